@@ -1,0 +1,22 @@
+/** How a component measures itself without knowing OpenTelemetry: `export/` implements this with SDK instruments. */
+import type { AttributesOf, MetricNameOf } from "./metrics.ts";
+
+type Adding = MetricNameOf<"process", "counter" | "updown">;
+type Recording = MetricNameOf<"process", "histogram">;
+type Observing = MetricNameOf<"process", "gauge">;
+
+/** One value of a gauge at the moment it is read. */
+export interface Observation<Name extends Observing> {
+  readonly value: number;
+  readonly attributes: AttributesOf<Name>;
+}
+
+export interface Telemetry {
+  add<Name extends Adding>(metric: Name, value: number, attributes: AttributesOf<Name>): void;
+  record<Name extends Recording>(metric: Name, value: number, attributes: AttributesOf<Name>): void;
+  /** Registers what is asked at every collection; an empty list means nothing to report. */
+  observe<Name extends Observing>(metric: Name, read: () => readonly Observation<Name>[]): void;
+}
+
+/** Measures nothing: for tests and for `self_observability.enabled = false`. */
+export const silentTelemetry: Telemetry = { add() {}, record() {}, observe() {} };

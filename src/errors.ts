@@ -1,0 +1,46 @@
+/** The kinds of error that cross a folder. Each says who must act: the operator, the sender, or nobody yet. */
+
+/** The configuration cannot be used. `problems` are complete lines for a person, one a mistake. Exit code 78. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join("\n"));
+  }
+}
+
+/** Why a request is refused as a whole: the closed set behind `rejected{reason}`. */
+export type RefusalReason =
+  | "auth"
+  | "cross_site"
+  | "overloaded"
+  | "timeout"
+  | "too_large"
+  | "unavailable"
+  | "unparsable"
+  | "unsupported_encoding";
+
+/** What to tell a sender whose request is not taken. The receiver turns it into its own protocol's answer. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  /** The 0-based position of the top-level value that was damaged, where the protocol reports one. */
+  readonly valueIndex: number | undefined;
+  constructor(
+    readonly reason: RefusalReason,
+    message: string,
+    options: { valueIndex?: number } = {},
+  ) {
+    super(message);
+    this.valueIndex = options.valueIndex;
+  }
+}
+
+/** Nothing is wrong with the input; it cannot be taken now. Whoever holds it should try again later. */
+export class Unavailable extends Error {
+  override readonly name = "Unavailable";
+  constructor(
+    message: string,
+    readonly retryAfterSeconds: number = 5,
+  ) {
+    super(message);
+  }
+}
