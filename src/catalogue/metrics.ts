@@ -69,7 +69,10 @@ export const metrics = {
     kind: "counter",
     unit: "{flow}",
     description: "Connection entries in accepted flow records.",
-    attributes: { "network.transport": "text", "tailscale.traffic_type": trafficType },
+    attributes: {
+      "network.transport": "text",
+      "tailscale.traffic_type": trafficType,
+    },
   },
   "tailscale.network.dedup.conflicts": {
     origin: "ledger",
@@ -156,7 +159,10 @@ export const metrics = {
     kind: "counter",
     unit: "{record}",
     description: "Records set aside, by class and reason.",
-    attributes: { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" },
+    attributes: {
+      class: ["invalid", "sample", "note", "dead_letter"],
+      reason: "text",
+    },
   },
   "tailscale2otel.export.log_records": {
     origin: "ledger",
@@ -224,14 +230,20 @@ export const metrics = {
     kind: "counter",
     unit: "{request}",
     description: "OTLP requests, by signal and outcome.",
-    attributes: { signal: ["logs", "metrics"], outcome: ["success", "retry", "rejected"] },
+    attributes: {
+      signal: ["logs", "metrics"],
+      outcome: ["success", "retry", "rejected"],
+    },
   },
   "tailscale2otel.export.duration": {
     origin: "process",
     kind: "histogram",
     unit: "s",
     description: "Time of one OTLP request.",
-    attributes: { signal: ["logs", "metrics"], outcome: ["success", "retry", "rejected"] },
+    attributes: {
+      signal: ["logs", "metrics"],
+      outcome: ["success", "retry", "rejected"],
+    },
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   },
   "tailscale2otel.export.last_success": {
@@ -278,7 +290,7 @@ export type LedgerMetric = MetricNameOf<"ledger">;
 
 /** The attributes that a metric may carry; each may be absent. */
 export type AttributesOf<Name extends MetricName> = {
-  readonly [Key in keyof Metrics[Name]["attributes"]]?: Metrics[Name]["attributes"][Key] extends readonly (infer Value)[]
-    ? Value
-    : string;
+  readonly [
+    Key in keyof Metrics[Name]["attributes"]
+  ]?: Metrics[Name]["attributes"][Key] extends readonly (infer Value)[] ? Value : string;
 };

@@ -19,4 +19,8 @@ export interface Telemetry {
 }
 
 /** Measures nothing: for tests and for `self_observability.enabled = false`. */
-export const silentTelemetry: Telemetry = { add() {}, record() {}, observe() {} };
+export const silentTelemetry: Telemetry = {
+  add() {},
+  record() {},
+  observe() {},
+};

@@ -1,5 +1,8 @@
 /** The journal's edge: append, tail, cursors, quarantine, snapshot. Free of SQLite's details, so another store can take its place. */
-import type { RecordType, Source } from "../records/types.ts";
+import type { Increments } from "../catalogue/increments.ts";
+import type { DefectReason } from "../records/defect.ts";
+import type { SeenKey } from "../records/identity.ts";
+import type { RecordType, SkipReason, Source } from "../records/types.ts";
 
 /** One committed row: accepted records of one type and batch, or a tally alone. */
 export interface JournalRow {
@@ -7,8 +10,9 @@ export interface JournalRow {
   /** Epoch milliseconds at which the batch was received. */
   readonly acceptedAt: number;
   readonly source: Source;
-  readonly type: RecordType;
-  /** Accepted records in `lines`. */
+  /** Absent on a row that is a tally alone. */
+  readonly type?: RecordType;
+  /** Accepted records in `text`. */
   readonly records: number;
   /** The records in their stored form, one a line, no newline at the end; empty for a tally alone. */
   readonly text: string;
@@ -16,24 +20,87 @@ export interface JournalRow {
   readonly flags: Uint8Array | undefined;
   /** What the batch left beside its records, on its first row. */
   readonly tally: Tally | undefined;
+  /** Why the row cannot be read, when it is not what was written; `text` is then empty. */
+  readonly damage: string | undefined;
 }
 
-/** What cannot be computed from accepted records. Keys are `type` or `type/reason`; values are sums over the batch. */
+/** What cannot be computed from accepted records: what a batch left beside them. Sums over the batch. */
 export interface Tally {
-  /** Size of the batch's text, decompressed. */
+  /** Size of the batch's text, decompressed, and the type that all its records share. */
   readonly bytes: number;
-  readonly duplicate?: Readonly<Partial<Record<RecordType, number>>>;
-  readonly skipped?: Readonly<Record<string, number>>;
-  readonly quarantined?: readonly QuarantinedCount[];
-  readonly conflicts?: Readonly<Partial<Record<"counters" | "entries", number>>>;
-  readonly futureTimes?: number;
+  readonly bytesOf: RecordType | "unknown";
+  readonly duplicates: Readonly<Partial<Record<RecordType, number>>>;
+  readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
+  readonly quarantined: readonly QuarantinedCount[];
+  /** Texts of unknown kinds that were kept. */
+  readonly samples: number;
+  readonly conflicts: { readonly counters: number; readonly entries: number };
+  /** Accepted records whose time lies ahead of ours. */
+  readonly futureTimes: number;
 }
 
 /** Newly quarantined records of one type and reason. */
 export interface QuarantinedCount {
   readonly type: RecordType;
-  readonly reason: string;
+  readonly reason: DefectReason;
   readonly records: number;
+}
+
+/** Accepted records of one type, ready to be written: at most some MiB of text. */
+export interface AppendPart {
+  readonly type: RecordType;
+  readonly records: number;
+  /** The lines, packed. */
+  readonly body: Uint8Array;
+  /** One for each record, in order. */
+  readonly keys: readonly SeenKey[];
+  /** What the records add to the ledger. */
+  readonly increments: Increments;
+  /** Records whose time lies ahead of ours. */
+  readonly futureTimes: number;
+  /** The same part without the records at these places; called when some turn out to be known already. */
+  without(places: ReadonlySet<number>): AppendPart;
+}
+
+/** A record that cannot be accepted. */
+export interface InvalidRecord {
+  readonly type: RecordType;
+  readonly reason: DefectReason;
+  readonly detail: string;
+  readonly text: string;
+  readonly key: SeenKey;
+}
+
+/** What one batch changes, whole: all of it is in one transaction, or none. */
+export interface Append {
+  readonly source: Source;
+  /** Epoch milliseconds. */
+  readonly receivedAt: number;
+  readonly bytes: number;
+  readonly bytesOf: RecordType | "unknown";
+  readonly parts: readonly AppendPart[];
+  /** Records that the journal knew when the batch was put together. */
+  readonly known: readonly {
+    readonly type: RecordType;
+    readonly key: SeenKey;
+  }[];
+  readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
+  readonly invalid: readonly InvalidRecord[];
+  /** Texts of unknown kinds, kept to be looked at. */
+  readonly samples: readonly string[];
+}
+
+/** What one committed batch has changed, told in the order of `seq` inside the turn that committed it. */
+export interface Committed {
+  readonly lastSeq: number;
+  readonly source: Source;
+  readonly receivedAt: number;
+  readonly accepted: readonly {
+    readonly type: RecordType;
+    readonly records: number;
+    readonly increments: Increments;
+  }[];
+  readonly tally: Tally;
 }
 
 /** Why a record was set aside, and whether it was ever accepted. */
@@ -64,8 +131,15 @@ export interface LogPosition {
 
 /** How far delivery has come, and what became of everything before it. Sums since the journal was made. */
 export interface LogCursor extends LogPosition {
-  readonly records: { readonly delivered: number; readonly deadLettered: number };
-  readonly events: { readonly delivered: number; readonly rejected: number; readonly deadLettered: number };
+  readonly records: {
+    readonly delivered: number;
+    readonly deadLettered: number;
+  };
+  readonly events: {
+    readonly delivered: number;
+    readonly rejected: number;
+    readonly deadLettered: number;
+  };
 }
 
 /** Where a journal nobody has read yet begins. */
@@ -82,4 +156,30 @@ export interface JournalReader {
   /** Rows from `seq` on, in order: at most `rows` of them, and no further row once their text passes `bytes`. */
   read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): readonly JournalRow[];
   close(): void;
+}
+
+/** The ledger's totals as they lie on disk: a blob of text a metric. */
+export interface LedgerSnapshot {
+  /** The last row that is measured in it. */
+  readonly measuredSeq: number;
+  readonly blobs: ReadonlyMap<string, string>;
+}
+
+/** Where the store stands, for health, back-pressure and the page. */
+export interface JournalSpace {
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+  /** An append would be refused for want of space. */
+  readonly isFull: boolean;
+}
+
+/** What stays the same for the journal's whole life. */
+export interface JournalIdentity {
+  readonly instanceId: string;
+  /** Hexadecimal; keys the identities of records. */
+  readonly identitySecret: string;
+  /** The number that stands for the tailnet in identities. */
+  readonly tailnet: number;
+  /** Epoch milliseconds. */
+  readonly createdAt: number;
 }

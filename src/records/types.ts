@@ -20,9 +20,9 @@ export interface RawRecord {
   /** Its stored form: one line `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, absent members left out. */
   readonly line: string;
   /** The envelope's `time`, own or inherited. */
-  readonly time?: HrTime;
-  /** The envelope's `fields.recorded` (RFC 3339), own or inherited. */
-  readonly recorded?: string;
+  readonly time: HrTime | undefined;
+  /** The envelope's `fields.recorded`, own or inherited. */
+  readonly recorded: HrTime | undefined;
 }
 
 /** Why a value of a request is passed over without being a record. */
@@ -37,13 +37,20 @@ export interface SkippedValue {
 /** The traffic classes of a flow record, in the order of the wire format. */
 export type TrafficType = "virtual" | "subnet" | "exit" | "physical";
 
+/** An IP address; the same object for the same text while it is remembered. */
+export interface Address {
+  /** Canonical text: RFC 5952 for IPv6, a mapped IPv4 address as IPv4. */
+  readonly text: string;
+  readonly family: "ipv4" | "ipv6";
+  /** From the ranges that Tailscale gives to nodes: 100.64.0.0/10 and fd7a:115c:a1e0::/48. */
+  readonly isOverlay: boolean;
+}
+
 /** One end of a connection. */
 export interface Endpoint {
-  /** Canonical text of the address: RFC 5952 for IPv6, a mapped IPv4 address as IPv4. */
-  readonly address: string;
-  /** Absent where the wire says port 0: "no port". For a DERP relay, the region. */
-  readonly port?: number;
-  readonly family: "ipv4" | "ipv6";
+  readonly address: Address;
+  /** 0: no port. Behind a DERP relay's address, the region. */
+  readonly port: number;
 }
 
 /** One entry of a traffic array. Counters are those of the reporting node. */
@@ -51,8 +58,8 @@ export interface Connection {
   readonly traffic: TrafficType;
   /** IANA protocol number; 0 where the wire has none. */
   readonly protocol: number;
-  readonly source?: Endpoint;
-  readonly destination?: Endpoint;
+  readonly source: Endpoint | undefined;
+  readonly destination: Endpoint | undefined;
   readonly txPackets: number;
   readonly txBytes: number;
   readonly rxPackets: number;
@@ -62,10 +69,12 @@ export interface Connection {
 /** What a flow record claims about a node. Only the record's own `nodeId` is verified by Tailscale. */
 export interface NodeClaim {
   readonly nodeId: string;
-  readonly name: string;
+  /** The first DNS label of its name, which is what people call it; may be empty. */
+  readonly label: string;
+  /** Canonical text. */
   readonly addresses: readonly string[];
-  readonly os?: string;
-  readonly user?: string;
+  readonly os: string;
+  readonly user: string;
   /** Trimmed, unique, sorted. */
   readonly tags: readonly string[];
 }
@@ -73,15 +82,12 @@ export interface NodeClaim {
 export interface FlowRecord {
   readonly type: "flow";
   readonly nodeId: string;
-  readonly start?: HrTime;
-  readonly end?: HrTime;
-  /** Window bounds as received. */
-  readonly startText?: string;
-  readonly endText?: string;
-  readonly logged?: HrTime;
-  /** When the log service took it: `logged`, else `fields.recorded`. */
-  readonly recorded?: HrTime;
-  readonly sourceNode?: NodeClaim;
+  /** The window, about 5 s. */
+  readonly start: HrTime | undefined;
+  readonly end: HrTime | undefined;
+  /** When the log service took it: `logged`, else the envelope's `fields.recorded`. */
+  readonly recorded: HrTime | undefined;
+  readonly sourceNode: NodeClaim | undefined;
   readonly destinationNodes: readonly NodeClaim[];
   readonly connections: readonly Connection[];
 }
@@ -99,15 +105,15 @@ export interface AuditTarget {
   readonly name: string;
   readonly type: string;
   readonly property: string;
-  readonly isEphemeral?: boolean;
+  readonly isEphemeral: boolean | undefined;
 }
 
 export interface AuditRecord {
   readonly type: "audit";
   /** `eventTime`, else the envelope's time, else `fields.recorded`. */
-  readonly time?: HrTime;
-  /** `fields.recorded`. */
-  readonly recorded?: HrTime;
+  readonly time: HrTime | undefined;
+  /** The envelope's `fields.recorded`. */
+  readonly recorded: HrTime | undefined;
   /** The API's own `type` member, such as `CONFIG`; the stream does not carry it. */
   readonly logType: string;
   readonly eventGroupId: string;
@@ -117,11 +123,11 @@ export interface AuditRecord {
   readonly action: string;
   readonly actionDetails: string;
   readonly error: string;
-  /** Absent where the record says the zero time: not deferred. */
-  readonly deferredAt?: string;
+  /** As received; empty where the record says the zero time: not deferred. */
+  readonly deferredAt: string;
   /** Any JSON; `undefined` where absent. */
-  readonly old?: unknown;
-  readonly new?: unknown;
+  readonly old: unknown;
+  readonly new: unknown;
 }
 
 /** Every decoded record. */

@@ -1,0 +1,105 @@
+/** What records add to the ledger's counters, in the form in which it is cheap to add up: merged by attribute set. */
+import type { AttributesOf, LedgerMetric } from "./metrics.ts";
+
+/** What is exported of a connection beside its ends. One object a class while it is remembered. */
+export interface FlowClass {
+  readonly key: string;
+  readonly transport: string;
+  readonly traffic: "virtual" | "subnet" | "exit" | "physical";
+  readonly path: "direct" | "derp" | undefined;
+  readonly derpRegion: string | undefined;
+}
+
+/** The names of a connection's ends; absent is absent. One object a pair while it is remembered. */
+export interface NodePair {
+  readonly key: string;
+  readonly source: string | undefined;
+  readonly destination: string | undefined;
+}
+
+/** A pair and a class: the attribute set that the flow metrics share, but for the direction. */
+export interface FlowEdge {
+  readonly pair: NodePair;
+  readonly class: FlowClass;
+}
+
+/** Sums over connection entries. */
+export interface FlowSums {
+  entries: number;
+  txBytes: number;
+  rxBytes: number;
+  txPackets: number;
+  rxPackets: number;
+}
+
+/** What a counter of the ledger gains. */
+export interface Count {
+  readonly metric: LedgerMetric;
+  readonly attributes: Readonly<Record<string, string>>;
+  value: number;
+}
+
+export interface Increments {
+  readonly flows: Map<FlowEdge, FlowSums>;
+  readonly counts: Map<string, Count>;
+}
+
+export function noIncrements(): Increments {
+  return { flows: new Map(), counts: new Map() };
+}
+
+/** Adds to one counter. Attributes are given in the catalogue's order. */
+export function count<Name extends LedgerMetric>(
+  into: Increments,
+  metric: Name,
+  attributes: AttributesOf<Name>,
+  value: number,
+): void {
+  if (value === 0) return;
+  const key = countKey(metric, attributes as Readonly<Record<string, string>>);
+  const known = into.counts.get(key);
+  if (known === undefined)
+    into.counts.set(key, {
+      metric,
+      attributes: attributes as Readonly<Record<string, string>>,
+      value,
+    });
+  else known.value += value;
+}
+
+/** Adds up increments in place. `from` is left as it is. */
+export function merge(into: Increments, from: Increments): void {
+  for (const [edge, sums] of from.flows) {
+    const known = into.flows.get(edge);
+    if (known === undefined) into.flows.set(edge, { ...sums });
+    else addSums(known, sums);
+  }
+  for (const [key, gained] of from.counts) {
+    const known = into.counts.get(key);
+    if (known === undefined) into.counts.set(key, { ...gained });
+    else known.value += gained.value;
+  }
+}
+
+export function noSums(): FlowSums {
+  return { entries: 0, txBytes: 0, rxBytes: 0, txPackets: 0, rxPackets: 0 };
+}
+
+export function addSums(into: FlowSums, from: FlowSums): void {
+  into.entries += from.entries;
+  into.txBytes += from.txBytes;
+  into.rxBytes += from.rxBytes;
+  into.txPackets += from.txPackets;
+  into.rxPackets += from.rxPackets;
+}
+
+/** One text an attribute set, for maps. */
+export function attributesKey(attributes: Readonly<Record<string, string | boolean>>): string {
+  let key = "";
+  for (const name in attributes) if (attributes[name] !== undefined) key += `${name}\u0001${attributes[name]}\u0002`;
+  return key;
+}
+
+function countKey(metric: LedgerMetric, attributes: Readonly<Record<string, string>>): string {
+  return `${metric}\u0002${attributesKey(attributes)}`;
+}

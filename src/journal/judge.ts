@@ -1,0 +1,81 @@
+/** Decides what of a batch is new: the one place where a record is accepted or known. Pure but for the keys it stages. */
+import type { SeenKey } from "../records/identity.ts";
+import type { RecordType } from "../records/types.ts";
+import type { KeyClass, SeenKeys, StagedKeys } from "./seen-keys.ts";
+import type { Append, AppendPart, InvalidRecord, QuarantinedCount, Tally } from "./types.ts";
+
+/** What a batch comes to. */
+export interface Judgement {
+  /** Parts with accepted records only; a part of which nothing is new is left out. */
+  readonly parts: readonly AppendPart[];
+  readonly invalid: readonly InvalidRecord[];
+  readonly tally: Tally;
+  /** Keys to be written, by class: new ones, and known ones that came a new way. */
+  readonly keys: ReadonlyMap<KeyClass, readonly SeenKey[]>;
+}
+
+/** Judges one batch against what is committed and what the open transaction has staged, and stages its new keys. */
+export function judge(append: Append, seen: SeenKeys, staged: StagedKeys): Judgement {
+  const duplicates: Partial<Record<RecordType, number>> = {};
+  const conflicts = { counters: 0, entries: 0 };
+  const keys = new Map<KeyClass, SeenKey[]>();
+  const keep = (keyClass: KeyClass, key: SeenKey): void => {
+    const kept = keys.get(keyClass);
+    if (kept === undefined) keys.set(keyClass, [key]);
+    else kept.push(key);
+  };
+  /** Whether the record is accepted. */
+  const accept = (type: RecordType, key: SeenKey): boolean => {
+    const verdict = staged.probe(type, key);
+    if (verdict === "known" || verdict === "known_counters") {
+      duplicates[type] = (duplicates[type] ?? 0) + 1;
+      if (verdict === "known_counters") conflicts.counters++;
+      if (seen.isKnownFromElsewhere(type, key, append.source)) keep(type, key);
+      return false;
+    }
+    if (verdict === "new_entries") conflicts.entries++;
+    staged.stage(type, key, append.source);
+    keep(type, key);
+    return true;
+  };
+
+  for (const { type, key } of append.known) accept(type, key);
+  const parts: AppendPart[] = [];
+  for (const part of append.parts) {
+    const known = new Set<number>();
+    part.keys.forEach((key, place) => {
+      if (!accept(part.type, key)) known.add(place);
+    });
+    if (known.size < part.records) parts.push(known.size === 0 ? part : part.without(known));
+  }
+  const invalid = append.invalid.filter(({ type, key }) => {
+    if (staged.probe("quarantined", key) !== "new") {
+      duplicates[type] = (duplicates[type] ?? 0) + 1;
+      return false;
+    }
+    staged.stage("quarantined", key, append.source);
+    keep("quarantined", key);
+    return true;
+  });
+  const tally: Tally = {
+    bytes: append.bytes,
+    bytesOf: append.bytesOf,
+    duplicates,
+    skipped: append.skipped,
+    quarantined: countInvalid(invalid),
+    samples: append.samples.length,
+    conflicts,
+    futureTimes: parts.reduce((sum, part) => sum + part.futureTimes, 0),
+  };
+  return { parts, invalid, tally, keys };
+}
+
+function countInvalid(invalid: readonly InvalidRecord[]): QuarantinedCount[] {
+  const counts = new Map<string, { type: RecordType; reason: InvalidRecord["reason"]; records: number }>();
+  for (const { type, reason } of invalid) {
+    const known = counts.get(`${type} ${reason}`);
+    if (known === undefined) counts.set(`${type} ${reason}`, { type, reason, records: 1 });
+    else known.records++;
+  }
+  return [...counts.values()];
+}

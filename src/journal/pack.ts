@@ -1,0 +1,55 @@
+/**
+ * One way to keep bytes in the journal: version, length, zstd frame with its content checksum. SQLite's pages have no
+ * checksum; without this one, zstd decodes wrong text in most single-byte flips.
+ */
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+/** A blob that is not what was written. */
+export class DamagedBlob extends Error {
+  override readonly name = "DamagedBlob";
+}
+
+const version = 1;
+const headerBytes = 5;
+const options = {
+  params: {
+    [constants.ZSTD_c_compressionLevel]: 1,
+    [constants.ZSTD_c_checksumFlag]: 1,
+  },
+};
+
+/** Packs bytes or text (as UTF-8). About a tenth of the size for flow records. */
+export function pack(content: string | Uint8Array): Uint8Array {
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  const frame = zstdCompressSync(bytes, options);
+  const packed = new Uint8Array(headerBytes + frame.length);
+  packed[0] = version;
+  new DataView(packed.buffer).setUint32(1, bytes.length, true);
+  packed.set(frame, headerBytes);
+  return packed;
+}
+
+/**
+ * The packed bytes. The length is checked beside the checksum, since a frame cut short decodes without an error.
+ * @throws {DamagedBlob}
+ */
+export function unpack(packed: Uint8Array): Buffer {
+  if (packed.length < headerBytes || packed[0] !== version)
+    throw new DamagedBlob(`not a packed blob of version ${version}`);
+  const length = new DataView(packed.buffer, packed.byteOffset).getUint32(1, true);
+  let bytes: Buffer;
+  try {
+    bytes = zstdDecompressSync(packed.subarray(headerBytes), {
+      maxOutputLength: Math.max(length, 1),
+    });
+  } catch (error) {
+    throw new DamagedBlob(error instanceof Error ? error.message : String(error));
+  }
+  if (bytes.length !== length) throw new DamagedBlob(`holds ${bytes.length} bytes instead of ${length}`);
+  return bytes;
+}
+
+/** The packed text. @throws {DamagedBlob} */
+export function unpackText(packed: Uint8Array): string {
+  return unpack(packed).toString("utf8");
+}

@@ -1,0 +1,122 @@
+/** Space and age: what may leave the journal, when, and what must not be taken in because there is no room for it. */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { Unavailable } from "../errors.ts";
+import type { SeenKey } from "../records/identity.ts";
+import { DamagedBlob } from "./pack.ts";
+import { keyClasses, type SeenKeys, unpackKeys } from "./seen-keys.ts";
+import type { Append, JournalSpace } from "./types.ts";
+
+/** Kept free for what leads out of "full": cursor, snapshot, deletion. */
+const reserveBytes = 16 * 1024 * 1024;
+
+/** Rows that leave in one go, so that no append waits long. */
+const rowsAtOnce = 500;
+const keyRowsAtOnce = 50;
+
+/** Room beside a batch's own bytes for its keys, tally and pages. */
+const overheadBytes = 64 * 1024;
+
+export class Retention {
+  readonly #database: DatabaseSync;
+  readonly #options: {
+    readonly maxBytes: number;
+    readonly retentionMs: number;
+    readonly seen: SeenKeys;
+  };
+  readonly #pageCount: StatementSync;
+  readonly #freePages: StatementSync;
+  readonly #pageBytes: number;
+  readonly #deleteOld: StatementSync;
+  readonly #deleteKeys: StatementSync;
+  readonly #readKeys: StatementSync;
+
+  constructor(
+    database: DatabaseSync,
+    options: {
+      readonly maxBytes: number;
+      readonly retentionMs: number;
+      readonly seen: SeenKeys;
+    },
+  ) {
+    this.#database = database;
+    this.#options = options;
+    this.#pageCount = database.prepare("PRAGMA page_count");
+    this.#freePages = database.prepare("PRAGMA freelist_count");
+    this.#pageBytes = (database.prepare("PRAGMA page_size").get() as { page_size: number }).page_size;
+    this.#deleteOld = database.prepare(
+      "DELETE FROM journal WHERE seq IN (SELECT seq FROM journal WHERE seq < ? AND accepted_at < ? ORDER BY seq LIMIT ?)",
+    );
+    this.#deleteKeys = database.prepare("DELETE FROM keys WHERE id = ?");
+    this.#readKeys = database.prepare("SELECT packed FROM keys WHERE id = ?");
+  }
+
+  space(): JournalSpace {
+    const usedBytes = this.#usedBytes();
+    const limitBytes = this.#options.maxBytes;
+    return {
+      usedBytes,
+      limitBytes,
+      isFull: usedBytes + overheadBytes > limitBytes - reserveBytes,
+    };
+  }
+
+  /** @throws {Unavailable} when the batch would eat into the reserve. */
+  admit(append: Append): void {
+    const bytes = append.parts.reduce((sum, part) => sum + part.body.length + part.records * 32, overheadBytes);
+    if (this.#usedBytes() + bytes <= this.#options.maxBytes - reserveBytes) return;
+    throw new Unavailable("the journal is full: state.max_bytes is reached and the backend has not taken what waits");
+  }
+
+  /** Deletes rows below `releasableBelow` that are past retention, or any of them while space is short, and keys that have outlived their window. */
+  run({ now, releasableBelow }: { readonly now: number; readonly releasableBelow: number }): void {
+    const isShort = this.#usedBytes() > (this.#options.maxBytes - reserveBytes) * 0.9;
+    let forget: (() => void)[];
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      this.#deleteOld.run(
+        releasableBelow,
+        isShort ? Number.MAX_SAFE_INTEGER : now - this.#options.retentionMs,
+        rowsAtOnce,
+      );
+      forget = this.#deleteLeavingKeys(now);
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw error;
+    }
+    for (const forgetRow of forget) forgetRow();
+    this.#database.exec("PRAGMA incremental_vacuum(256)");
+  }
+
+  #deleteLeavingKeys(now: number): (() => void)[] {
+    const { seen } = this.#options;
+    return keyClasses.flatMap((keyClass) =>
+      seen.leaving(keyClass, now, keyRowsAtOnce).map((row) => {
+        const stored = this.#readKeys.get(row.id) as { packed: Uint8Array } | undefined;
+        const keys = stored === undefined ? [] : readableKeys(stored.packed, row.at);
+        this.#deleteKeys.run(row.id);
+        return () => seen.removeRow(keyClass, row, keys);
+      }),
+    );
+  }
+
+  #usedBytes(): number {
+    const { page_count: pages } = this.#pageCount.get() as {
+      page_count: number;
+    };
+    const { freelist_count: free } = this.#freePages.get() as {
+      freelist_count: number;
+    };
+    return (pages - free) * this.#pageBytes;
+  }
+}
+
+/** The keys of a row that is leaving; a damaged one has none that could be found in memory. */
+function readableKeys(packed: Uint8Array, at: number): readonly SeenKey[] {
+  try {
+    return unpackKeys(packed, at).keys;
+  } catch (error) {
+    if (error instanceof DamagedBlob) return [];
+    throw error;
+  }
+}

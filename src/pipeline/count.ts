@@ -1,0 +1,79 @@
+/** What a committed batch adds to the ledger: its records' increments, and the counters that only its tally can give. */
+import { count, type Increments, merge, noIncrements } from "../catalogue/increments.ts";
+import type { AttributesOf } from "../catalogue/metrics.ts";
+import type { Committed, JournalRow, Tally } from "../journal/types.ts";
+import type { NameOptions } from "../processors/names.ts";
+import { recordTypes, type RecordType, type SkipReason, type Source } from "../records/types.ts";
+import { measureLines } from "./part.ts";
+
+/** The increments of a batch at its commit. */
+export function incrementsOf({ source, accepted, tally }: Committed): Increments {
+  const increments = noIncrements();
+  for (const part of accepted) {
+    merge(increments, part.increments);
+    countAccepted(source, part.type, part.records, increments);
+  }
+  countTally(source, tally, increments);
+  return increments;
+}
+
+/**
+ * The increments of a stored row, for recovery: the same as at its commit. `unmeasured` is told of each record that
+ * no longer measures and is left out: a bug must not become a crash loop.
+ */
+export function incrementsOfRow(
+  row: JournalRow,
+  names: NameOptions,
+  unmeasured: (line: string, reason: string) => void,
+): Increments {
+  const increments = noIncrements();
+  if (row.type !== undefined) {
+    countAccepted(row.source, row.type, row.records, increments);
+    for (const line of row.text === "" ? [] : row.text.split("\n")) {
+      try {
+        merge(increments, measureLines([{ line }], row.type, names));
+      } catch (error) {
+        unmeasured(line, error instanceof Error ? error.message : String(error));
+      }
+    }
+  }
+  if (row.tally !== undefined) countTally(row.source, row.tally, increments);
+  return increments;
+}
+
+function countAccepted(source: Source, type: RecordType, records: number, into: Increments): void {
+  count(into, "tailscale2otel.ingest.records", { source, type, outcome: "accepted" }, records);
+  if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.records", { type }, records);
+}
+
+function countTally(source: Source, tally: Tally, into: Increments): void {
+  count(into, "tailscale2otel.ingest.size", { source, type: tally.bytesOf }, tally.bytes);
+  for (const type of recordTypes) {
+    const records = tally.duplicates[type] ?? 0;
+    count(into, "tailscale2otel.ingest.records", { source, type, outcome: "duplicate" }, records);
+    if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.duplicates", { type }, records);
+  }
+  for (const [reason, records] of Object.entries(tally.skipped) as [SkipReason, number][]) {
+    count(into, "tailscale2otel.ingest.records", { source, type: "unknown", outcome: "skipped" }, records);
+    if (source === "stream") count(into, "tailscale.stream.skipped", { reason }, records);
+  }
+  for (const { type, reason, records } of tally.quarantined) {
+    count(into, "tailscale2otel.ingest.records", { source, type, outcome: "quarantined" }, records);
+    count(into, "tailscale2otel.quarantine.records", { class: "invalid", reason }, records);
+    if (reason === "decode_error" || reason === "measure_failed") {
+      if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.decode_errors", { type }, records);
+    } else if (source !== "webhook") {
+      count(into, "tailscale.network.data_quality", { source, reason }, records);
+    }
+  }
+  count(into, "tailscale2otel.quarantine.records", { class: "sample", reason: "unclassified" }, tally.samples);
+  count(into, "tailscale.network.dedup.conflicts", { kind: "counters" }, tally.conflicts.counters);
+  count(into, "tailscale.network.dedup.conflicts", { kind: "entries" }, tally.conflicts.entries);
+  if (source !== "webhook") {
+    const quality: AttributesOf<"tailscale.network.data_quality"> = {
+      source,
+      reason: "future_timestamp",
+    };
+    count(into, "tailscale.network.data_quality", quality, tally.futureTimes);
+  }
+}

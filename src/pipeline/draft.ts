@@ -1,0 +1,166 @@
+/** One batch while it is put together: decode → validate → identify → measure → pack, record by record, until it is appended whole. */
+import { type Increments, noIncrements } from "../catalogue/increments.ts";
+import type { Journal } from "../journal/index.ts";
+import type { Append, AppendPart, Committed, InvalidRecord } from "../journal/types.ts";
+import { millisOfHrTime } from "../lib/clock.ts";
+import { measure } from "../processors/index.ts";
+import type { NameOptions } from "../processors/names.ts";
+import { decodeRecord } from "../records/decode.ts";
+import { Defect } from "../records/defect.ts";
+import { eventText } from "../records/envelope.ts";
+import { identify, type IdentityKey, identifyText, type SeenKey } from "../records/identity.ts";
+import type { RawRecord, RecordType, SkippedValue, SkipReason, TailscaleRecord } from "../records/types.ts";
+import { measureLines, partOf, type PartRecord } from "./part.ts";
+import type { Samples } from "./samples.ts";
+import type { Draft, Origin, Outcome } from "./types.ts";
+
+/** Characters of text in one journal row. */
+const maxPartCharacters = 4 * 1024 * 1024;
+
+/** A record's time may be this far ahead of ours before it is counted: whose clock is wrong is not known. */
+const maxAheadMs = 5 * 60_000;
+
+export interface DraftDeps {
+  readonly journal: Pick<Journal, "append" | "knows">;
+  readonly identityKey: IdentityKey;
+  readonly names: NameOptions;
+  readonly samples: Samples;
+}
+
+/** A part that still takes records. */
+interface OpenPart {
+  records: PartRecord[];
+  increments: Increments;
+  characters: number;
+}
+
+export class BatchDraft implements Draft {
+  readonly #origin: Origin;
+  readonly #deps: DraftDeps;
+  readonly #open = new Map<RecordType, OpenPart>();
+  readonly #parts: AppendPart[] = [];
+  readonly #known: { type: RecordType; key: SeenKey }[] = [];
+  readonly #invalid: InvalidRecord[] = [];
+  readonly #skipped: Partial<Record<SkipReason, number>> = {};
+  readonly #sampled: string[] = [];
+  #types: RecordType | "unknown" | undefined;
+  #records = 0;
+  #connections = 0;
+
+  constructor(origin: Origin, deps: DraftDeps) {
+    this.#origin = origin;
+    this.#deps = deps;
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  add(records: readonly RawRecord[]): void {
+    for (const raw of records) {
+      this.#records++;
+      this.#types = this.#types === undefined || this.#types === raw.type ? raw.type : "unknown";
+      this.#take(raw);
+    }
+  }
+
+  skip(values: readonly SkippedValue[]): void {
+    for (const { reason, text } of values) {
+      this.#records++;
+      this.#types = "unknown";
+      this.#skipped[reason] = (this.#skipped[reason] ?? 0) + 1;
+      if (reason === "unclassified" && this.#deps.samples.wants(text)) this.#sampled.push(text);
+    }
+  }
+
+  async commit(bytes: number): Promise<Outcome> {
+    for (const type of this.#open.keys()) this.#seal(type);
+    const append: Append = {
+      ...this.#origin,
+      bytes,
+      bytesOf: this.#types ?? "unknown",
+      parts: this.#parts,
+      known: this.#known,
+      skipped: this.#skipped,
+      invalid: this.#invalid,
+      samples: this.#sampled,
+    };
+    return outcomeOf(await this.#deps.journal.append(append));
+  }
+
+  #take(raw: RawRecord): void {
+    const { receivedAt } = this.#origin;
+    let record: TailscaleRecord;
+    try {
+      record = decodeRecord(raw);
+    } catch (error) {
+      this.#reject(raw, error);
+      return;
+    }
+    if (record.type === "flow") this.#connections += record.connections.length;
+    const key = identify(record, this.#deps.identityKey, receivedAt);
+    if (this.#deps.journal.knows(raw.type, key)) {
+      this.#known.push({ type: raw.type, key });
+      return;
+    }
+    const part = this.#openPart(raw.type);
+    try {
+      measure(record, this.#deps.names, part.increments);
+    } catch (error) {
+      part.increments = measureLines(part.records, raw.type, this.#deps.names);
+      this.#reject(raw, new Defect("measure_failed", error instanceof Error ? error.message : String(error)));
+      return;
+    }
+    part.records.push({
+      line: raw.line,
+      key,
+      isAhead: isAhead(record, receivedAt),
+    });
+    part.characters += raw.line.length + 1;
+    if (part.characters >= maxPartCharacters) this.#seal(raw.type);
+  }
+
+  #reject(raw: RawRecord, error: unknown): void {
+    if (!(error instanceof Defect)) throw error;
+    const text = eventText(raw.line);
+    const key = identifyText(text, this.#deps.identityKey, this.#origin.receivedAt);
+    this.#invalid.push({
+      type: raw.type,
+      reason: error.reason,
+      detail: error.message,
+      text,
+      key,
+    });
+  }
+
+  #openPart(type: RecordType): OpenPart {
+    let part = this.#open.get(type);
+    if (part === undefined) this.#open.set(type, (part = { records: [], increments: noIncrements(), characters: 0 }));
+    return part;
+  }
+
+  #seal(type: RecordType): void {
+    const part = this.#open.get(type);
+    this.#open.delete(type);
+    if (part !== undefined && part.records.length > 0)
+      this.#parts.push(partOf(type, part.records, part.increments, this.#deps.names));
+  }
+}
+
+function isAhead(record: TailscaleRecord, receivedAt: number): boolean {
+  const time = record.type === "flow" ? (record.start ?? record.end) : record.time;
+  return time !== undefined && millisOfHrTime(time) > receivedAt + maxAheadMs;
+}
+
+function outcomeOf({ accepted, tally }: Committed): Outcome {
+  return {
+    accepted: accepted.reduce((sum, { records }) => sum + records, 0),
+    duplicate: Object.values(tally.duplicates).reduce((sum, records) => sum + records, 0),
+    skipped: Object.values(tally.skipped).reduce((sum, records) => sum + records, 0),
+    quarantined: tally.quarantined.reduce((sum, { records }) => sum + records, 0),
+  };
+}

@@ -1,0 +1,19 @@
+/** A batch's way from records to a commit. Receivers open a draft, fill it, and answer when it is committed. */
+import type { Journal } from "../journal/index.ts";
+import type { NameOptions } from "../processors/names.ts";
+import { BatchDraft } from "./draft.ts";
+import { createSamples } from "./samples.ts";
+import type { Pipeline } from "./types.ts";
+
+export { incrementsOf, incrementsOfRow } from "./count.ts";
+export type { Draft, Origin, Outcome, Pipeline } from "./types.ts";
+
+/** The pipeline over a journal. Holds nothing but which samples of unknown kinds it has kept. */
+export function createPipeline(journal: Journal, names: NameOptions): Pipeline {
+  const samples = createSamples();
+  const { identitySecret, tailnet } = journal.identity;
+  const identityKey = { secret: identitySecret, tailnet };
+  return {
+    open: (origin) => new BatchDraft(origin, { journal, identityKey, names, samples }),
+  };
+}

@@ -1,0 +1,64 @@
+/** Accepted records of one type on their way into the journal: packed as they come in, so that a large batch holds little memory. */
+import { type Increments, noIncrements } from "../catalogue/increments.ts";
+import { pack, unpackText } from "../journal/pack.ts";
+import type { AppendPart } from "../journal/types.ts";
+import { measure } from "../processors/index.ts";
+import type { NameOptions } from "../processors/names.ts";
+import { decodeRecord } from "../records/decode.ts";
+import { recordOfLine } from "../records/envelope.ts";
+import type { SeenKey } from "../records/identity.ts";
+import type { RecordType } from "../records/types.ts";
+
+/** One record of a part. */
+export interface PartRecord {
+  /** Its stored form. */
+  readonly line: string;
+  readonly key: SeenKey;
+  /** Its time lies ahead of ours. */
+  readonly isAhead: boolean;
+}
+
+/** A part of these records, `increments` being what they add. */
+export function partOf(
+  type: RecordType,
+  records: readonly PartRecord[],
+  increments: Increments,
+  names: NameOptions,
+): AppendPart {
+  const body = pack(records.map(({ line }) => line).join("\n"));
+  const keys = records.map(({ key }) => key);
+  const ahead = records.map(({ isAhead }) => isAhead);
+  return {
+    type,
+    records: records.length,
+    body,
+    keys,
+    increments,
+    futureTimes: ahead.reduce((sum, isAhead) => sum + (isAhead ? 1 : 0), 0),
+    without(places) {
+      const kept: PartRecord[] = [];
+      unpackText(body)
+        .split("\n")
+        .forEach((line, place) => {
+          if (!places.has(place))
+            kept.push({
+              line,
+              key: keys[place] as SeenKey,
+              isAhead: ahead[place] === true,
+            });
+        });
+      return partOf(type, kept, measureLines(kept, type, names), names);
+    },
+  };
+}
+
+/** What stored records add, measured from their lines. @throws {Error} from the first that does not measure. */
+export function measureLines(
+  records: readonly Pick<PartRecord, "line">[],
+  type: RecordType,
+  names: NameOptions,
+): Increments {
+  const increments = noIncrements();
+  for (const { line } of records) measure(decodeRecord(recordOfLine(line, type)), names, increments);
+  return increments;
+}

@@ -1,0 +1,20 @@
+/** From a record told apart by its shape to a decoded one. */
+import { decodeAudit } from "./audit.ts";
+import { Defect } from "./defect.ts";
+import { decodeFlow } from "./flow.ts";
+import type { RawRecord, TailscaleRecord } from "./types.ts";
+
+/**
+ * Decodes and validates one record.
+ * @throws {Defect} when the record must be quarantined.
+ */
+export function decodeRecord(raw: RawRecord): TailscaleRecord {
+  switch (raw.type) {
+    case "flow":
+      return decodeFlow(raw);
+    case "audit":
+      return decodeAudit(raw);
+    case "webhook":
+      throw new Defect("decode_error", "webhook events are not decoded by this version");
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Takes records out of what they are wrapped in, and defines their stored form: one line
+ * `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without what the envelope neither had nor inherited.
+ */
+import type { HrTime } from "../lib/clock.ts";
+import { formatRfc3339, parseRfc3339 } from "../lib/rfc3339.ts";
+import { classify } from "./classify.ts";
+import { elementTexts, memberText } from "./json-text.ts";
+import { isObject } from "./members.ts";
+import type { JsonObject, RawRecord, RecordType, SkippedValue } from "./types.ts";
+
+/** What one top-level value holds. */
+export interface Unwrapped {
+  readonly records: RawRecord[];
+  readonly skipped: SkippedValue[];
+}
+
+/** Wrappers around a record beyond which a value is passed over. */
+const maxWrappers = 4;
+
+/** The last instant that int64 nanoseconds can say, in seconds. */
+const maxSeconds = 9_223_372_036;
+
+/**
+ * The records inside one top-level value, `text` being its own text. Shapes: an envelope, a list, `{"logs":[…]}`,
+ * a bare record, and these inside each other; envelope times are inherited downwards. Adds to `into`.
+ */
+export function unwrap(value: unknown, text: string, into: Unwrapped): void {
+  if (isObject(value) && isPlainEnvelope(value)) {
+    const event = value["event"] as JsonObject;
+    const type = classify(event);
+    if (type !== "unclassified") {
+      into.records.push({
+        type,
+        value: event,
+        line: oneLine(text),
+        time: envelopeTime(value["time"]),
+        recorded: recordedOf(value),
+      });
+      return;
+    }
+  }
+  descend(value, text, { time: undefined, recorded: undefined }, 0, into);
+}
+
+/**
+ * A record from its stored line.
+ * @throws {SyntaxError} when the line is not one that was stored.
+ */
+export function recordOfLine(line: string, type: RecordType): RawRecord {
+  const envelope: unknown = JSON.parse(line);
+  if (!isObject(envelope) || !isObject(envelope["event"])) throw new SyntaxError("not a stored record");
+  return {
+    type,
+    value: envelope["event"],
+    line,
+    time: envelopeTime(envelope["time"]),
+    recorded: recordedOf(envelope),
+  };
+}
+
+/** The record's own text, without its envelope. */
+export function eventText(line: string): string {
+  return memberText(line, "event") ?? line;
+}
+
+/**
+ * An envelope's time: seconds as a number or a quoted one, milliseconds, microseconds and nanoseconds by magnitude, to the
+ * microsecond. Nothing where it is absent, not positive, not finite or past what int64 nanoseconds can say.
+ */
+export function envelopeTime(time: unknown): HrTime | undefined {
+  const number =
+    typeof time === "number" ? time : typeof time === "string" && time.trim() !== "" ? Number(time) : Number.NaN;
+  if (!Number.isFinite(number) || number <= 0) return undefined;
+  const seconds = number < 1e11 ? number : number < 1e14 ? number / 1e3 : number < 1e17 ? number / 1e6 : number / 1e9;
+  if (seconds > maxSeconds) return undefined;
+  const whole = Math.floor(seconds);
+  const micros = Math.round((seconds - whole) * 1e6);
+  return micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000];
+}
+
+interface Times {
+  readonly time: HrTime | undefined;
+  readonly recorded: HrTime | undefined;
+}
+
+function descend(value: unknown, text: string, times: Times, wrappers: number, into: Unwrapped): void {
+  if (wrappers > maxWrappers) {
+    into.skipped.push({ reason: "unwrap_drop", text });
+    return;
+  }
+  if (Array.isArray(value)) {
+    const texts = elementTexts(text);
+    value.forEach((element, index) => descend(element, texts[index] ?? "", times, wrappers + 1, into));
+    return;
+  }
+  if (!isObject(value)) {
+    into.skipped.push({ reason: "unclassified", text });
+    return;
+  }
+  if (Object.hasOwn(value, "event")) {
+    const own = {
+      time: envelopeTime(value["time"]) ?? times.time,
+      recorded: recordedOf(value) ?? times.recorded,
+    };
+    descend(value["event"], memberText(text, "event") ?? "", own, wrappers + 1, into);
+    return;
+  }
+  if (Array.isArray(value["logs"])) {
+    descend(value["logs"], memberText(text, "logs") ?? "", times, wrappers, into);
+    return;
+  }
+  const type = classify(value);
+  if (type === "unclassified") into.skipped.push({ reason: "unclassified", text });
+  else into.records.push({ type, value, line: storedLine(text, times), ...times });
+}
+
+/** An envelope as Tailscale sends it, with a record directly inside: its text can be stored as it is. */
+function isPlainEnvelope(value: JsonObject): boolean {
+  for (const member in value) if (member !== "event" && member !== "time" && member !== "fields") return false;
+  return isObject(value["event"]) && !Object.hasOwn(value["event"], "event") && !Array.isArray(value["event"]["logs"]);
+}
+
+function storedLine(eventText: string, { time, recorded }: Times): string {
+  const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
+  const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
+  return oneLine(`{${timeMember}"event":${eventText}${fields}}`);
+}
+
+/** A raw line break in valid JSON is white space: inside a string it would have to be escaped. */
+function oneLine(text: string): string {
+  return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
+}
+
+function recordedOf(envelope: JsonObject): HrTime | undefined {
+  const fields = envelope["fields"];
+  if (!isObject(fields) || typeof fields["recorded"] !== "string") return undefined;
+  return parseRfc3339(fields["recorded"]);
+}
