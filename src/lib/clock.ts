@@ -11,8 +11,14 @@ export const systemClock: Clock = () => Date.now();
 
 /** Epoch milliseconds, fractions kept to the microsecond, as seconds and nanoseconds. */
 export function hrTimeOfMillis(millis: number): HrTime {
-  const seconds = Math.floor(millis / 1000);
-  return [seconds, Math.round((millis - seconds * 1000) * 1000) * 1000];
+  const micros = Math.round(millis * 1000);
+  const seconds = Math.floor(micros / 1e6);
+  return [seconds, (micros - seconds * 1e6) * 1000];
+}
+
+/** Whether nanoseconds since the epoch, as OTLP writes them, can say the instant: from 1970 to 2262, where int64 ends. */
+export function isSayable([seconds]: HrTime): boolean {
+  return seconds >= 0 && seconds < 9_223_372_036;
 }
 
 /** Seconds and nanoseconds as epoch milliseconds; what is finer than a double can hold is lost. */

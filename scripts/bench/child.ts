@@ -1,0 +1,51 @@
+/** A helper process of the benchmark, spoken to in lines of JSON: one object a line, each way. */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+export interface Child {
+  readonly pid: number;
+  /** The next line from the child. Rejects when it ends first, or when nothing comes for too long. */
+  read<Message>(timeoutMs: number): Promise<Message>;
+  write(message: object): void;
+  /** Ends it, and resolves when it has ended. */
+  end(): Promise<void>;
+}
+
+/** Runs a script of this folder in this runtime. Its standard error goes to ours. */
+export function startChild(script: string, args: readonly string[]): Child {
+  const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  if (child.pid === undefined) throw new Error(`cannot start ${script}`);
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    pid: child.pid,
+    async read<Message>(timeoutMs: number): Promise<Message> {
+      const { promise: late, reject } = Promise.withResolvers<never>();
+      const timer = setTimeout(() => reject(new Error(`${script} said nothing for ${timeoutMs} ms`)), timeoutMs);
+      try {
+        const line = await Promise.race([lines.next(), late]);
+        if (line.done === true) throw new Error(`${script} ended early`);
+        return JSON.parse(line.value) as Message;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    write: (message) => void child.stdin.write(`${JSON.stringify(message)}\n`),
+    async end() {
+      child.kill();
+      await ended;
+    },
+  };
+}
+
+/** The other side: the lines that the parent writes. */
+export function parentMessages(): AsyncIterableIterator<string> {
+  return createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+}
+
+/** The other side: one line to the parent. */
+export function tellParent(message: object): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+}

@@ -1,0 +1,97 @@
+/** `bun run build`: compiles the program into single files under `dist/`, and packs a release. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { bundleModule, compileProgram } from "./compile.ts";
+import type { BuiltFile } from "./compile.ts";
+import { distDir, releaseDir, stagingDir } from "./paths.ts";
+import { packRelease } from "./release.ts";
+import { sizeTable } from "./size-table.ts";
+import { readStamp } from "./stamp.ts";
+import type { Stamp } from "./stamp.ts";
+import { allTargets, hostTarget } from "./targets.ts";
+import type { Target } from "./targets.ts";
+
+const usage = `bun run build [flags]
+
+  (none)       dist/tailscale2otel for this machine, and dist/tailscale2otel.mjs
+  --all        linux x64 and arm64 (glibc and musl), darwin x64 and arm64, named dist/tailscale2otel-<target>
+  --release    also dist/release/: compressed binaries, SHA256SUMS, VERSION
+  --esm        only dist/tailscale2otel.mjs, the bundle for Deno and Bun
+`;
+
+interface BuildOptions {
+  readonly all: boolean;
+  readonly release: boolean;
+  readonly esm: boolean;
+}
+
+process.exitCode = main(process.argv.slice(2));
+
+function main(args: readonly string[]): number {
+  const options = optionsOf(args);
+  if (options === "help") {
+    process.stdout.write(usage);
+    return 0;
+  }
+  if (options === "mistake") return 64;
+  try {
+    build(options, readStamp());
+    return 0;
+  } catch (error) {
+    process.stderr.write(`build: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  } finally {
+    rmSync(stagingDir, { recursive: true, force: true });
+  }
+}
+
+function build(options: BuildOptions, stamp: Stamp): void {
+  process.stdout.write(`tailscale2otel ${stamp.version}, commit ${stamp.commit}, ${stamp.buildDate}\n`);
+  mkdirSync(distDir, { recursive: true });
+  const bundle = bundleModule(stamp);
+  if (options.esm) {
+    process.stdout.write(sizeTable([bundle]));
+    return;
+  }
+  const built = new Map(targetsOf(options).map((target) => [target, compileWithProgress(target, stamp)]));
+  const packed = options.release ? packRelease(built, stamp, releaseDir) : [];
+  process.stdout.write(sizeTable([bundle, ...built.values(), ...packed]));
+}
+
+function targetsOf({ all }: BuildOptions): readonly Target[] {
+  return all ? allTargets : [hostTarget()];
+}
+
+function compileWithProgress(target: Target, stamp: Stamp): BuiltFile {
+  const startedAt = performance.now();
+  process.stdout.write(`  ${target.name.padEnd(16)} `);
+  const file = compileProgram(target, stamp, join(distDir, fileNameOf(target)));
+  process.stdout.write(`${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`);
+  return file;
+}
+
+/** This machine's own binary has the plain name, so that `dist/tailscale2otel` is always one that runs here. */
+function fileNameOf(target: Target): string {
+  return target.name === hostTarget().name ? "tailscale2otel" : `tailscale2otel-${target.name}`;
+}
+
+function optionsOf(args: readonly string[]): BuildOptions | "help" | "mistake" {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        all: { type: "boolean", default: false },
+        release: { type: "boolean", default: false },
+        esm: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    if (values.help) return "help";
+    if (values.esm && (values.all || values.release)) throw new TypeError("--esm builds the bundle alone");
+    return values;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    return "mistake";
+  }
+}

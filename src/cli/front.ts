@@ -1,0 +1,61 @@
+/** The strict front before citty: which command is meant, with which flags, and what to do with what is neither. */
+import { build } from "../version.ts";
+import { nearest } from "../lib/suggest.ts";
+import { type Command, programHelp, programName } from "./command.ts";
+import { readFlags, UsageError } from "./flags.ts";
+import type { Host } from "./terminal.ts";
+
+export interface Front {
+  readonly commands: readonly Command[];
+  /** Runs where no command is named and there is something to run. */
+  readonly standard: Command;
+  /** Whether there is a configuration that `standard` could run with. */
+  readonly isConfigured: (host: Host) => boolean;
+}
+
+/**
+ * Runs what the arguments ask for; gives the exit code.
+ * @throws {UsageError} where they cannot be understood.
+ */
+export async function runFront(front: Front, argv: readonly string[], host: Host): Promise<number> {
+  const [first] = argv;
+  if (first === undefined) return runBare(front, host);
+  if (first === "--help" || first === "-h") return show(host, await programHelp(front.commands, build.version, host));
+  if (first === "--version") {
+    refuseMore(argv);
+    return show(host, `${programName} ${build.version}\n`);
+  }
+  if (first.startsWith("-")) return runCommand(front.standard, argv, host);
+  const command = front.commands.find(({ name }) => name === first);
+  if (command === undefined) throw new UsageError(unknownCommand(front, first));
+  return runCommand(command, argv.slice(1), host);
+}
+
+async function runCommand(command: Command, argv: readonly string[], host: Host): Promise<number> {
+  if (argv.includes("--help") || argv.includes("-h")) return show(host, await command.help(host));
+  return command.run(readFlags(command, argv), host);
+}
+
+async function runBare(front: Front, host: Host): Promise<number> {
+  if (front.isConfigured(host)) return front.standard.run(readFlags(front.standard, []), host);
+  await host.err.write(await programHelp(front.commands, build.version, host));
+  throw new UsageError("no command, and no configuration to run with");
+}
+
+async function show(host: Host, text: string): Promise<number> {
+  await host.out.write(text);
+  return 0;
+}
+
+function refuseMore(argv: readonly string[]): void {
+  if (argv.length > 1) throw new UsageError(`unexpected argument ${JSON.stringify(argv[1])}`);
+}
+
+function unknownCommand({ commands }: Front, word: string): string {
+  const meant = nearest(
+    word,
+    commands.map(({ name }) => name),
+  );
+  const suggestion = meant === undefined ? "" : `; did you mean ${meant}?`;
+  return `unknown command ${JSON.stringify(word)}${suggestion}`;
+}

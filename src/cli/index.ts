@@ -1,0 +1,54 @@
+/** The command line: from the process's arguments to an exit code, every error in words. */
+import process from "node:process";
+import { findConfigFile } from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
+import { checkCommand } from "./check.ts";
+import { programName } from "./command.ts";
+import { demoCommand } from "./demo-command.ts";
+import { UsageError } from "./flags.ts";
+import { type Front, runFront } from "./front.ts";
+import { runCommand } from "./run.ts";
+import { schemaCommand } from "./schema.ts";
+import { sourcesOf } from "./sources.ts";
+import { type Host, processHost } from "./terminal.ts";
+import { versionCommand } from "./version.ts";
+
+/** As in sysexits.h where it has a word for it. */
+const exitCodes = { failure: 1, usage: 64, configuration: 78 } as const;
+
+const front: Front = {
+  commands: [runCommand, demoCommand, checkCommand, schemaCommand, versionCommand],
+  standard: runCommand,
+  isConfigured,
+};
+
+/** Runs the command line of this process. Never throws; gives the exit code. */
+export async function runCli(workerEntry: URL): Promise<number> {
+  const host = processHost(workerEntry);
+  try {
+    return await runFront(front, process.argv.slice(2), host);
+  } catch (error) {
+    // Whoever reads the output has had enough of it: `tailscale2otel schema | head -1`.
+    if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
+    await host.err.write(describeError(error)).catch(() => {});
+    return codeOf(error);
+  }
+}
+
+/** A file is found, or the receiver is configured by variables. */
+function isConfigured(host: Host): boolean {
+  if (findConfigFile(sourcesOf({ values: new Map(), rawArgs: [] }, host)) !== undefined) return true;
+  return Object.keys(host.environment).some((variable) => variable.startsWith("TS2OTEL_STREAMING__"));
+}
+
+function describeError(error: unknown): string {
+  if (error instanceof ConfigError) return error.problems.map((problem) => `${programName}: ${problem}\n`).join("");
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = error instanceof UsageError ? ` (see ${programName} --help)` : "";
+  return `${programName}: ${message}${hint}\n`;
+}
+
+function codeOf(error: unknown): number {
+  if (error instanceof ConfigError) return exitCodes.configuration;
+  return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+}

@@ -1,0 +1,119 @@
+/** `run`: the service, until it is told to stop. */
+import { createApp } from "../app.ts";
+import { changedKeys, describeProblem, describeWarning, inspectConfig, loadConfig } from "../config/index.ts";
+import type { ConfigSources, Loaded } from "../config/index.ts";
+import { systemClock } from "../lib/clock.ts";
+import { createLog, type Log } from "../lib/log.ts";
+import { onSignal } from "../runtime/signals.ts";
+import { build } from "../version.ts";
+import { command } from "./command.ts";
+import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
+import type { Host } from "./terminal.ts";
+
+export const runCommand = command({
+  name: "run",
+  description: "Run the service",
+  args: configFlags,
+  repeatable: repeatableConfigFlags,
+  examples: [
+    ["tailscale2otel run", "with ./tailscale2otel.toml, /etc/tailscale2otel/config.toml, or variables alone"],
+    ["tailscale2otel run --config edge.toml --set log_level=debug", "one setting changed for this run"],
+  ],
+  notes:
+    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads log_level again.",
+  run: ({ flags, host }) => serve(sourcesOf(flags, host), host),
+});
+
+/** In total, whatever the backend does. */
+const stopDeadlineMs = 20_000;
+
+async function serve(sources: ConfigSources, host: Host): Promise<number> {
+  const loaded = loadConfig(sources);
+  const log = logOf(loaded, host);
+  for (const warning of loaded.warnings) log.warn(describeWarning(warning));
+  const stop = listenForStop(host);
+  const app = createApp(loaded, {
+    logger: log,
+    clock: systemClock,
+    build,
+    workerEntry: host.workerEntry,
+    onStdoutClosed: () => stop.ask("closed output"),
+  });
+  const releaseReload = onSignal("SIGHUP", () => reload(loaded, sources, log));
+  try {
+    await app.start();
+    log.info("ready", { version: build.version, ...app.addresses });
+    const reason = await stop.asked;
+    log.info("stopping", { reason });
+  } finally {
+    await within(stopDeadlineMs, app.stop(stopDeadlineMs));
+    releaseReload();
+    stop.release();
+  }
+  log.info("stopped");
+  return 0;
+}
+
+function logOf({ config }: Loaded, { err }: Host): Log {
+  return createLog({
+    level: config.log_level,
+    format: config.log_format,
+    isTerminal: err.isTerminal,
+    hasColour: err.hasColour,
+    clock: systemClock,
+    write: (line) => void err.write(line).catch(ignoreClosedStream),
+  });
+}
+
+/** Nobody is left to hear that the log stream is closed. */
+function ignoreClosedStream(): void {}
+
+interface Stop {
+  /** Resolves with the reason. */
+  readonly asked: Promise<string>;
+  ask(reason: string): void;
+  release(): void;
+}
+
+/** The first signal asks for a stop in order; a second one ends the process. What is not delivered is in the journal. */
+function listenForStop(host: Host): Stop {
+  const { promise: asked, resolve: ask } = Promise.withResolvers<string>();
+  let isSignalled = false;
+  const end = (signal: string, code: number): void => {
+    if (isSignalled) host.exit(code);
+    isSignalled = true;
+    ask(signal);
+  };
+  const releases = [onSignal("SIGINT", () => end("SIGINT", 130)), onSignal("SIGTERM", () => end("SIGTERM", 143))];
+  return { asked, ask, release: () => releases.forEach((release) => release()) };
+}
+
+/** @throws {Error} when it takes longer, which a component that honours its deadline does not. */
+async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const graceMs = 500;
+    const message = `did not stop within ${deadlineMs / 1000} s; what is not delivered is kept`;
+    timer = setTimeout(() => reject(new Error(message)), deadlineMs + graceMs);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Takes over the log level, and says what else has changed and waits for a restart. */
+function reload(started: Loaded, sources: ConfigSources, log: Log): void {
+  const { config, problems, warnings } = inspectConfig(sources);
+  if (problems.length > 0) {
+    for (const problem of problems) log.error(`not reloaded: ${describeProblem(problem)}`);
+    return;
+  }
+  const known = new Set(started.warnings.map(describeWarning));
+  for (const line of warnings.map(describeWarning)) if (!known.has(line)) log.warn(line);
+  const waiting = changedKeys(started.config, config).filter((key) => key !== "log_level");
+  log.info("configuration read again", { log_level: config.log_level });
+  if (waiting.length > 0) log.warn(`these settings have changed and need a restart: ${waiting.join(", ")}`);
+  log.setLevel(config.log_level);
+}

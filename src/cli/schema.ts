@@ -1,0 +1,14 @@
+/** `schema`: the JSON Schema of the configuration file. */
+import { configJsonSchema } from "../config/index.ts";
+import { command } from "./command.ts";
+
+export const schemaCommand = command({
+  name: "schema",
+  description: "Print the JSON Schema of the configuration file, for editors",
+  args: {},
+  examples: [["tailscale2otel schema > tailscale2otel.schema.json", "then name it in your editor's TOML settings"]],
+  async run({ host }) {
+    await host.out.write(`${JSON.stringify(configJsonSchema(), undefined, 2)}\n`);
+    return 0;
+  },
+});

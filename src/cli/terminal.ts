@@ -1,0 +1,53 @@
+/** The process as commands see it: streams, environment, and the way out. */
+import { homedir } from "node:os";
+import process from "node:process";
+import type { System } from "../config/index.ts";
+
+/** One of the two streams for text. */
+export interface Output {
+  readonly isTerminal: boolean;
+  readonly hasColour: boolean;
+  /** Resolves when the text has been handed to the system. */
+  write(text: string): Promise<void>;
+}
+
+export interface Host {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingDirectory: string;
+  readonly system: System;
+  readonly out: Output;
+  readonly err: Output;
+  /** The module that starts the export worker when it runs in a worker thread. */
+  readonly workerEntry: URL;
+  /** Ends the process at once. */
+  exit(code: number): never;
+}
+
+/** The real process. */
+export function processHost(workerEntry: URL): Host {
+  return {
+    workerEntry,
+    environment: process.env,
+    workingDirectory: process.cwd(),
+    system: { platform: process.platform, homeDirectory: homedir(), isRoot: process.getuid?.() === 0 },
+    out: outputOf(process.stdout),
+    err: outputOf(process.stderr),
+    exit: (code) => process.exit(code),
+  };
+}
+
+/** Colours where `NO_COLOR` (https://no-color.org) does not forbid them and the terminal can show them. */
+function outputOf(stream: NodeJS.WriteStream): Output {
+  const isTerminal = stream.isTTY === true;
+  // A closed stream is told to whoever writes next; without a listener it would end the process.
+  stream.on("error", () => {});
+  const noColour = process.env["NO_COLOR"] ?? "";
+  return {
+    isTerminal,
+    hasColour: isTerminal && noColour === "" && process.env["TERM"] !== "dumb",
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        stream.write(text, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+      }),
+  };
+}

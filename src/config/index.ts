@@ -1,0 +1,18 @@
+/** Settings: one definition of each, and everything that is derived from it. */
+
+export { type Inspection, type ConfigSources, findConfigFile, inspectConfig, loadConfig, type Loaded } from "./load.ts";
+export type { Config } from "./schema.ts";
+export type { System } from "./state-directory.ts";
+export {
+  describeOrigin,
+  describeProblem,
+  describeWarning,
+  type Origin,
+  type Problem,
+  type Warning,
+} from "./diagnosis.ts";
+export { displayUrl, redacted } from "./display.ts";
+export { changedKeys, type EffectiveRow, effectiveRows } from "./effective.ts";
+export { configJsonSchema, type JsonSchema } from "./json-schema.ts";
+export { isLoopback, type ListenAddress, parseListen } from "./listen.ts";
+export { exampleFile, referencePage } from "./reference.ts";

@@ -1,0 +1,109 @@
+/** Mistakes that show only when settings are looked at together. */
+import { accessSync, constants } from "node:fs";
+import { defaultOrigin, type Problem } from "./diagnosis.ts";
+import { systemReason } from "./system-reason.ts";
+import { givenAt, valueOf, type View } from "./view.ts";
+
+/** What the rules find. A rule is passed over when one of its settings has a mistake of its own. */
+export function findContradictions(view: View): readonly Problem[] {
+  const found: Problem[] = [...unreadableFiles(view)];
+  for (const { keys, find } of rules) {
+    if (keys.some((key) => view.broken.has(key))) continue;
+    const finding = find(view);
+    if (finding === undefined) continue;
+    const key = keys.find((candidate) => givenAt(view, candidate) !== undefined) ?? keys[0] ?? "";
+    found.push({ origin: givenAt(view, key) ?? defaultOrigin, key, ...finding });
+  }
+  return found;
+}
+
+/** The finding of a configuration that is right, and would do nothing. */
+export function findNothingToDo({ config }: View): Problem | undefined {
+  if (config.streaming.enabled) return undefined;
+  return {
+    origin: defaultOrigin,
+    key: "streaming.enabled",
+    message: "nothing is enabled that could produce data",
+    remedy:
+      'To begin: set streaming.enabled = true, streaming.token, and collectors.flowlogs.source and collectors.auditlogs.source to "stream" (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), then let Tailscale\'s log streaming push to it. To look first: tailscale2otel demo.',
+  };
+}
+
+interface Rule {
+  readonly keys: readonly string[];
+  readonly find: (view: View) => Pick<Problem, "message" | "allowed" | "remedy"> | undefined;
+}
+
+const rules: readonly Rule[] = [
+  sourceNeedsReceiver("flowlogs"),
+  sourceNeedsReceiver("auditlogs"),
+  {
+    keys: ["streaming.require_token", "streaming.token"],
+    find: ({ config: { streaming } }) =>
+      streaming.require_token && streaming.token === ""
+        ? {
+            message: "a token is required, and streaming.token is empty",
+            remedy: "Set streaming.token or streaming.token_file, or streaming.require_token = false.",
+          }
+        : undefined,
+  },
+  {
+    keys: ["otlp.tls.cert_file", "otlp.tls.key_file"],
+    find: ({ config: { otlp } }) =>
+      bothOrNeither(otlp.tls.cert_file, otlp.tls.key_file, ["otlp.tls.cert_file", "otlp.tls.key_file"]),
+  },
+  {
+    keys: ["otlp.grafana_cloud.instance_id", "otlp.grafana_cloud.token"],
+    find: ({ config: { otlp } }) =>
+      bothOrNeither(otlp.grafana_cloud.instance_id, otlp.grafana_cloud.token, [
+        "otlp.grafana_cloud.instance_id",
+        "otlp.grafana_cloud.token",
+      ]),
+  },
+];
+
+function sourceNeedsReceiver(log: "flowlogs" | "auditlogs"): Rule {
+  const key = `collectors.${log}.source`;
+  return {
+    keys: [key, "streaming.enabled"],
+    find: ({ config: { collectors, streaming } }) =>
+      collectors[log].enabled && collectors[log].source === "stream" && !streaming.enabled
+        ? {
+            message: '"stream" needs the receiver, and streaming.enabled is false',
+            remedy: `Set streaming.enabled = true, or collectors.${log}.enabled = false.`,
+          }
+        : undefined,
+  };
+}
+
+function bothOrNeither(first: string, second: string, keys: readonly [string, string]): ReturnType<Rule["find"]> {
+  if ((first === "") === (second === "")) return undefined;
+  const [present, missing] = first === "" ? [keys[1], keys[0]] : keys;
+  return {
+    message: `${present} is set and ${missing} is not`,
+    allowed: "both or neither",
+    remedy: `Set ${missing} too, or remove ${present}.`,
+  };
+}
+
+function unreadableFiles(view: View): readonly Problem[] {
+  const found: Problem[] = [];
+  for (const setting of view.settings) {
+    const origin = givenAt(view, setting.key);
+    if (setting.kind !== "file" || origin === undefined || view.broken.has(setting.key)) continue;
+    const path = valueOf(view.config, setting);
+    if (typeof path !== "string" || path === "") continue;
+    try {
+      accessSync(path, constants.R_OK);
+    } catch (error) {
+      found.push({
+        origin,
+        key: setting.key,
+        message: `${JSON.stringify(path)} cannot be read: ${systemReason(error)}`,
+        allowed: "the path of a readable file",
+        remedy: "Mend the path, or let the user that runs this program read the file.",
+      });
+    }
+  }
+  return found;
+}

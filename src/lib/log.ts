@@ -1,0 +1,91 @@
+/** The program's own log lines: readable on a terminal, one JSON object a line in a pipe. */
+import type { Clock } from "./clock.ts";
+import type { LogFields, Logger, LogLevel } from "./logger.ts";
+import { cutText } from "./text.ts";
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** `auto`: text on a terminal, JSON otherwise. */
+  readonly format: "auto" | "text" | "json";
+  readonly isTerminal: boolean;
+  readonly hasColour: boolean;
+  readonly clock: Clock;
+  /** Takes one line with its newline. */
+  readonly write: (line: string) => void;
+}
+
+/** A logger whose level can be changed while it runs. */
+export type Log = Logger & { setLevel(level: LogLevel): void };
+
+export const logLevels: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+
+/** Text from outside can be in a message or a field, so each of them has a bound. */
+const maxTextBytes = 8192;
+
+export function createLog(options: LogOptions): Log {
+  let lowest = logLevels.indexOf(options.level);
+  const isJson = options.format === "json" || (options.format === "auto" && !options.isTerminal);
+  const render = isJson ? renderJson : options.hasColour ? renderColoured : renderPlain;
+
+  function at(level: LogLevel) {
+    const rank = logLevels.indexOf(level);
+    return (message: string, fields: LogFields = {}): void => {
+      if (rank < lowest) return;
+      options.write(`${render(level, new Date(options.clock()), message, fields)}\n`);
+    };
+  }
+
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    setLevel(level) {
+      lowest = logLevels.indexOf(level);
+    },
+  };
+}
+
+type Render = (level: LogLevel, time: Date, message: string, fields: LogFields) => string;
+
+const renderJson: Render = (level, time, message, fields) => {
+  const line: Record<string, unknown> = { time: time.toISOString(), level, message: cutText(message, maxTextBytes) };
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined || name in line) continue;
+    line[name] = typeof value === "string" ? cutText(value, maxTextBytes) : value;
+  }
+  return JSON.stringify(line);
+};
+
+const renderPlain: Render = (level, time, message, fields) =>
+  [time.toISOString(), level.toUpperCase().padEnd(5), printable(message), ...fieldTexts(fields)].join(" ");
+
+const levelColours: Readonly<Record<LogLevel, number>> = { debug: 90, info: 36, warn: 33, error: 31 };
+
+const renderColoured: Render = (level, time, message, fields) => {
+  const clock = paint(90, time.toISOString().slice(11, 23));
+  const rest = fieldTexts(fields).map((text) => paint(90, text));
+  return [clock, paint(levelColours[level], level.toUpperCase().padEnd(5)), printable(message), ...rest].join(" ");
+};
+
+function fieldTexts(fields: LogFields): string[] {
+  const texts: string[] = [];
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined) continue;
+    const text = printable(String(value));
+    texts.push(`${name}=${text === "" || /[\s"=]/.test(text) ? JSON.stringify(text) : text}`);
+  }
+  return texts;
+}
+
+/** Control characters could forge a line or steer the terminal. */
+function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return cutText(text, maxTextBytes).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) =>
+    character === "\n" ? "\\n" : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}
+
+function paint(colour: number, text: string): string {
+  return `\u001b[${colour}m${text}\u001b[39m`;
+}

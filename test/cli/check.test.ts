@@ -1,0 +1,117 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { checkCommand } from "../../src/cli/check.ts";
+import { readFlags } from "../../src/cli/flags.ts";
+import { runToEnd, temporaryDirectory } from "./program.ts";
+
+const directory = temporaryDirectory();
+
+const sound = {
+  TS2OTEL_STREAMING__ENABLED: "true",
+  TS2OTEL_STREAMING__TOKEN: "s3cr3t",
+  TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "stream",
+  TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
+  TS2OTEL_OTLP__ENDPOINT: "http://192.0.2.1:4318",
+};
+
+test("shows every value with its origin, and no secret", async () => {
+  const { code, stdout, stderr } = await runToEnd(directory, ["check", "--set", "log_level=warn"], sound);
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^log_level +"warn" +--set log_level$/m);
+  expect(stdout).toMatch(/^streaming\.token +\[redacted\] +TS2OTEL_STREAMING__TOKEN$/m);
+  expect(stdout).toMatch(/^streaming\.listen +":8088" +default$/m);
+  expect(stdout).toMatch(/^otlp\.endpoint +"http:\/\/192\.0\.2\.1:4318" +TS2OTEL_OTLP__ENDPOINT$/m);
+  expect(stdout).toEndWith("\nconfiguration without a file: valid, 0 problems, 0 warnings\n");
+  expect(stdout).not.toContain("s3cr3t");
+  expect(stdout).not.toContain("\u001b");
+});
+
+describe("a file with five mistakes", () => {
+  const path = join(directory, "five.toml");
+  writeFileSync(
+    path,
+    `[streaming]
+enabled = "yes"
+listn = ":8088"
+request_timeout = 30
+[otlp]
+protocol = "grpc"
+[state]
+max_bytes = "1 MiB"
+`,
+  );
+
+  test("shows five, each with its line and remedy", async () => {
+    const { code, stdout } = await runToEnd(directory, ["check", "--config", path], {
+      TS2OTEL_STREAMING__TOKN: "s3cr3t",
+    });
+    const errors = stdout.split("\n").filter((line) => line.startsWith("error: "));
+    expect(errors.map((line) => line.slice(`error: ${path}:`.length).split(":")[0])).toEqual(["2", "3", "4", "6", "8"]);
+    expect(errors[0]).toEndWith("Write for example: enabled = true");
+    expect(errors[1]).toEndWith("Did you mean streaming.listen?");
+    expect(errors[2]).toEndWith('Write for example: request_timeout = "30s"');
+    expect(errors[3]).toContain('Allowed: "http/json", "http/protobuf", "stdout".');
+    expect(errors[4]).toContain("from 32MiB on");
+    expect(stdout).toContain(
+      "warning: TS2OTEL_STREAMING__TOKN: no setting has this variable, so it has no effect. Did you mean TS2OTEL_STREAMING__TOKEN?",
+    );
+    expect(stdout).toEndWith(`${path}: not valid, 5 problems, 1 warning\n`);
+    expect(stdout).not.toContain("s3cr3t");
+    expect(code).toBe(78);
+  });
+
+  test("is one object with --json", async () => {
+    const { code, stdout } = await runToEnd(directory, ["check", "--json", "--config", path]);
+    const report: unknown = JSON.parse(stdout);
+    expect(report).toMatchObject({ valid: false, configFile: path, warnings: [], settings: [] });
+    expect(report).toHaveProperty("problems.length", 5);
+    expect(report).toHaveProperty("problems.2", {
+      where: `${path}:4`,
+      key: "streaming.request_timeout",
+      message: "30 cannot be used here",
+      allowed: 'a duration such as "500ms", "30s", "5m", "24h" or "7d"; from 100ms to 1h',
+      remedy: 'Write for example: request_timeout = "30s"',
+    });
+    expect(code).toBe(78);
+  });
+
+  test("stops run with the same lines", async () => {
+    const { code, stdout, stderr } = await runToEnd(directory, ["run", "--config", path]);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(5);
+    expect(stderr).toStartWith(`tailscale2otel: ${path}:2: streaming.enabled: "yes" cannot be used here.`);
+    expect(stdout).toBe("");
+    expect(code).toBe(78);
+  });
+});
+
+test("with nothing enabled run says how to begin", async () => {
+  const { code, stderr } = await runToEnd(directory, ["run"]);
+  expect(stderr).toStartWith(
+    "tailscale2otel: streaming.enabled: nothing is enabled that could produce data. To begin: ",
+  );
+  expect(code).toBe(78);
+});
+
+test("on a terminal defaults are dimmed, and problems coloured", async () => {
+  let text = "";
+  const out = { isTerminal: true, hasColour: true, write: async (part: string) => void (text += part) };
+  const host = {
+    environment: { ...sound, TS2OTEL_CONFG: "x" },
+    workingDirectory: directory,
+    system: { platform: "linux", homeDirectory: directory, isRoot: false },
+    out,
+    err: out,
+    workerEntry: new URL(import.meta.url),
+    exit: () => {
+      throw new Error("exit");
+    },
+  };
+  expect(await checkCommand.run(readFlags(checkCommand, []), host)).toBe(0);
+  const dimmed = text.split("\n").filter((line) => line.startsWith("\u001b[90m") && line.endsWith("default\u001b[39m"));
+  expect(dimmed.some((line) => line.includes("streaming.listen "))).toBe(true);
+  expect(text).toMatch(/^streaming\.enabled /m);
+  expect(text).toContain("\u001b[33mwarning\u001b[39m: TS2OTEL_CONFG");
+  expect(text).toEndWith("\u001b[32mvalid\u001b[39m, 0 problems, 1 warning\n");
+});

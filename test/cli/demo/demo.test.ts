@@ -1,0 +1,133 @@
+/** The demo from end to end, started as a user starts it, with its output in a pipe. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const main = join(import.meta.dir, "../../../src/main.ts");
+
+let directory: string;
+let temporary: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "demo-test-"));
+  temporary = join(directory, "tmp");
+  mkdirSync(temporary);
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  return Bun.spawn([process.execPath, main, "demo", ...args], {
+    cwd: directory,
+    env: { PATH: process.env["PATH"], HOME: directory, TMPDIR: temporary, ...environment },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+/** The numbers of the two closing lines, by their names. */
+function sumsIn(output: string): Record<string, number> {
+  const [inbound = "", outbound = ""] = output.split("\n").filter((line) => line.includes(" = "));
+  const terms = [...`${inbound} ${outbound}`.matchAll(/([a-z-]+) ([\d,]+)/g)];
+  return Object.fromEntries(terms.map(([, name = "", digits = ""]) => [name, Number(digits.replaceAll(",", ""))]));
+}
+
+describe("in a pipe", () => {
+  test("says first what is seen and what comes next, then shows flows, changes and sums that hold, and leaves nothing", async () => {
+    const demo = start(["--duration", "3s"]);
+    const [output, errors, code] = await Promise.all([
+      new Response(demo.stdout).text(),
+      new Response(demo.stderr).text(),
+      demo.exited,
+    ]);
+    const lines = output.trimEnd().split("\n");
+    expect({ code, errors }).toEqual({ code: 0, errors: "" });
+    expect(lines[0]).toContain("A simulated tailnet of 41 nodes sends its flow and audit logs");
+    expect(lines[1]).toContain("Ctrl-C ends it. Next: add --endpoint");
+    expect(output).not.toContain("\u001b");
+    expect(output).toMatch(/^0:0\d [\d,]+ entries\/s; [\d,]+ records accepted, .*; top \S+ ↔ \S+ /m);
+    expect(output).toMatch(/^0:0\d audit \d\d:\d\d:\d\d \S+: [A-Z]+ on [A-Z_.]+ via [A-Z_]+/m);
+    const sums = sumsIn(output);
+    expect(sums).toMatchObject({ duplicate: 0, skipped: 0, quarantined: 0, pending: 0, "dead-lettered": 0 });
+    expect(sums["received"]).toBeGreaterThan(100);
+    expect(sums["accepted"]).toBe(sums["received"]);
+    expect(sums["delivered"]).toBe(sums["received"]);
+    expect(output).toContain(`${(sums["received"] ?? 0).toLocaleString("en-US")} records, `);
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 30_000);
+
+  test("ends in order when it is interrupted, and leaves nothing", async () => {
+    const demo = start([]);
+    const reader = demo.stdout.getReader();
+    const decoder = new TextDecoder();
+    let output = "";
+    while (!output.includes("records accepted")) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      output += decoder.decode(value);
+    }
+    demo.kill("SIGINT");
+    for (let part = await reader.read(); !part.done; part = await reader.read()) output += decoder.decode(part.value);
+    expect(await demo.exited).toBe(0);
+    expect(output).toMatch(/^accepted [\d,]+ = delivered/m);
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 30_000);
+
+  test("ends when nobody reads on, and leaves nothing", async () => {
+    const demo = start([]);
+    const reader = demo.stdout.getReader();
+    await reader.read();
+    await reader.cancel();
+    expect(await demo.exited).toBe(0);
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 30_000);
+});
+
+describe("with a backend", () => {
+  test("metrics and logs arrive there, with the headers that variables give", async () => {
+    const requests: { readonly path: string; readonly scope: string | null }[] = [];
+    const backend = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        await request.arrayBuffer();
+        requests.push({ path: new URL(request.url).pathname, scope: request.headers.get("x-scope") });
+        return Response.json({});
+      },
+    });
+    const endpoint = `http://127.0.0.1:${backend.port}`;
+    const demo = start(["--duration", "3s", "--endpoint", endpoint], { TS2OTEL_OTLP__HEADERS__X_SCOPE: "demo" });
+    const [output, code] = await Promise.all([new Response(demo.stdout).text(), demo.exited]);
+    await backend.stop(true);
+    expect(code).toBe(0);
+    expect(output.split("\n")[0]).toContain(endpoint);
+    expect(sumsIn(output)["delivered"]).toBe(sumsIn(output)["received"] ?? Number.NaN);
+    expect(new Set(requests.map(({ path }) => path))).toEqual(new Set(["/v1/logs", "/v1/metrics"]));
+    expect(new Set(requests.map(({ scope }) => scope))).toEqual(new Set(["demo"]));
+  }, 30_000);
+
+  test("an address that cannot be used is refused in the words of its flag", async () => {
+    const demo = start(["--endpoint", "backend"]);
+    const [errors, code] = await Promise.all([new Response(demo.stderr).text(), demo.exited]);
+    expect(code).toBe(78);
+    expect(errors).toContain("--endpoint: ");
+    expect(errors).toContain('"backend"');
+    expect(errors).not.toContain("--set");
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 30_000);
+});
+
+test("the settings of a real installation do not concern it", async () => {
+  const other = {
+    TS2OTEL_OTLP__ENDPOINT: "http://192.0.2.1:4318",
+    TS2OTEL_STREAMING__LISTEN: "192.0.2.1:1",
+    TS2OTEL_STATE__PATH: "/nowhere",
+  };
+  const demo = start(["--duration", "2s"], { ...other, TS2OTEL_CONFIG: "/nowhere.toml" });
+  const [output, errors, code] = await Promise.all([
+    new Response(demo.stdout).text(),
+    new Response(demo.stderr).text(),
+    demo.exited,
+  ]);
+  expect({ code, errors }).toEqual({ code: 0, errors: "" });
+  expect(sumsIn(output)["pending"]).toBe(0);
+}, 30_000);

@@ -1,0 +1,73 @@
+/** The demo's sender: speaks as Tailscale's log streaming does, and repeats what was not taken. */
+import { afterEach, expect, test } from "bun:test";
+import { zstdDecompressSync } from "node:zlib";
+import { changesIn } from "../../../src/cli/demo/changes.ts";
+import { createSender } from "../../../src/cli/demo/sender.ts";
+import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
+import { bodyOf } from "../../../src/cli/demo/wire.ts";
+
+const tailnet = buildTailnet(1);
+const changes = Array.from({ length: 20 }, (_, offset) => changesIn(tailnet, 358_720_000 + offset)).flat();
+
+let server: ReturnType<typeof Bun.serve> | undefined;
+afterEach(() => server?.stop(true));
+
+interface Received {
+  readonly authorization: string | null;
+  readonly encoding: string | null;
+  readonly text: string;
+}
+
+function receive(answer: (attempt: number) => Response): { readonly url: string; readonly received: Received[] } {
+  const received: Received[] = [];
+  server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      received.push({
+        authorization: request.headers.get("authorization"),
+        encoding: request.headers.get("content-encoding"),
+        text: zstdDecompressSync(await request.bytes()).toString(),
+      });
+      return answer(received.length);
+    },
+  });
+  return { url: `http://127.0.0.1:${server.port}/services/collector/event`, received };
+}
+
+function senderTo(url: string, signal = new AbortController().signal) {
+  return createSender({ url, token: "secret", fetch, clock: Date.now, signal });
+}
+
+test("a body is the envelopes one directly after the other, compressed with zstd, with the token", async () => {
+  const { url, received } = receive(() => Response.json({ text: "Success", code: 0 }));
+  const sender = senderTo(url);
+  await sender.push(changes);
+  expect(received).toEqual([{ authorization: "Splunk secret", encoding: "zstd", text: bodyOf(changes) }]);
+  expect(received[0]?.text).toContain("}{");
+  expect(sender.totals).toMatchObject({ requests: 1, records: changes.length, retries: 0 });
+});
+
+test("a refused body is sent again, whole, until it is taken", async () => {
+  const answers = [
+    new Response("", { status: 503, headers: { "retry-after": "0" } }),
+    new Response("", { status: 500, headers: { "retry-after": "0" } }),
+    Response.json({ code: 0 }),
+  ];
+  const { url, received } = receive((attempt) => answers[attempt - 1] ?? new Response("", { status: 400 }));
+  const sender = senderTo(url);
+  await sender.push(changes);
+  expect(received.map(({ text }) => text)).toEqual([bodyOf(changes), bodyOf(changes), bodyOf(changes)]);
+  expect(sender.totals).toMatchObject({ requests: 1, records: changes.length, retries: 2 });
+});
+
+test("the signal ends a wait for the next attempt", async () => {
+  const stop = new AbortController();
+  const { url } = receive(() => {
+    setTimeout(() => stop.abort(), 10);
+    return new Response("", { status: 503, headers: { "retry-after": "3600" } });
+  });
+  const sender = senderTo(url, stop.signal);
+  await expect(sender.push(changes)).rejects.toMatchObject({ name: "AbortError" });
+  expect(sender.totals.requests).toBe(0);
+});

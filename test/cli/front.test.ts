@@ -1,0 +1,94 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { runToEnd, temporaryDirectory } from "./program.ts";
+
+const directory = temporaryDirectory();
+
+describe("what is not understood is an error of use, and nothing runs", () => {
+  test.each([
+    [["chek"], 'unknown command "chek"; did you mean check?'],
+    [["frobnicate"], 'unknown command "frobnicate"'],
+    [["run", "extra"], 'unexpected argument "extra"'],
+    [["run", "--confg", "x"], "unknown flag --confg; did you mean --config?"],
+    [["run", "-c", "x"], "unknown flag -c"],
+    [["run", "--no-config"], "unknown flag --no-config; did you mean --config?"],
+    [["run", "--"], "unknown flag --"],
+    [["run", "--version"], "unknown flag --version"],
+    [["run", "--set"], "--set needs a value"],
+    [["run", "--config", "a", "--config=b"], "--config is given twice"],
+    [["check", "--json=yes"], "--json takes no value"],
+    [["version", "--jsn"], "unknown flag --jsn; did you mean --json?"],
+    [["--version", "more"], 'unexpected argument "more"'],
+    [["demo", "--rate", "fast"], '--rate takes a whole number from 1 to 1000000, not "fast"'],
+    [["demo", "--duration", "0"], '--duration takes a time such as 30s or 5m, not "0"'],
+    [["demo", "--protocol", "grpc"], '--protocol takes one of http/json, http/protobuf, not "grpc"'],
+    [["demo", "--protocol", "http/json"], "--protocol needs --endpoint"],
+  ])("%j", async (args, message) => {
+    const { code, stdout, stderr } = await runToEnd(directory, args);
+    expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel --help)\n`);
+    expect(stdout).toBe("");
+    expect(code).toBe(64);
+  });
+});
+
+describe("without a command", () => {
+  test("and without a configuration it shows what there is", async () => {
+    const { code, stderr } = await runToEnd(directory, []);
+    expect(stderr).toContain("USAGE tailscale2otel run|demo|check|schema|version");
+    expect(stderr).toEndWith(
+      "tailscale2otel: no command, and no configuration to run with (see tailscale2otel --help)\n",
+    );
+    expect(code).toBe(64);
+  });
+
+  test("it runs, where the receiver is configured by variables", async () => {
+    const { code, stderr } = await runToEnd(directory, [], { TS2OTEL_STREAMING__ENABLED: "perhaps" });
+    expect(stderr).toStartWith(
+      'tailscale2otel: TS2OTEL_STREAMING__ENABLED: streaming.enabled: "perhaps" cannot be used here.',
+    );
+    expect(code).toBe(78);
+  });
+
+  test("it runs, where a file is found, or named by a flag", async () => {
+    const path = join(directory, "wrong.toml");
+    writeFileSync(path, "log_level = 1\n");
+    for (const args of [["--config", path], [`--config=${path}`], ["--set", "log_level=1"]]) {
+      const { code, stderr } = await runToEnd(directory, args, args[0] === "--set" ? { TS2OTEL_CONFIG: path } : {});
+      expect(stderr).toContain(`${path}:1: log_level: 1 cannot be used here.`);
+      expect(code).toBe(78);
+    }
+  });
+});
+
+describe("versions", () => {
+  test("of a run from source", async () => {
+    expect(await runToEnd(directory, ["--version"])).toEqual({
+      code: 0,
+      stdout: "tailscale2otel 0.1.0-dev\n",
+      stderr: "",
+    });
+    expect(await runToEnd(directory, ["version"])).toEqual({
+      code: 0,
+      stdout: "tailscale2otel 0.1.0-dev\n",
+      stderr: "",
+    });
+    const { stdout } = await runToEnd(directory, ["version", "--json"]);
+    expect(JSON.parse(stdout)).toEqual({ version: "0.1.0-dev", commit: "", date: "" });
+  });
+});
+
+test("a reader that closes the output early is no failure", async () => {
+  const { start } = await import("./program.ts");
+  const program = start(directory, ["schema"]);
+  program.process.stdout.destroy();
+  const { code, stderr } = await program.ended;
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+});
+
+test("schema prints the JSON Schema", async () => {
+  const { code, stdout } = await runToEnd(directory, ["schema"]);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ title: "tailscale2otel", additionalProperties: false });
+});

@@ -1,0 +1,146 @@
+import { expect, test } from "bun:test";
+import { runToEnd, temporaryDirectory } from "./program.ts";
+
+const directory = temporaryDirectory();
+
+async function helpOf(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runToEnd(directory, args);
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  return stdout;
+}
+
+test("of the program", async () => {
+  const help = await helpOf("--help");
+  expect(help).toMatchInlineSnapshot(`
+    "Receives Tailscale flow and audit logs, and delivers them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
+
+    USAGE tailscale2otel run|demo|check|schema|version
+
+    COMMANDS
+
+          run    Run the service
+         demo    Show it working: a simulated tailnet, the real program, and nothing left behind
+        check    Validate the configuration, and show every value with its origin
+       schema    Print the JSON Schema of the configuration file, for editors
+      version    Print version, commit and build date
+
+    Use tailscale2otel <command> --help for more information about a command.
+
+    Without a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… variables).
+    Exit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.
+
+    EXAMPLES
+
+      tailscale2otel demo                               see it work; needs no tailnet, no backend and no configuration
+      tailscale2otel check                              what the configuration comes to, and every mistake in it
+      tailscale2otel run --config tailscale2otel.toml   the service
+    "
+  `);
+  expect(await helpOf("-h")).toBe(help);
+});
+
+test("of run", async () => {
+  const help = await helpOf("run", "--help");
+  expect(help).toMatchInlineSnapshot(`
+    "Run the service (tailscale2otel run)
+
+    USAGE tailscale2otel run [OPTIONS]
+
+    OPTIONS
+
+        --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
+      --set=<key=value>    One setting, which wins over file and environment. May be repeated.
+             -h, --help    Show this text.
+
+    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads log_level again.
+
+    EXAMPLES
+
+      tailscale2otel run                                            with ./tailscale2otel.toml, /etc/tailscale2otel/config.toml, or variables alone
+      tailscale2otel run --config edge.toml --set log_level=debug   one setting changed for this run
+    "
+  `);
+  expect(await helpOf("run", "--set", "x", "-h")).toBe(help);
+});
+
+test("of demo", async () => {
+  expect(await helpOf("demo", "--help")).toMatchInlineSnapshot(`
+    "Show it working: a simulated tailnet, the real program, and nothing left behind (tailscale2otel demo)
+
+    USAGE tailscale2otel demo [OPTIONS]
+
+    OPTIONS
+
+                          --endpoint=<url>    Send to this OTLP backend too; else nothing leaves.
+      --protocol=<http/json|http/protobuf>    The encoding for that backend.
+                          --duration=<30s>    End by itself; else Ctrl-C ends it.
+                                --rate=<N>    The most connection entries to send a second. (Default: 2000)
+                                --seed=<N>    Another number gives another tailnet.
+                                -h, --help    Show this text.
+
+    EXAMPLES
+
+      tailscale2otel demo                                    watch it; Ctrl-C ends it
+      tailscale2otel demo --endpoint http://127.0.0.1:4318   the same in a backend of yours
+      tailscale2otel demo --duration 30s --rate 500          half a minute at a slow pace
+    "
+  `);
+});
+
+test("of check", async () => {
+  expect(await helpOf("check", "--help")).toMatchInlineSnapshot(`
+    "Validate the configuration, and show every value with its origin (tailscale2otel check)
+
+    USAGE tailscale2otel check [OPTIONS]
+
+    OPTIONS
+
+        --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
+      --set=<key=value>    One setting, which wins over file and environment. May be repeated.
+                 --json    One JSON object instead of text.
+             -h, --help    Show this text.
+
+    Exit code 0 where run could start, 78 where it could not. It opens no connection, and writes nothing.
+
+    EXAMPLES
+
+      tailscale2otel check                         the configuration that run would use
+      tailscale2otel check --config new.toml       another file
+      tailscale2otel check --json | jq .problems   for programs
+    "
+  `);
+});
+
+test("of schema and version", async () => {
+  expect(await helpOf("schema", "--help")).toMatchInlineSnapshot(`
+    "Print the JSON Schema of the configuration file, for editors (tailscale2otel schema)
+
+    USAGE tailscale2otel schema [OPTIONS]
+
+    OPTIONS
+
+      -h, --help    Show this text.
+
+    EXAMPLES
+
+      tailscale2otel schema > tailscale2otel.schema.json   then name it in your editor's TOML settings
+    "
+  `);
+  expect(await helpOf("version", "--help")).toMatchInlineSnapshot(`
+    "Print version, commit and build date (tailscale2otel version)
+
+    USAGE tailscale2otel version [OPTIONS]
+
+    OPTIONS
+
+          --json    One JSON object instead of text.
+      -h, --help    Show this text.
+
+    EXAMPLES
+
+      tailscale2otel version
+      tailscale2otel version --json   for programs
+    "
+  `);
+});

@@ -1,0 +1,74 @@
+/** Starts the real program from source, in a directory and with an environment of its own. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { afterAll } from "bun:test";
+
+const entry = join(import.meta.dirname, "../../src/main.ts");
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Program {
+  readonly process: ChildProcessByStdio<null, Readable, Readable>;
+  readonly ended: Promise<Ended>;
+  /** Resolves with the first line on stderr from now on, or already there, that holds the text. */
+  line(text: string): Promise<string>;
+}
+
+/** A directory that is removed when the tests of the file are through. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "ts2otel-cli-"));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+export function start(directory: string, args: readonly string[], environment: Record<string, string> = {}): Program {
+  const child = spawn(process.execPath, [entry, ...args], {
+    cwd: directory,
+    env: { PATH: process.env["PATH"], HOME: directory, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const texts = { stdout: "", stderr: "" };
+  const waiting = new Set<() => void>();
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (chunk: string) => {
+      texts[name] += chunk;
+      for (const look of waiting) look();
+    });
+  }
+  const ended = new Promise<Ended>((resolve) => child.on("close", (code) => resolve({ code, ...texts })));
+  return {
+    process: child,
+    ended,
+    line(text) {
+      const found = Promise.withResolvers<string>();
+      const look = (): void => {
+        const line = texts.stderr
+          .split("\n")
+          .slice(0, -1)
+          .find((one) => one.includes(text));
+        if (line === undefined) return;
+        waiting.delete(look);
+        found.resolve(line);
+      };
+      waiting.add(look);
+      look();
+      void ended.then(() => found.reject(new Error(`ended without ${text}: ${texts.stderr}`)));
+      return found.promise;
+    },
+  };
+}
+
+export function runToEnd(
+  directory: string,
+  args: readonly string[],
+  environment?: Record<string, string>,
+): Promise<Ended> {
+  return start(directory, args, environment).ended;
+}

@@ -1,0 +1,100 @@
+import { connect } from "node:net";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "bun:test";
+import { start, temporaryDirectory } from "./program.ts";
+
+const directory = temporaryDirectory();
+const file = join(directory, "tailscale2otel.toml");
+
+function settings(more = ""): string {
+  return `${more}
+[streaming]
+enabled = true
+listen = "127.0.0.1:0"
+token = "a-token"
+[collectors]
+flowlogs.source = "stream"
+auditlogs.source = "stream"
+[state]
+path = "state"
+`;
+}
+
+test("says when it has stopped, and why", async () => {
+  writeFileSync(file, settings(), { mode: 0o600 });
+  const program = start(directory, []);
+  await program.line('"ready"');
+  program.process.kill("SIGINT");
+  const { code, stderr } = await program.ended;
+  const lines = stderr.trimEnd().split("\n").slice(-2);
+  expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+    { message: "stopping", reason: "SIGINT" },
+    { message: "stopped" },
+  ]);
+  expect(code).toBe(0);
+});
+
+test("runs until a signal, reads the log level again on SIGHUP, and ends with 0", async () => {
+  writeFileSync(file, settings(), { mode: 0o600 });
+  const program = start(directory, []);
+  expect(JSON.parse(await program.line('"ready"'))).toMatchObject({
+    level: "info",
+    version: "0.1.0-dev",
+    stream: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+  });
+  const [warning] = (await program.line('"warn"')).split("\n");
+  expect(warning).toContain("(local mode)");
+
+  writeFileSync(file, settings('log_level = "error"').replace("a-token", "b-token"));
+  program.process.kill("SIGHUP");
+  expect(JSON.parse(await program.line("configuration read again"))).toMatchObject({ log_level: "error" });
+  expect(await program.line("need a restart")).toContain("need a restart: streaming.token");
+
+  writeFileSync(file, "log_level = 1");
+  program.process.kill("SIGHUP");
+  expect(await program.line("not reloaded")).toContain("tailscale2otel.toml:1: log_level: 1 cannot be used here.");
+
+  program.process.kill("SIGTERM");
+  const { code, stdout, stderr } = await program.ended;
+  expect(stderr.trimEnd().split("\n").at(-1)).toContain("not reloaded");
+  expect(stdout).toBe("");
+  expect(code).toBe(0);
+});
+
+test("a second signal ends it at once, while a request is still being sent", async () => {
+  writeFileSync(file, settings(), { mode: 0o600 });
+  const program = start(directory, ["run"]);
+  const { stream } = JSON.parse(await program.line('"ready"')) as { stream: string };
+  const { port } = new URL(stream);
+  const socket = connect(Number(port), "127.0.0.1");
+  socket.on("error", () => {});
+  const head = `POST /services/collector/event HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Splunk a-token\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n{`;
+  await new Promise<void>((resolve) => socket.write(head, () => resolve()));
+  // A request of its own, answered after the first one was accepted: the half-sent one is in flight by then.
+  await (await fetch(`${stream}/services/collector/health`)).text();
+  program.process.kill("SIGINT");
+  await program.line('"stopping"');
+  program.process.kill("SIGTERM");
+  const { code } = await program.ended;
+  socket.destroy();
+  expect(code).toBe(143);
+});
+
+test("what keeps it from starting is one line and exit code 1", async () => {
+  writeFileSync(file, settings(), { mode: 0o600 });
+  const first = start(directory, ["run"]);
+  const { stream } = JSON.parse(await first.line('"ready"')) as { stream: string };
+  const port = new URL(stream).port;
+  const second = start(directory, ["run", "--set", `streaming.listen=127.0.0.1:${port}`, "--set", "state.path=other"]);
+  const { code, stderr } = await second.ended;
+  first.process.kill("SIGTERM");
+  await first.ended;
+  const lines = stderr
+    .trimEnd()
+    .split("\n")
+    .filter((line) => line.startsWith("tailscale2otel: "));
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(port);
+  expect(code).toBe(1);
+});

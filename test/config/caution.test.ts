@@ -1,0 +1,149 @@
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+
+function warningsWith(set: readonly string[], environment: Record<string, string> = soundEnvironment) {
+  const { problems, warnings } = inspectIn(directory, { set: [...soundSettings, ...set], environment });
+  expect(problems).toEqual([]);
+  return warnings;
+}
+
+describe("an empty token", () => {
+  test("is said loudly where others can reach the port", () => {
+    const [warning, ...others] = warningsWith([], {});
+    expect(others).toEqual([]);
+    expect(warning).toStartWith("streaming.token: IT IS EMPTY, AND :8088 IS NOT LOOPBACK: ");
+    expect(warning).toContain("plain HTTP");
+  });
+
+  test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("is said quietly on %s", (listen) => {
+    expect(warningsWith([`streaming.listen=${listen}`], {})).toEqual([
+      "streaming.token: it is empty, so every program on this machine can send records. Set streaming.token to a long random text, and give the same to Tailscale.",
+    ]);
+  });
+});
+
+test.each(["poll", "both"])("a source of %j is a warning that says what to set instead", (source) => {
+  expect(warningsWith([`collectors.flowlogs.source=${source}`])).toEqual([
+    `collectors.flowlogs.source: it is "${source}", and this build polls nothing: flow logs come only by the stream. Set collectors.flowlogs.source = "stream".`,
+  ]);
+});
+
+test("a log that is not wanted is not missed", () => {
+  expect(warningsWith(["collectors.auditlogs.enabled=false"])).toEqual([
+    "collectors.auditlogs.source: it is set and has no effect: collectors.auditlogs.enabled is false. Set collectors.auditlogs.enabled = true, or remove it.",
+  ]);
+});
+
+describe("local mode", () => {
+  test("is said", () => {
+    expect(warningsWith(["otlp.endpoint="])).toEqual([
+      "otlp.endpoint: metrics and logs have no address, so they stay on this machine (local mode). Set otlp.endpoint to send them to an OTLP backend.",
+    ]);
+  });
+
+  test("of one signal is said", () => {
+    expect(warningsWith(["otlp.endpoint=", "otlp.logs.endpoint=http://192.0.2.1/logs"])).toEqual([
+      "otlp.metrics.endpoint: metrics have no address, so they stay on this machine. Set otlp.metrics.endpoint, or otlp.metrics.enabled = false.",
+    ]);
+  });
+
+  test("is none when everything goes to standard output", () => {
+    expect(warningsWith(["otlp.endpoint=", "otlp.protocol=stdout", "otlp.logs.max_records=9"])).toEqual([]);
+  });
+});
+
+describe("settings without effect", () => {
+  const idle: readonly [set: string[], keys: string[], reason: string][] = [
+    [
+      ["otlp.endpoint=", "otlp.logs.max_records=9", "otlp.timeout=1s"],
+      ["otlp.timeout", "otlp.logs.max_records"],
+      "local mode",
+    ],
+    [["otlp.logs.enabled=false", "otlp.logs.max_bytes=1MiB"], ["otlp.logs.max_bytes"], "otlp.logs.enabled is false"],
+    [
+      ["cardinality.flow.metrics_mode=all", "cardinality.flow.rollup_top_n=9"],
+      ["cardinality.flow.rollup_top_n"],
+      '"all"',
+    ],
+    [["otlp.protocol=stdout"], ["otlp.endpoint"], "nothing is sent over the network"],
+    [
+      ["otlp.logs.endpoint=http://192.0.2.1/l", "otlp.metrics.endpoint=http://192.0.2.1/m"],
+      ["otlp.endpoint"],
+      "an address of their own each",
+    ],
+    [["otlp.tls.ca_file=/dev/null"], ["otlp.tls.ca_file"], "no address begins with https://"],
+  ];
+
+  test.each(idle)("%j", (set, keys, reason) => {
+    const found = warningsWith(set).filter((warning) => warning.includes("has no effect"));
+    expect(found.map((warning) => warning.slice(0, warning.indexOf(":")))).toEqual(keys);
+    expect(found[0]).toContain(reason);
+  });
+
+  test("of the receiver, while it is off", () => {
+    const { warnings } = inspectIn(directory, { toml: "[streaming]\nenabled = false\nlisten = ':1'\n" });
+    expect(warnings).toContain(
+      "streaming.listen: it is set and has no effect: the receiver is off. Set streaming.enabled = true, or remove it.",
+    );
+  });
+
+  test("a previous token without a token", () => {
+    const warnings = warningsWith([], { TS2OTEL_STREAMING__TOKEN_PREVIOUS: "old-token" });
+    expect(warnings.map((warning) => warning.slice(0, warning.indexOf(":")))).toEqual([
+      "streaming.token",
+      "streaming.token_previous",
+    ]);
+  });
+});
+
+test("memory, an unchecked certificate, and a body over the sum of bodies are said", () => {
+  const warnings = warningsWith([
+    "state.path=:memory:",
+    "otlp.endpoint=https://192.0.2.1",
+    "otlp.tls.insecure_skip_verify=true",
+    "streaming.max_inflight_bytes=1MiB",
+  ]);
+  expect(warnings.map((warning) => warning.slice(0, warning.indexOf(":")))).toEqual([
+    "streaming.max_inflight_bytes",
+    "otlp.tls.insecure_skip_verify",
+    "state.path",
+  ]);
+});
+
+test("a secret on the command line is said", () => {
+  const warnings = warningsWith(["streaming.token=s3cr3t", "otlp.headers.X-Key=s3cr3t"]);
+  expect(warnings.map((warning) => warning.slice(0, warning.indexOf(":")))).toEqual([
+    "streaming.token",
+    "otlp.headers.X-Key",
+  ]);
+  expect(warnings.join()).not.toContain("s3cr3t");
+});
+
+describe("a file that others can read", () => {
+  const secretToml = '[streaming]\ntoken = "s3cr3t"\n';
+
+  function modeWarnings(toml: string, mode: number) {
+    const given = { toml, set: soundSettings, environment: {} };
+    inspectIn(directory, given);
+    chmodSync(join(directory, "tailscale2otel.toml"), mode);
+    return inspectIn(directory, given).warnings.filter((warning) => warning.includes("chmod"));
+  }
+
+  test.each([0o644, 0o604, 0o620])("with a secret in it is said (mode %o)", (mode) => {
+    expect(modeWarnings(secretToml, mode)).toEqual([
+      `streaming.token: tailscale2otel.toml:2 holds a secret, and others may read or write the file (mode 0${mode.toString(8)}). Run: chmod 600 tailscale2otel.toml`,
+    ]);
+  });
+
+  test.each([0o600, 0o640, 0o400])("is nothing for the owner and its group (mode %o)", (mode) => {
+    expect(modeWarnings(secretToml, mode)).toEqual([]);
+  });
+
+  test("without a secret in it is nothing", () => {
+    expect(modeWarnings('log_level = "info"\n', 0o644)).toEqual([]);
+  });
+});

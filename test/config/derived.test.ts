@@ -1,0 +1,89 @@
+import { describe, expect, test } from "bun:test";
+import { parse } from "smol-toml";
+import { configJsonSchema, effectiveRows, exampleFile, referencePage } from "../../src/config/index.ts";
+import { configSchema } from "../../src/config/schema.ts";
+import { list, section } from "../../src/config/setting.ts";
+import { readText, readTyped } from "../../src/config/value.ts";
+import { settingsOf } from "../../src/config/walk.ts";
+import { inspectIn, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+const settings = settingsOf(configSchema);
+
+test("every default passes its own schema, and is read back from the way it is written", () => {
+  for (const setting of settings) {
+    if (setting.kind === "map") continue;
+    const [written] = Object.values(parse(`x = ${setting.written}`));
+    expect([setting.key, readTyped(setting, written)]).toEqual([setting.key, { value: setting.default }]);
+  }
+});
+
+test("every variable is derived from its key", () => {
+  for (const { key, variable } of settings) {
+    expect(variable).toBe(`TS2OTEL_${key.toUpperCase().replaceAll(".", "__")}`);
+  }
+});
+
+describe("the example file", () => {
+  test("changes nothing as it is", () => {
+    const asItIs = inspectIn(directory, { toml: exampleFile() });
+    expect(effectiveRows(asItIs)).toEqual(effectiveRows(inspectIn(directory, {})));
+  });
+
+  test("is right with every setting taken in, but for the files that are not there", () => {
+    const toml = exampleFile().replace(/^# (\w+ = )/gm, "$1");
+    const { problems, config } = inspectIn(directory, { toml });
+    expect(problems.map((problem) => problem.replace(/^[^:]*:\d+: ([\w.]+):.*/, "$1"))).toEqual([
+      "otlp.tls.ca_file",
+      "otlp.tls.cert_file",
+      "otlp.tls.key_file",
+    ]);
+    expect(config.streaming.enabled).toBe(true);
+    expect(config.otlp.headers).toEqual({ "X-Scope-OrgID": "tenant-1" });
+    for (const { path } of settings) expect(toml).toMatch(new RegExp(`^${path.at(-1)} = `, "m"));
+  });
+});
+
+test("the reference has a row for every setting, and for the file of every secret", () => {
+  const page = referencePage();
+  for (const { kind, variable } of settings) {
+    expect(page).toContain(`| \`${variable}${kind === "map" ? "__…" : ""}\` |`);
+    if (kind === "secret") expect(page).toContain(`\`${variable}_FILE\``);
+  }
+});
+
+test("the JSON Schema describes what is written", () => {
+  const schema = configJsonSchema();
+  expect(schema).toMatchObject({
+    additionalProperties: false,
+    properties: {
+      streaming: {
+        additionalProperties: false,
+        properties: {
+          enabled: { type: "boolean", default: false },
+          request_timeout: { type: "string", default: "30s" },
+          max_inflight_bytes: { type: ["integer", "string"], minimum: 1024 * 1024, default: "256MiB" },
+          decompress: { enum: ["auto", "gzip", "zstd", "none"], default: "auto" },
+          token_file: { type: "string" },
+        },
+      },
+      otlp: { properties: { headers: { type: "object", additionalProperties: { type: "string" } } } },
+    },
+  });
+});
+
+describe("a list", () => {
+  const [events] = settingsOf(section("Test.", { events: list({ description: "Several." }) }));
+  if (events === undefined) throw new Error("no setting");
+
+  test("is separated by commas in a variable", () => {
+    expect(readText(events, " a, b ,,c")).toEqual({ value: ["a", "b", "c"] });
+    expect(readText(events, "")).toEqual({ value: [] });
+  });
+
+  test("is a list of texts in a file", () => {
+    expect(readTyped(events, ["a"])).toEqual({ value: ["a"] });
+    expect(readTyped(events, "a")).toMatchObject({ allowed: "a list of texts", instead: '["a"]' });
+    expect(readTyped(events, [1])).toHaveProperty("complaint");
+  });
+});

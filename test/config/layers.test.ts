@@ -1,0 +1,245 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { findConfigFile, loadConfig } from "../../src/config/index.ts";
+import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+
+describe("layers", () => {
+  const toml = '[streaming]\nenabled = true\nlisten = ":1"\npath = "/a"\nrequest_timeout = "1s"\n';
+  const environment = { TS2OTEL_STREAMING__PATH: "/b", TS2OTEL_STREAMING__REQUEST_TIMEOUT: "2s" };
+  const { config, origins } = inspectIn(directory, { toml, environment, set: ["streaming.request_timeout=3s"] });
+
+  test("file over default, variable over file, flag over variable", () => {
+    expect(config.streaming.decompress).toBe("auto");
+    expect(config.streaming.listen).toBe(":1");
+    expect(config.streaming.path).toBe("/b");
+    expect(config.streaming.request_timeout).toBe(3000);
+  });
+
+  test("the origin of each value is kept", () => {
+    expect(origins.get("streaming.decompress")).toEqual({ from: "default" });
+    expect(origins.get("streaming.listen")).toEqual({ from: "file", file: "tailscale2otel.toml", line: 3 });
+    expect(origins.get("streaming.path")).toEqual({ from: "environment", variable: "TS2OTEL_STREAMING__PATH" });
+    expect(origins.get("streaming.request_timeout")).toEqual({ from: "flag", key: "streaming.request_timeout" });
+  });
+
+  test("of several flags for one setting the last one counts", () => {
+    const twice = inspectIn(directory, { set: ["log_level=debug", "log_level=warn"] });
+    expect(twice.config.log_level).toBe("warn");
+  });
+});
+
+test("defaults are what the design says, in milliseconds and bytes", () => {
+  const { config, problems, warnings } = inspectIn(directory, { set: soundSettings, environment: soundEnvironment });
+  expect(problems).toEqual([]);
+  expect(warnings).toEqual([]);
+  expect(config).toMatchObject({
+    log_level: "info",
+    tailscale: { tailnet: "-" },
+    collectors: { flowlogs: { enabled: true, log_mode: "per_connection" }, auditlogs: { enabled: true } },
+    streaming: {
+      listen: ":8088",
+      path: "/services/collector/event",
+      token_previous: "",
+      max_body_bytes: 0,
+      max_inflight_bytes: 256 * 1024 * 1024,
+      request_timeout: 30_000,
+    },
+    cardinality: {
+      metric_limit: 10_000,
+      series_ttl: 86_400_000,
+      flow: { metrics_mode: "rollup", rollup_top_n: 500, collapse_external: true },
+    },
+    otlp: {
+      protocol: "http/json",
+      headers: {},
+      compression: "gzip",
+      timeout: 10_000,
+      metric_interval: 60_000,
+      logs: { enabled: true, max_records: 5000, max_bytes: 4 * 1024 * 1024, concurrency: 2, record_uid: false },
+    },
+    state: { max_bytes: 1024 ** 3, retention: 86_400_000, durability: "full" },
+    dedup: { flow_window: 21_600_000, audit_window: 172_800_000, max_keys: 4_000_000 },
+    self_observability: { enabled: true, logs: false, instance_id: "" },
+  });
+});
+
+describe("the file", () => {
+  test("is the one of --config, else of TS2OTEL_CONFIG, else the one in the working directory", () => {
+    const sources = sourcesIn(directory, { toml: "", environment: { TS2OTEL_CONFIG: "two.toml" } });
+    expect(findConfigFile({ ...sources, configPath: "one.toml" })).toBe("one.toml");
+    expect(findConfigFile(sources)).toBe("two.toml");
+    expect(findConfigFile({ ...sources, environment: {} })).toBe("tailscale2otel.toml");
+    const empty = sourcesIn(directory, {});
+    expect(findConfigFile(empty)).toBeUndefined();
+  });
+
+  test("may begin with a byte order mark and have CRLF", () => {
+    const { config, origins } = inspectIn(directory, {
+      toml: '\ufefflog_level = "warn"\r\n[otlp]\r\ntimeout = "5s"\r\n',
+    });
+    expect(config.log_level).toBe("warn");
+    expect(origins.get("otlp.timeout")).toMatchObject({ line: 3 });
+  });
+});
+
+describe("maps", () => {
+  test("take one variable an entry, which also finds a name with dashes", () => {
+    const { config, origins } = inspectIn(directory, {
+      toml: '[otlp.headers]\nX-Scope-OrgID = "file"\nAuthorization = "file"\n',
+      environment: {
+        TS2OTEL_OTLP__HEADERS__X_SCOPE_ORGID: "environment",
+        TS2OTEL_OTLP__HEADERS__X_NEW: "environment",
+        TS2OTEL_OTLP__LOGS__HEADERS__X_LOGS: "logs",
+      },
+      set: ["otlp.headers.authorization=flag"],
+    });
+    expect(config.otlp.headers).toEqual({
+      "X-Scope-OrgID": "environment",
+      authorization: "flag",
+      "x-new": "environment",
+    });
+    expect(config.otlp.logs.headers).toEqual({ "x-logs": "logs" });
+    expect(origins.get("otlp.headers.x-new")).toMatchObject({ variable: "TS2OTEL_OTLP__HEADERS__X_NEW" });
+    expect(origins.get("otlp.metrics.headers")).toEqual({ from: "default" });
+  });
+
+  test("names of attributes have dots, in the file, in a flag, and in a variable", () => {
+    const { config, problems } = inspectIn(directory, {
+      toml: '[resource.attributes]\ndeployment.environment.name = "file"\n"k8s.cluster.name" = "c"\n',
+      environment: { TS2OTEL_RESOURCE__ATTRIBUTES__SERVICE_NAMESPACE: "net", TS2OTEL_STREAMING__ENABLED: "true" },
+      set: ["resource.attributes.cloud.region=eu"],
+    });
+    expect(problems).toEqual([]);
+    expect(config.resource.attributes).toEqual({
+      "deployment.environment.name": "file",
+      "k8s.cluster.name": "c",
+      "service.namespace": "net",
+      "cloud.region": "eu",
+    });
+  });
+
+  test("hold a name such as __proto__ like any other", () => {
+    const { config } = inspectIn(directory, { toml: '[resource.attributes]\n__proto__ = "x"\n' });
+    expect(Object.entries(config.resource.attributes)).toEqual([["__proto__", "x"]]);
+    expect(({} as Record<string, unknown>)["x"]).toBeUndefined();
+  });
+});
+
+describe("variables", () => {
+  test("an empty one counts as unset", () => {
+    const { config, origins } = inspectIn(directory, {
+      toml: '[otlp]\nendpoint = "http://192.0.2.1"\n',
+      environment: { TS2OTEL_OTLP__ENDPOINT: "" },
+    });
+    expect(config.otlp.endpoint).toBe("http://192.0.2.1");
+    expect(origins.get("otlp.endpoint")).toMatchObject({ from: "file" });
+  });
+
+  test.each([
+    ["TS2OTEL_STREAMING__TOKN", "Did you mean TS2OTEL_STREAMING__TOKEN?"],
+    ["TS2OTEL_STREAMING_TOKEN", "Did you mean TS2OTEL_STREAMING__TOKEN?"],
+    ["TS2OTEL_STREAMING__TOKEN_FIL", "Did you mean TS2OTEL_STREAMING__TOKEN_FILE?"],
+    ["TS2OTEL_CONFG", "Did you mean TS2OTEL_CONFIG?"],
+    ["ts2otel_log_level", "Did you mean TS2OTEL_LOG_LEVEL?"],
+    ["TS2OTEL_OTLP__HEADERS", "Write one variable for each entry: TS2OTEL_OTLP__HEADERS__NAME=text."],
+    ["TS2OTEL_SOMETHING_ELSE_ALTOGETHER", "Remove it; the reference lists every variable."],
+  ])("%s is unknown, which is a warning that helps", (variable, remedy) => {
+    const { warnings, problems } = inspectIn(directory, {
+      set: soundSettings,
+      environment: { ...soundEnvironment, [variable]: "s3cr3t-value" },
+    });
+    expect(problems).toEqual([]);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toStartWith(`${variable}: `);
+    expect(warnings[0]).toEndWith(remedy);
+    expect(warnings[0]).not.toContain("s3cr3t");
+  });
+
+  test("TS2OTEL_CONFIG is known", () => {
+    writeFileSync(join(directory, "named.toml"), 'log_level = "debug"\n');
+    const { config, warnings } = inspectIn(directory, {
+      set: soundSettings,
+      environment: { ...soundEnvironment, TS2OTEL_CONFIG: "named.toml" },
+    });
+    expect(config.log_level).toBe("debug");
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe("standard variables", () => {
+  test("serve where a setting of ours is not given", () => {
+    const { config, origins, warnings } = inspectIn(directory, {
+      set: soundSettings.filter((one) => !one.startsWith("otlp.")),
+      environment: {
+        ...soundEnvironment,
+        OTEL_EXPORTER_OTLP_ENDPOINT: "http://192.0.2.7:4318",
+        OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "http://192.0.2.8/custom",
+        OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+        OTEL_EXPORTER_OTLP_HEADERS: "Authorization=Basic%20abc, X-Tenant = a=b",
+        OTEL_EXPORTER_OTLP_METRICS_HEADERS: "X-M=1",
+        OTEL_EXPORTER_OTLP_COMPRESSION: "none",
+        OTEL_EXPORTER_OTLP_TIMEOUT: "2500",
+      },
+    });
+    expect(warnings).toEqual([]);
+    expect(config.otlp).toMatchObject({
+      endpoint: "http://192.0.2.7:4318",
+      protocol: "http/protobuf",
+      headers: { Authorization: "Basic abc", "X-Tenant": "a=b" },
+      compression: "none",
+      timeout: 2500,
+      logs: { endpoint: "http://192.0.2.8/custom" },
+      metrics: { headers: { "X-M": "1" } },
+    });
+    expect(origins.get("otlp.timeout")).toEqual({ from: "environment", variable: "OTEL_EXPORTER_OTLP_TIMEOUT" });
+  });
+
+  test("give way to the file, and to a map that has an entry of ours", () => {
+    const { config } = inspectIn(directory, {
+      toml: '[otlp]\nendpoint = "http://192.0.2.1"\nheaders = { X-Own = "1" }\n',
+      environment: { OTEL_EXPORTER_OTLP_ENDPOINT: "http://192.0.2.7", OTEL_EXPORTER_OTLP_HEADERS: "a=b" },
+    });
+    expect(config.otlp.endpoint).toBe("http://192.0.2.1");
+    expect(config.otlp.headers).toEqual({ "X-Own": "1" });
+  });
+
+  test("grpc, and what cannot be read, is a warning and not used", () => {
+    const { config, problems, warnings } = inspectIn(directory, {
+      set: soundSettings,
+      environment: {
+        ...soundEnvironment,
+        OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+        OTEL_EXPORTER_OTLP_TIMEOUT: "soon",
+        OTEL_EXPORTER_OTLP_HEADERS: "s3cr3t-without-a-name",
+      },
+    });
+    expect(problems).toEqual([]);
+    expect(config.otlp).toMatchObject({ protocol: "http/json", timeout: 10_000, headers: {} });
+    expect(warnings).toHaveLength(3);
+    expect(warnings[0]).toStartWith('OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not spoken here, so http/json is used.');
+    expect(warnings.join()).not.toContain("s3cr3t");
+  });
+});
+
+describe("the state directory", () => {
+  const pathWith = (system: object, environment: Record<string, string> = {}) => {
+    const sources = sourcesIn(directory, { set: soundSettings, environment: { ...soundEnvironment, ...environment } });
+    return loadConfig({ ...sources, system: { ...sources.system, ...system } }).config.state.path;
+  };
+
+  test("is the platform's own", () => {
+    expect(pathWith({})).toBe("/home/ann/.local/state/tailscale2otel");
+    expect(pathWith({}, { XDG_STATE_HOME: "/xdg" })).toBe("/xdg/tailscale2otel");
+    expect(pathWith({}, { XDG_STATE_HOME: "relative" })).toBe("/home/ann/.local/state/tailscale2otel");
+    expect(pathWith({ isRoot: true })).toBe("/var/lib/tailscale2otel");
+    expect(pathWith({ platform: "darwin" })).toBe("/home/ann/Library/Application Support/tailscale2otel");
+  });
+
+  test("begins at the working directory where it is relative, and :memory: is no directory", () => {
+    expect(pathWith({}, { TS2OTEL_STATE__PATH: "here" })).toBe(join(directory, "here"));
+    expect(pathWith({}, { TS2OTEL_STATE__PATH: ":memory:" })).toBe(":memory:");
+  });
+});

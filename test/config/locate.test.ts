@@ -1,0 +1,90 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { locateKeys } from "../../src/config/locate.ts";
+
+const toml = `# a comment = 1
+top = "x = 1" # trailing
+'quoted.key' = '''
+long
+inner = 2
+'''
+"esc\\u0041ped" = """
+more \\"""
+"""""
+
+[streaming]
+  listen = ":1"
+token."a b" . c = 1
+
+[ otlp . "logs" ]
+list = [
+  1, "]", # ] comment
+  { deep = 1 },
+]
+headers = { A = "}", "B-C" = { d = [ { e = 1 } ] } }
+after = 2026-01-01T00:00:00Z
+multi = {
+  one = 1,
+  two = 2,
+}
+[[things]]
+name = 1
+`;
+
+const lines: readonly [path: string[], line: number][] = [
+  [["top"], 2],
+  [["quoted.key"], 3],
+  [["escAped"], 7],
+  [["streaming"], 11],
+  [["streaming", "listen"], 12],
+  [["streaming", "token", "a b", "c"], 13],
+  [["otlp", "logs"], 15],
+  [["otlp", "logs", "list"], 16],
+  [["otlp", "logs", "list", "deep"], 18],
+  [["otlp", "logs", "headers", "A"], 20],
+  [["otlp", "logs", "headers", "B-C", "d", "e"], 20],
+  [["otlp", "logs", "after"], 21],
+  [["otlp", "logs", "multi", "two"], 24],
+  [["things", "name"], 27],
+];
+
+test.each(lines)("%j is found", (path, line) => {
+  expect(locateKeys(toml).lineOf(path)).toBe(line);
+});
+
+test("what is not there has the line of the table around it", () => {
+  expect(locateKeys(toml).lineOf(["streaming", "missing", "deeper"])).toBe(11);
+  expect(locateKeys(toml).lineOf(["nowhere"])).toBe(1);
+});
+
+describe("properties", () => {
+  const word = fc.stringMatching(/^[a-z_-]{1,8}$/);
+  const value = fc.oneof(
+    fc.string().map((text) => JSON.stringify(text).replaceAll("\u007f", "")),
+    fc.array(fc.integer()).map((items) => `[\n${items.map((item) => `  ${item},\n`).join("")}]`),
+    fc.constantFrom('"""\nx = 1\n[y]\n"""', "'''\n# no\n'''", "{ inner = '=' }", "1e3", "true"),
+  );
+
+  test("every key of a flat file is found on its line, whatever stands between", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.tuple(word, value), { selector: ([name]) => name, maxLength: 12 }), (entries) => {
+        let text = "";
+        const expected = entries.map(([name, written]) => {
+          const line = text.split("\n").length;
+          text += `${name} = ${written} # end\n\n`;
+          return [name, line] as const;
+        });
+        const located = locateKeys(text);
+        for (const [name, line] of expected) expect(located.lineOf([name])).toBe(line);
+      }),
+    );
+  });
+
+  test("it ends on any text, even on one that is no TOML", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(..."ab[]{}=.,\"'#\\\n \t") }), (text) => {
+        expect(() => locateKeys(text)).not.toThrow(RangeError);
+      }),
+    );
+  });
+});

@@ -1,0 +1,118 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { effectiveRows } from "../../src/config/index.ts";
+import { inspectIn, soundSettings, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+const tokenFile = join(directory, "token");
+writeFileSync(tokenFile, "\n  from-the-file \r\n");
+
+describe("a secret in a file of its own", () => {
+  test("is read and trimmed, whoever names the file", () => {
+    const byFile = inspectIn(directory, { toml: `[streaming]\ntoken_file = ${JSON.stringify(tokenFile)}\n` });
+    const byVariable = inspectIn(directory, { environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile } });
+    const byFlag = inspectIn(directory, { set: [`streaming.token_file=${tokenFile}`] });
+    for (const { config } of [byFile, byVariable, byFlag]) expect(config.streaming.token).toBe("from-the-file");
+    expect(byFile.origins.get("streaming.token")).toEqual({
+      from: "file",
+      file: "tailscale2otel.toml",
+      line: 2,
+      secretFile: tokenFile,
+    });
+  });
+
+  test("together with the secret itself is a mistake, whichever layers they are in", () => {
+    const { problems } = inspectIn(directory, {
+      toml: '[streaming]\nenabled = true\ntoken = "x"\n',
+      environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile },
+    });
+    expect(problems).toEqual([
+      "TS2OTEL_STREAMING__TOKEN_FILE: streaming.token_file: streaming.token is set as well. Keep one of streaming.token and streaming.token_file, and remove the other.",
+    ]);
+  });
+
+  test("goes with an empty secret", () => {
+    const { config } = inspectIn(directory, {
+      toml: '[streaming]\ntoken = ""\n',
+      environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile },
+    });
+    expect(config.streaming.token).toBe("from-the-file");
+  });
+
+  const unusable: readonly [name: string, make: (path: string) => void, reason: string][] = [
+    ["missing", () => {}, "there is no such file"],
+    ["empty", (path) => writeFileSync(path, " \n"), "is empty"],
+    ["two-lines", (path) => writeFileSync(path, "s3cr3t-one\ns3cr3t-two\n"), "cannot be used"],
+    ["huge", (path) => writeFileSync(path, "x".repeat(65 * 1024)), "larger than 64 KiB"],
+  ];
+
+  test.each(unusable)("that is %s is a mistake", (name, make, reason) => {
+    const path = join(directory, name);
+    make(path);
+    const { problems } = inspectIn(directory, { set: [...soundSettings, `streaming.token_file=${path}`] });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(reason);
+    expect(problems[0]).not.toContain("s3cr3t");
+  });
+
+  test("that is a directory is a mistake", () => {
+    const { problems } = inspectIn(directory, { set: [...soundSettings, `streaming.token_file=${directory}`] });
+    expect(problems[0]).toContain("it is a directory");
+  });
+});
+
+describe("nothing shows a secret", () => {
+  const secret = "s3cr3t";
+  const toml = `
+[streaming]
+enabled = true
+token = "${secret}"
+token_previous = "${secret}"
+[collectors]
+flowlogs.source = "stream"
+auditlogs.source = "stream"
+[otlp]
+endpoint = "https://ann:${secret}@192.0.2.1/otlp?key=${secret}"
+headers = { Authorization = "Bearer ${secret}" }
+[otlp.logs.headers]
+"X-Key" = "${secret}"
+[otlp.grafana_cloud]
+instance_id = "123"
+token = "${secret}"
+`;
+
+  test("in the effective configuration", () => {
+    const inspection = inspectIn(directory, { toml });
+    expect(inspection.problems).toEqual([]);
+    expect(inspection.config.streaming.token).toBe(secret);
+    const rows = effectiveRows(inspection);
+    expect(JSON.stringify(rows)).not.toContain(secret);
+    const shown = Object.fromEntries(rows.map(({ key, value }) => [key, value]));
+    expect(shown).toMatchObject({
+      "streaming.token": "[redacted]",
+      "otlp.endpoint": '"https://[redacted]@192.0.2.1/otlp?[redacted]"',
+      "otlp.headers.Authorization": "[redacted]",
+      "otlp.logs.headers.X-Key": "[redacted]",
+      "otlp.grafana_cloud.token": "[redacted]",
+    });
+  });
+
+  test("an empty one is shown as empty, since that matters", () => {
+    const rows = effectiveRows(inspectIn(directory, {}));
+    expect(rows.find(({ key }) => key === "streaming.token")?.value).toBe('""');
+  });
+
+  test.each([
+    `[streaming]\ntoken = "${secret} with spaces"`,
+    `[streaming]\ntoken = ["${secret}"]`,
+    `[otlp]\nendpoint = "ftp://ann:${secret}@192.0.2.1"`,
+    `[otlp]\nheaders = "${secret}"`,
+    `[otlp.headers]\nX-Key = "${secret}\\u0007"`,
+    `[otlp.headers]\nX-Key = ["${secret}"]`,
+  ])("in a problem: %j", (wrong) => {
+    const { problems } = inspectIn(directory, { toml: wrong });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).not.toContain(secret);
+  });
+});

@@ -1,0 +1,52 @@
+/** Puts sources of settings together: a real file in a directory of its own, and everything else by hand. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "bun:test";
+import { type ConfigSources, describeProblem, describeWarning, inspectConfig } from "../../src/config/index.ts";
+
+export interface Given {
+  readonly toml?: string;
+  readonly mode?: number;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly set?: readonly string[];
+}
+
+/** A receiver with a token and both logs streamed to a backend: right, and nothing to warn of. */
+export const soundSettings: readonly string[] = [
+  "streaming.enabled=true",
+  "collectors.flowlogs.source=stream",
+  "collectors.auditlogs.source=stream",
+  "otlp.endpoint=http://192.0.2.1:4318",
+];
+
+export const soundEnvironment = { TS2OTEL_STREAMING__TOKEN: "a-token" };
+
+/** A directory that is removed when the tests of the file are through. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "ts2otel-config-"));
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+export function sourcesIn(directory: string, given: Given): ConfigSources {
+  const { toml, environment = {}, set = [], mode = 0o600 } = given;
+  if (toml !== undefined) writeFileSync(join(directory, "tailscale2otel.toml"), toml, { mode });
+  else rmSync(join(directory, "tailscale2otel.toml"), { force: true });
+  return {
+    environment,
+    assignments: set,
+    workingDirectory: directory,
+    system: { platform: "linux", homeDirectory: "/home/ann", isRoot: false },
+  };
+}
+
+/** What comes of the sources, with problems and warnings as people read them. */
+export function inspectIn(directory: string, given: Given) {
+  const inspection = inspectConfig(sourcesIn(directory, given));
+  return {
+    ...inspection,
+    problems: inspection.problems.map(describeProblem),
+    warnings: inspection.warnings.map(describeWarning),
+  };
+}

@@ -1,0 +1,79 @@
+import { describe, expect, test } from "bun:test";
+import { createLog, type LogOptions } from "../../src/lib/log.ts";
+
+function logTo(lines: string[], options: Partial<LogOptions> = {}) {
+  return createLog({
+    level: "info",
+    format: "auto",
+    isTerminal: false,
+    hasColour: false,
+    clock: () => Date.UTC(2026, 8, 21, 13, 33, 20, 5),
+    write: (line) => lines.push(line),
+    ...options,
+  });
+}
+
+test("in a pipe a line is one JSON object", () => {
+  const lines: string[] = [];
+  logTo(lines).warn("two\nlines", {
+    count: 2,
+    ok: true,
+    nothing: undefined,
+    text: "a b",
+    time: "mine",
+    message: "mine",
+  });
+  expect(lines).toEqual([
+    '{"time":"2026-09-21T13:33:20.005Z","level":"warn","message":"two\\nlines","count":2,"ok":true,"text":"a b"}\n',
+  ]);
+});
+
+test("on a terminal it is text, with colours where they can be shown", () => {
+  const lines: string[] = [];
+  logTo(lines, { isTerminal: true, hasColour: true }).error("went wrong", { path: "/x" });
+  logTo(lines, { isTerminal: true }).info("fine");
+  expect(lines).toEqual([
+    "\u001b[90m13:33:20.005\u001b[39m \u001b[31mERROR\u001b[39m went wrong \u001b[90mpath=/x\u001b[39m\n",
+    "2026-09-21T13:33:20.005Z INFO  fine\n",
+  ]);
+});
+
+test("the format can be told", () => {
+  const lines: string[] = [];
+  logTo(lines, { format: "text" }).info("a", { empty: "", spaced: "b c", quoted: 'x="y"', plain: "d" });
+  logTo(lines, { format: "json", isTerminal: true, hasColour: true }).info("a");
+  expect(lines).toEqual([
+    '2026-09-21T13:33:20.005Z INFO  a empty="" spaced="b c" quoted="x=\\"y\\"" plain=d\n',
+    '{"time":"2026-09-21T13:33:20.005Z","level":"info","message":"a"}\n',
+  ]);
+});
+
+test("text from outside can neither forge a line nor steer the terminal", () => {
+  const lines: string[] = [];
+  logTo(lines, { format: "text" }).info("a\nb\u001b[2J", { field: "c\r\u2028d\u009b" });
+  expect(lines).toEqual(["2026-09-21T13:33:20.005Z INFO  a\\nb\\x1b[2J field=c\\x0d\\x2028d\\x9b\n"]);
+});
+
+test.each(["text", "json"] as const)("a line has a bound (%s)", (format) => {
+  const lines: string[] = [];
+  logTo(lines, { format }).info("é".repeat(1_000_000), { field: "x".repeat(1_000_000) });
+  expect(lines).toHaveLength(1);
+  expect(Buffer.byteLength(lines[0] ?? "")).toBeLessThan(20_000);
+  expect(lines[0]).toContain("…[truncated]");
+});
+
+describe("the level", () => {
+  test("keeps what is less important out, and can be changed", () => {
+    const lines: string[] = [];
+    const log = logTo(lines, { format: "text", level: "warn" });
+    log.debug("no");
+    log.info("no");
+    log.warn("yes");
+    log.setLevel("debug");
+    log.debug("now");
+    log.setLevel("error");
+    log.warn("no");
+    log.error("yes");
+    expect(lines.map((line) => line.slice(25).trim())).toEqual(["WARN  yes", "DEBUG now", "ERROR yes"]);
+  });
+});
