@@ -1,0 +1,54 @@
+/** Takes the secret out of an `Authorization` header, and compares it without telling how much of it was right. */
+import { Buffer } from "node:buffer";
+import { createHash, timingSafeEqual } from "node:crypto";
+
+export type Credential =
+  | { readonly kind: "absent" }
+  | { readonly kind: "malformed" }
+  | { readonly kind: "secret"; readonly secret: Uint8Array };
+
+/**
+ * `Splunk SECRET`, `Bearer SECRET`, `Basic base64(user:SECRET)`, or a bare secret. Any other scheme is malformed. The
+ * header's characters are its bytes (RFC 9110, section 5.5), so a secret in UTF-8 arrives as it was sent.
+ */
+export function readAuthorization(header: string | null): Credential {
+  const text = header?.trim() ?? "";
+  if (text === "") return { kind: "absent" };
+  const [, scheme = "", parameter = ""] = /^(\S+)\s+(.+)$/.exec(text) ?? ["", text];
+  const isBare = scheme === text;
+  switch (scheme.toLowerCase()) {
+    case "splunk":
+    case "bearer":
+      return isBare ? { kind: "malformed" } : { kind: "secret", secret: Buffer.from(parameter, "latin1") };
+    case "basic":
+      return basicSecret(parameter);
+    default:
+      return isBare ? { kind: "secret", secret: Buffer.from(text, "latin1") } : { kind: "malformed" };
+  }
+}
+
+/**
+ * Whether a candidate is one of the secrets. Compares digests, each of them whole, in constant time. Empty secrets are
+ * left out; without any, nothing matches.
+ */
+export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8Array) => boolean {
+  const digests = secrets.filter((secret) => secret !== "").map(digestOf);
+  return (candidate) => {
+    const digest = digestOf(candidate);
+    let matches = 0;
+    for (const known of digests) matches |= Number(timingSafeEqual(digest, known));
+    return matches === 1;
+  };
+}
+
+function basicSecret(parameter: string): Credential {
+  if (!/^[\w+/-]+={0,2}$/.test(parameter)) return { kind: "malformed" };
+  const decoded = Buffer.from(parameter, "base64");
+  const colon = decoded.indexOf(":");
+  if (colon < 0 || colon === decoded.length - 1) return { kind: "malformed" };
+  return { kind: "secret", secret: decoded.subarray(colon + 1) };
+}
+
+function digestOf(secret: string | Uint8Array): Uint8Array {
+  return createHash("sha256").update(secret).digest();
+}

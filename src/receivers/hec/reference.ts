@@ -1,0 +1,72 @@
+/** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
+import { maxConnections, maxRecords } from "./body.ts";
+import { defaultMaxBodyBytes, maxReading } from "./limits.ts";
+import { defaultPath, healthPaths, ingestPaths } from "./paths.ts";
+import { type HecAnswer, hecAnswers } from "./protocol.ts";
+
+/** Markdown. */
+export function renderHecReference(): string {
+  return `# Stream receiver: the HEC protocol
+
+The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. A request is taken whole
+or not at all; 200 means that everything in it is on disk. Every answer has a JSON body (\`{"text":…,"code":…}\`), but for
+what the HTTP parser itself refuses (an empty 400 or 431).
+
+## Routes
+
+| method | path | |
+| --- | --- | --- |
+| \`POST\` | \`streaming.path\`, with or without a trailing slash | takes records |
+| \`POST\` | ${codeList(ingestPaths(defaultPath))} | with the default path |
+| \`GET\`, \`HEAD\` | ${codeList(healthPaths)} | health; asks for no token |
+| \`OPTIONS\` | any of these | 200 with \`Allow\` |
+
+## Credentials
+
+\`Authorization: Splunk TOKEN\`, \`Bearer TOKEN\`, \`Basic base64(user:TOKEN)\`, or the token alone. The token is
+\`streaming.token\`; \`streaming.token_previous\` is accepted too. With both empty every program may send, and requests of
+browsers are refused.
+
+## Bodies
+
+Plain, or compressed with gzip or zstd (\`Content-Encoding\`, or as \`streaming.decompress\` says). The text is a row of JSON
+objects with nothing or white space between them, or one JSON array of them. An object is an envelope
+\`{"time":…,"event":…,"fields":…}\`, a \`{"logs":[…]}\` wrapper, or a record itself.
+
+## Answers
+
+| when | status | body | headers | counted as |
+| --- | --- | --- | --- | --- |
+${Object.values(hecAnswers).map(answerRow).join("\n")}
+
+## Limits
+
+| what | limit | setting |
+| --- | --- | --- |
+| a body on the wire, and after decompression | ${defaultMaxBodyBytes / 1024 / 1024} MiB | \`streaming.max_body_bytes\` |
+| all bodies being read or worked on | | \`streaming.max_inflight_bytes\` |
+| requests parsed and committed at once | | \`streaming.max_concurrent_requests\` |
+| requests being read, or waiting for their turn | ${maxReading} | – |
+| records in one request | ${thousands(maxRecords)} | – |
+| connection entries in one request | ${thousands(maxConnections)} | – |
+| time to receive a body | | \`streaming.request_timeout\` |
+`;
+}
+
+function answerRow({ when, status, text, code, rejected, headers, namesValue, isDetailed }: HecAnswer): string {
+  const body = JSON.stringify({
+    text: isDetailed ? "…" : text,
+    code,
+    ...(namesValue && { "invalid-event-number": 0 }),
+  });
+  const headerList = Object.entries(headers ?? {}).map(([name, value]) => `\`${name}: ${value}\``);
+  return `| ${when} | ${status} | \`${body}\` | ${headerList.join(", ")} | ${rejected === undefined ? "" : `\`${rejected}\``} |`;
+}
+
+function codeList(paths: readonly string[]): string {
+  return paths.map((path) => `\`${path}\``).join(", ");
+}
+
+function thousands(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}

@@ -1,0 +1,238 @@
+import { describe, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { ConfigError, Refusal } from "../../src/errors.ts";
+import { createByteBudget } from "../../src/http/byte-budget.ts";
+import { jsonResponse } from "../../src/http/response.ts";
+import { createRouter, type Handler, type Route } from "../../src/http/router.ts";
+import { createHttpServer, type HttpServer, ListenError } from "../../src/http/server.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { head, sendRaw } from "../support/raw-http.ts";
+
+const ok: Handler = () => jsonResponse(200, { text: "ok" });
+
+async function withServer(
+  routes: readonly Route[],
+  use: (server: HttpServer, base: string) => Promise<void>,
+  listen = "127.0.0.1:0",
+): Promise<void> {
+  const server = createHttpServer({ listen }, { routes, logger: silentLogger });
+  await server.start();
+  try {
+    await use(server, `http://127.0.0.1:${server.port}`);
+  } finally {
+    await server.stop(0);
+  }
+}
+
+describe("an HTTP server", () => {
+  test("takes IPv4 and IPv6 when it listens on all addresses", async () => {
+    await withServer(
+      [{ path: "/", methods: { GET: ({ peer, isLocalOnly }) => jsonResponse(200, { peer, isLocalOnly }) } }],
+      async ({ port }) => {
+        expect(await (await fetch(`http://127.0.0.1:${port}/`)).json()).toEqual({
+          peer: "::ffff:127.0.0.1",
+          isLocalOnly: false,
+        });
+        expect(await (await fetch(`http://[::1]:${port}/`)).json()).toEqual({ peer: "::1", isLocalOnly: false });
+      },
+      ":0",
+    );
+  });
+
+  test("says in one line that a port is in use", async () => {
+    await withServer([], async ({ port }) => {
+      for (const listen of [`127.0.0.1:${port}`, `:${port}`]) {
+        const second = createHttpServer({ listen }, { routes: [], logger: silentLogger });
+        const failure = await second.start().catch((error: unknown) => error);
+        expect(failure).toBeInstanceOf(ListenError);
+        expect(String(failure)).toBe(`ListenError: cannot listen on ${listen}: another program listens there already`);
+      }
+    });
+  });
+
+  test("says in one line that an address is not this machine's", async () => {
+    const server = createHttpServer({ listen: "192.0.2.1:8088" }, { routes: [], logger: silentLogger });
+    await expect(server.start()).rejects.toThrow("cannot listen on 192.0.2.1:8088: this machine has no such address");
+  });
+
+  test("answers HEAD like GET, without the body", async () => {
+    await withServer([{ path: "/a", methods: { GET: ok } }], async (_, base) => {
+      const answer = await fetch(`${base}/a`, { method: "HEAD" });
+      expect(answer.status).toBe(200);
+      expect(await answer.text()).toBe("");
+    });
+  });
+
+  test("answers OPTIONS, unknown methods and unknown paths by itself", async () => {
+    await withServer(
+      [
+        { path: "/a", methods: { GET: ok } },
+        { path: "/a", methods: { POST: ok } },
+      ],
+      async (_, base) => {
+        const options = await fetch(`${base}/a`, { method: "OPTIONS" });
+        expect([options.status, options.headers.get("allow"), await options.text()]).toEqual([
+          200,
+          "GET, HEAD, POST, OPTIONS",
+          "",
+        ]);
+        const put = await fetch(`${base}/a?x=1`, { method: "PUT", body: "x" });
+        expect([put.status, put.headers.get("allow"), await put.json()]).toEqual([
+          405,
+          "GET, HEAD, POST, OPTIONS",
+          { text: "Method not allowed" },
+        ]);
+        const other = await fetch(`${base}/b`, { method: "OPTIONS" });
+        expect([other.status, await other.json()]).toEqual([404, { text: "Not found" }]);
+      },
+    );
+  });
+
+  test("refuses two routes for the same method of the same path", () => {
+    const twice = [
+      { path: "/a", methods: { POST: ok } },
+      { path: "/a", methods: { POST: ok } },
+    ];
+    expect(() => createRouter(twice)).toThrow(ConfigError);
+  });
+
+  test("answers 500 in JSON when a handler throws, and goes on", async () => {
+    const fail: Handler = () => {
+      throw new Error("secret detail");
+    };
+    await withServer(
+      [
+        { path: "/fail", methods: { GET: fail } },
+        { path: "/", methods: { GET: ok } },
+      ],
+      async (_, base) => {
+        const failed = await fetch(`${base}/fail`);
+        expect([failed.status, await failed.json()]).toEqual([500, { text: "Internal server error" }]);
+        expect((await fetch(base)).status).toBe(200);
+      },
+    );
+  });
+
+  test("finds the path even where the host is none", async () => {
+    await withServer([{ path: "/a", methods: { GET: ok } }], async ({ port }) => {
+      expect((await sendRaw(port, [head("GET", "/a?b", { host: "a b<>" })])).status).toBe(200);
+    });
+  });
+
+  test("reads a body away that nobody asked for, so that the answer arrives", async () => {
+    await withServer([], async ({ port }) => {
+      const body = new Uint8Array(4 << 20);
+      const answer = await sendRaw(port, [head("POST", "/none", { "content-length": body.byteLength }), body]);
+      expect(answer).toMatchObject({ status: 404, isClosed: false });
+    });
+  });
+
+  test("closes the connection after an answer to a body that does not end", async () => {
+    await withServer([], async ({ port }) => {
+      const answer = await sendRaw(port, [head("POST", "/none", { "content-length": 100 }), "x"], { patienceMs: 5000 });
+      expect(answer).toMatchObject({ status: 404, isClosed: true });
+    });
+  });
+
+  test("stops within its deadline, whatever a handler does, and may be stopped twice", async () => {
+    const never: Handler = () => new Promise<Response>(() => {});
+    const server = createHttpServer(
+      { listen: "127.0.0.1:0" },
+      { routes: [{ path: "/", methods: { GET: never } }], logger: silentLogger },
+    );
+    await server.stop(0);
+    await server.start();
+    const { port } = server;
+    const hanging = fetch(`http://127.0.0.1:${port}/`).then(
+      () => "answered",
+      () => "cut",
+    );
+    const idle = connect(port, "127.0.0.1").on("error", () => {});
+    await fetch(`http://127.0.0.1:${port}/none`);
+    const beganMs = performance.now();
+    await server.stop(100);
+    await server.stop(100);
+    expect(performance.now() - beganMs).toBeGreaterThanOrEqual(95);
+    expect(await hanging).toBe("cut");
+    idle.destroy();
+    await expect(fetch(`http://127.0.0.1:${port}/none`)).rejects.toThrow();
+  });
+
+  test("lets requests in flight end before it stops", async () => {
+    const gate = Promise.withResolvers<void>();
+    const entered = Promise.withResolvers<void>();
+    const slow: Handler = async () => {
+      entered.resolve();
+      await gate.promise;
+      return jsonResponse(200, { text: "done" });
+    };
+    await withServer([{ path: "/", methods: { GET: slow } }], async (server, base) => {
+      const answer = fetch(base).then((response) => response.json());
+      await entered.promise;
+      const stopped = server.stop(10_000);
+      gate.resolve();
+      expect(await answer).toEqual({ text: "done" });
+      await stopped;
+    });
+  });
+});
+
+describe("reading a body", () => {
+  const reading = (limits: { timeoutMs: number; graceMs?: number; maxBytes?: number; maxHeld?: number }): Route => ({
+    path: "/",
+    methods: {
+      async POST(exchange) {
+        const reservation = createByteBudget(limits.maxHeld ?? 1e6).open();
+        try {
+          const { bytes } = await exchange.readBody({ maxBytes: 1e6, tooLarge: "too large", reservation, ...limits });
+          return jsonResponse(200, { text: `${bytes}/${reservation.bytes}` });
+        } catch (error) {
+          if (!(error instanceof Refusal)) throw error;
+          return jsonResponse(400, { text: error.reason });
+        }
+      },
+    },
+  });
+
+  test("counts and holds what came", async () => {
+    await withServer([reading({ timeoutMs: 5000 })], async (_, base) => {
+      const body = "x".repeat(300_000);
+      expect(await (await fetch(base, { method: "POST", body })).json()).toEqual({ text: "300000/300000" });
+      expect(await (await fetch(base, { method: "POST", body: new Blob([body]).stream() })).json()).toEqual({
+        text: "300000/300000",
+      });
+      expect(await (await fetch(base, { method: "POST" })).json()).toEqual({ text: "0/0" });
+    });
+  });
+
+  test("ends when the whole body is late, however steadily it drips", async () => {
+    await withServer([reading({ timeoutMs: 300 })], async ({ port }) => {
+      const pieces = Array.from({ length: 60 }, () => ["x", () => Bun.sleep(20)]).flat();
+      const answer = await sendRaw(port, [head("POST", "/", { "content-length": 1000 }), ...pieces]);
+      expect(answer.body).toBe('{"text":"timeout"}');
+    });
+  });
+
+  test("ends when less than 1 KiB/s came after the time of grace", async () => {
+    await withServer([reading({ timeoutMs: 60_000, graceMs: 200 })], async ({ port }) => {
+      const slow = await sendRaw(port, [head("POST", "/", { "content-length": 1000 }), "x".repeat(100)], {
+        patienceMs: 5000,
+      });
+      expect(slow.body).toBe('{"text":"timeout"}');
+      const quick = await sendRaw(port, [
+        head("POST", "/", { "content-length": 1000 }),
+        "x".repeat(300),
+        () => Bun.sleep(400),
+        "x".repeat(700),
+      ]);
+      expect(quick.body).toBe('{"text":"1000/1000"}');
+    });
+  });
+
+  test("refuses what cannot be held", async () => {
+    await withServer([reading({ timeoutMs: 5000, maxHeld: 10 })], async (_, base) => {
+      expect(await (await fetch(base, { method: "POST", body: "x".repeat(11) })).json()).toEqual({ text: "too_large" });
+      expect(await (await fetch(base, { method: "POST", body: "x".repeat(10) })).json()).toEqual({ text: "10/10" });
+    });
+  });
+});

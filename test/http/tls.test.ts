@@ -1,0 +1,141 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { ConfigError } from "../../src/errors.ts";
+import { readKeyPair } from "../../src/http/key-pair.ts";
+import { jsonResponse } from "../../src/http/response.ts";
+import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
+import type { Logger } from "../../src/lib/logger.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "tls-"));
+const certFile = join(directory, "cert.pem");
+const keyFile = join(directory, "key.pem");
+const fixture = (name: string): string => new URL(`../support/tls/${name}`, import.meta.url).pathname;
+const ca = ["first", "second"].map((name) => readFileSync(fixture(`${name}.cert.pem`), "utf8"));
+
+function put(file: string, name: string): void {
+  copyFileSync(fixture(name), `${file}.new`);
+  renameSync(`${file}.new`, file);
+}
+
+let now = Date.now();
+let warnings: string[] = [];
+const warn: Logger["warn"] = (message) => void warnings.push(message);
+const logger: Logger = { debug() {}, info() {}, warn, error: warn };
+let server: HttpServer;
+
+beforeEach(() => {
+  now = Date.now();
+  warnings = [];
+  put(certFile, "first.cert.pem");
+  put(keyFile, "first.key.pem");
+  server = createHttpServer(
+    { listen: "127.0.0.1:0", tls: { certFile, keyFile } },
+    {
+      routes: [{ path: "/", methods: { GET: ({ isSecure }) => jsonResponse(200, { isSecure }) } }],
+      logger,
+      clock: () => now,
+    },
+  );
+});
+afterEach(() => server.stop(0));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** The name in the certificate that a new connection is shown. */
+async function served(options: { maxVersion?: "TLSv1.1" | "TLSv1.2" } = {}): Promise<string> {
+  return await new Promise((resolve, reject) => {
+    const socket = connect({ port: server.port, host: "127.0.0.1", servername: "localhost", ca, ...options }, () => {
+      resolve(String(socket.getPeerCertificate().subject.CN));
+      socket.end();
+    });
+    socket.on("error", reject);
+  });
+}
+
+const get = (): Promise<Response> => fetch(`https://localhost:${server.port}/`, { tls: { ca } });
+
+describe("TLS", () => {
+  test("is spoken from 1.2 on, with the certificate of the files", async () => {
+    await server.start();
+    expect(await (await get()).json()).toEqual({ isSecure: true });
+    expect(await served({ maxVersion: "TLSv1.2" })).toBe("first.example.com");
+    await expect(served({ maxVersion: "TLSv1.1" })).rejects.toThrow();
+    expect(server.certificateNotAfter).toBeGreaterThan(now);
+  });
+
+  test("serves a new certificate soon after the files are replaced, and loses no request but one for it", async () => {
+    await server.start();
+    const { port } = server;
+    const load = { isOver: false, answered: 0, lost: 0 };
+    const clients = Array.from({ length: 4 }, async () => {
+      while (!load.isOver) {
+        const answer = await get().catch(() => undefined);
+        if (answer?.status === 200) load.answered++;
+        else load.lost++;
+      }
+    });
+    put(certFile, "second.cert.pem");
+    put(keyFile, "second.key.pem");
+    const beganMs = performance.now();
+    while ((await served()) !== "second.example.com" && performance.now() - beganMs < 5000) await Bun.sleep(50);
+    expect(performance.now() - beganMs).toBeLessThan(5000);
+    const atLeast = load.answered + 20;
+    while (load.answered < atLeast) await Bun.sleep(5);
+    load.isOver = true;
+    await Promise.all(clients);
+    expect(load.lost).toBeLessThanOrEqual(1);
+    expect(server.port).toBe(port);
+    expect(warnings).toEqual([]);
+  }, 20_000);
+
+  test("keeps the old certificate, with one warning, when the new pair does not belong together", async () => {
+    await server.start();
+    put(keyFile, "second.key.pem");
+    await server.reload();
+    await server.reload();
+    expect(await served()).toBe("first.example.com");
+    expect(warnings).toEqual([
+      `the new TLS certificate is not used: ${keyFile} is not the key of the certificate in ${certFile}`,
+    ]);
+    put(certFile, "second.cert.pem");
+    await server.reload();
+    expect(await served()).toBe("second.example.com");
+  });
+
+  test("keeps the old certificate when the new one has expired", async () => {
+    await server.start();
+    put(certFile, "second.cert.pem");
+    put(keyFile, "second.key.pem");
+    now = Date.UTC(2200, 0);
+    await server.reload();
+    expect(await served()).toBe("first.example.com");
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain("has expired");
+  });
+
+  test("does not begin with files that cannot be used, and says which", async () => {
+    put(keyFile, "second.key.pem");
+    await expect(server.start()).rejects.toThrow(`${keyFile} is not the key of the certificate in ${certFile}`);
+    writeFileSync(keyFile, "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n");
+    await expect(server.start()).rejects.toThrow(`${keyFile} holds no private key`);
+    await expect(readKeyPair({ certFile: join(directory, "none.pem"), keyFile }, now)).rejects.toThrow(
+      "none.pem (ENOENT)",
+    );
+    await expect(readKeyPair({ certFile, keyFile }, now)).rejects.toBeInstanceOf(ConfigError);
+    put(keyFile, "first.key.pem");
+    await expect(readKeyPair({ certFile, keyFile }, 0)).rejects.toThrow("is not valid before");
+  });
+
+  test("says that a port is in use, though listeners of this process share one", async () => {
+    await server.start();
+    const second = createHttpServer(
+      { listen: `127.0.0.1:${server.port}`, tls: { certFile, keyFile } },
+      { routes: [], logger },
+    );
+    await expect(second.start()).rejects.toThrow(
+      `cannot listen on 127.0.0.1:${server.port}: another program listens there already`,
+    );
+  });
+});

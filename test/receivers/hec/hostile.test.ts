@@ -1,0 +1,191 @@
+/** What clients do that mean harm, or know no better: none of it may hurt the next request. */
+import { describe, expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { zstdCompressSync } from "node:zlib";
+import { defaultPath, healthPaths, ingestPaths } from "../../../src/receivers/hec/paths.ts";
+import { flowEnvelope, type HecServer, startHecServer, token } from "../../support/hec-server.ts";
+import { head, sendRaw } from "../../support/raw-http.ts";
+
+const envelope = flowEnvelope(1);
+const authorized = { authorization: `Splunk ${token}` };
+
+async function isWell(server: HecServer): Promise<boolean> {
+  const { status } = await server.post(envelope);
+  return status === 200;
+}
+
+describe("the HEC receiver survives", () => {
+  test.each([
+    [
+      "both lengths",
+      head("POST", defaultPath, { ...authorized, "content-length": 5, "transfer-encoding": "chunked" }) + "0\r\n\r\n",
+    ],
+    [
+      "two different lengths",
+      `POST ${defaultPath} HTTP/1.1\r\nhost: x\r\nauthorization: ${token}\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}   `,
+    ],
+    [
+      "a chunk size that is none",
+      head("POST", defaultPath, { ...authorized, "transfer-encoding": "chunked" }) + "zz\r\n{}\r\n0\r\n\r\n",
+    ],
+    [
+      "an unknown transfer encoding",
+      head("POST", defaultPath, { ...authorized, "transfer-encoding": "xchunked" }) + "0\r\n\r\n",
+    ],
+    ["a negative length", head("POST", defaultPath, { ...authorized, "content-length": -1 })],
+    ["no host", `POST ${defaultPath} HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}`],
+    ["no HTTP at all", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"],
+    [
+      "a flood of headers",
+      `POST ${defaultPath} HTTP/1.1\r\nhost: x\r\n${"x-header: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(20_000)}\r\n`,
+    ],
+    ["one endless header", `POST ${defaultPath} HTTP/1.1\r\nhost: x\r\nx-header: ${"a".repeat(1 << 20)}\r\n\r\n`],
+  ])("%s", async (_, text) => {
+    await using server = await startHecServer();
+    const { status, isClosed } = await sendRaw(server.port, [text]);
+    expect(isClosed).toBe(true);
+    expect([0, 400, 431]).toContain(status);
+    expect(server.pipeline.commits).toEqual([]);
+    expect(await isWell(server)).toBe(true);
+  });
+
+  test("senders that leave in the middle of a body", async () => {
+    await using server = await startHecServer();
+    const pieces = [head("POST", defaultPath, { ...authorized, "content-length": 1000 }), envelope];
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => sendRaw(server.port, pieces, { endsAfter: true })),
+    );
+    expect(answers.map(({ status }) => status)).not.toContain(200);
+    expect(server.pipeline.commits).toEqual([]);
+    await server.receiver.drain();
+    expect(server.inFlight).toBe(0);
+    expect(server.rejected).toMatchObject({ timeout: 20 });
+  });
+
+  test("a sender that closes its side after a whole body, which is answered", async () => {
+    await using server = await startHecServer();
+    const pieces = [head("POST", defaultPath, { ...authorized, "content-length": envelope.length }), envelope];
+    expect((await sendRaw(server.port, pieces, { endsAfter: true })).status).toBe(200);
+  });
+
+  test("200 dripping and 500 idle clients, while a sender goes on", async () => {
+    await using server = await startHecServer();
+    const clients: Socket[] = [];
+    const open = (text: string): void => {
+      const socket = connect(server.port, "127.0.0.1").on("error", () => {});
+      if (text !== "") socket.write(text);
+      clients.push(socket);
+    };
+    for (let client = 0; client < 500; client++) open("");
+    for (let client = 0; client < 200; client++)
+      open(head("POST", defaultPath, { ...authorized, "content-length": 100_000 }));
+    const drip = setInterval(() => {
+      for (const socket of clients.slice(500)) socket.write("x");
+    }, 50);
+    try {
+      while (server.inFlight < 200) await Bun.sleep(5);
+      for (let request = 0; request < 50; request++) expect(await isWell(server)).toBe(true);
+    } finally {
+      clearInterval(drip);
+      for (const socket of clients) socket.destroy();
+    }
+    await server.receiver.drain();
+    expect(server.inFlight).toBe(0);
+  });
+
+  test("more senders than may be read at once: the rest is told to come back", async () => {
+    await using server = await startHecServer();
+    const clients = Array.from({ length: 256 }, () => {
+      const socket = connect(server.port, "127.0.0.1").on("error", () => {});
+      socket.write(head("POST", defaultPath, { ...authorized, "content-length": 10 }));
+      return socket;
+    });
+    while (server.inFlight < 256) await Bun.sleep(5);
+    const answer = await server.post(envelope);
+    expect([answer.status, answer.headers.get("retry-after"), await answer.json()]).toEqual([
+      503,
+      "1",
+      { text: "Server is busy", code: 9 },
+    ]);
+    for (const socket of clients) socket.destroy();
+    await server.receiver.drain();
+    expect(server.rejected).toEqual({ overloaded: 1, timeout: 256 });
+  });
+
+  test("one request after the other, more than fit at once", async () => {
+    await using server = await startHecServer();
+    for (let request = 0; request < 300; request++) expect(await isWell(server)).toBe(true);
+  });
+
+  test("a body that announces more than it may hold, without the token: nothing is held for it", async () => {
+    await using server = await startHecServer({ maxInflightBytes: 1000 });
+    const stranger = connect(server.port, "127.0.0.1").on("error", () => {});
+    stranger.write(head("POST", defaultPath, { "content-length": 900 }));
+    expect(await isWell(server)).toBe(true);
+    stranger.destroy();
+  });
+
+  test("bombs one after the other, and gives back what they held", async () => {
+    await using server = await startHecServer({ maxBodyBytes: 1 << 20, maxInflightBytes: 2 << 20 });
+    const bomb = new Uint8Array(zstdCompressSync(Buffer.alloc(64 << 20, " ")));
+    for (let request = 0; request < 5; request++) {
+      expect((await server.post(bomb, { "content-encoding": "zstd" })).status).toBe(413);
+    }
+    expect(await isWell(server)).toBe(true);
+  });
+});
+
+describe("HEC clients find what they look for", () => {
+  test.each([...ingestPaths(defaultPath), ...healthPaths])("OPTIONS %s, as log drivers probe", async (path) => {
+    await using server = await startHecServer();
+    const answer = await server.fetch(path, { method: "OPTIONS" });
+    expect([answer.status, await answer.text()]).toEqual([200, ""]);
+    expect(answer.headers.get("allow")).toBe(healthPaths.includes(path) ? "GET, HEAD, OPTIONS" : "POST, OPTIONS");
+  });
+
+  test.each([...ingestPaths(defaultPath)])("POST %s takes records", async (path) => {
+    await using server = await startHecServer();
+    expect((await server.fetch(path, { method: "POST", body: envelope, headers: authorized })).status).toBe(200);
+  });
+
+  test.each([...healthPaths])("HEAD %s asks for no token", async (path) => {
+    await using server = await startHecServer();
+    expect((await server.fetch(path, { method: "HEAD" })).status).toBe(200);
+  });
+
+  test("a path of one's own replaces the others, but not those for health", async () => {
+    await using server = await startHecServer({ path: "/logs" });
+    const post = (path: string): Promise<Response> =>
+      server.fetch(path, { method: "POST", body: envelope, headers: authorized });
+    expect((await post("/logs")).status).toBe(200);
+    expect((await post("/logs/")).status).toBe(200);
+    expect((await post(defaultPath)).status).toBe(404);
+    expect((await server.fetch("/services/collector/health")).status).toBe(200);
+  });
+
+  test("a new token holds from the next request on", async () => {
+    await using server = await startHecServer();
+    server.receiver.useTokens("new-token", token);
+    expect((await server.post(envelope)).status).toBe(200);
+    server.receiver.useTokens("new-token", "");
+    expect((await server.post(envelope)).status).toBe(403);
+    expect((await server.post(envelope, { authorization: "new-token" })).status).toBe(200);
+  });
+
+  test("requests are measured", async () => {
+    await using server = await startHecServer();
+    await server.post(envelope);
+    await server.post("x");
+    await server.post(envelope, { authorization: "wrong" });
+    expect(server.durations).toBe(3);
+    expect(server.sizes).toEqual([envelope.length, 1]);
+    expect(server.rejected).toEqual({ unparsable: 1, auth: 1 });
+  });
+
+  test("refusals are told once a minute, with how they are counted and who sent them", async () => {
+    await using server = await startHecServer();
+    for (let request = 0; request < 3; request++) await server.post("x");
+    expect(server.log.split("\n")).toHaveLength(1);
+    expect(server.log).toContain('"reason":"unparsable","peer":"127.0.0.1"');
+  });
+});

@@ -1,0 +1,70 @@
+/** What both runtimes must do with compressed bodies. Run as a program it prints one line a case. */
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { type Compression, decompress } from "../../src/runtime/decompress.ts";
+
+export interface DecompressionCase {
+  readonly name: string;
+  /** `"as expected"`, or what happened instead. */
+  run(): Promise<string>;
+}
+
+export function decompressionCases(): DecompressionCase[] {
+  const text = Buffer.from("one two three ".repeat(20_000));
+  return (["gzip", "zstd"] as const).flatMap((compression) => {
+    const compress = compression === "gzip" ? gzipSync : zstdCompressSync;
+    const one = compress(text);
+    const noise = compress(Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * 7919) % 251)));
+    const inflates = (name: string, input: Buffer, bytes: number): DecompressionCase => ({
+      name: `${compression}: ${name}`,
+      run: async () => ((await inflatedBytes(input, compression)) === bytes ? "as expected" : "another size"),
+    });
+    const fails = (name: string, input: Buffer): DecompressionCase => ({
+      name: `${compression}: ${name}`,
+      run: () =>
+        inflatedBytes(input, compression).then(
+          (bytes) => `took ${bytes} bytes`,
+          () => "as expected",
+        ),
+    });
+    return [
+      inflates("one member", one, text.length),
+      inflates(
+        "several members",
+        Buffer.concat([one, noise, compress(Buffer.alloc(0)), one]),
+        text.length * 2 + 300_000,
+      ),
+      inflates("an empty member", compress(Buffer.alloc(0)), 0),
+      fails("nothing", Buffer.alloc(0)),
+      fails("no compression at all", Buffer.from('{"a":1}')),
+      fails("cut in the header", one.subarray(0, 5)),
+      fails("cut in the middle", noise.subarray(0, noise.length >> 1)),
+      fails("cut by one byte", one.subarray(0, -1)),
+      fails("a second member cut", Buffer.concat([one, one.subarray(0, 20)])),
+      fails("garbage after it", Buffer.concat([one, Buffer.from("garbage")])),
+      {
+        name: `${compression}: a bomb gives small pieces, and stops when nobody reads on`,
+        async run() {
+          let bytes = 0;
+          for await (const piece of decompress([compress(Buffer.alloc(64 << 20))], compression)) {
+            if (piece.byteLength > 1 << 20) return `a piece of ${piece.byteLength} bytes`;
+            bytes += piece.byteLength;
+            if (bytes > 4 << 20) return "as expected";
+          }
+          return "ended";
+        },
+      },
+    ];
+  });
+}
+
+async function inflatedBytes(input: Buffer, compression: Compression): Promise<number> {
+  const chunks = [input.subarray(0, 3), input.subarray(3, 1000), input.subarray(1000)];
+  let bytes = 0;
+  for await (const piece of decompress(chunks, compression)) bytes += piece.byteLength;
+  return bytes;
+}
+
+if (import.meta.main)
+  for (const { name, run } of decompressionCases()) process.stdout.write(`${name}: ${await run()}\n`);

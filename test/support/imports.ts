@@ -1,0 +1,119 @@
+/** Reads TypeScript sources as text: what they import, and what is left when comments and strings are taken away. */
+
+/** A folder of `src/`, or a file beside the folders, and what it may import by its place: only what stands further right. */
+export const levels: readonly (readonly string[])[] = [
+  ["main"],
+  ["cli"],
+  ["app"],
+  ["admin", "receivers", "export"],
+  ["pipeline", "tailscale", "http"],
+  ["ledger"],
+  ["journal"],
+  ["processors"],
+  ["catalogue"],
+  ["records"],
+  ["config", "runtime"],
+  ["lib", "errors", "version"],
+];
+
+/** Sources by path inside `src/`. */
+export type Sources = ReadonlyMap<string, string>;
+
+/** One line for every import that goes left, or to a neighbour. */
+export function brokenArrows(sources: Sources): string[] {
+  return [...sources].flatMap(([path, text]) =>
+    importsOf(text).flatMap((specifier) => {
+      if (!specifier.startsWith(".")) return [];
+      const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
+      if (!sources.has(target) && !isAsset(target)) return [`${path} imports ${target}, which is not there`];
+      const [from, to] = [roomOf(path), roomOf(target)];
+      return from === to || levelOf(from) < levelOf(to) ? [] : [`${path} imports ${target}`];
+    }),
+  );
+}
+
+/** What a file imports or re-exports, types included. */
+export function importsOf(text: string): string[] {
+  return [...withoutComments(text).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
+    ([, specifier]) => specifier as string,
+  );
+}
+
+/** The folder inside `src/`, or the name of a file that stands beside the folders. */
+export function roomOf(path: string): string {
+  const [first = ""] = path.split("/");
+  return first.replace(/\.ts$/, "");
+}
+
+/** The text without comments. */
+export function withoutComments(text: string): string {
+  return scan(text, "strings");
+}
+
+/** The text without comments and without what stands in strings and regular expressions. */
+export function codeOnly(text: string): string {
+  return scan(text, "no strings");
+}
+
+function levelOf(room: string): number {
+  return levels.findIndex((names) => names.includes(room));
+}
+
+function isAsset(path: string): boolean {
+  return !path.endsWith(".ts");
+}
+
+/** A part of a source that is skipped or copied as a whole, tried in this order at each place. */
+const plain = /[^/"'`{}]*/y;
+const comment = /\/\/[^\n]*|\/\*[\s\S]*?\*\//y;
+const string = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
+const template = /`(?:[^`\\$]|\\[\s\S]|\$(?!\{))*(?:`|\$\{)/y;
+const templateRest = /(?:[^`\\$]|\\[\s\S]|\$(?!\{))*(?:`|\$\{)/y;
+const regularExpression = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
+
+function scan(text: string, keep: "strings" | "no strings"): string {
+  let kept = "";
+  let at = 0;
+  /** Braces open in each template's `${}` that we are inside of. */
+  const holes: number[] = [];
+  const take = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at;
+    const found = pattern.exec(text)?.[0];
+    if (found !== undefined) at += found.length;
+    return found;
+  };
+  const literal = (found: string): void => {
+    kept += keep === "strings" ? found : '""';
+  };
+  while (at < text.length) {
+    plain.lastIndex = at;
+    const copied = plain.exec(text)?.[0] ?? "";
+    kept += copied;
+    at += copied.length;
+    if (take(comment) !== undefined) {
+      kept += " ";
+      continue;
+    }
+    const mayDivide = text.charAt(at) === "/" && /[\w)\]]\s*$/.test(kept.slice(-20)) && !/\b(?:return|typeof|case)\s*$/.test(kept.slice(-20));
+    const found = take(string) ?? take(template) ?? (mayDivide ? undefined : take(regularExpression));
+    if (found !== undefined) {
+      literal(found);
+      if (found.endsWith("${") && found.startsWith("`")) holes.push(0);
+      continue;
+    }
+    const character = text.charAt(at++);
+    kept += character;
+    const depth = holes.at(-1);
+    if (depth === undefined) continue;
+    if (character === "{") holes[holes.length - 1] = depth + 1;
+    if (character !== "}") continue;
+    if (depth > 0) {
+      holes[holes.length - 1] = depth - 1;
+      continue;
+    }
+    const rest = take(templateRest) ?? "";
+    literal(rest);
+    if (rest.endsWith("`")) holes.pop();
+  }
+  return kept;
+}

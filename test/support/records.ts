@@ -1,0 +1,84 @@
+/** Records for tests: Tailscale's own shapes with reserved names, the shared samples, and the way from a value to a record. */
+import { readFileSync } from "node:fs";
+import { decodeRecord } from "../../src/records/decode.ts";
+import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
+import type { AuditRecord, FlowRecord, JsonObject, RawRecord } from "../../src/records/types.ts";
+
+/** A virtual connection between two nodes; members given replace or add to it. */
+export function connection(members: JsonObject = {}): JsonObject {
+  return {
+    proto: 6,
+    src: "100.64.1.1:40000",
+    dst: "100.64.1.2:443",
+    txPkts: 3,
+    txBytes: 300,
+    rxPkts: 2,
+    rxBytes: 200,
+    ...members,
+  };
+}
+
+/** A flow record with one virtual connection. */
+export function flowValue(members: JsonObject = {}): JsonObject {
+  return {
+    nodeId: "nONECNTRL",
+    start: "2026-11-02T09:15:00Z",
+    end: "2026-11-02T09:15:05Z",
+    virtualTraffic: [connection()],
+    ...members,
+  };
+}
+
+/** An audit record as the stream gives it. */
+export function auditValue(members: JsonObject = {}): JsonObject {
+  return {
+    eventGroupID: "group-1",
+    origin: "ADMIN_CONSOLE",
+    actor: { id: "uONECNTRL", type: "USER", loginName: "alice@example.com", displayName: "Alice Example" },
+    target: { id: "T1CNTRL", name: "example.com", type: "TAILNET", property: "ACL" },
+    action: "UPDATE",
+    old: "a",
+    new: "b",
+    ...members,
+  };
+}
+
+/** An envelope as Tailscale sends it. */
+export function enveloped(event: JsonObject, time: unknown = 1_793_610_908.125): JsonObject {
+  return { time, event, fields: { recorded: "2026-11-02T09:15:07.204000111Z" } };
+}
+
+/** What one top-level value holds; its text is what `JSON.stringify` makes of it where none is given. */
+export function unwrapped(value: unknown, text: string = JSON.stringify(value)): Unwrapped {
+  const into: Unwrapped = { records: [], skipped: [] };
+  unwrap(value, text, into);
+  return into;
+}
+
+/** The one record that a value holds. */
+export function rawOf(value: unknown): RawRecord {
+  const [record] = unwrapped(value).records;
+  if (record === undefined) throw new Error(`no record in ${JSON.stringify(value)}`);
+  return record;
+}
+
+export function flowOf(value: unknown): FlowRecord {
+  const record = decodeRecord(rawOf(value));
+  if (record.type !== "flow") throw new Error("not a flow record");
+  return record;
+}
+
+export function auditOf(value: unknown): AuditRecord {
+  const record = decodeRecord(rawOf(value));
+  if (record.type !== "audit") throw new Error("not an audit record");
+  return record;
+}
+
+type SampleName = "hec-flow" | "hec-audit" | "api-network" | "api-configuration";
+
+/** The records of a sample file, in its order. */
+export function sampleRecords(name: SampleName): readonly RawRecord[] {
+  const text = readFileSync(new URL(`../fixtures/samples/${name}.json`, import.meta.url), "utf8");
+  const list = name.startsWith("hec") ? `[${text.replaceAll("}{", "},{")}]` : text;
+  return unwrapped(JSON.parse(list), list).records;
+}

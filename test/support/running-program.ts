@@ -1,0 +1,88 @@
+/** The program in a process of its own, set up by environment variables alone, as the README says. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { freePort } from "./port.ts";
+
+export type OtlpEncoding = "json" | "protobuf";
+
+export interface ProgramOptions {
+  /** The executable and its first arguments; `run` is added. */
+  readonly command: readonly string[];
+  /** For its state and its output. Given to a second run, that one goes on where the first ended. */
+  readonly directory: string;
+  /** The base address of the OTLP receiver. */
+  readonly endpoint: string;
+  /** JSON is the default, and nothing is set for it. */
+  readonly encoding: OtlpEncoding;
+}
+
+export interface RunningProgram {
+  /** The address of the stream receiver. */
+  readonly url: string;
+  readonly token: string;
+  /** What it has written so far. */
+  output(): string;
+  /** Asks it to end, and gives its exit code. */
+  stop(): Promise<number | null>;
+  /** Ends it at once, as a power failure would. */
+  kill(): Promise<void>;
+}
+
+/** Resolves when it says that it is healthy. @throws {Error} when it ends before. */
+export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
+  const port = await freePort();
+  const token = "test-token";
+  const outputPath = join(options.directory, "output.txt");
+  const output = openSync(outputPath, "a");
+  const [executable = "", ...args] = options.command;
+  const child = spawn(executable, [...args, "run"], {
+    cwd: options.directory,
+    stdio: ["ignore", output, output],
+    env: {
+      HOME: options.directory,
+      TS2OTEL_STREAMING__ENABLED: "true",
+      TS2OTEL_STREAMING__TOKEN: token,
+      TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "stream",
+      TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
+      TS2OTEL_OTLP__ENDPOINT: options.endpoint,
+      TS2OTEL_OTLP__METRIC_INTERVAL: "1s",
+      TS2OTEL_STATE__PATH: join(options.directory, "state"),
+      TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}`,
+      ...(options.encoding === "json" ? {} : { TS2OTEL_OTLP__PROTOCOL: "http/protobuf" }),
+    },
+  });
+  closeSync(output);
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once("exit", resolve);
+    child.once("error", reject);
+  });
+  const read = () => readFileSync(outputPath, "utf8");
+  const base = `http://127.0.0.1:${port}/services/collector`;
+  while (!(await isHealthy(`${base}/health`))) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the program ended: ${read()}`);
+    await wait(10);
+  }
+  return {
+    url: `${base}/event`,
+    token,
+    output: read,
+    stop() {
+      child.kill("SIGTERM");
+      return ended;
+    },
+    async kill() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+async function isHealthy(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+}
