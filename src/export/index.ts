@@ -1,0 +1,203 @@
+/** Everything that leaves: logs through the export worker, metrics once for each fold, our own log lines when asked for. */
+import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
+import type { LogCursor } from "../journal/types.ts";
+import type { Clock } from "../lib/clock.ts";
+import { type Logger, silentLogger } from "../lib/logger.ts";
+import type { ProcessorOptions } from "../processors/index.ts";
+import type { Signal } from "./answer.ts";
+import type { Random, Trouble } from "./backoff.ts";
+import { destinationOf, type EndpointOptions } from "./destination.ts";
+import { routeDiagnostics } from "./diagnostics.ts";
+import type { ReadLedger } from "./ledger-producer.ts";
+import type { LogDeliveryOptions } from "./logs.ts";
+import { createMetricExport, type MetricExport } from "./metrics.ts";
+import { logsResourceAttributes, metricsResourceAttributes, type ResourceOptions } from "./resource.ts";
+import { createSelfLogs, type SelfLogs } from "./self-logs.ts";
+import { createSender, type Destination, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
+import { createStdoutSender } from "./stdout.ts";
+import type { Advance } from "./window.ts";
+import { createExportWorker, type ExportWorker, type WorkerState } from "./worker-client.ts";
+import type { Wire } from "./worker-messages.ts";
+
+export { basicAuthorization, destinationOf, type EndpointOptions, type SignalEndpoint } from "./destination.ts";
+export type { ResourceOptions } from "./resource.ts";
+export { teeLogger } from "./self-logs.ts";
+export type { Fetch, TlsOptions } from "./sender.ts";
+export type { Advance } from "./window.ts";
+export type { WorkerState } from "./worker-client.ts";
+
+export type Protocol = "http/json" | "http/protobuf" | "stdout";
+
+export interface ExportOptions extends EndpointOptions {
+  readonly protocol: Protocol;
+  /** The operator has chosen the protocol: it is never switched. */
+  readonly protocolIsSet: boolean;
+  /** Deliver the journal's logs, with which limits. */
+  readonly delivery: LogDeliveryOptions & { readonly enabled: boolean };
+  readonly metricsEnabled: boolean;
+  /** The process's own metrics and log lines. */
+  readonly selfMetrics: boolean;
+  readonly selfLogs: boolean;
+  readonly processors: ProcessorOptions;
+  readonly resource: ResourceOptions;
+  readonly version: string;
+}
+
+export interface ExportDeps {
+  /** The module that calls `startExportWorker` in a worker thread. */
+  readonly entry: URL;
+  readonly databasePath: string;
+  readonly ledger: ReadLedger;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Must not lead back to `selfLog`. */
+  readonly logger: Logger;
+  readonly onProgress: (advance: Advance) => void;
+  readonly onStdoutClosed: () => void;
+}
+
+/** How each signal fares; absent where it is not exported. */
+export interface ExportHealth {
+  readonly logs: WorkerState | undefined;
+  readonly metrics: { readonly kind: "well" } | ({ readonly kind: "waiting" } & Trouble) | undefined;
+}
+
+export interface Exporter {
+  /** Whether logs leave: if not, records count as delivered to the local store. */
+  readonly deliversLogs: boolean;
+  readonly telemetry: Telemetry;
+  /** Own log lines, exported when asked for; else silent. */
+  readonly selfLog: Logger;
+  readonly health: ExportHealth;
+  start(from: { readonly cursor: LogCursor; readonly committedSeq: number }): void;
+  /** Rows up to that one are committed. */
+  committed(seq: number): void;
+  /** A fold is committed: resolves when its export is taken or given up. */
+  folded(): Promise<void>;
+  /** One last delivery of logs; then the worker ends. The cursor reported by then is the last. */
+  stopLogs(deadlineMs: number): Promise<void>;
+  /** One last delivery of everything; all ends by the deadline. Metrics are those of the last committed fold. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/**
+ * Creates the exporter of all signals that have a destination. No side effects but the routing of the SDK's diagnostics.
+ * @throws {TypeError} when an address is no URL.
+ */
+export function createExporter(options: ExportOptions, deps: ExportDeps): Exporter {
+  routeDiagnostics(deps.logger);
+  const logsWire = wireOf("logs", options);
+  const metricsWire = wireOf("metrics", options);
+  let lastMetricsSuccessAt: number | undefined;
+  let stdout: Sender | undefined;
+
+  let areLogsStopped = false;
+
+  /** Standard output has one writer: the worker while there is one. */
+  const lineSender: Sender = (body, encoding, stop) => {
+    if (worker !== undefined && !areLogsStopped) return worker.write(body, encoding, stop);
+    return (stdout ??= createStdoutSender(deps.onStdoutClosed))(body, encoding, stop);
+  };
+  const senderOf = (wire: Wire, onAnswer: (outcome: RequestOutcome, seconds: number) => void): Sender =>
+    wire.kind === "stdout"
+      ? lineSender
+      : createSender(wire.destination, { fetch: deps.fetch, clock: deps.clock, onAnswer });
+
+  const metrics = metricsWire === undefined || !options.metricsEnabled ? undefined : metricExportOf(metricsWire);
+  const telemetry = metrics?.telemetry ?? silentTelemetry;
+  const selfLogs = logsWire === undefined || !options.selfLogs ? undefined : selfLogsOf(logsWire);
+  const worker = logsWire === undefined || !options.delivery.enabled ? undefined : workerOf(logsWire);
+
+  function metricExportOf(wire: Wire): MetricExport {
+    const made = createMetricExport(
+      {
+        resource: metricsResourceAttributes(options.resource),
+        version: options.version,
+        selfMetrics: options.selfMetrics,
+        ...protocolOf(wire),
+      },
+      { ...deps, send: senderOf(wire, countMetricsRequest) },
+    );
+    made.telemetry.observe("tailscale2otel.export.last_success", () =>
+      lastMetricsSuccessAt === undefined
+        ? []
+        : [{ value: lastMetricsSuccessAt / 1000, attributes: { signal: "metrics" as const } }],
+    );
+    return made;
+  }
+
+  function countMetricsRequest(outcome: RequestOutcome, seconds: number): void {
+    const attributes = { signal: "metrics", outcome } as const;
+    telemetry.add("tailscale2otel.export.requests", 1, attributes);
+    telemetry.record("tailscale2otel.export.duration", seconds, attributes);
+    if (outcome === "success") lastMetricsSuccessAt = deps.clock();
+  }
+
+  function selfLogsOf(wire: Wire): SelfLogs {
+    const resource = logsResourceAttributes(options.resource);
+    const send = senderOf(wire, () => undefined);
+    return createSelfLogs({ resource, version: options.version, ...protocolOf(wire) }, { send, logger: deps.logger });
+  }
+
+  function workerOf(wire: Wire): ExportWorker {
+    const { enabled: _, ...delivery } = options.delivery;
+    return createExportWorker(
+      {
+        databasePath: deps.databasePath,
+        wire,
+        delivery,
+        processors: options.processors,
+        version: options.version,
+        resource: logsResourceAttributes(options.resource),
+      },
+      { ...deps, telemetry },
+    );
+  }
+
+  async function stopLogs(deadlineMs: number): Promise<void> {
+    await worker?.stop(deadlineMs);
+    areLogsStopped = true;
+  }
+
+  return {
+    deliversLogs: worker !== undefined,
+    telemetry,
+    selfLog: selfLogs?.sink ?? silentLogger,
+    get health() {
+      return { logs: worker?.state, metrics: metrics === undefined ? undefined : healthOf(metrics.trouble) };
+    },
+    start(from) {
+      worker?.start(from);
+    },
+    committed(seq) {
+      worker?.committed(seq);
+    },
+    async folded() {
+      await metrics?.exportNow();
+    },
+    stopLogs,
+    async stop(deadlineMs) {
+      const endsAt = deps.clock() + deadlineMs;
+      await stopLogs(deadlineMs);
+      const remainingMs = Math.max(0, endsAt - deps.clock());
+      await Promise.all([metrics?.stop(remainingMs), selfLogs?.stop(remainingMs)]);
+    },
+  };
+}
+
+function healthOf(trouble: Trouble | undefined): NonNullable<ExportHealth["metrics"]> {
+  return trouble === undefined ? { kind: "well" } : { kind: "waiting", ...trouble };
+}
+
+function wireOf(signal: Signal, options: ExportOptions): Wire | undefined {
+  if (options.protocol === "stdout") return { kind: "stdout" };
+  const destination: Destination | undefined = destinationOf(signal, options);
+  if (destination === undefined) return undefined;
+  const encoding = options.protocol === "http/json" ? "json" : "protobuf";
+  return { kind: "http", encoding, isSet: options.protocolIsSet, destination };
+}
+
+function protocolOf(wire: Wire): { readonly encoding: "json" | "protobuf"; readonly isSet: boolean } {
+  return wire.kind === "http" ? wire : { encoding: "json", isSet: true };
+}

@@ -1,0 +1,2 @@
+/** An export worker that hears nothing. */
+setInterval(() => undefined, 60_000);

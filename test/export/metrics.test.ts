@@ -1,0 +1,203 @@
+/** Metrics at a real OTLP receiver: the ledger's points with their own start times, the process's instruments, and what is tried again. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createMetricExport, type MetricExport, type MetricExportOptions } from "../../src/export/metrics.ts";
+import { metricsResourceAttributes } from "../../src/export/resource.ts";
+import { createSender } from "../../src/export/sender.ts";
+import type { LedgerView } from "../../src/ledger/types.ts";
+import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { destinationAt } from "./delivery.ts";
+
+let sink: OtlpSink;
+let view: LedgerView | undefined;
+let exports: MetricExport[];
+
+beforeEach(async () => {
+  sink = await startOtlpSink();
+  view = undefined;
+  exports = [];
+});
+
+afterEach(async () => {
+  for (const metrics of exports) await metrics.stop(1);
+  await sink.stop();
+});
+
+const resource = metricsResourceAttributes({
+  instanceId: "instance-1",
+  hostName: "host.example.com",
+  platform: "win32",
+  attributes: { "deployment.environment.name": "test" },
+});
+
+function start(change: Partial<MetricExportOptions> = {}, logger: Logger = silentLogger): MetricExport {
+  const options = { resource, version: "1.2.3", encoding: "json" as const, isSet: true, selfMetrics: true, ...change };
+  const destination = destinationAt(sink.url, { signal: "metrics", url: `${sink.url}/v1/metrics` });
+  const send = createSender(destination, { fetch, clock: Date.now, onAnswer() {} });
+  const metrics = createMetricExport(options, { send, ledger: () => view, clock: Date.now, random: () => 0, logger });
+  exports.push(metrics);
+  return metrics;
+}
+
+function folded(value: number, series = 1): LedgerView {
+  return {
+    at: 1_800_000_060_125,
+    metrics: [
+      {
+        name: "tailscale.network.io",
+        series: Array.from({ length: series }, (_, index) => ({
+          attributes: { "network.io.direction": "transmit", "tailscale.src.node": `node-${index}` },
+          value: value + index,
+          startAt: 1_800_000_000_000 + index,
+        })),
+      },
+      { name: "tailscale.network.flows", series: [] },
+    ],
+  };
+}
+
+const ledgerPoints = () => sink.points.filter(({ metric }) => metric === "tailscale.network.io");
+
+describe("the ledger", () => {
+  test.each(["json", "protobuf"] as const)(
+    "leaves as cumulative sums with their own start times, in %s",
+    async (encoding) => {
+      const metrics = start({ encoding });
+      view = folded(9_007_199_254_740_990, 2);
+      await metrics.exportNow();
+      expect(ledgerPoints()).toMatchObject([
+        {
+          kind: "sum",
+          unit: "By",
+          isMonotonic: true,
+          aggregationTemporality: 2,
+          value: 0x1ffffffffffffe,
+          description: "Bytes that nodes reported, by connection attributes.",
+          attributes: {
+            "network.io.direction": "transmit",
+            "tailscale.src.node": "node-0",
+          },
+          startTimeUnixNano: "1800000000000000000",
+          timeUnixNano: "1800000060125000000",
+          scope: {
+            name: "tailscale2otel",
+            version: "1.2.3",
+          },
+        },
+        { startTimeUnixNano: "1800000000001000000", value: 9_007_199_254_740_991 },
+      ]);
+      expect(sink.requests[0]?.encoding).toBe(encoding);
+    },
+  );
+
+  test("has the resource without a version", async () => {
+    view = folded(1);
+    await start().exportNow();
+    expect(ledgerPoints()[0]?.resource).toEqual({
+      "service.name": "tailscale2otel",
+      "service.instance.id": "instance-1",
+      "os.type": "windows",
+      "telemetry.sdk.language": "nodejs",
+      "telemetry.sdk.name": "opentelemetry",
+      "telemetry.sdk.version": "3.1.0",
+      "deployment.environment.name": "test",
+    });
+  });
+
+  test("leaves in requests of at most 5,000 points", async () => {
+    view = folded(1, 12_000);
+    await start().exportNow();
+    expect(sink.requests.map(({ points }) => points.length)).toEqual([5_000, 5_000, 2_000]);
+    expect(new Set(ledgerPoints().map(({ attributes }) => attributes["tailscale.src.node"])).size).toBe(12_000);
+    expect(Math.max(...sink.requests.map(({ bytes }) => bytes))).toBeLessThan(4 * 1_048_576);
+  });
+
+  test("is halved for a backend that takes less", async () => {
+    sink.behave(({ points }) => (points.length > 300 ? { kind: "status", status: 413 } : { kind: "take" }));
+    view = folded(1, 1_000);
+    await start().exportNow();
+    expect(new Set(ledgerPoints().map(({ value }) => value)).size).toBe(1_000);
+    expect(ledgerPoints()).toHaveLength(1_000);
+  });
+
+  test("is not asked for before a fold: no request", async () => {
+    await start({ selfMetrics: false }).exportNow();
+    expect(sink.requests).toHaveLength(0);
+  });
+});
+
+describe("the process's own", () => {
+  test("are SDK instruments with the catalogue's units and buckets", async () => {
+    const metrics = start();
+    metrics.telemetry.add("tailscale.stream.rejected", 2, { reason: "auth" });
+    metrics.telemetry.add("tailscale.stream.inflight", 1, {});
+    metrics.telemetry.record("tailscale2otel.export.duration", 0.02, { signal: "logs", outcome: "success" });
+    metrics.telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
+    metrics.telemetry.observe("tailscale2otel.dedup.keys", () => []);
+    await metrics.exportNow();
+    const named = Object.fromEntries(sink.points.map((point) => [point.metric, point]));
+    expect(Object.keys(named).toSorted()).toEqual([
+      "tailscale.stream.inflight",
+      "tailscale.stream.rejected",
+      "tailscale2otel.export.duration",
+      "tailscale2otel.up",
+    ]);
+    expect(named["tailscale.stream.rejected"]).toMatchObject({
+      kind: "sum",
+      isMonotonic: true,
+      aggregationTemporality: 2,
+      value: 2,
+    });
+    expect(named["tailscale2otel.export.duration"]).toMatchObject({
+      kind: "histogram",
+      unit: "s",
+      aggregationTemporality: 2,
+      explicitBounds: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    });
+    expect(named["tailscale2otel.up"]).toMatchObject({ kind: "gauge", value: 1 });
+  });
+});
+
+describe("a backend that fails", () => {
+  test("is tried again with the same totals, until it takes them", async () => {
+    sink.behave((_request, index) => (index === 0 ? { kind: "status", status: 503 } : { kind: "take" }));
+    const metrics = start({ selfMetrics: false });
+    view = folded(7);
+    await metrics.exportNow();
+    expect(sink.requests.map(({ points }) => points[0]?.value)).toEqual([7, 7]);
+    expect(metrics.trouble).toBeUndefined();
+  });
+
+  test("gets the totals of the next fold instead", async () => {
+    sink.behave(() => ({ kind: "status", status: 503, headers: { "retry-after": "300" } }));
+    const metrics = start({ selfMetrics: false });
+    view = folded(7);
+    const first = metrics.exportNow();
+    await sink.until(({ requests }) => requests.length === 1);
+    view = folded(8);
+    sink.behave(() => ({ kind: "take" }));
+    await Promise.all([first, metrics.exportNow()]);
+    expect(sink.points.map(({ value }) => value)).toEqual([8]);
+  });
+
+  test("loses a refused request, and says so once", async () => {
+    const lines: string[] = [];
+    const logger: Logger = { ...silentLogger, warn: (message) => void lines.push(message) };
+    sink.behave(() => ({ kind: "status", status: 400, body: "no" }));
+    const metrics = start({ selfMetrics: false, encoding: "protobuf" }, logger);
+    view = folded(7);
+    await metrics.exportNow();
+    await metrics.exportNow();
+    expect(sink.requests).toHaveLength(2);
+    expect(lines).toEqual(["the backend refuses metrics"]);
+  });
+
+  test("does not hold up a stop beyond its deadline", async () => {
+    sink.behave(() => ({ kind: "hang" }));
+    const metrics = start();
+    view = folded(7);
+    await metrics.stop(50);
+    expect(sink.requests).toHaveLength(1);
+    await metrics.stop(50);
+  });
+});

@@ -1,0 +1,57 @@
+/** Own log lines at a real OTLP receiver. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { createSelfLogs, teeLogger } from "../../src/export/self-logs.ts";
+import { createSender } from "../../src/export/sender.ts";
+import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { destinationAt } from "./delivery.ts";
+
+let sink: OtlpSink;
+
+beforeEach(async () => {
+  sink = await startOtlpSink();
+});
+
+afterEach(() => sink.stop());
+
+function start(logger: Logger = silentLogger) {
+  const send = createSender(destinationAt(sink.url), { fetch, clock: Date.now, onAnswer() {} });
+  const resource = { "service.name": "tailscale2otel", "host.name": "host.example.com" };
+  return createSelfLogs({ resource, version: "1.2.3", encoding: "protobuf", isSet: true }, { send, logger });
+}
+
+test("lines leave with level, fields and resource, and are said at home too", async () => {
+  const lines: string[] = [];
+  const selfLogs = start();
+  const logger = teeLogger({ ...silentLogger, warn: (message) => void lines.push(message) }, selfLogs.sink);
+  logger.warn("a certificate expires soon", { listener: "stream", days: 3 });
+  logger.error("bad");
+  await selfLogs.stop(5_000);
+  expect(lines).toEqual(["a certificate expires soon"]);
+  expect(sink.logs).toMatchObject([
+    {
+      severityNumber: 13,
+      severityText: "WARN",
+      body: "a certificate expires soon",
+      attributes: {
+        listener: "stream",
+        days: 3,
+      },
+      resource: { "host.name": "host.example.com" },
+      scope: {
+        name: "tailscale2otel",
+        version: "1.2.3",
+      },
+    },
+    { severityNumber: 17, body: "bad" },
+  ]);
+});
+
+test("a backend that hangs does not hold up the stop, and lost lines are told", async () => {
+  sink.behave(() => ({ kind: "hang" }));
+  const lines: string[] = [];
+  const selfLogs = start({ ...silentLogger, debug: (message) => void lines.push(message) });
+  selfLogs.sink.info("hello");
+  await selfLogs.stop(50);
+  expect(lines).toEqual(["own log lines were not delivered"]);
+});
