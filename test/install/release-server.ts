@@ -1,0 +1,54 @@
+/** Serves release folders in the layout that install.sh expects, and misbehaves on demand. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface ReleaseServer {
+  readonly url: string;
+  /** From here on a binary's body ends early. */
+  breakOff(): void;
+  /** From here on half of a binary's body is sent, and no more. Resolves when that half has been sent. */
+  stall(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** `directory` holds one folder a version. */
+export async function startReleaseServer(directory: string, latest: string): Promise<ReleaseServer> {
+  let manner: "whole" | "break" | "stall" = "whole";
+  const { promise: isStalled, resolve: tellStalled } = Promise.withResolvers<void>();
+  const server = createServer((request, response) => {
+    const [, version = latest, name = ""] =
+      /^\/(?:download\/v([^/]+)|latest\/download)\/([^/]+)$/.exec(request.url ?? "") ?? [];
+    const path = join(directory, version, name);
+    if (name === "" || !existsSync(path)) {
+      response.writeHead(404).end();
+      return;
+    }
+    const bytes = readFileSync(path);
+    response.writeHead(200, { "content-length": bytes.length });
+    if (manner === "whole" || !name.endsWith(".gz")) {
+      response.end(bytes);
+      return;
+    }
+    response.write(bytes.subarray(0, bytes.length / 2), () => {
+      if (manner === "break") response.destroy();
+      tellStalled();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    breakOff() {
+      manner = "break";
+    },
+    stall() {
+      manner = "stall";
+      return isStalled;
+    },
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
