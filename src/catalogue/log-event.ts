@@ -15,5 +15,16 @@ export interface LogEvent {
   readonly time: HrTime;
   readonly observedTime: HrTime;
   readonly body: string;
+  /**
+   * Attributes that it has in common with other events: each set the same object in all of them, so that an encoder writes it
+   * once. No name stands in two sets.
+   */
+  readonly shared: readonly LogAttributes[];
+  /** The attributes that are its own. */
   readonly attributes: LogAttributes;
+}
+
+/** Every attribute of an event. */
+export function attributesOf({ shared, attributes }: Pick<LogEvent, "shared" | "attributes">): LogAttributes {
+  return Object.assign({}, ...shared, attributes) as LogAttributes;
 }

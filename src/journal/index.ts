@@ -1,11 +1,12 @@
 /** The journal: everything that was accepted, in one SQLite database that only this process writes. */
+import { chmodSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { Unavailable } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { SeenKey } from "../records/identity.ts";
-import { takeStateDirectory } from "./directory.ts";
+import { type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { pack, unpackText } from "./pack.ts";
 import { Quarantine } from "./quarantine.ts";
 import { openJournalReader } from "./reader.ts";
@@ -78,22 +79,27 @@ export interface Journal {
  */
 export function openJournal(options: JournalOptions, deps: JournalDeps): Journal {
   const directory = takeStateDirectory(options.path);
+  let database: DatabaseSync | undefined;
   try {
-    return openInside(directory, options, deps);
+    database = new DatabaseSync(directory.databasePath);
+    /** Before there is a write-ahead log, which takes over the mode. */
+    chmodSync(directory.databasePath, 0o600);
+    return journalOver(database, directory, options, deps);
   } catch (error) {
+    database?.close();
     directory.release();
-    throw error;
+    if (error instanceof Unavailable) throw error;
+    throw new Unavailable(`cannot open the journal ${directory.databasePath}: ${String(error)}`);
   }
 }
 
-function openInside(
-  directory: ReturnType<typeof takeStateDirectory>,
+function journalOver(
+  database: DatabaseSync,
+  directory: StateDirectory,
   options: JournalOptions,
-  deps: JournalDeps,
+  { logger, clock, telemetry }: JournalDeps,
 ): Journal {
-  const { logger, clock, telemetry } = deps;
   const { databasePath } = directory;
-  const database = new DatabaseSync(databasePath);
   const durability = directory.isTemporary ? "normal" : options.durability;
   const identity = prepareDatabase(database, {
     durability,
@@ -128,7 +134,7 @@ function openInside(
   const turn = new AppendTurn({
     database,
     writer,
-    admit: (append) => retention.admit(append),
+    admit: (append, admittedBytes) => retention.admit(append, admittedBytes),
     writeProgress({ cursor: reported, setAside }) {
       writeCursor.run(JSON.stringify(reported));
       for (const item of setAside) quarantine.add(item);
@@ -194,7 +200,8 @@ function openInside(
       });
     },
     close() {
-      turn.run();
+      if (!database.isOpen) return;
+      turn.close();
       database.close();
       directory.release();
     },

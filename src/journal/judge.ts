@@ -1,7 +1,8 @@
 /** Decides what of a batch is new: the one place where a record is accepted or known. Pure but for the keys it stages. */
 import type { SeenKey } from "../records/identity.ts";
 import type { RecordType } from "../records/types.ts";
-import type { KeyClass, SeenKeys, StagedKeys } from "./seen-keys.ts";
+import type { KeyVerdict } from "./key-table.ts";
+import type { KeyClass, StagedKeys } from "./seen-keys.ts";
 import type { Append, AppendPart, InvalidRecord, QuarantinedCount, Tally } from "./types.ts";
 
 /** What a batch comes to. */
@@ -14,8 +15,8 @@ export interface Judgement {
   readonly keys: ReadonlyMap<KeyClass, readonly SeenKey[]>;
 }
 
-/** Judges one batch against what is committed and what the open transaction has staged, and stages its new keys. */
-export function judge(append: Append, seen: SeenKeys, staged: StagedKeys): Judgement {
+/** Judges one batch against what is committed and what the open transaction has staged, and stages its keys. */
+export function judge(append: Append, staged: StagedKeys): Judgement {
   const duplicates: Partial<Record<RecordType, number>> = {};
   const conflicts = { counters: 0, entries: 0 };
   const keys = new Map<KeyClass, SeenKey[]>();
@@ -24,13 +25,18 @@ export function judge(append: Append, seen: SeenKeys, staged: StagedKeys): Judge
     if (kept === undefined) keys.set(keyClass, [key]);
     else kept.push(key);
   };
+  const repeat = (type: RecordType, key: SeenKey, verdict: KeyVerdict): void => {
+    duplicates[type] = (duplicates[type] ?? 0) + 1;
+    if (verdict === "known_counters") conflicts.counters++;
+    if (!staged.isKnownFromElsewhere(type, key, append.source)) return;
+    staged.stage(type, key, append.source);
+    keep(type, key);
+  };
   /** Whether the record is accepted. */
   const accept = (type: RecordType, key: SeenKey): boolean => {
     const verdict = staged.probe(type, key);
     if (verdict === "known" || verdict === "known_counters") {
-      duplicates[type] = (duplicates[type] ?? 0) + 1;
-      if (verdict === "known_counters") conflicts.counters++;
-      if (seen.isKnownFromElsewhere(type, key, append.source)) keep(type, key);
+      repeat(type, key, verdict);
       return false;
     }
     if (verdict === "new_entries") conflicts.entries++;
@@ -39,7 +45,8 @@ export function judge(append: Append, seen: SeenKeys, staged: StagedKeys): Judge
     return true;
   };
 
-  for (const { type, key } of append.known) accept(type, key);
+  /** Known when the batch was put together, which is enough: its key may have left since, its record has not. */
+  for (const { type, key } of append.known) repeat(type, key, staged.probe(type, key));
   const parts: AppendPart[] = [];
   for (const part of append.parts) {
     const known = new Set<number>();

@@ -13,7 +13,7 @@ export const rewrittenBit = 8;
 
 const initialSlots = 1024;
 const maxLoad = 0.8;
-const growth = 1.25;
+const growth = 1.2;
 
 export class KeyTable {
   #high = new Uint32Array(initialSlots);

@@ -1,6 +1,6 @@
 /**
- * One way to keep bytes in the journal: version, length, zstd frame with its content checksum. SQLite's pages have no
- * checksum; without this one, zstd decodes wrong text in most single-byte flips.
+ * One way to keep bytes in the journal: version, length of the content, length of the frame, and a zstd frame with its
+ * content checksum. SQLite's pages have no checksum; without this one, zstd decodes wrong text in most single-byte flips.
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
@@ -10,7 +10,12 @@ export class DamagedBlob extends Error {
 }
 
 const version = 1;
-const headerBytes = 5;
+const headerBytes = 9;
+
+/** In a frame's descriptor, which follows four bytes of magic number: a checksum stands at the end. */
+const descriptorAt = headerBytes + 4;
+const checksumFlag = 4;
+
 const options = {
   params: {
     [constants.ZSTD_c_compressionLevel]: 1,
@@ -24,19 +29,25 @@ export function pack(content: string | Uint8Array): Uint8Array {
   const frame = zstdCompressSync(bytes, options);
   const packed = new Uint8Array(headerBytes + frame.length);
   packed[0] = version;
-  new DataView(packed.buffer).setUint32(1, bytes.length, true);
+  const header = new DataView(packed.buffer);
+  header.setUint32(1, bytes.length, true);
+  header.setUint32(5, frame.length, true);
   packed.set(frame, headerBytes);
   return packed;
 }
 
 /**
- * The packed bytes. The length is checked beside the checksum, since a frame cut short decodes without an error.
+ * The packed bytes. Lengths and flag are checked beside the checksum, since zstd takes a frame that is cut short, or
+ * one whose flag says that there is no checksum, without an error.
  * @throws {DamagedBlob}
  */
 export function unpack(packed: Uint8Array): Buffer {
   if (packed.length < headerBytes || packed[0] !== version)
     throw new DamagedBlob(`not a packed blob of version ${version}`);
-  const length = new DataView(packed.buffer, packed.byteOffset).getUint32(1, true);
+  const header = new DataView(packed.buffer, packed.byteOffset);
+  const length = header.getUint32(1, true);
+  if (packed.length !== headerBytes + header.getUint32(5, true)) throw new DamagedBlob("is cut short");
+  if (((packed[descriptorAt] as number) & checksumFlag) === 0) throw new DamagedBlob("has no checksum");
   let bytes: Buffer;
   try {
     bytes = zstdDecompressSync(packed.subarray(headerBytes), {

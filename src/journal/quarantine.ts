@@ -7,7 +7,7 @@ import type { QuarantineItem } from "./types.ts";
 const maxBytes = 64 * 1024 * 1024;
 
 /** Characters kept of a text that was never accepted. */
-const maxCharacters = 64 * 1024;
+export const maxCharacters = 64 * 1024;
 
 export class Quarantine {
   readonly #insert: StatementSync;

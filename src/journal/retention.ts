@@ -3,6 +3,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
 import type { SeenKey } from "../records/identity.ts";
 import { DamagedBlob } from "./pack.ts";
+import { maxCharacters } from "./quarantine.ts";
 import { keyClasses, type SeenKeys, unpackKeys } from "./seen-keys.ts";
 import type { Append, JournalSpace } from "./types.ts";
 
@@ -44,7 +45,7 @@ export class Retention {
     this.#freePages = database.prepare("PRAGMA freelist_count");
     this.#pageBytes = (database.prepare("PRAGMA page_size").get() as { page_size: number }).page_size;
     this.#deleteOld = database.prepare(
-      "DELETE FROM journal WHERE seq IN (SELECT seq FROM journal WHERE seq < ? AND accepted_at < ? ORDER BY seq LIMIT ?)",
+      "DELETE FROM journal WHERE accepted_at < ? AND seq IN (SELECT seq FROM journal WHERE seq < ? ORDER BY seq LIMIT ?)",
     );
     this.#deleteKeys = database.prepare("DELETE FROM keys WHERE id = ?");
     this.#readKeys = database.prepare("SELECT packed FROM keys WHERE id = ?");
@@ -60,10 +61,16 @@ export class Retention {
     };
   }
 
-  /** @throws {Unavailable} when the batch would eat into the reserve. */
-  admit(append: Append): void {
-    const bytes = append.parts.reduce((sum, part) => sum + part.body.length + part.records * 32, overheadBytes);
-    if (this.#usedBytes() + bytes <= this.#options.maxBytes - reserveBytes) return;
+  /**
+   * The bytes that the batch needs, beside those of others in its transaction.
+   * @throws {Unavailable} when it would eat into the reserve.
+   */
+  admit(append: Append, admittedBytes: number): number {
+    let bytes = overheadBytes;
+    for (const { body, records } of append.parts) bytes += body.length + records * 32;
+    for (const { text } of append.invalid) bytes += Math.min(text.length, maxCharacters);
+    for (const text of append.samples) bytes += Math.min(text.length, maxCharacters);
+    if (this.#usedBytes() + admittedBytes + bytes <= this.#options.maxBytes - reserveBytes) return bytes;
     throw new Unavailable("the journal is full: state.max_bytes is reached and the backend has not taken what waits");
   }
 
@@ -74,8 +81,8 @@ export class Retention {
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       this.#deleteOld.run(
-        releasableBelow,
         isShort ? Number.MAX_SAFE_INTEGER : now - this.#options.retentionMs,
+        releasableBelow,
         rowsAtOnce,
       );
       forget = this.#deleteLeavingKeys(now);

@@ -40,6 +40,12 @@ export class StagedKeys {
     return staged === "new" ? committed : onlyWindows(keyClass, staged);
   }
 
+  /** Whether a key is known, by other ways than this one only. */
+  isKnownFromElsewhere(keyClass: KeyClass, key: SeenKey, source: Source): boolean {
+    const bits = this.#seen.bitsOf(keyClass, key) | (this.#tables.get(keyClass)?.bitsOf(key) ?? 0);
+    return bits !== 0 && (bits & sourceBits[source]) === 0;
+  }
+
   stage(keyClass: KeyClass, key: SeenKey, source: Source): void {
     let table = this.#tables.get(keyClass);
     if (table === undefined) this.#tables.set(keyClass, (table = new KeyTable()));
@@ -65,10 +71,9 @@ export class SeenKeys {
     return onlyWindows(keyClass, this.#table(keyClass).probe(key));
   }
 
-  /** Whether a committed key has been brought by other ways only. */
-  isKnownFromElsewhere(keyClass: KeyClass, key: SeenKey, source: Source): boolean {
-    const bits = this.#table(keyClass).bitsOf(key);
-    return bits !== 0 && (bits & sourceBits[source]) === 0;
+  /** The bits of a committed key; 0 where it is not known. */
+  bitsOf(keyClass: KeyClass, key: SeenKey): number {
+    return this.#table(keyClass).bitsOf(key);
   }
 
   /** Takes in a committed row. The later entry of a key adds its bits, and keeps it past the earlier row's end. */

@@ -13,8 +13,11 @@ export interface Progress {
 export interface TurnDeps {
   readonly database: DatabaseSync;
   readonly writer: BatchWriter;
-  /** Throws `Unavailable` where a batch of that size must not be taken now. */
-  readonly admit: (append: Append) => void;
+  /**
+   * Bytes that a batch needs beside those that the turn has admitted already. Throws `Unavailable` where they must not
+   * be taken now.
+   */
+  readonly admit: (append: Append, admittedBytes: number) => number;
   readonly writeProgress: (progress: Progress) => void;
   /** Told of each batch in the order of `seq`, after the commit and before any promise resolves. */
   readonly committed: (committed: Committed) => void;
@@ -35,6 +38,7 @@ const progressDelayMs = 250;
 export class AppendTurn {
   readonly #deps: TurnDeps;
   #waiting: Waiting[] = [];
+  #isClosed = false;
   #progress: Progress | undefined;
   #scheduled: ReturnType<typeof setImmediate> | undefined;
   #progressTimer: ReturnType<typeof setTimeout> | undefined;
@@ -45,6 +49,7 @@ export class AppendTurn {
 
   /** Resolves with the commit. @throws {Unavailable} when nothing of it was taken. */
   append(append: Append): Promise<Committed> {
+    if (this.#isClosed) return Promise.reject(new Unavailable("the journal is closed"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ append, resolve, reject });
       this.#scheduled ??= setImmediate(() => this.run());
@@ -53,11 +58,19 @@ export class AppendTurn {
 
   /** Commits a position with the next turn; a later one takes the place of an earlier one, what was set aside adds up. */
   progress({ cursor, setAside }: Progress): void {
+    if (this.#isClosed) return;
     this.#progress = {
       cursor,
       setAside: [...(this.#progress?.setAside ?? []), ...setAside],
     };
     this.#progressTimer ??= setTimeout(() => this.run(), progressDelayMs);
+  }
+
+  /** Runs a last turn. What comes later is refused, or for positions passed over. */
+  close(): void {
+    this.run();
+    this.#isClosed = true;
+    clearTimeout(this.#progressTimer);
   }
 
   /** Runs a turn at once with everything that waits. */
@@ -66,7 +79,7 @@ export class AppendTurn {
     clearTimeout(this.#progressTimer);
     this.#scheduled = undefined;
     this.#progressTimer = undefined;
-    const group = this.#waiting.filter((waiting) => this.#isAdmitted(waiting));
+    const group = this.#admitted(this.#waiting);
     this.#waiting = [];
     const progress = this.#progress;
     this.#progress = undefined;
@@ -79,14 +92,17 @@ export class AppendTurn {
     }
   }
 
-  #isAdmitted({ append, reject }: Waiting): boolean {
-    try {
-      this.#deps.admit(append);
-      return true;
-    } catch (error) {
-      reject(error as Error);
-      return false;
-    }
+  #admitted(waiting: readonly Waiting[]): Waiting[] {
+    let bytes = 0;
+    return waiting.filter(({ append, reject }) => {
+      try {
+        bytes += this.#deps.admit(append, bytes);
+        return true;
+      } catch (error) {
+        reject(error as Error);
+        return false;
+      }
+    });
   }
 
   /** One transaction for all of it. A text says why nothing was written; the caller then tries smaller ones. */

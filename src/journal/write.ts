@@ -50,7 +50,7 @@ export class BatchWriter {
 
   write(append: Append, staged: Staged): Committed {
     const { source, receivedAt, samples } = append;
-    const { parts, invalid, tally, keys } = judge(append, this.#seen, staged.keys);
+    const { parts, invalid, tally, keys } = judge(append, staged.keys);
     let packedTally: Uint8Array | null = pack(JSON.stringify(tally satisfies Tally));
     let lastSeq = 0;
     for (const { type, records, body } of parts) {

@@ -48,14 +48,14 @@ export class Ledger {
     return this.#view;
   }
 
-  /** New attribute sets that went into a metric's overflow series, since the start. */
-  overflowed(): readonly {
-    readonly name: LedgerMetric;
-    readonly sets: number;
-  }[] {
-    return [...this.#tables].flatMap(([name, { overflowed }]) =>
-      overflowed === 0 ? [] : [{ name, sets: overflowed }],
-    );
+  /** New attribute sets that went into overflow series since this was last asked, by metric. */
+  takeOverflowed(): ReadonlyMap<LedgerMetric, number> {
+    const taken = new Map<LedgerMetric, number>();
+    for (const [name, table] of this.#tables) {
+      const sets = table.takeOverflowed();
+      if (sets > 0) taken.set(name, sets);
+    }
+    return taken;
   }
 
   /** The sum of a metric over the series with these attributes, this very moment: the last fold and what came after it. */

@@ -42,9 +42,11 @@ export class SeriesTable {
     return this.#retired;
   }
 
-  /** New attribute sets that went into the overflow series, since the start. */
-  get overflowed(): number {
-    return this.#overflowed;
+  /** New attribute sets that went into the overflow series since this was last asked. */
+  takeOverflowed(): number {
+    const overflowed = this.#overflowed;
+    this.#overflowed = 0;
+    return overflowed;
   }
 
   /** Adds to a series; beyond the bound, to the one that stands for all further ones, which keeps its direction. */

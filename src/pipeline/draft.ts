@@ -125,13 +125,14 @@ export class BatchDraft implements Draft {
   }
 
   #reject(raw: RawRecord, error: unknown): void {
-    if (!(error instanceof Defect)) throw error;
+    /** An error that is none of the decoders' own is ours; the record must not come back for ever because of it. */
+    const { reason, message } = error instanceof Defect ? error : new Defect("decode_error", String(error));
     const text = eventText(raw.line);
     const key = identifyText(text, this.#deps.identityKey, this.#origin.receivedAt);
     this.#invalid.push({
       type: raw.type,
-      reason: error.reason,
-      detail: error.message,
+      reason,
+      detail: message,
       text,
       key,
     });

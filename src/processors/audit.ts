@@ -2,7 +2,7 @@
 import { count, type Increments } from "../catalogue/increments.ts";
 import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
 import { auditActions, auditOrigins, wordOf } from "../catalogue/vocabulary.ts";
-import { hrTimeOfMillis } from "../lib/clock.ts";
+import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { cutText } from "../lib/text.ts";
 import type { AuditRecord } from "../records/types.ts";
 
@@ -23,17 +23,24 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
 }
 
 /** The record's log event. `acceptedAt`: epoch milliseconds. */
-export function describeAudit(record: AuditRecord, acceptedAt: number): LogEvent {
+export function describeAudit(
+  record: AuditRecord,
+  { tailnet }: { readonly tailnet: string },
+  acceptedAt: number,
+): LogEvent {
   const { actor, target } = record;
-  const observedTime = record.recorded ?? hrTimeOfMillis(acceptedAt);
+  const { recorded, time } = record;
+  const observedTime = recorded !== undefined && isSayable(recorded) ? recorded : hrTimeOfMillis(acceptedAt);
   const property = target.property === "" ? "" : `.${target.property}`;
   return {
     name: "tailscale.config.audit",
     severity: record.error === "" ? "INFO" : "WARN",
-    time: record.time ?? observedTime,
+    time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,
     body: `${record.action} on ${target.type}${property} via ${record.origin}`,
+    shared: [],
     attributes: present({
+      "tailscale.tailnet": tailnet,
       "tailscale.audit.action": record.action,
       "tailscale.audit.origin": record.origin,
       "tailscale.audit.event_group_id": record.eventGroupId,

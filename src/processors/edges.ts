@@ -44,7 +44,7 @@ export function classOf({ traffic, protocol, destination }: Connection): FlowCla
   if (known !== undefined) return known;
   if (classes.size >= maxEdges) forget();
   const transport = transportName(protocol);
-  const derpRegion = path === "derp" ? String(region) : undefined;
+  const derpRegion = region > 0 ? String(region) : undefined;
   const made: FlowClass = {
     key: `${transport}\u0000${traffic}\u0000${path ?? ""}\u0000${derpRegion ?? ""}`,
     transport,

@@ -1,14 +1,19 @@
 /** Flow records as metrics and as log events: pure functions of the record and the names. */
-import { addSums, type Increments, noSums } from "../catalogue/increments.ts";
-import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
-import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
+import { addSums, type FlowClass, type Increments, noSums } from "../catalogue/increments.ts";
+import type { AttributeValue, LogAttributes, LogEvent } from "../catalogue/log-event.ts";
+import { type HrTime, hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { formatRfc3339 } from "../lib/rfc3339.ts";
-import type { Connection, FlowRecord, NodeClaim } from "../records/types.ts";
+import type { Address, Connection, Endpoint, FlowRecord, NodeClaim } from "../records/types.ts";
 import { classOf, edgeOf } from "./edges.ts";
 import { type Claims, claimsOf, nameOf, type NameOptions } from "./names.ts";
 
 /** How many log events a flow record becomes. */
 export type FlowLogMode = "per_connection" | "per_record" | "off";
+
+export interface DescribeOptions extends NameOptions {
+  readonly flowLogMode: FlowLogMode;
+  readonly tailnet: string;
+}
 
 type Attributes = Record<string, AttributeValue>;
 
@@ -28,29 +33,19 @@ export function measureFlow(record: FlowRecord, options: NameOptions, into: Incr
 }
 
 /** The record's log events, in the order of its connections. `acceptedAt`: epoch milliseconds. */
-export function describeFlow(
-  record: FlowRecord,
-  options: NameOptions & { flowLogMode: FlowLogMode },
-  acceptedAt: number,
-): LogEvent[] {
+export function describeFlow(record: FlowRecord, options: DescribeOptions, acceptedAt: number): LogEvent[] {
   if (options.flowLogMode === "off") return [];
-  const observedTime = record.recorded ?? hrTimeOfMillis(acceptedAt);
-  const time = record.start ?? record.end ?? observedTime;
-  const shared = recordAttributes(record);
-  if (options.flowLogMode === "per_record") return [describeRecord(record, shared, time, observedTime)];
-  const claims = claimsOf(record);
-  return record.connections.map((connection) =>
-    describeConnection(connection, {
-      shared,
-      claims,
-      options,
-      time,
-      observedTime,
-    }),
-  );
+  const { recorded } = record;
+  const observedTime = recorded !== undefined && isSayable(recorded) ? recorded : hrTimeOfMillis(acceptedAt);
+  const time =
+    [record.start, record.end].find((instant) => instant !== undefined && isSayable(instant)) ?? observedTime;
+  const ofRecord = recordAttributes(record, options.tailnet);
+  if (options.flowLogMode === "per_record") return [describeRecord(record, ofRecord, time, observedTime)];
+  const context = { time, observedTime, ofRecord, ends: createEnds(claimsOf(record), options) };
+  return record.connections.map((connection) => describeConnection(connection, context));
 }
 
-function describeRecord(record: FlowRecord, shared: Attributes, time: HrTime, observedTime: HrTime): LogEvent {
+function describeRecord(record: FlowRecord, ofRecord: LogAttributes, time: HrTime, observedTime: HrTime): LogEvent {
   const sums = noSums();
   for (const connection of record.connections) addSums(sums, { ...connection, entries: 1 });
   return {
@@ -59,8 +54,9 @@ function describeRecord(record: FlowRecord, shared: Attributes, time: HrTime, ob
     time,
     observedTime,
     body: `node ${record.nodeId}: ${sums.entries} connections tx=${sums.txBytes}B rx=${sums.rxBytes}B`,
+    shared: [],
     attributes: {
-      ...shared,
+      ...ofRecord,
       "tailscale.connections": sums.entries,
       "tailscale.tx.bytes": sums.txBytes,
       "tailscale.rx.bytes": sums.rxBytes,
@@ -72,64 +68,107 @@ function describeRecord(record: FlowRecord, shared: Attributes, time: HrTime, ob
 
 /** What the events of one record have in common. */
 interface RecordContext {
-  readonly shared: Attributes;
-  readonly claims: Claims;
-  readonly options: NameOptions;
   readonly time: HrTime;
   readonly observedTime: HrTime;
+  readonly ofRecord: LogAttributes;
+  readonly ends: Ends;
 }
 
-function describeConnection(connection: Connection, context: RecordContext): LogEvent {
-  const { shared, claims, options, time, observedTime } = context;
+function describeConnection(connection: Connection, { time, observedTime, ofRecord, ends }: RecordContext): LogEvent {
   const { source, destination, txBytes, rxBytes } = connection;
-  const { transport, traffic, path, derpRegion } = classOf(connection);
+  const flowClass = classOf(connection);
+  const { transport, traffic, path, derpRegion } = flowClass;
+  const shared = [ofRecord, classAttributes(flowClass)];
   const attributes: Attributes = {
-    ...shared,
-    "network.transport": transport,
-    "tailscale.traffic_type": traffic,
+    "tailscale.tx.bytes": txBytes,
+    "tailscale.rx.bytes": rxBytes,
+    "tailscale.tx.packets": connection.txPackets,
+    "tailscale.rx.packets": connection.rxPackets,
   };
-  const isRelayed = path === "derp";
-  const family = source?.address.family ?? (isRelayed ? undefined : destination?.address.family);
-  if (family !== undefined) attributes["network.type"] = family;
-  let from = "?";
-  let to = "?";
   if (source !== undefined) {
-    from = `${source.address.text}:${source.port}`;
-    attributes["source.address"] = source.address.text;
+    shared.push(ends.source(source.address));
     if (source.port !== 0) attributes["source.port"] = source.port;
-    attributes["tailscale.src.node"] = nameOf(source.address, claims, options);
-    const claim = claims.get(source.address.text);
-    if (claim !== undefined) claimAttributes(claim, "tailscale.src", attributes);
   }
-  if (isRelayed) {
-    to = `derp-${derpRegion}`;
-    attributes["tailscale.derp.region_id"] = Number(derpRegion);
+  let to = endpointText(destination);
+  if (path === "derp") {
+    to = derpRegion === undefined ? "derp" : `derp-${derpRegion}`;
   } else if (destination !== undefined) {
-    to = `${destination.address.text}:${destination.port}`;
-    attributes["destination.address"] = destination.address.text;
+    shared.push(ends.destination(destination.address));
     if (destination.port !== 0) attributes["destination.port"] = destination.port;
-    attributes["tailscale.dst.node"] = nameOf(destination.address, claims, options);
-    const claim = claims.get(destination.address.text);
-    if (claim !== undefined) claimAttributes(claim, "tailscale.dst", attributes);
+    if (source === undefined) attributes["network.type"] = destination.address.family;
   }
-  if (path !== undefined) attributes["tailscale.path"] = path;
-  attributes["tailscale.tx.bytes"] = txBytes;
-  attributes["tailscale.rx.bytes"] = rxBytes;
-  attributes["tailscale.tx.packets"] = connection.txPackets;
-  attributes["tailscale.rx.packets"] = connection.rxPackets;
+  const body = `${transport} ${traffic} ${endpointText(source)} -> ${to} tx=${txBytes}B rx=${rxBytes}B`;
+  return { name: "tailscale.network.flow", severity: "INFO", time, observedTime, body, shared, attributes };
+}
+
+/** What a record says about the ends of its connections: one set of attributes an address and role. */
+interface Ends {
+  source(address: Address): LogAttributes;
+  destination(address: Address): LogAttributes;
+}
+
+function createEnds(claims: Claims, options: NameOptions): Ends {
+  const sources = new Map<Address, LogAttributes>();
+  const destinations = new Map<Address, LogAttributes>();
   return {
-    name: "tailscale.network.flow",
-    severity: "INFO",
-    time,
-    observedTime,
-    body: `${transport} ${traffic} ${from} -> ${to} tx=${txBytes}B rx=${rxBytes}B`,
-    attributes,
+    source(address) {
+      let known = sources.get(address);
+      if (known === undefined) {
+        known = {
+          "network.type": address.family,
+          "source.address": address.text,
+          "tailscale.src.node": nameOf(address, claims, options),
+          ...claimAttributes(claims.get(address.text), "tailscale.src"),
+        };
+        sources.set(address, known);
+      }
+      return known;
+    },
+    destination(address) {
+      let known = destinations.get(address);
+      if (known === undefined) {
+        known = {
+          "destination.address": address.text,
+          "tailscale.dst.node": nameOf(address, claims, options),
+          ...claimAttributes(claims.get(address.text), "tailscale.dst"),
+        };
+        destinations.set(address, known);
+      }
+      return known;
+    },
   };
+}
+
+function claimAttributes(claim: NodeClaim | undefined, prefix: "tailscale.src" | "tailscale.dst"): LogAttributes {
+  const attributes: Attributes = {};
+  if (claim === undefined) return attributes;
+  if (claim.user !== "") attributes[`${prefix}.user`] = claim.user;
+  if (claim.tags.length > 0) attributes[`${prefix}.tags`] = claim.tags.join(",");
+  if (claim.os !== "") attributes[`${prefix}.os`] = claim.os;
+  return attributes;
+}
+
+const knownClasses = new WeakMap<FlowClass, LogAttributes>();
+
+function classAttributes(flowClass: FlowClass): LogAttributes {
+  let known = knownClasses.get(flowClass);
+  if (known === undefined) {
+    const { transport, traffic, path, derpRegion } = flowClass;
+    known = {
+      "network.transport": transport,
+      "tailscale.traffic_type": traffic,
+      ...(path === undefined ? {} : { "tailscale.path": path }),
+      ...(derpRegion === undefined ? {} : { "tailscale.derp.region_id": Number(derpRegion) }),
+    };
+    knownClasses.set(flowClass, known);
+  }
+  return known;
 }
 
 /** What every event of a record shares. */
-function recordAttributes(record: FlowRecord): Attributes {
+function recordAttributes(record: FlowRecord, tailnet: string): Attributes {
   const attributes: Attributes = { "tailscale.node.id": record.nodeId };
+  if (tailnet !== "") attributes["tailscale.tailnet"] = tailnet;
   const claim = record.sourceNode;
   if (claim !== undefined && claim.nodeId === record.nodeId && claim.label !== "") {
     attributes["tailscale.node.hostname"] = claim.label;
@@ -145,8 +184,9 @@ function recordAttributes(record: FlowRecord): Attributes {
   return attributes;
 }
 
-function claimAttributes(claim: NodeClaim, prefix: "tailscale.src" | "tailscale.dst", into: Attributes): void {
-  if (claim.user !== "") into[`${prefix}.user`] = claim.user;
-  if (claim.tags.length > 0) into[`${prefix}.tags`] = claim.tags.join(",");
-  if (claim.os !== "") into[`${prefix}.os`] = claim.os;
+/** As flow records write it; a missing end is `?`. */
+function endpointText(endpoint: Endpoint | undefined): string {
+  if (endpoint === undefined) return "?";
+  const { address, port } = endpoint;
+  return address.family === "ipv6" ? `[${address.text}]:${port}` : `${address.text}:${port}`;
 }

@@ -3,6 +3,7 @@ import type { Increments } from "../catalogue/increments.ts";
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { decodeRecord } from "../records/decode.ts";
 import { recordOfLine } from "../records/envelope.ts";
+import { identify, type IdentityKey, type SeenKey } from "../records/identity.ts";
 import type { RecordType, TailscaleRecord } from "../records/types.ts";
 import { describeAudit, measureAudit } from "./audit.ts";
 import { describeFlow, type FlowLogMode, measureFlow } from "./flow.ts";
@@ -13,6 +14,10 @@ export type { FlowLogMode } from "./flow.ts";
 /** The settings that decide what leaves. Plain data: the export worker gets a copy. */
 export interface ProcessorOptions extends NameOptions {
   readonly flowLogMode: FlowLogMode;
+  /** The configured name of the tailnet, on every log event; empty where it has none. */
+  readonly tailnet: string;
+  /** Numbers log events by identity (`log.record.uid`), for backends that remove duplicates. */
+  readonly uidKey: IdentityKey | undefined;
 }
 
 /** Adds what one record counts. No clock, no I/O. */
@@ -27,12 +32,26 @@ export function measure(record: TailscaleRecord, options: NameOptions, into: Inc
 
 /** The log events of one record, accepted at `acceptedAt` (epoch milliseconds). No clock, no I/O. */
 export function describe(record: TailscaleRecord, options: ProcessorOptions, acceptedAt: number): readonly LogEvent[] {
+  const events = describeByType(record, options, acceptedAt);
+  return options.uidKey === undefined ? events : numbered(events, identify(record, options.uidKey, acceptedAt));
+}
+
+function describeByType(record: TailscaleRecord, options: ProcessorOptions, acceptedAt: number): readonly LogEvent[] {
   switch (record.type) {
     case "flow":
       return describeFlow(record, options, acceptedAt);
     case "audit":
-      return [describeAudit(record, acceptedAt)];
+      return [describeAudit(record, options, acceptedAt)];
   }
+}
+
+/** The identity of the record and the place of the event in it: the same at every delivery. */
+function numbered(events: readonly LogEvent[], { high, low }: SeenKey): readonly LogEvent[] {
+  const identity = high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
+  return events.map((event, place) => ({
+    ...event,
+    attributes: { ...event.attributes, "log.record.uid": `${identity}-${place}` },
+  }));
 }
 
 /**

@@ -10,6 +10,9 @@ export const derpRelayAddress = "127.3.3.40";
 /** Distinct address texts remembered; 64 Ki of them take about 10 MB. */
 const maxKnownAddresses = 65_536;
 
+/** IPv6 text has at most 45 characters, a zone some more. What is longer is no address, and must not be remembered. */
+const maxAddressCharacters = 80;
+
 const knownAddresses = new BoundedCache<string, Address | "invalid">(
   maxKnownAddresses,
   (text) => parse(text) ?? "invalid",
@@ -20,6 +23,7 @@ const knownAddresses = new BoundedCache<string, Address | "invalid">(
  * The same text gives the same object while it is remembered.
  */
 export function parseAddress(text: string): Address | undefined {
+  if (text.length > maxAddressCharacters) return undefined;
   const address = knownAddresses.get(text);
   return address === "invalid" ? undefined : address;
 }
@@ -63,17 +67,19 @@ function invalid(text: string): Defect {
 }
 
 function parse(text: string): Address | undefined {
-  if (isIPv4(text)) return { text, family: "ipv4", isOverlay: isCarrierGrade(text) };
+  if (isIPv4(text)) return ipv4Address(text);
   if (!isIPv6(text)) return undefined;
   const zoneAt = text.indexOf("%");
-  const canonical = canonicalIPv6(zoneAt < 0 ? text : text.slice(0, zoneAt));
-  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical);
-  if (mapped !== null) {
-    const high = Number.parseInt(mapped[1] ?? "", 16);
-    const low = Number.parseInt(mapped[2] ?? "", 16);
-    const ipv4 = `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
-    return { text: ipv4, family: "ipv4", isOverlay: isCarrierGrade(ipv4) };
+  const groups = groupsOf(zoneAt < 0 ? text : text.slice(0, zoneAt));
+  if (groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
+    return ipv4Address(
+      groups
+        .slice(6)
+        .flatMap((group) => [group >> 8, group & 255])
+        .join("."),
+    );
   }
+  const canonical = canonicalIPv6(groups);
   const zone = zoneAt < 0 ? "" : text.slice(zoneAt);
   return {
     text: canonical + zone,
@@ -82,9 +88,43 @@ function parse(text: string): Address | undefined {
   };
 }
 
-/** The URL standard's host serializer writes RFC 5952 text, in every runtime. */
-function canonicalIPv6(text: string): string {
-  return new URL(`http://[${text}]/`).hostname.slice(1, -1);
+function ipv4Address(text: string): Address {
+  return { text, family: "ipv4", isOverlay: isCarrierGrade(text) };
+}
+
+/** The eight numbers of a valid address; its last two may be written as IPv4. */
+function groupsOf(text: string): number[] {
+  const lastAt = text.lastIndexOf(":") + 1;
+  const last = text.slice(lastAt);
+  const hexadecimal = last.includes(".") ? text.slice(0, lastAt) + groupsOfIPv4(last) : text;
+  const [head, tail] = hexadecimal.split("::").map(numbersOf);
+  if (head === undefined || tail === undefined) return numbersOf(hexadecimal);
+  return [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail];
+}
+
+function numbersOf(groups: string): number[] {
+  return groups === "" ? [] : groups.split(":").map((group) => Number.parseInt(group, 16));
+}
+
+function groupsOfIPv4(text: string): string {
+  const [a, b, c, d] = text.split(".").map(Number) as [number, number, number, number];
+  return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+}
+
+/** RFC 5952: the first of the longest runs of two or more zeros is left out. Not by `URL`, which refuses some valid addresses. */
+function canonicalIPv6(groups: readonly number[]): string {
+  let zerosAt = -1;
+  let zeros = 1;
+  for (let at = 0; at < 8; at++) {
+    let end = at;
+    while (groups[end] === 0) end++;
+    if (end - at <= zeros) continue;
+    zerosAt = at;
+    zeros = end - at;
+  }
+  const texts = groups.map((group) => group.toString(16));
+  if (zerosAt < 0) return texts.join(":");
+  return `${texts.slice(0, zerosAt).join(":")}::${texts.slice(zerosAt + zeros).join(":")}`;
 }
 
 /** 100.64.0.0/10, from which Tailscale gives IPv4 addresses. */

@@ -76,6 +76,7 @@ export function envelopeTime(time: unknown): HrTime | undefined {
   if (seconds > maxSeconds) return undefined;
   const whole = Math.floor(seconds);
   const micros = Math.round((seconds - whole) * 1e6);
+  if (whole === 0 && micros === 0) return undefined;
   return micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000];
 }
 
@@ -121,10 +122,10 @@ function isPlainEnvelope(value: JsonObject): boolean {
   return isObject(value["event"]) && !Object.hasOwn(value["event"], "event") && !Array.isArray(value["event"]["logs"]);
 }
 
-function storedLine(eventText: string, { time, recorded }: Times): string {
+function storedLine(event: string, { time, recorded }: Times): string {
   const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
   const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
-  return oneLine(`{${timeMember}"event":${eventText}${fields}}`);
+  return oneLine(`{${timeMember}"event":${event}${fields}}`);
 }
 
 /** A raw line break in valid JSON is white space: inside a string it would have to be escaped. */

@@ -56,9 +56,12 @@ function decodeNode(node: JsonObject): NodeClaim {
   };
 }
 
+/** A DNS label has at most 63 characters. A longer claim would be held in memory with every series that it names. */
+const maxLabelCharacters = 63;
+
 function firstLabel(name: string): string {
   const dot = name.indexOf(".");
-  return dot < 0 ? name : name.slice(0, dot);
+  return name.slice(0, Math.min(dot < 0 ? name.length : dot, maxLabelCharacters));
 }
 
 function decodeConnections(list: unknown, traffic: TrafficType, into: Connection[]): void {

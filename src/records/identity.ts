@@ -17,7 +17,7 @@ export interface SeenKey {
   readonly high: number;
   readonly low: number;
   readonly check: number;
-  /** The log service's clock where the record carries it, else its receipt; epoch milliseconds. */
+  /** Its receipt, epoch milliseconds: never before the log service's clock, so no key leaves earlier than by that. */
   readonly at: number;
 }
 
@@ -31,8 +31,7 @@ export interface IdentityKey {
 
 /** The identity of a decoded record, received at `receivedAt` (epoch milliseconds). */
 export function identify(record: TailscaleRecord, key: IdentityKey, receivedAt: number): SeenKey {
-  const at = record.recorded === undefined ? receivedAt : Math.floor(millisOfHrTime(record.recorded));
-  return record.type === "flow" ? flowKey(record, key, at) : auditKey(record, key, at);
+  return record.type === "flow" ? flowKey(record, key, receivedAt) : auditKey(record, key, receivedAt);
 }
 
 /** The identity of a text that was set aside, so that it is not set aside twice. */

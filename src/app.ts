@@ -1,0 +1,225 @@
+/** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
+import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
+import type { Config, Loaded } from "./config/index.ts";
+import { createExporter, type Exporter, type ExportHealth, teeLogger } from "./export/index.ts";
+import { createLocalDelivery } from "./export/local.ts";
+import { exportOptionsOf } from "./export/options.ts";
+import { createHttpServer } from "./http/server.ts";
+import { type Journal, openJournal } from "./journal/index.ts";
+import { journalOptionsOf } from "./journal/options.ts";
+import type { JournalReader, JournalSpace } from "./journal/types.ts";
+import { withDelivery } from "./ledger/delivery.ts";
+import { Ledger, type LedgerView } from "./ledger/index.ts";
+import { ledgerOptionsOf } from "./ledger/options.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { Logger } from "./lib/logger.ts";
+import { type AcceptedEvents, readAcceptedEvents } from "./pipeline/accepted-events.ts";
+import { type Conservation, conservationOf } from "./pipeline/conservation.ts";
+import { createPipeline, incrementsOf } from "./pipeline/index.ts";
+import { recover } from "./pipeline/recover.ts";
+import { processorOptionsOf } from "./processors/options.ts";
+import { createHecReceiver } from "./receivers/hec/index.ts";
+import { hecOptionsOf } from "./receivers/hec/options.ts";
+import { recordTypes } from "./records/types.ts";
+import type { Build } from "./version.ts";
+
+export interface AppDeps {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly build: Build;
+  /** The module that starts the export worker when it runs in a worker thread. */
+  readonly workerEntry: URL;
+  /** Standard output has lost its reader; with `otlp.protocol = "stdout"` there is nothing left to do. */
+  readonly onStdoutClosed: () => void;
+}
+
+export interface AppStatus {
+  readonly conservation: Conservation;
+  readonly export: ExportHealth;
+  readonly space: JournalSpace;
+}
+
+export interface App {
+  /** @throws {Error} with one line for the operator; nothing is left running. */
+  start(): Promise<void>;
+  /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
+  stop(deadlineMs: number): Promise<void>;
+  /** What the app listens on; only after `start`. */
+  readonly addresses: { readonly stream?: string };
+  status(): AppStatus;
+  /** The last committed fold. */
+  ledger(): LedgerView;
+  /** Log events of accepted records from a row of the journal on, for a live view. */
+  events(fromSeq: number, limit: number): AcceptedEvents;
+}
+
+/** Shares of what is left of the time to stop: for requests in flight, and then for one last delivery of logs. */
+const intakeShare = 0.5;
+const lastLogsShare = 0.5;
+
+const maintainMs = 1000;
+
+export function createApp({ config, origins }: Loaded, deps: AppDeps): App {
+  let running: Running | undefined;
+  const current = (): Running => {
+    if (running === undefined) throw new Error("the app is not running");
+    return running;
+  };
+  return {
+    async start() {
+      const protocolOrigin = origins.get("otlp.protocol");
+      const protocolIsSet = protocolOrigin !== undefined && protocolOrigin.from !== "default";
+      running = await run(config, { protocolIsSet }, deps);
+    },
+    async stop(deadlineMs) {
+      const stopping = running;
+      running = undefined;
+      await stopping?.stop(deadlineMs);
+    },
+    get addresses() {
+      return current().addresses;
+    },
+    status: () => current().status(),
+    ledger: () => current().ledger(),
+    events: (fromSeq, limit) => current().events(fromSeq, limit),
+  };
+}
+
+type Running = Omit<App, "start">;
+
+async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }, deps: AppDeps): Promise<Running> {
+  const { clock, build } = deps;
+  let telemetry: Telemetry = silentTelemetry;
+  const journal = openJournal(journalOptionsOf(config), {
+    telemetry: {
+      ...silentTelemetry,
+      record: (metric, value, attributes) => telemetry.record(metric, value, attributes),
+    },
+    logger: deps.logger,
+    clock,
+  });
+  const { identitySecret, tailnet, instanceId } = journal.identity;
+  const processors = processorOptionsOf(config, { secret: identitySecret, tailnet });
+  const ledger = new Ledger(ledgerOptionsOf(config), journal.identity.createdAt);
+  let view: LedgerView = ledger.view;
+  const exporter = createExporter(
+    exportOptionsOf(config, { processors, protocolIsSet, instanceId, version: build.version }),
+    {
+      entry: deps.workerEntry,
+      databasePath: journal.databasePath,
+      ledger: () => view,
+      fetch,
+      clock,
+      random: Math.random,
+      logger: deps.logger,
+      onProgress: (advance) => journal.progress(advance),
+      onStdoutClosed: deps.onStdoutClosed,
+    },
+  );
+  telemetry = exporter.telemetry;
+  const logger = teeLogger(deps.logger, exporter.selfLog);
+  const recovery = recover(journal, ledger, processors, logger);
+  if (recovery.rows > 0) logger.info("measured what came after the last snapshot", { ...recovery });
+  startDelivery(journal, ledger, exporter);
+  view = withDelivery(ledger.view, journal.cursor, journal.identity);
+
+  const fold = (): void => {
+    const folded = ledger.fold(clock(), journal.lastSeq, (snapshot) => journal.writeSnapshot(snapshot));
+    view = withDelivery(folded, journal.cursor, journal.identity);
+    for (const [metric, sets] of ledger.takeOverflowed()) {
+      telemetry.add("tailscale2otel.series.overflowed", sets, { "metric.name": metric });
+    }
+  };
+  const foldTimer = setInterval(() => {
+    attempt("cannot commit the counters; they are kept and tried again", logger, () => {
+      fold();
+      void exporter.folded();
+    });
+  }, config.otlp.metric_interval);
+  const maintainTimer = setInterval(
+    () => attempt("cannot tidy the journal; it is tried again", logger, () => journal.maintain()),
+    maintainMs,
+  );
+  observe(journal, telemetry, build);
+
+  const pipeline = createPipeline(journal, processors);
+  const receiver = createHecReceiver(hecOptionsOf(config), {
+    pipeline,
+    telemetry,
+    logger,
+    clock,
+    health: () => (journal.space.isFull ? "full" : "ok"),
+  });
+  const server = createHttpServer({ listen: config.streaming.listen }, { routes: receiver.routes, logger });
+  const endWithoutIntake = async (deadlineMs: number): Promise<void> => {
+    const endsAt = performance.now() + deadlineMs;
+    const remainingMs = (): number => Math.max(0, endsAt - performance.now());
+    clearInterval(foldTimer);
+    clearInterval(maintainTimer);
+    await exporter.stopLogs(remainingMs() * lastLogsShare);
+    attempt("cannot commit the last counters; they are measured again at the next start", logger, fold);
+    await exporter.stop(remainingMs());
+    journal.close();
+  };
+  if (config.streaming.enabled) {
+    try {
+      await server.start();
+    } catch (error) {
+      await endWithoutIntake(0);
+      throw error;
+    }
+  }
+
+  let reader: JournalReader | undefined;
+  return {
+    addresses: config.streaming.enabled ? { stream: `http://${hostOf(config.streaming.listen)}:${server.port}` } : {},
+    async stop(deadlineMs) {
+      const endsAt = performance.now() + deadlineMs;
+      void receiver.drain();
+      await server.stop(deadlineMs * intakeShare);
+      reader?.close();
+      await endWithoutIntake(Math.max(0, endsAt - performance.now()));
+    },
+    status: () => ({ conservation: conservationOf(journal, ledger), export: exporter.health, space: journal.space }),
+    ledger: () => view,
+    events: (fromSeq, limit) => readAcceptedEvents((reader ??= journal.openReader()), processors, { fromSeq, limit }),
+  };
+}
+
+/** From here on every commit is counted, and delivered or counted as such. */
+function startDelivery(journal: Journal, ledger: Ledger, exporter: Exporter): void {
+  const { cursor, lastSeq, pendingRecords } = journal;
+  const local = exporter.deliversLogs
+    ? undefined
+    : createLocalDelivery({ cursor, lastSeq, pendingRecords }, (advance) => journal.progress(advance));
+  exporter.start({ cursor, committedSeq: lastSeq });
+  journal.onCommitted((batch) => {
+    ledger.add(incrementsOf(batch));
+    exporter.committed(batch.lastSeq);
+    local?.committed(batch);
+  });
+}
+
+function observe(journal: Journal, telemetry: Telemetry, { version }: Build): void {
+  telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
+  telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version } }]);
+  telemetry.observe("tailscale2otel.journal.pending", () => [{ value: journal.pendingRecords, attributes: {} }]);
+  telemetry.observe("tailscale2otel.dedup.keys", () =>
+    recordTypes.map((type) => ({ value: journal.keyCount(type), attributes: { type } })),
+  );
+}
+
+/** What a timer does: when it fails it says so, and the timer goes on. */
+function attempt(complaint: string, logger: Logger, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    logger.error(complaint, { reason: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+/** The address to reach a listener by from this machine. */
+function hostOf(listen: string): string {
+  const host = listen.slice(0, listen.lastIndexOf(":"));
+  return host === "" || host === "0.0.0.0" || host === "[::]" ? "127.0.0.1" : host;
+}

@@ -1,0 +1,194 @@
+/** The directions of imports and the rules of the rooms, read from the sources themselves. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { brokenArrows, codeOnly, importsOf, levels, roomOf, type Sources, withoutComments } from "./support/imports.ts";
+
+const root = new URL("../src/", import.meta.url);
+
+const sources: Sources = new Map(
+  readdirSync(fileURLToPath(root), { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => [path, readFileSync(new URL(path, root), "utf8")]),
+);
+
+/** Paths outside these rooms whose text a rule finds fault with. */
+function offenders(rooms: readonly string[], isOffence: (text: string) => boolean): string[] {
+  return [...sources].flatMap(([path, text]) => (rooms.includes(roomOf(path)) || !isOffence(text) ? [] : [path]));
+}
+
+const importsPackage = (name: string) => (text: string) =>
+  importsOf(text).some((specifier) => specifier === name || specifier.startsWith(`${name}/`));
+
+describe("imports go right", () => {
+  test("in every file", () => {
+    expect(sources.size).toBeGreaterThan(50);
+    expect(brokenArrows(sources)).toEqual([]);
+  });
+
+  const broken: [string, Record<string, string>, string[]][] = [
+    [
+      "to the right",
+      { "cli/run.ts": 'import { run } from "../app.ts";', "app.ts": 'import "./lib/clock.ts";', "lib/clock.ts": "" },
+      [],
+    ],
+    [
+      "inside a folder",
+      { "records/flow.ts": 'import "./types.ts";', "records/types.ts": 'export * from "./flow.ts";' },
+      [],
+    ],
+    ["in deeper folders", { "receivers/hec/body.ts": 'import "../../http/body.ts";', "http/body.ts": "" }, []],
+    [
+      "to the left",
+      { "records/flow.ts": 'import { a } from "../journal/types.ts";', "journal/types.ts": "" },
+      ["records/flow.ts imports journal/types.ts"],
+    ],
+    [
+      "to the left for a type",
+      { "records/flow.ts": 'import type { A } from "../journal/types.ts";', "journal/types.ts": "" },
+      ["records/flow.ts imports journal/types.ts"],
+    ],
+    [
+      "to the left by export",
+      { "lib/a.ts": 'export { a } from "../records/b.ts";', "records/b.ts": "" },
+      ["lib/a.ts imports records/b.ts"],
+    ],
+    [
+      "to the left at run time",
+      { "lib/a.ts": 'const b = await import("../records/b.ts");', "records/b.ts": "" },
+      ["lib/a.ts imports records/b.ts"],
+    ],
+    [
+      "to the left over lines",
+      { "lib/a.ts": 'import {\n  a,\n} from "../records/b.ts";', "records/b.ts": "" },
+      ["lib/a.ts imports records/b.ts"],
+    ],
+    [
+      "to a neighbour",
+      { "export/a.ts": 'import "../receivers/hec/b.ts";', "receivers/hec/b.ts": "" },
+      ["export/a.ts imports receivers/hec/b.ts"],
+    ],
+    [
+      "to a neighbour that is a file",
+      { "lib/a.ts": 'import "../errors.ts";', "errors.ts": "" },
+      ["lib/a.ts imports errors.ts"],
+    ],
+    ["to nothing", { "lib/a.ts": 'import "./b.ts";' }, ["lib/a.ts imports lib/b.ts, which is not there"]],
+    [
+      "in a comment",
+      { "lib/a.ts": '// import "../records/b.ts";\n/* from "../records/b.ts" */', "records/b.ts": "" },
+      [],
+    ],
+  ];
+  test.each(broken)("and one %s is told", (_, files, arrows) => {
+    expect(brokenArrows(new Map(Object.entries(files)))).toEqual(arrows);
+  });
+});
+
+describe("only", () => {
+  test("known folders and files exist", () => {
+    const known = new Set(levels.flat());
+    expect([...new Set([...sources.keys()].map(roomOf))].filter((room) => !known.has(room))).toEqual([]);
+    const folders = readdirSync(fileURLToPath(root), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    expect(folders.map(({ name }) => name).filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  test("export imports OpenTelemetry", () => {
+    expect(offenders(["export"], importsPackage("@opentelemetry"))).toEqual([]);
+    expect(
+      [...sources].some(([path, text]) => roomOf(path) === "export" && importsPackage("@opentelemetry")(text)),
+    ).toBe(true);
+  });
+
+  test("cli imports citty", () => {
+    expect(offenders(["cli"], importsPackage("citty"))).toEqual([]);
+  });
+
+  test("config imports the schema and TOML packages", () => {
+    expect(
+      offenders(["config"], (text) => importsPackage("@sinclair/typebox")(text) || importsPackage("smol-toml")(text)),
+    ).toEqual([]);
+  });
+
+  test("runtime names a runtime", () => {
+    const namesRuntime = (text: string): boolean =>
+      /(?<![\w.])(?:Bun|Deno)\b/.test(codeOnly(text)) ||
+      importsOf(text).some((specifier) => /^bun(?::|$)/.test(specifier));
+    expect(offenders(["runtime"], namesRuntime)).toEqual([]);
+    expect(namesRuntime("if (typeof Bun.serve) {}")).toBe(true);
+    expect(namesRuntime("const a = `${Deno.pid}`;")).toBe(true);
+    expect(namesRuntime('import { serve } from "bun";')).toBe(true);
+    expect(namesRuntime('// Bun.serve\nconst a = "Bun.serve"; const b = /Bun/;')).toBe(false);
+  });
+
+  test("cli reads the environment", () => {
+    const readsEnvironment = (text: string): boolean =>
+      /\bprocess\s*\.\s*env\b|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b/.test(codeOnly(text));
+    expect(offenders(["cli"], readsEnvironment)).toEqual([]);
+    expect(readsEnvironment("const { env } = process;")).toBe(true);
+    expect(readsEnvironment("f(process.env.HOME)")).toBe(true);
+  });
+
+  test("journal opens databases", () => {
+    expect(offenders(["journal"], importsPackage("node:sqlite"))).toEqual([]);
+  });
+});
+
+test("records and processors do no input or output, and know no clock", () => {
+  const allowed = /^import \{ (?:hash|isIPv4|isIPv6|, )+ \} from "node:(?:crypto|net)";$/;
+  for (const [path, text] of sources) {
+    if (!["records", "processors"].includes(roomOf(path))) continue;
+    for (const specifier of importsOf(text).filter((found) => !found.startsWith("."))) {
+      const line = text.split("\n").find((one) => one.includes(`"${specifier}"`)) ?? "";
+      expect([path, allowed.test(line) ? "allowed" : line]).toEqual([path, "allowed"]);
+    }
+    expect([
+      path,
+      /\b(?:Date\.now|performance|fetch|console|Math\.random|setTimeout|process)\b/.exec(codeOnly(text))?.[0],
+    ]).toEqual([path, undefined]);
+  }
+});
+
+describe("every file", () => {
+  test("begins with what it is for", () => {
+    expect(offenders([], (text) => !/^\/\*\*\s*\S/.test(text.replace(/^#![^\n]*\n/, "")))).toEqual([]);
+  });
+
+  test("is short enough to be one noun", () => {
+    expect(offenders([], (text) => text.split("\n").length - 1 > 280)).toEqual([]);
+  });
+
+  test("has a type for everything", () => {
+    const hasAny = (text: string): boolean =>
+      /[:<|&,(]\s*any\b(?!\s*[(:])|\bas\s+any\b|\bany\s*\[\]/.test(codeOnly(text)) ||
+      /@ts-(?:ignore|expect-error|nocheck)/.test(text);
+    expect(offenders([], hasAny)).toEqual([]);
+    for (const bad of ["const a: any = 1", "f(a as any)", "Map<string, any>", "any[]"]) expect(hasAny(bad)).toBe(true);
+    expect(hasAny("Promise.any(a); // any")).toBe(false);
+  });
+
+  test("has no enum, no default export, and no name that says nothing", () => {
+    expect(offenders([], (text) => /\benum\s+\w+\s*\{|\bexport\s+default\b/.test(codeOnly(text)))).toEqual([]);
+    expect(
+      [...sources.keys()].filter((path) =>
+        /(?:^|[/-])(?:utils?|helpers?|common|manager|service)(?:[./-]|$)/.test(path),
+      ),
+    ).toEqual([]);
+  });
+});
+
+test("the reader of sources finds every import that the runtime's own parser finds", () => {
+  const parser = new Bun.Transpiler({ loader: "ts" });
+  for (const [path, text] of sources) {
+    const found = importsOf(text);
+    expect([path, parser.scanImports(text).filter((known) => !found.includes(known.path))]).toEqual([path, []]);
+  }
+});
+
+test("the reader of sources takes away what is no code", () => {
+  const text = 'const a = "x//y"; /* b */ const c = `d${e ? `f${{ g: "}" }.g}` : /"[/]`/}h`; i / j / k; // l';
+  expect(codeOnly(text)).toBe('const a = "";   const c = ""e ? ""{ g: "" }.g}"" : ""}""; i / j / k;  ');
+  expect(withoutComments(text)).toContain('"x//y"');
+  expect(withoutComments(text)).not.toContain("/* b */");
+});

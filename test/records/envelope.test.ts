@@ -1,0 +1,185 @@
+/** Records are found in every wrapper, and their stored line is the same record again. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { envelopeTime, eventText, recordOfLine } from "../../src/records/envelope.ts";
+import type { JsonObject, RawRecord } from "../../src/records/types.ts";
+import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
+import { auditValue, enveloped, flowValue, unwrapped } from "../support/records.ts";
+
+const time = [1_793_610_908, 125_000_000];
+const recorded = [1_793_610_907, 204_000_111];
+const flow = flowValue();
+const audit = auditValue();
+
+function expectStored(records: readonly RawRecord[]): void {
+  for (const { line, type, ...record } of records) {
+    expect(line).not.toMatch(/[\r\n]/);
+    expect(recordOfLine(line, type)).toEqual({ type, line, ...record });
+    expect(JSON.parse(eventText(line))).toEqual(record.value);
+  }
+}
+
+describe("finds", () => {
+  const shapes: [string, unknown, { type: string; time?: unknown; recorded?: unknown }[]][] = [
+    ["an envelope", enveloped(flow), [{ type: "flow", time, recorded }]],
+    ["an envelope of nothing else", { event: audit }, [{ type: "audit" }]],
+    ["an envelope with more members", { ...enveloped(flow), host: "h" }, [{ type: "flow", time, recorded }]],
+    ["a bare record", flow, [{ type: "flow" }]],
+    ["a list", [flow, enveloped(audit)], [{ type: "flow" }, { type: "audit", time, recorded }]],
+    ["logs", { logs: [flow, audit] }, [{ type: "flow" }, { type: "audit" }]],
+    ["logs beside other members", { version: "1", tailnetId: "T", logs: [audit] }, [{ type: "audit" }]],
+    [
+      "an event that is a list",
+      { time: 5, event: [flow, audit] },
+      [
+        { type: "flow", time: [5, 0] },
+        { type: "audit", time: [5, 0] },
+      ],
+    ],
+    ["an event that is logs", enveloped({ logs: [flow] }), [{ type: "flow", time, recorded }]],
+    [
+      "an envelope in an envelope, the inner time winning",
+      { time: 5, event: { time: 6, event: flow } },
+      [{ type: "flow", time: [6, 0] }],
+    ],
+    [
+      "a time inherited past an unusable one",
+      { time: 5, event: { time: "never", event: flow } },
+      [{ type: "flow", time: [5, 0] }],
+    ],
+    ["four lists", [[[[flow]]]], [{ type: "flow" }]],
+    ["an empty list", [], []],
+    ["empty logs", { logs: [] }, []],
+  ];
+  test.each(shapes)("%s", (_, value, expected) => {
+    const { records, skipped } = unwrapped(value);
+    expect(skipped).toEqual([]);
+    expect(records.map((record) => ({ type: record.type, time: record.time, recorded: record.recorded }))).toEqual(
+      expected.map((members) => ({ time: undefined, recorded: undefined, ...members })) as never,
+    );
+    expectStored(records);
+  });
+
+  test("the text as it was received, numbers and escapes included", () => {
+    const event = String.raw`{"nodeId":"n\u00e9","virtualTraffic":[ {"txBytes":1.0e2} ]}`;
+    const text = `{"time":1,\n"event":${event},"host":"h"}`;
+    const [record] = unwrapped(JSON.parse(text), text).records;
+    expect(record?.line).toBe(`{"time":1.000000,"event":${event}}`);
+    expect(eventText(record?.line ?? "")).toBe(event);
+  });
+
+  test("the last of two members of one name, as JSON.parse does", () => {
+    const text = `{"event":{"nodeId":"no","virtualTraffic":[]},"event":${JSON.stringify(flow)},"x":1}`;
+    const { records } = unwrapped(JSON.parse(text), text);
+    expect(records[0]?.value).toEqual(flow);
+    expectStored(records);
+  });
+});
+
+describe("passes over", () => {
+  test.each([
+    ["a scalar", 7, "unclassified"],
+    ["null", null, "unclassified"],
+    ["an object of no known kind", { hello: 1 }, "unclassified"],
+    ["an event of no known kind", enveloped({ hello: 1 }), "unclassified"],
+    ["an event that is a scalar", { event: "text" }, "unclassified"],
+    ["a scalar in a list", [7], "unclassified"],
+    ["five lists", [[[[[flow]]]]], "unwrap_drop"],
+    ["five envelopes", { event: { event: { event: { event: { event: flow } } } } }, "unwrap_drop"],
+    ["logs in lists in envelopes", { event: [{ event: [{ event: flow }] }] }, "unwrap_drop"],
+  ])("%s", (_, value, reason) => {
+    const { records, skipped } = unwrapped(value);
+    expect(records).toEqual([]);
+    expect(skipped.map((skip) => skip.reason as string)).toEqual([reason]);
+  });
+
+  test("one element and not its neighbours, and keeps its text", () => {
+    const { records, skipped } = unwrapped([flow, { hello: 1 }, audit]);
+    expect(records.map(({ type }) => type)).toEqual(["flow", "audit"]);
+    expect(skipped).toEqual([{ reason: "unclassified", text: '{"hello":1}' }]);
+  });
+});
+
+describe("an envelope's time", () => {
+  test.each([
+    [1_793_610_908.125, [1_793_610_908, 125_000_000]],
+    ["1793610908.125", [1_793_610_908, 125_000_000]],
+    [1_793_610_908_125, [1_793_610_908, 125_000_000]],
+    [1_793_610_908_125_250, [1_793_610_908, 125_250_000]],
+    ["1793610908125000000", [1_793_610_908, 125_000_000]],
+    [1, [1, 0]],
+    [0.000_001, [0, 1000]],
+    [1.999_999_9, [2, 0]],
+    [9_223_372_035, [9_223_372_035, 0]],
+  ] satisfies [unknown, [number, number]][])("%p", (value, instant) => {
+    expect(envelopeTime(value)).toEqual(instant);
+  });
+
+  test.each([
+    [0],
+    [-1],
+    [1e-9],
+    ["0"],
+    [""],
+    [" "],
+    ["soon"],
+    ["Infinity"],
+    [Number.POSITIVE_INFINITY],
+    [Number.NaN],
+    [null],
+    [undefined],
+    [true],
+    [[1]],
+    [{}],
+    [9_223_372_037],
+    [99_999_999_999],
+    [1e300],
+  ])("is none in %p", (value) => {
+    expect(envelopeTime(value)).toBeUndefined();
+  });
+});
+
+test("refuses a line that was never stored", () => {
+  for (const line of ["", "{", "7", "{}", '{"event":7}', '{"event":[]}'])
+    expect(() => recordOfLine(line, "flow")).toThrow(SyntaxError);
+});
+
+const times = fc.oneof(
+  fc.double({ min: -1, max: 2 ** 62 }),
+  fc.integer({ min: 0, max: 2_000_000_000 }),
+  fc.constantFrom("1793610908.5", "x", null, 1e-7),
+);
+const fields = fc.oneof(
+  fc.constantFrom(undefined, 7, {}),
+  fc
+    .date({ noInvalidDate: true, min: new Date(0), max: new Date("9999-12-31T23:59:59Z") })
+    .map((date) => ({ recorded: date.toISOString() })),
+);
+
+const shape = fc.oneof(flowRecordValue, auditRecordValue).chain((record) => {
+  const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4, depthIdentifier: "wrapper" },
+      fc.constant(record),
+      fc.record({ time: times, event: tie("value"), fields }, { requiredKeys: ["event"] }),
+      fc.array(tie("value"), { maxLength: 2 }),
+      fc.record({ logs: fc.array(tie("value"), { maxLength: 2 }) }),
+      fc.record({ event: tie("value"), host: fc.constant("h") }),
+    ),
+  }));
+  return value;
+});
+
+test("whatever the shape and its white space, the stored line is the same record again", () => {
+  let found = 0;
+  fc.assert(
+    fc.property(shape, fc.constantFrom(undefined, 1, "\t", "\r\n "), (value, indent) => {
+      const text = JSON.stringify(value, undefined, indent);
+      const { records } = unwrapped(JSON.parse(text) as JsonObject, text);
+      expectStored(records);
+      found += records.length;
+    }),
+    seeded(1000),
+  );
+  expect(found).toBeGreaterThan(500);
+});
