@@ -52,6 +52,8 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   const secrets = Object.entries(destination.headers)
     .filter(([name]) => name !== "user-agent")
     .flatMap(([, value]) => [value, value.replace(/^\w+\s+/, "")]);
+  const { origin, pathname } = new URL(destination.url);
+  const address = origin + pathname;
   const fixed: Parameters<Fetch>[1] = { method: "POST", redirect: "manual" };
   if (destination.tls !== undefined) {
     const { insecureSkipVerify, ...pem } = destination.tls;
@@ -82,7 +84,8 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
       };
     }
     deps.onAnswer(outcomes[answer.kind], (performance.now() - startedAt) / 1000);
-    return withoutSecrets(answer, secrets);
+    const told = answer.kind === "retry" ? { ...answer, why: `${address}: ${answer.why}` } : answer;
+    return withoutSecrets(told, secrets);
   };
 }
 

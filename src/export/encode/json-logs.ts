@@ -1,6 +1,6 @@
 /**
  * Writes OTLP/JSON log requests as bytes. Decodes to the same message as the SDK's serializer, which a property test compares;
- * measured on flow records: 1.1 µs an event instead of 6.4.
+ * measured on flow records: 1.3 µs an event instead of 4.8.
  */
 import type { AttributeValue, LogAttributes, LogEvent } from "../../catalogue/log-event.ts";
 import { ByteWriter } from "./byte-writer.ts";
@@ -13,7 +13,7 @@ export function createJsonLogWriter(frame: RequestFrame): LogWriter {
   const fragments = new Fragments();
   const keys = new Map<string, PreparedKey>();
   const { resource, scope } = frame;
-  const opening = Buffer.from(
+  const start = Buffer.from(
     `{"resourceLogs":[{"resource":${JSON.stringify(resource)},"scopeLogs":[{"scope":${JSON.stringify(scope)},"logRecords":[`,
   );
 
@@ -34,7 +34,10 @@ export function createJsonLogWriter(frame: RequestFrame): LogWriter {
         writer.raw(endOfAny);
         continue;
       }
-      writer.raw(endOfAttribute);
+      writer.reserve(3);
+      writer.bytes[writer.length++] = closingBrace;
+      writer.bytes[writer.length++] = closingBrace;
+      writer.bytes[writer.length++] = comma;
     }
   }
 
@@ -95,14 +98,17 @@ export function createJsonLogWriter(frame: RequestFrame): LogWriter {
     write(events) {
       writer.clear();
       fragments.clear();
-      writer.raw(opening);
+      writer.raw(start);
       for (const event of events) {
         fragments.head(event, writer, head);
         quoted(event.body);
         writer.raw(attributesOpening);
         for (const set of event.shared) fragments.shared(set, writer, attributes);
+        const ownFrom = writer.length;
         attributes(event.attributes);
         if (writer.bytes[writer.length - 1] === comma) writer.length--;
+        // The comma that is written over belongs to a shared set: its bytes cannot be copied any more.
+        if (writer.length < ownFrom) fragments.forgetFrom(writer.length);
         writer.raw(endOfRecord);
       }
       if (events.length > 0) writer.length--;
@@ -122,7 +128,7 @@ interface PreparedKey {
 const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
-const endOfAttribute = Buffer.from("}},");
+const closingBrace = 0x7d;
 const endOfAny = Buffer.from("},");
 const attributesOpening = Buffer.from(`},"attributes":[`);
 const endOfRecord = Buffer.from(`],"droppedAttributesCount":0},`);

@@ -1,6 +1,6 @@
 /**
  * Writes OTLP/protobuf log requests (opentelemetry/proto/logs/v1/logs.proto). Decodes to the same message as the SDK's
- * serializer, which a property test compares; measured on flow records: 1.1 µs an event instead of 8.8.
+ * serializer, which a property test compares; measured on flow records: 1.2 µs an event instead of 8.8.
  */
 import type { AttributeValue, LogAttributes, LogEvent } from "../../catalogue/log-event.ts";
 import { ByteWriter } from "./byte-writer.ts";
