@@ -137,7 +137,9 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
   function selfLogsOf(wire: Wire): SelfLogs {
     const resource = logsResourceAttributes(options.resource);
     const send = senderOf(wire, () => undefined);
-    return createSelfLogs({ resource, version: options.version, ...protocolOf(wire) }, { send, logger: deps.logger });
+    const own = { resource, version: options.version, ...protocolOf(wire) };
+    const isJson = wire.kind === "http" && wire.encoding === "json";
+    return createSelfLogs(isJson ? { ...own, destination: wire.destination } : own, { send, logger: deps.logger });
   }
 
   function workerOf(wire: Wire): ExportWorker {

@@ -1,16 +1,24 @@
 /** The process's own log lines as OTLP logs, when they are asked for. Best effort: lines are dropped rather than queued on disk. */
 import { SeverityNumber } from "@opentelemetry/api";
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
-import { type IOtlpExportDelegate, OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
+import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
+import { CompressionAlgorithm, type IOtlpExportDelegate, OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
 import { JsonLogsSerializer, ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
-import { BatchLogRecordProcessor, LoggerProvider, type ReadableLogRecord } from "@opentelemetry/sdk-logs";
+import {
+  BatchLogRecordProcessor,
+  LoggerProvider,
+  type LogRecordExporter,
+  type ReadableLogRecord,
+} from "@opentelemetry/sdk-logs";
 import type { Logger, LogLevel } from "../lib/logger.ts";
 import type { Encoding } from "./answer.ts";
 import { createChannel } from "./protocol.ts";
 import { type ResourceAttributes, resourceOf, scopeOf } from "./resource.ts";
-import type { Sender } from "./sender.ts";
+import type { Destination, Sender } from "./sender.ts";
 
 export interface SelfLogsOptions {
+  /** Where lines go as JSON over HTTP, by the SDK's own exporter; absent for protobuf and standard output. */
+  readonly destination?: Destination;
   /** That of the logs. */
   readonly resource: ResourceAttributes;
   readonly version: string;
@@ -40,7 +48,7 @@ const severities: Record<LogLevel, SeverityNumber> = {
 export function createSelfLogs(options: SelfLogsOptions, deps: SelfLogsDeps): SelfLogs {
   const abort = new AbortController();
   const processor = new BatchLogRecordProcessor({
-    exporter: new OTLPExporterBase(delegateTo(options, deps, abort.signal)),
+    exporter: exporterOf(options, deps, abort.signal),
   });
   const provider = new LoggerProvider({ resource: resourceOf(options.resource), processors: [processor] });
   const scope = scopeOf(options.version);
@@ -57,12 +65,18 @@ export function createSelfLogs(options: SelfLogsOptions, deps: SelfLogsDeps): Se
   return {
     sink: { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") },
     async stop(deadlineMs) {
+      const { promise: late, resolve } = Promise.withResolvers<void>();
       const deadline = setTimeout(() => abort.abort(), deadlineMs);
-      await provider.shutdown();
+      const end = setTimeout(resolve, deadlineMs + graceMs);
+      await Promise.race([provider.shutdown(), late]);
       clearTimeout(deadline);
+      clearTimeout(end);
     },
   };
 }
+
+/** After the deadline, for an exporter of ours to say what it lost; the SDK's own cannot be interrupted. */
+const graceMs = 100;
 
 /** Says every line twice. */
 export function teeLogger(one: Logger, other: Logger): Logger {
@@ -73,6 +87,20 @@ export function teeLogger(one: Logger, other: Logger): Logger {
       other[level](message, fields);
     };
   return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+}
+
+function exporterOf(options: SelfLogsOptions, deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
+  const { destination } = options;
+  if (destination === undefined) return new OTLPExporterBase(delegateTo(options, deps, stop));
+  const { url, headers, timeoutMs, compression, tls } = destination;
+  const { insecureSkipVerify = false, ...pem } = tls ?? {};
+  return new OTLPLogExporter({
+    url,
+    headers: { ...headers },
+    timeoutMillis: timeoutMs,
+    compression: compression === "gzip" ? CompressionAlgorithm.GZIP : CompressionAlgorithm.NONE,
+    httpAgentOptions: { ...pem, rejectUnauthorized: !insecureSkipVerify },
+  });
 }
 
 const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };

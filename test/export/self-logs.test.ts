@@ -47,6 +47,20 @@ test("lines leave with level, fields and resource, and are said at home too", as
   ]);
 });
 
+test("lines leave as JSON too, by the SDK's own exporter", async () => {
+  const resource = { "service.name": "tailscale2otel" };
+  const unused = () => Promise.reject(new Error("not for JSON"));
+  const selfLogs = createSelfLogs(
+    { resource, version: "1.2.3", encoding: "json", isSet: false, destination: destinationAt(sink.url) },
+    { send: unused, logger: silentLogger },
+  );
+  selfLogs.sink.warn("a certificate expires soon", { days: 3 });
+  await selfLogs.stop(5_000);
+  expect(sink.logs).toMatchObject([
+    { severityText: "WARN", body: "a certificate expires soon", attributes: { days: 3 }, resource },
+  ]);
+});
+
 test("a backend that hangs does not hold up the stop, and lost lines are told", async () => {
   sink.behave(() => ({ kind: "hang" }));
   const lines: string[] = [];
