@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configJsonSchema, exampleFile, referencePage } from "../src/config/index.ts";
+import { renderHecReference } from "../src/receivers/hec/reference.ts";
 
 interface Page {
   /** Inside `docs/`. */
@@ -15,6 +16,7 @@ const pages: readonly Page[] = [
   { name: "configuration.md", render: referencePage },
   { name: "configuration.example.toml", render: exampleFile },
   { name: "config.schema.json", render: () => JSON.stringify(configJsonSchema()) },
+  { name: "hec.md", render: renderHecReference },
 ];
 
 const rootDir = join(import.meta.dirname, "..");

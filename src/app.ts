@@ -4,7 +4,6 @@ import type { Config, Loaded } from "./config/index.ts";
 import { createExporter, type Exporter, type ExportHealth, teeLogger } from "./export/index.ts";
 import { createLocalDelivery } from "./export/local.ts";
 import { exportOptionsOf } from "./export/options.ts";
-import { createHttpServer } from "./http/server.ts";
 import { type Journal, openJournal } from "./journal/index.ts";
 import { journalOptionsOf } from "./journal/options.ts";
 import type { JournalReader, JournalSpace } from "./journal/types.ts";
@@ -18,8 +17,7 @@ import { type Conservation, conservationOf } from "./pipeline/conservation.ts";
 import { createPipeline, incrementsOf } from "./pipeline/index.ts";
 import { recover } from "./pipeline/recover.ts";
 import { processorOptionsOf } from "./processors/options.ts";
-import { createHecReceiver } from "./receivers/hec/index.ts";
-import { hecOptionsOf } from "./receivers/hec/options.ts";
+import { createReceivers, type ReceiverAddresses, type Receivers } from "./receivers/index.ts";
 import { recordTypes } from "./records/types.ts";
 import type { Build } from "./version.ts";
 
@@ -42,10 +40,12 @@ export interface AppStatus {
 export interface App {
   /** @throws {Error} with one line for the operator; nothing is left running. */
   start(): Promise<void>;
+  /** Takes over what may change while it runs: tokens and TLS files. Before `start`, nothing. */
+  reload(config: Config): Promise<void>;
   /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
   stop(deadlineMs: number): Promise<void>;
   /** What the app listens on; only after `start`. */
-  readonly addresses: { readonly stream?: string };
+  readonly addresses: ReceiverAddresses;
   status(): AppStatus;
   /** The last committed fold. */
   ledger(): LedgerView;
@@ -70,6 +70,9 @@ export function createApp({ config, origins }: Loaded, deps: AppDeps): App {
       const protocolOrigin = origins.get("otlp.protocol");
       const protocolIsSet = protocolOrigin !== undefined && protocolOrigin.from !== "default";
       running = await run(config, { protocolIsSet }, deps);
+    },
+    async reload(next) {
+      await running?.reload(next);
     },
     async stop(deadlineMs) {
       const stopping = running;
@@ -98,8 +101,8 @@ async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }
     logger: deps.logger,
     clock,
   });
-  const { identitySecret, tailnet, instanceId } = journal.identity;
-  const processors = processorOptionsOf(config, { secret: identitySecret, tailnet });
+  const { identitySecret, privacySalt, tailnet, instanceId } = journal.identity;
+  const processors = processorOptionsOf(config, { identityKey: { secret: identitySecret, tailnet }, privacySalt });
   const ledger = new Ledger(ledgerOptionsOf(config), journal.identity.createdAt);
   let view: LedgerView = ledger.view;
   const exporter = createExporter(
@@ -142,15 +145,7 @@ async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }
   );
   observe(journal, telemetry, build);
 
-  const pipeline = createPipeline(journal, processors);
-  const receiver = createHecReceiver(hecOptionsOf(config), {
-    pipeline,
-    telemetry,
-    logger,
-    clock,
-    health: () => (journal.space.isFull ? "full" : "ok"),
-  });
-  const server = createHttpServer({ listen: config.streaming.listen }, { routes: receiver.routes, logger });
+  const pipeline = createPipeline(journal, processors, { comparesFacts: config.webhook.dedup_audit_events });
   const endWithoutIntake = async (deadlineMs: number): Promise<void> => {
     const endsAt = performance.now() + deadlineMs;
     const remainingMs = (): number => Math.max(0, endsAt - performance.now());
@@ -161,22 +156,24 @@ async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }
     await exporter.stop(remainingMs());
     journal.close();
   };
-  if (config.streaming.enabled) {
-    try {
-      await server.start();
-    } catch (error) {
-      await endWithoutIntake(0);
-      throw error;
-    }
+  let receivers: Receivers;
+  try {
+    receivers = createReceivers(config, { pipeline, journal, telemetry, logger, clock });
+    await receivers.start();
+  } catch (error) {
+    await endWithoutIntake(0);
+    throw error;
   }
 
   let reader: JournalReader | undefined;
   return {
-    addresses: config.streaming.enabled ? { stream: `http://${hostOf(config.streaming.listen)}:${server.port}` } : {},
+    get addresses() {
+      return receivers.addresses;
+    },
+    reload: (next) => receivers.reload(next),
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
-      void receiver.drain();
-      await server.stop(deadlineMs * intakeShare);
+      await receivers.stop(deadlineMs * intakeShare);
       reader?.close();
       await endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
@@ -194,7 +191,7 @@ function startDelivery(journal: Journal, ledger: Ledger, exporter: Exporter): vo
     : createLocalDelivery({ cursor, lastSeq, pendingRecords }, (advance) => journal.progress(advance));
   exporter.start({ cursor, committedSeq: lastSeq });
   journal.onCommitted((batch) => {
-    ledger.add(incrementsOf(batch));
+    for (const increments of incrementsOf(batch)) ledger.add(increments);
     exporter.committed(batch.lastSeq);
     local?.committed(batch);
   });
@@ -216,10 +213,4 @@ function attempt(complaint: string, logger: Logger, act: () => void): void {
   } catch (error) {
     logger.error(complaint, { reason: error instanceof Error ? error.message : String(error) });
   }
-}
-
-/** The address to reach a listener by from this machine. */
-function hostOf(listen: string): string {
-  const host = listen.slice(0, listen.lastIndexOf(":"));
-  return host === "" || host === "0.0.0.0" || host === "[::]" ? "127.0.0.1" : host;
 }

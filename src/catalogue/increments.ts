@@ -8,6 +8,17 @@ export interface FlowClass {
   readonly traffic: "virtual" | "subnet" | "exit" | "physical";
   readonly path: "direct" | "derp" | undefined;
   readonly derpRegion: string | undefined;
+  readonly service: string | undefined;
+  /** Where ports are asked for; each may be absent. */
+  readonly ports: Ports | undefined;
+  /** The same class without ports, where it has any. */
+  readonly withoutPorts: FlowClass | undefined;
+}
+
+/** As text, since they are attributes of a metric. */
+export interface Ports {
+  readonly source: string | undefined;
+  readonly destination: string | undefined;
 }
 
 /** The names of a connection's ends; absent is absent. One object a pair while it is remembered. */
@@ -15,6 +26,10 @@ export interface NodePair {
   readonly key: string;
   readonly source: string | undefined;
   readonly destination: string | undefined;
+  /** The destination's own name, before anything is hidden; nothing where it is one that many addresses share. */
+  readonly peer: string | undefined;
+  /** User, tags and system of both ends, where they are asked for. */
+  readonly identity: Readonly<Record<string, string>> | undefined;
 }
 
 /** A pair and a class: the attribute set that the flow metrics share, but for the direction. */
@@ -39,13 +54,24 @@ export interface Count {
   value: number;
 }
 
+/** What a source node has been seen to reach. */
+export interface Reached {
+  /** Names of nodes, and addresses of what has none. */
+  readonly peers: Set<string>;
+  readonly ports: Set<number>;
+}
+
 export interface Increments {
   readonly flows: Map<FlowEdge, FlowSums>;
   readonly counts: Map<string, Count>;
+  /** By source node; under no name where nodes are not told apart. */
+  readonly reached: Map<string | undefined, Reached>;
+  /** Connection entries by what they carry: see `fieldsCode`. */
+  readonly fields: number[];
 }
 
 export function noIncrements(): Increments {
-  return { flows: new Map(), counts: new Map() };
+  return { flows: new Map(), counts: new Map(), reached: new Map(), fields: [] };
 }
 
 /** Adds to one counter. Attributes are given in the catalogue's order. */
@@ -79,6 +105,26 @@ export function merge(into: Increments, from: Increments): void {
     if (known === undefined) into.counts.set(key, { ...gained });
     else known.value += gained.value;
   }
+  for (const [source, { peers, ports }] of from.reached) {
+    const known = reachedFrom(into, source);
+    for (const peer of peers) known.peers.add(peer);
+    for (const port of ports) known.ports.add(port);
+  }
+  addFields(into.fields, from.fields);
+}
+
+/** What a source node has reached, to be added to. */
+export function reachedFrom({ reached }: Pick<Increments, "reached">, source: string | undefined): Reached {
+  let known = reached.get(source);
+  if (known === undefined) reached.set(source, (known = { peers: new Set(), ports: new Set() }));
+  return known;
+}
+
+/** Adds entries by what they carry. */
+export function addFields(into: number[], from: readonly number[]): void {
+  from.forEach((entries, code) => {
+    into[code] = (into[code] ?? 0) + entries;
+  });
 }
 
 export function noSums(): FlowSums {

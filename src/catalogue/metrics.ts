@@ -2,12 +2,14 @@
  * Every metric that can leave, defined once. Types, the ledger, the SDK's instruments and the reference page read it;
  * emitting what is not here does not compile. Names and rules: the signals page of the reference.
  */
+import { auditMetrics } from "./audit-metrics.ts";
+import { flowMetrics } from "./flow-metrics.ts";
 import { ledgerMetrics } from "./ledger-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
 
-export type { AttributeDomain, MetricDefinition } from "./definition.ts";
+export type { AttributeDomain, MetricDefinition, OpenWords } from "./definition.ts";
 
-export const metrics = { ...ledgerMetrics, ...processMetrics } as const;
+export const metrics = { ...flowMetrics, ...auditMetrics, ...ledgerMetrics, ...processMetrics } as const;
 
 type Metrics = typeof metrics;
 
@@ -19,7 +21,10 @@ export type MetricNameOf<Origin extends string, Kind extends string = string> = 
 }[MetricName];
 
 /** Counters that the ledger keeps. */
-export type LedgerMetric = MetricNameOf<"ledger">;
+export type LedgerMetric = MetricNameOf<"ledger", "counter">;
+
+/** Gauges that the ledger gives for an interval. */
+export type IntervalMetric = MetricNameOf<"ledger", "gauge">;
 
 /** The attributes that a metric may carry; each may be absent. */
 export type AttributesOf<Name extends MetricName> = {

@@ -35,10 +35,10 @@ export async function runCli(workerEntry: URL): Promise<number> {
   }
 }
 
-/** A file is found, or the receiver is configured by variables. */
+/** A file is found, or a receiver is configured by variables. */
 function isConfigured(host: Host): boolean {
   if (findConfigFile(sourcesOf({ values: new Map(), rawArgs: [] }, host)) !== undefined) return true;
-  return Object.keys(host.environment).some((variable) => variable.startsWith("TS2OTEL_STREAMING__"));
+  return Object.keys(host.environment).some((variable) => /^TS2OTEL_(STREAMING|WEBHOOK)__/.test(variable));
 }
 
 function describeError(error: unknown): string {

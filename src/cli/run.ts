@@ -1,12 +1,13 @@
 /** `run`: the service, until it is told to stop. */
 import { createApp } from "../app.ts";
-import { changedKeys, describeProblem, describeWarning, inspectConfig, loadConfig } from "../config/index.ts";
+import { describeWarning, loadConfig } from "../config/index.ts";
 import type { ConfigSources, Loaded } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLog, type Log } from "../lib/log.ts";
 import { onSignal } from "../runtime/signals.ts";
 import { build } from "../version.ts";
 import { command } from "./command.ts";
+import { createReload } from "./reload.ts";
 import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
 import type { Host } from "./terminal.ts";
 
@@ -20,7 +21,7 @@ export const runCommand = command({
     ["tailscale2otel run --config edge.toml --set log_level=debug", "one setting changed for this run"],
   ],
   notes:
-    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads log_level again.",
+    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads tokens, secrets, TLS files and log_level again.",
   run: ({ flags, host }) => serve(sourcesOf(flags, host), host),
 });
 
@@ -39,15 +40,18 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
     workerEntry: host.workerEntry,
     onStdoutClosed: () => stop.ask("closed output"),
   });
-  const releaseReload = onSignal("SIGHUP", () => reload(loaded, sources, log));
+  const reload = createReload(loaded, sources, { app, log });
+  const releaseReload = onSignal("SIGHUP", () => reload.ask("SIGHUP"));
   try {
     await app.start();
+    reload.begin();
     log.info("ready", { version: build.version, ...app.addresses });
     const reason = await stop.asked;
     log.info("stopping", { reason });
   } finally {
     await within(stopDeadlineMs, app.stop(stopDeadlineMs));
     releaseReload();
+    reload.stop();
     stop.release();
   }
   log.info("stopped");
@@ -101,19 +105,4 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Takes over the log level, and says what else has changed and waits for a restart. */
-function reload(started: Loaded, sources: ConfigSources, log: Log): void {
-  const { config, problems, warnings } = inspectConfig(sources);
-  if (problems.length > 0) {
-    for (const problem of problems) log.error(`not reloaded: ${describeProblem(problem)}`);
-    return;
-  }
-  const known = new Set(started.warnings.map(describeWarning));
-  for (const line of warnings.map(describeWarning)) if (!known.has(line)) log.warn(line);
-  const waiting = changedKeys(started.config, config).filter((key) => key !== "log_level");
-  log.info("configuration read again", { log_level: config.log_level });
-  if (waiting.length > 0) log.warn(`these settings have changed and need a restart: ${waiting.join(", ")}`);
-  log.setLevel(config.log_level);
 }

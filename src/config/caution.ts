@@ -4,6 +4,7 @@ import { idleSettings } from "./idle.ts";
 import { isLoopback, parseListen } from "./listen.ts";
 import type { Config } from "./schema.ts";
 import type { View } from "./view.ts";
+import { webhookCautions } from "./webhook-rules.ts";
 
 /** The configuration file, where there is one, and its permission bits. */
 export interface FileMode {
@@ -16,6 +17,7 @@ export function findCautions(view: View, file: FileMode | undefined): readonly W
   const { config } = view;
   const found = [
     emptyToken(config),
+    ...webhookCautions(config),
     unpolled(config, "flowlogs", "flow logs"),
     unpolled(config, "auditlogs", "audit logs"),
     bodyOverInflight(config),
@@ -32,11 +34,12 @@ export function findCautions(view: View, file: FileMode | undefined): readonly W
 function emptyToken({ streaming }: Config): Warning | undefined {
   if (!streaming.enabled || streaming.token !== "") return undefined;
   const isLocal = isLoopback(parseListen(streaming.listen)?.hostname);
+  const plainly = streaming.tls.cert_file === "" ? ", and what is sent travels over plain HTTP" : "";
   return {
     key: "streaming.token",
     message: isLocal
       ? "it is empty, so every program on this machine can send records"
-      : `IT IS EMPTY, AND ${streaming.listen} IS NOT LOOPBACK: whoever reaches this port can forge records, and what is sent travels over plain HTTP`,
+      : `IT IS EMPTY, AND ${streaming.listen} IS NOT LOOPBACK: whoever reaches this port can forge records${plainly}`,
     remedy: isLocal
       ? "Set streaming.token to a long random text, and give the same to Tailscale."
       : "Set streaming.token to a long random text and give the same to Tailscale, or let streaming.listen begin with 127.0.0.1; streaming.require_token = true makes this an error.",

@@ -41,6 +41,25 @@ const causes: readonly Cause[] = [
     remedy: "Set streaming.token, or remove it.",
     keys: ["streaming.token_previous"],
   },
+  {
+    holds: ({ webhook }) => !webhook.enabled,
+    reason: "the webhook receiver is off",
+    remedy: "Set webhook.enabled = true, or remove it.",
+    keys: ["webhook.", "dedup.webhook_window"],
+    except: ["webhook.enabled"],
+  },
+  {
+    holds: ({ webhook }) => webhook.secret === "" && webhook.secret_previous === "",
+    reason: "webhook.secret is empty, so no signature is asked for",
+    remedy: "Set webhook.secret, or remove it.",
+    keys: ["webhook.tolerance", "webhook.late_retry_window"],
+  },
+  {
+    holds: ({ webhook }) => webhook.tolerance === 0,
+    reason: "webhook.tolerance is 0, so no delivery is late",
+    remedy: "Set webhook.tolerance, or remove it.",
+    keys: ["webhook.late_retry_window"],
+  },
   ...(["flowlogs", "auditlogs"] as const).map((log) => ({
     holds: ({ collectors }: Config) => !collectors[log].enabled,
     reason: `collectors.${log}.enabled is false`,

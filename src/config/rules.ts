@@ -1,8 +1,10 @@
 /** Mistakes that show only when settings are looked at together. */
 import { accessSync, constants } from "node:fs";
 import { defaultOrigin, type Problem } from "./diagnosis.ts";
+import { bothOrNeither, type Rule } from "./rule.ts";
 import { systemReason } from "./system-reason.ts";
 import { givenAt, valueOf, type View } from "./view.ts";
+import { webhookRules } from "./webhook-rules.ts";
 
 /** What the rules find. A rule is passed over when one of its settings has a mistake of its own. */
 export function findContradictions(view: View): readonly Problem[] {
@@ -19,7 +21,7 @@ export function findContradictions(view: View): readonly Problem[] {
 
 /** The finding of a configuration that is right, and would do nothing. */
 export function findNothingToDo({ config }: View): Problem | undefined {
-  if (config.streaming.enabled) return undefined;
+  if (config.streaming.enabled || config.webhook.enabled) return undefined;
   return {
     origin: defaultOrigin,
     key: "streaming.enabled",
@@ -27,11 +29,6 @@ export function findNothingToDo({ config }: View): Problem | undefined {
     remedy:
       'To begin: set streaming.enabled = true, streaming.token, and collectors.flowlogs.source and collectors.auditlogs.source to "stream" (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), then let Tailscale\'s log streaming push to it. To look first: tailscale2otel demo.',
   };
-}
-
-interface Rule {
-  readonly keys: readonly string[];
-  readonly find: (view: View) => Pick<Problem, "message" | "allowed" | "remedy"> | undefined;
 }
 
 const rules: readonly Rule[] = [
@@ -47,6 +44,15 @@ const rules: readonly Rule[] = [
           }
         : undefined,
   },
+  {
+    keys: ["streaming.tls.cert_file", "streaming.tls.key_file"],
+    find: ({ config: { streaming } }) =>
+      bothOrNeither(streaming.tls.cert_file, streaming.tls.key_file, [
+        "streaming.tls.cert_file",
+        "streaming.tls.key_file",
+      ]),
+  },
+  ...webhookRules,
   {
     keys: ["otlp.tls.cert_file", "otlp.tls.key_file"],
     find: ({ config: { otlp } }) =>
@@ -73,16 +79,6 @@ function sourceNeedsReceiver(log: "flowlogs" | "auditlogs"): Rule {
             remedy: `Set streaming.enabled = true, or collectors.${log}.enabled = false.`,
           }
         : undefined,
-  };
-}
-
-function bothOrNeither(first: string, second: string, keys: readonly [string, string]): ReturnType<Rule["find"]> {
-  if ((first === "") === (second === "")) return undefined;
-  const [present, missing] = first === "" ? [keys[1], keys[0]] : keys;
-  return {
-    message: `${present} is set and ${missing} is not`,
-    allowed: "both or neither",
-    remedy: `Set ${missing} too, or remove ${present}.`,
   };
 }
 

@@ -27,13 +27,54 @@ export const cardinality = section("How many series the metrics may have.", {
       maximum: 8000,
       description: "How many pairs of nodes the rollup keeps apart in each interval.",
     }),
+    source_port: boolean({
+      default: false,
+      description:
+        "Whether the metrics of `all` carry the source port. Clients take a new one for each connection: very many series.",
+    }),
+    destination_port: boolean({
+      default: false,
+      description: "Whether the metrics of `all` carry the destination port.",
+    }),
+    node_dims: boolean({
+      default: true,
+      description: "Whether flow metrics carry the names of the source and the destination node.",
+    }),
+    identity_dims: boolean({
+      default: false,
+      description: "Whether flow metrics carry user, tags and system of both nodes.",
+    }),
     collapse_external: boolean({
       default: true,
       description:
         "Whether addresses that belong to no known node are called `external` or `unknown`. `false` shows the addresses, and can make very many series.",
     }),
+    exit_node_attribution: boolean({
+      default: true,
+      description: "Whether exit traffic is counted by the node that reports it, in metrics of its own.",
+    }),
   }),
 });
+
+const hidden = (what: string) =>
+  choice({ choices: ["keep", "drop", "hash"], default: "keep", description: `What becomes of ${what}.` });
+
+export const privacy = section(
+  "What leaves the state directory about people and machines: `keep` leaves it, `drop` leaves it out, `hash` puts a keyed hash in its place, which is the same for the same text for as long as the state directory lives. Counting is not changed by it.",
+  {
+    emails: hidden("e-mail addresses, logins and the names of people"),
+    user_ids: hidden("the ids of users"),
+    hostnames: hidden("the names of nodes"),
+    node_ids: hidden("the ids of nodes"),
+    tailscale_ips: hidden("addresses that Tailscale gives to nodes"),
+    internal_ips: hidden("private addresses outside of that"),
+    external_ips: hidden("public addresses"),
+    tailnet_name: hidden("the name of the tailnet"),
+    free_text: hidden(
+      "texts that can hold anything: messages, details, errors, old and new values. Where they are kept, what the other settings hide is looked for in them",
+    ),
+  },
+);
 
 const headerName = (more: string) =>
   map({

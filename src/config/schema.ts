@@ -1,7 +1,7 @@
 /** Every setting, once. Everything else about settings is derived from this by `walk.ts`. */
 import type { Static } from "@sinclair/typebox";
-import { collectors, streaming, tailscale } from "./schema-inputs.ts";
-import { cardinality, otlp, resource, selfObservability } from "./schema-outputs.ts";
+import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
+import { cardinality, otlp, privacy, resource, selfObservability } from "./schema-outputs.ts";
 import { choice, duration, integer, section, bytes, directory } from "./setting.ts";
 
 const state = section("Where accepted records are kept until they are delivered.", {
@@ -43,6 +43,13 @@ const dedup = section("How long it is remembered which records have been seen.",
     maximum: "365d",
     description: "How long the identity of an audit record is kept.",
   }),
+  webhook_window: duration({
+    default: "26h",
+    minimum: "1m",
+    maximum: "365d",
+    description:
+      "How long the identity of a webhook event is kept. Not below `webhook.late_retry_window` and twice `webhook.tolerance` together, or a replay could count.",
+  }),
   max_keys: integer({
     default: 4_000_000,
     minimum: 1000,
@@ -65,7 +72,9 @@ export const configSchema = section("The configuration of tailscale2otel.", {
   tailscale,
   collectors,
   streaming,
+  webhook,
   cardinality,
+  privacy,
   otlp,
   resource,
   state,

@@ -10,7 +10,7 @@ import {
   type MetricProducer,
   type ScopeMetrics,
 } from "@opentelemetry/sdk-metrics";
-import { type LedgerMetric, type MetricDefinition, metrics } from "../catalogue/metrics.ts";
+import { type IntervalMetric, type LedgerMetric, type MetricDefinition, metrics } from "../catalogue/metrics.ts";
 import type { LedgerSeries, LedgerView } from "../ledger/types.ts";
 import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
 
@@ -51,6 +51,6 @@ export function scopeMetricsOf(view: LedgerView, scope: InstrumentationScope): S
   return { scope, metrics: data };
 }
 
-function definitionOf(name: LedgerMetric): MetricDefinition {
+function definitionOf(name: LedgerMetric | IntervalMetric): MetricDefinition {
   return metrics[name];
 }

@@ -1,6 +1,6 @@
 /** Tells requests that a web page made a browser send from those of a program, for endpoints that ask for no secret. */
+import { isLoopback } from "../config/listen.ts";
 import type { Exchange } from "./exchange.ts";
-import { isLoopback } from "./address.ts";
 
 /**
  * Whether the request comes from a page, or was steered here by a name that is not ours (DNS rebinding). Programs send
@@ -16,6 +16,10 @@ export function isFromBrowser(exchange: Exchange, ownHosts: readonly string[]): 
   return !isLoopback(host) && !ownHosts.some((own) => own.toLowerCase() === host);
 }
 
+/** The name or address in a `Host` header, without port and brackets. */
 function hostOf(header: string): string {
-  return header.replace(/:\d*$/, "").toLowerCase();
+  return header
+    .replace(/:\d*$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
 }

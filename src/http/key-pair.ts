@@ -10,6 +10,11 @@ export interface TlsFiles {
   readonly keyFile: string;
 }
 
+/** From a `tls` section of the settings; nothing where both are empty. */
+export function tlsFilesOf(tls: { readonly cert_file: string; readonly key_file: string }): TlsFiles | undefined {
+  return tls.cert_file === "" ? undefined : { certFile: tls.cert_file, keyFile: tls.key_file };
+}
+
 export interface KeyPair {
   readonly certificate: string;
   readonly key: string;

@@ -1,6 +1,6 @@
 /** Binds an address and lets go of it: what all servers of this program share. */
+import type { ListenAddress } from "../config/listen.ts";
 import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.ts";
-import type { ListenAddress } from "./address.ts";
 
 /** The address cannot be bound. One line for a person. */
 export class ListenError extends Error {
@@ -38,15 +38,38 @@ export async function bindShared(address: ListenAddress, options: ListenerOption
   return bind({ ...address, port: probe.port }, { ...options, sharesPort: true });
 }
 
-/** Lets requests in flight end, and closes what is left after the deadline. */
-export async function finish(server: RunningServer, deadlineMs: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<"late">((resolve) => {
-    timer = setTimeout(() => resolve("late"), deadlineMs);
+/** The runtime also waits for connections on which half a head has come. So long after the last answer, they are closed. */
+const lingerMs = 500;
+
+/**
+ * Takes no new connection, lets requests end, and closes what is left after the deadline, or as soon as there are
+ * only connections without a request. `isBusy`: whether a request is being answered.
+ */
+export async function finish(server: RunningServer, deadlineMs: number, isBusy: () => boolean): Promise<void> {
+  const endsAt = performance.now() + deadlineMs;
+  let isEnded = false;
+  const ending = server.finish().then(() => {
+    isEnded = true;
   });
-  const ended = await Promise.race([server.finish(), late]);
+  let busyAt = performance.now();
+  for (;;) {
+    const now = performance.now();
+    if (isBusy()) busyAt = now;
+    const waitMs = Math.min(endsAt, busyAt + lingerMs) - now;
+    if (isEnded || waitMs <= 0) break;
+    await before(Math.min(waitMs, lingerMs / 10), ending);
+  }
+  if (!isEnded) await server.abort();
+}
+
+/** Waits so long, or until something else has happened. */
+export async function before(timeoutMs: number, other: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([late, other]);
   clearTimeout(timer);
-  if (ended === "late") await server.abort();
 }
 
 function causeOf(error: unknown): string {

@@ -1,9 +1,12 @@
 /** A listener with routes: binds an address, answers whatever comes, and stops within a deadline. */
+import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
+import { isLoopback, parseListen } from "../config/listen.ts";
+import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import { createQuiet } from "../lib/quiet.ts";
 import type { Connection, RunningServer } from "../runtime/serve.ts";
-import { isLoopback, parseListenAddress } from "./address.ts";
 import { createExchange, idleTimeoutSeconds } from "./exchange.ts";
 import type { TlsFiles } from "./key-pair.ts";
 import { bind, finish, type ListenerOptions } from "./listener.ts";
@@ -24,6 +27,8 @@ export interface HttpServerDeps {
   /** Of everyone who shares this listener. */
   readonly routes: readonly Route[];
   readonly logger: Logger;
+  /** For the certificate's metrics. */
+  readonly telemetry?: Telemetry;
   readonly clock?: Clock;
 }
 
@@ -37,8 +42,8 @@ export interface HttpServer {
    * @throws {ConfigError} when certificate and key cannot be used.
    */
   start(): Promise<void>;
-  /** Looks at the TLS files now. A pair that cannot be used is not taken: the old one stays, with a warning. */
-  reload(): Promise<void>;
+  /** Looks at the TLS files now. A pair that cannot be used is not taken: the old one stays, with a warning. Plain stays plain. */
+  reload(tls: TlsFiles | undefined): Promise<void>;
   /** Takes no new connection, lets requests end, and closes what is left after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -46,16 +51,31 @@ export interface HttpServer {
 /** @throws {ConfigError} when the address is none, or two routes collide. */
 export function createHttpServer(
   { listen, tls }: HttpServerOptions,
-  { routes, logger, clock = systemClock }: HttpServerDeps,
+  { routes, logger, telemetry = silentTelemetry, clock = systemClock }: HttpServerDeps,
 ): HttpServer {
-  const address = parseListenAddress(listen);
+  const address = parseListen(listen);
+  if (address === undefined)
+    throw new ConfigError([`cannot listen on "${listen}": write ":8088", "127.0.0.1:8088" or "[::1]:8088"`]);
   const route = createRouter(routes);
   const isLocalOnly = isLoopback(address.hostname);
   const isSecure = tls !== undefined;
+  const quiet = createQuiet<"failure">(clock);
   let plain: RunningServer | undefined;
   let secure: TlsListener | undefined;
 
+  let answering = 0;
+  const isBusy = (): boolean => answering > 0;
+
   async function handle(request: Request, connection: Connection): Promise<Response> {
+    answering++;
+    try {
+      return await answer(request, connection);
+    } finally {
+      answering--;
+    }
+  }
+
+  async function answer(request: Request, connection: Connection): Promise<Response> {
     const exchange = createExchange({ request, connection, isLocalOnly, isSecure });
     let response: Response;
     try {
@@ -69,11 +89,24 @@ export function createHttpServer(
   }
 
   function failed(error: unknown): Response {
-    logger.error("a request failed inside this program", {
-      listen,
-      error: error instanceof Error ? error.stack : String(error),
-    });
+    const said = quiet("failure");
+    if (said !== undefined)
+      logger.error("a request failed inside this program", {
+        listen,
+        error: error instanceof Error ? error.stack : String(error),
+        alsoFailed: said.untold,
+      });
     return jsonResponse(500, { text: "Internal server error" });
+  }
+
+  function observeCertificate(): void {
+    const attributes = { listener: listen };
+    telemetry.observe("tailscale2otel.tls.cert.not_after", () =>
+      secure === undefined ? [] : [{ value: secure.notAfter / 1000, attributes }],
+    );
+    telemetry.observe("tailscale2otel.tls.cert.rejected", () =>
+      secure === undefined ? [] : [{ value: Number(secure.isRejecting), attributes }],
+    );
   }
 
   const options: ListenerOptions = { idleTimeoutSeconds, handle, onError: failed };
@@ -85,17 +118,22 @@ export function createHttpServer(
       return secure?.notAfter;
     },
     async start() {
-      if (tls === undefined) plain ??= bind(address, options);
-      else secure ??= await createTlsListener({ address, files: tls, options }, { logger, clock });
+      if (plain !== undefined || secure !== undefined) return;
+      if (tls === undefined) {
+        plain = bind(address, options);
+        return;
+      }
+      secure = await createTlsListener({ address, files: tls, options, isBusy }, { logger, clock });
+      observeCertificate();
     },
-    async reload() {
-      await secure?.reload();
+    async reload(files) {
+      if (files !== undefined) await secure?.reload(files);
     },
     async stop(deadlineMs) {
       const stopping = { plain, secure };
       plain = undefined;
       secure = undefined;
-      if (stopping.plain !== undefined) await finish(stopping.plain, deadlineMs);
+      if (stopping.plain !== undefined) await finish(stopping.plain, deadlineMs, isBusy);
       await stopping.secure?.stop(deadlineMs);
     },
   };

@@ -1,18 +1,20 @@
 /** The journal: everything that was accepted, in one SQLite database that only this process writes. */
-import { chmodSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { Unavailable } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { SeenKey } from "../records/identity.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
-import { pack, unpackText } from "./pack.ts";
+import { LedgerBlobs } from "./ledger-blobs.ts";
+import { loadKeys } from "./load-keys.ts";
+import { openDatabase } from "./open-database.ts";
+import { DamagedBlob, seal, unseal } from "./pack.ts";
 import { Quarantine } from "./quarantine.ts";
 import { openJournalReader } from "./reader.ts";
 import { Retention } from "./retention.ts";
-import { prepareDatabase } from "./schema.ts";
-import { type KeyClass, keyClasses, type KeyLimits, SeenKeys, unpackKeys } from "./seen-keys.ts";
+import { beginAnew, prepareDatabase, raiseSequence, readSequence, type StorageOptions } from "./schema.ts";
+import type { KeyClass, KeyLimits, SeenKeys } from "./seen-keys.ts";
 import { AppendTurn, type Progress } from "./turn.ts";
 import {
   type Append,
@@ -58,13 +60,15 @@ export interface Journal {
   knows(keyClass: KeyClass, key: SeenKey): boolean;
   /** Seen keys held of a class. */
   keyCount(keyClass: KeyClass): number;
+  /** Epoch milliseconds up to which keys of a class may have left; what came later is all known. 0: none has left. */
+  forgottenUntil(keyClass: KeyClass): number;
   /** Who is told of commits, in the order of `seq`, before the sender is. One listener. */
   onCommitted(listener: (committed: Committed) => void): void;
   /** Takes what the exporter reports; committed within a second. */
   progress(progress: Progress): void;
   /** Commits the ledger's totals, synced whatever the durability. Metrics not named keep their blob. */
   writeSnapshot(snapshot: LedgerSnapshot): void;
-  /** The last snapshot. A blob that is not what was written is left out, with a warning. */
+  /** The last snapshot. Where it was not what was written, there is none: all series begin anew, at `identity.createdAt`. */
   readSnapshot(): LedgerSnapshot;
   openReader(): JournalReader;
   /** Lets go of what may leave. Called about once a second; short. */
@@ -74,19 +78,21 @@ export interface Journal {
 }
 
 /**
- * Opens or makes the journal.
+ * Opens or makes the journal. A damaged one is set aside, and what could be read of it taken over.
  * @throws {Unavailable} when the directory or the database cannot be used; the message says what to do.
  */
 export function openJournal(options: JournalOptions, deps: JournalDeps): Journal {
   const directory = takeStateDirectory(options.path);
-  let database: DatabaseSync | undefined;
+  const storage: StorageOptions = {
+    durability: directory.isTemporary ? "normal" : options.durability,
+    maxBytes: options.maxBytes,
+    createdAt: deps.clock(),
+  };
   try {
-    database = new DatabaseSync(directory.databasePath);
-    /** Before there is a write-ahead log, which takes over the mode. */
-    chmodSync(directory.databasePath, 0o600);
-    return journalOver(database, directory, options, deps);
+    return openDatabase(directory.databasePath, storage, deps.logger, (database) =>
+      journalOver(database, directory, { ...options, storage }, deps),
+    );
   } catch (error) {
-    database?.close();
     directory.release();
     if (error instanceof Unavailable) throw error;
     throw new Unavailable(`cannot open the journal ${directory.databasePath}: ${String(error)}`);
@@ -96,16 +102,12 @@ export function openJournal(options: JournalOptions, deps: JournalDeps): Journal
 function journalOver(
   database: DatabaseSync,
   directory: StateDirectory,
-  options: JournalOptions,
+  options: JournalOptions & { readonly storage: StorageOptions },
   { logger, clock, telemetry }: JournalDeps,
 ): Journal {
   const { databasePath } = directory;
-  const durability = directory.isTemporary ? "normal" : options.durability;
-  const identity = prepareDatabase(database, {
-    durability,
-    maxBytes: options.maxBytes,
-    createdAt: clock(),
-  });
+  const { durability, createdAt } = options.storage;
+  let identity = prepareDatabase(database, options.storage);
   const seen = loadKeys(database, options.keyLimits, logger);
   const quarantine = new Quarantine(database);
   const writer = new BatchWriter(database, {
@@ -116,17 +118,19 @@ function journalOver(
   const writeCursor = database.prepare(
     "INSERT INTO cursor (name, value) VALUES ('logs', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
   );
-  const writeMeta = database.prepare("UPDATE meta SET value = ? WHERE name = ?");
-  const writeBlob = database.prepare(
-    "INSERT INTO ledger (metric, packed) VALUES (?, ?) ON CONFLICT (metric) DO UPDATE SET packed = excluded.packed",
-  );
+  const ledger = new LedgerBlobs(database);
+  let lastSeq = readSequence(database);
+  if (!isReadable(ledger, logger)) {
+    beginAnew(database, createdAt, lastSeq);
+    identity = { ...identity, createdAt };
+  }
   let cursor = readCursor(database);
-  let lastSeq = (
-    database.prepare("SELECT COALESCE(MAX(seq), 0) AS seq FROM sqlite_sequence WHERE name = 'journal'").get() as {
-      seq: number;
-    }
-  ).seq;
-  let measuredSeq = readMeasuredSeq(database);
+  let { measuredSeq } = ledger.read();
+  const knownSeq = Math.max(cursor.seq - 1, measuredSeq);
+  if (knownSeq > lastSeq) {
+    raiseSequence(database, knownSeq);
+    lastSeq = knownSeq;
+  }
   let acceptedRecords = recordsFrom(database, cursor) + cursor.records.delivered + cursor.records.deadLettered;
   let listener: (committed: Committed) => void = () => {};
   const retention = new Retention(database, { ...options, seen });
@@ -136,7 +140,7 @@ function journalOver(
     writer,
     admit: (append, admittedBytes) => retention.admit(append, admittedBytes),
     writeProgress({ cursor: reported, setAside }) {
-      writeCursor.run(JSON.stringify(reported));
+      writeCursor.run(seal(JSON.stringify(reported)));
       for (const item of setAside) quarantine.add(item);
     },
     committed(committed) {
@@ -169,19 +173,19 @@ function journalOver(
     append: (append) => turn.append(append),
     knows: (keyClass, key) => isKnown(seen, keyClass, key),
     keyCount: (keyClass) => seen.size(keyClass),
+    forgottenUntil: (keyClass) => seen.forgottenUntil(keyClass),
     onCommitted(told) {
       listener = told;
     },
     progress: (progress) => turn.progress(progress),
-    writeSnapshot({ measuredSeq: measured, blobs }) {
+    writeSnapshot(snapshot) {
       turn.run();
       database.exec("PRAGMA synchronous = FULL");
       try {
         database.exec("BEGIN IMMEDIATE");
-        for (const [metric, text] of blobs) writeBlob.run(metric, pack(text));
-        writeMeta.run(String(measured), "measured_seq");
+        ledger.write(snapshot);
         database.exec("COMMIT");
-        measuredSeq = measured;
+        ({ measuredSeq } = snapshot);
       } catch (error) {
         if (database.isTransaction) database.exec("ROLLBACK");
         throw new Unavailable(
@@ -191,7 +195,7 @@ function journalOver(
         if (durability === "normal") database.exec("PRAGMA synchronous = NORMAL");
       }
     },
-    readSnapshot: () => readSnapshot(database, logger),
+    readSnapshot: () => ledger.read(),
     openReader: () => openJournalReader(databasePath),
     maintain() {
       retention.run({
@@ -213,43 +217,21 @@ function isKnown(seen: SeenKeys, keyClass: KeyClass, key: SeenKey): boolean {
   return verdict === "known" || verdict === "known_counters";
 }
 
-function loadKeys(database: DatabaseSync, limits: JournalOptions["keyLimits"], logger: Logger): SeenKeys {
-  const seen = new SeenKeys(limits);
-  const next = database.prepare("SELECT id, type, at, packed FROM keys WHERE id > ? ORDER BY id LIMIT 256");
-  let last = 0;
-  while (true) {
-    const rows = next.all(last) as {
-      id: number;
-      type: string;
-      at: number;
-      packed: Uint8Array;
-    }[];
-    if (rows.length === 0) return seen;
-    for (const { id, type, at, packed } of rows) {
-      last = id;
-      const keyClass = keyClasses.find((known) => known === type);
-      if (keyClass === undefined) continue;
-      try {
-        const { keys, bits } = unpackKeys(packed, at);
-        seen.addRow(keyClass, { id, at, keys: keys.length }, keys, bits);
-      } catch (error) {
-        logger.warn("a row of seen keys is damaged and was passed over", {
-          row: id,
-          reason: String(error),
-        });
-      }
-    }
+/** Whether the last snapshot is what was written. */
+function isReadable(ledger: LedgerBlobs, logger: Logger): boolean {
+  try {
+    ledger.read();
+    return true;
+  } catch (error) {
+    if (!(error instanceof DamagedBlob)) throw error;
+    logger.warn("the counters' snapshot is damaged; all series begin anew", { reason: error.message });
+    return false;
   }
 }
 
 function readCursor(database: DatabaseSync): LogCursor {
   const row = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string } | undefined;
-  return row === undefined ? startOfJournal : (JSON.parse(row.value) as LogCursor);
-}
-
-function readMeasuredSeq(database: DatabaseSync): number {
-  const row = database.prepare("SELECT value FROM meta WHERE name = 'measured_seq'").get() as { value: string };
-  return Number(row.value);
+  return row === undefined ? startOfJournal : (JSON.parse(unseal(row.value)) as LogCursor);
 }
 
 /** Records that are not answered: those of the rows from the cursor on, less the part of its own row that is. */
@@ -258,23 +240,4 @@ function recordsFrom(database: DatabaseSync, cursor: LogCursor): number {
     .prepare("SELECT COALESCE(SUM(records), 0) AS records FROM journal WHERE seq >= ?")
     .get(cursor.seq) as { records: number };
   return row.records - cursor.record;
-}
-
-function readSnapshot(database: DatabaseSync, logger: Logger): LedgerSnapshot {
-  const rows = database.prepare("SELECT metric, packed FROM ledger").all() as {
-    metric: string;
-    packed: Uint8Array;
-  }[];
-  const blobs = new Map<string, string>();
-  for (const { metric, packed } of rows) {
-    try {
-      blobs.set(metric, unpackText(packed));
-    } catch (error) {
-      logger.warn("a metric's totals are damaged; its series start anew", {
-        metric,
-        reason: String(error),
-      });
-    }
-  }
-  return { measuredSeq: readMeasuredSeq(database), blobs };
 }

@@ -1,4 +1,5 @@
 /** Decides what of a batch is new: the one place where a record is accepted or known. Pure but for the keys it stages. */
+import { factToleranceMs } from "../records/fact.ts";
 import type { SeenKey } from "../records/identity.ts";
 import type { RecordType } from "../records/types.ts";
 import type { KeyVerdict } from "./key-table.ts";
@@ -33,7 +34,7 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     keep(type, key);
   };
   /** Whether the record is accepted. */
-  const accept = (type: RecordType, key: SeenKey): boolean => {
+  const accept = (type: RecordType, key: SeenKey, fact: SeenKey | undefined): boolean => {
     const verdict = staged.probe(type, key);
     if (verdict === "known" || verdict === "known_counters") {
       repeat(type, key, verdict);
@@ -42,6 +43,14 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     if (verdict === "new_entries") conflicts.entries++;
     staged.stage(type, key, append.source);
     keep(type, key);
+    if (fact === undefined) return true;
+    if (type === "webhook") {
+      const isTold = isFactTold(fact, staged);
+      if (isTold) duplicates.webhook = (duplicates.webhook ?? 0) + 1;
+      return !isTold;
+    }
+    staged.stage("webhook", fact, append.source);
+    keep("webhook", fact);
     return true;
   };
 
@@ -51,7 +60,7 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
   for (const part of append.parts) {
     const known = new Set<number>();
     part.keys.forEach((key, place) => {
-      if (!accept(part.type, key)) known.add(place);
+      if (!accept(part.type, key, part.facts?.[place])) known.add(place);
     });
     if (known.size < part.records) parts.push(known.size === 0 ? part : part.without(known));
   }
@@ -75,6 +84,14 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     futureTimes: parts.reduce((sum, part) => sum + part.futureTimes, 0),
   };
   return { parts, invalid, tally, keys };
+}
+
+/** Whether a fact is held whose time is that of this one, give or take the tolerance. Some 2,000 look-ups, 0.1 ms. */
+function isFactTold(fact: SeenKey, staged: StagedKeys): boolean {
+  for (let ms = -factToleranceMs; ms <= factToleranceMs; ms++) {
+    if (staged.probe("webhook", { ...fact, low: (fact.low + ms) >>> 0 }) !== "new") return true;
+  }
+  return false;
 }
 
 function countInvalid(invalid: readonly InvalidRecord[]): QuarantinedCount[] {

@@ -17,7 +17,7 @@ export function journalOptionsOf({ state, dedup }: Config): JournalOptions {
     keyLimits: {
       flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys },
       audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys },
-      webhook: { windowMs: quarantinedWindowMs, maxKeys: maxOtherKeys },
+      webhook: { windowMs: dedup.webhook_window, maxKeys: maxOtherKeys },
       quarantined: { windowMs: quarantinedWindowMs, maxKeys: maxOtherKeys },
     },
   };

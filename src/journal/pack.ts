@@ -2,7 +2,7 @@
  * One way to keep bytes in the journal: version, length of the content, length of the frame, and a zstd frame with its
  * content checksum. SQLite's pages have no checksum; without this one, zstd decodes wrong text in most single-byte flips.
  */
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 
 /** A blob that is not what was written. */
 export class DamagedBlob extends Error {
@@ -63,4 +63,16 @@ export function unpack(packed: Uint8Array): Buffer {
 /** The packed text. @throws {DamagedBlob} */
 export function unpackText(packed: Uint8Array): string {
   return unpack(packed).toString("utf8");
+}
+
+/** A short text for a column of its own, with a checksum before it: a position or a number has no frame to be checked by. */
+export function seal(text: string): string {
+  return `${crc32(text).toString(16).padStart(8, "0")} ${text}`;
+}
+
+/** The sealed text. @throws {DamagedBlob} */
+export function unseal(sealed: string): string {
+  const text = sealed.slice(9);
+  if (seal(text) !== sealed) throw new DamagedBlob("is not what was sealed");
+  return text;
 }

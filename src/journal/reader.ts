@@ -1,10 +1,11 @@
 /** Reads committed rows over a read-only connection of its own, in statements short enough that no log has to wait for them. */
 import { DatabaseSync } from "node:sqlite";
-import type { RecordType, Source } from "../records/types.ts";
+import { recordTypes, type RecordType, type Source } from "../records/types.ts";
 import { DamagedBlob, unpackText } from "./pack.ts";
 import type { JournalReader, JournalRow, Tally } from "./types.ts";
 
-interface StoredRow {
+/** As it lies in the table. */
+export interface StoredRow {
   readonly seq: number;
   readonly accepted_at: number;
   readonly source: string;
@@ -43,7 +44,8 @@ export function openJournalReader(databasePath: string): JournalReader {
   };
 }
 
-function rowOf(stored: StoredRow): JournalRow {
+/** The row that is stored, or what is wrong with it: its columns have no checksum, so they must fit what the body says. */
+export function rowOf(stored: StoredRow): JournalRow {
   const row: JournalRow = {
     seq: stored.seq,
     acceptedAt: stored.accepted_at,
@@ -57,10 +59,27 @@ function rowOf(stored: StoredRow): JournalRow {
   };
   try {
     const text = stored.body === null ? "" : unpackText(stored.body);
+    checkColumns(stored, text);
     const tally = stored.tally === null ? undefined : (JSON.parse(unpackText(stored.tally)) as Tally);
     return { ...row, text, tally };
   } catch (error) {
     if (!(error instanceof DamagedBlob)) throw error;
     return { ...row, damage: error.message };
   }
+}
+
+const sources: readonly string[] = ["stream", "webhook", "poll"] satisfies readonly Source[];
+const types: readonly string[] = recordTypes;
+
+function checkColumns({ source, type, records }: StoredRow, text: string): void {
+  if (!sources.includes(source) || (type !== null && !types.includes(type)))
+    throw new DamagedBlob("is of no known kind");
+  if (records !== linesIn(text)) throw new DamagedBlob(`holds ${linesIn(text)} records instead of ${records}`);
+}
+
+function linesIn(text: string): number {
+  if (text === "") return 0;
+  let lines = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines++;
+  return lines;
 }

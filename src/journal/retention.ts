@@ -2,9 +2,10 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
 import type { SeenKey } from "../records/identity.ts";
+import { writeMeta } from "./meta.ts";
 import { DamagedBlob } from "./pack.ts";
 import { maxCharacters } from "./quarantine.ts";
-import { keyClasses, type SeenKeys, unpackKeys } from "./seen-keys.ts";
+import { type KeyClass, keyClasses, type SeenKeys, unpackKeys } from "./seen-keys.ts";
 import type { Append, JournalSpace } from "./types.ts";
 
 /** Kept free for what leads out of "full": cursor, snapshot, deletion. */
@@ -12,7 +13,7 @@ const reserveBytes = 16 * 1024 * 1024;
 
 /** Rows that leave in one go, so that no append waits long. */
 const rowsAtOnce = 500;
-const keyRowsAtOnce = 50;
+const keyRowsAtOnce = 500;
 
 /** Room beside a batch's own bytes for its keys, tally and pages. */
 const overheadBytes = 64 * 1024;
@@ -97,14 +98,19 @@ export class Retention {
 
   #deleteLeavingKeys(now: number): (() => void)[] {
     const { seen } = this.#options;
-    return keyClasses.flatMap((keyClass) =>
-      seen.leaving(keyClass, now, keyRowsAtOnce).map((row) => {
+    return keyClasses.flatMap((keyClass) => {
+      const leaving = seen.leaving(keyClass, now, keyRowsAtOnce);
+      if (leaving.length > 0) {
+        const forgotten = leaving.reduce((newest, { at }) => Math.max(newest, at), seen.forgottenUntil(keyClass));
+        writeMeta(this.#database, forgottenName(keyClass), String(forgotten));
+      }
+      return leaving.map((row) => {
         const stored = this.#readKeys.get(row.id) as { packed: Uint8Array } | undefined;
         const keys = stored === undefined ? [] : readableKeys(stored.packed, row.at);
         this.#deleteKeys.run(row.id);
         return () => seen.removeRow(keyClass, row, keys);
-      }),
-    );
+      });
+    });
   }
 
   #usedBytes(): number {
@@ -116,6 +122,11 @@ export class Retention {
     };
     return (pages - free) * this.#pageBytes;
   }
+}
+
+/** Where `meta` says up to when keys of a class have left. */
+export function forgottenName(keyClass: KeyClass): string {
+  return `forgotten_until_${keyClass}`;
 }
 
 /** The keys of a row that is leaving; a damaged one has none that could be found in memory. */

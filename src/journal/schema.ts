@@ -2,13 +2,20 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
-import type { JournalIdentity } from "./types.ts";
+import { DamagedDatabase } from "./damage.ts";
+import { LedgerBlobs } from "./ledger-blobs.ts";
+import { readMeta, requireMeta, writeMeta } from "./meta.ts";
+import { seal, unseal } from "./pack.ts";
+import type { JournalIdentity, LogCursor } from "./types.ts";
 
 /** The schema that this program writes. A newer one is refused, an older one migrated in a transaction. */
 export const schemaVersion = 1;
 
 /** How `keys` rows are packed. */
 export const keyVersion = 1;
+
+/** What is made with the journal and kept for its whole life. */
+export const lastingMeta = ["instance_id", "identity_secret", "privacy_salt", "tailnet", "created_at"] as const;
 
 const pageBytes = 4096;
 
@@ -64,6 +71,7 @@ export interface StorageOptions {
 /**
  * Makes an opened database ready: pragmas, then schema or migration.
  * @throws {Unavailable} for a disk that cannot hold a write-ahead log, and for a schema from a newer program.
+ * @throws {DamagedDatabase | DamagedBlob} where it is not what was written.
  */
 export function prepareDatabase(database: DatabaseSync, options: StorageOptions): JournalIdentity {
   database.exec("PRAGMA busy_timeout = 2000");
@@ -82,38 +90,68 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   database.exec(`PRAGMA max_page_count = ${Math.ceil(options.maxBytes / pageBytes)}`);
   const { user_version: found } = database.prepare("PRAGMA user_version").get() as { user_version: number };
   if (found > schemaVersion) {
+    if (readMeta(database, "schema") !== String(found)) throw new DamagedDatabase("the schema's version is damaged");
     throw new Unavailable(
       `the journal was written by a newer version (schema ${found}, this program knows ${schemaVersion}): install that version or a later one`,
     );
   }
   if (found === 0) create(database, options.createdAt);
+  else if (found !== schemaVersion) throw new DamagedDatabase("the schema's version is damaged");
   return readIdentity(database);
 }
 
+/**
+ * Where the ledger cannot be read: all series begin at `now`, and rows up to `measuredSeq` are taken for measured. The
+ * counters of delivery begin anew with them, since they share that start.
+ */
+export function beginAnew(database: DatabaseSync, now: number, measuredSeq: number): void {
+  database.exec("DELETE FROM ledger");
+  new LedgerBlobs(database).write({ measuredSeq, blobs: new Map() });
+  writeMeta(database, "created_at", String(now));
+  const row = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string } | undefined;
+  if (row === undefined) return;
+  const cursor = JSON.parse(unseal(row.value)) as LogCursor;
+  const records = { delivered: 0, deadLettered: 0 };
+  const events = { delivered: 0, rejected: 0, deadLettered: 0 };
+  const anew = JSON.stringify({ ...cursor, records, events } satisfies LogCursor);
+  database.prepare("UPDATE cursor SET value = ? WHERE name = 'logs'").run(seal(anew));
+}
+
+/** The highest `seq` that was ever given. @throws {DamagedDatabase} where that is no number of rows. */
+export function readSequence(database: DatabaseSync): number {
+  const row = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").get() ?? { seq: 0 };
+  const { seq } = row as { seq: unknown };
+  if (typeof seq !== "number" || seq < 0 || seq >= 2 ** 48) throw new DamagedDatabase("the last seq is damaged");
+  return seq;
+}
+
+/** Sets the highest `seq` that was given: the next row's is above it. */
+export function raiseSequence(database: DatabaseSync, seq: number): void {
+  database.exec("DELETE FROM sqlite_sequence WHERE name = 'journal'");
+  database.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)").run(seq);
+}
+
 function create(database: DatabaseSync, createdAt: number): void {
+  const { tables } = database.prepare("SELECT COUNT(*) AS tables FROM sqlite_schema").get() as { tables: number };
+  if (tables > 0) throw new DamagedDatabase("the schema's version is damaged");
   database.exec("BEGIN IMMEDIATE");
   database.exec(ddl);
-  const put = database.prepare("INSERT INTO meta (name, value) VALUES (?, ?)");
-  put.run("instance_id", randomUUID());
-  put.run("identity_secret", randomBytes(32).toString("hex"));
-  put.run("privacy_salt", randomBytes(32).toString("hex"));
-  put.run("tailnet", "1");
-  put.run("created_at", String(createdAt));
-  put.run("measured_seq", "0");
+  writeMeta(database, "instance_id", randomUUID());
+  writeMeta(database, "identity_secret", randomBytes(32).toString("hex"));
+  writeMeta(database, "privacy_salt", randomBytes(32).toString("hex"));
+  writeMeta(database, "tailnet", "1");
+  writeMeta(database, "created_at", String(createdAt));
+  writeMeta(database, "schema", String(schemaVersion));
   database.exec(`PRAGMA user_version = ${schemaVersion}`);
   database.exec("COMMIT");
 }
 
 function readIdentity(database: DatabaseSync): JournalIdentity {
-  const rows = database.prepare("SELECT name, value FROM meta").all() as {
-    name: string;
-    value: string;
-  }[];
-  const meta = new Map(rows.map(({ name, value }) => [name, value]));
   return {
-    instanceId: meta.get("instance_id") ?? "",
-    identitySecret: meta.get("identity_secret") ?? "",
-    tailnet: Number(meta.get("tailnet")),
-    createdAt: Number(meta.get("created_at")),
+    instanceId: requireMeta(database, "instance_id"),
+    identitySecret: requireMeta(database, "identity_secret"),
+    privacySalt: requireMeta(database, "privacy_salt"),
+    tailnet: Number(requireMeta(database, "tailnet")),
+    createdAt: Number(requireMeta(database, "created_at")),
   };
 }

@@ -56,6 +56,7 @@ export class StagedKeys {
 export class SeenKeys {
   readonly #tables = new Map<KeyClass, KeyTable>(keyClasses.map((keyClass) => [keyClass, new KeyTable()]));
   readonly #rows = new Map<KeyClass, KeyRow[]>(keyClasses.map((keyClass) => [keyClass, []]));
+  readonly #forgottenUntil = new Map<KeyClass, number>();
   readonly #limits: Readonly<Record<KeyClass, KeyLimits>>;
 
   constructor(limits: Readonly<Record<KeyClass, KeyLimits>>) {
@@ -105,9 +106,20 @@ export class SeenKeys {
   removeRow(keyClass: KeyClass, row: KeyRow, keys: readonly SeenKey[]): void {
     const table = this.#table(keyClass);
     for (const key of keys) table.remove(key);
+    this.noteForgotten(keyClass, row.at);
     const rows = this.#rows.get(keyClass) ?? [];
     const place = rows.indexOf(row);
     if (place >= 0) rows.splice(place, 1);
+  }
+
+  /** Up to when keys may have left, epoch milliseconds; later ones are all held. 0: none has left. */
+  forgottenUntil(keyClass: KeyClass): number {
+    return this.#forgottenUntil.get(keyClass) ?? 0;
+  }
+
+  /** Takes note of keys that left, now or in an earlier life. */
+  noteForgotten(keyClass: KeyClass, at: number): void {
+    this.#forgottenUntil.set(keyClass, Math.max(at, this.forgottenUntil(keyClass)));
   }
 
   #table(keyClass: KeyClass): KeyTable {

@@ -54,6 +54,11 @@ export interface AppendPart {
   readonly body: Uint8Array;
   /** One for each record, in order. */
   readonly keys: readonly SeenKey[];
+  /**
+   * What each record tells that one of another type can tell too, where that is asked for. Kept among the keys of webhook
+   * events: an event whose fact an accepted audit record has told is known.
+   */
+  readonly facts?: readonly (SeenKey | undefined)[];
   /** What the records add to the ledger. */
   readonly increments: Increments;
   /** Records whose time lies ahead of ours. */
@@ -178,6 +183,8 @@ export interface JournalIdentity {
   readonly instanceId: string;
   /** Hexadecimal; keys the identities of records. */
   readonly identitySecret: string;
+  /** Hexadecimal; keys the hashes of what privacy hides. */
+  readonly privacySalt: string;
   /** The number that stands for the tailnet in identities. */
   readonly tailnet: number;
   /** Epoch milliseconds. */

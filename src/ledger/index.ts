@@ -2,14 +2,22 @@
  * The ledger: the cumulative counters that survive restarts. It gathers what commits add, folds it into series on a timer of
  * the app's, and shows readers a fold only once its snapshot is committed: whatever was exported can be found again on disk.
  */
+import { fieldObservations } from "../catalogue/fields.ts";
 import type { Increments } from "../catalogue/increments.ts";
-import { type LedgerMetric, type MetricDefinition, type MetricName, metrics } from "../catalogue/metrics.ts";
+import {
+  type IntervalMetric,
+  type LedgerMetric,
+  type MetricDefinition,
+  type MetricName,
+  metrics,
+} from "../catalogue/metrics.ts";
 import type { LedgerSnapshot } from "../journal/types.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Interval } from "./interval.ts";
-import { everyPair, type NamedSums, rollUp } from "./rollup.ts";
+import { everyPair, type NamedSums, type RestNames, rollUp } from "./rollup.ts";
 import { type FoldTime, SeriesTable } from "./series-table.ts";
 import type { LedgerOptions, LedgerView } from "./types.ts";
+import { Words } from "./words.ts";
 
 export type { LedgerOptions, LedgerSeries, LedgerView } from "./types.ts";
 
@@ -17,14 +25,18 @@ export type { LedgerOptions, LedgerSeries, LedgerView } from "./types.ts";
 const foldBlob = "fold";
 
 const ledgerMetrics = (Object.keys(metrics) as MetricName[]).filter(
-  (name): name is LedgerMetric => metrics[name].origin === "ledger",
+  (name): name is LedgerMetric => metrics[name].origin === "ledger" && metrics[name].kind === "counter",
 );
 
 export class Ledger {
   readonly #options: LedgerOptions;
   readonly #tables: ReadonlyMap<LedgerMetric, SeriesTable>;
   readonly #changed = new Set<LedgerMetric>();
+  readonly #words = new Words(ledgerMetrics);
   #interval = new Interval();
+  /** Of the interval that was folded last. */
+  #gauges: LedgerView["metrics"] = [];
+  #missedReached = 0;
   #fold = 0;
   #view: LedgerView;
 
@@ -49,8 +61,10 @@ export class Ledger {
   }
 
   /** New attribute sets that went into overflow series since this was last asked, by metric. */
-  takeOverflowed(): ReadonlyMap<LedgerMetric, number> {
-    const taken = new Map<LedgerMetric, number>();
+  takeOverflowed(): ReadonlyMap<LedgerMetric | IntervalMetric, number> {
+    const taken = new Map<LedgerMetric | IntervalMetric, number>();
+    if (this.#missedReached > 0) taken.set("tailscale.network.unique.dst_peers", this.#missedReached);
+    this.#missedReached = 0;
     for (const [name, table] of this.#tables) {
       const sets = table.takeOverflowed();
       if (sets > 0) taken.set(name, sets);
@@ -72,7 +86,7 @@ export class Ledger {
 
   /** Adds what a commit counts. */
   add(increments: Increments): void {
-    this.#interval.add(increments);
+    this.#interval.add(this.#words.settle(increments));
   }
 
   /** Takes the totals of a snapshot. A blob that cannot be read is left out: its series start anew. */
@@ -82,6 +96,7 @@ export class Ledger {
       if (text === undefined) continue;
       try {
         table.restore(text);
+        this.#words.restore(name, table.view());
       } catch (error) {
         logger.warn("a metric's totals cannot be read; its series start anew", {
           metric: name,
@@ -91,9 +106,9 @@ export class Ledger {
     }
     const stored = blobs.get(foldBlob);
     if (stored === undefined) return;
-    const { fold, at } = JSON.parse(stored) as { fold: number; at: number };
+    const { fold, at, since } = JSON.parse(stored) as { fold: number; at: number; since: number };
     this.#fold = fold;
-    this.#view = { at, metrics: this.#readTables(new Set(ledgerMetrics)) };
+    this.#view = { at, since, metrics: this.#readTables(new Set(ledgerMetrics)) };
   }
 
   /**
@@ -101,14 +116,15 @@ export class Ledger {
    * When it throws, nothing is shown and nothing is lost: the next fold carries the same and more.
    */
   fold(now: number, measuredSeq: number, write: (snapshot: LedgerSnapshot) => void): LedgerView {
-    const at = Math.max(now, this.#view.at + 1);
+    const since = this.#view.at;
+    const at = Math.max(now, since + 1);
     this.#fold++;
-    this.#absorb({ fold: this.#fold, startAt: this.#view.at });
+    this.#absorb({ fold: this.#fold, startAt: since });
     for (const [name, table] of this.#tables) if (table.retire(this.#fold)) this.#changed.add(name);
-    const blobs = new Map<string, string>([[foldBlob, JSON.stringify({ fold: this.#fold, at })]]);
+    const blobs = new Map<string, string>([[foldBlob, JSON.stringify({ fold: this.#fold, at, since })]]);
     for (const name of this.#changed) blobs.set(name, (this.#tables.get(name) as SeriesTable).serialize());
     write({ measuredSeq, blobs });
-    this.#view = { at, metrics: this.#readTables(this.#changed) };
+    this.#view = { at, since, metrics: [...this.#readTables(this.#changed), ...this.#gauges] };
     this.#changed.clear();
     return this.#view;
   }
@@ -117,8 +133,15 @@ export class Ledger {
     const interval = this.#interval;
     this.#interval = new Interval();
     const { metricsMode, rollupTopN } = this.#options;
+    this.#readGauges(interval, time);
     for (const { metric, attributes, value } of interval.counts.values()) this.#gain(metric, attributes, value, time);
-    const pairs = everyPair(interval);
+    interval.fields.forEach((entries, code) => {
+      for (const observed of fieldObservations(code)) {
+        this.#gain("tailscale.network.field.observations", observed, entries, time);
+      }
+    });
+    const rest: RestNames = this.#options.hasNodes === false ? "none" : "other";
+    const pairs = everyPair(interval, rest);
     for (const {
       class: { transport, traffic },
       sums,
@@ -134,15 +157,26 @@ export class Ledger {
       for (const flow of pairs) this.#gainFlow("tailscale.network.io", "tailscale.network.packets", flow, time);
     }
     if (metricsMode === "all") return;
-    for (const flow of rollUp(interval, rollupTopN)) {
+    for (const flow of rollUp(interval, rollupTopN, rest)) {
       this.#gainFlow("tailscale.network.io.rollup", "tailscale.network.packets.rollup", flow, time);
     }
+  }
+
+  #readGauges({ reached }: Interval, { startAt }: FoldTime): void {
+    const { metricLimit } = this.#options;
+    this.#missedReached += reached.missed;
+    this.#gauges = (
+      [
+        { name: "tailscale.network.unique.dst_peers", series: reached.series("peers", metricLimit, startAt) },
+        { name: "tailscale.network.unique.dst_ports", series: reached.series("ports", metricLimit, startAt) },
+      ] as const
+    ).filter(({ series }) => series.length > 0);
   }
 
   #gainFlow(
     bytes: LedgerMetric,
     packets: LedgerMetric,
-    { source, destination, class: flowClass, sums }: NamedSums,
+    { source, destination, identity, class: flowClass, sums }: NamedSums,
     time: FoldTime,
   ): void {
     const shared = {
@@ -150,8 +184,12 @@ export class Ledger {
       "tailscale.traffic_type": flowClass.traffic,
       ...(source === undefined ? {} : { "tailscale.src.node": source }),
       ...(destination === undefined ? {} : { "tailscale.dst.node": destination }),
+      ...(flowClass.service === undefined ? {} : { "tailscale.dst.service": flowClass.service }),
       ...(flowClass.path === undefined ? {} : { "tailscale.path": flowClass.path }),
       ...(flowClass.derpRegion === undefined ? {} : { "tailscale.derp.region_id": flowClass.derpRegion }),
+      ...identity,
+      ...(flowClass.ports?.source === undefined ? {} : { "source.port": flowClass.ports.source }),
+      ...(flowClass.ports?.destination === undefined ? {} : { "destination.port": flowClass.ports.destination }),
     };
     const transmit = { "network.io.direction": "transmit", ...shared };
     const receive = { "network.io.direction": "receive", ...shared };
@@ -165,6 +203,11 @@ export class Ledger {
     if (value === 0) return;
     (this.#tables.get(metric) as SeriesTable).add(attributes, value, time);
     this.#changed.add(metric);
+  }
+
+  /** Series held now, by metric. */
+  activeSeries(): ReadonlyMap<LedgerMetric, number> {
+    return new Map(Array.from(this.#tables, ([name, { size }]) => [name, size] as const).filter(([, size]) => size > 0));
   }
 
   /** Metrics that have not changed keep the list they had. */

@@ -1,11 +1,11 @@
 /** What readers see of the ledger: the last committed fold, and nothing after it. */
-import type { LedgerMetric } from "../catalogue/metrics.ts";
+import type { IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
 
 /** One attribute set of a metric. */
 export interface LedgerSeries {
   /** Text, but for `otel.metric.overflow`, which is `true`. */
   readonly attributes: Readonly<Record<string, string | boolean>>;
-  /** Cumulative since `startAt`. */
+  /** Cumulative since `startAt`; of a gauge, that of the interval. */
   readonly value: number;
   /** Epoch milliseconds: the fold before its first value. */
   readonly startAt: number;
@@ -14,8 +14,10 @@ export interface LedgerSeries {
 export interface LedgerView {
   /** When it was folded, epoch milliseconds; strictly rising. */
   readonly at: number;
+  /** When the fold before was taken: a series that starts there began with this one. */
+  readonly since?: number;
   readonly metrics: readonly {
-    readonly name: LedgerMetric;
+    readonly name: LedgerMetric | IntervalMetric;
     readonly series: readonly LedgerSeries[];
   }[];
 }
@@ -29,4 +31,6 @@ export interface LedgerOptions {
   readonly metricLimit: number;
   /** Folds without a value after which a series is retired. */
   readonly idleFolds: number;
+  /** Whether flow metrics tell nodes apart; absent: yes. */
+  readonly hasNodes?: boolean;
 }

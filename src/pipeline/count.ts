@@ -6,15 +6,12 @@ import type { NameOptions } from "../processors/names.ts";
 import { recordTypes, type RecordType, type SkipReason, type Source } from "../records/types.ts";
 import { measureLines } from "./part.ts";
 
-/** The increments of a batch at its commit. */
-export function incrementsOf({ source, accepted, tally }: Committed): Increments {
-  const increments = noIncrements();
-  for (const part of accepted) {
-    merge(increments, part.increments);
-    countAccepted(source, part.type, part.records, increments);
-  }
-  countTally(source, tally, increments);
-  return increments;
+/** The increments of a batch at its commit: those of its parts, which are not copied, and those of the batch. */
+export function incrementsOf({ source, accepted, tally }: Committed): readonly Increments[] {
+  const ofBatch = noIncrements();
+  for (const { type, records } of accepted) countAccepted(source, type, records, ofBatch);
+  countTally(source, tally, ofBatch);
+  return [...accepted.map(({ increments }) => increments), ofBatch];
 }
 
 /**
@@ -52,6 +49,7 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     const records = tally.duplicates[type] ?? 0;
     count(into, "tailscale2otel.ingest.records", { source, type, outcome: "duplicate" }, records);
     if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.duplicates", { type }, records);
+    if (type === "webhook") count(into, "tailscale.webhook.duplicates", {}, records);
   }
   for (const [reason, records] of Object.entries(tally.skipped) as [SkipReason, number][]) {
     count(into, "tailscale2otel.ingest.records", { source, type: "unknown", outcome: "skipped" }, records);

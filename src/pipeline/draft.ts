@@ -8,7 +8,8 @@ import type { NameOptions } from "../processors/names.ts";
 import { decodeRecord } from "../records/decode.ts";
 import { Defect } from "../records/defect.ts";
 import { eventText } from "../records/envelope.ts";
-import { identify, type IdentityKey, identifyText, type SeenKey } from "../records/identity.ts";
+import { factOfAudit, factOfEvent } from "../records/fact.ts";
+import { identify, identifyFact, type IdentityKey, identifyText, type SeenKey } from "../records/identity.ts";
 import type { RawRecord, RecordType, SkippedValue, SkipReason, TailscaleRecord } from "../records/types.ts";
 import { measureLines, partOf, type PartRecord } from "./part.ts";
 import type { Samples } from "./samples.ts";
@@ -25,6 +26,8 @@ export interface DraftDeps {
   readonly identityKey: IdentityKey;
   readonly names: NameOptions;
   readonly samples: Samples;
+  /** Whether a webhook event is a duplicate where an audit record has told the same. */
+  readonly comparesFacts: boolean;
 }
 
 /** A part that still takes records. */
@@ -118,10 +121,17 @@ export class BatchDraft implements Draft {
     part.records.push({
       line: raw.line,
       key,
+      fact: this.#deps.comparesFacts ? this.#factOf(record) : undefined,
       isAhead: isAhead(record, receivedAt),
     });
     part.characters += raw.line.length + 1;
     if (part.characters >= maxPartCharacters) this.#seal(raw.type);
+  }
+
+  #factOf(record: TailscaleRecord): SeenKey | undefined {
+    if (record.type === "flow") return undefined;
+    const fact = record.type === "audit" ? factOfAudit(record) : factOfEvent(record);
+    return fact && identifyFact(fact, this.#deps.identityKey, this.#origin.receivedAt);
   }
 
   #reject(raw: RawRecord, error: unknown): void {

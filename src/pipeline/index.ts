@@ -8,12 +8,21 @@ import type { Pipeline } from "./types.ts";
 export { incrementsOf, incrementsOfRow } from "./count.ts";
 export type { Draft, Origin, Outcome, Pipeline } from "./types.ts";
 
+export interface PipelineOptions {
+  /** Whether a webhook event is a duplicate where an audit record has told the same. */
+  readonly comparesFacts: boolean;
+}
+
 /** The pipeline over a journal. Holds nothing but which samples of unknown kinds it has kept. */
-export function createPipeline(journal: Journal, names: NameOptions): Pipeline {
+export function createPipeline(
+  journal: Journal,
+  names: NameOptions,
+  { comparesFacts }: PipelineOptions = { comparesFacts: false },
+): Pipeline {
   const samples = createSamples();
   const { identitySecret, tailnet } = journal.identity;
   const identityKey = { secret: identitySecret, tailnet };
   return {
-    open: (origin) => new BatchDraft(origin, { journal, identityKey, names, samples }),
+    open: (origin) => new BatchDraft(origin, { journal, identityKey, names, samples, comparesFacts }),
   };
 }

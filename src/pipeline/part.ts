@@ -14,6 +14,8 @@ export interface PartRecord {
   /** Its stored form. */
   readonly line: string;
   readonly key: SeenKey;
+  /** What it tells that a record of another type can tell too. */
+  readonly fact: SeenKey | undefined;
   /** Its time lies ahead of ours. */
   readonly isAhead: boolean;
 }
@@ -27,12 +29,14 @@ export function partOf(
 ): AppendPart {
   const body = pack(records.map(({ line }) => line).join("\n"));
   const keys = records.map(({ key }) => key);
+  const facts = type === "flow" ? [] : records.map(({ fact }) => fact);
   const ahead = records.map(({ isAhead }) => isAhead);
   return {
     type,
     records: records.length,
     body,
     keys,
+    ...(facts.some((fact) => fact !== undefined) && { facts }),
     increments,
     futureTimes: ahead.reduce((sum, isAhead) => sum + (isAhead ? 1 : 0), 0),
     without(places) {
@@ -44,6 +48,7 @@ export function partOf(
             kept.push({
               line,
               key: keys[place] as SeenKey,
+              fact: facts[place],
               isAhead: ahead[place] === true,
             });
         });

@@ -1,7 +1,17 @@
 /** Audit records as a metric and as a log event: pure functions of the record. */
 import { count, type Increments } from "../catalogue/increments.ts";
 import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
-import { auditActions, auditOrigins, wordOf } from "../catalogue/vocabulary.ts";
+import type { AttributesOfLog } from "../catalogue/logs.ts";
+import type { AttributesOf } from "../catalogue/metrics.ts";
+import {
+  actorTypes,
+  auditActions,
+  auditOrigins,
+  changeOfProperty,
+  changeOfTarget,
+  isWordOf,
+  wordOf,
+} from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { cutText } from "../lib/text.ts";
 import type { AuditRecord } from "../records/types.ts";
@@ -9,17 +19,54 @@ import type { AuditRecord } from "../records/types.ts";
 /** Bytes of UTF-8 kept of `old` and `new`: an ACL change holds whole policies. */
 const maxValueBytes = 4096;
 
-/** Adds a record to the event counter. */
+/** Adds a record to the counters of events, of curated changes, and of words that are known or not. */
 export function measureAudit(record: AuditRecord, into: Increments): void {
+  const { actor, target } = record;
+  const action = wordOf(auditActions, record.action);
+  const origin = wordOf(auditOrigins, record.origin);
   count(
     into,
     "tailscale.config.audit.events",
-    {
-      "tailscale.audit.action": wordOf(auditActions, record.action),
-      "tailscale.audit.origin": wordOf(auditOrigins, record.origin),
-    },
+    { "tailscale.audit.action": action, "tailscale.audit.origin": origin },
     1,
   );
+  const change = changeOf(record);
+  if (change !== undefined) {
+    const actorType = wordOf(actorTypes, actor.type);
+    count(
+      into,
+      "tailscale.config.audit.changes",
+      { "tailscale.audit.change": change, "tailscale.audit.action": action, "tailscale.actor.type": actorType },
+      1,
+    );
+  }
+  countDrift(into, "action", record.action, isWordOf(auditActions, record.action));
+  countDrift(into, "origin", record.origin, isWordOf(auditOrigins, record.origin));
+  countDrift(into, "actor_type", actor.type, isWordOf(actorTypes, actor.type));
+  countDrift(into, "target_property", target.property, Object.hasOwn(changeOfProperty, target.property));
+}
+
+type Change = AttributesOf<"tailscale.config.audit.changes">["tailscale.audit.change"];
+
+/** The change that a record tells of, where it is one that matters. */
+function changeOf({ action, target }: AuditRecord): Change {
+  const byProperty = ownValue<Change>(changeOfProperty, target.property);
+  return byProperty ?? ownValue<Change>(changeOfTarget, `${target.type} ${action}`);
+}
+
+function ownValue<Value>(table: Readonly<Record<string, Value>>, key: string): Value | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
+/** A word that the record leaves out is neither known nor unknown. */
+function countDrift(
+  into: Increments,
+  field: "action" | "origin" | "actor_type" | "target_property",
+  word: string,
+  isKnown: boolean,
+): void {
+  if (word === "") return;
+  count(into, "tailscale.config.audit.schema_drift", { field, status: isKnown ? "known" : "unknown" }, 1);
 }
 
 /** The record's log event. `acceptedAt`: epoch milliseconds. */
@@ -65,7 +112,9 @@ export function describeAudit(
 }
 
 /** Absent is absent, and empty text is not exported. */
-function present(attributes: Record<string, AttributeValue | undefined>): Record<string, AttributeValue> {
+function present(attributes: {
+  readonly [Name in keyof AttributesOfLog<"tailscale.config.audit">]: AttributeValue | undefined;
+}): Record<string, AttributeValue> {
   const kept: Record<string, AttributeValue> = {};
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined && value !== "") kept[name] = value;
   return kept;

@@ -1,11 +1,14 @@
-/** Flow records as metrics and as log events: pure functions of the record and the names. */
-import { addSums, type FlowClass, type Increments, noSums } from "../catalogue/increments.ts";
-import type { AttributeValue, LogAttributes, LogEvent } from "../catalogue/log-event.ts";
+/** Flow records as log events: a pure function of the record and the names. */
+import { addSums, type FlowClass, noSums } from "../catalogue/increments.ts";
+import type { LogAttributes, LogEvent } from "../catalogue/log-event.ts";
+import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { type HrTime, hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { formatRfc3339 } from "../lib/rfc3339.ts";
-import type { Address, Connection, Endpoint, FlowRecord, NodeClaim } from "../records/types.ts";
-import { classOf, edgeOf } from "./edges.ts";
-import { type Claims, claimsOf, nameOf, type NameOptions } from "./names.ts";
+import type { Address, Connection, FlowRecord } from "../records/types.ts";
+import type { Device } from "./directory.ts";
+import { classOf } from "./edges.ts";
+import { consistencyOf } from "./flow-metrics.ts";
+import { type Claims, claimsOf, deviceAt, nameOf, type NameOptions, reporterName } from "./names.ts";
 
 /** How many log events a flow record becomes. */
 export type FlowLogMode = "per_connection" | "per_record" | "off";
@@ -15,22 +18,8 @@ export interface DescribeOptions extends NameOptions {
   readonly tailnet: string;
 }
 
-type Attributes = Record<string, AttributeValue>;
-
-/** Adds a record's connections to the flow sums. */
-export function measureFlow(record: FlowRecord, options: NameOptions, into: Increments): void {
-  const claims = claimsOf(record);
-  for (const connection of record.connections) {
-    const edge = edgeOf(connection, claims, options);
-    let sums = into.flows.get(edge);
-    if (sums === undefined) into.flows.set(edge, (sums = noSums()));
-    sums.entries++;
-    sums.txBytes += connection.txBytes;
-    sums.rxBytes += connection.rxBytes;
-    sums.txPackets += connection.txPackets;
-    sums.rxPackets += connection.rxPackets;
-  }
-}
+/** What leaves must be in the catalogue. */
+type Attributes = AttributesOfLog<"tailscale.network.flow">;
 
 /** The record's log events, in the order of its connections. `acceptedAt`: epoch milliseconds. */
 export function describeFlow(record: FlowRecord, options: DescribeOptions, acceptedAt: number): LogEvent[] {
@@ -39,7 +28,7 @@ export function describeFlow(record: FlowRecord, options: DescribeOptions, accep
   const observedTime = recorded !== undefined && isSayable(recorded) ? recorded : hrTimeOfMillis(acceptedAt);
   const time =
     [record.start, record.end].find((instant) => instant !== undefined && isSayable(instant)) ?? observedTime;
-  const ofRecord = recordAttributes(record, options.tailnet);
+  const ofRecord = recordAttributes(record, options);
   if (options.flowLogMode === "per_record") return [describeRecord(record, ofRecord, time, observedTime)];
   const context = { time, observedTime, ofRecord, ends: createEnds(claimsOf(record), options) };
   return record.connections.map((connection) => describeConnection(connection, context));
@@ -89,7 +78,7 @@ function describeConnection(connection: Connection, { time, observedTime, ofReco
     shared.push(ends.source(source.address));
     if (source.port !== 0) attributes["source.port"] = source.port;
   }
-  let to = endpointText(destination);
+  let to = destination?.text ?? "?";
   if (path === "derp") {
     to = derpRegion === undefined ? "derp" : `derp-${derpRegion}`;
   } else if (destination !== undefined) {
@@ -97,7 +86,7 @@ function describeConnection(connection: Connection, { time, observedTime, ofReco
     if (destination.port !== 0) attributes["destination.port"] = destination.port;
     if (source === undefined) attributes["network.type"] = destination.address.family;
   }
-  const body = `${transport} ${traffic} ${endpointText(source)} -> ${to} tx=${txBytes}B rx=${rxBytes}B`;
+  const body = `${transport} ${traffic} ${source?.text ?? "?"} -> ${to} tx=${txBytes}B rx=${rxBytes}B`;
   return { name: "tailscale.network.flow", severity: "INFO", time, observedTime, body, shared, attributes };
 }
 
@@ -118,7 +107,7 @@ function createEnds(claims: Claims, options: NameOptions): Ends {
           "network.type": address.family,
           "source.address": address.text,
           "tailscale.src.node": nameOf(address, claims, options),
-          ...claimAttributes(claims.get(address.text), "tailscale.src"),
+          ...identityAttributes(deviceAt(address, claims, options), "tailscale.src"),
         };
         sources.set(address, known);
       }
@@ -130,7 +119,7 @@ function createEnds(claims: Claims, options: NameOptions): Ends {
         known = {
           "destination.address": address.text,
           "tailscale.dst.node": nameOf(address, claims, options),
-          ...claimAttributes(claims.get(address.text), "tailscale.dst"),
+          ...identityAttributes(deviceAt(address, claims, options), "tailscale.dst"),
         };
         destinations.set(address, known);
       }
@@ -139,12 +128,12 @@ function createEnds(claims: Claims, options: NameOptions): Ends {
   };
 }
 
-function claimAttributes(claim: NodeClaim | undefined, prefix: "tailscale.src" | "tailscale.dst"): LogAttributes {
+function identityAttributes(device: Device | undefined, prefix: "tailscale.src" | "tailscale.dst"): Attributes {
   const attributes: Attributes = {};
-  if (claim === undefined) return attributes;
-  if (claim.user !== "") attributes[`${prefix}.user`] = claim.user;
-  if (claim.tags.length > 0) attributes[`${prefix}.tags`] = claim.tags.join(",");
-  if (claim.os !== "") attributes[`${prefix}.os`] = claim.os;
+  if (device === undefined) return attributes;
+  if (device.user !== "") attributes[`${prefix}.user`] = device.user;
+  if (device.tags.length > 0) attributes[`${prefix}.tags`] = device.tags.join(",");
+  if (device.os !== "") attributes[`${prefix}.os`] = device.os;
   return attributes;
 }
 
@@ -153,40 +142,27 @@ const knownClasses = new WeakMap<FlowClass, LogAttributes>();
 function classAttributes(flowClass: FlowClass): LogAttributes {
   let known = knownClasses.get(flowClass);
   if (known === undefined) {
-    const { transport, traffic, path, derpRegion } = flowClass;
+    const { transport, traffic, path, derpRegion, service } = flowClass;
     known = {
       "network.transport": transport,
       "tailscale.traffic_type": traffic,
+      ...(service === undefined ? {} : { "tailscale.dst.service": service }),
       ...(path === undefined ? {} : { "tailscale.path": path }),
       ...(derpRegion === undefined ? {} : { "tailscale.derp.region_id": Number(derpRegion) }),
-    };
+    } satisfies Attributes;
     knownClasses.set(flowClass, known);
   }
   return known;
 }
 
 /** What every event of a record shares. */
-function recordAttributes(record: FlowRecord, tailnet: string): Attributes {
+function recordAttributes(record: FlowRecord, options: DescribeOptions): Attributes {
   const attributes: Attributes = { "tailscale.node.id": record.nodeId };
-  if (tailnet !== "") attributes["tailscale.tailnet"] = tailnet;
-  const claim = record.sourceNode;
-  if (claim !== undefined && claim.nodeId === record.nodeId && claim.label !== "") {
-    attributes["tailscale.node.hostname"] = claim.label;
-  }
+  if (options.tailnet !== "") attributes["tailscale.tailnet"] = options.tailnet;
+  const hostname = reporterName(record, options);
+  if (hostname !== undefined) attributes["tailscale.node.hostname"] = hostname;
   if (record.start !== undefined) attributes["tailscale.flow.window.start"] = formatRfc3339(record.start);
   if (record.end !== undefined) attributes["tailscale.flow.window.end"] = formatRfc3339(record.end);
-  attributes["tailscale.reporter.consistency"] =
-    claim === undefined || claim.nodeId === ""
-      ? "missing_reference"
-      : claim.nodeId === record.nodeId
-        ? "match"
-        : "mismatch";
+  attributes["tailscale.reporter.consistency"] = consistencyOf(record);
   return attributes;
-}
-
-/** As flow records write it; a missing end is `?`. */
-function endpointText(endpoint: Endpoint | undefined): string {
-  if (endpoint === undefined) return "?";
-  const { address, port } = endpoint;
-  return address.family === "ipv6" ? `[${address.text}]:${port}` : `${address.text}:${port}`;
 }

@@ -6,8 +6,11 @@ import { recordOfLine } from "../records/envelope.ts";
 import { identify, type IdentityKey, type SeenKey } from "../records/identity.ts";
 import type { RecordType, TailscaleRecord } from "../records/types.ts";
 import { describeAudit, measureAudit } from "./audit.ts";
-import { describeFlow, type FlowLogMode, measureFlow } from "./flow.ts";
+import { describeFlow, type FlowLogMode } from "./flow.ts";
+import { measureFlow } from "./flow-metrics.ts";
 import type { NameOptions } from "./names.ts";
+import { privacyOf } from "./privacy.ts";
+import { describeWebhook, measureWebhook } from "./webhook.ts";
 
 export type { FlowLogMode } from "./flow.ts";
 
@@ -27,12 +30,15 @@ export function measure(record: TailscaleRecord, options: NameOptions, into: Inc
       return measureFlow(record, options, into);
     case "audit":
       return measureAudit(record, into);
+    case "webhook":
+      return measureWebhook(record, options, into);
   }
 }
 
 /** The log events of one record, accepted at `acceptedAt` (epoch milliseconds). No clock, no I/O. */
 export function describe(record: TailscaleRecord, options: ProcessorOptions, acceptedAt: number): readonly LogEvent[] {
-  const events = describeByType(record, options, acceptedAt);
+  const described = describeByType(record, options, acceptedAt);
+  const events = options.privacy === undefined ? described : described.map(privacyOf(options.privacy).event);
   return options.uidKey === undefined ? events : numbered(events, identify(record, options.uidKey, acceptedAt));
 }
 
@@ -42,6 +48,8 @@ function describeByType(record: TailscaleRecord, options: ProcessorOptions, acce
       return describeFlow(record, options, acceptedAt);
     case "audit":
       return [describeAudit(record, options, acceptedAt)];
+    case "webhook":
+      return [describeWebhook(record, options, acceptedAt)];
   }
 }
 

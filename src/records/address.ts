@@ -47,7 +47,17 @@ export function parseEndpoint(text: string): Endpoint {
 function endpoint(text: string, addressText: string, port: number): Endpoint {
   const address = parseAddress(addressText);
   if (address === undefined) throw invalid(text);
-  return { address, port };
+  const isCanonical = addressText === address.text && text.length === canonicalLength(address, port);
+  return { address, port, text: isCanonical ? text : canonicalText(address, port) };
+}
+
+function canonicalLength({ text, family }: Address, port: number): number {
+  const digits = port < 10 ? 1 : port < 100 ? 2 : port < 1000 ? 3 : port < 10_000 ? 4 : 5;
+  return text.length + (family === "ipv6" ? 3 : 1) + digits;
+}
+
+function canonicalText({ text, family }: Address, port: number): string {
+  return family === "ipv6" ? `[${text}]:${port}` : `${text}:${port}`;
 }
 
 function portAt(text: string, from: number): number {

@@ -1,7 +1,6 @@
 /** Decodes configuration audit records, as the stream and as the API give them. */
 import { zeroTime } from "../lib/rfc3339.ts";
-import { Defect } from "./defect.ts";
-import { isObject, normalTags, objectMember, stringMember, stringsMember, timeMember, wrongType } from "./members.ts";
+import { checkDepth, normalTags, objectMember, stringMember, stringsMember, timeMember, wrongType } from "./members.ts";
 import type { AuditActor, AuditRecord, AuditTarget, JsonObject, RawRecord } from "./types.ts";
 
 /** Levels of nesting in `old` and `new`; a policy has about five. Deeper text is no configuration. */
@@ -13,8 +12,8 @@ const maxDepth = 128;
  */
 export function decodeAudit({ value, time, recorded }: Pick<RawRecord, "value" | "time" | "recorded">): AuditRecord {
   const deferredAt = stringMember(value, "deferredAt");
-  checkDepth(value["old"], maxDepth);
-  checkDepth(value["new"], maxDepth);
+  checkDepth("old", value["old"], maxDepth);
+  checkDepth("new", value["new"], maxDepth);
   return {
     type: "audit",
     time: timeMember(value, "eventTime") ?? time ?? recorded,
@@ -54,10 +53,4 @@ function decodeTarget(target: JsonObject): AuditTarget {
     property: stringMember(target, "property"),
     isEphemeral,
   };
-}
-
-function checkDepth(value: unknown, levels: number): void {
-  if (!Array.isArray(value) && !isObject(value)) return;
-  if (levels === 0) throw new Defect("decode_error", `old or new is nested deeper than ${maxDepth} levels`);
-  for (const member of Object.values(value)) checkDepth(member, levels - 1);
 }

@@ -1,8 +1,8 @@
 /** From a record told apart by its shape to a decoded one. */
 import { decodeAudit } from "./audit.ts";
-import { Defect } from "./defect.ts";
 import { decodeFlow } from "./flow.ts";
 import type { RawRecord, TailscaleRecord } from "./types.ts";
+import { decodeWebhook } from "./webhook.ts";
 
 /**
  * Decodes and validates one record.
@@ -15,6 +15,6 @@ export function decodeRecord(raw: RawRecord): TailscaleRecord {
     case "audit":
       return decodeAudit(raw);
     case "webhook":
-      throw new Defect("decode_error", "webhook events are not decoded by this version");
+      return decodeWebhook(raw);
   }
 }

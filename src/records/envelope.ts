@@ -2,10 +2,11 @@
  * Takes records out of what they are wrapped in, and defines their stored form: one line
  * `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without what the envelope neither had nor inherited.
  */
+import { Refusal } from "../errors.ts";
 import type { HrTime } from "../lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../lib/rfc3339.ts";
 import { classify } from "./classify.ts";
-import { elementTexts, memberText } from "./json-text.ts";
+import { elementTexts, memberText, oneLine } from "./json-text.ts";
 import { isObject } from "./members.ts";
 import type { JsonObject, RawRecord, RecordType, SkippedValue } from "./types.ts";
 
@@ -14,6 +15,9 @@ export interface Unwrapped {
   readonly records: RawRecord[];
   readonly skipped: SkippedValue[];
 }
+
+/** Records in one request. Counted before their texts are cut out, since a list of nothing costs three bytes an element. */
+export const maxRecords = 500_000;
 
 /** Wrappers around a record beyond which a value is passed over. */
 const maxWrappers = 4;
@@ -24,6 +28,7 @@ const maxSeconds = 9_223_372_036;
 /**
  * The records inside one top-level value, `text` being its own text. Shapes: an envelope, a list, `{"logs":[…]}`,
  * a bare record, and these inside each other; envelope times are inherited downwards. Adds to `into`.
+ * @throws {Refusal} `too_large` for a list of more than `maxRecords`.
  */
 export function unwrap(value: unknown, text: string, into: Unwrapped): void {
   if (isObject(value) && isPlainEnvelope(value)) {
@@ -80,6 +85,9 @@ export function envelopeTime(time: unknown): HrTime | undefined {
   return micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000];
 }
 
+/** What a sender is told. */
+export const tooManyRecords = `More than ${maxRecords} records in one request (no setting changes this limit)`;
+
 interface Times {
   readonly time: HrTime | undefined;
   readonly recorded: HrTime | undefined;
@@ -91,6 +99,8 @@ function descend(value: unknown, text: string, times: Times, wrappers: number, i
     return;
   }
   if (Array.isArray(value)) {
+    if (into.records.length + into.skipped.length + value.length > maxRecords)
+      throw new Refusal("too_large", tooManyRecords);
     const texts = elementTexts(text);
     value.forEach((element, index) => descend(element, texts[index] ?? "", times, wrappers + 1, into));
     return;
@@ -126,11 +136,6 @@ function storedLine(event: string, { time, recorded }: Times): string {
   const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
   const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
   return oneLine(`{${timeMember}"event":${event}${fields}}`);
-}
-
-/** A raw line break in valid JSON is white space: inside a string it would have to be escaped. */
-function oneLine(text: string): string {
-  return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
 }
 
 function recordedOf(envelope: JsonObject): HrTime | undefined {

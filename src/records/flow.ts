@@ -1,4 +1,5 @@
 /** Decodes and validates network flow records, by hand, since every entry of every record passes here. */
+import { BoundedCache } from "../lib/bounded-cache.ts";
 import type { HrTime } from "../lib/clock.ts";
 import { parseAddress, parseEndpoint } from "./address.ts";
 import { Defect } from "./defect.ts";
@@ -59,7 +60,17 @@ function decodeNode(node: JsonObject): NodeClaim {
 /** A DNS label has at most 63 characters. A longer claim would be held in memory with every series that it names. */
 const maxLabelCharacters = 63;
 
+/** Characters of a name (RFC 1035) with its dot; a longer one is not remembered. */
+const maxNameCharacters = 254;
+
+/** Names stand in record after record: the same label is the same string, which makes it a cheap key later on. */
+const knownLabels = new BoundedCache<string, string>(65_536, cutLabel);
+
 function firstLabel(name: string): string {
+  return name.length > maxNameCharacters ? cutLabel(name) : knownLabels.get(name);
+}
+
+function cutLabel(name: string): string {
   const dot = name.indexOf(".");
   return name.slice(0, Math.min(dot < 0 ? name.length : dot, maxLabelCharacters));
 }

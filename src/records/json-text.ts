@@ -23,6 +23,11 @@ export function elementTexts(arrayText: string): string[] {
   return texts;
 }
 
+/** The same JSON without line breaks. A raw one in valid JSON is white space: inside a string it would have to be escaped. */
+export function oneLine(text: string): string {
+  return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
+}
+
 function* members(objectText: string): Generator<readonly [name: string, value: string]> {
   let at = skipSpace(objectText, objectText.indexOf("{") + 1);
   while (objectText[at] === '"') {

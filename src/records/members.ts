@@ -49,6 +49,17 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** @throws {Defect} `decode_error` when the value is nested deeper than that: what walks it later would run out of stack. */
+export function checkDepth(name: string, value: unknown, maxDepth: number): void {
+  descend(value, maxDepth);
+
+  function descend(nested: unknown, levels: number): void {
+    if (!Array.isArray(nested) && !isObject(nested)) return;
+    if (levels === 0) throw new Defect("decode_error", `${name} is nested deeper than ${maxDepth} levels`);
+    for (const member of Object.values(nested)) descend(member, levels - 1);
+  }
+}
+
 /** Tags as they are exported: trimmed, unique, sorted, empty ones left out. */
 export function normalTags(tags: readonly string[]): readonly string[] {
   if (tags.length === 0) return tags;

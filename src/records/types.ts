@@ -51,6 +51,8 @@ export interface Endpoint {
   readonly address: Address;
   /** 0: no port. Behind a DERP relay's address, the region. */
   readonly port: number;
+  /** Canonical text: `a.b.c.d:port` or `[v6]:port`. */
+  readonly text: string;
 }
 
 /** One entry of a traffic array. Counters are those of the reporting node. */
@@ -130,5 +132,21 @@ export interface AuditRecord {
   readonly new: unknown;
 }
 
+/** One event of a webhook delivery. */
+export interface WebhookRecord {
+  readonly type: "webhook";
+  /** `timestamp`; nothing where it is absent or no time. */
+  readonly time: HrTime | undefined;
+  readonly version: number | undefined;
+  /** What happened, such as `nodeCreated`; never empty. */
+  readonly eventType: string;
+  readonly tailnet: string;
+  readonly message: string;
+  /** Any members, by type of event. */
+  readonly data: JsonObject;
+  /** All of the event, parsed: what it is known by. */
+  readonly event: JsonObject;
+}
+
 /** Every decoded record. */
-export type TailscaleRecord = FlowRecord | AuditRecord;
+export type TailscaleRecord = FlowRecord | AuditRecord | WebhookRecord;

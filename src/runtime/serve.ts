@@ -47,6 +47,19 @@ export const canSharePort = runtimeName === "bun";
 /** Bodies are bounded by whoever reads them. Past the runtime's own bound it answers without our JSON. */
 const maxRequestBodyBytes = 2 ** 40;
 
+/**
+ * Those of TLS 1.2 with forward secrecy and authenticated encryption. Bun by itself speaks 1.2 and 1.3, and in 1.2 older
+ * ones too. Deno speaks none but these.
+ */
+const modernCiphers = [
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+].join(":");
+
 function serveWithBun(options: ServeOptions): RunningServer {
   const server = Bun.serve({
     hostname: options.hostname,
@@ -55,7 +68,9 @@ function serveWithBun(options: ServeOptions): RunningServer {
     reusePort: options.sharesPort ?? false,
     idleTimeout: options.idleTimeoutSeconds,
     maxRequestBodySize: maxRequestBodyBytes,
-    ...(options.tls === undefined ? {} : { tls: { cert: options.tls.certificate, key: options.tls.key } }),
+    ...(options.tls === undefined
+      ? {}
+      : { tls: { cert: options.tls.certificate, key: options.tls.key, ciphers: modernCiphers } }),
     fetch: (request, of) =>
       options.handle(request, {
         get peer() {

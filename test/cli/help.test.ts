@@ -53,7 +53,7 @@ test("of run", async () => {
       --set=<key=value>    One setting, which wins over file and environment. May be repeated.
              -h, --help    Show this text.
 
-    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads log_level again.
+    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads tokens, secrets, TLS files and log_level again.
 
     EXAMPLES
 

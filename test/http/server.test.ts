@@ -55,6 +55,12 @@ describe("an HTTP server", () => {
     await expect(server.start()).rejects.toThrow("cannot listen on 192.0.2.1:8088: this machine has no such address");
   });
 
+  test("is not made for an address that is none, and says what is allowed", () => {
+    expect(() => createHttpServer({ listen: "8088" }, { routes: [], logger: silentLogger })).toThrow(
+      new ConfigError(['cannot listen on "8088": write ":8088", "127.0.0.1:8088" or "[::1]:8088"']),
+    );
+  });
+
   test("answers HEAD like GET, without the body", async () => {
     await withServer([{ path: "/a", methods: { GET: ok } }], async (_, base) => {
       const answer = await fetch(`${base}/a`, { method: "HEAD" });
@@ -155,6 +161,19 @@ describe("an HTTP server", () => {
     expect(performance.now() - beganMs).toBeGreaterThanOrEqual(95);
     expect(await hanging).toBe("cut");
     idle.destroy();
+    await expect(fetch(`http://127.0.0.1:${port}/none`)).rejects.toThrow();
+  });
+
+  test("does not wait for connections on which half a request has come", async () => {
+    const server = createHttpServer({ listen: "127.0.0.1:0" }, { routes: [], logger: silentLogger });
+    await server.start();
+    const { port } = server;
+    const half = connect(port, "127.0.0.1").on("error", () => {});
+    const closed = new Promise((resolve) => half.resume().on("close", resolve));
+    await new Promise<void>((resolve) => half.write("GET / HTTP/1.1\r\nhost:", () => resolve()));
+    await fetch(`http://127.0.0.1:${port}/none`);
+    await server.stop(600_000);
+    await closed;
     await expect(fetch(`http://127.0.0.1:${port}/none`)).rejects.toThrow();
   });
 

@@ -1,11 +1,14 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
+import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { readKeyPair } from "../../src/http/key-pair.ts";
 import { jsonResponse } from "../../src/http/response.ts";
+import { createTlsListener, type TlsListener } from "../../src/http/tls.ts";
 import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
 
@@ -44,14 +47,31 @@ afterEach(() => server.stop(0));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** The name in the certificate that a new connection is shown. */
-async function served(options: { maxVersion?: "TLSv1.1" | "TLSv1.2" } = {}): Promise<string> {
+async function served(
+  options: { maxVersion?: "TLSv1.1" | "TLSv1.2"; ciphers?: string } = {},
+  port = server.port,
+): Promise<string> {
   return await new Promise((resolve, reject) => {
-    const socket = connect({ port: server.port, host: "127.0.0.1", servername: "localhost", ca, ...options }, () => {
+    const socket = connect({ port, host: "127.0.0.1", servername: "localhost", ca, ...options }, () => {
       resolve(String(socket.getPeerCertificate().subject.CN));
       socket.end();
     });
     socket.on("error", reject);
   });
+}
+
+/** A listener that looks at its files all the time, and tells before each look. */
+function watched(onLook: () => void): Promise<TlsListener> {
+  const clock = (): number => {
+    onLook();
+    return now;
+  };
+  const serving = { idleTimeoutSeconds: 10, handle: async () => jsonResponse(200, {}), onError: () => new Response() };
+  const address = { text: "127.0.0.1:0", hostname: "127.0.0.1", port: 0 };
+  return createTlsListener(
+    { address, files: { certFile, keyFile }, options: serving, isBusy: () => false, watchMs: 5 },
+    { logger, clock },
+  );
 }
 
 const get = (): Promise<Response> => fetch(`https://localhost:${server.port}/`, { tls: { ca } });
@@ -63,6 +83,12 @@ describe("TLS", () => {
     expect(await served({ maxVersion: "TLSv1.2" })).toBe("first.example.com");
     await expect(served({ maxVersion: "TLSv1.1" })).rejects.toThrow();
     expect(server.certificateNotAfter).toBeGreaterThan(now);
+  });
+
+  test("is not spoken with what has no forward secrecy or no authenticated encryption", async () => {
+    await server.start();
+    expect(await served({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toBe("first.example.com");
+    await expect(served({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-SHA" })).rejects.toThrow();
   });
 
   test("serves a new certificate soon after the files are replaced, and loses no request but one for it", async () => {
@@ -93,15 +119,88 @@ describe("TLS", () => {
   test("keeps the old certificate, with one warning, when the new pair does not belong together", async () => {
     await server.start();
     put(keyFile, "second.key.pem");
-    await server.reload();
-    await server.reload();
+    await server.reload({ certFile, keyFile });
+    await server.reload({ certFile, keyFile });
     expect(await served()).toBe("first.example.com");
     expect(warnings).toEqual([
       `the new TLS certificate is not used: ${keyFile} is not the key of the certificate in ${certFile}`,
     ]);
     put(certFile, "second.cert.pem");
-    await server.reload();
+    await server.reload({ certFile, keyFile });
     expect(await served()).toBe("second.example.com");
+  });
+
+  test("says nothing of a pair that is seen while it is being written", async () => {
+    const looks = Promise.withResolvers<void>();
+    let look = 0;
+    const listener = await watched(() => {
+      look++;
+      if (look === 2) put(keyFile, "second.key.pem");
+      if (look === 3) put(certFile, "second.cert.pem");
+      if (look === 5) looks.resolve();
+    });
+    try {
+      await looks.promise;
+      expect(warnings).toEqual([]);
+      expect(listener.isRejecting).toBe(false);
+      expect(await served({}, listener.port)).toBe("second.example.com");
+    } finally {
+      await listener.stop(0);
+    }
+  });
+
+  test("says once what the watch finds wrong twice, until it is right", async () => {
+    const rejected = Promise.withResolvers<void>();
+    const looks = Promise.withResolvers<void>();
+    let look = 0;
+    const listener = await watched(() => {
+      look++;
+      if (look === 2) put(keyFile, "second.key.pem");
+      if (look === 6) rejected.resolve();
+      if (look === 8) put(certFile, "second.cert.pem");
+      if (look === 10) looks.resolve();
+    });
+    try {
+      await rejected.promise;
+      expect(listener.isRejecting).toBe(true);
+      expect(await served({}, listener.port)).toBe("first.example.com");
+      await looks.promise;
+      expect(warnings).toHaveLength(1);
+      expect(listener.isRejecting).toBe(false);
+      expect(await served({}, listener.port)).toBe("second.example.com");
+    } finally {
+      await listener.stop(0);
+    }
+  });
+
+  test("keeps the old certificate, with one warning, when the runtime cannot use what leads to a root", async () => {
+    await server.start();
+    put(keyFile, "second.key.pem");
+    const chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    writeFileSync(certFile, readFileSync(fixture("second.cert.pem"), "utf8") + chain);
+    await server.reload({ certFile, keyFile });
+    await server.reload({ certFile, keyFile });
+    expect(await served()).toBe("first.example.com");
+    expect(warnings).toHaveLength(1);
+  });
+
+  test("is measured: when the certificate ends, and whether another is refused", async () => {
+    const gauges = new Map<string, () => readonly { readonly value: number; readonly attributes: object }[]>();
+    const telemetry = { ...silentTelemetry, observe: gauges.set.bind(gauges) as Telemetry["observe"] };
+    const measured = createHttpServer(
+      { listen: "127.0.0.1:0", tls: { certFile, keyFile } },
+      { routes: [], logger, telemetry },
+    );
+    await measured.start();
+    const attributes = { listener: "127.0.0.1:0" };
+    const notAfter = Date.parse(new X509Certificate(ca[0] ?? "").validTo) / 1000;
+    expect(gauges.get("tailscale2otel.tls.cert.not_after")?.()).toEqual([{ value: notAfter, attributes }]);
+    expect(gauges.get("tailscale2otel.tls.cert.rejected")?.()).toEqual([{ value: 0, attributes }]);
+    put(keyFile, "second.key.pem");
+    await measured.reload({ certFile, keyFile });
+    expect(gauges.get("tailscale2otel.tls.cert.rejected")?.()).toEqual([{ value: 1, attributes }]);
+    await measured.stop(0);
+    expect(gauges.get("tailscale2otel.tls.cert.rejected")?.()).toEqual([]);
   });
 
   test("keeps the old certificate when the new one has expired", async () => {
@@ -109,7 +208,7 @@ describe("TLS", () => {
     put(certFile, "second.cert.pem");
     put(keyFile, "second.key.pem");
     now = Date.UTC(2200, 0);
-    await server.reload();
+    await server.reload({ certFile, keyFile });
     expect(await served()).toBe("first.example.com");
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain("has expired");

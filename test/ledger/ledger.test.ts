@@ -145,7 +145,7 @@ describe("a series", () => {
       flowIncrements(["a", "b", "c", "d"].map((source) => gain(10, { source, sums: { txBytes: 10, rxBytes: 1 } }))),
     );
     expect(
-      seriesOf(ledger.fold(1000, 0, noWrite), "tailscale.network.io").map(({ attributes, value }) => ({
+      seriesOf(ledger.fold(1000, 0, noWrite), "tailscale.network.io").map(({ attributes, value }): object => ({
         ...attributes,
         value,
       })),
@@ -172,7 +172,10 @@ describe("flows", () => {
     const shared = { "network.transport": "unknown", "tailscale.traffic_type": "physical" };
     const ends = { "tailscale.src.node": "a", "tailscale.path": "derp", "tailscale.derp.region_id": "4" };
     expect(
-      view.metrics.map(({ name, series }) => [name, series.map(({ attributes, value }) => ({ ...attributes, value }))]),
+      view.metrics.map(
+        ({ name, series }) =>
+          [name, series.map(({ attributes, value }): object => ({ ...attributes, value }))] as const,
+      ),
     ).toEqual([
       ["tailscale.network.io", [{ "network.io.direction": "transmit", ...shared, ...ends, value: 5 }]],
       ["tailscale.network.packets", [{ "network.io.direction": "receive", ...shared, ...ends, value: 3 }]],

@@ -16,7 +16,9 @@ beforeEach(() => {
   state = createState();
   journal = state.open();
   counted = noIncrements();
-  journal.onCommitted((committed) => merge(counted, incrementsOf(committed)));
+  journal.onCommitted((committed) => {
+    for (const increments of incrementsOf(committed)) merge(counted, increments);
+  });
 });
 afterEach(() => state.remove());
 
@@ -91,7 +93,13 @@ describe("a batch with everything in it", () => {
       "tailscale.stream.skipped unwrap_drop": 1,
       "tailscale.stream.decode_errors audit": 1,
       "tailscale.network.data_quality stream negative_counters": 1,
+      "tailscale.network.reporter.observations missing_reference": 2,
+      "tailscale.config.audit.changes acl UPDATE USER": 1,
       "tailscale.config.audit.events UPDATE ADMIN_CONSOLE": 1,
+      "tailscale.config.audit.schema_drift action known": 1,
+      "tailscale.config.audit.schema_drift actor_type known": 1,
+      "tailscale.config.audit.schema_drift origin known": 1,
+      "tailscale.config.audit.schema_drift target_property known": 1,
     });
   });
 

@@ -28,21 +28,20 @@ const value = fc.oneof(
   },
 );
 
-const batch = fc.record({
-  source: fc.constantFrom<Source>("stream", "poll"),
-  values: fc.array(value, { maxLength: 8 }),
-});
-
-/** What happens, in order: batches that share a turn, or a fold with its snapshot. */
-const steps = fc.array(
-  fc.oneof(
-    { weight: 4, arbitrary: fc.array(batch, { minLength: 1, maxLength: 3 }) },
-    { weight: 1, arbitrary: fc.constant("fold" as const) },
-  ),
-  {
+/**
+ * What happens, in order: batches that share a turn, or a fold with its snapshot. Values are taken from a small pool, so that
+ * records come again in one batch, in one turn and later.
+ */
+const steps = fc.array(value, { minLength: 1, maxLength: 8 }).chain((pool) => {
+  const batch = fc.record({
+    source: fc.constantFrom<Source>("stream", "poll"),
+    values: fc.array(fc.constantFrom(...pool), { maxLength: 8 }),
+  });
+  const turn = fc.array(batch, { minLength: 1, maxLength: 3 });
+  return fc.array(fc.oneof({ weight: 4, arbitrary: turn }, { weight: 1, arbitrary: fc.constant("fold" as const) }), {
     maxLength: 6,
-  },
-);
+  });
+});
 
 /** Sums by what they are exported as. */
 function sums({ flows, counts }: Increments): Record<string, unknown> {
@@ -91,9 +90,10 @@ test("rows count what their commit counted, and a restart changes no total", asy
         const atCommit = noIncrements();
         const ledger = new Ledger(ledgerOptions, state.now);
         journal.onCommitted((committed) => {
-          const increments = incrementsOf(committed);
-          merge(atCommit, increments);
-          ledger.add(increments);
+          for (const increments of incrementsOf(committed)) {
+            merge(atCommit, increments);
+            ledger.add(increments);
+          }
         });
         const pipeline = createPipeline(journal, names);
         let received = 0;
@@ -136,5 +136,5 @@ test("rows count what their commit counted, and a restart changes no total", asy
     }),
     seeded(60),
   );
-  expect(accepted).toBeGreaterThan(300);
+  expect(accepted).toBeGreaterThan(150);
 }, 60_000);

@@ -114,8 +114,14 @@ describe("an endpoint", () => {
   test("of any address and port comes back", () => {
     fc.assert(
       fc.property(fc.ipV4(), fc.ipV6(), fc.nat(65_535), (ipv4, ipv6, port) => {
-        expect(parseEndpoint(`${ipv4}:${port}`)).toEqual({ address: parseAddress(ipv4) as never, port });
-        const { address } = parseEndpoint(`[${ipv6}]:${port}`);
+        expect(parseEndpoint(`${ipv4}:${port}`)).toEqual({
+          address: parseAddress(ipv4) as never,
+          port,
+          text: `${ipv4}:${port}`,
+        });
+        const { address, text } = parseEndpoint(`[${ipv6}]:${port}`);
+        expect(parseEndpoint(text)).toEqual({ address, port, text });
+        expect(text).toBe(address.family === "ipv6" ? `[${address.text}]:${port}` : `${address.text}:${port}`);
         expect(address).toBe(parseAddress(ipv6) as never);
         expect(parseAddress(address.text)?.text).toBe(address.text);
         const oracle = urlHost(ipv6);

@@ -44,8 +44,16 @@ describe("decodes", () => {
         {
           traffic: "virtual",
           protocol: 6,
-          source: { address: { text: "100.64.1.1", family: "ipv4", isOverlay: true }, port: 40_000 },
-          destination: { address: { text: "100.64.1.2", family: "ipv4", isOverlay: true }, port: 443 },
+          source: {
+            address: { text: "100.64.1.1", family: "ipv4", isOverlay: true },
+            port: 40_000,
+            text: "100.64.1.1:40000",
+          },
+          destination: {
+            address: { text: "100.64.1.2", family: "ipv4", isOverlay: true },
+            port: 443,
+            text: "100.64.1.2:443",
+          },
           txPackets: 3,
           txBytes: 300,
           rxPackets: 2,

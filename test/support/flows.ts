@@ -30,7 +30,16 @@ function edgeOf({ source, destination, transport = "tcp", derpRegion }: FlowGain
   const traffic = derpRegion === undefined ? "virtual" : "physical";
   const path = derpRegion === undefined ? undefined : "derp";
   return {
-    pair: { key: `${source}>${destination}`, source, destination },
-    class: { key: `${transport} ${traffic} ${derpRegion}`, transport, traffic, path, derpRegion },
+    pair: { key: `${source}>${destination}`, source, destination, peer: destination, identity: undefined },
+    class: {
+      key: `${transport} ${traffic} ${derpRegion}`,
+      transport,
+      traffic,
+      path,
+      derpRegion,
+      service: undefined,
+      ports: undefined,
+      withoutPorts: undefined,
+    },
   };
 }

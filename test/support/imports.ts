@@ -94,7 +94,10 @@ function scan(text: string, keep: "strings" | "no strings"): string {
       kept += " ";
       continue;
     }
-    const mayDivide = text.charAt(at) === "/" && /[\w)\]]\s*$/.test(kept.slice(-20)) && !/\b(?:return|typeof|case)\s*$/.test(kept.slice(-20));
+    const mayDivide =
+      text.charAt(at) === "/" &&
+      /[\w)\]]\s*$/.test(kept.slice(-20)) &&
+      !/\b(?:return|typeof|case)\s*$/.test(kept.slice(-20));
     const found = take(string) ?? take(template) ?? (mayDivide ? undefined : take(regularExpression));
     if (found !== undefined) {
       literal(found);

@@ -84,7 +84,8 @@ export function refusing(isGuilty: (log: SunkLog) => boolean, status = 400): (re
     request.logs.some(isGuilty) ? { kind: "status", status, body: "a record is invalid" } : { kind: "take" };
 }
 
-export async function startOtlpSink(): Promise<OtlpSink> {
+/** `forgets`: keeps no request once it is decided, for runs whose requests fill the memory. */
+export async function startOtlpSink(options: { readonly forgets?: boolean } = {}): Promise<OtlpSink> {
   const requests: SunkRequest[] = [];
   const waiting = new Set<() => void>();
   let behave: (request: SunkRequest, index: number) => Behaviour = () => ({ kind: "take" });
@@ -95,6 +96,7 @@ export async function startOtlpSink(): Promise<OtlpSink> {
         requests.push(sunk);
         answer(sunk, behave(sunk, requests.length - 1), response);
         for (const check of waiting) check();
+        if (options.forgets === true) requests.length = 0;
       },
       () => response.destroy(),
     );

@@ -16,11 +16,18 @@ export interface ProgramOptions {
   readonly endpoint: string;
   /** JSON is the default, and nothing is set for it. */
   readonly encoding: OtlpEncoding;
+  /** The stream receiver's port, where its address must outlive the program. */
+  readonly port?: number;
+  /** Whether `settings` make the stream receiver speak TLS. */
+  readonly isSecure?: boolean;
+  /** Environment variables beside those that every test needs. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export interface RunningProgram {
   /** The address of the stream receiver. */
   readonly url: string;
+  readonly pid: number;
   readonly token: string;
   /** What it has written so far. */
   output(): string;
@@ -30,9 +37,21 @@ export interface RunningProgram {
   kill(): Promise<void>;
 }
 
+export interface LaunchedProgram extends RunningProgram {
+  /** Resolves when it says that it is healthy. @throws {Error} when it ends before. */
+  healthy(): Promise<void>;
+}
+
 /** Resolves when it says that it is healthy. @throws {Error} when it ends before. */
 export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
-  const port = await freePort();
+  const program = await launchProgram(options);
+  await program.healthy();
+  return program;
+}
+
+/** Resolves as soon as the process is there, so that it can be ended while it starts. */
+export async function launchProgram(options: ProgramOptions): Promise<LaunchedProgram> {
+  const port = options.port ?? (await freePort());
   const token = "test-token";
   const outputPath = join(options.directory, "output.txt");
   const output = openSync(outputPath, "a");
@@ -51,6 +70,7 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
       TS2OTEL_STATE__PATH: join(options.directory, "state"),
       TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}`,
       ...(options.encoding === "json" ? {} : { TS2OTEL_OTLP__PROTOCOL: "http/protobuf" }),
+      ...options.settings,
     },
   });
   closeSync(output);
@@ -59,13 +79,16 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
     child.once("error", reject);
   });
   const read = () => readFileSync(outputPath, "utf8");
-  const base = `http://127.0.0.1:${port}/services/collector`;
-  while (!(await isHealthy(`${base}/health`))) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the program ended: ${read()}`);
-    await wait(10);
-  }
+  const base = `${options.isSecure === true ? "https" : "http"}://127.0.0.1:${port}/services/collector`;
   return {
+    async healthy() {
+      while (!(await isHealthy(`${base}/health`))) {
+        if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the program ended: ${read()}`);
+        await wait(10);
+      }
+    },
     url: `${base}/event`,
+    pid: child.pid ?? 0,
     token,
     output: read,
     stop() {
@@ -81,7 +104,7 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
 
 async function isHealthy(url: string): Promise<boolean> {
   try {
-    return (await fetch(url)).ok;
+    return (await fetch(url, { tls: { rejectUnauthorized: false } })).ok;
   } catch {
     return false;
   }

@@ -3,15 +3,14 @@ import { Refusal } from "../../errors.ts";
 import type { Body } from "../../http/body.ts";
 import type { Reservation } from "../../http/byte-budget.ts";
 import type { Draft } from "../../pipeline/types.ts";
-import { unwrap, type Unwrapped } from "../../records/envelope.ts";
+import { maxRecords, tooManyRecords, unwrap, type Unwrapped } from "../../records/envelope.ts";
 import type { JsonObject } from "../../records/types.ts";
 import type { Compression } from "../../runtime/decompress.ts";
 import { collectGarbage } from "../../runtime/memory.ts";
 import { textSlices } from "./slices.ts";
 import { ValueSplitter } from "./splitter.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../turns.ts";
 
-export const maxRecords = 500_000;
 export const maxConnections = 2_000_000;
 
 /** So much text leaves some 100 MB of values behind. A 64 MiB body must stay under 400 MB in all. */
@@ -103,8 +102,7 @@ function connectionsIn(record: JsonObject): number {
 const trafficMembers = ["virtualTraffic", "subnetTraffic", "exitTraffic", "physicalTraffic"] as const;
 
 function checkCounts(records: number, connections: number): void {
-  if (records > maxRecords)
-    throw new Refusal("too_large", `More than ${maxRecords} records in one request (no setting changes this limit)`);
+  if (records > maxRecords) throw new Refusal("too_large", tooManyRecords);
   if (connections > maxConnections)
     throw new Refusal(
       "too_large",

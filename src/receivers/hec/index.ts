@@ -11,18 +11,19 @@ import type { Route } from "../../http/router.ts";
 import { createSlots, type Release } from "../../http/slots.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { createQuiet } from "../../lib/quiet.ts";
 import type { Pipeline } from "../../pipeline/types.ts";
 import type { Compression } from "../../runtime/decompress.ts";
+import { withinDeadline } from "../deadline.ts";
+import { createInFlight } from "../in-flight.ts";
+import { createRefusalLog } from "../refusal-log.ts";
+import { createTurns } from "../turns.ts";
 import { takeBody } from "./body.ts";
-import { withinDeadline } from "./deadline.ts";
 import { compressionOf, type DecompressMode } from "./encoding.ts";
 import { createGate } from "./gate.ts";
-import { createInFlight } from "./in-flight.ts";
 import { bodyLimit, maxReading } from "./limits.ts";
 import { type AnswerDetail, answerToRefusal, hecAnswers, type HecAnswerName, hecResponse } from "./protocol.ts";
 import { healthPaths, ingestPaths } from "./paths.ts";
-import { createRefusalLog } from "./refusal-log.ts";
-import { createTurns } from "./turns.ts";
 
 export interface HecReceiverOptions {
   /** Where records are posted to. */
@@ -70,8 +71,9 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
   const budget = createByteBudget(options.maxInflightBytes);
   const reading = createSlots(maxReading);
   const places = createSlots(options.maxConcurrentRequests);
-  const inFlight = createInFlight(telemetry);
-  const refusals = createRefusalLog(logger, clock);
+  const inFlight = createInFlight((change) => telemetry.add("tailscale.stream.inflight", change, {}));
+  const refusals = createRefusalLog("stream request", { logger, clock });
+  const quiet = createQuiet<"failure">(clock);
   const turns = createTurns();
   let gate = createGate({ token: options.token, tokenPrevious: options.tokenPrevious, ownHosts });
   let isDraining = false;
@@ -79,10 +81,11 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
   async function ingest(exchange: Exchange): Promise<Response> {
     const beganMs = performance.now();
     const { name, detail } = await answerTo(exchange).catch(answerToError);
-    const { rejected } = hecAnswers[name];
+    const answer = hecAnswers[name];
+    const { rejected } = answer;
     if (rejected !== undefined) {
       telemetry.add("tailscale.stream.rejected", 1, { reason: rejected });
-      refusals.add(name, exchange.peer);
+      refusals.add(answer, exchange.peer);
     }
     telemetry.record("tailscale.stream.request.duration", (performance.now() - beganMs) / 1000, {});
     return hecResponse(name, detail);
@@ -143,9 +146,12 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
       return { name: answerToRefusal(error.reason), detail: { text: error.message, valueIndex: error.valueIndex } };
     if (error instanceof Unavailable)
       return { name: "unavailable", detail: { retryAfterSeconds: error.retryAfterSeconds } };
-    logger.error("a stream request failed inside this program; nothing of it was taken", {
-      error: error instanceof Error ? error.stack : String(error),
-    });
+    const said = quiet("failure");
+    if (said !== undefined)
+      logger.error("a stream request failed inside this program; nothing of it was taken", {
+        error: error instanceof Error ? error.stack : String(error),
+        alsoFailed: said.untold,
+      });
     return { name: "internalError" };
   }
 

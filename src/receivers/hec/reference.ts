@@ -1,5 +1,7 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
-import { maxConnections, maxRecords } from "./body.ts";
+import { maxRecords } from "../../records/envelope.ts";
+import { maxConnections } from "./body.ts";
+import { maxNested } from "./scanner.ts";
 import { defaultMaxBodyBytes, maxReading } from "./limits.ts";
 import { defaultPath, healthPaths, ingestPaths } from "./paths.ts";
 import { type HecAnswer, hecAnswers } from "./protocol.ts";
@@ -48,6 +50,7 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | requests parsed and committed at once | | \`streaming.max_concurrent_requests\` |
 | requests being read, or waiting for their turn | ${maxReading} | – |
 | records in one request | ${thousands(maxRecords)} | – |
+| objects and arrays in one top-level value | ${thousands(maxNested)} | – |
 | connection entries in one request | ${thousands(maxConnections)} | – |
 | time to receive a body | | \`streaming.request_timeout\` |
 `;

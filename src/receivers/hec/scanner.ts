@@ -1,9 +1,17 @@
 /** Finds where a JSON value ends by counting brackets outside strings. It looks for the end only: parsing is the judge. */
+import { Refusal } from "../../errors.ts";
+
+/**
+ * Objects and arrays in one value. A body of real records at its limit has 600,000; three bytes of text each, they would
+ * take twenty times that in memory before anything could count the records.
+ */
+export const maxNested = 2_500_000;
 
 export interface ValueScanner {
   /**
    * Where the value ends in this piece of text, counted from its beginning: the value begins at `start`, or goes on there
    * when an earlier piece did not hold its end. Nothing when it goes on in the next piece.
+   * @throws {Refusal} `too_large` for a value with more objects and arrays than `maxNested`.
    */
   end(piece: string, start: number): number | undefined;
 }
@@ -14,6 +22,7 @@ export function createValueScanner(): ValueScanner {
   let depth = 0;
   let isInString = false;
   let isEscaped = false;
+  let nested = 0;
 
   function endOfNested(piece: string, start: number): number | undefined {
     for (let at = start; at < piece.length; at++) {
@@ -26,8 +35,10 @@ export function createValueScanner(): ValueScanner {
           if (depth === 0) return at + 1;
         }
       } else if (code === quote) isInString = true;
-      else if (code === openBrace || code === openBracket) depth++;
-      else if ((code === closeBrace || code === closeBracket) && --depth === 0) return at + 1;
+      else if (code === openBrace || code === openBracket) {
+        depth++;
+        if (++nested > maxNested) throw new Refusal("too_large", tooManyNested);
+      } else if ((code === closeBrace || code === closeBracket) && --depth === 0) return at + 1;
     }
     return undefined;
   }
@@ -39,6 +50,8 @@ export function createValueScanner(): ValueScanner {
     },
   };
 }
+
+const tooManyNested = `More than ${maxNested} objects and arrays in one value (no setting changes this limit)`;
 
 /** The first place at or after `start` that is no JSON white space. */
 export function skipSpace(text: string, start: number): number {

@@ -133,6 +133,12 @@ const cases: Case[] = [
     server: { token: "" },
     send: post(envelope, { host: "evil.example:8088" }),
   },
+  ...["127.0.0.1", "localhost:8088", "[::1]:8088"].map((host): Case => ({
+    name: `the host ${host} on loopback without a token`,
+    answer: "success",
+    server: { token: "" },
+    send: post(envelope, { host }),
+  })),
   {
     name: "an own host on loopback without a token",
     answer: "success",
@@ -206,6 +212,18 @@ const cases: Case[] = [
     answer: "tooLarge",
     text: "More than 500000 records in one request (no setting changes this limit)",
     send: post("{}".repeat(500_001)),
+  },
+  {
+    name: "500,001 records in one wrapper",
+    answer: "tooLarge",
+    text: "More than 500000 records in one request (no setting changes this limit)",
+    send: post(`{"logs":[${"0,".repeat(500_000)}0]}`),
+  },
+  {
+    name: "one value of too many objects",
+    answer: "tooLarge",
+    text: "More than 2500000 objects and arrays in one value (no setting changes this limit)",
+    send: post(`{"logs":[${"{},".repeat(2_500_000)}{}]}`),
   },
   {
     name: "2,000,001 connection entries",

@@ -182,6 +182,17 @@ describe("HEC clients find what they look for", () => {
     expect(server.rejected).toEqual({ unparsable: 1, auth: 1 });
   });
 
+  test("mistakes of ours are told once a minute, with where they happened", async () => {
+    await using server = await startHecServer();
+    server.pipeline.beforeCommit = () => {
+      throw new TypeError("undefined is not a function");
+    };
+    for (let request = 0; request < 3; request++) expect((await server.post(envelope)).status).toBe(500);
+    const lines = server.log.split("\n").filter((line) => line.includes("failed inside this program"));
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain("TypeError: undefined is not a function");
+  });
+
   test("refusals are told once a minute, with how they are counted and who sent them", async () => {
     await using server = await startHecServer();
     for (let request = 0; request < 3; request++) await server.post("x");

@@ -38,7 +38,7 @@ afterEach(async () => {
 });
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 
-const sample = (name: string): Buffer => readFileSync(new URL(`../../../../shared/samples/${name}`, import.meta.url));
+const sample = (name: string): Buffer => readFileSync(new URL(`../../fixtures/samples/${name}`, import.meta.url));
 
 describe("the receiver, its pipeline and the journal", () => {
   test("commit a body's records before the answer, and a repeated body changes nothing", async () => {

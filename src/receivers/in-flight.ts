@@ -1,5 +1,4 @@
 /** Counts the requests that are being worked on, and says when there are none. */
-import type { Telemetry } from "../../catalogue/telemetry.ts";
 
 export interface InFlight {
   enter(): void;
@@ -8,17 +7,18 @@ export interface InFlight {
   idle(): Promise<void>;
 }
 
-export function createInFlight(telemetry: Telemetry): InFlight {
+/** `changed` is told of each request that enters or leaves. */
+export function createInFlight(changed: (change: 1 | -1) => void): InFlight {
   const waiting: (() => void)[] = [];
   let count = 0;
   return {
     enter() {
       count++;
-      telemetry.add("tailscale.stream.inflight", 1, {});
+      changed(1);
     },
     leave() {
       count--;
-      telemetry.add("tailscale.stream.inflight", -1, {});
+      changed(-1);
       if (count === 0) for (const resolve of waiting.splice(0)) resolve();
     },
     async idle() {

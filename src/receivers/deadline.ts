@@ -1,5 +1,5 @@
 /** Answers in time, whatever the work does. */
-import { Unavailable } from "../../errors.ts";
+import { Unavailable } from "../errors.ts";
 
 /**
  * The work's result, or `Unavailable` when it takes longer. Late work goes on to its next check: it may still commit,

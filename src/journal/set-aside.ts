@@ -1,0 +1,87 @@
+/** Moves a damaged database out of the way, whole, and puts what could be salvaged in its place. Survives a kill at any step. */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+
+/** There while the directory it lies in is not finished. */
+const marker = "unfinished";
+
+const prefix = "damaged-";
+
+/** The log first: a database without its log would be taken for a sound older one. The database last: it says that all is moved. */
+const suffixes = ["-wal", "-shm", ""];
+
+/** Where a damaged database has gone. */
+export interface SetAside {
+  readonly directory: string;
+  /** The damaged database, if there was one. */
+  readonly databasePath: string;
+  /** Where to put what is salvaged, until `finish`. */
+  readonly salvagedPath: string;
+  /** Puts the salvaged database in the place of the damaged one. */
+  finish(): void;
+}
+
+/** Begins to set a database aside. `at`: epoch milliseconds, for the directory's name. */
+export function setAside(databasePath: string, at: number): SetAside {
+  const state = dirname(databasePath);
+  const name = `${prefix}${new Date(at).toISOString().replaceAll(/[:.]/g, "-")}`;
+  let directory = join(state, name);
+  for (let again = 2; existsSync(directory); again++) directory = join(state, `${name}-${again}`);
+  mkdirSync(directory, { mode: 0o700 });
+  writeFileSync(join(directory, marker), "");
+  return moveInto(directory, databasePath);
+}
+
+/** Goes on with what a kill has interrupted, if anything. */
+export function unfinishedSetAside(databasePath: string): SetAside | undefined {
+  const state = dirname(databasePath);
+  const found = readdirSync(state).find((name) => name.startsWith(prefix) && existsSync(join(state, name, marker)));
+  if (found === undefined) return undefined;
+  const directory = join(state, found);
+  /** The salvaged database is in its place already, or the damaged one has not been moved. */
+  if (existsSync(join(directory, "journal.db")) && existsSync(databasePath)) {
+    rmSync(join(directory, marker));
+    return undefined;
+  }
+  return moveInto(directory, databasePath);
+}
+
+function moveInto(directory: string, databasePath: string): SetAside {
+  for (const suffix of suffixes) {
+    const from = `${databasePath}${suffix}`;
+    if (existsSync(from)) renameSync(from, join(directory, `journal.db${suffix}`));
+  }
+  syncDirectory(directory);
+  syncDirectory(dirname(databasePath));
+  const salvagedPath = join(dirname(databasePath), "salvaged.db");
+  for (const suffix of suffixes) rmSync(`${salvagedPath}${suffix}`, { force: true });
+  return {
+    directory,
+    databasePath: join(directory, "journal.db"),
+    salvagedPath,
+    finish() {
+      renameSync(salvagedPath, databasePath);
+      syncDirectory(dirname(databasePath));
+      rmSync(join(directory, marker));
+    },
+  };
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}

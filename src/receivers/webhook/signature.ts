@@ -1,0 +1,87 @@
+/** Checks the signature of a delivery: that it was made with our secret, when, and that not a byte has changed since. */
+import { Buffer } from "node:buffer";
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+
+export const signatureHeader = "tailscale-webhook-signature";
+
+/** What the header says: `t=<seconds>,v1=<hex>[,v1=…]`. */
+export interface Signature {
+  /** As it stands there, since the signed text begins with it. */
+  readonly time: string;
+  readonly seconds: number;
+  /** The decoded `v1` elements. */
+  readonly candidates: readonly Uint8Array[];
+}
+
+/** What is wrong with a signature header, or with the time in it. */
+export type SignatureDefect = "missing_signature" | "malformed_signature";
+export type TimeVerdict = "timely" | "late" | "stale_timestamp" | "future_timestamp";
+
+/** How far the time of a signature may be from ours. */
+export interface TimeRules {
+  /** Either way, the edge included. 0: any time is timely. */
+  readonly toleranceMs: number;
+  /** Beyond the tolerance in the past: the sender may still be trying again. */
+  readonly lateRetryWindowMs: number;
+}
+
+/** More are no rotation of secrets. */
+const maxCandidates = 16;
+
+/** A time with two meanings is malformed; so is a header of unknown elements alone. Unknown elements beside known ones are passed over. */
+export function readSignature(header: string | null): Signature | SignatureDefect {
+  if (header === null || header.trim() === "") return "missing_signature";
+  const times: string[] = [];
+  const candidates: Uint8Array[] = [];
+  for (const element of header.split(",")) {
+    const [, name, value = ""] = /^\s*([^=\s]+)=(.*?)\s*$/s.exec(element) ?? [];
+    if (name === "t") times.push(value);
+    if (name === "v1" && /^[0-9a-f]{64}$/i.test(value)) candidates.push(Buffer.from(value, "hex"));
+  }
+  const [time = "", ...more] = times;
+  const isWellFormed = /^\d{1,12}$/.test(time) && more.length === 0;
+  if (!isWellFormed || candidates.length === 0 || candidates.length > maxCandidates) return "malformed_signature";
+  return { time, seconds: Number(time), candidates };
+}
+
+/** Where a signature's time stands to the receipt of its delivery (epoch milliseconds). */
+export function judgeTime(seconds: number, receivedAt: number, rules: TimeRules): TimeVerdict {
+  const { toleranceMs, lateRetryWindowMs } = rules;
+  if (toleranceMs === 0) return "timely";
+  const ageMs = receivedAt - seconds * 1000;
+  if (ageMs < -toleranceMs) return "future_timestamp";
+  if (ageMs <= toleranceMs) return "timely";
+  return ageMs <= toleranceMs + lateRetryWindowMs ? "late" : "stale_timestamp";
+}
+
+/**
+ * Whether one of the candidates was made from these bytes with one of the secrets. What it takes depends on how many there
+ * are, never on what they hold: every pair is compared, by digests of equal length, in constant time.
+ */
+export function isSigned(
+  { time, candidates }: Signature,
+  chunks: readonly Uint8Array[],
+  secrets: readonly string[],
+): boolean {
+  const made = secrets.map((secret) => digestOf(signatureOf(secret, time, chunks)));
+  const given = candidates.map(digestOf);
+  let matches = 0;
+  for (const own of made) for (const candidate of given) matches |= Number(timingSafeEqual(own, candidate));
+  return matches === 1;
+}
+
+/** The header that a sender makes. `seconds`: since the epoch. */
+export function signatureHeaderOf(secret: string, seconds: number, body: string): string {
+  return `t=${seconds},v1=${signatureOf(secret, String(seconds), [Buffer.from(body)]).toString("hex")}`;
+}
+
+/** HMAC-SHA256 over `<time>.<body>`, keyed by the whole text of the secret, its prefix included. */
+function signatureOf(secret: string, time: string, chunks: readonly Uint8Array[]): Buffer {
+  const mac = createHmac("sha256", secret).update(`${time}.`);
+  for (const chunk of chunks) mac.update(chunk);
+  return mac.digest();
+}
+
+function digestOf(bytes: Uint8Array): Uint8Array {
+  return createHash("sha256").update(bytes).digest();
+}

@@ -1,0 +1,44 @@
+/** Increments add up by what they are exported as. */
+import { describe, expect, test } from "bun:test";
+import { attributesKey, count, merge, noIncrements } from "../../src/catalogue/increments.ts";
+import { flowIncrements } from "../support/flows.ts";
+
+const audit = { "tailscale.audit.action": "CREATE", "tailscale.audit.origin": "NODE" } as const;
+
+describe("a count", () => {
+  test("adds up by metric and attributes", () => {
+    const into = noIncrements();
+    count(into, "tailscale.config.audit.events", audit, 2);
+    count(into, "tailscale.config.audit.events", { ...audit }, 3);
+    count(into, "tailscale.config.audit.events", { ...audit, "tailscale.audit.origin": "other" }, 5);
+    expect([...into.counts.values()].map(({ value }) => value)).toEqual([5, 5]);
+  });
+
+  test("of zero is none", () => {
+    const into = noIncrements();
+    count(into, "tailscale.config.audit.events", audit, 0);
+    expect(into.counts.size).toBe(0);
+  });
+});
+
+describe("merged", () => {
+  test("both sums are there, and what was merged is left as it was", () => {
+    const from = flowIncrements([{ source: "a", sums: { txBytes: 5 } }]);
+    count(from, "tailscale.config.audit.events", audit, 1);
+    const into = noIncrements();
+    merge(into, from);
+    merge(into, from);
+    merge(into, noIncrements());
+    expect([...into.flows.values()]).toEqual([{ entries: 2, txBytes: 10, rxBytes: 0, txPackets: 0, rxPackets: 0 }]);
+    expect([...into.counts.values()].map(({ value }) => value)).toEqual([2]);
+    expect([...from.flows.values()]).toEqual([{ entries: 1, txBytes: 5, rxBytes: 0, txPackets: 0, rxPackets: 0 }]);
+    expect([...from.counts.values()].map(({ value }) => value)).toEqual([1]);
+  });
+});
+
+test("an attribute set's key tells names from values, and absent from empty", () => {
+  const keys = [{}, { a: "" }, { a: "b" }, { ab: "" }, { a: "b", c: "" }, { a: "", c: "b" }, { a: true }].map(
+    (attributes) => attributesKey(attributes),
+  );
+  expect(new Set(keys).size).toBe(keys.length);
+});

@@ -1,0 +1,38 @@
+/** The catalogue keeps its own rules, which the compiler cannot check. */
+import { describe, expect, test } from "bun:test";
+import { type MetricDefinition, metrics } from "../../src/catalogue/metrics.ts";
+import { auditActions, auditOrigins, wordOf } from "../../src/catalogue/vocabulary.ts";
+
+const definitions: [string, MetricDefinition][] = Object.entries(metrics);
+
+test("names are of the family, in lower case, with dots", () => {
+  for (const [name] of definitions) expect(name).toMatch(/^tailscale(2otel)?(\.[a-z_]+)+$/);
+});
+
+describe.each(definitions)("%s", (_, { origin, kind, unit, description, attributes, buckets }) => {
+  test("has a unit, a sentence, and values that are told apart", () => {
+    expect(unit).toMatch(/^(By|s|1|\{[a-z_]+\})$/);
+    expect(description).toMatch(/^[A-Z0-9].*\.$/);
+    for (const domain of Object.values(attributes)) {
+      if (Array.isArray(domain)) expect(new Set(domain).size).toBe(domain.length);
+    }
+  });
+
+  test("is a counter or a gauge where the ledger keeps it, and has buckets where it is a histogram", () => {
+    if (origin === "ledger") expect(["counter", "gauge"]).toContain(kind);
+    expect(buckets !== undefined).toBe(kind === "histogram");
+    expect(buckets).toEqual(buckets?.toSorted((a, b) => a - b));
+  });
+});
+
+test("what a vocabulary does not know is other", () => {
+  expect(wordOf(auditActions, "CREATE")).toBe("CREATE");
+  expect(["ENTANGLE", "create", "", "other"].map((word) => wordOf(auditActions, word))).toEqual([
+    "other",
+    "other",
+    "other",
+    "other",
+  ]);
+  expect(auditActions).toHaveLength(27);
+  expect(auditOrigins).toHaveLength(10);
+});

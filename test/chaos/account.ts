@@ -1,0 +1,144 @@
+/** The books of a chaos run: what was sent, what was answered with 200, what has arrived. Kept apart from the program's own. */
+import type { SunkLog } from "../support/otlp-sink.ts";
+import { type Batch, noTotals, type SentRecord, totalNames, type Totals } from "./traffic.ts";
+
+interface Entry {
+  readonly record: SentRecord;
+  /** Events of it that are still to arrive. */
+  readonly missing: Set<string>;
+  isAnswered: boolean;
+}
+
+/** Sums of everything that was answered by an instant. */
+interface Answered {
+  readonly at: number;
+  readonly sums: Totals;
+}
+
+export class Account {
+  readonly #entries = new Map<string, Entry>();
+  readonly #byEvent = new Map<string, Entry>();
+  readonly #batches: Pick<Batch, "alone" | "invalid">[] = [];
+  readonly #answered: Answered[] = [{ at: 0, sums: noTotals() }];
+  readonly #sent = noTotals();
+  readonly #deadLettered = new Set<string>();
+  readonly violations: string[] = [];
+  /** Log events that came in requests which were taken, and those of them that had come before. */
+  arrivals = 0;
+  repeats = 0;
+
+  /** Everything sent so far: what no counter may pass. */
+  get sentSums(): Readonly<Totals> {
+    return this.#sent;
+  }
+
+  get answeredRecords(): number {
+    const { flows, audits } = (this.#answered.at(-1) as Answered).sums;
+    return flows + audits;
+  }
+
+  /** To be called before the batch's first byte leaves. */
+  sending(batch: Batch): void {
+    this.#batches.push({ alone: batch.alone, invalid: batch.invalid });
+    for (const record of batch.own) {
+      const entry = { record, missing: new Set(record.events.keys()), isAnswered: false };
+      this.#entries.set(record.id, entry);
+      for (const event of record.events.keys()) this.#byEvent.set(event, entry);
+      addTo(this.#sent, record.adds);
+    }
+  }
+
+  /** The batch was answered with 200 at that instant. */
+  answered(batch: Batch, at: number): void {
+    const sums = { ...(this.#answered.at(-1) as Answered).sums };
+    for (const { id } of batch.records) {
+      const entry = this.#entries.get(id) as Entry;
+      if (entry.isAnswered) continue;
+      entry.isAnswered = true;
+      addTo(sums, entry.record.adds);
+    }
+    this.#answered.push({ at, sums });
+  }
+
+  /** Sums of what was answered before an instant: what every later fold must hold. */
+  answeredBefore(at: number): Readonly<Totals> {
+    return (this.#answered.findLast((answered) => answered.at < at) ?? { sums: noTotals() }).sums;
+  }
+
+  /** A log event in a request. Whether or not it was taken, it must be one that was sent, and say the same. */
+  arrived(log: SunkLog, isTaken: boolean): void {
+    const key = eventKey(log);
+    const entry = this.#byEvent.get(key);
+    if (entry === undefined) return void this.violations.push(`invented: ${key}`);
+    if (entry.record.events.get(key) !== contentOf(log)) this.violations.push(`changed: ${key} ${contentOf(log)}`);
+    if (!isTaken) return;
+    this.arrivals++;
+    if (!entry.missing.delete(key)) this.repeats++;
+  }
+
+  /** A record was found among the dead letters. */
+  deadLettered(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return void this.violations.push(`invented among the dead letters: ${id}`);
+    if (!entry.record.isPoison) this.violations.push(`set aside without cause: ${id}`);
+    if (this.#deadLettered.has(id)) this.violations.push(`set aside twice: ${id}`);
+    this.#deadLettered.add(id);
+  }
+
+  /** Harmless records that were answered and have not arrived whole. */
+  outstanding(): string[] {
+    const late: string[] = [];
+    for (const [id, { record, missing, isAnswered }] of this.#entries)
+      if (isAnswered && missing.size > 0 && !record.isPoison) late.push(id);
+    return late;
+  }
+
+  /** What the program must have accepted, seen from what left it. Batches are whole or absent. */
+  accepted(): {
+    readonly sums: Totals;
+    readonly records: number;
+    readonly invalid: number;
+    readonly unanswered: number;
+  } {
+    const sums = noTotals();
+    let records = 0;
+    let unanswered = 0;
+    for (const { record, missing, isAnswered } of this.#entries.values()) {
+      const hasLeft = record.isPoison ? this.#deadLettered.has(record.id) : missing.size === 0;
+      if (isAnswered && !hasLeft) this.violations.push(`lost: ${record.id}`);
+      if (!hasLeft && missing.size < record.events.size) this.violations.push(`torn: ${record.id}`);
+      if (!hasLeft) continue;
+      addTo(sums, record.adds);
+      records++;
+      if (!isAnswered) unanswered++;
+    }
+    const taken = this.#batches.filter((batch) => this.#isTaken(batch));
+    return { sums, records, unanswered, invalid: taken.reduce((sum, { invalid }) => sum + invalid, 0) };
+  }
+
+  #isTaken({ alone }: Pick<Batch, "alone">): boolean {
+    const left = alone.filter(({ id, isPoison }) =>
+      isPoison ? this.#deadLettered.has(id) : this.#entries.get(id)?.missing.size === 0,
+    );
+    if (left.length > 0 && left.length < alone.length)
+      this.violations.push(`half a batch was accepted: ${alone.map(({ id }) => id).join(" ")}`);
+    return left.length > 0;
+  }
+}
+
+export function addTo(sums: Totals, more: Readonly<Totals>): void {
+  for (const name of totalNames) sums[name] += more[name];
+}
+
+function eventKey({ eventName, attributes }: SunkLog): string {
+  return eventName === "tailscale.config.audit"
+    ? String(attributes["tailscale.audit.event_group_id"])
+    : `${String(attributes["tailscale.node.id"])} ${String(attributes["source.port"])}`;
+}
+
+function contentOf({ eventName, attributes }: SunkLog): string {
+  if (eventName === "tailscale.config.audit") return String(attributes["tailscale.audit.new"]);
+  return ["tx.bytes", "rx.bytes", "tx.packets", "rx.packets"]
+    .map((name) => String(attributes[`tailscale.${name}`]))
+    .join(" ");
+}

@@ -1,0 +1,76 @@
+/** Senders as Tailscale's are: a batch that is not answered with 200 is sent again, whole, until it is. */
+import { setTimeout as wait } from "node:timers/promises";
+import { createRandom, type Random } from "../../src/cli/demo/random.ts";
+import type { Account } from "./account.ts";
+import type { Batch, TrafficSource } from "./traffic.ts";
+
+export interface Senders {
+  /** Ends after the batches under way are answered. */
+  stop(): Promise<void>;
+  readonly figures: { readonly requests: number; readonly refused: number; readonly unanswered: number };
+}
+
+export interface SenderOptions {
+  readonly url: string;
+  readonly source: TrafficSource;
+  readonly count: number;
+  readonly seed: number;
+}
+
+const patienceMs = 5000;
+
+export function startSenders({ url, source, count, seed }: SenderOptions, account: Account): Senders {
+  const figures = { requests: 0, refused: 0, unanswered: 0 };
+  const stopping = new AbortController();
+
+  async function post({ headers, body }: Batch, signal: AbortSignal): Promise<boolean> {
+    figures.requests++;
+    try {
+      const answer = await fetch(url, { method: "POST", headers, body, signal });
+      await answer.text();
+      if (answer.status !== 200) figures.refused++;
+      return answer.status === 200;
+    } catch {
+      figures.unanswered++;
+      return false;
+    }
+  }
+
+  async function deliver(batch: Batch, random: Random): Promise<void> {
+    account.sending(batch);
+    while (true) {
+      /** Now and then it hangs up early, and does not learn what became of the batch. */
+      const signal = AbortSignal.timeout(random.chance(0.03) ? 1 + random.below(4) : patienceMs);
+      /** Now and then two connections carry it at once. */
+      const tries = Array.from({ length: random.chance(0.05) ? 2 : 1 }, () => post(batch, signal));
+      const answers = await Promise.all(
+        tries.map((answered) =>
+          answered.then((isTaken) => {
+            if (isTaken) account.answered(batch, Date.now());
+            return isTaken;
+          }),
+        ),
+      );
+      if (answers.includes(true)) return;
+      /** Now and then a sender is gone for good. */
+      if (random.chance(0.01) && !stopping.signal.aborted) return;
+      await wait(20 + random.below(100));
+    }
+  }
+
+  async function send(random: Random): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await deliver(source.next(), random);
+      await wait(random.below(60));
+    }
+  }
+
+  const all = Array.from({ length: count }, (_, place) => send(createRandom(seed, place)));
+  return {
+    figures,
+    async stop() {
+      stopping.abort();
+      await Promise.all(all);
+    },
+  };
+}

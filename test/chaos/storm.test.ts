@@ -1,0 +1,16 @@
+/** The short form of the chaos run: thirty kills of the compiled program. */
+import { expect, test } from "bun:test";
+import { runStorm } from "./storm.ts";
+
+test("thirty kills lose nothing, invent nothing and count nothing twice", async () => {
+  const { violations, figures } = await runStorm({
+    seed: 20_261_122,
+    durationMs: 0,
+    minKills: 30,
+    maxLifeMs: 1200,
+    senders: 4,
+  });
+  expect(violations).toEqual([]);
+  expect(figures["recordsAnswered"]).toBeGreaterThan(1000);
+  expect(figures["folds"]).toBeGreaterThan(30);
+}, 120_000);

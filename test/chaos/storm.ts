@@ -1,0 +1,174 @@
+/** One chaos run: load, a chaotic backend, kills at random moments; then the books are compared. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as wait } from "node:timers/promises";
+import { createRandom } from "../../src/cli/demo/random.ts";
+import { unpackText } from "../../src/journal/pack.ts";
+import { programBinary } from "../support/binary.ts";
+import { startOtlpSink } from "../support/otlp-sink.ts";
+import { freePort } from "../support/port.ts";
+import { launchProgram, type LaunchedProgram } from "../support/running-program.ts";
+import { Account } from "./account.ts";
+import { createChaoticBackend } from "./backend.ts";
+import { startSenders } from "./senders.ts";
+import { lastBatch, streamTraffic, totalNames } from "./traffic.ts";
+import { CounterWatch } from "./watch.ts";
+
+export interface StormOptions {
+  readonly seed: number;
+  /** Kills go on for this long, and until there were that many. */
+  readonly durationMs: number;
+  readonly minKills: number;
+  /** A life ends at a random moment before this. */
+  readonly maxLifeMs: number;
+  readonly senders: number;
+}
+
+export interface StormResult {
+  /** What must not be; empty when all is well. */
+  readonly violations: readonly string[];
+  readonly figures: Readonly<Record<string, number>>;
+  readonly deeds: Readonly<Record<string, number>>;
+}
+
+const token = "test-token";
+const settleMs = 60_000;
+
+export async function runStorm(options: StormOptions): Promise<StormResult> {
+  const directory = mkdtempSync(join(tmpdir(), "chaos-"));
+  const command = [programBinary()];
+  const random = createRandom(options.seed);
+  const account = new Account();
+  const watch = new CounterWatch(account);
+  const backend = createChaoticBackend(options.seed + 1);
+  const sink = await startOtlpSink({ forgets: true });
+  sink.behave((request) => {
+    const behaviour = backend.behave(request);
+    watch.exported(request.points);
+    for (const log of request.logs) account.arrived(log, behaviour.kind === "take");
+    return behaviour;
+  });
+  const port = await freePort();
+  const launch = () => launchProgram({ command, directory, endpoint: sink.url, encoding: "json", port, settings });
+  let program: LaunchedProgram | undefined;
+  const startedAt = performance.now();
+  try {
+    const source = streamTraffic(options.seed + 2, token);
+    const url = `http://127.0.0.1:${port}/services/collector/event`;
+    const senders = startSenders({ url, source, count: options.senders, seed: options.seed + 3 }, account);
+    let kills = 0;
+    let killsWhileStarting = 0;
+    while (kills < options.minKills || performance.now() - startedAt < options.durationMs) {
+      program = await launch();
+      const isStarting = random.chance(0.2);
+      if (isStarting) killsWhileStarting++;
+      else await program.healthy();
+      await wait(random.below(isStarting ? 150 : options.maxLifeMs));
+      await program.kill();
+      kills++;
+    }
+    const stormMs = performance.now() - startedAt;
+
+    backend.calm();
+    program = await launch();
+    await program.healthy();
+    await senders.stop();
+    const last = lastBatch(token);
+    account.sending(last);
+    const { status } = await fetch(url, { method: "POST", headers: last.headers, body: last.body });
+    if (status !== 200) account.violations.push(`a calm program answered ${status}`);
+    account.answered(last, Date.now());
+    const deadline = performance.now() + settleMs;
+    while (account.outstanding().length > 0 && performance.now() < deadline) await wait(50);
+    const settleSeconds = (performance.now() - startedAt - stormMs) / 1000;
+    const stoppedAt = performance.now();
+    const exitCode = await program.stop();
+    if (exitCode !== 0) account.violations.push(`it ended with ${exitCode}: ${program.output().slice(-2000)}`);
+    if (performance.now() - stoppedAt > 20_000) account.violations.push("it took longer than 20 s to stop");
+
+    const books = readBooks(join(directory, "state/journal.db"));
+    for (const id of books.deadLetters) account.deadLettered(id);
+    const accepted = account.accepted();
+    compare(account, watch, accepted);
+    if (books.integrity !== "ok") account.violations.push(`the database is damaged: ${books.integrity}`);
+    const sum = books.delivered + books.deadLettered;
+    if (sum !== accepted.records) account.violations.push(`${sum} left the journal of ${accepted.records}`);
+    if (/panic|uncaught|TypeError|RangeError/i.test(program.output())) account.violations.push(program.output());
+    return {
+      violations: [...new Set(account.violations)].slice(0, 50),
+      deeds: backend.deeds,
+      figures: {
+        seconds: Math.round((performance.now() - startedAt) / 1000),
+        kills,
+        killsWhileStarting,
+        requests: senders.figures.requests,
+        refused: senders.figures.refused,
+        unanswered: senders.figures.unanswered,
+        recordsAnswered: account.answeredRecords,
+        recordsAccepted: accepted.records,
+        acceptedWithoutAnswer: accepted.unanswered,
+        invalid: accepted.invalid,
+        deadLettered: books.deadLetters.length,
+        logEvents: account.arrivals,
+        logEventsRepeated: account.repeats,
+        folds: watch.folds,
+        points: watch.points,
+        ...accepted.sums,
+        settleSeconds: Number(settleSeconds.toFixed(1)),
+      },
+    };
+  } finally {
+    await program?.kill();
+    await sink.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Short intervals and deadlines, so that folds, snapshots and failures fall between the kills. */
+const settings = {
+  TS2OTEL_OTLP__METRIC_INTERVAL: "200ms",
+  TS2OTEL_OTLP__TIMEOUT: "1s",
+  TS2OTEL_OTLP__LOGS__MAX_RECORDS: "200",
+  TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "20",
+};
+
+/** Every exported counter equals, to the byte, the sum over what was accepted. */
+function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Account["accepted"]>): void {
+  const totals = watch.totals();
+  for (const name of totalNames) {
+    const wanted = accepted.sums[name];
+    if (totals[name] !== wanted) account.violations.push(`${name}: exported ${totals[name]}, accepted ${wanted}`);
+  }
+  const invalid = watch.sum("tailscale2otel.ingest.records", { outcome: "quarantined" });
+  if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
+}
+
+interface Books {
+  readonly integrity: string;
+  readonly delivered: number;
+  readonly deadLettered: number;
+  readonly deadLetters: readonly string[];
+}
+
+/** What the stopped program has left on disk. */
+function readBooks(path: string): Books {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    const { integrity_check: integrity } = database.prepare("PRAGMA integrity_check").get() as {
+      integrity_check: string;
+    };
+    const { value } = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string };
+    const { records } = JSON.parse(value) as { records: { delivered: number; deadLettered: number } };
+    const rows = database.prepare("SELECT text FROM quarantine WHERE class = 'dead_letter'").all() as {
+      text: Uint8Array;
+    }[];
+    const deadLetters = rows.map(
+      ({ text }) => (JSON.parse(unpackText(text)) as { event: { nodeId: string } }).event.nodeId,
+    );
+    return { integrity, ...records, deadLetters };
+  } finally {
+    database.close();
+  }
+}

@@ -1,0 +1,121 @@
+/** Watches exported counters, fold by fold: no series goes back or begins anew, and totals stay between answered and sent. */
+import { metrics } from "../../src/catalogue/metrics.ts";
+import type { SunkPoint } from "../support/otlp-sink.ts";
+import type { Account } from "./account.ts";
+import { noTotals, totalNames, type Totals } from "./traffic.ts";
+
+interface Series {
+  readonly point: SunkPoint;
+  readonly startTime: string;
+  readonly resource: string;
+  at: bigint;
+  value: number;
+}
+
+export class CounterWatch {
+  readonly #account: Account;
+  readonly #series = new Map<string, Series>();
+  #newestAt = 0n;
+  /** Points checked, and folds seen. */
+  points = 0;
+  folds = 0;
+
+  constructor(account: Account) {
+    this.#account = account;
+  }
+
+  /** All points of one request. Requests can overtake each other; each point is judged by its own time. */
+  exported(points: readonly SunkPoint[]): void {
+    let newestAt = this.#newestAt;
+    for (const point of points) {
+      if (!isLedgerCounter(point)) continue;
+      this.points++;
+      this.#judge(point);
+      const at = BigInt(point.timeUnixNano ?? 0);
+      if (at > newestAt) newestAt = at;
+    }
+    if (newestAt === this.#newestAt) return;
+    this.#newestAt = newestAt;
+    this.folds++;
+    this.#judgeTotals(Number(newestAt / 1_000_000n));
+  }
+
+  /** The newest totals of what the account keeps books of. */
+  totals(): Totals {
+    const sums = noTotals();
+    for (const { point, value } of this.#series.values()) {
+      const name = totalOf(point);
+      if (name !== undefined) sums[name] += value;
+    }
+    return sums;
+  }
+
+  /** The newest sum of a metric over the series with these attributes. */
+  sum(metric: string, attributes: Readonly<Record<string, string>>): number {
+    let sum = 0;
+    for (const { point, value } of this.#series.values()) {
+      const isMeant = Object.entries(attributes).every(([name, wanted]) => point.attributes[name] === wanted);
+      if (point.metric === metric && isMeant) sum += value;
+    }
+    return sum;
+  }
+
+  #judge(point: SunkPoint): void {
+    const key = `${point.metric} ${JSON.stringify(Object.entries(point.attributes).toSorted())}`;
+    const { startTimeUnixNano: startTime = "", value = Number.NaN } = point;
+    const at = BigInt(point.timeUnixNano ?? 0);
+    const resource = JSON.stringify(point.resource);
+    const known = this.#series.get(key);
+    if (known === undefined) {
+      if (!(BigInt(startTime) < at)) this.#complain(`${key} starts at ${startTime}, at its end`);
+      this.#series.set(key, { point, startTime, resource, at, value });
+      return;
+    }
+    if (known.startTime !== startTime) this.#complain(`${key} began anew: ${known.startTime}, then ${startTime}`);
+    if (known.resource !== resource) this.#complain(`${key} has another resource: ${resource}`);
+    const isBack = at > known.at ? value < known.value : at === known.at ? value !== known.value : value > known.value;
+    if (isBack) this.#complain(`${key} was ${known.value} at ${known.at} and ${value} at ${at}`);
+    if (at < known.at) return;
+    known.at = at;
+    known.value = value;
+  }
+
+  #judgeTotals(at: number): void {
+    const totals = this.totals();
+    const least = this.#account.answeredBefore(at);
+    const most = this.#account.sentSums;
+    for (const name of totalNames) {
+      if (totals[name] < least[name]) this.#complain(`${name} is ${totals[name]}, and ${least[name]} were answered`);
+      if (totals[name] > most[name]) this.#complain(`${name} is ${totals[name]}, and ${most[name]} were sent`);
+    }
+  }
+
+  #complain(complaint: string): void {
+    this.#account.violations.push(`counters: ${complaint}`);
+  }
+}
+
+const ledgerNames = new Set<string>(
+  Object.entries(metrics).flatMap(([name, { origin }]) => (origin === "ledger" ? [name] : [])),
+);
+
+function isLedgerCounter({ metric, isMonotonic }: SunkPoint): boolean {
+  return isMonotonic === true && ledgerNames.has(metric);
+}
+
+function totalOf({ metric, attributes }: SunkPoint): keyof Totals | undefined {
+  const isTransmit = attributes["network.io.direction"] === "transmit";
+  switch (metric) {
+    case "tailscale.network.io.rollup":
+      return isTransmit ? "txBytes" : "rxBytes";
+    case "tailscale.network.packets.rollup":
+      return isTransmit ? "txPackets" : "rxPackets";
+    case "tailscale.network.flows":
+      return "entries";
+    case "tailscale2otel.ingest.records":
+      if (attributes["outcome"] !== "accepted") return undefined;
+      return attributes["type"] === "flow" ? "flows" : "audits";
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,130 @@
+import { describe, expect, test } from "bun:test";
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { flowEnvelope } from "../support/hec-server.ts";
+import { type Program, start, temporaryDirectory } from "./program.ts";
+
+const directory = temporaryDirectory();
+const file = join(directory, "tailscale2otel.toml");
+const tokenFile = join(directory, "token");
+const certFile = join(directory, "cert.pem");
+const keyFile = join(directory, "key.pem");
+const fixture = (name: string): string => join(import.meta.dirname, "../support/tls", name);
+const ca = ["first", "second"].map((name) => readFileSync(fixture(`${name}.cert.pem`), "utf8"));
+
+/** As secrets are replaced by those who take care: nobody sees half of it. */
+function replace(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+function settings(streaming: string): void {
+  const toml = `
+[streaming]
+enabled = true
+listen = "127.0.0.1:0"
+${streaming}
+[collectors]
+flowlogs.source = "stream"
+auditlogs.source = "stream"
+[state]
+path = ":memory:"
+`;
+  writeFileSync(file, toml, { mode: 0o600 });
+}
+
+async function ready(program: Program): Promise<string> {
+  return (JSON.parse(await program.line('"ready"')) as { stream: string }).stream;
+}
+
+async function send(base: string, token: string): Promise<number> {
+  const headers = { authorization: `Splunk ${token}` };
+  const url = `${base}/services/collector/event`;
+  return (await fetch(url, { method: "POST", headers, body: flowEnvelope(1), tls: { ca } })).status;
+}
+
+async function end(program: Program): Promise<void> {
+  program.process.kill("SIGTERM");
+  expect((await program.ended).code).toBe(0);
+}
+
+describe("while the program runs, without a restart,", () => {
+  test("a new token holds after SIGHUP", async () => {
+    settings('token = "a-token"');
+    const program = start(directory, ["run"]);
+    const base = await ready(program);
+    expect(await send(base, "a-token")).toBe(200);
+    settings('token = "b-token"\ntoken_previous = "a-token"');
+    program.process.kill("SIGHUP");
+    await program.line("configuration read again");
+    await until(async () => (await send(base, "b-token")) === 200);
+    expect(await send(base, "a-token")).toBe(200);
+    expect(await send(base, "c-token")).toBe(403);
+    await end(program);
+  });
+
+  test("a token in a file is read again when the file changes, and kept when it cannot be used", async () => {
+    settings(`token_file = "${tokenFile}"`);
+    writeFileSync(tokenFile, "a-token\n");
+    const program = start(directory, ["run"]);
+    const base = await ready(program);
+    expect(await send(base, "a-token")).toBe(200);
+    replace(tokenFile, "b-token\n");
+    await until(async () => (await send(base, "b-token")) === 200);
+    expect(await send(base, "a-token")).toBe(403);
+    replace(tokenFile, "\n");
+    expect(await program.line("not reloaded")).toContain("is empty");
+    expect(await send(base, "b-token")).toBe(200);
+    replace(tokenFile, "c-token\n");
+    await until(async () => (await send(base, "c-token")) === 200);
+    await end(program);
+  }, 30_000);
+
+  test("a new certificate is served after SIGHUP, and one that cannot be used is said and not served", async () => {
+    settings(`token = "a-token"\ntls.cert_file = "${certFile}"\ntls.key_file = "${keyFile}"`);
+    put("first", "first");
+    const program = start(directory, ["run"]);
+    const base = await ready(program);
+    expect(base).toStartWith("https://");
+    const local = base.replace("127.0.0.1", "localhost");
+    expect(await send(local, "a-token")).toBe(200);
+    put("second", "second");
+    program.process.kill("SIGHUP");
+    expect(JSON.parse(await program.line("the TLS certificate was replaced"))).toMatchObject({ listen: "127.0.0.1:0" });
+    expect(await send(local, "a-token")).toBe(200);
+    put("second", "first");
+    program.process.kill("SIGHUP");
+    expect(await program.line("the new TLS certificate is not used")).toContain("is not the key of the certificate in");
+    expect(await send(local, "a-token")).toBe(200);
+    settings('token = "a-token"');
+    program.process.kill("SIGHUP");
+    expect(await program.line("need a restart")).toContain("streaming.tls.cert_file, streaming.tls.key_file");
+    expect(await send(local, "a-token")).toBe(200);
+    await end(program);
+  });
+});
+
+test.each([
+  ["half of a pair", 'tls.cert_file = "cert.pem"', "streaming.tls.cert_file is set and streaming.tls.key_file is not"],
+  [
+    "a key of another certificate",
+    'tls.cert_file = "cert.pem"\ntls.key_file = "key.pem"',
+    "key.pem is not the key of the certificate in cert.pem",
+  ],
+])("with %s it does not start, and says so with exit code 78", async (_, streaming, complaint) => {
+  put("first", "second");
+  settings(`token = "a-token"\n${streaming}`);
+  const { code, stderr } = await start(directory, ["run"]).ended;
+  expect(stderr).toContain(complaint);
+  expect(code).toBe(78);
+});
+
+function put(cert: string, key: string): void {
+  copyFileSync(fixture(`${cert}.cert.pem`), certFile);
+  copyFileSync(fixture(`${key}.key.pem`), keyFile);
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await wait(20);
+}

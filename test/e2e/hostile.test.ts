@@ -1,0 +1,215 @@
+/** Bodies and requests that mean harm, against the compiled program: each gets the answer of its row, and what it costs is printed. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { createLoad } from "../../scripts/bench/bodies.ts";
+import { hecAnswers, type HecAnswerName } from "../../src/receivers/hec/protocol.ts";
+import { type AttackedProgram, startAttackedProgram } from "../support/attacked-program.ts";
+import { canMeasureMemory } from "../support/peak-memory.ts";
+import { head, sendRaw } from "../support/raw-http.ts";
+
+const path = "/services/collector/event";
+const gzip = { "content-encoding": "gzip" };
+const zstd = { "content-encoding": "zstd" };
+const timeoutMs = 60_000;
+const maxPeakBytes = 400e6;
+
+let attacked: AttackedProgram;
+
+beforeAll(async () => {
+  attacked = await startAttackedProgram("hostile bodies and requests");
+}, timeoutMs);
+
+afterAll(async () => {
+  expect(attacked.program.output()).not.toContain(attacked.program.token);
+  expect(attacked.program.output()).not.toContain("failed inside this program");
+  expect(await attacked.stop()).toBe(0);
+}, timeoutMs);
+
+async function expectWell(): Promise<void> {
+  expect(await attacked.post(attacked.goodBody())).toEqual({ status: 200, body: { text: "Success", code: 0 } });
+}
+
+/** What the row says, with the text or the place where rows leave that open. */
+function rowOf(name: HecAnswerName, more: object = {}): object {
+  const { status, text, code } = hecAnswers[name];
+  return { status, body: { text, code, ...more } };
+}
+
+const whole = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes);
+const flow = (members: string): string =>
+  `{"event":{"nodeId":"n1CNTRL","start":"2026-11-02T09:15:00Z","end":"2026-11-02T09:15:05Z",${members}}}`;
+const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
+const invalidUtf8 = Buffer.concat([Buffer.from('{"event":{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}}')]);
+
+/** 64 MiB at most of records as they come, all different; `day` makes them others. */
+function largestBody(day: number): Buffer {
+  const load = createLoad(600, Date.UTC(2026, 9, day));
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for (let body = 0; ; body++) {
+    const part = Buffer.from(load.envelopes(body).join(""));
+    bytes += part.byteLength;
+    if (bytes > 64 << 20) return Buffer.concat(parts);
+    parts.push(part);
+  }
+}
+
+const damaged = (index: number): object => rowOf("invalidDataFormat", { "invalid-event-number": index });
+const tooLarge = (text: string): object => rowOf("tooLarge", { text });
+const overBytes = tooLarge("The body is larger than 67108864 bytes (streaming.max_body_bytes)");
+const taken = rowOf("success");
+
+interface BodyAttack {
+  readonly name: string;
+  readonly body: () => BodyInit;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly answer: object;
+}
+
+const bodies: BodyAttack[] = [
+  {
+    name: "256 MiB of zeros in zstd",
+    body: () => whole(zstdCompressSync(Buffer.alloc(256 << 20))),
+    headers: zstd,
+    answer: overBytes,
+  },
+  {
+    name: "256 MiB of white space in zstd",
+    body: () => whole(zstdCompressSync(Buffer.alloc(256 << 20, " "))),
+    headers: zstd,
+    answer: overBytes,
+  },
+  {
+    name: "256 MiB of zeros in gzip",
+    body: () => whole(gzipSync(Buffer.alloc(256 << 20))),
+    headers: gzip,
+    answer: overBytes,
+  },
+  {
+    name: "a plain body one byte over the limit",
+    body: () => whole(Buffer.alloc((64 << 20) + 1, " ")),
+    answer: overBytes,
+  },
+  { name: "64 MiB of white space", body: () => whole(Buffer.alloc(64 << 20, " ")), answer: rowOf("noData") },
+  {
+    name: "64 MiB of one string that does not end",
+    body: () => `{"a":"${"x".repeat((64 << 20) - 6)}`,
+    answer: damaged(0),
+  },
+  { name: "64 MiB of opening brackets", body: () => `{"a":${"[".repeat((64 << 20) - 5)}`, answer: damaged(0) },
+  { name: "10,000-deep nesting", body: () => `{"event":${nested(10_000)}}`, answer: taken },
+  {
+    name: "10,000-deep nesting in a flow record",
+    body: () => flow(`"virtualTraffic":${nested(10_000)}`),
+    answer: taken,
+  },
+  {
+    name: "2,000,001 connection entries",
+    body: () => flow(`"virtualTraffic":[${"{},".repeat(2_000_000)}{}]`),
+    answer: tooLarge("More than 2000000 connection entries in one request (no setting changes this limit)"),
+  },
+  {
+    name: "500,001 records",
+    body: () => "{}".repeat(500_001),
+    answer: tooLarge("More than 500000 records in one request (no setting changes this limit)"),
+  },
+  { name: "invalid UTF-8", body: () => whole(invalidUtf8), answer: damaged(0) },
+  { name: "NUL bytes between values", body: () => "{}\0{}", answer: damaged(1) },
+  { name: "NUL bytes in a string", body: () => '{"event":{"a":"\0"}}', answer: damaged(0) },
+  {
+    name: "escaped NUL and half a surrogate pair",
+    body: () => flow('"srcNode":{"name":"\\u0000\\ud800"},"virtualTraffic":[]'),
+    answer: taken,
+  },
+  {
+    name: "duplicate keys",
+    body: () => flow('"nodeId":"n2","nodeId":"n3","virtualTraffic":[],"virtualTraffic":[]'),
+    answer: taken,
+  },
+  {
+    name: "huge numbers",
+    body: () => flow(`"virtualTraffic":[{"proto":1e999,"txBytes":${"9".repeat(400)},"rxBytes":-1e-999}]`),
+    answer: taken,
+  },
+  {
+    name: "__proto__ and constructor keys",
+    body: () =>
+      flow('"__proto__":{"nodeId":1},"constructor":{"prototype":{}},"virtualTraffic":[{"__proto__":{"txBytes":1}}]'),
+    answer: taken,
+  },
+];
+
+describe("a hostile body", () => {
+  test.each(bodies)(
+    "of $name",
+    async ({ name, body, headers, answer }) => {
+      const bytes = body();
+      const { result, peak } = await attacked.measure(name, () => attacked.post(bytes, headers));
+      expect<object>(result).toEqual(answer);
+      expect(peak).toBeLessThan(maxPeakBytes);
+      await expectWell();
+    },
+    timeoutMs,
+  );
+});
+
+const authorized = { authorization: "Splunk test-token" };
+const smuggled = head("POST", path, { ...authorized, "content-length": 2 }) + "[]";
+const chunked = head("POST", path, { ...authorized, "transfer-encoding": "chunked" });
+
+describe("a hostile request", () => {
+  test.each([
+    [
+      "both lengths",
+      head("POST", path, { ...authorized, "content-length": 4, "transfer-encoding": "chunked" }) + "0\r\n\r\n",
+    ],
+    ["two lengths", head("POST", path, { ...authorized, "content-length": "2, 3" }) + "[] "],
+    ["a length with a sign", head("POST", path, { ...authorized, "content-length": "+2" }) + "[]"],
+    ["a chunk size that is none", `${chunked}0x2\r\n[]\r\n0\r\n\r\n`],
+    ["a negative chunk size", `${chunked}-1\r\n[]\r\n0\r\n\r\n`],
+    ["a chunk size past every number", `${chunked}fffffffffffffffff\r\n[]\r\n0\r\n\r\n`],
+    ["a chunk without its end", `${chunked}2\r\n[]XX0\r\n\r\n`],
+    ["chunked that is not the last encoding", head("POST", path, { ...authorized, "transfer-encoding": "chunked, x" })],
+    ["an obscured transfer encoding", head("POST", path, { ...authorized, "transfer-encoding": "\vchunked" })],
+    ["a folded header", `POST ${path} HTTP/1.1\r\nhost: x\r\nx-header: a\r\n b\r\ncontent-length: 2\r\n\r\n[]`],
+    ["a space before the colon", `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length : 2\r\n\r\n[]`],
+    [
+      "20,000 headers",
+      `POST ${path} HTTP/1.1\r\nhost: x\r\n${"x-header: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(20_000)}\r\n`,
+    ],
+    ["one endless header", `POST ${path} HTTP/1.1\r\nhost: x\r\nx-header: ${"a".repeat(8 << 20)}\r\n\r\n`],
+    ["an endless path", `POST /${"a".repeat(8 << 20)} HTTP/1.1\r\nhost: x\r\n\r\n`],
+  ])(
+    "with %s is refused by closing, and what follows it is not read as a request",
+    async (name, text) => {
+      const { result } = await attacked.measure(name, () =>
+        sendRaw(attacked.port, [text + smuggled], { patienceMs: 5000 }),
+      );
+      expect(result.isClosed).toBe(true);
+      expect([0, 400, 431]).toContain(result.status);
+      expect(result.body).not.toContain("HTTP/1.1");
+      await expectWell();
+    },
+    timeoutMs,
+  );
+});
+
+describe("one 64 MiB body of real records", () => {
+  test.each([
+    ["plain", 1, (body: Buffer) => body, {}],
+    ["in zstd", 2, (body: Buffer) => zstdCompressSync(body), zstd],
+    ["plain, when all of it is known", 1, (body: Buffer) => body, {}],
+  ] as const)(
+    "%s, is taken in less than 400 MB",
+    async (name, day, compress, headers) => {
+      const body = whole(compress(largestBody(day)));
+      const attack = `64 MiB of real records, ${name}`;
+      const { result, peak } = await attacked.measure(attack, () => attacked.post(body, headers));
+      expect<object>(result).toEqual(taken);
+      expect(peak).toBeLessThan(maxPeakBytes);
+      if (canMeasureMemory) expect(peak).toBeGreaterThan(0);
+      await expectWell();
+    },
+    timeoutMs,
+  );
+});

@@ -1,0 +1,133 @@
+/** Webhook events as records: what is taken, how they are stored, by what they are known again, and what they tell. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { recordOfLine } from "../../src/records/envelope.ts";
+import { type Fact, factOfAudit, factOfEvent } from "../../src/records/fact.ts";
+import { identify, identifyFact, type SeenKey } from "../../src/records/identity.ts";
+import type { JsonObject } from "../../src/records/types.ts";
+import { decodeWebhook, webhookRecord } from "../../src/records/webhook.ts";
+import { auditOf, auditValue, enveloped } from "../support/records.ts";
+
+const decode = (value: JsonObject) => decodeWebhook({ value });
+const key = { secret: "0123456789abcdef0123456789abcdef", tailnet: 1 };
+const keyOf = (text: string): SeenKey => identify(decode(JSON.parse(text) as JsonObject), key, 7);
+
+const event = {
+  timestamp: "2026-11-02T05:15:20.5-04:00",
+  version: 1,
+  type: "nodeCreated",
+  tailnet: "example.com",
+  message: "Node alice-laptop created",
+  data: { deviceName: "alice-laptop.tail1234.ts.net" },
+};
+
+test("the events of the sample decode", () => {
+  const text = readFileSync(new URL("../fixtures/samples/webhook.json", import.meta.url), "utf8");
+  const records = (JSON.parse(text) as JsonObject[]).map(decode);
+  expect(records.map(({ eventType }) => eventType)).toEqual([
+    "nodeCreated",
+    "nodeNeedsApproval",
+    "nodeApproved",
+    "nodeKeyExpiringInOneDay",
+    "nodeKeyExpired",
+    "nodeDeleted",
+    "policyUpdate",
+    "userRoleUpdated",
+    "userSuspended",
+    "test",
+    "nodeTeleported",
+  ]);
+  expect(records.every(({ time, version, tailnet }) => time !== undefined && version === 1 && tailnet !== "")).toBe(
+    true,
+  );
+});
+
+test("an event is stored as it was received, on one line, and read back the same", () => {
+  const text = JSON.stringify(event, undefined, 2).replaceAll("\n", "\r\n");
+  const raw = webhookRecord(event, text);
+  expect(raw.line).not.toMatch(/[\r\n]/);
+  const back = recordOfLine(raw.line, "webhook");
+  expect(back).toEqual(raw);
+  expect(decodeWebhook(back)).toEqual(decode(event));
+});
+
+describe("the identity of an event", () => {
+  const text = JSON.stringify(event);
+
+  test("is that of its content: order of members, white space and escapes are none", () => {
+    const { data, ...rest } = event;
+    const turned = JSON.stringify({ data, ...rest }, undefined, 1).replace("alice", "\\u0061lice");
+    expect(turned).not.toBe(text);
+    expect(keyOf(turned)).toEqual(keyOf(text));
+    expect(keyOf(text)).toMatchObject({ check: 0, at: 7 });
+  });
+
+  test("is another for any other content, at any depth", () => {
+    const others = [
+      text,
+      JSON.stringify({ ...event, more: 1 }),
+      JSON.stringify({ ...event, version: 2 }),
+      JSON.stringify({ ...event, data: {} }),
+      JSON.stringify({ ...event, data: { ...event.data, x: null } }),
+      text.replace("05:15:20.5", "05:15:20.6"),
+    ].map(keyOf);
+    others.push(
+      identify(decode(event), { ...key, tailnet: 2 }, 7),
+      identify(decode(event), { ...key, secret: "x" }, 7),
+    );
+    expect(new Set(others.map(({ high, low }) => `${high} ${low}`)).size).toBe(others.length);
+  });
+});
+
+describe("a fact", () => {
+  const node = { id: "nLAP1CNTRL", name: "alice-laptop.tail1234.ts.net", type: "NODE" };
+  const user = { id: "u1CNTRL", name: "carol@example.com", type: "USER" };
+  const audit = (action: string, target: JsonObject, more: JsonObject = {}): Fact | undefined =>
+    factOfAudit(auditOf(enveloped(auditValue({ action, target, ...more }))));
+  const told = (type: string, data: JsonObject): Fact | undefined => factOfEvent(decode({ ...event, type, data }));
+  const laptop = { deviceName: "alice-laptop.tail1234.ts.net" };
+
+  test.each([
+    ["nodeCreated", laptop, "CREATE", node],
+    ["nodeDeleted", laptop, "DELETE", node],
+    ["nodeApproved", laptop, "APPROVE", node],
+    ["nodeApproved", laptop, "UPDATE", node],
+    ["userCreated", { user: "carol@example.com" }, "CREATE", user],
+    ["userDeleted", { user: "carol@example.com" }, "DELETE", user],
+  ])("%s of %j is told by %s of %j too", (type, data, action, target) => {
+    const ofEvent = told(type, data);
+    expect(ofEvent?.kind).toBe(type as Fact["kind"]);
+    expect(audit(action, target)).toEqual({ ...(ofEvent as Fact), time: expect.anything() });
+  });
+
+  test("is the same whether or not a name has its domain, in any letters", () => {
+    expect(told("nodeCreated", { deviceName: "Alice-Laptop" })?.name).toBe("alice-laptop");
+    expect(audit("CREATE", node)?.name).toBe("alice-laptop");
+    expect(told("userCreated", { user: "Carol@Example.com " })?.name).toBe("carol@example.com");
+  });
+
+  test.each([
+    ["another action", audit("LOGIN", user)],
+    ["another target", audit("CREATE", { id: "k", name: "k", type: "API_KEY" })],
+    ["no name", audit("CREATE", { id: "n", type: "NODE" })],
+    ["an action that failed", audit("CREATE", node, { error: "no" })],
+    ["another event", told("nodeSigned", laptop)],
+    ["an event without a name", told("nodeCreated", {})],
+    ["an event with a name that is none", told("nodeCreated", { deviceName: 7 })],
+    ["an event without a time", factOfEvent(decode({ type: "nodeCreated", data: laptop }))],
+  ])("is not told by %s", (_, fact) => {
+    expect(fact).toBeUndefined();
+  });
+
+  test("has an identity that counts milliseconds", () => {
+    const at = (millis: number): SeenKey =>
+      identifyFact(
+        { kind: "nodeCreated", name: "a", time: [Math.floor(millis / 1000), (millis % 1000) * 1e6] },
+        key,
+        0,
+      );
+    const base = at(1_793_610_908_000);
+    expect(at(1_793_610_908_999)).toEqual({ ...base, low: (base.low + 999) >>> 0 });
+    expect(at(1_793_610_907_001)).toEqual({ ...base, low: (base.low - 999) >>> 0 });
+  });
+});

@@ -1,0 +1,79 @@
+/** The compiled program with a backend behind it that takes everything, and a record of what each attack on it has cost. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { programBinary } from "./binary.ts";
+import { flowEnvelope } from "./hec-server.ts";
+import { openDescriptors, peakBytes, resetPeak } from "./peak-memory.ts";
+import { type RunningProgram, startProgram } from "./running-program.ts";
+
+export interface HecReply {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export interface AttackedProgram {
+  readonly program: RunningProgram;
+  readonly port: number;
+  post(body: BodyInit, headers?: Readonly<Record<string, string>>): Promise<HecReply>;
+  /** A small good body, another one each time. */
+  goodBody(): string;
+  /** Does it, and notes how long it took and how much memory the program needed at most meanwhile, in bytes. */
+  measure<Result>(
+    attack: string,
+    act: () => Promise<Result>,
+  ): Promise<{ readonly result: Result; readonly peak: number }>;
+  /** One more figure for the report. */
+  note(attack: string, figure: string): void;
+  readonly descriptors: number;
+  /** Prints the figures and ends the program. Gives its exit code. */
+  stop(): Promise<number | null>;
+}
+
+export async function startAttackedProgram(title: string): Promise<AttackedProgram> {
+  const directory = mkdtempSync(join(tmpdir(), "hostile-"));
+  const backend = createServer((request, response) => {
+    request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
+  });
+  await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
+  const endpoint = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
+  const program = await startProgram({ command: [programBinary()], directory, endpoint, encoding: "json" });
+  const figures: string[] = [];
+  let serial = 0;
+  const note = (attack: string, figure: string): void => void figures.push(`  ${attack.padEnd(52)} ${figure}`);
+  return {
+    program,
+    port: Number(new URL(program.url).port),
+    async post(body, headers = {}) {
+      const authorization = `Splunk ${program.token}`;
+      const answer = await fetch(program.url, { method: "POST", body, headers: { authorization, ...headers } });
+      return { status: answer.status, body: await answer.json() };
+    },
+    goodBody: () => flowEnvelope(serial++),
+    async measure(attack, act) {
+      resetPeak(program.pid);
+      const beganMs = performance.now();
+      const result = await act();
+      const ms = Math.round(performance.now() - beganMs);
+      const peak = peakBytes(program.pid);
+      note(attack, `${String(ms).padStart(6)} ms  peak ${Math.round(peak / 1e6)} MB`);
+      return { result, peak };
+    },
+    note,
+    get descriptors() {
+      return openDescriptors(program.pid);
+    },
+    async stop() {
+      process.stdout.write(`\n${title}\n${figures.join("\n")}\n`);
+      const code = await program.stop();
+      await new Promise((resolve) => {
+        backend.close(resolve);
+        backend.closeAllConnections();
+      });
+      rmSync(directory, { recursive: true, force: true });
+      return code;
+    },
+  };
+}
