@@ -34,6 +34,10 @@ describe("the example file", () => {
     const toml = exampleFile().replace(/^# (\w+ = )/gm, "$1");
     const { problems, config } = inspectIn(directory, { toml });
     expect(problems.map((problem) => problem.replace(/^[^:]*:\d+: ([\w.]+):.*/, "$1"))).toEqual([
+      "streaming.tls.cert_file",
+      "streaming.tls.key_file",
+      "webhook.tls.cert_file",
+      "webhook.tls.key_file",
       "otlp.tls.ca_file",
       "otlp.tls.cert_file",
       "otlp.tls.key_file",
