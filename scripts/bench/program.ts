@@ -55,6 +55,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       TS2OTEL_OTLP__PROTOCOL: options.protocol === "json" ? "http/json" : "http/protobuf",
       TS2OTEL_OTLP__METRIC_INTERVAL: "10s",
       TS2OTEL_STATE__PATH: join(options.directory, "state"),
+      TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
     },
   });
   closeSync(output);

@@ -4,15 +4,17 @@ import type { Figures } from "./run.ts";
 
 /** The derived figures, in the units that their names say. */
 export function summaryOf(figures: Figures) {
-  const { entries, cpuSeconds, floorMicros } = figures;
+  const { entries, cpuSeconds, floor } = figures;
   const cpuMicrosPerEntry = (cpuSeconds * 1e6) / entries;
   return {
     entries,
     acceptedPerSecond: entries / figures.loadSeconds,
     deliveredPerSecond: entries / figures.deliverySeconds,
     cpuMicrosPerEntry,
-    floorMicrosPerEntry: floorMicros,
-    timesFloor: cpuMicrosPerEntry / floorMicros,
+    floorMicrosPerEntry: floor.busyMicros,
+    timesFloor: cpuMicrosPerEntry / floor.busyMicros,
+    idleFloorMicrosPerEntry: floor.idleMicros,
+    timesIdleFloor: cpuMicrosPerEntry / floor.idleMicros,
     peakMemoryBytes: figures.peakMemoryBytes,
     acknowledgementP50Ms: figures.acknowledgementMs.p50,
     acknowledgementP99Ms: figures.acknowledgementMs.p99,
@@ -63,8 +65,14 @@ export function tableOf(summary: Summary, options: BenchOptions): readonly strin
       `${whole(summary.deliveredPerSecond)} entries/s, the last after ${summary.deliverySeconds.toFixed(1)} s`,
     ],
     ["CPU of the process", `${summary.cpuMicrosPerEntry.toFixed(2)} µs per entry`],
-    ["JSON decode floor", `${summary.floorMicrosPerEntry.toFixed(2)} µs per entry`],
-    ["ratio", `${summary.timesFloor.toFixed(1)} × floor`],
+    [
+      "JSON decode floor",
+      `${summary.floorMicrosPerEntry.toFixed(2)} µs per entry with every core busy, ${summary.idleFloorMicrosPerEntry.toFixed(2)} µs with the others idle`,
+    ],
+    [
+      "ratio",
+      `${summary.timesFloor.toFixed(1)} × floor, ${summary.timesIdleFloor.toFixed(1)} × the one with idle cores`,
+    ],
     ["peak memory", megabytes(summary.peakMemoryBytes)],
     [
       "acknowledgement",

@@ -6,7 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { createLoad, entriesPerBody, entriesPerRecord, recordsPerBody, sumsOfRecords } from "./bodies.ts";
 import { startChild } from "./child.ts";
 import type { Child } from "./child.ts";
-import { measureFloor } from "./floor.ts";
+import { type Floor, lowerFloor, measureFloor } from "./floor.ts";
 import type { GeneratorReport, GeneratorRequest, GeneratorStart } from "./generator.ts";
 import type { BenchOptions } from "./options.ts";
 import { startProgram } from "./program.ts";
@@ -23,7 +23,7 @@ export interface Figures {
   readonly cpuSeconds: number;
   readonly peakMemoryBytes: number;
   readonly acknowledgementMs: GeneratorReport["acknowledgementMs"];
-  readonly floorMicros: number;
+  readonly floor: Floor;
   readonly startToAcceptedMs: number;
   /** Of the program's file; undefined for a script. */
   readonly programBytes: number | undefined;
@@ -53,7 +53,7 @@ export async function run(options: BenchOptions, program: string): Promise<Run> 
   const children: Child[] = [];
   let started: Program | undefined;
   try {
-    const floorBefore = measureFloor(load);
+    const floorBefore = await measureFloor(load);
     const sink = startChild("sink.ts", []);
     children.push(sink);
     const { url: endpoint } = await sink.read<{ url: string }>(childTimeoutMs);
@@ -63,11 +63,11 @@ export async function run(options: BenchOptions, program: string): Promise<Run> 
     const measured = await loadAndDrain(options, started, sink, generator);
     const exitCode = await started.stop(stopTimeoutMs);
     const findings = await verified(sink, measured.generator.bodies, options.bodies);
-    const floorMicros = Math.min(floorBefore, measureFloor(load));
+    const floor = lowerFloor(floorBefore, await measureFloor(load));
     const figures: Figures = {
       ...measured,
       exitCode,
-      floorMicros,
+      floor,
       repeatedLogRecords: findings.repeated,
       entries: measured.generator.bodies * entriesPerBody,
       startToAcceptedMs: started.startToAcceptedMs,
@@ -84,7 +84,7 @@ export async function run(options: BenchOptions, program: string): Promise<Run> 
 
 type Measured = Omit<
   Figures,
-  "repeatedLogRecords" | "entries" | "exitCode" | "floorMicros" | "startToAcceptedMs" | "programBytes"
+  "repeatedLogRecords" | "entries" | "exitCode" | "floor" | "startToAcceptedMs" | "programBytes"
 >;
 
 async function readyGenerator(options: BenchOptions, children: Child[]): Promise<Child> {
