@@ -4,6 +4,7 @@ import {
   addSums,
   type Count,
   type FlowClass,
+  type FlowEdge,
   type FlowSums,
   type Increments,
   type NodePair,
@@ -41,6 +42,8 @@ export class Interval {
   readonly reached = new ReachedPeers();
   /** Connection entries by what they carry. */
   readonly fields: number[] = [];
+  /** Where an edge's sums stand: nearly every edge has been there before, and then one look-up is enough. */
+  readonly #placed = new Map<FlowEdge, Place>();
   #classes = 0;
 
   get isEmpty(): boolean {
@@ -48,7 +51,11 @@ export class Interval {
   }
 
   add(increments: Increments): void {
-    for (const [{ pair, class: flowClass }, sums] of increments.flows) this.#addFlow(pair, flowClass, sums);
+    for (const [edge, sums] of increments.flows) {
+      const place = this.#placed.get(edge) ?? this.#place(edge);
+      if (place.pair !== undefined) place.pair.bytes += sums.txBytes + sums.rxBytes;
+      addSums(place.sums, sums);
+    }
     for (const [key, gained] of increments.counts) {
       const known = this.counts.get(key);
       if (known === undefined) this.counts.set(key, { ...gained });
@@ -58,23 +65,44 @@ export class Interval {
     addFields(this.fields, increments.fields);
   }
 
-  #addFlow(pair: NodePair, flowClass: FlowClass, sums: FlowSums): void {
-    let known = this.pairs.get(pair.key);
-    if (known === undefined) {
-      if (this.pairs.size >= maxPairs) return addToRest(this.rest, flowClass, sums);
-      this.pairs.set(pair.key, (known = { pair, bytes: 0, classes: new Map() }));
+  #place(edge: FlowEdge): Place {
+    const place = this.#findPlace(edge);
+    if (this.#placed.size >= maxPlaced) this.#placed.clear();
+    this.#placed.set(edge, place);
+    return place;
+  }
+
+  #findPlace({ pair, class: flowClass }: FlowEdge): Place {
+    let ofPair = this.pairs.get(pair.key);
+    if (ofPair === undefined) {
+      if (this.pairs.size >= maxPairs) return { pair: undefined, sums: restSums(this.rest, flowClass) };
+      this.pairs.set(pair.key, (ofPair = { pair, bytes: 0, classes: new Map() }));
     }
-    known.bytes += sums.txBytes + sums.rxBytes;
-    const ofClass = known.classes.get(flowClass.key);
-    if (ofClass !== undefined) return addSums(ofClass.sums, sums);
-    if (this.#classes >= maxClasses) return addToRest(this.rest, flowClass, sums);
-    this.#classes++;
-    known.classes.set(flowClass.key, { class: flowClass, sums: { ...sums } });
+    let ofClass = ofPair.classes.get(flowClass.key);
+    if (ofClass === undefined) {
+      if (this.#classes >= maxClasses) return { pair: ofPair, sums: restSums(this.rest, flowClass) };
+      this.#classes++;
+      ofPair.classes.set(flowClass.key, (ofClass = { class: flowClass, sums: noSums() }));
+    }
+    return { pair: ofPair, sums: ofClass.sums };
   }
 }
 
+/** The sums that an edge adds to, and the pair that its bytes rank. */
+interface Place {
+  readonly pair: PairSums | undefined;
+  readonly sums: FlowSums;
+}
+
+/** As many as are interned at a time. */
+const maxPlaced = 65_536;
+
 /** Adds sums to those of their class, without ports; where there are too many, without anything but transport and traffic. */
-export function addToRest(rest: Map<string, ClassSums>, withPorts: FlowClass, sums: FlowSums): void {
+export function addToRest(rest: Map<string, ClassSums>, flowClass: FlowClass, sums: FlowSums): void {
+  addSums(restSums(rest, flowClass), sums);
+}
+
+function restSums(rest: Map<string, ClassSums>, withPorts: FlowClass): FlowSums {
   const flowClass = withPorts.withoutPorts ?? withPorts;
   let known = rest.get(flowClass.key);
   if (known === undefined) {
@@ -82,7 +110,7 @@ export function addToRest(rest: Map<string, ClassSums>, withPorts: FlowClass, su
     known = rest.get(kept.key);
     if (known === undefined) rest.set(kept.key, (known = { class: kept, sums: noSums() }));
   }
-  addSums(known.sums, sums);
+  return known.sums;
 }
 
 function bareClass({ transport, traffic }: FlowClass): FlowClass {
