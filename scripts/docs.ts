@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configJsonSchema, exampleFile, referencePage } from "../src/config/index.ts";
 import { renderHecReference } from "../src/receivers/hec/reference.ts";
+import { renderWebhookReference } from "../src/receivers/webhook/reference.ts";
 
 interface Page {
   /** Inside `docs/`. */
@@ -17,6 +18,7 @@ const pages: readonly Page[] = [
   { name: "configuration.example.toml", render: exampleFile },
   { name: "config.schema.json", render: () => JSON.stringify(configJsonSchema()) },
   { name: "hec.md", render: renderHecReference },
+  { name: "webhook.md", render: renderWebhookReference },
 ];
 
 const rootDir = join(import.meta.dirname, "..");

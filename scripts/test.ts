@@ -23,7 +23,7 @@ const isCi = process.env.CI !== undefined;
 const reportPath = join(root, ".cache/junit.xml");
 
 /** What the tests themselves call, beside what the steps do. */
-const toolsOfTests = ["curl", "dash", "busybox", "gzip"];
+const toolsOfTests = ["curl", "dash", "busybox", "gzip", "python3"];
 
 const install: Step = { name: "dependencies, as locked", command: [bun, "install", "--frozen-lockfile"] };
 
@@ -35,6 +35,8 @@ const steps: readonly Step[] = [
   { name: "shell scripts", command: ["shellcheck", "install.sh", ".ci/run"], needs: "shellcheck" },
   { name: "binary and bundle", command: [bun, "scripts/build/index.ts"] },
   { name: "OpenTelemetry Collector", command: [bun, "test/support/collector-build.ts"], needs: "go" },
+  { name: "Prometheus", command: [bun, "test/support/prometheus-build.ts"], needs: "go" },
+  { name: "VictoriaMetrics", command: [bun, "test/support/victoriametrics-build.ts"], needs: "go" },
 ];
 
 const none: Counts = { passed: 0, failed: 0, skipped: 0 };

@@ -1,9 +1,11 @@
 /** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
+import { createAdmin } from "./admin/index.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import type { Config, Loaded } from "./config/index.ts";
 import { createExporter, type Exporter, type ExportHealth, teeLogger } from "./export/index.ts";
 import { createLocalDelivery } from "./export/local.ts";
 import { exportOptionsOf } from "./export/options.ts";
+import { observeProcess } from "./export/process-telemetry.ts";
 import { type Journal, openJournal } from "./journal/index.ts";
 import { journalOptionsOf } from "./journal/options.ts";
 import type { JournalReader, JournalSpace } from "./journal/types.ts";
@@ -15,10 +17,11 @@ import type { Logger } from "./lib/logger.ts";
 import { type AcceptedEvents, readAcceptedEvents } from "./pipeline/accepted-events.ts";
 import { type Conservation, conservationOf } from "./pipeline/conservation.ts";
 import { createPipeline, incrementsOf } from "./pipeline/index.ts";
+import { observeStore, type StoreLimits } from "./pipeline/observe.ts";
 import { recover } from "./pipeline/recover.ts";
+import type { LogLimit } from "./pipeline/types.ts";
 import { processorOptionsOf } from "./processors/options.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "./receivers/index.ts";
-import { recordTypes } from "./records/types.ts";
 import type { Build } from "./version.ts";
 
 export interface AppDeps {
@@ -45,7 +48,7 @@ export interface App {
   /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
   stop(deadlineMs: number): Promise<void>;
   /** What the app listens on; only after `start`. */
-  readonly addresses: ReceiverAddresses;
+  readonly addresses: ReceiverAddresses & { readonly admin?: string };
   status(): AppStatus;
   /** The last committed fold. */
   ledger(): LedgerView;
@@ -59,7 +62,10 @@ const lastLogsShare = 0.5;
 
 const maintainMs = 1000;
 
-export function createApp({ config, origins }: Loaded, deps: AppDeps): App {
+/** Time for answers of the admin listener that are under way when the program ends. */
+const lastAnswersMs = 200;
+
+export function createApp({ config, origins, warnings }: Loaded, deps: AppDeps): App {
   let running: Running | undefined;
   const current = (): Running => {
     if (running === undefined) throw new Error("the app is not running");
@@ -69,7 +75,7 @@ export function createApp({ config, origins }: Loaded, deps: AppDeps): App {
     async start() {
       const protocolOrigin = origins.get("otlp.protocol");
       const protocolIsSet = protocolOrigin !== undefined && protocolOrigin.from !== "default";
-      running = await run(config, { protocolIsSet }, deps);
+      running = await run(config, { protocolIsSet, warnings: warnings.length }, deps);
     },
     async reload(next) {
       await running?.reload(next);
@@ -90,7 +96,13 @@ export function createApp({ config, origins }: Loaded, deps: AppDeps): App {
 
 type Running = Omit<App, "start">;
 
-async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }, deps: AppDeps): Promise<Running> {
+/** What is known of the settings beside their values. */
+interface Settings {
+  readonly protocolIsSet: boolean;
+  readonly warnings: number;
+}
+
+async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: AppDeps): Promise<Running> {
   const { clock, build } = deps;
   let telemetry: Telemetry = silentTelemetry;
   const journal = openJournal(journalOptionsOf(config), {
@@ -143,24 +155,50 @@ async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }
     () => attempt("cannot tidy the journal; it is tried again", logger, () => journal.maintain()),
     maintainMs,
   );
-  observe(journal, telemetry, build);
+  observeStore(journal, ledger, storeLimitsOf(config), { telemetry, clock });
+  telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
+  telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
+  telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings, attributes: {} }]);
+  const endObserving = observeProcess(telemetry);
 
-  const pipeline = createPipeline(journal, processors, { comparesFacts: config.webhook.dedup_audit_events });
+  const pipeline = createPipeline(journal, processors, {
+    comparesFacts: config.webhook.dedup_audit_events,
+    logLimit: logLimitOf(config),
+    telemetry,
+  });
   const endWithoutIntake = async (deadlineMs: number): Promise<void> => {
     const endsAt = performance.now() + deadlineMs;
     const remainingMs = (): number => Math.max(0, endsAt - performance.now());
     clearInterval(foldTimer);
     clearInterval(maintainTimer);
+    endObserving();
     await exporter.stopLogs(remainingMs() * lastLogsShare);
     attempt("cannot commit the last counters; they are measured again at the next start", logger, fold);
     await exporter.stop(remainingMs());
     journal.close();
   };
+  let isStopping = false;
+  const status = (): AppStatus => ({
+    conservation: conservationOf(journal, ledger),
+    export: exporter.health,
+    space: journal.space,
+  });
+  const admin = createAdmin(config.admin, {
+    readiness: () => [
+      ...(journal.space.isFull ? ["the journal is full"] : []),
+      ...(isStopping ? ["the program is ending"] : []),
+    ],
+    scrape: () => exporter.scrape(),
+    status,
+    logger,
+  });
   let receivers: Receivers;
   try {
+    if (config.admin.enabled) await admin.start();
     receivers = createReceivers(config, { pipeline, journal, telemetry, logger, clock });
     await receivers.start();
   } catch (error) {
+    await admin.stop(0);
     await endWithoutIntake(0);
     throw error;
   }
@@ -168,16 +206,20 @@ async function run(config: Config, { protocolIsSet }: { protocolIsSet: boolean }
   let reader: JournalReader | undefined;
   return {
     get addresses() {
-      return receivers.addresses;
+      return config.admin.enabled
+        ? { ...receivers.addresses, admin: `http://${config.admin.listen.replace(/\d+$/, String(admin.port))}` }
+        : receivers.addresses;
     },
     reload: (next) => receivers.reload(next),
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
+      isStopping = true;
       await receivers.stop(deadlineMs * intakeShare);
       reader?.close();
+      await admin.stop(lastAnswersMs);
       await endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
-    status: () => ({ conservation: conservationOf(journal, ledger), export: exporter.health, space: journal.space }),
+    status,
     ledger: () => view,
     events: (fromSeq, limit) => readAcceptedEvents((reader ??= journal.openReader()), processors, { fromSeq, limit }),
   };
@@ -197,13 +239,17 @@ function startDelivery(journal: Journal, ledger: Ledger, exporter: Exporter): vo
   });
 }
 
-function observe(journal: Journal, telemetry: Telemetry, { version }: Build): void {
-  telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
-  telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version } }]);
-  telemetry.observe("tailscale2otel.journal.pending", () => [{ value: journal.pendingRecords, attributes: {} }]);
-  telemetry.observe("tailscale2otel.dedup.keys", () =>
-    recordTypes.map((type) => ({ value: journal.keyCount(type), attributes: { type } })),
-  );
+function storeLimitsOf(config: Config): StoreLimits {
+  const { flow, audit, webhook } = journalOptionsOf(config).keyLimits;
+  return {
+    windowsMs: { flow: flow.windowMs, audit: audit.windowMs, webhook: webhook.windowMs },
+    metricLimit: config.cardinality.metric_limit,
+  };
+}
+
+function logLimitOf({ collectors: { flowlogs } }: Config): LogLimit | undefined {
+  const maxEvents = flowlogs.max_log_records_per_window;
+  return maxEvents === 0 ? undefined : { maxEvents, flowLogMode: flowlogs.log_mode };
 }
 
 /** What a timer does: when it fails it says so, and the timer goes on. */

@@ -12,7 +12,8 @@ export interface OpenWords {
 export interface MetricDefinition {
   /** `ledger`: exact, from accepted records, survives restarts. `process`: an SDK instrument of this process. */
   readonly origin: "ledger" | "process";
-  readonly kind: "counter" | "gauge" | "updown" | "histogram";
+  /** `total`: a counter that is read when it is collected. */
+  readonly kind: "counter" | "total" | "gauge" | "updown" | "histogram";
   /** UCUM. */
   readonly unit: string;
   readonly description: string;

@@ -80,7 +80,8 @@ export const flowMetrics = {
     origin: "ledger",
     kind: "gauge",
     unit: "{peer}",
-    description: "Distinct destinations of a node in the last interval: nodes by name, other addresses each for itself.",
+    description:
+      "Distinct destinations of a node in the last interval: nodes by name, other addresses each for itself.",
     attributes: { "tailscale.src.node": "text" },
   },
   "tailscale.network.unique.dst_ports": {
@@ -146,7 +147,8 @@ export const flowMetrics = {
     origin: "ledger",
     kind: "counter",
     unit: "{observation}",
-    description: "Connection entries by what they carry. The port of a relay is its region, and counts as a missing port.",
+    description:
+      "Connection entries by what they carry. The port of a relay is its region, and counts as a missing port.",
     attributes: {
       "tailscale.traffic_type": trafficTypes,
       field_class: fieldClasses,

@@ -42,7 +42,11 @@ export interface LogDefinition {
 }
 
 const tailnet = {
-  "tailscale.tailnet": { type: "text", description: "The tailnet's name, where one is configured.", privacy: "tailnet_name" },
+  "tailscale.tailnet": {
+    type: "text",
+    description: "The tailnet's name, where one is configured.",
+    privacy: "tailnet_name",
+  },
 } as const;
 
 const uid = {
@@ -58,7 +62,11 @@ const flowLog = {
   "tailscale.node.hostname": { type: "text", description: "Its name.", privacy: "node" },
   "source.address": { type: "text", description: "The connection's source.", privacy: "address" },
   "source.port": { type: "integer", description: "Its port." },
-  "destination.address": { type: "text", description: "The connection's destination; none over a relay.", privacy: "address" },
+  "destination.address": {
+    type: "text",
+    description: "The connection's destination; none over a relay.",
+    privacy: "address",
+  },
   "destination.port": { type: "integer", description: "Its port." },
   "tailscale.src.node": { type: "text", description: "The name of the source.", privacy: "node" },
   "tailscale.dst.node": { type: "text", description: "The name of the destination.", privacy: "node" },
@@ -69,7 +77,10 @@ const flowLog = {
   "tailscale.rx.bytes": { type: "integer", description: "Bytes received by the source." },
   "tailscale.tx.packets": { type: "integer", description: "Packets sent by the source." },
   "tailscale.rx.packets": { type: "integer", description: "Packets received by the source." },
-  "tailscale.connections": { type: "integer", description: "Connections of the record; with `log_mode = \"per_record\"`." },
+  "tailscale.connections": {
+    type: "integer",
+    description: 'Connections of the record; with `log_mode = "per_record"`.',
+  },
   "tailscale.reporter.consistency": { type: "text", description: "`match`, `mismatch` or `missing_reference`." },
   "tailscale.flow.window.start": { type: "text", description: "Begin of the window, RFC 3339." },
   "tailscale.flow.window.end": { type: "text", description: "End of the window, RFC 3339." },

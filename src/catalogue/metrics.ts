@@ -6,10 +6,17 @@ import { auditMetrics } from "./audit-metrics.ts";
 import { flowMetrics } from "./flow-metrics.ts";
 import { ledgerMetrics } from "./ledger-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
+import { selfMetrics } from "./self-metrics.ts";
 
 export type { AttributeDomain, MetricDefinition, OpenWords } from "./definition.ts";
 
-export const metrics = { ...flowMetrics, ...auditMetrics, ...ledgerMetrics, ...processMetrics } as const;
+export const metrics = {
+  ...flowMetrics,
+  ...auditMetrics,
+  ...ledgerMetrics,
+  ...processMetrics,
+  ...selfMetrics,
+} as const;
 
 type Metrics = typeof metrics;
 

@@ -3,9 +3,9 @@ import type { AttributesOf, MetricNameOf } from "./metrics.ts";
 
 type Adding = MetricNameOf<"process", "counter" | "updown">;
 type Recording = MetricNameOf<"process", "histogram">;
-type Observing = MetricNameOf<"process", "gauge">;
+type Observing = MetricNameOf<"process", "gauge" | "total">;
 
-/** One value of a gauge at the moment it is read. */
+/** One value at the moment it is read. */
 export interface Observation<Name extends Observing> {
   readonly value: number;
   readonly attributes: AttributesOf<Name>;

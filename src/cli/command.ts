@@ -62,7 +62,8 @@ export async function programHelp(commands: readonly Command[], version: string,
   const subCommands = Object.fromEntries(
     commands.map(({ name, description }) => [name, defineCommand({ meta: { name, description } })]),
   );
-  const description = "Receives Tailscale flow and audit logs, and delivers them as OpenTelemetry metrics and logs";
+  const description =
+    "Receives Tailscale flow logs, audit logs and webhooks, and delivers them as OpenTelemetry metrics and logs";
   const root = defineCommand({ meta: { name: programName, version, description }, subCommands });
   const examples = [
     ["tailscale2otel demo", "see it work; needs no tailnet, no backend and no configuration"],
@@ -70,11 +71,18 @@ export async function programHelp(commands: readonly Command[], version: string,
     ["tailscale2otel run --config tailscale2otel.toml", "the service"],
   ] as const;
   const notes =
-    "\nWithout a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… variables).\nExit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.\n";
+    "\nWithout a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… or TS2OTEL_WEBHOOK__… variables).\nExit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.\n";
   return inColourOf(
     host,
     [(await renderUsage(root)).trimEnd(), notes, examplesText(examples, host).trimStart()].join("\n"),
   );
+}
+
+/** The help of commands that share their first word. */
+export function groupHelp(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
+  return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
 }
 
 function notesOf({ notes }: { readonly notes?: string }): string {

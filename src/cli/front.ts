@@ -1,7 +1,7 @@
 /** The strict front before citty: which command is meant, with which flags, and what to do with what is neither. */
 import { build } from "../version.ts";
 import { nearest } from "../lib/suggest.ts";
-import { type Command, programHelp, programName } from "./command.ts";
+import { type Command, groupHelp, programHelp, programName } from "./command.ts";
 import { readFlags, UsageError } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
@@ -26,9 +26,27 @@ export async function runFront(front: Front, argv: readonly string[], host: Host
     return show(host, `${programName} ${build.version}\n`);
   }
   if (first.startsWith("-")) return runCommand(front.standard, argv, host);
-  const command = front.commands.find(({ name }) => name === first);
-  if (command === undefined) throw new UsageError(unknownCommand(front, first));
-  return runCommand(command, argv.slice(1), host);
+  const command = front.commands.find((known) => isNamed(known, argv));
+  if (command !== undefined) return runCommand(command, argv.slice(wordsOf(command).length), host);
+  const group = front.commands.filter((known) => wordsOf(known).length > 1 && wordsOf(known)[0] === first);
+  if (group.length === 0) throw new UsageError(unknownCommand(front.commands, first));
+  const [, second] = argv;
+  if (second === "--help" || second === "-h") return show(host, groupHelp(group));
+  if (second === undefined) throw new UsageError(`${first} needs one of: ${namesOf(group).join(", ")}`);
+  throw new UsageError(unknownCommand(group, `${first} ${second}`));
+}
+
+/** Names can have several words: `send webhook`. */
+function wordsOf({ name }: Command): readonly string[] {
+  return name.split(" ");
+}
+
+function isNamed(command: Command, argv: readonly string[]): boolean {
+  return wordsOf(command).every((word, place) => argv[place] === word);
+}
+
+function namesOf(commands: readonly Command[]): readonly string[] {
+  return commands.map(({ name }) => name);
 }
 
 async function runCommand(command: Command, argv: readonly string[], host: Host): Promise<number> {
@@ -51,11 +69,8 @@ function refuseMore(argv: readonly string[]): void {
   if (argv.length > 1) throw new UsageError(`unexpected argument ${JSON.stringify(argv[1])}`);
 }
 
-function unknownCommand({ commands }: Front, word: string): string {
-  const meant = nearest(
-    word,
-    commands.map(({ name }) => name),
-  );
+function unknownCommand(commands: readonly Command[], word: string): string {
+  const meant = nearest(word, namesOf(commands));
   const suggestion = meant === undefined ? "" : `; did you mean ${meant}?`;
   return `unknown command ${JSON.stringify(word)}${suggestion}`;
 }

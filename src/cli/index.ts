@@ -9,6 +9,7 @@ import { UsageError } from "./flags.ts";
 import { type Front, runFront } from "./front.ts";
 import { runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
+import { sendHecCommand, sendWebhookCommand } from "./send.ts";
 import { sourcesOf } from "./sources.ts";
 import { type Host, processHost } from "./terminal.ts";
 import { versionCommand } from "./version.ts";
@@ -17,7 +18,7 @@ import { versionCommand } from "./version.ts";
 const exitCodes = { failure: 1, usage: 64, configuration: 78 } as const;
 
 const front: Front = {
-  commands: [runCommand, demoCommand, checkCommand, schemaCommand, versionCommand],
+  commands: [runCommand, demoCommand, checkCommand, sendHecCommand, sendWebhookCommand, schemaCommand, versionCommand],
   standard: runCommand,
   isConfigured,
 };

@@ -72,6 +72,24 @@ const causes: readonly Cause[] = [
     remedy: 'Set cardinality.flow.metrics_mode to "rollup" or "both", or remove it.',
     keys: ["cardinality.flow.rollup_top_n"],
   },
+  {
+    holds: ({ cardinality }) => cardinality.flow.metrics_mode === "rollup",
+    reason: 'cardinality.flow.metrics_mode is "rollup", whose metrics have no ports',
+    remedy: 'Set cardinality.flow.metrics_mode to "all" or "both", or remove it.',
+    keys: ["cardinality.flow.source_port", "cardinality.flow.destination_port"],
+  },
+  {
+    holds: ({ collectors }) => collectors.flowlogs.log_mode === "off",
+    reason: 'collectors.flowlogs.log_mode is "off"',
+    remedy: "Set collectors.flowlogs.log_mode, or remove it.",
+    keys: ["collectors.flowlogs.max_log_records_per_window"],
+  },
+  {
+    holds: ({ admin }) => !admin.enabled,
+    reason: "the admin listener is off",
+    remedy: "Set admin.enabled = true, or remove it.",
+    keys: ["admin.listen", "admin.token"],
+  },
   ...(["metrics", "logs"] as const).map((signal) => ({
     holds: ({ otlp }: Config) => !otlp[signal].enabled,
     reason: `otlp.${signal}.enabled is false`,

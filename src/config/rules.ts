@@ -1,6 +1,7 @@
 /** Mistakes that show only when settings are looked at together. */
 import { accessSync, constants } from "node:fs";
 import { defaultOrigin, type Problem } from "./diagnosis.ts";
+import { isLoopback, parseListen } from "./listen.ts";
 import { bothOrNeither, type Rule } from "./rule.ts";
 import { systemReason } from "./system-reason.ts";
 import { givenAt, valueOf, type View } from "./view.ts";
@@ -53,6 +54,16 @@ const rules: readonly Rule[] = [
       ]),
   },
   ...webhookRules,
+  {
+    keys: ["admin.listen", "admin.token", "admin.enabled"],
+    find: ({ config: { admin } }) =>
+      admin.enabled && admin.token === "" && !isLoopback(parseListen(admin.listen)?.hostname)
+        ? {
+            message: `${JSON.stringify(admin.listen)} is not loopback, and admin.token is empty`,
+            remedy: "Set admin.token or admin.token_file, or let admin.listen begin with 127.0.0.1.",
+          }
+        : undefined,
+  },
   {
     keys: ["otlp.tls.cert_file", "otlp.tls.key_file"],
     find: ({ config: { otlp } }) =>

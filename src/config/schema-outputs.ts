@@ -1,5 +1,5 @@
 /** The settings of what goes out. */
-import { boolean, bytes, choice, duration, file, integer, map, secret, section, text, url } from "./setting.ts";
+import { boolean, bytes, choice, duration, file, integer, listen, map, secret, section, text, url } from "./setting.ts";
 
 export const cardinality = section("How many series the metrics may have.", {
   metric_limit: integer({
@@ -175,6 +175,18 @@ export const otlp = section("Where metrics and logs go: any OTLP/HTTP endpoint."
       example: '"123456"',
     }),
     token: secret({ description: "An access policy token that may write.", example: '"glc_example"' }),
+  }),
+});
+
+export const admin = section("The listener for operators: health, `/metrics` for Prometheus, `/api/status`.", {
+  enabled: boolean({ default: true, description: "Whether it runs." }),
+  listen: listen({
+    default: "127.0.0.1:9091",
+    description: "Where it listens. Off loopback, a token is required.",
+  }),
+  token: secret({
+    description: "What everybody must send as `Authorization: Bearer`, but for `/healthz` and `/readyz`.",
+    example: '"choose-another-long-random-text"',
   }),
 });
 

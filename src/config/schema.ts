@@ -1,7 +1,7 @@
 /** Every setting, once. Everything else about settings is derived from this by `walk.ts`. */
 import type { Static } from "@sinclair/typebox";
 import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
-import { cardinality, otlp, privacy, resource, selfObservability } from "./schema-outputs.ts";
+import { admin, cardinality, otlp, privacy, resource, selfObservability } from "./schema-outputs.ts";
 import { choice, duration, integer, section, bytes, directory } from "./setting.ts";
 
 const state = section("Where accepted records are kept until they are delivered.", {
@@ -79,6 +79,7 @@ export const configSchema = section("The configuration of tailscale2otel.", {
   resource,
   state,
   dedup,
+  admin,
   self_observability: selfObservability,
 });
 

@@ -1,5 +1,6 @@
 /** What log delivery reads: committed records in order, with the log events they make. */
 import type { LogEvent } from "../catalogue/log-event.ts";
+import { keptEvents } from "../journal/kept-events.ts";
 import type { JournalReader, JournalRow, LogPosition } from "../journal/types.ts";
 import type { RecordType, Source } from "../records/types.ts";
 
@@ -66,7 +67,7 @@ export function journalSource(reader: JournalReader, describeLine: DescribeLine)
       if (row?.type === undefined || row.text === "") return undefined;
       const lines = row.text.split("\n");
       for (let record = lines.length - 1; record >= 0; record--) {
-        const { events } = described(lines[record] ?? "", row.type, row, describeLine);
+        const { events } = described(lines[record] ?? "", record, row, describeLine);
         const log = events.at(-1);
         if (log !== undefined) return { log, position: { seq: row.seq, record, event: events.length - 1 } };
       }
@@ -87,7 +88,7 @@ function* recordsOf(row: JournalRow, first: number, describeLine: DescribeLine):
   const lines = row.text.split("\n");
   for (let record = first; record < lines.length; record++) {
     const line = lines[record] as string;
-    yield { seq, record, records: 1, type, source, line, ...described(line, type, row, describeLine) };
+    yield { seq, record, records: 1, type, source, line, ...described(line, record, row, describeLine) };
   }
 }
 
@@ -95,12 +96,13 @@ const nothing: readonly LogEvent[] = [];
 
 function described(
   line: string,
-  type: RecordType,
-  row: JournalRow,
+  place: number,
+  { type, acceptedAt, flags }: JournalRow,
   describeLine: DescribeLine,
 ): Pick<DeliverableRecord, "events" | "defect"> {
+  if (type === undefined) return { events: nothing, defect: undefined };
   try {
-    return { events: describeLine(line, type, row.acceptedAt), defect: undefined };
+    return { events: keptEvents(describeLine(line, type, acceptedAt), flags, place), defect: undefined };
   } catch (error) {
     return { events: nothing, defect: error instanceof Error ? error.message : String(error) };
   }

@@ -4,6 +4,7 @@ import type { LogCursor } from "../journal/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Logger, silentLogger } from "../lib/logger.ts";
 import type { ProcessorOptions } from "../processors/index.ts";
+import { privacyOf } from "../processors/privacy.ts";
 import type { Signal } from "./answer.ts";
 import type { Random, Trouble } from "./backoff.ts";
 import { destinationOf, type EndpointOptions } from "./destination.ts";
@@ -38,6 +39,8 @@ export interface ExportOptions extends EndpointOptions {
   /** The process's own metrics and log lines. */
   readonly selfMetrics: boolean;
   readonly selfLogs: boolean;
+  /** Metrics can be asked for, wherever else they go. */
+  readonly isScraped?: boolean;
   readonly processors: ProcessorOptions;
   readonly resource: ResourceOptions;
   readonly version: string;
@@ -73,6 +76,10 @@ export interface Exporter {
   start(from: { readonly cursor: LogCursor; readonly committedSeq: number }): void;
   /** Rows up to that one are committed. */
   committed(seq: number): void;
+  /** The metrics of now in Prometheus' text form; only with `isScraped`. */
+  scrape(): Promise<string>;
+  /** There is a newer directory of devices, in the options of the processors: the export worker must have it too. */
+  directoryChanged(): void;
   /** A fold is committed: resolves when its export is taken or given up. */
   folded(): Promise<void>;
   /** One last delivery of logs; then the worker ends. The cursor reported by then is the last. */
@@ -104,20 +111,22 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
       ? lineSender
       : createSender(wire.destination, { fetch: deps.fetch, clock: deps.clock, onAnswer });
 
-  const metrics = metricsWire === undefined || !options.metricsEnabled ? undefined : metricExportOf(metricsWire);
+  const sentWire = options.metricsEnabled ? metricsWire : undefined;
+  const metrics = sentWire === undefined && options.isScraped !== true ? undefined : metricExportOf(sentWire);
   const telemetry = metrics?.telemetry ?? silentTelemetry;
   const selfLogs = logsWire === undefined || !options.selfLogs ? undefined : selfLogsOf(logsWire);
   const worker = logsWire === undefined || !options.delivery.enabled ? undefined : workerOf(logsWire);
 
-  function metricExportOf(wire: Wire): MetricExport {
+  function metricExportOf(wire: Wire | undefined): MetricExport {
     const made = createMetricExport(
       {
         resource: metricsResourceAttributes(options.resource),
         version: options.version,
         selfMetrics: options.selfMetrics,
+        common: commonAttributes(options.processors),
         ...protocolOf(wire),
       },
-      { ...deps, send: senderOf(wire, countMetricsRequest) },
+      { ...deps, send: wire === undefined ? undefined : senderOf(wire, countMetricsRequest) },
     );
     made.telemetry.observe("tailscale2otel.export.last_success", () =>
       lastMetricsSuccessAt === undefined
@@ -167,7 +176,10 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
     telemetry,
     selfLog: selfLogs?.sink ?? silentLogger,
     get health() {
-      return { logs: worker?.state, metrics: metrics === undefined ? undefined : healthOf(metrics.trouble) };
+      return {
+        logs: worker?.state,
+        metrics: metrics === undefined || sentWire === undefined ? undefined : healthOf(metrics.trouble),
+      };
     },
     start(from) {
       worker?.start(from);
@@ -177,6 +189,13 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
     },
     async folded() {
       await metrics?.exportNow();
+    },
+    scrape() {
+      if (metrics === undefined) throw new Error("the exporter was made without a page of metrics");
+      return metrics.scrape();
+    },
+    directoryChanged() {
+      worker?.directoryChanged();
     },
     stopLogs,
     async stop(deadlineMs) {
@@ -200,6 +219,12 @@ function wireOf(signal: Signal, options: ExportOptions): Wire | undefined {
   return { kind: "http", encoding, isSet: options.protocolIsSet, destination };
 }
 
-function protocolOf(wire: Wire): { readonly encoding: "json" | "protobuf"; readonly isSet: boolean } {
-  return wire.kind === "http" ? wire : { encoding: "json", isSet: true };
+/** What stands on every point: the name of the tailnet, as far as privacy lets it out. */
+function commonAttributes({ tailnet, privacy }: ProcessorOptions): Readonly<Record<string, string>> {
+  const shown = privacy === undefined ? tailnet : privacyOf(privacy).value("tailnet_name", tailnet);
+  return tailnet === "" || shown === undefined ? {} : { "tailscale.tailnet": shown };
+}
+
+function protocolOf(wire: Wire | undefined): { readonly encoding: "json" | "protobuf"; readonly isSet: boolean } {
+  return wire?.kind === "http" ? wire : { encoding: "json", isSet: true };
 }

@@ -1,6 +1,6 @@
-/** Exports the ledger's totals and the process's own instruments, once for each committed fold. */
+/** The ledger's totals and the process's own instruments: exported once for each committed fold, and shown to whoever asks. */
 import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
-import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import { MeterProvider, type MetricProducer, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -10,6 +10,7 @@ import { createLedgerProducer, type ReadLedger } from "./ledger-producer.ts";
 import { MetricDelegate } from "./metric-delegate.ts";
 import { createChannel } from "./protocol.ts";
 import { type ResourceAttributes, resourceOf, scopeOf } from "./resource.ts";
+import { PullReader, scrape } from "./scrape.ts";
 import type { Sender } from "./sender.ts";
 import { createTelemetry } from "./telemetry.ts";
 
@@ -21,10 +22,13 @@ export interface MetricExportOptions {
   readonly isSet: boolean;
   /** The process's own metrics are exported too. */
   readonly selfMetrics: boolean;
+  /** Attributes of every point. */
+  readonly common?: Readonly<Record<string, string>>;
 }
 
 export interface MetricExportDeps {
-  readonly send: Sender;
+  /** Absent: nothing is exported, and metrics can only be asked for. */
+  readonly send: Sender | undefined;
   readonly ledger: ReadLedger;
   readonly clock: Clock;
   readonly random: Random;
@@ -37,6 +41,8 @@ export interface MetricExport {
   readonly trouble: Trouble | undefined;
   /** Exports the fold that has just been committed; what is still being tried of an older one is given up. Never throws. */
   exportNow(): Promise<void>;
+  /** What there is to say now, in Prometheus' text form. */
+  scrape(): Promise<string>;
   /** A last export of the last fold, cut off at the deadline. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -48,47 +54,60 @@ const maxPointsPerRequest = 5_000;
 const neverMs = 2_000_000_000;
 
 export function createMetricExport(options: MetricExportOptions, deps: MetricExportDeps): MetricExport {
-  const channel = createChannel(
-    deps.send,
-    { signal: "metrics", encoding: options.encoding, isSet: options.isSet },
-    deps.logger,
-  );
-  const delegate = new MetricDelegate({ channel, clock: deps.clock, random: deps.random, logger: deps.logger });
+  const scope = scopeOf(options.version);
+  const { common = {} } = options;
+  const producer = (hasZeroPoints: boolean) => createLedgerProducer(deps.ledger, scope, { common, hasZeroPoints });
+  const puller = new PullReader([producer(false)]);
+  const sending =
+    deps.send === undefined ? undefined : createSending(options, { ...deps, send: deps.send }, producer(true));
+  const readers = sending === undefined ? [puller] : [puller, sending.reader];
+  const provider = new MeterProvider({ resource: resourceOf(options.resource), readers });
+  let isStopped = false;
+
+  async function exportNow(): Promise<void> {
+    if (isStopped || sending === undefined) return;
+    sending.delegate.supersede();
+    await sending.reader.forceFlush();
+  }
+
+  return {
+    telemetry: options.selfMetrics
+      ? createTelemetry(provider.getMeter(scope.name, scope.version), common)
+      : silentTelemetry,
+    get trouble() {
+      return sending?.delegate.outage.trouble;
+    },
+    exportNow,
+    scrape: () => scrape(puller),
+    async stop(deadlineMs) {
+      if (isStopped) return;
+      const last = exportNow();
+      isStopped = true;
+      const deadline = setTimeout(() => sending?.delegate.abort(), deadlineMs);
+      await last;
+      clearTimeout(deadline);
+      sending?.delegate.abort();
+      await provider.shutdown();
+    },
+  };
+}
+
+function createSending(
+  { encoding, isSet }: MetricExportOptions,
+  { send, clock, random, logger }: MetricExportDeps & { readonly send: Sender },
+  producer: MetricProducer,
+): { readonly delegate: MetricDelegate; readonly reader: PeriodicExportingMetricReader } {
+  const channel = createChannel(send, { signal: "metrics", encoding, isSet }, logger);
+  const delegate = new MetricDelegate({ channel, clock, random, logger });
   const exporter = new OTLPMetricExporterBase(delegate, {
     temporalityPreference: AggregationTemporalityPreference.CUMULATIVE,
   });
-  const scope = scopeOf(options.version);
   const reader = new PeriodicExportingMetricReader({
     exporter,
     exportIntervalMillis: neverMs,
     exportTimeoutMillis: neverMs,
     maxExportBatchSize: maxPointsPerRequest,
-    metricProducers: [createLedgerProducer(deps.ledger, scope)],
+    metricProducers: [producer],
   });
-  const provider = new MeterProvider({ resource: resourceOf(options.resource), readers: [reader] });
-  let isStopped = false;
-
-  async function exportNow(): Promise<void> {
-    if (isStopped) return;
-    delegate.supersede();
-    await reader.forceFlush();
-  }
-
-  return {
-    telemetry: options.selfMetrics ? createTelemetry(provider.getMeter(scope.name, scope.version)) : silentTelemetry,
-    get trouble() {
-      return delegate.outage.trouble;
-    },
-    exportNow,
-    async stop(deadlineMs) {
-      if (isStopped) return;
-      const last = exportNow();
-      isStopped = true;
-      const deadline = setTimeout(() => delegate.abort(), deadlineMs);
-      await last;
-      clearTimeout(deadline);
-      delegate.abort();
-      await provider.shutdown();
-    },
-  };
+  return { delegate, reader };
 }

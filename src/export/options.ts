@@ -43,6 +43,7 @@ export function exportOptionsOf(config: Config, context: ExportContext): ExportO
     metricsEnabled: otlp.metrics.enabled,
     selfMetrics: self.enabled,
     selfLogs: self.logs,
+    isScraped: config.admin.enabled,
     processors: context.processors,
     resource: {
       instanceId: self.instance_id === "" ? context.instanceId : self.instance_id,

@@ -28,6 +28,8 @@ export interface ExportWorker {
   readonly state: WorkerState;
   start(from: { readonly cursor: LogCursor; readonly committedSeq: number }): void;
   committed(seq: number): void;
+  /** The directory in the options is a newer one. */
+  directoryChanged(): void;
   /** Writes a line of the main thread on standard output. */
   readonly write: Sender;
   stop(deadlineMs: number): Promise<void>;
@@ -132,6 +134,9 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
     committed(seq) {
       committedSeq = seq;
       tell({ kind: "committed", seq });
+    },
+    directoryChanged() {
+      tell({ kind: "directory", directory: options.processors.directory?.current });
     },
     write(body) {
       if (worker === undefined) return Promise.resolve({ kind: "retry", why: "the export worker is not running" });

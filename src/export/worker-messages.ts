@@ -1,6 +1,7 @@
 /** What main thread and export worker say to each other. All of it is plain data. */
 import type { LogCursor, QuarantineItem } from "../journal/types.ts";
 import type { LogFields, LogLevel } from "../lib/logger.ts";
+import type { Directory } from "../processors/directory.ts";
 import type { ProcessorOptions } from "../processors/index.ts";
 import type { Answer, Encoding } from "./answer.ts";
 import type { DeliveryState } from "./delivery-state.ts";
@@ -30,6 +31,7 @@ export type ToWorker =
       readonly committedSeq: number;
     }
   | { readonly kind: "committed"; readonly seq: number }
+  | { readonly kind: "directory"; readonly directory: Directory | undefined }
   /** A line of the main thread for standard output, which has one writer only. */
   | { readonly kind: "write"; readonly id: number; readonly body: Uint8Array }
   | { readonly kind: "stop"; readonly deadlineMs: number };

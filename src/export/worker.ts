@@ -4,6 +4,7 @@ import { openJournalReader } from "../journal/reader.ts";
 import type { JournalReader } from "../journal/types.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Logger, LogLevel } from "../lib/logger.ts";
+import type { Directory } from "../processors/directory.ts";
 import { describeLine } from "../processors/index.ts";
 import { journalSource } from "./delivery-source.ts";
 import { routeDiagnostics } from "./diagnostics.ts";
@@ -40,6 +41,9 @@ export function startExportWorker(parts: WorkerParts = { fetch }): void {
       case "committed":
         running?.delivery.wake(message.seq);
         break;
+      case "directory":
+        running?.useDirectory(message.directory);
+        break;
       case "write": {
         const { id, body } = message;
         void running?.send(body, "json", neverStop).then((answer) => say({ kind: "written", id, answer }));
@@ -58,6 +62,7 @@ export function startExportWorker(parts: WorkerParts = { fetch }): void {
 interface Running {
   readonly delivery: LogDelivery;
   readonly send: Sender;
+  useDirectory(directory: Directory | undefined): void;
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -93,6 +98,9 @@ function run(
   return {
     delivery,
     send,
+    useDirectory(directory) {
+      if (options.processors.directory !== undefined) options.processors.directory.current = directory;
+    },
     async stop(deadlineMs) {
       await delivery.stop(deadlineMs);
       reader.close();

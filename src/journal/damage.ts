@@ -10,6 +10,7 @@ export class DamagedDatabase extends Error {
 
 const sqliteError = 1;
 const sqliteCorrupt = 11;
+const sqliteFull = 13;
 const sqliteNotADatabase = 26;
 
 /** Whether an error means damage: not I/O error, full, busy or no permission. */
@@ -20,6 +21,11 @@ export function isDamage(error: unknown): boolean {
   /** A table or column whose name in the schema is damaged is not found. */
   if (primary === sqliteError) return /^no such (table|column)/.test(error.message);
   return primary === sqliteCorrupt || primary === sqliteNotADatabase;
+}
+
+/** Whether an error says that there is no room, on the disk or under the limit. */
+export function isFullDisk(error: unknown): boolean {
+  return error instanceof Error && "errcode" in error && Number(error.errcode) % 256 === sqliteFull;
 }
 
 /** Bytes of the header that never change, and what they must be (SQLite's file format, 1.3). */
@@ -36,7 +42,8 @@ const fixedHeader: readonly (readonly [offset: number, values: readonly number[]
   [56, [0]],
   [57, [0]],
   [58, [0]],
-  [59, [1]],
+  /** No encoding is chosen before the first table. */
+  [59, [0, 1]],
 ];
 
 /**

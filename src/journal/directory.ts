@@ -1,5 +1,5 @@
 /** The state directory: made if it is missing, private to its owner, and owned by one process at a time. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -43,6 +43,15 @@ export function takeStateDirectory(path: string): StateDirectory {
       if (isTemporary) rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Whether the file at that path is still the one that it is now. SQLite goes on writing to a file that was deleted or
+ * replaced: what is accepted then would be gone at the next start.
+ */
+export function placeCheck(path: string): () => boolean {
+  const { ino } = statSync(path);
+  return () => statSync(path, { throwIfNoEntry: false })?.ino === ino;
 }
 
 /** SQLite's own lock on a file of its own: it goes with the process, however that ends. */

@@ -1,15 +1,18 @@
 /** The journal: everything that was accepted, in one SQLite database that only this process writes. */
 import type { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { Unavailable } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { SeenKey } from "../records/identity.ts";
-import { type StateDirectory, takeStateDirectory } from "./directory.ts";
+import { Ballast } from "./ballast.ts";
+import { isFullDisk } from "./damage.ts";
+import { placeCheck, type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { LedgerBlobs } from "./ledger-blobs.ts";
 import { loadKeys } from "./load-keys.ts";
+import { cursorWriter, readCursor, recordsFrom } from "./log-cursor.ts";
 import { openDatabase } from "./open-database.ts";
-import { DamagedBlob, seal, unseal } from "./pack.ts";
 import { Quarantine } from "./quarantine.ts";
 import { openJournalReader } from "./reader.ts";
 import { Retention } from "./retention.ts";
@@ -24,7 +27,6 @@ import {
   type JournalSpace,
   type LedgerSnapshot,
   type LogCursor,
-  startOfJournal,
 } from "./types.ts";
 import { BatchWriter } from "./write.ts";
 
@@ -32,6 +34,8 @@ export interface JournalOptions {
   /** A directory, or `:memory:` for a private temporary one. */
   readonly path: string;
   readonly maxBytes: number;
+  /** Room on the disk that is reserved for the way out of a full one. */
+  readonly ballastBytes: number;
   /** Delivered rows are kept this long. */
   readonly retentionMs: number;
   readonly durability: "full" | "normal";
@@ -53,6 +57,10 @@ export interface Journal {
   readonly cursor: LogCursor;
   /** Accepted records whose logs are not answered yet. */
   readonly pendingRecords: number;
+  /** When the oldest record that waits for delivery was received, epoch milliseconds; nothing where none waits. */
+  readonly pendingSince: number | undefined;
+  /** Items that left the quarantine for want of space, since the start. */
+  readonly evictedItems: number;
   readonly space: JournalSpace;
   /** Resolves once all of the batch is on disk. @throws {Unavailable} when nothing of it is. */
   append(append: Append): Promise<Committed>;
@@ -115,12 +123,13 @@ function journalOver(
     quarantine,
     tailnet: identity.tailnet,
   });
-  const writeCursor = database.prepare(
-    "INSERT INTO cursor (name, value) VALUES ('logs', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+  const oldestFrom = database.prepare(
+    "SELECT accepted_at FROM journal WHERE seq >= ? AND records > 0 ORDER BY seq LIMIT 1",
   );
+  const writeCursor = cursorWriter(database);
   const ledger = new LedgerBlobs(database);
   let lastSeq = readSequence(database);
-  if (!isReadable(ledger, logger)) {
+  if (!ledger.isSound(logger)) {
     beginAnew(database, createdAt, lastSeq);
     identity = { ...identity, createdAt };
   }
@@ -133,14 +142,21 @@ function journalOver(
   }
   let acceptedRecords = recordsFrom(database, cursor) + cursor.records.delivered + cursor.records.deadLettered;
   let listener: (committed: Committed) => void = () => {};
-  const retention = new Retention(database, { ...options, seen });
+  const ballast = new Ballast(join(directory.path, "ballast"), directory.isTemporary ? 0 : options.ballastBytes);
+  ballast.take();
+  const retention = new Retention(database, { ...options, seen, ballast, walPath: `${databasePath}-wal` });
+  const isInPlace = placeCheck(databasePath);
+  const failed = (error: unknown): void => {
+    if (isFullDisk(error) && ballast.giveUp())
+      logger.error("the disk of the state directory is full", { directory: directory.path });
+  };
 
   const turn = new AppendTurn({
     database,
     writer,
     admit: (append, admittedBytes) => retention.admit(append, admittedBytes),
     writeProgress({ cursor: reported, setAside }) {
-      writeCursor.run(seal(JSON.stringify(reported)));
+      writeCursor(reported);
       for (const item of setAside) quarantine.add(item);
     },
     committed(committed) {
@@ -152,6 +168,8 @@ function journalOver(
       cursor = reported;
     },
     rolledBack: () => quarantine.recount(),
+    unfit: () => (isInPlace() ? undefined : `${databasePath} is gone or has been replaced`),
+    failed,
     timed: (seconds) => telemetry.record("tailscale2otel.journal.commit.duration", seconds, {}),
   });
 
@@ -166,6 +184,13 @@ function journalOver(
     },
     get pendingRecords() {
       return acceptedRecords - cursor.records.delivered - cursor.records.deadLettered;
+    },
+    get pendingSince() {
+      if (acceptedRecords === cursor.records.delivered + cursor.records.deadLettered) return undefined;
+      return (oldestFrom.get(cursor.seq) as { accepted_at: number } | undefined)?.accepted_at;
+    },
+    get evictedItems() {
+      return quarantine.evicted;
     },
     get space() {
       return retention.space();
@@ -188,6 +213,7 @@ function journalOver(
         ({ measuredSeq } = snapshot);
       } catch (error) {
         if (database.isTransaction) database.exec("ROLLBACK");
+        failed(error);
         throw new Unavailable(
           `the ledger's snapshot cannot be written: ${error instanceof Error ? error.message : String(error)}`,
         );
@@ -198,10 +224,12 @@ function journalOver(
     readSnapshot: () => ledger.read(),
     openReader: () => openJournalReader(databasePath),
     maintain() {
-      retention.run({
-        now: clock(),
-        releasableBelow: Math.min(cursor.seq, measuredSeq + 1),
-      });
+      try {
+        retention.run({ now: clock(), releasableBelow: Math.min(cursor.seq, measuredSeq + 1) });
+      } catch (error) {
+        failed(error);
+        throw error;
+      }
     },
     close() {
       if (!database.isOpen) return;
@@ -215,29 +243,4 @@ function journalOver(
 function isKnown(seen: SeenKeys, keyClass: KeyClass, key: SeenKey): boolean {
   const verdict = seen.probe(keyClass, key);
   return verdict === "known" || verdict === "known_counters";
-}
-
-/** Whether the last snapshot is what was written. */
-function isReadable(ledger: LedgerBlobs, logger: Logger): boolean {
-  try {
-    ledger.read();
-    return true;
-  } catch (error) {
-    if (!(error instanceof DamagedBlob)) throw error;
-    logger.warn("the counters' snapshot is damaged; all series begin anew", { reason: error.message });
-    return false;
-  }
-}
-
-function readCursor(database: DatabaseSync): LogCursor {
-  const row = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string } | undefined;
-  return row === undefined ? startOfJournal : (JSON.parse(unseal(row.value)) as LogCursor);
-}
-
-/** Records that are not answered: those of the rows from the cursor on, less the part of its own row that is. */
-function recordsFrom(database: DatabaseSync, cursor: LogCursor): number {
-  const row = database
-    .prepare("SELECT COALESCE(SUM(records), 0) AS records FROM journal WHERE seq >= ?")
-    .get(cursor.seq) as { records: number };
-  return row.records - cursor.record;
 }

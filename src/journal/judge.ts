@@ -2,6 +2,7 @@
 import { factToleranceMs } from "../records/fact.ts";
 import type { SeenKey } from "../records/identity.ts";
 import type { RecordType } from "../records/types.ts";
+import { type EventBudget, keepEvents } from "./kept-events.ts";
 import type { KeyVerdict } from "./key-table.ts";
 import type { KeyClass, StagedKeys } from "./seen-keys.ts";
 import type { Append, AppendPart, InvalidRecord, QuarantinedCount, Tally } from "./types.ts";
@@ -10,6 +11,8 @@ import type { Append, AppendPart, InvalidRecord, QuarantinedCount, Tally } from 
 export interface Judgement {
   /** Parts with accepted records only; a part of which nothing is new is left out. */
   readonly parts: readonly AppendPart[];
+  /** The flags of each part. */
+  readonly flags: readonly (Uint8Array | undefined)[];
   readonly invalid: readonly InvalidRecord[];
   readonly tally: Tally;
   /** Keys to be written, by class: new ones, and known ones that came a new way. */
@@ -73,6 +76,8 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     keep("quarantined", key);
     return true;
   });
+  const budget: EventBudget = { left: append.maxLogEvents ?? Number.POSITIVE_INFINITY, dropped: 0 };
+  const flags = parts.map(({ logEvents }) => logEvents && keepEvents(logEvents, budget));
   const tally: Tally = {
     bytes: append.bytes,
     bytesOf: append.bytesOf,
@@ -82,8 +87,9 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     samples: append.samples.length,
     conflicts,
     futureTimes: parts.reduce((sum, part) => sum + part.futureTimes, 0),
+    ...(budget.dropped > 0 && { droppedLogEvents: budget.dropped }),
   };
-  return { parts, invalid, tally, keys };
+  return { parts, flags, invalid, tally, keys };
 }
 
 /** Whether a fact is held whose time is that of this one, give or take the tolerance. Some 2,000 look-ups, 0.1 ms. */

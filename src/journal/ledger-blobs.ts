@@ -1,5 +1,6 @@
 /** The ledger's snapshot on disk: a blob a metric, and beside them how far it has measured, checked like them. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Logger } from "../lib/logger.ts";
 import { DamagedBlob, pack, unpackText } from "./pack.ts";
 import type { LedgerSnapshot } from "./types.ts";
 
@@ -21,6 +22,18 @@ export class LedgerBlobs {
   write({ measuredSeq, blobs }: LedgerSnapshot): void {
     for (const [metric, text] of blobs) this.#write.run(metric, pack(text));
     this.#write.run(measuredMetric, pack(String(measuredSeq)));
+  }
+
+  /** Whether the last snapshot is what was written. */
+  isSound(logger: Logger): boolean {
+    try {
+      this.read();
+      return true;
+    } catch (error) {
+      if (!(error instanceof DamagedBlob)) throw error;
+      logger.warn("the counters' snapshot is damaged; all series begin anew", { reason: error.message });
+      return false;
+    }
   }
 
   /** The last snapshot. @throws {DamagedBlob} when any of it is not what was written: parts of two do not add up. */

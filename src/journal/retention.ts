@@ -1,7 +1,9 @@
 /** Space and age: what may leave the journal, when, and what must not be taken in because there is no room for it. */
+import { statSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
 import type { SeenKey } from "../records/identity.ts";
+import type { Ballast } from "./ballast.ts";
 import { writeMeta } from "./meta.ts";
 import { DamagedBlob } from "./pack.ts";
 import { maxCharacters } from "./quarantine.ts";
@@ -15,6 +17,13 @@ const reserveBytes = 16 * 1024 * 1024;
 const rowsAtOnce = 500;
 const keyRowsAtOnce = 500;
 
+/** Pages given back to the disk in one go: 1 MiB, and 16 MiB when space is short. */
+const vacuumPages = 256;
+const shortVacuumPages = 4096;
+
+/** A log of this size is part of the reserve: it is checkpointed at 4 MiB, and one transaction can write as much again. */
+const usualWalBytes = 8 * 1024 * 1024;
+
 /** Room beside a batch's own bytes for its keys, tally and pages. */
 const overheadBytes = 64 * 1024;
 
@@ -24,6 +33,9 @@ export class Retention {
     readonly maxBytes: number;
     readonly retentionMs: number;
     readonly seen: SeenKeys;
+    readonly ballast: Ballast;
+    /** The write-ahead log's. */
+    readonly walPath: string;
   };
   readonly #pageCount: StatementSync;
   readonly #freePages: StatementSync;
@@ -38,6 +50,8 @@ export class Retention {
       readonly maxBytes: number;
       readonly retentionMs: number;
       readonly seen: SeenKeys;
+      readonly ballast: Ballast;
+      readonly walPath: string;
     },
   ) {
     this.#database = database;
@@ -58,7 +72,7 @@ export class Retention {
     return {
       usedBytes,
       limitBytes,
-      isFull: usedBytes + overheadBytes > limitBytes - reserveBytes,
+      isFull: usedBytes + overheadBytes > limitBytes - reserveBytes || !this.#options.ballast.isHeld,
     };
   }
 
@@ -67,17 +81,25 @@ export class Retention {
    * @throws {Unavailable} when it would eat into the reserve.
    */
   admit(append: Append, admittedBytes: number): number {
+    if (!this.#options.ballast.isHeld) throw new Unavailable("the disk of the state directory is full");
     let bytes = overheadBytes;
     for (const { body, records } of append.parts) bytes += body.length + records * 32;
     for (const { text } of append.invalid) bytes += Math.min(text.length, maxCharacters);
     for (const text of append.samples) bytes += Math.min(text.length, maxCharacters);
-    if (this.#usedBytes() + admittedBytes + bytes <= this.#options.maxBytes - reserveBytes) return bytes;
+    const limitBytes = this.#options.maxBytes - reserveBytes - admittedBytes - bytes;
+    if (this.#usedBytes() <= limitBytes) return bytes;
+    if (this.#logExcess() > 0) {
+      this.#cutLog();
+      if (this.#usedBytes() <= limitBytes) return bytes;
+    }
     throw new Unavailable("the journal is full: state.max_bytes is reached and the backend has not taken what waits");
   }
 
   /** Deletes rows below `releasableBelow` that are past retention, or any of them while space is short, and keys that have outlived their window. */
   run({ now, releasableBelow }: { readonly now: number; readonly releasableBelow: number }): void {
-    const isShort = this.#usedBytes() > (this.#options.maxBytes - reserveBytes) * 0.9;
+    const { ballast, maxBytes } = this.#options;
+    ballast.take();
+    const isShort = !ballast.isHeld || this.#usedBytes() > (maxBytes - reserveBytes) * 0.9;
     let forget: (() => void)[];
     this.#database.exec("BEGIN IMMEDIATE");
     try {
@@ -93,7 +115,18 @@ export class Retention {
       throw error;
     }
     for (const forgetRow of forget) forgetRow();
-    this.#database.exec("PRAGMA incremental_vacuum(256)");
+    this.#database.exec(`PRAGMA incremental_vacuum(${isShort ? shortVacuumPages : vacuumPages})`);
+    if (isShort) this.#cutLog();
+  }
+
+  /** Gives the log's space back to the disk. Not while a reader is in it: then the next time. */
+  #cutLog(): void {
+    this.#database.exec("PRAGMA busy_timeout = 0");
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } finally {
+      this.#database.exec("PRAGMA busy_timeout = 2000");
+    }
   }
 
   #deleteLeavingKeys(now: number): (() => void)[] {
@@ -120,7 +153,12 @@ export class Retention {
     const { freelist_count: free } = this.#freePages.get() as {
       freelist_count: number;
     };
-    return (pages - free) * this.#pageBytes;
+    return (pages - free) * this.#pageBytes + this.#logExcess();
+  }
+
+  #logExcess(): number {
+    const logBytes = statSync(this.#options.walPath, { throwIfNoEntry: false })?.size ?? 0;
+    return Math.max(0, logBytes - usualWalBytes);
   }
 }
 

@@ -5,8 +5,8 @@ import { Unavailable } from "../errors.ts";
 import { DamagedDatabase } from "./damage.ts";
 import { LedgerBlobs } from "./ledger-blobs.ts";
 import { readMeta, requireMeta, writeMeta } from "./meta.ts";
-import { seal, unseal } from "./pack.ts";
-import type { JournalIdentity, LogCursor } from "./types.ts";
+import { cursorWriter, readCursor } from "./log-cursor.ts";
+import { type JournalIdentity, startOfJournal } from "./types.ts";
 
 /** The schema that this program writes. A newer one is refused, an older one migrated in a transaction. */
 export const schemaVersion = 1;
@@ -108,13 +108,8 @@ export function beginAnew(database: DatabaseSync, now: number, measuredSeq: numb
   database.exec("DELETE FROM ledger");
   new LedgerBlobs(database).write({ measuredSeq, blobs: new Map() });
   writeMeta(database, "created_at", String(now));
-  const row = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string } | undefined;
-  if (row === undefined) return;
-  const cursor = JSON.parse(unseal(row.value)) as LogCursor;
-  const records = { delivered: 0, deadLettered: 0 };
-  const events = { delivered: 0, rejected: 0, deadLettered: 0 };
-  const anew = JSON.stringify({ ...cursor, records, events } satisfies LogCursor);
-  database.prepare("UPDATE cursor SET value = ? WHERE name = 'logs'").run(seal(anew));
+  const { seq, record, event } = readCursor(database);
+  cursorWriter(database)({ ...startOfJournal, seq, record, event });
 }
 
 /** The highest `seq` that was ever given. @throws {DamagedDatabase} where that is no number of rows. */

@@ -23,6 +23,10 @@ export interface TurnDeps {
   readonly committed: (committed: Committed) => void;
   readonly progressed: (progress: Progress) => void;
   readonly rolledBack: () => void;
+  /** Why the database must not be written, if so: what was committed there would be lost. */
+  readonly unfit: () => string | undefined;
+  /** SQLite could not write. */
+  readonly failed: (error: unknown) => void;
   readonly timed: (seconds: number) => void;
 }
 
@@ -99,7 +103,7 @@ export class AppendTurn {
         bytes += this.#deps.admit(append, bytes);
         return true;
       } catch (error) {
-        reject(error as Error);
+        reject(error instanceof Unavailable ? error : new Unavailable(`the journal cannot be read: ${String(error)}`));
         return false;
       }
     });
@@ -112,12 +116,15 @@ export class AppendTurn {
     const staged = writer.stage();
     let written: Committed[];
     try {
+      const unfit = this.#deps.unfit();
+      if (unfit !== undefined) return unfit;
       database.exec("BEGIN IMMEDIATE");
       written = group.map(({ append }) => writer.write(append, staged));
       if (progress !== undefined) this.#deps.writeProgress(progress);
       database.exec("COMMIT");
     } catch (error) {
       this.#rollBack();
+      this.#deps.failed(error);
       return error instanceof Error ? error.message : String(error);
     }
     writer.publish(staged);
@@ -128,10 +135,17 @@ export class AppendTurn {
     return undefined;
   }
 
-  /** SQLITE_FULL has rolled back by itself; then there is nothing left to end. */
+  /**
+   * SQLITE_FULL has rolled back by itself; then there is nothing left to end. With a failing disk this fails too: the next
+   * transaction cannot begin then, and says so to its own senders.
+   */
   #rollBack(): void {
     const { database, rolledBack } = this.#deps;
-    if (database.isTransaction) database.exec("ROLLBACK");
-    rolledBack();
+    try {
+      if (database.isTransaction) database.exec("ROLLBACK");
+      rolledBack();
+    } catch (error) {
+      this.#deps.failed(error);
+    }
   }
 }

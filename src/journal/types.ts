@@ -16,7 +16,7 @@ export interface JournalRow {
   readonly records: number;
   /** The records in their stored form, one a line, no newline at the end; empty for a tally alone. */
   readonly text: string;
-  /** A decision made at the append for each record, or nothing. */
+  /** How many log events of each record are kept (`kept-events.ts`), where a limit left some out. */
   readonly flags: Uint8Array | undefined;
   /** What the batch left beside its records, on its first row. */
   readonly tally: Tally | undefined;
@@ -37,6 +37,8 @@ export interface Tally {
   readonly conflicts: { readonly counters: number; readonly entries: number };
   /** Accepted records whose time lies ahead of ours. */
   readonly futureTimes: number;
+  /** Log events left out by a limit. */
+  readonly droppedLogEvents?: number;
 }
 
 /** Newly quarantined records of one type and reason. */
@@ -61,6 +63,8 @@ export interface AppendPart {
   readonly facts?: readonly (SeenKey | undefined)[];
   /** What the records add to the ledger. */
   readonly increments: Increments;
+  /** Log events that each record makes, where the batch has a limit for them. */
+  readonly logEvents?: readonly number[];
   /** Records whose time lies ahead of ours. */
   readonly futureTimes: number;
   /** The same part without the records at these places; called when some turn out to be known already. */
@@ -93,6 +97,8 @@ export interface Append {
   readonly invalid: readonly InvalidRecord[];
   /** Texts of unknown kinds, kept to be looked at. */
   readonly samples: readonly string[];
+  /** The most log events that its accepted records may make. */
+  readonly maxLogEvents?: number;
 }
 
 /** What one committed batch has changed, told in the order of `seq` inside the turn that committed it. */

@@ -34,7 +34,7 @@ export class BatchWriter {
     this.#quarantine = deps.quarantine;
     this.#tailnet = deps.tailnet;
     this.#insertRow = database.prepare(
-      "INSERT INTO journal (accepted_at, source, type, tailnet, records, body, tally) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO journal (accepted_at, source, type, tailnet, records, body, flags, tally) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#insertKeys = database.prepare("INSERT INTO keys (seq, type, at, version, packed) VALUES (?, ?, ?, ?, ?)");
   }
@@ -50,18 +50,20 @@ export class BatchWriter {
 
   write(append: Append, staged: Staged): Committed {
     const { source, receivedAt, samples } = append;
-    const { parts, invalid, tally, keys } = judge(append, staged.keys);
+    const { parts, flags, invalid, tally, keys } = judge(append, staged.keys);
     let packedTally: Uint8Array | null = pack(JSON.stringify(tally satisfies Tally));
     let lastSeq = 0;
-    for (const { type, records, body } of parts) {
+    for (const [place, { type, records, body }] of parts.entries()) {
+      const partFlags = flags[place] ?? null;
       lastSeq = Number(
-        this.#insertRow.run(receivedAt, source, type, this.#tailnet, records, body, packedTally).lastInsertRowid,
+        this.#insertRow.run(receivedAt, source, type, this.#tailnet, records, body, partFlags, packedTally)
+          .lastInsertRowid,
       );
       packedTally = null;
     }
     if (parts.length === 0) {
       lastSeq = Number(
-        this.#insertRow.run(receivedAt, source, null, this.#tailnet, 0, null, packedTally).lastInsertRowid,
+        this.#insertRow.run(receivedAt, source, null, this.#tailnet, 0, null, null, packedTally).lastInsertRowid,
       );
     }
     for (const [keyClass, classKeys] of keys) this.#writeKeys(keyClass, classKeys, sourceBits[source], lastSeq, staged);

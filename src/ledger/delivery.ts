@@ -20,7 +20,7 @@ export function withDelivery(view: LedgerView, cursor: LogCursor, { createdAt }:
     metrics.push({ name: "tailscale2otel.quarantine.records", series: deadLetters });
   }
   if (events.length > 0) metrics.push({ name: "tailscale2otel.export.log_records", series: events });
-  return { at: view.at, metrics };
+  return { ...view, metrics };
 }
 
 function series(attributes: LedgerSeries["attributes"], value: number, startAt: number): LedgerSeries[] {

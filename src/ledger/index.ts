@@ -207,7 +207,9 @@ export class Ledger {
 
   /** Series held now, by metric. */
   activeSeries(): ReadonlyMap<LedgerMetric, number> {
-    return new Map(Array.from(this.#tables, ([name, { size }]) => [name, size] as const).filter(([, size]) => size > 0));
+    return new Map(
+      Array.from(this.#tables, ([name, { size }]) => [name, size] as const).filter(([, size]) => size > 0),
+    );
   }
 
   /** Metrics that have not changed keep the list they had. */

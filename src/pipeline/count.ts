@@ -65,6 +65,7 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     }
   }
   count(into, "tailscale2otel.quarantine.records", { class: "sample", reason: "unclassified" }, tally.samples);
+  count(into, "tailscale.network.flow.logs_dropped", {}, tally.droppedLogEvents ?? 0);
   count(into, "tailscale.network.dedup.conflicts", { kind: "counters" }, tally.conflicts.counters);
   count(into, "tailscale.network.dedup.conflicts", { kind: "entries" }, tally.conflicts.entries);
   if (source !== "webhook") {

@@ -16,6 +16,8 @@ export interface PartRecord {
   readonly key: SeenKey;
   /** What it tells that a record of another type can tell too. */
   readonly fact: SeenKey | undefined;
+  /** Log events that it makes, where they are limited. */
+  readonly logEvents: number | undefined;
   /** Its time lies ahead of ours. */
   readonly isAhead: boolean;
 }
@@ -30,6 +32,7 @@ export function partOf(
   const body = pack(records.map(({ line }) => line).join("\n"));
   const keys = records.map(({ key }) => key);
   const facts = type === "flow" ? [] : records.map(({ fact }) => fact);
+  const logEvents = records.flatMap((record) => record.logEvents ?? []);
   const ahead = records.map(({ isAhead }) => isAhead);
   return {
     type,
@@ -38,6 +41,7 @@ export function partOf(
     keys,
     ...(facts.some((fact) => fact !== undefined) && { facts }),
     increments,
+    ...(logEvents.length > 0 && { logEvents }),
     futureTimes: ahead.reduce((sum, isAhead) => sum + (isAhead ? 1 : 0), 0),
     without(places) {
       const kept: PartRecord[] = [];
@@ -49,6 +53,7 @@ export function partOf(
               line,
               key: keys[place] as SeenKey,
               fact: facts[place],
+              logEvents: logEvents[place],
               isAhead: ahead[place] === true,
             });
         });

@@ -1,4 +1,5 @@
 /** The pipeline's edge: what a receiver hands over, and what it is told. */
+import type { FlowLogMode } from "../processors/index.ts";
 import type { RawRecord, SkippedValue, Source } from "../records/types.ts";
 
 /** Where a batch comes from. */
@@ -6,6 +7,12 @@ export interface Origin {
   readonly source: Source;
   /** Epoch milliseconds at which the request was received. */
   readonly receivedAt: number;
+}
+
+/** The most log events that the flow records of one batch may make, in a mode. */
+export interface LogLimit {
+  readonly maxEvents: number;
+  readonly flowLogMode: FlowLogMode;
 }
 
 /** What became of the records of one batch. Their sum is what was received. */

@@ -146,7 +146,12 @@ function shapedPairOf(
     dimensions?.identity === true
       ? {
           ...identityOf("tailscale.src", source?.address, claims, options),
-          ...identityOf("tailscale.dst", names.destination === undefined ? undefined : destination?.address, claims, options),
+          ...identityOf(
+            "tailscale.dst",
+            names.destination === undefined ? undefined : destination?.address,
+            claims,
+            options,
+          ),
         }
       : undefined;
   const peer = isShared(names.destination) ? undefined : names.destination;

@@ -34,6 +34,18 @@ export function describeFlow(record: FlowRecord, options: DescribeOptions, accep
   return record.connections.map((connection) => describeConnection(connection, context));
 }
 
+/** How many log events a record becomes. */
+export function flowLogCount({ connections }: FlowRecord, mode: FlowLogMode): number {
+  switch (mode) {
+    case "per_connection":
+      return connections.length;
+    case "per_record":
+      return 1;
+    case "off":
+      return 0;
+  }
+}
+
 function describeRecord(record: FlowRecord, ofRecord: LogAttributes, time: HrTime, observedTime: HrTime): LogEvent {
   const sums = noSums();
   for (const connection of record.connections) addSums(sums, { ...connection, entries: 1 });

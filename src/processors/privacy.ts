@@ -148,7 +148,9 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
         if (known === undefined) sets.set(set, (known = cleaned(set, all)));
         return known;
       });
-      const body = event.name.startsWith(webhookPrefix) ? freeText(event.body, all) : scrub(event.body, identifiers(all));
+      const body = event.name.startsWith(webhookPrefix)
+        ? freeText(event.body, all)
+        : scrub(event.body, identifiers(all));
       return { ...event, body: body ?? droppedText, shared, attributes: cleaned(event.attributes, all) };
     },
   };

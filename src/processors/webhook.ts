@@ -5,9 +5,11 @@ import { webhookVersions } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { cutText } from "../lib/text.ts";
 import type { JsonObject, WebhookRecord } from "../records/types.ts";
+import type { NameOptions } from "./names.ts";
+import { privacyOf } from "./privacy.ts";
 
 /** What asks somebody to act, or takes something away. */
-const warnings: ReadonlySet<string> = new Set([
+export const warningTypes: ReadonlySet<string> = new Set([
   "nodeKeyExpired",
   "nodeKeyExpiringInOneDay",
   "nodeNeedsApproval",
@@ -21,7 +23,7 @@ const warnings: ReadonlySet<string> = new Set([
 ]);
 
 /** What is exported of `data`. Policies are not, and neither is what is unknown. */
-const exported = [
+export const exportedMembers = [
   ["nodeID", "tailscale.webhook.node.id"],
   ["deviceName", "tailscale.webhook.node.device.name"],
   ["managedBy", "tailscale.webhook.node.managed_by"],
@@ -39,15 +41,16 @@ const maxTypeBytes = 128;
 /** Bytes of UTF-8 kept of a text, and of all texts in a list together. */
 const maxTextBytes = 4096;
 
-/** Adds an event to the counters. `tailnet`: the configured name, if there is one. */
+/** Adds an event to the counters. Where the tailnet has no configured name, which is on every point, the event's own stands here. */
 export function measureWebhook(
   { eventType, version, tailnet: ownTailnet }: WebhookRecord,
-  { tailnet = "" }: { readonly tailnet?: string },
+  { tailnet = "", privacy }: Pick<NameOptions, "tailnet" | "privacy">,
   into: Increments,
 ): void {
+  const named = tailnet === "" && ownTailnet !== "" ? ownTailnet : undefined;
+  const shown = named === undefined || privacy === undefined ? named : privacyOf(privacy).value("tailnet_name", named);
   const type = { "tailscale.webhook.type": eventType };
-  const isNamedByEvent = tailnet === "" && ownTailnet !== "";
-  const attributes = isNamedByEvent ? { ...type, "tailscale.tailnet": ownTailnet } : type;
+  const attributes = shown === undefined ? type : { ...type, "tailscale.tailnet": shown };
   count(into, "tailscale.webhook.events", attributes, 1);
   if (version === undefined) return;
   const status = webhookVersions.includes(version) ? "known" : "unknown";
@@ -64,14 +67,14 @@ export function describeWebhook(
   const type = cutText(eventType, maxTypeBytes);
   return {
     name: `tailscale.webhook.${type}`,
-    severity: warnings.has(eventType) ? "WARN" : "INFO",
+    severity: warningTypes.has(eventType) ? "WARN" : "INFO",
     time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,
     body: message,
     shared: [],
     attributes: {
       "tailscale.webhook.type": type,
-      ...named("tailscale.tailnet", tailnet === "" ? ownTailnet : tailnet),
+      ...present("tailscale.tailnet", tailnet === "" ? ownTailnet : tailnet),
       ...dataAttributes(data),
     },
   };
@@ -79,12 +82,12 @@ export function describeWebhook(
 
 function dataAttributes(data: JsonObject): Record<string, AttributeValue> {
   const attributes: Record<string, AttributeValue> = {};
-  for (const [member, name] of exported) Object.assign(attributes, named(name, data[member]));
+  for (const [member, name] of exportedMembers) Object.assign(attributes, present(name, data[member]));
   return attributes;
 }
 
 /** The attribute of a text or a list of texts; none where there is another value, or an empty one. */
-function named(name: string, value: unknown): Record<string, AttributeValue> {
+function present(name: string, value: unknown): Record<string, AttributeValue> {
   if (typeof value === "string") return value === "" ? {} : { [name]: cutText(value, maxTextBytes) };
   if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) return {};
   const kept: string[] = [];

@@ -5,8 +5,8 @@ import { auditActions, auditOrigins, wordOf } from "../../src/catalogue/vocabula
 
 const definitions: [string, MetricDefinition][] = Object.entries(metrics);
 
-test("names are of the family, in lower case, with dots", () => {
-  for (const [name] of definitions) expect(name).toMatch(/^tailscale(2otel)?(\.[a-z_]+)+$/);
+test("names are of the family, or those that every process has, in lower case, with dots", () => {
+  for (const [name] of definitions) expect(name).toMatch(/^(tailscale(2otel)?|process)(\.[a-z_]+)+$/);
 });
 
 describe.each(definitions)("%s", (_, { origin, kind, unit, description, attributes, buckets }) => {

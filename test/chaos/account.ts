@@ -33,8 +33,8 @@ export class Account {
   }
 
   get answeredRecords(): number {
-    const { flows, audits } = (this.#answered.at(-1) as Answered).sums;
-    return flows + audits;
+    const { flows, audits, webhooks } = (this.#answered.at(-1) as Answered).sums;
+    return flows + audits + webhooks;
   }
 
   /** To be called before the batch's first byte leaves. */
@@ -131,14 +131,25 @@ export function addTo(sums: Totals, more: Readonly<Totals>): void {
 }
 
 function eventKey({ eventName, attributes }: SunkLog): string {
-  return eventName === "tailscale.config.audit"
-    ? String(attributes["tailscale.audit.event_group_id"])
-    : `${String(attributes["tailscale.node.id"])} ${String(attributes["source.port"])}`;
+  switch (eventName) {
+    case "tailscale.config.audit":
+      return String(attributes["tailscale.audit.event_group_id"]);
+    case "tailscale.webhook.nodeCreated":
+      return String(attributes["tailscale.webhook.node.id"]);
+    default:
+      return `${String(attributes["tailscale.node.id"])} ${String(attributes["source.port"])}`;
+  }
 }
 
 function contentOf({ eventName, attributes }: SunkLog): string {
-  if (eventName === "tailscale.config.audit") return String(attributes["tailscale.audit.new"]);
-  return ["tx.bytes", "rx.bytes", "tx.packets", "rx.packets"]
-    .map((name) => String(attributes[`tailscale.${name}`]))
-    .join(" ");
+  switch (eventName) {
+    case "tailscale.config.audit":
+      return String(attributes["tailscale.audit.new"]);
+    case "tailscale.webhook.nodeCreated":
+      return String(attributes["tailscale.webhook.actor"]);
+    default:
+      return ["tx.bytes", "rx.bytes", "tx.packets", "rx.packets"]
+        .map((name) => String(attributes[`tailscale.${name}`]))
+        .join(" ");
+  }
 }

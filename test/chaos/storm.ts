@@ -5,16 +5,17 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
 import { createRandom } from "../../src/cli/demo/random.ts";
-import { unpackText } from "../../src/journal/pack.ts";
+import { unpackText, unseal } from "../../src/journal/pack.ts";
 import { programBinary } from "../support/binary.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import { freePort } from "../support/port.ts";
 import { launchProgram, type LaunchedProgram } from "../support/running-program.ts";
 import { Account } from "./account.ts";
 import { createChaoticBackend } from "./backend.ts";
-import { startSenders } from "./senders.ts";
+import { type Senders, startSenders } from "./senders.ts";
 import { lastBatch, streamTraffic, totalNames } from "./traffic.ts";
 import { CounterWatch } from "./watch.ts";
+import { webhookSecret, webhookTraffic } from "./webhooks.ts";
 
 export interface StormOptions {
   readonly seed: number;
@@ -51,13 +52,20 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     return behaviour;
   });
   const port = await freePort();
+  const settings = settingsOf(port);
   const launch = () => launchProgram({ command, directory, endpoint: sink.url, encoding: "json", port, settings });
   let program: LaunchedProgram | undefined;
   const startedAt = performance.now();
   try {
-    const source = streamTraffic(options.seed + 2, token);
-    const url = `http://127.0.0.1:${port}/services/collector/event`;
-    const senders = startSenders({ url, source, count: options.senders, seed: options.seed + 3 }, account);
+    const base = `http://127.0.0.1:${port}`;
+    const url = `${base}/services/collector/event`;
+    const stream = { url, source: streamTraffic(options.seed + 2, token) };
+    const webhooks = { url: `${base}/tailscale/webhook`, source: webhookTraffic(options.seed + 4) };
+    const senders = [
+      startSenders({ ...stream, count: options.senders, seed: options.seed + 3 }, account),
+      startSenders({ ...webhooks, count: 1, seed: options.seed + 5 }, account),
+    ];
+    const sent = (name: keyof Senders["figures"]) => senders.reduce((sum, { figures }) => sum + figures[name], 0);
     let kills = 0;
     let killsWhileStarting = 0;
     while (kills < options.minKills || performance.now() - startedAt < options.durationMs) {
@@ -74,7 +82,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     backend.calm();
     program = await launch();
     await program.healthy();
-    await senders.stop();
+    await Promise.all(senders.map((some) => some.stop()));
     const last = lastBatch(token);
     account.sending(last);
     const { status } = await fetch(url, { method: "POST", headers: last.headers, body: last.body });
@@ -103,9 +111,9 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
         seconds: Math.round((performance.now() - startedAt) / 1000),
         kills,
         killsWhileStarting,
-        requests: senders.figures.requests,
-        refused: senders.figures.refused,
-        unanswered: senders.figures.unanswered,
+        requests: sent("requests"),
+        refused: sent("refused"),
+        unanswered: sent("unanswered"),
         recordsAnswered: account.answeredRecords,
         recordsAccepted: accepted.records,
         acceptedWithoutAnswer: accepted.unanswered,
@@ -127,12 +135,15 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
 }
 
 /** Short intervals and deadlines, so that folds, snapshots and failures fall between the kills. */
-const settings = {
+const settingsOf = (port: number) => ({
+  TS2OTEL_WEBHOOK__ENABLED: "true",
+  TS2OTEL_WEBHOOK__SECRET: webhookSecret,
+  TS2OTEL_WEBHOOK__LISTEN: `127.0.0.1:${port}`,
   TS2OTEL_OTLP__METRIC_INTERVAL: "200ms",
   TS2OTEL_OTLP__TIMEOUT: "1s",
   TS2OTEL_OTLP__LOGS__MAX_RECORDS: "200",
   TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "20",
-};
+});
 
 /** Every exported counter equals, to the byte, the sum over what was accepted. */
 function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Account["accepted"]>): void {
@@ -160,7 +171,7 @@ function readBooks(path: string): Books {
       integrity_check: string;
     };
     const { value } = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string };
-    const { records } = JSON.parse(value) as { records: { delivered: number; deadLettered: number } };
+    const { records } = JSON.parse(unseal(value)) as { records: { delivered: number; deadLettered: number } };
     const rows = database.prepare("SELECT text FROM quarantine WHERE class = 'dead_letter'").all() as {
       text: Uint8Array;
     }[];

@@ -3,7 +3,16 @@ import { zstdCompressSync } from "node:zlib";
 import { createRandom, type Random } from "../../src/cli/demo/random.ts";
 
 /** What counters must add up to, by name. */
-export const totalNames = ["txBytes", "rxBytes", "txPackets", "rxPackets", "entries", "flows", "audits"] as const;
+export const totalNames = [
+  "txBytes",
+  "rxBytes",
+  "txPackets",
+  "rxPackets",
+  "entries",
+  "flows",
+  "audits",
+  "webhooks",
+] as const;
 export type Totals = Record<(typeof totalNames)[number], number>;
 
 export interface SentRecord {
@@ -41,6 +50,7 @@ export const noTotals = (): Totals => ({
   entries: 0,
   flows: 0,
   audits: 0,
+  webhooks: 0,
 });
 
 const poisonMark = "nPOISON";

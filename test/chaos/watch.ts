@@ -67,7 +67,8 @@ export class CounterWatch {
     const resource = JSON.stringify(point.resource);
     const known = this.#series.get(key);
     if (known === undefined) {
-      if (!(BigInt(startTime) < at)) this.#complain(`${key} starts at ${startTime}, at its end`);
+      const isBeginning = value === 0 && BigInt(startTime) === at;
+      if (BigInt(startTime) >= at && !isBeginning) this.#complain(`${key} is ${value} at its start, ${startTime}`);
       this.#series.set(key, { point, startTime, resource, at, value });
       return;
     }
@@ -103,6 +104,8 @@ function isLedgerCounter({ metric, isMonotonic }: SunkPoint): boolean {
   return isMonotonic === true && ledgerNames.has(metric);
 }
 
+const countOf = { flow: "flows", audit: "audits", webhook: "webhooks" } as const;
+
 function totalOf({ metric, attributes }: SunkPoint): keyof Totals | undefined {
   const isTransmit = attributes["network.io.direction"] === "transmit";
   switch (metric) {
@@ -114,7 +117,7 @@ function totalOf({ metric, attributes }: SunkPoint): keyof Totals | undefined {
       return "entries";
     case "tailscale2otel.ingest.records":
       if (attributes["outcome"] !== "accepted") return undefined;
-      return attributes["type"] === "flow" ? "flows" : "audits";
+      return countOf[attributes["type"] as keyof typeof countOf];
     default:
       return undefined;
   }

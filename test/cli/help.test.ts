@@ -13,21 +13,23 @@ async function helpOf(...args: string[]): Promise<string> {
 test("of the program", async () => {
   const help = await helpOf("--help");
   expect(help).toMatchInlineSnapshot(`
-    "Receives Tailscale flow and audit logs, and delivers them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
+    "Receives Tailscale flow logs, audit logs and webhooks, and delivers them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|check|schema|version
+    USAGE tailscale2otel run|demo|check|send hec|send webhook|schema|version
 
     COMMANDS
 
-          run    Run the service
-         demo    Show it working: a simulated tailnet, the real program, and nothing left behind
-        check    Validate the configuration, and show every value with its origin
-       schema    Print the JSON Schema of the configuration file, for editors
-      version    Print version, commit and build date
+               run    Run the service
+              demo    Show it working: a simulated tailnet, the real program, and nothing left behind
+             check    Validate the configuration, and show every value with its origin
+          send hec    Send a flow and an audit record to a stream receiver, and print its answer
+      send webhook    Send a signed webhook to a receiver, and print its answer
+            schema    Print the JSON Schema of the configuration file, for editors
+           version    Print version, commit and build date
 
     Use tailscale2otel <command> --help for more information about a command.
 
-    Without a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… variables).
+    Without a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… or TS2OTEL_WEBHOOK__… variables).
     Exit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.
 
     EXAMPLES

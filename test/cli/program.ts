@@ -28,10 +28,18 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
+/** Programs of several tests run at once, and none of them may take the admin listener's port from another. */
+const anyPort = { TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
+
 export function start(directory: string, args: readonly string[], environment: Record<string, string> = {}): Program {
   const child = spawn(process.execPath, [entry, ...args], {
     cwd: directory,
-    env: { PATH: process.env["PATH"], HOME: directory, ...environment },
+    env: {
+      PATH: process.env["PATH"],
+      HOME: directory,
+      ...(args[0] === undefined || args[0] === "run" ? anyPort : {}),
+      ...environment,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const texts = { stdout: "", stderr: "" };

@@ -41,9 +41,9 @@ const flow = (members: string): string =>
 const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
 const invalidUtf8 = Buffer.concat([Buffer.from('{"event":{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}}')]);
 
-/** 64 MiB at most of records as they come, all different; `day` makes them others. */
-function largestBody(day: number): Buffer {
-  const load = createLoad(600, Date.UTC(2026, 9, day));
+/** 64 MiB at most of records as they come, all different. */
+function largestBody(): Buffer {
+  const load = createLoad(600, Date.UTC(2026, 9, 1));
   const parts: Buffer[] = [];
   let bytes = 0;
   for (let body = 0; ; body++) {
@@ -96,7 +96,11 @@ const bodies: BodyAttack[] = [
     body: () => `{"a":"${"x".repeat((64 << 20) - 6)}`,
     answer: damaged(0),
   },
-  { name: "64 MiB of opening brackets", body: () => `{"a":${"[".repeat((64 << 20) - 5)}`, answer: damaged(0) },
+  {
+    name: "64 MiB of opening brackets",
+    body: () => `{"a":${"[".repeat((64 << 20) - 5)}`,
+    answer: tooLarge("More than 2500000 objects and arrays in one value (no setting changes this limit)"),
+  },
   { name: "10,000-deep nesting", body: () => `{"event":${nested(10_000)}}`, answer: taken },
   {
     name: "10,000-deep nesting in a flow record",
@@ -196,19 +200,21 @@ describe("a hostile request", () => {
 
 describe("one 64 MiB body of real records", () => {
   test.each([
-    ["plain", 1, (body: Buffer) => body, {}],
-    ["in zstd", 2, (body: Buffer) => zstdCompressSync(body), zstd],
-    ["plain, when all of it is known", 1, (body: Buffer) => body, {}],
+    ["plain", (body: Buffer) => body, {}],
+    ["in zstd", (body: Buffer) => zstdCompressSync(body), zstd],
   ] as const)(
     "%s, is taken in less than 400 MB",
-    async (name, day, compress, headers) => {
-      const body = whole(compress(largestBody(day)));
-      const attack = `64 MiB of real records, ${name}`;
-      const { result, peak } = await attacked.measure(attack, () => attacked.post(body, headers));
+    async (name, compress, headers) => {
+      const fresh = await startAttackedProgram(`a 64 MiB body, ${name}`);
+      const body = whole(compress(largestBody()));
+      const { result, peak } = await fresh.measure("until the answer", () => fresh.post(body, headers));
       expect<object>(result).toEqual(taken);
       expect(peak).toBeLessThan(maxPeakBytes);
       if (canMeasureMemory) expect(peak).toBeGreaterThan(0);
-      await expectWell();
+      await fresh.measure("until its logs are delivered", () => fresh.delivered());
+      const again = await fresh.measure("the same again, all of it known", () => fresh.post(body, headers));
+      expect<object>(again.result).toEqual(taken);
+      expect(await fresh.stop()).toBe(0);
     },
     timeoutMs,
   );

@@ -27,6 +27,7 @@ beforeEach(async () => {
     {
       path: directory,
       maxBytes: 1e8,
+      ballastBytes: 0,
       retentionMs: 36e5,
       durability: "normal",
       keyLimits: {

@@ -43,6 +43,7 @@ function open(path: string, complaints: LogFields[] = [], warnings: LogFields[] 
     {
       path,
       maxBytes: 256 * mebibyte,
+      ballastBytes: 0,
       retentionMs: 1000 * hourMs,
       durability: "normal",
       keyLimits: { flow: limit, audit: limit, webhook: limit, quarantined: limit },

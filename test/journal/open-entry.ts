@@ -10,6 +10,7 @@ try {
     {
       path,
       maxBytes: 2 ** 26,
+      ballastBytes: 0,
       retentionMs: 1,
       durability: "normal",
       keyLimits: { flow: limit, audit: limit, webhook: limit, quarantined: limit },

@@ -2,7 +2,10 @@
 import { expect, test } from "bun:test";
 import { count, type Increments, noIncrements } from "../../src/catalogue/increments.ts";
 import { webhookTypes } from "../../src/catalogue/vocabulary.ts";
+import type { LedgerSnapshot } from "../../src/journal/types.ts";
+import { Ledger } from "../../src/ledger/index.ts";
 import { Words } from "../../src/ledger/words.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
 
 const metric = "tailscale.webhook.events";
 
@@ -43,6 +46,19 @@ test("what was restored is remembered", () => {
     ["other", "test", ...strangers(100, 63)].map((type) => ({ attributes: { "tailscale.webhook.type": type } })),
   );
   expect(settled(words, events("type1", "type2", "type162"))).toEqual({ type1: 1, other: 1, type162: 1 });
+});
+
+test("a ledger that is restored counts the same event in the same series, and a new one in other", () => {
+  const options = { metricsMode: "rollup", rollupTopN: 1, metricLimit: 1000, idleFolds: 1, hasNodes: true } as const;
+  const before = new Ledger(options, 0);
+  before.add(events(...strangers(0, 64)));
+  let snapshot: LedgerSnapshot = { measuredSeq: 0, blobs: new Map() };
+  before.fold(1, 1, (written) => (snapshot = written));
+  const after = new Ledger(options, 0);
+  after.restore(snapshot, silentLogger);
+  after.add(events("type63", "type64"));
+  for (const [type, value] of Object.entries({ type63: 2, type64: 0, other: 1 }))
+    expect(after.sum(metric, { "tailscale.webhook.type": type })).toBe(value);
 });
 
 test("a tailnet's own name is bounded too", () => {

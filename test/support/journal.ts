@@ -40,6 +40,7 @@ export function createState(): TestState {
         {
           path: state.path,
           maxBytes: 256 * mebibyte,
+          ballastBytes: 0,
           retentionMs: hourMs,
           durability: "normal",
           keyLimits: { flow: limit, audit: limit, webhook: limit, quarantined: limit },

@@ -68,6 +68,7 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
       TS2OTEL_OTLP__ENDPOINT: options.endpoint,
       TS2OTEL_OTLP__METRIC_INTERVAL: "1s",
       TS2OTEL_STATE__PATH: join(options.directory, "state"),
+      TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
       TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}`,
       ...(options.encoding === "json" ? {} : { TS2OTEL_OTLP__PROTOCOL: "http/protobuf" }),
       ...options.settings,

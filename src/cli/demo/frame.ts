@@ -7,8 +7,11 @@ import type { Talker } from "./talkers.ts";
 const barColumns = 24;
 const talkerColumns = 34;
 
-/** In a pipe, at most this many audit events are written at a look. */
-const changeLines = 3;
+/** In a pipe, at most this many events of a kind are written at a look. */
+const eventLines = 3;
+
+/** On a terminal, so that all of it is seen on one of 24 lines. */
+const shownEvents = 3;
 
 /** The frame that a terminal shows; `notices` are warnings that came up meanwhile. */
 export function frameOf(moment: Moment, notices: readonly string[]): readonly string[] {
@@ -23,24 +26,32 @@ export function frameOf(moment: Moment, notices: readonly string[]): readonly st
     ...talkerLines(moment.talkers),
     "",
     "  Last audit events (UTC)",
-    ...moment.changes.slice(-6).map((event) => `  ${changeText(event)}`),
+    ...moment.changes.slice(-shownEvents).map((event) => `  ${changeText(event)}`),
+    "",
+    "  Last webhook events (UTC)",
+    ...moment.visits.slice(-shownEvents).map((event) => `  ${visitText(event)}`),
     ...(notices.length > 0 ? ["", ...notices.map((notice) => `  ! ${notice}`)] : []),
   ];
 }
 
 /** What a pipe gets at each look. */
 export function linesOf(moment: Moment): readonly string[] {
-  const { sums, talkers, changes, newChanges } = moment;
+  const { sums, talkers, changes, newChanges, visits, newVisits } = moment;
   const top = talkers[0];
   const topText = top === undefined ? "" : `; top ${top.from} ↔ ${top.to} ${bytes(top.bytes)}`;
   const fate = `${count(sums.accepted)} records accepted, ${count(sums.delivered)} delivered, ${count(sums.pending)} pending`;
-  const shown = Math.min(newChanges, changeLines, changes.length);
+  const at = duration(moment.elapsedMs);
   return [
-    `${duration(moment.elapsedMs)} ${count(moment.entriesPerSecond)} entries/s; ${fate}${topText}`,
-    ...(shown === 0
-      ? []
-      : changes.slice(-shown).map((event) => `${duration(moment.elapsedMs)} audit ${changeText(event)}`)),
+    `${at} ${count(moment.entriesPerSecond)} entries/s; ${fate}${topText}`,
+    ...latest(changes, newChanges).map((event) => `${at} audit ${changeText(event)}`),
+    ...latest(visits, newVisits).map((event) => `${at} webhook ${visitText(event)}`),
   ];
+}
+
+/** The new ones of a list, at most so many. */
+function latest(events: readonly LogEvent[], newEvents: number): readonly LogEvent[] {
+  const shown = Math.min(newEvents, eventLines, events.length);
+  return shown === 0 ? [] : events.slice(-shown);
 }
 
 /** What remains at the end: the sums, and whether they hold. */
@@ -63,7 +74,7 @@ function sentText({ sent }: Moment): string {
   const times = sent.acknowledgementMs.toSorted((left, right) => left - right);
   const median = times[Math.floor(times.length / 2)] ?? 0;
   const slow = times[Math.floor(times.length * 0.99)] ?? 0;
-  const sizes = `${count(sent.requests)} requests, ${count(sent.records)} records, ${bytes(sent.bytes)} compressed, ${count(sent.retries)} repeated`;
+  const sizes = `${count(sent.requests)} requests, ${count(sent.records)} records, ${bytes(sent.bytes)} on the wire, ${count(sent.retries)} repeated`;
   return `${sizes}; answered in ${median} ms (p50), ${slow} ms (p99)`;
 }
 
@@ -76,11 +87,20 @@ function talkerLines(talkers: readonly Talker[]): string[] {
 }
 
 function changeText(event: LogEvent): string {
-  const time = new Date(millisOfHrTime(event.time)).toISOString().slice(11, 19);
   const { attributes } = event;
   const who = attributes["user.name"] ?? attributes["user.full_name"] ?? "Tailscale";
   const target = attributes["tailscale.target.name"];
-  return `${time} ${String(who)}: ${event.body}${target === undefined ? "" : ` (${String(target)})`}`;
+  return `${timeOf(event)} ${String(who)}: ${event.body}${target === undefined ? "" : ` (${String(target)})`}`;
+}
+
+function visitText(event: LogEvent): string {
+  const type = String(event.attributes["tailscale.webhook.type"]);
+  return `${timeOf(event)} ${type}: ${event.body}`;
+}
+
+/** The time of day. */
+function timeOf({ time }: LogEvent): string {
+  return new Date(millisOfHrTime(time)).toISOString().slice(11, 19);
 }
 
 /** Minutes and seconds. */

@@ -1,4 +1,4 @@
-/** `demo`: a simulated tailnet pushes its logs into the real program, and the terminal shows what comes out. */
+/** `demo`: a simulated tailnet pushes its logs and webhooks into the real program, and the terminal shows what comes out. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import type { Program } from "./program.ts";
 import { createSchedule } from "./schedule.ts";
 import { createScreen } from "./screen.ts";
 import type { Output } from "./screen.ts";
-import { createSender } from "./sender.ts";
+import { createSender, createWebhookSender, noTotals } from "./sender.ts";
 import { stream } from "./stream.ts";
 import { buildTailnet } from "./tailnet.ts";
 
@@ -91,14 +91,17 @@ async function present(
   const tailnet = buildTailnet(options.seed ?? defaultSeed);
   const signal = ending(interrupted, options.durationMs);
   const clock = systemClock;
-  const sender = createSender({ url: program.url, token: program.token, fetch, clock, signal });
+  const totals = noTotals();
+  const shared = { fetch, clock, signal, totals };
+  const sender = createSender({ ...shared, url: program.stream.url, token: program.stream.secret });
+  const webhooks = createWebhookSender({ ...shared, ...program.webhook });
   const schedule = createSchedule(tailnet, clock);
   const entriesPerSecond = options.entriesPerSecond ?? defaultEntriesPerSecond;
-  const look = createLook(program.watched, sender.totals, clock);
+  const look = createLook(program.watched, totals, clock);
   const show = createShow(output, notices);
 
-  writeLines(output, introduction(tailnet.nodes.length, program.url, options.endpoint));
-  const streaming = stream({ schedule, sender, entriesPerSecond, clock, signal });
+  writeLines(output, introduction(tailnet.nodes.length, program.stream.url, options.endpoint));
+  const streaming = stream({ schedule, sender, webhooks, entriesPerSecond, clock, signal });
   while (!signal.aborted) {
     await Promise.race([streaming, wait(lookMs, undefined, { signal }).catch(() => undefined)]);
     if (!signal.aborted) show(look());
@@ -125,7 +128,7 @@ async function settled(watched: Watched, clock: Clock): Promise<void> {
 
 function introduction(nodes: number, url: string, endpoint: string | undefined): readonly string[] {
   const { origin } = new URL(url);
-  const first = `A simulated tailnet of ${nodes} nodes sends its flow and audit logs to the real program at ${origin}, as Tailscale would`;
+  const first = `A simulated tailnet of ${nodes} nodes sends its flow logs, audit logs and webhooks to the real program at ${origin}, as Tailscale would`;
   if (endpoint === undefined) {
     return [
       `${first}; you see what it makes of them, and nothing is kept.`,

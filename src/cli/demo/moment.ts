@@ -40,13 +40,17 @@ export interface Moment {
   readonly changes: readonly LogEvent[];
   /** How many of `changes` came since the last look. */
   readonly newChanges: number;
+  /** The latest webhook events, oldest first. */
+  readonly visits: readonly LogEvent[];
+  /** How many of `visits` came since the last look. */
+  readonly newVisits: number;
 }
 
 /** Rates are taken over this many folds. */
 const foldsForRate = 6;
 
-const rememberedChanges = 12;
-const shownTalkers = 10;
+const rememberedEvents = 12;
+const shownTalkers = 5;
 
 /** Rows of events to read in one look; the rest is read at the next. */
 const eventsPerRead = 2000;
@@ -56,20 +60,18 @@ const readsPerLook = 10;
 export function createLook(watched: Watched, sent: SenderTotals, clock: Clock): () => Moment {
   const began = clock();
   const folds = [{ at: began, entries: 0 }];
-  let changes: LogEvent[] = [];
+  const changes = createLatest((name) => name === "tailscale.config.audit");
+  const visits = createLatest((name) => name.startsWith("tailscale.webhook."));
   let nextSeq = 0;
 
-  function readChanges(): number {
-    let found = 0;
+  function readEvents(): void {
     for (let read = 0; read < readsPerLook; read++) {
       const page = watched.events(nextSeq, eventsPerRead);
-      const audits = page.events.filter((event) => event.name === "tailscale.config.audit");
-      found += audits.length;
-      changes = [...changes, ...audits].slice(-rememberedChanges);
+      changes.take(page.events);
+      visits.take(page.events);
       if (page.nextSeq === nextSeq) break;
       nextSeq = page.nextSeq;
     }
-    return found;
   }
 
   return () => {
@@ -77,7 +79,7 @@ export function createLook(watched: Watched, sent: SenderTotals, clock: Clock): 
     const entries = sumOf(fold.series("tailscale.network.flows"));
     if (folds.at(-1)?.at !== fold.at) folds.push({ at: fold.at, entries });
     if (folds.length > foldsForRate) folds.shift();
-    const newChanges = readChanges();
+    readEvents();
     return {
       elapsedMs: clock() - began,
       sent,
@@ -85,9 +87,33 @@ export function createLook(watched: Watched, sent: SenderTotals, clock: Clock): 
       entries,
       entriesPerSecond: rateOf(folds),
       talkers: topTalkers(fold.series("tailscale.network.io.rollup"), shownTalkers),
-      changes,
-      newChanges,
+      newChanges: changes.takeNew(),
+      changes: changes.events,
+      newVisits: visits.takeNew(),
+      visits: visits.events,
     };
+  };
+}
+
+/** The last events of some names, and how many were new. */
+function createLatest(isWanted: (name: string) => boolean) {
+  let events: readonly LogEvent[] = [];
+  let found = 0;
+  return {
+    get events() {
+      return events;
+    },
+    take(page: readonly LogEvent[]): void {
+      const wanted = page.filter(({ name }) => isWanted(name));
+      found += wanted.length;
+      events = [...events, ...wanted].slice(-rememberedEvents);
+    },
+    /** How many came since this was last asked. */
+    takeNew(): number {
+      const taken = found;
+      found = 0;
+      return taken;
+    },
   };
 }
 

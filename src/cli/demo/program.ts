@@ -27,10 +27,17 @@ export interface ProgramOptions {
   readonly onStdoutClosed: () => void;
 }
 
-export interface Program {
-  /** The full address that takes records. */
+/** Where to send to: a full address, and what proves that one may. */
+export interface Door {
   readonly url: string;
-  readonly token: string;
+  readonly secret: string;
+}
+
+export interface Program {
+  /** Takes records. */
+  readonly stream: Door;
+  /** Takes webhooks. */
+  readonly webhook: Door;
   readonly watched: Watched;
   stop(deadlineMs: number): Promise<void>;
 }
@@ -41,7 +48,8 @@ export interface Program {
  */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const token = randomBytes(18).toString("base64url");
-  const app = createApp(await configuration(options, token), {
+  const secret = `tskey-webhook-${randomBytes(18).toString("base64url")}`;
+  const app = createApp(await configuration(options, { token, secret }), {
     logger: options.logger,
     clock: systemClock,
     build,
@@ -49,11 +57,11 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     onStdoutClosed: options.onStdoutClosed,
   });
   await app.start();
-  const { stream } = app.addresses;
-  if (stream === undefined) throw new Error("the stream receiver does not listen");
+  const { stream, webhook } = app.addresses;
+  if (stream === undefined || webhook === undefined) throw new Error("the receivers do not listen");
   return {
-    url: `${stream}/services/collector/event`,
-    token,
+    stream: { url: `${stream}/services/collector/event`, secret: token },
+    webhook: { url: `${webhook}/tailscale/webhook`, secret },
     watched: watchedOf(app),
     stop: (deadlineMs) => app.stop(deadlineMs),
   };
@@ -62,7 +70,10 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 /** Variables that say how to reach a backend; all others are the business of a real installation. */
 const backendVariable = /^(TS2OTEL_OTLP__|OTEL_EXPORTER_OTLP_)/;
 
-async function configuration(options: ProgramOptions, token: string): Promise<Loaded> {
+async function configuration(
+  options: ProgramOptions,
+  { token, secret }: { readonly token: string; readonly secret: string },
+): Promise<Loaded> {
   const { directory, endpoint, environment } = options;
   // Naming an empty file keeps those of a real installation out.
   const configPath = join(directory, "demo.toml");
@@ -72,10 +83,14 @@ async function configuration(options: ProgramOptions, token: string): Promise<Lo
     "streaming.enabled=true",
     "streaming.listen=127.0.0.1:0",
     `streaming.token=${token}`,
+    "webhook.enabled=true",
+    "webhook.listen=127.0.0.1:0",
+    `webhook.secret=${secret}`,
     "collectors.flowlogs.source=stream",
     "collectors.auditlogs.source=stream",
     "otlp.metric_interval=1s",
     `state.path=${join(directory, "state")}`,
+    "admin.listen=127.0.0.1:0",
     ...(endpoint === undefined ? [] : [`otlp.endpoint=${endpoint}`]),
   ];
   try {

@@ -1,13 +1,15 @@
-/** Runs the two log streams of the simulated tailnet, one for flow and one for audit records, as Tailscale has them. */
+/** Runs what the simulated tailnet sends: a stream of flow records, one of audit records, and webhooks, as Tailscale has them. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Clock } from "../../lib/clock.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Sender } from "./sender.ts";
 import { entriesOf } from "./wire.ts";
+import type { WireEvent } from "./wire.ts";
 
 export interface StreamOptions {
   readonly schedule: Schedule;
   readonly sender: Sender;
+  readonly webhooks: Sender<WireEvent>;
   /** The most connection entries a second. */
   readonly entriesPerSecond: number;
   readonly clock: Clock;
@@ -22,6 +24,7 @@ export async function stream(options: StreamOptions): Promise<void> {
   await Promise.all([
     untilAborted(options.signal, () => sendFlows(options)),
     untilAborted(options.signal, () => sendChanges(options)),
+    untilAborted(options.signal, () => sendDeliveries(options)),
   ]);
 }
 
@@ -40,6 +43,16 @@ async function sendChanges({ schedule, sender, signal }: StreamOptions): Promise
   for (;;) {
     const changes = schedule.nextChanges();
     if (changes.length > 0) await sender.push(changes);
+    await wait(pollMs, undefined, { signal });
+  }
+}
+
+async function sendDeliveries({ schedule, webhooks, signal }: StreamOptions): Promise<void> {
+  for (;;) {
+    for (const events of schedule.nextDeliveries()) {
+      await webhooks.push(events);
+      signal.throwIfAborted();
+    }
     await wait(pollMs, undefined, { signal });
   }
 }

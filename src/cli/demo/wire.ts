@@ -1,4 +1,4 @@
-/** The wire format of Tailscale's log streaming, as far as the simulated tailnet writes it. */
+/** The wire format of Tailscale's log streaming and webhooks, as far as the simulated tailnet writes it. */
 import type { HrTime } from "../../lib/clock.ts";
 import { formatRfc3339 } from "../../lib/rfc3339.ts";
 
@@ -62,6 +62,16 @@ export interface WireAudit {
   readonly old?: unknown;
   readonly new?: unknown;
   readonly error?: string;
+}
+
+/** One event of a webhook delivery. */
+export interface WireEvent {
+  readonly timestamp: string;
+  readonly version: 1;
+  readonly type: string;
+  readonly tailnet: string;
+  readonly message: string;
+  readonly data: Readonly<Record<string, string>>;
 }
 
 /** One value of a stream body. */

@@ -26,7 +26,7 @@ export interface TimeRules {
 }
 
 /** More are no rotation of secrets. */
-const maxCandidates = 16;
+export const maxCandidates = 16;
 
 /** A time with two meanings is malformed; so is a header of unknown elements alone. Unknown elements beside known ones are passed over. */
 export function readSignature(header: string | null): Signature | SignatureDefect {

@@ -41,11 +41,12 @@ describe("in a pipe", () => {
     ]);
     const lines = output.trimEnd().split("\n");
     expect({ code, errors }).toEqual({ code: 0, errors: "" });
-    expect(lines[0]).toContain("A simulated tailnet of 41 nodes sends its flow and audit logs");
+    expect(lines[0]).toContain("A simulated tailnet of 41 nodes sends its flow logs, audit logs and webhooks");
     expect(lines[1]).toContain("Ctrl-C ends it. Next: add --endpoint");
     expect(output).not.toContain("\u001b");
     expect(output).toMatch(/^0:0\d [\d,]+ entries\/s; [\d,]+ records accepted, .*; top \S+ ↔ \S+ /m);
     expect(output).toMatch(/^0:0\d audit \d\d:\d\d:\d\d \S+: [A-Z]+ on [A-Z_.]+ via [A-Z_]+/m);
+    expect(output).toMatch(/^0:0\d webhook \d\d:\d\d:\d\d node[A-Z]\w+: visitor-\d+ /m);
     const sums = sumsIn(output);
     expect(sums).toMatchObject({ duplicate: 0, skipped: 0, quarantined: 0, pending: 0, "dead-lettered": 0 });
     expect(sums["received"]).toBeGreaterThan(100);

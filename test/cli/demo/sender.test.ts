@@ -2,9 +2,11 @@
 import { afterEach, expect, test } from "bun:test";
 import { zstdDecompressSync } from "node:zlib";
 import { changesIn } from "../../../src/cli/demo/changes.ts";
-import { createSender } from "../../../src/cli/demo/sender.ts";
+import { createSender, createWebhookSender } from "../../../src/cli/demo/sender.ts";
 import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
+import { visitsIn } from "../../../src/cli/demo/visits.ts";
 import { bodyOf } from "../../../src/cli/demo/wire.ts";
+import { isSigned, readSignature, type Signature, signatureHeader } from "../../../src/receivers/webhook/signature.ts";
 
 const tailnet = buildTailnet(1);
 const changes = Array.from({ length: 20 }, (_, offset) => changesIn(tailnet, 358_720_000 + offset)).flat();
@@ -59,6 +61,36 @@ test("a refused body is sent again, whole, until it is taken", async () => {
   await sender.push(changes);
   expect(received.map(({ text }) => text)).toEqual([bodyOf(changes), bodyOf(changes), bodyOf(changes)]);
   expect(sender.totals).toMatchObject({ requests: 1, records: changes.length, retries: 2 });
+});
+
+test("a delivery is an array of events, each attempt signed anew", async () => {
+  const secret = "tskey-webhook-demo";
+  const events = visitsIn(tailnet, 358_720_000).flat();
+  const attempts: { readonly signature: string; readonly body: Uint8Array }[] = [];
+  server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      attempts.push({ signature: request.headers.get(signatureHeader) ?? "", body: await request.bytes() });
+      return new Response("", { status: attempts.length === 1 ? 503 : 200, headers: { "retry-after": "0" } });
+    },
+  });
+  let now = 1_793_610_908_125;
+  const sender = createWebhookSender({
+    url: `http://127.0.0.1:${server.port}/tailscale/webhook`,
+    secret,
+    fetch,
+    clock: () => (now += 1000),
+    signal: new AbortController().signal,
+  });
+  await sender.push(events);
+  expect(attempts.map(({ body }) => JSON.parse(new TextDecoder().decode(body)) as unknown)).toEqual([events, events]);
+  const signatures = attempts.map(({ signature }) => readSignature(signature) as Signature);
+  signatures.forEach((signature, place) =>
+    expect(isSigned(signature, [attempts[place]?.body ?? new Uint8Array()], [secret])).toBe(true),
+  );
+  expect(new Set(signatures.map(({ seconds }) => seconds)).size).toBe(2);
+  expect(sender.totals).toMatchObject({ requests: 1, records: events.length, retries: 1 });
 });
 
 test("the signal ends a wait for the next attempt", async () => {

@@ -20,6 +20,7 @@ async function start(): Promise<{ journal: Journal; server: HecServer }> {
     {
       path: join(directory, String(serial++)),
       maxBytes: 1 << 30,
+      ballastBytes: 0,
       retentionMs: 3_600_000,
       durability: "full",
       keyLimits: { flow: limits, audit: limits, webhook: limits, quarantined: limits },

@@ -1,0 +1,47 @@
+/** Who may ask the admin listener: programs of this machine or holders of the token, and no web page of somebody else's. */
+import { isLoopback } from "../config/listen.ts";
+import { createSecretCheck, readAuthorization } from "../http/credential.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { jsonResponse } from "../http/response.ts";
+import type { Handler } from "../http/router.ts";
+
+/** Puts the checks before a handler. */
+export type Guard = (handler: Handler) => Handler;
+
+/**
+ * A guard for this token; an empty one asks for none. Whatever the token: a request that a web page of another origin made
+ * is refused, and on a loopback listener one whose `Host` is not this machine (DNS rebinding).
+ */
+export function createGuard(token: string): Guard {
+  const isToken = createSecretCheck([token]);
+  return (handler) => (exchange) => {
+    if (isForeign(exchange)) return jsonResponse(403, { text: "Requests of other web pages are refused" });
+    if (token !== "" && !hasToken(exchange, isToken)) {
+      return jsonResponse(401, { text: "The admin token is required" }, { "www-authenticate": "Bearer" });
+    }
+    return handler(exchange);
+  };
+}
+
+function isForeign({ request: { headers }, isLocalOnly }: Exchange): boolean {
+  const site = headers.get("sec-fetch-site");
+  if (site !== null && site !== "none" && site !== "same-origin") return true;
+  const host = headers.get("host") ?? "";
+  if (isLocalOnly && !isLoopback(nameOf(host))) return true;
+  const origin = headers.get("origin");
+  return origin !== null && !isSameOrigin(origin, host);
+}
+
+function isSameOrigin(origin: string, host: string): boolean {
+  return origin === `http://${host}` || origin === `https://${host}`;
+}
+
+/** Of `127.0.0.1:9091` or `[::1]:9091`. */
+function nameOf(host: string): string {
+  return host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
+}
+
+function hasToken({ request }: Exchange, isToken: (candidate: Uint8Array) => boolean): boolean {
+  const credential = readAuthorization(request.headers.get("authorization"));
+  return credential.kind === "secret" && isToken(credential.secret);
+}

@@ -1,0 +1,121 @@
+/** What the process says about its ingest, its store and itself: SDK instruments, which begin with the process. */
+import type { MetricDefinition } from "./definition.ts";
+
+const origin = {
+  source: ["stream", "webhook", "poll"],
+  type: ["flow", "audit", "webhook"],
+} as const;
+
+const ageBuckets = [1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21_600, 86_400] as const;
+
+export const selfMetrics = {
+  "tailscale2otel.ingest.event.age": {
+    origin: "process",
+    kind: "histogram",
+    unit: "s",
+    description: "Time between events and their receipt; of at most 16 records of each batch and type.",
+    attributes: origin,
+    buckets: ageBuckets,
+  },
+  "tailscale2otel.ingest.capture.delay": {
+    origin: "process",
+    kind: "histogram",
+    unit: "s",
+    description:
+      "Time between events and their record at Tailscale's log service; of at most 16 records of each batch.",
+    attributes: origin,
+    buckets: ageBuckets,
+  },
+  "tailscale2otel.ingest.last_event_timestamp": {
+    origin: "process",
+    kind: "gauge",
+    unit: "s",
+    description: "When the newest accepted event happened, seconds since the epoch; never moves back.",
+    attributes: origin,
+  },
+  "tailscale2otel.journal.pending.age": {
+    origin: "process",
+    kind: "gauge",
+    unit: "s",
+    description: "How long the oldest record has been waiting for delivery.",
+    attributes: {},
+  },
+  "tailscale2otel.journal.size": {
+    origin: "process",
+    kind: "gauge",
+    unit: "By",
+    description: "What the journal holds.",
+    attributes: {},
+  },
+  "tailscale2otel.journal.limit": {
+    origin: "process",
+    kind: "gauge",
+    unit: "By",
+    description: "What it may hold: `state.max_bytes`.",
+    attributes: {},
+  },
+  "tailscale2otel.dedup.horizon": {
+    origin: "process",
+    kind: "gauge",
+    unit: "s",
+    description: "How far back records are known again, at most the window that is set.",
+    attributes: { type: ["flow", "audit", "webhook"] },
+  },
+  "tailscale2otel.quarantine.evicted": {
+    origin: "process",
+    kind: "total",
+    unit: "{record}",
+    description: "Records that left the quarantine for want of space.",
+    attributes: {},
+  },
+  "tailscale2otel.series.active": {
+    origin: "process",
+    kind: "gauge",
+    unit: "{series}",
+    description: "Series held of a metric.",
+    attributes: { "metric.name": "text" },
+  },
+  "tailscale2otel.series.limit": {
+    origin: "process",
+    kind: "gauge",
+    unit: "{series}",
+    description: "Series that a metric may have: `cardinality.metric_limit`.",
+    attributes: { "metric.name": "text" },
+  },
+  "tailscale2otel.config.warnings": {
+    origin: "process",
+    kind: "gauge",
+    unit: "{warning}",
+    description: "Warnings about the configuration.",
+    attributes: {},
+  },
+  "tailscale2otel.event_loop.lag": {
+    origin: "process",
+    kind: "histogram",
+    unit: "s",
+    description: "How much later than asked for a timer of the main thread runs.",
+    attributes: {},
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+  },
+  "process.cpu.time": {
+    origin: "process",
+    kind: "total",
+    unit: "s",
+    description: "Processor time of the process.",
+    attributes: { "cpu.mode": ["user", "system"] },
+  },
+  "process.memory.usage": {
+    origin: "process",
+    kind: "gauge",
+    unit: "By",
+    description: "Memory that the process holds.",
+    attributes: {},
+  },
+  "process.uptime": {
+    origin: "process",
+    kind: "gauge",
+    unit: "s",
+    description: "How long the process has been running.",
+    attributes: {},
+  },
+} as const satisfies Record<string, MetricDefinition>;

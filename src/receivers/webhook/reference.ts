@@ -1,0 +1,75 @@
+/** The reference page of the webhook receiver, made from the tables that the receiver itself works by. */
+import { webhookTypes } from "../../catalogue/vocabulary.ts";
+import { exportedMembers, warningTypes } from "../../processors/webhook.ts";
+import { maxEvents } from "./events.ts";
+import { defaultRequestTimeoutMs, maxDeliveries, maxInflightBytes } from "./index.ts";
+import { type WebhookAnswer, webhookAnswers } from "./protocol.ts";
+import { maxCandidates } from "./signature.ts";
+
+/** Markdown. */
+export function renderWebhookReference(): string {
+  return `# Webhook receiver
+
+\`POST\` to \`webhook.path\`, with or without a slash at its end: a JSON array of events, signed by Tailscale. A delivery is taken
+whole or not at all; 200 means that all its events are on disk. An event that comes again, in this delivery or another, before or
+after a restart, is counted in \`tailscale.webhook.duplicates\` and changes nothing else.
+
+## Setting it up
+
+In Tailscale's admin console, add a webhook endpoint with the address by which Tailscale reaches this listener, and give the
+secret that is shown to the receiver: \`webhook.secret_file\`, or the variable \`TS2OTEL_WEBHOOK__SECRET\`.
+\`tailscale2otel send webhook --url …\`, with the same configuration, sends a signed test event and prints the answer.
+
+**Rotating the secret.** Put the new secret into \`webhook.secret\` and the one before into \`webhook.secret_previous\`, then reload
+(SIGHUP; a \`_file\` is read again by itself). No delivery is refused meanwhile. Later, take \`webhook.secret_previous\` out.
+
+**Late deliveries.** Tailscale tries again, every hour for a day, what was not answered 2xx. Whether it signs each attempt anew is
+not documented. If it does not, \`webhook.tolerance\` refuses them all; \`webhook.late_retry_window = "25h"\` takes them. A replay is
+no danger then: events are known for \`dedup.webhook_window\`, and where that memory does not reach, late deliveries are refused.
+
+## Signatures
+
+\`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\`, keyed by the whole text of the secret.
+At most ${maxCandidates} \`v1\` are looked at, unknown elements are passed over, and every \`v1\` is compared with every secret in constant time.
+Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is asked for, and requests of browsers are refused.
+
+## Answers
+
+In the order of the steps. Bodies are \`{"text":…}\`. The reason is that of \`tailscale.webhook.rejected\`.
+
+| when | status | text | headers | reason |
+| --- | --- | --- | --- | --- |
+${Object.values(webhookAnswers).map(answerRow).join("\n")}
+
+## Events
+
+Every type is taken, known or not. Each event becomes a log event \`tailscale.webhook.<type>\` with the event's message as its body.
+WARN: ${codeList(webhookTypes.filter((type) => warningTypes.has(type)))}. INFO: ${codeList(webhookTypes.filter((type) => !warningTypes.has(type)))}, and all others.
+
+| member of \`data\` | attribute |
+| --- | --- |
+${exportedMembers.map(([member, attribute]) => `| \`${member}\` | \`${attribute}\` |`).join("\n")}
+
+Texts and lists of texts are exported, cut at 4 KiB; \`oldPolicy\`, \`newPolicy\` and what is not listed never are.
+
+## Limits
+
+| what | limit | setting |
+| --- | --- | --- |
+| a body | | \`webhook.max_body_bytes\` |
+| events in one delivery | ${maxEvents} | – |
+| time to receive a body | ${defaultRequestTimeoutMs / 1000} s | – |
+| deliveries in flight | ${maxDeliveries} | – |
+| bodies in flight | ${maxInflightBytes / 1024 / 1024} MiB, or one body | – |
+`;
+}
+
+function answerRow({ when, status, text, rejected, headers, isDetailed }: WebhookAnswer): string {
+  const headerList = Object.entries(headers ?? {}).map(([name, value]) => `\`${name}: ${value}\``);
+  const shownText = isDetailed ? "says which limit, or what is wrong" : `\`${text}\``;
+  return `| ${when} | ${status} | ${shownText} | ${headerList.join(", ")} | ${rejected === undefined ? "" : `\`${rejected}\``} |`;
+}
+
+function codeList(words: readonly string[]): string {
+  return words.map((word) => `\`${word}\``).join(", ");
+}

@@ -1,0 +1,55 @@
+/** The simulated webhook events: deterministic, in Tailscale's own form, and whole lives of devices. */
+import { expect, test } from "bun:test";
+import { createSchedule } from "../../../src/cli/demo/schedule.ts";
+import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
+import { windowMs } from "../../../src/cli/demo/traffic.ts";
+import { visitsIn } from "../../../src/cli/demo/visits.ts";
+import { decodeWebhook } from "../../../src/records/webhook.ts";
+
+const windows = Array.from({ length: 60 }, (_, offset) => 358_720_000 + offset);
+const deliveries = windows.flatMap((window) => visitsIn(buildTailnet(7), window));
+const events = deliveries.flat();
+
+test("the same seed and window give the same deliveries", () => {
+  expect(windows.flatMap((window) => visitsIn(buildTailnet(7), window))).toEqual(deliveries);
+  expect(new Set(events.map((event) => JSON.stringify(event))).size).toBe(events.length);
+});
+
+test("every device is created, approved, expires and is deleted, in that order", () => {
+  const lives = Map.groupBy(events, ({ data }) => data["nodeID"]);
+  const whole = [...lives.values()].filter((life) => life[0]?.type === "nodeCreated" && life.length === 5);
+  expect(whole.length).toBeGreaterThan(15);
+  for (const life of whole) {
+    expect(life.map(({ type }) => type)).toEqual([
+      "nodeCreated",
+      "nodeNeedsApproval",
+      "nodeApproved",
+      "nodeKeyExpired",
+      "nodeDeleted",
+    ]);
+    const times = life.map(({ timestamp }) => timestamp);
+    expect(times).toEqual(times.toSorted());
+  }
+});
+
+test("every event decodes, at a time inside its window", () => {
+  for (const window of windows) {
+    for (const event of visitsIn(buildTailnet(7), window).flat()) {
+      const { time } = decodeWebhook({ value: { ...event } });
+      expect(Math.floor(((time?.[0] ?? 0) * 1000) / windowMs)).toBe(window);
+    }
+  }
+});
+
+test("what is due is sent once, beginning with the past minutes, and never ahead of time", () => {
+  let now = 1_793_610_908_125;
+  const schedule = createSchedule(buildTailnet(1), () => now);
+  const past = schedule.nextDeliveries().flat();
+  expect(past.length).toBeGreaterThan(80);
+  expect(schedule.nextDeliveries()).toEqual([]);
+  now += 30_000;
+  const all = [...past, ...schedule.nextDeliveries().flat()];
+  expect(all.length).toBeGreaterThan(past.length);
+  expect(new Set(all.map((event) => JSON.stringify(event))).size).toBe(all.length);
+  for (const { timestamp } of all) expect(Date.parse(timestamp)).toBeLessThanOrEqual(now);
+});

@@ -1,0 +1,128 @@
+/** `send`, as its user runs it, against the program and against what is none. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
+
+const directory = temporaryDirectory();
+const secrets = { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-send", TS2OTEL_STREAMING__TOKEN: "send-token" };
+let program: Program;
+let stream: string;
+let webhook: string;
+let other: Server;
+let otherUrl: string;
+
+beforeAll(async () => {
+  program = start(directory, ["run"], {
+    ...secrets,
+    TS2OTEL_STREAMING__ENABLED: "true",
+    TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0",
+    TS2OTEL_WEBHOOK__ENABLED: "true",
+    TS2OTEL_WEBHOOK__LISTEN: "127.0.0.1:0",
+    TS2OTEL_ADMIN__ENABLED: "false",
+    TS2OTEL_STATE__PATH: ":memory:",
+    TS2OTEL_OTLP__PROTOCOL: "stdout",
+  });
+  const ready = JSON.parse(await program.line('"ready"')) as { stream: string; webhook: string };
+  stream = `${ready.stream}/services/collector/event`;
+  webhook = `${ready.webhook}/tailscale/webhook`;
+  other = createServer((_, response) => {
+    response.writeHead(302, { location: "http://192.0.2.1/" }).end("x".repeat(5000));
+  });
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  otherUrl = `http://127.0.0.1:${(other.address() as AddressInfo).port}/x?key=s3cr3t`;
+});
+
+afterAll(async () => {
+  other.close();
+  program.process.kill("SIGTERM");
+  const { code, stdout } = await program.ended;
+  expect(code).toBe(0);
+  for (const name of ["tailscale.webhook.nodeCreated", "tailscale.network.flow", "tailscale.config.audit"])
+    expect(stdout).toContain(`"eventName":"${name}"`);
+});
+
+describe("send", () => {
+  test("webhook is signed with the configured secret, and taken", async () => {
+    const { code, stdout, stderr } = await runToEnd(
+      directory,
+      ["send", "webhook", "--url", webhook, "--type=nodeCreated"],
+      secrets,
+    );
+    expect(stdout).toMatch(
+      /^POST http:\/\/127\.0\.0\.1:\d+\/tailscale\/webhook \(\d+ bytes, signed with webhook\.secret\)\n200 OK in \d+ ms\n\{"text":"Success"\}\n$/,
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  });
+
+  test("hec carries the configured token, and both records are taken", async () => {
+    const { code, stdout, stderr } = await runToEnd(directory, ["send", "hec", "--url", stream], secrets);
+    expect(stdout).toMatch(/ bytes, with streaming\.token\)\n200 OK in \d+ ms\n\{"text":"Success","code":0\}\n$/);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  });
+
+  test.each([
+    [
+      "webhook without a secret",
+      ["webhook"],
+      {},
+      /not signed: webhook\.secret is empty\)\n401 [^]*Signature is required/,
+    ],
+    [
+      "webhook with a wrong secret",
+      ["webhook"],
+      { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-other" },
+      /401 [^]*Signature does not match/,
+    ],
+    ["hec without a token", ["hec"], {}, /without a token: streaming\.token is empty\)\n401 [^]*"code":2/],
+  ])("%s prints the refusal, and fails", async (_, [kind = ""], environment, answer) => {
+    const url = kind === "hec" ? stream : webhook;
+    const { code, stdout } = await runToEnd(directory, ["send", kind, "--url", url], environment);
+    expect(stdout).toMatch(answer);
+    expect(code).toBe(1);
+  });
+
+  test("goes to the configured listener where no address is given", async () => {
+    const { port } = new URL(webhook);
+    const { stdout, code } = await runToEnd(directory, ["send", "webhook"], {
+      ...secrets,
+      TS2OTEL_WEBHOOK__LISTEN: `:${port}`,
+    });
+    expect(stdout).toStartWith(`POST http://localhost:${port}/tailscale/webhook `);
+    expect(code).toBe(0);
+  });
+
+  test("follows no redirect, and shows a long answer cut and an address without its query", async () => {
+    const { code, stdout } = await runToEnd(directory, ["send", "webhook", "--url", otherUrl], secrets);
+    expect(stdout).toContain("302 Found");
+    expect(stdout).toContain(`${"x".repeat(2000)}…\n`);
+    expect(stdout).not.toContain("s3cr3t");
+    expect(code).toBe(1);
+  });
+
+  test("says that nobody answers", async () => {
+    const { code, stderr } = await runToEnd(directory, ["send", "hec", "--url", "http://127.0.0.1:1/"]);
+    expect(stderr).toMatch(/^tailscale2otel: no answer: /);
+    expect(code).toBe(1);
+  });
+
+  test.each([
+    [["send"], "send needs one of: send hec, send webhook"],
+    [["send", "webhok"], 'unknown command "send webhok"; did you mean send webhook?'],
+    [["send", "webhook", "now"], 'unexpected argument "now"'],
+    [
+      ["send", "webhook", "--url", "example.com"],
+      '--url takes an address that begins with http:// or https://, not "example.com"',
+    ],
+  ])("%j is an error of use", async (args, message) => {
+    const { code, stderr } = await runToEnd(directory, args);
+    expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel --help)\n`);
+    expect(code).toBe(64);
+  });
+
+  test("shows what there is", async () => {
+    const { code, stdout } = await runToEnd(directory, ["send", "--help"]);
+    expect(stdout).toContain("  send webhook   Send a signed webhook to a receiver, and print its answer\n");
+    expect(code).toBe(0);
+  });
+});

@@ -1,0 +1,124 @@
+/** The settings of the webhook receiver: what is a mistake, what is said, and what has no effect. */
+import { describe, expect, test } from "bun:test";
+import { changedKeys, keysThatWait } from "../../src/config/index.ts";
+import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+const secret = { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-x" };
+
+function inspect(set: readonly string[], environment: Record<string, string> = secret) {
+  return inspectIn(directory, {
+    set: [...soundSettings, "webhook.enabled=true", ...set],
+    environment: { ...soundEnvironment, ...environment },
+  });
+}
+
+const keyOf = (line: string): string => line.slice(0, line.indexOf(":"));
+
+test("with a secret there is nothing to say", () => {
+  const { problems, warnings, config } = inspect([]);
+  expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
+  expect(config.webhook).toMatchObject({
+    listen: ":8089",
+    path: "/tailscale/webhook",
+    tolerance: 300_000,
+    late_retry_window: 0,
+    max_body_bytes: 4 * 1024 * 1024,
+    dedup_audit_events: false,
+  });
+});
+
+test("the receiver alone is enough to run", () => {
+  const { problems } = inspectIn(directory, { set: ["webhook.enabled=true"], environment: secret });
+  expect(problems).toEqual([]);
+});
+
+test("a mistyped variable is said, with what was meant, and without its value", () => {
+  const { warnings } = inspect([], { TS2OTEL_WEBHOOK__SECRT: "tskey-webhook-s3cr3t" });
+  expect(warnings).toContain(
+    "TS2OTEL_WEBHOOK__SECRT: no setting has this variable, so it has no effect. Did you mean TS2OTEL_WEBHOOK__SECRET?",
+  );
+  expect(warnings.join()).not.toContain("s3cr3t");
+});
+
+describe("an empty secret", () => {
+  test("is said loudly where others can reach the port", () => {
+    const { warnings } = inspect([], {});
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toStartWith("webhook.secret: IT IS EMPTY, AND :8089 IS NOT LOOPBACK: ");
+    expect(warnings[0]).toContain("plain HTTP");
+  });
+
+  test("is said quietly on loopback", () => {
+    expect(inspect(["webhook.listen=127.0.0.1:1"], {}).warnings).toEqual([
+      "webhook.secret: it is empty, so every program on this machine can send events. Set webhook.secret to the secret that Tailscale showed when the webhook was created.",
+    ]);
+  });
+
+  test("is a mistake where one is required", () => {
+    expect(inspect(["webhook.require_secret=true"], {}).problems).toEqual([
+      "--set webhook.require_secret: a secret is required, and webhook.secret is empty. Set webhook.secret or webhook.secret_file, or webhook.require_secret = false.",
+    ]);
+  });
+});
+
+const mistakes: readonly [set: readonly string[], message: string][] = [
+  [
+    ["webhook.late_retry_window=25h", "dedup.webhook_window=25h"],
+    "events are known for 25h, and a delivery can be sent again for longer. Allowed: 1510m or more: webhook.late_retry_window and twice webhook.tolerance.",
+  ],
+  [["webhook.tolerance=14h"], "Raise dedup.webhook_window, or lower webhook.late_retry_window."],
+  [["webhook.tls.cert_file=/dev/null"], "webhook.tls.cert_file is set and webhook.tls.key_file is not"],
+  [
+    ["webhook.listen=:8088", "webhook.tls.cert_file=/dev/null", "webhook.tls.key_file=/dev/null"],
+    "both receivers listen on one address, with TLS that differs",
+  ],
+  [
+    ["webhook.listen=:8088", "webhook.path=/services/collector/event/"],
+    "both receivers have the same path on one address",
+  ],
+  [["webhook.tolerance=25h"], "from 0s to 24h"],
+  [["webhook.max_body_bytes=1"], "from 1KiB on"],
+];
+
+test.each(mistakes)("%j is a mistake", (set, message) => {
+  const { problems } = inspect(set);
+  expect(problems).toHaveLength(1);
+  expect(problems[0]).toContain(message);
+});
+
+test.each([
+  [["webhook.late_retry_window=25h"]],
+  [["webhook.late_retry_window=25h", "dedup.webhook_window=1510m"]],
+  [["webhook.listen=:8088"]],
+  [["webhook.path=/services/collector/event"]],
+])("%j is none", (set) => {
+  expect(inspect(set)).toMatchObject({ problems: [], warnings: [] });
+});
+
+const idle: readonly [set: readonly string[], environment: Record<string, string>, key: string, reason: string][] = [
+  [["webhook.enabled=false", "webhook.path=/x"], {}, "webhook.path", "the webhook receiver is off"],
+  [["webhook.enabled=false", "dedup.webhook_window=27h"], {}, "dedup.webhook_window", "the webhook receiver is off"],
+  [["webhook.listen=[::1]:1", "webhook.tolerance=1m"], {}, "webhook.tolerance", "no signature is asked for"],
+  [["webhook.tolerance=0", "webhook.late_retry_window=1h"], secret, "webhook.late_retry_window", "no delivery is late"],
+];
+
+test.each(idle)("%j with %j has no effect, and that is said", (set, environment, key, reason) => {
+  const found = inspect(set, environment).warnings.filter((warning) => warning.includes("has no effect"));
+  expect(found.map(keyOf)).toEqual([key]);
+  expect(found[0]).toContain(reason);
+});
+
+test("a tolerance of 0 is said", () => {
+  expect(inspect(["webhook.tolerance=0"]).warnings.map(keyOf)).toEqual(["webhook.tolerance"]);
+});
+
+test("secrets and certificates change without a restart, and nothing else does", () => {
+  const { config: before } = inspect([]);
+  const after = {
+    ...before,
+    webhook: { ...before.webhook, secret: "tskey-webhook-y", secret_previous: "tskey-webhook-x", path: "/y" },
+  };
+  expect(changedKeys(before, after)).toEqual(["webhook.path", "webhook.secret", "webhook.secret_previous"]);
+  expect(keysThatWait(before, after)).toEqual(["webhook.path"]);
+});

@@ -1,0 +1,114 @@
+/** The compiled program and a real Prometheus, which takes the metrics by OTLP and scrapes `/metrics` as well: the same totals. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { programBinary } from "../support/binary.ts";
+import { curl } from "../support/curl.ts";
+import { canHave } from "../support/go-build.ts";
+import { type MetricsBackend, type Sample, startPrometheus } from "../support/metrics-backend.ts";
+import { freePort } from "../support/port.ts";
+import { prometheusProgram } from "../support/prometheus-build.ts";
+import { type RunningProgram, startProgram } from "../support/running-program.ts";
+import { handCounted, sampleBody } from "../support/sample-body.ts";
+
+const timeoutMs = 60_000;
+const canRun = canHave(prometheusProgram) || process.env.CI !== undefined;
+const jobs = { otlp: 'job="tailscale2otel"', scraped: 'job="scraped"' };
+const trafficTypes = ["virtual", "subnet", "exit", "physical"] as const;
+const flowEntries = trafficTypes.reduce((sum, type) => sum + handCounted[type].entries, 0);
+
+describe.skipIf(!canRun)("a real Prometheus", () => {
+  let directory: string;
+  let prometheus: MetricsBackend;
+  let program: RunningProgram;
+  let admin: string;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), "prometheus-test-"));
+    admin = `127.0.0.1:${await freePort()}`;
+    prometheus = await startPrometheus({ scraped: admin });
+    program = await startProgram({
+      command: [programBinary()],
+      directory,
+      endpoint: prometheus.endpoint,
+      encoding: "json",
+      settings: {
+        TS2OTEL_ADMIN__LISTEN: admin,
+        TS2OTEL_OTLP__LOGS__ENABLED: "false",
+        TS2OTEL_TAILSCALE__TAILNET: "example.com",
+      },
+    });
+  }, timeoutMs);
+
+  afterEach(async () => {
+    await program.kill();
+    await prometheus.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test(
+    "has the totals by OTLP and by scraping, under the same names",
+    async () => {
+      expect(curl({ url: program.url, token: program.token, body: Buffer.from(sampleBody) })).toMatchObject({
+        status: 200,
+      });
+      for (const job of Object.values(jobs)) {
+        const flows = `sum by (tailscale_traffic_type) (tailscale_network_flows_total{${job}})`;
+        const isWhole = (samples: readonly Sample[]) => sumOf(samples) === flowEntries;
+        expect(byType(await prometheus.until(flows, isWhole))).toEqual(byHand("entries"));
+        for (const [direction, bytes, packets] of [
+          ["transmit", "txBytes", "txPackets"],
+          ["receive", "rxBytes", "rxPackets"],
+        ] as const) {
+          const selector = `{${job},network_io_direction="${direction}"}`;
+          const ask = (metric: string) =>
+            prometheus.query(`sum by (tailscale_traffic_type) (${metric}${selector})`).then(byType);
+          expect(await ask("tailscale_network_io_rollup_bytes_total")).toEqual(byHand(bytes));
+          expect(await ask("tailscale_network_packets_rollup_total")).toEqual(byHand(packets));
+        }
+        expect(sumOf(await prometheus.query(`sum(tailscale_stream_records_total{${job},type="audit"})`))).toBe(8);
+        expect(sumOf(await prometheus.query(`tailscale2otel_up{${job},tailscale_tailnet="example.com"}`))).toBe(1);
+      }
+      const labels = (job: string) =>
+        prometheus
+          .query(`tailscale_network_io_rollup_bytes_total{${job}}`)
+          .then((samples) => samples.map(({ labels }) => namesOf(labels)).toSorted());
+      expect(await labels(jobs.otlp)).toEqual(await labels(jobs.scraped));
+    },
+    timeoutMs,
+  );
+
+  test(
+    "sees the first value of a series in increase()",
+    async () => {
+      curl({ url: program.url, token: program.token, body: Buffer.from(sampleBody) });
+      const increase = `sum(increase(tailscale_network_flows_total{${jobs.otlp}}[1m]))`;
+      const [total] = await prometheus.until(increase, (samples) => sumOf(samples) > 0);
+      expect(total?.value).toBeGreaterThanOrEqual(flowEntries * 0.99);
+      expect(total?.value).toBeLessThan(flowEntries * 3);
+    },
+    timeoutMs,
+  );
+});
+
+function sumOf(samples: readonly Sample[]): number {
+  return samples.reduce((sum, { value }) => sum + value, 0);
+}
+
+function byType(samples: readonly Sample[]): Record<string, number> {
+  return Object.fromEntries(
+    samples.filter(({ value }) => value !== 0).map(({ labels, value }) => [labels["tailscale_traffic_type"], value]),
+  );
+}
+
+function byHand(sum: keyof (typeof handCounted)["virtual"]): Record<string, number> {
+  return Object.fromEntries(
+    trafficTypes.map((type) => [type, handCounted[type][sum]] as const).filter(([, value]) => value !== 0),
+  );
+}
+
+/** What is ours: job and instance are the scraper's. */
+function namesOf({ job: _job, instance: _instance, ...labels }: Sample["labels"]): string {
+  return JSON.stringify(Object.entries(labels).toSorted());
+}

@@ -1,0 +1,57 @@
+/** The compiled program and a real VictoriaMetrics: it takes protobuf alone, which the program finds out, and counts every increase. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { programBinary } from "../support/binary.ts";
+import { curl } from "../support/curl.ts";
+import { canHave } from "../support/go-build.ts";
+import { type MetricsBackend, startVictoriaMetrics } from "../support/metrics-backend.ts";
+import { type RunningProgram, startProgram } from "../support/running-program.ts";
+import { handCounted, sampleBody } from "../support/sample-body.ts";
+import { victoriaMetricsProgram } from "../support/victoriametrics-build.ts";
+
+const timeoutMs = 60_000;
+const canRun = canHave(victoriaMetricsProgram) || process.env.CI !== undefined;
+const sums = Object.values(handCounted);
+const entries = sums.reduce((sum, one) => sum + one.entries, 0);
+const bytes = sums.reduce((sum, { txBytes, rxBytes }) => sum + txBytes + rxBytes, 0);
+
+describe.skipIf(!canRun)("a real VictoriaMetrics", () => {
+  let directory: string;
+  let backend: MetricsBackend;
+  let program: RunningProgram;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), "victoriametrics-test-"));
+    backend = await startVictoriaMetrics();
+    program = await startProgram({
+      command: [programBinary()],
+      directory,
+      endpoint: backend.endpoint,
+      encoding: "json",
+      settings: { TS2OTEL_OTLP__LOGS__ENABLED: "false" },
+    });
+  }, timeoutMs);
+
+  afterEach(async () => {
+    await program.kill();
+    await backend.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test(
+    "takes the metrics once it has been given protobuf, with exact totals and increases",
+    async () => {
+      expect(curl({ url: program.url, token: program.token, body: Buffer.from(sampleBody) })).toMatchObject({
+        status: 200,
+      });
+      await backend.until("sum(tailscale_network_flows_total)", ([total]) => total?.value === entries);
+      expect((await backend.query("sum(tailscale_network_io_rollup_bytes_total)"))[0]?.value).toBe(bytes);
+      expect((await backend.query("sum(increase(tailscale_network_flows_total[5m]))"))[0]?.value).toBe(entries);
+      expect((await backend.query("sum(increase(tailscale_network_io_rollup_bytes_total[5m]))"))[0]?.value).toBe(bytes);
+      expect(program.output()).toContain("http/protobuf");
+    },
+    timeoutMs,
+  );
+});

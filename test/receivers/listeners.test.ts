@@ -1,0 +1,130 @@
+/** Receivers on listeners: shared where address and certificate are the same, apart where not, and never half started. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import { inspectConfig } from "../../src/config/index.ts";
+import type { Journal } from "../../src/journal/index.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { createPipeline } from "../../src/pipeline/index.ts";
+import { createReceivers, type Receivers } from "../../src/receivers/index.ts";
+import { sourcesIn, temporaryDirectory } from "../config/sources.ts";
+import { flowEnvelope } from "../support/hec-server.ts";
+import { createState, type TestState } from "../support/journal.ts";
+import { freePort } from "../support/port.ts";
+import { signedAt, webhookEvent, webhookSecret } from "../support/webhook-server.ts";
+
+const directory = temporaryDirectory();
+const fixture = (name: string): string => join(import.meta.dirname, "../support/tls", name);
+const tls = (receiver: string): string[] => [
+  `${receiver}.tls.cert_file=${fixture("first.cert.pem")}`,
+  `${receiver}.tls.key_file=${fixture("first.key.pem")}`,
+];
+
+let state: TestState;
+let journal: Journal;
+let receivers: Receivers;
+
+beforeEach(() => {
+  state = createState();
+  journal = state.open();
+});
+afterEach(async () => {
+  await receivers.stop(0);
+  state.remove();
+});
+
+function create(...set: readonly string[]): Receivers {
+  const { config } = inspectConfig(
+    sourcesIn(directory, {
+      set: ["streaming.enabled=true", "webhook.enabled=true", ...set],
+      environment: { TS2OTEL_STREAMING__TOKEN: "a-token", TS2OTEL_WEBHOOK__SECRET: webhookSecret },
+    }),
+  );
+  receivers = createReceivers(config, {
+    pipeline: createPipeline(journal, { collapseExternal: true }),
+    journal,
+    telemetry: silentTelemetry,
+    logger: silentLogger,
+    clock: Date.now,
+  });
+  return receivers;
+}
+
+const statusOf = async (url: string, init: RequestInit): Promise<number> =>
+  (await fetch(url, { ...init, tls: { ca: readFileSync(fixture("first.cert.pem"), "utf8") } })).status;
+
+function stream(base = ""): Promise<number> {
+  const headers = { authorization: "Splunk a-token" };
+  return statusOf(`${base}/services/collector/event`, { method: "POST", headers, body: flowEnvelope(1) });
+}
+
+function deliver(base = ""): Promise<number> {
+  const body = JSON.stringify([webhookEvent(1)]);
+  const headers = signedAt(Math.floor(Date.now() / 1000), body);
+  return statusOf(`${base}/tailscale/webhook`, { method: "POST", headers, body });
+}
+
+describe("two receivers", () => {
+  test("with one address share a listener", async () => {
+    const { start, addresses: _, ...rest } = create("streaming.listen=127.0.0.1:0", "webhook.listen=127.0.0.1:0");
+    await start();
+    const { stream: base, webhook } = receivers.addresses;
+    expect(webhook).toBe(base as string);
+    expect([await stream(base), await deliver(base)]).toEqual([200, 200]);
+    await rest.stop(1000);
+    await expect(stream(base)).rejects.toThrow();
+  });
+
+  test("with one address and one certificate share a listener with TLS", async () => {
+    await create(
+      "streaming.listen=localhost:0",
+      "webhook.listen=localhost:0",
+      ...tls("streaming"),
+      ...tls("webhook"),
+    ).start();
+    const { stream: base, webhook } = receivers.addresses;
+    expect(webhook).toBe(base as string);
+    expect(base).toStartWith("https://localhost:");
+    expect([await stream(base), await deliver(base)]).toEqual([200, 200]);
+  });
+
+  test("with two addresses have a listener each, with TLS of its own", async () => {
+    await create("streaming.listen=127.0.0.1:0", "webhook.listen=localhost:0", ...tls("webhook")).start();
+    const { stream: base, webhook } = receivers.addresses;
+    expect([base?.slice(0, 5), webhook?.slice(0, 6)]).toEqual(["http:", "https:"]);
+    expect([await stream(base), await deliver(webhook)]).toEqual([200, 200]);
+    expect([await deliver(base), await stream(webhook)]).toEqual([404, 404]);
+  });
+
+  test("of which one cannot listen leave nothing behind", async () => {
+    const [port, taken] = [await freePort(), await freePort()];
+    const other = Bun.serve({ hostname: "127.0.0.1", port: taken, fetch: () => new Response() });
+    await expect(
+      create(`streaming.listen=127.0.0.1:${port}`, `webhook.listen=127.0.0.1:${taken}`).start(),
+    ).rejects.toThrow(`cannot listen on 127.0.0.1:${taken}: another program listens there already`);
+    await other.stop(true);
+    await expect(stream(`http://127.0.0.1:${port}`)).rejects.toThrow();
+  });
+
+  test("with the path of a HEC alias on one address are refused", () => {
+    receivers = create("streaming.enabled=false", "webhook.enabled=false");
+    expect(() =>
+      create("streaming.listen=127.0.0.1:0", "webhook.listen=127.0.0.1:0", "webhook.path=/services/collector"),
+    ).toThrow('the path "/services/collector" is used twice on one listener');
+  });
+});
+
+test("only those that are enabled listen, and a reload gives them their new secrets", async () => {
+  await create("streaming.enabled=false", "webhook.listen=127.0.0.1:0").start();
+  expect(Object.keys(receivers.addresses)).toEqual(["webhook"]);
+  const { webhook: base } = receivers.addresses;
+  expect(await deliver(base)).toBe(200);
+  const { config } = inspectConfig(
+    sourcesIn(directory, { set: ["webhook.enabled=true", "webhook.secret=tskey-webhook-new"] }),
+  );
+  await receivers.reload(config);
+  expect(await deliver(base)).toBe(401);
+  await receivers.reload({ ...config, webhook: { ...config.webhook, secret_previous: webhookSecret } });
+  expect(await deliver(base)).toBe(200);
+});

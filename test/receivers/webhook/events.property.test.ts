@@ -1,0 +1,93 @@
+/** Any body at all: it is refused, or every event of it is stored as it came, measured and described. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { noIncrements } from "../../../src/catalogue/increments.ts";
+import { Refusal } from "../../../src/errors.ts";
+import { describe as describeRecord, measure } from "../../../src/processors/index.ts";
+import { eventsOf } from "../../../src/receivers/webhook/events.ts";
+import { decodeRecord } from "../../../src/records/decode.ts";
+import { recordOfLine } from "../../../src/records/envelope.ts";
+import { factOfEvent } from "../../../src/records/fact.ts";
+import type { RawRecord } from "../../../src/records/types.ts";
+
+const options = { collapseExternal: true, flowLogMode: "per_connection", tailnet: "", uidKey: undefined } as const;
+const text = fc.string({ unit: "binary" });
+const members = ["nodeID", "deviceName", "actor", "url", "user", "oldRoles", "newRoles", "oldPolicy", "__proto__"];
+const event = fc.record(
+  {
+    type: fc.oneof(fc.constantFrom("nodeCreated", "userDeleted", "test", "other"), text),
+    timestamp: fc.oneof(
+      fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+      text,
+    ),
+    version: fc.oneof(fc.integer(), fc.double()),
+    tailnet: text,
+    message: text,
+    data: fc.dictionary(fc.oneof(fc.constantFrom(...members), text), fc.jsonValue()),
+    more: fc.jsonValue(),
+  },
+  { requiredKeys: ["type"] },
+);
+
+function take(body: Uint8Array): readonly RawRecord[] | Refusal {
+  try {
+    return eventsOf({ chunks: [body], bytes: body.byteLength });
+  } catch (error) {
+    expect(error).toBeInstanceOf(Refusal);
+    return error as Refusal;
+  }
+}
+
+const bytesOf = (body: string): Uint8Array => new TextEncoder().encode(body);
+
+test("events that have the right types are all taken, and come back from their lines", () => {
+  const spaces = fc.constantFrom(undefined, 1, "\t", "\r\n");
+  fc.assert(
+    fc.property(
+      fc.array(
+        event.filter(({ type }) => type !== ""),
+        { maxLength: 8 },
+      ),
+      spaces,
+      (events, space) => {
+        const indent = space === "\r\n" ? 1 : space;
+        const body = JSON.stringify(events, undefined, indent).replaceAll("\n", space === "\r\n" ? "\r\n" : "\n");
+        const parsed = JSON.parse(body) as unknown[];
+        const records = take(bytesOf(body)) as readonly RawRecord[];
+        expect(records.map(({ value }) => value as unknown)).toEqual(parsed);
+        for (const { line, value } of records) {
+          expect(line).not.toMatch(/[\r\n]/);
+          const record = decodeRecord(recordOfLine(line, "webhook"));
+          expect(record).toEqual(decodeRecord(recordOfLine(JSON.stringify({ event: value }), "webhook")));
+          measure(record, options, noIncrements());
+          const [log, ...more] = describeRecord(record, options, 0);
+          expect(more).toEqual([]);
+          expect(log?.name.length).toBeLessThan(200);
+          if (record.type === "webhook") factOfEvent(record);
+        }
+        expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("anything else is refused, and nothing else is thrown", () => {
+  const json = fc.jsonValue().map((value) => bytesOf(JSON.stringify(value)));
+  const lists = fc.array(fc.jsonValue()).map((value) => bytesOf(JSON.stringify(value)));
+  fc.assert(
+    fc.property(fc.oneof(json, lists, fc.uint8Array({ maxLength: 200 })), (body) => {
+      const taken = take(body);
+      if (taken instanceof Refusal) return;
+      for (const { value } of taken) expect(typeof value["type"]).toBe("string");
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test.each([["[".repeat(100_000)], [`[${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}]`]])(
+  "deep nesting is refused",
+  (body) => {
+    expect(take(bytesOf(body))).toBeInstanceOf(Refusal);
+  },
+);

@@ -1,0 +1,67 @@
+/** Builds a program of the Go module proxy once, into `.cache/`, as a module of our own that requires it. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+export interface GoProgram {
+  /** The folder in `.cache/`, and the beginning of the file's name. */
+  readonly name: string;
+  readonly module: string;
+  readonly version: string;
+  /** The package with `main`. */
+  readonly main: string;
+  readonly tags?: string;
+}
+
+/** Whether it can be had here: it is built already, or Go is there to build it. */
+export function canHave(program: GoProgram): boolean {
+  return existsSync(binaryPath(program)) || spawnSync("go", ["version"]).status === 0;
+}
+
+/** The path of the binary; the first call of a machine takes up to three minutes. @throws {Error} when a step fails. */
+export function buildGoProgram(program: GoProgram): string {
+  const binary = binaryPath(program);
+  if (existsSync(binary)) return binary;
+  const cache = cacheOf(program);
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, "build-"));
+  try {
+    const requirement = `${program.module} ${program.version}`;
+    writeFileSync(join(work, "go.mod"), "module build.example/local\n\ngo 1.26\n");
+    const { GoMod } = JSON.parse(
+      run(work, "go", ["mod", "download", "-json", `${program.module}@${program.version}`]),
+    ) as { GoMod: string };
+    const replacements = replacementsOf(readFileSync(GoMod, "utf8"));
+    writeFileSync(
+      join(work, "go.mod"),
+      `module build.example/local\n\ngo 1.26\n\nrequire ${requirement}\n${replacements}`,
+    );
+    const tags = program.tags === undefined ? [] : ["-tags", program.tags];
+    const built = join(work, "program");
+    run(work, "go", ["build", "-mod=mod", "-trimpath", ...tags, "-ldflags=-s -w", "-o", built, program.main]);
+    renameSync(built, binary);
+    return binary;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** A module's `replace` lines count only where it is the main one, so they must be said again. */
+function replacementsOf(goMod: string): string {
+  return [...goMod.matchAll(/^replace (?:\([^)]*\)|.*)$/gm)].map(([text]) => `\n${text}\n`).join("");
+}
+
+function cacheOf({ name }: GoProgram): string {
+  return resolve(import.meta.dirname, "../../.cache", name);
+}
+
+/** Named after its version, so that another version is another file. */
+function binaryPath(program: GoProgram): string {
+  return join(cacheOf(program), `${program.name}-${program.version.replace(/^v/, "")}`);
+}
+
+function run(cwd: string, command: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8", maxBuffer: 2 ** 26 });
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr}`);
+  return stdout;
+}

@@ -1,0 +1,132 @@
+/** Real backends on loopback that take OTLP metrics and answer PromQL: Prometheus and VictoriaMetrics. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { buildGoProgram } from "./go-build.ts";
+import { freePort } from "./port.ts";
+import { prometheusProgram } from "./prometheus-build.ts";
+import { victoriaMetricsProgram } from "./victoriametrics-build.ts";
+
+/** One series of an answer. */
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+export interface MetricsBackend {
+  /** The base address for OTLP over HTTP, to which `/v1/metrics` is appended. */
+  readonly endpoint: string;
+  /** The instant vector of a PromQL expression, now or at a time in seconds. */
+  query(expression: string, atSeconds?: number): Promise<readonly Sample[]>;
+  /** Resolves with the first answer for which the condition holds. The caller's own timeout bounds the wait. */
+  until(expression: string, condition: (samples: readonly Sample[]) => boolean): Promise<readonly Sample[]>;
+  stop(): Promise<void>;
+}
+
+/** `scraped`: an address whose `/metrics` it reads every second. */
+export async function startPrometheus(options: { readonly scraped?: string } = {}): Promise<MetricsBackend> {
+  const binary = buildGoProgram(prometheusProgram);
+  const directory = mkdtempSync(join(tmpdir(), "prometheus-"));
+  const port = await freePort();
+  const jobs =
+    options.scraped === undefined ? [] : [{ job_name: "scraped", static_configs: [{ targets: [options.scraped] }] }];
+  /** The file is YAML, of which JSON is a part. */
+  writeFileSync(
+    join(directory, "config.yml"),
+    JSON.stringify({ global: { scrape_interval: "1s", scrape_timeout: "1s" }, scrape_configs: jobs }),
+  );
+  const child = spawn(
+    binary,
+    [
+      `--config.file=${join(directory, "config.yml")}`,
+      `--storage.tsdb.path=${join(directory, "data")}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--web.enable-otlp-receiver",
+    ],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  const base = `http://127.0.0.1:${port}`;
+  return running(child, directory, { base, health: `${base}/-/ready`, endpoint: `${base}/api/v1/otlp` });
+}
+
+export async function startVictoriaMetrics(): Promise<MetricsBackend> {
+  const binary = buildGoProgram(victoriaMetricsProgram);
+  const directory = mkdtempSync(join(tmpdir(), "victoriametrics-"));
+  const port = await freePort();
+  const child = spawn(
+    binary,
+    [
+      `-storageDataPath=${join(directory, "data")}`,
+      `-httpListenAddr=127.0.0.1:${port}`,
+      "-opentelemetry.usePrometheusNaming",
+      "-search.latencyOffset=0s",
+      "-memory.allowedBytes=134217728",
+    ],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  const base = `http://127.0.0.1:${port}`;
+  return running(child, directory, {
+    base,
+    health: `${base}/health`,
+    endpoint: `${base}/opentelemetry`,
+    flush: `${base}/internal/force_flush`,
+  });
+}
+
+interface Addresses {
+  readonly base: string;
+  readonly health: string;
+  readonly endpoint: string;
+  /** What has been taken can be asked for only after some seconds, or this. */
+  readonly flush?: string;
+}
+
+async function running(
+  child: ChildProcess,
+  directory: string,
+  { base, health, endpoint, flush }: Addresses,
+): Promise<MetricsBackend> {
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  let messages = "";
+  child.stderr?.on("data", (text: Buffer) => (messages = (messages + text.toString()).slice(-10_000)));
+  while (!(await isWell(health))) {
+    if (child.exitCode !== null) throw new Error(`the backend ended: ${messages}`);
+    await wait(50);
+  }
+  const query = async (expression: string, atSeconds?: number): Promise<readonly Sample[]> => {
+    if (flush !== undefined) await fetch(flush);
+    const time = atSeconds === undefined ? "" : `&time=${atSeconds}`;
+    const response = await fetch(`${base}/api/v1/query?query=${encodeURIComponent(expression)}${time}&nocache=1`);
+    if (!response.ok) throw new Error(`${expression}: ${await response.text()}`);
+    const { data } = (await response.json()) as {
+      data: { result: readonly { metric: Record<string, string>; value: [number, string] }[] };
+    };
+    return data.result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }));
+  };
+  return {
+    endpoint,
+    query,
+    async until(expression, condition) {
+      while (true) {
+        const samples = await query(expression);
+        if (condition(samples)) return samples;
+        await wait(100);
+      }
+    },
+    async stop() {
+      child.kill("SIGKILL");
+      await ended;
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function isWell(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+}
