@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { signalsPage } from "../src/catalogue/reference.ts";
 import { configJsonSchema, exampleFile, referencePage } from "../src/config/index.ts";
 import { renderHecReference } from "../src/receivers/hec/reference.ts";
 import { renderWebhookReference } from "../src/receivers/webhook/reference.ts";
@@ -19,6 +20,7 @@ const pages: readonly Page[] = [
   { name: "config.schema.json", render: () => JSON.stringify(configJsonSchema()) },
   { name: "hec.md", render: renderHecReference },
   { name: "webhook.md", render: renderWebhookReference },
+  { name: "signals.md", render: signalsPage },
 ];
 
 const rootDir = join(import.meta.dirname, "..");

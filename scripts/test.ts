@@ -23,7 +23,7 @@ const isCi = process.env.CI !== undefined;
 const reportPath = join(root, ".cache/junit.xml");
 
 /** What the tests themselves call, beside what the steps do. */
-const toolsOfTests = ["curl", "dash", "busybox", "gzip", "python3"];
+const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3"];
 
 const install: Step = { name: "dependencies, as locked", command: [bun, "install", "--frozen-lockfile"] };
 

@@ -43,7 +43,7 @@ export interface AppStatus {
 export interface App {
   /** @throws {Error} with one line for the operator; nothing is left running. */
   start(): Promise<void>;
-  /** Takes over what may change while it runs: tokens and TLS files. Before `start`, nothing. */
+  /** Takes over what may change while it runs: tokens, credentials and TLS files. Before `start`, nothing. */
   reload(config: Config): Promise<void>;
   /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
   stop(deadlineMs: number): Promise<void>;
@@ -117,20 +117,18 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
   const processors = processorOptionsOf(config, { identityKey: { secret: identitySecret, tailnet }, privacySalt });
   const ledger = new Ledger(ledgerOptionsOf(config), journal.identity.createdAt);
   let view: LedgerView = ledger.view;
-  const exporter = createExporter(
-    exportOptionsOf(config, { processors, protocolIsSet, instanceId, version: build.version }),
-    {
-      entry: deps.workerEntry,
-      databasePath: journal.databasePath,
-      ledger: () => view,
-      fetch,
-      clock,
-      random: Math.random,
-      logger: deps.logger,
-      onProgress: (advance) => journal.progress(advance),
-      onStdoutClosed: deps.onStdoutClosed,
-    },
-  );
+  const exportContext = { processors, protocolIsSet, instanceId, version: build.version };
+  const exporter = createExporter(exportOptionsOf(config, exportContext), {
+    entry: deps.workerEntry,
+    databasePath: journal.databasePath,
+    ledger: () => view,
+    fetch,
+    clock,
+    random: Math.random,
+    logger: deps.logger,
+    onProgress: (advance) => journal.progress(advance),
+    onStdoutClosed: deps.onStdoutClosed,
+  });
   telemetry = exporter.telemetry;
   const logger = teeLogger(deps.logger, exporter.selfLog);
   const recovery = recover(journal, ledger, processors, logger);
@@ -210,7 +208,11 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
         ? { ...receivers.addresses, admin: `http://${config.admin.listen.replace(/\d+$/, String(admin.port))}` }
         : receivers.addresses;
     },
-    reload: (next) => receivers.reload(next),
+    async reload(next) {
+      admin.useToken(next.admin.token);
+      await receivers.reload(next);
+      exporter.useHeaders(exportOptionsOf(next, exportContext));
+    },
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
       isStopping = true;

@@ -3,7 +3,7 @@ import { createHttpServer } from "../http/server.ts";
 import { jsonResponse } from "../http/response.ts";
 import type { Route } from "../http/router.ts";
 import type { Logger } from "../lib/logger.ts";
-import { createGuard } from "./access.ts";
+import { createGuard, type Guard } from "./access.ts";
 import { healthRoutes, type ReadReadiness } from "./health.ts";
 
 export interface AdminOptions {
@@ -27,13 +27,16 @@ export interface Admin {
   readonly port: number;
   /** @throws {ListenError} when the address cannot be bound. */
   start(): Promise<void>;
+  /** The next request is judged by this one. */
+  useToken(token: string): void;
   stop(deadlineMs: number): Promise<void>;
 }
 
 /** @throws {ConfigError} when the address is none. */
 export function createAdmin({ listen, token }: AdminOptions, deps: AdminDeps): Admin {
   const { readiness, scrape, status, logger } = deps;
-  const guarded = createGuard(token);
+  let guard = createGuard(token);
+  const guarded: Guard = (handler) => (exchange) => guard(handler)(exchange);
   const routes: readonly Route[] = [
     ...healthRoutes(readiness),
     {
@@ -50,6 +53,9 @@ export function createAdmin({ listen, token }: AdminOptions, deps: AdminDeps): A
       return server.port;
     },
     start: () => server.start(),
+    useToken(next) {
+      guard = createGuard(next);
+    },
     stop: (deadlineMs) => server.stop(deadlineMs),
   };
 }

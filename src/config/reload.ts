@@ -13,6 +13,12 @@ const reloadedKeys: ReadonlySet<string> = new Set([
   "webhook.secret_previous",
   "webhook.tls.cert_file",
   "webhook.tls.key_file",
+  "otlp.headers",
+  "otlp.metrics.headers",
+  "otlp.logs.headers",
+  "otlp.grafana_cloud.instance_id",
+  "otlp.grafana_cloud.token",
+  "admin.token",
 ]);
 
 /** The keys that differ from what the program was started with, and need a restart. */

@@ -78,6 +78,8 @@ export interface Exporter {
   committed(seq: number): void;
   /** The metrics of now in Prometheus' text form; only with `isScraped`. */
   scrape(): Promise<string>;
+  /** Requests from now on carry the headers of these options. Nothing else of them is taken over. */
+  useHeaders(options: EndpointOptions): void;
   /** There is a newer directory of devices, in the options of the processors: the export worker must have it too. */
   directoryChanged(): void;
   /** A fold is committed: resolves when its export is taken or given up. */
@@ -100,6 +102,8 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
   let stdout: Sender | undefined;
 
   let areLogsStopped = false;
+  const newHeaders = new Map<Signal, Destination["headers"]>();
+  const headersOf = ({ signal, headers }: Destination) => newHeaders.get(signal) ?? headers;
 
   /** Standard output has one writer: the worker while there is one. */
   const lineSender: Sender = (body, encoding, stop) => {
@@ -109,7 +113,12 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
   const senderOf = (wire: Wire, onAnswer: (outcome: RequestOutcome, seconds: number) => void): Sender =>
     wire.kind === "stdout"
       ? lineSender
-      : createSender(wire.destination, { fetch: deps.fetch, clock: deps.clock, onAnswer });
+      : createSender(wire.destination, {
+          fetch: deps.fetch,
+          clock: deps.clock,
+          headers: () => headersOf(wire.destination),
+          onAnswer,
+        });
 
   const sentWire = options.metricsEnabled ? metricsWire : undefined;
   const metrics = sentWire === undefined && options.isScraped !== true ? undefined : metricExportOf(sentWire);
@@ -148,7 +157,8 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
     const send = senderOf(wire, () => undefined);
     const own = { resource, version: options.version, ...protocolOf(wire) };
     const isJson = wire.kind === "http" && wire.encoding === "json";
-    return createSelfLogs(isJson ? { ...own, destination: wire.destination } : own, { send, logger: deps.logger });
+    const sdk = isJson ? { destination: wire.destination, headers: () => headersOf(wire.destination) } : {};
+    return createSelfLogs({ ...own, ...sdk }, { send, logger: deps.logger });
   }
 
   function workerOf(wire: Wire): ExportWorker {
@@ -193,6 +203,14 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
     scrape() {
       if (metrics === undefined) throw new Error("the exporter was made without a page of metrics");
       return metrics.scrape();
+    },
+    useHeaders(next) {
+      for (const signal of ["logs", "metrics"] as const) {
+        const headers = destinationOf(signal, next)?.headers;
+        if (headers !== undefined) newHeaders.set(signal, headers);
+      }
+      const logs = newHeaders.get("logs");
+      if (logs !== undefined) worker?.useHeaders(logs);
     },
     directoryChanged() {
       worker?.directoryChanged();

@@ -19,6 +19,8 @@ import type { Destination, Sender } from "./sender.ts";
 export interface SelfLogsOptions {
   /** Where lines go as JSON over HTTP, by the SDK's own exporter; absent for protobuf and standard output. */
   readonly destination?: Destination;
+  /** Where they may change: those of the next request, instead of the destination's. */
+  readonly headers?: () => Destination["headers"];
   /** That of the logs. */
   readonly resource: ResourceAttributes;
   readonly version: string;
@@ -92,11 +94,12 @@ export function teeLogger(one: Logger, other: Logger): Logger {
 function exporterOf(options: SelfLogsOptions, deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
   const { destination } = options;
   if (destination === undefined) return new OTLPExporterBase(delegateTo(options, deps, stop));
-  const { url, headers, timeoutMs, compression, tls } = destination;
+  const { url, timeoutMs, compression, tls } = destination;
+  const headersNow = options.headers ?? (() => destination.headers);
   const { insecureSkipVerify = false, ...pem } = tls ?? {};
   return new OTLPLogExporter({
     url,
-    headers: { ...headers },
+    headers: async () => ({ ...headersNow() }),
     timeoutMillis: timeoutMs,
     compression: compression === "gzip" ? CompressionAlgorithm.GZIP : CompressionAlgorithm.NONE,
     httpAgentOptions: { ...pem, rejectUnauthorized: !insecureSkipVerify },

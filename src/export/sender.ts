@@ -35,6 +35,8 @@ export type RequestOutcome = "success" | "retry" | "rejected";
 export interface SenderDeps {
   readonly fetch: Fetch;
   readonly clock: Clock;
+  /** Where they may change: those of the next request, instead of the destination's. */
+  readonly headers?: () => Destination["headers"];
   /** Called after every request but those that were cut off by our own stop. */
   readonly onAnswer: (outcome: RequestOutcome, seconds: number) => void;
 }
@@ -49,9 +51,7 @@ const contentTypes: Record<Encoding, string> = { json: "application/json", proto
 
 /** Creates the sender of one destination. It holds no connection of its own: `fetch` keeps them alive. */
 export function createSender(destination: Destination, deps: SenderDeps): Sender {
-  const secrets = Object.entries(destination.headers)
-    .filter(([name]) => name !== "user-agent")
-    .flatMap(([, value]) => [value, value.replace(/^\w+\s+/, "")]);
+  const headersNow = deps.headers ?? (() => destination.headers);
   const { origin, pathname } = new URL(destination.url);
   const address = origin + pathname;
   const fixed: Parameters<Fetch>[1] = { method: "POST", redirect: "manual" };
@@ -61,7 +61,8 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   }
 
   return async (body, encoding, stop) => {
-    const headers: Record<string, string> = { ...destination.headers, "content-type": contentTypes[encoding] };
+    const given = headersNow();
+    const headers: Record<string, string> = { ...given, "content-type": contentTypes[encoding] };
     const isCompressed = destination.compression === "gzip";
     if (isCompressed) headers["content-encoding"] = "gzip";
     const sent = isCompressed ? gzipSync(body, { level: 1 }) : body.slice();
@@ -85,8 +86,14 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
     }
     deps.onAnswer(outcomes[answer.kind], (performance.now() - startedAt) / 1000);
     const told = answer.kind === "retry" ? { ...answer, why: `${address}: ${answer.why}` } : answer;
-    return withoutSecrets(told, secrets);
+    return withoutSecrets(told, secretsIn(given));
   };
+}
+
+function secretsIn(headers: Destination["headers"]): readonly string[] {
+  return Object.entries(headers)
+    .filter(([name]) => name !== "user-agent")
+    .flatMap(([, value]) => [value, value.replace(/^\w+\s+/, "")]);
 }
 
 /** A network error in words; errors of `fetch` hold the useful word in `code`. */

@@ -7,7 +7,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Answer } from "./answer.ts";
 import { backoffMs, type Random } from "./backoff.ts";
 import type { DeliveryState } from "./delivery-state.ts";
-import type { Sender } from "./sender.ts";
+import type { Destination, Sender } from "./sender.ts";
 import type { Advance } from "./window.ts";
 import type { FromWorker, ToWorker, WorkerOptions } from "./worker-messages.ts";
 
@@ -30,6 +30,8 @@ export interface ExportWorker {
   committed(seq: number): void;
   /** The directory in the options is a newer one. */
   directoryChanged(): void;
+  /** Of requests from now on. */
+  useHeaders(headers: Destination["headers"]): void;
   /** Writes a line of the main thread on standard output. */
   readonly write: Sender;
   stop(deadlineMs: number): Promise<void>;
@@ -54,6 +56,8 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
   let startedAt = 0;
   let lastSuccessAt: number | undefined;
   let nextWrite = 0;
+  /** What a worker that is started again must be told besides. */
+  let newHeaders: Destination["headers"] | undefined;
   let ending: PromiseWithResolvers<void> | undefined;
 
   deps.telemetry.observe("tailscale2otel.export.last_success", () =>
@@ -73,6 +77,7 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
       if (worker === mine) died(why);
     });
     tell({ kind: "start", options, cursor: from, committedSeq });
+    if (newHeaders !== undefined) tell({ kind: "headers", headers: newHeaders });
   }
 
   function died(why: string): void {
@@ -134,6 +139,10 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
     committed(seq) {
       committedSeq = seq;
       tell({ kind: "committed", seq });
+    },
+    useHeaders(headers) {
+      newHeaders = headers;
+      tell({ kind: "headers", headers });
     },
     directoryChanged() {
       tell({ kind: "directory", directory: options.processors.directory?.current });

@@ -32,6 +32,8 @@ export type ToWorker =
     }
   | { readonly kind: "committed"; readonly seq: number }
   | { readonly kind: "directory"; readonly directory: Directory | undefined }
+  /** Of requests from now on. */
+  | { readonly kind: "headers"; readonly headers: Destination["headers"] }
   /** A line of the main thread for standard output, which has one writer only. */
   | { readonly kind: "write"; readonly id: number; readonly body: Uint8Array }
   | { readonly kind: "stop"; readonly deadlineMs: number };

@@ -12,7 +12,7 @@ import { createLogEncoder } from "./log-encoder.ts";
 import { LogDelivery } from "./logs.ts";
 import { createChannel } from "./protocol.ts";
 import { resourceOf, scopeOf } from "./resource.ts";
-import { createSender, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
+import { createSender, type Destination, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
 import { createStdoutSender } from "./stdout.ts";
 import type { FromWorker, ToWorker, Wire, WorkerOptions } from "./worker-messages.ts";
 
@@ -44,6 +44,9 @@ export function startExportWorker(parts: WorkerParts = { fetch }): void {
       case "directory":
         running?.useDirectory(message.directory);
         break;
+      case "headers":
+        running?.useHeaders(message.headers);
+        break;
       case "write": {
         const { id, body } = message;
         void running?.send(body, "json", neverStop).then((answer) => say({ kind: "written", id, answer }));
@@ -63,6 +66,7 @@ interface Running {
   readonly delivery: LogDelivery;
   readonly send: Sender;
   useDirectory(directory: Directory | undefined): void;
+  useHeaders(headers: Destination["headers"]): void;
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -77,7 +81,8 @@ function run(
   logger: Logger,
 ): Running {
   const reader: JournalReader = openJournalReader(options.databasePath);
-  const send = senderOf(options.wire, parts, say);
+  let headers: Destination["headers"] | undefined;
+  const send = senderOf(options.wire, { ...parts, headers: () => headers }, say);
   const protocol = options.wire.kind === "http" ? options.wire : { encoding: "json" as const, isSet: true };
   const delivery = new LogDelivery(cursor, options.delivery, {
     source: journalSource(reader, (line, type, acceptedAt) => describeLine(line, type, options.processors, acceptedAt)),
@@ -101,6 +106,9 @@ function run(
     useDirectory(directory) {
       if (options.processors.directory !== undefined) options.processors.directory.current = directory;
     },
+    useHeaders(next) {
+      headers = next;
+    },
     async stop(deadlineMs) {
       await delivery.stop(deadlineMs);
       reader.close();
@@ -112,10 +120,20 @@ function encoderOf(options: WorkerOptions) {
   return createLogEncoder(resourceOf(options.resource), scopeOf(options.version));
 }
 
-function senderOf(wire: Wire, parts: WorkerParts, say: Say): Sender {
+function senderOf(
+  wire: Wire,
+  { fetch: send, headers }: WorkerParts & { readonly headers: () => Destination["headers"] | undefined },
+  say: Say,
+): Sender {
   if (wire.kind === "stdout") return createStdoutSender(() => say({ kind: "stdout_closed" }));
+  const { destination } = wire;
   const onAnswer = (outcome: RequestOutcome, seconds: number) => say({ kind: "request", outcome, seconds });
-  return createSender(wire.destination, { fetch: parts.fetch, clock: systemClock, onAnswer });
+  return createSender(destination, {
+    fetch: send,
+    clock: systemClock,
+    headers: () => headers() ?? destination.headers,
+    onAnswer,
+  });
 }
 
 function loggerTo(say: Say): Logger {

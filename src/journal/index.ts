@@ -6,8 +6,8 @@ import { Unavailable } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { SeenKey } from "../records/identity.ts";
+import { AgeClock } from "./age-clock.ts";
 import { Ballast } from "./ballast.ts";
-import { isFullDisk } from "./damage.ts";
 import { placeCheck, type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { LedgerBlobs } from "./ledger-blobs.ts";
 import { loadKeys } from "./load-keys.ts";
@@ -29,6 +29,7 @@ import {
   type LogCursor,
 } from "./types.ts";
 import { BatchWriter } from "./write.ts";
+import { noteWriteFailures } from "./write-failures.ts";
 
 export interface JournalOptions {
   /** A directory, or `:memory:` for a private temporary one. */
@@ -46,6 +47,8 @@ export interface JournalDeps {
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Milliseconds that go on whatever becomes of the clock. The machine's, unless a test holds it. */
+  readonly steady?: Clock;
 }
 
 export interface Journal {
@@ -111,18 +114,14 @@ function journalOver(
   database: DatabaseSync,
   directory: StateDirectory,
   options: JournalOptions & { readonly storage: StorageOptions },
-  { logger, clock, telemetry }: JournalDeps,
+  { logger, clock, steady = () => performance.now(), telemetry }: JournalDeps,
 ): Journal {
   const { databasePath } = directory;
   const { durability, createdAt } = options.storage;
   let identity = prepareDatabase(database, options.storage);
   const seen = loadKeys(database, options.keyLimits, logger);
   const quarantine = new Quarantine(database);
-  const writer = new BatchWriter(database, {
-    seen,
-    quarantine,
-    tailnet: identity.tailnet,
-  });
+  const writer = new BatchWriter(database, { seen, quarantine, tailnet: identity.tailnet });
   const oldestFrom = database.prepare(
     "SELECT accepted_at FROM journal WHERE seq >= ? AND records > 0 ORDER BY seq LIMIT 1",
   );
@@ -144,12 +143,11 @@ function journalOver(
   let listener: (committed: Committed) => void = () => {};
   const ballast = new Ballast(join(directory.path, "ballast"), directory.isTemporary ? 0 : options.ballastBytes);
   ballast.take();
-  const retention = new Retention(database, { ...options, seen, ballast, walPath: `${databasePath}-wal` });
+  const age = new AgeClock(database, { clock, steady });
+  const retention = new Retention(database, { ...options, seen, age, ballast, walPath: `${databasePath}-wal` });
   const isInPlace = placeCheck(databasePath);
-  const failed = (error: unknown): void => {
-    if (isFullDisk(error) && ballast.giveUp())
-      logger.error("the disk of the state directory is full", { directory: directory.path });
-  };
+  const gone = `${databasePath} is gone or has been replaced`;
+  const failed = noteWriteFailures({ ballast, logger, databasePath });
 
   const turn = new AppendTurn({
     database,
@@ -168,7 +166,7 @@ function journalOver(
       cursor = reported;
     },
     rolledBack: () => quarantine.recount(),
-    unfit: () => (isInPlace() ? undefined : `${databasePath} is gone or has been replaced`),
+    unfit: () => (isInPlace() ? undefined : gone),
     failed,
     timed: (seconds) => telemetry.record("tailscale2otel.journal.commit.duration", seconds, {}),
   });
@@ -193,7 +191,8 @@ function journalOver(
       return quarantine.evicted;
     },
     get space() {
-      return retention.space();
+      const space = retention.space();
+      return isInPlace() ? space : { ...space, isFull: true };
     },
     append: (append) => turn.append(append),
     knows: (keyClass, key) => isKnown(seen, keyClass, key),
@@ -205,6 +204,7 @@ function journalOver(
     progress: (progress) => turn.progress(progress),
     writeSnapshot(snapshot) {
       turn.run();
+      if (!isInPlace()) throw new Unavailable(gone);
       database.exec("PRAGMA synchronous = FULL");
       try {
         database.exec("BEGIN IMMEDIATE");
@@ -225,7 +225,7 @@ function journalOver(
     openReader: () => openJournalReader(databasePath),
     maintain() {
       try {
-        retention.run({ now: clock(), releasableBelow: Math.min(cursor.seq, measuredSeq + 1) });
+        retention.run({ releasableBelow: Math.min(cursor.seq, measuredSeq + 1) });
       } catch (error) {
         failed(error);
         throw error;

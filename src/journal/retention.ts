@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
 import type { SeenKey } from "../records/identity.ts";
+import type { AgeClock } from "./age-clock.ts";
 import type { Ballast } from "./ballast.ts";
 import { writeMeta } from "./meta.ts";
 import { DamagedBlob } from "./pack.ts";
@@ -33,6 +34,7 @@ export class Retention {
     readonly maxBytes: number;
     readonly retentionMs: number;
     readonly seen: SeenKeys;
+    readonly age: AgeClock;
     readonly ballast: Ballast;
     /** The write-ahead log's. */
     readonly walPath: string;
@@ -50,6 +52,7 @@ export class Retention {
       readonly maxBytes: number;
       readonly retentionMs: number;
       readonly seen: SeenKeys;
+      readonly age: AgeClock;
       readonly ballast: Ballast;
       readonly walPath: string;
     },
@@ -67,13 +70,16 @@ export class Retention {
   }
 
   space(): JournalSpace {
-    const usedBytes = this.#usedBytes();
     const limitBytes = this.#options.maxBytes;
-    return {
-      usedBytes,
-      limitBytes,
-      isFull: usedBytes + overheadBytes > limitBytes - reserveBytes || !this.#options.ballast.isHeld,
-    };
+    let usedBytes: number;
+    try {
+      usedBytes = this.#usedBytes();
+    } catch {
+      /** A database that cannot be read takes nothing. */
+      return { usedBytes: limitBytes, limitBytes, isFull: true };
+    }
+    const isFull = usedBytes + overheadBytes > limitBytes - reserveBytes || !this.#options.ballast.isHeld;
+    return { usedBytes, limitBytes, isFull };
   }
 
   /**
@@ -96,8 +102,9 @@ export class Retention {
   }
 
   /** Deletes rows below `releasableBelow` that are past retention, or any of them while space is short, and keys that have outlived their window. */
-  run({ now, releasableBelow }: { readonly now: number; readonly releasableBelow: number }): void {
-    const { ballast, maxBytes } = this.#options;
+  run({ releasableBelow }: { readonly releasableBelow: number }): void {
+    const { age, ballast, maxBytes } = this.#options;
+    const now = age.now();
     ballast.take();
     const isShort = !ballast.isHeld || this.#usedBytes() > (maxBytes - reserveBytes) * 0.9;
     let forget: (() => void)[];
@@ -109,6 +116,7 @@ export class Retention {
         rowsAtOnce,
       );
       forget = this.#deleteLeavingKeys(now);
+      age.save();
       this.#database.exec("COMMIT");
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");

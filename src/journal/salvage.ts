@@ -71,7 +71,9 @@ function save(from: DatabaseSync, to: DatabaseSync, now: number): Salvage {
   const highest = Math.max(last, (position?.seq ?? 1) - 1, measured ?? 0);
   const end = lastKnown === undefined ? highest + unknownSeqs : Math.max(highest, lastKnown);
   raiseSequence(to, end);
-  if (measured === undefined || position === undefined) beginAnew(to, now, measured ?? end);
+  if (measured === undefined) beginAnew(to, now, end);
+  /** The counters of delivery were in the position, and share the journal's start. */
+  if (position === undefined) writeMeta(to, "created_at", String(now));
   return {
     rows,
     lostRows: position === undefined || lastKnown === undefined ? undefined : Math.max(0, end - fromSeq + 1 - rows),

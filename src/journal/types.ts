@@ -180,7 +180,7 @@ export interface LedgerSnapshot {
 export interface JournalSpace {
   readonly usedBytes: number;
   readonly limitBytes: number;
-  /** An append would be refused for want of space. */
+  /** An append would be refused: for want of space, or because the database is gone. */
   readonly isFull: boolean;
 }
 

@@ -56,7 +56,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     (text) => `hash-${hash("sha256", `${salt}\n${text}`, "hex").slice(0, 16)}`,
   );
   const sets = new WeakMap<LogAttributes, LogAttributes>();
-  const scrub = createScrubber(actions, (category, text) => value(category, text) ?? droppedText);
+  const scrub = createScrubber(actions, (category, text) => hidden(category, text) ?? droppedText);
 
   function value(category: PrivacyCategory, text: string): string | undefined {
     switch (actions[category]) {
@@ -69,14 +69,24 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     }
   }
 
+  function hidden(category: PrivacyCategory, text: string): string | undefined {
+    return category === "hostnames" ? host(text) : value(category, text);
+  }
+
   const address = (known: Address): string | undefined => value(categoryOfAddress(known), known.text);
+
+  /** By its first label, which is what flows call a node. */
+  function host(name: string): string | undefined {
+    const [label = ""] = name.split(".", 1);
+    return actions.hostnames === "keep" ? name : value("hostnames", label);
+  }
 
   function node(name: string): string | undefined {
     if (commonNames.has(name)) return name;
     const parsed = parseAddress(name);
     if (parsed !== undefined) return address(parsed);
-    if (!name.startsWith(unverifiedPrefix)) return value("hostnames", name);
-    const label = value("hostnames", name.slice(unverifiedPrefix.length));
+    if (!name.startsWith(unverifiedPrefix)) return host(name);
+    const label = host(name.slice(unverifiedPrefix.length));
     return label === undefined ? undefined : unverifiedPrefix + label;
   }
 
@@ -92,6 +102,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
         return value(targetIdCategory[String(all["tailscale.target.type"])] ?? "free_text", text);
       case "target_name": {
         const category = targetNameCategory[String(all["tailscale.target.type"])] ?? "free_text";
+        if (category === "hostnames") return node(text);
         return category === "free_text" ? freeText(text, all) : value(category, text);
       }
       case "free_text":
@@ -111,11 +122,12 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     for (const [name, text] of Object.entries(all)) {
       const rule = rules.get(name);
       if (rule === undefined || rule === "free_text" || typeof text !== "string") continue;
-      if (rule === "target_name" && (targetNameCategory[String(all["tailscale.target.type"])] ?? "") === "") continue;
+      const isFreeName = targetNameCategory[String(all["tailscale.target.type"])] === undefined;
+      if (rule === "target_name" && isFreeName) continue;
       const left = ruled(rule, text, all) ?? droppedText;
       if (left !== text) found.set(text, left);
     }
-    return found;
+    return new Map([...found].toSorted(([a], [b]) => b.length - a.length));
   }
 
   function cleaned(set: LogAttributes, all: LogAttributes): LogAttributes {

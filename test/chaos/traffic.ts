@@ -61,7 +61,7 @@ const remembered = 64;
 export const isPoisonId = (nodeId: unknown): boolean => String(nodeId).startsWith(poisonMark);
 
 /** HEC batches of 1 to 40 records: flows, audit records, now and then one that is known, invalid or poisonous. */
-export function streamTraffic(seed: number, token: string): TrafficSource {
+export function streamTraffic(seed: number, token: string, { hasPoison } = { hasPoison: true }): TrafficSource {
   const random = createRandom(seed);
   const headers = { authorization: `Splunk ${token}`, "content-encoding": "zstd" };
   const earlier: SentRecord[] = [];
@@ -70,7 +70,7 @@ export function streamTraffic(seed: number, token: string): TrafficSource {
     next() {
       const own: SentRecord[] = [];
       for (let left = 1 + random.below(40); left > 0; left--) {
-        own.push(random.chance(0.1) ? auditRecord(++last, random) : flowRecord(++last, random));
+        own.push(random.chance(0.1) ? auditRecord(++last, random) : flowRecord(++last, random, { hasPoison }));
       }
       const again = earlier.length > 0 && random.chance(0.15) ? [random.pick(earlier), random.pick(earlier)] : [];
       const invalid = random.chance(0.05) ? [invalidValue(++last)] : [];
@@ -88,7 +88,7 @@ export function streamTraffic(seed: number, token: string): TrafficSource {
 /** A batch that holds one harmless flow: the newest of all, by which the backend's health can be tried. */
 export function lastBatch(token: string): Batch {
   const headers = { authorization: `Splunk ${token}` };
-  const record = flowRecord(1e9, { ...createRandom(1), chance: () => false });
+  const record = flowRecord(1e9, createRandom(1), { hasPoison: false });
   const records = [record];
   return { records, own: records, alone: records, invalid: 0, headers, body: Buffer.from(enveloped(record.value)) };
 }
@@ -97,8 +97,8 @@ function enveloped(event: object): string {
   return JSON.stringify({ time: 1_793_610_908.125, event, fields: { recorded: "2026-11-02T09:15:07.204000111Z" } });
 }
 
-function flowRecord(number: number, random: Random): SentRecord {
-  const isPoison = random.chance(0.0008);
+function flowRecord(number: number, random: Random, { hasPoison }: { readonly hasPoison: boolean }): SentRecord {
+  const isPoison = hasPoison && random.chance(0.0008);
   const nodeId = `${isPoison ? poisonMark : "n"}${number}CNTRL`;
   const [from, to] = [random.below(nodes), random.below(nodes)];
   const adds = { ...noTotals(), flows: 1 };

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { flowEnvelope } from "../support/hec-server.ts";
@@ -19,7 +21,7 @@ function replace(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
-function settings(streaming: string): void {
+function settings(streaming: string, more = ""): void {
   const toml = `
 [streaming]
 enabled = true
@@ -29,7 +31,8 @@ ${streaming}
 flowlogs.source = "stream"
 auditlogs.source = "stream"
 [state]
-path = ":memory:"
+path = "${join(directory, "state")}"
+${more}
 `;
   writeFileSync(file, toml, { mode: 0o600 });
 }
@@ -38,10 +41,10 @@ async function ready(program: Program): Promise<string> {
   return (JSON.parse(await program.line('"ready"')) as { stream: string }).stream;
 }
 
-async function send(base: string, token: string): Promise<number> {
+async function send(base: string, token: string, body = flowEnvelope(1)): Promise<number> {
   const headers = { authorization: `Splunk ${token}` };
   const url = `${base}/services/collector/event`;
-  return (await fetch(url, { method: "POST", headers, body: flowEnvelope(1), tls: { ca } })).status;
+  return (await fetch(url, { method: "POST", headers, body, tls: { ca } })).status;
 }
 
 async function end(program: Program): Promise<void> {
@@ -104,6 +107,53 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 });
+
+test("the backend's and the admin listener's tokens are read again too", async () => {
+  const seen = new Map<string, string>();
+  const backend = createServer((request, response) => {
+    seen.set(request.url ?? "", request.headers.authorization ?? "");
+    request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
+  });
+  await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
+  const sends = (path: string, token: string) => async () =>
+    seen.get(path) === `Basic ${Buffer.from(`7:${token}`).toString("base64")}`;
+  writeFileSync(tokenFile, "first-token");
+  const otlp = (token: string): void =>
+    settings(
+      `token = "a-token"`,
+      `[admin]
+listen = "127.0.0.1:0"
+token = "${token}"
+[otlp]
+endpoint = "http://127.0.0.1:${(backend.address() as AddressInfo).port}"
+metric_interval = "200ms"
+grafana_cloud.instance_id = "7"
+grafana_cloud.token_file = "${tokenFile}"`,
+    );
+  otlp("admin-1");
+  const program = start(directory, ["run"]);
+  const { stream, admin } = JSON.parse(await program.line('"ready"')) as { stream: string; admin: string };
+  const status = async (token: string): Promise<number> =>
+    (await fetch(`${admin}/api/status`, { headers: { authorization: `Bearer ${token}` } })).status;
+  let serial = 0;
+  const logsCarry = (token: string) => async () => {
+    await send(stream, "a-token", flowEnvelope(serial++));
+    return await sends("/v1/logs", token)();
+  };
+  await until(logsCarry("first-token"));
+  await until(sends("/v1/metrics", "first-token"));
+  expect(await status("admin-1")).toBe(200);
+  replace(tokenFile, "second-token");
+  await until(logsCarry("second-token"));
+  await until(sends("/v1/metrics", "second-token"));
+  otlp("admin-2");
+  program.process.kill("SIGHUP");
+  await until(async () => (await status("admin-2")) === 200);
+  expect(await status("admin-1")).toBe(401);
+  await end(program);
+  backend.close();
+  backend.closeAllConnections();
+}, 30_000);
 
 test.each([
   ["half of a pair", 'tls.cert_file = "cert.pem"', "streaming.tls.cert_file is set and streaming.tls.key_file is not"],

@@ -19,6 +19,13 @@ describe("an empty token", () => {
     expect(warning).toContain("plain HTTP");
   });
 
+  test("is said loudly with TLS too, but not that it is plain HTTP", () => {
+    const files = ["streaming.tls.cert_file=/dev/null", "streaming.tls.key_file=/dev/null"];
+    const [warning] = warningsWith(files, {});
+    expect(warning).toStartWith("streaming.token: IT IS EMPTY, AND :8088 IS NOT LOOPBACK: ");
+    expect(warning).not.toContain("plain HTTP");
+  });
+
   test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("is said quietly on %s", (listen) => {
     expect(warningsWith([`streaming.listen=${listen}`], {})).toEqual([
       "streaming.token: it is empty, so every program on this machine can send records. Set streaming.token to a long random text, and give the same to Tailscale.",

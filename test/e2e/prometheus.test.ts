@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type MetricDefinition, type MetricName, metrics } from "../../src/catalogue/metrics.ts";
+import { exampleQuery } from "../../src/catalogue/queries.ts";
 import { programBinary } from "../support/binary.ts";
 import { curl } from "../support/curl.ts";
 import { canHave } from "../support/go-build.ts";
@@ -75,6 +77,16 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
           .query(`tailscale_network_io_rollup_bytes_total{${job}}`)
           .then((samples) => samples.map(({ labels }) => namesOf(labels)).toSorted());
       expect(await labels(jobs.otlp)).toEqual(await labels(jobs.scraped));
+    },
+    timeoutMs,
+  );
+
+  test(
+    "understands every example query of the reference",
+    async () => {
+      for (const [name, definition] of Object.entries(metrics) as [MetricName, MetricDefinition][]) {
+        await prometheus.query(exampleQuery(name, definition));
+      }
     },
     timeoutMs,
   );

@@ -120,6 +120,41 @@ describe("the ledger", () => {
     expect(ledgerPoints()).toHaveLength(1_000);
   });
 
+  test("begins a series with a point of 0, in the fold that it begins in, and only there", async () => {
+    const metrics = start({ selfMetrics: false });
+    const begins = folded(7, 2);
+    view = { ...begins, since: 1_800_000_000_000 };
+    await metrics.exportNow();
+    expect(ledgerPoints().map(({ value, timeUnixNano }) => [value, timeUnixNano])).toEqual([
+      [0, "1800000000125000000"],
+      [7, "1800000060125000000"],
+      [8, "1800000060125000000"],
+    ]);
+  });
+
+  test("begins it at most a minute before, whenever the fold before was", async () => {
+    const startAt = 1_700_000_000_000;
+    const [metric] = folded(7).metrics;
+    const series = [{ attributes: { a: "b" }, value: 7, startAt }];
+    view = { at: 1_800_000_060_125, since: startAt, metrics: [{ name: "tailscale.network.io", ...metric, series }] };
+    await start({ selfMetrics: false }).exportNow();
+    expect(ledgerPoints()[0]).toMatchObject({ value: 0, timeUnixNano: "1800000000125000000" });
+  });
+
+  test("and the process's own have the common attributes on every point; a point's own win", async () => {
+    const metrics = start({ common: { "tailscale.tailnet": "example.com", "network.io.direction": "none" } });
+    metrics.telemetry.add("tailscale.stream.rejected", 2, { reason: "auth" });
+    metrics.telemetry.record("tailscale2otel.export.duration", 0.02, { signal: "logs", outcome: "success" });
+    metrics.telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
+    view = folded(1, 3);
+    await metrics.exportNow();
+    expect(sink.points).toHaveLength(6);
+    expect(new Set(sink.points.map(({ attributes }) => attributes["tailscale.tailnet"]))).toEqual(
+      new Set(["example.com"]),
+    );
+    expect(ledgerPoints()[0]?.attributes["network.io.direction"]).toBe("transmit");
+  });
+
   test("is not asked for before a fold: no request", async () => {
     await start({ selfMetrics: false }).exportNow();
     expect(sink.requests).toHaveLength(0);
@@ -155,6 +190,40 @@ describe("the process's own", () => {
       explicitBounds: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     });
     expect(named["tailscale2otel.up"]).toMatchObject({ kind: "gauge", value: 1 });
+  });
+});
+
+describe("Prometheus' text form", () => {
+  test("has units in names, the catalogue's words, and the same totals, with a destination or without", async () => {
+    const send = createSender(destinationAt(sink.url), { fetch, clock: Date.now, onAnswer() {} });
+    for (const sender of [send, undefined]) {
+      const metrics = createMetricExport(
+        {
+          resource,
+          version: "1.2.3",
+          encoding: "json",
+          isSet: true,
+          selfMetrics: true,
+          common: { "tailscale.tailnet": "t" },
+        },
+        { send: sender, ledger: () => view, clock: Date.now, random: () => 0, logger: silentLogger },
+      );
+      exports.push(metrics);
+      metrics.telemetry.record("tailscale2otel.export.duration", 0.02, { signal: "logs", outcome: "success" });
+      metrics.telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
+      view = { ...folded(41, 2), since: 1_800_000_000_000 };
+      const lines = (await metrics.scrape()).split("\n");
+      expect(lines).toContain("# TYPE tailscale_network_io_bytes_total counter");
+      expect(lines).toContain(
+        'tailscale_network_io_bytes_total{tailscale_tailnet="t",network_io_direction="transmit",tailscale_src_node="node-0"} 41',
+      );
+      expect(lines.filter((line) => line.startsWith("tailscale_network_io_bytes_total{"))).toHaveLength(2);
+      expect(lines).toContain('tailscale2otel_up{tailscale_tailnet="t"} 1');
+      expect(lines).toContain(
+        'tailscale2otel_export_duration_seconds_count{tailscale_tailnet="t",signal="logs",outcome="success"} 1',
+      );
+      expect(lines.some((line) => line.startsWith("# UNIT"))).toBe(false);
+    }
   });
 });
 

@@ -64,14 +64,14 @@ function endAt(nth: number, side: string): void {
   } as typeof run;
 }
 
-const say = (said: Said): void => void writeSync(1, `${JSON.stringify(said)}\n`);
-
-async function live(path: string): Promise<void> {
+/** The whole life, from what an earlier one has left. */
+export async function live(path: string, say: (said: Said) => void): Promise<void> {
   let now = madeAt;
   const journal = openJournal(journalOptions(path), {
     telemetry: silentTelemetry,
     logger: silentLogger,
     clock: () => now,
+    steady: () => now,
   });
   const ledger = new Ledger(ledgerOptions, journal.identity.createdAt);
   recover(journal, ledger, names, silentLogger);
@@ -126,5 +126,5 @@ function deliver(journal: Journal): boolean {
 if (import.meta.main) {
   const [path = "", nth = "0", side = "before"] = process.argv.slice(2);
   if (nth !== "0") endAt(Number(nth), side);
-  await live(path);
+  await live(path, (said) => writeSync(1, `${JSON.stringify(said)}\n`));
 }

@@ -14,9 +14,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRandom } from "../../src/cli/demo/random.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import { Unavailable } from "../../src/errors.ts";
 import { type Journal, openJournal } from "../../src/journal/index.ts";
 import { startOfJournal } from "../../src/journal/types.ts";
 import { silentLogger, type LogFields } from "../../src/lib/logger.ts";
+import { captureConnection } from "../support/captured.ts";
 import { appendOf, hourMs, keyOf, mebibyte, partOfNumbers } from "../support/journal.ts";
 
 const madeAt = Date.UTC(2026, 10, 2, 9, 15);
@@ -134,7 +136,7 @@ async function check(path: string, harmed: "database" | "log"): Promise<{ isSetA
   else expect([snapshots[measuredSeq === 20 ? 0 : 1]]).toEqual([...blobs.values()]);
 
   const { lastSeq } = journal;
-  expect(lastSeq).toBeGreaterThanOrEqual(numbers.length === 0 ? 0 : Math.max(...numbers));
+  expect(lastSeq).toBeGreaterThanOrEqual(harmed === "database" ? rows : Math.max(0, ...numbers));
   const taken = await journal.append(appendOf([partOfNumbers([1001], paddingOf(1001))]));
   expect(taken.lastSeq).toBeGreaterThan(lastSeq);
   journal.close();
@@ -207,6 +209,23 @@ describe("a state directory", () => {
     expect((await check(path, "log")).isSetAside).toBe(true);
     const aside = readdirSync(path).find((found) => found.startsWith("damaged-")) ?? "";
     expect(readFileSync(join(path, aside, "journal.db-wal"))).toEqual(readFileSync(join(sound, "journal.db-wal")));
+  });
+
+  test("that is damaged while it is open takes nothing more, says so once, and is salvaged at the next start", async () => {
+    const path = damagedCopy("open", () => {});
+    const complaints: LogFields[] = [];
+    const { journal, database } = captureConnection(() => open(path, complaints));
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    const bytes = readFileSync(join(path, "journal.db"));
+    writeFileSync(join(path, "journal.db"), bytes.fill(0xa5, 4096), { flag: "r+" });
+    database.exec("PRAGMA shrink_memory");
+    for (const n of [1001, 1002]) {
+      await expect(journal.append(appendOf([partOfNumbers([n])]))).rejects.toBeInstanceOf(Unavailable);
+      expect(journal.knows("flow", keyOf(n))).toBe(false);
+    }
+    expect(complaints.map(({ message }) => message)).toEqual([expect.stringContaining("start the program again")]);
+    journal.close();
+    expect((await check(path, "log")).isSetAside).toBe(true);
   });
 
   test("that was left in the middle of setting aside goes on with it", async () => {

@@ -4,10 +4,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { createRandom, type Random } from "../../src/cli/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import type { Journal } from "../../src/journal/index.ts";
+import { captureConnection } from "../support/captured.ts";
 import { appendOf, createState, keyOf, mebibyte, partOfNumbers, type TestState } from "../support/journal.ts";
 
 /** Text that does not compress to nothing. */
@@ -79,8 +79,7 @@ describe("a limit of SQLite's own", () => {
 
   test("that comes and goes at a thousand random moments loses nothing", async () => {
     const random = createRandom(7);
-    const connection = captured(() => state.open());
-    const { journal, database } = connection;
+    const { journal, database } = captureConnection(() => state.open());
     const senders = new Senders(random);
     const { page_count: unlimited } = database.prepare("PRAGMA max_page_count").get() as { page_count: number };
     let failedSnapshots = 0;
@@ -119,24 +118,6 @@ describe("a limit of SQLite's own", () => {
     expect(again.readSnapshot().blobs.get("a")).toBe(blob);
   }, 60_000);
 });
-
-/** The journal, and the connection that it writes over. */
-function captured(open: () => Journal): { journal: Journal; database: DatabaseSync } {
-  const { exec } = DatabaseSync.prototype;
-  const seen = new Set<DatabaseSync>();
-  DatabaseSync.prototype.exec = function noted(sql) {
-    seen.add(this);
-    return exec.call(this, sql);
-  };
-  try {
-    const journal = open();
-    const database = [...seen].find((one) => one.location()?.endsWith("journal.db"));
-    if (database === undefined) throw new Error("the journal has no connection");
-    return { journal, database };
-  } finally {
-    DatabaseSync.prototype.exec = exec;
-  }
-}
 
 const mountPoint = mkdtempSync(join(tmpdir(), "small-disk-"));
 const canMount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=40m", "tmpfs", mountPoint]).status === 0;

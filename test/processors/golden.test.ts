@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 import { type Increments, noIncrements } from "../../src/catalogue/increments.ts";
 import { attributesOf, type LogEvent } from "../../src/catalogue/log-event.ts";
 import { Ledger } from "../../src/ledger/index.ts";
+import { type PrivacySettings, privacyCategories } from "../../src/catalogue/logs.ts";
 import { formatRfc3339 } from "../../src/lib/rfc3339.ts";
+import { type Device, directoryOf } from "../../src/processors/directory.ts";
 import { describe, describeLine, measure, type ProcessorOptions } from "../../src/processors/index.ts";
 import { decodeRecord } from "../../src/records/decode.ts";
 import { recordOfLine } from "../../src/records/envelope.ts";
@@ -20,6 +22,10 @@ interface GoldenCase {
   /** The record, bare or wrapped. */
   readonly record: JsonObject;
   readonly options?: Partial<ProcessorOptions>;
+  /** The directory; absent: none has been read. */
+  readonly devices?: readonly Device[];
+  /** What is not kept. Hashes are `hash-` and 16 digits of SHA-256 over salt, line feed and text. */
+  readonly privacy?: Partial<PrivacySettings["actions"]>;
   /** With times as text. */
   readonly logs: readonly JsonObject[];
   /** In the mode `all`. What is counted of every record is listed where a case is about it: then all of that metric. */
@@ -64,9 +70,7 @@ function points(increments: Increments, listed: readonly JsonObject[]): object[]
   return ledger
     .fold(1, 0, () => {})
     .metrics.filter(({ name }) => !everywhere.has(name) || metricsListed.has(name))
-    .flatMap(({ name, series }) =>
-      series.map(({ attributes, value }) => ({ metric: name, attributes, value })),
-    );
+    .flatMap(({ name, series }) => series.map(({ attributes, value }) => ({ metric: name, attributes, value })));
 }
 
 const inOrder = (list: readonly object[]): string[] => list.map((item) => JSON.stringify(sorted(item))).toSorted();
@@ -88,29 +92,40 @@ function sorted(item: object): object {
 const names = readdirSync(fileURLToPath(folder)).filter((name) => name.endsWith(".json"));
 
 test("there are cases", () => {
-  expect(names.length).toBeGreaterThanOrEqual(50);
+  expect(names.length).toBeGreaterThanOrEqual(80);
 });
 
-suite.each(names.map((name) => [name.replace(".json", ""), readCase(name)] as const))(
-  "%s",
-  (_, { why, type, record, options, logs, metrics }) => {
-    const raw = type === "webhook" ? webhookRecord(record, JSON.stringify(record)) : rawOf(record);
-    const processorOptions = { ...defaults, ...options };
+function optionsOf({ options, devices, privacy }: GoldenCase): ProcessorOptions {
+  return {
+    ...defaults,
+    ...options,
+    ...(devices && { directory: { current: directoryOf(devices) } }),
+    ...(privacy && { privacy: { actions: { ...allKept, ...privacy }, salt: "golden-salt" } }),
+  };
+}
 
-    test(`log: ${why}`, () => {
-      expect(describe(decodeRecord(raw), processorOptions, acceptedAt).map(shown)).toEqual([...logs]);
-    });
+const allKept = Object.fromEntries(
+  privacyCategories.map((category) => [category, "keep"]),
+) as PrivacySettings["actions"];
 
-    test("log from its stored line", () => {
-      expect(describeLine(raw.line, raw.type, processorOptions, acceptedAt).map(shown)).toEqual([...logs]);
-    });
+suite.each(names.map((name) => [name.replace(".json", ""), readCase(name)] as const))("%s", (_, golden) => {
+  const { why, type, record, logs, metrics } = golden;
+  const raw = type === "webhook" ? webhookRecord(record, JSON.stringify(record)) : rawOf(record);
+  const processorOptions = optionsOf(golden);
 
-    test("metrics", () => {
-      for (const measured of [raw, recordOfLine(raw.line, raw.type)]) {
-        const increments = noIncrements();
-        measure(decodeRecord(measured), processorOptions, increments);
-        expect(inOrder(points(increments, metrics))).toEqual(inOrder(metrics));
-      }
-    });
-  },
-);
+  test(`log: ${why}`, () => {
+    expect(describe(decodeRecord(raw), processorOptions, acceptedAt).map(shown)).toEqual([...logs]);
+  });
+
+  test("log from its stored line", () => {
+    expect(describeLine(raw.line, raw.type, processorOptions, acceptedAt).map(shown)).toEqual([...logs]);
+  });
+
+  test("metrics", () => {
+    for (const measured of [raw, recordOfLine(raw.line, raw.type)]) {
+      const increments = noIncrements();
+      measure(decodeRecord(measured), processorOptions, increments);
+      expect(inOrder(points(increments, metrics))).toEqual(inOrder(metrics));
+    }
+  });
+});

@@ -46,7 +46,8 @@ export async function startAttackedProgram(title: string): Promise<AttackedProgr
   });
   await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
-  const program = await startProgram({ command: [programBinary()], directory, endpoint, encoding: "json" });
+  const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "60s" };
+  const program = await startProgram({ command: [programBinary()], directory, endpoint, encoding: "json", settings });
   const figures: string[] = [];
   let serial = 0;
   const note = (attack: string, figure: string): void => void figures.push(`  ${attack.padEnd(52)} ${figure}`);
@@ -69,8 +70,8 @@ export async function startAttackedProgram(title: string): Promise<AttackedProgr
       return { result, peak };
     },
     async delivered() {
-      const quietMs = 2000;
-      while (lastLogsAt === 0 || performance.now() - lastLogsAt < quietMs) await wait(50);
+      const isDelivered = (): boolean => lastLogsAt !== 0 && performance.now() - lastLogsAt > 2000;
+      while (!isDelivered()) await wait(50);
     },
     note,
     get descriptors() {
@@ -79,10 +80,8 @@ export async function startAttackedProgram(title: string): Promise<AttackedProgr
     async stop() {
       process.stdout.write(`\n${title}\n${figures.join("\n")}\n`);
       const code = await program.stop();
-      await new Promise((resolve) => {
-        backend.close(resolve);
-        backend.closeAllConnections();
-      });
+      backend.close();
+      backend.closeAllConnections();
       rmSync(directory, { recursive: true, force: true });
       return code;
     },

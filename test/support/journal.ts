@@ -18,6 +18,8 @@ export const hourMs = 3_600_000;
 export interface TestState {
   readonly path: string;
   now: number;
+  /** The steady clock, where it does not go with `now`. */
+  steady: number | undefined;
   /** Transactions of appends, counted by their duration's measurement. */
   transactions: number;
   readonly warnings: string[];
@@ -32,6 +34,7 @@ export function createState(): TestState {
   const state: TestState = {
     path: join(parent, "state"),
     now: Date.UTC(2026, 10, 2, 9, 15),
+    steady: undefined,
     transactions: 0,
     warnings: [],
     open(options = {}) {
@@ -55,6 +58,7 @@ export function createState(): TestState {
           },
           logger: { ...silentLogger, warn: (message) => state.warnings.push(message) },
           clock: () => state.now,
+          steady: () => state.steady ?? state.now,
         },
       );
       opened.push(journal);

@@ -1,4 +1,7 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
+import { type Config, configSchema } from "../../config/schema.ts";
+import { settingsOf } from "../../config/walk.ts";
+import { idleTimeoutSeconds } from "../../http/exchange.ts";
 import { maxRecords } from "../../records/envelope.ts";
 import { maxConnections } from "./body.ts";
 import { maxNested } from "./scanner.ts";
@@ -46,14 +49,37 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | what | limit | setting |
 | --- | --- | --- |
 | a body on the wire, and after decompression | ${defaultMaxBodyBytes / 1024 / 1024} MiB | \`streaming.max_body_bytes\` |
-| all bodies being read or worked on | | \`streaming.max_inflight_bytes\` |
-| requests parsed and committed at once | | \`streaming.max_concurrent_requests\` |
+| all bodies being read or worked on | ${defaultOf("max_inflight_bytes")} | \`streaming.max_inflight_bytes\` |
+| requests parsed and committed at once | ${defaultOf("max_concurrent_requests")} | \`streaming.max_concurrent_requests\` |
 | requests being read, or waiting for their turn | ${maxReading} | – |
 | records in one request | ${thousands(maxRecords)} | – |
 | objects and arrays in one top-level value | ${thousands(maxNested)} | – |
 | connection entries in one request | ${thousands(maxConnections)} | – |
-| time to receive a body | | \`streaming.request_timeout\` |
+| time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
+| time to send the head of a request | about 12 s | – |
+| a connection on which nothing moves | ${idleTimeoutSeconds} s | – |
+
+## Connections
+
+There are as many connections as the system lets the process have open files; the program raises its own limit as far as it may
+go. An idle one costs less than 2 KB. When the limit is reached, further ones wait until others end, and senders that are connected
+are served as before. Requests on one connection are answered one after the other; a sender that does not wait for an
+answer before its next request (HTTP pipelining) may lose the connection.
+
+## TLS
+
+With \`streaming.tls.cert_file\` and \`streaming.tls.key_file\` the receiver speaks TLS 1.2 and 1.3 only, 1.2 with forward secrecy
+and authenticated encryption. When the files change, on SIGHUP or by themselves, the new certificate is served within 5 s:
+connections end with their next answer and come back to the new one. A pair that does not belong together, has
+expired or cannot be read is not taken: the one before it stays, with a warning in the log and
+\`tailscale2otel.tls.cert.rejected\` at 1. \`tailscale2otel.tls.cert.not_after\` says when the served one ends.
 `;
+}
+
+/** As it is written in the settings. */
+function defaultOf(name: keyof Config["streaming"]): string {
+  const setting = settingsOf(configSchema).find(({ key }) => key === `streaming.${name}`);
+  return (setting?.written ?? "").replaceAll('"', "");
 }
 
 function answerRow({ when, status, text, code, rejected, headers, namesValue, isDetailed }: HecAnswer): string {

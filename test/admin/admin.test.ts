@@ -1,0 +1,108 @@
+/** The admin listener over real sockets: who is let in, and what it says. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { type Admin, type AdminOptions, createAdmin } from "../../src/admin/index.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { sendRaw } from "../support/raw-http.ts";
+
+let admin: Admin | undefined;
+let reasons: string[] = [];
+
+afterEach(async () => {
+  await admin?.stop(0);
+  admin = undefined;
+  reasons = [];
+});
+
+async function start(options: Partial<AdminOptions> = {}): Promise<string> {
+  admin = createAdmin(
+    { listen: "127.0.0.1:0", token: "", ...options },
+    {
+      readiness: () => reasons,
+      scrape: async () => "metric_total 1\n",
+      status: () => ({ conservation: { received: 3 } }),
+      logger: silentLogger,
+    },
+  );
+  await admin.start();
+  return `http://127.0.0.1:${admin.port}`;
+}
+
+/** The status of a request whose `Host` and other headers the test writes itself. */
+async function statusOf(path: string, headers: Record<string, string>, method = "GET"): Promise<number> {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const text = `${method} ${path} HTTP/1.1\r\n${lines.join("")}Connection: close\r\n\r\n`;
+  return (await sendRaw(admin?.port ?? 0, [text])).status;
+}
+
+const guarded = ["/metrics", "/api/status"] as const;
+
+describe("on loopback, without a token", () => {
+  test("shows metrics in Prometheus' text form, and the sums", async () => {
+    const base = await start();
+    const metrics = await fetch(`${base}/metrics`);
+    expect(metrics.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(await metrics.text()).toBe("metric_total 1\n");
+    expect(await (await fetch(`${base}/api/status`)).json()).toEqual({ conservation: { received: 3 } });
+  });
+
+  test.each(guarded)("%s is refused to a name that is not this machine, as DNS rebinding has it", async (path) => {
+    await start();
+    expect(await statusOf(path, { Host: "evil.example.com" })).toBe(403);
+    expect(await statusOf(path, { Host: `localhost:${admin?.port}` })).toBe(200);
+    expect(await statusOf(path, { Host: `[::1]:${admin?.port}` })).toBe(200);
+  });
+
+  test.each(guarded)("%s is refused to pages of others, and shown to one of its own", async (path) => {
+    await start();
+    const host = `127.0.0.1:${admin?.port}`;
+    expect(await statusOf(path, { Host: host, Origin: "https://evil.example.com" })).toBe(403);
+    expect(await statusOf(path, { Host: host, Origin: "null" })).toBe(403);
+    expect(await statusOf(path, { Host: host, Origin: "http://127.0.0.1:1" })).toBe(403);
+    expect(await statusOf(path, { Host: host, "Sec-Fetch-Site": "cross-site" })).toBe(403);
+    expect(await statusOf(path, { Host: host, "Sec-Fetch-Site": "same-site" })).toBe(403);
+    expect(await statusOf(path, { Host: host, Origin: `http://${host}`, "Sec-Fetch-Site": "same-origin" })).toBe(200);
+    expect(await statusOf(path, { Host: host, "Sec-Fetch-Site": "none" })).toBe(200);
+  });
+
+  test("changes nothing by any method", async () => {
+    await start();
+    const host = `127.0.0.1:${admin?.port}`;
+    for (const path of guarded) expect(await statusOf(path, { Host: host, "Content-Length": "0" }, "POST")).toBe(405);
+  });
+});
+
+describe("with a token", () => {
+  test.each(guarded)("%s asks for it", async (path) => {
+    const base = await start({ token: "admin-token" });
+    expect((await fetch(base + path)).status).toBe(401);
+    expect((await fetch(base + path)).headers.get("www-authenticate")).toBe("Bearer");
+    const status = async (authorization: string) => (await fetch(base + path, { headers: { authorization } })).status;
+    expect(await status("Bearer wrong")).toBe(401);
+    expect(await status("Bearer admin-token")).toBe(200);
+    expect(await status(`Basic ${btoa("admin:admin-token")}`)).toBe(200);
+  });
+
+  test("a page of others is refused even with it", async () => {
+    const base = await start({ token: "admin-token" });
+    const headers = { authorization: "Bearer admin-token", origin: "https://evil.example.com" };
+    expect((await fetch(`${base}/metrics`, { headers })).status).toBe(403);
+  });
+});
+
+describe("health", () => {
+  test("is open to everybody", async () => {
+    await start({ token: "admin-token" });
+    for (const path of ["/healthz", "/readyz"]) {
+      expect(await statusOf(path, { Host: "probe.example.com" })).toBe(200);
+    }
+  });
+
+  test("says why nothing can be taken", async () => {
+    const base = await start();
+    reasons = ["the journal is full"];
+    const answer = await fetch(`${base}/readyz`);
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toEqual({ status: "not ready", reasons: ["the journal is full"] });
+    expect((await fetch(`${base}/healthz`)).status).toBe(200);
+  });
+});

@@ -1,0 +1,173 @@
+/** Connections that mean harm, against the compiled program: a healthy sender does not notice them, and all of them come to an end. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
+import { createLoad } from "../../scripts/bench/bodies.ts";
+import { hecAnswers } from "../../src/receivers/hec/protocol.ts";
+import { type AttackedProgram, startAttackedProgram } from "../support/attacked-program.ts";
+import { canMeasureMemory } from "../support/peak-memory.ts";
+import { head, sendRaw } from "../support/raw-http.ts";
+
+const path = "/services/collector/event";
+const authorized = { authorization: "Splunk test-token" };
+const timeoutMs = 90_000;
+/** Far from every machine's figure: no answer waits for what the bad connections do, which takes 10 s and more. */
+const sanityMs = 8000;
+const maxPeakBytes = 500e6;
+
+let attacked: AttackedProgram;
+let descriptorsBefore = 0;
+/** So that each run of the healthy sender has records of its own. */
+let day = 0;
+
+beforeAll(async () => {
+  attacked = await startAttackedProgram("hostile connections");
+  descriptorsBefore = attacked.descriptors;
+}, timeoutMs);
+
+afterAll(async () => {
+  expect(attacked.program.output()).not.toContain("failed inside this program");
+  expect(await attacked.stop()).toBe(0);
+}, timeoutMs);
+
+interface Client {
+  readonly socket: Socket;
+  readonly opened: Promise<void>;
+  /** Resolves with what came, when the server has closed the connection. */
+  readonly closed: Promise<string>;
+}
+
+function open(text = ""): Client {
+  const socket = connect(attacked.port, "127.0.0.1").on("error", () => {});
+  const opened = new Promise<void>((resolve) => socket.on("connect", () => resolve()));
+  let received = "";
+  socket.on("data", (data) => (received += data.toString("latin1")));
+  const closed = new Promise<string>((resolve) => socket.on("close", () => resolve(received)));
+  if (text !== "") socket.write(text);
+  return { socket, opened, closed };
+}
+
+const many = (count: number, text?: string): Client[] => Array.from({ length: count }, () => open(text));
+
+/** Sends requests and never reads an answer, until the server ends it or takes nothing more. */
+async function neverRead(): Promise<void> {
+  const socket = connect(attacked.port, "127.0.0.1").on("error", () => {});
+  socket.pause();
+  const requests = head("GET", "/services/collector/health", {}).repeat(1000);
+  const closed = new Promise<"closed">((resolve) => socket.on("close", () => resolve("closed")));
+  for (let sent = 0; sent < 1000 && !socket.destroyed; sent++) {
+    if (socket.write(requests)) continue;
+    const drained = new Promise<"drained">((resolve) => socket.once("drain", () => resolve("drained")));
+    if ((await Promise.race([drained, closed, wait(20_000, "blocked" as const)])) !== "drained") break;
+  }
+  socket.destroy();
+}
+
+/** Real bodies one after the other; the times until the answers in milliseconds, in ascending order. */
+async function healthySender(requests: number): Promise<number[]> {
+  const load = createLoad(requests, Date.UTC(2026, 9, ++day));
+  const times: number[] = [];
+  for (let request = 0; request < requests; request++) {
+    const body = load.envelopes(request).join("");
+    const beganMs = performance.now();
+    const answer = await attacked.post(body);
+    times.push(performance.now() - beganMs);
+    expect(answer).toEqual({ status: 200, body: { text: "Success", code: 0 } });
+  }
+  return times.toSorted((a, b) => a - b);
+}
+
+const at = (times: readonly number[], share: number): string =>
+  `${(times[Math.floor(times.length * share)] ?? 0).toFixed(1)} ms`;
+
+/** Where descriptors cannot be counted, at once. */
+async function untilDescriptors(are: (count: number) => boolean): Promise<void> {
+  if (!canMeasureMemory) return;
+  while (!are(attacked.descriptors)) await wait(20);
+}
+
+const descriptorsAreFree = (): Promise<void> => untilDescriptors((count) => count <= descriptorsBefore + 20);
+
+test(
+  "1,000 idle, 200 dripping and 20 with slow headers do not disturb a sender, and are ended",
+  async () => {
+    const { result: quiet } = await attacked.measure("300 bodies of 73 records alone", () => healthySender(300));
+    const idle = many(1000);
+    const dripping = many(200, head("POST", path, { ...authorized, "content-length": 100_000 }));
+    const slowHeads = many(20, `POST ${path} HTTP/1.1\r\nhost: x\r\nx-header: `);
+    await Promise.all([...idle, ...dripping, ...slowHeads].map(({ opened }) => opened));
+    const drip = setInterval(() => {
+      for (const { socket } of [...dripping, ...slowHeads]) socket.write("x");
+    }, 200);
+    const { result } = await attacked.measure("300 bodies of 73 records meanwhile", () => healthySender(300));
+    attacked.note("a healthy sender alone", `p50 ${at(quiet, 0.5)}, p99 ${at(quiet, 0.99)}`);
+    attacked.note("the same with 1,220 bad connections", `p50 ${at(result, 0.5)}, p99 ${at(result, 0.99)}`);
+    expect(result).toHaveLength(300);
+    expect(result.at(-1)).toBeLessThan(sanityMs);
+
+    const { status, text, code } = hecAnswers.timeout;
+    for (const answer of await Promise.all(dripping.map(({ closed }) => closed))) {
+      expect(answer).toStartWith(`HTTP/1.1 ${status} `);
+      expect(answer.toLowerCase()).toContain("\r\nconnection: close\r\n");
+      expect(answer).toEndWith(JSON.stringify({ text, code }));
+    }
+    await Promise.all([...idle, ...slowHeads].map(({ closed }) => closed));
+    clearInterval(drip);
+    await descriptorsAreFree();
+    await healthySender(1);
+  },
+  timeoutMs,
+);
+
+test(
+  "20 clients that send requests and never read an answer cost little, and do not keep others from being answered",
+  async () => {
+    const { peak } = await attacked.measure("20 clients that never read", async () => {
+      const silent = Array.from({ length: 20 }, neverRead);
+      await healthySender(20);
+      await Promise.all(silent);
+    });
+    expect(peak).toBeLessThan(maxPeakBytes);
+    await descriptorsAreFree();
+    await healthySender(1);
+  },
+  timeoutMs,
+);
+
+test(
+  "2,000 connections at once are held, and given back",
+  async () => {
+    const clients = await attacked.measure("2,000 idle connections", async () => {
+      const idle = many(2000);
+      await Promise.all(idle.map(({ opened }) => opened));
+      await healthySender(20);
+      await untilDescriptors((count) => count > 2000);
+      attacked.note("descriptors with 2,000 idle connections", String(attacked.descriptors));
+      return idle;
+    });
+    for (const { socket } of clients.result) socket.destroy();
+    await descriptorsAreFree();
+    await healthySender(1);
+  },
+  timeoutMs,
+);
+
+test(
+  "senders that close their side: after a whole body they are answered, in the middle of one nothing is taken",
+  async () => {
+    const body = attacked.goodBody();
+    const whole = [head("POST", path, { ...authorized, "content-length": body.length }), body];
+    expect(await sendRaw(attacked.port, whole, { endsAfter: true })).toMatchObject({ status: 200 });
+    const torn = [head("POST", path, { ...authorized, "content-length": body.length + 1 }), body];
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => sendRaw(attacked.port, torn, { endsAfter: true })),
+    );
+    for (const { status, isClosed } of answers) {
+      expect(isClosed).toBe(true);
+      expect([0, 408]).toContain(status);
+    }
+    await descriptorsAreFree();
+    await healthySender(1);
+  },
+  timeoutMs,
+);

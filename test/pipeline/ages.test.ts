@@ -1,0 +1,75 @@
+/** Ages and delays: of accepted records, sampled where a batch is large, and never negative. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import type { Telemetry } from "../../src/catalogue/telemetry.ts";
+import { createPipeline } from "../../src/pipeline/index.ts";
+import type { Source } from "../../src/records/types.ts";
+import { createState, type TestState } from "../support/journal.ts";
+import { auditValue, enveloped, flowValue, unwrapped } from "../support/records.ts";
+
+let state: TestState;
+let recorded: [string, number, object][];
+let gauges: Map<string, () => readonly { value: number; attributes: object }[]>;
+let send: (values: readonly unknown[], source?: Source) => Promise<void>;
+
+beforeEach(() => {
+  state = createState();
+  state.now = Date.parse("2026-11-02T09:15:20Z");
+  recorded = [];
+  gauges = new Map();
+  const telemetry: Telemetry = {
+    add() {},
+    record: (metric, value, attributes) => void recorded.push([metric, value, attributes]),
+    observe: (metric, read) => void gauges.set(metric, read),
+  };
+  const journal = state.open();
+  const pipeline = createPipeline(journal, { collapseExternal: true }, { comparesFacts: false, telemetry });
+  send = async (values, source = "stream") => {
+    const draft = pipeline.open({ source, receivedAt: state.now });
+    for (const value of values) draft.add(unwrapped(value).records);
+    await draft.commit(1);
+  };
+});
+afterEach(() => state.remove());
+
+const of = (metric: string) => recorded.filter(([name]) => name === metric).map(([, value]) => value);
+
+test("a flow record's age is that of its window, and its capture that of the log service", async () => {
+  await send([enveloped(flowValue())]);
+  expect(of("tailscale2otel.ingest.event.age")).toEqual([20]);
+  expect(of("tailscale2otel.ingest.capture.delay")[0]).toBeCloseTo(7.204, 3);
+  expect(recorded[0]?.[2]).toEqual({ source: "stream", type: "flow" });
+});
+
+test("an audit record has the delay of its processing, and of its deferral where it was deferred", async () => {
+  const eventTime = "2026-11-02T09:15:08Z";
+  await send([
+    auditValue({ eventTime }),
+    auditValue({ eventTime, action: "CREATE", deferredAt: "2026-11-02T09:15:18.5Z" }),
+  ]);
+  expect(of("tailscale.config.audit.processing.delay")).toEqual([12, 12]);
+  expect(of("tailscale.config.audit.deferred.delay")).toEqual([10.5]);
+});
+
+test("of a large batch at most sixteen are told", async () => {
+  await send(Array.from({ length: 100 }, (_, n) => enveloped(flowValue({ nodeId: `n${n}` }))));
+  expect(of("tailscale2otel.ingest.event.age").length).toBeLessThanOrEqual(16);
+  expect(of("tailscale2otel.ingest.event.age").length).toBeGreaterThan(8);
+});
+
+test("a duplicate has none, and a time ahead of ours neither", async () => {
+  await send([enveloped(flowValue())]);
+  await send([enveloped(flowValue()), flowValue({ nodeId: "nAHEAD", start: "2026-11-02T10:15:00Z", end: "" })]);
+  expect(of("tailscale2otel.ingest.event.age")).toHaveLength(1);
+});
+
+test("the newest event's time never moves back", async () => {
+  const last = () => gauges.get("tailscale2otel.ingest.last_event_timestamp")?.();
+  expect(last()).toEqual([]);
+  await send([enveloped(flowValue())]);
+  await send([enveloped(flowValue({ start: "2026-11-02T09:14:00Z" }))]);
+  await send([flowValue({ start: "2026-11-02T09:14:30Z" })], "poll");
+  expect(last()).toEqual([
+    { value: Date.parse("2026-11-02T09:15:00Z") / 1000, attributes: { source: "stream", type: "flow" } },
+    { value: Date.parse("2026-11-02T09:14:30Z") / 1000, attributes: { source: "poll", type: "flow" } },
+  ]);
+});

@@ -1,0 +1,21 @@
+/** The connection that a journal writes over, for faults that only SQLite itself can make. */
+import { DatabaseSync } from "node:sqlite";
+import type { Journal } from "../../src/journal/index.ts";
+
+/** Opens a journal, and finds its connection by watching what is executed meanwhile. */
+export function captureConnection(open: () => Journal): { readonly journal: Journal; readonly database: DatabaseSync } {
+  const { exec } = DatabaseSync.prototype;
+  const seen = new Set<DatabaseSync>();
+  DatabaseSync.prototype.exec = function noted(sql) {
+    seen.add(this);
+    return exec.call(this, sql);
+  };
+  try {
+    const journal = open();
+    const database = [...seen].find((one) => one.location()?.endsWith("journal.db"));
+    if (database === undefined) throw new Error("the journal has no connection");
+    return { journal, database };
+  } finally {
+    DatabaseSync.prototype.exec = exec;
+  }
+}
