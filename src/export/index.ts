@@ -4,7 +4,6 @@ import type { LogCursor } from "../journal/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Logger, silentLogger } from "../lib/logger.ts";
 import type { ProcessorOptions } from "../processors/index.ts";
-import { privacyOf } from "../processors/privacy.ts";
 import type { Signal } from "./answer.ts";
 import type { Random, Trouble } from "./backoff.ts";
 import { destinationOf, type EndpointOptions } from "./destination.ts";
@@ -12,6 +11,7 @@ import { routeDiagnostics } from "./diagnostics.ts";
 import type { ReadLedger } from "./ledger-producer.ts";
 import type { LogDeliveryOptions } from "./logs.ts";
 import { createMetricExport, type MetricExport } from "./metrics.ts";
+import { commonAttributes, hidingLogger } from "./privacy.ts";
 import { logsResourceAttributes, metricsResourceAttributes, type ResourceOptions } from "./resource.ts";
 import { createSelfLogs, type SelfLogs } from "./self-logs.ts";
 import { createSender, type Destination, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
@@ -184,7 +184,7 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
   return {
     deliversLogs: worker !== undefined,
     telemetry,
-    selfLog: selfLogs?.sink ?? silentLogger,
+    selfLog: selfLogs === undefined ? silentLogger : hidingLogger(selfLogs.sink, options.processors),
     get health() {
       return {
         logs: worker?.state,
@@ -235,12 +235,6 @@ function wireOf(signal: Signal, options: ExportOptions): Wire | undefined {
   if (destination === undefined) return undefined;
   const encoding = options.protocol === "http/json" ? "json" : "protobuf";
   return { kind: "http", encoding, isSet: options.protocolIsSet, destination };
-}
-
-/** What stands on every point: the name of the tailnet, as far as privacy lets it out. */
-function commonAttributes({ tailnet, privacy }: ProcessorOptions): Readonly<Record<string, string>> {
-  const shown = privacy === undefined ? tailnet : privacyOf(privacy).value("tailnet_name", tailnet);
-  return tailnet === "" || shown === undefined ? {} : { "tailscale.tailnet": shown };
 }
 
 function protocolOf(wire: Wire | undefined): { readonly encoding: "json" | "protobuf"; readonly isSet: boolean } {

@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import type { ProcessorOptions } from "../processors/index.ts";
 import { basicAuthorization } from "./destination.ts";
 import type { ExportOptions } from "./index.ts";
+import { shownHostName } from "./privacy.ts";
 import type { TlsOptions } from "./sender.ts";
 
 export interface ExportContext {
@@ -47,7 +48,7 @@ export function exportOptionsOf(config: Config, context: ExportContext): ExportO
     processors: context.processors,
     resource: {
       instanceId: self.instance_id === "" ? context.instanceId : self.instance_id,
-      hostName: hostname(),
+      hostName: shownHostName(hostname(), context.processors),
       platform: process.platform,
       attributes: config.resource.attributes,
     },

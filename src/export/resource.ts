@@ -6,6 +6,7 @@ import { type Resource, resourceFromAttributes } from "@opentelemetry/resources"
 export interface ResourceOptions {
   /** Kept in the state directory: a host name changes with every container and would start every counter anew. */
   readonly instanceId: string;
+  /** Empty: left out. */
   readonly hostName: string;
   /** As Node names it: `linux`, `darwin`, `win32`. */
   readonly platform: string;
@@ -34,7 +35,8 @@ export function metricsResourceAttributes(options: ResourceOptions): ResourceAtt
 }
 
 export function logsResourceAttributes(options: ResourceOptions): ResourceAttributes {
-  return { "host.name": options.hostName, ...metricsResourceAttributes(options) };
+  const host = options.hostName === "" ? {} : { "host.name": options.hostName };
+  return { ...host, ...metricsResourceAttributes(options) };
 }
 
 export function resourceOf(attributes: ResourceAttributes): Resource {

@@ -91,6 +91,20 @@ export function teeLogger(one: Logger, other: Logger): Logger {
   return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
 }
 
+/** Hands on every line with its texts changed. */
+export function rewritingLogger(logger: Logger, rewrite: (text: string) => string): Logger {
+  const line =
+    (level: LogLevel): Logger[LogLevel] =>
+    (message, fields) => {
+      const changed = Object.entries(fields ?? {}).map(([name, value]) => [
+        name,
+        typeof value === "string" ? rewrite(value) : value,
+      ]);
+      logger[level](rewrite(message), fields && Object.fromEntries(changed));
+    };
+  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+}
+
 function exporterOf(options: SelfLogsOptions, deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
   const { destination } = options;
   if (destination === undefined) return new OTLPExporterBase(delegateTo(options, deps, stop));

@@ -18,9 +18,9 @@ const reserveBytes = 16 * 1024 * 1024;
 const rowsAtOnce = 500;
 const keyRowsAtOnce = 500;
 
-/** Pages given back to the disk in one go: 1 MiB, and 16 MiB when space is short. */
+/** Pages given back to the disk in one go: 1 MiB, and that several times while it is full. */
 const vacuumPages = 256;
-const shortVacuumPages = 4096;
+const timesWhenFull = 16;
 
 /** A log of this size is part of the reserve: it is checkpointed at 4 MiB, and one transaction can write as much again. */
 const usualWalBytes = 8 * 1024 * 1024;
@@ -123,8 +123,18 @@ export class Retention {
       throw error;
     }
     for (const forgetRow of forget) forgetRow();
-    this.#database.exec(`PRAGMA incremental_vacuum(${isShort ? shortVacuumPages : vacuumPages})`);
-    if (isShort) this.#cutLog();
+    if (!ballast.isHeld) return this.#makeRoom();
+    this.#database.exec(`PRAGMA incremental_vacuum(${vacuumPages})`);
+    if (this.#logExcess() > 0) this.#cutLog();
+  }
+
+  /** Gives back what it can. Every page that moves is in the log first, so that is cut each time, or a full disk would never be left. */
+  #makeRoom(): void {
+    this.#cutLog();
+    for (let time = 0; time < timesWhenFull && this.#freePageCount() > 0; time++) {
+      this.#database.exec(`PRAGMA incremental_vacuum(${vacuumPages})`);
+      this.#cutLog();
+    }
   }
 
   /** Gives the log's space back to the disk. Not while a reader is in it: then the next time. */
@@ -158,10 +168,11 @@ export class Retention {
     const { page_count: pages } = this.#pageCount.get() as {
       page_count: number;
     };
-    const { freelist_count: free } = this.#freePages.get() as {
-      freelist_count: number;
-    };
-    return (pages - free) * this.#pageBytes + this.#logExcess();
+    return (pages - this.#freePageCount()) * this.#pageBytes + this.#logExcess();
+  }
+
+  #freePageCount(): number {
+    return (this.#freePages.get() as { freelist_count: number }).freelist_count;
   }
 
   #logExcess(): number {

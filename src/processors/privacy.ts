@@ -21,6 +21,8 @@ export interface Privacy {
   node(name: string): string | undefined;
   address(address: Address): string | undefined;
   event(event: LogEvent): LogEvent;
+  /** A text of our own, with what is to be hidden in it hidden. */
+  text(text: string): string;
 }
 
 /** Stands in a text for what was dropped. */
@@ -153,6 +155,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     value,
     node,
     address,
+    text: (text) => scrub(text, new Map()),
     event(event) {
       const all = attributesOf(event);
       const shared = event.shared.map((set) => {

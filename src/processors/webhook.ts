@@ -1,6 +1,7 @@
 /** Webhook events as metrics and as log events: pure functions of the event. */
 import { count, type Increments } from "../catalogue/increments.ts";
 import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { webhookVersions } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { cutText } from "../lib/text.ts";
@@ -87,7 +88,10 @@ function dataAttributes(data: JsonObject): Record<string, AttributeValue> {
 }
 
 /** The attribute of a text or a list of texts; none where there is another value, or an empty one. */
-function present(name: string, value: unknown): Record<string, AttributeValue> {
+function present(
+  name: keyof AttributesOfLog<"tailscale.webhook.<type>">,
+  value: unknown,
+): Record<string, AttributeValue> {
   if (typeof value === "string") return value === "" ? {} : { [name]: cutText(value, maxTextBytes) };
   if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) return {};
   const kept: string[] = [];

@@ -72,11 +72,11 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
         expect(sumOf(await prometheus.query(`sum(tailscale_stream_records_total{${job},type="audit"})`))).toBe(8);
         expect(sumOf(await prometheus.query(`tailscale2otel_up{${job},tailscale_tailnet="example.com"}`))).toBe(1);
       }
-      const labels = (job: string) =>
+      const series = (job: string) =>
         prometheus
           .query(`tailscale_network_io_rollup_bytes_total{${job}}`)
           .then((samples) => samples.map(({ labels }) => namesOf(labels)).toSorted());
-      expect(await labels(jobs.otlp)).toEqual(await labels(jobs.scraped));
+      expect(await series(jobs.otlp)).toEqual(await series(jobs.scraped));
     },
     timeoutMs,
   );

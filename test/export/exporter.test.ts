@@ -3,12 +3,14 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { createExporter, type ExportDeps, type Exporter, type ExportOptions } from "../../src/export/index.ts";
 import { type Journal, openJournal } from "../../src/journal/index.ts";
 import { type LogCursor, startOfJournal } from "../../src/journal/types.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { createPipeline } from "../../src/pipeline/index.ts";
+import { type DirectoryHolder, directoryOf } from "../../src/processors/directory.ts";
 import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
 import { decodeOtlp, type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 
@@ -158,6 +160,24 @@ describe("the worker", () => {
       scope: { name: "tailscale2otel", version: "1.2.3" },
     });
     expect(cursor).toMatchObject({ events: { delivered: 153 }, records: { delivered: 2, deadLettered: 0 } });
+  });
+
+  test("names what it describes by the directory of the moment, and hides what is to be hidden", async () => {
+    const holder: DirectoryHolder = { current: undefined };
+    const actions = Object.fromEntries(
+      privacyCategories.map((category) => [category, "keep"]),
+    ) as PrivacySettings["actions"];
+    const privacy = { actions: { ...actions, node_ids: "drop" } as const, salt: "salt" };
+    const running = start({ processors: { ...options.processors, directory: holder, privacy } });
+    await commit("nONE", 1);
+    await delivered(1);
+    const device = { nodeId: "nDB", label: "db-1", addresses: ["100.64.0.2"], os: "", user: "", tags: [] };
+    holder.current = directoryOf([device]);
+    running.directoryChanged();
+    await commit("nTWO", 1);
+    await delivered(2);
+    expect(sink.logs.map(({ attributes }) => attributes["tailscale.dst.node"])).toEqual(["unknown", "db-1"]);
+    expect(sink.logs.some(({ attributes }) => "tailscale.node.id" in attributes)).toBe(false);
   });
 
   test("its requests are counted in the main thread's metrics", async () => {

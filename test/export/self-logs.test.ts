@@ -1,6 +1,6 @@
 /** Own log lines at a real OTLP receiver. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { createSelfLogs, teeLogger } from "../../src/export/self-logs.ts";
+import { createSelfLogs, teeLogger, rewritingLogger } from "../../src/export/self-logs.ts";
 import { createSender } from "../../src/export/sender.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
@@ -61,6 +61,26 @@ test("lines leave as JSON too, by the SDK's own exporter", async () => {
   ]);
 });
 
+test("lines as JSON carry the headers of now", async () => {
+  let token = "first";
+  const destination = destinationAt(sink.url);
+  const selfLogs = createSelfLogs(
+    {
+      resource: {},
+      version: "1.2.3",
+      encoding: "json",
+      isSet: false,
+      destination,
+      headers: () => ({ ...destination.headers, authorization: token }),
+    },
+    { send: () => Promise.reject(new Error("not for JSON")), logger: silentLogger },
+  );
+  token = "second";
+  selfLogs.sink.warn("a certificate expires soon");
+  await selfLogs.stop(5_000);
+  expect(sink.requests.map(({ headers }) => headers["authorization"])).toEqual(["second"]);
+});
+
 test("a backend that hangs does not hold up the stop, and lost lines are told", async () => {
   sink.behave(() => ({ kind: "hang" }));
   const lines: string[] = [];
@@ -68,4 +88,16 @@ test("a backend that hangs does not hold up the stop, and lost lines are told", 
   selfLogs.sink.info("hello");
   await selfLogs.stop(50);
   expect(lines).toEqual(["own log lines were not delivered"]);
+});
+
+test("a line is rewritten in its message and its fields, and numbers stay", () => {
+  const lines: unknown[] = [];
+  const listener: Logger = { ...silentLogger, warn: (message, fields) => void lines.push([message, fields]) };
+  const logger = rewritingLogger(listener, (text) => text.replaceAll("192.0.2.1", "[dropped]"));
+  logger.warn("refused 192.0.2.1", { peer: "192.0.2.1", count: 3 });
+  logger.warn("plain");
+  expect(lines).toEqual([
+    ["refused [dropped]", { peer: "[dropped]", count: 3 }],
+    ["plain", undefined],
+  ]);
 });

@@ -1,14 +1,13 @@
 /** A disk that fills at random moments: nothing that was acknowledged is lost, senders are told to come back, and it ends without a restart. */
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { createRandom, type Random } from "../../src/cli/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import type { Journal } from "../../src/journal/index.ts";
 import { captureConnection } from "../support/captured.ts";
 import { appendOf, createState, keyOf, mebibyte, partOfNumbers, type TestState } from "../support/journal.ts";
+import { canMount, mountSmallDisk, type SmallDisk } from "../support/small-disk.ts";
 
 /** Text that does not compress to nothing. */
 function noise(random: Random, length: number): string {
@@ -119,29 +118,20 @@ describe("a limit of SQLite's own", () => {
   }, 60_000);
 });
 
-const mountPoint = mkdtempSync(join(tmpdir(), "small-disk-"));
-const canMount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=40m", "tmpfs", mountPoint]).status === 0;
-if (canMount) spawnSync("umount", [mountPoint]);
-afterAll(() => rmSync(mountPoint, { recursive: true }));
-
 /** Only who may mount has a disk to fill. */
 describe.skipIf(!canMount)("a small disk", () => {
   let state: TestState;
+  let disk: SmallDisk;
   beforeEach(() => {
-    spawnSync("mount", ["-t", "tmpfs", "-o", "size=40m", "tmpfs", mountPoint]);
-    mkdirSync(join(mountPoint, "state"));
+    disk = mountSmallDisk(40);
     state = createState();
   });
   afterEach(() => {
     state.remove();
-    spawnSync("umount", [mountPoint]);
+    disk.remove();
   });
 
-  const open = () => state.open({ path: join(mountPoint, "state"), ballastBytes: 8 * mebibyte });
-  const fill = () => {
-    const { bavail, bsize } = statfsSync(mountPoint);
-    if (bavail > 0) writeFileSync(join(mountPoint, "filler"), new Uint8Array(bavail * bsize), { flag: "a" });
-  };
+  const open = () => state.open({ path: join(disk.path, "state"), ballastBytes: 8 * mebibyte });
 
   test("that others fill at random moments loses nothing, and is used again when it is free", async () => {
     const random = createRandom(11);
@@ -150,14 +140,14 @@ describe.skipIf(!canMount)("a small disk", () => {
     let failedSnapshots = 0;
     for (let moment = 0; moment < 60; moment++) {
       await senders.send(journal, random.below(4));
-      fill();
+      disk.fill();
       for (let time = 0; time < 5; time++) await senders.send(journal, 1 + random.below(3), 200_000);
       try {
         journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map([["a", noise(random, 100_000)]]) });
       } catch {
         failedSnapshots++;
       }
-      rmSync(join(mountPoint, "filler"), { force: true });
+      disk.free();
       /** What is delivered leaves, and the ballast comes back. */
       delivered(journal, journal.lastSeq + 1, journal.pendingRecords);
       journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map([["a", "b"]]) });
@@ -177,9 +167,9 @@ describe.skipIf(!canMount)("a small disk", () => {
     const journal = open();
     const senders = new Senders(random);
     for (let time = 0; time < 40; time++) await senders.send(journal, 3);
-    fill();
+    disk.fill();
     while (!journal.space.isFull) await senders.send(journal, 1, 400_000);
-    expect(existsSync(join(mountPoint, "state/ballast"))).toBe(false);
+    expect(existsSync(join(disk.path, "state/ballast"))).toBe(false);
     await expect(journal.append(appendOf([partOfNumbers([999_999])]))).rejects.toThrow(
       "disk of the state directory is full",
     );
@@ -188,9 +178,25 @@ describe.skipIf(!canMount)("a small disk", () => {
     expect(journal.pendingRecords).toBe(0);
     journal.maintain();
     expect(numbersIn(journal)).toEqual([]);
-    rmSync(join(mountPoint, "filler"));
+    disk.free();
     journal.maintain();
-    expect(existsSync(join(mountPoint, "state/ballast"))).toBe(true);
+    expect(existsSync(join(disk.path, "state/ballast"))).toBe(true);
+    await senders.send(journal, 3);
+    expect(journal.pendingRecords).toBe(6);
+  }, 60_000);
+
+  test("that the journal has filled itself is free again when what waits is delivered", async () => {
+    const random = createRandom(13);
+    const journal = open();
+    const senders = new Senders(random);
+    while (!journal.space.isFull) await senders.send(journal, 2, 400_000);
+    expect(statfsSync(disk.path).bavail * statfsSync(disk.path).bsize).toBeLessThan(10 * mebibyte);
+    journal.maintain();
+    expect(numbersIn(journal)).toEqual(senders.acknowledged);
+    delivered(journal, journal.lastSeq + 1, journal.pendingRecords);
+    journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map([["a", "b"]]) });
+    for (let time = 0; time < 5; time++) journal.maintain();
+    expect(journal.space).toMatchObject({ isFull: false });
     await senders.send(journal, 3);
     expect(journal.pendingRecords).toBe(6);
   }, 60_000);

@@ -1,5 +1,6 @@
 /** The roll-up keeps the pairs that carried most, and every byte. */
 import { describe, expect, test } from "bun:test";
+import { type Increments, noIncrements } from "../../src/catalogue/increments.ts";
 import { Interval } from "../../src/ledger/interval.ts";
 import { everyPair, type NamedSums, rollUp } from "../../src/ledger/rollup.ts";
 import { flowIncrements, type FlowGain } from "../support/flows.ts";
@@ -91,4 +92,53 @@ test("what was added is not changed by adding more", () => {
   interval.add(flowIncrements([pair("a", 1)]));
   expect([...first.flows.values()]).toMatchObject([{ txBytes: 1 }]);
   expect(interval.isEmpty).toBe(false);
+});
+
+/** A class with ports, as it stands beside the one without. */
+function withPorts(increments: Increments, destination: string): Increments {
+  const changed = noIncrements();
+  for (const [{ pair: nodes, class: withoutPorts }, sums] of increments.flows) {
+    const ports = { source: undefined, destination };
+    const flowClass = { ...withoutPorts, key: `${withoutPorts.key}>${destination}`, ports, withoutPorts };
+    changed.flows.set({ pair: nodes, class: flowClass }, sums);
+  }
+  return changed;
+}
+
+describe("ports", () => {
+  const interval = new Interval();
+  for (const port of ["22", "443"]) interval.add(withPorts(flowIncrements([pair("a", 5), pair("b", 1)]), port));
+
+  test("are told apart by pair", () => {
+    const ports = everyPair(interval).map(({ class: { ports: own } }) => own?.destination);
+    expect(ports).toEqual(["22", "443", "22", "443"]);
+  });
+
+  test("are no part of a roll-up, neither of its pairs nor of the rest", () => {
+    const rolled = rollUp(interval, 1);
+    expect(rolled.every(({ class: { ports } }) => ports === undefined)).toBe(true);
+    expect(shown(rolled)).toEqual(["a z tcp 5/0", "a z tcp 5/0", "__other__ __other__ tcp 2/0"]);
+  });
+
+  test("beyond the bound fold into the rest, and no byte is lost", () => {
+    const flooded = new Interval();
+    for (let port = 0; port < 66_000; port++) flooded.add(withPorts(flowIncrements([pair("a", 1)]), String(port)));
+    const all = everyPair(flooded);
+    expect(all.length).toBe(65_537);
+    expect(all.reduce((sum, { sums }) => sum + sums.txBytes, 0)).toBe(66_000);
+    expect(all.at(-1)).toMatchObject({ source: "__other__", sums: { txBytes: 464 } });
+  });
+});
+
+test("regions without end fold too, and no byte is lost", () => {
+  const gains = Array.from({ length: 9_000 }, (_, region) => pair("a", 1, 0, { derpRegion: String(region + 1) }));
+  const folded = rollUp(intervalOf(...gains), 0);
+  expect(folded.length).toBe(8_193);
+  expect(folded.reduce((sum, { sums }) => sum + sums.txBytes, 0)).toBe(9_000);
+  expect(folded.at(-1)).toMatchObject({ class: { derpRegion: undefined, path: undefined }, sums: { txBytes: 808 } });
+});
+
+test("where nodes are not told apart, the rest has no name either", () => {
+  const [rest] = rollUp(intervalOf(pair("a", 5)), 0, "none");
+  expect([rest?.source, rest?.destination]).toEqual([undefined, undefined]);
 });

@@ -13,8 +13,8 @@ import type { Turns } from "../turns.ts";
 
 export const maxConnections = 2_000_000;
 
-/** So much text leaves some 100 MB of values behind. A 64 MiB body must stay under 400 MB in all. */
-const charactersPerCollection = 8 * 1024 * 1024;
+/** So much text leaves some 50 MB of values behind. A 64 MiB body must stay under 400 MB in all. */
+const charactersPerCollection = 4 * 1024 * 1024;
 
 export interface BodyIntake {
   readonly compression: Compression | undefined;

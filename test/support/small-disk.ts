@@ -1,0 +1,45 @@
+/** A disk of a few mebibytes that a test can fill. Only who may mount has one. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface SmallDisk {
+  readonly path: string;
+  /** Takes all the room that is left, until `free`. */
+  fill(): void;
+  free(): void;
+  remove(): void;
+}
+
+/** Whether this machine lets us mount. */
+export const canMount = ((): boolean => {
+  const path = mkdtempSync(join(tmpdir(), "small-disk-"));
+  const isMounted = mount(path, 1);
+  if (isMounted) spawnSync("umount", [path]);
+  rmSync(path, { recursive: true });
+  return isMounted;
+})();
+
+/** @throws {Error} when it cannot be mounted. */
+export function mountSmallDisk(mebibytes: number): SmallDisk {
+  const path = mkdtempSync(join(tmpdir(), "small-disk-"));
+  if (!mount(path, mebibytes)) throw new Error(`cannot mount a small disk at ${path}`);
+  const filler = join(path, "filler");
+  return {
+    path,
+    fill() {
+      const { bavail, bsize } = statfsSync(path);
+      if (bavail > 0) writeFileSync(filler, new Uint8Array(bavail * bsize), { flag: "a" });
+    },
+    free: () => rmSync(filler, { force: true }),
+    remove() {
+      spawnSync("umount", [path]);
+      rmSync(path, { recursive: true });
+    },
+  };
+}
+
+function mount(path: string, mebibytes: number): boolean {
+  return spawnSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", path]).status === 0;
+}
