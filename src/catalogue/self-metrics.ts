@@ -66,7 +66,7 @@ export const selfMetrics = {
     kind: "total",
     unit: "{record}",
     description: "Records that left the quarantine for want of space.",
-    attributes: {},
+    attributes: { class: ["invalid", "sample", "note"], reason: "text" },
   },
   "tailscale2otel.series.active": {
     origin: "process",

@@ -22,6 +22,7 @@ import { AppendTurn, type Progress } from "./turn.ts";
 import {
   type Append,
   type Committed,
+  type EvictedCount,
   type JournalIdentity,
   type JournalReader,
   type JournalSpace,
@@ -63,7 +64,7 @@ export interface Journal {
   /** When the oldest record that waits for delivery was received, epoch milliseconds; nothing where none waits. */
   readonly pendingSince: number | undefined;
   /** Items that left the quarantine for want of space, since the start. */
-  readonly evictedItems: number;
+  readonly evicted: readonly EvictedCount[];
   readonly space: JournalSpace;
   /** Resolves once all of the batch is on disk. @throws {Unavailable} when nothing of it is. */
   append(append: Append): Promise<Committed>;
@@ -187,7 +188,7 @@ function journalOver(
       if (acceptedRecords === cursor.records.delivered + cursor.records.deadLettered) return undefined;
       return (oldestFrom.get(cursor.seq) as { accepted_at: number } | undefined)?.accepted_at;
     },
-    get evictedItems() {
+    get evicted() {
       return quarantine.evicted;
     },
     get space() {

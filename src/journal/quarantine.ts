@@ -1,7 +1,7 @@
 /** What was set aside and can be looked at: bounded for everything but what was accepted and could not be delivered. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { pack } from "./pack.ts";
-import type { QuarantineItem } from "./types.ts";
+import type { EvictedCount, QuarantineItem } from "./types.ts";
 
 /** Bytes that classes other than `dead_letter` share; the oldest leave first. */
 const maxBytes = 64 * 1024 * 1024;
@@ -15,14 +15,14 @@ export class Quarantine {
   readonly #delete: StatementSync;
   readonly #measure: StatementSync;
   #bytes: number;
-  #evicted = 0;
+  readonly #evicted = new Map<string, EvictedCount>();
 
   constructor(database: DatabaseSync) {
     this.#insert = database.prepare(
       "INSERT INTO quarantine (class, type, seq, at, source, reason, detail, bytes, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#oldest = database.prepare(
-      "SELECT id, bytes FROM quarantine WHERE class <> 'dead_letter' ORDER BY id LIMIT 1",
+      "SELECT id, bytes, class, reason FROM quarantine WHERE class <> 'dead_letter' ORDER BY id LIMIT 1",
     );
     this.#delete = database.prepare("DELETE FROM quarantine WHERE id = ?");
     this.#measure = database.prepare(
@@ -32,8 +32,8 @@ export class Quarantine {
   }
 
   /** Items that left for want of space, since the start. */
-  get evicted(): number {
-    return this.#evicted;
+  get evicted(): readonly EvictedCount[] {
+    return [...this.#evicted.values()];
   }
 
   /** Sets an item aside, inside the caller's transaction. */
@@ -62,14 +62,16 @@ export class Quarantine {
   }
 
   #evictOldest(): void {
-    const oldest = this.#oldest.get() as { id: number; bytes: number } | undefined;
+    const oldest = this.#oldest.get() as (Omit<EvictedCount, "items"> & { id: number; bytes: number }) | undefined;
     if (oldest === undefined) {
       this.#bytes = 0;
       return;
     }
     this.#delete.run(oldest.id);
     this.#bytes -= oldest.bytes;
-    this.#evicted++;
+    const name = `${oldest.class} ${oldest.reason}`;
+    const items = (this.#evicted.get(name)?.items ?? 0) + 1;
+    this.#evicted.set(name, { class: oldest.class, reason: oldest.reason, items });
   }
 
   #sum(): number {

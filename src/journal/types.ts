@@ -117,6 +117,14 @@ export interface Committed {
 /** Why a record was set aside, and whether it was ever accepted. */
 export type QuarantineClass = "invalid" | "sample" | "note" | "dead_letter";
 
+/** Items of one class and reason that left the quarantine for want of space. */
+export interface EvictedCount {
+  readonly class: Exclude<QuarantineClass, "dead_letter">;
+  /** A word of a closed set. */
+  readonly reason: string;
+  readonly items: number;
+}
+
 export interface QuarantineItem {
   readonly class: QuarantineClass;
   readonly type: RecordType | "unknown";

@@ -32,7 +32,9 @@ export function observeStore(
   telemetry.observe("tailscale2otel.dedup.horizon", () =>
     recordTypes.map((type) => ({ value: horizonMs(journal, type, limits, clock()) / 1000, attributes: { type } })),
   );
-  telemetry.observe("tailscale2otel.quarantine.evicted", () => one(journal.evictedItems));
+  telemetry.observe("tailscale2otel.quarantine.evicted", () =>
+    journal.evicted.map(({ items, ...attributes }) => ({ value: items, attributes })),
+  );
   telemetry.observe("tailscale2otel.series.active", () => bySeries(ledger, (size) => size));
   telemetry.observe("tailscale2otel.series.limit", () => bySeries(ledger, () => limits.metricLimit));
 }
