@@ -11,8 +11,8 @@ export function summaryOf(figures: Figures) {
     acceptedPerSecond: entries / figures.loadSeconds,
     deliveredPerSecond: entries / figures.deliverySeconds,
     cpuMicrosPerEntry,
-    floorMicrosPerEntry: floor.busyMicros,
-    timesFloor: cpuMicrosPerEntry / floor.busyMicros,
+    floorMicrosPerEntry: floor.loadedMicros,
+    timesFloor: cpuMicrosPerEntry / floor.loadedMicros,
     idleFloorMicrosPerEntry: floor.idleMicros,
     timesIdleFloor: cpuMicrosPerEntry / floor.idleMicros,
     peakMemoryBytes: figures.peakMemoryBytes,
@@ -67,12 +67,9 @@ export function tableOf(summary: Summary, options: BenchOptions): readonly strin
     ["CPU of the process", `${summary.cpuMicrosPerEntry.toFixed(2)} µs per entry`],
     [
       "JSON decode floor",
-      `${summary.floorMicrosPerEntry.toFixed(2)} µs per entry with every core busy, ${summary.idleFloorMicrosPerEntry.toFixed(2)} µs with the others idle`,
+      `${summary.floorMicrosPerEntry.toFixed(2)} µs per entry during the load, ${summary.idleFloorMicrosPerEntry.toFixed(2)} µs without it`,
     ],
-    [
-      "ratio",
-      `${summary.timesFloor.toFixed(1)} × floor, ${summary.timesIdleFloor.toFixed(1)} × the one with idle cores`,
-    ],
+    ["ratio", `${summary.timesFloor.toFixed(1)} × floor, ${summary.timesIdleFloor.toFixed(1)} × the one without load`],
     ["peak memory", megabytes(summary.peakMemoryBytes)],
     [
       "acknowledgement",

@@ -6,7 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { createLoad, entriesPerBody, entriesPerRecord, recordsPerBody, sumsOfRecords } from "./bodies.ts";
 import { startChild } from "./child.ts";
 import type { Child } from "./child.ts";
-import { type Floor, lowerFloor, measureFloor } from "./floor.ts";
+import { type Floor, idleFloor, readProbe, startProbe } from "./floor.ts";
 import type { GeneratorReport, GeneratorRequest, GeneratorStart } from "./generator.ts";
 import type { BenchOptions } from "./options.ts";
 import { startProgram } from "./program.ts";
@@ -53,17 +53,20 @@ export async function run(options: BenchOptions, program: string): Promise<Run> 
   const children: Child[] = [];
   let started: Program | undefined;
   try {
-    const floorBefore = await measureFloor(load);
+    const floorBefore = idleFloor(load);
     const sink = startChild("sink.ts", []);
     children.push(sink);
     const { url: endpoint } = await sink.read<{ url: string }>(childTimeoutMs);
     const generator = await readyGenerator(options, children);
     const firstBody = load.extraEnvelope(options.bodies);
     started = await startProgram({ path: program, directory, endpoint, protocol: options.protocol, firstBody });
+    const probe = await startProbe();
+    children.push(probe);
     const measured = await loadAndDrain(options, started, sink, generator);
+    const loadedMicros = await readProbe(probe);
     const exitCode = await started.stop(stopTimeoutMs);
     const findings = await verified(sink, measured.generator.bodies, options.bodies);
-    const floor = lowerFloor(floorBefore, await measureFloor(load));
+    const floor = { loadedMicros, idleMicros: Math.min(floorBefore, idleFloor(load)) };
     const figures: Figures = {
       ...measured,
       exitCode,
