@@ -37,6 +37,7 @@ const steps: readonly Step[] = [
   { name: "OpenTelemetry Collector", command: [bun, "test/support/collector-build.ts"], needs: "go" },
   { name: "Prometheus", command: [bun, "test/support/prometheus-build.ts"], needs: "go" },
   { name: "VictoriaMetrics", command: [bun, "test/support/victoriametrics-build.ts"], needs: "go" },
+  { name: "Tailscale's client library", command: [bun, "test/support/tailnet-client/build.ts"], needs: "go" },
 ];
 
 const none: Counts = { passed: 0, failed: 0, skipped: 0 };

@@ -1,5 +1,7 @@
 /** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
 import { createAdmin } from "./admin/index.ts";
+import { createKept, type KeptDeps, resumeRedeliveries } from "./admin/kept.ts";
+import { type Status, statusOf } from "./admin/status.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import type { Config, Loaded } from "./config/index.ts";
 import { createExporter, type Exporter, type ExportHealth, teeLogger } from "./export/index.ts";
@@ -8,20 +10,23 @@ import { exportOptionsOf } from "./export/options.ts";
 import { observeProcess } from "./export/process-telemetry.ts";
 import { type Journal, openJournal } from "./journal/index.ts";
 import { journalOptionsOf } from "./journal/options.ts";
-import type { JournalReader, JournalSpace } from "./journal/types.ts";
-import { withDelivery } from "./ledger/delivery.ts";
+import type { JournalReader } from "./journal/types.ts";
+import { Folding } from "./ledger/folding.ts";
 import { Ledger, type LedgerView } from "./ledger/index.ts";
 import { ledgerOptionsOf } from "./ledger/options.ts";
+import { attempt } from "./lib/attempt.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Logger } from "./lib/logger.ts";
 import { type AcceptedEvents, readAcceptedEvents } from "./pipeline/accepted-events.ts";
-import { type Conservation, conservationOf } from "./pipeline/conservation.ts";
 import { createPipeline, incrementsOf } from "./pipeline/index.ts";
-import { observeStore, type StoreLimits } from "./pipeline/observe.ts";
+import { observeStore } from "./pipeline/observe.ts";
+import { logLimitOf, storeLimitsOf } from "./pipeline/options.ts";
 import { recover } from "./pipeline/recover.ts";
-import type { LogLimit } from "./pipeline/types.ts";
+import { createRetry } from "./pipeline/retry.ts";
 import { processorOptionsOf } from "./processors/options.ts";
+import { createControlPlane } from "./receivers/control-plane.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "./receivers/index.ts";
+import type { PollStatus } from "./receivers/poller/index.ts";
 import type { Build } from "./version.ts";
 
 export interface AppDeps {
@@ -32,12 +37,13 @@ export interface AppDeps {
   readonly workerEntry: URL;
   /** Standard output has lost its reader; with `otlp.protocol = "stdout"` there is nothing left to do. */
   readonly onStdoutClosed: () => void;
+  /** The journal is damaged and takes nothing more; the next start salvages it. Absent: it goes on refusing. */
+  readonly onDamage?: () => void;
 }
 
-export interface AppStatus {
-  readonly conservation: Conservation;
+export interface AppStatus extends Status {
+  readonly polls: readonly PollStatus[];
   readonly export: ExportHealth;
-  readonly space: JournalSpace;
 }
 
 export interface App {
@@ -60,7 +66,8 @@ export interface App {
 const intakeShare = 0.5;
 const lastLogsShare = 0.5;
 
-const maintainMs = 1000;
+/** Time for a request to Tailscale's API that is under way when the program ends: its answer may hold a secret. */
+const lastRequestMs = 2000;
 
 /** Time for answers of the admin listener that are under way when the program ends. */
 const lastAnswersMs = 200;
@@ -112,90 +119,106 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
     },
     logger: deps.logger,
     clock,
+    ...(deps.onDamage === undefined ? {} : { onDamage: deps.onDamage }),
   });
   const { identitySecret, privacySalt, tailnet, instanceId } = journal.identity;
   const processors = processorOptionsOf(config, { identityKey: { secret: identitySecret, tailnet }, privacySalt });
   const ledger = new Ledger(ledgerOptionsOf(config), journal.identity.createdAt);
-  let view: LedgerView = ledger.view;
   const exportContext = { processors, protocolIsSet, instanceId, version: build.version };
   const exporter = createExporter(exportOptionsOf(config, exportContext), {
     entry: deps.workerEntry,
     databasePath: journal.databasePath,
-    ledger: () => view,
+    ledger: () => folding.view,
     fetch,
     clock,
     random: Math.random,
     logger: deps.logger,
     onProgress: (advance) => journal.progress(advance),
+    onRedelivered: (progress) => journal.redeliveries.progress(progress),
+    onDamage: (reason) => journal.damaged(reason),
     onStdoutClosed: deps.onStdoutClosed,
   });
   telemetry = exporter.telemetry;
   const logger = teeLogger(deps.logger, exporter.selfLog);
+  const limited = { comparesFacts: config.webhook.dedup_audit_events, logLimit: logLimitOf(config) };
+  const isStreamed = config.streaming.enabled;
+  const pipeline = createPipeline(journal, processors, { ...limited, isStreamed, telemetry });
+  const shared = { journal, ledger, pipeline, telemetry, logger, clock };
+  let receivers: Receivers;
+  const controlPlane = createControlPlane(config, {
+    ...shared,
+    names: processors,
+    fetch,
+    random: Math.random,
+    directoryChanged: () => exporter.directoryChanged(),
+    useWebhookSecrets: (secret, previous) => receivers.useKeptSecrets(secret, previous),
+  });
+  controlPlane.startDirectory();
   const recovery = recover(journal, ledger, processors, logger);
   if (recovery.rows > 0) logger.info("measured what came after the last snapshot", { ...recovery });
   startDelivery(journal, ledger, exporter);
-  view = withDelivery(ledger.view, journal.cursor, journal.identity);
-
-  const fold = (): void => {
-    const folded = ledger.fold(clock(), journal.lastSeq, (snapshot) => journal.writeSnapshot(snapshot));
-    view = withDelivery(folded, journal.cursor, journal.identity);
-    for (const [metric, sets] of ledger.takeOverflowed()) {
-      telemetry.add("tailscale2otel.series.overflowed", sets, { "metric.name": metric });
-    }
-  };
-  const foldTimer = setInterval(() => {
-    attempt("cannot commit the counters; they are kept and tried again", logger, () => {
-      fold();
-      void exporter.folded();
-    });
-  }, config.otlp.metric_interval);
-  const maintainTimer = setInterval(
-    () => attempt("cannot tidy the journal; it is tried again", logger, () => journal.maintain()),
-    maintainMs,
-  );
-  observeStore(journal, ledger, storeLimitsOf(config), { telemetry, clock });
+  const folding = new Folding(config.otlp.metric_interval, {
+    ...shared,
+    folded: () => void exporter.folded(),
+  });
+  folding.start();
+  const limits = storeLimitsOf(config);
+  observeStore(journal, ledger, limits, { telemetry, clock });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
   telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings, attributes: {} }]);
   const endObserving = observeProcess(telemetry);
 
-  const pipeline = createPipeline(journal, processors, {
-    comparesFacts: config.webhook.dedup_audit_events,
-    logLimit: logLimitOf(config),
-    telemetry,
-  });
   const endWithoutIntake = async (deadlineMs: number): Promise<void> => {
     const endsAt = performance.now() + deadlineMs;
     const remainingMs = (): number => Math.max(0, endsAt - performance.now());
-    clearInterval(foldTimer);
-    clearInterval(maintainTimer);
+    folding.stop();
     endObserving();
     await exporter.stopLogs(remainingMs() * lastLogsShare);
-    attempt("cannot commit the last counters; they are measured again at the next start", logger, fold);
+    attempt("cannot commit the last counters; they are measured again at the next start", logger, () => folding.fold());
     await exporter.stop(remainingMs());
     journal.close();
   };
   let isStopping = false;
+  const notReady = (): readonly string[] => [
+    ...(journal.space.isFull ? ["the journal is full or failing"] : []),
+    ...(isStopping ? ["the program is ending"] : []),
+  ];
+  const keptDeps: KeptDeps = {
+    journal,
+    retryRecord: createRetry(journal, processors, limited, clock),
+    privacy: processors.privacy,
+    clock,
+    cannotSend: () => (exporter.deliversLogs ? undefined : "no logs leave this program: otlp.endpoint is not set"),
+    redeliver: exporter.redeliver,
+    troubleOf: (name) => exporter.redeliveryTrouble(name),
+  };
+  const lastSuccess = () => exporter.lastSuccess;
   const status = (): AppStatus => ({
-    conservation: conservationOf(journal, ledger),
+    ...statusOf({ ...keptDeps, ledger, limits, version: build.version, notReady, lastSuccess }),
+    polls: controlPlane.polls,
     export: exporter.health,
-    space: journal.space,
   });
+  const kept = createKept(keptDeps);
+  resumeRedeliveries(keptDeps, logger);
   const admin = createAdmin(config.admin, {
-    readiness: () => [
-      ...(journal.space.isFull ? ["the journal is full"] : []),
-      ...(isStopping ? ["the program is ending"] : []),
-    ],
+    readiness: notReady,
     scrape: () => exporter.scrape(),
     status,
+    kept,
     logger,
   });
-  let receivers: Receivers;
   try {
     if (config.admin.enabled) await admin.start();
-    receivers = createReceivers(config, { pipeline, journal, telemetry, logger, clock });
+    receivers = createReceivers(config, {
+      ...shared,
+      webhookSignedBy: controlPlane.signedBy,
+    });
+    controlPlane.recall();
     await receivers.start();
+    controlPlane.start();
   } catch (error) {
+    await controlPlane.stop(0);
     await admin.stop(0);
     await endWithoutIntake(0);
     throw error;
@@ -211,18 +234,19 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
     async reload(next) {
       admin.useToken(next.admin.token);
       await receivers.reload(next);
-      exporter.useHeaders(exportOptionsOf(next, exportContext));
+      controlPlane.reload(next);
+      exporter.useCredentials(exportOptionsOf(next, exportContext));
     },
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
       isStopping = true;
-      await receivers.stop(deadlineMs * intakeShare);
+      await Promise.all([controlPlane.stop(lastRequestMs), receivers.stop(deadlineMs * intakeShare)]);
       reader?.close();
       await admin.stop(lastAnswersMs);
       await endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
     status,
-    ledger: () => view,
+    ledger: () => folding.view,
     events: (fromSeq, limit) => readAcceptedEvents((reader ??= journal.openReader()), processors, { fromSeq, limit }),
   };
 }
@@ -239,26 +263,4 @@ function startDelivery(journal: Journal, ledger: Ledger, exporter: Exporter): vo
     exporter.committed(batch.lastSeq);
     local?.committed(batch);
   });
-}
-
-function storeLimitsOf(config: Config): StoreLimits {
-  const { flow, audit, webhook } = journalOptionsOf(config).keyLimits;
-  return {
-    windowsMs: { flow: flow.windowMs, audit: audit.windowMs, webhook: webhook.windowMs },
-    metricLimit: config.cardinality.metric_limit,
-  };
-}
-
-function logLimitOf({ collectors: { flowlogs } }: Config): LogLimit | undefined {
-  const maxEvents = flowlogs.max_log_records_per_window;
-  return maxEvents === 0 ? undefined : { maxEvents, flowLogMode: flowlogs.log_mode };
-}
-
-/** What a timer does: when it fails it says so, and the timer goes on. */
-function attempt(complaint: string, logger: Logger, act: () => void): void {
-  try {
-    act();
-  } catch (error) {
-    logger.error(complaint, { reason: error instanceof Error ? error.message : String(error) });
-  }
 }

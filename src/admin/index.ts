@@ -1,9 +1,11 @@
-/** The admin listener: health, metrics for Prometheus, and the sums that show that nothing disappears. */
+/** The admin listener: health, metrics for Prometheus, the sums that show that nothing disappears, and what was kept. */
 import { createHttpServer } from "../http/server.ts";
 import { jsonResponse } from "../http/response.ts";
 import type { Route } from "../http/router.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createGuard, type Guard } from "./access.ts";
+import { keptRoutes } from "./kept-routes.ts";
+import type { Kept } from "./kept.ts";
 import { healthRoutes, type ReadReadiness } from "./health.ts";
 
 export interface AdminOptions {
@@ -19,6 +21,7 @@ export interface AdminDeps {
   readonly scrape: () => Promise<string>;
   /** What `/api/status` says; plain data. */
   readonly status: () => object;
+  readonly kept: Kept;
   readonly logger: Logger;
 }
 
@@ -34,7 +37,7 @@ export interface Admin {
 
 /** @throws {ConfigError} when the address is none. */
 export function createAdmin({ listen, token }: AdminOptions, deps: AdminDeps): Admin {
-  const { readiness, scrape, status, logger } = deps;
+  const { readiness, scrape, status, kept, logger } = deps;
   let guard = createGuard(token);
   const guarded: Guard = (handler) => (exchange) => guard(handler)(exchange);
   const routes: readonly Route[] = [
@@ -46,6 +49,7 @@ export function createAdmin({ listen, token }: AdminOptions, deps: AdminDeps): A
       },
     },
     { path: "/api/status", methods: { GET: guarded(() => jsonResponse(200, status())) } },
+    ...keptRoutes(kept, guarded, logger),
   ];
   const server = createHttpServer({ listen }, { routes, logger });
   return {

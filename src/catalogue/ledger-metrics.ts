@@ -86,6 +86,44 @@ export const ledgerMetrics = {
       reason: "text",
     },
   },
+  "tailscale2otel.reconcile.repaired": {
+    origin: "ledger",
+    kind: "counter",
+    unit: "{record}",
+    description:
+      "Records that the poll brought first, while the stream was there to bring them. Less those that were late: what the stream lost.",
+    attributes: { type: streamType },
+  },
+  "tailscale2otel.reconcile.late": {
+    origin: "ledger",
+    kind: "counter",
+    unit: "{record}",
+    description: "Repaired records that the stream has brought afterwards.",
+    attributes: { type: streamType },
+  },
+  "tailscale2otel.reconcile.unverifiable": {
+    origin: "ledger",
+    kind: "counter",
+    unit: "s",
+    description:
+      "Spans of the log that are not polled: beyond the horizon of seen keys while the stream brought records, or beyond what Tailscale keeps.",
+    attributes: { type: streamType },
+  },
+  "tailscale2otel.dedup.unproven": {
+    origin: "ledger",
+    kind: "counter",
+    unit: "{record}",
+    description: "Streamed records older than the horizon of seen keys: accepted, though they may have been before.",
+    attributes: { type: streamType },
+  },
+  "tailscale2otel.quarantine.retried": {
+    origin: "ledger",
+    kind: "counter",
+    unit: "{record}",
+    description:
+      "Records that left the quarantine because they came in once more, by the reason they had been set aside.",
+    attributes: { class: ["invalid"], reason: "text" },
+  },
   "tailscale2otel.export.log_records": {
     origin: "ledger",
     kind: "counter",

@@ -2,10 +2,12 @@
  * Every metric that can leave, defined once. Types, the ledger, the SDK's instruments and the reference page read it;
  * emitting what is not here does not compile. Names and rules: the signals page of the reference.
  */
+import { apiMetrics } from "./api-metrics.ts";
 import { auditMetrics } from "./audit-metrics.ts";
 import { flowMetrics } from "./flow-metrics.ts";
 import { ledgerMetrics } from "./ledger-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
+import { scrapeMetrics } from "./scrape-metrics.ts";
 import { selfMetrics } from "./self-metrics.ts";
 
 export type { AttributeDomain, MetricDefinition, OpenWords } from "./definition.ts";
@@ -16,6 +18,8 @@ export const metrics = {
   ...ledgerMetrics,
   ...processMetrics,
   ...selfMetrics,
+  ...scrapeMetrics,
+  ...apiMetrics,
 } as const;
 
 type Metrics = typeof metrics;

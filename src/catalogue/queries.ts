@@ -49,6 +49,7 @@ const chosen: Readonly<Partial<Record<MetricName, string>>> = {
     "sum by (class, reason) (increase(tailscale2otel_quarantine_records_total[1h])) > 0",
   "tailscale2otel.tls.cert.not_after": "tailscale2otel_tls_cert_not_after_seconds - time() < 7 * 86400",
   "tailscale2otel.up": "absent(tailscale2otel_up) or tailscale2otel_up == 0",
+  "tailscale2otel.logstream.missing": "min_over_time(tailscale2otel_logstream_missing[30m]) > 0",
   "tailscale2otel.config.warnings": "tailscale2otel_config_warnings > 0",
   "process.cpu.time": "sum(rate(process_cpu_time_seconds_total[5m]))",
 };

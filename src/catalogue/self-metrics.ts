@@ -6,6 +6,8 @@ const origin = {
   type: ["flow", "audit", "webhook"],
 } as const;
 
+const logStreamType = ["network", "configuration"] as const;
+
 const ageBuckets = [1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21_600, 86_400] as const;
 
 export const selfMetrics = {
@@ -54,6 +56,21 @@ export const selfMetrics = {
     description: "What it may hold: `state.max_bytes`.",
     attributes: {},
   },
+  "tailscale2otel.journal.lost.rows": {
+    origin: "process",
+    kind: "total",
+    unit: "{row}",
+    description: "Rows that damage took before they were both delivered and measured, where it is known how many.",
+    attributes: {},
+  },
+  "tailscale2otel.journal.lost.records": {
+    origin: "process",
+    kind: "total",
+    unit: "{record}",
+    description:
+      "Accepted records that damage took before they were delivered, or before it was known that they were; anew with the ledger.",
+    attributes: {},
+  },
   "tailscale2otel.dedup.horizon": {
     origin: "process",
     kind: "gauge",
@@ -81,6 +98,29 @@ export const selfMetrics = {
     unit: "{series}",
     description: "Series that a metric may have: `cardinality.metric_limit`.",
     attributes: { "metric.name": "text" },
+  },
+  "tailscale2otel.logstream.entries_sent": {
+    origin: "process",
+    kind: "gauge",
+    unit: "{entry}",
+    description:
+      "Entries that Tailscale says it has sent since the log stream was configured; of streams that `streaming.auto_configure` has set.",
+    attributes: { "tailscale.logstream.type": logStreamType },
+  },
+  "tailscale2otel.logstream.requests_failed": {
+    origin: "process",
+    kind: "gauge",
+    unit: "{request}",
+    description: "Requests of the log stream that failed, as Tailscale says, since it was configured.",
+    attributes: { "tailscale.logstream.type": logStreamType },
+  },
+  "tailscale2otel.logstream.missing": {
+    origin: "process",
+    kind: "gauge",
+    unit: "{entry}",
+    description:
+      "Entries that Tailscale says it has sent, less the stream's records taken here (accepted, known already, or quarantined): both since the first look of this process, or since Tailscale's own count began anew. Never below 0. What is under way makes it a little too large for a moment; a batch that is sent twice, and values that are no record of a known kind, make it inexact by their number. Growth that stays is loss.",
+    attributes: { "tailscale.logstream.type": logStreamType },
   },
   "tailscale2otel.config.warnings": {
     origin: "process",

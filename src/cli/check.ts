@@ -8,6 +8,8 @@ import {
   type Inspection,
   inspectConfig,
 } from "../config/index.ts";
+import { type OnlineFinding, findingsText } from "./check-finding.ts";
+import { checkOnline } from "./check-online.ts";
 import { command } from "./command.ts";
 import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
 import type { Output } from "./terminal.ts";
@@ -15,18 +17,32 @@ import type { Output } from "./terminal.ts";
 export const checkCommand = command({
   name: "check",
   description: "Validate the configuration, and show every value with its origin",
-  args: { ...configFlags, json: { type: "boolean", description: "One JSON object instead of text." } },
+  args: {
+    ...configFlags,
+    json: { type: "boolean", description: "One JSON object instead of text." },
+    online: {
+      type: "boolean",
+      description: "Also try the API and each scope, the backend, the certificates, the clock and the journal.",
+    },
+  },
   repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],
     ["tailscale2otel check --config new.toml", "another file"],
+    ["tailscale2otel check --online", "with Tailscale and the backend asked"],
     ["tailscale2otel check --json | jq .problems", "for programs"],
   ],
-  notes: "Exit code 0 where run could start, 78 where it could not. It opens no connection, and writes nothing.",
+  notes:
+    "Exit code 0 where run could start, 78 where it could not, 1 where something that --online tries fails. It writes nothing; without --online it opens no connection. With it, Tailscale's API is only read, and the backend is sent an empty export.",
   async run({ args, flags, host }) {
     const inspection = inspectConfig(sourcesOf(flags, host));
-    await host.out.write(args.json ? jsonReport(inspection) : textReport(inspection, host.out));
-    return inspection.problems.length === 0 ? 0 : 78;
+    const isValid = inspection.problems.length === 0;
+    if (!args.json) await host.out.write(textReport(inspection, host.out));
+    const findings = args.online && isValid ? await checkOnline(inspection) : [];
+    if (args.json) await host.out.write(jsonReport(inspection, findings));
+    else if (findings.length > 0) await host.out.write(`\n${findingsText(findings, host.out)}`);
+    if (!isValid) return 78;
+    return findings.some(({ outcome }) => outcome === "failed") ? 1 : 0;
   },
 });
 
@@ -60,7 +76,7 @@ function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-function jsonReport(inspection: Inspection): string {
+function jsonReport(inspection: Inspection, findings: readonly OnlineFinding[]): string {
   const { problems, warnings, configFile } = inspection;
   const report = {
     valid: problems.length === 0,
@@ -69,6 +85,7 @@ function jsonReport(inspection: Inspection): string {
     warnings,
     settings:
       problems.length > 0 ? [] : effectiveRows(inspection).map(({ key, value, origin }) => ({ key, value, origin })),
+    ...(findings.length === 0 ? {} : { online: findings }),
   };
   return `${JSON.stringify(report, undefined, 2)}\n`;
 }

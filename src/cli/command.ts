@@ -65,16 +65,23 @@ export async function programHelp(commands: readonly Command[], version: string,
   const description =
     "Receives Tailscale flow logs, audit logs and webhooks, and delivers them as OpenTelemetry metrics and logs";
   const root = defineCommand({ meta: { name: programName, version, description }, subCommands });
+  const names = commands.map(({ name }) => name);
+  const allNames = names.join("|");
+  const firstWords = [...new Set(names.map((name) => name.split(" ", 1)[0]))].join("|");
   const examples = [
     ["tailscale2otel demo", "see it work; needs no tailnet, no backend and no configuration"],
     ["tailscale2otel check", "what the configuration comes to, and every mistake in it"],
     ["tailscale2otel run --config tailscale2otel.toml", "the service"],
   ] as const;
   const notes =
-    "\nWithout a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… or TS2OTEL_WEBHOOK__… variables).\nExit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.\n";
+    "\nWithout a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).\nExit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.\n";
   return inColourOf(
     host,
-    [(await renderUsage(root)).trimEnd(), notes, examplesText(examples, host).trimStart()].join("\n"),
+    [
+      (await renderUsage(root)).trimEnd().replace(allNames, firstWords),
+      notes,
+      examplesText(examples, host).trimStart(),
+    ].join("\n"),
   );
 }
 

@@ -8,9 +8,9 @@ export class UsageError extends Error {
 }
 
 export interface Flags {
-  /** Each flag that was given, with its values in order; a switch has `"true"`. */
+  /** Each flag that was given, with its values in order; a switch has `"true"`. Words without a flag have the name that the command gives them. */
   readonly values: ReadonlyMap<string, readonly string[]>;
-  /** The same in the one form that cannot be misread: `--name=value`. */
+  /** The same in the one form that cannot be misread: `--name=value`, and the words. */
   readonly rawArgs: string[];
 }
 
@@ -19,13 +19,17 @@ interface Expected {
   readonly repeatable: readonly string[];
 }
 
-/** @throws {UsageError} at a flag that is unknown, given twice, or without its value, and at any other argument. */
+/** @throws {UsageError} at a flag that is unknown, given twice, or without its value, and at a word that the command does not take, or lacks. */
 export function readFlags(command: Expected, argv: readonly string[]): Flags {
   const values = new Map<string, string[]>();
   const rawArgs: string[] = [];
   const rest = [...argv];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    if (!word.startsWith("-") || word === "-") throw new UsageError(`unexpected argument ${JSON.stringify(word)}`);
+    if (!word.startsWith("-") || word === "-") {
+      takeWord(command, values, word);
+      rawArgs.push(word);
+      continue;
+    }
     const cut = word.indexOf("=");
     const written = cut === -1 ? word : word.slice(0, cut);
     const name = findFlag(command.args, written);
@@ -35,12 +39,24 @@ export function readFlags(command: Expected, argv: readonly string[]): Flags {
     values.set(name, [...(given ?? []), value]);
     rawArgs.push(`--${name}=${value}`);
   }
+  const missing = Object.entries(command.args).find(
+    ([name, definition]) => definition.type === "positional" && definition.required !== false && !values.has(name),
+  );
+  if (missing !== undefined) throw new UsageError(`the ${missing[0]} is missing`);
   return { values, rawArgs };
+}
+
+function takeWord({ args, repeatable }: Expected, values: Map<string, string[]>, word: string): void {
+  const taking = Object.keys(args).find(
+    (name) => args[name]?.type === "positional" && (!values.has(name) || repeatable.includes(name)),
+  );
+  if (taking === undefined) throw new UsageError(`unexpected argument ${JSON.stringify(word)}`);
+  values.set(taking, [...(values.get(taking) ?? []), word]);
 }
 
 function findFlag(args: ArgsDef, written: string): string {
   const known = Object.entries(args).flatMap(([name, definition]) =>
-    spellings(name, definition).map((spelling) => [spelling, name] as const),
+    definition.type === "positional" ? [] : spellings(name, definition).map((spelling) => [spelling, name] as const),
   );
   const found = known.find(([spelling]) => spelling === written);
   if (found !== undefined) return found[1];

@@ -28,15 +28,27 @@ export async function runFront(front: Front, argv: readonly string[], host: Host
   if (first.startsWith("-")) return runCommand(front.standard, argv, host);
   const command = front.commands.find((known) => isNamed(known, argv));
   if (command !== undefined) return runCommand(command, argv.slice(wordsOf(command).length), host);
-  const group = front.commands.filter((known) => wordsOf(known).length > 1 && wordsOf(known)[0] === first);
-  if (group.length === 0) throw new UsageError(unknownCommand(front.commands, first));
-  const [, second] = argv;
-  if (second === "--help" || second === "-h") return show(host, groupHelp(group));
-  if (second === undefined) throw new UsageError(`${first} needs one of: ${namesOf(group).join(", ")}`);
-  throw new UsageError(unknownCommand(group, `${first} ${second}`));
+  return runGroup(front.commands, argv, host);
 }
 
-/** Names can have several words: `send webhook`. */
+/** The words are the beginning of commands, or of none. */
+async function runGroup(commands: readonly Command[], argv: readonly string[], host: Host): Promise<number> {
+  let group = commands;
+  let depth = 0;
+  for (const word of argv) {
+    const narrower = group.filter((known) => wordsOf(known)[depth] === word);
+    if (narrower.length === 0) break;
+    group = narrower;
+    depth++;
+  }
+  const typed = argv.slice(0, depth);
+  const next = argv[depth];
+  if (depth > 0 && (next === "--help" || next === "-h")) return show(host, groupHelp(group));
+  if (next === undefined) throw new UsageError(`${typed.join(" ")} needs one of: ${namesOf(group).join(", ")}`);
+  throw new UsageError(unknownCommand(group, [...typed, next].join(" ")));
+}
+
+/** Names can have several words: `tailnet webhook list`. */
 function wordsOf({ name }: Command): readonly string[] {
   return name.split(" ");
 }

@@ -28,7 +28,7 @@ export function createReload(
   { app, log }: { readonly app: Pick<App, "reload">; readonly log: Log },
 ): Reload {
   const knownWarnings = new Set(started.warnings.map(describeWarning));
-  const watch = createFileWatch(watchMs, () => ask("the file of a secret has changed"));
+  const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
   const begun = Promise.withResolvers<void>();
   let files = secretFilesOf(started);
   let isAsked = false;

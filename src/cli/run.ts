@@ -28,17 +28,25 @@ export const runCommand = command({
 /** In total, whatever the backend does. */
 const stopDeadlineMs = 20_000;
 
+/** With a damaged journal there is nothing to finish but the answers to senders. */
+const damagedStopMs = 2_000;
+
 async function serve(sources: ConfigSources, host: Host): Promise<number> {
   const loaded = loadConfig(sources);
   const log = logOf(loaded, host);
   for (const warning of loaded.warnings) log.warn(describeWarning(warning));
   const stop = listenForStop(host);
+  let isDamaged = false;
   const app = createApp(loaded, {
     logger: log,
     clock: systemClock,
     build,
     workerEntry: host.workerEntry,
     onStdoutClosed: () => stop.ask("closed output"),
+    onDamage() {
+      isDamaged = true;
+      stop.ask("damaged journal");
+    },
   });
   const reload = createReload(loaded, sources, { app, log });
   const releaseReload = onSignal("SIGHUP", () => reload.ask("SIGHUP"));
@@ -49,13 +57,14 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
     const reason = await stop.asked;
     log.info("stopping", { reason });
   } finally {
-    await within(stopDeadlineMs, app.stop(stopDeadlineMs));
+    const deadlineMs = isDamaged ? damagedStopMs : stopDeadlineMs;
+    await within(deadlineMs, app.stop(deadlineMs));
     releaseReload();
     reload.stop();
     stop.release();
   }
   log.info("stopped");
-  return 0;
+  return isDamaged ? 1 : 0;
 }
 
 function logOf({ config }: Loaded, { err }: Host): Log {

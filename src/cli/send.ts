@@ -1,6 +1,8 @@
 /** `send webhook` and `send hec`: one real-shaped request to a receiver, wherever it is, and its answer. */
 import { type Config, displayUrl, inspectConfig } from "../config/index.ts";
+import { memoryPath } from "../journal/directory.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
+import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
 import { type Command, command } from "./command.ts";
 import type { Flags } from "./flags.ts";
 import { UsageError } from "./flags.ts";
@@ -30,17 +32,18 @@ export const sendWebhookCommand: Command = command({
     ["tailscale2otel send webhook --url https://hooks.example.com/tailscale/webhook", "through the public address"],
   ],
   notes:
-    "The secret is webhook.secret of the configuration; a variable will do: TS2OTEL_WEBHOOK__SECRET. Exit code 0 where the answer is 2xx.",
+    "The secret is webhook.secret of the configuration (a variable will do: TS2OTEL_WEBHOOK__SECRET), or the one that the service keeps with webhook.auto_configure. Exit code 0 where the answer is 2xx.",
   run({ args, flags, host }) {
-    const { webhook } = settingsOf(flags, host);
+    const config = settingsOf(flags, host);
+    const { webhook } = config;
     const body = JSON.stringify([sampleEvent(args.type ?? "test", Date.now())]);
     const seconds = Math.floor(Date.now() / 1000);
-    const { secret } = webhook;
+    const { secret, remark } = signingOf(config);
     return post(host, {
       url: addressOf(args.url, webhook),
       body,
       headers: secret === "" ? {} : { [signatureHeader]: signatureHeaderOf(secret, seconds, body) },
-      remark: secret === "" ? "not signed: webhook.secret is empty" : "signed with webhook.secret",
+      remark,
     });
   },
 });
@@ -67,6 +70,15 @@ export const sendHecCommand: Command = command({
     });
   },
 });
+
+/** An empty secret is none. With `webhook.auto_configure` the service keeps it. */
+function signingOf({ webhook, state }: Config): { readonly secret: string; readonly remark: string } {
+  if (webhook.secret !== "") return { secret: webhook.secret, remark: "signed with webhook.secret" };
+  const isKept = webhook.auto_configure && state.path !== memoryPath;
+  const kept = isKept ? webhookSecretFile(state.path).read() : undefined;
+  if (kept !== undefined) return { secret: kept.secret, remark: "signed with the secret in the state directory" };
+  return { secret: "", remark: "not signed: webhook.secret is empty" };
+}
 
 /** Mistakes in other settings are the business of `check`. */
 function settingsOf(flags: Flags, host: Host): Config {

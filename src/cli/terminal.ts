@@ -1,6 +1,7 @@
 /** The process as commands see it: streams, environment, and the way out. */
 import { homedir } from "node:os";
 import process from "node:process";
+import { createInterface } from "node:readline/promises";
 import type { System } from "../config/index.ts";
 
 /** One of the two streams for text. */
@@ -19,6 +20,8 @@ export interface Host {
   readonly err: Output;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
+  /** The line that a person types in answer; nothing where nobody can be asked. */
+  ask(question: string): Promise<string | undefined>;
   /** Ends the process at once. */
   exit(code: number): never;
 }
@@ -32,8 +35,20 @@ export function processHost(workerEntry: URL): Host {
     system: { platform: process.platform, homeDirectory: homedir(), isRoot: process.getuid?.() === 0 },
     out: outputOf(process.stdout),
     err: outputOf(process.stderr),
+    ask: askPerson,
     exit: (code) => process.exit(code),
   };
+}
+
+async function askPerson(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const ended = new Promise<undefined>((resolve) => lines.once("close", () => resolve(undefined)));
+    return await Promise.race([lines.question(question), ended]);
+  } finally {
+    lines.close();
+  }
 }
 
 /** Colours where `NO_COLOR` (https://no-color.org) does not forbid them and the terminal can show them. */

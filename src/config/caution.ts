@@ -1,4 +1,5 @@
 /** What works and is probably not meant: the warnings at start, and of `check`. */
+import { apiCautions } from "./api-rules.ts";
 import { describeOrigin, type Warning } from "./diagnosis.ts";
 import { idleSettings } from "./idle.ts";
 import { isLoopback, parseListen } from "./listen.ts";
@@ -18,8 +19,7 @@ export function findCautions(view: View, file: FileMode | undefined): readonly W
   const found = [
     emptyToken(config),
     ...webhookCautions(config),
-    unpolled(config, "flowlogs", "flow logs"),
-    unpolled(config, "auditlogs", "audit logs"),
+    ...apiCautions(config),
     bodyOverInflight(config),
     unverifiedTls(config),
     inMemory(config),
@@ -43,17 +43,6 @@ function emptyToken({ streaming }: Config): Warning | undefined {
     remedy: isLocal
       ? "Set streaming.token to a long random text, and give the same to Tailscale."
       : "Set streaming.token to a long random text and give the same to Tailscale, or let streaming.listen begin with 127.0.0.1; streaming.require_token = true makes this an error.",
-  };
-}
-
-function unpolled({ collectors, streaming }: Config, log: "flowlogs" | "auditlogs", name: string): Warning | undefined {
-  const { enabled, source } = collectors[log];
-  if (!enabled || source === "stream") return undefined;
-  const path = streaming.enabled ? `${name} come only by the stream` : `no ${name} come in`;
-  return {
-    key: `collectors.${log}.source`,
-    message: `it is ${JSON.stringify(source)}, and this build polls nothing: ${path}`,
-    remedy: `Set collectors.${log}.source = "stream".`,
   };
 }
 

@@ -62,7 +62,8 @@ export function inReadingOrder(problems: readonly Problem[]): readonly Problem[]
  * `--set otlp.timeout=30s`. `name` is the last part of the key.
  */
 export function assignment(origin: Origin, name: string, toml: string): string {
-  const bare = toml.startsWith('"') ? String(JSON.parse(toml)) : toml;
+  // A list becomes its items with commas between them, which is how variables and flags hold one.
+  const bare = /^["[]/.test(toml) ? String(JSON.parse(toml)) : toml;
   switch (origin.from) {
     case "environment":
       return `${origin.variable}=${bare}`;

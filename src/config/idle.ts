@@ -1,4 +1,6 @@
 /** Settings that somebody set and that do nothing, because of another one. */
+import { apiCauses } from "./idle-api.ts";
+import type { Cause } from "./cause.ts";
 import type { Warning } from "./diagnosis.ts";
 import type { Config } from "./schema.ts";
 import { givenAt, valueOf, type View } from "./view.ts";
@@ -13,16 +15,6 @@ export function idleSettings(view: View): readonly Warning[] {
     if (cause === undefined) return [];
     return [{ key: setting.key, message: `it is set and has no effect: ${cause.reason}`, remedy: cause.remedy }];
   });
-}
-
-interface Cause {
-  readonly holds: (config: Config) => boolean;
-  /** Without a full stop. */
-  readonly reason: string;
-  readonly remedy: string;
-  /** Keys, and sections with a dot at the end. */
-  readonly keys: readonly string[];
-  readonly except?: readonly string[];
 }
 
 const transport = ["otlp.headers", "otlp.compression", "otlp.timeout", "otlp.tls.", "otlp.grafana_cloud."];
@@ -49,7 +41,7 @@ const causes: readonly Cause[] = [
     except: ["webhook.enabled"],
   },
   {
-    holds: ({ webhook }) => webhook.secret === "" && webhook.secret_previous === "",
+    holds: ({ webhook }) => webhook.secret === "" && webhook.secret_previous === "" && !webhook.auto_configure,
     reason: "webhook.secret is empty, so no signature is asked for",
     remedy: "Set webhook.secret, or remove it.",
     keys: ["webhook.tolerance", "webhook.late_retry_window"],
@@ -60,12 +52,7 @@ const causes: readonly Cause[] = [
     remedy: "Set webhook.tolerance, or remove it.",
     keys: ["webhook.late_retry_window"],
   },
-  ...(["flowlogs", "auditlogs"] as const).map((log) => ({
-    holds: ({ collectors }: Config) => !collectors[log].enabled,
-    reason: `collectors.${log}.enabled is false`,
-    remedy: `Set collectors.${log}.enabled = true, or remove it.`,
-    keys: [`collectors.${log}.source`],
-  })),
+  ...apiCauses,
   {
     holds: ({ cardinality }) => cardinality.flow.metrics_mode === "all",
     reason: 'cardinality.flow.metrics_mode is "all"',

@@ -1,6 +1,7 @@
 /** Settings: one definition of each, and everything that is derived from it. */
 
 export { type Inspection, type ConfigSources, findConfigFile, inspectConfig, loadConfig, type Loaded } from "./load.ts";
+export { type CollectedLog, collectedLogs, hasCredentials, isPolled, readsDevices, usesOauth } from "./api-use.ts";
 export type { Config } from "./schema.ts";
 export type { System } from "./state-directory.ts";
 export {
@@ -17,3 +18,4 @@ export { configJsonSchema, type JsonSchema } from "./json-schema.ts";
 export { isLoopback, type ListenAddress, parseListen } from "./listen.ts";
 export { exampleFile, referencePage } from "./reference.ts";
 export { keysThatWait, secretFilesOf } from "./reload.ts";
+export { subscriptionsOf, subscriptionTypes } from "./subscriptions.ts";

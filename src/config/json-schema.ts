@@ -47,7 +47,11 @@ function valueOf(setting: Setting): JsonSchema {
     case "choice":
       return { enum: setting.choices, ...annotations };
     case "list":
-      return { type: "array", items: { type: "string" }, ...annotations };
+      return {
+        type: "array",
+        items: setting.choices.length === 0 ? { type: "string" } : { enum: setting.choices },
+        ...annotations,
+      };
     case "map":
       return { type: "object", additionalProperties: { type: "string" }, ...annotations };
     case "url":

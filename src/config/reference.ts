@@ -17,7 +17,7 @@ Defaults, then a TOML file, then environment variables, then \`--set key=value\`
 - **Durations** are \`"500ms"\`, \`"30s"\`, \`"5m"\`, \`"24h"\`, \`"7d"\`. **Sizes** are bytes, or \`"64MiB"\`.
 - **Secrets** are never shown. Each has a sibling that ends in \`_file\` and names a file with the secret alone in it; white
   space at its ends is removed, and a change is taken over within seconds. To set both is an error.
-- **SIGHUP** reads everything again. Tokens, secrets, headers, the receivers' TLS files and the log level hold at once; for the rest,
+- **SIGHUP** reads everything again. Tokens, secrets, credentials, headers, the receivers' TLS files and the log level hold at once; for the rest,
   the log says that it needs a restart.
 - An unknown key in the file is an error. A setting that has no effect is a warning.
 `;

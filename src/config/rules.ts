@@ -1,5 +1,7 @@
 /** Mistakes that show only when settings are looked at together. */
 import { accessSync, constants } from "node:fs";
+import { apiRules, credentials } from "./api-rules.ts";
+import { type CollectedLog, collectedLogs, isPolled } from "./api-use.ts";
 import { defaultOrigin, type Problem } from "./diagnosis.ts";
 import { isLoopback, parseListen } from "./listen.ts";
 import { bothOrNeither, type Rule } from "./rule.ts";
@@ -22,19 +24,18 @@ export function findContradictions(view: View): readonly Problem[] {
 
 /** The finding of a configuration that is right, and would do nothing. */
 export function findNothingToDo({ config }: View): Problem | undefined {
-  if (config.streaming.enabled || config.webhook.enabled) return undefined;
+  const isReceiving = config.streaming.enabled || config.webhook.enabled;
+  if (isReceiving || collectedLogs.some((log) => isPolled(config, log))) return undefined;
   return {
     origin: defaultOrigin,
     key: "streaming.enabled",
     message: "nothing is enabled that could produce data",
-    remedy:
-      'To begin: set streaming.enabled = true, streaming.token, and collectors.flowlogs.source and collectors.auditlogs.source to "stream" (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), then let Tailscale\'s log streaming push to it. To look first: tailscale2otel demo.',
+    remedy: `To begin: set ${credentials}, so that the logs are polled. Or set streaming.enabled = true, streaming.token, and collectors.flowlogs.source and collectors.auditlogs.source to "stream" (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), then let Tailscale's log streaming push to it. To look first: tailscale2otel demo.`,
   };
 }
 
 const rules: readonly Rule[] = [
-  sourceNeedsReceiver("flowlogs"),
-  sourceNeedsReceiver("auditlogs"),
+  ...collectedLogs.map(sourceNeedsReceiver),
   {
     keys: ["streaming.require_token", "streaming.token"],
     find: ({ config: { streaming } }) =>
@@ -54,6 +55,7 @@ const rules: readonly Rule[] = [
       ]),
   },
   ...webhookRules,
+  ...apiRules,
   {
     keys: ["admin.listen", "admin.token", "admin.enabled"],
     find: ({ config: { admin } }) =>
@@ -79,7 +81,7 @@ const rules: readonly Rule[] = [
   },
 ];
 
-function sourceNeedsReceiver(log: "flowlogs" | "auditlogs"): Rule {
+function sourceNeedsReceiver(log: CollectedLog): Rule {
   const key = `collectors.${log}.source`;
   return {
     keys: [key, "streaming.enabled"],

@@ -1,7 +1,8 @@
 /** Every setting, once. Everything else about settings is derived from this by `walk.ts`. */
 import type { Static } from "@sinclair/typebox";
-import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
+import { streaming, webhook } from "./schema-inputs.ts";
 import { admin, cardinality, otlp, privacy, resource, selfObservability } from "./schema-outputs.ts";
+import { collectors, tailscale } from "./schema-tailscale.ts";
 import { choice, duration, integer, section, bytes, directory } from "./setting.ts";
 
 const state = section("Where accepted records are kept until they are delivered.", {

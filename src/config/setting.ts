@@ -108,9 +108,13 @@ export function choice<const Choices extends readonly string[]>(
   });
 }
 
-/** Several texts; comma-separated in a variable. */
-export function list(options: Common): TArray<TString> {
-  return Type.Array(Type.String(), keywords("list", options, [], "[]"));
+/** Several texts, of a closed set where there are choices; comma-separated in a variable. */
+export function list(
+  options: Common & { readonly choices?: readonly string[]; readonly default?: readonly string[] },
+): TArray<TString> {
+  const { choices = [], default: value = [] } = options;
+  const item = choices.length === 0 ? Type.String() : Type.String({ pattern: `^(?:${choices.join("|")})$` });
+  return Type.Array(item, keywords("list", options, [...value], JSON.stringify(value), { choices }));
 }
 
 /** Names with texts; one variable an entry. Values that may be secrets are not shown. */
@@ -137,8 +141,9 @@ export function text(options: Common & { readonly default?: string; readonly pat
 }
 
 /** An http or https address; may be empty. */
-export function url(options: Common): TString {
-  return Type.String(keywords("url", options, "", '""'));
+export function url(options: Common & { readonly default?: string }): TString {
+  const { default: value = "" } = options;
+  return Type.String(keywords("url", options, value, JSON.stringify(value)));
 }
 
 /** Where to listen: `host:port`, or `:port` for every interface. */

@@ -66,7 +66,9 @@ export function allowedValues(setting: Setting): string {
     case "integer":
       return `a whole number; ${span(minimum, maximum, String)}`;
     case "list":
-      return "a list of texts";
+      return setting.choices.length === 0
+        ? "a list of texts"
+        : `a list of ${setting.choices.map((word) => JSON.stringify(word)).join(", ")}`;
     case "listen":
       return '"host:port", "[v6]:port" or ":port", with a port up to 65535';
     case "map":
@@ -146,7 +148,12 @@ function insteadOf(setting: Setting, written: unknown): string {
   ) {
     return JSON.stringify(`http://${written}`);
   }
-  if (setting.kind === "list" && typeof written === "string") return JSON.stringify([written]);
+  if (setting.kind === "list") {
+    const items = Array.isArray(written) ? written : [written];
+    if (items.some((item) => typeof item !== "string")) return setting.example ?? setting.written;
+    if (setting.choices.length === 0) return JSON.stringify(items);
+    return JSON.stringify(items.map((item) => nearest(String(item), setting.choices) ?? setting.choices[0]));
+  }
   return setting.example ?? setting.written;
 }
 

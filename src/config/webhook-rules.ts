@@ -7,9 +7,9 @@ import type { Config } from "./schema.ts";
 
 export const webhookRules: readonly Rule[] = [
   {
-    keys: ["webhook.require_secret", "webhook.secret"],
+    keys: ["webhook.require_secret", "webhook.secret", "webhook.auto_configure"],
     find: ({ config: { webhook } }) =>
-      webhook.require_secret && webhook.secret === ""
+      webhook.require_secret && webhook.secret === "" && !webhook.auto_configure
         ? {
             message: "a secret is required, and webhook.secret is empty",
             remedy: "Set webhook.secret or webhook.secret_file, or webhook.require_secret = false.",
@@ -60,10 +60,14 @@ export const webhookRules: readonly Rule[] = [
   },
 ];
 
-/** Without a secret nobody's word is needed; without a time a recorded word is as good as a new one. */
+/**
+ * Without a secret nobody's word is needed; without a time a recorded word is as good as a new one. With `auto_configure`
+ * the secret is in the state directory.
+ */
 export function webhookCautions({ webhook }: Config): readonly Warning[] {
   if (!webhook.enabled) return [];
-  if (webhook.secret === "" && webhook.secret_previous === "") return [emptySecret(webhook)];
+  const isUnsigned = webhook.secret === "" && webhook.secret_previous === "" && !webhook.auto_configure;
+  if (isUnsigned) return [emptySecret(webhook)];
   if (webhook.tolerance > 0) return [];
   return [
     {

@@ -76,6 +76,18 @@ export function journalSource(reader: JournalReader, describeLine: DescribeLine)
   };
 }
 
+/** Rows that are looked at for a log event: some make none, and some are a tally alone. */
+const maxLookedAt = 200;
+
+/** The newest log event of the rows up to `seq`, if one of the last has any. */
+export function newestBefore(seq: number, source: DeliverySource): PlacedEvent | undefined {
+  for (let at = seq; at > Math.max(0, seq - maxLookedAt); at--) {
+    const found = source.newest(at);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 function* recordsOf(row: JournalRow, first: number, describeLine: DescribeLine): Generator<DeliverableRecord> {
   const { seq, type, source } = row;
   if (type === undefined || row.records === 0) return;

@@ -1,5 +1,6 @@
 /** Everything that leaves: logs through the export worker, metrics once for each fold, our own log lines when asked for. */
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
+import type { Redelivery, RedeliveryName, RedeliveryProgress } from "../journal/redelivery.ts";
 import type { LogCursor } from "../journal/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Logger, silentLogger } from "../lib/logger.ts";
@@ -14,7 +15,14 @@ import { createMetricExport, type MetricExport } from "./metrics.ts";
 import { commonAttributes, hidingLogger } from "./privacy.ts";
 import { logsResourceAttributes, metricsResourceAttributes, type ResourceOptions } from "./resource.ts";
 import { createSelfLogs, type SelfLogs } from "./self-logs.ts";
-import { createSender, type Destination, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
+import {
+  createSender,
+  type Credentials,
+  type Destination,
+  type Fetch,
+  type RequestOutcome,
+  type Sender,
+} from "./sender.ts";
 import { createStdoutSender } from "./stdout.ts";
 import type { Advance } from "./window.ts";
 import { createExportWorker, type ExportWorker, type WorkerState } from "./worker-client.ts";
@@ -57,6 +65,10 @@ export interface ExportDeps {
   /** Must not lead back to `selfLog`. */
   readonly logger: Logger;
   readonly onProgress: (advance: Advance) => void;
+  /** What is sent once more has come that far. */
+  readonly onRedelivered?: (progress: RedeliveryProgress) => void;
+  /** The worker has met damage in the database. */
+  readonly onDamage?: (reason: string) => void;
   readonly onStdoutClosed: () => void;
 }
 
@@ -73,15 +85,21 @@ export interface Exporter {
   /** Own log lines, exported when asked for; else silent. */
   readonly selfLog: Logger;
   readonly health: ExportHealth;
+  /** When the backend took each signal last, epoch milliseconds; since the start. */
+  readonly lastSuccess: Readonly<Partial<Record<Signal, number>>>;
   start(from: { readonly cursor: LogCursor; readonly committedSeq: number }): void;
   /** Rows up to that one are committed. */
   committed(seq: number): void;
   /** The metrics of now in Prometheus' text form; only with `isScraped`. */
   scrape(): Promise<string>;
-  /** Requests from now on carry the headers of these options. Nothing else of them is taken over. */
-  useHeaders(options: EndpointOptions): void;
+  /** Requests from now on carry the headers and certificates of these options. Nothing else of them is taken over. */
+  useCredentials(options: EndpointOptions): void;
   /** There is a newer directory of devices, in the options of the processors: the export worker must have it too. */
   directoryChanged(): void;
+  /** Sends that once more from its position on, behind fresh logs; without it, nothing of that name. */
+  redeliver(name: RedeliveryName, redelivery: Redelivery | undefined): void;
+  /** Why it is not getting through at the moment, if so. */
+  redeliveryTrouble(name: RedeliveryName): string | undefined;
   /** A fold is committed: resolves when its export is taken or given up. */
   folded(): Promise<void>;
   /** One last delivery of logs; then the worker ends. The cursor reported by then is the last. */
@@ -102,8 +120,9 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
   let stdout: Sender | undefined;
 
   let areLogsStopped = false;
-  const newHeaders = new Map<Signal, Destination["headers"]>();
-  const headersOf = ({ signal, headers }: Destination) => newHeaders.get(signal) ?? headers;
+  const newCredentials = new Map<Signal, Credentials>();
+  const credentialsOf = (destination: Destination): Credentials =>
+    newCredentials.get(destination.signal) ?? destination;
 
   /** Standard output has one writer: the worker while there is one. */
   const lineSender: Sender = (body, encoding, stop) => {
@@ -116,7 +135,7 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
       : createSender(wire.destination, {
           fetch: deps.fetch,
           clock: deps.clock,
-          headers: () => headersOf(wire.destination),
+          credentials: () => credentialsOf(wire.destination),
           onAnswer,
         });
 
@@ -157,7 +176,7 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
     const send = senderOf(wire, () => undefined);
     const own = { resource, version: options.version, ...protocolOf(wire) };
     const isJson = wire.kind === "http" && wire.encoding === "json";
-    const sdk = isJson ? { destination: wire.destination, headers: () => headersOf(wire.destination) } : {};
+    const sdk = isJson ? { destination: wire.destination, headers: () => credentialsOf(wire.destination).headers } : {};
     return createSelfLogs({ ...own, ...sdk }, { send, logger: deps.logger });
   }
 
@@ -172,7 +191,7 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
         version: options.version,
         resource: logsResourceAttributes(options.resource),
       },
-      { ...deps, telemetry },
+      { onRedelivered: () => undefined, onDamage: () => undefined, ...deps, telemetry },
     );
   }
 
@@ -191,8 +210,22 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
         metrics: metrics === undefined || sentWire === undefined ? undefined : healthOf(metrics.trouble),
       };
     },
+    get lastSuccess() {
+      const logs = worker?.lastSuccessAt;
+      return {
+        ...(logs === undefined ? {} : { logs }),
+        ...(lastMetricsSuccessAt === undefined ? {} : { metrics: lastMetricsSuccessAt }),
+      };
+    },
     start(from) {
       worker?.start(from);
+    },
+    redeliver(name, redelivery) {
+      worker?.redeliver(name, redelivery);
+    },
+    redeliveryTrouble(name) {
+      const state = worker?.redeliveryState(name);
+      return state?.kind === "waiting" ? state.why : undefined;
     },
     committed(seq) {
       worker?.committed(seq);
@@ -204,13 +237,15 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
       if (metrics === undefined) throw new Error("the exporter was made without a page of metrics");
       return metrics.scrape();
     },
-    useHeaders(next) {
+    useCredentials(next) {
       for (const signal of ["logs", "metrics"] as const) {
-        const headers = destinationOf(signal, next)?.headers;
-        if (headers !== undefined) newHeaders.set(signal, headers);
+        const destination = destinationOf(signal, next);
+        if (destination === undefined) continue;
+        const { headers, tls } = destination;
+        newCredentials.set(signal, { headers, ...(tls === undefined ? {} : { tls }) });
       }
-      const logs = newHeaders.get("logs");
-      if (logs !== undefined) worker?.useHeaders(logs);
+      const logs = newCredentials.get("logs");
+      if (logs !== undefined) worker?.useCredentials(logs);
     },
     directoryChanged() {
       worker?.directoryChanged();

@@ -53,6 +53,7 @@ export class LogDelivery {
   readonly #abort = new AbortController();
   #committedSeq = 0;
   #isRunning = false;
+  #isFinishing = false;
   #ending: PromiseWithResolvers<void> | undefined;
   #sending = 0;
   #lingerUntil: number | undefined;
@@ -96,6 +97,12 @@ export class LogDelivery {
     cancel();
   }
 
+  /** Waits for the answers of what is under way, and begins nothing more. */
+  finish(deadlineMs: number): Promise<void> {
+    this.#isFinishing = true;
+    return this.stop(deadlineMs);
+  }
+
   #end(): void {
     this.#isRunning = false;
     this.#cancelTimer?.();
@@ -112,7 +119,8 @@ export class LogDelivery {
     }
     this.#refreshState();
     const nextAt = this.#nextPumpAt();
-    if (this.#ending !== undefined && this.#sending === 0 && nextAt > this.#deps.clock()) return this.#end();
+    const isThrough = this.#isFinishing || nextAt > this.#deps.clock();
+    if (this.#ending !== undefined && this.#sending === 0 && isThrough) return this.#end();
     if (nextAt !== never) this.#pumpAt(nextAt);
   }
 
@@ -136,7 +144,7 @@ export class LogDelivery {
 
   #sendNext(): boolean {
     const now = this.#deps.clock();
-    if (this.#sending >= this.#concurrency) return false;
+    if (this.#isFinishing || this.#sending >= this.#concurrency) return false;
     if (this.#trial.isTestDue(now)) return this.#test();
     if (this.#trial.isHolding) return false;
     const waiting = this.#window.pieces.find((piece) => piece.state === "ready" && piece.readyAt <= now);

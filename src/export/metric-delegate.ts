@@ -1,4 +1,4 @@
-/** What the SDK's metric exporter hands its points to: our sender, which tries until newer totals take their place. */
+/** What the SDK's metric exporter hands its points to: our sender, which tries each request until newer totals take its place, and none behind another. */
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
 import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
@@ -29,6 +29,12 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
   #refusalSaidAt = Number.NEGATIVE_INFINITY;
   /** Ends the waits of requests whose totals are no longer the newest. */
   #superseded = new AbortController();
+  /** Requests of the newest totals that wait for another try. */
+  #waiting: ResourceMetrics[] = [];
+  /** The backend has taken any of the newest totals. */
+  #hasTaken = false;
+  /** The longest wait that the backend has asked for since the last try. */
+  #retryAfterMs: number | undefined;
 
   constructor(deps: MetricDelegateDeps) {
     this.#deps = deps;
@@ -43,6 +49,8 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
   supersede(): void {
     this.#superseded.abort();
     this.#superseded = new AbortController();
+    this.#waiting = [];
+    this.#hasTaken = false;
   }
 
   /** Cuts off what is under way, and takes nothing more. */
@@ -52,14 +60,25 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
   }
 
   export(resourceMetrics: ResourceMetrics, resultCallback: (result: ExportResult) => void): void {
-    void this.#send(resourceMetrics, this.#superseded.signal).then(
+    void this.#try(resourceMetrics, this.#superseded.signal).then(
       (why) => resultCallback(why === undefined ? { code: ExportResultCode.SUCCESS } : failed(why)),
       (error: unknown) => resultCallback(failed(error instanceof Error ? error.message : String(error))),
     );
   }
 
-  /** Nothing is kept back: the reader waits for each request's result. */
-  async forceFlush(): Promise<void> {}
+  /** Once all requests of a fold were tried: tries again those that wait, in rounds, until none does or newer totals come. */
+  async forceFlush(): Promise<void> {
+    const superseded = this.#superseded.signal;
+    for (let round = 1; this.#waiting.length > 0; round++) {
+      await pause(backoffMs(round, this.#retryAfterMs, this.#deps.random), superseded);
+      if (superseded.aborted) return;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      this.#retryAfterMs = undefined;
+      for (const resourceMetrics of waiting) await this.#try(resourceMetrics, superseded);
+    }
+    if (this.#hasTaken) this.#outage.recover();
+  }
 
   async shutdown(): Promise<void> {
     this.abort();
@@ -67,30 +86,30 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
 
   setMetrics(): void {}
 
-  /** Tries until it is taken, refused or superseded; says why where it was not taken. */
-  async #send(resourceMetrics: ResourceMetrics, superseded: AbortSignal): Promise<string | undefined> {
-    for (let failures = 1; ; failures++) {
-      if (superseded.aborted || this.#abort.signal.aborted) return "superseded";
-      const answer = await this.#deps.channel.post((encoding) => encode(resourceMetrics, encoding), this.#abort.signal);
-      switch (answer.kind) {
-        case "taken":
-          this.#outage.recover();
-          if (answer.partial !== undefined) this.#refused(answer.partial.message, answer.partial.rejected);
-          return undefined;
-        case "rejected": {
-          if (answer.status === 413 && countPoints(resourceMetrics) > 1) {
-            const [left, right] = halvePoints(resourceMetrics);
-            return (await this.#send(left, superseded)) ?? (await this.#send(right, superseded));
-          }
-          this.#refused(answer.message, countPoints(resourceMetrics));
-          return answer.message;
+  /** Sends once. Says why where it was not taken and will not be; what may be taken later waits. */
+  async #try(resourceMetrics: ResourceMetrics, superseded: AbortSignal): Promise<string | undefined> {
+    if (superseded.aborted || this.#abort.signal.aborted) return "superseded";
+    const answer = await this.#deps.channel.post((encoding) => encode(resourceMetrics, encoding), this.#abort.signal);
+    switch (answer.kind) {
+      case "taken":
+        this.#hasTaken = true;
+        if (answer.partial !== undefined) this.#refused(answer.partial.message, answer.partial.rejected);
+        return undefined;
+      case "rejected": {
+        if (answer.status === 413 && countPoints(resourceMetrics) > 1) {
+          const [left, right] = halvePoints(resourceMetrics);
+          const why = await this.#try(left, superseded);
+          return (await this.#try(right, superseded)) ?? why;
         }
-        case "retry":
-          if (this.#abort.signal.aborted) return answer.why;
-          this.#outage.fail(answer.why);
-          await pause(backoffMs(failures, answer.retryAfterMs, this.#deps.random), superseded);
-          break;
+        this.#refused(answer.message, countPoints(resourceMetrics));
+        return answer.message;
       }
+      case "retry":
+        if (this.#abort.signal.aborted || superseded.aborted) return answer.why;
+        this.#outage.fail(answer.why);
+        this.#waiting.push(resourceMetrics);
+        this.#retryAfterMs = Math.max(answer.retryAfterMs ?? 0, this.#retryAfterMs ?? 0) || undefined;
+        return undefined;
     }
   }
 

@@ -2,6 +2,7 @@
 import { gzipSync } from "node:zlib";
 import type { Clock } from "../lib/clock.ts";
 import { type Answer, type Encoding, readAnswer, type Signal } from "./answer.ts";
+import { createConnection } from "./connection.ts";
 
 /** Certificates as PEM text. */
 export interface TlsOptions {
@@ -10,6 +11,9 @@ export interface TlsOptions {
   readonly key?: string;
   readonly insecureSkipVerify: boolean;
 }
+
+/** What of a destination may change while it is used. */
+export type Credentials = Pick<Destination, "headers" | "tls">;
 
 /** Where one signal goes. Plain data: the export worker gets a copy. */
 export interface Destination {
@@ -26,7 +30,11 @@ export interface Destination {
 /** `fetch` with the options that runtimes add to it; the runtime's seam translates what its own does not know. */
 export type Fetch = (
   url: string,
-  init: RequestInit & { tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean } },
+  init: RequestInit & {
+    tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean };
+    /** Bun's: HTTP/2 instead of HTTP/1.1. Deno chooses by itself, and ignores it. */
+    protocol?: "http2";
+  },
 ) => Promise<Response>;
 
 /** What a request came to, as it is counted. */
@@ -36,7 +44,7 @@ export interface SenderDeps {
   readonly fetch: Fetch;
   readonly clock: Clock;
   /** Where they may change: those of the next request, instead of the destination's. */
-  readonly headers?: () => Destination["headers"];
+  readonly credentials?: () => Credentials;
   /** Called after every request but those that were cut off by our own stop. */
   readonly onAnswer: (outcome: RequestOutcome, seconds: number) => void;
 }
@@ -51,17 +59,13 @@ const contentTypes: Record<Encoding, string> = { json: "application/json", proto
 
 /** Creates the sender of one destination. It holds no connection of its own: `fetch` keeps them alive. */
 export function createSender(destination: Destination, deps: SenderDeps): Sender {
-  const headersNow = deps.headers ?? (() => destination.headers);
+  const credentialsNow = deps.credentials ?? (() => destination);
   const { origin, pathname } = new URL(destination.url);
   const address = origin + pathname;
-  const fixed: Parameters<Fetch>[1] = { method: "POST", redirect: "manual" };
-  if (destination.tls !== undefined) {
-    const { insecureSkipVerify, ...pem } = destination.tls;
-    fixed.tls = { ...pem, rejectUnauthorized: !insecureSkipVerify };
-  }
+  const connection = createConnection(deps.fetch);
 
   return async (body, encoding, stop) => {
-    const given = headersNow();
+    const { headers: given, tls } = credentialsNow();
     const headers: Record<string, string> = { ...given, "content-type": contentTypes[encoding] };
     const isCompressed = destination.compression === "gzip";
     if (isCompressed) headers["content-encoding"] = "gzip";
@@ -70,8 +74,10 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
     const deadline = AbortSignal.timeout(destination.timeoutMs);
     let answer: Answer;
     try {
-      const response = await deps.fetch(destination.url, {
-        ...fixed,
+      const response = await connection(destination.url, {
+        method: "POST",
+        redirect: "manual",
+        ...(tls === undefined ? {} : { tls: tlsInitOf(tls) }),
         headers,
         body: sent as Uint8Array<ArrayBuffer>,
         signal: AbortSignal.any([deadline, stop]),
@@ -88,6 +94,10 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
     const told = answer.kind === "retry" ? { ...answer, why: `${address}: ${answer.why}` } : answer;
     return withoutSecrets(told, secretsIn(given));
   };
+}
+
+function tlsInitOf({ insecureSkipVerify, ...pem }: TlsOptions): NonNullable<Parameters<Fetch>[1]["tls"]> {
+  return { ...pem, rejectUnauthorized: !insecureSkipVerify };
 }
 
 function secretsIn(headers: Destination["headers"]): readonly string[] {

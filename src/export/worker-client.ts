@@ -1,13 +1,14 @@
 /** The main thread's end of the export worker: starts it, tells it what is committed, passes on what it says, and starts it again when it dies. */
 import { Worker } from "node:worker_threads";
 import type { Telemetry } from "../catalogue/telemetry.ts";
+import { hasPassed, type Redelivery, type RedeliveryName, type RedeliveryProgress } from "../journal/redelivery.ts";
 import type { LogCursor } from "../journal/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Answer } from "./answer.ts";
 import { backoffMs, type Random } from "./backoff.ts";
 import type { DeliveryState } from "./delivery-state.ts";
-import type { Destination, Sender } from "./sender.ts";
+import type { Credentials, Sender } from "./sender.ts";
 import type { Advance } from "./window.ts";
 import type { FromWorker, ToWorker, WorkerOptions } from "./worker-messages.ts";
 
@@ -20,18 +21,28 @@ export interface WorkerClientDeps {
   readonly telemetry: Telemetry;
   /** What the journal must commit with its next turn. */
   readonly onProgress: (advance: Advance) => void;
+  /** What is sent once more has come that far. */
+  readonly onRedelivered: (progress: RedeliveryProgress) => void;
+  /** The worker has met damage in the database. */
+  readonly onDamage: (reason: string) => void;
   /** Standard output has lost its reader: the process should end. */
   readonly onStdoutClosed: () => void;
 }
 
 export interface ExportWorker {
   readonly state: WorkerState;
+  /** When the backend took logs last, epoch milliseconds. */
+  readonly lastSuccessAt: number | undefined;
+  /** How what is sent once more fares. */
+  redeliveryState(name: RedeliveryName): DeliveryState | undefined;
   start(from: { readonly cursor: LogCursor; readonly committedSeq: number }): void;
   committed(seq: number): void;
   /** The directory in the options is a newer one. */
   directoryChanged(): void;
   /** Of requests from now on. */
-  useHeaders(headers: Destination["headers"]): void;
+  useCredentials(credentials: Credentials): void;
+  /** Sends that once more from its position on; without it, nothing of that name. */
+  redeliver(name: RedeliveryName, redelivery: Redelivery | undefined): void;
   /** Writes a line of the main thread on standard output. */
   readonly write: Sender;
   stop(deadlineMs: number): Promise<void>;
@@ -57,7 +68,9 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
   let lastSuccessAt: number | undefined;
   let nextWrite = 0;
   /** What a worker that is started again must be told besides. */
-  let newHeaders: Destination["headers"] | undefined;
+  let newCredentials: Credentials | undefined;
+  const redeliveries = new Map<RedeliveryName, Redelivery>();
+  const redeliveryStates = new Map<RedeliveryName, DeliveryState>();
   let ending: PromiseWithResolvers<void> | undefined;
 
   deps.telemetry.observe("tailscale2otel.export.last_success", () =>
@@ -77,7 +90,8 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
       if (worker === mine) died(why);
     });
     tell({ kind: "start", options, cursor: from, committedSeq });
-    if (newHeaders !== undefined) tell({ kind: "headers", headers: newHeaders });
+    if (newCredentials !== undefined) tell({ kind: "credentials", credentials: newCredentials });
+    for (const [name, redelivery] of redeliveries) tell({ kind: "redeliver", name, redelivery });
   }
 
   function died(why: string): void {
@@ -104,6 +118,18 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
       case "state":
         state = message.state;
         break;
+      case "redelivered": {
+        const { name, id, cursor: reached } = message.progress;
+        const known = redeliveries.get(name);
+        if (known?.id !== id) break;
+        redeliveries.set(name, { ...known, ...reached });
+        deps.onRedelivered(message.progress);
+        if (hasPassed(known, reached)) forget(name);
+        break;
+      }
+      case "redelivery_state":
+        if (redeliveries.has(message.name)) redeliveryStates.set(message.name, message.state);
+        break;
       case "request": {
         const attributes = { signal: "logs", outcome: message.outcome } as const;
         deps.telemetry.add("tailscale2otel.export.requests", 1, attributes);
@@ -121,15 +147,32 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
       case "stdout_closed":
         deps.onStdoutClosed();
         break;
+      case "damaged":
+        deps.onDamage(message.reason);
+        break;
       case "stopped":
         ending?.resolve();
         break;
     }
   }
 
+  function forget(name: RedeliveryName): void {
+    redeliveries.delete(name);
+    redeliveryStates.delete(name);
+  }
+
   return {
     get state() {
       return state;
+    },
+    get lastSuccessAt() {
+      return lastSuccessAt;
+    },
+    redeliveryState: (name) => redeliveryStates.get(name),
+    redeliver(name, redelivery) {
+      forget(name);
+      if (redelivery !== undefined) redeliveries.set(name, redelivery);
+      tell({ kind: "redeliver", name, redelivery });
     },
     start(from) {
       cursor = from.cursor;
@@ -140,9 +183,9 @@ export function createExportWorker(options: WorkerOptions, deps: WorkerClientDep
       committedSeq = seq;
       tell({ kind: "committed", seq });
     },
-    useHeaders(headers) {
-      newHeaders = headers;
-      tell({ kind: "headers", headers });
+    useCredentials(credentials) {
+      newCredentials = credentials;
+      tell({ kind: "credentials", credentials });
     },
     directoryChanged() {
       tell({ kind: "directory", directory: options.processors.directory?.current });

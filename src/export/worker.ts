@@ -1,18 +1,21 @@
 /** The export worker: reads the journal over a connection of its own and delivers its logs, away from the thread that listens. */
 import { parentPort } from "node:worker_threads";
+import { isDamage } from "../journal/damage.ts";
 import { openJournalReader } from "../journal/reader.ts";
 import type { JournalReader } from "../journal/types.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Logger, LogLevel } from "../lib/logger.ts";
 import type { Directory } from "../processors/directory.ts";
 import { describeLine } from "../processors/index.ts";
-import { journalSource } from "./delivery-source.ts";
+import { type DescribeLine, journalSource, newestBefore } from "./delivery-source.ts";
 import { routeDiagnostics } from "./diagnostics.ts";
 import { createLogEncoder } from "./log-encoder.ts";
-import { LogDelivery } from "./logs.ts";
+import { LogDelivery, type Timer } from "./logs.ts";
+import { createLanes } from "./lanes.ts";
 import { createChannel } from "./protocol.ts";
+import { createRedeliver, type Redeliver } from "./redeliver.ts";
 import { resourceOf, scopeOf } from "./resource.ts";
-import { createSender, type Destination, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
+import { createSender, type Credentials, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
 import { createStdoutSender } from "./stdout.ts";
 import type { FromWorker, ToWorker, Wire, WorkerOptions } from "./worker-messages.ts";
 
@@ -39,13 +42,16 @@ export function startExportWorker(parts: WorkerParts = { fetch }): void {
         running = run(message, parts, say, logger);
         break;
       case "committed":
-        running?.delivery.wake(message.seq);
+        running?.wake(message.seq);
         break;
       case "directory":
         running?.useDirectory(message.directory);
         break;
-      case "headers":
-        running?.useHeaders(message.headers);
+      case "credentials":
+        running?.useCredentials(message.credentials);
+        break;
+      case "redeliver":
+        running?.redeliver.use(message.name, message.redelivery);
         break;
       case "write": {
         const { id, body } = message;
@@ -63,10 +69,12 @@ export function startExportWorker(parts: WorkerParts = { fetch }): void {
 }
 
 interface Running {
-  readonly delivery: LogDelivery;
+  /** Rows up to that one are committed. */
+  wake(committedSeq: number): void;
+  readonly redeliver: Redeliver;
   readonly send: Sender;
   useDirectory(directory: Directory | undefined): void;
-  useHeaders(headers: Destination["headers"]): void;
+  useCredentials(credentials: Credentials): void;
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -80,41 +88,66 @@ function run(
   say: Say,
   logger: Logger,
 ): Running {
-  const reader: JournalReader = openJournalReader(options.databasePath);
-  let headers: Destination["headers"] | undefined;
-  const send = senderOf(options.wire, { ...parts, headers: () => headers }, say);
-  const protocol = options.wire.kind === "http" ? options.wire : { encoding: "json" as const, isSet: true };
-  const delivery = new LogDelivery(cursor, options.delivery, {
-    source: journalSource(reader, (line, type, acceptedAt) => describeLine(line, type, options.processors, acceptedAt)),
-    channel: createChannel(send, { signal: "logs", ...protocol }, logger),
-    encode: encoderOf(options),
-    clock: systemClock,
-    random: Math.random,
-    timer(delayMs, callback) {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
-    logger,
-    onProgress: (advance) => say({ kind: "progress", ...advance }),
-    onState: (state) => say({ kind: "state", state }),
+  const reader: JournalReader = openJournalReader(options.databasePath, (error) => {
+    if (isDamage(error)) say({ kind: "damaged", reason: error instanceof Error ? error.message : String(error) });
   });
+  let credentials: Credentials | undefined;
+  const send = senderOf(options.wire, { ...parts, credentials: () => credentials }, say);
+  const protocol = options.wire.kind === "http" ? options.wire : { encoding: "json" as const, isSet: true };
+  const { concurrency } = options.delivery;
+  const lanes = createLanes(createChannel(send, { signal: "logs", ...protocol }, logger), concurrency, timer);
+  const describe: DescribeLine = (line, type, acceptedAt) => describeLine(line, type, options.processors, acceptedAt);
+  const shared = { encode: encoderOf(options), clock: systemClock, random: Math.random, timer, logger };
+  const source = journalSource(reader, describe);
+  let lastSeq = committedSeq;
+  const delivery = new LogDelivery(cursor, options.delivery, {
+    ...shared,
+    source,
+    channel: lanes.fresh,
+    onProgress: (advance) => say({ kind: "progress", ...advance }),
+    onState(state) {
+      lanes.freshIs(state);
+      say({ kind: "state", state });
+    },
+  });
+  const redeliver = createRedeliver(
+    { ...options.delivery, concurrency: Math.max(1, concurrency - 1) },
+    {
+      ...shared,
+      channel: lanes.again,
+      databasePath: options.databasePath,
+      describeLine: describe,
+      newest: () => newestBefore(lastSeq, source),
+      onProgress: (progress) => say({ kind: "redelivered", progress }),
+      onState: (name, state) => say({ kind: "redelivery_state", name, state }),
+    },
+  );
   say({ kind: "state", state: { kind: "idle" } });
   delivery.start(committedSeq);
   return {
-    delivery,
+    wake(seq) {
+      lastSeq = seq;
+      delivery.wake(seq);
+    },
+    redeliver,
     send,
     useDirectory(directory) {
       if (options.processors.directory !== undefined) options.processors.directory.current = directory;
     },
-    useHeaders(next) {
-      headers = next;
+    useCredentials(next) {
+      credentials = next;
     },
     async stop(deadlineMs) {
-      await delivery.stop(deadlineMs);
+      await Promise.all([redeliver.stop(deadlineMs), delivery.stop(deadlineMs)]);
       reader.close();
     },
   };
 }
+
+const timer: Timer = (delayMs, callback) => {
+  const running = setTimeout(callback, delayMs);
+  return () => clearTimeout(running);
+};
 
 function encoderOf(options: WorkerOptions) {
   return createLogEncoder(resourceOf(options.resource), scopeOf(options.version));
@@ -122,7 +155,7 @@ function encoderOf(options: WorkerOptions) {
 
 function senderOf(
   wire: Wire,
-  { fetch: send, headers }: WorkerParts & { readonly headers: () => Destination["headers"] | undefined },
+  { fetch: send, credentials }: WorkerParts & { readonly credentials: () => Credentials | undefined },
   say: Say,
 ): Sender {
   if (wire.kind === "stdout") return createStdoutSender(() => say({ kind: "stdout_closed" }));
@@ -131,7 +164,7 @@ function senderOf(
   return createSender(destination, {
     fetch: send,
     clock: systemClock,
-    headers: () => headers() ?? destination.headers,
+    credentials: () => credentials() ?? destination,
     onAnswer,
   });
 }

@@ -1,5 +1,5 @@
 /** Tells damage from other trouble: a damaged database is set aside, one that cannot be reached is left as it is. */
-import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync, writeFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { DamagedBlob } from "./pack.ts";
 
@@ -46,12 +46,25 @@ const fixedHeader: readonly (readonly [offset: number, values: readonly number[]
   [59, [0, 1]],
 ];
 
+/** Beside the database: it was found damaged while it was used. Not every damage shows again when it is opened. */
+export const damageMark = "-damaged";
+
+/** For the next start. Where it cannot be written, that start has only what it finds itself. */
+export function markDamaged(databasePath: string): void {
+  try {
+    writeFileSync(`${databasePath}${damageMark}`, "", { mode: 0o600 });
+  } catch {
+    return;
+  }
+}
+
 /**
  * Looks at the files before SQLite does, which deletes the write-ahead log of a database that is missing or empty, and
  * opens one whose header is damaged read-only.
  * @throws {DamagedDatabase}
  */
 export function checkFiles(databasePath: string): void {
+  if (existsSync(`${databasePath}${damageMark}`)) throw new DamagedDatabase("it was found damaged while it was used");
   const size = sizeOf(databasePath);
   if (size === 0) {
     if (sizeOf(`${databasePath}-wal`) === 0) return;

@@ -1,93 +1,33 @@
 /** The journal: everything that was accepted, in one SQLite database that only this process writes. */
 import type { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import type { Telemetry } from "../catalogue/telemetry.ts";
 import { Unavailable } from "../errors.ts";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
 import type { SeenKey } from "../records/identity.ts";
 import { AgeClock } from "./age-clock.ts";
 import { Ballast } from "./ballast.ts";
+import { copyOfDevices, readDevices } from "./devices.ts";
+import { DamagedDatabase } from "./damage.ts";
 import { placeCheck, type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { LedgerBlobs } from "./ledger-blobs.ts";
 import { loadKeys } from "./load-keys.ts";
+import type { Journal, JournalDeps, JournalOptions } from "./journal.ts";
 import { cursorWriter, readCursor, recordsFrom } from "./log-cursor.ts";
+import { type Loss, readLoss, settleLoss } from "./loss.ts";
 import { openDatabase } from "./open-database.ts";
+import { PollCursors } from "./poll-cursors.ts";
 import { Quarantine } from "./quarantine.ts";
+import { QuarantineItems } from "./quarantine-items.ts";
 import { openJournalReader } from "./reader.ts";
+import { Redeliveries } from "./redeliveries.ts";
 import { Retention } from "./retention.ts";
 import { beginAnew, prepareDatabase, raiseSequence, readSequence, type StorageOptions } from "./schema.ts";
-import type { KeyClass, KeyLimits, SeenKeys } from "./seen-keys.ts";
-import { AppendTurn, type Progress } from "./turn.ts";
-import {
-  type Append,
-  type Committed,
-  type EvictedCount,
-  type JournalIdentity,
-  type JournalReader,
-  type JournalSpace,
-  type LedgerSnapshot,
-  type LogCursor,
-} from "./types.ts";
+import type { KeyClass, SeenKeys } from "./seen-keys.ts";
+import { AppendTurn } from "./turn.ts";
+import type { Committed } from "./types.ts";
 import { BatchWriter } from "./write.ts";
-import { noteWriteFailures } from "./write-failures.ts";
+import { createWriteFailures } from "./write-failures.ts";
 
-export interface JournalOptions {
-  /** A directory, or `:memory:` for a private temporary one. */
-  readonly path: string;
-  readonly maxBytes: number;
-  /** Room on the disk that is reserved for the way out of a full one. */
-  readonly ballastBytes: number;
-  /** Delivered rows are kept this long. */
-  readonly retentionMs: number;
-  readonly durability: "full" | "normal";
-  readonly keyLimits: Readonly<Record<KeyClass, KeyLimits>>;
-}
-
-export interface JournalDeps {
-  readonly telemetry: Telemetry;
-  readonly logger: Logger;
-  readonly clock: Clock;
-  /** Milliseconds that go on whatever becomes of the clock. The machine's, unless a test holds it. */
-  readonly steady?: Clock;
-}
-
-export interface Journal {
-  readonly identity: JournalIdentity;
-  readonly databasePath: string;
-  /** The last committed row; 0 where there is none. */
-  readonly lastSeq: number;
-  /** The last committed position of log delivery. */
-  readonly cursor: LogCursor;
-  /** Accepted records whose logs are not answered yet. */
-  readonly pendingRecords: number;
-  /** When the oldest record that waits for delivery was received, epoch milliseconds; nothing where none waits. */
-  readonly pendingSince: number | undefined;
-  /** Items that left the quarantine for want of space, since the start. */
-  readonly evicted: readonly EvictedCount[];
-  readonly space: JournalSpace;
-  /** Resolves once all of the batch is on disk. @throws {Unavailable} when nothing of it is. */
-  append(append: Append): Promise<Committed>;
-  /** Whether a key is committed; a hint, since `append` decides. */
-  knows(keyClass: KeyClass, key: SeenKey): boolean;
-  /** Seen keys held of a class. */
-  keyCount(keyClass: KeyClass): number;
-  /** Epoch milliseconds up to which keys of a class may have left; what came later is all known. 0: none has left. */
-  forgottenUntil(keyClass: KeyClass): number;
-  /** Who is told of commits, in the order of `seq`, before the sender is. One listener. */
-  onCommitted(listener: (committed: Committed) => void): void;
-  /** Takes what the exporter reports; committed within a second. */
-  progress(progress: Progress): void;
-  /** Commits the ledger's totals, synced whatever the durability. Metrics not named keep their blob. */
-  writeSnapshot(snapshot: LedgerSnapshot): void;
-  /** The last snapshot. Where it was not what was written, there is none: all series begin anew, at `identity.createdAt`. */
-  readSnapshot(): LedgerSnapshot;
-  openReader(): JournalReader;
-  /** Lets go of what may leave. Called about once a second; short. */
-  maintain(): void;
-  /** Commits what waits, and closes. */
-  close(): void;
-}
+export type { Journal, JournalDeps, JournalOptions } from "./journal.ts";
 
 /**
  * Opens or makes the journal. A damaged one is set aside, and what could be read of it taken over.
@@ -115,14 +55,17 @@ function journalOver(
   database: DatabaseSync,
   directory: StateDirectory,
   options: JournalOptions & { readonly storage: StorageOptions },
-  { logger, clock, steady = () => performance.now(), telemetry }: JournalDeps,
+  { logger, clock, steady = () => performance.now(), telemetry, onDamage = () => {} }: JournalDeps,
 ): Journal {
   const { databasePath } = directory;
   const { durability, createdAt } = options.storage;
   let identity = prepareDatabase(database, options.storage);
   const seen = loadKeys(database, options.keyLimits, logger);
   const quarantine = new Quarantine(database);
-  const writer = new BatchWriter(database, { seen, quarantine, tailnet: identity.tailnet });
+  const quarantineItems = new QuarantineItems(database, quarantine);
+  const redeliveries = new Redeliveries(database, quarantine);
+  const pollCursors = new PollCursors(database);
+  const writer = new BatchWriter(database, { seen, quarantine, pollCursors, tailnet: identity.tailnet });
   const oldestFrom = database.prepare(
     "SELECT accepted_at FROM journal WHERE seq >= ? AND records > 0 ORDER BY seq LIMIT 1",
   );
@@ -141,6 +84,7 @@ function journalOver(
     lastSeq = knownSeq;
   }
   let acceptedRecords = recordsFrom(database, cursor) + cursor.records.delivered + cursor.records.deadLettered;
+  let loss: Loss = readLoss(database);
   let listener: (committed: Committed) => void = () => {};
   const ballast = new Ballast(join(directory.path, "ballast"), directory.isTemporary ? 0 : options.ballastBytes);
   ballast.take();
@@ -148,7 +92,9 @@ function journalOver(
   const retention = new Retention(database, { ...options, seen, age, ballast, walPath: `${databasePath}-wal` });
   const isInPlace = placeCheck(databasePath);
   const gone = `${databasePath} is gone or has been replaced`;
-  const failed = noteWriteFailures({ ballast, logger, databasePath });
+  const failures = createWriteFailures({ database, ballast, logger, databasePath, onDamage });
+  const { failed } = failures;
+  const unfit = () => (failures.isDamaged ? `${databasePath} is damaged` : isInPlace() ? undefined : gone);
 
   const turn = new AppendTurn({
     database,
@@ -161,16 +107,32 @@ function journalOver(
     committed(committed) {
       lastSeq = committed.lastSeq;
       for (const { records } of committed.accepted) acceptedRecords += records;
+      if (committed.poll !== undefined) pollCursors.publish(committed.poll);
       listener(committed);
     },
     progressed({ cursor: reported }) {
       cursor = reported;
     },
     rolledBack: () => quarantine.recount(),
-    unfit: () => (isInPlace() ? undefined : gone),
+    unfit,
     failed,
-    timed: (seconds) => telemetry.record("tailscale2otel.journal.commit.duration", seconds, {}),
+    timed(seconds) {
+      failures.worked();
+      telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
+    },
   });
+
+  /** One statement that is its own transaction. */
+  function alone(write: () => void): void {
+    const why = unfit();
+    if (why !== undefined) throw new Unavailable(why);
+    try {
+      write();
+    } catch (error) {
+      failed(error);
+      throw new Unavailable(`the journal cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
 
   return {
     identity,
@@ -188,24 +150,44 @@ function journalOver(
       if (acceptedRecords === cursor.records.delivered + cursor.records.deadLettered) return undefined;
       return (oldestFrom.get(cursor.seq) as { accepted_at: number } | undefined)?.accepted_at;
     },
+    quarantine: quarantineItems,
+    redeliveries,
     get evicted() {
       return quarantine.evicted;
     },
     get space() {
       const space = retention.space();
-      return isInPlace() ? space : { ...space, isFull: true };
+      return unfit() === undefined && !failures.isFailing ? space : { ...space, isFull: true };
     },
+    get wantsSnapshot() {
+      return cursor.seq > measuredSeq + 1 && unfit() === undefined && retention.isShort();
+    },
+    get loss() {
+      return loss;
+    },
+    settleLoss(accepted) {
+      loss = settleLoss(database, { accepted, held: acceptedRecords });
+    },
+    damaged: (reason) => failed(new DamagedDatabase(reason)),
     append: (append) => turn.append(append),
     knows: (keyClass, key) => isKnown(seen, keyClass, key),
     keyCount: (keyClass) => seen.size(keyClass),
-    forgottenUntil: (keyClass) => seen.forgottenUntil(keyClass),
+    forgotten: (keyClass) => seen.forgotten(keyClass),
+    pollCursor: (type) => pollCursors.get(type),
+    movePollCursor: (moved) =>
+      alone(() => {
+        pollCursors.write(moved);
+        pollCursors.publish(moved);
+      }),
+    dropPollCursor: (type) => alone(() => pollCursors.drop(type)),
     onCommitted(told) {
       listener = told;
     },
     progress: (progress) => turn.progress(progress),
     writeSnapshot(snapshot) {
       turn.run();
-      if (!isInPlace()) throw new Unavailable(gone);
+      const why = unfit();
+      if (why !== undefined) throw new Unavailable(why);
       database.exec("PRAGMA synchronous = FULL");
       try {
         database.exec("BEGIN IMMEDIATE");
@@ -223,10 +205,18 @@ function journalOver(
       }
     },
     readSnapshot: () => ledger.read(),
-    openReader: () => openJournalReader(databasePath),
+    readDevices: () => readDevices(database),
+    writeDevices: (devices) => alone(copyOfDevices(database, devices)),
+    openReader: () => openJournalReader(databasePath, failed),
     maintain() {
+      if (failures.isDamaged) return;
       try {
-        retention.run({ releasableBelow: Math.min(cursor.seq, measuredSeq + 1) });
+        failures.tryAgain();
+        retention.run({
+          releasableBelow: Math.min(cursor.seq, measuredSeq + 1, redeliveries.pinnedSeq),
+          polledUntil: (type) => pollCursors.get(type)?.readUntil,
+        });
+        redeliveries.save(clock());
       } catch (error) {
         failed(error);
         throw error;
@@ -235,6 +225,7 @@ function journalOver(
     close() {
       if (!database.isOpen) return;
       turn.close();
+      if (!failures.isDamaged) redeliveries.saveLast(clock());
       database.close();
       directory.release();
     },

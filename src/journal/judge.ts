@@ -3,9 +3,9 @@ import { factToleranceMs } from "../records/fact.ts";
 import type { SeenKey } from "../records/identity.ts";
 import type { RecordType } from "../records/types.ts";
 import { type EventBudget, keepEvents } from "./kept-events.ts";
-import type { KeyVerdict } from "./key-table.ts";
+import { type KeyVerdict, repairedBit, sourceBits } from "./key-table.ts";
 import type { KeyClass, StagedKeys } from "./seen-keys.ts";
-import type { Append, AppendPart, InvalidRecord, QuarantinedCount, Tally } from "./types.ts";
+import type { Append, AppendPart, InvalidRecord, PolledType, QuarantinedCount, Tally } from "./types.ts";
 
 /** What a batch comes to. */
 export interface Judgement {
@@ -17,12 +17,16 @@ export interface Judgement {
   readonly tally: Tally;
   /** Keys to be written, by class: new ones, and known ones that came a new way. */
   readonly keys: ReadonlyMap<KeyClass, readonly SeenKey[]>;
+  /** What is written beside each of them. */
+  readonly keyBits: number;
 }
 
 /** Judges one batch against what is committed and what the open transaction has staged, and stages its keys. */
 export function judge(append: Append, staged: StagedKeys): Judgement {
   const duplicates: Partial<Record<RecordType, number>> = {};
   const conflicts = { counters: 0, entries: 0 };
+  const late: Partial<Record<PolledType, number>> = {};
+  const keyBits = sourceBits[append.source] | (append.repairs === true ? repairedBit : 0);
   const keys = new Map<KeyClass, SeenKey[]>();
   const keep = (keyClass: KeyClass, key: SeenKey): void => {
     const kept = keys.get(keyClass);
@@ -33,7 +37,9 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     duplicates[type] = (duplicates[type] ?? 0) + 1;
     if (verdict === "known_counters") conflicts.counters++;
     if (!staged.isKnownFromElsewhere(type, key, append.source)) return;
-    staged.stage(type, key, append.source);
+    if (append.source === "stream" && type !== "webhook" && staged.isRepaired(type, key))
+      late[type] = (late[type] ?? 0) + 1;
+    staged.stage(type, key, keyBits);
     keep(type, key);
   };
   /** Whether the record is accepted. */
@@ -44,7 +50,7 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
       return false;
     }
     if (verdict === "new_entries") conflicts.entries++;
-    staged.stage(type, key, append.source);
+    staged.stage(type, key, keyBits);
     keep(type, key);
     if (fact === undefined) return true;
     if (type === "webhook") {
@@ -52,7 +58,7 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
       if (isTold) duplicates.webhook = (duplicates.webhook ?? 0) + 1;
       return !isTold;
     }
-    staged.stage("webhook", fact, append.source);
+    staged.stage("webhook", fact, keyBits);
     keep("webhook", fact);
     return true;
   };
@@ -72,7 +78,7 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
       duplicates[type] = (duplicates[type] ?? 0) + 1;
       return false;
     }
-    staged.stage("quarantined", key, append.source);
+    staged.stage("quarantined", key, keyBits);
     keep("quarantined", key);
     return true;
   });
@@ -88,8 +94,37 @@ export function judge(append: Append, staged: StagedKeys): Judgement {
     conflicts,
     futureTimes: parts.reduce((sum, part) => sum + part.futureTimes, 0),
     ...(budget.dropped > 0 && { droppedLogEvents: budget.dropped }),
+    ...(append.retries !== undefined && { retried: { [append.retries.reason]: 1 } }),
+    ...reconciled(append, parts, late),
   };
-  return { parts, flags, invalid, tally, keys };
+  return { parts, flags, invalid, tally, keys, keyBits };
+}
+
+/** What stream and poll have to say about each other; nothing in nearly every batch. */
+function reconciled(
+  { repairs, poll }: Append,
+  parts: readonly AppendPart[],
+  late: Partial<Record<PolledType, number>>,
+): Pick<Tally, "repaired" | "late" | "unproven" | "unverifiable"> {
+  const repaired: Partial<Record<PolledType, number>> = {};
+  const unproven: Partial<Record<PolledType, number>> = {};
+  for (const { type, records, unproven: older = 0 } of parts) {
+    if (type === "webhook") continue;
+    if (repairs === true) repaired[type] = (repaired[type] ?? 0) + records;
+    if (older > 0) unproven[type] = (unproven[type] ?? 0) + older;
+  }
+  const unverifiable =
+    poll === undefined || poll.unverifiableSeconds === 0 ? {} : { [poll.type]: poll.unverifiableSeconds };
+  return {
+    ...(hasAny(repaired) && { repaired }),
+    ...(hasAny(late) && { late }),
+    ...(hasAny(unproven) && { unproven }),
+    ...(hasAny(unverifiable) && { unverifiable }),
+  };
+}
+
+function hasAny(counts: object): boolean {
+  return Object.keys(counts).length > 0;
 }
 
 /** Whether a fact is held whose time is that of this one, give or take the tolerance. Some 2,000 look-ups, 0.1 ms. */

@@ -7,9 +7,13 @@ import type { SeenKey } from "../records/identity.ts";
 /** What the table says about a key. `entries`: the window is known with other entries, so the record is new all the same. */
 export type KeyVerdict = "new" | "new_entries" | "known" | "known_counters";
 
-/** Bits beside a key: the ways that brought it, and whether a later row of `keys` holds it again. */
+/**
+ * Bits beside a key: the ways that brought it, whether a later row of `keys` holds it again, and whether a poll brought it
+ * while the stream was there to bring it.
+ */
 export const sourceBits = { stream: 1, poll: 2, webhook: 4 } as const;
 export const rewrittenBit = 8;
+export const repairedBit = 16;
 
 const initialSlots = 1024;
 const maxLoad = 0.8;

@@ -1,8 +1,7 @@
 /** The seen keys as they are after a start: what lies on disk, in memory. */
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../lib/logger.ts";
-import { readMeta } from "./meta.ts";
-import { forgottenName } from "./retention.ts";
+import { readForgotten } from "./retention.ts";
 import { type KeyClass, keyClasses, type KeyLimits, SeenKeys, unpackKeys } from "./seen-keys.ts";
 
 /** All keys that can be read. A damaged row is passed over, with a warning. */
@@ -13,8 +12,8 @@ export function loadKeys(
 ): SeenKeys {
   const seen = new SeenKeys(limits);
   for (const keyClass of keyClasses) {
-    const forgotten = readMeta(database, forgottenName(keyClass));
-    if (forgotten !== undefined) seen.noteForgotten(keyClass, Number(forgotten));
+    const forgotten = readForgotten(database, keyClass);
+    if (forgotten !== undefined) seen.noteForgotten(keyClass, forgotten);
   }
   const next = database.prepare("SELECT id, type, at, packed FROM keys WHERE id > ? ORDER BY id LIMIT 256");
   let last = 0;

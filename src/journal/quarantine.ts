@@ -12,6 +12,7 @@ export const maxCharacters = 64 * 1024;
 export class Quarantine {
   readonly #insert: StatementSync;
   readonly #oldest: StatementSync;
+  readonly #find: StatementSync;
   readonly #delete: StatementSync;
   readonly #measure: StatementSync;
   #bytes: number;
@@ -24,6 +25,7 @@ export class Quarantine {
     this.#oldest = database.prepare(
       "SELECT id, bytes, class, reason FROM quarantine WHERE class <> 'dead_letter' ORDER BY id LIMIT 1",
     );
+    this.#find = database.prepare("SELECT bytes, class FROM quarantine WHERE id = ?");
     this.#delete = database.prepare("DELETE FROM quarantine WHERE id = ?");
     this.#measure = database.prepare(
       "SELECT COALESCE(SUM(bytes), 0) AS bytes FROM quarantine WHERE class <> 'dead_letter'",
@@ -54,6 +56,15 @@ export class Quarantine {
     if (!isBounded) return;
     this.#bytes += packed.length;
     while (this.#bytes > maxBytes) this.#evictOldest();
+  }
+
+  /** Deletes an item, inside the caller's transaction. Whether it was there. */
+  remove(id: number): boolean {
+    const found = this.#find.get(id) as { bytes: number; class: string } | undefined;
+    if (found === undefined) return false;
+    this.#delete.run(id);
+    if (found.class !== "dead_letter") this.#bytes -= found.bytes;
+    return true;
   }
 
   /** Measures again: after a rollback what was added is gone. */

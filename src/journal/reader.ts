@@ -16,8 +16,20 @@ export interface StoredRow {
   readonly tally: Uint8Array | null;
 }
 
-/** Opens the journal at that path for reading. It must exist. */
-export function openJournalReader(databasePath: string): JournalReader {
+/** Opens the journal at that path for reading. It must exist. `failed` is told of what SQLite throws, before the caller is. */
+export function openJournalReader(
+  databasePath: string,
+  failed: (error: unknown) => void = () => undefined,
+): JournalReader {
+  try {
+    return watched(openPlainReader(databasePath), failed);
+  } catch (error) {
+    failed(error);
+    throw error;
+  }
+}
+
+function openPlainReader(databasePath: string): JournalReader {
   const database = new DatabaseSync(databasePath, { readOnly: true });
   database.exec("PRAGMA busy_timeout = 2000");
   const next = database.prepare(
@@ -40,6 +52,20 @@ export function openJournalReader(databasePath: string): JournalReader {
     },
     close() {
       database.close();
+    },
+  };
+}
+
+function watched(reader: JournalReader, failed: (error: unknown) => void): JournalReader {
+  return {
+    ...reader,
+    read(fromSeq, limit) {
+      try {
+        return reader.read(fromSeq, limit);
+      } catch (error) {
+        failed(error);
+        throw error;
+      }
     },
   };
 }
@@ -71,9 +97,13 @@ export function rowOf(stored: StoredRow): JournalRow {
 const sources: readonly string[] = ["stream", "webhook", "poll"] satisfies readonly Source[];
 const types: readonly string[] = recordTypes;
 
+/** Whether both words are ones that were ever written. */
+export function isOfKnownKind(source: string, type: string | null): boolean {
+  return sources.includes(source) && (type === null || types.includes(type));
+}
+
 function checkColumns({ source, type, records }: StoredRow, text: string): void {
-  if (!sources.includes(source) || (type !== null && !types.includes(type)))
-    throw new DamagedBlob("is of no known kind");
+  if (!isOfKnownKind(source, type)) throw new DamagedBlob("is of no known kind");
   if (records !== linesIn(text)) throw new DamagedBlob(`holds ${linesIn(text)} records instead of ${records}`);
 }
 

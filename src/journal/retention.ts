@@ -5,11 +5,12 @@ import { Unavailable } from "../errors.ts";
 import type { SeenKey } from "../records/identity.ts";
 import type { AgeClock } from "./age-clock.ts";
 import type { Ballast } from "./ballast.ts";
-import { writeMeta } from "./meta.ts";
+import { readMeta, writeMeta } from "./meta.ts";
 import { DamagedBlob } from "./pack.ts";
 import { maxCharacters } from "./quarantine.ts";
-import { type KeyClass, keyClasses, type SeenKeys, unpackKeys } from "./seen-keys.ts";
-import type { Append, JournalSpace } from "./types.ts";
+import { sourceBits } from "./key-table.ts";
+import { type Forgotten, type KeyClass, keyClasses, type SeenKeys, unpackKeys } from "./seen-keys.ts";
+import type { Append, JournalSpace, PolledType } from "./types.ts";
 
 /** Kept free for what leads out of "full": cursor, snapshot, deletion. */
 const reserveBytes = 16 * 1024 * 1024;
@@ -101,12 +102,25 @@ export class Retention {
     throw new Unavailable("the journal is full: state.max_bytes is reached and the backend has not taken what waits");
   }
 
+  /** Delivered rows leave before their time. */
+  isShort(): boolean {
+    const { ballast, maxBytes } = this.#options;
+    return !ballast.isHeld || this.#usedBytes() > (maxBytes - reserveBytes) * 0.9;
+  }
+
   /** Deletes rows below `releasableBelow` that are past retention, or any of them while space is short, and keys that have outlived their window. */
-  run({ releasableBelow }: { readonly releasableBelow: number }): void {
-    const { age, ballast, maxBytes } = this.#options;
+  run({
+    releasableBelow,
+    polledUntil,
+  }: {
+    readonly releasableBelow: number;
+    /** How far a type has been polled, whole seconds. */
+    readonly polledUntil: (type: PolledType) => number | undefined;
+  }): void {
+    const { age, ballast } = this.#options;
     const now = age.now();
     ballast.take();
-    const isShort = !ballast.isHeld || this.#usedBytes() > (maxBytes - reserveBytes) * 0.9;
+    const isShort = this.isShort();
     let forget: (() => void)[];
     this.#database.exec("BEGIN IMMEDIATE");
     try {
@@ -115,7 +129,7 @@ export class Retention {
         releasableBelow,
         rowsAtOnce,
       );
-      forget = this.#deleteLeavingKeys(now);
+      forget = this.#deleteLeavingKeys(now, polledUntil);
       age.save();
       this.#database.exec("COMMIT");
     } catch (error) {
@@ -147,20 +161,24 @@ export class Retention {
     }
   }
 
-  #deleteLeavingKeys(now: number): (() => void)[] {
+  #deleteLeavingKeys(now: number, polledUntil: (type: PolledType) => number | undefined): (() => void)[] {
     const { seen } = this.#options;
     return keyClasses.flatMap((keyClass) => {
-      const leaving = seen.leaving(keyClass, now, keyRowsAtOnce);
-      if (leaving.length > 0) {
-        const forgotten = leaving.reduce((newest, { at }) => Math.max(newest, at), seen.forgottenUntil(keyClass));
-        writeMeta(this.#database, forgottenName(keyClass), String(forgotten));
-      }
-      return leaving.map((row) => {
+      const polled = keyClass === "flow" || keyClass === "audit" ? polledUntil(keyClass) : undefined;
+      const leaving = seen.leaving(keyClass, now, keyRowsAtOnce, polled === undefined ? undefined : polled * 1000);
+      if (leaving.length === 0) return [];
+      let { until, streamed } = seen.forgotten(keyClass);
+      const forget = leaving.map((row) => {
         const stored = this.#readKeys.get(row.id) as { packed: Uint8Array } | undefined;
-        const keys = stored === undefined ? [] : readableKeys(stored.packed, row.at);
+        const { keys, isStreamed } = readableKeys(stored?.packed, row.at);
+        until = Math.max(until, row.at);
+        if (isStreamed) streamed = Math.max(streamed, row.at);
         this.#deleteKeys.run(row.id);
         return () => seen.removeRow(keyClass, row, keys);
       });
+      const forgotten = { until, streamed };
+      writeForgotten(this.#database, keyClass, forgotten);
+      return [...forget, () => seen.noteForgotten(keyClass, forgotten)];
     });
   }
 
@@ -181,17 +199,29 @@ export class Retention {
   }
 }
 
-/** Where `meta` says up to when keys of a class have left. */
-export function forgottenName(keyClass: KeyClass): string {
-  return `forgotten_until_${keyClass}`;
+/** Up to when keys of a class have left, as `meta` says it. @throws {DamagedBlob} */
+export function readForgotten(database: DatabaseSync, keyClass: KeyClass): Forgotten | undefined {
+  const value = readMeta(database, forgottenName(keyClass));
+  return value === undefined ? undefined : (JSON.parse(value) as Forgotten);
 }
 
-/** The keys of a row that is leaving; a damaged one has none that could be found in memory. */
-function readableKeys(packed: Uint8Array, at: number): readonly SeenKey[] {
+/** Writes it down, inside the caller's transaction. */
+export function writeForgotten(database: DatabaseSync, keyClass: KeyClass, forgotten: Forgotten): void {
+  writeMeta(database, forgottenName(keyClass), JSON.stringify(forgotten));
+}
+
+function forgottenName(keyClass: KeyClass): string {
+  return `forgotten_${keyClass}`;
+}
+
+/** The keys of a row that is leaving; a damaged one has none that could be found in memory, and may have been streamed. */
+function readableKeys(packed: Uint8Array | undefined, at: number): { keys: readonly SeenKey[]; isStreamed: boolean } {
+  if (packed === undefined) return { keys: [], isStreamed: true };
   try {
-    return unpackKeys(packed, at).keys;
+    const { keys, bits } = unpackKeys(packed, at);
+    return { keys, isStreamed: bits.some((held) => (held & sourceBits.stream) !== 0) };
   } catch (error) {
-    if (error instanceof DamagedBlob) return [];
+    if (error instanceof DamagedBlob) return { keys: [], isStreamed: true };
     throw error;
   }
 }

@@ -2,8 +2,10 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { measuredMetric } from "./ledger-blobs.ts";
+import { addLostRows } from "./loss.ts";
 import { readMeta, writeMeta } from "./meta.ts";
 import { unpack, unseal } from "./pack.ts";
+import { pollCursorName, PollCursors, polledTypes } from "./poll-cursors.ts";
 import { readableRows } from "./readable-rows.ts";
 import { rowOf, type StoredRow } from "./reader.ts";
 import { beginAnew, lastingMeta, prepareDatabase, raiseSequence, readSequence, type StorageOptions } from "./schema.ts";
@@ -55,13 +57,14 @@ function openDamaged(path: string): DatabaseSync | undefined {
 
 function saveNothing(to: DatabaseSync, now: number): Salvage {
   beginAnew(to, now, unknownSeqs);
+  addLostRows(to, 0);
   raiseSequence(to, unknownSeqs);
   return { rows: 0, lostRows: undefined, keyRows: 0, quarantined: 0, hasCursor: false, hasLedger: false };
 }
 
 function save(from: DatabaseSync, to: DatabaseSync, now: number): Salvage {
   const hasSecret = saveMeta(from, to);
-  const cursors = saveCursors(from, to);
+  const cursors = saveCursors(from, to, lastWrittenAt(from));
   const cursor = cursors.get("logs");
   const position = cursor === undefined ? undefined : (JSON.parse(cursor) as LogCursor);
   const measured = saveLedger(from, to);
@@ -74,9 +77,12 @@ function save(from: DatabaseSync, to: DatabaseSync, now: number): Salvage {
   if (measured === undefined) beginAnew(to, now, end);
   /** The counters of delivery were in the position, and share the journal's start. */
   if (position === undefined) writeMeta(to, "created_at", String(now));
+  const areKnown = position !== undefined && lastKnown !== undefined;
+  const lostRows = areKnown ? Math.max(0, end - fromSeq + 1 - rows) : undefined;
+  addLostRows(to, lostRows ?? 0);
   return {
     rows,
-    lostRows: position === undefined || lastKnown === undefined ? undefined : Math.max(0, end - fromSeq + 1 - rows),
+    lostRows,
     keyRows: hasSecret ? saveKeys(from, to) : 0,
     quarantined: saveQuarantine(from, to),
     hasCursor: position !== undefined,
@@ -97,17 +103,33 @@ function saveMeta(from: DatabaseSync, to: DatabaseSync): boolean {
   return hasSecret;
 }
 
-function saveCursors(from: DatabaseSync, to: DatabaseSync): Map<string, string> {
+/** A poll whose position cannot be read goes on from when the file was last written: it reads again what came shortly before. */
+function saveCursors(from: DatabaseSync, to: DatabaseSync, writtenAt: number): Map<string, string> {
   const cursors = new Map<string, string>();
-  const rows = attempt(() => from.prepare("SELECT name, value FROM cursor").all()) ?? [];
+  const rows = attempt(() => from.prepare("SELECT name, value FROM cursor").all());
   const insert = to.prepare("INSERT INTO cursor (name, value) VALUES (?, ?)");
-  for (const { name, value } of rows as { name: string; value: string }[]) {
+  const unreadable = new Set(rows === undefined ? polledTypes.map(pollCursorName) : []);
+  for (const { name, value } of (rows ?? []) as { name: string; value: string }[]) {
     const text = attempt(() => unseal(value));
-    if (text === undefined) continue;
+    if (text === undefined) {
+      unreadable.add(name);
+      continue;
+    }
     cursors.set(name, text);
     insert.run(name, value);
   }
+  const polls = new PollCursors(to);
+  for (const type of polledTypes) {
+    if (unreadable.has(pollCursorName(type))) polls.write({ type, readUntil: Math.floor(writtenAt / 1000) });
+  }
   return cursors;
+}
+
+/** Epoch milliseconds. */
+function lastWrittenAt(database: DatabaseSync): number {
+  const path = database.location() ?? "";
+  const [file, log] = [path, `${path}-wal`].map((name) => statSync(name, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return Math.max(file ?? 0, log ?? 0);
 }
 
 /** All of it or nothing. The row up to which it is measured, if it was saved. */

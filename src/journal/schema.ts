@@ -4,6 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
 import { DamagedDatabase } from "./damage.ts";
 import { LedgerBlobs } from "./ledger-blobs.ts";
+import { reopenLoss } from "./loss.ts";
 import { readMeta, requireMeta, writeMeta } from "./meta.ts";
 import { cursorWriter, readCursor } from "./log-cursor.ts";
 import { type JournalIdentity, startOfJournal } from "./types.ts";
@@ -110,6 +111,7 @@ export function beginAnew(database: DatabaseSync, now: number, measuredSeq: numb
   writeMeta(database, "created_at", String(now));
   const { seq, record, event } = readCursor(database);
   cursorWriter(database)({ ...startOfJournal, seq, record, event });
+  reopenLoss(database);
 }
 
 /** The highest `seq` that was ever given. @throws {DamagedDatabase} where that is no number of rows. */

@@ -1,7 +1,7 @@
 /** Everything that has been seen, by class: tables in memory over rows on disk, each class with a bound and an age of its own. */
 import type { SeenKey } from "../records/identity.ts";
 import type { RecordType, Source } from "../records/types.ts";
-import { KeyTable, type KeyVerdict, rewrittenBit, sourceBits } from "./key-table.ts";
+import { KeyTable, type KeyVerdict, repairedBit, rewrittenBit, sourceBits } from "./key-table.ts";
 import { pack, unpack } from "./pack.ts";
 
 /** Record types, and the texts of records that were set aside. */
@@ -13,6 +13,8 @@ export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "qua
 export interface KeyLimits {
   readonly windowMs: number;
   readonly maxKeys: number;
+  /** Where the type is polled, how far before its cursor polls read again: no key of that span leaves by age. */
+  readonly pollOverlapMs?: number;
 }
 
 /** One row of `keys`: it leaves as a whole. */
@@ -42,21 +44,39 @@ export class StagedKeys {
 
   /** Whether a key is known, by other ways than this one only. */
   isKnownFromElsewhere(keyClass: KeyClass, key: SeenKey, source: Source): boolean {
-    const bits = this.#seen.bitsOf(keyClass, key) | (this.#tables.get(keyClass)?.bitsOf(key) ?? 0);
+    const bits = this.#bitsOf(keyClass, key);
     return bits !== 0 && (bits & sourceBits[source]) === 0;
   }
 
-  stage(keyClass: KeyClass, key: SeenKey, source: Source): void {
+  /** Whether a poll brought it in the stream's place. */
+  isRepaired(keyClass: KeyClass, key: SeenKey): boolean {
+    return (this.#bitsOf(keyClass, key) & repairedBit) !== 0;
+  }
+
+  stage(keyClass: KeyClass, key: SeenKey, bits: number): void {
     let table = this.#tables.get(keyClass);
     if (table === undefined) this.#tables.set(keyClass, (table = new KeyTable()));
-    table.add(key, sourceBits[source]);
+    table.add(key, bits);
+  }
+
+  #bitsOf(keyClass: KeyClass, key: SeenKey): number {
+    return this.#seen.bitsOf(keyClass, key) | (this.#tables.get(keyClass)?.bitsOf(key) ?? 0);
   }
 }
+
+/** Up to when keys may have left, epoch milliseconds; later ones are all held. 0: none has left. */
+export interface Forgotten {
+  readonly until: number;
+  /** Those that the stream brought. */
+  readonly streamed: number;
+}
+
+export const nothingForgotten: Forgotten = { until: 0, streamed: 0 };
 
 export class SeenKeys {
   readonly #tables = new Map<KeyClass, KeyTable>(keyClasses.map((keyClass) => [keyClass, new KeyTable()]));
   readonly #rows = new Map<KeyClass, KeyRow[]>(keyClasses.map((keyClass) => [keyClass, []]));
-  readonly #forgottenUntil = new Map<KeyClass, number>();
+  readonly #forgotten = new Map<KeyClass, Forgotten>();
   readonly #limits: Readonly<Record<KeyClass, KeyLimits>>;
 
   constructor(limits: Readonly<Record<KeyClass, KeyLimits>>) {
@@ -87,15 +107,20 @@ export class SeenKeys {
     this.#rows.get(keyClass)?.push(row);
   }
 
-  /** Rows that have outlived their class's window, or stand in the way of its bound; oldest first, at most `limit`. */
-  leaving(keyClass: KeyClass, now: number, limit: number): readonly KeyRow[] {
-    const { windowMs, maxKeys } = this.#limits[keyClass];
+  /**
+   * Rows that have outlived their class's window, or stand in the way of its bound; oldest first, at most `limit`.
+   * `polledUntil`: where the poll of the type stands, epoch milliseconds; what it will read again stays known.
+   */
+  leaving(keyClass: KeyClass, now: number, limit: number, polledUntil?: number): readonly KeyRow[] {
+    const { windowMs, maxKeys, pollOverlapMs } = this.#limits[keyClass];
+    const isAwaited = polledUntil !== undefined && pollOverlapMs !== undefined;
+    const oldestKept = Math.min(now - windowMs, isAwaited ? polledUntil - pollOverlapMs : Number.POSITIVE_INFINITY);
     const rows = this.#rows.get(keyClass) ?? [];
     let excess = this.size(keyClass) - maxKeys;
     const leaving: KeyRow[] = [];
     for (const row of rows) {
       if (leaving.length === limit) break;
-      if (excess <= 0 && row.at >= now - windowMs) continue;
+      if (excess <= 0 && row.at >= oldestKept) continue;
       leaving.push(row);
       excess -= row.keys;
     }
@@ -106,20 +131,22 @@ export class SeenKeys {
   removeRow(keyClass: KeyClass, row: KeyRow, keys: readonly SeenKey[]): void {
     const table = this.#table(keyClass);
     for (const key of keys) table.remove(key);
-    this.noteForgotten(keyClass, row.at);
     const rows = this.#rows.get(keyClass) ?? [];
     const place = rows.indexOf(row);
     if (place >= 0) rows.splice(place, 1);
   }
 
-  /** Up to when keys may have left, epoch milliseconds; later ones are all held. 0: none has left. */
-  forgottenUntil(keyClass: KeyClass): number {
-    return this.#forgottenUntil.get(keyClass) ?? 0;
+  forgotten(keyClass: KeyClass): Forgotten {
+    return this.#forgotten.get(keyClass) ?? nothingForgotten;
   }
 
   /** Takes note of keys that left, now or in an earlier life. */
-  noteForgotten(keyClass: KeyClass, at: number): void {
-    this.#forgottenUntil.set(keyClass, Math.max(at, this.forgottenUntil(keyClass)));
+  noteForgotten(keyClass: KeyClass, { until, streamed }: Forgotten): void {
+    const known = this.forgotten(keyClass);
+    this.#forgotten.set(keyClass, {
+      until: Math.max(until, known.until),
+      streamed: Math.max(streamed, known.streamed),
+    });
   }
 
   #table(keyClass: KeyClass): KeyTable {

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { damageMark } from "./damage.ts";
 
 /** There while the directory it lies in is not finished. */
 const marker = "unfinished";
@@ -18,7 +19,7 @@ const marker = "unfinished";
 const prefix = "damaged-";
 
 /** The log first: a database without its log would be taken for a sound older one. The database last: it says that all is moved. */
-const suffixes = ["-wal", "-shm", ""];
+const suffixes = ["-wal", "-shm", damageMark, ""];
 
 /** Where a damaged database has gone. */
 export interface SetAside {

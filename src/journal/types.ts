@@ -39,6 +39,28 @@ export interface Tally {
   readonly futureTimes: number;
   /** Log events left out by a limit. */
   readonly droppedLogEvents?: number;
+  /** Quarantined records that came in once more, by the reason for which they had been set aside. */
+  readonly retried?: Readonly<Record<string, number>>;
+  /** Accepted records that a poll brought while the stream was there to bring them. */
+  readonly repaired?: Readonly<Partial<Record<PolledType, number>>>;
+  /** Those of them that the stream has brought afterwards. */
+  readonly late?: Readonly<Partial<Record<PolledType, number>>>;
+  /** Accepted records that are older than the keys that are held: they may have been counted before. */
+  readonly unproven?: Readonly<Partial<Record<PolledType, number>>>;
+  /** Seconds of the log that a poll has passed over, since what the stream brought there is no longer known. */
+  readonly unverifiable?: Readonly<Partial<Record<PolledType, number>>>;
+}
+
+/** What the API can be polled for. */
+export type PolledType = Exclude<RecordType, "webhook">;
+
+/** How far the log of one type has been polled. */
+export interface PollCursor {
+  readonly type: PolledType;
+  /** Whole seconds on the log service's clock. */
+  readonly readUntil: number;
+  /** By our clock instead, since nobody had reached the log service yet. */
+  readonly isOurClock?: true;
 }
 
 /** Newly quarantined records of one type and reason. */
@@ -67,6 +89,8 @@ export interface AppendPart {
   readonly logEvents?: readonly number[];
   /** Records whose time lies ahead of ours. */
   readonly futureTimes: number;
+  /** Records that are older than the keys that are held. */
+  readonly unproven?: number;
   /** The same part without the records at these places; called when some turn out to be known already. */
   without(places: ReadonlySet<number>): AppendPart;
 }
@@ -99,6 +123,18 @@ export interface Append {
   readonly samples: readonly string[];
   /** The most log events that its accepted records may make. */
   readonly maxLogEvents?: number;
+  /** The quarantined item whose record it is. It leaves in the same transaction; where it is gone, nothing is taken. */
+  readonly retries?: { readonly id: number; readonly reason: string };
+  /** It was polled while the stream was there to bring the same. */
+  readonly repairs?: boolean;
+  /** Where the poll that brought it stands when it is committed. */
+  readonly poll?: PollStep;
+}
+
+/** What a poll's last batch of a window commits beside its records. */
+export interface PollStep extends PollCursor {
+  /** Seconds that were passed over to come here. */
+  readonly unverifiableSeconds: number;
 }
 
 /** What one committed batch has changed, told in the order of `seq` inside the turn that committed it. */
@@ -112,6 +148,7 @@ export interface Committed {
     readonly increments: Increments;
   }[];
   readonly tally: Tally;
+  readonly poll?: PollCursor;
 }
 
 /** Why a record was set aside, and whether it was ever accepted. */
@@ -188,7 +225,7 @@ export interface LedgerSnapshot {
 export interface JournalSpace {
   readonly usedBytes: number;
   readonly limitBytes: number;
-  /** An append would be refused: for want of space, or because the database is gone. */
+  /** An append would be refused: for want of space, or because the database is gone, damaged or cannot be written. */
   readonly isFull: boolean;
 }
 

@@ -2,8 +2,8 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SeenKey } from "../records/identity.ts";
 import { judge } from "./judge.ts";
-import { sourceBits } from "./key-table.ts";
 import { pack } from "./pack.ts";
+import type { PollCursors } from "./poll-cursors.ts";
 import type { Quarantine } from "./quarantine.ts";
 import { keyVersion } from "./schema.ts";
 import { type KeyClass, type KeyRow, packKeys, type SeenKeys, StagedKeys } from "./seen-keys.ts";
@@ -27,11 +27,16 @@ export class BatchWriter {
   readonly #insertKeys: StatementSync;
   readonly #seen: SeenKeys;
   readonly #quarantine: Quarantine;
+  readonly #pollCursors: PollCursors;
   readonly #tailnet: number;
 
-  constructor(database: DatabaseSync, deps: { seen: SeenKeys; quarantine: Quarantine; tailnet: number }) {
+  constructor(
+    database: DatabaseSync,
+    deps: { seen: SeenKeys; quarantine: Quarantine; pollCursors: PollCursors; tailnet: number },
+  ) {
     this.#seen = deps.seen;
     this.#quarantine = deps.quarantine;
+    this.#pollCursors = deps.pollCursors;
     this.#tailnet = deps.tailnet;
     this.#insertRow = database.prepare(
       "INSERT INTO journal (accepted_at, source, type, tailnet, records, body, flags, tally) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -49,8 +54,10 @@ export class BatchWriter {
   }
 
   write(append: Append, staged: Staged): Committed {
-    const { source, receivedAt, samples } = append;
-    const { parts, flags, invalid, tally, keys } = judge(append, staged.keys);
+    const { source, receivedAt, samples, poll } = append;
+    const { parts, flags, invalid, tally, keys, keyBits } = judge(append, staged.keys);
+    if (append.retries !== undefined && !this.#quarantine.remove(append.retries.id))
+      throw new Error(`the quarantined item ${append.retries.id} is gone`);
     let packedTally: Uint8Array | null = pack(JSON.stringify(tally satisfies Tally));
     let lastSeq = 0;
     for (const [place, { type, records, body }] of parts.entries()) {
@@ -66,7 +73,7 @@ export class BatchWriter {
         this.#insertRow.run(receivedAt, source, null, this.#tailnet, 0, null, null, packedTally).lastInsertRowid,
       );
     }
-    for (const [keyClass, classKeys] of keys) this.#writeKeys(keyClass, classKeys, sourceBits[source], lastSeq, staged);
+    for (const [keyClass, classKeys] of keys) this.#writeKeys(keyClass, classKeys, keyBits, lastSeq, staged);
     for (const { type, reason, detail, text } of invalid) {
       this.#quarantine.add({
         class: "invalid",
@@ -89,11 +96,12 @@ export class BatchWriter {
         text,
       });
     }
-    return { lastSeq, source, receivedAt, accepted: parts, tally };
+    if (poll !== undefined) this.#pollCursors.write(poll);
+    return { lastSeq, source, receivedAt, accepted: parts, tally, ...(poll && { poll }) };
   }
 
-  #writeKeys(keyClass: KeyClass, keys: readonly SeenKey[], sourceBit: number, seq: number, staged: Staged): void {
-    const bits = keys.map(() => sourceBit);
+  #writeKeys(keyClass: KeyClass, keys: readonly SeenKey[], keyBits: number, seq: number, staged: Staged): void {
+    const bits = keys.map(() => keyBits);
     const at = keys.reduce((newest, key) => Math.max(newest, key.at), 0);
     const inserted = this.#insertKeys.run(seq, keyClass, at, keyVersion, packKeys(keys, bits));
     staged.keyRows.push({

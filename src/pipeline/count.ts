@@ -1,6 +1,8 @@
 /** What a committed batch adds to the ledger: its records' increments, and the counters that only its tally can give. */
 import { count, type Increments, merge, noIncrements } from "../catalogue/increments.ts";
 import type { AttributesOf } from "../catalogue/metrics.ts";
+import { polledTypes } from "../journal/poll-cursors.ts";
+import { isOfKnownKind } from "../journal/reader.ts";
 import type { Committed, JournalRow, Tally } from "../journal/types.ts";
 import type { NameOptions } from "../processors/names.ts";
 import { recordTypes, type RecordType, type SkipReason, type Source } from "../records/types.ts";
@@ -38,6 +40,16 @@ export function incrementsOfRow(
   return increments;
 }
 
+/** The increments of a stored row that cannot be read: how many records it stands for, which delivery counts too. */
+export function incrementsOfDamagedRow({ source, type, records }: JournalRow): Increments {
+  const increments = noIncrements();
+  if (type !== undefined && isOfKnownKind(source, type)) countAccepted(source, type, records, increments);
+  else {
+    count(increments, "tailscale2otel.ingest.records", { type: "unknown", outcome: "accepted" }, records);
+  }
+  return increments;
+}
+
 function countAccepted(source: Source, type: RecordType, records: number, into: Increments): void {
   count(into, "tailscale2otel.ingest.records", { source, type, outcome: "accepted" }, records);
   if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.records", { type }, records);
@@ -65,6 +77,15 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     }
   }
   count(into, "tailscale2otel.quarantine.records", { class: "sample", reason: "unclassified" }, tally.samples);
+  for (const [reason, records] of Object.entries(tally.retried ?? {})) {
+    count(into, "tailscale2otel.quarantine.retried", { class: "invalid", reason }, records);
+  }
+  for (const type of polledTypes) {
+    count(into, "tailscale2otel.reconcile.repaired", { type }, tally.repaired?.[type] ?? 0);
+    count(into, "tailscale2otel.reconcile.late", { type }, tally.late?.[type] ?? 0);
+    count(into, "tailscale2otel.reconcile.unverifiable", { type }, tally.unverifiable?.[type] ?? 0);
+    count(into, "tailscale2otel.dedup.unproven", { type }, tally.unproven?.[type] ?? 0);
+  }
   count(into, "tailscale.network.flow.logs_dropped", {}, tally.droppedLogEvents ?? 0);
   count(into, "tailscale.network.dedup.conflicts", { kind: "counters" }, tally.conflicts.counters);
   count(into, "tailscale.network.dedup.conflicts", { kind: "entries" }, tally.conflicts.entries);

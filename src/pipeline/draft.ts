@@ -2,7 +2,7 @@
 import { type Increments, noIncrements } from "../catalogue/increments.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Journal } from "../journal/index.ts";
-import type { Append, AppendPart, Committed, InvalidRecord } from "../journal/types.ts";
+import type { Append, AppendPart, Committed, InvalidRecord, PollStep } from "../journal/types.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
 import { flowLogCount } from "../processors/flow.ts";
 import { measure } from "../processors/index.ts";
@@ -25,16 +25,21 @@ const maxPartCharacters = 1024 * 1024;
 const maxAheadMs = 5 * 60_000;
 
 export interface DraftDeps {
-  readonly journal: Pick<Journal, "append" | "knows">;
+  readonly journal: Pick<Journal, "append" | "knows" | "forgotten">;
   readonly identityKey: IdentityKey;
   readonly names: NameOptions;
   readonly samples: Samples;
   /** Whether a webhook event is a duplicate where an audit record has told the same. */
   readonly comparesFacts: boolean;
+  /** Whether the stream is there to bring what a poll brings. */
+  readonly isStreamed: boolean;
   readonly logLimit: LogLimit | undefined;
   readonly telemetry: Telemetry;
   readonly lastEvents: LastEvents;
 }
+
+/** The log service's clock may be so far ahead of ours; a sender that claims more gains nothing by it. */
+const maxClockLeadMs = 24 * 3_600_000;
 
 /** A part that still takes records. */
 interface OpenPart {
@@ -87,8 +92,8 @@ export class BatchDraft implements Draft {
     }
   }
 
-  async commit(bytes: number): Promise<Outcome> {
-    const { logLimit, telemetry, lastEvents } = this.#deps;
+  async commit(bytes: number, poll?: PollStep): Promise<Outcome> {
+    const { logLimit, isStreamed, telemetry, lastEvents } = this.#deps;
     for (const type of this.#open.keys()) this.#seal(type);
     const append: Append = {
       ...this.#origin,
@@ -100,6 +105,8 @@ export class BatchDraft implements Draft {
       invalid: this.#invalid,
       samples: this.#sampled,
       ...(logLimit !== undefined && { maxLogEvents: logLimit.maxEvents }),
+      ...(this.#origin.source === "poll" && isStreamed && { repairs: true }),
+      ...(poll !== undefined && { poll }),
     };
     const committed = await this.#deps.journal.append(append);
     this.#ages.tell(this.#origin, telemetry, lastEvents);
@@ -116,7 +123,8 @@ export class BatchDraft implements Draft {
       return;
     }
     if (record.type === "flow") this.#connections += record.connections.length;
-    const key = identify(record, this.#deps.identityKey, receivedAt);
+    const loggedAt = loggedAtOf(record);
+    const key = identify(record, this.#deps.identityKey, agingFrom(receivedAt, loggedAt));
     if (this.#deps.journal.knows(raw.type, key)) {
       this.#known.push({ type: raw.type, key });
       return;
@@ -137,6 +145,7 @@ export class BatchDraft implements Draft {
       fact: this.#deps.comparesFacts ? this.#factOf(record) : undefined,
       logEvents: this.#logEventsOf(record),
       isAhead: isEarly,
+      isUnproven: this.#isUnproven(raw.type, loggedAt),
     });
     part.characters += raw.line.length + 1;
     if (part.characters >= maxPartCharacters) this.#seal(raw.type);
@@ -146,6 +155,12 @@ export class BatchDraft implements Draft {
   #logEventsOf(record: TailscaleRecord): number | undefined {
     const { logLimit } = this.#deps;
     return logLimit === undefined || record.type !== "flow" ? undefined : flowLogCount(record, logLimit.flowLogMode);
+  }
+
+  /** A poll does not ask for what is older than the keys, unless nobody else can have brought it. */
+  #isUnproven(type: RecordType, loggedAt: number | undefined): boolean {
+    if (loggedAt === undefined || this.#origin.source !== "stream") return false;
+    return loggedAt <= this.#deps.journal.forgotten(type).until;
   }
 
   #factOf(record: TailscaleRecord): SeenKey | undefined {
@@ -180,6 +195,18 @@ export class BatchDraft implements Draft {
     if (part !== undefined && part.records.length > 0)
       this.#parts.push(partOf(type, part.records, part.increments, this.#deps.names));
   }
+}
+
+/** When the log service took it, epoch milliseconds: the axis on which the API cuts its windows. */
+function loggedAtOf(record: TailscaleRecord): number | undefined {
+  if (record.type === "webhook" || record.recorded === undefined) return undefined;
+  return millisOfHrTime(record.recorded);
+}
+
+/** A key grows old from the later of the two, so that it is there for whoever comes by either clock. */
+function agingFrom(receivedAt: number, loggedAt: number | undefined): number {
+  if (loggedAt === undefined || loggedAt <= receivedAt) return receivedAt;
+  return Math.ceil(Math.min(loggedAt, receivedAt + maxClockLeadMs));
 }
 
 function isAhead(record: TailscaleRecord, receivedAt: number): boolean {

@@ -13,15 +13,22 @@ export type { Draft, Origin, Outcome, Pipeline } from "./types.ts";
 export interface PipelineOptions {
   /** Whether a webhook event is a duplicate where an audit record has told the same. */
   readonly comparesFacts: boolean;
+  /** Whether the stream is there to bring what a poll brings. */
+  readonly isStreamed?: boolean;
   readonly logLimit?: LogLimit | undefined;
   readonly telemetry?: Telemetry;
 }
 
+/** What of the journal a batch needs on its way. */
+export type PipelineJournal = Pick<Journal, "append" | "knows" | "forgotten" | "identity">;
+
 /** The pipeline over a journal. Holds nothing but which samples of unknown kinds it has kept. */
 export function createPipeline(
-  journal: Journal,
+  journal: PipelineJournal,
   names: NameOptions,
-  { comparesFacts, logLimit, telemetry = silentTelemetry }: PipelineOptions = { comparesFacts: false },
+  { comparesFacts, isStreamed = false, logLimit, telemetry = silentTelemetry }: PipelineOptions = {
+    comparesFacts: false,
+  },
 ): Pipeline {
   const samples = createSamples();
   const lastEvents = new LastEvents(telemetry);
@@ -35,6 +42,7 @@ export function createPipeline(
         names,
         samples,
         comparesFacts,
+        isStreamed,
         logLimit,
         telemetry,
         lastEvents,

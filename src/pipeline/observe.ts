@@ -26,6 +26,8 @@ export function observeStore(
   });
   telemetry.observe("tailscale2otel.journal.size", () => one(journal.space.usedBytes));
   telemetry.observe("tailscale2otel.journal.limit", () => one(journal.space.limitBytes));
+  telemetry.observe("tailscale2otel.journal.lost.rows", () => one(journal.loss.rows));
+  telemetry.observe("tailscale2otel.journal.lost.records", () => one(journal.loss.records));
   telemetry.observe("tailscale2otel.dedup.keys", () =>
     recordTypes.map((type) => ({ value: journal.keyCount(type), attributes: { type } })),
   );
@@ -40,8 +42,8 @@ export function observeStore(
 }
 
 /** Until a key has left before its time, all of its window. */
-function horizonMs(journal: Journal, type: RecordType, { windowsMs }: StoreLimits, now: number): number {
-  return Math.max(0, Math.min(windowsMs[type], now - journal.forgottenUntil(type)));
+export function horizonMs(journal: Journal, type: RecordType, { windowsMs }: StoreLimits, now: number): number {
+  return Math.max(0, Math.min(windowsMs[type], now - journal.forgotten(type).until));
 }
 
 function bySeries(ledger: Ledger, valueOf: (size: number) => number) {

@@ -20,6 +20,8 @@ export interface PartRecord {
   readonly logEvents: number | undefined;
   /** Its time lies ahead of ours. */
   readonly isAhead: boolean;
+  /** It is older than the keys that are held. */
+  readonly isUnproven: boolean;
 }
 
 /** A part of these records, `increments` being what they add. */
@@ -34,6 +36,7 @@ export function partOf(
   const facts = type === "flow" ? [] : records.map(({ fact }) => fact);
   const logEvents = records.flatMap((record) => record.logEvents ?? []);
   const ahead = records.map(({ isAhead }) => isAhead);
+  const unproven = records.map(({ isUnproven }) => isUnproven);
   return {
     type,
     records: records.length,
@@ -42,7 +45,8 @@ export function partOf(
     ...(facts.some((fact) => fact !== undefined) && { facts }),
     increments,
     ...(logEvents.length > 0 && { logEvents }),
-    futureTimes: ahead.reduce((sum, isAhead) => sum + (isAhead ? 1 : 0), 0),
+    futureTimes: countTrue(ahead),
+    unproven: countTrue(unproven),
     without(places) {
       const kept: PartRecord[] = [];
       unpackText(body)
@@ -55,11 +59,16 @@ export function partOf(
               fact: facts[place],
               logEvents: logEvents[place],
               isAhead: ahead[place] === true,
+              isUnproven: unproven[place] === true,
             });
         });
       return partOf(type, kept, measureLines(kept, type, names), names);
     },
   };
+}
+
+function countTrue(flags: readonly boolean[]): number {
+  return flags.reduce((sum, isTrue) => sum + (isTrue ? 1 : 0), 0);
 }
 
 /** What stored records add, measured from their lines. @throws {Error} from the first that does not measure. */

@@ -1,4 +1,5 @@
 /** The pipeline's edge: what a receiver hands over, and what it is told. */
+import type { PollStep } from "../journal/types.ts";
 import type { FlowLogMode } from "../processors/index.ts";
 import type { RawRecord, SkippedValue, Source } from "../records/types.ts";
 
@@ -37,10 +38,11 @@ export interface Draft {
   /** Counts values that are no known record; a sample of each unclassified kind is kept. */
   skip(values: readonly SkippedValue[]): void;
   /**
-   * Resolves once everything the batch changes is on disk. `bytes` is the size of its text, decompressed.
+   * Resolves once everything the batch changes is on disk. `bytes` is the size of its text, decompressed; `poll` is where
+   * the poll that brought it stands then.
    * @throws {Unavailable} when the journal is full or failing: nothing of the batch was taken.
    */
-  commit(bytes: number): Promise<Outcome>;
+  commit(bytes: number, poll?: PollStep): Promise<Outcome>;
 }
 
 export interface Pipeline {

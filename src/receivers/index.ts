@@ -15,10 +15,12 @@ import { webhookOptionsOf } from "./webhook/options.ts";
 
 export interface ReceiversDeps {
   readonly pipeline: Pipeline;
-  readonly journal: Pick<Journal, "space" | "forgottenUntil">;
+  readonly journal: Pick<Journal, "space" | "forgotten">;
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Told the secret that a webhook delivery was signed with. */
+  readonly webhookSignedBy?: (secret: string) => void;
 }
 
 /** Base addresses by which this machine reaches the receivers that run. */
@@ -32,6 +34,8 @@ export interface Receivers {
   readonly addresses: ReceiverAddresses;
   /** @throws {Error} with one line for the operator; nothing is left listening. */
   start(): Promise<void>;
+  /** The next delivery is judged by these secrets, where the settings have none. */
+  useKeptSecrets(secret: string, secretPrevious: string): void;
   /** The next request is judged by these tokens and secrets; certificates are looked at. */
   reload(config: Config): Promise<void>;
   /** Refuses what is new, lets what is in flight end, and closes what is left after `deadlineMs`. */
@@ -52,7 +56,7 @@ interface Listener {
 /** @throws {ConfigError} when two receivers take the same path of one listener. */
 export function createReceivers(
   config: Config,
-  { pipeline, journal, telemetry, logger, clock }: ReceiversDeps,
+  { pipeline, journal, telemetry, logger, clock, webhookSignedBy = () => {} }: ReceiversDeps,
 ): Receivers {
   const shared = { pipeline, telemetry, logger, clock };
   const hec = createHecReceiver(hecOptionsOf(config), {
@@ -61,7 +65,8 @@ export function createReceivers(
   });
   const webhook = createWebhookReceiver(webhookOptionsOf(config), {
     ...shared,
-    forgottenUntil: () => journal.forgottenUntil("webhook"),
+    forgottenUntil: () => journal.forgotten("webhook").until,
+    signedBy: webhookSignedBy,
   });
   const receivers = { streaming: hec, webhook };
   const listeners = groupsOf(config).map((names): Listener => {
@@ -70,6 +75,14 @@ export function createReceivers(
     const { listen, tls } = config[first];
     return { names, server: createHttpServer({ listen, tls: tlsFilesOf(tls) }, { routes, logger, telemetry, clock }) };
   });
+
+  let { webhook: settings } = config;
+  let kept = { secret: "", previous: "" };
+
+  function judgeBySecrets(): void {
+    if (settings.secret !== "") webhook.useSecrets(settings.secret, settings.secret_previous);
+    else webhook.useSecrets(kept.secret, kept.previous === "" ? settings.secret_previous : kept.previous);
+  }
 
   function addressOf(name: Name): string | undefined {
     const server = listeners.find(({ names }) => names.includes(name))?.server;
@@ -92,9 +105,14 @@ export function createReceivers(
         throw error;
       }
     },
+    useKeptSecrets(secret, previous) {
+      kept = { secret, previous };
+      judgeBySecrets();
+    },
     async reload(next) {
       hec.useTokens(next.streaming.token, next.streaming.token_previous);
-      webhook.useSecrets(next.webhook.secret, next.webhook.secret_previous);
+      settings = next.webhook;
+      judgeBySecrets();
       await Promise.all(listeners.map(({ names: [first], server }) => server.reload(tlsFilesOf(next[first].tls))));
     },
     async stop(deadlineMs) {

@@ -18,7 +18,7 @@ export interface SeenKey {
   readonly high: number;
   readonly low: number;
   readonly check: number;
-  /** Its receipt, epoch milliseconds: never before the log service's clock, so no key leaves earlier than by that. */
+  /** From when on it grows old, epoch milliseconds: never before its receipt, nor before the log service's time. */
   readonly at: number;
 }
 
@@ -30,15 +30,15 @@ export interface IdentityKey {
   readonly tailnet: number;
 }
 
-/** The identity of a decoded record, received at `receivedAt` (epoch milliseconds). */
-export function identify(record: TailscaleRecord, key: IdentityKey, receivedAt: number): SeenKey {
+/** The identity of a decoded record, which grows old from `at` on (epoch milliseconds). */
+export function identify(record: TailscaleRecord, key: IdentityKey, at: number): SeenKey {
   switch (record.type) {
     case "flow":
-      return flowKey(record, key, receivedAt);
+      return flowKey(record, key, at);
     case "audit":
-      return auditKey(record, key, receivedAt);
+      return auditKey(record, key, at);
     case "webhook":
-      return keyOf(digestOf(key, "webhook", canonicalJson(record.event)), receivedAt);
+      return keyOf(digestOf(key, "webhook", canonicalJson(record.event)), at);
   }
 }
 

@@ -1,6 +1,7 @@
 /** The admin listener over real sockets: who is let in, and what it says. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Admin, type AdminOptions, createAdmin } from "../../src/admin/index.ts";
+import type { Kept } from "../../src/admin/kept.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
@@ -13,6 +14,17 @@ afterEach(async () => {
   reasons = [];
 });
 
+/** What is tested here is who may ask: no answer of it is looked at. */
+const nothingKept: Kept = {
+  list: async () => ({ counts: [], items: [] }),
+  show: () => Promise.reject(new Error("not asked for")),
+  retry: () => Promise.reject(new Error("not asked for")),
+  purge: () => Promise.reject(new Error("not asked for")),
+  replay: () => Promise.reject(new Error("not asked for")),
+  cancel: () => Promise.reject(new Error("not asked for")),
+  redeliveries: async () => [],
+};
+
 async function start(options: Partial<AdminOptions> = {}): Promise<string> {
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "", ...options },
@@ -20,6 +32,7 @@ async function start(options: Partial<AdminOptions> = {}): Promise<string> {
       readiness: () => reasons,
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
+      kept: nothingKept,
       logger: silentLogger,
     },
   );
@@ -34,7 +47,7 @@ async function statusOf(path: string, headers: Record<string, string>, method = 
   return (await sendRaw(admin?.port ?? 0, [text])).status;
 }
 
-const guarded = ["/metrics", "/api/status"] as const;
+const guarded = ["/metrics", "/api/status", "/api/quarantine", "/api/replay"] as const;
 
 describe("on loopback, without a token", () => {
   test("shows metrics in Prometheus' text form, and the sums", async () => {
@@ -64,10 +77,11 @@ describe("on loopback, without a token", () => {
     expect(await statusOf(path, { Host: host, "Sec-Fetch-Site": "none" })).toBe(200);
   });
 
-  test("changes nothing by any method", async () => {
+  test("what only tells something changes nothing by any method", async () => {
     await start();
     const host = `127.0.0.1:${admin?.port}`;
-    for (const path of guarded) expect(await statusOf(path, { Host: host, "Content-Length": "0" }, "POST")).toBe(405);
+    for (const path of ["/metrics", "/api/status", "/api/quarantine"])
+      expect(await statusOf(path, { Host: host, "Content-Length": "0" }, "POST")).toBe(405);
   });
 });
 

@@ -104,6 +104,7 @@ test("on a terminal defaults are dimmed, and problems coloured", async () => {
     out,
     err: out,
     workerEntry: new URL(import.meta.url),
+    ask: async () => undefined,
     exit: () => {
       throw new Error("exit");
     },

@@ -35,7 +35,7 @@ describe("what is not understood is an error of use, and nothing runs", () => {
 describe("without a command", () => {
   test("and without a configuration it shows what there is", async () => {
     const { code, stderr } = await runToEnd(directory, []);
-    expect(stderr).toContain("USAGE tailscale2otel run|demo|check|send hec|send webhook|schema|version");
+    expect(stderr).toContain("USAGE tailscale2otel run|demo|check|send|");
     expect(stderr).toEndWith(
       "tailscale2otel: no command, and no configuration to run with (see tailscale2otel --help)\n",
     );
@@ -47,6 +47,12 @@ describe("without a command", () => {
     expect(stderr).toStartWith(
       'tailscale2otel: TS2OTEL_STREAMING__ENABLED: streaming.enabled: "perhaps" cannot be used here.',
     );
+    expect(code).toBe(78);
+  });
+
+  test("it runs, where credentials for the API are configured by variables", async () => {
+    const { code, stderr } = await runToEnd(directory, [], { TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: "k1CNTRL" });
+    expect(stderr).toStartWith("tailscale2otel: TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: ");
     expect(code).toBe(78);
   });
 

@@ -15,21 +15,35 @@ test("of the program", async () => {
   expect(help).toMatchInlineSnapshot(`
     "Receives Tailscale flow logs, audit logs and webhooks, and delivers them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|check|send hec|send webhook|schema|version
+    USAGE tailscale2otel run|demo|check|send|status|quarantine|replay|tailnet|schema|version
 
     COMMANDS
 
-               run    Run the service
-              demo    Show it working: a simulated tailnet, the real program, and nothing left behind
-             check    Validate the configuration, and show every value with its origin
-          send hec    Send a flow and an audit record to a stream receiver, and print its answer
-      send webhook    Send a signed webhook to a receiver, and print its answer
-            schema    Print the JSON Schema of the configuration file, for editors
-           version    Print version, commit and build date
+                         run    Run the service
+                        demo    Show it working: a simulated tailnet, the real program, and nothing left behind
+                       check    Validate the configuration, and show every value with its origin
+                    send hec    Send a flow and an audit record to a stream receiver, and print its answer
+                send webhook    Send a signed webhook to a receiver, and print its answer
+                      status    Show health, delivery and the sums of a running instance
+             quarantine list    List what was set aside, newest first
+             quarantine show    Show one item with its text
+            quarantine retry    Take invalid records in once more, and send dead letters again
+            quarantine purge    Delete what was set aside
+                      replay    Send delivered logs to the backend once more
+         tailnet stream show    Show where Tailscale sends its logs, and how that goes
+          tailnet stream set    Let Tailscale send its logs to the stream receiver
+       tailnet stream remove    Let Tailscale send its logs nowhere
+        tailnet webhook list    List the webhooks of the tailnet
+      tailnet webhook create    Create a webhook for the webhook receiver
+      tailnet webhook rotate    Give a webhook a new secret
+        tailnet webhook test    Let Tailscale send a test event to a webhook
+      tailnet webhook remove    Remove a webhook
+                      schema    Print the JSON Schema of the configuration file, for editors
+                     version    Print version, commit and build date
 
     Use tailscale2otel <command> --help for more information about a command.
 
-    Without a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__… or TS2OTEL_WEBHOOK__… variables).
+    Without a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).
     Exit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.
 
     EXAMPLES
@@ -101,14 +115,16 @@ test("of check", async () => {
         --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
       --set=<key=value>    One setting, which wins over file and environment. May be repeated.
                  --json    One JSON object instead of text.
+               --online    Also try the API and each scope, the backend, the certificates, the clock and the journal.
              -h, --help    Show this text.
 
-    Exit code 0 where run could start, 78 where it could not. It opens no connection, and writes nothing.
+    Exit code 0 where run could start, 78 where it could not, 1 where something that --online tries fails. It writes nothing; without --online it opens no connection. With it, Tailscale's API is only read, and the backend is sent an empty export.
 
     EXAMPLES
 
       tailscale2otel check                         the configuration that run would use
       tailscale2otel check --config new.toml       another file
+      tailscale2otel check --online                with Tailscale and the backend asked
       tailscale2otel check --json | jq .problems   for programs
     "
   `);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -150,6 +151,35 @@ grafana_cloud.token_file = "${tokenFile}"`,
   program.process.kill("SIGHUP");
   await until(async () => (await status("admin-2")) === 200);
   expect(await status("admin-1")).toBe(401);
+  await end(program);
+  backend.close();
+  backend.closeAllConnections();
+}, 30_000);
+
+test("another authority for the backend is trusted as soon as its file is replaced, for both signals", async () => {
+  const taken = new Set<string>();
+  const pair = { cert: ca[1], key: readFileSync(fixture("second.key.pem")) };
+  const backend = createSecureServer(pair, (request, response) => {
+    taken.add(request.url ?? "");
+    request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
+  });
+  await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
+  copyFileSync(fixture("first.cert.pem"), certFile);
+  settings(
+    `token = "a-token"`,
+    `[otlp]
+endpoint = "https://localhost:${(backend.address() as AddressInfo).port}"
+metric_interval = "200ms"
+tls.ca_file = "${certFile}"`,
+  );
+  const program = start(directory, ["run"]);
+  const base = await ready(program);
+  expect(await send(base, "a-token", flowEnvelope(1_000_001))).toBe(200);
+  await program.line("logs cannot be delivered");
+  await program.line("metrics cannot be delivered");
+  expect(taken.size).toBe(0);
+  replace(certFile, ca[1] ?? "");
+  await until(async () => taken.has("/v1/logs") && taken.has("/v1/metrics"));
   await end(program);
   backend.close();
   backend.closeAllConnections();

@@ -33,12 +33,6 @@ describe("an empty token", () => {
   });
 });
 
-test.each(["poll", "both"])("a source of %j is a warning that says what to set instead", (source) => {
-  expect(warningsWith([`collectors.flowlogs.source=${source}`])).toEqual([
-    `collectors.flowlogs.source: it is "${source}", and this build polls nothing: flow logs come only by the stream. Set collectors.flowlogs.source = "stream".`,
-  ]);
-});
-
 test("a log that is not wanted is not missed", () => {
   expect(warningsWith(["collectors.auditlogs.enabled=false"])).toEqual([
     "collectors.auditlogs.source: it is set and has no effect: collectors.auditlogs.enabled is false. Set collectors.auditlogs.enabled = true, or remove it.",

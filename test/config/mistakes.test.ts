@@ -22,7 +22,7 @@ test("five mistakes in one file are five problems, each with its line, what is a
   expect(problems).toEqual([
     'tailscale2otel.toml:1: log_level: "verbose" cannot be used here. Allowed: "debug", "info", "warn", "error". Write for example: log_level = "info"',
     'tailscale2otel.toml:5: streaming.listen: 8088 cannot be used here. Allowed: "host:port", "[v6]:port" or ":port", with a port up to 65535. Write for example: listen = ":8088"',
-    "tailscale2otel.toml:6: streaming.tokn: there is no such setting. Allowed: enabled, listen, path, token, token_file, token_previous, token_previous_file, require_token, decompress, max_body_bytes, max_inflight_bytes, max_concurrent_requests, request_timeout, tls. Did you mean streaming.token?",
+    "tailscale2otel.toml:6: streaming.tokn: there is no such setting. Allowed: enabled, listen, path, token, token_file, token_previous, token_previous_file, require_token, public_url, auto_configure, decompress, max_body_bytes, max_inflight_bytes, max_concurrent_requests, request_timeout, tls. Did you mean streaming.token?",
     'tailscale2otel.toml:7: streaming.request_timeout: 30 cannot be used here. Allowed: a duration such as "500ms", "30s", "5m", "24h" or "7d"; from 100ms to 1h. Write for example: request_timeout = "30s"',
     'tailscale2otel.toml:10: otlp.endpoint: "collector.example.com:4318" cannot be used here. Allowed: an address that begins with http:// or https://. Write for example: endpoint = "http://collector.example.com:4318"',
   ]);

@@ -20,7 +20,12 @@ describe("a restart is needed", () => {
   test("not for the log level, tokens and other certificates", () => {
     const pair = (name: string): string[] => [`streaming.tls.cert_file=${name}`, `streaming.tls.key_file=${name}`];
     const started = configWith(...pair("/dev/null"));
-    const next = configWith(...pair("/dev/zero"), "log_level=debug", "streaming.token_previous=old-token");
+    const next = configWith(
+      ...pair("/dev/zero"),
+      "otlp.tls.ca_file=/dev/null",
+      "log_level=debug",
+      "streaming.token_previous=old-token",
+    );
     expect(keysThatWait(started, next)).toEqual([]);
   });
 
@@ -43,4 +48,6 @@ test("the files of secrets are known, each once", () => {
   const environment = { TS2OTEL_STREAMING__TOKEN_FILE: file, TS2OTEL_STREAMING__TOKEN_PREVIOUS_FILE: file };
   expect(secretFilesOf(inspectIn(directory, { set: soundSettings, environment }))).toEqual([file]);
   expect(secretFilesOf(inspectIn(directory, { set: soundSettings, environment: soundEnvironment }))).toEqual([]);
+  const set = [...soundSettings, `otlp.tls.ca_file=${file}`];
+  expect(secretFilesOf(inspectIn(directory, { set, environment: soundEnvironment }))).toEqual([file]);
 });

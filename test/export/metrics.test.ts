@@ -5,7 +5,7 @@ import { metricsResourceAttributes } from "../../src/export/resource.ts";
 import { createSender } from "../../src/export/sender.ts";
 import type { LedgerView } from "../../src/ledger/types.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
-import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { type OtlpSink, startOtlpSink, type SunkRequest } from "../support/otlp-sink.ts";
 import { destinationAt } from "./delivery.ts";
 
 let sink: OtlpSink;
@@ -247,6 +247,44 @@ describe("a backend that fails", () => {
     sink.behave(() => ({ kind: "take" }));
     await Promise.all([first, metrics.exportNow()]);
     expect(sink.points.map(({ value }) => value)).toEqual([8]);
+  });
+
+  test.each([
+    ["never takes one of the requests of a fold", () => ({ kind: "status", status: 503 }) as const],
+    ["refuses it", () => ({ kind: "status", status: 400 }) as const],
+    ["cuts it off", () => ({ kind: "reset" }) as const],
+  ])("and %s gets all others of it, at once", async (_, answer) => {
+    const isBad = ({ points }: SunkRequest) => points[0]?.attributes["tailscale.src.node"] === "node-5000";
+    sink.behave((request) => (isBad(request) ? answer() : { kind: "take" }));
+    const metrics = start({ selfMetrics: false, encoding: "protobuf" });
+    view = folded(1, 17_000);
+    const first = metrics.exportNow();
+    await sink.until(({ requests }) => requests.length >= 4);
+    expect(sink.requests.map((request) => request.isTaken)).toEqual([true, false, true, true]);
+    sink.behave(() => ({ kind: "take" }));
+    view = folded(2, 17_000);
+    await Promise.all([first, metrics.exportNow()]);
+    expect(sink.requests.slice(-4).map(({ points }) => points[0]?.value)).toEqual([2, 5002, 10002, 15002]);
+    expect(metrics.trouble).toBeUndefined();
+  });
+
+  test("is in trouble as long as one request of a fold waits, and gets it again until it takes it", async () => {
+    let isWell = false;
+    const isBad = ({ points }: SunkRequest) => points[0]?.attributes["tailscale.src.node"] === "node-5000";
+    sink.behave((request) => (isBad(request) && !isWell ? { kind: "status", status: 503 } : { kind: "take" }));
+    const lines: string[] = [];
+    const note = (message: string): void => void lines.push(message);
+    const metrics = start({ selfMetrics: false }, { ...silentLogger, warn: note, info: note });
+    view = folded(1, 12_000);
+    const done = metrics.exportNow();
+    await sink.until(({ requests }) => requests.length === 4);
+    expect(sink.requests.map(({ points }) => points[0]?.value)).toEqual([1, 5001, 10001, 5001]);
+    expect(metrics.trouble?.why).toContain("503");
+    isWell = true;
+    await done;
+    expect(sink.requests.filter(({ isTaken }) => isTaken).flatMap(({ points }) => points)).toHaveLength(12_000);
+    expect(metrics.trouble).toBeUndefined();
+    expect(lines).toEqual(["metrics cannot be delivered; trying until they are", "metrics are delivered again"]);
   });
 
   test("loses a refused request, and says so once", async () => {

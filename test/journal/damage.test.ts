@@ -223,7 +223,7 @@ describe("a state directory", () => {
       await expect(journal.append(appendOf([partOfNumbers([n])]))).rejects.toBeInstanceOf(Unavailable);
       expect(journal.knows("flow", keyOf(n))).toBe(false);
     }
-    expect(complaints.map(({ message }) => message)).toEqual([expect.stringContaining("start the program again")]);
+    expect(complaints.map(({ message }) => message)).toEqual([expect.stringContaining("the next start sets it aside")]);
     journal.close();
     expect((await check(path, "log")).isSetAside).toBe(true);
   });

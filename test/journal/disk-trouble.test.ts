@@ -95,6 +95,20 @@ describe("a state directory", () => {
   });
 });
 
+test("a disk that cannot be written is known as such until a write works, without anybody having to send", async () => {
+  const { journal, database } = captureConnection(() => state.open());
+  await send(journal, 1);
+  expect(journal.space.isFull).toBe(false);
+  database.exec("PRAGMA query_only = ON");
+  await expectRefusal(journal, 2, "the journal cannot be written");
+  expect(journal.space.isFull).toBe(true);
+  expect(() => journal.maintain()).toThrow();
+  expect(journal.space.isFull).toBe(true);
+  database.exec("PRAGMA query_only = OFF");
+  journal.maintain();
+  expect(journal.space.isFull).toBe(false);
+});
+
 describe("a clock", () => {
   const isNew = async (journal: Journal, number: number): Promise<boolean> =>
     (await send(journal, number)).accepted.length > 0;

@@ -158,6 +158,26 @@ describe("a full journal", () => {
     expect(journal.pendingRecords).toBe(1);
   }, 20_000);
 
+  test("wants a snapshot when that alone keeps delivered rows from leaving", async () => {
+    const journal = state.open({ maxBytes: 24 * mebibyte });
+    await journal.append(appendOf([partOfNumbers([0])]));
+    deliverTo(journal, 2);
+    journal.writeSnapshot({ measuredSeq: 0, blobs: new Map() });
+    expect(journal.wantsSnapshot).toBe(false);
+    const taken = await fill(journal, 1);
+    measureTo(journal, 1);
+    expect(journal.wantsSnapshot).toBe(false);
+    deliverTo(journal, taken + 1);
+    measureTo(journal, 1);
+    journal.maintain();
+    expect(journal.wantsSnapshot).toBe(true);
+    expect(storedNumbers(journal)).toHaveLength(taken);
+    measureTo(journal, journal.lastSeq);
+    expect(journal.wantsSnapshot).toBe(false);
+    journal.maintain();
+    expect(storedNumbers(journal).length).toBeLessThan(3);
+  });
+
   test("keeps its reserve free of a group that is too large together", async () => {
     const journal = state.open(small);
     const settled = await Promise.allSettled(

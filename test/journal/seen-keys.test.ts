@@ -1,5 +1,6 @@
 /** Rows of keys come, are written again, and leave as a whole. */
 import { describe, expect, test } from "bun:test";
+import { sourceBits } from "../../src/journal/key-table.ts";
 import { keyClasses, type KeyLimits, type KeyRow, SeenKeys, StagedKeys } from "../../src/journal/seen-keys.ts";
 import type { SeenKey } from "../../src/records/identity.ts";
 import { keyOf } from "../support/journal.ts";
@@ -86,7 +87,7 @@ describe("what a turn stages", () => {
   test("is known to the turn alone", () => {
     const seen = seenKeys();
     const staged = new StagedKeys(seen);
-    staged.stage("flow", keyOf(1), "stream");
+    staged.stage("flow", keyOf(1), sourceBits.stream);
     expect(staged.probe("flow", keyOf(1))).toBe("known");
     expect(staged.probe("flow", keyOf(1, 5))).toBe("known_counters");
     expect(staged.probe("audit", keyOf(1))).toBe("new");
@@ -97,10 +98,10 @@ describe("what a turn stages", () => {
     const seen = seenKeys();
     addRow(seen, rowOf(1, 5000, 1), [keyOf(1)], 2);
     const staged = new StagedKeys(seen);
-    staged.stage("flow", keyOf(2), "poll");
+    staged.stage("flow", keyOf(2), sourceBits.poll);
     expect([1, 2, 3].map((n) => staged.isKnownFromElsewhere("flow", keyOf(n), "stream"))).toEqual([true, true, false]);
     expect([1, 2].map((n) => staged.isKnownFromElsewhere("flow", keyOf(n), "poll"))).toEqual([false, false]);
-    staged.stage("flow", keyOf(1), "stream");
+    staged.stage("flow", keyOf(1), sourceBits.stream);
     expect(staged.isKnownFromElsewhere("flow", keyOf(1), "stream")).toBe(false);
   });
 
@@ -108,7 +109,7 @@ describe("what a turn stages", () => {
     const seen = seenKeys();
     const staged = new StagedKeys(seen);
     const other = { ...keyOf(1), low: 2 };
-    for (const keyClass of keyClasses) staged.stage(keyClass, { ...keyOf(1), low: 1 }, "stream");
+    for (const keyClass of keyClasses) staged.stage(keyClass, { ...keyOf(1), low: 1 }, sourceBits.stream);
     expect(keyClasses.map((keyClass) => staged.probe(keyClass, other))).toEqual(["new_entries", "new", "new", "new"]);
   });
 });

@@ -1,6 +1,6 @@
-/** Builds a program of the Go module proxy once, into `.cache/`, as a module of our own that requires it. */
+/** Builds a program of the Go module proxy once, into `.cache/`, as a module of our own that requires it; and programs of one file of ours. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 export interface GoProgram {
@@ -44,6 +44,17 @@ export function buildGoProgram(program: GoProgram): string {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** The path of the binary of one source file that needs the standard library alone; built where the source is newer. */
+export function buildGoFile(name: string, source: string): string {
+  const cache = resolve(import.meta.dirname, "../../.cache", name);
+  const binary = join(cache, name);
+  if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return binary;
+  mkdirSync(cache, { recursive: true });
+  run(cache, "go", ["build", "-trimpath", "-o", `${binary}.new`, source]);
+  renameSync(`${binary}.new`, binary);
+  return binary;
 }
 
 /** A module's `replace` lines count only where it is the main one, so they must be said again. */

@@ -44,7 +44,11 @@ export interface WebhookServer extends AsyncDisposable {
 
 export async function startWebhookServer(
   options: Partial<WebhookReceiverOptions> = {},
-  { listen = "127.0.0.1:0", pipeline }: { listen?: string; pipeline?: Pipeline } = {},
+  {
+    listen = "127.0.0.1:0",
+    pipeline,
+    signedBy = () => {},
+  }: { listen?: string; pipeline?: Pipeline; signedBy?: (secret: string) => void } = {},
 ): Promise<WebhookServer> {
   const settings = { ...webhookOptions, ...options };
   const recording = createRecordingPipeline();
@@ -70,6 +74,7 @@ export async function startWebhookServer(
     logger,
     clock: () => held.now,
     forgottenUntil: () => held.forgottenUntil,
+    signedBy,
   });
   const server = createHttpServer({ listen }, { routes: receiver.routes, logger });
   await server.start();

@@ -15,6 +15,8 @@ export interface Sums {
   readonly delivered: number;
   readonly pending: number;
   readonly deadLettered: number;
+  readonly lost: number;
+  readonly uncounted: number;
 }
 
 /** The part of the program that the demo looks at. */

@@ -107,7 +107,12 @@ const answers = {
     rejected: "unavailable",
   },
   healthy: { when: "health: ready to take requests", status: 200, text: "HEC is healthy", code: 17 },
-  queuesFull: { when: "health: the journal is full", status: 503, text: "HEC is unhealthy, queues are full", code: 18 },
+  queuesFull: {
+    when: "health: the journal is full or failing",
+    status: 503,
+    text: "HEC is unhealthy, queues are full",
+    code: 18,
+  },
   notFound: { when: "any other path", status: 404, text: "Not found" },
   methodNotAllowed: { when: "any other method, with `Allow`", status: 405, text: "Method not allowed" },
 } as const satisfies Record<string, HecAnswer>;

@@ -33,6 +33,8 @@ export interface WebhookReceiverOptions {
   readonly secret: string;
   /** Accepted too, while the secret is being rotated. */
   readonly secretPrevious: string;
+  /** Without a secret, deliveries are refused until there is one. */
+  readonly awaitsSecret?: boolean;
   /** How far the time of a signature may be from ours, either way. 0: it may be any. */
   readonly toleranceMs: number;
   /** How much older than that a delivery may be, if its events are news. */
@@ -51,6 +53,8 @@ export interface WebhookReceiverDeps {
   readonly clock: Clock;
   /** Epoch milliseconds up to which it is no longer known which deliveries were taken. */
   forgottenUntil(): number;
+  /** Told the secret that a delivery was signed with. */
+  signedBy?(secret: string): void;
 }
 
 export interface WebhookReceiver {
@@ -74,14 +78,15 @@ const eventsAtOnce = 500;
 
 export function createWebhookReceiver(options: WebhookReceiverOptions, deps: WebhookReceiverDeps): WebhookReceiver {
   const { telemetry, logger, clock, pipeline, forgottenUntil } = deps;
-  const { maxBodyBytes, requestTimeoutMs = defaultRequestTimeoutMs, ownHosts = [] } = options;
+  const { maxBodyBytes, requestTimeoutMs = defaultRequestTimeoutMs, ownHosts = [], awaitsSecret = false } = options;
+  const signedBy = (secret: string): void => deps.signedBy?.(secret);
   const tooLarge = `The body is larger than ${maxBodyBytes} bytes (webhook.max_body_bytes)`;
   const budget = createByteBudget(Math.max(maxInflightBytes, maxBodyBytes));
   const deliveries = createSlots(maxDeliveries);
   const inFlight = createInFlight((change) => telemetry.add("tailscale.webhook.inflight", change, {}));
   const refusals = createRefusalLog("webhook delivery", { logger, clock });
   const turns = createTurns();
-  let gate = createGate({ ...options, ownHosts, forgottenUntil });
+  let gate = createGate({ ...options, awaitsSecret, ownHosts, forgottenUntil, signedBy });
   let isDraining = false;
 
   async function receive(exchange: Exchange): Promise<Response> {
@@ -164,7 +169,7 @@ export function createWebhookReceiver(options: WebhookReceiverOptions, deps: Web
   return {
     routes: pathsOf(options.path).map((path): Route => ({ path, methods: { POST: receive } })),
     useSecrets(secret, secretPrevious) {
-      gate = createGate({ ...options, secret, secretPrevious, ownHosts, forgottenUntil });
+      gate = createGate({ ...options, secret, secretPrevious, awaitsSecret, ownHosts, forgottenUntil, signedBy });
     },
     async drain() {
       isDraining = true;

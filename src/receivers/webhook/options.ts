@@ -7,6 +7,7 @@ export function webhookOptionsOf({ webhook }: Config): WebhookReceiverOptions {
     path: webhook.path,
     secret: webhook.secret,
     secretPrevious: webhook.secret_previous,
+    awaitsSecret: webhook.auto_configure,
     toleranceMs: webhook.tolerance,
     lateRetryWindowMs: webhook.late_retry_window,
     maxBodyBytes: webhook.max_body_bytes,

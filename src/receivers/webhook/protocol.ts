@@ -34,6 +34,13 @@ const answers = {
     rejected: "overloaded",
     headers: { "retry-after": "1" },
   },
+  secretUnknown: {
+    when: "`webhook.auto_configure` is on, and Tailscale has not told the secret yet",
+    status: 503,
+    text: "The secret is not known yet",
+    rejected: "unavailable",
+    headers: { "retry-after": "30" },
+  },
   crossSite: {
     when: "a web page sent it, and no secret is asked for",
     status: 403,

@@ -20,6 +20,8 @@ In Tailscale's admin console, add a webhook endpoint with the address by which T
 secret that is shown to the receiver: \`webhook.secret_file\`, or the variable \`TS2OTEL_WEBHOOK__SECRET\`.
 \`tailscale2otel send webhook --url …\`, with the same configuration, sends a signed test event and prints the answer.
 
+With \`webhook.auto_configure\` the program makes the webhook itself and keeps its secret: see [Tailscale's side](tailnet.md).
+
 **Rotating the secret.** Put the new secret into \`webhook.secret\` and the one before into \`webhook.secret_previous\`, then reload
 (SIGHUP; a \`_file\` is read again by itself). No delivery is refused meanwhile. Later, take \`webhook.secret_previous\` out.
 
@@ -31,7 +33,8 @@ no danger then: events are known for \`dedup.webhook_window\`, and where that me
 
 \`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\`, keyed by the whole text of the secret.
 At most ${maxCandidates} \`v1\` are looked at, unknown elements are passed over, and every \`v1\` is compared with every secret in constant time.
-Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is asked for, and requests of browsers are refused.
+Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is asked for, and requests of browsers are refused; with
+\`webhook.auto_configure\` nothing is taken until the secret is known.
 
 ## Answers
 

@@ -127,6 +127,13 @@ const cases: Case[] = [
   },
 
   {
+    name: "signed, before the secret is known",
+    answer: "secretUnknown",
+    server: { ...open, awaitsSecret: true },
+    rejected: { unavailable: 1 },
+    send: post(delivery),
+  },
+  {
     name: "a page's request without a secret",
     answer: "crossSite",
     server: open,

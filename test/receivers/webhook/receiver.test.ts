@@ -30,7 +30,7 @@ function setNow(now: number): void {
   state.now = now;
   server.now = now;
   journal.maintain();
-  server.forgottenUntil = journal.forgottenUntil("webhook");
+  server.forgottenUntil = journal.forgotten("webhook").until;
 }
 
 beforeEach(async () => {

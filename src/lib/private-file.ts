@@ -1,0 +1,74 @@
+/** Small files that only their owner may read, replaced whole: a crash leaves the one before, or the new one. */
+import { randomBytes } from "node:crypto";
+import {
+  chownSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+
+/** The text, or nothing where there is no such file. @throws {Error} where it cannot be read. */
+export function readPrivateFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * On disk when it returns, mode 0600. It belongs to the owner of its directory, so that what root writes can be read by the
+ * user that the service runs as. The directory is made if it is missing.
+ * @throws {Error} where it cannot be written; the file before is left as it was.
+ */
+export function writePrivateFile(path: string, text: string): void {
+  const directory = dirname(path);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
+  try {
+    writeSynced(temporary, text);
+    const { uid, gid } = statSync(directory);
+    if (statSync(temporary).uid !== uid) chownSync(temporary, uid, gid);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncDirectory(directory);
+}
+
+/** Nothing happens where there is none. */
+export function removePrivateFile(path: string): void {
+  rmSync(path, { force: true });
+}
+
+function writeSynced(path: string, text: string): void {
+  const file = openSync(path, "wx", 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

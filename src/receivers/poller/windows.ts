@@ -1,0 +1,100 @@
+/**
+ * Which span of the log to ask for next: pure arithmetic. Everything is whole seconds on the log service's clock, both ends
+ * of a window included, so that windows in a row share the second at which they meet.
+ */
+import type { Forgotten } from "../../journal/seen-keys.ts";
+import type { LogWindow } from "../../tailscale/types.ts";
+
+/** Keys may leave while a window is read; it begins so many seconds after the last that has left. */
+const horizonMargin = 60;
+
+/** Lengths, in seconds. */
+export interface WindowPolicy {
+  /** How far behind the present the log may still be incomplete. */
+  readonly lag: number;
+  readonly lookback: number;
+  readonly maxWindow: number;
+  /** How much is read again, for what was logged late. At most half a window, or nothing would be gained by reading. */
+  readonly overlap: number;
+  /** How long Tailscale keeps the log. */
+  readonly retention: number;
+}
+
+/** Where a poll stands. */
+export interface Standing {
+  /** The present, by our clock or the API's, whichever is behind. */
+  readonly now: number;
+  /** The log is read up to here, by what is committed. */
+  readonly readUntil: number;
+  /** Where the window before ended, while spans follow each other; then nothing is read again. */
+  readonly resumeAt: number | undefined;
+  /** The longest span that is asked for: `maxWindow`, or less where answers were too large. */
+  readonly span: number;
+  /** Up to when keys may have left, epoch milliseconds. */
+  readonly forgotten: Forgotten;
+  /** Nothing after this is wanted. */
+  readonly until?: number;
+}
+
+export interface NextWindow {
+  /** Nothing where all of the span has to be passed over. */
+  readonly window: LogWindow | undefined;
+  /** Where the log is read up to when the window is. */
+  readonly readUntil: number;
+  /** Seconds never read that are passed over to come here. */
+  readonly unverifiableSeconds: number;
+  /** Whether it reads again what was read before. */
+  readonly isOverlapping: boolean;
+  /** Whether there is no more to read for now. */
+  readonly isLast: boolean;
+}
+
+/** Where the very first window begins. */
+export function firstPosition(now: number, { lag, lookback }: WindowPolicy): number {
+  return Math.floor(now) - lag - lookback;
+}
+
+/** The next window; nothing while there is nothing new. */
+export function nextWindow(policy: WindowPolicy, standing: Standing): NextWindow | undefined {
+  const { now, readUntil: committed, resumeAt, span, forgotten, until = Number.POSITIVE_INFINITY } = standing;
+  const present = Math.floor(now) - policy.lag;
+  const to = Math.min(present, until);
+  if (to === committed) return undefined;
+  /** A position ahead of the present was made by a clock that was wrong. */
+  const readUntil = Math.min(committed, to);
+  const overlap = Math.min(policy.overlap, Math.floor(policy.maxWindow / 2));
+  const start = Math.max(
+    resumeAt === undefined ? readUntil - overlap : Math.min(resumeAt, to),
+    Math.min(committed, secondAfter(forgotten.until) + horizonMargin),
+    secondAfter(forgotten.streamed) + horizonMargin,
+    Math.floor(now) - policy.retention,
+  );
+  if (start > to) {
+    if (readUntil === to) return undefined;
+    return {
+      window: undefined,
+      readUntil: to,
+      unverifiableSeconds: to - readUntil,
+      isOverlapping: false,
+      isLast: true,
+    };
+  }
+  const end = Math.min(to, start + Math.max(1, span));
+  return {
+    window: { start, end },
+    readUntil: Math.max(readUntil, end),
+    unverifiableSeconds: Math.max(0, start - readUntil),
+    isOverlapping: start < committed,
+    isLast: end === to,
+  };
+}
+
+/** Whether keys of what the window holds may have left while it was read: what it brought can then be known no more. */
+export function hasPassed({ until, streamed }: Forgotten, { window, isOverlapping }: NextWindow): boolean {
+  return window !== undefined && secondAfter(isOverlapping ? until : streamed) > window.start;
+}
+
+/** The first second that lies wholly after an instant of epoch milliseconds; before all time where there is none. */
+function secondAfter(millis: number): number {
+  return millis === 0 ? Number.NEGATIVE_INFINITY : Math.floor(millis / 1000) + 1;
+}

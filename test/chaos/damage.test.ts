@@ -1,0 +1,158 @@
+/** The compiled program whose database is damaged under it: it says so and ends, and the next start salvages and goes on. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import {
+  closeSync,
+  copyFileSync,
+  ftruncateSync,
+  fsyncSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { programBinary } from "../support/binary.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { freePort } from "../support/port.ts";
+import { type ProgramOptions, type RunningProgram, startProgram } from "../support/running-program.ts";
+import { Account } from "./account.ts";
+import { streamTraffic, type TrafficSource } from "./traffic.ts";
+
+const timeoutMs = 90_000;
+let directory: string;
+let sink: OtlpSink;
+let program: RunningProgram | undefined;
+let options: ProgramOptions;
+let adminUrl: string;
+let account: Account;
+let source: TrafficSource;
+let isDown: boolean;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "damage-test-"));
+  sink = await startOtlpSink({ forgets: true });
+  account = new Account();
+  isDown = false;
+  sink.behave((request) => {
+    for (const log of request.logs) account.arrived(log, !isDown);
+    return isDown ? { kind: "status", status: 503 } : { kind: "take" };
+  });
+  const [port, admin] = [await freePort(), await freePort()];
+  adminUrl = `http://127.0.0.1:${admin}`;
+  const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "500ms", TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${admin}` };
+  options = { command: [programBinary()], directory, endpoint: sink.url, encoding: "json", port, settings };
+  source = streamTraffic(1, "test-token", { hasPoison: false });
+});
+
+afterEach(async () => {
+  await program?.kill();
+  await sink.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const databasePath = (): string => join(directory, "state/journal.db");
+
+/** 0 where nobody answers. */
+async function send({ url }: RunningProgram): Promise<number> {
+  const batch = source.next();
+  account.sending(batch);
+  try {
+    const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
+    await answer.text();
+    if (answer.status === 200) account.answered(batch, Date.now());
+    return answer.status;
+  } catch {
+    return 0;
+  }
+}
+
+/** Until rows lie in the database itself, behind which its log is cut. */
+async function fill(to: RunningProgram): Promise<void> {
+  const bytes = () => statSync(databasePath(), { throwIfNoEntry: false })?.size ?? 0;
+  while (bytes() < 2_000_000) expect(await send(to)).toBe(200);
+}
+
+/** What it answers until it is gone. */
+async function sendToTheEnd(to: RunningProgram): Promise<Set<number>> {
+  const answers = new Set<number>();
+  while (!answers.has(0)) {
+    answers.add(await send(to));
+    await wait(5);
+  }
+  return answers;
+}
+
+async function conservation(): Promise<Record<string, number>> {
+  const response = await fetch(`${adminUrl}/api/status`);
+  return ((await response.json()) as { conservation: Record<string, number> }).conservation;
+}
+
+function change(act: (file: number, bytes: number) => void): void {
+  const file = openSync(databasePath(), "r+");
+  act(file, statSync(databasePath()).size);
+  fsyncSync(file);
+  closeSync(file);
+}
+
+const page = 4096;
+
+const damages = {
+  overwritten: () =>
+    change((file, bytes) => void writeSync(file, Buffer.alloc(bytes - page, 0xa5), 0, bytes - page, page)),
+  "cut short": () => change((file, bytes) => ftruncateSync(file, Math.floor(bytes / 3))),
+  emptied: () => change((file) => ftruncateSync(file, 0)),
+} as const;
+
+test.each(Object.entries(damages))(
+  "ends with code 1 when it has to read from a database that is %s, and the next start goes on with what is left",
+  async (_, damage) => {
+    const first = (program = await startProgram(options));
+    isDown = true;
+    await fill(first);
+    damage();
+    isDown = false;
+    expect([...(await sendToTheEnd(first))].filter((status) => ![0, 200, 503].includes(status))).toEqual([]);
+    expect(await first.stop()).toBe(1);
+    expect(first.output().match(/the journal is damaged/g)).toHaveLength(1);
+    expect(first.output()).toContain("stopped");
+
+    const second = (program = await startProgram(options));
+    expect(second.output()).toContain("the journal was damaged");
+    expect(readdirSync(join(directory, "state")).some((name) => name.startsWith("damaged-"))).toBe(true);
+    for (let time = 0; time < 20; time++) expect(await send(second)).toBe(200);
+    while ((await conservation())["pending"] !== 0) await wait(20);
+    const { received, accepted, duplicate, skipped, quarantined, ...sums } = await conservation();
+    const { delivered, deadLettered, lost, uncounted } = sums;
+    expect((accepted ?? 0) + (duplicate ?? 0) + (skipped ?? 0) + (quarantined ?? 0)).toBe(received ?? 0);
+    expect((delivered ?? 0) + (deadLettered ?? 0) + (lost ?? 0)).toBe((accepted ?? 0) + (uncounted ?? 0));
+    expect(account.violations).toEqual([]);
+    expect(await second.stop()).toBe(0);
+  },
+  timeoutMs,
+);
+
+test(
+  "refuses while another file is in its database's place, since a restart would find that one, and goes on when it is back",
+  async () => {
+    const running = (program = await startProgram(options));
+    await fill(running);
+    const kept = `${databasePath()}.kept`;
+    renameSync(databasePath(), kept);
+    copyFileSync(kept, databasePath());
+    while ((await send(running)) !== 503) await wait(5);
+    for (let time = 0; time < 10; time++) expect(await send(running)).toBe(503);
+    expect((await fetch(`${adminUrl}/readyz`)).status).toBe(503);
+    renameSync(kept, databasePath());
+    while ((await send(running)) !== 200) await wait(5);
+    while (account.outstanding().length > 0) await wait(20);
+    expect(await running.stop()).toBe(0);
+    const { records } = account.accepted();
+    expect([records, account.violations]).toEqual([account.answeredRecords, []]);
+  },
+  timeoutMs,
+);

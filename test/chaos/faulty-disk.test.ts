@@ -1,0 +1,142 @@
+/** The compiled program on a disk that is slow, and on one that fails: nothing acknowledged is lost, and it needs no restart. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { programBinary } from "../support/binary.ts";
+import { canHaveFaultyDisk, createFaultyDisk, type FaultyDisk } from "../support/faulty-disk.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { freePort } from "../support/port.ts";
+import { type RunningProgram, startProgram } from "../support/running-program.ts";
+import { Account } from "./account.ts";
+import { streamTraffic, type TrafficSource } from "./traffic.ts";
+
+const timeoutMs = 90_000;
+let directory: string;
+let sink: OtlpSink;
+let program: RunningProgram | undefined;
+let account: Account;
+let source: TrafficSource;
+let adminUrl: string;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "faulty-disk-test-"));
+  sink = await startOtlpSink({ forgets: true });
+  account = new Account();
+  source = streamTraffic(1, "test-token", { hasPoison: false });
+  sink.behave((request) => {
+    for (const log of request.logs) account.arrived(log, true);
+    return { kind: "take" };
+  });
+});
+
+afterEach(async () => {
+  await program?.kill();
+  await sink.stop();
+  rmSync(directory, { recursive: true });
+});
+
+async function start({ prefix }: Pick<FaultyDisk, "prefix">): Promise<RunningProgram> {
+  const admin = await freePort();
+  adminUrl = `http://127.0.0.1:${admin}`;
+  return (program = await startProgram({
+    command: [...prefix, programBinary()],
+    directory,
+    endpoint: sink.url,
+    encoding: "json",
+    settings: { TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${admin}` },
+  }));
+}
+
+async function send({ url }: RunningProgram): Promise<{ status: number; text: string }> {
+  const batch = source.next();
+  account.sending(batch);
+  const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
+  if (answer.status === 200) account.answered(batch, Date.now());
+  return { status: answer.status, text: await answer.text() };
+}
+
+/** Transactions of appends so far. */
+async function commits(): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text();
+  return Number(/^tailscale2otel_journal_commit_duration_seconds_count(?:\{.*\})? (\d+)/m.exec(text)?.[1] ?? 0);
+}
+
+async function expectAllArrived(): Promise<void> {
+  while (account.outstanding().length > 0) await wait(20);
+  expect(await program?.stop()).toBe(0);
+  const { records } = account.accepted();
+  expect([records, account.violations]).toEqual([account.answeredRecords, []]);
+}
+
+test.skipIf(!canHaveFaultyDisk)(
+  "sixteen senders share the syncs of a slow disk, and a kill loses nothing of what was answered",
+  async () => {
+    const running = await start(createFaultyDisk(directory, { syncDelayMs: 50 }));
+    const before = await commits();
+    const rounds = 10;
+    let longestMs = 0;
+    await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        for (let round = 0; round < rounds; round++) {
+          const startedAt = performance.now();
+          expect((await send(running)).status).toBe(200);
+          longestMs = Math.max(longestMs, performance.now() - startedAt);
+        }
+      }),
+    );
+    /** Each round of sixteen needs one or two turns: those that arrive during a sync wait for the next. Reported positions have some, too. */
+    const turns = (await commits()) - before;
+    expect(turns).toBeGreaterThan(rounds);
+    expect(turns).toBeLessThan((16 * rounds) / 2);
+    expect(longestMs).toBeGreaterThan(50);
+    await running.kill();
+    await start({ prefix: [] });
+    await expectAllArrived();
+  },
+  timeoutMs,
+);
+
+test.skipIf(!canHaveFaultyDisk)(
+  "answers 503 while the disk fails, says so to who asks, and goes on when it works again",
+  async () => {
+    const disk = createFaultyDisk(directory, { syncDelayMs: 0 });
+    const running = await start(disk);
+    for (let time = 0; time < 30; time++) expect((await send(running)).status).toBe(200);
+    disk.fail();
+    for (let time = 0; time < 30; time++) {
+      const answer = await send(running);
+      expect([answer.status, JSON.parse(answer.text)]).toMatchObject([503, { code: 9 }]);
+    }
+    const health = await fetch(running.url.replace("/event", "/health"));
+    expect([health.status, await health.json()]).toMatchObject([503, { code: 18 }]);
+    expect((await fetch(`${adminUrl}/readyz`)).status).toBe(503);
+    expect((await fetch(`${adminUrl}/healthz`)).status).toBe(200);
+    disk.heal();
+    while ((await send(running)).status !== 200) await wait(20);
+    for (let time = 0; time < 30; time++) expect((await send(running)).status).toBe(200);
+    expect((await fetch(`${adminUrl}/readyz`)).status).toBe(200);
+    await expectAllArrived();
+    expect(running.output()).not.toContain("damaged");
+  },
+  timeoutMs,
+);
+
+test.skipIf(!canHaveFaultyDisk)(
+  "a kill while the disk fails loses nothing of what was answered",
+  async () => {
+    const disk = createFaultyDisk(directory, { syncDelayMs: 0 });
+    const running = await start(disk);
+    for (let round = 0; round < 4; round++) {
+      for (let time = 0; time < 10; time++) expect((await send(running)).status).toBe(200);
+      disk.fail();
+      for (let time = 0; time < 10; time++) expect((await send(running)).status).toBe(503);
+      if (round < 3) disk.heal();
+    }
+    await running.kill();
+    await start({ prefix: [] });
+    await expectAllArrived();
+  },
+  timeoutMs,
+);

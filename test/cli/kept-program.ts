@@ -1,0 +1,63 @@
+/** The program over a state directory that the test has filled, and its commands as processes of their own. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Ended, type Program, runToEnd, start } from "./program.ts";
+
+export interface KeptProgram {
+  /** The admin listener's address. */
+  readonly admin: string;
+  readonly program: Program;
+  stop(): Promise<void>;
+}
+
+/** A directory below `parent` with a configuration of its own; `endpoint` is that of an OTLP receiver, empty for none. */
+export function configure(parent: string, name: string, endpoint: string, more = ""): string {
+  const directory = join(parent, name);
+  mkdirSync(directory);
+  const settings = `
+[streaming]
+enabled = true
+listen = "127.0.0.1:0"
+token = "a-token"
+[collectors]
+flowlogs.source = "stream"
+auditlogs.source = "stream"
+[state]
+path = "state"
+durability = "normal"
+[admin]
+listen = "127.0.0.1:0"
+token = "admin-token"
+[otlp]
+endpoint = ${JSON.stringify(endpoint)}
+logs.max_records = 20
+${more}`;
+  writeFileSync(join(directory, "tailscale2otel.toml"), settings, { mode: 0o600 });
+  return directory;
+}
+
+export async function startKept(directory: string): Promise<KeptProgram> {
+  const program = start(directory, ["run"]);
+  const { admin } = JSON.parse(await program.line('"ready"')) as { admin: string };
+  return {
+    admin,
+    program,
+    async stop() {
+      program.process.kill("SIGTERM");
+      await program.ended;
+    },
+  };
+}
+
+/** One command to its end; the words are split at spaces. */
+export function ask(directory: string, words: string, running?: KeptProgram): Promise<Ended> {
+  return runToEnd(directory, [...words.split(" "), ...(running === undefined ? [] : ["--url", running.admin])]);
+}
+
+/** The values of a JSON-lines output. */
+export function linesOf<Value>({ stdout }: Ended): Value[] {
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Value);
+}

@@ -1,0 +1,162 @@
+/** `replay` and `status` as processes of their own, beside the real program, which is killed in the middle of it. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { RedeliveryReport } from "../../src/admin/kept-types.ts";
+import type { Status } from "../../src/admin/status.ts";
+import { fillHours, openState } from "../support/kept-state.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { ask, configure, type KeptProgram, startKept } from "./kept-program.ts";
+import { temporaryDirectory } from "./program.ts";
+
+const parent = temporaryDirectory();
+const rows = 96;
+const recordsPerRow = 5;
+const total = rows * recordsPerRow;
+const all = Array.from({ length: total }, (_, number) => number + 1);
+
+let sink: OtlpSink;
+beforeAll(async () => {
+  sink = await startOtlpSink();
+});
+afterAll(() => sink.stop());
+
+const isLogs = ({ path }: { path: string }) => path.endsWith("/logs");
+const logRequests = () => sink.requests.filter(isLogs);
+const portsSince = (requests: number): number[] =>
+  logRequests()
+    .slice(requests)
+    .filter(({ isTaken }) => isTaken)
+    .flatMap(({ logs }) => logs.map(({ attributes }) => Number(attributes["destination.port"])));
+const sorted = (numbers: Iterable<number>): number[] => [...numbers].toSorted((a, b) => a - b);
+
+/** Eight hours of records in a new state directory. */
+async function eightHours(name: string): Promise<string> {
+  const directory = configure(parent, name, sink.url, 'metric_interval = "1s"\n');
+  const journal = openState(join(directory, "state"));
+  await fillHours(journal, { hours: 8, rows, recordsPerRow, now: Date.now() });
+  journal.close();
+  return directory;
+}
+
+/** Starts the program, and resolves once it has delivered all of them as fresh logs. Gives the requests by then. */
+async function deliver(directory: string): Promise<{ running: KeptProgram; requests: number }> {
+  const before = logRequests().length;
+  const running = await startKept(directory);
+  for (;;) {
+    await sink.until(() => portsSince(before).length >= total);
+    if ((await statusOf(directory, running)).conservation.delivered === total) break;
+  }
+  expect(sorted(portsSince(before))).toEqual(all);
+  return { running, requests: logRequests().length };
+}
+
+async function statusOf(directory: string, running?: KeptProgram): Promise<Status & { running: boolean }> {
+  return JSON.parse((await ask(directory, "status", running)).stdout) as Status & { running: boolean };
+}
+
+/** The counters of accepted records and their traffic, as Prometheus would read them, once all of now is folded. */
+async function counters({ admin }: KeptProgram): Promise<string[]> {
+  const metricRequests = () => sink.requests.filter((request) => !isLogs(request)).length;
+  const before = metricRequests();
+  await sink.until(() => metricRequests() > before + 1);
+  const response = await fetch(`${admin}/metrics`, { headers: { authorization: "Bearer admin-token" } });
+  const names = /^(tailscale_network|tailscale_stream|tailscale2otel_(ingest_(records|size)|export_log|quarantine))/;
+  const lines = (await response.text()).split("\n").filter((line) => names.test(line));
+  return lines.filter((line) => !line.includes("_bucket") && !/(age|delay|timestamp)/.test(line)).toSorted();
+}
+
+test("8 hours are sent once more on demand, each record exactly once, and no counter moves", async () => {
+  const directory = await eightHours("once");
+  const { running, requests } = await deliver(directory);
+  const before = { counters: await counters(running), sums: (await statusOf(directory, running)).conservation };
+  expect(before.counters.length).toBeGreaterThan(3);
+
+  const { code, stdout } = await ask(directory, "replay --since 9h", running);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ name: "replay", state: "ended", total, sent: total, refused: 0 });
+  expect(sorted(portsSince(requests))).toEqual(all);
+  expect({ counters: await counters(running), sums: (await statusOf(directory, running)).conservation }).toEqual(
+    before,
+  );
+
+  const nothing = await ask(directory, "replay --since 1s", running);
+  expect([nothing.code, nothing.stderr]).toEqual([1, expect.stringContaining("nothing that was delivered")]);
+  await running.stop();
+}, 60_000);
+
+test("killed in the middle, it goes on with the next run, and each record is sent at least once", async () => {
+  const directory = await eightHours("killed");
+  const { running, requests } = await deliver(directory);
+  sink.behave((request) => {
+    if (!isLogs(request) || logRequests().length <= requests + 8) return { kind: "take" };
+    return { kind: "hang" };
+  });
+  const begun = await ask(directory, "replay --since 9h --detach", running);
+  expect(JSON.parse(begun.stdout)).toMatchObject({ state: "under way", total });
+  await sink.until(() => logRequests().length > requests + 8);
+  const second = await ask(directory, "replay --since 1h", running);
+  expect([second.code, second.stderr]).toEqual([1, expect.stringContaining("a replay is under way since")]);
+  running.program.process.kill("SIGKILL");
+  await running.program.ended;
+  expect(new Set(portsSince(requests)).size).toBeLessThan(total);
+
+  const stopped = await statusOf(directory);
+  expect(stopped).toMatchObject({ running: false, redeliveries: [{ name: "replay", state: "under way", total }] });
+  sink.behave(() => ({ kind: "take" }));
+  const again = await startKept(directory);
+  await sink.until(() => new Set(portsSince(requests)).size === total);
+  for (;;) {
+    const [report] = (await statusOf(directory, again)).redeliveries as [RedeliveryReport];
+    if (report.state === "under way") continue;
+    expect(report).toMatchObject({ state: "ended", total, sent: total, refused: 0 });
+    break;
+  }
+  expect((await statusOf(directory, again)).conservation).toMatchObject({
+    accepted: total,
+    delivered: total,
+    pending: 0,
+  });
+  await again.stop();
+}, 60_000);
+
+test("can be asked for while no instance runs, and cancelled", async () => {
+  const directory = await eightHours("asked");
+  const { running, requests } = await deliver(directory);
+  await running.stop();
+  const asked = await ask(directory, "replay --since 9h");
+  expect([asked.code, asked.stderr]).toEqual([0, "no instance is running: the next run does it\n"]);
+  const cancelled = await ask(directory, "replay --cancel");
+  expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: "cancelled", sent: 0 });
+  expect((await ask(directory, "replay --cancel")).stderr).toContain("no replay is under way");
+  expect((await ask(directory, "replay --since 9h")).code).toBe(0);
+  const again = await startKept(directory);
+  await sink.until(() => portsSince(requests).length >= total);
+  await again.stop();
+  expect(sorted(portsSince(requests))).toEqual(all);
+}, 60_000);
+
+test("where no logs leave the program it cannot be, and one that was asked for is cancelled with a warning", async () => {
+  const directory = configure(parent, "local", "");
+  const journal = openState(join(directory, "state"));
+  await fillHours(journal, { hours: 1, rows: 4, recordsPerRow: 1, now: Date.now() });
+  journal.progress({ cursor: { ...journal.cursor, seq: 5, records: { delivered: 4, deadLettered: 0 } }, setAside: [] });
+  journal.close();
+  expect((await ask(directory, "replay --since 9h")).code).toBe(0);
+  const running = await startKept(directory);
+  expect(await running.program.line("is cancelled")).toContain("no logs leave this program");
+  const { code, stderr } = await ask(directory, "replay --since 9h", running);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("otlp.endpoint is not set")]);
+  await running.stop();
+}, 60_000);
+
+test("mistakes in the words are told", async () => {
+  const directory = configure(parent, "usage", "");
+  for (const [words, why] of [
+    ["replay", "since when? Give --since, or --cancel"],
+    ["replay --since soon", "--since takes a duration such as 8h"],
+    ["replay --since 1h --until 2h", "--until is before --since"],
+  ] as const) {
+    const { code, stderr } = await ask(directory, words);
+    expect([words, code, stderr]).toEqual([words, 64, expect.stringContaining(why)]);
+  }
+}, 30_000);

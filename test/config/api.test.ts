@@ -1,0 +1,340 @@
+/** The settings of Tailscale's API: what is a mistake, what is said, and what has no effect. */
+import { describe, expect, test } from "bun:test";
+import {
+  collectedLogs,
+  hasCredentials,
+  isPolled,
+  keysThatWait,
+  readsDevices,
+  subscriptionsOf,
+  subscriptionTypes,
+} from "../../src/config/index.ts";
+import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+
+const client = {
+  TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: "k1CNTRL",
+  TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_SECRET: "tskey-client-s3cr3t",
+};
+const apiKey = { TS2OTEL_TAILSCALE__AUTH__APIKEY: "tskey-api-s3cr3t" };
+const backend = "otlp.endpoint=http://192.0.2.1:4318";
+const keyOf = (line: string): string => line.slice(0, line.indexOf(":"));
+
+/** The receiver and both logs by the stream alone, with a client of OAuth besides. */
+function inspect(set: readonly string[], environment: Record<string, string> = client) {
+  return inspectIn(directory, {
+    set: [...soundSettings, ...set],
+    environment: { ...soundEnvironment, ...environment },
+  });
+}
+
+/** Nothing but what is given, and a backend. */
+function inspectAlone(set: readonly string[], environment: Record<string, string>) {
+  return inspectIn(directory, { set: [backend, ...set], environment });
+}
+
+test("defaults are what the design says, in milliseconds", () => {
+  const { config } = inspect([]);
+  expect(config.tailscale).toMatchObject({
+    base_url: "https://api.tailscale.com",
+    auth: { apikey: "", oauth: { scopes: [] } },
+    http: { timeout: 30_000, max_attempts: 4, rate_limit: 0 },
+  });
+  expect(config.collectors).toMatchObject({
+    flowlogs: {
+      interval: 60_000,
+      lag: 120_000,
+      initial_lookback: 300_000,
+      max_window: 3_600_000,
+      replay_overlap: 300_000,
+    },
+    auditlogs: {
+      interval: 60_000,
+      lag: 60_000,
+      initial_lookback: 300_000,
+      max_window: 21_600_000,
+      replay_overlap: 300_000,
+    },
+    devices: { enabled: true, interval: 300_000 },
+  });
+  expect(config.streaming).toMatchObject({ public_url: "", auto_configure: false });
+  expect(config.webhook).toMatchObject({ public_url: "", auto_configure: false, subscriptions: ["all"] });
+});
+
+describe("credentials", () => {
+  test("are enough to run, and both logs are polled", () => {
+    const { config, problems, warnings } = inspectAlone([], client);
+    expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
+    expect(collectedLogs.filter((log) => isPolled(config, log))).toEqual(["flowlogs", "auditlogs"]);
+    expect(hasCredentials(config)).toBe(true);
+    expect(readsDevices(config)).toBe(true);
+  });
+
+  test("are not enough where nothing is polled", () => {
+    const off = ["collectors.flowlogs.enabled=false", "collectors.auditlogs.enabled=false"];
+    const { problems } = inspectAlone(off, client);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain("nothing is enabled that could produce data");
+  });
+
+  test("that are missing are what to begin with, where nothing else is there", () => {
+    const { problems } = inspectAlone([], {});
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(
+      "To begin: set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, so that the logs are polled.",
+    );
+  });
+
+  test("of which one half is missing are a mistake", () => {
+    const [id, secret] = Object.keys(client) as [keyof typeof client, keyof typeof client];
+    expect(inspectAlone([], { ...apiKey, [id]: client[id] }).problems).toEqual([
+      `${id}: tailscale.auth.oauth.client_id: tailscale.auth.oauth.client_id is set and tailscale.auth.oauth.client_secret is not. Allowed: both or neither. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
+    ]);
+    const { problems } = inspectAlone([], { ...apiKey, [secret]: client[secret] });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(
+      "tailscale.auth.oauth.client_secret is set and tailscale.auth.oauth.client_id is not",
+    );
+    expect(problems.join()).not.toContain("s3cr3t");
+  });
+
+  test("that are an API key get a warning", () => {
+    const { problems, warnings } = inspectAlone([], apiKey);
+    expect(problems).toEqual([]);
+    expect(warnings).toEqual([
+      "tailscale.auth.apikey: an API key expires after 90 days at most, and may do whatever the person may who made it. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret instead.",
+    ]);
+  });
+
+  test("of both kinds: the client wins, and that is said", () => {
+    const { warnings } = inspectAlone([], { ...apiKey, ...client });
+    expect(warnings).toEqual([
+      "tailscale.auth.apikey: it is set and has no effect: tailscale.auth.oauth is set, and wins. Remove one of them.",
+    ]);
+  });
+
+  test("change without a restart, unless there were none", () => {
+    const before = inspectAlone([], client).config;
+    const after = inspectAlone(["collectors.flowlogs.interval=30s", "tailscale.http.timeout=9s"], apiKey).config;
+    expect(keysThatWait(before, after)).toEqual(["tailscale.http.timeout", "collectors.flowlogs.interval"]);
+    const without = inspect([], {}).config;
+    expect(keysThatWait(without, inspect([], apiKey).config)).toEqual(["tailscale.auth.apikey"]);
+  });
+});
+
+describe("a log that should be polled, and cannot be", () => {
+  test.each(["poll", "both"])("is a warning where the receiver runs (%s)", (source) => {
+    expect(inspect([`collectors.flowlogs.source=${source}`], {}).warnings).toEqual([
+      `collectors.flowlogs.source: it is "${source}", and there are no credentials to poll with: flow logs come only by the stream. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.flowlogs.source = "stream".`,
+    ]);
+  });
+
+  test("is a warning where only webhooks come in", () => {
+    const set = ["webhook.enabled=true", "collectors.flowlogs.enabled=false"];
+    const { problems, warnings } = inspectAlone(set, { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-x" });
+    expect(problems).toEqual([]);
+    expect(warnings).toEqual([
+      'collectors.auditlogs.source: it is "poll", and there are no credentials to poll with: no audit logs come in. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.auditlogs.enabled = false.',
+    ]);
+  });
+});
+
+describe("a log that comes both ways", () => {
+  test('is said with "both"', () => {
+    expect(inspect(["collectors.auditlogs.source=both"]).warnings).toEqual([
+      'collectors.auditlogs.source: it is "both": audit logs come by the stream and by the poll, and what comes both ways counts once. Leave it to repair gaps of the stream, or set collectors.auditlogs.source = "stream" to poll nothing.',
+    ]);
+  });
+
+  test('is said with "poll", which works as "both" does', () => {
+    const { warnings } = inspect(["collectors.flowlogs.source=poll"]);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toStartWith(
+      'collectors.flowlogs.source: it is "poll", and streaming.enabled is true: it works as "both"',
+    );
+  });
+
+  test("is nothing where the collector is off", () => {
+    const { config, warnings } = inspectIn(directory, {
+      set: soundSettings.filter((set) => !set.startsWith("collectors.")),
+      toml: "[collectors]\nflowlogs.enabled = false\nauditlogs.enabled = false\n",
+      environment: { ...soundEnvironment, ...client },
+    });
+    expect(warnings).toEqual([]);
+    expect(collectedLogs.some((log) => isPolled(config, log))).toBe(false);
+  });
+});
+
+describe("the address of the API", () => {
+  test.each([
+    ["http://127.0.0.1:8080", []],
+    ["http://[::1]:8080", []],
+    ["https://api.example.com", []],
+    ["http://api.example.com", ["tailscale.base_url"]],
+    ["http://192.0.2.1", ["tailscale.base_url"]],
+  ])("%s is none to warn of, but in plain text", (address, keys) => {
+    const { problems, warnings } = inspectAlone([`tailscale.base_url=${address}`], client);
+    expect(problems).toEqual([]);
+    expect(warnings.map(keyOf)).toEqual(keys);
+  });
+
+  test.each(["https://user:s3cr3t@api.example.com", "https://api.example.com/api/v2", "https://api.example.com/?a=b"])(
+    "%s is more than an address",
+    (address) => {
+      const { problems } = inspectAlone([`tailscale.base_url=${address}`], client);
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toContain("it is more than the address of a server");
+      expect(problems[0]).not.toContain("s3cr3t");
+    },
+  );
+
+  test("cannot be empty", () => {
+    const { problems } = inspectIn(directory, { toml: "[tailscale]\nbase_url = ''\n", environment: client });
+    expect(problems[0]).toContain("tailscale.base_url: it is empty");
+  });
+});
+
+test("a window that is no longer than its overlap is a mistake", () => {
+  const { problems } = inspectAlone(["collectors.flowlogs.max_window=5m"], client);
+  expect(problems).toEqual([
+    "--set collectors.flowlogs.max_window: windows of 5m that overlap by 5m never come forward. Allowed: collectors.flowlogs.max_window above collectors.flowlogs.replay_overlap. Raise collectors.flowlogs.max_window, or lower collectors.flowlogs.replay_overlap.",
+  ]);
+  expect(
+    inspectAlone(["collectors.flowlogs.max_window=5m", "collectors.flowlogs.replay_overlap=4m"], client),
+  ).toMatchObject({ problems: [] });
+});
+
+describe("a public address", () => {
+  const good = [
+    "https://logs.example.com/services/collector/event",
+    "https://logs.example.com:8443/x",
+    "https://[fd7a:115c:a1e0::1]/x",
+  ];
+  test.each(good)("%s is one", (address) => {
+    expect(inspect([`streaming.public_url=${address}`])).toMatchObject({ problems: [], warnings: [] });
+  });
+
+  const plain = [
+    "http://[fd7a:115c:a1e0::1]:8088/x",
+    "http://node.tail1234.ts.net:8088/x",
+    "http://node.tail1234.ts.net./x",
+    "http://node:8088/x",
+    "http://node.internal/x",
+  ];
+  test.each(plain)("%s is one, and that it is plain HTTP is said", (address) => {
+    const { problems, warnings } = inspect([`streaming.public_url=${address}`]);
+    expect(problems).toEqual([]);
+    expect(warnings.map(keyOf)).toEqual(["streaming.public_url"]);
+    expect(warnings[0]).toContain("plain HTTP");
+  });
+
+  const bad: readonly [address: string, reason: string][] = [
+    ["http://logs.example.com/x", "plain http, and its host is a public name"],
+    ["http://192.0.2.1/x", "IPv4"],
+    ["https://192.0.2.1/x", "IPv4"],
+    ["http://100.64.0.1/x", "IPv4"],
+    ["http://3221225985/x", "IPv4"],
+    ["http://[::ffff:192.0.2.1]/x", "IPv4"],
+    ["https://user:s3cr3t@logs.example.com/x", "a user or a password"],
+    ["https://logs.example.com/x#y", "fragment"],
+    ["ftp://logs.example.com/x", "cannot be used here"],
+    ["logs.example.com/x", "cannot be used here"],
+  ];
+  test.each(bad)("%s is none", (address, reason) => {
+    for (const receiver of ["streaming", "webhook"]) {
+      const { problems } = inspect(["webhook.enabled=true", `${receiver}.public_url=${address}`]);
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toContain(reason);
+      expect(problems[0]).not.toContain("s3cr3t");
+    }
+  });
+
+  test("with a query is one, and the query is said", () => {
+    const { problems, warnings } = inspect(["streaming.public_url=https://logs.example.com/x?k=s3cr3t"]);
+    expect(problems).toEqual([]);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain("it has a query");
+    expect(warnings[0]).not.toContain("s3cr3t");
+  });
+});
+
+describe("auto_configure", () => {
+  const address = "public_url=https://logs.example.com/x";
+
+  test("has what it needs", () => {
+    expect(inspect(["streaming.auto_configure=true", `streaming.${address}`])).toMatchObject({
+      problems: [],
+      warnings: [],
+    });
+    const webhook = ["webhook.enabled=true", "webhook.auto_configure=true", `webhook.${address}`];
+    expect(inspect([...webhook, "webhook.require_secret=true"])).toMatchObject({ problems: [], warnings: [] });
+  });
+
+  test.each([
+    ["streaming", "streaming.public_url", ["streaming.auto_configure=true"], client],
+    [
+      "streaming",
+      "credentials (tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret)",
+      ["streaming.auto_configure=true", `streaming.${address}`],
+      {},
+    ],
+    ["webhook", "webhook.enabled = true", ["webhook.auto_configure=true", `webhook.${address}`], client],
+  ])("of %s says that %s is missing", (receiver, missing, set, environment) => {
+    expect(inspect(set, environment).problems).toEqual([
+      `--set ${receiver}.auto_configure: ${receiver}.auto_configure is true, and needs what is not set: ${missing}. Set what is missing, or ${receiver}.auto_configure = false.`,
+    ]);
+  });
+
+  test("names everything that is missing", () => {
+    const { problems } = inspect(["webhook.auto_configure=true"], {});
+    expect(problems[0]).toContain("webhook.enabled = true, webhook.public_url, credentials (");
+  });
+});
+
+describe("subscriptions", () => {
+  test("are all types where none is named", () => {
+    expect(subscriptionsOf(["all"])).toEqual(subscriptionTypes);
+    expect(subscriptionsOf([])).toEqual(subscriptionTypes);
+    expect(subscriptionsOf(["nodeCreated", "nodeCreated", "all"])).toEqual(subscriptionTypes);
+  });
+
+  test("are those that are named, each once", () => {
+    expect(subscriptionsOf(["nodeCreated", "policyUpdate", "nodeCreated"])).toEqual(["nodeCreated", "policyUpdate"]);
+  });
+
+  test("that do not exist are a mistake, with the nearest that do", () => {
+    const { problems } = inspect(["webhook.subscriptions=nodeCreate,policyUpdate"]);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain('Allowed: a list of "all", "nodeCreated"');
+    expect(problems[0]).toEndWith("Write for example: --set webhook.subscriptions=nodeCreated,policyUpdate");
+  });
+});
+
+describe("settings without effect", () => {
+  const idle: readonly [set: readonly string[], environment: Record<string, string>, key: string, reason: string][] = [
+    [["collectors.flowlogs.lag=1m"], client, "collectors.flowlogs.lag", '"stream", so the log is not polled'],
+    [
+      ["collectors.auditlogs.enabled=false", "collectors.auditlogs.source=poll", "collectors.auditlogs.interval=5s"],
+      client,
+      "collectors.auditlogs.interval",
+      "collectors.auditlogs.enabled is false",
+    ],
+    [["collectors.devices.interval=1m"], {}, "collectors.devices.interval", "there are no credentials"],
+    [
+      ["collectors.devices.enabled=false", "collectors.devices.interval=1m"],
+      client,
+      "collectors.devices.interval",
+      "collectors.devices.enabled is false",
+    ],
+    [["tailscale.http.timeout=1s"], {}, "tailscale.http.timeout", "there are no credentials"],
+    [["tailscale.base_url=https://api.example.com"], {}, "tailscale.base_url", "there are no credentials"],
+    [["tailscale.auth.oauth.scopes=all:read"], apiKey, "tailscale.auth.oauth.scopes", "scopes belong to a client"],
+  ];
+
+  test.each(idle)("%j", (set, environment, key, reason) => {
+    const found = inspect(set, environment).warnings.filter((warning) => warning.includes("has no effect"));
+    expect(found.map(keyOf)).toEqual([key]);
+    expect(found[0]).toContain(reason);
+  });
+});

@@ -1,0 +1,264 @@
+/** The program that users download sets Tailscale's side up by itself, against the stand-in: streams, webhook, rotations, restarts. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { programBinary } from "../support/binary.ts";
+import { totalsOf } from "../support/exported-totals.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { freePort } from "../support/port.ts";
+import { type RunningProgram, startProgram } from "../support/running-program.ts";
+import { apiOf } from "../support/tailnet-api.ts";
+import { eventOf, startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+import { signedAt } from "../support/webhook-server.ts";
+
+const timeoutMs = 60_000;
+let directory: string;
+let sink: OtlpSink;
+let tailnet: Tailnet;
+let program: RunningProgram | undefined;
+let port: number;
+let settings: Record<string, string>;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "auto-configure-"));
+  sink = await startOtlpSink();
+  tailnet = await startTailnet();
+  port = await freePort();
+  settings = {
+    TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,
+    TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: tailnet.oauth.clientId,
+    TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_SECRET: tailnet.oauth.clientSecret,
+    TS2OTEL_TAILSCALE__HTTP__MAX_ATTEMPTS: "1",
+    TS2OTEL_STREAMING__PUBLIC_URL: `http://localhost:${port}`,
+    TS2OTEL_STREAMING__AUTO_CONFIGURE: "true",
+    TS2OTEL_WEBHOOK__ENABLED: "true",
+    TS2OTEL_WEBHOOK__LISTEN: `127.0.0.1:${port}`,
+    TS2OTEL_WEBHOOK__PUBLIC_URL: `http://localhost:${port}`,
+    TS2OTEL_WEBHOOK__AUTO_CONFIGURE: "true",
+    TS2OTEL_WEBHOOK__SUBSCRIPTIONS: "nodeCreated,nodeDeleted",
+  };
+});
+
+afterEach(async () => {
+  await program?.kill();
+  program = undefined;
+  await tailnet.stop();
+  await sink.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function start(more: Record<string, string> = {}): Promise<RunningProgram> {
+  program = await startProgram({
+    command: [programBinary()],
+    directory,
+    endpoint: sink.url,
+    encoding: "json",
+    port,
+    settings: { ...settings, ...more },
+  });
+  return program;
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await wait(10);
+}
+const isRegistered = (): boolean =>
+  tailnet.stream("network") !== undefined &&
+  tailnet.stream("configuration") !== undefined &&
+  tailnet.webhooks.length > 0;
+const stored = (): { secret: string; previous?: { secret: string } } =>
+  JSON.parse(readFileSync(join(directory, "state/webhook.json"), "utf8")) as { secret: string };
+const isKept = (): boolean => {
+  try {
+    return stored().secret === tailnet.webhooks[0]?.secret;
+  } catch {
+    return false;
+  }
+};
+const isSaid = (text: string) => () => program?.output().includes(text) === true;
+const writes = () => tailnet.requests.filter(({ method, path }) => method !== "GET" && !path.endsWith("/oauth/token"));
+
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const command = Bun.spawn([programBinary(), ...args], {
+    cwd: directory,
+    env: { ...settings, HOME: directory, TS2OTEL_STATE__PATH: join(directory, "state") },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const texts = [new Response(command.stdout).text(), new Response(command.stderr).text()] as const;
+  const [stdout, stderr] = await Promise.all(texts);
+  return { code: await command.exited, stdout, stderr };
+}
+
+let serial = 0;
+/** The status of a delivery that Tailscale would make now. */
+async function pushed(): Promise<number | undefined> {
+  const event = eventOf("nodeCreated", new Date(Date.now() + ++serial).toISOString(), `node ${serial}`, {
+    nodeID: `n${serial}`,
+  });
+  const [delivery] = await tailnet.pushWebhook([event]);
+  return delivery?.statuses.at(-1);
+}
+async function delivered(secret: string): Promise<number> {
+  const body = JSON.stringify([eventOf("nodeDeleted", new Date(Date.now() + ++serial).toISOString(), "gone")]);
+  const headers = secret === "" ? {} : signedAt(Math.floor(Date.now() / 1000), body, secret);
+  return (await fetch(`http://127.0.0.1:${port}/tailscale/webhook`, { method: "POST", body, headers })).status;
+}
+
+test(
+  "both streams and the webhook are registered, what then comes is accepted, and a second start changes nothing",
+  async () => {
+    const first = await start();
+    await until(() => isRegistered() && isKept());
+    expect(tailnet.stream("network")).toMatchObject({
+      url: `http://localhost:${port}/services/collector/event`,
+      token: first.token,
+      compressionFormat: "zstd",
+    });
+    expect(tailnet.webhooks).toMatchObject([
+      { url: `http://localhost:${port}/tailscale/webhook`, subscriptions: ["nodeCreated", "nodeDeleted"] },
+    ]);
+    expect(statSync(join(directory, "state/webhook.json")).mode & 0o777).toBe(0o600);
+
+    for (let count = 1; count <= 3; count++) {
+      const flow = { nodeId: `n${count}CNTRL`, start: "2026-11-22T10:00:00Z", end: "2026-11-22T10:00:05Z" };
+      tailnet.addFlow({
+        ...flow,
+        virtualTraffic: [{ proto: 6, src: "100.64.0.1:1", dst: "100.64.0.2:2", txBytes: 1 }],
+      });
+    }
+    const actor = { id: "u1CNTRL", type: "USER", loginName: "alice@example.com", displayName: "Alice" };
+    const target = { id: "n1CNTRL", name: "node-1.tail1234.ts.net", type: "NODE" };
+    tailnet.addAudit({ eventGroupID: "1", origin: "CONFIG_API", actor, target, action: "CREATE" });
+    expect((await tailnet.pushStream("network")).statuses).toEqual([200]);
+    expect((await tailnet.pushStream("configuration", { credential: "basic" })).statuses).toEqual([200]);
+    await until(() => isKept());
+    while ((await pushed()) !== 200) await wait(10);
+    await sink.until(() => totalsOf(sink.points, "tailscale.stream.records", "type")["flow"] === 3);
+    await sink.until(() => totalsOf(sink.points, "tailscale.webhook.events", "")["undefined"] === 1);
+    await sink.until(() => sink.points.some(({ metric }) => metric === "tailscale2otel.logstream.missing"));
+    for (const name of ["entries_sent", "requests_failed", "missing"]) {
+      const totals = totalsOf(sink.points, `tailscale2otel.logstream.${name}`, "tailscale.logstream.type");
+      expect(Object.keys(totals).toSorted()).toEqual(["configuration", "network"]);
+    }
+    await first.stop();
+
+    const secret = stored().secret;
+    const before = writes().length;
+    const second = await start();
+    expect(await delivered(secret)).toBe(200);
+    await until(isSaid("the configuration log stream is set to this receiver already"));
+    await until(isSaid("the webhook at Tailscale is as it should be"));
+    expect(writes()).toHaveLength(before);
+    expect(stored()).toMatchObject({ secret });
+    const sent = await run("send", "webhook");
+    expect(sent.stdout).toContain("signed with the secret in the state directory)\n200 OK");
+    expect(second.output()).not.toContain(secret);
+    expect(second.output()).not.toContain(second.token);
+  },
+  timeoutMs,
+);
+
+test(
+  "a stream that goes elsewhere is replaced with a warning, and a webhook whose secret is not known is rotated",
+  async () => {
+    const foreign = { url: "https://siem.example.com/in", user: "ops", token: "x", compressionFormat: "none" } as const;
+    await apiOf(tailnet).putLogStream("network", foreign);
+    const url = `http://localhost:${port}/tailscale/webhook`;
+    const { secret } = await apiOf(tailnet).createWebhook({ url, subscriptions: ["policyUpdate"] });
+    await start();
+    await until(() => isRegistered() && isKept());
+    await until(isSaid("the network log stream went elsewhere, and is replaced"));
+    expect(program?.output()).toContain("https://siem.example.com/in");
+    await until(() => tailnet.stream("network")?.url === `http://localhost:${port}/services/collector/event`);
+    expect(stored().secret).not.toBe(secret);
+    expect(await delivered(secret)).toBe(401);
+    await until(() => tailnet.webhooks[0]?.subscriptions.includes("nodeCreated") === true);
+  },
+  timeoutMs,
+);
+
+test(
+  "a rotation by another process is taken over; the old secret is valid until the new one is seen, after a restart too",
+  async () => {
+    await start();
+    await until(() => isRegistered() && isKept());
+    const { secret: old } = stored();
+    while ((await delivered(old)) !== 200) await wait(10);
+    const rotated = await run("tailnet", "webhook", "rotate");
+    expect(rotated).toMatchObject({ code: 0, stderr: "" });
+    expect(rotated.stdout).not.toContain("tskey-webhook");
+    expect(stored()).toMatchObject({ secret: tailnet.webhooks[0]?.secret, previous: { secret: old } });
+    await until(isSaid("the webhook has a new secret"));
+    expect(await delivered(old)).toBe(200);
+    await program?.kill();
+    await start();
+    expect(await delivered(old)).toBe(200);
+    expect(await pushed()).toBe(200);
+    expect(await delivered(old)).toBe(401);
+    expect(await pushed()).toBe(200);
+    expect(stored().previous).toBeUndefined();
+  },
+  timeoutMs,
+);
+
+test(
+  "until Tailscale has told the secret nothing is taken, signed or not, and nothing waits for Tailscale",
+  async () => {
+    tailnet.fail({ path: /webhooks|logging/, times: 1000, effect: { kind: "status", status: 403, message: "no" } });
+    await start();
+    expect(await delivered("")).toBe(503);
+    expect(await delivered("tskey-webhook-guess")).toBe(503);
+    await until(isSaid("the webhook cannot be set up"));
+    tailnet.recover();
+    await until(() => isRegistered() && isKept());
+    while ((await pushed()) !== 200) await wait(10);
+    expect(await delivered("")).toBe(401);
+  },
+  timeoutMs,
+);
+
+test(
+  "a new token is registered when the configuration is read again",
+  async () => {
+    const file = join(directory, "token");
+    writeFileSync(file, "first-token", { mode: 0o600 });
+    const toml = `[streaming]\ntoken_file = ${JSON.stringify(file)}\n`;
+    writeFileSync(join(directory, "tailscale2otel.toml"), toml, { mode: 0o600 });
+    await start({ TS2OTEL_STREAMING__TOKEN: "" });
+    await until(() => isRegistered());
+    expect(tailnet.stream("network")?.token).toBe("first-token");
+    writeFileSync(file, "second-token");
+    process.kill(program?.pid ?? 0, "SIGHUP");
+    await until(() => tailnet.stream("network")?.token === "second-token");
+    await until(() => tailnet.stream("configuration")?.token === "second-token");
+    tailnet.addFlow({
+      nodeId: "n1CNTRL",
+      start: "2026-11-22T10:00:00Z",
+      end: "2026-11-22T10:00:05Z",
+      virtualTraffic: [],
+    });
+    expect((await tailnet.pushStream("network")).statuses).toEqual([200]);
+  },
+  timeoutMs,
+);
+
+test(
+  "with its state in memory it works too, and says what that means",
+  async () => {
+    const inMemory = { TS2OTEL_STATE__PATH: ":memory:" };
+    await start(inMemory);
+    await until(() => isRegistered());
+    while ((await pushed()) !== 200) await wait(10);
+    expect(program?.output()).toContain("the webhook's secret is kept in memory alone");
+    const secret = tailnet.webhooks[0]?.secret;
+    await program?.stop();
+    await start(inMemory);
+    await until(() => tailnet.webhooks[0]?.secret !== secret);
+    while ((await pushed()) !== 200) await wait(10);
+    expect(tailnet.webhooks).toHaveLength(1);
+  },
+  timeoutMs,
+);

@@ -1,0 +1,140 @@
+/** Backends that close connections, and such that speak HTTP/2 only: over real sockets, with the runtime's own `fetch`. */
+import { afterEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { createSecureServer } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import type { Answer } from "../../src/export/answer.ts";
+import { createSender, type Fetch, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
+import { destinationAt } from "./delivery.ts";
+
+const folder = join(import.meta.dirname, "../support/tls");
+const pair = {
+  cert: readFileSync(join(folder, "first.cert.pem")),
+  key: readFileSync(join(folder, "first.key.pem")),
+};
+const never = new AbortController().signal;
+const body = new TextEncoder().encode('{"resourceLogs":[]}');
+
+let server: Server | undefined;
+const sockets = new Set<Socket>();
+afterEach(() => {
+  for (const socket of sockets) socket.destroy();
+  server?.close();
+});
+
+async function listen(made: Server): Promise<number> {
+  server = made;
+  for (const event of ["connection", "secureConnection"]) made.on(event, (socket: Socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => made.listen(0, "127.0.0.1", resolve));
+  return (made.address() as AddressInfo).port;
+}
+
+interface Posting {
+  readonly post: () => Promise<Answer>;
+  /** Of all requests: the protocol that `fetch` was asked for. */
+  readonly asked: (string | undefined)[];
+  readonly outcomes: RequestOutcome[];
+}
+
+function postingTo(url: string): Posting {
+  const asked: (string | undefined)[] = [];
+  const outcomes: RequestOutcome[] = [];
+  const noting: Fetch = (address, init) => {
+    asked.push(init.protocol);
+    return fetch(address, init as RequestInit);
+  };
+  const onAnswer = (outcome: RequestOutcome): void => void outcomes.push(outcome);
+  const tls = { insecureSkipVerify: true };
+  const send: Sender = createSender(destinationAt(url, { tls }), { fetch: noting, clock: Date.now, onAnswer });
+  return { post: () => send(body, "json", never), asked, outcomes };
+}
+
+test("a backend that speaks HTTP/2 only is spoken to in HTTP/2, from the first request on", async () => {
+  const versions: string[] = [];
+  const port = await listen(
+    createSecureServer({ ...pair, allowHTTP1: false }, (request, response) => {
+      versions.push(request.httpVersion);
+      request.resume().on("end", () => response.writeHead(200, { "content-type": "application/json" }).end("{}"));
+    }),
+  );
+  const { post, asked, outcomes } = postingTo(`https://127.0.0.1:${port}`);
+  for (let time = 0; time < 3; time++) expect(await post()).toEqual({ kind: "taken" });
+  expect(versions).toEqual(["2.0", "2.0", "2.0"]);
+  expect(asked).toEqual([undefined, "http2", "http2", "http2"]);
+  expect(outcomes).toEqual(["success", "success", "success"]);
+});
+
+test("one that speaks HTTP/1.1 after all is spoken to in HTTP/1.1 again", async () => {
+  const port = await listen(
+    createSecureServer({ ...pair, allowHTTP1: false }, (request, response) => {
+      request.resume().on("end", () => response.writeHead(200).end());
+    }),
+  );
+  const { post, asked } = postingTo(`https://127.0.0.1:${port}`);
+  await post();
+  for (const socket of sockets) socket.destroy();
+  await new Promise((resolve) => server?.close(resolve));
+  const again = createHttpsServer(pair, (request, response) => {
+    request.resume().on("end", () => response.writeHead(200).end());
+  });
+  server = again;
+  await new Promise<void>((resolve) => again.listen(port, "127.0.0.1", resolve));
+  asked.length = 0;
+  while ((await post()).kind !== "taken");
+  expect(await post()).toEqual({ kind: "taken" });
+  expect(asked.at(-1)).toBeUndefined();
+});
+
+test("a handshake that fails in both is told as it failed first, and tried in HTTP/1.1 first the next time", async () => {
+  const port = await listen(createTcpServer((socket) => socket.on("error", () => {}).end("no TLS here\r\n")));
+  const { post, asked, outcomes } = postingTo(`https://127.0.0.1:${port}`);
+  for (let time = 0; time < 2; time++) {
+    const answer = await post();
+    expect(answer.kind).toBe("retry");
+    expect(answer.kind === "retry" && answer.why).toContain("EPROTO");
+  }
+  expect(asked).toEqual([undefined, "http2", undefined, "http2"]);
+  expect(outcomes).toEqual(["retry", "retry"]);
+});
+
+const taken = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+
+/** Calls back for each request of each connection, counted from 1. */
+function answering(answer: (socket: Socket, nth: number) => void): Server {
+  return createTcpServer((socket) => {
+    let nth = 0;
+    socket.on("error", () => {}).on("data", () => answer(socket, ++nth));
+  });
+}
+
+test("a kept connection that is reset under a request costs nothing: it is sent once more", async () => {
+  const port = await listen(
+    answering((socket, nth) => void (nth === 1 ? socket.write(taken) : socket.resetAndDestroy())),
+  );
+  const { post, asked, outcomes } = postingTo(`http://127.0.0.1:${port}`);
+  for (let time = 0; time < 6; time++) expect(await post()).toEqual({ kind: "taken" });
+  expect(outcomes).toHaveLength(6);
+  expect(asked.length).toBeGreaterThan(6);
+});
+
+test("connections that end after every answer, with a word or without, are no trouble", async () => {
+  for (const head of [taken, taken.replace("content-length", "connection: close\r\ncontent-length")]) {
+    const port = await listen(answering((socket) => void socket.end(head)));
+    const { post } = postingTo(`http://127.0.0.1:${port}`);
+    for (let time = 0; time < 6; time++) expect(await post()).toEqual({ kind: "taken" });
+    server?.close();
+  }
+});
+
+test("a backend that resets every request gets it twice after an answer, and then once a try", async () => {
+  let isWell = true;
+  const port = await listen(answering((socket) => void (isWell ? socket.write(taken) : socket.resetAndDestroy())));
+  const { post, asked, outcomes } = postingTo(`http://127.0.0.1:${port}`);
+  await post();
+  isWell = false;
+  for (let time = 0; time < 3; time++) expect(await post()).toMatchObject({ kind: "retry" });
+  expect(asked).toHaveLength(5);
+  expect(outcomes).toEqual(["success", "retry", "retry", "retry"]);
+});

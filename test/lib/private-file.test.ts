@@ -1,0 +1,56 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readPrivateFile, removePrivateFile, writePrivateFile } from "../../src/lib/private-file.ts";
+
+let directory: string;
+let path: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "private-file-"));
+  path = join(directory, "state", "secret.json");
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const mode = (of: string): string => (statSync(of).mode & 0o777).toString(8);
+
+test("is for its owner alone, in a directory that is made for it", () => {
+  writePrivateFile(path, "first");
+  expect(readPrivateFile(path)).toBe("first");
+  expect([mode(join(directory, "state")), mode(path)]).toEqual(["700", "600"]);
+});
+
+test("is replaced whole, by one that is private again, and leaves nothing beside it", () => {
+  mkdirSync(join(directory, "state"));
+  writeFileSync(path, "a text that is longer", { mode: 0o644 });
+  writePrivateFile(path, "short");
+  expect(readPrivateFile(path)).toBe("short");
+  expect(mode(path)).toBe("600");
+  expect(readdirSync(join(directory, "state"))).toEqual(["secret.json"]);
+});
+
+test("that cannot be replaced stays as it was", () => {
+  writePrivateFile(path, "kept");
+  rmSync(path);
+  mkdirSync(path);
+  expect(() => writePrivateFile(path, "new")).toThrow();
+  expect(readdirSync(join(directory, "state"))).toEqual(["secret.json"]);
+});
+
+test("belongs to the owner of its directory, so that root can write it for a service", () => {
+  if (process.getuid?.() !== 0) return expect(process.getuid?.()).not.toBe(0);
+  mkdirSync(join(directory, "state"));
+
+  chownSync(join(directory, "state"), 12_345, 12_346);
+  writePrivateFile(path, "secret");
+  expect(statSync(path)).toMatchObject({ uid: 12_345, gid: 12_346 });
+});
+
+test("that is not there is nothing, and one that cannot be read is an error", () => {
+  expect(readPrivateFile(path)).toBeUndefined();
+  removePrivateFile(path);
+  mkdirSync(path, { recursive: true });
+  chmodSync(path, 0o700);
+  expect(() => readPrivateFile(path)).toThrow();
+});

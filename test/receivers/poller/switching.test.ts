@@ -1,0 +1,214 @@
+/** Sources that are switched, with days in between, and what lies beyond the horizon of seen keys: everything counts once, or says that it may not. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import type { PollCursor } from "../../../src/journal/types.ts";
+import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
+import { createPolledProgram, nameOf, type PolledProgram, policy } from "../../support/polled-program.ts";
+import { connection, flowValue } from "../../support/records.ts";
+import { startTailnet, type Tailnet, type TailnetRecord } from "../../support/tailnet/index.ts";
+
+const minute = 60_000;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+let clockAt: { now: number };
+let tailnet: Tailnet;
+let program: PolledProgram;
+let added: number;
+
+beforeEach(async () => {
+  clockAt = { now: Date.UTC(2026, 10, 2, 9) };
+  tailnet = await startTailnet({ clock: () => clockAt.now });
+  program = createPolledProgram(tailnet, clockAt);
+  added = 0;
+});
+
+afterEach(async () => {
+  program.kill();
+  program.remove();
+  await tailnet.stop();
+});
+
+/** A record that is logged at this moment. */
+function log(): TailnetRecord {
+  const second = Math.floor(clockAt.now / 1000);
+  const nodeId = `n${added++}CNTRL`;
+  const virtualTraffic = [connection({ txBytes: 10 })];
+  return tailnet.addFlow(
+    flowValue({ nodeId, start: formatRfc3339([second - 7, 0]), end: formatRfc3339([second - 2, 0]), virtualTraffic }),
+    formatRfc3339([second, 0]),
+  );
+}
+
+/** The program runs and does what its timers do; `each` happens every five minutes. */
+async function runFor(ms: number, each: () => Promise<void> | void = () => {}): Promise<void> {
+  for (const end = clockAt.now + ms; clockAt.now < end;) {
+    clockAt.now += 5 * minute;
+    await each();
+    expect(await program.poll()).toBe(true);
+    program.tick();
+  }
+}
+
+/** The program is down, and the log goes on. */
+function downFor(ms: number): TailnetRecord[] {
+  const records = [];
+  for (const end = clockAt.now + ms; clockAt.now < end;) {
+    clockAt.now += 3 * hour;
+    records.push(log());
+  }
+  return records;
+}
+
+const names = (records: readonly TailnetRecord[]): string[] => records.map(({ polled }) => nameOf(polled)).toSorted();
+const acceptedNames = (): string[] => program.accepted().toSorted();
+const unverifiable = (): number => program.sum("tailscale2otel.reconcile.unverifiable", { type: "flow" });
+
+test("poll, stream, both and poll again, with days in between, count every record once", async () => {
+  const wanted: TailnetRecord[] = [];
+  const streamed: TailnetRecord[] = [];
+  const logged = (): void => void wanted.push(log());
+  const loggedAndStreamed = async (): Promise<void> => {
+    const record = log();
+    wanted.push(record);
+    streamed.push(record);
+    await program.stream([record]);
+  };
+
+  program.start("poll");
+  await runFor(hour, logged);
+  program.kill();
+  wanted.push(...downFor(2 * day));
+
+  program.start("stream");
+  await runFor(hour, loggedAndStreamed);
+  expect(program.journal.pollCursor("flow")).toBeUndefined();
+  program.kill();
+  /** The stream is not polled, so what is logged while the program is down is lost to it. */
+  downFor(3 * day);
+  clockAt.now += hour;
+
+  program.start("both");
+  await program.stream(streamed);
+  await runFor(hour, loggedAndStreamed);
+  program.kill();
+  wanted.push(...downFor(2 * day));
+
+  program.start("poll");
+  await program.stream(streamed);
+  await runFor(hour, logged);
+  clockAt.now += (policy.lag + 60) * 1000;
+  expect(await program.poll()).toBe(true);
+  program.tick();
+
+  expect(acceptedNames()).toEqual(names(wanted));
+  expect(program.sum("tailscale.network.io", { "network.io.direction": "transmit" })).toBe(wanted.length * 10);
+  expect(unverifiable()).toBe(0);
+  expect(program.sum("tailscale2otel.dedup.unproven")).toBe(0);
+});
+
+test("a week down is polled from where it ended", async () => {
+  program.start("both");
+  const wanted = [log()];
+  await runFor(20 * minute);
+  program.kill();
+  wanted.push(...downFor(7 * day));
+  program.start("both");
+  await runFor(20 * minute);
+  expect(acceptedNames()).toEqual(names(wanted));
+  expect(unverifiable()).toBe(0);
+});
+
+test("a day of polls that fail loses nothing, and keeps the keys of what the stream brought meanwhile", async () => {
+  program.start("both");
+  await runFor(10 * minute);
+  tailnet.fail({ path: /logging/, times: 100_000, effect: { kind: "status", status: 500 } });
+  const wanted: TailnetRecord[] = [];
+  for (const end = clockAt.now + day; clockAt.now < end;) {
+    clockAt.now += 10 * minute;
+    const record = log();
+    wanted.push(record);
+    if (wanted.length % 2 === 0) await program.stream([record]);
+    expect(await program.poll()).toBe(false);
+    program.tick();
+  }
+  tailnet.recover();
+  await runFor(10 * minute);
+  expect(acceptedNames()).toEqual(names(wanted));
+  expect(program.sum("tailscale2otel.reconcile.repaired")).toBe(wanted.length / 2);
+  expect(unverifiable()).toBe(0);
+});
+
+test("a position is on disk with the records that it stands behind, and alone where there are none", async () => {
+  program.start("poll");
+  for (const expected of [0, 1, 1]) {
+    if (expected === 1 && added === 0) log();
+    clockAt.now += 10 * minute;
+    expect(await program.poll()).toBe(true);
+    const before = program.journal.pollCursor("flow");
+    program.kill();
+    program.start("poll");
+    expect(program.journal.pollCursor("flow")).toEqual(before as PollCursor);
+    expect(before?.readUntil).toBe(clockAt.now / 1000 - policy.lag);
+    expect(program.accepted()).toHaveLength(expected);
+  }
+});
+
+test("a clock that is ten hours behind counts nothing twice, though keys are kept for six", async () => {
+  tailnet.clockAheadMs = 10 * hour;
+  program.start("both");
+  const record = tailnet.addFlow(
+    flowValue({ nodeId: "nONECNTRL", start: formatRfc3339([clockAt.now / 1000 + 36_000, 0]), end: undefined }),
+    formatRfc3339([clockAt.now / 1000 + 36_000, 0]),
+  );
+  await program.stream([record]);
+  await runFor(12 * hour);
+  expect(program.accepted()).toEqual(["nONECNTRL"]);
+  expect(program.sum("tailscale2otel.ingest.records", { source: "poll", outcome: "duplicate" })).toBeGreaterThan(0);
+});
+
+test("what a poll brought before there was a stream is neither repaired nor late", async () => {
+  program.start("poll");
+  const record = log();
+  await runFor(10 * minute);
+  program.kill();
+  program.start("both");
+  await program.stream([record]);
+  expect(program.sum("tailscale2otel.ingest.records", { source: "stream", outcome: "duplicate" })).toBe(1);
+  expect(program.sum("tailscale2otel.reconcile.repaired")).toBe(0);
+  expect(program.sum("tailscale2otel.reconcile.late")).toBe(0);
+});
+
+test("what the stream brings again beyond the horizon is counted as unproven", async () => {
+  program.start("stream");
+  const old = log();
+  await program.stream([old]);
+  await runFor(7 * hour);
+  expect(program.journal.forgotten("flow").until).toBeGreaterThan(0);
+  const fresh = log();
+  await program.stream([old, fresh]);
+  expect(program.sum("tailscale2otel.dedup.unproven")).toBe(1);
+  expect(program.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(3);
+});
+
+test("a poll does not go where the stream's keys have left: the span is counted, and nothing twice", async () => {
+  program.remove();
+  program = createPolledProgram(tailnet, clockAt, { maxKeys: 20 });
+  program.start("both");
+  await runFor(10 * minute);
+  tailnet.fail({ path: /logging/, times: 100_000, effect: { kind: "status", status: 500 } });
+  const wanted: TailnetRecord[] = [];
+  for (const end = clockAt.now + 5 * hour; clockAt.now < end;) {
+    clockAt.now += 5 * minute;
+    const record = log();
+    wanted.push(record);
+    await program.stream([record]);
+    await program.poll();
+    program.tick();
+  }
+  tailnet.recover();
+  const before = program.journal.pollCursor("flow")?.readUntil ?? 0;
+  await runFor(5 * minute);
+  expect(acceptedNames()).toEqual(names(wanted));
+  const skippedTo = Math.floor(program.journal.forgotten("flow").streamed / 1000) + 61;
+  expect(unverifiable()).toBe(skippedTo - before);
+});

@@ -1,0 +1,99 @@
+/** A client of Tailscale's API for tests: no real waiting, and what it measures and waits for kept. */
+import type { Telemetry } from "../../src/catalogue/telemetry.ts";
+import type { Clock } from "../../src/lib/clock.ts";
+import type { Logger } from "../../src/lib/logger.ts";
+import {
+  createTailscaleApi,
+  type HttpOptions,
+  type RequestDeps,
+  type TailscaleAuth,
+} from "../../src/tailscale/index.ts";
+import type { TailscaleApi } from "../../src/tailscale/types.ts";
+
+export interface ApiClient {
+  readonly api: TailscaleApi;
+  /** What it waited for between attempts, milliseconds. */
+  readonly waits: readonly number[];
+  /** `endpoint status`, one for each request that was counted. */
+  readonly counted: readonly string[];
+  readonly retried: readonly string[];
+  /** Requests whose duration was recorded. */
+  readonly durations: number;
+  /** Everything that was logged, as text. */
+  readonly log: string;
+}
+
+export interface ApiClientOptions {
+  readonly url: string;
+  readonly tailnet?: string;
+  readonly auth: TailscaleAuth;
+  readonly http?: Partial<HttpOptions>;
+  readonly clock?: Clock;
+  /** 1 − ε where it is not given: the longest waits. */
+  readonly random?: () => number;
+  readonly fetch?: RequestDeps["fetch"];
+  readonly sleep?: RequestDeps["sleep"];
+}
+
+export function apiClient(options: ApiClientOptions): ApiClient {
+  const waits: number[] = [];
+  const counted: string[] = [];
+  const retried: string[] = [];
+  const lines: string[] = [];
+  let durations = 0;
+  const telemetry: Telemetry = {
+    add(metric, _value, attributes) {
+      const { endpoint, "http.response.status_code": status } = attributes as Record<string, string>;
+      if (metric === "tailscale2otel.api.requests") counted.push(`${endpoint} ${status}`);
+      if (metric === "tailscale2otel.api.retries") retried.push(`${endpoint} ${status}`);
+    },
+    record(metric) {
+      if (metric === "tailscale2otel.api.duration") durations++;
+    },
+    observe() {},
+  };
+  const line: Logger["info"] = (message, fields) => void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
+  const api = createTailscaleApi(
+    {
+      baseUrl: options.url,
+      tailnet: options.tailnet ?? "-",
+      auth: options.auth,
+      http: { timeoutMs: 30_000, maxAttempts: 4, rateLimit: 0, ...options.http },
+    },
+    {
+      fetch: options.fetch ?? fetch,
+      clock: options.clock ?? Date.now,
+      random: options.random ?? (() => 1 - Number.EPSILON),
+      telemetry,
+      logger: { debug: line, info: line, warn: line, error: line },
+      sleep:
+        options.sleep ??
+        ((ms) => {
+          waits.push(Math.round(ms));
+          return Promise.resolve();
+        }),
+    },
+  );
+  return {
+    api,
+    waits,
+    counted,
+    retried,
+    get durations() {
+      return durations;
+    },
+    get log() {
+      return lines.join("\n");
+    },
+  };
+}
+
+/** The error that a call ends with. @throws {Error} when it does not. */
+export async function failureOf(call: Promise<unknown>): Promise<unknown> {
+  try {
+    await call;
+  } catch (error) {
+    return error;
+  }
+  throw new Error("the call did not fail");
+}

@@ -1,0 +1,41 @@
+/** A slow or failing disk under one program, where this machine lets us trace it: elsewhere the tests that need it say that they are skipped. */
+import { spawnSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildGoFile } from "./go-build.ts";
+
+export interface FaultyDisk {
+  /** What to put before a program and its arguments. */
+  readonly prefix: readonly string[];
+  /** From now on, every write and sync of the database fails with an I/O error. */
+  fail(): void;
+  heal(): void;
+}
+
+const source = join(import.meta.dirname, "faulty-disk/main.go");
+
+/** Why there is none here, if so; printed once. */
+const obstacle = ((): string | undefined => {
+  if (process.platform !== "linux" || process.arch !== "x64") return "it is written for Linux on x64";
+  try {
+    const { status, stderr } = spawnSync(buildGoFile("faulty-disk", source), ["/bin/true"], { encoding: "utf8" });
+    return status === 0 ? undefined : stderr.trim();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+})();
+
+if (obstacle !== undefined) process.stdout.write(`skip  tests with a faulty disk: ${obstacle}\n`);
+
+export const canHaveFaultyDisk = obstacle === undefined;
+
+/** `directory`: for the switch by which it fails. */
+export function createFaultyDisk(directory: string, { syncDelayMs }: { readonly syncDelayMs: number }): FaultyDisk {
+  const failWhile = join(directory, "disk-fails");
+  const flags = ["-delay-ms", String(syncDelayMs), "-fail-while", failWhile, "-files", "journal.db,journal.db-wal"];
+  return {
+    prefix: [buildGoFile("faulty-disk", source), ...flags],
+    fail: () => writeFileSync(failWhile, ""),
+    heal: () => rmSync(failWhile),
+  };
+}

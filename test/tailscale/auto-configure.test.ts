@@ -1,0 +1,136 @@
+/** What the settings ask to be set up at Tailscale, and what a reload changes of it. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Config, inspectConfig } from "../../src/config/index.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { type AutoConfigure, createAutoConfigure } from "../../src/tailscale/auto-configure.ts";
+import { sourcesIn } from "../config/sources.ts";
+import { observedGauges, type ObservedGauges, recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
+import { apiOf } from "../support/tailnet-api.ts";
+import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+
+let tailnet: Tailnet;
+let directory: string;
+let log: RecordedLog;
+let gauges: ObservedGauges;
+let secrets: readonly string[];
+let asked: readonly unknown[];
+let running: AutoConfigure;
+
+beforeEach(async () => {
+  tailnet = await startTailnet();
+  directory = mkdtempSync(join(tmpdir(), "auto-configure-unit-"));
+  secrets = [];
+  asked = [];
+});
+afterEach(async () => {
+  await running.stop(1000);
+  await tailnet.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const streaming = [
+  "streaming.enabled=true",
+  "streaming.auto_configure=true",
+  "streaming.token=first-token",
+  "streaming.public_url=https://logs.example.com",
+];
+const webhook = [
+  "webhook.enabled=true",
+  "webhook.auto_configure=true",
+  "webhook.public_url=https://hooks.example.com",
+  "webhook.subscriptions=nodeCreated",
+];
+const configOf = (...set: string[]): Config => inspectConfig(sourcesIn(directory, { set })).config;
+
+function start(config: Config): void {
+  log = recordedLog();
+  gauges = observedGauges();
+  running = createAutoConfigure(config, {
+    api: apiOf(tailnet),
+    stateDirectory: directory,
+    telemetry: gauges,
+    logger: log,
+    clock: systemClock,
+    random: Math.random,
+    ledger: {
+      sum(...question) {
+        asked = [...asked, question];
+        return 0;
+      },
+    },
+    useSecrets: (...used) => void (secrets = used),
+  });
+  running.recall();
+  running.start();
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await wait(2);
+}
+
+test("what is not asked for is left alone", async () => {
+  start(configOf("streaming.enabled=true", "streaming.token=x", "webhook.enabled=true", "webhook.secret=y"));
+  await wait(20);
+  expect(tailnet.requests).toEqual([]);
+  expect(secrets).toEqual([]);
+});
+
+test("streams alone, and what was taken is asked of the ledger by record type", async () => {
+  start(configOf(...streaming));
+  await until(() => Object.keys(gauges.read("tailscale2otel.logstream.missing")).length === 2);
+  expect(tailnet.stream("network")).toMatchObject({ url: "https://logs.example.com/services/collector/event" });
+  expect(tailnet.webhooks).toEqual([]);
+  const metric = "tailscale2otel.ingest.records";
+  expect(asked).toContainEqual([metric, { source: "stream", type: "flow" }]);
+  expect(asked).toContainEqual([metric, { source: "stream", type: "audit" }]);
+  running.reload(configOf(...streaming, "streaming.token=second-token"));
+  await until(() => tailnet.stream("network")?.token === "second-token");
+});
+
+test("the webhook alone, without a word about memory where there is a directory", async () => {
+  start(configOf(...webhook));
+  await until(() => (secrets[0] ?? "") !== "");
+  expect(tailnet.webhooks).toMatchObject([
+    { url: "https://hooks.example.com/tailscale/webhook", subscriptions: ["nodeCreated"] },
+  ]);
+  expect(tailnet.stream("network")).toBeUndefined();
+  expect(log.said("warn", "")).toEqual([]);
+});
+
+test("state in memory is a warning, unless the settings have the secret", async () => {
+  start(configOf(...webhook, "state.path=:memory:"));
+  expect(log.said("warn", "in memory alone")).toHaveLength(1);
+  await running.stop(1000);
+  start(configOf(...webhook, "state.path=:memory:", "webhook.secret=tskey-webhook-mine"));
+  expect(log.said("warn", "in memory alone")).toEqual([]);
+});
+
+describe("a reload", () => {
+  test("that takes the secret out of the settings lets the webhook's be learnt", async () => {
+    const { secret } = await apiOf(tailnet).createWebhook({
+      url: "https://hooks.example.com/tailscale/webhook",
+      subscriptions: ["nodeCreated"],
+    });
+    start(configOf(...webhook, `webhook.secret=${secret}`));
+    await until(() => log.said("info", "is as it should be").length === 1);
+    expect(secrets).toEqual([]);
+    running.reload(configOf(...webhook));
+    await until(() => (secrets[0] ?? "") !== "");
+    expect(secrets[0]).toBe(tailnet.webhooks[0]?.secret);
+    expect(secrets[0]).not.toBe(secret);
+  });
+
+  test("after the stop changes nothing", async () => {
+    start(configOf(...webhook, ...streaming));
+    await until(() => tailnet.webhooks.length === 1 && tailnet.stream("configuration") !== undefined);
+    await running.stop(1000);
+    const before = tailnet.requests.length;
+    running.reload(configOf(...webhook, ...streaming, "webhook.secret=x", "streaming.token=y"));
+    await wait(20);
+    expect(tailnet.requests).toHaveLength(before);
+  });
+});

@@ -1,0 +1,202 @@
+/** The directory of devices: what is used, what is kept, what is said, and what is measured. */
+import { setImmediate as allSettled } from "node:timers/promises";
+import { afterEach, describe, expect, test } from "bun:test";
+import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
+import type { Device, DirectoryHolder } from "../../src/processors/directory.ts";
+import { createDirectoryRefresh, type DirectoryRefresh } from "../../src/tailscale/directory-refresh.ts";
+import { TailscaleError } from "../../src/tailscale/error.ts";
+
+const web: Device = {
+  nodeId: "nWEB1CNTRL",
+  label: "web-1",
+  addresses: ["100.64.1.1"],
+  os: "linux",
+  user: "",
+  tags: ["tag:web"],
+};
+const renamed: Device = { ...web, label: "web-2" };
+const other: Device = { ...web, nodeId: "nDB1CNTRL", label: "db-1" };
+
+const trouble = new TailscaleError("missing_scope", "the devices may not be read", "Grant devices:core:read.", 403);
+
+let started: DirectoryRefresh | undefined;
+afterEach(() => started?.stop());
+
+type Answer = readonly Device[] | Error;
+
+/** An API that gives these answers one after the other, and then waits; and everything that the refresh does. */
+function setUp(
+  answers: readonly Answer[],
+  options: { copy?: readonly Device[]; maxDevices?: number; keep?: () => void } = {},
+) {
+  const names: { directory: DirectoryHolder } = { directory: { current: undefined } };
+  const used: (readonly Device[])[] = [];
+  const kept: (readonly Device[])[] = [];
+  const lines: { level: string; message: string; fields: unknown }[] = [];
+  const gauges = new Map<string, () => readonly { value: number; attributes: object }[]>();
+  const asked = Promise.withResolvers<void>();
+  const rest = [...answers];
+  const log = (level: string) => (message: string, fields?: unknown) => void lines.push({ level, message, fields });
+  const observe: Telemetry["observe"] = (metric, read) => void gauges.set(metric, read);
+  const state = { now: Date.UTC(2026, 10, 2) };
+  const refresh = createDirectoryRefresh(
+    { intervalMs: 1, ...(options.maxDevices === undefined ? {} : { maxDevices: options.maxDevices }) },
+    {
+      api: {
+        devices: async () => {
+          const answer = rest.shift();
+          if (answer === undefined) {
+            asked.resolve();
+            return new Promise<never>(() => {});
+          }
+          if (answer instanceof Error) throw answer;
+          return answer;
+        },
+      },
+      telemetry: { ...silentTelemetry, observe },
+      logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
+      clock: () => state.now,
+      journal: {
+        readDevices: () => options.copy,
+        writeDevices: (devices) => {
+          options.keep?.();
+          kept.push(devices);
+        },
+      },
+      names,
+      changed: () => void used.push([...(names.directory.current?.byNodeId.values() ?? [])]),
+    },
+  );
+  started = refresh;
+  return {
+    refresh,
+    used,
+    kept,
+    lines,
+    state,
+    /** Resolves when every answer has been taken. */
+    allAnswered: asked.promise,
+    gauge: (name: string) => gauges.get(`tailscale2otel.scrape.${name}`)?.(),
+  };
+}
+
+test("what the API says is used and kept, and only what changes", async () => {
+  const { refresh, used, kept, lines, allAnswered } = setUp([[web], [web], [renamed], [renamed, other], [other]]);
+  refresh.start();
+  await allAnswered;
+  expect(used).toEqual([[web], [renamed], [renamed, other], [other]]);
+  expect(kept).toEqual(used);
+  expect(lines).toEqual([]);
+});
+
+test("a copy is used at once, and not again where the API says the same", async () => {
+  const { refresh, used, kept, allAnswered } = setUp([[web], [other]], { copy: [web] });
+  refresh.start();
+  expect(used).toEqual([[web]]);
+  await allAnswered;
+  expect(used).toEqual([[web], [other]]);
+  expect(kept).toEqual([[other]]);
+});
+
+test("an empty tailnet is a directory too", async () => {
+  const { refresh, used, allAnswered } = setUp([[]]);
+  refresh.start();
+  await allAnswered;
+  expect(used).toEqual([[]]);
+});
+
+describe("while the API fails", () => {
+  test("the last directory stays, it is said once, and so is the end", async () => {
+    const { refresh, used, lines, allAnswered } = setUp([[web], trouble, trouble, new Error("x"), [web], trouble]);
+    refresh.start();
+    await allAnswered;
+    expect(used).toEqual([[web]]);
+    expect(lines).toEqual([
+      {
+        level: "warn",
+        message: "the directory of devices cannot be read, so the last one is used; it is tried again",
+        fields: { reason: trouble.message, remedy: trouble.remedy },
+      },
+      { level: "info", message: "the directory of devices is read again", fields: { devices: 1 } },
+      { level: "warn", message: expect.stringContaining("cannot be read"), fields: expect.anything() },
+    ]);
+  });
+
+  test("at the first start, there is none, and that is said", async () => {
+    const { refresh, used, lines, allAnswered } = setUp([trouble]);
+    refresh.start();
+    await allAnswered;
+    expect(used).toEqual([]);
+    expect(lines[0]?.message).toContain("there are only the names that records claim");
+  });
+
+  test("the metrics show it", async () => {
+    const { refresh, state, gauge, allAnswered } = setUp([[web], trouble], { copy: [web] });
+    const attributes = { "tailscale.collector": "devices" };
+    expect(["success", "last_timestamp", "lag"].map(gauge)).toEqual([[], [], []]);
+    refresh.start();
+    expect(["success", "last_timestamp", "lag"].map(gauge)).toEqual([[], [], []]);
+    await allAnswered;
+    state.now += 90_000;
+    expect(gauge("success")).toEqual([{ value: 0, attributes }]);
+    expect(gauge("last_timestamp")).toEqual([{ value: Date.UTC(2026, 10, 2) / 1000, attributes }]);
+    expect(gauge("lag")).toEqual([{ value: 90, attributes }]);
+  });
+
+  test("and answers again, they show that", async () => {
+    const { refresh, gauge, allAnswered } = setUp([trouble, [web]]);
+    refresh.start();
+    await allAnswered;
+    expect(gauge("success")?.map(({ value }) => value)).toEqual([1]);
+  });
+});
+
+test("more devices than are taken are cut, and it is said once", async () => {
+  const { refresh, used, lines, allAnswered } = setUp(
+    [
+      [web, other],
+      [web, other],
+      [renamed, other],
+    ],
+    { maxDevices: 1 },
+  );
+  refresh.start();
+  await allAnswered;
+  expect(used).toEqual([[web], [renamed]]);
+  expect(lines).toEqual([
+    {
+      level: "warn",
+      message: "the tailnet has more devices than the directory takes; the others have no name",
+      fields: { devices: 2, taken: 1 },
+    },
+  ]);
+});
+
+test("a directory that cannot be kept is used all the same, and it is said once", async () => {
+  const { refresh, used, lines, allAnswered } = setUp([[web], [other]], {
+    keep: () => {
+      throw new Error("the disk is full");
+    },
+  });
+  refresh.start();
+  await allAnswered;
+  expect(used).toEqual([[web], [other]]);
+  expect(lines).toEqual([
+    {
+      level: "warn",
+      message: "the directory of devices cannot be kept for the next start",
+      fields: { reason: "the disk is full" },
+    },
+  ]);
+});
+
+test("after the stop nothing is used, and stopping is safe before the start and twice", async () => {
+  const before = setUp([[web]]);
+  before.refresh.stop();
+  before.refresh.stop();
+  const { refresh, used } = setUp([[web]]);
+  refresh.start();
+  refresh.stop();
+  await allSettled();
+  expect(used).toEqual([]);
+});

@@ -1,0 +1,178 @@
+/** The reader of log answers against `JSON.parse` as its oracle, and against everything that is no answer. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { readLogAnswer } from "../../src/tailscale/log-answer.ts";
+import { AnswerTooLarge, CallerFailed, MalformedAnswer } from "../../src/tailscale/unusable.ts";
+
+/** The body in pieces of so many bytes. */
+async function* pieces(body: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < body.length; at += size) yield body.slice(at, at + size);
+}
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+async function read(body: string | Uint8Array, { size = 7, maxBytes = 1e9 } = {}): Promise<string[]> {
+  const found: string[] = [];
+  const bytes = typeof body === "string" ? bytesOf(body) : body;
+  const answer = await readLogAnswer(pieces(bytes, size), {
+    maxBytes,
+    onRecords: (texts) => void found.push(...texts),
+  });
+  expect(answer).toEqual({ bytes: bytes.length, records: found.length });
+  return found;
+}
+
+describe("an answer", () => {
+  test.each([
+    ['{"logs":[]}', []],
+    ['{"logs":null}', []],
+    ["{}", []],
+    ['{"version":"1.1","tailnetId":"T1CNTRL","logs":null}\n', []],
+    ['{"logs":[{"a":1},{"b":[2,{"c":"]}"}]}]}', ['{"a":1}', '{"b":[2,{"c":"]}"}]}']],
+    [' {\t"logs" :\r\n[ {"a":"\\"}\\\\"} , {} ] , "more" : -1.5e3 } \n', ['{"a":"\\"}\\\\"}', "{}"]],
+    ['{"nested":{"logs":[{"not":"this"}]},"logs":[{"this":1}]}', ['{"this":1}']],
+    ['{"\\u006cogs":[{"escaped":1}]}', ['{"escaped":1}']],
+    ['{"logs":[{"ü✓😀":"\\u2028"}],"last":true}', ['{"ü✓😀":"\\u2028"}']],
+  ])("%s gives its records, however it is cut", async (body, texts) => {
+    for (const size of [1, 2, 3, 5, 1000]) expect(await read(body, { size })).toEqual(texts);
+  });
+
+  test("gives what JSON.parse finds in it", async () => {
+    const body = fc.record(
+      {
+        logs: fc.oneof(fc.constant(null), fc.array(fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue()))),
+        version: fc.jsonValue(),
+      },
+      { requiredKeys: [] },
+    );
+    await fc.assert(
+      fc.asyncProperty(body, fc.integer({ min: 1, max: 40 }), fc.constantFrom(0, 2), async (value, size, indent) => {
+        const found = await read(JSON.stringify(value, null, indent), { size });
+        expect(found.map((text): unknown => JSON.parse(text))).toEqual(JSON.parse(JSON.stringify(value.logs ?? [])));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe("is malformed", () => {
+  const whole = '{"version":"1.1","logs":[{"a":"ü"},{"b":[1,2]}],"end":{"c":null}}';
+  test("when it is cut anywhere", async () => {
+    const bytes = bytesOf(whole);
+    for (let end = 0; end < bytes.length; end++) {
+      await expect(read(bytes.subarray(0, end), { size: 4 })).rejects.toThrow(MalformedAnswer);
+    }
+    expect(await read(whole)).toEqual(['{"a":"ü"}', '{"b":[1,2]}']);
+  });
+
+  test.each([
+    ["", "it is empty"],
+    ["  ", "it is empty"],
+    ["[]", "not a JSON object"],
+    ["null", "not a JSON object"],
+    ["<html></html>", "not a JSON object"],
+    ['\uFEFF{"logs":[]}', "not a JSON object"],
+    ['{"logs":[]}x', "something follows it"],
+    ['{"logs":[]}{"logs":[]}', "something follows it"],
+    ['{"logs":{}}', "its logs are no array"],
+    ['{"logs":"a"}', "its logs are no array"],
+    ['{"logs":[1]}', "a record is not an object"],
+    ['{"logs":[null]}', "a record is not an object"],
+    ['{"logs":[{"a":1},]}', "a record is not an object"],
+    ['{"logs":[{"a":1}{"b":2}]}', "it is not JSON"],
+    ['{"logs":[,{"a":1}]}', "a record is not an object"],
+    ['{"logs":[],"logs":[]}', "two members logs"],
+    ['{"logs":[],}', "it is not JSON"],
+    ['{"logs" []}', "it is not JSON"],
+    ['{"logs":[],"a":tru}', "it is not JSON"],
+    ['{"logs":[],"a":{"b":}}', "it is not JSON"],
+    ['{"logs":[],"a\\x":1}', "it is not JSON"],
+    ['{,"logs":[]}', "it is not JSON"],
+    ["{logs:[]}", "it is not JSON"],
+  ])("%p: %s", async (body, problem) => {
+    for (const size of [1, 3, 100_000]) await expect(read(body, { size })).rejects.toThrow(problem);
+    await expect(read(body)).rejects.toThrow(MalformedAnswer);
+  });
+
+  test("when a member beside the logs is larger than any of the API's", async () => {
+    const body = `{"logs":[],"a":"${"x".repeat(70_000)}"}`;
+    await expect(read(body, { size: 1000 })).rejects.toThrow("larger than 65536 bytes");
+  });
+
+  test("when it is not UTF-8, in a record or beside one", async () => {
+    for (const template of ['{"logs":[{"a":"?"}]}', '{"logs":[],"b":"?"}', '{"?":1}']) {
+      const bytes = bytesOf(template);
+      bytes[bytes.indexOf(0x3f)] = 0xff;
+      await expect(read(bytes)).rejects.toThrow("it is not UTF-8");
+    }
+  });
+
+  test("when one record is larger than 16 MiB, and no more is read", async () => {
+    const piece = bytesOf("x".repeat(1024 * 1024));
+    let pieceCount = 0;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield bytesOf('{"logs":[{"a":"');
+      for (; ; pieceCount++) yield piece;
+    }
+    await expect(readLogAnswer(endless(), { maxBytes: 1e9, onRecords() {} })).rejects.toThrow("larger than 16777216");
+    expect(pieceCount).toBeLessThanOrEqual(17);
+  });
+});
+
+test("the bytes of a piece may be reused once the next is asked for", async () => {
+  const body = bytesOf('{"version":"1.1","logs":[{"a":"first"},{"b":"second"}]}');
+  async function* reused(): AsyncGenerator<Uint8Array> {
+    const buffer = new Uint8Array(4);
+    for (let at = 0; at < body.length; at += buffer.length) {
+      const part = body.subarray(at, at + buffer.length);
+      buffer.set(part);
+      yield buffer.subarray(0, part.length);
+    }
+  }
+  const found: string[] = [];
+  await readLogAnswer(reused(), { maxBytes: 1e6, onRecords: (texts) => void found.push(...texts) });
+  expect(found).toEqual(['{"a":"first"}', '{"b":"second"}']);
+});
+
+test("an answer over the limit is too large, and its end is not waited for", async () => {
+  const body = `{"logs":[${'{"a":1},'.repeat(100)}{}]}`;
+  await expect(read(body, { maxBytes: 100 })).rejects.toThrow(AnswerTooLarge);
+  expect(await read(body, { maxBytes: body.length })).toHaveLength(101);
+});
+
+test("records are given on a MiB at a time, and reading waits for whoever takes them", async () => {
+  const record = JSON.stringify({ text: "x".repeat(1000) });
+  let fed = 0;
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield bytesOf('{"logs":[{}');
+    for (; fed < 5000; fed++) yield bytesOf(`,${record}`);
+    yield bytesOf("]}");
+  }
+  const sizes: number[] = [];
+  const fedWhileTaking: boolean[] = [];
+  const answer = await readLogAnswer(body(), {
+    maxBytes: 1e9,
+    async onRecords(texts) {
+      const before = fed;
+      sizes.push(texts.reduce((sum, text) => sum + text.length, 0));
+      await Promise.resolve();
+      await new Promise(setImmediate);
+      fedWhileTaking.push(fed !== before);
+    },
+  });
+  expect(answer.records).toBe(5001);
+  expect(sizes).toHaveLength(Math.ceil((5000 * record.length) / (1024 * 1024)));
+  for (const size of sizes) expect(size).toBeLessThan(1024 * 1024 + 2000);
+  expect(fedWhileTaking).not.toContain(true);
+});
+
+test("what whoever takes the records throws is told apart from what is wrong with the answer", async () => {
+  const cause = new Error("the disk is full");
+  const failed = readLogAnswer(pieces(bytesOf('{"logs":[{}]}'), 100), {
+    maxBytes: 1e9,
+    onRecords: () => Promise.reject(cause),
+  });
+  const error: unknown = await failed.catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(CallerFailed);
+  expect((error as CallerFailed).cause).toBe(cause);
+});

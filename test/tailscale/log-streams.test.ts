@@ -1,0 +1,261 @@
+/** The log streams of a tailnet, set by the program itself: looked at first, replaced with a warning, tried until it works. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { systemClock } from "../../src/lib/clock.ts";
+import { createLogStreams, type LogStreams } from "../../src/tailscale/log-streams.ts";
+import type { LogName, LogStreamTarget } from "../../src/tailscale/types.ts";
+import { observedGauges, type ObservedGauges, recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
+import { apiOf } from "../support/tailnet-api.ts";
+import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+
+const token = "the-token-of-the-stream";
+
+let tailnet: Tailnet;
+let sink: ReturnType<typeof Bun.serve>;
+let stateDirectory: string;
+let target: LogStreamTarget;
+let running: LogStreams[];
+let log: RecordedLog;
+let gauges: ObservedGauges;
+let taken: Record<LogName, number>;
+
+beforeEach(async () => {
+  tailnet = await startTailnet();
+  sink = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("{}") });
+  stateDirectory = mkdtempSync(join(tmpdir(), "log-streams-"));
+  const url = `http://localhost:${sink.port}/services/collector/event`;
+  target = { url, user: "tailscale2otel", token, compressionFormat: "zstd" };
+  running = [];
+  taken = { network: 0, configuration: 0 };
+});
+afterEach(async () => {
+  await Promise.all(running.map((streams) => streams.stop(1000)));
+  await sink.stop(true);
+  await tailnet.stop();
+  rmSync(stateDirectory, { recursive: true, force: true });
+});
+
+function create(
+  logs: readonly LogName[] = ["network", "configuration"],
+  firstMs = 1,
+  used: LogStreamTarget = target,
+): LogStreams {
+  log = recordedLog();
+  gauges = observedGauges();
+  const streams = createLogStreams(
+    {
+      logs,
+      target: used,
+      stateDirectory,
+      looks: { firstMs: 2, laterMs: 2 },
+      waits: { firstMs, maxMs: Math.max(5, firstMs) },
+    },
+    {
+      api: apiOf(tailnet),
+      telemetry: gauges,
+      taken: (name) => taken[name],
+      logger: log,
+      clock: systemClock,
+      random: Math.random,
+    },
+  );
+  running.push(streams);
+  return streams;
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await wait(2);
+}
+const asked = (method: string, end = "/stream") =>
+  tailnet.requests.filter((request) => request.method === method && request.path.endsWith(end));
+const looked = (): boolean => asked("GET", "/stream/status").length >= 4;
+
+test("where there are none, both are put as they should be", async () => {
+  create().start();
+  await until(looked);
+  for (const name of ["network", "configuration"] as const) expect(tailnet.stream(name)).toMatchObject({ ...target });
+  expect(asked("PUT")).toHaveLength(2);
+  expect(log.said("warn", "")).toEqual([]);
+  expect(log.said("info", "is set to this receiver")).toHaveLength(2);
+  expect(log.text).not.toContain(token);
+});
+
+test("only those that are wanted are put", async () => {
+  create(["configuration"]).start();
+  await until(() => asked("GET", "/stream/status").length > 1);
+  expect(tailnet.stream("network")).toBeUndefined();
+  expect(tailnet.stream("configuration")).toMatchObject({ token });
+});
+
+test("a second start looks, and changes nothing", async () => {
+  const first = create();
+  first.start();
+  await until(looked);
+  await first.stop(1000);
+  const before = asked("GET", "/stream/status").length;
+  create().start();
+  await until(() => asked("GET", "/stream/status").length >= before + 4);
+  expect(asked("PUT")).toHaveLength(2);
+  expect(log.said("info", "already")).toHaveLength(2);
+  expect(log.said("warn", "")).toEqual([]);
+});
+
+test("one that goes elsewhere is replaced, and it is said what went where", async () => {
+  const foreign = {
+    destinationType: "datadog",
+    url: "https://siem.example.com/in?key=secret-key",
+    user: "ops",
+    token: "x",
+  };
+  await apiOf(tailnet).putLogStream("network", { ...target, ...foreign });
+  create().start();
+  await until(looked);
+  expect(tailnet.stream("network")).toMatchObject({ ...target });
+  const [warning, ...more] = log.said("warn", "");
+  expect(more).toEqual([]);
+  expect(warning).toMatchObject({
+    message: "the network log stream went elsewhere, and is replaced",
+    fields: { url: "https://siem.example.com/in?[redacted]", user: "ops" },
+  });
+  expect(log.text).not.toMatch(/secret-key|the-token/);
+});
+
+test("ours with a token that nobody remembers is put again", async () => {
+  await apiOf(tailnet).putLogStream("network", { ...target, token: "an-older-one" });
+  create(["network"]).start();
+  await until(() => tailnet.stream("network")?.token === token);
+  await until(() => log.said("info", "is set to this receiver").length === 1);
+  expect(log.said("warn", "").map(({ message }) => message)).toEqual([
+    "the network log stream is put again: its token may be another",
+  ]);
+});
+
+describe("a new token", () => {
+  test("is put, and the same one is not", async () => {
+    const streams = create();
+    streams.start();
+    await until(looked);
+    streams.useToken(token);
+    const before = asked("GET", "/stream/status").length;
+    await until(() => asked("GET", "/stream/status").length > before + 4);
+    expect(log.said("info", "already")).toEqual([]);
+    streams.useToken("the-next-token");
+    await until(() => asked("PUT").length === 4);
+    await until(() => log.said("info", "is set to this receiver").length === 4);
+    for (const name of ["network", "configuration"] as const)
+      expect(tailnet.stream(name)?.token).toBe("the-next-token");
+    expect(log.text).not.toMatch(/the-next-token|the-token/);
+  });
+
+  test("is the last to be put, however late an earlier request is answered", async () => {
+    tailnet.fail({ method: "GET", path: /stream$/, effect: { kind: "slow", ms: 50 } });
+    const streams = create(["network"]);
+    streams.start();
+    await until(() => asked("GET").length === 1);
+    streams.useToken("second");
+    streams.useToken("third");
+    const puts = () => asked("PUT").map(({ body }) => (JSON.parse(body) as { token: string }).token);
+    await until(() => puts().includes(token) && puts().includes("third"));
+    expect(puts().at(-1)).toBe("third");
+  });
+
+  test("before the start is the one that is put", async () => {
+    const streams = create(["network"]);
+    streams.useToken("from-the-start");
+    streams.start();
+    await until(() => tailnet.stream("network") !== undefined);
+    expect(tailnet.stream("network")?.token).toBe("from-the-start");
+    expect(asked("PUT")).toHaveLength(1);
+  });
+});
+
+describe("what fails is tried again until it works,", () => {
+  test("a missing scope, which is said once with what to do", async () => {
+    tailnet.grant(["log_streaming:read"]);
+    create().start();
+    await until(() => asked("PUT").length >= 6);
+    const warnings = log.said("warn", "log stream cannot be set");
+    expect(warnings.map(({ message }) => message.split(" ")[1]).toSorted()).toEqual(["configuration", "network"]);
+    expect(warnings[0]?.fields["remedy"]).toContain("log_streaming");
+    tailnet.grant(["log_streaming"]);
+    tailnet.expireTokens();
+    await until(() => tailnet.stream("network") !== undefined && tailnet.stream("configuration") !== undefined);
+  });
+
+  test("an API that is down", async () => {
+    tailnet.fail({ path: /\/logging\//, times: 30, effect: { kind: "status", status: 503 } });
+    create(["network"]).start();
+    await until(() => tailnet.stream("network") !== undefined);
+    expect(log.said("warn", "the network log stream cannot be set").length).toBeGreaterThan(0);
+  });
+
+  test("a status that cannot be read", async () => {
+    create(["network"]).start();
+    await until(() => asked("GET", "/stream/status").length > 1);
+    tailnet.fail({ path: /status$/, times: 9, effect: { kind: "status", status: 404 } });
+    await until(() => log.said("warn", "status of the network log stream cannot be read").length === 1);
+    const failed = asked("GET", "/stream/status").length;
+    await until(() => asked("GET", "/stream/status").length > failed + 20);
+    expect(log.said("warn", "")).toHaveLength(1);
+  });
+});
+
+describe("the status", () => {
+  const flow = { nodeId: "n1CNTRL", start: "2026-11-22T10:00:00Z", end: "2026-11-22T10:00:05Z", virtualTraffic: [] };
+
+  test("is read until Tailscale delivers, which is said once", async () => {
+    create(["network"]).start();
+    await until(looked);
+    expect(log.said("info", "Tailscale delivers")).toEqual([]);
+    tailnet.addFlow(flow);
+    await tailnet.pushStream("network");
+    await until(() => log.said("info", "Tailscale delivers the network log stream").length === 1);
+    const before = asked("GET", "/stream/status").length;
+    await until(() => asked("GET", "/stream/status").length > before + 4);
+    expect(log.said("info", "Tailscale delivers")).toHaveLength(1);
+  });
+
+  test("gives Tailscale's counts, and what of them did not come", async () => {
+    create().start();
+    await until(looked);
+    for (let count = 0; count < 5; count++) tailnet.addFlow({ ...flow, nodeId: `n${count}CNTRL` });
+    taken.network = 3;
+    await tailnet.pushStream("network");
+    await until(() => gauges.read("tailscale2otel.logstream.missing")["network"] === 2);
+    expect(gauges.read("tailscale2otel.logstream.entries_sent")).toEqual({ network: 5, configuration: 0 });
+    expect(gauges.read("tailscale2otel.logstream.requests_failed")).toEqual({ network: 0, configuration: 0 });
+    taken.network = 5;
+    await until(() => gauges.read("tailscale2otel.logstream.missing")["network"] === 0);
+  });
+
+  test("tells of trouble once", async () => {
+    create(["network"]).start();
+    await until(looked);
+    await sink.stop(true);
+    tailnet.addFlow(flow);
+    await tailnet.pushStream("network", { maxAttempts: 2 });
+    await until(() => log.said("warn", "Tailscale has trouble with the network log stream").length === 1);
+    const before = asked("GET", "/stream/status").length;
+    await until(() => asked("GET", "/stream/status").length > before + 4);
+    expect(log.said("warn", "")).toHaveLength(1);
+    expect(gauges.read("tailscale2otel.logstream.requests_failed")).toEqual({ network: 2 });
+  });
+});
+
+test("it stops at once, before it started, while it waits, and twice; and then asks no more", async () => {
+  const never = create();
+  await never.stop(1000);
+  tailnet.fail({ path: /\/logging\//, times: 1000, effect: { kind: "status", status: 403 } });
+  const streams = create(undefined, 3_600_000);
+  streams.start();
+  await until(() => log.said("warn", "cannot be set").length === 2);
+  await streams.stop(60_000);
+  await streams.stop(60_000);
+  const before = tailnet.requests.length;
+  streams.useToken("another");
+  await wait(20);
+  expect(tailnet.requests.length).toBe(before);
+});

@@ -1,0 +1,278 @@
+/** The webhook that the program keeps at Tailscale: made or taken over, its secret known across rotations and restarts. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import type { TailscaleApi } from "../../src/tailscale/types.ts";
+import {
+  createWebhookKeeper,
+  type WebhookEndpointOptions,
+  type WebhookKeeper,
+} from "../../src/tailscale/webhook-endpoint.ts";
+import { webhookSecretFile, withNewSecret } from "../../src/tailscale/webhook-secret.ts";
+import { recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
+import { apiOf } from "../support/tailnet-api.ts";
+import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+
+const url = "https://hooks.example.com/tailscale/webhook";
+const subscriptions = ["nodeCreated", "policyUpdate"];
+const dayMs = 24 * 3_600_000;
+
+let tailnet: Tailnet;
+let api: TailscaleApi;
+let stateDirectory: string;
+let running: WebhookKeeper[];
+let log: RecordedLog;
+/** What the receiver judges by. */
+let secrets: readonly string[];
+let now: number;
+
+beforeEach(async () => {
+  tailnet = await startTailnet();
+  api = apiOf(tailnet);
+  stateDirectory = mkdtempSync(join(tmpdir(), "webhook-endpoint-"));
+  running = [];
+  secrets = [];
+  now = Date.UTC(2026, 10, 22);
+});
+afterEach(async () => {
+  await Promise.all(running.map((keeper) => keeper.stop(1000)));
+  await tailnet.stop();
+  rmSync(stateDirectory, { recursive: true, force: true });
+});
+
+function start(options: Partial<WebhookEndpointOptions> = {}): WebhookKeeper {
+  log = recordedLog();
+  const keeper = createWebhookKeeper(
+    { url, subscriptions, stateDirectory, isSecretSet: false, waits: { firstMs: 1, maxMs: 5 }, watchMs: 5, ...options },
+    { api, use: (...used) => void (secrets = used), logger: log, clock: () => now, random: Math.random },
+  );
+  running.push(keeper);
+  keeper.recall();
+  keeper.start();
+  return keeper;
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await wait(2);
+}
+const theOnly = () => {
+  expect(tailnet.webhooks).toHaveLength(1);
+  const [webhook] = tailnet.webhooks;
+  if (webhook === undefined) throw new Error("there is none");
+  return webhook;
+};
+const settled = (): Promise<void> => until(() => log.said("info", "is as it should be").length === 1);
+const changes = () => tailnet.requests.filter(({ method, path }) => method !== "GET" && path.includes("webhooks"));
+const file = () => webhookSecretFile(stateDirectory);
+
+describe("where there is none", () => {
+  test("it is made, and its secret kept for this user alone", async () => {
+    start();
+    await until(() => secrets[0] !== undefined && secrets[0] !== "");
+    const { id, secret, ...webhook } = theOnly();
+    expect(webhook).toMatchObject({ url, subscriptions, providerType: "" });
+    expect(secrets).toEqual([secret, ""]);
+    expect(file().read()).toEqual({ id, url, secret });
+    expect(statSync(file().path).mode & 0o777).toBe(0o600);
+    expect(log.text).not.toContain("tskey-webhook");
+  });
+
+  test("and the secret cannot be written, the next try takes it over", async () => {
+    mkdirSync(join(stateDirectory, "webhook.json"));
+    start();
+    await until(() => log.said("warn", "the webhook cannot be set up").length > 0);
+    rmSync(join(stateDirectory, "webhook.json"), { recursive: true });
+    await until(() => (secrets[0] ?? "") !== "");
+    expect(secrets[0]).toBe(theOnly().secret);
+  });
+
+  test("a missing scope is said with what to do, and tried until it is there", async () => {
+    tailnet.grant(["webhooks:read"]);
+    start();
+    await until(() => changes().length >= 3);
+    expect(log.said("warn", "the webhook cannot be set up")).toHaveLength(1);
+    expect(log.said("warn", "")[0]?.fields["remedy"]).toContain("webhooks");
+    expect(secrets).toEqual(["", ""]);
+    tailnet.grant(["webhooks"]);
+    tailnet.expireTokens();
+    await until(() => (secrets[0] ?? "") !== "");
+  });
+});
+
+describe("after a restart", () => {
+  test("the secret is known before anything is asked, and nothing is changed", async () => {
+    await start().stop(1000);
+    running = [];
+    start();
+    await until(() => (secrets[0] ?? "") !== "");
+    const { secret } = theOnly();
+    await running[0]?.stop(1000);
+    const before = changes().length;
+    secrets = [];
+    start();
+    expect(secrets).toEqual([secret, ""]);
+    await settled();
+    expect(changes()).toHaveLength(before);
+    expect(log.said("warn", "")).toEqual([]);
+  });
+
+  test("a webhook that was deleted at Tailscale is made anew", async () => {
+    file().write({ id: "gone", url, secret: "tskey-webhook-gone" });
+    start();
+    expect(secrets).toEqual(["tskey-webhook-gone", ""]);
+    await until(() => secrets[0] !== "tskey-webhook-gone");
+    expect(secrets).toEqual([theOnly().secret, "tskey-webhook-gone"]);
+  });
+
+  test("with another address a new one is made, and the former is named", async () => {
+    start();
+    await until(() => (secrets[0] ?? "") !== "");
+    await running[0]?.stop(1000);
+    start({ url: "https://other.example.com/hook" });
+    await until(() => tailnet.webhooks.length === 2);
+    await until(() => secrets[1] !== "" && secrets[1] !== undefined);
+    const [former, latter] = tailnet.webhooks;
+    expect(secrets).toEqual([latter?.secret ?? "", former?.secret ?? ""]);
+    expect(log.said("warn", "webhook.public_url is another now")[0]?.fields).toEqual({ id: former?.id ?? "", url });
+  });
+});
+
+describe("one that is there already", () => {
+  test("is taken over by a rotation, which is said, and is told of what is wanted", async () => {
+    const { id, secret } = await api.createWebhook({ url: `${url}/`, subscriptions: ["userCreated", "nodeCreated"] });
+    start();
+    await until(() => theOnly().subscriptions.includes("policyUpdate"));
+    const taken = theOnly();
+    expect(taken).toMatchObject({ id, subscriptions });
+    expect(taken.secret).not.toBe(secret);
+    await until(() => secrets[0] === taken.secret);
+    expect(log.said("warn", "took over")).toHaveLength(1);
+    await until(() => log.said("info", "changed what").length === 1);
+    expect(log.said("info", "changed what")[0]?.fields).toMatchObject({
+      added: "policyUpdate",
+      removed: "userCreated",
+    });
+  });
+
+  test("twice is a warning, and the one whose secret is known stays", async () => {
+    await api.createWebhook({ url, subscriptions });
+    const mine = await api.createWebhook({ url, subscriptions });
+    file().write({ id: mine.id, url, secret: mine.secret });
+    start();
+    await settled();
+    expect(secrets).toEqual([mine.secret, ""]);
+    expect(log.said("warn", "several webhooks")).toHaveLength(1);
+    expect(changes()).toHaveLength(2);
+  });
+
+  test("in another order is the same", async () => {
+    const mine = await api.createWebhook({ url, subscriptions: subscriptions.toReversed() });
+    file().write({ id: mine.id, url, secret: mine.secret });
+    start();
+    await settled();
+    expect(changes()).toHaveLength(1);
+  });
+});
+
+describe("a rotation by a command", () => {
+  async function rotated(): Promise<{ readonly keeper: WebhookKeeper; readonly old: string; readonly fresh: string }> {
+    const keeper = start();
+    await until(() => (secrets[0] ?? "") !== "");
+    const { id, secret: old } = theOnly();
+    const answer = await api.rotateWebhook(id);
+    file().write(withNewSecret(file().read(), answer, now));
+    await until(() => secrets[0] === answer.secret);
+    return { keeper, old, fresh: answer.secret };
+  }
+
+  test("is seen; the old secret is valid until the new one is seen on a delivery", async () => {
+    const { keeper, old, fresh } = await rotated();
+    expect(secrets).toEqual([fresh, old]);
+    keeper.signedBy(old);
+    expect(secrets).toEqual([fresh, old]);
+    keeper.signedBy(fresh);
+    expect(secrets).toEqual([fresh, ""]);
+    expect(readFileSync(file().path, "utf8")).not.toContain(old);
+    expect(log.text).not.toContain("tskey-webhook");
+  });
+
+  test("survives a restart, with both secrets", async () => {
+    const { keeper, old, fresh } = await rotated();
+    await keeper.stop(1000);
+    secrets = [];
+    start();
+    expect(secrets).toEqual([fresh, old]);
+  });
+
+  test("leaves the old secret valid for a day at most", async () => {
+    const { keeper, old, fresh } = await rotated();
+    await keeper.stop(1000);
+    now += dayMs - 1;
+    await start().stop(1000);
+    expect(secrets).toEqual([fresh, old]);
+    now += 1;
+    start();
+    expect(secrets).toEqual([fresh, ""]);
+    await settled();
+  });
+
+  test("ends by the clock while it runs", async () => {
+    const { id, secret } = await api.createWebhook({ url, subscriptions });
+    file().write({ id, url, secret, previous: { secret: "old", until: now + 20 } });
+    start();
+    expect(secrets).toEqual([secret, "old"]);
+    await until(() => secrets[1] === "");
+    expect(log.said("info", "no longer accepted")).toHaveLength(1);
+    expect(file().read()).toEqual({ id, url, secret });
+  });
+
+  test("that removes the file leaves no secret", async () => {
+    start();
+    await until(() => (secrets[0] ?? "") !== "");
+    file().remove();
+    await until(() => secrets[0] === "");
+    expect(secrets).toEqual(["", ""]);
+  });
+});
+
+describe("with a secret in the settings", () => {
+  test("nothing is made, and it is said why", async () => {
+    start({ isSecretSet: true });
+    await until(() => log.said("warn", "no webhook is made").length === 1);
+    expect(changes()).toEqual([]);
+    expect(secrets).toEqual([]);
+  });
+
+  test("what the webhook is told of is seen to, and its secret is left alone", async () => {
+    const { secret } = await api.createWebhook({ url, subscriptions: ["userCreated"] });
+    start({ isSecretSet: true });
+    await until(() => theOnly().subscriptions.includes("policyUpdate"));
+    expect(theOnly().secret).toBe(secret);
+    expect(secrets).toEqual([]);
+    expect(() => statSync(file().path)).toThrow();
+  });
+});
+
+test.each(["", "null", "[]", "{", '{"id":"1","url":"x"}', '{"id":1,"url":"x","secret":"y"}'])(
+  "a damaged file is none: %j",
+  async (text) => {
+    writeFileSync(join(stateDirectory, "webhook.json"), text);
+    start();
+    expect(secrets).toEqual(["", ""]);
+    await until(() => (secrets[0] ?? "") !== "");
+    expect(secrets).toEqual([theOnly().secret, ""]);
+  },
+);
+
+test("it stops at once, before it started, while it waits, and twice", async () => {
+  tailnet.fail({ path: /webhooks/, times: 1000, effect: { kind: "status", status: 403 } });
+  const keeper = start({ waits: { firstMs: 3_600_000, maxMs: 3_600_000 } });
+  await until(() => log.said("warn", "cannot be set up").length === 1);
+  await keeper.stop(60_000);
+  await keeper.stop(60_000);
+  const before = tailnet.requests.length;
+  await wait(20);
+  expect(tailnet.requests).toHaveLength(before);
+});
