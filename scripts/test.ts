@@ -22,6 +22,9 @@ const bun = process.execPath;
 const isCi = process.env.CI !== undefined;
 const reportPath = join(root, ".cache/junit.xml");
 
+/** A test that hangs fails; one that is slow on a busy machine does not. */
+const testTimeoutMs = 120_000;
+
 /** What the tests themselves call, beside what the steps do. */
 const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3"];
 
@@ -95,7 +98,12 @@ function missing(name: string, tool: string): Counts {
 function runTests(testArguments: readonly string[]): Counts {
   mkdirSync(join(root, ".cache"), { recursive: true });
   rmSync(reportPath, { force: true });
-  const flags = ["--reporter=junit", `--reporter-outfile=${reportPath}`, "--only-failures"];
+  const flags = [
+    "--reporter=junit",
+    `--reporter-outfile=${reportPath}`,
+    "--only-failures",
+    `--timeout=${testTimeoutMs}`,
+  ];
   const { status } = spawnSync(bun, ["test", ...flags, ...testArguments], { cwd: root, stdio: "inherit" });
   const counts = existsSync(reportPath) ? countsOf(readFileSync(reportPath, "utf8")) : none;
   return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
