@@ -2,6 +2,7 @@
 import type { Status } from "../admin/status.ts";
 import { formatBytes } from "../lib/bytes.ts";
 import { formatDuration } from "../lib/duration.ts";
+import type { PollStatus } from "../receivers/poller/index.ts";
 import { type Command, command } from "./command.ts";
 import { instanceFlags, openInstance } from "./instance.ts";
 import { redeliveryText } from "./redelivery-text.ts";
@@ -11,6 +12,7 @@ import type { Output } from "./terminal.ts";
 
 /** What a running instance says besides. */
 interface ShownStatus extends Status {
+  readonly polls?: readonly PollStatus[];
   readonly export?: { readonly logs?: SignalHealth; readonly metrics?: SignalHealth };
 }
 
@@ -78,6 +80,7 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
       "space",
       `${formatBytes(roughly(space.usedBytes))} of ${formatBytes(space.limitBytes)}${space.isFull ? ", full" : ""}`,
     ],
+    ...(status.polls ?? []).map((poll) => ["polled", pollText(poll, now)] as const),
     ...status.redeliveries.map((one) => ["sent again", redeliveryText(one)] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -91,6 +94,11 @@ function lossText({ lost }: Status["conservation"]): string {
 
 function waitingText(since: string | undefined, now: number): string {
   return since === undefined ? "nothing" : `for ${ageText(now - Date.parse(since))}, since ${since}`;
+}
+
+function pollText({ log, readUntil, trouble }: PollStatus, now: number): string {
+  const reach = readUntil === undefined ? "not yet read" : `read up to ${ageText(now - Date.parse(readUntil))} ago`;
+  return `${log} log ${reach}${trouble === undefined ? "" : `: ${printable(trouble)}`}`;
 }
 
 function signalText(health: SignalHealth | undefined, lastSuccess: string | undefined, now: number): string {

@@ -39,11 +39,12 @@ interface Running {
 export function createRedeliver(options: LogDeliveryOptions, deps: RedeliverDeps): Redeliver {
   const running = new Map<RedeliveryName, Running>();
 
-  async function end(name: RedeliveryName, deadlineMs: number): Promise<void> {
+  /** Nothing more is heard of it. */
+  async function end(name: RedeliveryName): Promise<void> {
     const ended = running.get(name);
     running.delete(name);
     if (ended === undefined) return;
-    await ended.delivery.finish(deadlineMs);
+    await ended.delivery.finish(0);
     ended.reader.close();
   }
 
@@ -60,7 +61,7 @@ export function createRedeliver(options: LogDeliveryOptions, deps: RedeliverDeps
           item.class === "dead_letter" && item.seq !== undefined ? [item.seq] : [],
         );
         deps.onProgress({ name, id, cursor, refused });
-        if (hasPassed(redelivery, cursor)) void end(name, 0);
+        if (hasPassed(redelivery, cursor)) void end(name);
       },
       onState(state) {
         if (running.get(name)?.delivery === delivery) deps.onState(name, state);
@@ -72,12 +73,17 @@ export function createRedeliver(options: LogDeliveryOptions, deps: RedeliverDeps
 
   return {
     use(name, redelivery) {
-      void end(name, 0);
+      void end(name);
       if (redelivery !== undefined) begin(redelivery);
     },
     async stop(deadlineMs) {
       const lastMs = Math.min(deadlineMs, lastAnswersMs);
-      await Promise.all([...running.keys()].map((name) => end(name, lastMs)));
+      await Promise.all(
+        Array.from(running, async ([name, { delivery }]) => {
+          await delivery.finish(lastMs);
+          await end(name);
+        }),
+      );
     },
   };
 }

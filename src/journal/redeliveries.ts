@@ -5,7 +5,6 @@ import { DamagedBlob, seal, unseal } from "./pack.ts";
 import {
   beginningAt,
   hasPassed,
-  isAmong,
   isOver,
   type LetterFilter,
   type LetterRetry,
@@ -20,12 +19,22 @@ import {
 /** Rows looked at before others get a turn: some milliseconds. */
 const rowsAtOnce = 2000;
 
+/** The condition that `isAmong` is; its values are those of `meant`. */
+const isMeant =
+  "class = 'dead_letter' AND type = COALESCE(?, type) AND reason = COALESCE(?, reason) AND (? IS NULL OR id IN (SELECT value FROM json_each(?)))";
+
+function meant({ ids, type, reason }: LetterFilter): (string | null)[] {
+  const list = ids === undefined ? null : JSON.stringify(ids);
+  return [type ?? null, reason ?? null, list, list];
+}
+
 export class Redeliveries {
   readonly #database: DatabaseSync;
   readonly #quarantine: Quarantine;
   readonly #known = new Map<RedeliveryName, Redelivery>();
-  /** Reported, and not on disk yet. */
-  #unsaved: RedeliveryProgress[] = [];
+  /** Reported, and not on disk yet: all of it as one report. */
+  readonly #unsaved = new Map<RedeliveryName, RedeliveryProgress>();
+  #isPlanning = false;
 
   constructor(database: DatabaseSync, quarantine: Quarantine) {
     this.#database = database;
@@ -48,6 +57,7 @@ export class Redeliveries {
 
   /** The first row that must stay. */
   get pinnedSeq(): number {
+    if (this.#isPlanning) return 0;
     const replay = this.#known.get("replay");
     return replay === undefined || isOver(replay) ? Number.POSITIVE_INFINITY : replay.seq;
   }
@@ -57,6 +67,15 @@ export class Redeliveries {
    * through in steps, so that nobody waits for it.
    */
   async planReplay(range: RowRange, deliveredBelow: number, now: number): Promise<Replay> {
+    this.#isPlanning = true;
+    try {
+      return await this.#plannedReplay(range, deliveredBelow, now);
+    } finally {
+      this.#isPlanning = false;
+    }
+  }
+
+  async #plannedReplay(range: RowRange, deliveredBelow: number, now: number): Promise<Replay> {
     const next = this.#database.prepare(
       "SELECT seq, accepted_at, records FROM journal WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?",
     );
@@ -86,20 +105,15 @@ export class Redeliveries {
 
   /** All dead letters of now that are meant, as a retry that can be begun. */
   planRetry(letters: LetterFilter, now: number): LetterRetry {
-    const ids = this.#letterIds(letters, 0, Number.MAX_SAFE_INTEGER);
-    return {
-      name: "retry",
-      id: now,
-      letters,
-      ...beginningAt(ids[0] ?? 1),
-      untilSeq: (ids.at(-1) ?? 0) + 1,
-      total: ids.length,
-    };
+    const { first, last, total } = this.#database
+      .prepare(`SELECT MIN(id) AS first, MAX(id) AS last, COUNT(*) AS total FROM quarantine WHERE ${isMeant}`)
+      .get(...meant(letters)) as { first: number | null; last: number | null; total: number };
+    return { name: "retry", id: now, letters, ...beginningAt(first ?? 1), untilSeq: (last ?? 0) + 1, total };
   }
 
   begin(redelivery: Redelivery): void {
-    this.#unsaved = this.#unsaved.filter(({ name }) => name !== redelivery.name);
     this.#write(redelivery);
+    this.#unsaved.delete(redelivery.name);
     this.#known.set(redelivery.name, redelivery);
   }
 
@@ -116,31 +130,33 @@ export class Redeliveries {
   progress(progress: RedeliveryProgress): void {
     const known = this.#known.get(progress.name);
     if (known === undefined || known.id !== progress.id || isOver(known)) return;
-    this.#unsaved.push(progress);
+    const refused = [...(this.#unsaved.get(progress.name)?.refused ?? []), ...progress.refused];
+    this.#unsaved.set(progress.name, { ...progress, refused: progress.name === "retry" ? refused : [] });
   }
 
   /** Commits what was reported; dead letters that the backend has taken leave in the same transaction. */
   save(now: number): void {
-    if (this.#unsaved.length === 0) return;
-    const saved = new Map<RedeliveryName, Redelivery>();
+    if (this.#unsaved.size === 0) return;
+    const saved: Redelivery[] = [];
     this.#database.exec("BEGIN IMMEDIATE");
     try {
-      for (const { name, cursor, refused } of this.#unsaved) {
-        const before = saved.get(name) ?? this.#known.get(name);
+      for (const { name, cursor, refused } of this.#unsaved.values()) {
+        const before = this.#known.get(name);
         if (before === undefined) continue;
         if (before.name === "retry") this.#removeTaken(before.letters, before.seq, cursor.seq, refused);
         const ended = hasPassed(before, cursor) ? { endedAt: now } : {};
-        saved.set(name, { ...before, ...cursor, ...ended });
+        const redelivery = { ...before, ...cursor, ...ended };
+        this.#write(redelivery);
+        saved.push(redelivery);
       }
-      for (const redelivery of saved.values()) this.#write(redelivery);
       this.#database.exec("COMMIT");
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
       this.#quarantine.recount();
       throw error;
     }
-    this.#unsaved = [];
-    for (const [name, redelivery] of saved) this.#known.set(name, redelivery);
+    this.#unsaved.clear();
+    for (const redelivery of saved) this.#known.set(redelivery.name, redelivery);
   }
 
   /** Before the journal is closed. What cannot be saved is sent again after the next start. */
@@ -148,21 +164,16 @@ export class Redeliveries {
     try {
       this.save(now);
     } catch {
-      this.#unsaved = [];
+      this.#unsaved.clear();
     }
   }
 
   #removeTaken(letters: LetterFilter, fromId: number, untilId: number, refused: readonly number[]): void {
-    for (const id of this.#letterIds(letters, fromId, untilId)) {
-      if (!refused.includes(id)) this.#quarantine.remove(id);
-    }
-  }
-
-  #letterIds(letters: LetterFilter, fromId: number, untilId: number): readonly number[] {
-    const rows = this.#database
-      .prepare("SELECT id, type, reason FROM quarantine WHERE class = 'dead_letter' AND id >= ? AND id < ? ORDER BY id")
-      .all(fromId, untilId) as { id: number; type: string; reason: string }[];
-    return rows.filter((letter) => isAmong(letters, letter)).map(({ id }) => id);
+    const stay = new Set(refused);
+    const passed = this.#database
+      .prepare(`SELECT id FROM quarantine WHERE ${isMeant} AND id >= ? AND id < ?`)
+      .all(...meant(letters), fromId, untilId) as { id: number }[];
+    for (const { id } of passed) if (!stay.has(id)) this.#quarantine.remove(id);
   }
 
   /** A position that is not what was written is none: what was asked for can be asked for again. */

@@ -100,6 +100,7 @@ export interface InvalidRecord {
   readonly type: RecordType;
   readonly reason: DefectReason;
   readonly detail: string;
+  /** Its stored form, so that it can be taken in once more. */
   readonly text: string;
   readonly key: SeenKey;
 }

@@ -172,13 +172,12 @@ export class BatchDraft implements Draft {
   #reject(raw: RawRecord, error: unknown): void {
     /** An error that is none of the decoders' own is ours; the record must not come back for ever because of it. */
     const { reason, message } = error instanceof Defect ? error : new Defect("decode_error", String(error));
-    const text = eventText(raw.line);
-    const key = identifyText(text, this.#deps.identityKey, this.#origin.receivedAt);
+    const key = identifyText(eventText(raw.line), this.#deps.identityKey, this.#origin.receivedAt);
     this.#invalid.push({
       type: raw.type,
       reason,
       detail: message,
-      text,
+      text: raw.line,
       key,
     });
   }

@@ -1,8 +1,8 @@
 /** Recovery at start: the last snapshot, and then what came after it, measured again from the journal. */
+import { count, noIncrements } from "../catalogue/increments.ts";
 import type { Journal } from "../journal/index.ts";
 import type { JournalRow, QuarantineItem } from "../journal/types.ts";
 import type { Ledger } from "../ledger/index.ts";
-import { count, noIncrements } from "../catalogue/increments.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { NameOptions } from "../processors/names.ts";
 import { incrementsOfDamagedRow, incrementsOfRow } from "./count.ts";

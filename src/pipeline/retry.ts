@@ -4,7 +4,6 @@ import type { InvalidRecord } from "../journal/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { NameOptions } from "../processors/names.ts";
 import { recordOfLine } from "../records/envelope.ts";
-import { oneLine } from "../records/json-text.ts";
 import type { RawRecord, RecordType } from "../records/types.ts";
 import { createPipeline, type PipelineJournal, type PipelineOptions } from "./index.ts";
 
@@ -81,8 +80,8 @@ function readRecord({ class: itemClass, type, text, isCut }: KeptItem): ReadReco
 
 function parsed(text: string, type: RecordType): ReadRecord {
   try {
-    return { record: recordOfLine(oneLine(`{"event":${text}}`), type), bytes: Buffer.byteLength(text) };
+    return { record: recordOfLine(text, type), bytes: Buffer.byteLength(text) };
   } catch {
-    return { why: "its text is not a JSON object" };
+    return { why: "its text is not a stored record" };
   }
 }

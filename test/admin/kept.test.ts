@@ -68,7 +68,7 @@ async function post(path: string, body: unknown, headers: Record<string, string>
 }
 
 const ids = () => journal.quarantine.page({}, { limit: 1000 }).map(({ id }) => id);
-const invalid = itemOf({ class: "invalid", reason: "decode_error", text: JSON.stringify(numberedFlow(1)) });
+const invalid = itemOf({ class: "invalid", reason: "decode_error", text: JSON.stringify({ event: numberedFlow(1) }) });
 
 const changes: [string, object][] = [
   ["/api/quarantine/retry", { ids: [1] }],
@@ -161,7 +161,7 @@ test("texts, details and why something stays are shown as privacy lets them", as
   expect(shown.answer).toMatchObject({ detail: "of [dropped]", text: '{"user":"[dropped]"}' });
   expect(JSON.stringify((await get<object>("/api/quarantine")).answer)).not.toContain("alice");
   expect((await get<object>("/api/quarantine/item?id=9")).status).toBe(409);
-  const text = JSON.stringify(flowValue({ virtualTraffic: [connection({ src: "alice@example.com" })] }));
+  const text = JSON.stringify({ event: flowValue({ virtualTraffic: [connection({ src: "alice@example.com" })] }) });
   setAside(journal, [itemOf({ class: "invalid", text })]);
   const { kept: left } = (await post("/api/quarantine/retry", { ids: [2] })).answer as { kept: { why: string }[] };
   expect(left[0]?.why).toMatch(/^it is refused again \(invalid_endpoint\): .*\[dropped\]/);

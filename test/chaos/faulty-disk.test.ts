@@ -88,9 +88,10 @@ test.skipIf(!canHaveFaultyDisk)(
     );
     /** Each round of sixteen needs one or two turns: those that arrive during a sync wait for the next. Reported positions have some, too. */
     const turns = (await commits()) - before;
-    expect(turns).toBeGreaterThan(rounds);
+    expect(turns).toBeGreaterThanOrEqual(rounds);
     expect(turns).toBeLessThan((16 * rounds) / 2);
     expect(longestMs).toBeGreaterThan(50);
+    process.stdout.write(`\nsyncs of 50 ms, sixteen senders: ${16 * rounds} requests in ${turns} transactions\n`);
     await running.kill();
     await start({ prefix: [] });
     await expectAllArrived();

@@ -20,7 +20,7 @@ async function fill(directory: string): Promise<void> {
   const journal = openState(join(directory, "state"));
   await take(journal, [badFlow(1)], Date.now());
   setAside(journal, [
-    itemOf({ class: "invalid", reason: "decode_error", text: JSON.stringify(numberedFlow(2)) }),
+    itemOf({ class: "invalid", reason: "decode_error", text: JSON.stringify({ event: numberedFlow(2) }) }),
     itemOf({ class: "sample", reason: "unclassified", type: "unknown", text: '{"a":1}' }),
     itemOf({ class: "note", reason: "partial_success", text: "rejected by alice@example.com" }),
     itemOf({ text: JSON.stringify({ event: numberedFlow(3) }) }),
@@ -49,7 +49,7 @@ async function expectListAndShow(directory: string, running?: KeptProgram): Prom
   const some = await ask(directory, "quarantine list --class invalid --reason decode_error --limit 1", running);
   expect(linesOf<Item>(some)).toMatchObject([{ id: 2, type: "flow", source: "stream" }]);
   const shown = await ask(directory, "quarantine show 1", running);
-  expect(JSON.parse(shown.stdout)).toMatchObject({ id: 1, text: JSON.stringify(badFlow(1)), isCut: false });
+  expect(JSON.parse(shown.stdout)).toMatchObject({ id: 1, text: JSON.stringify({ event: badFlow(1) }), isCut: false });
   const none = await ask(directory, "quarantine show 99", running);
   expect([none.code, none.stderr]).toEqual([1, "tailscale2otel: there is no item 99\n"]);
 }

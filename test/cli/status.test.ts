@@ -30,6 +30,10 @@ const status: Parameters<typeof statusText>[0] = {
   delivery: { pendingSince: ago(300), lastSuccess: { logs: ago(310), metrics: ago(5) } },
   horizon: { flow: 21_600, audit: 172_800, webhook: 59 },
   space: { usedBytes: 40_000_000, limitBytes: 2 ** 30, isFull: false },
+  polls: [
+    { log: "network", readUntil: ago(120), lastSuccess: ago(3) },
+    { log: "configuration", trouble: "HTTP 403" },
+  ],
   redeliveries: [
     {
       name: "replay",
@@ -60,6 +64,8 @@ test("on a terminal it is a table of what matters, with the terms of both sums",
     metrics     well, last taken 5s ago
     known back  flow 6h, audit 48h, webhook 59s
     space       38MiB of 1GiB
+    polled      network log read up to 2m ago
+    polled      configuration log not yet read: HTTP 403
     sent again  replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: under way, 100 of 400 records (25 %), 1 refused again; waiting: 503 Service Unavailable
     "
   `);

@@ -279,6 +279,12 @@ describe("auto_configure", () => {
       ["streaming.auto_configure=true", `streaming.${address}`],
       {},
     ],
+    [
+      "streaming",
+      "streaming.token",
+      ["streaming.auto_configure=true", `streaming.${address}`],
+      { ...client, TS2OTEL_STREAMING__TOKEN: "" },
+    ],
     ["webhook", "webhook.enabled = true", ["webhook.auto_configure=true", `webhook.${address}`], client],
   ])("of %s says that %s is missing", (receiver, missing, set, environment) => {
     expect(inspect(set, environment).problems).toEqual([

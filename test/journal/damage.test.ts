@@ -228,6 +228,17 @@ describe("a state directory", () => {
     expect((await check(path, "log")).isSetAside).toBe(true);
   });
 
+  test("that was found damaged while it was open is set aside once, though it looks sound when it is opened", async () => {
+    const path = damagedCopy("marked", (at) => writeFileSync(join(at, "journal.db-damaged"), ""));
+    const { isSetAside, salvaged } = await check(path, "log");
+    expect(isSetAside).toBe(true);
+    expect(salvaged).toBe(rows - firstPending + 1);
+    expect(existsSync(join(path, "journal.db-damaged"))).toBe(false);
+    const complaints: LogFields[] = [];
+    open(path, complaints).close();
+    expect(complaints).toEqual([]);
+  });
+
   test("that was left in the middle of setting aside goes on with it", async () => {
     const path = damagedCopy("middle", (at) => {
       truncateSync(join(at, "journal.db"), 3 * 4096);

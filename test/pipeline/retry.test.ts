@@ -40,7 +40,7 @@ const sums = () => conservationOf(journal, ledger);
 
 /** As if an earlier program had not known what this one knows. */
 function setAsideGood(...numbers: readonly number[]): void {
-  const text = (number: number) => JSON.stringify(numberedFlow(number));
+  const text = (number: number) => JSON.stringify({ event: numberedFlow(number) });
   setAside(
     journal,
     numbers.map((number) => itemOf({ class: "invalid", reason: "decode_error", text: text(number) })),
@@ -55,7 +55,7 @@ test("one that makes sense by now is received, accepted, and no longer set aside
   expect(sums()).toMatchObject({ received: 2, accepted: 1, quarantined: 1, duplicate: 0, pending: 1 });
   expect(ids()).toEqual([1]);
   expect(retried()).toBe(1);
-  expect(ledger.sum("tailscale2otel.ingest.size")).toBe(100 + JSON.stringify(numberedFlow(5)).length);
+  expect(ledger.sum("tailscale2otel.ingest.size")).toBe(100 + JSON.stringify({ event: numberedFlow(5) }).length);
 });
 
 test("what it counts is the same after a restart without a snapshot", async () => {
@@ -111,12 +111,21 @@ test("two retries of one item are one receipt", async () => {
   expect(sums()).toMatchObject({ received: 1, accepted: 1 });
 });
 
+test("one keeps the time that its envelope gave it", async () => {
+  const audit = { actor: { id: "u1" }, action: "UPDATE", eventGroupID: "g" };
+  const text = JSON.stringify({ time: 1_793_610_900.125, event: audit });
+  setAside(journal, [itemOf({ class: "invalid", type: "audit", text })]);
+  expect(await retry(item(1))).toEqual({ kind: "accepted" });
+  const [row] = journal.openReader().read(1, { rows: 1, bytes: 1 });
+  expect(row?.text).toBe(text);
+});
+
 test("audit records and webhook events too", async () => {
   const audit = { actor: { id: "u1" }, action: "UPDATE", eventGroupID: "g", eventTime: "2026-11-02T09:15:00Z" };
   const webhook = { type: "test", timestamp: "2026-11-02T09:15:00Z", tailnet: "example.com" };
   setAside(journal, [
-    itemOf({ class: "invalid", type: "audit", text: JSON.stringify(audit) }),
-    itemOf({ class: "invalid", type: "webhook", source: "webhook", text: JSON.stringify(webhook, undefined, 2) }),
+    itemOf({ class: "invalid", type: "audit", text: JSON.stringify({ event: audit }) }),
+    itemOf({ class: "invalid", type: "webhook", source: "webhook", text: JSON.stringify({ event: webhook }) }),
   ]);
   expect(await retry(item(1))).toEqual({ kind: "accepted" });
   expect(await retry(item(2))).toEqual({ kind: "accepted" });
@@ -128,8 +137,8 @@ test.each([
   [{ class: "note" }, "a note tells of something that happened: there is no record in it"],
   [{ class: "dead_letter" }, "a dead letter was accepted already: it can only be exported again"],
   [{ class: "invalid", text: "x".repeat(70_000) }, "only the first 64 KiB of its text were kept"],
-  [{ class: "invalid", text: "[1,2" }, "its text is not a JSON object"],
-  [{ class: "invalid", text: "{}}" }, "its text is not a JSON object"],
+  [{ class: "invalid", text: "[1,2" }, "its text is not a stored record"],
+  [{ class: "invalid", text: "{}}" }, "its text is not a stored record"],
   [{ class: "invalid", type: "unknown", text: "{}" }, "it is of no known kind"],
 ] as const)("%o cannot be", async (members, why) => {
   setAside(journal, [itemOf(members)]);

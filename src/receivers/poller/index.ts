@@ -23,12 +23,12 @@ export interface PollerDeps {
 /** How one log stands, for the status. */
 export interface PollStatus {
   readonly log: (typeof logNames)[keyof typeof logNames];
-  /** Whole seconds since the epoch; nothing before the first window. */
-  readonly readUntil: number | undefined;
-  /** Epoch milliseconds. */
-  readonly lastSuccessAt: number | undefined;
-  /** Why the last window was not read; nothing when it was. */
-  readonly trouble: string | undefined;
+  /** How far it has been read, RFC 3339; absent before the first window. */
+  readonly readUntil?: string;
+  /** When the API answered last, RFC 3339; since the start. */
+  readonly lastSuccess?: string;
+  /** Why the last window was not read; absent when it was. */
+  readonly trouble?: string;
 }
 
 export interface Poller {
@@ -101,11 +101,12 @@ class PollLoop {
   }
 
   get status(): PollStatus {
+    const { readUntil, lastSuccessAt } = this;
     return {
       log: logNames[this.options.type],
-      readUntil: this.readUntil,
-      lastSuccessAt: this.lastSuccessAt,
-      trouble: this.#trouble?.why,
+      ...(readUntil !== undefined && { readUntil: new Date(readUntil * 1000).toISOString() }),
+      ...(lastSuccessAt !== undefined && { lastSuccess: new Date(lastSuccessAt).toISOString() }),
+      ...(this.#trouble !== undefined && { trouble: this.#trouble.why }),
     };
   }
 
@@ -170,11 +171,14 @@ class PollLoop {
 
   #recover(): void {
     const { logger, clock } = this.#deps;
+    const log = logNames[this.options.type];
+    const isFirst = this.lastSuccessAt === undefined;
     this.lastSuccessAt = clock();
+    if (isFirst) logger.info("the log is polled", { log, everySeconds: this.options.intervalMs / 1000 });
     if (this.#trouble === undefined) return;
     const { since, failures } = this.#trouble;
     logger.info("the log is polled again", {
-      log: logNames[this.options.type],
+      log,
       failures,
       seconds: Math.round((clock() - since) / 1000),
     });
