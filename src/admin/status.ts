@@ -1,6 +1,6 @@
 /** How an instance stands, in plain data: what `/api/status` and `status` show. */
 import type { Journal } from "../journal/index.ts";
-import type { JournalSpace } from "../journal/types.ts";
+import type { JournalSpace, PolledType } from "../journal/types.ts";
 import type { Ledger } from "../ledger/index.ts";
 import { type Conservation, conservationOf } from "../pipeline/conservation.ts";
 import { horizonMs, type StoreLimits } from "../pipeline/observe.ts";
@@ -21,6 +21,8 @@ export interface Status {
   };
   /** How far back records are known again, seconds. */
   readonly horizon: Readonly<Record<RecordType, number>>;
+  /** Seconds of each log that were not polled, since what the stream brought there was no longer known. */
+  readonly unverifiable: Readonly<Record<PolledType, number>>;
   readonly space: JournalSpace;
   readonly redeliveries: readonly RedeliveryReport[];
 }
@@ -51,6 +53,10 @@ export function statusOf(deps: StatusDeps): Status {
       lastSuccess: Object.fromEntries(lastSuccess),
     },
     horizon: Object.fromEntries(horizon) as Record<RecordType, number>,
+    unverifiable: {
+      flow: ledger.sum("tailscale2otel.reconcile.unverifiable", { type: "flow" }),
+      audit: ledger.sum("tailscale2otel.reconcile.unverifiable", { type: "audit" }),
+    },
     space: journal.space,
     redeliveries: redeliveryReports(deps),
   };

@@ -76,6 +76,12 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
         .map(([type, seconds]) => `${type} ${ageText(seconds * 1000)}`)
         .join(", "),
     ],
+    ...Object.entries(status.unverifiable)
+      .filter(([, seconds]) => seconds > 0)
+      .map(
+        ([type, seconds]) =>
+          ["not polled", `${ageText(seconds * 1000)} of the ${type} log, beyond what is known`] as const,
+      ),
     [
       "space",
       `${formatBytes(roughly(space.usedBytes))} of ${formatBytes(space.limitBytes)}${space.isFull ? ", full" : ""}`,

@@ -29,6 +29,7 @@ const status: Parameters<typeof statusText>[0] = {
   },
   delivery: { pendingSince: ago(300), lastSuccess: { logs: ago(310), metrics: ago(5) } },
   horizon: { flow: 21_600, audit: 172_800, webhook: 59 },
+  unverifiable: { flow: 5400, audit: 0 },
   space: { usedBytes: 40_000_000, limitBytes: 2 ** 30, isFull: false },
   polls: [
     { log: "network", readUntil: ago(120), lastSuccess: ago(3) },
@@ -63,6 +64,7 @@ test("on a terminal it is a table of what matters, with the terms of both sums",
     logs        waiting for 5m, last taken 5m ago: 503 Service Unavailable
     metrics     well, last taken 5s ago
     known back  flow 6h, audit 48h, webhook 59s
+    not polled  90m of the flow log, beyond what is known
     space       38MiB of 1GiB
     polled      network log read up to 2m ago
     polled      configuration log not yet read: HTTP 403
