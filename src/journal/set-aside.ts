@@ -1,16 +1,7 @@
 /** Moves a damaged database out of the way, whole, and puts what could be salvaged in its place. Survives a kill at any step. */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { syncDirectory } from "../lib/sync-directory.ts";
 import { damageMark } from "./damage.ts";
 
 /** There while the directory it lies in is not finished. */
@@ -76,13 +67,4 @@ function moveInto(directory: string, databasePath: string): SetAside {
       rmSync(join(directory, marker));
     },
   };
-}
-
-function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }

@@ -13,6 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { syncDirectory } from "./sync-directory.ts";
 
 /** The text, or nothing where there is no such file. @throws {Error} where it cannot be read. */
 export function readPrivateFile(path: string): string | undefined {
@@ -57,15 +58,6 @@ function writeSynced(path: string, text: string): void {
     fsyncSync(file);
   } finally {
     closeSync(file);
-  }
-}
-
-function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
   }
 }
 
