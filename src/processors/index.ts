@@ -56,9 +56,14 @@ function describeByType(record: TailscaleRecord, options: ProcessorOptions, acce
 /** The identity of the record and the place of the event in it: the same at every delivery. */
 function numbered(events: readonly LogEvent[], { high, low }: SeenKey): readonly LogEvent[] {
   const identity = high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
-  return events.map((event, place) => ({
-    ...event,
-    attributes: { ...event.attributes, "log.record.uid": `${identity}-${place}` },
+  return events.map(({ name, severity, time, observedTime, body, shared, attributes }, place) => ({
+    name,
+    severity,
+    time,
+    observedTime,
+    body,
+    shared,
+    attributes: { ...attributes, "log.record.uid": `${identity}-${place}` },
   }));
 }
 

@@ -166,7 +166,9 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
       const body = event.name.startsWith(webhookPrefix)
         ? freeText(event.body, all)
         : scrub(event.body, identifiers(all));
-      return { ...event, body: body ?? droppedText, shared, attributes: cleaned(event.attributes, all) };
+      const { name, severity, time, observedTime } = event;
+      const attributes = cleaned(event.attributes, all);
+      return { name, severity, time, observedTime, body: body ?? droppedText, shared, attributes };
     },
   };
 }

@@ -2,6 +2,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { BoundedCache } from "../lib/bounded-cache.ts";
 import { Defect } from "./defect.ts";
+import { ipv4Endpoint } from "./ipv4-endpoint.ts";
 import type { Address, Endpoint } from "./types.ts";
 
 /** The address that stands for DERP relays in physical traffic (tailcfg.DerpMagicIP); its port is the region. */
@@ -33,6 +34,10 @@ export function parseAddress(text: string): Address | undefined {
  * @throws {Defect} `invalid_endpoint`
  */
 export function parseEndpoint(text: string): Endpoint {
+  return ipv4Endpoint(text, parseAddress) ?? anyEndpoint(text);
+}
+
+function anyEndpoint(text: string): Endpoint {
   const colon = text.lastIndexOf(":");
   const bracketed = text.charCodeAt(0) === 0x5b;
   if (!bracketed && colon >= 0 && text.indexOf(":") === colon)

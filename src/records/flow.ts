@@ -1,11 +1,11 @@
 /** Decodes and validates network flow records, by hand, since every entry of every record passes here. */
-import { BoundedCache } from "../lib/bounded-cache.ts";
 import type { HrTime } from "../lib/clock.ts";
-import { parseAddress, parseEndpoint } from "./address.ts";
+import { parseEndpoint } from "./address.ts";
 import { Defect } from "./defect.ts";
-import { isObject, normalTags, objectMember, stringMember, stringsMember, timeMember, wrongType } from "./members.ts";
+import { isObject, objectMember, stringMember, timeMember, wrongType } from "./members.ts";
+import { decodeNode } from "./node-claim.ts";
 import { protocolNumber } from "./protocol-number.ts";
-import type { Connection, Endpoint, FlowRecord, JsonObject, NodeClaim, RawRecord, TrafficType } from "./types.ts";
+import type { Connection, Endpoint, FlowRecord, NodeClaim, RawRecord, TrafficType } from "./types.ts";
 
 /**
  * The record of a flow's parsed JSON. Zero and empty members are absent on the wire and get their zero here.
@@ -44,35 +44,6 @@ function decodeNodes(nodes: unknown): readonly NodeClaim[] {
     if (!isObject(node)) throw wrongType("dstNodes[]", "an object", node);
     return decodeNode(node);
   });
-}
-
-function decodeNode(node: JsonObject): NodeClaim {
-  return {
-    nodeId: stringMember(node, "nodeId"),
-    label: firstLabel(stringMember(node, "name")),
-    addresses: stringsMember(node, "addresses").map((text) => parseAddress(text)?.text ?? text),
-    os: stringMember(node, "os"),
-    user: stringMember(node, "user"),
-    tags: normalTags(stringsMember(node, "tags")),
-  };
-}
-
-/** A DNS label has at most 63 characters. A longer claim would be held in memory with every series that it names. */
-const maxLabelCharacters = 63;
-
-/** Characters of a name (RFC 1035) with its dot; a longer one is not remembered. */
-const maxNameCharacters = 254;
-
-/** Names stand in record after record: the same label is the same string, which makes it a cheap key later on. */
-const knownLabels = new BoundedCache<string, string>(65_536, cutLabel);
-
-function firstLabel(name: string): string {
-  return name.length > maxNameCharacters ? cutLabel(name) : knownLabels.get(name);
-}
-
-function cutLabel(name: string): string {
-  const dot = name.indexOf(".");
-  return name.slice(0, Math.min(dot < 0 ? name.length : dot, maxLabelCharacters));
 }
 
 function decodeConnections(list: unknown, traffic: TrafficType, into: Connection[]): void {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseAddress, parseEndpoint } from "../../src/records/address.ts";
 import { Defect } from "../../src/records/defect.ts";
+import type { Address } from "../../src/records/types.ts";
 import { seeded } from "../support/random.ts";
 
 describe("an address", () => {
@@ -71,6 +72,14 @@ describe("an address", () => {
 });
 
 describe("an endpoint", () => {
+  test("has the same address as its text alone, whatever was read in between", () => {
+    const addresses = Array.from({ length: 20_000 }, (_, place) => `198.18.${place >> 8}.${place & 255}`);
+    const read = () => addresses.map((text, port) => parseEndpoint(`${text}:${port}`).address.text);
+    expect(read()).toEqual(addresses);
+    expect(read()).toEqual(addresses);
+    expect(parseEndpoint("198.18.0.1:443").address).toBe(parseAddress("198.18.0.1") as Address);
+  });
+
   test.each([
     ["100.64.1.1:51544", "100.64.1.1", 51_544],
     ["100.64.1.1:0", "100.64.1.1", 0],
