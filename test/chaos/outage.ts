@@ -61,6 +61,15 @@ async function load(isOver: () => boolean): Promise<void> {
   }
 }
 
+/** What is left may be as much as came in while it caught up; it is over when nothing more comes. */
+async function drained(): Promise<void> {
+  let arrivals = -1;
+  while (account.outstanding().length > 0 && account.arrivals > arrivals) {
+    ({ arrivals } = account);
+    await wait(30_000);
+  }
+}
+
 const residentBytes = () =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${program.pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
 const diskBytes = () =>
@@ -88,15 +97,14 @@ try {
   const backlog = entries;
   const isCaughtUp = () => {
     if (firstAt === 0 && taken > 0) firstAt = performance.now();
-    return taken >= backlog || performance.now() - backAt > 300_000;
+    return taken >= backlog || performance.now() - backAt > outageMs + 300_000;
   };
   await load(isCaughtUp);
   const seconds = (performance.now() - firstAt) / 1000;
   say("the first delivery came after", `${((firstAt - backAt) / 1000).toFixed(1)} s`);
   say("caught up, under the same load", `${seconds.toFixed(1)} s, ${Math.round(taken / seconds)} entries/s`);
   say("memory at the end", megabytes(residentBytes()));
-  const deadline = performance.now() + 30_000;
-  while (account.outstanding().length > 0 && performance.now() < deadline) await wait(50);
+  await drained();
   await program.stop();
   const { records } = account.accepted();
   say("requests refused", String(refused));
