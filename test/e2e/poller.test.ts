@@ -135,7 +135,7 @@ function* textsOfWindow(firstSecond: number, from: number, to: number): Generato
 }
 
 const lastSecond = backlogHours * hourSeconds - 60;
-const maxCatchUpMiB = 450;
+const maxCatchUpMiB = 550;
 
 test(
   "a week of backlog, some of its windows 100 MB, is caught up with bounded memory",
