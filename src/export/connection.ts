@@ -1,5 +1,14 @@
 /** What `fetch` leaves to its caller: a kept connection that the backend has just closed, and a backend that speaks HTTP/2 only. */
-import type { Fetch } from "./sender.ts";
+
+/** `fetch` with the options that runtimes add to it; the runtime's seam translates what its own does not know. */
+export type Fetch = (
+  url: string,
+  init: RequestInit & {
+    tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean };
+    /** Bun's: HTTP/2 instead of HTTP/1.1. Deno chooses by itself, and ignores it. */
+    protocol?: "http2";
+  },
+) => Promise<Response>;
 
 /** Codes of a kept connection that was closed before the request reached anybody, as far as one can know. */
 const closedCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "ConnectionClosed"]);

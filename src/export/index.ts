@@ -12,17 +12,11 @@ import { routeDiagnostics } from "./diagnostics.ts";
 import type { ReadLedger } from "./ledger-producer.ts";
 import type { LogDeliveryOptions } from "./logs.ts";
 import { createMetricExport, type MetricExport } from "./metrics.ts";
+import type { Fetch } from "./connection.ts";
 import { commonAttributes, hidingLogger } from "./privacy.ts";
 import { logsResourceAttributes, metricsResourceAttributes, type ResourceOptions } from "./resource.ts";
 import { createSelfLogs, type SelfLogs } from "./self-logs.ts";
-import {
-  createSender,
-  type Credentials,
-  type Destination,
-  type Fetch,
-  type RequestOutcome,
-  type Sender,
-} from "./sender.ts";
+import { createSender, type Credentials, type Destination, type RequestOutcome, type Sender } from "./sender.ts";
 import { createStdoutSender } from "./stdout.ts";
 import type { Advance } from "./window.ts";
 import { createExportWorker, type ExportWorker, type WorkerState } from "./worker-client.ts";
@@ -31,7 +25,8 @@ import type { Wire } from "./worker-messages.ts";
 export { basicAuthorization, destinationOf, type EndpointOptions, type SignalEndpoint } from "./destination.ts";
 export type { ResourceOptions } from "./resource.ts";
 export { teeLogger } from "./self-logs.ts";
-export type { Fetch, TlsOptions } from "./sender.ts";
+export type { Fetch } from "./connection.ts";
+export type { TlsOptions } from "./sender.ts";
 export type { Advance } from "./window.ts";
 export type { WorkerState } from "./worker-client.ts";
 

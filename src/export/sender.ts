@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import type { Clock } from "../lib/clock.ts";
 import { type Answer, type Encoding, readAnswer, type Signal } from "./answer.ts";
-import { createConnection } from "./connection.ts";
+import { createConnection, type Fetch } from "./connection.ts";
 
 /** Certificates as PEM text. */
 export interface TlsOptions {
@@ -26,16 +26,6 @@ export interface Destination {
   readonly timeoutMs: number;
   readonly tls?: TlsOptions;
 }
-
-/** `fetch` with the options that runtimes add to it; the runtime's seam translates what its own does not know. */
-export type Fetch = (
-  url: string,
-  init: RequestInit & {
-    tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean };
-    /** Bun's: HTTP/2 instead of HTTP/1.1. Deno chooses by itself, and ignores it. */
-    protocol?: "http2";
-  },
-) => Promise<Response>;
 
 /** What a request came to, as it is counted. */
 export type RequestOutcome = "success" | "retry" | "rejected";

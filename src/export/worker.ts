@@ -15,7 +15,8 @@ import { createLanes } from "./lanes.ts";
 import { createChannel } from "./protocol.ts";
 import { createRedeliver, type Redeliver } from "./redeliver.ts";
 import { resourceOf, scopeOf } from "./resource.ts";
-import { createSender, type Credentials, type Fetch, type RequestOutcome, type Sender } from "./sender.ts";
+import type { Fetch } from "./connection.ts";
+import { createSender, type Credentials, type RequestOutcome, type Sender } from "./sender.ts";
 import { createStdoutSender } from "./stdout.ts";
 import type { FromWorker, ToWorker, Wire, WorkerOptions } from "./worker-messages.ts";
 

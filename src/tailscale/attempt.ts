@@ -10,11 +10,18 @@ import { type Deadline, startDeadline } from "./deadline.ts";
 import type { TailscaleError, TailscaleErrorReason } from "./error.ts";
 import { followingFetch, Redirected } from "./redirect.ts";
 import { type AuthKind, failureOf, refusalOf } from "./refusal.ts";
-import type { Authorization } from "./request.ts";
 import { AnswerTooLarge, CallerFailed, MalformedAnswer } from "./unusable.ts";
 
 /** `fetch`, as far as it is used. */
 export type ApiFetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Who signs the requests. */
+export interface Authorization {
+  /** The value of the header. @throws {TailscaleError} */
+  header(signal: AbortSignal | undefined): Promise<string>;
+  /** Told that a value was refused. Whether another may be had. */
+  drop(refused: string): boolean;
+}
 
 export interface Exchange<Result> {
   readonly call: Call;

@@ -2,11 +2,12 @@
 import { type Static, Type } from "@sinclair/typebox";
 import type { Clock } from "../lib/clock.ts";
 import { checkedAnswer } from "./answers.ts";
+import type { Authorization } from "./attempt.ts";
 import { readText } from "./body.ts";
 import type { Call } from "./calls.ts";
 import type { TailscaleError } from "./error.ts";
 import { failureOf } from "./refusal.ts";
-import type { Authorization, Requester } from "./request.ts";
+import type { Requester } from "./request.ts";
 
 export type TailscaleAuth =
   | {

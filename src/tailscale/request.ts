@@ -29,14 +29,6 @@ export interface RequestDeps {
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
-/** Who signs the requests. */
-export interface Authorization {
-  /** The value of the header. @throws {TailscaleError} */
-  header(signal: AbortSignal | undefined): Promise<string>;
-  /** Told that a value was refused. Whether another may be had. */
-  drop(refused: string): boolean;
-}
-
 export interface Requester {
   readonly clockAheadMs: number | undefined;
   /** @throws {TailscaleError} and what `read` has wrapped in `CallerFailed`, unwrapped. */

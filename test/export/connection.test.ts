@@ -6,7 +6,8 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Answer } from "../../src/export/answer.ts";
-import { createSender, type Fetch, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
+import type { Fetch } from "../../src/export/connection.ts";
+import { createSender, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
 import { destinationAt } from "./delivery.ts";
 
 const folder = join(import.meta.dirname, "../support/tls");
