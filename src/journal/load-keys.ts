@@ -4,7 +4,7 @@ import type { Logger } from "../lib/logger.ts";
 import { readForgotten } from "./retention.ts";
 import { type KeyClass, keyClasses, type KeyLimits, SeenKeys, unpackKeys } from "./seen-keys.ts";
 
-/** All keys that can be read. A damaged row is passed over, with a warning. */
+/** All keys that can be read. A damaged row is passed over, with a warning, and moves the horizon. */
 export function loadKeys(
   database: DatabaseSync,
   limits: Readonly<Record<KeyClass, KeyLimits>>,
@@ -27,12 +27,14 @@ export function loadKeys(
     if (rows.length === 0) return seen;
     for (const { id, type, at, packed } of rows) {
       last = id;
+      const keyClass = keyClasses.find((known) => known === type);
       try {
-        const keyClass = keyClasses.find((known) => known === type);
         if (keyClass === undefined) throw new TypeError(`no class of keys is named ${type}`);
         const { keys, bits } = unpackKeys(packed, at);
         seen.addRow(keyClass, { id, at, keys: keys.length }, keys, bits);
       } catch (error) {
+        for (const lost of keyClass === undefined ? keyClasses : [keyClass])
+          seen.noteForgotten(lost, { until: at, streamed: at });
         logger.warn("a row of seen keys is damaged and was passed over", {
           row: id,
           reason: String(error),

@@ -5,7 +5,7 @@ import type { Logger } from "../lib/logger.ts";
 import { checkFiles, checkStructure, isDamage } from "./damage.ts";
 import { salvage } from "./salvage.ts";
 import type { StorageOptions } from "./schema.ts";
-import { type SetAside, setAside, unfinishedSetAside } from "./set-aside.ts";
+import { lastWrittenAt, type SetAside, setAside, unfinishedSetAside } from "./set-aside.ts";
 
 /**
  * What `use` makes of the opened database. When it finds damage, it is called once more with what was salvaged.
@@ -19,13 +19,15 @@ export function openDatabase<Used>(
 ): Used {
   const unfinished = unfinishedSetAside(databasePath);
   if (unfinished !== undefined) replace(unfinished, "a start was interrupted while it was set aside", storage, logger);
+  /** Opening it makes a new log. */
+  const writtenAt = lastWrittenAt(databasePath);
   try {
     checkFiles(databasePath);
     return open(databasePath, use);
   } catch (error) {
     if (!isDamage(error)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    replace(setAside(databasePath, storage.createdAt), reason, storage, logger);
+    replace(setAside(databasePath, { now: storage.createdAt, writtenAt }), reason, storage, logger);
     return open(databasePath, use);
   }
 }
@@ -45,8 +47,8 @@ function open<Used>(databasePath: string, use: (database: DatabaseSync) => Used)
 }
 
 function replace(aside: SetAside, reason: string, storage: StorageOptions, logger: Logger): void {
-  const { directory, databasePath, salvagedPath } = aside;
-  const saved = salvage(databasePath, salvagedPath, storage);
+  const { directory, databasePath, salvagedPath, writtenAt } = aside;
+  const saved = salvage(databasePath, salvagedPath, { ...storage, writtenAt });
   aside.finish();
   logger.error("the journal was damaged: it is set aside, and what could be read of it is in a new one", {
     reason,

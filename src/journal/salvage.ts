@@ -8,6 +8,7 @@ import { unpack, unseal } from "./pack.ts";
 import { pollCursorName, PollCursors, polledTypes } from "./poll-cursors.ts";
 import { readableRows } from "./readable-rows.ts";
 import { rowOf, type StoredRow } from "./reader.ts";
+import { writeForgotten } from "./retention.ts";
 import { beginAnew, lastingMeta, prepareDatabase, raiseSequence, readSequence, type StorageOptions } from "./schema.ts";
 import { keyClasses } from "./seen-keys.ts";
 import type { LogCursor } from "./types.ts";
@@ -28,14 +29,19 @@ export interface Salvage {
 /** Added to the highest `seq` that is left, where it is not known how many there were. */
 const unknownSeqs = 1_000_000;
 
+export interface SalvageOptions extends StorageOptions {
+  /** When the damaged database, or its log, was written last; epoch milliseconds. */
+  readonly writtenAt: number;
+}
+
 /** Makes a sound database at `toPath` of what is left of the one at `fromPath`, which stays as it is. */
-export function salvage(fromPath: string, toPath: string, options: StorageOptions): Salvage {
+export function salvage(fromPath: string, toPath: string, options: SalvageOptions): Salvage {
   const to = new DatabaseSync(toPath);
   try {
     prepareDatabase(to, options);
     const from = openDamaged(fromPath);
     to.exec("BEGIN IMMEDIATE");
-    const saved = from === undefined ? saveNothing(to, options.createdAt) : save(from, to, options.createdAt);
+    const saved = from === undefined ? saveNothing(to, options) : save(from, to, options);
     to.exec("COMMIT");
     to.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     from?.close();
@@ -55,16 +61,17 @@ function openDamaged(path: string): DatabaseSync | undefined {
   });
 }
 
-function saveNothing(to: DatabaseSync, now: number): Salvage {
+function saveNothing(to: DatabaseSync, { createdAt: now, writtenAt }: SalvageOptions): Salvage {
   beginAnew(to, now, unknownSeqs);
+  forgetKeys(to, writtenAt);
   addLostRows(to, 0);
   raiseSequence(to, unknownSeqs);
   return { rows: 0, lostRows: undefined, keyRows: 0, quarantined: 0, hasCursor: false, hasLedger: false };
 }
 
-function save(from: DatabaseSync, to: DatabaseSync, now: number): Salvage {
+function save(from: DatabaseSync, to: DatabaseSync, { createdAt: now, writtenAt }: SalvageOptions): Salvage {
   const hasSecret = saveMeta(from, to);
-  const cursors = saveCursors(from, to, lastWrittenAt(from));
+  const cursors = saveCursors(from, to, writtenAt);
   const cursor = cursors.get("logs");
   const position = cursor === undefined ? undefined : (JSON.parse(cursor) as LogCursor);
   const measured = saveLedger(from, to);
@@ -80,10 +87,12 @@ function save(from: DatabaseSync, to: DatabaseSync, now: number): Salvage {
   const areKnown = position !== undefined && lastKnown !== undefined;
   const lostRows = areKnown ? Math.max(0, end - fromSeq + 1 - rows) : undefined;
   addLostRows(to, lostRows ?? 0);
+  const keyRows = hasSecret ? saveKeys(from, to) : 0;
+  if (!hasSecret || keyRows !== countOfKeyRows(from)) forgetKeys(to, writtenAt);
   return {
     rows,
     lostRows,
-    keyRows: hasSecret ? saveKeys(from, to) : 0,
+    keyRows,
     quarantined: saveQuarantine(from, to),
     hasCursor: position !== undefined,
     hasLedger: measured !== undefined,
@@ -125,11 +134,15 @@ function saveCursors(from: DatabaseSync, to: DatabaseSync, writtenAt: number): M
   return cursors;
 }
 
-/** Epoch milliseconds. */
-function lastWrittenAt(database: DatabaseSync): number {
-  const path = database.location() ?? "";
-  const [file, log] = [path, `${path}-wal`].map((name) => statSync(name, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  return Math.max(file ?? 0, log ?? 0);
+/** Some keys are gone, and nobody knows which: nothing up to then is known for certain. */
+function forgetKeys(to: DatabaseSync, writtenAt: number): void {
+  const at = Math.ceil(writtenAt);
+  for (const keyClass of keyClasses) writeForgotten(to, keyClass, { until: at, streamed: at });
+}
+
+/** Nothing where they cannot all be read. */
+function countOfKeyRows(from: DatabaseSync): number | undefined {
+  return attempt(() => (from.prepare("SELECT COUNT(*) AS rows FROM keys").get() as { rows: number }).rows);
 }
 
 /** All of it or nothing. The row up to which it is measured, if it was saved. */

@@ -1,6 +1,6 @@
 /** Values without a frame of their own, changed where the structure stays sound: each is found by its seal, and none is believed. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Journal } from "../../src/journal/index.ts";
@@ -38,6 +38,8 @@ async function damaged(sql: string): Promise<{ before: Journal["identity"]; jour
   return { before, journal, isSetAside };
 }
 
+const pollStep = (readUntil: number) => ({ type: "flow" as const, readUntil, unverifiableSeconds: 0 });
+
 test("the position of delivery: all that is left is delivered again, and its own counters begin anew", async () => {
   const { before, journal, isSetAside } = await damaged(
     `UPDATE cursor SET value = replace(value, '"seq":3', '"seq":4') WHERE name = 'logs'`,
@@ -62,6 +64,56 @@ test("the secret of identities: keys made with another one are of no use", async
   expect(journal.cursor.seq).toBe(3);
   expect(storedNumbers(journal)).toEqual([3, 4]);
   expect(journal.readSnapshot().blobs).toEqual(new Map([["a", "totals"]]));
+});
+
+test("the position of a poll: it goes on from when the file was last written, and what it reads again is known", async () => {
+  const made = state.open();
+  await made.append(appendOf([partOfNumbers([1])], { source: "poll", poll: pollStep(1_793_610_000) }));
+  made.movePollCursor({ type: "audit", readUntil: 1_793_610_777 });
+  made.close();
+  const path = join(state.path, "journal.db");
+  const database = new DatabaseSync(path);
+  database.exec("UPDATE cursor SET value = replace(value, '1793610000', '1793619999') WHERE name = 'poll.flow'");
+  database.close();
+  utimesSync(path, 1_793_612_345, 1_793_612_345);
+  const journal = state.open();
+  expect(journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 1_793_612_345 });
+  expect(journal.pollCursor("audit")).toEqual({ type: "audit", readUntil: 1_793_610_777 });
+  expect(journal.knows("flow", keyOf(1))).toBe(true);
+  expect(journal.forgotten("flow")).toEqual({ until: 0, streamed: 0 });
+});
+
+test("some of the keys: nothing from before is known for certain", async () => {
+  const { journal, isSetAside } = await damaged("UPDATE keys SET packed = x'00' WHERE id = 2");
+  expect(isSetAside).toBe(false);
+  const at = Date.UTC(2026, 10, 2, 9, 15);
+  expect(journal.forgotten("flow")).toEqual({ until: at, streamed: at });
+  expect(journal.forgotten("audit")).toEqual({ until: 0, streamed: 0 });
+  expect([1, 2, 3].map((n) => journal.knows("flow", keyOf(n)))).toEqual([true, false, true]);
+});
+
+test("some of the keys in a database that is salvaged, or all of them: the horizon moves to when it was last written", async () => {
+  for (const sql of [
+    "UPDATE keys SET packed = x'00' WHERE id = 2",
+    "UPDATE meta SET value = substr(value, 1, 20) || 'x' || substr(value, 22) WHERE name = 'identity_secret'",
+  ]) {
+    const made = state.open();
+    await made.append(appendOf([partOfNumbers([1])]));
+    await made.append(appendOf([partOfNumbers([2])]));
+    made.close();
+    const path = join(state.path, "journal.db");
+    const database = new DatabaseSync(path);
+    database.exec(sql);
+    database.exec("UPDATE cursor SET value = 'x'");
+    database.exec("INSERT INTO cursor (name, value) VALUES ('logs', 'x') ON CONFLICT (name) DO NOTHING");
+    database.close();
+    utimesSync(path, 1_793_612_345, 1_793_612_345);
+    const journal = state.open();
+    expect(journal.forgotten("flow")).toEqual({ until: 1_793_612_345_000, streamed: 1_793_612_345_000 });
+    expect(journal.forgotten("webhook").until).toBe(1_793_612_345_000);
+    journal.close();
+    rmSync(state.path, { recursive: true });
+  }
 });
 
 test("how far the counters have measured: no row is counted twice", async () => {
