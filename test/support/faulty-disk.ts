@@ -14,12 +14,16 @@ export interface FaultyDisk {
 
 const source = join(import.meta.dirname, "faulty-disk/main.go");
 
+/** Where tracing is half allowed, a program can hang in it. */
+const probeMs = 30_000;
+
 /** Why there is none here, if so; printed once. */
 const obstacle = ((): string | undefined => {
   if (process.platform !== "linux" || process.arch !== "x64") return "it is written for Linux on x64";
   try {
-    const { status, stderr } = spawnSync(buildGoFile("faulty-disk", source), ["/bin/true"], { encoding: "utf8" });
-    return status === 0 ? undefined : stderr.trim();
+    const probe = { encoding: "utf8", timeout: probeMs } as const;
+    const { status, stderr } = spawnSync(buildGoFile("faulty-disk", source), ["/bin/true"], probe);
+    return status === 0 ? undefined : stderr.trim() || "a program that is traced does not end";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
