@@ -1,4 +1,5 @@
 /** The closed vocabularies of Tailscale's logs. The wire may say more; on a metric what is unknown becomes `other`. */
+import { subscriptionTypes } from "../config/subscriptions.ts";
 
 /** Actions of the configuration audit log, from the published API description. */
 export const auditActions = [
@@ -102,28 +103,11 @@ export const auditChanges = [
   ...new Set([...Object.values(changeOfProperty), ...Object.values(changeOfTarget)]),
 ] as readonly ((typeof changeOfProperty)[keyof typeof changeOfProperty] | "device" | "api_key")[];
 
-/** Types of webhook events, from the published list. */
+/** Types of webhook events: those that can be subscribed to, and those that come all the same. */
 export const webhookTypes = [
-  "nodeCreated",
-  "nodeNeedsApproval",
-  "nodeApproved",
-  "nodeKeyExpiringInOneDay",
-  "nodeKeyExpired",
-  "nodeDeleted",
-  "nodeNeedsSignature",
-  "nodeSigned",
+  ...subscriptionTypes,
   "nodeNeedsAuthorization",
   "nodeAuthorized",
-  "policyUpdate",
-  "userCreated",
-  "userNeedsApproval",
-  "userSuspended",
-  "userRestored",
-  "userDeleted",
-  "userApproved",
-  "userRoleUpdated",
-  "subnetIPForwardingNotEnabled",
-  "exitNodeIPForwardingNotEnabled",
   "webhookUpdated",
   "webhookDeleted",
   "test",

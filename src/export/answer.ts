@@ -7,6 +7,7 @@ import {
   ProtobufMetricsSerializer,
 } from "@opentelemetry/otlp-transformer";
 import type { Clock } from "../lib/clock.ts";
+import { parseRetryAfter } from "../lib/retry-after.ts";
 
 export type Signal = "logs" | "metrics";
 
@@ -58,20 +59,8 @@ export async function readAnswer(
     case 422:
       return { kind: "rejected", status: response.status, message };
   }
-  const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock());
+  const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock(), maxRetryAfterMs);
   return { kind: "retry", why: message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
-}
-
-/**
- * `Retry-After` in milliseconds from `nowMs`: seconds, or a date (RFC 9110, 10.2.3), clamped to five minutes; nothing
- * where it is neither.
- */
-export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
-  if (header === null) return undefined;
-  const text = header.trim();
-  const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs;
-  if (Number.isNaN(waitMs)) return undefined;
-  return Math.min(Math.max(waitMs, 0), maxRetryAfterMs);
 }
 
 async function readBounded(response: Response): Promise<Uint8Array> {

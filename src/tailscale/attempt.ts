@@ -2,8 +2,9 @@
 import { apiStatusCodes } from "../catalogue/api-metrics.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Clock } from "../lib/clock.ts";
+import { parseRetryAfter } from "../lib/retry-after.ts";
 import { build } from "../version.ts";
-import { retryAfterMs } from "./back-off.ts";
+import { maxDelayMs } from "./back-off.ts";
 import { readText } from "./body.ts";
 import type { Call } from "./calls.ts";
 import { type Deadline, startDeadline } from "./deadline.ts";
@@ -67,7 +68,7 @@ export function createAttempts(
 
   function refusedBy(response: Response, call: Call, text: string): Failure {
     const error = refusalOf(call, response.status, text, auth);
-    const waitMs = retryAfterMs(response.headers.get("retry-after"), deps.clock());
+    const waitMs = parseRetryAfter(response.headers.get("retry-after"), deps.clock(), maxDelayMs);
     return {
       error,
       isPassing: error.reason === "rate_limited" || error.reason === "unavailable",

@@ -64,6 +64,7 @@ export class LogCollector {
   async step(signal: AbortSignal): Promise<Step> {
     const { type, mode } = this.#options;
     const { api, journal, pipeline, clock } = this.#deps;
+    this.#canHalve = false;
     if (mode === "once" && (this.readUntil ?? this.#startedAt) >= this.#startedAt) {
       journal.dropPollCursor(type);
       return "over";
@@ -78,7 +79,10 @@ export class LogCollector {
     }
     const draft = pipeline.open({ source: "poll", receivedAt: clock() });
     const bytes = await this.#read(next, draft, signal);
-    if (hasPassed(journal.forgotten(type), next)) return "behind";
+    if (hasPassed(journal.forgotten(type), next)) {
+      this.#halve(next);
+      return "behind";
+    }
     if (next.unverifiableSeconds > 0) this.#tellGap(next);
     await this.#commit(next, draft, bytes);
     this.#span = Math.min(this.#options.policy.maxWindow, this.#span * 2);
@@ -109,7 +113,6 @@ export class LogCollector {
 
   /** Decompressed bytes of the answer. */
   async #read({ window }: NextWindow, draft: Draft, signal: AbortSignal): Promise<number> {
-    this.#canHalve = false;
     if (window === undefined) return 0;
     try {
       const { bytes } = await this.#deps.api.readLogs(logNames[this.#options.type], window, {
@@ -120,13 +123,16 @@ export class LogCollector {
       return bytes;
     } catch (error) {
       const isTooMuch = error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");
-      const seconds = window.end - window.start;
-      if (isTooMuch && seconds > 1) {
-        this.#span = Math.floor(seconds / 2);
-        this.#canHalve = true;
-      }
+      this.#canHalve = isTooMuch && this.#halve({ window });
       throw error;
     }
+  }
+
+  /** Whether there is half of a window. */
+  #halve({ window }: Pick<NextWindow, "window">): boolean {
+    const seconds = window === undefined ? 0 : window.end - window.start;
+    this.#span = Math.max(1, Math.floor(seconds / 2));
+    return seconds > 1;
   }
 
   async #commit({ readUntil, unverifiableSeconds }: NextWindow, draft: Draft, bytes: number): Promise<void> {
