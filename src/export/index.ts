@@ -168,9 +168,9 @@ export function createExporter(options: ExportOptions, deps: ExportDeps): Export
     },
     stopLogs,
     async stop(deadlineMs) {
-      const endsAt = deps.clock() + deadlineMs;
+      const endsAt = performance.now() + deadlineMs;
       await stopLogs(deadlineMs);
-      const remainingMs = Math.max(0, endsAt - deps.clock());
+      const remainingMs = Math.max(0, endsAt - performance.now());
       await Promise.all([metrics?.stop(remainingMs), selfLogs?.stop(remainingMs)]);
     },
   };

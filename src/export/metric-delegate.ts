@@ -31,6 +31,7 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
   #superseded = new AbortController();
   /** Requests of the newest totals that wait for another try. */
   #waiting: ResourceMetrics[] = [];
+  #isLast = false;
   /** The backend has taken any of the newest totals. */
   #hasTaken = false;
   /** The longest wait that the backend has asked for since the last try. */
@@ -53,6 +54,11 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
     this.#hasTaken = false;
   }
 
+  /** What is exported from here on is tried once: the program ends, and the next one carries the same totals or higher ones. */
+  tryOnce(): void {
+    this.#isLast = true;
+  }
+
   /** Cuts off what is under way, and takes nothing more. */
   abort(): void {
     this.#abort.abort();
@@ -69,7 +75,7 @@ export class MetricDelegate implements IOtlpExportDelegate<ResourceMetrics> {
   /** Once all requests of a fold were tried: tries again those that wait, in rounds, until none does or newer totals come. */
   async forceFlush(): Promise<void> {
     const superseded = this.#superseded.signal;
-    for (let round = 1; this.#waiting.length > 0; round++) {
+    for (let round = 1; this.#waiting.length > 0 && !this.#isLast; round++) {
       await pause(backoffMs(round, this.#retryAfterMs, this.#deps.random), superseded);
       if (superseded.aborted) return;
       const waiting = this.#waiting;

@@ -43,7 +43,7 @@ export interface MetricExport {
   exportNow(): Promise<void>;
   /** What there is to say now, in Prometheus' text form. */
   scrape(): Promise<string>;
-  /** A last export of the last fold, cut off at the deadline. */
+  /** A last export of the last fold, tried once and cut off at the deadline. */
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -81,6 +81,7 @@ export function createMetricExport(options: MetricExportOptions, deps: MetricExp
     scrape: () => scrape(puller),
     async stop(deadlineMs) {
       if (isStopped) return;
+      sending?.delegate.tryOnce();
       const last = exportNow();
       isStopped = true;
       const deadline = setTimeout(() => sending?.delegate.abort(), deadlineMs);

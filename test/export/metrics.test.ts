@@ -300,6 +300,17 @@ describe("a backend that fails", () => {
     expect(lines).toEqual(["the backend refuses metrics"]);
   });
 
+  test("is tried once more at a stop, and not until the deadline", async () => {
+    sink.behave(() => ({ kind: "status", status: 503 }));
+    const metrics = start({ selfMetrics: false });
+    view = folded(7);
+    const waiting = metrics.exportNow();
+    await sink.until(() => sink.requests.length === 1);
+    await metrics.stop(3_600_000);
+    await waiting;
+    expect(sink.requests).toHaveLength(2);
+  });
+
   test("does not hold up a stop beyond its deadline", async () => {
     sink.behave(() => ({ kind: "hang" }));
     const metrics = start();
