@@ -1,33 +1,31 @@
 /** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
-import { createAdmin } from "./admin/index.ts";
-import { createKept, type KeptDeps, resumeRedeliveries } from "./admin/kept.ts";
-import { type Status, statusOf } from "./admin/status.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import type { Config, Loaded } from "./config/index.ts";
-import { createExporter, type Exporter, type ExportHealth, teeLogger } from "./export/index.ts";
-import { createLocalDelivery } from "./export/local.ts";
-import { exportOptionsOf } from "./export/options.ts";
-import { observeProcess } from "./export/process-telemetry.ts";
-import { type Journal, openJournal } from "./journal/index.ts";
-import { journalOptionsOf } from "./journal/options.ts";
-import type { JournalReader } from "./journal/types.ts";
-import { Folding } from "./ledger/folding.ts";
-import { Ledger, type LedgerView } from "./ledger/index.ts";
-import { ledgerOptionsOf } from "./ledger/options.ts";
 import { attempt } from "./lib/attempt.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Logger } from "./lib/logger.ts";
-import { type AcceptedEvents, readAcceptedEvents } from "./pipeline/accepted-events.ts";
-import { createPipeline, incrementsOf } from "./pipeline/index.ts";
+import type { Build } from "./version.ts";
+import { createAdmin } from "./admin/index.ts";
+import { readinessOf } from "./admin/health.ts";
+import { createKept, type KeptDeps, resumeRedeliveries } from "./admin/kept.ts";
+import { type Status, statusOf } from "./admin/status.ts";
+import { createExporter, type ExportHealth, observeProcess } from "./export/index.ts";
+
+import { teeLogger } from "./export/self-logs.ts";
+import { openSqliteJournal } from "./journal/sqlite/index.ts";
+import { Folding } from "./ledger/folding.ts";
+import { type Fold, Ledger } from "./ledger/index.ts";
+import { type AcceptedEvents, AcceptedEventReader } from "./pipeline/accepted-events.ts";
+import { Counting } from "./pipeline/counting.ts";
+import { createPipeline } from "./pipeline/index.ts";
 import { observeStore } from "./pipeline/observe.ts";
-import { logLimitOf, storeLimitsOf } from "./pipeline/options.ts";
-import { recover } from "./pipeline/recover.ts";
 import { createRetry } from "./pipeline/retry.ts";
-import { processorOptionsOf } from "./processors/options.ts";
+import { EdgeBook } from "./processors/edges.ts";
+import { EndBook } from "./processors/ends.ts";
+import { directoryOf, processorSettingsOf } from "./processors/index.ts";
 import { createControlPlane } from "./receivers/control-plane.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "./receivers/index.ts";
 import type { PollStatus } from "./receivers/poller/index.ts";
-import type { Build } from "./version.ts";
 
 export interface AppDeps {
   readonly logger: Logger;
@@ -37,7 +35,7 @@ export interface AppDeps {
   readonly workerEntry: URL;
   /** Standard output has lost its reader; with `otlp.protocol = "stdout"` there is nothing left to do. */
   readonly onStdoutClosed: () => void;
-  /** The journal is damaged and takes nothing more; the next start salvages it. Absent: it goes on refusing. */
+  /** The journal is damaged and accepts nothing more; the next start salvages it. Absent: it goes on refusing. */
   readonly onDamage?: () => void;
 }
 
@@ -57,12 +55,12 @@ export interface App {
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
   status(): AppStatus;
   /** The last committed fold. */
-  ledger(): LedgerView;
+  ledger(): Fold;
   /** Log events of accepted records from a row of the journal on, for a live view. */
   events(fromSeq: number, limit: number): AcceptedEvents;
 }
 
-/** Shares of what is left of the time to stop: for requests in flight, and then for one last delivery of logs. */
+/** Shares of the time that is left to stop: for requests in flight, and then for one last delivery of logs. */
 const intakeShare = 0.5;
 const lastLogsShare = 0.5;
 
@@ -72,7 +70,7 @@ const lastRequestMs = 2000;
 /** Time for answers of the admin listener that are under way when the program ends. */
 const lastAnswersMs = 200;
 
-export function createApp({ config, origins, warnings }: Loaded, deps: AppDeps): App {
+export function createApp({ config, warnings }: Loaded, deps: AppDeps): App {
   let running: Running | undefined;
   const current = (): Running => {
     if (running === undefined) throw new Error("the app is not running");
@@ -80,9 +78,7 @@ export function createApp({ config, origins, warnings }: Loaded, deps: AppDeps):
   };
   return {
     async start() {
-      const protocolOrigin = origins.get("otlp.protocol");
-      const protocolIsSet = protocolOrigin !== undefined && protocolOrigin.from !== "default";
-      running = await run(config, { protocolIsSet, warnings: warnings.length }, deps);
+      running = await run(config, warnings.length, deps);
     },
     async reload(next) {
       await running?.reload(next);
@@ -103,16 +99,10 @@ export function createApp({ config, origins, warnings }: Loaded, deps: AppDeps):
 
 type Running = Omit<App, "start">;
 
-/** What is known of the settings beside their values. */
-interface Settings {
-  readonly protocolIsSet: boolean;
-  readonly warnings: number;
-}
-
-async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: AppDeps): Promise<Running> {
+async function run(config: Config, warnings: number, deps: AppDeps): Promise<Running> {
   const { clock, build } = deps;
   let telemetry: Telemetry = silentTelemetry;
-  const journal = openJournal(journalOptionsOf(config), {
+  const journal = openSqliteJournal(config, {
     telemetry: {
       ...silentTelemetry,
       record: (metric, value, attributes) => telemetry.record(metric, value, attributes),
@@ -121,53 +111,76 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
     clock,
     ...(deps.onDamage === undefined ? {} : { onDamage: deps.onDamage }),
   });
-  const { identitySecret, privacySalt, tailnet, instanceId } = journal.identity;
-  const processors = processorOptionsOf(config, { identityKey: { secret: identitySecret, tailnet }, privacySalt });
-  const ledger = new Ledger(ledgerOptionsOf(config), journal.identity.createdAt);
-  const exportContext = { processors, protocolIsSet, instanceId, version: build.version };
-  const exporter = createExporter(exportOptionsOf(config, exportContext), {
-    entry: deps.workerEntry,
-    databasePath: journal.databasePath,
-    ledger: () => folding.view,
-    fetch,
-    clock,
-    random: Math.random,
-    logger: deps.logger,
-    onProgress: (advance) => journal.progress(advance),
-    onRedelivered: (progress) => journal.redeliveries.progress(progress),
-    onDamage: (reason) => journal.damaged(reason),
-    onStdoutClosed: deps.onStdoutClosed,
-  });
+  const settings = processorSettingsOf(config, journal.identity);
+  const ledger = new Ledger(config, { journal, logger: deps.logger });
+  const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const exporter = createExporter(
+    config,
+    { settings, instanceId: journal.identity.instanceId, version: build.version, location: journal.location },
+    {
+      entry: deps.workerEntry,
+      clock,
+      random: Math.random,
+      logger: deps.logger,
+      shown: () => ledger.shown,
+      onProgress: (progress) => journal.progress(progress),
+      onRedelivered: (progress) => journal.redelivered(progress),
+      onPoints(points) {
+        for (const [outcome, count] of Object.entries(points) as [keyof typeof points, number][])
+          ledger.count("tailscale2otel.export.metric_points", { outcome }, count);
+      },
+      onDamage: (reason) => journal.damaged(reason),
+      onStdoutClosed: deps.onStdoutClosed,
+    },
+  );
   telemetry = exporter.telemetry;
   const logger = teeLogger(deps.logger, exporter.selfLog);
-  const limited = { comparesFacts: config.webhook.dedup_audit_events, logLimit: logLimitOf(config) };
-  const isStreamed = config.streaming.enabled;
-  const pipeline = createPipeline(journal, processors, { ...limited, isStreamed, telemetry });
+  const counting = new Counting({ journal, ledger, settings, ...books, logger });
+  const pipeline = createPipeline(config, {
+    journal,
+    settings,
+    ...books,
+    telemetry,
+    committed(batch) {
+      counting.committed(batch);
+      exporter.committed(batch);
+    },
+    keepsText: () => exporter.wantsText,
+  });
   const shared = { journal, ledger, pipeline, telemetry, logger, clock };
   let receivers: Receivers;
   const controlPlane = createControlPlane(config, {
     ...shared,
-    names: processors,
+    useDevices(devices) {
+      settings.directory.current = directoryOf(devices);
+      exporter.directoryChanged();
+    },
     fetch,
     random: Math.random,
-    directoryChanged: () => exporter.directoryChanged(),
     useWebhookSecrets: (secret, previous) => receivers.useKeptSecrets(secret, previous),
   });
   controlPlane.startDirectory();
-  const recovery = recover(journal, ledger, processors, logger);
-  if (recovery.rows > 0) logger.info("measured what came after the last snapshot", { ...recovery });
-  startDelivery(journal, ledger, exporter);
+  exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });
   const folding = new Folding(config.otlp.metric_interval, {
     ...shared,
-    folded: () => void exporter.folded(),
+    folded: (fold) => void exporter.folded(fold),
   });
-  folding.start();
-  const limits = storeLimitsOf(config);
-  observeStore(journal, ledger, limits, { telemetry, clock });
+  observeStore(journal, ledger, config, { telemetry, clock });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
   telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings, attributes: {} }]);
   const endObserving = observeProcess(telemetry);
+
+  /** Runs beside the receivers: the port opens before the counters are restored. */
+  const ending = new AbortController();
+  async function restoreCounters(): Promise<void> {
+    const beganAt = performance.now();
+    while (!ending.signal.aborted && !counting.step()) await new Promise((resolve) => setImmediate(resolve));
+    if (ending.signal.aborted) return;
+    const { rows, ...restored } = counting.progress;
+    if (rows > 0) logger.info("counters restored", { rows, ...restored, ms: Math.round(performance.now() - beganAt) });
+    folding.start();
+  }
 
   const endWithoutIntake = async (deadlineMs: number): Promise<void> => {
     const endsAt = performance.now() + deadlineMs;
@@ -175,56 +188,64 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
     folding.stop();
     endObserving();
     await exporter.stopLogs(remainingMs() * lastLogsShare);
-    attempt("cannot commit the last counters; they are measured again at the next start", logger, () => folding.fold());
+    if (counting.isCaughtUp) {
+      await folding.fold().then(
+        (fold) => exporter.folded(fold),
+        (error: unknown) =>
+          logger.warn("cannot commit the last counters; the next start restores them", { reason: String(error) }),
+      );
+    }
     await exporter.stop(remainingMs());
-    journal.close();
+    counting.close();
+    attempt("cannot close the journal", logger, () => journal.close());
   };
-  let isStopping = false;
-  const notReady = (): readonly string[] => [
-    ...(journal.space.isFull ? ["the journal is full or failing"] : []),
-    ...(isStopping ? ["the program is ending"] : []),
-  ];
+  const notReady = readinessOf(journal, () => ending.signal.aborted);
   const keptDeps: KeptDeps = {
     journal,
-    retryRecord: createRetry(journal, processors, limited, clock),
-    privacy: processors.privacy,
+    retryRecord: createRetry(pipeline, journal, clock),
+    privacy: settings.privacy,
     clock,
     cannotSend: () => (exporter.deliversLogs ? undefined : "no logs leave this program: otlp.endpoint is not set"),
     redeliver: exporter.redeliver,
     troubleOf: (name) => exporter.redeliveryTrouble(name),
   };
-  const lastSuccess = () => exporter.lastSuccess;
   const status = (): AppStatus => ({
-    ...statusOf({ ...keptDeps, ledger, limits, version: build.version, notReady, lastSuccess }),
+    ...statusOf({
+      ...keptDeps,
+      ledger,
+      counting,
+      dedup: config.dedup,
+      version: build.version,
+      notReady,
+      lastSuccess: () => exporter.lastSuccess,
+    }),
     polls: controlPlane.polls,
     export: exporter.health,
   });
-  const kept = createKept(keptDeps);
   resumeRedeliveries(keptDeps, logger);
   const admin = createAdmin(config.admin, {
     readiness: notReady,
     scrape: () => exporter.scrape(),
     status,
-    kept,
+    kept: createKept(keptDeps),
     logger,
   });
   try {
     if (config.admin.enabled) await admin.start();
-    receivers = createReceivers(config, {
-      ...shared,
-      webhookSignedBy: controlPlane.signedBy,
-    });
+    receivers = createReceivers(config, { ...shared, webhookSignedBy: controlPlane.signedBy });
     controlPlane.recall();
     await receivers.start();
     controlPlane.start();
   } catch (error) {
+    ending.abort();
     await controlPlane.stop(0);
     await admin.stop(0);
     await endWithoutIntake(0);
     throw error;
   }
+  const restoring = restoreCounters();
+  let events: AcceptedEventReader | undefined;
 
-  let reader: JournalReader | undefined;
   return {
     get addresses() {
       return config.admin.enabled
@@ -235,32 +256,19 @@ async function run(config: Config, { protocolIsSet, warnings }: Settings, deps: 
       admin.useToken(next.admin.token);
       await receivers.reload(next);
       controlPlane.reload(next);
-      exporter.useCredentials(exportOptionsOf(next, exportContext));
+      exporter.useCredentials(next);
     },
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
-      isStopping = true;
-      await Promise.all([controlPlane.stop(lastRequestMs), receivers.stop(deadlineMs * intakeShare)]);
-      reader?.close();
+      ending.abort();
+      await Promise.all([controlPlane.stop(lastRequestMs), receivers.stop(deadlineMs * intakeShare), restoring]);
+      events?.close();
       await admin.stop(lastAnswersMs);
       await endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
     status,
-    ledger: () => folding.view,
-    events: (fromSeq, limit) => readAcceptedEvents((reader ??= journal.openReader()), processors, { fromSeq, limit }),
+    ledger: () => ledger.shown,
+    events: (fromSeq, limit) =>
+      (events ??= new AcceptedEventReader(journal.openReader(), settings)).read(fromSeq, limit),
   };
-}
-
-/** From here on every commit is counted, and delivered or counted as such. */
-function startDelivery(journal: Journal, ledger: Ledger, exporter: Exporter): void {
-  const { cursor, lastSeq, pendingRecords } = journal;
-  const local = exporter.deliversLogs
-    ? undefined
-    : createLocalDelivery({ cursor, lastSeq, pendingRecords }, (advance) => journal.progress(advance));
-  exporter.start({ cursor, committedSeq: lastSeq });
-  journal.onCommitted((batch) => {
-    for (const increments of incrementsOf(batch)) ledger.add(increments);
-    exporter.committed(batch.lastSeq);
-    local?.committed(batch);
-  });
 }

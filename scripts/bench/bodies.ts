@@ -1,39 +1,56 @@
-/** The load of the benchmark: stream bodies of 73 flow records with 8 connection entries each, no two of them equal. */
+/** The load of the benchmark: stream bodies in several shapes. Every entry of a pass sends a number of bytes of its own, so that the sink can tell which log records arrived. */
 
-export const recordsPerBody = 73;
-export const entriesPerRecord = 8;
-export const entriesPerBody = recordsPerBody * entriesPerRecord;
+/**
+ * - `stream`: what Tailscale's log streaming sends: 73 records of 8 entries, 600 nodes with a dozen peers each.
+ * - `spaced`: the same with one space behind a colon, for which the scanner gives every record up.
+ * - `one_record`: a body holds a single record.
+ * - `one_entry`: 2,000 records of one entry each, for filling the dedup window.
+ * - `pairs_*`: 8 virtual entries a record, over that many distinct pairs of nodes.
+ */
+export type Shape = "stream" | "spaced" | "one_record" | "one_entry" | `pairs_${10 | 10_000 | 1_000_000}`;
 
-/** Every entry sends a number of bytes of its own, 1 to this, so that the sink can tell which entries arrived. */
+/** Serials run from 1 to this; an entry sends as many bytes as its serial says. */
 export const serialLimit = 1 << 24;
 
-/** The most bodies of one run: past it the numbers would repeat. One body's worth is kept for the first request. */
-export const maxBodies = Math.floor(serialLimit / entriesPerBody) - 1;
-
+/** Bodies of one shape. Records are numbered over all bodies, entries over all records. */
 export interface Load {
+  readonly recordsPerBody: number;
+  readonly entriesPerRecord: number;
+  readonly entriesPerBody: number;
   /** The envelopes of one body, in order; a body is their concatenation. */
   envelopes(body: number): readonly string[];
-  /** One envelope that belongs to none of the first `bodies` bodies. */
-  extraEnvelope(bodies: number): string;
+  /** An envelope that belongs to none of the first `bodies` bodies; each `number` is another one. */
+  extraEnvelope(bodies: number, number: number): string;
 }
 
-/** Bytes sent and received, summed over entries. */
-export interface ByteSums {
-  readonly txBytes: number;
-  readonly rxBytes: number;
+interface RecordShape {
+  readonly recordsPerBody: number;
+  readonly entriesPerRecord: number;
+  readonly nodes: number;
+  envelopeOf(record: number, firstWindowMs: number): string;
 }
 
 /** `endMs`: epoch milliseconds; the windows of `bodies` bodies end before it. */
-export function createLoad(bodies: number, endMs: number): Load {
-  const windows = Math.ceil((bodies * recordsPerBody + 1) / nodeCount);
+export function createLoad(shape: Shape, bodies: number, endMs: number): Load {
+  const { recordsPerBody, entriesPerRecord, nodes, envelopeOf } = recordShapeOf(shape);
+  const windows = Math.ceil((bodies * recordsPerBody + 16) / nodes);
   const firstWindowMs = endMs - (windows + 4) * windowMs;
   return {
-    envelopes(body) {
-      const first = body * recordsPerBody;
-      return Array.from({ length: recordsPerBody }, (_, position) => envelopeOf(first + position, firstWindowMs));
-    },
-    extraEnvelope: (count) => envelopeOf(count * recordsPerBody, firstWindowMs),
+    recordsPerBody,
+    entriesPerRecord,
+    entriesPerBody: recordsPerBody * entriesPerRecord,
+    envelopes: (body) =>
+      Array.from({ length: recordsPerBody }, (_, at) => envelopeOf(body * recordsPerBody + at, firstWindowMs)),
+    extraEnvelope: (count, number) => envelopeOf(count * recordsPerBody + number, firstWindowMs),
   };
+}
+
+/**
+ * The same records in another pass, 1 to 99,999: windows begin some nanoseconds later, so that they are new records with
+ * the same entries. The first pass has nanoseconds above that.
+ */
+export function laterPass(text: string, pass: number): string {
+  return text.replace(/\d{6}(?=Z")/g, String(pass).padStart(6, "0"));
 }
 
 /** What the entry sends in bytes: different for every entry below `serialLimit`, and never zero. */
@@ -41,11 +58,10 @@ export function txBytesOf(entry: number): number {
   return 1 + (Math.imul(entry, 10_368_889) & (serialLimit - 1));
 }
 
-/** The sums over the entries of the records from `first` up to `end`. */
-export function sumsOfRecords(first: number, end: number): ByteSums {
-  let txBytes = 0;
-  let rxBytes = 0;
-  for (let entry = first * entriesPerRecord; entry < end * entriesPerRecord; entry++) {
+/** The sums over the entries from `first` up to `end`. */
+export function sumsOfEntries(first: number, end: number): { readonly txBytes: number; readonly rxBytes: number } {
+  let [txBytes, rxBytes] = [0, 0];
+  for (let entry = first; entry < end; entry++) {
     txBytes += txBytesOf(entry);
     rxBytes += rxBytesOf(entry);
   }
@@ -53,13 +69,28 @@ export function sumsOfRecords(first: number, end: number): ByteSums {
 }
 
 const windowMs = 5000;
-
-/** A large tailnet; each node has a dozen peers that it talks to again and again. */
 const nodeCount = 600;
 const peersOfNode = 12;
-const peersOfRecord = 3;
 
-const roles = ["web", "db", "cache", "worker", "build", "edge", "laptop", "phone"] as const;
+function recordShapeOf(shape: Shape): RecordShape {
+  const stream = { recordsPerBody: 73, entriesPerRecord: 8, nodes: nodeCount };
+  switch (shape) {
+    case "stream":
+      return { ...stream, envelopeOf: streamEnvelope };
+    case "spaced":
+      return { ...stream, envelopeOf: (record, at) => streamEnvelope(record, at).replace('"event":', '"event": ') };
+    case "one_record":
+      return { ...stream, recordsPerBody: 1, envelopeOf: streamEnvelope };
+    case "one_entry":
+      return { recordsPerBody: 2000, entriesPerRecord: 1, nodes: nodeCount, envelopeOf: oneEntryEnvelope };
+    case "pairs_10":
+      return { ...stream, nodes: 1000, envelopeOf: pairsEnvelope(1, 10) };
+    case "pairs_10000":
+      return { ...stream, nodes: 1000, envelopeOf: pairsEnvelope(100, 100) };
+    case "pairs_1000000":
+      return { ...stream, nodes: 1000, envelopeOf: pairsEnvelope(1000, 1000) };
+  }
+}
 
 interface BenchNode {
   readonly nodeId: string;
@@ -70,7 +101,14 @@ interface BenchNode {
   readonly description: string;
 }
 
-const nodes: readonly BenchNode[] = Array.from({ length: nodeCount }, (_, index) => nodeOf(index));
+const roles = ["web", "db", "cache", "worker", "build", "edge", "laptop", "phone"] as const;
+const nodes: BenchNode[] = [];
+
+/** Nodes are made once, in order. */
+function nodeAt(index: number): BenchNode {
+  while (nodes.length <= index) nodes.push(nodeOf(nodes.length));
+  return nodes[index] as BenchNode;
+}
 
 function nodeOf(index: number): BenchNode {
   const role = roles[index % roles.length] ?? "web";
@@ -87,25 +125,18 @@ function nodeOf(index: number): BenchNode {
     os: role === "phone" ? "iOS" : isPersonal ? "macOS" : "linux",
     ...(isPersonal ? { user: `user${index % 90}@example.com` } : { tags: ["tag:prod", `tag:${role}`] }),
   });
-  return {
-    nodeId,
-    ipv4,
-    ipv6,
-    publicEndpoint: `198.51.100.${low}:${41_641 + high}`,
-    description,
-  };
+  return { nodeId, ipv4, ipv6, publicEndpoint: `198.51.100.${low}:${41_641 + high}`, description };
 }
 
 /** One flow record: five virtual entries over two peers, one subnet entry, two physical ones. */
-function envelopeOf(record: number, firstWindowMs: number): string {
+function streamEnvelope(record: number, firstWindowMs: number): string {
   const index = record % nodeCount;
   const node = nodeAt(index);
-  const startMs = firstWindowMs + Math.floor(record / nodeCount) * windowMs + index * 7;
-  const peers = Array.from({ length: peersOfRecord }, (_, position) => peerOf(index, hash(record * 4 + position)));
-  const [first, second, router] = [peers[0] ?? node, peers[1] ?? node, peers[2] ?? node];
+  const peer = (position: number) => peerOf(index, hash(record * 4 + position));
+  const [first, second, router] = [peer(0), peer(1), peer(2)];
   const port = (position: number) => 32_768 + (hash(record * 16 + position) % 28_000);
   const internal = `10.20.${index & 15}.${1 + (hash(record) % 60)}`;
-  let entry = record * entriesPerRecord;
+  let entry = record * 8;
   const counters = () => countersOf(entry++);
   const virtual = [
     `{"proto":6,"src":"${node.ipv4}:${port(0)}","dst":"${first.ipv4}:443",${counters()}}`,
@@ -120,13 +151,47 @@ function envelopeOf(record: number, firstWindowMs: number): string {
     `{"src":"${first.ipv4}:0","dst":"${first.publicEndpoint}",${counters()}}`,
     `{"src":"${second.ipv4}:0","dst":"${hash(index) % 7 === 0 ? relay : second.publicEndpoint}",${counters()}}`,
   ];
-  const nanoseconds = String(hash(record + 1) % 1_000_000).padStart(6, "0");
-  const event =
-    `{"nodeId":"${node.nodeId}","start":"${timeText(startMs, nanoseconds)}","end":"${timeText(startMs + windowMs, nanoseconds)}",` +
-    `"srcNode":${node.description},"dstNodes":[${first.description},${second.description},${router.description}],` +
-    `"virtualTraffic":[${virtual.join(",")}],"subnetTraffic":[${subnet}],"physicalTraffic":[${physical.join(",")}]}`;
+  const traffic = `"virtualTraffic":[${virtual.join(",")}],"subnetTraffic":[${subnet}],"physicalTraffic":[${physical.join(",")}]`;
+  const startMs = firstWindowMs + Math.floor(record / nodeCount) * windowMs + index * 7;
+  return envelope(record, startMs, node.nodeId, `${claims(node, [first, second, router])},${traffic}`);
+}
+
+/** The node ids are others than those of `streamEnvelope`: a full dedup window holds none of its windows. */
+function oneEntryEnvelope(record: number, firstWindowMs: number): string {
+  const index = record % nodeCount;
+  const { nodeId, ipv4 } = nodeAt(index);
+  const { ipv4: peer } = peerOf(index, hash(record));
+  const entry = `{"proto":6,"src":"${ipv4}:${32_768 + (hash(record) % 28_000)}","dst":"${peer}:443",${countersOf(record)}}`;
+  const startMs = firstWindowMs + Math.floor(record / nodeCount) * windowMs + index * 7;
+  return envelope(record, startMs, `k${nodeId}`, `"virtualTraffic":[${entry}]`);
+}
+
+/** Each source talks to each destination in turn, eight in a record. */
+function pairsEnvelope(sources: number, destinations: number) {
+  const blocks = Math.ceil(destinations / 8);
+  return (record: number, firstWindowMs: number): string => {
+    const source = nodeAt(Math.floor(record / blocks) % sources);
+    const first = (record % blocks) * 8;
+    const peers = Array.from({ length: 8 }, (_, place) => nodeAt(sources + ((first + place) % destinations)));
+    const traffic = peers.map(
+      ({ ipv4 }, place) =>
+        `{"proto":6,"src":"${source.ipv4}:${32_768 + (hash(record * 16 + place) % 28_000)}","dst":"${ipv4}:443",${countersOf(record * 8 + place)}}`,
+    );
+    const parts = `${claims(source, peers)},"virtualTraffic":[${traffic.join(",")}]`;
+    return envelope(record, firstWindowMs + (record * windowMs) / 1000, source.nodeId, parts);
+  };
+}
+
+function claims(source: BenchNode, peers: readonly BenchNode[]): string {
+  return `"srcNode":${source.description},"dstNodes":[${peers.map(({ description }) => description).join(",")}]`;
+}
+
+function envelope(record: number, startMs: number, nodeId: string, parts: string): string {
+  const nanoseconds = String(100_000 + (hash(record + 1) % 900_000));
+  const time = (ms: number) => `${new Date(ms).toISOString().slice(0, 23)}${nanoseconds}Z`;
   const recordedMs = startMs + windowMs + 2100;
-  return `{"time":${(recordedMs + 400) / 1000},"event":${event},"fields":{"recorded":"${timeText(recordedMs, nanoseconds)}"}}`;
+  const event = `{"nodeId":"${nodeId}","start":"${time(startMs)}","end":"${time(startMs + windowMs)}",${parts}}`;
+  return `{"time":${(recordedMs + 400) / 1000},"event":${event},"fields":{"recorded":"${time(recordedMs)}"}}`;
 }
 
 function countersOf(entry: number): string {
@@ -142,16 +207,6 @@ function rxBytesOf(entry: number): number {
 function peerOf(index: number, random: number): BenchNode {
   const offset = 1 + (hash(index * peersOfNode + (random % peersOfNode)) % (nodeCount - 1));
   return nodeAt((index + offset) % nodeCount);
-}
-
-function nodeAt(index: number): BenchNode {
-  const node = nodes[index];
-  if (node === undefined) throw new RangeError(`no node ${index}`);
-  return node;
-}
-
-function timeText(millis: number, nanoseconds: string): string {
-  return `${new Date(millis).toISOString().slice(0, 23)}${nanoseconds}Z`;
 }
 
 /** A 32-bit hash, so that what looks random is the same in every process. */

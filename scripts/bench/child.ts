@@ -1,5 +1,5 @@
 /** A helper process of the benchmark, spoken to in lines of JSON: one object a line, each way. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 export interface Child {
@@ -16,6 +16,7 @@ export function startChild(script: string, args: readonly string[]): Child {
   const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
   });
+  endWithUs(child);
   if (child.pid === undefined) throw new Error(`cannot start ${script}`);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -38,6 +39,15 @@ export function startChild(script: string, args: readonly string[]): Child {
       await ended;
     },
   };
+}
+
+const running = new Set<ChildProcess>();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** Kills the process when this one is ended before it. */
+export function endWithUs(child: ChildProcess): void {
+  running.add(child);
+  child.once("exit", () => running.delete(child));
 }
 
 /** The other side: the lines that the parent writes. */

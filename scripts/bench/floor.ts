@@ -1,58 +1,68 @@
-/** The floor that the program is measured against: what decoding the same flow texts as JSON costs, and nothing else. */
-import type { Load } from "./bodies.ts";
-import { entriesPerBody } from "./bodies.ts";
-import { type Child, startChild } from "./child.ts";
+/** The floor that the program is measured against: what decoding the same flow texts as JSON costs, and nothing else. Sampled by a process of its own while the program is under load, on the same cores. */
+import { setTimeout as wait } from "node:timers/promises";
+import type { Shape } from "./bodies.ts";
+import { createLoad } from "./bodies.ts";
+import { parentMessages, startChild, tellParent } from "./child.ts";
 
-/** Two ways to look at the same work. */
-export interface Floor {
-  /** While the program is under load, on the same cores: what shares them slows both. */
-  readonly loadedMicros: number;
-  /** Before or after the load, the lower one. */
-  readonly idleMicros: number;
-}
-
-const bodies = 8;
+const entriesParsed = 4672;
 const warmUpRounds = 40;
-const samples = 15;
-const roundsPerSample = 12;
 const childTimeoutMs = 30_000;
 
-/** CPU µs a connection entry of this process, for `JSON.parse` of each envelope alone, as a receiver has to. */
-export function idleFloor(load: Load): number {
-  const texts = floorTexts(load);
-  costOf(texts, warmUpRounds);
-  return medianOf(Array.from({ length: samples }, () => costOf(texts, roundsPerSample)));
+/** Some 10 ms of work four times a second take little from what is measured. */
+const pauseMs = 250;
+const roundsPerSample = 4;
+
+export interface FloorProbe {
+  /** Median CPU µs per entry of the samples since the last call. */
+  read(): Promise<number>;
+  end(): Promise<void>;
 }
 
-/** Starts measuring in a process of its own. Resolves when it has warmed up. */
-export async function startProbe(): Promise<Child> {
-  const probe = startChild("probe.ts", []);
-  await probe.read(childTimeoutMs);
-  return probe;
+/** Starts sampling once it has warmed up, which takes a second. */
+export function startFloorProbe(shape: Shape): FloorProbe {
+  const child = startChild("floor.ts", [shape]);
+  return {
+    async read() {
+      child.write({});
+      return (await child.read<{ floorMicros: number }>(childTimeoutMs)).floorMicros;
+    },
+    end: () => child.end(),
+  };
 }
 
-/** Ends the measurement: the median of its samples. */
-export async function readProbe(probe: Child): Promise<number> {
-  probe.write({ stop: true });
-  const { floorMicros } = await probe.read<{ floorMicros: number }>(childTimeoutMs);
-  return floorMicros;
+export function medianOf(values: readonly number[]): number {
+  return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }
 
-/** The texts that are parsed: envelopes of some bodies. */
-export function floorTexts(load: Load): readonly string[] {
-  return Array.from({ length: bodies }, (_, body) => load.envelopes(body)).flat();
-}
-
-/** CPU µs an entry, over so many rounds. */
-export function costOf(texts: readonly string[], rounds: number): number {
+/** CPU µs per entry of this process for `JSON.parse` of each envelope alone, as a receiver has to. */
+function costOf(texts: readonly string[], rounds: number): number {
   let parsed = 0;
   const began = process.cpuUsage();
   for (let round = 0; round < rounds; round++) for (const text of texts) parsed += JSON.parse(text) === null ? 0 : 1;
   const { user, system } = process.cpuUsage(began);
   if (parsed === 0) throw new Error("nothing was parsed");
-  return (user + system) / (rounds * bodies * entriesPerBody);
+  return (user + system) / (rounds * entriesParsed);
 }
 
-export function medianOf(costs: readonly number[]): number {
-  return costs.toSorted((left, right) => left - right)[Math.floor(costs.length / 2)] ?? Number.NaN;
+async function sample(shape: Shape): Promise<void> {
+  const load = createLoad(shape, 16, Date.now());
+  const bodies = Math.ceil(entriesParsed / load.entriesPerBody);
+  const texts = Array.from({ length: bodies }, (_, body) => load.envelopes(body))
+    .flat()
+    .slice(0, entriesParsed / load.entriesPerRecord);
+  let costs = [costOf(texts, warmUpRounds)];
+  void (async () => {
+    for await (const _ of parentMessages()) {
+      tellParent({ floorMicros: medianOf(costs) });
+      costs = [];
+    }
+    process.exit(0);
+  })();
+  for (; ; await wait(pauseMs)) {
+    // What others have put into the caches meanwhile is not the floor's to pay for.
+    costOf(texts, 1);
+    costs.push(costOf(texts, roundsPerSample));
+  }
 }
+
+if (import.meta.main) await sample(process.argv[2] as Shape);

@@ -1,64 +1,85 @@
 /** The program under test: started as a user starts it, in a process of its own, with a state directory of its own. */
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { endWithUs } from "./child.ts";
+
+export type Protocol = "http/protobuf" | "http/json";
+
+/** Where a program runs; two lives of one program share it. */
+export interface Place {
+  readonly directory: string;
+  readonly streamPort: number;
+  readonly adminPort: number;
+}
+
+/** `path` is a binary or a script for this runtime; `firstBody` that of the first request. */
+export interface ProgramOptions {
+  readonly path: string;
+  readonly place: Place;
+  readonly endpoint: string;
+  readonly protocol: Protocol;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly firstBody: string;
+}
+
+/** In records, since the journal was made; as `/api/status` tells. */
+export interface Conservation {
+  readonly accepted: number;
+  readonly duplicate: number;
+  readonly pending: number;
+}
 
 export interface Program {
   readonly pid: number;
-  /** The address of its stream receiver. */
+  /** The address of its stream receiver, and what it wants as a token. */
   readonly url: string;
   readonly token: string;
   /** From the start of the process to the first request that was answered 200, in milliseconds. */
   readonly startToAcceptedMs: number;
+  conservation(): Promise<Conservation>;
   /** The end of what it has written so far. */
-  readonly lastLines: () => readonly string[];
-  readonly isRunning: () => boolean;
+  lastLines(): readonly string[];
   /** Asks it to end, waits, and gives its exit code; kills it when it does not end in time. */
   stop(timeoutMs: number): Promise<number | undefined>;
+  /** Ends it at once, as a power failure would. */
+  kill(): Promise<void>;
 }
 
-export interface ProgramOptions {
-  readonly path: string;
-  /** An empty directory for its state and its output. */
-  readonly directory: string;
-  readonly endpoint: string;
-  readonly protocol: "json" | "protobuf";
-  /** The body of the first request. */
-  readonly firstBody: string;
-}
+const startTimeoutMs = 30_000;
+const token = "bench-token";
 
-const startTimeoutMs = 15_000;
+/** Makes a place with two ports that nobody uses at this moment, and removes it when the work is over. */
+export async function inPlace<Result>(work: (place: Place) => Promise<Result>): Promise<Result> {
+  const directory = mkdtempSync(join(tmpdir(), "tailscale2otel-bench-"));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  process.once("exit", remove);
+  try {
+    return await work({ directory, streamPort: await freePort(), adminPort: await freePort() });
+  } finally {
+    process.off("exit", remove);
+    remove();
+  }
+}
 
 /** Resolves once the first request has been accepted. @throws {Error} when that does not happen in time. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
-  const port = await freePort();
-  const token = crypto.randomUUID();
-  const outputPath = join(options.directory, "output.txt");
-  const output = openSync(outputPath, "w");
-  const isScript = /\.(ts|js|mjs)$/.test(options.path);
-  const [command, args] = isScript ? [process.execPath, [options.path, "run"]] : [options.path, ["run"]];
+  const { path, place, firstBody } = options;
+  const outputPath = join(place.directory, "output.txt");
+  const output = openSync(outputPath, "a");
+  const isScript = /\.(ts|js|mjs)$/.test(path);
+  const [command, args] = isScript ? [process.execPath, [path, "run"]] : [path, ["run"]];
   const began = performance.now();
   const child = spawn(command, args, {
-    cwd: options.directory,
+    cwd: place.directory,
     stdio: ["ignore", output, output],
-    env: {
-      PATH: process.env.PATH ?? "",
-      HOME: options.directory,
-      TS2OTEL_STREAMING__ENABLED: "true",
-      TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}`,
-      TS2OTEL_STREAMING__TOKEN: token,
-      TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "stream",
-      TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
-      TS2OTEL_OTLP__ENDPOINT: options.endpoint,
-      TS2OTEL_OTLP__PROTOCOL: options.protocol === "json" ? "http/json" : "http/protobuf",
-      TS2OTEL_OTLP__METRIC_INTERVAL: "10s",
-      TS2OTEL_STATE__PATH: join(options.directory, "state"),
-      TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
-    },
+    env: environmentOf(options),
   });
   closeSync(output);
+  endWithUs(child);
   const exited = new Promise<number | undefined>((resolve) => {
     child.once("exit", (code) => resolve(code ?? undefined));
     child.once("error", () => resolve(undefined));
@@ -74,39 +95,56 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     return code;
   }
 
-  const url = `http://127.0.0.1:${port}/services/collector/event`;
-  const deadline = began + startTimeoutMs;
-  const answer = await firstAnswer({ url, token, body: options.firstBody, isRunning, deadline });
+  const url = `http://127.0.0.1:${place.streamPort}/services/collector/event`;
+  const answer = await firstAnswer(url, firstBody, () => isRunning() && performance.now() < began + startTimeoutMs);
   const startToAcceptedMs = performance.now() - began;
   if (answer !== 200 || child.pid === undefined) {
     await stop(1000);
     const mishap = answer === undefined ? "did not answer" : `answered ${answer}`;
-    throw new Error([`${options.path} ${mishap}`, ...lastLinesOf(outputPath)].join("\n"));
+    throw new Error([`${path} ${mishap}`, ...lastLinesOf(outputPath)].join("\n"));
   }
   return {
     pid: child.pid,
     url,
     token,
     startToAcceptedMs,
+    async conservation() {
+      const response = await fetch(`http://127.0.0.1:${place.adminPort}/api/status`);
+      return ((await response.json()) as { conservation: Conservation }).conservation;
+    },
     lastLines: () => lastLinesOf(outputPath),
-    isRunning,
     stop,
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
+    },
   };
 }
 
-interface FirstRequest {
-  readonly url: string;
-  readonly token: string;
-  readonly body: string;
-  readonly isRunning: () => boolean;
-  readonly deadline: number;
+/** The defaults, but for addresses and the token, and a metric interval in which a load of seconds has folds. */
+function environmentOf({ place, endpoint, protocol, settings }: ProgramOptions): Record<string, string> {
+  return {
+    PATH: process.env["PATH"] ?? "",
+    HOME: place.directory,
+    TS2OTEL_STREAMING__ENABLED: "true",
+    TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${place.streamPort}`,
+    TS2OTEL_STREAMING__TOKEN: token,
+    TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "stream",
+    TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
+    TS2OTEL_OTLP__ENDPOINT: endpoint,
+    TS2OTEL_OTLP__PROTOCOL: protocol,
+    TS2OTEL_OTLP__METRIC_INTERVAL: "10s",
+    TS2OTEL_STATE__PATH: join(place.directory, "state"),
+    TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${place.adminPort}`,
+    ...settings,
+  };
 }
 
 /** The status of the first answer that is not "come again". */
-async function firstAnswer({ url, token, body, isRunning, deadline }: FirstRequest): Promise<number | undefined> {
-  while (isRunning() && performance.now() < deadline) {
+async function firstAnswer(url: string, body: string, mayGoOn: () => boolean): Promise<number | undefined> {
+  const headers = { authorization: `Splunk ${token}` };
+  while (mayGoOn()) {
     try {
-      const headers = { authorization: `Splunk ${token}` };
       const response = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(startTimeoutMs) });
       await response.arrayBuffer();
       if (response.status !== 503) return response.status;
@@ -123,7 +161,8 @@ function lastLinesOf(path: string): readonly string[] {
   return lines.map((line) => `the program said: ${line}`);
 }
 
-async function freePort(): Promise<number> {
+/** A port of the loopback address that nobody uses at this moment, and where nobody listens. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();

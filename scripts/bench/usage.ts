@@ -1,56 +1,62 @@
-/** What a process has used, as its operating system tells: all of its threads together. */
+/** What a process has used, as Linux tells in `/proc`: CPU of all its threads, and memory; and the pages of its journal. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 
-/** User and system time of a process in CPU seconds. */
+/** User and system time of a process, all its threads. */
 export function cpuSecondsOf(pid: number): number {
-  if (process.platform === "linux") {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field is the command in parentheses, which may hold spaces: count from behind it.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
-  }
-  return secondsOf(ps(pid, "time="));
+  return secondsIn(`/proc/${pid}/stat`);
 }
 
-/** Bytes of memory: the peak so far where the system keeps it, else what is resident. Ask from time to time. */
-export function memoryOf(pid: number): number {
-  if (process.platform === "linux") {
-    const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-    return Number(peak?.[1]) * 1024;
-  }
-  return Number(ps(pid, "rss=")) * 1024;
+export interface ThreadUsage {
+  readonly id: number;
+  readonly name: string;
+  readonly seconds: number;
 }
 
-/** Keeps the largest value that `memoryOf` has given. */
-export function watchMemory(pid: number): { readonly stop: () => number } {
-  let peak = memoryOf(pid);
+/** User and system time of each thread that is there now. */
+export function threadsOf(pid: number): readonly ThreadUsage[] {
+  return readdirSync(`/proc/${pid}/task`).map((id) => ({
+    id: Number(id),
+    name: readFileSync(`/proc/${pid}/task/${id}/comm`, "utf8").trim(),
+    seconds: secondsIn(`/proc/${pid}/task/${id}/stat`),
+  }));
+}
+
+/** `VmRSS` is what is resident now, `VmHWM` the most since the process began. */
+export function memoryOf(pid: number, name: "VmRSS" | "VmHWM"): number {
+  const line = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(line?.[1]) * 1024;
+}
+
+/** Samples four times a second: seconds since the start, and resident bytes. */
+export function watchMemory(pid: number) {
+  const samples: { second: number; bytes: number }[] = [];
+  const startedAt = performance.now();
   const timer = setInterval(() => {
-    peak = Math.max(peak, memoryOf(pid));
+    samples.push({ second: (performance.now() - startedAt) / 1000, bytes: memoryOf(pid, "VmRSS") });
   }, 250);
-  return {
-    stop() {
-      clearInterval(timer);
-      return Math.max(peak, memoryOf(pid));
-    },
-  };
+  return { samples, stop: () => clearInterval(timer) };
 }
 
-let ticks: number | undefined;
-
-function ticksPerSecond(): number {
-  ticks ??= Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
-  return ticks;
+/** Bytes of the pages in use in a SQLite database that nobody writes to; its write-ahead log is read with it. */
+export function usedBytesOf(databasePath: string): number {
+  const database = new DatabaseSync(databasePath, { readOnly: true });
+  try {
+    const read = (pragma: string) => Number(Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0]);
+    return (read("page_count") - read("freelist_count")) * read("page_size");
+  } finally {
+    database.close();
+  }
 }
 
-function ps(pid: number, column: string): string {
-  return execFileSync("ps", ["-o", column, "-p", String(pid)], {
-    encoding: "utf8",
-  }).trim();
-}
+let ticksPerSecond: number | undefined;
 
-/** `[[dd-]hh:]mm:ss.cc`, as `ps` writes a time. */
-function secondsOf(text: string): number {
-  const [clock = "", days = "0"] = text.split("-").reverse();
-  return clock.split(":").reduce((sum, part) => sum * 60 + Number(part), 0) + Number(days) * 86_400;
+/** Of a `stat` file of a process or of one of its threads. */
+function secondsIn(path: string): number {
+  ticksPerSecond ??= Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+  const stat = readFileSync(path, "utf8");
+  // The second field is the command in parentheses, which may hold spaces: count from behind it.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }

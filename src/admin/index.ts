@@ -1,42 +1,36 @@
-/** The admin listener: health, metrics for Prometheus, the sums that show that nothing disappears, and what was kept. */
-import { createHttpServer } from "../http/server.ts";
+/** The admin listener: health, metrics for Prometheus, the status with its conservation sums, quarantine and replay. */
+import { createGuard, type Guard } from "./access.ts";
+import type { Config } from "../config/schema.ts";
 import { jsonResponse } from "../http/response.ts";
 import type { Route } from "../http/router.ts";
+import { createHttpServer } from "../http/server.ts";
 import type { Logger } from "../lib/logger.ts";
-import { createGuard, type Guard } from "./access.ts";
+import { healthRoutes, type ReadReadiness } from "./health.ts";
 import { keptRoutes } from "./kept-routes.ts";
 import type { Kept } from "./kept.ts";
-import { healthRoutes, type ReadReadiness } from "./health.ts";
-
-export interface AdminOptions {
-  /** As an operator writes it. */
-  readonly listen: string;
-  /** Empty: none is asked for, which only a loopback listener may do. */
-  readonly token: string;
-}
 
 export interface AdminDeps {
   readonly readiness: ReadReadiness;
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** What `/api/status` says; plain data. */
+  /** What `/api/status` shows; plain data. */
   readonly status: () => object;
   readonly kept: Kept;
   readonly logger: Logger;
 }
 
 export interface Admin {
-  /** The port that was bound; what was asked for before that. */
+  /** The port that was bound; before that, the one that was asked for. */
   readonly port: number;
-  /** @throws {ListenError} when the address cannot be bound. */
+  /** @throws {ListenError} if the address cannot be bound. */
   start(): Promise<void>;
-  /** The next request is judged by this one. */
+  /** The next request is checked against this token. */
   useToken(token: string): void;
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** @throws {ConfigError} when the address is none. */
-export function createAdmin({ listen, token }: AdminOptions, deps: AdminDeps): Admin {
+/** An empty token: none is required, which only a loopback listener may do. @throws {ConfigError} if `listen` is no address. */
+export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | "token">, deps: AdminDeps): Admin {
   const { readiness, scrape, status, kept, logger } = deps;
   let guard = createGuard(token);
   const guarded: Guard = (handler) => (exchange) => guard(handler)(exchange);

@@ -1,39 +1,51 @@
-/** Reads what is asked about what was kept: every member is checked, and unknown ones are refused. */
+/** Parses requests about quarantine and replays: every member is checked, and unknown ones are refused. */
 import { Refusal } from "../errors.ts";
-import { type ItemFilter, itemTypes, quarantineClasses } from "../journal/quarantine-items.ts";
-import { type RedeliveryName, redeliveryNames } from "../journal/redelivery.ts";
 import { isObject } from "../records/members.ts";
-import { type ItemQuery, maxListed, type Selection } from "./kept-types.ts";
+import type { QuarantineFilter, Redelivery } from "../journal/index.ts";
+import {
+  isItemId,
+  itemClasses,
+  type ItemQuery,
+  itemTypes,
+  maxListed,
+  redeliveryNames,
+  type Selection,
+} from "./kept-types.ts";
 
 const defaultLimit = 100;
 
 /** Of `/api/quarantine`. @throws {Refusal} `unparsable` */
 export function queryOf(parameters: URLSearchParams): ItemQuery {
   const given = new Map<string, unknown>(parameters);
-  for (const name of ["limit", "beforeId", "before"]) {
+  for (const name of ["limit", "before"]) {
     const text = given.get(name);
     if (text !== undefined) given.set(name, Number(text));
   }
   const members = known(Object.fromEntries(given), [...filterMembers, "limit", "beforeId"]);
   const limit = wholeOf(members, "limit") ?? defaultLimit;
   if (limit < 1 || limit > maxListed) throw bad(`limit must be 1 to ${maxListed}`);
-  const beforeId = wholeOf(members, "beforeId");
-  return { ...filterOf(members), limit, ...(beforeId === undefined ? {} : { beforeId }) };
+  return { ...filterOf(members), limit, ...beforeIdOf(members) };
 }
 
-/** @throws {Refusal} `unparsable`; also where nothing is selected. */
+/** Of `/api/quarantine/item`. @throws {Refusal} `unparsable` */
+export function itemIdOf(parameters: URLSearchParams): string {
+  const id = parameters.get("id");
+  if (!isItemId(id)) throw bad("id must be the id of an item, such as 17.0 or m4");
+  return id;
+}
+
+/** @throws {Refusal} `unparsable`; also if nothing is selected. */
 export function selectionOf(body: unknown): Selection {
-  const members = known(body, [...filterMembers, "ids", "after"]);
+  const members = known(body, [...filterMembers, "ids", "beforeId"]);
   const ids = idsOf(members["ids"]);
-  const after = wholeOf(members, "after");
   const filter = filterOf(members);
   if (ids === undefined && Object.keys(filter).length === 0) throw bad("nothing is selected: give ids or a class");
-  return { ...filter, ...(ids === undefined ? {} : { ids }), ...(after === undefined ? {} : { after }) };
+  return { ...filter, ...(ids === undefined ? {} : { ids }), ...beforeIdOf(members) };
 }
 
 /** @throws {Refusal} `unparsable` */
 export function purgeOf(body: unknown): [Selection, "keep" | "delete"] {
-  const { deadLetters = "keep", ...selection } = known(body, [...filterMembers, "ids", "after", "deadLetters"]);
+  const { deadLetters = "keep", ...selection } = known(body, [...filterMembers, "ids", "beforeId", "deadLetters"]);
   if (deadLetters !== "keep" && deadLetters !== "delete") throw bad('deadLetters must be "keep" or "delete"');
   return [selectionOf(selection), deadLetters];
 }
@@ -49,7 +61,7 @@ export function rangeOf(body: unknown): { readonly since: number; readonly until
 }
 
 /** @throws {Refusal} `unparsable` */
-export function cancelOf(body: unknown): RedeliveryName {
+export function cancelOf(body: unknown): Redelivery["name"] {
   const { name = "replay" } = known(body, ["name"]);
   return wordOf({ name }, "name", redeliveryNames) ?? "replay";
 }
@@ -58,12 +70,12 @@ const filterMembers = ["class", "reason", "type", "before"];
 
 type Members = Readonly<Record<string, unknown>>;
 
-function filterOf(members: Members): ItemFilter {
-  const itemClass = wordOf(members, "class", quarantineClasses);
+function filterOf(members: Members): QuarantineFilter {
+  const itemClass = wordOf(members, "class", itemClasses);
   const type = wordOf(members, "type", itemTypes);
   const before = wholeOf(members, "before");
   const { reason } = members;
-  if (reason !== undefined && typeof reason !== "string") throw bad("reason must be a text");
+  if (reason !== undefined && typeof reason !== "string") throw bad("reason must be a string");
   return {
     ...(itemClass === undefined ? {} : { class: itemClass }),
     ...(reason === undefined ? {} : { reason }),
@@ -94,12 +106,18 @@ function wholeOf(members: Members, name: string): number | undefined {
   return given as number;
 }
 
-function idsOf(given: unknown): readonly number[] | undefined {
+function beforeIdOf(members: Members): { readonly beforeId?: string } {
+  const given = members["beforeId"];
+  if (given === undefined) return {};
+  if (!isItemId(given)) throw bad("beforeId must be the id of an item, such as 17.0 or m4");
+  return { beforeId: given };
+}
+
+function idsOf(given: unknown): readonly string[] | undefined {
   if (given === undefined) return undefined;
   const isList = Array.isArray(given) && given.length > 0 && given.length <= maxListed;
-  if (!isList || !given.every((id) => Number.isSafeInteger(id) && id > 0))
-    throw bad(`ids must be 1 to ${maxListed} whole numbers`);
-  return [...new Set(given as number[])];
+  if (!isList || !given.every(isItemId)) throw bad(`ids must be 1 to ${maxListed} ids of items, such as 17.0 or m4`);
+  return [...new Set(given as string[])];
 }
 
 function bad(message: string): Refusal {

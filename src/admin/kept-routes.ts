@@ -1,14 +1,14 @@
-/** What was kept, over HTTP: anybody who may ask can look, and only a request that this listener's own page or a program makes can change. */
+/** Quarantine and replay over HTTP: whoever may ask can look; only a program, or a page of this listener, can change anything. */
+import type { Guard } from "./access.ts";
 import { Refusal, Unavailable } from "../errors.ts";
 import { createByteBudget } from "../http/byte-budget.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { jsonResponse } from "../http/response.ts";
 import type { Handler, Route } from "../http/router.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Guard } from "./access.ts";
-import type { Kept } from "./kept.ts";
-import { cancelOf, purgeOf, queryOf, rangeOf, selectionOf } from "./kept-requests.ts";
+import { cancelOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./kept-requests.ts";
 import { NotPossible } from "./kept-types.ts";
+import type { Kept } from "./kept.ts";
 
 const maxBodyBytes = 64 * 1024;
 const bodyMs = 10_000;
@@ -30,7 +30,7 @@ export function keptRoutes(kept: Kept, guarded: Guard, logger: Logger): readonly
 
   const asking = (path: string, ask: Ask): Route => ({
     path,
-    methods: { GET: answered(({ request }) => ask(parametersOf(request.url))) },
+    methods: { GET: answered(async ({ request }) => ask(parametersOf(request.url))) },
   });
 
   const changing = (path: string, change: Change): Route => ({
@@ -49,7 +49,7 @@ export function keptRoutes(kept: Kept, guarded: Guard, logger: Logger): readonly
 
   return [
     asking("/api/quarantine", (parameters) => kept.list(queryOf(parameters))),
-    asking("/api/quarantine/item", (parameters) => kept.show(Number(parameters.get("id")))),
+    asking("/api/quarantine/item", (parameters) => kept.show(itemIdOf(parameters))),
     changing("/api/quarantine/retry", (body) => kept.retry(selectionOf(body))),
     changing("/api/quarantine/purge", (body) => kept.purge(...purgeOf(body))),
     asking("/api/replay", () => kept.redeliveries()),
@@ -58,7 +58,7 @@ export function keptRoutes(kept: Kept, guarded: Guard, logger: Logger): readonly
   ];
 }
 
-/** The type is asked for because no form of a web page can send it. */
+/** The content type is required because no form of a web page can send it. */
 async function readJson(
   exchange: Exchange,
   reservation: Parameters<Exchange["readBody"]>[0]["reservation"],
@@ -74,7 +74,7 @@ async function readJson(
   }
 }
 
-/** The runtime gives a path alone where the `Host` is no host. */
+/** If `Host` is no host name, the runtime gives the path alone. */
 function parametersOf(url: string): URLSearchParams {
   const query = url.indexOf("?");
   return new URLSearchParams(query < 0 ? "" : url.slice(query + 1));
@@ -92,6 +92,6 @@ function answerTo(error: unknown, logger: Logger): Response {
   if (error instanceof Refusal) return jsonResponse(statusOf[error.reason] ?? 400, { text: error.message });
   if (error instanceof Unavailable) return jsonResponse(503, { text: error.message });
   const reason = error instanceof Error ? error.message : String(error);
-  logger.error("a request of the admin listener failed", { reason });
-  return jsonResponse(500, { text: `it failed: ${reason}` });
+  logger.error("a request to the admin listener failed", { reason });
+  return jsonResponse(500, { text: `the request failed: ${reason}` });
 }

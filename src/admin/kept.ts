@@ -1,41 +1,42 @@
-/** What an operator can do with what was kept: look at it, take it in or send it once more, let it go. Over an open journal. */
+/** What an operator can do with quarantine, dead letters and delivered logs: look, retry, purge, replay. Over an open journal. */
+import { setImmediate as othersTurn } from "node:timers/promises";
 import type { PrivacySettings } from "../catalogue/logs.ts";
-import type { Journal } from "../journal/index.ts";
-import { type ItemFilter, type KeptItem, quarantineClasses } from "../journal/quarantine-items.ts";
-import { isOver, type LetterFilter, type Redelivery, type RedeliveryName } from "../journal/redelivery.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Journal, MarkFilter, MarkReason, Redelivery } from "../journal/index.ts";
 import type { RetryRecord } from "../pipeline/retry.ts";
 import { privacyOf } from "../processors/privacy.ts";
 import {
+  itemClasses,
   type ItemList,
   type ItemQuery,
-  type KeptBack,
+  type ItemWithTexts,
+  type KeptItem,
   NotPossible,
   type PurgeReport,
+  redeliveryNames,
   type RedeliveryReport,
   reportOf,
   type RetryReport,
   type Selection,
   shownItem,
-  type ShownItem,
 } from "./kept-types.ts";
 
-/** The same over a running instance and over a journal that was opened for it. */
+/** The same for a running instance and for a journal that was opened while none runs. */
 export interface Kept {
-  /** A page, newest first. */
+  /** One page, newest first. */
   list(query: ItemQuery): Promise<ItemList>;
-  /** One item with its text, as far as `privacy` shows it. @throws {NotPossible} where there is none. */
-  show(id: number): Promise<ShownItem>;
-  /** One page of the selection; call again with `nextAfter`. @throws {NotPossible} */
+  /** One item with its texts, as far as `privacy` shows them. @throws {NotPossible} if there is no such item. */
+  show(id: string): Promise<ItemWithTexts>;
+  /** One page of the selection; call again with `nextBeforeId`. @throws {NotPossible} */
   retry(selection: Selection): Promise<RetryReport>;
   /** One page of the selection; call again until it is done. @throws {NotPossible} */
   purge(selection: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport>;
-  /** Sends what was delivered in that time once more. @throws {NotPossible} */
+  /** Delivers again what was received in that time, epoch milliseconds, and was delivered. @throws {NotPossible} */
   replay(range: { readonly since: number; readonly until?: number }): Promise<RedeliveryReport>;
-  /** @throws {NotPossible} where none is under way. */
-  cancel(name: RedeliveryName): Promise<RedeliveryReport>;
-  /** Those that are under way, and the last that were. */
+  /** @throws {NotPossible} if none of that name is in progress. */
+  cancel(name: Redelivery["name"]): Promise<RedeliveryReport>;
+  /** The current or the last one of each name. */
   redeliveries(): Promise<readonly RedeliveryReport[]>;
 }
 
@@ -44,21 +45,24 @@ export interface KeptDeps {
   readonly retryRecord: RetryRecord;
   readonly privacy: PrivacySettings | undefined;
   readonly clock: Clock;
-  /** Why nothing can be sent, if so. */
+  /** Why nothing can be exported, if so. */
   readonly cannotSend: () => string | undefined;
-  /** Begins to send, or ends it. */
-  readonly redeliver: (name: RedeliveryName, redelivery: Redelivery | undefined) => void;
-  /** Why it is not getting through at the moment, if so. */
-  readonly troubleOf: (name: RedeliveryName) => string | undefined;
+  /** Begins to export, or ends it. */
+  readonly redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined) => void;
+  /** Why it is not getting on at the moment, if so. */
+  readonly troubleOf: (name: Redelivery["name"]) => string | undefined;
 }
 
-/** Records that are taken in, or items that are deleted, before others get a turn. */
+/** Records that one call retries, and items that one call deletes. */
 const retriedAtOnce = 100;
 const purgedAtOnce = 500;
 
+/** Marks that are dead letters; the others are notes about records that were delivered. */
+const deadLetterReasons: readonly MarkReason[] = ["rejected", "too_large", "failing", "internal"];
+
 export function createKept(deps: KeptDeps): Kept {
   const { journal, privacy, clock } = deps;
-  const { quarantine, redeliveries } = journal;
+  const { quarantine } = journal;
   const clean = privacy === undefined ? (text: string) => text : privacyOf(privacy).text;
   let isPlanning = false;
 
@@ -68,120 +72,120 @@ export function createKept(deps: KeptDeps): Kept {
   const report = (redelivery: Redelivery): RedeliveryReport => reportOf(redelivery, deps.troubleOf(redelivery.name));
 
   function begin(redelivery: Redelivery): RedeliveryReport {
-    redeliveries.begin(redelivery);
+    journal.beginRedelivery(redelivery);
     deps.redeliver(redelivery.name, redelivery);
     return report(redelivery);
   }
 
-  function refuseWhereBusy(name: RedeliveryName): void {
+  function refuseIfBusy(name: Redelivery["name"]): void {
     const why = deps.cannotSend();
     if (why !== undefined) throw new NotPossible(why);
-    const known = redeliveries.get(name);
-    if (known === undefined || isOver(known)) return;
+    const known = journal.redelivery(name);
+    if (known === undefined || !isInProgress(known)) return;
     const hint = name === "replay" ? "; replay --cancel ends it" : "";
-    throw new NotPossible(`a ${name} is under way since ${new Date(known.id).toISOString()}${hint}`);
+    throw new NotPossible(`a ${name} has been in progress since ${new Date(known.id).toISOString()}${hint}`);
   }
 
-  /** An identifier that no earlier one of that name has. */
-  function newId(name: RedeliveryName): number {
-    return Math.max(clock(), (redeliveries.get(name)?.id ?? 0) + 1);
+  /** An id that no earlier one of that name has. */
+  function newId(name: Redelivery["name"]): number {
+    return Math.max(clock(), (journal.redelivery(name)?.id ?? 0) + 1);
   }
 
-  /** Hands dead letters over to be exported. How many. */
-  function retryLetters(letters: LetterFilter): number {
-    refuseWhereBusy("retry");
-    const plan = redeliveries.planRetry(letters, newId("retry"));
+  /** Queues dead letters for export. Returns how many records. */
+  function queueDeadLetters(marks: MarkFilter): number {
+    refuseIfBusy("retry");
+    const plan = journal.planRetry({ destination: "logs", why: deadLetterReasons, ...marks }, newId("retry"));
     if (plan.total > 0) begin(plan);
     return plan.total;
   }
 
-  async function retryItems(items: readonly (KeptItem | number)[]): Promise<Omit<RetryReport, "queued" | "nextAfter">> {
+  async function retryRecords(ids: readonly string[]): Promise<Pick<RetryReport, "accepted" | "duplicate" | "kept">> {
     const counts = { accepted: 0, duplicate: 0 };
-    const kept: KeptBack[] = [];
-    for (const item of items) {
-      if (typeof item === "number") {
-        kept.push({ id: item, why: "there is no such item" });
-        continue;
-      }
-      const outcome = await deps.retryRecord(item);
-      if (outcome.kind === "kept") kept.push({ id: item.id, why: clean(outcome.why) });
+    const kept: KeptItem[] = [];
+    for (const id of ids) {
+      const outcome = await deps.retryRecord(id);
+      if (outcome.kind === "kept") kept.push({ id, why: clean(outcome.why) });
       else counts[outcome.kind]++;
     }
     return { ...counts, kept };
   }
 
-  async function retry(selection: Selection): Promise<RetryReport> {
-    const { ids, after = 0, ...filter } = selection;
-    if (ids !== undefined) {
-      const items = ids.map((id) => quarantine.read(id) ?? id);
-      const letters = items.flatMap((item) =>
-        typeof item !== "number" && item.class === "dead_letter" ? [item.id] : [],
-      );
-      const queued = letters.length === 0 ? 0 : retryLetters({ ids: letters });
-      const others = items.filter((item) => typeof item === "number" || item.class !== "dead_letter");
-      return { ...(await retryItems(others)), queued };
+  /** Marks among the ids that are dead letters. Reading one inflates its row, so others get a turn after each. */
+  async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const found = new Set<string>();
+    for (const id of ids.filter(isMarkId)) {
+      if (quarantine.read(id)?.item.class === "dead_letter") found.add(id);
+      await othersTurn();
     }
-    if (filter.class === "dead_letter") {
-      const { class: _, before, ...letters } = filter;
-      if (before !== undefined) throw new NotPossible("dead letters are retried by number, type or reason, not by age");
-      return { accepted: 0, duplicate: 0, kept: [], queued: retryLetters(letters) };
-    }
-    if (filter.class !== "invalid")
-      throw new NotPossible("only items of the classes invalid and dead_letter can be retried: name one of them");
-    const page = quarantine.idsAfter(filter, after, retriedAtOnce);
-    const nextAfter = page.length === retriedAtOnce ? page.at(-1) : undefined;
-    const taken = await retryItems(page.map((id) => quarantine.read(id) ?? id));
-    return { ...taken, queued: 0, ...(nextAfter === undefined ? {} : { nextAfter }) };
+    return found;
   }
 
-  function purge(selection: Selection, deadLetters: "keep" | "delete"): PurgeReport {
-    const { ids, after: _, ...filter } = selection;
-    if (ids !== undefined) {
-      const found = ids.flatMap((id) => quarantine.read(id) ?? []);
-      const kept = deadLetters === "keep" ? found.filter((item) => item.class === "dead_letter") : [];
-      const leaving = found.filter((item) => !kept.includes(item)).map(({ id }) => id);
-      return { purged: quarantine.remove(leaving), keptDeadLetters: kept.length, isDone: true };
+  async function retryItems(ids: readonly string[]): Promise<RetryReport> {
+    const deadLetters = await deadLettersAmong(ids);
+    const queued = deadLetters.size === 0 ? 0 : queueDeadLetters({ ids: [...deadLetters].map(numberOfMark) });
+    return { ...(await retryRecords(ids.filter((id) => !deadLetters.has(id)))), queued };
+  }
+
+  async function retry({ ids, beforeId, ...filter }: Selection): Promise<RetryReport> {
+    if (ids !== undefined) return retryItems(ids);
+    if (filter.class === "dead_letter") {
+      const marks = marksOf(filter);
+      return { accepted: 0, duplicate: 0, kept: [], queued: marks === undefined ? 0 : queueDeadLetters(marks) };
     }
+    if (filter.class !== "invalid")
+      throw new NotPossible("only the classes invalid and dead_letter can be retried: select one of them");
+    const page = quarantine.page(filter, { limit: retriedAtOnce, ...(beforeId === undefined ? {} : { beforeId }) });
+    const last = page.length === retriedAtOnce ? page.at(-1) : undefined;
+    const retried = await retryRecords(page.map(({ id }) => id));
+    return { ...retried, queued: 0, ...(last === undefined ? {} : { nextBeforeId: last.id }) };
+  }
+
+  async function purgeItems(ids: readonly string[], deadLetters: "keep" | "delete"): Promise<PurgeReport> {
+    const kept = deadLetters === "keep" ? await deadLettersAmong(ids) : new Set<string>();
+    const purged = quarantine.remove(ids.filter((id) => !kept.has(id)));
+    return { purged, keptDeadLetters: kept.size, isDone: true };
+  }
+
+  async function purge(selection: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport> {
+    const { ids, beforeId: _, ...filter } = selection;
+    if (ids !== undefined) return purgeItems(ids, deadLetters);
     if (filter.class === "dead_letter" && deadLetters === "keep")
       throw new NotPossible("dead letters were accepted: they are deleted only with --yes");
-    const classes = filter.class === undefined ? quarantineClasses : [filter.class];
+    const classes = filter.class === undefined ? itemClasses : [filter.class];
     for (const itemClass of classes) {
       if (itemClass === "dead_letter" && deadLetters === "keep") continue;
-      const page = quarantine.idsAfter({ ...filter, class: itemClass }, 0, purgedAtOnce);
-      if (page.length > 0) return { purged: quarantine.remove(page), keptDeadLetters: 0, isDone: false };
+      const page = quarantine.page({ ...filter, class: itemClass }, { limit: purgedAtOnce });
+      const purged = page.length === 0 ? 0 : quarantine.remove(page.map(({ id }) => id));
+      if (purged > 0) return { purged, keptDeadLetters: 0, isDone: false };
     }
     const left = filter.class === undefined ? quarantine.counts({ ...filter, class: "dead_letter" }) : [];
     return { purged: 0, keptDeadLetters: left.reduce((sum, { items }) => sum + items, 0), isDone: true };
   }
 
   return {
-    async list({ limit, beforeId, ...filter }: ItemQuery): Promise<ItemList> {
-      const items = quarantine.page(filter satisfies ItemFilter, {
-        limit,
-        ...(beforeId === undefined ? {} : { beforeId }),
-      });
+    async list({ limit, beforeId, ...filter }) {
+      const items = quarantine.page(filter, { limit, ...(beforeId === undefined ? {} : { beforeId }) });
       return { counts: quarantine.counts(filter), items: items.map((item) => shownItem(item, clean)) };
     },
     async show(id) {
-      const item = quarantine.read(id);
-      if (item === undefined) throw new NotPossible(`there is no item ${id}`);
-      const text = item.text === undefined ? {} : { text: clean(item.text) };
-      return { ...shownItem(item, clean), ...text, isCut: item.isCut };
+      const found = quarantine.read(id);
+      if (found === undefined) throw new NotPossible(`there is no item ${id}`);
+      return { ...shownItem(found.item, clean), texts: found.texts.map(clean), isCut: found.isCut };
     },
     retry(selection) {
       const mine = lastRetry.then(() => retry(selection));
       lastRetry = mine.catch(() => undefined);
       return mine;
     },
-    purge: async (selection, deadLetters) => purge(selection, deadLetters),
+    purge,
     async replay({ since, until = clock() }) {
       if (isPlanning) throw new NotPossible("a replay is being prepared");
-      refuseWhereBusy("replay");
+      refuseIfBusy("replay");
       isPlanning = true;
       try {
-        const plan = await redeliveries.planReplay({ since, until }, journal.cursor.seq, newId("replay"));
+        const plan = await journal.planReplay({ since, until }, newId("replay"));
         if (plan.total === 0)
-          throw new NotPossible("nothing that was delivered in that time is kept (state.retention)");
+          throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
         return begin(plan);
       } finally {
         isPlanning = false;
@@ -189,39 +193,56 @@ export function createKept(deps: KeptDeps): Kept {
     },
     async cancel(name) {
       deps.redeliver(name, undefined);
-      const isCancelled = redeliveries.cancel(name, clock());
-      const known = redeliveries.get(name);
-      if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is under way`);
+      const isCancelled = journal.cancelRedelivery(name);
+      const known = journal.redelivery(name);
+      if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
       return report(known);
     },
     redeliveries: async () => redeliveryReports(deps),
   };
 }
 
-/** Goes on with what was being sent once more when the program ended, or was asked for since. */
-export function resumeRedeliveries(
-  { journal: { redeliveries }, clock, cannotSend, redeliver }: KeptDeps,
-  logger: Logger,
-): void {
+/** Resumes what was in progress when the program ended, or was asked for since. */
+export function resumeRedeliveries({ journal, cannotSend, redeliver }: KeptDeps, logger: Logger): void {
   const why = cannotSend();
-  for (const redelivery of redeliveries.running) {
-    const { name } = redelivery;
+  for (const name of redeliveryNames) {
+    const redelivery = journal.redelivery(name);
+    if (redelivery === undefined || !isInProgress(redelivery)) continue;
     if (why === undefined) {
       redeliver(name, redelivery);
       continue;
     }
-    redeliveries.cancel(name, clock());
-    logger.warn(`a ${name} was under way and is cancelled: ${why}`);
+    journal.cancelRedelivery(name);
+    logger.warn(`the ${name} that was in progress is cancelled`, { reason: why });
   }
 }
 
-/** Those of both names that are under way, and the last that were. */
+/** The current or the last one of each name. */
 export function redeliveryReports({
-  journal: { redeliveries },
+  journal,
   troubleOf,
 }: Pick<KeptDeps, "journal" | "troubleOf">): readonly RedeliveryReport[] {
-  return (["replay", "retry"] as const).flatMap((name) => {
-    const known = redeliveries.get(name);
-    return known === undefined ? [] : [reportOf(known, isOver(known) ? undefined : troubleOf(name))];
+  return redeliveryNames.flatMap((name) => {
+    const known = journal.redelivery(name);
+    return known === undefined ? [] : [reportOf(known, isInProgress(known) ? troubleOf(name) : undefined)];
   });
+}
+
+function isInProgress({ endedAt }: Redelivery): boolean {
+  return endedAt === undefined;
+}
+
+function isMarkId(id: string): boolean {
+  return id.startsWith("m");
+}
+
+function numberOfMark(id: string): number {
+  return Number(id.slice(1));
+}
+
+/** The dead letters that match a filter; nothing if no mark can. */
+function marksOf({ reason, type, before }: Omit<Selection, "ids" | "beforeId" | "class">): MarkFilter | undefined {
+  const why = deadLetterReasons.filter((known) => reason === undefined || known === reason);
+  if (why.length === 0 || type === "unknown") return undefined;
+  return { why, ...(type === undefined ? {} : { type }), ...(before === undefined ? {} : { before }) };
 }

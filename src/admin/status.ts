@@ -1,52 +1,64 @@
-/** How an instance stands, in plain data: what `/api/status` and `status` show. */
-import type { Journal } from "../journal/index.ts";
-import type { JournalSpace, PolledType } from "../journal/types.ts";
+/** The state of an instance as plain data: what `/api/status` answers and `status` shows. */
+import type { Config } from "../config/schema.ts";
+import { recordTypes, type RecordType } from "../records/types.ts";
+import type { JournalSpace, PolledType } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import { type Conservation, conservationOf } from "../pipeline/conservation.ts";
-import { horizonMs, type StoreLimits } from "../pipeline/observe.ts";
-import { recordTypes, type RecordType } from "../records/types.ts";
-import { redeliveryReports, type KeptDeps } from "./kept.ts";
+import type { Counting } from "../pipeline/counting.ts";
+import { horizonMs } from "../pipeline/observe.ts";
 import type { RedeliveryReport } from "./kept-types.ts";
+import { type KeptDeps, redeliveryReports } from "./kept.ts";
 
 export interface Status {
   readonly version: string;
-  /** Why nothing can be taken at the moment; empty where all is well. */
+  /** Why records cannot be accepted at the moment; empty if they can. */
   readonly notReady: readonly string[];
+  readonly counters: CounterState;
   readonly conservation: Conservation;
   readonly delivery: {
-    /** When the oldest record that waits was received, RFC 3339; absent where none waits. */
+    /** When the oldest record in the backlog was received, RFC 3339; absent if there is no backlog. */
     readonly pendingSince?: string;
-    /** When the backend took each signal last, RFC 3339; since the start. */
+    /** The last time that the backend accepted each signal since the start, RFC 3339. */
     readonly lastSuccess: Readonly<Record<string, string>>;
   };
-  /** How far back records are known again, seconds. */
+  /** How far back duplicates are recognised, seconds. */
   readonly horizon: Readonly<Record<RecordType, number>>;
-  /** Seconds of each log that were not polled, since what the stream brought there was no longer known. */
+  /** Seconds of each log that were not polled, since duplicates of what the stream brought could not be recognised there. */
   readonly unverifiable: Readonly<Record<PolledType, number>>;
   readonly space: JournalSpace;
   readonly redeliveries: readonly RedeliveryReport[];
 }
 
+/**
+ * After a start the ledger measures the rows behind its last snapshot again; until it has, the counters lack them, and so
+ * do the ledger's terms of the conservation sums.
+ */
+export type CounterState =
+  { readonly kind: "current" } | { readonly kind: "restoring"; readonly measuredRow: number; readonly lastRow: number };
+
 export interface StatusDeps extends Pick<KeptDeps, "journal" | "troubleOf" | "clock"> {
-  readonly journal: Journal;
   readonly ledger: Ledger;
-  readonly limits: StoreLimits;
+  readonly dedup: Config["dedup"];
   readonly version: string;
+  readonly counting: Pick<Counting, "isCaughtUp">;
   readonly notReady: () => readonly string[];
   /** By signal, epoch milliseconds. */
   readonly lastSuccess: () => Readonly<Partial<Record<string, number>>>;
 }
 
 export function statusOf(deps: StatusDeps): Status {
-  const { journal, ledger, limits, clock } = deps;
+  const { journal, ledger, dedup, clock } = deps;
   const since = journal.pendingSince;
   const lastSuccess = Object.entries(deps.lastSuccess()).flatMap(([signal, at]) =>
     at === undefined ? [] : [[signal, new Date(at).toISOString()] as const],
   );
-  const horizon = recordTypes.map((type) => [type, Math.round(horizonMs(journal, type, limits, clock()) / 1000)]);
+  const horizon = recordTypes.map((type) => [type, Math.round(horizonMs(journal, type, dedup, clock()) / 1000)]);
   return {
     version: deps.version,
     notReady: deps.notReady(),
+    counters: deps.counting.isCaughtUp
+      ? { kind: "current" }
+      : { kind: "restoring", measuredRow: ledger.measuredSeq, lastRow: journal.lastSeq },
     conservation: conservationOf(journal, ledger),
     delivery: {
       ...(since === undefined ? {} : { pendingSince: new Date(since).toISOString() }),

@@ -1,30 +1,28 @@
 /** What a connection entry carries and what it leaves out, as one small number: five counters for the price of one. */
-import { derpRelayAddress } from "../records/address.ts";
 import { fieldClasses, trafficTypes } from "./flow-metrics.ts";
 import type { AttributesOf } from "./metrics.ts";
 
-interface Carrier {
-  readonly traffic: (typeof trafficTypes)[number];
-  /** 0: missing. */
-  readonly protocol: number;
-  readonly source: { readonly port: number } | undefined;
-  readonly destination: { readonly port: number; readonly address: { readonly text: string } } | undefined;
+/** Codes that there are: two bits of traffic type above one bit per field class. */
+export const fieldCodes = trafficTypes.length << fieldClasses.length;
+
+/**
+ * The code of an entry: its numbers in the columns, `ends` being the two address tags (0: absent) and a port of 0 a missing
+ * one. The port of a relay is a region: it is given as 0.
+ */
+export function fieldsCode(
+  traffic: number,
+  protocol: number,
+  ends: number,
+  sourcePort: number,
+  destinationPort: number,
+): number {
+  let code = traffic << 5;
+  if ((ends & 3) !== 0) code |= sourcePort === 0 ? 1 : 1 | 8;
+  if (ends >> 2 !== 0) code |= destinationPort === 0 ? 2 : 2 | 16;
+  return protocol === 0 ? code : code | 4;
 }
 
-const trafficCode = { virtual: 0, subnet: 1, exit: 2, physical: 3 } as const;
-
-/** Below 128: traffic type, then a bit for each field class in its order. */
-export function fieldsCode({ traffic, protocol, source, destination }: Carrier): number {
-  let code = trafficCode[traffic] << fieldClasses.length;
-  if (source !== undefined) code |= source.port === 0 ? 1 : 1 | 8;
-  if (protocol !== 0) code |= 4;
-  if (destination === undefined) return code;
-  /** Behind a relay, the port is a region. */
-  const hasPort = destination.port !== 0 && !(traffic === "physical" && destination.address.text === derpRelayAddress);
-  return code | (hasPort ? 2 | 16 : 2);
-}
-
-/** The attribute sets that an entry of this code counts in: one a field class. */
+/** The attribute sets that an entry of this code counts in: one per field class. */
 export function fieldObservations(code: number): readonly AttributesOf<"tailscale.network.field.observations">[] {
   const traffic = trafficTypes[code >> fieldClasses.length] ?? "virtual";
   return fieldClasses.map((fieldClass, place) => ({

@@ -123,7 +123,8 @@ export const flowMetrics = {
     origin: "ledger",
     kind: "counter",
     unit: "{violation}",
-    description: "Flow records that were quarantined for what they say, or whose time lies ahead of ours.",
+    description:
+      "Connection entries left out of accepted flow records, records quarantined for their window, and accepted records whose time lies ahead of ours or was replaced.",
     attributes: {
       source: ["poll", "stream"],
       reason: [
@@ -132,7 +133,9 @@ export const flowMetrics = {
         "inverted_window",
         "invalid_endpoint",
         "invalid_protocol",
+        "invalid_entry",
         "future_timestamp",
+        "replaced_time",
       ],
     },
   },

@@ -131,4 +131,12 @@ export const ledgerMetrics = {
     description: "Log events that left the queue, by how.",
     attributes: { outcome: ["delivered", "rejected", "dead_lettered"] },
   },
+  "tailscale2otel.export.metric_points": {
+    origin: "ledger",
+    kind: "counter",
+    unit: "{data_point}",
+    description:
+      "Metric points that were exported, by what became of them. Left out: the backend has refused the series.",
+    attributes: { outcome: ["delivered", "left_out", "rejected"] },
+  },
 } as const satisfies Record<string, MetricDefinition>;

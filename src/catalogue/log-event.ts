@@ -1,13 +1,17 @@
-/** A log event: what a record becomes on its way out, in our own small type. */
+/** A log event: what a record becomes on its way out, before it is encoded. */
 import type { HrTime } from "../lib/clock.ts";
 
-/** Integers stay integers. Lists are only those that OTLP has a form for. */
+/** Integers stay integers. The only lists are those that OTLP has a form for. */
 export type AttributeValue = string | number | boolean | readonly string[];
 
 export type LogAttributes = Readonly<Record<string, AttributeValue>>;
 
-export type Severity = "INFO" | "WARN";
+/** OTLP's number of each severity text in use. */
+export const severityNumbers = { INFO: 9, WARN: 13 } as const;
 
+export type Severity = keyof typeof severityNumbers;
+
+/** One OTLP log record as a plain object, as JSON, the status page and `tail` show it. */
 export interface LogEvent {
   /** The OTLP event name. */
   readonly name: string;
@@ -15,16 +19,23 @@ export interface LogEvent {
   readonly time: HrTime;
   readonly observedTime: HrTime;
   readonly body: string;
-  /**
-   * Attributes that it has in common with other events: each set the same object in all of them, so that an encoder writes it
-   * once. No name stands in two sets.
-   */
-  readonly shared: readonly LogAttributes[];
-  /** The attributes that are its own. */
   readonly attributes: LogAttributes;
 }
 
-/** Every attribute of an event. */
-export function attributesOf({ shared, attributes }: Pick<LogEvent, "shared" | "attributes">): LogAttributes {
-  return Object.assign({}, ...shared, attributes) as LogAttributes;
+/**
+ * Attributes that many log records have in common, such as those of a destination. Each encoder prepares its own form once
+ * and keeps it here. No attribute name may appear in two sets of one log record.
+ */
+export interface AttributeSet {
+  readonly attributes: LogAttributes;
+  /** The attributes as repeated fields of a protobuf `LogRecord`; absent until the encoder needs them. */
+  protobuf: Uint8Array | undefined;
 }
+
+/** A set that no encoder has prepared yet. */
+export function attributeSet(attributes: LogAttributes): AttributeSet {
+  return { attributes, protobuf: undefined };
+}
+
+/** The event name of flow log records. */
+export const flowEventName = "tailscale.network.flow";

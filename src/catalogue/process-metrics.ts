@@ -72,6 +72,14 @@ export const processMetrics = {
     attributes: {},
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
   },
+  "tailscale2otel.ingest.front_end": {
+    origin: "process",
+    kind: "counter",
+    unit: "{record}",
+    description:
+      "Flow records by what decoded them: the scanner, or the general reader, which costs more. A growing share of the reader means that Tailscale writes records in a new form.",
+    attributes: { front_end: ["scanner", "reader"] },
+  },
   "tailscale2otel.journal.pending": {
     origin: "process",
     kind: "gauge",
@@ -121,6 +129,13 @@ export const processMetrics = {
     unit: "s",
     description: "When the backend last took a request, seconds since the epoch.",
     attributes: { signal: ["logs", "metrics"] },
+  },
+  "tailscale2otel.export.truncated_texts": {
+    origin: "process",
+    kind: "counter",
+    unit: "{text}",
+    description: "Attribute values and bodies of log records that were cut to their limit.",
+    attributes: {},
   },
   "tailscale2otel.series.overflowed": {
     origin: "process",

@@ -83,7 +83,7 @@ export const selfMetrics = {
     kind: "total",
     unit: "{record}",
     description: "Records that left the quarantine for want of space.",
-    attributes: { class: ["invalid", "sample", "note"], reason: "text" },
+    attributes: { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" },
   },
   "tailscale2otel.series.active": {
     origin: "process",

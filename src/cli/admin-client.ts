@@ -1,9 +1,9 @@
-/** Asks the admin listener of a running instance. */
+/** Client of a running instance's admin listener. */
 import type { Kept } from "../admin/kept.ts";
 import type { ItemQuery } from "../admin/kept-types.ts";
 
 export interface AdminClient {
-  /** Whether anything answers. @throws {Error} where what answers is not ours, or does not let us in. */
+  /** Whether anything answers. @throws {Error} if it is another program, or refuses our token. */
   isThere(): Promise<boolean>;
   get<Answer>(path: string): Promise<Answer>;
   post<Answer>(path: string, body: object): Promise<Answer>;
@@ -25,10 +25,10 @@ export function askAdmin(address: string, token: string): AdminClient {
     });
     const answer = parsed(await response.text());
     if (response.ok) {
-      if (answer === undefined) throw new Error(`${address} answers, but is no admin listener of this program`);
+      if (answer === undefined) throw new Error(`${address} answers, but is not an admin listener of this program`);
       return answer as Answer;
     }
-    if (response.status === 401) throw new Error("the instance asks for its admin token: set admin.token");
+    if (response.status === 401) throw new Error("the instance requires its admin token: set admin.token");
     const text = typeof answer === "object" && answer !== null && "text" in answer ? String(answer.text) : "";
     throw new Error(text === "" ? `${address}${path} answers ${response.status}` : text);
   }
@@ -51,7 +51,7 @@ export function askAdmin(address: string, token: string): AdminClient {
 export function remoteKept({ get, post }: AdminClient): Kept {
   return {
     list: (query) => get(`/api/quarantine?${parametersOf(query)}`),
-    show: (id) => get(`/api/quarantine/item?id=${id}`),
+    show: (id) => get(`/api/quarantine/item?id=${encodeURIComponent(id)}`),
     retry: (selection) => post("/api/quarantine/retry", selection),
     purge: (selection, deadLetters) => post("/api/quarantine/purge", { ...selection, deadLetters }),
     replay: (range) => post("/api/replay", range),
@@ -60,7 +60,7 @@ export function remoteKept({ get, post }: AdminClient): Kept {
   };
 }
 
-/** Nobody is there, or nobody any more. */
+/** Nothing listens there, or the connection ended before an answer. */
 class NoAnswer extends Error {}
 
 function parametersOf(query: ItemQuery): string {

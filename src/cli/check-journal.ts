@@ -1,18 +1,19 @@
-/** Whether the journal could be opened. */
-import { formatBytes } from "../lib/bytes.ts";
-import type { Config } from "../config/index.ts";
-import { inspectJournal } from "../journal/inspection.ts";
+/** Whether the journal can be opened. */
 import type { OnlineFinding } from "./check-finding.ts";
+import type { Config } from "../config/index.ts";
+import { formatBytes } from "../lib/bytes.ts";
+import { inspectJournal } from "../journal/inspection.ts";
 
 const subject = "journal";
 
+/** Looks at the state directory without opening, locking or creating anything. */
 export function checkJournal({ state }: Pick<Config, "state">): OnlineFinding {
   const found = inspectJournal(state.path);
   switch (found.kind) {
     case "memory":
-      return { subject, outcome: "ok", detail: "records are kept in memory alone" };
+      return { subject, outcome: "ok", detail: "in memory: nothing survives a restart" };
     case "new":
-      return { subject, outcome: "ok", detail: `it will be made in ${state.path}` };
+      return { subject, outcome: "ok", detail: `it will be created in ${state.path}` };
     case "ready":
       return { subject, outcome: "ok", detail: `${formatBytes(found.bytes)} in ${state.path}` };
     case "in_use":
@@ -22,7 +23,7 @@ export function checkJournal({ state }: Pick<Config, "state">): OnlineFinding {
         subject,
         outcome: "warning",
         detail: `it is damaged: ${found.reason}`,
-        remedy: `The next start sets it aside in ${state.path}, and saves what can be read of it.`,
+        remedy: `The next start moves its files to a folder in ${state.path} and recovers what can be read of them.`,
       };
     case "newer":
       return {

@@ -1,5 +1,8 @@
-/** `check --online`: everything in the settings that another machine, a file or a clock has a say in. */
+/** `check --online`: everything in the settings that depends on another machine, a file or a clock. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
+import { checkApi } from "./check-api.ts";
+import type { OnlineFinding } from "./check-finding.ts";
+import { checkCertificates } from "./check-tls.ts";
 import type { Inspection } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
@@ -7,20 +10,16 @@ import { createTailscaleApi } from "../tailscale/index.ts";
 import { tailscaleOptionsOf } from "../tailscale/options.ts";
 import type { TailscaleApi } from "../tailscale/types.ts";
 import { build } from "../version.ts";
-import { checkApi } from "./check-api.ts";
-import type { OnlineFinding } from "./check-finding.ts";
 import { checkJournal } from "./check-journal.ts";
 import { checkOtlp } from "./check-otlp.ts";
-import { checkCertificates } from "./check-tls.ts";
 
-/** Somebody waits: a service that does not answer twice in this time is not there. */
+/** A person waits: a service that does not answer twice in this time counts as unreachable. */
 const maxTimeoutMs = 10_000;
 const maxAttempts = 2;
 
-/** Of a configuration without problems. Only reads, and writes nothing but an empty export. */
-export async function checkOnline({ config, origins }: Inspection): Promise<readonly OnlineFinding[]> {
+/** Checks a configuration without problems. Only reads; all that it sends is an empty export. */
+export async function checkOnline({ config }: Inspection): Promise<readonly OnlineFinding[]> {
   const clock = systemClock;
-  const { from } = origins.get("otlp.protocol") ?? { from: "default" };
   const openApi = (scopes?: readonly string[]): TailscaleApi | undefined => {
     const options = tailscaleOptionsOf(config);
     if (options === undefined) return undefined;
@@ -39,7 +38,7 @@ export async function checkOnline({ config, origins }: Inspection): Promise<read
   const otlp = { ...config.otlp, timeout: Math.min(config.otlp.timeout, maxTimeoutMs) };
   const findings = await Promise.all([
     checkApi(config, { openApi, clock }),
-    checkOtlp({ ...config, otlp }, { fetch, clock, version: build.version, protocolIsSet: from !== "default" }),
+    checkOtlp({ ...config, otlp }, { fetch, clock, version: build.version }),
     checkCertificates(config, clock),
   ]);
   return [...findings.flat(), checkJournal(config)];

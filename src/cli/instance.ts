@@ -1,27 +1,25 @@
-/** The way to what an instance keeps: through its admin listener while it runs, into its journal while it does not. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { createKept, type Kept } from "../admin/kept.ts";
-import { type Status, statusOf } from "../admin/status.ts";
+/** Access to an instance: through its admin listener while it runs, through its journal while it does not. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, displayUrl, inspectConfig, parseListen } from "../config/index.ts";
-import { memoryPath } from "../journal/directory.ts";
-import { openJournal } from "../journal/index.ts";
-import { journalOptionsOf } from "../journal/options.ts";
-import { Ledger } from "../ledger/index.ts";
-import { ledgerOptionsOf } from "../ledger/options.ts";
-import { systemClock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import { createLog } from "../lib/log.ts";
-import { logLimitOf, storeLimitsOf } from "../pipeline/options.ts";
-import { recover } from "../pipeline/recover.ts";
-import { createRetry } from "../pipeline/retry.ts";
-import { processorOptionsOf } from "../processors/options.ts";
-import { build } from "../version.ts";
-import { askAdmin, remoteKept } from "./admin-client.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { configFlags, sourcesOf } from "./sources.ts";
 import type { Host } from "./terminal.ts";
+import { type Config, displayUrl, inspectConfig, parseListen } from "../config/index.ts";
+import { systemClock } from "../lib/clock.ts";
+import { createLog } from "../lib/log.ts";
+import type { Logger } from "../lib/logger.ts";
+import { build } from "../version.ts";
+import { createKept, type Kept } from "../admin/kept.ts";
+import { type Status, statusOf } from "../admin/status.ts";
+import { inspectJournal } from "../journal/inspection.ts";
+import { openSqliteJournal } from "../journal/sqlite/index.ts";
+import { Ledger } from "../ledger/index.ts";
+import { Counting } from "../pipeline/counting.ts";
+import { createPipeline } from "../pipeline/index.ts";
+import { createRetry } from "../pipeline/retry.ts";
+import { EdgeBook } from "../processors/edges.ts";
+import { EndBook } from "../processors/ends.ts";
+import { processorSettingsOf } from "../processors/names.ts";
+import { askAdmin, remoteKept } from "./admin-client.ts";
 
 export const instanceFlags = {
   ...configFlags,
@@ -41,19 +39,19 @@ export interface Instance {
 }
 
 /**
- * Mistakes in settings that have nothing to do with it are the business of `check`.
- * @throws {Error} where nothing answers and there is no journal to open, or another process holds it.
+ * Connects to the running instance, or else opens its journal. Mistakes in unrelated settings are for `check` to report.
+ * @throws {Error} if nothing answers and there is no journal to open, or another process uses it.
  */
 export async function openInstance(flags: Flags, host: Host): Promise<Instance> {
   const { config } = inspectConfig(sourcesOf(flags, host));
   const url = flags.values.get("url")?.[0];
   const address = url === undefined ? addressOf(config) : checkedUrl(url);
-  const ask = address === undefined ? undefined : askAdmin(address, config.admin.token);
-  if (ask !== undefined && (await ask.isThere())) {
+  const client = address === undefined ? undefined : askAdmin(address, config.admin.token);
+  if (client !== undefined && (await client.isThere())) {
     return {
       isRunning: true,
-      kept: remoteKept(ask),
-      status: () => ask.get<Status>("/api/status"),
+      kept: remoteKept(client),
+      status: () => client.get<Status>("/api/status"),
       close() {},
     };
   }
@@ -63,7 +61,7 @@ export async function openInstance(flags: Flags, host: Host): Promise<Instance> 
   return openStore(config, silence, host);
 }
 
-/** Nothing where there is no listener, or nobody knows on which port it is. */
+/** Nothing if there is no listener, or its port is chosen by the system. */
 function addressOf({ admin }: Config): string | undefined {
   const listen = parseListen(admin.listen);
   if (!admin.enabled || listen === undefined || listen.port === 0) return undefined;
@@ -77,20 +75,32 @@ function checkedUrl(url: string): string {
   throw new UsageError(`--url takes an address that begins with http:// or https://, not ${JSON.stringify(url)}`);
 }
 
+/** The instance behind its journal. `silence`: why it was not reached, for the person. */
 function openStore(config: Config, silence: string, host: Host): Instance {
-  const { path } = config.state;
-  if (path === memoryPath || !existsSync(join(path, "journal.db")))
-    throw new Error(`${silence}, and there is no journal in ${path === memoryPath ? "memory to open" : path}`);
+  const { kind } = inspectJournal(config.state.path);
+  if (kind === "memory") throw new Error(`${silence}, and its journal is in memory`);
+  if (kind === "new") throw new Error(`${silence}, and there is no journal in ${config.state.path}`);
   const logger = loggerTo(host);
-  const journal = openJournal(journalOptionsOf(config), { telemetry: silentTelemetry, logger, clock: systemClock });
-  const { identitySecret, privacySalt, tailnet, createdAt } = journal.identity;
-  const processors = processorOptionsOf(config, { identityKey: { secret: identitySecret, tailnet }, privacySalt });
-  const options = { comparesFacts: config.webhook.dedup_audit_events, logLimit: logLimitOf(config) };
+  const clock = systemClock;
+  const telemetry = silentTelemetry;
+  const journal = openSqliteJournal(config, { telemetry, logger, clock });
+  const settings = processorSettingsOf(config, journal.identity);
+  const ledger = new Ledger(config, { journal, logger });
+  const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const counting = new Counting({ journal, ledger, settings, ...books, logger });
+  const pipeline = createPipeline(config, {
+    journal,
+    settings,
+    ...books,
+    telemetry,
+    committed: (batch) => counting.committed(batch),
+    keepsText: () => false,
+  });
   const deps = {
     journal,
-    retryRecord: createRetry(journal, processors, options, systemClock),
-    privacy: processors.privacy,
-    clock: systemClock,
+    retryRecord: createRetry(pipeline, journal, clock),
+    privacy: settings.privacy,
+    clock,
     cannotSend: () => undefined,
     redeliver() {},
     troubleOf: () => undefined,
@@ -99,18 +109,21 @@ function openStore(config: Config, silence: string, host: Host): Instance {
     isRunning: false,
     kept: createKept(deps),
     async status() {
-      const ledger = new Ledger(ledgerOptionsOf(config), createdAt);
-      recover(journal, ledger, processors, logger);
+      await counting.catchUp();
       return statusOf({
         ...deps,
         ledger,
-        limits: storeLimitsOf(config),
+        counting,
+        dedup: config.dedup,
         version: build.version,
-        notReady: () => [`it is not running: ${silence}`],
+        notReady: () => [`not running: ${silence}`],
         lastSuccess: () => ({}),
       });
     },
-    close: () => journal.close(),
+    close() {
+      counting.close();
+      journal.close();
+    },
   };
 }
 

@@ -1,46 +1,46 @@
-/** `quarantine …`: look at what was set aside, take it in or send it again, let it go. */
-import type { Kept } from "../admin/kept.ts";
-import { type KeptBack, maxListed, type Selection } from "../admin/kept-types.ts";
-import { type ItemFilter, itemTypes, quarantineClasses } from "../journal/quarantine-items.ts";
+/** `quarantine …`: list, show, retry and purge quarantined records and dead letters. */
 import { type Command, command } from "./command.ts";
 import { type Flags, UsageError } from "./flags.ts";
-import { instanceFlags, openInstance } from "./instance.ts";
 import { instantOf } from "./instant.ts";
-import { counted, countsText, itemText, keptText, listText } from "./quarantine-text.ts";
 import { repeatableConfigFlags } from "./sources.ts";
 import type { Host } from "./terminal.ts";
+import { isItemId, itemClasses, itemTypes, type KeptItem, maxListed, type Selection } from "../admin/kept-types.ts";
+import type { Kept } from "../admin/kept.ts";
+import type { QuarantineFilter } from "../journal/index.ts";
+import { instanceFlags, openInstance } from "./instance.ts";
+import { counted, countsText, itemText, keptText, listText } from "./quarantine-text.ts";
 
 const filterFlags = {
-  class: { type: "enum" as const, options: [...quarantineClasses], description: "Items of that class." },
-  reason: { type: "string" as const, valueHint: "word", description: "Items that were set aside for that reason." },
+  class: { type: "enum" as const, options: [...itemClasses], description: "Items of that class." },
+  reason: { type: "string" as const, valueHint: "word", description: "Items with that reason." },
   type: { type: "enum" as const, options: [...itemTypes], description: "Items of that type of record." },
 };
 
 const ids = {
   type: "positional" as const,
   required: false,
-  description: "The items, by the numbers that list shows.",
+  description: "The items, by the ids that list shows.",
 };
 
 export const quarantineListCommand: Command = command({
   name: "quarantine list",
-  description: "List what was set aside, newest first",
+  description: "List quarantined records, samples, notes and dead letters, newest first",
   args: {
     ...instanceFlags,
     ...filterFlags,
     limit: {
       type: "string",
       valueHint: "number",
-      description: `At most so many items, up to ${maxListed}. (Default: 50)`,
+      description: `The most items to list, up to ${maxListed}. (Default: 50)`,
     },
   },
   repeatable: repeatableConfigFlags,
   examples: [
-    ["tailscale2otel quarantine list", "what there is"],
-    ["tailscale2otel quarantine list --class dead_letter --json", "one JSON object a line"],
+    ["tailscale2otel quarantine list", "all items"],
+    ["tailscale2otel quarantine list --class dead_letter --json", "one JSON object per line"],
   ],
   notes:
-    "Classes: invalid (never accepted), sample (of an unknown kind), note (about something that happened), dead_letter (accepted, and not taken by the backend).",
+    "Classes: invalid (a record that was never accepted), sample (a value of an unknown kind), note (about records that were delivered in part or not measured), dead_letter (accepted records that the backend rejected).",
   run({ args, flags, host }) {
     const query = { ...filterOf(flags), limit: limitOf(args.limit) };
     return withKept(flags, host, async (kept) => {
@@ -60,10 +60,10 @@ export const quarantineListCommand: Command = command({
 export const quarantineShowCommand: Command = command({
   name: "quarantine show",
   description: "Show one item with its text",
-  args: { ...instanceFlags, id: { ...ids, required: true, description: "The item, by the number that list shows." } },
+  args: { ...instanceFlags, id: { ...ids, required: true, description: "The item, by the id that list shows." } },
   repeatable: repeatableConfigFlags,
-  examples: [["tailscale2otel quarantine show 17", ""]],
-  notes: "What privacy hides is hidden here too.",
+  examples: [["tailscale2otel quarantine show 17.0", ""]],
+  notes: "What `privacy` hides is hidden here too. Of a dead letter with many records, the first 100 are shown.",
   run({ args, flags, host }) {
     const id = idOf(String(args.id));
     return withKept(flags, host, async (kept) => {
@@ -76,47 +76,47 @@ export const quarantineShowCommand: Command = command({
 
 export const quarantineRetryCommand: Command = command({
   name: "quarantine retry",
-  description: "Take invalid records in once more, and send dead letters again",
+  description: "Retry quarantined records, and export dead letters again",
   args: { ...instanceFlags, ...filterFlags, ids },
   repeatable: [...repeatableConfigFlags, "ids"],
   examples: [
-    ["tailscale2otel quarantine retry 17 18", "these"],
-    ["tailscale2otel quarantine retry --class invalid --reason decode_error", "all that were set aside for it"],
-    ["tailscale2otel quarantine retry --class dead_letter", "all that the backend did not take"],
+    ["tailscale2otel quarantine retry 17.0 m4", "these items"],
+    ["tailscale2otel quarantine retry --class invalid --reason decode_error", "all with that reason"],
+    ["tailscale2otel quarantine retry --class dead_letter", "all that the backend rejected"],
   ],
   notes:
-    "A record that is refused again stays where it is, and so does a dead letter. Samples and notes cannot be retried. While no instance runs, dead letters are sent by the next run. Exit code 1 where an item stays.",
+    "A record that is still invalid is kept in quarantine, and so is a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item is kept.",
   run({ args, flags, host }) {
     const selection = selectionOf(flags);
     return withKept(flags, host, async (kept, isRunning) => {
-      const sums = { accepted: 0, duplicate: 0, queued: 0, stay: 0 };
-      const back: KeptBack[] = [];
-      let after: number | undefined;
+      const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0 };
+      const items: KeptItem[] = [];
+      let beforeId: string | undefined;
       do {
-        const page = await kept.retry({ ...selection, ...(after === undefined ? {} : { after }) });
+        const page = await kept.retry({ ...selection, ...(beforeId === undefined ? {} : { beforeId }) });
         sums.accepted += page.accepted;
         sums.duplicate += page.duplicate;
         sums.queued += page.queued;
-        sums.stay += page.kept.length;
-        back.push(...page.kept.slice(0, maxListed - back.length));
-        after = page.nextAfter;
-      } while (after !== undefined);
+        sums.kept += page.kept.length;
+        items.push(...page.kept.slice(0, maxListed - items.length));
+        beforeId = page.nextBeforeId;
+      } while (beforeId !== undefined);
       if (isJson(args.json, host)) {
-        await host.out.write(`${JSON.stringify({ ...sums, kept: back })}\n`);
+        await host.out.write(`${JSON.stringify({ ...sums, items })}\n`);
       } else {
-        await host.out.write(keptText(back));
-        await host.out.write(`${sums.accepted} accepted, ${sums.duplicate} known already, ${sums.stay} stay\n`);
-        const when = isRunning ? "on the way; status shows how far" : "to be sent by the next run";
-        if (sums.queued > 0) await host.out.write(`${counted(sums.queued, "dead letter")} ${when}\n`);
+        await host.out.write(keptText(items));
+        await host.out.write(`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} kept\n`);
+        const when = isRunning ? "queued for export; status shows the progress" : "queued for export by the next run";
+        if (sums.queued > 0) await host.out.write(`${counted(sums.queued, "dead-lettered record")} ${when}\n`);
       }
-      return sums.stay > 0 ? 1 : 0;
+      return sums.kept > 0 ? 1 : 0;
     });
   },
 });
 
 export const quarantinePurgeCommand: Command = command({
   name: "quarantine purge",
-  description: "Delete what was set aside",
+  description: "Delete quarantined records, samples, notes or dead letters",
   args: {
     ...instanceFlags,
     ...filterFlags,
@@ -124,15 +124,15 @@ export const quarantinePurgeCommand: Command = command({
     yes: {
       type: "boolean",
       alias: "y",
-      description: "Dead letters too: they were accepted, and are in no other place.",
+      description: "Delete dead letters too. They were accepted, and exist nowhere else.",
     },
     ids,
   },
   repeatable: [...repeatableConfigFlags, "ids"],
   examples: [
     ["tailscale2otel quarantine purge --class sample", "all samples"],
-    ["tailscale2otel quarantine purge --before 30d", "old items, but no dead letters"],
-    ["tailscale2otel quarantine purge 17 --yes", "one item, even if it is a dead letter"],
+    ["tailscale2otel quarantine purge --before 30d", "old items except dead letters"],
+    ["tailscale2otel quarantine purge m4 --yes", "one item, even though it is a dead letter"],
   ],
   run({ args, flags, host }) {
     const selection = selectionOf(flags);
@@ -175,35 +175,35 @@ function isJson(isAsked: boolean | undefined, { out }: Host): boolean {
   return isAsked === true || !out.isTerminal;
 }
 
-function filterOf({ values }: Flags): ItemFilter {
+function filterOf({ values }: Flags): QuarantineFilter {
   const before = values.get("before")?.[0];
   const entries = (["class", "reason", "type"] as const).flatMap((name) => {
     const value = values.get(name)?.[0];
     return value === undefined ? [] : [[name, value] as const];
   });
   return {
-    ...(Object.fromEntries(entries) as ItemFilter),
+    ...(Object.fromEntries(entries) as QuarantineFilter),
     ...(before === undefined ? {} : { before: instantOf(before, Date.now(), "--before") }),
   };
 }
 
-/** @throws {UsageError} where nothing is selected, or too much is said. */
+/** @throws {UsageError} if nothing is selected, or items both by id and by filter. */
 function selectionOf(flags: Flags): Selection {
   const given = flags.values.get("ids");
   const filter = filterOf(flags);
   const isFiltered = Object.keys(filter).length > 0;
   if (given === undefined) {
-    if (!isFiltered) throw new UsageError("which items? Give their numbers, or --class");
+    if (!isFiltered) throw new UsageError("which items? Give their ids, or --class");
     return filter;
   }
-  if (isFiltered) throw new UsageError("give numbers of items or what they share, not both");
+  if (isFiltered) throw new UsageError("give ids of items or a filter, not both");
   if (given.length > maxListed) throw new UsageError(`at most ${maxListed} items at a time`);
   return { ids: given.map(idOf) };
 }
 
-function idOf(text: string): number {
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new UsageError(`${JSON.stringify(text)} is no number of an item`);
-  return Number(text);
+function idOf(text: string): string {
+  if (!isItemId(text)) throw new UsageError(`${JSON.stringify(text)} is not the id of an item, such as 17.0 or m4`);
+  return text;
 }
 
 function limitOf(text: string | undefined): number {

@@ -1,6 +1,6 @@
 /** `send webhook` and `send hec`: one real-shaped request to a receiver, wherever it is, and its answer. */
 import { type Config, displayUrl, inspectConfig } from "../config/index.ts";
-import { memoryPath } from "../journal/directory.ts";
+import { memoryPath } from "../journal/state-directory.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
 import { type Command, command } from "./command.ts";
@@ -32,7 +32,7 @@ export const sendWebhookCommand: Command = command({
     ["tailscale2otel send webhook --url https://hooks.example.com/tailscale/webhook", "through the public address"],
   ],
   notes:
-    "The secret is webhook.secret of the configuration (a variable will do: TS2OTEL_WEBHOOK__SECRET), or the one that the service keeps with webhook.auto_configure. Exit code 0 where the answer is 2xx.",
+    "The secret is webhook.secret of the configuration (a variable will do: TS2OTEL_WEBHOOK__SECRET), or the one that the service stores with webhook.auto_configure. Exit code 0 if the answer is 2xx.",
   run({ args, flags, host }) {
     const config = settingsOf(flags, host);
     const { webhook } = config;
@@ -58,7 +58,7 @@ export const sendHecCommand: Command = command({
     ["tailscale2otel send hec --url https://node.tail1234.ts.net:8088/services/collector/event", "through its name"],
   ],
   notes:
-    "The token is streaming.token of the configuration; a variable will do: TS2OTEL_STREAMING__TOKEN. Exit code 0 where the answer is 2xx.",
+    "The token is streaming.token of the configuration; a variable will do: TS2OTEL_STREAMING__TOKEN. Exit code 0 if the answer is 2xx.",
   run({ args, flags, host }) {
     const { streaming } = settingsOf(flags, host);
     const { token } = streaming;
@@ -71,7 +71,7 @@ export const sendHecCommand: Command = command({
   },
 });
 
-/** An empty secret is none. With `webhook.auto_configure` the service keeps it. */
+/** An empty secret is none. With `webhook.auto_configure`, the service stores it. */
 function signingOf({ webhook, state }: Config): { readonly secret: string; readonly remark: string } {
   if (webhook.secret !== "") return { secret: webhook.secret, remark: "signed with webhook.secret" };
   const isKept = webhook.auto_configure && state.path !== memoryPath;
@@ -80,7 +80,7 @@ function signingOf({ webhook, state }: Config): { readonly secret: string; reado
   return { secret: "", remark: "not signed: webhook.secret is empty" };
 }
 
-/** Mistakes in other settings are the business of `check`. */
+/** Mistakes in other settings are for `check` to report. */
 function settingsOf(flags: Flags, host: Host): Config {
   return inspectConfig(sourcesOf(flags, host)).config;
 }
@@ -97,7 +97,7 @@ function addressOf(url: string | undefined, receiver: Config["streaming"] | Conf
   throw new UsageError(`--url takes an address that begins with http:// or https://, not ${JSON.stringify(url)}`);
 }
 
-interface Shot {
+interface Sending {
   readonly url: string;
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -106,10 +106,10 @@ interface Shot {
 
 const timeoutMs = 35_000;
 
-/** More of an answer is no answer of a receiver. */
+/** A longer answer is not one of a receiver. */
 const maxShownCharacters = 2000;
 
-async function post(host: Host, { url, body, headers, remark }: Shot): Promise<number> {
+async function post(host: Host, { url, body, headers, remark }: Sending): Promise<number> {
   await host.out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
   const beganMs = performance.now();
   const response = await fetch(url, {

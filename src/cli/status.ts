@@ -1,31 +1,35 @@
-/** `status`: how an instance stands, and the sums that show that nothing disappears. */
-import type { Status } from "../admin/status.ts";
-import { formatBytes } from "../lib/bytes.ts";
-import { formatDuration } from "../lib/duration.ts";
-import type { PollStatus } from "../receivers/poller/index.ts";
+/** `status`: the health of an instance, and the sums that show that nothing disappears. */
 import { type Command, command } from "./command.ts";
-import { instanceFlags, openInstance } from "./instance.ts";
-import { redeliveryText } from "./redelivery-text.ts";
 import { repeatableConfigFlags } from "./sources.ts";
 import { printable } from "./table.ts";
 import type { Output } from "./terminal.ts";
+import { formatBytes } from "../lib/bytes.ts";
+import { formatDuration } from "../lib/duration.ts";
+import type { CounterState, Status } from "../admin/status.ts";
+import type { PollStatus } from "../receivers/poller/index.ts";
+import { instanceFlags, openInstance } from "./instance.ts";
+import { redeliveryText } from "./replay.ts";
 
-/** What a running instance says besides. */
+/** A running instance adds these. */
 interface ShownStatus extends Status {
   readonly polls?: readonly PollStatus[];
   readonly export?: { readonly logs?: SignalHealth; readonly metrics?: SignalHealth };
 }
 
 interface SignalHealth {
+  /** Of any version of the program that answers: unknown kinds are shown as they are. */
   readonly kind: string;
+  /** What is wrong; absent if nothing is. */
   readonly why?: string;
   /** Epoch milliseconds. */
   readonly since?: number;
 }
 
+const signals = ["logs", "metrics"] as const;
+
 export const statusCommand: Command = command({
   name: "status",
-  description: "Show health, delivery and the sums of a running instance",
+  description: "Show health, delivery and the conservation sums of an instance",
   args: instanceFlags,
   repeatable: repeatableConfigFlags,
   examples: [
@@ -33,7 +37,7 @@ export const statusCommand: Command = command({
     ["tailscale2otel status --json | jq .conservation", "for programs"],
   ],
   notes:
-    "Exit code 0 where it takes records, 1 where it does not. While no instance runs, it shows what the journal says.",
+    "Exit code 0 if it accepts records, 1 if it does not. While no instance runs, it shows the state of the journal.",
   async run({ args, flags, host }) {
     const instance = await openInstance(flags, host);
     try {
@@ -52,11 +56,9 @@ export const statusCommand: Command = command({
 
 /** `now`: epoch milliseconds. */
 export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColour">): string {
-  const paint = (colour: number, text: string) => (out.hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text);
   const { conservation: sums, delivery, horizon, space } = status;
-  const isReady = status.notReady.length === 0;
   const rows: (readonly [string, string])[] = [
-    ["health", isReady ? paint(32, "takes records") : paint(31, status.notReady.join("; "))],
+    ["health", healthText(status, out)],
     ["version", status.version],
     [
       "received",
@@ -66,12 +68,13 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
       "accepted",
       `${sums.accepted}${sums.uncounted === 0 ? "" : ` + ${sums.uncounted} uncounted`} = ${sums.delivered} delivered + ${sums.pending} pending + ${sums.deadLettered} dead-lettered${lossText(sums)}`,
     ],
-    ["waiting", waitingText(delivery.pendingSince, now)],
-    ...(["logs", "metrics"] as const).map(
+    ...countersRow(status.counters),
+    ["backlog", backlogText(delivery.pendingSince, now)],
+    ...signals.map(
       (signal) => [signal, signalText(status.export?.[signal], delivery.lastSuccess[signal], now)] as const,
     ),
     [
-      "known back",
+      "dedup window",
       Object.entries(horizon)
         .map(([type, seconds]) => `${type} ${ageText(seconds * 1000)}`)
         .join(", "),
@@ -80,39 +83,65 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
       .filter(([, seconds]) => seconds > 0)
       .map(
         ([type, seconds]) =>
-          ["not polled", `${ageText(seconds * 1000)} of the ${type} log, beyond what is known`] as const,
+          ["not polled", `${ageText(seconds * 1000)} of the ${type} log, beyond the dedup window`] as const,
       ),
-    [
-      "space",
-      `${formatBytes(roughly(space.usedBytes))} of ${formatBytes(space.limitBytes)}${space.isFull ? ", full" : ""}`,
-    ],
-    ...(status.polls ?? []).map((poll) => ["polled", pollText(poll, now)] as const),
-    ...status.redeliveries.map((one) => ["sent again", redeliveryText(one)] as const),
+    ["space", `${formatBytes(roughly(space.usedBytes))} of ${formatBytes(space.limitBytes)}`],
+    ...(status.polls ?? []).map((poll) => ["polling", pollText(poll, now)] as const),
+    ...status.redeliveries.map((one) => ["replays", redeliveryText(one)] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
 }
 
-/** Of records that damage to the journal has cost; next to always there are none. */
+/** Accepting records is one thing, exporting them another: an instance that does the first alone is not simply well. */
+function healthText(status: ShownStatus, { hasColour }: Pick<Output, "hasColour">): string {
+  const paint = (colour: number, text: string) => (hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text);
+  if (status.notReady.length > 0) return paint(31, status.notReady.join("; "));
+  const failing = signals.filter((signal) => isFailing(status.export?.[signal]));
+  return failing.length === 0
+    ? paint(32, "accepting")
+    : paint(33, `accepting; export of ${failing.join(" and ")} failing`);
+}
+
+/** Only after a start: the sums lack the rows that are still to be counted. */
+function countersRow(counters: CounterState): (readonly [string, string])[] {
+  if (counters.kind === "current") return [];
+  return [["counters", `restoring, row ${counters.measuredRow} of ${counters.lastRow}; the sums are incomplete`]];
+}
+
+/** Records that were lost with a damaged journal; hardly ever are there any. */
 function lossText({ lost }: Status["conservation"]): string {
   return lost === 0 ? "" : ` + ${lost} lost`;
 }
 
-function waitingText(since: string | undefined, now: number): string {
-  return since === undefined ? "nothing" : `for ${ageText(now - Date.parse(since))}, since ${since}`;
+function backlogText(since: string | undefined, now: number): string {
+  return since === undefined ? "none" : `oldest record received ${ageText(now - Date.parse(since))} ago, at ${since}`;
 }
 
 function pollText({ log, readUntil, trouble }: PollStatus, now: number): string {
-  const reach = readUntil === undefined ? "not yet read" : `read up to ${ageText(now - Date.parse(readUntil))} ago`;
+  const reach = readUntil === undefined ? "not read yet" : `read up to ${ageText(now - Date.parse(readUntil))} ago`;
   return `${log} log ${reach}${trouble === undefined ? "" : `: ${printable(trouble)}`}`;
 }
 
 function signalText(health: SignalHealth | undefined, lastSuccess: string | undefined, now: number): string {
-  const last = lastSuccess === undefined ? "" : `, last taken ${ageText(now - Date.parse(lastSuccess))} ago`;
-  if (health === undefined) return `not exported${last}`;
-  const since = health.since === undefined ? "" : ` for ${ageText(now - health.since)}`;
+  const last = lastSuccess === undefined ? "" : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
+  if (health === undefined) return last === "" ? "not exported" : `not exported, ${last}`;
+  const remark = last === "" ? "" : ` (${last})`;
+  if (!isFailing(health)) return `ok${remark}`;
+  const since = health.since === undefined ? "" : ` since ${new Date(health.since).toISOString()}`;
   const why = health.why === undefined ? "" : `: ${printable(health.why)}`;
-  return `${health.kind}${since}${last}${why}`;
+  return `${failures[health.kind] ?? health.kind}${since}${why}${remark}`;
+}
+
+/** Words for the states of export that are not well. */
+const failures: Readonly<Record<string, string>> = {
+  waiting: "failing, retrying",
+  refusing: "the backend rejects everything",
+  dead: "the export worker died, restarting",
+};
+
+function isFailing(health: SignalHealth | undefined): boolean {
+  return health !== undefined && (health.why !== undefined || failures[health.kind] !== undefined);
 }
 
 /** In whole units, the way people say it. */

@@ -1,7 +1,7 @@
-/** What the `tailnet` commands share: the way to Tailscale's API, how results are shown, and asking before harm is done. */
+/** What the `tailnet` commands share: access to Tailscale's API, output of results, and confirmation before anything is replaced or removed. */
 import { type Config, describeProblem, inspectConfig } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { memoryPath } from "../journal/directory.ts";
+import { memoryPath } from "../journal/state-directory.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
@@ -17,19 +17,19 @@ export const tailnetFlags = {
 } as const;
 
 export const yesFlag = {
-  yes: { type: "boolean", alias: "y", description: "Do not ask. Needed where nobody can be asked." },
+  yes: { type: "boolean", alias: "y", description: "Do not ask. Required if there is no terminal to ask on." },
 } as const;
 
 export interface TailnetAccess {
   readonly config: Config;
   readonly api: TailscaleApi;
-  /** Where a running service with this configuration finds what is kept; nothing where it keeps state in memory. */
+  /** Where a service with this configuration finds its state; nothing if it keeps its state in memory. */
   readonly stateDirectory: string | undefined;
 }
 
 /**
- * Mistakes in settings that have nothing to do with it are the business of `check`.
- * @throws {ConfigError} where settings of `section` or of the API are wrong, or credentials are missing.
+ * Mistakes in unrelated settings are for `check` to report.
+ * @throws {ConfigError} if settings of `section` or of the API are wrong, or credentials are missing.
  */
 export function openTailnet(flags: Flags, host: Host, section: "streaming" | "webhook"): TailnetAccess {
   const { config, problems } = inspectConfig(sourcesOf(flags, host));
@@ -65,17 +65,18 @@ export async function showResult(
 }
 
 /**
- * Whether it may be done.
- * @throws {UsageError} where nobody can be asked and `--yes` is not given.
+ * Whether the person agrees, by `--yes` or on the terminal.
+ * @throws {UsageError} if there is no terminal to ask on and `--yes` is not given.
  */
 export async function isConfirmed(host: Host, isSaid: boolean | undefined, question: string): Promise<boolean> {
   if (isSaid === true) return true;
   const answer = await host.ask(`${question} [y/N] `);
-  if (answer === undefined) throw new UsageError(`${question} Say so with --yes, since nobody can be asked here`);
+  if (answer === undefined)
+    throw new UsageError(`${question} Confirm with --yes, since there is no terminal to ask on`);
   return /^\s*y(?:es)?\s*$/i.test(answer);
 }
 
-/** The exit code where the answer was no. */
+/** Reports that the answer was no; returns the exit code. */
 export async function leaveAlone(host: Host): Promise<number> {
   await host.err.write("nothing was changed\n");
   return 1;

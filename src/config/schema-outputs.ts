@@ -99,10 +99,10 @@ export const otlp = section("Where metrics and logs go: any OTLP/HTTP endpoint."
     example: '"http://localhost:4318"',
   }),
   protocol: choice({
-    choices: ["http/json", "http/protobuf", "stdout"],
-    default: "http/json",
+    choices: ["http/protobuf", "http/json", "stdout"],
+    default: "http/protobuf",
     description:
-      "The encoding. Unless it is set, a backend that takes no JSON is given protobuf. `stdout` writes OTLP JSON lines to standard output and sends nothing.",
+      "The encoding of requests. It is never guessed. `stdout` writes OTLP JSON lines to standard output and sends nothing.",
   }),
   headers: headerName("Headers of every request."),
   compression: choice({ choices: ["gzip", "none"], default: "gzip", description: "How requests are compressed." }),

@@ -1,11 +1,5 @@
-/** What a backend's answer means for the request it answers: the closed set that delivery acts on. */
-import {
-  type ISerializer,
-  JsonLogsSerializer,
-  JsonMetricsSerializer,
-  ProtobufLogsSerializer,
-  ProtobufMetricsSerializer,
-} from "@opentelemetry/otlp-transformer";
+/** What a backend's answer means for the request that it answers: the closed set that delivery acts on. */
+import { ProtobufLogsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import type { Clock } from "../lib/clock.ts";
 import { parseRetryAfter } from "../lib/retry-after.ts";
 
@@ -14,10 +8,13 @@ export type Signal = "logs" | "metrics";
 /** How an OTLP body is written. */
 export type Encoding = "json" | "protobuf";
 
-/** The statuses that speak of the body. Every other failure is worth another try with the same body. */
-export type RejectionStatus = 400 | 413 | 415 | 422;
+/** The statuses that speak of the body. After every other failure the same body is worth another try. */
+export type RefusalStatus = 400 | 413 | 422;
 
-/** Records or points of a taken request that the backend did not keep (OTLP's partial success). */
+/** Why a request failed, if nothing was said about its body. `denied` waits for the operator: credentials, path, protocol. */
+export type FailureCause = "unreachable" | "timeout" | "reset" | "server" | "throttled" | "denied";
+
+/** Log records or points of a taken request that the backend did not keep (OTLP's partial success). */
 export interface PartialSuccess {
   readonly rejected: number;
   readonly message: string;
@@ -25,17 +22,36 @@ export interface PartialSuccess {
 
 export type Answer =
   | { readonly kind: "taken"; readonly partial?: PartialSuccess }
-  | { readonly kind: "rejected"; readonly status: RejectionStatus; readonly message: string }
-  | { readonly kind: "retry"; readonly why: string; readonly retryAfterMs?: number };
+  | { readonly kind: "refused"; readonly status: RefusalStatus; readonly message: string }
+  | {
+      readonly kind: "failed";
+      readonly cause: FailureCause;
+      readonly why: string;
+      /** How long the backend asks to be left alone, milliseconds. */
+      readonly retryAfterMs?: number;
+    };
 
-/** More of an answer than this is not read. Answers of backends are a few hundred bytes. */
+/** An answer, and what is remarkable about it though it changes nothing for the request. */
+export interface ReadAnswer {
+  readonly answer: Answer;
+  /** A 2xx whose body is no OTLP answer. */
+  readonly isStrange?: true;
+}
+
+/** What was read of the request: how its answer is written if its content type does not say. */
+export interface AnsweredRequest {
+  readonly signal: Signal;
+  readonly encoding: Encoding;
+}
+
+/** No more of an answer is read. Answers of backends are a few hundred bytes. */
 const maxAnswerBytes = 65_536;
 
-/** More of a backend's message than this is not kept. */
+/** No more of a backend's message is kept, in UTF-16 units. */
 const maxMessageLength = 500;
 
 /** The longest wait that a backend may ask for. */
-export const maxRetryAfterMs = 300_000;
+const maxRetryAfterMs = 300_000;
 
 const bareText = new TextDecoder();
 
@@ -43,24 +59,22 @@ const bareText = new TextDecoder();
  * Reads an answer to its end, or to a bound, and says what it means.
  * @throws whatever reading the body throws: a reset, the deadline.
  */
-export async function readAnswer(
-  response: Response,
-  signal: Signal,
-  encoding: Encoding,
-  clock: Clock,
-): Promise<Answer> {
+export async function readAnswer(response: Response, request: AnsweredRequest, clock: Clock): Promise<ReadAnswer> {
   const body = await readBounded(response);
-  if (response.status >= 200 && response.status < 300) return takenOrPage(response, body, signal, encoding);
+  const { status } = response;
+  if (status >= 200 && status < 300) return takenOrPage(response, body, request);
   const message = messageOf(response, body);
-  switch (response.status) {
-    case 400:
-    case 413:
-    case 415:
-    case 422:
-      return { kind: "rejected", status: response.status, message };
-  }
+  if (status === 400 || status === 413 || status === 422) return { answer: { kind: "refused", status, message } };
   const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock(), maxRetryAfterMs);
-  return { kind: "retry", why: message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return { answer: { kind: "failed", cause: causeOf(status), why: message, ...wait } };
+}
+
+/** Everything that is no server's trouble is the operator's: credentials (401, 403), the path (404, 405, 3xx), the protocol (415). */
+function causeOf(status: number): FailureCause {
+  if (status === 429) return "throttled";
+  if (status === 408) return "timeout";
+  return status >= 500 ? "server" : "denied";
 }
 
 async function readBounded(response: Response): Promise<Uint8Array> {
@@ -76,36 +90,45 @@ async function readBounded(response: Response): Promise<Uint8Array> {
 }
 
 /** A login page or a proxy's notice comes with 200 too: it has taken nothing. No OTLP answer begins with `<`. */
-function takenOrPage(response: Response, body: Uint8Array, signal: Signal, encoding: Encoding): Answer {
+function takenOrPage(response: Response, body: Uint8Array, request: AnsweredRequest): ReadAnswer {
   const type = response.headers.get("content-type") ?? "";
   if (/^(text\/html|application\/xhtml)/i.test(type.trim()) || body[0] === 0x3c) {
-    return { kind: "retry", why: `${response.status} with a web page: is the endpoint an OTLP receiver?` };
+    const why = `HTTP ${response.status} with a web page: is the endpoint an OTLP receiver?`;
+    return { answer: { kind: "failed", cause: "denied", why } };
   }
-  if (body.length === 0 || body.length > maxAnswerBytes) return { kind: "taken" };
-  const answered = /json/i.test(type) ? "json" : /protobuf/i.test(type) ? "protobuf" : encoding;
-  const partial = partialOf(body, signal, answered);
-  return partial === undefined ? { kind: "taken" } : { kind: "taken", partial };
+  if (body.length === 0) return { answer: { kind: "taken" } };
+  const encoding = /json/i.test(type) ? "json" : /protobuf/i.test(type) ? "protobuf" : request.encoding;
+  const message = body.length > maxAnswerBytes ? undefined : responseOf(body, { ...request, encoding });
+  if (message === undefined) return { answer: { kind: "taken" }, isStrange: true };
+  const partial = partialOf(message.partialSuccess, request.signal);
+  return { answer: partial === undefined ? { kind: "taken" } : { kind: "taken", partial } };
 }
 
+/** The members of both signals' partial success. 64-bit integers are texts in JSON. */
 interface PartialFields {
   readonly rejectedLogRecords?: number | string | null;
   readonly rejectedDataPoints?: number | string | null;
   readonly errorMessage?: string | null;
 }
 
-const serializers: Record<Signal, Record<Encoding, ISerializer<never, { partialSuccess?: PartialFields }>>> = {
-  logs: { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer },
-  metrics: { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer },
-};
+interface ExportResponse {
+  readonly partialSuccess?: PartialFields | null;
+}
 
-/** A body that is no OTLP answer takes nothing back from its 2xx. */
-function partialOf(body: Uint8Array, signal: Signal, encoding: Encoding): PartialSuccess | undefined {
-  let fields: PartialFields | null | undefined;
+const protobufResponses = { logs: ProtobufLogsSerializer, metrics: ProtobufMetricsSerializer };
+
+/** The OTLP message in an answer; nothing if it is none. The SDK's JSON form of this logs a warning for each such answer. */
+function responseOf(body: Uint8Array, { signal, encoding }: AnsweredRequest): ExportResponse | undefined {
   try {
-    fields = serializers[signal][encoding].deserializeResponse(body)?.partialSuccess;
+    if (encoding === "protobuf") return protobufResponses[signal].deserializeResponse(body);
+    const value: unknown = JSON.parse(bareText.decode(body));
+    return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+function partialOf(fields: PartialFields | null | undefined, signal: Signal): PartialSuccess | undefined {
   if (typeof fields !== "object" || fields === null) return undefined;
   const rejected = Number((signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints) ?? 0);
   const message = typeof fields.errorMessage === "string" ? fields.errorMessage : "";
@@ -113,18 +136,22 @@ function partialOf(body: Uint8Array, signal: Signal, encoding: Encoding): Partia
   return { rejected: rejected > 0 ? rejected : 0, message: shorten(message) };
 }
 
-/** Error bodies are text, rarely an OTLP Status; a web page says nothing worth keeping. */
+/** Error bodies are text, rarely an OTLP Status; a web page says nothing worth keeping. A redirect is not followed: where it leads is said. */
 function messageOf(response: Response, body: Uint8Array): string {
   const type = response.headers.get("content-type") ?? "";
   const isText = !/protobuf|octet-stream|html/i.test(type) && body[0] !== 0x3c;
   const text = isText ? shorten(bareText.decode(body)) : "";
-  return text === "" ? `HTTP ${response.status}` : `HTTP ${response.status}: ${text}`;
+  const location = shorten(response.headers.get("location") ?? "");
+  const isRedirect = response.status >= 300 && response.status < 400 && location !== "";
+  const status = isRedirect ? `HTTP ${response.status} (redirect to ${location})` : `HTTP ${response.status}`;
+  return text === "" ? status : `${status}: ${text}`;
 }
 
 function shorten(text: string): string {
   const line = text
     .slice(0, maxMessageLength * 2)
     .replaceAll(/[\s\p{Cc}\uFFFD]+/gu, " ")
+    .toWellFormed()
     .trim();
-  return line.length > maxMessageLength ? `${line.slice(0, maxMessageLength)}…` : line;
+  return line.length > maxMessageLength ? `${line.slice(0, maxMessageLength).toWellFormed()}…` : line;
 }

@@ -1,6 +1,6 @@
 /** What `fetch` leaves to its caller: a kept connection that the backend has just closed, and a backend that speaks HTTP/2 only. */
 
-/** `fetch` with the options that runtimes add to it; the runtime's seam translates what its own does not know. */
+/** `fetch` with the options that runtimes add to it; the runtime's seam translates those that its own does not know. */
 export type Fetch = (
   url: string,
   init: RequestInit & {
@@ -10,22 +10,10 @@ export type Fetch = (
   },
 ) => Promise<Response>;
 
-/** Codes of a kept connection that was closed before the request reached anybody, as far as one can know. */
-const closedCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "ConnectionClosed"]);
-
 /**
- * What HTTP/1.1 comes to at a server that speaks HTTP/2 only: it refuses the handshake for want of a common protocol
- * (RFC 7301, 3.2), or answers with frames. The former code stands for other trouble with TLS too.
- */
-const otherVersionCodes: ReadonlySet<unknown> = new Set(["EPROTO", "Malformed_HTTP_Response"]);
-
-/** The server has chosen another protocol in the handshake. */
-const notHttp2Code = "HTTP2Unsupported";
-
-/**
- * `fetch` to one backend. A request that fails is sent once more, at once, where the failure says that another
- * connection will do: after an answered one, when its connection was reset; and over TLS as HTTP/2, as long as nothing was
- * ever answered in HTTP/1.1. The version that was answered is kept to.
+ * `fetch` to one backend. A failed request is sent again at once if the failure says that another connection will do: after
+ * an answered one, if its connection was reset; and over TLS as HTTP/2, as long as nothing was ever answered in HTTP/1.1. The
+ * version that was answered is kept.
  */
 export function createConnection(fetch: Fetch): Fetch {
   let isHttp2 = false;
@@ -68,3 +56,15 @@ export function createConnection(fetch: Fetch): Fetch {
     }
   };
 }
+
+/** Codes of a kept connection that was closed before the request reached anybody, as far as one can know. */
+const closedCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "ConnectionClosed"]);
+
+/**
+ * What HTTP/1.1 comes to at a server that speaks HTTP/2 only: it refuses the handshake for want of a common protocol
+ * (RFC 7301, 3.2), or answers with frames. The former code stands for other trouble with TLS too.
+ */
+const otherVersionCodes: ReadonlySet<unknown> = new Set(["EPROTO", "Malformed_HTTP_Response"]);
+
+/** The server has chosen another protocol in the handshake. */
+const notHttp2Code = "HTTP2Unsupported";

@@ -1,58 +1,85 @@
-/** From the operator's settings to the address and headers of each signal. */
+/** From the operator's settings to the address, headers and certificates of each signal. */
+import { readFileSync } from "node:fs";
+import type { Config } from "../config/schema.ts";
+import { ConfigError } from "../errors.ts";
 import type { Signal } from "./answer.ts";
-import type { Destination, TlsOptions } from "./sender.ts";
 
-/** One signal's own settings where they differ. */
-export interface SignalEndpoint {
-  /** A full address, used as written; empty where the common one serves. */
-  readonly endpoint: string;
-  readonly headers: Readonly<Record<string, string>>;
+/** Certificates as PEM text. */
+export interface TlsOptions {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly insecureSkipVerify: boolean;
 }
 
-export interface EndpointOptions {
-  /** The base address; `/v1/logs` or `/v1/metrics` is appended. Empty where there is none. */
-  readonly endpoint: string;
+/** Where one signal goes. Plain data: the export worker gets a copy. */
+export interface Destination {
+  readonly signal: Signal;
+  /** The full address. */
+  readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly logs: SignalEndpoint;
-  readonly metrics: SignalEndpoint;
   readonly compression: "gzip" | "none";
+  /** From the first byte sent to the last byte read. */
   readonly timeoutMs: number;
   readonly tls?: TlsOptions;
-  /** Sent as `user-agent`. */
-  readonly userAgent: string;
 }
 
+/** What of a destination may change while it is used. */
+export type Credentials = Pick<Destination, "headers" | "tls">;
+
 /**
- * The destination of one signal, or nothing where it has no address. Header names are lower-cased, a signal's own win,
- * and credentials in the address become a header, since `fetch` and messages must not carry them.
- * @throws {TypeError} when the address is no URL.
+ * The destination of one signal, or nothing if it has no address. Header names are lower-cased, a signal's own win, and
+ * credentials in the address become a header, since `fetch` and messages must not carry them.
+ * @throws {TypeError} if the address is no URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
-export function destinationOf(signal: Signal, options: EndpointOptions): Destination | undefined {
-  const own = options[signal];
-  const written = own.endpoint === "" ? options.endpoint : own.endpoint;
+export function destinationOf(signal: Signal, otlp: Config["otlp"], userAgent: string): Destination | undefined {
+  const own = otlp[signal];
+  const written = own.endpoint === "" ? otlp.endpoint : own.endpoint;
   if (written === "") return undefined;
   const url = new URL(written);
   if (own.endpoint === "") url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/${signal}`;
-  const headers: Record<string, string> = { "user-agent": options.userAgent };
+  const headers: Record<string, string> = { "user-agent": userAgent };
+  const { instance_id: instanceId, token } = otlp.grafana_cloud;
   if (url.username !== "") {
     headers["authorization"] = basicAuthorization(decodeURIComponent(url.username), decodeURIComponent(url.password));
     url.username = "";
     url.password = "";
   }
-  for (const given of [options.headers, own.headers]) {
+  if (instanceId !== "") headers["authorization"] = basicAuthorization(instanceId, token);
+  for (const given of [otlp.headers, own.headers]) {
     for (const [name, value] of Object.entries(given)) headers[name.toLowerCase()] = value;
   }
+  const tls = tlsOf(otlp.tls);
   return {
     signal,
     url: url.href,
     headers,
-    compression: options.compression,
-    timeoutMs: options.timeoutMs,
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    compression: otlp.compression,
+    timeoutMs: otlp.timeout,
+    ...(tls === undefined ? {} : { tls }),
   };
 }
 
 /** The `authorization` header of HTTP Basic (RFC 7617); Grafana Cloud takes instance id and token in it. */
 export function basicAuthorization(user: string, password: string): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+}
+
+function tlsOf(tls: Config["otlp"]["tls"]): TlsOptions | undefined {
+  if (tls.ca_file === "" && tls.cert_file === "" && !tls.insecure_skip_verify) return undefined;
+  return {
+    ...(tls.ca_file === "" ? {} : { ca: readPem("otlp.tls.ca_file", tls.ca_file) }),
+    ...(tls.cert_file === "" ? {} : { cert: readPem("otlp.tls.cert_file", tls.cert_file) }),
+    ...(tls.key_file === "" ? {} : { key: readPem("otlp.tls.key_file", tls.key_file) }),
+    insecureSkipVerify: tls.insecure_skip_verify,
+  };
+}
+
+function readPem(setting: string, path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`${setting}: cannot read ${path}: ${reason}`]);
+  }
 }

@@ -1,193 +1,255 @@
-/** Everything that leaves: logs through the export worker, metrics once for each fold, our own log lines when asked for. */
-import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { silentLogger } from "../lib/logger.ts";
+/** Everything that leaves: logs, metrics once for each fold, and our own log lines if asked for, all through one worker. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import type { Config } from "../config/schema.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress } from "../journal/index.ts";
+import type { Fold } from "../ledger/index.ts";
+import { takeTruncatedTexts } from "../processors/bounds.ts";
+import type { ProcessorSettings } from "../processors/index.ts";
+import { privacyOf } from "../processors/privacy.ts";
 import type { Signal } from "./answer.ts";
-import type { Trouble } from "./backoff.ts";
-import { destinationOf } from "./destination.ts";
-import { routeDiagnostics } from "./diagnostics.ts";
-import type { ExportDeps, Exporter, ExportHealth, ExportOptions } from "./exporter.ts";
-import { createMetricExport, type MetricExport } from "./metrics.ts";
-import { commonAttributes, hidingLogger } from "./privacy.ts";
-import { logsResourceAttributes, metricsResourceAttributes } from "./resource.ts";
-import { createSelfLogs, type SelfLogs } from "./self-logs.ts";
-import { createSender, type Credentials, type Destination, type RequestOutcome, type Sender } from "./sender.ts";
-import { createStdoutSender } from "./stdout.ts";
-import { createExportWorker, type ExportWorker } from "./worker-client.ts";
-import type { Wire } from "./worker-messages.ts";
+import type { DeliveryState } from "./delivery/index.ts";
+import { type Destination, destinationOf } from "./destination.ts";
+import { FoldPoster } from "./fold-points.ts";
+import type { WorkerSetup } from "./messages.ts";
+import type { MetricReport } from "./metrics.ts";
+import { PrometheusPage } from "./prometheus.ts";
+import { commonAttributes, resourcesOf } from "./resource.ts";
+import { eachLevel, rewritingLogger, routeDiagnostics } from "./self-logs.ts";
+import { createInstruments } from "./telemetry.ts";
+import { createExportWorker, type DeadWorker, type ExportWorker } from "./worker-client.ts";
 
-export { basicAuthorization, destinationOf, type EndpointOptions, type SignalEndpoint } from "./destination.ts";
-export type { ExportDeps, Exporter, ExportHealth, ExportOptions, Protocol } from "./exporter.ts";
-export type { ResourceOptions } from "./resource.ts";
 export { teeLogger } from "./self-logs.ts";
-export type { Fetch } from "./connection.ts";
-export type { TlsOptions } from "./sender.ts";
-export type { Advance } from "./window.ts";
-export type { WorkerState } from "./worker-client.ts";
+export { observeProcess } from "./telemetry.ts";
+
+/** What is exported, and in whose name. */
+export interface ExportContext {
+  readonly settings: ProcessorSettings;
+  /** The journal's, for a reader of its own in the worker. */
+  readonly location: string;
+  /** The journal's. */
+  readonly instanceId: string;
+  readonly version: string;
+}
+
+export interface ExportDeps {
+  /** The module that calls `startExportWorker` when it runs in a worker thread. */
+  readonly entry: URL;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Must not lead back to `selfLog`. */
+  readonly logger: Logger;
+  /** The ledger's last committed fold. */
+  readonly shown: () => Fold;
+  /** What the journal must commit with its next turn. */
+  readonly onProgress: (progress: Progress) => void;
+  readonly onRedelivered: (progress: RedeliveryProgress) => void;
+  /** What became of metric points, to be counted in the ledger. */
+  readonly onPoints: (points: MetricReport["points"]) => void;
+  /** The worker has met damage in the journal. */
+  readonly onDamage: (reason: string) => void;
+  /** Standard output has lost its reader: the process should end. */
+  readonly onStdoutClosed: () => void;
+}
+
+/** How each signal fares; absent if it is not exported. */
+export interface ExportHealth {
+  readonly logs: DeliveryState | DeadWorker | undefined;
+  readonly metrics: MetricReport["state"] | DeadWorker | undefined;
+}
+
+export interface Exporter {
+  /** Whether logs leave: if not, records count as delivered to the local store once they are committed. */
+  readonly deliversLogs: boolean;
+  readonly telemetry: Telemetry;
+  /** Exports own log lines if the settings ask for it; otherwise silent. */
+  readonly selfLog: Logger;
+  readonly health: ExportHealth;
+  /** When the backend last took something of a signal, epoch milliseconds; since the start of the process. */
+  readonly lastSuccess: Readonly<Partial<Record<Signal, number>>>;
+  start(from: { readonly cursor: LogCursor; readonly committedSeq: number; readonly pendingRecords: number }): void;
+  committed(batch: Pick<Committed, "lastSeq" | "source" | "receivedAt" | "parts">): void;
+  /** Whether commits should come with the text of their rows. */
+  readonly wantsText: boolean;
+  /** The metrics of now in Prometheus' text form. */
+  scrape(): Promise<string>;
+  /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
+  useCredentials(config: Config): void;
+  /** There is a newer device directory in the settings. */
+  directoryChanged(): void;
+  /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
+  redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void;
+  /** Why a redelivery is not getting through at the moment. */
+  redeliveryTrouble(name: Redelivery["name"]): string | undefined;
+  /** Hands a committed fold to the worker; it replaces what is still being tried of the one before. */
+  folded(fold: Fold): Promise<void>;
+  /** One last delivery of logs. The cursor reported by then is the last. */
+  stopLogs(deadlineMs: number): Promise<void>;
+  /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
+  stop(deadlineMs: number): Promise<void>;
+}
 
 /**
- * Creates the exporter of all signals that have a destination. No side effects but the routing of the SDK's diagnostics.
- * @throws {TypeError} when an address is no URL.
+ * Creates the exporter of all that has a destination. No side effects but the routing of the SDK's diagnostics.
+ * @throws {TypeError} if an address is no URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
-export function createExporter(options: ExportOptions, deps: ExportDeps): Exporter {
+export function createExporter(config: Config, context: ExportContext, deps: ExportDeps): Exporter {
   routeDiagnostics(deps.logger);
-  const logsWire = wireOf("logs", options);
-  const metricsWire = wireOf("metrics", options);
-  let lastMetricsSuccessAt: number | undefined;
-  let stdout: Sender | undefined;
-
-  let areLogsStopped = false;
-  const newCredentials = new Map<Signal, Credentials>();
-  const credentialsOf = (destination: Destination): Credentials =>
-    newCredentials.get(destination.signal) ?? destination;
-
-  /** Standard output has one writer: the worker while there is one. */
-  const lineSender: Sender = (body, encoding, stop) => {
-    if (worker !== undefined && !areLogsStopped) return worker.write(body, encoding, stop);
-    return (stdout ??= createStdoutSender(deps.onStdoutClosed))(body, encoding, stop);
-  };
-  const senderOf = (wire: Wire, onAnswer: (outcome: RequestOutcome, seconds: number) => void): Sender =>
-    wire.kind === "stdout"
-      ? lineSender
-      : createSender(wire.destination, {
-          fetch: deps.fetch,
-          clock: deps.clock,
-          credentials: () => credentialsOf(wire.destination),
-          onAnswer,
-        });
-
-  const sentWire = options.metricsEnabled ? metricsWire : undefined;
-  const metrics = sentWire === undefined && options.isScraped !== true ? undefined : metricExportOf(sentWire);
-  const telemetry = metrics?.telemetry ?? silentTelemetry;
-  const selfLogs = logsWire === undefined || !options.selfLogs ? undefined : selfLogsOf(logsWire);
-  const worker = logsWire === undefined || !options.delivery.enabled ? undefined : workerOf(logsWire);
-
-  function metricExportOf(wire: Wire | undefined): MetricExport {
-    const made = createMetricExport(
-      {
-        resource: metricsResourceAttributes(options.resource),
-        version: options.version,
-        selfMetrics: options.selfMetrics,
-        common: commonAttributes(options.processors),
-        ...protocolOf(wire),
-      },
-      { ...deps, send: wire === undefined ? undefined : senderOf(wire, countMetricsRequest) },
-    );
-    made.telemetry.observe("tailscale2otel.export.last_success", () =>
-      lastMetricsSuccessAt === undefined
-        ? []
-        : [{ value: lastMetricsSuccessAt / 1000, attributes: { signal: "metrics" as const } }],
-    );
-    return made;
-  }
-
-  function countMetricsRequest(outcome: RequestOutcome, seconds: number): void {
-    const attributes = { signal: "metrics", outcome } as const;
-    telemetry.add("tailscale2otel.export.requests", 1, attributes);
-    telemetry.record("tailscale2otel.export.duration", seconds, attributes);
-    if (outcome === "success") lastMetricsSuccessAt = deps.clock();
-  }
-
-  function selfLogsOf(wire: Wire): SelfLogs {
-    const resource = logsResourceAttributes(options.resource);
-    const send = senderOf(wire, () => undefined);
-    const own = { resource, version: options.version, ...protocolOf(wire) };
-    const isJson = wire.kind === "http" && wire.encoding === "json";
-    const sdk = isJson ? { destination: wire.destination, headers: () => credentialsOf(wire.destination).headers } : {};
-    return createSelfLogs({ ...own, ...sdk }, { send, logger: deps.logger });
-  }
-
-  function workerOf(wire: Wire): ExportWorker {
-    const { enabled: _, ...delivery } = options.delivery;
-    return createExportWorker(
-      {
-        databasePath: deps.databasePath,
-        wire,
-        delivery,
-        processors: options.processors,
-        version: options.version,
-        resource: logsResourceAttributes(options.resource),
-      },
-      { onRedelivered: () => undefined, onDamage: () => undefined, ...deps, telemetry },
-    );
-  }
-
-  async function stopLogs(deadlineMs: number): Promise<void> {
-    await worker?.stop(deadlineMs);
-    areLogsStopped = true;
-  }
+  const { settings, version } = context;
+  const setup = setupOf(config, context);
+  const { common } = setup;
+  const instruments = createInstruments(config.self_observability, {
+    resource: setup.resources.metrics,
+    version,
+    common,
+  });
+  const { telemetry } = instruments;
+  const poster = new FoldPoster(instruments);
+  const page = new PrometheusPage({ shown: deps.shown, instruments, common });
+  let metricsState: MetricReport["state"] | undefined;
+  let launches = 0;
+  const isNeeded = setup.logs !== undefined || setup.exportsMetrics || setup.exportsOwnLines;
+  const worker = isNeeded
+    ? createExportWorker(setup, {
+        ...deps,
+        telemetry,
+        onMetrics(report) {
+          metricsState = report.state;
+          deps.onPoints(report.points);
+        },
+        onLaunch() {
+          launches++;
+          poster.workerStarted();
+        },
+      })
+    : undefined;
+  const local = setup.logs === undefined ? createLocalDelivery(deps.onProgress) : undefined;
+  observeLastSuccess(telemetry, worker);
 
   return {
-    deliversLogs: worker !== undefined,
+    deliversLogs: local === undefined,
     telemetry,
-    selfLog: selfLogs === undefined ? silentLogger : hidingLogger(selfLogs.sink, options.processors),
+    selfLog: selfLogOf(setup, worker),
     get health() {
       return {
-        logs: worker?.state,
-        metrics: metrics === undefined || sentWire === undefined ? undefined : healthOf(metrics.trouble),
+        logs: local === undefined ? (worker?.dead ?? worker?.logs) : undefined,
+        metrics: setup.exportsMetrics ? (worker?.dead ?? metricsState ?? unknownYet) : undefined,
       };
     },
     get lastSuccess() {
-      const logs = worker?.lastSuccessAt;
-      return {
-        ...(logs === undefined ? {} : { logs }),
-        ...(lastMetricsSuccessAt === undefined ? {} : { metrics: lastMetricsSuccessAt }),
-      };
+      return worker?.lastSuccess ?? {};
     },
     start(from) {
-      worker?.start(from);
+      worker?.start(from.cursor);
+      local?.start(from);
     },
-    redeliver(name, redelivery) {
-      worker?.redeliver(name, redelivery);
+    committed(batch) {
+      if (setup.logs !== undefined) worker?.committed(batch);
+      local?.committed(batch);
     },
-    redeliveryTrouble(name) {
-      const state = worker?.redeliveryState(name);
-      return state?.kind === "waiting" ? state.why : undefined;
+    get wantsText() {
+      return setup.logs !== undefined && worker?.wantsText === true;
     },
-    committed(seq) {
-      worker?.committed(seq);
-    },
-    async folded() {
-      await metrics?.exportNow();
-    },
-    scrape() {
-      if (metrics === undefined) throw new Error("the exporter was made without a page of metrics");
-      return metrics.scrape();
-    },
+    scrape: () => page.text(),
     useCredentials(next) {
-      for (const signal of ["logs", "metrics"] as const) {
-        const destination = destinationOf(signal, next);
-        if (destination === undefined) continue;
-        const { headers, tls } = destination;
-        newCredentials.set(signal, { headers, ...(tls === undefined ? {} : { tls }) });
-      }
-      const logs = newCredentials.get("logs");
-      if (logs !== undefined) worker?.useCredentials(logs);
+      for (const { signal, headers, tls } of Object.values(destinationsOf(next, version)))
+        worker?.useCredentials(signal, { headers, ...(tls === undefined ? {} : { tls }) });
     },
     directoryChanged() {
-      worker?.directoryChanged();
+      worker?.tell({ kind: "directory", directory: settings.directory.current });
     },
-    stopLogs,
+    redeliver: (name, redelivery) => worker?.redeliver(name, redelivery),
+    redeliveryTrouble(name) {
+      const state = worker?.dead ?? worker?.redeliveryState(name);
+      return state !== undefined && "why" in state ? state.why : undefined;
+    },
+    async folded(fold) {
+      const texts = takeTruncatedTexts();
+      if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
+      if (!setup.exportsMetrics) return;
+      const launch = launches;
+      const message = await poster.message(fold);
+      // A worker that was started in the meantime has no attribute sets: it waits for the next fold.
+      if (launch === launches) worker?.tell({ kind: "fold", fold: message });
+    },
+    async stopLogs(deadlineMs) {
+      await worker?.stopLogs(deadlineMs);
+    },
     async stop(deadlineMs) {
-      const endsAt = performance.now() + deadlineMs;
-      await stopLogs(deadlineMs);
-      const remainingMs = Math.max(0, endsAt - performance.now());
-      await Promise.all([metrics?.stop(remainingMs), selfLogs?.stop(remainingMs)]);
+      await worker?.stop(deadlineMs);
+      await instruments.stop();
     },
   };
 }
 
-function healthOf(trouble: Trouble | undefined): NonNullable<ExportHealth["metrics"]> {
-  return trouble === undefined ? { kind: "well" } : { kind: "waiting", ...trouble };
+/** Nothing has been exported, and nothing has failed. */
+const unknownYet: MetricReport["state"] = { kind: "ok", leftOut: 0 };
+
+function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext): WorkerSetup {
+  const { otlp, self_observability: self } = config;
+  const isStdout = otlp.protocol === "stdout";
+  const destinations = isStdout ? {} : destinationsOf(config, version);
+  const reaches = (signal: Signal): boolean => isStdout || destinations[signal] !== undefined;
+  return {
+    location,
+    encoding: otlp.protocol === "http/protobuf" ? "protobuf" : "json",
+    destinations,
+    isStdout,
+    logs: otlp.logs.enabled && reaches("logs") ? otlp.logs : undefined,
+    exportsMetrics: otlp.metrics.enabled && reaches("metrics"),
+    exportsOwnLines: self.logs && reaches("logs"),
+    settings,
+    resources: resourcesOf(config, settings, instanceId),
+    common: commonAttributes(settings),
+    version,
+  };
 }
 
-function wireOf(signal: Signal, options: ExportOptions): Wire | undefined {
-  if (options.protocol === "stdout") return { kind: "stdout" };
-  const destination: Destination | undefined = destinationOf(signal, options);
-  if (destination === undefined) return undefined;
-  const encoding = options.protocol === "http/json" ? "json" : "protobuf";
-  return { kind: "http", encoding, isSet: options.protocolIsSet, destination };
+function destinationsOf({ otlp }: Config, version: string): Partial<Record<Signal, Destination>> {
+  const userAgent = `tailscale2otel/${version}`;
+  const logs = destinationOf("logs", otlp, userAgent);
+  const metrics = destinationOf("metrics", otlp, userAgent);
+  return { ...(logs && { logs }), ...(metrics && { metrics }) };
 }
 
-function protocolOf(wire: Wire | undefined): { readonly encoding: "json" | "protobuf"; readonly isSet: boolean } {
-  return wire?.kind === "http" ? wire : { encoding: "json", isSet: true };
+/** Own log lines tell no more than records do. */
+function selfLogOf({ exportsOwnLines, settings: { privacy } }: WorkerSetup, worker: ExportWorker | undefined): Logger {
+  const sink = eachLevel((level) => (message, fields) => {
+    if (exportsOwnLines) worker?.tell({ kind: "line", level, message, fields });
+  });
+  return privacy === undefined ? sink : rewritingLogger(sink, privacyOf(privacy).text);
+}
+
+function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker | undefined): void {
+  telemetry.observe("tailscale2otel.export.last_success", () =>
+    (["logs", "metrics"] as const).flatMap((signal) => {
+      const at = worker?.lastSuccess[signal];
+      return at === undefined ? [] : [{ value: at / 1000, attributes: { signal } }];
+    }),
+  );
+}
+
+/** Delivery if no logs leave: what is committed counts as delivered to the local store, and so does what waited before. */
+function createLocalDelivery(onProgress: (progress: Progress) => void): Pick<Exporter, "start" | "committed"> {
+  let cursor: LogCursor | undefined;
+  const deliver = (from: LogCursor, records: number, lastSeq: number): void => {
+    const delivered = from.records.delivered + records;
+    cursor = { ...from, seq: lastSeq + 1, record: 0, logRecord: 0, records: { ...from.records, delivered } };
+    onProgress({ cursor, marks: [] });
+  };
+  return {
+    start(from) {
+      cursor = from.cursor;
+      if (from.cursor.seq <= from.committedSeq) deliver(from.cursor, from.pendingRecords, from.committedSeq);
+    },
+    committed({ parts, lastSeq }) {
+      if (cursor === undefined) return;
+      deliver(
+        cursor,
+        parts.reduce((sum, { accepted }) => sum + accepted, 0),
+        lastSeq,
+      );
+    },
+  };
 }

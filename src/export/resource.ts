@@ -1,48 +1,54 @@
-/** Who is speaking: the OTLP resource of each signal, and the scope that all of it shares. */
+/** Who is speaking: the OTLP resource of each signal, the scope, and the attributes that all points share. */
+import { hostname } from "node:os";
 import type { InstrumentationScope } from "@opentelemetry/core";
 import { SDK_INFO } from "@opentelemetry/core";
-import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
-
-export interface ResourceOptions {
-  /** Kept in the state directory: a host name changes with every container and would start every counter anew. */
-  readonly instanceId: string;
-  /** Empty: left out. */
-  readonly hostName: string;
-  /** As Node names it: `linux`, `darwin`, `win32`. */
-  readonly platform: string;
-  /** The operator's own; they win. */
-  readonly attributes: Readonly<Record<string, string>>;
-}
+import type { Config } from "../config/schema.ts";
+import type { ProcessorSettings } from "../processors/index.ts";
+import { privacyOf } from "../processors/privacy.ts";
+import type { Signal } from "./answer.ts";
 
 export type ResourceAttributes = Readonly<Record<string, string>>;
 
-const scopeName = "tailscale2otel";
-
-/** Values of `os.type` in the semantic conventions that are not Node's word. */
-const osTypes: Readonly<Record<string, string>> = { win32: "windows", sunos: "solaris" };
-
-/** No `service.version`: it would start every series anew at each upgrade. */
-export function metricsResourceAttributes(options: ResourceOptions): ResourceAttributes {
-  return {
+/**
+ * The resource of each signal. The operator's own attributes win. Metrics have no `host.name`, which changes with every
+ * container and would start every series anew, and neither has a `service.version`, which would do so at each upgrade.
+ * @param instanceId the journal's, which serves if the settings name none.
+ */
+export function resourcesOf(
+  config: Config,
+  settings: ProcessorSettings,
+  instanceId: string,
+): Readonly<Record<Signal, ResourceAttributes>> {
+  const own = config.self_observability.instance_id;
+  const metrics = {
     "service.name": scopeName,
-    "service.instance.id": options.instanceId,
-    "os.type": osTypes[options.platform] ?? options.platform,
+    "service.instance.id": own === "" ? instanceId : own,
+    "os.type": osTypes[process.platform] ?? process.platform,
     "telemetry.sdk.language": String(SDK_INFO["telemetry.sdk.language"]),
     "telemetry.sdk.name": String(SDK_INFO["telemetry.sdk.name"]),
     "telemetry.sdk.version": String(SDK_INFO["telemetry.sdk.version"]),
-    ...options.attributes,
+    ...config.resource.attributes,
   };
-}
-
-export function logsResourceAttributes(options: ResourceOptions): ResourceAttributes {
-  const host = options.hostName === "" ? {} : { "host.name": options.hostName };
-  return { ...host, ...metricsResourceAttributes(options) };
-}
-
-export function resourceOf(attributes: ResourceAttributes): Resource {
-  return resourceFromAttributes(attributes);
+  const host = shownHostName(hostname(), settings);
+  return { metrics, logs: { ...(host === "" ? {} : { "host.name": host }), ...metrics } };
 }
 
 export function scopeOf(version: string): InstrumentationScope {
   return { name: scopeName, version };
 }
+
+/** Attributes of every point: the name of the tailnet, as far as privacy shows it. */
+export function commonAttributes({ tailnet, privacy }: ProcessorSettings): ResourceAttributes {
+  const shown = privacy === undefined ? tailnet : privacyOf(privacy).value("tailnet_name", tailnet);
+  return tailnet === "" || shown === undefined ? {} : { "tailscale.tailnet": shown };
+}
+
+/** This machine is a node too. Empty if privacy drops its name. */
+function shownHostName(name: string, { privacy }: ProcessorSettings): string {
+  return privacy === undefined ? name : (privacyOf(privacy).node(name) ?? "");
+}
+
+const scopeName = "tailscale2otel";
+
+/** Values of `os.type` in the semantic conventions that are not Node's word. */
+const osTypes: Readonly<Record<string, string>> = { win32: "windows", sunos: "solaris" };

@@ -1,9 +1,18 @@
-/** The process's own log lines as OTLP logs, when they are asked for. Best effort: lines are dropped rather than queued on disk. */
-import { SeverityNumber } from "@opentelemetry/api";
-import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
+/**
+ * What the program says about itself: its own log lines as OTLP logs, if they are asked for (best effort: lines are dropped
+ * rather than stored), and the OpenTelemetry SDK's diagnostics among them.
+ */
+import { diag, DiagLogLevel, SeverityNumber } from "@opentelemetry/api";
+import {
+  type ExportResult,
+  ExportResultCode,
+  type InstrumentationScope,
+  setGlobalErrorHandler,
+} from "@opentelemetry/core";
 import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
 import { CompressionAlgorithm, type IOtlpExportDelegate, OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
 import { JsonLogsSerializer, ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
+import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
   BatchLogRecordProcessor,
   LoggerProvider,
@@ -12,60 +21,45 @@ import {
 } from "@opentelemetry/sdk-logs";
 import type { Logger, LogLevel } from "../lib/logger.ts";
 import type { Encoding } from "./answer.ts";
-import { createChannel } from "./protocol.ts";
-import { type ResourceAttributes, resourceOf, scopeOf } from "./resource.ts";
-import type { Destination, Sender } from "./sender.ts";
-
-export interface SelfLogsOptions {
-  /** Where lines go as JSON over HTTP, by the SDK's own exporter; absent for protobuf and standard output. */
-  readonly destination?: Destination;
-  /** Where they may change: those of the next request, instead of the destination's. */
-  readonly headers?: () => Destination["headers"];
-  /** That of the logs. */
-  readonly resource: ResourceAttributes;
-  readonly version: string;
-  readonly encoding: Encoding;
-  readonly isSet: boolean;
-}
+import type { Destination } from "./destination.ts";
+import type { ResourceAttributes } from "./resource.ts";
+import type { Sender } from "./sender.ts";
 
 export interface SelfLogsDeps {
   readonly send: Sender;
+  /** Where lines go as JSON over HTTP, by the SDK's own exporter; absent for protobuf and standard output. */
+  readonly destination: Destination | undefined;
+  readonly encoding: Encoding;
+  /** That of the logs. */
+  readonly resource: ResourceAttributes;
+  readonly scope: InstrumentationScope;
   /** Says what goes wrong here. Must not be a logger that leads back here. */
   readonly logger: Logger;
 }
 
 export interface SelfLogs {
-  /** Takes each line beside whoever else listens. */
   readonly sink: Logger;
+  /** Exports what is left; ends soon after the deadline at the latest. */
   stop(deadlineMs: number): Promise<void>;
 }
 
-const severities: Record<LogLevel, SeverityNumber> = {
-  debug: SeverityNumber.DEBUG,
-  info: SeverityNumber.INFO,
-  warn: SeverityNumber.WARN,
-  error: SeverityNumber.ERROR,
-};
-
-export function createSelfLogs(options: SelfLogsOptions, deps: SelfLogsDeps): SelfLogs {
+export function createSelfLogs(deps: SelfLogsDeps): SelfLogs {
   const abort = new AbortController();
-  const processor = new BatchLogRecordProcessor({
-    exporter: exporterOf(options, deps, abort.signal),
+  const processor = new BatchLogRecordProcessor({ exporter: exporterOf(deps, abort.signal) });
+  const provider = new LoggerProvider({
+    resource: resourceFromAttributes(deps.resource),
+    processors: [processor],
   });
-  const provider = new LoggerProvider({ resource: resourceOf(options.resource), processors: [processor] });
-  const scope = scopeOf(options.version);
-  const own = provider.getLogger(scope.name, scope.version);
-  const line =
-    (level: LogLevel): Logger[LogLevel] =>
-    (message, fields = {}) =>
+  const own = provider.getLogger(deps.scope.name, deps.scope.version);
+  return {
+    sink: eachLevel((level) => (message, fields = {}) => {
       own.emit({
         severityNumber: severities[level],
         severityText: level.toUpperCase(),
         body: message,
         attributes: { ...fields },
       });
-  return {
-    sink: { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") },
+    }),
     async stop(deadlineMs) {
       const { promise: late, resolve } = Promise.withResolvers<void>();
       const deadline = setTimeout(() => abort.abort(), deadlineMs);
@@ -77,76 +71,101 @@ export function createSelfLogs(options: SelfLogsOptions, deps: SelfLogsDeps): Se
   };
 }
 
-/** After the deadline, for an exporter of ours to say what it lost; the SDK's own cannot be interrupted. */
-const graceMs = 100;
+/**
+ * Routes what the OpenTelemetry SDK says about itself to our log; it is silent otherwise. Called once per thread. The sender
+ * says already when an export fails: what the SDK adds about that is for debugging.
+ */
+export function routeDiagnostics(logger: Logger): void {
+  const line =
+    (level: LogLevel) =>
+    (message: string, ...rest: unknown[]) =>
+      logger[level](
+        `OpenTelemetry: ${message}`,
+        rest.length === 0 ? undefined : { detail: rest.map(textOf).join(" ").slice(0, maxDetailLength) },
+      );
+  const sink = {
+    verbose: line("debug"),
+    debug: line("debug"),
+    info: line("debug"),
+    warn: line("warn"),
+    error: line("warn"),
+  };
+  diag.setLogger(sink, { logLevel: DiagLogLevel.INFO, suppressOverrideMessage: true });
+  setGlobalErrorHandler((error) => logger.debug(`OpenTelemetry: ${textOf(error)}`));
+}
+
+/** A logger whose levels are made one by one. */
+export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
+  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+}
 
 /** Says every line twice. */
 export function teeLogger(one: Logger, other: Logger): Logger {
-  const line =
-    (level: LogLevel): Logger[LogLevel] =>
-    (message, fields) => {
-      one[level](message, fields);
-      other[level](message, fields);
-    };
-  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+  return eachLevel((level) => (message, fields) => {
+    one[level](message, fields);
+    other[level](message, fields);
+  });
 }
 
-/** Hands on every line with its texts changed. */
+/** Passes every line on with its texts rewritten. */
 export function rewritingLogger(logger: Logger, rewrite: (text: string) => string): Logger {
-  const line =
-    (level: LogLevel): Logger[LogLevel] =>
-    (message, fields) => {
-      const changed = Object.entries(fields ?? {}).map(([name, value]) => [
-        name,
-        typeof value === "string" ? rewrite(value) : value,
-      ]);
-      logger[level](rewrite(message), fields && Object.fromEntries(changed));
-    };
-  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+  return eachLevel((level) => (message, fields) => {
+    const rewritten = Object.entries(fields ?? {}).map(([name, value]) => [
+      name,
+      typeof value === "string" ? rewrite(value) : value,
+    ]);
+    logger[level](rewrite(message), fields && Object.fromEntries(rewritten));
+  });
 }
 
-function exporterOf(options: SelfLogsOptions, deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
-  const { destination } = options;
-  if (destination === undefined) return new OTLPExporterBase(delegateTo(options, deps, stop));
-  const { url, timeoutMs, compression, tls } = destination;
-  const headersNow = options.headers ?? (() => destination.headers);
+const maxDetailLength = 500;
+
+function textOf(value: unknown): string {
+  if (value instanceof Error) return value.message;
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+}
+
+const severities: Record<LogLevel, SeverityNumber> = {
+  debug: SeverityNumber.DEBUG,
+  info: SeverityNumber.INFO,
+  warn: SeverityNumber.WARN,
+  error: SeverityNumber.ERROR,
+};
+
+/** After the deadline, for an exporter of ours to say what it lost; the SDK's own cannot be interrupted. */
+const graceMs = 100;
+
+const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };
+
+function exporterOf(deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
+  const { destination } = deps;
+  if (destination === undefined) return new OTLPExporterBase(delegateTo(deps, stop));
+  const { url, headers, timeoutMs, compression, tls } = destination;
   const { insecureSkipVerify = false, ...pem } = tls ?? {};
   return new OTLPLogExporter({
     url,
-    headers: async () => ({ ...headersNow() }),
+    headers: { ...headers },
     timeoutMillis: timeoutMs,
     compression: compression === "gzip" ? CompressionAlgorithm.GZIP : CompressionAlgorithm.NONE,
     httpAgentOptions: { ...pem, rejectUnauthorized: !insecureSkipVerify },
   });
 }
 
-const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };
-
 function delegateTo(
-  options: SelfLogsOptions,
-  deps: SelfLogsDeps,
+  { send, encoding, logger }: SelfLogsDeps,
   stop: AbortSignal,
 ): IOtlpExportDelegate<ReadableLogRecord[]> {
-  const channel = createChannel(
-    deps.send,
-    { signal: "logs", encoding: options.encoding, isSet: options.isSet },
-    deps.logger,
-  );
-  async function send(records: ReadableLogRecord[]): Promise<ExportResult> {
-    const answer = await channel.post(
-      (encoding) => serializers[encoding].serializeRequest(records) ?? new Uint8Array(0),
-      stop,
-    );
+  async function post(records: ReadableLogRecord[]): Promise<ExportResult> {
+    const body = serializers[encoding].serializeRequest(records) ?? new Uint8Array(0);
+    const answer = await send(body, encoding, stop);
     if (answer.kind === "taken") return { code: ExportResultCode.SUCCESS };
-    deps.logger.debug("own log lines were not delivered", {
-      lines: records.length,
-      why: answer.kind === "retry" ? answer.why : answer.message,
-    });
+    const why = answer.kind === "failed" ? answer.why : answer.message;
+    logger.debug("own log lines were not delivered", { lines: records.length, why });
     return { code: ExportResultCode.FAILED };
   }
   return {
     export: (records, resultCallback) =>
-      void send(records).then(resultCallback, (error: Error) =>
+      void post(records).then(resultCallback, (error: Error) =>
         resultCallback({ code: ExportResultCode.FAILED, error }),
       ),
     async forceFlush() {},

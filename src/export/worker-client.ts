@@ -1,215 +1,288 @@
-/** The main thread's end of the export worker: starts it, tells it what is committed, passes on what it says, and starts it again when it dies. */
+/** The main thread's end of the export worker: starts it, passes on what either side says, and starts it again when it dies. */
 import { Worker } from "node:worker_threads";
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import { hasPassed, type Redelivery, type RedeliveryName, type RedeliveryProgress } from "../journal/redelivery.ts";
-import type { LogCursor } from "../journal/types.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Answer } from "./answer.ts";
-import { backoffMs, type Random } from "./backoff.ts";
-import type { DeliveryState } from "./delivery-state.ts";
-import type { Credentials, Sender } from "./sender.ts";
-import type { Advance } from "./window.ts";
-import type { FromWorker, ToWorker, WorkerOptions } from "./worker-messages.ts";
+import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
+import type { Signal } from "./answer.ts";
+import { backoffMs } from "./delivery/outage.ts";
+import type { DeliveryState } from "./delivery/index.ts";
+import type { Credentials } from "./destination.ts";
+import type { FromWorker, ToWorker, WorkerSetup } from "./messages.ts";
+import type { MetricReport } from "./metrics.ts";
 
 export interface WorkerClientDeps {
   /** The module that calls `startExportWorker` when it runs in a worker thread. */
   readonly entry: URL;
   readonly clock: Clock;
-  readonly random: Random;
+  readonly random: () => number;
   readonly logger: Logger;
   readonly telemetry: Telemetry;
-  /** What the journal must commit with its next turn. */
-  readonly onProgress: (advance: Advance) => void;
-  /** What is sent once more has come that far. */
+  readonly onProgress: (progress: Progress) => void;
   readonly onRedelivered: (progress: RedeliveryProgress) => void;
-  /** The worker has met damage in the database. */
+  readonly onMetrics: (report: MetricReport) => void;
   readonly onDamage: (reason: string) => void;
-  /** Standard output has lost its reader: the process should end. */
   readonly onStdoutClosed: () => void;
+  /** A worker has been started that knows nothing of former folds. */
+  readonly onLaunch: () => void;
+}
+
+export interface DeadWorker {
+  readonly kind: "dead";
+  readonly why: string;
+  /** Epoch milliseconds. */
+  readonly since: number;
 }
 
 export interface ExportWorker {
-  readonly state: WorkerState;
-  /** When the backend took logs last, epoch milliseconds. */
-  readonly lastSuccessAt: number | undefined;
-  /** How what is sent once more fares. */
-  redeliveryState(name: RedeliveryName): DeliveryState | undefined;
-  start(from: { readonly cursor: LogCursor; readonly committedSeq: number }): void;
-  committed(seq: number): void;
-  /** The directory in the options is a newer one. */
-  directoryChanged(): void;
-  /** Of requests from now on. */
-  useCredentials(credentials: Credentials): void;
-  /** Sends that once more from its position on; without it, nothing of that name. */
-  redeliver(name: RedeliveryName, redelivery: Redelivery | undefined): void;
-  /** Writes a line of the main thread on standard output. */
-  readonly write: Sender;
+  /** Set from its death until another one is at work. */
+  readonly dead: DeadWorker | undefined;
+  readonly logs: DeliveryState;
+  readonly lastSuccess: Readonly<Partial<Record<Signal, number>>>;
+  redeliveryState(name: Redelivery["name"]): DeliveryState | undefined;
+  /** Delivers logs from there on. */
+  start(from: LogCursor): void;
+  redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void;
+  useCredentials(signal: Signal, credentials: Credentials): void;
+  /** Whether the worker keeps up, so that rows should be handed over. */
+  readonly wantsText: boolean;
+  /** More rows are committed. */
+  committed(batch: Pick<Committed, "source" | "receivedAt" | "parts">): void;
+  /** Says something that a worker that is started again need not hear. */
+  tell(message: Extract<ToWorker, { kind: "fold" | "line" | "directory" }>): void;
+  stopLogs(deadlineMs: number): Promise<void>;
   stop(deadlineMs: number): Promise<void>;
 }
-
-export type WorkerState = DeliveryState | { readonly kind: "dead"; readonly why: string; readonly since: number };
 
 /** A worker that has lived this long begins its back-off anew. */
 const healthyAfterMs = 60_000;
 
-/** Over the deadline that the worker itself keeps, before it is ended. */
+/** Commits that come within this time are one message. */
+const wakeMs = 5;
+
+/** Over the deadline that the worker itself keeps, before it is not waited for any longer. */
 const graceMs = 500;
 
-export function createExportWorker(options: WorkerOptions, deps: WorkerClientDeps): ExportWorker {
-  const writes = new Map<number, (answer: Answer) => void>();
+/** A thread whose system call waits for a reader of standard output cannot be ended: the process ends with it. */
+const terminationMs = 200;
+
+/** Text that is handed over and not delivered yet. A worker that is further behind reads the journal. */
+const maxHandedBytes = 8 * 1024 * 1024;
+
+interface HandedRow {
+  readonly seq: number;
+  readonly bytes: number;
+}
+
+/** Whether nothing else lies in the buffer, which leaves this thread with the text. */
+function isAlone(text: Uint8Array): boolean {
+  return text.byteOffset === 0 && text.buffer.byteLength <= text.byteLength * 2;
+}
+
+/** The rows of a commit whose text is at hand, and that stand in the journal just as they were appended. */
+function rowsOf({ source, receivedAt, parts }: Pick<Committed, "source" | "receivedAt" | "parts">): Row[] {
+  return parts.flatMap(({ part, dropped, seq, accepted }) => {
+    const isChanged = dropped !== undefined || part.logRecords !== undefined || accepted === 0;
+    if (part.text === undefined || isChanged) return [];
+    const { type, records, leftOut } = part;
+    const text = isAlone(part.text) ? part.text : part.text.slice();
+    return [{ seq, acceptedAt: receivedAt, source, type, records, text, leftOut, tally: undefined, damage: undefined }];
+  });
+}
+
+/** `setup.settings` is read again for each worker: its directory may be a newer one. */
+export function createExportWorker(setup: WorkerSetup, deps: WorkerClientDeps): ExportWorker {
   let worker: Worker | undefined;
   let restart: ReturnType<typeof setTimeout> | undefined;
-  let state: WorkerState = { kind: "idle" };
+  let logs: DeliveryState = { kind: "idle" };
+  let dead: DeadWorker | undefined;
+  /** The position that was committed, or will be with the next turn. */
   let cursor: LogCursor | undefined;
-  let committedSeq = 0;
   let deaths = 0;
   let startedAt = 0;
-  let lastSuccessAt: number | undefined;
-  let nextWrite = 0;
-  /** What a worker that is started again must be told besides. */
-  let newCredentials: Credentials | undefined;
-  const redeliveries = new Map<RedeliveryName, Redelivery>();
-  const redeliveryStates = new Map<RedeliveryName, DeliveryState>();
-  let ending: PromiseWithResolvers<void> | undefined;
+  let areLogsStopped = false;
+  let isWaking = false;
+  /** Rows for the next message, and what was handed over and is not delivered yet. */
+  let rows: Row[] = [];
+  const handed: HandedRow[] = [];
+  let handedBytes = 0;
+  const lastSuccess: Partial<Record<Signal, number>> = {};
+  const newCredentials = new Map<Signal, Credentials>();
+  const redeliveries = new Map<Redelivery["name"], Redelivery>();
+  const redeliveryStates = new Map<Redelivery["name"], DeliveryState>();
+  /** Answers of the worker that a stop waits for. */
+  const stops = new Map<"logs_stopped" | "stopped", PromiseWithResolvers<void>>();
 
-  deps.telemetry.observe("tailscale2otel.export.last_success", () =>
-    lastSuccessAt === undefined ? [] : [{ value: lastSuccessAt / 1000, attributes: { signal: "logs" as const } }],
-  );
-
-  const tell = (message: ToWorker) => worker?.postMessage(message);
+  const tell = (message: ToWorker): void => worker?.postMessage(message);
 
   function launch(from: LogCursor): void {
     startedAt = deps.clock();
+    logs = { kind: "idle" };
     const mine = new Worker(deps.entry);
     worker = mine;
     let why = "the thread ended";
-    mine.on("message", (message: FromWorker) => heard(message));
+    // The last messages of a dead worker may come after its end: they must not mix with those of the next.
+    mine.on("message", (message: FromWorker) => {
+      if (worker === mine) handle(message);
+    });
     mine.on("error", (error: unknown) => (why = error instanceof Error ? error.message : String(error)));
     mine.on("exit", () => {
       if (worker === mine) died(why);
     });
-    tell({ kind: "start", options, cursor: from, committedSeq });
-    if (newCredentials !== undefined) tell({ kind: "credentials", credentials: newCredentials });
+    tell({ kind: "start", setup, cursor: from });
+    for (const [signal, credentials] of newCredentials) tell({ kind: "credentials", signal, credentials });
     for (const [name, redelivery] of redeliveries) tell({ kind: "redeliver", name, redelivery });
+    deps.onLaunch();
+  }
+
+  /** Rows before that one are delivered. */
+  function releaseUpTo(seq: number): void {
+    let passed = 0;
+    for (; passed < handed.length && (handed[passed] as HandedRow).seq < seq; passed++)
+      handedBytes -= (handed[passed] as HandedRow).bytes;
+    handed.splice(0, passed);
   }
 
   function died(why: string): void {
     worker = undefined;
-    for (const [id, answered] of writes) {
-      writes.delete(id);
-      answered({ kind: "retry", why: "the export worker died" });
-    }
-    if (ending !== undefined) return ending.resolve();
+    rows = [];
+    releaseUpTo(Number.POSITIVE_INFINITY);
+    const isStopping = stops.size > 0 || areLogsStopped;
+    for (const { resolve } of stops.values()) resolve();
+    if (isStopping) return;
     const now = deps.clock();
     deaths = now - startedAt >= healthyAfterMs ? 1 : deaths + 1;
     const delayMs = Math.round(backoffMs(deaths, undefined, deps.random));
-    state = { kind: "dead", why, since: state.kind === "dead" ? state.since : now };
-    deps.logger.error("the export worker died; it is started again", { why, delay_ms: delayMs });
+    dead = { kind: "dead", why, since: dead?.since ?? now };
+    deps.logger.error("export worker died; restarting it", { why, delay_ms: delayMs });
     restart = setTimeout(() => launch(cursor as LogCursor), delayMs);
   }
 
-  function heard(message: FromWorker): void {
+  function handle(message: FromWorker): void {
     switch (message.kind) {
+      case "running":
+        dead = undefined;
+        return;
       case "progress":
-        cursor = message.cursor;
-        deps.onProgress(message);
-        break;
+        cursor = message.progress.cursor;
+        releaseUpTo(cursor.seq);
+        return deps.onProgress(message.progress);
       case "state":
-        state = message.state;
-        break;
-      case "redelivered": {
-        const { name, id, cursor: reached } = message.progress;
-        const known = redeliveries.get(name);
-        if (known?.id !== id) break;
-        redeliveries.set(name, { ...known, ...reached });
-        deps.onRedelivered(message.progress);
-        if (hasPassed(known, reached)) forget(name);
-        break;
-      }
+        logs = message.state;
+        return;
+      case "redelivered":
+        return redelivered(message.progress);
       case "redelivery_state":
         if (redeliveries.has(message.name)) redeliveryStates.set(message.name, message.state);
-        break;
+        return;
+      case "metrics":
+        return deps.onMetrics(message.report);
       case "request": {
-        const attributes = { signal: "logs", outcome: message.outcome } as const;
-        deps.telemetry.add("tailscale2otel.export.requests", 1, attributes);
-        deps.telemetry.record("tailscale2otel.export.duration", message.seconds, attributes);
-        if (message.outcome === "success") lastSuccessAt = deps.clock();
-        break;
+        const { signal, outcome, seconds } = message;
+        const { telemetry } = deps;
+        telemetry.add("tailscale2otel.export.requests", 1, { signal, outcome });
+        telemetry.record("tailscale2otel.export.duration", seconds, { signal, outcome });
+        if (outcome === "success") lastSuccess[signal] = deps.clock();
+        return;
       }
+      case "truncated":
+        return deps.telemetry.add("tailscale2otel.export.truncated_texts", message.texts, {});
       case "log":
-        deps.logger[message.level](message.message, message.fields);
-        break;
-      case "written":
-        writes.get(message.id)?.(message.answer);
-        writes.delete(message.id);
-        break;
+        return deps.logger[message.level](message.message, message.fields);
       case "stdout_closed":
-        deps.onStdoutClosed();
-        break;
+        return deps.onStdoutClosed();
       case "damaged":
-        deps.onDamage(message.reason);
-        break;
+        return deps.onDamage(message.reason);
+      case "logs_stopped":
       case "stopped":
-        ending?.resolve();
-        break;
+        stops.get(message.kind)?.resolve();
     }
   }
 
-  function forget(name: RedeliveryName): void {
+  function redelivered(progress: RedeliveryProgress): void {
+    const known = redeliveries.get(progress.name);
+    if (known?.id !== progress.id) return;
+    redeliveries.set(progress.name, { ...known, cursor: progress.cursor });
+    if (progress.isOver) forget(progress.name);
+    deps.onRedelivered(progress);
+  }
+
+  function forget(name: Redelivery["name"]): void {
     redeliveries.delete(name);
     redeliveryStates.delete(name);
   }
 
+  /** Asks the worker to stop something, and waits until it has, or has died, or does not answer. */
+  async function ask(kind: "stop_logs" | "stop", answer: "logs_stopped" | "stopped", deadlineMs: number) {
+    clearTimeout(restart);
+    if (worker === undefined) return;
+    let ending = stops.get(answer);
+    if (ending === undefined) {
+      stops.set(answer, (ending = Promise.withResolvers()));
+      tell({ kind, deadlineMs });
+    }
+    const grace = setTimeout(ending.resolve, deadlineMs + graceMs);
+    await ending.promise;
+    clearTimeout(grace);
+  }
+
   return {
-    get state() {
-      return state;
+    get dead() {
+      return dead;
     },
-    get lastSuccessAt() {
-      return lastSuccessAt;
+    get logs() {
+      return logs;
     },
+    lastSuccess,
     redeliveryState: (name) => redeliveryStates.get(name),
+    start(from) {
+      cursor = from;
+      launch(from);
+    },
+    get wantsText() {
+      return worker !== undefined && handedBytes < maxHandedBytes;
+    },
+    committed(batch) {
+      for (const row of rowsOf(batch)) {
+        rows.push(row);
+        handed.push({ seq: row.seq, bytes: row.text.length });
+        handedBytes += row.text.length;
+      }
+      if (isWaking) return;
+      isWaking = true;
+      setTimeout(() => {
+        isWaking = false;
+        worker?.postMessage(
+          { kind: "committed", rows } satisfies ToWorker,
+          rows.map(({ text }) => text.buffer as ArrayBuffer),
+        );
+        rows = [];
+      }, wakeMs);
+    },
     redeliver(name, redelivery) {
       forget(name);
       if (redelivery !== undefined) redeliveries.set(name, redelivery);
       tell({ kind: "redeliver", name, redelivery });
     },
-    start(from) {
-      cursor = from.cursor;
-      committedSeq = from.committedSeq;
-      launch(from.cursor);
+    useCredentials(signal, credentials) {
+      newCredentials.set(signal, credentials);
+      tell({ kind: "credentials", signal, credentials });
     },
-    committed(seq) {
-      committedSeq = seq;
-      tell({ kind: "committed", seq });
-    },
-    useCredentials(credentials) {
-      newCredentials = credentials;
-      tell({ kind: "credentials", credentials });
-    },
-    directoryChanged() {
-      tell({ kind: "directory", directory: options.processors.directory?.current });
-    },
-    write(body) {
-      if (worker === undefined) return Promise.resolve({ kind: "retry", why: "the export worker is not running" });
-      const id = nextWrite++;
-      return new Promise((resolve) => {
-        writes.set(id, resolve);
-        tell({ kind: "write", id, body });
-      });
+    tell,
+    async stopLogs(deadlineMs) {
+      areLogsStopped = true;
+      await ask("stop_logs", "logs_stopped", deadlineMs);
     },
     async stop(deadlineMs) {
-      clearTimeout(restart);
-      if (worker === undefined) return;
-      if (ending !== undefined) return ending.promise;
-      const { promise } = (ending = Promise.withResolvers<void>());
-      tell({ kind: "stop", deadlineMs });
-      const grace = setTimeout(ending.resolve, deadlineMs + graceMs);
-      await promise;
-      clearTimeout(grace);
+      areLogsStopped = true;
+      await ask("stop", "stopped", deadlineMs);
       const last = worker;
       worker = undefined;
-      await last?.terminate();
+      if (last === undefined) return;
+      const { promise: notEnded, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, terminationMs);
+      await Promise.race([last.terminate(), notEnded]);
+      clearTimeout(timer);
     },
   };
 }

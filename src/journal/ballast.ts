@@ -1,5 +1,5 @@
-/** Room on the disk that is given up when the disk is full, so that the way out of "full" never needs any: cursor, snapshot and deletion go on. */
-import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
+/** Disk space that is given up when the disk is full, so that the way out of "full" never needs any: cursor, snapshot and deletion go on. */
+import { closeSync, constants, fsyncSync, lstatSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
 const blockBytes = 1024 * 1024;
@@ -18,29 +18,36 @@ export class Ballast {
     this.#bytes = bytes;
   }
 
-  /** Whether the room is reserved. While it is not, nothing new must be taken. */
+  /** Whether the space is reserved. While it is not, nothing new must be accepted. */
   get isHeld(): boolean {
     return this.#isHeld || this.#bytes === 0;
   }
 
-  /** Gives the room up where the disk has none left. Whether it did. */
+  /** Bytes that must be free for the ballast to be taken, beside a few that the database needs. */
+  get neededBytes(): number {
+    return this.#bytes + fullBelowBytes;
+  }
+
+  /** Gives the space up if the disk has none left. Whether it did. */
   giveUp(): boolean {
-    if (!this.#isHeld || this.#freeBytes() >= fullBelowBytes) return false;
+    if (!this.#isHeld || this.freeBytes() >= fullBelowBytes) return false;
     rmSync(this.#path, { force: true });
     this.#isHeld = false;
     return true;
   }
 
-  /** Reserves the room again, as soon as there is enough of it. */
+  /** Reserves the space again, as soon as there is enough of it. */
   take(): void {
     if (this.isHeld) return;
-    const present = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
-    if (present === this.#bytes) {
+    const found = lstatSync(this.#path, { throwIfNoEntry: false });
+    if (found?.isFile() === true && found.nlink === 1 && found.size === this.#bytes) {
       this.#isHeld = true;
       return;
     }
-    if (this.#freeBytes() < this.#bytes + fullBelowBytes) return;
+    if (this.freeBytes() < this.neededBytes) return;
     try {
+      /** Removes a link, not what it leads to. */
+      rmSync(this.#path, { force: true });
       this.#write();
       this.#isHeld = true;
     } catch {
@@ -48,24 +55,30 @@ export class Ballast {
     }
   }
 
-  #write(): void {
-    const file = openSync(this.#path, "w", 0o600);
-    try {
-      const block = new Uint8Array(blockBytes);
-      for (let left = this.#bytes; left > 0; left -= blockBytes) writeSync(file, block, 0, Math.min(left, blockBytes));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-  }
-
   /** A disk that does not answer is not full, but gone. */
-  #freeBytes(): number {
+  freeBytes(): number {
     try {
       const { bavail, bsize } = statfsSync(dirname(this.#path));
       return bavail * bsize;
     } catch {
       return Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** Exclusively and never through a link. A full disk makes writes short, without an error. */
+  #write(): void {
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+    const noFollow = constants.O_NOFOLLOW ?? 0;
+    const file = openSync(this.#path, O_WRONLY | O_CREAT | O_EXCL | noFollow, 0o600);
+    try {
+      const block = new Uint8Array(blockBytes);
+      for (let left = this.#bytes; left > 0; left -= blockBytes) {
+        const wanted = Math.min(left, blockBytes);
+        if (writeSync(file, block, 0, wanted) < wanted) throw new Error("the disk is full");
+      }
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
   }
 }

@@ -1,13 +1,14 @@
-/** Whether a journal could be opened, found out without opening it: nothing is made, locked, or changed. */
-import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs";
+/** Whether a journal could be opened, found out without opening it: nothing is made, locked or changed. */
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { checkFiles } from "./damage.ts";
-import { memoryPath } from "./directory.ts";
-import { schemaVersion } from "./schema.ts";
+import { reasonOf } from "./packing.ts";
+import { checkFiles, headerNumber } from "./sqlite/damage.ts";
+import { applicationId, schemaVersion } from "./sqlite/schema.ts";
+import { databaseName, isBusy, lockName, memoryPath, whyNotPrivate } from "./state-directory.ts";
 
 export type JournalInspection =
-  /** Records are kept in memory: there is nothing to look at. */
+  /** Records are kept in a temporary directory: there is nothing to look at. */
   | { readonly kind: "memory" }
   /** The directory or the journal would be made. */
   | { readonly kind: "new" }
@@ -28,9 +29,11 @@ export function inspectJournal(path: string): JournalInspection {
       return { kind: "new" };
     }
     if (!statSync(path).isDirectory()) return { kind: "unusable", reason: `${path} is not a directory` };
-    if (isHeld(join(path, "lock.db"))) return { kind: "in_use" };
+    const why = whyNotPrivate(path);
+    if (why !== undefined) return { kind: "unusable", reason: why };
+    if (isHeld(join(path, lockName))) return { kind: "in_use" };
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
-    return inspectDatabase(join(path, "journal.db"));
+    return inspectDatabase(join(path, databaseName));
   } catch (error) {
     return { kind: "unusable", reason: reasonOf(error) };
   }
@@ -44,8 +47,12 @@ function inspectDatabase(path: string): JournalInspection {
     return { kind: "damaged", reason: reasonOf(error) };
   }
   if (!existsSync(path)) return { kind: "new" };
-  const schema = schemaIn(path);
+  /** As they stand in the header, without what waits in the write-ahead log. */
+  const schema = headerNumber(path, "user_version");
   if (schema > schemaVersion) return { kind: "newer", schema };
+  if (schema > 0 && headerNumber(path, "application_id") !== applicationId) {
+    return { kind: "unusable", reason: `${path} was written by an unreleased first form, or by another program` };
+  }
   return { kind: "ready", bytes: statSync(path).size };
 }
 
@@ -57,31 +64,15 @@ function isHeld(path: string): boolean {
     lock.prepare("SELECT COUNT(*) FROM sqlite_schema").get();
     return false;
   } catch (error) {
-    if (/locked|busy/i.test(reasonOf(error))) return true;
+    if (isBusy(error)) return true;
     throw error;
   } finally {
     lock.close();
   }
 }
 
-/** `user_version` as it stands in the header (SQLite's file format, 1.3.14), without what waits in the write-ahead log. */
-function schemaIn(path: string): number {
-  const field = Buffer.alloc(4);
-  const file = openSync(path, "r");
-  try {
-    readSync(file, field, 0, field.length, 60);
-  } finally {
-    closeSync(file);
-  }
-  return field.readUInt32BE();
-}
-
 function existingParent(path: string): string {
   let parent = dirname(path);
   while (!existsSync(parent) && parent !== dirname(parent)) parent = dirname(parent);
   return parent;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

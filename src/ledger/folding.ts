@@ -1,85 +1,82 @@
-/** Folds the ledger at its interval, and sooner where space waits for the snapshot; tidies the journal in between. */
+/** Folds the ledger at its interval, and sooner if space waits for the snapshot; tidies the journal in between. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import type { Journal } from "../journal/index.ts";
 import { attempt } from "../lib/attempt.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import { withDelivery } from "./delivery.ts";
-import type { Ledger, LedgerView } from "./index.ts";
+import type { Journal } from "../journal/index.ts";
+import type { Fold, Ledger } from "./index.ts";
 
 export interface FoldingDeps {
   readonly ledger: Ledger;
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, "wantsSnapshot" | "maintain">;
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A fold is committed, and can be exported. */
-  readonly folded: () => void;
+  readonly folded: (fold: Fold) => void;
 }
 
 const maintainMs = 1000;
 
-/** While space is short, a fold does not wait for its time when rows would leave after it; but not more often than this. */
+/** While space is short a fold comes before its time, since rows can leave after it; but not more often than this. */
 const earlyFoldMs = 5000;
 
 export class Folding {
   readonly #intervalMs: number;
   readonly #deps: FoldingDeps;
-  #view: LedgerView;
   #foldedAt = performance.now();
+  #isFolding = false;
   #timers: readonly ReturnType<typeof setInterval>[] = [];
 
+  /** `intervalMs`: `otlp.metric_interval`. */
   constructor(intervalMs: number, deps: FoldingDeps) {
     this.#intervalMs = intervalMs;
     this.#deps = deps;
-    this.#view = deps.ledger.view;
   }
 
-  /** The last committed fold, with what delivery counts. */
-  get view(): LedgerView {
-    return this.#view;
-  }
-
-  /** The ledger has been brought to the last committed row. */
+  /** To be called once the ledger has caught up with the journal. */
   start(): void {
-    this.#show(this.#deps.ledger.view);
     this.#timers = [
-      setInterval(() => this.#foldInTime(), this.#intervalMs),
+      setInterval(() => void this.#foldInTime(), this.#intervalMs),
       setInterval(() => this.#tidy(), maintainMs),
     ];
   }
 
-  /** @throws {Unavailable} when the snapshot cannot be committed; what it would have shown comes with the next one. */
-  fold(): void {
-    const { ledger, journal, telemetry, clock } = this.#deps;
-    this.#show(ledger.fold(clock(), journal.lastSeq, (snapshot) => journal.writeSnapshot(snapshot)));
-    for (const [metric, sets] of ledger.takeOverflowed())
+  /** Folds now. @throws {Unavailable} if the snapshot cannot be committed; the next fold has what it would have shown. */
+  async fold(): Promise<Fold> {
+    const { ledger, telemetry, clock } = this.#deps;
+    const fold = await ledger.fold(clock());
+    for (const [metric, sets] of ledger.takeOverflowed()) {
       telemetry.add("tailscale2otel.series.overflowed", sets, { "metric.name": metric });
+    }
+    return fold;
   }
 
-  /** Safe twice. */
+  /** Safe twice. A fold under way ends by itself. */
   stop(): void {
     for (const timer of this.#timers) clearInterval(timer);
     this.#timers = [];
   }
 
-  #show(view: LedgerView): void {
-    const { journal } = this.#deps;
-    this.#view = withDelivery(view, journal.cursor, journal.identity);
-  }
-
-  #foldInTime(): void {
+  async #foldInTime(): Promise<void> {
+    if (this.#isFolding) return;
+    const { logger, folded } = this.#deps;
+    this.#isFolding = true;
     this.#foldedAt = performance.now();
-    attempt("cannot commit the counters; they are kept and tried again", this.#deps.logger, () => {
-      this.fold();
-      this.#deps.folded();
-    });
+    try {
+      folded(await this.fold());
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      logger.error("cannot commit the counters; they are kept and committed with the next ones", { reason });
+    } finally {
+      this.#isFolding = false;
+    }
   }
 
   #tidy(): void {
     const { journal, logger } = this.#deps;
-    attempt("cannot tidy the journal; it is tried again", logger, () => {
-      if (performance.now() - this.#foldedAt >= earlyFoldMs && journal.wantsSnapshot) this.#foldInTime();
+    attempt("cannot tidy the journal; retrying", logger, () => {
+      if (performance.now() - this.#foldedAt >= earlyFoldMs && journal.wantsSnapshot) void this.#foldInTime();
       journal.maintain();
     });
   }

@@ -1,229 +1,263 @@
 /**
- * The ledger: the cumulative counters that survive restarts. It gathers what commits add, folds it into series on a timer of
- * the app's, and shows readers a fold only once its snapshot is committed: whatever was exported can be found again on disk.
+ * The ledger: cumulative counters that survive restarts. It gathers what commits add, folds it into series on a timer, and
+ * shows readers a fold only once its snapshot is committed: whatever was exported can be found again on disk.
  */
-import { fieldObservations } from "../catalogue/fields.ts";
-import type { Increments } from "../catalogue/increments.ts";
-import {
-  type IntervalMetric,
-  type LedgerMetric,
-  type MetricDefinition,
-  type MetricName,
-  metrics,
-} from "../catalogue/metrics.ts";
-import type { LedgerSnapshot } from "../journal/types.ts";
+import { setImmediate as afterOthers } from "node:timers/promises";
+import type { AttributesOf, IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
+import type { Config } from "../config/schema.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Increments } from "../catalogue/increments.ts";
+import type { Journal } from "../journal/index.ts";
+import type { EdgeBook } from "../processors/edges.ts";
+import type { FlowColumns } from "../records/flow/columns.ts";
+import { countGains, flowGains, flowMetrics, type Gain } from "./gains.ts";
 import { Interval } from "./interval.ts";
-import { everyPair, type NamedSums, type RestNames, rollUp } from "./rollup.ts";
-import { type FoldTime, SeriesTable } from "./series-table.ts";
-import type { LedgerOptions, LedgerView } from "./types.ts";
+import type { FoldedMetric, FoldTime, LedgerAttributes } from "./series.ts";
+import { ledgerMetrics, Totals } from "./totals.ts";
 import { Words } from "./words.ts";
 
-export type { LedgerOptions, LedgerSeries, LedgerView } from "./types.ts";
+export {
+  type AttributeChunk,
+  type FoldedMetric,
+  type LedgerAttributes,
+  type LedgerSeries,
+  seriesOf,
+  setsPerChunk,
+  unpackSets,
+} from "./series.ts";
 
-/** The blob beside those of the metrics: number and time of the last fold. */
-const foldBlob = "fold";
+/** A committed fold: all that readers see of the ledger. */
+export interface Fold {
+  /** Epoch milliseconds; strictly rising, unless the clock was set back by minutes. */
+  readonly at: number;
+  /** When the fold before was taken: a series that starts there began with this one. */
+  readonly since: number | undefined;
+  readonly metrics: readonly FoldedMetric[];
+}
 
-const ledgerMetrics = (Object.keys(metrics) as MetricName[]).filter(
-  (name): name is LedgerMetric => metrics[name].origin === "ledger" && metrics[name].kind === "counter",
-);
+export interface LedgerDeps {
+  readonly journal: Pick<
+    Journal,
+    "identity" | "cursor" | "readSnapshot" | "writeSnapshot" | "beginSeriesAnew" | "settleLoss"
+  >;
+  readonly logger: Logger;
+}
+
+/** A clock that is further back than this was set, and is believed. */
+const clockToleranceMs = 300_000;
+
+/** A fold works for this long before others get a turn. */
+const stepMs = 5;
+
+/** The interval that a fold takes in, and how many of its gains are in the totals by now. */
+interface Absorbing {
+  readonly interval: Interval;
+  absorbed: number;
+}
 
 export class Ledger {
-  readonly #options: LedgerOptions;
-  readonly #tables: ReadonlyMap<LedgerMetric, SeriesTable>;
-  readonly #changed = new Set<LedgerMetric>();
+  readonly #config: Config["cardinality"];
+  readonly #deps: LedgerDeps;
+  /** Folds without a value after which a series is retired. */
+  readonly #idleFolds: number;
   readonly #words = new Words(ledgerMetrics);
+  #totals: Totals;
   #interval = new Interval();
-  /** Of the interval that was folded last. */
-  #gauges: LedgerView["metrics"] = [];
+  #absorbing: Absorbing | undefined;
+  #edges: EdgeBook | undefined;
+  #measuredSeq: number;
   #missedReached = 0;
+  /** The number of the last committed fold. */
   #fold = 0;
-  #view: LedgerView;
+  #shown: Fold;
+  #folding: Promise<Fold> | undefined;
 
-  /** `startedAt`, epoch milliseconds: the start of series that a journal without a snapshot begins with. */
-  constructor(options: LedgerOptions, startedAt: number) {
-    this.#options = options;
-    this.#view = { at: startedAt, metrics: [] };
-    this.#tables = new Map(
-      ledgerMetrics.map((name) => [
-        name,
-        new SeriesTable({
-          maxSeries: options.metricLimit,
-          idleFolds: isOpen(metrics[name]) ? options.idleFolds : undefined,
-        }),
-      ]),
-    );
+  /** Begins where the journal's last snapshot stands. */
+  constructor(config: Pick<Config, "cardinality" | "otlp">, deps: LedgerDeps) {
+    this.#config = config.cardinality;
+    this.#deps = deps;
+    this.#idleFolds = Math.max(1, Math.ceil(config.cardinality.series_ttl / config.otlp.metric_interval));
+    this.#totals = new Totals(config.cardinality.metric_limit);
+    const { measuredSeq, blobs } = deps.journal.readSnapshot();
+    this.#measuredSeq = measuredSeq;
+    const times = this.#totals.restore(blobs, deps.logger);
+    this.#fold = times?.fold ?? 0;
+    this.#shown = {
+      at: times?.at ?? deps.journal.identity.createdAt,
+      since: times?.since,
+      metrics: this.#totals.folded(this.#fold),
+    };
+    for (const [metric, attributes] of this.#totals.attributeSets()) this.#words.restore(metric, attributes);
+  }
+
+  /** Rows up to here are in the totals or in the open interval. */
+  get measuredSeq(): number {
+    return this.#measuredSeq;
   }
 
   /** The last committed fold. */
-  get view(): LedgerView {
-    return this.#view;
+  get shown(): Fold {
+    return this.#shown;
   }
 
-  /** New attribute sets that went into overflow series since this was last asked, by metric. */
-  takeOverflowed(): ReadonlyMap<LedgerMetric | IntervalMetric, number> {
-    const taken = new Map<LedgerMetric | IntervalMetric, number>();
-    if (this.#missedReached > 0) taken.set("tailscale.network.unique.dst_peers", this.#missedReached);
-    this.#missedReached = 0;
-    for (const [name, table] of this.#tables) {
-      const sets = table.takeOverflowed();
-      if (sets > 0) taken.set(name, sets);
-    }
-    return taken;
-  }
-
-  /** The sum of a metric over the series with these attributes, this very moment: the last fold and what came after it. */
-  sum(metric: LedgerMetric, attributes: Readonly<Record<string, string>> = {}): number {
-    const wanted = Object.entries(attributes);
-    const matches = (found: Readonly<Record<string, string | boolean>>): boolean =>
-      wanted.every(([name, value]) => found[name] === value);
-    let sum = 0;
-    for (const series of this.#tables.get(metric)?.view() ?? []) if (matches(series.attributes)) sum += series.value;
-    for (const gained of this.#interval.counts.values())
-      if (gained.metric === metric && matches(gained.attributes)) sum += gained.value;
-    return sum;
-  }
-
-  /** Adds what a commit counts. */
-  add(increments: Increments): void {
-    this.#interval.add(this.#words.settle(increments));
-  }
-
-  /** Takes the totals of a snapshot. A blob that cannot be read is left out: its series start anew. */
-  restore({ blobs }: LedgerSnapshot, logger: Logger): void {
-    for (const [name, table] of this.#tables) {
-      const text = blobs.get(name);
-      if (text === undefined) continue;
-      try {
-        table.restore(text);
-        this.#words.restore(name, table.view());
-      } catch (error) {
-        logger.warn("a metric's totals cannot be read; its series start anew", {
-          metric: name,
-          reason: String(error),
-        });
-      }
-    }
-    const stored = blobs.get(foldBlob);
-    if (stored === undefined) return;
-    const { fold, at, since } = JSON.parse(stored) as { fold: number; at: number; since: number };
-    this.#fold = fold;
-    this.#view = { at, since, metrics: this.#readTables(new Set(ledgerMetrics)) };
+  /** Everything up to `seq` has been added. */
+  measured(seq: number): void {
+    this.#measuredSeq = Math.max(this.#measuredSeq, seq);
   }
 
   /**
-   * Folds the interval into the totals and commits them with `write`; readers see them when that has returned.
-   * When it throws, nothing is shown and nothing is lost: the next fold carries the same and more.
+   * Adds the flow records of a commit but the dropped ones (a byte of 1 per record). `columns.edge` and `columns.exitNode`
+   * are filled with edges of the book's current generation.
    */
-  fold(now: number, measuredSeq: number, write: (snapshot: LedgerSnapshot) => void): LedgerView {
-    const since = this.#view.at;
-    const at = Math.max(now, since + 1);
-    this.#fold++;
-    this.#absorb({ fold: this.#fold, startAt: since });
-    for (const [name, table] of this.#tables) if (table.retire(this.#fold)) this.#changed.add(name);
-    const blobs = new Map<string, string>([[foldBlob, JSON.stringify({ fold: this.#fold, at, since })]]);
-    for (const name of this.#changed) blobs.set(name, (this.#tables.get(name) as SeriesTable).serialize());
-    write({ measuredSeq, blobs });
-    this.#view = { at, since, metrics: [...this.#readTables(this.#changed), ...this.#gauges] };
-    this.#changed.clear();
-    return this.#view;
+  addFlows(columns: FlowColumns, dropped: Uint8Array | undefined, edges: EdgeBook): void {
+    this.#edges = edges;
+    this.#interval.addFlows(columns, dropped, edges);
   }
 
-  #absorb(time: FoldTime): void {
-    const interval = this.#interval;
-    this.#interval = new Interval();
-    const { metricsMode, rollupTopN } = this.#options;
-    this.#readGauges(interval, time);
-    for (const { metric, attributes, value } of interval.counts.values()) this.#gain(metric, attributes, value, time);
-    interval.fields.forEach((entries, code) => {
-      for (const observed of fieldObservations(code)) {
-        this.#gain("tailscale.network.field.observations", observed, entries, time);
+  count<Name extends LedgerMetric>(metric: Name, attributes: AttributesOf<Name>, value: number): void {
+    this.#count(metric, attributes as Readonly<Record<string, string>>, value);
+  }
+
+  /** Adds what the other records of a commit count. */
+  add(increments: Increments): void {
+    for (const { metric, attributes, value } of increments.counts.values()) this.#count(metric, attributes, value);
+  }
+
+  /** The sum of a metric over the series with these attributes, this very moment: exact also while a fold is under way. */
+  sum(metric: LedgerMetric, attributes: Readonly<Record<string, string>> = {}): number {
+    const wanted = Object.entries(attributes);
+    const matches = (found: LedgerAttributes): boolean => wanted.every(([name, value]) => found[name] === value);
+    const gained = (interval: Interval, from: number): number => {
+      let [place, sum] = [0, 0];
+      for (const gain of flowMetrics.has(metric) ? this.#gainsOf(interval) : countGains(interval)) {
+        if (place++ >= from && gain?.metric === metric && matches(gain.attributes)) sum += gain.value;
       }
-    });
-    const rest: RestNames = this.#options.hasNodes === false ? "none" : "other";
-    const pairs = everyPair(interval, rest);
-    for (const {
-      class: { transport, traffic },
-      sums,
-    } of pairs) {
-      this.#gain(
-        "tailscale.network.flows",
-        { "network.transport": transport, "tailscale.traffic_type": traffic },
-        sums.entries,
-        time,
-      );
-    }
-    if (metricsMode !== "rollup") {
-      for (const flow of pairs) this.#gainFlow("tailscale.network.io", "tailscale.network.packets", flow, time);
-    }
-    if (metricsMode === "all") return;
-    for (const flow of rollUp(interval, rollupTopN, rest)) {
-      this.#gainFlow("tailscale.network.io.rollup", "tailscale.network.packets.rollup", flow, time);
-    }
-  }
-
-  #readGauges({ reached }: Interval, { startAt }: FoldTime): void {
-    const { metricLimit } = this.#options;
-    this.#missedReached += reached.missed;
-    this.#gauges = (
-      [
-        { name: "tailscale.network.unique.dst_peers", series: reached.series("peers", metricLimit, startAt) },
-        { name: "tailscale.network.unique.dst_ports", series: reached.series("ports", metricLimit, startAt) },
-      ] as const
-    ).filter(({ series }) => series.length > 0);
-  }
-
-  #gainFlow(
-    bytes: LedgerMetric,
-    packets: LedgerMetric,
-    { source, destination, identity, class: flowClass, sums }: NamedSums,
-    time: FoldTime,
-  ): void {
-    const shared = {
-      "network.transport": flowClass.transport,
-      "tailscale.traffic_type": flowClass.traffic,
-      ...(source === undefined ? {} : { "tailscale.src.node": source }),
-      ...(destination === undefined ? {} : { "tailscale.dst.node": destination }),
-      ...(flowClass.service === undefined ? {} : { "tailscale.dst.service": flowClass.service }),
-      ...(flowClass.path === undefined ? {} : { "tailscale.path": flowClass.path }),
-      ...(flowClass.derpRegion === undefined ? {} : { "tailscale.derp.region_id": flowClass.derpRegion }),
-      ...identity,
-      ...(flowClass.ports?.source === undefined ? {} : { "source.port": flowClass.ports.source }),
-      ...(flowClass.ports?.destination === undefined ? {} : { "destination.port": flowClass.ports.destination }),
+      return sum;
     };
-    const transmit = { "network.io.direction": "transmit", ...shared };
-    const receive = { "network.io.direction": "receive", ...shared };
-    this.#gain(bytes, transmit, sums.txBytes, time);
-    this.#gain(bytes, receive, sums.rxBytes, time);
-    this.#gain(packets, transmit, sums.txPackets, time);
-    this.#gain(packets, receive, sums.rxPackets, time);
-  }
-
-  #gain(metric: LedgerMetric, attributes: Readonly<Record<string, string>>, value: number, time: FoldTime): void {
-    if (value === 0) return;
-    (this.#tables.get(metric) as SeriesTable).add(attributes, value, time);
-    this.#changed.add(metric);
+    const left = this.#absorbing === undefined ? 0 : gained(this.#absorbing.interval, this.#absorbing.absorbed);
+    return this.#totals.sum(metric, matches) + left + gained(this.#interval, 0);
   }
 
   /** Series held now, by metric. */
   activeSeries(): ReadonlyMap<LedgerMetric, number> {
-    return new Map(
-      Array.from(this.#tables, ([name, { size }]) => [name, size] as const).filter(([, size]) => size > 0),
-    );
+    return this.#totals.activeSeries();
   }
 
-  /** Metrics that have not changed keep the list they had. */
-  #readTables(changed: ReadonlySet<LedgerMetric>): LedgerView["metrics"] {
-    const before = new Map(this.#view.metrics.map((metric) => [metric.name, metric]));
-    return [...this.#tables].flatMap(([name, table]) => {
-      if (table.size === 0) return [];
-      const kept = before.get(name);
-      return [kept === undefined || changed.has(name) ? { name, series: table.view() } : kept];
+  /** New attribute sets that went into overflow series since this was last asked, by metric. */
+  takeOverflowed(): ReadonlyMap<LedgerMetric | IntervalMetric, number> {
+    const taken = this.#totals.takeOverflowed();
+    if (this.#missedReached > 0) taken.set("tailscale.network.unique.dst_peers", this.#missedReached);
+    this.#missedReached = 0;
+    return taken;
+  }
+
+  /**
+   * Folds what was counted until now into the totals, a few milliseconds at a time, and commits them; only then readers see
+   * it. A call during a fold folds again after it. `now`: epoch milliseconds.
+   * @throws {Unavailable} if the snapshot cannot be committed: nothing is shown then and nothing is lost, the next fold has
+   * the same and more.
+   */
+  fold(now: number): Promise<Fold> {
+    const before = this.#folding;
+    const folding =
+      before === undefined ? this.#foldOnce(now) : before.catch(() => undefined).then(() => this.#foldOnce(now));
+    const ended = folding.finally(() => {
+      if (this.#folding === ended) this.#folding = undefined;
     });
+    this.#folding = ended;
+    return ended;
   }
-}
 
-/** Whether a metric's attribute sets are without end: closed ones are few, and their series stay for ever. */
-function isOpen({ attributes }: MetricDefinition): boolean {
-  return Object.values(attributes).includes("text");
+  async #foldOnce(now: number): Promise<Fold> {
+    if (now < this.#shown.at - clockToleranceMs) this.#beginAnew(now);
+    const since = this.#shown.at;
+    const at = Math.max(now, since + 1);
+    const measuredSeq = this.#measuredSeq;
+    const time: FoldTime = { fold: this.#fold + 1, startAt: since };
+    const absorbing = this.#swap();
+    let endsAt = performance.now() + stepMs;
+    for (const _ of this.#steps(absorbing, time)) {
+      if (performance.now() < endsAt) continue;
+      await afterOthers();
+      endsAt = performance.now() + stepMs;
+    }
+    const blobs = this.#totals.blobs({ fold: time.fold, at, since });
+    this.#deps.journal.writeSnapshot({ measuredSeq, blobs });
+    this.#totals.written();
+    this.#fold = time.fold;
+    this.#shown = { at, since, metrics: this.#totals.folded(time.fold) };
+    return this.#shown;
+  }
+
+  /** What is counted from here on belongs to the next fold. */
+  #swap(): Absorbing {
+    const absorbing = { interval: this.#interval, absorbed: 0 };
+    this.#absorbing = absorbing;
+    this.#interval = new Interval();
+    this.#edges?.renew();
+    return absorbing;
+  }
+
+  /** The work of a fold but its commit, in steps after which something else may be done. */
+  *#steps(absorbing: Absorbing, time: FoldTime): Generator<void> {
+    const { interval } = absorbing;
+    for (const gain of this.#gainsOf(interval)) {
+      if (gain !== undefined) this.#totals.add(gain, time);
+      absorbing.absorbed++;
+      yield;
+    }
+    this.#absorbing = undefined;
+    this.#missedReached += interval.reached.missed;
+    let room = this.#config.metric_limit;
+    for (const { source, peers, ports } of interval.reached.all()) {
+      if (room-- <= 0) {
+        this.#missedReached++;
+        continue;
+      }
+      const attributes = source === undefined ? {} : { "tailscale.src.node": source };
+      if (peers > 0) this.#totals.put("tailscale.network.unique.dst_peers", attributes, peers, time);
+      if (ports > 0) this.#totals.put("tailscale.network.unique.dst_ports", attributes, ports, time);
+      yield;
+    }
+    this.#putDelivery(time.fold);
+    yield* this.#totals.tidy(time.fold, this.#idleFolds);
+  }
+
+  /**
+   * Counters that log delivery keeps in its cursor. They are there with 0 from the first fold on, so that `increase()` sees
+   * the first dead letter.
+   */
+  #putDelivery(fold: number): void {
+    const { identity, cursor } = this.#deps.journal;
+    const time = { fold, startAt: identity.createdAt };
+    const { delivered, rejected, deadLettered } = cursor.logRecords;
+    for (const [outcome, value] of Object.entries({ delivered, rejected, dead_lettered: deadLettered })) {
+      this.#totals.put("tailscale2otel.export.log_records", { outcome }, value, time);
+    }
+    const deadLetters = { class: "dead_letter", reason: "undelivered" };
+    this.#totals.put("tailscale2otel.quarantine.records", deadLetters, cursor.records.deadLettered, time);
+  }
+
+  /** The clock was set back: points at the old times would stand in the future until it catches up. */
+  #beginAnew(now: number): void {
+    const { journal, logger } = this.#deps;
+    journal.beginSeriesAnew(now);
+    const lastFold = new Date(this.#shown.at).toISOString();
+    logger.warn("the clock has gone back: all counters begin anew", {
+      last_fold: lastFold,
+      now: new Date(now).toISOString(),
+    });
+    this.#totals = new Totals(this.#config.metric_limit);
+    this.#shown = { at: now, since: undefined, metrics: [] };
+    journal.settleLoss(this.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
+  }
+
+  #count(metric: LedgerMetric, attributes: Readonly<Record<string, string>>, value: number): void {
+    this.#interval.count(metric, this.#words.settle(metric, attributes), value);
+  }
+
+  *#gainsOf(interval: Interval): Generator<Gain | undefined> {
+    yield* countGains(interval);
+    yield* flowGains(interval, this.#config.flow);
+  }
 }

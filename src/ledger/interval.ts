@@ -1,127 +1,156 @@
-/** What has been counted since the last fold, in a form whose size is bounded whatever comes in. */
-import {
-  addFields,
-  addSums,
-  type Count,
-  type FlowClass,
-  type FlowEdge,
-  type FlowSums,
-  type Increments,
-  type NodePair,
-  noSums,
-} from "../catalogue/increments.ts";
-import { ReachedPeers } from "./reached-peers.ts";
+/**
+ * What has been counted since the last fold: arrays by edge, and a few bounded tables. Counting an entry allocates nothing
+ * and costs about 40 ns; its size is bounded whatever comes in.
+ */
+import type { LedgerMetric } from "../catalogue/metrics.ts";
+import { fieldCodes, fieldsCode } from "../catalogue/fields.ts";
+import { attributesKey, type Count, type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
+import { type EdgeBook, noPeer } from "../processors/edges.ts";
+import { consistencyOf } from "../processors/flow-metrics.ts";
+import { derpRelayIpv4 } from "../records/address.ts";
+import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
+import { memberKinds, Reached } from "./reached.ts";
 
-/** Pairs of nodes told apart in one interval; later ones go into the rest at once (measured: 170,000 map entries cost more than all parsing). */
-const maxPairs = 8_000;
+/** Nodes with exit traffic told apart in one interval; the others count as `__other__`. */
+const maxExitNodes = 1_000;
 
-/** Classes of all pairs together; where ports are told apart there are many. Later ones go into the rest at once. */
-const maxClasses = 65_536;
+const exitTraffic = trafficTypes.indexOf("exit");
+const physicalTraffic = trafficTypes.indexOf("physical");
 
-/** Classes of the rest; later ones lose service, path and region. */
-const maxRestClasses = 8_192;
+/** What an edge carried: five neighbouring numbers of `sums`, one cache line at most. */
+export const sumsPerEdge = 5;
+const firstEdges = 1024;
 
-/** What one pair carried in the interval, by class. */
-export interface PairSums {
+/** An edge that was seen, by what it is called. */
+export interface SeenEdge {
+  readonly edge: number;
   readonly pair: NodePair;
-  /** Both directions together: what ranks it. */
-  bytes: number;
-  readonly classes: Map<string, ClassSums>;
+  readonly class: FlowClass;
 }
 
-export interface ClassSums {
-  readonly class: FlowClass;
-  readonly sums: FlowSums;
+export interface ExitSums {
+  txBytes: number;
+  rxBytes: number;
+  txPackets: number;
+  rxPackets: number;
 }
 
 export class Interval {
-  readonly pairs = new Map<string, PairSums>();
-  /** What pairs beyond the bound carried. */
-  readonly rest = new Map<string, ClassSums>();
+  /** Entries, sent and received bytes, sent and received packets, by edge. */
+  sums = new Float64Array(firstEdges * sumsPerEdge);
+  readonly seen: SeenEdge[] = [];
   readonly counts = new Map<string, Count>();
-  readonly reached = new ReachedPeers();
-  /** Connection entries by what they carry. */
-  readonly fields: number[] = [];
-  /** Where an edge's sums stand: nearly every edge has been there before, and then one look-up is enough. */
-  readonly #placed = new Map<FlowEdge, Place>();
-  #classes = 0;
+  readonly reached = new Reached();
+  /** Entries by `fieldsCode`. */
+  readonly fields = new Float64Array(fieldCodes);
+  /** Records by whether they name their own node. */
+  readonly reporters = { match: 0, mismatch: 0, missing_reference: 0 };
+  /** By the label of the reporting node; empty: hidden. */
+  readonly exits = new Map<string, ExitSums>();
+  /** That of the book by which the edges here are numbered. */
+  #generation: number | undefined;
 
-  get isEmpty(): boolean {
-    return this.pairs.size === 0 && this.rest.size === 0 && this.counts.size === 0;
+  count(metric: LedgerMetric, attributes: Readonly<Record<string, string>>, value: number): void {
+    if (value === 0) return;
+    const key = `${metric}\u0002${attributesKey(attributes)}`;
+    const known = this.counts.get(key);
+    if (known === undefined) this.counts.set(key, { metric, attributes, value });
+    else known.value += value;
   }
 
-  add(increments: Increments): void {
-    for (const [edge, sums] of increments.flows) {
-      const place = this.#placed.get(edge) ?? this.#place(edge);
-      if (place.pair !== undefined) place.pair.bytes += sums.txBytes + sums.rxBytes;
-      addSums(place.sums, sums);
+  /**
+   * Counts the entries of all records but the dropped ones (a byte of 1 per record).
+   * @throws {Error} if the book numbers its edges anew in the middle of an interval: the sums would mix them up.
+   */
+  addFlows(columns: FlowColumns, dropped: Uint8Array | undefined, edges: EdgeBook): void {
+    this.#generation ??= edges.generation;
+    if (this.#generation !== edges.generation) throw new Error("flows were counted by edges of two generations");
+    for (let record = 0; record < columns.records; record++) {
+      if (dropped !== undefined && dropped[record] === 1) continue;
+      this.reporters[consistencyOf(columns, record)]++;
+      this.#addEntries(columns, record, edges);
+      const exitNode = columns.exitNode[record];
+      if (exitNode !== undefined) this.#addExit(columns, record, exitNode);
     }
-    for (const [key, gained] of increments.counts) {
-      const known = this.counts.get(key);
-      if (known === undefined) this.counts.set(key, { ...gained });
-      else known.value += gained.value;
+  }
+
+  #addEntries(columns: FlowColumns, record: number, edges: EdgeBook): void {
+    const { traffic, protocol, ends, leftOut, destination, sourcePort, destinationPort, edge: edgeOf } = columns;
+    const { txBytes, rxBytes, txPackets, rxPackets } = columns;
+    const { sourceOf, peerOf } = edges;
+    const { fields, reached } = this;
+    const end = columns.firstEntry[record + 1] as number;
+    for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
+      if (leftOut[entry] !== 0) continue;
+      const edge = edgeOf[entry] as number;
+      const at = edge * sumsPerEdge;
+      if (at >= this.sums.length) this.#grow(edge);
+      const { sums } = this;
+      const peer = peerOf[edge] as number;
+      const isNew = sums[at] === 0;
+      if (isNew) this.#meet(edge, peer, edges);
+      sums[at] = (sums[at] as number) + 1;
+      sums[at + 1] = (sums[at + 1] as number) + (txBytes[entry] as number);
+      sums[at + 2] = (sums[at + 2] as number) + (rxBytes[entry] as number);
+      sums[at + 3] = (sums[at + 3] as number) + (txPackets[entry] as number);
+      sums[at + 4] = (sums[at + 4] as number) + (rxPackets[entry] as number);
+
+      const kind = traffic[entry] as number;
+      const tags = ends[entry] as number;
+      const address = destination[entry] as number;
+      const isRelay = kind === physicalTraffic && tags >> 2 === addressIpv4 && address === derpRelayIpv4;
+      const port = isRelay ? 0 : (destinationPort[entry] as number);
+      const code = fieldsCode(kind, protocol[entry] as number, tags, sourcePort[entry] as number, port);
+      fields[code] = (fields[code] as number) + 1;
+
+      if (peer === noPeer || (tags & 3) === addressAbsent || tags >> 2 === addressAbsent || isRelay) continue;
+      const place = reached.knownPlace(sourceOf[edge] as number);
+      if (place === 0) continue;
+      if (port !== 0) reached.reach(place, memberKinds.port, port, 0);
+      if (peer === 0) this.#reachAddress(place, tags >> 2, address, columns);
     }
-    for (const [source, reached] of increments.reached) this.reached.add(source, reached);
-    addFields(this.fields, increments.fields);
   }
 
-  #place(edge: FlowEdge): Place {
-    const place = this.#findPlace(edge);
-    if (this.#placed.size >= maxPlaced) this.#placed.clear();
-    this.#placed.set(edge, place);
-    return place;
+  /** An edge that is new in this interval. A peer that has a name of its own is counted here, once. */
+  #meet(edge: number, peer: number, edges: EdgeBook): void {
+    const pair = edges.pair(edge);
+    this.seen.push({ edge, pair, class: edges.classOf(edge) });
+    if (peer === noPeer) return;
+    const place = this.reached.placeOf(edges.sourceOf[edge] as number, pair.source);
+    if (place !== 0 && peer !== 0) this.reached.reach(place, memberKinds.name, peer, 0);
   }
 
-  #findPlace({ pair, class: flowClass }: FlowEdge): Place {
-    let ofPair = this.pairs.get(pair.key);
-    if (ofPair === undefined) {
-      if (this.pairs.size >= maxPairs) return { pair: undefined, sums: restSums(this.rest, flowClass) };
-      this.pairs.set(pair.key, (ofPair = { pair, bytes: 0, classes: new Map() }));
+  #reachAddress(place: number, tag: number, address: number, { ipv6, addressTexts }: FlowColumns): void {
+    if (tag === addressIpv4) this.reached.reach(place, memberKinds.ipv4, address, 0);
+    else if (tag === addressIpv6) this.reached.reachIpv6(place, ipv6, address * 4);
+    else this.reached.reachText(place, addressTexts[address] ?? "");
+  }
+
+  #addExit(columns: FlowColumns, record: number, exitNode: string): void {
+    const { traffic, leftOut } = columns;
+    const sums = this.#exitSumsOf(exitNode);
+    const end = columns.firstEntry[record + 1] as number;
+    for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
+      if (traffic[entry] !== exitTraffic || leftOut[entry] !== 0) continue;
+      sums.txBytes += columns.txBytes[entry] as number;
+      sums.rxBytes += columns.rxBytes[entry] as number;
+      sums.txPackets += columns.txPackets[entry] as number;
+      sums.rxPackets += columns.rxPackets[entry] as number;
     }
-    let ofClass = ofPair.classes.get(flowClass.key);
-    if (ofClass === undefined) {
-      if (this.#classes >= maxClasses) return { pair: ofPair, sums: restSums(this.rest, flowClass) };
-      this.#classes++;
-      ofPair.classes.set(flowClass.key, (ofClass = { class: flowClass, sums: noSums() }));
-    }
-    return { pair: ofPair, sums: ofClass.sums };
   }
-}
 
-/** The sums that an edge adds to, and the pair that its bytes rank. */
-interface Place {
-  readonly pair: PairSums | undefined;
-  readonly sums: FlowSums;
-}
-
-/** As many as are interned at a time. */
-const maxPlaced = 65_536;
-
-/** Adds sums to those of their class, without ports; where there are too many, without anything but transport and traffic. */
-export function addToRest(rest: Map<string, ClassSums>, flowClass: FlowClass, sums: FlowSums): void {
-  addSums(restSums(rest, flowClass), sums);
-}
-
-function restSums(rest: Map<string, ClassSums>, withPorts: FlowClass): FlowSums {
-  const flowClass = withPorts.withoutPorts ?? withPorts;
-  let known = rest.get(flowClass.key);
-  if (known === undefined) {
-    const kept = rest.size < maxRestClasses ? flowClass : bareClass(flowClass);
-    known = rest.get(kept.key);
-    if (known === undefined) rest.set(kept.key, (known = { class: kept, sums: noSums() }));
+  #exitSumsOf(exitNode: string): ExitSums {
+    const known = this.exits.get(exitNode);
+    if (known !== undefined) return known;
+    const label = this.exits.size < maxExitNodes ? exitNode : otherNode;
+    let sums = this.exits.get(label);
+    if (sums === undefined) this.exits.set(label, (sums = { txBytes: 0, rxBytes: 0, txPackets: 0, rxPackets: 0 }));
+    return sums;
   }
-  return known.sums;
-}
 
-function bareClass({ transport, traffic }: FlowClass): FlowClass {
-  return {
-    key: `${transport}\u0000${traffic}`,
-    transport,
-    traffic,
-    path: undefined,
-    derpRegion: undefined,
-    service: undefined,
-    ports: undefined,
-    withoutPorts: undefined,
-  };
+  #grow(edge: number): void {
+    const { sums } = this;
+    this.sums = new Float64Array(Math.max(sums.length * 2, (edge + 1) * sumsPerEdge));
+    this.sums.set(sums);
+  }
 }

@@ -2,11 +2,9 @@
  * Words from the wire that become attributes: the known ones, as many others as the catalogue allows, and `other` for what
  * comes later. Those others are remembered for ever, so that the same event counts in the same series after any restart.
  */
-import { count, type Increments } from "../catalogue/increments.ts";
-import { type AttributesOf, type LedgerMetric, type OpenWords, metrics } from "../catalogue/metrics.ts";
-import type { LedgerSeries } from "./types.ts";
+import { type LedgerMetric, metrics, type OpenWords } from "../catalogue/metrics.ts";
 
-/** What does not look like a word is not worth one of the places. */
+/** What does not look like a word takes up no place. */
 const wordShape = /^[\w.@+-]{1,64}$/;
 
 interface Vocabulary {
@@ -14,6 +12,8 @@ interface Vocabulary {
   readonly others: Set<string>;
   readonly maxOthers: number;
 }
+
+type Attributes = Readonly<Record<string, string>>;
 
 export class Words {
   readonly #vocabularies = new Map<LedgerMetric, Map<string, Vocabulary>>();
@@ -27,35 +27,24 @@ export class Words {
     }
   }
 
-  /** Remembers the words of series that were restored. */
-  restore(metric: LedgerMetric, series: readonly Pick<LedgerSeries, "attributes">[]): void {
+  /** Remembers the words of a series that was restored. */
+  restore(metric: LedgerMetric, attributes: Readonly<Record<string, string | boolean>>): void {
     for (const [attribute, vocabulary] of this.#vocabularies.get(metric) ?? []) {
-      for (const { attributes } of series) {
-        const word = attributes[attribute];
-        if (typeof word === "string") remember(vocabulary, word);
-      }
+      const word = attributes[attribute];
+      if (typeof word === "string") remember(vocabulary, word);
     }
   }
 
-  /** The same increments with bounded words. To be called in the order of commits. */
-  settle(increments: Increments): Increments {
-    let isSettled = true;
-    for (const { metric } of increments.counts.values()) if (this.#vocabularies.has(metric)) isSettled = false;
-    if (isSettled) return increments;
-    const settled: Increments = { ...increments, counts: new Map() };
-    for (const { metric, attributes, value } of increments.counts.values()) {
-      count(settled, metric, this.#bounded(metric, attributes) as AttributesOf<LedgerMetric>, value);
+  /** The same attributes with bounded words. To be called in the order of commits. */
+  settle(metric: LedgerMetric, attributes: Attributes): Attributes {
+    const open = this.#vocabularies.get(metric);
+    if (open === undefined) return attributes;
+    const settled: Record<string, string> = { ...attributes };
+    for (const [attribute, vocabulary] of open) {
+      const word = settled[attribute];
+      if (word !== undefined && !remember(vocabulary, word)) settled[attribute] = "other";
     }
     return settled;
-  }
-
-  #bounded(metric: LedgerMetric, attributes: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-    const bounded = { ...attributes };
-    for (const [attribute, vocabulary] of this.#vocabularies.get(metric) ?? []) {
-      const word = bounded[attribute];
-      if (word !== undefined && !remember(vocabulary, word)) bounded[attribute] = "other";
-    }
-    return bounded;
   }
 }
 

@@ -1,38 +1,69 @@
-/** Log events of what was accepted, read back from the journal: for whoever watches, not for delivery. */
+/** Accepted records as log events, read back from the journal: for whoever watches, not for delivery. */
 import type { LogEvent } from "../catalogue/log-event.ts";
-import type { JournalReader, JournalRow } from "../journal/types.ts";
-import { describeLine, type ProcessorOptions } from "../processors/index.ts";
+import type { JournalReader, Row } from "../journal/index.ts";
+import { FlowDescriber } from "../processors/flow.ts";
+import { describe, type ProcessorSettings } from "../processors/index.ts";
+import { recordOfLine } from "../records/envelope.ts";
+import { ClaimTable } from "../records/flow/claims.ts";
+import { FlowColumns } from "../records/flow/columns.ts";
+import { FlowRowDecoder } from "../records/flow/rows.ts";
+import { linesOf } from "./lines.ts";
+import { decodePlain } from "./plain-part.ts";
 
+/** Log events of whole rows, and the row to go on from. */
 export interface AcceptedEvents {
-  /** Where to go on. */
   readonly nextSeq: number;
   readonly events: readonly LogEvent[];
 }
 
-/** Events of whole rows from `fromSeq` on, until there are `limit` of them. Records that do not describe are left out. */
-export function readAcceptedEvents(
-  reader: JournalReader,
-  options: ProcessorOptions,
-  { fromSeq, limit }: { readonly fromSeq: number; readonly limit: number },
-): AcceptedEvents {
-  const events: LogEvent[] = [];
-  let nextSeq = fromSeq;
-  while (events.length < limit) {
-    const [row] = reader.read(nextSeq, { rows: 1, bytes: 1 });
-    if (row === undefined) break;
-    nextSeq = row.seq + 1;
-    for (const event of eventsOf(row, options)) events.push(event);
-  }
-  return { nextSeq, events };
-}
+export class AcceptedEventReader {
+  readonly #reader: JournalReader;
+  readonly #settings: ProcessorSettings;
+  readonly #describer: FlowDescriber;
+  readonly #decoder = new FlowRowDecoder(new ClaimTable());
+  readonly #columns = new FlowColumns();
 
-function eventsOf({ type, text, acceptedAt }: JournalRow, options: ProcessorOptions): readonly LogEvent[] {
-  if (type === undefined || text === "") return [];
-  return text.split("\n").flatMap((line) => {
-    try {
-      return describeLine(line, type, options, acceptedAt);
-    } catch {
-      return [];
+  constructor(reader: JournalReader, settings: ProcessorSettings) {
+    this.#reader = reader;
+    this.#settings = settings;
+    this.#describer = new FlowDescriber(settings);
+  }
+
+  /** Events of rows from `fromSeq` on, until there are `limit` of them. Records that cannot be described are left out. */
+  read(fromSeq: number, limit: number): AcceptedEvents {
+    const events: LogEvent[] = [];
+    let nextSeq = fromSeq;
+    while (events.length < limit) {
+      const [row] = this.#reader.read(nextSeq, { rows: 1, bytes: 1 });
+      if (row === undefined) break;
+      nextSeq = row.seq + 1;
+      if (row.type === "flow") this.#addFlows(row, events);
+      else if (row.type === "audit" || row.type === "webhook") this.#addPlain(row, row.type, events);
     }
-  });
+    return { nextSeq, events };
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+
+  #addFlows({ text, leftOut, acceptedAt }: Row, into: LogEvent[]): void {
+    const columns = this.#columns;
+    const describer = this.#describer;
+    columns.clear();
+    this.#decoder.decode(text, leftOut, columns);
+    for (let record = 0; record < columns.records; record++) {
+      into.push(...describer.events(columns, record, 0, Number.POSITIVE_INFINITY, acceptedAt));
+    }
+  }
+
+  #addPlain({ text, acceptedAt }: Row, type: "audit" | "webhook", into: LogEvent[]): void {
+    for (const line of linesOf(text)) {
+      try {
+        into.push(describe(decodePlain(recordOfLine(line, type)), this.#settings, acceptedAt));
+      } catch {
+        continue;
+      }
+    }
+  }
 }

@@ -1,4 +1,4 @@
-/** The two sums that show that nothing disappears: what was received, and what became of what was accepted. What damage took is a term of its own. */
+/** The two sums that show that nothing disappears: what was received, and what became of what was accepted. */
 import type { Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 

@@ -1,51 +1,72 @@
-/** A batch's way from records to a commit. Receivers open a draft, fill it, and answer when it is committed. */
-import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
-import type { Journal } from "../journal/index.ts";
-import type { NameOptions } from "../processors/names.ts";
+/** A batch's way from bytes to a commit: receivers open a batch, fill it, and answer once it is committed. */
+import type { Config } from "../config/schema.ts";
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import type { Source } from "../records/types.ts";
+import type { Committed, Journal } from "../journal/index.ts";
+import type { EdgeBook } from "../processors/edges.ts";
+import type { EndBook } from "../processors/ends.ts";
+import type { ProcessorSettings } from "../processors/index.ts";
+import { ClaimTable } from "../records/flow/claims.ts";
+import { FlowScanner } from "../records/flow/scanner.ts";
+import { Identifier } from "../records/identity.ts";
 import { LastEvents } from "./ages.ts";
-import { BatchDraft } from "./draft.ts";
-import { createSamples } from "./samples.ts";
-import type { LogLimit, Pipeline } from "./types.ts";
+import { Batch } from "./batch.ts";
+import { Samples } from "./quarantine-part.ts";
 
-export { incrementsOf, incrementsOfRow } from "./count.ts";
-export type { Draft, Origin, Outcome, Pipeline } from "./types.ts";
+export { Batch } from "./batch.ts";
 
-export interface PipelineOptions {
-  /** Whether a webhook event is a duplicate where an audit record has told the same. */
-  readonly comparesFacts: boolean;
-  /** Whether the stream is there to bring what a poll brings. */
-  readonly isStreamed?: boolean;
-  readonly logLimit?: LogLimit | undefined;
-  readonly telemetry?: Telemetry;
+/** Where a batch comes from. */
+export interface Origin {
+  readonly source: Source;
+  /** Epoch milliseconds at which the request was received. */
+  readonly receivedAt: number;
 }
 
-/** What of the journal a batch needs on its way. */
-export type PipelineJournal = Pick<Journal, "append" | "knows" | "forgotten" | "identity">;
+/** What became of the records of one batch. Their sum is what was received. */
+export interface Outcome {
+  readonly accepted: number;
+  readonly duplicate: number;
+  readonly skipped: number;
+  readonly quarantined: number;
+}
 
-/** The pipeline over a journal. Holds nothing but which samples of unknown kinds it has kept. */
-export function createPipeline(
-  journal: PipelineJournal,
-  names: NameOptions,
-  { comparesFacts, isStreamed = false, logLimit, telemetry = silentTelemetry }: PipelineOptions = {
-    comparesFacts: false,
-  },
-): Pipeline {
-  const samples = createSamples();
-  const lastEvents = new LastEvents(telemetry);
-  const { identitySecret, tailnet } = journal.identity;
-  const identityKey = { secret: identitySecret, tailnet };
-  return {
-    open: (origin) =>
-      new BatchDraft(origin, {
-        journal,
-        identityKey,
-        names,
-        samples,
-        comparesFacts,
-        isStreamed,
-        logLimit,
-        telemetry,
-        lastEvents,
-      }),
+export interface PipelineDeps {
+  readonly journal: Pick<Journal, "append" | "knows" | "horizon" | "identity">;
+  readonly settings: ProcessorSettings;
+  readonly edges: EdgeBook;
+  readonly ends: EndBook;
+  /** Counts and delivers a commit; called in the order of rows, inside the turn. */
+  readonly committed: (committed: Committed) => void;
+  readonly telemetry: Telemetry;
+  /** Whether committed flow records are read again at once, and should be handed over as text. */
+  readonly keepsText: () => boolean;
+}
+
+export interface Pipeline {
+  open(origin: Origin): Batch;
+}
+
+/** The tables that every batch of a thread shares. */
+export interface BatchTables extends PipelineDeps {
+  readonly config: Config;
+  readonly scanner: FlowScanner;
+  readonly claims: ClaimTable;
+  readonly identifier: Identifier;
+  readonly samples: Samples;
+  readonly lastEvents: LastEvents;
+}
+
+export function createPipeline(config: Config, deps: PipelineDeps): Pipeline {
+  const { identitySecret, tailnet } = deps.journal.identity;
+  const claims = new ClaimTable();
+  const tables: BatchTables = {
+    ...deps,
+    config,
+    claims,
+    scanner: new FlowScanner(claims),
+    identifier: new Identifier(identitySecret, tailnet),
+    samples: new Samples(),
+    lastEvents: new LastEvents(deps.telemetry),
   };
+  return { open: (origin) => new Batch(origin, tables) };
 }

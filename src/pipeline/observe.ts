@@ -1,21 +1,15 @@
-/** What journal and ledger have to say about themselves, asked at every collection. */
+/** Journal and ledger as metrics of the process, read at every collection. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import type { Journal } from "../journal/index.ts";
-import type { Ledger } from "../ledger/index.ts";
+import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
-
-export interface StoreLimits {
-  /** How long keys are to be kept, by type. */
-  readonly windowsMs: Readonly<Record<RecordType, number>>;
-  /** Series that a metric of the ledger may have. */
-  readonly metricLimit: number;
-}
+import type { Journal } from "../journal/index.ts";
+import type { Ledger } from "../ledger/index.ts";
 
 export function observeStore(
   journal: Journal,
   ledger: Ledger,
-  limits: StoreLimits,
+  config: Pick<Config, "dedup" | "cardinality">,
   { telemetry, clock }: { readonly telemetry: Telemetry; readonly clock: Clock },
 ): void {
   const one = (value: number) => [{ value, attributes: {} }];
@@ -32,18 +26,27 @@ export function observeStore(
     recordTypes.map((type) => ({ value: journal.keyCount(type), attributes: { type } })),
   );
   telemetry.observe("tailscale2otel.dedup.horizon", () =>
-    recordTypes.map((type) => ({ value: horizonMs(journal, type, limits, clock()) / 1000, attributes: { type } })),
+    recordTypes.map((type) => ({
+      value: horizonMs(journal, type, config.dedup, clock()) / 1000,
+      attributes: { type },
+    })),
   );
   telemetry.observe("tailscale2otel.quarantine.evicted", () =>
-    journal.evicted.map(({ items, ...attributes }) => ({ value: items, attributes })),
+    journal.quarantine.evicted.map(({ items, ...attributes }) => ({ value: items, attributes })),
   );
   telemetry.observe("tailscale2otel.series.active", () => bySeries(ledger, (size) => size));
-  telemetry.observe("tailscale2otel.series.limit", () => bySeries(ledger, () => limits.metricLimit));
+  telemetry.observe("tailscale2otel.series.limit", () => bySeries(ledger, () => config.cardinality.metric_limit));
 }
 
-/** Until a key has left before its time, all of its window. */
-export function horizonMs(journal: Journal, type: RecordType, { windowsMs }: StoreLimits, now: number): number {
-  return Math.max(0, Math.min(windowsMs[type], now - journal.forgotten(type).until));
+/** How far back records of a type are known again, in milliseconds: all of the dedup window until keys have left before their time. */
+export function horizonMs(
+  journal: Pick<Journal, "horizon">,
+  type: RecordType,
+  dedup: Config["dedup"],
+  now: number,
+): number {
+  const windowMs = { flow: dedup.flow_window, audit: dedup.audit_window, webhook: dedup.webhook_window }[type];
+  return Math.max(0, Math.min(windowMs, now - journal.horizon(type).until));
 }
 
 function bySeries(ledger: Ledger, valueOf: (size: number) => number) {

@@ -1,87 +1,54 @@
-/** Takes a quarantined record in once more: the way of any record, and its item leaves with the commit, or stays as it is. */
-import type { KeptItem } from "../journal/quarantine-items.ts";
-import type { InvalidRecord } from "../journal/types.ts";
+/** Takes a quarantined record in again: the way of any record, and its line leaves with the commit, or stays as it is. */
 import type { Clock } from "../lib/clock.ts";
-import type { NameOptions } from "../processors/names.ts";
+import type { RawRecord } from "../records/types.ts";
+import type { Journal, QuarantineItem } from "../journal/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
-import type { RawRecord, RecordType } from "../records/types.ts";
-import { createPipeline, type PipelineJournal, type PipelineOptions } from "./index.ts";
+import type { Pipeline } from "./index.ts";
 
 /** What became of it. `kept`: nothing has changed, for that reason. */
 export type RetryOutcome =
   { readonly kind: "accepted" } | { readonly kind: "duplicate" } | { readonly kind: "kept"; readonly why: string };
 
 /**
- * Resolves when it is on disk.
- * @throws {Unavailable} when the journal cannot take it now; the item stays.
+ * Retries one quarantined record by its id; resolves once it is on disk.
+ * @throws {Unavailable} if the journal cannot take it now; the record stays.
  */
-export type RetryRecord = (item: KeptItem) => Promise<RetryOutcome>;
+export type RetryRecord = (id: string) => Promise<RetryOutcome>;
 
-/** Retries of invalid records. `options` are those of the pipeline. */
-export function createRetry(
-  journal: PipelineJournal,
-  names: NameOptions,
-  options: PipelineOptions,
-  clock: Clock,
-): RetryRecord {
-  return async (item) => {
-    const read = readRecord(item);
-    if ("why" in read) return { kind: "kept", why: read.why };
-    /**
-     * The batch is refused before it is appended where its record is still invalid: appended, it would be a duplicate by the
-     * key of its text, and counted as received though nobody has sent it.
-     */
-    const guarded: PipelineJournal = {
-      identity: journal.identity,
-      knows: journal.knows,
-      forgotten: journal.forgotten,
-      append(append) {
-        const [invalid] = append.invalid;
-        if (invalid !== undefined) throw new StillInvalid(invalid);
-        return journal.append({ ...append, retries: { id: item.id, reason: item.reason } });
-      },
-    };
-    const draft = createPipeline(guarded, names, options).open({ source: item.source, receivedAt: clock() });
-    draft.add([read.record]);
-    try {
-      const { accepted } = await draft.commit(read.bytes);
-      return { kind: accepted > 0 ? "accepted" : "duplicate" };
-    } catch (error) {
-      if (error instanceof StillInvalid) return { kind: "kept", why: error.message };
-      throw error;
+const whyNot: Readonly<Record<Exclude<QuarantineItem["class"], "invalid">, string>> = {
+  sample: "a sample is a value of an unknown kind: it can be looked at, and was counted as skipped",
+  note: "a note is about something that happened: there is no record in it",
+  dead_letter: "a dead letter was accepted already: it can only be exported again",
+};
+
+export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quarantine">, clock: Clock): RetryRecord {
+  return async (id) => {
+    const found = journal.quarantine.read(id);
+    if (found === undefined) return { kind: "kept", why: "there is no such item" };
+    const { item, texts, isCut } = found;
+    if (item.class !== "invalid") return { kind: "kept", why: whyNot[item.class] };
+    if (isCut) return { kind: "kept", why: "only the first 64 KiB of its text were kept" };
+    const [text] = texts;
+    const record = text === undefined ? undefined : recordFrom(text, item);
+    if (text === undefined || record === undefined) return { kind: "kept", why: "its text is not a stored record" };
+    const batch = pipeline.open({ source: item.source, receivedAt: clock() });
+    batch.addRecord(record);
+    /** A record that is still invalid is not appended: it would count as received though nobody has sent it. */
+    if (batch.defect !== undefined) {
+      batch.drop();
+      return { kind: "kept", why: `it is invalid again (${batch.defect.reason}): ${batch.defect.message}` };
     }
+    const retries = { seq: item.seq, line: Number(id.slice(id.indexOf(".") + 1)), reason: item.reason };
+    const { accepted } = await batch.commit(Buffer.byteLength(text), { retries });
+    return { kind: accepted > 0 ? "accepted" : "duplicate" };
   };
 }
 
-class StillInvalid extends Error {
-  constructor({ reason, detail }: InvalidRecord) {
-    super(`it is refused again (${reason}): ${detail}`);
-  }
-}
-
-type ReadRecord = { readonly record: RawRecord; readonly bytes: number } | { readonly why: string };
-
-function readRecord({ class: itemClass, type, text, isCut }: KeptItem): ReadRecord {
-  switch (itemClass) {
-    case "sample":
-      return { why: "a sample is a value of an unknown kind: it can be looked at, and was counted as skipped" };
-    case "note":
-      return { why: "a note tells of something that happened: there is no record in it" };
-    case "dead_letter":
-      return { why: "a dead letter was accepted already: it can only be exported again" };
-    case "invalid":
-      break;
-  }
-  if (text === undefined) return { why: "its text is damaged and cannot be read" };
-  if (isCut) return { why: "only the first 64 KiB of its text were kept" };
-  if (type === "unknown") return { why: "it is of no known kind" };
-  return parsed(text, type);
-}
-
-function parsed(text: string, type: RecordType): ReadRecord {
+function recordFrom(text: string, { type }: QuarantineItem): RawRecord | undefined {
+  if (type === "unknown") return undefined;
   try {
-    return { record: recordOfLine(text, type), bytes: Buffer.byteLength(text) };
+    return recordOfLine(text, type);
   } catch {
-    return { why: "its text is not a stored record" };
+    return undefined;
   }
 }

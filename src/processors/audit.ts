@@ -1,6 +1,4 @@
-/** Audit records as a metric and as a log event: pure functions of the record. */
-import { count, type Increments } from "../catalogue/increments.ts";
-import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+/** Configuration audit records as metrics and as a log event: pure functions of the record. */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import type { AttributesOf } from "../catalogue/metrics.ts";
 import {
@@ -13,11 +11,10 @@ import {
   wordOf,
 } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
-import { cutText } from "../lib/text.ts";
 import type { AuditRecord } from "../records/types.ts";
-
-/** Bytes of UTF-8 kept of `old` and `new`: an ACL change holds whole policies. */
-const maxValueBytes = 4096;
+import { count, type Increments } from "../catalogue/increments.ts";
+import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+import type { ProcessorSettings } from "./names.ts";
 
 /** Adds a record to the counters of events, of curated changes, and of words that are known or not. */
 export function measureAudit(record: AuditRecord, into: Increments): void {
@@ -48,7 +45,7 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
 
 type Change = AttributesOf<"tailscale.config.audit.changes">["tailscale.audit.change"];
 
-/** The change that a record tells of, where it is one that matters. */
+/** The curated change that a record describes, if any. */
 function changeOf({ action, target }: AuditRecord): Change {
   const byProperty = ownValue<Change>(changeOfProperty, target.property);
   return byProperty ?? ownValue<Change>(changeOfTarget, `${target.type} ${action}`);
@@ -72,7 +69,7 @@ function countDrift(
 /** The record's log event. `acceptedAt`: epoch milliseconds. */
 export function describeAudit(
   record: AuditRecord,
-  { tailnet }: { readonly tailnet: string },
+  { tailnet }: Pick<ProcessorSettings, "tailnet">,
   acceptedAt: number,
 ): LogEvent {
   const { actor, target } = record;
@@ -85,7 +82,6 @@ export function describeAudit(
     time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,
     body: `${record.action} on ${target.type}${property} via ${record.origin}`,
-    shared: [],
     attributes: present({
       "tailscale.tailnet": tailnet,
       "tailscale.audit.action": record.action,
@@ -122,5 +118,5 @@ function present(attributes: {
 
 function valueText(value: unknown): string {
   if (value === undefined) return "";
-  return cutText(typeof value === "string" ? value : JSON.stringify(value), maxValueBytes);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

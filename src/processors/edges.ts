@@ -1,202 +1,288 @@
-/** The attribute sets of flow metrics as objects that are the same for the same content, so that sums need no text keys. */
-import type { FlowClass, FlowEdge, NodePair } from "../catalogue/increments.ts";
-import { derpRelayAddress } from "../records/address.ts";
-import { transportName } from "../records/protocol-number.ts";
-import type { Address, Connection, Endpoint } from "../records/types.ts";
+/**
+ * Numbers for the attribute sets of flow metrics: source node, destination node and class of a connection entry give an edge,
+ * the same for the same names, so that the ledger adds up in arrays. Bounded: what finds no room is counted for `__other__`.
+ */
+import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
+import { addressAbsent, type FlowColumns } from "../records/flow/columns.ts";
+import { boundedLabel } from "./bounds.ts";
 import {
-  type Claims,
-  deviceAt,
-  externalName,
-  type FlowDimensions,
-  nameOf,
-  type NameOptions,
-  unknownName,
-} from "./names.ts";
+  bareClasses,
+  bareClassOf,
+  classCode,
+  codeOfBareClass,
+  flowClassOf,
+  isBare,
+  isRelayed,
+  withPorts,
+} from "./classes.ts";
+import type { End, EndBook, Identity } from "./ends.ts";
+import type { ProcessorSettings } from "./names.ts";
 import { privacyOf } from "./privacy.ts";
-import { serviceCode, serviceName } from "./services.ts";
+import { noNumber, NumberTable, TextTable } from "./tables.ts";
 
-/** Distinct edges remembered. Names come from the wire, so a flood of them starts the memory anew instead of growing it. */
-const maxEdges = 65_536;
+/** Edges have numbers below this. */
+export const maxEdges = 65_536;
 
-let edgeCount = 0;
-const classes = new Map<number, FlowClass>();
-const classesWithPorts = new Map<FlowClass, Map<string, FlowClass>>();
-const bySource = new Map<string | undefined, Map<string | undefined, PairEdges>>();
-const shaped = new Map<string, PairEdges>();
+/** In `peerOf`: an edge that reaches no peer, since an end is absent or the path ends at a relay. */
+export const noPeer = 0xffff_ffff;
 
-interface PairEdges {
-  readonly pair: NodePair;
-  readonly edges: Map<FlowClass, FlowEdge>;
+/** In `peerOf`: many addresses share the destination's name, so that the address is the peer. */
+export const peerByAddress = 0;
+
+/** Classes have numbers below this, those without service, region and ports the first `bareClasses`. */
+const maxClasses = 8192;
+/** So many classes of them may have ports; later ones are counted without. */
+const maxPortClasses = 4096;
+const maxPairs = 8000;
+const maxTexts = 24_576;
+
+/** The first edges are those of `__other__`, one per class: they always have room. */
+const firstEdge = maxClasses;
+const otherPair = 0;
+
+/** Texts that stand for no node come first in the table. */
+const reservedTexts = ["shared", "absent", "other"] as const;
+const absentNode = 1;
+const otherNumber = 2;
+
+/** The parts of an edge's key in one integer: node numbers have 15 bits. */
+const nodeBits = 15;
+
+/** One end of a pair as metrics show it. */
+interface Node {
+  readonly shown: string | undefined;
+  readonly identity: Identity | undefined;
+  /** The number of the shown name alone. */
+  readonly name: number;
+  /** The number of the name before privacy, or `peerByAddress`. */
+  readonly peer: number;
 }
 
-/** The edge that a connection belongs to. A relayed path ends at a region, which is no node: it has no destination. */
-export function edgeOf(connection: Connection, claims: Claims, options: NameOptions): FlowEdge {
-  const { source, destination } = connection;
-  let flowClass = classOf(connection);
-  const sourceName = source === undefined ? undefined : nameOf(source.address, claims, options);
-  const destinationName =
-    destination === undefined || flowClass.path === "derp" ? undefined : nameOf(destination.address, claims, options);
-  const { dimensions, privacy } = options;
-  const { pair, edges } =
-    dimensions === undefined && privacy === undefined
-      ? pairOf(sourceName, destinationName)
-      : shapedPairOf(connection, { source: sourceName, destination: destinationName }, claims, options);
-  if (dimensions !== undefined) flowClass = withPorts(flowClass, connection, dimensions);
-  const known = edges.get(flowClass);
-  if (known !== undefined) return known;
-  const edge = { pair, class: flowClass };
-  edges.set(flowClass, edge);
-  edgeCount++;
-  return edge;
-}
+let lastGeneration = 0;
 
-/** The exported class of a connection, without ports. */
-export function classOf({ traffic, protocol, destination }: Connection): FlowClass {
-  const isPhysical = traffic === "physical";
-  const region =
-    isPhysical && destination !== undefined && destination.address.text === derpRelayAddress ? destination.port : -1;
-  const path = !isPhysical ? undefined : region < 0 ? "direct" : "derp";
-  const service = region >= 0 || destination === undefined ? 0 : serviceCode(protocol, destination.port);
-  /** Regions and services exclude each other, and share one range of numbers. */
-  const place = service === 0 ? region + 1 : service + 65_537;
-  const code = protocol + 256 * trafficCode[traffic] + 1024 * place;
-  const known = classes.get(code);
-  if (known !== undefined) return known;
-  if (classes.size >= maxEdges) forget();
-  const transport = transportName(protocol);
-  const derpRegion = region > 0 ? String(region) : undefined;
-  const name = serviceName(service);
-  const made: FlowClass = {
-    key: `${transport}\u0000${traffic}\u0000${path ?? ""}\u0000${derpRegion ?? ""}\u0000${name ?? ""}`,
-    transport,
-    traffic,
-    path,
-    derpRegion,
-    service: name,
-    ports: undefined,
-    withoutPorts: undefined,
-  };
-  classes.set(code, made);
-  return made;
-}
+export class EdgeBook {
+  readonly #settings: ProcessorSettings;
+  /** Names are shown as they are, and nothing but the name tells nodes apart. */
+  readonly #isPlain: boolean;
+  readonly #texts = new TextTable(maxTexts);
+  #nodes: (Node | undefined)[] = [];
+  readonly #pairNumbers = new NumberTable(maxPairs);
+  #pairs: NodePair[] = [];
+  readonly #classNumbers = new NumberTable(maxClasses - bareClasses);
+  #classes: (FlowClass | undefined)[] = [];
+  readonly #edges = new NumberTable(maxEdges - firstEdge);
+  readonly #pairOf = new Uint16Array(maxEdges);
+  readonly #classOf = new Uint16Array(maxEdges);
+  #generation = 0;
+  #overflowed = 0;
+  /** By edge: the number of the shown source name. */
+  readonly sourceOf = new Uint32Array(maxEdges);
+  /** By edge: the number of the destination's own name, `peerByAddress` or `noPeer`. */
+  readonly peerOf = new Uint32Array(maxEdges);
 
-const trafficCode = { virtual: 0, subnet: 1, exit: 2, physical: 3 } as const;
-
-function withPorts(flowClass: FlowClass, { source, destination }: Connection, dimensions: FlowDimensions): FlowClass {
-  const from = dimensions.sourcePort ? portText(source) : undefined;
-  const to = dimensions.destinationPort && flowClass.path !== "derp" ? portText(destination) : undefined;
-  if (from === undefined && to === undefined) return flowClass;
-  const ports = `${from ?? ""}>${to ?? ""}`;
-  let known = classesWithPorts.get(flowClass);
-  if (known === undefined) classesWithPorts.set(flowClass, (known = new Map()));
-  let made = known.get(ports);
-  if (made !== undefined) return made;
-  made = {
-    ...flowClass,
-    key: `${flowClass.key}\u0000${ports}`,
-    ports: { source: from, destination: to },
-    withoutPorts: flowClass,
-  };
-  known.set(ports, made);
-  edgeCount++;
-  return made;
-}
-
-function portText(endpoint: Endpoint | undefined): string | undefined {
-  return endpoint === undefined || endpoint.port === 0 ? undefined : String(endpoint.port);
-}
-
-function pairOf(source: string | undefined, destination: string | undefined): PairEdges {
-  if (edgeCount >= maxEdges) forget();
-  let destinations = bySource.get(source);
-  if (destinations === undefined) bySource.set(source, (destinations = new Map()));
-  const known = destinations.get(destination);
-  if (known !== undefined) return known;
-  const made: PairEdges = {
-    pair: {
-      key: pairKey(source, destination),
-      source,
-      destination,
-      peer: isShared(destination) ? undefined : destination,
-      identity: undefined,
-    },
-    edges: new Map(),
-  };
-  destinations.set(destination, made);
-  return made;
-}
-
-/** The pair where settings ask for more, for less or for something else than the two names. */
-function shapedPairOf(
-  { source, destination }: Connection,
-  names: Pick<NodePair, "source" | "destination">,
-  claims: Claims,
-  options: NameOptions,
-): PairEdges {
-  if (edgeCount >= maxEdges) forget();
-  const { dimensions, privacy } = options;
-  const hasNodes = dimensions?.nodes ?? true;
-  const shown = (name: string | undefined): string | undefined => {
-    if (name === undefined || !hasNodes) return undefined;
-    return privacy === undefined ? name : privacyOf(privacy).node(name);
-  };
-  const from = shown(names.source);
-  const to = shown(names.destination);
-  const identity =
-    dimensions?.identity === true
-      ? {
-          ...identityOf("tailscale.src", source?.address, claims, options),
-          ...identityOf(
-            "tailscale.dst",
-            names.destination === undefined ? undefined : destination?.address,
-            claims,
-            options,
-          ),
-        }
-      : undefined;
-  const peer = isShared(names.destination) ? undefined : names.destination;
-  const who = identity === undefined ? "" : JSON.stringify(identity);
-  const key = `${pairKey(from, to)}\u0000${who}`;
-  const place = `${key}\u0000${peer ?? ""}`;
-  let known = shaped.get(place);
-  if (known === undefined) {
-    known = { pair: { key, source: from, destination: to, peer, identity }, edges: new Map() };
-    shaped.set(place, known);
-    edgeCount++;
+  constructor(settings: ProcessorSettings) {
+    this.#settings = settings;
+    this.#isPlain = settings.dimensions.nodes && !settings.dimensions.identity && settings.privacy === undefined;
+    this.#clear();
   }
-  return known;
+
+  /** Changes whenever edges are numbered anew. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The nodes of an edge. The object stays valid after `renew`. */
+  pair(edge: number): NodePair {
+    return this.#pairs[this.#pairOf[edge] as number] as NodePair;
+  }
+
+  /** The class of an edge. The object stays valid after `renew`. */
+  classOf(edge: number): FlowClass {
+    return this.#classAt(this.#classOf[edge] as number);
+  }
+
+  /** How many entries lost a name, a port or a service since the last call, because a table was full. */
+  takeOverflowed(): number {
+    const taken = this.#overflowed;
+    this.#overflowed = 0;
+    return taken;
+  }
+
+  /** Called between two intervals: empties the book if any of its tables is more than half full. */
+  renew(): void {
+    const isHalfFull =
+      this.#pairNumbers.size * 2 > maxPairs ||
+      this.#edges.size * 2 > maxEdges - firstEdge ||
+      this.#texts.size * 2 > maxTexts ||
+      this.#classNumbers.size * 2 > maxPortClasses;
+    if (isHalfFull) this.#clear();
+  }
+
+  /** The edge of an entry. `ends` has been turned to the entry's record. */
+  edgeOf(columns: FlowColumns, entry: number, ends: EndBook): number {
+    const code = classCode(columns, entry);
+    const tags = columns.ends[entry] as number;
+    const sourceTag = tags & 3;
+    const destinationTag = tags >> 2;
+    const source =
+      sourceTag === addressAbsent
+        ? absentNode
+        : this.#numbered(ends.named(sourceTag, columns.source[entry] as number)).sourceNode;
+    const destination =
+      destinationTag === addressAbsent || isRelayed(code)
+        ? absentNode
+        : this.#numbered(ends.named(destinationTag, columns.destination[entry] as number)).destinationNode;
+    const classNumber = this.#classNumber(code, this.#portsOf(columns, entry, code));
+    if (source === noNumber || destination === noNumber) return this.#otherEdge(classNumber);
+    const nodes = (source << nodeBits) | destination;
+    const edge = this.#edges.find(nodes, classNumber);
+    return edge === noNumber ? this.#add(source, destination, classNumber) : edge;
+  }
+
+  #add(source: number, destination: number, classNumber: number): number {
+    const nodes = (source << nodeBits) | destination;
+    let pair = this.#pairNumbers.find(nodes, 0);
+    if (pair === noNumber) {
+      pair = this.#pairs.length;
+      if (!this.#pairNumbers.add(nodes, 0, pair)) return this.#otherEdge(classNumber);
+      this.#pairs.push(this.#pairOfNodes(source, destination));
+    }
+    const edge = firstEdge + this.#edges.size;
+    if (!this.#edges.add(nodes, classNumber, edge)) return this.#otherEdge(classNumber);
+    this.#pairOf[edge] = pair;
+    this.#classOf[edge] = classNumber;
+    this.sourceOf[edge] = this.#nodes[source]?.name ?? absentNode;
+    const reachesPeer = source !== absentNode && destination !== absentNode;
+    this.peerOf[edge] = reachesPeer ? (this.#nodes[destination]?.peer ?? peerByAddress) : noPeer;
+    return edge;
+  }
+
+  #otherEdge(classNumber: number): number {
+    this.#overflowed++;
+    return classNumber;
+  }
+
+  #pairOfNodes(source: number, destination: number): NodePair {
+    const from = this.#nodes[source];
+    const to = this.#nodes[destination];
+    const identity = this.#settings.dimensions.identity
+      ? { ...identityLabels(from?.identity, "tailscale.src"), ...identityLabels(to?.identity, "tailscale.dst") }
+      : undefined;
+    const who = identity === undefined ? "" : `\u0000${JSON.stringify(identity)}`;
+    return {
+      key: `${marked(from?.shown)}\u0000${marked(to?.shown)}${who}`,
+      source: from?.shown,
+      destination: to?.shown,
+      identity,
+    };
+  }
+
+  /** The end with its numbers in this book. */
+  #numbered(end: End): End {
+    if (end.nodeGeneration !== this.#generation) this.#number(end);
+    return end;
+  }
+
+  #number(end: End): void {
+    end.nodeGeneration = this.#generation;
+    const shown = this.#shownName(end);
+    const name = this.#texts.numberOf(`name ${marked(shown)}`);
+    if (this.#isPlain) {
+      const peer = end.isShared ? peerByAddress : name;
+      end.sourceNode = this.#node(name, { shown, identity: undefined, name, peer });
+      end.destinationNode = end.sourceNode;
+      return;
+    }
+    const identity = this.#settings.dimensions.identity ? this.#shownIdentity(end) : undefined;
+    const who = `${marked(shown)}\u0000${identity === undefined ? "" : JSON.stringify(identity)}`;
+    const peer = end.isShared ? peerByAddress : this.#texts.numberOf(`peer ${end.name}`);
+    const source = this.#texts.numberOf(`source ${who}`);
+    const destination = this.#texts.numberOf(`destination ${who}\u0000${end.isShared ? "" : end.name}`);
+    const hasRoom = name !== noNumber && peer !== noNumber;
+    end.sourceNode = hasRoom ? this.#node(source, { shown, identity, name, peer }) : noNumber;
+    end.destinationNode = hasRoom ? this.#node(destination, { shown, identity, name, peer }) : noNumber;
+  }
+
+  #node(number: number, node: Node): number {
+    if (number !== noNumber) this.#nodes[number] ??= node;
+    return number;
+  }
+
+  #shownName({ name }: End): string | undefined {
+    const { dimensions, privacy } = this.#settings;
+    if (!dimensions.nodes) return undefined;
+    const shown = privacy === undefined ? name : privacyOf(privacy).node(name);
+    return shown === undefined ? undefined : boundedLabel(shown);
+  }
+
+  #shownIdentity({ identity }: End): Identity | undefined {
+    if (identity === undefined) return undefined;
+    const { privacy } = this.#settings;
+    const { user, tags, os } = identity;
+    const shown = privacy === undefined || user === "" ? user : (privacyOf(privacy).value("emails", user) ?? "");
+    return { user: boundedLabel(shown), tags: boundedLabel(tags), os: boundedLabel(os) };
+  }
+
+  #classNumber(code: number, ports: number): number {
+    if (ports === 0 && isBare(code)) return bareClassOf(code);
+    const known = this.#classNumbers.find(code, ports);
+    if (known !== noNumber) return known;
+    const number = bareClasses + this.#classNumbers.size;
+    const hasRoom = ports === 0 || this.#classNumbers.size < maxPortClasses;
+    if (!hasRoom || !this.#classNumbers.add(code, ports, number)) {
+      this.#overflowed++;
+      return ports === 0 ? bareClassOf(code) : this.#classNumber(code, 0);
+    }
+    const flowClass = isBare(code) ? this.#classAt(bareClassOf(code)) : flowClassOf(code);
+    this.#classes[number] = withPorts(flowClass, ports >>> 16, ports & 0xffff);
+    return number;
+  }
+
+  #classAt(number: number): FlowClass {
+    return (this.#classes[number] ??= flowClassOf(codeOfBareClass(number)));
+  }
+
+  /** The ports that metrics tell apart, the source's above the destination's; a relay has a region instead. */
+  #portsOf(columns: FlowColumns, entry: number, code: number): number {
+    const { sourcePort, destinationPort } = this.#settings.dimensions;
+    const source = sourcePort ? (columns.sourcePort[entry] as number) : 0;
+    const destination = destinationPort && !isRelayed(code) ? (columns.destinationPort[entry] as number) : 0;
+    return ((source << 16) | destination) >>> 0;
+  }
+
+  #clear(): void {
+    this.#generation = ++lastGeneration;
+    this.#texts.clear();
+    for (const text of reservedTexts) this.#texts.numberOf(text);
+    this.#nodes = [];
+    const shown = this.#settings.dimensions.nodes ? otherNode : undefined;
+    const key = `${marked(shown)}\u0000${marked(shown)}`;
+    this.#pairs = [{ key, source: shown, destination: shown, identity: undefined }];
+    this.#pairNumbers.clear();
+    this.#classes = [];
+    this.#classNumbers.clear();
+    this.#edges.clear();
+    // Later edges get theirs when they are added.
+    this.#pairOf.fill(otherPair, 0, firstEdge);
+    for (let number = 0; number < firstEdge; number++) this.#classOf[number] = number;
+    this.sourceOf.fill(otherNumber, 0, firstEdge);
+    this.peerOf.fill(peerByAddress, 0, firstEdge);
+  }
 }
 
-function identityOf(
+/** A leading mark tells an absent text from any that is there. */
+function marked(text: string | undefined): string {
+  return text === undefined ? "-" : `=${text}`;
+}
+
+function identityLabels(
+  identity: Identity | undefined,
   prefix: "tailscale.src" | "tailscale.dst",
-  address: Address | undefined,
-  claims: Claims,
-  options: NameOptions,
 ): Record<string, string> {
-  const device = address === undefined ? undefined : deviceAt(address, claims, options);
-  const identity: Record<string, string> = {};
-  if (device === undefined) return identity;
-  const user = options.privacy === undefined ? device.user : privacyOf(options.privacy).value("emails", device.user);
-  if (user !== undefined && device.user !== "") identity[`${prefix}.user`] = user;
-  if (device.tags.length > 0) identity[`${prefix}.tags`] = device.tags.join(",");
-  if (device.os !== "") identity[`${prefix}.os`] = device.os;
-  return identity;
-}
-
-function isShared(name: string | undefined): boolean {
-  return name === unknownName || name === externalName;
-}
-
-/** A leading mark tells an absent name from an empty one. */
-function pairKey(source: string | undefined, destination: string | undefined): string {
-  return `${source === undefined ? "-" : `=${source}`}\u0000${destination === undefined ? "-" : `=${destination}`}`;
-}
-
-/** Objects handed out before stay valid; the same content may then stand in two objects, which the ledger adds up by key. */
-function forget(): void {
-  classes.clear();
-  classesWithPorts.clear();
-  bySource.clear();
-  shaped.clear();
-  edgeCount = 0;
+  const labels: Record<string, string> = {};
+  if (identity === undefined) return labels;
+  if (identity.user !== "") labels[`${prefix}.user`] = identity.user;
+  if (identity.tags !== "") labels[`${prefix}.tags`] = identity.tags;
+  if (identity.os !== "") labels[`${prefix}.os`] = identity.os;
+  return labels;
 }

@@ -1,85 +1,84 @@
-/** Flow records as metrics: a pure function of the record and the names. */
-import { count, type Increments, noSums, type Reached, reachedFrom } from "../catalogue/increments.ts";
-import { fieldsCode } from "../catalogue/fields.ts";
-import type { FlowRecord } from "../records/types.ts";
-import { edgeOf } from "./edges.ts";
-import { claimsOf, type NameOptions, reporterName } from "./names.ts";
+/** Flow records as metrics: which edge each entry counts for, and which node the record's exit traffic. */
+import { type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
+import { boundedLabel } from "./bounds.ts";
+import type { EdgeBook } from "./edges.ts";
+import type { EndBook } from "./ends.ts";
+import { type ProcessorSettings, reporterName } from "./names.ts";
 import { privacyOf } from "./privacy.ts";
 
-/** Adds what a record and its connections count. About 1 µs a connection, most of it for the names. */
-export function measureFlow(record: FlowRecord, options: NameOptions, into: Increments): void {
-  const claims = claimsOf(record);
-  const { fields } = into;
-  let reached: Reached | undefined;
-  let reachedBy: string | undefined;
-  let exits = 0;
-  for (const connection of record.connections) {
-    const edge = edgeOf(connection, claims, options);
-    let sums = into.flows.get(edge);
-    if (sums === undefined) into.flows.set(edge, (sums = noSums()));
-    sums.entries++;
-    sums.txBytes += connection.txBytes;
-    sums.rxBytes += connection.rxBytes;
-    sums.txPackets += connection.txPackets;
-    sums.rxPackets += connection.rxPackets;
+/** What measuring needs, all of one thread. */
+export interface MeasureContext {
+  readonly settings: ProcessorSettings;
+  readonly ends: EndBook;
+  readonly edges: EdgeBook;
+}
 
-    const code = fieldsCode(connection);
-    fields[code] = (fields[code] ?? 0) + 1;
-    if (connection.traffic === "exit") exits++;
+const exit = trafficTypes.indexOf("exit");
 
-    const { source, destination } = connection;
-    const { pair, class: flowClass } = edge;
-    if (source === undefined || destination === undefined || flowClass.path === "derp") continue;
-    if (reached === undefined || reachedBy !== pair.source) {
-      reachedBy = pair.source;
-      reached = reachedFrom(into, reachedBy);
+/**
+ * Writes the edge of each entry that is not left out, and the label of the node that each record's exit traffic counts for.
+ * The numbers are those of the current generation of `edges`. About 0.1 µs per entry.
+ */
+export function measureFlow(
+  columns: FlowColumns,
+  fromRecord: number,
+  toRecord: number,
+  { settings, ends, edges }: MeasureContext,
+): void {
+  const { firstEntry, leftOut, edge, traffic } = columns;
+  for (let record = fromRecord; record < toRecord; record++) {
+    ends.begin(columns, record);
+    let exits = 0;
+    const end = firstEntry[record + 1] as number;
+    for (let entry = firstEntry[record] as number; entry < end; entry++) {
+      if (leftOut[entry] !== 0) continue;
+      edge[entry] = edges.edgeOf(columns, entry, ends);
+      if (traffic[entry] === exit) exits++;
     }
-    reached.peers.add(pair.peer ?? destination.address.text);
-    if (destination.port !== 0) reached.ports.add(destination.port);
+    columns.exitNode[record] = exits > 0 ? exitNodeOf(columns, record, settings) : undefined;
   }
-  count(into, "tailscale.network.reporter.observations", consistencyAttributes[consistencyOf(record)], 1);
-  if (exits > 0 && options.countsExitNodes !== false) countExit(record, options, into);
 }
 
-/** Does the record name the node that Tailscale has verified as its own? */
-export function consistencyOf({ nodeId, sourceNode }: FlowRecord): "match" | "mismatch" | "missing_reference" {
-  if (sourceNode === undefined || sourceNode.nodeId === "") return "missing_reference";
-  return sourceNode.nodeId === nodeId ? "match" : "mismatch";
+/** Whether a record names the node that Tailscale has verified as its own. */
+export function consistencyOf(columns: FlowColumns, record: number): "match" | "mismatch" | "missing_reference" {
+  const claim = columns.sourceNode[record];
+  if (claim === undefined || claim.nodeId === "") return "missing_reference";
+  return claim.nodeId === columns.nodeId[record] ? "match" : "mismatch";
 }
 
-const consistencyAttributes = {
-  match: { consistency: "match" },
-  mismatch: { consistency: "mismatch" },
-  missing_reference: { consistency: "missing_reference" },
-} as const;
+/**
+ * The label of the node that exit traffic counts for: its name, or its id if nobody names it; empty if privacy drops it,
+ * nothing if exit traffic is not counted by node.
+ */
+export function exitNodeOf(columns: FlowColumns, record: number, settings: ProcessorSettings): string | undefined {
+  if (!settings.countsExitNodes) return undefined;
+  const name = reporterName(columns, record, settings);
+  const nodeId = columns.nodeId[record] as string;
+  if (settings.privacy === undefined) return boundedLabel(name ?? nodeId);
+  const privacy = privacyOf(settings.privacy);
+  const shown = name === undefined ? privacy.value("node_ids", nodeId) : privacy.node(name);
+  return boundedLabel(shown ?? "");
+}
 
-/** Exit traffic, by the node that reports it: by its name, or by its id where nobody names it. */
-function countExit(record: FlowRecord, options: NameOptions, into: Increments): void {
-  const sums = noSums();
-  for (const connection of record.connections) {
-    if (connection.traffic !== "exit") continue;
-    sums.txBytes += connection.txBytes;
-    sums.rxBytes += connection.rxBytes;
-    sums.txPackets += connection.txPackets;
-    sums.rxPackets += connection.rxPackets;
+/** Sums over the entries of a record that are not left out. */
+export interface EntrySums {
+  readonly entries: number;
+  readonly txBytes: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly rxPackets: number;
+}
+
+export function sumsOf(columns: FlowColumns, record: number): EntrySums {
+  const sums = { entries: 0, txBytes: 0, rxBytes: 0, txPackets: 0, rxPackets: 0 };
+  const end = columns.firstEntry[record + 1] as number;
+  for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
+    if (columns.leftOut[entry] !== 0) continue;
+    sums.entries++;
+    sums.txBytes += columns.txBytes[entry] as number;
+    sums.rxBytes += columns.rxBytes[entry] as number;
+    sums.txPackets += columns.txPackets[entry] as number;
+    sums.rxPackets += columns.rxPackets[entry] as number;
   }
-  const node = exitNodeOf(record, options);
-  const transmit = { ...node, "network.io.direction": "transmit" } as const;
-  const receive = { ...node, "network.io.direction": "receive" } as const;
-  count(into, "tailscale.exit_node.io", transmit, sums.txBytes);
-  count(into, "tailscale.exit_node.io", receive, sums.rxBytes);
-  count(into, "tailscale.exit_node.packets", transmit, sums.txPackets);
-  count(into, "tailscale.exit_node.packets", receive, sums.rxPackets);
-}
-
-function exitNodeOf(record: FlowRecord, options: NameOptions): { readonly "tailscale.exit_node"?: string } {
-  const name = reporterName(record, options);
-  const privacy = options.privacy === undefined ? undefined : privacyOf(options.privacy);
-  const shown =
-    privacy === undefined
-      ? (name ?? record.nodeId)
-      : name === undefined
-        ? privacy.value("node_ids", record.nodeId)
-        : privacy.node(name);
-  return shown === undefined ? {} : { "tailscale.exit_node": shown };
+  return sums;
 }

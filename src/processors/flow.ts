@@ -1,80 +1,286 @@
-/** Flow records as log events: a pure function of the record and the names. */
-import { addSums, noSums } from "../catalogue/increments.ts";
-import type { LogAttributes, LogEvent } from "../catalogue/log-event.ts";
+/**
+ * Flow records as log records: what each entry says, as attribute sets and prepared texts that an encoder copies. Nothing is
+ * made per entry; plain events are made only for JSON, for the status page and for `tail`.
+ */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { type HrTime, hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import { formatRfc3339 } from "../lib/rfc3339.ts";
-import type { FlowRecord } from "../records/types.ts";
-import { ConnectionEvent } from "./connection-event.ts";
-import { flowEndsOf } from "./flow-ends.ts";
-import { consistencyOf } from "./flow-metrics.ts";
-import { claimsOf, type NameOptions, reporterName } from "./names.ts";
+import {
+  type AttributeSet,
+  attributeSet,
+  flowEventName,
+  type LogAttributes,
+  type LogEvent,
+} from "../catalogue/log-event.ts";
+import type { NodeClaim } from "../records/flow/claims.ts";
+import { addressAbsent, type FlowColumns, noTime } from "../records/flow/columns.ts";
+import { Identifier } from "../records/identity.ts";
+import { boundedAttributes, boundedText, maxBodyBytes } from "./bounds.ts";
+import { classCode, type ClassText, classTextOf } from "./classes.ts";
+import { EndBook } from "./ends.ts";
+import { consistencyOf, sumsOf } from "./flow-metrics.ts";
+import { type FlowLogMode, type ProcessorSettings, reporterName } from "./names.ts";
+import { droppedText, privacyOf } from "./privacy.ts";
+import { noNumber, NumberTable, TextTable } from "./tables.ts";
 
-/** How many log events a flow record becomes. */
-export type FlowLogMode = "per_connection" | "per_record" | "off";
+type Attributes = AttributesOfLog<typeof flowEventName>;
 
-export interface DescribeOptions extends NameOptions {
-  readonly flowLogMode: FlowLogMode;
-  readonly tailnet: string;
+/** How many log records a flow record becomes: one per entry that is not left out, one, or none. */
+export function flowLogRecords(columns: FlowColumns, record: number, mode: FlowLogMode): number {
+  if (mode === "off" || columns.defects.has(record)) return 0;
+  if (mode === "per_record") return 1;
+  const { leftOut, firstEntry } = columns;
+  const first = firstEntry[record] as number;
+  const end = firstEntry[record + 1] as number;
+  let records = end - first;
+  for (let entry = first; entry < end; entry++) if (leftOut[entry] !== 0) records--;
+  return records;
 }
 
-/** What leaves must be in the catalogue. */
-type Attributes = AttributesOfLog<"tailscale.network.flow">;
+/** Classes and reporters remembered. */
+const maxClasses = 8192;
+const maxReporters = 4096;
+/** A reporter of more text is not remembered. */
+const maxReporterText = 512;
 
-/** The record's log events, in the order of its connections. `acceptedAt`: epoch milliseconds. */
-export function describeFlow(record: FlowRecord, options: DescribeOptions, acceptedAt: number): LogEvent[] {
-  if (options.flowLogMode === "off") return [];
-  const { recorded } = record;
-  const observedTime = recorded !== undefined && isSayable(recorded) ? recorded : hrTimeOfMillis(acceptedAt);
-  const time =
-    [record.start, record.end].find((instant) => instant !== undefined && isSayable(instant)) ?? observedTime;
-  const ofRecord = recordAttributes(record, options);
-  if (options.flowLogMode === "per_record") return [describeRecord(record, ofRecord, time, observedTime)];
-  const context = { time, observedTime, ofRecord, ends: flowEndsOf(claimsOf(record), options) };
-  return record.connections.map((connection) => new ConnectionEvent(connection, context));
-}
+const encoder = new TextEncoder();
+const unknownText = encoder.encode("?");
 
-/** How many log events a record becomes. */
-export function flowLogCount({ connections }: FlowRecord, mode: FlowLogMode): number {
-  switch (mode) {
-    case "per_connection":
-      return connections.length;
-    case "per_record":
-      return 1;
-    case "off":
-      return 0;
+export class FlowDescriber {
+  readonly mode: FlowLogMode;
+  readonly #settings: ProcessorSettings;
+  readonly #ends: EndBook;
+  readonly #identifier: Identifier | undefined;
+  readonly #classNumbers = new NumberTable(maxClasses);
+  #classes: ClassText[] = [];
+  readonly #reporterNumbers = new TextTable(maxReporters);
+  #reporters: (Reporter | undefined)[] = [];
+  #directory: ProcessorSettings["directory"]["current"];
+
+  // Of the record that `record` turned to.
+  seconds = 0;
+  nanos = 0;
+  observedSeconds = 0;
+  observedNanos = 0;
+  /** The reporting node. */
+  reporterSet: AttributeSet = attributeSet({});
+  /** The window as RFC 3339, which is ASCII; empty if the record does not say it. */
+  windowStart = "";
+  windowEnd = "";
+  /** `log.record.uid` up to the entry's number; absent if log records have none. */
+  uidPrefix: string | undefined;
+
+  // Of the entry that `entry` turned to.
+  classText: ClassText = { set: attributeSet({}), opening: unknownText, relay: undefined };
+  /** The sets of the ends; absent if the end is, or is a relay. */
+  sourceSet: AttributeSet | undefined;
+  destinationSet: AttributeSet | undefined;
+  /** The ends in the body: up to the port if there is a set, else the whole. */
+  sourceText: Uint8Array = unknownText;
+  destinationText: Uint8Array = unknownText;
+
+  constructor(settings: ProcessorSettings, ends = new EndBook(settings)) {
+    const { recordUid } = settings;
+    this.mode = settings.flowLogMode;
+    this.#settings = settings;
+    this.#ends = ends;
+    this.#identifier = recordUid === undefined ? undefined : new Identifier(recordUid.secret, recordUid.tailnet);
+    this.#directory = settings.directory.current;
   }
-}
 
-function describeRecord(record: FlowRecord, ofRecord: LogAttributes, time: HrTime, observedTime: HrTime): LogEvent {
-  const sums = noSums();
-  for (const connection of record.connections) addSums(sums, { ...connection, entries: 1 });
-  return {
-    name: "tailscale.network.flow",
-    severity: "INFO",
-    time,
-    observedTime,
-    body: `node ${record.nodeId}: ${sums.entries} connections tx=${sums.txBytes}B rx=${sums.rxBytes}B`,
-    shared: [],
-    attributes: {
-      ...ofRecord,
+  /** Log records of a record. */
+  logRecords(columns: FlowColumns, record: number): number {
+    return flowLogRecords(columns, record, this.mode);
+  }
+
+  /** Turns to a record. `acceptedAt`: epoch milliseconds, the observed time of a record that was logged at no known time. */
+  record(columns: FlowColumns, record: number, acceptedAt: number): void {
+    this.#ends.begin(columns, record);
+    this.#setTimes(columns, record, acceptedAt);
+    this.reporterSet = this.#reporter(columns, record);
+    this.windowStart = timeText(columns.startSeconds, columns.startNanos, record);
+    this.windowEnd = timeText(columns.endSeconds, columns.endNanos, record);
+    this.uidPrefix = this.#identifier === undefined ? undefined : `${this.#identifier.uid(columns, record)}-`;
+  }
+
+  /** Turns to an entry of that record. */
+  entry(columns: FlowColumns, entry: number): void {
+    const ends = this.#ends;
+    const tags = columns.ends[entry] as number;
+    const sourceTag = tags & 3;
+    const destinationTag = tags >> 2;
+    const classText = this.#classText(classCode(columns, entry));
+    this.classText = classText;
+    if (sourceTag === addressAbsent) {
+      this.sourceSet = undefined;
+      this.sourceText = unknownText;
+    } else {
+      const source = ends.of(sourceTag, columns.source[entry] as number);
+      this.sourceSet = source.source ?? ends.sourceSet(source);
+      this.sourceText = source.bodyText ?? ends.bodyText(source);
+    }
+    if (destinationTag === addressAbsent || classText.relay !== undefined) {
+      this.destinationSet = undefined;
+      this.destinationText = classText.relay ?? unknownText;
+      return;
+    }
+    const destination = ends.of(destinationTag, columns.destination[entry] as number);
+    this.destinationText = destination.bodyText ?? ends.bodyText(destination);
+    this.destinationSet =
+      this.sourceSet === undefined
+        ? ends.loneDestinationSet(destination)
+        : (destination.destination ?? ends.destinationSet(destination));
+  }
+
+  /** A record's log record number `index` as a plain event; `index` is below `logRecords`. */
+  event(columns: FlowColumns, record: number, index: number, acceptedAt: number): LogEvent {
+    return this.events(columns, record, index, index + 1, acceptedAt)[0] as LogEvent;
+  }
+
+  /** A record's log records from number `from` up to `to` as plain events. */
+  events(columns: FlowColumns, record: number, from: number, to: number, acceptedAt: number): LogEvent[] {
+    this.record(columns, record, acceptedAt);
+    if (this.mode === "per_record") return from < to ? [this.#recordEvent(columns, record)] : [];
+    const events: LogEvent[] = [];
+    const end = columns.firstEntry[record + 1] as number;
+    let index = 0;
+    for (let entry = columns.firstEntry[record] as number; entry < end && index < to; entry++) {
+      if (columns.leftOut[entry] !== 0 || index++ < from) continue;
+      events.push(this.#entryEvent(columns, record, entry));
+    }
+    return events;
+  }
+
+  #entryEvent(columns: FlowColumns, record: number, entry: number): LogEvent {
+    this.entry(columns, entry);
+    const tx = columns.txBytes[entry] as number;
+    const rx = columns.rxBytes[entry] as number;
+    const fromPort = columns.sourcePort[entry] as number;
+    const toPort = columns.destinationPort[entry] as number;
+    const from = `${decoded(this.sourceText)}${this.sourceSet === undefined ? "" : fromPort}`;
+    const to = `${decoded(this.destinationText)}${this.destinationSet === undefined ? "" : toPort}`;
+    const attributes: Attributes = {
+      ...this.reporterSet.attributes,
+      ...this.classText.set.attributes,
+      ...this.sourceSet?.attributes,
+      ...this.destinationSet?.attributes,
+      "tailscale.tx.bytes": tx,
+      "tailscale.rx.bytes": rx,
+      "tailscale.tx.packets": columns.txPackets[entry] as number,
+      "tailscale.rx.packets": columns.rxPackets[entry] as number,
+    };
+    if (this.sourceSet !== undefined && fromPort !== 0) attributes["source.port"] = fromPort;
+    if (this.destinationSet !== undefined && toPort !== 0) attributes["destination.port"] = toPort;
+    if (this.uidPrefix !== undefined)
+      attributes["log.record.uid"] = this.uidPrefix + String(entry - (columns.firstEntry[record] as number));
+    return this.#event(`${decoded(this.classText.opening)}${from} -> ${to} tx=${tx}B rx=${rx}B`, attributes);
+  }
+
+  #recordEvent(columns: FlowColumns, record: number): LogEvent {
+    const sums = sumsOf(columns, record);
+    const own: Attributes = {
+      ...this.reporterSet.attributes,
       "tailscale.connections": sums.entries,
       "tailscale.tx.bytes": sums.txBytes,
       "tailscale.rx.bytes": sums.rxBytes,
       "tailscale.tx.packets": sums.txPackets,
       "tailscale.rx.packets": sums.rxPackets,
-    },
-  };
+    };
+    if (this.uidPrefix !== undefined) own["log.record.uid"] = `${this.uidPrefix}0`;
+    const { privacy } = this.#settings;
+    const nodeId = columns.nodeId[record] as string;
+    const shown = privacy === undefined ? nodeId : (privacyOf(privacy).value("node_ids", nodeId) ?? droppedText);
+    const body = `node ${shown}: ${sums.entries} connections tx=${sums.txBytes}B rx=${sums.rxBytes}B`;
+    return this.#event(boundedText(body, maxBodyBytes), own);
+  }
+
+  /** Adds the window to the attributes, which are the event's own from then on. */
+  #event(body: string, attributes: Attributes): LogEvent {
+    if (this.windowStart !== "") attributes["tailscale.flow.window.start"] = this.windowStart;
+    if (this.windowEnd !== "") attributes["tailscale.flow.window.end"] = this.windowEnd;
+    return {
+      name: flowEventName,
+      severity: "INFO",
+      time: [this.seconds, this.nanos],
+      observedTime: [this.observedSeconds, this.observedNanos],
+      body,
+      attributes: attributes as LogAttributes,
+    };
+  }
+
+  /** Observed: when the log service took it, else when we did. Time: the start of the window, else its end, else observed. */
+  #setTimes(columns: FlowColumns, record: number, acceptedAt: number): void {
+    const { startSeconds, startNanos, endSeconds, endNanos, recordedSeconds, recordedNanos } = columns;
+    const observed = timeAt(recordedSeconds, recordedNanos, record) ?? hrTimeOfMillis(acceptedAt);
+    const time = timeAt(startSeconds, startNanos, record) ?? timeAt(endSeconds, endNanos, record) ?? observed;
+    [this.seconds, this.nanos] = time;
+    [this.observedSeconds, this.observedNanos] = observed;
+  }
+
+  #reporter(columns: FlowColumns, record: number): AttributeSet {
+    if (this.#directory !== this.#settings.directory.current) {
+      this.#directory = this.#settings.directory.current;
+      this.#reporters = [];
+    }
+    const nodeId = columns.nodeId[record] as string;
+    if (nodeId.length > maxReporterText) return attributeSet(this.#reporterAttributes(columns, record));
+    const claim = columns.sourceNode[record];
+    let number = this.#reporterNumbers.numberOf(nodeId);
+    if (number === noNumber) {
+      this.#reporterNumbers.clear();
+      this.#reporters = [];
+      number = this.#reporterNumbers.numberOf(nodeId);
+    }
+    const known = this.#reporters[number];
+    if (known !== undefined && known.claim === claim) return known.set;
+    const set = attributeSet(this.#reporterAttributes(columns, record));
+    this.#reporters[number] = { claim, set };
+    return set;
+  }
+
+  #reporterAttributes(columns: FlowColumns, record: number): LogAttributes {
+    const { tailnet, privacy } = this.#settings;
+    const attributes: Attributes = { "tailscale.node.id": columns.nodeId[record] as string };
+    if (tailnet !== "") attributes["tailscale.tailnet"] = tailnet;
+    const hostname = reporterName(columns, record, this.#settings);
+    if (hostname !== undefined) attributes["tailscale.node.hostname"] = hostname;
+    attributes["tailscale.reporter.consistency"] = consistencyOf(columns, record);
+    const all = attributes as LogAttributes;
+    return boundedAttributes(privacy === undefined ? all : privacyOf(privacy).attributes(all));
+  }
+
+  #classText(code: number): ClassText {
+    const known = this.#classNumbers.find(code, 0);
+    if (known !== noNumber) return this.#classes[known] as ClassText;
+    const made = classTextOf(code);
+    if (!this.#classNumbers.add(code, 0, this.#classes.length)) {
+      this.#classNumbers.clear();
+      this.#classes = [];
+      this.#classNumbers.add(code, 0, 0);
+    }
+    this.#classes.push(made);
+    return made;
+  }
 }
 
-/** What every event of a record shares. */
-function recordAttributes(record: FlowRecord, options: DescribeOptions): Attributes {
-  const attributes: Attributes = { "tailscale.node.id": record.nodeId };
-  if (options.tailnet !== "") attributes["tailscale.tailnet"] = options.tailnet;
-  const hostname = reporterName(record, options);
-  if (hostname !== undefined) attributes["tailscale.node.hostname"] = hostname;
-  if (record.start !== undefined) attributes["tailscale.flow.window.start"] = formatRfc3339(record.start);
-  if (record.end !== undefined) attributes["tailscale.flow.window.end"] = formatRfc3339(record.end);
-  attributes["tailscale.reporter.consistency"] = consistencyOf(record);
-  return attributes;
+/** What is said of the node that reports a record, by what decides it. */
+interface Reporter {
+  readonly claim: NodeClaim | undefined;
+  readonly set: AttributeSet;
+}
+
+function timeText(seconds: Float64Array, nanos: Int32Array, record: number): string {
+  if (nanos[record] === noTime) return "";
+  return formatRfc3339([seconds[record] as number, nanos[record] as number]);
+}
+
+/** A time of a record, if it has it and OTLP can say it. */
+function timeAt(seconds: Float64Array, nanos: Int32Array, record: number): HrTime | undefined {
+  if (nanos[record] === noTime) return undefined;
+  const time: HrTime = [seconds[record] as number, nanos[record] as number];
+  return isSayable(time) ? time : undefined;
+}
+
+function decoded(text: Uint8Array): string {
+  return Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString();
 }

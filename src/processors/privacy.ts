@@ -1,6 +1,5 @@
-/** What the settings of `privacy` keep, drop or hash: the one place where anything that leaves is made to tell less. */
+/** Keeps, drops or hashes what the settings of `privacy` name: the one place where that is decided for anything that leaves. */
 import { hash } from "node:crypto";
-import { attributesOf, type AttributeValue, type LogAttributes, type LogEvent } from "../catalogue/log-event.ts";
 import {
   logs,
   type LogAttributeDefinition,
@@ -8,27 +7,34 @@ import {
   type PrivacyRule,
   type PrivacySettings,
 } from "../catalogue/logs.ts";
-import { BoundedCache } from "../lib/bounded-cache.ts";
-import { parseAddress } from "../records/address.ts";
-import type { Address } from "../records/types.ts";
+import type { AttributeValue, LogAttributes, LogEvent } from "../catalogue/log-event.ts";
+import { type Address, parseAddress } from "../records/address.ts";
 import { externalName, unknownName, unverifiedPrefix } from "./names.ts";
 import { categoryOfAddress, createScrubber } from "./scrubber.ts";
+import { hashOfText } from "./tables.ts";
 
 export interface Privacy {
-  /** What is left of a value; nothing where it is dropped. */
+  /** What is left of a value; nothing if it is dropped. */
   value(category: PrivacyCategory, text: string): string | undefined;
-  /** The same of a node's name as metrics and logs have it: a label, an address, or a word for what has none. */
+  /** The same for a node's name as metrics and logs have it: a label, an address, `unknown` or `external`. */
   node(name: string): string | undefined;
   address(address: Address): string | undefined;
+  /** What is left of a set of attributes that belongs to none but itself. */
+  attributes(set: LogAttributes): LogAttributes;
   event(event: LogEvent): LogEvent;
-  /** A text of our own, with what is to be hidden in it hidden. */
+  /** A text of our own, such as a log line. */
   text(text: string): string;
 }
 
 /** Stands in a text for what was dropped. */
-const droppedText = "[dropped]";
+export const droppedText = "[dropped]";
 
-const maxHashes = 65_536;
+/** Hashes remembered: a power of two. Longer texts are hashed anew each time. */
+const rememberedHashes = 16_384;
+const maxRememberedLength = 256;
+
+/** UTF-16 units of a text that are looked through: more than any text that leaves may have. */
+const maxScrubbedLength = 65_536;
 
 const made = new WeakMap<PrivacySettings, Privacy>();
 
@@ -39,7 +45,7 @@ export function privacyOf(settings: PrivacySettings): Privacy {
   return known;
 }
 
-/** Words that stand for no node in particular. */
+/** Names that stand for no node in particular. */
 const commonNames: ReadonlySet<string> = new Set([unknownName, externalName]);
 
 const rules = new Map<string, PrivacyRule>(
@@ -53,12 +59,27 @@ const rules = new Map<string, PrivacyRule>(
 const webhookPrefix = "tailscale.webhook.";
 
 function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
-  const hashes = new BoundedCache<string, string>(
-    maxHashes,
-    (text) => `hash-${hash("sha256", `${salt}\n${text}`, "hex").slice(0, 16)}`,
-  );
-  const sets = new WeakMap<LogAttributes, LogAttributes>();
-  const scrub = createScrubber(actions, (category, text) => hidden(category, text) ?? droppedText);
+  const hashed: string[] = [];
+  const hashes: string[] = [];
+  const scrubber = createScrubber(actions, (category, text) => hidden(category, text) ?? droppedText);
+
+  function hashOf(text: string): string {
+    if (text.length > maxRememberedLength) return computedHash(text);
+    const slot = hashOfText(text) & (rememberedHashes - 1);
+    if (hashed[slot] !== text) {
+      hashed[slot] = text;
+      hashes[slot] = computedHash(text);
+    }
+    return hashes[slot] as string;
+  }
+
+  function computedHash(text: string): string {
+    return `hash-${hash("sha256", `${salt}\n${text}`, "hex").slice(0, 16)}`;
+  }
+
+  function scrub(text: string, identifiersOfEvent: ReadonlyMap<string, string>): string {
+    return scrubber(text.slice(0, maxScrubbedLength), identifiersOfEvent);
+  }
 
   function value(category: PrivacyCategory, text: string): string | undefined {
     switch (actions[category]) {
@@ -67,7 +88,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
       case "drop":
         return undefined;
       case "hash":
-        return hashes.get(text);
+        return hashOf(text);
     }
   }
 
@@ -118,7 +139,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     return actions.free_text === "keep" ? scrub(text, identifiers(all)) : value("free_text", text);
   }
 
-  /** What the event itself says in attributes of their own must not stand in its texts either. */
+  /** What the event says in attributes of their own must not be readable in its texts either. */
   function identifiers(all: LogAttributes): ReadonlyMap<string, string> {
     const found = new Map<string, string>();
     for (const [name, text] of Object.entries(all)) {
@@ -156,19 +177,11 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     node,
     address,
     text: (text) => scrub(text, new Map()),
-    event(event) {
-      const all = attributesOf(event);
-      const shared = event.shared.map((set) => {
-        let known = sets.get(set);
-        if (known === undefined) sets.set(set, (known = cleaned(set, all)));
-        return known;
-      });
-      const body = event.name.startsWith(webhookPrefix)
-        ? freeText(event.body, all)
-        : scrub(event.body, identifiers(all));
-      const { name, severity, time, observedTime } = event;
-      const attributes = cleaned(event.attributes, all);
-      return { name, severity, time, observedTime, body: body ?? droppedText, shared, attributes };
+    attributes: (set) => cleaned(set, set),
+    event({ name, severity, time, observedTime, body, attributes: all }) {
+      const left = name.startsWith(webhookPrefix) ? freeText(body, all) : scrub(body, identifiers(all));
+      const attributes = cleaned(all, all);
+      return { name, severity, time, observedTime, body: left ?? droppedText, attributes };
     },
   };
 }

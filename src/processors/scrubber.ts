@@ -1,12 +1,11 @@
-/** Finds what tells of people and machines inside texts: bodies, messages, old and new values. */
+/** Finds addresses, names and ids of people and machines inside texts: bodies, messages, old and new values. */
 import type { PrivacyCategory } from "../catalogue/logs.ts";
-import { parseAddress } from "../records/address.ts";
-import type { Address } from "../records/types.ts";
+import { type Address, parseAddress } from "../records/address.ts";
 
-/** `identifiers`: texts that the event has elsewhere, with what takes their place. */
+/** `identifiers`: texts that the event has in other attributes, with their replacements. */
 export type Scrubber = (text: string, identifiers: ReadonlyMap<string, string>) => string;
 
-/** Short ones would be found inside of words. */
+/** Shorter ones would be found inside words. */
 const minIdentifierCharacters = 3;
 
 /** Counted quantifiers, so that a hostile text costs linear time. */
@@ -16,7 +15,7 @@ const nodeId = /\bn[0-9A-Za-z]{4,32}CNTRL\b/g;
 const userId = /\bu[0-9A-Za-z]{4,32}CNTRL\b/g;
 const addressLike = /[0-9A-Fa-f.:]{2,60}/g;
 
-/** `replace` gives what takes the place of a found text; only categories that are not kept are looked for. */
+/** `replace` gives the replacement of a text that was found; only categories that are not kept are looked for. */
 export function createScrubber(
   actions: Readonly<Record<PrivacyCategory, string>>,
   replace: (category: PrivacyCategory, text: string) => string,

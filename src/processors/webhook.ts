@@ -1,15 +1,15 @@
 /** Webhook events as metrics and as log events: pure functions of the event. */
-import { count, type Increments } from "../catalogue/increments.ts";
-import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { webhookVersions } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
-import { cutText } from "../lib/text.ts";
 import type { JsonObject, WebhookRecord } from "../records/types.ts";
-import type { NameOptions } from "./names.ts";
+import { count, type Increments } from "../catalogue/increments.ts";
+import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+import { boundedLabel, boundedText } from "./bounds.ts";
+import type { ProcessorSettings } from "./names.ts";
 import { privacyOf } from "./privacy.ts";
 
-/** What asks somebody to act, or takes something away. */
+/** Events that ask somebody to act, or that take something away. */
 export const warningTypes: ReadonlySet<string> = new Set([
   "nodeKeyExpired",
   "nodeKeyExpiringInOneDay",
@@ -23,7 +23,7 @@ export const warningTypes: ReadonlySet<string> = new Set([
   "userDeleted",
 ]);
 
-/** What is exported of `data`. Policies are not, and neither is what is unknown. */
+/** The members of `data` that are exported. Policies are not, and neither are unknown members. */
 export const exportedMembers = [
   ["nodeID", "tailscale.webhook.node.id"],
   ["deviceName", "tailscale.webhook.node.device.name"],
@@ -39,19 +39,16 @@ export const exportedMembers = [
 /** Documented types have at most 28 characters; the name of a log event should stay one. */
 const maxTypeBytes = 128;
 
-/** Bytes of UTF-8 kept of a text, and of all texts in a list together. */
-const maxTextBytes = 4096;
-
-/** Adds an event to the counters. Where the tailnet has no configured name, which is on every point, the event's own stands here. */
+/** Adds an event to the counters. If the tailnet has no configured name, which every point carries, the event's own is used. */
 export function measureWebhook(
   { eventType, version, tailnet: ownTailnet }: WebhookRecord,
-  { tailnet = "", privacy }: Pick<NameOptions, "tailnet" | "privacy">,
+  { tailnet, privacy }: Pick<ProcessorSettings, "tailnet" | "privacy">,
   into: Increments,
 ): void {
   const named = tailnet === "" && ownTailnet !== "" ? ownTailnet : undefined;
   const shown = named === undefined || privacy === undefined ? named : privacyOf(privacy).value("tailnet_name", named);
-  const type = { "tailscale.webhook.type": eventType };
-  const attributes = shown === undefined ? type : { ...type, "tailscale.tailnet": shown };
+  const type = { "tailscale.webhook.type": boundedLabel(eventType) };
+  const attributes = shown === undefined ? type : { ...type, "tailscale.tailnet": boundedLabel(shown) };
   count(into, "tailscale.webhook.events", attributes, 1);
   if (version === undefined) return;
   const status = webhookVersions.includes(version) ? "known" : "unknown";
@@ -61,18 +58,17 @@ export function measureWebhook(
 /** The event's log event. `acceptedAt`: epoch milliseconds. */
 export function describeWebhook(
   { eventType, time, tailnet: ownTailnet, message, data }: WebhookRecord,
-  { tailnet }: { readonly tailnet: string },
+  { tailnet }: Pick<ProcessorSettings, "tailnet">,
   acceptedAt: number,
 ): LogEvent {
   const observedTime = hrTimeOfMillis(acceptedAt);
-  const type = cutText(eventType, maxTypeBytes);
+  const type = boundedText(eventType, maxTypeBytes);
   return {
     name: `tailscale.webhook.${type}`,
     severity: warningTypes.has(eventType) ? "WARN" : "INFO",
     time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,
     body: message,
-    shared: [],
     attributes: {
       "tailscale.webhook.type": type,
       ...present("tailscale.tailnet", tailnet === "" ? ownTailnet : tailnet),
@@ -87,20 +83,13 @@ function dataAttributes(data: JsonObject): Record<string, AttributeValue> {
   return attributes;
 }
 
-/** The attribute of a text or a list of texts; none where there is another value, or an empty one. */
+/** The attribute of a text or of a list of texts; none if it is empty or anything else. */
 function present(
   name: keyof AttributesOfLog<"tailscale.webhook.<type>">,
   value: unknown,
 ): Record<string, AttributeValue> {
-  if (typeof value === "string") return value === "" ? {} : { [name]: cutText(value, maxTextBytes) };
+  if (typeof value === "string") return value === "" ? {} : { [name]: value };
   if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) return {};
-  const kept: string[] = [];
-  let characters = 0;
-  for (const item of value) {
-    characters += item.length;
-    if (item === "") continue;
-    if (characters > maxTextBytes) break;
-    kept.push(item);
-  }
-  return kept.length === 0 ? {} : { [name]: kept };
+  const texts = value.filter((item) => item !== "");
+  return texts.length === 0 ? {} : { [name]: texts };
 }

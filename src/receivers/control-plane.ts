@@ -1,29 +1,26 @@
-/** What the program does through Tailscale's API: it keeps the directory of devices, polls logs, and sets up what pushes to it. */
-import { dirname } from "node:path";
+/** What the program does through Tailscale's API: refresh the device directory, poll logs, and set up log streams and the webhook. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { readsDevices } from "../config/api-use.ts";
 import type { Config } from "../config/schema.ts";
-import type { Journal } from "../journal/index.ts";
-import type { Ledger } from "../ledger/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Pipeline } from "../pipeline/types.ts";
-import type { NameOptions } from "../processors/names.ts";
-import { createAutoConfigure } from "../tailscale/auto-configure.ts";
 import { createChangeableApi } from "../tailscale/changeable.ts";
-import { createDirectoryRefresh } from "../tailscale/directory-refresh.ts";
 import { tailscaleOptionsOf } from "../tailscale/options.ts";
+import type { Journal } from "../journal/index.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { Pipeline } from "../pipeline/index.ts";
+import type { Device } from "../processors/names.ts";
+import { createAutoConfigure } from "../tailscale/auto-configure.ts";
+import { createDirectoryRefresh } from "../tailscale/directory-refresh.ts";
 import { createPoller, type PollStatus } from "./poller/index.ts";
-import { pollOptionsOf } from "./poller/options.ts";
 
 export interface ControlPlaneDeps {
   readonly journal: Journal;
   readonly ledger: Ledger;
   readonly pipeline: Pipeline;
-  /** Whose directory is kept. */
-  readonly names: NameOptions;
-  readonly directoryChanged: () => void;
-  /** From here on webhook deliveries are judged by these. */
+  /** From here on, these devices are the directory. */
+  readonly useDevices: (devices: readonly Device[]) => void;
+  /** From here on webhook deliveries are checked against these. */
   readonly useWebhookSecrets: (secret: string, secretPrevious: string) => void;
   readonly fetch: typeof fetch;
   readonly random: () => number;
@@ -32,15 +29,15 @@ export interface ControlPlaneDeps {
   readonly clock: Clock;
 }
 
-/** Everything in it does nothing where there are no credentials. */
+/** Without credentials for the API, nothing in it does anything. */
 export interface ControlPlane {
   /** Before anything is measured, so that names are there. */
   startDirectory(): void;
-  /** Before the receivers listen: gives them the webhook's secret that is known. */
+  /** Before the receivers listen: gives them the webhook secret that is stored. */
   recall(): void;
   /** The receivers listen. Nothing waits for what happens then. */
   start(): void;
-  /** Credentials, and what Tailscale's side follows from. */
+  /** Takes over new credentials, tokens and secrets. */
   reload(config: Config): void;
   /** A webhook delivery was signed with this secret. */
   signedBy(secret: string): void;
@@ -50,16 +47,15 @@ export interface ControlPlane {
 }
 
 export function createControlPlane(config: Config, deps: ControlPlaneDeps): ControlPlane {
-  const { journal, ledger, pipeline, names, telemetry, logger, clock, random } = deps;
+  const { journal, ledger, pipeline, telemetry, logger, clock, random } = deps;
   const options = tailscaleOptionsOf(config);
   const api = options && createChangeableApi(options, { fetch: deps.fetch, clock, random, telemetry, logger });
-  const poller =
-    api && createPoller(pollOptionsOf(config, journal), { api, pipeline, journal, telemetry, logger, clock });
+  const poller = api && createPoller(config, { api, pipeline, journal, telemetry, logger, clock });
   const directory =
     api !== undefined && readsDevices(config)
       ? createDirectoryRefresh(
           { intervalMs: config.collectors.devices.interval },
-          { api, journal, names, changed: deps.directoryChanged, telemetry, logger, clock },
+          { api, journal, use: deps.useDevices, telemetry, logger, clock },
         )
       : undefined;
   const registration =
@@ -71,7 +67,6 @@ export function createControlPlane(config: Config, deps: ControlPlaneDeps): Cont
       logger,
       clock,
       random,
-      stateDirectory: dirname(journal.databasePath),
       useSecrets: deps.useWebhookSecrets,
     });
   return {

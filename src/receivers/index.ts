@@ -7,7 +7,7 @@ import { createHttpServer, type HttpServer } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Pipeline } from "../pipeline/types.ts";
+import type { Pipeline } from "../pipeline/index.ts";
 import { createHecReceiver } from "./hec/index.ts";
 import { hecOptionsOf } from "./hec/options.ts";
 import { createWebhookReceiver } from "./webhook/index.ts";
@@ -15,7 +15,7 @@ import { webhookOptionsOf } from "./webhook/options.ts";
 
 export interface ReceiversDeps {
   readonly pipeline: Pipeline;
-  readonly journal: Pick<Journal, "space" | "forgotten">;
+  readonly journal: Pick<Journal, "space" | "horizon">;
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -61,11 +61,11 @@ export function createReceivers(
   const shared = { pipeline, telemetry, logger, clock };
   const hec = createHecReceiver(hecOptionsOf(config), {
     ...shared,
-    health: () => (journal.space.isFull ? "full" : "ok"),
+    health: () => (journal.space.refusal === undefined ? "ok" : "full"),
   });
   const webhook = createWebhookReceiver(webhookOptionsOf(config), {
     ...shared,
-    forgottenUntil: () => journal.forgotten("webhook").until,
+    forgottenUntil: () => journal.horizon("webhook").until,
     signedBy: webhookSignedBy,
   });
   const receivers = { streaming: hec, webhook };

@@ -8,6 +8,7 @@ export type DefectReason =
   | "inverted_window"
   | "invalid_endpoint"
   | "invalid_protocol"
+  | "invalid_entry"
   | "measure_failed";
 
 /** Thrown by the decoders. `message` names the member and what was found. */

@@ -5,10 +5,9 @@
 import { Refusal } from "../errors.ts";
 import type { HrTime } from "../lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../lib/rfc3339.ts";
-import { classify } from "./classify.ts";
-import { elementTexts, memberText, oneLine } from "./json-text.ts";
 import { isObject } from "./members.ts";
 import type { JsonObject, RawRecord, RecordType, SkippedValue } from "./types.ts";
+import { elementTexts, memberText, oneLine } from "./json.ts";
 
 /** What one top-level value holds. */
 export interface Unwrapped {
@@ -16,14 +15,19 @@ export interface Unwrapped {
   readonly skipped: SkippedValue[];
 }
 
+/** What an envelope says of the records in it. */
+export interface EnvelopeTimes {
+  readonly time: HrTime | undefined;
+  readonly recorded: HrTime | undefined;
+}
+
+const noTimes: EnvelopeTimes = { time: undefined, recorded: undefined };
+
 /** Records in one request. Counted before their texts are cut out, since a list of nothing costs three bytes an element. */
 export const maxRecords = 500_000;
 
-/** Wrappers around a record beyond which a value is passed over. */
-const maxWrappers = 4;
-
-/** The last instant that int64 nanoseconds can say, in seconds. */
-const maxSeconds = 9_223_372_036;
+/** What a sender of more is told. */
+export const tooManyRecords = `More than ${maxRecords} records in one request (no setting changes this limit)`;
 
 /**
  * The records inside one top-level value, `text` being its own text. Shapes: an envelope, a list, `{"logs":[…]}`,
@@ -35,33 +39,32 @@ export function unwrap(value: unknown, text: string, into: Unwrapped): void {
     const event = value["event"] as JsonObject;
     const type = classify(event);
     if (type !== "unclassified") {
-      into.records.push({
-        type,
-        value: event,
-        line: oneLine(text),
-        time: envelopeTime(value["time"]),
-        recorded: recordedOf(value),
-      });
+      into.records.push({ type, value: event, line: oneLine(text), ...timesOf(value, noTimes) });
       return;
     }
   }
-  descend(value, text, { time: undefined, recorded: undefined }, 0, into);
+  descend(value, text, noTimes, 0, into);
+}
+
+/** The kinds that the stream and the API carry, or neither: told by their shape, since nothing on the wire names the log. */
+export function classify(value: JsonObject): "flow" | "audit" | "unclassified" {
+  if (typeof value["nodeId"] === "string" && value["nodeId"] !== "" && hasAny(value, trafficMembers)) return "flow";
+  const { action } = value;
+  if (typeof action === "string" && action !== "" && hasAny(value, auditMembers)) return "audit";
+  return "unclassified";
 }
 
 /**
- * A record from its stored line.
+ * A record from its stored line; one that the scanner took without an envelope was stored as it is.
  * @throws {SyntaxError} when the line is not one that was stored.
  */
 export function recordOfLine(line: string, type: RecordType): RawRecord {
   const envelope: unknown = JSON.parse(line);
-  if (!isObject(envelope) || !isObject(envelope["event"])) throw new SyntaxError("not a stored record");
-  return {
-    type,
-    value: envelope["event"],
-    line,
-    time: envelopeTime(envelope["time"]),
-    recorded: recordedOf(envelope),
-  };
+  if (!isObject(envelope)) throw new SyntaxError("not a stored record");
+  const { event } = envelope;
+  if (isObject(event)) return { type, value: event, line, ...timesOf(envelope, noTimes) };
+  if (classify(envelope) !== type) throw new SyntaxError("not a stored record");
+  return { type, value: envelope, line, ...noTimes };
 }
 
 /** The record's own text, without its envelope. */
@@ -71,7 +74,7 @@ export function eventText(line: string): string {
 
 /**
  * An envelope's time: seconds as a number or a quoted one, milliseconds, microseconds and nanoseconds by magnitude, to the
- * microsecond. Nothing where it is absent, not positive, not finite or past what int64 nanoseconds can say.
+ * microsecond. Nothing if it is absent, not positive, not finite or past what int64 nanoseconds can say.
  */
 export function envelopeTime(time: unknown): HrTime | undefined {
   const number =
@@ -85,15 +88,18 @@ export function envelopeTime(time: unknown): HrTime | undefined {
   return micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000];
 }
 
-/** What a sender is told. */
-export const tooManyRecords = `More than ${maxRecords} records in one request (no setting changes this limit)`;
+/** Wrappers around a record beyond which a value is passed over. */
+const maxWrappers = 4;
 
-interface Times {
-  readonly time: HrTime | undefined;
-  readonly recorded: HrTime | undefined;
-}
+/** The last instant that int64 nanoseconds can say, in seconds. */
+const maxSeconds = 9_223_372_036;
 
-function descend(value: unknown, text: string, times: Times, wrappers: number, into: Unwrapped): void {
+const trafficMembers = ["virtualTraffic", "physicalTraffic", "subnetTraffic", "exitTraffic"] as const;
+
+/** Any of them beside an action makes an audit record. */
+const auditMembers = ["actor", "eventGroupID", "eventTime", "target", "origin"] as const;
+
+function descend(value: unknown, text: string, times: EnvelopeTimes, wrappers: number, into: Unwrapped): void {
   if (wrappers > maxWrappers) {
     into.skipped.push({ reason: "unwrap_drop", text });
     return;
@@ -110,11 +116,7 @@ function descend(value: unknown, text: string, times: Times, wrappers: number, i
     return;
   }
   if (Object.hasOwn(value, "event")) {
-    const own = {
-      time: envelopeTime(value["time"]) ?? times.time,
-      recorded: recordedOf(value) ?? times.recorded,
-    };
-    descend(value["event"], memberText(text, "event") ?? "", own, wrappers + 1, into);
+    descend(value["event"], memberText(text, "event") ?? "", timesOf(value, times), wrappers + 1, into);
     return;
   }
   if (Array.isArray(value["logs"])) {
@@ -126,20 +128,26 @@ function descend(value: unknown, text: string, times: Times, wrappers: number, i
   else into.records.push({ type, value, line: storedLine(text, times), ...times });
 }
 
+/** The stored form of a record's own text. */
+function storedLine(event: string, { time, recorded }: EnvelopeTimes): string {
+  const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
+  const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
+  return oneLine(`{${timeMember}"event":${event}${fields}}`);
+}
+
 /** An envelope as Tailscale sends it, with a record directly inside: its text can be stored as it is. */
 function isPlainEnvelope(value: JsonObject): boolean {
   for (const member in value) if (member !== "event" && member !== "time" && member !== "fields") return false;
   return isObject(value["event"]) && !Object.hasOwn(value["event"], "event") && !Array.isArray(value["event"]["logs"]);
 }
 
-function storedLine(event: string, { time, recorded }: Times): string {
-  const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
-  const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
-  return oneLine(`{${timeMember}"event":${event}${fields}}`);
+function timesOf(envelope: JsonObject, inherited: EnvelopeTimes): EnvelopeTimes {
+  const { fields } = envelope;
+  const recorded =
+    isObject(fields) && typeof fields["recorded"] === "string" ? parseRfc3339(fields["recorded"]) : undefined;
+  return { time: envelopeTime(envelope["time"]) ?? inherited.time, recorded: recorded ?? inherited.recorded };
 }
 
-function recordedOf(envelope: JsonObject): HrTime | undefined {
-  const fields = envelope["fields"];
-  if (!isObject(fields) || typeof fields["recorded"] !== "string") return undefined;
-  return parseRfc3339(fields["recorded"]);
+function hasAny(value: JsonObject, members: readonly string[]): boolean {
+  return members.some((member) => value[member] !== undefined && value[member] !== null);
 }

@@ -1,150 +1,212 @@
 /**
- * The identity of a record: 64 bits by which it is known again, whichever way and however often it comes. A keyed digest,
- * or a node could forge a record that collides with another's.
+ * The identity of a record: 96 bits by which it is known again, whichever way and however often it comes, and 24 that notice
+ * other counters. Keyed digests, or a node could forge a record that collides with another's.
  */
 import { hash } from "node:crypto";
-import type { HrTime } from "../lib/clock.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
-import { canonicalJson } from "./canonical-json.ts";
 import type { Fact } from "./fact.ts";
-import type { AuditRecord, Connection, FlowRecord, TailscaleRecord } from "./types.ts";
+import type { AuditRecord, WebhookRecord } from "./types.ts";
+import { addressIpv4, addressIpv6, addressText, type FlowColumns } from "./flow/columns.ts";
+import { canonicalJson } from "./json.ts";
+import { KeyedHash } from "./keyed-hash.ts";
 
 /**
- * `high` and the upper 8 bits of `low` say the flow's window (tailnet, node, start, end), the lower 24 bits of `low` its
- * entries, so that "same window, other entries" is seen without a second key. `check` says the counters.
- * For other records `high` and `low` are one digest and `check` is 0. All are unsigned 32-bit integers.
+ * Words of a key: the window's lower 32 bits · its upper 16, the upper 16 of the entries · the lower 32 of the entries ·
+ * 24 bits of the counters, 8 flags, which are 0 here.
  */
-export interface SeenKey {
-  readonly high: number;
-  readonly low: number;
-  readonly check: number;
-  /** From when on it grows old, epoch milliseconds: never before its receipt, nor before the log service's time. */
-  readonly at: number;
-}
+export const keyWords = 4;
 
-/** What identities are keyed with: kept in the journal, so that they stay the same for its whole life. */
-export interface IdentityKey {
-  /** Hexadecimal, at least 128 bits. */
-  readonly secret: string;
-  /** The tailnet's number in the journal; naming the tailnet later changes no identity. */
-  readonly tailnet: number;
-}
+/** Computes keys under a secret, for one tailnet. */
+export class Identifier {
+  readonly #secret: string;
+  readonly #tailnet: number;
+  readonly #window: KeyedHash;
+  readonly #entry: KeyedHash;
+  readonly #counterSeed: number;
+  readonly #words = new Int32Array(8 + maxPlainCharacters);
+  readonly #key = new Uint32Array(keyWords);
 
-/** The identity of a decoded record, which grows old from `at` on (epoch milliseconds). */
-export function identify(record: TailscaleRecord, key: IdentityKey, at: number): SeenKey {
-  switch (record.type) {
-    case "flow":
-      return flowKey(record, key, at);
-    case "audit":
-      return auditKey(record, key, at);
-    case "webhook":
-      return keyOf(digestOf(key, "webhook", canonicalJson(record.event)), at);
+  /** `secretHex` is kept in the journal, and so is the tailnet's number: naming the tailnet later changes no identity. */
+  constructor(secretHex: string, tailnet: number) {
+    this.#secret = secretHex;
+    this.#tailnet = tailnet;
+    this.#window = new KeyedHash(this.#digest("flow window", ""));
+    this.#entry = new KeyedHash(this.#digest("flow entry", ""));
+    this.#counterSeed = this.#digest("flow counters", "").readInt32LE(0);
   }
-}
 
-/** The identity of a fact. Its `low` counts milliseconds from a place of its own, so that near times are near keys. */
-export function identifyFact({ kind, name, time }: Fact, key: IdentityKey, at: number): SeenKey {
-  const { high, low } = keyOf(digestOf(key, "fact", `${kind}\n${name}`), at);
-  return { high, low: (low + Math.floor(millisOfHrTime(time))) >>> 0, check: 0, at };
-}
-
-/** The identity of a text that was set aside, so that it is not set aside twice. */
-export function identifyText(text: string, key: IdentityKey, at: number): SeenKey {
-  return keyOf(digestOf(key, "text", text), at);
-}
-
-function flowKey(record: FlowRecord, key: IdentityKey, at: number): SeenKey {
-  const { connections } = record;
-  const entries: string[] = [];
-  for (const connection of connections) entries.push(entryText(connection));
-  const order = entries.length > 1 ? sortedOrder(entries) : entries.keys();
-  let text = "";
-  let previous: string | undefined;
-  let position = 0;
-  let check = 0;
-  for (const index of order) {
-    const entry = entries[index] as string;
-    if (entry !== previous) {
-      text += entry;
-      position++;
-      previous = entry;
+  /**
+   * Writes the key of a flow record at `at`. Entries add up, so that their order does not matter and a repeated one does;
+   * one that is left out counts by its text. 70 ns an entry, the window included.
+   */
+  flow(columns: FlowColumns, record: number, into: Uint32Array, at: number): void {
+    const to = columns.firstEntry[record + 1] as number;
+    let low = 0;
+    let high = 0;
+    let counters = 0;
+    for (let entry = columns.firstEntry[record] as number; entry < to; entry++) {
+      const digest = columns.leftOut[entry] === 0 ? this.#hashEntry(columns, entry) : this.#hashLeftOut(columns, entry);
+      low = (low + digest.low) | 0;
+      high = (high + digest.high) | 0;
+      counters = (counters + this.#hashCounters(columns, entry, digest.low)) | 0;
     }
-    check = (check + counterMix(connections[index] as Connection, position)) >>> 0;
+    const window = this.#hashWindow(columns, record);
+    into[at] = window.low;
+    into[at + 1] = (window.high << 16) | (high & 0xffff);
+    into[at + 2] = low;
+    into[at + 3] = counters << 8;
   }
-  const window = digestOf(key, "flow", `${record.nodeId}\n${instant(record.start)}\n${instant(record.end)}`);
-  const set = digestOf(key, "entries", text);
-  return {
-    high: window.readUInt32LE(0),
-    low: (((window[4] as number) << 24) | set.readUIntLE(0, 3)) >>> 0,
-    check,
-    at,
-  };
-}
 
-/** The time is no part of it, since stream and API differ in precision; without a group it is, to the millisecond. */
-function auditKey(record: AuditRecord, key: IdentityKey, at: number): SeenKey {
-  const { actor, target } = record;
-  const time = record.eventGroupId === "" && record.time !== undefined ? Math.floor(millisOfHrTime(record.time)) : "";
-  const text = JSON.stringify([
-    record.eventGroupId,
-    time,
-    record.action,
-    actor.id,
-    target.type,
-    target.id,
-    target.property,
-    canonicalJson(record.old),
-    canonicalJson(record.new),
-  ]);
-  return keyOf(digestOf(key, "audit", text), at);
-}
-
-function keyOf(digest: Buffer, at: number): SeenKey {
-  return { high: digest.readUInt32LE(0), low: digest.readUInt32LE(4), check: 0, at };
-}
-
-/** Inserting costs the square of it. */
-const maxInserted = 32;
-
-function digestOf(key: IdentityKey, purpose: string, text: string): Buffer {
-  return hash("sha256", `${key.secret}\n${purpose}\n${key.tailnet}\n${text}`, "buffer");
-}
-
-function entryText({ traffic, protocol, source, destination }: Connection): string {
-  return `${traffic} ${protocol} ${source?.text ?? "-"} ${destination?.text ?? "-"}\n`;
-}
-
-function instant(time: HrTime | undefined): string {
-  return time === undefined ? "-" : `${time[0]}.${time[1]}`;
-}
-
-/** Places of the texts in their order. Most records have some ten entries, for which inserting is twice as fast as `sort`. */
-function sortedOrder(texts: readonly string[]): number[] {
-  const order: number[] = [];
-  if (texts.length > maxInserted) {
-    for (let place = 0; place < texts.length; place++) order.push(place);
-    return order.sort((a, b) => ((texts[a] as string) < (texts[b] as string) ? -1 : texts[a] === texts[b] ? 0 : 1));
+  /** The time is no part of it, since stream and API differ in precision; without a group it is, to the millisecond. */
+  audit(record: AuditRecord, into: Uint32Array, at: number): void {
+    const { actor, target } = record;
+    const time = record.eventGroupId === "" && record.time !== undefined ? Math.floor(millisOfHrTime(record.time)) : "";
+    const text = JSON.stringify([
+      record.eventGroupId,
+      time,
+      record.action,
+      actor.id,
+      target.type,
+      target.id,
+      target.property,
+      canonicalJson(record.old),
+      canonicalJson(record.new),
+    ]);
+    writeDigest(this.#digest("audit", text), into, at);
   }
-  for (let place = 0; place < texts.length; place++) {
-    const text = texts[place] as string;
-    let at = place;
-    for (; at > 0 && (texts[order[at - 1] as number] as string) > text; at--) order[at] = order[at - 1] as number;
-    order[at] = place;
+
+  /** An event is what all of its members say. */
+  webhook(record: WebhookRecord, into: Uint32Array, at: number): void {
+    writeDigest(this.#digest("webhook", canonicalJson(record.event)), into, at);
   }
-  return order;
+
+  /** The key of a text that was quarantined, so that it is not quarantined twice. */
+  text(text: string, into: Uint32Array, at: number): void {
+    writeDigest(this.#digest("text", text), into, at);
+  }
+
+  /**
+   * The key of a fact, by its second; the 24 counter bits are the lower ones of its epoch milliseconds. So the same fact
+   * within a second is found by three probes (see `offsetSeconds`) and a comparison of these bits.
+   */
+  fact({ kind, name, time }: Fact, offsetSeconds = 0): Uint32Array {
+    const key = new Uint32Array(keyWords);
+    writeDigest(this.#digest("fact", `${kind}\n${name}\n${time[0] + offsetSeconds}`), key, 0);
+    key[3] = Math.floor(millisOfHrTime(time)) << 8;
+    return key;
+  }
+
+  /** Window and entries of a flow record in hexadecimal, for `log.record.uid`. */
+  uid(columns: FlowColumns, record: number): string {
+    this.flow(columns, record, this.#key, 0);
+    return hexOf(this.#key);
+  }
+
+  /** The same for a record of another type. */
+  uidOf(record: AuditRecord | WebhookRecord): string {
+    if (record.type === "audit") this.audit(record, this.#key, 0);
+    else this.webhook(record, this.#key, 0);
+    return hexOf(this.#key);
+  }
+
+  #hashWindow(columns: FlowColumns, record: number): KeyedHash {
+    const words = this.#words;
+    const nodeId = columns.nodeId[record] as string;
+    let count = writeTime(words, 0, columns.startSeconds[record] as number, columns.startNanos[record] as number);
+    count = writeTime(words, count, columns.endSeconds[record] as number, columns.endNanos[record] as number);
+    count = this.#writeText(words, count, nodeId);
+    this.#window.digest(words, count, 0);
+    return this.#window;
+  }
+
+  /** By canonical binary addresses, never by places in the columns. The last bytes tell all lengths apart. */
+  #hashEntry(columns: FlowColumns, entry: number): KeyedHash {
+    const ends = columns.ends[entry] as number;
+    this.#words[0] = (columns.sourcePort[entry] as number) | ((columns.destinationPort[entry] as number) << 16);
+    let count = this.#writeAddress(1, columns, ends & 3, columns.source[entry] as number);
+    count = this.#writeAddress(count, columns, ends >> 2, columns.destination[entry] as number);
+    const last = (columns.traffic[entry] as number) | ((columns.protocol[entry] as number) << 8) | (ends << 16);
+    this.#entry.digest(this.#words, count, last);
+    return this.#entry;
+  }
+
+  #hashLeftOut(columns: FlowColumns, entry: number): KeyedHash {
+    const count = this.#writeText(this.#words, 0, columns.leftOutTexts.get(entry) ?? "");
+    this.#entry.digest(this.#words, count, leftOutMark | (columns.traffic[entry] as number));
+    return this.#entry;
+  }
+
+  /** Returns the place behind what it has written. */
+  #writeAddress(place: number, columns: FlowColumns, tag: number, value: number): number {
+    const words = this.#words;
+    if (tag === addressIpv4) {
+      words[place] = value;
+      return place + 1;
+    }
+    if (tag === addressIpv6) {
+      for (let word = 0; word < 4; word++) words[place + word] = columns.ipv6[value * 4 + word] as number;
+      return place + 4;
+    }
+    return tag === addressText ? this.#writeText(words, place, columns.addressTexts[value] as string) : place;
+  }
+
+  /** Its length, and two characters a word or the digest of a long one: no two texts write the same. */
+  #writeText(words: Int32Array, place: number, text: string): number {
+    let next = place;
+    words[next++] = text.length;
+    if (text.length > maxPlainCharacters) {
+      const digest = this.#digest("flow text", text);
+      for (let at = 0; at < 16; at += 4) words[next++] = digest.readInt32LE(at);
+    } else {
+      for (let at = 0; at < text.length; at += 2)
+        words[next++] = text.charCodeAt(at) | (at + 1 < text.length ? text.charCodeAt(at + 1) << 16 : 0);
+    }
+    return next;
+  }
+
+  /** Bound to their entry, so that counters which change places are noticed. */
+  #hashCounters(columns: FlowColumns, entry: number, digestOfEntry: number): number {
+    let mixed = digestOfEntry ^ this.#counterSeed;
+    mixed = mix(mixed, columns.txPackets[entry] as number);
+    mixed = mix(mixed, columns.txBytes[entry] as number);
+    mixed = mix(mixed, columns.rxPackets[entry] as number);
+    return mix(mixed, columns.rxBytes[entry] as number);
+  }
+
+  #digest(purpose: string, text: string): Buffer {
+    return hash("sha256", `${this.#secret}\n${purpose}\n${this.#tailnet}\n${text}`, "buffer");
+  }
 }
 
-/** Mixes one entry's counters with its place in the sorted set; entries with one identity add up in any order. */
-function counterMix(connection: Connection, position: number): number {
-  let mixed = Math.imul(position, 0x9e3779b1);
-  mixed = mix(mixed, connection.txPackets);
-  mixed = mix(mixed, connection.txBytes);
-  mixed = mix(mixed, connection.rxPackets);
-  return mix(mixed, connection.rxBytes);
+/** In the last word of an entry that is left out; no other entry has the bit. */
+const leftOutMark = 0x0080_0000;
+
+/** A longer text is taken in by a digest of its own. */
+const maxPlainCharacters = 64;
+
+/** Three words for a time. Returns the place behind them. */
+function writeTime(words: Int32Array, place: number, seconds: number, nanos: number): number {
+  words[place] = nanos;
+  words[place + 1] = seconds;
+  words[place + 2] = Math.floor(seconds / 0x1_0000_0000);
+  return place + 3;
+}
+
+function writeDigest(digest: Buffer, into: Uint32Array, at: number): void {
+  into[at] = digest.readUInt32LE(0);
+  into[at + 1] = digest.readUInt32LE(4);
+  into[at + 2] = digest.readUInt32LE(8);
+  into[at + 3] = 0;
 }
 
 function mix(state: number, counter: number): number {
-  let mixed = Math.imul(state ^ (counter >>> 0), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13) ^ Math.floor(counter / 0x1_0000_0000), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
+  let mixed = Math.imul(state ^ (counter | 0), 0x85eb_ca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13) ^ Math.floor(counter / 0x1_0000_0000), 0xc2b2_ae35);
+  return mixed ^ (mixed >>> 16);
+}
+
+function hexOf(key: Uint32Array): string {
+  let text = "";
+  for (let word = 0; word < 3; word++) text += (key[word] as number).toString(16).padStart(8, "0");
+  return text;
 }

@@ -1,7 +1,7 @@
 /** Decodes webhook events, and brings each into its stored form. Types are open, and so is what `data` holds. */
 import { parseRfc3339 } from "../lib/rfc3339.ts";
 import { Defect } from "./defect.ts";
-import { oneLine } from "./json-text.ts";
+import { oneLine } from "./json.ts";
 import { checkDepth, objectMember, stringMember, wrongType } from "./members.ts";
 import type { JsonObject, RawRecord, WebhookRecord } from "./types.ts";
 

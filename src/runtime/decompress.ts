@@ -1,19 +1,58 @@
 /** Inflates piece by piece, all members of the input, with an error where the input is damaged or ends too early. */
 import { Buffer } from "node:buffer";
 import { Readable, type Transform } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { runtimeName } from "./name.ts";
 import { zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "gzip" | "zstd";
 
+/** A body up to this size is inflated at once, if it comes to no more than that: a typical request is 24 KB and holds 160 KB. */
+const maxBytesAtOnce = 256 * 1024;
+const maxInflatedAtOnce = 1024 * 1024;
+const inflatedAtOnceOptions = { maxOutputLength: maxInflatedAtOnce, chunkSize: 256 * 1024 };
+
 /**
  * What the chunks of one body inflate to, in pieces that are small however much they hold (64 KiB, or the size of the
- * input where that is larger); the next is made when it is asked for, so whoever stops reading stops the work.
- * @throws when the input is damaged, ends too early, or goes on with something else.
+ * input if that is larger); the next is made when it is asked for, so whoever stops reading stops the work.
+ * @throws if the input is damaged, ends too early, or goes on with something else.
  */
 export function decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
   return runtimeName === "deno" ? inflateWithZlib(chunks, compression) : inflate(chunks, compression);
+}
+
+/**
+ * A small body of one gzip member or zstd frame, inflated without a stream, with that frame. Nothing if it is larger, has
+ * several of them, or anything is odd about it: `decompress` then judges it.
+ */
+export function decompressAtOnce(
+  chunks: readonly Uint8Array[],
+  compression: Compression,
+): { readonly frame: Uint8Array; readonly content: Uint8Array } | undefined {
+  let bytes = 0;
+  for (const chunk of chunks) bytes += chunk.byteLength;
+  if (bytes > maxBytesAtOnce) return undefined;
+  const frame = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  try {
+    const content = compression === "gzip" ? inflatedMember(frame) : inflatedFrame(frame);
+    return content && { frame, content };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The trailer of a member ends with the length of its content (RFC 1952, 2.3.1), which later members or garbage do not match. */
+function inflatedMember(data: Uint8Array): Uint8Array | undefined {
+  const content = gunzipSync(data, inflatedAtOnceOptions);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  return view.getUint32(data.byteLength - 4, true) === content.byteLength ? content : undefined;
+}
+
+/** `node:zlib` takes a frame that is cut short without an error, and ignores later ones: there must be exactly one, to the last byte. */
+function inflatedFrame(data: Uint8Array): Uint8Array | undefined {
+  const [frame, second] = zstdFrames(data);
+  if (frame === undefined || second !== undefined || frame.byteLength < data.byteLength) return undefined;
+  return zstdDecompressSync(frame, inflatedAtOnceOptions);
 }
 
 async function* inflate(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {

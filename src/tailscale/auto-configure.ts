@@ -1,25 +1,23 @@
-/** Sets Tailscale's side up, as far as the settings ask for it: log streams and webhook. */
+/** Sets up Tailscale's side as far as the settings ask for it: log streams and the webhook. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import { subscriptionsOf } from "../config/subscriptions.ts";
-import type { Ledger } from "../ledger/index.ts";
-import { memoryPath } from "../journal/directory.ts";
 import type { RecordType } from "../records/types.ts";
-import { createLogStreams, type LogStreams } from "./log-streams.ts";
 import { logStreamTargetOf, wantedLogsOf } from "./log-stream-setting.ts";
+import { createLogStreams, type LogStreams } from "./log-streams.ts";
 import type { PatienceDeps } from "./patience.ts";
 import { publicAddress } from "./public-address.ts";
-import type { LogName, TailscaleApi } from "./types.ts";
 import { createWebhookKeeper, type WebhookKeeper } from "./webhook-endpoint.ts";
+import { memoryPath } from "../journal/state-directory.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { LogName, TailscaleApi } from "./types.ts";
 
 export interface AutoConfigureDeps extends PatienceDeps {
   readonly api: TailscaleApi;
-  /** Where the journal is; gone at the end where that is in memory. */
-  readonly stateDirectory: string;
   readonly telemetry: Telemetry;
-  /** Knows what the stream receiver has taken. */
+  /** Has the counter of records that the stream receiver has taken. */
   readonly ledger: Pick<Ledger, "sum">;
-  /** From here on webhook deliveries are judged by these. */
+  /** From here on webhook deliveries are checked against these. */
   useSecrets(secret: string, secretPrevious: string): void;
 }
 
@@ -74,25 +72,24 @@ export function createAutoConfigure(started: Config, deps: AutoConfigureDeps): A
 
 function streamsOf(config: Config, deps: AutoConfigureDeps): LogStreams | undefined {
   if (!config.streaming.enabled || !config.streaming.auto_configure) return undefined;
-  const { stateDirectory, ledger } = deps;
+  const { ledger } = deps;
   const taken = (log: LogName): number =>
     ledger.sum("tailscale2otel.ingest.records", { source: "stream", type: recordTypes[log] });
   return createLogStreams(
-    { logs: wantedLogsOf(config), target: logStreamTargetOf(config), stateDirectory },
+    { logs: wantedLogsOf(config), target: logStreamTargetOf(config), stateDirectory: config.state.path },
     { ...deps, taken },
   );
 }
 
-function webhookOf({ webhook }: Config, deps: AutoConfigureDeps): WebhookKeeper | undefined {
+function webhookOf({ webhook, state }: Config, deps: AutoConfigureDeps): WebhookKeeper | undefined {
   if (!webhook.enabled || !webhook.auto_configure) return undefined;
-  const { stateDirectory, useSecrets: use } = deps;
   return createWebhookKeeper(
     {
       url: publicAddress(webhook.public_url, webhook.path),
       subscriptions: subscriptionsOf(webhook.subscriptions),
-      stateDirectory,
+      stateDirectory: state.path,
       isSecretSet: webhook.secret !== "",
     },
-    { ...deps, use },
+    { ...deps, use: deps.useSecrets },
   );
 }

@@ -1,20 +1,20 @@
 /**
- * Keeps the directory of devices fresh. What the API says at the moment decides: a device that was deleted has no name any
- * more, and an address that was given to another one has that one's. The API's answer as we ask for it holds neither subnet
- * routes nor services, so the directory has none.
+ * Keeps the directory of devices fresh. The API's latest answer decides: a deleted device has no name any more, and an
+ * address that was given to another device has that one's name. The answer as we ask for it holds neither subnet routes nor
+ * services, so the directory has none.
  */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import type { Journal } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import { type Device, directoryOf } from "../processors/directory.ts";
-import type { NameOptions } from "../processors/names.ts";
 import { TailscaleError } from "./error.ts";
+import type { Journal } from "../journal/index.ts";
+import type { Device } from "../processors/names.ts";
+import { decodeDevices, encodeDevices } from "./devices.ts";
 import type { TailscaleApi } from "./types.ts";
 
 export interface DirectoryRefreshOptions {
   readonly intervalMs: number;
-  /** The most devices that are kept; absent: 100,000, about 100 MB. */
+  /** The most devices that the directory takes; absent: 100,000, about 100 MB. */
   readonly maxDevices?: number;
 }
 
@@ -23,22 +23,23 @@ export interface DirectoryRefreshDeps {
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Keeps the devices for the next start. */
-  readonly journal: Pick<Journal, "readDevices" | "writeDevices">;
-  /** Whose directory it is. */
-  readonly names: Pick<NameOptions, "directory">;
-  /** There is another directory: the export worker must have it too. */
-  readonly changed: () => void;
+  /** Stores a copy for the next start. */
+  readonly journal: Pick<Journal, "readState" | "writeState">;
+  /** From here on, these devices are the directory. */
+  readonly use: (devices: readonly Device[]) => void;
 }
 
 export interface DirectoryRefresh {
-  /** Uses what was kept, if anything, and begins to ask the API. */
+  /** Uses the stored copy, if there is one, and begins to ask the API. */
   start(): void;
   /** Safe before `start`, and twice. An answer that is under way is not used. */
   stop(): void;
 }
 
 const standardMaxDevices = 100_000;
+
+/** Of the copy in the journal's state. */
+const stateName = "devices";
 
 /** After a first failure; doubled with each further one, up to the interval. */
 const firstRetryMs = 5000;
@@ -53,7 +54,7 @@ export function createDirectoryRefresh(options: DirectoryRefreshOptions, deps: D
   let failures = 0;
   let hasAnswer = false;
   let isCrowded = false;
-  let isUnkept = false;
+  let isUnstored = false;
 
   async function refresh(): Promise<void> {
     try {
@@ -85,25 +86,20 @@ export function createDirectoryRefresh(options: DirectoryRefreshOptions, deps: D
     const text = JSON.stringify(devices);
     if (text === usedText) return;
     usedText = text;
-    use(devices);
-    keep(devices);
+    deps.use(devices);
+    store(devices);
   }
 
-  function use(devices: readonly Device[]): void {
-    if (deps.names.directory !== undefined) deps.names.directory.current = directoryOf(devices);
-    deps.changed();
-  }
-
-  function keep(devices: readonly Device[]): void {
+  function store(devices: readonly Device[]): void {
     try {
-      deps.journal.writeDevices(devices);
-      isUnkept = false;
+      deps.journal.writeState(stateName, encodeDevices(devices));
+      isUnstored = false;
     } catch (error) {
-      if (!isUnkept) {
+      if (!isUnstored) {
         const reason = error instanceof Error ? error.message : String(error);
-        logger.warn("the directory of devices cannot be kept for the next start", { reason });
+        logger.warn("the directory of devices cannot be stored for the next start", { reason });
       }
-      isUnkept = true;
+      isUnstored = true;
     }
   }
 
@@ -130,10 +126,11 @@ export function createDirectoryRefresh(options: DirectoryRefreshOptions, deps: D
 
   return {
     start() {
-      const kept = deps.journal.readDevices();
-      if (kept !== undefined) {
-        usedText = JSON.stringify(kept);
-        use(kept);
+      const stored = deps.journal.readState(stateName);
+      const devices = stored === undefined ? undefined : decodeDevices(stored);
+      if (devices !== undefined) {
+        usedText = JSON.stringify(devices);
+        deps.use(devices);
       }
       void refresh();
     },

@@ -1,41 +1,59 @@
 /**
- * Remembers what was last put as a log stream, without its token: Tailscale never tells the token back, so this is how a
- * start knows that nothing has changed. A keyed digest for each log, in a file of the state directory.
+ * Remembers what each log stream was last set to, without its token: Tailscale never returns the token, so this is how a
+ * start knows that nothing has changed. A keyed digest per log, in a file of the state directory.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
+import { memoryPath } from "../journal/state-directory.ts";
 import type { LogName, LogStreamTarget } from "./types.ts";
 
 export interface Fingerprints {
-  /** Whether this is what was put last. */
+  /** Whether this is what the stream was last set to. */
   holds(log: LogName, target: LogStreamTarget): boolean;
-  /** @throws {Error} where the file cannot be written. */
+  /** @throws {Error} if the file cannot be written. */
   keep(log: LogName, target: LogStreamTarget): void;
-  /** @throws {Error} where the file cannot be written. */
+  /** @throws {Error} if the file cannot be written. */
   forget(log: LogName): void;
 }
 
-/** Reads the file anew each time, since commands write it too. One that is damaged holds nothing. */
-export function fingerprintsIn(stateDirectory: string): Fingerprints {
-  const path = join(stateDirectory, "log-streams.json");
+/**
+ * Fingerprints in a state directory, or in memory if the path says so. The file is read anew each time, since commands write
+ * it too. One that is damaged holds nothing.
+ */
+export function fingerprintsIn(statePath: string): Fingerprints {
+  const store = statePath === memoryPath ? inMemory() : fileStore(join(statePath, "log-streams.json"));
   return {
     holds(log, target) {
-      const { key, digests } = read(path);
+      const { key, digests } = store.read();
       const kept = digests[log];
       const digest = Buffer.from(digestOf(key, target), "hex");
       return kept !== undefined && kept.length === digest.length && timingSafeEqual(kept, digest);
     },
     keep(log, target) {
-      const { key, digests } = read(path);
-      write(path, { key, digests: { ...digests, [log]: Buffer.from(digestOf(key, target), "hex") } });
+      const { key, digests } = store.read();
+      store.write({ key, digests: { ...digests, [log]: Buffer.from(digestOf(key, target), "hex") } });
     },
     forget(log) {
-      const { key, digests } = read(path);
-      if (digests[log] !== undefined) write(path, { key, digests: { ...digests, [log]: undefined } });
+      const { key, digests } = store.read();
+      if (digests[log] !== undefined) store.write({ key, digests: { ...digests, [log]: undefined } });
     },
   };
+}
+
+interface Store {
+  read(): Kept;
+  write(kept: Kept): void;
+}
+
+function inMemory(): Store {
+  let kept: Kept = { key: randomBytes(32).toString("hex"), digests: {} };
+  return { read: () => kept, write: (next) => void (kept = next) };
+}
+
+function fileStore(path: string): Store {
+  return { read: () => readFile(path), write: (kept) => writeFile(path, kept) };
 }
 
 interface Kept {
@@ -50,7 +68,7 @@ function digestOf(key: string, { url, user, token, compressionFormat }: LogStrea
     .digest("hex");
 }
 
-function read(path: string): Kept {
+function readFile(path: string): Kept {
   let stored: unknown;
   try {
     stored = JSON.parse(readPrivateFile(path) ?? "null");
@@ -68,7 +86,7 @@ function read(path: string): Kept {
   };
 }
 
-function write(path: string, { key, digests }: Kept): void {
+function writeFile(path: string, { key, digests }: Kept): void {
   const { network, configuration } = digests;
   const stored = { key, network: network?.toString("hex"), configuration: configuration?.toString("hex") };
   writePrivateFile(path, `${JSON.stringify(stored)}\n`);

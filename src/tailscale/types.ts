@@ -1,5 +1,5 @@
-/** What the rest of the program asks of Tailscale's API, and what it is given back. */
-import type { Device } from "../processors/directory.ts";
+/** Tailscale's API as the rest of the program uses it: questions and answers. */
+import type { Device } from "../processors/names.ts";
 
 /** Which of the two logs, as the API's paths name it. */
 export type LogName = "network" | "configuration";
@@ -15,8 +15,8 @@ export interface ReadLogsOptions {
   /** The largest answer, decompressed; a larger one is a `TailscaleError` of reason `too_large`. */
   readonly maxBytes: number;
   /**
-   * Given the texts of the answer's records, in order, some at a time (about a MiB of text; at least one). Reading goes on when
-   * it has returned, so that an answer is never held whole.
+   * Called with the texts of the answer's records, in order, some at a time (about a MiB of text; at least one). Reading goes
+   * on when it has returned, so that an answer is never held whole.
    */
   readonly onRecords: (texts: readonly string[]) => void | Promise<void>;
   readonly signal?: AbortSignal;
@@ -29,7 +29,7 @@ export interface LogsAnswer {
   readonly records: number;
 }
 
-/** Where log streaming sends one of the logs. The API never tells the token. */
+/** Where log streaming sends one of the logs. The API never returns the token. */
 export interface LogStream {
   readonly destinationType: string;
   readonly url: string;
@@ -39,7 +39,7 @@ export interface LogStream {
 
 export type Compression = "none" | "gzip" | "zstd";
 
-/** What is put: a Splunk HEC endpoint. */
+/** What log streaming is set to: a Splunk HEC endpoint. */
 export interface LogStreamTarget {
   readonly url: string;
   readonly user: string;
@@ -47,7 +47,7 @@ export interface LogStreamTarget {
   readonly compressionFormat: Compression;
 }
 
-/** Tailscale's own view of a stream. Sums since it was configured; what the API leaves out is nothing. */
+/** Tailscale's own view of a stream. Sums since it was configured; what the API leaves out is zero or empty. */
 export interface LogStreamStatus {
   readonly lastActivity: string;
   readonly lastError: string;
@@ -57,7 +57,7 @@ export interface LogStreamStatus {
   readonly failedRequests: number;
 }
 
-/** A webhook endpoint. Its secret is told at creation and rotation only. */
+/** A webhook endpoint. The API returns its secret at creation and rotation only. */
 export interface WebhookEndpoint {
   readonly id: string;
   readonly url: string;
@@ -71,13 +71,13 @@ export interface WebhookWithSecret extends WebhookEndpoint {
   readonly secret: string;
 }
 
-/** Every method throws `TailscaleError`, and nothing else, when the API does not give what was asked for. */
+/** Every method throws `TailscaleError`, and nothing else, if the API does not answer what was asked. */
 export interface TailscaleApi {
   /** How far the API's clock is ahead of ours by its last `Date` header, milliseconds; nothing before its first answer. */
   readonly clockAheadMs: number | undefined;
   readLogs(log: LogName, window: LogWindow, options: ReadLogsOptions): Promise<LogsAnswer>;
   devices(): Promise<readonly Device[]>;
-  /** Nothing where none is configured. */
+  /** Nothing if none is configured. */
   logStream(log: LogName): Promise<LogStream | undefined>;
   putLogStream(log: LogName, target: LogStreamTarget): Promise<void>;
   deleteLogStream(log: LogName): Promise<void>;

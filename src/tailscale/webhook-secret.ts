@@ -1,7 +1,8 @@
-/** The webhook that this program keeps at Tailscale, with its secret: one private file of the state directory. */
+/** The webhook that this program maintains at Tailscale, with its secret: one private file of the state directory. */
 import { join } from "node:path";
-import { isObject } from "../records/members.ts";
 import { readPrivateFile, removePrivateFile, writePrivateFile } from "../lib/private-file.ts";
+import { isObject } from "../records/members.ts";
+import { memoryPath } from "../journal/state-directory.ts";
 import type { WebhookWithSecret } from "./types.ts";
 
 export interface KeptWebhook {
@@ -13,19 +14,22 @@ export interface KeptWebhook {
 }
 
 export interface WebhookSecretFile {
+  /** `:memory:` if it is not on disk. */
   readonly path: string;
-  /** Nothing where there is none, or where it is damaged. @throws {Error} where it cannot be read. */
+  /** Nothing if there is none, or if it is damaged. @throws {Error} if it cannot be read. */
   read(): KeptWebhook | undefined;
-  /** @throws {Error} where it cannot be written. */
+  /** @throws {Error} if it cannot be written. */
   write(webhook: KeptWebhook): void;
   remove(): void;
 }
 
-/** Tailscale tries a delivery again for this long. */
+/** Tailscale retries a delivery for this long. */
 const previousMs = 24 * 3_600_000;
 
-export function webhookSecretFile(stateDirectory: string): WebhookSecretFile {
-  const path = join(stateDirectory, "webhook.json");
+/** The file in a state directory; held in memory, for as long as the returned object, if the path says so. */
+export function webhookSecretFile(statePath: string): WebhookSecretFile {
+  if (statePath === memoryPath) return inMemory();
+  const path = join(statePath, "webhook.json");
   return {
     path,
     read: () => decode(readPrivateFile(path)),
@@ -34,14 +38,24 @@ export function webhookSecretFile(stateDirectory: string): WebhookSecretFile {
   };
 }
 
-/** What is kept of a webhook that was made or rotated at `now`; a secret known from before stays valid for a while. */
+function inMemory(): WebhookSecretFile {
+  let kept: KeptWebhook | undefined;
+  return {
+    path: memoryPath,
+    read: () => kept,
+    write: (webhook) => void (kept = webhook),
+    remove: () => void (kept = undefined),
+  };
+}
+
+/** What to store of a webhook that was created or rotated at `now`; a secret known from before stays valid for a day. */
 export function withNewSecret(before: KeptWebhook | undefined, made: WebhookWithSecret, now: number): KeptWebhook {
   const { id, url, secret } = made;
   if (before === undefined || before.secret === secret) return { id, url, secret };
   return { id, url, secret, previous: { secret: before.secret, until: now + previousMs } };
 }
 
-/** Without a secret whose time is over. */
+/** Without a former secret that has expired. */
 export function atTime(kept: KeptWebhook, now: number): KeptWebhook {
   return kept.previous === undefined || now < kept.previous.until ? kept : withoutPrevious(kept);
 }

@@ -1,8 +1,9 @@
-/** The admin listener over real sockets: who is let in, and what it says. */
+/** The admin listener over real sockets: access, health and readiness. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { type Admin, type AdminOptions, createAdmin } from "../../src/admin/index.ts";
-import type { Kept } from "../../src/admin/kept.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
+import { readinessOf } from "../../src/admin/health.ts";
+import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import type { Kept } from "../../src/admin/kept.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
@@ -14,7 +15,7 @@ afterEach(async () => {
   reasons = [];
 });
 
-/** What is tested here is who may ask: no answer of it is looked at. */
+/** These tests are about access: no answer of it is looked at. */
 const nothingKept: Kept = {
   list: async () => ({ counts: [], items: [] }),
   show: () => Promise.reject(new Error("not asked for")),
@@ -25,7 +26,7 @@ const nothingKept: Kept = {
   redeliveries: async () => [],
 };
 
-async function start(options: Partial<AdminOptions> = {}): Promise<string> {
+async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): Promise<string> {
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "", ...options },
     {
@@ -58,14 +59,14 @@ describe("on loopback, without a token", () => {
     expect(await (await fetch(`${base}/api/status`)).json()).toEqual({ conservation: { received: 3 } });
   });
 
-  test.each(guarded)("%s is refused to a name that is not this machine, as DNS rebinding has it", async (path) => {
+  test.each(guarded)("%s is refused under a host name that is not this machine (DNS rebinding)", async (path) => {
     await start();
     expect(await statusOf(path, { Host: "evil.example.com" })).toBe(403);
     expect(await statusOf(path, { Host: `localhost:${admin?.port}` })).toBe(200);
     expect(await statusOf(path, { Host: `[::1]:${admin?.port}` })).toBe(200);
   });
 
-  test.each(guarded)("%s is refused to pages of others, and shown to one of its own", async (path) => {
+  test.each(guarded)("%s is refused to pages of other origins, and shown to its own", async (path) => {
     await start();
     const host = `127.0.0.1:${admin?.port}`;
     expect(await statusOf(path, { Host: host, Origin: "https://evil.example.com" })).toBe(403);
@@ -77,7 +78,7 @@ describe("on loopback, without a token", () => {
     expect(await statusOf(path, { Host: host, "Sec-Fetch-Site": "none" })).toBe(200);
   });
 
-  test("what only tells something changes nothing by any method", async () => {
+  test("read-only paths refuse other methods with 405", async () => {
     await start();
     const host = `127.0.0.1:${admin?.port}`;
     for (const path of ["/metrics", "/api/status", "/api/quarantine"])
@@ -86,7 +87,7 @@ describe("on loopback, without a token", () => {
 });
 
 describe("with a token", () => {
-  test.each(guarded)("%s asks for it", async (path) => {
+  test.each(guarded)("%s requires it", async (path) => {
     const base = await start({ token: "admin-token" });
     expect((await fetch(base + path)).status).toBe(401);
     expect((await fetch(base + path)).headers.get("www-authenticate")).toBe("Bearer");
@@ -96,7 +97,7 @@ describe("with a token", () => {
     expect(await status(`Basic ${btoa("admin:admin-token")}`)).toBe(200);
   });
 
-  test("a page of others is refused even with it", async () => {
+  test("refuses a page of another origin even with it", async () => {
     const base = await start({ token: "admin-token" });
     const headers = { authorization: "Bearer admin-token", origin: "https://evil.example.com" };
     expect((await fetch(`${base}/metrics`, { headers })).status).toBe(403);
@@ -104,19 +105,34 @@ describe("with a token", () => {
 });
 
 describe("health", () => {
-  test("is open to everybody", async () => {
+  test("needs no token", async () => {
     await start({ token: "admin-token" });
     for (const path of ["/healthz", "/readyz"]) {
       expect(await statusOf(path, { Host: "probe.example.com" })).toBe(200);
     }
   });
 
-  test("says why nothing can be taken", async () => {
+  test("says why records cannot be accepted", async () => {
     const base = await start();
     reasons = ["the journal is full"];
     const answer = await fetch(`${base}/readyz`);
     expect(answer.status).toBe(503);
     expect(await answer.json()).toEqual({ status: "not ready", reasons: ["the journal is full"] });
     expect((await fetch(`${base}/healthz`)).status).toBe(200);
+  });
+
+  test("gives the journal's refusal as the reason, exactly as a receiver does, and that the program is stopping", () => {
+    const space: { usedBytes: number; limitBytes: number; refusal: string | undefined } = {
+      usedBytes: 1,
+      limitBytes: 1,
+      refusal: undefined,
+    };
+    let isEnding = false;
+    const readiness = readinessOf({ space }, () => isEnding);
+    expect(readiness()).toEqual([]);
+    space.refusal = "the journal is full";
+    expect(readiness()).toEqual(["the journal is full"]);
+    isEnding = true;
+    expect(readiness()).toEqual(["the journal is full", "the program is stopping"]);
   });
 });

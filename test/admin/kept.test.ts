@@ -1,50 +1,58 @@
-/** What was kept, over real sockets and a real journal: who may change it, what is asked for, what is bounded. */
+/** Quarantine, dead letters and replays over real sockets and a real journal: who may change them, what is checked, what is bounded. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import { createKept, type Kept } from "../../src/admin/kept.ts";
-import type { ItemList } from "../../src/admin/kept-types.ts";
 import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
-import type { Journal } from "../../src/journal/index.ts";
-import type { Redelivery, RedeliveryName } from "../../src/journal/redelivery.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
+import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import type { ItemList, ItemWithTexts } from "../../src/admin/kept-types.ts";
+import { createKept, type Kept, type KeptDeps, resumeRedeliveries } from "../../src/admin/kept.ts";
+import type { QuarantineLine, Redelivery } from "../../src/journal/index.ts";
 import { createRetry } from "../../src/pipeline/retry.ts";
-import { createState, type TestState } from "../support/journal.ts";
 import { connection, flowValue } from "../support/records.ts";
-import { badFlow, itemOf, numberedFlow, setAside, take } from "../support/kept-state.ts";
+import {
+  badFlow,
+  createStore,
+  lineOf,
+  markOf,
+  markRows,
+  numberedFlow,
+  quarantine,
+  take,
+  type TestStore,
+} from "../support/store.ts";
 
-let state: TestState;
-let journal: Journal;
+let store: TestStore;
 let admin: Admin | undefined;
-let redelivered: [RedeliveryName, Redelivery | undefined][];
+let redelivered: [Redelivery["name"], Redelivery | undefined][];
 let cannotSend: string | undefined;
 let base: string;
 let kept: Kept;
+let deps: KeptDeps;
 
 beforeEach(() => {
-  state = createState();
-  journal = state.open();
+  store = createStore();
   redelivered = [];
   cannotSend = undefined;
 });
 afterEach(async () => {
   await admin?.stop(0);
   admin = undefined;
-  state.remove();
+  store.remove();
 });
 
 const nothingHidden = Object.fromEntries(privacyCategories.map((name) => [name, "keep"])) as PrivacySettings["actions"];
 
 async function start({ token = "", privacy = undefined as PrivacySettings | undefined } = {}): Promise<void> {
-  const clock = () => state.now;
-  kept = createKept({
-    journal,
-    retryRecord: createRetry(journal, { collapseExternal: true }, { comparesFacts: false }, clock),
+  const clock = () => store.now;
+  deps = {
+    journal: store.journal,
+    retryRecord: createRetry(store.pipeline, store.journal, clock),
     privacy,
     clock,
     cannotSend: () => cannotSend,
     redeliver: (name, redelivery) => redelivered.push([name, redelivery]),
     troubleOf: () => undefined,
-  });
+  };
+  kept = createKept(deps);
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
     { readiness: () => [], scrape: async () => "", status: () => ({}), kept, logger: silentLogger },
@@ -67,64 +75,81 @@ async function post(path: string, body: unknown, headers: Record<string, string>
   return { status: response.status, answer: (await response.json()) as Record<string, unknown> };
 }
 
-const ids = () => journal.quarantine.page({}, { limit: 1000 }).map(({ id }) => id);
-const invalid = itemOf({ class: "invalid", reason: "decode_error", text: JSON.stringify({ event: numberedFlow(1) }) });
+const ids = () => store.journal.quarantine.page({}, { limit: 1000 }).map(({ id }) => id);
+const idsOf = (itemClass: "invalid" | "sample" | "note" | "dead_letter") =>
+  store.journal.quarantine.page({ class: itemClass }, { limit: 1000 }).map(({ id }) => id);
 
+/** Lines with a text of their own each. */
+const linesOf = (amount: number) =>
+  Array.from({ length: amount }, (_, n) => lineOf({ text: JSON.stringify({ event: numberedFlow(n + 1) }) }));
+
+/** Two delivered rows of one record, marked as dead letters. */
+async function deadLetters(): Promise<void> {
+  await take(store, [numberedFlow(1)], store.now);
+  await take(store, [numberedFlow(2)], store.now);
+  await markRows(store, [markOf(1), markOf(2, { why: "too_large" })]);
+}
+
+/** With the id of the first line that is quarantined in a new journal, whose row comes behind that of its batch's tally. */
 const changes: [string, object][] = [
-  ["/api/quarantine/retry", { ids: [1] }],
-  ["/api/quarantine/purge", { ids: [1] }],
+  ["/api/quarantine/retry", { ids: ["2.0"] }],
+  ["/api/quarantine/purge", { ids: ["2.0"] }],
   ["/api/replay", { since: 0 }],
   ["/api/replay/cancel", {}],
 ];
 
-describe("what changes something", () => {
-  test.each(changes)("%s is refused to the pages of others, and to what a form can send", async (path, body) => {
-    setAside(journal, [invalid]);
+describe("a request that changes something", () => {
+  test.each(changes)("%s is refused to pages of other origins, and with what a form can send", async (path, body) => {
+    const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start();
     expect((await post(path, body, { origin: "https://evil.example.com" })).status).toBe(403);
     expect((await post(path, body, { "sec-fetch-site": "cross-site" })).status).toBe(403);
     expect((await post(path, body, { "content-type": "text/plain" })).status).toBe(415);
-    expect(ids()).toEqual([1]);
+    expect(ids()).toEqual([...quarantined]);
     expect(redelivered).toEqual([]);
   });
 
-  test.each(changes.filter(([path]) => path !== "/api/replay"))("%s is not done by GET", async (path) => {
+  test.each(changes.filter(([path]) => path !== "/api/replay"))("%s refuses GET with 405", async (path) => {
     await start();
     expect((await fetch(base + path)).status).toBe(405);
   });
 
-  test.each(changes)("%s asks for the token", async (path, body) => {
-    setAside(journal, [invalid]);
+  test.each(changes)("%s requires the token", async (path, body) => {
+    const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start({ token: "admin-token" });
     expect((await post(path, body)).status).toBe(401);
     expect((await post(path, body, { authorization: "Bearer wrong" })).status).toBe(401);
-    expect(ids()).toEqual([1]);
+    expect(ids()).toEqual([...quarantined]);
   });
 
-  test("is done for this listener's own page", async () => {
-    setAside(journal, [invalid]);
+  test("is accepted from a page of this listener", async () => {
+    const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start();
     const own = { origin: base, "sec-fetch-site": "same-origin" };
-    expect((await post("/api/quarantine/purge", { ids: [1] }, own)).answer).toMatchObject({ purged: 1 });
+    expect((await post("/api/quarantine/purge", { ids: quarantined }, own)).answer).toMatchObject({ purged: 1 });
   });
 
-  test("is told what is wrong with it", async () => {
+  test("is answered with what is wrong with it", async () => {
     await start();
+    const many = Array.from({ length: 1001 }, (_, n) => `${n + 1}.0`);
     const cases: [string, unknown, number, string][] = [
       ["/api/quarantine/retry", "{", 400, "The body is not JSON"],
       ["/api/quarantine/retry", [], 400, "the body must be an object"],
       ["/api/quarantine/retry", {}, 400, "nothing is selected"],
       ["/api/quarantine/retry", { ids: [] }, 400, "ids must be 1 to 1000"],
+      ["/api/quarantine/retry", { ids: [1] }, 400, "ids must be 1 to 1000"],
       ["/api/quarantine/retry", { ids: ["1"] }, 400, "ids must be 1 to 1000"],
-      ["/api/quarantine/retry", { ids: Array.from({ length: 1001 }, (_, n) => n + 1) }, 400, "ids must be 1 to 1000"],
+      ["/api/quarantine/retry", { ids: ["m0"] }, 400, "ids must be 1 to 1000"],
+      ["/api/quarantine/retry", { ids: many }, 400, "ids must be 1 to 1000"],
+      ["/api/quarantine/retry", { class: "invalid", beforeId: "x" }, 400, "beforeId must be the id of an item"],
       ["/api/quarantine/retry", { class: "other" }, 400, "class must be one of invalid, sample, note, dead_letter"],
       ["/api/quarantine/retry", { clas: "invalid" }, 400, '"clas" is unknown'],
-      ["/api/quarantine/purge", { ids: [1], deadLetters: true }, 400, 'deadLetters must be "keep" or "delete"'],
+      ["/api/quarantine/purge", { ids: ["m1"], deadLetters: true }, 400, 'deadLetters must be "keep" or "delete"'],
       ["/api/replay", {}, 400, "since is missing"],
       ["/api/replay", { since: 5, until: 4 }, 400, "until is before since"],
       ["/api/replay/cancel", { name: "other" }, 400, "name must be one of replay, retry"],
       ["/api/quarantine/retry", " ".repeat(70_000), 413, "The body is larger than 65536 bytes"],
-      ["/api/quarantine/retry", { class: "note" }, 409, "only items of the classes invalid and dead_letter"],
+      ["/api/quarantine/retry", { class: "note" }, 409, "only the classes invalid and dead_letter"],
     ];
     for (const [path, body, status, text] of cases) {
       const { status: got, answer } = await post(path, body);
@@ -134,123 +159,183 @@ describe("what changes something", () => {
 });
 
 describe("a list", () => {
-  test("comes in pages, newest first, and counts all that match", async () => {
-    setAside(journal, [invalid, invalid, itemOf(), invalid]);
+  test("comes in pages, newest first, with the counts of all that match", async () => {
+    const [third, ...others] = linesOf(3).toReversed();
+    const [oldest, older] = await quarantine(store, "invalid", others);
+    await quarantine(store, "sample", [lineOf({ type: "unknown", reason: "unclassified" })]);
+    const [newest] = await quarantine(store, "invalid", [third as QuarantineLine]);
     await start();
     const first = await get<ItemList>("/api/quarantine?class=invalid&limit=2");
-    expect(first.answer.items.map(({ id }) => id)).toEqual([4, 2]);
+    expect(first.answer.items.map(({ id }) => id)).toEqual([newest as string, older as string]);
     expect(first.answer.counts).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
-    const next = await get<ItemList>("/api/quarantine?class=invalid&limit=2&beforeId=2");
-    expect(next.answer.items.map(({ id }) => id)).toEqual([1]);
-    expect(Object.keys(first.answer.items[0] ?? {})).not.toContain("text");
+    const next = await get<ItemList>(`/api/quarantine?class=invalid&limit=2&beforeId=${older}`);
+    expect(next.answer.items).toMatchObject([{ id: oldest, line: 0, records: 1, source: "stream" }]);
+    expect(Object.keys(first.answer.items[0] ?? {})).not.toContain("texts");
   });
 
-  test("of more than a page can be is refused", async () => {
+  test("refuses a page that is too large, and ids that are none", async () => {
     await start();
-    expect((await get<object>("/api/quarantine?limit=1001")).status).toBe(400);
-    expect((await get<object>("/api/quarantine?limit=x")).status).toBe(400);
+    for (const query of ["?limit=1001", "?limit=x", "?beforeId=17", "/item?id=17", "/item"])
+      expect([query, (await get<object>(`/api/quarantine${query}`)).status]).toEqual([query, 400]);
   });
 });
 
-test("texts, details and why something stays are shown as privacy lets them", async () => {
-  setAside(journal, [
-    itemOf({ class: "invalid", detail: "of alice@example.com", text: '{"user":"alice@example.com"}' }),
+test("a dead letter is shown with its range, the backend's message and its texts", async () => {
+  await take(store, [numberedFlow(1), numberedFlow(2), numberedFlow(3)], store.now);
+  await markRows(store, [markOf(1, { from: 1, to: 3, logRecords: 2, message: "timestamp too old" })]);
+  await start();
+  const [id = ""] = idsOf("dead_letter");
+  const { answer } = await get<ItemWithTexts>(`/api/quarantine/item?id=${id}`);
+  expect(answer).toMatchObject({ id, class: "dead_letter", type: "flow", reason: "rejected", isCut: false });
+  expect(answer).toMatchObject({ row: 1, line: 1, records: 2, detail: "timestamp too old" });
+  expect(answer.texts.map((text) => JSON.parse(text) as object)).toEqual([
+    { event: numberedFlow(2) },
+    { event: numberedFlow(3) },
   ]);
+});
+
+test("texts, details and reasons hide what privacy hides", async () => {
+  const line = lineOf({ detail: "of alice@example.com", text: '{"user":"alice@example.com"}' });
+  const [id] = await quarantine(store, "invalid", [line]);
   await start({ privacy: { actions: { ...nothingHidden, emails: "drop" }, salt: "salt" } });
-  const shown = await get<object>("/api/quarantine/item?id=1");
-  expect(shown.answer).toMatchObject({ detail: "of [dropped]", text: '{"user":"[dropped]"}' });
+  const shown = await get<object>(`/api/quarantine/item?id=${id}`);
+  expect(shown.answer).toMatchObject({ detail: "of [dropped]", texts: ['{"user":"[dropped]"}'] });
   expect(JSON.stringify((await get<object>("/api/quarantine")).answer)).not.toContain("alice");
-  expect((await get<object>("/api/quarantine/item?id=9")).status).toBe(409);
+  expect((await get<object>("/api/quarantine/item?id=99.0")).status).toBe(409);
   const text = JSON.stringify({ event: flowValue({ virtualTraffic: [connection({ src: "alice@example.com" })] }) });
-  setAside(journal, [itemOf({ class: "invalid", text })]);
-  const { kept: left } = (await post("/api/quarantine/retry", { ids: [2] })).answer as { kept: { why: string }[] };
-  expect(left[0]?.why).toMatch(/^it is refused again \(invalid_endpoint\): .*\[dropped\]/);
+  const invalid = await quarantine(store, "invalid", [lineOf({ text })]);
+  const { kept: items } = (await post("/api/quarantine/retry", { ids: invalid })).answer as { kept: { why: string }[] };
+  expect(items).toHaveLength(1);
+  expect(items[0]?.why).not.toContain("alice");
 });
 
 describe("a retry", () => {
-  test("of a class goes on page by page, and is through with those that stay too", async () => {
-    for (let n = 1; n <= 120; n++) await take(journal, [badFlow(n)], state.now);
-    setAside(journal, [invalid]);
+  test("of a class goes on page by page, and passes items that stay invalid", async () => {
+    for (let n = 1; n <= 120; n++) await take(store, [badFlow(n)], store.now);
+    await quarantine(store, "invalid", [lineOf()]);
     await start();
     const first = await post("/api/quarantine/retry", { class: "invalid" });
-    expect(first.answer).toMatchObject({ accepted: 0, nextAfter: 100 });
-    const second = await post("/api/quarantine/retry", { class: "invalid", after: 100 });
-    expect(second.answer).toMatchObject({ accepted: 1, duplicate: 0 });
-    expect(second.answer["nextAfter"]).toBeUndefined();
-    expect(ids()).toHaveLength(120);
+    expect(first.answer).toMatchObject({ accepted: 1, duplicate: 0 });
+    const beforeId = first.answer["nextBeforeId"];
+    expect(beforeId).toBeString();
+    const second = await post("/api/quarantine/retry", { class: "invalid", beforeId });
+    expect(second.answer).toMatchObject({ accepted: 0, duplicate: 0 });
+    expect(second.answer["nextBeforeId"]).toBeUndefined();
+    expect((first.answer["kept"] as object[]).length + (second.answer["kept"] as object[]).length).toBe(120);
+    expect(idsOf("invalid")).toHaveLength(120);
   });
 
-  test("asked for twice at once is one receipt", async () => {
-    setAside(journal, [invalid]);
+  test("asked for twice at once accepts a record once", async () => {
+    const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start();
-    const both = await Promise.all([kept.retry({ ids: [1] }), kept.retry({ ids: [1] })]);
+    const both = await Promise.all([kept.retry({ ids: quarantined }), kept.retry({ ids: quarantined })]);
     expect(both).toEqual([
       { accepted: 1, duplicate: 0, kept: [], queued: 0 },
-      { accepted: 0, duplicate: 0, kept: [{ id: 1, why: "there is no such item" }], queued: 0 },
+      { accepted: 0, duplicate: 0, kept: [{ id: quarantined[0] as string, why: "there is no such item" }], queued: 0 },
     ]);
-    expect(journal.pendingRecords).toBe(1);
+    expect(store.journal.pendingRecords).toBe(1);
   });
 
-  test("of dead letters hands them over, once at a time, and not where nothing can be sent", async () => {
-    setAside(journal, [itemOf(), itemOf()]);
+  test("says of samples and notes that they cannot be retried, and keeps them", async () => {
+    await quarantine(store, "sample", [lineOf({ type: "unknown", reason: "unclassified" })]);
+    await take(store, [numberedFlow(1)], store.now);
+    await markRows(store, [markOf(2, { why: "partial" })]);
     await start();
+    const before = ids();
+    const { answer } = await post("/api/quarantine/retry", { ids: before });
+    expect(answer).toMatchObject({ accepted: 0, queued: 0 });
+    expect((answer["kept"] as { id: string }[]).map(({ id }) => id).toSorted()).toEqual(before.toSorted());
+    expect(ids()).toEqual(before);
+  });
+
+  test("of dead letters queues their records, one retry at a time, and not if nothing can be exported", async () => {
+    await deadLetters();
+    await start();
+    const [second = "", first = ""] = idsOf("dead_letter");
     cannotSend = "no logs leave this program";
-    expect(await post("/api/quarantine/retry", { ids: [1] })).toMatchObject({
+    expect(await post("/api/quarantine/retry", { ids: [first] })).toMatchObject({
       status: 409,
       answer: { text: cannotSend },
     });
     cannotSend = undefined;
     expect((await post("/api/quarantine/retry", { class: "dead_letter" })).answer).toMatchObject({ queued: 2 });
-    expect(redelivered).toMatchObject([["retry", { untilSeq: 3, total: 2 }]]);
-    expect((await post("/api/quarantine/retry", { ids: [2] })).answer["text"]).toContain("a retry is under way since");
+    expect(redelivered).toMatchObject([["retry", { name: "retry", total: 2 }]]);
+    const again = await post("/api/quarantine/retry", { ids: [second] });
+    expect(again.answer["text"]).toContain("a retry has been in progress since");
+  });
+
+  test("of dead letters with one reason queues those alone", async () => {
+    await deadLetters();
+    await start();
+    const other = await post("/api/quarantine/retry", { class: "dead_letter", reason: "decode_error" });
+    expect(other.answer).toMatchObject({ queued: 0 });
+    const { answer } = await post("/api/quarantine/retry", { class: "dead_letter", reason: "too_large" });
+    expect(answer).toMatchObject({ queued: 1 });
+    expect(redelivered).toMatchObject([["retry", { marks: { destination: "logs", why: ["too_large"] } }]]);
   });
 });
 
 describe("a purge", () => {
-  test("leaves dead letters where they are not meant", async () => {
-    setAside(journal, [itemOf(), invalid]);
+  test("keeps dead letters unless they are meant", async () => {
+    await take(store, [numberedFlow(1)], store.now);
+    await markRows(store, [markOf(1)]);
+    await quarantine(store, "invalid", [lineOf()]);
     await start();
     expect((await post("/api/quarantine/purge", { class: "dead_letter" })).status).toBe(409);
-    expect((await post("/api/quarantine/purge", { ids: [1, 2] })).answer).toEqual({
+    expect((await post("/api/quarantine/purge", { ids: ids() })).answer).toEqual({
       purged: 1,
       keptDeadLetters: 1,
       isDone: true,
     });
-    const all = { before: state.now * 2, deadLetters: "delete" };
+    const all = { before: store.now * 2, deadLetters: "delete" };
     expect((await post("/api/quarantine/purge", all)).answer).toMatchObject({ purged: 1 });
     expect(ids()).toEqual([]);
   });
 
   test("goes page by page", async () => {
-    setAside(
-      journal,
-      Array.from({ length: 600 }, () => invalid),
-    );
+    await quarantine(store, "invalid", linesOf(600));
     await start();
-    expect((await post("/api/quarantine/purge", { class: "invalid" })).answer).toMatchObject({
-      purged: 500,
-      isDone: false,
-    });
-    expect((await post("/api/quarantine/purge", { class: "invalid" })).answer).toMatchObject({ purged: 100 });
-    expect((await post("/api/quarantine/purge", { class: "invalid" })).answer).toMatchObject({
-      purged: 0,
-      isDone: true,
-    });
+    const purge = async () => (await post("/api/quarantine/purge", { class: "invalid" })).answer;
+    expect(await purge()).toMatchObject({ purged: 500, isDone: false });
+    expect(await purge()).toMatchObject({ purged: 100 });
+    expect(await purge()).toMatchObject({ purged: 0, isDone: true });
   });
 });
 
-test("a replay is begun once, told about, and cancelled", async () => {
-  await take(journal, [numberedFlow(1), numberedFlow(2)], state.now);
-  journal.progress({ cursor: { ...journal.cursor, seq: 2, records: { delivered: 2, deadLettered: 0 } }, setAside: [] });
-  journal.writeSnapshot(journal.readSnapshot());
+/** Two delivered records in one row. */
+async function delivered(): Promise<void> {
+  await take(store, [numberedFlow(1), numberedFlow(2)], store.now);
+  const { journal } = store;
+  journal.progress({ cursor: { ...journal.cursor, seq: 2, records: { delivered: 2, deadLettered: 0 } }, marks: [] });
+  while (journal.pendingRecords > 0) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+test("a replay is started once, reported, and cancelled", async () => {
+  await delivered();
   await start();
-  const begun = await post("/api/replay", { since: state.now - 1000 });
-  expect(begun.answer).toMatchObject({ name: "replay", state: "under way", total: 2, sent: 0 });
-  expect(redelivered).toMatchObject([["replay", { seq: 1, untilSeq: 2 }]]);
+  const begun = await post("/api/replay", { since: store.now - 1000 });
+  expect(begun.answer).toMatchObject({ name: "replay", state: "in progress", total: 2, delivered: 0, rejected: 0 });
+  expect(redelivered).toMatchObject([["replay", { cursor: { seq: 1 }, untilSeq: 2 }]]);
   expect((await post("/api/replay", { since: 0 })).status).toBe(409);
-  expect((await get<object[]>("/api/replay")).answer).toMatchObject([{ state: "under way" }]);
+  expect((await get<object[]>("/api/replay")).answer).toMatchObject([{ state: "in progress" }]);
   expect((await post("/api/replay/cancel", {})).answer).toMatchObject({ state: "cancelled" });
   expect(redelivered.at(-1)).toEqual(["replay", undefined]);
   expect((await post("/api/replay/cancel", {})).status).toBe(409);
-  expect((await post("/api/replay", { since: state.now + 1 })).answer["text"]).toContain("state.retention");
+  expect((await post("/api/replay", { since: store.now + 1 })).answer["text"]).toContain("state.retention");
+});
+
+test("a replay that was in progress resumes at a start, and is cancelled if nothing can be exported", async () => {
+  await delivered();
+  await start();
+  await post("/api/replay", { since: store.now - 1000 });
+  redelivered.length = 0;
+  resumeRedeliveries(deps, silentLogger);
+  expect(redelivered).toMatchObject([["replay", { name: "replay", total: 2 }]]);
+  redelivered.length = 0;
+  cannotSend = "otlp.endpoint is not set";
+  const warnings: string[] = [];
+  resumeRedeliveries(deps, { ...silentLogger, warn: (message) => void warnings.push(message) });
+  expect(warnings).toEqual(["the replay that was in progress is cancelled"]);
+  expect(redelivered).toEqual([]);
+  expect((await get<object[]>("/api/replay")).answer).toMatchObject([{ state: "cancelled" }]);
 });

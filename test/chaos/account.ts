@@ -80,8 +80,8 @@ export class Account {
   deadLettered(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return void this.violations.push(`invented among the dead letters: ${id}`);
-    if (!entry.record.isPoison) this.violations.push(`set aside without cause: ${id}`);
-    if (this.#deadLettered.has(id)) this.violations.push(`set aside twice: ${id}`);
+    if (!entry.record.isPoison) this.violations.push(`a dead letter without cause: ${id}`);
+    if (this.#deadLettered.has(id)) this.violations.push(`a dead letter twice: ${id}`);
     this.#deadLettered.add(id);
   }
 
@@ -130,7 +130,8 @@ export function addTo(sums: Totals, more: Readonly<Totals>): void {
   for (const name of totalNames) sums[name] += more[name];
 }
 
-function eventKey({ eventName, attributes }: SunkLog): string {
+/** What tells a log event apart from every other. */
+export function eventKey({ eventName, attributes }: SunkLog): string {
   switch (eventName) {
     case "tailscale.config.audit":
       return String(attributes["tailscale.audit.event_group_id"]);

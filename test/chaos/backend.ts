@@ -1,6 +1,7 @@
 /** A backend in phases of seconds: well, failing, hanging, resetting, refusing, dripping, partial; and never a taker of poison. */
 import { createRandom } from "../../src/cli/demo/random.ts";
-import type { Behaviour, SunkRequest } from "../support/otlp-sink.ts";
+import type { Behaviour, SunkLog, SunkRequest } from "../support/otlp-sink.ts";
+import { eventKey } from "./account.ts";
 import { isPoisonId } from "./traffic.ts";
 
 export interface ChaoticBackend {
@@ -42,37 +43,39 @@ const names = Object.keys(phases).flatMap((name) => Array<Phase>(phases[name as 
 const maxEventsOf413 = 20;
 
 /**
- * A backend that begins to refuse everything in the moment after it has taken a request of one event, by which it was
- * tested, has set a trap: the sender is right to find the event guilty that it was tried for. This long it waits.
+ * A sender finds a record guilty that was refused, while something later was taken, and is refused again. So a backend
+ * that refuses everything for a while must not begin anew before it has taken what it refused the last time: no sender
+ * could tell that from a refusal with a cause. Until then it is well instead.
  */
-const trapMs = 1000;
-
 export function createChaoticBackend(seed: number): ChaoticBackend {
   const random = createRandom(seed);
   const deeds: Record<string, number> = {};
+  /** Harmless log records that were refused and not taken since. */
+  const suspected = new Set<string>();
   let phase: Phase = "well";
   let phaseEndsAt = 0;
   let isCalm = false;
-  let lastSingleAt = 0;
 
-  function deedFor(request: SunkRequest): Phase | "poison" {
+  function deedFor({ logs }: SunkRequest): Phase | "poison" {
     const now = performance.now();
-    if (request.logs.some(({ attributes }) => isPoisonId(attributes["tailscale.node.id"]))) return "poison";
     if (now >= phaseEndsAt && !isCalm) {
-      phase = random.pick(names);
+      const next = random.pick(names);
+      phase = (next === "status400" || next === "status413") && suspected.size > 0 ? "well" : next;
       phaseEndsAt = now + 100 + random.below(700);
     }
-    const isTrap = (phase === "status400" || phase === "status413") && now - lastSingleAt < trapMs;
-    const isSmall = phase === "status413" && request.logs.length <= maxEventsOf413;
-    const deed = isCalm || isTrap || isSmall ? "well" : phase;
-    if (request.logs.length === 1 && (deed === "well" || deed === "partial")) lastSingleAt = now;
-    return deed;
+    if (logs.some(isPoison)) return "poison";
+    const isSmall = phase === "status413" && logs.length <= maxEventsOf413;
+    return isCalm || isSmall ? "well" : phase;
   }
 
   return {
     behave(request) {
       const deed = deedFor(request);
       deeds[deed] = (deeds[deed] ?? 0) + 1;
+      const harmless = request.logs.filter((log) => !isPoison(log)).map(eventKey);
+      if (deed === "well" || deed === "partial") for (const key of harmless) suspected.delete(key);
+      if (deed === "poison" || deed === "status400" || deed === "status413")
+        for (const key of harmless) suspected.add(key);
       return deed === "poison" ? status(400) : phases[deed].behaviour;
     },
     calm() {
@@ -81,3 +84,5 @@ export function createChaoticBackend(seed: number): ChaoticBackend {
     deeds,
   };
 }
+
+const isPoison = ({ attributes }: SunkLog): boolean => isPoisonId(attributes["tailscale.node.id"]);

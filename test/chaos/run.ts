@@ -1,9 +1,13 @@
-/** `bun test/chaos/run.ts [--minutes 10] [--seed 1]`: the long form. Prints its figures; fails when anything was lost, invented or counted twice. */
+/** `bun test/chaos/run.ts [--minutes 10] [--seed 1] [--program PATH]`: the long form, with kills under load and both encodings in turn. Prints its figures; fails when anything was lost, invented or counted twice. */
 import { parseArgs } from "node:util";
 import { runStorm } from "./storm.ts";
 
 const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "10" }, seed: { type: "string", default: "1" } },
+  options: {
+    minutes: { type: "string", default: "10" },
+    seed: { type: "string", default: "1" },
+    program: { type: "string" },
+  },
 });
 const durationMs = Number(values.minutes) * 60_000;
 const { figures, deeds, violations } = await runStorm({
@@ -12,6 +16,7 @@ const { figures, deeds, violations } = await runStorm({
   minKills: 30,
   maxLifeMs: 6000,
   senders: 6,
+  program: values.program,
 });
 const table = (rows: Readonly<Record<string, number>>) =>
   Object.entries(rows)

@@ -1,15 +1,13 @@
-/** One chaos run: load, a chaotic backend, kills at random moments; then the books are compared. */
+/** One chaos run: load, a chaotic backend, kills at random moments, both encodings in turn; then the books are compared. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
 import { createRandom } from "../../src/cli/demo/random.ts";
-import { unpackText, unseal } from "../../src/journal/pack.ts";
 import { programBinary } from "../support/binary.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import { freePort } from "../support/port.ts";
-import { launchProgram, type LaunchedProgram } from "../support/running-program.ts";
+import { launchProgram, type LaunchedProgram, type OtlpEncoding } from "../support/running-program.ts";
 import { Account } from "./account.ts";
 import { createChaoticBackend } from "./backend.ts";
 import { type Senders, startSenders } from "./senders.ts";
@@ -25,6 +23,8 @@ export interface StormOptions {
   /** A life ends at a random moment before this. */
   readonly maxLifeMs: number;
   readonly senders: number;
+  /** Instead of the binary that is built from the source. */
+  readonly program?: string | undefined;
 }
 
 export interface StormResult {
@@ -39,21 +39,29 @@ const settleMs = 60_000;
 
 export async function runStorm(options: StormOptions): Promise<StormResult> {
   const directory = mkdtempSync(join(tmpdir(), "chaos-"));
-  const command = [programBinary()];
+  const command = [options.program ?? programBinary()];
   const random = createRandom(options.seed);
   const account = new Account();
   const watch = new CounterWatch(account);
   const backend = createChaoticBackend(options.seed + 1);
   const sink = await startOtlpSink({ forgets: true });
+  const encodings = { protobuf: 0, json: 0 };
   sink.behave((request) => {
+    encodings[request.encoding]++;
     const behaviour = backend.behave(request);
     watch.exported(request.points);
     for (const log of request.logs) account.arrived(log, behaviour.kind === "take");
     return behaviour;
   });
-  const port = await freePort();
-  const settings = settingsOf(port);
-  const launch = () => launchProgram({ command, directory, endpoint: sink.url, encoding: "json", port, settings });
+  const ports = { port: await freePort(), adminPort: await freePort() };
+  const { port, adminPort } = ports;
+  const launch = (life: number) =>
+    launchProgram({
+      command,
+      directory,
+      endpoint: sink.url,
+      ...inEncoding(life % 2 === 0 ? "protobuf" : "json", ports),
+    });
   let program: LaunchedProgram | undefined;
   const startedAt = performance.now();
   try {
@@ -69,7 +77,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     let kills = 0;
     let killsWhileStarting = 0;
     while (kills < options.minKills || performance.now() - startedAt < options.durationMs) {
-      program = await launch();
+      program = await launch(kills);
       const isStarting = random.chance(0.2);
       if (isStarting) killsWhileStarting++;
       else await program.healthy();
@@ -80,7 +88,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     const stormMs = performance.now() - startedAt;
 
     backend.calm();
-    program = await launch();
+    program = await launch(kills);
     await program.healthy();
     await Promise.all(senders.map((some) => some.stop()));
     const last = lastBatch(token);
@@ -89,20 +97,25 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     if (status !== 200) account.violations.push(`a calm program answered ${status}`);
     account.answered(last, Date.now());
     const deadline = performance.now() + settleMs;
-    while (account.outstanding().length > 0 && performance.now() < deadline) await wait(50);
+    let books = await readBooks(adminPort);
+    while ((account.outstanding().length > 0 || books.pending > 0) && performance.now() < deadline) {
+      await wait(50);
+      books = await readBooks(adminPort);
+    }
+    for (const id of await deadLetterIds(adminPort)) account.deadLettered(id);
     const settleSeconds = (performance.now() - startedAt - stormMs) / 1000;
     const stoppedAt = performance.now();
     const exitCode = await program.stop();
     if (exitCode !== 0) account.violations.push(`it ended with ${exitCode}: ${program.output().slice(-2000)}`);
     if (performance.now() - stoppedAt > 20_000) account.violations.push("it took longer than 20 s to stop");
 
-    const books = readBooks(join(directory, "state/journal.db"));
-    for (const id of books.deadLetters) account.deadLettered(id);
     const accepted = account.accepted();
     compare(account, watch, accepted);
-    if (books.integrity !== "ok") account.violations.push(`the database is damaged: ${books.integrity}`);
+    if (books.lost + books.uncounted > 0)
+      account.violations.push(`the journal was damaged: ${books.lost} records lost, ${books.uncounted} uncounted`);
     const sum = books.delivered + books.deadLettered;
-    if (sum !== accepted.records) account.violations.push(`${sum} left the journal of ${accepted.records}`);
+    if (sum !== accepted.records || books.accepted !== sum)
+      account.violations.push(`accepted ${books.accepted}, delivered or dead letters ${sum}, seen ${accepted.records}`);
     if (/panic|uncaught|TypeError|RangeError/i.test(program.output())) account.violations.push(program.output());
     return {
       violations: [...new Set(account.violations)].slice(0, 50),
@@ -118,9 +131,11 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
         recordsAccepted: accepted.records,
         acceptedWithoutAnswer: accepted.unanswered,
         invalid: accepted.invalid,
-        deadLettered: books.deadLetters.length,
+        deadLettered: books.deadLettered,
         logEvents: account.arrivals,
         logEventsRepeated: account.repeats,
+        requestsInProtobuf: encodings.protobuf,
+        requestsInJson: encodings.json,
         folds: watch.folds,
         points: watch.points,
         ...accepted.sums,
@@ -134,16 +149,26 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   }
 }
 
+interface Ports {
+  readonly port: number;
+  readonly adminPort: number;
+}
+
 /** Short intervals and deadlines, so that folds, snapshots and failures fall between the kills. */
-const settingsOf = (port: number) => ({
-  TS2OTEL_WEBHOOK__ENABLED: "true",
-  TS2OTEL_WEBHOOK__SECRET: webhookSecret,
-  TS2OTEL_WEBHOOK__LISTEN: `127.0.0.1:${port}`,
-  TS2OTEL_OTLP__METRIC_INTERVAL: "200ms",
-  TS2OTEL_OTLP__TIMEOUT: "1s",
-  TS2OTEL_OTLP__LOGS__MAX_RECORDS: "200",
-  TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "20",
-});
+function inEncoding(encoding: OtlpEncoding, { port, adminPort }: Ports) {
+  const settings = {
+    TS2OTEL_WEBHOOK__ENABLED: "true",
+    TS2OTEL_WEBHOOK__SECRET: webhookSecret,
+    TS2OTEL_WEBHOOK__LISTEN: `127.0.0.1:${port}`,
+    TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${adminPort}`,
+    TS2OTEL_OTLP__PROTOCOL: `http/${encoding}`,
+    TS2OTEL_OTLP__METRIC_INTERVAL: "200ms",
+    TS2OTEL_OTLP__TIMEOUT: "1s",
+    TS2OTEL_OTLP__LOGS__MAX_RECORDS: "200",
+    TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "20",
+  };
+  return { encoding, port, settings };
+}
 
 /** Every exported counter equals, to the byte, the sum over what was accepted. */
 function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Account["accepted"]>): void {
@@ -156,30 +181,42 @@ function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Acc
   if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
 }
 
+/** In records, as the program itself tells. */
 interface Books {
-  readonly integrity: string;
+  readonly accepted: number;
   readonly delivered: number;
+  readonly pending: number;
   readonly deadLettered: number;
-  readonly deadLetters: readonly string[];
+  readonly lost: number;
+  readonly uncounted: number;
 }
 
-/** What the stopped program has left on disk. */
-function readBooks(path: string): Books {
-  const database = new DatabaseSync(path, { readOnly: true });
-  try {
-    const { integrity_check: integrity } = database.prepare("PRAGMA integrity_check").get() as {
-      integrity_check: string;
-    };
-    const { value } = database.prepare("SELECT value FROM cursor WHERE name = 'logs'").get() as { value: string };
-    const { records } = JSON.parse(unseal(value)) as { records: { delivered: number; deadLettered: number } };
-    const rows = database.prepare("SELECT text FROM quarantine WHERE class = 'dead_letter'").all() as {
-      text: Uint8Array;
-    }[];
-    const deadLetters = rows.map(
-      ({ text }) => (JSON.parse(unpackText(text)) as { event: { nodeId: string } }).event.nodeId,
-    );
-    return { integrity, ...records, deadLetters };
-  } finally {
-    database.close();
+async function readBooks(adminPort: number): Promise<Books> {
+  return (await ask<{ conservation: Books }>(adminPort, "status")).conservation;
+}
+
+/** The node ids of all records that dead letters stand for. */
+async function deadLetterIds(adminPort: number): Promise<readonly string[]> {
+  const ids: string[] = [];
+  const page = 1000;
+  for (let from = ""; ;) {
+    const path = `quarantine?class=dead_letter&limit=${page}${from}`;
+    const { items } = await ask<{ items: readonly { id: string }[] }>(adminPort, path);
+    for (const { id } of items) {
+      const { texts, isCut } = await ask<{ texts: readonly string[]; isCut: boolean }>(
+        adminPort,
+        `quarantine/item?id=${id}`,
+      );
+      if (isCut) throw new Error(`dead letter ${id} stands for more records than are shown`);
+      for (const text of texts) ids.push((JSON.parse(text) as { event: { nodeId: string } }).event.nodeId);
+    }
+    if (items.length < page) return ids;
+    from = `&beforeId=${items.at(-1)?.id ?? ""}`;
   }
+}
+
+async function ask<Answer>(adminPort: number, path: string): Promise<Answer> {
+  const response = await fetch(`http://127.0.0.1:${adminPort}/api/${path}`);
+  if (!response.ok) throw new Error(`/api/${path} answered ${response.status}: ${await response.text()}`);
+  return (await response.json()) as Answer;
 }

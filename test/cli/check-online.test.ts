@@ -4,11 +4,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { runToEnd, temporaryDirectory } from "./program.ts";
 import { createAuthority } from "../support/certificates.ts";
-import { createState } from "../support/journal.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
-import { runToEnd, temporaryDirectory } from "./program.ts";
+import { configAt, openStore } from "../support/store.ts";
 
 const directory = temporaryDirectory();
 const publicUrl = "https://logs.example.com/services/collector/event";
@@ -84,7 +84,7 @@ const automatic = {
   TS2OTEL_WEBHOOK__AUTO_CONFIGURE: "true",
 };
 
-test("where all is well, every line says so, nothing is written, and the exit code is 0", async () => {
+test('says "ok" on every line if all is well, writes nothing, and exits with 0', async () => {
   const { code, stdout } = await runToEnd(directory, ["check", "--online"], settings({}));
   const lines = stdout
     .slice(stdout.indexOf(" 0 warnings\n") + " 0 warnings\n".length)
@@ -96,9 +96,9 @@ test("where all is well, every line says so, nothing is written, and the exit co
     "ok       audit logs    they can be read",
     "ok       devices       they can be read",
     expect.stringMatching(/^ok {7}clock {9}within \d s of the API's$/),
-    `ok       OTLP metrics  ${sink.url}/v1/metrics has taken an empty export`,
-    `ok       OTLP logs     ${sink.url}/v1/logs has taken an empty export`,
-    `ok       journal       it will be made in ${join(directory, "nothing-there")}`,
+    `ok       OTLP metrics  ${sink.url}/v1/metrics accepts an empty export`,
+    `ok       OTLP logs     ${sink.url}/v1/logs accepts an empty export`,
+    `ok       journal       it will be created in ${join(directory, "nothing-there")}`,
     "online: 8 ok",
   ]);
   expect(code).toBe(0);
@@ -136,7 +136,7 @@ describe("a scope that is missing", () => {
     expect(code).toBe(1);
   });
 
-  test("is not asked for where nothing needs it", async () => {
+  test("is not required if nothing needs it", async () => {
     tailnet.grant(["logs:network:read"]);
     const { code, rows } = await check({
       TS2OTEL_COLLECTORS__AUDITLOGS__ENABLED: "false",
@@ -160,7 +160,7 @@ describe("a scope that is missing", () => {
     expect(code).toBe(1);
   });
 
-  test("is named where reading is allowed and writing is not", async () => {
+  test("is named if reading is allowed and writing is not", async () => {
     tailnet.grant(["devices:core:read", "log_streaming:read", "webhooks:read"]);
     const { rows } = await check(automatic);
     expect(Object.keys(troubles(rows))).toEqual(["streaming.auto_configure", "webhook.auto_configure"]);
@@ -177,7 +177,7 @@ describe("a scope that is missing", () => {
     expect(missing).toEqual(["the scope device_invites is missing", "the scope policy_file is missing"]);
   });
 
-  test("is named where tailscale.auth.oauth.scopes asks for it", async () => {
+  test("is named if tailscale.auth.oauth.scopes asks for it", async () => {
     tailnet.grant(["logs:network:read"]);
     const { code, rows } = await check({
       TS2OTEL_TAILSCALE__AUTH__OAUTH__SCOPES: "logs:network:read,logs:configuration:read,devices:core:read",
@@ -190,7 +190,7 @@ describe("a scope that is missing", () => {
     expect(code).toBe(1);
   });
 
-  test("is named where tailscale.auth.oauth.scopes leaves it out", async () => {
+  test("is named if tailscale.auth.oauth.scopes leaves it out", async () => {
     const { rows } = await check({ ...automatic, TS2OTEL_TAILSCALE__AUTH__OAUTH__SCOPES: "devices:core:read" });
     expect(troubles(rows)["streaming.auto_configure"]?.detail).toBe("the scope log_streaming is missing");
     expect(troubles(rows)["webhook.auto_configure"]?.remedy).toContain("tailscale.auth.oauth.scopes");
@@ -226,7 +226,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     expect(code).toBe(1);
   });
 
-  test("the address of the API, where nobody answers, and where somebody else does", async () => {
+  test("the address of the API, if nothing answers there or something else does", async () => {
     const gone = await startTailnet();
     await gone.stop();
     const page = createServer((_, response) => response.end("<html>Welcome</html>"));
@@ -251,7 +251,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     expect(code).toBe(1);
   });
 
-  test("where log streaming sends", async () => {
+  test("the destination of a log stream", async () => {
     await putStream("network", publicUrl);
     await putStream("configuration", "https://other.example.com/services/collector/event");
     const { code, rows } = await check(streaming);
@@ -267,7 +267,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     expect(code).toBe(1);
   });
 
-  test("that log streaming sends nowhere", async () => {
+  test("a log stream that is not set", async () => {
     const alone = await check(streaming);
     expect(troubles(alone.rows)["flow log stream"]).toMatchObject({
       outcome: "failed",
@@ -313,7 +313,7 @@ describe("a backend", () => {
   const answers: readonly [name: string, status: number, body: string, said: string, remedy: string][] = [
     ["refuses the credentials", 401, "no such token", "HTTP 401: no such token", "otlp.headers"],
     ["has no such path", 404, "", "HTTP 404", "/v1/logs is appended to it"],
-    ["answers with a web page", 200, "<html>", "200 with a web page", "Look at the path of otlp.endpoint"],
+    ["answers with a web page", 200, "<html>", "200 with a web page", "Check the path of otlp.endpoint"],
     ["is too busy", 503, "", "HTTP 503", "try again later"],
   ];
 
@@ -331,21 +331,30 @@ describe("a backend", () => {
     const gone = await startOtlpSink();
     await gone.stop();
     const { code, rows } = await check({ TS2OTEL_OTLP__LOGS__ENDPOINT: `${gone.url}/logs` });
-    expect(troubles(rows)["OTLP logs"]?.remedy).toContain("Look at otlp.logs.endpoint");
+    expect(troubles(rows)["OTLP logs"]?.remedy).toContain("Check otlp.logs.endpoint");
     expect(code).toBe(1);
   });
 
-  test("that does not speak JSON is spoken to as run does, and the headers are sent", async () => {
+  test("gets the protocol and the headers that run would send, and never another protocol", async () => {
     sink.behave(() => ({ kind: "refuse_json" }));
     const before = sink.requests.length;
-    const { rows } = await check({ TS2OTEL_OTLP__HEADERS__X_SCOPE: "team" });
+    const { rows } = await check({ TS2OTEL_OTLP__HEADERS__X_SCOPE: "team", TS2OTEL_OTLP__PROTOCOL: "http/protobuf" });
     expect(troubles(rows)).toEqual({});
-    expect(rows.find(({ subject }) => subject === "OTLP logs")?.detail).toEndWith("an empty export, in protobuf only");
     const seen = sink.requests.slice(before);
     expect(new Set(seen.map(({ headers }) => headers["x-scope"]))).toEqual(new Set(["team"]));
     expect(seen.flatMap(({ logs, points }) => [...logs, ...points])).toEqual([]);
-    const set = await check({ TS2OTEL_OTLP__PROTOCOL: "http/json" });
-    expect(troubles(set.rows)["OTLP logs"]?.remedy).toContain('try otlp.protocol = "http/protobuf"');
+    const json = await check({ TS2OTEL_OTLP__PROTOCOL: "http/json" });
+    expect(troubles(json.rows)["OTLP logs"]?.remedy).toContain('try otlp.protocol = "http/protobuf"');
+    const types = new Set(sink.requests.slice(before + seen.length).map(({ headers }) => headers["content-type"]));
+    expect(types).toEqual(new Set(["application/json"]));
+  });
+
+  test("that redirects, with the address to set", async () => {
+    sink.behave(({ path }) => (path === "/v1/logs" ? { kind: "status", status: 308, body: "" } : { kind: "take" }));
+    const { code, rows } = await check();
+    expect(troubles(rows)["OTLP logs"]).toMatchObject({ detail: expect.stringContaining("HTTP 308") });
+    expect(troubles(rows)["OTLP logs"]?.remedy).toBe("Set otlp.endpoint to the address that it redirects to.");
+    expect(code).toBe(1);
   });
 });
 
@@ -404,12 +413,12 @@ describe("certificates", () => {
   });
 });
 
-test("a journal that a running instance has is fine, and one that cannot be is not", async () => {
-  const state = createState();
+test("accepts a journal that a running instance uses, and not a path that cannot hold one", async () => {
+  const path = join(directory, "held");
+  const store = openStore(configAt(path));
   try {
-    state.open();
-    const held = await check({ TS2OTEL_STATE__PATH: state.path });
-    expect(held.rows.at(-1)).toMatchObject({ outcome: "ok", detail: `${state.path} is in use by a running instance` });
+    const held = await check({ TS2OTEL_STATE__PATH: path });
+    expect(held.rows.at(-1)).toMatchObject({ outcome: "ok", detail: `${path} is in use by a running instance` });
     expect(held.code).toBe(0);
     const file = join(directory, "a-file");
     writeFileSync(file, "");
@@ -417,6 +426,6 @@ test("a journal that a running instance has is fine, and one that cannot be is n
     expect(wrong.rows.at(-1)).toMatchObject({ outcome: "failed", remedy: expect.stringContaining("state.path") });
     expect(wrong.code).toBe(1);
   } finally {
-    state.remove();
+    store.close();
   }
 });

@@ -52,7 +52,7 @@ max_bytes = "1 MiB"
     expect(errors[0]).toEndWith("Write for example: enabled = true");
     expect(errors[1]).toEndWith("Did you mean streaming.listen?");
     expect(errors[2]).toEndWith('Write for example: request_timeout = "30s"');
-    expect(errors[3]).toContain('Allowed: "http/json", "http/protobuf", "stdout".');
+    expect(errors[3]).toContain('Allowed: "http/protobuf", "http/json", "stdout".');
     expect(errors[4]).toContain("from 32MiB on");
     expect(stdout).toContain(
       "warning: TS2OTEL_STREAMING__TOKN: no setting has this variable, so it has no effect. Did you mean TS2OTEL_STREAMING__TOKEN?",

@@ -24,12 +24,12 @@ test("of the program", async () => {
                        check    Validate the configuration, and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
-                      status    Show health, delivery and the sums of a running instance
-             quarantine list    List what was set aside, newest first
+                      status    Show health, delivery and the conservation sums of an instance
+             quarantine list    List quarantined records, samples, notes and dead letters, newest first
              quarantine show    Show one item with its text
-            quarantine retry    Take invalid records in once more, and send dead letters again
-            quarantine purge    Delete what was set aside
-                      replay    Send delivered logs to the backend once more
+            quarantine retry    Retry quarantined records, and export dead letters again
+            quarantine purge    Delete quarantined records, samples, notes or dead letters
+                      replay    Export delivered logs to the backend again
          tailnet stream show    Show where Tailscale sends its logs, and how that goes
           tailnet stream set    Let Tailscale send its logs to the stream receiver
        tailnet stream remove    Let Tailscale send its logs nowhere

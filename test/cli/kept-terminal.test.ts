@@ -1,8 +1,9 @@
-/** What was kept, on a terminal: tables and sentences instead of JSON. */
+/** Quarantine and replays on a terminal: tables and sentences instead of JSON. */
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import type { Command } from "../../src/cli/command.ts";
 import { readFlags } from "../../src/cli/flags.ts";
+import type { Host, Output } from "../../src/cli/terminal.ts";
 import {
   quarantineListCommand,
   quarantinePurgeCommand,
@@ -10,11 +11,20 @@ import {
   quarantineShowCommand,
 } from "../../src/cli/quarantine.ts";
 import { replayCommand } from "../../src/cli/replay.ts";
-import type { Host, Output } from "../../src/cli/terminal.ts";
-import { fillHours, itemOf, numberedFlow, openState, setAside } from "../support/kept-state.ts";
-import { startOtlpSink } from "../support/otlp-sink.ts";
 import { configure, startKept } from "./kept-program.ts";
 import { temporaryDirectory } from "./program.ts";
+import { startOtlpSink } from "../support/otlp-sink.ts";
+import {
+  configAt,
+  fillHours,
+  lineOf,
+  markOf,
+  markRows,
+  numberedFlow,
+  openStore,
+  quarantine,
+  take,
+} from "../support/store.ts";
 
 const parent = temporaryDirectory();
 
@@ -44,57 +54,59 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
   return { code, text };
 }
 
-test("a list is a table with the counts below, and an item its members and its text", async () => {
+test("a list is a table with the counts below it, and an item its members and its texts", async () => {
   const directory = configure(parent, "list", "");
-  const journal = openState(join(directory, "state"));
-  setAside(journal, [
-    itemOf({ class: "sample", type: "unknown", reason: "unclassified", detail: "no known kind of record", text: "{}" }),
-    itemOf({ detail: `long ${"x".repeat(100)}`, text: 'escape \u001b[31m "and"\nlines' }),
-  ]);
-  journal.close();
-  expect((await onTerminal(directory, quarantineListCommand)).text).toMatchInlineSnapshot(`
-    "id  class        type     reason        at                        source  detail
-    2   dead_letter  flow     rejected      2026-11-02T09:15:00.000Z  stream  long xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
-    1   sample       unknown  unclassified  2026-11-02T09:15:00.000Z  stream  no known kind of record
-
-    sample 1 (unclassified 1); dead_letter 1 (rejected 1)
-    "
-  `);
-  expect((await onTerminal(directory, quarantineShowCommand, "2")).text).toMatchInlineSnapshot(`
-    "id      2
-    class   dead_letter
-    type    flow
+  const store = openStore(configAt(join(directory, "state")));
+  const sample = { type: "unknown", reason: "unclassified", detail: "not a known kind of record" } as const;
+  await quarantine(store, "sample", [lineOf({ ...sample, text: 'escape \u001b[31m "and"\nlines' })]);
+  await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
+  await markRows(store, [markOf(3, { to: 2, logRecords: 2, message: `long ${"x".repeat(100)}` })]);
+  store.close();
+  const list = (await onTerminal(directory, quarantineListCommand)).text;
+  expect(list).toMatch(/^id {3,}class {8}type {5}reason {8}records {2}at {24}source {2}detail\n/);
+  expect(list).toMatch(
+    /^m1 {3,}dead_letter {2}flow {5}rejected {6}2 .{7}2026-11-02T09:15:00\.000Z {2}stream {2}long x{75}…$/m,
+  );
+  expect(list).toMatch(/^2\.0 {2,}sample {7}unknown {2}unclassified {2}1 /m);
+  expect(list).toEndWith("\n\nsample 1 (unclassified 1); dead_letter 1 (rejected 1)\n");
+  expect((await onTerminal(directory, quarantineShowCommand, "2.0")).text).toMatchInlineSnapshot(`
+    "id      2.0
+    class   sample
+    type    unknown
     source  stream
     at      2026-11-02T09:15:00.000Z
-    reason  rejected
-    detail  long xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-    seq     1
+    reason  unclassified
+    detail  not a known kind of record
+    records 1 (row 2 of the journal, line 0)
 
     escape ?[31m "and"
     lines
     "
   `);
-  expect((await onTerminal(directory, quarantineRetryCommand, "1", "2")).text).toMatchInlineSnapshot(`
-    "1 stays: a sample is a value of an unknown kind: it can be looked at, and was counted as skipped
-    0 accepted, 0 known already, 1 stay
-    1 dead letter to be sent by the next run
+  const letter = (await onTerminal(directory, quarantineShowCommand, "m1")).text;
+  expect(letter).toContain("\nrecords 2 (row 3 of the journal, lines 0 to 1)\n\n");
+  expect(letter).toEndWith(`${[1, 2].map((n) => JSON.stringify({ event: numberedFlow(n) })).join("\n")}\n`);
+  expect((await onTerminal(directory, quarantineRetryCommand, "2.0", "m1")).text).toMatchInlineSnapshot(`
+    "2.0 kept: a sample is a value of an unknown kind: it can be looked at, and was counted as skipped
+    0 accepted, 0 duplicate, 1 kept
+    2 dead-lettered records queued for export by the next run
     "
   `);
-  expect((await onTerminal(directory, quarantinePurgeCommand, "1", "2")).text).toMatchInlineSnapshot(`
+  await expect(onTerminal(directory, replayCommand, "--cancel")).rejects.toThrow("no replay is in progress");
+  expect((await onTerminal(directory, quarantinePurgeCommand, "2.0", "m1")).text).toMatchInlineSnapshot(`
     "1 item deleted; 1 dead letter kept (--yes deletes dead letters too)
     "
   `);
-  expect((await onTerminal(directory, quarantinePurgeCommand, "2", "-y")).text).toBe("1 item deleted\n");
-  expect((await onTerminal(directory, quarantineListCommand)).text).toBe("nothing is set aside\n");
 });
 
-test("a replay shows how far it has come, in one line, and its result", async () => {
+test("a replay shows its progress on one line, and then its result", async () => {
   const sink = await startOtlpSink();
   const directory = configure(parent, "replay", sink.url);
-  const journal = openState(join(directory, "state"));
-  await fillHours(journal, { hours: 1, rows: 40, recordsPerRow: 1, now: Date.now() });
-  setAside(journal, [itemOf({ text: JSON.stringify({ event: numberedFlow(1) }) })]);
-  journal.close();
+  const store = openStore(configAt(join(directory, "state")));
+  await take(store, [numberedFlow(1000)], Date.now() - 10 * 3_600_000);
+  await markRows(store, [markOf(1)]);
+  await fillHours(store, { hours: 1, rows: 40, recordsPerRow: 1, now: Date.now() });
+  store.close();
   const running = await startKept(directory);
   await sink.until(({ logs }) => logs.length === 40);
   await running.program.line('"ready"');
@@ -104,12 +116,14 @@ test("a replay shows how far it has come, in one line, and its result", async ()
     if (!text.includes("40 of 40")) continue;
     const lines = text.split("\r\u001b[2K");
     expect(lines.length).toBeGreaterThan(2);
-    expect(lines[1]).toMatch(/^replay of \S+ to \S+: under way, 0 of 40 records \(0 %\)$/);
-    expect(lines.at(-1)).toMatch(/^replay of \S+ to \S+: ended, 40 of 40 records \(100 %\)\n$/);
+    expect(lines[1]).toMatch(/^replay of \S+ to \S+: in progress, 0 of 40 records delivered \(0 %\)$/);
+    expect(lines.at(-1)).toMatch(/^replay of \S+ to \S+: finished, 40 of 40 records delivered \(100 %\)\n$/);
     break;
   }
   const { text } = await onTerminal(directory, quarantineRetryCommand, "--class", "dead_letter", ...url);
-  expect(text).toBe("0 accepted, 0 known already, 0 stay\n1 dead letter on the way; status shows how far\n");
+  expect(text).toBe(
+    "0 accepted, 0 duplicate, 0 kept\n1 dead-lettered record queued for export; status shows the progress\n",
+  );
   await running.stop();
   await sink.stop();
 }, 30_000);

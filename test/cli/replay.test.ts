@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { RedeliveryReport } from "../../src/admin/kept-types.ts";
 import type { Status } from "../../src/admin/status.ts";
-import { fillHours, openState } from "../support/kept-state.ts";
-import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { ask, configure, type KeptProgram, startKept } from "./kept-program.ts";
 import { temporaryDirectory } from "./program.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { configAt, fillHours, openStore } from "../support/store.ts";
 
 const parent = temporaryDirectory();
 const rows = 96;
@@ -32,9 +32,9 @@ const sorted = (numbers: Iterable<number>): number[] => [...numbers].toSorted((a
 /** Eight hours of records in a new state directory. */
 async function eightHours(name: string): Promise<string> {
   const directory = configure(parent, name, sink.url, 'metric_interval = "1s"\n');
-  const journal = openState(join(directory, "state"));
-  await fillHours(journal, { hours: 8, rows, recordsPerRow, now: Date.now() });
-  journal.close();
+  const store = openStore(configAt(join(directory, "state")));
+  await fillHours(store, { hours: 8, rows, recordsPerRow, now: Date.now() });
+  store.close();
   return directory;
 }
 
@@ -50,8 +50,13 @@ async function deliver(directory: string): Promise<{ running: KeptProgram; reque
   return { running, requests: logRequests().length };
 }
 
+/** Once the counters are restored. */
 async function statusOf(directory: string, running?: KeptProgram): Promise<Status & { running: boolean }> {
-  return JSON.parse((await ask(directory, "status", running)).stdout) as Status & { running: boolean };
+  for (;;) {
+    const { stdout } = await ask(directory, "status", running);
+    const status = JSON.parse(stdout) as Status & { running: boolean };
+    if (status.counters.kind === "current") return status;
+  }
 }
 
 /** The counters of accepted records and their traffic, as Prometheus would read them, once all of now is folded. */
@@ -65,7 +70,7 @@ async function counters({ admin }: KeptProgram): Promise<string[]> {
   return lines.filter((line) => !line.includes("_bucket") && !/(age|delay|timestamp)/.test(line)).toSorted();
 }
 
-test("8 hours are sent once more on demand, each record exactly once, and no counter moves", async () => {
+test("exports 8 hours again on demand, each record exactly once, and no counter changes", async () => {
   const directory = await eightHours("once");
   const { running, requests } = await deliver(directory);
   const before = { counters: await counters(running), sums: (await statusOf(directory, running)).conservation };
@@ -73,18 +78,21 @@ test("8 hours are sent once more on demand, each record exactly once, and no cou
 
   const { code, stdout } = await ask(directory, "replay --since 9h", running);
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ name: "replay", state: "ended", total, sent: total, refused: 0 });
+  expect(JSON.parse(stdout)).toMatchObject({ name: "replay", state: "finished", total, delivered: total, rejected: 0 });
   expect(sorted(portsSince(requests))).toEqual(all);
   expect({ counters: await counters(running), sums: (await statusOf(directory, running)).conservation }).toEqual(
     before,
   );
 
   const nothing = await ask(directory, "replay --since 1s", running);
-  expect([nothing.code, nothing.stderr]).toEqual([1, expect.stringContaining("nothing that was delivered")]);
+  expect([nothing.code, nothing.stderr]).toEqual([
+    1,
+    expect.stringContaining("nothing that was delivered in that time"),
+  ]);
   await running.stop();
 }, 60_000);
 
-test("killed in the middle, it goes on with the next run, and each record is sent at least once", async () => {
+test("continues after a kill with the next run, and exports each record at least once", async () => {
   const directory = await eightHours("killed");
   const { running, requests } = await deliver(directory);
   sink.behave((request) => {
@@ -92,23 +100,23 @@ test("killed in the middle, it goes on with the next run, and each record is sen
     return { kind: "hang" };
   });
   const begun = await ask(directory, "replay --since 9h --detach", running);
-  expect(JSON.parse(begun.stdout)).toMatchObject({ state: "under way", total });
+  expect(JSON.parse(begun.stdout)).toMatchObject({ state: "in progress", total });
   await sink.until(() => logRequests().length > requests + 8);
   const second = await ask(directory, "replay --since 1h", running);
-  expect([second.code, second.stderr]).toEqual([1, expect.stringContaining("a replay is under way since")]);
+  expect([second.code, second.stderr]).toEqual([1, expect.stringContaining("a replay has been in progress since")]);
   running.program.process.kill("SIGKILL");
   await running.program.ended;
   expect(new Set(portsSince(requests)).size).toBeLessThan(total);
 
   const stopped = await statusOf(directory);
-  expect(stopped).toMatchObject({ running: false, redeliveries: [{ name: "replay", state: "under way", total }] });
+  expect(stopped).toMatchObject({ running: false, redeliveries: [{ name: "replay", state: "in progress", total }] });
   sink.behave(() => ({ kind: "take" }));
   const again = await startKept(directory);
   await sink.until(() => new Set(portsSince(requests)).size === total);
   for (;;) {
     const [report] = (await statusOf(directory, again)).redeliveries as [RedeliveryReport];
-    if (report.state === "under way") continue;
-    expect(report).toMatchObject({ state: "ended", total, sent: total, refused: 0 });
+    if (report.state === "in progress") continue;
+    expect(report).toMatchObject({ state: "finished", total, delivered: total, rejected: 0 });
     break;
   }
   expect((await statusOf(directory, again)).conservation).toMatchObject({
@@ -119,15 +127,15 @@ test("killed in the middle, it goes on with the next run, and each record is sen
   await again.stop();
 }, 60_000);
 
-test("can be asked for while no instance runs, and cancelled", async () => {
+test("can be started and cancelled while no instance runs", async () => {
   const directory = await eightHours("asked");
   const { running, requests } = await deliver(directory);
   await running.stop();
   const asked = await ask(directory, "replay --since 9h");
-  expect([asked.code, asked.stderr]).toEqual([0, "no instance is running: the next run does it\n"]);
+  expect([asked.code, asked.stderr]).toEqual([0, "no instance is running: the next run starts the replay\n"]);
   const cancelled = await ask(directory, "replay --cancel");
-  expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: "cancelled", sent: 0 });
-  expect((await ask(directory, "replay --cancel")).stderr).toContain("no replay is under way");
+  expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: "cancelled", delivered: 0 });
+  expect((await ask(directory, "replay --cancel")).stderr).toContain("no replay is in progress");
   expect((await ask(directory, "replay --since 9h")).code).toBe(0);
   const again = await startKept(directory);
   await sink.until(() => portsSince(requests).length >= total);
@@ -135,12 +143,13 @@ test("can be asked for while no instance runs, and cancelled", async () => {
   expect(sorted(portsSince(requests))).toEqual(all);
 }, 60_000);
 
-test("where no logs leave the program it cannot be, and one that was asked for is cancelled with a warning", async () => {
+test("is refused if no logs leave the program, and one that was queued is cancelled with a warning", async () => {
   const directory = configure(parent, "local", "");
-  const journal = openState(join(directory, "state"));
-  await fillHours(journal, { hours: 1, rows: 4, recordsPerRow: 1, now: Date.now() });
-  journal.progress({ cursor: { ...journal.cursor, seq: 5, records: { delivered: 4, deadLettered: 0 } }, setAside: [] });
-  journal.close();
+  const store = openStore(configAt(join(directory, "state")));
+  await fillHours(store, { hours: 1, rows: 4, recordsPerRow: 1, now: Date.now() });
+  const { journal } = store;
+  journal.progress({ cursor: { ...journal.cursor, seq: 5, records: { delivered: 4, deadLettered: 0 } }, marks: [] });
+  store.close();
   expect((await ask(directory, "replay --since 9h")).code).toBe(0);
   const running = await startKept(directory);
   expect(await running.program.line("is cancelled")).toContain("no logs leave this program");
@@ -149,7 +158,7 @@ test("where no logs leave the program it cannot be, and one that was asked for i
   await running.stop();
 }, 60_000);
 
-test("mistakes in the words are told", async () => {
+test("names mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
   for (const [words, why] of [
     ["replay", "since when? Give --since, or --cancel"],

@@ -1,12 +1,12 @@
-/** `status`: readable on a terminal, JSON in a pipe, and clear where nothing answers. */
+/** `status`: readable on a terminal, JSON in a pipe, and clear if nothing answers. */
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import type { Status } from "../../src/admin/status.ts";
 import { statusText } from "../../src/cli/status.ts";
-import { openState } from "../support/kept-state.ts";
-import { freePort } from "../support/port.ts";
 import { ask, configure, startKept } from "./kept-program.ts";
 import { temporaryDirectory } from "./program.ts";
+import { freePort } from "../support/port.ts";
+import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
 
 const parent = temporaryDirectory();
 const now = Date.UTC(2026, 10, 2, 9, 15);
@@ -15,6 +15,7 @@ const ago = (seconds: number): string => new Date(now - seconds * 1000).toISOStr
 const status: Parameters<typeof statusText>[0] = {
   version: "1.2.3",
   notReady: [],
+  counters: { kind: "current" },
   conservation: {
     received: 106,
     accepted: 100,
@@ -30,7 +31,7 @@ const status: Parameters<typeof statusText>[0] = {
   delivery: { pendingSince: ago(300), lastSuccess: { logs: ago(310), metrics: ago(5) } },
   horizon: { flow: 21_600, audit: 172_800, webhook: 59 },
   unverifiable: { flow: 5400, audit: 0 },
-  space: { usedBytes: 40_000_000, limitBytes: 2 ** 30, isFull: false },
+  space: { usedBytes: 40_000_000, limitBytes: 2 ** 30, refusal: undefined },
   polls: [
     { log: "network", readUntil: ago(120), lastSuccess: ago(3) },
     { log: "configuration", trouble: "HTTP 403" },
@@ -38,39 +39,42 @@ const status: Parameters<typeof statusText>[0] = {
   redeliveries: [
     {
       name: "replay",
-      state: "under way",
+      state: "in progress",
       startedAt: ago(60),
       since: ago(28_800),
       until: ago(0),
       total: 400,
-      sent: 100,
-      refused: 1,
+      delivered: 100,
+      rejected: 1,
       trouble: "503 Service Unavailable",
     },
   ],
   export: {
     logs: { kind: "waiting", why: "503 Service Unavailable", since: now - 300_000 },
-    metrics: { kind: "well" },
+    metrics: { kind: "ok" },
   },
 };
 
-test("on a terminal it is a table of what matters, with the terms of both sums", () => {
+test("on a terminal it is a table with the terms of both sums", () => {
   expect(statusText(status, now, { hasColour: false })).toMatchInlineSnapshot(`
-    "health      takes records
-    version     1.2.3
-    received    106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined
-    accepted    100 = 90 delivered + 8 pending + 2 dead-lettered
-    waiting     for 5m, since 2026-11-02T09:10:00.000Z
-    logs        waiting for 5m, last taken 5m ago: 503 Service Unavailable
-    metrics     well, last taken 5s ago
-    known back  flow 6h, audit 48h, webhook 59s
-    not polled  90m of the flow log, beyond what is known
-    space       38MiB of 1GiB
-    polled      network log read up to 2m ago
-    polled      configuration log not yet read: HTTP 403
-    sent again  replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: under way, 100 of 400 records (25 %), 1 refused again; waiting: 503 Service Unavailable
+    "health        accepting; export of logs failing
+    version       1.2.3
+    received      106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined
+    accepted      100 = 90 delivered + 8 pending + 2 dead-lettered
+    backlog       oldest record received 5m ago, at 2026-11-02T09:10:00.000Z
+    logs          failing, retrying since 2026-11-02T09:10:00.000Z: 503 Service Unavailable (last success 5m ago)
+    metrics       ok (last success 5s ago)
+    dedup window  flow 6h, audit 48h, webhook 59s
+    not polled    90m of the flow log, beyond the dedup window
+    space         38MiB of 1GiB
+    polling       network log read up to 2m ago
+    polling       configuration log not read yet: HTTP 403
+    replays       replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: in progress, 100 of 400 records delivered (25 %), 1 rejected; waiting: 503 Service Unavailable
     "
   `);
+});
+
+test("an instance that refuses records says why, and what damage has cost stands in the sums", () => {
   const full: Status = {
     ...status,
     notReady: ["the journal is full"],
@@ -82,10 +86,28 @@ test("on a terminal it is a table of what matters, with the terms of both sums",
   });
   expect(text).toContain("\u001b[31mthe journal is full\u001b[39m");
   expect(text).toContain("100 + 5 uncounted = 90 delivered + 8 pending + 2 dead-lettered + 4 lost");
-  expect(text).toContain("waiting     nothing");
+  expect(text).toMatch(/^backlog +none$/m);
 });
 
-test("of a running instance it is JSON in a pipe, and exit code 0", async () => {
+test("an instance whose metrics are refused is not simply well", () => {
+  const why = "HTTP 400: label name too long";
+  const text = statusText(
+    { ...status, export: { logs: { kind: "delivering" }, metrics: { kind: "failing", why, since: now - 300_000 } } },
+    now,
+    { hasColour: true },
+  );
+  expect(text).toContain("\u001b[33maccepting; export of metrics failing\u001b[39m");
+  expect(text).toMatch(/^metrics +failing since 2026-11-02T09:10:00\.000Z: HTTP 400: label name too long \(last/m);
+  expect(text).toMatch(/^logs +ok \(/m);
+});
+
+test("an instance that restores its counters says how far it has come, and that the sums are incomplete", () => {
+  const restoring = { kind: "restoring", measuredRow: 40, lastRow: 1000 } as const;
+  const text = statusText({ ...status, counters: restoring }, now, { hasColour: false });
+  expect(text).toMatch(/^counters +restoring, row 40 of 1000; the sums are incomplete$/m);
+});
+
+test("of a running instance it is JSON in a pipe, with exit code 0", async () => {
   const directory = configure(parent, "running", "");
   const running = await startKept(directory);
   const { code, stdout } = await ask(directory, "status", running);
@@ -95,13 +117,12 @@ test("of a running instance it is JSON in a pipe, and exit code 0", async () => 
     notReady: [],
     conservation: { received: 0, accepted: 0 },
     horizon: { flow: 21_600, audit: 172_800, webhook: 93_600 },
-    space: { isFull: false },
     redeliveries: [],
   });
   await running.stop();
 }, 30_000);
 
-test("where nothing answers it says so, with what the journal says if there is one, and exit code 1", async () => {
+test("without an instance it shows the journal if there is one, and exits with 1", async () => {
   const directory = configure(parent, "stopped", "");
   const nothing = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
   expect([nothing.code, nothing.stdout]).toEqual([1, ""]);
@@ -111,11 +132,15 @@ test("where nothing answers it says so, with what the journal says if there is o
   const elsewhere = await ask(directory, `status --url http://127.0.0.1:${await freePort()}`);
   expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("nothing answers at")]);
 
-  openState(join(directory, "state")).close();
+  const store = openStore(configAt(join(directory, "state")));
+  await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
+  store.close();
   const stopped = await ask(directory, "status");
   expect(stopped.code).toBe(1);
   expect(JSON.parse(stopped.stdout)).toMatchObject({
     running: false,
+    counters: { kind: "current" },
+    conservation: { received: 2, accepted: 2, pending: 2, delivered: 0 },
     notReady: [expect.stringContaining("not running")],
   });
 }, 30_000);

@@ -53,7 +53,7 @@ test("defaults are what the design says, in milliseconds and bytes", () => {
       flow: { metrics_mode: "rollup", rollup_top_n: 500, collapse_external: true },
     },
     otlp: {
-      protocol: "http/json",
+      protocol: "http/protobuf",
       headers: {},
       compression: "gzip",
       timeout: 10_000,
@@ -217,9 +217,11 @@ describe("standard variables", () => {
       },
     });
     expect(problems).toEqual([]);
-    expect(config.otlp).toMatchObject({ protocol: "http/json", timeout: 10_000, headers: {} });
+    expect(config.otlp).toMatchObject({ protocol: "http/protobuf", timeout: 10_000, headers: {} });
     expect(warnings).toHaveLength(3);
-    expect(warnings[0]).toStartWith('OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not spoken here, so http/json is used.');
+    expect(warnings[0]).toStartWith(
+      'OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not spoken here, so http/protobuf is used.',
+    );
     expect(warnings.join()).not.toContain("s3cr3t");
   });
 });

@@ -62,7 +62,7 @@ const singleMistakes: readonly [toml: string, problem: string][] = [
   ["[streaming]\nrequest_timeout = 1979-05-27", "a date cannot be used here"],
   ["[streaming]\nrequest_timeout = '30'", 'Write for example: request_timeout = "30s"'],
   ["[streaming]\nrequest_timeout = '10d'", "from 100ms to 1h"],
-  ["[otlp]\nprotocol = 'grpc'", 'Allowed: "http/json", "http/protobuf", "stdout"'],
+  ["[otlp]\nprotocol = 'grpc'", 'Allowed: "http/protobuf", "http/json", "stdout"'],
   ["[otlp.headers]\n'X Bad' = 'x'", "otlp.headers.X Bad: this cannot be the name of a header"],
   [
     "[otlp.headers]\nX-Tenant = 12",

@@ -65,7 +65,7 @@ async function neverRead(): Promise<void> {
 
 /** Real bodies one after the other; the times until the answers in milliseconds, in ascending order. */
 async function healthySender(requests: number): Promise<number[]> {
-  const load = createLoad(requests, Date.UTC(2026, 9, ++day));
+  const load = createLoad("stream", requests, Date.UTC(2026, 9, ++day));
   const times: number[] = [];
   for (let request = 0; request < requests; request++) {
     const body = load.envelopes(request).join("");

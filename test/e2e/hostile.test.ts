@@ -29,7 +29,7 @@ async function expectWell(): Promise<void> {
   expect(await attacked.post(attacked.goodBody())).toEqual({ status: 200, body: { text: "Success", code: 0 } });
 }
 
-/** What the row says, with the text or the place where rows leave that open. */
+/** What the row says, with the text or the place if rows leave that open. */
 function rowOf(name: HecAnswerName, more: object = {}): object {
   const { status, text, code } = hecAnswers[name];
   return { status, body: { text, code, ...more } };
@@ -43,7 +43,7 @@ const invalidUtf8 = Buffer.concat([Buffer.from('{"event":{"a":"'), Buffer.from([
 
 /** 64 MiB at most of records as they come, all different. */
 function largestBody(): Buffer {
-  const load = createLoad(600, Date.UTC(2026, 9, 1));
+  const load = createLoad("stream", 600, Date.UTC(2026, 9, 1));
   const parts: Buffer[] = [];
   let bytes = 0;
   for (let body = 0; ; body++) {
@@ -57,6 +57,7 @@ function largestBody(): Buffer {
 const damaged = (index: number): object => rowOf("invalidDataFormat", { "invalid-event-number": index });
 const tooLarge = (text: string): object => rowOf("tooLarge", { text });
 const overBytes = tooLarge("The body is larger than 67108864 bytes (streaming.max_body_bytes)");
+const tooDeep = tooLarge("More than 1000 levels of nesting in one value (no setting changes this limit)");
 const taken = rowOf("success");
 
 interface BodyAttack {
@@ -94,22 +95,29 @@ const bodies: BodyAttack[] = [
   {
     name: "64 MiB of one string that does not end",
     body: () => `{"a":"${"x".repeat((64 << 20) - 6)}`,
-    answer: damaged(0),
+    answer: tooLarge("More than 16777216 bytes in one value (no setting changes this limit)"),
   },
-  {
-    name: "64 MiB of opening brackets",
-    body: () => `{"a":${"[".repeat((64 << 20) - 5)}`,
-    answer: tooLarge("More than 2500000 objects and arrays in one value (no setting changes this limit)"),
-  },
-  { name: "10,000-deep nesting", body: () => `{"event":${nested(10_000)}}`, answer: taken },
+  { name: "64 MiB of opening brackets", body: () => `{"a":${"[".repeat((64 << 20) - 5)}`, answer: tooDeep },
+  { name: "10,000-deep nesting", body: () => `{"event":${nested(10_000)}}`, answer: tooDeep },
   {
     name: "10,000-deep nesting in a flow record",
     body: () => flow(`"virtualTraffic":${nested(10_000)}`),
+    answer: tooDeep,
+  },
+  { name: "900-deep nesting in a flow record", body: () => flow(`"virtualTraffic":${nested(900)}`), answer: taken },
+  {
+    name: "2,500,001 entries in one record",
+    body: () => flow(`"virtualTraffic":[${"0,".repeat(2_500_000)}0]`),
+    answer: tooLarge("More than 2500000 members and elements in one value (no setting changes this limit)"),
+  },
+  {
+    name: "2,000,001 entries in one record, which is quarantined",
+    body: () => flow(`"virtualTraffic":[${"0,".repeat(2_000_000)}0]`),
     answer: taken,
   },
   {
-    name: "2,000,001 connection entries",
-    body: () => flow(`"virtualTraffic":[${"{},".repeat(2_000_000)}{}]`),
+    name: "2,015,232 connection entries",
+    body: () => flow(`"virtualTraffic":[${"{},".repeat(16_383)}{}]`).repeat(123),
     answer: tooLarge("More than 2000000 connection entries in one request (no setting changes this limit)"),
   },
   {

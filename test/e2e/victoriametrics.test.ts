@@ -1,4 +1,4 @@
-/** The compiled program and a real VictoriaMetrics: it takes protobuf alone, which the program finds out, and counts every increase. */
+/** The compiled program and a real VictoriaMetrics: it takes protobuf alone, which is the default, and counts every increase. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ describe.skipIf(!canRun)("a real VictoriaMetrics", () => {
       command: [programBinary()],
       directory,
       endpoint: backend.endpoint,
-      encoding: "json",
+      encoding: "protobuf",
       settings: { TS2OTEL_OTLP__LOGS__ENABLED: "false" },
     });
   }, timeoutMs);
@@ -41,7 +41,7 @@ describe.skipIf(!canRun)("a real VictoriaMetrics", () => {
   });
 
   test(
-    "takes the metrics once it has been given protobuf, with exact totals and increases",
+    "accepts the metrics, with exact totals and increases",
     async () => {
       expect(curl({ url: program.url, token: program.token, body: Buffer.from(sampleBody) })).toMatchObject({
         status: 200,
@@ -50,7 +50,6 @@ describe.skipIf(!canRun)("a real VictoriaMetrics", () => {
       expect((await backend.query("sum(tailscale_network_io_rollup_bytes_total)"))[0]?.value).toBe(bytes);
       expect((await backend.query("sum(increase(tailscale_network_flows_total[5m]))"))[0]?.value).toBe(entries);
       expect((await backend.query("sum(increase(tailscale_network_io_rollup_bytes_total[5m]))"))[0]?.value).toBe(bytes);
-      expect(program.output()).toContain("http/protobuf");
     },
     timeoutMs,
   );

@@ -7,15 +7,13 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 import { join } from "node:path";
 import type { Answer } from "../../src/export/answer.ts";
 import type { Fetch } from "../../src/export/connection.ts";
-import { createSender, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
-import { destinationAt } from "./delivery.ts";
+import { destinationAt, senderTo, type TestSender } from "./settings.ts";
 
-const folder = join(import.meta.dirname, "../support/tls");
+const folder = join(import.meta.dirname, "../../support/tls");
 const pair = {
   cert: readFileSync(join(folder, "first.cert.pem")),
   key: readFileSync(join(folder, "first.key.pem")),
 };
-const never = new AbortController().signal;
 const body = new TextEncoder().encode('{"resourceLogs":[]}');
 
 let server: Server | undefined;
@@ -32,24 +30,20 @@ async function listen(made: Server): Promise<number> {
   return (made.address() as AddressInfo).port;
 }
 
-interface Posting {
+interface Posting extends Pick<TestSender, "outcomes"> {
   readonly post: () => Promise<Answer>;
   /** Of all requests: the protocol that `fetch` was asked for. */
   readonly asked: (string | undefined)[];
-  readonly outcomes: RequestOutcome[];
 }
 
 function postingTo(url: string): Posting {
   const asked: (string | undefined)[] = [];
-  const outcomes: RequestOutcome[] = [];
   const noting: Fetch = (address, init) => {
     asked.push(init.protocol);
     return fetch(address, init as RequestInit);
   };
-  const onAnswer = (outcome: RequestOutcome): void => void outcomes.push(outcome);
-  const tls = { insecureSkipVerify: true };
-  const send: Sender = createSender(destinationAt(url, { tls }), { fetch: noting, clock: Date.now, onAnswer });
-  return { post: () => send(body, "json", never), asked, outcomes };
+  const sender = senderTo(destinationAt(url, { tls: { insecureSkipVerify: true } }), { fetch: noting });
+  return { post: () => sender.post(body, "json"), asked, outcomes: sender.outcomes };
 }
 
 test("a backend that speaks HTTP/2 only is spoken to in HTTP/2, from the first request on", async () => {
@@ -88,13 +82,13 @@ test("one that speaks HTTP/1.1 after all is spoken to in HTTP/1.1 again", async 
   expect(asked.at(-1)).toBeUndefined();
 });
 
-test("a handshake that fails in both is told as it failed first, and tried in HTTP/1.1 first the next time", async () => {
+test("a handshake that fails in both is reported as it failed first, and tried in HTTP/1.1 first the next time", async () => {
   const port = await listen(createTcpServer((socket) => socket.on("error", () => {}).end("no TLS here\r\n")));
   const { post, asked, outcomes } = postingTo(`https://127.0.0.1:${port}`);
   for (let time = 0; time < 2; time++) {
     const answer = await post();
-    expect(answer.kind).toBe("retry");
-    expect(answer.kind === "retry" && answer.why).toContain("EPROTO");
+    expect(answer.kind).toBe("failed");
+    expect(answer.kind === "failed" && answer.why).toContain("EPROTO");
   }
   expect(asked).toEqual([undefined, "http2", undefined, "http2"]);
   expect(outcomes).toEqual(["retry", "retry"]);
@@ -110,7 +104,7 @@ function answering(answer: (socket: Socket, nth: number) => void): Server {
   });
 }
 
-test("a kept connection that is reset under a request costs nothing: it is sent once more", async () => {
+test("a kept connection that is reset under a request costs nothing: the request is sent again", async () => {
   const port = await listen(
     answering((socket, nth) => void (nth === 1 ? socket.write(taken) : socket.resetAndDestroy())),
   );
@@ -120,7 +114,7 @@ test("a kept connection that is reset under a request costs nothing: it is sent 
   expect(asked.length).toBeGreaterThan(6);
 });
 
-test("connections that end after every answer, with a word or without, are no trouble", async () => {
+test("connections that end after every answer, announced or not, are no trouble", async () => {
   for (const head of [taken, taken.replace("content-length", "connection: close\r\ncontent-length")]) {
     const port = await listen(answering((socket) => void socket.end(head)));
     const { post } = postingTo(`http://127.0.0.1:${port}`);
@@ -129,13 +123,13 @@ test("connections that end after every answer, with a word or without, are no tr
   }
 });
 
-test("a backend that resets every request gets it twice after an answer, and then once a try", async () => {
+test("a backend that resets every request gets it twice after an answer, and then once per try", async () => {
   let isWell = true;
   const port = await listen(answering((socket) => void (isWell ? socket.write(taken) : socket.resetAndDestroy())));
   const { post, asked, outcomes } = postingTo(`http://127.0.0.1:${port}`);
   await post();
   isWell = false;
-  for (let time = 0; time < 3; time++) expect(await post()).toMatchObject({ kind: "retry" });
+  for (let time = 0; time < 3; time++) expect(await post()).toMatchObject({ kind: "failed", cause: "reset" });
   expect(asked).toHaveLength(5);
   expect(outcomes).toEqual(["success", "retry", "retry", "retry"]);
 });

@@ -1,16 +1,15 @@
-/** Addresses and headers of each signal. */
+/** Addresses, headers and certificates of each signal. */
 import { describe, expect, test } from "bun:test";
-import { destinationOf, type EndpointOptions } from "../../src/export/destination.ts";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ConfigError } from "../../src/errors.ts";
+import { destinationOf as destination } from "../../src/export/destination.ts";
+import { type OtlpConfig, otlpConfig } from "./settings.ts";
 
-const options: EndpointOptions = {
-  endpoint: "http://127.0.0.1:4318",
-  headers: { "X-Scope-OrgID": "home" },
-  logs: { endpoint: "", headers: {} },
-  metrics: { endpoint: "", headers: {} },
-  compression: "gzip",
-  timeoutMs: 10_000,
-  userAgent: "tailscale2otel/1.2.3",
-};
+const base = otlpConfig({ endpoint: "http://127.0.0.1:4318", headers: { "X-Scope-OrgID": "home" } });
+const destinationOf = (signal: "logs" | "metrics", change: Partial<OtlpConfig> = {}) =>
+  destination(signal, { ...base, ...change }, "tailscale2otel/1.2.3");
 
 describe("the address", () => {
   test.each([
@@ -19,33 +18,57 @@ describe("the address", () => {
     ["http://127.0.0.1:9428/insert/opentelemetry", "http://127.0.0.1:9428/insert/opentelemetry/v1/logs"],
     ["https://otlp.example.com/otlp/?tenant=a", "https://otlp.example.com/otlp/v1/logs?tenant=a"],
   ])("a base %s gets the signal's path", (endpoint, url) => {
-    expect(destinationOf("logs", { ...options, endpoint })?.url).toBe(url);
+    expect(destinationOf("logs", { endpoint })?.url).toBe(url);
   });
 
   test("a signal's own is used as written", () => {
-    const own = { ...options, metrics: { endpoint: "http://127.0.0.1:9090/api/v1/otlp/v1/metrics", headers: {} } };
-    expect(destinationOf("metrics", own)?.url).toBe("http://127.0.0.1:9090/api/v1/otlp/v1/metrics");
-    expect(destinationOf("logs", own)?.url).toBe("http://127.0.0.1:4318/v1/logs");
+    const metrics = { ...base.metrics, endpoint: "http://127.0.0.1:9090/api/v1/otlp/v1/metrics" };
+    expect(destinationOf("metrics", { metrics })?.url).toBe("http://127.0.0.1:9090/api/v1/otlp/v1/metrics");
+    expect(destinationOf("logs", { metrics })?.url).toBe("http://127.0.0.1:4318/v1/logs");
   });
 
   test("none is local mode", () => {
-    expect(destinationOf("logs", { ...options, endpoint: "" })).toBeUndefined();
+    expect(destinationOf("logs", { endpoint: "" })).toBeUndefined();
   });
 });
 
 describe("headers", () => {
   test("a signal's own win, whatever the case of their names", () => {
-    const own = { ...options, logs: { endpoint: "", headers: { "x-scope-orgid": "logs" } } };
-    expect(destinationOf("logs", own)?.headers).toEqual({
+    const logs = { ...base.logs, headers: { "x-scope-orgid": "logs" } };
+    expect(destinationOf("logs", { logs })?.headers).toEqual({
       "user-agent": "tailscale2otel/1.2.3",
       "x-scope-orgid": "logs",
     });
-    expect(destinationOf("metrics", own)?.headers).toMatchObject({ "x-scope-orgid": "home" });
+    expect(destinationOf("metrics", { logs })?.headers).toMatchObject({ "x-scope-orgid": "home" });
   });
 
   test("credentials in the address become one, and leave the address", () => {
-    const destination = destinationOf("logs", { ...options, endpoint: "https://123:glc_%40x@otlp.example.com/otlp" });
-    expect(destination?.url).toBe("https://otlp.example.com/otlp/v1/logs");
-    expect(destination?.headers["authorization"]).toBe(`Basic ${btoa("123:glc_@x")}`);
+    const found = destinationOf("logs", { endpoint: "https://123:glc_%40x@otlp.example.com/otlp" });
+    expect(found?.url).toBe("https://otlp.example.com/otlp/v1/logs");
+    expect(found?.headers["authorization"]).toBe(`Basic ${btoa("123:glc_@x")}`);
+  });
+
+  test("credentials of Grafana Cloud become one, and a written one wins", () => {
+    const cloud = { grafana_cloud: { instance_id: "42", token: "glc_example" } };
+    expect(destinationOf("logs", cloud)?.headers["authorization"]).toBe(`Basic ${btoa("42:glc_example")}`);
+    const written = { ...cloud, headers: { Authorization: "Bearer own" } };
+    expect(destinationOf("logs", written)?.headers["authorization"]).toBe("Bearer own");
+  });
+});
+
+describe("certificates", () => {
+  test("are read, and one that cannot be read is named with its setting", () => {
+    const directory = mkdtempSync(join(tmpdir(), "destination-"));
+    const path = join(directory, "ca.pem");
+    writeFileSync(path, "PEM");
+    const tls = { ...base.tls, ca_file: path, insecure_skip_verify: true };
+    expect(destinationOf("logs", { tls })?.tls).toEqual({ ca: "PEM", insecureSkipVerify: true });
+    rmSync(directory, { recursive: true });
+    expect(() => destinationOf("logs", { tls })).toThrow(ConfigError);
+    expect(() => destinationOf("logs", { tls })).toThrow(/otlp\.tls\.ca_file: cannot read/);
+  });
+
+  test("none are named if nothing is set", () => {
+    expect(destinationOf("logs")?.tls).toBeUndefined();
   });
 });

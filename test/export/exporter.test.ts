@@ -1,277 +1,467 @@
 /** The whole exporter with its worker thread, over a real journal, at a real OTLP receiver. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
-import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
-import { createExporter, type ExportDeps, type Exporter, type ExportOptions } from "../../src/export/index.ts";
-import { type Journal, openJournal } from "../../src/journal/index.ts";
-import { type LogCursor, startOfJournal } from "../../src/journal/types.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
-import { createPipeline } from "../../src/pipeline/index.ts";
-import { type DirectoryHolder, directoryOf } from "../../src/processors/directory.ts";
-import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
-import { decodeOtlp, type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+import { createExporter, type ExportDeps, type Exporter } from "../../src/export/index.ts";
+import { type LogCursor, type Progress, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
+import { directoryOf } from "../../src/processors/index.ts";
+import { decodeOtlp, type OtlpSink, startOtlpSink, type SunkLog } from "../support/otlp-sink.ts";
+import { connection, flowValue } from "../support/records.ts";
+import { configAt, createStore, take, type TestStore } from "../support/store.ts";
 
 let sink: OtlpSink;
-let directory: string;
-let journal: Journal;
+let store: TestStore;
 let exporter: Exporter | undefined;
-let cursor: LogCursor;
-let told: () => void;
+let progress: Progress[];
+const checks = new Set<() => void>();
 
 beforeEach(async () => {
   sink = await startOtlpSink();
-  directory = await mkdtemp(join(tmpdir(), "export-"));
-  const limits = { maxKeys: 1_000, windowMs: 3_600_000 };
-  journal = openJournal(
-    {
-      path: directory,
-      maxBytes: 1e8,
-      ballastBytes: 0,
-      retentionMs: 36e5,
-      durability: "normal",
-      keyLimits: {
-        flow: limits,
-        audit: limits,
-        webhook: limits,
-        quarantined: limits,
-      },
-    },
-    { telemetry: silentTelemetry, logger: silentLogger, clock: Date.now },
-  );
-  cursor = startOfJournal;
+  store = createStore();
+  progress = [];
 });
 
 afterEach(async () => {
   await exporter?.stop(100);
   exporter = undefined;
-  journal.close();
-  await rm(directory, { recursive: true, force: true });
+  store.remove();
   await sink.stop();
 });
 
-const options: ExportOptions = {
-  endpoint: "",
-  headers: {},
-  logs: {
-    endpoint: "",
-    headers: {},
-  },
-  metrics: {
-    endpoint: "",
-    headers: {},
-  },
-  compression: "gzip",
-  timeoutMs: 5e3,
-  userAgent: "tailscale2otel/1.2.3",
-  protocol: "http/json",
-  protocolIsSet: false,
-  delivery: {
-    enabled: true,
-    maxRecords: 100,
-    maxBytes: 4194304,
-    concurrency: 2,
-  },
-  metricsEnabled: true,
-  selfMetrics: true,
-  selfLogs: false,
-  version: "1.2.3",
-  processors: { flowLogMode: "per_connection", collapseExternal: true, tailnet: "example.com", uidKey: undefined },
-  resource: {
-    instanceId: "instance-1",
-    hostName: "host.example.com",
-    platform: "linux",
-    attributes: {},
-  },
-};
+const entry = (name: string) => new URL(`./${name}.ts`, import.meta.url);
 
-const deps = (change: Partial<ExportDeps>): ExportDeps => ({
-  entry: new URL("./worker-entry.ts", import.meta.url),
-  databasePath: journal.databasePath,
-  ledger: () => undefined,
-  fetch,
-  clock: Date.now,
-  random: () => 0,
-  logger: silentLogger,
-  onProgress(advance) {
-    cursor = advance.cursor;
-    told?.();
-  },
-  onStdoutClosed() {},
-  ...change,
-});
-
-function start(change: Partial<ExportOptions> = {}, parts: Partial<ExportDeps> = {}): Exporter {
-  const made = createExporter({ ...options, endpoint: sink.url, ...change }, deps(parts));
-  made.start({ cursor, committedSeq: journal.lastSeq });
+function start(
+  set: readonly string[] = [],
+  { location, ...parts }: Partial<ExportDeps> & { readonly location?: string } = {},
+): Exporter {
+  const { settings, journal, ledger } = store;
+  const config = configAt(store.config.state.path, [`otlp.endpoint=${sink.url}`, ...set]);
+  const made = createExporter(
+    config,
+    { settings, location: location ?? journal.location, instanceId: "instance-1", version: "1.2.3" },
+    {
+      entry: entry("worker-entry"),
+      clock: Date.now,
+      random: () => 0,
+      logger: silentLogger,
+      shown: () => ledger.shown,
+      onProgress(one) {
+        progress.push(one);
+        said();
+      },
+      onRedelivered() {},
+      onPoints() {},
+      onDamage() {},
+      onStdoutClosed() {},
+      ...parts,
+    },
+  );
+  const { cursor, lastSeq, pendingRecords } = journal;
+  made.start({ cursor, committedSeq: lastSeq, pendingRecords });
   exporter = made;
   return made;
 }
 
-async function commit(nodeId: string, connections: number): Promise<void> {
-  const unwrapped: Unwrapped = { records: [], skipped: [] };
-  const virtualTraffic = Array.from({ length: connections }, (_, index) => ({
-    proto: 6,
-    src: "100.64.0.1:4000",
-    dst: `100.64.0.2:${index + 1}`,
-    txPkts: 1,
-    txBytes: 100,
-    rxPkts: 2,
-    rxBytes: 200,
-  }));
-  const event = {
-    nodeId,
-    start: "2026-11-02T09:15:00Z",
-    end: "2026-11-02T09:15:05Z",
-    logged: "2026-11-02T09:15:06Z",
-    virtualTraffic,
-  };
-  const envelope = { time: 1_793_610_906.5, event };
-  unwrap(envelope, JSON.stringify(envelope), unwrapped);
-  const draft = createPipeline(journal, { collapseExternal: true }).open({ source: "stream", receivedAt: Date.now() });
-  draft.add(unwrapped.records);
-  expect(await draft.commit(1_000)).toMatchObject({ accepted: 1 });
-  exporter?.committed(journal.lastSeq);
+function said(): void {
+  for (const check of checks) check();
 }
 
-function delivered(records: number): Promise<void> {
+function until(condition: () => boolean): Promise<void> {
   return new Promise((resolve) => {
-    told = () => {
-      if (cursor.records.delivered >= records) resolve();
+    const check = () => {
+      if (!condition()) return;
+      checks.delete(check);
+      resolve();
     };
-    told();
+    checks.add(check);
+    check();
   });
 }
 
-describe("the worker", () => {
+const cursor = (): LogCursor => progress.at(-1)?.cursor ?? startOfJournal;
+const delivered = (records: number) => until(() => cursor().records.delivered >= records);
+
+/** Commits one flow record and tells the exporter. */
+async function commit(nodeId: string, connections: number): Promise<void> {
+  const virtualTraffic = Array.from({ length: connections }, (_, place) =>
+    connection({ dst: `100.64.1.2:${place + 1}` }),
+  );
+  expect(await take(store, [flowValue({ nodeId, virtualTraffic })], Date.now())).toMatchObject({ accepted: 1 });
+  exporter?.committed({ lastSeq: store.journal.lastSeq, source: "stream", receivedAt: 0, parts: [] });
+}
+
+/** Resolves once the worker has found nothing more to read: from then on it reads only when it is woken. */
+async function idle(running: Exporter): Promise<void> {
+  while (running.health.logs?.kind !== "idle") await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+const portsOf = (logs: readonly SunkLog[]) => new Set(logs.map(({ attributes }) => attributes["destination.port"]));
+
+/** A port of loopback at which nothing listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) => {
   test("delivers what is committed before and after its start", async () => {
-    await commit("nONE", 3);
-    start();
+    await commit("nONECNTRL", 3);
+    start([`otlp.protocol=${protocol}`, "otlp.logs.max_records=100"]);
     await delivered(1);
-    await commit("nTWO", 150);
+    await commit("nTWOCNTRL", 150);
     await delivered(2);
     expect(sink.logs).toHaveLength(153);
-    expect(new Set(sink.logs.map(({ attributes }) => attributes["destination.port"])).size).toBe(150);
+    expect(portsOf(sink.logs).size).toBe(150);
+    expect(sink.requests.every(({ logs }) => logs.length <= 100)).toBe(true);
     expect(sink.logs[0]).toMatchObject({
       eventName: "tailscale.network.flow",
-      resource: { "service.instance.id": "instance-1", "host.name": "host.example.com", "os.type": "linux" },
+      resource: { "service.instance.id": "instance-1", "service.name": "tailscale2otel" },
       scope: { name: "tailscale2otel", version: "1.2.3" },
     });
-    expect(cursor).toMatchObject({ events: { delivered: 153 }, records: { delivered: 2, deadLettered: 0 } });
+    expect(sink.requests[0]?.headers["user-agent"]).toBe("tailscale2otel/1.2.3");
+    expect(cursor()).toMatchObject({ logRecords: { delivered: 153 }, records: { delivered: 2, deadLettered: 0 } });
   });
 
-  test("names what it describes by the directory of the moment, and hides what is to be hidden", async () => {
-    const holder: DirectoryHolder = { current: undefined };
-    const actions = Object.fromEntries(
-      privacyCategories.map((category) => [category, "keep"]),
-    ) as PrivacySettings["actions"];
-    const privacy = { actions: { ...actions, node_ids: "drop" } as const, salt: "salt" };
-    const running = start({ processors: { ...options.processors, directory: holder, privacy } });
-    await commit("nONE", 1);
-    await delivered(1);
-    const device = { nodeId: "nDB", label: "db-1", addresses: ["100.64.0.2"], os: "", user: "", tags: [] };
-    holder.current = directoryOf([device]);
-    running.directoryChanged();
-    await commit("nTWO", 1);
-    await delivered(2);
-    expect(sink.logs.map(({ attributes }) => attributes["tailscale.dst.node"])).toEqual(["unknown", "db-1"]);
-    expect(sink.logs.some(({ attributes }) => "tailscale.node.id" in attributes)).toBe(false);
+  test("marks exactly the log records that the backend refuses, with its words", async () => {
+    const isBad = ({ attributes }: SunkLog) => attributes["destination.port"] === 7;
+    sink.behave(({ logs }) =>
+      logs.some(isBad) ? { kind: "status", status: 400, body: "bad label" } : { kind: "take" },
+    );
+    start([`otlp.protocol=${protocol}`, "otlp.logs.max_records=100"]);
+    for (const [row, connections] of [6, 9, 6, 6].entries()) await commit(`nO${row}CNTRL`, connections);
+    await until(() => cursor().seq > store.journal.lastSeq);
+    expect(cursor().records).toEqual({ delivered: 3, deadLettered: 1 });
+    expect(progress.flatMap(({ marks }) => marks)).toMatchObject([
+      { destination: "logs", seq: 2, from: 0, to: 1, why: "rejected", logRecords: 1, message: "HTTP 400: bad label" },
+    ]);
+    expect(sink.logs.filter(isBad)).toHaveLength(0);
+    expect(portsOf(sink.logs).size).toBe(8);
   });
 
-  test("its requests are counted in the main thread's metrics", async () => {
-    await commit("nONE", 1);
-    const running = start();
+  test("holds what a backend answers with 415, says the remedy once, and goes on when it is taken", async () => {
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (...line: unknown[]) => void warnings.push(JSON.stringify(line)) };
+    sink.behave(() => ({ kind: "status", status: 415 }));
+    await commit("nONECNTRL", 1);
+    const running = start([`otlp.protocol=${protocol}`], { logger });
+    await sink.until(({ requests }) => requests.length === 2);
+    expect(running.health.logs).toMatchObject({ kind: "waiting", why: expect.stringContaining("HTTP 415") });
+    sink.behave(() => ({ kind: "take" }));
     await delivered(1);
-    await running.folded();
-    const counted = sink.points.find(({ metric }) => metric === "tailscale2otel.export.requests");
-    expect(counted).toMatchObject({ value: 1, attributes: { signal: "logs", outcome: "success" } });
-    expect(sink.points.find(({ metric }) => metric === "tailscale2otel.export.last_success")).toMatchObject({
-      attributes: { signal: "logs" },
+    expect(sink.requests.every(({ encoding }) => protocol.endsWith(encoding))).toBe(true);
+    const remedy = protocol === "http/json" ? "http/protobuf" : "http/json";
+    expect(warnings.filter((line) => line.includes(`otlp.protocol = \\"${remedy}`))).toHaveLength(1);
+    expect(cursor().records).toEqual({ delivered: 1, deadLettered: 0 });
+  });
+
+  test("exports a fold with the process's own metrics, and counts its requests", async () => {
+    await commit("nONECNTRL", 1);
+    const points: unknown[] = [];
+    const running = start([`otlp.protocol=${protocol}`], {
+      onPoints: (report) => {
+        points.push(report);
+        said();
+      },
     });
+    await delivered(1);
+    await running.folded(await store.ledger.fold(Date.now()));
+    await sink.until(({ points: sunk }) => sunk.some(({ metric }) => metric === "tailscale.network.flows"));
+    expect(sink.points.find(({ metric }) => metric === "tailscale2otel.export.requests")).toMatchObject({
+      value: 1,
+      attributes: { signal: "logs", outcome: "success" },
+    });
+    expect(sink.points[0]?.resource).toMatchObject({ "service.instance.id": "instance-1" });
+    await until(() => points.length > 0);
+    expect(running.health).toMatchObject({ logs: { kind: "idle" }, metrics: { kind: "ok" } });
+    expect(Object.keys(running.lastSuccess).sort()).toEqual(["logs", "metrics"]);
+    expect(await running.scrape()).toContain('tailscale2otel_export_requests_total{signal="metrics",outcome="success"');
+  });
+});
+
+test("records are named by the directory of the moment", async () => {
+  const running = start();
+  await commit("nONECNTRL", 1);
+  await delivered(1);
+  await idle(running);
+  const device = { nodeId: "nDBCNTRL", label: "db-1", addresses: ["100.64.1.2"], os: "", user: "", tags: [] };
+  store.settings.directory.current = directoryOf([device]);
+  running.directoryChanged();
+  await commit("nTWOCNTRL", 1);
+  await delivered(2);
+  expect(sink.logs.map(({ attributes }) => attributes["tailscale.dst.node"])).toEqual(["unknown", "db-1"]);
+});
+
+test("requests carry new credentials from then on", async () => {
+  const headers = (token: string) => [`otlp.headers.authorization=${token}`];
+  const running = start(headers("first"));
+  await commit("nONECNTRL", 1);
+  await delivered(1);
+  await idle(running);
+  running.useCredentials(configAt(store.config.state.path, [`otlp.endpoint=${sink.url}`, ...headers("second")]));
+  await commit("nTWOCNTRL", 1);
+  await delivered(2);
+  expect(sink.requests.map(({ headers: sent }) => sent["authorization"])).toEqual(["first", "second"]);
+});
+
+test("own log lines leave if they are asked for, and tell no more than privacy shows", async () => {
+  const running = start(["self_observability.logs=true"]);
+  running.selfLog.warn("a certificate expires soon", { days: 3 });
+  await running.stop(5_000);
+  expect(sink.logs).toMatchObject([{ body: "a certificate expires soon", attributes: { days: 3 } }]);
+});
+
+describe("a worker that dies", () => {
+  test("is started again at the last reported position: nothing is lost, nothing marked twice", async () => {
+    const errors: string[] = [];
+    const logger: Logger = { ...silentLogger, error: (message) => void errors.push(message) };
+    for (let row = 0; row < 4; row++) await commit(`nO${row}CNTRL`, 10);
+    const isGuilty = ({ attributes }: SunkLog) => attributes["destination.port"] === 5;
+    sink.behave(({ logs }) => (logs.some(isGuilty) ? { kind: "status", status: 400, body: "bad" } : { kind: "take" }));
+    const running = start(["self_observability.logs=true", "otlp.logs.max_records=10", "otlp.logs.concurrency=1"], {
+      logger,
+    });
+    await until(() => progress.length > 0);
+    running.selfLog.info("die");
+    await delivered(0);
+    for (let row = 4; row < 8; row++) await commit(`nO${row}CNTRL`, 10);
+    await until(() => cursor().records.delivered + cursor().records.deadLettered === 8);
+    expect(errors).toEqual(["export worker died; restarting it"]);
+    expect(cursor().records).toEqual({ delivered: 0, deadLettered: 8 });
+    const marks = progress.flatMap((one) => one.marks).map(({ seq, from }) => `${seq}.${from}`);
+    expect(marks).toHaveLength(8);
+    expect(new Set(marks).size).toBe(8);
+    expect(portsOf(sink.logs.filter(({ eventName }) => eventName !== undefined)).size).toBe(9);
+  }, 20_000);
+
+  test("is a health state, and its stop is safe", async () => {
+    const died = new Promise<void>((resolve) => {
+      start(["self_observability.logs=true"], { logger: { ...silentLogger, error: () => resolve() } });
+    });
+    exporter?.selfLog.info("die");
+    await died;
+    expect(exporter?.health.logs).toMatchObject({ kind: "dead", why: expect.stringContaining("killed by the test") });
+    expect(exporter?.health.metrics).toMatchObject({ kind: "dead" });
+    await exporter?.stop(1_000);
   });
 
-  test("one that cannot work is a health state, and is started again", async () => {
+  test("each time it starts stays a health state, and is started again and again", async () => {
     let deaths = 0;
-    const diedTwice = new Promise<void>((resolve) => {
-      told = () => {
-        if (++deaths === 2) resolve();
-      };
+    const error = () => {
+      deaths++;
+      said();
+    };
+    const running = start([], {
+      location: join(store.config.state.path, "missing.db"),
+      logger: { ...silentLogger, error },
     });
-    const missing = join(directory, "missing", "journal.db");
-    const running = start({}, { databasePath: missing, logger: { ...silentLogger, error: () => told() } });
-    await diedTwice;
-    expect(running.health.logs).toMatchObject({ kind: "dead", why: expect.any(String) });
+    await until(() => deaths === 1);
+    const first = running.health.logs;
+    expect(first).toMatchObject({ kind: "dead", why: expect.any(String) });
+    await until(() => deaths === 2);
+    expect(running.health.logs).toMatchObject({
+      kind: "dead",
+      since: first !== undefined && "since" in first && first.since,
+    });
   });
 
-  test("stop delivers what is pending, and the cursor is the last", async () => {
-    for (let i = 0; i < 20; i++) await commit(`nODE${i}`, 50);
+  test("without having been started is safe to stop, twice", async () => {
+    const made = start();
+    await made.stop(100);
+    await made.stop(100);
+  });
+});
+
+describe("a redelivery", () => {
+  const reports: RedeliveryProgress[] = [];
+
+  /** An exporter whose reports the journal commits. */
+  function startCommitting(set: readonly string[] = []): Exporter {
+    reports.length = 0;
+    return start(set, {
+      onProgress(one) {
+        progress.push(one);
+        store.journal.progress(one);
+        said();
+      },
+      onRedelivered(report) {
+        reports.push(report);
+        store.journal.redelivered(report);
+        said();
+      },
+    });
+  }
+
+  /** Resolves once the journal has committed that much progress. */
+  async function committed(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  test("of a time range delivers its rows once more, and moves no cursor", async () => {
+    const running = startCommitting();
+    for (let row = 0; row < 3; row++) await commit(`nO${row}CNTRL`, 2);
+    await delivered(3);
+    await committed(() => store.journal.pendingRecords === 0);
+    const before = cursor();
+    const replay = await store.journal.planReplay({ since: 0, until: Date.now() + 1_000 }, 7);
+    store.journal.beginRedelivery(replay);
+    running.redeliver("replay", replay);
+    await until(() => reports.some(({ isOver }) => isOver));
+    expect(sink.logs).toHaveLength(12);
+    expect(reports.at(-1)).toMatchObject({
+      name: "replay",
+      id: 7,
+      cursor: { records: { delivered: 3 } },
+      isOver: true,
+    });
+    expect(cursor()).toEqual(before);
+    expect(running.redeliveryTrouble("replay")).toBeUndefined();
+  });
+
+  test("of dead letters delivers the marked records alone, and removes the marks of what is taken", async () => {
+    const isBad = ({ attributes }: SunkLog) => attributes["destination.port"] === 3;
+    sink.behave(({ logs }) => (logs.some(isBad) ? { kind: "status", status: 400, body: "bad" } : { kind: "take" }));
+    const running = startCommitting();
+    for (const [row, connections] of [2, 3, 2, 4].entries()) await commit(`nO${row}CNTRL`, connections);
+    await until(() => cursor().records.delivered + cursor().records.deadLettered === 4);
+    await committed(() => store.journal.quarantine.counts({ class: "dead_letter" }).length > 0);
+    const sent = sink.logs.length;
+    sink.behave(() => ({ kind: "take" }));
+    const retry = store.journal.planRetry({}, 8);
+    expect(retry.total).toBe(2);
+    store.journal.beginRedelivery(retry);
+    running.redeliver("retry", retry);
+    await until(() => reports.some(({ isOver }) => isOver));
+    expect(reports.flatMap(({ taken }) => taken)).toHaveLength(2);
+    expect(reports.at(-1)?.cursor.records).toEqual({ delivered: 2, deadLettered: 0 });
+    expect(sink.logs.slice(sent)).toHaveLength(7);
+    await committed(() => store.journal.quarantine.counts({ class: "dead_letter" }).length === 0);
+  });
+});
+
+describe("a stop", () => {
+  test("delivers what is pending, and the cursor is the last", async () => {
+    for (let row = 0; row < 20; row++) await commit(`nO${row}CNTRL`, 50);
     const running = start();
     await running.stopLogs(10_000);
-    expect(cursor.records.delivered).toBe(20);
+    expect(cursor().records.delivered).toBe(20);
     expect(sink.logs).toHaveLength(1_000);
-    await running.stop(100);
   });
 
-  test("one that does not hear the stop is ended", async () => {
-    const running = start({}, { entry: new URL("./deaf-worker.ts", import.meta.url) });
+  test("tries the last fold once", async () => {
+    const running = start();
+    await running.stopLogs(1_000);
+    await running.folded(await store.ledger.fold(Date.now()));
+    await running.stop(5_000);
+    expect(sink.points.length).toBeGreaterThan(0);
+  });
+
+  test("ends a worker that does not hear it", async () => {
+    const running = start([], { entry: entry("deaf-worker") });
     const began = performance.now();
     await running.stop(50);
-    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(performance.now() - began).toBeLessThan(5_000);
   });
 
-  test("stop ends in time when the backend hangs, and nothing is passed", async () => {
-    sink.behave(() => ({ kind: "hang" }));
-    await commit("nONE", 1);
-    const running = start();
-    await sink.until(({ requests }) => requests.length === 1);
+  test.each(["hang", "reset"] as const)(
+    "ends in time at a backend that answers with a %s, and the cursor stays",
+    async (kind) => {
+      sink.behave(() => ({ kind }));
+      await commit("nONECNTRL", 1);
+      const running = start();
+      await sink.until(({ requests }) => requests.length > 0);
+      await running.folded(await store.ledger.fold(Date.now()));
+      const began = performance.now();
+      await running.stopLogs(100);
+      await running.stop(100);
+      expect(performance.now() - began).toBeLessThan(5_000);
+      expect(cursor()).toEqual(startOfJournal);
+    },
+  );
+
+  test("ends in time if the backend is down", async () => {
+    await commit("nONECNTRL", 1);
+    const running = start([`otlp.endpoint=http://127.0.0.1:${await closedPort()}`]);
+    await running.folded(await store.ledger.fold(Date.now()));
     const began = performance.now();
+    await running.stopLogs(100);
     await running.stop(100);
-    expect(performance.now() - began).toBeLessThan(4_000);
-    expect(cursor).toEqual(startOfJournal);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(cursor()).toEqual(startOfJournal);
   });
 });
 
 describe("without a destination", () => {
-  test("nothing is exported and everything is safe to call", async () => {
-    const running = start({ endpoint: "", logs: { endpoint: "", headers: {} } });
+  test("nothing is sent, everything is safe to call, and records count as delivered when they are committed", async () => {
+    await commit("nONECNTRL", 1);
+    const running = start(["otlp.endpoint="]);
     expect(running.deliversLogs).toBe(false);
     expect(running.health).toEqual({ logs: undefined, metrics: undefined });
-    running.committed(1);
-    await running.folded();
+    expect(cursor()).toMatchObject({ seq: store.journal.lastSeq + 1, records: { delivered: 1 } });
+    const part = { accepted: 2 } as Parameters<Exporter["committed"]>[0]["parts"][number];
+    running.committed({ lastSeq: 9, source: "stream", receivedAt: 0, parts: [part, part] });
+    expect(cursor()).toMatchObject({ seq: 10, records: { delivered: 5 } });
+    await running.folded(await store.ledger.fold(Date.now()));
+    running.redeliver("replay", undefined);
+    running.directoryChanged();
+    expect(await running.scrape()).toContain("target_info");
     await running.stop(100);
     expect(sink.requests).toHaveLength(0);
-  });
-
-  test("stop before start is safe", async () => {
-    const made = createExporter({ ...options, endpoint: sink.url }, deps({}));
-    await made.stop(100);
-    await made.stop(100);
   });
 });
 
 describe("standard output", () => {
-  const entry = join(import.meta.dirname, "stdout-entry.ts");
+  const program = join(import.meta.dirname, "stdout-entry.ts");
 
-  test("gets both signals and own log lines, one OTLP request a line", async () => {
-    await commit("nONE", 3);
-    const child = Bun.spawn([process.execPath, entry, journal.databasePath], { stdout: "pipe" });
+  /** The state directory, closed, with three records of three connections. */
+  async function stored(): Promise<string> {
+    for (let row = 0; row < 3; row++) await commit(`nO${row}CNTRL`, 3);
+    store.close();
+    return store.config.state.path;
+  }
+
+  test("gets both signals and own log lines, one OTLP request per line", async () => {
+    const child = Bun.spawn([process.execPath, program, await stored(), "5000"], { stdout: "pipe", stderr: "pipe" });
     const lines = (await new Response(child.stdout).text()).trimEnd().split("\n");
+    expect(await new Response(child.stderr).text()).toBe("delivered 3 pending 0\n");
     expect(await child.exited).toBe(0);
     const bytes = lines.map((line) => new TextEncoder().encode(line));
     const logs = bytes.flatMap((line) => decodeOtlp("logs", "json", line).logs);
     const points = bytes.flatMap((line) => decodeOtlp("metrics", "json", line).points);
-    expect(logs.filter(({ eventName }) => eventName === "tailscale.network.flow")).toHaveLength(3);
+    expect(logs.filter(({ eventName }) => eventName === "tailscale.network.flow")).toHaveLength(9);
     expect(logs.filter(({ body }) => body === "hello")).toHaveLength(1);
     expect(points).toContainEqual(expect.objectContaining({ metric: "tailscale.stream.rejected", value: 1 }));
   });
 
-  test("that nobody reads ends the process, and is said", async () => {
-    await commit("nONE", 3);
-    const child = Bun.spawn(["sh", "-c", '"$@" | exec true', "sh", process.execPath, entry, journal.databasePath], {
-      stderr: "pipe",
-    });
+  test("without anybody reading does not hold a stop: it exits with 0, and what was not written stays pending", async () => {
+    for (let row = 0; row < 20; row++) await commit(`nBIG${row}CNTRL`, 400);
+    const path = await stored();
+    const pipe = join(path, "pipe");
+    expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
+    const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = openSync(pipe, constants.O_WRONLY);
+    const child = Bun.spawn([process.execPath, program, path, "60000"], { stdout: writer, stderr: "pipe" });
+    closeSync(writer);
+    const began = performance.now();
+    const report = await new Response(child.stderr).text();
+    expect(await child.exited).toBe(0);
+    expect(performance.now() - began).toBeLessThan(30_000);
+    const [, written, pending] = /^delivered (\d+) pending (\d+)\n$/.exec(report) ?? [];
+    expect(Number(pending)).toBeGreaterThan(0);
+    expect(Number(written) + Number(pending)).toBe(23);
+    const lines = readFileSync(reader, "utf8").split("\n");
+    closeSync(reader);
+    expect(lines.length).toBeGreaterThan(1);
+    for (const whole of lines.slice(0, -1)) JSON.parse(whole);
+  }, 40_000);
+
+  test("without a reader ends the process, which is reported", async () => {
+    const command = ["sh", "-c", '"$@" | exec true', "sh", process.execPath, program, await stored(), "5000"];
+    const child = Bun.spawn(command, { stderr: "pipe" });
     expect(await new Response(child.stderr).text()).toBe("closed\n");
   });
 });

@@ -1,303 +1,219 @@
-/** What is sent once more, through the real worker and a real journal: each record at least once, exactly once without faults, and no counter changes. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createExporter, type Exporter } from "../../src/export/index.ts";
-import type { Journal } from "../../src/journal/index.ts";
-import type { LogCursor } from "../../src/journal/types.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
-import { fillHours, itemOf, numberedFlow, openState, setAside, take } from "../support/kept-state.ts";
-import { type OtlpSink, refusing, startOtlpSink, type SunkLog } from "../support/otlp-sink.ts";
+import { describe, expect, test } from "bun:test";
+import { type DeliverySource, Delivery, type Posted } from "../../src/export/delivery/index.ts";
+import { Redelivering, shareChannel } from "../../src/export/delivery/redelivery.ts";
+import { type Mark, type Redelivery, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
+import { type Backend, hour, minute, refused, rowOf, Simulation, start, taken } from "./simulation.ts";
 
-const hourMs = 3_600_000;
-const rows = 96;
-const recordsPerRow = 5;
-const total = rows * recordsPerRow;
+const never = (): boolean => false;
 
-let sink: OtlpSink;
-let directory: string;
-let journal: Journal;
-let exporter: Exporter;
-let tidying: ReturnType<typeof setInterval>;
-let changed: () => void;
-const now = Date.UTC(2026, 10, 2, 9, 15);
-
-beforeEach(async () => {
-  sink = await startOtlpSink();
-  directory = await mkdtemp(join(tmpdir(), "redelivery-"));
-  journal = openState(directory, () => now);
-});
-
-afterEach(async () => {
-  await stopExporter();
-  journal.close();
-  await rm(directory, { recursive: true, force: true });
-  await sink.stop();
-});
-
-function startExporter(maxRecords = 20): void {
-  changed = () => {};
-  exporter = createExporter(
-    {
-      endpoint: sink.url,
-      headers: {},
-      logs: { endpoint: "", headers: {} },
-      metrics: { endpoint: "", headers: {} },
-      compression: "gzip",
-      timeoutMs: 5000,
-      userAgent: "tailscale2otel/1.2.3",
-      protocol: "http/json",
-      protocolIsSet: false,
-      delivery: { enabled: true, maxRecords, maxBytes: 4_194_304, concurrency: 2 },
-      metricsEnabled: false,
-      selfMetrics: false,
-      selfLogs: false,
-      version: "1.2.3",
-      processors: { flowLogMode: "per_connection", collapseExternal: true, tailnet: "", uidKey: undefined },
-      resource: { instanceId: "instance-1", hostName: "host.example.com", platform: "linux", attributes: {} },
+/** Only records inside the marks have log records; rows without a mark are none of the retry's. */
+function markedSource(simulation: Simulation, marks: readonly Mark[]): DeliverySource {
+  const last = Math.max(...marks.map(({ seq }) => seq));
+  return {
+    next(from) {
+      for (let seq = from; seq <= last; seq++) {
+        const row = simulation.rows[seq - 1];
+        const own = marks.filter((mark) => mark.seq === seq);
+        if (row === undefined || own.length === 0) continue;
+        const records = Array.from({ length: row.records }, (_, record) =>
+          own.some(({ from: first, to }) => first <= record && record < to)
+            ? row.logs.slice(row.firstLogRecord(record), row.firstLogRecord(record + 1))
+            : [],
+        );
+        return rowOf(seq, records);
+      }
+      return undefined;
     },
-    {
-      entry: new URL("./worker-entry.ts", import.meta.url),
-      databasePath: journal.databasePath,
-      ledger: () => undefined,
-      fetch,
-      clock: Date.now,
-      random: () => 0,
-      logger: silentLogger,
-      onProgress: (advance) => journal.progress(advance),
-      onRedelivered: (progress) => journal.redeliveries.progress(progress),
-      onStdoutClosed() {},
-    },
-  );
-  exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq });
-  for (const redelivery of journal.redeliveries.running) exporter.redeliver(redelivery.name, redelivery);
-  tidying = setInterval(() => {
-    journal.writeSnapshot(journal.readSnapshot());
-    journal.maintain();
-    changed();
-  }, 5);
+  };
 }
 
-async function stopExporter(): Promise<void> {
-  clearInterval(tidying);
-  await exporter.stop(5000);
+function markOf(id: number, seq: number, from: number, to: number): Mark {
+  return { id, seq, from, to, destination: "logs", why: "rejected", logRecords: to - from, message: "no", at: start };
 }
 
-function until(condition: () => boolean): Promise<void> {
-  return new Promise((resolve) => {
-    changed = () => {
-      if (condition()) resolve();
+async function retry(simulation: Simulation, marks: readonly Mark[], cursor = startOfJournal) {
+  const progress: RedeliveryProgress[] = [];
+  const redelivering = new Redelivering({
+    ...simulation.parts,
+    open: () => ({ source: markedSource(simulation, marks), marks }),
+    onProgress: (step) => progress.push(step),
+    onState() {},
+  });
+  const redelivery: Redelivery = { name: "retry", id: 7, cursor, untilSeq: 1_000, total: 0, marks: {} };
+  redelivering.use("retry", redelivery);
+  await simulation.until(() => progress.at(-1)?.isOver === true, start + 3 * hour);
+  return { progress, taken: progress.flatMap((step) => step.taken), last: progress.at(-1) };
+}
+
+/** Ten rows of ten records with a log record each: ids are 0 to 99. */
+function filled(backend: Backend): Simulation {
+  const simulation = new Simulation({ seed: 5, backend, maxLogRecords: 40 });
+  for (let row = 0; row < 10; row++) simulation.commit(Array.from({ length: 10 }, () => [start - hour]));
+  return simulation;
+}
+
+const marks = [markOf(3, 2, 0, 10), markOf(1, 3, 4, 6), markOf(2, 7, 0, 3), markOf(9, 7, 9, 10)];
+
+describe("a retry", () => {
+  test("sends the records of its marks alone, and reports every mark that was taken", async () => {
+    const simulation = filled(() => taken);
+    const { taken: ids, last } = await retry(simulation, marks);
+    expect(simulation.taken).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 24, 25, 60, 61, 62, 69]);
+    expect(ids).toEqual([3, 1, 2, 9]);
+    expect(last).toMatchObject({
+      name: "retry",
+      id: 7,
+      isOver: true,
+      cursor: { records: { delivered: 16, deadLettered: 0 } },
+    });
+  });
+
+  test("keeps the marks that are refused again, and comes to an end though nothing younger is there", async () => {
+    const simulation = filled((logs) => (logs.some(({ id }) => id === 25 || id === 69) ? refused : taken));
+    const { taken: ids, last } = await retry(simulation, marks);
+    expect(ids).toEqual([3, 2]);
+    expect(last?.cursor.records).toEqual({ delivered: 13, deadLettered: 3 });
+  });
+
+  test("halves what is taken partially, so that exactly the marks stay of which something was rejected", async () => {
+    const backend: Backend = (logs) => {
+      const rejected = logs.filter(({ id }) => id === 25).length;
+      return rejected === 0 ? taken : { kind: "taken", partial: { rejected, message: "bad label" } };
     };
-  });
-}
-
-const port = ({ attributes }: SunkLog): number => Number(attributes["destination.port"]);
-const portsSince = (requests: number): number[] =>
-  sink.requests
-    .slice(requests)
-    .filter(({ isTaken }) => isTaken)
-    .flatMap(({ logs }) => logs.map(port));
-const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, n) => from + n);
-const sorted = (list: readonly number[]): number[] => list.toSorted((a, b) => a - b);
-
-/** Eight hours of records, all of them delivered once. Gives the cursor by then. */
-async function deliverEightHours(): Promise<LogCursor> {
-  await fillHours(journal, { hours: 8, rows, recordsPerRow, now });
-  startExporter();
-  await until(() => journal.pendingRecords === 0);
-  expect(sorted(portsSince(0))).toEqual(numbers(1, total));
-  return journal.cursor;
-}
-
-async function replay(since: number, until_ = now): Promise<void> {
-  const plan = await journal.redeliveries.planReplay({ since, until: until_ }, journal.cursor.seq, now);
-  journal.redeliveries.begin(plan);
-  exporter.redeliver("replay", plan);
-}
-
-const isOver = () => journal.redeliveries.running.length === 0;
-const result = () => journal.redeliveries.get("replay");
-
-describe("a replay", () => {
-  test("of 8 hours reaches the backend once more, each record exactly once, and moves nothing else", async () => {
-    const cursor = await deliverEightHours();
-    const before = sink.requests.length;
-    await replay(now - 9 * hourMs);
-    await until(isOver);
-    expect(sorted(portsSince(before))).toEqual(numbers(1, total));
-    expect(result()).toMatchObject({ total, records: { delivered: total, deadLettered: 0 }, endedAt: now });
-    expect(journal.cursor).toEqual(cursor);
-    expect(journal.pendingRecords).toBe(0);
+    const simulation = filled(backend);
+    const { taken: ids } = await retry(simulation, marks);
+    expect(ids).toEqual([3, 2, 9]);
+    expect(simulation.requests.length).toBeLessThan(16);
   });
 
-  test("is of its time alone", async () => {
-    await deliverEightHours();
-    const before = sink.requests.length;
-    await replay(now - 2 * hourMs, now - hourMs);
-    await until(isOver);
-    const perHour = total / 8;
-    expect(sorted(portsSince(before))).toEqual(numbers(6 * perHour + 1, 7 * perHour + recordsPerRow));
+  test("keeps all marks of a request of which some log records are rejected in every part, after 64 requests", async () => {
+    const backend: Backend = (logs) => ({
+      kind: "taken",
+      partial: { rejected: Math.ceil(logs.length / 2), message: "half" },
+    });
+    const simulation = new Simulation({ seed: 5, backend, maxLogRecords: 512 });
+    simulation.commit(Array.from({ length: 400 }, () => [start]));
+    const { taken: ids } = await retry(simulation, [markOf(1, 1, 0, 400)]);
+    expect(ids).toEqual([]);
+    expect(simulation.requests.length).toBeLessThanOrEqual(65);
   });
 
-  test("passes over what the backend refuses for its body, counts it, and sets nothing aside", async () => {
-    const cursor = await deliverEightHours();
-    const before = sink.requests.length;
-    sink.behave(refusing((log) => port(log) === 77));
-    await replay(now - 9 * hourMs);
-    await until(isOver);
-    expect(new Set(portsSince(before))).toEqual(new Set(numbers(1, total).filter((n) => n !== 77)));
-    expect(result()?.records).toEqual({ delivered: total - 1, deadLettered: 1 });
-    expect(journal.quarantine.counts({})).toEqual([]);
-    expect(journal.cursor).toEqual(cursor);
+  test("keeps a mark whose beginning was delivered by an earlier process", async () => {
+    const simulation = filled(() => taken);
+    const { taken: ids } = await retry(simulation, marks, { ...startOfJournal, seq: 2, record: 5 });
+    expect(ids).toEqual([1, 2, 9]);
   });
 
-  test("stopped in the middle goes on where it was, and still each record is sent exactly once", async () => {
-    await deliverEightHours();
-    const before = sink.requests.length;
-    sink.behave((_, index) => (index < before + 5 ? { kind: "take" } : { kind: "hang" }));
-    await replay(now - 9 * hourMs);
-    await sink.until(({ requests }) => requests.length > before + 5);
-    clearInterval(tidying);
-    await exporter.stop(100);
-    journal.close();
-    const sent = portsSince(before).length;
-    expect(sent).toBeGreaterThan(0);
-    expect(sent).toBeLessThan(total);
-
-    journal = openState(directory, () => now);
-    sink.behave(() => ({ kind: "take" }));
-    startExporter();
-    await until(isOver);
-    expect(sorted(portsSince(before))).toEqual(numbers(1, total));
+  test("waits through a short outage", async () => {
+    const failed: Posted = { kind: "failed", cause: "server", why: "HTTP 503" };
+    const simulation = filled((_, now) => (now < start + 4 * minute ? failed : taken));
+    const { taken: ids } = await retry(simulation, marks);
+    expect(ids).toEqual([3, 1, 2, 9]);
   });
 
-  test("ended without a word is sent at least once", async () => {
-    await deliverEightHours();
-    const before = sink.requests.length;
-    await replay(now - 9 * hourMs);
-    await sink.until(({ requests }) => requests.length > before + 5);
-    /** As after a kill: what the worker has reported since the last commit is forgotten. */
-    clearInterval(tidying);
-    const known = journal.redeliveries.running;
-    await exporter.stop(0);
-    journal.close();
-    journal = openState(directory, () => now);
-    for (const redelivery of known) journal.redeliveries.begin(redelivery);
-    startExporter();
-    await until(isOver);
-    expect(new Set(portsSince(before))).toEqual(new Set(numbers(1, total)));
-    expect(result()?.records.delivered).toBe(total);
-  });
-
-  test("during an outage and resets loses nothing", async () => {
-    await deliverEightHours();
-    const before = sink.requests.length;
-    sink.behave((_, index) =>
-      index === before + 2
-        ? { kind: "reset" }
-        : index === before + 4
-          ? { kind: "status", status: 503 }
-          : { kind: "take" },
-    );
-    await replay(now - 9 * hourMs);
-    await until(isOver);
-    expect(sorted(portsSince(before))).toEqual(numbers(1, total));
-    expect(result()?.records).toEqual({ delivered: total, deadLettered: 0 });
-  }, 15_000);
-
-  test("lets fresh logs go first", async () => {
-    await deliverEightHours();
-    const before = sink.requests.length;
-    sink.behave((_, index) => (index === before ? { kind: "hang" } : { kind: "take" }));
-    await replay(now - 9 * hourMs);
-    await sink.until(({ requests }) => requests.length > before);
-    await take(journal, [numberedFlow(60_000)], now);
-    exporter.committed(journal.lastSeq);
-    await sink.until(() => portsSince(before).includes(60_000));
-    expect(portsSince(before)).toEqual([60_000]);
-    await until(() => journal.pendingRecords === 0);
-  }, 15_000);
-
-  test("can be cancelled, and another begun", async () => {
-    await deliverEightHours();
-    const before = sink.requests.length;
-    sink.behave(() => ({ kind: "hang" }));
-    await replay(now - 9 * hourMs);
-    await sink.until(({ requests }) => requests.length > before);
-    exporter.redeliver("replay", undefined);
-    expect(journal.redeliveries.cancel("replay", now)).toBe(true);
-    sink.behave(() => ({ kind: "take" }));
-    const plan = await journal.redeliveries.planReplay(
-      { since: now - hourMs, until: now },
-      journal.cursor.seq,
-      now + 1,
-    );
-    journal.redeliveries.begin(plan);
-    exporter.redeliver("replay", plan);
-    await until(isOver);
-    expect(sorted(portsSince(before))).toEqual(numbers(total - total / 8 + 1, total));
+  test("comes to an end though a record's requests always time out, and keeps its mark", async () => {
+    const timedOut: Posted = { kind: "failed", cause: "timeout", why: "timed out" };
+    const simulation = filled((logs) => (logs.some(({ id }) => id === 69) ? timedOut : taken));
+    const { taken: ids, last } = await retry(simulation, marks);
+    expect(ids).toEqual([3, 1, 2]);
+    expect(last?.cursor.records).toEqual({ delivered: 15, deadLettered: 1 });
   });
 });
 
-describe("dead letters", () => {
-  const letter = (number: number) => itemOf({ text: JSON.stringify({ event: numberedFlow(number) }) });
-  const left = () => journal.quarantine.page({}, { limit: 100 }).map(({ id }) => id);
+test("a replay counts what is refused in its own cursor, and ends", async () => {
+  const isBad = (id: number) => id >= 30 && id < 60;
+  const simulation = filled((logs) => (logs.some(({ id }) => isBad(id)) ? refused : taken));
+  const progress: RedeliveryProgress[] = [];
+  const { source } = simulation.parts;
+  const redelivering = new Redelivering({
+    ...simulation.parts,
+    open: () => ({ source: { next: (seq) => (seq < 8 ? source.next(seq) : undefined) }, marks: [] }),
+    onProgress: (step) => progress.push(step),
+    onState() {},
+  });
+  redelivering.use("replay", { name: "replay", id: 1, cursor: startOfJournal, untilSeq: 8, total: 70 });
+  await simulation.until(() => progress.at(-1)?.isOver === true, start + hour);
+  expect(progress.at(-1)).toMatchObject({ isOver: true, cursor: { records: { delivered: 40, deadLettered: 30 } } });
+  expect(simulation.lines.every(({ fields }) => fields?.["during"] === "replay")).toBe(true);
+});
 
-  function retry(): void {
-    const plan = journal.redeliveries.planRetry({}, now);
-    journal.redeliveries.begin(plan);
-    exporter.redeliver("retry", plan);
+test("a redelivery that is ended says nothing more", async () => {
+  const simulation = filled(() => taken);
+  const progress: RedeliveryProgress[] = [];
+  const redelivering = new Redelivering({
+    ...simulation.parts,
+    open: () => ({ source: simulation.parts.source, marks: [] }),
+    onProgress: (step) => progress.push(step),
+    onState() {},
+  });
+  redelivering.use("replay", { name: "replay", id: 1, cursor: startOfJournal, untilSeq: 8, total: 70 });
+  redelivering.use("replay", undefined);
+  await simulation.until(never, start + minute);
+  expect(progress).toEqual([]);
+});
+
+describe("a shared channel", () => {
+  /** A delivery of fresh logs and a replay of 40 rows, one request at a time, through one channel. */
+  function shared(backend: Backend, freshEveryMs: number) {
+    const simulation = new Simulation({ seed: 2, backend, maxLogRecords: 10, latencyMs: () => 50 });
+    for (let row = 0; row < 40; row++) simulation.commit(Array.from({ length: 10 }, () => [start]));
+    const { channel, timer } = simulation.parts;
+    const lanes = shareChannel(channel, 1, timer);
+    const fresh = new Delivery(
+      "logs",
+      { ...startOfJournal, seq: 41 },
+      {
+        ...simulation.parts,
+        channel: lanes.fresh,
+        concurrency: 1,
+        onProgress() {},
+        onState: (state) => lanes.freshIs(state),
+      },
+    );
+    const replayed: RedeliveryProgress[] = [];
+    const redelivering = new Redelivering({
+      ...simulation.parts,
+      channel: lanes.again,
+      concurrency: 1,
+      open: () => ({
+        source: { next: (seq) => (seq < 41 ? simulation.parts.source.next(seq) : undefined) },
+        marks: [],
+      }),
+      onProgress: (step) => replayed.push(step),
+      onState() {},
+    });
+    for (let at = 0; at < minute; at += freshEveryMs)
+      simulation.at(start + at, () => {
+        simulation.commit(Array.from({ length: 10 }, () => [simulation.now]));
+        fresh.wake();
+      });
+    fresh.start();
+    redelivering.use("replay", { name: "replay", id: 1, cursor: startOfJournal, untilSeq: 41, total: 400 });
+    return { simulation, replayed };
   }
 
-  test("leave when they are taken, those refused again stay, and no sum changes", async () => {
-    setAside(journal, [letter(1), letter(2), letter(3), itemOf({ text: "" }), letter(4)]);
-    const before = journal.cursor;
-    startExporter();
-    sink.behave(refusing((log) => port(log) === 2));
-    retry();
-    await until(isOver);
-    expect(left()).toEqual([4, 2]);
-    expect(new Set(portsSince(0))).toEqual(new Set([1, 3, 4]));
-    expect(journal.redeliveries.get("retry")?.records).toEqual({ delivered: 3, deadLettered: 2 });
-    expect(journal.cursor).toEqual(before);
+  const isReplayed = ({ ids }: { readonly ids: readonly number[] }) => (ids[0] ?? 0) < 400;
+
+  test("lets a replay send one request a second beside a steady stream of fresh logs", async () => {
+    const { simulation } = shared(() => taken, 80);
+    await simulation.until(never, start + 20_000);
+    const replayed = simulation.requests.filter(isReplayed).length;
+    expect(replayed).toBeGreaterThanOrEqual(15);
+    expect(replayed).toBeLessThanOrEqual(21);
   });
 
-  test("that are all refused again are through all the same, while the backend takes others", async () => {
-    await take(journal, [numberedFlow(9)], now);
-    setAside(journal, [letter(1), letter(2)]);
-    startExporter();
-    await until(() => journal.pendingRecords === 0);
-    sink.behave(refusing((log) => port(log) !== 9));
-    retry();
-    await until(isOver);
-    expect(left()).toEqual([2, 1]);
-    expect(journal.redeliveries.get("retry")?.records).toEqual({ delivered: 0, deadLettered: 2 });
+  test("lets a replay send while nothing fresh is waiting", async () => {
+    const { simulation, replayed } = shared(() => taken, 10_000);
+    await simulation.until(() => replayed.at(-1)?.isOver === true, start + minute);
+    expect(simulation.now - start).toBeLessThan(10_000);
   });
 
-  test("wait where the backend refuses everything", async () => {
-    await take(journal, [numberedFlow(9)], now);
-    setAside(journal, [letter(1), letter(2)]);
-    startExporter();
-    await until(() => journal.pendingRecords === 0);
-    sink.behave(() => ({ kind: "status", status: 400, body: "no" }));
-    retry();
-    await until(() => exporter.redeliveryTrouble("retry") !== undefined);
-    expect(exporter.redeliveryTrouble("retry")).toContain("the backend refuses every request");
-    expect(left()).toEqual([2, 1]);
-    sink.behave(() => ({ kind: "take" }));
-    await until(isOver);
-    expect(left()).toEqual([]);
-  }, 15_000);
-
-  test("that were purged meanwhile do not keep it from its end", async () => {
-    setAside(journal, [letter(1), letter(2), letter(3)]);
-    const plan = journal.redeliveries.planRetry({}, now);
-    journal.redeliveries.begin(plan);
-    journal.quarantine.remove([2, 3]);
-    startExporter();
-    await until(isOver);
-    expect(left()).toEqual([]);
-    expect(portsSince(0)).toEqual([1]);
+  test("makes a replay wait during an outage", async () => {
+    const failed: Posted = { kind: "failed", cause: "unreachable", why: "connection refused" };
+    const { simulation, replayed } = shared((_, now) => (now < start + 30_000 ? failed : taken), 1_000);
+    await simulation.until(() => replayed.at(-1)?.isOver === true, start + 5 * minute);
+    const during = simulation.requests.filter((request) => request.at < start + 30_000 && isReplayed(request));
+    expect(during.length).toBeLessThanOrEqual(2);
+    expect(replayed.at(-1)?.cursor.records).toEqual({ delivered: 400, deadLettered: 0 });
   });
 });

@@ -1,16 +1,13 @@
 /** One POST: what each answer of a backend means, how long it may take, and what is never said. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { createServer as createTcpServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import type { Answer, Encoding } from "../../src/export/answer.ts";
-import { createSender, type RequestOutcome } from "../../src/export/sender.ts";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
+import type { Answer, Encoding } from "../../src/export/answer.ts";
 import { type Behaviour, type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
-import { destinationAt } from "./delivery.ts";
+import { destinationAt, senderTo, type TestSender } from "./settings.ts";
 
 let sink: OtlpSink;
-const outcomes: RequestOutcome[] = [];
-const never = new AbortController().signal;
+let sender: TestSender;
 const emptyRequest: Record<Encoding, Uint8Array> = {
   json: new TextEncoder().encode('{"resourceLogs":[]}'),
   protobuf: ProtobufLogsSerializer.serializeRequest([]) ?? new Uint8Array(0),
@@ -18,10 +15,6 @@ const emptyRequest: Record<Encoding, Uint8Array> = {
 
 beforeAll(async () => {
   sink = await startOtlpSink();
-});
-
-afterEach(() => {
-  outcomes.length = 0;
 });
 
 afterAll(() => sink.stop());
@@ -32,51 +25,69 @@ interface Settings {
   readonly stop?: AbortSignal;
 }
 
-function post(behaviour: Behaviour, { change = {}, encoding = "json", stop = never }: Settings = {}): Promise<Answer> {
+function post(behaviour: Behaviour, { change = {}, encoding = "json", stop }: Settings = {}): Promise<Answer> {
   sink.behave(() => behaviour);
-  const onAnswer = (outcome: RequestOutcome) => void outcomes.push(outcome);
-  return createSender(destinationAt(sink.url, change), { fetch, clock: () => 1_000_000, onAnswer })(
-    emptyRequest[encoding],
-    encoding,
-    stop,
-  );
+  sender = senderTo(destinationAt(sink.url, change));
+  return sender.post(emptyRequest[encoding], encoding, stop);
 }
 
 describe("what an answer means", () => {
   test.each([200, 202, 204])("%i with nothing in it is taken", async (status) => {
     expect(await post({ kind: "status", status })).toEqual({ kind: "taken" });
-    expect(outcomes).toEqual(["success"]);
+    expect(sender.outcomes).toEqual(["success"]);
   });
 
-  test.each([400, 413, 415, 422] as const)("%i speaks of the body", async (status) => {
+  test.each([400, 413, 422] as const)("%i refuses the body", async (status) => {
     expect(await post({ kind: "status", status, body: "bad\n  body" })).toEqual({
-      kind: "rejected",
+      kind: "refused",
       status,
       message: `HTTP ${status}: bad body`,
     });
-    expect(outcomes).toEqual(["rejected"]);
+    expect(sender.outcomes).toEqual(["rejected"]);
   });
 
-  test.each([302, 307, 401, 403, 404, 405, 408, 409, 411, 425, 429, 500, 501, 502, 503, 504])(
-    "%i is worth another try",
-    async (status) => {
-      const answer = await post({ kind: "status", status, headers: { location: `${sink.url}/elsewhere` } });
-      expect(answer).toEqual({
-        kind: "retry",
-        why: expect.stringMatching(new RegExp(`^http://127.0.0.1:\\d+/v1/logs: HTTP ${status}$`)),
-      });
-      expect(outcomes).toEqual(["retry"]);
-      expect(sink.requests.at(-1)?.path).toBe("/v1/logs");
-    },
-  );
+  test.each([
+    [401, "denied"],
+    [403, "denied"],
+    [404, "denied"],
+    [405, "denied"],
+    [408, "timeout"],
+    [409, "denied"],
+    [415, "denied"],
+    [425, "denied"],
+    [429, "throttled"],
+    [500, "server"],
+    [501, "server"],
+    [502, "server"],
+    [503, "server"],
+    [504, "server"],
+  ] as const)("%i is a failure: %s", async (status, cause) => {
+    expect(await post({ kind: "status", status })).toEqual({
+      kind: "failed",
+      cause,
+      why: expect.stringMatching(new RegExp(`^http://127.0.0.1:\\d+/v1/logs: HTTP ${status}$`)),
+    });
+    expect(sender.outcomes).toEqual(["retry"]);
+  });
+
+  test.each([301, 302, 307])("%i is not followed, and names where it leads", async (status) => {
+    const location = `${sink.url}/elsewhere`;
+    expect(await post({ kind: "status", status, headers: { location } })).toEqual({
+      kind: "failed",
+      cause: "denied",
+      why: expect.stringContaining(`HTTP ${status} (redirect to ${location})`),
+    });
+    expect(sink.requests.at(-1)?.path).toBe("/v1/logs");
+  });
 
   test("a web page with 200 has taken nothing", async () => {
     const page = { kind: "status", status: 200, body: "<!doctype html><p>Log in</p>" } as const;
     expect(await post({ ...page, headers: { "content-type": "text/html; charset=utf-8" } })).toMatchObject({
-      kind: "retry",
+      kind: "failed",
+      cause: "denied",
     });
     expect(await post({ ...page, headers: { "content-type": "" } })).toMatchObject({
-      kind: "retry",
+      kind: "failed",
       why: expect.stringContaining("web page"),
     });
   });
@@ -87,18 +98,13 @@ describe("what an answer means", () => {
       partial: { rejected: 3, message: "too old" },
     });
     expect(await post({ kind: "take" }, { encoding })).toEqual({ kind: "taken" });
+    expect(sender.warnings).toEqual([]);
   });
 
-  test("what is no OTLP answer takes nothing back from a 200", async () => {
-    expect(await post({ kind: "status", status: 200, body: "ok" })).toEqual({ kind: "taken" });
-    expect(
-      await post({ kind: "status", status: 200, body: "null", headers: { "content-type": "application/json" } }),
-    ).toEqual({ kind: "taken" });
-  });
-
-  test("a long message is cut", async () => {
-    const answer = await post({ kind: "status", status: 400, body: "x".repeat(60_000) });
-    expect(answer.kind === "rejected" && answer.message.length).toBeLessThan(600);
+  test("a long message is cut between characters", async () => {
+    const answer = await post({ kind: "status", status: 400, body: `${"x".repeat(499)}😀${"y".repeat(60_000)}` });
+    expect(answer.kind === "refused" && answer.message.length).toBeLessThan(600);
+    expect(answer.kind === "refused" && answer.message.isWellFormed()).toBe(true);
   });
 
   test("of an endless one little is read", async () => {
@@ -108,33 +114,73 @@ describe("what an answer means", () => {
       fetch: () =>
         new Response(new ReadableStream({ pull: (stream) => stream.enqueue(new Uint8Array(16_384)) }), { status: 400 }),
     });
-    const send = createSender(destinationAt(endless.url.origin, { timeoutMs: 2_000 }), {
-      fetch,
-      clock: Date.now,
-      onAnswer() {},
-    });
-    expect(await send(emptyRequest.json, "json", never)).toMatchObject({ kind: "rejected", status: 400 });
+    const { post: postTo } = senderTo(destinationAt(endless.url.origin, { timeoutMs: 2_000 }));
+    expect(await postTo(emptyRequest.json, "json")).toMatchObject({ kind: "refused", status: 400 });
     await endless.stop(true);
   });
 
-  test("a refused connection, a reset", async () => {
+  test("a refused connection is unreachable, a reset one is a reset", async () => {
     const closed = createTcpServer();
     await new Promise<void>((resolve) => closed.listen(0, "127.0.0.1", resolve));
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
-    const send = createSender(destinationAt(`http://127.0.0.1:${port}`), { fetch, clock: Date.now, onAnswer() {} });
-    expect(await send(emptyRequest.json, "json", never)).toMatchObject({
-      kind: "retry",
+    const { post: postTo } = senderTo(destinationAt(`http://127.0.0.1:${port}`));
+    expect(await postTo(emptyRequest.json, "json")).toMatchObject({
+      kind: "failed",
+      cause: "unreachable",
       why: expect.stringContaining("ECONNREFUSED"),
     });
-    expect(await post({ kind: "reset" })).toMatchObject({ kind: "retry" });
+    expect(await post({ kind: "reset" })).toMatchObject({ kind: "failed", cause: "reset" });
+  });
+});
+
+describe("warnings that come once", () => {
+  test("a 200 whose body is no OTLP answer is a success, and one warning", async () => {
+    for (const [body, type] of [
+      ["ok", "text/plain"],
+      ["null", "application/json"],
+      ["not json", "application/json"],
+      ["\u0007", "application/x-protobuf"],
+    ] as const) {
+      expect(await post({ kind: "status", status: 200, body, headers: { "content-type": type } })).toEqual({
+        kind: "taken",
+      });
+      expect(sender.warnings).toHaveLength(1);
+      await sender.post(emptyRequest.json, "json");
+      expect(sender.warnings).toHaveLength(1);
+    }
+  });
+
+  test.each(["json", "protobuf"] as const)("415 to %s names the other protocol", async (encoding) => {
+    await post({ kind: "status", status: 415 }, { encoding });
+    await sender.post(emptyRequest[encoding], encoding);
+    const remedy = encoding === "json" ? "http/protobuf" : "http/json";
+    expect(sender.warnings).toEqual([expect.stringContaining(`set otlp.protocol = \\"${remedy}\\"`)]);
+  });
+
+  test("400 to JSON may mean the encoding, but not once something was taken", async () => {
+    await post({ kind: "status", status: 400 });
+    expect(sender.warnings).toEqual([expect.stringContaining("http/protobuf")]);
+    await post({ kind: "take" });
+    sink.behave(() => ({ kind: "status", status: 400 }));
+    await sender.post(emptyRequest.json, "json");
+    expect(sender.warnings).toEqual([]);
+  });
+
+  test("400 to protobuf speaks of the body", async () => {
+    await post({ kind: "status", status: 400 }, { encoding: "protobuf" });
+    expect(sender.warnings).toEqual([]);
   });
 });
 
 describe("Retry-After", () => {
-  test("is handed on", async () => {
-    expect(await post({ kind: "status", status: 429, headers: { "retry-after": "3" } })).toMatchObject({
-      retryAfterMs: 3_000,
+  test.each([
+    ["3", 3_000],
+    ["7200", 300_000],
+    ["Thu, 01 Jan 1970 00:16:50 GMT", 10_000],
+  ])("%s is passed on in milliseconds, within its bound", async (header, retryAfterMs) => {
+    expect(await post({ kind: "status", status: 429, headers: { "retry-after": header } })).toMatchObject({
+      retryAfterMs,
     });
   });
 });
@@ -142,27 +188,28 @@ describe("Retry-After", () => {
 describe("the deadline", () => {
   test("ends a request that is not answered", async () => {
     expect(await post({ kind: "hang" }, { change: { timeoutMs: 50 } })).toEqual({
-      kind: "retry",
+      kind: "failed",
+      cause: "timeout",
       why: expect.stringMatching(/^http:\S+: no answer within 50 ms$/),
     });
   });
 
   test("ends an answer that drips", async () => {
-    const started = performance.now();
     expect(await post({ kind: "drip", everyMs: 10 }, { change: { timeoutMs: 100 } })).toEqual({
-      kind: "retry",
+      kind: "failed",
+      cause: "timeout",
       why: expect.stringMatching(/^http:\S+: no answer within 100 ms$/),
     });
-    expect(performance.now() - started).toBeLessThan(4_000);
   });
 
   test("our own stop ends it sooner, and counts as no request", async () => {
+    const before = sink.requests.length;
     const controller = new AbortController();
     const answer = post({ kind: "hang" }, { stop: controller.signal });
-    await sink.until(({ requests }) => requests.length > 0);
+    await sink.until(({ requests }) => requests.length > before);
     controller.abort();
-    expect(await answer).toEqual({ kind: "retry", why: "stopped" });
-    expect(outcomes).toEqual([]);
+    expect(await answer).toMatchObject({ kind: "failed", why: "stopped" });
+    expect(sender.outcomes).toEqual([]);
   });
 });
 
@@ -177,12 +224,22 @@ describe("the request", () => {
     expect(protobuf?.headers["content-encoding"]).toBeUndefined();
   });
 
+  test.each(["gzip", "none"] as const)("the body may be reused once the call has returned: %s", async (compression) => {
+    sink.behave(() => ({ kind: "take" }));
+    const body = new TextEncoder().encode('{"resourceLogs":[]}');
+    const { post: postTo } = senderTo(destinationAt(sink.url, { compression }));
+    const answer = postTo(body, "json");
+    body.fill(0);
+    expect(await answer).toEqual({ kind: "taken" });
+  });
+
   test("no header's value is ever repeated", async () => {
     const headers = { authorization: "Bearer s3cret-token", "x-key": "another-secret" };
     const body = "no tenant for Bearer s3cret-token, s3cret-token or another-secret";
     for (const behaviour of [
       { kind: "status", status: 401, body },
       { kind: "status", status: 400, body },
+      { kind: "status", status: 302, headers: { location: "https://sso.example.com/?key=another-secret" } },
       { kind: "take", rejected: 1, message: body },
     ] as const) {
       const said = JSON.stringify(await post(behaviour, { change: { headers } }));
@@ -191,7 +248,7 @@ describe("the request", () => {
       expect(said).not.toContain("s3cret");
     }
     const broken = await post({ kind: "take" }, { change: { headers: { authorization: "line\nbreak-secret" } } });
-    expect(broken.kind).toBe("retry");
+    expect(broken.kind).toBe("failed");
     expect(JSON.stringify(broken)).not.toContain("break-secret");
   });
 });

@@ -1,62 +1,48 @@
-/** A process that exports to standard output: three log events of one row, one fold of metrics, then it ends. `argv[2]` is the journal. */
+/**
+ * A process that exports a journal to standard output: all of its rows, one fold of metrics and a log line; then it ends.
+ * `argv[2]` is the state directory, `argv[3]` how long its stop may take.
+ */
 import { isMainThread } from "node:worker_threads";
+import { silentLogger } from "../../src/lib/logger.ts";
 import { createExporter } from "../../src/export/index.ts";
 import { startExportWorker } from "../../src/export/worker.ts";
-import { startOfJournal } from "../../src/journal/types.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
+import { configAt, openStore } from "../support/store.ts";
 
 if (isMainThread) await run();
 else startExportWorker();
 
 async function run(): Promise<void> {
-  const signalOptions = { endpoint: "", headers: {} };
+  const set = ["otlp.protocol=stdout", "self_observability.logs=true", "otlp.logs.max_records=2"];
+  const store = openStore(configAt(process.argv[2] ?? "", set));
+  const { config, settings, journal, ledger } = store;
+  const { cursor, lastSeq, pendingRecords } = journal;
   const exporter = createExporter(
-    {
-      ...signalOptions,
-      logs: signalOptions,
-      metrics: signalOptions,
-      compression: "gzip",
-      timeoutMs: 5e3,
-      userAgent: "",
-      protocol: "stdout",
-      protocolIsSet: true,
-      metricsEnabled: true,
-      selfMetrics: true,
-      selfLogs: true,
-      version: "1.2.3",
-      delivery: {
-        enabled: true,
-        maxRecords: 2,
-        maxBytes: 4194304,
-        concurrency: 2,
-      },
-      processors: { flowLogMode: "per_connection", collapseExternal: true, tailnet: "example.com", uidKey: undefined },
-      resource: {
-        instanceId: "instance-1",
-        hostName: "host.example.com",
-        platform: "linux",
-        attributes: {},
-      },
-    },
+    config,
+    { settings, location: journal.location, instanceId: "instance-1", version: "1.2.3" },
     {
       entry: new URL(import.meta.url),
-      databasePath: process.argv[2] ?? "",
-      ledger: () => undefined,
-      fetch,
       clock: Date.now,
       random: Math.random,
       logger: silentLogger,
-      onProgress() {},
+      shown: () => ledger.shown,
+      onProgress: (progress) => journal.progress(progress),
+      onRedelivered() {},
+      onPoints() {},
+      onDamage() {},
       onStdoutClosed() {
         process.stderr.write("closed\n");
         process.exit(3);
       },
     },
   );
+  exporter.start({ cursor, committedSeq: lastSeq, pendingRecords });
   exporter.selfLog.info("hello");
-  exporter.start({ cursor: startOfJournal, committedSeq: 1 });
   exporter.telemetry.add("tailscale.stream.rejected", 1, { reason: "auth" });
-  await exporter.folded();
-  await exporter.stop(5_000);
+  const stopMs = Number(process.argv[3]);
+  await exporter.stopLogs(stopMs);
+  await exporter.folded(await ledger.fold(Date.now()));
+  await exporter.stop(stopMs);
+  process.stderr.write(`delivered ${journal.cursor.records.delivered} pending ${journal.pendingRecords}\n`);
+  store.close();
   process.exit(0);
 }

@@ -1,17 +1,22 @@
 /** OTLP as lines on standard output. */
 import { describe, expect, test } from "bun:test";
-import { createStdoutSender } from "../../src/export/stdout.ts";
+import { createStdoutSender, type Write } from "../../src/export/stdout.ts";
 
 const never = new AbortController().signal;
 const bytes = (text: string) => new TextEncoder().encode(text);
 
+interface Pipe {
+  readonly write: Write;
+  text(): string;
+}
+
 /** A pipe that takes `room` bytes at a time and is full every second time. */
-function pipe(room: number): { write: (chunk: Uint8Array) => number; text: () => string } {
+function slowPipe(room: number): Pipe {
   let text = "";
   let isFull = false;
   return {
     text: () => text,
-    write(chunk) {
+    async write(chunk) {
       isFull = !isFull;
       if (isFull) throw Object.assign(new Error("try again"), { code: "EAGAIN" });
       text += new TextDecoder().decode(chunk.subarray(0, room));
@@ -20,50 +25,97 @@ function pipe(room: number): { write: (chunk: Uint8Array) => number; text: () =>
   };
 }
 
+/** A pipe that takes 4 bytes and then waits until its reader reads. */
+function unreadPipe(): Pipe & { readonly isWaiting: Promise<void>; read(): void } {
+  let text = "";
+  const waiting = Promise.withResolvers<void>();
+  const reading = Promise.withResolvers<void>();
+  return {
+    text: () => text,
+    isWaiting: waiting.promise,
+    read: reading.resolve,
+    async write(chunk) {
+      if (text.length === 4) {
+        waiting.resolve();
+        await reading.promise;
+      }
+      const room = text.length === 0 ? 4 : chunk.length;
+      text += new TextDecoder().decode(chunk.subarray(0, room));
+      return Math.min(room, chunk.length);
+    },
+  };
+}
+
+function failing(code: string, message: string): Write {
+  return async () => {
+    throw Object.assign(new Error(message), { code });
+  };
+}
+
 describe("lines", () => {
   test("never mix, however slow the pipe", async () => {
-    const { write, text } = pipe(3);
+    const { write, text } = slowPipe(3);
     const send = createStdoutSender(() => undefined, write);
     const answers = await Promise.all(["first line", "second", "3"].map((line) => send(bytes(line), "json", never)));
     expect(answers).toEqual([{ kind: "taken" }, { kind: "taken" }, { kind: "taken" }]);
     expect(text()).toBe("first line\nsecond\n3\n");
   });
 
-  test("one that was begun is written to its end after a stop; none is begun", async () => {
-    const { write, text } = pipe(4);
-    const send = createStdoutSender(() => undefined, write);
+  test("a body may be reused once the call has returned", async () => {
+    const { write, text } = slowPipe(3);
+    const body = bytes("first line");
+    const answer = createStdoutSender(() => undefined, write)(body, "json", never);
+    body.fill(0);
+    await answer;
+    expect(text()).toBe("first line\n");
+  });
+});
+
+describe("a reader that does not read", () => {
+  test("does not hold a stop: begun and waiting lines have failed, and none is begun afterwards", async () => {
+    const pipe = unreadPipe();
+    const send = createStdoutSender(() => undefined, pipe.write);
     const controller = new AbortController();
     const begun = send(bytes("begun line"), "json", controller.signal);
     const waiting = send(bytes("waiting"), "json", controller.signal);
-    while (text() === "") await new Promise(setImmediate);
+    await pipe.isWaiting;
     controller.abort();
-    expect(await begun).toEqual({ kind: "taken" });
-    expect(await waiting).toEqual({ kind: "retry", why: "stopped" });
-    expect(text()).toBe("begun line\n");
+    expect(await begun).toMatchObject({ kind: "failed", why: "stopped" });
+    expect(await waiting).toMatchObject({ kind: "failed", why: "stopped" });
+    expect(pipe.text()).toBe("begu");
+  });
+
+  test("if it reads again, the begun line is whole, and so are those after it", async () => {
+    const pipe = unreadPipe();
+    const send = createStdoutSender(() => undefined, pipe.write);
+    const controller = new AbortController();
+    const begun = send(bytes("begun line"), "json", controller.signal);
+    const cancelled = send(bytes("cancelled"), "json", controller.signal);
+    await pipe.isWaiting;
+    controller.abort();
+    await Promise.all([begun, cancelled]);
+    const next = send(bytes("next"), "json", never);
+    pipe.read();
+    expect(await next).toEqual({ kind: "taken" });
+    expect(pipe.text()).toBe("begun line\nnext\n");
   });
 });
 
 describe("a reader that has gone", () => {
-  test("is told once, and nothing is taken any more", async () => {
+  test("is reported once, and nothing is taken any more", async () => {
     let closed = 0;
-    const send = createStdoutSender(
-      () => closed++,
-      () => {
-        throw Object.assign(new Error("broken pipe"), { code: "EPIPE" });
-      },
-    );
-    for (let i = 0; i < 3; i++)
-      expect(await send(bytes("x"), "json", never)).toEqual({ kind: "retry", why: "standard output is closed" });
+    const send = createStdoutSender(() => closed++, failing("EPIPE", "broken pipe"));
+    for (let time = 0; time < 3; time++)
+      expect(await send(bytes("x"), "json", never)).toMatchObject({ kind: "failed", why: "standard output is closed" });
     expect(closed).toBe(1);
   });
 });
 
 test("any other fault is worth another try", async () => {
-  const send = createStdoutSender(
-    () => undefined,
-    () => {
-      throw Object.assign(new Error("disk full"), { code: "ENOSPC" });
-    },
-  );
-  expect(await send(bytes("x"), "json", never)).toEqual({ kind: "retry", why: "standard output: disk full" });
+  const send = createStdoutSender(() => undefined, failing("ENOSPC", "disk full"));
+  expect(await send(bytes("x"), "json", never)).toEqual({
+    kind: "failed",
+    cause: "unreachable",
+    why: "standard output: disk full",
+  });
 });

@@ -1,258 +1,307 @@
-/** Damage at any place of database or log: it starts, says what it set aside, accepts, and gives out nothing that was not received. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+/** A damaged database: it always starts, what is there is what was written, and what is lost is counted. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
-  cpSync,
+  copyFileSync,
   existsSync,
-  mkdtempSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { createRandom } from "../../src/cli/demo/random.ts";
-import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { Unavailable } from "../../src/errors.ts";
-import { type Journal, openJournal } from "../../src/journal/index.ts";
-import { startOfJournal } from "../../src/journal/types.ts";
-import { silentLogger, type LogFields } from "../../src/lib/logger.ts";
-import { captureConnection } from "../support/captured.ts";
-import { appendOf, hourMs, keyOf, mebibyte, partOfNumbers } from "../support/journal.ts";
+import { State, stateChecksum } from "../../src/journal/sqlite/state.ts";
+import type { Journal } from "../../src/journal/index.ts";
+import {
+  acceptedIn,
+  appendNumbers,
+  appendOf,
+  createState,
+  cursorAt,
+  keyOf,
+  markOn,
+  numbersIn,
+  partOf,
+  quarantineOf,
+  rowsIn,
+  settle,
+  type TestState,
+} from "./support.ts";
 
-const madeAt = Date.UTC(2026, 10, 2, 9, 15);
-const damagedAt = madeAt + hourMs;
-const rows = 60;
-const firstPending = 31;
-const snapshots = ["one", "two"].map((said) => "of metrics ".repeat(400) + said);
-
-let parent: string;
-let sound: string;
-/** The same after a clean end: all of it in the database. */
-let closed: string;
-
-/** Deterministic padding that does not compress to nothing, so that rows fill pages of their own. */
-const paddingOf = (n: number): string => {
-  const random = createRandom(n);
-  return Array.from({ length: 400 }, () => random.below(2 ** 32).toString(36)).join("");
-};
-const textOf = (n: number): string => JSON.stringify({ event: { n, padding: paddingOf(n) } });
-
-function open(path: string, complaints: LogFields[] = [], warnings: LogFields[] = []): Journal {
-  const limit = { windowMs: 1000 * hourMs, maxKeys: 100_000 };
-  return openJournal(
-    {
-      path,
-      maxBytes: 256 * mebibyte,
-      ballastBytes: 0,
-      retentionMs: 1000 * hourMs,
-      durability: "normal",
-      keyLimits: { flow: limit, audit: limit, webhook: limit, quarantined: limit },
-    },
-    {
-      telemetry: silentTelemetry,
-      logger: {
-        ...silentLogger,
-        error: (message, fields) => complaints.push({ message, ...fields }),
-        warn: (message, fields) => warnings.push({ message, ...fields }),
-      },
-      clock: () => damagedAt,
-    },
-  );
-}
-
-/** A journal as a kill leaves it: half of it in the database, the rest in its log. */
-beforeAll(async () => {
-  parent = mkdtempSync(join(tmpdir(), "damage-test-"));
-  const path = join(parent, "made");
-  sound = join(parent, "sound");
-  closed = join(parent, "closed");
-  const deliveredTo = (journal: Journal, seq: number): void =>
-    journal.progress({
-      cursor: { ...startOfJournal, seq, records: { delivered: seq - 1, deadLettered: 0 } },
-      setAside: [],
-    });
-  let journal = open(path);
-  for (let n = 1; n <= rows / 2; n++) await journal.append(appendOf([partOfNumbers([n], paddingOf(n))]));
-  deliveredTo(journal, 20);
-  journal.writeSnapshot({ measuredSeq: 20, blobs: new Map([["a", snapshots[0] as string]]) });
-  journal.close();
-  journal = open(path);
-  for (let n = rows / 2 + 1; n <= rows; n++) await journal.append(appendOf([partOfNumbers([n], paddingOf(n))]));
-  deliveredTo(journal, firstPending);
-  journal.writeSnapshot({ measuredSeq: 40, blobs: new Map([["a", snapshots[1] as string]]) });
-  cpSync(path, sound, { recursive: true });
-  journal.close();
-  cpSync(path, closed, { recursive: true });
+let state: TestState;
+let path: string;
+beforeEach(() => {
+  state = createState();
+  path = join(state.path, "journal.db");
 });
+afterEach(() => state.remove());
 
-afterAll(() => rmSync(parent, { recursive: true, force: true }));
+const padding = "a long text that makes rows that span pages ".repeat(40);
 
-interface Found {
-  readonly numbers: readonly number[];
-  readonly damagedRows: number;
+/** 60 rows: 20 delivered and measured, one of them marked; one quarantine row. */
+async function filled(): Promise<Journal> {
+  const journal = state.open();
+  for (let n = 1; n <= 60; n++)
+    await journal.append(appendOf([partOf([n, n + 100], { padding: `${n} ${padding}` })]), () => undefined);
+  await journal.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
+  journal.progress({ cursor: cursorAt(21, 38, 2), marks: [markOn(5, { to: 2, message: "too old" })] });
+  journal.writeSnapshot({ measuredSeq: 30, blobs: new Map([["a", Uint8Array.of(1)]]) });
+  journal.movePollCursor({ type: "flow", readUntil: 99 });
+  return journal;
 }
 
-/** Every row that can be read. A text that was not received fails the test. */
-function read(journal: Journal): Found {
-  const reader = journal.openReader();
-  const numbers: number[] = [];
-  let damagedRows = 0;
-  for (const { text, damage } of reader.read(1, { rows: 1000, bytes: Number.MAX_SAFE_INTEGER })) {
-    if (damage !== undefined) damagedRows++;
-    if (text === "") continue;
-    const { n } = (JSON.parse(text) as { event: { n: number } }).event;
-    expect(text).toBe(textOf(n));
-    numbers.push(n);
+/** Runs SQL on the closed database. */
+function edit(sql: string): void {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(sql);
+  } finally {
+    database.close();
   }
-  reader.close();
-  return { numbers, damagedRows };
 }
 
-/** What must hold however the state directory was damaged. */
-async function check(path: string, harmed: "database" | "log"): Promise<{ isSetAside: boolean; salvaged: number }> {
-  const complaints: LogFields[] = [];
-  const warnings: LogFields[] = [];
-  const journal = open(path, complaints, warnings);
-  const isSetAside = complaints.length > 0;
-  const [{ directory = "", lost_rows: lost = 0, rows: salvaged = 0 } = {}] = complaints;
-  expect(readdirSync(path).some((name) => name.startsWith("damaged-"))).toBe(isSetAside);
-  if (isSetAside) expect(readdirSync(String(directory))).not.toContain("unfinished");
-
-  const { numbers, damagedRows } = read(journal);
-  expect(numbers).toEqual([...new Set(numbers)].toSorted((a, b) => a - b));
-  if (harmed === "database" && journal.cursor.seq === firstPending && lost !== "unknown") {
-    const pending = numbers.filter((n) => n >= firstPending).length;
-    expect(pending + damagedRows + Number(lost)).toBeGreaterThanOrEqual(rows - firstPending + 1);
-  }
-  if (harmed === "log" && !isSetAside) expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, n) => n + 1));
-  const isSilent = !isSetAside && warnings.length === 0;
-  if (isSilent) expect(numbers.filter((n) => !journal.knows("flow", keyOf(n)))).toEqual([]);
-  expect([1, 20, firstPending]).toContain(journal.cursor.seq);
-
-  const { measuredSeq, blobs } = journal.readSnapshot();
-  if (blobs.size === 0) expect([madeAt, damagedAt]).toContain(journal.identity.createdAt);
-  else expect([snapshots[measuredSeq === 20 ? 0 : 1]]).toEqual([...blobs.values()]);
-
-  const { lastSeq } = journal;
-  expect(lastSeq).toBeGreaterThanOrEqual(harmed === "database" ? rows : Math.max(0, ...numbers));
-  const taken = await journal.append(appendOf([partOfNumbers([1001], paddingOf(1001))]));
-  expect(taken.lastSeq).toBeGreaterThan(lastSeq);
-  journal.close();
-
-  const again = open(path, complaints);
-  expect(complaints.length).toBe(isSetAside ? 1 : 0);
-  expect(read(again).numbers).toEqual([...numbers, 1001]);
-  expect(again.knows("flow", keyOf(1001))).toBe(true);
-  again.close();
-  return { isSetAside, salvaged: Number(salvaged) };
+function overwrite(offset: number, bytes: Uint8Array): void {
+  const file = readFileSync(path);
+  file.set(bytes, offset);
+  writeFileSync(path, file);
 }
 
-describe("bytes that are", () => {
-  const kinds = ["flipped", "overwritten", "cut off"] as const;
+const asideIn = (): string[] => readdirSync(state.path).filter((name) => name.startsWith("damaged-"));
 
-  test.each(kinds)(
-    "%s, at random places",
-    async (kind) => {
-      const random = createRandom(kinds.indexOf(kind) + 1);
-      const seen = { setAside: 0, salvaged: 0, silent: 0 };
-      for (let time = 0; time < 80; time++) {
-        const path = join(parent, `${kind}-${time}`);
-        const harmed = random.chance(0.7) ? "database" : "log";
-        cpSync(harmed === "database" && random.chance(0.7) ? closed : sound, path, { recursive: true });
-        const file = join(path, harmed === "database" ? "journal.db" : "journal.db-wal");
-        const bytes = readFileSync(file);
-        /** Every other time near the beginning, where the structure of all else lies; never where nothing lies. */
-        const limit = time % 2 === 0 ? 16 * 4096 : bytes.length;
-        let offset = random.below(limit);
-        while (bytes[offset] === 0) offset = random.below(limit);
-        if (kind === "cut off") truncateSync(file, offset);
-        else {
-          const length = kind === "flipped" ? 1 : 1 + random.below(8192);
-          for (let at = offset; at < Math.min(bytes.length, offset + length); at++)
-            bytes[at] = kind === "flipped" ? (bytes[at] as number) ^ (1 << random.below(8)) : random.below(256);
-          writeFileSync(file, bytes);
-        }
-        const { isSetAside, salvaged } = await check(path, harmed);
-        if (isSetAside) seen.setAside++;
-        else seen.silent++;
-        if (salvaged > 0) seen.salvaged++;
-        rmSync(path, { recursive: true });
-      }
-      expect(seen.setAside).toBeGreaterThan(1);
-      expect(seen.salvaged).toBeGreaterThan(1);
-      expect(seen.silent).toBeGreaterThan(5);
-    },
-    60_000,
-  );
-});
-
-describe("a state directory", () => {
-  const damagedCopy = (name: string, damage: (path: string) => void): string => {
-    const path = join(parent, name);
-    cpSync(sound, path, { recursive: true });
-    damage(path);
-    return path;
-  };
-
-  test("whose database is something else starts", async () => {
-    const path = damagedCopy("other", (at) => writeFileSync(join(at, "journal.db"), "not a database\n".repeat(1000)));
-    expect((await check(path, "log")).isSetAside).toBe(true);
+describe("one damaged value", () => {
+  test("of a row loses that row alone: it is read as damaged", async () => {
+    (await filled()).close();
+    edit("UPDATE batch SET records = 3 WHERE seq = 40; UPDATE batch SET body = zeroblob(LENGTH(body)) WHERE seq = 41");
+    const journal = state.open();
+    const damaged = rowsIn(journal).filter(({ damage }) => damage !== undefined);
+    expect(damaged.map(({ seq, text }) => [seq, text.length])).toEqual([
+      [40, 0],
+      [41, 0],
+    ]);
+    expect(asideIn()).toEqual([]);
   });
 
-  test.each([
-    ["empty", (at: string) => truncateSync(join(at, "journal.db"), 0)],
-    ["gone", (at: string) => rmSync(join(at, "journal.db"))],
-  ])("whose database is %s keeps its log, which SQLite would delete", async (name, damage) => {
-    const path = damagedCopy(name, damage);
-    expect((await check(path, "log")).isSetAside).toBe(true);
-    const aside = readdirSync(path).find((found) => found.startsWith("damaged-")) ?? "";
-    expect(readFileSync(join(path, aside, "journal.db-wal"))).toEqual(readFileSync(join(sound, "journal.db-wal")));
-  });
-
-  test("that is damaged while it is open takes nothing more, says so once, and is salvaged at the next start", async () => {
-    const path = damagedCopy("open", () => {});
-    const complaints: LogFields[] = [];
-    const { journal, database } = captureConnection(() => open(path, complaints));
-    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-    const bytes = readFileSync(join(path, "journal.db"));
-    writeFileSync(join(path, "journal.db"), bytes.fill(0xa5, 4096), { flag: "r+" });
-    database.exec("PRAGMA shrink_memory");
-    for (const n of [1001, 1002]) {
-      await expect(journal.append(appendOf([partOfNumbers([n])]))).rejects.toBeInstanceOf(Unavailable);
-      expect(journal.knows("flow", keyOf(n))).toBe(false);
-    }
-    expect(complaints.map(({ message }) => message)).toEqual([expect.stringContaining("the next start sets it aside")]);
-    journal.close();
-    expect((await check(path, "log")).isSetAside).toBe(true);
-  });
-
-  test("that was found damaged while it was open is set aside once, though it looks sound when it is opened", async () => {
-    const path = damagedCopy("marked", (at) => writeFileSync(join(at, "journal.db-damaged"), ""));
-    const { isSetAside, salvaged } = await check(path, "log");
-    expect(isSetAside).toBe(true);
-    expect(salvaged).toBe(rows - firstPending + 1);
-    expect(existsSync(join(path, "journal.db-damaged"))).toBe(false);
-    const complaints: LogFields[] = [];
-    open(path, complaints).close();
-    expect(complaints).toEqual([]);
-  });
-
-  test("that was left in the middle of setting aside goes on with it", async () => {
-    const path = damagedCopy("middle", (at) => {
-      truncateSync(join(at, "journal.db"), 3 * 4096);
-      const journal = open(at);
+  test("of the snapshot makes all series begin anew, whichever it is", async () => {
+    for (const sql of [
+      "UPDATE state SET value = x'02' WHERE name = 'ledger/a'",
+      `UPDATE state SET value = x'02', crc = ${stateChecksum("ledger/a", Uint8Array.of(2))} WHERE name = 'ledger/a'`,
+      "DELETE FROM state WHERE name = 'ledger/a'",
+      "UPDATE state SET crc = crc + 1 WHERE name = 'measured'",
+    ]) {
+      const journal = await filled();
       journal.close();
-      const aside = join(at, readdirSync(at).find((found) => found.startsWith("damaged-")) ?? "");
-      rmSync(join(at, "journal.db"));
-      cpSync(join(aside, "journal.db"), join(at, "journal.db"));
-      rmSync(join(aside, "journal.db"));
-      writeFileSync(join(aside, "unfinished"), "");
-      writeFileSync(join(at, "salvaged.db"), "half of it");
-    });
-    expect((await check(path, "log")).isSetAside).toBe(true);
-    expect(existsSync(join(path, "salvaged.db"))).toBe(false);
-    expect(readdirSync(path).filter((name) => name.startsWith("damaged-"))).toHaveLength(1);
+      edit(sql);
+      state.now += 1000;
+      const again = state.open();
+      expect(again.readSnapshot()).toEqual({ measuredSeq: 62, blobs: new Map() });
+      expect(again.identity.createdAt).toBe(state.now);
+      expect([again.pendingRecords, again.cursor.records.delivered]).toEqual([80, 0]);
+      again.close();
+      rmSync(state.path, { recursive: true });
+    }
   });
+
+  test("of the keys moves the horizon to the start that found it", async () => {
+    (await filled()).close();
+    edit("UPDATE keys SET at = at - 1 WHERE id = 3");
+    const journal = state.open();
+    expect(journal.horizon("flow")).toEqual({ until: state.now, streamed: state.now });
+    expect([journal.knows("flow", keyOf(3), 0), journal.knows("flow", keyOf(4), 0)]).toEqual([false, true]);
+  });
+
+  test("of the cursor sets the database aside: what is left is delivered again", async () => {
+    (await filled()).close();
+    edit("UPDATE state SET value = x'7b7d' WHERE name = 'cursor'");
+    const journal = state.open();
+    expect(asideIn()).toHaveLength(1);
+    expect([journal.cursor.seq, journal.pendingRecords, journal.lastSeq]).toEqual([1, 120, 62]);
+    expect(journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 99 });
+  });
+
+  test("that is a seq of 2^62 does not end the start", async () => {
+    (await filled()).close();
+    edit(
+      "INSERT INTO batch SELECT 4611686018427387904, accepted_at, source, tailnet, type, records, length, crc, tally, left_out, body FROM batch WHERE seq = 50",
+    );
+    const journal = state.open();
+    expect(numbersIn(journal).slice(-2)).toEqual([60, 160]);
+    expect(acceptedIn(await appendNumbers(journal, [500]))).toBe(1);
+    journal.close();
+    expect(numbersIn(state.open()).at(-1)).toBe(500);
+  });
+});
+
+describe("a damaged file", () => {
+  test("gives back state, keys, undelivered rows, marks with their rows, and quarantine", async () => {
+    const journal = await filled();
+    const { identity, lastSeq } = journal;
+    journal.close();
+    writeFileSync(`${path}-damaged`, "a test says so");
+    const again = state.open();
+    expect(again.identity).toEqual(identity);
+    expect([again.lastSeq, again.pendingRecords, again.cursor.seq]).toEqual([lastSeq, 80, 21]);
+    expect(numbersIn(again).slice(0, 4)).toEqual([5, 105, 21, 121]);
+    expect(again.quarantine.page({}, { limit: 9 }).map(({ id, detail }) => [id, detail])).toEqual([
+      ["62.0", "about a"],
+      ["m1", "too old"],
+    ]);
+    expect(again.readSnapshot().measuredSeq).toBe(30);
+    expect(again.loss).toMatchObject({ rows: 0 });
+    expect(acceptedIn(await appendNumbers(again, [1, 60, 500]))).toBe(1);
+    expect(existsSync(join(state.path, asideIn()[0] as string, "journal.db"))).toBe(true);
+    expect(state.log.join()).toContain("the journal was damaged: it is set aside");
+  });
+
+  test("whose header, first page or whole content is gone starts all the same", async () => {
+    const damages: (() => void)[] = [
+      () => overwrite(0, new Uint8Array(16)),
+      () => overwrite(0, new Uint8Array(4096)),
+      () => overwrite(100, new Uint8Array(3000).fill(0xff)),
+      () => overwrite(60, Uint8Array.of(0, 0, 0, 9)),
+      () => overwrite(68, Uint8Array.of(1, 2, 3, 4)),
+      () => truncateSync(path, 0),
+      () => truncateSync(path, 50),
+      () => truncateSync(path, 5000),
+      () => writeFileSync(path, "not a database at all".repeat(300)),
+    ];
+    for (const damage of damages) {
+      (await filled()).close();
+      damage();
+      const journal = state.open();
+      expect(acceptedIn(await appendNumbers(journal, [700]))).toBe(1);
+      journal.close();
+      expect(numbersIn(state.open())).toContain(700);
+      rmSync(state.path, { recursive: true });
+    }
+  });
+
+  test("with bytes flipped anywhere starts, holds nothing that was not written, and counts what is lost", async () => {
+    const journal = await filled();
+    journal.close();
+    const sound = readFileSync(path);
+    const random = createRandom(5);
+    for (let round = 0; round < 25; round++) {
+      const damaged = Uint8Array.from(sound);
+      for (let flip = 0; flip < 40; flip++) {
+        const at = random.below(damaged.length);
+        damaged[at] = (damaged[at] as number) ^ (1 << random.below(8));
+      }
+      rmSync(state.path, { recursive: true, force: true });
+      mkdirSync(state.path, { mode: 0o700 });
+      writeFileSync(path, damaged);
+      let again = state.open();
+      let rows: ReturnType<typeof rowsIn>;
+      try {
+        rows = rowsIn(again);
+      } catch {
+        expect(state.damages).toBeGreaterThan(0);
+        again.close();
+        again = state.open();
+        rows = rowsIn(again);
+      }
+      for (const row of rows) {
+        if (row.damage !== undefined || row.type !== "flow") continue;
+        const [n] = /\d+/.exec(new TextDecoder().decode(row.text)) ?? [];
+        expect(Number(n)).toBe(row.seq);
+      }
+      expect(acceptedIn(await appendNumbers(again, [900 + round]))).toBe(1);
+      again.close();
+    }
+  }, 60_000);
+
+  test("that is being set aside survives a kill at every step", async () => {
+    const steps: readonly ((aside: string) => void)[] = [
+      () => undefined,
+      (aside) => writeFileSync(join(aside, "journal.db-wal"), ""),
+      (aside) => renameSync(path, join(aside, "journal.db")),
+      (aside) => {
+        renameSync(path, join(aside, "journal.db"));
+        writeFileSync(join(state.path, "salvaged.db"), "half of it");
+      },
+      (aside) => copyFileSync(path, join(aside, "journal.db")),
+    ];
+    for (const step of steps) {
+      (await filled()).close();
+      const aside = join(state.path, "damaged-2026");
+      mkdirSync(aside);
+      writeFileSync(join(aside, "unfinished"), "1");
+      writeFileSync(`${path}-damaged`, "a test says so");
+      step(aside);
+      const journal = state.open();
+      expect([journal.pendingRecords, numbersIn(journal).at(-1)]).toEqual([80, 160]);
+      journal.close();
+      const again = state.open();
+      expect(again.pendingRecords).toBe(80);
+      again.close();
+      rmSync(state.path, { recursive: true });
+    }
+  });
+
+  test("found while it is used stops the journal, once, and the next start salvages", async () => {
+    const journal = await filled();
+    journal.damaged("a reader found page 7 malformed");
+    journal.damaged("and again");
+    expect(state.damages).toBe(1);
+    expect(journal.space.refusal).toContain("a reader found page 7 malformed");
+    expect(appendNumbers(journal, [500])).rejects.toBeInstanceOf(Unavailable);
+    journal.close();
+    expect(state.open().pendingRecords).toBe(80);
+    expect(asideIn()).toHaveLength(1);
+  });
+
+  test("settles the difference between what was counted and what is there as lost", async () => {
+    (await filled()).close();
+    edit("DELETE FROM batch WHERE seq IN (50, 51, 52)");
+    writeFileSync(`${path}-damaged`, "a test says so");
+    const journal = state.open();
+    expect(journal.loss.rows).toBe(3);
+    journal.settleLoss(120);
+    expect(journal.loss).toMatchObject({ rows: 3, records: 6, uncounted: 0 });
+    journal.settleLoss(999);
+    expect(journal.loss.records).toBe(6);
+  });
+});
+
+describe("a database of another kind", () => {
+  test("of the first form is refused in one line that names the directory", () => {
+    mkdirSync(state.path, { mode: 0o700 });
+    edit(
+      "CREATE TABLE meta (name TEXT PRIMARY KEY); CREATE TABLE journal (seq INTEGER PRIMARY KEY); PRAGMA user_version = 1",
+    );
+    expect(() => state.open()).toThrow(
+      `the state directory ${state.path} was written by an unreleased first form; move it away or set another state.path`,
+    );
+    expect(asideIn()).toEqual([]);
+  });
+
+  test("from a newer program is refused and left as it is", async () => {
+    (await filled()).close();
+    const database = new DatabaseSync(path);
+    new State(database).writeJson("schema", 2);
+    database.exec("PRAGMA user_version = 2");
+    database.close();
+    expect(() => state.open()).toThrow("newer version");
+    expect(asideIn()).toEqual([]);
+  });
+
+  test("whose version alone is damaged is salvaged", async () => {
+    (await filled()).close();
+    edit("PRAGMA user_version = 2");
+    expect(state.open().pendingRecords).toBe(80);
+    expect(asideIn()).toHaveLength(1);
+  });
+});
+
+test("a statement that cannot read the state says so and commits nothing", async () => {
+  const journal = await filled();
+  const fails = appendOf([partOf([300])], { retries: { seq: 1, line: 0, reason: "x" } });
+  expect(journal.append(fails, () => undefined)).rejects.toBeInstanceOf(Unavailable);
+  await appendNumbers(journal, [301]);
+  settle(journal);
+  expect(numbersIn(journal).at(-1)).toBe(301);
 });

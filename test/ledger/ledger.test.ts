@@ -1,244 +1,315 @@
 /** What readers see of the ledger: committed folds, with start times, names decided, and nothing else. */
 import { describe, expect, test } from "bun:test";
-import { count, noIncrements } from "../../src/catalogue/increments.ts";
-import type { LedgerMetric } from "../../src/catalogue/metrics.ts";
-import type { LedgerSnapshot } from "../../src/journal/types.ts";
-import { Ledger, type LedgerOptions, type LedgerView } from "../../src/ledger/index.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { flowIncrements, type FlowGain } from "../support/flows.ts";
+import type { Ledger } from "../../src/ledger/index.ts";
+import { configOf, type Entry, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
 
-const options: LedgerOptions = { metricsMode: "both", rollupTopN: 10, metricLimit: 100, idleFolds: 2 };
-const noWrite = (): void => {};
+const settings = [
+  "cardinality.flow.metrics_mode=both",
+  "cardinality.flow.rollup_top_n=10",
+  "cardinality.metric_limit=100",
+  "cardinality.series_ttl=120s",
+  "otlp.metric_interval=60s",
+];
 
-function seriesOf(
-  { metrics }: LedgerView,
-  name: LedgerMetric,
-): { attributes: object; value: number; startAt: number }[] {
-  return (metrics.find((metric) => metric.name === name)?.series ?? []).map((series) => ({ ...series }));
+function ledgerOf(...more: string[]) {
+  const journal = new SnapshotJournal();
+  const config = configOf(...settings, ...more);
+  const ledger = ledgerOver(journal, config);
+  const flows = new Flows(config, journal);
+  return { journal, config, ledger, flows, gain: (...entries: Entry[]) => flows.add(ledger, ...entries) };
 }
 
-function audits(value: number): ReturnType<typeof noIncrements> {
-  const increments = noIncrements();
-  count(
-    increments,
-    "tailscale.config.audit.events",
-    { "tailscale.audit.action": "CREATE", "tailscale.audit.origin": "NODE" },
-    value,
-  );
-  return increments;
+const auditAttributes = { "tailscale.audit.action": "CREATE", "tailscale.audit.origin": "NODE" } as const;
+
+function audits(ledger: Ledger, value: number): void {
+  ledger.count("tailscale.config.audit.events", auditAttributes, value);
 }
 
-const gain = (txBytes: number, members: Partial<FlowGain> = {}): FlowGain => ({
-  source: "a",
-  destination: "b",
-  sums: { txBytes },
-  ...members,
-});
+const io = "tailscale.network.io";
 
 describe("a fold", () => {
-  test("shows nothing of what was added before it, and all of it after", () => {
-    const ledger = new Ledger(options, 1000);
-    ledger.add(audits(2));
-    expect(ledger.view).toEqual({ at: 1000, metrics: [] });
-    ledger.fold(2000, 5, noWrite);
-    ledger.add(audits(3));
-    expect(seriesOf(ledger.view, "tailscale.config.audit.events")).toEqual([
-      { attributes: { "tailscale.audit.action": "CREATE", "tailscale.audit.origin": "NODE" }, value: 2, startAt: 1000 },
+  test("shows nothing of what was added before it, and all of it after", async () => {
+    const { ledger } = ledgerOf();
+    audits(ledger, 2);
+    expect(ledger.shown).toEqual({ at: 1000, since: undefined, metrics: [] });
+    await ledger.fold(2000);
+    audits(ledger, 3);
+    expect(shown(ledger.shown, "tailscale.config.audit.events")).toEqual([
+      { attributes: auditAttributes, value: 2, startAt: 1000 },
     ]);
     expect(ledger.sum("tailscale.config.audit.events")).toBe(5);
     expect(ledger.sum("tailscale.config.audit.events", { "tailscale.audit.origin": "CONTROL" })).toBe(0);
-    expect(seriesOf(ledger.fold(3000, 6, noWrite), "tailscale.config.audit.events")).toMatchObject([
+    expect(shown(await ledger.fold(3000), "tailscale.config.audit.events")).toMatchObject([
       { value: 5, startAt: 1000 },
     ]);
   });
 
-  test("is shown only when its snapshot is written, and loses nothing when that fails", () => {
-    const ledger = new Ledger(options, 1000);
-    ledger.add(audits(2));
-    const before = ledger.fold(2000, 1, noWrite);
-    ledger.add(audits(3));
-    const fail = (): void => {
-      expect(ledger.view).toBe(before);
-      throw new Error("disk full");
-    };
-    expect(() => ledger.fold(3000, 2, fail)).toThrow("disk full");
-    expect(ledger.view).toBe(before);
-    ledger.add(audits(4));
-    expect(seriesOf(ledger.fold(4000, 3, noWrite), "tailscale.config.audit.events")).toMatchObject([
-      { value: 9, startAt: 1000 },
-    ]);
+  test("leaves what is added while it is under way to the next", async () => {
+    const { ledger } = ledgerOf();
+    audits(ledger, 2);
+    const folding = ledger.fold(2000);
+    audits(ledger, 3);
+    expect(ledger.sum("tailscale.config.audit.events")).toBe(5);
+    expect(shown(await folding, "tailscale.config.audit.events")).toMatchObject([{ value: 2 }]);
+    expect(shown(await ledger.fold(3000), "tailscale.config.audit.events")).toMatchObject([{ value: 5 }]);
   });
 
-  test("writes only the metrics that changed, also those of a fold that failed", () => {
-    const ledger = new Ledger(options, 1000);
-    const written: string[][] = [];
-    const write = ({ blobs }: LedgerSnapshot): void => void written.push([...blobs.keys()].toSorted());
-    ledger.add(audits(1));
-    expect(() =>
-      ledger.fold(2000, 1, () => {
-        throw new Error("no");
-      }),
-    ).toThrow("no");
-    ledger.fold(3000, 1, write);
-    ledger.fold(4000, 1, write);
-    ledger.add(flowIncrements([gain(1)]));
-    ledger.fold(5000, 1, write);
-    expect(written).toEqual([
-      ["fold", "tailscale.config.audit.events"],
-      ["fold"],
-      ["fold", "tailscale.network.flows", "tailscale.network.io", "tailscale.network.io.rollup"],
-    ]);
+  test("asked for during another is taken after it", async () => {
+    const { ledger } = ledgerOf();
+    const [first, second] = await Promise.all([ledger.fold(2000), ledger.fold(3000)]);
+    expect([first.at, second.since, second.at]).toEqual([2000, 2000, 3000]);
   });
 
-  test("has a time that rises when the clock stands still or goes back", () => {
-    const ledger = new Ledger(options, 1000);
-    expect([2000, 2000, 500, 2003].map((now) => ledger.fold(now, 0, noWrite).at)).toEqual([2000, 2001, 2002, 2003]);
+  test("is shown only when its snapshot is written, and loses nothing if that fails", async () => {
+    const { ledger, journal, gain } = ledgerOf();
+    audits(ledger, 2);
+    const before = await ledger.fold(2000);
+    audits(ledger, 3);
+    gain({ from: "a", to: "b", tx: 7 });
+    journal.failure = new Error("disk full");
+    for (const now of [3000, 3100, 3200, 3300]) expect(ledger.fold(now)).rejects.toThrow("disk full");
+    await ledger.fold(3400).catch(() => undefined);
+    expect(ledger.shown).toBe(before);
+    journal.failure = undefined;
+    audits(ledger, 4);
+    const after = await ledger.fold(4000);
+    expect(shown(after, "tailscale.config.audit.events")).toMatchObject([{ value: 9, startAt: 1000 }]);
+    expect(shown(after, io)).toMatchObject([{ value: 7, startAt: 2000 }]);
+    expect(shown(ledgerOver(journal, configOf(...settings)).shown, io)).toMatchObject([{ value: 7, startAt: 2000 }]);
+  });
+
+  test("writes the metrics that changed, and attribute sets only if they are new", async () => {
+    const { ledger, journal, gain } = ledgerOf();
+    const always = ["fold", "tailscale2otel.export.log_records", "tailscale2otel.quarantine.records"];
+    await ledger.fold(2000);
+    gain({ from: "a", to: "b", tx: 1 });
+    await ledger.fold(3000);
+    gain({ from: "a", to: "b", tx: 1 });
+    await ledger.fold(4000);
+    await ledger.fold(5000);
+    const [, first = [], second = [], third] = journal.written;
+    expect(first).toContain(`${io}/0`);
+    expect(second).toEqual(first.filter((name) => !name.includes("/")));
+    expect(third).toEqual(always);
+  });
+
+  test("names the last row that is measured in it", async () => {
+    const { ledger, journal } = ledgerOf();
+    ledger.measured(7);
+    const folding = ledger.fold(2000);
+    ledger.measured(8);
+    await folding;
+    expect([journal.measuredSeq, ledger.measuredSeq]).toEqual([7, 8]);
+  });
+
+  test("keeps sums exact at every step of it", async () => {
+    const { ledger, flows } = ledgerOf("cardinality.flow.collapse_external=false", "cardinality.metric_limit=9000");
+    const entries = Array.from({ length: 6000 }, (_, index) => ({
+      from: `192.0.${index >> 8}.${index & 255}:1`,
+      to: "a:1",
+      tx: 2,
+    }));
+    flows.add(ledger, ...entries);
+    audits(ledger, 1);
+    const state = { isOver: false };
+    const folding = ledger.fold(2000).then(() => (state.isOver = true));
+    const seen = new Set<string>();
+    for (let turns = 0; !state.isOver; turns++) {
+      audits(ledger, 1);
+      const exact = ledger.sum("tailscale.config.audit.events") - turns;
+      const sums = [io, "tailscale.network.io.rollup", "tailscale.network.flows"] as const;
+      seen.add(`${exact} ${sums.map((name) => ledger.sum(name)).join(" ")}`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await folding;
+    expect([...seen]).toEqual(["2 12000 12000 6000"]);
+  });
+});
+
+describe("the time of a fold", () => {
+  test("rises if the clock stands still or goes back a little", async () => {
+    const { ledger } = ledgerOf();
+    const times: number[] = [];
+    for (const now of [2000, 2000, 500, 2003]) times.push((await ledger.fold(now)).at);
+    expect(times).toEqual([2000, 2001, 2002, 2003]);
+  });
+
+  test("follows a clock that goes back by more than five minutes: all series begin anew, and it is said", async () => {
+    const journal = new SnapshotJournal();
+    const warnings: string[] = [];
+    const config = configOf(...settings);
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) };
+    const leaped = 10_000_000_000;
+    const ledger = ledgerOver(journal, config, logger);
+    audits(ledger, 5);
+    await ledger.fold(leaped);
+    const again = ledgerOver(journal, config, logger);
+    expect(again.shown.at).toBe(leaped);
+    audits(again, 2);
+    const fold = await again.fold(1_000_000);
+    expect(fold).toMatchObject({ since: 1_000_000, at: 1_000_001 });
+    expect(shown(fold, "tailscale.config.audit.events")).toEqual([
+      { attributes: auditAttributes, value: 2, startAt: 1_000_000 },
+    ]);
+    expect(warnings).toEqual(["the clock has gone back: all counters begin anew"]);
+    expect(shown(ledgerOver(journal, config).shown, "tailscale.config.audit.events")).toMatchObject([{ value: 2 }]);
+    expect((await again.fold(1_060_000)).at).toBe(1_060_000);
+  });
+
+  test("tells the journal what is counted as accepted once series have begun anew", async () => {
+    const { ledger, journal } = ledgerOf();
+    const accepted = { source: "stream", type: "flow", outcome: "accepted" } as const;
+    ledger.count("tailscale2otel.ingest.records", accepted, 9);
+    await ledger.fold(10_000_000);
+    ledger.count("tailscale2otel.ingest.records", accepted, 4);
+    await ledger.fold(2000);
+    expect(journal.settled).toEqual([4]);
+    expect(ledger.sum("tailscale2otel.ingest.records")).toBe(4);
   });
 });
 
 describe("a series", () => {
-  test("begins at the fold before its first value", () => {
-    const ledger = new Ledger(options, 1000);
-    ledger.fold(2000, 0, noWrite);
-    ledger.add(flowIncrements([gain(7)]));
-    expect(seriesOf(ledger.fold(3000, 0, noWrite), "tailscale.network.io")).toMatchObject([
-      { value: 7, startAt: 2000 },
+  test("begins at the fold before its first value", async () => {
+    const { ledger, gain } = ledgerOf();
+    await ledger.fold(2000);
+    gain({ from: "a", to: "b", tx: 7 });
+    expect(shown(await ledger.fold(3000), io)).toMatchObject([{ value: 7, startAt: 2000 }]);
+  });
+
+  test("retires once it has been idle, and begins anew when it comes back", async () => {
+    const { ledger, gain } = ledgerOf();
+    gain({ from: "a", to: "b", tx: 7 });
+    const values: number[][][] = [];
+    for (const fold of [1, 2, 3, 4]) {
+      if (fold === 4) gain({ from: "a", to: "b", tx: 5 });
+      values.push(shown(await ledger.fold(1000 + fold * 1000), io).map(({ value, startAt }) => [value, startAt]));
+    }
+    expect(values).toEqual([[[7, 1000]], [[7, 1000]], [], [[5, 4000]]]);
+  });
+
+  test("stays for ever if its attribute sets are closed and few", async () => {
+    const { ledger } = ledgerOf();
+    audits(ledger, 1);
+    for (let fold = 1; fold < 20; fold++) await ledger.fold(fold * 1000);
+    expect(shown(ledger.shown, "tailscale.config.audit.events")).toHaveLength(1);
+  });
+
+  test("begins anew instead of passing 2^53−1", async () => {
+    const { ledger, gain } = ledgerOf();
+    const most = Number.MAX_SAFE_INTEGER;
+    const values: number[][] = [];
+    for (const [fold, tx] of [most - 1, 1, 1, most].entries()) {
+      gain({ from: "a", to: "b", tx });
+      values.push(shown(await ledger.fold((fold + 2) * 1000), io).flatMap(({ value, startAt }) => [value, startAt]));
+    }
+    expect(values).toEqual([
+      [most - 1, 1000],
+      [most, 1000],
+      [1, 3000],
+      [most, 4000],
     ]);
   });
 
-  test("retires when it has been idle, and begins anew when it comes back", () => {
-    const ledger = new Ledger(options, 0);
-    ledger.add(flowIncrements([gain(7)]));
-    const values = [1, 2, 3, 4].map((fold) => {
-      if (fold === 4) ledger.add(flowIncrements([gain(5)]));
-      return seriesOf(ledger.fold(fold * 1000, 0, noWrite), "tailscale.network.io").map(({ value, startAt }) => [
-        value,
-        startAt,
-      ]);
-    });
-    expect(values).toEqual([[[7, 0]], [[7, 0]], [], [[5, 3000]]]);
-  });
-
-  test("stays for ever where its attribute sets are closed and few", () => {
-    const ledger = new Ledger(options, 0);
-    ledger.add(audits(1));
-    for (let fold = 1; fold < 20; fold++) ledger.fold(fold * 1000, 0, noWrite);
-    expect(seriesOf(ledger.view, "tailscale.config.audit.events")).toHaveLength(1);
-  });
-
-  test("begins anew instead of passing 2^53-1", () => {
-    const ledger = new Ledger(options, 0);
-    const most = Number.MAX_SAFE_INTEGER;
-    const values = [most - 1, 1, 1, most].map((bytes, fold) => {
-      ledger.add(flowIncrements([gain(bytes)]));
-      return seriesOf(ledger.fold((fold + 1) * 1000, 0, noWrite), "tailscale.network.io").map(({ value, startAt }) => [
-        value,
-        startAt,
-      ]);
-    });
-    expect(values).toEqual([[[most - 1, 0]], [[most, 0]], [[1, 2000]], [[most, 3000]]]);
-  });
-
-  test("beyond the limit folds into one that says so, by direction, and is counted", () => {
-    const ledger = new Ledger({ ...options, metricLimit: 2, metricsMode: "all" }, 0);
-    ledger.add(
-      flowIncrements(["a", "b", "c", "d"].map((source) => gain(10, { source, sums: { txBytes: 10, rxBytes: 1 } }))),
-    );
+  test("beyond the limit folds into one that says so, by direction, and is counted", async () => {
+    const { ledger, gain } = ledgerOf("cardinality.metric_limit=2", "cardinality.flow.metrics_mode=all");
+    for (const from of ["a", "b", "c", "d"]) gain({ from, to: "z", tx: 10, rx: 1 });
     expect(
-      seriesOf(ledger.fold(1000, 0, noWrite), "tailscale.network.io").map(({ attributes, value }): object => ({
-        ...attributes,
-        value,
-      })),
+      shown(await ledger.fold(2000), io).map(({ attributes, value }): object => ({ ...attributes, value })),
     ).toEqual([
       { ...flowAttributes("transmit", "a"), value: 10 },
       { ...flowAttributes("receive", "a"), value: 1 },
       { "network.io.direction": "transmit", "otel.metric.overflow": true, value: 30 },
       { "network.io.direction": "receive", "otel.metric.overflow": true, value: 3 },
     ]);
-    expect(ledger.takeOverflowed().get("tailscale.network.io")).toBe(6);
-    expect(ledger.takeOverflowed().size).toBe(0);
+    expect(ledger.takeOverflowed().get(io)).toBe(6);
+    expect(ledger.takeOverflowed().get(io)).toBeUndefined();
+  });
+
+  test("keeps the sum of all increases exact over retirements: what is gone is in the retired totals", async () => {
+    const { ledger, gain } = ledgerOf();
+    gain({ from: "a", to: "b", tx: 7 });
+    for (let fold = 2; fold < 8; fold++) await ledger.fold(fold * 1000);
+    expect(ledger.activeSeries().has(io)).toBe(false);
+    gain({ from: "a", to: "b", tx: 5 });
+    expect(shown(await ledger.fold(9000), io)).toMatchObject([{ value: 5, startAt: 7000 }]);
   });
 });
 
-describe("flows", () => {
-  test("become bytes and packets by direction, without what is absent or zero", () => {
-    const ledger = new Ledger({ ...options, metricsMode: "all" }, 0);
-    ledger.add(
-      flowIncrements([
-        { source: "a", derpRegion: "4", transport: "unknown", sums: { entries: 2, txBytes: 5, rxPackets: 3 } },
-      ]),
+describe("counters of delivery", () => {
+  const logRecords = "tailscale2otel.export.log_records";
+
+  test("are there with 0 from the first fold on, so that the first dead letter is an increase", async () => {
+    const { ledger, journal } = ledgerOf();
+    const fold = await ledger.fold(2000);
+    expect(shown(fold, logRecords)).toEqual(
+      ["delivered", "rejected", "dead_lettered"].map((outcome) => ({
+        attributes: { outcome },
+        value: 0,
+        startAt: journal.identity.createdAt,
+      })),
     );
-    const view = ledger.fold(1000, 0, noWrite);
-    const shared = { "network.transport": "unknown", "tailscale.traffic_type": "physical" };
-    const ends = { "tailscale.src.node": "a", "tailscale.path": "derp", "tailscale.derp.region_id": "4" };
-    expect(
-      view.metrics.map(
-        ({ name, series }) =>
-          [name, series.map(({ attributes, value }): object => ({ ...attributes, value }))] as const,
-      ),
-    ).toEqual([
-      ["tailscale.network.io", [{ "network.io.direction": "transmit", ...shared, ...ends, value: 5 }]],
-      ["tailscale.network.packets", [{ "network.io.direction": "receive", ...shared, ...ends, value: 3 }]],
-      ["tailscale.network.flows", [{ ...shared, value: 2 }]],
+    expect(shown(fold, "tailscale2otel.quarantine.records")).toMatchObject([
+      { attributes: { class: "dead_letter", reason: "undelivered" }, value: 0 },
     ]);
   });
 
-  test.each([
-    ["all", ["tailscale.network.io"]],
-    ["rollup", ["tailscale.network.io.rollup"]],
-    ["both", ["tailscale.network.io", "tailscale.network.io.rollup"]],
-  ] as const)("in mode %s", (metricsMode, names) => {
-    const ledger = new Ledger({ ...options, metricsMode }, 0);
-    ledger.add(flowIncrements([gain(1)]));
-    expect(ledger.fold(1000, 0, noWrite).metrics.map(({ name }) => name as string)).toEqual(
-      [...names, "tailscale.network.flows"].toSorted(byCatalogue),
-    );
+  test("are those of the journal's cursor", async () => {
+    const { ledger, journal } = ledgerOf();
+    await ledger.fold(2000);
+    journal.cursor = {
+      ...journal.cursor,
+      records: { delivered: 8, deadLettered: 2 },
+      logRecords: { delivered: 30, rejected: 4, deadLettered: 3 },
+    };
+    const fold = await ledger.fold(3000);
+    expect(shown(fold, logRecords).map(({ value }) => value)).toEqual([30, 4, 3]);
+    expect(shown(fold, "tailscale2otel.quarantine.records")).toMatchObject([{ value: 2 }]);
   });
 });
 
 describe("restored", () => {
-  test("it goes on where its snapshot was, with time and idleness", () => {
-    const ledger = new Ledger(options, 0);
-    let snapshot: LedgerSnapshot = { measuredSeq: 0, blobs: new Map() };
-    ledger.add(flowIncrements([gain(7)]));
-    ledger.fold(5000, 9, (written) => (snapshot = written));
-    const again = new Ledger(options, 1);
-    again.restore(snapshot, silentLogger);
-    expect(again.view).toEqual(ledger.view);
-    expect(snapshot.measuredSeq).toBe(9);
-    expect(again.fold(10, 0, noWrite)).toEqual(ledger.fold(10, 0, noWrite));
-    expect(again.view.at).toBe(5001);
-    expect(seriesOf(again.fold(6000, 0, noWrite), "tailscale.network.io")).toEqual([]);
+  test("it goes on where its snapshot was, with time and idleness", async () => {
+    const { ledger, journal, config, flows } = ledgerOf();
+    flows.add(ledger, { from: "a", to: "b", tx: 7 });
+    ledger.measured(9);
+    await ledger.fold(5000);
+    const again = ledgerOver(journal, config);
+    expect(again.measuredSeq).toBe(9);
+    expect(again.shown.at).toBe(5000);
+    expect(shown(again.shown, io)).toEqual(shown(ledger.shown, io));
+    new Flows(config, journal).add(again, { from: "a", to: "b", tx: 1 });
+    expect(shown(await again.fold(6000), io)).toMatchObject([{ value: 8, startAt: 1000 }]);
+    await again.fold(7000);
+    expect(shown(await again.fold(8000), io)).toEqual([]);
   });
 
-  test("a metric whose text is none starts anew, the others do not, and it is said", () => {
-    const ledger = new Ledger(options, 0);
-    let blobs = new Map<string, string>();
-    ledger.add(audits(1));
-    ledger.add(flowIncrements([gain(7)]));
-    ledger.fold(5000, 9, (written) => (blobs = new Map(written.blobs)));
-    blobs.set("tailscale.network.io", '{"version":2}');
+  test("a metric whose blob is none begins anew, the others do not, and it is said", async () => {
+    const { ledger, journal, config, gain } = ledgerOf();
+    audits(ledger, 1);
+    gain({ from: "a", to: "b", tx: 7 });
+    await ledger.fold(5000);
+    journal.blobs.delete(`${io}/0`);
     const warnings: unknown[] = [];
-    const again = new Ledger(options, 0);
-    again.restore(
-      { measuredSeq: 9, blobs },
-      { ...silentLogger, warn: (_, fields) => warnings.push(fields?.["metric"]) },
-    );
-    expect(warnings).toEqual(["tailscale.network.io"]);
+    const logger = { ...silentLogger, warn: (_: string, fields?: object) => void warnings.push(fields) };
+    const again = ledgerOver(journal, config, logger);
+    expect(warnings).toMatchObject([{ metric: io }]);
     expect(again.sum("tailscale.config.audit.events")).toBe(1);
-    expect(again.sum("tailscale.network.io")).toBe(0);
+    expect(again.sum(io)).toBe(0);
     expect(again.sum("tailscale.network.io.rollup")).toBe(7);
   });
-});
 
-const order = [
-  "tailscale.network.io",
-  "tailscale.network.packets",
-  "tailscale.network.io.rollup",
-  "tailscale.network.packets.rollup",
-  "tailscale.network.flows",
-];
-const byCatalogue = (a: string, b: string): number => order.indexOf(a) - order.indexOf(b);
+  test("words of webhook events that were remembered stay remembered", async () => {
+    const { ledger, journal, config } = ledgerOf();
+    const name = "tailscale.webhook.events";
+    for (let word = 0; word < 64; word++) ledger.count(name, { "tailscale.webhook.type": `type${word}` }, 1);
+    await ledger.fold(2000);
+    const again = ledgerOver(journal, config);
+    for (const type of ["type63", "type64"]) again.count(name, { "tailscale.webhook.type": type }, 1);
+    expect(again.sum(name, { "tailscale.webhook.type": "type63" })).toBe(2);
+    expect(again.sum(name, { "tailscale.webhook.type": "other" })).toBe(1);
+  });
+});
 
 function flowAttributes(direction: string, source: string): object {
   return {
@@ -246,6 +317,6 @@ function flowAttributes(direction: string, source: string): object {
     "network.transport": "tcp",
     "tailscale.traffic_type": "virtual",
     "tailscale.src.node": source,
-    "tailscale.dst.node": "b",
+    "tailscale.dst.node": "z",
   };
 }

@@ -1,19 +1,17 @@
-/** Ages and delays: of accepted records, sampled where a batch is large, and never negative. */
+/** Ages and delays: of accepted records, sampled in a large batch, and never negative. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
-import { createPipeline } from "../../src/pipeline/index.ts";
 import type { Source } from "../../src/records/types.ts";
-import { createState, type TestState } from "../support/journal.ts";
-import { auditValue, enveloped, flowValue, unwrapped } from "../support/records.ts";
+import { auditValue, enveloped, flowValue } from "../support/records.ts";
+import { Restarts, send as sendTo } from "./restarts.ts";
 
-let state: TestState;
+const receivedAt = Date.parse("2026-11-02T09:15:20Z");
+
+let restarts: Restarts;
 let recorded: [string, number, object][];
 let gauges: Map<string, () => readonly { value: number; attributes: object }[]>;
-let send: (values: readonly unknown[], source?: Source) => Promise<void>;
 
 beforeEach(() => {
-  state = createState();
-  state.now = Date.parse("2026-11-02T09:15:20Z");
   recorded = [];
   gauges = new Map();
   const telemetry: Telemetry = {
@@ -21,26 +19,25 @@ beforeEach(() => {
     record: (metric, value, attributes) => void recorded.push([metric, value, attributes]),
     observe: (metric, read) => void gauges.set(metric, read),
   };
-  const journal = state.open();
-  const pipeline = createPipeline(journal, { collapseExternal: true }, { comparesFacts: false, telemetry });
-  send = async (values, source = "stream") => {
-    const draft = pipeline.open({ source, receivedAt: state.now });
-    for (const value of values) draft.add(unwrapped(value).records);
-    await draft.commit(1);
-  };
+  restarts = new Restarts([], { telemetry });
 });
-afterEach(() => state.remove());
+afterEach(() => restarts.remove());
 
+const send = (values: readonly unknown[], source: Source = "stream") =>
+  sendTo(restarts.store, values, { source, receivedAt });
 const of = (metric: string) => recorded.filter(([name]) => name === metric).map(([, value]) => value);
 
 test("a flow record's age is that of its window, and its capture that of the log service", async () => {
   await send([enveloped(flowValue())]);
   expect(of("tailscale2otel.ingest.event.age")).toEqual([20]);
   expect(of("tailscale2otel.ingest.capture.delay")[0]).toBeCloseTo(7.204, 3);
-  expect(recorded[0]?.[2]).toEqual({ source: "stream", type: "flow" });
+  expect(recorded.find(([name]) => name === "tailscale2otel.ingest.event.age")?.[2]).toEqual({
+    source: "stream",
+    type: "flow",
+  });
 });
 
-test("an audit record has the delay of its processing, and of its deferral where it was deferred", async () => {
+test("an audit record has the delay of its processing, and of its deferral if it was deferred", async () => {
   const eventTime = "2026-11-02T09:15:08Z";
   await send([
     auditValue({ eventTime }),
@@ -50,10 +47,11 @@ test("an audit record has the delay of its processing, and of its deferral where
   expect(of("tailscale.config.audit.deferred.delay")).toEqual([10.5]);
 });
 
-test("of a large batch at most sixteen are told", async () => {
+test("of a large batch at most sixteen are recorded", async () => {
   await send(Array.from({ length: 100 }, (_, n) => enveloped(flowValue({ nodeId: `n${n}` }))));
-  expect(of("tailscale2otel.ingest.event.age").length).toBeLessThanOrEqual(16);
-  expect(of("tailscale2otel.ingest.event.age").length).toBeGreaterThan(8);
+  const { length } = of("tailscale2otel.ingest.event.age");
+  expect(length).toBeLessThanOrEqual(16);
+  expect(length).toBeGreaterThan(8);
 });
 
 test("a duplicate has none, and a time ahead of ours neither", async () => {

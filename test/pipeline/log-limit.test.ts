@@ -1,61 +1,40 @@
 /** The guard of log volume: decided once, at the append, over the accepted records of a batch. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { journalSource } from "../../src/export/delivery-source.ts";
-import type { Journal } from "../../src/journal/index.ts";
-import { Ledger } from "../../src/ledger/index.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
-import { createPipeline, incrementsOf } from "../../src/pipeline/index.ts";
-import { recover } from "../../src/pipeline/recover.ts";
-import { describeLine, type FlowLogMode, type ProcessorOptions } from "../../src/processors/index.ts";
-import { createState, type TestState } from "../support/journal.ts";
-import { auditValue, connection, enveloped, flowValue, unwrapped } from "../support/records.ts";
+import { flowLogRecords } from "../../src/processors/flow.ts";
+import type { FlowLogMode } from "../../src/processors/names.ts";
+import { ClaimTable } from "../../src/records/flow/claims.ts";
+import { FlowColumns } from "../../src/records/flow/columns.ts";
+import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
+import { decodeLeftOut } from "../../src/records/left-out.ts";
+import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
+import { Restarts, rowsOf, send as sendTo } from "./restarts.ts";
 
-let state: TestState;
-let journal: Journal;
-let ledger: Ledger;
+let restarts: Restarts;
+afterEach(() => restarts.remove());
 
-const ledgerOptions = { metricsMode: "all", rollupTopN: 1, metricLimit: 1000, idleFolds: 10 } as const;
-
-beforeEach(() => {
-  state = createState();
-  open();
-});
-afterEach(() => state.remove());
-
-function open(): void {
-  journal = state.open();
-  ledger = new Ledger(ledgerOptions, state.now);
-  recover(journal, ledger, { collapseExternal: true }, silentLogger);
-  journal.onCommitted((committed) => {
-    for (const increments of incrementsOf(committed)) ledger.add(increments);
-  });
+function start(limit: number, mode: FlowLogMode = "per_connection"): void {
+  restarts?.remove();
+  restarts = new Restarts([
+    `collectors.flowlogs.max_log_records_per_window=${limit}`,
+    `collectors.flowlogs.log_mode=${mode}`,
+  ]);
 }
+beforeEach(() => start(5));
 
-function options(flowLogMode: FlowLogMode): ProcessorOptions {
-  return { collapseExternal: true, flowLogMode, tailnet: "", uidKey: undefined };
-}
+const send = (...values: readonly unknown[]) => sendTo(restarts.store, values);
 
-async function send(
-  maxEvents: number,
-  values: readonly unknown[],
-  flowLogMode: FlowLogMode = "per_connection",
-): Promise<void> {
-  const pipeline = createPipeline(journal, options(flowLogMode), {
-    comparesFacts: false,
-    logLimit: { maxEvents, flowLogMode },
-  });
-  const draft = pipeline.open({ source: "stream", receivedAt: state.now });
-  for (const value of values) draft.add(unwrapped(value).records);
-  await draft.commit(1);
-}
-
-/** The number of log events of each record, as delivery sees them. */
-function delivered(flowLogMode: FlowLogMode = "per_connection"): number[] {
-  const reader = journal.openReader();
-  const source = journalSource(reader, (line, type, at) => describeLine(line, type, options(flowLogMode), at));
-  const counts = source.next({ seq: 1, record: 0, event: 0 }).records.map(({ events }) => events.length);
-  reader.close();
-  return counts;
+/** The number of log records of each flow record, as the rows say. */
+function kept(mode: FlowLogMode = "per_connection"): number[] {
+  return rowsOf(restarts.store)
+    .filter(({ type }) => type === "flow")
+    .flatMap(({ text, leftOut }) => {
+      const columns = new FlowColumns();
+      new FlowRowDecoder(new ClaimTable()).decode(text, leftOut, columns);
+      const limits = leftOut === undefined ? undefined : decodeLeftOut(leftOut).kept;
+      return Array.from({ length: columns.records }, (_, record) =>
+        Math.min(flowLogRecords(columns, record, mode), limits?.[record] ?? Number.POSITIVE_INFINITY),
+      );
+    });
 }
 
 const record = (nodeId: string, connections: number) =>
@@ -66,47 +45,62 @@ const record = (nodeId: string, connections: number) =>
     }),
   );
 
-const dropped = () => ledger.sum("tailscale.network.flow.logs_dropped");
+const dropped = () => restarts.store.ledger.sum("tailscale.network.flow.logs_dropped");
 
 test("what goes over it is left out of the logs, counted, and kept in the metrics", async () => {
-  await send(5, [record("n1", 3), record("n2", 4), record("n3", 2)]);
-  expect(delivered()).toEqual([3, 2, 0]);
+  await send(record("n1", 3), record("n2", 4), record("n3", 2));
+  expect(kept()).toEqual([3, 2, 0]);
   expect(dropped()).toBe(4);
-  ledger.fold(state.now, journal.lastSeq, (snapshot) => journal.writeSnapshot(snapshot));
-  expect(ledger.sum("tailscale.network.flows")).toBe(9);
+  expect(restarts.store.ledger.sum("tailscale.network.flows")).toBe(9);
 });
 
 test("each batch has its own", async () => {
-  await send(2, [record("n1", 3)]);
-  await send(2, [record("n2", 3)]);
-  expect(delivered()).toEqual([2, 2]);
+  start(2);
+  await send(record("n1", 3));
+  await send(record("n2", 3));
+  expect(kept()).toEqual([2, 2]);
   expect(dropped()).toBe(2);
 });
 
-test("a record that is known already uses none of it", async () => {
-  await send(100, [record("n1", 3)]);
-  await send(3, [record("n1", 3), record("n2", 3)]);
-  expect(delivered()).toEqual([3, 3]);
-  expect(dropped()).toBe(0);
+test("a record that turns out to be known uses none of it, and shifts nobody's share", async () => {
+  await send(record("n1", 4), record("n1", 4), record("n2", 3), record("n3", 1));
+  expect(kept()).toEqual([4, 1, 0]);
+  await send(record("n1", 4), record("n4", 2), record("n2", 3), record("n5", 4));
+  expect(kept().slice(3)).toEqual([2, 3]);
+  expect(dropped()).toBe(4);
+});
+
+test("entries that are left out have no log record, and use none of it", async () => {
+  const bad = connection({ src: "nonsense" });
+  await send(
+    enveloped(flowValue({ virtualTraffic: [connection(), bad, connection({ proto: 17 }), bad] })),
+    record("n2", 4),
+  );
+  expect(kept()).toEqual([2, 3]);
+  expect(dropped()).toBe(1);
 });
 
 test("audit records are not limited", async () => {
-  await send(1, [record("n1", 2), enveloped(auditValue())]);
-  expect(delivered().toSorted()).toEqual([1, 1]);
+  start(1);
+  await send(record("n1", 2), enveloped(auditValue()));
+  expect(kept()).toEqual([1]);
+  expect(restarts.store.journal.pendingRecords).toBe(2);
 });
 
-test("it counts log events, of which a record has one with per_record and none with off", async () => {
-  await send(1, [record("n1", 3), record("n2", 3)], "per_record");
-  expect(delivered("per_record")).toEqual([1, 0]);
+test("it counts log records, of which a record has one with per_record and none with off", async () => {
+  start(1, "per_record");
+  await send(record("n1", 3), record("n2", 3));
+  expect(kept("per_record")).toEqual([1, 0]);
   expect(dropped()).toBe(1);
-  await send(1, [record("n3", 3)], "off");
-  expect(dropped()).toBe(1);
+  start(1, "off");
+  await send(record("n3", 3));
+  expect(dropped()).toBe(0);
 });
 
 test("the decision stays the same after a restart, and so does its count", async () => {
-  await send(4, [record("n1", 3), record("n2", 3)]);
-  journal.close();
-  open();
-  expect(delivered()).toEqual([3, 1]);
+  start(4);
+  await send(record("n1", 3), record("n2", 3));
+  restarts.restart();
+  expect(kept()).toEqual([3, 1]);
   expect(dropped()).toBe(2);
 });

@@ -1,9 +1,10 @@
 /** The curated changes, one by one, as the signals page lists them. */
 import { expect, test } from "bun:test";
-import { noIncrements } from "../../src/catalogue/increments.ts";
 import { auditChanges } from "../../src/catalogue/vocabulary.ts";
+import { noIncrements } from "../../src/catalogue/increments.ts";
 import { measure } from "../../src/processors/index.ts";
-import { auditOf, auditValue } from "../support/records.ts";
+import { auditValue } from "../records/samples.ts";
+import { auditOf, settingsWith } from "./given.ts";
 
 const byProperty = [
   ["ACL", "acl"],
@@ -44,7 +45,7 @@ const byTarget = [
 
 function changeOf(action: string, target: object): string | undefined {
   const into = noIncrements();
-  measure(auditOf(auditValue({ action, target })), { collapseExternal: true }, into);
+  measure(auditOf(auditValue({ action, target })), settingsWith(), into);
   const found = [...into.counts.values()].find(({ metric }) => metric === "tailscale.config.audit.changes");
   return found?.attributes["tailscale.audit.change"];
 }

@@ -1,31 +1,42 @@
-/** Attribute sets of flows are one object for one content, and their memory is bounded. */
-import { expect, test } from "bun:test";
-import { type FlowEdge, noIncrements } from "../../src/catalogue/increments.ts";
-import { Ledger } from "../../src/ledger/index.ts";
-import { classOf, edgeOf } from "../../src/processors/edges.ts";
-import { measure } from "../../src/processors/index.ts";
-import { claimsOf } from "../../src/processors/names.ts";
+/** Edges: one number for the same names and class, and bounds that lose no sum. */
+import { describe, expect, test } from "bun:test";
 import type { JsonObject } from "../../src/records/types.ts";
-import { connection, flowOf, flowValue } from "../support/records.ts";
+import { type FlowClass, noIncrements } from "../../src/catalogue/increments.ts";
+import { EdgeBook, maxEdges, noPeer, peerByAddress } from "../../src/processors/edges.ts";
+import { EndBook } from "../../src/processors/ends.ts";
+import { measureFlow } from "../../src/processors/flow-metrics.ts";
+import type { ProcessorSettings } from "../../src/processors/index.ts";
+import { columnsOf, connection, flowValue } from "../records/samples.ts";
+import { privacyWith, settingsWith } from "./given.ts";
+import { pointsOf } from "./points.ts";
 
-const names = { collapseExternal: true };
+function bookWith(settings: ProcessorSettings) {
+  const edges = new EdgeBook(settings);
+  const context = { settings, edges, ends: new EndBook(settings) };
+  const measured = (...values: JsonObject[]) => {
+    const columns = columnsOf(...values);
+    measureFlow(columns, 0, columns.records, context);
+    return columns;
+  };
+  return { edges, measured, edgesOf: (...values: JsonObject[]) => edgeNumbers(measured(...values)) };
+}
 
-function edgesOf(value: JsonObject): FlowEdge[] {
-  const record = flowOf(value);
-  return record.connections.map((one) => edgeOf(one, claimsOf(record), names));
+function edgeNumbers({ edge, entries }: { readonly edge: Uint32Array; readonly entries: number }): number[] {
+  return [...edge.subarray(0, entries)];
 }
 
 const named = (name: string): JsonObject => flowValue({ srcNode: { nodeId: "n", name, addresses: ["100.64.1.1"] } });
 
-test("the same content is the same object, whatever record it comes from", () => {
+test("the same content is the same edge, whatever record it comes from", () => {
+  const { edgesOf } = bookWith(settingsWith());
   const [one] = edgesOf(named("web-1"));
-  const [again] = edgesOf({ ...named("web-1"), nodeId: "nOTHER", start: "" });
-  expect(again).toBe(one as FlowEdge);
-  expect(edgesOf(named("web-2"))[0]).not.toBe(one as FlowEdge);
+  expect(edgesOf({ ...named("web-1"), nodeId: "nOTHER", start: "" })).toEqual([one as number]);
+  expect(edgesOf(named("web-2"))).not.toEqual([one as number]);
 });
 
 test("ports are no part of it, but for the service that the destination's stands for", () => {
-  const [one, two, ssh] = edgesOf(
+  const { edges, edgesOf } = bookWith(settingsWith());
+  const [one = 0, two, ssh = 0] = edgesOf(
     flowValue({
       virtualTraffic: [
         connection({ dst: "100.64.1.2:50001" }),
@@ -34,48 +45,150 @@ test("ports are no part of it, but for the service that the destination's stands
       ],
     }),
   );
-  expect(two).toBe(one as FlowEdge);
-  expect(ssh?.pair).toBe(one?.pair as FlowEdge["pair"]);
-  expect([one?.class.service, ssh?.class.service]).toEqual([undefined, "ssh"]);
+  expect(two).toBe(one);
+  expect(edges.pair(ssh)).toBe(edges.pair(one));
+  expect([edges.classOf(one).service, edges.classOf(ssh).service]).toEqual([undefined, "ssh"]);
 });
 
 test("a pair's key tells an absent end from any name", () => {
-  const keys = [named("-"), named("="), named(""), flowValue({ virtualTraffic: [connection({ src: "" })] })].map(
-    (value) => edgesOf(value)[0]?.pair.key,
-  );
-  expect(new Set(keys).size).toBe(4);
+  const { edges, edgesOf } = bookWith(settingsWith());
+  const values = [named("-"), named("="), named(""), flowValue({ virtualTraffic: [connection({ src: "" })] })];
+  expect(new Set(edgesOf(...values).map((edge) => edges.pair(edge).key)).size).toBe(4);
 });
 
 test("a class's key tells transport, traffic, path and region apart", () => {
-  const { connections } = flowOf({
+  const { edges, edgesOf } = bookWith(settingsWith());
+  const value = {
     nodeId: "n",
     virtualTraffic: [{ proto: 6 }, { proto: 17 }],
     subnetTraffic: [{ proto: 6 }],
     exitTraffic: [{ proto: 6 }],
     physicalTraffic: [
+      { proto: 6, dst: "192.0.2.1:1" },
       { proto: 6 },
       { proto: 6, dst: "127.3.3.40:1" },
       { proto: 6, dst: "127.3.3.40:2" },
       { proto: 6, dst: "127.3.3.40:0" },
     ],
-  });
-  const classes = connections.map(classOf);
-  expect(new Set(classes.map(({ key }) => key)).size).toBe(8);
-  expect(connections.map(classOf)).toEqual(classes);
+  };
+  const classes = edgesOf(value).map((edge) => edges.classOf(edge));
+  expect(new Set(classes.map(({ key }) => key)).size).toBe(9);
+  expect(classes.slice(4).map(({ path, derpRegion }) => `${path} ${derpRegion}`)).toEqual([
+    "direct undefined",
+    "undefined undefined",
+    "derp 1",
+    "derp 2",
+    "derp undefined",
+  ]);
 });
 
-test("a flood of names changes no sum, though what is remembered starts anew", () => {
-  const increments = noIncrements();
-  const before = edgesOf(named("first"))[0];
-  for (let n = 0; n < 70_000; n++) measure(flowOf(named(`flood-${n}`)), names, increments);
-  measure(flowOf(named("first")), names, increments);
-  expect(edgesOf(named("first"))[0]).not.toBe(before as FlowEdge);
-  increments.flows.set(before as FlowEdge, { entries: 1, txBytes: 300, rxBytes: 200, txPackets: 3, rxPackets: 2 });
-  const ledger = new Ledger({ metricsMode: "all", rollupTopN: 1, metricLimit: 100_000, idleFolds: 1 }, 0);
-  ledger.add(increments);
-  const { metrics } = ledger.fold(1, 0, () => {});
-  expect(ledger.sum("tailscale.network.io", { "network.io.direction": "transmit" })).toBe(70_002 * 300);
-  expect(ledger.sum("tailscale.network.flows")).toBe(70_002);
-  const series = metrics.find(({ name }) => name === "tailscale.network.io")?.series ?? [];
-  expect(series.length).toBe(2 * 8_001);
-}, 20_000);
+test("an edge says who the peer is: a name of its own, the address, or nobody", () => {
+  const { edges, edgesOf } = bookWith(settingsWith());
+  const dstNodes = [{ name: "db-1", addresses: ["100.64.1.2"] }];
+  const [db = 0, external = 0, none = 0, relay = 0] = edgesOf(
+    flowValue({
+      dstNodes,
+      virtualTraffic: [connection(), connection({ dst: "192.0.2.1:443" }), connection({ src: "" })],
+      physicalTraffic: [connection({ dst: "127.3.3.40:1" })],
+    }),
+  );
+  const { peerOf } = edges;
+  expect([peerByAddress, noPeer]).not.toContain(peerOf[db] as number);
+  expect([peerOf[external], peerOf[none], peerOf[relay]]).toEqual([peerByAddress, noPeer, noPeer]);
+});
+
+test("peers are told apart by their own names, also if privacy hides them", () => {
+  const { edges, edgesOf } = bookWith(settingsWith({ privacy: privacyWith({ hostnames: "drop" }) }));
+  const dstNodes = ["100.64.1.2", "100.64.1.3"].map((address, place) => ({
+    name: `db-${place}`,
+    addresses: [address],
+  }));
+  const [one = 0, two = 0] = edgesOf(
+    flowValue({ dstNodes, virtualTraffic: [connection(), connection({ dst: "100.64.1.3:443" })] }),
+  );
+  expect(edges.peerOf[one]).not.toBe(edges.peerOf[two]);
+  expect(edges.sourceOf[one]).toBe(edges.sourceOf[two] as number);
+  expect(edges.pair(one)).toMatchObject({ destination: undefined });
+});
+
+describe("a full table", () => {
+  test("of pairs counts for other nodes, and loses no sum", async () => {
+    const { edges, measured } = bookWith(settingsWith());
+    const columns = measured(...Array.from({ length: 9000 }, (_, place) => named(`flood-${place}`)), named("flood-0"));
+    const numbers = edgeNumbers(columns);
+    expect(numbers[9000]).toBe(numbers[0] as number);
+    expect(new Set(numbers.map((edge) => edges.pair(edge).key)).size).toBe(8001);
+    expect(edges.pair(numbers[8999] as number)).toMatchObject({ source: "__other__", destination: "__other__" });
+    expect(edges.classOf(numbers[8999] as number).service).toBe("https");
+    expect(edges.takeOverflowed()).toBe(1000);
+    expect(edges.takeOverflowed()).toBe(0);
+    const points = await pointsOf(columns, edges, noIncrements());
+    const sent = points.filter(
+      ({ metric, attributes }) =>
+        metric === "tailscale.network.io" && attributes["network.io.direction"] === "transmit",
+    );
+    expect(sent.reduce((sum, { value }) => sum + value, 0)).toBe(9001 * 300);
+  });
+
+  test("of ports counts without ports, for the same nodes", () => {
+    const dimensions = { nodes: true, identity: false, sourcePort: true, destinationPort: false };
+    const { edges, edgesOf } = bookWith(settingsWith({ dimensions }));
+    const entries = (from: number) =>
+      Array.from({ length: 5000 }, (_, place) => connection({ src: `100.64.1.1:${from + place}` }));
+    const numbers = edgesOf(flowValue({ virtualTraffic: entries(10_000) }));
+    const last = edges.classOf(numbers[4999] as number);
+    expect(edges.classOf(numbers[0] as number).ports).toEqual({ source: "10000", destination: undefined });
+    expect(last).toMatchObject({ ports: undefined, service: "https" });
+    expect(edges.pair(numbers[4999] as number)).toBe(edges.pair(numbers[0] as number));
+    expect(edges.takeOverflowed()).toBe(5000 - 4096);
+  });
+
+  test("of regions counts for the relay without its region", () => {
+    const { edges, edgesOf } = bookWith(settingsWith());
+    const physicalTraffic = Array.from({ length: 8000 }, (_, place) => connection({ dst: `127.3.3.40:${place + 1}` }));
+    const classes = edgesOf(flowValue({ virtualTraffic: [], physicalTraffic })).map((edge) => edges.classOf(edge));
+    const withRegion = classes.filter(({ derpRegion }) => derpRegion !== undefined);
+    expect(withRegion.length).toBeLessThan(7000);
+    expect(new Set(classes.map(({ path }: FlowClass) => path))).toEqual(new Set(["derp"]));
+  });
+
+  test("of edges still has room for each class of other nodes", () => {
+    const { edges, edgesOf } = bookWith(settingsWith());
+    const protocols = Array.from({ length: 250 }, (_, proto) => ({ proto }));
+    const numbers: number[] = [];
+    for (let node = 0; node < 300; node++) {
+      const members = { srcNode: { name: `n${node}`, addresses: ["100.64.1.1"] } };
+      numbers.push(
+        ...edgesOf(flowValue({ ...members, virtualTraffic: protocols.map(({ proto }) => connection({ proto })) })),
+      );
+    }
+    expect(Math.max(...numbers)).toBeLessThan(maxEdges);
+    expect(edges.takeOverflowed()).toBe(300 * 250 - (maxEdges - 8192));
+    const last = numbers.at(-1) as number;
+    expect(edges.pair(last).source).toBe("__other__");
+    expect(edges.classOf(last).transport).toBe("249");
+  });
+});
+
+describe("between two intervals", () => {
+  test("a book that is more than half full numbers anew", () => {
+    const { edges, edgesOf } = bookWith(settingsWith());
+    const { generation } = edges;
+    const [before = 0] = edgesOf(...Array.from({ length: 5000 }, (_, place) => named(`flood-${place}`)));
+    const pair = edges.pair(before);
+    edges.renew();
+    expect(edges.generation).not.toBe(generation);
+    const [after = 0] = edgesOf(named("flood-4999"));
+    expect(edges.pair(after)).toMatchObject({ source: "flood-4999", destination: "unknown" });
+    expect(pair.source).toBe("flood-0");
+  });
+
+  test("a book with room keeps its numbers", () => {
+    const { edges, edgesOf } = bookWith(settingsWith());
+    const { generation } = edges;
+    const before = edgesOf(...Array.from({ length: 100 }, (_, place) => named(`node-${place}`)));
+    edges.renew();
+    expect(edges.generation).toBe(generation);
+    expect(edgesOf(named("node-0"))).toEqual(before.slice(0, 1));
+  });
+});

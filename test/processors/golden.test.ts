@@ -1,38 +1,43 @@
-/** Every file of `test/golden/` is a record, and what it must become: log events, and points of the ledger. A new case is a new file. */
+/** Every golden file is a record, and what it must become: log events, and points of the ledger. A new case is a new file. */
 import { describe as suite, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type Increments, noIncrements } from "../../src/catalogue/increments.ts";
-import { attributesOf, type LogEvent } from "../../src/catalogue/log-event.ts";
-import { Ledger } from "../../src/ledger/index.ts";
-import { type PrivacySettings, privacyCategories } from "../../src/catalogue/logs.ts";
+import type { PrivacySettings } from "../../src/catalogue/logs.ts";
 import { formatRfc3339 } from "../../src/lib/rfc3339.ts";
-import { type Device, directoryOf } from "../../src/processors/directory.ts";
-import { describe, describeLine, measure, type ProcessorOptions } from "../../src/processors/index.ts";
-import { decodeRecord } from "../../src/records/decode.ts";
-import { recordOfLine } from "../../src/records/envelope.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { webhookRecord } from "../../src/records/webhook.ts";
-import { rawOf } from "../support/records.ts";
+import { type Increments, noIncrements } from "../../src/catalogue/increments.ts";
+import type { LogEvent } from "../../src/catalogue/log-event.ts";
+import { EdgeBook } from "../../src/processors/edges.ts";
+import { EndBook } from "../../src/processors/ends.ts";
+import { FlowDescriber } from "../../src/processors/flow.ts";
+import { measureFlow } from "../../src/processors/flow-metrics.ts";
+import { type Device, describe, directoryOf, measure, type ProcessorSettings } from "../../src/processors/index.ts";
+import { ClaimTable } from "../../src/records/flow/claims.ts";
+import { FlowColumns } from "../../src/records/flow/columns.ts";
+import { readFlow } from "../../src/records/flow/reader.ts";
+import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
+import { unwrapped } from "../records/samples.ts";
+import { auditOf, privacyWith, settingsWith, webhookOf } from "./given.ts";
+import { type Point, pointsOf } from "./points.ts";
 
 interface GoldenCase {
   readonly why: string;
-  /** Where it is not told by its shape. */
+  /** If its shape does not say it. */
   readonly type?: "webhook";
   /** The record, bare or wrapped. */
   readonly record: JsonObject;
-  readonly options?: Partial<ProcessorOptions>;
+  readonly options?: Partial<ProcessorSettings>;
   /** The directory; absent: none has been read. */
   readonly devices?: readonly Device[];
   /** What is not kept. Hashes are `hash-` and 16 digits of SHA-256 over salt, line feed and text. */
   readonly privacy?: Partial<PrivacySettings["actions"]>;
   /** With times as text. */
   readonly logs: readonly JsonObject[];
-  /** In the mode `all`. What is counted of every record is listed where a case is about it: then all of that metric. */
+  /** In the mode `all`. What is counted of every record is listed if a case is about it: then all of that metric. */
   readonly metrics: readonly JsonObject[];
 }
 
-/** Counted of every record, and listed only where a case is about it. */
+/** Counted of every record, and listed only if a case is about it. */
 const everywhere = new Set([
   "tailscale.network.reporter.observations",
   "tailscale.network.field.observations",
@@ -42,52 +47,9 @@ const everywhere = new Set([
 ]);
 
 const folder = new URL("../golden/", import.meta.url);
+/** Cases that say something else than they did. */
+const changed = new URL("../golden/", import.meta.url);
 const acceptedAt = Date.parse("2026-11-02T09:16:00Z");
-const defaults: ProcessorOptions = {
-  collapseExternal: true,
-  flowLogMode: "per_connection",
-  tailnet: "",
-  uidKey: undefined,
-};
-
-function readCase(name: string): GoldenCase {
-  return JSON.parse(readFileSync(new URL(name, folder), "utf8")) as GoldenCase;
-}
-
-/** As `toEqual` compares them: the name of the event is a member like others, times are text. */
-function shown(event: LogEvent): object {
-  const { name, severity, time, observedTime, body } = event;
-  const attributes = attributesOf(event);
-  const sets = [...event.shared, event.attributes];
-  expect(sets.flatMap((set) => Object.keys(set))).toHaveLength(Object.keys(attributes).length);
-  return { name, severity, time: formatRfc3339(time), observedTime: formatRfc3339(observedTime), body, attributes };
-}
-
-function points(increments: Increments, listed: readonly JsonObject[]): object[] {
-  const metricsListed = new Set(listed.map(({ metric }) => metric));
-  const ledger = new Ledger({ metricsMode: "all", rollupTopN: 1, metricLimit: 100, idleFolds: 1 }, 0);
-  ledger.add(increments);
-  return ledger
-    .fold(1, 0, () => {})
-    .metrics.filter(({ name }) => !everywhere.has(name) || metricsListed.has(name))
-    .flatMap(({ name, series }) => series.map(({ attributes, value }) => ({ metric: name, attributes, value })));
-}
-
-const inOrder = (list: readonly object[]): string[] => list.map((item) => JSON.stringify(sorted(item))).toSorted();
-
-function sorted(item: object): object {
-  return Object.fromEntries(
-    Object.entries(item)
-      .map(
-        ([name, member]) =>
-          [
-            name,
-            typeof member === "object" && member !== null ? sorted(member as object) : (member as unknown),
-          ] as const,
-      )
-      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
-  );
-}
 
 const names = readdirSync(fileURLToPath(folder)).filter((name) => name.endsWith(".json"));
 
@@ -95,37 +57,83 @@ test("there are cases", () => {
   expect(names.length).toBeGreaterThanOrEqual(80);
 });
 
-function optionsOf({ options, devices, privacy }: GoldenCase): ProcessorOptions {
-  return {
-    ...defaults,
+function settingsOf({ options, devices, privacy }: GoldenCase): ProcessorSettings {
+  return settingsWith({
     ...options,
-    ...(devices && { directory: { current: directoryOf(devices) } }),
-    ...(privacy && { privacy: { actions: { ...allKept, ...privacy }, salt: "golden-salt" } }),
-  };
+    directory: { current: devices && directoryOf(devices) },
+    privacy: privacy && privacyWith(privacy, "golden-salt"),
+  });
 }
 
-const allKept = Object.fromEntries(
-  privacyCategories.map((category) => [category, "keep"]),
-) as PrivacySettings["actions"];
-
 suite.each(names.map((name) => [name.replace(".json", ""), readCase(name)] as const))("%s", (_, golden) => {
-  const { why, type, record, logs, metrics } = golden;
-  const raw = type === "webhook" ? webhookRecord(record, JSON.stringify(record)) : rawOf(record);
-  const processorOptions = optionsOf(golden);
+  const settings = settingsOf(golden);
 
-  test(`log: ${why}`, () => {
-    expect(describe(decodeRecord(raw), processorOptions, acceptedAt).map(shown)).toEqual([...logs]);
+  test(`log: ${golden.why}`, () => {
+    expect(eventsOf(golden, settings).map(shown)).toEqual([...golden.logs]);
   });
 
-  test("log from its stored line", () => {
-    expect(describeLine(raw.line, raw.type, processorOptions, acceptedAt).map(shown)).toEqual([...logs]);
-  });
-
-  test("metrics", () => {
-    for (const measured of [raw, recordOfLine(raw.line, raw.type)]) {
-      const increments = noIncrements();
-      measure(decodeRecord(measured), processorOptions, increments);
-      expect(inOrder(points(increments, metrics))).toEqual(inOrder(metrics));
-    }
+  test("metrics", async () => {
+    const listed = new Set(golden.metrics.map(({ metric }) => metric));
+    const points = (await pointsOfCase(golden, settings)).filter(
+      ({ metric }) => !everywhere.has(metric) || listed.has(metric),
+    );
+    expect(inOrder(points)).toEqual(inOrder(golden.metrics));
   });
 });
+
+function readCase(name: string): GoldenCase {
+  const from = existsSync(new URL(name, changed)) ? changed : folder;
+  return JSON.parse(readFileSync(new URL(name, from), "utf8")) as GoldenCase;
+}
+
+/** The event as it is decoded from the stored line of a flow, and as it is described at once. */
+function eventsOf({ type, record }: GoldenCase, settings: ProcessorSettings): readonly LogEvent[] {
+  if (type === "webhook") return [describe(webhookOf(record), settings, acceptedAt)];
+  const columns = columnsOf(record);
+  if (columns === undefined) return [describe(auditOf(record), settings, acceptedAt)];
+  const describer = new FlowDescriber(settings);
+  const stored = new FlowColumns();
+  const line = unwrapped(record).records[0]?.line ?? "";
+  new FlowRowDecoder(new ClaimTable()).decode(Buffer.from(line), undefined, stored);
+  const [events, again] = [columns, stored].map((from) =>
+    Array.from({ length: describer.logRecords(from, 0) }, (_, index) => describer.event(from, 0, index, acceptedAt)),
+  );
+  expect(again).toEqual(events);
+  return events ?? [];
+}
+
+/** The columns of a flow record; nothing for other records. */
+function columnsOf(value: JsonObject): FlowColumns | undefined {
+  const [raw] = unwrapped(value).records;
+  if (raw?.type !== "flow") return undefined;
+  const columns = new FlowColumns();
+  readFlow(raw.value, raw.recorded, new ClaimTable(), columns);
+  return columns;
+}
+
+function pointsOfCase({ type, record }: GoldenCase, settings: ProcessorSettings): Promise<readonly Point[]> {
+  const increments: Increments = noIncrements();
+  const edges = new EdgeBook(settings);
+  const columns = type === "webhook" ? undefined : columnsOf(record);
+  if (columns !== undefined) measureFlow(columns, 0, columns.records, { settings, edges, ends: new EndBook(settings) });
+  else measure(type === "webhook" ? webhookOf(record) : auditOf(record), settings, increments);
+  return pointsOf(columns, edges, increments);
+}
+
+/** As `toEqual` compares them: the name of the event is a member like others, times are text. */
+function shown({ name, severity, time, observedTime, body, attributes }: LogEvent): object {
+  return { name, severity, time: formatRfc3339(time), observedTime: formatRfc3339(observedTime), body, attributes };
+}
+
+function inOrder(list: readonly object[]): readonly string[] {
+  return list.map((item) => JSON.stringify(sorted(item))).toSorted();
+}
+
+function sorted(item: object): object {
+  const members = Object.entries(item) as [string, unknown][];
+  return Object.fromEntries(
+    members
+      .map(([name, member]) => [name, typeof member === "object" && member !== null ? sorted(member) : member] as const)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  );
+}

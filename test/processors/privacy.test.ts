@@ -1,34 +1,17 @@
-/** Privacy beyond the golden cases: webhooks, shared sets, hostile texts, and hashes that last as long as the state directory. */
+/** Privacy beyond the golden cases: webhooks, hostile texts, and hashes that depend on the salt alone. */
 import { describe as suite, expect, test } from "bun:test";
-import { attributesOf, type LogEvent } from "../../src/catalogue/log-event.ts";
-import { type PrivacyCategory, privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
-import { describe, type ProcessorOptions } from "../../src/processors/index.ts";
-import { privacyOf } from "../../src/processors/privacy.ts";
-import { decodeRecord } from "../../src/records/decode.ts";
+import type { PrivacyCategory, PrivacySettings } from "../../src/catalogue/logs.ts";
+import { privacyCategories } from "../../src/catalogue/logs.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { webhookRecord } from "../../src/records/webhook.ts";
-import { createState } from "../support/journal.ts";
-import { connection, flowOf, flowValue } from "../support/records.ts";
-
-function settings(actions: Partial<PrivacySettings["actions"]>, salt = "salt"): PrivacySettings {
-  const kept = Object.fromEntries(
-    privacyCategories.map((category) => [category, "keep"]),
-  ) as PrivacySettings["actions"];
-  return { actions: { ...kept, ...actions }, salt };
-}
-
-const optionsOf = (privacy: PrivacySettings, more: Partial<ProcessorOptions> = {}): ProcessorOptions => ({
-  collapseExternal: true,
-  flowLogMode: "per_connection",
-  tailnet: "",
-  uidKey: undefined,
-  privacy,
-  ...more,
-});
+import type { LogEvent } from "../../src/catalogue/log-event.ts";
+import { FlowDescriber } from "../../src/processors/flow.ts";
+import { describe } from "../../src/processors/index.ts";
+import { privacyOf } from "../../src/processors/privacy.ts";
+import { columnsOf, connection, flowValue } from "../records/samples.ts";
+import { privacyWith, settingsWith, webhookOf } from "./given.ts";
 
 function webhookLog(actions: Partial<PrivacySettings["actions"]>, event: JsonObject): LogEvent {
-  const record = decodeRecord(webhookRecord(event, JSON.stringify(event)));
-  return describe(record, optionsOf(settings(actions)), 0)[0] as LogEvent;
+  return describe(webhookOf(event), settingsWith({ privacy: privacyWith(actions) }), 0);
 }
 
 const nodeCreated: JsonObject = {
@@ -49,15 +32,14 @@ const nodeCreated: JsonObject = {
 
 suite("a webhook event", () => {
   test("is hidden in its attributes, and the same inside its message", () => {
-    const event = webhookLog(
+    const { attributes, body } = webhookLog(
       { emails: "hash", tailscale_ips: "drop", node_ids: "drop", tailnet_name: "drop" },
       nodeCreated,
     );
-    const attributes = attributesOf(event);
     const alice = String(attributes["tailscale.webhook.actor"]);
     expect(alice).toMatch(/^hash-[\da-f]{16}$/);
     expect(attributes["tailscale.webhook.node.managed_by"]).toBe(alice);
-    expect(event.body).toBe(`Node db-1 ([dropped]) created by ${alice}`);
+    expect(body).toBe(`Node db-1 ([dropped]) created by ${alice}`);
     expect(attributes["tailscale.webhook.url"]).toBe("https://login.[dropped]/admin/machines/[dropped]");
     expect(Object.keys(attributes)).not.toContain("tailscale.webhook.node.id");
     expect(Object.keys(attributes)).not.toContain("tailscale.tailnet");
@@ -65,10 +47,10 @@ suite("a webhook event", () => {
   });
 
   test("loses its message and its address with free text", () => {
-    const event = webhookLog({ free_text: "drop" }, nodeCreated);
-    expect(event.body).toBe("[dropped]");
-    expect(attributesOf(event)["tailscale.webhook.url"]).toBeUndefined();
-    expect(attributesOf(event)["tailscale.webhook.actor"]).toBe("alice@example.com");
+    const { attributes, body } = webhookLog({ free_text: "drop" }, nodeCreated);
+    expect(body).toBe("[dropped]");
+    expect(attributes["tailscale.webhook.url"]).toBeUndefined();
+    expect(attributes["tailscale.webhook.actor"]).toBe("alice@example.com");
   });
 });
 
@@ -77,7 +59,7 @@ test("every category, dropped, leaves nothing that names anybody", () => {
     PrivacyCategory,
     "drop"
   >;
-  const record = flowOf(
+  const columns = columnsOf(
     flowValue({
       srcNode: {
         nodeId: "nONECNTRL",
@@ -89,45 +71,45 @@ test("every category, dropped, leaves nothing that names anybody", () => {
       subnetTraffic: [connection({ src: "10.1.2.3:1", dst: "[2001:db8::1]:2" })],
     }),
   );
-  const options = optionsOf(settings(everything), { tailnet: "example.com" });
-  const text = JSON.stringify([...describe(record, options, 0), webhookLog(everything, nodeCreated)]);
-  for (const told of ["web-1", "db-1", "alice", "example.com", "100.64", "10.1.2.3", "2001:db8", "CNTRL", "tail1234"]) {
+  const privacy = privacyWith(everything);
+  const events = (["per_connection", "per_record"] as const).flatMap((flowLogMode) => {
+    const describer = new FlowDescriber(settingsWith({ privacy, flowLogMode, tailnet: "example.com" }));
+    const count = describer.logRecords(columns, 0);
+    return Array.from({ length: count }, (_, index) => describer.event(columns, 0, index, 0));
+  });
+  expect(events.length).toBe(3);
+  const text = JSON.stringify([...events, webhookLog(everything, nodeCreated)]);
+  for (const told of ["web-1", "db-1", "alice", "example.com", "100.64", "10.1.2.3", "2001:db8", "CNTRL", "tail1234"])
     expect([told, text.includes(told)]).toEqual([told, false]);
-  }
-});
-
-test("sets that events share are hidden once, and stay shared", () => {
-  const record = flowOf(flowValue({ virtualTraffic: [connection(), connection({ src: "100.64.1.1:40001" })] }));
-  const [one, two] = describe(record, optionsOf(settings({ tailscale_ips: "hash" })), 0);
-  expect(one?.shared.length).toBeGreaterThan(1);
-  one?.shared.forEach((set, place) => expect(two?.shared[place]).toBe(set));
 });
 
 test("hashes depend on the salt, and on nothing else", () => {
-  const hashed = (salt: string) => privacyOf(settings({ hostnames: "hash" }, salt)).node("web-1");
+  const hashed = (salt: string) => privacyOf(privacyWith({ hostnames: "hash" }, salt)).node("web-1");
   expect(hashed("a")).toBe(hashed("a") as string);
   expect(hashed("a")).not.toBe(hashed("b") as string);
 });
 
-test("the salt stays in the state directory", () => {
-  const state = createState();
-  try {
-    const first = state.open();
-    const { privacySalt } = first.identity;
-    first.close();
-    expect(privacySalt).toMatch(/^[\da-f]{64}$/);
-    expect(state.open().identity.privacySalt).toBe(privacySalt);
-  } finally {
-    state.remove();
-  }
+test("hashes are the same after a flood of others", () => {
+  const privacy = privacyOf(privacyWith({ hostnames: "hash" }));
+  const hashesOf = () => Array.from({ length: 40_000 }, (_, place) => privacy.node(`web-${place}`));
+  const first = hashesOf();
+  expect(new Set(first).size).toBe(40_000);
+  expect(hashesOf()).toEqual(first);
+});
+
+test("an identifier is hidden before the text is cut, not after", () => {
+  const message = `${"a ".repeat(16_378)}alice@example.com`;
+  const { body } = webhookLog({ emails: "drop" }, { ...nodeCreated, message });
+  expect(body).not.toContain("alice");
+  expect(body).toContain("[dropped]");
 });
 
 test.each([
-  ["a name without end", "a".repeat(200_000)],
-  ["dots", "1.".repeat(100_000)],
-  ["colons", "a:".repeat(100_000)],
-  ["labels", "a-b.".repeat(60_000)],
-  ["at signs", "@".repeat(200_000)],
+  ["a name without end", "a".repeat(30_000)],
+  ["dots", "1.".repeat(15_000)],
+  ["colons", "a:".repeat(15_000)],
+  ["labels", "a-b.".repeat(8000)],
+  ["at signs", "@".repeat(30_000)],
 ])("%s is read in time, since no pattern looks back without a bound", (_, message) => {
   const all = { emails: "hash", hostnames: "hash", node_ids: "hash", user_ids: "hash", tailscale_ips: "hash" } as const;
   expect(webhookLog(all, { ...nodeCreated, message }).body).toBe(message);

@@ -1,34 +1,45 @@
-/** Log events can carry a number by which a backend knows them again. */
+/** Log records can carry an identity by which a backend recognizes them. */
 import { expect, test } from "bun:test";
-import { attributesOf } from "../../src/catalogue/log-event.ts";
-import { describe, type ProcessorOptions } from "../../src/processors/index.ts";
-import { auditOf, auditValue, connection, flowOf, flowValue } from "../support/records.ts";
+import { FlowDescriber } from "../../src/processors/flow.ts";
+import { describe, type ProcessorSettings } from "../../src/processors/index.ts";
+import { auditValue, columnsOf, connection, enveloped, flowValue } from "../records/samples.ts";
+import { auditOf, settingsWith, webhookOf } from "./given.ts";
 
-const options: ProcessorOptions = {
-  collapseExternal: true,
-  flowLogMode: "per_connection",
-  tailnet: "",
-  uidKey: { secret: "00112233445566778899aabbccddeeff", tailnet: 1 },
-};
+const settings = settingsWith({ recordUid: { secret: "00112233445566778899aabbccddeeff", tailnet: 1 } });
 
-function uidsOf(
-  record: Parameters<typeof describe>[0],
-  acceptedAt = 1,
-  members: Partial<ProcessorOptions> = {},
-): unknown[] {
-  return describe(record, { ...options, ...members }, acceptedAt).map((event) => attributesOf(event)["log.record.uid"]);
+function flowUids(value: unknown, acceptedAt = 1, chosen: ProcessorSettings = settings): unknown[] {
+  const columns = columnsOf(value);
+  const describer = new FlowDescriber(chosen);
+  return Array.from(
+    { length: describer.logRecords(columns, 0) },
+    (_, index) => describer.event(columns, 0, index, acceptedAt).attributes["log.record.uid"],
+  );
 }
 
-const flow = flowOf(flowValue({ virtualTraffic: [connection(), connection({ proto: 17 })] }));
+const flow = flowValue({ virtualTraffic: [connection(), connection({ proto: 17 })] });
 
-test("the record's identity and the place of the event, the same at every delivery", () => {
-  const uids = uidsOf(flow);
-  expect(uids).toEqual([expect.stringMatching(/^[0-9a-f]{16}-0$/), expect.stringMatching(/^[0-9a-f]{16}-1$/)]);
-  expect(uidsOf(flow, 99)).toEqual(uids);
-  expect(uidsOf(auditOf(auditValue()))).toEqual([expect.stringMatching(/^[0-9a-f]{16}-0$/)]);
-  expect(uidsOf(auditOf(auditValue()))).not.toEqual(uidsOf(auditOf(auditValue({ old: "c" }))));
+test("a flow's is the record's identity and the entry's number, the same at every delivery and by every way", () => {
+  const uids = flowUids(flow);
+  expect(uids).toEqual([expect.stringMatching(/^[0-9a-f]{24}-0$/), expect.stringMatching(/^[0-9a-f]{24}-1$/)]);
+  expect(flowUids(flow, 99)).toEqual(uids);
+  expect(flowUids(enveloped(flow))).toEqual(uids);
+  expect(flowUids({ ...flow, nodeId: "nTWOCNTRL" })).not.toEqual(uids);
 });
 
-test("none where it is not asked for", () => {
-  expect(uidsOf(flow, 1, { uidKey: undefined })).toEqual([undefined, undefined]);
+test("an entry that is left out keeps its number", () => {
+  const { virtualTraffic } = flow as { virtualTraffic: readonly object[] };
+  const uids = flowUids({ ...flow, virtualTraffic: [{ src: "nowhere" }, ...virtualTraffic] });
+  expect(uids.map((uid) => String(uid).split("-")[1])).toEqual(["1", "2"]);
+});
+
+test("audit records and webhook events have one each", () => {
+  const uidOf = (record: Parameters<typeof describe>[0]) => describe(record, settings, 1).attributes["log.record.uid"];
+  expect(uidOf(auditOf(auditValue()))).toMatch(/^[0-9a-f]{24}-0$/);
+  expect(uidOf(auditOf(auditValue()))).not.toBe(uidOf(auditOf(auditValue({ old: "c" }))) as string);
+  expect(uidOf(webhookOf({ type: "test" }))).toMatch(/^[0-9a-f]{24}-0$/);
+});
+
+test("there is none if the settings do not ask for it", () => {
+  expect(flowUids(flow, 1, settingsWith())).toEqual([undefined, undefined]);
+  expect(describe(auditOf(auditValue()), settingsWith(), 1).attributes).not.toHaveProperty("log.record.uid");
 });

@@ -1,37 +1,47 @@
-/** A flood of distinct pairs: memory stays bounded, totals stay exact, and what folds is counted. */
+/** A flood of distinct pairs: memory stays bounded, totals stay exact, and what finds no room is counted. */
 import { expect, test } from "bun:test";
-import { noIncrements } from "../../src/catalogue/increments.ts";
-import { Ledger } from "../../src/ledger/index.ts";
-import { measure } from "../../src/processors/index.ts";
-import type { Connection, Endpoint, FlowRecord } from "../../src/records/types.ts";
+import { FlowColumns, addressIpv4 } from "../../src/records/flow/columns.ts";
+import { EdgeBook } from "../../src/processors/edges.ts";
+import { EndBook } from "../../src/processors/ends.ts";
+import { measureFlow } from "../../src/processors/flow-metrics.ts";
+import { configOf, ledgerOver, SnapshotJournal } from "../ledger/support.ts";
+import { settingsWith } from "../processors/given.ts";
 
 const pairs = 1_000_000;
-const connectionsOfRecord = 100;
+const entriesOfRecord = 100;
 const recordsOfFold = 200;
 /**
- * All that the ledger keeps between two folds, as text. What the process holds besides is garbage, and when that goes is the
+ * All that the ledger keeps between two folds. What the process holds besides is garbage, and when that goes is the
  * collector's business and the machine's: it is printed, not judged.
  */
 const maxSnapshotMiB = 16;
 
 /** Names are addresses, so that every pair is one of its own. */
-const options = { collapseExternal: false };
+const settings = settingsWith({ collapseExternal: false });
 
-test("1,000,000 distinct pairs in 50 intervals", () => {
-  const ledger = new Ledger({ metricsMode: "both", rollupTopN: 500, metricLimit: 10_000, idleFolds: 1_000 }, 0);
+test("1,000,000 distinct pairs in 50 intervals", async () => {
+  const config = configOf(
+    "cardinality.flow.metrics_mode=both",
+    "cardinality.flow.rollup_top_n=500",
+    "cardinality.metric_limit=10000",
+  );
+  const journal = new SnapshotJournal();
+  const ledger = ledgerOver(journal, config);
+  const context = { settings, ends: new EndBook(settings), edges: new EdgeBook(settings) };
+  const columns = new FlowColumns();
   const before = process.memoryUsage.rss();
   let peak = before;
   let snapshotBytes = 0;
   for (let pair = 0, fold = 1; pair < pairs; fold++) {
-    for (let record = 0; record < recordsOfFold; record++, pair += connectionsOfRecord) {
-      const increments = noIncrements();
-      measure(recordOf(pair), options, increments);
-      ledger.add(increments);
-    }
-    ledger.fold(fold, 0, ({ blobs }) => {
-      const bytes = [...blobs.values()].reduce((sum, text) => sum + text.length, 0);
-      snapshotBytes = Math.max(snapshotBytes, bytes);
-    });
+    columns.clear();
+    for (let record = 0; record < recordsOfFold; record++, pair += entriesOfRecord) addRecord(columns, pair);
+    measureFlow(columns, 0, columns.records, context);
+    ledger.addFlows(columns, undefined, context.edges);
+    await ledger.fold(fold * 60_000);
+    snapshotBytes = Math.max(
+      snapshotBytes,
+      [...journal.blobs.values()].reduce((sum, blob) => sum + blob.length, 0),
+    );
     peak = Math.max(peak, process.memoryUsage.rss());
   }
   const snapshotMiB = Math.round(snapshotBytes / 2 ** 20);
@@ -44,8 +54,8 @@ test("1,000,000 distinct pairs in 50 intervals", () => {
   for (const suffix of ["", ".rollup"] as const) {
     const sum = (metric: "io" | "packets", direction: string) =>
       ledger.sum(`tailscale.network.${metric}${suffix}`, { "network.io.direction": direction });
-    expect(sum("io", "transmit")).toBe(sumOf(({ txBytes }) => txBytes));
-    expect(sum("io", "receive")).toBe(sumOf(({ rxBytes }) => rxBytes));
+    expect(sum("io", "transmit")).toBe(sumOf(txBytesOf));
+    expect(sum("io", "receive")).toBe(sumOf(rxBytesOf));
     expect(sum("packets", "transmit")).toBe(pairs * 3);
     expect(sum("packets", "receive")).toBe(pairs * 2);
     expect(overflowed[`tailscale.network.io${suffix}`]).toBeGreaterThan(1000);
@@ -55,39 +65,32 @@ test("1,000,000 distinct pairs in 50 intervals", () => {
   expect(snapshotMiB).toBeLessThan(maxSnapshotMiB);
 }, 120_000);
 
-function recordOf(first: number): FlowRecord {
-  return {
-    type: "flow",
-    nodeId: `n${first}CNTRL`,
-    start: [1_793_610_900, 0],
-    end: [1_793_610_905, 0],
-    recorded: undefined,
-    sourceNode: undefined,
-    destinationNodes: [],
-    connections: Array.from({ length: connectionsOfRecord }, (_, place) => connectionOf(first + place)),
-  };
+function addRecord(columns: FlowColumns, first: number): void {
+  columns.beginRecord();
+  columns.nodeId[columns.records] = `n${first}CNTRL`;
+  for (let pair = first; pair < first + entriesOfRecord; pair++) {
+    columns.beginEntry(0);
+    const entry = columns.entries;
+    columns.protocol[entry] = 6;
+    columns.ends[entry] = addressIpv4 | (addressIpv4 << 2);
+    columns.source[entry] = 0x0a00_0000 + pair;
+    columns.destination[entry] = 0x0b00_0000 + pair;
+    columns.sourcePort[entry] = 40_000;
+    columns.destinationPort[entry] = 443;
+    columns.txPackets[entry] = 3;
+    columns.txBytes[entry] = txBytesOf(pair);
+    columns.rxPackets[entry] = 2;
+    columns.rxBytes[entry] = rxBytesOf(pair);
+    columns.entries++;
+  }
+  columns.endRecord();
 }
 
-function connectionOf(pair: number): Connection {
-  return {
-    traffic: "virtual",
-    protocol: 6,
-    source: endpointOf(pair, 10, 40_000),
-    destination: endpointOf(pair, 11, 443),
-    txPackets: 3,
-    txBytes: 100 + (pair % 7),
-    rxPackets: 2,
-    rxBytes: 50 + (pair % 11),
-  };
-}
+const txBytesOf = (pair: number): number => 100 + (pair % 7);
+const rxBytesOf = (pair: number): number => 50 + (pair % 11);
 
-function endpointOf(pair: number, network: number, port: number): Endpoint {
-  const text = `${network}.${(pair >> 16) & 255}.${(pair >> 8) & 255}.${pair & 255}`;
-  return { address: { text, family: "ipv4", isOverlay: false }, port, text: `${text}:${port}` };
-}
-
-function sumOf(value: (connection: Connection) => number): number {
+function sumOf(value: (pair: number) => number): number {
   let sum = 0;
-  for (let pair = 0; pair < pairs; pair++) sum += value(connectionOf(pair));
+  for (let pair = 0; pair < pairs; pair++) sum += value(pair);
   return sum;
 }

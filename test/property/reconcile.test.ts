@@ -79,7 +79,7 @@ async function runScenario(seed: number): Promise<void> {
       if (random.chance(0.15)) tailnet.fail({ path: /logging/, effect: random.pick(faults) });
       if (random.chance(0.1)) await program.abortedPoll(random.below(6));
       else if (random.chance(0.8)) await program.poll();
-      if (random.chance(0.5)) program.tick();
+      if (random.chance(0.5)) await program.tick();
       if (random.chance(0.06)) {
         program.kill();
         if (random.chance(0.5)) clockAt.now += random.below(90 * minute);
@@ -90,7 +90,7 @@ async function runScenario(seed: number): Promise<void> {
     clockAt.now += Math.max(0, -aheadMs) + (policy.lag + policy.overlap) * 1000 + 10 * minute;
     if (waiting.length > 0) await program.stream(waiting.map(({ record }) => record));
     expect(await program.poll()).toBe(true);
-    program.tick();
+    await program.tick();
 
     const truth = sent.map(({ record }) => nameOf(record.polled)).toSorted();
     expect(program.accepted().toSorted()).toEqual(truth);

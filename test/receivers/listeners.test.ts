@@ -1,37 +1,34 @@
-/** Receivers on listeners: shared where address and certificate are the same, apart where not, and never half started. */
+/** Receivers on listeners: shared if address and certificate are the same, apart if not, and never half started. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
-import type { Journal } from "../../src/journal/index.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { createPipeline } from "../../src/pipeline/index.ts";
 import { createReceivers, type Receivers } from "../../src/receivers/index.ts";
 import { sourcesIn, temporaryDirectory } from "../config/sources.ts";
 import { flowEnvelope } from "../support/hec-server.ts";
-import { createState, type TestState } from "../support/journal.ts";
 import { freePort } from "../support/port.ts";
+import { createStore, type TestStore } from "../support/store.ts";
 import { signedAt, webhookEvent, webhookSecret } from "../support/webhook-server.ts";
 
 const directory = temporaryDirectory();
-const fixture = (name: string): string => join(import.meta.dirname, "../support/tls", name);
+const certificates = new URL("../support/tls/", import.meta.url);
+const fixture = (name: string): string => fileURLToPath(new URL(name, certificates));
 const tls = (receiver: string): string[] => [
   `${receiver}.tls.cert_file=${fixture("first.cert.pem")}`,
   `${receiver}.tls.key_file=${fixture("first.key.pem")}`,
 ];
 
-let state: TestState;
-let journal: Journal;
+let store: TestStore;
 let receivers: Receivers;
 
 beforeEach(() => {
-  state = createState();
-  journal = state.open();
+  store = createStore();
 });
 afterEach(async () => {
   await receivers.stop(0);
-  state.remove();
+  store.remove();
 });
 
 function create(...set: readonly string[]): Receivers {
@@ -42,8 +39,8 @@ function create(...set: readonly string[]): Receivers {
     }),
   );
   receivers = createReceivers(config, {
-    pipeline: createPipeline(journal, { collapseExternal: true }),
-    journal,
+    pipeline: store.pipeline,
+    journal: store.journal,
     telemetry: silentTelemetry,
     logger: silentLogger,
     clock: Date.now,

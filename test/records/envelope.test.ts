@@ -1,10 +1,10 @@
 /** Records are found in every wrapper, and their stored line is the same record again. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { envelopeTime, eventText, recordOfLine } from "../../src/records/envelope.ts";
+import { classify, envelopeTime, eventText, recordOfLine } from "../../src/records/envelope.ts";
 import type { JsonObject, RawRecord } from "../../src/records/types.ts";
 import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
-import { auditValue, enveloped, flowValue, unwrapped } from "../support/records.ts";
+import { auditValue, enveloped, flowValue, unwrapped } from "./samples.ts";
 
 const time = [1_793_610_908, 125_000_000];
 const recorded = [1_793_610_907, 204_000_111];
@@ -139,6 +139,13 @@ describe("an envelope's time", () => {
   });
 });
 
+test("takes a record that was stored without an envelope", () => {
+  const line = JSON.stringify(flow);
+  expect(recordOfLine(line, "flow")).toEqual({ type: "flow", value: flow, line, time: undefined, recorded: undefined });
+  expect(eventText(line)).toBe(line);
+  expect(() => recordOfLine(line, "audit")).toThrow(SyntaxError);
+});
+
 test("refuses a line that was never stored", () => {
   for (const line of ["", "{", "7", "{}", '{"event":7}', '{"event":[]}'])
     expect(() => recordOfLine(line, "flow")).toThrow(SyntaxError);
@@ -182,4 +189,34 @@ test("whatever the shape and its white space, the stored line is the same record
     seeded(1000),
   );
   expect(found).toBeGreaterThan(500);
+});
+
+describe("tells apart by shape alone", () => {
+  test.each([
+    ["a flow record", flowValue(), "flow"],
+    ["one traffic array is enough", { nodeId: "n", exitTraffic: [] }, "flow"],
+    ["a traffic member of the wrong type is for the decoder", { nodeId: "n", physicalTraffic: "x" }, "flow"],
+    ["null arrays are none", { nodeId: "n", virtualTraffic: null, subnetTraffic: null }, "unclassified"],
+    ["no traffic", { nodeId: "n" }, "unclassified"],
+    ["an empty node id", { nodeId: "", virtualTraffic: [] }, "unclassified"],
+    ["a node id of the wrong type", { nodeId: 7, virtualTraffic: [] }, "unclassified"],
+    ["unknown traffic", { nodeId: "n", futureTraffic: [{}] }, "unclassified"],
+    ["an audit record", auditValue(), "audit"],
+    ["an action and one other member of an audit record", { actor: {}, action: "LOGIN" }, "audit"],
+    ["an action and a group", { eventGroupID: "g", action: "LOGIN" }, "audit"],
+    ["an action and an origin", { origin: "NODE", action: "LOGIN" }, "audit"],
+    ["an action alone", { action: "LOGIN" }, "unclassified"],
+    ["an empty action", { actor: {}, action: "" }, "unclassified"],
+    ["an actor of the wrong type is for the decoder", { actor: "alice", action: "LOGIN" }, "audit"],
+    ["null members are none", { actor: null, target: null, action: "LOGIN" }, "unclassified"],
+    ["both: traffic says more", { ...auditValue(), ...flowValue() }, "flow"],
+    ["nothing", {}, "unclassified"],
+  ] satisfies [string, JsonObject, ReturnType<typeof classify>][])("%s", (_, value, kind) => {
+    expect(classify(value)).toBe(kind);
+  });
+
+  test("a member of the prototype is none", () => {
+    const value = JSON.parse('{"__proto__":{"nodeId":"n","virtualTraffic":[]}}') as JsonObject;
+    expect(classify(value)).toBe("unclassified");
+  });
 });

@@ -2,7 +2,7 @@
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import { createHttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
-import type { Pipeline } from "../../src/pipeline/types.ts";
+import type { Pipeline } from "../../src/pipeline/index.ts";
 import {
   createHecReceiver,
   type HecHealth,

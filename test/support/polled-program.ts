@@ -1,28 +1,28 @@
-/** Journal, ledger, pipeline and collectors over the stand-in of Tailscale, with a clock that the test holds: a program that can be ended anywhere. */
-import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
-import type { Journal } from "../../src/journal/index.ts";
+/** Journal, ledger, pipeline and collectors over the stand-in of Tailscale, with a clock that the test holds: a program that can be killed anywhere. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { LedgerMetric } from "../../src/catalogue/metrics.ts";
-import type { KeyLimits } from "../../src/journal/seen-keys.ts";
-import { Ledger } from "../../src/ledger/index.ts";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import type { Config } from "../../src/config/index.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { createPipeline, incrementsOf, type Outcome } from "../../src/pipeline/index.ts";
-import { recover } from "../../src/pipeline/recover.ts";
+import type { Journal } from "../../src/journal/index.ts";
+import type { Outcome } from "../../src/pipeline/index.ts";
 import { LogCollector } from "../../src/receivers/poller/collector.ts";
 import type { WindowPolicy } from "../../src/receivers/poller/windows.ts";
-import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
+import { recordOfLine } from "../../src/records/envelope.ts";
+import type { RawRecord, RecordType } from "../../src/records/types.ts";
 import { createTailscaleApi } from "../../src/tailscale/index.ts";
 import type { TailscaleApi } from "../../src/tailscale/types.ts";
-import { createState, hourMs, mebibyte } from "./journal.ts";
 import type { Tailnet, TailnetRecord } from "./tailnet/index.ts";
+import { configAt, openStore, type Store } from "./store.ts";
 
-/** Which way the logs come in, as `source` has it; `stream` catches up what a poll has left behind. */
+/** Which way the logs come in, as `source` has it; `stream` reads on to the start what an earlier poll has left unread. */
 export type Source = "poll" | "stream" | "both";
 
 export const policy: WindowPolicy = { lag: 120, lookback: 600, maxWindow: 1800, overlap: 300, retention: 30 * 86_400 };
 
-const names = { collapseExternal: true };
-const ledgerOptions = { metricsMode: "both", rollupTopN: 500, metricLimit: 10_000, idleFolds: 100_000 } as const;
-const keptRows = { maxBytes: 512 * mebibyte, retentionMs: 10_000 * hourMs };
+const decoder = new TextDecoder();
 
 export interface PolledProgram {
   /** Ours; epoch milliseconds. */
@@ -39,36 +39,48 @@ export interface PolledProgram {
   /** As the stream brings them: one request. */
   stream(records: readonly TailnetRecord[]): Promise<Outcome>;
   /** What the timers do. */
-  tick(): void;
+  tick(): Promise<void>;
   sum(metric: LedgerMetric, attributes?: Readonly<Record<string, string>>): number;
   /** Every record that was accepted, by its name, as often as it was. */
   accepted(): readonly string[];
   remove(): void;
 }
 
+/** `dedup`: limits of keys, also ones that the settings would not allow. */
 export function createPolledProgram(
   tailnet: Tailnet,
   clockAt: { now: number },
-  limits: Partial<KeyLimits> = {},
+  dedup: Partial<Config["dedup"]> = {},
 ): PolledProgram {
-  const state = createState();
-  const limit = { windowMs: 6 * hourMs, maxKeys: 100_000, ...limits };
-  let running: { journal: Journal; ledger: Ledger; api: TailscaleApi; collectors: LogCollector[]; source: Source };
-  let pipeline: ReturnType<typeof createPipeline>;
+  const parent = mkdtempSync(join(tmpdir(), "polled-program-"));
+  const clock = (): number => clockAt.now;
+  let running: { readonly store: Store; readonly api: TailscaleApi; collectors: readonly LogCollector[] } | undefined;
+
+  const current = () => {
+    if (running === undefined) throw new Error("it was not started");
+    return running;
+  };
+
+  function configOf(source: Source): Config {
+    const set = [
+      "tailscale.auth.apikey=tskey-api-test",
+      `collectors.flowlogs.replay_overlap=${policy.overlap}s`,
+      `collectors.auditlogs.replay_overlap=${policy.overlap}s`,
+      `streaming.enabled=${source !== "poll"}`,
+      "streaming.token=a-token",
+      "dedup.audit_window=6h",
+      "state.max_bytes=512MiB",
+      "state.retention=365d",
+      "cardinality.flow.metrics_mode=both",
+      "cardinality.series_ttl=365d",
+    ];
+    const config = configAt(join(parent, "state"), set);
+    return { ...config, dedup: { ...config.dedup, ...dedup } };
+  }
 
   function start(source: Source): void {
-    state.now = clockAt.now;
-    const keyLimits = { flow: limit, audit: limit, webhook: limit, quarantined: limit };
-    const overlap = { pollOverlapMs: policy.overlap * 1000 };
-    const journal = state.open({
-      ...keptRows,
-      keyLimits: { ...keyLimits, flow: { ...limit, ...overlap }, audit: { ...limit, ...overlap } },
-    });
-    const ledger = new Ledger(ledgerOptions, 0);
-    recover(journal, ledger, names, silentLogger);
-    journal.onCommitted((batch) => incrementsOf(batch).forEach((increments) => ledger.add(increments)));
-    pipeline = createPipeline(journal, names, { comparesFacts: false, isStreamed: source !== "poll" });
-    const clock = () => state.now;
+    const store = openStore(configOf(source), clock);
+    const { journal, pipeline } = store;
     const api = createTailscaleApi(
       {
         baseUrl: tailnet.url,
@@ -87,22 +99,26 @@ export function createPolledProgram(
             { api, pipeline, journal, logger: silentLogger, clock },
           ),
       );
-    running = { journal, ledger, api, collectors, source };
+    running = { store, api, collectors };
   }
 
   async function poll(signal: AbortSignal): Promise<boolean> {
-    state.now = clockAt.now;
-    for (const collector of running.collectors) {
+    const program = current();
+    for (const collector of program.collectors) {
       try {
         let step = await collector.step(signal);
         while (step === "behind") step = await collector.step(signal);
-        if (step === "over")
-          running = { ...running, collectors: running.collectors.filter((one) => one !== collector) };
+        if (step === "over") program.collectors = program.collectors.filter((one) => one !== collector);
       } catch {
         return false;
       }
     }
     return true;
+  }
+
+  function kill(): void {
+    running?.store.close();
+    running = undefined;
   }
 
   return {
@@ -113,13 +129,13 @@ export function createPolledProgram(
       clockAt.now = at;
     },
     get journal() {
-      return running.journal;
+      return current().store.journal;
     },
     get api() {
-      return running.api;
+      return current().api;
     },
     start,
-    kill: () => running.journal.close(),
+    kill,
     poll: () => poll(new AbortController().signal),
     async abortedPoll(afterMs) {
       const giveUp = new AbortController();
@@ -128,33 +144,41 @@ export function createPolledProgram(
       clearTimeout(timer);
     },
     async stream(records) {
-      state.now = clockAt.now;
-      const draft = pipeline.open({ source: "stream", receivedAt: state.now });
-      const into: Unwrapped = { records: [], skipped: [] };
-      for (const { streamed } of records) unwrap(streamed, JSON.stringify(streamed), into);
-      draft.add(into.records);
-      return await draft.commit(100);
+      const batch = current().store.pipeline.open({ source: "stream", receivedAt: clock() });
+      for (const { streamed } of records) {
+        const bytes = Buffer.from(JSON.stringify(streamed));
+        if (batch.scan(bytes, 0, bytes.length) < 0) batch.add(bytes, 0, bytes.length);
+      }
+      return batch.commit(100);
     },
-    tick() {
-      state.now = clockAt.now;
-      const { ledger, journal } = running;
-      ledger.fold(state.now, journal.lastSeq, (snapshot) => journal.writeSnapshot(snapshot));
+    async tick() {
+      const { ledger, journal } = current().store;
+      await ledger.fold(clock());
       journal.maintain();
     },
-    sum: (metric, attributes) => running.ledger.sum(metric, attributes),
+    sum: (metric, attributes) => current().store.ledger.sum(metric, attributes),
     accepted() {
-      const reader = running.journal.openReader();
+      const reader = current().store.journal.openReader();
       try {
         return reader
           .read(1, { rows: 100_000, bytes: Number.MAX_SAFE_INTEGER })
-          .flatMap(({ text }) => (text === "" ? [] : text.split("\n")))
-          .map((line) => nameOf((JSON.parse(line) as { event: Record<string, unknown> }).event));
+          .flatMap(({ type, text }) =>
+            type === "flow" || type === "audit" ? recordsOf(type, decoder.decode(text)) : [],
+          )
+          .map(({ value }) => nameOf(value));
       } finally {
         reader.close();
       }
     },
-    remove: () => state.remove(),
+    remove() {
+      kill();
+      rmSync(parent, { recursive: true, force: true });
+    },
   };
+}
+
+function recordsOf(type: RecordType, text: string): readonly RawRecord[] {
+  return text.split("\n").map((line) => recordOfLine(line, type));
 }
 
 /** The name of a record in either form: its node or its group, which a test gives each of its own. */

@@ -1,45 +1,103 @@
-/** A pipeline that keeps what it is given, for tests of what stands before it. */
-import type { Draft, Origin, Outcome, Pipeline } from "../../src/pipeline/types.ts";
-import type { RawRecord, SkippedValue } from "../../src/records/types.ts";
+/** The real pipeline over a journal that only remembers what is appended: for tests of what stands before it. */
+import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
+import { inspectConfig } from "../../src/config/index.ts";
+import type { Append, Committed, QuarantineLine } from "../../src/journal/index.ts";
+import { unpackText } from "../../src/journal/packing.ts";
+import { createPipeline, type Pipeline } from "../../src/pipeline/index.ts";
+import { EdgeBook } from "../../src/processors/edges.ts";
+import { EndBook } from "../../src/processors/ends.ts";
+import { processorSettingsOf } from "../../src/processors/names.ts";
+import { recordOfLine } from "../../src/records/envelope.ts";
+import { endsOfObjects } from "../../src/records/json.ts";
+import type { RawRecord } from "../../src/records/types.ts";
 
-export interface Commit {
-  readonly origin: Origin;
-  readonly bytes: number;
+export interface Commit extends Append {
+  /** What its parts hold, part by part. */
   readonly records: readonly RawRecord[];
-  readonly skipped: readonly SkippedValue[];
+  readonly invalid: readonly QuarantineLine[];
+  /** Values of unknown kinds. */
+  readonly skippedValues: number;
 }
 
 export interface RecordingPipeline extends Pipeline {
-  /** What was taken, one entry a batch. */
+  /** What was appended, one entry per batch. */
   readonly commits: readonly Commit[];
   /** Called before a commit resolves; may wait or throw. */
   beforeCommit: () => Promise<void> | void;
 }
 
-export function createRecordingPipeline(): RecordingPipeline {
+const identity = {
+  instanceId: "instance",
+  identitySecret: "0123456789abcdef0123456789abcdef",
+  privacySalt: "salt",
+  tailnet: 1,
+  createdAt: 0,
+};
+
+export function createRecordingPipeline(telemetry: Telemetry = silentTelemetry): RecordingPipeline {
+  const { config } = inspectConfig({
+    environment: {},
+    assignments: [],
+    workingDirectory: "/",
+    system: { platform: "linux", homeDirectory: "/", isRoot: false },
+  });
+  const settings = processorSettingsOf(config, identity);
   const commits: Commit[] = [];
-  const pipeline: RecordingPipeline = {
-    commits,
-    beforeCommit() {},
-    open(origin): Draft {
-      const records: RawRecord[] = [];
-      const skipped: SkippedValue[] = [];
-      return {
-        get records() {
-          return records.length + skipped.length;
-        },
-        get connections() {
-          return records.length;
-        },
-        add: (added) => void records.push(...added),
-        skip: (values) => void skipped.push(...values),
-        async commit(bytes): Promise<Outcome> {
-          await pipeline.beforeCommit();
-          commits.push({ origin, bytes, records, skipped });
-          return { accepted: records.length, duplicate: 0, skipped: skipped.length, quarantined: 0 };
-        },
-      };
+  const journal = {
+    identity,
+    knows: () => false,
+    horizon: () => ({ until: 0, streamed: 0 }),
+    async append(append: Append, committed: (committed: Committed) => void): Promise<Committed> {
+      await recording.beforeCommit();
+      commits.push(commitOf(append));
+      const whole = committedOf(append, commits.length);
+      committed(whole);
+      return whole;
     },
   };
-  return pipeline;
+  const pipeline = createPipeline(config, {
+    journal,
+    settings,
+    edges: new EdgeBook(settings),
+    ends: new EndBook(settings),
+    committed() {},
+    keepsText: () => false,
+    telemetry,
+  });
+  const recording: RecordingPipeline = { ...pipeline, commits, beforeCommit() {} };
+  return recording;
+}
+
+function commitOf(append: Append): Commit {
+  return {
+    ...append,
+    records: append.parts.flatMap((part) => texts(part).map((line) => recordOfLine(line, part.type))),
+    invalid: append.quarantine
+      .filter((part) => part.class === "invalid")
+      .flatMap((part) => texts(part).map((line) => JSON.parse(line) as QuarantineLine)),
+    skippedValues: Object.values(append.skipped).reduce((sum, values) => sum + values, 0),
+  };
+}
+
+/** The objects of a part, which stand on lines of their own or directly one behind the other. */
+function texts({ body, length }: { readonly body: Uint8Array; readonly length: number }): string[] {
+  const text = Buffer.from(unpackText(body, length));
+  let from = 0;
+  return endsOfObjects(text).map((to) => {
+    const object = text.toString("utf8", from, to);
+    from = text[to] === 0x0a ? to + 1 : to;
+    return object;
+  });
+}
+
+/** All of it is new, one row per part. */
+function committedOf({ source, receivedAt, bytes, bytesOf, parts, skipped }: Append, firstSeq: number): Committed {
+  return {
+    firstSeq,
+    lastSeq: firstSeq,
+    source,
+    receivedAt,
+    parts: parts.map((part) => ({ part, dropped: undefined, accepted: part.records, seq: firstSeq })),
+    tally: { bytes, bytesOf, skipped },
+  };
 }

@@ -1,8 +1,8 @@
-/** Records for tests: Tailscale's own shapes with reserved names, the shared samples, and the way from a value to a record. */
+/** Records for tests: Tailscale's own shapes with reserved names, the shared samples, and the way from a value to its records. */
 import { readFileSync } from "node:fs";
-import { decodeRecord } from "../../src/records/decode.ts";
+import { decodeAudit } from "../../src/records/audit.ts";
 import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
-import type { AuditRecord, FlowRecord, JsonObject, RawRecord } from "../../src/records/types.ts";
+import type { AuditRecord, JsonObject, RawRecord } from "../../src/records/types.ts";
 
 /** A virtual connection between two nodes; members given replace or add to it. */
 export function connection(members: JsonObject = {}): JsonObject {
@@ -48,7 +48,7 @@ export function enveloped(event: JsonObject, time: unknown = 1_793_610_908.125):
   return { time, event, fields: { recorded: "2026-11-02T09:15:07.204000111Z" } };
 }
 
-/** What one top-level value holds; its text is what `JSON.stringify` makes of it where none is given. */
+/** What one top-level value holds; its text is what `JSON.stringify` makes of it if none is given. */
 export function unwrapped(value: unknown, text: string = JSON.stringify(value)): Unwrapped {
   const into: Unwrapped = { records: [], skipped: [] };
   unwrap(value, text, into);
@@ -62,23 +62,19 @@ export function rawOf(value: unknown): RawRecord {
   return record;
 }
 
-export function flowOf(value: unknown): FlowRecord {
-  const record = decodeRecord(rawOf(value));
-  if (record.type !== "flow") throw new Error("not a flow record");
-  return record;
+export function auditOf(value: unknown): AuditRecord {
+  const raw = rawOf(value);
+  if (raw.type !== "audit") throw new Error("not an audit record");
+  return decodeAudit(raw);
 }
 
-export function auditOf(value: unknown): AuditRecord {
-  const record = decodeRecord(rawOf(value));
-  if (record.type !== "audit") throw new Error("not an audit record");
-  return record;
-}
+const fixtures = new URL("../fixtures/", import.meta.url);
 
 type SampleName = "hec-flow" | "hec-audit" | "api-network" | "api-configuration";
 
 /** The records of a sample file, in its order. */
 export function sampleRecords(name: SampleName): readonly RawRecord[] {
-  const text = readFileSync(new URL(`../fixtures/samples/${name}.json`, import.meta.url), "utf8");
+  const text = readFileSync(new URL(`samples/${name}.json`, fixtures), "utf8");
   const list = name.startsWith("hec") ? `[${text.replaceAll("}{", "},{")}]` : text;
   return unwrapped(JSON.parse(list), list).records;
 }

@@ -14,9 +14,8 @@ export interface ProgramOptions {
   readonly directory: string;
   /** The base address of the OTLP receiver. */
   readonly endpoint: string;
-  /** JSON is the default, and nothing is set for it. */
   readonly encoding: OtlpEncoding;
-  /** The stream receiver's port, where its address must outlive the program. */
+  /** The stream receiver's port, if its address must outlive the program. */
   readonly port?: number;
   /** Whether `settings` make the stream receiver speak TLS. */
   readonly isSecure?: boolean;
@@ -70,7 +69,7 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
       TS2OTEL_STATE__PATH: join(options.directory, "state"),
       TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
       TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}`,
-      ...(options.encoding === "json" ? {} : { TS2OTEL_OTLP__PROTOCOL: "http/protobuf" }),
+      TS2OTEL_OTLP__PROTOCOL: `http/${options.encoding}`,
       ...options.settings,
     },
   });

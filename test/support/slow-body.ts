@@ -25,7 +25,11 @@ export function readBodySlowly(bytes: Uint8Array): SlowReading {
 function walkBody(text: string, into: string[]): boolean {
   let at = space(text, 0);
   while (at < text.length) {
-    if (text[at] === "{") {
+    if (text.startsWith('{"logs":[', at)) {
+      const end = walkWrapper(text, at, into);
+      if (end === undefined) return false;
+      at = space(text, end);
+    } else if (text[at] === "{") {
       const end = valueEnd(text, at);
       if (end === undefined) return false;
       into.push(text.slice(at, end));
@@ -39,6 +43,17 @@ function walkBody(text: string, into: string[]): boolean {
   return true;
 }
 
+/** A wrapper is its list; whatever else is in it only has to be JSON. */
+function walkWrapper(text: string, start: number, into: string[]): number | undefined {
+  const end = walkArray(text, text.indexOf("[", start), into);
+  if (end === undefined) return undefined;
+  const next = space(text, end);
+  if (text[next] === "}") return next + 1;
+  if (text[next] !== "," || text[space(text, next + 1)] === "}") return undefined;
+  const others = valueEnd(`{${text.slice(next + 1)}`, 0);
+  return others === undefined ? undefined : next + others;
+}
+
 function walkArray(text: string, start: number, into: string[]): number | undefined {
   let at = space(text, start + 1);
   if (text[at] === "]") return at + 1;
@@ -47,7 +62,7 @@ function walkArray(text: string, start: number, into: string[]): number | undefi
     if (end === undefined) return undefined;
     // A number or a word is known to be complete only by what follows it.
     if (end === text.length && !'}]"'.includes(text[end - 1] ?? "")) return undefined;
-    if (!'}]"'.includes(text[end - 1] ?? "") && !/[,\] \t\r\n]/.test(text[end] ?? "")) return undefined;
+    if (!'}]"'.includes(text[end - 1] ?? "") && !/[\0-\u0020,\]{}]/.test(text[end] ?? "")) return undefined;
     into.push(text.slice(at, end));
     at = space(text, end);
     if (text[at] === "]") return at + 1;

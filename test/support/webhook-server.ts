@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import { createHttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
-import type { Pipeline } from "../../src/pipeline/types.ts";
+import type { Pipeline } from "../../src/pipeline/index.ts";
 import {
   createWebhookReceiver,
   type WebhookReceiver,

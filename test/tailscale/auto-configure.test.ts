@@ -1,6 +1,6 @@
-/** What the settings ask to be set up at Tailscale, and what a reload changes of it. */
+/** What is set up at Tailscale by the settings, and what a reload changes. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -44,14 +44,14 @@ const webhook = [
   "webhook.public_url=https://hooks.example.com",
   "webhook.subscriptions=nodeCreated",
 ];
-const configOf = (...set: string[]): Config => inspectConfig(sourcesIn(directory, { set })).config;
+const configOf = (...set: string[]): Config =>
+  inspectConfig(sourcesIn(directory, { set: [`state.path=${directory}`, ...set] })).config;
 
 function start(config: Config): void {
   log = recordedLog();
   gauges = observedGauges();
   running = createAutoConfigure(config, {
     api: apiOf(tailnet),
-    stateDirectory: directory,
     telemetry: gauges,
     logger: log,
     clock: systemClock,
@@ -72,14 +72,14 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await wait(2);
 }
 
-test("what is not asked for is left alone", async () => {
+test("changes nothing that the settings do not ask for", async () => {
   start(configOf("streaming.enabled=true", "streaming.token=x", "webhook.enabled=true", "webhook.secret=y"));
   await wait(20);
   expect(tailnet.requests).toEqual([]);
   expect(secrets).toEqual([]);
 });
 
-test("streams alone, and what was taken is asked of the ledger by record type", async () => {
+test("sets streams alone, and reads from the ledger what arrived of each record type", async () => {
   start(configOf(...streaming));
   await until(() => Object.keys(gauges.read("tailscale2otel.logstream.missing")).length === 2);
   expect(tailnet.stream("network")).toMatchObject({ url: "https://logs.example.com/services/collector/event" });
@@ -91,7 +91,7 @@ test("streams alone, and what was taken is asked of the ledger by record type", 
   await until(() => tailnet.stream("network")?.token === "second-token");
 });
 
-test("the webhook alone, without a word about memory where there is a directory", async () => {
+test("sets up the webhook alone, with its secret in the state directory and no warning", async () => {
   start(configOf(...webhook));
   await until(() => (secrets[0] ?? "") !== "");
   expect(tailnet.webhooks).toMatchObject([
@@ -99,18 +99,23 @@ test("the webhook alone, without a word about memory where there is a directory"
   ]);
   expect(tailnet.stream("network")).toBeUndefined();
   expect(log.said("warn", "")).toEqual([]);
+  expect(readdirSync(directory)).toEqual(["webhook.json"]);
 });
 
-test("state in memory is a warning, unless the settings have the secret", async () => {
+test("warns of state in memory unless the settings have the secret, and then writes no file", async () => {
   start(configOf(...webhook, "state.path=:memory:"));
   expect(log.said("warn", "in memory alone")).toHaveLength(1);
+  await until(() => (secrets[0] ?? "") !== "");
+  expect(secrets[0]).toBe(tailnet.webhooks[0]?.secret);
+  expect(readdirSync(directory)).toEqual([]);
+  expect(existsSync(":memory:")).toBe(false);
   await running.stop(1000);
   start(configOf(...webhook, "state.path=:memory:", "webhook.secret=tskey-webhook-mine"));
   expect(log.said("warn", "in memory alone")).toEqual([]);
 });
 
 describe("a reload", () => {
-  test("that takes the secret out of the settings lets the webhook's be learnt", async () => {
+  test("that removes the secret from the settings rotates the webhook's", async () => {
     const { secret } = await apiOf(tailnet).createWebhook({
       url: "https://hooks.example.com/tailscale/webhook",
       subscriptions: ["nodeCreated"],

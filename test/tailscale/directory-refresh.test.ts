@@ -1,8 +1,9 @@
-/** The directory of devices: what is used, what is kept, what is said, and what is measured. */
+/** The directory of devices: what is used, stored, logged and measured. */
 import { setImmediate as allSettled } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
-import type { Device, DirectoryHolder } from "../../src/processors/directory.ts";
+import type { Device } from "../../src/processors/names.ts";
+import { decodeDevices, encodeDevices } from "../../src/tailscale/devices.ts";
 import { createDirectoryRefresh, type DirectoryRefresh } from "../../src/tailscale/directory-refresh.ts";
 import { TailscaleError } from "../../src/tailscale/error.ts";
 
@@ -27,9 +28,8 @@ type Answer = readonly Device[] | Error;
 /** An API that gives these answers one after the other, and then waits; and everything that the refresh does. */
 function setUp(
   answers: readonly Answer[],
-  options: { copy?: readonly Device[]; maxDevices?: number; keep?: () => void } = {},
+  options: { copy?: Uint8Array; maxDevices?: number; keep?: () => void } = {},
 ) {
-  const names: { directory: DirectoryHolder } = { directory: { current: undefined } };
   const used: (readonly Device[])[] = [];
   const kept: (readonly Device[])[] = [];
   const lines: { level: string; message: string; fields: unknown }[] = [];
@@ -57,14 +57,13 @@ function setUp(
       logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
       clock: () => state.now,
       journal: {
-        readDevices: () => options.copy,
-        writeDevices: (devices) => {
+        readState: (name) => (name === "devices" ? options.copy : undefined),
+        writeState(name, value) {
           options.keep?.();
-          kept.push(devices);
+          if (name === "devices") kept.push(decodeDevices(value) ?? []);
         },
       },
-      names,
-      changed: () => void used.push([...(names.directory.current?.byNodeId.values() ?? [])]),
+      use: (devices) => void used.push(devices),
     },
   );
   started = refresh;
@@ -80,7 +79,7 @@ function setUp(
   };
 }
 
-test("what the API says is used and kept, and only what changes", async () => {
+test("uses and stores what the API says, and only what changes", async () => {
   const { refresh, used, kept, lines, allAnswered } = setUp([[web], [web], [renamed], [renamed, other], [other]]);
   refresh.start();
   await allAnswered;
@@ -89,8 +88,8 @@ test("what the API says is used and kept, and only what changes", async () => {
   expect(lines).toEqual([]);
 });
 
-test("a copy is used at once, and not again where the API says the same", async () => {
-  const { refresh, used, kept, allAnswered } = setUp([[web], [other]], { copy: [web] });
+test("uses a stored copy at once, and not again if the API says the same", async () => {
+  const { refresh, used, kept, allAnswered } = setUp([[web], [other]], { copy: encodeDevices([web]) });
   refresh.start();
   expect(used).toEqual([[web]]);
   await allAnswered;
@@ -106,7 +105,7 @@ test("an empty tailnet is a directory too", async () => {
 });
 
 describe("while the API fails", () => {
-  test("the last directory stays, it is said once, and so is the end", async () => {
+  test("the last directory stays in use, and failure and recovery are logged once each", async () => {
     const { refresh, used, lines, allAnswered } = setUp([[web], trouble, trouble, new Error("x"), [web], trouble]);
     refresh.start();
     await allAnswered;
@@ -122,7 +121,7 @@ describe("while the API fails", () => {
     ]);
   });
 
-  test("at the first start, there is none, and that is said", async () => {
+  test("at the first start there is no directory, and that is logged", async () => {
     const { refresh, used, lines, allAnswered } = setUp([trouble]);
     refresh.start();
     await allAnswered;
@@ -131,7 +130,7 @@ describe("while the API fails", () => {
   });
 
   test("the metrics show it", async () => {
-    const { refresh, state, gauge, allAnswered } = setUp([[web], trouble], { copy: [web] });
+    const { refresh, state, gauge, allAnswered } = setUp([[web], trouble], { copy: encodeDevices([web]) });
     const attributes = { "tailscale.collector": "devices" };
     expect(["success", "last_timestamp", "lag"].map(gauge)).toEqual([[], [], []]);
     refresh.start();
@@ -151,7 +150,7 @@ describe("while the API fails", () => {
   });
 });
 
-test("more devices than are taken are cut, and it is said once", async () => {
+test("cuts a list of more devices than it takes, and logs it once", async () => {
   const { refresh, used, lines, allAnswered } = setUp(
     [
       [web, other],
@@ -172,7 +171,7 @@ test("more devices than are taken are cut, and it is said once", async () => {
   ]);
 });
 
-test("a directory that cannot be kept is used all the same, and it is said once", async () => {
+test("uses a directory that cannot be stored, and logs it once", async () => {
   const { refresh, used, lines, allAnswered } = setUp([[web], [other]], {
     keep: () => {
       throw new Error("the disk is full");
@@ -184,13 +183,13 @@ test("a directory that cannot be kept is used all the same, and it is said once"
   expect(lines).toEqual([
     {
       level: "warn",
-      message: "the directory of devices cannot be kept for the next start",
+      message: "the directory of devices cannot be stored for the next start",
       fields: { reason: "the disk is full" },
     },
   ]);
 });
 
-test("after the stop nothing is used, and stopping is safe before the start and twice", async () => {
+test("uses nothing after the stop, which is safe before the start and twice", async () => {
   const before = setUp([[web]]);
   before.refresh.stop();
   before.refresh.stop();
@@ -199,4 +198,14 @@ test("after the stop nothing is used, and stopping is safe before the start and 
   refresh.stop();
   await allSettled();
   expect(used).toEqual([]);
+});
+
+test("a stored copy that is damaged is ignored until the API has answered", async () => {
+  const copy = encodeDevices([web]);
+  copy[copy.length - 4] = (copy[copy.length - 4] as number) ^ 0xff;
+  const { refresh, used, allAnswered } = setUp([[other]], { copy: copy.subarray(0, copy.length - 1) });
+  refresh.start();
+  expect(used).toEqual([]);
+  await allAnswered;
+  expect(used).toEqual([[other]]);
 });

@@ -10,6 +10,7 @@ import type { Loaded } from "../../config/index.ts";
 import { ConfigError } from "../../errors.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { seriesOf } from "../../ledger/series.ts";
 import { build } from "../../version.ts";
 import type { Watched } from "./moment.ts";
 
@@ -116,7 +117,11 @@ function watchedOf(app: App): Watched {
     sums: () => app.status().conservation,
     fold() {
       const { at, metrics } = app.ledger();
-      return { at, series: (name) => metrics.find((metric) => metric.name === name)?.series ?? [] };
+      const seriesOfName = (name: string) => {
+        const found = metrics.find((metric) => metric.name === name);
+        return found === undefined ? [] : [...seriesOf(found)];
+      };
+      return { at, series: seriesOfName };
     },
     events: (fromSeq, limit) => app.events(fromSeq, limit),
   };

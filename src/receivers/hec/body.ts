@@ -1,20 +1,22 @@
-/** Takes a body that has been read into a draft, slice by slice, and judges it as a whole. */
+/** Reads a body into a batch: inflated piece by piece, within the limits on bytes and memory, with pauses for others. */
 import { Refusal } from "../../errors.ts";
 import type { Body } from "../../http/body.ts";
 import type { Reservation } from "../../http/byte-budget.ts";
-import type { Draft } from "../../pipeline/types.ts";
-import { maxRecords, tooManyRecords, unwrap, type Unwrapped } from "../../records/envelope.ts";
-import type { JsonObject } from "../../records/types.ts";
-import type { Compression } from "../../runtime/decompress.ts";
-import { collectGarbage } from "../../runtime/memory.ts";
-import { textSlices } from "./slices.ts";
-import { ValueSplitter } from "./splitter.ts";
 import type { Turns } from "../turns.ts";
+import { type Compression, decompress, decompressAtOnce } from "../../runtime/decompress.ts";
+import type { Batch } from "../../pipeline/batch.ts";
+import { collectGarbage } from "../../runtime/memory.ts";
+import { damaged, ValueReader } from "./values.ts";
 
-export const maxConnections = 2_000_000;
+/** Bytes that are worked on without a pause: 2 ms for usual records. A typical request is 160 KB. */
+const sliceBytes = 256 * 1024;
 
-/** So much text leaves some 50 MB of values behind. A 64 MiB body must stay under 400 MB in all. */
-const charactersPerCollection = 4 * 1024 * 1024;
+/**
+ * So much text leaves some 50 MB of buffers and values behind, which the collector would let grow: a 64 MiB body must stay
+ * under 400 MB in all. A value counts as 64 bytes more than its text.
+ */
+const bytesPerCollection = 16 * 1024 * 1024;
+const bytesPerValue = 64;
 
 export interface BodyIntake {
   readonly compression: Compression | undefined;
@@ -24,63 +26,58 @@ export interface BodyIntake {
   readonly tooLarge: string;
   readonly reservation: Reservation;
   readonly turns: Turns;
-  /** How much is worked on without a pause; a default where absent. */
-  readonly sliceBytes?: number;
-  /** Throws when nobody waits for the answer any more. */
+  /** Throws if nobody waits for the answer any more. */
   checkDeadline(): void;
 }
 
 /** What was in a body, and how large its text was. */
-export interface Taken {
+export interface BodyContent {
   readonly isEmpty: boolean;
   readonly bytes: number;
 }
 
 /**
- * Adds every record of the body to the draft. The draft must be dropped when this throws.
+ * Adds every record of the body to the batch. The batch must be dropped if this throws.
  * @throws {Refusal} `unparsable` with the position of the damaged value, `too_large` or `overloaded`.
  */
-export async function takeBody(body: Body, draft: Draft, intake: BodyIntake): Promise<Taken> {
-  let inflatedBytes = 0;
-  let connections = 0;
-  let found: Unwrapped = { records: [], skipped: [] };
-  const splitter = new ValueSplitter((value, text) => unwrap(value, text, found));
-  const slices = textSlices(body, intake.compression, {
-    sliceBytes: intake.sliceBytes,
-    onInflated(bytes) {
-      inflatedBytes += bytes;
-      if (inflatedBytes > intake.maxBytes) throw new Refusal("too_large", intake.tooLarge);
-      reserve(intake, bytes);
-    },
-  });
-  try {
-    let isFirst = true;
-    let uncollected = 0;
-    for await (const slice of slices) {
-      if (!isFirst) await intake.turns.next();
-      isFirst = false;
-      uncollected += slice.length;
-      if (uncollected > charactersPerCollection) {
-        collectGarbage();
-        uncollected = 0;
-      }
+export async function readBodyInto(batch: Batch, body: Body, intake: BodyIntake): Promise<BodyContent> {
+  const values = new ValueReader(batch);
+  const atOnce = intake.compression && decompressAtOnce(body.chunks, intake.compression);
+  if (atOnce !== undefined && intake.compression === "zstd")
+    batch.whole = { frame: atOnce.frame, text: atOnce.content };
+  let bytes = 0;
+  let heldBytes = 0;
+  let collectedBytes = 0;
+  let damage: Refusal | undefined;
+  const pieces =
+    atOnce === undefined ? piecesOf(body, intake.compression, () => damage ?? damaged(values.count)) : [atOnce.content];
+  /** What was inflated at once is small enough to be worked on at once: 1 MiB takes 8 ms. */
+  const stepBytes = atOnce === undefined ? sliceBytes : Number.POSITIVE_INFINITY;
+  for await (const piece of pieces) {
+    bytes += piece.byteLength;
+    if (bytes > intake.maxBytes) throw new Refusal("too_large", intake.tooLarge);
+    if (intake.compression !== undefined) reserve(intake, piece.byteLength);
+    for (let from = 0; from < piece.byteLength && damage === undefined; from += stepBytes) {
+      if (bytes > sliceBytes) await intake.turns.next();
       intake.checkDeadline();
-      splitter.push(slice);
-      for (const { value } of found.records) connections += connectionsIn(value);
-      checkCounts(draft.records + found.records.length + found.skipped.length, connections);
-      draft.add(found.records);
-      draft.skip(found.skipped);
-      found = { records: [], skipped: [] };
+      try {
+        values.push(stepBytes < piece.byteLength ? piece.subarray(from, from + stepBytes) : piece);
+      } catch (error) {
+        /** A body over its limit is refused for that, whatever it holds. */
+        if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
+        damage = error;
+      }
+      reserve(intake, Math.max(0, batch.byteLength - heldBytes));
+      heldBytes = Math.max(heldBytes, batch.byteLength);
+      const workedBytes = bytes + values.count * bytesPerValue;
+      if (workedBytes - collectedBytes < bytesPerCollection) continue;
+      collectGarbage();
+      collectedBytes = workedBytes;
     }
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
-    throw splitter.damage ?? new Refusal("unparsable", error.message, { valueIndex: splitter.values });
   }
-  splitter.end();
-  return {
-    isEmpty: splitter.isEmpty,
-    bytes: intake.compression === undefined ? body.bytes : inflatedBytes,
-  };
+  if (damage !== undefined) throw damage;
+  values.end();
+  return { isEmpty: values.isEmpty, bytes };
 }
 
 function reserve({ reservation, tooLarge }: BodyIntake, bytes: number): void {
@@ -89,23 +86,29 @@ function reserve({ reservation, tooLarge }: BodyIntake, bytes: number): void {
   if (answer === "full") throw new Refusal("overloaded", "too many bytes in flight");
 }
 
-/** Counted before they are decoded, so that too many of them cost no more than their parsing. */
-function connectionsIn(record: JsonObject): number {
-  let connections = 0;
-  for (const member of trafficMembers) {
-    const entries = record[member];
-    if (Array.isArray(entries)) connections += entries.length;
+/**
+ * The body's bytes, inflated. Each chunk is let go of once it has been used: a large body is not kept beside its text.
+ * Throws what `damageOf` says if the compression is damaged; what the reader of the pieces throws stays what it is.
+ */
+async function* piecesOf(
+  body: Body,
+  compression: Compression | undefined,
+  damageOf: () => Refusal,
+): AsyncGenerator<Uint8Array> {
+  if (compression === undefined) {
+    for (let chunk = body.chunks.shift(); chunk !== undefined; chunk = body.chunks.shift()) yield chunk;
+    return;
   }
-  return connections;
-}
-
-const trafficMembers = ["virtualTraffic", "subnetTraffic", "exitTraffic", "physicalTraffic"] as const;
-
-function checkCounts(records: number, connections: number): void {
-  if (records > maxRecords) throw new Refusal("too_large", tooManyRecords);
-  if (connections > maxConnections)
-    throw new Refusal(
-      "too_large",
-      `More than ${maxConnections} connection entries in one request (no setting changes this limit)`,
-    );
+  const inflated = decompress(body.chunks, compression);
+  try {
+    for (;;) {
+      const { done, value } = await inflated.next().catch(() => {
+        throw damageOf();
+      });
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await inflated.return(undefined);
+  }
 }

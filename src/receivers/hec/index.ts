@@ -1,6 +1,6 @@
 /**
  * The HEC stream receiver: requests in, answers out. A request goes through credential → admission → body → a place →
- * inflate, split, unwrap → commit, and is answered 200 only when everything in it is on disk.
+ * inflate, scan → commit, and is answered 200 only when everything in it is on disk.
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal, Unavailable } from "../../errors.ts";
@@ -12,13 +12,13 @@ import { createSlots, type Release } from "../../http/slots.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { createQuiet } from "../../lib/quiet.ts";
-import type { Pipeline } from "../../pipeline/types.ts";
+import type { Pipeline } from "../../pipeline/index.ts";
 import type { Compression } from "../../runtime/decompress.ts";
 import { withinDeadline } from "../deadline.ts";
 import { createInFlight } from "../in-flight.ts";
 import { createRefusalLog } from "../refusal-log.ts";
 import { createTurns } from "../turns.ts";
-import { takeBody } from "./body.ts";
+import { readBodyInto } from "./body.ts";
 import { compressionOf, type DecompressMode } from "./encoding.ts";
 import { createGate } from "./gate.ts";
 import { bodyLimit, maxReading } from "./limits.ts";
@@ -129,14 +129,15 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
 
   async function commit(job: Job, checkDeadline: () => void): Promise<Answer> {
     const { receivedAt, body, compression, reservation, release } = job;
+    const batch = pipeline.open({ source: "stream", receivedAt });
     try {
-      const draft = pipeline.open({ source: "stream", receivedAt });
-      const taken = await takeBody(body, draft, { ...limit, compression, reservation, turns, checkDeadline });
-      if (taken.isEmpty) return { name: "noData" };
+      const content = await readBodyInto(batch, body, { ...limit, compression, reservation, turns, checkDeadline });
+      if (content.isEmpty) return { name: "noData" };
       checkDeadline();
-      await draft.commit(taken.bytes);
+      await batch.commit(content.bytes);
       return { name: "success" };
     } finally {
+      batch.drop();
       release();
     }
   }

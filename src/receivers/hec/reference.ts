@@ -2,9 +2,9 @@
 import { type Config, configSchema } from "../../config/schema.ts";
 import { settingsOf } from "../../config/walk.ts";
 import { idleTimeoutSeconds } from "../../http/exchange.ts";
-import { maxRecords } from "../../records/envelope.ts";
-import { maxConnections } from "./body.ts";
-import { maxNested } from "./scanner.ts";
+import { maxEntries, maxRecords } from "../../pipeline/batch.ts";
+import { maxEntriesOfRecord } from "../../records/flow/columns.ts";
+import { valueLimits } from "../../records/json.ts";
 import { defaultMaxBodyBytes, maxReading } from "./limits.ts";
 import { defaultPath, healthPaths, ingestPaths } from "./paths.ts";
 import { type HecAnswer, hecAnswers } from "./protocol.ts";
@@ -53,8 +53,10 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | requests parsed and committed at once | ${defaultOf("max_concurrent_requests")} | \`streaming.max_concurrent_requests\` |
 | requests being read, or waiting for their turn | ${maxReading} | – |
 | records in one request | ${thousands(maxRecords)} | – |
-| objects and arrays in one top-level value | ${thousands(maxNested)} | – |
-| connection entries in one request | ${thousands(maxConnections)} | – |
+| size of one JSON value | ${valueLimits.bytes / 1024 / 1024} MiB | – |
+| members and elements in one JSON value | ${thousands(valueLimits.parts)} | – |
+| connection entries in one request | ${thousands(maxEntries)} | – |
+| connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
 | time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
 | time to send the head of a request | about 12 s | – |
 | a connection on which nothing moves | ${idleTimeoutSeconds} s | – |

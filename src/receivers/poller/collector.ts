@@ -1,26 +1,24 @@
-/** Polls one log, a window at a time: what the API gives goes the way of every record, and the position is committed with it. */
-import { Unavailable } from "../../errors.ts";
-import type { Journal } from "../../journal/index.ts";
-import type { PollCursor, PolledType } from "../../journal/types.ts";
+/** Polls one log, one window at a time: its records go through the pipeline like any other, and the position is committed with them. */
+import { Refusal, Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { Draft, Pipeline } from "../../pipeline/types.ts";
-import { unwrap, type Unwrapped } from "../../records/envelope.ts";
 import { TailscaleError } from "../../tailscale/error.ts";
+import type { Journal, PollCursor, PolledType } from "../../journal/index.ts";
+import type { Batch, Pipeline } from "../../pipeline/index.ts";
 import type { LogName, TailscaleApi } from "../../tailscale/types.ts";
 import { firstPosition, hasPassed, type NextWindow, nextWindow, type WindowPolicy } from "./windows.ts";
 
 export interface CollectorOptions {
   readonly type: PolledType;
   readonly policy: WindowPolicy;
-  /** `once`: what a poll left behind is caught up to the start of the program, and the position is then forgotten. */
+  /** `once`: reads on from an earlier poll's position up to the start of the program, and then drops the position. */
   readonly mode: "always" | "once";
 }
 
 export interface CollectorDeps {
   readonly api: Pick<TailscaleApi, "authenticate" | "readLogs" | "clockAheadMs">;
   readonly pipeline: Pipeline;
-  readonly journal: Pick<Journal, "space" | "forgotten" | "pollCursor" | "movePollCursor" | "dropPollCursor">;
+  readonly journal: Pick<Journal, "space" | "horizon" | "pollCursor" | "movePollCursor" | "dropPollCursor">;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -28,7 +26,7 @@ export interface CollectorDeps {
 /** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
 export type Step = "behind" | "current" | "over";
 
-/** An answer beyond this is asked for in halves; a hundredth of it is what is held at a time. */
+/** A larger answer is asked for in halves. It is read in pieces of about a MiB, never held whole. */
 const maxAnswerBytes = 256 * 1024 * 1024;
 
 export class LogCollector {
@@ -51,15 +49,16 @@ export class LogCollector {
     return this.#deps.journal.pollCursor(this.#options.type)?.readUntil;
   }
 
-  /** Whether the last answer was too much, and half of its window can be asked for at once. */
+  /** Whether the last answer was too large or too slow, and half of its window can be asked for at once. */
   get canHalve(): boolean {
     return this.#canHalve;
   }
 
   /**
-   * Reads the next window and commits it.
-   * @throws {TailscaleError} when the API does not give it, {Unavailable} when the journal cannot take it; the next step asks
-   * for the same again, or for half of it where that was too much.
+   * Reads the next window and commits it. After an error, the next step asks for the same window, or for half of it if that
+   * was too much.
+   * @throws {TailscaleError} if the API does not answer it. @throws {Refusal} if it holds too many records.
+   * @throws {Unavailable} if the journal cannot accept it.
    */
   async step(signal: AbortSignal): Promise<Step> {
     const { type, mode } = this.#options;
@@ -69,7 +68,8 @@ export class LogCollector {
       journal.dropPollCursor(type);
       return "over";
     }
-    if (journal.space.isFull) throw new Unavailable("the journal is full");
+    const { refusal } = journal.space;
+    if (refusal !== undefined) throw new Unavailable(refusal);
     if (journal.pollCursor(type) === undefined) this.#begin();
     if (api.clockAheadMs === undefined) await api.authenticate();
     const next = this.#next();
@@ -77,20 +77,24 @@ export class LogCollector {
       this.#resumeAt = undefined;
       return "current";
     }
-    const draft = pipeline.open({ source: "poll", receivedAt: clock() });
-    const bytes = await this.#read(next, draft, signal);
-    if (hasPassed(journal.forgotten(type), next)) {
-      this.#halve(next);
-      return "behind";
+    const batch = pipeline.open({ source: "poll", receivedAt: clock() });
+    try {
+      const bytes = await this.#read(next, batch, signal);
+      if (hasPassed(journal.horizon(type), next)) {
+        this.#halve(next);
+        return "behind";
+      }
+      if (next.unverifiableSeconds > 0) this.#warnOfGap(next);
+      await this.#commit(next, batch, bytes);
+    } finally {
+      batch.drop();
     }
-    if (next.unverifiableSeconds > 0) this.#tellGap(next);
-    await this.#commit(next, draft, bytes);
     this.#span = Math.min(this.#options.policy.maxWindow, this.#span * 2);
     this.#resumeAt = next.isLast ? undefined : next.window?.end;
     return next.isLast ? "current" : "behind";
   }
 
-  /** A first answer may be long in coming, over restarts too: what is to be read is settled before it. */
+  /** The first answer may take long, even over restarts: where reading begins is committed before it. */
   #begin(): void {
     const { type, policy } = this.#options;
     const { journal, clock } = this.#deps;
@@ -106,39 +110,38 @@ export class LogCollector {
       readUntil: isOurClock === true ? readUntil - Math.ceil(this.#secondsAhead()) : readUntil,
       resumeAt: this.#resumeAt,
       span: this.#span,
-      forgotten: journal.forgotten(type),
+      horizon: journal.horizon(type),
       ...(mode === "once" && { until: this.#startedAt }),
     });
   }
 
   /** Decompressed bytes of the answer. */
-  async #read({ window }: NextWindow, draft: Draft, signal: AbortSignal): Promise<number> {
+  async #read({ window }: NextWindow, batch: Batch, signal: AbortSignal): Promise<number> {
     if (window === undefined) return 0;
     try {
       const { bytes } = await this.#deps.api.readLogs(logNames[this.#options.type], window, {
         maxBytes: maxAnswerBytes,
-        onRecords: (texts) => addTo(draft, texts),
+        onRecords: (texts) => addTo(batch, texts),
         signal,
       });
       return bytes;
     } catch (error) {
-      const isTooMuch = error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");
-      this.#canHalve = isTooMuch && this.#halve({ window });
+      this.#canHalve = isTooMuch(error) && this.#halve({ window });
       throw error;
     }
   }
 
-  /** Whether there is half of a window. */
+  /** Returns whether the window can be halved. */
   #halve({ window }: Pick<NextWindow, "window">): boolean {
     const seconds = window === undefined ? 0 : window.end - window.start;
     this.#span = Math.max(1, Math.floor(seconds / 2));
     return seconds > 1;
   }
 
-  async #commit({ readUntil, unverifiableSeconds }: NextWindow, draft: Draft, bytes: number): Promise<void> {
+  async #commit({ readUntil, unverifiableSeconds }: NextWindow, batch: Batch, bytes: number): Promise<void> {
     const { type } = this.#options;
-    if (draft.records === 0 && unverifiableSeconds === 0) this.#deps.journal.movePollCursor({ type, readUntil });
-    else await draft.commit(draft.records === 0 ? 0 : bytes, { type, readUntil, unverifiableSeconds });
+    if (batch.records === 0 && unverifiableSeconds === 0) this.#deps.journal.movePollCursor({ type, readUntil });
+    else await batch.commit(batch.records === 0 ? 0 : bytes, { poll: { type, readUntil, unverifiableSeconds } });
   }
 
   /** Seconds, by our clock or the API's, whichever is behind. */
@@ -146,15 +149,15 @@ export class LogCollector {
     return this.#deps.clock() / 1000 - this.#secondsAhead();
   }
 
-  /** How far our clock is ahead of the API's; 0 where it is behind. */
+  /** How far our clock is ahead of the API's; 0 if it is behind. */
   #secondsAhead(): number {
     return Math.max(0, -(this.#deps.api.clockAheadMs ?? 0)) / 1000;
   }
 
-  #tellGap({ window, readUntil, unverifiableSeconds }: NextWindow): void {
+  #warnOfGap({ window, readUntil, unverifiableSeconds }: NextWindow): void {
     const to = window?.start ?? readUntil;
     this.#deps.logger.warn(
-      "a span of the log is not polled: what came of it is no longer known, or Tailscale no longer has it",
+      "skipping a span of the log: duplicates in it would not be recognised, or Tailscale no longer has it",
       {
         log: logNames[this.#options.type],
         from: new Date((to - unverifiableSeconds) * 1000).toISOString(),
@@ -164,15 +167,21 @@ export class LogCollector {
   }
 }
 
+/** Of the API, or of the pipeline: both bound what they take at once. */
+function isTooMuch(error: unknown): boolean {
+  if (error instanceof Refusal) return error.reason === "too_large";
+  return error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");
+}
+
 /** The API's own names. */
 export const logNames = { flow: "network", audit: "configuration" } as const satisfies Record<PolledType, LogName>;
 
-/** @throws {TailscaleError} `malformed`, when a record's text is no JSON. */
-function addTo(draft: Draft, texts: readonly string[]): void {
-  const into: Unwrapped = { records: [], skipped: [] };
-  for (const text of texts) unwrap(parsed(text), text, into);
-  draft.add(into.records);
-  draft.skip(into.skipped);
+/** @throws {TailscaleError} `malformed`, if a record's text is not JSON. */
+function addTo(batch: Batch, texts: readonly string[]): void {
+  for (const text of texts) {
+    const bytes = Buffer.from(text);
+    if (batch.scan(bytes, 0, bytes.length) < 0) batch.addValue(parsed(text), text);
+  }
 }
 
 function parsed(text: string): unknown {
@@ -181,8 +190,8 @@ function parsed(text: string): unknown {
   } catch {
     throw new TailscaleError(
       "malformed",
-      "a record of the answer is not JSON",
-      "Nothing: the same is asked for again.",
+      "a record in the answer is not JSON",
+      "None is needed: it is asked for again.",
     );
   }
 }

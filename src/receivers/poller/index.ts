@@ -1,15 +1,16 @@
 /** The poller: asks the API for each log at its interval, catches up without a wait after a pause, and never skips a window. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
+import { hasCredentials, isPolled } from "../../config/api-use.ts";
+import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";
-import type { Journal } from "../../journal/index.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { Pipeline } from "../../pipeline/types.ts";
 import { TailscaleError } from "../../tailscale/error.ts";
+import type { Journal, PolledType } from "../../journal/index.ts";
+import type { Pipeline } from "../../pipeline/index.ts";
 import type { TailscaleApi } from "../../tailscale/types.ts";
-import { LogCollector, logNames } from "./collector.ts";
-import type { PollOptions } from "./options.ts";
+import { type CollectorOptions, LogCollector, logNames } from "./collector.ts";
 
 export interface PollerDeps {
   readonly api: TailscaleApi;
@@ -20,14 +21,14 @@ export interface PollerDeps {
   readonly clock: Clock;
 }
 
-/** How one log stands, for the status. */
+/** How far one log has been polled, for the status. */
 export interface PollStatus {
   readonly log: (typeof logNames)[keyof typeof logNames];
   /** How far it has been read, RFC 3339; absent before the first window. */
   readonly readUntil?: string;
-  /** When the API answered last, RFC 3339; since the start. */
+  /** The last time that the API answered since the start, RFC 3339. */
   readonly lastSuccess?: string;
-  /** Why the last window was not read; absent when it was. */
+  /** Why the last window was not read; absent if it was. */
   readonly trouble?: string;
 }
 
@@ -44,8 +45,9 @@ const maxRetryMs = 60_000;
 /** Between two lines about the same trouble. */
 const reminderMs = 300_000;
 
-export function createPoller(options: readonly PollOptions[], deps: PollerDeps): Poller {
-  const loops = options.map((ofLog) => new PollLoop(ofLog, deps));
+/** Polls what the settings ask for; also what was polled before they changed to `stream`, up to the start of the program. */
+export function createPoller(config: Config, deps: PollerDeps): Poller {
+  const loops = collectorsOf(config, deps.journal).map((collector) => new PollLoop(collector, deps));
   const observed = (read: (loop: PollLoop) => number | undefined) => () =>
     loops.flatMap((loop) => {
       const value = read(loop);
@@ -76,7 +78,7 @@ export function createPoller(options: readonly PollOptions[], deps: PollerDeps):
 }
 
 class PollLoop {
-  readonly options: PollOptions;
+  readonly options: PolledLog;
   readonly #deps: PollerDeps;
   readonly #collector: LogCollector;
   readonly #ending = new AbortController();
@@ -84,7 +86,7 @@ class PollLoop {
   #trouble: { readonly why: string; readonly since: number; saidAt: number; failures: number } | undefined;
   lastSuccessAt: number | undefined;
 
-  constructor(options: PollOptions, deps: PollerDeps) {
+  constructor(options: PolledLog, deps: PollerDeps) {
     this.options = options;
     this.#deps = deps;
     this.#collector = new LogCollector(options, deps);
@@ -128,7 +130,7 @@ class PollLoop {
     }
   }
 
-  /** How long to wait before the next step; nothing when there is none. */
+  /** Milliseconds to wait before the next step; nothing if there is none. */
   async #step(signal: AbortSignal): Promise<number | undefined> {
     try {
       const step = await this.#collector.step(signal);
@@ -139,7 +141,7 @@ class PollLoop {
         case "current":
           return this.options.intervalMs;
         case "over":
-          this.#deps.logger.info("what was left to poll has been caught up; it is polled no more", {
+          this.#deps.logger.info("the log has been polled up to the start of the program; the stream brings the rest", {
             log: logNames[this.options.type],
           });
           return undefined;
@@ -158,11 +160,11 @@ class PollLoop {
     const said = { log: logNames[this.options.type], why, ...remedy };
     if (this.#trouble === undefined) {
       this.#trouble = { why, since: now, saidAt: now, failures: 1 };
-      logger.warn("a log cannot be polled; nothing of it is skipped, and it is tried again", said);
+      logger.warn("polling a log failed; retrying, nothing is skipped", said);
     } else {
       const { since, saidAt, failures } = this.#trouble;
       const isDue = Math.abs(now - saidAt) >= reminderMs;
-      if (isDue) logger.warn("a log still cannot be polled", { ...said, failures: failures + 1 });
+      if (isDue) logger.warn("polling a log still fails; retrying", { ...said, failures: failures + 1 });
       this.#trouble = { why, since, saidAt: isDue ? now : saidAt, failures: failures + 1 };
     }
     if (error instanceof Unavailable) return error.retryAfterSeconds * 1000;
@@ -174,14 +176,50 @@ class PollLoop {
     const log = logNames[this.options.type];
     const isFirst = this.lastSuccessAt === undefined;
     this.lastSuccessAt = clock();
-    if (isFirst) logger.info("the log is polled", { log, everySeconds: this.options.intervalMs / 1000 });
+    if (isFirst) logger.info("polling a log", { log, everySeconds: this.options.intervalMs / 1000 });
     if (this.#trouble === undefined) return;
     const { since, failures } = this.#trouble;
-    logger.info("the log is polled again", {
+    logger.info("polling a log works again", {
       log,
       failures,
       seconds: Math.round((clock() - since) / 1000),
     });
     this.#trouble = undefined;
   }
+}
+
+interface PolledLog extends CollectorOptions {
+  /** The collector's name in the settings. */
+  readonly name: "flowlogs" | "auditlogs";
+  readonly intervalMs: number;
+}
+
+const daySeconds = 86_400;
+
+/** How long Tailscale keeps each log (Tailscale's documentation of network flow logs and of configuration audit logs). */
+const retentionSeconds = { flow: 30 * daySeconds, audit: 90 * daySeconds } as const;
+
+const collectors = [
+  ["flow", "flowlogs"],
+  ["audit", "auditlogs"],
+] as const satisfies readonly (readonly [PolledType, PolledLog["name"]])[];
+
+function collectorsOf(config: Config, journal: Pick<Journal, "pollCursor">): readonly PolledLog[] {
+  return collectors.flatMap(([type, name]): readonly PolledLog[] => {
+    const { enabled, interval, lag, initial_lookback, max_window, replay_overlap } = config.collectors[name];
+    const isUnfinished = enabled && hasCredentials(config) && journal.pollCursor(type) !== undefined;
+    if (!isPolled(config, name) && !isUnfinished) return [];
+    const policy = {
+      lag: wholeSeconds(lag),
+      lookback: wholeSeconds(initial_lookback),
+      maxWindow: Math.max(1, wholeSeconds(max_window)),
+      overlap: wholeSeconds(replay_overlap),
+      retention: retentionSeconds[type],
+    };
+    return [{ type, name, policy, intervalMs: interval, mode: isPolled(config, name) ? "always" : "once" }];
+  });
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1000);
 }

@@ -2,7 +2,7 @@
  * Which span of the log to ask for next: pure arithmetic. Everything is whole seconds on the log service's clock, both ends
  * of a window included, so that windows in a row share the second at which they meet.
  */
-import type { Forgotten } from "../../journal/seen-keys.ts";
+import type { Horizon } from "../../journal/index.ts";
 import type { LogWindow } from "../../tailscale/types.ts";
 
 /** Keys may leave while a window is read; it begins so many seconds after the last that has left. */
@@ -20,28 +20,28 @@ export interface WindowPolicy {
   readonly retention: number;
 }
 
-/** Where a poll stands. */
-export interface Standing {
+/** How far the log has been read, and what bounds the next window. */
+export interface PollState {
   /** The present, by our clock or the API's, whichever is behind. */
   readonly now: number;
   /** The log is read up to here, by what is committed. */
   readonly readUntil: number;
   /** Where the window before ended, while spans follow each other; then nothing is read again. */
   readonly resumeAt: number | undefined;
-  /** The longest span that is asked for: `maxWindow`, or less where answers were too large. */
+  /** The longest span to ask for: `maxWindow`, or less after answers that were too large. */
   readonly span: number;
-  /** Up to when keys may have left, epoch milliseconds. */
-  readonly forgotten: Forgotten;
+  /** Of the dedup keys of this log. */
+  readonly horizon: Horizon;
   /** Nothing after this is wanted. */
   readonly until?: number;
 }
 
 export interface NextWindow {
-  /** Nothing where all of the span has to be passed over. */
+  /** Nothing if all of the span has to be skipped. */
   readonly window: LogWindow | undefined;
   /** Where the log is read up to when the window is. */
   readonly readUntil: number;
-  /** Seconds never read that are passed over to come here. */
+  /** Seconds that are skipped, never read, to come here. */
   readonly unverifiableSeconds: number;
   /** Whether it reads again what was read before. */
   readonly isOverlapping: boolean;
@@ -55,8 +55,8 @@ export function firstPosition(now: number, { lag, lookback }: WindowPolicy): num
 }
 
 /** The next window; nothing while there is nothing new. */
-export function nextWindow(policy: WindowPolicy, standing: Standing): NextWindow | undefined {
-  const { now, readUntil: committed, resumeAt, span, forgotten, until = Number.POSITIVE_INFINITY } = standing;
+export function nextWindow(policy: WindowPolicy, state: PollState): NextWindow | undefined {
+  const { now, readUntil: committed, resumeAt, span, horizon, until = Number.POSITIVE_INFINITY } = state;
   const present = Math.floor(now) - policy.lag;
   const to = Math.min(present, until);
   if (to === committed) return undefined;
@@ -65,8 +65,8 @@ export function nextWindow(policy: WindowPolicy, standing: Standing): NextWindow
   const overlap = Math.min(policy.overlap, Math.floor(policy.maxWindow / 2));
   const start = Math.max(
     resumeAt === undefined ? readUntil - overlap : Math.min(resumeAt, to),
-    Math.min(committed, secondAfter(forgotten.until) + horizonMargin),
-    secondAfter(forgotten.streamed) + horizonMargin,
+    Math.min(committed, secondAfter(horizon.until) + horizonMargin),
+    secondAfter(horizon.streamed) + horizonMargin,
     Math.floor(now) - policy.retention,
   );
   if (start > to) {
@@ -89,12 +89,12 @@ export function nextWindow(policy: WindowPolicy, standing: Standing): NextWindow
   };
 }
 
-/** Whether keys of what the window holds may have left while it was read: what it brought can then be known no more. */
-export function hasPassed({ until, streamed }: Forgotten, { window, isOverlapping }: NextWindow): boolean {
+/** Whether keys of the window's records may have left while it was read: duplicates in its answer would not be recognised. */
+export function hasPassed({ until, streamed }: Horizon, { window, isOverlapping }: NextWindow): boolean {
   return window !== undefined && secondAfter(isOverlapping ? until : streamed) > window.start;
 }
 
-/** The first second that lies wholly after an instant of epoch milliseconds; before all time where there is none. */
+/** The first second that lies wholly after an instant of epoch milliseconds; before all time if there is none. */
 function secondAfter(millis: number): number {
   return millis === 0 ? Number.NEGATIVE_INFINITY : Math.floor(millis / 1000) + 1;
 }

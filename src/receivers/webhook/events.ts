@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { Refusal } from "../../errors.ts";
 import type { Body } from "../../http/body.ts";
 import { Defect } from "../../records/defect.ts";
-import { elementTexts } from "../../records/json-text.ts";
+import { elementTexts } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import type { RawRecord } from "../../records/types.ts";
 import { decodeWebhook, webhookRecord } from "../../records/webhook.ts";

@@ -11,7 +11,7 @@ import type { Route } from "../../http/router.ts";
 import { createSlots } from "../../http/slots.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { Pipeline } from "../../pipeline/types.ts";
+import type { Pipeline } from "../../pipeline/index.ts";
 import { withinDeadline } from "../deadline.ts";
 import { createInFlight } from "../in-flight.ts";
 import { createRefusalLog } from "../refusal-log.ts";
@@ -146,14 +146,18 @@ export function createWebhookReceiver(options: WebhookReceiverOptions, deps: Web
 
   async function commit(body: Body, receivedAt: number, checkDeadline: () => void): Promise<Answer> {
     const events = eventsOf(body);
-    const draft = pipeline.open({ source: "webhook", receivedAt });
-    for (let at = 0; at < events.length; at += eventsAtOnce) {
-      if (at > 0) await turns.next();
-      checkDeadline();
-      draft.add(events.slice(at, at + eventsAtOnce));
+    const batch = pipeline.open({ source: "webhook", receivedAt });
+    try {
+      for (let at = 0; at < events.length; at += eventsAtOnce) {
+        if (at > 0) await turns.next();
+        checkDeadline();
+        for (const event of events.slice(at, at + eventsAtOnce)) batch.addRecord(event);
+      }
+      await batch.commit(body.bytes);
+      return { name: "success" };
+    } finally {
+      batch.drop();
     }
-    await draft.commit(body.bytes);
-    return { name: "success" };
   }
 
   function answerToError(error: unknown): Answer {

@@ -3,9 +3,8 @@ import { expect, test } from "bun:test";
 import { changesIn } from "../../../src/cli/demo/changes.ts";
 import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
 import { windowMs, windowSettledMs } from "../../../src/cli/demo/traffic.ts";
-import { decodeRecord } from "../../../src/records/decode.ts";
-import { unwrap } from "../../../src/records/envelope.ts";
-import type { Unwrapped } from "../../../src/records/envelope.ts";
+import { decodeAudit } from "../../../src/records/audit.ts";
+import { unwrapped } from "../../support/records.ts";
 
 const windows = Array.from({ length: 400 }, (_, offset) => 358_720_000 + offset);
 const changes = windows.flatMap((window) => changesIn(buildTailnet(7), window));
@@ -23,13 +22,9 @@ test("records carry neither eventTime nor type", () => {
 });
 
 test("every record is decoded as an audit record, at the time of its envelope", () => {
-  const into: Unwrapped = { records: [], skipped: [] };
-  for (const value of changes) {
-    const text = JSON.stringify(value);
-    unwrap(JSON.parse(text), text, into);
-  }
-  expect(into.skipped).toEqual([]);
-  const times = into.records.map(decodeRecord).map((record) => (record.type === "audit" ? record.time : undefined));
+  const { records, skipped } = unwrapped(changes);
+  expect(skipped).toEqual([]);
+  const times = records.map((record) => decodeAudit(record).time);
   expect(times.map((time) => time && Math.round(time[0] * 1000 + time[1] / 1e6))).toEqual(
     changes.map(({ time }) => Math.round(time * 1000)),
   );

@@ -17,9 +17,9 @@ interface Case {
   readonly index?: number;
   readonly text?: string;
   readonly allow?: string;
-  /** Where it is not the row's reason, once. */
+  /** If it is not the row's reason, once. */
   readonly rejected?: Readonly<Record<string, number>>;
-  /** Batches committed, where another request was. */
+  /** Batches committed, if another request's was. */
   readonly taken?: number;
   send(server: HecServer): Promise<{ status: number; headers: Record<string, string>; body: string }>;
 }
@@ -222,15 +222,21 @@ const cases: Case[] = [
   {
     name: "one value of too many objects",
     answer: "tooLarge",
-    text: "More than 2500000 objects and arrays in one value (no setting changes this limit)",
-    send: post(`{"logs":[${"{},".repeat(2_500_000)}{}]}`),
+    text: "More than 2500000 members and elements in one value (no setting changes this limit)",
+    send: post(`{"a":[${"{},".repeat(2_500_000)}{}]}`),
+  },
+  {
+    name: "one value of more than 16 MiB",
+    answer: "tooLarge",
+    text: "More than 16777216 bytes in one value (no setting changes this limit)",
+    send: post(`{"a":"${"x".repeat(16 << 20)}"}`),
   },
   {
     name: "2,000,001 connection entries",
     answer: "tooLarge",
     text: "More than 2000000 connection entries in one request (no setting changes this limit)",
     send: post(
-      envelope.replace(/"virtualTraffic":\[[^\]]*\]/, `"virtualTraffic":[${"0,".repeat(1_000_000)}0]`).repeat(2),
+      envelope.replace(/"virtualTraffic":\[[^\]]*\]/, `"virtualTraffic":[${"{},".repeat(16_383)}{}]`).repeat(123),
     ),
   },
 
@@ -256,16 +262,17 @@ const cases: Case[] = [
   {
     name: "a body for which there is no room beside the others",
     answer: "busy",
-    server: { maxInflightBytes: envelope.length + 10 },
+    server: { maxInflightBytes: 16 << 20 },
     taken: 1,
     async send(server) {
+      const large = whole(zstdCompressSync(envelope + " ".repeat(10 << 20)));
       const gate = Promise.withResolvers<void>();
       const committing = new Promise<void>((resolve) => {
         server.pipeline.beforeCommit = () => (resolve(), gate.promise);
       });
-      const first = server.post(envelope);
+      const first = server.post(large, zstd);
       await committing;
-      const second = await posted(server.post(envelope));
+      const second = await posted(server.post(large, zstd));
       gate.resolve();
       expect((await first).status).toBe(200);
       return second;

@@ -9,12 +9,12 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { Refusal } from "../../../src/errors.ts";
 import { createByteBudget } from "../../../src/http/byte-budget.ts";
-import { takeBody } from "../../../src/receivers/hec/body.ts";
-import { ValueSplitter } from "../../../src/receivers/hec/splitter.ts";
-import { createTurns } from "../../../src/receivers/turns.ts";
-import { unwrap, type Unwrapped } from "../../../src/records/envelope.ts";
+import { readBodyInto } from "../../../src/receivers/hec/body.ts";
+import { eventText, recordOfLine } from "../../../src/records/envelope.ts";
+import type { RawRecord } from "../../../src/records/types.ts";
 import type { Compression } from "../../../src/runtime/decompress.ts";
 import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
+import { unwrapped } from "../../support/records.ts";
 import { readBodySlowly, type SlowReading } from "../../support/slow-body.ts";
 
 const cases = Number(process.env["HEC_PROPERTY_CASES"] ?? 0);
@@ -22,8 +22,9 @@ const runs = (share: number): fc.Parameters<unknown> =>
   cases > 0 ? { numRuns: Math.ceil(cases * share) } : { numRuns: Math.ceil(1500 * share), seed: 20_261_102 };
 const timeoutMs = cases > 0 ? 3_600_000 : 60_000;
 
+const fixtures = new URL("../../fixtures/", import.meta.url);
 const samples = ["hec-flow.json", "hec-audit.json"].flatMap((name) => {
-  const reading = readBodySlowly(readFileSync(new URL(`../../fixtures/samples/${name}`, import.meta.url)));
+  const reading = readBodySlowly(readFileSync(new URL(`samples/${name}`, fixtures)));
   return reading.kind === "values" ? reading.texts : [];
 });
 
@@ -35,10 +36,12 @@ const anyValue = fc.oneof(
     arbitrary: fc.constantFrom(
       "{}",
       '{"event":{}}',
+      '{"logs":1}',
       '{"a":"}{"}',
       '{"a":"}\\"}{"}',
       '{"a":"}\\n{","b":"\\\\"}',
       '{"ü":"€😀"}',
+      '{"nodeId":"n","virtualTraffic":[{"txBytes":-1}]}',
     ),
   },
   {
@@ -70,19 +73,22 @@ const listed = fc
     whiteSpace,
   )
   .map(([values, separator]) => `[${separator}${values.join(`${separator},${separator}`)}${separator}]`);
+const wrapped = fc
+  .tuple(listed, whiteSpace, fc.constantFrom("", '"next":null', '"a":{"b":["}"]},"c":1'))
+  .map(([list, separator, others]) => `{"logs":${list}${separator}${others === "" ? "" : `,${separator}${others}`}}`);
 const anyText = fc.oneof(
   concatenated,
   regular,
   listed,
-  fc.tuple(regular, listed).map((texts) => texts.join("")),
+  wrapped,
+  fc.tuple(regular, wrapped, listed).map((texts) => texts.join("")),
 );
 const byteOrderMark = fc.constantFrom("", "", "", "\uFEFF");
 const anyBody = fc.tuple(byteOrderMark, anyText).map((texts) => new TextEncoder().encode(texts.join("")));
 
-/** How the bytes travel, and how much is worked on at once. */
+/** How the bytes travel, and in which pieces. */
 const anyJourney = fc.record({
-  cuts: fc.array(fc.nat(), { maxLength: 6 }),
-  sliceBytes: fc.oneof(
+  pieceBytes: fc.oneof(
     fc.integer({ min: 1, max: 4 }),
     fc.integer({ min: 5, max: 64 }),
     fc.integer({ min: 64, max: 8192 }),
@@ -91,46 +97,60 @@ const anyJourney = fc.record({
 });
 type Journey = typeof anyJourney extends fc.Arbitrary<infer Value> ? Value : never;
 
-async function readFast(bytes: Uint8Array, { cuts, sliceBytes, compression }: Journey): Promise<SlowReading> {
+/** What a body comes to, with its records in an order of their own: parts are by type. */
+type Reading =
+  | { readonly kind: "empty" }
+  | { readonly kind: "damaged"; readonly index: number }
+  | { readonly kind: "records"; readonly records: readonly string[]; readonly skipped: number };
+
+async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey): Promise<Reading> {
   const wire = compression === "gzip" ? gzipSync(bytes) : compression === "zstd" ? zstdCompressSync(bytes) : bytes;
+  const chunks = Array.from({ length: Math.ceil(wire.length / pieceBytes) }, (_, piece) =>
+    wire.slice(piece * pieceBytes, (piece + 1) * pieceBytes),
+  );
   const pipeline = createRecordingPipeline();
-  const draft = pipeline.open({ source: "stream", receivedAt: 0 });
-  const budget = createByteBudget(1 << 30);
+  const batch = pipeline.open({ source: "stream", receivedAt: 0 });
   try {
-    const taken = await takeBody({ chunks: chunksOf(wire, cuts), bytes: wire.byteLength }, draft, {
-      compression,
-      maxBytes: 1 << 30,
-      tooLarge: "",
-      reservation: budget.open(),
-      turns: { next: () => Promise.resolve() },
-      sliceBytes,
-      checkDeadline() {},
-    });
-    if (taken.isEmpty) return { kind: "empty" };
-    expect(taken.bytes).toBe(bytes.byteLength);
-    await draft.commit(taken.bytes);
+    const content = await readBodyInto(
+      batch,
+      { chunks, bytes: wire.byteLength },
+      {
+        compression,
+        maxBytes: 1 << 30,
+        tooLarge: "",
+        reservation: createByteBudget(1 << 30).open(),
+        turns: { next: () => Promise.resolve() },
+        checkDeadline() {},
+      },
+    );
+    if (content.isEmpty) return { kind: "empty" };
+    expect(content.bytes).toBe(bytes.byteLength);
+    await batch.commit(content.bytes);
   } catch (error) {
     if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
     return { kind: "damaged", index: error.valueIndex ?? -1 };
+  } finally {
+    batch.drop();
   }
-  const [commit] = pipeline.commits;
+  const { records = [], invalid = [], skippedValues = 0 } = pipeline.commits[0] ?? {};
+  const rejected = invalid.map(({ text, type }) => recordOfLine(text, type === "audit" ? "audit" : "flow"));
+  return { kind: "records", records: [...records, ...rejected].map(shown).toSorted(), skipped: skippedValues };
+}
+
+/** What the values of the slow reading come to. */
+function expected(reading: SlowReading): Reading {
+  if (reading.kind !== "values") return reading;
+  const values = reading.texts.map((text) => unwrapped(JSON.parse(text), text));
   return {
-    kind: "values",
-    texts: [...(commit?.records ?? []).map(({ line }) => line), ...(commit?.skipped ?? []).map(({ text }) => text)],
+    kind: "records",
+    records: values.flatMap(({ records }) => records.map(shown)).toSorted(),
+    skipped: values.reduce((sum, { skipped }) => sum + skipped.length, 0),
   };
 }
 
-/** What the slow reading of the values comes to, as records. */
-function asRecords(reading: SlowReading): SlowReading {
-  if (reading.kind !== "values") return reading;
-  const into: Unwrapped = { records: [], skipped: [] };
-  for (const text of reading.texts) unwrap(JSON.parse(text), text, into);
-  return { kind: "values", texts: [...into.records.map(({ line }) => line), ...into.skipped.map(({ text }) => text)] };
-}
-
-function chunksOf(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
-  const places = [0, ...cuts.map((cut) => cut % (bytes.byteLength + 1)), bytes.byteLength].toSorted((a, b) => a - b);
-  return places.slice(1).map((end, index) => bytes.slice(places[index] ?? 0, end));
+/** By what it says: a bare record that was scanned is stored bare. */
+function shown({ type, line, time, recorded }: RawRecord): string {
+  return `${type} ${time?.join(".")} ${recorded?.join(".")} ${eventText(line)}`;
 }
 
 describe("a HEC body", () => {
@@ -141,7 +161,7 @@ describe("a HEC body", () => {
         fc.asyncProperty(anyBody, anyJourney, async (bytes, journey) => {
           const slow = readBodySlowly(bytes);
           expect(slow.kind).not.toBe("damaged");
-          expect(await readFast(bytes, journey)).toEqual(asRecords(slow));
+          expect(await readFast(bytes, journey)).toEqual(expected(slow));
         }),
         runs(0.35),
       );
@@ -150,12 +170,12 @@ describe("a HEC body", () => {
   );
 
   test(
-    "is refused when it is torn, unless it is torn exactly between two values",
+    "is refused if it is torn, unless it is torn exactly between two values",
     async () => {
       await fc.assert(
         fc.asyncProperty(anyBody, fc.nat(), anyJourney, async (bytes, cut, journey) => {
           const torn = bytes.subarray(0, cut % (bytes.byteLength + 1));
-          expect(await readFast(torn, journey)).toEqual(asRecords(readBodySlowly(torn)));
+          expect(await readFast(torn, journey)).toEqual(expected(readBodySlowly(torn)));
         }),
         runs(0.25),
       );
@@ -164,7 +184,7 @@ describe("a HEC body", () => {
   );
 
   test(
-    "gives the same answer as the slow reading when bytes are changed, added or lost",
+    "gives the same answer as the slow reading if bytes are changed, added or lost",
     async () => {
       const anyChange = fc.record({
         at: fc.nat(),
@@ -174,60 +194,19 @@ describe("a HEC body", () => {
           fc.constantFrom(...'{}[],:"\\ \n0-'.split("")).map((character) => Buffer.from(character)),
         ),
       });
+      const changes = fc.array(anyChange, { minLength: 1, maxLength: 3 });
       await fc.assert(
-        fc.asyncProperty(
-          anyBody,
-          fc.array(anyChange, { minLength: 1, maxLength: 3 }),
-          anyJourney,
-          async (bytes, changes, journey) => {
-            let changed = Buffer.from(bytes);
-            for (const { at, lose, add } of changes) {
-              const place = at % (changed.byteLength + 1);
-              changed = Buffer.concat([changed.subarray(0, place), add, changed.subarray(place + lose)]);
-            }
-            expect(await readFast(changed, journey)).toEqual(asRecords(readBodySlowly(changed)));
-          },
-        ),
+        fc.asyncProperty(anyBody, changes, anyJourney, async (bytes, list, journey) => {
+          let changed = Buffer.from(bytes);
+          for (const { at, lose, add } of list) {
+            const place = at % (changed.byteLength + 1);
+            changed = Buffer.concat([changed.subarray(0, place), add, changed.subarray(place + lose)]);
+          }
+          expect(await readFast(changed, journey)).toEqual(expected(readBodySlowly(changed)));
+        }),
         runs(0.4),
       );
     },
     timeoutMs,
   );
-
-  test("torn at every place of the samples, is answered as the slow reading says", () => {
-    const text = samples.slice(-3).join("");
-    for (let end = 0; end <= text.length; end++) {
-      const torn = text.slice(0, end);
-      let values = 0;
-      const splitter = new ValueSplitter(() => values++);
-      let index: number | undefined;
-      try {
-        for (let at = 0; at < torn.length; at += 997) splitter.push(torn.slice(at, at + 997));
-        splitter.end();
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        index = error.valueIndex;
-      }
-      const slow = readBodySlowly(Buffer.from(torn));
-      expect(index).toBe(slow.kind === "damaged" ? slow.index : undefined);
-      if (slow.kind === "values") expect(values).toBe(slow.texts.length);
-    }
-  });
-});
-
-describe("large bodies", () => {
-  test("leave room for other work between their slices", async () => {
-    const turns = createTurns();
-    const order: string[] = [];
-    const body = async (name: string): Promise<void> => {
-      for (let slice = 0; slice < 3; slice++) {
-        await turns.next();
-        order.push(name);
-      }
-    };
-    const other = new Promise<void>((resolve) => setImmediate(() => (order.push("other"), resolve())));
-    await Promise.all([body("a"), body("b"), other]);
-    expect(order.indexOf("other")).toBeLessThan(2);
-    expect(order.filter((name) => name !== "other")).toEqual(["a", "b", "a", "b", "a", "b"]);
-  });
 });

@@ -62,7 +62,7 @@ describe.each([false, true])("Docker's log driver (splunk-gzip=%p)", (isGzip) =>
   test("takes 200 for success, and its messages are taken, though none is a record", async () => {
     await using server = await startHecServer();
     expect((await send(server, post)).status).toBe(200);
-    expect(server.pipeline.commits[0]?.skipped).toHaveLength(messages.length);
+    expect(server.pipeline.commits[0]?.skippedValues).toBe(messages.length);
   });
 
   test("keeps its messages on any other status, and logs the body", async () => {
@@ -103,7 +103,7 @@ describe.each([false, true])("Vector's splunk_hec_logs sink (gzip: %p)", (isGzip
     const answer = await send(server, post);
     expect(answer.status).toBe(200);
     expect(JSON.parse(answer.body)).toEqual({ text: expect.any(String), code: 0 });
-    expect(server.pipeline.commits[0]?.skipped).toHaveLength(2);
+    expect(server.pipeline.commits[0]?.skippedValues).toBe(2);
   });
 
   test("sends again what a 5xx refuses, but for 501, and drops what a 4xx does", async () => {
@@ -126,7 +126,7 @@ describe.each([false, true])("Fluent Bit's splunk output (compress gzip: %p)", (
   ])("takes 200 for success, with %s", async (_, authorization) => {
     await using server = await startHecServer();
     expect((await send(server, { ...post, headers: { ...agent, authorization } })).status).toBe(200);
-    expect(server.pipeline.commits[0]?.skipped).toHaveLength(2);
+    expect(server.pipeline.commits[0]?.skippedValues).toBe(2);
   });
 
   test("sends again after 408 and 5xx, and drops what any other 4xx refuses", async () => {

@@ -1,44 +1,56 @@
-/** A collector on its own: what it asks for next, where an answer is too much, where none comes, and where keys leave meanwhile. */
+/** A collector on its own: what it asks for after an answer that is too large, after none, and after keys have left meanwhile. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
-import type { Journal } from "../../../src/journal/index.ts";
+import { Refusal } from "../../../src/errors.ts";
 import { silentLogger } from "../../../src/lib/logger.ts";
-import { createPipeline } from "../../../src/pipeline/index.ts";
+import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
+import type { Horizon } from "../../../src/journal/index.ts";
 import { type CollectorDeps, LogCollector } from "../../../src/receivers/poller/collector.ts";
 import { createTailscaleApi } from "../../../src/tailscale/index.ts";
-import { createState, type TestState } from "../../support/journal.ts";
-import { policy } from "../../support/polled-program.ts";
+import { flowValue } from "../../support/records.ts";
 import { startTailnet, type Tailnet } from "../../support/tailnet/index.ts";
+import { policy } from "../../support/polled-program.ts";
+import { createStore, type TestStore } from "../../support/store.ts";
 
-let state: TestState;
-let journal: Journal;
+let store: TestStore;
 let tailnet: Tailnet;
 const signal = new AbortController().signal;
 
 beforeEach(async () => {
-  state = createState();
-  journal = state.open();
-  tailnet = await startTailnet({ clock: () => state.now });
+  store = createStore();
+  tailnet = await startTailnet({ clock: () => store.now });
 });
 
 afterEach(async () => {
   await tailnet.stop();
-  state.remove();
+  store.remove();
 });
 
 function collectorWith(replaced: Partial<CollectorDeps> = {}): LogCollector {
-  const clock = () => state.now;
+  const clock = () => store.now;
   return new LogCollector(
     { type: "flow", policy, mode: "always" },
     {
       api: api(),
-      pipeline: createPipeline(journal, { collapseExternal: true }),
-      journal,
+      pipeline: store.pipeline,
+      journal: store.journal,
       logger: silentLogger,
       clock,
       ...replaced,
     },
   );
+}
+
+/** What a collector needs of the real journal, as an object of its own whose members can be replaced. */
+function collectorJournal(): CollectorDeps["journal"] {
+  const { journal } = store;
+  return {
+    space: journal.space,
+    horizon: (type) => journal.horizon(type),
+    pollCursor: (type) => journal.pollCursor(type),
+    movePollCursor: (cursor) => journal.movePollCursor(cursor),
+    dropPollCursor: (type) => journal.dropPollCursor(type),
+  };
 }
 
 function api() {
@@ -49,7 +61,7 @@ function api() {
       auth: { kind: "apikey", key: tailnet.apiKey },
       http: { timeoutMs: 10_000, maxAttempts: 1, rateLimit: 0 },
     },
-    { fetch, clock: () => state.now, random: () => 0.5, telemetry: silentTelemetry },
+    { fetch, clock: () => store.now, random: () => 0.5, telemetry: silentTelemetry },
   );
 }
 
@@ -60,7 +72,7 @@ function asked(): readonly number[] {
     .map(({ query }) => (Date.parse(query["end"] ?? "") - Date.parse(query["start"] ?? "")) / 1000);
 }
 
-test("asks for half of what took too long, until it is there", async () => {
+test("asks for half of a window that took too long, until an answer comes", async () => {
   const collector = collectorWith();
   tailnet.fail({ path: /logging/, times: 3, effect: { kind: "status", status: 408 } });
   for (let failure = 0; failure < 3; failure++) {
@@ -72,7 +84,7 @@ test("asks for half of what took too long, until it is there", async () => {
   expect(asked()).toEqual([900, 450, 225, 112]);
 });
 
-test("has nothing to halve where the next step does not come as far as to ask", async () => {
+test("halves nothing if a step fails before it asks for logs", async () => {
   const slow = api();
   const collector = collectorWith({
     api: { authenticate: slow.authenticate, readLogs: slow.readLogs, clockAheadMs: undefined },
@@ -85,23 +97,50 @@ test("has nothing to halve where the next step does not come as far as to ask", 
   expect(collector.canHalve).toBe(false);
 });
 
-test("drops what it has read where keys have left meanwhile, and asks for less", async () => {
-  let left = 0;
-  const leaving = {
-    ...journal,
-    pollCursor: journal.pollCursor,
-    space: journal.space,
+test("drops what it has read if keys have left meanwhile, and asks for less", async () => {
+  let asks = 0;
+  const leaving: CollectorDeps["journal"] = {
+    ...collectorJournal(),
     /** The horizon lies far back when a window begins, and inside of it when it has been read: twice. */
-    forgotten() {
-      const at = ++left === 2 || left === 4 ? state.now : 1;
+    horizon(): Horizon {
+      const at = ++asks === 2 || asks === 4 ? store.now : 1;
       return { until: at, streamed: at };
     },
   };
   const collector = collectorWith({ journal: leaving });
   expect(await collector.step(signal)).toBe("behind");
-  const { readUntil } = journal.pollCursor("flow") ?? {};
+  const { readUntil } = store.journal.pollCursor("flow") ?? {};
   expect(await collector.step(signal)).toBe("behind");
-  expect(journal.pollCursor("flow")?.readUntil).toBe(readUntil as number);
+  expect(store.journal.pollCursor("flow")?.readUntil).toBe(readUntil as number);
   expect(await collector.step(signal)).toBe("behind");
   expect(asked()).toEqual([900, 450, 225]);
+});
+
+test("refuses to read while the journal refuses to append, with the journal's own reason", async () => {
+  const space = { usedBytes: 1, limitBytes: 1, refusal: "the journal is full" };
+  const full: CollectorDeps["journal"] = { ...collectorJournal(), space };
+  await expect(collectorWith({ journal: full }).step(signal)).rejects.toThrow("the journal is full");
+  expect(asked()).toEqual([]);
+});
+
+test("halves a window with more records than one batch may have", async () => {
+  const tooMany = new Refusal("too_large", "More than 500000 records in one request");
+  const { pipeline } = store;
+  let opened = 0;
+  const crowded: CollectorDeps["pipeline"] = {
+    open(origin) {
+      const batch = pipeline.open(origin);
+      if (++opened === 1)
+        batch.scan = () => {
+          throw tooMany;
+        };
+      return batch;
+    },
+  };
+  tailnet.addFlow(flowValue(), formatRfc3339([Math.floor(store.now / 1000) - 300, 0]));
+  const collector = collectorWith({ pipeline: crowded });
+  await expect(collector.step(signal)).rejects.toThrow("More than 500000 records");
+  expect(collector.canHalve).toBe(true);
+  expect(await collector.step(signal)).toBe("behind");
+  expect(asked()).toEqual([900, 450]);
 });

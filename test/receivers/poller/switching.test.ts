@@ -1,10 +1,10 @@
 /** Sources that are switched, with days in between, and what lies beyond the horizon of seen keys: everything counts once, or says that it may not. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import type { PollCursor } from "../../../src/journal/types.ts";
 import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
-import { createPolledProgram, nameOf, type PolledProgram, policy } from "../../support/polled-program.ts";
+import type { PollCursor } from "../../../src/journal/index.ts";
 import { connection, flowValue } from "../../support/records.ts";
 import { startTailnet, type Tailnet, type TailnetRecord } from "../../support/tailnet/index.ts";
+import { createPolledProgram, nameOf, type PolledProgram, policy } from "../../support/polled-program.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -23,7 +23,6 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  program.kill();
   program.remove();
   await tailnet.stop();
 });
@@ -45,7 +44,7 @@ async function runFor(ms: number, each: () => Promise<void> | void = () => {}): 
     clockAt.now += 5 * minute;
     await each();
     expect(await program.poll()).toBe(true);
-    program.tick();
+    await program.tick();
   }
 }
 
@@ -98,7 +97,7 @@ test("poll, stream, both and poll again, with days in between, count every recor
   await runFor(hour, logged);
   clockAt.now += (policy.lag + 60) * 1000;
   expect(await program.poll()).toBe(true);
-  program.tick();
+  await program.tick();
 
   expect(acceptedNames()).toEqual(names(wanted));
   expect(program.sum("tailscale.network.io", { "network.io.direction": "transmit" })).toBe(wanted.length * 10);
@@ -129,7 +128,7 @@ test("a day of polls that fail loses nothing, and keeps the keys of what the str
     wanted.push(record);
     if (wanted.length % 2 === 0) await program.stream([record]);
     expect(await program.poll()).toBe(false);
-    program.tick();
+    await program.tick();
   }
   tailnet.recover();
   await runFor(10 * minute);
@@ -138,7 +137,7 @@ test("a day of polls that fail loses nothing, and keeps the keys of what the str
   expect(unverifiable()).toBe(0);
 });
 
-test("a position is on disk with the records that it stands behind, and alone where there are none", async () => {
+test("commits a position with the records before it, and alone if there are none", async () => {
   program.start("poll");
   for (const expected of [0, 1, 1]) {
     if (expected === 1 && added === 0) log();
@@ -153,7 +152,7 @@ test("a position is on disk with the records that it stands behind, and alone wh
   }
 });
 
-test("a clock that is ten hours behind counts nothing twice, though keys are kept for six", async () => {
+test("a clock that is ten hours behind counts nothing twice, though the dedup window is six", async () => {
   tailnet.clockAheadMs = 10 * hour;
   program.start("both");
   const record = tailnet.addFlow(
@@ -178,21 +177,21 @@ test("what a poll brought before there was a stream is neither repaired nor late
   expect(program.sum("tailscale2otel.reconcile.late")).toBe(0);
 });
 
-test("what the stream brings again beyond the horizon is counted as unproven", async () => {
+test("counts as unproven what the stream brings again beyond the horizon", async () => {
   program.start("stream");
   const old = log();
   await program.stream([old]);
   await runFor(7 * hour);
-  expect(program.journal.forgotten("flow").until).toBeGreaterThan(0);
+  expect(program.journal.horizon("flow").until).toBeGreaterThan(0);
   const fresh = log();
   await program.stream([old, fresh]);
   expect(program.sum("tailscale2otel.dedup.unproven")).toBe(1);
   expect(program.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(3);
 });
 
-test("a poll does not go where the stream's keys have left: the span is counted, and nothing twice", async () => {
+test("a poll skips a span whose stream keys have left: the span is counted, and no record twice", async () => {
   program.remove();
-  program = createPolledProgram(tailnet, clockAt, { maxKeys: 20 });
+  program = createPolledProgram(tailnet, clockAt, { max_keys: 20 });
   program.start("both");
   await runFor(10 * minute);
   tailnet.fail({ path: /logging/, times: 100_000, effect: { kind: "status", status: 500 } });
@@ -203,12 +202,12 @@ test("a poll does not go where the stream's keys have left: the span is counted,
     wanted.push(record);
     await program.stream([record]);
     await program.poll();
-    program.tick();
+    await program.tick();
   }
   tailnet.recover();
   const before = program.journal.pollCursor("flow")?.readUntil ?? 0;
   await runFor(5 * minute);
   expect(acceptedNames()).toEqual(names(wanted));
-  const skippedTo = Math.floor(program.journal.forgotten("flow").streamed / 1000) + 61;
+  const skippedTo = Math.floor(program.journal.horizon("flow").streamed / 1000) + 61;
   expect(unverifiable()).toBe(skippedTo - before);
 });

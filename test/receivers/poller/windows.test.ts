@@ -6,7 +6,7 @@ import {
   hasPassed,
   type NextWindow,
   nextWindow,
-  type Standing,
+  type PollState,
   type WindowPolicy,
 } from "../../../src/receivers/poller/windows.ts";
 
@@ -15,13 +15,13 @@ const now = 1_793_600_000;
 
 const policy: WindowPolicy = { lag: 120, lookback: 300, maxWindow: 3600, overlap: 300, retention: 30 * day };
 
-function standing(members: Partial<Standing> = {}): Standing {
+function stateOf(members: Partial<PollState> = {}): PollState {
   return {
     now,
     readUntil: now - 180,
     resumeAt: undefined,
     span: policy.maxWindow,
-    forgotten: { until: 0, streamed: 0 },
+    horizon: { until: 0, streamed: 0 },
     ...members,
   };
 }
@@ -32,45 +32,42 @@ const ago = (window: NextWindow | undefined): readonly number[] =>
 
 describe("a window", () => {
   test("begins the overlap before the last position and ends the lag before the present", () => {
-    const next = nextWindow(policy, standing());
+    const next = nextWindow(policy, stateOf());
     expect(ago(next)).toEqual([480, 120]);
     expect(next).toMatchObject({ readUntil: now - 120, unverifiableSeconds: 0, isLast: true });
   });
 
   test("is not asked for while nothing is new", () => {
-    expect(nextWindow(policy, standing({ readUntil: now - 120 }))).toBeUndefined();
+    expect(nextWindow(policy, stateOf({ readUntil: now - 120 }))).toBeUndefined();
   });
 
   test("is at most as long as it may be, and the next one begins where it ended, without an overlap", () => {
-    const first = nextWindow(policy, standing({ readUntil: now - day }));
+    const first = nextWindow(policy, stateOf({ readUntil: now - day }));
     expect(ago(first)).toEqual([day + 300, day + 300 - 3600]);
     expect(first?.isLast).toBe(false);
-    const second = nextWindow(
-      policy,
-      standing({ readUntil: first?.readUntil ?? 0, resumeAt: first?.window?.end ?? 0 }),
-    );
+    const second = nextWindow(policy, stateOf({ readUntil: first?.readUntil ?? 0, resumeAt: first?.window?.end ?? 0 }));
     expect(ago(second)).toEqual([day - 3300, day - 6900]);
   });
 
   test("is halved by its span, also inside the overlap, and then does not move the position back", () => {
-    const next = nextWindow(policy, standing({ span: 100 }));
+    const next = nextWindow(policy, stateOf({ span: 100 }));
     expect(ago(next)).toEqual([480, 380]);
     expect(next).toMatchObject({ readUntil: now - 180, isLast: false });
   });
 
   test("overlaps by at most half of the longest window, or it would never get on", () => {
     const short = { ...policy, maxWindow: 10 };
-    expect(ago(nextWindow(short, standing({ span: 10 })))).toEqual([185, 175]);
+    expect(ago(nextWindow(short, stateOf({ span: 10 })))).toEqual([185, 175]);
   });
 
   test("pulls back a position ahead of the present", () => {
-    const next = nextWindow(policy, standing({ readUntil: now + 5000 }));
+    const next = nextWindow(policy, stateOf({ readUntil: now + 5000 }));
     expect(ago(next)).toEqual([420, 120]);
     expect(next?.readUntil).toBe(now - 120);
   });
 
-  test("ends where nothing later is wanted", () => {
-    expect(ago(nextWindow(policy, standing({ readUntil: now - 1000, until: now - 500 })))).toEqual([1300, 500]);
+  test("ends at the last second that is wanted", () => {
+    expect(ago(nextWindow(policy, stateOf({ readUntil: now - 1000, until: now - 500 })))).toEqual([1300, 500]);
   });
 });
 
@@ -78,7 +75,7 @@ describe("the horizon", () => {
   const millisAgo = (seconds: number): number => (now - seconds) * 1000;
 
   test("is not crossed backwards by the overlap", () => {
-    const next = nextWindow(policy, standing({ forgotten: { until: millisAgo(400), streamed: 0 } }));
+    const next = nextWindow(policy, stateOf({ horizon: { until: millisAgo(400), streamed: 0 } }));
     expect(ago(next)).toEqual([400 - 61, 120]);
     expect(next?.unverifiableSeconds).toBe(0);
   });
@@ -86,22 +83,22 @@ describe("the horizon", () => {
   test("takes nothing from what was never read, if the stream did not bring it", () => {
     const next = nextWindow(
       policy,
-      standing({ readUntil: now - 2000, forgotten: { until: millisAgo(500), streamed: 0 } }),
+      stateOf({ readUntil: now - 2000, horizon: { until: millisAgo(500), streamed: 0 } }),
     );
     expect(ago(next)).toEqual([2000, 120]);
     expect(next?.unverifiableSeconds).toBe(0);
   });
 
-  test("passes over what the stream may have brought, and says how much was never read", () => {
-    const forgotten = { until: millisAgo(500), streamed: millisAgo(500) };
-    const next = nextWindow(policy, standing({ readUntil: now - 2000, forgotten }));
+  test("skips what the stream may have brought, and says how much was never read", () => {
+    const horizon = { until: millisAgo(500), streamed: millisAgo(500) };
+    const next = nextWindow(policy, stateOf({ readUntil: now - 2000, horizon }));
     expect(ago(next)).toEqual([439, 120]);
     expect(next?.unverifiableSeconds).toBe(2000 - 439);
   });
 
-  test("passes over all of it when it lies ahead", () => {
-    const forgotten = { until: millisAgo(10), streamed: millisAgo(10) };
-    const next = nextWindow(policy, standing({ readUntil: now - 2000, forgotten }));
+  test("skips all of it if the horizon lies ahead", () => {
+    const horizon = { until: millisAgo(10), streamed: millisAgo(10) };
+    const next = nextWindow(policy, stateOf({ readUntil: now - 2000, horizon }));
     expect(next).toEqual({
       window: undefined,
       readUntil: now - 120,
@@ -112,17 +109,17 @@ describe("the horizon", () => {
   });
 
   test("that moves into a window while it is read is noticed", () => {
-    const overlapping = nextWindow(policy, standing()) as NextWindow;
+    const overlapping = nextWindow(policy, stateOf()) as NextWindow;
     expect(hasPassed({ until: millisAgo(481), streamed: 0 }, overlapping)).toBe(false);
     expect(hasPassed({ until: millisAgo(480), streamed: 0 }, overlapping)).toBe(true);
-    const fresh = nextWindow(policy, standing({ resumeAt: now - 180 })) as NextWindow;
+    const fresh = nextWindow(policy, stateOf({ resumeAt: now - 180 })) as NextWindow;
     expect(hasPassed({ until: millisAgo(150), streamed: 0 }, fresh)).toBe(false);
     expect(hasPassed({ until: millisAgo(150), streamed: millisAgo(150) }, fresh)).toBe(true);
   });
 });
 
-test("what Tailscale no longer keeps is passed over and counted", () => {
-  const next = nextWindow(policy, standing({ readUntil: now - 40 * day }));
+test("skips and counts what Tailscale no longer keeps", () => {
+  const next = nextWindow(policy, stateOf({ readUntil: now - 40 * day }));
   expect(ago(next)).toEqual([30 * day, 30 * day - 3600]);
   expect(next?.unverifiableSeconds).toBe(10 * day);
 });
@@ -150,7 +147,7 @@ test("windows in a row read every second up to the present, however answers are 
         let covered = begin;
         for (let step = 0; step < 60_000; step++) {
           const span = Math.min(maxWindow, spans[step % spans.length] as number);
-          const next = nextWindow(own, standing({ now: now + step / 1000, readUntil, resumeAt, span }));
+          const next = nextWindow(own, stateOf({ now: now + step / 1000, readUntil, resumeAt, span }));
           if (next === undefined) break;
           const { start, end } = next.window as NonNullable<NextWindow["window"]>;
           expect(end - start).toBeLessThanOrEqual(maxWindow);

@@ -1,0 +1,243 @@
+/** What is measured: each measurement runs the program under one kind of load and gives numbers by name. */
+import { setTimeout as wait } from "node:timers/promises";
+import { medianOf } from "./floor.ts";
+import { inPlace, type Place } from "./program.ts";
+import { type LoadFigures, Stage, type StageLoad, type StageOptions, type Sent } from "./stage.ts";
+import { memoryOf } from "./usage.ts";
+
+export const measurements = {
+  protobuf: "full load, http/protobuf: CPU, memory, journal, rates",
+  json: "full load, http/json",
+  accepting: "full load, and nothing listens at the endpoint",
+  half: "acknowledgement at half of the rate of the full load",
+  pairs: "entries over 10, 10,000 and 1,000,000 distinct pairs of nodes",
+  reader: "records for which the scanner gives up",
+  small: "1,000 one-record requests a second",
+  recovery: "kill -9 at full load, and the next start",
+  memory: "full load for a minute (--long: ten)",
+  keys: "full load with a full dedup window",
+} as const;
+export type MeasurementName = keyof typeof measurements;
+
+/** Numbers by name; durations and sizes have their unit in the name. */
+export type Numbers = Readonly<Record<string, number>>;
+
+/** How much of everything. */
+export interface Extent {
+  /** Of one measured load, after `warmUpSeconds` of the same that are not measured. */
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly memorySeconds: number;
+  /** Keys for the full dedup window. */
+  readonly keys: number;
+  /** Entries of a load over distinct pairs; the most pairs there can be. */
+  readonly pairEntries: number;
+}
+
+const full: Extent = { seconds: 8, warmUpSeconds: 4, memorySeconds: 60, keys: 4_000_000, pairEntries: 1_000_000 };
+const quick: Extent = { seconds: 3, warmUpSeconds: 1, memorySeconds: 10, keys: 400_000, pairEntries: 150_000 };
+export const extents = { full, quick };
+
+const idleMs = 3000;
+const restoreTimeoutMs = 60_000;
+const fillTimeoutSeconds = 240;
+
+/** One program in one round: measurements share the load that several of them need. */
+export class Measurer {
+  readonly #program: string;
+  readonly #extent: Extent;
+  #full: Promise<Numbers> | undefined;
+  /** What was lost, invented or counted wrongly. */
+  readonly problems: string[] = [];
+
+  constructor(program: string, extent: Extent) {
+    this.#program = program;
+    this.#extent = extent;
+  }
+
+  measure(name: MeasurementName): Promise<Numbers> {
+    switch (name) {
+      case "protobuf":
+        return (this.#full ??= this.#fullLoad());
+      case "json":
+        return this.#loaded({ protocol: "http/json" });
+      case "accepting":
+        return this.#loaded({ backend: "down" });
+      case "half":
+        return this.#halfLoad();
+      case "pairs":
+        return this.#pairs();
+      case "reader":
+        return this.#reader();
+      case "small":
+        return this.#smallRequests();
+      case "recovery":
+        return this.#recovery();
+      case "memory":
+        return this.#longLoad();
+      case "keys":
+        return this.#fullKeys();
+    }
+  }
+
+  async #fullLoad(): Promise<Numbers> {
+    return inPlace((place) =>
+      this.#staged(place, {}, async (stage) => {
+        const { pid, startToAcceptedMs } = stage.program;
+        await wait(idleMs);
+        const idleBytes = memoryOf(pid, "VmRSS");
+        await this.#warmUp(stage);
+        const figures = await stage.measure({ seconds: this.#extent.seconds });
+        const journalBytesPerEntry = (await stage.finish()) / stage.sent.entries;
+        return { ...numbersOf(figures), startToAcceptedMs, idleBytes, journalBytesPerEntry };
+      }),
+    );
+  }
+
+  /** Half of the rate that was accepted under full load. */
+  async #halfLoad(): Promise<Numbers> {
+    const { bodiesPerSecond = 0 } = await this.measure("protobuf");
+    return this.#loaded({}, { bodiesPerSecond: bodiesPerSecond / 2 });
+  }
+
+  async #reader(): Promise<Numbers> {
+    const { timesFloor: scanned = Number.NaN } = await this.measure("protobuf");
+    const read = await this.#loaded({ shape: "spaced" });
+    return { ...read, timesScanner: (read["timesFloor"] ?? Number.NaN) / scanned };
+  }
+
+  /** As many entries over ever more pairs: in one interval at 50,000 entries a second, with the fold that ends it. */
+  async #pairs(): Promise<Numbers> {
+    const numbers: Record<string, number> = {};
+    const bodies = Math.ceil(this.#extent.pairEntries / 584);
+    for (const shape of ["pairs_10", "pairs_10000", "pairs_1000000"] as const) {
+      const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: `${Math.ceil(this.#extent.pairEntries / 50_000)}s` };
+      const load = { seconds: 300, maxBodies: bodies, untilFolded: true } as const;
+      numbers[shape] = (await this.#loaded({ shape, bodies, settings }, load))["timesFloor"] ?? Number.NaN;
+    }
+    const costs = Object.values(numbers);
+    return { ...numbers, pairs: bodies * 584, spread: Math.max(...costs) / Math.min(...costs) };
+  }
+
+  #smallRequests(): Promise<Numbers> {
+    const options = { shape: "one_record", senders: 16, bodies: 1000 * this.#extent.seconds } as const;
+    return this.#loaded(options, { bodiesPerSecond: 1000 }, async (_, { cpuSeconds, loadSeconds, ...figures }) => ({
+      ...numbersOf({ cpuSeconds, loadSeconds, ...figures }),
+      cores: cpuSeconds / loadSeconds,
+    }));
+  }
+
+  /** Killed at full load, with everything since its start still to be counted: the interval is longer than the load. */
+  #recovery(): Promise<Numbers> {
+    const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "10m" };
+    return inPlace((place) =>
+      this.#staged(place, { settings }, async (stage) => {
+        const sending = stage.send({ seconds: this.#extent.seconds + 0.1 });
+        await wait(this.#extent.seconds * 1000);
+        await stage.program.kill();
+        const startedAt = performance.now();
+        const { startToAcceptedMs } = await stage.startProgram();
+        await sending;
+        const { records } = stage.sent;
+        while ((await stage.program.conservation()).accepted < records) {
+          if (performance.now() - startedAt > restoreTimeoutMs) throw new Error("the counters were not restored");
+          await wait(5);
+        }
+        const startToRestoredMs = performance.now() - startedAt;
+        await stage.drained();
+        await stage.finish();
+        return { startToAcceptedMs, startToRestoredMs };
+      }),
+    );
+  }
+
+  /** Full load for long: whether memory stays where it is after the first third. */
+  #longLoad(): Promise<Numbers> {
+    const load = { seconds: this.#extent.memorySeconds };
+    return this.#loaded({ bodies: 600 }, load, async (stage, { peakBytes, memory, loadSeconds }) => {
+      const between = (from: number, to: number) => {
+        const isBetween = ({ second }: { second: number }) => second >= from * loadSeconds && second < to * loadSeconds;
+        return medianOf(memory.filter(isBetween).map(({ bytes }) => bytes));
+      };
+      const growth = between(0.8, 1) / between(0.3, 0.5);
+      await wait(idleMs);
+      return { peakBytes, growth, seconds: loadSeconds, afterBytes: memoryOf(stage.program.pid, "VmRSS") };
+    });
+  }
+
+  /** Fills the dedup window without log records, starts again with all those keys, and loads fully. */
+  #fullKeys(): Promise<Numbers> {
+    const { keys, seconds } = this.#extent;
+    const settings = { TS2OTEL_DEDUP__MAX_KEYS: String(keys) };
+    const noLogs = { ...settings, TS2OTEL_COLLECTORS__FLOWLOGS__LOG_MODE: "off" };
+    return inPlace(async (place) => {
+      let before: Sent | undefined;
+      await this.#staged(place, { shape: "one_entry", bodies: 200, settings: noLogs }, async (stage) => {
+        await stage.send({ seconds: fillTimeoutSeconds, maxBodies: Math.ceil(keys / 2000) });
+        await stage.drained();
+        await stage.finish();
+        before = stage.sent;
+        return {};
+      });
+      return this.#staged(place, { settings, ...(before === undefined ? {} : { before }) }, async (stage) => {
+        const { startToAcceptedMs } = stage.program;
+        const { peakBytes } = await stage.measure({ seconds });
+        await stage.finish();
+        return { keys: Math.min(keys, before?.records ?? 0), startToAcceptedMs, peakBytes };
+      });
+    });
+  }
+
+  /** Warm-up, the measured load, the check. */
+  #loaded(
+    options: Partial<StageOptions>,
+    load: Partial<StageLoad> = {},
+    read = async (_: Stage, figures: LoadFigures): Promise<Numbers> => numbersOf(figures),
+  ): Promise<Numbers> {
+    return inPlace((place) =>
+      this.#staged(place, options, async (stage) => {
+        await this.#warmUp(stage);
+        const numbers = await read(stage, await stage.measure({ seconds: this.#extent.seconds, ...load }));
+        await stage.finish();
+        return numbers;
+      }),
+    );
+  }
+
+  async #warmUp(stage: Stage): Promise<void> {
+    await stage.send({ seconds: this.#extent.warmUpSeconds });
+    await stage.drained();
+  }
+
+  async #staged(
+    place: Place,
+    options: Partial<StageOptions>,
+    work: (stage: Stage) => Promise<Numbers>,
+  ): Promise<Numbers> {
+    const bodies = 250 * (this.#extent.seconds + this.#extent.warmUpSeconds);
+    const usual = { shape: "stream", protocol: "http/protobuf", backend: "up", senders: 4, bodies } as const;
+    const stage = await Stage.open({ program: this.#program, place, ...usual, ...options });
+    try {
+      return await work(stage);
+    } finally {
+      this.problems.push(...stage.problems);
+      await stage.close();
+    }
+  }
+}
+
+function numbersOf({ cpuMicros, floorMicros, timesFloor, peakBytes, ...figures }: LoadFigures): Numbers {
+  const { report, entries, loadSeconds, deliverySeconds } = figures;
+  return {
+    entries,
+    cpuMicros,
+    floorMicros,
+    timesFloor,
+    peakBytes,
+    bodiesPerSecond: report.bodies / loadSeconds,
+    acceptedPerSecond: entries / loadSeconds,
+    deliveredPerSecond: entries / deliverySeconds,
+    ackP50Ms: report.acknowledgementMs.p50,
+    ackP99Ms: report.acknowledgementMs.p99,
+  };
+}

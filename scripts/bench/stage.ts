@@ -1,0 +1,264 @@
+/** One program under load, with its sink, its generator and the floor's probe, each a process of its own; and the check that nothing was lost. */
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { createLoad, type Load, type Shape, sumsOfEntries } from "./bodies.ts";
+import { type Child, startChild } from "./child.ts";
+import { type FloorProbe, startFloorProbe } from "./floor.ts";
+import type { GeneratorRequest, Stretch, StretchReport } from "./generator.ts";
+import { freePort, type Place, type Program, type Protocol, startProgram } from "./program.ts";
+import type { SentEntries, SinkArrivals, SinkFindings, SinkRequest } from "./sink.ts";
+import { cpuSecondsOf, memoryOf, usedBytesOf, watchMemory } from "./usage.ts";
+
+export interface StageOptions {
+  readonly program: string;
+  readonly place: Place;
+  readonly shape: Shape;
+  readonly protocol: Protocol;
+  /** `down`: nothing listens at the endpoint. */
+  readonly backend: "up" | "down";
+  /** Bodies that are made beforehand. */
+  readonly bodies: number;
+  readonly senders: number;
+  readonly settings?: Readonly<Record<string, string>>;
+  /** What earlier stages in the same place have sent. */
+  readonly before?: Sent;
+}
+
+/** What was sent and answered with 200. */
+export interface Sent {
+  readonly entries: number;
+  readonly records: number;
+  readonly txBytes: number;
+  readonly rxBytes: number;
+}
+
+export interface StageLoad extends Partial<Omit<Stretch, "url" | "token" | "seconds">> {
+  readonly seconds: number;
+  /** Whether the measurement goes on until the interval's metrics were exported. */
+  readonly untilFolded?: true;
+}
+
+/** What one stretch of load cost, from its first request until everything was delivered. */
+export interface LoadFigures {
+  readonly entries: number;
+  readonly loadSeconds: number;
+  readonly deliverySeconds: number;
+  /** Of the whole process, all its threads. */
+  readonly cpuSeconds: number;
+  readonly cpuMicros: number;
+  readonly floorMicros: number;
+  readonly timesFloor: number;
+  readonly peakBytes: number;
+  readonly memory: readonly { readonly second: number; readonly bytes: number }[];
+  readonly report: StretchReport;
+}
+
+interface Helpers {
+  readonly sink: Child;
+  readonly generator: Child;
+  readonly probe: FloorProbe;
+}
+
+const childTimeoutMs = 60_000;
+const standstillMs = 60_000;
+const foldTimeoutMs = 120_000;
+const stopTimeoutMs = 25_000;
+
+export class Stage {
+  readonly #options: StageOptions;
+  readonly #load: Load;
+  readonly #helpers: Helpers;
+  readonly #endpoint: string;
+  #program: Program | undefined;
+  #bodies = 0;
+  #repeated = 0;
+  #starts = 0;
+  readonly problems: string[] = [];
+
+  private constructor(options: StageOptions, helpers: Helpers, endpoint: string) {
+    this.#options = options;
+    this.#load = createLoad(options.shape, options.bodies, Date.now());
+    this.#helpers = helpers;
+    this.#endpoint = endpoint;
+  }
+
+  /** Starts everything, the program last. @throws {Error} if any of it does not start; nothing is left running then. */
+  static async open(options: StageOptions): Promise<Stage> {
+    const { shape, bodies, senders, backend } = options;
+    const request: GeneratorRequest = { shape, bodies, senders, endMs: Date.now() };
+    const helpers = {
+      sink: startChild("sink.ts", []),
+      generator: startChild("generator.ts", [JSON.stringify(request)]),
+      probe: startFloorProbe(shape),
+    };
+    try {
+      const { url } = await helpers.sink.read<{ url: string }>(childTimeoutMs);
+      const endpoint = backend === "up" ? url : `http://127.0.0.1:${await freePort()}`;
+      await helpers.generator.read<{ ready: true }>(5 * childTimeoutMs);
+      const stage = new Stage(options, helpers, endpoint);
+      await stage.startProgram();
+      return stage;
+    } catch (error) {
+      await endAll(helpers);
+      throw error;
+    }
+  }
+
+  get program(): Program {
+    if (this.#program === undefined) throw new Error("the program was not started");
+    return this.#program;
+  }
+
+  /** Everything in this place so far, with the stages before. */
+  get sent(): Sent {
+    const { before = { entries: 0, records: 0, txBytes: 0, rxBytes: 0 } } = this.#options;
+    const sent = { ...before };
+    for (const { first, end, times } of this.#sentEntries()) {
+      const sums = sumsOfEntries(first, end);
+      sent.entries += times * (end - first);
+      sent.records += (times * (end - first)) / this.#load.entriesPerRecord;
+      sent.txBytes += times * sums.txBytes;
+      sent.rxBytes += times * sums.rxBytes;
+    }
+    return sent;
+  }
+
+  /** Starts the program, once more if it was killed. Its first request is a record of its own. */
+  async startProgram(): Promise<Program> {
+    const { program: path, place, protocol, settings = {}, bodies } = this.#options;
+    const firstBody = this.#load.extraEnvelope(bodies, this.#starts++);
+    this.#program = await startProgram({ path, place, endpoint: this.#endpoint, protocol, settings, firstBody });
+    return this.#program;
+  }
+
+  /** One stretch of load, without waiting for its delivery. */
+  async send(load: StageLoad): Promise<StretchReport> {
+    const { url, token } = this.program;
+    const { generator } = this.#helpers;
+    generator.write({ bodiesPerSecond: 0, ...load, url, token } satisfies Stretch);
+    const report = await generator.read<StretchReport>(load.seconds * 1000 + 90_000);
+    this.#bodies += report.bodies;
+    this.#repeated += report.repeated;
+    return report;
+  }
+
+  /** One stretch of load with everything that it costs. */
+  async measure(load: StageLoad): Promise<LoadFigures> {
+    const { pid } = this.program;
+    const { probe } = this.#helpers;
+    await probe.read();
+    const memory = watchMemory(pid);
+    const cpuBefore = cpuSecondsOf(pid);
+    const beganAt = Date.now();
+    const report = await this.send(load);
+    await this.drained();
+    if (load.untilFolded === true) await this.#folded();
+    const cpuSeconds = cpuSecondsOf(pid) - cpuBefore;
+    const floorMicros = await probe.read();
+    memory.stop();
+    const { lastLogAt } = await this.arrivals();
+    const entries = report.bodies * this.#load.entriesPerBody;
+    const cpuMicros = (cpuSeconds * 1e6) / entries;
+    return {
+      entries,
+      loadSeconds: report.seconds,
+      deliverySeconds: lastLogAt < beganAt ? Number.NaN : (lastLogAt - beganAt) / 1000,
+      cpuSeconds,
+      cpuMicros,
+      floorMicros,
+      timesFloor: cpuMicros / floorMicros,
+      peakBytes: memoryOf(pid, "VmHWM"),
+      memory: memory.samples,
+      report,
+    };
+  }
+
+  /** Resolves when the program says that no record waits for delivery; with the backend down, at once. @throws {Error} */
+  async drained(): Promise<void> {
+    if (this.#options.backend === "down") return;
+    let [pending, changedAt] = [0, Date.now()];
+    do {
+      const { pending: now } = await this.program.conservation();
+      if (now !== pending) [pending, changedAt] = [now, Date.now()];
+      if (Date.now() - changedAt > standstillMs)
+        throw new Error(
+          [`delivery stands still with ${pending} records pending`, ...this.program.lastLines()].join("\n"),
+        );
+      if (pending > 0) await wait(200);
+    } while (pending > 0);
+  }
+
+  async arrivals(): Promise<SinkArrivals> {
+    const { sink } = this.#helpers;
+    sink.write({ ask: "arrivals" } satisfies SinkRequest);
+    return sink.read<SinkArrivals>(childTimeoutMs);
+  }
+
+  /** Stops the program and compares what arrived with what was sent. Returns the bytes in use in its journal. */
+  async finish(): Promise<number> {
+    const conservation = await this.program.conservation();
+    const exitCode = await this.program.stop(stopTimeoutMs);
+    if (exitCode !== 0) this.problems.push(`the program ended with ${exitCode ?? "a signal"}`);
+    const { records } = this.sent;
+    if (conservation.accepted !== records) this.problems.push(`accepted ${conservation.accepted}, not ${records}`);
+    if (conservation.duplicate > this.#repeated * this.#load.recordsPerBody)
+      this.problems.push(`${conservation.duplicate} records were taken for duplicates`);
+    if (this.#options.backend === "up") await this.#compareWithSink();
+    else if (conservation.pending !== records)
+      this.problems.push(`${conservation.pending} records wait, not ${records}`);
+    if (this.problems.length > 0) this.problems.push(...this.program.lastLines());
+    return usedBytesOf(join(this.#options.place.directory, "state/journal.db"));
+  }
+
+  /** Ends every process of it. */
+  async close(): Promise<void> {
+    await this.#program?.stop(1000);
+    await endAll(this.#helpers);
+  }
+
+  /** Resolves a second after the next request with metrics: all of a fold's requests have come then. */
+  async #folded(): Promise<void> {
+    const { metricRequests } = await this.arrivals();
+    const deadline = Date.now() + foldTimeoutMs;
+    while ((await this.arrivals()).metricRequests === metricRequests && Date.now() < deadline) await wait(200);
+    await wait(1000);
+  }
+
+  async #compareWithSink(): Promise<void> {
+    const { sink } = this.#helpers;
+    const isLogged = this.#options.settings?.["TS2OTEL_COLLECTORS__FLOWLOGS__LOG_MODE"] !== "off";
+    sink.write({ ask: "verify", sent: isLogged ? this.#sentEntries() : [] } satisfies SinkRequest);
+    const { missing, repeated, unexpected, totals } = await sink.read<SinkFindings>(5 * childTimeoutMs);
+    if (missing > 0) this.problems.push(`${missing} log records were not delivered`);
+    if (unexpected > 0) this.problems.push(`${unexpected} log records belong to nothing that was sent`);
+    if (repeated > 0 && this.#starts === 1) this.problems.push(`${repeated} log records came more than once`);
+    const { entries, records, txBytes, rxBytes } = this.sent;
+    const expected: Readonly<Record<string, number>> = {
+      "tailscale.network.flows": entries,
+      "tailscale.network.io.rollup/transmit": txBytes,
+      "tailscale.network.io.rollup/receive": rxBytes,
+      "tailscale2otel.ingest.records/accepted": records,
+    };
+    for (const [total, value] of Object.entries(expected))
+      if (totals[total] !== value) this.problems.push(`${total} is ${totals[total] ?? "absent"}, not ${value}`);
+  }
+
+  /** The bodies of all passes, and the first request of each start. */
+  #sentEntries(): readonly SentEntries[] {
+    const { bodies } = this.#options;
+    const { entriesPerBody, entriesPerRecord } = this.#load;
+    const passes = Math.floor(this.#bodies / bodies);
+    const split = (this.#bodies % bodies) * entriesPerBody;
+    const end = bodies * entriesPerBody;
+    const ranges = [
+      { first: 0, end: split, times: passes + 1 },
+      { first: split, end, times: passes },
+      { first: end, end: end + this.#starts * entriesPerRecord, times: 1 },
+    ];
+    return ranges.filter((range) => range.end > range.first && range.times > 0);
+  }
+}
+
+async function endAll({ sink, generator, probe }: Helpers): Promise<void> {
+  await Promise.all([sink.end(), generator.end(), probe.end()]);
+}

@@ -1,0 +1,310 @@
+/**
+ * Delivers log records from the journal to one backend, at least once and oldest first, and moves the cursor behind them.
+ * Used three times: for fresh logs (the journal's cursor), a replay (delivered rows) and a retry (dead letters).
+ *
+ * - While all is well, up to `concurrency` requests are past the cursor, as long as their events lie within 30 minutes.
+ * - After a failure without a word about the body there is one back-off for the destination, and then one try at a time:
+ *   nothing younger is sent before the oldest is through.
+ * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes by timeout, reset or
+ *   server error. What is given up is marked together with the cursor that passes it.
+ * - A partial success is a success with a mark; of a retry, it is halved until what was rejected is alone, or the budget ends.
+ */
+import type { LogCursor } from "../../journal/index.ts";
+import { Backlog, type Refusal } from "./backlog.ts";
+import { Narrowing, type Try } from "./narrowing.ts";
+import {
+  backoffMs,
+  type DeliveryDeps,
+  type DeliveryState,
+  isSameState,
+  LossReport,
+  Outage,
+  Persistence,
+} from "./outage.ts";
+import { isBefore, type Posted } from "./source.ts";
+
+export type { DeliveryDeps, DeliveryState } from "./outage.ts";
+export type { Channel, DeliverableRow, DeliverySource, FailureCause, Posted, Random, Span, Timer } from "./source.ts";
+
+/** `logs` goes on for ever; the others end. */
+export type DeliveryKind = "logs" | "replay" | "retry";
+
+/** While a request is under way, a small one waits this long for more to go along. */
+const lingerMs = 100;
+
+/** Requests for finding out which log records of a retried request were rejected. */
+const partialBudget = 64;
+
+/** While everything is refused but empty exports are not, what is new is tried this long after the last time at most. */
+const freshWaitMs = 5_000;
+
+/** Rounds without anything taken after which that is said, though empty exports are taken. */
+const lastingRefusals = 5;
+
+type Failed = Extract<Posted, { readonly kind: "failed" }>;
+
+export class Delivery {
+  readonly #kind: DeliveryKind;
+  readonly #deps: DeliveryDeps;
+  readonly #backlog: Backlog;
+  readonly #narrowing: Narrowing;
+  readonly #outage: Outage;
+  readonly #losses: LossReport;
+  readonly #persistence: Persistence;
+  readonly #abort = new AbortController();
+  readonly #end = Promise.withResolvers<void>();
+  #run: "new" | "running" | "ending" | "ended" = "new";
+  #state: DeliveryState = { kind: "idle" };
+  #sending = 0;
+  /** Log records of a request that the backend does not call too large. */
+  #cap = Number.POSITIVE_INFINITY;
+  /** Failures in a row, and the request after which the last of them was counted. */
+  #failures = 0;
+  #failedAt = 0;
+  /** Requests in a row that were refused while everything is. */
+  #refusals = 0;
+  /** Why nothing is sent: a back-off, or since nothing is left to try (`idle`) or more may come soon (`linger`). */
+  #pause: { readonly why: "back-off" | "idle" | "linger"; readonly cancel: () => void } | undefined;
+  #hasLingered = false;
+  #cancelSoon: (() => void) | undefined;
+
+  constructor(kind: DeliveryKind, cursor: LogCursor, deps: DeliveryDeps) {
+    this.#kind = kind;
+    this.#deps = deps;
+    this.#backlog = new Backlog(cursor, deps.source, deps.clock);
+    this.#narrowing = new Narrowing(this.#backlog, deps.random, kind === "logs" ? "endless" : "ends");
+    this.#outage = new Outage(deps.logger, deps.clock);
+    this.#losses = new LossReport(deps.logger, deps.timer);
+    this.#persistence = new Persistence(deps.clock);
+  }
+
+  get state(): DeliveryState {
+    return this.#state;
+  }
+
+  /** Resolves when a replay or retry has come to its end, or once delivery was stopped. */
+  get ended(): Promise<void> {
+    return this.#end.promise;
+  }
+
+  /** Whether everything that is committed is behind the cursor. */
+  get isThrough(): boolean {
+    return this.#backlog.stretches.length === 0 && !this.#backlog.hasMore;
+  }
+
+  start(): void {
+    if (this.#run === "new") this.#run = "running";
+    this.#pump();
+  }
+
+  /** More rows are committed. */
+  wake(): void {
+    if (this.#pause?.why === "idle") this.#pauseFor("back-off", freshWaitMs);
+    else this.#pump();
+  }
+
+  /**
+   * One last try of what is pending, without waits, cut off after that many milliseconds; a replay or retry begins nothing
+   * more. What is not delivered stays in the journal. Safe twice.
+   */
+  stop(deadlineMs: number): Promise<void> {
+    if (this.#run === "new") this.#finish();
+    if (this.#run !== "running") return this.ended;
+    this.#run = "ending";
+    const cancel = this.#deps.timer(deadlineMs, () => this.#finish());
+    this.#resume();
+    this.#pump();
+    return this.ended.then(cancel);
+  }
+
+  #finish(): void {
+    this.#run = "ended";
+    this.#pause?.cancel();
+    this.#cancelSoon?.();
+    while (this.#backlog.canAdvance) this.#advance();
+    this.#losses.flush();
+    this.#abort.abort();
+    this.#end.resolve();
+  }
+
+  /** Sends whatever may be sent now. Every answer and every end of a pause comes back here. */
+  #pump(): void {
+    if (this.#run === "new" || this.#run === "ended") return;
+    this.#advance();
+    while ((this.#pause === undefined || this.#pause.why === "linger") && this.#sendNext());
+    this.#refreshState();
+    if (this.#sending > 0 || this.#cancelSoon !== undefined) return;
+    if (this.#run === "ending" || (this.#kind !== "logs" && this.isThrough)) this.#finish();
+  }
+
+  #advance(): void {
+    const progress = this.#backlog.advance();
+    if (this.#backlog.canAdvance) this.#pumpSoon();
+    if (progress === undefined) return;
+    this.#losses.add(progress.marks);
+    this.#deps.onProgress(progress);
+  }
+
+  /** Goes on when others had their turn. */
+  #pumpSoon(): void {
+    this.#cancelSoon ??= this.#deps.timer(0, () => {
+      this.#cancelSoon = undefined;
+      this.#pump();
+    });
+  }
+
+  /** Whether there was something to send. */
+  #sendNext(): boolean {
+    if (this.#cancelSoon !== undefined || (this.#run === "ending" && this.#kind !== "logs")) return false;
+    const isCareful = this.#failures > 0 || this.#narrowing.isCareful;
+    if (this.#sending >= (isCareful ? 1 : this.#deps.concurrency)) return false;
+    if (!isCareful) return this.#sendFresh();
+    if (this.#narrowing.pace === "asking") {
+      void this.#askPace();
+      return true;
+    }
+    const next = this.#narrowing.next(this.#maxLogRecords, this.#deps.clock());
+    if (next !== undefined) this.#send(next);
+    else if (this.#narrowing.isCareful) this.#rest();
+    return next !== undefined;
+  }
+
+  get #maxLogRecords(): number {
+    return Math.max(1, Math.floor(Math.min(this.#deps.channel.maxLogRecords, this.#cap)));
+  }
+
+  #sendFresh(): boolean {
+    const { stretches, head } = this.#backlog;
+    const fresh = this.#backlog.read(head, { logRecords: this.#maxLogRecords });
+    if (!isBefore(fresh.from, fresh.to)) return false;
+    const oldest = stretches.find(({ state }) => state === "sent");
+    if (oldest !== undefined && fresh.latest > this.#backlog.limitBehind(oldest.earliest)) return false;
+    const isSmall = fresh.logRecords > 0 && fresh.logRecords < this.#maxLogRecords;
+    if (isSmall && this.#sending > 0 && this.#run === "running" && !this.#hasLingered) {
+      if (this.#pause === undefined) this.#pauseFor("linger", lingerMs);
+      return false;
+    }
+    if (this.#pause?.why === "linger") this.#resume();
+    this.#hasLingered = false;
+    this.#send({ ...fresh, kind: "request", stretch: this.#backlog.append(fresh, "ready") });
+    return true;
+  }
+
+  #send(tried: Try): void {
+    const request = ++this.#narrowing.sent;
+    const isEmpty = tried.logRecords === 0;
+    if (tried.kind === "request") tried.stretch.state = isEmpty ? "taken" : "sent";
+    if (isEmpty) return this.#pumpSoon();
+    this.#sending++;
+    void this.#deps.channel.post(tried.spans, this.#abort.signal).then((posted) => {
+      this.#sending--;
+      if (this.#run === "ended") return;
+      if (tried.kind === "request" && tried.stretch.state === "sent") tried.stretch.state = "ready";
+      this.#answered(tried, request, posted);
+      this.#pump();
+    });
+  }
+
+  #answered(tried: Try, request: number, posted: Posted): void {
+    const { stretch } = tried;
+    if (posted.kind !== "failed" && request > this.#failedAt) this.#failures = 0;
+    if (posted.kind !== "failed") this.#persistence.answered(tried.from);
+    switch (posted.kind) {
+      case "taken":
+        this.#refusals = 0;
+        if (tried.logRecords >= this.#cap) this.#cap *= 1.1;
+        if (posted.partial === undefined || posted.partial.rejected <= 0) return this.#narrowing.taken(tried, request);
+        return this.#takenPartially(tried, request, posted.partial);
+      case "refused":
+        if (posted.status === 413 && tried.logRecords > 1) this.#cap = tried.logRecords >> 1;
+        return this.#refused(tried, request, {
+          why: posted.status === 413 ? "too_large" : "rejected",
+          message: posted.message,
+        });
+      case "failed":
+        return this.#failed(tried, request, posted);
+      case "unsent":
+        if (tried.logRecords === 1) return this.#narrowing.unsendable(tried, request, posted.message);
+        return this.#backlog.replace(stretch, this.#backlog.cut(stretch, stretch.logRecords >> 1));
+    }
+  }
+
+  #takenPartially(tried: Try, request: number, partial: { readonly rejected: number; readonly message: string }): void {
+    const { stretch, logRecords } = tried;
+    const budget = stretch.budget ?? { requests: partialBudget };
+    if (this.#kind === "retry" && tried.kind === "request" && logRecords > 1 && budget.requests > 1) {
+      budget.requests -= 2;
+      stretch.budget = budget;
+      return this.#backlog.replace(stretch, this.#backlog.cut(stretch, logRecords >> 1));
+    }
+    const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
+    this.#narrowing.taken(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
+  }
+
+  #refused(tried: Try, request: number, refusal: Refusal): void {
+    this.#narrowing.refused(tried, refusal, request, this.#deps.clock());
+    if (this.#narrowing.pace !== "held" || tried.kind === "oldest") return;
+    this.#outage.fail("refusing", refusal.message);
+    this.#pauseFor("back-off", backoffMs(++this.#refusals, undefined, this.#deps.random));
+  }
+
+  #failed(tried: Try, request: number, { cause, why, retryAfterMs }: Failed): void {
+    const isAboutRequest = cause === "timeout" || cause === "reset" || cause === "server";
+    const isPersistent = isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#persistence.failed(tried.from));
+    if (!isPersistent || tried.kind !== "oldest") this.#backOff(request, why, retryAfterMs);
+    if (!isPersistent) return;
+    if (tried.kind === "request") tried.stretch.isSuspect = true;
+    this.#narrowing.refused(tried, { why: "failing", message: why }, request, this.#deps.clock());
+  }
+
+  #backOff(request: number, why: string, retryAfterMs: number | undefined): void {
+    this.#outage.fail("waiting", why);
+    if (request <= this.#failedAt) return;
+    this.#failedAt = this.#narrowing.sent;
+    this.#pauseFor("back-off", backoffMs(++this.#failures, retryAfterMs, this.#deps.random));
+  }
+
+  async #askPace(): Promise<void> {
+    this.#sending++;
+    const posted = await this.#deps.channel.postEmpty(this.#abort.signal);
+    this.#sending--;
+    if (this.#run === "ended") return;
+    this.#narrowing.pace = posted.kind === "taken" ? "free" : "held";
+    if (this.#narrowing.pace === "held") this.#rest();
+    this.#pump();
+  }
+
+  /** Everything that was tried is refused: a later round begins with the oldest again. */
+  #rest(): void {
+    const waitMs = backoffMs(++this.#refusals, undefined, this.#deps.random);
+    if (this.#narrowing.pace === "held" || this.#refusals >= lastingRefusals)
+      this.#outage.fail("refusing", this.#narrowing.why);
+    this.#pauseFor(this.#narrowing.pace === "held" ? "back-off" : "idle", waitMs);
+  }
+
+  #pauseFor(why: "back-off" | "idle" | "linger", delayMs: number): void {
+    this.#pause?.cancel();
+    const cancel = this.#deps.timer(delayMs, () => {
+      this.#hasLingered = why === "linger";
+      this.#resume();
+      this.#pump();
+    });
+    this.#pause = { why, cancel };
+    if (delayMs > 0 && why !== "linger") this.#narrowing.pause();
+  }
+
+  #resume(): void {
+    this.#pause?.cancel();
+    this.#pause = undefined;
+  }
+
+  #refreshState(): void {
+    const isWell = this.#failures === 0 && !(this.#narrowing.isRefusingAll && this.#refusals > 0);
+    if (isWell) this.#outage.recover();
+    const isIdle = this.#backlog.stretches.length === 0;
+    const state: DeliveryState = this.#outage.trouble ?? { kind: isIdle ? "idle" : "delivering" };
+    if (isSameState(state, this.#state)) return;
+    this.#state = state;
+    this.#deps.onState(state);
+  }
+}

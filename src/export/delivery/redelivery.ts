@@ -1,0 +1,235 @@
+/** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
+import type { Logger } from "../../lib/logger.ts";
+import type {
+  LogCursor,
+  LogPosition,
+  Mark,
+  NewMark,
+  Progress,
+  Redelivery,
+  RedeliveryProgress,
+} from "../../journal/index.ts";
+import { Delivery } from "./index.ts";
+import type { DeliveryDeps, DeliveryState } from "./outage.ts";
+import type { Channel, DeliverySource, Posted, Timer } from "./source.ts";
+
+/** One channel as two: fresh logs go first. */
+export interface SharedChannel {
+  readonly fresh: Channel;
+  /** Sends while nothing fresh is waiting; beside a steady stream of it, one request a second. During an outage it waits. */
+  readonly again: Channel;
+  /** How the fresh lane fares. */
+  freshIs(state: DeliveryState): void;
+}
+
+/** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
+const waitMs = 1_000;
+
+interface Waiting {
+  readonly enter: () => void;
+  /** It goes only if nothing fresh is there. */
+  isPatient: boolean;
+}
+
+/** `slots`: requests under way at a time, of both lanes together. */
+export function shareChannel(channel: Channel, slots: number, timer: Timer): SharedChannel {
+  const fresh: Waiting[] = [];
+  const again: Waiting[] = [];
+  let state: DeliveryState["kind"] = "idle";
+  let used = 0;
+
+  function admit(): void {
+    while (used < slots) {
+      const next = fresh.shift() ?? nextAgain();
+      if (next === undefined) return;
+      used++;
+      next.enter();
+    }
+  }
+
+  function nextAgain(): Waiting | undefined {
+    const isWell = state === "idle" || state === "delivering";
+    if (!isWell || (again[0]?.isPatient === true && state !== "idle")) return undefined;
+    return again.shift();
+  }
+
+  /** Resolves with whether it may send now: not if it was stopped first. */
+  function admitted(lane: Waiting[], stop: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const urge = () => {
+        waiting.isPatient = false;
+        admit();
+      };
+      const cancel = lane === again ? timer(waitMs, urge) : () => {};
+      const settle = (mayPost: boolean) => {
+        cancel();
+        stop.removeEventListener("abort", leave);
+        resolve(mayPost);
+      };
+      const leave = () => {
+        const index = lane.indexOf(waiting);
+        if (index < 0) return;
+        lane.splice(index, 1);
+        settle(false);
+      };
+      const waiting: Waiting = { isPatient: lane === again, enter: () => settle(true) };
+      lane.push(waiting);
+      stop.addEventListener("abort", leave);
+      if (stop.aborted) leave();
+      else admit();
+    });
+  }
+
+  async function through(lane: Waiting[], post: () => Promise<Posted>, stop: AbortSignal): Promise<Posted> {
+    if (!(await admitted(lane, stop))) return { kind: "failed", cause: "unreachable", why: "stopped" };
+    try {
+      return await post();
+    } finally {
+      used--;
+      admit();
+    }
+  }
+
+  const channelOf = (lane: Waiting[]): Channel => ({
+    get maxLogRecords() {
+      return channel.maxLogRecords;
+    },
+    post: (spans, stop) => through(lane, () => channel.post(spans, stop), stop),
+    postEmpty: (stop) => through(lane, () => channel.postEmpty(stop), stop),
+  });
+
+  return {
+    fresh: channelOf(fresh),
+    again: channelOf(again),
+    freshIs({ kind }) {
+      state = kind;
+      admit();
+    },
+  };
+}
+
+/** What is shared with the delivery of fresh logs, and where rows and marks come from. */
+export interface RedeliveringDeps extends Pick<DeliveryDeps, "channel" | "concurrency" | "clock" | "random" | "timer"> {
+  readonly logger: Logger;
+  /** The rows of it, and of a retry its marks by row and end. Of those rows, only records inside the marks have log records. */
+  open(redelivery: Redelivery): { readonly source: DeliverySource; readonly marks: readonly Mark[] };
+  onProgress(progress: RedeliveryProgress): void;
+  onState(name: Redelivery["name"], state: DeliveryState): void;
+}
+
+/** What is not answered by then is sent again after the next start. */
+const lastAnswersMs = 2_000;
+
+/** Runs replay and retry, one of each at a time. */
+export class Redelivering {
+  readonly #deps: RedeliveringDeps;
+  readonly #running = new Map<Redelivery["name"], Delivery>();
+
+  constructor(deps: RedeliveringDeps) {
+    this.#deps = deps;
+  }
+
+  /** Begins it or goes on with it, instead of another of that name; without one, ends that where it is. */
+  use(name: Redelivery["name"], redelivery: Redelivery | undefined): void {
+    const ended = this.#running.get(name);
+    this.#running.delete(name);
+    void ended?.stop(0);
+    if (redelivery !== undefined) this.#begin(redelivery);
+  }
+
+  /** Waits for what is under way and begins nothing more. */
+  async stop(deadlineMs: number): Promise<void> {
+    const running = Array.from(this.#running.values());
+    await Promise.all(running.map((delivery) => delivery.stop(Math.min(deadlineMs, lastAnswersMs))));
+    this.#running.clear();
+  }
+
+  #begin({ name, id, cursor, ...rest }: Redelivery): void {
+    const { source, marks } = this.#deps.open({ name, id, cursor, ...rest });
+    const retried = name === "retry" ? new RetriedMarks(cursor, marks) : undefined;
+    const isCurrent = () => this.#running.get(name) === delivery;
+    let last = cursor;
+    const delivery = new Delivery(name, cursor, {
+      ...this.#deps,
+      logger: naming(name, this.#deps.logger),
+      source,
+      onProgress: (progress) => {
+        if (!isCurrent()) return;
+        const taken = retried?.takenBy(progress) ?? [];
+        last = retried === undefined ? progress.cursor : { ...progress.cursor, records: retried.records };
+        this.#deps.onProgress({ name, id, cursor: last, taken, isOver: false });
+      },
+      onState: (state) => {
+        if (isCurrent()) this.#deps.onState(name, state);
+      },
+    });
+    this.#running.set(name, delivery);
+    delivery.start();
+    void delivery.ended.then(() => {
+      if (!isCurrent() || !delivery.isThrough) return;
+      this.#running.delete(name);
+      this.#deps.onProgress({ name, id, cursor: last, taken: [], isOver: true });
+    });
+  }
+}
+
+/** Finds out which marks of a retry were taken as a whole: no part of them was refused or rejected once more. */
+class RetriedMarks {
+  readonly #start: LogPosition;
+  readonly #marks: readonly Mark[];
+  /** Marks before that one are passed. */
+  #next: number;
+  #refused: readonly NewMark[] = [];
+  /** Records of the marks that were passed. */
+  records: LogCursor["records"];
+
+  /** Goes on at `start`. A mark that begins before it stays: what became of its beginning is not known any more. */
+  constructor(start: LogCursor, marks: readonly Mark[]) {
+    this.#start = start;
+    this.#marks = marks;
+    this.#next = marks.filter((mark) => hasPassed(start, mark)).length;
+    this.records = start.records;
+  }
+
+  /** The ids of the marks that were taken with this progress. */
+  takenBy({ cursor, marks }: Progress): number[] {
+    const taken: number[] = [];
+    let { delivered, deadLettered } = this.records;
+    this.#refused = [...this.#refused, ...marks];
+    for (; this.#next < this.#marks.length; this.#next++) {
+      const mark = this.#marks[this.#next] as Mark;
+      if (!hasPassed(cursor, mark)) break;
+      const isTaken = !isInside(this.#start, mark) && !this.#refused.some((refused) => overlaps(refused, mark));
+      if (isTaken) taken.push(mark.id);
+      if (isTaken) delivered += mark.to - mark.from;
+      else deadLettered += mark.to - mark.from;
+    }
+    this.#refused = this.#refused.filter(({ seq }) => seq >= cursor.seq);
+    this.records = { delivered, deadLettered };
+    return taken;
+  }
+}
+
+function overlaps(a: NewMark, b: NewMark): boolean {
+  return a.seq === b.seq && a.from < b.to && b.from < a.to;
+}
+
+function hasPassed({ seq, record }: LogPosition, mark: NewMark): boolean {
+  return seq > mark.seq || (seq === mark.seq && record >= mark.to);
+}
+
+/** Whether a position lies behind the mark's beginning and before its end. */
+function isInside({ seq, record, logRecord }: LogPosition, mark: NewMark): boolean {
+  if (seq !== mark.seq || record >= mark.to) return false;
+  return record > mark.from || (record === mark.from && logRecord > 0);
+}
+
+/** Its lines must not be taken for something about fresh logs. */
+function naming(name: Redelivery["name"], logger: Logger): Logger {
+  return {
+    debug: (message, fields) => logger.debug(message, { ...fields, during: name }),
+    info: (message, fields) => logger.info(message, { ...fields, during: name }),
+    warn: (message, fields) => logger.warn(message, { ...fields, during: name }),
+    error: (message, fields) => logger.error(message, { ...fields, during: name }),
+  };
+}

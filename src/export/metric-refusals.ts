@@ -1,0 +1,190 @@
+/**
+ * Series that the backend refuses (400, 413, 422). A refused request is divided, by metrics first and then by halves, until
+ * the guilty points are found; their series are remembered and left out, and tried again together every tenth fold. What
+ * could not be divided within a fold's requests is gone on with in the next.
+ */
+import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
+import { attributesKey } from "../catalogue/increments.ts";
+
+/** What travels in one request. */
+export type Piece = readonly MetricData[];
+
+/** A piece to be sent. `suspect`: the last fold did not finish dividing it. `again`: its series were all refused before. */
+export interface Work {
+  readonly piece: Piece;
+  readonly kind: "usual" | "suspect" | "again";
+}
+
+/** What is to be sent of a fold, and how many of its points are not. */
+export interface Plan {
+  readonly work: readonly Work[];
+  readonly leftOut: number;
+}
+
+/** A point that was refused alone. */
+export interface Accused {
+  readonly piece: Piece;
+  readonly message: string;
+}
+
+/** Series remembered one by one; of further ones, their whole metric is left out. */
+const maxGuilty = 1_000;
+
+const foldsBetweenTrials = 10;
+
+export class MetricRefusals {
+  readonly #guilty = new Set<string>();
+  readonly #guiltyMetrics = new Set<string>();
+  /** By series, the number of the piece that was still being divided when the last fold's requests were used up. */
+  #suspects = new Map<string, number>();
+  #folds = 0;
+
+  /** Series left out, each guilty metric counting as one. */
+  get size(): number {
+    return this.#guilty.size + this.#guiltyMetrics.size;
+  }
+
+  /** Divides a fold into pieces of at most that many points. Pieces that the last fold did not finish with come first. */
+  plan(metrics: Piece, maxPoints: number): Plan {
+    const isTrial = ++this.#folds % foldsBetweenTrials === 0;
+    if (this.size === 0 && this.#suspects.size === 0) {
+      return { work: workOf(metrics, "usual", maxPoints), leftOut: 0 };
+    }
+    const suspects = new Map<number, MetricData[]>();
+    const guilty: MetricData[] = [];
+    const usual: MetricData[] = [];
+    for (const metric of metrics) {
+      const sorted = this.#sort(metric);
+      if (sorted.usual.length > 0) usual.push(withPoints(metric, sorted.usual));
+      if (sorted.guilty.length > 0) guilty.push(withPoints(metric, sorted.guilty));
+      for (const [number, points] of sorted.suspects) {
+        const of = suspects.get(number) ?? [];
+        suspects.set(number, of);
+        of.push(withPoints(metric, points));
+      }
+    }
+    return {
+      work: [
+        ...[...suspects.values()].flatMap((piece) => workOf(piece, "suspect", maxPoints)),
+        ...workOf(usual, "usual", maxPoints),
+        ...(isTrial ? workOf(guilty, "again", maxPoints) : []),
+      ],
+      leftOut: isTrial ? 0 : pointsIn(guilty),
+    };
+  }
+
+  /** The backend has taken these points. */
+  forgive(piece: Piece): void {
+    for (const { name, key } of seriesIn(piece)) {
+      this.#guilty.delete(key);
+      this.#guiltyMetrics.delete(name);
+    }
+  }
+
+  /** These were refused alone while others were taken: their series are left out from now on. */
+  convict(accused: readonly Accused[]): void {
+    for (const { piece } of accused) {
+      for (const { name, key } of seriesIn(piece)) {
+        if (this.#guiltyMetrics.has(name) || this.#guilty.has(key)) continue;
+        if (this.#guilty.size < maxGuilty) this.#guilty.add(key);
+        else this.#convictMetric(name);
+      }
+    }
+  }
+
+  /** Pieces that the next fold goes on dividing; none ends what was remembered of them. */
+  suspect(pieces: readonly Piece[]): void {
+    this.#suspects = new Map();
+    for (const [number, piece] of pieces.entries()) {
+      for (const { key } of seriesIn(piece)) this.#suspects.set(key, number);
+    }
+  }
+
+  #convictMetric(name: string): void {
+    this.#guiltyMetrics.add(name);
+    for (const key of this.#guilty) if (key.startsWith(`${name}\u0000`)) this.#guilty.delete(key);
+  }
+
+  #sort(metric: MetricData): { usual: Points; guilty: Points; suspects: ReadonlyMap<number, Points> } {
+    const suspects = new Map<number, Points>();
+    const sorted = { usual: [] as Points, guilty: [] as Points, suspects };
+    const { name } = metric.descriptor;
+    for (const point of metric.dataPoints as Points) {
+      const key = seriesKey(name, point);
+      const suspect = this.#suspects.get(key);
+      if (this.#guiltyMetrics.has(name) || this.#guilty.has(key)) sorted.guilty.push(point);
+      else if (suspect === undefined) sorted.usual.push(point);
+      else {
+        const of = suspects.get(suspect) ?? [];
+        suspects.set(suspect, of);
+        of.push(point);
+      }
+    }
+    return sorted;
+  }
+}
+
+export function pointsIn(piece: Piece): number {
+  let points = 0;
+  for (const { dataPoints } of piece) points += dataPoints.length;
+  return points;
+}
+
+/** Two pieces of about half of the points each: between two metrics if it has several, else between two points. */
+export function halvesOf(piece: Piece): readonly [Piece, Piece] {
+  const half = pointsIn(piece) / 2;
+  if (piece.length > 1) {
+    let [metrics, points] = [0, 0];
+    while (metrics < piece.length - 1 && (metrics === 0 || points < half)) {
+      points += (piece[metrics] as MetricData).dataPoints.length;
+      metrics++;
+    }
+    return [piece.slice(0, metrics), piece.slice(metrics)];
+  }
+  const [metric] = piece as readonly [MetricData];
+  const points = metric.dataPoints as Points;
+  return [[withPoints(metric, points.slice(0, half))], [withPoints(metric, points.slice(half))]];
+}
+
+/** One series of a piece in words, for a log line. */
+export function nameOfSeries(piece: Piece): string {
+  const [metric] = piece;
+  const [point] = metric?.dataPoints ?? [];
+  return `${metric?.descriptor.name ?? ""} ${JSON.stringify(point?.attributes ?? {})}`;
+}
+
+type Points = ResourceMetrics["scopeMetrics"][number]["metrics"][number]["dataPoints"][number][];
+
+function seriesKey(name: string, { attributes }: Points[number]): string {
+  return `${name}\u0000${attributesKey(attributes as Readonly<Record<string, string>>)}`;
+}
+
+function* seriesIn(piece: Piece): Generator<{ readonly name: string; readonly key: string }> {
+  for (const { descriptor, dataPoints } of piece) {
+    for (const point of dataPoints as Points) yield { name: descriptor.name, key: seriesKey(descriptor.name, point) };
+  }
+}
+
+function withPoints(metric: MetricData, dataPoints: Points): MetricData {
+  return { ...metric, dataPoints } as MetricData;
+}
+
+/** In pieces of at most that many points, in order. */
+function workOf(piece: Piece, kind: Work["kind"], maxPoints: number): Work[] {
+  const pieces: MetricData[][] = [];
+  let room = 0;
+  for (const metric of piece) {
+    const points = metric.dataPoints as Points;
+    for (let from = 0; from < points.length;) {
+      if (room === 0) {
+        pieces.push([]);
+        room = maxPoints;
+      }
+      const part = points.slice(from, from + room);
+      pieces.at(-1)?.push(withPoints(metric, part));
+      from += part.length;
+      room -= part.length;
+    }
+  }
+  return pieces.map((one) => ({ piece: one, kind }));
+}

@@ -1,0 +1,290 @@
+/**
+ * The seen keys of one class in memory: 16 bytes per slot, at most 25 bytes per key, and no key costs more than 32 probes.
+ *
+ * Robin Hood hashing: a key takes the slot of one that is nearer to its own home, so distances stay short up to a load of 0.8
+ * (33 probes are expected once in a million keys there; the sub-table then grows early). The home follows from all 96 bits of
+ * window and entries and from a seed, so records of one window are spread like any others. A table is 256 sub-tables that
+ * grow alone; their sizes are staggered, so that they do not grow in the same moment either.
+ */
+import { randomInt } from "node:crypto";
+
+/**
+ * The low 8 bits of a key's fourth word: the ways that brought it, whether a later row of `keys` holds it again, and whether
+ * a poll brought it while the stream was there to bring it.
+ */
+export const keyBits = { stream: 1, poll: 2, webhook: 4, rewritten: 8, repaired: 16 } as const;
+
+const subTables = 256;
+const firstSlots = 32;
+const maxProbes = 32;
+const maxLoad = 0.8;
+const growth = 1.25;
+
+/** A sub-table that is this many times larger than its keys need, and still has no place for one, gives it up. */
+const maxSlack = 8;
+
+export class KeyTable {
+  /** Four words a slot. Signed: the machine compares 32-bit integers faster than JavaScript's larger numbers. */
+  readonly #tables: Int32Array[] = [];
+  readonly #used = new Uint32Array(subTables);
+  readonly #firstSeed = randomInt(2 ** 32) | 0;
+  readonly #secondSeed = randomInt(2 ** 32) | 0;
+  readonly #windows: WindowTable | undefined;
+  /** The key that looks for a place. */
+  readonly #carried = new Int32Array(4);
+  #size = 0;
+  #givenUp = 0;
+
+  /** `windows`: tells new entries of a known window apart, if the class has windows. */
+  constructor(windows?: WindowTable) {
+    this.#windows = windows;
+    for (let sub = 0; sub < subTables; sub++) {
+      const slots = Math.ceil(firstSlots * growth ** (sub / subTables));
+      this.#tables.push(new Int32Array(slots * 4));
+    }
+  }
+
+  /** Keys held. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Keys that found no place and are not remembered. */
+  get givenUp(): number {
+    return this.#givenUp;
+  }
+
+  get byteLength(): number {
+    return this.#tables.reduce((sum, table) => sum + table.byteLength, this.#windows?.byteLength ?? 0);
+  }
+
+  /** Makes room for that many keys at once, before they are loaded. */
+  reserve(keys: number): void {
+    const slots = (keys / subTables / maxLoad) * 1.05;
+    for (let sub = 0; sub < subTables; sub++) {
+      const staggered = Math.ceil(slots * growth ** (sub / subTables / 4));
+      if (staggered * 4 > (this.#tables[sub] as Int32Array).length) this.#resize(sub, staggered);
+    }
+  }
+
+  /** The fourth word of the key of four words at `at` as it is held: counters and bits. 0 if it is not. */
+  heldWord(keys: Uint32Array, at: number): number {
+    const hash = this.#hashOf(keys, at);
+    const table = this.#tables[hash >>> 24] as Int32Array;
+    const slot = find(table, hash, keys, at);
+    return slot < 0 ? 0 : (table[slot + 3] as number) >>> 0;
+  }
+
+  /** Whether a key of the same window is held, as far as the table of windows remembers. */
+  holdsWindow(keys: Uint32Array, at: number): boolean {
+    return this.#windows?.holds(keys, at) === true;
+  }
+
+  /** Adds a key with the bits of its fourth word, unless it is held. Returns the fourth word of the held one, or 0. */
+  addNew(keys: Uint32Array, at: number): number {
+    const hash = this.#hashOf(keys, at);
+    const table = this.#tables[hash >>> 24] as Int32Array;
+    const slot = find(table, hash, keys, at);
+    if (slot >= 0) return (table[slot + 3] as number) >>> 0;
+    this.#insert(hash, keys, at);
+    this.#windows?.note(keys, at);
+    return 0;
+  }
+
+  /**
+   * Adds a key with the bits of its fourth word. One that is held gets these bits and `rewritten`; its counters stay, since
+   * the first wins. Returns the bits that it had: 0 if it is new.
+   */
+  add(keys: Uint32Array, at: number): number {
+    const held = this.addNew(keys, at) & 0xff;
+    if (held !== 0) this.restore(keys, at, held | ((keys[at + 3] as number) & 0xff) | keyBits.rewritten);
+    return held;
+  }
+
+  /** Sets the bits of a key, to take an `add` back that returned them; with 0 the key goes. */
+  restore(keys: Uint32Array, at: number, bits: number): void {
+    const hash = this.#hashOf(keys, at);
+    const table = this.#tables[hash >>> 24] as Int32Array;
+    const slot = find(table, hash, keys, at);
+    if (slot < 0) return;
+    if (bits === 0) this.#delete(hash >>> 24, slot, keys, at);
+    else table[slot + 3] = ((table[slot + 3] as number) & ~0xff) | bits;
+  }
+
+  /** A row that holds the key has left: with the last of them, the key goes. */
+  remove(keys: Uint32Array, at: number): void {
+    const hash = this.#hashOf(keys, at);
+    const table = this.#tables[hash >>> 24] as Int32Array;
+    const slot = find(table, hash, keys, at);
+    if (slot < 0) return;
+    const held = table[slot + 3] as number;
+    if ((held & keyBits.rewritten) !== 0) table[slot + 3] = held & ~keyBits.rewritten;
+    else this.#delete(hash >>> 24, slot, keys, at);
+  }
+
+  #hashOf(keys: Uint32Array | Int32Array, at: number): number {
+    return this.#hash((keys[at] as number) | 0, (keys[at + 1] as number) | 0, (keys[at + 2] as number) | 0);
+  }
+
+  /** Mixes the 96 bits of window and entries. They are keyed digests already; the seed is for those that are not. */
+  #hash(first: number, second: number, third: number): number {
+    let hash = Math.imul(first ^ this.#firstSeed, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 15) ^ second, 0xc2b2ae35);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ third ^ this.#secondSeed, 0x27d4eb2f);
+    hash = Math.imul(hash ^ (hash >>> 15), 0x165667b1);
+    return hash ^ (hash >>> 16);
+  }
+
+  #insert(hash: number, keys: Uint32Array, at: number): void {
+    const sub = hash >>> 24;
+    const used = (this.#used[sub] as number) + 1;
+    if (used > ((this.#tables[sub] as Int32Array).length >>> 2) * maxLoad) this.#grow(sub);
+    const carried = this.#carried;
+    for (let word = 0; word < 4; word++) carried[word] = keys[at + word] as number;
+    this.#used[sub] = used;
+    this.#size++;
+    let carriedHash = hash;
+    while (!this.#place(this.#tables[sub] as Int32Array, carried, carriedHash)) {
+      carriedHash = this.#hashOf(carried, 0);
+      if (this.#grow(sub)) continue;
+      this.#used[sub] = used - 1;
+      this.#size--;
+      this.#givenUp++;
+      return;
+    }
+  }
+
+  /** Places a key by its hash; false if one, which is in `carried` then, would stand too far from its home. */
+  #place(table: Int32Array, carried: Int32Array, hash: number): boolean {
+    const slots = table.length >>> 2;
+    let first = carried[0] as number;
+    let second = carried[1] as number;
+    let third = carried[2] as number;
+    let fourth = carried[3] as number;
+    let slot = homeOf(hash, slots);
+    for (let distance = 0; distance < maxProbes; distance++) {
+      const at = slot << 2;
+      const held = table[at + 3] as number;
+      const theirs = held === 0 ? -1 : this.#distance(table, slot, slots);
+      if (theirs < distance) {
+        const heldFirst = table[at] as number;
+        const heldSecond = table[at + 1] as number;
+        const heldThird = table[at + 2] as number;
+        table[at] = first;
+        table[at + 1] = second;
+        table[at + 2] = third;
+        table[at + 3] = fourth;
+        if (held === 0) return true;
+        first = heldFirst;
+        second = heldSecond;
+        third = heldThird;
+        fourth = held;
+        distance = theirs;
+      }
+      slot = slot + 1 === slots ? 0 : slot + 1;
+    }
+    carried[0] = first;
+    carried[1] = second;
+    carried[2] = third;
+    carried[3] = fourth;
+    return false;
+  }
+
+  #distance(table: Int32Array, slot: number, slots: number): number {
+    const home = homeOf(this.#hashOf(table, slot << 2), slots);
+    return slot >= home ? slot - home : slot - home + slots;
+  }
+
+  /** Whether the sub-table could be made larger. */
+  #grow(sub: number): boolean {
+    const slots = (this.#tables[sub] as Int32Array).length >>> 2;
+    if (slots > firstSlots * maxSlack && slots > (this.#used[sub] as number) * maxSlack) return false;
+    return this.#resize(sub, Math.ceil(slots * growth));
+  }
+
+  #resize(sub: number, wanted: number): boolean {
+    const from = this.#tables[sub] as Int32Array;
+    const carried = new Int32Array(4);
+    for (let slots = wanted; slots <= wanted * maxSlack; slots = Math.ceil(slots * growth)) {
+      const to = new Int32Array(slots * 4);
+      let isPlaced = true;
+      for (let at = 0; at < from.length && isPlaced; at += 4) {
+        if (from[at + 3] === 0) continue;
+        for (let word = 0; word < 4; word++) carried[word] = from[at + word] as number;
+        isPlaced = this.#place(to, carried, this.#hashOf(carried, 0));
+      }
+      if (!isPlaced) continue;
+      this.#tables[sub] = to;
+      return true;
+    }
+    return false;
+  }
+
+  /** Removes a key and moves those behind it back, as far as they stand behind their homes. */
+  #delete(sub: number, position: number, keys: Uint32Array, at: number): void {
+    const table = this.#tables[sub] as Int32Array;
+    const slots = table.length >>> 2;
+    let gap = position >>> 2;
+    for (;;) {
+      const next = gap + 1 === slots ? 0 : gap + 1;
+      if (table[next * 4 + 3] === 0 || this.#distance(table, next, slots) === 0) break;
+      for (let word = 0; word < 4; word++) table[gap * 4 + word] = table[next * 4 + word] as number;
+      gap = next;
+    }
+    table.fill(0, gap * 4, gap * 4 + 4);
+    this.#used[sub] = (this.#used[sub] as number) - 1;
+    this.#size--;
+    this.#windows?.forget(keys, at);
+  }
+}
+
+/** Where the key's words begin in its sub-table; -1 if it is not there. */
+function find(table: Int32Array, hash: number, keys: Uint32Array, at: number): number {
+  const first = (keys[at] as number) | 0;
+  const second = (keys[at + 1] as number) | 0;
+  const third = (keys[at + 2] as number) | 0;
+  let slot = homeOf(hash, table.length >>> 2) << 2;
+  for (let probe = 0; probe < maxProbes; probe++) {
+    if (table[slot + 3] === 0) return -1;
+    if (table[slot + 2] === third && table[slot + 1] === second && table[slot] === first) return slot;
+    slot += 4;
+    if (slot === table.length) slot = 0;
+  }
+  return -1;
+}
+
+/**
+ * Windows that keys are held of, one per slot, the later in the place of the earlier: 4 MiB for about the last million. What
+ * it forgets is an alarm that is not raised. A window has 48 bits: 20 are the slot, 28 are stored.
+ */
+export class WindowTable {
+  readonly #slots = new Uint32Array(1 << 20);
+
+  get byteLength(): number {
+    return this.#slots.byteLength;
+  }
+
+  holds(keys: Uint32Array, at: number): boolean {
+    return this.#slots[slotOf(keys, at)] === windowIn(keys, at);
+  }
+
+  note(keys: Uint32Array, at: number): void {
+    this.#slots[slotOf(keys, at)] = windowIn(keys, at);
+  }
+
+  forget(keys: Uint32Array, at: number): void {
+    if (this.holds(keys, at)) this.#slots[slotOf(keys, at)] = 0;
+  }
+}
+
+function slotOf(keys: Uint32Array, at: number): number {
+  return (keys[at] as number) & 0xf_ffff;
+}
+
+function windowIn(keys: Uint32Array, at: number): number {
+  return (0x8000_0000 | (((keys[at + 1] as number) >>> 16) << 12) | ((keys[at] as number) >>> 20)) >>> 0;
+}
+
+function homeOf(hash: number, slots: number): number {
+  return Math.floor(((hash & 0xff_ffff) * slots) / 0x100_0000);
+}

@@ -1,0 +1,241 @@
+/** Decides what of a batch is new: the one place where a record is accepted or known. */
+import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../records/left-out.ts";
+import type { RecordType } from "../../records/types.ts";
+import {
+  type Append,
+  type KnownKeys,
+  type Part,
+  partFlags,
+  type QuarantinedCount,
+  type QuarantinePart,
+  type Tally,
+} from "../index.ts";
+import { keyBits } from "../keys.ts";
+import type { SeenKeys } from "./seen-keys.ts";
+
+/** What a batch comes to. */
+export interface Judgement {
+  /** In the order of the append's parts. */
+  readonly parts: readonly JudgedPart[];
+  /** Quarantined texts that are new. */
+  readonly quarantine: readonly QuarantinePart[];
+  readonly tally: Tally;
+}
+
+export interface JudgedPart {
+  /** A byte per record, 1 for those that are known; nothing if none is. */
+  readonly dropped: Uint8Array | undefined;
+  /** What is written; nothing if all of it is known. */
+  readonly accepted: Part | undefined;
+  /** With the limit on log records worked in. */
+  readonly leftOut: Uint8Array | undefined;
+}
+
+const keyWords = 4;
+
+/** Times of the two accounts of one fact differ by no more. */
+const factToleranceMs = 1000;
+
+type Counts<Name extends string> = Partial<Record<Name, number>>;
+
+/** Judges one batch against what is committed and what the open transaction has added, and adds its keys. */
+export function judge(append: Append, seen: SeenKeys): Judgement {
+  const judging = new Judging(append, seen);
+  for (const known of append.known) judging.known(known);
+  const parts = withLimit(
+    append.parts.map((part) => judging.part(part)),
+    append.maxLogRecords,
+  );
+  const quarantine = append.quarantine.flatMap((part) => judging.quarantine(part));
+  const accepted = parts.judged.flatMap(({ accepted: part }) => part ?? []);
+  return { parts: parts.judged, quarantine, tally: judging.tally(accepted, quarantine, parts.droppedLogRecords) };
+}
+
+class Judging {
+  readonly #append: Append;
+  readonly #seen: SeenKeys;
+  /** What is written beside each key. */
+  readonly #bits: number;
+  readonly #sourceBit: number;
+  readonly #duplicates: Counts<RecordType> = {};
+  readonly #late: Counts<"flow" | "audit"> = {};
+  readonly #conflicts = { counters: 0, entries: 0 };
+
+  constructor(append: Append, seen: SeenKeys) {
+    this.#append = append;
+    this.#seen = seen;
+    this.#sourceBit = keyBits[append.source];
+    this.#bits = this.#sourceBit | (append.repairs === true ? keyBits.repaired : 0);
+  }
+
+  part(part: Part): JudgedPart {
+    const { type, keys, keysAt, facts } = part;
+    let dropped: Uint8Array | undefined;
+    let count = 0;
+    for (let record = 0; record < part.records; record++) {
+      if (this.#accepts(type, keys, record * keyWords, keysAt, facts?.[record])) continue;
+      dropped ??= new Uint8Array(part.records);
+      dropped[record] = 1;
+      count++;
+    }
+    const accepted = dropped === undefined ? part : count === part.records ? undefined : part.without(dropped);
+    return { dropped, accepted, leftOut: accepted?.leftOut };
+  }
+
+  /** New lines of a part; a retried text that is quarantined again is never dropped, since its first line is cleared. */
+  quarantine(part: QuarantinePart): QuarantinePart[] {
+    if (part.keys.length === 0) return [part];
+    const dropped = new Uint8Array(part.lines);
+    let count = 0;
+    for (let line = 0; line < part.lines; line++) {
+      const at = line * keyWords;
+      const isKnown = this.#seen.addNew("quarantined", part.keys, at, this.#bits, this.#append.receivedAt) !== 0;
+      if (isKnown && this.#append.retries === undefined) {
+        const type = part.types[line] as RecordType | "unknown";
+        if (type !== "unknown") add(this.#duplicates, type, 1);
+        dropped[line] = 1;
+        count++;
+      }
+    }
+    if (count === part.lines) return [];
+    return [count === 0 ? part : part.without(dropped)];
+  }
+
+  #accepts(type: RecordType, keys: Uint32Array, at: number, keysAt: number, fact: Uint32Array | undefined): boolean {
+    const seen = this.#seen;
+    const hasWindow = seen.holdsWindow(type, keys, at);
+    const held = seen.addNew(type, keys, at, this.#bits, keysAt);
+    if (held !== 0) {
+      this.#repeat(type, keys, at, keysAt, held);
+      return false;
+    }
+    if (hasWindow) this.#conflicts.entries++;
+    if (fact === undefined) return true;
+    if (type === "webhook") {
+      const isTold = this.#isTold(fact);
+      if (isTold) add(this.#duplicates, type, 1);
+      return !isTold;
+    }
+    seen.add("webhook", fact, 0, this.#bits, keysAt);
+    return true;
+  }
+
+  /** Known when the batch was put together, which is enough: their keys may have left since, the records have not. */
+  known({ type, keys, keysAt }: KnownKeys): void {
+    for (let at = 0; at < keys.length; at += keyWords)
+      this.#repeat(type, keys, at, keysAt, this.#seen.heldWord(type, keys, at));
+  }
+
+  /** A record that is known. If it came another way than before, its key is written again with both. */
+  #repeat(type: RecordType, keys: Uint32Array, at: number, keysAt: number, held: number): void {
+    add(this.#duplicates, type, 1);
+    if (held === 0) return;
+    if (held >>> 8 !== (keys[at + 3] as number) >>> 8) this.#conflicts.counters++;
+    if ((held & this.#sourceBit) !== 0) return;
+    const isLate = this.#append.source === "stream" && (held & keyBits.repaired) !== 0;
+    if (isLate && type !== "webhook") add(this.#late, type, 1);
+    this.#seen.add(type, keys, at, this.#bits, keysAt);
+  }
+
+  /** Whether a fact is held whose time is that of this one, give or take the tolerance: its own second, and those beside it. */
+  #isTold(fact: Uint32Array): boolean {
+    for (let at = 0; at < fact.length; at += keyWords) {
+      const held = this.#seen.heldWord("webhook", fact, at);
+      if (held === 0) continue;
+      const apart = ((held >>> 8) - ((fact[3] as number) >>> 8)) & 0xff_ffff;
+      if (apart <= factToleranceMs || apart >= 0x100_0000 - factToleranceMs) return true;
+    }
+    return false;
+  }
+
+  tally(accepted: readonly Part[], quarantine: readonly QuarantinePart[], droppedLogRecords: number): Tally {
+    const { bytes, bytesOf, skipped, retries, repairs, poll } = this.#append;
+    const leftOut: Tally["leftOut"] & object = {};
+    const repaired: Counts<"flow" | "audit"> = {};
+    const unproven: Counts<"flow" | "audit"> = {};
+    let futureTimes = 0;
+    let replacedTimes = 0;
+    for (const { type, records, flags, leftOutEntries } of accepted) {
+      for (const [reason, entries] of Object.entries(leftOutEntries)) add(leftOut as Counts<string>, reason, entries);
+      if (repairs === true && type !== "webhook") add(repaired, type, records);
+      for (let record = 0; record < records; record++) {
+        const flag = flags[record] as number;
+        if (flag === 0) continue;
+        if ((flag & partFlags.ahead) !== 0) futureTimes++;
+        if ((flag & partFlags.replacedTime) !== 0) replacedTimes++;
+        if ((flag & partFlags.unproven) !== 0 && type !== "webhook") add(unproven, type, 1);
+      }
+    }
+    const quarantined = countInvalid(quarantine);
+    const samples = quarantine.reduce((sum, part) => sum + (part.class === "sample" ? part.lines : 0), 0);
+    const conflicts = this.#conflicts;
+    return {
+      bytes,
+      bytesOf,
+      ...(hasAny(this.#duplicates) && { duplicates: this.#duplicates }),
+      ...(hasAny(skipped) && { skipped }),
+      ...(quarantined.length > 0 && { quarantined }),
+      ...(samples > 0 && { samples }),
+      ...(hasAny(leftOut) && { leftOut }),
+      ...((conflicts.counters > 0 || conflicts.entries > 0) && { conflicts }),
+      ...(futureTimes > 0 && { futureTimes }),
+      ...(replacedTimes > 0 && { replacedTimes }),
+      ...(droppedLogRecords > 0 && { droppedLogRecords }),
+      ...(retries !== undefined && { retried: { [retries.reason]: 1 } }),
+      ...(hasAny(repaired) && { repaired }),
+      ...(hasAny(this.#late) && { late: this.#late }),
+      ...(hasAny(unproven) && { unproven }),
+      ...(poll !== undefined &&
+        poll.unverifiableSeconds > 0 && { unverifiable: { [poll.type]: poll.unverifiableSeconds } }),
+    };
+  }
+}
+
+/** Works the batch's limit on log records into its parts, in order. */
+function withLimit(parts: readonly JudgedPart[], limit: number | undefined) {
+  let left = limit ?? Number.POSITIVE_INFINITY;
+  let droppedLogRecords = 0;
+  const judged = parts.map((part) => {
+    const made = part.accepted?.logRecords;
+    if (made === undefined || limit === undefined) return part;
+    const kept = new Uint32Array(made.length).fill(keepsAll);
+    let isCut = false;
+    for (let record = 0; record < made.length; record++) {
+      const wanted = made[record] as number;
+      const taken = Math.min(wanted, left);
+      left -= taken;
+      if (taken === wanted) continue;
+      kept[record] = taken;
+      droppedLogRecords += wanted - taken;
+      isCut = true;
+    }
+    if (!isCut) return part;
+    const entries = part.leftOut === undefined ? [] : decodeLeftOut(part.leftOut).entries;
+    return { ...part, leftOut: encodeLeftOut({ entries, kept }) };
+  });
+  return { judged, droppedLogRecords };
+}
+
+function countInvalid(parts: readonly QuarantinePart[]): QuarantinedCount[] {
+  const counts = new Map<string, { type: RecordType; reason: QuarantinedCount["reason"]; records: number }>();
+  for (const part of parts) {
+    if (part.class !== "invalid") continue;
+    for (const [line, type] of part.types.entries()) {
+      if (type === "unknown") continue;
+      const reason = part.reasons[line] as QuarantinedCount["reason"];
+      const known = counts.get(`${type} ${reason}`);
+      if (known === undefined) counts.set(`${type} ${reason}`, { type, reason, records: 1 });
+      else known.records++;
+    }
+  }
+  return [...counts.values()];
+}
+
+function add<Name extends string>(counts: Counts<Name>, name: Name, more: number): void {
+  counts[name] = (counts[name] ?? 0) + more;
+}
+
+function hasAny(counts: object): boolean {
+  for (const _ in counts) return true;
+  return false;
+}

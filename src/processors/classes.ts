@@ -1,0 +1,130 @@
+/** The class of a connection entry: transport, traffic type, service, and for physical traffic the path. As one number, and as what is exported. */
+import type { AttributesOfLog } from "../catalogue/logs.ts";
+import type { FlowClass } from "../catalogue/increments.ts";
+import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogue/log-event.ts";
+import { derpRelayIpv4 } from "../records/address.ts";
+import { addressAbsent, addressIpv4, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
+import { transportName } from "../records/flow/protocols.ts";
+import { serviceCode, serviceName } from "./services.ts";
+
+/**
+ * Classes with neither service nor region are numbered below this: by protocol and traffic type, then physical traffic over
+ * a relay whose region is not given, then physical traffic without a destination.
+ */
+export const bareClasses = 1536;
+
+const physical = 3;
+const bareRelayed = 1024;
+const bareUnknownPath = 1280;
+
+/** Above the protocol and the traffic type in a code: physical traffic without a destination, whose path nobody knows. */
+const unknownPath = 65_537;
+
+/**
+ * The class of an entry as a number below 2³²: protocol in bits 0–7, traffic type in 8–9, and above them 0, the relay's region
+ * plus 1, or the service's code plus 65,537. A relay has no service, so they share one range.
+ */
+export function classCode(columns: FlowColumns, entry: number): number {
+  const protocol = columns.protocol[entry] as number;
+  const traffic = columns.traffic[entry] as number;
+  const tag = (columns.ends[entry] as number) >> 2;
+  const port = columns.destinationPort[entry] as number;
+  const code = protocol | (traffic << 8);
+  if (traffic === physical && tag === addressIpv4 && columns.destination[entry] === derpRelayIpv4)
+    return code + 1024 * (port + 1);
+  if (tag === addressAbsent) return traffic === physical ? code + 1024 * unknownPath : code;
+  const service = serviceCode(protocol, port);
+  return service === 0 ? code : code + 1024 * (service + unknownPath);
+}
+
+/** Whether a class is physical traffic over a relay: its destination is a region, no node. */
+export function isRelayed(code: number): boolean {
+  const place = code >>> 10;
+  return place >= 1 && place <= 65_536;
+}
+
+/** The number below `bareClasses` of a class without its service or region. */
+export function bareClassOf(code: number): number {
+  const protocol = code & 0xff;
+  if (isRelayed(code)) return bareRelayed + protocol;
+  return code >>> 10 === unknownPath ? bareUnknownPath + protocol : code & 0x3ff;
+}
+
+/** Whether a class is bare by itself. */
+export function isBare(code: number): boolean {
+  const place = code >>> 10;
+  return place <= 1 || place === unknownPath;
+}
+
+/** The code of a bare class. */
+export function codeOfBareClass(number: number): number {
+  if (number < bareRelayed) return number;
+  const place = number < bareUnknownPath ? 1 : unknownPath;
+  return (number & 0xff) + (physical << 8) + 1024 * place;
+}
+
+/** What is exported of a class. */
+export function flowClassOf(code: number): FlowClass {
+  const traffic = (code >>> 8) & 3;
+  const place = code >>> 10;
+  const relayed = isRelayed(code);
+  const region = relayed ? place - 1 : 0;
+  const transport = transportName(code & 0xff);
+  const trafficType = trafficTypes[traffic] ?? "virtual";
+  const hasPath = traffic === physical && place !== unknownPath;
+  const path = !hasPath ? undefined : relayed ? "derp" : "direct";
+  const derpRegion = region > 0 ? String(region) : undefined;
+  const service = place > unknownPath ? serviceName(place - unknownPath) : undefined;
+  return {
+    key: `${transport}\u0000${trafficType}\u0000${path ?? ""}\u0000${derpRegion ?? ""}\u0000${service ?? ""}`,
+    transport,
+    traffic: trafficType,
+    path,
+    derpRegion,
+    service,
+    ports: undefined,
+    withoutPorts: undefined,
+  };
+}
+
+/** The class with ports; 0 is no port. */
+export function withPorts(flowClass: FlowClass, sourcePort: number, destinationPort: number): FlowClass {
+  if (sourcePort === 0 && destinationPort === 0) return flowClass;
+  const source = sourcePort === 0 ? undefined : String(sourcePort);
+  const destination = destinationPort === 0 ? undefined : String(destinationPort);
+  return {
+    ...flowClass,
+    key: `${flowClass.key}\u0000${source ?? ""}>${destination ?? ""}`,
+    ports: { source, destination },
+    withoutPorts: flowClass,
+  };
+}
+
+/** What the log records of one class have in common. */
+export interface ClassText {
+  readonly set: AttributeSet;
+  /** How their bodies begin: `<transport> <traffic type> `. */
+  readonly opening: Uint8Array;
+  /** The destination in their bodies if it is a relay's region: `derp-<region>` or `derp`. */
+  readonly relay: Uint8Array | undefined;
+}
+
+/** What is said of a class in log records. */
+export function classTextOf(code: number): ClassText {
+  const { transport, traffic, path, derpRegion, service } = flowClassOf(code);
+  const attributes: AttributesOfLog<"tailscale.network.flow"> = {
+    "network.transport": transport,
+    "tailscale.traffic_type": traffic,
+  };
+  if (service !== undefined) attributes["tailscale.dst.service"] = service;
+  if (path !== undefined) attributes["tailscale.path"] = path;
+  if (derpRegion !== undefined) attributes["tailscale.derp.region_id"] = Number(derpRegion);
+  const region = derpRegion === undefined ? "derp" : `derp-${derpRegion}`;
+  return {
+    set: attributeSet(attributes as LogAttributes),
+    opening: encoder.encode(`${transport} ${traffic} `),
+    relay: isRelayed(code) ? encoder.encode(region) : undefined,
+  };
+}
+
+const encoder = new TextEncoder();

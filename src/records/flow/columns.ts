@@ -1,0 +1,225 @@
+/**
+ * Flow records as columns: typed arrays that the scanner and the reader fill, and that identity, metrics and log records
+ * are computed from. One row of an array is one connection entry, or one record; nothing is allocated per entry.
+ */
+import type { NodeClaim } from "./claims.ts";
+
+/** How an endpoint's address is held. Two bits of `ends`: the source's, and above them the destination's. */
+export const addressAbsent = 0;
+/** `source` or `destination` is the address as an unsigned 32-bit number. */
+export const addressIpv4 = 1;
+/** … is an index into `ipv6`, in addresses of four words, most significant first. */
+export const addressIpv6 = 2;
+/** … is an index into `addressTexts`: an IPv6 address with a zone. */
+export const addressText = 3;
+
+/** Traffic classes by their number in `traffic`, which is also their order within a record. */
+export const trafficTypes = ["virtual", "subnet", "exit", "physical"] as const;
+
+export type TrafficType = (typeof trafficTypes)[number];
+
+/** Why an entry is left out alone; `leftOut` holds the place of the reason plus one, 0 for an entry that counts. */
+export const leftOutReasons = [
+  "invalid_endpoint",
+  "invalid_protocol",
+  "negative_counters",
+  "oversized_counters",
+  "invalid_entry",
+] as const;
+
+export type LeftOutReason = (typeof leftOutReasons)[number];
+
+/** `startNanos`, `endNanos` and `recordedNanos` of a record that does not say that time. */
+export const noTime = -1;
+
+/** Entries in one record: what the 256 KiB that Tailscale allows a record can hold. */
+export const maxEntriesOfRecord = 16_384;
+
+/** What a text of an entry that is left out costs in memory, about. */
+const bytesOfLeftOutText = 200;
+
+const noNodes: readonly NodeClaim[] = [];
+const firstEntries = 1024;
+const firstRecords = 128;
+const firstAddresses = 256;
+
+export class FlowColumns {
+  /** Entries held; arrays are longer. */
+  entries = 0;
+  /** Records held. */
+  records = 0;
+  /** IPv6 addresses held in `ipv6`. */
+  ipv6Addresses = 0;
+
+  // One row per entry.
+  traffic = new Uint8Array(firstEntries);
+  /** IANA protocol number; 0 if the entry has none. */
+  protocol = new Uint8Array(firstEntries);
+  /** Tags of the two addresses: `source | destination << 2`. */
+  ends = new Uint8Array(firstEntries);
+  leftOut = new Uint8Array(firstEntries);
+  source = new Uint32Array(firstEntries);
+  destination = new Uint32Array(firstEntries);
+  /** 0: no port. With a DERP relay's address, the region. */
+  sourcePort = new Uint16Array(firstEntries);
+  destinationPort = new Uint16Array(firstEntries);
+  txPackets = new Float64Array(firstEntries);
+  txBytes = new Float64Array(firstEntries);
+  rxPackets = new Float64Array(firstEntries);
+  rxBytes = new Float64Array(firstEntries);
+  /** The metric edge of the entry, written by `measure` and read when the batch is committed. */
+  edge = new Uint32Array(firstEntries);
+
+  // One row per record.
+  /** The record's first entry; row `records` is the end of the last. */
+  firstEntry = new Uint32Array(firstRecords + 1);
+  nodeId: string[] = [];
+  /** Epoch seconds and nanoseconds; nanoseconds are `noTime` if absent. */
+  startSeconds = new Float64Array(firstRecords);
+  startNanos = new Int32Array(firstRecords);
+  endSeconds = new Float64Array(firstRecords);
+  endNanos = new Int32Array(firstRecords);
+  /** `logged`, else the envelope's `fields.recorded`. */
+  recordedSeconds = new Float64Array(firstRecords);
+  recordedNanos = new Int32Array(firstRecords);
+  sourceNode: (NodeClaim | undefined)[] = [];
+  destinationNodes: (readonly NodeClaim[])[] = [];
+  /**
+   * The label of the node that the record's exit traffic counts for, written by `measure`. Empty: it counts without a label.
+   * Nothing if it has none, or none is counted.
+   */
+  exitNode: (string | undefined)[] = [];
+
+  /** Four words per address. */
+  ipv6 = new Uint32Array(firstAddresses * 4);
+  /** Canonical texts of addresses that are neither. */
+  addressTexts: string[] = [];
+  /** Canonical JSON of entries that are left out, by entry: what their identity is computed from. */
+  readonly leftOutTexts = new Map<number, string>();
+  /** Why a stored record can no longer be decoded, by record. It then has no entries. */
+  readonly defects = new Map<number, string>();
+
+  /** Bytes held in memory, about, for budgets. */
+  get byteLength(): number {
+    const texts = this.leftOutTexts.size * bytesOfLeftOutText;
+    return this.traffic.length * 52 + this.startNanos.length * 40 + this.ipv6.byteLength + texts;
+  }
+
+  /** Makes room for one more entry. */
+  #reserveEntry(): void {
+    if (this.entries < this.traffic.length) return;
+    const rows = this.traffic.length * 2;
+    this.traffic = grown(this.traffic, new Uint8Array(rows));
+    this.protocol = grown(this.protocol, new Uint8Array(rows));
+    this.ends = grown(this.ends, new Uint8Array(rows));
+    this.leftOut = grown(this.leftOut, new Uint8Array(rows));
+    this.source = grown(this.source, new Uint32Array(rows));
+    this.destination = grown(this.destination, new Uint32Array(rows));
+    this.sourcePort = grown(this.sourcePort, new Uint16Array(rows));
+    this.destinationPort = grown(this.destinationPort, new Uint16Array(rows));
+    this.txPackets = grown(this.txPackets, new Float64Array(rows));
+    this.txBytes = grown(this.txBytes, new Float64Array(rows));
+    this.rxPackets = grown(this.rxPackets, new Float64Array(rows));
+    this.rxBytes = grown(this.rxBytes, new Float64Array(rows));
+    this.edge = grown(this.edge, new Uint32Array(rows));
+  }
+
+  /** Makes room for one more record. */
+  #reserveRecord(): void {
+    if (this.records < this.startNanos.length) return;
+    const rows = this.startNanos.length * 2;
+    this.firstEntry = grown(this.firstEntry, new Uint32Array(rows + 1));
+    this.startSeconds = grown(this.startSeconds, new Float64Array(rows));
+    this.startNanos = grown(this.startNanos, new Int32Array(rows));
+    this.endSeconds = grown(this.endSeconds, new Float64Array(rows));
+    this.endNanos = grown(this.endNanos, new Int32Array(rows));
+    this.recordedSeconds = grown(this.recordedSeconds, new Float64Array(rows));
+    this.recordedNanos = grown(this.recordedNanos, new Int32Array(rows));
+  }
+
+  /** Makes room for one more record and empties its row; `nodeId` is still to be written. */
+  beginRecord(): void {
+    this.#reserveRecord();
+    const record = this.records;
+    this.startSeconds[record] = 0;
+    this.startNanos[record] = noTime;
+    this.endSeconds[record] = 0;
+    this.endNanos[record] = noTime;
+    this.recordedSeconds[record] = 0;
+    this.recordedNanos[record] = noTime;
+    this.sourceNode[record] = undefined;
+    this.destinationNodes[record] = noNodes;
+  }
+
+  /** Makes room for one more entry and empties its row. Every front end calls it before it writes row `entries`. */
+  beginEntry(traffic: number): void {
+    this.#reserveEntry();
+    this.clearEntry(this.entries, traffic);
+  }
+
+  /** Empties the row of an entry. */
+  clearEntry(entry: number, traffic: number): void {
+    this.traffic[entry] = traffic;
+    this.protocol[entry] = 0;
+    this.ends[entry] = 0;
+    this.leftOut[entry] = 0;
+    this.source[entry] = 0;
+    this.destination[entry] = 0;
+    this.sourcePort[entry] = 0;
+    this.destinationPort[entry] = 0;
+    this.txPackets[entry] = 0;
+    this.txBytes[entry] = 0;
+    this.rxPackets[entry] = 0;
+    this.rxBytes[entry] = 0;
+    this.edge[entry] = 0;
+  }
+
+  /** Appends an IPv6 address. Returns its index. */
+  addIpv6(word0: number, word1: number, word2: number, word3: number): number {
+    const index = this.ipv6Addresses++;
+    if (index * 4 === this.ipv6.length) this.ipv6 = grown(this.ipv6, new Uint32Array(this.ipv6.length * 2));
+    const { ipv6 } = this;
+    const at = index * 4;
+    ipv6[at] = word0;
+    ipv6[at + 1] = word1;
+    ipv6[at + 2] = word2;
+    ipv6[at + 3] = word3;
+    return index;
+  }
+
+  /** Ends the record whose entries were written last: its row counts from here on. */
+  endRecord(): void {
+    this.records++;
+    this.firstEntry[this.records] = this.entries;
+  }
+
+  /** Takes the last record back, finished or not, with everything that was written for it. */
+  truncate(records: number, ipv6Addresses: number, addressTexts: number): void {
+    const entries = this.firstEntry[records] as number;
+    for (let entry = entries; entry < this.entries && this.leftOutTexts.size > 0; entry++)
+      this.leftOutTexts.delete(entry);
+    this.records = records;
+    this.entries = entries;
+    this.ipv6Addresses = ipv6Addresses;
+    this.addressTexts.length = addressTexts;
+    this.nodeId.length = records;
+    this.sourceNode.length = records;
+    this.destinationNodes.length = records;
+    this.exitNode.length = records;
+  }
+
+  /** Empties the columns for the next batch. The arrays stay. */
+  clear(): void {
+    this.truncate(0, 0, 0);
+    this.leftOutTexts.clear();
+    this.defects.clear();
+  }
+}
+
+function grown<Numbers extends Uint8Array | Uint16Array | Uint32Array | Int32Array | Float64Array>(
+  from: Numbers,
+  to: Numbers,
+): Numbers {
+  to.set(from);
+  return to;
+}

@@ -1,0 +1,215 @@
+/** JSON by its text: where a value ends, the texts of its parts as they were received, and one canonical text per value. */
+import { Refusal } from "../errors.ts";
+
+/** Limits of one value; what is parsed of it in memory is some ten times its text. */
+export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 2_500_000, depth: 1000 } as const;
+
+/**
+ * Finds the end of one JSON value in bytes that arrive in slices, by counting brackets outside strings. It looks for the
+ * end only: parsing is the judge. One object serves value after value.
+ */
+export class ValueBoundary {
+  #kind: "none" | "nested" | "scalar" = "none";
+  #depth = 0;
+  #isInString = false;
+  #isEscaped = false;
+  #bytes = 0;
+  /** Commas and opening brackets: at least as many as members, elements and scalars. */
+  #parts = 0;
+
+  /** Whether a value has begun and not ended. */
+  get isInside(): boolean {
+    return this.#kind !== "none";
+  }
+
+  /**
+   * The offset behind the value, or -1 if it goes on in the next slice. It begins at `from`, or goes on there. A number or
+   * word ends before white space and punctuation, so at the end of a text it never ends.
+   * @throws {Refusal} `too_large` for a value past `valueLimits`.
+   */
+  endOf(bytes: Uint8Array, from: number, to: number): number {
+    if (this.#kind === "none") this.#begin(bytes[from]);
+    const end = this.#kind === "nested" ? this.#endOfNested(bytes, from, to) : endOfScalar(bytes, from, to);
+    this.#bytes += (end < 0 ? to : end) - from;
+    if (this.#bytes > valueLimits.bytes) throw tooLarge("bytes");
+    if (this.#parts > valueLimits.parts) throw tooLarge("parts");
+    if (end >= 0) this.#kind = "none";
+    return end;
+  }
+
+  #begin(first: number | undefined): void {
+    this.#kind = first === openBrace || first === openBracket || first === quote ? "nested" : "scalar";
+    this.#depth = 0;
+    this.#isInString = false;
+    this.#isEscaped = false;
+    this.#bytes = 0;
+    this.#parts = 0;
+  }
+
+  #endOfNested(bytes: Uint8Array, from: number, to: number): number {
+    let at = from;
+    while (at < to) {
+      if (this.#isInString) {
+        at = this.#endOfString(bytes, at, to);
+        if (at < 0) return -1;
+        if (this.#depth === 0) return at;
+        continue;
+      }
+      const byte = bytes[at++];
+      if (byte === quote) this.#isInString = true;
+      else if (byte === comma) this.#parts++;
+      else if (byte === openBrace || byte === openBracket) {
+        this.#parts++;
+        if (++this.#depth > valueLimits.depth) throw tooLarge("depth");
+      } else if ((byte === closeBrace || byte === closeBracket) && --this.#depth === 0) return at;
+    }
+    return -1;
+  }
+
+  #endOfString(bytes: Uint8Array, from: number, to: number): number {
+    let isEscaped = this.#isEscaped;
+    for (let at = from; at < to; at++) {
+      const byte = bytes[at];
+      if (isEscaped) isEscaped = false;
+      else if (byte === backslash) isEscaped = true;
+      else if (byte === quote) {
+        this.#isInString = false;
+        this.#isEscaped = false;
+        return at + 1;
+      }
+    }
+    this.#isEscaped = isEscaped;
+    return -1;
+  }
+}
+
+function endOfScalar(bytes: Uint8Array, from: number, to: number): number {
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at] as number;
+    if (byte <= 0x20 || byte === comma || byte === closeBracket || byte === closeBrace || byte === openBrace) return at;
+  }
+  return -1;
+}
+
+function tooLarge(limit: keyof typeof valueLimits): Refusal {
+  const what = { bytes: "bytes", parts: "members and elements", depth: "levels of nesting" }[limit];
+  return new Refusal(
+    "too_large",
+    `More than ${valueLimits[limit]} ${what} in one value (no setting changes this limit)`,
+  );
+}
+
+/** The offset behind the object that begins at `from`; the end of its line if it is none, or torn. */
+export function endOfObject(text: Uint8Array, from: number): number {
+  const end = text[from] === openBrace ? new ValueBoundary().endOf(text, from, text.length) : -1;
+  // A stored object has no line break in it: one that seems to is torn.
+  const lineEnd = text.subarray(from, end < 0 ? text.length : end).indexOf(newline);
+  if (lineEnd >= 0) return from + lineEnd;
+  return end < 0 ? text.length : end;
+}
+
+/** Where each of the objects ends that stand in a text, with nothing or one byte of white space between two. */
+export function endsOfObjects(text: Uint8Array): number[] {
+  const ends: number[] = [];
+  for (let from = 0; from < text.length;) {
+    const end = endOfObject(text, from);
+    ends.push(end);
+    from = text[end] === openBrace ? end : end + 1;
+  }
+  return ends;
+}
+
+/** The text of the last member of that name in a valid object's text (as `JSON.parse` takes it), or nothing. */
+export function memberText(objectText: string, name: string): string | undefined {
+  let found: string | undefined;
+  for (const [member, value] of members(objectText)) if (member === name) found = value;
+  return found;
+}
+
+/** The texts of a valid array's elements, in order. */
+export function elementTexts(arrayText: string): string[] {
+  const texts: string[] = [];
+  let at = skipSpace(arrayText, arrayText.indexOf("[") + 1);
+  while (arrayText[at] !== "]" && at < arrayText.length) {
+    const end = endOfValue(arrayText, at);
+    texts.push(arrayText.slice(at, end));
+    at = skipSpace(arrayText, end);
+    if (arrayText[at] === ",") at = skipSpace(arrayText, at + 1);
+  }
+  return texts;
+}
+
+/** The same JSON without line breaks. A raw one in valid JSON is white space: inside a string it would have to be escaped. */
+export function oneLine(text: string): string {
+  return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
+}
+
+/** One text for each value: members sorted by name, no white space; `""` for `undefined`. For identities, not for people. */
+export function canonicalJson(value: unknown): string {
+  if (value === undefined) return "";
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const sorted = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${sorted.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+}
+
+function* members(objectText: string): Generator<readonly [name: string, value: string]> {
+  let at = skipSpace(objectText, objectText.indexOf("{") + 1);
+  while (objectText[at] === '"') {
+    const keyEnd = endOfString(objectText, at);
+    const valueStart = skipSpace(objectText, objectText.indexOf(":", keyEnd) + 1);
+    const valueEnd = endOfValue(objectText, valueStart);
+    yield [JSON.parse(objectText.slice(at, keyEnd)) as string, objectText.slice(valueStart, valueEnd)];
+    at = skipSpace(objectText, valueEnd);
+    if (objectText[at] === ",") at = skipSpace(objectText, at + 1);
+  }
+}
+
+function endOfValue(text: string, start: number): number {
+  const first = text.charCodeAt(start);
+  if (first === quote) return endOfString(text, start);
+  if (first !== openBrace && first !== openBracket) return endOfWord(text, start);
+  let depth = 0;
+  for (let at = start; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === quote) at = endOfString(text, at) - 1;
+    else if (code === openBrace || code === openBracket) depth++;
+    else if ((code === closeBrace || code === closeBracket) && --depth === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** `start` is at the opening quote; the end is past the closing one. */
+function endOfString(text: string, start: number): number {
+  let at = start + 1;
+  while (at < text.length) {
+    const end = text.indexOf('"', at);
+    if (end < 0) return text.length;
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === backslash) backslashes++;
+    if (backslashes % 2 === 0) return end + 1;
+    at = end + 1;
+  }
+  return text.length;
+}
+
+function endOfWord(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && !",]} \t\r\n".includes(text.charAt(at))) at++;
+  return at;
+}
+
+function skipSpace(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && " \t\r\n".includes(text.charAt(at))) at++;
+  return at;
+}
+
+const quote = 0x22;
+const comma = 0x2c;
+const backslash = 0x5c;
+const newline = 0x0a;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;

@@ -1,0 +1,202 @@
+/** A backend that refuses metrics: the guilty series are found, left out and tried again; the others arrive; nothing of it is silent. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { type OtlpSink, startOtlpSink, type SunkPoint, type SunkRequest } from "../support/otlp-sink.ts";
+import { FoldPoints } from "../../src/export/fold-points.ts";
+import { MetricRefusals } from "../../src/export/metric-refusals.ts";
+import type { FoldedMetric } from "../../src/ledger/index.ts";
+import { foldOf, metricOf, nodesFold, startExport, type TestExport } from "./metric-export.ts";
+
+let sink: OtlpSink;
+let metrics: TestExport;
+
+beforeEach(async () => {
+  sink = await startOtlpSink();
+  metrics = startExport(sink.url, { encoding: "protobuf" });
+});
+
+afterEach(async () => {
+  await metrics.stop(0);
+  await sink.stop();
+});
+
+const nodeOf = ({ attributes }: SunkPoint): string => String(attributes["tailscale.src.node"]);
+const numberOf = (point: SunkPoint): number => Number(nodeOf(point).slice("node-".length));
+
+function refuse(isGuilty: (point: SunkPoint) => boolean, status = 400): void {
+  sink.behave(({ points }: SunkRequest) =>
+    points.some(isGuilty) ? { kind: "status", status, body: "invalid label" } : { kind: "take" },
+  );
+}
+
+/** So many nodes from `first` on, as OpenTelemetry's metric. */
+function pieceOf(name: FoldedMetric["name"], nodes: number, first = 0) {
+  const series = Array.from({ length: nodes }, (_, node) => ({
+    attributes: { "tailscale.src.node": `node-${first + node}` },
+    value: 1,
+  }));
+  const { chunks, ...columns } = metricOf(name, series);
+  const message = { ...columns, chunks: chunks.map(({ packed }, chunk) => ({ chunk, packed })) };
+  const [metric] = new FoldPoints({}).metricsOf({ at: 1, since: undefined, metrics: [message], instruments: [] });
+  if (metric === undefined) throw new Error("no points");
+  return metric;
+}
+
+/** Requests since the last call. */
+let seen = 0;
+function requestsSince(): readonly SunkRequest[] {
+  const since = sink.requests.slice(seen);
+  seen = sink.requests.length;
+  return since;
+}
+beforeEach(() => {
+  seen = 0;
+});
+
+describe("one guilty series", () => {
+  test("is found among others of its metric and of other metrics, which all arrive", async () => {
+    refuse((point) => point.metric === "tailscale.network.io" && nodeOf(point) === "node-1234");
+    const [io, packets] = [nodesFold(1, 3000), nodesFold(1, 1500, "tailscale.network.packets")];
+    await metrics.fold(foldOf([...packets.metrics, ...io.metrics]));
+    expect(sink.points).toHaveLength(4499);
+    expect(sink.requests.length).toBeLessThanOrEqual(1 + 64);
+    expect(metrics.points).toEqual({ delivered: 4499, left_out: 0, rejected: 0 });
+    expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 1 });
+    expect(metrics.lines).toMatchObject([
+      {
+        message: "backend rejected metric series; leaving them out",
+        fields: { series: 1, message: "HTTP 400: invalid label" },
+      },
+    ]);
+    expect(JSON.stringify(metrics.lines)).toContain("node-1234");
+  });
+
+  test("is left out of the next folds, which take one request each, and is counted", async () => {
+    refuse((point) => nodeOf(point) === "node-7");
+    await metrics.fold(nodesFold(1, 100));
+    requestsSince();
+    await metrics.fold(nodesFold(2, 100));
+    await metrics.fold(nodesFold(3, 100));
+    expect(requestsSince().map(({ points }) => points.length)).toEqual([99, 99]);
+    expect(metrics.points).toEqual({ delivered: 3 * 99, left_out: 2, rejected: 0 });
+  });
+
+  test("is tried again every tenth fold, and comes back once it is taken", async () => {
+    refuse((point) => nodeOf(point) === "node-7");
+    for (let fold = 1; fold <= 10; fold++) await metrics.fold(nodesFold(fold, 100));
+    expect(requestsSince().at(-1)?.points.map(nodeOf)).toEqual(["node-7"]);
+    expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 1 });
+    sink.behave(() => ({ kind: "take" }));
+    for (let fold = 11; fold <= 21; fold++) await metrics.fold(nodesFold(fold, 100));
+    const taken = requestsSince().map(({ points }) => points.length);
+    expect(taken).toEqual([...Array.from({ length: 10 }, () => 99), 1, 100]);
+    expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
+  });
+});
+
+test("a metric that is refused whole is found by dividing between metrics", async () => {
+  refuse(({ metric }) => metric === "tailscale.network.packets");
+  const names = ["tailscale.network.io", "tailscale.network.packets", "tailscale.network.flows"] as const;
+  await metrics.fold(foldOf(names.flatMap((name) => nodesFold(1, 2, name).metrics)));
+  expect(new Set(sink.points.map(({ metric }) => metric))).toEqual(
+    new Set(["tailscale.network.io", "tailscale.network.flows"]),
+  );
+});
+
+describe("many guilty series", () => {
+  test("take at most 64 requests of a fold, and it is gone on with there: in the end everything else arrives", async () => {
+    const isGuilty = (point: SunkPoint): boolean => numberOf(point) % 50 === 0;
+    refuse(isGuilty);
+    let folds = 0;
+    while (new Set(sink.points.map(numberOf)).size < 1960 && folds < 40) {
+      await metrics.fold(nodesFold(++folds, 2000));
+      expect(requestsSince().length).toBeLessThanOrEqual(1 + 64);
+    }
+    expect(new Set(sink.points.map(numberOf)).size).toBe(1960);
+    expect(folds).toBeLessThan(15);
+    expect(metrics.lines).toHaveLength(1);
+  });
+
+  test("beyond 1,000 take their whole metric with them", () => {
+    const refusals = new MetricRefusals();
+    const fold = [pieceOf("tailscale.network.io", 3000), pieceOf("tailscale.network.flows", 5)];
+    refusals.plan(fold, 5000);
+    const accused = (node: number) => ({ piece: [pieceOf("tailscale.network.io", 1, node)], message: "no" });
+    refusals.convict(Array.from({ length: 1000 }, (_, node) => accused(node)));
+    expect(refusals.plan(fold, 5000)).toMatchObject({ leftOut: 1000, work: [{ kind: "usual" }] });
+    refusals.convict([accused(1000)]);
+    expect(refusals.size).toBe(1);
+    const plan = refusals.plan(fold, 5000);
+    expect(plan.leftOut).toBe(3000);
+    expect(plan.work.map(({ piece }) => piece.map(({ descriptor }) => descriptor.name))).toEqual([
+      ["tailscale.network.flows"],
+    ]);
+    refusals.forgive(fold);
+    expect(refusals.plan(fold, 5000).leftOut).toBe(0);
+  });
+});
+
+describe("a backend that takes nothing of a fold", () => {
+  beforeEach(() => sink.behave(() => ({ kind: "status", status: 400, body: "no tenant" })));
+
+  test("makes metrics fail, and nothing is left out", async () => {
+    for (let fold = 1; fold <= 3; fold++) await metrics.fold(nodesFold(fold, 100));
+    expect(metrics.reports.at(-1)?.state).toMatchObject({
+      kind: "failing",
+      why: expect.stringMatching(/^the backend refuses all metrics: .*no tenant/) as string,
+      since: 1_000_000,
+    });
+    expect(metrics.points).toEqual({ delivered: 0, left_out: 0, rejected: 0 });
+    expect(metrics.lines.map(({ message }) => message)).toEqual(["metric export failing; retrying"]);
+  });
+
+  test("gets all of it once it takes something again", async () => {
+    await metrics.fold(nodesFold(1, 100));
+    sink.behave(() => ({ kind: "take" }));
+    await metrics.fold(nodesFold(2, 100));
+    expect(sink.points).toHaveLength(100);
+    expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
+    expect(metrics.lines.map(({ message }) => message)).toEqual([
+      "metric export failing; retrying",
+      "metric export recovered",
+    ]);
+  });
+});
+
+test("a backend that takes fewer points at once gets smaller requests from then on", async () => {
+  sink.behave(({ points }) => (points.length > 300 ? { kind: "status", status: 413 } : { kind: "take" }));
+  await metrics.fold(nodesFold(1, 1000));
+  expect(sink.points).toHaveLength(1000);
+  requestsSince();
+  await metrics.fold(nodesFold(2, 1000));
+  expect(requestsSince().every(({ isTaken }) => isTaken)).toBe(true);
+  expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
+});
+
+test("a request that fails while another is refused is tried again, and the guilty one is still found", async () => {
+  let isUp = false;
+  sink.behave(({ points }) => {
+    if (points.some((point) => numberOf(point) === 6000) && !isUp) return { kind: "status", status: 503 };
+    return points.some((point) => numberOf(point) === 10) ? { kind: "status", status: 422 } : { kind: "take" };
+  });
+  await metrics.fold(nodesFold(1, 8000));
+  expect(metrics.reports.at(-1)?.state.kind).toBe("failing");
+  isUp = true;
+  await metrics.timers.until(1);
+  const next = metrics.reported();
+  metrics.timers.fire();
+  await next;
+  expect(metrics.points).toEqual({ delivered: 7999, left_out: 0, rejected: 0 });
+  expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 1 });
+});
+
+test("series keep apart: a metric of the same attributes is not left out with the guilty one", async () => {
+  refuse((point) => point.metric === "tailscale.network.io" && numberOf(point) === 0);
+  const fold = foldOf([
+    ...nodesFold(1, 2).metrics,
+    metricOf("tailscale.network.packets", [{ attributes: { "tailscale.src.node": "node-0" }, value: 1 }]),
+  ]);
+  await metrics.fold(fold);
+  requestsSince();
+  await metrics.fold(fold);
+  expect(requestsSince().map(({ points }) => points.length)).toEqual([2]);
+});

@@ -1,0 +1,52 @@
+/** Settings and destinations for tests of the export. */
+import { tmpdir } from "node:os";
+import { type Config, inspectConfig } from "../../src/config/index.ts";
+import type { Answer, Encoding } from "../../src/export/answer.ts";
+import type { Fetch } from "../../src/export/connection.ts";
+import type { Destination } from "../../src/export/destination.ts";
+import { createSender, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
+import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+
+export type OtlpConfig = Config["otlp"];
+
+/** The defaults, with these values set: `key=value`. */
+export function configWith(assignments: readonly string[] = []): Config {
+  const system = { platform: "linux", homeDirectory: tmpdir(), isRoot: false };
+  return inspectConfig({ environment: {}, assignments, workingDirectory: tmpdir(), system }).config;
+}
+
+export function otlpConfig(change: Partial<OtlpConfig> = {}): OtlpConfig {
+  return { ...configWith().otlp, ...change };
+}
+
+export function destinationAt(url: string, change: Partial<Destination> = {}): Destination {
+  return { signal: "logs", url: `${url}/v1/logs`, headers: {}, compression: "gzip", timeoutMs: 5_000, ...change };
+}
+
+export interface TestSender {
+  readonly send: Sender;
+  readonly outcomes: RequestOutcome[];
+  /** Messages and fields of warnings. */
+  readonly warnings: string[];
+  post(body: Uint8Array, encoding: Encoding, stop?: AbortSignal): Promise<Answer>;
+}
+
+const never = new AbortController().signal;
+
+/** A sender with the runtime's own `fetch` unless another is given, and what it said. */
+export function senderTo(destination: Destination, parts: { readonly fetch?: Fetch } = {}): TestSender {
+  const outcomes: RequestOutcome[] = [];
+  const warnings: string[] = [];
+  const logger: Logger = {
+    ...silentLogger,
+    warn: (message, fields) => void warnings.push(`${message} ${JSON.stringify(fields)}`),
+  };
+  const send = createSender(destination, {
+    fetch: parts.fetch ?? (fetch as Fetch),
+    clock: () => 1_000_000,
+    logger,
+    credentials: () => destination,
+    onAnswer: (_, outcome) => void outcomes.push(outcome),
+  });
+  return { send, outcomes, warnings, post: (body, encoding, stop = never) => send(body, encoding, stop) };
+}

@@ -1,0 +1,787 @@
+/**
+ * What every journal promises, whatever lies behind it. An implementation calls `journalContract` with a factory of places
+ * that a journal can be opened in, closed and opened again.
+ */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { Unavailable } from "../../src/errors.ts";
+import { type Committed, type Journal, partFlags, startOfJournal } from "../../src/journal/index.ts";
+import { decodeLeftOut, keepsAll } from "../../src/records/left-out.ts";
+import {
+  acceptedIn,
+  appendNumbers,
+  appendOf,
+  cursorAt,
+  finishAll,
+  hourMs,
+  keyInWindow,
+  keyOf,
+  markOn,
+  mebibyte,
+  numbersIn,
+  partOf,
+  quarantineOf,
+  rowsIn,
+  settle,
+  type TestState,
+} from "./support.ts";
+
+export function journalContract(create: () => TestState): void {
+  let state: TestState;
+  beforeEach(() => {
+    state = create();
+  });
+  afterEach(() => state.remove());
+
+  const minute = 60_000;
+  const noCallback = (): void => undefined;
+
+  describe("an append accepts", () => {
+    test("what is new, once", async () => {
+      const journal = state.open();
+      const first = await appendNumbers(journal, [1, 2, 3]);
+      const second = await appendNumbers(journal, [1, 2, 3]);
+      expect([acceptedIn(first), acceptedIn(second)]).toEqual([3, 0]);
+      expect(second.tally.duplicates).toEqual({ flow: 3 });
+      expect(numbersIn(journal)).toEqual([1, 2, 3]);
+      expect(journal.keyCount("flow")).toBe(3);
+    });
+
+    test("the new records of a part, packed again without the known ones, and says which were dropped", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [2, 4]);
+      const { parts, tally } = await appendNumbers(journal, [1, 2, 3, 4, 5]);
+      expect(parts.map(({ accepted }) => accepted)).toEqual([3]);
+      expect(parts[0]?.part.records).toBe(5);
+      expect(parts[0]?.dropped).toEqual(Uint8Array.of(0, 1, 0, 1, 0));
+      expect(tally.duplicates).toEqual({ flow: 2 });
+      expect(numbersIn(journal)).toEqual([2, 4, 1, 3, 5]);
+    });
+
+    test("one of two records that are the same in one part, in two parts and in two batches of one turn", async () => {
+      const journal = state.open();
+      const answers = await Promise.all([
+        journal.append(appendOf([partOf([1, 1, 2]), partOf([2, 3])]), noCallback),
+        appendNumbers(journal, [3, 4]),
+      ]);
+      expect(answers.map(acceptedIn)).toEqual([3, 1]);
+      expect(numbersIn(journal)).toEqual([1, 2, 3, 4]);
+    });
+
+    test("records of one key in different classes", async () => {
+      const journal = state.open();
+      const parts = (["flow", "audit", "webhook"] as const).map((type) => partOf([1], { type }));
+      expect(acceptedIn(await journal.append(appendOf(parts), noCallback))).toBe(3);
+    });
+
+    test("nothing new as a row without records, which keeps the tally", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1]);
+      await appendNumbers(journal, [1], { skipped: { unclassified: 4 } });
+      const [, row] = rowsIn(journal);
+      expect(row).toMatchObject({ seq: 2, type: "tally", records: 0, tally: { skipped: { unclassified: 4 } } });
+      expect(row?.tally?.duplicates).toEqual({ flow: 1 });
+    });
+
+    test("known keys as duplicates, even if they have left since", async () => {
+      const journal = state.open();
+      const known = [{ type: "flow" as const, keys: keyOf(1), keysAt: state.now }];
+      const { tally } = await journal.append(appendOf([], { known }), noCallback);
+      expect(tally).toMatchObject({ duplicates: { flow: 1 } });
+    });
+  });
+
+  describe("an append counts", () => {
+    test("a known record with other counters as a conflict, and the first wins", async () => {
+      const journal = state.open();
+      await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 7)] })]), noCallback);
+      const second = await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 8)] })]), noCallback);
+      expect(second.tally.conflicts).toEqual({ counters: 1, entries: 0 });
+      const third = await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 7)] })]), noCallback);
+      expect(third.tally.conflicts).toBeUndefined();
+    });
+
+    test("a known window with other entries as a new record and an alarm", async () => {
+      const journal = state.open();
+      await journal.append(appendOf([partOf([1], { keys: [keyInWindow(9, 1)] })]), noCallback);
+      const second = await journal.append(appendOf([partOf([2], { keys: [keyInWindow(9, 2)] })]), noCallback);
+      expect(acceptedIn(second)).toBe(1);
+      expect(second.tally.conflicts).toEqual({ counters: 0, entries: 1 });
+    });
+
+    test("future, unproven and replaced times of accepted records alone", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1]);
+      const flags = [partFlags.ahead, partFlags.unproven | partFlags.ahead, partFlags.replacedTime];
+      const { tally } = await journal.append(appendOf([partOf([1, 2, 3], { flags })]), noCallback);
+      expect(tally).toMatchObject({ futureTimes: 1, unproven: { flow: 1 }, replacedTimes: 1 });
+    });
+
+    test("what a poll repaired, and what the stream brought afterwards", async () => {
+      const journal = state.open();
+      const repair = await appendNumbers(journal, [1, 2], { source: "poll", repairs: true });
+      expect(repair.tally.repaired).toEqual({ flow: 2 });
+      const late = await appendNumbers(journal, [1]);
+      expect(late.tally).toMatchObject({ duplicates: { flow: 1 }, late: { flow: 1 } });
+      expect((await appendNumbers(journal, [1])).tally.late).toBeUndefined();
+      journal.close();
+      const again = state.open();
+      expect((await appendNumbers(again, [1])).tally.late).toBeUndefined();
+      expect((await appendNumbers(again, [2])).tally.late).toEqual({ flow: 1 });
+    });
+
+    test("log records beyond the batch's limit, and keeps how many of each record remain", async () => {
+      const journal = state.open();
+      const part = partOf([1, 2, 3], { logRecords: [2, 4, 5] });
+      const { tally } = await journal.append(appendOf([part], { maxLogRecords: 5 }), noCallback);
+      expect(tally.droppedLogRecords).toBe(6);
+      const [row] = rowsIn(journal);
+      expect(decodeLeftOut(row?.leftOut as Uint8Array).kept).toEqual(Uint32Array.of(keepsAll, 3, 0));
+    });
+
+    test("seconds that a poll skipped, with the cursor that it moves", async () => {
+      const journal = state.open();
+      const poll = { type: "flow" as const, readUntil: 1000, unverifiableSeconds: 30 };
+      const { tally } = await journal.append(appendOf([], { source: "poll", poll }), noCallback);
+      expect(tally.unverifiable).toEqual({ flow: 30 });
+      expect(journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 1000 });
+    });
+
+    test("a webhook event as a duplicate if an audit record has told the same within a second", async () => {
+      const journal = state.open();
+      const fact = (second: number, ms: number): Uint32Array =>
+        keyOf(`fact ${second}`, (second * 1000 + ms) % 0x100_0000);
+      const around = (second: number, ms: number): Uint32Array =>
+        Uint32Array.from(
+          [second, second - 1, second + 1].flatMap((one) => [
+            ...keyOf(`fact ${one}`, (second * 1000 + ms) % 0x100_0000),
+          ]),
+        );
+      await journal.append(appendOf([partOf([1], { type: "audit", facts: [fact(50, 900)] })]), noCallback);
+      const event = (n: number, second: number, ms: number): Promise<Committed> =>
+        journal.append(appendOf([partOf([n], { type: "webhook", facts: [around(second, ms)] })]), noCallback);
+      expect((await event(2, 51, 900)).tally.duplicates).toEqual({ webhook: 1 });
+      expect((await event(3, 49, 900)).tally.duplicates).toEqual({ webhook: 1 });
+      expect(acceptedIn(await event(4, 51, 901))).toBe(1);
+      expect(acceptedIn(await event(5, 49, 899))).toBe(1);
+    });
+  });
+
+  describe("a turn", () => {
+    test("shares one transaction between batches that arrive together", async () => {
+      const journal = state.open();
+      await Promise.all([1, 2, 3, 4].map((n) => appendNumbers(journal, [n])));
+      expect(state.transactions).toBe(1);
+      expect(journal.lastSeq).toBe(4);
+    });
+
+    test("tells of commits in the order of seq, before any sender is answered", async () => {
+      const journal = state.open();
+      const events: string[] = [];
+      await Promise.all(
+        [1, 2, 3].map((n) =>
+          journal
+            .append(appendOf([partOf([n])]), ({ lastSeq }) => events.push(`committed ${lastSeq}`))
+            .then(({ lastSeq }) => events.push(`answered ${lastSeq}`)),
+        ),
+      );
+      expect(events).toEqual(["committed 1", "committed 2", "committed 3", "answered 1", "answered 2", "answered 3"]);
+    });
+
+    test("answers all senders though counting one of their batches fails", async () => {
+      const journal = state.open();
+      const fails = (): void => {
+        throw new Error("a bug");
+      };
+      const answers = await Promise.all([
+        journal.append(appendOf([partOf([1])]), fails),
+        journal.append(appendOf([partOf([2])]), noCallback),
+      ]);
+      expect(answers.map(({ lastSeq }) => lastSeq)).toEqual([1, 2]);
+      expect(numbersIn(journal)).toEqual([1, 2]);
+      expect(state.log.join()).toContain("a bug");
+      expect(acceptedIn(await appendNumbers(journal, [1, 2, 3]))).toBe(1);
+    });
+
+    test("refuses what comes after the end, and commits what came before", async () => {
+      const journal = state.open();
+      const waiting = appendNumbers(journal, [1]);
+      journal.close();
+      expect(acceptedIn(await waiting)).toBe(1);
+      expect(appendNumbers(journal, [2])).rejects.toBeInstanceOf(Unavailable);
+    });
+  });
+
+  describe("a reader", () => {
+    test("gives rows in order, bounded by number and by bytes", async () => {
+      const journal = state.open();
+      for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n]);
+      const reader = journal.openReader();
+      const seqs = (from: number, rows: number, bytes: number) =>
+        reader.read(from, { rows, bytes }).map(({ seq }) => seq);
+      expect(seqs(2, 2, mebibyte)).toEqual([2, 3]);
+      expect(seqs(1, 100, 1)).toEqual([1]);
+      expect(seqs(5, 100, mebibyte)).toEqual([]);
+      reader.close();
+    });
+
+    test("gives a row as it was appended", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2], { source: "poll", receivedAt: 12_345, bytes: 7 });
+      expect(rowsIn(journal)).toEqual([
+        {
+          seq: 1,
+          acceptedAt: 12_345,
+          source: "poll",
+          type: "flow",
+          records: 2,
+          text: new Uint8Array(Buffer.from('{"event":{"n":1}}\n{"event":{"n":2}}')) as never,
+          leftOut: undefined,
+          tally: { bytes: 7, bytesOf: "flow" },
+          damage: undefined,
+        },
+      ]);
+    });
+  });
+
+  describe("delivery", () => {
+    test("pends until the cursor has passed", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3], { receivedAt: 5000 });
+      await appendNumbers(journal, [4], { receivedAt: 6000 });
+      expect([journal.cursor, journal.pendingRecords, journal.pendingSince]).toEqual([startOfJournal, 4, 5000]);
+      journal.progress({ cursor: cursorAt(2, 3), marks: [] });
+      settle(journal);
+      expect([journal.pendingRecords, journal.pendingSince]).toEqual([1, 6000]);
+      journal.progress({ cursor: cursorAt(3, 3, 1), marks: [markOn(2)] });
+      settle(journal);
+      expect([journal.pendingRecords, journal.pendingSince]).toEqual([0, undefined]);
+    });
+
+    test("goes on after a restart where it stood, with the same sums", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      await appendNumbers(journal, [4, 5]);
+      journal.progress({ cursor: { ...cursorAt(2, 4), record: 1, logRecord: 2 }, marks: [] });
+      journal.close();
+      const again = state.open();
+      expect(again.cursor).toEqual({ ...cursorAt(2, 4), record: 1, logRecord: 2 });
+      expect(again.pendingRecords).toBe(1);
+      await appendNumbers(again, [6]);
+      expect(again.pendingRecords).toBe(2);
+    });
+
+    test("shares a commit with the next append", async () => {
+      const journal = state.open();
+      journal.progress({ cursor: cursorAt(1, 0), marks: [] });
+      await appendNumbers(journal, [1]);
+      expect(journal.cursor).toEqual(cursorAt(1, 0));
+      expect(state.transactions).toBe(1);
+    });
+  });
+
+  describe("a row leaves", () => {
+    async function journalOfFive(): Promise<Journal> {
+      const journal = state.open();
+      for (const n of [1, 2, 3, 4, 5]) await appendNumbers(journal, [n], { receivedAt: state.now });
+      return journal;
+    }
+
+    test("if it is delivered, measured and past retention", async () => {
+      const journal = await journalOfFive();
+      journal.progress({ cursor: cursorAt(4, 3), marks: [] });
+      journal.writeSnapshot({ measuredSeq: 2, blobs: new Map() });
+      state.now += hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      state.now += 1;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([3, 4, 5]);
+      journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([4, 5]);
+    });
+
+    test("never before it is delivered, nor before it is measured", async () => {
+      const journal = await journalOfFive();
+      journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
+      state.now += 1000 * hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      journal.progress({ cursor: cursorAt(6, 5), marks: [] });
+      journal.writeSnapshot({ measuredSeq: 0, blobs: new Map() });
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+    });
+
+    test("and its seq is not used again", async () => {
+      const journal = await journalOfFive();
+      finishAll(journal);
+      state.now += 1000 * hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([]);
+      journal.close();
+      const again = state.open();
+      expect(again.lastSeq).toBe(5);
+      expect((await appendNumbers(again, [6])).lastSeq).toBe(6);
+      expect(again.pendingRecords).toBe(1);
+    });
+
+    test("without its keys, which have an age of their own", async () => {
+      const journal = await journalOfFive();
+      finishAll(journal);
+      state.now += 2 * hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([]);
+      expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
+      state.now += 4 * hourMs + 1;
+      journal.maintain();
+      expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
+      expect(journal.keyCount("flow")).toBe(0);
+    });
+
+    test("but not while it has a mark", async () => {
+      const journal = await journalOfFive();
+      finishAll(journal);
+      journal.mark([markOn(3)]);
+      settle(journal);
+      state.now += 1000 * hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([3]);
+      expect(journal.quarantine.remove(["m1"])).toBe(1);
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([]);
+    });
+
+    test("but not while a replay has not passed it", async () => {
+      const journal = await journalOfFive();
+      finishAll(journal);
+      journal.beginRedelivery(await journal.planReplay({ since: 0, until: state.now }, 1));
+      state.now += 1000 * hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      journal.redelivered({ name: "replay", id: 1, cursor: cursorAt(4, 3), taken: [], isOver: false });
+      settle(journal);
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([4, 5]);
+      expect(journal.cancelRedelivery("replay")).toBe(true);
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([]);
+    });
+
+    test("even if it comes from a clock that was a year ahead, and from then on", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1], { receivedAt: state.now + 8760 * hourMs });
+      await appendNumbers(journal, [2], { receivedAt: state.now });
+      finishAll(journal);
+      state.now += 2 * hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([]);
+    });
+
+    test("not at once if the machine's clock leaps ahead", async () => {
+      const journal = await journalOfFive();
+      finishAll(journal);
+      state.steady = 0;
+      journal.maintain();
+      state.now += 1000 * hourMs;
+      state.steady = minute;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      state.steady = hourMs;
+      journal.maintain();
+      expect(numbersIn(journal)).toEqual([]);
+    });
+  });
+
+  describe("a key stays", () => {
+    test("while its type's poll will read its time again", async () => {
+      const journal = state.open({ pollOverlapMs: hourMs });
+      await journal.append(appendOf([partOf([1], { keysAt: state.now })]), noCallback);
+      journal.movePollCursor({ type: "flow", readUntil: Math.floor(state.now / 1000) + 60 });
+      state.now += 100 * hourMs;
+      journal.maintain();
+      expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
+      journal.movePollCursor({ type: "flow", readUntil: Math.floor(state.now / 1000) });
+      journal.maintain();
+      expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
+    });
+
+    test("until the row that brought it again has left too", async () => {
+      const journal = state.open();
+      const part = (keysAt: number) => partOf([1], { keysAt });
+      await journal.append(appendOf([part(state.now)]), noCallback);
+      await journal.append(appendOf([part(state.now + hourMs)], { source: "poll" }), noCallback);
+      state.now += 6.5 * hourMs;
+      journal.maintain();
+      expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
+      state.now += hourMs;
+      journal.maintain();
+      expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
+    });
+
+    test("unless its class has more than it may: the oldest leave, and the horizon moves, over restarts too", async () => {
+      const journal = state.open({ maxKeys: 1000 });
+      for (let batch = 0; batch < 12; batch++) {
+        const numbers = Array.from({ length: 100 }, (_, n) => batch * 100 + n);
+        const source = batch === 0 ? "stream" : "poll";
+        await journal.append(appendOf([partOf(numbers, { keysAt: 1000 + batch })], { source }), noCallback);
+      }
+      expect(journal.horizon("flow")).toEqual({ until: 0, streamed: 0 });
+      state.now = 1500;
+      journal.maintain();
+      expect(journal.keyCount("flow")).toBe(1000);
+      expect(journal.knows("flow", keyOf(199), 0)).toBe(false);
+      expect(journal.knows("flow", keyOf(200), 0)).toBe(true);
+      expect(journal.horizon("flow")).toEqual({ until: 1001, streamed: 1000 });
+      journal.close();
+      const again = state.open({ maxKeys: 1000 });
+      expect([again.horizon("flow"), again.keyCount("flow")]).toEqual([{ until: 1001, streamed: 1000 }, 1000]);
+    });
+
+    test("over a restart, with its counters and the ways that brought it", async () => {
+      const journal = state.open();
+      await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 5)] })]), noCallback);
+      journal.close();
+      const again = state.open();
+      const { tally } = await appendKey(again, keyOf(1, 6));
+      expect(tally).toMatchObject({ duplicates: { flow: 1 }, conflicts: { counters: 1, entries: 0 } });
+    });
+  });
+
+  const appendKey = (journal: Journal, key: Uint32Array): Promise<Committed> =>
+    journal.append(appendOf([partOf([1], { keys: [key] })]), noCallback);
+
+  describe("the poll cursor", () => {
+    test("moves with its batch, alone, and survives a restart until it is dropped", async () => {
+      const journal = state.open();
+      expect(journal.pollCursor("audit")).toBeUndefined();
+      const poll = { type: "audit" as const, readUntil: 10, isOurClock: true as const, unverifiableSeconds: 0 };
+      await journal.append(appendOf([], { source: "poll", poll }), noCallback);
+      expect(journal.pollCursor("audit")).toEqual({ type: "audit", readUntil: 10, isOurClock: true });
+      journal.movePollCursor({ type: "audit", readUntil: 20 });
+      journal.close();
+      const again = state.open();
+      expect(again.pollCursor("audit")).toEqual({ type: "audit", readUntil: 20 });
+      again.dropPollCursor("audit");
+      again.close();
+      expect(state.open().pollCursor("audit")).toBeUndefined();
+    });
+  });
+
+  describe("the snapshot", () => {
+    const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+
+    test("keeps blobs that are not named, and removes those that are undefined", () => {
+      const journal = state.open();
+      expect(journal.readSnapshot()).toEqual({ measuredSeq: 0, blobs: new Map() });
+      journal.writeSnapshot({
+        measuredSeq: 3,
+        blobs: new Map([
+          ["a", bytes("1")],
+          ["b", bytes("2")],
+          ["c", bytes("3")],
+        ]),
+      });
+      journal.writeSnapshot({
+        measuredSeq: 4,
+        blobs: new Map([
+          ["b", bytes("4")],
+          ["c", undefined],
+        ]),
+      });
+      journal.close();
+      const { measuredSeq, blobs } = state.open().readSnapshot();
+      expect(measuredSeq).toBe(4);
+      expect([...blobs].map(([name, blob]) => [name, Buffer.from(blob).toString()])).toEqual([
+        ["a", "1"],
+        ["b", "4"],
+      ]);
+    });
+
+    test("gives way to series that begin anew, with the counters of delivery; what pends still pends", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      await appendNumbers(journal, [4]);
+      journal.progress({ cursor: cursorAt(2, 3), marks: [] });
+      journal.writeSnapshot({ measuredSeq: 1, blobs: new Map([["a", bytes("1")]]) });
+      const { instanceId } = journal.identity;
+      journal.beginSeriesAnew(777);
+      const check = (one: Journal): void => {
+        expect(one.readSnapshot()).toEqual({ measuredSeq: 1, blobs: new Map() });
+        expect(one.identity).toMatchObject({ instanceId, createdAt: 777 });
+        expect(one.cursor).toEqual({ ...startOfJournal, seq: 2 });
+        expect(one.pendingRecords).toBe(1);
+      };
+      check(journal);
+      journal.close();
+      check(state.open());
+    });
+  });
+
+  describe("identity and state", () => {
+    test("stay the same over restarts", () => {
+      const journal = state.open();
+      const { identity } = journal;
+      expect(identity.identitySecret).toMatch(/^[0-9a-f]{64}$/);
+      journal.writeState("devices", Uint8Array.of(1, 2, 3));
+      journal.close();
+      const again = state.open();
+      expect(again.identity).toEqual(identity);
+      expect([...(again.readState("devices") ?? [])]).toEqual([1, 2, 3]);
+      expect(again.readState("other")).toBeUndefined();
+    });
+  });
+
+  describe("quarantine", () => {
+    const invalid = (journal: Journal, texts: string[], more: object = {}): Promise<Committed> =>
+      journal.append(appendOf([], { quarantine: [quarantineOf(texts)], ...more }), noCallback);
+
+    test("keeps a text once, counts it, and does not pend", async () => {
+      const journal = state.open();
+      const first = await invalid(journal, ["a", "b"]);
+      expect(first.tally.quarantined).toEqual([{ type: "flow", reason: "decode_error", records: 2 }]);
+      const second = await invalid(journal, ["b", "c"]);
+      expect(second.tally).toMatchObject({ duplicates: { flow: 1 }, quarantined: [{ records: 1 }] });
+      expect(journal.pendingRecords).toBe(0);
+      expect(journal.quarantine.counts({})).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
+      expect(journal.quarantine.page({}, { limit: 10 }).map(({ detail }) => detail)).toEqual([
+        "about c",
+        "about b",
+        "about a",
+      ]);
+    });
+
+    test("lists marks and lines page by page, newest first, by class, reason and time", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      await invalid(journal, ["a", "b"]);
+      await journal.append(
+        appendOf([], { quarantine: [quarantineOf(["s"], { class: "sample", reason: "unclassified" })] }),
+        noCallback,
+      );
+      journal.progress({
+        cursor: cursorAt(2, 1, 2),
+        marks: [
+          markOn(1, { to: 2 }),
+          markOn(1, { from: 2, to: 3, why: "too_large" }),
+          markOn(1, { why: "partial", at: 5 }),
+        ],
+      });
+      settle(journal);
+      const { quarantine } = journal;
+      const all: string[] = [];
+      for (let beforeId: string | undefined; ; beforeId = all.at(-1)) {
+        const page = quarantine.page({}, { limit: 2, ...(beforeId !== undefined && { beforeId }) });
+        if (page.length === 0) break;
+        all.push(...page.map(({ id }) => id));
+      }
+      expect(all).toEqual(["5.0", "3.1", "3.0", "m3", "m2", "m1"]);
+      const ids = (filter: Parameters<typeof quarantine.page>[0]) =>
+        quarantine.page(filter, { limit: 10 }).map(({ id }) => id);
+      expect(ids({ class: "dead_letter" })).toEqual(["m2", "m1"]);
+      expect(ids({ class: "note" })).toEqual(["m3"]);
+      expect(ids({ class: "sample" })).toEqual(["5.0"]);
+      expect(ids({ reason: "too_large" })).toEqual(["m2"]);
+      expect(ids({ before: 10 })).toEqual(["m3"]);
+      expect(ids({ type: "audit" })).toEqual([]);
+      expect(quarantine.counts({ class: "dead_letter" })).toEqual([
+        { class: "dead_letter", reason: "rejected", items: 1 },
+        { class: "dead_letter", reason: "too_large", items: 1 },
+      ]);
+    });
+
+    test("shows a line's text, and the records that a mark covers", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      await invalid(journal, ["a", "b"]);
+      journal.mark([markOn(1, { from: 1, to: 3, message: "too old" })]);
+      settle(journal);
+      const { quarantine } = journal;
+      expect(quarantine.read("3.1")).toMatchObject({
+        texts: ["b"],
+        isCut: false,
+        item: { reason: "decode_error", from: 1 },
+      });
+      expect(quarantine.read("m1")).toMatchObject({
+        texts: ['{"event":{"n":2}}', '{"event":{"n":3}}'],
+        item: { class: "dead_letter", type: "flow", detail: "too old", from: 1, records: 2 },
+      });
+      for (const id of ["m9", "3.2", "1.0", "x", "3"]) expect(quarantine.read(id)).toBeUndefined();
+    });
+
+    test("removes lines and marks; the other lines keep their ids", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1]);
+      await invalid(journal, ["a", "b", "c"]);
+      journal.mark([markOn(1)]);
+      settle(journal);
+      const { quarantine } = journal;
+      expect(quarantine.remove(["3.0", "3.0", "m1", "m7", "9.9"])).toBe(2);
+      expect(quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["3.2", "3.1"]);
+      expect(quarantine.remove(["3.1", "3.2"])).toBe(2);
+      expect(rowsIn(journal).map(({ seq }) => seq)).toEqual([1, 2]);
+    });
+
+    test("clears the line of a retry with its commit, and refuses the retry if it is gone", async () => {
+      const journal = state.open();
+      await invalid(journal, ["a", "b"]);
+      const retries = { seq: 2, line: 0, reason: "decode_error" };
+      const { tally } = await appendNumbers(journal, [1], { retries });
+      expect(tally.retried).toEqual({ decode_error: 1 });
+      expect(journal.quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["2.1"]);
+      const [gone, other] = await Promise.allSettled([
+        appendNumbers(journal, [2], { retries }),
+        appendNumbers(journal, [3]),
+      ]);
+      expect(gone.status).toBe("rejected");
+      expect(other.status).toBe("fulfilled");
+      expect(numbersIn(journal)).toEqual([1, 3]);
+      expect(journal.knows("flow", keyOf(2), 0)).toBe(false);
+      expect(journal.space.refusal).toBeUndefined();
+    });
+  });
+
+  describe("marks", () => {
+    test("are read by a reader, oldest first, by what they share", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      await journal.append(appendOf([partOf([4], { type: "audit" })]), noCallback);
+      journal.mark([markOn(1, { at: 1 }), markOn(1, { at: 2, why: "failing" }), markOn(2, { at: 3 })]);
+      settle(journal);
+      const reader = journal.openReader();
+      const ids = (filter: object, afterId = 0, marks = 10) =>
+        reader.marks(filter, { afterId, marks }).map(({ id }) => id);
+      expect(ids({})).toEqual([1, 2, 3]);
+      expect(ids({}, 1, 1)).toEqual([2]);
+      expect(ids({ type: "audit" })).toEqual([3]);
+      expect(ids({ why: ["failing"] })).toEqual([2]);
+      expect(ids({ before: 2 })).toEqual([1]);
+      expect(ids({ ids: [3, 1, 99] })).toEqual([1, 3]);
+      expect(ids({ destination: "ledger" })).toEqual([]);
+      expect(reader.marks({ ids: [2] }, { afterId: 0, marks: 1 })).toEqual([
+        { ...markOn(1, { at: 2, why: "failing" }), id: 2 },
+      ]);
+      reader.close();
+    });
+
+    test("keep the newest hundred notes", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1]);
+      journal.mark(Array.from({ length: 130 }, (_, at) => markOn(1, { why: "partial", at })));
+      settle(journal);
+      journal.maintain();
+      const page = journal.quarantine.page({ class: "note" }, { limit: 500 });
+      expect([page.length, page[0]?.at, page.at(-1)?.at]).toEqual([100, 129, 30]);
+      expect(journal.quarantine.evicted).toEqual([{ class: "note", reason: "partial", items: 30 }]);
+    });
+  });
+
+  describe("a redelivery", () => {
+    test("replays delivered rows of a range, and shows how it goes over a restart", async () => {
+      const journal = state.open();
+      for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n, n + 10], { receivedAt: n * 1000 });
+      journal.progress({ cursor: cursorAt(4, 6), marks: [] });
+      settle(journal);
+      const plan = await journal.planReplay({ since: 2000, until: 9000 }, 5);
+      expect(plan).toMatchObject({ name: "replay", id: 5, untilSeq: 4, total: 4, cursor: { seq: 2 } });
+      expect(journal.redelivery("replay")).toBeUndefined();
+      journal.beginRedelivery(plan);
+      journal.redelivered({ name: "replay", id: 5, cursor: cursorAt(3, 2), taken: [], isOver: false });
+      journal.redelivered({ name: "replay", id: 4, cursor: cursorAt(9, 9), taken: [], isOver: true });
+      journal.close();
+      const again = state.open();
+      expect(again.redelivery("replay")).toEqual({ ...plan, cursor: cursorAt(3, 2) });
+      again.redelivered({ name: "replay", id: 5, cursor: cursorAt(4, 4), taken: [], isOver: true });
+      settle(again);
+      expect(again.redelivery("replay")?.endedAt).toBe(state.now);
+      expect(again.cancelRedelivery("replay")).toBe(false);
+    });
+
+    test("retries dead letters: those that were taken leave, the others stay", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      journal.progress({
+        cursor: cursorAt(2, 0, 3),
+        marks: [markOn(1, { to: 2 }), markOn(1, { why: "partial" }), markOn(1, { from: 2, to: 3 })],
+      });
+      settle(journal);
+      const plan = journal.planRetry({}, 1);
+      expect(plan).toMatchObject({ name: "retry", untilSeq: 4, total: 3, cursor: { seq: 1 } });
+      journal.beginRedelivery(plan);
+      journal.redelivered({ name: "retry", id: 1, cursor: cursorAt(2, 2), taken: [1], isOver: false });
+      journal.redelivered({ name: "retry", id: 1, cursor: cursorAt(4, 2, 1), taken: [], isOver: true });
+      settle(journal);
+      expect(journal.quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["m3", "m2"]);
+      expect(journal.redelivery("retry")?.endedAt).toBe(state.now);
+    });
+  });
+
+  describe("space", () => {
+    const noise = (length: number): string => {
+      const bytes = new Uint8Array(length / 2);
+      for (let at = 0; at < bytes.length; at += 32_768) crypto.getRandomValues(bytes.subarray(at, at + 32_768));
+      return Buffer.from(bytes).toString("hex");
+    };
+    async function fill(journal: Journal, from: number): Promise<number> {
+      for (let n = from; ; n++) {
+        const part = partOf([n], { padding: noise(128 * 1024) });
+        try {
+          await journal.append(appendOf([part], { receivedAt: state.now }), noCallback);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Unavailable);
+          return n;
+        }
+      }
+    }
+
+    test("that is full refuses appends and says why, until rows are delivered and measured", async () => {
+      const journal = state.open({ maxBytes: 32 * mebibyte });
+      expect(journal.space.refusal).toBeUndefined();
+      const next = await fill(journal, 0);
+      expect(next).toBeGreaterThan(100);
+      expect(journal.space.refusal).toContain("the journal is full");
+      expect(journal.pendingRecords).toBe(next);
+      expect(journal.wantsSnapshot).toBe(false);
+      journal.progress({ cursor: cursorAt(next, next - 1), marks: [] });
+      settle(journal);
+      expect(journal.wantsSnapshot).toBe(true);
+      journal.writeSnapshot({ measuredSeq: next, blobs: new Map() });
+      journal.maintain();
+      expect(journal.space.refusal).toBeUndefined();
+      expect(numbersIn(journal).length).toBeLessThan(10);
+      expect(acceptedIn(await appendNumbers(journal, [next]))).toBe(1);
+    });
+
+    test("goes to dead letters up to a quarter: the oldest leave, which is counted and said once", async () => {
+      const journal = state.open({ maxBytes: 32 * mebibyte });
+      let next = 0;
+      for (let round = 0; round < 4; round++) {
+        next = await fill(journal, next);
+        const marks = Array.from({ length: next }, (_, n) => markOn(n + 1)).filter(
+          ({ seq }) => seq >= journal.cursor.seq,
+        );
+        journal.progress({ cursor: cursorAt(next + 1, 0, next), marks });
+        journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
+        for (let call = 0; call < 20; call++) journal.maintain();
+        expect(journal.space.refusal).toBeUndefined();
+      }
+      const kept = numbersIn(journal);
+      expect(kept.length).toBeGreaterThan(60);
+      expect(kept.length).toBeLessThan(140);
+      expect(kept.at(-1)).toBe(next - 1);
+      expect(journal.quarantine.evicted).toEqual([
+        { class: "dead_letter", reason: "rejected", items: next - kept.length },
+      ]);
+      expect(state.log.filter((line) => line.includes("dead letters take a quarter"))).toHaveLength(1);
+    });
+
+    test("goes to quarantined texts up to 64 MiB: the oldest leave", async () => {
+      const journal = state.open();
+      for (let n = 0; n < 150; n++)
+        await journal.append(appendOf([], { quarantine: [quarantineOf([noise(mebibyte)])] }), noCallback);
+      const [count] = journal.quarantine.counts({});
+      expect(count?.items).toBeGreaterThan(40);
+      expect((count?.items ?? 0) + (journal.quarantine.evicted[0]?.items ?? 0)).toBe(150);
+    });
+  });
+}

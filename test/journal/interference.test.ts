@@ -1,0 +1,134 @@
+/** Somebody deletes, cuts or replaces the files of a running journal, or writes to them: what was answered is not lost. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { copyFileSync, existsSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Unavailable } from "../../src/errors.ts";
+import type { Journal } from "../../src/journal/index.ts";
+import { acceptedIn, appendNumbers, createState, keyOf, numbersIn, type TestState } from "./support.ts";
+
+let state: TestState;
+let database: string;
+let log: string;
+beforeEach(() => {
+  state = createState();
+  database = join(state.path, "journal.db");
+  log = `${database}-wal`;
+});
+afterEach(() => state.remove());
+
+const numbers = Array.from({ length: 40 }, (_, n) => n);
+
+async function filled(): Promise<Journal> {
+  const journal = state.open();
+  for (const n of numbers) {
+    await appendNumbers(journal, [n]);
+    if (n === 10) copyFileSync(log, `${log}.older`);
+  }
+  return journal;
+}
+
+async function expectStopped(journal: Journal, why: string): Promise<void> {
+  const refusal = await appendNumbers(journal, [1000]).catch((error: unknown) => error);
+  expect(refusal).toBeInstanceOf(Unavailable);
+  expect((refusal as Error).message).toContain(why);
+  expect(journal.space.refusal).toContain(why);
+  expect(state.damages).toBe(1);
+  expect(state.log.filter((line) => line.startsWith("error"))).toHaveLength(1);
+}
+
+async function expectAllThere(): Promise<void> {
+  const again = state.open();
+  expect(numbersIn(again)).toEqual(numbers);
+  expect(again.pendingRecords).toBe(numbers.length);
+  expect(again.loss.rows).toBe(0);
+  expect(again.knows("flow", keyOf(7), 0)).toBe(true);
+  expect(acceptedIn(await appendNumbers(again, [7, 1001]))).toBe(1);
+}
+
+const faults: readonly (readonly [name: string, act: () => void, why: string])[] = [
+  ["the write-ahead log is deleted", () => rmSync(log), "-wal is gone"],
+  [
+    "the write-ahead log is replaced",
+    () => {
+      rmSync(log);
+      writeFileSync(log, "something else");
+    },
+    "-wal is gone or has been replaced",
+  ],
+  [
+    "the write-ahead log is replaced by an older copy of itself",
+    () => renameSync(`${log}.older`, log),
+    "-wal is gone or has been replaced",
+  ],
+  ["the database is deleted", () => rmSync(database), "is gone"],
+  ["all files are deleted", () => ["", "-wal", "-shm"].forEach((suffix) => rmSync(`${database}${suffix}`)), "is gone"],
+  [
+    "the database is replaced by a copy",
+    () => {
+      copyFileSync(database, `${database}.copy`);
+      renameSync(`${database}.copy`, database);
+    },
+    "has been replaced",
+  ],
+];
+
+describe("if", () => {
+  for (const [name, act, why] of faults) {
+    test(`${name}, nothing more is accepted, and the next start has all that was`, async () => {
+      const journal = await filled();
+      act();
+      await expectStopped(journal, why);
+      journal.close();
+      await expectAllThere();
+    });
+
+    test(`${name} and the process is killed after it has noticed, the next start has all that was`, async () => {
+      const journal = await filled();
+      act();
+      await expectStopped(journal, why);
+      /** Its files as a kill leaves them: not closed. */
+      const copy = `${state.path}-killed`;
+      renameSync(state.path, copy);
+      journal.close();
+      renameSync(copy, state.path);
+      await expectAllThere();
+    });
+  }
+
+  test("the write-ahead log is cut, what cannot be read any more is counted as lost, and the rest is there", async () => {
+    const journal = await filled();
+    truncateSync(log, Math.floor(statSync(log).size / 2));
+    await expectStopped(journal, "-wal has been cut short");
+    journal.close();
+    const again = state.open();
+    const left = numbersIn(again);
+    expect(left.every((n) => numbers.includes(n))).toBe(true);
+    expect(left.length + again.loss.rows).toBe(numbers.length);
+    expect(acceptedIn(await appendNumbers(again, [2000]))).toBe(1);
+  });
+
+  test("the database is cut, the next start has all that was", async () => {
+    const journal = await filled();
+    journal.close();
+    const second = state.open();
+    await appendNumbers(second, [40]);
+    second.maintain();
+    truncateSync(database, statSync(database).size - 4096);
+    await expectStopped(second, "has been cut short");
+    second.close();
+    const again = state.open();
+    expect(numbersIn(again).length + again.loss.rows).toBe(41);
+  });
+
+  test("another process writes to the database, nothing more is accepted, and nothing is set aside", async () => {
+    const journal = await filled();
+    const other = new DatabaseSync(database);
+    other.exec("INSERT INTO message (text) VALUES ('from somewhere else')");
+    other.close();
+    await expectStopped(journal, "another process writes");
+    journal.close();
+    await expectAllThere();
+    expect(existsSync(`${database}-damaged`)).toBe(false);
+  });
+});

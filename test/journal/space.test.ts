@@ -1,0 +1,209 @@
+/** Room that comes and goes: nothing acknowledged is lost, refusals say why, and deletion keeps up with what append accepts. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { createRandom, type Random } from "../../src/cli/demo/random.ts";
+import { Unavailable } from "../../src/errors.ts";
+import type { Journal } from "../../src/journal/index.ts";
+import {
+  acceptedIn,
+  appendNumbers,
+  appendOf,
+  createState,
+  cursorAt,
+  finishAll,
+  hourMs,
+  keyOf,
+  markOn,
+  mebibyte,
+  numbersIn,
+  partOf,
+  quarantineOf,
+  settle,
+  type TestState,
+} from "./support.ts";
+
+let state: TestState;
+beforeEach(() => {
+  state = createState();
+});
+afterEach(() => state.remove());
+
+function noise(random: Random, length: number): string {
+  return Array.from({ length: length / 6 }, () => random.below(2 ** 31).toString(36)).join("");
+}
+
+/** Opens a journal, and finds the connection that it writes over by watching what is executed meanwhile. */
+function captured(): { readonly journal: Journal; readonly database: DatabaseSync } {
+  const { exec } = DatabaseSync.prototype;
+  const seen = new Set<DatabaseSync>();
+  DatabaseSync.prototype.exec = function noted(sql) {
+    seen.add(this);
+    return exec.call(this, sql);
+  };
+  try {
+    const journal = state.open();
+    const database = [...seen].find((one) => one.location()?.endsWith("journal.db"));
+    return { journal, database: database as DatabaseSync };
+  } finally {
+    DatabaseSync.prototype.exec = exec;
+  }
+}
+
+test("a limit of SQLite's own that comes and goes at 600 random moments loses nothing that was acknowledged", async () => {
+  const random = createRandom(7);
+  const { journal, database } = captured();
+  const { page_count: unlimited } = database.prepare("PRAGMA max_page_count").get() as { page_count?: number };
+  const acknowledged: number[] = [];
+  let refused = 0;
+  let failedSnapshots = 0;
+  let blob = "";
+  let next = 1;
+  for (let moment = 0; moment < 600; moment++) {
+    if (random.chance(0.7)) {
+      const { page_count: pages } = database.prepare("PRAGMA page_count").get() as { page_count: number };
+      database.exec(`PRAGMA max_page_count = ${pages + random.below(6)}`);
+    }
+    const batches = Array.from({ length: 1 + random.below(3) }, () => [next++, next++]);
+    const parts = batches.map((numbers) => partOf(numbers, { padding: noise(random, random.below(12_000)) }));
+    const answers = await Promise.allSettled(parts.map((part) => journal.append(appendOf([part]), () => undefined)));
+    for (const [place, answer] of answers.entries()) {
+      const numbers = batches[place] as number[];
+      if (answer.status === "fulfilled") {
+        acknowledged.push(...numbers);
+        continue;
+      }
+      refused++;
+      expect(answer.reason).toBeInstanceOf(Unavailable);
+      for (const n of numbers) expect(journal.knows("flow", keyOf(n), 0)).toBe(false);
+    }
+    if (random.chance(0.2)) {
+      const wanted = noise(random, random.below(40_000));
+      try {
+        journal.writeSnapshot({
+          measuredSeq: journal.lastSeq,
+          blobs: new Map([["a", new TextEncoder().encode(wanted)]]),
+        });
+        blob = wanted;
+      } catch (error) {
+        expect(error).toBeInstanceOf(Unavailable);
+        failedSnapshots++;
+      }
+      expect(new TextDecoder().decode(journal.readSnapshot().blobs.get("a"))).toBe(blob);
+    }
+    database.exec(`PRAGMA max_page_count = ${unlimited ?? 2 ** 30}`);
+  }
+  expect(refused).toBeGreaterThan(100);
+  expect(failedSnapshots).toBeGreaterThan(10);
+  expect(journal.pendingRecords).toBe(acknowledged.length);
+  expect(numbersIn(journal)).toEqual(acknowledged);
+  journal.close();
+  const again = state.open();
+  expect(numbersIn(again)).toEqual(acknowledged);
+  expect(again.keyCount("flow")).toBe(acknowledged.length);
+}, 60_000);
+
+test("a failing write is said in the refusal, until one works", async () => {
+  const { journal, database } = captured();
+  database.exec("PRAGMA query_only = 1");
+  const failure = await appendNumbers(journal, [1]).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(Unavailable);
+  expect(journal.space.refusal).toContain("the last write failed");
+  database.exec("PRAGMA query_only = 0");
+  journal.maintain();
+  expect(journal.space.refusal).toBeUndefined();
+  expect(acceptedIn(await appendNumbers(journal, [1]))).toBe(1);
+  expect(journal.lastSeq).toBe(1);
+});
+
+describe("a small journal whose rows are delivered at once", () => {
+  test("never fills, however small the rows are", async () => {
+    const journal = state.open({ maxBytes: 32 * mebibyte, retentionMs: 24 * hourMs });
+    const random = createRandom(1);
+    for (let round = 0; round < 300; round++) {
+      const batches = Array.from({ length: 100 }, (_, n) =>
+        journal.append(appendOf([partOf([round * 100 + n], { padding: noise(random, 1200) })]), () => undefined),
+      );
+      for (const answer of await Promise.all(batches)) expect(acceptedIn(answer)).toBe(1);
+      if (journal.wantsSnapshot || round % 20 === 0) finishAll(journal);
+      if (round % 4 === 0) journal.maintain();
+    }
+    expect(journal.lastSeq).toBe(30_000);
+    expect(numbersIn(journal).length).toBeLessThan(30_000);
+    expect(journal.space.refusal).toBeUndefined();
+  }, 60_000);
+
+  test("keeps accepting though a backend has refused all that it holds", async () => {
+    const journal = state.open({ maxBytes: 32 * mebibyte });
+    const random = createRandom(2);
+    for (let n = 0; n < 1500; n++) {
+      const part = partOf([n], { padding: noise(random, 48_000) });
+      await journal.append(appendOf([part]), () => undefined);
+      journal.progress({ cursor: cursorAt(n + 2, 0, n + 1), marks: [markOn(n + 1)] });
+      if (n % 50 !== 49) continue;
+      journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
+      for (let call = 0; call < 10; call++) journal.maintain();
+      expect(journal.space.refusal).toBeUndefined();
+    }
+    expect(journal.pendingRecords).toBe(0);
+    expect(journal.quarantine.evicted[0]?.items).toBeGreaterThan(300);
+  }, 60_000);
+});
+
+test("a journal that shrinks again gives its pages back, and takes that for nobody's doing but its own", async () => {
+  const journal = state.open({ retentionMs: 0 });
+  const random = createRandom(9);
+  const size = (): number => statSync(journal.location).size;
+  for (let n = 0; n < 400; n++)
+    await journal.append(appendOf([partOf([n], { padding: noise(random, 48_000) })]), () => undefined);
+  finishAll(journal);
+  state.now += hourMs;
+  const full = size();
+  for (let call = 0; call < 200; call++) {
+    journal.maintain();
+    await appendNumbers(journal, [1000 + call]);
+  }
+  expect(journal.space.refusal).toBeUndefined();
+  expect(state.damages).toBe(0);
+  expect(size()).toBeLessThan(full / 2);
+}, 60_000);
+
+test("a mark that a retry has yet to come to does not leave for want of space", async () => {
+  const journal = state.open({ maxBytes: 32 * mebibyte });
+  const random = createRandom(4);
+  const marked = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n < to; n++)
+      await journal.append(appendOf([partOf([n], { padding: noise(random, 48_000) })]), () => undefined);
+    const marks = Array.from({ length: to - from }, (_, n) => markOn(from + n + 1));
+    journal.progress({ cursor: cursorAt(to + 1, 0, to), marks });
+    journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
+    state.now += 2 * hourMs;
+    for (let call = 0; call < 20; call++) journal.maintain();
+  };
+  await marked(0, 100);
+  const plan = journal.planRetry({}, 1);
+  journal.beginRedelivery(plan);
+  await marked(100, 420);
+  const left = journal.quarantine.page({ class: "dead_letter" }, { limit: 1000 }).map(({ id }) => Number(id.slice(1)));
+  expect(left.filter((id) => id < plan.untilSeq)).toHaveLength(100);
+  expect(left.length).toBeLessThan(420);
+});
+
+test("quarantining beside 100,000 dead letters looks at none of them", async () => {
+  const { journal, database } = captured();
+  await appendNumbers(
+    journal,
+    Array.from({ length: 50 }, (_, n) => n),
+  );
+  journal.mark(Array.from({ length: 1000 }, () => markOn(1)));
+  settle(journal);
+  await journal.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
+  const { quarantineRows } = await import("../../src/journal/sqlite/schema.ts");
+  for (const query of [
+    `SELECT MIN(seq) FROM ${quarantineRows}`,
+    `SELECT MIN(seq) FROM ${quarantineRows} AND seq >= 5`,
+  ]) {
+    const plan = database.prepare(`EXPLAIN QUERY PLAN ${query}`).all() as { detail: string }[];
+    expect(plan.map(({ detail }) => detail).join()).toMatch(/^SEARCH batch USING (COVERING )?INDEX batch_quarantine/);
+  }
+});

@@ -1,0 +1,8 @@
+/** The SQLite journal keeps every promise of the contract. */
+import { describe } from "bun:test";
+import { journalContract } from "./contract.ts";
+import { createState } from "./support.ts";
+
+describe("the journal over SQLite", () => {
+  journalContract(createState);
+});

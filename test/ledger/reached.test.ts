@@ -1,0 +1,119 @@
+/** Distinct peers and ports of an interval: exact within a bound, and nobody who was not seen. */
+import { describe, expect, test } from "bun:test";
+import type { Fold } from "../../src/ledger/index.ts";
+import { memberKinds, Reached } from "../../src/ledger/reached.ts";
+import { configOf, type Entry, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
+
+function ledgerOf(...settings: string[]) {
+  const journal = new SnapshotJournal();
+  const config = configOf("cardinality.flow.rollup_top_n=1", ...settings);
+  const ledger = ledgerOver(journal, config);
+  const flows = new Flows(config, journal);
+  let now = 1000;
+  return {
+    ledger,
+    async fold(...batches: (readonly Entry[])[]) {
+      for (const entries of batches) flows.add(ledger, ...entries);
+      return gauges(await ledger.fold((now += 1000)));
+    },
+  };
+}
+
+function gauges(fold: Fold): Record<string, number> {
+  return Object.fromEntries(
+    ["peers", "ports"].flatMap((kind) =>
+      shown(fold, `tailscale.network.unique.dst_${kind}`).map(({ attributes, value }) => [
+        `${kind} ${(attributes as Record<string, string>)["tailscale.src.node"] ?? "-"}`,
+        value,
+      ]),
+    ),
+  );
+}
+
+const to = (from: string, ...ends: string[]): Entry[] => ends.map((end) => ({ from, to: end }));
+
+describe("a source node", () => {
+  test("counts the same member once, in whichever batch of the interval it comes", async () => {
+    const { fold } = ledgerOf();
+    expect(await fold(to("a", "x:22", "y:22"), to("a", "y:22", "z:443"), to("b", "x:0"))).toEqual({
+      "peers a": 3,
+      "peers b": 1,
+      "ports a": 2,
+    });
+  });
+
+  test("counts each address whose name many share, of either family", async () => {
+    const { fold } = ledgerOf();
+    const addresses = [
+      "192.0.2.1:1",
+      "192.0.2.2:1",
+      "192.0.2.1:1",
+      "[2001:db8::1]:1",
+      "[2001:db8::2]:1",
+      "[2001:db8::1]:1",
+    ];
+    expect(await fold(to("a", ...addresses))).toEqual({ "peers a": 4, "ports a": 1 });
+  });
+
+  test("begins anew with each interval, and who is not seen in it is not there", async () => {
+    const { fold } = ledgerOf();
+    await fold(to("a", "x", "y"), to("b", "x"));
+    expect(await fold(to("a", "z:0"))).toEqual({ "peers a": 1 });
+    expect(await fold()).toEqual({});
+  });
+
+  test("reaches no relay", async () => {
+    const { fold } = ledgerOf();
+    expect(await fold([{ from: "a", to: "127.3.3.40:4", traffic: "physical" }])).toEqual({});
+  });
+
+  test("is one with all others if nodes are not told apart", async () => {
+    const { fold } = ledgerOf("cardinality.flow.node_dims=false");
+    expect(await fold(to("a", "x:1"), to("b", "y:1"))).toEqual({ "peers -": 2, "ports -": 1 });
+  });
+
+  test("beyond the series limit is not reported, and is counted", async () => {
+    const { fold, ledger } = ledgerOf("cardinality.metric_limit=3");
+    const sources = [..."abcdefghij"].map((source) => to(source, "x:0"));
+    expect(await fold(...sources)).toEqual({ "peers a": 1, "peers b": 1, "peers c": 1 });
+    expect(ledger.takeOverflowed().get("tailscale.network.unique.dst_peers")).toBe(7);
+    expect(await fold(to("j", "x:0"))).toEqual({ "peers j": 1 });
+  });
+});
+
+describe("memory", () => {
+  test("is bounded: so many members are told apart, and what finds no room is counted", () => {
+    const reached = new Reached();
+    for (let source = 0; source < 300; source++) {
+      const place = reached.placeOf(source, `node-${source}`);
+      for (let member = 0; member < 1000; member++) reached.reach(place, memberKinds.ipv4, member, 0);
+    }
+    const total = [...reached.all()].reduce((sum, { peers }) => sum + peers, 0);
+    expect(total + reached.missed).toBe(300_000);
+    expect(total).toBeLessThanOrEqual(262_144);
+    expect(total).toBeGreaterThan(262_000);
+  });
+
+  test("is bounded in sources: 8,000 are told apart", () => {
+    const reached = new Reached();
+    const places = Array.from({ length: 8_002 }, (_, source) => reached.placeOf(source, `node-${source}`));
+    expect(places.slice(-3)).toEqual([8_000, 0, 0]);
+    expect(reached.placeOf(8_001, "node-8001")).toBe(0);
+    expect(reached.missed).toBe(2);
+  });
+
+  test("tells apart what differs in one word or in its kind", () => {
+    const reached = new Reached();
+    const place = reached.placeOf(7, "a");
+    for (let round = 0; round < 2; round++) {
+      reached.reach(place, memberKinds.ipv4, 1, 0);
+      reached.reach(place, memberKinds.name, 1, 0);
+      reached.reach(place, memberKinds.port, 1, 0);
+      reached.reachText(place, "fe80::1%eth0");
+      reached.reachText(place, "fe80::1%eth1");
+      reached.reachIpv6(place, Uint32Array.of(1, 2, 3, 4, 1, 2, 3, 5), 0);
+      reached.reachIpv6(place, Uint32Array.of(1, 2, 3, 4, 1, 2, 3, 5), 4);
+    }
+    expect([...reached.all()]).toEqual([{ source: "a", peers: 6, ports: 1 }]);
+  });
+});

@@ -1,0 +1,214 @@
+/** Catching up past what cannot be read or measured: what is lost is a term of its own, and the sums hold again. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { startOfJournal } from "../../src/journal/index.ts";
+import { Ledger } from "../../src/ledger/index.ts";
+import { conservationOf } from "../../src/pipeline/conservation.ts";
+import { Counting } from "../../src/pipeline/counting.ts";
+import { createPipeline } from "../../src/pipeline/index.ts";
+import { observeStore } from "../../src/pipeline/observe.ts";
+import { EdgeBook } from "../../src/processors/edges.ts";
+import { EndBook } from "../../src/processors/ends.ts";
+import type { Store, StoreParts } from "../support/store.ts";
+import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
+import { badAddress, failingDirectory, Restarts, send, sumsOf } from "./restarts.ts";
+
+let restarts: Restarts;
+let errors: string[];
+beforeEach(() => {
+  errors = [];
+  restarts = new Restarts(["cardinality.flow.metrics_mode=both"], watched());
+});
+afterEach(() => restarts.remove());
+
+const watched = (parts: StoreParts = {}): StoreParts => ({
+  logger: { ...silentLogger, error: (message) => errors.push(message) },
+  ...parts,
+});
+
+function restart(change?: () => void, parts: StoreParts = {}): Store {
+  errors = [];
+  return restarts.restart(watched(parts), change);
+}
+
+/** One row per list of node names, one record per name. */
+async function sendRows(...rows: readonly (readonly string[])[]): Promise<void> {
+  for (const nodeIds of rows) {
+    const values = nodeIds.map((nodeId) => {
+      const src = nodeId.startsWith("bad") ? `${badAddress}:1` : "100.64.1.1:1";
+      return enveloped(flowValue({ nodeId, virtualTraffic: [connection({ src })] }));
+    });
+    await send(restarts.store, values);
+  }
+}
+
+const fold = () => restarts.store.ledger.fold((restarts.now += 60_000));
+
+/** All records of rows below `seq` are accepted by the backend. */
+function deliver(seq: number, delivered: number): void {
+  const cursor = { ...startOfJournal, seq, records: { delivered, deadLettered: 0 } };
+  restarts.store.journal.progress({ cursor, marks: [] });
+}
+
+const damage =
+  (...statements: readonly string[]) =>
+  (): void =>
+    restarts.changeDatabase(...statements);
+
+/** So that the whole database is set aside, and rows are salvaged one by one. */
+const unreadable = "UPDATE state SET value = x'00' WHERE name = 'identity'";
+
+/** The metrics of what damage took. */
+function lossShown({ journal, ledger, config }: Store): Record<string, number | undefined> {
+  const shown: Record<string, number | undefined> = {};
+  const telemetry: Telemetry = {
+    ...silentTelemetry,
+    observe(metric, ask) {
+      if (metric.includes(".lost.")) shown[metric] = ask()[0]?.value;
+    },
+  };
+  observeStore(journal, ledger, config, { telemetry, clock: () => restarts.now });
+  return shown;
+}
+
+test("rows that are read again after a kill count what their commits counted", async () => {
+  const { store } = restarts;
+  const left = flowValue({ nodeId: "l", virtualTraffic: [connection(), connection({ src: "nonsense" })] });
+  await send(store, [enveloped(flowValue()), enveloped(auditValue()), { hello: 1 }, left]);
+  await store.ledger.fold((restarts.now += 1000));
+  await send(store, [enveloped(flowValue()), enveloped(flowValue({ nodeId: "n2" })), left, enveloped(auditValue())]);
+  await send(store, [flowValue({ nodeId: "n3", exitTraffic: [connection()] })], { source: "poll" });
+  const sums = sumsOf(store);
+  const again = restart();
+  expect(sumsOf(again)).toEqual(sums);
+  expect(totalsOf(again)).toEqual(totalsOf(store));
+  expect(errors).toEqual([]);
+});
+
+function totalsOf({ ledger }: Store): Record<string, number> {
+  const names = [
+    "tailscale2otel.ingest.records",
+    "tailscale.network.flows",
+    "tailscale.network.io",
+    "tailscale.network.io.rollup",
+    "tailscale.exit_node.io",
+    "tailscale.network.field.observations",
+    "tailscale.network.data_quality",
+    "tailscale.config.audit.events",
+    "tailscale.stream.duplicates",
+  ] as const;
+  return Object.fromEntries(names.map((name) => [name, ledger.sum(name)]));
+}
+
+test("commits while the ledger is behind are read as rows, each once", async () => {
+  await sendRows(["a"], ["b"]);
+  const { config, journal, settings } = restarts.store;
+  const ledger = new Ledger(config, { journal, logger: silentLogger });
+  const deps = { journal, settings, edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const counting = new Counting({ ...deps, ledger, logger: silentLogger });
+  const committed = counting.committed.bind(counting);
+  const pipeline = createPipeline(config, { ...deps, committed, keepsText: () => false, telemetry: silentTelemetry });
+  const behind = { ...restarts.store, pipeline };
+  const counted = () => [counting.isCaughtUp, ledger.sum("tailscale.network.flows"), ledger.measuredSeq];
+  await send(behind, [flowValue({ nodeId: "c" })]);
+  expect(counted()).toEqual([false, 0, 0]);
+  while (!counting.step());
+  expect(counted()).toEqual([true, 3, 3]);
+  await send(behind, [flowValue({ nodeId: "d" })]);
+  expect(counted()).toEqual([true, 4, 4]);
+  expect(counting.progress).toEqual({ rows: 3, unmeasured: 0, damaged: 0 });
+});
+
+describe("rows that are gone", () => {
+  test("and were counted, but not delivered, are lost: the sums show how many records", async () => {
+    await sendRows(["a"], ["b", "c"], ["d", "e", "f"], ["g"]);
+    await fold();
+    deliver(2, 1);
+    const again = restart(damage("DELETE FROM batch WHERE seq IN (2, 3)", unreadable));
+    expect(sumsOf(again)).toMatchObject({ accepted: 7, delivered: 1, pending: 1, lost: 5, uncounted: 0 });
+    expect(lossShown(again)).toEqual({
+      "tailscale2otel.journal.lost.rows": 2,
+      "tailscale2otel.journal.lost.records": 5,
+    });
+    expect(errors).toContain("accepted records are lost, or it is not known that they were delivered");
+  });
+
+  test("and were delivered, but not counted, are told apart from lost ones", async () => {
+    await sendRows(["a"]);
+    await fold();
+    await sendRows(["b", "c"]);
+    deliver(3, 3);
+    const again = restart(damage("DELETE FROM batch WHERE seq = 2", unreadable));
+    expect(sumsOf(again)).toMatchObject({ accepted: 1, delivered: 3, pending: 0, lost: 0, uncounted: 2 });
+  });
+
+  test("stay lost over further starts, and add up over further damage", async () => {
+    await sendRows(["a"], ["b"]);
+    await fold();
+    deliver(1, 0);
+    restart(damage("DELETE FROM batch WHERE seq = 1", unreadable));
+    expect(sumsOf(restart())).toMatchObject({ accepted: 2, pending: 1, lost: 1 });
+    await sendRows(["c"], ["d"]);
+    await fold();
+    deliver(3, 1);
+    const fourth = restart(damage("DELETE FROM batch WHERE seq = 3", unreadable));
+    expect(sumsOf(fourth)).toMatchObject({ accepted: 4, delivered: 1, pending: 1, lost: 2 });
+    expect(fourth.journal.loss.rows).toBe(2);
+  });
+
+  test("with the counters are no difference any more: both sums begin anew", async () => {
+    await sendRows(["a"], ["b"]);
+    await fold();
+    const again = restart(damage("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"));
+    expect(sumsOf(again)).toMatchObject({ accepted: 0, pending: 2, lost: 0, uncounted: 2 });
+    await sendRows(["c"]);
+    expect(sumsOf(again)).toMatchObject({ accepted: 1, pending: 3 });
+  });
+});
+
+test("a difference without damage is not explained away", async () => {
+  await sendRows(["a"], ["b"]);
+  await fold();
+  const { journal, ledger } = restart(damage("DELETE FROM batch WHERE seq = 2"));
+  expect(conservationOf(journal, ledger)).toMatchObject({ accepted: 2, lost: 0, uncounted: 0 });
+});
+
+test("a row that cannot be read is counted by its records, at every start before the next fold", async () => {
+  await sendRows(["a"], ["b", "c"]);
+  for (const change of [damage("UPDATE batch SET body = x'00' WHERE seq = 2"), undefined]) {
+    const again = restart(change);
+    expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3, lost: 0, uncounted: 0 });
+    expect(again.ledger.sum("tailscale.network.flows")).toBe(1);
+    expect(again.counting.progress).toMatchObject({ rows: 2, damaged: 1 });
+    expect(errors).toContain("a journal row cannot be read: its records are counted, what they hold is not");
+  }
+});
+
+describe("a record that no longer measures", () => {
+  const unmeasured = { class: "note", reason: "unmeasured" } as const;
+
+  test("is marked, counted as such, and waits for delivery like any other", async () => {
+    await sendRows(["a", "bad", "c"]);
+    const again = restart(undefined, { directory: failingDirectory });
+    expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3 });
+    expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(1);
+    expect(again.ledger.sum("tailscale.network.flows")).toBe(2);
+    await fold();
+    const { journal } = restart();
+    const [note, ...others] = journal.quarantine.page({ class: "note" }, { limit: 10 });
+    expect(others).toEqual([]);
+    expect(note).toMatchObject({ type: "flow", seq: 1, from: 1, records: 1, source: "stream", reason: "unmeasured" });
+    expect(note?.detail).toContain("a bug of ours");
+    expect(journal.quarantine.read(note?.id ?? "")?.texts[0]).toContain('"nodeId":"bad"');
+  });
+
+  test("is kept up to a hundred times, and counted every time", async () => {
+    await sendRows(Array.from({ length: 130 }, (_, place) => `bad${place}`));
+    const again = restart(undefined, { directory: failingDirectory });
+    expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(130);
+    expect(again.counting.progress.unmeasured).toBe(130);
+    await fold();
+    expect(restart().journal.quarantine.counts({ class: "note" })).toEqual([{ ...unmeasured, items: 100 }]);
+  });
+});

@@ -1,0 +1,173 @@
+/** Rows while they come in: lines in a buffer, and parts from which the turn takes records out again. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { packText, unpackText } from "../../src/journal/packing.ts";
+import { type FlowPart, OpenFlowPart } from "../../src/pipeline/flow-part.ts";
+import { Lines, linesOf, maxRowBytes, withoutLines } from "../../src/pipeline/lines.ts";
+import { OpenPlainPart, type PlainPart } from "../../src/pipeline/plain-part.ts";
+import { OpenQuarantinePart, Samples } from "../../src/pipeline/quarantine-part.ts";
+import { EdgeBook } from "../../src/processors/edges.ts";
+import { ClaimTable } from "../../src/records/flow/claims.ts";
+import { FlowColumns } from "../../src/records/flow/columns.ts";
+import { readFlow } from "../../src/records/flow/reader.ts";
+import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
+import { Identifier, keyWords } from "../../src/records/identity.ts";
+import { decodeWebhook } from "../../src/records/webhook.ts";
+import { settingsWith } from "../processors/given.ts";
+import { plainRecord } from "../records/samples.ts";
+import { connection, flowValue, rawOf } from "../support/records.ts";
+
+const textOf = ({ body, length }: { readonly body: Uint8Array; readonly length: number }): Uint8Array =>
+  unpackText(body, length);
+
+describe("lines", () => {
+  test("come back as they were appended, as bytes and as text, whatever they hold", () => {
+    const line = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !text.includes("\n"));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(line, fc.boolean()), { maxLength: 20 }), (appended) => {
+        const lines = new Lines();
+        for (const [text, isBytes] of appended) {
+          const bytes = Buffer.from(`[${text}]`);
+          if (isBytes) lines.addBytes(bytes, 1, bytes.length - 1);
+          else lines.addText(text);
+        }
+        const packed = lines.pack();
+        expect(linesOf(textOf(packed))).toEqual(appended.map(([text]) => text));
+        expect([lines.length, lines.pack().length]).toEqual([0, 0]);
+      }),
+    );
+  });
+
+  test("fill a row, and one more may pass its end", () => {
+    const lines = new Lines();
+    lines.addText("x".repeat(maxRowBytes - 1));
+    expect(lines.isFull).toBe(false);
+    const large = Buffer.alloc(5 * maxRowBytes, "é");
+    lines.addBytes(large, 0, large.length);
+    expect([lines.isFull, lines.length]).toEqual([true, 6 * maxRowBytes]);
+    expect(linesOf(textOf(lines.pack()))[1]).toBe(large.toString());
+  });
+
+  test("leave, and the others stay as they are", () => {
+    const text = Buffer.from("a\nbb\n\u{1f600}\nd");
+    const left = (...dropped: number[]) => Buffer.from(withoutLines(text, Uint8Array.from(dropped))).toString();
+    expect(left(0, 0, 0, 0)).toBe(text.toString());
+    expect(left(1, 0, 0, 1)).toBe("bb\n\u{1f600}");
+    expect(left(0, 1, 1, 0)).toBe("a\nd");
+    expect(left(1, 1, 1, 1)).toBe("");
+  });
+});
+
+const identifier = new Identifier("00".repeat(16), 1);
+
+/** A part of these records, each with as many log records and flags as its place says. */
+function flowPartOf(values: readonly object[]) {
+  const part = new OpenFlowPart(new EdgeBook(settingsWith()), undefined);
+  const claims = new ClaimTable();
+  for (const [place, value] of values.entries()) {
+    const { value: flow, recorded, line } = rawOf(value);
+    readFlow(flow, recorded, claims, part.columns);
+    const { keys, at } = part.nextKey();
+    identifier.flow(part.columns, place, keys, at);
+    part.addLine(line, { flags: place & 7, logRecords: place, keysAt: place });
+  }
+  return part.seal(() => false);
+}
+
+describe("a part of flow records", () => {
+  test("without some of them is what it would be if they had never come", () => {
+    const entry = fc.constantFrom(connection(), connection({ src: "nonsense" }), connection({ txBytes: -1 }), {
+      proto: 1,
+    });
+    const traffic = fc.array(entry, { maxLength: 4 }).map((virtualTraffic) => [connection(), ...virtualTraffic]);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(traffic, fc.boolean()), { minLength: 1, maxLength: 150 }), (records) => {
+        const values = records.map(([virtualTraffic], n) => flowValue({ nodeId: `n${n}`, virtualTraffic }));
+        const part = flowPartOf(values);
+        const reduced = part.without(Uint8Array.from(records, ([, isDropped]) => Number(isDropped)));
+        const places = [...records.keys()].filter((place) => records[place]?.[1] === false);
+        const alone = flowPartOf(places.map((place) => values[place] as object));
+
+        expect(Buffer.from(textOf(reduced)).toString()).toBe(Buffer.from(textOf(alone)).toString());
+        expect([...reduced.keys]).toEqual([...alone.keys]);
+        expect([...reduced.flags]).toEqual(places.map((place) => place & 7));
+        expect([...(reduced.logRecords ?? [])]).toEqual(places);
+        const { records: count, leftOut, leftOutEntries } = alone;
+        expect(reduced).toMatchObject({ records: count, leftOut, leftOutEntries });
+
+        const decoded = new FlowColumns();
+        new FlowRowDecoder(new ClaimTable()).decode(textOf(reduced), reduced.leftOut, decoded);
+        const plain = (columns: FlowColumns, record: number) => ({ ...plainRecord(columns, record), nodeId: "" });
+        expect(places.map((_, at) => plain(decoded, at))).toEqual(places.map((place) => plain(part.columns, place)));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("keeps the columns that it is counted from as they were", () => {
+    const part = flowPartOf([flowValue(), flowValue({ nodeId: "n2" })]);
+    const reduced = part.without(Uint8Array.of(1, 0)) as FlowPart;
+    expect([reduced.columns === part.columns, reduced.columns.records, reduced.records]).toEqual([true, 2, 1]);
+  });
+});
+
+test("a part of webhook events without some of them counts the others alone", () => {
+  const settings = settingsWith();
+  const events = Array.from({ length: 5 }, (_, n) => ({ type: n % 2 === 0 ? "nodeCreated" : "test", n }));
+  const partOf = (places: readonly number[]): PlainPart => {
+    const part = new OpenPlainPart("webhook", settings);
+    for (const place of places) {
+      const value = events[place] as { type: string };
+      const notes = { key: new Uint32Array(keyWords).fill(place), flags: place, keysAt: place };
+      const fact = place === 3 ? undefined : new Uint32Array(12).fill(place);
+      part.add(decodeWebhook({ value }), JSON.stringify({ event: value }), { ...notes, fact });
+    }
+    return part.seal();
+  };
+  const reduced = partOf([0, 1, 2, 3, 4]).without(Uint8Array.of(1, 0, 1, 0, 0)) as PlainPart;
+  const alone = partOf([1, 3, 4]);
+  expect({ ...reduced, without: undefined }).toEqual({ ...alone, without: undefined });
+});
+
+describe("quarantined texts", () => {
+  test("are cut at 64 KiB, and leave with their keys, types and reasons", () => {
+    const part = new OpenQuarantinePart("invalid");
+    for (const [place, text] of ["a", "b".repeat(100_000), "c"].entries()) {
+      const type = place === 2 ? "audit" : "flow";
+      part.add({ type, reason: `reason ${place}`, detail: "d", text }, new Uint32Array(keyWords).fill(place));
+    }
+    const reduced = part.seal().without(Uint8Array.of(1, 0, 0));
+    expect(reduced).toMatchObject({ lines: 2, types: ["flow", "audit"], reasons: ["reason 1", "reason 2"] });
+    expect([...reduced.keys]).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
+    const [cut, whole] = linesOf(textOf(reduced)).map((line) => JSON.parse(line) as { text: string; isCut?: true });
+    expect(cut?.isCut).toBe(true);
+    expect(Buffer.byteLength(cut?.text ?? "")).toBeLessThanOrEqual(64 * 1024);
+    expect(whole).toEqual({ type: "audit", reason: "reason 2", detail: "d", text: "c" } as never);
+  });
+});
+
+describe("of values of unknown kinds a few are kept:", () => {
+  test("three of a kind, told by member names and not by what they hold", () => {
+    const samples = new Samples();
+    const texts = ['{"a":1,"b":"x"}', '{"a":2,"b":"y\\"z"}', '{"a":-3.5e1,"b":null}', '{"a":4,"b":true}'];
+    expect(texts.map((text) => samples.wants(text))).toEqual([true, true, true, false]);
+    expect(samples.wants('{"b":1,"a":1}')).toBe(true);
+  });
+
+  test("64 kinds and no more", () => {
+    const samples = new Samples();
+    const wanted = Array.from({ length: 1000 }, (_, n) => samples.wants(`{"kind${n}":1}`)).filter(Boolean);
+    expect(wanted).toHaveLength(64);
+    expect(samples.wants('{"kind0":2}')).toBe(true);
+  });
+
+  test("a text that looks like nothing is judged by its first characters alone", () => {
+    const samples = new Samples();
+    const long = `"${"\\".repeat(1_000_000)}`;
+    expect(Array.from({ length: 4 }, () => samples.wants(long))).toEqual([true, true, true, false]);
+  });
+});
+
+test("an empty text packs and unpacks", () => {
+  expect(linesOf(unpackText(packText(new Uint8Array()), 0))).toEqual([]);
+});

@@ -1,0 +1,38 @@
+/** What the tests of processors begin with: settings that keep everything, and records decoded as the pipeline does. */
+import { type PrivacySettings, privacyCategories } from "../../src/catalogue/logs.ts";
+import { decodeAudit } from "../../src/records/audit.ts";
+import type { AuditRecord, JsonObject, WebhookRecord } from "../../src/records/types.ts";
+import { decodeWebhook, webhookRecord } from "../../src/records/webhook.ts";
+import type { ProcessorSettings } from "../../src/processors/index.ts";
+import { unwrapped } from "../records/samples.ts";
+
+/** The defaults, but for the members given. */
+export function settingsWith(members: Partial<ProcessorSettings> = {}): ProcessorSettings {
+  return {
+    collapseExternal: true,
+    countsExitNodes: true,
+    flowLogMode: "per_connection",
+    tailnet: "",
+    directory: { current: undefined },
+    dimensions: { nodes: true, identity: false, sourcePort: false, destinationPort: false },
+    privacy: undefined,
+    recordUid: undefined,
+    ...members,
+  };
+}
+
+/** Privacy that keeps everything but the categories given. */
+export function privacyWith(actions: Partial<PrivacySettings["actions"]>, salt = "salt"): PrivacySettings {
+  const kept = Object.fromEntries(privacyCategories.map((category) => [category, "keep"]));
+  return { actions: { ...(kept as PrivacySettings["actions"]), ...actions }, salt };
+}
+
+export function auditOf(value: unknown): AuditRecord {
+  const [raw] = unwrapped(value).records;
+  if (raw?.type !== "audit") throw new Error("not an audit record");
+  return decodeAudit(raw);
+}
+
+export function webhookOf(value: JsonObject): WebhookRecord {
+  return decodeWebhook(webhookRecord(value, JSON.stringify(value)));
+}

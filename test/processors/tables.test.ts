@@ -1,0 +1,54 @@
+/** Tables that the wire can reach hold no more than their bound, and find all that they hold. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { noNumber, NumberTable, TextTable } from "../../src/processors/tables.ts";
+import { seeded } from "../support/random.ts";
+
+const word = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffff_ffff }));
+const keys = fc.uniqueArray(fc.tuple(word, word), { maxLength: 200, selector: ([a, b]) => `${a} ${b}` });
+
+test("numbers are found again under their keys, and under no others", () => {
+  fc.assert(
+    fc.property(keys, ([absent = [7, 7], ...held]) => {
+      const table = new NumberTable(128);
+      const added = held.filter(([a, b], number) => table.add(a, b, number));
+      expect(table.size).toBe(added.length);
+      expect(table.size).toBeLessThanOrEqual(128);
+      held.forEach((key, number) => {
+        expect(table.find(key[0], key[1])).toBe(added.includes(key) ? number : noNumber);
+      });
+      expect(table.find(absent[0], absent[1])).toBe(noNumber);
+      table.clear();
+      for (const [a, b] of held) expect(table.find(a, b)).toBe(noNumber);
+    }),
+    seeded(),
+  );
+});
+
+test("nearly all of the room is used before a key is refused", () => {
+  const table = new NumberTable(8000);
+  let added = 0;
+  for (let key = 0; key < 20_000; key++) if (table.add(key, key * 3, key)) added++;
+  expect(added).toBe(table.size);
+  expect(added).toBeGreaterThan(7900);
+  expect(added).toBeLessThanOrEqual(8000);
+});
+
+test("texts are numbered in order of arrival until there is no room", () => {
+  const table = new TextTable(1000);
+  const texts = Array.from({ length: 1200 }, (_, place) => `node-${place}`);
+  const numbers = texts.map((text) => table.numberOf(text));
+  const held = numbers.filter((number) => number !== noNumber);
+  expect(held).toEqual(held.map((_, place) => place));
+  expect(held.length).toBeGreaterThan(950);
+  expect(texts.map((text) => table.numberOf(text))).toEqual(numbers);
+  table.clear();
+  expect(table.size).toBe(0);
+  expect(table.numberOf("node-1199")).toBe(0);
+});
+
+test("long texts that differ only at their end are told apart", () => {
+  const table = new TextTable(1000);
+  const numbers = Array.from({ length: 500 }, (_, place) => table.numberOf(`${"a".repeat(1000)}${place}`));
+  expect(numbers).toEqual(numbers.map((_, place) => place));
+});

@@ -1,0 +1,202 @@
+/** Where a body may be cut, what may stand around its values, and which way its records go. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { zstdCompressSync } from "node:zlib";
+import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
+import { Refusal } from "../../../src/errors.ts";
+import { createByteBudget } from "../../../src/http/byte-budget.ts";
+import type { Batch } from "../../../src/pipeline/index.ts";
+import { type BodyIntake, readBodyInto } from "../../../src/receivers/hec/body.ts";
+import { ValueReader } from "../../../src/receivers/hec/values.ts";
+import { createTurns } from "../../../src/receivers/turns.ts";
+import { flowEnvelope } from "../../support/hec-server.ts";
+import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
+import { readBodySlowly } from "../../support/slow-body.ts";
+
+const fixtures = new URL("../../fixtures/", import.meta.url);
+const flows = readFileSync(new URL("samples/hec-flow.json", fixtures));
+const audits = readFileSync(new URL("samples/hec-audit.json", fixtures));
+const [first = "", second = "", third = ""] = [1, 2, 3].map(flowEnvelope);
+
+/** Records by the way they went, values of unknown kinds, and the lines in order. */
+interface Read {
+  readonly scanner: number;
+  readonly reader: number;
+  readonly skipped: number;
+  readonly lines: readonly string[];
+}
+
+let ways = { scanner: 0, reader: 0 };
+const pipeline = createRecordingPipeline({
+  ...silentTelemetry,
+  add(_metric, value, attributes) {
+    if ("front_end" in attributes) ways[attributes.front_end as keyof typeof ways] += value;
+  },
+});
+const openBatch = (): Batch => pipeline.open({ source: "stream", receivedAt: 0 });
+
+async function readWith(fill: (batch: Batch) => Promise<void> | void): Promise<Read> {
+  ways = { scanner: 0, reader: 0 };
+  const batch = openBatch();
+  await fill(batch);
+  await batch.commit(1);
+  const commit = pipeline.commits.at(-1);
+  return { ...ways, skipped: commit?.skippedValues ?? 0, lines: (commit?.records ?? []).map(({ line }) => line) };
+}
+
+/** Reads slices that end at these places. */
+const readSlices = (bytes: Uint8Array, ...ends: readonly number[]): Promise<Read> =>
+  readWith((batch) => {
+    const values = new ValueReader(batch);
+    let from = 0;
+    for (const end of [...ends, bytes.length]) {
+      values.push(bytes.slice(from, end));
+      from = end;
+    }
+    values.end();
+  });
+
+const intake: BodyIntake = {
+  compression: undefined,
+  maxBytes: 1 << 30,
+  tooLarge: "too large",
+  reservation: createByteBudget(1 << 30).open(),
+  turns: { next: () => Promise.resolve() },
+  checkDeadline() {},
+};
+
+/** The index that a refusal names, or nothing if there is none. */
+function damageOf(text: string | Uint8Array): number | undefined {
+  const batch = openBatch();
+  const values = new ValueReader(batch);
+  try {
+    values.push(Buffer.from(text));
+    values.end();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
+    return error.valueIndex;
+  } finally {
+    batch.drop();
+  }
+}
+
+describe("a value", () => {
+  test("is the same wherever slices end, and a flow record of the usual shape is scanned wherever it is torn", async () => {
+    const bytes = Buffer.from(`\uFEFF${first}\n{"logs":[${second},{"é":[1]}],"next":[{}]}[${third}, 17 ,"}{"]`);
+    const whole = await readSlices(bytes);
+    expect(whole).toEqual({ scanner: 3, reader: 0, skipped: 3, lines: [first, second, third] });
+    for (let end = 0; end <= bytes.length; end++) {
+      expect([end, await readSlices(bytes, end)]).toEqual([end, whole]);
+      expect([end, await readSlices(bytes, end, Math.min(end + 1, bytes.length))]).toEqual([end, whole]);
+    }
+  });
+
+  test("that crosses the end of a slice of a large body is scanned", async () => {
+    const text = Array.from({ length: 4000 }, (_, serial) => flowEnvelope(serial)).join("");
+    expect(text.length).toBeGreaterThan(4 * 256 * 1024);
+    const read = await readWith(async (batch) => {
+      const content = await readBodyInto(batch, { chunks: [Buffer.from(text)], bytes: text.length }, intake);
+      expect(content).toEqual({ isEmpty: false, bytes: text.length });
+    });
+    expect({ ...read, lines: read.lines.join("") }).toEqual({ scanner: 4000, reader: 0, skipped: 0, lines: text });
+  });
+
+  test("that the scanner gives up goes the general way, with the same record", async () => {
+    const spaced = first.replaceAll(":{", ": {");
+    const read = await readSlices(Buffer.from(spaced + second), 100);
+    expect(read).toMatchObject({ scanner: 1, reader: 1, lines: [spaced, second] });
+  });
+
+  test("may have 16 MiB, in one slice or in many", async () => {
+    const value = Buffer.from(`{"a":"${"x".repeat((16 << 20) - 8)}"}`);
+    const ends = Array.from({ length: 63 }, (_, slice) => (slice + 1) * 256 * 1024);
+    expect((await readSlices(value, ...ends)).skipped).toBe(1);
+    const larger = Buffer.from(`{"a":"${"x".repeat((16 << 20) - 7)}"}`);
+    await expect(readSlices(larger, ...ends)).rejects.toThrow("More than 16777216 bytes in one value");
+  });
+
+  test("torn at any place is refused with its position, and its bytes are never changed", () => {
+    const text = Buffer.concat([flows.subarray(0, 3000), audits.subarray(0, 600)]);
+    const wrapped = Buffer.from(`{"logs":[${first},{"a":1}],"b":{"c":["]"]},"d":2}`);
+    for (const whole of [text, wrapped]) {
+      const before = Buffer.from(whole);
+      for (let end = 0; end <= whole.length; end++) {
+        const slow = readBodySlowly(whole.subarray(0, end));
+        expect([end, damageOf(whole.subarray(0, end))]).toEqual([
+          end,
+          slow.kind === "damaged" ? slow.index : undefined,
+        ]);
+      }
+      expect(whole).toEqual(before);
+    }
+  });
+});
+
+describe("around values", () => {
+  test.each([
+    ['{"logs":[]}', undefined],
+    ['{"logs":[{}],"logs2":[1,{"a":"}]"}] }{}', undefined],
+    ['{"logs":[{},{}]{}', 2],
+    ['{"logs":[{}],}', 1],
+    ['{"logs":[{}],"a"}', 1],
+    ['{"logs":[{}],"a":1', 1],
+    ['{"logs":[{}],"a":1,}', 1],
+    ['{"logs":[{}],{"a":1}}', 1],
+    ['{"logs":[{}],"é":1}', undefined],
+    ['{"logs":[1,]}', 1],
+    ['{"logs":{}}', undefined],
+    ['{ "logs" : [ {} ] }', undefined],
+    ["[[{}],[]]", undefined],
+    ["{}]", 1],
+    ["{} \uFEFF{}", 1],
+    ["\uFEFF\uFEFF{}", 0],
+  ])("%s is damaged at %p", (text, index) => {
+    expect(damageOf(text)).toBe(index as number);
+    const slow = readBodySlowly(Buffer.from(text));
+    expect(slow.kind === "damaged" ? slow.index : undefined).toBe(index as number);
+  });
+
+  test("bytes that are not UTF-8 are damage, in a value and behind a list", () => {
+    const invalid = Buffer.from([0xc3, 0x28]);
+    expect(damageOf(Buffer.concat([Buffer.from('{}{"a":"'), invalid, Buffer.from('"}')]))).toBe(1);
+    expect(damageOf(Buffer.concat([Buffer.from('{"logs":[{}],"a":"'), invalid, Buffer.from('"}')]))).toBe(1);
+  });
+});
+
+describe("a large body", () => {
+  test("that is damaged and too large is too large", async () => {
+    const bytes = Buffer.concat([Buffer.from("}"), Buffer.alloc(2000, " ")]);
+    const chunks = [bytes.subarray(0, 1000), bytes.subarray(1000)];
+    const batch = openBatch();
+    const reading = readBodyInto(batch, { chunks, bytes: 2001 }, { ...intake, maxBytes: 1500 });
+    await expect(reading).rejects.toThrow("too large");
+  });
+
+  test("on which we fail is not called damaged, compressed or not", async () => {
+    for (const compression of [undefined, "zstd"] as const) {
+      const batch = openBatch();
+      batch.scan = () => {
+        throw new TypeError("undefined is not a function");
+      };
+      const bytes = compression === undefined ? Buffer.from(first) : zstdCompressSync(first);
+      const reading = readBodyInto(batch, { chunks: [bytes], bytes: bytes.length }, { ...intake, compression });
+      expect(await reading.catch((error: unknown) => error)).toBeInstanceOf(TypeError);
+    }
+  });
+
+  test("leaves room for other work between its slices", async () => {
+    const turns = createTurns();
+    const order: string[] = [];
+    const body = async (name: string): Promise<void> => {
+      for (let slice = 0; slice < 3; slice++) {
+        await turns.next();
+        order.push(name);
+      }
+    };
+    const other = new Promise<void>((resolve) => setImmediate(() => (order.push("other"), resolve())));
+    await Promise.all([body("a"), body("b"), other]);
+    expect(order.indexOf("other")).toBeLessThan(2);
+    expect(order.filter((name) => name !== "other")).toEqual(["a", "b", "a", "b", "a", "b"]);
+  });
+});

@@ -1,0 +1,53 @@
+/** Protocol numbers of the wire and the transports that they are. */
+import { expect, test } from "bun:test";
+import { protocolNumber, transportName } from "../../../src/records/flow/protocols.ts";
+
+test.each([
+  [undefined, 0],
+  [null, 0],
+  ["", 0],
+  [0, 0],
+  [6, 6],
+  ["6", 6],
+  ["017", 17],
+  ["tcp", 6],
+  ["UDP", 17],
+  ["ipv6-icmp", 58],
+  [255, 255],
+] satisfies [unknown, number][])("takes %p as %p", (proto, number) => {
+  expect(protocolNumber(proto)).toBe(number);
+});
+
+test.each([-1, 256, 6.5, 1e308, "-6", "6.0", " 6", "0x6", "quic", "constructor", "999999999999999999999"])(
+  "finds no protocol in %p",
+  (proto) => {
+    expect(protocolNumber(proto)).toBe("invalid_protocol");
+  },
+);
+
+test.each([[true], [[6]], [{ number: 6 }]])("finds no entry in the type of %p", (proto) => {
+  expect(protocolNumber(proto)).toBe("invalid_entry");
+});
+
+test("names the published transports, and numbers the rest", () => {
+  const names = {
+    0: "unknown",
+    1: "icmp",
+    2: "igmp",
+    6: "tcp",
+    17: "udp",
+    33: "dccp",
+    47: "gre",
+    50: "esp",
+    51: "ah",
+    58: "ipv6-icmp",
+    89: "ospf",
+    99: "tsmp",
+    132: "sctp",
+    254: "254",
+    255: "fragment",
+  };
+  expect(Object.fromEntries(Object.keys(names).map((number) => [number, transportName(Number(number))]))).toEqual(
+    names,
+  );
+});

@@ -1,0 +1,166 @@
+/** A JSON value ends where `JSON.parse` says, and cutting its text gives the parts that `JSON.parse` gives. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { canonicalJson, elementTexts, memberText, ValueBoundary, valueLimits } from "../../src/records/json.ts";
+import { seeded } from "../support/random.ts";
+
+const space = fc.string({ unit: fc.constantFrom(" ", "\t", "\n", "\r"), maxLength: 3 });
+const string = fc.string({
+  unit: fc.oneof(
+    fc.constantFrom('"', "\\", "{", "}", "[", "]", ",", ":", "\n", "\u2028", "\ud800"),
+    fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
+  ),
+});
+const name = fc.oneof(fc.constantFrom("event", "logs", "__proto__", ""), string);
+
+/** JSON text with white space in every place that allows it. */
+const { value: jsonText } = fc.letrec<{ value: string; text: string }>((tie) => ({
+  text: fc.oneof(
+    { depthSize: "small" },
+    string.map((text) => JSON.stringify(text)),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => JSON.stringify(number)),
+    fc.constantFrom("null", "true", "false", "[]", "{}", "1e400", "-0", String.raw`"\u0065vent"`),
+    fc.array(tie("value"), { maxLength: 4 }).map((elements) => `[${elements.join(",")}]`),
+    fc
+      .array(fc.tuple(space, name, space, tie("value")), { maxLength: 4 })
+      .map(
+        (members) =>
+          `{${members.map(([before, key, after, value]) => `${before}${JSON.stringify(key)}${after}:${value}`).join(",")}}`,
+      ),
+  ),
+  value: fc.tuple(space, tie("text"), space).map(([before, text, after]) => before + text + after),
+}));
+
+test("the elements of a list", () => {
+  fc.assert(
+    fc.property(fc.array(jsonText, { maxLength: 5 }), (elements) => {
+      const text = ` [${elements.join(",")}] `;
+      expect(elementTexts(text).map((element) => JSON.parse(element) as unknown)).toEqual(JSON.parse(text));
+    }),
+    seeded(1000),
+  );
+});
+
+test("the members of an object, the last of a name winning", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(name, jsonText), { maxLength: 5 }),
+      fc.constantFrom("event", "logs", "__proto__", "", "absent"),
+      (members, wanted) => {
+        const text = `\n{${members.map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(",")}}`;
+        const found = memberText(text, wanted);
+        const parsed = JSON.parse(text) as object;
+        if (!Object.hasOwn(parsed, wanted)) expect(found).toBeUndefined();
+        else
+          expect(JSON.parse(found ?? "missing")).toEqual(Object.entries(parsed).find(([key]) => key === wanted)?.[1]);
+      },
+    ),
+    seeded(1000),
+  );
+});
+
+test("keeps the text of a part as it was", () => {
+  const text = String.raw`{ "time" : 1.50 , "\u0065vent" : { "a" : "\\\"}" , "b":[ 1.0 , 1e2 ] } , "x":null }`;
+  expect(memberText(text, "event")).toBe(String.raw`{ "a" : "\\\"}" , "b":[ 1.0 , 1e2 ] }`);
+  expect(memberText(text, "time")).toBe("1.50");
+  expect(memberText(text, "x")).toBe("null");
+  expect(elementTexts('[ "a,b" , {"c":"]"} , 1.0]')).toEqual(['"a,b"', '{"c":"]"}', "1.0"]);
+});
+
+test("is not slowed by depth: 100,000 levels are walked, not recursed into", () => {
+  const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+  expect(memberText(`{"event":${deep}}`, "event")).toBe(deep);
+});
+
+test("canonical text is one for each value", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const text = canonicalJson(value);
+      expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)));
+      const reversed = JSON.parse(JSON.stringify(value), (_, member: unknown) =>
+        typeof member === "object" && member !== null && !Array.isArray(member)
+          ? Object.fromEntries(Object.entries(member).reverse())
+          : member,
+      ) as unknown;
+      expect(canonicalJson(reversed)).toBe(text);
+    }),
+    seeded(500),
+  );
+  expect(canonicalJson({ b: [1, { d: null, c: "é" }], a: -0 })).toBe('{"a":0,"b":[1,{"c":"é","d":null}]}');
+  expect(canonicalJson(undefined)).toBe("");
+});
+
+describe("the boundary of a value", () => {
+  const encode = (text: string) => new TextEncoder().encode(text);
+
+  test("is found wherever the slices end, value after value", () => {
+    const boundary = new ValueBoundary();
+    fc.assert(
+      fc.property(
+        fc.array(jsonText, { minLength: 1, maxLength: 4 }),
+        fc.integer({ min: 1, max: 9 }),
+        (values, size) => {
+          const texts = values.map((text) => text.trim());
+          const bytes = encode(`${texts.join(" ")} `);
+          const found: string[] = [];
+          let begun = -1;
+          for (let from = 0; from < bytes.length; from += size) {
+            const to = Math.min(bytes.length, from + size);
+            for (let at = from; at < to;) {
+              if (begun < 0) {
+                if (" \t\r\n".includes(String.fromCharCode(bytes[at] as number))) {
+                  at++;
+                  continue;
+                }
+                begun = at;
+              }
+              const end = boundary.endOf(bytes, at, to);
+              expect(boundary.isInside).toBe(end < 0);
+              if (end < 0) break;
+              found.push(new TextDecoder().decode(bytes.subarray(begun, end)));
+              begun = -1;
+              at = end;
+            }
+          }
+          expect(found.map((text) => JSON.parse(text) as unknown)).toEqual(
+            texts.map((text) => JSON.parse(text) as unknown),
+          );
+        },
+      ),
+      seeded(1000),
+    );
+  });
+
+  test.each([
+    ["objects of two concatenated", '{"a":"}"}{"b":1}', 9],
+    ["a string with an escaped quote", String.raw`"a\"b\\\""x`, 10],
+    ["a number before a comma", "-1.5e3,", 6],
+    ["a word before a bracket", "null]", 4],
+  ])("of %s", (_, text, end) => {
+    const bytes = encode(text);
+    expect(new ValueBoundary().endOf(bytes, 0, bytes.length)).toBe(end);
+  });
+
+  test.each([
+    ["depth", "[".repeat(valueLimits.depth + 1)],
+    ["parts", `[${"1,".repeat(valueLimits.parts)}`],
+    ["nested parts", `[${"{},".repeat(valueLimits.parts / 2)}`],
+    ["bytes", `"${"x".repeat(valueLimits.bytes)}`],
+  ])("refuses too large a value by its %s, also in slices", (_, text) => {
+    const bytes = encode(text);
+    const refusal = expect.objectContaining({ name: "Refusal", reason: "too_large" });
+    expect(() => new ValueBoundary().endOf(bytes, 0, bytes.length)).toThrow(refusal);
+    expect(() => {
+      const boundary = new ValueBoundary();
+      const size = 256 * 1024;
+      for (let at = 0; at < bytes.length; at += size) boundary.endOf(bytes, at, Math.min(bytes.length, at + size));
+    }).toThrow(refusal);
+  });
+
+  test("takes what is just within the limits", () => {
+    const depth = encode("[".repeat(valueLimits.depth) + "]".repeat(valueLimits.depth));
+    expect(new ValueBoundary().endOf(depth, 0, depth.length)).toBe(depth.length);
+    const text = encode(`"${"x".repeat(valueLimits.bytes - 2)}"`);
+    expect(new ValueBoundary().endOf(text, 0, text.length)).toBe(text.length);
+  });
+});

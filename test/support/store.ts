@@ -1,0 +1,209 @@
+/** Journal, ledger and pipeline in a directory of their own, as an instance puts them together, with a clock that the test holds. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
+import { type Config, inspectConfig } from "../../src/config/index.ts";
+import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+import type { Journal, NewMark, QuarantineLine } from "../../src/journal/index.ts";
+import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
+import { Ledger } from "../../src/ledger/index.ts";
+import { Counting } from "../../src/pipeline/counting.ts";
+import { createPipeline, type Outcome, type Pipeline } from "../../src/pipeline/index.ts";
+import { OpenQuarantinePart } from "../../src/pipeline/quarantine-part.ts";
+import { EdgeBook } from "../../src/processors/edges.ts";
+import { EndBook } from "../../src/processors/ends.ts";
+import { type Directory, type ProcessorSettings, processorSettingsOf } from "../../src/processors/names.ts";
+import { Identifier, keyWords } from "../../src/records/identity.ts";
+import type { JsonObject } from "../../src/records/types.ts";
+import { connection, flowValue } from "./records.ts";
+
+const hourMs = 3_600_000;
+
+export interface Store {
+  readonly config: Config;
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+  readonly counting: Counting;
+  readonly pipeline: Pipeline;
+  readonly settings: ProcessorSettings;
+  /** What was neither committed nor folded is gone, as after a kill. */
+  close(): void;
+}
+
+/** What a test watches or replaces. */
+export interface StoreParts {
+  readonly telemetry?: Telemetry;
+  readonly logger?: Logger;
+  /** The clock that no one can set; otherwise it goes with the other. */
+  readonly steady?: () => number;
+  readonly directory?: Directory | undefined;
+}
+
+/** Opens or creates the journal at `config.state.path`; its ledger has caught up. */
+export function openStore(config: Config, clock: () => number = Date.now, parts: StoreParts = {}): Store {
+  const { telemetry = silentTelemetry, logger = silentLogger, steady = clock } = parts;
+  const journal = openSqliteJournal(config, { telemetry, logger, clock, steady });
+  const settings = processorSettingsOf(config, journal.identity);
+  settings.directory.current = parts.directory;
+  const ledger = new Ledger(config, { journal, logger });
+  const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const counting = new Counting({ journal, ledger, settings, ...books, logger });
+  while (!counting.step());
+  const committed = counting.committed.bind(counting);
+  const pipeline = createPipeline(config, {
+    journal,
+    settings,
+    ...books,
+    committed,
+    keepsText: () => false,
+    telemetry,
+  });
+  return {
+    config,
+    journal,
+    ledger,
+    counting,
+    pipeline,
+    settings,
+    close() {
+      counting.close();
+      journal.close();
+    },
+  };
+}
+
+/** The settings of a journal in that directory; `set` has further ones. */
+export function configAt(path: string, set: readonly string[] = []): Config {
+  return inspectConfig({
+    environment: {},
+    assignments: [`state.path=${path}`, "state.durability=normal", ...set],
+    workingDirectory: path,
+    system: { platform: "linux", homeDirectory: "/home/ann", isRoot: false },
+  }).config;
+}
+
+export interface TestStore extends Store {
+  now: number;
+  remove(): void;
+}
+
+/** A new store in a directory that goes with `remove`. */
+export function createStore(set: readonly string[] = []): TestStore {
+  const parent = mkdtempSync(join(tmpdir(), "store-test-"));
+  const clockAt = { now: Date.UTC(2026, 10, 2, 9, 15) };
+  const store = openStore(configAt(join(parent, "state"), set), () => clockAt.now);
+  return {
+    ...store,
+    get now() {
+      return clockAt.now;
+    },
+    set now(at) {
+      clockAt.now = at;
+    },
+    remove() {
+      store.close();
+      rmSync(parent, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Sends values as one batch of the stream, received then. */
+export async function take({ pipeline }: Store, values: readonly JsonObject[], receivedAt: number): Promise<Outcome> {
+  const batch = pipeline.open({ source: "stream", receivedAt });
+  for (const value of values) {
+    const bytes = Buffer.from(JSON.stringify({ event: value }));
+    if (batch.scan(bytes, 0, bytes.length) < 0) batch.add(bytes, 0, bytes.length);
+  }
+  return batch.commit(100);
+}
+
+/** A flow record of its own for each number: one connection, one log record, told apart by its port. */
+export function numberedFlow(number: number): JsonObject {
+  return flowValue({ nodeId: `n${number}CNTRL`, virtualTraffic: [connection({ dst: `100.64.1.2:${number}` })] });
+}
+
+/** A record that is invalid, with text of its own. */
+export function badFlow(number: number): JsonObject {
+  return flowValue({ nodeId: `n${number}CNTRL`, virtualTraffic: [connection({ txBytes: -1 })] });
+}
+
+/** Rows of `recordsPerRow` records, spread evenly over the hours before `now`; the first record has number 1. */
+export async function fillHours(
+  store: Store,
+  { hours, rows, recordsPerRow, now }: { hours: number; rows: number; recordsPerRow: number; now: number },
+): Promise<void> {
+  for (let row = 0; row < rows; row++) {
+    const values = Array.from({ length: recordsPerRow }, (_, place) => numberedFlow(row * recordsPerRow + place + 1));
+    await take(store, values, now - hours * hourMs + Math.floor((row * hours * hourMs) / rows));
+  }
+}
+
+/** A line that was quarantined by an earlier version of the program, which found fault with what this one accepts. */
+export function lineOf(members: Partial<QuarantineLine> = {}): QuarantineLine {
+  return {
+    type: "flow",
+    reason: "decode_error",
+    detail: "an earlier version could not read it",
+    text: JSON.stringify({ event: numberedFlow(1) }),
+    ...members,
+  };
+}
+
+/** Quarantines lines of different texts, or stores samples, as one row. Returns their ids. */
+export async function quarantine(
+  { journal }: Store,
+  partClass: "invalid" | "sample",
+  lines: readonly QuarantineLine[],
+): Promise<readonly string[]> {
+  const { identitySecret, tailnet } = journal.identity;
+  const identifier = new Identifier(identitySecret, tailnet);
+  const part = new OpenQuarantinePart(partClass);
+  for (const line of lines) {
+    const key = new Uint32Array(keyWords);
+    identifier.text(line.text, key, 0);
+    part.add(line, partClass === "invalid" ? key : undefined);
+  }
+  const receivedAt = Date.UTC(2026, 10, 2, 9, 15);
+  const append = {
+    source: "stream",
+    receivedAt,
+    bytes: 0,
+    bytesOf: "unknown",
+    parts: [],
+    known: [],
+    skipped: {},
+  } as const;
+  const { lastSeq } = await journal.append({ ...append, quarantine: [part.seal()] }, () => undefined);
+  return lines.map((_, line) => `${lastSeq}.${line}`);
+}
+
+/** A mark on all records of the row `seq`, as the exporter makes them. */
+export function markOf(seq: number, members: Partial<NewMark> = {}): NewMark {
+  return {
+    destination: "logs",
+    seq,
+    from: 0,
+    to: 1,
+    why: "rejected",
+    logRecords: 1,
+    message: "the backend did not like it",
+    at: Date.UTC(2026, 10, 2, 9, 15),
+    ...members,
+  };
+}
+
+/** Moves delivery past rows and marks their records: as delivered in part, or as dead letters. Resolves once it is committed. */
+export async function markRows({ journal }: Store, marks: readonly NewMark[]): Promise<void> {
+  const { cursor } = journal;
+  const sums = { delivered: cursor.records.delivered, deadLettered: cursor.records.deadLettered };
+  for (const { why, from, to } of marks) sums[why === "partial" ? "delivered" : "deadLettered"] += to - from;
+  const seq = Math.max(cursor.seq, ...marks.map((mark) => mark.seq + 1));
+  const before = itemsOf(journal);
+  journal.progress({ cursor: { ...cursor, seq, records: sums }, marks });
+  while (itemsOf(journal) < before + marks.length) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+function itemsOf({ quarantine: items }: Journal): number {
+  return items.counts({}).reduce((sum, one) => sum + one.items, 0);
+}

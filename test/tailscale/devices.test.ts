@@ -1,0 +1,58 @@
+/** The copy of the device directory, and the files of the state directory that are held in memory without one. */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { zstdCompressSync } from "node:zlib";
+import { describe, expect, test } from "bun:test";
+import type { Device } from "../../src/processors/names.ts";
+import { decodeDevices, encodeDevices } from "../../src/tailscale/devices.ts";
+import { fingerprintsIn } from "../../src/tailscale/fingerprint.ts";
+import { webhookSecretFile } from "../../src/tailscale/webhook-secret.ts";
+import { devices } from "../support/devices.ts";
+
+describe("a copy of the directory", () => {
+  test("is read as it was written", () => {
+    expect(decodeDevices(encodeDevices(devices))).toEqual(devices);
+    expect(decodeDevices(encodeDevices([]))).toEqual([]);
+  });
+
+  test("that is damaged or of another version is none", () => {
+    const copy = encodeDevices(devices);
+    expect(decodeDevices(copy.subarray(0, copy.length - 5))).toBeUndefined();
+    expect(decodeDevices(new Uint8Array(8))).toBeUndefined();
+    expect(decodeDevices(zstdCompressSync(Buffer.from(JSON.stringify({ version: 2, devices }))))).toBeUndefined();
+  });
+
+  test("that would take the room of records is refused", () => {
+    const [device] = devices;
+    const huge = Array.from({ length: 90_000 }, (_, n) => ({
+      ...(device as Device),
+      nodeId: randomBytes(50).toString("hex") + n,
+    }));
+    expect(() => encodeDevices(huge)).toThrow("90000 devices take more than 4194304 bytes");
+  });
+});
+
+describe("with state in memory", () => {
+  test("the webhook's secret is held by the object, and no file is written", () => {
+    const file = webhookSecretFile(":memory:");
+    expect(file.read()).toBeUndefined();
+    const webhook = { id: "1", url: "https://hooks.example.com", secret: "tskey-webhook-mine" };
+    file.write(webhook);
+    expect(file.read()).toEqual(webhook);
+    file.remove();
+    expect(file.read()).toBeUndefined();
+    expect(existsSync(":memory:")).toBe(false);
+  });
+
+  test("fingerprints of log streams are held by the object", () => {
+    const fingerprints = fingerprintsIn(":memory:");
+    const target = { url: "https://logs.example.com", user: "u", token: "t", compressionFormat: "zstd" } as const;
+    fingerprints.keep("network", target);
+    expect(fingerprints.holds("network", target)).toBe(true);
+    expect(fingerprints.holds("network", { ...target, token: "other" })).toBe(false);
+    expect(fingerprints.holds("configuration", target)).toBe(false);
+    fingerprints.forget("network");
+    expect(fingerprints.holds("network", target)).toBe(false);
+    expect(existsSync(":memory:")).toBe(false);
+  });
+});
