@@ -1,7 +1,7 @@
 /** What is measured: each measurement runs the program under one kind of load and gives numbers by name. */
 import { setTimeout as wait } from "node:timers/promises";
 import { medianOf } from "./floor.ts";
-import { inPlace, type Place } from "./program.ts";
+import { freePort, inPlace, type Place, startProgram } from "./program.ts";
 import { type LoadFigures, Stage, type StageLoad, type StageOptions, type Sent } from "./stage.ts";
 import { memoryOf } from "./usage.ts";
 
@@ -39,6 +39,7 @@ const quick: Extent = { seconds: 3, warmUpSeconds: 1, memorySeconds: 10, keys: 4
 export const extents = { full, quick };
 
 const idleMs = 3000;
+const stopTimeoutMs = 10_000;
 const restoreTimeoutMs = 60_000;
 const fillTimeoutSeconds = 240;
 
@@ -81,17 +82,27 @@ export class Measurer {
   }
 
   async #fullLoad(): Promise<Numbers> {
+    const idleBytes = await inPlace((place) => this.#idle(place));
     return inPlace((place) =>
       this.#staged(place, {}, async (stage) => {
-        const { pid, startToAcceptedMs } = stage.program;
-        await wait(idleMs);
-        const idleBytes = memoryOf(pid, "VmRSS");
+        const { startToAcceptedMs } = stage.program;
         await this.#warmUp(stage);
         const figures = await stage.measure({ seconds: this.#extent.seconds });
         const journalBytesPerEntry = (await stage.finish()) / stage.sent.entries;
         return { ...numbersOf(figures), startToAcceptedMs, idleBytes, journalBytesPerEntry };
       }),
     );
+  }
+
+  /** Started and listening; nothing has arrived. */
+  async #idle(place: Place): Promise<number> {
+    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    const start = { path: this.#program, place, endpoint, protocol: "http/protobuf", settings: {} } as const;
+    const program = await startProgram({ ...start, firstBody: undefined });
+    await wait(idleMs);
+    const bytes = memoryOf(program.pid, "VmRSS");
+    await program.stop(stopTimeoutMs);
+    return bytes;
   }
 
   /** Half of the rate that was accepted under full load. */

@@ -16,14 +16,14 @@ export interface Place {
   readonly adminPort: number;
 }
 
-/** `path` is a binary or a script for this runtime; `firstBody` that of the first request. */
+/** `path` is a binary or a script for this runtime; `firstBody` that of the first request, which asks for health without one. */
 export interface ProgramOptions {
   readonly path: string;
   readonly place: Place;
   readonly endpoint: string;
   readonly protocol: Protocol;
   readonly settings: Readonly<Record<string, string>>;
-  readonly firstBody: string;
+  readonly firstBody: string | undefined;
 }
 
 /** In records, since the journal was made; as `/api/status` tells. */
@@ -141,11 +141,17 @@ function environmentOf({ place, endpoint, protocol, settings }: ProgramOptions):
 }
 
 /** The status of the first answer that is not "come again". */
-async function firstAnswer(url: string, body: string, mayGoOn: () => boolean): Promise<number | undefined> {
+async function firstAnswer(
+  url: string,
+  body: string | undefined,
+  mayGoOn: () => boolean,
+): Promise<number | undefined> {
   const headers = { authorization: `Splunk ${token}` };
+  const address = body === undefined ? url.replace(/event$/, "health") : url;
+  const request = { headers, ...(body === undefined ? {} : { method: "POST", body }) };
   while (mayGoOn()) {
     try {
-      const response = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(startTimeoutMs) });
+      const response = await fetch(address, { ...request, signal: AbortSignal.timeout(startTimeoutMs) });
       await response.arrayBuffer();
       if (response.status !== 503) return response.status;
     } catch {
