@@ -163,6 +163,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });
   const folding = new Folding(config.otlp.metric_interval, {
     ...shared,
+    ...books,
     folded: (fold) => void exporter.folded(fold),
   });
   observeStore(journal, ledger, config, { telemetry, clock });

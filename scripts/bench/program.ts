@@ -141,11 +141,7 @@ function environmentOf({ place, endpoint, protocol, settings }: ProgramOptions):
 }
 
 /** The status of the first answer that is not "come again". */
-async function firstAnswer(
-  url: string,
-  body: string | undefined,
-  mayGoOn: () => boolean,
-): Promise<number | undefined> {
+async function firstAnswer(url: string, body: string | undefined, mayGoOn: () => boolean): Promise<number | undefined> {
   const headers = { authorization: `Splunk ${token}` };
   const address = body === undefined ? url.replace(/event$/, "health") : url;
   const request = { headers, ...(body === undefined ? {} : { method: "POST", body }) };

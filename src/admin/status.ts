@@ -3,9 +3,8 @@ import type { Config } from "../config/schema.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
 import type { JournalSpace, PolledType } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
-import { type Conservation, conservationOf } from "../pipeline/conservation.ts";
 import type { Counting } from "../pipeline/counting.ts";
-import { horizonMs } from "../pipeline/observe.ts";
+import { type Conservation, conservationOf, horizonMs } from "../pipeline/observe.ts";
 import type { RedeliveryReport } from "./kept-types.ts";
 import { type KeptDeps, redeliveryReports } from "./kept.ts";
 

@@ -8,38 +8,25 @@ export type Signal = "logs" | "metrics";
 /** How an OTLP body is written. */
 export type Encoding = "json" | "protobuf";
 
-/** The statuses that speak of the body. After every other failure the same body is worth another try. */
-export type RefusalStatus = 400 | 413 | 422;
-
 /** Why a request failed, if nothing was said about its body. `denied` waits for the operator: credentials, path, protocol. */
 export type FailureCause = "unreachable" | "timeout" | "reset" | "server" | "throttled" | "denied";
 
-/** Log records or points of a taken request that the backend did not keep (OTLP's partial success). */
-export interface PartialSuccess {
-  readonly rejected: number;
-  readonly message: string;
-}
-
 export type Answer =
-  | { readonly kind: "taken"; readonly partial?: PartialSuccess }
-  | { readonly kind: "refused"; readonly status: RefusalStatus; readonly message: string }
-  | {
-      readonly kind: "failed";
-      readonly cause: FailureCause;
-      readonly why: string;
-      /** How long the backend asks to be left alone, milliseconds. */
-      readonly retryAfterMs?: number;
-    };
+  /** `partial`: log records or points that the backend did not keep (OTLP's partial success). */
+  | { readonly kind: "taken"; readonly partial?: { readonly rejected: number; readonly message: string } }
+  /** The statuses that speak of the body. After every other failure the same body is worth another try. */
+  | { readonly kind: "refused"; readonly status: 400 | 413 | 422; readonly message: string }
+  /** `retryAfterMs`: how long the backend asks to be left alone. */
+  | { readonly kind: "failed"; readonly cause: FailureCause; readonly why: string; readonly retryAfterMs?: number };
 
-/** An answer, and what is remarkable about it though it changes nothing for the request. */
+/** An answer. `isStrange`: a 2xx whose body is no OTLP, which changes nothing for the request. */
 export interface ReadAnswer {
   readonly answer: Answer;
-  /** A 2xx whose body is no OTLP answer. */
   readonly isStrange?: true;
 }
 
-/** What was read of the request: how its answer is written if its content type does not say. */
-export interface AnsweredRequest {
+/** What was asked: how its answer is written if its content type does not say. */
+interface Question {
   readonly signal: Signal;
   readonly encoding: Encoding;
 }
@@ -55,11 +42,8 @@ const maxRetryAfterMs = 300_000;
 
 const bareText = new TextDecoder();
 
-/**
- * Reads an answer to its end, or to a bound, and says what it means.
- * @throws whatever reading the body throws: a reset, the deadline.
- */
-export async function readAnswer(response: Response, request: AnsweredRequest, clock: Clock): Promise<ReadAnswer> {
+/** Reads an answer to its end, or to a bound, and says what it means. @throws what reading the body throws. */
+export async function readAnswer(response: Response, request: Question, clock: Clock): Promise<ReadAnswer> {
   const body = await readBounded(response);
   const { status } = response;
   if (status >= 200 && status < 300) return takenOrPage(response, body, request);
@@ -90,7 +74,7 @@ async function readBounded(response: Response): Promise<Uint8Array> {
 }
 
 /** A login page or a proxy's notice comes with 200 too: it has taken nothing. No OTLP answer begins with `<`. */
-function takenOrPage(response: Response, body: Uint8Array, request: AnsweredRequest): ReadAnswer {
+function takenOrPage(response: Response, body: Uint8Array, request: Question): ReadAnswer {
   const type = response.headers.get("content-type") ?? "";
   if (/^(text\/html|application\/xhtml)/i.test(type.trim()) || body[0] === 0x3c) {
     const why = `HTTP ${response.status} with a web page: is the endpoint an OTLP receiver?`;
@@ -100,25 +84,22 @@ function takenOrPage(response: Response, body: Uint8Array, request: AnsweredRequ
   const encoding = /json/i.test(type) ? "json" : /protobuf/i.test(type) ? "protobuf" : request.encoding;
   const message = body.length > maxAnswerBytes ? undefined : responseOf(body, { ...request, encoding });
   if (message === undefined) return { answer: { kind: "taken" }, isStrange: true };
-  const partial = partialOf(message.partialSuccess, request.signal);
-  return { answer: partial === undefined ? { kind: "taken" } : { kind: "taken", partial } };
+  return { answer: takenWith(message, request.signal) };
 }
 
-/** The members of both signals' partial success. 64-bit integers are texts in JSON. */
-interface PartialFields {
-  readonly rejectedLogRecords?: number | string | null;
-  readonly rejectedDataPoints?: number | string | null;
-  readonly errorMessage?: string | null;
-}
-
+/** The members of both signals' answers. 64-bit integers are texts in JSON. */
 interface ExportResponse {
-  readonly partialSuccess?: PartialFields | null;
+  readonly partialSuccess?: {
+    readonly rejectedLogRecords?: number | string | null;
+    readonly rejectedDataPoints?: number | string | null;
+    readonly errorMessage?: string | null;
+  } | null;
 }
 
 const protobufResponses = { logs: ProtobufLogsSerializer, metrics: ProtobufMetricsSerializer };
 
 /** The OTLP message in an answer; nothing if it is none. The SDK's JSON form of this logs a warning for each such answer. */
-function responseOf(body: Uint8Array, { signal, encoding }: AnsweredRequest): ExportResponse | undefined {
+function responseOf(body: Uint8Array, { signal, encoding }: Question): ExportResponse | undefined {
   try {
     if (encoding === "protobuf") return protobufResponses[signal].deserializeResponse(body);
     const value: unknown = JSON.parse(bareText.decode(body));
@@ -128,12 +109,12 @@ function responseOf(body: Uint8Array, { signal, encoding }: AnsweredRequest): Ex
   }
 }
 
-function partialOf(fields: PartialFields | null | undefined, signal: Signal): PartialSuccess | undefined {
-  if (typeof fields !== "object" || fields === null) return undefined;
-  const rejected = Number((signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints) ?? 0);
-  const message = typeof fields.errorMessage === "string" ? fields.errorMessage : "";
-  if (!(rejected > 0) && message === "") return undefined;
-  return { rejected: rejected > 0 ? rejected : 0, message: shorten(message) };
+function takenWith({ partialSuccess: fields }: ExportResponse, signal: Signal): Answer {
+  if (typeof fields !== "object" || fields === null) return { kind: "taken" };
+  const told = Number((signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints) ?? 0);
+  const rejected = told > 0 ? told : 0;
+  const message = typeof fields.errorMessage === "string" ? shorten(fields.errorMessage) : "";
+  return rejected === 0 && message === "" ? { kind: "taken" } : { kind: "taken", partial: { rejected, message } };
 }
 
 /** Error bodies are text, rarely an OTLP Status; a web page says nothing worth keeping. A redirect is not followed: where it leads is said. */

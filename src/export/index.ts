@@ -1,24 +1,23 @@
 /** Everything that leaves: logs, metrics once for each fold, and our own log lines if asked for, all through one worker. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress } from "../journal/index.ts";
+import type { LogCursor, Progress, Redelivery } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { takeTruncatedTexts } from "../processors/bounds.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
 import { privacyOf } from "../processors/privacy.ts";
 import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./delivery/index.ts";
-import { type Destination, destinationOf } from "./destination.ts";
-import { FoldPoster } from "./fold-points.ts";
-import type { WorkerSetup } from "./messages.ts";
+import { destinationOf } from "./destination.ts";
+import { foldMessage } from "./fold-points.ts";
+import type { Destinations, WorkerSetup } from "./messages.ts";
 import type { MetricReport } from "./metrics.ts";
 import { PrometheusPage } from "./prometheus.ts";
-import { commonAttributes, resourcesOf } from "./resource.ts";
+import { commonAttributes, resourcesOf } from "./destination.ts";
 import { eachLevel, rewritingLogger, routeDiagnostics } from "./self-logs.ts";
 import { createInstruments } from "./telemetry.ts";
-import { createExportWorker, type DeadWorker, type ExportWorker } from "./worker-client.ts";
+import { type CommittedRows, type DeadWorker, ExportWorker, type WorkerDeps } from "./worker-client.ts";
 
 export { teeLogger } from "./self-logs.ts";
 export { observeProcess } from "./telemetry.ts";
@@ -33,24 +32,9 @@ export interface ExportContext {
   readonly version: string;
 }
 
-export interface ExportDeps {
-  /** The module that calls `startExportWorker` when it runs in a worker thread. */
-  readonly entry: URL;
-  readonly clock: Clock;
-  readonly random: () => number;
-  /** Must not lead back to `selfLog`. */
-  readonly logger: Logger;
+export interface ExportDeps extends Omit<WorkerDeps, "telemetry"> {
   /** The ledger's last committed fold. */
   readonly shown: () => Fold;
-  /** What the journal must commit with its next turn. */
-  readonly onProgress: (progress: Progress) => void;
-  readonly onRedelivered: (progress: RedeliveryProgress) => void;
-  /** What became of metric points, to be counted in the ledger. */
-  readonly onPoints: (points: MetricReport["points"]) => void;
-  /** The worker has met damage in the journal. */
-  readonly onDamage: (reason: string) => void;
-  /** Standard output has lost its reader: the process should end. */
-  readonly onStdoutClosed: () => void;
 }
 
 /** How each signal fares; absent if it is not exported. */
@@ -59,132 +43,91 @@ export interface ExportHealth {
   readonly metrics: MetricReport["state"] | DeadWorker | undefined;
 }
 
-export interface Exporter {
-  /** Whether logs leave: if not, records count as delivered to the local store once they are committed. */
-  readonly deliversLogs: boolean;
-  readonly telemetry: Telemetry;
-  /** Exports own log lines if the settings ask for it; otherwise silent. */
-  readonly selfLog: Logger;
-  readonly health: ExportHealth;
-  /** When the backend last took something of a signal, epoch milliseconds; since the start of the process. */
-  readonly lastSuccess: Readonly<Partial<Record<Signal, number>>>;
-  start(from: { readonly cursor: LogCursor; readonly committedSeq: number; readonly pendingRecords: number }): void;
-  committed(batch: Pick<Committed, "lastSeq" | "source" | "receivedAt" | "parts">): void;
-  /** Whether commits should come with the text of their rows. */
-  readonly wantsText: boolean;
-  /** The metrics of now in Prometheus' text form. */
-  scrape(): Promise<string>;
-  /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
-  useCredentials(config: Config): void;
-  /** There is a newer device directory in the settings. */
-  directoryChanged(): void;
-  /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
-  redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void;
-  /** Why a redelivery is not getting through at the moment. */
-  redeliveryTrouble(name: Redelivery["name"]): string | undefined;
-  /** Hands a committed fold to the worker; it replaces what is still being tried of the one before. */
-  folded(fold: Fold): Promise<void>;
-  /** One last delivery of logs. The cursor reported by then is the last. */
-  stopLogs(deadlineMs: number): Promise<void>;
-  /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type Exporter = ReturnType<typeof createExporter>;
 
 /**
  * Creates the exporter of all that has a destination. No side effects but the routing of the SDK's diagnostics.
  * @throws {TypeError} if an address is no URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
-export function createExporter(config: Config, context: ExportContext, deps: ExportDeps): Exporter {
+export function createExporter(config: Config, context: ExportContext, deps: ExportDeps) {
   routeDiagnostics(deps.logger);
   const { settings, version } = context;
   const setup = setupOf(config, context);
-  const { common } = setup;
-  const instruments = createInstruments(config.self_observability, {
-    resource: setup.resources.metrics,
-    version,
-    common,
-  });
+  const { common, exportsMetrics } = setup;
+  const resource = setup.resources.metrics;
+  const instruments = createInstruments(config.self_observability, { resource, version, common });
   const { telemetry } = instruments;
-  const poster = new FoldPoster(instruments);
   const page = new PrometheusPage({ shown: deps.shown, instruments, common });
-  let metricsState: MetricReport["state"] | undefined;
-  let launches = 0;
-  const isNeeded = setup.logs !== undefined || setup.exportsMetrics || setup.exportsOwnLines;
-  const worker = isNeeded
-    ? createExportWorker(setup, {
-        ...deps,
-        telemetry,
-        onMetrics(report) {
-          metricsState = report.state;
-          deps.onPoints(report.points);
-        },
-        onLaunch() {
-          launches++;
-          poster.workerStarted();
-        },
-      })
-    : undefined;
+  const isNeeded = setup.logs !== undefined || exportsMetrics || setup.exportsOwnLines;
+  const worker = isNeeded ? new ExportWorker(setup, { ...deps, telemetry }) : undefined;
   const local = setup.logs === undefined ? createLocalDelivery(deps.onProgress) : undefined;
   observeLastSuccess(telemetry, worker);
 
   return {
+    /** Whether logs leave: if not, records count as delivered to the local store once they are committed. */
     deliversLogs: local === undefined,
     telemetry,
+    /** Exports own log lines if the settings ask for it; otherwise silent. */
     selfLog: selfLogOf(setup, worker),
-    get health() {
+    get health(): ExportHealth {
       return {
         logs: local === undefined ? (worker?.dead ?? worker?.logs) : undefined,
-        metrics: setup.exportsMetrics ? (worker?.dead ?? metricsState ?? unknownYet) : undefined,
+        metrics: exportsMetrics ? (worker?.dead ?? worker?.metrics) : undefined,
       };
     },
-    get lastSuccess() {
+    /** When the backend last took something of a signal, epoch milliseconds; since the start of the process. */
+    get lastSuccess(): Readonly<Partial<Record<Signal, number>>> {
       return worker?.lastSuccess ?? {};
     },
-    start(from) {
+    start(from: { readonly cursor: LogCursor; readonly committedSeq: number; readonly pendingRecords: number }): void {
       worker?.start(from.cursor);
       local?.start(from);
     },
-    committed(batch) {
-      if (setup.logs !== undefined) worker?.committed(batch);
-      local?.committed(batch);
+    committed(batch: CommittedRows): void {
+      if (local === undefined) worker?.committed(batch);
+      else local.committed(batch);
     },
-    get wantsText() {
-      return setup.logs !== undefined && worker?.wantsText === true;
+    /** Whether commits should come with the text of their rows. */
+    get wantsText(): boolean {
+      return local === undefined && worker?.wantsText === true;
     },
-    scrape: () => page.text(),
-    useCredentials(next) {
-      for (const { signal, headers, tls } of Object.values(destinationsOf(next, version)))
-        worker?.useCredentials(signal, { headers, ...(tls === undefined ? {} : { tls }) });
+    /** The metrics of now in Prometheus' text form. */
+    scrape: (): Promise<string> => page.text(),
+    /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
+    useCredentials(next: Config): void {
+      if (!setup.isStdout) worker?.useCredentials(destinationsOf(next, version));
     },
-    directoryChanged() {
+    /** There is a newer device directory in the settings. */
+    directoryChanged(): void {
       worker?.tell({ kind: "directory", directory: settings.directory.current });
     },
-    redeliver: (name, redelivery) => worker?.redeliver(name, redelivery),
-    redeliveryTrouble(name) {
-      const state = worker?.dead ?? worker?.redeliveryState(name);
+    /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
+    redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
+      worker?.redeliver(name, redelivery),
+    /** Why a redelivery is not getting through at the moment. */
+    redeliveryTrouble(name: Redelivery["name"]): string | undefined {
+      const state = worker?.dead ?? worker?.redeliveryStates.get(name);
       return state !== undefined && "why" in state ? state.why : undefined;
     },
-    async folded(fold) {
+    /** Hands a committed fold to the worker; it replaces what is still being tried of the one before. */
+    async folded(fold: Fold): Promise<void> {
       const texts = takeTruncatedTexts();
       if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
-      if (!setup.exportsMetrics) return;
-      const launch = launches;
-      const message = await poster.message(fold);
-      // A worker that was started in the meantime has no attribute sets: it waits for the next fold.
-      if (launch === launches) worker?.tell({ kind: "fold", fold: message });
+      if (!exportsMetrics) return;
+      const { scopeMetrics } = await instruments.collect();
+      worker?.tell({ kind: "fold", fold: foldMessage(fold, scopeMetrics) });
     },
-    async stopLogs(deadlineMs) {
+    /** One last delivery of logs. The cursor reported by then is the last. */
+    async stopLogs(deadlineMs: number): Promise<void> {
       await worker?.stopLogs(deadlineMs);
     },
-    async stop(deadlineMs) {
+    /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
+    async stop(deadlineMs: number): Promise<void> {
       await worker?.stop(deadlineMs);
       await instruments.stop();
     },
   };
 }
-
-/** Nothing has been exported, and nothing has failed. */
-const unknownYet: MetricReport["state"] = { kind: "ok", leftOut: 0 };
 
 function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext): WorkerSetup {
   const { otlp, self_observability: self } = config;
@@ -206,7 +149,7 @@ function setupOf(config: Config, { settings, location, instanceId, version }: Ex
   };
 }
 
-function destinationsOf({ otlp }: Config, version: string): Partial<Record<Signal, Destination>> {
+function destinationsOf({ otlp }: Config, version: string): Destinations {
   const userAgent = `tailscale2otel/${version}`;
   const logs = destinationOf("logs", otlp, userAgent);
   const metrics = destinationOf("metrics", otlp, userAgent);
@@ -231,7 +174,7 @@ function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker | undefin
 }
 
 /** Delivery if no logs leave: what is committed counts as delivered to the local store, and so does what waited before. */
-function createLocalDelivery(onProgress: (progress: Progress) => void): Pick<Exporter, "start" | "committed"> {
+function createLocalDelivery(onProgress: (progress: Progress) => void) {
   let cursor: LogCursor | undefined;
   const deliver = (from: LogCursor, records: number, lastSeq: number): void => {
     const delivered = from.records.delivered + records;
@@ -239,17 +182,13 @@ function createLocalDelivery(onProgress: (progress: Progress) => void): Pick<Exp
     onProgress({ cursor, marks: [] });
   };
   return {
-    start(from) {
+    start(from: { readonly cursor: LogCursor; readonly committedSeq: number; readonly pendingRecords: number }): void {
       cursor = from.cursor;
       if (from.cursor.seq <= from.committedSeq) deliver(from.cursor, from.pendingRecords, from.committedSeq);
     },
-    committed({ parts, lastSeq }) {
-      if (cursor === undefined) return;
-      deliver(
-        cursor,
-        parts.reduce((sum, { accepted }) => sum + accepted, 0),
-        lastSeq,
-      );
+    committed({ parts, lastSeq }: CommittedRows): void {
+      const records = parts.reduce((sum, { accepted }) => sum + accepted, 0);
+      if (cursor !== undefined) deliver(cursor, records, lastSeq);
     },
   };
 }

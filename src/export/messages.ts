@@ -5,11 +5,13 @@ import type { LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from ".
 import type { Directory, ProcessorSettings } from "../processors/index.ts";
 import type { Encoding, Signal } from "./answer.ts";
 import type { DeliveryState } from "./delivery/index.ts";
-import type { Credentials, Destination } from "./destination.ts";
+import type { Destination } from "./destination.ts";
 import type { FoldMessage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";
-import type { ResourceAttributes } from "./resource.ts";
+import type { ResourceAttributes } from "./destination.ts";
 import type { RequestOutcome } from "./sender.ts";
+
+export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
 
 /** What the worker needs for its whole life. */
 export interface WorkerSetup {
@@ -17,7 +19,7 @@ export interface WorkerSetup {
   readonly location: string;
   readonly encoding: Encoding;
   /** Where each signal goes that leaves over HTTP. */
-  readonly destinations: Readonly<Partial<Record<Signal, Destination>>>;
+  destinations: Destinations;
   /** Everything goes to standard output instead. */
   readonly isStdout: boolean;
   /** Requests of logs; nothing if they do not leave. */
@@ -37,8 +39,8 @@ export type ToWorker =
   | { readonly kind: "committed"; readonly rows: readonly Row[] }
   | { readonly kind: "fold"; readonly fold: FoldMessage }
   | { readonly kind: "directory"; readonly directory: Directory | undefined }
-  /** Of requests from now on. */
-  | { readonly kind: "credentials"; readonly signal: Signal; readonly credentials: Credentials }
+  /** Requests from now on carry their headers and certificates. */
+  | { readonly kind: "credentials"; readonly destinations: Destinations }
   /** Begins that replay or retry, or goes on with it; without one, ends what runs under the name. */
   | { readonly kind: "redeliver"; readonly name: Redelivery["name"]; readonly redelivery: Redelivery | undefined }
   /** A log line of the program itself. */

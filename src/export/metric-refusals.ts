@@ -15,12 +15,6 @@ export interface Work {
   readonly kind: "usual" | "suspect" | "again";
 }
 
-/** What is to be sent of a fold, and how many of its points are not. */
-export interface Plan {
-  readonly work: readonly Work[];
-  readonly leftOut: number;
-}
-
 /** A point that was refused alone. */
 export interface Accused {
   readonly piece: Piece;
@@ -35,8 +29,8 @@ const foldsBetweenTrials = 10;
 export class MetricRefusals {
   readonly #guilty = new Set<string>();
   readonly #guiltyMetrics = new Set<string>();
-  /** By series, the number of the piece that was still being divided when the last fold's requests were used up. */
-  #suspects = new Map<string, number>();
+  /** Series that were still being divided when the last fold's requests were used up. */
+  #suspects = new Set<string>();
   #folds = 0;
 
   /** Series left out, each guilty metric counting as one. */
@@ -44,33 +38,17 @@ export class MetricRefusals {
     return this.#guilty.size + this.#guiltyMetrics.size;
   }
 
-  /** Divides a fold into pieces of at most that many points. Pieces that the last fold did not finish with come first. */
-  plan(metrics: Piece, maxPoints: number): Plan {
+  /** A fold in pieces of at most that many points, those first that the last fold did not finish with, and points left out. */
+  plan(metrics: Piece, maxPoints: number): { readonly work: readonly Work[]; readonly leftOut: number } {
     const isTrial = ++this.#folds % foldsBetweenTrials === 0;
-    if (this.size === 0 && this.#suspects.size === 0) {
-      return { work: workOf(metrics, "usual", maxPoints), leftOut: 0 };
-    }
-    const suspects = new Map<number, MetricData[]>();
-    const guilty: MetricData[] = [];
-    const usual: MetricData[] = [];
-    for (const metric of metrics) {
-      const sorted = this.#sort(metric);
-      if (sorted.usual.length > 0) usual.push(withPoints(metric, sorted.usual));
-      if (sorted.guilty.length > 0) guilty.push(withPoints(metric, sorted.guilty));
-      for (const [number, points] of sorted.suspects) {
-        const of = suspects.get(number) ?? [];
-        suspects.set(number, of);
-        of.push(withPoints(metric, points));
-      }
-    }
-    return {
-      work: [
-        ...[...suspects.values()].flatMap((piece) => workOf(piece, "suspect", maxPoints)),
-        ...workOf(usual, "usual", maxPoints),
-        ...(isTrial ? workOf(guilty, "again", maxPoints) : []),
-      ],
-      leftOut: isTrial ? 0 : pointsIn(guilty),
-    };
+    const sorted = { suspect: [] as MetricData[], usual: [] as MetricData[], again: [] as MetricData[] };
+    if (this.size === 0 && this.#suspects.size === 0) sorted.usual.push(...metrics);
+    else for (const metric of metrics) this.#sort(metric, sorted);
+    const { suspect, usual, again } = sorted;
+    const work = [...workOf(suspect, "suspect", maxPoints), ...workOf(usual, "usual", maxPoints)];
+    return isTrial
+      ? { work: [...work, ...workOf(again, "again", maxPoints)], leftOut: 0 }
+      : { work, leftOut: pointsIn(again) };
   }
 
   /** The backend has taken these points. */
@@ -85,19 +63,16 @@ export class MetricRefusals {
   convict(accused: readonly Accused[]): void {
     for (const { piece } of accused) {
       for (const { name, key } of seriesIn(piece)) {
-        if (this.#guiltyMetrics.has(name) || this.#guilty.has(key)) continue;
-        if (this.#guilty.size < maxGuilty) this.#guilty.add(key);
+        if (this.#guiltyMetrics.has(name)) continue;
+        if (this.#guilty.size < maxGuilty || this.#guilty.has(key)) this.#guilty.add(key);
         else this.#convictMetric(name);
       }
     }
   }
 
-  /** Pieces that the next fold goes on dividing; none ends what was remembered of them. */
+  /** What the next fold goes on dividing; nothing ends what was remembered of it. */
   suspect(pieces: readonly Piece[]): void {
-    this.#suspects = new Map();
-    for (const [number, piece] of pieces.entries()) {
-      for (const { key } of seriesIn(piece)) this.#suspects.set(key, number);
-    }
+    this.#suspects = new Set(pieces.flatMap((piece) => Array.from(seriesIn(piece), ({ key }) => key)));
   }
 
   #convictMetric(name: string): void {
@@ -105,22 +80,16 @@ export class MetricRefusals {
     for (const key of this.#guilty) if (key.startsWith(`${name}\u0000`)) this.#guilty.delete(key);
   }
 
-  #sort(metric: MetricData): { usual: Points; guilty: Points; suspects: ReadonlyMap<number, Points> } {
-    const suspects = new Map<number, Points>();
-    const sorted = { usual: [] as Points, guilty: [] as Points, suspects };
+  #sort(metric: MetricData, into: Record<Work["kind"], MetricData[]>): void {
     const { name } = metric.descriptor;
+    const points: Record<Work["kind"], Points> = { usual: [], suspect: [], again: [] };
     for (const point of metric.dataPoints as Points) {
       const key = seriesKey(name, point);
-      const suspect = this.#suspects.get(key);
-      if (this.#guiltyMetrics.has(name) || this.#guilty.has(key)) sorted.guilty.push(point);
-      else if (suspect === undefined) sorted.usual.push(point);
-      else {
-        const of = suspects.get(suspect) ?? [];
-        suspects.set(suspect, of);
-        of.push(point);
-      }
+      if (this.#guiltyMetrics.has(name) || this.#guilty.has(key)) points.again.push(point);
+      else points[this.#suspects.has(key) ? "suspect" : "usual"].push(point);
     }
-    return sorted;
+    for (const kind of ["usual", "suspect", "again"] as const)
+      if (points[kind].length > 0) into[kind].push(withPoints(metric, points[kind]));
   }
 }
 
@@ -135,10 +104,8 @@ export function halvesOf(piece: Piece): readonly [Piece, Piece] {
   const half = pointsIn(piece) / 2;
   if (piece.length > 1) {
     let [metrics, points] = [0, 0];
-    while (metrics < piece.length - 1 && (metrics === 0 || points < half)) {
-      points += (piece[metrics] as MetricData).dataPoints.length;
-      metrics++;
-    }
+    while (metrics < piece.length - 1 && (metrics === 0 || points < half))
+      points += (piece[metrics++] as MetricData).dataPoints.length;
     return [piece.slice(0, metrics), piece.slice(metrics)];
   }
   const [metric] = piece as readonly [MetricData];

@@ -1,42 +1,299 @@
 /**
- * The export of metrics, in the worker: each committed fold goes through the SDK's OTLP exporter to a delegate of ours,
- * which has the sender that logs leave through too.
+ * The export of metrics, in the worker. Each committed fold goes through the SDK's OTLP exporter to a delegate of ours, which
+ * sends it in requests of at most 5,000 points, one after another. What failed is tried again until the next fold, whose
+ * totals replace it; a `Retry-After` is honoured over folds. What the backend refuses is narrowed down to the guilty series
+ * (`metric-refusals.ts`); if it takes nothing at all of a fold, nothing is left out, and that is said instead.
  */
-import type { InstrumentationScope } from "@opentelemetry/core";
+import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
 import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
-import { resourceFromAttributes } from "@opentelemetry/resources";
-import { type FoldMessage, FoldPoints } from "./fold-points.ts";
-import { MetricDelegate, type MetricDelegateDeps } from "./metric-delegate.ts";
-import type { ResourceAttributes } from "./resource.ts";
+import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
+import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
+import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
+import type { ResourceMetrics } from "@opentelemetry/sdk-metrics";
+import type { Clock } from "../lib/clock.ts";
+import type { LogFields, Logger } from "../lib/logger.ts";
+import type { Answer, Encoding, FailureCause } from "./answer.ts";
+import { backoffMs, Outage, seldom } from "./delivery/outage.ts";
+import type { Random, Timer } from "./delivery/source.ts";
+import { type FoldMessage, pointsOf } from "./fold-points.ts";
+import {
+  type Accused,
+  halvesOf,
+  MetricRefusals,
+  nameOfSeries,
+  type Piece,
+  pointsIn,
+  type Work,
+} from "./metric-refusals.ts";
+import type { ResourceAttributes } from "./destination.ts";
+import type { Sender } from "./sender.ts";
 
-export type { MetricReport, MetricState, PointOutcome } from "./metric-health.ts";
-
-export interface MetricExportDeps extends MetricDelegateDeps {
+export interface MetricExportDeps {
+  readonly send: Sender;
+  readonly encoding: Encoding;
   readonly resource: ResourceAttributes;
   readonly scope: InstrumentationScope;
   /** Attributes of every point. */
   readonly common: ResourceAttributes;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timer: Timer;
+  readonly logger: Logger;
+  readonly onReport: (report: MetricReport) => void;
 }
 
-export interface MetricExport {
+/** How the export fares; plain data, for the main thread. */
+export interface MetricReport {
+  /** `leftOut`: series that the backend refuses; a metric of too many counts as one. `since`: epoch milliseconds. */
+  readonly state:
+    | { readonly kind: "ok"; readonly leftOut: number }
+    | { readonly kind: "failing"; readonly why: string; readonly since: number };
+  /** Points by what became of them, since the last report. */
+  readonly points: Readonly<Record<"delivered" | "left_out" | "rejected", number>>;
+}
+
+/** 5,000 points are about 1 MB. A backend that answers 413 gets smaller requests. */
+const pointsPerRequest = { most: 5_000, least: 100 };
+
+/** Requests that a fold may spend on dividing what was refused. */
+const narrowingRequests = 64;
+
+/** How much of a backend's words, or of a series' name, is logged. */
+const maxShown = 300;
+
+/** They may be due to what the request holds; any other failure would befall the next one too. */
+const ownCauses: ReadonlySet<FailureCause> = new Set(["timeout", "reset", "server"]);
+
+const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
+const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
+
+/** One fold on its way. */
+class Attempt {
+  /** There is a newer one. */
+  readonly superseded: AbortSignal;
+  /** What is to be sent, or sent again. */
+  waiting: Work[];
+  /** Requests left for dividing. */
+  budget = narrowingRequests;
+  hasTaken = false;
+  /** What the backend said last of something that it refused. */
+  refusal: string | undefined;
+  /** Why a request failed in this round, otherwise than by being refused. */
+  failure: string | undefined;
+  accused: Accused[] = [];
+  /** Pieces that the budget did not suffice for. */
+  readonly undivided: Piece[] = [];
+
+  constructor(work: readonly Work[], superseded: AbortSignal) {
+    this.waiting = [...work];
+    this.superseded = superseded;
+  }
+}
+
+export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
+  readonly #deps: MetricExportDeps;
+  readonly #resource: Resource;
+  readonly #exporter: OTLPMetricExporterBase;
+  readonly #refusals = new MetricRefusals();
+  readonly #outage: Outage;
+  readonly #newlyGuilty: ReturnType<typeof seldom>;
+  readonly #newlyRejected: ReturnType<typeof seldom>;
+  #points = { ...noPoints };
+  #running: Promise<void> = Promise.resolve();
+  #superseded = new AbortController();
+  /** Aborted at the stop: waits end, and nothing is tried a second time. */
+  readonly #ending = new AbortController();
+  /** Aborted at the deadline of the stop: the request under way ends. */
+  readonly #cut = new AbortController();
+  /** How long the backend has asked to be left alone. */
+  #quiet = { until: 0, forMs: 0 };
+  #pointsPerRequest = pointsPerRequest.most;
+
+  constructor(deps: MetricExportDeps) {
+    this.#deps = deps;
+    this.#resource = resourceFromAttributes(deps.resource);
+    this.#outage = new Outage("metric export", deps.logger, deps.clock);
+    this.#newlyGuilty = seldom(deps.clock);
+    this.#newlyRejected = seldom(deps.clock);
+    const temporalityPreference = AggregationTemporalityPreference.CUMULATIVE;
+    this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
+  }
+
   /** Exports a fold; what is still being tried of an older one is given up after the request under way. */
-  fold(message: FoldMessage): void;
-  /** Tries once more what is not exported yet, without waits, and ends by the deadline. Safe twice. */
-  stop(deadlineMs: number): Promise<void>;
-}
+  fold(message: FoldMessage): void {
+    const scopeMetrics = [{ scope: this.#deps.scope, metrics: pointsOf(message, this.#deps.common) }];
+    this.#exporter.export({ resource: this.#resource, scopeMetrics }, () => undefined);
+  }
 
-export function createMetricExport(deps: MetricExportDeps): MetricExport {
-  const points = new FoldPoints(deps.common);
-  const delegate = new MetricDelegate(deps);
-  const exporter = new OTLPMetricExporterBase(delegate, {
-    temporalityPreference: AggregationTemporalityPreference.CUMULATIVE,
-  });
-  const resource = resourceFromAttributes(deps.resource);
-  return {
-    fold(message) {
-      const scopeMetrics = [{ scope: deps.scope, metrics: points.metricsOf(message) }];
-      exporter.export({ resource, scopeMetrics }, () => undefined);
-    },
-    stop: (deadlineMs) => delegate.stop(deadlineMs),
-  };
+  /** Tries once more what is not exported yet, without waits, and ends by the deadline. Safe twice. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#ending.abort();
+    const cancel = this.#deps.timer(deadlineMs, () => this.#cut.abort());
+    await this.#running;
+    cancel();
+  }
+
+  /** What the SDK's exporter calls with a fold. */
+  export({ scopeMetrics }: ResourceMetrics, resultCallback: (result: ExportResult) => void): void {
+    this.#superseded.abort();
+    this.#superseded = new AbortController();
+    const { signal } = this.#superseded;
+    const metrics = scopeMetrics.flatMap((ofScope) => ofScope.metrics);
+    this.#running = this.#running
+      .then(() => this.#deliver(metrics, signal))
+      .then(
+        () => resultCallback({ code: ExportResultCode.SUCCESS }),
+        (error: Error) => resultCallback({ code: ExportResultCode.FAILED, error }),
+      );
+  }
+
+  forceFlush(): Promise<void> {
+    return this.#running;
+  }
+
+  shutdown(): Promise<void> {
+    return this.stop(0);
+  }
+
+  setMetrics(): void {}
+
+  async #deliver(metrics: Piece, superseded: AbortSignal): Promise<void> {
+    if (superseded.aborted) return;
+    const { work, leftOut } = this.#refusals.plan(metrics, this.#pointsPerRequest);
+    this.#points.left_out += leftOut;
+    const attempt = new Attempt(work, superseded);
+    for (let round = 1; attempt.waiting.length > 0; round++) {
+      const isLast = this.#ending.signal.aborted;
+      await this.#round(attempt);
+      this.#settle(attempt);
+      if (attempt.waiting.length === 0 || isLast) return;
+      await this.#wait(backoffMs(round, undefined, this.#deps.random), superseded);
+      if (superseded.aborted) return;
+    }
+  }
+
+  /** Sends once what waits, then divides what was refused of it. */
+  async #round(attempt: Attempt): Promise<void> {
+    const work = attempt.waiting;
+    const refused: Work[] = [];
+    attempt.waiting = [];
+    attempt.failure = undefined;
+    for (const [place, one] of work.entries()) {
+      if (one.kind === "suspect") attempt.budget--;
+      const answer = await this.#post(one, attempt);
+      if (answer?.kind === "refused") refused.push(one);
+      const isOwn = answer?.kind === "failed" && ownCauses.has(answer.cause);
+      if (isOwn || (answer !== undefined && answer.kind !== "failed")) continue;
+      attempt.waiting.push(...work.slice(place + 1));
+      break;
+    }
+    for (const one of refused) await this.#divide(one, attempt);
+  }
+
+  /** Depth first, so that what is guilty is found early and its neighbours with it. */
+  async #divide({ piece: whole, kind }: Work, attempt: Attempt): Promise<void> {
+    const halves = (piece: Piece): Piece[] => (pointsIn(piece) > 1 ? [...halvesOf(piece)].reverse() : []);
+    const stack = halves(whole);
+    for (let piece = stack.pop(); piece !== undefined; piece = stack.pop()) {
+      if (attempt.budget <= 0) {
+        if (kind !== "again") attempt.undivided.push(piece);
+        continue;
+      }
+      attempt.budget--;
+      const answer = await this.#post({ piece, kind }, attempt);
+      if (answer?.kind === "refused") stack.push(...halves(piece));
+    }
+  }
+
+  /** Sends a piece and notes what became of it. Nothing: there is a newer fold or the program ends, which is no failure. */
+  async #post(work: Work, attempt: Attempt): Promise<Answer | undefined> {
+    const { piece } = work;
+    const { send, encoding, clock, random } = this.#deps;
+    const cut = this.#cut.signal;
+    const quietMs = Math.min(this.#quiet.until - clock(), this.#quiet.forMs);
+    const isQuiet = quietMs > 0 && !(await this.#wait(quietMs, attempt.superseded));
+    if (!isQuiet) this.#quiet.until = 0;
+    const isOver = isQuiet || attempt.superseded.aborted || cut.aborted;
+    const answer = isOver ? undefined : await send(this.#encode(piece), encoding, cut);
+    if (answer === undefined || (answer.kind === "failed" && cut.aborted)) {
+      attempt.waiting.push(work);
+      return undefined;
+    }
+    switch (answer.kind) {
+      case "taken": {
+        const rejected = Math.min(answer.partial?.rejected ?? 0, pointsIn(piece));
+        this.#points.delivered += pointsIn(piece) - rejected;
+        this.#points.rejected += rejected;
+        const points = rejected > 0 ? this.#newlyRejected(rejected) : 0;
+        this.#warn("backend rejected metric points", points, { points }, answer.partial?.message ?? "");
+        attempt.hasTaken = true;
+        if (work.kind === "again") this.#refusals.forgive(piece);
+        break;
+      }
+      case "refused":
+        attempt.refusal = answer.message;
+        if (answer.status === 413) {
+          const half = Math.ceil(pointsIn(piece) / 2);
+          this.#pointsPerRequest = Math.max(pointsPerRequest.least, Math.min(this.#pointsPerRequest, half));
+        }
+        if (pointsIn(piece) === 1) attempt.accused.push({ piece, message: answer.message });
+        break;
+      case "failed":
+        attempt.failure = answer.why;
+        attempt.waiting.push(work);
+        if (answer.retryAfterMs === undefined) break;
+        const forMs = backoffMs(1, answer.retryAfterMs, random);
+        this.#quiet = { until: clock() + forMs, forMs };
+    }
+    return answer;
+  }
+
+  /** After a round: what was refused while other points were taken is guilty. If nothing was taken, it may be all of them. */
+  #settle(attempt: Attempt): void {
+    const { accused, undivided, refusal, failure, hasTaken, waiting } = attempt;
+    if (hasTaken) {
+      this.#refusals.convict(accused);
+      this.#refusals.suspect(undivided);
+      for (const { piece, message } of accused) {
+        const series = this.#newlyGuilty(1);
+        const fields = { series, example: nameOfSeries(piece).slice(0, maxShown) };
+        this.#warn("backend rejected metric series; leaving them out", series, fields, message);
+      }
+      attempt.accused = [];
+      if (waiting.length === 0) this.#outage.recover();
+    }
+    const refusesAll = !hasTaken && refusal !== undefined ? `the backend refuses all metrics: ${refusal}` : undefined;
+    const why = failure ?? refusesAll;
+    if (why !== undefined && !attempt.superseded.aborted) this.#outage.fail("waiting", why);
+    const { trouble } = this.#outage;
+    const points = this.#points;
+    this.#points = { ...noPoints };
+    this.#deps.onReport({
+      state: trouble === undefined ? { kind: "ok", leftOut: this.#refusals.size } : { ...trouble, kind: "failing" },
+      points,
+    });
+  }
+
+  /** Warns of what the backend did not take, once in a while. `count`: how much since the last line. */
+  #warn(text: string, count: number, fields: LogFields, message: string): void {
+    if (count > 0) this.#deps.logger.warn(text, { ...fields, message: message.slice(0, maxShown) });
+  }
+
+  #encode(piece: Piece): Uint8Array {
+    const { scope, encoding } = this.#deps;
+    const request = { resource: this.#resource, scopeMetrics: [{ scope, metrics: [...piece] }] };
+    const body = serializers[encoding].serializeRequest(request);
+    if (body === undefined) throw new Error("the serializer wrote nothing");
+    return body;
+  }
+
+  /** Waits, but no longer than until there is a newer fold or the program ends. Whether it was the whole time. */
+  async #wait(delayMs: number, superseded: AbortSignal): Promise<boolean> {
+    const ended = AbortSignal.any([superseded, this.#ending.signal]);
+    if (ended.aborted) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const cancel = this.#deps.timer(delayMs, () => resolve(true));
+    ended.addEventListener("abort", () => resolve(false), { once: true });
+    return promise.finally(cancel);
+  }
 }

@@ -48,10 +48,8 @@ const keptBytes = 16 << 20;
 /** Tags and lengths of the messages around the log records. */
 const maxFrameBytes = 16;
 
-/** Of one log record beside its fragments: tags, lengths, integers. */
+/** Of one log record beside its fragments: tags, lengths, integers, times. */
 const maxOwnBytes = 512;
-
-const timesBytes = 18;
 
 /** The length of a flow's log record takes two bytes, from 128 to 16,383. */
 const usualRecordLength = 2;
@@ -69,13 +67,12 @@ export class OtlpLogEncoder {
   #recordBuffer = new Uint8Array(4096);
 
   constructor(resource: Readonly<Record<string, string>>, { name, version = "" }: InstrumentationScope) {
-    const attributes = encodedAttributes(resource, tags.resourceAttribute);
-    this.#resource = whole(tags.resource, attributes);
-    const nameBytes = Buffer.alloc(stringLength(name));
-    putString(nameBytes, 0, tags.scopeName, name);
-    const versionBytes = Buffer.alloc(version === "" ? 0 : stringLength(version));
-    if (version !== "") putString(versionBytes, 0, tags.scopeVersion, version);
-    this.#scope = whole(tags.scope, Buffer.concat([nameBytes, versionBytes]));
+    this.#resource = whole(tags.resource, encodedAttributes(resource, tags.resourceAttribute));
+    const scope = [
+      stringField(tags.scopeName, name),
+      ...(version === "" ? [] : [stringField(tags.scopeVersion, version)]),
+    ];
+    this.#scope = whole(tags.scope, Buffer.concat(scope));
     this.#start = this.#resource.length + this.#scope.length + maxFrameBytes;
     this.#length = this.#start;
   }
@@ -142,37 +139,27 @@ export class OtlpLogEncoder {
   addEvent({ name, severity, time, observedTime, body, attributes }: LogEvent): void {
     const set = encodedAttributes(attributes, tags.attribute);
     const bodyBytes = stringLength(body);
-    const length =
-      timesBytes +
-      2 +
-      stringLength(severity) +
-      stringLength(name) +
-      1 +
-      varintLength(bodyBytes) +
-      bodyBytes +
-      set.length;
-    this.#reserve(length);
+    this.#reserve(bodyBytes + stringLength(severity) + stringLength(name) + set.length);
     const out = this.#out;
-    let at = this.#length;
-    out[at++] = tags.logRecord;
-    at = putVarint(out, at, length);
-    at = putTimes(out, at, time[0], time[1], observedTime[0], observedTime[1]);
+    const start = this.#length;
+    out[start] = tags.logRecord;
+    const from = start + 1 + usualRecordLength;
+    let at = putTimes(out, from, time[0], time[1], observedTime[0], observedTime[1]);
     out[at++] = tags.severityNumber;
     out[at++] = severityNumbers[severity];
     at = putString(out, at, tags.severityText, severity);
     at = putString(out, at, tags.eventName, name);
     out[at++] = tags.body;
-    at = putVarint(out, at, bodyBytes);
-    at = putString(out, at, tags.string, body);
+    at = putString(out, putVarint(out, at, bodyBytes), tags.string, body);
     out.set(set, at);
-    this.#length = at + set.length;
+    this.#length = putLength(out, start + 1, usualRecordLength, at + set.length);
   }
 
   /** Times, severity, name, and the attributes of reporter and window: one copy per entry. */
   #prepareRecord(describer: FlowDescriber): void {
     const reporter = fragment(describer.reporterSet);
     const { seconds, nanos, observedSeconds, observedNanos, windowStart, windowEnd } = describer;
-    const most = timesBytes + flowHead.length + reporter.length + maxOwnBytes;
+    const most = flowHead.length + reporter.length + maxOwnBytes;
     if (this.#recordBuffer.length < most) this.#recordBuffer = new Uint8Array(most);
     const bytes = this.#recordBuffer;
     let at = putTimes(bytes, 0, seconds, nanos, observedSeconds, observedNanos);
@@ -196,14 +183,8 @@ export class OtlpLogEncoder {
     const rxBytes = columns.rxBytes[entry] as number;
     const sourcePort = sourceSet === undefined ? noPort : (columns.sourcePort[entry] as number);
     const destinationPort = destinationSet === undefined ? noPort : (columns.destinationPort[entry] as number);
-    this.#reserve(
-      record.length +
-        classBytes.length +
-        sourceBytes.length +
-        destinationBytes.length +
-        sourceText.length +
-        destinationText.length,
-    );
+    const fragments = record.length + classBytes.length + sourceBytes.length + destinationBytes.length;
+    this.#reserve(fragments + sourceText.length + destinationText.length);
     const out = this.#out;
     const start = this.#length;
     out[start] = tags.logRecord;
@@ -222,7 +203,7 @@ export class OtlpLogEncoder {
     at = putIntAttribute(out, at, tags.attribute, keys.rxPackets, columns.rxPackets[entry] as number);
     if (sourcePort > 0) at = putIntAttribute(out, at, tags.attribute, keys.sourcePort, sourcePort);
     if (destinationPort > 0) at = putIntAttribute(out, at, tags.attribute, keys.destinationPort, destinationPort);
-    if (uidPrefix !== undefined) at = putUid(out, at, uidPrefix, number);
+    if (uidPrefix !== undefined) at = putAsciiAttribute(out, at, tags.attribute, keys.uid, uidPrefix + String(number));
 
     out[at] = tags.body;
     out[at + 2] = tags.string;
@@ -263,16 +244,19 @@ const txText = encoder.encode(" tx=");
 const rxText = encoder.encode("B rx=");
 const endOfBody = 0x42;
 
-/** Severity and event name of flows. */
-const flowHead = encodedHead();
-
-function encodedHead(): Uint8Array {
-  const head = Buffer.alloc(2 + stringLength("INFO") + stringLength(flowEventName));
-  head[0] = tags.severityNumber;
-  head[1] = severityNumbers.INFO;
-  putString(head, putString(head, 2, tags.severityText, "INFO"), tags.eventName, flowEventName);
-  return Uint8Array.from(head);
+function stringField(tag: number, text: string): Uint8Array {
+  const field = Buffer.alloc(stringLength(text));
+  putString(field, 0, tag, text);
+  return field;
 }
+
+/** Severity and event name of flows. */
+const flowHead = Uint8Array.from([
+  tags.severityNumber,
+  severityNumbers.INFO,
+  ...stringField(tags.severityText, "INFO"),
+  ...stringField(tags.eventName, flowEventName),
+]);
 
 /** `KeyValue.key` and the tag of the value, of attributes that are not in sets. */
 const keys = {
@@ -284,13 +268,8 @@ const keys = {
   destinationPort: encodedKey("destination.port"),
   windowStart: encodedKey("tailscale.flow.window.start"),
   windowEnd: encodedKey("tailscale.flow.window.end"),
+  uid: encodedKey("log.record.uid"),
 } as const;
-const uidKey = encodedKey("log.record.uid");
-
-/** Writes `log.record.uid`: hexadecimal digits and a number, few and ASCII. */
-function putUid(out: Uint8Array, at: number, prefix: string, number: number): number {
-  return putAsciiAttribute(out, at, tags.attribute, uidKey, prefix + String(number));
-}
 
 function putTimes(
   out: Uint8Array,
@@ -313,8 +292,8 @@ function fragment(set: AttributeSet): Uint8Array {
 
 /** A field that holds a message. */
 function whole(tag: number, message: Uint8Array): Uint8Array {
-  const field = Buffer.alloc(1 + varintLength(message.length) + message.length);
-  field[0] = tag;
-  field.set(message, putVarint(field, 1, message.length));
-  return field;
+  const head = Buffer.alloc(1 + varintLength(message.length));
+  head[0] = tag;
+  putVarint(head, 1, message.length);
+  return Buffer.concat([head, message]);
 }

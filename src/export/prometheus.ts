@@ -11,7 +11,7 @@ import { prometheusName } from "../catalogue/prometheus-name.ts";
 import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
 import { type Fold, type FoldedMetric, seriesOf } from "../ledger/index.ts";
 import { metricDataOf } from "./fold-points.ts";
-import type { ResourceAttributes } from "./resource.ts";
+import type { ResourceAttributes } from "./destination.ts";
 import type { Instruments } from "./telemetry.ts";
 
 export interface PageSources {

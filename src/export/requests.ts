@@ -10,8 +10,8 @@ import type { FlowDescriber } from "../processors/flow.ts";
 import type { Encoding } from "./answer.ts";
 import type { Channel, Posted, Span } from "./delivery/index.ts";
 import { OtlpLogEncoder } from "./otlp-logs.ts";
-import type { ResourceAttributes } from "./resource.ts";
-import { DeliveryRow } from "./rows.ts";
+import type { ResourceAttributes } from "./destination.ts";
+import { DeliveryRow, type RowContents } from "./rows.ts";
 import type { Sender } from "./sender.ts";
 
 export interface RequestDeps {
@@ -27,10 +27,7 @@ type RequestLimits = Pick<Config["otlp"]["logs"], "max_records" | "max_bytes">;
 /** Writes the log records of spans as one ExportLogsServiceRequest, good until the next. @throws {Error} if one cannot be written. */
 type WriteSpans = (spans: readonly Span[]) => Uint8Array;
 
-/** A guess until the first request has been encoded. */
-const firstGuessOfLogRecordBytes = 1_000;
-
-/** In a smaller request the resource weighs too much. */
+/** In a smaller request the resource weighs too much for an estimate. */
 const minLogRecordsForEstimate = 16;
 
 /** Log records differ from those before them: a request is planned a little below its limit, so that few are over it. */
@@ -39,15 +36,14 @@ const plannedShare = 0.9;
 /** Channel of all logs: fresh ones, replay and retry. */
 export class RequestChannel implements Channel {
   readonly #limits: RequestLimits;
-  readonly #send: Sender;
-  readonly #encoding: Encoding;
+  readonly #deps: RequestDeps;
   readonly #write: WriteSpans;
-  #logRecordBytes = firstGuessOfLogRecordBytes;
+  /** A guess until the first request has been encoded. */
+  #logRecordBytes = 1_000;
 
   constructor(limits: RequestLimits, deps: RequestDeps) {
     this.#limits = limits;
-    this.#send = deps.send;
-    this.#encoding = deps.encoding;
+    this.#deps = deps;
     this.#write = deps.encoding === "protobuf" ? protobufWriter(deps) : jsonWriter(deps);
   }
 
@@ -69,7 +65,7 @@ export class RequestChannel implements Channel {
     if (logRecords >= minLogRecordsForEstimate) this.#logRecordBytes = Math.max(1, body.length / logRecords);
     if (body.length > this.#limits.max_bytes && logRecords > 1)
       return { kind: "unsent", message: "larger than a request may be" };
-    return this.#send(body, this.#encoding, stop);
+    return this.#deps.send(body, this.#deps.encoding, stop);
   }
 
   postEmpty(stop: AbortSignal): Promise<Posted> {
@@ -81,58 +77,48 @@ function protobufWriter({ describer, resource, scope }: RequestDeps): WriteSpans
   const encoder = new OtlpLogEncoder(resource, scope);
   return (spans) => {
     encoder.begin();
-    for (const { row, from, to } of spans) {
-      const { acceptedAt, contents } = opened(row);
-      forEachRecord(row, from, to, (record, first, last) => {
+    for (const span of spans)
+      forEachRecord(span, (contents, record, from, to, acceptedAt) => {
         if (contents.kind === "flow")
-          encoder.addFlows(contents.columns, describer, contents.first + record, first, last, acceptedAt);
-        else if (last > first) encoder.addEvent(contents.events[record] as LogEvent);
+          encoder.addFlows(contents.columns, describer, contents.first + record, from, to, acceptedAt);
+        else if (from < to) encoder.addEvent(contents.events[record] as LogEvent);
       });
-    }
     return encoder.finish();
   };
 }
 
 /** The official serializer writes JSON: correct and slower, an object per log record. */
 function jsonWriter({ describer, resource: attributes, scope }: RequestDeps): WriteSpans {
-  const resource = resourceFromAttributes({ ...attributes });
+  const origin = { resource: resourceFromAttributes({ ...attributes }), instrumentationScope: scope };
   return (spans) => {
     const records: ReadableLogRecord[] = [];
-    const add = (event: LogEvent) => records.push(readable(event, { resource, instrumentationScope: scope }));
-    for (const { row, from, to } of spans) {
-      const { acceptedAt, contents } = opened(row);
-      forEachRecord(row, from, to, (record, first, last) => {
-        if (contents.kind === "plain") {
-          if (first < last) add(contents.events[record] as LogEvent);
-          return;
-        }
-        for (const event of describer.events(contents.columns, contents.first + record, first, last, acceptedAt))
-          add(event);
+    for (const span of spans)
+      forEachRecord(span, (contents, record, from, to, acceptedAt) => {
+        const events =
+          contents.kind === "flow"
+            ? describer.events(contents.columns, contents.first + record, from, to, acceptedAt)
+            : contents.events.slice(record, from < to ? record + 1 : record);
+        for (const event of events) if (event !== undefined) records.push(readable(event, origin));
       });
-    }
     const body = JsonLogsSerializer.serializeRequest(records);
     if (body === undefined) throw new Error("the serializer wrote nothing");
     return body;
   };
 }
 
-function opened(row: Span["row"]) {
-  if (!(row instanceof DeliveryRow)) throw new Error("the row is not one of the journal's");
-  return { acceptedAt: row.acceptedAt, contents: row.open() };
-}
-
-/** Calls back for each record that has log records in the range, with their numbers inside the record. */
+/** Calls back for each record that has log records in the span, with their numbers inside the record. */
 function forEachRecord(
-  row: Span["row"],
-  from: number,
-  to: number,
-  visit: (record: number, first: number, last: number) => void,
+  { row, from, to }: Span,
+  visit: (contents: RowContents, record: number, first: number, last: number, acceptedAt: number) => void,
 ): void {
   if (from >= to) return;
+  if (!(row instanceof DeliveryRow)) throw new Error("the row is not one of the journal's");
+  const contents = row.open();
   for (let record = row.recordOf(from); record < row.records; record++) {
     const begin = row.firstLogRecord(record);
     if (begin >= to) return;
-    visit(record, Math.max(from, begin) - begin, Math.min(to, row.firstLogRecord(record + 1)) - begin);
+    const end = Math.min(to, row.firstLogRecord(record + 1));
+    visit(contents, record, Math.max(from, begin) - begin, end - begin, row.acceptedAt);
   }
 }
 

@@ -4,9 +4,10 @@
  */
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
-import { decodeAudit } from "../records/audit.ts";
-import { decodeWebhook } from "../records/webhook.ts";
+import { decodeAudit } from "../records/plain.ts";
+import { decodeWebhook } from "../records/plain.ts";
 import type { JournalReader, Row } from "../journal/index.ts";
+import { freeBuffer } from "../runtime/memory.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
@@ -35,14 +36,25 @@ export class DeliveryRow implements DeliverableRow {
   readonly acceptedAt: number;
   readonly records: number;
   readonly #source: RowSource;
-  readonly #counts: RowCounts;
+  /** By record: log records before it (and one number more: all), its time in epoch milliseconds, and why it makes none. */
+  readonly #before: Uint32Array;
+  readonly #times: Float64Array;
+  readonly #defects = new Map<number, string>();
 
-  constructor({ seq, acceptedAt }: Row, counts: RowCounts, source: RowSource) {
+  constructor({ seq, acceptedAt }: Row, records: number, source: RowSource) {
     this.seq = seq;
     this.acceptedAt = acceptedAt;
-    this.records = counts.times.length;
+    this.records = records;
     this.#source = source;
-    this.#counts = counts;
+    this.#before = new Uint32Array(records + 1);
+    this.#times = new Float64Array(records);
+  }
+
+  /** Notes what a record makes; called for each of them in order. */
+  note(record: number, logRecords: number, time: number, defect: string | undefined): void {
+    this.#before[record + 1] = (this.#before[record] as number) + logRecords;
+    this.#times[record] = time;
+    if (defect !== undefined) this.#defects.set(record, defect);
   }
 
   get logRecords(): number {
@@ -50,42 +62,33 @@ export class DeliveryRow implements DeliverableRow {
   }
 
   firstLogRecord(record: number): number {
-    return this.#counts.before[record] as number;
+    return this.#before[record] as number;
   }
 
   /** The record that makes the log record: the last one that begins at or before it. */
   recordOf(logRecord: number): number {
-    const { before } = this.#counts;
     let low = 0;
     let high = this.records;
     while (high - low > 1) {
       const middle = (low + high) >> 1;
-      if ((before[middle] as number) <= logRecord) low = middle;
+      if ((this.#before[middle] as number) <= logRecord) low = middle;
       else high = middle;
     }
     return low;
   }
 
   timeOf(logRecord: number): number {
-    return this.#counts.times[this.recordOf(logRecord)] as number;
+    return this.#times[this.recordOf(logRecord)] as number;
   }
 
   defectOf(record: number): string | undefined {
-    return this.#counts.defects.get(record);
+    return this.#defects.get(record);
   }
 
   /** Good until the next row is opened. @throws {Error} if the row cannot be read any more. */
   open(): RowContents {
     return this.#source.open(this.seq);
   }
-}
-
-/** Per record of a row: log records before it (and one number more: all), its time, and why it makes none. */
-interface RowCounts {
-  readonly before: Uint32Array;
-  /** Epoch milliseconds. */
-  readonly times: Float64Array;
-  readonly defects: ReadonlyMap<number, string>;
 }
 
 /** Neighbouring rows, decoded together: small ones share their columns. Covers `from` up to, but not including, `end`. */
@@ -130,7 +133,7 @@ export class RowSource implements DeliverySource {
   open(seq: number): RowContents {
     const stretch = this.#stretchAt(seq);
     const place = stretch === undefined ? -1 : placeOf(stretch, seq);
-    if (stretch === undefined || stretch.rows[place]?.seq !== seq) throw new Error(`row ${seq} has left the journal`);
+    if (stretch?.rows[place]?.seq !== seq) throw new Error(`row ${seq} has left the journal`);
     return stretch.contents[place] as RowContents;
   }
 
@@ -142,11 +145,12 @@ export class RowSource implements DeliverySource {
   #stretchAt(seq: number): Stretch | undefined {
     let found = this.#stretches.find(({ from, end }) => from <= seq && seq < end);
     if (found === undefined) {
-      const grown = this.#stretches.find(({ end, bytes, rows }) => end === seq && hasRoom(rows.length, bytes));
-      const rows = this.#reader.read(seq, {
-        rows: stretchLimit.rows - (grown?.rows.length ?? 0),
-        bytes: stretchLimit.bytes - (grown?.bytes ?? 0),
-      });
+      const { rows: most, bytes: mostBytes } = stretchLimit;
+      const grown = this.#stretches.find(
+        ({ end, bytes, rows }) => end === seq && rows.length < most && bytes < mostBytes,
+      );
+      const limit = { rows: most - (grown?.rows.length ?? 0), bytes: mostBytes - (grown?.bytes ?? 0) };
+      const rows = this.#reader.read(seq, limit);
       if (rows.length === 0) return undefined;
       found = grown ?? this.#newStretch(seq);
       for (const row of rows) this.#add(row, found);
@@ -166,112 +170,93 @@ export class RowSource implements DeliverySource {
   }
 
   #add(row: Row, stretch: Stretch): void {
-    const { counts, contents } = this.#decode(row, stretch.columns);
-    stretch.rows.push(new DeliveryRow(row, counts, this));
-    stretch.contents.push(contents);
+    const made = this.#decode(row, stretch.columns);
+    stretch.rows.push(made.row);
+    stretch.contents.push(made.contents);
     stretch.end = row.seq + 1;
     stretch.bytes += row.text.length;
+    freeBuffer(row.text);
   }
 
-  #decode(row: Row, columns: FlowColumns): Decoded {
+  #decode(row: Row, columns: FlowColumns): { readonly row: DeliveryRow; readonly contents: RowContents } {
     const { type } = row;
     const isSelected = this.#selection.recordsOf(row);
-    if (!isRecordType(type) || isSelected === undefined) return { counts: noRecords, contents: noContents };
-    if (row.damage !== undefined) return defective(row, isSelected, `the journal's row cannot be read: ${row.damage}`);
+    const isOfRecords = type === "flow" || type === "audit" || type === "webhook";
+    if (!isOfRecords || isSelected === undefined) return { row: new DeliveryRow(row, 0, this), contents: noContents };
     const { records, ipv6Addresses } = columns;
     const texts = columns.addressTexts.length;
+    const made = new DeliveryRow(row, row.records, this);
     try {
-      return type === "flow" ? this.#decodeFlows(row, isSelected, columns) : this.#decodePlain(row, isSelected, type);
+      if (row.damage !== undefined) throw new Error(`the journal's row cannot be read: ${row.damage}`);
+      const contents =
+        type === "flow"
+          ? this.#decodeFlows(row, isSelected, columns, made)
+          : this.#decodePlain(row, isSelected, type, made);
+      return { row: made, contents };
     } catch (error) {
       columns.truncate(records, ipv6Addresses, texts);
       for (const record of columns.defects.keys()) if (record >= records) columns.defects.delete(record);
-      return defective(row, isSelected, messageOf(error));
+      for (let record = 0; record < row.records; record++)
+        made.note(record, 0, row.acceptedAt, isSelected(record) ? messageOf(error) : undefined);
+      return { row: made, contents: noContents };
     }
   }
 
-  #decodeFlows(row: Row, isSelected: IsSelected, columns: FlowColumns): Decoded {
+  #decodeFlows(row: Row, isSelected: IsSelected, columns: FlowColumns, into: DeliveryRow): RowContents {
     const { decoder, describer } = this.#context;
     const first = columns.records;
     decoder.decode(row.text, row.leftOut, columns);
-    if (columns.records - first !== row.records) throw new Error("the journal's row has other lines than records");
-    const kept = row.leftOut === undefined ? undefined : decodeLeftOut(row.leftOut).kept;
-    const counts = emptyCounts(row.records);
+    checkLines(row, columns.records - first);
+    const kept = keptOf(row);
     for (let record = 0; record < row.records; record++) {
-      const made = isSelected(record) ? describer.logRecords(columns, first + record) : 0;
-      countRecord(counts, record, Math.min(made, kept?.[record] ?? made));
-      counts.times[record] = timeOfFlow(columns, first + record, row.acceptedAt);
-      const defect = columns.defects.get(first + record);
-      if (defect !== undefined && isSelected(record)) counts.defects.set(record, defect);
+      const at = first + record;
+      const selected = isSelected(record);
+      const made = selected ? describer.logRecords(columns, at) : 0;
+      const logRecords = Math.min(made, kept?.[record] ?? made);
+      const defect = selected ? columns.defects.get(at) : undefined;
+      into.note(record, logRecords, timeOfFlow(columns, at, row.acceptedAt), defect);
     }
-    return { counts, contents: { kind: "flow", columns, first } };
+    return { kind: "flow", columns, first };
   }
 
-  #decodePlain(row: Row, isSelected: IsSelected, type: "audit" | "webhook"): Decoded {
-    const kept = row.leftOut === undefined ? undefined : decodeLeftOut(row.leftOut).kept;
+  #decodePlain(row: Row, isSelected: IsSelected, type: "audit" | "webhook", into: DeliveryRow): RowContents {
+    const { settings } = this.#context;
+    const { acceptedAt } = row;
     const lines = utf8.decode(row.text).split("\n");
-    const counts = emptyCounts(lines.length);
+    checkLines(row, lines.length);
+    const kept = keptOf(row);
     const events = lines.map((line, record) => {
       let event: LogEvent | undefined;
+      let defect: string | undefined;
       try {
-        if (isSelected(record)) event = describeLine(line, type, this.#context.settings, row.acceptedAt);
+        if (isSelected(record)) event = describeLine(line, type, settings, acceptedAt);
       } catch (error) {
-        counts.defects.set(record, messageOf(error));
+        defect = messageOf(error);
       }
-      counts.times[record] = event === undefined ? row.acceptedAt : millisOfHrTime(event.time);
-      countRecord(counts, record, event === undefined ? 0 : Math.min(1, kept?.[record] ?? 1));
+      const logRecords = event === undefined ? 0 : Math.min(1, kept?.[record] ?? 1);
+      into.note(record, logRecords, event === undefined ? acceptedAt : millisOfHrTime(event.time), defect);
       return event;
     });
-    return { counts, contents: { kind: "plain", events } };
+    return { kind: "plain", events };
   }
-}
-
-interface Decoded {
-  readonly counts: RowCounts;
-  readonly contents: RowContents;
 }
 
 const utf8 = new TextDecoder();
-
-interface CountsInWork extends RowCounts {
-  readonly defects: Map<number, string>;
-}
-
-function emptyCounts(records: number): CountsInWork {
-  return { before: new Uint32Array(records + 1), times: new Float64Array(records), defects: new Map() };
-}
-
-function countRecord({ before }: RowCounts, record: number, logRecords: number): void {
-  before[record + 1] = (before[record] as number) + logRecords;
-}
-
-const noRecords: RowCounts = emptyCounts(0);
 const noContents: RowContents = { kind: "plain", events: [] };
 
+function checkLines({ records }: Row, lines: number): void {
+  if (lines !== records) throw new Error("the journal's row has other lines than records");
+}
+
+/** Log records that each record was accepted with, if there was a limit. */
+function keptOf({ leftOut }: Row): Uint32Array | undefined {
+  return leftOut === undefined ? undefined : decodeLeftOut(leftOut).kept;
+}
+
 /** @throws {Error} if the line does not decode any more. */
-function describeLine(
-  line: string,
-  type: "audit" | "webhook",
-  settings: ProcessorSettings,
-  acceptedAt: number,
-): LogEvent {
+function describeLine(line: string, type: "audit" | "webhook", settings: ProcessorSettings, at: number): LogEvent {
   const raw = recordOfLine(line, type);
-  return describe(raw.type === "audit" ? decodeAudit(raw) : decodeWebhook(raw), settings, acceptedAt);
-}
-
-/** A row whose records cannot be described, all for the same reason. */
-function defective(row: Row, isSelected: IsSelected, defect: string): Decoded {
-  const counts = emptyCounts(row.records);
-  for (let record = 0; record < row.records; record++) if (isSelected(record)) counts.defects.set(record, defect);
-  counts.times.fill(row.acceptedAt);
-  return { counts, contents: noContents };
-}
-
-function isRecordType(type: Row["type"]): type is "flow" | "audit" | "webhook" {
-  return type === "flow" || type === "audit" || type === "webhook";
-}
-
-function hasRoom(rows: number, bytes: number): boolean {
-  return rows < stretchLimit.rows && bytes < stretchLimit.bytes;
+  return describe(raw.type === "audit" ? decodeAudit(raw) : decodeWebhook(raw), settings, at);
 }
 
 /** Where the first row at or after `seq` stands. */

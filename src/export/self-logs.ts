@@ -9,8 +9,6 @@ import {
   type InstrumentationScope,
   setGlobalErrorHandler,
 } from "@opentelemetry/core";
-import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
-import { CompressionAlgorithm, type IOtlpExportDelegate, OTLPExporterBase } from "@opentelemetry/otlp-exporter-base";
 import { JsonLogsSerializer, ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
@@ -21,14 +19,11 @@ import {
 } from "@opentelemetry/sdk-logs";
 import type { Logger, LogLevel } from "../lib/logger.ts";
 import type { Encoding } from "./answer.ts";
-import type { Destination } from "./destination.ts";
-import type { ResourceAttributes } from "./resource.ts";
+import type { ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";
 
 export interface SelfLogsDeps {
   readonly send: Sender;
-  /** Where lines go as JSON over HTTP, by the SDK's own exporter; absent for protobuf and standard output. */
-  readonly destination: Destination | undefined;
   readonly encoding: Encoding;
   /** That of the logs. */
   readonly resource: ResourceAttributes;
@@ -37,13 +32,8 @@ export interface SelfLogsDeps {
   readonly logger: Logger;
 }
 
-export interface SelfLogs {
-  readonly sink: Logger;
-  /** Exports what is left; ends soon after the deadline at the latest. */
-  stop(deadlineMs: number): Promise<void>;
-}
-
-export function createSelfLogs(deps: SelfLogsDeps): SelfLogs {
+/** The SDK's batches of log records, through our sender. */
+export function createSelfLogs(deps: SelfLogsDeps) {
   const abort = new AbortController();
   const processor = new BatchLogRecordProcessor({ exporter: exporterOf(deps, abort.signal) });
   const provider = new LoggerProvider({
@@ -60,7 +50,8 @@ export function createSelfLogs(deps: SelfLogsDeps): SelfLogs {
         attributes: { ...fields },
       });
     }),
-    async stop(deadlineMs) {
+    /** Exports what is left; ends soon after the deadline at the latest. */
+    async stop(deadlineMs: number): Promise<void> {
       const { promise: late, resolve } = Promise.withResolvers<void>();
       const deadline = setTimeout(() => abort.abort(), deadlineMs);
       const end = setTimeout(resolve, deadlineMs + graceMs);
@@ -132,29 +123,12 @@ const severities: Record<LogLevel, SeverityNumber> = {
   error: SeverityNumber.ERROR,
 };
 
-/** After the deadline, for an exporter of ours to say what it lost; the SDK's own cannot be interrupted. */
+/** After the deadline, for the exporter to say what it lost. */
 const graceMs = 100;
 
 const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };
 
-function exporterOf(deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
-  const { destination } = deps;
-  if (destination === undefined) return new OTLPExporterBase(delegateTo(deps, stop));
-  const { url, headers, timeoutMs, compression, tls } = destination;
-  const { insecureSkipVerify = false, ...pem } = tls ?? {};
-  return new OTLPLogExporter({
-    url,
-    headers: { ...headers },
-    timeoutMillis: timeoutMs,
-    compression: compression === "gzip" ? CompressionAlgorithm.GZIP : CompressionAlgorithm.NONE,
-    httpAgentOptions: { ...pem, rejectUnauthorized: !insecureSkipVerify },
-  });
-}
-
-function delegateTo(
-  { send, encoding, logger }: SelfLogsDeps,
-  stop: AbortSignal,
-): IOtlpExportDelegate<ReadableLogRecord[]> {
+function exporterOf({ send, encoding, logger }: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
   async function post(records: ReadableLogRecord[]): Promise<ExportResult> {
     const body = serializers[encoding].serializeRequest(records) ?? new Uint8Array(0);
     const answer = await send(body, encoding, stop);
@@ -170,6 +144,5 @@ function delegateTo(
       ),
     async forceFlush() {},
     async shutdown() {},
-    setMetrics() {},
   };
 }

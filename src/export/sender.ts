@@ -1,10 +1,20 @@
 /** Posts one OTLP body to one destination and says what became of it. Logs, metrics and our own log lines all leave through here. */
 import { gzipSync } from "node:zlib";
+import { freeBuffer } from "../runtime/memory.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import { type Answer, type Encoding, type FailureCause, readAnswer, type Signal } from "./answer.ts";
-import { createConnection, type Fetch } from "./connection.ts";
+import type { LogFields, Logger } from "../lib/logger.ts";
+import { type Answer, type Encoding, type ReadAnswer, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";
+
+/** `fetch` with the options that runtimes add to it; the runtime's seam translates those that its own does not know. */
+export type Fetch = (
+  url: string,
+  init: RequestInit & {
+    tls?: { ca?: string; cert?: string; key?: string; rejectUnauthorized: boolean };
+    /** Bun's: HTTP/2 instead of HTTP/1.1. Deno chooses by itself, and ignores it. */
+    protocol?: "http2";
+  },
+) => Promise<Response>;
 
 /** What a request came to, as it is counted. */
 export type RequestOutcome = "success" | "retry" | "rejected";
@@ -54,14 +64,15 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
         body: sent as Uint8Array<ArrayBuffer>,
         signal: AbortSignal.any([deadline, stop]),
       });
+      freeBuffer(sent);
       const read = await readAnswer(response, { signal, encoding }, deps.clock);
-      notice(read.answer, response.status, { encoding, isStrange: read.isStrange === true });
+      notice(read, response.status, encoding);
       answer = read.answer;
     } catch (error) {
       if (stop.aborted) return stopped;
       answer = deadline.aborted
         ? { kind: "failed", cause: "timeout", why: `no answer within ${timeoutMs} ms` }
-        : { kind: "failed", cause: causeOf(error), why: reasonOf(error) };
+        : { kind: "failed", cause: resetCodes.has(codeOf(error)) ? "reset" : "unreachable", why: reasonOf(error) };
     }
     deps.onAnswer(signal, outcomes[answer.kind], (performance.now() - startedAt) / 1000);
     const placed = answer.kind === "failed" ? { ...answer, why: `${address}: ${answer.why}` } : answer;
@@ -74,34 +85,25 @@ const outcomes: Record<Answer["kind"], RequestOutcome> = { taken: "success", fai
 /** Several backends refuse `; charset=utf-8` after it. */
 const contentTypes: Record<Encoding, string> = { json: "application/json", protobuf: "application/x-protobuf" };
 
-const settings: Record<Encoding, string> = { json: "http/json", protobuf: "http/protobuf" };
-
-type Notice = (answer: Answer, status: number, about: { encoding: Encoding; isStrange: boolean }) => void;
-
 /**
  * Says once each what the operator should know about a destination. 415 speaks of the encoding, and so may 400 to JSON as
  * long as nothing has been taken (VictoriaMetrics and VictoriaLogs answer so); the protocol is never switched.
  */
-function createNotices({ signal, url }: Destination, logger: Logger): Notice {
+function createNotices({ signal, url }: Destination, logger: Logger) {
   let hasTaken = false;
-  let hasSaidEncoding = false;
-  let hasSaidStrange = false;
-  return (answer, status, { encoding, isStrange }) => {
+  const said = new Set<string>();
+  const warnOnce = (message: string, fields: LogFields): void => {
+    if (!said.has(message)) logger.warn(message, fields);
+    said.add(message);
+  };
+  return ({ answer, isStrange }: ReadAnswer, status: number, encoding: Encoding): void => {
     hasTaken ||= answer.kind === "taken";
-    if (isStrange && !hasSaidStrange) {
-      hasSaidStrange = true;
-      logger.warn("the backend's answer to an accepted request is not OTLP: is the endpoint right?", { signal });
-    }
-    const isDoubtful = status === 415 || (status === 400 && encoding === "json" && !hasTaken);
-    if (!isDoubtful || hasSaidEncoding) return;
-    hasSaidEncoding = true;
-    const other: Encoding = encoding === "json" ? "protobuf" : "json";
-    logger.warn(`the backend may not accept OTLP as ${encoding}`, {
-      signal,
-      status,
-      host: new URL(url).host,
-      remedy: `set otlp.protocol = "${settings[other]}"`,
-    });
+    if (isStrange === true)
+      warnOnce("the backend's answer to an accepted request is not OTLP: is the endpoint right?", { signal });
+    if (status !== 415 && (status !== 400 || encoding !== "json" || hasTaken)) return;
+    const remedy = `set otlp.protocol = "${encoding === "json" ? "http/protobuf" : "http/json"}"`;
+    const { host } = new URL(url);
+    warnOnce(`the backend may not accept OTLP as ${encoding}`, { signal, status, host, remedy });
   };
 }
 
@@ -112,15 +114,14 @@ function tlsInitOf({ insecureSkipVerify, ...pem }: NonNullable<Credentials["tls"
 /** A connection that was there and ended; every other error means that there was none. */
 const resetCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE", "ConnectionClosed", "UND_ERR_SOCKET"]);
 
-function causeOf(error: unknown): FailureCause {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return resetCodes.has(code) ? "reset" : "unreachable";
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 /** A network error in words; errors of `fetch` hold the useful word in `code`. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "the request failed";
-  const code = (error as { code?: unknown }).code;
+  const code = codeOf(error);
   return typeof code === "string" && !error.message.includes(code) ? `${code}: ${error.message}` : error.message;
 }
 
@@ -134,18 +135,59 @@ function secretsIn(headers: Credentials["headers"]): readonly string[] {
 
 /** Some backends repeat the credential that they refuse. What they say ends up in logs and in marks. */
 function withoutSecrets(answer: Answer, secrets: readonly string[]): Answer {
-  const clean = (text: string) => {
-    for (const secret of secrets) text = text.replaceAll(secret, "[redacted]");
-    return text;
-  };
-  switch (answer.kind) {
-    case "taken":
-      return answer.partial === undefined
-        ? answer
-        : { kind: "taken", partial: { ...answer.partial, message: clean(answer.partial.message) } };
-    case "refused":
-      return { ...answer, message: clean(answer.message) };
-    case "failed":
-      return { ...answer, why: clean(answer.why) };
-  }
+  const clean = (text: string) => secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "[redacted]"), text);
+  if (answer.kind === "failed") return { ...answer, why: clean(answer.why) };
+  if (answer.kind === "refused") return { ...answer, message: clean(answer.message) };
+  const { partial } = answer;
+  return partial === undefined ? answer : { ...answer, partial: { ...partial, message: clean(partial.message) } };
 }
+
+/**
+ * `fetch` to one backend. A failed request is sent again at once if the failure says that another connection will do: after
+ * an answered one, if its connection was reset; and over TLS as HTTP/2, as long as nothing was ever answered in HTTP/1.1. The
+ * version that was answered is kept.
+ */
+function createConnection(fetch: Fetch): Fetch {
+  let version: "http1" | "http2" = "http1";
+  let hasAnsweredHttp1 = false;
+  let wasAnswered = false;
+
+  async function send(as: typeof version, ...[url, init]: Parameters<Fetch>): Promise<Response> {
+    const response = await fetch(url, as === "http2" ? { ...init, protocol: "http2" } : init);
+    version = as;
+    wasAnswered = true;
+    hasAnsweredHttp1 ||= as === "http1";
+    return response;
+  }
+
+  return async (url, init) => {
+    try {
+      return await send(version, url, init);
+    } catch (error) {
+      if (init.signal?.aborted === true) throw error;
+      const code = codeOf(error);
+      if (version === "http2" && code === notHttp2Code) return send((version = "http1"), url, init);
+      if (wasAnswered && closedCodes.has(code)) {
+        wasAnswered = false;
+        return send(version, url, init);
+      }
+      const mayBeHttp2 = version === "http1" && !hasAnsweredHttp1 && url.startsWith("https:");
+      if (!mayBeHttp2 || !otherVersionCodes.has(code)) throw error;
+      return send("http2", url, init).catch(() => {
+        throw error;
+      });
+    }
+  };
+}
+
+/** Codes of a kept connection that was closed before the request reached anybody, as far as one can know. */
+const closedCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "ConnectionClosed"]);
+
+/**
+ * What HTTP/1.1 comes to at a server that speaks HTTP/2 only: it refuses the handshake for want of a common protocol
+ * (RFC 7301, 3.2), or answers with frames. The former code stands for other trouble with TLS too.
+ */
+const otherVersionCodes: ReadonlySet<unknown> = new Set(["EPROTO", "Malformed_HTTP_Response"]);
+
+/** The server has chosen another protocol in the handshake. */
+const notHttp2Code = "HTTP2Unsupported";

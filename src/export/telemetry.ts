@@ -5,34 +5,28 @@ import { MeterProvider, MetricReader, type ResourceMetrics } from "@opentelemetr
 import { type MetricDefinition, type MetricName, metrics } from "../catalogue/metrics.ts";
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import { type ResourceAttributes, scopeOf } from "./resource.ts";
+import { type ResourceAttributes, scopeOf } from "./destination.ts";
 
-export interface Instruments {
-  readonly telemetry: Telemetry;
-  /** All points of this moment; a few hundred. */
-  collect(): Promise<ResourceMetrics>;
-  stop(): Promise<void>;
-}
+export type Instruments = ReturnType<typeof createInstruments>;
 
-export interface InstrumentsContext {
-  readonly resource: ResourceAttributes;
+/** In whose name. `common`: attributes of every point. */
+interface InstrumentsContext extends Record<"resource" | "common", ResourceAttributes> {
   readonly version: string;
-  /** Attributes of every point. */
-  readonly common: ResourceAttributes;
 }
 
 /** Instruments are made at once, so that a name is registered the same way whoever uses it first. */
 export function createInstruments(
   { enabled }: Config["self_observability"],
   { resource, version, common }: InstrumentsContext,
-): Instruments {
+) {
   const reader = new PullReader();
   const provider = new MeterProvider({ resource: resourceFromAttributes(resource), readers: [reader] });
   const scope = scopeOf(version);
   return {
     telemetry: enabled ? telemetryOf(provider.getMeter(scope.name, scope.version), common) : silentTelemetry,
-    collect: async () => (await reader.collect()).resourceMetrics,
-    stop: () => provider.shutdown(),
+    /** All points of this moment; a few hundred. */
+    collect: async (): Promise<ResourceMetrics> => (await reader.collect()).resourceMetrics,
+    stop: (): Promise<void> => provider.shutdown(),
   };
 }
 
@@ -79,27 +73,15 @@ function telemetryOf(meter: ReturnType<MeterProvider["getMeter"]>, common: Resou
   const recording = new Map<MetricName, Histogram>();
   const observing = new Map<MetricName, Observable>();
   for (const [name, definition] of Object.entries(metrics) as [MetricName, MetricDefinition][]) {
-    if (definition.origin !== "process") continue;
-    const { unit, description, buckets } = definition;
-    switch (definition.kind) {
-      case "counter":
-        adding.set(name, meter.createCounter(name, { unit, description }));
-        break;
-      case "updown":
-        adding.set(name, meter.createUpDownCounter(name, { unit, description }));
-        break;
-      case "histogram": {
-        const advice = buckets === undefined ? {} : { advice: { explicitBucketBoundaries: [...buckets] } };
-        recording.set(name, meter.createHistogram(name, { unit, description, ...advice }));
-        break;
-      }
-      case "total":
-        observing.set(name, meter.createObservableCounter(name, { unit, description }));
-        break;
-      case "gauge":
-        observing.set(name, meter.createObservableGauge(name, { unit, description }));
-        break;
-    }
+    const { kind, origin, unit, description, buckets } = definition;
+    if (origin !== "process") continue;
+    const options = { unit, description };
+    const advice = buckets === undefined ? {} : { advice: { explicitBucketBoundaries: [...buckets] } };
+    if (kind === "counter") adding.set(name, meter.createCounter(name, options));
+    else if (kind === "updown") adding.set(name, meter.createUpDownCounter(name, options));
+    else if (kind === "histogram") recording.set(name, meter.createHistogram(name, { ...options, ...advice }));
+    else if (kind === "total") observing.set(name, meter.createObservableCounter(name, options));
+    else observing.set(name, meter.createObservableGauge(name, options));
   }
   return {
     add: (name, value, attributes) => adding.get(name)?.add(value, { ...common, ...attributes }),

@@ -2,194 +2,15 @@
  * The journal as the rest of the program sees it: append, read from a position, keys, cursors and marks, snapshot, space.
  * Nothing here is SQLite's, so a second implementation is one folder beside `sqlite/` that passes the same contract test.
  */
-import type { LeftOutReason } from "../records/flow/columns.ts";
-import type { DefectReason } from "../records/defect.ts";
-import type { RecordType, SkipReason, Source } from "../records/types.ts";
+import type { RecordType, Source } from "../records/types.ts";
+import type { Append, Committed, PollCursor, PolledType, Row } from "./batch.ts";
 
-/** What the API can be polled for. */
-export type PolledType = Exclude<RecordType, "webhook">;
+export * from "./batch.ts";
 
 /** Classes of seen keys: record types, and digests of texts that were quarantined. */
 export type KeyClass = RecordType | "quarantined";
 
 export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "quarantined"];
-
-/** Accepted records of one type on their way in: one row. At most about 1 MiB of text. */
-export interface Part {
-  readonly type: RecordType;
-  readonly records: number;
-  /** Bytes of the text in `body`. */
-  readonly length: number;
-  /** The stored lines, with a newline or nothing between two, as one zstd frame. */
-  readonly body: Uint8Array;
-  /** The lines as they are before packing, if a reader of the row is likely to want them at once. */
-  readonly text?: Uint8Array;
-  /** What of the records is left out, in the form of `left-out.ts`; usually nothing. */
-  readonly leftOut: Uint8Array | undefined;
-  /** Entries left out, by reason. */
-  readonly leftOutEntries: Readonly<Partial<Record<LeftOutReason, number>>>;
-  /** Four words per record, as `records/identity.ts` makes them. */
-  readonly keys: Uint32Array;
-  /** From when on the keys grow old, epoch milliseconds: the latest of them. */
-  readonly keysAt: number;
-  /**
-   * What a record tells that a record of another type can tell too, if compared at all: the fact's key (`Identifier.fact`), and
-   * for a webhook event the same of the second before and of the second after behind it.
-   */
-  readonly facts?: readonly (Uint32Array | undefined)[];
-  /** Log records that each record makes, if the batch has a limit for them. */
-  readonly logRecords?: Uint32Array;
-  /** Per record, bits of `partFlags`. */
-  readonly flags: Uint8Array;
-  /** The same part without the records whose byte is 1; called inside the turn when some turn out to be known. */
-  without(dropped: Uint8Array): Part;
-}
-
-/** Bits of `Part.flags`. */
-export const partFlags = { ahead: 1, unproven: 2, replacedTime: 4 } as const;
-
-/** Texts that are kept to be looked at, never accepted: invalid records, or samples of unknown kinds. One row. */
-export interface QuarantinePart {
-  readonly class: "invalid" | "sample";
-  readonly lines: number;
-  readonly length: number;
-  /** One JSON object per line: `QuarantineLine`. One zstd frame. */
-  readonly body: Uint8Array;
-  /** Four words per line, of class `quarantined`; none for samples. */
-  readonly keys: Uint32Array;
-  /** Per line. */
-  readonly types: readonly (RecordType | "unknown")[];
-  readonly reasons: readonly string[];
-  without(dropped: Uint8Array): QuarantinePart;
-}
-
-/** A line of a quarantine row. */
-export interface QuarantineLine {
-  readonly type: RecordType | "unknown";
-  /** A word of a closed set. */
-  readonly reason: string;
-  /** A sentence for a person. */
-  readonly detail: string;
-  /** The record's stored form, or the value's text; cut at 64 KiB. */
-  readonly text: string;
-  readonly isCut?: true;
-}
-
-/** Keys of records that were known when the batch was put together: duplicates whose texts were dropped at once. */
-export interface KnownKeys {
-  readonly type: RecordType;
-  /** Four words per record. */
-  readonly keys: Uint32Array;
-  readonly keysAt: number;
-}
-
-/** What one batch changes, whole: all of it is in one transaction, or none. */
-export interface Append {
-  readonly source: Source;
-  /** Epoch milliseconds. */
-  readonly receivedAt: number;
-  /** Size of the batch's text, decompressed, and the type that all its records share. */
-  readonly bytes: number;
-  readonly bytesOf: RecordType | "unknown";
-  readonly parts: readonly Part[];
-  readonly known: readonly KnownKeys[];
-  readonly quarantine: readonly QuarantinePart[];
-  readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
-  /** The most log records that its accepted records may make. */
-  readonly maxLogRecords?: number;
-  /** The quarantined line that this batch takes in again. It is cleared in the same transaction; if it is gone, nothing is appended. */
-  readonly retries?: { readonly seq: number; readonly line: number; readonly reason: string };
-  /** It was polled while the stream was there to bring the same. */
-  readonly repairs?: boolean;
-  /** Where the poll that brought it stands once it is committed. */
-  readonly poll?: PollStep;
-}
-
-/** How far the log of one type has been polled. */
-export interface PollCursor {
-  readonly type: PolledType;
-  /** Whole seconds on the log service's clock. */
-  readonly readUntil: number;
-  /** By our clock instead, since nobody had reached the log service yet. */
-  readonly isOurClock?: true;
-}
-
-/** What a poll's last batch of a window commits beside its records. */
-export interface PollStep extends PollCursor {
-  /** Seconds that were skipped to come here. */
-  readonly unverifiableSeconds: number;
-}
-
-/** What cannot be computed from accepted records: what a batch left beside them. On the batch's first row. */
-export interface Tally {
-  readonly bytes: number;
-  readonly bytesOf: RecordType | "unknown";
-  readonly duplicates?: Readonly<Partial<Record<RecordType, number>>>;
-  readonly skipped?: Readonly<Partial<Record<SkipReason, number>>>;
-  readonly quarantined?: readonly QuarantinedCount[];
-  readonly samples?: number;
-  /** Entries of accepted records that are left out. */
-  readonly leftOut?: Readonly<Partial<Record<LeftOutReason, number>>>;
-  readonly conflicts?: { readonly counters: number; readonly entries: number };
-  /** Accepted records whose time lies ahead of ours. */
-  readonly futureTimes?: number;
-  /** Accepted records whose time was replaced by that of their receipt. */
-  readonly replacedTimes?: number;
-  /** Log records left out by a limit. */
-  readonly droppedLogRecords?: number;
-  /** Quarantined records that came in again, by the reason for which they had been quarantined. */
-  readonly retried?: Readonly<Record<string, number>>;
-  readonly repaired?: Readonly<Partial<Record<PolledType, number>>>;
-  readonly late?: Readonly<Partial<Record<PolledType, number>>>;
-  readonly unproven?: Readonly<Partial<Record<PolledType, number>>>;
-  readonly unverifiable?: Readonly<Partial<Record<PolledType, number>>>;
-}
-
-export interface QuarantinedCount {
-  readonly type: RecordType;
-  readonly reason: DefectReason;
-  readonly records: number;
-}
-
-/** What became of one append. */
-export interface Committed {
-  readonly firstSeq: number;
-  readonly lastSeq: number;
-  readonly source: Source;
-  readonly receivedAt: number;
-  /** In the order of the append's parts. */
-  readonly parts: readonly CommittedPart[];
-  readonly tally: Tally;
-  readonly poll?: PollCursor;
-}
-
-export interface CommittedPart {
-  /** As it was appended. */
-  readonly part: Part;
-  /** A byte per record, 1 for those that turned out to be known; nothing if none did. */
-  readonly dropped: Uint8Array | undefined;
-  readonly accepted: number;
-  /** Its row; 0 if nothing of it was accepted. */
-  readonly seq: number;
-}
-
-/** One committed row. */
-export interface Row {
-  readonly seq: number;
-  /** Epoch milliseconds at which the batch was received. */
-  readonly acceptedAt: number;
-  readonly source: Source;
-  /** `tally`: a batch that brought no record. */
-  readonly type: RecordType | "invalid" | "sample" | "tally";
-  /** Lines of `text`. */
-  readonly records: number;
-  /** The inflated lines; empty for a damaged row and for a tally. */
-  readonly text: Uint8Array;
-  readonly leftOut: Uint8Array | undefined;
-  readonly tally: Tally | undefined;
-  /** Why the row is not what was written. */
-  readonly damage: string | undefined;
-}
 
 /** Reads committed rows over a read-only connection of its own. */
 export interface JournalReader {
@@ -233,7 +54,6 @@ export interface NewMark {
   readonly from: number;
   readonly to: number;
   readonly why: MarkReason;
-  /** Log records that were refused. */
   readonly logRecords: number;
   /** The backend's own words, or ours. */
   readonly message: string;
@@ -251,7 +71,6 @@ export interface MarkFilter {
   readonly destination?: "logs" | "ledger";
   readonly why?: readonly MarkReason[];
   readonly type?: RecordType;
-  /** Made before, epoch milliseconds. */
   readonly before?: number;
 }
 
@@ -261,7 +80,6 @@ export interface Progress {
   readonly marks: readonly NewMark[];
 }
 
-/** The ledger's totals as named blobs. */
 export interface Snapshot {
   /** The last row that is measured in it. */
   readonly measuredSeq: number;
@@ -269,7 +87,6 @@ export interface Snapshot {
   readonly blobs: ReadonlyMap<string, Uint8Array | undefined>;
 }
 
-/** Where the store stands, for health and back-pressure. */
 export interface JournalSpace {
   readonly usedBytes: number;
   readonly limitBytes: number;
@@ -314,7 +131,6 @@ export interface QuarantineItem {
   readonly class: "invalid" | "sample" | "note" | "dead_letter";
   readonly type: RecordType | "unknown";
   readonly seq: number;
-  /** Its first line on that row. */
   readonly from: number;
   /** Records it stands for: so many lines from there on. */
   readonly records: number;
@@ -324,6 +140,12 @@ export interface QuarantineItem {
   readonly detail: string;
 }
 
+export interface QuarantineCount {
+  readonly class: QuarantineItem["class"];
+  readonly reason: string;
+  readonly items: number;
+}
+
 export interface QuarantineFilter {
   readonly class?: QuarantineItem["class"];
   readonly reason?: string;
@@ -331,13 +153,8 @@ export interface QuarantineFilter {
   readonly before?: number;
 }
 
-/** What was quarantined or marked, to be looked at and removed. */
 export interface Quarantine {
-  counts(filter: QuarantineFilter): readonly {
-    readonly class: QuarantineItem["class"];
-    readonly reason: string;
-    readonly items: number;
-  }[];
+  counts(filter: QuarantineFilter): readonly QuarantineCount[];
   /** Newest first, older than the item `beforeId`. */
   page(
     filter: QuarantineFilter,
@@ -350,11 +167,7 @@ export interface Quarantine {
   /** Deletes in one transaction. Returns how many were there. */
   remove(ids: readonly string[]): number;
   /** Records that left for want of space, since the start, by class and reason. */
-  readonly evicted: readonly {
-    readonly class: QuarantineItem["class"];
-    readonly reason: string;
-    readonly items: number;
-  }[];
+  readonly evicted: readonly QuarantineCount[];
 }
 
 /** What is delivered again on demand: delivered rows of a time range, or marks. */
@@ -365,7 +178,6 @@ export interface Redelivery {
   readonly cursor: LogCursor;
   /** Rows (replay) or marks (retry) from here on are no part of it. */
   readonly untilSeq: number;
-  /** Records that it is about. */
   readonly total: number;
   readonly range?: { readonly since: number; readonly until: number };
   readonly marks?: MarkFilter;
@@ -373,7 +185,6 @@ export interface Redelivery {
   readonly isCancelled?: boolean;
 }
 
-/** How far a redelivery has come. */
 export interface RedeliveryProgress {
   readonly name: Redelivery["name"];
   readonly id: number;
@@ -402,7 +213,6 @@ export interface Journal {
   keyCount(keyClass: KeyClass): number;
   horizon(keyClass: KeyClass): Horizon;
 
-  /** The last committed position of log delivery. */
   readonly cursor: LogCursor;
   /** Accepted records whose log records are not answered yet. */
   readonly pendingRecords: number;

@@ -1,9 +1,8 @@
-/** Whether a journal could be opened, found out without opening it: nothing is made, locked or changed. */
-import { accessSync, constants, existsSync, statSync } from "node:fs";
+/** Looks at the files of a journal without opening it: nothing is made, locked or changed. */
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { reasonOf } from "./packing.ts";
-import { checkFiles, headerNumber } from "./sqlite/damage.ts";
+import { Damaged, reasonOf } from "./packing.ts";
 import { applicationId, schemaVersion } from "./sqlite/schema.ts";
 import { databaseName, isBusy, lockName, memoryPath, whyNotPrivate } from "./state-directory.ts";
 
@@ -21,6 +20,7 @@ export type JournalInspection =
   | { readonly kind: "newer"; readonly schema: number }
   | { readonly kind: "unusable"; readonly reason: string };
 
+/** Whether a journal could be opened in that state directory. */
 export function inspectJournal(path: string): JournalInspection {
   if (path === memoryPath) return { kind: "memory" };
   try {
@@ -39,6 +39,27 @@ export function inspectJournal(path: string): JournalInspection {
   }
 }
 
+/** Beside the database: it was found damaged while it was used. Not every damage shows again when it is opened. */
+export const damageMark = "-damaged";
+
+/**
+ * Looks at the files before SQLite does, which deletes the write-ahead log of a database that is missing or empty, and
+ * opens one whose format numbers are damaged read-only.
+ * @throws {Damaged}
+ */
+export function checkFiles(databasePath: string): void {
+  if (existsSync(`${databasePath}${damageMark}`)) throw new Damaged("it was found damaged while it was used");
+  if (sizeOf(databasePath) === 0) {
+    if (sizeOf(`${databasePath}-wal`) === 0) return;
+    throw new Damaged("the write-ahead log has lost its database");
+  }
+  const header = readHeader(databasePath);
+  const isSound = header.toString("latin1", 0, 16) === "SQLite format 3\0";
+  /** 1: no log yet; 2: with a write-ahead log. */
+  const isKnown = [18, 19].every((at) => header[at] === 1 || header[at] === 2);
+  if (!isSound || !isKnown) throw new Damaged("the database's header is damaged");
+}
+
 function inspectDatabase(path: string): JournalInspection {
   if (existsSync(path)) accessSync(path, constants.R_OK | constants.W_OK);
   try {
@@ -46,14 +67,31 @@ function inspectDatabase(path: string): JournalInspection {
   } catch (error) {
     return { kind: "damaged", reason: reasonOf(error) };
   }
-  if (!existsSync(path)) return { kind: "new" };
-  /** As they stand in the header, without what waits in the write-ahead log. */
-  const schema = headerNumber(path, "user_version");
+  const bytes = sizeOf(path);
+  if (bytes === 0) return { kind: "new" };
+  /** Numbers of the header (SQLite's file format, 1.3), without what waits in the write-ahead log. */
+  const header = readHeader(path);
+  const schema = header.readUInt32BE(60);
   if (schema > schemaVersion) return { kind: "newer", schema };
-  if (schema > 0 && headerNumber(path, "application_id") !== applicationId) {
+  if (schema > 0 && header.readUInt32BE(68) !== applicationId) {
     return { kind: "unusable", reason: `${path} was written by an unreleased first form, or by another program` };
   }
-  return { kind: "ready", bytes: statSync(path).size };
+  return { kind: "ready", bytes };
+}
+
+function readHeader(databasePath: string): Buffer {
+  const header = Buffer.alloc(100);
+  const file = openSync(databasePath, "r");
+  try {
+    if (readSync(file, header) < header.length) throw new Damaged("the database is cut short");
+  } finally {
+    closeSync(file);
+  }
+  return header;
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Reading a file that another process has locked exclusively fails, and leaves it as it is. */

@@ -14,6 +14,9 @@ import { randomInt } from "node:crypto";
  */
 export const keyBits = { stream: 1, poll: 2, webhook: 4, rewritten: 8, repaired: 16 } as const;
 
+/** Words of a key. */
+export const keyWords = 4;
+
 const subTables = 256;
 const firstSlots = 32;
 const maxProbes = 32;
@@ -25,23 +28,18 @@ const maxSlack = 8;
 
 export class KeyTable {
   /** Four words a slot. Signed: the machine compares 32-bit integers faster than JavaScript's larger numbers. */
-  readonly #tables: Int32Array[] = [];
+  readonly #tables = Array.from({ length: subTables }, (_, sub) => tableOf(staggered(firstSlots, sub)));
   readonly #used = new Uint32Array(subTables);
   readonly #firstSeed = randomInt(2 ** 32) | 0;
   readonly #secondSeed = randomInt(2 ** 32) | 0;
   readonly #windows: WindowTable | undefined;
   /** The key that looks for a place. */
-  readonly #carried = new Int32Array(4);
+  readonly #carried = new Int32Array(keyWords);
   #size = 0;
-  #givenUp = 0;
 
   /** `windows`: tells new entries of a known window apart, if the class has windows. */
   constructor(windows?: WindowTable) {
     this.#windows = windows;
-    for (let sub = 0; sub < subTables; sub++) {
-      const slots = Math.ceil(firstSlots * growth ** (sub / subTables));
-      this.#tables.push(new Int32Array(slots * 4));
-    }
   }
 
   /** Keys held. */
@@ -49,21 +47,16 @@ export class KeyTable {
     return this.#size;
   }
 
-  /** Keys that found no place and are not remembered. */
-  get givenUp(): number {
-    return this.#givenUp;
-  }
-
   get byteLength(): number {
-    return this.#tables.reduce((sum, table) => sum + table.byteLength, this.#windows?.byteLength ?? 0);
+    return this.#tables.reduce((sum, table) => sum + table.byteLength, 0);
   }
 
   /** Makes room for that many keys at once, before they are loaded. */
   reserve(keys: number): void {
     const slots = (keys / subTables / maxLoad) * 1.05;
     for (let sub = 0; sub < subTables; sub++) {
-      const staggered = Math.ceil(slots * growth ** (sub / subTables / 4));
-      if (staggered * 4 > (this.#tables[sub] as Int32Array).length) this.#resize(sub, staggered);
+      const wanted = staggered(slots, sub / 4);
+      if (wanted * keyWords > (this.#tables[sub] as Int32Array).length) this.#resize(sub, wanted);
     }
   }
 
@@ -71,8 +64,8 @@ export class KeyTable {
   heldWord(keys: Uint32Array, at: number): number {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
-    const slot = find(table, hash, keys, at);
-    return slot < 0 ? 0 : (table[slot + 3] as number) >>> 0;
+    const place = find(table, hash, keys, at);
+    return place < 0 ? 0 : (table[place + 3] as number) >>> 0;
   }
 
   /** Whether a key of the same window is held, as far as the table of windows remembers. */
@@ -84,8 +77,8 @@ export class KeyTable {
   addNew(keys: Uint32Array, at: number): number {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
-    const slot = find(table, hash, keys, at);
-    if (slot >= 0) return (table[slot + 3] as number) >>> 0;
+    const place = find(table, hash, keys, at);
+    if (place >= 0) return (table[place + 3] as number) >>> 0;
     this.#insert(hash, keys, at);
     this.#windows?.note(keys, at);
     return 0;
@@ -101,36 +94,46 @@ export class KeyTable {
     return held;
   }
 
+  /** Adds the keys of a row at a start. Most find their own place free: one loop, which the engine soon compiles. */
+  load(keys: Uint32Array): void {
+    for (let at = 0; at < keys.length; at += keyWords) {
+      const hash = this.#hashOf(keys, at);
+      const sub = hash >>> 24;
+      const table = this.#tables[sub] as Int32Array;
+      const slots = table.length / keyWords;
+      const place = homeOf(hash, slots) * keyWords;
+      if (table[place + 3] !== 0 || (this.#used[sub] as number) >= slots * maxLoad - 1) {
+        this.add(keys, at);
+        continue;
+      }
+      for (let word = 0; word < keyWords; word++) table[place + word] = keys[at + word] as number;
+      this.#used[sub] = (this.#used[sub] as number) + 1;
+      this.#size++;
+      this.#windows?.note(keys, at);
+    }
+  }
+
   /** Sets the bits of a key, to take an `add` back that returned them; with 0 the key goes. */
   restore(keys: Uint32Array, at: number, bits: number): void {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
-    const slot = find(table, hash, keys, at);
-    if (slot < 0) return;
-    if (bits === 0) this.#delete(hash >>> 24, slot, keys, at);
-    else table[slot + 3] = ((table[slot + 3] as number) & ~0xff) | bits;
+    const place = find(table, hash, keys, at);
+    if (place < 0) return;
+    if (bits === 0) this.#delete(hash >>> 24, place, keys, at);
+    else table[place + 3] = ((table[place + 3] as number) & ~0xff) | bits;
   }
 
   /** A row that holds the key has left: with the last of them, the key goes. */
   remove(keys: Uint32Array, at: number): void {
-    const hash = this.#hashOf(keys, at);
-    const table = this.#tables[hash >>> 24] as Int32Array;
-    const slot = find(table, hash, keys, at);
-    if (slot < 0) return;
-    const held = table[slot + 3] as number;
-    if ((held & keyBits.rewritten) !== 0) table[slot + 3] = held & ~keyBits.rewritten;
-    else this.#delete(hash >>> 24, slot, keys, at);
-  }
-
-  #hashOf(keys: Uint32Array | Int32Array, at: number): number {
-    return this.#hash((keys[at] as number) | 0, (keys[at + 1] as number) | 0, (keys[at + 2] as number) | 0);
+    const bits = this.heldWord(keys, at) & 0xff;
+    this.restore(keys, at, (bits & keyBits.rewritten) === 0 ? 0 : bits & ~keyBits.rewritten);
   }
 
   /** Mixes the 96 bits of window and entries. They are keyed digests already; the seed is for those that are not. */
-  #hash(first: number, second: number, third: number): number {
-    let hash = Math.imul(first ^ this.#firstSeed, 0x85ebca6b);
-    hash = Math.imul(hash ^ (hash >>> 15) ^ second, 0xc2b2ae35);
-    hash = Math.imul(hash ^ (hash >>> 13) ^ third ^ this.#secondSeed, 0x27d4eb2f);
+  #hashOf(keys: Uint32Array | Int32Array, at: number): number {
+    let hash = Math.imul((keys[at] as number) ^ this.#firstSeed, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 15) ^ (keys[at + 1] as number), 0xc2b2ae35);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ (keys[at + 2] as number) ^ this.#secondSeed, 0x27d4eb2f);
     hash = Math.imul(hash ^ (hash >>> 15), 0x165667b1);
     return hash ^ (hash >>> 16);
   }
@@ -138,20 +141,16 @@ export class KeyTable {
   #insert(hash: number, keys: Uint32Array, at: number): void {
     const sub = hash >>> 24;
     const used = (this.#used[sub] as number) + 1;
-    if (used > ((this.#tables[sub] as Int32Array).length >>> 2) * maxLoad) this.#grow(sub);
+    if (used > ((this.#tables[sub] as Int32Array).length / keyWords) * maxLoad) this.#grow(sub);
     const carried = this.#carried;
-    for (let word = 0; word < 4; word++) carried[word] = keys[at + word] as number;
-    this.#used[sub] = used;
-    this.#size++;
+    for (let word = 0; word < keyWords; word++) carried[word] = keys[at + word] as number;
     let carriedHash = hash;
     while (!this.#place(this.#tables[sub] as Int32Array, carried, carriedHash)) {
       carriedHash = this.#hashOf(carried, 0);
-      if (this.#grow(sub)) continue;
-      this.#used[sub] = used - 1;
-      this.#size--;
-      this.#givenUp++;
-      return;
+      if (!this.#grow(sub)) return;
     }
+    this.#used[sub] = used;
+    this.#size++;
   }
 
   /** Places a key by its hash; false if one, which is in `carried` then, would stand too far from its home. */
@@ -197,20 +196,20 @@ export class KeyTable {
 
   /** Whether the sub-table could be made larger. */
   #grow(sub: number): boolean {
-    const slots = (this.#tables[sub] as Int32Array).length >>> 2;
+    const slots = (this.#tables[sub] as Int32Array).length / keyWords;
     if (slots > firstSlots * maxSlack && slots > (this.#used[sub] as number) * maxSlack) return false;
     return this.#resize(sub, Math.ceil(slots * growth));
   }
 
   #resize(sub: number, wanted: number): boolean {
     const from = this.#tables[sub] as Int32Array;
-    const carried = new Int32Array(4);
+    const carried = new Int32Array(keyWords);
     for (let slots = wanted; slots <= wanted * maxSlack; slots = Math.ceil(slots * growth)) {
-      const to = new Int32Array(slots * 4);
+      const to = tableOf(slots);
       let isPlaced = true;
-      for (let at = 0; at < from.length && isPlaced; at += 4) {
+      for (let at = 0; at < from.length && isPlaced; at += keyWords) {
         if (from[at + 3] === 0) continue;
-        for (let word = 0; word < 4; word++) carried[word] = from[at + word] as number;
+        for (let word = 0; word < keyWords; word++) carried[word] = from[at + word] as number;
         isPlaced = this.#place(to, carried, this.#hashOf(carried, 0));
       }
       if (!isPlaced) continue;
@@ -221,21 +220,29 @@ export class KeyTable {
   }
 
   /** Removes a key and moves those behind it back, as far as they stand behind their homes. */
-  #delete(sub: number, position: number, keys: Uint32Array, at: number): void {
+  #delete(sub: number, place: number, keys: Uint32Array, at: number): void {
     const table = this.#tables[sub] as Int32Array;
-    const slots = table.length >>> 2;
-    let gap = position >>> 2;
+    const slots = table.length / keyWords;
+    let gap = place / keyWords;
     for (;;) {
       const next = gap + 1 === slots ? 0 : gap + 1;
-      if (table[next * 4 + 3] === 0 || this.#distance(table, next, slots) === 0) break;
-      for (let word = 0; word < 4; word++) table[gap * 4 + word] = table[next * 4 + word] as number;
+      if (table[next * keyWords + 3] === 0 || this.#distance(table, next, slots) === 0) break;
+      table.copyWithin(gap * keyWords, next * keyWords, (next + 1) * keyWords);
       gap = next;
     }
-    table.fill(0, gap * 4, gap * 4 + 4);
+    table.fill(0, gap * keyWords, (gap + 1) * keyWords);
     this.#used[sub] = (this.#used[sub] as number) - 1;
     this.#size--;
     this.#windows?.forget(keys, at);
   }
+}
+
+function tableOf(slots: number): Int32Array {
+  return new Int32Array(slots * keyWords);
+}
+
+function staggered(slots: number, sub: number): number {
+  return Math.ceil(slots * growth ** (sub / subTables));
 }
 
 /** Where the key's words begin in its sub-table; -1 if it is not there. */
@@ -243,14 +250,18 @@ function find(table: Int32Array, hash: number, keys: Uint32Array, at: number): n
   const first = (keys[at] as number) | 0;
   const second = (keys[at + 1] as number) | 0;
   const third = (keys[at + 2] as number) | 0;
-  let slot = homeOf(hash, table.length >>> 2) << 2;
+  let place = homeOf(hash, table.length >>> 2) << 2;
   for (let probe = 0; probe < maxProbes; probe++) {
-    if (table[slot + 3] === 0) return -1;
-    if (table[slot + 2] === third && table[slot + 1] === second && table[slot] === first) return slot;
-    slot += 4;
-    if (slot === table.length) slot = 0;
+    if (table[place + 3] === 0) return -1;
+    if (table[place + 2] === third && table[place + 1] === second && table[place] === first) return place;
+    place += keyWords;
+    if (place === table.length) place = 0;
   }
   return -1;
+}
+
+function homeOf(hash: number, slots: number): number {
+  return Math.floor(((hash & 0xff_ffff) * slots) / 0x100_0000);
 }
 
 /**
@@ -259,10 +270,6 @@ function find(table: Int32Array, hash: number, keys: Uint32Array, at: number): n
  */
 export class WindowTable {
   readonly #slots = new Uint32Array(1 << 20);
-
-  get byteLength(): number {
-    return this.#slots.byteLength;
-  }
 
   holds(keys: Uint32Array, at: number): boolean {
     return this.#slots[slotOf(keys, at)] === windowIn(keys, at);
@@ -283,8 +290,4 @@ function slotOf(keys: Uint32Array, at: number): number {
 
 function windowIn(keys: Uint32Array, at: number): number {
   return (0x8000_0000 | (((keys[at + 1] as number) >>> 16) << 12) | ((keys[at] as number) >>> 20)) >>> 0;
-}
-
-function homeOf(hash: number, slots: number): number {
-  return Math.floor(((hash & 0xff_ffff) * slots) / 0x100_0000);
 }

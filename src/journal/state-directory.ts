@@ -1,7 +1,21 @@
-/** The state directory: made if it is missing, private to its owner, and owned by one process at a time. */
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+/** The state directory: made if it is missing, private to its owner, owned by one process at a time, with room in reserve. */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../errors.ts";
 import { reasonOf } from "./packing.ts";
@@ -19,10 +33,8 @@ export interface StateDirectory {
 /** Stands for a private temporary directory that is deleted at the end. */
 export const memoryPath = ":memory:";
 
-/** The lock's file in a state directory. */
+/** Files in a state directory. */
 export const lockName = "lock.db";
-
-/** The database's file in a state directory. */
 export const databaseName = "journal.db";
 
 const temporaryPrefix = "tailscale2otel-memory-";
@@ -75,28 +87,22 @@ function makePrivate(directory: string): void {
     if (made !== undefined) chmodSync(directory, 0o700);
     why = whyNotPrivate(directory);
   } catch (error) {
-    throw new Unavailable(
-      `cannot use the state directory ${directory}: ${reasonOf(error)}; set state.path to a directory that this user may write`,
-    );
+    const advice = "set state.path to a directory that this user may write";
+    throw new Unavailable(`cannot use the state directory ${directory}: ${reasonOf(error)}; ${advice}`);
   }
   if (why !== undefined) throw new Unavailable(`cannot use the state directory: ${why} (state.path)`);
 }
 
 /** SQLite's own lock on a file of its own: it goes with the process, however that ends. */
 function takeLock(directory: string): DatabaseSync {
-  const path = join(directory, lockName);
   try {
-    return lockExclusively(path);
+    return lockExclusively(join(directory, lockName));
   } catch (error) {
     if (!isBusy(error)) throw new Unavailable(`cannot use the state directory ${directory}: ${reasonOf(error)}`);
   }
-  if (!hasLocks(directory)) {
-    throw new Unavailable(
-      `the file system of the state directory ${directory} cannot lock files: set state.path to a directory on a local disk`,
-    );
-  }
+  /** SQLite says "busy" also if the file system has no locks to give. */
   throw new Unavailable(
-    `another process uses the state directory ${directory}: stop it, or give this one its own state.path`,
+    `another process uses the state directory ${directory}, or its file system cannot lock files: stop that process, or set state.path to another directory, on a local disk`,
   );
 }
 
@@ -112,19 +118,6 @@ function lockExclusively(path: string): DatabaseSync {
   }
 }
 
-/** SQLite says "busy" also if the system has no locks to give (ENOLCK): then a file that nobody else knows is busy too. */
-function hasLocks(directory: string): boolean {
-  const path = join(directory, `${lockName}-probe-${process.pid}`);
-  try {
-    lockExclusively(path).close();
-    return true;
-  } catch (error) {
-    return !isBusy(error);
-  } finally {
-    rmSync(path, { force: true });
-  }
-}
-
 export function isBusy(error: unknown): boolean {
   return /locked|busy/i.test(reasonOf(error));
 }
@@ -132,8 +125,7 @@ export function isBusy(error: unknown): boolean {
 /** Temporary directories of processes that were killed: their locks are free. */
 function removeAbandoned(): void {
   const own = process.getuid?.();
-  for (const name of readdirSync(tmpdir())) {
-    if (!name.startsWith(temporaryPrefix)) continue;
+  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(temporaryPrefix))) {
     const directory = join(tmpdir(), name);
     try {
       const found = lstatSync(directory);
@@ -145,6 +137,85 @@ function removeAbandoned(): void {
     } catch {
       /** In use, or not ours to remove. */
       continue;
+    }
+  }
+}
+
+const blockBytes = 1024 * 1024;
+
+/** With less than this the disk counts as full, and with that much beside the ballast it has recovered. */
+const fullBelowBytes = 2 * blockBytes;
+
+/** Disk space that is given up when the disk is full, so that the way out of "full" never needs any: cursor, snapshot and deletion go on. */
+export class Ballast {
+  readonly #path: string;
+  readonly #bytes: number;
+  #isHeld: boolean;
+
+  /** A file of that size at that path; with 0 bytes there is none. */
+  constructor(path: string, bytes: number) {
+    this.#path = path;
+    this.#bytes = bytes;
+    this.#isHeld = bytes === 0;
+  }
+
+  /** Whether the space is reserved. While it is not, nothing new must be accepted. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** Bytes that must be free for the ballast to be taken, beside a few that the database needs. */
+  get neededBytes(): number {
+    return this.#bytes + fullBelowBytes;
+  }
+
+  /** Gives the space up if the disk has none left. Whether it did. */
+  giveUp(): boolean {
+    if (this.#bytes === 0 || !this.#isHeld || this.freeBytes() >= fullBelowBytes) return false;
+    rmSync(this.#path, { force: true });
+    this.#isHeld = false;
+    return true;
+  }
+
+  /** Reserves the space again, as soon as there is enough of it. */
+  take(): void {
+    if (this.#isHeld) return;
+    const found = lstatSync(this.#path, { throwIfNoEntry: false });
+    this.#isHeld = found?.isFile() === true && found.nlink === 1 && found.size === this.#bytes;
+    if (this.#isHeld || this.freeBytes() < this.neededBytes) return;
+    try {
+      /** Removes a link, not what it leads to. */
+      rmSync(this.#path, { force: true });
+      this.#write();
+      this.#isHeld = true;
+    } catch {
+      rmSync(this.#path, { force: true });
+    }
+  }
+
+  /** A disk that does not answer is not full, but gone. */
+  freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(dirname(this.#path));
+      return bavail * bsize;
+    } catch {
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** Exclusively and never through a link. A full disk makes writes short, without an error. */
+  #write(): void {
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
+    const file = openSync(this.#path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      const block = new Uint8Array(blockBytes);
+      for (let left = this.#bytes; left > 0; left -= blockBytes) {
+        const wanted = Math.min(left, blockBytes);
+        if (writeSync(file, block, 0, wanted) < wanted) throw new Error("the disk is full");
+      }
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
   }
 }

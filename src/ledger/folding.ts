@@ -4,10 +4,14 @@ import { attempt } from "../lib/attempt.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Journal } from "../journal/index.ts";
+import type { EdgeBook } from "../processors/edges.ts";
+import type { EndBook } from "../processors/ends.ts";
 import type { Fold, Ledger } from "./index.ts";
 
 export interface FoldingDeps {
   readonly ledger: Ledger;
+  readonly edges: EdgeBook;
+  readonly ends: EndBook;
   readonly journal: Pick<Journal, "wantsSnapshot" | "maintain">;
   readonly telemetry: Telemetry;
   readonly logger: Logger;
@@ -44,11 +48,14 @@ export class Folding {
 
   /** Folds now. @throws {Unavailable} if the snapshot cannot be committed; the next fold has what it would have shown. */
   async fold(): Promise<Fold> {
-    const { ledger, telemetry, clock } = this.#deps;
+    const { ledger, edges, ends, telemetry, clock } = this.#deps;
     const fold = await ledger.fold(clock());
     for (const [metric, sets] of ledger.takeOverflowed()) {
       telemetry.add("tailscale2otel.series.overflowed", sets, { "metric.name": metric });
     }
+    const unnamed = edges.takeOverflowed() + ends.takeResets();
+    if (unnamed > 0)
+      telemetry.add("tailscale2otel.series.overflowed", unnamed, { "metric.name": "tailscale.network.io" });
     return fold;
   }
 

@@ -41,14 +41,9 @@ export function* countGains(interval: Interval): Generator<Gain> {
   for (const [consistency, records] of Object.entries(interval.reporters)) {
     yield { metric: "tailscale.network.reporter.observations", attributes: { consistency }, value: records };
   }
-  for (const [label, { txBytes, rxBytes, txPackets, rxPackets }] of interval.exits) {
+  for (const [label, sums] of interval.exits) {
     const node = label === "" ? {} : { "tailscale.exit_node": label };
-    const transmit = { ...node, "network.io.direction": "transmit" };
-    const receive = { ...node, "network.io.direction": "receive" };
-    yield { metric: "tailscale.exit_node.io", attributes: transmit, value: txBytes };
-    yield { metric: "tailscale.exit_node.io", attributes: receive, value: rxBytes };
-    yield { metric: "tailscale.exit_node.packets", attributes: transmit, value: txPackets };
-    yield { metric: "tailscale.exit_node.packets", attributes: receive, value: rxPackets };
+    yield* byDirection("tailscale.exit_node.io", "tailscale.exit_node.packets", node, sums, 0);
   }
 }
 
@@ -66,7 +61,8 @@ export function* flowGains(interval: Interval, settings: FlowSettings): Generato
   }
   if (settings.metrics_mode !== "rollup") {
     for (const { edge, pair, class: flowClass } of seen) {
-      yield* gainsOf("tailscale.network.io", "tailscale.network.packets", pair, flowClass, sums, edge * sumsPerEdge);
+      const attributes = flowAttributes(pair, flowClass);
+      yield* byDirection("tailscale.network.io", "tailscale.network.packets", attributes, sums, edge * sumsPerEdge + 1);
     }
   }
   if (settings.metrics_mode !== "all") yield* rollUp(interval, settings);
@@ -112,7 +108,13 @@ function* rollUp({ seen, sums }: Interval, settings: FlowSettings): Generator<Ga
 }
 
 const rolledUpGains = (pair: NodePair, flowClass: FlowClass, sums: Float64Array, at: number) =>
-  gainsOf("tailscale.network.io.rollup", "tailscale.network.packets.rollup", pair, flowClass, sums, at);
+  byDirection(
+    "tailscale.network.io.rollup",
+    "tailscale.network.packets.rollup",
+    flowAttributes(pair, flowClass),
+    sums,
+    at + 1,
+  );
 
 /** Pairs that found no room in the edge book are none to be ranked. */
 function isOther({ source, destination }: NodePair): boolean {
@@ -131,22 +133,20 @@ function addToRest(rest: Map<FlowClass, Float64Array>, flowClass: FlowClass, sum
   }
 }
 
-/** Bytes and packets of an edge, by direction. What is zero is no gain. */
-function* gainsOf(
+/** Bytes and packets by direction, from four neighbouring sums: sent and received bytes, sent and received packets. */
+function* byDirection(
   bytes: LedgerMetric,
   packets: LedgerMetric,
-  pair: NodePair,
-  flowClass: FlowClass,
+  shared: Gain["attributes"],
   sums: Float64Array,
   at: number,
 ): Generator<Gain> {
-  const shared = flowAttributes(pair, flowClass);
   const transmit = { "network.io.direction": "transmit", ...shared };
   const receive = { "network.io.direction": "receive", ...shared };
-  yield { metric: bytes, attributes: transmit, value: sums[at + 1] as number };
-  yield { metric: bytes, attributes: receive, value: sums[at + 2] as number };
-  yield { metric: packets, attributes: transmit, value: sums[at + 3] as number };
-  yield { metric: packets, attributes: receive, value: sums[at + 4] as number };
+  yield { metric: bytes, attributes: transmit, value: sums[at] as number };
+  yield { metric: bytes, attributes: receive, value: sums[at + 1] as number };
+  yield { metric: packets, attributes: transmit, value: sums[at + 2] as number };
+  yield { metric: packets, attributes: receive, value: sums[at + 3] as number };
 }
 
 function flowAttributes({ source, destination, identity }: NodePair, flowClass: FlowClass): Gain["attributes"] {

@@ -20,7 +20,6 @@ export {
   type AttributeChunk,
   type FoldedMetric,
   type LedgerAttributes,
-  type LedgerSeries,
   seriesOf,
   setsPerChunk,
   unpackSets,
@@ -65,11 +64,13 @@ export class Ledger {
   #interval = new Interval();
   #absorbing: Absorbing | undefined;
   #edges: EdgeBook | undefined;
-  #measuredSeq: number;
+  /** Rows up to here are in the totals or in the open interval. */
+  measuredSeq: number;
   #missedReached = 0;
   /** The number of the last committed fold. */
   #fold = 0;
-  #shown: Fold;
+  /** The last committed fold. */
+  shown: Fold;
   #folding: Promise<Fold> | undefined;
 
   /** Begins where the journal's last snapshot stands. */
@@ -79,10 +80,10 @@ export class Ledger {
     this.#idleFolds = Math.max(1, Math.ceil(config.cardinality.series_ttl / config.otlp.metric_interval));
     this.#totals = new Totals(config.cardinality.metric_limit);
     const { measuredSeq, blobs } = deps.journal.readSnapshot();
-    this.#measuredSeq = measuredSeq;
+    this.measuredSeq = measuredSeq;
     const times = this.#totals.restore(blobs, deps.logger);
     this.#fold = times?.fold ?? 0;
-    this.#shown = {
+    this.shown = {
       at: times?.at ?? deps.journal.identity.createdAt,
       since: times?.since,
       metrics: this.#totals.folded(this.#fold),
@@ -90,19 +91,9 @@ export class Ledger {
     for (const [metric, attributes] of this.#totals.attributeSets()) this.#words.restore(metric, attributes);
   }
 
-  /** Rows up to here are in the totals or in the open interval. */
-  get measuredSeq(): number {
-    return this.#measuredSeq;
-  }
-
-  /** The last committed fold. */
-  get shown(): Fold {
-    return this.#shown;
-  }
-
   /** Everything up to `seq` has been added. */
   measured(seq: number): void {
-    this.#measuredSeq = Math.max(this.#measuredSeq, seq);
+    this.measuredSeq = Math.max(this.measuredSeq, seq);
   }
 
   /**
@@ -169,10 +160,10 @@ export class Ledger {
   }
 
   async #foldOnce(now: number): Promise<Fold> {
-    if (now < this.#shown.at - clockToleranceMs) this.#beginAnew(now);
-    const since = this.#shown.at;
+    if (now < this.shown.at - clockToleranceMs) this.#beginAnew(now);
+    const since = this.shown.at;
     const at = Math.max(now, since + 1);
-    const measuredSeq = this.#measuredSeq;
+    const measuredSeq = this.measuredSeq;
     const time: FoldTime = { fold: this.#fold + 1, startAt: since };
     const absorbing = this.#swap();
     let endsAt = performance.now() + stepMs;
@@ -185,8 +176,8 @@ export class Ledger {
     this.#deps.journal.writeSnapshot({ measuredSeq, blobs });
     this.#totals.written();
     this.#fold = time.fold;
-    this.#shown = { at, since, metrics: this.#totals.folded(time.fold) };
-    return this.#shown;
+    this.shown = { at, since, metrics: this.#totals.folded(time.fold) };
+    return this.shown;
   }
 
   /** What is counted from here on belongs to the next fold. */
@@ -242,13 +233,13 @@ export class Ledger {
   #beginAnew(now: number): void {
     const { journal, logger } = this.#deps;
     journal.beginSeriesAnew(now);
-    const lastFold = new Date(this.#shown.at).toISOString();
+    const lastFold = new Date(this.shown.at).toISOString();
     logger.warn("the clock has gone back: all counters begin anew", {
       last_fold: lastFold,
       now: new Date(now).toISOString(),
     });
     this.#totals = new Totals(this.#config.metric_limit);
-    this.#shown = { at: now, since: undefined, metrics: [] };
+    this.shown = { at: now, since: undefined, metrics: [] };
     journal.settleLoss(this.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
   }
 

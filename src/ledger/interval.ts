@@ -28,13 +28,6 @@ export interface SeenEdge {
   readonly class: FlowClass;
 }
 
-export interface ExitSums {
-  txBytes: number;
-  rxBytes: number;
-  txPackets: number;
-  rxPackets: number;
-}
-
 export class Interval {
   /** Entries, sent and received bytes, sent and received packets, by edge. */
   sums = new Float64Array(firstEdges * sumsPerEdge);
@@ -45,8 +38,8 @@ export class Interval {
   readonly fields = new Float64Array(fieldCodes);
   /** Records by whether they name their own node. */
   readonly reporters = { match: 0, mismatch: 0, missing_reference: 0 };
-  /** By the label of the reporting node; empty: hidden. */
-  readonly exits = new Map<string, ExitSums>();
+  /** Sent and received bytes, sent and received packets, by the label of the reporting node; empty: hidden. */
+  readonly exits = new Map<string, Float64Array>();
   /** That of the book by which the edges here are numbered. */
   #generation: number | undefined;
 
@@ -106,7 +99,7 @@ export class Interval {
       if (peer === noPeer || (tags & 3) === addressAbsent || tags >> 2 === addressAbsent || isRelay) continue;
       const place = reached.knownPlace(sourceOf[edge] as number);
       if (place === 0) continue;
-      if (port !== 0) reached.reach(place, memberKinds.port, port, 0);
+      if (port !== 0) reached.reach(place, memberKinds.port, port);
       if (peer === 0) this.#reachAddress(place, tags >> 2, address, columns);
     }
   }
@@ -117,11 +110,11 @@ export class Interval {
     this.seen.push({ edge, pair, class: edges.classOf(edge) });
     if (peer === noPeer) return;
     const place = this.reached.placeOf(edges.sourceOf[edge] as number, pair.source);
-    if (place !== 0 && peer !== 0) this.reached.reach(place, memberKinds.name, peer, 0);
+    if (place !== 0 && peer !== 0) this.reached.reach(place, memberKinds.name, peer);
   }
 
   #reachAddress(place: number, tag: number, address: number, { ipv6, addressTexts }: FlowColumns): void {
-    if (tag === addressIpv4) this.reached.reach(place, memberKinds.ipv4, address, 0);
+    if (tag === addressIpv4) this.reached.reach(place, memberKinds.ipv4, address);
     else if (tag === addressIpv6) this.reached.reachIpv6(place, ipv6, address * 4);
     else this.reached.reachText(place, addressTexts[address] ?? "");
   }
@@ -132,19 +125,19 @@ export class Interval {
     const end = columns.firstEntry[record + 1] as number;
     for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
       if (traffic[entry] !== exitTraffic || leftOut[entry] !== 0) continue;
-      sums.txBytes += columns.txBytes[entry] as number;
-      sums.rxBytes += columns.rxBytes[entry] as number;
-      sums.txPackets += columns.txPackets[entry] as number;
-      sums.rxPackets += columns.rxPackets[entry] as number;
+      sums[0] = (sums[0] as number) + (columns.txBytes[entry] as number);
+      sums[1] = (sums[1] as number) + (columns.rxBytes[entry] as number);
+      sums[2] = (sums[2] as number) + (columns.txPackets[entry] as number);
+      sums[3] = (sums[3] as number) + (columns.rxPackets[entry] as number);
     }
   }
 
-  #exitSumsOf(exitNode: string): ExitSums {
+  #exitSumsOf(exitNode: string): Float64Array {
     const known = this.exits.get(exitNode);
     if (known !== undefined) return known;
     const label = this.exits.size < maxExitNodes ? exitNode : otherNode;
     let sums = this.exits.get(label);
-    if (sums === undefined) this.exits.set(label, (sums = { txBytes: 0, rxBytes: 0, txPackets: 0, rxPackets: 0 }));
+    if (sums === undefined) this.exits.set(label, (sums = new Float64Array(4)));
     return sums;
   }
 

@@ -38,15 +38,12 @@ export interface FoldTime {
   readonly startAt: number;
 }
 
-/** One series, for those who read them one by one. */
-export interface LedgerSeries {
+/** The series of a folded metric. */
+export function* seriesOf({ chunks, values, startAt }: FoldedMetric): Generator<{
   readonly attributes: LedgerAttributes;
   readonly value: number;
   readonly startAt: number;
-}
-
-/** The series of a folded metric. */
-export function* seriesOf({ chunks, values, startAt }: FoldedMetric): Generator<LedgerSeries> {
+}> {
   for (let number = 0; number < values.length; number++) {
     const value = values[number] as number;
     const attributes = chunks[Math.floor(number / setsPerChunk)]?.sets[number % setsPerChunk];
@@ -57,7 +54,7 @@ export function* seriesOf({ chunks, values, startAt }: FoldedMetric): Generator<
 }
 
 const blobVersion = 1;
-const headerBytes = 16;
+const headerBytes = 8;
 const bytesPerSeries = 20;
 const firstSeries = 16;
 
@@ -71,9 +68,10 @@ export class SeriesTable {
   #lastFold = new Uint32Array(firstSeries);
   #free: number[] = [];
   #chunks: AttributeChunk[] = [];
-  /** Chunks whose sets have changed since they were frozen. */
+  /** Chunks whose sets have changed since they were frozen, and those frozen since the last snapshot. */
   readonly #thawed = new Set<number>();
-  #retired = 0n;
+  readonly #unwritten = new Set<number>();
+  #hasChanged = false;
   #overflowed = 0;
 
   /** `maxSeries`: beyond it, new attribute sets share one series per direction. */
@@ -83,11 +81,6 @@ export class SeriesTable {
 
   get size(): number {
     return this.#numbers.size;
-  }
-
-  /** The totals of series that are gone: with the living ones, the sum of all increases. */
-  get retired(): bigint {
-    return this.#retired;
   }
 
   /** New attribute sets that went into the overflow series since this was last asked. */
@@ -102,12 +95,12 @@ export class SeriesTable {
     const number = this.#numberOf(attributes, time);
     let total = (this.#values[number] as number) + value;
     if (total > Number.MAX_SAFE_INTEGER) {
-      this.#retired += BigInt(this.#values[number] as number);
       this.#startAt[number] = time.startAt;
       total = value;
     }
     this.#values[number] = total;
     this.#lastFold[number] = time.fold;
+    this.#hasChanged = true;
   }
 
   /** Sets a gauge, or a series whose total is kept elsewhere. The caller sees to it that there are not too many. */
@@ -116,6 +109,7 @@ export class SeriesTable {
     const number = this.#numbers.get(key) ?? this.#begin(key, attributes, time);
     this.#values[number] = value;
     this.#lastFold[number] = time.fold;
+    this.#hasChanged = true;
   }
 
   /** Ends at most `limit` series that got no value since fold `before`. Returns how many. */
@@ -145,6 +139,7 @@ export class SeriesTable {
       const sets = this.#sets.slice(chunk * setsPerChunk, (chunk + 1) * setsPerChunk);
       this.#chunks[chunk] = { sets, packed: packSets(sets) };
       this.#thawed.delete(chunk);
+      this.#unwritten.add(chunk);
       return chunk;
     }
     return -1;
@@ -161,19 +156,25 @@ export class SeriesTable {
     return { name, chunks: [...this.#chunks], values, startAt: this.#startAt.slice(0, length) };
   }
 
-  /** A frozen chunk for the snapshot. */
-  packedChunk(chunk: number): Uint8Array {
-    return (this.#chunks[chunk] as AttributeChunk).packed;
+  /** Adds what the snapshot does not have yet: the numbers, and frozen chunks of attribute sets by their own names. */
+  addBlobs(name: string, into: Map<string, Uint8Array>): void {
+    if (this.#hasChanged) into.set(name, this.#numbersBlob());
+    for (const chunk of this.#unwritten) into.set(`${name}/${chunk}`, (this.#chunks[chunk] as AttributeChunk).packed);
   }
 
-  /** Everything but the attribute sets, for the snapshot: 20 bytes per series. */
-  numbersBlob(): Uint8Array {
+  /** The snapshot has all of it. */
+  written(): void {
+    this.#hasChanged = false;
+    this.#unwritten.clear();
+  }
+
+  /** Everything but the attribute sets: 20 bytes per series. */
+  #numbersBlob(): Uint8Array {
     const length = this.#sets.length;
     const blob = new Uint8Array(headerBytes + length * bytesPerSeries);
     const view = new DataView(blob.buffer);
     view.setUint32(0, blobVersion, true);
     view.setUint32(4, length, true);
-    view.setBigUint64(8, this.#retired, true);
     new Float64Array(blob.buffer, headerBytes, length).set(this.#values.subarray(0, length));
     new Float64Array(blob.buffer, headerBytes + length * 8, length).set(this.#startAt.subarray(0, length));
     new Uint32Array(blob.buffer, headerBytes + length * 16, length).set(this.#lastFold.subarray(0, length));
@@ -181,10 +182,12 @@ export class SeriesTable {
   }
 
   /**
-   * Takes the series of a snapshot: `numbersBlob`'s bytes, and the packed chunks.
-   * @throws {Error} if they are not that, or do not belong together; the table is then as before.
+   * Takes the series of a snapshot, if it has any under that name.
+   * @throws {Error} if the blobs are none, or do not belong together; the table is then as before.
    */
-  restore(numbers: Uint8Array, packedChunk: (chunk: number) => Uint8Array | undefined): void {
+  restore(name: string, blobs: ReadonlyMap<string, Uint8Array>): void {
+    const numbers = blobs.get(name);
+    if (numbers === undefined) return;
     const { buffer } = numbers.slice();
     const view = new DataView(buffer);
     const length = view.getUint32(4, true);
@@ -193,7 +196,7 @@ export class SeriesTable {
     const lastFold = new Uint32Array(buffer, headerBytes + length * 16, length);
     const chunks: AttributeChunk[] = [];
     for (let chunk = 0; chunk * setsPerChunk < length; chunk++) {
-      const packed = packedChunk(chunk);
+      const packed = blobs.get(`${name}/${chunk}`);
       if (packed === undefined) throw new Error(`attribute sets are missing from ${chunk * setsPerChunk} on`);
       chunks.push({ sets: unpackSets(packed), packed: packed.slice() });
     }
@@ -205,7 +208,6 @@ export class SeriesTable {
     this.#values.set(new Float64Array(buffer, headerBytes, length));
     this.#startAt.set(new Float64Array(buffer, headerBytes + length * 8, length));
     this.#lastFold.set(lastFold);
-    this.#retired = view.getBigUint64(8, true);
     this.#chunks = chunks;
     this.#sets = sets;
     for (const [number, attributes] of sets.entries()) {
@@ -237,7 +239,7 @@ export class SeriesTable {
   }
 
   #end(number: number): void {
-    this.#retired += BigInt(this.#values[number] as number);
+    this.#hasChanged = true;
     this.#numbers.delete(attributesKey(this.#sets[number] as LedgerAttributes));
     this.#sets[number] = undefined;
     this.#lastFold[number] = 0;
@@ -248,23 +250,21 @@ export class SeriesTable {
   #reserve(length: number): void {
     if (length <= this.#values.length) return;
     const rows = Math.max(length, this.#values.length * 2);
-    const [values, startAt, lastFold] = [this.#values, this.#startAt, this.#lastFold];
-    this.#values = new Float64Array(rows);
-    this.#values.set(values);
-    this.#startAt = new Float64Array(rows);
-    this.#startAt.set(startAt);
-    this.#lastFold = new Uint32Array(rows);
-    this.#lastFold.set(lastFold);
+    this.#values = grown(this.#values, new Float64Array(rows));
+    this.#startAt = grown(this.#startAt, new Float64Array(rows));
+    this.#lastFold = grown(this.#lastFold, new Uint32Array(rows));
   }
+}
+
+function grown<Numbers extends Float64Array | Uint32Array>(from: Numbers, to: Numbers): Numbers {
+  to.set(from);
+  return to;
 }
 
 const directionAttribute = "network.io.direction";
 
-function overflowOf(attributes: LedgerAttributes): LedgerAttributes {
-  const direction = attributes[directionAttribute];
-  return direction === undefined
-    ? { "otel.metric.overflow": true }
-    : { [directionAttribute]: direction, "otel.metric.overflow": true };
+function overflowOf({ [directionAttribute]: direction }: LedgerAttributes): LedgerAttributes {
+  return { ...(direction !== undefined && { [directionAttribute]: direction }), "otel.metric.overflow": true };
 }
 
 const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };

@@ -35,8 +35,6 @@ const retiredPerStep = 512;
 
 export class Totals {
   readonly #tables: ReadonlyMap<Name, SeriesTable>;
-  /** Counters whose numbers, and whose chunks of attribute sets, have changed since they were written. */
-  readonly #unwritten = new Map<LedgerMetric, Set<number>>();
 
   /** `maxSeries`: `cardinality.metric_limit`. */
   constructor(maxSeries: number) {
@@ -44,15 +42,12 @@ export class Totals {
   }
 
   add({ metric, attributes, value }: Gain, time: FoldTime): void {
-    if (value === 0) return;
-    this.#tableOf(metric).add(attributes, value, time);
-    this.#changed(metric);
+    if (value !== 0) this.#tableOf(metric).add(attributes, value, time);
   }
 
   /** Sets a gauge, or a counter that is kept elsewhere. */
   put(metric: Name, attributes: LedgerAttributes, value: number, time: FoldTime): void {
     this.#tableOf(metric).put(attributes, value, time);
-    this.#changed(metric);
   }
 
   sum(metric: LedgerMetric, matches: (attributes: LedgerAttributes) => boolean): number {
@@ -81,30 +76,22 @@ export class Totals {
       let retired = isOpen(metrics[name]) ? retiredPerStep : 0;
       while (retired === retiredPerStep) {
         retired = table.retire(lastFold, retiredPerStep);
-        if (retired > 0) this.#changed(name);
         yield;
       }
-      for (let chunk = table.freeze(); chunk >= 0; chunk = table.freeze()) {
-        this.#changed(name).add(chunk);
-        yield;
-      }
+      while (table.freeze() >= 0) yield;
     }
   }
 
   /** What the snapshot does not have yet. The tables have been tidied. */
   blobs(times: FoldTimes): Snapshot["blobs"] {
     const blobs = new Map<string, Uint8Array>([[timesBlob, new TextEncoder().encode(JSON.stringify(times))]]);
-    for (const [name, chunks] of this.#unwritten) {
-      const table = this.#tableOf(name);
-      blobs.set(name, table.numbersBlob());
-      for (const chunk of chunks) blobs.set(chunkBlob(name, chunk), table.packedChunk(chunk));
-    }
+    for (const name of ledgerMetrics) this.#tableOf(name).addBlobs(name, blobs);
     return blobs;
   }
 
   /** The snapshot has all of it. */
   written(): void {
-    this.#unwritten.clear();
+    for (const table of this.#tables.values()) table.written();
   }
 
   /** The series as they are; gauges as far as they were set in that fold. */
@@ -126,10 +113,8 @@ export class Totals {
     const times = blobs.get(timesBlob);
     if (times === undefined) return undefined;
     for (const name of ledgerMetrics) {
-      const numbers = blobs.get(name);
-      if (numbers === undefined) continue;
       try {
-        this.#tableOf(name).restore(numbers, (chunk) => blobs.get(chunkBlob(name, chunk)));
+        this.#tableOf(name).restore(name, blobs);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         logger.warn("a metric's totals cannot be read; its series begin anew", { metric: name, reason });
@@ -143,16 +128,6 @@ export class Totals {
     for (const name of ledgerMetrics) {
       for (const { attributes } of seriesOf(this.#tableOf(name).folded(name, 0))) yield [name, attributes];
     }
-  }
-
-  /** Chunks that are not written; gauges have no snapshot. */
-  #changed(name: Name): Set<number> {
-    let chunks = isCounter(name) ? this.#unwritten.get(name) : undefined;
-    if (chunks === undefined) {
-      chunks = new Set();
-      if (isCounter(name)) this.#unwritten.set(name, chunks);
-    }
-    return chunks;
   }
 
   #tableOf(name: Name): SeriesTable {
@@ -171,8 +146,4 @@ function isCounter(name: Name): name is LedgerMetric {
 
 function isOpen({ attributes }: MetricDefinition): boolean {
   return Object.values(attributes).includes("text");
-}
-
-function chunkBlob(name: LedgerMetric, chunk: number): string {
-  return `${name}/${chunk}`;
 }

@@ -8,7 +8,7 @@ import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowColumns } from "../records/flow/columns.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
 import { linesOf } from "./lines.ts";
-import { decodePlain } from "./plain-part.ts";
+import { decodePlain } from "../records/plain.ts";
 
 /** Log events of whole rows, and the row to go on from. */
 export interface AcceptedEvents {
@@ -38,7 +38,14 @@ export class AcceptedEventReader {
       if (row === undefined) break;
       nextSeq = row.seq + 1;
       if (row.type === "flow") this.#addFlows(row, events);
-      else if (row.type === "audit" || row.type === "webhook") this.#addPlain(row, row.type, events);
+      if (row.type !== "audit" && row.type !== "webhook") continue;
+      for (const line of linesOf(row.text)) {
+        try {
+          events.push(describe(decodePlain(recordOfLine(line, row.type)), this.#settings, row.acceptedAt));
+        } catch {
+          continue;
+        }
+      }
     }
     return { nextSeq, events };
   }
@@ -54,16 +61,6 @@ export class AcceptedEventReader {
     this.#decoder.decode(text, leftOut, columns);
     for (let record = 0; record < columns.records; record++) {
       into.push(...describer.events(columns, record, 0, Number.POSITIVE_INFINITY, acceptedAt));
-    }
-  }
-
-  #addPlain({ text, acceptedAt }: Row, type: "audit" | "webhook", into: LogEvent[]): void {
-    for (const line of linesOf(text)) {
-      try {
-        into.push(describe(decodePlain(recordOfLine(line, type)), this.#settings, acceptedAt));
-      } catch {
-        continue;
-      }
     }
   }
 }

@@ -20,37 +20,29 @@ export class LastEvents {
 
   saw(source: Source, type: RecordType, seconds: number): void {
     const key = `${source} ${type}`;
-    const known = this.#at.get(key);
-    if (known === undefined) this.#at.set(key, { source, type, seconds });
-    else known.seconds = Math.max(known.seconds, seconds);
+    this.#at.set(key, { source, type, seconds: Math.max(this.#at.get(key)?.seconds ?? 0, seconds) });
   }
-}
-
-interface TypeAges {
-  /** Pairs of event time and the log service's time, epoch milliseconds; the latter NaN if it is not known. */
-  readonly samples: Float64Array;
-  sampled: number;
-  seen: number;
-  newestMs: number;
 }
 
 export class Ages {
-  readonly #byType = new Map<RecordType, TypeAges>();
+  /** Times are epoch milliseconds: an event's own, and the log service's. */
+  readonly #byType = new Map<RecordType, { samples: [number, number | undefined][]; newestMs: number }>();
   readonly #delays: { readonly processing: number; readonly deferred: number | undefined }[] = [];
 
-  /** Notes an accepted flow record whose time does not lie ahead of ours. Epoch milliseconds. */
-  addFlow(timeMs: number, recordedMs: number | undefined): void {
-    this.#note("flow", timeMs, recordedMs);
+  /** Notes an accepted record whose time does not lie ahead of ours. */
+  add(type: RecordType, timeMs: number, recordedMs: number | undefined): void {
+    let known = this.#byType.get(type);
+    if (known === undefined) this.#byType.set(type, (known = { samples: [], newestMs: 0 }));
+    if (timeMs > known.newestMs) known.newestMs = timeMs;
+    if (known.samples.length < maxSamples) known.samples.push([timeMs, recordedMs]);
   }
 
-  /** Notes an accepted audit or webhook record. `receivedAt`: epoch milliseconds. */
-  add(record: AuditRecord | WebhookRecord, receivedAt: number): void {
+  addPlain(record: AuditRecord | WebhookRecord, recordedMs: number | undefined, receivedAt: number): void {
     if (record.time === undefined) return;
     const timeMs = millisOfHrTime(record.time);
-    if (record.type === "webhook") return this.#note("webhook", timeMs, undefined);
-    this.#note("audit", timeMs, record.recorded === undefined ? undefined : millisOfHrTime(record.recorded));
-    const deferredAt = record.deferredAt === "" ? undefined : parseRfc3339(record.deferredAt);
-    if (this.#delays.length >= maxSamples * maxSamples) return;
+    this.add(record.type, timeMs, recordedMs);
+    if (record.type === "webhook" || this.#delays.length >= maxSamples) return;
+    const deferredAt = parseRfc3339(record.deferredAt);
     this.#delays.push({
       processing: secondsBetween(timeMs, receivedAt),
       deferred: deferredAt && secondsBetween(timeMs, millisOfHrTime(deferredAt)),
@@ -59,14 +51,12 @@ export class Ages {
 
   /** Records what was noted. */
   report({ source, receivedAt }: Origin, telemetry: Telemetry, lastEvents: LastEvents): void {
-    for (const [type, { samples, sampled, newestMs }] of this.#byType) {
+    for (const [type, { samples, newestMs }] of this.#byType) {
       const attributes = { source, type };
       lastEvents.saw(source, type, newestMs / 1000);
-      for (let sample = 0; sample < sampled; sample++) {
-        const timeMs = samples[sample * 2] as number;
-        const recordedMs = samples[sample * 2 + 1] as number;
+      for (const [timeMs, recordedMs] of samples) {
         telemetry.record("tailscale2otel.ingest.event.age", secondsBetween(timeMs, receivedAt), attributes);
-        if (Number.isNaN(recordedMs)) continue;
+        if (recordedMs === undefined) continue;
         telemetry.record("tailscale2otel.ingest.capture.delay", secondsBetween(timeMs, recordedMs), attributes);
       }
     }
@@ -74,22 +64,6 @@ export class Ages {
       telemetry.record("tailscale.config.audit.processing.delay", processing, {});
       if (deferred !== undefined) telemetry.record("tailscale.config.audit.deferred.delay", deferred, {});
     }
-  }
-
-  /** Samples are spread: the first records, and then every second, fourth, eighth … */
-  #note(type: RecordType, timeMs: number, recordedMs: number | undefined): void {
-    let known = this.#byType.get(type);
-    if (known === undefined) {
-      known = { samples: new Float64Array(maxSamples * 2), sampled: 0, seen: 0, newestMs: 0 };
-      this.#byType.set(type, known);
-    }
-    if (timeMs > known.newestMs) known.newestMs = timeMs;
-    const isSampled = known.sampled < maxSamples && (known.seen & ((1 << (known.sampled >> 1)) - 1)) === 0;
-    known.seen++;
-    if (!isSampled) return;
-    known.samples[known.sampled * 2] = timeMs;
-    known.samples[known.sampled * 2 + 1] = recordedMs ?? Number.NaN;
-    known.sampled++;
   }
 }
 

@@ -4,8 +4,7 @@
  * from its columns in the turn that committed it.
  */
 import type { Logger } from "../lib/logger.ts";
-import type { RecordType, SkipReason, Source } from "../records/types.ts";
-import { recordTypes } from "../records/types.ts";
+import { type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
 import { count, type Increments, noIncrements } from "../catalogue/increments.ts";
 import type {
   Committed,
@@ -28,7 +27,8 @@ import { FlowColumns, type LeftOutReason } from "../records/flow/columns.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
 import type { FlowPart } from "./flow-part.ts";
 import { linesOf } from "./lines.ts";
-import { decodePlain, incrementsWithout, type PlainPart } from "./plain-part.ts";
+import { decodePlain } from "../records/plain.ts";
+import { incrementsWithout, type PlainPart } from "./plain-part.ts";
 
 /** How long the ledger reads before others get a turn, and how many rows at a time. */
 const stepMs = 5;
@@ -48,38 +48,24 @@ export interface CountingDeps {
   readonly logger: Logger;
 }
 
-/** What the catch-up after a start has done. */
-export interface CatchUp {
-  readonly rows: number;
-  /** Records that no longer measure: left out of the counters of what they hold, delivered all the same. */
-  readonly unmeasured: number;
-  /** Rows that could not be read. */
-  readonly damaged: number;
-}
-
 export class Counting {
   readonly #deps: CountingDeps;
   readonly #columns = new FlowColumns();
   readonly #decoder: FlowRowDecoder;
   #reader: JournalReader | undefined;
-  #rows = 0;
-  #unmeasured = 0;
-  #damaged = 0;
-  #isCaughtUp = false;
+  /** Whether every committed row is counted. Nothing may be folded before. */
+  isCaughtUp = false;
+  /** What has been read after the start: rows, records of them that no longer measure, rows that cannot be read. */
+  readonly progress = { rows: 0, unmeasured: 0, damaged: 0 };
 
   constructor(deps: CountingDeps) {
     this.#deps = deps;
     this.#decoder = new FlowRowDecoder(new ClaimTable());
   }
 
-  /** Whether every committed row is counted. Nothing may be folded before. */
-  get isCaughtUp(): boolean {
-    return this.#isCaughtUp;
-  }
-
   /** Counts a commit; called in the order of rows, inside the turn. While the ledger is behind, it will read the row instead. */
   committed(committed: Committed): void {
-    if (!this.#isCaughtUp) return;
+    if (!this.isCaughtUp) return;
     const { ledger } = this.#deps;
     const { source, parts, tally } = committed;
     const ofBatch = noIncrements();
@@ -96,7 +82,7 @@ export class Counting {
 
   /** Reads rows for a few milliseconds. Returns whether the ledger has caught up. */
   step(): boolean {
-    if (this.#isCaughtUp) return true;
+    if (this.isCaughtUp) return true;
     const { journal, ledger } = this.#deps;
     const endsAt = performance.now() + stepMs;
     this.#reader ??= journal.openReader();
@@ -113,11 +99,6 @@ export class Counting {
     return true;
   }
 
-  /** What has been read so far. */
-  get progress(): CatchUp {
-    return { rows: this.#rows, unmeasured: this.#unmeasured, damaged: this.#damaged };
-  }
-
   /** Reads to the last row, with room for others between steps. */
   async catchUp(): Promise<void> {
     while (!this.step()) await new Promise((resolve) => setImmediate(resolve));
@@ -131,12 +112,25 @@ export class Counting {
 
   #finish(): void {
     const { journal, ledger, logger } = this.#deps;
-    this.#isCaughtUp = true;
+    this.isCaughtUp = true;
     this.close();
     const counted = noIncrements();
-    count(counted, "tailscale2otel.quarantine.records", { class: "note", reason: "unmeasured" }, this.#unmeasured);
+    count(
+      counted,
+      "tailscale2otel.quarantine.records",
+      { class: "note", reason: "unmeasured" },
+      this.progress.unmeasured,
+    );
     ledger.add(counted);
-    settle(journal, ledger, logger);
+    // After damage, what is counted and what is here differ once; from then on the sums hold again.
+    const before = journal.loss;
+    journal.settleLoss(ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
+    const lost = journal.loss.records - before.records;
+    const uncounted = journal.loss.uncounted - before.uncounted;
+    if (lost > 0)
+      logger.error("accepted records are lost, or it is not known that they were delivered", { records: lost });
+    if (uncounted > 0)
+      logger.warn("records are delivered or pending that the counters do not include", { records: uncounted });
   }
 
   #countFlows({ part, dropped }: CommittedPart): void {
@@ -154,11 +148,11 @@ export class Counting {
 
   #countRow(row: Row): void {
     const { ledger, logger } = this.#deps;
-    this.#rows++;
+    this.progress.rows++;
     const ofRow = noIncrements();
     const isOfRecords = row.type === "flow" || row.type === "audit" || row.type === "webhook";
     if (row.damage !== undefined) {
-      this.#damaged++;
+      this.progress.damaged++;
       if (isOfRecords) countAccepted(row.source, row.type, row.records, ofRow);
       logger.error("a journal row cannot be read: its records are counted, what they hold is not", {
         row: row.seq,
@@ -213,7 +207,7 @@ export class Counting {
 
   /** A bug must not become a crash loop: the record is delivered, and its mark says that the counters lack it. */
   #markUnmeasured({ seq, acceptedAt }: Row, record: number, why: string): void {
-    if (this.#unmeasured++ >= maxMarked) return;
+    if (this.progress.unmeasured++ >= maxMarked) return;
     const { journal, logger } = this.#deps;
     logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason: why });
     const mark: NewMark = {
@@ -232,18 +226,6 @@ export class Counting {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** After damage, what is counted and what is here differ once; from then on the sums hold again. */
-function settle(journal: Journal, ledger: Ledger, logger: Logger): void {
-  const before = journal.loss;
-  journal.settleLoss(ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
-  const lost = journal.loss.records - before.records;
-  const uncounted = journal.loss.uncounted - before.uncounted;
-  if (lost > 0)
-    logger.error("accepted records are lost, or it is not known that they were delivered", { records: lost });
-  if (uncounted > 0)
-    logger.warn("records are delivered or pending that the counters do not include", { records: uncounted });
 }
 
 function countAccepted(source: Source, type: RecordType, records: number, into: Increments): void {

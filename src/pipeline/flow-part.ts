@@ -1,11 +1,10 @@
 /** Accepted flow records of one row while they come in: columns, keys and text, and then the part that is appended. */
 import type { Part } from "../journal/index.ts";
-import { packText, unpackText } from "../journal/packing.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import { FlowColumns, type LeftOutReason, leftOutReasons, maxEntriesOfRecord } from "../records/flow/columns.ts";
 import { keyWords } from "../records/identity.ts";
 import { encodeLeftOut } from "../records/left-out.ts";
-import { Lines, withoutLines } from "./lines.ts";
+import { Lines, without, withoutRecords } from "./lines.ts";
 
 /** A sealed part of flow records, with the columns from which they are counted. */
 export interface FlowPart extends Part {
@@ -40,9 +39,9 @@ export function releaseColumns(columns: FlowColumns): void {
 export class OpenFlowPart {
   readonly columns: FlowColumns = pooledColumns.pop() ?? new FlowColumns();
   readonly #lines: Lines = pooledLines.pop() ?? new Lines();
-  #keys = new Uint32Array(128 * keyWords);
-  #flags = new Uint8Array(128);
-  #logRecords: number[] = [];
+  readonly #keys: number[] = [];
+  readonly #flags: number[] = [];
+  readonly #logRecords: number[] = [];
   #keysAt = 0;
   #edgeGeneration: number;
   readonly #whole: WholeBody | undefined;
@@ -57,22 +56,11 @@ export class OpenFlowPart {
 
   /** Bytes held in memory. */
   get byteLength(): number {
-    return this.columns.byteLength + this.#lines.byteLength + this.#keys.byteLength;
+    return this.columns.byteLength + this.#lines.byteLength + this.#keys.length * 8;
   }
 
   get isFull(): boolean {
     return this.#lines.isFull || this.columns.entries >= maxRowEntries;
-  }
-
-  /** Where the key of the record that comes next is written. */
-  nextKey(): { readonly keys: Uint32Array; readonly at: number } {
-    const at = (this.columns.records - 1) * keyWords;
-    if (at + keyWords > this.#keys.length) {
-      const larger = new Uint32Array(this.#keys.length * 2);
-      larger.set(this.#keys);
-      this.#keys = larger;
-    }
-    return { keys: this.#keys, at };
   }
 
   /** Accepts the last record of the columns, whose stored line is these bytes. */
@@ -102,17 +90,21 @@ export class OpenFlowPart {
     const { columns } = this;
     const { text, body, length } = this.#packed(keepsText);
     if (pooledLines.length < maxPooled && this.#lines.byteLength <= maxPooledBytes) pooledLines.push(this.#lines);
-    return flowPart(columns, this.#edgeGeneration, {
+    const part: Omit<FlowPart, "without"> = {
       type: "flow",
+      columns,
+      edgeGeneration: this.#edgeGeneration,
       records: columns.records,
       length,
       body,
       ...(text !== undefined && { text }),
-      keys: this.#keys.subarray(0, columns.records * keyWords),
+      keys: Uint32Array.from(this.#keys),
       keysAt: this.#keysAt,
-      flags: this.#flags.subarray(0, columns.records),
+      flags: Uint8Array.from(this.#flags),
       ...(this.#logRecords.length > 0 && { logRecords: Uint32Array.from(this.#logRecords) }),
-    });
+      ...leftOutOf(columns, new Uint8Array(columns.records)),
+    };
+    return { ...part, without: (dropped) => flowPartWithout(part, dropped) };
   }
 
   /** A frame that holds accepted records and nothing else is stored as it came: 0.5 µs less per connection entry. */
@@ -130,14 +122,9 @@ export class OpenFlowPart {
     this.#wholeBytes = 0;
   }
 
-  #note({ flags, logRecords, keysAt }: RecordNotes): void {
-    const record = this.columns.records - 1;
-    if (record >= this.#flags.length) {
-      const larger = new Uint8Array(this.#flags.length * 2);
-      larger.set(this.#flags);
-      this.#flags = larger;
-    }
-    this.#flags[record] = flags;
+  #note({ key, flags, logRecords, keysAt }: RecordNotes): void {
+    for (let word = 0; word < keyWords; word++) this.#keys.push(key[word] as number);
+    this.#flags.push(flags);
     if (logRecords !== undefined) this.#logRecords.push(logRecords);
     if (keysAt > this.#keysAt) this.#keysAt = keysAt;
   }
@@ -151,6 +138,8 @@ export interface WholeBody {
 
 /** What is known of a record beside its columns. */
 export interface RecordNotes {
+  /** Four words. */
+  readonly key: Uint32Array;
   /** Bits of `partFlags`. */
   readonly flags: number;
   /** Log records that it makes, if they are limited. */
@@ -159,34 +148,16 @@ export interface RecordNotes {
   readonly keysAt: number;
 }
 
-type Stored = Omit<FlowPart, "columns" | "edgeGeneration" | "leftOut" | "leftOutEntries" | "without">;
-
-function flowPart(columns: FlowColumns, edgeGeneration: number, stored: Stored): FlowPart {
-  const none = new Uint8Array(columns.records);
+/** A known record is seldom among new ones: packing again is cheaper than keeping every text. A part is reduced once. */
+function flowPartWithout(part: Omit<FlowPart, "without">, dropped: Uint8Array): FlowPart {
+  const { columns, logRecords } = part;
+  const flags = Uint8Array.from(without([...part.flags], dropped));
   return {
-    ...stored,
-    columns,
-    edgeGeneration,
-    ...leftOutOf(columns, none),
-    without: (dropped) => flowPartWithout(columns, edgeGeneration, stored, dropped),
-  };
-}
-
-/** A known record is seldom among new ones: packing again is cheaper than keeping every text. */
-function flowPartWithout(columns: FlowColumns, edgeGeneration: number, stored: Stored, dropped: Uint8Array): FlowPart {
-  const { keys, flags, logRecords } = stored;
-  const text = withoutLines(unpackText(stored.body, stored.length), dropped);
-  const isKept = (_: number, record: number): boolean => dropped[record] !== 1;
-  return {
-    ...stored,
-    columns,
-    edgeGeneration,
-    records: dropped.reduce((sum, isDropped) => sum - isDropped, stored.records),
-    length: text.length,
-    body: packText(text),
-    keys: keys.filter((_, word) => dropped[Math.floor(word / keyWords)] !== 1),
-    flags: flags.filter(isKept),
-    ...(logRecords !== undefined && { logRecords: logRecords.filter(isKept) }),
+    ...part,
+    ...withoutRecords(part, dropped),
+    records: flags.length,
+    flags,
+    ...(logRecords !== undefined && { logRecords: Uint32Array.from(without([...logRecords], dropped)) }),
     ...leftOutOf(columns, dropped),
     without() {
       throw new Error("a part is reduced once");

@@ -1,5 +1,6 @@
 /** Stored lines on their way into a row: bytes appended with a newline between two, in a buffer that is used again. */
-import { packText } from "../journal/packing.ts";
+import { packText, unpackText } from "../journal/packing.ts";
+import { keyWords } from "../records/identity.ts";
 import { endsOfObjects } from "../records/json.ts";
 
 /** Bytes of text in one row. A delivery request is put together from whole rows in memory: rows of 4 MiB cost it 50 to 100 MB more. */
@@ -70,6 +71,21 @@ export class Lines {
 /** The lines of a row's text. */
 export function linesOf(text: Uint8Array): string[] {
   return text.length === 0 ? [] : Buffer.from(text.buffer, text.byteOffset, text.length).toString("utf8").split("\n");
+}
+
+/** What stands beside each record, without those whose byte in `dropped` is 1. */
+export function without<One>(ofRecords: readonly One[], dropped: Uint8Array): One[] {
+  return ofRecords.filter((_, record) => dropped[record] !== 1);
+}
+
+/** Text and keys of a part without the records whose byte in `dropped` is 1. */
+export function withoutRecords(
+  { body, length, keys }: { readonly body: Uint8Array; readonly length: number; readonly keys: Uint32Array },
+  dropped: Uint8Array,
+) {
+  const text = withoutLines(unpackText(body, length), dropped);
+  const keptKeys = keys.filter((_, word) => dropped[Math.floor(word / keyWords)] !== 1);
+  return { body: packText(text), length: text.length, keys: keptKeys };
 }
 
 /** The row's text without the lines whose byte in `dropped` is 1. */

@@ -1,15 +1,13 @@
 /** Accepted audit or webhook records of one row while they come in. They are few, and counted from merged increments. */
-import { decodeAudit } from "../records/audit.ts";
-import type { AuditRecord, RawRecord, WebhookRecord } from "../records/types.ts";
-import { decodeWebhook } from "../records/webhook.ts";
+import { decodePlain } from "../records/plain.ts";
+import type { AuditRecord, WebhookRecord } from "../records/types.ts";
 import { type Increments, merge, noIncrements } from "../catalogue/increments.ts";
 import type { Part } from "../journal/index.ts";
-import { packText, unpackText } from "../journal/packing.ts";
+import { unpackText } from "../journal/packing.ts";
 import { measure, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
-import { keyWords } from "../records/identity.ts";
 import type { RecordNotes } from "./flow-part.ts";
-import { Lines, linesOf, withoutLines } from "./lines.ts";
+import { Lines, linesOf, without, withoutRecords } from "./lines.ts";
 
 export type PlainType = "audit" | "webhook";
 
@@ -49,20 +47,17 @@ export class OpenPlainPart {
     measure(record, this.#settings, own);
     merge(this.#increments, own);
     this.#lines.addText(line);
-    for (let word = 0; word < keyWords; word++) this.#keys.push(key[word] as number);
+    this.#keys.push(...key);
     this.#facts.push(fact);
     this.#flags.push(flags);
     this.#keysAt = Math.max(this.#keysAt, keysAt);
   }
 
   seal(): PlainPart {
-    const { body, length } = this.#lines.pack();
-    const records = this.#flags.length;
     return plainPart(this.#settings, {
       type: this.#type,
-      records,
-      length,
-      body,
+      records: this.#flags.length,
+      ...this.#lines.pack(),
       leftOut: undefined,
       leftOutEntries: {},
       keys: Uint32Array.from(this.#keys),
@@ -75,9 +70,7 @@ export class OpenPlainPart {
 }
 
 /** What is known of a record beside its text. */
-export interface PlainNotes extends Pick<RecordNotes, "flags" | "keysAt"> {
-  /** Four words. */
-  readonly key: Uint32Array;
+export interface PlainNotes extends Omit<RecordNotes, "logRecords"> {
   /** Keys of what it tells that a record of the other type can tell too, if that is compared. */
   readonly fact: Uint32Array | undefined;
 }
@@ -86,18 +79,14 @@ function plainPart(settings: ProcessorSettings, stored: Omit<PlainPart, "without
   return {
     ...stored,
     without(dropped) {
-      const { keys, flags, facts } = stored;
-      const text = withoutLines(unpackText(stored.body, stored.length), dropped);
-      const isKept = (_: unknown, record: number): boolean => dropped[record] !== 1;
+      const flags = Uint8Array.from(without([...stored.flags], dropped));
       return plainPart(settings, {
         ...stored,
-        records: dropped.reduce((sum, isDropped) => sum - isDropped, stored.records),
-        length: text.length,
-        body: packText(text),
-        keys: keys.filter((_, word) => dropped[Math.floor(word / keyWords)] !== 1),
-        flags: flags.filter(isKept),
+        ...withoutRecords(stored, dropped),
+        records: flags.length,
+        flags,
         increments: incrementsWithout(stored, dropped, settings),
-        ...(facts !== undefined && { facts: facts.filter(isKept) }),
+        ...(stored.facts !== undefined && { facts: without(stored.facts, dropped) }),
       });
     },
   };
@@ -115,9 +104,4 @@ export function incrementsWithout(
     measure(decodePlain(recordOfLine(line, part.type)), settings, increments);
   });
   return increments;
-}
-
-/** @throws {Defect} if the record cannot be accepted. */
-export function decodePlain(raw: RawRecord): AuditRecord | WebhookRecord {
-  return raw.type === "audit" ? decodeAudit(raw) : decodeWebhook(raw);
 }

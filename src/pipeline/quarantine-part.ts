@@ -2,23 +2,57 @@
 import type { RecordType } from "../records/types.ts";
 import { cutText } from "../lib/text.ts";
 import type { QuarantineLine, QuarantinePart } from "../journal/index.ts";
-import { packText, unpackText } from "../journal/packing.ts";
-import { keyWords } from "../records/identity.ts";
-import { Lines, withoutLines } from "./lines.ts";
+import { Lines, without, withoutRecords } from "./lines.ts";
+
+type PartClass = QuarantinePart["class"];
 
 /** Bytes of UTF-8 kept of one text. */
 const maxTextBytes = 64 * 1024;
 
 const maxDetailBytes = 1024;
 
+/** All that a batch quarantines; what fills a row is sealed. */
+export class OpenQuarantine {
+  readonly #open = new Map<PartClass, OpenQuarantinePart>();
+  readonly #sealed: QuarantinePart[] = [];
+  #sealedBytes = 0;
+
+  /** Bytes held in memory, roughly. */
+  get byteLength(): number {
+    let bytes = this.#sealedBytes;
+    for (const part of this.#open.values()) bytes += part.byteLength;
+    return bytes;
+  }
+
+  /** `key`: four words of class `quarantined`; samples have none. */
+  add(partClass: PartClass, line: Omit<QuarantineLine, "isCut">, key?: Uint32Array): void {
+    let part = this.#open.get(partClass);
+    if (part === undefined) this.#open.set(partClass, (part = new OpenQuarantinePart(partClass)));
+    part.add(line, key);
+    if (part.isFull) this.#seal(part);
+  }
+
+  seal(): readonly QuarantinePart[] {
+    for (const part of this.#open.values()) this.#seal(part);
+    return this.#sealed;
+  }
+
+  #seal(part: OpenQuarantinePart): void {
+    const sealed = part.seal();
+    this.#open.delete(sealed.class);
+    this.#sealed.push(sealed);
+    this.#sealedBytes += sealed.body.length + sealed.lines * 64;
+  }
+}
+
 export class OpenQuarantinePart {
-  readonly #class: QuarantinePart["class"];
+  readonly #class: PartClass;
   readonly #lines = new Lines();
   readonly #keys: number[] = [];
   readonly #types: (RecordType | "unknown")[] = [];
   readonly #reasons: string[] = [];
 
-  constructor(partClass: QuarantinePart["class"]) {
+  constructor(partClass: PartClass) {
     this.#class = partClass;
   }
 
@@ -26,12 +60,10 @@ export class OpenQuarantinePart {
     return this.#lines.isFull;
   }
 
-  /** Bytes held in memory, roughly. */
   get byteLength(): number {
     return this.#lines.byteLength + this.#types.length * 48;
   }
 
-  /** `key`: four words of class `quarantined`; samples have none. */
   add(line: Omit<QuarantineLine, "isCut">, key: Uint32Array | undefined): void {
     const text = cutText(line.text, maxTextBytes);
     const stored: QuarantineLine = {
@@ -42,18 +74,16 @@ export class OpenQuarantinePart {
       ...(text !== line.text && { isCut: true }),
     };
     this.#lines.addText(JSON.stringify(stored));
-    if (key !== undefined) for (let word = 0; word < keyWords; word++) this.#keys.push(key[word] as number);
+    if (key !== undefined) this.#keys.push(...key);
     this.#types.push(line.type);
     this.#reasons.push(line.reason);
   }
 
   seal(): QuarantinePart {
-    const { body, length } = this.#lines.pack();
     return quarantinePart({
       class: this.#class,
       lines: this.#types.length,
-      length,
-      body,
+      ...this.#lines.pack(),
       keys: Uint32Array.from(this.#keys),
       types: this.#types,
       reasons: this.#reasons,
@@ -65,18 +95,9 @@ function quarantinePart(stored: Omit<QuarantinePart, "without">): QuarantinePart
   return {
     ...stored,
     without(dropped) {
-      const text = withoutLines(unpackText(stored.body, stored.length), dropped);
-      const isKept = (_: unknown, line: number): boolean => dropped[line] !== 1;
-      const types = stored.types.filter(isKept);
-      return quarantinePart({
-        class: stored.class,
-        lines: types.length,
-        length: text.length,
-        body: packText(text),
-        keys: stored.keys.filter((_, word) => dropped[Math.floor(word / keyWords)] !== 1),
-        types,
-        reasons: stored.reasons.filter(isKept),
-      });
+      const types = without(stored.types, dropped);
+      const reasons = without(stored.reasons, dropped);
+      return quarantinePart({ ...stored, ...withoutRecords(stored, dropped), lines: types.length, types, reasons });
     },
   };
 }

@@ -37,10 +37,17 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
       1,
     );
   }
-  countDrift(into, "action", record.action, isWordOf(auditActions, record.action));
-  countDrift(into, "origin", record.origin, isWordOf(auditOrigins, record.origin));
-  countDrift(into, "actor_type", actor.type, isWordOf(actorTypes, actor.type));
-  countDrift(into, "target_property", target.property, Object.hasOwn(changeOfProperty, target.property));
+  const words = [
+    ["action", record.action, isWordOf(auditActions, record.action)],
+    ["origin", record.origin, isWordOf(auditOrigins, record.origin)],
+    ["actor_type", actor.type, isWordOf(actorTypes, actor.type)],
+    ["target_property", target.property, Object.hasOwn(changeOfProperty, target.property)],
+  ] as const;
+  for (const [field, word, isKnown] of words) {
+    // A word that the record leaves out is neither known nor unknown.
+    if (word === "") continue;
+    count(into, "tailscale.config.audit.schema_drift", { field, status: isKnown ? "known" : "unknown" }, 1);
+  }
 }
 
 type Change = AttributesOf<"tailscale.config.audit.changes">["tailscale.audit.change"];
@@ -53,17 +60,6 @@ function changeOf({ action, target }: AuditRecord): Change {
 
 function ownValue<Value>(table: Readonly<Record<string, Value>>, key: string): Value | undefined {
   return Object.hasOwn(table, key) ? table[key] : undefined;
-}
-
-/** A word that the record leaves out is neither known nor unknown. */
-function countDrift(
-  into: Increments,
-  field: "action" | "origin" | "actor_type" | "target_property",
-  word: string,
-  isKnown: boolean,
-): void {
-  if (word === "") return;
-  count(into, "tailscale.config.audit.schema_drift", { field, status: isKnown ? "known" : "unknown" }, 1);
 }
 
 /** The record's log event. `acceptedAt`: epoch milliseconds. */

@@ -71,14 +71,11 @@ function cutAttributes(attributes: LogAttributes): LogAttributes {
 
 /** A log event with all its texts under their bounds. */
 export function boundedEvent(event: LogEvent): LogEvent {
-  const { name, severity, time, observedTime, body, attributes } = event;
   return {
-    name: name.toWellFormed(),
-    severity,
-    time,
-    observedTime,
-    body: boundedText(body, maxBodyBytes),
-    attributes: boundedAttributes(attributes),
+    ...event,
+    name: event.name.toWellFormed(),
+    body: boundedText(event.body, maxBodyBytes),
+    attributes: boundedAttributes(event.attributes),
   };
 }
 
@@ -87,10 +84,6 @@ function boundedList(texts: readonly string[]): readonly string[] {
   const kept: string[] = [];
   let left = maxAttributeBytes;
   for (const text of texts) {
-    if (text.length > left) {
-      truncatedTexts++;
-      break;
-    }
     const wellFormed = text.toWellFormed();
     left -= Buffer.byteLength(wellFormed);
     if (left < 0) {

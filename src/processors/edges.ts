@@ -15,7 +15,7 @@ import {
   isRelayed,
   withPorts,
 } from "./classes.ts";
-import type { End, EndBook, Identity } from "./ends.ts";
+import { type End, type EndBook, type Identity, identityLabels } from "./ends.ts";
 import type { ProcessorSettings } from "./names.ts";
 import { privacyOf } from "./privacy.ts";
 import { noNumber, NumberTable, TextTable } from "./tables.ts";
@@ -73,7 +73,8 @@ export class EdgeBook {
   readonly #edges = new NumberTable(maxEdges - firstEdge);
   readonly #pairOf = new Uint16Array(maxEdges);
   readonly #classOf = new Uint16Array(maxEdges);
-  #generation = 0;
+  /** Changes whenever edges are numbered anew. */
+  generation = 0;
   #overflowed = 0;
   /** By edge: the number of the shown source name. */
   readonly sourceOf = new Uint32Array(maxEdges);
@@ -84,11 +85,6 @@ export class EdgeBook {
     this.#settings = settings;
     this.#isPlain = settings.dimensions.nodes && !settings.dimensions.identity && settings.privacy === undefined;
     this.#clear();
-  }
-
-  /** Changes whenever edges are numbered anew. */
-  get generation(): number {
-    return this.#generation;
   }
 
   /** The nodes of an edge. The object stays valid after `renew`. */
@@ -179,12 +175,12 @@ export class EdgeBook {
 
   /** The end with its numbers in this book. */
   #numbered(end: End): End {
-    if (end.nodeGeneration !== this.#generation) this.#number(end);
+    if (end.nodeGeneration !== this.generation) this.#number(end);
     return end;
   }
 
   #number(end: End): void {
-    end.nodeGeneration = this.#generation;
+    end.nodeGeneration = this.generation;
     const shown = this.#shownName(end);
     const name = this.#texts.numberOf(`name ${marked(shown)}`);
     if (this.#isPlain) {
@@ -251,7 +247,7 @@ export class EdgeBook {
   }
 
   #clear(): void {
-    this.#generation = ++lastGeneration;
+    this.generation = ++lastGeneration;
     this.#texts.clear();
     for (const text of reservedTexts) this.#texts.numberOf(text);
     this.#nodes = [];
@@ -273,16 +269,4 @@ export class EdgeBook {
 /** A leading mark tells an absent text from any that is there. */
 function marked(text: string | undefined): string {
   return text === undefined ? "-" : `=${text}`;
-}
-
-function identityLabels(
-  identity: Identity | undefined,
-  prefix: "tailscale.src" | "tailscale.dst",
-): Record<string, string> {
-  const labels: Record<string, string> = {};
-  if (identity === undefined) return labels;
-  if (identity.user !== "") labels[`${prefix}.user`] = identity.user;
-  if (identity.tags !== "") labels[`${prefix}.tags`] = identity.tags;
-  if (identity.os !== "") labels[`${prefix}.os`] = identity.os;
-  return labels;
 }

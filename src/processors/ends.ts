@@ -6,12 +6,12 @@ import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogue/log-event.ts";
 import { type Address, ipv4Text, ipv6Text, isOverlayIpv4, isOverlayIpv6 } from "../records/address.ts";
 import type { NodeClaim } from "../records/flow/claims.ts";
-import { addressIpv4, addressIpv6, addressText, type FlowColumns } from "../records/flow/columns.ts";
+import { addressIpv4, addressText, type FlowColumns } from "../records/flow/columns.ts";
 import { boundedAttributes } from "./bounds.ts";
 import { type Device, type Directory, externalName, nodeName, type ProcessorSettings, unknownName } from "./names.ts";
 import { droppedText, privacyOf } from "./privacy.ts";
 import { RecordClaims, sameIpv6 } from "./record-claims.ts";
-import { hashOfAddress, noNumber, TextTable } from "./tables.ts";
+import { hashOfAddress } from "./tables.ts";
 
 /** User, tags (joined by commas) and system of a node, as the directory or the record says; each may be empty. */
 export interface Identity {
@@ -21,29 +21,34 @@ export interface Identity {
 }
 
 /** One address, named by one claim or device. */
-export interface End {
-  readonly tag: number;
-  /** The IPv4 address as a number; 0 for others. */
-  readonly ipv4: number;
-  /** The IPv6 address in four words; empty for others. */
-  readonly ipv6: Uint32Array;
-  readonly claim: NodeClaim | undefined;
-  readonly address: Address;
-  /** Before privacy. */
-  readonly name: string;
+export class End {
   /** The name is one that many addresses share. */
   readonly isShared: boolean;
   readonly identity: Identity | undefined;
   /** The attributes as a source, as a destination, and as a destination without a source; made when first asked for. */
-  source: AttributeSet | undefined;
-  destination: AttributeSet | undefined;
-  loneDestination: AttributeSet | undefined;
+  source: AttributeSet | undefined = undefined;
+  destination: AttributeSet | undefined = undefined;
+  loneDestination: AttributeSet | undefined = undefined;
   /** How a body shows it up to the port: `a.b.c.d:` or `[v6]:`. */
-  bodyText: Uint8Array | undefined;
+  bodyText: Uint8Array | undefined = undefined;
   /** Numbers of its node in an `EdgeBook` of that generation. */
-  nodeGeneration: number;
-  sourceNode: number;
-  destinationNode: number;
+  nodeGeneration = -1;
+  sourceNode = 0;
+  destinationNode = 0;
+
+  /** `ipv4`: the address as a number, 0 for others. `ipv6`: in four words, empty for others. `name`: before privacy. */
+  constructor(
+    readonly tag: number,
+    readonly ipv4: number,
+    readonly ipv6: Uint32Array,
+    readonly address: Address,
+    readonly name: string,
+    readonly claim: NodeClaim | undefined,
+    device: Device | undefined,
+  ) {
+    this.isShared = name === unknownName || name === externalName;
+    this.identity = device === undefined ? claim : { user: device.user, tags: device.tags.join(","), os: device.os };
+  }
 }
 
 type Attributes = AttributesOfLog<"tailscale.network.flow">;
@@ -63,9 +68,6 @@ const bytesOfEnd = 600;
 /** IPv4 ends of the current record that are found without a search; a power of two. */
 const recentEnds = 32;
 
-/** Addresses with a zone that are remembered. */
-const maxTextEnds = 1024;
-
 export class EndBook {
   readonly #settings: ProcessorSettings;
   readonly #claims = new RecordClaims();
@@ -79,15 +81,13 @@ export class EndBook {
   readonly #recent: (End | undefined)[] = new Array<End | undefined>(recentEnds).fill(undefined);
   readonly #recentStamps = new Float64Array(recentEnds);
   #stamp = 0;
-  readonly #texts = new TextTable(maxTextEnds);
-  #textEnds: End[] = [];
   #heldBytes = 0;
   #resets = 0;
 
   constructor(settings: ProcessorSettings) {
     this.#settings = settings;
-    this.#unknown = newEnd(addressText, 0, noWords, undefined, nowhere, unknownName, undefined);
-    this.#external = newEnd(addressText, 0, noWords, undefined, nowhere, externalName, undefined);
+    this.#unknown = new End(addressText, 0, noWords, nowhere, unknownName, undefined, undefined);
+    this.#external = new End(addressText, 0, noWords, nowhere, externalName, undefined, undefined);
     this.#forget();
   }
 
@@ -138,27 +138,25 @@ export class EndBook {
     return end;
   }
 
-  /** Attributes as a source. */
   sourceSet(end: End): AttributeSet {
     if (end.source !== undefined) return end.source;
-    const attributes: Attributes = {
+    return (end.source = this.#set({
       "network.type": end.address.family,
       "source.address": end.address.text,
       "tailscale.src.node": end.name,
-    };
-    if (end.identity !== undefined) addIdentity(attributes, end.identity, "tailscale.src");
-    return (end.source = this.#set(attributes));
+      ...identityLabels(end.identity, "tailscale.src"),
+    }));
   }
 
-  /** Attributes as a destination. */
   destinationSet(end: End): AttributeSet {
     if (end.destination !== undefined) return end.destination;
-    const attributes: Attributes = { "destination.address": end.address.text, "tailscale.dst.node": end.name };
-    if (end.identity !== undefined) addIdentity(attributes, end.identity, "tailscale.dst");
-    return (end.destination = this.#set(attributes));
+    return (end.destination = this.#set({
+      "destination.address": end.address.text,
+      "tailscale.dst.node": end.name,
+      ...identityLabels(end.identity, "tailscale.dst"),
+    }));
   }
 
-  /** Attributes as the destination of an entry that has no source. */
   loneDestinationSet(end: End): AttributeSet {
     return (end.loneDestination ??= attributeSet({
       ...this.destinationSet(end).attributes,
@@ -166,15 +164,12 @@ export class EndBook {
     }));
   }
 
-  /** How a body shows the end, up to its port. */
   bodyText(end: End): Uint8Array {
-    return (end.bodyText ??= encoder.encode(this.#bodyText(end)));
-  }
-
-  #bodyText({ address }: End): string {
+    if (end.bodyText !== undefined) return end.bodyText;
+    const { address } = end;
     const { privacy } = this.#settings;
     const shown = privacy === undefined ? address.text : (privacyOf(privacy).address(address) ?? droppedText);
-    return address.family === "ipv6" ? `[${shown}]:` : `${shown}:`;
+    return (end.bodyText = encoder.encode(address.family === "ipv6" ? `[${shown}]:` : `${shown}:`));
   }
 
   #set(attributes: Attributes): AttributeSet {
@@ -193,47 +188,40 @@ export class EndBook {
       if (tag === addressIpv4 ? end.ipv4 !== value : !sameIpv6(end.ipv6, 0, ipv6, value)) continue;
       if (end.claim === claim || saysTheSame(end.claim, claim)) return end;
     }
-    const end = tag === addressIpv4 ? this.#createIpv4(value, claim) : this.#createIpv6(value, ipv6, claim);
+    const end = this.#create(tag, value, ipv6, claim);
     this.#hold(end);
     this.#nextWay = (this.#nextWay + 1) & (ways - 1);
     this.#ends[first + this.#nextWay] = end;
     return end;
   }
 
-  #createIpv4(ipv4: number, claim: NodeClaim | undefined): End {
-    const address: Address = { text: ipv4Text(ipv4), family: "ipv4", isOverlay: isOverlayIpv4(ipv4) };
-    const device = this.#directory?.byIpv4.get(ipv4);
-    return newEnd(addressIpv4, ipv4, noWords, claim, address, this.#nameOf(address, device, claim), device);
-  }
-
-  #createIpv6(index: number, ipv6: Uint32Array, claim: NodeClaim | undefined): End {
-    const words = ipv6.slice(index * 4, index * 4 + 4);
-    const address: Address = { text: ipv6Text(words, 0), family: "ipv6", isOverlay: isOverlayIpv6(words, 0) };
-    const device = this.#directory?.byText.get(address.text);
-    return newEnd(addressIpv6, 0, words, claim, address, this.#nameOf(address, device, claim), device);
-  }
-
-  #nameOf(address: Address, device: Device | undefined, claim: NodeClaim | undefined): string {
-    const name = nodeName(device, claim, this.#settings);
-    if (name !== undefined) return name;
-    if (!this.#settings.collapseExternal) return address.text;
-    return address.isOverlay ? unknownName : externalName;
-  }
-
-  /** Addresses with a zone, which no claim names. */
-  #ofText(text: string): End {
-    const known = this.#textEnds[this.#texts.numberOf(text)];
-    if (known !== undefined) return known;
-    const address: Address = { text, family: "ipv6", isOverlay: text.startsWith("fd7a:115c:a1e0:") };
-    const device = this.#directory?.byText.get(text);
-    const end = newEnd(addressText, 0, noWords, undefined, address, this.#nameOf(address, device, undefined), device);
-    this.#hold(end);
-    if (this.#texts.numberOf(text) === noNumber) {
-      this.#texts.clear();
-      this.#textEnds = [];
+  #create(tag: number, value: number, ipv6: Uint32Array, claim: NodeClaim | undefined): End {
+    if (tag === addressIpv4) {
+      const address: Address = { text: ipv4Text(value), family: "ipv4", isOverlay: isOverlayIpv4(value) };
+      return this.#named(tag, value, noWords, address, claim, this.#directory?.byIpv4.get(value));
     }
-    this.#textEnds[this.#texts.numberOf(text)] = end;
-    return end;
+    const words = ipv6.slice(value * 4, value * 4 + 4);
+    const address: Address = { text: ipv6Text(words, 0), family: "ipv6", isOverlay: isOverlayIpv6(words, 0) };
+    return this.#named(tag, 0, words, address, claim, this.#directory?.byText.get(address.text));
+  }
+
+  #named(
+    tag: number,
+    ipv4: number,
+    ipv6: Uint32Array,
+    address: Address,
+    claim: NodeClaim | undefined,
+    device: Device | undefined,
+  ): End {
+    const unnamed = address.isOverlay ? unknownName : externalName;
+    const name = nodeName(device, claim, this.#settings) ?? (this.#settings.collapseExternal ? unnamed : address.text);
+    return new End(tag, ipv4, ipv6, address, name, claim, device);
+  }
+
+  /** Addresses with a zone, which no claim names and hardly anybody sends: made each time. */
+  #ofText(text: string): End {
+    const address: Address = { text, family: "ipv6", isOverlay: text.startsWith("fd7a:115c:a1e0:") };
+    return this.#named(addressText, 0, noWords, address, undefined, this.#directory?.byText.get(text));
   }
 
   /** Counts what an end takes with its attributes and their prepared forms. */
@@ -250,38 +238,8 @@ export class EndBook {
   #forget(): void {
     this.#directory = this.#settings.directory.current;
     this.#ends = new Array<End | undefined>(sets * ways).fill(undefined);
-    this.#texts.clear();
-    this.#textEnds = [];
     this.#heldBytes = 0;
   }
-}
-
-function newEnd(
-  tag: number,
-  ipv4: number,
-  ipv6: Uint32Array,
-  claim: NodeClaim | undefined,
-  address: Address,
-  name: string,
-  device: Device | undefined,
-): End {
-  return {
-    tag,
-    ipv4,
-    ipv6,
-    claim,
-    address,
-    name,
-    isShared: name === unknownName || name === externalName,
-    identity: device === undefined ? claim : { user: device.user, tags: device.tags.join(","), os: device.os },
-    source: undefined,
-    destination: undefined,
-    loneDestination: undefined,
-    bodyText: undefined,
-    nodeGeneration: -1,
-    sourceNode: 0,
-    destinationNode: 0,
-  };
 }
 
 /** Two texts of a node that differ in what does not matter here, or one that was decoded twice. */
@@ -290,8 +248,15 @@ function saysTheSame(one: NodeClaim | undefined, other: NodeClaim | undefined): 
   return one.label === other.label && one.user === other.user && one.os === other.os && one.tags === other.tags;
 }
 
-function addIdentity(attributes: Attributes, identity: Identity, prefix: "tailscale.src" | "tailscale.dst"): void {
-  if (identity.user !== "") attributes[`${prefix}.user`] = identity.user;
-  if (identity.tags !== "") attributes[`${prefix}.tags`] = identity.tags;
-  if (identity.os !== "") attributes[`${prefix}.os`] = identity.os;
+/** What is said of an identity under these names; what is empty is not said. */
+export function identityLabels(
+  identity: Identity | undefined,
+  prefix: "tailscale.src" | "tailscale.dst",
+): Record<string, string> {
+  const labels: Record<string, string> = {};
+  if (identity === undefined) return labels;
+  if (identity.user !== "") labels[`${prefix}.user`] = identity.user;
+  if (identity.tags !== "") labels[`${prefix}.tags`] = identity.tags;
+  if (identity.os !== "") labels[`${prefix}.os`] = identity.os;
+  return labels;
 }

@@ -59,26 +59,3 @@ export function exitNodeOf(columns: FlowColumns, record: number, settings: Proce
   const shown = name === undefined ? privacy.value("node_ids", nodeId) : privacy.node(name);
   return boundedLabel(shown ?? "");
 }
-
-/** Sums over the entries of a record that are not left out. */
-export interface EntrySums {
-  readonly entries: number;
-  readonly txBytes: number;
-  readonly rxBytes: number;
-  readonly txPackets: number;
-  readonly rxPackets: number;
-}
-
-export function sumsOf(columns: FlowColumns, record: number): EntrySums {
-  const sums = { entries: 0, txBytes: 0, rxBytes: 0, txPackets: 0, rxPackets: 0 };
-  const end = columns.firstEntry[record + 1] as number;
-  for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
-    if (columns.leftOut[entry] !== 0) continue;
-    sums.entries++;
-    sums.txBytes += columns.txBytes[entry] as number;
-    sums.rxBytes += columns.rxBytes[entry] as number;
-    sums.txPackets += columns.txPackets[entry] as number;
-    sums.rxPackets += columns.rxPackets[entry] as number;
-  }
-  return sums;
-}

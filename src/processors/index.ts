@@ -5,7 +5,7 @@ import type { LogEvent } from "../catalogue/log-event.ts";
 import { Identifier } from "../records/identity.ts";
 import { describeAudit, measureAudit } from "./audit.ts";
 import { boundedEvent } from "./bounds.ts";
-import type { ProcessorSettings, RecordUidKey } from "./names.ts";
+import type { ProcessorSettings } from "./names.ts";
 import { privacyOf } from "./privacy.ts";
 import { describeWebhook, measureWebhook } from "./webhook.ts";
 
@@ -13,13 +13,11 @@ export { type Device, type Directory, directoryOf, type ProcessorSettings, proce
 
 /** Adds what one record counts. No clock, no I/O. */
 export function measure(record: AuditRecord | WebhookRecord, settings: ProcessorSettings, into: Increments): void {
-  switch (record.type) {
-    case "audit":
-      return measureAudit(record, into);
-    case "webhook":
-      return measureWebhook(record, settings, into);
-  }
+  if (record.type === "audit") measureAudit(record, into);
+  else measureWebhook(record, settings, into);
 }
+
+const identifiers = new WeakMap<NonNullable<ProcessorSettings["recordUid"]>, Identifier>();
 
 /** The log event of one record, accepted at `acceptedAt` (epoch milliseconds). No clock, no I/O. */
 export function describe(
@@ -28,30 +26,14 @@ export function describe(
   acceptedAt: number,
 ): LogEvent {
   const { privacy, recordUid } = settings;
-  const described = describeByType(record, settings, acceptedAt);
+  const described =
+    record.type === "audit"
+      ? describeAudit(record, settings, acceptedAt)
+      : describeWebhook(record, settings, acceptedAt);
   const event = boundedEvent(privacy === undefined ? described : privacyOf(privacy).event(described));
   if (recordUid === undefined) return event;
-  const uid = `${identifierOf(recordUid).uidOf(record)}-0`;
-  return { ...event, attributes: { ...event.attributes, "log.record.uid": uid } };
-}
-
-function describeByType(
-  record: AuditRecord | WebhookRecord,
-  settings: ProcessorSettings,
-  acceptedAt: number,
-): LogEvent {
-  switch (record.type) {
-    case "audit":
-      return describeAudit(record, settings, acceptedAt);
-    case "webhook":
-      return describeWebhook(record, settings, acceptedAt);
-  }
-}
-
-const identifiers = new WeakMap<RecordUidKey, Identifier>();
-
-function identifierOf(key: RecordUidKey): Identifier {
-  let known = identifiers.get(key);
-  if (known === undefined) identifiers.set(key, (known = new Identifier(key.secret, key.tailnet)));
-  return known;
+  let identifier = identifiers.get(recordUid);
+  if (identifier === undefined)
+    identifiers.set(recordUid, (identifier = new Identifier(recordUid.secret, recordUid.tailnet)));
+  return { ...event, attributes: { ...event.attributes, "log.record.uid": `${identifier.uidOf(record)}-0` } };
 }

@@ -17,27 +17,19 @@ export interface ProcessorSettings {
   readonly flowLogMode: FlowLogMode;
   /** The configured name of the tailnet; empty if there is none. */
   readonly tailnet: string;
-  readonly directory: DirectoryHolder;
-  readonly dimensions: FlowDimensions;
+  /** None until it has been read for the first time. */
+  readonly directory: { current: Directory | undefined };
+  /** What flow metrics tell apart. */
+  readonly dimensions: {
+    readonly nodes: boolean;
+    readonly identity: boolean;
+    readonly sourcePort: boolean;
+    readonly destinationPort: boolean;
+  };
   /** Absent: everything is kept. */
   readonly privacy: PrivacySettings | undefined;
-  /** Keys `log.record.uid`, by which a backend recognizes a log record; absent: log records have none. */
-  readonly recordUid: RecordUidKey | undefined;
-}
-
-/** What flow metrics tell apart. */
-export interface FlowDimensions {
-  readonly nodes: boolean;
-  readonly identity: boolean;
-  readonly sourcePort: boolean;
-  readonly destinationPort: boolean;
-}
-
-export interface RecordUidKey {
-  /** Hexadecimal. */
-  readonly secret: string;
-  /** The tailnet's number in the journal. */
-  readonly tailnet: number;
+  /** Keys `log.record.uid` (hexadecimal, and the tailnet's number); absent: log records have none. */
+  readonly recordUid: { readonly secret: string; readonly tailnet: number } | undefined;
 }
 
 /** What the API says about one node. */
@@ -60,11 +52,6 @@ export interface Directory {
   /** By the canonical text of any other address. */
   readonly byText: ReadonlyMap<string, Device>;
   readonly byNodeId: ReadonlyMap<string, Device>;
-}
-
-/** The current directory; none until it has been read for the first time. */
-export interface DirectoryHolder {
-  current: Directory | undefined;
 }
 
 /** Names of addresses that belong to no known node, inside and outside the tailnet's ranges. */

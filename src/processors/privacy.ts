@@ -10,31 +10,14 @@ import {
 import type { AttributeValue, LogAttributes, LogEvent } from "../catalogue/log-event.ts";
 import { type Address, parseAddress } from "../records/address.ts";
 import { externalName, unknownName, unverifiedPrefix } from "./names.ts";
-import { categoryOfAddress, createScrubber } from "./scrubber.ts";
-import { hashOfText } from "./tables.ts";
-
-export interface Privacy {
-  /** What is left of a value; nothing if it is dropped. */
-  value(category: PrivacyCategory, text: string): string | undefined;
-  /** The same for a node's name as metrics and logs have it: a label, an address, `unknown` or `external`. */
-  node(name: string): string | undefined;
-  address(address: Address): string | undefined;
-  /** What is left of a set of attributes that belongs to none but itself. */
-  attributes(set: LogAttributes): LogAttributes;
-  event(event: LogEvent): LogEvent;
-  /** A text of our own, such as a log line. */
-  text(text: string): string;
-}
 
 /** Stands in a text for what was dropped. */
 export const droppedText = "[dropped]";
 
-/** Hashes remembered: a power of two. Longer texts are hashed anew each time. */
-const rememberedHashes = 16_384;
-const maxRememberedLength = 256;
-
 /** UTF-16 units of a text that are looked through: more than any text that leaves may have. */
 const maxScrubbedLength = 65_536;
+
+type Privacy = ReturnType<typeof createPrivacy>;
 
 const made = new WeakMap<PrivacySettings, Privacy>();
 
@@ -58,29 +41,32 @@ const rules = new Map<string, PrivacyRule>(
 
 const webhookPrefix = "tailscale.webhook.";
 
-function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
-  const hashed: string[] = [];
-  const hashes: string[] = [];
-  const scrubber = createScrubber(actions, (category, text) => hidden(category, text) ?? droppedText);
-
-  function hashOf(text: string): string {
-    if (text.length > maxRememberedLength) return computedHash(text);
-    const slot = hashOfText(text) & (rememberedHashes - 1);
-    if (hashed[slot] !== text) {
-      hashed[slot] = text;
-      hashes[slot] = computedHash(text);
-    }
-    return hashes[slot] as string;
-  }
-
-  function computedHash(text: string): string {
-    return `hash-${hash("sha256", `${salt}\n${text}`, "hex").slice(0, 16)}`;
-  }
+function createPrivacy({ actions, salt }: PrivacySettings) {
+  const hidesAddresses = addressCategories.some((category) => actions[category] !== "keep");
 
   function scrub(text: string, identifiersOfEvent: ReadonlyMap<string, string>): string {
-    return scrubber(text.slice(0, maxScrubbedLength), identifiersOfEvent);
+    let scrubbed = text.slice(0, maxScrubbedLength);
+    for (const [identifier, left] of identifiersOfEvent) {
+      if (identifier.length >= minIdentifierCharacters) scrubbed = scrubbed.replaceAll(identifier, () => left);
+    }
+    for (const [category, pattern] of patterns) {
+      if (actions[category] === "keep") continue;
+      scrubbed = scrubbed.replaceAll(pattern, (found) => hidden(category, found) ?? droppedText);
+    }
+    return hidesAddresses ? scrubbed.replaceAll(addressLike, withoutAddress) : scrubbed;
   }
 
+  /** An address may be followed by a port, or by the end of a sentence. */
+  function withoutAddress(found: string): string {
+    for (const rest of [/$/, /[.:]+$/, /:\d{1,5}[.:]*$/]) {
+      const candidate = found.replace(rest, "");
+      const parsed = parseAddress(candidate);
+      if (parsed !== undefined) return (address(parsed) ?? droppedText) + found.slice(candidate.length);
+    }
+    return found;
+  }
+
+  /** What is left of a value; nothing if it is dropped. */
   function value(category: PrivacyCategory, text: string): string | undefined {
     switch (actions[category]) {
       case "keep":
@@ -88,7 +74,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
       case "drop":
         return undefined;
       case "hash":
-        return hashOf(text);
+        return `hash-${hash("sha256", `${salt}\n${text}`, "hex").slice(0, 16)}`;
     }
   }
 
@@ -104,6 +90,7 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     return actions.hostnames === "keep" ? name : value("hostnames", label);
   }
 
+  /** The same for a node's name as metrics and logs have it: a label, an address, `unknown` or `external`. */
   function node(name: string): string | undefined {
     if (commonNames.has(name)) return name;
     const parsed = parseAddress(name);
@@ -153,9 +140,9 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     return new Map([...found].toSorted(([a], [b]) => b.length - a.length));
   }
 
-  function cleaned(set: LogAttributes, all: LogAttributes): LogAttributes {
+  function cleaned(all: LogAttributes): LogAttributes {
     const kept: Record<string, AttributeValue> = {};
-    for (const [name, found] of Object.entries(set)) {
+    for (const [name, found] of Object.entries(all)) {
       const rule = rules.get(name);
       if (rule === undefined || typeof found === "number" || typeof found === "boolean") {
         kept[name] = found;
@@ -176,12 +163,14 @@ function createPrivacy({ actions, salt }: PrivacySettings): Privacy {
     value,
     node,
     address,
-    text: (text) => scrub(text, new Map()),
-    attributes: (set) => cleaned(set, set),
-    event({ name, severity, time, observedTime, body, attributes: all }) {
+    /** A text of our own, such as a log line. */
+    text: (text: string): string => scrub(text, new Map()),
+    /** What is left of a set of attributes that belongs to none but itself. */
+    attributes: cleaned,
+    event(event: LogEvent): LogEvent {
+      const { name, body, attributes: all } = event;
       const left = name.startsWith(webhookPrefix) ? freeText(body, all) : scrub(body, identifiers(all));
-      const attributes = cleaned(all, all);
-      return { name, severity, time, observedTime, body: left ?? droppedText, attributes };
+      return { ...event, body: left ?? droppedText, attributes: cleaned(all) };
     },
   };
 }
@@ -197,3 +186,27 @@ const targetNameCategory: Readonly<Record<string, PrivacyCategory>> = {
   USER: "emails",
   TAILNET: "tailnet_name",
 };
+
+/** Shorter ones would be found inside words. */
+const minIdentifierCharacters = 3;
+
+/** Names, addresses and ids inside texts. Counted quantifiers, so that a hostile text costs linear time. */
+const patterns: readonly (readonly [PrivacyCategory, RegExp])[] = [
+  ["emails", /[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g],
+  ["hostnames", /\b[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}\.ts\.net\b/g],
+  ["node_ids", /\bn[0-9A-Za-z]{4,32}CNTRL\b/g],
+  ["user_ids", /\bu[0-9A-Za-z]{4,32}CNTRL\b/g],
+];
+const addressLike = /[0-9A-Fa-f.:]{2,60}/g;
+
+const addressCategories = ["tailscale_ips", "internal_ips", "external_ips"] as const;
+
+/** Private use: RFC 1918, RFC 4193, link-local and loopback. */
+const internalAddress =
+  /^(?:10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd][\da-f]{2}:|fe[89ab][\da-f]:|::1$)/;
+
+/** The setting that decides about an address. */
+function categoryOfAddress({ text, isOverlay }: Address): (typeof addressCategories)[number] {
+  if (isOverlay) return "tailscale_ips";
+  return internalAddress.test(text) ? "internal_ips" : "external_ips";
+}

@@ -1,26 +1,22 @@
 /** The claims of one flow record by address: what the record says about its own source node wins, then later nodes. */
 import type { NodeClaim } from "../records/flow/claims.ts";
 import { addressIpv4, addressIpv6, type FlowColumns } from "../records/flow/columns.ts";
-import { hashOfAddress } from "./tables.ts";
+import { hashOfAddress, noNumber, NumberTable } from "./tables.ts";
 
-/** So many addresses are searched one after the other; more are indexed. */
+/** So many addresses are searched one after the other; more are indexed, up to a bound beyond which they are not found. */
 const maxSearched = 16;
-
-/** A slot holds one address; beyond half of so many slots, addresses are not found. */
-const firstSlots = 256;
-const maxSlots = 131_072;
-const maxProbes = 32;
+const maxIndexed = 32_768;
 
 export class RecordClaims {
   #source: NodeClaim | undefined;
   #destinations: readonly NodeClaim[] = [];
   #isIndexed = false;
-  // The index: a slot counts if its stamp is the record's. It holds an address of a claim, as `find` takes it.
+  /** By address, or its hash if it is IPv6, and stamp: a place in `#indexed`. What has an older stamp counts no more. */
+  #index: NumberTable | undefined;
+  #indexed: NodeClaim[] = [];
+  /** Which of the claim's addresses it is. */
+  #places: number[] = [];
   #stamp = 0;
-  #stamps = new Uint32Array(firstSlots);
-  #tags = new Uint8Array(firstSlots);
-  #values = new Uint32Array(firstSlots);
-  #claims: NodeClaim[] = [];
 
   /** Turns to a record. Its claims are indexed only if they are many. */
   begin(columns: FlowColumns, record: number): void {
@@ -29,69 +25,50 @@ export class RecordClaims {
     let addresses = this.#source === undefined ? 0 : addressesOf(this.#source);
     for (const claim of this.#destinations) addresses += addressesOf(claim);
     this.#isIndexed = addresses > maxSearched;
-    if (this.#isIndexed) this.#index(addresses);
+    if (!this.#isIndexed) return;
+    const index = (this.#index ??= new NumberTable(maxIndexed));
+    if (index.size + addresses > maxIndexed) {
+      index.clear();
+      this.#indexed = [];
+      this.#places = [];
+    }
+    this.#stamp = (this.#stamp + 1) & 0x7fff_ffff;
+    if (this.#source !== undefined) this.#add(index, this.#source);
+    for (let at = this.#destinations.length - 1; at >= 0; at--) this.#add(index, this.#destinations[at] as NodeClaim);
   }
 
   /** What the record says about an address as columns hold it: `value` is an IPv4 address, or an index into `ipv6`. */
   find(tag: number, value: number, ipv6: Uint32Array): NodeClaim | undefined {
-    if (this.#isIndexed) {
-      const slot = this.#slotOf(tag, value, ipv6);
-      return slot >= 0 && this.#stamps[slot] === this.#stamp ? this.#claims[slot] : undefined;
-    }
-    const source = this.#source;
-    if (source !== undefined && hasAddress(source, tag, value, ipv6)) return source;
-    const destinations = this.#destinations;
-    for (let at = destinations.length - 1; at >= 0; at--) {
-      const claim = destinations[at] as NodeClaim;
+    if (!this.#isIndexed) return this.#search(tag, value, ipv6);
+    const found = this.#index?.find(keyOf(tag, value, ipv6), this.#stamp * 2 + (tag === addressIpv4 ? 0 : 1));
+    if (found === undefined || found === noNumber) return undefined;
+    const claim = this.#indexed[found] as NodeClaim;
+    const at = this.#places[found] as number;
+    // Two addresses with one hash: seeded, so nobody can make many of them.
+    return tag === addressIpv4 || sameIpv6(claim.ipv6, at, ipv6, value) ? claim : this.#search(tag, value, ipv6);
+  }
+
+  #search(tag: number, value: number, ipv6: Uint32Array): NodeClaim | undefined {
+    if (this.#source !== undefined && hasAddress(this.#source, tag, value, ipv6)) return this.#source;
+    for (let at = this.#destinations.length - 1; at >= 0; at--) {
+      const claim = this.#destinations[at] as NodeClaim;
       if (hasAddress(claim, tag, value, ipv6)) return claim;
     }
     return undefined;
   }
 
-  #index(addresses: number): void {
-    let slots = this.#stamps.length;
-    while (slots < addresses * 2 && slots < maxSlots) slots *= 2;
-    if (slots > this.#stamps.length || this.#stamp === 0xffff_ffff) {
-      this.#stamps = new Uint32Array(slots);
-      this.#tags = new Uint8Array(slots);
-      this.#values = new Uint32Array(slots);
-      this.#claims = [];
-      this.#stamp = 0;
-    }
-    this.#stamp++;
-    for (const claim of this.#destinations) this.#add(claim);
-    if (this.#source !== undefined) this.#add(this.#source);
+  /** Adds a claim's addresses unless an earlier one has them. */
+  #add(index: NumberTable, claim: NodeClaim): void {
+    for (let at = 0; at < claim.ipv4.length; at++)
+      this.#set(index, claim.ipv4[at] as number, this.#stamp * 2, claim, at);
+    for (let at = 0; at * 4 < claim.ipv6.length; at++)
+      this.#set(index, keyOf(addressIpv6, at, claim.ipv6), this.#stamp * 2 + 1, claim, at);
   }
 
-  /** Adds a claim's addresses over those of earlier claims. */
-  #add(claim: NodeClaim): void {
-    const { ipv4, ipv6 } = claim;
-    for (let at = 0; at < ipv4.length; at++) this.#set(claim, addressIpv4, ipv4[at] as number);
-    for (let index = 0; index * 4 < ipv6.length; index++) this.#set(claim, addressIpv6, index);
-  }
-
-  #set(claim: NodeClaim, tag: number, value: number): void {
-    const slot = this.#slotOf(tag, value, claim.ipv6);
-    if (slot < 0) return;
-    this.#stamps[slot] = this.#stamp;
-    this.#tags[slot] = tag;
-    this.#values[slot] = value;
-    this.#claims[slot] = claim;
-  }
-
-  /** The slot of an address, or a free one for it; -1 after 32 probes. */
-  #slotOf(tag: number, value: number, ipv6: Uint32Array): number {
-    const mask = this.#stamps.length - 1;
-    let slot = hashOfAddress(tag, value, ipv6) & mask;
-    for (let probe = 0; probe < maxProbes; probe++) {
-      if (this.#stamps[slot] !== this.#stamp) return slot;
-      const held = this.#values[slot] as number;
-      const isHere =
-        tag === addressIpv4 ? held === value : sameIpv6((this.#claims[slot] as NodeClaim).ipv6, held, ipv6, value);
-      if (isHere && this.#tags[slot] === tag) return slot;
-      slot = (slot + 1) & mask;
-    }
-    return -1;
+  #set(index: NumberTable, key: number, stamp: number, claim: NodeClaim, at: number): void {
+    if (index.find(key, stamp) !== noNumber || !index.add(key, stamp, this.#indexed.length)) return;
+    this.#indexed.push(claim);
+    this.#places.push(at);
   }
 }
 
@@ -99,25 +76,20 @@ export class RecordClaims {
 export function sameIpv6(one: Uint32Array, oneIndex: number, other: Uint32Array, otherIndex: number): boolean {
   const at = oneIndex * 4;
   const from = otherIndex * 4;
-  return (
-    one[at + 3] === other[from + 3] &&
-    one[at + 2] === other[from + 2] &&
-    one[at + 1] === other[from + 1] &&
-    one[at] === other[from]
-  );
+  for (let word = 3; word >= 0; word--) if (one[at + word] !== other[from + word]) return false;
+  return true;
+}
+
+function keyOf(tag: number, value: number, ipv6: Uint32Array): number {
+  return tag === addressIpv4 ? value : hashOfAddress(tag, value, ipv6) >>> 0;
 }
 
 function addressesOf({ ipv4, ipv6 }: NodeClaim): number {
   return ipv4.length + ipv6.length / 4;
 }
 
-function hasAddress(claim: NodeClaim, tag: number, value: number, ipv6: Uint32Array): boolean {
-  if (tag === addressIpv4) {
-    const { ipv4 } = claim;
-    for (let at = 0; at < ipv4.length; at++) if (ipv4[at] === value) return true;
-    return false;
-  }
-  const { length } = claim.ipv6;
-  for (let index = 0; index * 4 < length; index++) if (sameIpv6(claim.ipv6, index, ipv6, value)) return true;
+function hasAddress({ ipv4, ipv6: held }: NodeClaim, tag: number, value: number, ipv6: Uint32Array): boolean {
+  if (tag === addressIpv4) return ipv4.includes(value);
+  for (let index = 0; index * 4 < held.length; index++) if (sameIpv6(held, index, ipv6, value)) return true;
   return false;
 }

@@ -9,12 +9,16 @@ export const noNumber = -1;
 
 const maxProbes = 32;
 
+/** Slots to begin with, a power of two. */
+const firstSlots = 256;
+
 /** Random odd multipliers and offsets, so that collisions cannot be computed beforehand. */
-const seeds = crypto.getRandomValues(new Uint32Array(4));
+const seeds = crypto.getRandomValues(new Uint32Array(5));
 const offsetA = (seeds[0] as number) | 0;
 const offsetB = (seeds[1] as number) | 0;
 const multiplierA = (seeds[2] as number) | 1;
 const multiplierB = (seeds[3] as number) | 1;
+const secondSeed = (seeds[4] as number) | 0;
 
 /** A seeded hash of two 32-bit integers, as a signed one. */
 export function hashOf(a: number, b: number): number {
@@ -35,9 +39,9 @@ export function hashOfAddress(tag: number, value: number, ipv6: Uint32Array): nu
 }
 
 /** A seeded hash of a text, whose length somebody else has bounded. */
-export function hashOfText(text: string): number {
+export function hashOfText(text: string, seed: number = offsetA): number {
   const { length } = text;
-  let hash = offsetA ^ length;
+  let hash = seed ^ length;
   for (let at = 0; at < length; at++) {
     hash = Math.imul(hash ^ text.charCodeAt(at), multiplierA);
     hash ^= hash >>> 15;
@@ -45,25 +49,17 @@ export function hashOfText(text: string): number {
   return hashOf(hash, length);
 }
 
-/** A power of two of which a full table takes less than 46 %: 32 probes then fail for less than one key in a thousand. */
-function slotsFor(capacity: number): number {
-  return 2 ** Math.ceil(Math.log2(capacity * 2.2));
-}
-
-/** Pairs of 32-bit integers to numbers from 0 on. */
+/** Pairs of unsigned 32-bit integers to numbers from 0 on. Grows as it fills. */
 export class NumberTable {
   readonly #capacity: number;
-  readonly #mask: number;
   /** Three words per slot: the key's two, and the number plus one; 0 is a free slot. */
-  readonly #slots: Uint32Array;
+  #slots = new Uint32Array(firstSlots * 3);
+  #mask = firstSlots - 1;
   #size = 0;
 
   /** `capacity`: keys held at most. */
   constructor(capacity: number) {
     this.#capacity = capacity;
-    const slots = slotsFor(capacity);
-    this.#mask = slots - 1;
-    this.#slots = new Uint32Array(slots * 3);
   }
 
   get size(): number {
@@ -88,14 +84,15 @@ export class NumberTable {
   /** Adds a key that `find` has not found. False, and nothing added, if there is no room. */
   add(a: number, b: number, number: number): boolean {
     if (this.#size >= this.#capacity) return false;
-    const slots = this.#slots;
+    // Less than 46 % full, 32 probes fail for less than one key in a thousand.
+    if (this.#size * 2.2 > this.#mask) this.#grow();
     let slot = hashOf(a, b) & this.#mask;
     for (let probe = 0; probe < maxProbes; probe++) {
       const at = slot * 3;
-      if (slots[at + 2] === 0) {
-        slots[at] = a;
-        slots[at + 1] = b;
-        slots[at + 2] = number + 1;
+      if (this.#slots[at + 2] === 0) {
+        this.#slots[at] = a;
+        this.#slots[at + 1] = b;
+        this.#slots[at + 2] = number + 1;
         this.#size++;
         return true;
       }
@@ -108,21 +105,30 @@ export class NumberTable {
     if (this.#size > 0) this.#slots.fill(0);
     this.#size = 0;
   }
+
+  #grow(): void {
+    const old = this.#slots;
+    const slots = new Uint32Array(old.length * 2);
+    const mask = this.#mask * 2 + 1;
+    for (let from = 0; from < old.length; from += 3) {
+      if (old[from + 2] === 0) continue;
+      let slot = hashOf(old[from] as number, old[from + 1] as number) & mask;
+      while (slots[slot * 3 + 2] !== 0) slot = (slot + 1) & mask;
+      slots.set(old.subarray(from, from + 3), slot * 3);
+    }
+    this.#slots = slots;
+    this.#mask = mask;
+  }
 }
 
 /** Texts to numbers that are given in order of arrival. */
 export class TextTable {
-  readonly #capacity: number;
-  readonly #mask: number;
-  /** Per slot, the number plus one; 0 is a free slot. */
-  readonly #slots: Uint32Array;
+  /** By two hashes. */
+  readonly #numbers: NumberTable;
   readonly #texts: string[] = [];
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
-    const slots = slotsFor(capacity);
-    this.#mask = slots - 1;
-    this.#slots = new Uint32Array(slots);
+    this.#numbers = new NumberTable(capacity);
   }
 
   get size(): number {
@@ -131,22 +137,14 @@ export class TextTable {
 
   /** The number of a text, which is added if it is new; `noNumber` if there is no room. */
   numberOf(text: string): number {
-    let slot = hashOfText(text) & this.#mask;
-    for (let probe = 0; probe < maxProbes; probe++) {
-      const number = this.#slots[slot] as number;
-      if (number === 0) {
-        if (this.#texts.length >= this.#capacity) return noNumber;
-        this.#slots[slot] = this.#texts.push(text);
-        return this.#texts.length - 1;
-      }
-      if (this.#texts[number - 1] === text) return number - 1;
-      slot = (slot + 1) & this.#mask;
-    }
-    return noNumber;
+    const [a, b] = [hashOfText(text) >>> 0, hashOfText(text, secondSeed) >>> 0];
+    const number = this.#numbers.find(a, b);
+    if (number !== noNumber) return this.#texts[number] === text ? number : noNumber;
+    return this.#numbers.add(a, b, this.#texts.length) ? this.#texts.push(text) - 1 : noNumber;
   }
 
   clear(): void {
-    if (this.#texts.length > 0) this.#slots.fill(0);
+    this.#numbers.clear();
     this.#texts.length = 0;
   }
 }

@@ -1,10 +1,7 @@
 /** IP addresses: texts of any valid form to numbers, and numbers to the one canonical text. */
 import { isIPv4, isIPv6 } from "node:net";
 
-/** The address that stands for DERP relays in physical traffic (tailcfg.DerpMagicIP); its port is the region. */
-export const derpRelayAddress = "127.3.3.40";
-
-/** The same as an unsigned 32-bit number. */
+/** 127.3.3.40, the address that stands for DERP relays in physical traffic (tailcfg.DerpMagicIP); its port is the region. */
 export const derpRelayIpv4 = 0x7f030328;
 
 export interface Address {

@@ -1,8 +1,11 @@
 /** JSON by its text: where a value ends, the texts of its parts as they were received, and one canonical text per value. */
 import { Refusal } from "../errors.ts";
 
-/** Limits of one value; what is parsed of it in memory is some ten times its text. */
-export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 2_500_000, depth: 1000 } as const;
+/**
+ * Limits of one value. The 256 KiB that Tailscale allows a record hold fewer parts; an object of nothing in memory is thirty
+ * times its text.
+ */
+export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 300_000, depth: 1000 } as const;
 
 /**
  * Finds the end of one JSON value in bytes that arrive in slices, by counting brackets outside strings. It looks for the
@@ -16,10 +19,10 @@ export class ValueBoundary {
   #bytes = 0;
   /** Commas and opening brackets: at least as many as members, elements and scalars. */
   #parts = 0;
+  readonly #maxParts: number;
 
-  /** Whether a value has begun and not ended. */
-  get isInside(): boolean {
-    return this.#kind !== "none";
+  constructor(maxParts: number = valueLimits.parts) {
+    this.#maxParts = maxParts;
   }
 
   /**
@@ -32,7 +35,7 @@ export class ValueBoundary {
     const end = this.#kind === "nested" ? this.#endOfNested(bytes, from, to) : endOfScalar(bytes, from, to);
     this.#bytes += (end < 0 ? to : end) - from;
     if (this.#bytes > valueLimits.bytes) throw tooLarge("bytes");
-    if (this.#parts > valueLimits.parts) throw tooLarge("parts");
+    if (this.#parts > this.#maxParts) throw tooLarge("parts");
     if (end >= 0) this.#kind = "none";
     return end;
   }
@@ -101,7 +104,9 @@ function tooLarge(limit: keyof typeof valueLimits): Refusal {
 
 /** The offset behind the object that begins at `from`; the end of its line if it is none, or torn. */
 export function endOfObject(text: Uint8Array, from: number): number {
-  const end = text[from] === openBrace ? new ValueBoundary().endOf(text, from, text.length) : -1;
+  // What is stored was judged when it came, poll records by their entries alone.
+  const boundary = new ValueBoundary(Number.POSITIVE_INFINITY);
+  const end = text[from] === openBrace ? boundary.endOf(text, from, text.length) : -1;
   // A stored object has no line break in it: one that seems to is torn.
   const lineEnd = text.subarray(from, end < 0 ? text.length : end).indexOf(newline);
   if (lineEnd >= 0) return from + lineEnd;

@@ -10,7 +10,7 @@ export interface LeftOut {
   readonly kept: Uint32Array | undefined;
 }
 
-/** The bytes that say it, or nothing if nothing is left out. */
+/** JSON that says it, or nothing if nothing is left out. Each entry is its distance from the one before; -1: `keepsAll`. */
 export function encodeLeftOut({
   entries,
   kept,
@@ -20,18 +20,10 @@ export function encodeLeftOut({
 }): Uint8Array | undefined {
   const limits = kept?.some((count) => count !== keepsAll) ? kept : undefined;
   if (entries.length === 0 && limits === undefined) return undefined;
-  const bytes: number[] = [format];
-  writeNumber(bytes, entries.length);
-  let previous = -1;
-  for (let place = 0; place < entries.length; place++) {
-    const entry = entries[place] as number;
-    if (entry <= previous) throw new RangeError("entries that are left out must ascend");
-    writeNumber(bytes, entry - previous - 1);
-    previous = entry;
-  }
-  writeNumber(bytes, limits === undefined ? 0 : limits.length);
-  for (const count of limits ?? []) writeNumber(bytes, (count + 1) >>> 0);
-  return Uint8Array.from(bytes);
+  const distances = Array.from(entries, (entry, place) => entry - (place === 0 ? -1 : (entries[place - 1] as number)));
+  if (distances.some((distance) => distance < 1)) throw new RangeError("entries that are left out must ascend");
+  const stored = { entries: distances, ...(limits && { kept: Array.from(limits, (count) => count | 0) }) };
+  return new TextEncoder().encode(JSON.stringify(stored));
 }
 
 /**
@@ -39,55 +31,29 @@ export function encodeLeftOut({
  * @throws {RangeError} for bytes that it did not write.
  */
 export function decodeLeftOut(bytes: Uint8Array): LeftOut {
-  const from = { bytes, at: 1 };
-  if (bytes[0] !== format) throw damaged();
-  const entries = new Uint32Array(readCount(from));
-  let next = 0;
-  for (let place = 0; place < entries.length; place++) {
-    const entry = next + readNumber(from);
+  const { entries: distances, kept } = parsed(bytes);
+  const entries = new Uint32Array(numbers(distances, 1).length);
+  let entry = -1;
+  for (const [place, distance] of numbers(distances, 1).entries()) {
+    entry += distance;
     if (entry >= keepsAll) throw damaged();
     entries[place] = entry;
-    next = entry + 1;
   }
-  const kept = new Uint32Array(readCount(from));
-  for (let record = 0; record < kept.length; record++) kept[record] = readNumber(from) - 1;
-  if (from.at !== bytes.length) throw damaged();
-  return { entries, kept: kept.length === 0 ? undefined : kept };
+  return { entries, kept: kept === undefined ? undefined : Uint32Array.from(numbers(kept, -1)) };
 }
 
-const format = 1;
-
-interface Reading {
-  readonly bytes: Uint8Array;
-  at: number;
-}
-
-/** Seven bits a byte, least significant first; the high bit says that more follow. */
-function writeNumber(into: number[], number: number): void {
-  let rest = number;
-  for (; rest >= 0x80; rest >>>= 7) into.push((rest & 0x7f) | 0x80);
-  into.push(rest);
-}
-
-function readNumber(from: Reading): number {
-  let number = 0;
-  for (let scale = 1; scale <= 2 ** 28; scale *= 128) {
-    const byte = from.bytes[from.at++];
-    if (byte === undefined) throw damaged();
-    number += (byte & 0x7f) * scale;
-    if (byte < 0x80) {
-      if (number > keepsAll) throw damaged();
-      return number;
-    }
+function parsed(bytes: Uint8Array): { readonly entries?: unknown; readonly kept?: unknown } {
+  try {
+    return (JSON.parse(new TextDecoder().decode(bytes)) ?? {}) as object;
+  } catch {
+    throw damaged();
   }
-  throw damaged();
 }
 
-/** A count of numbers that follow, of one byte each at least. */
-function readCount(from: Reading): number {
-  const count = readNumber(from);
-  if (count > from.bytes.length - from.at) throw damaged();
-  return count;
+function numbers(list: unknown, least: number): readonly number[] {
+  const isList = Array.isArray(list) && list.every((one) => Number.isInteger(one) && one >= least && one < keepsAll);
+  if (!isList) throw damaged();
+  return list as number[];
 }
 
 function damaged(): RangeError {

@@ -1,7 +1,7 @@
 /** Reads members of a parsed JSON object that must have a type, or be absent. `null` counts as absent everywhere. */
 import type { HrTime } from "../lib/clock.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
-import { Defect } from "./defect.ts";
+import { Defect } from "./types.ts";
 import type { JsonObject } from "./types.ts";
 
 /** A string; `""` where absent. */

@@ -34,66 +34,6 @@ export interface SkippedValue {
   readonly text: string;
 }
 
-/** The traffic classes of a flow record, in the order of the wire format. */
-export type TrafficType = "virtual" | "subnet" | "exit" | "physical";
-
-/** An IP address; the same object for the same text while it is remembered. */
-export interface Address {
-  /** Canonical text: RFC 5952 for IPv6, a mapped IPv4 address as IPv4. */
-  readonly text: string;
-  readonly family: "ipv4" | "ipv6";
-  /** From the ranges that Tailscale gives to nodes: 100.64.0.0/10 and fd7a:115c:a1e0::/48. */
-  readonly isOverlay: boolean;
-}
-
-/** One end of a connection. */
-export interface Endpoint {
-  readonly address: Address;
-  /** 0: no port. Behind a DERP relay's address, the region. */
-  readonly port: number;
-  /** Canonical text: `a.b.c.d:port` or `[v6]:port`. */
-  readonly text: string;
-}
-
-/** One entry of a traffic array. Counters are those of the reporting node. */
-export interface Connection {
-  readonly traffic: TrafficType;
-  /** IANA protocol number; 0 where the wire has none. */
-  readonly protocol: number;
-  readonly source: Endpoint | undefined;
-  readonly destination: Endpoint | undefined;
-  readonly txPackets: number;
-  readonly txBytes: number;
-  readonly rxPackets: number;
-  readonly rxBytes: number;
-}
-
-/** What a flow record claims about a node. Only the record's own `nodeId` is verified by Tailscale. */
-export interface NodeClaim {
-  readonly nodeId: string;
-  /** The first DNS label of its name, which is what people call it; may be empty. */
-  readonly label: string;
-  /** Canonical text. */
-  readonly addresses: readonly string[];
-  readonly os: string;
-  readonly user: string;
-  /** Trimmed, unique, sorted. */
-  readonly tags: readonly string[];
-}
-
-export interface FlowRecord {
-  readonly type: "flow";
-  readonly nodeId: string;
-  /** The window, about 5 s. */
-  readonly start: HrTime | undefined;
-  readonly end: HrTime | undefined;
-  /** When the log service took it: `logged`, else the envelope's `fields.recorded`. */
-  readonly recorded: HrTime | undefined;
-  readonly sourceNode: NodeClaim | undefined;
-  readonly destinationNodes: readonly NodeClaim[];
-  readonly connections: readonly Connection[];
-}
-
 export interface AuditActor {
   readonly id: string;
   readonly type: string;
@@ -148,5 +88,24 @@ export interface WebhookRecord {
   readonly event: JsonObject;
 }
 
-/** Every decoded record. */
-export type TailscaleRecord = FlowRecord | AuditRecord | WebhookRecord;
+/** The closed set of reasons. `decode_error`: a member has the wrong type. The others: the record makes no sense. */
+export type DefectReason =
+  | "decode_error"
+  | "negative_counters"
+  | "oversized_counters"
+  | "inverted_window"
+  | "invalid_endpoint"
+  | "invalid_protocol"
+  | "invalid_entry"
+  | "measure_failed";
+
+/** Why one record of a known kind cannot be taken; the rest of its batch can. Thrown by the decoders. `message` names the member and what was found. */
+export class Defect extends Error {
+  override readonly name = "Defect";
+  constructor(
+    readonly reason: DefectReason,
+    message: string,
+  ) {
+    super(message);
+  }
+}

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { Readable, type Transform } from "node:stream";
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { runtimeName } from "./name.ts";
-import { zstdFrames } from "./zstd-frames.ts";
+import { announcedContentBytes, zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "gzip" | "zstd";
 
@@ -48,11 +48,16 @@ function inflatedMember(data: Uint8Array): Uint8Array | undefined {
   return view.getUint32(data.byteLength - 4, true) === content.byteLength ? content : undefined;
 }
 
-/** `node:zlib` takes a frame that is cut short without an error, and ignores later ones: there must be exactly one, to the last byte. */
+/**
+ * `node:zlib` takes a frame that is cut short without an error, and ignores later ones: there must be exactly one, to the
+ * last byte. The runtime's own function allocates what the frame announces and takes no more.
+ */
 function inflatedFrame(data: Uint8Array): Uint8Array | undefined {
   const [frame, second] = zstdFrames(data);
   if (frame === undefined || second !== undefined || frame.byteLength < data.byteLength) return undefined;
-  return zstdDecompressSync(frame, inflatedAtOnceOptions);
+  const announced = runtimeName === "bun" ? announcedContentBytes(frame) : undefined;
+  if (announced === undefined) return zstdDecompressSync(frame, inflatedAtOnceOptions);
+  return announced <= maxInflatedAtOnce ? Bun.zstdDecompressSync(frame as Uint8Array<ArrayBuffer>) : undefined;
 }
 
 async function* inflate(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {

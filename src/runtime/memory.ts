@@ -8,3 +8,11 @@ import { runtimeName } from "./name.ts";
 export function collectGarbage(): void {
   if (runtimeName === "bun") Bun.gc(true);
 }
+
+/** From this size on a buffer is nobody else's: smaller ones may be cut from a shared one. */
+const leastFreedBytes = 16 * 1024;
+
+/** Gives a large buffer's memory back at once, instead of when it is collected. It must not be used again, nor be held by anyone else. */
+export function freeBuffer({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= leastFreedBytes) buffer.transfer(0);
+}

@@ -27,6 +27,23 @@ export function zstdFrames(data: Uint8Array): Uint8Array[] {
   return frames;
 }
 
+/** How much a whole frame says that it holds (section 3.1.1.1.4); absent if it does not. */
+export function announcedContentBytes(frame: Uint8Array): number | undefined {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const { isSingleSegment, sizeFlag, dictionaryBytes } = readDescriptor(view.getUint8(4));
+  const at = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
+  switch (sizeFlag) {
+    case 0:
+      return isSingleSegment ? view.getUint8(at) : undefined;
+    case 1:
+      return view.getUint16(at, true) + 256;
+    case 2:
+      return view.getUint32(at, true);
+    default:
+      return Number(view.getBigUint64(at, true));
+  }
+}
+
 const frameMagic = 0xfd2fb528;
 const firstSkippableMagic = 0x184d2a50;
 const lastSkippableMagic = 0x184d2a5f;
@@ -38,18 +55,25 @@ const contentSizeBytes = [0, 2, 4, 8] as const;
 /** Reading past the end throws a RangeError. */
 function endOfFrame(view: DataView, start: number, magic: number): number {
   if (magic !== frameMagic) throw new TypeError("not zstd data");
-  const descriptor = view.getUint8(start + 4);
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  const sizeFlag = descriptor >> 6;
+  const { isSingleSegment, sizeFlag, dictionaryBytes, hasChecksum } = readDescriptor(view.getUint8(start + 4));
   const windowBytes = isSingleSegment ? 0 : 1;
   const sizeBytes = isSingleSegment && sizeFlag === 0 ? 1 : (contentSizeBytes[sizeFlag] ?? 0);
-  let at = start + 5 + windowBytes + (dictionaryIdBytes[descriptor & 3] ?? 0) + sizeBytes;
+  let at = start + 5 + windowBytes + dictionaryBytes + sizeBytes;
   for (;;) {
     const header = view.getUint8(at) | (view.getUint8(at + 1) << 8) | (view.getUint8(at + 2) << 16);
     const isRepeatedByte = ((header >> 1) & 3) === 1;
     at += 3 + (isRepeatedByte ? 1 : header >> 3);
     if ((header & 1) === 1) break;
   }
-  const hasChecksum = (descriptor & 4) !== 0;
   return at + (hasChecksum ? 4 : 0);
+}
+
+/** The frame header's descriptor (section 3.1.1.1.1). */
+function readDescriptor(descriptor: number) {
+  return {
+    sizeFlag: descriptor >> 6,
+    isSingleSegment: (descriptor & 0x20) !== 0,
+    hasChecksum: (descriptor & 4) !== 0,
+    dictionaryBytes: dictionaryIdBytes[descriptor & 3] ?? 0,
+  };
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import type { Status } from "../../src/admin/status.ts";
-import type { Conservation } from "../../src/pipeline/conservation.ts";
+import type { Conservation } from "../../src/pipeline/observe.ts";
 import { ask, configure, type KeptProgram, linesOf, startKept } from "./kept-program.ts";
 import { temporaryDirectory } from "./program.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";

@@ -6,10 +6,10 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Answer } from "../../src/export/answer.ts";
-import type { Fetch } from "../../src/export/connection.ts";
+import type { Fetch } from "../../src/export/sender.ts";
 import { destinationAt, senderTo, type TestSender } from "./settings.ts";
 
-const folder = join(import.meta.dirname, "../../support/tls");
+const folder = join(import.meta.dirname, "../support/tls");
 const pair = {
   cert: readFileSync(join(folder, "first.cert.pem")),
   key: readFileSync(join(folder, "first.key.pem")),

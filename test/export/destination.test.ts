@@ -1,11 +1,12 @@
-/** Addresses, headers and certificates of each signal. */
+/** Addresses, headers and certificates of each signal, and who is speaking, as far as privacy shows it. */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../../src/errors.ts";
-import { destinationOf as destination } from "../../src/export/destination.ts";
-import { type OtlpConfig, otlpConfig } from "./settings.ts";
+import { commonAttributes, destinationOf as destination, resourcesOf } from "../../src/export/destination.ts";
+import { processorSettingsOf } from "../../src/processors/index.ts";
+import { configWith, type OtlpConfig, otlpConfig } from "./settings.ts";
 
 const base = otlpConfig({ endpoint: "http://127.0.0.1:4318", headers: { "X-Scope-OrgID": "home" } });
 const destinationOf = (signal: "logs" | "metrics", change: Partial<OtlpConfig> = {}) =>
@@ -71,4 +72,45 @@ describe("certificates", () => {
   test("none are named if nothing is set", () => {
     expect(destinationOf("logs")?.tls).toBeUndefined();
   });
+});
+
+const secrets = { identitySecret: "00".repeat(16), privacySalt: "salt", tailnet: 1 };
+
+function resourcesWith(assignments: readonly string[]) {
+  const config = configWith(assignments);
+  const settings = processorSettingsOf(config, secrets);
+  return { ...resourcesOf(config, settings, "instance-1"), common: commonAttributes(settings) };
+}
+
+test("logs name the host, and metrics nothing that changes with a container or a version", () => {
+  const { logs, metrics } = resourcesWith([]);
+  expect(logs).toEqual({ ...metrics, "host.name": hostname() });
+  expect(metrics).toMatchObject({ "service.name": "tailscale2otel", "service.instance.id": "instance-1" });
+  expect(Object.keys(metrics).filter((name) => /^host|version/.test(name))).toEqual(["telemetry.sdk.version"]);
+});
+
+test("what the operator sets wins", () => {
+  const { metrics } = resourcesWith([
+    "self_observability.instance_id=edge-1",
+    "resource.attributes.service.name=edge",
+    "resource.attributes.deployment.environment.name=production",
+  ]);
+  expect(metrics).toMatchObject({
+    "service.instance.id": "edge-1",
+    "service.name": "edge",
+    "deployment.environment.name": "production",
+  });
+});
+
+test("points carry the tailnet's name if it is known and not hidden", () => {
+  expect(resourcesWith([]).common).toEqual({});
+  expect(resourcesWith(["tailscale.tailnet=example.com"]).common).toEqual({ "tailscale.tailnet": "example.com" });
+  expect(resourcesWith(["tailscale.tailnet=example.com", "privacy.tailnet_name=drop"]).common).toEqual({});
+  const { common } = resourcesWith(["tailscale.tailnet=example.com", "privacy.tailnet_name=hash"]);
+  expect(common["tailscale.tailnet"]).not.toContain("example.com");
+});
+
+test("privacy hides the name of this machine too", () => {
+  expect(resourcesWith(["privacy.hostnames=drop"]).logs).not.toHaveProperty(["host.name"]);
+  expect(resourcesWith(["privacy.hostnames=hash"]).logs["host.name"]).not.toBe(hostname());
 });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
 import { createExporter, type ExportDeps, type Exporter } from "../../src/export/index.ts";
 import { type LogCursor, type Progress, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { directoryOf } from "../../src/processors/index.ts";
@@ -196,6 +196,20 @@ test("records are named by the directory of the moment", async () => {
   expect(sink.logs.map(({ attributes }) => attributes["tailscale.dst.node"])).toEqual(["unknown", "db-1"]);
 });
 
+test("rows whose text cannot be handed over are delivered from the journal", async () => {
+  const running = start();
+  await commit("nONECNTRL", 1);
+  await delivered(1);
+  await idle(running);
+  await commit("nTWOCNTRL", 1);
+  const text = new Uint8Array(new SharedArrayBuffer(8));
+  const part = { type: "flow", records: 1, leftOut: undefined, text };
+  const parts = [{ part, dropped: undefined, accepted: 1, seq: store.journal.lastSeq }];
+  running.committed({ lastSeq: store.journal.lastSeq, source: "stream", receivedAt: 0, parts } as never);
+  await delivered(2);
+  expect(sink.logs).toHaveLength(2);
+});
+
 test("requests carry new credentials from then on", async () => {
   const headers = (token: string) => [`otlp.headers.authorization=${token}`];
   const running = start(headers("first"));
@@ -218,16 +232,19 @@ test("own log lines leave if they are asked for, and tell no more than privacy s
 describe("a worker that dies", () => {
   test("is started again at the last reported position: nothing is lost, nothing marked twice", async () => {
     const errors: string[] = [];
-    const logger: Logger = { ...silentLogger, error: (message) => void errors.push(message) };
+    const error = (message: string) => {
+      errors.push(message);
+      said();
+    };
     for (let row = 0; row < 4; row++) await commit(`nO${row}CNTRL`, 10);
     const isGuilty = ({ attributes }: SunkLog) => attributes["destination.port"] === 5;
     sink.behave(({ logs }) => (logs.some(isGuilty) ? { kind: "status", status: 400, body: "bad" } : { kind: "take" }));
     const running = start(["self_observability.logs=true", "otlp.logs.max_records=10", "otlp.logs.concurrency=1"], {
-      logger,
+      logger: { ...silentLogger, error },
     });
     await until(() => progress.length > 0);
     running.selfLog.info("die");
-    await delivered(0);
+    await until(() => errors.length > 0);
     for (let row = 4; row < 8; row++) await commit(`nO${row}CNTRL`, 10);
     await until(() => cursor().records.delivered + cursor().records.deadLettered === 8);
     expect(errors).toEqual(["export worker died; restarting it"]);

@@ -35,7 +35,7 @@ export function flowOf(connections: number, first = 1, members: JsonObject = {})
   return flowValue({ virtualTraffic, ...members });
 }
 
-/** A reader of those rows that notes each read. */
+/** A reader of those rows that notes each read. Their texts are copies, as a journal's are: whoever reads them owns them. */
 export function readerOf(rows: readonly Row[]): Pick<JournalReader, "read"> & { readonly reads: number[] } {
   const reads: number[] = [];
   return {
@@ -47,7 +47,7 @@ export function readerOf(rows: readonly Row[]): Pick<JournalReader, "read"> & { 
       for (const row of rows) {
         if (row.seq < fromSeq) continue;
         if (found.length === limit.rows || (bytes >= limit.bytes && found.length > 0)) break;
-        found.push(row);
+        found.push({ ...row, text: new Uint8Array(row.text) });
         bytes += row.text.length;
       }
       return found;

@@ -1,8 +1,8 @@
 /** Folds in as few words as possible, and a metric export towards a sink, whose waits end when the test says so. */
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import { type Random, type Timer } from "../../src/export/delivery/source.ts";
-import { FoldPoster } from "../../src/export/fold-points.ts";
-import { createMetricExport, type MetricExportDeps, type MetricReport } from "../../src/export/metrics.ts";
+import { foldMessage } from "../../src/export/fold-points.ts";
+import { MetricExport, type MetricExportDeps, type MetricReport } from "../../src/export/metrics.ts";
 import { createInstruments, type Instruments } from "../../src/export/telemetry.ts";
 import type { Fold, FoldedMetric, LedgerAttributes } from "../../src/ledger/index.ts";
 import { SeriesTable } from "../../src/ledger/series.ts";
@@ -82,7 +82,6 @@ export class HeldTimers {
 
 export interface TestExport {
   readonly instruments: Instruments;
-  readonly poster: FoldPoster;
   readonly timers: HeldTimers;
   readonly reports: MetricReport[];
   /** Log lines with their fields. */
@@ -112,9 +111,8 @@ export function startExport(
   const { common = {} } = change;
   const self = { ...configWith().self_observability, enabled: change.self ?? false };
   const instruments = createInstruments(self, { resource, version: "1.2.3", common });
-  const poster = new FoldPoster(instruments);
   const { send } = senderTo(destinationAt(url, { signal: "metrics", url: `${url}/v1/metrics` }));
-  const metrics = createMetricExport({
+  const metrics = new MetricExport({
     send,
     encoding: "json",
     resource,
@@ -134,13 +132,13 @@ export function startExport(
   const reported = () => new Promise<MetricReport>((resolve) => void waiting.add(resolve));
   const test: TestExport = {
     instruments,
-    poster,
     timers,
     reports,
     lines,
     now: 1_000_000,
     async fold(fold) {
-      const message = structuredClone(await poster.message(fold));
+      const { scopeMetrics } = await instruments.collect();
+      const message = structuredClone(foldMessage(fold, scopeMetrics));
       const next = reported();
       metrics.fold(message);
       await next;

@@ -1,7 +1,7 @@
 /** A backend that refuses metrics: the guilty series are found, left out and tried again; the others arrive; nothing of it is silent. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type OtlpSink, startOtlpSink, type SunkPoint, type SunkRequest } from "../support/otlp-sink.ts";
-import { FoldPoints } from "../../src/export/fold-points.ts";
+import { foldMessage, pointsOf } from "../../src/export/fold-points.ts";
 import { MetricRefusals } from "../../src/export/metric-refusals.ts";
 import type { FoldedMetric } from "../../src/ledger/index.ts";
 import { foldOf, metricOf, nodesFold, startExport, type TestExport } from "./metric-export.ts";
@@ -34,9 +34,7 @@ function pieceOf(name: FoldedMetric["name"], nodes: number, first = 0) {
     attributes: { "tailscale.src.node": `node-${first + node}` },
     value: 1,
   }));
-  const { chunks, ...columns } = metricOf(name, series);
-  const message = { ...columns, chunks: chunks.map(({ packed }, chunk) => ({ chunk, packed })) };
-  const [metric] = new FoldPoints({}).metricsOf({ at: 1, since: undefined, metrics: [message], instruments: [] });
+  const [metric] = pointsOf(foldMessage(foldOf([metricOf(name, series)]), []), {});
   if (metric === undefined) throw new Error("no points");
   return metric;
 }

@@ -1,7 +1,7 @@
 /** Metrics at a real OTLP receiver: the ledger's points with their own start times, the process's instruments, and what is tried again. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type OtlpSink, startOtlpSink, type SunkRequest } from "../support/otlp-sink.ts";
-import { foldedAt, foldOf, metricOf, nodesFold, resource, startExport, type TestExport } from "./metric-export.ts";
+import { foldOf, metricOf, nodesFold, resource, startExport, type TestExport } from "./metric-export.ts";
 
 let sink: OtlpSink;
 let exports: TestExport[];
@@ -90,34 +90,6 @@ describe("the ledger", () => {
     const series = [{ attributes: { "tailscale.src.node": "a" }, value: 3, startAt: since }];
     await start().fold(foldOf([metricOf("tailscale.network.unique.dst_peers", series)], { since }));
     expect(sink.points).toMatchObject([{ kind: "gauge", value: 3 }]);
-  });
-
-  test("sends attribute sets to the worker once, and again to a new worker", async () => {
-    const { poster } = start();
-    const fold = nodesFold(1, 600);
-    const chunks = async (): Promise<number[]> => {
-      const { metrics } = await poster.message(fold);
-      return metrics.flatMap((metric) => metric.chunks.map(({ chunk }) => chunk));
-    };
-    expect(await chunks()).toEqual([0, 1]);
-    expect(await chunks()).toEqual([]);
-    poster.workerStarted();
-    expect(await chunks()).toEqual([0, 1]);
-  });
-
-  test("keeps attribute sets that were sent with an earlier fold", async () => {
-    const metrics = start();
-    const fold = nodesFold(1, 2);
-    await metrics.fold(fold);
-    const [metric] = fold.metrics;
-    const values = metric?.values.map((value) => value + 10) ?? new Float64Array();
-    await metrics.fold(foldOf([{ ...metricOf("tailscale.network.io", []), ...metric, values }], { at: foldedAt + 1 }));
-    expect(ledgerPoints().map(({ attributes, value }) => [attributes["tailscale.src.node"], value])).toEqual([
-      ["node-0", 1],
-      ["node-1", 2],
-      ["node-0", 11],
-      ["node-1", 12],
-    ]);
   });
 
   test("and the process's own have the common attributes on every point; a point's own win", async () => {
@@ -258,6 +230,19 @@ describe("a backend that fails", () => {
     await Promise.all([stopping, folding]);
     expect(sink.requests).toHaveLength(1);
     await metrics.stop(50);
+  });
+
+  test("that our own stop cuts off has not failed: nothing is said about it", async () => {
+    sink.behave(() => ({ kind: "hang" }));
+    const metrics = start();
+    const folding = metrics.fold(nodesFold(7));
+    await sink.until(({ requests }) => requests.length === 1);
+    const stopping = metrics.stop(50);
+    await metrics.timers.until(1);
+    metrics.timers.fire();
+    await Promise.all([stopping, folding]);
+    expect(metrics.lines).toEqual([]);
+    expect(metrics.reports.every(({ state }) => state.kind === "ok")).toBe(true);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type DeliverySource, Delivery, type Posted } from "../../src/export/delivery/index.ts";
-import { Redelivering, shareChannel } from "../../src/export/delivery/redelivery.ts";
+import { behindFresh, Redelivering } from "../../src/export/delivery/redelivery.ts";
 import { type Mark, type Redelivery, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { type Backend, hour, minute, refused, rowOf, Simulation, start, taken } from "./simulation.ts";
 
@@ -152,29 +152,27 @@ test("a redelivery that is ended says nothing more", async () => {
   expect(progress).toEqual([]);
 });
 
-describe("a shared channel", () => {
-  /** A delivery of fresh logs and a replay of 40 rows, one request at a time, through one channel. */
+describe("behind fresh logs", () => {
+  /** A delivery of fresh logs, one request at a time, and a replay of 40 rows. */
   function shared(backend: Backend, freshEveryMs: number) {
     const simulation = new Simulation({ seed: 2, backend, maxLogRecords: 10, latencyMs: () => 50 });
     for (let row = 0; row < 40; row++) simulation.commit(Array.from({ length: 10 }, () => [start]));
     const { channel, timer } = simulation.parts;
-    const lanes = shareChannel(channel, 1, timer);
+    const behind = behindFresh(channel, timer);
     const fresh = new Delivery(
       "logs",
       { ...startOfJournal, seq: 41 },
       {
         ...simulation.parts,
-        channel: lanes.fresh,
         concurrency: 1,
         onProgress() {},
-        onState: (state) => lanes.freshIs(state),
+        onState: (state) => behind.freshIs(state),
       },
     );
     const replayed: RedeliveryProgress[] = [];
     const redelivering = new Redelivering({
       ...simulation.parts,
-      channel: lanes.again,
-      concurrency: 1,
+      channel: behind.channel,
       open: () => ({
         source: { next: (seq) => (seq < 41 ? simulation.parts.source.next(seq) : undefined) },
         marks: [],
@@ -194,7 +192,7 @@ describe("a shared channel", () => {
 
   const isReplayed = ({ ids }: { readonly ids: readonly number[] }) => (ids[0] ?? 0) < 400;
 
-  test("lets a replay send one request a second beside a steady stream of fresh logs", async () => {
+  test("a replay sends one request a second beside a steady stream", async () => {
     const { simulation } = shared(() => taken, 80);
     await simulation.until(never, start + 20_000);
     const replayed = simulation.requests.filter(isReplayed).length;
@@ -202,13 +200,13 @@ describe("a shared channel", () => {
     expect(replayed).toBeLessThanOrEqual(21);
   });
 
-  test("lets a replay send while nothing fresh is waiting", async () => {
+  test("a replay sends while nothing fresh is waiting", async () => {
     const { simulation, replayed } = shared(() => taken, 10_000);
     await simulation.until(() => replayed.at(-1)?.isOver === true, start + minute);
     expect(simulation.now - start).toBeLessThan(10_000);
   });
 
-  test("makes a replay wait during an outage", async () => {
+  test("a replay waits during an outage", async () => {
     const failed: Posted = { kind: "failed", cause: "unreachable", why: "connection refused" };
     const { simulation, replayed } = shared((_, now) => (now < start + 30_000 ? failed : taken), 1_000);
     await simulation.until(() => replayed.at(-1)?.isOver === true, start + 5 * minute);

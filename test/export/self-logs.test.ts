@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import type { Encoding } from "../../src/export/answer.ts";
-import { scopeOf } from "../../src/export/resource.ts";
+import { scopeOf } from "../../src/export/destination.ts";
 import { createSelfLogs, rewritingLogger, teeLogger } from "../../src/export/self-logs.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { destinationAt, senderTo } from "./settings.ts";
@@ -16,11 +16,9 @@ beforeEach(async () => {
 afterEach(() => sink.stop());
 
 function start(encoding: Encoding, logger: Logger = silentLogger) {
-  const destination = destinationAt(sink.url);
-  const { send } = senderTo(destination);
+  const { send } = senderTo(destinationAt(sink.url));
   const resource = { "service.name": "tailscale2otel", "host.name": "host.example.com" };
-  const own = encoding === "json" ? destination : undefined;
-  return createSelfLogs({ resource, scope: scopeOf("1.2.3"), encoding, send, destination: own, logger });
+  return createSelfLogs({ resource, scope: scopeOf("1.2.3"), encoding, send, logger });
 }
 
 test.each(["json", "protobuf"] as const)("lines leave as %s with level, fields and resource", async (encoding) => {

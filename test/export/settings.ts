@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os";
 import { type Config, inspectConfig } from "../../src/config/index.ts";
 import type { Answer, Encoding } from "../../src/export/answer.ts";
-import type { Fetch } from "../../src/export/connection.ts";
+import type { Fetch } from "../../src/export/sender.ts";
 import type { Destination } from "../../src/export/destination.ts";
 import { createSender, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";

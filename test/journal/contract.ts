@@ -211,6 +211,48 @@ export function journalContract(create: () => TestState): void {
     });
   });
 
+  describe("once it is closed, a journal", () => {
+    test("throws Unavailable or does nothing, and touches no file of the one that is opened next", async () => {
+      const closed = state.open();
+      await appendNumbers(closed, [1, 2]);
+      closed.close();
+      const next = state.open();
+      await appendNumbers(next, [3]);
+      const plan = { name: "replay" as const, id: 1, cursor: startOfJournal, untilSeq: 1, total: 0 };
+      const refused: readonly (() => unknown)[] = [
+        () => closed.quarantine.page({}, { limit: 1 }),
+        () => closed.planRetry({}, 1),
+        () => closed.beginRedelivery(plan),
+        () => closed.cancelRedelivery("replay"),
+        () => closed.movePollCursor({ type: "flow", readUntil: 9 }),
+        () => closed.dropPollCursor("flow"),
+        () => closed.writeSnapshot({ measuredSeq: 1, blobs: new Map() }),
+        () => closed.readSnapshot(),
+        () => closed.beginSeriesAnew(1),
+        () => closed.readState("a"),
+        () => closed.writeState("a", Uint8Array.of(1)),
+        () => closed.settleLoss(99),
+        () => closed.openReader(),
+      ];
+      for (const call of refused) expect(call).toThrow(Unavailable);
+      await expect(closed.planReplay({ since: 0, until: state.now }, 1)).rejects.toBeInstanceOf(Unavailable);
+      await expect(appendNumbers(closed, [4])).rejects.toBeInstanceOf(Unavailable);
+      closed.progress({ cursor: cursorAt(2, 2), marks: [markOn(1)] });
+      closed.mark([markOn(1)]);
+      closed.redelivered({ name: "replay", id: 1, cursor: startOfJournal, taken: [1], isOver: true });
+      closed.damaged("a reader of the closed one found it");
+      closed.maintain();
+      closed.close();
+      expect([closed.space.refusal, closed.wantsSnapshot]).toEqual(["the journal is closed", false]);
+      expect([closed.pendingSince, closed.pendingRecords, closed.cursor]).toEqual([undefined, 2, startOfJournal]);
+      await appendNumbers(next, [5]);
+      expect(state.damages).toBe(0);
+      next.close();
+      expect(numbersIn(state.open())).toEqual([1, 2, 3, 5]);
+      expect(state.log).toEqual([]);
+    });
+  });
+
   describe("a reader", () => {
     test("gives rows in order, bounded by number and by bytes", async () => {
       const journal = state.open();
@@ -436,6 +478,25 @@ export function journalContract(create: () => TestState): void {
       journal.close();
       const again = state.open({ maxKeys: 1000 });
       expect([again.horizon("flow"), again.keyCount("flow")]).toEqual([{ until: 1001, streamed: 1000 }, 1000]);
+    });
+
+    test("with thousands of others that came one by one, a second or two apart, and leaves with its own hour", async () => {
+      const journal = state.open();
+      const keysAt = (n: number): number => state.now + n * 2000;
+      for (let n = 0; n < 400; n++) await journal.append(appendOf([partOf([n], { keysAt: keysAt(n) })]), noCallback);
+      journal.close();
+      const again = state.open();
+      expect(again.keyCount("flow")).toBe(400);
+      for (let n = 0; n < 400; n++) expect(again.knows("flow", keyOf(n), 0)).toBe(true);
+      await again.append(appendOf([partOf([400], { keysAt: keysAt(400) })]), noCallback);
+      state.now += 6 * hourMs + 300_000;
+      again.maintain();
+      expect(again.knows("flow", keyOf(399), 0)).toBe(true);
+      expect(again.knows("flow", keyOf(50), 0)).toBe(false);
+      again.close();
+      const third = state.open();
+      expect(third.knows("flow", keyOf(50), 0)).toBe(false);
+      expect(third.knows("flow", keyOf(400), 0)).toBe(true);
     });
 
     test("over a restart, with its counters and the ways that brought it", async () => {

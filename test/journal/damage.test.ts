@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createRandom } from "../../src/cli/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
-import { State, stateChecksum } from "../../src/journal/sqlite/state.ts";
+import { stateChecksum } from "../../src/journal/sqlite/state.ts";
 import type { Journal } from "../../src/journal/index.ts";
 import {
   acceptedIn,
@@ -107,11 +107,13 @@ describe("one damaged value", () => {
   });
 
   test("of the keys moves the horizon to the start that found it", async () => {
-    (await filled()).close();
-    edit("UPDATE keys SET at = at - 1 WHERE id = 3");
+    const first = await filled();
+    await first.append(appendOf([partOf([900], { keysAt: state.now + 3_600_000 })]), () => undefined);
+    first.close();
+    edit("UPDATE keys SET at = at - 1 WHERE id = 1");
     const journal = state.open();
     expect(journal.horizon("flow")).toEqual({ until: state.now, streamed: state.now });
-    expect([journal.knows("flow", keyOf(3), 0), journal.knows("flow", keyOf(4), 0)]).toEqual([false, true]);
+    expect([journal.knows("flow", keyOf(3), 0), journal.knows("flow", keyOf(900), 0)]).toEqual([false, true]);
   });
 
   test("of the cursor sets the database aside: what is left is delivered again", async () => {
@@ -215,28 +217,29 @@ describe("a damaged file", () => {
   }, 60_000);
 
   test("that is being set aside survives a kill at every step", async () => {
-    const steps: readonly ((aside: string) => void)[] = [
+    const rescued = join(state.path, "rescued.db");
+    const aside = (suffix: string): void => {
+      mkdirSync(join(state.path, "damaged-2026"), { recursive: true });
+      renameSync(`${path}${suffix}`, join(state.path, "damaged-2026", `journal.db${suffix}`));
+    };
+    const steps: readonly (() => void)[] = [
       () => undefined,
-      (aside) => writeFileSync(join(aside, "journal.db-wal"), ""),
-      (aside) => renameSync(path, join(aside, "journal.db")),
-      (aside) => {
-        renameSync(path, join(aside, "journal.db"));
-        writeFileSync(join(state.path, "salvaged.db"), "half of it");
-      },
-      (aside) => copyFileSync(path, join(aside, "journal.db")),
+      () => writeFileSync(`${rescued}.part`, "half of it"),
+      () => copyFileSync(path, rescued),
+      () => (copyFileSync(path, rescued), writeFileSync(`${path}-wal`, ""), aside("-wal")),
+      () => (copyFileSync(path, rescued), aside("")),
+      () => (copyFileSync(path, rescued), aside(""), aside("-damaged")),
     ];
     for (const step of steps) {
       (await filled()).close();
-      const aside = join(state.path, "damaged-2026");
-      mkdirSync(aside);
-      writeFileSync(join(aside, "unfinished"), "1");
       writeFileSync(`${path}-damaged`, "a test says so");
-      step(aside);
+      step();
       const journal = state.open();
       expect([journal.pendingRecords, numbersIn(journal).at(-1)]).toEqual([80, 160]);
       journal.close();
       const again = state.open();
       expect(again.pendingRecords).toBe(80);
+      expect(existsSync(rescued)).toBe(false);
       again.close();
       rmSync(state.path, { recursive: true });
     }
@@ -281,10 +284,7 @@ describe("a database of another kind", () => {
 
   test("from a newer program is refused and left as it is", async () => {
     (await filled()).close();
-    const database = new DatabaseSync(path);
-    new State(database).writeJson("schema", 2);
-    database.exec("PRAGMA user_version = 2");
-    database.close();
+    edit("CREATE TABLE later (id INTEGER); PRAGMA user_version = 2");
     expect(() => state.open()).toThrow("newer version");
     expect(asideIn()).toEqual([]);
   });

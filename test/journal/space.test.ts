@@ -207,3 +207,14 @@ test("quarantining beside 100,000 dead letters looks at none of them", async () 
     expect(plan.map(({ detail }) => detail).join()).toMatch(/^SEARCH batch USING (COVERING )?INDEX batch_quarantine/);
   }
 });
+
+test("keys of small batches share rows, so that a start has few to read", async () => {
+  const { journal, database } = captured();
+  for (let n = 0; n < 400; n++) {
+    const part = partOf([n], { keysAt: state.now + n * 2000 });
+    await journal.append(appendOf([part]), () => undefined);
+  }
+  const { rows } = database.prepare("SELECT COUNT(*) AS rows FROM keys").get() as { rows: number };
+  expect(rows).toBeGreaterThan(10);
+  expect(rows).toBeLessThan(20);
+});

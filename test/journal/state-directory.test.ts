@@ -18,7 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../src/errors.ts";
-import { Ballast } from "../../src/journal/ballast.ts";
+import { Ballast } from "../../src/journal/state-directory.ts";
 import { inspectJournal } from "../../src/journal/inspection.ts";
 import { takeStateDirectory } from "../../src/journal/state-directory.ts";
 import { canMount, mountSmallDisk } from "../support/small-disk.ts";

@@ -6,8 +6,8 @@ import { Folding } from "../../src/ledger/folding.ts";
 import type { Fold } from "../../src/ledger/index.ts";
 import { configOf, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
 
-function start(intervalMs: number) {
-  const config = configOf("cardinality.metric_limit=2");
+function start(intervalMs: number, ...assignments: string[]) {
+  const config = configOf("cardinality.metric_limit=2", ...assignments);
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);
   const flows = new Flows(config, journal);
@@ -17,8 +17,13 @@ function start(intervalMs: number) {
   let wake = (): void => undefined;
   const folding = new Folding(intervalMs, {
     ledger,
+    edges: flows.edges,
+    ends: flows.ends,
     journal: { wantsSnapshot: false, maintain: () => undefined },
-    telemetry: { ...silentTelemetry, add: (metric, value) => void overflowed.push(`${metric} ${value}`) },
+    telemetry: {
+      ...silentTelemetry,
+      add: (_, value, attributes) => void overflowed.push(`${Object.values(attributes)[0]} ${value}`),
+    },
     logger: {
       ...silentLogger,
       error(message) {
@@ -60,5 +65,17 @@ test("the last fold is taken on demand, and overflowed series are counted", asyn
   const fold = await folding.fold();
   expect(fold).toBe(ledger.shown);
   expect(folds).toEqual([]);
-  expect(overflowed).toContain("tailscale2otel.series.overflowed 2");
+  expect(overflowed).toContain("tailscale.network.io.rollup 2");
+  expect(overflowed.some((line) => line.startsWith("tailscale.network.io "))).toBe(false);
+});
+
+test("connections that found no room in the edge book are counted at the fold, and once", async () => {
+  const { ledger, flows, folding, overflowed } = start(3_600_000, "cardinality.flow.collapse_external=false");
+  const hosts = Array.from({ length: 9_000 }, (_, host) => `10.0.${host >> 8}.${host & 255}:1`);
+  flows.add(ledger, ...hosts.map((to) => ({ from: "a", to, tx: 1 })));
+  const counted = () => overflowed.filter((line) => line.startsWith("tailscale.network.io "));
+  await folding.fold();
+  expect(Number(counted()[0]?.split(" ")[1])).toBeGreaterThanOrEqual(1_000);
+  await folding.fold();
+  expect(counted()).toHaveLength(1);
 });

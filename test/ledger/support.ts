@@ -87,7 +87,7 @@ const nodes = Array.from({ length: 26 }, (_, index) => String.fromCodePoint(97 +
 /** Counts flow records of these entries as the pipeline does, with a directory of the nodes `a` to `z`. */
 export class Flows {
   readonly edges: EdgeBook;
-  readonly #ends: EndBook;
+  readonly ends: EndBook;
   readonly #settings: ReturnType<typeof processorSettingsOf>;
   readonly #claims = new ClaimTable();
 
@@ -104,7 +104,7 @@ export class Flows {
       })),
     );
     this.edges = new EdgeBook(this.#settings);
-    this.#ends = new EndBook(this.#settings);
+    this.ends = new EndBook(this.#settings);
   }
 
   /** One record per list of entries, measured. `nodeId` is the reporting node's. */
@@ -121,7 +121,7 @@ export class Flows {
   }
 
   measure(columns: FlowColumns): void {
-    const context = { settings: this.#settings, ends: this.#ends, edges: this.edges };
+    const context = { settings: this.#settings, ends: this.ends, edges: this.edges };
     measureFlow(columns, 0, columns.records, context);
   }
 

@@ -4,10 +4,9 @@ import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.t
 import { silentLogger } from "../../src/lib/logger.ts";
 import { startOfJournal } from "../../src/journal/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
-import { conservationOf } from "../../src/pipeline/conservation.ts";
 import { Counting } from "../../src/pipeline/counting.ts";
 import { createPipeline } from "../../src/pipeline/index.ts";
-import { observeStore } from "../../src/pipeline/observe.ts";
+import { conservationOf, observeStore } from "../../src/pipeline/observe.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import type { Store, StoreParts } from "../support/store.ts";

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Outcome } from "../../src/pipeline/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { webhookRecord } from "../../src/records/webhook.ts";
+import { webhookRecord } from "../../src/records/plain.ts";
 import { auditValue, enveloped } from "../support/records.ts";
 import { hourMs, Restarts, send } from "./restarts.ts";
 

@@ -12,7 +12,7 @@ import { FlowColumns } from "../../src/records/flow/columns.ts";
 import { readFlow } from "../../src/records/flow/reader.ts";
 import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
 import { Identifier, keyWords } from "../../src/records/identity.ts";
-import { decodeWebhook } from "../../src/records/webhook.ts";
+import { decodeWebhook } from "../../src/records/plain.ts";
 import { settingsWith } from "../processors/given.ts";
 import { plainRecord } from "../records/samples.ts";
 import { connection, flowValue, rawOf } from "../support/records.ts";
@@ -67,9 +67,9 @@ function flowPartOf(values: readonly object[]) {
   for (const [place, value] of values.entries()) {
     const { value: flow, recorded, line } = rawOf(value);
     readFlow(flow, recorded, claims, part.columns);
-    const { keys, at } = part.nextKey();
-    identifier.flow(part.columns, place, keys, at);
-    part.addLine(line, { flags: place & 7, logRecords: place, keysAt: place });
+    const key = new Uint32Array(keyWords);
+    identifier.flow(part.columns, place, key, 0);
+    part.addLine(line, { key, flags: place & 7, logRecords: place, keysAt: place });
   }
   return part.seal(() => false);
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Config } from "../../src/config/schema.ts";
 import type { Row } from "../../src/journal/index.ts";
-import { type Conservation, conservationOf } from "../../src/pipeline/conservation.ts";
+import { type Conservation, conservationOf } from "../../src/pipeline/observe.ts";
 import type { Outcome } from "../../src/pipeline/index.ts";
 import { type Device, type Directory, directoryOf } from "../../src/processors/names.ts";
 import { parseIpv4 } from "../../src/records/address.ts";

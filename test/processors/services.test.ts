@@ -1,6 +1,6 @@
 /** Names of services: IANA's, for transports that have ports. */
 import { expect, test } from "bun:test";
-import { serviceCode, serviceName } from "../../src/processors/services.ts";
+import { serviceCode, serviceName } from "../../src/processors/classes.ts";
 
 const nameOf = (protocol: number, port: number): string | undefined => serviceName(serviceCode(protocol, port));
 

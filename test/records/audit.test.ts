@@ -1,6 +1,6 @@
 /** Audit records are decoded as stream and API give them. */
 import { describe, expect, test } from "bun:test";
-import { decodeAudit } from "../../src/records/audit.ts";
+import { decodeAudit } from "../../src/records/plain.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { auditValue, sampleRecords } from "../support/records.ts";
 

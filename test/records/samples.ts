@@ -62,7 +62,7 @@ export function unwrapped(value: unknown, text: string = JSON.stringify(value)):
 export function sampleRecords(
   name: "hec-flow" | "hec-audit" | "api-network" | "api-configuration",
 ): readonly RawRecord[] {
-  const text = readFileSync(new URL(`../../fixtures/samples/${name}.json`, import.meta.url), "utf8");
+  const text = readFileSync(new URL(`../fixtures/samples/${name}.json`, import.meta.url), "utf8");
   const list = name.startsWith("hec") ? `[${text.replaceAll("}{", "},{")}]` : text;
   return unwrapped(JSON.parse(list), list).records;
 }

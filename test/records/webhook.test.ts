@@ -5,7 +5,7 @@ import { recordOfLine } from "../../src/records/envelope.ts";
 import { type Fact, factOfAudit, factOfEvent } from "../../src/records/fact.ts";
 import { Identifier, keyWords } from "../../src/records/identity.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { decodeWebhook, webhookRecord } from "../../src/records/webhook.ts";
+import { decodeWebhook, webhookRecord } from "../../src/records/plain.ts";
 import { auditOf, auditValue, enveloped } from "../support/records.ts";
 
 const decode = (value: JsonObject) => decodeWebhook({ value });

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { type Compression, decompress } from "../../src/runtime/decompress.ts";
+import { type Compression, decompress, decompressAtOnce } from "../../src/runtime/decompress.ts";
 
 export interface DecompressionCase {
   readonly name: string;
@@ -28,7 +28,26 @@ export function decompressionCases(): DecompressionCase[] {
           () => "as expected",
         ),
     });
+    const atOnce = (name: string, input: Buffer, expected: Buffer | undefined): DecompressionCase => ({
+      name: `${compression}: at once, ${name}`,
+      async run() {
+        const content = decompressAtOnce([input.subarray(0, 3), input.subarray(3)], compression)?.content;
+        return (expected === undefined ? content === undefined : content !== undefined && expected.equals(content))
+          ? "as expected"
+          : `${content?.length} bytes`;
+      },
+    });
     return [
+      atOnce("one member", one, text),
+      atOnce("an empty member", compress(Buffer.alloc(0)), Buffer.alloc(0)),
+      atOnce("two members", Buffer.concat([one, one]), undefined),
+      atOnce("garbage after it", Buffer.concat([one, Buffer.from("garbage")]), undefined),
+      atOnce("cut by one byte", one.subarray(0, -1), undefined),
+      atOnce("more than it may hold", compress(Buffer.alloc(1_048_577)), undefined),
+      ...[1, 200, 255, 256, 257, 65_791, 65_792, 65_793, 1_048_576].map((bytes) => {
+        const content = Buffer.alloc(bytes, "abc");
+        return atOnce(`${bytes} bytes`, compress(content), content);
+      }),
       inflates("one member", one, text.length),
       inflates(
         "several members",

@@ -1,6 +1,6 @@
 /** Records for tests: Tailscale's own shapes with reserved names, the shared samples, and the way from a value to its records. */
 import { readFileSync } from "node:fs";
-import { decodeAudit } from "../../src/records/audit.ts";
+import { decodeAudit } from "../../src/records/plain.ts";
 import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
 import type { AuditRecord, JsonObject, RawRecord } from "../../src/records/types.ts";
 

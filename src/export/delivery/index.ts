@@ -3,34 +3,24 @@
  * Used three times: for fresh logs (the journal's cursor), a replay (delivered rows) and a retry (dead letters).
  *
  * - While all is well, up to `concurrency` requests are past the cursor, as long as their events lie within 30 minutes.
- * - After a failure without a word about the body there is one back-off for the destination, and then one try at a time:
- *   nothing younger is sent before the oldest is through.
+ * - After a failure without a word about the body there is one back-off for the destination, and then one try at a time.
  * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes by timeout, reset or
  *   server error. What is given up is marked together with the cursor that passes it.
- * - A partial success is a success with a mark; of a retry, it is halved until what was rejected is alone, or the budget ends.
  */
 import type { LogCursor } from "../../journal/index.ts";
-import { Backlog, type Refusal } from "./backlog.ts";
+import { Backlog } from "./backlog.ts";
 import { Narrowing, type Try } from "./narrowing.ts";
-import {
-  backoffMs,
-  type DeliveryDeps,
-  type DeliveryState,
-  isSameState,
-  LossReport,
-  Outage,
-  Persistence,
-} from "./outage.ts";
+import { backoffMs, type DeliveryDeps, type DeliveryState, isSameState, LossReport, Outage } from "./outage.ts";
 import { isBefore, type Posted } from "./source.ts";
 
 export type { DeliveryDeps, DeliveryState } from "./outage.ts";
-export type { Channel, DeliverableRow, DeliverySource, FailureCause, Posted, Random, Span, Timer } from "./source.ts";
+export type { Channel, DeliverableRow, DeliverySource, Posted, Random, Span, Timer } from "./source.ts";
 
 /** `logs` goes on for ever; the others end. */
 export type DeliveryKind = "logs" | "replay" | "retry";
 
-/** While a request is under way, a small one waits this long for more to go along. */
-const lingerMs = 100;
+/** How often idle delivery looks for rows by itself: a wake-up that is lost costs seconds, not the delivery. */
+const lookMs = 5_000;
 
 /** Requests for finding out which log records of a retried request were rejected. */
 const partialBudget = 64;
@@ -50,7 +40,6 @@ export class Delivery {
   readonly #narrowing: Narrowing;
   readonly #outage: Outage;
   readonly #losses: LossReport;
-  readonly #persistence: Persistence;
   readonly #abort = new AbortController();
   readonly #end = Promise.withResolvers<void>();
   #run: "new" | "running" | "ending" | "ended" = "new";
@@ -63,19 +52,19 @@ export class Delivery {
   #failedAt = 0;
   /** Requests in a row that were refused while everything is. */
   #refusals = 0;
-  /** Why nothing is sent: a back-off, or since nothing is left to try (`idle`) or more may come soon (`linger`). */
-  #pause: { readonly why: "back-off" | "idle" | "linger"; readonly cancel: () => void } | undefined;
-  #hasLingered = false;
-  #cancelSoon: (() => void) | undefined;
+  /** Why nothing is sent: a back-off, or since nothing is left to try (`idle`). */
+  #pause: { readonly why: "back-off" | "idle"; readonly cancel: () => void } | undefined;
+  /** Cancel what will go on by itself. */
+  #soon: (() => void) | undefined;
+  #look: (() => void) | undefined;
 
   constructor(kind: DeliveryKind, cursor: LogCursor, deps: DeliveryDeps) {
     this.#kind = kind;
     this.#deps = deps;
     this.#backlog = new Backlog(cursor, deps.source, deps.clock);
     this.#narrowing = new Narrowing(this.#backlog, deps.random, kind === "logs" ? "endless" : "ends");
-    this.#outage = new Outage(deps.logger, deps.clock);
+    this.#outage = new Outage("log export", deps.logger, deps.clock);
     this.#losses = new LossReport(deps.logger, deps.timer);
-    this.#persistence = new Persistence(deps.clock);
   }
 
   get state(): DeliveryState {
@@ -120,7 +109,8 @@ export class Delivery {
   #finish(): void {
     this.#run = "ended";
     this.#pause?.cancel();
-    this.#cancelSoon?.();
+    this.#soon?.();
+    this.#look?.();
     while (this.#backlog.canAdvance) this.#advance();
     this.#losses.flush();
     this.#abort.abort();
@@ -131,9 +121,10 @@ export class Delivery {
   #pump(): void {
     if (this.#run === "new" || this.#run === "ended") return;
     this.#advance();
-    while ((this.#pause === undefined || this.#pause.why === "linger") && this.#sendNext());
+    while (this.#pause === undefined && this.#sendNext());
     this.#refreshState();
-    if (this.#sending > 0 || this.#cancelSoon !== undefined) return;
+    if (this.#kind === "logs" && this.#state.kind === "idle") this.#look ??= this.#pumpIn(lookMs);
+    if (this.#sending > 0 || this.#soon !== undefined) return;
     if (this.#run === "ending" || (this.#kind !== "logs" && this.isThrough)) this.#finish();
   }
 
@@ -147,15 +138,20 @@ export class Delivery {
 
   /** Goes on when others had their turn. */
   #pumpSoon(): void {
-    this.#cancelSoon ??= this.#deps.timer(0, () => {
-      this.#cancelSoon = undefined;
+    this.#soon ??= this.#pumpIn(0);
+  }
+
+  #pumpIn(delayMs: 0 | typeof lookMs): () => void {
+    return this.#deps.timer(delayMs, () => {
+      if (delayMs === 0) this.#soon = undefined;
+      else this.#look = undefined;
       this.#pump();
     });
   }
 
   /** Whether there was something to send. */
   #sendNext(): boolean {
-    if (this.#cancelSoon !== undefined || (this.#run === "ending" && this.#kind !== "logs")) return false;
+    if (this.#soon !== undefined || (this.#run === "ending" && this.#kind !== "logs")) return false;
     const isCareful = this.#failures > 0 || this.#narrowing.isCareful;
     if (this.#sending >= (isCareful ? 1 : this.#deps.concurrency)) return false;
     if (!isCareful) return this.#sendFresh();
@@ -180,12 +176,8 @@ export class Delivery {
     const oldest = stretches.find(({ state }) => state === "sent");
     if (oldest !== undefined && fresh.latest > this.#backlog.limitBehind(oldest.earliest)) return false;
     const isSmall = fresh.logRecords > 0 && fresh.logRecords < this.#maxLogRecords;
-    if (isSmall && this.#sending > 0 && this.#run === "running" && !this.#hasLingered) {
-      if (this.#pause === undefined) this.#pauseFor("linger", lingerMs);
-      return false;
-    }
-    if (this.#pause?.why === "linger") this.#resume();
-    this.#hasLingered = false;
+    // More may come to go along until the request under way is answered.
+    if (isSmall && this.#sending > 0 && this.#run === "running") return false;
     this.#send({ ...fresh, kind: "request", stretch: this.#backlog.append(fresh, "ready") });
     return true;
   }
@@ -208,7 +200,7 @@ export class Delivery {
   #answered(tried: Try, request: number, posted: Posted): void {
     const { stretch } = tried;
     if (posted.kind !== "failed" && request > this.#failedAt) this.#failures = 0;
-    if (posted.kind !== "failed") this.#persistence.answered(tried.from);
+    if (posted.kind !== "failed") this.#outage.answered(tried.from);
     switch (posted.kind) {
       case "taken":
         this.#refusals = 0;
@@ -216,11 +208,7 @@ export class Delivery {
         if (posted.partial === undefined || posted.partial.rejected <= 0) return this.#narrowing.taken(tried, request);
         return this.#takenPartially(tried, request, posted.partial);
       case "refused":
-        if (posted.status === 413 && tried.logRecords > 1) this.#cap = tried.logRecords >> 1;
-        return this.#refused(tried, request, {
-          why: posted.status === 413 ? "too_large" : "rejected",
-          message: posted.message,
-        });
+        return this.#refused(tried, request, posted);
       case "failed":
         return this.#failed(tried, request, posted);
       case "unsent":
@@ -241,16 +229,19 @@ export class Delivery {
     this.#narrowing.taken(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
   }
 
-  #refused(tried: Try, request: number, refusal: Refusal): void {
-    this.#narrowing.refused(tried, refusal, request, this.#deps.clock());
+  #refused(tried: Try, request: number, { status, message }: Extract<Posted, { readonly kind: "refused" }>): void {
+    if (status === 413 && tried.logRecords > 1) this.#cap = tried.logRecords >> 1;
+    const why = status === 413 ? "too_large" : "rejected";
+    this.#narrowing.refused(tried, { why, message }, request, this.#deps.clock());
     if (this.#narrowing.pace !== "held" || tried.kind === "oldest") return;
-    this.#outage.fail("refusing", refusal.message);
+    this.#outage.fail("refusing", message);
     this.#pauseFor("back-off", backoffMs(++this.#refusals, undefined, this.#deps.random));
   }
 
   #failed(tried: Try, request: number, { cause, why, retryAfterMs }: Failed): void {
     const isAboutRequest = cause === "timeout" || cause === "reset" || cause === "server";
-    const isPersistent = isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#persistence.failed(tried.from));
+    const isPersistent =
+      isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#outage.failsForMinutes(tried.from));
     if (!isPersistent || tried.kind !== "oldest") this.#backOff(request, why, retryAfterMs);
     if (!isPersistent) return;
     if (tried.kind === "request") tried.stretch.isSuspect = true;
@@ -282,15 +273,14 @@ export class Delivery {
     this.#pauseFor(this.#narrowing.pace === "held" ? "back-off" : "idle", waitMs);
   }
 
-  #pauseFor(why: "back-off" | "idle" | "linger", delayMs: number): void {
+  #pauseFor(why: "back-off" | "idle", delayMs: number): void {
     this.#pause?.cancel();
     const cancel = this.#deps.timer(delayMs, () => {
-      this.#hasLingered = why === "linger";
       this.#resume();
       this.#pump();
     });
     this.#pause = { why, cancel };
-    if (delayMs > 0 && why !== "linger") this.#narrowing.pause();
+    if (delayMs > 0) this.#narrowing.pause();
   }
 
   #resume(): void {

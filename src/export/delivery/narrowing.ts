@@ -1,19 +1,17 @@
 /**
  * What to try next once something was refused, and when a part is given up.
  *
- * 1. Oldest first, one request at a time. A refused request is narrowed: at most 30 minutes of its event time are looked
- *    at, and of these the first log record, about eight random ones and the last are tried alone. The first that is taken
- *    ends this: those refused before it are accused, and everything between and behind is sent in halves.
- * 2. If all of them are refused, the part is accused as a whole, and single log records further on are tried: each at most
+ * 1. Oldest first, one request at a time. Of a refused request, at most 30 minutes of event time are looked at: the first log
+ *    record, about eight random ones and the last are tried alone. The first that is taken ends this: those refused before
+ *    it are accused, and everything between and behind is sent in halves.
+ * 2. If all of them are refused, the part is accused as a whole, and single log records further on are tried, each at most
  *    a fifth of the accused part away, so that a run of any length costs some tens of requests.
- * 3. A try never goes further than 30 minutes of event time (a sixteenth of what the accused part covers, if that is more)
- *    beyond the last: a backend such as Loki refuses what lies an hour behind the newest that it has taken.
- * 4. A part is dead if something younger was taken after it was accused, and it was then refused once more (a long part:
- *    ten samples of it). If one is taken instead, that part is narrowed anew.
+ * 3. A try goes no further than 30 minutes of event time (or a sixteenth of what the accused part covers) beyond the last: a
+ *    backend such as Loki refuses what lies an hour behind the newest that it has taken.
+ * 4. A part is dead if something younger was taken after it was accused, and it was then refused once more.
  * 5. While nothing has been taken since the oldest part was accused, its first log record is tried again before anything
  *    younger is, unless that was a second ago. If it is taken, all accusations are void and delivery begins there.
  * 6. The first time that nothing of a request is taken, an empty export is posted. Its answer decides the pace alone.
- * 7. Accusations are memory only: the cursor stands before them, and a restart finds them again.
  */
 import { type Backlog, type Refusal, type Stretch, stretchOf } from "./backlog.ts";
 import { isBefore, lastOf, type Random, type Range, type Reading } from "./source.ts";
@@ -28,10 +26,8 @@ export interface Try extends Reading {
 export type Pace = "unknown" | "asking" | "free" | "held";
 
 const enoughSamples = 10;
-
 /** How often a part that fails without a word about its body must do so again. */
 const enoughFailures = 3;
-
 /** Log records between two samples at most: what lies between is read in one go. */
 const maxStride = 50_000;
 
@@ -119,7 +115,7 @@ export class Narrowing {
     this.#decide(tried, { state: "taken", request, ...(partial === undefined ? {} : { partial }) });
   }
 
-  /** A log record that cannot be sent at all: that says nothing about the backend. */
+  /** A log record that cannot be sent at all says nothing about the backend. */
   unsendable(tried: Try, request: number, message: string): void {
     this.#decide(tried, { state: "dead", request, refusal: { why: "internal", message } });
   }
@@ -145,9 +141,10 @@ export class Narrowing {
 
   #decide(tried: Try, verdict: Pick<Stretch, "state" | "request" | "refusal" | "partial">): void {
     const { stretch, kind } = tried;
+    const decided = { ...stretchOf(tried, verdict.state), ...verdict };
     if (kind === "request") Object.assign(stretch, verdict);
-    else if (kind === "sample") this.#endSampling({ ...stretchOf(tried, verdict.state), ...verdict });
-    else this.#void(stretch, { ...stretchOf(tried, verdict.state), ...verdict });
+    else if (kind === "sample") this.#endSampling(decided);
+    else this.#void(stretch, decided);
   }
 
   get #oldest(): Stretch | undefined {
@@ -213,7 +210,9 @@ export class Narrowing {
 
   #nextSample({ stretch, purpose, samples }: Sampling): Try {
     const from = samples.at(-1)?.at.to ?? stretch.from;
-    const ahead = samples.length === 0 ? 1 : 1 + Math.floor((strideOf(stretch) - 1) * this.#half());
+    // At most nine strides lead from the first log record to the last, so that ten samples or more are taken.
+    const stride = samples.length === 0 ? 1 : Math.max(1, (stretch.logRecords - 1) / (enoughSamples - 1));
+    const ahead = 1 + Math.floor((stride - 1) * this.#half());
     const logRecords = purpose === "beyond" ? stretch.logRecords : ahead;
     const reading = this.#backlog.read(from, { logRecords, to: stretch.to });
     const sample = lastOf(reading);
@@ -281,7 +280,7 @@ export class Narrowing {
   #void(oldest: Stretch, decided: Stretch): void {
     this.#sampling = undefined;
     const rest = { ...oldest, from: decided.to, logRecords: oldest.logRecords - 1 };
-    this.#backlog.replace(oldest, [decided, rest].filter(isSome));
+    this.#backlog.replace(oldest, rest.logRecords > 0 ? [decided, rest] : [decided]);
     for (const stretch of this.#backlog.stretches)
       if (stretch.state === "accused" || stretch.state === "sampling") {
         stretch.state = "ready";
@@ -296,15 +295,6 @@ function countOf(samples: readonly Sample[]): number {
   return samples.reduce((sum, { gap }) => sum + gap.logRecords + 1, 0);
 }
 
-function isSome({ logRecords }: Range): boolean {
-  return logRecords > 0;
-}
-
 function rangeOf({ from, to, logRecords, earliest, latest }: Range): Range {
   return { from, to, logRecords, earliest, latest };
-}
-
-/** At most nine strides lead from the first log record to the last, so that ten samples or more are taken. */
-function strideOf({ logRecords }: Range): number {
-  return Math.max(1, (logRecords - 1) / 9);
 }

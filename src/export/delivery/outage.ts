@@ -35,8 +35,12 @@ export function isSameState(a: DeliveryState, b: DeliveryState): boolean {
 const firstDelayMs = 1_000;
 const maxDelayMs = 60_000;
 
-/** Between two summaries. */
+/** Between two lines about the same thing. */
 const periodMs = 300_000;
+
+/** What has failed this often, for this long, is narrowed like what was refused. */
+const persistentFailures = 10;
+const persistentForMs = 300_000;
 
 /** Dead letters are gathered this long before the first line about them. */
 const gatherMs = 2_000;
@@ -54,22 +58,21 @@ export function backoffMs(failures: number, retryAfterMs: number | undefined, ra
 
 export type Trouble = Extract<DeliveryState, { readonly why: string }>;
 
-const lines = {
-  waiting: ["log export failing; retrying", "log export still failing"],
-  refusing: ["backend refuses every log record; holding logs", "backend still refuses every log record"],
-} as const;
-
-/** Logs a failure and the recovery from it: at most once in five minutes, as often as things may change. */
+/** Logs failures of an export and the recovery from them: at most once in five minutes, as often as things may change. */
 export class Outage {
+  readonly #subject: "log export" | "metric export";
   readonly #logger: Logger;
   readonly #clock: Clock;
   #trouble: Trouble | undefined;
   #failures = 0;
   #saidAt = Number.NEGATIVE_INFINITY;
+  /** What failed last, how often in a row, and since when. */
+  #failing: { readonly from: Place; readonly failures: number; readonly since: number } | undefined;
   /** Whether a line has told of this trouble. */
   #isSaid = false;
 
-  constructor(logger: Logger, clock: Clock) {
+  constructor(subject: "log export" | "metric export", logger: Logger, clock: Clock) {
+    this.#subject = subject;
     this.#logger = logger;
     this.#clock = clock;
   }
@@ -83,7 +86,10 @@ export class Outage {
     this.#failures++;
     this.#trouble = { kind, why, since: this.#trouble?.since ?? now };
     if (Math.abs(now - this.#saidAt) < periodMs) return;
-    const [first, again] = lines[kind];
+    const [first, again] =
+      kind === "waiting"
+        ? [`${this.#subject} failing; retrying`, `${this.#subject} still failing`]
+        : ["backend refuses every log record; holding logs", "backend still refuses every log record"];
     const fields = this.#isSaid ? { failures: this.#failures, seconds: this.#seconds } : {};
     this.#logger.warn(this.#isSaid ? again : first, { why, ...fields });
     this.#saidAt = now;
@@ -91,10 +97,29 @@ export class Outage {
   }
 
   recover(): void {
-    if (this.#isSaid) this.#logger.info("log export recovered", { failures: this.#failures, seconds: this.#seconds });
+    if (this.#isSaid)
+      this.#logger.info(`${this.#subject} recovered`, { failures: this.#failures, seconds: this.#seconds });
     this.#trouble = undefined;
     this.#failures = 0;
     this.#isSaid = false;
+  }
+
+  /** Counts a failure of what begins there. Only the oldest is tried again and again. */
+  failsForMinutes(from: Place): boolean {
+    const now = this.#clock();
+    const known = this.#isFailing(from) ? this.#failing : undefined;
+    const { failures, since } = known ?? { failures: 0, since: now };
+    this.#failing = { from, failures: failures + 1, since };
+    return failures + 1 >= persistentFailures && now - since >= persistentForMs;
+  }
+
+  /** What begins there was answered. */
+  answered(from: Place): void {
+    if (this.#isFailing(from)) this.#failing = undefined;
+  }
+
+  #isFailing({ seq, at }: Place): boolean {
+    return this.#failing?.from.seq === seq && this.#failing.from.at === at;
   }
 
   get #seconds(): number {
@@ -102,35 +127,19 @@ export class Outage {
   }
 }
 
-/** What has failed this often, for this long, is narrowed like what was refused. */
-const persistentFailures = 10;
-const persistentForMs = 300_000;
-
-/** Notices that a request keeps failing. Only the oldest is tried again and again. */
-export class Persistence {
-  readonly #clock: Clock;
-  #failing: { readonly from: Place; failures: number; readonly since: number } | undefined;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** What begins there has failed. Returns whether it has done so for minutes. */
-  failed(from: Place): boolean {
-    const now = this.#clock();
-    const failing = this.#isAt(from) ? this.#failing : undefined;
-    this.#failing = { from, failures: (failing?.failures ?? 0) + 1, since: failing?.since ?? now };
-    return this.#failing.failures >= persistentFailures && now - this.#failing.since >= persistentForMs;
-  }
-
-  /** What begins there was answered. */
-  answered(from: Place): void {
-    if (this.#isAt(from)) this.#failing = undefined;
-  }
-
-  #isAt({ seq, at }: Place): boolean {
-    return this.#failing?.from.seq === seq && this.#failing.from.at === at;
-  }
+/** Counts what happens often. It returns how much to tell of now: nothing if that was done a short while ago. */
+export function seldom(clock: Clock): (more: number) => number {
+  let count = 0;
+  let saidAt = Number.NEGATIVE_INFINITY;
+  return (more) => {
+    count += more;
+    const now = clock();
+    if (Math.abs(now - saidAt) < periodMs) return 0;
+    const told = count;
+    saidAt = now;
+    count = 0;
+    return told;
+  };
 }
 
 /** Logs what became dead letters or was rejected: one line per five minutes with the counts. */

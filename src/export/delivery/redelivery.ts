@@ -9,108 +9,66 @@ import type {
   Redelivery,
   RedeliveryProgress,
 } from "../../journal/index.ts";
+import { eachLevel } from "../self-logs.ts";
 import { Delivery } from "./index.ts";
 import type { DeliveryDeps, DeliveryState } from "./outage.ts";
 import type { Channel, DeliverySource, Posted, Timer } from "./source.ts";
 
-/** One channel as two: fresh logs go first. */
-export interface SharedChannel {
-  readonly fresh: Channel;
-  /** Sends while nothing fresh is waiting; beside a steady stream of it, one request a second. During an outage it waits. */
-  readonly again: Channel;
-  /** How the fresh lane fares. */
-  freshIs(state: DeliveryState): void;
-}
-
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
 
-interface Waiting {
-  readonly enter: () => void;
-  /** It goes only if nothing fresh is there. */
-  isPatient: boolean;
-}
+/**
+ * The channel of what is delivered behind fresh logs: it sends while nothing fresh is waiting; beside a steady stream of it,
+ * one request a second. During an outage it waits. `freshIs`: how fresh logs fare.
+ */
+export function behindFresh(channel: Channel, timer: Timer) {
+  const checks = new Set<() => void>();
+  let fresh: DeliveryState["kind"] = "idle";
 
-/** `slots`: requests under way at a time, of both lanes together. */
-export function shareChannel(channel: Channel, slots: number, timer: Timer): SharedChannel {
-  const fresh: Waiting[] = [];
-  const again: Waiting[] = [];
-  let state: DeliveryState["kind"] = "idle";
-  let used = 0;
-
-  function admit(): void {
-    while (used < slots) {
-      const next = fresh.shift() ?? nextAgain();
-      if (next === undefined) return;
-      used++;
-      next.enter();
-    }
-  }
-
-  function nextAgain(): Waiting | undefined {
-    const isWell = state === "idle" || state === "delivering";
-    if (!isWell || (again[0]?.isPatient === true && state !== "idle")) return undefined;
-    return again.shift();
-  }
-
-  /** Resolves with whether it may send now: not if it was stopped first. */
-  function admitted(lane: Waiting[], stop: AbortSignal): Promise<boolean> {
+  /** Resolves when it may send, or is stopped. */
+  function turn(stop: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const urge = () => {
-        waiting.isPatient = false;
-        admit();
-      };
-      const cancel = lane === again ? timer(waitMs, urge) : () => {};
-      const settle = (mayPost: boolean) => {
+      let isPatient = true;
+      const check = (): void => {
+        const mayGo = fresh === "idle" || (fresh === "delivering" && !isPatient);
+        if (!mayGo && !stop.aborted) return;
         cancel();
-        stop.removeEventListener("abort", leave);
-        resolve(mayPost);
+        checks.delete(check);
+        stop.removeEventListener("abort", check);
+        resolve();
       };
-      const leave = () => {
-        const index = lane.indexOf(waiting);
-        if (index < 0) return;
-        lane.splice(index, 1);
-        settle(false);
-      };
-      const waiting: Waiting = { isPatient: lane === again, enter: () => settle(true) };
-      lane.push(waiting);
-      stop.addEventListener("abort", leave);
-      if (stop.aborted) leave();
-      else admit();
+      const cancel = timer(waitMs, () => {
+        isPatient = false;
+        check();
+      });
+      checks.add(check);
+      stop.addEventListener("abort", check);
+      check();
     });
   }
 
-  async function through(lane: Waiting[], post: () => Promise<Posted>, stop: AbortSignal): Promise<Posted> {
-    if (!(await admitted(lane, stop))) return { kind: "failed", cause: "unreachable", why: "stopped" };
-    try {
-      return await post();
-    } finally {
-      used--;
-      admit();
-    }
-  }
-
-  const channelOf = (lane: Waiting[]): Channel => ({
+  const through = async (post: () => Promise<Posted>, stop: AbortSignal): Promise<Posted> => {
+    await turn(stop);
+    return stop.aborted ? { kind: "failed", cause: "unreachable", why: "stopped" } : post();
+  };
+  const behind: Channel = {
     get maxLogRecords() {
       return channel.maxLogRecords;
     },
-    post: (spans, stop) => through(lane, () => channel.post(spans, stop), stop),
-    postEmpty: (stop) => through(lane, () => channel.postEmpty(stop), stop),
-  });
-
+    post: (spans, stop) => through(() => channel.post(spans, stop), stop),
+    postEmpty: (stop) => through(() => channel.postEmpty(stop), stop),
+  };
   return {
-    fresh: channelOf(fresh),
-    again: channelOf(again),
-    freshIs({ kind }) {
-      state = kind;
-      admit();
+    channel: behind,
+    freshIs({ kind }: DeliveryState): void {
+      fresh = kind;
+      for (const check of checks) check();
     },
   };
 }
 
 /** What is shared with the delivery of fresh logs, and where rows and marks come from. */
-export interface RedeliveringDeps extends Pick<DeliveryDeps, "channel" | "concurrency" | "clock" | "random" | "timer"> {
-  readonly logger: Logger;
+export interface RedeliveringDeps extends Pick<DeliveryDeps, "channel" | "clock" | "random" | "timer" | "logger"> {
   /** The rows of it, and of a retry its marks by row and end. Of those rows, only records inside the marks have log records. */
   open(redelivery: Redelivery): { readonly source: DeliverySource; readonly marks: readonly Mark[] };
   onProgress(progress: RedeliveryProgress): void;
@@ -151,6 +109,7 @@ export class Redelivering {
     let last = cursor;
     const delivery = new Delivery(name, cursor, {
       ...this.#deps,
+      concurrency: 1,
       logger: naming(name, this.#deps.logger),
       source,
       onProgress: (progress) => {
@@ -226,10 +185,5 @@ function isInside({ seq, record, logRecord }: LogPosition, mark: NewMark): boole
 
 /** Its lines must not be taken for something about fresh logs. */
 function naming(name: Redelivery["name"], logger: Logger): Logger {
-  return {
-    debug: (message, fields) => logger.debug(message, { ...fields, during: name }),
-    info: (message, fields) => logger.info(message, { ...fields, during: name }),
-    warn: (message, fields) => logger.warn(message, { ...fields, during: name }),
-    error: (message, fields) => logger.error(message, { ...fields, during: name }),
-  };
+  return eachLevel((level) => (message, fields) => logger[level](message, { ...fields, during: name }));
 }

@@ -1,5 +1,6 @@
 /** What log delivery reads and posts: rows with their log records, the places between them, and the channel to a backend. */
 import type { LogPosition } from "../../journal/index.ts";
+import type { Answer } from "../answer.ts";
 
 /** A committed row on its way out. Its log records are numbered through the row; those of a record stand together. */
 export interface DeliverableRow {
@@ -29,16 +30,8 @@ export interface Span {
   readonly to: number;
 }
 
-/** Why a request failed without a word about its body. */
-export type FailureCause = "unreachable" | "timeout" | "reset" | "server" | "throttled" | "denied";
-
-/** What became of a request. */
-export type Posted =
-  | { readonly kind: "taken"; readonly partial?: { readonly rejected: number; readonly message: string } }
-  | { readonly kind: "refused"; readonly status: 400 | 413 | 422; readonly message: string }
-  | { readonly kind: "failed"; readonly cause: FailureCause; readonly why: string; readonly retryAfterMs?: number }
-  /** It could not be encoded, or only above the size of a request. */
-  | { readonly kind: "unsent"; readonly message: string };
+/** What became of a request. `unsent`: it could not be encoded, or only above the size of a request. */
+export type Posted = Answer | { readonly kind: "unsent"; readonly message: string };
 
 /** Encodes and sends. Nothing here throws. */
 export interface Channel {
@@ -84,14 +77,14 @@ export interface ReadLimit {
   readonly until?: number | undefined;
 }
 
-/** Rows that one reading passes: nothing else gets a turn in the meantime. */
+/** Rows that one reading passes while its end is open: nothing else gets a turn in the meantime. */
 const maxRows = 2_048;
 
 /** Reads on from a place. Rows without log records are passed, so that a reading without any can still get ahead. */
 export function read(source: DeliverySource, from: Place, limit: ReadLimit): Reading {
   const spans: Span[] = [];
   let [to, logRecords, earliest, latest] = [from, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (let rows = 0; rows < maxRows && logRecords < limit.logRecords; rows++) {
+  for (let rows = 0; logRecords < limit.logRecords && (rows < maxRows || limit.to !== undefined); rows++) {
     if (limit.to !== undefined && !isBefore(to, limit.to)) break;
     const row = source.next(to.seq);
     if (row === undefined || (limit.to !== undefined && row.seq > limit.to.seq)) break;

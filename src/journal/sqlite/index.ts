@@ -8,10 +8,10 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Journal, KeyClass } from "../index.ts";
 import { reasonOf } from "../packing.ts";
 import { takeStateDirectory } from "../state-directory.ts";
-import { SqliteJournal } from "./journal.ts";
+import { openDatabase } from "./damage.ts";
+import { createJournal } from "./journal.ts";
 import type { StorageOptions } from "./schema.ts";
 import type { KeyLimits } from "./seen-keys.ts";
-import { openDatabase } from "./set-aside.ts";
 
 export { openSqliteReader } from "./rows.ts";
 
@@ -68,11 +68,8 @@ export function openSqliteJournal(config: JournalConfig, deps: JournalDeps): Jou
     ballastBytes: isTemporary ? 0 : (deps.ballastBytes ?? usualBallastBytes),
   };
   try {
-    return openDatabase(
-      databasePath,
-      setup.storage,
-      deps.logger,
-      (database) => new SqliteJournal(database, directory, setup, deps),
+    return openDatabase(databasePath, setup.storage, deps.logger, (database) =>
+      createJournal(database, directory, setup, deps),
     );
   } catch (error) {
     directory.release();

@@ -1,39 +1,24 @@
 /** The journal over SQLite: its parts put together, and what the interface promises said in their terms. */
 import { join } from "node:path";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import type { Logger } from "../../lib/logger.ts";
-import { Ballast } from "../ballast.ts";
-import type * as Api from "../index.ts";
-import type { Committed, JournalIdentity, KeyClass, LogCursor, Loss, PollCursor, PolledType } from "../index.ts";
-import { Damaged, reasonOf } from "../packing.ts";
-import type { StateDirectory } from "../state-directory.ts";
-import { acceptedRows, Accounts } from "./accounts.ts";
-import { AgeClock } from "./age-clock.ts";
-import { AppendTurn, BatchWriter, pollCursorOf } from "./append.ts";
-import { FileWatch, isDamage } from "./damage.ts";
-import { Health } from "./health.ts";
-import { Marks } from "./marks.ts";
-import { quarantineView } from "./items.ts";
-import { QuarantineRows } from "./quarantine.ts";
-import { Redeliveries } from "./redeliveries.ts";
-import { Reports } from "./reports.ts";
-import { Retention } from "./retention.ts";
+import { attempt } from "../../lib/attempt.ts";
+import type { Journal, PollCursor, PolledType } from "../index.ts";
+import { Damaged } from "../packing.ts";
+import { Ballast, type StateDirectory } from "../state-directory.ts";
+import { FileWatch, Health, isDamage } from "./damage.ts";
 import type { JournalDeps, JournalSetup } from "./index.ts";
+import { Marks } from "./marks.ts";
+import { QuarantineRows, quarantineView } from "./quarantine.ts";
+import { Redeliveries } from "./redeliveries.ts";
+import { Retention } from "./retention.ts";
 import { openSqliteReader, RowWriter } from "./rows.ts";
 import { polledTypes, pollName } from "./salvage.ts";
-import {
-  prepareDatabase,
-  raiseSequence,
-  readSequence,
-  setDurability,
-  type StorageOptions,
-  transaction,
-} from "./schema.ts";
+import { acceptedRows, prepareDatabase, raiseSequence, readSequence, setDurability } from "./schema.ts";
 import { SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
-import { readIdentity, State } from "./state.ts";
-import { Upkeep } from "./upkeep.ts";
+import { Accounts, readIdentity, State } from "./state.ts";
+import { pollCursorOf, Turn } from "./turn.ts";
 
 /** The part of `state.max_bytes` that rows may take that only marks hold. */
 const markedShare = 1 / 4;
@@ -41,336 +26,261 @@ const markedShare = 1 / 4;
 /** A value under a name of `writeState`. More is not worth the room that records need. */
 const maxStateBytes = 8 * 1024 * 1024;
 
-/** Everything behind the interface, over a database that is open. */
-export class SqliteJournal implements Api.Journal {
-  readonly #database: DatabaseSync;
-  readonly #directory: StateDirectory;
-  readonly #storage: StorageOptions;
-  readonly #deps: JournalDeps;
-  readonly #state: State;
-  readonly #accounts: Accounts;
-  readonly #seen: SeenKeys;
-  readonly #redeliveries: Redeliveries;
-  readonly #reports: Reports;
-  readonly #health: Health;
-  readonly #writer: BatchWriter;
-  readonly #turn: AppendTurn;
-  readonly #upkeep: Upkeep;
-  readonly #space: Space;
-  readonly #retention: Retention;
-  readonly #oldestWaiting: StatementSync;
-  readonly #polls: Map<PolledType, PollCursor>;
-  readonly quarantine: Api.Quarantine;
+/** When deletion goes on that has run out of its time, and when it begins because space is short. */
+const soonMs = 40;
 
-  /** @throws {Damaged} if what it begins with is not what was written. @throws {Unavailable} */
-  constructor(database: DatabaseSync, directory: StateDirectory, setup: JournalSetup, deps: JournalDeps) {
-    const { storage } = setup;
-    const { logger, clock, steady = () => performance.now(), onDamage = () => undefined } = deps;
-    this.#database = database;
-    this.#directory = directory;
-    this.#storage = storage;
-    this.#deps = deps;
-    prepareDatabase(database, storage);
-    const state = new State(database);
-    this.#state = state;
-    const { createdAt } = readIdentity(state, storage.now);
-    this.#seen = new SeenKeys(database, state, setup.keyLimits);
-    this.#seen.load(storage.now, logger);
-    const age = new AgeClock(state, createdAt, { clock, steady });
-    const marks = new Marks(database);
-    const limits = { retentionMs: setup.retentionMs, maxMarkedBytes: storage.maxBytes * markedShare };
-    this.#retention = new Retention({ database, marks, seen: this.#seen, age, clock, logger, ...limits });
-    this.#redeliveries = new Redeliveries(database, state);
-    this.#reports = new Reports({ state, marks, retention: this.#retention, redeliveries: this.#redeliveries, clock });
-    let lastSeq = readSequence(database);
-    const { now } = storage;
-    this.#accounts = new Accounts({ database, state, reports: this.#reports, logger }, { lastSeq, now });
-    const known = Math.max(this.cursor.seq - 1, this.#accounts.measuredSeq);
-    if (known > lastSeq) raiseSequence(database, (lastSeq = known));
-    this.#polls = new Map(
-      polledTypes.flatMap((type) => {
-        const poll = state.readJson(pollName(type)) as PollCursor | undefined;
-        return poll === undefined ? [] : [[type, poll]];
-      }),
-    );
-    const rows = new RowWriter(database);
-    const quarantine = new QuarantineRows(database, rows, state);
-    const { tailnet } = this.#accounts.identity;
-    this.#writer = new BatchWriter({ rows, quarantine, seen: this.#seen, state, tailnet, lastSeq });
-    const ballast = new Ballast(join(directory.path, "ballast"), setup.ballastBytes);
-    takeBallast(ballast, directory, lastSeq, logger);
-    const watch = new FileWatch(database, directory.databasePath);
-    this.#space = new Space(database, storage.maxBytes, ballast, watch);
-    const { databasePath } = directory;
-    this.#health = new Health({ database, databasePath, storage, watch, ballast, logger, clock, onDamage });
-    this.quarantine = quarantineView({
-      database,
-      rows: quarantine,
-      write: (change) => this.#write(change),
-      removeMarks: (ids) => this.#retention.removeMarks(ids).length,
-      evictedMarks: () => this.#retention.evicted,
-    });
-    this.#turn = this.#createTurn();
-    this.#upkeep = new Upkeep({
-      database,
-      state,
-      health: this.#health,
-      space: this.#space,
-      retention: this.#retention,
-      reports: this.#reports,
-      redeliveries: this.#redeliveries,
-      accounts: this.#accounts,
-      age,
-      marks,
-      writer: this.#writer,
-      polls: this.#polls,
-      logger,
-      cameToNothing: (error) => this.#cameToNothing(error),
-    });
-    this.#oldestWaiting = database.prepare(
-      `SELECT accepted_at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
-    );
+/**
+ * Everything behind the interface, over a database that is open. After `close` nothing is read or written any more.
+ * @throws {Damaged} if what it begins with is not what was written.
+ * @throws {Unavailable}
+ */
+export function createJournal(
+  database: DatabaseSync,
+  directory: StateDirectory,
+  { storage, keyLimits, retentionMs, ballastBytes }: JournalSetup,
+  { telemetry, logger, clock, steady = () => performance.now(), onDamage = () => undefined }: JournalDeps,
+): Journal {
+  const { databasePath } = directory;
+  const { now, maxBytes, durability } = storage;
+  prepareDatabase(database, storage);
+  const state = new State(database);
+  const { createdAt } = readIdentity(state, now);
+  const seen = new SeenKeys(database, state, keyLimits);
+  seen.load(now, logger);
+  const marks = new Marks(database);
+  const shared = { database, state, marks, seen, clock, logger };
+  const retention = new Retention(
+    { ...shared, steady, retentionMs, maxMarkedBytes: maxBytes * markedShare },
+    createdAt,
+  );
+  const redeliveries = new Redeliveries(database, state);
+  const given = readSequence(database);
+  const accounts = new Accounts(database, state, { lastSeq: given, now, logger });
+  const lastSeq = Math.max(given, accounts.cursor.seq - 1, accounts.measuredSeq);
+  if (lastSeq > given) raiseSequence(database, lastSeq);
+  const polls = new Map<PolledType, PollCursor>();
+  for (const type of polledTypes) {
+    const poll = state.readJson(pollName(type)) as PollCursor | undefined;
+    if (poll !== undefined) polls.set(type, poll);
+  }
+  const rows = new RowWriter(database);
+  const quarantine = new QuarantineRows(database, rows);
+  const ballast = takeBallast();
+  const watch = new FileWatch(database, databasePath);
+  const space = new Space(database, maxBytes, ballast, watch);
+  const health = new Health({ ...shared, databasePath, storage, watch, ballast, onDamage });
+  const turn = new Turn({
+    ...shared,
+    accounts,
+    rows,
+    quarantine,
+    redeliveries,
+    retention,
+    health,
+    space,
+    lastSeq,
+    committed(batches, seconds) {
+      health.worked();
+      for (const { parts, poll } of batches) {
+        for (const { accepted } of parts) accounts.accepted(accepted);
+        if (poll !== undefined) polls.set(poll.type, poll);
+      }
+      if (space.isShort) maintainSoon();
+      telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
+    },
+  });
+  const items = quarantineView(database, { rows: quarantine, retention, turn });
+  const oldestWaiting = database.prepare(
+    `SELECT accepted_at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
+  );
+  let soon: ReturnType<typeof setTimeout> | undefined;
+  let isClosed = false;
+
+  /** @throws {Unavailable} if the disk is too small for a journal that holds nothing yet. */
+  function takeBallast(): Ballast {
+    const reserve = new Ballast(join(directory.path, "ballast"), ballastBytes);
+    reserve.take();
+    const free = reserve.freeBytes();
+    if (reserve.isHeld && !(directory.isTemporary && free < reserve.neededBytes)) return reserve;
+    const message = `the disk of the state directory ${directory.path} is too small: ${free} bytes are free, ${reserve.neededBytes} are needed`;
+    if (lastSeq === 0) throw new Unavailable(message);
+    logger.error(`${message}; nothing is accepted until there is room`);
+    return reserve;
   }
 
-  get identity(): JournalIdentity {
-    return this.#accounts.identity;
+  function mustBeOpen(): void {
+    if (isClosed) throw new Unavailable("the journal is closed");
   }
 
-  get location(): string {
-    return this.#directory.databasePath;
+  function maintainSoon(): void {
+    soon ??= setTimeout(() => attempt("the journal cannot be maintained", logger, maintain), soonMs).unref();
   }
 
-  get lastSeq(): number {
-    return this.#writer.lastSeq;
-  }
-
-  append(append: Api.Append, committed: (committed: Committed) => void): Promise<Committed> {
-    return this.#turn.append(append, committed);
-  }
-
-  knows(keyClass: KeyClass, keys: Uint32Array, at: number): boolean {
-    return this.#seen.heldWord(keyClass, keys, at) !== 0;
-  }
-
-  keyCount(keyClass: KeyClass): number {
-    return this.#seen.size(keyClass);
-  }
-
-  horizon(keyClass: KeyClass): Api.Horizon {
-    return this.#seen.horizon(keyClass);
-  }
-
-  get cursor(): LogCursor {
-    return this.#reports.cursor;
-  }
-
-  get pendingRecords(): number {
-    return this.#accounts.pendingRecords;
-  }
-
-  get pendingSince(): number | undefined {
-    if (this.pendingRecords === 0) return undefined;
-    return (this.#oldestWaiting.get(this.cursor.seq) as { accepted_at: number } | undefined)?.accepted_at;
-  }
-
-  progress({ cursor, marks }: Api.Progress): void {
-    this.#reports.add(cursor, marks);
-    this.#turn.reported();
-  }
-
-  mark(marks: readonly Api.NewMark[]): void {
-    this.#reports.add(undefined, marks);
-    this.#turn.reported();
-  }
-
-  redelivery(name: Api.Redelivery["name"]): Api.Redelivery | undefined {
-    return this.#redeliveries.get(name);
-  }
-
-  planReplay(range: { readonly since: number; readonly until: number }, id: number): Promise<Api.Redelivery> {
-    return this.#redeliveries.planReplay(range, id, this.cursor.seq);
-  }
-
-  planRetry(marks: Api.MarkFilter, id: number): Api.Redelivery {
-    return this.#redeliveries.planRetry(marks, id);
-  }
-
-  beginRedelivery(redelivery: Api.Redelivery): void {
-    this.#write(() => this.#redeliveries.begin(redelivery));
-    this.#redeliveries.committed();
-  }
-
-  cancelRedelivery(name: Api.Redelivery["name"]): boolean {
-    const now = this.#deps.clock();
-    const isCancelled = this.#write(() => {
-      this.#retention.removeMarks(this.#redeliveries.write(now));
-      return this.#redeliveries.cancel(name, now);
-    });
-    this.#redeliveries.committed();
-    return isCancelled;
-  }
-
-  redelivered(progress: Api.RedeliveryProgress): void {
-    this.#redeliveries.progress(progress);
-    this.#turn.reported();
-  }
-
-  pollCursor(type: PolledType): PollCursor | undefined {
-    return this.#polls.get(type);
-  }
-
-  movePollCursor(cursor: PollCursor): void {
-    const moved = pollCursorOf(cursor);
-    this.#write(() => this.#state.writeJson(pollName(moved.type), moved));
-    this.#polls.set(moved.type, moved);
-  }
-
-  dropPollCursor(type: PolledType): void {
-    this.#write(() => this.#state.delete(pollName(type)));
-    this.#polls.delete(type);
-  }
-
-  writeSnapshot(snapshot: Api.Snapshot): void {
-    this.#turn.run();
-    const { durability } = this.#storage;
-    if (durability === "normal") setDurability(this.#database, "full");
+  function maintain(): void {
+    clearTimeout(soon);
+    soon = undefined;
+    if (health.unfit() !== undefined) return;
+    const isDone = turn.write(release);
+    health.worked();
     try {
-      this.#write(() => this.#accounts.writeSnapshot(snapshot));
-    } finally {
-      if (durability === "normal") setDurability(this.#database, "normal");
-    }
-    this.#accounts.measured(snapshot.measuredSeq);
-  }
-
-  readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> } {
-    return this.#accounts.readSnapshot();
-  }
-
-  beginSeriesAnew(at: number): void {
-    this.#turn.run();
-    this.#write(() => this.#accounts.writeAnew(at));
-    this.#accounts.begunAnew();
-  }
-
-  readState(name: string): Uint8Array | undefined {
-    try {
-      return this.#state.read(keptName(name));
+      if (isDone || space.isShort) space.giveBack();
     } catch (error) {
-      if (error instanceof Damaged) return undefined;
+      health.failed(error);
       throw error;
     }
+    if (!isDone) maintainSoon();
   }
 
-  writeState(name: string, value: Uint8Array): void {
-    if (value.length > maxStateBytes)
-      throw new Unavailable(`${name} takes ${value.length} bytes: more than ${maxStateBytes}`);
-    this.#write(() => this.#state.write(keptName(name), value));
-  }
-
-  get space(): Api.JournalSpace {
-    const space = this.#space.view();
-    const refusal = this.#health.unfit() ?? this.#health.failure ?? space.refusal;
-    return { ...space, refusal };
-  }
-
-  get wantsSnapshot(): boolean {
-    this.#space.usedBytes();
-    return (
-      this.cursor.seq > this.#accounts.measuredSeq + 1 && this.#health.unfit() === undefined && this.#space.isShort
-    );
-  }
-
-  get loss(): Loss {
-    return this.#accounts.loss;
-  }
-
-  settleLoss(accepted: number): void {
-    this.#accounts.lossSettled(this.#write(() => this.#accounts.settleLoss(accepted)));
-  }
-
-  damaged(reason: string): void {
-    this.#health.failed(new Damaged(reason));
-  }
-
-  maintain(): void {
-    this.#upkeep.run();
-  }
-
-  openReader(): Api.JournalReader {
-    return openSqliteReader(this.location, (error) => {
-      if (isDamage(error)) this.#health.failed(error);
-    });
-  }
-
-  close(): void {
-    if (!this.#database.isOpen) return;
-    this.#turn.close();
-    this.#upkeep.stop();
-    try {
-      if (this.#health.unfit() === undefined) this.#accounts.save(this.lastSeq);
-    } catch (error) {
-      this.#health.failed(error);
-    }
-    this.#database.close();
-    this.#directory.release();
-  }
-
-  #createTurn(): AppendTurn {
-    const { telemetry, logger } = this.#deps;
-    return new AppendTurn({
-      database: this.#database,
-      writer: this.#writer,
-      logger,
-      reports: this.#reports,
-      admit: (append, admittedBytes) => this.#space.admit(append, admittedBytes),
-      unfit: () => this.#health.unfit(),
-      cameToNothing: (error) => this.#cameToNothing(error),
-      committed: (batches, seconds) => {
-        this.#health.worked();
-        for (const { parts, poll } of batches) {
-          for (const { accepted } of parts) this.#accounts.accepted(accepted);
-          if (poll !== undefined) this.#polls.set(poll.type, poll);
-        }
-        if (this.#space.isShort) this.#upkeep.soon();
-        telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
+  /** Deletes what may leave, in the open transaction. Whether that was all. */
+  function release(): boolean {
+    /** SQLite would not write what is there already: after a failure it has to show that it writes. */
+    if (health.failure !== undefined) state.writeJson("tried", performance.now());
+    space.usedBytes();
+    return retention.run({
+      releasableBelow: Math.min(accounts.cursor.seq, accounts.measuredSeq + 1, redeliveries.pinnedSeq),
+      isShort: space.isShort,
+      pinnedMarks: redeliveries.pinnedMarks,
+      polledUntil(keyClass) {
+        const poll = polls.get(keyClass as PolledType);
+        return poll && poll.readUntil * 1000;
       },
     });
   }
 
-  /** One transaction of its own. @throws {Unavailable} if it comes to nothing. */
-  #write<Result>(change: () => Result): Result {
-    const why = this.#health.unfit();
-    if (why !== undefined) throw new Unavailable(why);
-    try {
-      return transaction(this.#database, change);
-    } catch (error) {
-      this.#cameToNothing(error);
-      throw new Unavailable(`the journal cannot be written: ${reasonOf(error)}`);
-    }
-  }
+  return {
+    get identity() {
+      return accounts.identity;
+    },
+    location: databasePath,
+    get lastSeq() {
+      return turn.lastSeq;
+    },
 
-  /** A transaction was rolled back: memory is as it was before. Never throws. */
-  #cameToNothing(error: unknown): void {
-    this.#health.failed(error);
-    try {
-      this.#writer.rolledBack();
-      this.#reports.rolledBack();
-    } catch (failure) {
-      this.#health.failed(failure);
-    }
-  }
-}
+    async append(append, committed) {
+      mustBeOpen();
+      return turn.append(append, committed);
+    },
+    knows: (keyClass, keys, at) => seen.held(keyClass).heldWord(keys, at) !== 0,
+    keyCount: (keyClass) => seen.held(keyClass).size,
+    horizon: (keyClass) => seen.horizon(keyClass),
 
-function keptName(name: string): string {
-  return `kept/${name}`;
-}
+    get cursor() {
+      return accounts.cursor;
+    },
+    get pendingRecords() {
+      return accounts.pendingRecords;
+    },
+    get pendingSince() {
+      if (isClosed || accounts.pendingRecords === 0) return undefined;
+      return (oldestWaiting.get(accounts.cursor.seq) as { accepted_at: number } | undefined)?.accepted_at;
+    },
+    progress({ cursor, marks: made }) {
+      if (!isClosed) turn.report(cursor, made);
+    },
+    mark(made) {
+      if (!isClosed) turn.report(undefined, made);
+    },
+    get quarantine() {
+      mustBeOpen();
+      return items;
+    },
 
-/** @throws {Unavailable} if the disk is too small for a journal that holds nothing yet. */
-function takeBallast(ballast: Ballast, directory: StateDirectory, lastSeq: number, logger: Logger): void {
-  ballast.take();
-  const free = ballast.freeBytes();
-  if (ballast.isHeld && !(directory.isTemporary && free < ballast.neededBytes)) return;
-  const message = `the disk of the state directory ${directory.path} is too small: ${free} bytes are free, ${ballast.neededBytes} are needed`;
-  if (lastSeq === 0) throw new Unavailable(message);
-  logger.error(`${message}; nothing is accepted until there is room`);
+    redelivery: (name) => redeliveries.get(name),
+    planReplay: (range, id) => redeliveries.planReplay(range, id, { end: accounts.cursor.seq, check: mustBeOpen }),
+    planRetry(filter, id) {
+      mustBeOpen();
+      return redeliveries.planRetry(filter, id);
+    },
+    beginRedelivery: (redelivery) => turn.write(() => redeliveries.begin(redelivery)),
+    cancelRedelivery: (name) =>
+      turn.write(() => {
+        retention.removeMarks(redeliveries.write(clock()));
+        return redeliveries.cancel(name, clock());
+      }),
+    redelivered(progress) {
+      if (isClosed) return;
+      redeliveries.progress(progress);
+      turn.report(undefined, []);
+    },
+
+    pollCursor: (type) => polls.get(type),
+    movePollCursor(cursor) {
+      const moved = pollCursorOf(cursor);
+      turn.write(() => state.writeJson(pollName(moved.type), moved));
+      polls.set(moved.type, moved);
+    },
+    dropPollCursor(type) {
+      turn.write(() => state.delete(pollName(type)));
+      polls.delete(type);
+    },
+
+    writeSnapshot(snapshot) {
+      mustBeOpen();
+      turn.run();
+      if (durability === "normal") setDurability(database, "full");
+      try {
+        turn.write(() => accounts.writeSnapshot(snapshot, turn.lastSeq));
+      } finally {
+        if (durability === "normal") setDurability(database, "normal");
+      }
+      accounts.measured(snapshot.measuredSeq);
+    },
+    readSnapshot() {
+      mustBeOpen();
+      return accounts.readSnapshot();
+    },
+    beginSeriesAnew(at) {
+      mustBeOpen();
+      turn.run();
+      turn.write(() => accounts.writeAnew(at));
+      accounts.begunAnew();
+    },
+
+    readState(name) {
+      mustBeOpen();
+      try {
+        return state.read(`kept/${name}`);
+      } catch (error) {
+        if (error instanceof Damaged) return undefined;
+        throw error;
+      }
+    },
+    writeState(name, value) {
+      if (value.length > maxStateBytes)
+        throw new Unavailable(`${name} takes ${value.length} bytes: more than ${maxStateBytes}`);
+      turn.write(() => state.write(`kept/${name}`, value));
+    },
+
+    get space() {
+      const unfit = health.unfit();
+      const room = space.view();
+      return { ...room, refusal: unfit ?? health.failure ?? room.refusal };
+    },
+    get wantsSnapshot() {
+      if (health.unfit() !== undefined) return false;
+      space.usedBytes();
+      return accounts.cursor.seq > accounts.measuredSeq + 1 && space.isShort;
+    },
+    get loss() {
+      return accounts.loss;
+    },
+    settleLoss: (accepted) => accounts.lossSettled(turn.write(() => accounts.settleLoss(accepted))),
+    damaged: (reason) => health.failed(new Damaged(reason)),
+    maintain,
+    openReader() {
+      mustBeOpen();
+      return openSqliteReader(databasePath, (error) => {
+        if (isDamage(error)) health.failed(error);
+      });
+    },
+    close() {
+      if (isClosed) return;
+      turn.run();
+      isClosed = true;
+      health.close();
+      clearTimeout(soon);
+      database.close();
+      directory.release();
+    },
+  };
 }

@@ -10,7 +10,7 @@ import {
   type QuarantinePart,
   type Tally,
 } from "../index.ts";
-import { keyBits } from "../keys.ts";
+import { keyBits, keyWords } from "../keys.ts";
 import type { SeenKeys } from "./seen-keys.ts";
 
 /** What a batch comes to. */
@@ -31,24 +31,18 @@ export interface JudgedPart {
   readonly leftOut: Uint8Array | undefined;
 }
 
-const keyWords = 4;
-
 /** Times of the two accounts of one fact differ by no more. */
 const factToleranceMs = 1000;
 
-type Counts<Name extends string> = Partial<Record<Name, number>>;
+type Counts = Record<string, number>;
 
 /** Judges one batch against what is committed and what the open transaction has added, and adds its keys. */
 export function judge(append: Append, seen: SeenKeys): Judgement {
   const judging = new Judging(append, seen);
   for (const known of append.known) judging.known(known);
-  const parts = withLimit(
-    append.parts.map((part) => judging.part(part)),
-    append.maxLogRecords,
-  );
+  const parts = append.parts.map((part) => judging.part(part));
   const quarantine = append.quarantine.flatMap((part) => judging.quarantine(part));
-  const accepted = parts.judged.flatMap(({ accepted: part }) => part ?? []);
-  return { parts: parts.judged, quarantine, tally: judging.tally(accepted, quarantine, parts.droppedLogRecords) };
+  return { parts, quarantine, tally: judging.tally(parts, quarantine) };
 }
 
 class Judging {
@@ -57,15 +51,19 @@ class Judging {
   /** What is written beside each key. */
   readonly #bits: number;
   readonly #sourceBit: number;
-  readonly #duplicates: Counts<RecordType> = {};
-  readonly #late: Counts<"flow" | "audit"> = {};
+  readonly #duplicates: Counts = {};
+  readonly #late: Counts = {};
   readonly #conflicts = { counters: 0, entries: 0 };
+  /** Log records that the batch may still make. */
+  #logRecordsLeft: number;
+  #droppedLogRecords = 0;
 
   constructor(append: Append, seen: SeenKeys) {
     this.#append = append;
     this.#seen = seen;
     this.#sourceBit = keyBits[append.source];
     this.#bits = this.#sourceBit | (append.repairs === true ? keyBits.repaired : 0);
+    this.#logRecordsLeft = append.maxLogRecords ?? Number.POSITIVE_INFINITY;
   }
 
   part(part: Part): JudgedPart {
@@ -79,7 +77,7 @@ class Judging {
       count++;
     }
     const accepted = dropped === undefined ? part : count === part.records ? undefined : part.without(dropped);
-    return { dropped, accepted, leftOut: accepted?.leftOut };
+    return { dropped, accepted, leftOut: accepted && this.#limited(accepted) };
   }
 
   /** New lines of a part; a retried text that is quarantined again is never dropped, since its first line is cleared. */
@@ -90,12 +88,11 @@ class Judging {
     for (let line = 0; line < part.lines; line++) {
       const at = line * keyWords;
       const isKnown = this.#seen.addNew("quarantined", part.keys, at, this.#bits, this.#append.receivedAt) !== 0;
-      if (isKnown && this.#append.retries === undefined) {
-        const type = part.types[line] as RecordType | "unknown";
-        if (type !== "unknown") add(this.#duplicates, type, 1);
-        dropped[line] = 1;
-        count++;
-      }
+      if (!isKnown || this.#append.retries !== undefined) continue;
+      const type = part.types[line] as RecordType | "unknown";
+      if (type !== "unknown") add(this.#duplicates, type, 1);
+      dropped[line] = 1;
+      count++;
     }
     if (count === part.lines) return [];
     return [count === 0 ? part : part.without(dropped)];
@@ -103,7 +100,7 @@ class Judging {
 
   #accepts(type: RecordType, keys: Uint32Array, at: number, keysAt: number, fact: Uint32Array | undefined): boolean {
     const seen = this.#seen;
-    const hasWindow = seen.holdsWindow(type, keys, at);
+    const hasWindow = seen.held(type).holdsWindow(keys, at);
     const held = seen.addNew(type, keys, at, this.#bits, keysAt);
     if (held !== 0) {
       this.#repeat(type, keys, at, keysAt, held);
@@ -111,19 +108,19 @@ class Judging {
     }
     if (hasWindow) this.#conflicts.entries++;
     if (fact === undefined) return true;
-    if (type === "webhook") {
-      const isTold = this.#isTold(fact);
-      if (isTold) add(this.#duplicates, type, 1);
-      return !isTold;
+    if (type !== "webhook") {
+      seen.add("webhook", fact, 0, this.#bits, keysAt);
+      return true;
     }
-    seen.add("webhook", fact, 0, this.#bits, keysAt);
-    return true;
+    if (!this.#isTold(fact)) return true;
+    add(this.#duplicates, type, 1);
+    return false;
   }
 
   /** Known when the batch was put together, which is enough: their keys may have left since, the records have not. */
   known({ type, keys, keysAt }: KnownKeys): void {
     for (let at = 0; at < keys.length; at += keyWords)
-      this.#repeat(type, keys, at, keysAt, this.#seen.heldWord(type, keys, at));
+      this.#repeat(type, keys, at, keysAt, this.#seen.held(type).heldWord(keys, at));
   }
 
   /** A record that is known. If it came another way than before, its key is written again with both. */
@@ -140,7 +137,7 @@ class Judging {
   /** Whether a fact is held whose time is that of this one, give or take the tolerance: its own second, and those beside it. */
   #isTold(fact: Uint32Array): boolean {
     for (let at = 0; at < fact.length; at += keyWords) {
-      const held = this.#seen.heldWord("webhook", fact, at);
+      const held = this.#seen.held("webhook").heldWord(fact, at);
       if (held === 0) continue;
       const apart = ((held >>> 8) - ((fact[3] as number) >>> 8)) & 0xff_ffff;
       if (apart <= factToleranceMs || apart >= 0x100_0000 - factToleranceMs) return true;
@@ -148,15 +145,32 @@ class Judging {
     return false;
   }
 
-  tally(accepted: readonly Part[], quarantine: readonly QuarantinePart[], droppedLogRecords: number): Tally {
+  /** What is left out of a part, with the batch's limit on log records worked in. */
+  #limited({ logRecords, leftOut, records }: Part): Uint8Array | undefined {
+    if (logRecords === undefined || this.#append.maxLogRecords === undefined) return leftOut;
+    const kept = new Uint32Array(records).fill(keepsAll);
+    for (let record = 0; record < records; record++) {
+      const wanted = logRecords[record] as number;
+      const taken = Math.min(wanted, this.#logRecordsLeft);
+      this.#logRecordsLeft -= taken;
+      this.#droppedLogRecords += wanted - taken;
+      if (taken < wanted) kept[record] = taken;
+    }
+    if (kept.every((count) => count === keepsAll)) return leftOut;
+    return encodeLeftOut({ entries: leftOut === undefined ? [] : decodeLeftOut(leftOut).entries, kept });
+  }
+
+  tally(parts: readonly JudgedPart[], quarantine: readonly QuarantinePart[]): Tally {
     const { bytes, bytesOf, skipped, retries, repairs, poll } = this.#append;
-    const leftOut: Tally["leftOut"] & object = {};
-    const repaired: Counts<"flow" | "audit"> = {};
-    const unproven: Counts<"flow" | "audit"> = {};
+    const leftOut: Counts = {};
+    const repaired: Counts = {};
+    const unproven: Counts = {};
     let futureTimes = 0;
     let replacedTimes = 0;
-    for (const { type, records, flags, leftOutEntries } of accepted) {
-      for (const [reason, entries] of Object.entries(leftOutEntries)) add(leftOut as Counts<string>, reason, entries);
+    for (const { accepted } of parts) {
+      if (accepted === undefined) continue;
+      const { type, records, flags, leftOutEntries } = accepted;
+      for (const [reason, entries] of Object.entries(leftOutEntries)) add(leftOut, reason, entries);
       if (repairs === true && type !== "webhook") add(repaired, type, records);
       for (let record = 0; record < records; record++) {
         const flag = flags[record] as number;
@@ -166,54 +180,24 @@ class Judging {
         if ((flag & partFlags.unproven) !== 0 && type !== "webhook") add(unproven, type, 1);
       }
     }
-    const quarantined = countInvalid(quarantine);
-    const samples = quarantine.reduce((sum, part) => sum + (part.class === "sample" ? part.lines : 0), 0);
-    const conflicts = this.#conflicts;
-    return {
-      bytes,
-      bytesOf,
-      ...(hasAny(this.#duplicates) && { duplicates: this.#duplicates }),
-      ...(hasAny(skipped) && { skipped }),
-      ...(quarantined.length > 0 && { quarantined }),
-      ...(samples > 0 && { samples }),
-      ...(hasAny(leftOut) && { leftOut }),
-      ...((conflicts.counters > 0 || conflicts.entries > 0) && { conflicts }),
-      ...(futureTimes > 0 && { futureTimes }),
-      ...(replacedTimes > 0 && { replacedTimes }),
-      ...(droppedLogRecords > 0 && { droppedLogRecords }),
-      ...(retries !== undefined && { retried: { [retries.reason]: 1 } }),
-      ...(hasAny(repaired) && { repaired }),
-      ...(hasAny(this.#late) && { late: this.#late }),
-      ...(hasAny(unproven) && { unproven }),
-      ...(poll !== undefined &&
-        poll.unverifiableSeconds > 0 && { unverifiable: { [poll.type]: poll.unverifiableSeconds } }),
+    const counts = {
+      duplicates: this.#duplicates,
+      skipped,
+      quarantined: countInvalid(quarantine),
+      samples: quarantine.reduce((sum, part) => sum + (part.class === "sample" ? part.lines : 0), 0),
+      leftOut,
+      conflicts: this.#conflicts.counters + this.#conflicts.entries > 0 ? this.#conflicts : {},
+      futureTimes,
+      replacedTimes,
+      droppedLogRecords: this.#droppedLogRecords,
+      retried: retries === undefined ? {} : { [retries.reason]: 1 },
+      repaired,
+      late: this.#late,
+      unproven,
+      unverifiable: (poll?.unverifiableSeconds ?? 0) > 0 && poll ? { [poll.type]: poll.unverifiableSeconds } : {},
     };
+    return { bytes, bytesOf, ...Object.fromEntries(Object.entries(counts).filter(([, count]) => isAny(count))) };
   }
-}
-
-/** Works the batch's limit on log records into its parts, in order. */
-function withLimit(parts: readonly JudgedPart[], limit: number | undefined) {
-  let left = limit ?? Number.POSITIVE_INFINITY;
-  let droppedLogRecords = 0;
-  const judged = parts.map((part) => {
-    const made = part.accepted?.logRecords;
-    if (made === undefined || limit === undefined) return part;
-    const kept = new Uint32Array(made.length).fill(keepsAll);
-    let isCut = false;
-    for (let record = 0; record < made.length; record++) {
-      const wanted = made[record] as number;
-      const taken = Math.min(wanted, left);
-      left -= taken;
-      if (taken === wanted) continue;
-      kept[record] = taken;
-      droppedLogRecords += wanted - taken;
-      isCut = true;
-    }
-    if (!isCut) return part;
-    const entries = part.leftOut === undefined ? [] : decodeLeftOut(part.leftOut).entries;
-    return { ...part, leftOut: encodeLeftOut({ entries, kept }) };
-  });
-  return { judged, droppedLogRecords };
 }
 
 function countInvalid(parts: readonly QuarantinePart[]): QuarantinedCount[] {
@@ -231,11 +215,10 @@ function countInvalid(parts: readonly QuarantinePart[]): QuarantinedCount[] {
   return [...counts.values()];
 }
 
-function add<Name extends string>(counts: Counts<Name>, name: Name, more: number): void {
+function add(counts: Counts, name: string, more: number): void {
   counts[name] = (counts[name] ?? 0) + more;
 }
 
-function hasAny(counts: object): boolean {
-  for (const _ in counts) return true;
-  return false;
+function isAny(count: number | object): boolean {
+  return typeof count === "number" ? count > 0 : Object.keys(count).length > 0;
 }

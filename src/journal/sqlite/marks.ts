@@ -6,6 +6,8 @@ import { checksum } from "../packing.ts";
 /** Why records are dead letters. The other reasons are notes on records that were delivered all the same. */
 export const deadLetterReasons: readonly MarkReason[] = ["rejected", "too_large", "failing", "internal"];
 
+export const noteReasons: readonly MarkReason[] = ["partial", "unmeasured"];
+
 /** Marks of a reason that is a note; the newest stay. */
 const maxNotes = 100;
 
@@ -16,22 +18,12 @@ const maxMessageCharacters = 1024;
 
 const furtherMessage = "(one of many different messages: the first 1000 are kept)";
 
-interface StoredMark {
-  readonly id: number;
-  readonly destination: string;
-  readonly seq: number;
-  readonly from_line: number;
-  readonly to_line: number;
-  readonly why: string;
-  readonly log_records: number;
-  readonly at: number;
-  readonly crc: number;
-  readonly message: string;
-}
+/** A mark as it is read, with the text of its message. */
+export type StoredMark = Mark & { readonly crc: number };
 
-const columns =
-  "mark.id, destination, mark.seq, from_line, to_line, why, log_records, at, mark.crc, message.text AS message";
-const joined = "mark JOIN message ON message.id = mark.message_id";
+export const markColumns =
+  'mark.id, destination, mark.seq, from_line AS "from", to_line AS "to", why, log_records AS logRecords, at, mark.crc, message.text AS message';
+export const joinedMarks = "mark JOIN message ON message.id = mark.message_id";
 
 /** All changes are in the caller's transaction. */
 export class Marks {
@@ -48,12 +40,12 @@ export class Marks {
   constructor(database: DatabaseSync) {
     this.#database = database;
     this.#insert = database.prepare(
-      "INSERT INTO mark (destination, seq, from_line, to_line, why, log_records, message_id, at, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO mark (id, destination, seq, from_line, to_line, why, log_records, message_id, at, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     this.#findMessage = database.prepare("SELECT id FROM message WHERE text = ?");
     this.#insertMessage = database.prepare("INSERT INTO message (text) VALUES (?)");
     this.#countMessages = database.prepare("SELECT COUNT(*) AS messages FROM message");
-    this.#delete = database.prepare("DELETE FROM mark WHERE id = ? RETURNING seq, from_line, to_line, why");
+    this.#delete = database.prepare("DELETE FROM mark WHERE id = ? RETURNING seq, to_line - from_line AS records, why");
     this.#superfluous = database.prepare(
       `SELECT id FROM mark WHERE why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`,
     );
@@ -61,30 +53,28 @@ export class Marks {
     this.#isMarked = database.prepare("SELECT 1 FROM mark WHERE seq = ? LIMIT 1");
   }
 
-  /** A mark on a row that is gone would hold nothing, and is not made. */
-  add(marks: readonly NewMark[]): void {
+  /** A mark on a row that is gone would hold nothing, and is not made. A salvaged one keeps its id. How many were made. */
+  add(marks: readonly (NewMark & { readonly id?: number })[]): number {
+    let made = 0;
     for (const mark of marks) {
       if (this.#isThere.get(mark.seq) === undefined) continue;
-      const message = bounded(mark.message);
-      const { id, text } = this.#interned(message);
-      const { destination, seq, from, to, why, logRecords, at } = mark;
-      const crc = markChecksum(mark, text);
-      this.#insert.run(destination, seq, from, to, why, logRecords, id, at, crc);
+      const message = this.#interned(bounded(mark.message));
+      const { id = null, destination, seq, from, to, why, logRecords, at } = mark;
+      const crc = markChecksum(mark, message.text);
+      this.#insert.run(id, destination, seq, from, to, why, logRecords, message.id, at, crc);
+      made++;
     }
+    return made;
   }
 
   /** Notes beyond the newest ones: their ids. */
   superfluousNotes(): readonly number[] {
-    return (["partial", "unmeasured"] as const).flatMap((why) =>
-      (this.#superfluous.all(why) as { id: number }[]).map(({ id }) => id),
-    );
+    return noteReasons.flatMap((why) => (this.#superfluous.all(why) as { id: number }[]).map(({ id }) => id));
   }
 
   /** Deletes a mark. What it was, if it was there. */
   remove(id: number): RemovedMark | undefined {
-    const row = this.#delete.get(id) as
-      { seq: number; from_line: number; to_line: number; why: MarkReason } | undefined;
-    return row && { seq: row.seq, records: row.to_line - row.from_line, why: row.why };
+    return this.#delete.get(id) as RemovedMark | undefined;
   }
 
   isMarked(seq: number): boolean {
@@ -113,29 +103,32 @@ export interface RemovedMark {
   readonly why: MarkReason;
 }
 
-/** Marks that share what the filter gives, from an id on, the oldest first. A mark whose checksum does not hold is passed over. */
+/** Marks that share what the filter gives, from an id on, the oldest first. */
 export function selectMarks(
   database: DatabaseSync,
   filter: MarkFilter,
   { afterId, marks: limit }: { readonly afterId: number; readonly marks: number },
 ): readonly Mark[] {
-  const { where, values } = markCondition(filter);
-  const sql = `SELECT ${columns} FROM ${joined} WHERE ${where} AND mark.id > ? ORDER BY mark.id LIMIT ?`;
-  const rows = database.prepare(sql).all(...values, afterId, limit) as unknown as StoredMark[];
-  return rows.map(markOf).filter((mark) => mark !== undefined);
+  return read(database, filter, "mark.id > ? ORDER BY mark.id LIMIT ?", [afterId, limit]);
 }
 
-/** Marks on rows below `belowSeq`, on the newest row first, and on one row the newest mark first. */
+/** Marks before a place, on the newest row first, and on one row the newest mark first. */
 export function pageOfMarks(
   database: DatabaseSync,
   filter: MarkFilter,
   before: { readonly seq: number; readonly id: number },
   limit: number,
 ): readonly Mark[] {
+  const order = "(mark.seq, mark.id) < (?, ?) ORDER BY mark.seq DESC, mark.id DESC LIMIT ?";
+  return read(database, filter, order, [before.seq, before.id, limit]);
+}
+
+/** A mark whose checksum does not hold is passed over. */
+function read(database: DatabaseSync, filter: MarkFilter, order: string, more: readonly number[]): readonly Mark[] {
   const { where, values } = markCondition(filter);
-  const sql = `SELECT ${columns} FROM ${joined} WHERE ${where} AND (mark.seq < ? OR (mark.seq = ? AND mark.id < ?)) ORDER BY mark.seq DESC, mark.id DESC LIMIT ?`;
-  const rows = database.prepare(sql).all(...values, before.seq, before.seq, before.id, limit);
-  return (rows as unknown as StoredMark[]).map(markOf).filter((mark) => mark !== undefined);
+  const sql = `SELECT ${markColumns} FROM ${joinedMarks} WHERE ${where} AND ${order}`;
+  const rows = database.prepare(sql).all(...values, ...more) as unknown as StoredMark[];
+  return rows.map(markOf).filter((mark) => mark !== undefined);
 }
 
 /** The filter as a condition of SQL on `mark`. */
@@ -155,24 +148,14 @@ export function markCondition(filter: MarkFilter): { readonly where: string; rea
   return { where: conditions.join(" AND "), values };
 }
 
-export function markChecksum(mark: Omit<NewMark, "message">, message: string): number {
+function markChecksum(mark: Omit<NewMark, "message">, message: string): number {
   const { destination, seq, from, to, why, logRecords, at } = mark;
   return checksum(`${destination} ${seq} ${from} ${to} ${why} ${logRecords} ${at} ${message}`);
 }
 
-function markOf(row: StoredMark): Mark | undefined {
-  const mark: Mark = {
-    id: row.id,
-    destination: row.destination as Mark["destination"],
-    seq: row.seq,
-    from: row.from_line,
-    to: row.to_line,
-    why: row.why as MarkReason,
-    logRecords: row.log_records,
-    message: row.message,
-    at: row.at,
-  };
-  return markChecksum(mark, mark.message) === row.crc ? mark : undefined;
+/** Nothing if the mark is not what was written. */
+export function markOf({ crc, ...mark }: StoredMark): Mark | undefined {
+  return markChecksum(mark, mark.message) === crc ? mark : undefined;
 }
 
 /** Cut between code points. */

@@ -3,15 +3,15 @@ import type { DatabaseSync } from "node:sqlite";
 import { type LogCursor, type MarkFilter, type Redelivery, type RedeliveryProgress, startOfJournal } from "../index.ts";
 import { Damaged } from "../packing.ts";
 import { deadLetterReasons, markCondition } from "./marks.ts";
+import { acceptedRows } from "./schema.ts";
 import type { State } from "./state.ts";
 
 type Name = Redelivery["name"];
 
-const names: readonly Name[] = ["replay", "retry"];
-
 /** Rows looked at before others get a turn: some milliseconds. */
 const rowsAtOnce = 2000;
 
+/** Methods that write do so in the caller's transaction; `committed` shows what they have written. */
 export class Redeliveries {
   readonly #database: DatabaseSync;
   readonly #state: State;
@@ -22,12 +22,17 @@ export class Redeliveries {
   #written: Redelivery[] = [];
   #plans = 0;
 
+  /** A position that is not what was written is none: what was asked for can be asked for again. */
   constructor(database: DatabaseSync, state: State) {
     this.#database = database;
     this.#state = state;
-    for (const name of names) {
-      const found = this.#read(name);
-      if (found !== undefined) this.#known.set(name, found);
+    for (const name of ["replay", "retry"] as const) {
+      try {
+        const found = state.readJson(stateName(name)) as Redelivery | undefined;
+        if (found !== undefined) this.#known.set(name, found);
+      } catch (error) {
+        if (!(error instanceof Damaged)) throw error;
+      }
     }
   }
 
@@ -38,56 +43,48 @@ export class Redeliveries {
 
   /** The first row that must stay for a replay. */
   get pinnedSeq(): number {
-    if (this.#plans > 0) return 0;
-    const replay = this.#running("replay");
-    return replay === undefined ? Number.POSITIVE_INFINITY : replay.cursor.seq;
+    return this.#plans > 0 ? 0 : (this.#running("replay")?.cursor.seq ?? Number.POSITIVE_INFINITY);
   }
 
   /** Marks that a retry may still come to: ids from `from` on, below `until`. */
-  get pinnedMarks(): { readonly from: number; readonly until: number } | undefined {
+  get pinnedMarks(): { readonly from: number; readonly until: number } {
     const retry = this.#running("retry");
-    return retry && { from: retry.cursor.seq, until: retry.untilSeq };
+    return { from: retry?.cursor.seq ?? 0, until: retry?.untilSeq ?? 0 };
   }
 
-  /** Rows below `deliveredBelow` received in that range. A long journal is looked through in steps, so that nobody waits for it. */
-  async planReplay(range: { readonly since: number; readonly until: number }, id: number, deliveredBelow: number) {
-    this.#plans++;
-    try {
-      return await this.#plannedReplay(range, id, deliveredBelow);
-    } finally {
-      this.#plans--;
-    }
-  }
-
-  async #plannedReplay(
-    range: { since: number; until: number },
+  /**
+   * Rows below `end` received in that range. A long journal is looked through in steps, so that nobody waits for it; `check`
+   * throws before a step if the journal has been closed meanwhile.
+   */
+  async planReplay(
+    range: { readonly since: number; readonly until: number },
     id: number,
-    deliveredBelow: number,
+    { end, check }: { readonly end: number; readonly check: () => void },
   ): Promise<Redelivery> {
-    const next = this.#database.prepare(
-      "SELECT seq, accepted_at, records, type FROM batch WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?",
+    check();
+    const ahead = this.#database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?");
+    const inRange = this.#database.prepare(
+      `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
+        WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND ${acceptedRows}`,
     );
-    let first: number | undefined;
+    let first: number | null = null;
     let last = 0;
     let total = 0;
-    let from = 1;
-    for (;;) {
-      const rows = next.all(from, deliveredBelow, rowsAtOnce) as {
-        seq: number;
-        accepted_at: number;
-        records: number;
-        type: string;
-      }[];
-      for (const { seq, accepted_at: at, records, type } of rows) {
-        if (!isRecordType(type) || at < range.since || at > range.until) continue;
-        first ??= seq;
-        last = seq;
-        total += records;
+    this.#plans++;
+    try {
+      for (let from = 1; from < end;) {
+        const next = ahead.get(from, rowsAtOnce) as { seq: number } | undefined;
+        const to = Math.min(next?.seq ?? end, end);
+        const found = inRange.get(from, to, range.since, range.until) as Record<"first" | "last" | "total", number>;
+        first ??= found.first;
+        last = found.last ?? last;
+        total += found.total;
+        from = to;
+        if (from < end) await new Promise(setImmediate);
+        check();
       }
-      const end = rows.at(-1);
-      if (end === undefined || rows.length < rowsAtOnce) break;
-      from = end.seq + 1;
-      await new Promise(setImmediate);
+    } finally {
+      this.#plans--;
     }
     return { name: "replay", id, range, cursor: beginningAt(first ?? 1), untilSeq: last + 1, total };
   }
@@ -96,21 +93,18 @@ export class Redeliveries {
   planRetry(filter: MarkFilter, id: number): Redelivery {
     const marks: MarkFilter = { ...filter, destination: "logs", why: filter.why ?? deadLetterReasons };
     const { where, values } = markCondition(marks);
-    const { first, last, total } = this.#database
-      .prepare(
-        `SELECT MIN(id) AS first, MAX(id) AS last, COALESCE(SUM(to_line - from_line), 0) AS total FROM mark WHERE ${where}`,
-      )
-      .get(...values) as { first: number | null; last: number | null; total: number };
+    const sql = `SELECT MIN(id) AS first, MAX(id) AS last, COALESCE(SUM(to_line - from_line), 0) AS total FROM mark WHERE ${where}`;
+    const found = this.#database.prepare(sql).get(...values);
+    const { first, last, total } = found as { first: number | null; last: number | null; total: number };
     return { name: "retry", id, marks, cursor: beginningAt(first ?? 1), untilSeq: (last ?? 0) + 1, total };
   }
 
-  /** In the caller's transaction; shown with `committed`. */
   begin(redelivery: Redelivery): void {
     this.#write(redelivery);
     this.#unsaved.delete(redelivery.name);
   }
 
-  /** Ends the one that is under way, in the caller's transaction. Whether there was one. */
+  /** Ends the one that is under way. Whether there was one. */
   cancel(name: Name, now: number): boolean {
     const running = this.#running(name);
     if (running === undefined) return false;
@@ -121,8 +115,7 @@ export class Redeliveries {
 
   /** Takes a report; on disk with the next `write`. */
   progress(progress: RedeliveryProgress): void {
-    const running = this.#running(progress.name);
-    if (running === undefined || running.id !== progress.id) return;
+    if (this.#running(progress.name)?.id !== progress.id) return;
     const taken = [...(this.#unsaved.get(progress.name)?.taken ?? []), ...progress.taken];
     this.#unsaved.set(progress.name, { ...progress, taken });
   }
@@ -131,7 +124,7 @@ export class Redeliveries {
     return this.#unsaved.size > 0;
   }
 
-  /** Writes what was reported, in the caller's transaction. The marks that leave. */
+  /** Writes what was reported. The marks that leave. */
   write(now: number): readonly number[] {
     const taken: number[] = [];
     for (const progress of this.#unsaved.values()) {
@@ -164,24 +157,10 @@ export class Redeliveries {
     this.#state.writeJson(stateName(redelivery.name), redelivery);
     this.#written.push(redelivery);
   }
-
-  /** A position that is not what was written is none: what was asked for can be asked for again. */
-  #read(name: Name): Redelivery | undefined {
-    try {
-      return this.#state.readJson(stateName(name)) as Redelivery | undefined;
-    } catch (error) {
-      if (error instanceof Damaged) return undefined;
-      throw error;
-    }
-  }
 }
 
 function stateName(name: Name): string {
   return `redelivery.${name}`;
-}
-
-function isRecordType(type: string): boolean {
-  return type === "flow" || type === "audit" || type === "webhook";
 }
 
 function beginningAt(seq: number): LogCursor {

@@ -5,12 +5,12 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { KeyClass, NewMark, QuarantineItem } from "../index.ts";
-import type { AgeClock } from "./age-clock.ts";
+import type { KeyClass, NewMark, QuarantineCount } from "../index.ts";
 import { deadLetterReasons, type Marks, type RemovedMark } from "./marks.ts";
-import { noteEvicted } from "./quarantine.ts";
+import { addCount } from "./quarantine.ts";
 import { quarantined, quarantineRows } from "./schema.ts";
 import type { SeenKeys } from "./seen-keys.ts";
+import type { State } from "./state.ts";
 
 /** How long one call may take for rows and marks, and for keys. */
 const rowsMs = 5;
@@ -25,12 +25,18 @@ const overheadBytes = 256;
 /** Rows from a moment that lies this far ahead come from a clock that was wrong: they count as old. */
 const aheadMs = 24 * 3_600_000;
 
+/** How often the age is written down, and how much faster than time passes it may go to catch up after a pause. */
+const saveEveryMs = 60_000;
+const pace = 2;
+
 export interface RetentionDeps {
   readonly database: DatabaseSync;
+  readonly state: State;
   readonly marks: Marks;
   readonly seen: SeenKeys;
-  readonly age: AgeClock;
   readonly clock: Clock;
+  /** Milliseconds since any moment, going on whatever becomes of the machine's clock. */
+  readonly steady: Clock;
   readonly logger: Logger;
   readonly retentionMs: number;
   /** The most bytes that rows may take that only marks hold. */
@@ -43,11 +49,9 @@ export interface RetentionContext {
   readonly releasableBelow: number;
   readonly isShort: boolean;
   /** Marks that a retry may still come to. */
-  readonly pinnedMarks: { readonly from: number; readonly until: number } | undefined;
+  readonly pinnedMarks: { readonly from: number; readonly until: number };
   readonly polledUntil: (keyClass: KeyClass) => number | undefined;
 }
-
-type Evicted = { readonly class: QuarantineItem["class"]; readonly reason: string; readonly items: number };
 
 export class Retention {
   readonly #deps: RetentionDeps;
@@ -57,17 +61,25 @@ export class Retention {
   readonly #nextPinned: StatementSync;
   readonly #size: StatementSync;
   readonly #oldestMark: StatementSync;
-  readonly #evicted = new Map<string, Evicted>();
+  readonly #evicted = new Map<string, QuarantineCount>();
   /** Rows below have been passed: those that are still there are pinned. */
   #passed = 1;
   /** Bytes of rows below `#passed` that have marks. */
   #markedBytes = 0;
   #hasNewNotes = true;
   #isWarned = false;
+  /** The clock by which what is kept grows old, epoch milliseconds. */
+  #age: number;
+  #savedAge: number;
+  #steadyAt: number;
 
-  constructor(deps: RetentionDeps) {
+  /** `createdAt`: when the series began. @throws {Damaged} */
+  constructor(deps: RetentionDeps, createdAt: number) {
     this.#deps = deps;
-    const { database } = deps;
+    const { database, state, clock, steady } = deps;
+    this.#steadyAt = steady();
+    this.#savedAge = (state.readJson("age") as number | undefined) ?? createdAt;
+    this.#age = Math.min(clock(), this.#savedAge);
     this.#first = database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1");
     this.#young = database.prepare(
       "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
@@ -86,17 +98,24 @@ export class Retention {
   }
 
   /** Dead letters that left for want of space, since the start. */
-  get evicted(): readonly Evicted[] {
+  get evicted(): readonly QuarantineCount[] {
     return [...this.#evicted.values()];
   }
 
   /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
-  run(context: RetentionContext): { readonly isDone: boolean } {
-    const now = this.#deps.age.now();
+  run(context: RetentionContext): boolean {
+    const { state, marks, seen } = this.#deps;
+    this.#growOld();
     const hasTime = within(rowsMs);
-    const areRowsDone = this.#leaveRows(context, now, hasTime) && this.#evictMarks(context, hasTime);
-    const { isDone } = this.#deps.seen.leave({ now, polledUntil: context.polledUntil, hasTime: within(keysMs) });
-    return { isDone: areRowsDone && isDone };
+    const areRowsDone = this.#leaveRows(context, hasTime) && this.#evictMarks(context, hasTime);
+    const { polledUntil } = context;
+    const areKeysDone = seen.leave({ now: this.#age, polledUntil, hasTime: within(keysMs) });
+    if (Math.abs(this.#age - this.#savedAge) >= saveEveryMs) {
+      state.writeJson("age", this.#age);
+      this.#savedAge = this.#age;
+      marks.forgetMessages();
+    }
+    return areRowsDone && areKeysDone;
   }
 
   /** Deletes marks, and their rows if nothing else holds them; in the caller's transaction. Those that were there. */
@@ -125,9 +144,22 @@ export class Retention {
     this.#markedBytes = 0;
   }
 
+  /**
+   * The age is never later than the machine's clock, and follows it back at once: what is kept then stays longer. If that leaps
+   * ahead, or the process was down or asleep, it follows at twice the pace of time: a clock that is wrong for an hour must not
+   * make the journal forget.
+   */
+  #growOld(): void {
+    const { clock, steady } = this.#deps;
+    const steadyAt = steady();
+    const elapsedMs = Math.max(0, steadyAt - this.#steadyAt);
+    this.#steadyAt = steadyAt;
+    this.#age = Math.min(clock(), this.#age + pace * elapsedMs);
+  }
+
   /** Whether all that may leave has left. */
-  #leaveRows({ releasableBelow, isShort }: RetentionContext, now: number, hasTime: () => boolean): boolean {
-    const youngFrom = isShort ? Number.MAX_SAFE_INTEGER : now - this.#deps.retentionMs;
+  #leaveRows({ releasableBelow, isShort }: RetentionContext, hasTime: () => boolean): boolean {
+    const youngFrom = isShort ? Number.MAX_SAFE_INTEGER : this.#age - this.#deps.retentionMs;
     const youngUntil = this.#deps.clock() + aheadMs;
     for (;;) {
       if (!hasTime()) return false;
@@ -137,10 +169,9 @@ export class Retention {
       const end = Math.min(releasableBelow, pinned === first ? first + 1 : pinned, first + rowsAtOnce);
       const young = this.#young.get(first, end, youngFrom, youngUntil) as { seq: number } | undefined;
       const passed = young?.seq ?? end;
-      if (pinned === first) {
-        if (passed > first) this.#hold(first);
-      } else if (passed > first) {
-        this.#deleteRange.run(first, passed);
+      if (passed > first) {
+        if (pinned === first) this.#hold(first);
+        else this.#deleteRange.run(first, passed);
       }
       this.#passed = passed;
       if (young !== undefined) return true;
@@ -167,8 +198,8 @@ export class Retention {
   #evictMarks({ pinnedMarks }: RetentionContext, hasTime: () => boolean): boolean {
     if (this.#hasNewNotes) for (const id of this.#deps.marks.superfluousNotes()) this.#evict(id);
     this.#hasNewNotes = false;
-    const { from, until } = pinnedMarks ?? { from: 0, until: 0 };
     while (this.#markedBytes > this.#deps.maxMarkedBytes) {
+      const { from, until } = pinnedMarks;
       const oldest = this.#oldestMark.get(this.#passed, from, until) as { id: number } | undefined;
       if (oldest === undefined) return true;
       if (!hasTime()) return false;
@@ -180,7 +211,7 @@ export class Retention {
   #evict(id: number): void {
     for (const { why, records } of this.removeMarks([id])) {
       const isDeadLetter = deadLetterReasons.includes(why);
-      noteEvicted(this.#evicted, isDeadLetter ? "dead_letter" : "note", why, records);
+      addCount(this.#evicted, { class: isDeadLetter ? "dead_letter" : "note", reason: why, items: records });
       if (!isDeadLetter || this.#isWarned) continue;
       this.#isWarned = true;
       this.#deps.logger.warn("dead letters take a quarter of state.max_bytes: the oldest leave from now on", {

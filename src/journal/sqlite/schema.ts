@@ -17,7 +17,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import { Damaged } from "../packing.ts";
-import { State } from "./state.ts";
 
 /** The schema that this program writes. */
 export const schemaVersion = 1;
@@ -35,6 +34,9 @@ export const maxSeq = 2 ** 48;
 export const walLimitBytes = 64 * 1024 * 1024;
 
 const pageBytes = 4096;
+
+/** Rows of accepted records. */
+export const acceptedRows = "type IN ('flow', 'audit', 'webhook')";
 
 /** Rows that hold what was never accepted. */
 export const quarantined = "type IN ('invalid', 'sample')";
@@ -58,7 +60,7 @@ const tables: Readonly<Record<string, string>> = {
 ) STRICT`,
   keys: `CREATE TABLE keys (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  seq INTEGER NOT NULL,                  -- last row of the transaction that brought the keys
+  seq INTEGER NOT NULL,                  -- last row of the transaction that brought the last of the keys
   class TEXT NOT NULL,                   -- flow, audit, webhook or quarantined
   at INTEGER NOT NULL,                   -- epoch milliseconds from which on the keys grow old: the latest of them
   version INTEGER NOT NULL,              -- how they are packed
@@ -102,11 +104,11 @@ export interface StorageOptions {
 }
 
 /**
- * Makes an opened database ready: pragmas, then its tables. Whether they were made now.
+ * Makes an opened database ready: pragmas, then its tables.
  * @throws {Unavailable} for a disk that cannot hold a write-ahead log, a schema from a newer program, and the first form.
  * @throws {Damaged} if it is not what was written.
  */
-export function prepareDatabase(database: DatabaseSync, options: StorageOptions): { readonly isNew: boolean } {
+export function prepareDatabase(database: DatabaseSync, options: StorageOptions): void {
   database.exec("PRAGMA busy_timeout = 2000");
   database.exec("PRAGMA auto_vacuum = INCREMENTAL");
   const version = numberOf(database, "user_version");
@@ -125,17 +127,18 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   const found = schemaOf(database);
   if (version === 0 && application === 0 && found.size === 0) {
     create(database);
-    return { isNew: true };
+    return;
   }
   if (application !== applicationId) throw new Damaged("the database's header is damaged");
-  if (version > schemaVersion && writtenVersion(database) === version) {
+  const expected = Object.entries(tables);
+  const isOurs = found.size === expected.length && expected.every(([name, sql]) => found.get(name) === sql);
+  /** A newer program has other tables: with ours, the number is damaged, since the header has no checksum. */
+  if (version > schemaVersion && !isOurs) {
     throw new Unavailable(
       `the journal was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
     );
   }
-  const differing = Object.entries(tables).find(([name, sql]) => found.get(name) !== sql);
-  if (version !== schemaVersion || differing !== undefined) throw new Damaged("the database's schema is damaged");
-  return { isNew: false };
+  if (version !== schemaVersion || !isOurs) throw new Damaged("the database's schema is damaged");
 }
 
 /** How commits are synced from here on. It can be changed only outside of a transaction. */
@@ -169,8 +172,12 @@ export function transaction<Result>(database: DatabaseSync, write: () => Result)
     database.exec("COMMIT");
     return result;
   } catch (error) {
-    /** SQLITE_FULL has rolled back by itself. */
-    if (database.isTransaction) database.exec("ROLLBACK");
+    try {
+      /** SQLITE_FULL has rolled back by itself. */
+      if (database.isTransaction) database.exec("ROLLBACK");
+    } catch {
+      /** With a failing disk this fails too: the next transaction cannot begin then, and says so. */
+    }
     throw error;
   }
 }
@@ -180,17 +187,7 @@ function create(database: DatabaseSync): void {
     for (const sql of Object.values(tables)) database.exec(sql);
     database.exec(`PRAGMA application_id = ${applicationId}`);
     database.exec(`PRAGMA user_version = ${schemaVersion}`);
-    new State(database).writeJson("schema", schemaVersion);
   });
-}
-
-/** The version beside the header's, whose bytes have no checksum. */
-function writtenVersion(database: DatabaseSync): unknown {
-  try {
-    return new State(database).readJson("schema");
-  } catch {
-    return undefined;
-  }
 }
 
 function schemaOf(database: DatabaseSync): ReadonlyMap<string, string> {

@@ -1,8 +1,9 @@
 /** How much room the database takes, why an append is refused for want of it, and how room goes back to the disk. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import type { Ballast } from "../ballast.ts";
 import type { Append, JournalSpace } from "../index.ts";
+import { reasonOf } from "../packing.ts";
+import type { Ballast } from "../state-directory.ts";
 import type { FileWatch } from "./damage.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
@@ -34,7 +35,6 @@ export class Space {
   readonly #ballast: Ballast;
   readonly #watch: FileWatch;
   readonly #pages: StatementSync;
-  readonly #freePages: StatementSync;
   readonly #pageBytes: number;
   #usedBytes = 0;
   /** What the last append needed that was refused, up to a bound: while there is no room for as much, the next will be too. */
@@ -45,21 +45,21 @@ export class Space {
     this.#limitBytes = limitBytes;
     this.#ballast = ballast;
     this.#watch = watch;
-    this.#pages = database.prepare("PRAGMA page_count");
-    this.#freePages = database.prepare("PRAGMA freelist_count");
+    this.#pages = database.prepare(
+      "SELECT page_count AS pages, freelist_count AS free FROM pragma_page_count, pragma_freelist_count",
+    );
     this.#pageBytes = (database.prepare("PRAGMA page_size").get() as { page_size: number }).page_size;
   }
 
-  /** `refusal`: why an append like the last one that was refused, or else the smallest, would be refused. */
   view(): JournalSpace {
     const limitBytes = this.#limitBytes;
     try {
       const usedBytes = this.usedBytes();
-      const refusal = this.#refusal(usedBytes, this.#wantedBytes);
+      const refusal = this.#refusal(usedBytes + this.#wantedBytes);
       if (refusal === undefined) this.#wantedBytes = batchOverheadBytes;
       return { usedBytes, limitBytes, refusal };
     } catch (error) {
-      return { usedBytes: limitBytes, limitBytes, refusal: `the journal cannot be read: ${String(error)}` };
+      return { usedBytes: limitBytes, limitBytes, refusal: `the journal cannot be read: ${reasonOf(error)}` };
     }
   }
 
@@ -71,15 +71,14 @@ export class Space {
     let bytes = batchOverheadBytes;
     for (const { body, records } of append.parts) bytes += body.length + records * keyBytes;
     for (const { body, lines } of append.quarantine) bytes += body.length + lines * keyBytes;
-    if (this.#refusal(this.usedBytes(), admittedBytes + bytes) !== undefined) {
-      if (this.#logExcess() > 0) this.#cutLog();
-      const refusal = this.#refusal(this.usedBytes(), admittedBytes + bytes);
-      if (refusal !== undefined) {
-        this.#wantedBytes = Math.min(bytes, maxWantedBytes);
-        throw new Unavailable(refusal);
-      }
+    let refusal = this.#refusal(this.usedBytes() + admittedBytes + bytes);
+    if (refusal !== undefined && this.#logExcess() > 0) {
+      this.#cutLog();
+      refusal = this.#refusal(this.usedBytes() + admittedBytes + bytes);
     }
-    return bytes;
+    if (refusal === undefined) return bytes;
+    this.#wantedBytes = Math.min(bytes, maxWantedBytes);
+    throw new Unavailable(refusal);
   }
 
   /** Delivered rows leave before their time. As it was when the space was looked at last: every append does. */
@@ -89,34 +88,29 @@ export class Space {
 
   /** Of the database and of a log that is longer than usual. */
   usedBytes(): number {
-    const { page_count: pages } = this.#pages.get() as { page_count: number };
-    this.#usedBytes = (pages - this.#freePageCount()) * this.#pageBytes + this.#logExcess();
+    const { pages, free } = this.#readPages();
+    this.#usedBytes = (pages - free) * this.#pageBytes + this.#logExcess();
     return this.#usedBytes;
   }
 
   /** Takes the ballast back if there is room, and gives free pages to the disk if they are many or it is full. */
   giveBack(): void {
     this.#ballast.take();
-    if (!this.#ballast.isHeld) return this.#makeRoom();
-    const { page_count: pages } = this.#pages.get() as { page_count: number };
-    const free = this.#freePageCount();
-    if (free > vacuumPages && free > pages * vacuumAbove) this.#vacuum();
-    else if (this.#logExcess() > 0) this.#cutLog();
-  }
-
-  /** Every page that moves is in the log first, so that is cut each time, or a full disk would never be left. */
-  #makeRoom(): void {
-    this.#cutLog();
-    for (let time = 0; time < timesIfFull && this.#freePageCount() > 0; time++) {
-      this.#vacuum();
+    const { pages, free } = this.#readPages();
+    if (!this.#ballast.isHeld) {
+      /** Every page that moves is in the log first, so that is cut each time, or a full disk would never be left. */
       this.#cutLog();
-    }
+      for (let time = 0; time < timesIfFull && this.#readPages().free > 0; time++) {
+        this.#vacuum();
+        this.#cutLog();
+      }
+    } else if (free > vacuumPages && free > pages * vacuumAbove) this.#vacuum();
+    else if (this.#logExcess() > 0) this.#cutLog();
   }
 
   #vacuum(): void {
     this.#database.exec(`PRAGMA incremental_vacuum(${vacuumPages})`);
-    const { page_count: pages } = this.#pages.get() as { page_count: number };
-    this.#watch.vacuumed(pages * this.#pageBytes);
+    this.#watch.vacuumed(this.#readPages().pages * this.#pageBytes);
   }
 
   /** Gives the log's space back to the disk. Not while a reader is in it: then the next time. */
@@ -131,16 +125,16 @@ export class Space {
     }
   }
 
-  #refusal(usedBytes: number, neededBytes: number): string | undefined {
+  #refusal(bytes: number): string | undefined {
     if (!this.#ballast.isHeld) {
       return `the disk of the state directory is full: ${this.#ballast.freeBytes()} bytes are free, ${this.#ballast.neededBytes} are needed`;
     }
-    if (usedBytes + neededBytes + overheadBytes <= this.#limitBytes - reserveBytes) return undefined;
-    return `the journal is full: it has ${usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${this.#limitBytes}, of which ${reserveBytes} are reserved`;
+    if (bytes + overheadBytes <= this.#limitBytes - reserveBytes) return undefined;
+    return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${this.#limitBytes}, of which ${reserveBytes} are reserved`;
   }
 
-  #freePageCount(): number {
-    return (this.#freePages.get() as { freelist_count: number }).freelist_count;
+  #readPages(): { readonly pages: number; readonly free: number } {
+    return this.#pages.get() as { pages: number; free: number };
   }
 
   #logExcess(): number {

@@ -13,6 +13,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { createQuiet } from "../../lib/quiet.ts";
 import type { Pipeline } from "../../pipeline/index.ts";
+import { freeBuffer } from "../../runtime/memory.ts";
 import type { Compression } from "../../runtime/decompress.ts";
 import { withinDeadline } from "../deadline.ts";
 import { createInFlight } from "../in-flight.ts";
@@ -135,6 +136,7 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
       if (content.isEmpty) return { name: "noData" };
       checkDeadline();
       await batch.commit(content.bytes);
+      body.chunks.forEach(freeBuffer);
       return { name: "success" };
     } finally {
       batch.drop();

@@ -2,11 +2,11 @@
 import { Buffer } from "node:buffer";
 import { Refusal } from "../../errors.ts";
 import type { Body } from "../../http/body.ts";
-import { Defect } from "../../records/defect.ts";
+import { Defect } from "../../records/types.ts";
 import { elementTexts } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import type { RawRecord } from "../../records/types.ts";
-import { decodeWebhook, webhookRecord } from "../../records/webhook.ts";
+import { decodeWebhook, webhookRecord } from "../../records/plain.ts";
 
 /** Tailscale sends some; this many cost 0.2 s. */
 export const maxEvents = 10_000;

@@ -1,9 +1,10 @@
 /** What flow records claim about nodes: each distinct node text is decoded once, and the same text gives the same object. */
-import { Defect } from "../defect.ts";
+import { Defect } from "../types.ts";
 import { isObject, normalTags, stringMember, stringsMember } from "../members.ts";
 import type { JsonObject } from "../types.ts";
 import { parseIpv4, parseIpv6Words } from "../address.ts";
 import { ByteTable } from "../byte-table.ts";
+import { ValueBoundary } from "../json.ts";
 
 /** What a record says about a node. Only the record's own `nodeId` is verified by Tailscale. */
 export interface NodeClaim {
@@ -64,13 +65,14 @@ export class ClaimTable {
 
   /** `hash`: of its first bytes, if there are that many. */
   #decodeAt(bytes: DataView, from: number, to: number, hash: number | undefined): NodeClaim | undefined {
-    const end = endOfObject(bytes, from, to);
+    const text = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const end = endOfObject(text, from, to);
     if (end < 0) return undefined;
     this.end = end;
     const key = hash !== undefined && end - from >= hashedBytes ? hash : this.#known.hash(bytes, from, end);
     const known = end - from >= hashedBytes ? -1 : this.#known.find(key, bytes, from, end);
     if (known >= 0) return this.#known.value(known);
-    const claim = decodeText(new Uint8Array(bytes.buffer, bytes.byteOffset + from, end - from));
+    const claim = decodeText(text.subarray(from, end));
     if (claim !== undefined) this.#known.add(key, bytes, from, end, claim);
     return claim;
   }
@@ -79,8 +81,7 @@ export class ClaimTable {
 /** Beginning of a claim that its hash is taken from: node id and most of the name. */
 const hashedBytes = 64;
 
-/** Levels of nesting in a claim; a known one has two. */
-const maxDepth = 16;
+const openBrace = 0x7b;
 
 /** A DNS label has at most 63 characters. A longer claim would be held in memory with every series that it names. */
 const maxLabelCharacters = 63;
@@ -98,23 +99,16 @@ function decodeText(bytes: Uint8Array): NodeClaim | undefined {
   }
 }
 
-/** The offset behind the object at `from`, if its brackets match in number; -1 if it is torn, deep, or not on one line. */
-function endOfObject(bytes: DataView, from: number, to: number): number {
-  let depth = 0;
-  let isInString = false;
-  for (let at = from; at < to; at++) {
-    const byte = bytes.getUint8(at);
-    if (byte < 0x20) return -1;
-    if (isInString) {
-      if (byte === 0x5c) at++;
-      else if (byte === 0x22) isInString = false;
-    } else if (byte === 0x22) isInString = true;
-    else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > maxDepth) return -1;
-    } else if ((byte === 0x7d || byte === 0x5d) && --depth <= 0) return depth === 0 ? at + 1 : -1;
-    else if (depth === 0) return -1;
+/** The offset behind the object at `from`; -1 if it is torn, too deep, or not on one line. */
+function endOfObject(bytes: Uint8Array, from: number, to: number): number {
+  if (bytes[from] !== openBrace) return -1;
+  try {
+    const end = new ValueBoundary().endOf(bytes, from, to);
+    for (let at = from; at < end; at++) if ((bytes[at] as number) < 0x20) return -1;
+    return end;
+  } catch {
+    return -1;
   }
-  return -1;
 }
 
 function decode(node: JsonObject): NodeClaim {

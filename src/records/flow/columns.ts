@@ -2,6 +2,7 @@
  * Flow records as columns: typed arrays that the scanner and the reader fill, and that identity, metrics and log records
  * are computed from. One row of an array is one connection entry, or one record; nothing is allocated per entry.
  */
+import { type HrTime, isSayable } from "../../lib/clock.ts";
 import type { NodeClaim } from "./claims.ts";
 
 /** How an endpoint's address is held. Two bits of `ends`: the source's, and above them the destination's. */
@@ -98,6 +99,10 @@ export class FlowColumns {
   readonly leftOutTexts = new Map<number, string>();
   /** Why a stored record can no longer be decoded, by record. It then has no entries. */
   readonly defects = new Map<number, string>();
+  /** The record begun last, and the addresses that were held before it. */
+  #begun = -1;
+  #ipv6Before = 0;
+  #textsBefore = 0;
 
   /** Bytes held in memory, about, for budgets. */
   get byteLength(): number {
@@ -141,6 +146,9 @@ export class FlowColumns {
   beginRecord(): void {
     this.#reserveRecord();
     const record = this.records;
+    this.#begun = record;
+    this.#ipv6Before = this.ipv6Addresses;
+    this.#textsBefore = this.addressTexts.length;
     this.startSeconds[record] = 0;
     this.startNanos[record] = noTime;
     this.endSeconds[record] = 0;
@@ -193,7 +201,12 @@ export class FlowColumns {
     this.firstEntry[this.records] = this.entries;
   }
 
-  /** Takes the last record back, finished or not, with everything that was written for it. */
+  /** Takes the record back that was begun last, finished or not; nothing is done if that is another one. */
+  takeBack(record: number): void {
+    if (record === this.#begun) this.truncate(record, this.#ipv6Before, this.#textsBefore);
+  }
+
+  /** Takes all records from number `records` on back; so many addresses were held before them. */
   truncate(records: number, ipv6Addresses: number, addressTexts: number): void {
     const entries = this.firstEntry[records] as number;
     for (let entry = entries; entry < this.entries && this.leftOutTexts.size > 0; entry++)
@@ -211,6 +224,7 @@ export class FlowColumns {
   /** Empties the columns for the next batch. The arrays stay. */
   clear(): void {
     this.truncate(0, 0, 0);
+    this.#begun = -1;
     this.leftOutTexts.clear();
     this.defects.clear();
   }
@@ -222,4 +236,23 @@ function grown<Numbers extends Uint8Array | Uint16Array | Uint32Array | Int32Arr
 ): Numbers {
   to.set(from);
   return to;
+}
+
+/** A time of a record, if it says it and OTLP can. `seconds` and `nanos` are the columns' own. */
+export function timeAt(seconds: Float64Array, nanos: Int32Array, record: number): HrTime | undefined {
+  if (nanos[record] === noTime) return undefined;
+  const time: HrTime = [seconds[record] as number, nanos[record] as number];
+  return isSayable(time) ? time : undefined;
+}
+
+/** The time of a record's log records: the start of its window, else its end. */
+export function windowTimeOf(columns: FlowColumns, record: number): HrTime | undefined {
+  const { startSeconds, startNanos, endSeconds, endNanos } = columns;
+  return timeAt(startSeconds, startNanos, record) ?? timeAt(endSeconds, endNanos, record);
+}
+
+/** When the log service took a record, in epoch milliseconds, if that is known. */
+export function recordedMsOf({ recordedSeconds, recordedNanos }: FlowColumns, record: number): number | undefined {
+  const nanos = recordedNanos[record] as number;
+  return nanos === noTime ? undefined : (recordedSeconds[record] as number) * 1000 + nanos / 1e6;
 }

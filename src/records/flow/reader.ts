@@ -3,7 +3,7 @@
  * judged alone: one that makes no sense is left out, and its neighbours count.
  */
 import type { HrTime } from "../../lib/clock.ts";
-import { Defect } from "../defect.ts";
+import { Defect } from "../types.ts";
 import { isObject, listMember, objectMember, stringMember, timeMember, wrongType } from "../members.ts";
 import type { JsonObject } from "../types.ts";
 import { parseAddress, parseIpv4, parseIpv6Words } from "../address.ts";
@@ -39,15 +39,14 @@ export function readFlow(
   columns: FlowColumns,
   isLeftOut?: (entry: number) => boolean,
 ): void {
-  const { records, ipv6Addresses } = columns;
-  const texts = columns.addressTexts.length;
+  const { records } = columns;
   try {
     readRecord(value, recorded, claims, columns);
     readEntries(value, columns, isLeftOut);
     if (isLeftOut === undefined) refuseIfAllLeftOut(columns);
     columns.endRecord();
   } catch (error) {
-    columns.truncate(records, ipv6Addresses, texts);
+    columns.takeBack(records);
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** Stored rows of flow records back into columns. What was decided when they were accepted is not decided again. */
-import { Defect } from "../defect.ts";
+import { Defect } from "../types.ts";
 import { recordOfLine } from "../envelope.ts";
 import { endOfObject } from "../json.ts";
 import { decodeLeftOut } from "../left-out.ts";
@@ -10,9 +10,6 @@ import { FlowScanner } from "./scanner.ts";
 
 /** Decodes rows, one after the other. */
 export class FlowRowDecoder {
-  /** Log records that are kept of each record of the row decoded last, or `keepsAll`; nothing if there was no limit. */
-  kept: Uint32Array | undefined;
-
   readonly #claims: ClaimTable;
   readonly #scanner: FlowScanner;
   /** Entries that the row leaves out, the place of the next of them, and the number of the next entry in the row. */
@@ -31,9 +28,7 @@ export class FlowRowDecoder {
    * @throws {RangeError} for a damaged `leftOut`.
    */
   decode(text: Uint8Array, leftOut: Uint8Array | undefined, columns: FlowColumns): void {
-    const { entries, kept } = leftOut === undefined ? nothing : decodeLeftOut(leftOut);
-    this.kept = kept;
-    this.#leftOut = entries;
+    this.#leftOut = leftOut === undefined ? nothing : decodeLeftOut(leftOut).entries;
     this.#nextLeftOut = 0;
     this.#nextEntry = 0;
     for (let from = 0; from < text.length;) {
@@ -44,7 +39,7 @@ export class FlowRowDecoder {
 
   /** Returns the offset of the line's end. */
   #line(text: Uint8Array, from: number, columns: FlowColumns): number {
-    const { records, ipv6Addresses, addressTexts } = columns;
+    const { records } = columns;
     const scanned = this.#scanner.scan(text, from, text.length, columns);
     if (scanned >= 0) {
       const entries = columns.entries - (columns.firstEntry[records] as number);
@@ -53,7 +48,7 @@ export class FlowRowDecoder {
         this.#nextEntry += entries;
         return scanned;
       }
-      columns.truncate(records, ipv6Addresses, addressTexts.length);
+      columns.takeBack(records);
     }
     const to = endOfObject(text, from);
     this.#read(decoder.decode(text.subarray(from, to)), columns);
@@ -90,5 +85,5 @@ export class FlowRowDecoder {
 
 const newline = 0x0a;
 const openBrace = 0x7b;
-const nothing = { entries: new Uint32Array(0), kept: undefined };
+const nothing = new Uint32Array(0);
 const decoder = new TextDecoder();

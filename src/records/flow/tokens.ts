@@ -70,13 +70,11 @@ export function bytesOfNames(names: readonly string[]): readonly Uint8Array[] {
 
 /** Reads times of the form `"YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z"`, quotes included. Remembers the day that it saw last. */
 export class TimeReader {
-  /** Of the time read last: epoch seconds, and nanoseconds. */
-  seconds = 0;
-  nanos = 0;
   #day = -1;
   #secondsOfDay = 0;
 
-  read(bytes: Uint8Array, from: number, to: number): number {
+  /** Writes epoch seconds and nanoseconds at `row`. */
+  read(bytes: Uint8Array, from: number, to: number, seconds: Float64Array, nanos: Int32Array, row: number): number {
     if (to - from < shortestTime || bytes[from] !== quote || !hasSeparators(bytes, from + 1)) return -1;
     const century = twoDigits(bytes, from + 1);
     const year = twoDigits(bytes, from + 3);
@@ -89,28 +87,20 @@ export class TimeReader {
     if (hour > 23 || minute > 59 || second > 59) return -1;
     if (!this.#isDay(century * 1_000_000 + year * 10_000 + month * 100 + day)) return -1;
     let at = from + 20;
-    this.nanos = 0;
+    let fraction = 0;
     if (bytes[at] === dot) {
-      at = this.#fraction(bytes, at + 1, to);
-      if (at < 0) return -1;
+      const first = ++at;
+      for (let scale = 100_000_000; at < to && at - first < 9; at++, scale /= 10) {
+        const digit = (bytes[at] as number) - zero;
+        if (digit < 0 || digit > 9) break;
+        fraction += digit * scale;
+      }
+      if (at === first) return -1;
     }
     if (to - at < 2 || bytes[at] !== letterZ || bytes[at + 1] !== quote) return -1;
-    this.seconds = this.#secondsOfDay + hour * 3600 + minute * 60 + second;
+    seconds[row] = this.#secondsOfDay + hour * 3600 + minute * 60 + second;
+    nanos[row] = fraction;
     return at + 2;
-  }
-
-  #fraction(bytes: Uint8Array, from: number, to: number): number {
-    let at = from;
-    let nanos = 0;
-    let scale = 100_000_000;
-    for (; at < to && at - from < 9; at++) {
-      const digit = (bytes[at] as number) - zero;
-      if (digit < 0 || digit > 9) break;
-      nanos += digit * scale;
-      scale /= 10;
-    }
-    this.nanos = nanos;
-    return at === from ? -1 : at;
   }
 
   #isDay(day: number): boolean {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { changesIn } from "../../../src/cli/demo/changes.ts";
 import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
 import { windowMs, windowSettledMs } from "../../../src/cli/demo/traffic.ts";
-import { decodeAudit } from "../../../src/records/audit.ts";
+import { decodeAudit } from "../../../src/records/plain.ts";
 import { unwrapped } from "../../support/records.ts";
 
 const windows = Array.from({ length: 400 }, (_, offset) => 358_720_000 + offset);

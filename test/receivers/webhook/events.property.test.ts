@@ -8,7 +8,7 @@ import { eventsOf } from "../../../src/receivers/webhook/events.ts";
 import { recordOfLine } from "../../../src/records/envelope.ts";
 import { factOfEvent } from "../../../src/records/fact.ts";
 import type { RawRecord } from "../../../src/records/types.ts";
-import { decodeWebhook } from "../../../src/records/webhook.ts";
+import { decodeWebhook } from "../../../src/records/plain.ts";
 import { settingsWith } from "../../processors/given.ts";
 
 const settings = settingsWith();

@@ -4,7 +4,7 @@ import { ClaimTable } from "../../../src/records/flow/claims.ts";
 import { FlowColumns, leftOutReasons } from "../../../src/records/flow/columns.ts";
 import { FlowRowDecoder } from "../../../src/records/flow/rows.ts";
 import { Identifier } from "../../../src/records/identity.ts";
-import { encodeLeftOut, keepsAll } from "../../../src/records/left-out.ts";
+import { encodeLeftOut } from "../../../src/records/left-out.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
 import { columnsOf, connection, enveloped, flowValue, plainRecord, sampleRecords } from "../samples.ts";
 
@@ -132,17 +132,6 @@ describe("a stored row", () => {
     expect(plainRecord(columns, 1)).toMatchObject({ nodeId: "", start: "none", entries: [] });
     expect(leftOut(columns)).toEqual([undefined, "invalid_endpoint", undefined]);
     expect(plainRecord(columns, 0)).toEqual(plainRecord(columnsOf(event()), 0));
-  });
-
-  test("says how many log records each of its records keeps, until the next row", () => {
-    const decoder = new FlowRowDecoder(new ClaimTable());
-    const columns = new FlowColumns();
-    const text = new TextEncoder().encode(`${JSON.stringify(event())}\n${JSON.stringify(event())}`);
-    decoder.decode(text, encodeLeftOut({ entries: [], kept: Uint32Array.of(keepsAll, 0) }), columns);
-    expect([...(decoder.kept ?? [])]).toEqual([keepsAll, 0]);
-    expect(columns.records).toBe(2);
-    decoder.decode(text, undefined, columns);
-    expect(decoder.kept).toBeUndefined();
   });
 
   test("with a damaged list is refused", () => {

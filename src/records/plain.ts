@@ -1,9 +1,23 @@
-/** Decodes configuration audit records, as the stream and as the API give them. */
-import { zeroTime } from "../lib/rfc3339.ts";
+/** Decodes configuration audit records, as the stream and as the API give them, and webhook events. */
+import { parseRfc3339, zeroTime } from "../lib/rfc3339.ts";
+import { oneLine } from "./json.ts";
 import { checkDepth, normalTags, objectMember, stringMember, stringsMember, timeMember, wrongType } from "./members.ts";
-import type { AuditActor, AuditRecord, AuditTarget, JsonObject, RawRecord } from "./types.ts";
+import {
+  type AuditActor,
+  type AuditRecord,
+  type AuditTarget,
+  Defect,
+  type JsonObject,
+  type RawRecord,
+  type WebhookRecord,
+} from "./types.ts";
 
-/** Levels of nesting in `old` and `new`; a policy has about five. Deeper text is no configuration. */
+/** @throws {Defect} if the record cannot be accepted. */
+export function decodePlain(raw: RawRecord): AuditRecord | WebhookRecord {
+  return raw.type === "audit" ? decodeAudit(raw) : decodeWebhook(raw);
+}
+
+/** Levels of nesting in `old` and `new`, where a policy has about five, and in an event, where policies travel as text. */
 const maxDepth = 128;
 
 /**
@@ -53,4 +67,33 @@ function decodeTarget(target: JsonObject): AuditTarget {
     property: stringMember(target, "property"),
     isEphemeral,
   };
+}
+
+/** One event of a delivery as a record, `text` being its own text. */
+export function webhookRecord(value: JsonObject, text: string): RawRecord {
+  return { type: "webhook", value, line: oneLine(`{"event":${text}}`), time: undefined, recorded: undefined };
+}
+
+/**
+ * The record of an event's parsed JSON. A time that is none is left out: an event matters more than its time.
+ * @throws {Defect} `decode_error` when a member has not the type that the format gives it, or `type` is missing.
+ */
+export function decodeWebhook({ value }: Pick<RawRecord, "value">): WebhookRecord {
+  const eventType = stringMember(value, "type");
+  if (eventType === "") throw new Defect("decode_error", "type is missing");
+  const version = value["version"] ?? undefined;
+  if (version !== undefined && typeof version !== "number") throw wrongType("version", "a number", version);
+  const data = objectMember(value, "data") ?? {};
+  const record: WebhookRecord = {
+    type: "webhook",
+    time: parseRfc3339(stringMember(value, "timestamp")),
+    version,
+    eventType,
+    tailnet: stringMember(value, "tailnet"),
+    message: stringMember(value, "message"),
+    data,
+    event: value,
+  };
+  checkDepth("the event", value, maxDepth);
+  return record;
 }
