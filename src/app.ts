@@ -142,8 +142,8 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     ...books,
     telemetry,
     committed(batch) {
-      counting.committed(batch);
       exporter.committed(batch);
+      counting.committed(batch);
     },
     keepsText: () => exporter.wantsText,
   });

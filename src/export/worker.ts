@@ -79,7 +79,12 @@ function run(start: Start, say: Say, close: () => void): (message: Exclude<ToWor
       })
     : undefined;
   const ownLines = setup.exportsOwnLines
-    ? createSelfLogs({ ...shared, send: senderOf("logs", () => undefined), resource: resources.logs })
+    ? createSelfLogs({
+        ...shared,
+        send: senderOf("logs", () => undefined),
+        destination: () => (encoding === "json" && !setup.isStdout ? setup.destinations.logs : undefined),
+        resource: resources.logs,
+      })
     : undefined;
 
   async function stopLogs(deadlineMs: number): Promise<void> {

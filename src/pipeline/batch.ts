@@ -22,8 +22,6 @@ import { decodePlain } from "../records/plain.ts";
 import { OpenPlainPart, type PlainPart, type PlainType } from "./plain-part.ts";
 import { OpenQuarantine } from "./quarantine-part.ts";
 
-export { maxRecords };
-
 /** Connection entries in one request. */
 export const maxEntries = 2_000_000;
 
@@ -40,6 +38,8 @@ export class Batch {
   readonly #quarantine = new OpenQuarantine();
   readonly #parts: (FlowPart | PlainPart)[] = [];
   readonly #judge: Judge;
+  /** Of one value. */
+  readonly #found: { records: RawRecord[]; skipped: SkippedValue[] } = { records: [], skipped: [] };
   readonly #skipped: Partial<Record<SkipReason, number>> = {};
   readonly #ages = new Ages();
   readonly #key = new Uint32Array(keyWords);
@@ -106,10 +106,12 @@ export class Batch {
 
   /** Adds the records of a parsed value, `text` being its own text. @throws {Refusal} `too_large` */
   addValue(value: unknown, text: string): void {
-    const found: { records: RawRecord[]; skipped: SkippedValue[] } = { records: [], skipped: [] };
-    unwrap(value, text, found);
-    for (const raw of found.records) this.addRecord(raw);
-    for (const skipped of found.skipped) this.#skip(skipped);
+    const { records, skipped } = this.#found;
+    unwrap(value, text, this.#found);
+    for (const raw of records) this.addRecord(raw);
+    for (const one of skipped) this.#skip(one);
+    records.length = 0;
+    skipped.length = 0;
   }
 
   /** Adds a record that has been told apart. @throws {Refusal} `too_large` */

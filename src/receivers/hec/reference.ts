@@ -2,7 +2,8 @@
 import { type Config, configSchema } from "../../config/schema.ts";
 import { settingsOf } from "../../config/walk.ts";
 import { idleTimeoutSeconds } from "../../http/exchange.ts";
-import { maxEntries, maxRecords } from "../../pipeline/batch.ts";
+import { maxEntries } from "../../pipeline/batch.ts";
+import { maxRecords } from "../../records/envelope.ts";
 import { maxEntriesOfRecord } from "../../records/flow/columns.ts";
 import { valueLimits } from "../../records/json.ts";
 import { defaultMaxBodyBytes, maxReading } from "./limits.ts";
