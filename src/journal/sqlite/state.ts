@@ -213,16 +213,17 @@ export class Accounts {
     this.#measuredSeq = seq;
   }
 
-  /** All series begin anew at `at`; rows up to `measuredSeq` stay measured. */
+  /** All series begin anew at `at`; rows up to `measuredSeq` stay measured, what is delivered of later ones stays delivered. */
   writeAnew(at: number): void {
+    const delivered = Math.max(0, this.#recordsFrom(this.#measuredSeq + 1) - this.pendingRecords);
     this.#snapshots.clear(this.#measuredSeq);
-    writeAnew(this.#state, this.#identity, this.#cursor, at);
+    writeAnew(this.#state, this.#identity, this.#cursor, at, delivered);
     this.#state.delete("accepted");
   }
 
   /** The new beginning is on disk. */
   begunAnew(): void {
-    this.#acceptedRecords = this.pendingRecords;
+    this.#acceptedRecords = Math.max(this.pendingRecords, this.#recordsFrom(this.#measuredSeq + 1));
     this.#cursor = readCursor(this.#state);
     this.#identity = readIdentity(this.#state, this.#identity.createdAt);
     this.#loss = readLoss(this.#state);
@@ -284,10 +285,16 @@ export function addLostRows(state: State, rows: number): void {
 }
 
 /** Series begin anew at `at`, and the counters of delivery with them, since they share that start. In the caller's transaction. */
-export function writeAnew(state: State, identity: JournalIdentity, cursor: LogCursor, at: number): void {
+export function writeAnew(state: State, identity: JournalIdentity, cursor: LogCursor, at: number, delivered = 0): void {
   const { seq, record, logRecord } = cursor;
   state.writeJson("identity", { ...identity, createdAt: at } satisfies JournalIdentity);
-  state.writeJson("cursor", { ...startOfJournal, seq, record, logRecord } satisfies LogCursor);
+  state.writeJson("cursor", {
+    ...startOfJournal,
+    seq,
+    record,
+    logRecord,
+    records: { ...startOfJournal.records, delivered },
+  } satisfies LogCursor);
   /** Differences of the old sums mean nothing to the new ones. */
   state.writeJson("loss", { ...noLoss, rows: readLoss(state).rows, isOpen: true } satisfies StoredLoss);
 }
