@@ -13,10 +13,10 @@ const sliceBytes = 256 * 1024;
 
 /**
  * So much text leaves some 50 MB of buffers and values behind, which the collector would let grow: a 64 MiB body must stay
- * under 400 MB in all. A value counts as 64 bytes more than its text.
+ * under 400 MB in all. A value counts as 256 bytes more than its text.
  */
 const bytesPerCollection = 16 * 1024 * 1024;
-const bytesPerValue = 64;
+const bytesPerValue = 256;
 
 export interface BodyIntake {
   readonly compression: Compression | undefined;
