@@ -39,6 +39,9 @@ export const databaseName = "journal.db";
 
 const temporaryPrefix = "tailscale2otel-memory-";
 
+/** A process that was killed holds its lock until its last write has ended. */
+const lockWaitMs = 1000;
+
 /** A temporary directory without a lock is one that is being made, unless it is older. */
 const unlockedGraceMs = 60_000;
 
@@ -96,7 +99,7 @@ function makePrivate(directory: string): void {
 /** SQLite's own lock on a file of its own: it goes with the process, however that ends. */
 function takeLock(directory: string): DatabaseSync {
   try {
-    return lockExclusively(join(directory, lockName));
+    return lockExclusively(join(directory, lockName), lockWaitMs);
   } catch (error) {
     if (!isBusy(error)) throw new Unavailable(`cannot use the state directory ${directory}: ${reasonOf(error)}`);
   }
@@ -106,9 +109,10 @@ function takeLock(directory: string): DatabaseSync {
   );
 }
 
-function lockExclusively(path: string): DatabaseSync {
+function lockExclusively(path: string, waitMs: number): DatabaseSync {
   const lock = new DatabaseSync(path);
   try {
+    lock.exec(`PRAGMA busy_timeout = ${waitMs}`);
     chmodSync(path, 0o600);
     lock.exec("BEGIN EXCLUSIVE");
     return lock;
@@ -131,7 +135,7 @@ function removeAbandoned(): void {
       const found = lstatSync(directory);
       if (!found.isDirectory() || (own !== undefined && found.uid !== own)) continue;
       const hasLock = statSync(join(directory, lockName), { throwIfNoEntry: false }) !== undefined;
-      if (hasLock) lockExclusively(join(directory, lockName)).close();
+      if (hasLock) lockExclusively(join(directory, lockName), 0).close();
       else if (Date.now() - found.mtimeMs < unlockedGraceMs) continue;
       rmSync(directory, { recursive: true, force: true });
     } catch {
