@@ -499,6 +499,19 @@ export function journalContract(create: () => TestState): void {
       expect(third.knows("flow", keyOf(400), 0)).toBe(true);
     });
 
+    test("with all that came in the same append, however many they were", async () => {
+      const journal = state.open();
+      for (const [first, count] of [
+        [0, 3000],
+        [3000, 40_000],
+      ] as const) {
+        const numbers = Array.from({ length: count }, (_, n) => first + n);
+        await journal.append(appendOf([partOf(numbers)]), noCallback);
+        expect(numbers.filter((n) => !journal.knows("flow", keyOf(n), 0))).toEqual([]);
+        expect(journal.keyCount("flow")).toBe(first + count);
+      }
+    });
+
     test("over a restart, with its counters and the ways that brought it", async () => {
       const journal = state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 5)] })]), noCallback);

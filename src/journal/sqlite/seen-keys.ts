@@ -171,7 +171,9 @@ export class SeenKeys {
    */
   addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number {
     const added = this.#added[keyClass];
-    const held = this.#tables[keyClass].addNew(added.words, added.copy(keys, at, bits));
+    /** Before `words` is read: making room for the copy may replace it. */
+    const place = added.copy(keys, at, bits);
+    const held = this.#tables[keyClass].addNew(added.words, place);
     if (held === 0) added.keep(0, agesFrom);
     return held;
   }
