@@ -44,13 +44,18 @@ export interface AppStatus extends Status {
   readonly export: ExportHealth;
 }
 
+export interface Stopped {
+  /** Records that wait for delivery by the next start. */
+  readonly pending: number;
+}
+
 export interface App {
   /** @throws {Error} with one line for the operator; nothing is left running. */
   start(): Promise<void>;
   /** Takes over what may change while it runs: tokens, credentials and TLS files. Before `start`, nothing. */
   reload(config: Config): Promise<void>;
   /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
-  stop(deadlineMs: number): Promise<void>;
+  stop(deadlineMs: number): Promise<Stopped>;
   /** What the app listens on; only after `start`. */
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
   status(): AppStatus;
@@ -86,7 +91,7 @@ export function createApp({ config, warnings }: Loaded, deps: AppDeps): App {
     async stop(deadlineMs) {
       const stopping = running;
       running = undefined;
-      await stopping?.stop(deadlineMs);
+      return (await stopping?.stop(deadlineMs)) ?? { pending: 0 };
     },
     get addresses() {
       return current().addresses;
@@ -183,7 +188,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     folding.start();
   }
 
-  const endWithoutIntake = async (deadlineMs: number): Promise<void> => {
+  const endWithoutIntake = async (deadlineMs: number): Promise<Stopped> => {
     const endsAt = performance.now() + deadlineMs;
     const remainingMs = (): number => Math.max(0, endsAt - performance.now());
     folding.stop();
@@ -193,12 +198,16 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
       await folding.fold().then(
         (fold) => exporter.folded(fold),
         (error: unknown) =>
-          logger.warn("cannot commit the last counters; the next start restores them", { reason: String(error) }),
+          logger.warn("cannot commit the last counters; the next start restores what the journal still holds", {
+            reason: error instanceof Error ? error.message : String(error),
+          }),
       );
     }
     await exporter.stop(remainingMs());
     counting.close();
+    const pending = journal.pendingRecords;
     attempt("cannot close the journal", logger, () => journal.close());
+    return { pending };
   };
   const notReady = readinessOf(journal, () => ending.signal.aborted);
   const keptDeps: KeptDeps = {
@@ -265,7 +274,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
       await Promise.all([controlPlane.stop(lastRequestMs), receivers.stop(deadlineMs * intakeShare), restoring]);
       events?.close();
       await admin.stop(lastAnswersMs);
-      await endWithoutIntake(Math.max(0, endsAt - performance.now()));
+      return endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
     status,
     ledger: () => ledger.shown,

@@ -8,6 +8,7 @@ import type { Logger } from "../lib/logger.ts";
 import { healthRoutes, type ReadReadiness } from "./health.ts";
 import { keptRoutes } from "./kept-routes.ts";
 import type { Kept } from "./kept.ts";
+import { withWrittenTimes } from "./status.ts";
 
 export interface AdminDeps {
   readonly readiness: ReadReadiness;
@@ -42,7 +43,7 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
         GET: guarded(async () => new Response(await scrape(), { headers: { "content-type": textFormat } })),
       },
     },
-    { path: "/api/status", methods: { GET: guarded(() => jsonResponse(200, status())) } },
+    { path: "/api/status", methods: { GET: guarded(() => jsonResponse(200, withWrittenTimes(status()))) } },
     ...keptRoutes(kept, guarded, logger),
   ];
   const server = createHttpServer({ listen }, { routes, logger });

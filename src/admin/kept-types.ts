@@ -85,6 +85,8 @@ export interface RetryReport {
   /** Records of dead letters that are queued for export. */
   readonly queued: number;
   readonly kept: readonly KeptItem[];
+  /** Ids of which there is no item. */
+  readonly missing: readonly string[];
   /** Present if there may be more behind that item. */
   readonly nextBeforeId?: string;
 }

@@ -99,15 +99,17 @@ export function createKept(deps: KeptDeps): Kept {
     return plan.total;
   }
 
-  async function retryRecords(ids: readonly string[]): Promise<Pick<RetryReport, "accepted" | "duplicate" | "kept">> {
+  async function retryRecords(ids: readonly string[]): Promise<Omit<RetryReport, "queued">> {
     const counts = { accepted: 0, duplicate: 0 };
     const kept: KeptItem[] = [];
+    const missing: string[] = [];
     for (const id of ids) {
       const outcome = await deps.retryRecord(id);
       if (outcome.kind === "kept") kept.push({ id, why: clean(outcome.why) });
+      else if (outcome.kind === "missing") missing.push(id);
       else counts[outcome.kind]++;
     }
-    return { ...counts, kept };
+    return { ...counts, kept, missing };
   }
 
   /** Marks among the ids that are dead letters. Reading one inflates its row, so others get a turn after each. */
@@ -130,7 +132,13 @@ export function createKept(deps: KeptDeps): Kept {
     if (ids !== undefined) return retryItems(ids);
     if (filter.class === "dead_letter") {
       const marks = marksOf(filter);
-      return { accepted: 0, duplicate: 0, kept: [], queued: marks === undefined ? 0 : queueDeadLetters(marks) };
+      return {
+        accepted: 0,
+        duplicate: 0,
+        kept: [],
+        missing: [],
+        queued: marks === undefined ? 0 : queueDeadLetters(marks),
+      };
     }
     if (filter.class !== "invalid")
       throw new NotPossible("only the classes invalid and dead_letter can be retried: select one of them");

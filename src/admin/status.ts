@@ -45,6 +45,17 @@ export interface StatusDeps extends Pick<KeptDeps, "journal" | "troubleOf" | "cl
   readonly lastSuccess: () => Readonly<Partial<Record<string, number>>>;
 }
 
+/** The same with RFC 3339 for the times that the export's health has in epoch milliseconds. */
+export function withWrittenTimes(status: object): object {
+  if (!("export" in status) || typeof status.export !== "object" || status.export === null) return status;
+  const health = Object.entries(status.export).map(([signal, state]: [string, unknown]) => {
+    if (typeof state !== "object" || state === null || !("since" in state)) return [signal, state] as const;
+    const { since } = state;
+    return [signal, typeof since === "number" ? { ...state, since: new Date(since).toISOString() } : state] as const;
+  });
+  return { ...status, export: Object.fromEntries(health) };
+}
+
 export function statusOf(deps: StatusDeps): Status {
   const { journal, ledger, dedup, clock } = deps;
   const since = journal.pendingSince;

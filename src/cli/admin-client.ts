@@ -28,7 +28,14 @@ export function askAdmin(address: string, token: string): AdminClient {
       if (answer === undefined) throw new Error(`${address} answers, but is not an admin listener of this program`);
       return answer as Answer;
     }
-    if (response.status === 401) throw new Error("the instance requires its admin token: set admin.token");
+    if (response.status === 401)
+      throw new Error(
+        token === ""
+          ? "the instance requires its admin token: set admin.token"
+          : "the instance refused this admin token: set admin.token to the instance's own",
+      );
+    if (response.status === 404)
+      throw new Error(`${address} is not the admin listener of an instance (404); see admin.listen`);
     const text = typeof answer === "object" && answer !== null && "text" in answer ? String(answer.text) : "";
     throw new Error(text === "" ? `${address}${path} answers ${response.status}` : text);
   }

@@ -5,6 +5,13 @@ import { nearest } from "../lib/suggest.ts";
 /** The command line was not understood. Exit code 64. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  /** `command`: the words before --help that lead to the help about it; the program's own if there are none. */
+  constructor(
+    message: string,
+    readonly command = "",
+  ) {
+    super(message);
+  }
 }
 
 export interface Flags {

@@ -44,8 +44,9 @@ async function runGroup(commands: readonly Command[], argv: readonly string[], h
   const typed = argv.slice(0, depth);
   const next = argv[depth];
   if (depth > 0 && (next === "--help" || next === "-h")) return show(host, groupHelp(group));
-  if (next === undefined) throw new UsageError(`${typed.join(" ")} needs one of: ${namesOf(group).join(", ")}`);
-  throw new UsageError(unknownCommand(group, [...typed, next].join(" ")));
+  const words = typed.join(" ");
+  if (next === undefined) throw new UsageError(`${words} needs one of: ${namesOf(group).join(", ")}`, words);
+  throw new UsageError(unknownCommand(group, [...typed, next].join(" ")), words);
 }
 
 /** Names can have several words: `tailnet webhook list`. */
@@ -63,7 +64,11 @@ function namesOf(commands: readonly Command[]): readonly string[] {
 
 async function runCommand(command: Command, argv: readonly string[], host: Host): Promise<number> {
   if (argv.includes("--help") || argv.includes("-h")) return show(host, await command.help(host));
-  return command.run(readFlags(command, argv), host);
+  try {
+    return await command.run(readFlags(command, argv), host);
+  } catch (error) {
+    throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, command.name) : error;
+  }
 }
 
 async function runBare(front: Front, host: Host): Promise<number> {

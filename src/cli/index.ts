@@ -87,7 +87,8 @@ function describeError(error: unknown): string {
   if (error instanceof ConfigError) return error.problems.map((problem) => `${programName}: ${problem}\n`).join("");
   if (error instanceof TailscaleError) return `${programName}: ${error.message}\n${programName}: ${error.remedy}\n`;
   const message = error instanceof Error ? error.message : String(error);
-  const hint = error instanceof UsageError ? ` (see ${programName} --help)` : "";
+  const hint =
+    error instanceof UsageError ? ` (see ${[programName, error.command, "--help"].filter(Boolean).join(" ")})` : "";
   return `${programName}: ${message}${hint}\n`;
 }
 

@@ -3,13 +3,14 @@ import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { configFlags, sourcesOf } from "./sources.ts";
 import type { Host } from "./terminal.ts";
-import { type Config, displayUrl, inspectConfig, parseListen } from "../config/index.ts";
+import { type Config, displayUrl, inspectTyped, parseListen } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLog } from "../lib/log.ts";
 import type { Logger } from "../lib/logger.ts";
 import { build } from "../version.ts";
 import { createKept, type Kept } from "../admin/kept.ts";
 import { type Status, statusOf } from "../admin/status.ts";
+import type { Journal } from "../journal/index.ts";
 import { inspectJournal } from "../journal/inspection.ts";
 import { openSqliteJournal } from "../journal/sqlite/index.ts";
 import { Ledger } from "../ledger/index.ts";
@@ -40,10 +41,11 @@ export interface Instance {
 
 /**
  * Connects to the running instance, or else opens its journal. Mistakes in unrelated settings are for `check` to report.
+ * @throws {ConfigError} if the file that was named cannot be read, or a flag is wrong.
  * @throws {Error} if nothing answers and there is no journal to open, or another process uses it.
  */
 export async function openInstance(flags: Flags, host: Host): Promise<Instance> {
-  const { config } = inspectConfig(sourcesOf(flags, host));
+  const { config } = inspectTyped(sourcesOf(flags, host));
   const url = flags.values.get("url")?.[0];
   const address = url === undefined ? addressOf(config) : checkedUrl(url);
   const client = address === undefined ? undefined : askAdmin(address, config.admin.token);
@@ -75,6 +77,19 @@ function checkedUrl(url: string): string {
   throw new UsageError(`--url takes an address that begins with http:// or https://, not ${JSON.stringify(url)}`);
 }
 
+/** @throws {Error} with what to do if an instance uses the journal that was not reached. */
+function openUnused(config: Config, silence: string, deps: Parameters<typeof openSqliteJournal>[1]): Journal {
+  try {
+    return openSqliteJournal(config, deps);
+  } catch (error) {
+    const { path } = config.state;
+    if (inspectJournal(path).kind !== "in_use") throw error;
+    throw new Error(`an instance uses ${path}, but ${silence}: give its address with --url or admin.listen`, {
+      cause: error,
+    });
+  }
+}
+
 /** The instance behind its journal. `silence`: why it was not reached, for the person. */
 function openStore(config: Config, silence: string, host: Host): Instance {
   const { kind } = inspectJournal(config.state.path);
@@ -83,7 +98,7 @@ function openStore(config: Config, silence: string, host: Host): Instance {
   const logger = loggerTo(host);
   const clock = systemClock;
   const telemetry = silentTelemetry;
-  const journal = openSqliteJournal(config, { telemetry, logger, clock });
+  const journal = openUnused(config, silence, { telemetry, logger, clock });
   const settings = processorSettingsOf(config, journal.identity);
   const ledger = new Ledger(config, { journal, logger });
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };

@@ -85,12 +85,13 @@ export const quarantineRetryCommand: Command = command({
     ["tailscale2otel quarantine retry --class dead_letter", "all that the backend rejected"],
   ],
   notes:
-    "A record that is still invalid is kept in quarantine, and so is a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item is kept.",
+    "A record that is still invalid is kept in quarantine, and so is a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item is kept, or does not exist.",
   run({ args, flags, host }) {
-    const selection = selectionOf(flags);
+    const selection = selectionOf(flags, "--class");
     return withKept(flags, host, async (kept, isRunning) => {
       const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0 };
       const items: KeptItem[] = [];
+      const missing: string[] = [];
       let beforeId: string | undefined;
       do {
         const page = await kept.retry({ ...selection, ...(beforeId === undefined ? {} : { beforeId }) });
@@ -99,17 +100,18 @@ export const quarantineRetryCommand: Command = command({
         sums.queued += page.queued;
         sums.kept += page.kept.length;
         items.push(...page.kept.slice(0, maxListed - items.length));
+        missing.push(...page.missing);
         beforeId = page.nextBeforeId;
       } while (beforeId !== undefined);
       if (isJson(args.json, host)) {
-        await host.out.write(`${JSON.stringify({ ...sums, items })}\n`);
+        await host.out.write(`${JSON.stringify({ ...sums, items, missing })}\n`);
       } else {
-        await host.out.write(keptText(items));
+        await host.out.write(keptText(items) + missing.map((id) => `there is no item ${id}\n`).join(""));
         await host.out.write(`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} kept\n`);
         const when = isRunning ? "queued for export; status shows the progress" : "queued for export by the next run";
         if (sums.queued > 0) await host.out.write(`${counted(sums.queued, "dead-lettered record")} ${when}\n`);
       }
-      return sums.kept > 0 ? 1 : 0;
+      return sums.kept > 0 || missing.length > 0 ? 1 : 0;
     });
   },
 });
@@ -135,7 +137,7 @@ export const quarantinePurgeCommand: Command = command({
     ["tailscale2otel quarantine purge m4 --yes", "one item, even though it is a dead letter"],
   ],
   run({ args, flags, host }) {
-    const selection = selectionOf(flags);
+    const selection = selectionOf(flags, "--class or --before");
     return withKept(flags, host, async (kept) => {
       let purged = 0;
       let keptDeadLetters = 0;
@@ -188,12 +190,12 @@ function filterOf({ values }: Flags): QuarantineFilter {
 }
 
 /** @throws {UsageError} if nothing is selected, or items both by id and by filter. */
-function selectionOf(flags: Flags): Selection {
+function selectionOf(flags: Flags, example: string): Selection {
   const given = flags.values.get("ids");
   const filter = filterOf(flags);
   const isFiltered = Object.keys(filter).length > 0;
   if (given === undefined) {
-    if (!isFiltered) throw new UsageError("which items? Give their ids, or --class");
+    if (!isFiltered) throw new UsageError(`which items? Give their ids, or a filter such as ${example}`);
     return filter;
   }
   if (isFiltered) throw new UsageError("give ids of items or a filter, not both");

@@ -1,12 +1,20 @@
 /** `run`: the service, until it is told to stop. */
 import { createApp } from "../app.ts";
-import { describeWarning, loadConfig } from "../config/index.ts";
-import type { ConfigSources, Loaded } from "../config/index.ts";
+import {
+  type Config,
+  type ConfigSources,
+  describeProblem,
+  describeWarning,
+  inspectConfig,
+  type Loaded,
+} from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
+import { ListenError } from "../http/listener.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLog, type Log } from "../lib/log.ts";
 import { onSignal } from "../runtime/signals.ts";
 import { build } from "../version.ts";
-import { command } from "./command.ts";
+import { command, programName } from "./command.ts";
 import { createReload } from "./reload.ts";
 import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
 import type { Host } from "./terminal.ts";
@@ -32,7 +40,7 @@ const stopDeadlineMs = 19_500;
 const damagedStopMs = 2_000;
 
 async function serve(sources: ConfigSources, host: Host): Promise<number> {
-  const loaded = loadConfig(sources);
+  const loaded = await load(sources, host);
   const log = logOf(loaded, host);
   for (const warning of loaded.warnings) log.warn(describeWarning(warning));
   const stop = listenForStop(host);
@@ -50,21 +58,33 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
   });
   const reload = createReload(loaded, sources, { app, log });
   const releaseReload = onSignal("SIGHUP", () => reload.ask("SIGHUP"));
+  let pending = 0;
   try {
-    await app.start();
+    await app.start().catch((error: unknown) => {
+      throw error instanceof ListenError ? withSetting(error, loaded.config) : error;
+    });
     reload.begin();
     log.info("ready", { version: build.version, ...app.addresses });
     const reason = await stop.asked;
     log.info("stopping", { reason });
   } finally {
     const deadlineMs = isDamaged ? damagedStopMs : stopDeadlineMs;
-    await within(deadlineMs, app.stop(deadlineMs));
+    ({ pending } = await within(deadlineMs, app.stop(deadlineMs)));
     releaseReload();
     reload.stop();
     stop.release();
   }
-  log.info("stopped");
+  log.info("stopped", pending > 0 ? { pending } : {});
   return isDamaged ? 1 : 0;
+}
+
+/** Warnings come before the errors, which they may explain: a misspelt variable is why a setting is missing. */
+async function load(sources: ConfigSources, { err }: Host): Promise<Loaded> {
+  const inspection = inspectConfig(sources);
+  const { problems, warnings } = inspection;
+  if (problems.length === 0) return inspection;
+  await err.write(warnings.map((warning) => `${programName}: warning: ${describeWarning(warning)}\n`).join(""));
+  throw new ConfigError(problems.map(describeProblem));
 }
 
 function logOf({ config }: Loaded, { err }: Host): Log {
@@ -101,8 +121,18 @@ function listenForStop(host: Host): Stop {
   return { asked, ask, release: () => releases.forEach((release) => release()) };
 }
 
+/** Two listeners of one configuration have one address only if the receivers share it. */
+function withSetting(error: ListenError, { admin, streaming, webhook }: Config): Error {
+  const setting = Object.entries({
+    "admin.listen": admin,
+    "streaming.listen": streaming,
+    "webhook.listen": webhook,
+  }).find(([, { enabled, listen }]) => enabled && listen === error.address);
+  return setting === undefined ? error : new Error(error.messageFor(setting[0]), { cause: error });
+}
+
 /** @throws {Error} when it takes longer, which a component that honours its deadline does not. */
-async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
+async function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     const graceMs = 500;
@@ -110,7 +140,7 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<void> {
     timer = setTimeout(() => reject(new Error(message)), deadlineMs + graceMs);
   });
   try {
-    await Promise.race([work, late]);
+    return await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
   }

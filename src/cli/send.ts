@@ -1,5 +1,5 @@
 /** `send webhook` and `send hec`: one real-shaped request to a receiver, wherever it is, and its answer. */
-import { type Config, displayUrl, inspectConfig } from "../config/index.ts";
+import { type Config, displayUrl, inspectTyped } from "../config/index.ts";
 import { memoryPath } from "../journal/state-directory.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
@@ -80,9 +80,9 @@ function signingOf({ webhook, state }: Config): { readonly secret: string; reado
   return { secret: "", remark: "not signed: webhook.secret is empty" };
 }
 
-/** Mistakes in other settings are for `check` to report. */
+/** Mistakes in other settings are for `check` to report. @throws {ConfigError} if the file that was named cannot be read, or a flag is wrong. */
 function settingsOf(flags: Flags, host: Host): Config {
-  return inspectConfig(sourcesOf(flags, host)).config;
+  return inspectTyped(sourcesOf(flags, host)).config;
 }
 
 function addressOf(url: string | undefined, receiver: Config["streaming"] | Config["webhook"]): string {

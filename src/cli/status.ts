@@ -21,11 +21,12 @@ interface SignalHealth {
   readonly kind: string;
   /** What is wrong; absent if nothing is. */
   readonly why?: string;
-  /** Epoch milliseconds. */
-  readonly since?: number;
+  /** RFC 3339. */
+  readonly since?: string;
 }
 
 const signals = ["logs", "metrics"] as const;
+type Signal = (typeof signals)[number];
 
 export const statusCommand: Command = command({
   name: "status",
@@ -70,9 +71,7 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
     ],
     ...countersRow(status.counters),
     ["backlog", backlogText(delivery.pendingSince, now)],
-    ...signals.map(
-      (signal) => [signal, signalText(status.export?.[signal], delivery.lastSuccess[signal], now)] as const,
-    ),
+    ...signals.map((signal) => [signal, signalText(status, signal, now)] as const),
     [
       "dedup window",
       Object.entries(horizon)
@@ -123,12 +122,16 @@ function pollText({ log, readUntil, trouble }: PollStatus, now: number): string 
   return `${log} log ${reach}${trouble === undefined ? "" : `: ${printable(trouble)}`}`;
 }
 
-function signalText(health: SignalHealth | undefined, lastSuccess: string | undefined, now: number): string {
+function signalText({ export: health, delivery }: ShownStatus, signal: Signal, now: number): string {
+  return health === undefined ? "not running" : healthOfSignal(health[signal], delivery.lastSuccess[signal], now);
+}
+
+function healthOfSignal(health: SignalHealth | undefined, lastSuccess: string | undefined, now: number): string {
   const last = lastSuccess === undefined ? "" : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
   if (health === undefined) return last === "" ? "not exported" : `not exported, ${last}`;
   const remark = last === "" ? "" : ` (${last})`;
-  if (!isFailing(health)) return `ok${remark}`;
-  const since = health.since === undefined ? "" : ` since ${new Date(health.since).toISOString()}`;
+  if (!isFailing(health)) return `${unsent[health.kind] ?? "ok"}${remark}`;
+  const since = health.since === undefined ? "" : ` since ${health.since}`;
   const why = health.why === undefined ? "" : `: ${printable(health.why)}`;
   return `${failures[health.kind] ?? health.kind}${since}${why}${remark}`;
 }
@@ -138,6 +141,13 @@ const failures: Readonly<Record<string, string>> = {
   waiting: "failing, retrying",
   refusing: "the backend rejects everything",
   dead: "the export worker died, restarting",
+};
+
+/** Words for the states in which nothing was sent. */
+const unsent: Readonly<Record<string, string>> = {
+  untried: "not sent yet",
+  local: "local mode: not sent (otlp.endpoint is empty)",
+  disabled: "not exported: disabled in the configuration",
 };
 
 function isFailing(health: SignalHealth | undefined): boolean {

@@ -39,7 +39,7 @@ function emptyToken({ streaming }: Config): Warning | undefined {
     key: "streaming.token",
     message: isLocal
       ? "it is empty, so every program on this machine can send records"
-      : `IT IS EMPTY, AND ${streaming.listen} IS NOT LOOPBACK: whoever reaches this port can forge records${plainly}`,
+      : `it is empty, and ${streaming.listen} is not loopback: whoever reaches this port can forge records${plainly}`,
     remedy: isLocal
       ? "Set streaming.token to a long random text, and give the same to Tailscale."
       : "Set streaming.token to a long random text and give the same to Tailscale, or let streaming.listen begin with 127.0.0.1; streaming.require_token = true makes this an error.",

@@ -1,4 +1,4 @@
-/** What is wrong with a configuration, where, and how to mend it; and where each value comes from. */
+/** What is wrong with a configuration, where, and how to fix it; and where each value comes from. */
 
 /** Where a value comes from. `secretFile`: its text was read from that file, which this place names. */
 export type Origin = (
@@ -42,7 +42,10 @@ export function describeOrigin(origin: Origin): string {
 export function describeProblem(problem: Problem): string {
   const allowed = problem.allowed === undefined ? "" : ` Allowed: ${problem.allowed}.`;
   const { origin, key } = problem;
-  const isNamed = origin.from === "default" || (origin.from === "flag" && origin.key === key);
+  const isNamed =
+    origin.from === "default" ||
+    (origin.from === "flag" && origin.key === key) ||
+    (origin.from === "file" && origin.file === key);
   const place = origin.from === "default" ? key : placeOf(origin);
   return `${place}: ${isNamed ? "" : `${key}: `}${problem.message}.${allowed} ${problem.remedy}`;
 }

@@ -48,7 +48,7 @@ export const apiCauses: readonly Cause[] = [
   },
   {
     holds: (config) => !usesOauth(config),
-    reason: "scopes belong to a client of OAuth, and there is an API key",
+    reason: "scopes belong to an OAuth client, and there is an API key",
     remedy: `Set ${credentials}, or remove it.`,
     keys: ["tailscale.auth.oauth.scopes"],
   },

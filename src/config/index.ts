@@ -1,6 +1,14 @@
 /** Settings: one definition of each, and everything that is derived from it. */
 
-export { type Inspection, type ConfigSources, findConfigFile, inspectConfig, loadConfig, type Loaded } from "./load.ts";
+export {
+  type ConfigSources,
+  findConfigFile,
+  inspectConfig,
+  type Inspection,
+  inspectTyped,
+  loadConfig,
+  type Loaded,
+} from "./load.ts";
 export { type CollectedLog, collectedLogs, hasCredentials, isPolled, readsDevices, usesOauth } from "./api-use.ts";
 export type { Config } from "./schema.ts";
 export type { System } from "./state-directory.ts";

@@ -4,7 +4,7 @@ import type { Problem } from "./diagnosis.ts";
 import { redacted } from "./display.ts";
 import { emptyLayer, type Layer, type LayerDraft } from "./layer.ts";
 import { type KeyLines, locateKeys } from "./locate.ts";
-import type { Names } from "./names.ts";
+import { type Names, unknownKeyHelp } from "./names.ts";
 
 /** Reads the text of a file; `file` is its path as people know it. */
 export function readFileLayer(names: Names, file: string, toml: string): Layer {
@@ -64,8 +64,7 @@ function unknownKey(visit: Visit, path: readonly string[]): Problem {
     origin: { from: "file", file: visit.file, line: visit.lines.lineOf(path) },
     key,
     message: "there is no such setting",
-    allowed: names.neighbours(path).join(", "),
-    remedy: meant === undefined ? "Remove it; the reference lists every setting." : `Did you mean ${meant}?`,
+    ...unknownKeyHelp(names, path, meant),
   };
 }
 
@@ -80,7 +79,7 @@ function syntaxProblem(file: string, error: TomlError): Problem {
     origin: { from: "file", file, line: error.line },
     key: `column ${error.column}`,
     message: `this is not TOML: ${reason}`,
-    remedy: `Mend this line:\n${withoutSecrets(error.codeblock.trimEnd())}`,
+    remedy: `Fix this line:\n${withoutSecrets(error.codeblock.trimEnd())}`,
   };
 }
 

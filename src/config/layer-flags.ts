@@ -1,6 +1,6 @@
 /** The settings given on the command line: `--set key=value`. */
 import { emptyLayer, type Layer } from "./layer.ts";
-import type { Names } from "./names.ts";
+import { type Names, unknownKeyHelp } from "./names.ts";
 
 export function readFlagLayer(names: Names, assignments: readonly string[]): Layer {
   const layer = emptyLayer();
@@ -17,8 +17,7 @@ export function readFlagLayer(names: Names, assignments: readonly string[]): Lay
         origin,
         key,
         message: "there is no such setting",
-        allowed: names.neighbours(path).join(", "),
-        remedy: meant === undefined ? "Remove it; the reference lists every setting." : `Did you mean ${meant}?`,
+        ...unknownKeyHelp(names, path, meant),
       });
     } else if (cut === -1) {
       layer.problems.push({ origin, key, message: "the value is missing", remedy: `Write --set ${key}=value.` });

@@ -28,3 +28,15 @@ export function isLoopback(hostname: string | undefined): boolean {
   if (name === "localhost" || name.endsWith(".localhost") || name === "::1") return true;
   return (isIP(name) === 4 && name.startsWith("127.")) || name.startsWith("::ffff:127.");
 }
+
+/** Whether only one of the two can be bound. Port 0 is a free port each time. */
+export function isSameListen(one: string, other: string): boolean {
+  const [first, second] = [parseListen(one), parseListen(other)];
+  if (first === undefined || second === undefined || first.port === 0) return false;
+  return first.port === second.port && nameOf(first) === nameOf(second);
+}
+
+function nameOf({ hostname = "" }: ListenAddress): string {
+  const isAll = hostname === "0.0.0.0" || hostname === "::";
+  return isAll ? "" : hostname.toLowerCase();
+}

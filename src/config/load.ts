@@ -5,6 +5,7 @@ import { Value } from "@sinclair/typebox/value";
 import { ConfigError } from "../errors.ts";
 import { type FileMode, findCautions } from "./caution.ts";
 import { describeProblem, inReadingOrder, type Origin, type Problem, type Warning } from "./diagnosis.ts";
+import { idleSettings } from "./idle.ts";
 import { type Environment, readEnvironmentLayer } from "./layer-environment.ts";
 import { readFileLayer } from "./layer-file.ts";
 import { readFlagLayer } from "./layer-flags.ts";
@@ -41,6 +42,8 @@ export interface Loaded {
 /** A configuration with what is wrong in it; where something is, the default stands in its place. */
 export interface Inspection extends Loaded {
   readonly problems: readonly Problem[];
+  /** Those of the file that was named, if it could not be read, and of flags: the person has just typed them. */
+  readonly typed: readonly Problem[];
 }
 
 /**
@@ -48,9 +51,19 @@ export interface Inspection extends Loaded {
  * @throws {ConfigError} with every problem at once.
  */
 export function loadConfig(sources: ConfigSources): Loaded {
-  const { problems, ...loaded } = inspectConfig(sources);
+  const { problems, typed: _, ...loaded } = inspectConfig(sources);
   if (problems.length > 0) throw new ConfigError(problems.map(describeProblem));
   return loaded;
+}
+
+/**
+ * For commands that need a few settings: mistakes in the others are for `check` to report.
+ * @throws {ConfigError} if the file that was named cannot be read, or a flag is wrong.
+ */
+export function inspectTyped(sources: ConfigSources): Inspection {
+  const inspection = inspectConfig(sources);
+  if (inspection.typed.length > 0) throw new ConfigError(inspection.typed.map(describeProblem));
+  return inspection;
 }
 
 /** The same without throwing, for `check`. */
@@ -71,12 +84,18 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   const config = configOf(resolved, sources);
   const view = { config, settings, ...resolved };
   const problems = [...resolved.problems, ...(fileLayer.isUnread ? [] : findContradictions(view))];
+  const nothingToDo = problems.length === 0 ? findNothingToDo(view) : undefined;
   // A value with a mistake has its default here, and a warning about that would mislead.
-  const cautions = problems.length === 0 ? findCautions(view, file?.mode) : [];
-  if (problems.length === 0) problems.push(...[findNothingToDo(view)].filter((problem) => problem !== undefined));
+  const cautions =
+    problems.length > 0 ? [] : nothingToDo === undefined ? findCautions(view, file?.mode) : idleSettings(view);
+  if (nothingToDo !== undefined) problems.push(nothingToDo);
   return {
     config,
     problems: inReadingOrder(problems),
+    typed: [
+      ...(fileLayer.isUnread && isNamed(sources) ? fileLayer.problems : []),
+      ...resolved.problems.filter(({ origin }) => origin.from === "flag"),
+    ],
     warnings: [...resolved.warnings, ...cautions],
     origins: resolved.origins,
     configFile: file?.path,
@@ -93,6 +112,10 @@ export function findConfigFile(sources: ConfigSources): string | undefined {
     closeSync(file);
     return true;
   });
+}
+
+function isNamed({ configPath, environment }: ConfigSources): boolean {
+  return (configPath ?? environment[configVariable] ?? "") !== "";
 }
 
 const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
@@ -136,9 +159,9 @@ function readConfigFile(path: string, sources: ConfigSources): ConfigFile {
 function fileLayerOf(file: ConfigFile, read: (toml: string) => Layer): Layer {
   if (file.toml !== undefined) return read(file.toml);
   const origin = { from: "file", file: file.path, line: 0 } as const;
-  const message = `this file cannot be used: ${file.complaint ?? "it is unreadable"}`;
+  const message = file.complaint ?? "it is unreadable";
   const remedy = `Give the path of a TOML file with --config or ${configVariable}.`;
-  return { ...emptyLayer(), isUnread: true, problems: [{ origin, key: "configuration", message, remedy }] };
+  return { ...emptyLayer(), isUnread: true, problems: [{ origin, key: file.path, message, remedy }] };
 }
 
 function configOf(resolved: Resolved, { environment, system, workingDirectory }: ConfigSources): Config {

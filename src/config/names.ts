@@ -1,5 +1,6 @@
 /** Finds the setting that a key or a variable names, and the one that somebody meant. */
 import { nearest } from "../lib/suggest.ts";
+import type { Problem } from "./diagnosis.ts";
 import type { Section, Setting } from "./walk.ts";
 
 /** What a name stands for: a setting, the file of a secret, or one entry of a map. */
@@ -70,4 +71,14 @@ export function createNames(sections: readonly Section[]): Names {
       return [];
     },
   };
+}
+
+/** What to write instead of a key that no setting has: the nearest one, or else those of its table. */
+export function unknownKeyHelp(
+  names: Names,
+  path: readonly string[],
+  meant: string | undefined,
+): Pick<Problem, "allowed" | "remedy"> {
+  if (meant !== undefined) return { remedy: `Did you mean ${meant}?` };
+  return { allowed: names.neighbours(path).join(", "), remedy: "Remove it; the reference lists every setting." };
 }

@@ -7,7 +7,7 @@ const opening = `# Configuration
 
 Defaults, then a TOML file, then environment variables, then \`--set key=value\`: what comes later wins. The file is the one that
 \`--config\` names, else \`$TS2OTEL_CONFIG\`, else \`./tailscale2otel.toml\`, else \`/etc/tailscale2otel/config.toml\`.
-\`tailscale2otel check\` shows every value with where it comes from, and every mistake with how to mend it.
+\`tailscale2otel check\` shows every value with where it comes from, and every problem and its fix.
 [configuration.example.toml](configuration.example.toml) is a file to begin with, and
 [config.schema.json](config.schema.json) lets an editor complete and check it.
 

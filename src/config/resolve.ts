@@ -129,7 +129,7 @@ function resolveSecret(draft: ResolveDraft, slot: Slot): void {
     key,
     message,
     allowed: "a readable file with the secret alone in it, printable ASCII without spaces",
-    remedy: "Mend the path or the file; the file must be readable for the user that runs this program.",
+    remedy: "Fix the path or the file; the file must be readable for the user that runs this program.",
   });
 }
 

@@ -2,7 +2,8 @@
 import type { Problem } from "./diagnosis.ts";
 import type { View } from "./view.ts";
 
-export type Finding = Pick<Problem, "message" | "allowed" | "remedy">;
+/** `key`: whose mistake it is, if not that of the first setting that is given. */
+export type Finding = Pick<Problem, "message" | "allowed" | "remedy"> & { readonly key?: string };
 
 export interface Rule {
   readonly keys: readonly string[];
@@ -14,7 +15,8 @@ export function bothOrNeither(first: string, second: string, keys: readonly [str
   if ((first === "") === (second === "")) return undefined;
   const [present, missing] = first === "" ? [keys[1], keys[0]] : keys;
   return {
-    message: `${present} is set and ${missing} is not`,
+    key: present,
+    message: `it is set and ${missing} is not`,
     allowed: "both or neither",
     remedy: `Set ${missing} too, or remove ${present}.`,
   };

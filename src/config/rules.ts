@@ -3,7 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { apiRules, credentials } from "./api-rules.ts";
 import { type CollectedLog, collectedLogs, isPolled } from "./api-use.ts";
 import { defaultOrigin, type Problem } from "./diagnosis.ts";
-import { isLoopback, parseListen } from "./listen.ts";
+import { isLoopback, isSameListen, parseListen } from "./listen.ts";
 import { bothOrNeither, type Rule } from "./rule.ts";
 import { systemReason } from "./system-reason.ts";
 import { givenAt, valueOf, type View } from "./view.ts";
@@ -16,8 +16,8 @@ export function findContradictions(view: View): readonly Problem[] {
     if (keys.some((key) => view.broken.has(key))) continue;
     const finding = find(view);
     if (finding === undefined) continue;
-    const key = keys.find((candidate) => givenAt(view, candidate) !== undefined) ?? keys[0] ?? "";
-    found.push({ origin: givenAt(view, key) ?? defaultOrigin, key, ...finding });
+    const key = finding.key ?? keys.find((candidate) => givenAt(view, candidate) !== undefined) ?? keys[0] ?? "";
+    found.push({ origin: givenAt(view, key) ?? defaultOrigin, ...finding, key });
   }
   return found;
 }
@@ -33,6 +33,25 @@ export function findNothingToDo({ config }: View): Problem | undefined {
     remedy: `To begin: set ${credentials}, so that the logs are polled. Or set streaming.enabled = true, streaming.token, and collectors.flowlogs.source and collectors.auditlogs.source to "stream" (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), then let Tailscale's log streaming push to it. To look first: tailscale2otel demo.`,
   };
 }
+
+/** The receivers can share a listener, so two spellings of one address are the mistake there. */
+const listenRules: readonly Rule[] = (
+  [
+    ["admin", "streaming"],
+    ["admin", "webhook"],
+    ["webhook", "streaming"],
+  ] as const
+).map(([one, other]) => ({
+  keys: [`${one}.listen`, `${other}.listen`, `${one}.enabled`, `${other}.enabled`],
+  find(view) {
+    const { [one]: first, [other]: second } = view.config;
+    const isShared = one === "webhook" && first.listen === second.listen;
+    if (!first.enabled || !second.enabled || isShared || !isSameListen(first.listen, second.listen)) return undefined;
+    const names = [`${one}.listen`, `${other}.listen`] as const;
+    const [key, known] = givenAt(view, names[0]) === undefined ? [names[1], names[0]] : names;
+    return { key, message: `${known} has the same address`, remedy: "Change one of them." };
+  },
+}));
 
 const rules: readonly Rule[] = [
   ...collectedLogs.map(sourceNeedsReceiver),
@@ -56,6 +75,7 @@ const rules: readonly Rule[] = [
   },
   ...webhookRules,
   ...apiRules,
+  ...listenRules,
   {
     keys: ["admin.listen", "admin.token", "admin.enabled"],
     find: ({ config: { admin } }) =>
@@ -110,7 +130,7 @@ function unreadableFiles(view: View): readonly Problem[] {
         key: setting.key,
         message: `${JSON.stringify(path)} cannot be read: ${systemReason(error)}`,
         allowed: "the path of a readable file",
-        remedy: "Mend the path, or let the user that runs this program read the file.",
+        remedy: "Fix the path, or let the user that runs this program read the file.",
       });
     }
   }

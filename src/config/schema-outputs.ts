@@ -96,7 +96,7 @@ export const otlp = section("Where metrics and logs go: any OTLP/HTTP endpoint."
   endpoint: url({
     description:
       "The base address; `/v1/logs` and `/v1/metrics` are appended. Empty: local mode, nothing is sent anywhere.",
-    example: '"http://localhost:4318"',
+    example: '"http://127.0.0.1:4318"',
   }),
   protocol: choice({
     choices: ["http/protobuf", "http/json", "stdout"],

@@ -85,7 +85,7 @@ function emptySecret({ listen, tls }: Config["webhook"]): Warning {
     key: "webhook.secret",
     message: isLocal
       ? "it is empty, so every program on this machine can send events"
-      : `IT IS EMPTY, AND ${listen} IS NOT LOOPBACK: whoever reaches this port can forge events${plainly}`,
+      : `it is empty, and ${listen} is not loopback: whoever reaches this port can forge events${plainly}`,
     remedy: isLocal
       ? "Set webhook.secret to the secret that Tailscale showed when the webhook was created."
       : "Set webhook.secret to the secret that Tailscale showed when the webhook was created, or let webhook.listen begin with 127.0.0.1; webhook.require_secret = true makes this an error.",

@@ -17,7 +17,7 @@ import { PrometheusPage } from "./prometheus.ts";
 import { commonAttributes, resourcesOf } from "./destination.ts";
 import { eachLevel, rewritingLogger, routeDiagnostics } from "./self-logs.ts";
 import { createInstruments } from "./telemetry.ts";
-import { type CommittedRows, type DeadWorker, ExportWorker, type WorkerDeps } from "./worker-client.ts";
+import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
 export { teeLogger } from "./self-logs.ts";
 export { observeProcess } from "./telemetry.ts";
@@ -37,10 +37,15 @@ export interface ExportDeps extends Omit<WorkerDeps, "telemetry"> {
   readonly shown: () => Fold;
 }
 
-/** How each signal fares; absent if it is not exported. */
+/** Why a signal is not exported: there is no address for it (local mode), or the settings disable it. */
+export interface NotExported {
+  readonly kind: "local" | "disabled";
+}
+
+/** How each signal fares. */
 export interface ExportHealth {
-  readonly logs: DeliveryState | DeadWorker | undefined;
-  readonly metrics: MetricReport["state"] | DeadWorker | undefined;
+  readonly logs: DeliveryState | DeadWorker | Untried | NotExported;
+  readonly metrics: MetricReport["state"] | DeadWorker | Untried | NotExported;
 }
 
 export type Exporter = ReturnType<typeof createExporter>;
@@ -61,6 +66,10 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const isNeeded = setup.logs !== undefined || exportsMetrics || setup.exportsOwnLines;
   const worker = isNeeded ? new ExportWorker(setup, { ...deps, telemetry }) : undefined;
   const local = setup.logs === undefined ? createLocalDelivery(deps.onProgress) : undefined;
+  const { otlp } = config;
+  const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({
+    kind: enabled ? "local" : "disabled",
+  });
   observeLastSuccess(telemetry, worker);
 
   return {
@@ -71,8 +80,8 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     selfLog: selfLogOf(setup, worker),
     get health(): ExportHealth {
       return {
-        logs: local === undefined ? (worker?.dead ?? worker?.logs) : undefined,
-        metrics: exportsMetrics ? (worker?.dead ?? worker?.metrics) : undefined,
+        logs: (local === undefined ? (worker?.dead ?? worker?.logs) : undefined) ?? notExported(otlp.logs),
+        metrics: (exportsMetrics ? (worker?.dead ?? worker?.metrics) : undefined) ?? notExported(otlp.metrics),
       };
     },
     /** When the backend last took something of a signal, epoch milliseconds; since the start of the process. */

@@ -155,3 +155,29 @@ function workOf(piece: Piece, kind: Work["kind"], maxPoints: number): Work[] {
   }
   return pieces.map((one) => ({ piece: one, kind }));
 }
+
+/** Requests that a fold may spend on dividing what was refused. */
+const narrowingRequests = 64;
+
+/** One fold on its way. */
+export class Attempt {
+  /** There is a newer one. */
+  readonly superseded: AbortSignal;
+  /** What is to be sent, or sent again. */
+  waiting: Work[];
+  /** Requests left for dividing. */
+  budget = narrowingRequests;
+  hasTaken = false;
+  /** What the backend said last of something that it refused. */
+  refusal: string | undefined;
+  /** Why a request failed in this round, otherwise than by being refused. */
+  failure: string | undefined;
+  accused: Accused[] = [];
+  /** Pieces that the budget did not suffice for. */
+  readonly undivided: Piece[] = [];
+
+  constructor(work: readonly Work[], superseded: AbortSignal) {
+    this.waiting = [...work];
+    this.superseded = superseded;
+  }
+}

@@ -16,15 +16,7 @@ import type { Answer, Encoding, FailureCause } from "./answer.ts";
 import { backoffMs, Outage, seldom } from "./delivery/outage.ts";
 import type { Random, Timer } from "./delivery/source.ts";
 import { type FoldMessage, pointsOf } from "./fold-points.ts";
-import {
-  type Accused,
-  halvesOf,
-  MetricRefusals,
-  nameOfSeries,
-  type Piece,
-  pointsIn,
-  type Work,
-} from "./metric-refusals.ts";
+import { Attempt, halvesOf, MetricRefusals, nameOfSeries, type Piece, pointsIn, type Work } from "./metric-refusals.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";
 
@@ -55,9 +47,6 @@ export interface MetricReport {
 /** 5,000 points are about 1 MB. A backend that answers 413 gets smaller requests. */
 const pointsPerRequest = { most: 5_000, least: 100 };
 
-/** Requests that a fold may spend on dividing what was refused. */
-const narrowingRequests = 64;
-
 /** How much of a backend's words, or of a series' name, is logged. */
 const maxShown = 300;
 
@@ -66,29 +55,6 @@ const ownCauses: ReadonlySet<FailureCause> = new Set(["timeout", "reset", "serve
 
 const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
 const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
-
-/** One fold on its way. */
-class Attempt {
-  /** There is a newer one. */
-  readonly superseded: AbortSignal;
-  /** What is to be sent, or sent again. */
-  waiting: Work[];
-  /** Requests left for dividing. */
-  budget = narrowingRequests;
-  hasTaken = false;
-  /** What the backend said last of something that it refused. */
-  refusal: string | undefined;
-  /** Why a request failed in this round, otherwise than by being refused. */
-  failure: string | undefined;
-  accused: Accused[] = [];
-  /** Pieces that the budget did not suffice for. */
-  readonly undivided: Piece[] = [];
-
-  constructor(work: readonly Work[], superseded: AbortSignal) {
-    this.waiting = [...work];
-    this.superseded = superseded;
-  }
-}
 
 export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #deps: MetricExportDeps;
@@ -105,6 +71,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #ending = new AbortController();
   /** Aborted at the deadline of the stop: the request under way ends. */
   readonly #cut = new AbortController();
+  /** Why the newest fold, or a part of it, is not exported so far. */
+  #unsent: string | undefined;
   /** How long the backend has asked to be left alone. */
   #quiet = { until: 0, forMs: 0 };
   #pointsPerRequest = pointsPerRequest.most;
@@ -131,6 +99,10 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     const cancel = this.#deps.timer(deadlineMs, () => this.#cut.abort());
     await this.#running;
     cancel();
+    const why = this.#unsent;
+    this.#unsent = undefined;
+    const message = "the last export of metrics failed; the next start sends the counters";
+    if (why !== undefined) this.#deps.logger.warn(message, { why });
   }
 
   /** What the SDK's exporter calls with a fold. */
@@ -264,8 +236,10 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     }
     const refusesAll = !hasTaken && refusal !== undefined ? `the backend refuses all metrics: ${refusal}` : undefined;
     const why = failure ?? refusesAll;
-    if (why !== undefined && !attempt.superseded.aborted) this.#outage.fail("waiting", why);
+    const isEnding = this.#ending.signal.aborted;
+    if (why !== undefined && !attempt.superseded.aborted && !isEnding) this.#outage.fail("waiting", why);
     const { trouble } = this.#outage;
+    this.#unsent = why ?? (waiting.length > 0 ? trouble?.why : undefined);
     const points = this.#points;
     this.#points = { ...noPoints };
     this.#deps.onReport({

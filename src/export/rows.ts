@@ -7,7 +7,7 @@ import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
 import { decodeAudit } from "../records/plain.ts";
 import { decodeWebhook } from "../records/plain.ts";
 import type { JournalReader, Row } from "../journal/index.ts";
-import { freeBuffer } from "../runtime/memory.ts";
+import { collectGarbage, freeBuffer } from "../runtime/memory.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
@@ -107,6 +107,9 @@ const stretchLimit = { rows: 512, bytes: 1_048_576 };
 /** Stretches held decoded. The rows of one request should be among them: 4 MiB of protobuf come from about 1.2 MiB of text. */
 const maxStretches = 5;
 
+/** So many entries that make no sense leave 20 MB behind, which the collector would let grow: 1 GB for one request of them. */
+const leftOutPerCollection = 20_000;
+
 /** Gives rows in order. What its selection leaves out makes no log records here. */
 export class RowSource implements DeliverySource {
   readonly #reader: Pick<JournalReader, "read">;
@@ -205,7 +208,9 @@ export class RowSource implements DeliverySource {
   #decodeFlows(row: Row, isSelected: IsSelected, columns: FlowColumns, into: DeliveryRow): RowContents {
     const { decoder, describer } = this.#context;
     const first = columns.records;
+    const before = columns.leftOutTexts.size;
     decoder.decode(row.text, row.leftOut, columns);
+    if (columns.leftOutTexts.size - before > leftOutPerCollection) collectGarbage();
     checkLines(row, columns.records - first);
     const kept = keptOf(row);
     for (let record = 0; record < row.records; record++) {

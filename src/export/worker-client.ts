@@ -36,6 +36,11 @@ export interface DeadWorker {
   readonly since: number;
 }
 
+/** Nothing was tried yet since the process began. */
+export interface Untried {
+  readonly kind: "untried";
+}
+
 export type CommittedRows = Pick<Committed, "lastSeq" | "source" | "receivedAt" | "parts">;
 
 /** A worker that has lived this long begins its back-off anew. */
@@ -56,9 +61,8 @@ const maxHandedBytes = 8 * 1024 * 1024;
 export class ExportWorker {
   /** Set from its death until another one is at work. */
   dead: DeadWorker | undefined;
-  logs: DeliveryState = { kind: "idle" };
-  /** Nothing has been exported at first, and nothing has failed. */
-  metrics: MetricReport["state"] = { kind: "ok", leftOut: 0 };
+  logs: DeliveryState | Untried = { kind: "untried" };
+  metrics: MetricReport["state"] | Untried = { kind: "untried" };
   readonly lastSuccess: Partial<Record<Signal, number>> = {};
   /** How replay and retry fare. */
   readonly redeliveryStates = new Map<Redelivery["name"], DeliveryState>();
@@ -145,7 +149,7 @@ export class ExportWorker {
 
   #launch(from: LogCursor): void {
     this.#startedAt = this.#deps.clock();
-    this.logs = { kind: "idle" };
+    if (this.logs.kind !== "untried") this.logs = { kind: "idle" };
     const mine = new Worker(this.#deps.entry);
     this.#worker = mine;
     let why = "the thread ended";

@@ -5,6 +5,26 @@ import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.t
 /** The address cannot be bound. One line for a person. */
 export class ListenError extends Error {
   override readonly name = "ListenError";
+  /** As it was written. */
+  readonly address: string;
+  readonly #why: ReasonAndRemedy;
+  constructor(address: string, cause: unknown) {
+    const why = reasonOf(cause);
+    super(textOf(address, why), { cause });
+    this.address = address;
+    this.#why = why;
+  }
+
+  /** The message with the setting that the address comes from. */
+  messageFor(setting: string): string {
+    return textOf(this.address, this.#why, setting);
+  }
+}
+
+interface ReasonAndRemedy {
+  readonly reason: string;
+  /** What to do; `setting` is the address's. */
+  readonly remedy?: (setting: string) => string;
 }
 
 export type ListenerOptions = Omit<ServeOptions, "hostname" | "port">;
@@ -23,7 +43,7 @@ export function bind(address: ListenAddress, options: ListenerOptions): RunningS
       return serve({ ...options, hostname: "0.0.0.0", port: address.port });
     }
   } catch (error) {
-    throw new ListenError(`cannot listen on ${address.text}: ${causeOf(error)}`, { cause: error });
+    throw new ListenError(address.text, error);
   }
 }
 
@@ -72,11 +92,29 @@ export async function before(timeoutMs: number, other: Promise<void>): Promise<v
   clearTimeout(timer);
 }
 
-function causeOf(error: unknown): string {
-  if (hasCode(error, "EADDRINUSE")) return "another program listens there already";
-  if (hasCode(error, "EACCES", "EPERM")) return "not permitted (ports below 1024 need a privilege)";
-  if (hasCode(error, "EADDRNOTAVAIL", "ENOTFOUND")) return "this machine has no such address";
-  return error instanceof Error ? error.message : String(error);
+function textOf(address: string, { reason, remedy }: ReasonAndRemedy, setting?: string): string {
+  const begin = `cannot listen on ${address}${setting === undefined ? "" : ` (${setting})`}: ${reason}`;
+  return remedy === undefined ? begin : `${begin}. ${remedy(setting ?? "the listen setting")}`;
+}
+
+function reasonOf(error: unknown): ReasonAndRemedy {
+  if (hasCode(error, "EADDRINUSE"))
+    return {
+      reason: "another program listens there",
+      remedy: (setting) => `Stop it, or set ${setting} to another port`,
+    };
+  if (hasCode(error, "EACCES", "EPERM"))
+    return {
+      reason: "not permitted",
+      remedy: (setting) =>
+        `Ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or set ${setting} to a higher port`,
+    };
+  if (hasCode(error, "EADDRNOTAVAIL", "ENOTFOUND"))
+    return {
+      reason: "this machine has no such address",
+      remedy: (setting) => `Set ${setting} to an address of this machine, or to ":port" for all of them`,
+    };
+  return { reason: error instanceof Error ? error.message : String(error) };
 }
 
 function hasCode(error: unknown, ...codes: string[]): boolean {

@@ -1,5 +1,6 @@
 /** The state directory: made if it is missing, private to its owner, owned by one process at a time, with room in reserve. */
 import {
+  accessSync,
   chmodSync,
   closeSync,
   constants,
@@ -90,10 +91,26 @@ function makePrivate(directory: string): void {
     if (made !== undefined) chmodSync(directory, 0o700);
     why = whyNotPrivate(directory);
   } catch (error) {
-    const advice = "set state.path to a directory that this user may write";
-    throw new Unavailable(`cannot use the state directory ${directory}: ${reasonOf(error)}; ${advice}`);
+    throw new Unavailable(`cannot use the state directory ${directory}: ${whyNotMade(error)}`);
   }
   if (why !== undefined) throw new Unavailable(`cannot use the state directory: ${why} (state.path)`);
+}
+
+function whyNotMade(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EEXIST") return "it is a file, not a directory: set state.path to a directory";
+  if (code === "ENOTDIR") return "a part of the path is not a directory: set state.path to another directory";
+  return `${reasonOf(error)}; set state.path to a directory that this user may write`;
+}
+
+/** SQLite says only that it cannot open its file. */
+function whyNotLocked(directory: string, error: unknown): string {
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+    return reasonOf(error);
+  } catch {
+    return "this user may not write there: chmod u+w it, or set state.path to another directory";
+  }
 }
 
 /** SQLite's own lock on a file of its own: it goes with the process, however that ends. */
@@ -101,7 +118,8 @@ function takeLock(directory: string): DatabaseSync {
   try {
     return lockExclusively(join(directory, lockName), lockWaitMs);
   } catch (error) {
-    if (!isBusy(error)) throw new Unavailable(`cannot use the state directory ${directory}: ${reasonOf(error)}`);
+    if (!isBusy(error))
+      throw new Unavailable(`cannot use the state directory ${directory}: ${whyNotLocked(directory, error)}`);
   }
   /** SQLite says "busy" also if the file system has no locks to give. */
   throw new Unavailable(

@@ -5,9 +5,9 @@ import type { Journal, QuarantineItem } from "../journal/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import type { Pipeline } from "./index.ts";
 
-/** What became of it. `kept`: nothing has changed, for that reason. */
+/** `missing`: there is no such item. `kept`: nothing has changed, for that reason. */
 export type RetryOutcome =
-  { readonly kind: "accepted" } | { readonly kind: "duplicate" } | { readonly kind: "kept"; readonly why: string };
+  { readonly kind: "accepted" | "duplicate" | "missing" } | { readonly kind: "kept"; readonly why: string };
 
 /**
  * Retries one quarantined record by its id; resolves once it is on disk.
@@ -24,7 +24,7 @@ const whyNot: Readonly<Record<Exclude<QuarantineItem["class"], "invalid">, strin
 export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quarantine">, clock: Clock): RetryRecord {
   return async (id) => {
     const found = journal.quarantine.read(id);
-    if (found === undefined) return { kind: "kept", why: "there is no such item" };
+    if (found === undefined) return { kind: "missing" };
     const { item, texts, isCut } = found;
     if (item.class !== "invalid") return { kind: "kept", why: whyNot[item.class] };
     if (isCut) return { kind: "kept", why: "only the first 64 KiB of its text were kept" };

@@ -17,12 +17,16 @@ export class ValueBoundary {
   #isInString = false;
   #isEscaped = false;
   #bytes = 0;
-  /** Commas and opening brackets: at least as many as members, elements and scalars. */
   #parts = 0;
   readonly #maxParts: number;
 
   constructor(maxParts: number = valueLimits.parts) {
     this.#maxParts = maxParts;
+  }
+
+  /** Commas and opening brackets so far: at least as many as members, elements and scalars. */
+  get parts(): number {
+    return this.#parts;
   }
 
   /**

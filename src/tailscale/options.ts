@@ -2,7 +2,7 @@
 import { type Config, hasCredentials, usesOauth } from "../config/index.ts";
 import type { TailscaleAuth, TailscaleOptions } from "./index.ts";
 
-/** Nothing where there are no credentials: the API is not used then. A client of OAuth wins over an API key. */
+/** Nothing where there are no credentials: the API is not used then. An OAuth client wins over an API key. */
 export function tailscaleOptionsOf(config: Pick<Config, "tailscale">): TailscaleOptions | undefined {
   if (!hasCredentials(config)) return undefined;
   const { base_url: baseUrl, tailnet, http } = config.tailscale;

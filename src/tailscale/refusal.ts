@@ -92,9 +92,9 @@ function remedyOf(call: Call, reason: TailscaleErrorReason, auth: AuthKind): str
     case "rate_limited":
       return "Set tailscale.http.rate_limit, or ask less often with longer intervals.";
     case "unavailable":
-      return "Check the connection to tailscale.base_url, a proxy between, and Tailscale's status page; it is tried again.";
+      return "Check the connection to tailscale.base_url, a proxy between, and Tailscale's status page.";
     case "timeout":
-      return "Raise tailscale.http.timeout if the connection is slow; it is tried again.";
+      return "Raise tailscale.http.timeout if the connection is slow.";
     case "too_large":
       return "Ask for less at a time, with a shorter max_window.";
     case "malformed":

@@ -32,7 +32,7 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
     {
       readiness: () => reasons,
       scrape: async () => "metric_total 1\n",
-      status: () => ({ conservation: { received: 3 } }),
+      status: () => ({ conservation: { received: 3 }, export: { logs: { kind: "ok" }, metrics: { since: 5 } } }),
       kept: nothingKept,
       logger: silentLogger,
     },
@@ -56,7 +56,10 @@ describe("on loopback, without a token", () => {
     const metrics = await fetch(`${base}/metrics`);
     expect(metrics.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
     expect(await metrics.text()).toBe("metric_total 1\n");
-    expect(await (await fetch(`${base}/api/status`)).json()).toEqual({ conservation: { received: 3 } });
+    expect(await (await fetch(`${base}/api/status`)).json()).toEqual({
+      conservation: { received: 3 },
+      export: { logs: { kind: "ok" }, metrics: { since: "1970-01-01T00:00:00.005Z" } },
+    });
   });
 
   test.each(guarded)("%s is refused under a host name that is not this machine (DNS rebinding)", async (path) => {

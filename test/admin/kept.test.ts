@@ -230,8 +230,8 @@ describe("a retry", () => {
     await start();
     const both = await Promise.all([kept.retry({ ids: quarantined }), kept.retry({ ids: quarantined })]);
     expect(both).toEqual([
-      { accepted: 1, duplicate: 0, kept: [], queued: 0 },
-      { accepted: 0, duplicate: 0, kept: [{ id: quarantined[0] as string, why: "there is no such item" }], queued: 0 },
+      { accepted: 1, duplicate: 0, kept: [], missing: [], queued: 0 },
+      { accepted: 0, duplicate: 0, kept: [], missing: quarantined, queued: 0 },
     ]);
     expect(store.journal.pendingRecords).toBe(1);
   });

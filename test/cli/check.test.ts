@@ -77,10 +77,13 @@ max_bytes = "1 MiB"
     expect(code).toBe(78);
   });
 
-  test("stops run with the same lines", async () => {
-    const { code, stdout, stderr } = await runToEnd(directory, ["run", "--config", path]);
-    expect(stderr.trimEnd().split("\n")).toHaveLength(5);
-    expect(stderr).toStartWith(`tailscale2otel: ${path}:2: streaming.enabled: "yes" cannot be used here.`);
+  test("stops run with the same lines, warnings first", async () => {
+    const { code, stdout, stderr } = await runToEnd(directory, ["run", "--config", path], { TS2OTEL_CONFG: "x" });
+    const lines = stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(6);
+    expect(lines[0]).toStartWith("tailscale2otel: warning: TS2OTEL_CONFG: ");
+    expect(lines[0]).toEndWith("Did you mean TS2OTEL_CONFIG?");
+    expect(lines[1]).toStartWith(`tailscale2otel: ${path}:2: streaming.enabled: "yes" cannot be used here.`);
     expect(stdout).toBe("");
     expect(code).toBe(78);
   });

@@ -26,7 +26,8 @@ describe("what is not understood is an error of use, and nothing runs", () => {
     [["demo", "--protocol", "http/json"], "--protocol needs --endpoint"],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await runToEnd(directory, args);
-    expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel --help)\n`);
+    const help = /^(?:run|check|version|demo)$/.test(args[0] ?? "") ? `${args[0]} --help` : "--help";
+    expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel ${help})\n`);
     expect(stdout).toBe("");
     expect(code).toBe(64);
   });
@@ -65,6 +66,33 @@ describe("without a command", () => {
       expect(code).toBe(78);
     }
   });
+});
+
+describe("a mistyped --config or --set ends with 78 and the words of check", () => {
+  test.each([
+    "status",
+    "quarantine list",
+    "quarantine purge --class sample",
+    "replay --cancel",
+    "send hec",
+    "tailnet stream show",
+  ])(
+    "%s",
+    async (line) => {
+      const words = line.split(" ");
+      const missing = "tailscale2otel: nope.toml: there is no such file. Give the path of a TOML file with --config or";
+      const named = await runToEnd(directory, [...words, "--config", "nope.toml"]);
+      expect([named.code, named.stderr]).toEqual([78, expect.stringContaining(missing)]);
+      const variable = await runToEnd(directory, words, { TS2OTEL_CONFIG: "nope.toml" });
+      expect([variable.code, variable.stderr]).toEqual([78, expect.stringContaining(missing)]);
+      const key = await runToEnd(directory, [...words, "--set", "admin.tokn=x"]);
+      expect([key.code, key.stderr]).toEqual([
+        78,
+        "tailscale2otel: --set admin.tokn: there is no such setting. Did you mean admin.token?\n",
+      ]);
+    },
+    20_000,
+  );
 });
 
 describe("versions", () => {

@@ -115,6 +115,7 @@ describe("with a running instance", () => {
       duplicate: 0,
       queued: 0,
       kept: 1,
+      missing: [],
       items: [{ id: filled.invalid, why: expect.stringContaining("invalid again (negative_counters)") }],
     });
     const { received, duplicate, skipped, quarantined, ...rest } = await sums(directory, running);
@@ -125,6 +126,8 @@ describe("with a running instance", () => {
     expect([letters.code, JSON.parse(letters.stdout)]).toMatchObject([0, { queued: 1, kept: 0 }]);
     await sink.until(({ logs }) => logs.some(({ attributes }) => attributes["destination.port"] === 4));
 
+    const nothing = await ask(directory, "quarantine retry 99.9", running);
+    expect([nothing.code, JSON.parse(nothing.stdout)]).toMatchObject([1, { kept: 0, items: [], missing: ["99.9"] }]);
     const samples = await ask(directory, "quarantine retry --class sample", running);
     expect(samples.stderr).toContain("only the classes invalid and dead_letter can be retried");
     const note = await ask(directory, "quarantine retry m1", running);
@@ -145,9 +148,18 @@ describe("with a running instance", () => {
     const directory = configure(parent, "token", "");
     const running = await startKept(directory);
     const { code, stderr } = await ask(directory, "quarantine list --set admin.token=wrong", running);
-    expect([code, stderr]).toEqual([1, "tailscale2otel: the instance requires its admin token: set admin.token\n"]);
+    expect([code, stderr]).toEqual([
+      1,
+      "tailscale2otel: the instance refused this admin token: set admin.token to the instance's own\n",
+    ]);
+    const none = await ask(directory, "quarantine list --set admin.token=", running);
+    expect(none.stderr).toBe("tailscale2otel: the instance requires its admin token: set admin.token\n");
+    const path = await ask(directory, `quarantine list --url ${running.admin}/elsewhere`);
+    expect(path.stderr).toBe(
+      `tailscale2otel: ${running.admin}/elsewhere is not the admin listener of an instance (404); see admin.listen\n`,
+    );
     const busy = await ask(directory, "quarantine list");
-    expect([busy.code, busy.stderr]).toEqual([1, expect.stringContaining("another process uses the state directory")]);
+    expect([busy.code, busy.stderr]).toEqual([1, expect.stringContaining("an instance uses ")]);
     await running.stop();
   }, 30_000);
 });
@@ -204,7 +216,11 @@ test("names mistakes in the command line", async () => {
     ["quarantine show", "the id is missing"],
     ["quarantine show 1.0 2.0", 'unexpected argument "2.0"'],
     ["quarantine show 17", '"17" is not the id of an item'],
-    ["quarantine retry", "which items? Give their ids, or --class"],
+    [
+      "quarantine retry",
+      "which items? Give their ids, or a filter such as --class (see tailscale2otel quarantine retry --help)",
+    ],
+    ["quarantine purge", "which items? Give their ids, or a filter such as --class or --before"],
     ["quarantine retry 1.0 --class invalid", "give ids of items or a filter, not both"],
     ["quarantine purge --before yesterday", "--before takes a duration such as 8h"],
     ["quarantine list --limit 0", "--limit takes a number from 1 to 1000"],

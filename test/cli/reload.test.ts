@@ -186,7 +186,11 @@ tls.ca_file = "${certFile}"`,
 }, 30_000);
 
 test.each([
-  ["half of a pair", 'tls.cert_file = "cert.pem"', "streaming.tls.cert_file is set and streaming.tls.key_file is not"],
+  [
+    "half of a pair",
+    'tls.cert_file = "cert.pem"',
+    "streaming.tls.cert_file: it is set and streaming.tls.key_file is not",
+  ],
   [
     "a key of another certificate",
     'tls.cert_file = "cert.pem"\ntls.key_file = "key.pem"',

@@ -1,7 +1,9 @@
-import { connect } from "node:net";
-import { writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
+import { freePort } from "../support/port.ts";
+import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
 import { start, temporaryDirectory } from "./program.ts";
 
 const directory = temporaryDirectory();
@@ -34,6 +36,50 @@ test("says when it has stopped, and why", async () => {
   ]);
   expect(code).toBe(0);
 });
+
+test("names the setting of an address that is taken", async () => {
+  writeFileSync(file, settings(), { mode: 0o600 });
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const listen = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const { code, stderr } = await start(directory, ["run", "--set", `admin.listen=${listen}`]).ended;
+  other.close();
+  expect(stderr).toEndWith(
+    `cannot listen on ${listen} (admin.listen): another program listens there. Stop it, or set admin.listen to another port\n`,
+  );
+  expect(code).toBe(1);
+});
+
+test("says at a stop what the backend did not take", async () => {
+  const own = join(directory, "dead-backend");
+  const store = openStore(configAt(join(own, "state")));
+  await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
+  store.close();
+  writeFileSync(join(own, "tailscale2otel.toml"), settings(), { mode: 0o600 });
+  const program = start(own, ["run", "--set", `otlp.endpoint=http://127.0.0.1:${await freePort()}`]);
+  await program.line("log export failing; retrying");
+  program.process.kill("SIGINT");
+  const { code, stderr } = await program.ended;
+  const messages = stderr.slice(stderr.indexOf('"stopping"'));
+  expect(messages).not.toContain("retrying");
+  expect(messages.match(/the last export of metrics failed; the next start sends the counters/g)).toHaveLength(1);
+  expect(JSON.parse(stderr.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ message: "stopped", pending: 2 });
+  expect(code).toBe(0);
+}, 30_000);
+
+test("says what to do if its state directory was removed", async () => {
+  const own = join(directory, "removed");
+  mkdirSync(own);
+  writeFileSync(join(own, "tailscale2otel.toml"), settings(), { mode: 0o600 });
+  const program = start(own, ["run"]);
+  await program.line('"ready"');
+  rmSync(join(own, "state"), { recursive: true });
+  program.process.kill("SIGINT");
+  const { stderr } = await program.ended;
+  expect(stderr).toContain("nothing is accepted any more; stop that process, then start again");
+  expect(stderr).toContain("the next start restores what the journal still holds");
+  expect(stderr).not.toContain("Unavailable");
+}, 30_000);
 
 test("runs until a signal, reads the log level again on SIGHUP, and ends with 0", async () => {
   writeFileSync(file, settings(), { mode: 0o600 });

@@ -107,16 +107,17 @@ describe("send", () => {
   });
 
   test.each([
-    [["send"], "send needs one of: send hec, send webhook"],
-    [["send", "webhok"], 'unknown command "send webhok"; did you mean send webhook?'],
-    [["send", "webhook", "now"], 'unexpected argument "now"'],
+    [["send"], "send", "send needs one of: send hec, send webhook"],
+    [["send", "webhok"], "send", 'unknown command "send webhok"; did you mean send webhook?'],
+    [["send", "webhook", "now"], "send webhook", 'unexpected argument "now"'],
     [
       ["send", "webhook", "--url", "example.com"],
+      "send webhook",
       '--url takes an address that begins with http:// or https://, not "example.com"',
     ],
-  ])("%j is an error of use", async (args, message) => {
+  ])("%j is an error of use", async (args, command, message) => {
     const { code, stderr } = await runToEnd(directory, args);
-    expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel --help)\n`);
+    expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel ${command} --help)\n`);
     expect(code).toBe(64);
   });
 

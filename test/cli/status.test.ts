@@ -50,7 +50,7 @@ const status: Parameters<typeof statusText>[0] = {
     },
   ],
   export: {
-    logs: { kind: "waiting", why: "503 Service Unavailable", since: now - 300_000 },
+    logs: { kind: "waiting", why: "503 Service Unavailable", since: ago(300) },
     metrics: { kind: "ok" },
   },
 };
@@ -92,7 +92,7 @@ test("an instance that refuses records says why, and what damage has cost stands
 test("an instance whose metrics are refused is not simply well", () => {
   const why = "HTTP 400: label name too long";
   const text = statusText(
-    { ...status, export: { logs: { kind: "delivering" }, metrics: { kind: "failing", why, since: now - 300_000 } } },
+    { ...status, export: { logs: { kind: "delivering" }, metrics: { kind: "failing", why, since: ago(300) } } },
     now,
     { hasColour: true },
   );
@@ -106,6 +106,34 @@ test("an instance that restores its counters says how far it has come, and that 
   const text = statusText({ ...status, counters: restoring }, now, { hasColour: false });
   expect(text).toMatch(/^counters +restoring, row 40 of 1000; the sums are incomplete$/m);
 });
+
+test("a signal of which nothing was sent says why", () => {
+  const rowsOf = (health: typeof status.export) => {
+    const { export: _, ...stopped } = { ...status, delivery: { lastSuccess: {} } };
+    const shown = health === undefined ? stopped : { ...stopped, export: health };
+    return statusText(shown, now, { hasColour: false }).match(/^(logs|metrics) .*$/gm);
+  };
+  expect(rowsOf({ logs: { kind: "untried" }, metrics: { kind: "untried" } })).toEqual([
+    "logs          not sent yet",
+    "metrics       not sent yet",
+  ]);
+  expect(rowsOf({ logs: { kind: "local" }, metrics: { kind: "disabled" } })).toEqual([
+    "logs          local mode: not sent (otlp.endpoint is empty)",
+    "metrics       not exported: disabled in the configuration",
+  ]);
+  expect(rowsOf(undefined)).toEqual(["logs          not running", "metrics       not running"]);
+});
+
+test("an instance that does not answer is told from one that is stopped", async () => {
+  const directory = configure(parent, "unreached", "");
+  const store = openStore(configAt(join(directory, "state")));
+  const { code, stderr } = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
+  store.close();
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /an instance uses \S+state, but nothing answers at http:\/\/127\.0\.0\.1:\d+: give its address with --url or admin\.listen/,
+  );
+}, 30_000);
 
 test("of a running instance it is JSON in a pipe, with exit code 0", async () => {
   const directory = configure(parent, "running", "");

@@ -21,7 +21,7 @@ const apiKey = { TS2OTEL_TAILSCALE__AUTH__APIKEY: "tskey-api-s3cr3t" };
 const backend = "otlp.endpoint=http://192.0.2.1:4318";
 const keyOf = (line: string): string => line.slice(0, line.indexOf(":"));
 
-/** The receiver and both logs by the stream alone, with a client of OAuth besides. */
+/** The receiver and both logs by the stream alone, with an OAuth client besides. */
 function inspect(set: readonly string[], environment: Record<string, string> = client) {
   return inspectIn(directory, {
     set: [...soundSettings, ...set],
@@ -89,12 +89,12 @@ describe("credentials", () => {
   test("of which one half is missing are a mistake", () => {
     const [id, secret] = Object.keys(client) as [keyof typeof client, keyof typeof client];
     expect(inspectAlone([], { ...apiKey, [id]: client[id] }).problems).toEqual([
-      `${id}: tailscale.auth.oauth.client_id: tailscale.auth.oauth.client_id is set and tailscale.auth.oauth.client_secret is not. Allowed: both or neither. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
+      `${id}: tailscale.auth.oauth.client_id: it is set and tailscale.auth.oauth.client_secret is not. Allowed: both or neither. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
     ]);
     const { problems } = inspectAlone([], { ...apiKey, [secret]: client[secret] });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(
-      "tailscale.auth.oauth.client_secret is set and tailscale.auth.oauth.client_id is not",
+      "tailscale.auth.oauth.client_secret: it is set and tailscale.auth.oauth.client_id is not",
     );
     expect(problems.join()).not.toContain("s3cr3t");
   });
@@ -335,7 +335,12 @@ describe("settings without effect", () => {
     ],
     [["tailscale.http.timeout=1s"], {}, "tailscale.http.timeout", "there are no credentials"],
     [["tailscale.base_url=https://api.example.com"], {}, "tailscale.base_url", "there are no credentials"],
-    [["tailscale.auth.oauth.scopes=all:read"], apiKey, "tailscale.auth.oauth.scopes", "scopes belong to a client"],
+    [
+      ["tailscale.auth.oauth.scopes=all:read"],
+      apiKey,
+      "tailscale.auth.oauth.scopes",
+      "scopes belong to an OAuth client",
+    ],
   ];
 
   test.each(idle)("%j", (set, environment, key, reason) => {

@@ -15,14 +15,14 @@ describe("an empty token", () => {
   test("is said loudly where others can reach the port", () => {
     const [warning, ...others] = warningsWith([], {});
     expect(others).toEqual([]);
-    expect(warning).toStartWith("streaming.token: IT IS EMPTY, AND :8088 IS NOT LOOPBACK: ");
+    expect(warning).toStartWith("streaming.token: it is empty, and :8088 is not loopback: ");
     expect(warning).toContain("plain HTTP");
   });
 
   test("is said loudly with TLS too, but not that it is plain HTTP", () => {
     const files = ["streaming.tls.cert_file=/dev/null", "streaming.tls.key_file=/dev/null"];
     const [warning] = warningsWith(files, {});
-    expect(warning).toStartWith("streaming.token: IT IS EMPTY, AND :8088 IS NOT LOOPBACK: ");
+    expect(warning).toStartWith("streaming.token: it is empty, and :8088 is not loopback: ");
     expect(warning).not.toContain("plain HTTP");
   });
 

@@ -45,7 +45,7 @@ describe("an empty secret", () => {
   test("is said loudly where others can reach the port", () => {
     const { warnings } = inspect([], {});
     expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toStartWith("webhook.secret: IT IS EMPTY, AND :8089 IS NOT LOOPBACK: ");
+    expect(warnings[0]).toStartWith("webhook.secret: it is empty, and :8089 is not loopback: ");
     expect(warnings[0]).toContain("plain HTTP");
   });
 
@@ -68,7 +68,7 @@ const mistakes: readonly [set: readonly string[], message: string][] = [
     "events are known for 25h, and a delivery can be sent again for longer. Allowed: 1510m or more: webhook.late_retry_window and twice webhook.tolerance.",
   ],
   [["webhook.tolerance=14h"], "Raise dedup.webhook_window, or lower webhook.late_retry_window."],
-  [["webhook.tls.cert_file=/dev/null"], "webhook.tls.cert_file is set and webhook.tls.key_file is not"],
+  [["webhook.tls.cert_file=/dev/null"], "webhook.tls.cert_file: it is set and webhook.tls.key_file is not"],
   [
     ["webhook.listen=:8088", "webhook.tls.cert_file=/dev/null", "webhook.tls.key_file=/dev/null"],
     "both receivers listen on one address, with TLS that differs",

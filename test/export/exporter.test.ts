@@ -417,7 +417,7 @@ describe("without a destination", () => {
     await commit("nONECNTRL", 1);
     const running = start(["otlp.endpoint="]);
     expect(running.deliversLogs).toBe(false);
-    expect(running.health).toEqual({ logs: undefined, metrics: undefined });
+    expect(running.health).toEqual({ logs: { kind: "local" }, metrics: { kind: "local" } });
     expect(cursor()).toMatchObject({ seq: store.journal.lastSeq + 1, records: { delivered: 1 } });
     const part = { accepted: 2 } as Parameters<Exporter["committed"]>[0]["parts"][number];
     running.committed({ lastSeq: 9, source: "stream", receivedAt: 0, parts: [part, part] });

@@ -159,6 +159,21 @@ describe("a backend that fails", () => {
     ]);
   });
 
+  test("is said to have failed once at a stop, since nothing is tried again then", async () => {
+    sink.behave(() => ({ kind: "status", status: 503 }));
+    const metrics = start();
+    await metrics.fold(nodesFold(7));
+    const lines = metrics.lines.length;
+    await metrics.stop();
+    await metrics.stop();
+    expect(metrics.lines.slice(lines)).toEqual([
+      {
+        message: "the last export of metrics failed; the next start sends the counters",
+        fields: { why: expect.stringContaining("HTTP 503") as string },
+      },
+    ]);
+  });
+
   test("gets the totals of the next fold instead", async () => {
     sink.behave(() => ({ kind: "status", status: 503 }));
     const metrics = start();

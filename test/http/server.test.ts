@@ -45,9 +45,27 @@ describe("an HTTP server", () => {
         const second = createHttpServer({ listen }, { routes: [], logger: silentLogger });
         const failure = await second.start().catch((error: unknown) => error);
         expect(failure).toBeInstanceOf(ListenError);
-        expect(String(failure)).toBe(`ListenError: cannot listen on ${listen}: another program listens there already`);
+        expect(String(failure)).toBe(
+          `ListenError: cannot listen on ${listen}: another program listens there. Stop it, or set the listen setting to another port`,
+        );
       }
     });
+  });
+
+  test.each([
+    ["EADDRINUSE", "another program listens there. Stop it, or set admin.listen to another port"],
+    [
+      "EACCES",
+      "not permitted. Ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or set admin.listen to a higher port",
+    ],
+    [
+      "EADDRNOTAVAIL",
+      'this machine has no such address. Set admin.listen to an address of this machine, or to ":port" for all of them',
+    ],
+    ["EIO", "out of order"],
+  ])("names the setting of an address that it cannot bind, and what to do: %s", (code, text) => {
+    const error = new ListenError("127.0.0.1:9", Object.assign(new Error("out of order"), { code }));
+    expect(error.messageFor("admin.listen")).toBe(`cannot listen on 127.0.0.1:9 (admin.listen): ${text}`);
   });
 
   test("says in one line that an address is not this machine's", async () => {

@@ -71,7 +71,15 @@ describe("the state directory", () => {
   test("is refused if it is a file", () => {
     writeFileSync(state.path, "");
     expect(() => state.open()).toThrow(Unavailable);
+    expect(() => state.open()).toThrow("it is a file, not a directory");
     expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
+    const path = join(state.path, "below");
+    expect(() => state.open({ path })).toThrow("a part of the path is not a directory");
+  });
+
+  test.skipIf(process.getuid?.() === 0)("is refused with the remedy if this user may not write there", () => {
+    mkdirSync(state.path, { mode: 0o500 });
+    expect(() => state.open()).toThrow(`${state.path}: this user may not write there: chmod u+w it`);
   });
 
   test("in memory goes with the process, and with the next start if that was killed", () => {

@@ -73,7 +73,7 @@ test("one that is known already leaves too, and is a duplicate", async () => {
 test("one that has left in the meantime is not accepted", async () => {
   const id = await putFlow(5);
   restarts.store.journal.quarantine.remove([id]);
-  expect(await retry(id)).toEqual({ kind: "kept", why: "there is no such item" });
+  expect(await retry(id)).toEqual({ kind: "missing" });
   expect(sumsOf(restarts.store)).toMatchObject({ received: 0, accepted: 0 });
 });
 

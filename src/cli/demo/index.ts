@@ -132,7 +132,7 @@ function introduction(nodes: number, url: string, endpoint: string | undefined):
   if (endpoint === undefined) {
     return [
       `${first}; you see what it makes of them, and nothing is kept.`,
-      "Ctrl-C ends it. Next: add --endpoint http://localhost:4318 to send the result to your own OpenTelemetry backend.",
+      "Ctrl-C ends it. Next: add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend.",
     ];
   }
   return [

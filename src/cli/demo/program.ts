@@ -64,7 +64,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     stream: { url: `${stream}/services/collector/event`, secret: token },
     webhook: { url: `${webhook}/tailscale/webhook`, secret },
     watched: watchedOf(app),
-    stop: (deadlineMs) => app.stop(deadlineMs),
+    stop: async (deadlineMs) => void (await app.stop(deadlineMs)),
   };
 }
 

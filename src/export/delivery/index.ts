@@ -249,7 +249,7 @@ export class Delivery {
   }
 
   #backOff(request: number, why: string, retryAfterMs: number | undefined): void {
-    this.#outage.fail("waiting", why);
+    if (this.#run !== "ending") this.#outage.fail("waiting", why);
     if (request <= this.#failedAt) return;
     this.#failedAt = this.#narrowing.sent;
     this.#pauseFor("back-off", backoffMs(++this.#failures, retryAfterMs, this.#deps.random));

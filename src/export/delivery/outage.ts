@@ -38,6 +38,13 @@ const maxDelayMs = 60_000;
 /** Between two lines about the same thing. */
 const periodMs = 300_000;
 
+/** Lines about an export that comes and goes: so many at once, and then one in that time. */
+const maxLines = 5;
+const msPerLine = 180_000;
+
+/** Causes of one outage that are logged at once. */
+const maxCauses = 3;
+
 /** What has failed this often, for this long, is narrowed like what was refused. */
 const persistentFailures = 10;
 const persistentForMs = 300_000;
@@ -58,18 +65,28 @@ export function backoffMs(failures: number, retryAfterMs: number | undefined, ra
 
 export type Trouble = Extract<DeliveryState, { readonly why: string }>;
 
-/** Logs failures of an export and the recovery from them: at most once in five minutes, as often as things may change. */
+/**
+ * Logs at once that an export fails, that the cause has changed, and the recovery; a failure that lasts, every five minutes.
+ * Lines are limited for an export that comes and goes, and a recovery is logged only while the next failure can be: the log
+ * never ends with "recovered" during an outage.
+ */
 export class Outage {
   readonly #subject: "log export" | "metric export";
   readonly #logger: Logger;
   readonly #clock: Clock;
   #trouble: Trouble | undefined;
   #failures = 0;
-  #saidAt = Number.NEGATIVE_INFINITY;
+  /** Of the first failure after the last recovery that was logged. */
+  #since: number | undefined;
+  #lineAt = Number.NEGATIVE_INFINITY;
+  /** Lines that may be logged; grows with time. */
+  #lines = maxLines;
+  #countedAt = Number.NEGATIVE_INFINITY;
+  /** What was logged of this outage, since the last line that was due. */
+  readonly #causes = new Set<string>();
+  #loggedKind: Trouble["kind"] | undefined;
   /** What failed last, how often in a row, and since when. */
   #failing: { readonly from: Place; readonly failures: number; readonly since: number } | undefined;
-  /** Whether a line has told of this trouble. */
-  #isSaid = false;
 
   constructor(subject: "log export" | "metric export", logger: Logger, clock: Clock) {
     this.#subject = subject;
@@ -85,23 +102,47 @@ export class Outage {
     const now = this.#clock();
     this.#failures++;
     this.#trouble = { kind, why, since: this.#trouble?.since ?? now };
-    if (Math.abs(now - this.#saidAt) < periodMs) return;
+    this.#since ??= now;
+    const cause = `${kind} ${why}`;
+    const isDue = Math.abs(now - this.#lineAt) >= periodMs;
+    const isNews = !this.#causes.has(cause) && this.#causes.size < maxCauses && this.#linesLeft(now) >= 1;
+    if (!isDue && !isNews) return;
     const [first, again] =
       kind === "waiting"
         ? [`${this.#subject} failing; retrying`, `${this.#subject} still failing`]
         : ["backend refuses every log record; holding logs", "backend still refuses every log record"];
-    const fields = this.#isSaid ? { failures: this.#failures, seconds: this.#seconds } : {};
-    this.#logger.warn(this.#isSaid ? again : first, { why, ...fields });
-    this.#saidAt = now;
-    this.#isSaid = true;
+    const fields = this.#loggedKind === undefined ? {} : { failures: this.#failures, seconds: this.#seconds };
+    this.#logger.warn(this.#loggedKind === kind ? again : first, { why, ...fields });
+    if (isDue) this.#causes.clear();
+    this.#causes.add(cause);
+    this.#loggedKind = kind;
+    this.#countLine(now);
   }
 
+  /** Called as long as all is well. */
   recover(): void {
-    if (this.#isSaid)
-      this.#logger.info(`${this.#subject} recovered`, { failures: this.#failures, seconds: this.#seconds });
     this.#trouble = undefined;
+    if (this.#since === undefined) return;
+    const now = this.#clock();
+    if (this.#linesLeft(now) < 2) return;
+    if (this.#loggedKind !== undefined)
+      this.#logger.info(`${this.#subject} recovered`, { failures: this.#failures, seconds: this.#seconds });
+    this.#countLine(now);
+    this.#since = undefined;
     this.#failures = 0;
-    this.#isSaid = false;
+    this.#causes.clear();
+    this.#loggedKind = undefined;
+  }
+
+  #linesLeft(now: number): number {
+    this.#lines = Math.min(maxLines, this.#lines + Math.max(0, now - this.#countedAt) / msPerLine);
+    this.#countedAt = now;
+    return this.#lines;
+  }
+
+  #countLine(now: number): void {
+    this.#lines = Math.max(0, this.#linesLeft(now) - 1);
+    this.#lineAt = now;
   }
 
   /** Counts a failure of what begins there. Only the oldest is tried again and again. */
@@ -123,7 +164,7 @@ export class Outage {
   }
 
   get #seconds(): number {
-    return Math.round((this.#clock() - (this.#trouble?.since ?? 0)) / 1000);
+    return Math.round((this.#clock() - (this.#since ?? 0)) / 1000);
   }
 }
 

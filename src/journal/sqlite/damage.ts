@@ -242,7 +242,8 @@ export class Health {
     const { reason, isWhole } = found;
     this.#stopped = reason;
     const saved = isWhole ? "all of it is in the database" : this.#rescue(reason);
-    const message = "the journal's files were changed by somebody else: nothing is accepted any more";
+    const message =
+      "the journal's files were changed by another process: nothing is accepted any more; stop that process, then start again";
     this.#deps.logger.error(message, { reason, saved });
     this.#deps.onDamage();
     return reason;

@@ -145,8 +145,7 @@ export class SeenKeys {
     for (const row of this.#database.prepare(`SELECT ${columns} FROM keys`).iterate() as Iterable<unknown>) {
       const { id, class: name } = row as KeyRow;
       try {
-        const words = wordsOf(row as KeyRow);
-        this.#tables[name as KeyClass].load(words);
+        this.#tables[name as KeyClass].load(wordsOf(row as KeyRow));
       } catch (error) {
         if (!(error instanceof Damaged)) throw error;
         for (const keyClass of isKeyClass(name) ? [name] : keyClasses)
@@ -171,8 +170,7 @@ export class SeenKeys {
    */
   addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number {
     const added = this.#added[keyClass];
-    /** Before `words` is read: making room for the copy may replace it. */
-    const place = added.copy(keys, at, bits);
+    const place = added.copy(keys, at, bits); // Before `words` is read, which it may replace.
     const held = this.#tables[keyClass].addNew(added.words, place);
     if (held === 0) added.keep(0, agesFrom);
     return held;

@@ -13,10 +13,11 @@ const sliceBytes = 256 * 1024;
 
 /**
  * So much text leaves some 50 MB of buffers and values behind, which the collector would let grow: a 64 MiB body must stay
- * under 400 MB in all. A value counts as 256 bytes more than its text.
+ * under 400 MB in all. A value counts as 256 bytes more than its text, and each of its parts as 128.
  */
 const bytesPerCollection = 16 * 1024 * 1024;
 const bytesPerValue = 256;
+const bytesPerPart = 128;
 
 export interface BodyIntake {
   readonly compression: Compression | undefined;
@@ -69,7 +70,7 @@ export async function readBodyInto(batch: Batch, body: Body, intake: BodyIntake)
       }
       reserve(intake, Math.max(0, batch.byteLength - heldBytes));
       heldBytes = Math.max(heldBytes, batch.byteLength);
-      const workedBytes = bytes + values.count * bytesPerValue;
+      const workedBytes = bytes + values.count * bytesPerValue + values.parts * bytesPerPart;
       if (workedBytes - collectedBytes < bytesPerCollection) continue;
       collectGarbage();
       collectedBytes = workedBytes;

@@ -32,6 +32,8 @@ type Place = "top" | "first" | "value" | "separator" | "wrapper" | "members";
 export class ValueReader {
   /** Complete values so far, which is also the 0-based position of the next. */
   count = 0;
+  /** Members and elements of the values that the scanner has given up, roughly: what parsing them leaves behind. */
+  parts = 0;
   /** Nothing but white space so far. */
   isEmpty = true;
 
@@ -192,6 +194,7 @@ export class ValueReader {
       this.#searchedBytes = bytes.length - at;
       return -1;
     }
+    this.parts += this.#boundary.parts;
     this.#boundary = undefined;
     this.#searchedBytes = 0;
     if (end < 0) throw this.#damaged();
