@@ -13,7 +13,8 @@ import type { FlowColumns } from "../../src/records/flow/columns.ts";
 import { decodeOtlp } from "../support/otlp-sink.ts";
 import { connectionValue } from "../support/random.ts";
 import { privacyWith, settingsWith } from "../processors/given.ts";
-import { columnsOf, connection, flowValue } from "../records/samples.ts";
+import { columnsOf } from "../support/columns.ts";
+import { connection, flowValue } from "../support/records.ts";
 
 const resource = { "service.name": "tailscale2otel", "host.name": "höst", empty: "" };
 const scope = { name: "tailscale2otel", version: "1.2.3" };

@@ -14,7 +14,7 @@ import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
 import { Identifier, keyWords } from "../../src/records/identity.ts";
 import { decodeWebhook } from "../../src/records/plain.ts";
 import { settingsWith } from "../processors/given.ts";
-import { plainRecord } from "../records/samples.ts";
+import { plainRecord } from "../support/columns.ts";
 import { connection, flowValue, rawOf } from "../support/records.ts";
 
 const textOf = ({ body, length }: { readonly body: Uint8Array; readonly length: number }): Uint8Array =>

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { auditChanges } from "../../src/catalogue/vocabulary.ts";
 import { noIncrements } from "../../src/catalogue/increments.ts";
 import { measure } from "../../src/processors/index.ts";
-import { auditValue } from "../records/samples.ts";
+import { auditValue } from "../support/records.ts";
 import { auditOf, settingsWith } from "./given.ts";
 
 const byProperty = [

@@ -6,7 +6,8 @@ import { EdgeBook, maxEdges, noPeer, peerByAddress } from "../../src/processors/
 import { EndBook } from "../../src/processors/ends.ts";
 import { measureFlow } from "../../src/processors/flow-metrics.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
-import { columnsOf, connection, flowValue } from "../records/samples.ts";
+import { columnsOf } from "../support/columns.ts";
+import { connection, flowValue } from "../support/records.ts";
 import { privacyWith, settingsWith } from "./given.ts";
 import { pointsOf } from "./points.ts";
 

@@ -4,7 +4,7 @@ import { decodeAudit } from "../../src/records/plain.ts";
 import type { AuditRecord, JsonObject, WebhookRecord } from "../../src/records/types.ts";
 import { decodeWebhook, webhookRecord } from "../../src/records/plain.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
-import { unwrapped } from "../records/samples.ts";
+import { unwrapped } from "../support/records.ts";
 
 /** The defaults, but for the members given. */
 export function settingsWith(members: Partial<ProcessorSettings> = {}): ProcessorSettings {

@@ -16,7 +16,7 @@ import { ClaimTable } from "../../src/records/flow/claims.ts";
 import { FlowColumns } from "../../src/records/flow/columns.ts";
 import { readFlow } from "../../src/records/flow/reader.ts";
 import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
-import { unwrapped } from "../records/samples.ts";
+import { unwrapped } from "../support/records.ts";
 import { auditOf, privacyWith, settingsWith, webhookOf } from "./given.ts";
 import { type Point, pointsOf } from "./points.ts";
 

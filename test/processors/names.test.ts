@@ -9,7 +9,8 @@ import { addressIpv4, addressIpv6, type FlowColumns } from "../../src/records/fl
 import { ipv4Text, ipv6Text, parseAddress } from "../../src/records/address.ts";
 import { devices } from "../support/devices.ts";
 import { seeded } from "../support/random.ts";
-import { columnsOf, connection, flowValue } from "../records/samples.ts";
+import { columnsOf } from "../support/columns.ts";
+import { connection, flowValue } from "../support/records.ts";
 import { settingsWith } from "./given.ts";
 
 const withDirectory = (): ProcessorSettings => settingsWith({ directory: { current: directoryOf(devices) } });

@@ -7,7 +7,8 @@ import type { LogEvent } from "../../src/catalogue/log-event.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { describe } from "../../src/processors/index.ts";
 import { privacyOf } from "../../src/processors/privacy.ts";
-import { columnsOf, connection, flowValue } from "../records/samples.ts";
+import { columnsOf } from "../support/columns.ts";
+import { connection, flowValue } from "../support/records.ts";
 import { privacyWith, settingsWith, webhookOf } from "./given.ts";
 
 function webhookLog(actions: Partial<PrivacySettings["actions"]>, event: JsonObject): LogEvent {

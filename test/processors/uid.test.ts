@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { describe, type ProcessorSettings } from "../../src/processors/index.ts";
-import { auditValue, columnsOf, connection, enveloped, flowValue } from "../records/samples.ts";
+import { columnsOf } from "../support/columns.ts";
+import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
 import { auditOf, settingsWith, webhookOf } from "./given.ts";
 
 const settings = settingsWith({ recordUid: { secret: "00112233445566778899aabbccddeeff", tailnet: 1 } });

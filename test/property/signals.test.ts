@@ -15,7 +15,7 @@ import type { JsonObject } from "../../src/records/types.ts";
 import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
 import { configOf, ledgerOver, SnapshotJournal } from "../ledger/support.ts";
 import { auditOf, settingsWith } from "../processors/given.ts";
-import { columnsOf } from "../records/samples.ts";
+import { columnsOf } from "../support/columns.ts";
 import { devices } from "../support/devices.ts";
 import { enveloped } from "../support/records.ts";
 

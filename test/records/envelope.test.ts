@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { classify, envelopeTime, eventText, recordOfLine } from "../../src/records/envelope.ts";
 import type { JsonObject, RawRecord } from "../../src/records/types.ts";
 import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
-import { auditValue, enveloped, flowValue, unwrapped } from "./samples.ts";
+import { auditValue, enveloped, flowValue, unwrapped } from "../support/records.ts";
 
 const time = [1_793_610_908, 125_000_000];
 const recorded = [1_793_610_907, 204_000_111];

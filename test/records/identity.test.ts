@@ -7,7 +7,8 @@ import type { Fact } from "../../src/records/fact.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { decodeWebhook } from "../../src/records/plain.ts";
 import { connectionValue, flowRecordValue, seeded } from "../support/random.ts";
-import { auditValue, columnsOf, connection, enveloped, flowValue, sampleRecords } from "./samples.ts";
+import { columnsOf } from "../support/columns.ts";
+import { auditValue, connection, enveloped, flowValue, sampleRecords } from "../support/records.ts";
 
 const secret = "00112233445566778899aabbccddeeff";
 const identifier = new Identifier(secret, 1);

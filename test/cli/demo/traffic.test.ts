@@ -4,7 +4,7 @@ import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
 import { createTraffic, windowMs, windowSettledMs } from "../../../src/cli/demo/traffic.ts";
 import { bodyOf } from "../../../src/cli/demo/wire.ts";
 import type { WireConnection, WireFlow } from "../../../src/cli/demo/wire.ts";
-import { columnsOf } from "../../records/samples.ts";
+import { columnsOf } from "../../support/columns.ts";
 
 const firstWindow = 358_720_000;
 const windows = Array.from({ length: 20 }, (_, offset) => firstWindow + offset);

@@ -5,7 +5,8 @@ import { FlowColumns } from "../../../src/records/flow/columns.ts";
 import { readFlow } from "../../../src/records/flow/reader.ts";
 import { FlowScanner } from "../../../src/records/flow/scanner.ts";
 import { Identifier } from "../../../src/records/identity.ts";
-import { connection, enveloped, flowValue, plainRecord, sampleRecords, unwrapped } from "../samples.ts";
+import { plainRecord } from "../../support/columns.ts";
+import { connection, enveloped, flowValue, sampleRecords, unwrapped } from "../../support/records.ts";
 
 const mutants = Number(process.env["SCANNER_MUTANTS"] ?? 100_000);
 

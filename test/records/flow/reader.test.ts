@@ -6,7 +6,8 @@ import { FlowColumns, leftOutReasons } from "../../../src/records/flow/columns.t
 import { readFlow } from "../../../src/records/flow/reader.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
 import { seeded } from "../../support/random.ts";
-import { columnsOf, connection, flowValue, plainRecord, sampleRecords } from "../samples.ts";
+import { columnsOf, plainRecord } from "../../support/columns.ts";
+import { connection, flowValue, sampleRecords } from "../../support/records.ts";
 
 const read = (value: JsonObject) => {
   const columns = new FlowColumns();

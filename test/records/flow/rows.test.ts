@@ -6,7 +6,8 @@ import { FlowRowDecoder } from "../../../src/records/flow/rows.ts";
 import { Identifier } from "../../../src/records/identity.ts";
 import { encodeLeftOut } from "../../../src/records/left-out.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
-import { columnsOf, connection, enveloped, flowValue, plainRecord, sampleRecords } from "../samples.ts";
+import { columnsOf, plainRecord } from "../../support/columns.ts";
+import { connection, enveloped, flowValue, sampleRecords } from "../../support/records.ts";
 
 const broken = connection({ src: "nowhere:1" });
 

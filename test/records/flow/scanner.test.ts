@@ -7,7 +7,8 @@ import { FlowColumns } from "../../../src/records/flow/columns.ts";
 import { FlowScanner } from "../../../src/records/flow/scanner.ts";
 import { parseIpv4, parseIpv6Words } from "../../../src/records/address.ts";
 import { seeded } from "../../support/random.ts";
-import { columnsOf, connection, enveloped, flowValue, plainRecord, sampleRecords } from "../samples.ts";
+import { columnsOf, plainRecord } from "../../support/columns.ts";
+import { connection, enveloped, flowValue, sampleRecords } from "../../support/records.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const stream = encode(readFileSync(new URL("../../fixtures/samples/hec-flow.json", import.meta.url), "utf8").trim());

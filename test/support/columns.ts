@@ -1,71 +1,9 @@
-/** Records for the tests of this folder: Tailscale's own shapes with reserved names, and columns by value. */
-import { readFileSync } from "node:fs";
+/** Columns of flow records for tests: made from values, and shown by value. */
+import { ipv4Text, ipv6Text } from "../../src/records/address.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
 import { addressIpv4, addressIpv6, addressText, FlowColumns } from "../../src/records/flow/columns.ts";
 import { readFlow } from "../../src/records/flow/reader.ts";
-import { ipv4Text, ipv6Text } from "../../src/records/address.ts";
-import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
-import type { JsonObject, RawRecord } from "../../src/records/types.ts";
-
-/** A virtual connection between two nodes; members given replace or add to it. */
-export function connection(members: JsonObject = {}): JsonObject {
-  return {
-    proto: 6,
-    src: "100.64.1.1:40000",
-    dst: "100.64.1.2:443",
-    txPkts: 3,
-    txBytes: 300,
-    rxPkts: 2,
-    rxBytes: 200,
-    ...members,
-  };
-}
-
-/** A flow record with one virtual connection. */
-export function flowValue(members: JsonObject = {}): JsonObject {
-  return {
-    nodeId: "nONECNTRL",
-    start: "2026-11-02T09:15:00Z",
-    end: "2026-11-02T09:15:05Z",
-    virtualTraffic: [connection()],
-    ...members,
-  };
-}
-
-/** An audit record as the stream gives it. */
-export function auditValue(members: JsonObject = {}): JsonObject {
-  return {
-    eventGroupID: "group-1",
-    origin: "ADMIN_CONSOLE",
-    actor: { id: "uONECNTRL", type: "USER", loginName: "alice@example.com", displayName: "Alice Example" },
-    target: { id: "T1CNTRL", name: "example.com", type: "TAILNET", property: "ACL" },
-    action: "UPDATE",
-    old: "a",
-    new: "b",
-    ...members,
-  };
-}
-
-/** An envelope as Tailscale sends it. */
-export function enveloped(event: JsonObject, time: unknown = 1_793_610_908.125): JsonObject {
-  return { time, event, fields: { recorded: "2026-11-02T09:15:07.204000111Z" } };
-}
-
-/** What one top-level value holds; its text is what `JSON.stringify` makes of it if none is given. */
-export function unwrapped(value: unknown, text: string = JSON.stringify(value)): Unwrapped {
-  const into: Unwrapped = { records: [], skipped: [] };
-  unwrap(value, text, into);
-  return into;
-}
-
-/** The records of a sample file, in its order. */
-export function sampleRecords(
-  name: "hec-flow" | "hec-audit" | "api-network" | "api-configuration",
-): readonly RawRecord[] {
-  const text = readFileSync(new URL(`../fixtures/samples/${name}.json`, import.meta.url), "utf8");
-  const list = name.startsWith("hec") ? `[${text.replaceAll("}{", "},{")}]` : text;
-  return unwrapped(JSON.parse(list), list).records;
-}
+import { unwrapped } from "./records.ts";
 
 /** Columns with the records of these values, as the reader reads them. */
 export function columnsOf(...values: readonly unknown[]): FlowColumns {
