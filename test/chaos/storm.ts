@@ -137,6 +137,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
         requestsInProtobuf: encodings.protobuf,
         requestsInJson: encodings.json,
         folds: watch.folds,
+        wholeFolds: watch.wholeFolds,
         points: watch.points,
         ...accepted.sums,
         settleSeconds: Number(settleSeconds.toFixed(1)),
