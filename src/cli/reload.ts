@@ -1,11 +1,10 @@
-/** Reads the configuration again, on SIGHUP and when the file of a secret changes, and hands on what may change while the program runs. */
+/** Reloads the configuration on SIGHUP and when the file of a secret changes, and applies the settings that need no restart. */
 import type { App } from "../app.ts";
 import {
   type ConfigSources,
   describeProblem,
   describeWarning,
-  inspectConfig,
-  keysThatWait,
+  inspectReload,
   type Loaded,
   secretFilesOf,
 } from "../config/index.ts";
@@ -31,6 +30,7 @@ export function createReload(
   const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
   const begun = Promise.withResolvers<void>();
   let files = secretFilesOf(started);
+  let running = started.config;
   let isAsked = false;
   let last = watch.watch(files).then(() => begun.promise);
 
@@ -43,8 +43,7 @@ export function createReload(
   async function readAgain(reason: string): Promise<void> {
     isAsked = false;
     await watch.watch(files);
-    const inspection = inspectConfig(sources);
-    const { config, problems, warnings } = inspection;
+    const { config, problems, warnings, waiting, files: next } = inspectReload(running, sources);
     if (problems.length > 0) {
       for (const problem of problems) log.error(`not reloaded: ${describeProblem(problem)}`);
       return;
@@ -53,12 +52,11 @@ export function createReload(
       if (!knownWarnings.has(line)) log.warn(line);
       knownWarnings.add(line);
     }
-    log.info("configuration read again", { reason, log_level: config.log_level });
-    const waiting = keysThatWait(started.config, config);
+    log.info("configuration reloaded", { reason, log_level: config.log_level });
     if (waiting.length > 0) log.warn(`these settings have changed and need a restart: ${waiting.join(", ")}`);
     log.setLevel(config.log_level);
+    running = config;
     await app.reload(config);
-    const next = secretFilesOf(inspection);
     if (next.join("\n") === files.join("\n")) return;
     files = next;
     await watch.watch(files);

@@ -25,5 +25,5 @@ export { changedKeys, type EffectiveRow, effectiveRows } from "./effective.ts";
 export { configJsonSchema, type JsonSchema } from "./json-schema.ts";
 export { isLoopback, type ListenAddress, parseListen } from "./listen.ts";
 export { exampleFile, referencePage } from "./reference.ts";
-export { keysThatWait, secretFilesOf } from "./reload.ts";
+export { inspectReload, mergeReload, secretFilesOf } from "./reload.ts";
 export { subscriptionsOf, subscriptionTypes } from "./subscriptions.ts";

@@ -102,6 +102,14 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   };
 }
 
+/** The same for a configuration that was put together from a running one and this inspected one. */
+export function inspectMerged(config: Config, next: Inspection): Inspection {
+  const view = { config, settings: settingsOf(configSchema), origins: next.origins, broken: new Set<string>() };
+  const nothingToDo = findNothingToDo(view);
+  const problems = [...findContradictions(view), ...(nothingToDo === undefined ? [] : [nothingToDo])];
+  return { ...next, config, problems, warnings: problems.length > 0 ? [] : findCautions(view, undefined) };
+}
+
 /** The file that would be read, or `undefined`: what is named, else the first of the usual places that exists. */
 export function findConfigFile(sources: ConfigSources): string | undefined {
   const named = sources.configPath ?? sources.environment[configVariable];

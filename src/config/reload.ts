@@ -1,57 +1,100 @@
-/** What of a configuration may change while the program runs, and which files beside it can bring that about. */
+/**
+ * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and that
+ * mixture is what has to be valid and what is applied: each of the two may be safe while the mixture is not.
+ */
 import { hasCredentials } from "./api-use.ts";
 import { changedKeys } from "./effective.ts";
-import type { Loaded } from "./load.ts";
-import type { Config } from "./schema.ts";
+import { type ConfigSources, type Inspection, inspectConfig, inspectMerged } from "./load.ts";
+import { type Config, configSchema } from "./schema.ts";
+import { valueOf } from "./view.ts";
+import { settingsOf } from "./walk.ts";
 
-const reloadedKeys: ReadonlySet<string> = new Set([
-  "log_level",
-  "tailscale.auth.apikey",
-  "tailscale.auth.oauth.client_id",
-  "tailscale.auth.oauth.client_secret",
-  "tailscale.auth.oauth.scopes",
-  "streaming.token",
-  "streaming.token_previous",
-  "streaming.tls.cert_file",
-  "streaming.tls.key_file",
-  "webhook.secret",
-  "webhook.secret_previous",
-  "webhook.tls.cert_file",
-  "webhook.tls.key_file",
-  "otlp.headers",
-  "otlp.metrics.headers",
-  "otlp.logs.headers",
-  "otlp.grafana_cloud.instance_id",
-  "otlp.grafana_cloud.token",
-  "otlp.tls.ca_file",
-  "otlp.tls.cert_file",
-  "otlp.tls.key_file",
-  "otlp.tls.insecure_skip_verify",
-  "admin.token",
-]);
-
-/** The keys that differ from what the program was started with, and need a restart. */
-export function keysThatWait(started: Config, next: Config): readonly string[] {
-  const waits = (key: string): boolean =>
-    !reloadedKeys.has(key) || isTlsSwitched(key, started, next) || isApiSwitched(key, started, next);
-  return changedKeys(started, next).filter(waits);
+export interface ReloadInspection extends Inspection {
+  /** Settings that differ from the running ones and need a restart. */
+  readonly waiting: readonly string[];
+  /** The files that secrets were read from, and those of TLS towards the backend. Listeners watch their own. */
+  readonly files: readonly string[];
 }
 
-/** The files that secrets were read from, and those of TLS towards the backend. Listeners look after their own. */
-export function secretFilesOf({ origins, config }: Pick<Loaded, "origins" | "config">): readonly string[] {
+/** Reads everything again. With problems, nothing may be applied; without, `config` is what to run with from now on. */
+export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
+  const next = inspectConfig(sources);
+  const files = secretFilesOf(next);
+  if (next.problems.length > 0) return { ...next, waiting: [], files };
+  const { config, waiting } = mergeReload(running, next.config);
+  const merged = inspectMerged(config, next);
+  const known = new Set(next.warnings.map(({ key, message }) => `${key} ${message}`));
+  const more = merged.warnings.filter(({ key, message }) => !known.has(`${key} ${message}`));
+  return { ...merged, warnings: [...next.warnings, ...more], waiting, files };
+}
+
+/** The files whose change is a reason to read everything again. */
+export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | "config">): readonly string[] {
   const { ca_file: ca, cert_file: cert, key_file: key } = config.otlp.tls;
   const files = [...origins.values()].flatMap(({ secretFile }) => secretFile ?? []);
   return [...new Set([...files, ca, cert, key])].filter((file) => file !== "");
 }
 
-/** Credentials can be others, but whether there are any decides what runs. */
-function isApiSwitched(key: string, was: Config, is: Config): boolean {
-  return key.startsWith("tailscale.auth.") && hasCredentials(was) !== hasCredentials(is);
+/** Settings that are reloaded together or not at all. */
+interface Group {
+  /** Keys, and sections with a dot at the end. */
+  readonly keys: readonly string[];
+  /** Why the group has to wait for a restart; `merged` is what would be applied. */
+  readonly waits?: (running: Config, next: Config, merged: Config) => boolean;
 }
 
-/** A listener can change its certificate, but not between TLS and plain HTTP. */
-function isTlsSwitched(key: string, was: Config, is: Config): boolean {
-  const receiver = (["streaming", "webhook"] as const).find((name) => key.startsWith(`${name}.tls.`));
-  if (receiver === undefined) return false;
-  return (was[receiver].tls.cert_file === "") !== (is[receiver].tls.cert_file === "");
+const groups: readonly Group[] = [
+  { keys: ["log_level"] },
+  {
+    keys: ["tailscale.auth."],
+    // Whether there are credentials decides what runs, and new ones must not go to the old address.
+    waits: (running, next) =>
+      hasCredentials(running) !== hasCredentials(next) ||
+      running.tailscale.base_url !== next.tailscale.base_url ||
+      running.tailscale.tailnet !== next.tailscale.tailnet,
+  },
+  {
+    keys: ["otlp.headers", "otlp.metrics.headers", "otlp.logs.headers", "otlp.grafana_cloud.", "otlp.tls."],
+    waits: ({ otlp: running }, { otlp: next }) =>
+      running.endpoint !== next.endpoint ||
+      running.metrics.endpoint !== next.metrics.endpoint ||
+      running.logs.endpoint !== next.logs.endpoint ||
+      running.protocol !== next.protocol,
+  },
+  // A listener keeps its address until a restart, so it never loses its authentication before that.
+  {
+    keys: ["streaming.token", "streaming.token_previous"],
+    waits: ({ streaming: running }, _, { streaming: merged }) =>
+      `${running.token}${running.token_previous}` !== "" && `${merged.token}${merged.token_previous}` === "",
+  },
+  {
+    keys: ["webhook.secret", "webhook.secret_previous"],
+    waits: ({ webhook: running }, _, { webhook: merged }) =>
+      `${running.secret}${running.secret_previous}` !== "" && `${merged.secret}${merged.secret_previous}` === "",
+  },
+  { keys: ["admin.token"], waits: ({ admin: running }, { admin: next }) => running.token !== "" && next.token === "" },
+  // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
+  ...(["streaming", "webhook"] as const).map((receiver): Group => ({
+    keys: [`${receiver}.tls.`],
+    waits: (running, next) => (running[receiver].tls.cert_file === "") !== (next[receiver].tls.cert_file === ""),
+  })),
+];
+
+/** The running configuration with the reloadable settings of the next one, and the keys in which the two still differ. */
+export function mergeReload(running: Config, next: Config): { config: Config; waiting: readonly string[] } {
+  const merged = structuredClone(running);
+  for (const { keys, waits } of groups) {
+    copySettings(keys, next, merged);
+    if (waits?.(running, next, merged) === true) copySettings(keys, running, merged);
+  }
+  return { config: merged, waiting: changedKeys(merged, next) };
+}
+
+function copySettings(keys: readonly string[], from: Config, to: Config): void {
+  for (const setting of settingsOf(configSchema)) {
+    if (!keys.some((key) => (key.endsWith(".") ? setting.key.startsWith(key) : setting.key === key))) continue;
+    let table = to as unknown as Record<string, unknown>;
+    for (const name of setting.path.slice(0, -1)) table = table[name] as Record<string, unknown>;
+    table[setting.path.at(-1) ?? ""] = valueOf(from, setting);
+  }
 }

@@ -61,7 +61,7 @@ describe("while the program runs, without a restart,", () => {
     expect(await send(base, "a-token")).toBe(200);
     settings('token = "b-token"\ntoken_previous = "a-token"');
     program.process.kill("SIGHUP");
-    await program.line("configuration read again");
+    await program.line("configuration reloaded");
     await until(async () => (await send(base, "b-token")) === 200);
     expect(await send(base, "a-token")).toBe(200);
     expect(await send(base, "c-token")).toBe(403);

@@ -4,7 +4,7 @@ import {
   collectedLogs,
   hasCredentials,
   isPolled,
-  keysThatWait,
+  mergeReload,
   readsDevices,
   subscriptionsOf,
   subscriptionTypes,
@@ -117,9 +117,9 @@ describe("credentials", () => {
   test("change without a restart, unless there were none", () => {
     const before = inspectAlone([], client).config;
     const after = inspectAlone(["collectors.flowlogs.interval=30s", "tailscale.http.timeout=9s"], apiKey).config;
-    expect(keysThatWait(before, after)).toEqual(["tailscale.http.timeout", "collectors.flowlogs.interval"]);
+    expect(mergeReload(before, after).waiting).toEqual(["tailscale.http.timeout", "collectors.flowlogs.interval"]);
     const without = inspect([], {}).config;
-    expect(keysThatWait(without, inspect([], apiKey).config)).toEqual(["tailscale.auth.apikey"]);
+    expect(mergeReload(without, inspect([], apiKey).config).waiting).toEqual(["tailscale.auth.apikey"]);
   });
 });
 

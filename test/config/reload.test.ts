@@ -1,8 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
-import { keysThatWait, secretFilesOf } from "../../src/config/index.ts";
-import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
+import fc from "fast-check";
+import { type Config, describeProblem, inspectReload, mergeReload, secretFilesOf } from "../../src/config/index.ts";
+import { isLoopback, parseListen } from "../../src/config/listen.ts";
+import { seeded } from "../support/random.ts";
+import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
 
@@ -14,7 +17,7 @@ function configWith(...set: string[]) {
 
 describe("a restart is needed", () => {
   test("for nothing, where nothing has changed", () => {
-    expect(keysThatWait(configWith(), configWith())).toEqual([]);
+    expect(mergeReload(configWith(), configWith()).waiting).toEqual([]);
   });
 
   test("not for the log level, tokens and other certificates", () => {
@@ -26,16 +29,16 @@ describe("a restart is needed", () => {
       "log_level=debug",
       "streaming.token_previous=old-token",
     );
-    expect(keysThatWait(started, next)).toEqual([]);
+    expect(mergeReload(started, next).waiting).toEqual([]);
   });
 
   test("between plain HTTP and TLS", () => {
     const next = configWith("streaming.tls.cert_file=/dev/null", "streaming.tls.key_file=/dev/null");
-    expect(keysThatWait(configWith(), next)).toEqual(["streaming.tls.cert_file", "streaming.tls.key_file"]);
+    expect(mergeReload(configWith(), next).waiting).toEqual(["streaming.tls.cert_file", "streaming.tls.key_file"]);
   });
 
   test("for everything else", () => {
-    expect(keysThatWait(configWith(), configWith("streaming.listen=:1", "otlp.timeout=1s"))).toEqual([
+    expect(mergeReload(configWith(), configWith("streaming.listen=:1", "otlp.timeout=1s")).waiting).toEqual([
       "streaming.listen",
       "otlp.timeout",
     ]);
@@ -50,4 +53,138 @@ test("the files of secrets are known, each once", () => {
   expect(secretFilesOf(inspectIn(directory, { set: soundSettings, environment: soundEnvironment }))).toEqual([]);
   const set = [...soundSettings, `otlp.tls.ca_file=${file}`];
   expect(secretFilesOf(inspectIn(directory, { set, environment: soundEnvironment }))).toEqual([file]);
+});
+
+/** Reloads `edited` into `started`; both are complete files. */
+function reloadFrom(started: string, edited: string) {
+  const before = inspectIn(directory, { toml: started });
+  expect(before.problems).toEqual([]);
+  const { config, problems, waiting } = inspectReload(before.config, sourcesIn(directory, { toml: edited }));
+  return { config, problems: problems.map(describeProblem), waiting };
+}
+
+const streamed = "[collectors]\nflowlogs.source = 'stream'\nauditlogs.source = 'stream'\n[streaming]\nenabled = true\n";
+
+describe("what is applied is the mixture, so the mixture has to be safe", () => {
+  test("a listener on every address does not lose its token because the edited file moves it to loopback", () => {
+    const started =
+      "listen = '0.0.0.0:8088'\ntoken = 'a-token'\nrequire_token = true\n[admin]\nlisten = '0.0.0.0:9091'\ntoken = 'b-token'\n";
+    const edited = "listen = '127.0.0.1:8088'\n[admin]\nlisten = '127.0.0.1:9091'\n";
+    const { config, problems, waiting } = reloadFrom(streamed + started, streamed + edited);
+    expect(problems).toEqual([]);
+    expect(config.streaming).toMatchObject({ listen: "0.0.0.0:8088", token: "a-token", require_token: true });
+    expect(config.admin).toMatchObject({ listen: "0.0.0.0:9091", token: "b-token" });
+    expect(waiting).toEqual([
+      "streaming.listen",
+      "streaming.token",
+      "streaming.require_token",
+      "admin.listen",
+      "admin.token",
+    ]);
+  });
+
+  test("credentials for a new address are not sent to the old one", () => {
+    const backend = (host: string, key: string) =>
+      `[otlp]\nendpoint = 'https://${host}'\nheaders = { x-key = '${key}' }\n`;
+    const api = (host: string, key: string) => `[tailscale]\nbase_url = 'https://${host}'\nauth.apikey = '${key}'\n`;
+    const { config, waiting } = reloadFrom(
+      backend("one.example.com", "one") + api("one.example.com", "tskey-api-one"),
+      backend("two.example.com", "two") + api("two.example.com", "tskey-api-two"),
+    );
+    expect(config.otlp).toMatchObject({ endpoint: "https://one.example.com", headers: { "x-key": "one" } });
+    expect(config.tailscale.auth.apikey).toBe("tskey-api-one");
+    expect(waiting).toEqual(["tailscale.base_url", "tailscale.auth.apikey", "otlp.endpoint", "otlp.headers"]);
+  });
+
+  test("a mixture that contradicts itself is refused with the reason, though the edited file is valid", () => {
+    const tls = (name: string) => `tls.cert_file = '/dev/${name}'\ntls.key_file = '/dev/${name}'\n`;
+    const shared = (name: string) => `listen = ':1'\n${tls(name)}[webhook]\nenabled = true\nsecret = 'x'\n`;
+    const { problems } = reloadFrom(
+      `${streamed}token = 'x'\n${shared("null")}listen = ':1'\n${tls("null")}`,
+      `${streamed}token = 'x'\n${shared("zero")}listen = ':2'\n`,
+    );
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain("both receivers listen on one address, with TLS that differs");
+  });
+
+  test("a token that was revoked before is not accepted again", () => {
+    const first = inspectIn(directory, { toml: `${streamed}listen = ':1'\ntoken = 'a-token'\n` }).config;
+    const second = inspectReload(
+      first,
+      sourcesIn(directory, { toml: `${streamed}listen = ':1'\ntoken = 'b-token'\n` }),
+    );
+    const third = inspectReload(second.config, sourcesIn(directory, { toml: `${streamed}listen = '127.0.0.1:1'\n` }));
+    expect(third.config.streaming.token).toBe("b-token");
+  });
+});
+
+/** How open a listener is: 0 asks for a secret or is off, 1 is open to this machine, 2 to everybody. */
+function openness({ enabled, listen }: { enabled: boolean; listen: string }, secrets: string): number {
+  if (!enabled || secrets !== "") return 0;
+  return isLoopback(parseListen(listen)?.hostname) ? 1 : 2;
+}
+
+function listenersOf({ streaming, webhook, admin }: Config): readonly number[] {
+  return [
+    openness(streaming, streaming.token + streaming.token_previous),
+    openness(webhook, webhook.secret + webhook.secret_previous),
+    openness(admin, admin.token),
+  ];
+}
+
+const oneOf = (...texts: string[]) => fc.constantFrom("", ...texts);
+const hosts = (port: number) => fc.constantFrom(`127.0.0.1:${port}`, `0.0.0.0:${port}`, `[::1]:${port}`, `:${port}`);
+const edit = fc.record({
+  streaming: fc.record({
+    enabled: fc.boolean(),
+    listen: hosts(1),
+    token: oneOf("a-token", "b-token"),
+    token_previous: oneOf("a-token"),
+    require_token: fc.boolean(),
+    auto_configure: fc.boolean(),
+    public_url: oneOf("https://logs.example.com/x"),
+  }),
+  webhook: fc.record({
+    enabled: fc.boolean(),
+    listen: hosts(2),
+    secret: oneOf("a-secret", "b-secret"),
+    secret_previous: oneOf("a-secret"),
+    require_secret: fc.boolean(),
+    auto_configure: fc.boolean(),
+    public_url: oneOf("https://hooks.example.com/x"),
+  }),
+  admin: fc.record({ enabled: fc.boolean(), listen: hosts(3), token: oneOf("a-token", "b-token") }),
+  tailscale: fc.record({ "auth.apikey": oneOf("tskey-api-a", "tskey-api-b") }),
+});
+
+function tomlOf(tables: object): string {
+  const lines = (table: object) => Object.entries(table).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`);
+  return Object.entries(tables)
+    .map(([name, table]) => `[${name}]\n${lines(table as object).join("")}`)
+    .join("");
+}
+
+test("20 random edits, each reloaded, never leave a listener weaker than a restart would", () => {
+  const property = fc.property(fc.array(edit, { minLength: 21, maxLength: 21 }), ([started, ...edits]) => {
+    const first = inspectIn(directory, { toml: tomlOf(started ?? {}) });
+    fc.pre(first.problems.length === 0);
+    let running = first.config;
+    for (const toml of edits.map(tomlOf)) {
+      const sources = sourcesIn(directory, { toml });
+      const { config, problems } = inspectReload(running, sources);
+      if (problems.length > 0) continue;
+      const restarted = listenersOf(inspectIn(directory, { toml }).config);
+      const before = listenersOf(running);
+      listenersOf(config).forEach((open, at) => {
+        const allowed = Math.max(restarted[at] ?? 0, before[at] ?? 0);
+        // Staying as open as it was at the start is no step of the reload's; becoming so is.
+        if (before[at] === 0) expect(open).toBeLessThanOrEqual(restarted[at] ?? 0);
+        expect(open).toBeLessThanOrEqual(allowed);
+      });
+      expect(config.streaming.require_token && config.streaming.token === "" && config.streaming.enabled).toBe(false);
+      expect(config.streaming.auto_configure && config.streaming.token === "").toBe(false);
+      running = config;
+    }
+  });
+  fc.assert(property, seeded(60));
 });

@@ -1,6 +1,6 @@
 /** The settings of the webhook receiver: what is a mistake, what is said, and what has no effect. */
 import { describe, expect, test } from "bun:test";
-import { changedKeys, keysThatWait } from "../../src/config/index.ts";
+import { changedKeys, mergeReload } from "../../src/config/index.ts";
 import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
@@ -120,5 +120,5 @@ test("secrets and certificates change without a restart, and nothing else does",
     webhook: { ...before.webhook, secret: "tskey-webhook-y", secret_previous: "tskey-webhook-x", path: "/y" },
   };
   expect(changedKeys(before, after)).toEqual(["webhook.path", "webhook.secret", "webhook.secret_previous"]);
-  expect(keysThatWait(before, after)).toEqual(["webhook.path"]);
+  expect(mergeReload(before, after).waiting).toEqual(["webhook.path"]);
 });
