@@ -5,7 +5,7 @@ import { ConfigError } from "../errors.ts";
 import { TailscaleError } from "../tailscale/error.ts";
 import { checkCommand } from "./check.ts";
 import { programName } from "./command.ts";
-import { demoCommand } from "./demo-command.ts";
+import { demoCommand } from "./demo.ts";
 import { UsageError } from "./flags.ts";
 import { type Front, runFront } from "./front.ts";
 import {

@@ -1,5 +1,5 @@
 /** A backend in phases of seconds: well, failing, hanging, resetting, refusing, dripping, partial; and never a taker of poison. */
-import { createRandom } from "../../src/cli/demo/random.ts";
+import { createRandom } from "../../src/demo/random.ts";
 import type { Behaviour, SunkLog, SunkRequest } from "../support/otlp-sink.ts";
 import { eventKey } from "./account.ts";
 import { isPoisonId } from "./traffic.ts";

@@ -1,6 +1,6 @@
 /** Senders as Tailscale's are: a batch that is not answered with 200 is sent again, whole, until it is. */
 import { setTimeout as wait } from "node:timers/promises";
-import { createRandom, type Random } from "../../src/cli/demo/random.ts";
+import { createRandom, type Random } from "../../src/demo/random.ts";
 import type { Account } from "./account.ts";
 import type { Batch, TrafficSource } from "./traffic.ts";
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { createRandom } from "../../src/cli/demo/random.ts";
+import { createRandom } from "../../src/demo/random.ts";
 import { programBinary } from "../support/binary.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import { freePort } from "../support/port.ts";

@@ -1,6 +1,6 @@
 /** Seeded stream batches, each record with an id of its own that can be read off whatever leaves the program. */
 import { zstdCompressSync } from "node:zlib";
-import { createRandom, type Random } from "../../src/cli/demo/random.ts";
+import { createRandom, type Random } from "../../src/demo/random.ts";
 
 /** What counters must add up to, by name. */
 export const totalNames = [

@@ -1,6 +1,6 @@
 /** Seeded webhook deliveries, signed as Tailscale signs them: arrays of events, each with an id of its own. */
 import { createHmac } from "node:crypto";
-import { createRandom } from "../../src/cli/demo/random.ts";
+import { createRandom } from "../../src/demo/random.ts";
 import { type Batch, noTotals, type SentRecord, type TrafficSource } from "./traffic.ts";
 
 export const webhookSecret = "tskey-webhook-chaos";

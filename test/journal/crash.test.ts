@@ -1,7 +1,7 @@
 /** A process that is killed at any moment: what it had answered is there, once, and what it had not is there whole or not at all. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { createRandom } from "../../src/cli/demo/random.ts";
+import { createRandom } from "../../src/demo/random.ts";
 import { acceptedIn, appendNumbers, createState, keyOf, numbersIn, type TestState } from "./support.ts";
 
 let state: TestState;

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { createRandom } from "../../src/cli/demo/random.ts";
+import { createRandom } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import { stateChecksum } from "../../src/journal/sqlite/state.ts";
 import type { Journal } from "../../src/journal/index.ts";

@@ -1,6 +1,6 @@
 /** The table of seen keys: nothing is lost, whatever the keys share. */
 import { describe, expect, test } from "bun:test";
-import { createRandom } from "../../src/cli/demo/random.ts";
+import { createRandom } from "../../src/demo/random.ts";
 import { keyBits, KeyTable, WindowTable } from "../../src/journal/keys.ts";
 import { keyInWindow, keyOf } from "./support.ts";
 

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { createRandom, type Random } from "../../src/cli/demo/random.ts";
+import { createRandom, type Random } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import type { Journal } from "../../src/journal/index.ts";
 import {

@@ -4,7 +4,7 @@
  * `RECONCILE_SCENARIOS=1000` runs that many.
  */
 import { expect, test } from "bun:test";
-import { createRandom, type Random } from "../../src/cli/demo/random.ts";
+import { createRandom, type Random } from "../../src/demo/random.ts";
 import { formatRfc3339 } from "../../src/lib/rfc3339.ts";
 import { createPolledProgram, nameOf, policy } from "../support/polled-program.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";

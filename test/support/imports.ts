@@ -4,6 +4,7 @@
 export const levels: readonly (readonly string[])[] = [
   ["main"],
   ["cli"],
+  ["demo"],
   ["app"],
   ["admin", "receivers", "export"],
   ["pipeline", "tailscale", "http"],

@@ -1,10 +1,10 @@
 /** The simulated audit records: deterministic, in the stream's own form, and decodable. */
 import { expect, test } from "bun:test";
-import { changesIn } from "../../../src/cli/demo/changes.ts";
-import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
-import { windowMs, windowSettledMs } from "../../../src/cli/demo/traffic.ts";
-import { decodeAudit } from "../../../src/records/plain.ts";
-import { unwrapped } from "../../support/records.ts";
+import { changesIn } from "../../src/demo/changes.ts";
+import { buildTailnet } from "../../src/demo/tailnet.ts";
+import { windowMs, windowSettledMs } from "../../src/demo/traffic.ts";
+import { decodeAudit } from "../../src/records/plain.ts";
+import { unwrapped } from "../support/records.ts";
 
 const windows = Array.from({ length: 400 }, (_, offset) => 358_720_000 + offset);
 const changes = windows.flatMap((window) => changesIn(buildTailnet(7), window));

@@ -1,7 +1,7 @@
 /** `demo`: the flags of the demonstration. */
 import { parseDuration } from "../lib/duration.ts";
 import { command } from "./command.ts";
-import { defaultEntriesPerSecond, demo } from "./demo/index.ts";
+import { defaultEntriesPerSecond, demo } from "../demo/index.ts";
 import { UsageError } from "./flags.ts";
 
 export const demoCommand = command({

@@ -3,15 +3,15 @@ import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { createApp } from "../../app.ts";
-import type { App } from "../../app.ts";
-import { loadConfig } from "../../config/index.ts";
-import type { Loaded } from "../../config/index.ts";
-import { ConfigError } from "../../errors.ts";
-import { systemClock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
-import { seriesOf } from "../../ledger/series.ts";
-import { build } from "../../version.ts";
+import { createApp } from "../app.ts";
+import type { App } from "../app.ts";
+import { loadConfig } from "../config/index.ts";
+import type { Loaded } from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
+import { systemClock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import { seriesOf } from "../ledger/series.ts";
+import { build } from "../version.ts";
 import type { Watched } from "./moment.ts";
 
 export interface ProgramOptions {

@@ -1,6 +1,6 @@
 /** A moment of the demo as text: a whole frame for a terminal, a few lines for a pipe. */
-import type { LogEvent } from "../../catalogue/log-event.ts";
-import { millisOfHrTime } from "../../lib/clock.ts";
+import type { LogEvent } from "../catalogue/log-event.ts";
+import { millisOfHrTime } from "../lib/clock.ts";
 import type { Moment, Sums } from "./moment.ts";
 import type { Talker } from "./talkers.ts";
 

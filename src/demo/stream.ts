@@ -1,6 +1,6 @@
 /** Runs what the simulated tailnet sends: a stream of flow records, one of audit records, and webhooks, as Tailscale has them. */
 import { setTimeout as wait } from "node:timers/promises";
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Sender } from "./sender.ts";
 import { entriesOf } from "./wire.ts";

@@ -1,6 +1,6 @@
 /** Drawing in place on a terminal. */
 import { expect, test } from "bun:test";
-import { createScreen } from "../../../src/cli/demo/screen.ts";
+import { createScreen } from "../../src/demo/screen.ts";
 
 function terminal(columns: number, rows: number) {
   let written = "";

@@ -1,10 +1,10 @@
 /** The simulated flow records: the same for the same seed, true to the wire format, and conserved between both ends. */
 import { describe, expect, test } from "bun:test";
-import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
-import { createTraffic, windowMs, windowSettledMs } from "../../../src/cli/demo/traffic.ts";
-import { bodyOf } from "../../../src/cli/demo/wire.ts";
-import type { WireConnection, WireFlow } from "../../../src/cli/demo/wire.ts";
-import { columnsOf } from "../../support/columns.ts";
+import { buildTailnet } from "../../src/demo/tailnet.ts";
+import { createTraffic, windowMs, windowSettledMs } from "../../src/demo/traffic.ts";
+import { bodyOf } from "../../src/demo/wire.ts";
+import type { WireConnection, WireFlow } from "../../src/demo/wire.ts";
+import { columnsOf } from "../support/columns.ts";
 
 const firstWindow = 358_720_000;
 const windows = Array.from({ length: 20 }, (_, offset) => firstWindow + offset);

@@ -1,6 +1,6 @@
 /** One look at the running program: everything that the demo shows, as numbers. */
-import type { LogEvent } from "../../catalogue/log-event.ts";
-import type { Clock } from "../../lib/clock.ts";
+import type { LogEvent } from "../catalogue/log-event.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { SenderTotals } from "./sender.ts";
 import { topTalkers } from "./talkers.ts";
 import type { Series, Talker } from "./talkers.ts";

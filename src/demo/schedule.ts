@@ -1,5 +1,5 @@
 /** What the simulated tailnet has to send at any moment: what is due, and its own past while there is room. */
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { changesIn } from "./changes.ts";
 import type { Tailnet } from "./tailnet.ts";
 import { createTraffic, windowMs, windowSettledMs } from "./traffic.ts";

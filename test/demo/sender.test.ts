@@ -1,12 +1,12 @@
 /** The demo's sender: speaks as Tailscale's log streaming does, and repeats what was not taken. */
 import { afterEach, expect, test } from "bun:test";
 import { zstdDecompressSync } from "node:zlib";
-import { changesIn } from "../../../src/cli/demo/changes.ts";
-import { createSender, createWebhookSender } from "../../../src/cli/demo/sender.ts";
-import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
-import { visitsIn } from "../../../src/cli/demo/visits.ts";
-import { bodyOf } from "../../../src/cli/demo/wire.ts";
-import { isSigned, readSignature, type Signature, signatureHeader } from "../../../src/receivers/webhook/signature.ts";
+import { changesIn } from "../../src/demo/changes.ts";
+import { createSender, createWebhookSender } from "../../src/demo/sender.ts";
+import { buildTailnet } from "../../src/demo/tailnet.ts";
+import { visitsIn } from "../../src/demo/visits.ts";
+import { bodyOf } from "../../src/demo/wire.ts";
+import { isSigned, readSignature, type Signature, signatureHeader } from "../../src/receivers/webhook/signature.ts";
 
 const tailnet = buildTailnet(1);
 const changes = Array.from({ length: 20 }, (_, offset) => changesIn(tailnet, 358_720_000 + offset)).flat();

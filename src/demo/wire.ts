@@ -1,6 +1,6 @@
 /** The wire format of Tailscale's log streaming and webhooks, as far as the simulated tailnet writes it. */
-import type { HrTime } from "../../lib/clock.ts";
-import { formatRfc3339 } from "../../lib/rfc3339.ts";
+import type { HrTime } from "../lib/clock.ts";
+import { formatRfc3339 } from "../lib/rfc3339.ts";
 
 /** A node as flow records describe it: tagged nodes have tags, all others a user. */
 export interface WireNode {

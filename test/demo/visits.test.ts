@@ -1,10 +1,10 @@
 /** The simulated webhook events: deterministic, in Tailscale's own form, and whole lives of devices. */
 import { expect, test } from "bun:test";
-import { createSchedule } from "../../../src/cli/demo/schedule.ts";
-import { buildTailnet } from "../../../src/cli/demo/tailnet.ts";
-import { windowMs } from "../../../src/cli/demo/traffic.ts";
-import { visitsIn } from "../../../src/cli/demo/visits.ts";
-import { decodeWebhook } from "../../../src/records/plain.ts";
+import { createSchedule } from "../../src/demo/schedule.ts";
+import { buildTailnet } from "../../src/demo/tailnet.ts";
+import { windowMs } from "../../src/demo/traffic.ts";
+import { visitsIn } from "../../src/demo/visits.ts";
+import { decodeWebhook } from "../../src/records/plain.ts";
 
 const windows = Array.from({ length: 60 }, (_, offset) => 358_720_000 + offset);
 const deliveries = windows.flatMap((window) => visitsIn(buildTailnet(7), window));

@@ -1,5 +1,5 @@
 /** Keeps what the running program warns of, so that it can be shown beside the demo's own output. */
-import type { LogFields, Logger } from "../../lib/logger.ts";
+import type { LogFields, Logger } from "../lib/logger.ts";
 
 export interface Notices {
   readonly logger: Logger;

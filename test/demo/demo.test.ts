@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const main = join(import.meta.dir, "../../../src/main.ts");
+const main = join(import.meta.dir, "../../src/main.ts");
 
 let directory: string;
 let temporary: string;

@@ -2,8 +2,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { zstdCompress } from "node:zlib";
-import type { Clock } from "../../lib/clock.ts";
-import { signatureHeader, signatureHeaderOf } from "../../receivers/webhook/signature.ts";
+import type { Clock } from "../lib/clock.ts";
+import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { bodyOf } from "./wire.ts";
 import type { Envelope, WireEvent } from "./wire.ts";
 
