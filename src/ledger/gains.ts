@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import type { LedgerMetric } from "../catalogue/metrics.ts";
 import { fieldObservations } from "../catalogue/fields.ts";
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
-import { type Interval, type SeenEdge, sumsPerEdge } from "./interval.ts";
+import { type Interval, type SeenEdge, lastPortPlace, sumsPerEdge } from "./interval.ts";
 
 /** What one series gains. */
 export interface Gain {
@@ -128,7 +128,7 @@ function byBytes(a: RankedPair, b: RankedPair): number {
 function addToRest(rest: Map<FlowClass, Float64Array>, flowClass: FlowClass, sums: Float64Array, at: number): void {
   let into = rest.get(flowClass);
   if (into === undefined) rest.set(flowClass, (into = new Float64Array(sumsPerEdge)));
-  for (let place = 0; place < sumsPerEdge; place++) {
+  for (let place = 0; place < lastPortPlace; place++) {
     into[place] = (into[place] as number) + (sums[at + place] as number);
   }
 }

@@ -17,8 +17,9 @@ const maxExitNodes = 1_000;
 const exitTraffic = trafficTypes.indexOf("exit");
 const physicalTraffic = trafficTypes.indexOf("physical");
 
-/** What an edge carried: five neighbouring numbers of `sums`, one cache line at most. */
-export const sumsPerEdge = 5;
+/** What an edge carried and, last, the port it reached last: neighbouring numbers of `sums`, one cache line at most. */
+export const sumsPerEdge = 6;
+export const lastPortPlace = 5;
 const firstEdges = 1024;
 
 /** An edge that was seen, by what it is called. */
@@ -29,7 +30,7 @@ export interface SeenEdge {
 }
 
 export class Interval {
-  /** Entries, sent and received bytes, sent and received packets, by edge. */
+  /** Entries, sent and received bytes, sent and received packets, and the last port, by edge. */
   sums = new Float64Array(firstEdges * sumsPerEdge);
   readonly seen: SeenEdge[] = [];
   readonly counts = new Map<string, Count>();
@@ -99,7 +100,11 @@ export class Interval {
       if (peer === noPeer || (tags & 3) === addressAbsent || tags >> 2 === addressAbsent || isRelay) continue;
       const place = reached.knownPlace(sourceOf[edge] as number);
       if (place === 0) continue;
-      if (port !== 0) reached.reach(place, memberKinds.port, port);
+      // An edge has one port most of the time: looking it up again costs a cache miss, 0.1 µs.
+      if (port !== 0 && sums[at + lastPortPlace] !== port) {
+        reached.reach(place, memberKinds.port, port);
+        sums[at + lastPortPlace] = port;
+      }
       if (peer === 0) this.#reachAddress(place, tags >> 2, address, columns);
     }
   }

@@ -48,6 +48,10 @@ const otherNumber = 2;
 /** The parts of an edge's key in one integer: node numbers have 15 bits. */
 const nodeBits = 15;
 
+const recentClasses = 256;
+/** Above every code of `classCode`. */
+const noCode = 0xffff_ffff;
+
 /** One end of a pair as metrics show it. */
 interface Node {
   readonly shown: string | undefined;
@@ -70,6 +74,9 @@ export class EdgeBook {
   #pairs: NodePair[] = [];
   readonly #classNumbers = new NumberTable(maxClasses - bareClasses);
   #classes: (FlowClass | undefined)[] = [];
+  /** By the lower bits of a code, the class without ports that was found for it last. */
+  readonly #recentCodes = new Uint32Array(recentClasses);
+  readonly #recentNumbers = new Uint16Array(recentClasses);
   readonly #edges = new NumberTable(maxEdges - firstEdge);
   readonly #pairOf = new Uint16Array(maxEdges);
   readonly #classOf = new Uint16Array(maxEdges);
@@ -220,7 +227,19 @@ export class EdgeBook {
   }
 
   #classNumber(code: number, ports: number): number {
-    if (ports === 0 && isBare(code)) return bareClassOf(code);
+    if (ports !== 0) return this.#findClass(code, ports);
+    const slot = (code ^ (code >>> 10)) & (recentClasses - 1);
+    if (this.#recentCodes[slot] === code) return this.#recentNumbers[slot] as number;
+    if (isBare(code)) return bareClassOf(code);
+    const number = this.#findClass(code, 0);
+    // One that found no room is counted each time.
+    if (number < bareClasses) return number;
+    this.#recentCodes[slot] = code;
+    this.#recentNumbers[slot] = number;
+    return number;
+  }
+
+  #findClass(code: number, ports: number): number {
     const known = this.#classNumbers.find(code, ports);
     if (known !== noNumber) return known;
     const number = bareClasses + this.#classNumbers.size;
@@ -257,6 +276,7 @@ export class EdgeBook {
     this.#pairNumbers.clear();
     this.#classes = [];
     this.#classNumbers.clear();
+    this.#recentCodes.fill(noCode);
     this.#edges.clear();
     // Later edges get theirs when they are added.
     this.#pairOf.fill(otherPair, 0, firstEdge);

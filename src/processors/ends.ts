@@ -6,7 +6,7 @@ import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogue/log-event.ts";
 import { type Address, ipv4Text, ipv6Text, isOverlayIpv4, isOverlayIpv6 } from "../records/address.ts";
 import type { NodeClaim } from "../records/flow/claims.ts";
-import { addressIpv4, addressText, type FlowColumns } from "../records/flow/columns.ts";
+import { addressIpv4, addressIpv6, addressText, type FlowColumns } from "../records/flow/columns.ts";
 import { boundedAttributes } from "./bounds.ts";
 import { type Device, type Directory, externalName, nodeName, type ProcessorSettings, unknownName } from "./names.ts";
 import { droppedText, privacyOf } from "./privacy.ts";
@@ -45,6 +45,8 @@ export class End {
     readonly name: string,
     readonly claim: NodeClaim | undefined,
     device: Device | undefined,
+    /** What remembers it: another book, or the same after it has forgotten, makes its own. */
+    readonly memory: number,
   ) {
     this.isShared = name === unknownName || name === externalName;
     this.identity = device === undefined ? claim : { user: device.user, tags: device.tags.join(","), os: device.os };
@@ -65,8 +67,7 @@ const ways = 4;
 const maxHeldBytes = 16 << 20;
 const bytesOfEnd = 600;
 
-/** IPv4 ends of the current record that are found without a search; a power of two. */
-const recentEnds = 32;
+let lastMemory = 0;
 
 export class EndBook {
   readonly #settings: ProcessorSettings;
@@ -77,17 +78,14 @@ export class EndBook {
   #directory: Directory | undefined;
   #ends: (End | undefined)[] = [];
   #nextWay = 0;
-  /** By the address's last bits, the end that the record had there last; it counts if the stamp is the record's. */
-  readonly #recent: (End | undefined)[] = new Array<End | undefined>(recentEnds).fill(undefined);
-  readonly #recentStamps = new Float64Array(recentEnds);
-  #stamp = 0;
+  #memory = 0;
   #heldBytes = 0;
   #resets = 0;
 
   constructor(settings: ProcessorSettings) {
     this.#settings = settings;
-    this.#unknown = new End(addressText, 0, noWords, nowhere, unknownName, undefined, undefined);
-    this.#external = new End(addressText, 0, noWords, nowhere, externalName, undefined, undefined);
+    this.#unknown = new End(addressText, 0, noWords, nowhere, unknownName, undefined, undefined, 0);
+    this.#external = new End(addressText, 0, noWords, nowhere, externalName, undefined, undefined, 0);
     this.#forget();
   }
 
@@ -101,41 +99,39 @@ export class EndBook {
   /** Turns to a record, whose claims count until the next call. A new directory takes effect here. */
   begin(columns: FlowColumns, record: number): void {
     this.#columns = columns;
-    this.#stamp++;
     if (this.#directory !== this.#settings.directory.current) this.#forget();
     this.#claims.begin(columns, record);
   }
 
   /** The end of an address of the record, as `ends`, `source` and `destination` of the columns hold it; never absent. */
   of(tag: number, value: number): End {
-    if (tag === addressIpv4) return this.#recentEnd(value) ?? this.#ofIpv4(value);
+    if (tag === addressIpv4) return this.#ofIpv4(value, this.#claims.findIpv4(value));
     const { addressTexts, ipv6 } = this.#columns as FlowColumns;
-    return tag === addressText ? this.#ofText(addressTexts[value] as string) : this.#remembered(tag, value, ipv6);
+    if (tag === addressText) return this.#ofText(addressTexts[value] as string);
+    return this.#ofIpv6(value, ipv6, this.#claims.findIpv6(value, ipv6));
   }
 
   /** The same for metrics, where unnamed IPv4 addresses need not be told apart: a flood of them costs nothing. */
   named(tag: number, value: number): End {
     if (tag !== addressIpv4 || !this.#settings.collapseExternal) return this.of(tag, value);
-    const recent = this.#recentEnd(value);
-    if (recent !== undefined) return recent;
-    if (this.#directory?.byIpv4.has(value) === true) return this.#ofIpv4(value);
-    if (this.#claims.find(tag, value, noWords) !== undefined) return this.#ofIpv4(value);
+    const claim = this.#claims.findIpv4(value);
+    if (claim !== undefined || this.#directory?.byIpv4.has(value) === true) return this.#ofIpv4(value, claim);
     return isOverlayIpv4(value) ? this.#unknown : this.#external;
   }
 
-  #recentEnd(ipv4: number): End | undefined {
-    const slot = ipv4 & (recentEnds - 1);
-    if (this.#recentStamps[slot] !== this.#stamp) return undefined;
-    const end = this.#recent[slot];
-    return end?.ipv4 === ipv4 ? end : undefined;
+  #ofIpv4(ipv4: number, claim: NodeClaim | undefined): End {
+    if (claim === undefined || claim.ipv4[0] !== ipv4) return this.#remembered(addressIpv4, ipv4, noWords, claim);
+    const prepared = claim.preparedIpv4;
+    if (prepared instanceof End && prepared.memory === this.#memory) return prepared;
+    return (claim.preparedIpv4 = this.#remembered(addressIpv4, ipv4, noWords, claim));
   }
 
-  #ofIpv4(ipv4: number): End {
-    const end = this.#remembered(addressIpv4, ipv4, noWords);
-    const slot = ipv4 & (recentEnds - 1);
-    this.#recent[slot] = end;
-    this.#recentStamps[slot] = this.#stamp;
-    return end;
+  #ofIpv6(index: number, ipv6: Uint32Array, claim: NodeClaim | undefined): End {
+    if (claim === undefined || !sameIpv6(claim.ipv6, 0, ipv6, index))
+      return this.#remembered(addressIpv6, index, ipv6, claim);
+    const prepared = claim.preparedIpv6;
+    if (prepared instanceof End && prepared.memory === this.#memory) return prepared;
+    return (claim.preparedIpv6 = this.#remembered(addressIpv6, index, ipv6, claim));
   }
 
   sourceSet(end: End): AttributeSet {
@@ -178,8 +174,7 @@ export class EndBook {
     return attributeSet(boundedAttributes(privacy === undefined ? all : privacyOf(privacy).attributes(all)));
   }
 
-  #remembered(tag: number, value: number, ipv6: Uint32Array): End {
-    const claim = this.#claims.find(tag, value, ipv6);
+  #remembered(tag: number, value: number, ipv6: Uint32Array, claim: NodeClaim | undefined): End {
     const ends = this.#ends;
     const first = (hashOfAddress(tag, value, ipv6) & (sets - 1)) * ways;
     for (let way = first; way < first + ways; way++) {
@@ -215,7 +210,7 @@ export class EndBook {
   ): End {
     const unnamed = address.isOverlay ? unknownName : externalName;
     const name = nodeName(device, claim, this.#settings) ?? (this.#settings.collapseExternal ? unnamed : address.text);
-    return new End(tag, ipv4, ipv6, address, name, claim, device);
+    return new End(tag, ipv4, ipv6, address, name, claim, device, this.#memory);
   }
 
   /** Addresses with a zone, which no claim names and hardly anybody sends: made each time. */
@@ -236,6 +231,7 @@ export class EndBook {
   }
 
   #forget(): void {
+    this.#memory = ++lastMemory;
     this.#directory = this.#settings.directory.current;
     this.#ends = new Array<End | undefined>(sets * ways).fill(undefined);
     this.#heldBytes = 0;

@@ -3,15 +3,19 @@ import type { NodeClaim } from "../records/flow/claims.ts";
 import { addressIpv4, addressIpv6, type FlowColumns } from "../records/flow/columns.ts";
 import { hashOfAddress, noNumber, NumberTable } from "./tables.ts";
 
-/** So many addresses are searched one after the other; more are indexed, up to a bound beyond which they are not found. */
+/** IPv4 addresses that are searched one after the other; more are indexed, up to a bound beyond which they are not found. */
 const maxSearched = 16;
 const maxIndexed = 32_768;
 
 export class RecordClaims {
   #source: NodeClaim | undefined;
   #destinations: readonly NodeClaim[] = [];
+  /** IPv4 addresses of the record with their claims, those that win first. */
+  readonly #addresses = new Uint32Array(maxSearched);
+  readonly #claims: NodeClaim[] = [];
+  #count = 0;
   #isIndexed = false;
-  /** By address, or its hash if it is IPv6, and stamp: a place in `#indexed`. What has an older stamp counts no more. */
+  /** By address, or its hash if it is IPv6, and stamp: a place in `#indexed`. Older stamps are of earlier records. */
   #index: NumberTable | undefined;
   #indexed: NodeClaim[] = [];
   /** Which of the claim's addresses it is. */
@@ -20,12 +24,44 @@ export class RecordClaims {
 
   /** Turns to a record. Its claims are indexed only if they are many. */
   begin(columns: FlowColumns, record: number): void {
-    this.#source = columns.sourceNode[record];
-    this.#destinations = columns.destinationNodes[record] as readonly NodeClaim[];
-    let addresses = this.#source === undefined ? 0 : addressesOf(this.#source);
-    for (const claim of this.#destinations) addresses += addressesOf(claim);
+    const source = columns.sourceNode[record];
+    const destinations = columns.destinationNodes[record] as readonly NodeClaim[];
+    this.#source = source;
+    this.#destinations = destinations;
+    let addresses = source === undefined ? 0 : addressesOf(source);
+    for (const claim of destinations) addresses += addressesOf(claim);
     this.#isIndexed = addresses > maxSearched;
-    if (!this.#isIndexed) return;
+    if (this.#isIndexed) this.#indexAll(addresses);
+    else {
+      this.#count = 0;
+      if (source !== undefined) this.#list(source);
+      for (let at = destinations.length - 1; at >= 0; at--) this.#list(destinations[at] as NodeClaim);
+    }
+  }
+
+  /** What the record says about an IPv4 address. */
+  findIpv4(ipv4: number): NodeClaim | undefined {
+    if (this.#isIndexed) return this.#findIndexed(addressIpv4, ipv4, noWords);
+    const addresses = this.#addresses;
+    const count = this.#count;
+    for (let place = 0; place < count; place++) if (addresses[place] === ipv4) return this.#claims[place];
+    return undefined;
+  }
+
+  /** What the record says about an IPv6 address, given by its index into the columns' `ipv6`. */
+  findIpv6(index: number, ipv6: Uint32Array): NodeClaim | undefined {
+    return this.#isIndexed ? this.#findIndexed(addressIpv6, index, ipv6) : this.#search(addressIpv6, index, ipv6);
+  }
+
+  #list(claim: NodeClaim): void {
+    const { ipv4 } = claim;
+    for (let at = 0; at < ipv4.length; at++) {
+      this.#addresses[this.#count] = ipv4[at] as number;
+      this.#claims[this.#count++] = claim;
+    }
+  }
+
+  #indexAll(addresses: number): void {
     const index = (this.#index ??= new NumberTable(maxIndexed));
     if (index.size + addresses > maxIndexed) {
       index.clear();
@@ -37,9 +73,7 @@ export class RecordClaims {
     for (let at = this.#destinations.length - 1; at >= 0; at--) this.#add(index, this.#destinations[at] as NodeClaim);
   }
 
-  /** What the record says about an address as columns hold it: `value` is an IPv4 address, or an index into `ipv6`. */
-  find(tag: number, value: number, ipv6: Uint32Array): NodeClaim | undefined {
-    if (!this.#isIndexed) return this.#search(tag, value, ipv6);
+  #findIndexed(tag: number, value: number, ipv6: Uint32Array): NodeClaim | undefined {
     const found = this.#index?.find(keyOf(tag, value, ipv6), this.#stamp * 2 + (tag === addressIpv4 ? 0 : 1));
     if (found === undefined || found === noNumber) return undefined;
     const claim = this.#indexed[found] as NodeClaim;
@@ -71,6 +105,8 @@ export class RecordClaims {
     this.#places.push(at);
   }
 }
+
+const noWords = new Uint32Array(0);
 
 /** Whether two IPv6 addresses, each by its index, are the same. */
 export function sameIpv6(one: Uint32Array, oneIndex: number, other: Uint32Array, otherIndex: number): boolean {

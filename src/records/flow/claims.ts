@@ -19,6 +19,9 @@ export interface NodeClaim {
   readonly user: string;
   /** Trimmed, unique, sorted, joined by commas. */
   readonly tags: string;
+  /** What processors have made of the claim and its first address of a family: one lookup less per entry. */
+  preparedIpv4?: object | undefined;
+  preparedIpv6?: object | undefined;
 }
 
 /** Claims by their bytes. A usual one has 150 bytes and costs 90 ns when it is known, 10 µs when it is not. */
@@ -128,6 +131,8 @@ function decode(node: JsonObject): NodeClaim {
     os: stringMember(node, "os"),
     user: stringMember(node, "user"),
     tags: normalTags(stringsMember(node, "tags")).join(","),
+    preparedIpv4: undefined,
+    preparedIpv6: undefined,
   };
 }
 
