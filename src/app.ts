@@ -13,7 +13,7 @@ import { createExporter, type ExportHealth, observeProcess } from "./export/inde
 
 import { teeLogger } from "./export/self-logs.ts";
 import { openSqliteJournal } from "./journal/sqlite/index.ts";
-import { Folding } from "./ledger/folding.ts";
+import { startFolding } from "./ledger/folding.ts";
 import { type Fold, Ledger } from "./ledger/index.ts";
 import { type AcceptedEvents, AcceptedEventReader } from "./pipeline/accepted-events.ts";
 import { Counting } from "./pipeline/counting.ts";
@@ -166,12 +166,8 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   });
   controlPlane.startDirectory();
   exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });
-  const folding = new Folding(config.otlp.metric_interval, {
-    ...shared,
-    ...books,
-    folded: (fold) => void exporter.folded(fold),
-  });
-  observeStore(journal, ledger, config, { telemetry, clock });
+  let stopFolding = (): void => undefined;
+  observeStore(config, { ...shared, ...books });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
   telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings, attributes: {} }]);
@@ -185,17 +181,20 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     if (ending.signal.aborted) return;
     const { rows, ...restored } = counting.progress;
     if (rows > 0) logger.info("counters restored", { rows, ...restored, ms: Math.round(performance.now() - beganAt) });
-    folding.start();
+    stopFolding = startFolding(config.otlp.metric_interval, {
+      ...shared,
+      folded: (fold) => void exporter.folded(fold),
+    });
   }
 
   const endWithoutIntake = async (deadlineMs: number): Promise<Stopped> => {
     const endsAt = performance.now() + deadlineMs;
     const remainingMs = (): number => Math.max(0, endsAt - performance.now());
-    folding.stop();
+    stopFolding();
     endObserving();
     await exporter.stopLogs(remainingMs() * lastLogsShare);
     if (counting.isCaughtUp) {
-      await folding.fold().then(
+      await ledger.fold(clock()).then(
         (fold) => exporter.folded(fold),
         (error: unknown) =>
           logger.warn("cannot commit the last counters; the next start restores what the journal still holds", {

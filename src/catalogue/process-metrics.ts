@@ -139,7 +139,7 @@ export const processMetrics = {
   },
   "tailscale2otel.series.overflowed": {
     origin: "process",
-    kind: "counter",
+    kind: "total",
     unit: "{series}",
     description: "New series folded into the overflow series of their metric.",
     attributes: { "metric.name": "text" },

@@ -14,22 +14,22 @@ import type { ResourceAttributes } from "./destination.ts";
 
 /** A fold as plain data: numbers as arrays, attribute sets packed, a tenth of their size. */
 export interface FoldMessage extends Pick<Fold, "at" | "since"> {
-  readonly metrics: readonly (Omit<FoldedMetric, "chunks"> & { readonly packed: readonly Uint8Array[] })[];
+  readonly metrics: readonly Omit<FoldedMetric, "sets">[];
   /** The process's own instruments, collected after the fold. */
   readonly instruments: readonly ScopeMetrics[];
 }
 
 /** What to post of a fold. A few arrays are copied on the way; nothing is transferred. */
 export function foldMessage({ at, since, metrics: folded }: Fold, instruments: readonly ScopeMetrics[]): FoldMessage {
-  const columns = folded.map(({ chunks, ...metric }) => ({ ...metric, packed: chunks.map(({ packed }) => packed) }));
+  const columns = folded.map(({ name, packed, values, startAt }) => ({ name, packed, values, startAt }));
   return { at, since, metrics: columns, instruments };
 }
 
 /** All metrics of a fold that have points. `common`: attributes of every point; what a series has itself wins. */
 export function pointsOf(message: FoldMessage, common: ResourceAttributes): MetricData[] {
-  const ofLedger = message.metrics.map(({ packed, ...columns }) => {
-    const chunks = packed.map((one) => ({ packed: one, sets: unpackSets(one) }));
-    return metricDataOf(columns.name, ledgerPoints({ ...columns, chunks }, message, common));
+  const ofLedger = message.metrics.map((metric) => {
+    const sets = metric.packed.flatMap(unpackSets);
+    return metricDataOf(metric.name, ledgerPoints({ ...metric, sets }, message, common));
   });
   const own = message.instruments.flatMap(({ metrics: data }) => data);
   return [...ofLedger, ...own].filter(({ dataPoints }) => dataPoints.length > 0);

@@ -3,33 +3,30 @@
  * shows readers a fold only once its snapshot is committed: whatever was exported can be found again on disk.
  */
 import { setImmediate as afterOthers } from "node:timers/promises";
-import type { AttributesOf, IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
+import { count, type Increments } from "../catalogue/increments.ts";
+import {
+  type AttributesOf,
+  type IntervalMetric,
+  type LedgerMetric,
+  type MetricDefinition,
+  metrics,
+} from "../catalogue/metrics.ts";
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Increments } from "../catalogue/increments.ts";
 import type { Journal } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
-import { countGains, flowGains, flowMetrics, type Gain } from "./gains.ts";
 import { Interval } from "./interval.ts";
-import type { FoldedMetric, FoldTime, LedgerAttributes } from "./series.ts";
-import { ledgerMetrics, Totals } from "./totals.ts";
-import { Words } from "./words.ts";
+import { addCounts, addFlows } from "./rollup.ts";
+import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
 
-export {
-  type AttributeChunk,
-  type FoldedMetric,
-  type LedgerAttributes,
-  seriesOf,
-  setsPerChunk,
-  unpackSets,
-} from "./series.ts";
+export { type FoldedMetric, type LedgerAttributes, seriesOf, unpackSets } from "./series.ts";
 
 /** A committed fold: all that readers see of the ledger. */
 export interface Fold {
   /** Epoch milliseconds; strictly rising, unless the clock was set back by minutes. */
   readonly at: number;
-  /** When the fold before was taken: a series that starts there began with this one. */
+  /** When the fold before was made: a series that starts there began with this one. */
   readonly since: number | undefined;
   readonly metrics: readonly FoldedMetric[];
 }
@@ -48,52 +45,48 @@ const clockToleranceMs = 300_000;
 /** A fold works for this long before others get a turn. */
 const stepMs = 5;
 
-/** The interval that a fold takes in, and how many of its gains are in the totals by now. */
-interface Absorbing {
-  readonly interval: Interval;
-  absorbed: number;
-}
+/** A gauge that is not set is not reported; its attribute set is remembered this long. */
+const idleFoldsOfGauge = 2;
+
+/** The blob beside those of the metrics: number and times of the last fold. */
+const timesBlob = "fold";
+
+/** Texts that do not look like a word are not remembered. */
+const wordShape = /^[\w.@+-]{1,64}$/;
+
+type Name = LedgerMetric | IntervalMetric;
+type Attributes = Record<string, string>;
+
+const names = (Object.keys(metrics) as Name[]).filter((name) => metrics[name].origin === "ledger");
 
 export class Ledger {
   readonly #config: Config["cardinality"];
   readonly #deps: LedgerDeps;
   /** Folds without a value after which a series is retired. */
   readonly #idleFolds: number;
-  readonly #words = new Words(ledgerMetrics);
-  #totals: Totals;
+  /** Words received of each open attribute, remembered for ever: an event counts in the same series after any restart. */
+  readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
-  #absorbing: Absorbing | undefined;
   #edges: EdgeBook | undefined;
-  /** Rows up to here are in the totals or in the open interval. */
+  /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
   measuredSeq: number;
-  #missedReached = 0;
   /** The number of the last committed fold. */
   #fold = 0;
   /** The last committed fold. */
   shown: Fold;
-  #folding: Promise<Fold> | undefined;
+  /** By metric; from outside, their `size` and `overflowed` are read. */
+  tables: ReadonlyMap<Name, SeriesTable>;
+  #folding: Promise<unknown> = Promise.resolve();
 
-  /** Begins where the journal's last snapshot stands. */
+  /** Begins where the journal's last snapshot ends. */
   constructor(config: Pick<Config, "cardinality" | "otlp">, deps: LedgerDeps) {
     this.#config = config.cardinality;
     this.#deps = deps;
     this.#idleFolds = Math.max(1, Math.ceil(config.cardinality.series_ttl / config.otlp.metric_interval));
-    this.#totals = new Totals(config.cardinality.metric_limit);
+    this.tables = this.#newTables();
     const { measuredSeq, blobs } = deps.journal.readSnapshot();
     this.measuredSeq = measuredSeq;
-    const times = this.#totals.restore(blobs, deps.logger);
-    this.#fold = times?.fold ?? 0;
-    this.shown = {
-      at: times?.at ?? deps.journal.identity.createdAt,
-      since: times?.since,
-      metrics: this.#totals.folded(this.#fold),
-    };
-    for (const [metric, attributes] of this.#totals.attributeSets()) this.#words.restore(metric, attributes);
-  }
-
-  /** Everything up to `seq` has been added. */
-  measured(seq: number): void {
-    this.measuredSeq = Math.max(this.measuredSeq, seq);
+    this.shown = this.#restored(blobs);
   }
 
   /**
@@ -105,113 +98,94 @@ export class Ledger {
     this.#interval.addFlows(columns, dropped, edges);
   }
 
-  count<Name extends LedgerMetric>(metric: Name, attributes: AttributesOf<Name>, value: number): void {
-    this.#count(metric, attributes as Readonly<Record<string, string>>, value);
+  count<Metric extends LedgerMetric>(metric: Metric, attributes: AttributesOf<Metric>, value: number): void {
+    const bounded = this.#bounded(metric, attributes as Attributes);
+    count(this.#interval.increments, metric, bounded as AttributesOf<Metric>, value);
   }
 
   /** Adds what the other records of a commit count. */
   add(increments: Increments): void {
-    for (const { metric, attributes, value } of increments.counts.values()) this.#count(metric, attributes, value);
+    for (const { metric, attributes, value } of increments.counts.values()) this.count(metric, attributes, value);
   }
 
-  /** The sum of a metric over the series with these attributes, this very moment: exact also while a fold is under way. */
-  sum(metric: LedgerMetric, attributes: Readonly<Record<string, string>> = {}): number {
+  /** The sum of a metric over the series with these attributes: exact at this very moment, but for flows as of the last fold. */
+  sum(metric: LedgerMetric, attributes: Attributes = {}): number {
     const wanted = Object.entries(attributes);
     const matches = (found: LedgerAttributes): boolean => wanted.every(([name, value]) => found[name] === value);
-    const gained = (interval: Interval, from: number): number => {
-      let [place, sum] = [0, 0];
-      for (const gain of flowMetrics.has(metric) ? this.#gainsOf(interval) : countGains(interval)) {
-        if (place++ >= from && gain?.metric === metric && matches(gain.attributes)) sum += gain.value;
-      }
-      return sum;
-    };
-    const left = this.#absorbing === undefined ? 0 : gained(this.#absorbing.interval, this.#absorbing.absorbed);
-    return this.#totals.sum(metric, matches) + left + gained(this.#interval, 0);
-  }
-
-  /** Series held now, by metric. */
-  activeSeries(): ReadonlyMap<LedgerMetric, number> {
-    return this.#totals.activeSeries();
-  }
-
-  /** New attribute sets that went into overflow series since this was last asked, by metric. */
-  takeOverflowed(): ReadonlyMap<LedgerMetric | IntervalMetric, number> {
-    const taken = this.#totals.takeOverflowed();
-    if (this.#missedReached > 0) taken.set("tailscale.network.unique.dst_peers", this.#missedReached);
-    this.#missedReached = 0;
-    return taken;
+    let sum = this.#table(metric).sum(matches);
+    for (const one of this.#interval.increments.counts.values())
+      if (one.metric === metric && matches(one.attributes)) sum += one.value;
+    return sum;
   }
 
   /**
-   * Folds what was counted until now into the totals, a few milliseconds at a time, and commits them; only then readers see
+   * Folds what has been counted into the series, a few milliseconds at a time, and commits them; only then readers see
    * it. A call during a fold folds again after it. `now`: epoch milliseconds.
    * @throws {Unavailable} if the snapshot cannot be committed: nothing is shown then and nothing is lost, the next fold has
    * the same and more.
    */
   fold(now: number): Promise<Fold> {
-    const before = this.#folding;
-    const folding =
-      before === undefined ? this.#foldOnce(now) : before.catch(() => undefined).then(() => this.#foldOnce(now));
-    const ended = folding.finally(() => {
-      if (this.#folding === ended) this.#folding = undefined;
-    });
-    this.#folding = ended;
-    return ended;
+    const folding = this.#folding.then(() => this.#foldOnce(now));
+    this.#folding = folding.catch(() => undefined);
+    return folding;
   }
 
   async #foldOnce(now: number): Promise<Fold> {
     if (now < this.shown.at - clockToleranceMs) this.#beginAnew(now);
     const since = this.shown.at;
     const at = Math.max(now, since + 1);
-    const measuredSeq = this.measuredSeq;
+    const { measuredSeq } = this;
     const time: FoldTime = { fold: this.#fold + 1, startAt: since };
-    const absorbing = this.#swap();
     let endsAt = performance.now() + stepMs;
-    for (const _ of this.#steps(absorbing, time)) {
+    for (const _ of this.#steps(this.#endInterval(), time)) {
       if (performance.now() < endsAt) continue;
       await afterOthers();
       endsAt = performance.now() + stepMs;
     }
-    const blobs = this.#totals.blobs({ fold: time.fold, at, since });
+    const times = Buffer.from(JSON.stringify({ fold: time.fold, at, since }));
+    const blobs = new Map<string, Uint8Array>([[timesBlob, times]]);
+    for (const [name, table] of this.tables) if (isCounter(name)) table.addBlobs(name, blobs);
     this.#deps.journal.writeSnapshot({ measuredSeq, blobs });
-    this.#totals.written();
+    for (const table of this.tables.values()) table.written();
     this.#fold = time.fold;
-    this.shown = { at, since, metrics: this.#totals.folded(time.fold) };
-    return this.shown;
+    return (this.shown = { at, since, metrics: this.#folded(time.fold) });
   }
 
   /** What is counted from here on belongs to the next fold. */
-  #swap(): Absorbing {
-    const absorbing = { interval: this.#interval, absorbed: 0 };
-    this.#absorbing = absorbing;
+  #endInterval(): Interval {
+    const ended = this.#interval;
     this.#interval = new Interval();
     this.#edges?.renew();
-    return absorbing;
+    return ended;
   }
 
-  /** The work of a fold but its commit, in steps after which something else may be done. */
-  *#steps(absorbing: Absorbing, time: FoldTime): Generator<void> {
-    const { interval } = absorbing;
-    for (const gain of this.#gainsOf(interval)) {
-      if (gain !== undefined) this.#totals.add(gain, time);
-      absorbing.absorbed++;
-      yield;
-    }
-    this.#absorbing = undefined;
-    this.#missedReached += interval.reached.missed;
+  /** The work of a fold but its commit, in steps between which others get a turn. Counts are in the series after the first. */
+  *#steps(interval: Interval, time: FoldTime): Generator<void> {
+    const add = (metric: LedgerMetric, attributes: Attributes, value: number): void => {
+      if (value !== 0) this.#table(metric).add(attributes, value, time);
+    };
+    addCounts(interval, add);
+    yield* addFlows(interval, this.#config.flow, add);
+    const peerTable = this.#table("tailscale.network.unique.dst_peers");
+    peerTable.overflowed += interval.reached.missed;
     let room = this.#config.metric_limit;
-    for (const { source, peers, ports } of interval.reached.all()) {
-      if (room-- <= 0) {
-        this.#missedReached++;
-        continue;
+    for (const { name, peers, ports } of interval.reached.all()) {
+      if (room-- <= 0) peerTable.overflowed++;
+      else {
+        const attributes = name === undefined ? {} : { "tailscale.src.node": name };
+        if (peers > 0) peerTable.put(attributes, peers, time);
+        if (ports > 0) this.#table("tailscale.network.unique.dst_ports").put(attributes, ports, time);
+        yield;
       }
-      const attributes = source === undefined ? {} : { "tailscale.src.node": source };
-      if (peers > 0) this.#totals.put("tailscale.network.unique.dst_peers", attributes, peers, time);
-      if (ports > 0) this.#totals.put("tailscale.network.unique.dst_ports", attributes, ports, time);
-      yield;
     }
     this.#putDelivery(time.fold);
-    yield* this.#totals.tidy(time.fold, this.#idleFolds);
+    for (const [name, table] of this.tables) {
+      // A metric whose attribute sets are all known beforehand keeps its series for ever.
+      const { attributes }: MetricDefinition = metrics[name];
+      const isOpen = Object.values(attributes).includes("text");
+      if (isOpen) yield* table.retire(time.fold - (isCounter(name) ? this.#idleFolds : idleFoldsOfGauge));
+      yield* table.pack();
+    }
   }
 
   /**
@@ -222,33 +196,82 @@ export class Ledger {
     const { identity, cursor } = this.#deps.journal;
     const time = { fold, startAt: identity.createdAt };
     const { delivered, rejected, deadLettered } = cursor.logRecords;
-    for (const [outcome, value] of Object.entries({ delivered, rejected, dead_lettered: deadLettered })) {
-      this.#totals.put("tailscale2otel.export.log_records", { outcome }, value, time);
-    }
+    const logRecords = this.#table("tailscale2otel.export.log_records");
+    logRecords.put({ outcome: "delivered" }, delivered, time);
+    logRecords.put({ outcome: "rejected" }, rejected, time);
+    logRecords.put({ outcome: "dead_lettered" }, deadLettered, time);
     const deadLetters = { class: "dead_letter", reason: "undelivered" };
-    this.#totals.put("tailscale2otel.quarantine.records", deadLetters, cursor.records.deadLettered, time);
+    this.#table("tailscale2otel.quarantine.records").put(deadLetters, cursor.records.deadLettered, time);
   }
 
-  /** The clock was set back: points at the old times would stand in the future until it catches up. */
+  /** The clock was set back: points at the old times would be in the future until it catches up. */
   #beginAnew(now: number): void {
     const { journal, logger } = this.#deps;
     journal.beginSeriesAnew(now);
-    const lastFold = new Date(this.shown.at).toISOString();
-    logger.warn("the clock has gone back: all counters begin anew", {
-      last_fold: lastFold,
-      now: new Date(now).toISOString(),
-    });
-    this.#totals = new Totals(this.#config.metric_limit);
+    const [lastFold, time] = [this.shown.at, now].map((ms) => new Date(ms).toISOString());
+    logger.warn("the clock was set back: all counters start again from 0", { last_fold: lastFold, now: time });
+    this.tables = this.#newTables();
     this.shown = { at: now, since: undefined, metrics: [] };
     journal.settleLoss(this.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
   }
 
-  #count(metric: LedgerMetric, attributes: Readonly<Record<string, string>>, value: number): void {
-    this.#interval.count(metric, this.#words.settle(metric, attributes), value);
+  /** The series of a snapshot. A metric that cannot be read begins anew, with a WARN. */
+  #restored(blobs: ReadonlyMap<string, Uint8Array>): Fold {
+    const { journal, logger } = this.#deps;
+    const stored = blobs.get(timesBlob);
+    if (stored === undefined) return { at: journal.identity.createdAt, since: undefined, metrics: [] };
+    for (const [name, table] of this.tables) {
+      try {
+        table.restore(name, blobs);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        logger.warn("cannot read the totals of a metric; its series start again from 0", { metric: name, reason });
+      }
+    }
+    const { fold, at, since } = JSON.parse(Buffer.from(stored).toString()) as {
+      fold: number;
+      at: number;
+      since: number;
+    };
+    this.#fold = fold;
+    const restored = this.#folded(fold);
+    for (const metric of restored)
+      for (const { attributes } of seriesOf(metric)) this.#bounded(metric.name, attributes as Attributes);
+    return { at, since, metrics: restored };
   }
 
-  *#gainsOf(interval: Interval): Generator<Gain | undefined> {
-    yield* countGains(interval);
-    yield* flowGains(interval, this.#config.flow);
+  /** The same attributes with known words, a bounded number of others, and `other` for the rest. Called in the order of commits. */
+  #bounded(metric: Name, attributes: Attributes): Attributes {
+    const domains: MetricDefinition["attributes"] = metrics[metric].attributes;
+    const bounded = { ...attributes };
+    for (const [attribute, word] of Object.entries(attributes)) {
+      const domain = domains[attribute];
+      if (typeof domain !== "object" || !("known" in domain) || domain.known.includes(word) || word === "other")
+        continue;
+      let others = this.#words.get(`${metric} ${attribute}`);
+      if (others === undefined) this.#words.set(`${metric} ${attribute}`, (others = new Set()));
+      if (others.size < domain.maxOthers && wordShape.test(word)) others.add(word);
+      if (!others.has(word)) bounded[attribute] = "other";
+    }
+    return bounded;
   }
+
+  /** The series as they are; gauges if they were set in that fold. */
+  #folded(fold: number): FoldedMetric[] {
+    return Array.from(this.tables, ([name, table]) => table.folded(name, isCounter(name) ? 0 : fold)).filter(
+      ({ values }) => values.some((value) => !Number.isNaN(value)),
+    );
+  }
+
+  #newTables(): ReadonlyMap<Name, SeriesTable> {
+    return new Map(names.map((name) => [name, new SeriesTable(this.#config.metric_limit)]));
+  }
+
+  #table(name: Name): SeriesTable {
+    return this.tables.get(name) as SeriesTable;
+  }
+}
+
+function isCounter(name: Name): name is LedgerMetric {
+  return metrics[name].kind === "counter";
 }

@@ -1,11 +1,10 @@
 /**
  * What has been counted since the last fold: arrays by edge, and a few bounded tables. Counting an entry allocates nothing
- * and costs about 40 ns; its size is bounded whatever comes in.
+ * and costs about 40 ns; the size is bounded whatever is received.
  */
-import type { LedgerMetric } from "../catalogue/metrics.ts";
 import { fieldCodes, fieldsCode } from "../catalogue/fields.ts";
-import { attributesKey, type Count, type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
-import { type EdgeBook, noPeer } from "../processors/edges.ts";
+import { count, type FlowClass, type NodePair, noIncrements, otherNode } from "../catalogue/increments.ts";
+import { type EdgeBook, noPeer, peerByAddress } from "../processors/edges.ts";
 import { consistencyOf } from "../processors/flow-metrics.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
@@ -22,7 +21,7 @@ export const sumsPerEdge = 6;
 export const lastPortPlace = 5;
 const firstEdges = 1024;
 
-/** An edge that was seen, by what it is called. */
+/** An edge that was seen, with its names. */
 export interface SeenEdge {
   readonly edge: number;
   readonly pair: NodePair;
@@ -30,27 +29,18 @@ export interface SeenEdge {
 }
 
 export class Interval {
+  /** Counts by metric and attribute set; the caller bounds their number. */
+  readonly increments = noIncrements();
   /** Entries, sent and received bytes, sent and received packets, and the last port, by edge. */
   sums = new Float64Array(firstEdges * sumsPerEdge);
   readonly seen: SeenEdge[] = [];
-  readonly counts = new Map<string, Count>();
   readonly reached = new Reached();
   /** Entries by `fieldsCode`. */
   readonly fields = new Float64Array(fieldCodes);
-  /** Records by whether they name their own node. */
-  readonly reporters = { match: 0, mismatch: 0, missing_reference: 0 };
   /** Sent and received bytes, sent and received packets, by the label of the reporting node; empty: hidden. */
   readonly exits = new Map<string, Float64Array>();
-  /** That of the book by which the edges here are numbered. */
+  /** The edge book's, by which the edges here are numbered. */
   #generation: number | undefined;
-
-  count(metric: LedgerMetric, attributes: Readonly<Record<string, string>>, value: number): void {
-    if (value === 0) return;
-    const key = `${metric}\u0002${attributesKey(attributes)}`;
-    const known = this.counts.get(key);
-    if (known === undefined) this.counts.set(key, { metric, attributes, value });
-    else known.value += value;
-  }
 
   /**
    * Counts the entries of all records but the dropped ones (a byte of 1 per record).
@@ -59,13 +49,14 @@ export class Interval {
   addFlows(columns: FlowColumns, dropped: Uint8Array | undefined, edges: EdgeBook): void {
     this.#generation ??= edges.generation;
     if (this.#generation !== edges.generation) throw new Error("flows were counted by edges of two generations");
+    const reporters = { match: 0, mismatch: 0, missing_reference: 0 };
     for (let record = 0; record < columns.records; record++) {
       if (dropped !== undefined && dropped[record] === 1) continue;
-      this.reporters[consistencyOf(columns, record)]++;
+      reporters[consistencyOf(columns, record)]++;
       this.#addEntries(columns, record, edges);
-      const exitNode = columns.exitNode[record];
-      if (exitNode !== undefined) this.#addExit(columns, record, exitNode);
     }
+    for (const [consistency, records] of Object.entries(reporters) as [keyof typeof reporters, number][])
+      count(this.increments, "tailscale.network.reporter.observations", { consistency }, records);
   }
 
   #addEntries(columns: FlowColumns, record: number, edges: EdgeBook): void {
@@ -73,6 +64,8 @@ export class Interval {
     const { txBytes, rxBytes, txPackets, rxPackets } = columns;
     const { sourceOf, peerOf } = edges;
     const { fields, reached } = this;
+    const exitNode = columns.exitNode[record];
+    const exitSums = exitNode === undefined ? undefined : this.#exitSumsOf(exitNode);
     const end = columns.firstEntry[record + 1] as number;
     for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
       if (leftOut[entry] !== 0) continue;
@@ -81,8 +74,7 @@ export class Interval {
       if (at >= this.sums.length) this.#grow(edge);
       const { sums } = this;
       const peer = peerOf[edge] as number;
-      const isNew = sums[at] === 0;
-      if (isNew) this.#meet(edge, peer, edges);
+      if (sums[at] === 0) this.#begin(edge, peer, edges);
       sums[at] = (sums[at] as number) + 1;
       sums[at + 1] = (sums[at + 1] as number) + (txBytes[entry] as number);
       sums[at + 2] = (sums[at + 2] as number) + (rxBytes[entry] as number);
@@ -90,6 +82,12 @@ export class Interval {
       sums[at + 4] = (sums[at + 4] as number) + (rxPackets[entry] as number);
 
       const kind = traffic[entry] as number;
+      if (kind === exitTraffic && exitSums !== undefined) {
+        exitSums[0] = (exitSums[0] as number) + (txBytes[entry] as number);
+        exitSums[1] = (exitSums[1] as number) + (rxBytes[entry] as number);
+        exitSums[2] = (exitSums[2] as number) + (txPackets[entry] as number);
+        exitSums[3] = (exitSums[3] as number) + (rxPackets[entry] as number);
+      }
       const tags = ends[entry] as number;
       const address = destination[entry] as number;
       const isRelay = kind === physicalTraffic && tags >> 2 === addressIpv4 && address === derpRelayIpv4;
@@ -98,49 +96,34 @@ export class Interval {
       fields[code] = (fields[code] as number) + 1;
 
       if (peer === noPeer || (tags & 3) === addressAbsent || tags >> 2 === addressAbsent || isRelay) continue;
-      const place = reached.knownPlace(sourceOf[edge] as number);
-      if (place === 0) continue;
+      const source = sourceOf[edge] as number;
       // An edge has one port most of the time: looking it up again costs a cache miss, 0.1 µs.
       if (port !== 0 && sums[at + lastPortPlace] !== port) {
-        reached.reach(place, memberKinds.port, port);
+        reached.reach(source, memberKinds.port, port);
         sums[at + lastPortPlace] = port;
       }
-      if (peer === 0) this.#reachAddress(place, tags >> 2, address, columns);
+      if (peer === peerByAddress) this.#reachAddress(source, tags >> 2, address, columns);
     }
   }
 
-  /** An edge that is new in this interval. A peer that has a name of its own is counted here, once. */
-  #meet(edge: number, peer: number, edges: EdgeBook): void {
+  /** The first entry of an edge in this interval. A peer with a name of its own is counted here, once. */
+  #begin(edge: number, peer: number, edges: EdgeBook): void {
     const pair = edges.pair(edge);
     this.seen.push({ edge, pair, class: edges.classOf(edge) });
     if (peer === noPeer) return;
-    const place = this.reached.placeOf(edges.sourceOf[edge] as number, pair.source);
-    if (place !== 0 && peer !== 0) this.reached.reach(place, memberKinds.name, peer);
+    const source = edges.sourceOf[edge] as number;
+    this.reached.addSource(source, pair.source);
+    if (peer !== peerByAddress) this.reached.reach(source, memberKinds.name, peer);
   }
 
-  #reachAddress(place: number, tag: number, address: number, { ipv6, addressTexts }: FlowColumns): void {
-    if (tag === addressIpv4) this.reached.reach(place, memberKinds.ipv4, address);
-    else if (tag === addressIpv6) this.reached.reachIpv6(place, ipv6, address * 4);
-    else this.reached.reachText(place, addressTexts[address] ?? "");
-  }
-
-  #addExit(columns: FlowColumns, record: number, exitNode: string): void {
-    const { traffic, leftOut } = columns;
-    const sums = this.#exitSumsOf(exitNode);
-    const end = columns.firstEntry[record + 1] as number;
-    for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
-      if (traffic[entry] !== exitTraffic || leftOut[entry] !== 0) continue;
-      sums[0] = (sums[0] as number) + (columns.txBytes[entry] as number);
-      sums[1] = (sums[1] as number) + (columns.rxBytes[entry] as number);
-      sums[2] = (sums[2] as number) + (columns.txPackets[entry] as number);
-      sums[3] = (sums[3] as number) + (columns.rxPackets[entry] as number);
-    }
+  #reachAddress(source: number, tag: number, address: number, { ipv6, addressTexts }: FlowColumns): void {
+    if (tag === addressIpv4) this.reached.reach(source, memberKinds.ipv4, address);
+    else if (tag === addressIpv6) this.reached.reachIpv6(source, ipv6, address * 4);
+    else this.reached.reachText(source, addressTexts[address] ?? "");
   }
 
   #exitSumsOf(exitNode: string): Float64Array {
-    const known = this.exits.get(exitNode);
-    if (known !== undefined) return known;
-    const label = this.exits.size < maxExitNodes ? exitNode : otherNode;
+    const label = this.exits.has(exitNode) || this.exits.size < maxExitNodes ? exitNode : otherNode;
     let sums = this.exits.get(label);
     if (sums === undefined) this.exits.set(label, (sums = new Float64Array(4)));
     return sums;

@@ -1,36 +1,29 @@
 /**
- * The cumulative series of one metric: bounded, each with a start time of its own and a number that stays as long as it
- * lives. Values are columns, so that a fold of thousands of series is copied and stored as a few arrays; attribute sets,
- * which rarely change, are frozen in chunks of 512.
+ * The cumulative series of one metric: bounded in number, each with a start time of its own and a number that stays as long
+ * as it lives. Values are columns, so that a fold of thousands of series is copied and stored as a few arrays; attribute
+ * sets, which rarely change, are packed in chunks of 512.
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import type { IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
 import { attributesKey } from "../catalogue/increments.ts";
+import type { IntervalMetric, LedgerMetric } from "../catalogue/metrics.ts";
 
 /** Text, but for `otel.metric.overflow`, which is `true`. */
 export type LedgerAttributes = Readonly<Record<string, string | boolean>>;
 
-/** Attribute sets of 512 neighbouring numbers as they were at a fold. A chunk that changes is replaced, never edited. */
-export interface AttributeChunk {
-  /** Nothing for a number that no series has. */
-  readonly sets: readonly (LedgerAttributes | undefined)[];
-  /** The same for the snapshot and for other threads: JSON (`null` for nothing) as one zstd frame, a tenth of the size. */
-  readonly packed: Uint8Array;
-}
-
-export const setsPerChunk = 512;
-
 /** One metric of a committed fold, by series number. */
 export interface FoldedMetric {
   readonly name: LedgerMetric | IntervalMetric;
-  readonly chunks: readonly AttributeChunk[];
-  /** Cumulative since `startAt`; of a gauge, that of the interval. NaN: nothing to report under this number. */
+  /** `undefined` for a number that no series has. */
+  readonly sets: readonly (LedgerAttributes | undefined)[];
+  /** `sets` for the snapshot and for other threads: 512 at a time, JSON as one zstd frame, a tenth of the size. */
+  readonly packed: readonly Uint8Array[];
+  /** Cumulative since `startAt`; for a gauge, the value of the interval. NaN: nothing to report under this number. */
   readonly values: Float64Array;
   /** Epoch milliseconds: the fold before the first value. */
   readonly startAt: Float64Array;
 }
 
-/** What a table notes of a fold, beside the value. */
+/** What a table records of a fold beside values. */
 export interface FoldTime {
   /** The number of the fold, from 1. */
   readonly fold: number;
@@ -39,40 +32,39 @@ export interface FoldTime {
 }
 
 /** The series of a folded metric. */
-export function* seriesOf({ chunks, values, startAt }: FoldedMetric): Generator<{
+export function* seriesOf({ sets, values, startAt }: FoldedMetric): Generator<{
   readonly attributes: LedgerAttributes;
   readonly value: number;
   readonly startAt: number;
 }> {
-  for (let number = 0; number < values.length; number++) {
-    const value = values[number] as number;
-    const attributes = chunks[Math.floor(number / setsPerChunk)]?.sets[number % setsPerChunk];
-    if (attributes !== undefined && !Number.isNaN(value)) {
-      yield { attributes, value, startAt: startAt[number] as number };
-    }
+  for (const [number, value] of values.entries()) {
+    const attributes = sets[number];
+    if (attributes === undefined || Number.isNaN(value)) continue;
+    yield { attributes, value, startAt: startAt[number] as number };
   }
 }
 
-const blobVersion = 1;
-const headerBytes = 8;
-const bytesPerSeries = 20;
-const firstSeries = 16;
+/** A row of numbers per series: its value, its start time, and the fold that last gave it a value (0: no series). */
+const rowWidth = 3;
+const startAtColumn = 1;
+const lastFoldColumn = 2;
+const firstRows = 16;
+
+const setsPerChunk = 512;
 
 export class SeriesTable {
   readonly #maxSeries: number;
   readonly #numbers = new Map<string, number>();
   #sets: (LedgerAttributes | undefined)[] = [];
-  #values = new Float64Array(firstSeries);
-  #startAt = new Float64Array(firstSeries);
-  /** The fold that last gave the series a value; 0: no series has this number. */
-  #lastFold = new Uint32Array(firstSeries);
+  #rows = new Float64Array(firstRows * rowWidth);
   #free: number[] = [];
-  #chunks: AttributeChunk[] = [];
-  /** Chunks whose sets have changed since they were frozen, and those frozen since the last snapshot. */
-  readonly #thawed = new Set<number>();
+  /** Chunks of `#sets`; those that have changed since they were packed, and those packed since the last snapshot. */
+  #packed: Uint8Array[] = [];
+  readonly #unpacked = new Set<number>();
   readonly #unwritten = new Set<number>();
   #hasChanged = false;
-  #overflowed = 0;
+  /** New attribute sets that went into the overflow series. */
+  overflowed = 0;
 
   /** `maxSeries`: beyond it, new attribute sets share one series per direction. */
   constructor(maxSeries: number) {
@@ -83,83 +75,71 @@ export class SeriesTable {
     return this.#numbers.size;
   }
 
-  /** New attribute sets that went into the overflow series since this was last asked. */
-  takeOverflowed(): number {
-    const overflowed = this.#overflowed;
-    this.#overflowed = 0;
-    return overflowed;
-  }
-
   /** Adds to a series. One that would pass 2^53−1 starts anew. */
   add(attributes: LedgerAttributes, value: number, time: FoldTime): void {
     const number = this.#numberOf(attributes, time);
-    let total = (this.#values[number] as number) + value;
-    if (total > Number.MAX_SAFE_INTEGER) {
-      this.#startAt[number] = time.startAt;
-      total = value;
-    }
-    this.#values[number] = total;
-    this.#lastFold[number] = time.fold;
-    this.#hasChanged = true;
+    const total = (this.#rows[number * rowWidth] as number) + value;
+    const isPastMax = total > Number.MAX_SAFE_INTEGER;
+    if (isPastMax) this.#rows[number * rowWidth + startAtColumn] = time.startAt;
+    this.#set(number, isPastMax ? value : total, time);
   }
 
-  /** Sets a gauge, or a series whose total is kept elsewhere. The caller sees to it that there are not too many. */
+  /** Sets a gauge, or a series whose total is held elsewhere. The caller bounds their number. */
   put(attributes: LedgerAttributes, value: number, time: FoldTime): void {
     const key = attributesKey(attributes);
-    const number = this.#numbers.get(key) ?? this.#begin(key, attributes, time);
-    this.#values[number] = value;
-    this.#lastFold[number] = time.fold;
-    this.#hasChanged = true;
-  }
-
-  /** Ends at most `limit` series that got no value since fold `before`. Returns how many. */
-  retire(before: number, limit: number): number {
-    let retired = 0;
-    for (let number = 0; number < this.#sets.length && retired < limit; number++) {
-      const lastFold = this.#lastFold[number] as number;
-      if (lastFold === 0 || lastFold > before) continue;
-      this.#end(number);
-      retired++;
-    }
-    return retired;
+    this.#set(this.#numbers.get(key) ?? this.#begin(key, attributes, time), value, time);
   }
 
   /** The sum over the series whose attributes are among these. */
   sum(matches: (attributes: LedgerAttributes) => boolean): number {
     let sum = 0;
-    for (const [number, attributes] of this.#sets.entries()) {
-      if (attributes !== undefined && matches(attributes)) sum += this.#values[number] as number;
-    }
+    for (const [number, attributes] of this.#sets.entries())
+      if (attributes !== undefined && matches(attributes)) sum += this.#rows[number * rowWidth] as number;
     return sum;
   }
 
-  /** Freezes one chunk that has changed, about half a millisecond's work. Returns its number, or -1 if none is left. */
-  freeze(): number {
-    for (const chunk of this.#thawed) {
-      const sets = this.#sets.slice(chunk * setsPerChunk, (chunk + 1) * setsPerChunk);
-      this.#chunks[chunk] = { sets, packed: packSets(sets) };
-      this.#thawed.delete(chunk);
+  /** Ends the series that have had no value since fold `before`, in steps. */
+  *retire(before: number): Generator<void> {
+    for (const [number, attributes] of this.#sets.entries()) {
+      if (attributes === undefined || (this.#rows[number * rowWidth + lastFoldColumn] as number) > before) continue;
+      this.#numbers.delete(attributesKey(attributes));
+      this.#sets[number] = undefined;
+      this.#rows[number * rowWidth + lastFoldColumn] = 0;
+      this.#free.push(number);
+      this.#unpacked.add(Math.floor(number / setsPerChunk));
+      this.#hasChanged = true;
+      yield;
+    }
+  }
+
+  /** Packs the chunks of attribute sets that have changed, in steps of about half a millisecond. */
+  *pack(): Generator<void> {
+    for (const chunk of this.#unpacked) {
+      this.#packed[chunk] = packSets(this.#sets.slice(chunk * setsPerChunk, (chunk + 1) * setsPerChunk));
+      this.#unpacked.delete(chunk);
       this.#unwritten.add(chunk);
-      return chunk;
+      yield;
     }
-    return -1;
   }
 
-  /** The series that have got a value since that fold, as they are; chunks that are not frozen are as they were. */
+  /** The series that have had a value since that fold, as they are now. Chunks have been packed. */
   folded(name: FoldedMetric["name"], sinceFold: number): FoldedMetric {
-    const length = this.#sets.length;
-    const values = this.#values.slice(0, length);
-    for (let number = 0; number < length; number++) {
-      const lastFold = this.#lastFold[number] as number;
-      if (lastFold === 0 || lastFold < sinceFold) values[number] = Number.NaN;
+    const { length } = this.#sets;
+    const values = new Float64Array(length);
+    const startAt = new Float64Array(length);
+    for (let number = 0, at = 0; number < length; number++, at += rowWidth) {
+      const lastFold = this.#rows[at + lastFoldColumn] as number;
+      values[number] = lastFold === 0 || lastFold < sinceFold ? Number.NaN : (this.#rows[at] as number);
+      startAt[number] = this.#rows[at + startAtColumn] as number;
     }
-    return { name, chunks: [...this.#chunks], values, startAt: this.#startAt.slice(0, length) };
+    return { name, sets: [...this.#sets], packed: [...this.#packed], values, startAt };
   }
 
-  /** Adds what the snapshot does not have yet: the numbers, and frozen chunks of attribute sets by their own names. */
+  /** Adds what the snapshot does not have yet: 24 bytes per series, and packed chunks under names of their own. */
   addBlobs(name: string, into: Map<string, Uint8Array>): void {
-    if (this.#hasChanged) into.set(name, this.#numbersBlob());
-    for (const chunk of this.#unwritten) into.set(`${name}/${chunk}`, (this.#chunks[chunk] as AttributeChunk).packed);
+    const rows = this.#rows.slice(0, this.#sets.length * rowWidth);
+    if (this.#hasChanged) into.set(name, new Uint8Array(rows.buffer));
+    for (const chunk of this.#unwritten) into.set(`${name}/${chunk}`, this.#packed[chunk] as Uint8Array);
   }
 
   /** The snapshot has all of it. */
@@ -168,47 +148,24 @@ export class SeriesTable {
     this.#unwritten.clear();
   }
 
-  /** Everything but the attribute sets: 20 bytes per series. */
-  #numbersBlob(): Uint8Array {
-    const length = this.#sets.length;
-    const blob = new Uint8Array(headerBytes + length * bytesPerSeries);
-    const view = new DataView(blob.buffer);
-    view.setUint32(0, blobVersion, true);
-    view.setUint32(4, length, true);
-    new Float64Array(blob.buffer, headerBytes, length).set(this.#values.subarray(0, length));
-    new Float64Array(blob.buffer, headerBytes + length * 8, length).set(this.#startAt.subarray(0, length));
-    new Uint32Array(blob.buffer, headerBytes + length * 16, length).set(this.#lastFold.subarray(0, length));
-    return blob;
-  }
-
-  /**
-   * Takes the series of a snapshot, if it has any under that name.
-   * @throws {Error} if the blobs are none, or do not belong together; the table is then as before.
-   */
+  /** Restores what a snapshot has under that name, if anything. @throws {Error} if it is unusable; the table is then empty. */
   restore(name: string, blobs: ReadonlyMap<string, Uint8Array>): void {
-    const numbers = blobs.get(name);
-    if (numbers === undefined) return;
-    const { buffer } = numbers.slice();
-    const view = new DataView(buffer);
-    const length = view.getUint32(4, true);
-    if (view.getUint32(0, true) !== blobVersion) throw new Error("unknown version");
-    if (buffer.byteLength !== headerBytes + length * bytesPerSeries) throw new Error("not of its length");
-    const lastFold = new Uint32Array(buffer, headerBytes + length * 16, length);
-    const chunks: AttributeChunk[] = [];
-    for (let chunk = 0; chunk * setsPerChunk < length; chunk++) {
-      const packed = blobs.get(`${name}/${chunk}`);
-      if (packed === undefined) throw new Error(`attribute sets are missing from ${chunk * setsPerChunk} on`);
-      chunks.push({ sets: unpackSets(packed), packed: packed.slice() });
+    const stored = blobs.get(name);
+    if (stored === undefined) return;
+    const rows = new Float64Array(stored.slice().buffer);
+    const length = rows.length / rowWidth;
+    const packed: Uint8Array[] = [];
+    while (packed.length * setsPerChunk < length) {
+      const chunk = blobs.get(`${name}/${packed.length}`);
+      if (chunk === undefined) throw new Error(`attribute sets are missing from ${packed.length * setsPerChunk} on`);
+      packed.push(chunk.slice());
     }
-    const sets = chunks.flatMap((chunk) => chunk.sets);
-    const belong =
-      sets.length === length && sets.every((set, number) => (set === undefined) === (lastFold[number] === 0));
-    if (!belong) throw new Error("attribute sets of other series");
-    this.#reserve(length);
-    this.#values.set(new Float64Array(buffer, headerBytes, length));
-    this.#startAt.set(new Float64Array(buffer, headerBytes + length * 8, length));
-    this.#lastFold.set(lastFold);
-    this.#chunks = chunks;
+    const sets = packed.flatMap(unpackSets);
+    const isInUse = (number: number): boolean => rows[number * rowWidth + lastFoldColumn] !== 0;
+    if (sets.length !== length || sets.some((set, number) => (set !== undefined) !== isInUse(number)))
+      throw new Error("attribute sets and values do not match");
+    this.#rows = rows;
+    this.#packed = packed;
     this.#sets = sets;
     for (const [number, attributes] of sets.entries()) {
       if (attributes === undefined) this.#free.push(number);
@@ -221,65 +178,44 @@ export class SeriesTable {
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     if (this.#numbers.size < this.#maxSeries) return this.#begin(key, attributes, time);
-    this.#overflowed++;
-    const overflow = overflowOf(attributes);
-    const overflowKey = attributesKey(overflow);
-    return this.#numbers.get(overflowKey) ?? this.#begin(overflowKey, overflow, time);
+    this.overflowed++;
+    const { "network.io.direction": direction } = attributes;
+    const shared = { ...(direction && { "network.io.direction": direction }), "otel.metric.overflow": true };
+    const sharedKey = attributesKey(shared);
+    return this.#numbers.get(sharedKey) ?? this.#begin(sharedKey, shared, time);
+  }
+
+  #set(number: number, value: number, { fold }: FoldTime): void {
+    this.#rows[number * rowWidth] = value;
+    this.#rows[number * rowWidth + lastFoldColumn] = fold;
+    this.#hasChanged = true;
   }
 
   #begin(key: string, attributes: LedgerAttributes, { startAt }: FoldTime): number {
     const number = this.#free.pop() ?? this.#sets.length;
-    this.#reserve(number + 1);
+    const at = number * rowWidth;
+    if (at >= this.#rows.length) {
+      const rows = new Float64Array(Math.max(this.#rows.length * 2, at + firstRows * rowWidth));
+      rows.set(this.#rows);
+      this.#rows = rows;
+    }
     this.#numbers.set(key, number);
     this.#sets[number] = attributes;
-    this.#values[number] = 0;
-    this.#startAt[number] = startAt;
-    this.#thawed.add(Math.floor(number / setsPerChunk));
+    this.#rows[at] = 0;
+    this.#rows[at + startAtColumn] = startAt;
+    this.#unpacked.add(Math.floor(number / setsPerChunk));
     return number;
   }
-
-  #end(number: number): void {
-    this.#hasChanged = true;
-    this.#numbers.delete(attributesKey(this.#sets[number] as LedgerAttributes));
-    this.#sets[number] = undefined;
-    this.#lastFold[number] = 0;
-    this.#free.push(number);
-    this.#thawed.add(Math.floor(number / setsPerChunk));
-  }
-
-  #reserve(length: number): void {
-    if (length <= this.#values.length) return;
-    const rows = Math.max(length, this.#values.length * 2);
-    this.#values = grown(this.#values, new Float64Array(rows));
-    this.#startAt = grown(this.#startAt, new Float64Array(rows));
-    this.#lastFold = grown(this.#lastFold, new Uint32Array(rows));
-  }
-}
-
-function grown<Numbers extends Float64Array | Uint32Array>(from: Numbers, to: Numbers): Numbers {
-  to.set(from);
-  return to;
-}
-
-const directionAttribute = "network.io.direction";
-
-function overflowOf({ [directionAttribute]: direction }: LedgerAttributes): LedgerAttributes {
-  return { ...(direction !== undefined && { [directionAttribute]: direction }), "otel.metric.overflow": true };
 }
 
 const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-/** Copied, since what is posted to another thread takes the whole buffer along that it stands in. */
-function packSets(sets: readonly (LedgerAttributes | undefined)[]): Uint8Array {
-  return new Uint8Array(
-    zstdCompressSync(
-      JSON.stringify(sets, (_, value: unknown) => value ?? null),
-      level,
-    ),
-  );
+/** In a buffer of its own: posting it to another thread copies the whole buffer. */
+function packSets(sets: FoldedMetric["sets"]): Uint8Array {
+  return new Uint8Array(zstdCompressSync(JSON.stringify(Array.from(sets, (set) => set ?? null)), level));
 }
 
-/** The attribute sets of a packed chunk. @throws {Error} if it is none. */
+/** The attribute sets of a packed chunk. @throws {Error} if it is not one. */
 export function unpackSets(packed: Uint8Array): (LedgerAttributes | undefined)[] {
   const sets = JSON.parse(zstdDecompressSync(packed).toString()) as (LedgerAttributes | null)[];
   return sets.map((attributes) => attributes ?? undefined);

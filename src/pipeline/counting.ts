@@ -77,7 +77,7 @@ export class Counting {
     }
     countTally(source, tally, ofBatch);
     ledger.add(ofBatch);
-    ledger.measured(committed.lastSeq);
+    ledger.measuredSeq = committed.lastSeq;
   }
 
   /** Reads rows for a few milliseconds. Returns whether the ledger has caught up. */
@@ -88,10 +88,10 @@ export class Counting {
     this.#reader ??= journal.openReader();
     while (ledger.measuredSeq < journal.lastSeq) {
       const rows = this.#reader.read(ledger.measuredSeq + 1, rowsAtOnce);
-      if (rows.length === 0) ledger.measured(journal.lastSeq);
+      if (rows.length === 0) ledger.measuredSeq = journal.lastSeq;
       for (const row of rows) {
         this.#countRow(row);
-        ledger.measured(row.seq);
+        ledger.measuredSeq = row.seq;
       }
       if (performance.now() >= endsAt && ledger.measuredSeq < journal.lastSeq) return false;
     }

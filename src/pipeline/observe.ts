@@ -1,18 +1,25 @@
-/** What journal and ledger show of themselves: metrics of the process, and the sums that show that nothing disappears. */
+/** What journal and ledger report about themselves: process metrics, and the sums that show that no record disappears. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
 import type { Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
+import type { SeriesTable } from "../ledger/series.ts";
+import type { MeasureContext } from "../processors/flow-metrics.ts";
 
-export function observeStore(
-  journal: Journal,
-  ledger: Ledger,
-  config: Pick<Config, "dedup" | "cardinality">,
-  { telemetry, clock }: { readonly telemetry: Telemetry; readonly clock: Clock },
-): void {
+export interface ObserveDeps extends Pick<MeasureContext, "edges" | "ends"> {
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+  readonly telemetry: Telemetry;
+  readonly clock: Clock;
+}
+
+export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps: ObserveDeps): void {
+  const { journal, ledger, edges, ends, telemetry, clock } = deps;
   const one = (value: number) => [{ value, attributes: {} }];
+  const byType = (valueOf: (type: RecordType) => number) =>
+    recordTypes.map((type) => ({ value: valueOf(type), attributes: { type } }));
   telemetry.observe("tailscale2otel.journal.pending", () => one(journal.pendingRecords));
   telemetry.observe("tailscale2otel.journal.pending.age", () => {
     const since = journal.pendingSince;
@@ -22,23 +29,29 @@ export function observeStore(
   telemetry.observe("tailscale2otel.journal.limit", () => one(journal.space.limitBytes));
   telemetry.observe("tailscale2otel.journal.lost.rows", () => one(journal.loss.rows));
   telemetry.observe("tailscale2otel.journal.lost.records", () => one(journal.loss.records));
-  telemetry.observe("tailscale2otel.dedup.keys", () =>
-    recordTypes.map((type) => ({ value: journal.keyCount(type), attributes: { type } })),
-  );
+  telemetry.observe("tailscale2otel.dedup.keys", () => byType((type) => journal.keyCount(type)));
   telemetry.observe("tailscale2otel.dedup.horizon", () =>
-    recordTypes.map((type) => ({
-      value: horizonMs(journal, type, config.dedup, clock()) / 1000,
-      attributes: { type },
-    })),
+    byType((type) => horizonMs(journal, type, config.dedup, clock()) / 1000),
   );
   telemetry.observe("tailscale2otel.quarantine.evicted", () =>
     journal.quarantine.evicted.map(({ items, ...attributes }) => ({ value: items, attributes })),
   );
-  telemetry.observe("tailscale2otel.series.active", () => bySeries(ledger, (size) => size));
-  telemetry.observe("tailscale2otel.series.limit", () => bySeries(ledger, () => config.cardinality.metric_limit));
+  const byMetric = (valueOf: (table: SeriesTable, metric: string) => number) =>
+    Array.from(ledger.tables, ([metric, table]) => ({
+      value: valueOf(table, metric),
+      attributes: { "metric.name": metric },
+    })).filter(({ value }) => value > 0);
+  const { metric_limit: limit } = config.cardinality;
+  telemetry.observe("tailscale2otel.series.active", () => byMetric(({ size }) => size));
+  telemetry.observe("tailscale2otel.series.limit", () => byMetric(({ size }) => (size > 0 ? limit : 0)));
+  let unnamed = 0;
+  telemetry.observe("tailscale2otel.series.overflowed", () => {
+    unnamed += edges.takeOverflowed() + ends.takeResets();
+    return byMetric(({ overflowed }, metric) => overflowed + (metric === "tailscale.network.io" ? unnamed : 0));
+  });
 }
 
-/** How far back records of a type are known again, in milliseconds: all of the dedup window until keys have left before their time. */
+/** How far back duplicates are recognised, in milliseconds: all of the dedup window until keys have left before their time. */
 export function horizonMs(
   journal: Pick<Journal, "horizon">,
   type: RecordType,
@@ -49,15 +62,8 @@ export function horizonMs(
   return Math.max(0, Math.min(windowMs, now - journal.horizon(type).until));
 }
 
-function bySeries(ledger: Ledger, valueOf: (size: number) => number) {
-  return Array.from(ledger.activeSeries(), ([metric, size]) => ({
-    value: valueOf(size),
-    attributes: { "metric.name": metric },
-  }));
-}
-
 /**
- * In records, since the journal was made: `received = accepted + duplicate + skipped + quarantined`, and
+ * In records, since the journal was created: `received = accepted + duplicate + skipped + quarantined`, and
  * `accepted + uncounted = delivered + pending + deadLettered + lost`. Both hold at every moment; `lost` and `uncounted`
  * are 0 as long as the database was never damaged.
  */
@@ -70,22 +76,22 @@ export interface Conservation {
   readonly delivered: number;
   readonly pending: number;
   readonly deadLettered: number;
-  /** Gone before they were delivered, or before it was known that they were. */
+  /** Lost before they were delivered, or before it was known that they were. */
   readonly lost: number;
-  /** Here or delivered, though the counters no longer know of them. */
+  /** In the journal or delivered, but no longer in the counters. */
   readonly uncounted: number;
 }
 
 /** Each term from its own account: the first sum's from the ledger, the second's from the journal and its cursor. */
 export function conservationOf(journal: Journal, ledger: Ledger): Conservation {
-  const records = (outcome?: string): number =>
-    ledger.sum("tailscale2otel.ingest.records", outcome === undefined ? {} : { outcome });
+  const records = (attributes?: { readonly outcome: string }) =>
+    ledger.sum("tailscale2otel.ingest.records", attributes);
   return {
     received: records(),
-    accepted: records("accepted"),
-    duplicate: records("duplicate"),
-    skipped: records("skipped"),
-    quarantined: records("quarantined"),
+    accepted: records({ outcome: "accepted" }),
+    duplicate: records({ outcome: "duplicate" }),
+    skipped: records({ outcome: "skipped" }),
+    quarantined: records({ outcome: "quarantined" }),
     delivered: journal.cursor.records.delivered,
     pending: journal.pendingRecords,
     deadLettered: journal.cursor.records.deadLettered,

@@ -24,7 +24,7 @@ export function metricOf(name: FoldedMetric["name"], series: readonly Series[]):
   const table = new SeriesTable(1_000_000);
   for (const { attributes, value, startAt = 1_800_000_000_000 } of series)
     table.put(attributes, value, { fold: 1, startAt });
-  while (table.freeze() >= 0);
+  for (const _ of table.pack());
   return table.folded(name, 0);
 }
 

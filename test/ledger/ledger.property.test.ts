@@ -55,7 +55,7 @@ async function run(seed: number): Promise<void> {
   const measure = (into: Ledger): void => {
     for (let seq = into.measuredSeq + 1; seq <= rows.length; seq++) {
       flows.add(into, ...(rows[seq - 1] ?? []));
-      into.measured(seq);
+      into.measuredSeq = seq;
     }
   };
   const node = (): string => "abcdef"[random(6)] ?? "a";

@@ -26,7 +26,7 @@ test("totals, names, starts and the position are those of the last fold, over re
   const first = open();
   const sources = Array.from({ length: 600 }, (_, n) => `192.0.${n >> 8}.${n & 255}:1`);
   first.flows.add(first.ledger, ...sources.map((from, n) => ({ from, to: "a", tx: n + 1 })));
-  first.ledger.measured(3);
+  first.ledger.measuredSeq = 3;
   const fold = await first.ledger.fold((now += 60_000));
   first.flows.add(first.ledger, { from: "b", to: "a", tx: 1_000_000 });
   first.journal.close();

@@ -187,13 +187,14 @@ test("more than 1 MiB of text becomes several rows of one batch", async () => {
   for (const { text } of rows) expect(text.length).toBeLessThan(1.2 * 1024 * 1024);
   expect(rows.reduce((sum, { records }) => sum + records, 0)).toBe(50);
   expect(rows.map(({ tally }) => tally !== undefined)).toEqual([true, ...rows.slice(1).map(() => false)]);
-  expect(restarts.store.ledger.sum("tailscale.network.flows")).toBe(50);
+  expect(restarts.store.ledger.sum("tailscale.network.reporter.observations")).toBe(50);
 });
 
 test("records of many entries become several rows, so that no row decodes into more than 65,536", async () => {
   const virtualTraffic = Array.from({ length: 16_384 }, () => ({}));
   await sendAll(Array.from({ length: 7 }, (_, n) => flowValue({ nodeId: `n${n}`, virtualTraffic })));
   expect(rowsOf(restarts.store).map(({ records }) => records)).toEqual([3, 3, 1]);
+  await restarts.store.ledger.fold(restarts.now + 1);
   expect(restarts.store.ledger.sum("tailscale.network.flows")).toBe(7 * 16_384);
 });
 
@@ -231,6 +232,7 @@ test("batches that are put together at once, with a fold between, count each rec
     [40, 0],
     [0, 40],
   ]);
+  await ledger.fold((restarts.now += 1000));
   expect(ledger.sum("tailscale.network.flows")).toBe(40);
   expect(ledger.sum("tailscale.network.io.rollup", { "network.io.direction": "transmit" })).toBe(12_000);
 });
@@ -245,6 +247,7 @@ test("a record on which measuring throws is quarantined alone, and leaves no hal
     flowValue({ nodeId: "n3" }),
   ]);
   expect(outcome).toEqual({ accepted: 2, duplicate: 0, skipped: 0, quarantined: 1 });
+  await store.ledger.fold((restarts.now += 1000));
   expect(store.ledger.sum("tailscale.network.flows")).toBe(2);
   expect(store.ledger.sum("tailscale.network.io.rollup", { "network.io.direction": "receive" })).toBe(400);
   expect(quarantined()).toMatchObject([{ class: "invalid", reason: "measure_failed", detail: "a bug of ours" }]);

@@ -59,7 +59,7 @@ const damage =
 const unreadable = "UPDATE state SET value = x'00' WHERE name = 'identity'";
 
 /** The metrics of what damage took. */
-function lossShown({ journal, ledger, config }: Store): Record<string, number | undefined> {
+function lossShown(store: Store): Record<string, number | undefined> {
   const shown: Record<string, number | undefined> = {};
   const telemetry: Telemetry = {
     ...silentTelemetry,
@@ -67,7 +67,7 @@ function lossShown({ journal, ledger, config }: Store): Record<string, number | 
       if (metric.includes(".lost.")) shown[metric] = ask()[0]?.value;
     },
   };
-  observeStore(journal, ledger, config, { telemetry, clock: () => restarts.now });
+  observeStore(store.config, { ...store, telemetry, clock: () => restarts.now });
   return shown;
 }
 
@@ -109,7 +109,11 @@ test("commits while the ledger is behind are read as rows, each once", async () 
   const committed = counting.committed.bind(counting);
   const pipeline = createPipeline(config, { ...deps, committed, keepsText: () => false, telemetry: silentTelemetry });
   const behind = { ...restarts.store, pipeline };
-  const counted = () => [counting.isCaughtUp, ledger.sum("tailscale.network.flows"), ledger.measuredSeq];
+  const counted = () => [
+    counting.isCaughtUp,
+    ledger.sum("tailscale.network.reporter.observations"),
+    ledger.measuredSeq,
+  ];
   await send(behind, [flowValue({ nodeId: "c" })]);
   expect(counted()).toEqual([false, 0, 0]);
   while (!counting.step());
@@ -178,7 +182,7 @@ test("a row that cannot be read is counted by its records, at every start before
   for (const change of [damage("UPDATE batch SET body = x'00' WHERE seq = 2"), undefined]) {
     const again = restart(change);
     expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3, lost: 0, uncounted: 0 });
-    expect(again.ledger.sum("tailscale.network.flows")).toBe(1);
+    expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(1);
     expect(again.counting.progress).toMatchObject({ rows: 2, damaged: 1 });
     expect(errors).toContain("a journal row cannot be read: its records are counted, what they hold is not");
   }
@@ -192,7 +196,7 @@ describe("a record that no longer measures", () => {
     const again = restart(undefined, { directory: failingDirectory });
     expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3 });
     expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(1);
-    expect(again.ledger.sum("tailscale.network.flows")).toBe(2);
+    expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(2);
     await fold();
     const { journal } = restart();
     const [note, ...others] = journal.quarantine.page({ class: "note" }, { limit: 10 });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { startOfJournal } from "../../src/journal/index.ts";
 import { observeStore } from "../../src/pipeline/observe.ts";
-import { enveloped, flowValue } from "../support/records.ts";
+import { connection, enveloped, flowValue } from "../support/records.ts";
 import { Restarts, send as sendTo } from "./restarts.ts";
 
 type Observed = readonly { readonly value: number; readonly attributes: object }[];
@@ -11,13 +11,16 @@ type Observed = readonly { readonly value: number; readonly attributes: object }
 let restarts: Restarts;
 let read: (metric: string) => Observed;
 
-beforeEach(() => {
-  restarts = new Restarts(["cardinality.flow.metrics_mode=both", "cardinality.metric_limit=7"]);
-  const { journal, ledger, config } = restarts.store;
+function observe(): void {
   const gauges = new Map<string, () => Observed>();
   const telemetry: Telemetry = { ...silentTelemetry, observe: (metric, ask) => void gauges.set(metric, ask) };
-  observeStore(journal, ledger, config, { telemetry, clock: () => restarts.now });
+  observeStore(restarts.config, { ...restarts.store, telemetry, clock: () => restarts.now });
   read = (metric) => gauges.get(metric)?.() ?? [];
+}
+
+beforeEach(() => {
+  restarts = new Restarts(["cardinality.flow.metrics_mode=both", "cardinality.metric_limit=7"]);
+  observe();
 });
 afterEach(() => restarts.remove());
 
@@ -61,4 +64,21 @@ test("series by metric, and how many there may be", async () => {
     "tailscale.network.flows": 1,
   });
   expect(new Set(read("tailscale2otel.series.limit").map(({ value }) => value))).toEqual(new Set([7]));
+});
+
+test("attribute sets beyond the limit, and connections that found no room in the edge book", async () => {
+  restarts.remove();
+  restarts = new Restarts(["cardinality.metric_limit=4", "cardinality.flow.collapse_external=false"]);
+  observe();
+  const hosts = Array.from({ length: 9_000 }, (_, host) => `10.0.${host >> 8}.${host & 255}:1`);
+  await sendTo(restarts.store, [flowValue({ virtualTraffic: hosts.map((dst) => connection({ dst })) })]);
+  await restarts.store.ledger.fold(restarts.now + 1);
+  const overflowed = () =>
+    Object.fromEntries(
+      read("tailscale2otel.series.overflowed").map(({ value, attributes }) => [Object.values(attributes)[0], value]),
+    );
+  const before = overflowed();
+  expect(before["tailscale.network.io"]).toBeGreaterThanOrEqual(1_000);
+  expect(before["tailscale.network.io.rollup"]).toBeGreaterThanOrEqual(900);
+  expect(overflowed()).toEqual(before);
 });

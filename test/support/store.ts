@@ -27,6 +27,8 @@ export interface Store {
   readonly counting: Counting;
   readonly pipeline: Pipeline;
   readonly settings: ProcessorSettings;
+  readonly edges: EdgeBook;
+  readonly ends: EndBook;
   /** What was neither committed nor folded is gone, as after a kill. */
   close(): void;
 }
@@ -66,6 +68,7 @@ export function openStore(config: Config, clock: () => number = Date.now, parts:
     counting,
     pipeline,
     settings,
+    ...books,
     close() {
       counting.close();
       journal.close();

@@ -63,7 +63,7 @@ describe("the receiver, its pipeline and the journal", () => {
     ]);
     store.close();
     const again = openStore(store.config, () => store.now);
-    expect(again.ledger.sum("tailscale.network.flows")).toBe(6);
+    expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(6);
     again.close();
   });
 
@@ -72,7 +72,7 @@ describe("the receiver, its pipeline and the journal", () => {
     const answers = await Promise.all(bodies.map((body) => server.post(body)));
     expect(answers.map(({ status }) => status)).toEqual(bodies.map(() => 200));
     expect(store.journal.pendingRecords).toBe(60);
-    expect(store.ledger.sum("tailscale.network.flows")).toBe(60);
+    expect(store.ledger.sum("tailscale.network.reporter.observations")).toBe(60);
   });
 
   test.each([
