@@ -51,7 +51,9 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
     const headers: Record<string, string> = { ...given, "content-type": contentTypes[encoding] };
     if (compression === "gzip") headers["content-encoding"] = "gzip";
     const sent =
-      compression === "gzip" ? gzipSync(body, { level: 1, chunkSize: Math.max(body.length >> 2, 1024) }) : body.slice();
+      compression === "gzip"
+        ? gzipSync(body, { level: 1, memLevel: 9, chunkSize: Math.max(body.length >> 2, 1024) })
+        : body.slice();
     const startedAt = performance.now();
     const deadline = AbortSignal.timeout(timeoutMs);
     let answer: Answer;
