@@ -1,4 +1,5 @@
 /** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
+import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import type { Config, Loaded } from "./config/index.ts";
 import { attempt } from "./lib/attempt.ts";
@@ -12,11 +13,11 @@ import { type Status, statusOf } from "./admin/status.ts";
 import { createExporter, type ExportHealth, observeProcess } from "./export/index.ts";
 
 import { teeLogger } from "./export/self-logs.ts";
+import type { JournalReader } from "./journal/index.ts";
 import { openSqliteJournal } from "./journal/sqlite/index.ts";
 import { startFolding } from "./ledger/folding.ts";
 import { type Fold, Ledger } from "./ledger/index.ts";
-import { type AcceptedEvents, AcceptedEventReader } from "./pipeline/accepted-events.ts";
-import { Counting } from "./pipeline/counting.ts";
+import { Counting, plainEvents } from "./pipeline/counting.ts";
 import { createPipeline } from "./pipeline/index.ts";
 import { observeStore } from "./pipeline/observe.ts";
 import { createRetry } from "./pipeline/retry.ts";
@@ -61,8 +62,8 @@ export interface App {
   status(): AppStatus;
   /** The last committed fold. */
   ledger(): Fold;
-  /** Log events of accepted records from a row of the journal on, for a live view. */
-  events(fromSeq: number, limit: number): AcceptedEvents;
+  /** Log events of the audit records and webhook events in so many rows from a row of the journal on, for a live view. */
+  events(fromSeq: number, rows: number): { readonly nextSeq: number; readonly events: readonly LogEvent[] };
 }
 
 /** Shares of the time that is left to stop: for requests in flight, and then for one last delivery of logs. */
@@ -71,6 +72,9 @@ const lastLogsShare = 0.5;
 
 /** Time for a request to Tailscale's API that is under way when the program ends: its answer may hold a secret. */
 const lastRequestMs = 2000;
+
+/** Text of rows that are read at once for a live view. */
+const maxEventBytes = 4 * 1024 * 1024;
 
 /** Time for answers of the admin listener that are under way when the program ends. */
 const lastAnswersMs = 200;
@@ -98,7 +102,7 @@ export function createApp({ config, warnings }: Loaded, deps: AppDeps): App {
     },
     status: () => current().status(),
     ledger: () => current().ledger(),
-    events: (fromSeq, limit) => current().events(fromSeq, limit),
+    events: (fromSeq, rows) => current().events(fromSeq, rows),
   };
 }
 
@@ -253,7 +257,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     throw error;
   }
   const restoring = restoreCounters();
-  let events: AcceptedEventReader | undefined;
+  let rowReader: JournalReader | undefined;
 
   return {
     get addresses() {
@@ -271,13 +275,17 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
       const endsAt = performance.now() + deadlineMs;
       ending.abort();
       await Promise.all([controlPlane.stop(lastRequestMs), receivers.stop(deadlineMs * intakeShare), restoring]);
-      events?.close();
+      rowReader?.close();
       await admin.stop(lastAnswersMs);
       return endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
     status,
     ledger: () => ledger.shown,
-    events: (fromSeq, limit) =>
-      (events ??= new AcceptedEventReader(journal.openReader(), settings)).read(fromSeq, limit),
+    events(fromSeq, rows) {
+      rowReader ??= journal.openReader();
+      const read = rowReader.read(fromSeq, { rows, bytes: maxEventBytes });
+      const nextSeq = (read.at(-1)?.seq ?? fromSeq - 1) + 1;
+      return { nextSeq, events: read.flatMap((row) => plainEvents(row, settings)) };
+    },
   };
 }

@@ -2,25 +2,25 @@
  * One batch while it is put together: scan or read → identify → measure → pack, record by record, until it is appended whole.
  * Nothing of it is visible to anyone, and nothing has to be undone, before `commit` resolves.
  */
+import { noIncrements, merge } from "../catalogue/increments.ts";
 import { Refusal } from "../errors.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
-import { type Append, partFlags } from "../journal/index.ts";
+import type { Append, Committed } from "../journal/index.ts";
 import { measureFlow } from "../processors/flow-metrics.ts";
 import { flowLogRecords } from "../processors/flow.ts";
-import { Defect, type DefectReason } from "../records/types.ts";
+import { measure } from "../processors/index.ts";
 import { eventText, maxRecords, tooManyRecords, unwrap } from "../records/envelope.ts";
 import { factOfAudit, factOfEvent } from "../records/fact.ts";
-import { recordedMsOf, windowTimeOf } from "../records/flow/columns.ts";
+import { type FlowColumns, recordedMsOf, windowTimeOf } from "../records/flow/columns.ts";
 import { readFlow } from "../records/flow/reader.ts";
 import { keyWords } from "../records/identity.ts";
-import type { AuditRecord, RawRecord, RecordType, SkippedValue, SkipReason, WebhookRecord } from "../records/types.ts";
-import { Ages } from "./ages.ts";
-import { type FlowPart, OpenFlowPart, releaseColumns, type WholeBody } from "./flow-part.ts";
-import type { BatchTables, Origin, Outcome } from "./index.ts";
-import { Judge, outcomeOf } from "./judge.ts";
 import { decodePlain } from "../records/plain.ts";
-import { OpenPlainPart, type PlainPart, type PlainType } from "./plain-part.ts";
-import { OpenQuarantine } from "./quarantine-part.ts";
+import { Defect, type DefectReason, type RawRecord, type RecordType, type SkipReason } from "../records/types.ts";
+import type { SkippedValue } from "../records/types.ts";
+import type { Origin, Outcome, Shared } from "./index.ts";
+import { type MeasuredPart, OpenPart, type RecordNotes, releaseColumns, type WholeBody } from "./parts.ts";
+import { OpenQuarantine } from "./quarantine.ts";
+import { BatchTimes } from "./times.ts";
 
 /** Connection entries in one request. */
 export const maxEntries = 2_000_000;
@@ -32,23 +32,22 @@ const maxBytesWithText = 4 * 1024 * 1024;
 
 export class Batch {
   readonly #origin: Origin;
-  readonly #tables: BatchTables;
-  #flow: OpenFlowPart | undefined;
-  readonly #plain = new Map<PlainType, OpenPlainPart>();
+  readonly #shared: Shared;
+  readonly #times: BatchTimes;
+  readonly #open = new Map<RecordType, OpenPart>();
+  readonly #parts: MeasuredPart[] = [];
   readonly #quarantine = new OpenQuarantine();
-  readonly #parts: (FlowPart | PlainPart)[] = [];
-  readonly #judge: Judge;
+  /** Keys that the journal has: duplicates, which are noted as seen again. */
+  readonly #known = new Map<RecordType, { readonly keys: number[]; keysAt: number }>();
+  readonly #skipped: Partial<Record<SkipReason, number>> = {};
   /** Of one value. */
   readonly #found: { records: RawRecord[]; skipped: SkippedValue[] } = { records: [], skipped: [] };
-  readonly #skipped: Partial<Record<SkipReason, number>> = {};
-  readonly #ages = new Ages();
   readonly #key = new Uint32Array(keyWords);
   #types: RecordType | "unknown" | undefined;
   #sealedBytes = 0;
-  #scanned = 0;
-  #read = 0;
+  readonly #frontEnds = { scanner: 0, reader: 0 };
 
-  /** The body, if it is one zstd frame: set before its records are added, it may be stored as it came. */
+  /** The body, if it is one zstd frame: set before its records are added, it may be stored as it was received. */
   whole: WholeBody | undefined;
   /** Records added so far, whatever becomes of them. */
   records = 0;
@@ -57,16 +56,16 @@ export class Batch {
   /** Why the last invalid record so far is invalid. */
   defect: Defect | undefined;
 
-  constructor(origin: Origin, tables: BatchTables) {
+  constructor(origin: Origin, shared: Shared) {
     this.#origin = origin;
-    this.#tables = tables;
-    this.#judge = new Judge(origin, tables.journal);
+    this.#shared = shared;
+    this.#times = new BatchTimes(origin, shared.journal);
   }
 
   /** Bytes that the batch holds in memory, for the budget of requests in flight. */
   get byteLength(): number {
-    let bytes = this.#sealedBytes + this.#quarantine.byteLength + (this.#flow?.byteLength ?? 0);
-    for (const part of this.#plain.values()) bytes += part.byteLength;
+    let bytes = this.#sealedBytes + this.#quarantine.byteLength;
+    for (const part of this.#open.values()) bytes += part.byteLength;
     return bytes;
   }
 
@@ -75,16 +74,14 @@ export class Batch {
    * @throws {Refusal} `too_large`
    */
   scan(bytes: Uint8Array, from: number, to: number): number {
-    const part = this.#flowPart();
-    const end = this.#tables.scanner.scan(bytes, from, to, part.columns);
+    const part = this.#partOf("flow");
+    const end = this.#shared.scanner.scan(bytes, from, to, part.columns as FlowColumns);
     if (end < 0) return end;
-    this.#scanned++;
+    this.#frontEnds.scanner++;
     this.#countRecord("flow");
-    const notes = this.#admitFlow(part, () => decode(bytes, from, end));
-    if (notes !== undefined) {
-      part.addBytes(bytes, from, end, notes);
-      if (part.isFull) this.#sealFlow();
-    }
+    const notes = this.#judgeFlow(part.columns as FlowColumns, () => decode(bytes, from, end));
+    if (notes !== undefined) part.addBytes(bytes, from, end, notes);
+    if (part.isFull) this.#seal(part);
     return end;
   }
 
@@ -114,28 +111,29 @@ export class Batch {
     skipped.length = 0;
   }
 
-  /** Adds a record that has been told apart. @throws {Refusal} `too_large` */
+  /** Adds a record whose type is known. @throws {Refusal} `too_large` */
   addRecord(raw: RawRecord): void {
     this.#countRecord(raw.type);
-    if (raw.type === "flow") this.#addFlow(raw);
-    else this.#addPlain(raw, raw.type);
+    const part = this.#partOf(raw.type);
+    const notes = raw.type === "flow" ? this.#readFlow(raw, part) : this.#readPlain(raw, part);
+    if (notes !== undefined) part.addLine(raw.line, notes);
+    if (part.isFull) this.#seal(part);
   }
 
   /**
    * Resolves once everything that the batch changes is on disk. `bytes` is the size of its text, decompressed.
-   * @throws {Unavailable} if the journal cannot take it: nothing of it was accepted.
+   * @throws {Unavailable} if the journal cannot accept it: nothing of it was accepted.
    */
   async commit(bytes: number, besides: Pick<Append, "poll" | "retries"> = {}): Promise<Outcome> {
-    const { config, journal, telemetry, lastEvents } = this.#tables;
-    this.#sealFlow();
-    for (const type of this.#plain.keys()) this.#sealPlain(type);
+    const { config, journal, committed, telemetry, lastEvents } = this.#shared;
+    for (const part of this.#open.values()) this.#seal(part);
     const maxLogRecords = config.collectors.flowlogs.max_log_records_per_window;
     const append: Append = {
       ...this.#origin,
       bytes,
       bytesOf: this.#types ?? "unknown",
       parts: this.#parts,
-      known: this.#judge.known(),
+      known: Array.from(this.#known, ([type, { keys, keysAt }]) => ({ type, keys: Uint32Array.from(keys), keysAt })),
       quarantine: this.#quarantine.seal(),
       skipped: this.#skipped,
       ...(maxLogRecords > 0 && { maxLogRecords }),
@@ -143,11 +141,11 @@ export class Batch {
       ...besides,
     };
     try {
-      const committed = await journal.append(append, this.#tables.committed);
-      this.#ages.report(this.#origin, telemetry, lastEvents);
-      if (this.#scanned > 0) telemetry.add("tailscale2otel.ingest.front_end", this.#scanned, { front_end: "scanner" });
-      if (this.#read > 0) telemetry.add("tailscale2otel.ingest.front_end", this.#read, { front_end: "reader" });
-      return outcomeOf(committed);
+      const outcome = outcomeOf(await journal.append(append, committed));
+      this.#times.report(telemetry, lastEvents);
+      for (const [frontEnd, records] of Object.entries(this.#frontEnds) as ["scanner" | "reader", number][])
+        if (records > 0) telemetry.add("tailscale2otel.ingest.front_end", records, { front_end: frontEnd });
+      return outcome;
     } finally {
       this.drop();
     }
@@ -155,10 +153,9 @@ export class Batch {
 
   /** Gives the batch's buffers back. Whoever does not commit a batch calls it. */
   drop(): void {
-    for (const part of this.#parts) if (part.type === "flow") releaseColumns(part.columns);
+    for (const { columns } of [...this.#parts, ...this.#open.values()]) releaseColumns(columns);
     this.#parts.length = 0;
-    if (this.#flow !== undefined) releaseColumns(this.#flow.columns);
-    this.#flow = undefined;
+    this.#open.clear();
   }
 
   #countRecord(type: RecordType | "unknown"): void {
@@ -167,33 +164,29 @@ export class Batch {
   }
 
   /** Only the first part can be all of the body. */
-  #flowPart(): OpenFlowPart {
-    if (this.#flow === undefined) {
-      this.#flow = new OpenFlowPart(this.#tables.edges, this.whole);
-      this.whole = undefined;
+  #partOf(type: RecordType): OpenPart {
+    let part = this.#open.get(type);
+    if (part === undefined) {
+      this.#open.set(type, (part = new OpenPart(type, this.#shared.edges, type === "flow" ? this.whole : undefined)));
+      if (type === "flow") this.whole = undefined;
     }
-    return this.#flow;
+    return part;
   }
 
-  #addFlow(raw: RawRecord): void {
-    const part = this.#flowPart();
+  #readFlow(raw: RawRecord, part: OpenPart): RecordNotes | undefined {
+    const columns = part.columns as FlowColumns;
     try {
-      readFlow(raw.value, raw.recorded, this.#tables.claims, part.columns);
+      readFlow(raw.value, raw.recorded, this.#shared.claims, columns);
     } catch (error) {
-      this.#reject("flow", raw.line, error);
-      return;
+      return this.#reject("flow", raw.line, error);
     }
-    this.#read++;
-    const notes = this.#admitFlow(part, () => raw.line);
-    if (notes === undefined) return;
-    part.addLine(raw.line, notes);
-    if (part.isFull) this.#sealFlow();
+    this.#frontEnds.reader++;
+    return this.#judgeFlow(columns, () => raw.line);
   }
 
-  /** Judges the last record of the columns; nothing comes back, and the record is taken back, if it is not accepted here. */
-  #admitFlow(part: OpenFlowPart, line: () => string) {
-    const { identifier, edges, config } = this.#tables;
-    const { columns } = part;
+  /** Judges the last record of the columns. Returns nothing, and takes the record back, if it is not accepted here. */
+  #judgeFlow(columns: FlowColumns, line: () => string): RecordNotes | undefined {
+    const { identifier, config } = this.#shared;
     const record = columns.records - 1;
     this.entries += columns.entries - (columns.firstEntry[record] as number);
     if (this.entries > maxEntries)
@@ -201,97 +194,96 @@ export class Batch {
         "too_large",
         `More than ${maxEntries} connection entries in one request (no setting changes this limit)`,
       );
-    const key = this.#key;
-    identifier.flow(columns, record, key, 0);
+    identifier.flow(columns, record, this.#key, 0);
     const recordedMs = recordedMsOf(columns, record);
-    const keysAt = this.#judge.agingFrom(recordedMs);
-    if (this.#judge.isKnown("flow", key, keysAt)) {
+    const keysAt = this.#times.agingFrom(recordedMs);
+    if (this.#isKnown("flow", keysAt)) {
       columns.takeBack(record);
       return undefined;
     }
-    part.checkEdges(edges);
     try {
-      measureFlow(columns, record, record + 1, this.#tables);
+      measureFlow(columns, record, record + 1, this.#shared);
     } catch (error) {
       columns.takeBack(record);
-      this.#reject("flow", line(), error, "measure_failed");
-      return undefined;
+      return this.#reject("flow", line(), error, "measure_failed");
     }
-    const time = windowTimeOf(columns, record);
-    const flags = this.#judge.flagsOf("flow", time, recordedMs);
-    if (time !== undefined && (flags & partFlags.ahead) === 0) this.#ages.add("flow", millisOfHrTime(time), recordedMs);
+    // What is left out is part of the identity, and is in the text.
+    columns.leftOutTexts.clear();
+    const flags = this.#times.accept("flow", windowTimeOf(columns, record), recordedMs);
     const { max_log_records_per_window: limit, log_mode: mode } = config.collectors.flowlogs;
-    return { key, flags, keysAt, logRecords: limit === 0 ? undefined : flowLogRecords(columns, record, mode) };
+    const logRecords = limit === 0 ? undefined : flowLogRecords(columns, record, mode);
+    return { key: this.#key, flags, keysAt, logRecords, fact: undefined };
   }
 
-  #addPlain(raw: RawRecord, type: PlainType): void {
-    const { identifier, config, settings } = this.#tables;
-    const key = this.#key;
-    let record: AuditRecord | WebhookRecord;
+  #readPlain(raw: RawRecord, { increments }: OpenPart): RecordNotes | undefined {
+    const { identifier, config, settings } = this.#shared;
+    const own = noIncrements();
+    let reason: DefectReason = "decode_error";
     try {
-      record = decodePlain(raw);
+      const record = decodePlain(raw);
+      if (record.type === "audit") identifier.audit(record, this.#key, 0);
+      else identifier.webhook(record, this.#key, 0);
+      const audit = record.type === "audit" ? record : undefined;
+      const recordedMs = audit?.recorded && millisOfHrTime(audit.recorded);
+      const keysAt = this.#times.agingFrom(recordedMs);
+      if (this.#isKnown(raw.type, keysAt)) return undefined;
+      reason = "measure_failed";
+      measure(record, settings, own);
+      merge(increments, own);
+      const reported = record.type === "audit" ? factOfAudit(record) : factOfEvent(record);
+      const fact =
+        config.webhook.dedup_audit_events && reported !== undefined ? identifier.factKeys(reported) : undefined;
+      const flags = this.#times.accept(raw.type, record.time, recordedMs, audit?.deferredAt);
+      return { key: this.#key, flags, keysAt, logRecords: undefined, fact };
     } catch (error) {
-      this.#reject(type, raw.line, error);
-      return;
+      return this.#reject(raw.type, raw.line, error, reason);
     }
-    if (record.type === "audit") identifier.audit(record, key, 0);
-    else identifier.webhook(record, key, 0);
-    const recorded = record.type === "audit" ? record.recorded : undefined;
-    const recordedMs = recorded && millisOfHrTime(recorded);
-    const keysAt = this.#judge.agingFrom(recordedMs);
-    if (this.#judge.isKnown(type, key, keysAt)) return;
-    let part = this.#plain.get(type);
-    if (part === undefined) this.#plain.set(type, (part = new OpenPlainPart(type, settings)));
-    const flags = this.#judge.flagsOf(type, record.time, recordedMs);
-    const told = record.type === "audit" ? factOfAudit(record) : factOfEvent(record);
-    const fact = config.webhook.dedup_audit_events && told !== undefined ? identifier.factKeys(told) : undefined;
-    try {
-      part.add(record, raw.line, { key, fact, flags, keysAt });
-    } catch (error) {
-      this.#reject(type, raw.line, error, "measure_failed");
-      return;
-    }
-    if ((flags & partFlags.ahead) === 0) this.#ages.addPlain(record, recordedMs, this.#origin.receivedAt);
-    if (part.isFull) this.#sealPlain(type);
+  }
+
+  /** Whether the journal has the key, which is then noted as seen again. */
+  #isKnown(type: RecordType, keysAt: number): boolean {
+    if (!this.#shared.journal.knows(type, this.#key, 0)) return false;
+    let known = this.#known.get(type);
+    if (known === undefined) this.#known.set(type, (known = { keys: [], keysAt: 0 }));
+    known.keys.push(...this.#key);
+    known.keysAt = Math.max(known.keysAt, keysAt);
+    return true;
   }
 
   #skip({ reason, text }: SkippedValue): void {
     this.#countRecord("unknown");
     this.#skipped[reason] = (this.#skipped[reason] ?? 0) + 1;
-    if (reason !== "unclassified" || !this.#tables.samples.wants(text)) return;
+    if (reason !== "unclassified" || !this.#shared.samples.wants(text)) return;
     this.#quarantine.add("sample", { type: "unknown", reason, detail: "not a known kind of record", text });
   }
 
-  /** An error that is none of the decoders' own is ours; the record must not come back for ever because of it. */
-  #reject(type: RecordType, line: string, error: unknown, ours: DefectReason = "decode_error"): void {
+  /** An error other than the decoders' own is a bug; the record must not be sent again for ever because of it. */
+  #reject(type: RecordType, line: string, error: unknown, bug: DefectReason = "decode_error"): undefined {
     const why = error instanceof Error ? error.message : String(error);
-    const defect = error instanceof Defect ? error : new Defect(ours, why);
-    this.defect = defect;
-    this.#tables.identifier.text(eventText(line), this.#key, 0);
-    const { reason, message } = defect;
+    this.defect = error instanceof Defect ? error : new Defect(bug, why);
+    this.#shared.identifier.text(eventText(line), this.#key, 0);
+    const { reason, message } = this.defect;
     this.#quarantine.add("invalid", { type, reason, detail: message, text: line }, this.#key);
   }
 
-  #sealFlow(): void {
-    const part = this.#flow;
-    if (part === undefined || part.columns.records === 0) return;
-    part.checkEdges(this.#tables.edges);
-    this.#flow = undefined;
-    const keepsText = (): boolean => this.#sealedBytes < maxBytesWithText && this.#tables.keepsText();
-    this.#sealed(part.seal(keepsText));
-  }
-
-  #sealPlain(type: PlainType): void {
-    const part = this.#plain.get(type)?.seal();
-    this.#plain.delete(type);
-    if (part !== undefined && part.records > 0) this.#sealed(part);
-  }
-
-  #sealed(part: FlowPart | PlainPart): void {
+  #seal(open: OpenPart): void {
+    const part = open.seal(() => this.#sealedBytes < maxBytesWithText && this.#shared.keepsText());
+    this.#open.delete(part.type);
+    if (part.records === 0) return releaseColumns(part.columns);
     this.#parts.push(part);
-    const columns = part.type === "flow" ? part.columns.byteLength : 0;
-    this.#sealedBytes += columns + part.body.length + part.keys.byteLength;
+    this.#sealedBytes += (part.columns?.byteLength ?? 0) + part.body.length + part.keys.byteLength;
   }
+}
+
+/** What became of a batch's records. */
+function outcomeOf({ parts, tally }: Committed): Outcome {
+  const sumOf = (counts: readonly number[]): number => counts.reduce((sum, one) => sum + one, 0);
+  return {
+    accepted: sumOf(parts.map(({ accepted }) => accepted)),
+    duplicate: sumOf(Object.values(tally.duplicates ?? {})),
+    skipped: sumOf(Object.values(tally.skipped ?? {})),
+    quarantined: sumOf((tally.quarantined ?? []).map(({ records }) => records)),
+  };
 }
 
 function decode(bytes: Uint8Array, from: number, to: number): string {

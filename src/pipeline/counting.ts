@@ -3,55 +3,39 @@
  * has caught up with the journal after a start, it reads rows a few milliseconds at a time; then each commit is counted
  * from its columns in the turn that committed it.
  */
-import type { Logger } from "../lib/logger.ts";
-import { type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
 import { count, type Increments, noIncrements } from "../catalogue/increments.ts";
-import type {
-  Committed,
-  CommittedPart,
-  Journal,
-  JournalReader,
-  NewMark,
-  PolledType,
-  Row,
-  Tally,
-} from "../journal/index.ts";
+import type { LogEvent } from "../catalogue/log-event.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Committed, CommittedPart, Journal, JournalReader, PolledType, Row, Tally } from "../journal/index.ts";
+import { unpackText } from "../journal/packing.ts";
 import type { Ledger } from "../ledger/index.ts";
-import type { EdgeBook } from "../processors/edges.ts";
-import type { EndBook } from "../processors/ends.ts";
-import { measureFlow } from "../processors/flow-metrics.ts";
-import { measure, type ProcessorSettings } from "../processors/index.ts";
+import { measureFlow, type MeasureContext } from "../processors/flow-metrics.ts";
+import { describe, measure, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowColumns, type LeftOutReason } from "../records/flow/columns.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
-import type { FlowPart } from "./flow-part.ts";
-import { linesOf } from "./lines.ts";
 import { decodePlain } from "../records/plain.ts";
-import { incrementsWithout, type PlainPart } from "./plain-part.ts";
+import { type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
+import { linesOf, type MeasuredPart } from "./parts.ts";
 
 /** How long the ledger reads before others get a turn, and how many rows at a time. */
 const stepMs = 5;
 const rowsAtOnce = { rows: 16, bytes: 256 * 1024 };
 
-/** Records that do not measure are logged and marked up to this many; after an error of ours it may be all of them. */
+/** Records that do not measure are logged and marked up to this many; after a bug it may be all of them. */
 const maxMarked = 100;
 
-const polledTypes: readonly PolledType[] = ["flow", "audit"];
-
-export interface CountingDeps {
+export interface CountingDeps extends MeasureContext {
   readonly journal: Journal;
   readonly ledger: Ledger;
-  readonly settings: ProcessorSettings;
-  readonly edges: EdgeBook;
-  readonly ends: EndBook;
   readonly logger: Logger;
 }
 
 export class Counting {
   readonly #deps: CountingDeps;
   readonly #columns = new FlowColumns();
-  readonly #decoder: FlowRowDecoder;
+  readonly #decoder = new FlowRowDecoder(new ClaimTable());
   #reader: JournalReader | undefined;
   /** Whether every committed row is counted. Nothing may be folded before. */
   isCaughtUp = false;
@@ -60,24 +44,21 @@ export class Counting {
 
   constructor(deps: CountingDeps) {
     this.#deps = deps;
-    this.#decoder = new FlowRowDecoder(new ClaimTable());
   }
 
   /** Counts a commit; called in the order of rows, inside the turn. While the ledger is behind, it will read the row instead. */
-  committed(committed: Committed): void {
+  committed({ source, parts, tally, lastSeq }: Committed): void {
     if (!this.isCaughtUp) return;
     const { ledger } = this.#deps;
-    const { source, parts, tally } = committed;
-    const ofBatch = noIncrements();
-    for (const committedPart of parts) {
-      if (committedPart.accepted === 0) continue;
-      countAccepted(source, committedPart.part.type, committedPart.accepted, ofBatch);
-      if (committedPart.part.type === "flow") this.#countFlows(committedPart);
-      else this.#countPlain(committedPart);
+    const into = noIncrements();
+    for (const one of parts) {
+      if (one.accepted === 0) continue;
+      countAccepted(source, one.part.type, one.accepted, into);
+      this.#countPart(one);
     }
-    countTally(source, tally, ofBatch);
-    ledger.add(ofBatch);
-    ledger.measuredSeq = committed.lastSeq;
+    countTally(source, tally, into);
+    ledger.add(into);
+    ledger.measuredSeq = lastSeq;
   }
 
   /** Reads rows for a few milliseconds. Returns whether the ledger has caught up. */
@@ -95,7 +76,11 @@ export class Counting {
       }
       if (performance.now() >= endsAt && ledger.measuredSeq < journal.lastSeq) return false;
     }
-    this.#finish();
+    this.isCaughtUp = true;
+    this.close();
+    const unmeasured = { class: "note", reason: "unmeasured" } as const;
+    ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.unmeasured);
+    this.#settleLoss();
     return true;
   }
 
@@ -104,25 +89,15 @@ export class Counting {
     while (!this.step()) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Ends the reading, wherever it stands. */
+  /** Ends the reading, wherever it is. */
   close(): void {
     this.#reader?.close();
     this.#reader = undefined;
   }
 
-  #finish(): void {
+  /** After damage, what is counted and what is in the journal differ once; from then on the sums hold again. */
+  #settleLoss(): void {
     const { journal, ledger, logger } = this.#deps;
-    this.isCaughtUp = true;
-    this.close();
-    const counted = noIncrements();
-    count(
-      counted,
-      "tailscale2otel.quarantine.records",
-      { class: "note", reason: "unmeasured" },
-      this.progress.unmeasured,
-    );
-    ledger.add(counted);
-    // After damage, what is counted and what is here differ once; from then on the sums hold again.
     const before = journal.loss;
     journal.settleLoss(ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
     const lost = journal.loss.records - before.records;
@@ -133,99 +108,77 @@ export class Counting {
       logger.warn("records are delivered or pending that the counters do not include", { records: uncounted });
   }
 
-  #countFlows({ part, dropped }: CommittedPart): void {
+  /** Plain records are counted at once, unless some of the part were known. */
+  #countPart({ part, dropped }: CommittedPart): void {
     const { ledger, edges } = this.#deps;
-    const { columns, edgeGeneration } = part as FlowPart;
-    if (edgeGeneration !== edges.generation) measureFlow(columns, 0, columns.records, this.#deps);
-    ledger.addFlows(columns, dropped, edges);
+    const { columns, edgeGeneration, increments } = part as MeasuredPart;
+    if (columns !== undefined) {
+      if (edgeGeneration !== edges.generation) measureFlow(columns, 0, columns.records, this.#deps);
+      ledger.addFlows(columns, dropped, edges);
+    } else if (dropped === undefined) ledger.add(increments);
+    else {
+      const into = noIncrements();
+      for (const [record, line] of linesOf(unpackText(part.body, part.length)).entries())
+        if (dropped[record] !== 1) this.#measureLine(line, part.type, into);
+      ledger.add(into);
+    }
   }
 
-  #countPlain({ part, dropped }: CommittedPart): void {
-    const plain = part as PlainPart;
-    const { ledger, settings } = this.#deps;
-    ledger.add(dropped === undefined ? plain.increments : incrementsWithout(plain, dropped, settings));
+  #measureLine(line: string, type: RecordType, into: Increments): void {
+    measure(decodePlain(recordOfLine(line, type)), this.#deps.settings, into);
   }
 
   #countRow(row: Row): void {
     const { ledger, logger } = this.#deps;
+    const { seq, source, type, records, damage, tally } = row;
+    const into = noIncrements();
     this.progress.rows++;
-    const ofRow = noIncrements();
-    const isOfRecords = row.type === "flow" || row.type === "audit" || row.type === "webhook";
-    if (row.damage !== undefined) {
+    if (type === "flow" || type === "audit" || type === "webhook") countAccepted(source, type, records, into);
+    if (damage !== undefined) {
       this.progress.damaged++;
-      if (isOfRecords) countAccepted(row.source, row.type, row.records, ofRow);
-      logger.error("a journal row cannot be read: its records are counted, what they hold is not", {
-        row: row.seq,
-        records: row.records,
-        reason: row.damage,
-      });
-    } else if (isOfRecords) {
-      countAccepted(row.source, row.type, row.records, ofRow);
-      if (row.type === "flow") this.#countFlowRow(row);
-      else this.#countPlainRow(row, ofRow);
-    }
-    if (row.tally !== undefined) countTally(row.source, row.tally, ofRow);
-    ledger.add(ofRow);
+      const fields = { row: seq, records, reason: damage };
+      logger.error("a journal row cannot be read: its records are counted, what they hold is not", fields);
+    } else if (type === "flow") this.#countFlows(row);
+    else if (type === "audit" || type === "webhook")
+      for (const [record, line] of linesOf(row.text).entries())
+        this.#tried(row, record, () => this.#measureLine(line, type, into));
+    if (tally !== undefined) countTally(source, tally, into);
+    ledger.add(into);
   }
 
-  #countFlowRow(row: Row): void {
+  #countFlows(row: Row): void {
     const { ledger, edges } = this.#deps;
     const columns = this.#columns;
     columns.clear();
     this.#decoder.decode(row.text, row.leftOut, columns);
     let dropped: Uint8Array | undefined;
-    const leaveOut = (record: number, why: string): void => {
-      dropped ??= new Uint8Array(columns.records);
-      dropped[record] = 1;
-      this.#markUnmeasured(row, record, why);
-    };
-    for (const [record, why] of columns.defects) leaveOut(record, why);
-    try {
-      measureFlow(columns, 0, columns.records, this.#deps);
-    } catch {
-      for (let record = 0; record < columns.records; record++) {
-        try {
-          measureFlow(columns, record, record + 1, this.#deps);
-        } catch (error) {
-          leaveOut(record, messageOf(error));
-        }
-      }
+    for (let record = 0; record < columns.records; record++) {
+      const isMeasured = this.#tried(row, record, () => {
+        const defect = columns.defects.get(record);
+        if (defect !== undefined) throw new Error(defect);
+        measureFlow(columns, record, record + 1, this.#deps);
+      });
+      if (!isMeasured) (dropped ??= new Uint8Array(columns.records))[record] = 1;
     }
     ledger.addFlows(columns, dropped, edges);
   }
 
-  #countPlainRow(row: Row, into: Increments): void {
-    const type = row.type as "audit" | "webhook";
-    linesOf(row.text).forEach((line, record) => {
-      try {
-        measure(decodePlain(recordOfLine(line, type)), this.#deps.settings, into);
-      } catch (error) {
-        this.#markUnmeasured(row, record, messageOf(error));
-      }
-    });
-  }
-
   /** A bug must not become a crash loop: the record is delivered, and its mark says that the counters lack it. */
-  #markUnmeasured({ seq, acceptedAt }: Row, record: number, why: string): void {
-    if (this.progress.unmeasured++ >= maxMarked) return;
-    const { journal, logger } = this.#deps;
-    logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason: why });
-    const mark: NewMark = {
-      destination: "ledger",
-      seq,
-      from: record,
-      to: record + 1,
-      why: "unmeasured",
-      logRecords: 0,
-      message: `accepted and delivered, but not in the counters: ${why}`,
-      at: acceptedAt,
-    };
-    journal.mark([mark]);
+  #tried({ seq, acceptedAt }: Row, record: number, act: () => void): boolean {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      if (this.progress.unmeasured++ >= maxMarked) return false;
+      const reason = error instanceof Error ? error.message : String(error);
+      const { journal, logger } = this.#deps;
+      logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });
+      const message = `accepted and delivered, but not in the counters: ${reason}`;
+      const range = { destination: "ledger", seq, from: record, to: record + 1 } as const;
+      journal.mark([{ ...range, why: "unmeasured", logRecords: 0, message, at: acceptedAt }]);
+      return false;
+    }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function countAccepted(source: Source, type: RecordType, records: number, into: Increments): void {
@@ -238,8 +191,8 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
   for (const type of recordTypes) {
     const records = tally.duplicates?.[type] ?? 0;
     count(into, "tailscale2otel.ingest.records", { source, type, outcome: "duplicate" }, records);
-    if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.duplicates", { type }, records);
     if (type === "webhook") count(into, "tailscale.webhook.duplicates", {}, records);
+    else if (source === "stream") count(into, "tailscale.stream.duplicates", { type }, records);
   }
   for (const [reason, records] of Object.entries(tally.skipped ?? {}) as [SkipReason, number][]) {
     count(into, "tailscale2otel.ingest.records", { source, type: "unknown", outcome: "skipped" }, records);
@@ -250,15 +203,12 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     count(into, "tailscale2otel.quarantine.records", { class: "invalid", reason }, records);
     if (reason === "decode_error" || reason === "measure_failed") {
       if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.decode_errors", { type }, records);
-    } else if (source !== "webhook") {
-      count(into, "tailscale.network.data_quality", { source, reason }, records);
-    }
+    } else if (source !== "webhook") count(into, "tailscale.network.data_quality", { source, reason }, records);
   }
   count(into, "tailscale2otel.quarantine.records", { class: "sample", reason: "unclassified" }, tally.samples ?? 0);
-  for (const [reason, records] of Object.entries(tally.retried ?? {})) {
+  for (const [reason, records] of Object.entries(tally.retried ?? {}))
     count(into, "tailscale2otel.quarantine.retried", { class: "invalid", reason }, records);
-  }
-  for (const type of polledTypes) {
+  for (const type of ["flow", "audit"] as const satisfies readonly PolledType[]) {
     count(into, "tailscale2otel.reconcile.repaired", { type }, tally.repaired?.[type] ?? 0);
     count(into, "tailscale2otel.reconcile.late", { type }, tally.late?.[type] ?? 0);
     count(into, "tailscale2otel.reconcile.unverifiable", { type }, tally.unverifiable?.[type] ?? 0);
@@ -272,4 +222,16 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     count(into, "tailscale.network.data_quality", { source, reason }, entries);
   count(into, "tailscale.network.data_quality", { source, reason: "future_timestamp" }, tally.futureTimes ?? 0);
   count(into, "tailscale.network.data_quality", { source, reason: "replaced_time" }, tally.replacedTimes ?? 0);
+}
+
+/** Log events of the accepted audit records and webhook events of a row, for a live view; any that fail to decode are left out. */
+export function plainEvents({ type, text, acceptedAt }: Row, settings: ProcessorSettings): LogEvent[] {
+  if (type !== "audit" && type !== "webhook") return [];
+  return linesOf(text).flatMap((line) => {
+    try {
+      return [describe(decodePlain(recordOfLine(line, type)), settings, acceptedAt)];
+    } catch {
+      return [];
+    }
+  });
 }

@@ -1,17 +1,15 @@
 /** A batch's way from bytes to a commit: receivers open a batch, fill it, and answer once it is committed. */
-import type { Config } from "../config/schema.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import type { Source } from "../records/types.ts";
+import type { Config } from "../config/schema.ts";
 import type { Committed, Journal } from "../journal/index.ts";
-import type { EdgeBook } from "../processors/edges.ts";
-import type { EndBook } from "../processors/ends.ts";
-import type { ProcessorSettings } from "../processors/index.ts";
+import type { MeasureContext } from "../processors/flow-metrics.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowScanner } from "../records/flow/scanner.ts";
 import { Identifier } from "../records/identity.ts";
-import { LastEvents } from "./ages.ts";
+import type { Source } from "../records/types.ts";
 import { Batch } from "./batch.ts";
-import { Samples } from "./quarantine-part.ts";
+import { Samples } from "./quarantine.ts";
+import { LastEvents } from "./times.ts";
 
 export { Batch } from "./batch.ts";
 
@@ -30,11 +28,8 @@ export interface Outcome {
   readonly quarantined: number;
 }
 
-export interface PipelineDeps {
+export interface PipelineDeps extends MeasureContext {
   readonly journal: Pick<Journal, "append" | "knows" | "horizon" | "identity">;
-  readonly settings: ProcessorSettings;
-  readonly edges: EdgeBook;
-  readonly ends: EndBook;
   /** Counts and delivers a commit; called in the order of rows, inside the turn. */
   readonly committed: (committed: Committed) => void;
   readonly telemetry: Telemetry;
@@ -46,27 +41,23 @@ export interface Pipeline {
   open(origin: Origin): Batch;
 }
 
-/** The tables that every batch of a thread shares. */
-export interface BatchTables extends PipelineDeps {
-  readonly config: Config;
-  readonly scanner: FlowScanner;
-  readonly claims: ClaimTable;
-  readonly identifier: Identifier;
-  readonly samples: Samples;
-  readonly lastEvents: LastEvents;
-}
+/** What all batches of a thread share. */
+export type Shared = PipelineDeps & ReturnType<typeof createTables>;
 
 export function createPipeline(config: Config, deps: PipelineDeps): Pipeline {
-  const { identitySecret, tailnet } = deps.journal.identity;
+  const shared: Shared = { ...deps, ...createTables(config, deps) };
+  return { open: (origin) => new Batch(origin, shared) };
+}
+
+function createTables(config: Config, { journal, telemetry }: PipelineDeps) {
+  const { identitySecret, tailnet } = journal.identity;
   const claims = new ClaimTable();
-  const tables: BatchTables = {
-    ...deps,
+  return {
     config,
     claims,
     scanner: new FlowScanner(claims),
     identifier: new Identifier(identitySecret, tailnet),
     samples: new Samples(),
-    lastEvents: new LastEvents(deps.telemetry),
+    lastEvents: new LastEvents(telemetry),
   };
-  return { open: (origin) => new Batch(origin, tables) };
 }

@@ -1,8 +1,8 @@
-/** Takes a quarantined record in again: the way of any record, and its line leaves with the commit, or stays as it is. */
+/** Retries a quarantined record: it is processed like a new one, and its line leaves with the commit, or stays as it is. */
 import type { Clock } from "../lib/clock.ts";
-import type { RawRecord } from "../records/types.ts";
 import type { Journal, QuarantineItem } from "../journal/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
+import type { RawRecord } from "../records/types.ts";
 import type { Pipeline } from "./index.ts";
 
 /** `missing`: there is no such item. `kept`: nothing has changed, for that reason. */
@@ -11,7 +11,7 @@ export type RetryOutcome =
 
 /**
  * Retries one quarantined record by its id; resolves once it is on disk.
- * @throws {Unavailable} if the journal cannot take it now; the record stays.
+ * @throws {Unavailable} if the journal cannot accept it now; the record stays.
  */
 export type RetryRecord = (id: string) => Promise<RetryOutcome>;
 
@@ -28,12 +28,17 @@ export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quaranti
     const { item, texts, isCut } = found;
     if (item.class !== "invalid") return { kind: "kept", why: whyNot[item.class] };
     if (isCut) return { kind: "kept", why: "only the first 64 KiB of its text were kept" };
-    const [text] = texts;
-    const record = text === undefined ? undefined : recordFrom(text, item);
-    if (text === undefined || record === undefined) return { kind: "kept", why: "its text is not a stored record" };
+    const text = texts[0] ?? "";
+    let record: RawRecord;
+    try {
+      if (item.type === "unknown") throw new SyntaxError("no record");
+      record = recordOfLine(text, item.type);
+    } catch {
+      return { kind: "kept", why: "its text is not a stored record" };
+    }
     const batch = pipeline.open({ source: item.source, receivedAt: clock() });
     batch.addRecord(record);
-    /** A record that is still invalid is not appended: it would count as received though nobody has sent it. */
+    // A record that is still invalid is not appended: it would count as received though nobody has sent it.
     if (batch.defect !== undefined) {
       batch.drop();
       return { kind: "kept", why: `it is invalid again (${batch.defect.reason}): ${batch.defect.message}` };
@@ -42,13 +47,4 @@ export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quaranti
     const { accepted } = await batch.commit(Buffer.byteLength(text), { retries });
     return { kind: accepted > 0 ? "accepted" : "duplicate" };
   };
-}
-
-function recordFrom(text: string, { type }: QuarantineItem): RawRecord | undefined {
-  if (type === "unknown") return undefined;
-  try {
-    return recordOfLine(text, type);
-  } catch {
-    return undefined;
-  }
 }

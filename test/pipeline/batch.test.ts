@@ -179,6 +179,13 @@ test("conflicts are counted: other counters are a duplicate, other entries are n
   });
 });
 
+test("an audit record that stands twice in a batch counts once, and the others of its part with it", async () => {
+  const values = ["CREATE", "UPDATE", "CREATE", "DELETE"].map((action) => enveloped(auditValue({ action })));
+  expect(await sendAll(values)).toMatchObject({ accepted: 3, duplicate: 1 });
+  expect(restarts.store.ledger.sum("tailscale.config.audit.events")).toBe(3);
+  expect(restarts.store.ledger.sum("tailscale.config.audit.events", { "tailscale.audit.action": "CREATE" })).toBe(1);
+});
+
 test("more than 1 MiB of text becomes several rows of one batch", async () => {
   const values = Array.from({ length: 50 }, (_, n) => flowValue({ nodeId: `n${n}`, padding: `${n}`.repeat(50_000) }));
   expect((await sendAll(values)).accepted).toBe(50);

@@ -10,7 +10,7 @@ import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
 import { Counting } from "../../src/pipeline/counting.ts";
 import { createPipeline, type Outcome, type Pipeline } from "../../src/pipeline/index.ts";
-import { OpenQuarantinePart } from "../../src/pipeline/quarantine-part.ts";
+import { OpenQuarantine } from "../../src/pipeline/quarantine.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { type Directory, type ProcessorSettings, processorSettingsOf } from "../../src/processors/names.ts";
@@ -161,11 +161,11 @@ export async function quarantine(
 ): Promise<readonly string[]> {
   const { identitySecret, tailnet } = journal.identity;
   const identifier = new Identifier(identitySecret, tailnet);
-  const part = new OpenQuarantinePart(partClass);
+  const open = new OpenQuarantine();
   for (const line of lines) {
     const key = new Uint32Array(keyWords);
     identifier.text(line.text, key, 0);
-    part.add(line, partClass === "invalid" ? key : undefined);
+    open.add(partClass, line, partClass === "invalid" ? key : undefined);
   }
   const receivedAt = Date.UTC(2026, 10, 2, 9, 15);
   const append = {
@@ -177,7 +177,7 @@ export async function quarantine(
     known: [],
     skipped: {},
   } as const;
-  const { lastSeq } = await journal.append({ ...append, quarantine: [part.seal()] }, () => undefined);
+  const { lastSeq } = await journal.append({ ...append, quarantine: open.seal() }, () => undefined);
   return lines.map((_, line) => `${lastSeq}.${line}`);
 }
 

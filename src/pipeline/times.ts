@@ -1,0 +1,101 @@
+/** What clocks say about the records of a batch: when their keys age, what is counted of their times, and how old they are. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import { type HrTime, isSayable, millisOfHrTime } from "../lib/clock.ts";
+import { parseRfc3339 } from "../lib/rfc3339.ts";
+import { type Journal, partFlags } from "../journal/index.ts";
+import type { RecordType } from "../records/types.ts";
+import type { Origin } from "./index.ts";
+
+/** A record's time may be this far ahead of ours before it is counted: whose clock is wrong is not known. */
+const maxAheadMs = 5 * 60_000;
+
+/** The log service's clock may be this far ahead of ours; a sender that claims more gains nothing by it. */
+const maxClockLeadMs = 24 * 3_600_000;
+
+/** Records of a batch and type whose ages are recorded: each costs 2 µs, and a batch's records are of one age. */
+const maxSamples = 16;
+
+/** Epoch milliseconds: an event's own time, and the log service's. */
+interface Sample {
+  readonly timeMs: number;
+  readonly recordedMs: number | undefined;
+  readonly deferredAt: string | undefined;
+}
+
+export class BatchTimes {
+  readonly #origin: Origin;
+  readonly #journal: Pick<Journal, "horizon">;
+  readonly #byType = new Map<RecordType, { readonly samples: Sample[]; newestMs: number }>();
+
+  constructor(origin: Origin, journal: Pick<Journal, "horizon">) {
+    this.#origin = origin;
+    this.#journal = journal;
+  }
+
+  /**
+   * When a key begins to age: at the later of receipt and the log service's time, so that it is there for whoever asks by
+   * either clock. Epoch milliseconds.
+   */
+  agingFrom(recordedMs: number | undefined): number {
+    const { receivedAt } = this.#origin;
+    return Math.max(receivedAt, Math.ceil(Math.min(recordedMs ?? receivedAt, receivedAt + maxClockLeadMs)));
+  }
+
+  /** Bits of `partFlags` for a record that is accepted. `time`: its own, if it has one; `deferredAt`: an audit record's. */
+  accept(type: RecordType, time: HrTime | undefined, recordedMs: number | undefined, deferredAt?: string): number {
+    const { source, receivedAt } = this.#origin;
+    // A poll does not ask for what is older than the keys, unless nobody else can have brought it.
+    const isOfStream = recordedMs !== undefined && source === "stream";
+    const flags = isOfStream && recordedMs <= this.#journal.horizon(type).until ? partFlags.unproven : 0;
+    if (time === undefined || !isSayable(time)) return flags | partFlags.replacedTime;
+    const timeMs = millisOfHrTime(time);
+    if (timeMs > receivedAt + maxAheadMs) return flags | partFlags.ahead;
+    let known = this.#byType.get(type);
+    if (known === undefined) this.#byType.set(type, (known = { samples: [], newestMs: 0 }));
+    known.newestMs = Math.max(known.newestMs, timeMs);
+    if (known.samples.length < maxSamples) known.samples.push({ timeMs, recordedMs, deferredAt });
+    return flags;
+  }
+
+  /** Records ages and delays, once the batch is committed. */
+  report(telemetry: Telemetry, lastEvents: LastEvents): void {
+    const { source, receivedAt } = this.#origin;
+    for (const [type, { samples, newestMs }] of this.#byType) {
+      const attributes = { source, type };
+      lastEvents.saw(attributes, newestMs / 1000);
+      for (const { timeMs, recordedMs, deferredAt } of samples) {
+        const age = secondsBetween(timeMs, receivedAt);
+        telemetry.record("tailscale2otel.ingest.event.age", age, attributes);
+        if (recordedMs !== undefined)
+          telemetry.record("tailscale2otel.ingest.capture.delay", secondsBetween(timeMs, recordedMs), attributes);
+        if (type !== "audit") continue;
+        telemetry.record("tailscale.config.audit.processing.delay", age, {});
+        const deferred = parseRfc3339(deferredAt ?? "");
+        if (deferred === undefined) continue;
+        const delay = secondsBetween(timeMs, millisOfHrTime(deferred));
+        telemetry.record("tailscale.config.audit.deferred.delay", delay, {});
+      }
+    }
+  }
+}
+
+type Attributes = Pick<Origin, "source"> & { readonly type: RecordType };
+
+/** When the newest event of each source and type happened; never moves back. */
+export class LastEvents {
+  readonly #newest = new Map<string, { readonly value: number; readonly attributes: Attributes }>();
+
+  constructor(telemetry: Telemetry) {
+    telemetry.observe("tailscale2otel.ingest.last_event_timestamp", () => [...this.#newest.values()]);
+  }
+
+  saw(attributes: Attributes, seconds: number): void {
+    const key = `${attributes.source} ${attributes.type}`;
+    this.#newest.set(key, { attributes, value: Math.max(this.#newest.get(key)?.value ?? 0, seconds) });
+  }
+}
+
+/** Never negative: clocks differ. */
+function secondsBetween(fromMs: number, toMs: number): number {
+  return Math.max(0, (toMs - fromMs) / 1000);
+}
