@@ -1,6 +1,6 @@
 /** `send webhook` and `send hec`: one real-shaped request to a receiver, wherever it is, and its answer. */
 import { type Config, displayUrl, inspectTyped } from "../config/index.ts";
-import { memoryPath } from "../journal/state-directory.ts";
+import { memoryPath } from "../journal/index.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
 import { type Command, command } from "./command.ts";

@@ -1,7 +1,7 @@
 /** What the `tailnet` commands share: access to Tailscale's API, output of results, and confirmation before anything is replaced or removed. */
 import { type Config, describeProblem, inspectTyped } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { memoryPath } from "../journal/state-directory.ts";
+import { memoryPath } from "../journal/index.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";

@@ -10,6 +10,9 @@ export * from "./batch.ts";
 /** Classes of seen keys: record types, and digests of texts that were quarantined. */
 export type KeyClass = RecordType | "quarantined";
 
+/** `state.path` for a private temporary directory that is deleted at the end. */
+export const memoryPath = ":memory:";
+
 export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "quarantined"];
 
 /** Reads committed rows over a read-only connection of its own. */

@@ -1,10 +1,11 @@
 /** Looks at the files of a journal without opening it: nothing is made, locked or changed. */
 import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Damaged, reasonOf } from "./packing.ts";
 import { applicationId, schemaVersion } from "./sqlite/schema.ts";
-import { databaseName, isBusy, lockName, memoryPath, whyNotPrivate } from "./state-directory.ts";
+import { memoryPath } from "./index.ts";
+import { databaseName, isBusy, lockName, stateDirectoryProblem } from "./sqlite/directory.ts";
 
 export type JournalInspection =
   /** Records are kept in a temporary directory: there is nothing to look at. */
@@ -24,15 +25,10 @@ export type JournalInspection =
 export function inspectJournal(path: string): JournalInspection {
   if (path === memoryPath) return { kind: "memory" };
   try {
-    if (!existsSync(path)) {
-      accessSync(existingParent(path), constants.W_OK | constants.X_OK);
-      return { kind: "new" };
-    }
-    if (!statSync(path).isDirectory()) return { kind: "unusable", reason: `${path} is not a directory` };
-    const why = whyNotPrivate(path);
-    if (why !== undefined) return { kind: "unusable", reason: why };
+    const reason = stateDirectoryProblem(path);
+    if (reason !== undefined) return { kind: "unusable", reason };
+    if (!existsSync(path)) return { kind: "new" };
     if (isHeld(join(path, lockName))) return { kind: "in_use" };
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     return inspectDatabase(join(path, databaseName));
   } catch (error) {
     return { kind: "unusable", reason: reasonOf(error) };
@@ -107,10 +103,4 @@ function isHeld(path: string): boolean {
   } finally {
     lock.close();
   }
-}
-
-function existingParent(path: string): string {
-  let parent = dirname(path);
-  while (!existsSync(parent) && parent !== dirname(parent)) parent = dirname(parent);
-  return parent;
 }

@@ -8,7 +8,7 @@ import { createLogStreams, type LogStreams } from "./log-streams.ts";
 import type { PatienceDeps } from "./patience.ts";
 import { publicAddress } from "./public-address.ts";
 import { createWebhookKeeper, type WebhookKeeper } from "./webhook-endpoint.ts";
-import { memoryPath } from "../journal/state-directory.ts";
+import { memoryPath } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { LogName, TailscaleApi } from "./types.ts";
 

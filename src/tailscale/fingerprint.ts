@@ -6,7 +6,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
-import { memoryPath } from "../journal/state-directory.ts";
+import { memoryPath } from "../journal/index.ts";
 import type { LogName, LogStreamTarget } from "./types.ts";
 
 export interface Fingerprints {

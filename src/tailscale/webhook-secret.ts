@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { readPrivateFile, removePrivateFile, writePrivateFile } from "../lib/private-file.ts";
 import { isObject } from "../records/members.ts";
-import { memoryPath } from "../journal/state-directory.ts";
+import { memoryPath } from "../journal/index.ts";
 import type { WebhookWithSecret } from "./types.ts";
 
 export interface KeptWebhook {

@@ -15,12 +15,12 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../src/errors.ts";
-import { Ballast } from "../../src/journal/state-directory.ts";
 import { inspectJournal } from "../../src/journal/inspection.ts";
-import { takeStateDirectory } from "../../src/journal/state-directory.ts";
+import { Ballast, stateDirectoryProblem, takeStateDirectory } from "../../src/journal/sqlite/directory.ts";
 import { canMount, mountSmallDisk } from "../support/small-disk.ts";
 import { appendNumbers, createState, mebibyte, numbersIn, type TestState } from "./support.ts";
 
@@ -71,15 +71,15 @@ describe("the state directory", () => {
   test("is refused if it is a file", () => {
     writeFileSync(state.path, "");
     expect(() => state.open()).toThrow(Unavailable);
-    expect(() => state.open()).toThrow("it is a file, not a directory");
+    expect(() => state.open()).toThrow(`${state.path} is not a directory`);
     expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
     const path = join(state.path, "below");
-    expect(() => state.open({ path })).toThrow("a part of the path is not a directory");
+    expect(() => state.open({ path })).toThrow(`${state.path} is not a directory`);
   });
 
   test.skipIf(process.getuid?.() === 0)("is refused with the remedy if this user may not write there", () => {
     mkdirSync(state.path, { mode: 0o500 });
-    expect(() => state.open()).toThrow(`${state.path}: this user may not write there: chmod u+w it`);
+    expect(() => state.open()).toThrow(`this user may not write to ${state.path}: chmod u+rwx it`);
   });
 
   test("in memory goes with the process, and with the next start if that was killed", () => {
@@ -104,6 +104,91 @@ describe("the state directory", () => {
   });
 });
 
+describe("a file of the state directory", () => {
+  for (const name of ["lock.db", "journal.db", "journal.db-wal", "rescued.db"]) {
+    test(`that is a link, as ${name} here, is refused with its path, and what it leads to is left as it is`, () => {
+      mkdirSync(state.path, { mode: 0o700 });
+      const target = join(state.path, "..", "precious");
+      writeFileSync(target, "", { mode: 0o644 });
+      symlinkSync(target, join(state.path, name));
+      expect(() => state.open()).toThrow(`${join(state.path, name)} is a link`);
+      expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
+      expect([readFileSync(target, "utf8"), statSync(target).mode & 0o777]).toEqual(["", 0o644]);
+    });
+  }
+
+  test("that is a dangling link is not created through it", () => {
+    mkdirSync(state.path, { mode: 0o700 });
+    const target = join(state.path, "..", "elsewhere");
+    symlinkSync(target, join(state.path, "lock.db"));
+    expect(() => state.open()).toThrow("lock.db is a link");
+    expect(existsSync(target)).toBe(false);
+  });
+
+  test("keeps its mode if it was there", () => {
+    state.open().close();
+    chmodSync(join(state.path, "lock.db"), 0o640);
+    state.open();
+    expect(statSync(join(state.path, "lock.db")).mode & 0o777).toBe(0o640);
+  });
+});
+
+describe("what check and run say about a directory", () => {
+  test("is the same sentence, if it cannot be created", () => {
+    const file = join(state.path, "..", "file");
+    writeFileSync(file, "");
+    const path = join(file, "below", "state");
+    const problem = stateDirectoryProblem(path) as string;
+    expect(problem).toBe(`${file} is not a directory: set state.path to a directory`);
+    expect(inspectJournal(path)).toEqual({ kind: "unusable", reason: problem });
+    expect(() => state.open({ path })).toThrow(problem);
+  });
+
+  test("is nothing, if it can be", () => {
+    expect(stateDirectoryProblem(join(state.path, "a", "b"))).toBeUndefined();
+    expect(existsSync(state.path)).toBe(false);
+  });
+});
+
+const compiler = ["cc", "gcc"].find((name) => spawnSync(name, ["--version"]).status === 0);
+
+test.skipIf(process.platform !== "linux" || compiler === undefined)(
+  "a file system without locks is told from another process",
+  () => {
+    mkdirSync(state.path, { mode: 0o700 });
+    const source = join(state.path, "..", "no-locks.c");
+    const library = join(state.path, "..", "no-locks.so");
+    writeFileSync(
+      source,
+      `#define _GNU_SOURCE
+       #include <dlfcn.h>
+       #include <errno.h>
+       #include <fcntl.h>
+       #include <stdarg.h>
+       static int answer(const char *name, int file, int command, void *argument) {
+         if (command == F_SETLK || command == F_OFD_SETLK) { errno = ENOLCK; return -1; }
+         return ((int (*)(int, int, ...))dlsym(RTLD_NEXT, name))(file, command, argument);
+       }
+       int fcntl(int file, int command, ...) {
+         va_list all; va_start(all, command); void *argument = va_arg(all, void *); va_end(all);
+         return answer("fcntl", file, command, argument);
+       }
+       int fcntl64(int file, int command, ...) {
+         va_list all; va_start(all, command); void *argument = va_arg(all, void *); va_end(all);
+         return answer("fcntl64", file, command, argument);
+       }`,
+    );
+    const built = spawnSync(compiler as string, ["-shared", "-fPIC", "-o", library, source, "-ldl"]);
+    expect(built.stderr.toString()).toBe("");
+    const entry = new URL("crash-entry.ts", import.meta.url).pathname;
+    const { stderr } = spawnSync(process.execPath, [entry, state.path], {
+      env: { ...process.env, LD_PRELOAD: library },
+    });
+    expect(stderr.toString()).toContain(`the file system of the state directory ${state.path} cannot lock files`);
+    expect(readdirSync(state.path)).toEqual(["lock.db"]);
+  },
+);
+
 describe("the ballast", () => {
   test("is written exclusively, and never through a link", () => {
     mkdirSync(state.path);
@@ -111,8 +196,8 @@ describe("the ballast", () => {
     writeFileSync(target, "precious");
     const path = join(state.path, "ballast");
     symlinkSync(target, path);
-    const ballast = new Ballast(path, mebibyte);
-    ballast.take();
+    const ballast = new Ballast(state.path, mebibyte);
+    ballast.reserve();
     expect(ballast.isHeld).toBe(true);
     expect(readFileSync(target, "utf8")).toBe("precious");
     expect([lstatSync(path).isFile(), statSync(path).size]).toEqual([true, mebibyte]);
@@ -121,10 +206,10 @@ describe("the ballast", () => {
   test("stays over a restart", () => {
     mkdirSync(state.path);
     const path = join(state.path, "ballast");
-    new Ballast(path, mebibyte).take();
+    new Ballast(state.path, mebibyte).reserve();
     const { ino } = statSync(path);
-    const again = new Ballast(path, mebibyte);
-    again.take();
+    const again = new Ballast(state.path, mebibyte);
+    again.reserve();
     expect([again.isHeld, statSync(path).ino]).toEqual([true, ino]);
   });
 });

@@ -3,7 +3,7 @@
  * gets over it. What can be read of the database is saved beside it first; then its files are set aside, and what was saved
  * takes their place. It always starts, whenever it is killed meanwhile.
  */
-import { chmodSync, existsSync, mkdirSync, renameSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Clock } from "../../lib/clock.ts";
@@ -11,7 +11,7 @@ import type { Logger } from "../../lib/logger.ts";
 import { syncDirectory } from "../../lib/sync-directory.ts";
 import { checkFiles, damageMark } from "../inspection.ts";
 import { Damaged, reasonOf } from "../packing.ts";
-import { type Ballast, databaseName } from "../state-directory.ts";
+import { type Ballast, createPrivately, databaseName } from "./directory.ts";
 import { rescuedPath, type Salvage, salvage } from "./salvage.ts";
 import { type StorageOptions, walLimitBytes } from "./schema.ts";
 
@@ -78,10 +78,10 @@ export function openDatabase<Used>(
 }
 
 function open<Used>(databasePath: string, use: (database: DatabaseSync) => Used): Used {
+  /** The write-ahead log gets its mode. */
+  createPrivately(databasePath);
   const database = new DatabaseSync(databasePath);
   try {
-    /** Before there is a write-ahead log, which takes over the mode. */
-    chmodSync(databasePath, 0o600);
     return use(database);
   } catch (error) {
     database.close();
@@ -262,7 +262,7 @@ export class Health {
       this.#stopped = `${path} is damaged: ${reason}`;
       this.#deps.onDamage();
     } else if (primaryCode(error) === sqliteFull) {
-      if (ballast.giveUp())
+      if (ballast.release())
         logger.error("the disk of the state directory is full: nothing is accepted until there is room", { path });
     } else if (primaryCode(error) !== undefined) {
       /** What did not come from SQLite is a batch's own trouble. */

@@ -7,7 +7,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Journal, KeyClass } from "../index.ts";
 import { reasonOf } from "../packing.ts";
-import { takeStateDirectory } from "../state-directory.ts";
+import { takeStateDirectory } from "./directory.ts";
 import { openDatabase } from "./damage.ts";
 import { createJournal } from "./journal.ts";
 import type { StorageOptions } from "./schema.ts";

@@ -1,11 +1,10 @@
 /** The journal over SQLite: its parts put together, and what the interface promises said in their terms. */
-import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import { attempt } from "../../lib/attempt.ts";
 import type { Journal, PollCursor, PolledType } from "../index.ts";
 import { Damaged } from "../packing.ts";
-import { Ballast, type StateDirectory } from "../state-directory.ts";
+import { Ballast, type StateDirectory } from "./directory.ts";
 import { FileWatch, Health, isDamage } from "./damage.ts";
 import type { JournalDeps, JournalSetup } from "./index.ts";
 import { Marks } from "./marks.ts";
@@ -98,9 +97,9 @@ export function createJournal(
 
   /** @throws {Unavailable} if the disk is too small for a journal that holds nothing yet. */
   function takeBallast(): Ballast {
-    const reserve = new Ballast(join(directory.path, "ballast"), ballastBytes);
-    reserve.take();
-    const free = reserve.freeBytes();
+    const reserve = new Ballast(directory.path, ballastBytes);
+    reserve.reserve();
+    const free = reserve.freeBytes;
     if (reserve.isHeld && !(directory.isTemporary && free < reserve.neededBytes)) return reserve;
     const message = `the disk of the state directory ${directory.path} is too small: ${free} bytes are free, ${reserve.neededBytes} are needed`;
     if (lastSeq === 0) throw new Unavailable(message);

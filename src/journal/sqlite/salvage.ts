@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { syncDirectory } from "../../lib/sync-directory.ts";
 import { keyClasses, type PollCursor, type PolledType } from "../index.ts";
+import { createPrivately } from "./directory.ts";
 import { joinedMarks, markColumns, markOf, Marks, type StoredMark } from "./marks.ts";
 import { rowColumns, RowWriter, type StoredRow, textOf } from "./rows.ts";
 import { maxSeq, prepareDatabase, raiseSequence, readSequence, type StorageOptions, transaction } from "./schema.ts";
@@ -51,6 +52,7 @@ export function salvage(from: DatabaseSync, databasePath: string, options: Salva
   const path = rescuedPath(databasePath);
   const part = `${path}.part`;
   for (const suffix of ["", "-wal", "-shm"]) rmSync(`${part}${suffix}`, { force: true });
+  createPrivately(part);
   const to = new DatabaseSync(part);
   let saved: Salvage;
   try {

@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import type { Append, JournalSpace } from "../index.ts";
 import { reasonOf } from "../packing.ts";
-import type { Ballast } from "../state-directory.ts";
+import type { Ballast } from "./directory.ts";
 import type { FileWatch } from "./damage.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
@@ -95,7 +95,7 @@ export class Space {
 
   /** Takes the ballast back if there is room, and gives free pages to the disk if they are many or it is full. */
   giveBack(): void {
-    this.#ballast.take();
+    this.#ballast.reserve();
     const { pages, free } = this.#readPages();
     if (!this.#ballast.isHeld) {
       /** Every page that moves is in the log first, so that is cut each time, or a full disk would never be left. */
@@ -127,7 +127,7 @@ export class Space {
 
   #refusal(bytes: number): string | undefined {
     if (!this.#ballast.isHeld) {
-      return `the disk of the state directory is full: ${this.#ballast.freeBytes()} bytes are free, ${this.#ballast.neededBytes} are needed`;
+      return `the disk of the state directory is full: ${this.#ballast.freeBytes} bytes are free, ${this.#ballast.neededBytes} are needed`;
     }
     if (bytes + overheadBytes <= this.#limitBytes - reserveBytes) return undefined;
     return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${this.#limitBytes}, of which ${reserveBytes} are reserved`;

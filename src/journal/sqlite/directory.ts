@@ -1,0 +1,297 @@
+/**
+ * The state directory: private to its owner, locked by one process at a time, with disk space in reserve. Files are created
+ * exclusively and never through a link, and nothing that was there before changes its mode.
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  type Stats,
+  statfsSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Unavailable } from "../../errors.ts";
+import { memoryPath } from "../index.ts";
+import { reasonOf } from "../packing.ts";
+
+export interface StateDirectory {
+  readonly path: string;
+  readonly databasePath: string;
+  readonly lockPath: string;
+  /** A temporary directory, deleted when the process ends. */
+  readonly isTemporary: boolean;
+  /** Unlocks it, and deletes a temporary one. */
+  release(): void;
+}
+
+export const lockName = "lock.db";
+export const databaseName = "journal.db";
+const ballastName = "ballast";
+
+/** Files that must be ours if they exist. SQLite and `open` would follow links to others. */
+const fileNames = [lockName, databaseName, `${databaseName}-wal`, `${databaseName}-shm`, "rescued.db"];
+
+const temporaryPrefix = "tailscale2otel-memory-";
+
+/** A killed process keeps its lock until its last write ends. */
+const lockWaitMs = 1000;
+
+/** A temporary directory younger than this may still be waiting for its lock file. */
+const unlockedGraceMs = 60_000;
+
+/**
+ * Creates the directory if necessary and locks it for this process.
+ * @throws {Unavailable} with what to do if it cannot be used.
+ */
+export function takeStateDirectory(configuredPath: string): StateDirectory {
+  const isTemporary = configuredPath === memoryPath;
+  if (isTemporary) removeAbandoned();
+  const path = isTemporary ? mkdtempSync(join(tmpdir(), temporaryPrefix)) : configuredPath;
+  const problem = stateDirectoryProblem(path);
+  if (problem !== undefined) throw new Unavailable(`cannot use the state directory: ${problem}`);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Unavailable(`cannot create the state directory ${path}: ${reasonOf(error)}`);
+  }
+  const databasePath = join(path, databaseName);
+  const lockPath = join(path, lockName);
+  const lock = takeLock(path, lockPath);
+  return {
+    path,
+    databasePath,
+    lockPath,
+    isTemporary,
+    release() {
+      lock.close();
+      if (isTemporary) rmSync(path, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * Why a directory cannot hold state, as `run` would find it, without creating or changing anything. Flow logs are sensitive,
+ * and other users who may write there could replace our files with links.
+ */
+export function stateDirectoryProblem(path: string): string | undefined {
+  if (path === memoryPath) return undefined;
+  try {
+    const { existing, stats } = nearestExisting(resolve(path));
+    if (!stats.isDirectory()) return `${existing} is not a directory: set state.path to a directory`;
+    if (existing !== resolve(path)) {
+      if (isWritable(existing)) return undefined;
+      return `${path} cannot be created, since this user may not write to ${existing}: create it for this user, or set another state.path`;
+    }
+    const owner = ownerProblem(path, stats);
+    if (owner !== undefined) return owner;
+    if (process.platform !== "win32" && (stats.mode & 0o002) !== 0)
+      return `everybody may write to ${path}: set state.path to a new directory inside it, or to one that is private to this user`;
+    if (!isWritable(path)) return `this user may not write to ${path}: chmod u+rwx it, or set another state.path`;
+    return fileNames.map((name) => fileProblem(join(path, name))).find((problem) => problem !== undefined);
+  } catch (error) {
+    return `${path} cannot be read: ${reasonOf(error)}`;
+  }
+}
+
+/** What exists of a path: itself or a directory above it, unless a file stands in its way. */
+function nearestExisting(path: string): { readonly existing: string; readonly stats: Stats } {
+  for (let existing = path; ; existing = dirname(existing)) {
+    try {
+      return { existing, stats: statSync(existing) };
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      if ((code !== "ENOENT" && code !== "ENOTDIR") || existing === dirname(existing)) throw error;
+    }
+  }
+}
+
+function ownerProblem(path: string, { uid }: Stats): string | undefined {
+  const own = process.getuid?.();
+  if (own === undefined || uid === own) return undefined;
+  return `${path} belongs to another user (uid ${uid}, this process has ${own}): run this as that user, or set another state.path`;
+}
+
+function fileProblem(path: string): string | undefined {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  if (!found.isFile() || found.nlink !== 1)
+    return `${path} is a link or no regular file, which this program never creates: delete it`;
+  return ownerProblem(path, found);
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Creates a file for its owner alone. @throws {Error} if there is anything at that path, even a dangling link. */
+function openExclusively(path: string): number {
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
+  return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+}
+
+/** Creates an empty file unless it exists. @throws {Unavailable} if it is a link or another user's. */
+export function createPrivately(path: string): void {
+  try {
+    closeSync(openExclusively(path));
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    const problem = fileProblem(path);
+    if (problem !== undefined) throw new Unavailable(problem);
+  }
+}
+
+/** SQLite's own lock on a file of its own, which the system releases however the process ends. */
+function takeLock(directory: string, path: string): DatabaseSync {
+  try {
+    return lockExclusively(path, lockWaitMs);
+  } catch (error) {
+    if (!isBusy(error)) throw new Unavailable(`cannot lock the state directory ${directory}: ${reasonOf(error)}`);
+  }
+  const why = canLock(directory)
+    ? `another process uses the state directory ${directory}: stop it, or set another state.path`
+    : `the file system of the state directory ${directory} cannot lock files: set state.path to a directory on a local disk`;
+  throw new Unavailable(why);
+}
+
+/** SQLite reports ENOLCK as "busy" too: a file that nobody else has tells which it was. */
+function canLock(directory: string): boolean {
+  const path = join(directory, `lock-probe-${process.pid}.db`);
+  try {
+    lockExclusively(path, 0).close();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+function lockExclusively(path: string, waitMs: number): DatabaseSync {
+  createPrivately(path);
+  const lock = new DatabaseSync(path);
+  try {
+    lock.exec(`PRAGMA busy_timeout = ${waitMs}`);
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+export function isBusy(error: unknown): boolean {
+  return /locked|busy/i.test(reasonOf(error));
+}
+
+/** Deletes the temporary directories of killed processes: nobody holds their locks. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(temporaryPrefix))) {
+    const directory = join(tmpdir(), name);
+    try {
+      const found = lstatSync(directory);
+      if (!found.isDirectory() || ownerProblem(directory, found) !== undefined) continue;
+      const hasLock = lstatSync(join(directory, lockName), { throwIfNoEntry: false }) !== undefined;
+      if (hasLock) lockExclusively(join(directory, lockName), 0).close();
+      else if (Date.now() - found.mtimeMs < unlockedGraceMs) continue;
+      rmSync(directory, { recursive: true, force: true });
+    } catch {
+      /** In use, or not ours to delete. */
+      continue;
+    }
+  }
+}
+
+const blockBytes = 1024 * 1024;
+
+/** A disk with less free space counts as full. */
+const fullBelowBytes = 2 * blockBytes;
+
+/** Disk space that is released when the disk is full, so that cursor, snapshot and deletion can still be written. */
+export class Ballast {
+  readonly #directory: string;
+  readonly #path: string;
+  readonly #bytes: number;
+  #isHeld: boolean;
+
+  /** With 0 bytes there is no file. */
+  constructor(directory: string, bytes: number) {
+    this.#directory = directory;
+    this.#path = join(directory, ballastName);
+    this.#bytes = bytes;
+    this.#isHeld = bytes === 0;
+  }
+
+  /** Whether the space is reserved. While it is not, nothing new may be accepted. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** Bytes that must be free for the ballast to be reserved. */
+  get neededBytes(): number {
+    return this.#bytes + fullBelowBytes;
+  }
+
+  /** Infinite if the disk does not answer: it is gone then, not full. */
+  get freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(this.#directory);
+      return bavail * bsize;
+    } catch {
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** Releases the space if the disk has none left. Returns whether it did. */
+  release(): boolean {
+    if (this.#bytes === 0 || !this.#isHeld || this.freeBytes >= fullBelowBytes) return false;
+    rmSync(this.#path, { force: true });
+    this.#isHeld = false;
+    return true;
+  }
+
+  /** Reserves the space if there is enough of it. A link in its place is removed, not followed. */
+  reserve(): void {
+    if (this.#isHeld) return;
+    const found = lstatSync(this.#path, { throwIfNoEntry: false });
+    this.#isHeld = found?.isFile() === true && found.nlink === 1 && found.size === this.#bytes;
+    if (this.#isHeld || this.freeBytes < this.neededBytes) return;
+    try {
+      rmSync(this.#path, { force: true });
+      this.#write();
+      this.#isHeld = true;
+    } catch {
+      rmSync(this.#path, { force: true });
+    }
+  }
+
+  #write(): void {
+    const file = openExclusively(this.#path);
+    try {
+      const block = new Uint8Array(blockBytes);
+      for (let left = this.#bytes; left > 0; left -= blockBytes) {
+        const wanted = Math.min(left, blockBytes);
+        /** A full disk shortens writes, without an error. */
+        if (writeSync(file, block, 0, wanted) < wanted) throw new Error("the disk is full");
+      }
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  }
+}
