@@ -1,5 +1,5 @@
 /** Who may ask the admin listener: programs of this machine or holders of the token, and no web page of somebody else's. */
-import { isLoopback } from "../config/listen.ts";
+import { isLoopback } from "../lib/listen.ts";
 import { createSecretCheck, readAuthorization } from "../http/credential.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { jsonResponse } from "../http/response.ts";

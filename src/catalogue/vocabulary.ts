@@ -1,5 +1,5 @@
 /** The closed vocabularies of Tailscale's logs. The wire may say more; on a metric what is unknown becomes `other`. */
-import { subscriptionTypes } from "../config/subscriptions.ts";
+import { subscriptionTypes } from "../config/index.ts";
 
 /** Actions of the configuration audit log, from the published API description. */
 export const auditActions = [

@@ -1,4 +1,4 @@
-/** `check`: what the configuration comes to, where each value comes from, and every mistake in it. */
+/** `check`: the effective configuration, where each value comes from, and every problem with its fix. */
 import {
   describeOrigin,
   describeProblem,
@@ -16,10 +16,12 @@ import type { Output } from "./terminal.ts";
 
 export const checkCommand = command({
   name: "check",
-  description: "Validate the configuration, and show every value with its origin",
+  description: "Validate the configuration and show every value with its origin",
   args: {
     ...configFlags,
     json: { type: "boolean", description: "One JSON object instead of text." },
+    changed: { type: "boolean", description: "Show only values that differ from the defaults." },
+    strict: { type: "boolean", description: "Fail on warnings too." },
     online: {
       type: "boolean",
       description: "Also try the API and each scope, the backend, the certificates, the clock and the journal.",
@@ -29,35 +31,35 @@ export const checkCommand = command({
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],
     ["tailscale2otel check --config new.toml", "another file"],
+    ["tailscale2otel check --changed --strict", "only what differs from the defaults; warnings fail"],
     ["tailscale2otel check --online", "with Tailscale and the backend asked"],
     ["tailscale2otel check --json | jq .problems", "for programs"],
   ],
   notes:
-    "Exit code 0 where run could start, 78 where it could not, 1 where something that --online tries fails. It writes nothing; without --online it opens no connection. With it, Tailscale's API is only read, and the backend is sent an empty export.",
+    "Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
   async run({ args, flags, host }) {
     const inspection = inspectConfig(sourcesOf(flags, host));
     const isValid = inspection.problems.length === 0;
-    if (!args.json) await host.out.write(textReport(inspection, host.out));
+    const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
+    if (!args.json) await host.out.write(textReport(inspection, rows, host.out));
     const findings = args.online && isValid ? await checkOnline(inspection) : [];
-    if (args.json) await host.out.write(jsonReport(inspection, findings));
+    if (args.json) await host.out.write(jsonReport(inspection, rows, findings));
     else if (findings.length > 0) await host.out.write(`\n${findingsText(findings, host.out)}`);
-    if (!isValid) return 78;
-    return findings.some(({ outcome }) => outcome === "failed") ? 1 : 0;
+    if (!isValid || (args.strict === true && inspection.warnings.length > 0)) return 78;
+    const failed = findings.some(
+      ({ outcome }) => outcome === "failed" || (args.strict === true && outcome === "warning"),
+    );
+    return failed ? 1 : 0;
   },
 });
 
-/** Problems instead of values: of a configuration with mistakes nobody knows what it comes to. */
-function textReport(inspection: Inspection, out: Output): string {
-  const { problems, warnings, configFile } = inspection;
+/** A value with a problem of its own is shown as invalid: the problem below says why. */
+function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: Output): string {
+  const { problems, warnings, configFile, isUnread } = inspection;
   const paint = (colour: number, text: string) => (out.hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text);
-  const lines: string[] = [];
-  if (problems.length === 0) {
-    const rows = effectiveRows(inspection);
-    lines.push(
-      ...tableLines(rows).map((line, index) => (rows[index]?.isDefault === true ? paint(90, line) : line)),
-      "",
-    );
-  }
+  const table = isUnread ? [] : tableLines(rows);
+  const lines = table.map((line, index) => (rows[index]?.isDefault === true ? paint(90, line) : line));
+  if (lines.length > 0) lines.push("");
   lines.push(...warnings.map((warning) => `${paint(33, "warning")}: ${describeWarning(warning)}`));
   lines.push(...problems.map((problem) => `${paint(31, "error")}: ${describeProblem(problem)}`));
   const verdict = problems.length === 0 ? paint(32, "valid") : paint(31, "not valid");
@@ -76,15 +78,19 @@ function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-function jsonReport(inspection: Inspection, findings: readonly OnlineFinding[]): string {
-  const { problems, warnings, configFile } = inspection;
+function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findings: readonly OnlineFinding[]): string {
+  const { problems, warnings, configFile, isUnread } = inspection;
   const report = {
     valid: problems.length === 0,
     configFile: configFile ?? null,
-    problems: problems.map(({ origin, ...problem }) => ({ where: describeOrigin(origin), ...problem })),
+    problems: problems.map(({ origin, key, message, remedy }) => ({
+      where: describeOrigin(origin),
+      key,
+      message,
+      remedy,
+    })),
     warnings,
-    settings:
-      problems.length > 0 ? [] : effectiveRows(inspection).map(({ key, value, origin }) => ({ key, value, origin })),
+    settings: isUnread ? [] : rows.map(({ key, value, origin }) => ({ key, value, origin })),
     ...(findings.length === 0 ? {} : { online: findings }),
   };
   return `${JSON.stringify(report, undefined, 2)}\n`;

@@ -3,8 +3,9 @@ import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { configFlags, sourcesOf } from "./sources.ts";
 import type { Host } from "./terminal.ts";
-import { type Config, displayUrl, inspectTyped, parseListen } from "../config/index.ts";
+import { type Config, displayUrl, loadSections } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
+import { parseListen, urlOfListen } from "../lib/listen.ts";
 import { createLog } from "../lib/log.ts";
 import type { Logger } from "../lib/logger.ts";
 import { build } from "../version.ts";
@@ -41,11 +42,11 @@ export interface Instance {
 
 /**
  * Connects to the running instance, or else opens its journal. Mistakes in unrelated settings are for `check` to report.
- * @throws {ConfigError} if the file that was named cannot be read, or a flag is wrong.
+ * @throws {ConfigError} if the configuration file cannot be read, or a flag or a setting of `state` or `admin` is invalid.
  * @throws {Error} if nothing answers and there is no journal to open, or another process uses it.
  */
 export async function openInstance(flags: Flags, host: Host): Promise<Instance> {
-  const { config } = inspectTyped(sourcesOf(flags, host));
+  const { config } = loadSections(sourcesOf(flags, host), ["state", "admin"]);
   const url = flags.values.get("url")?.[0];
   const address = url === undefined ? addressOf(config) : checkedUrl(url);
   const client = address === undefined ? undefined : askAdmin(address, config.admin.token);
@@ -67,9 +68,7 @@ export async function openInstance(flags: Flags, host: Host): Promise<Instance> 
 function addressOf({ admin }: Config): string | undefined {
   const listen = parseListen(admin.listen);
   if (!admin.enabled || listen === undefined || listen.port === 0) return undefined;
-  const name = listen.hostname ?? "localhost";
-  const isEverywhere = name === "0.0.0.0" || name === "::";
-  return `http://${isEverywhere ? "localhost" : name.includes(":") ? `[${name}]` : name}:${listen.port}`;
+  return urlOfListen(admin.listen, "http");
 }
 
 function checkedUrl(url: string): string {

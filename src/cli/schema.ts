@@ -1,5 +1,5 @@
 /** `schema`: the JSON Schema of the configuration file. */
-import { configJsonSchema } from "../config/index.ts";
+import schema from "../../docs/config.schema.json" with { type: "json" };
 import { command } from "./command.ts";
 
 export const schemaCommand = command({
@@ -8,7 +8,7 @@ export const schemaCommand = command({
   args: {},
   examples: [["tailscale2otel schema > tailscale2otel.schema.json", "then name it in your editor's TOML settings"]],
   async run({ host }) {
-    await host.out.write(`${JSON.stringify(configJsonSchema(), undefined, 2)}\n`);
+    await host.out.write(`${JSON.stringify(schema, undefined, 2)}\n`);
     return 0;
   },
 });

@@ -1,6 +1,7 @@
 /** `send webhook` and `send hec`: one real-shaped request to a receiver, wherever it is, and its answer. */
-import { type Config, displayUrl, inspectTyped } from "../config/index.ts";
+import { type Config, displayUrl, loadSections } from "../config/index.ts";
 import { memoryPath } from "../journal/index.ts";
+import { urlOfListen } from "../lib/listen.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
 import { type Command, command } from "./command.ts";
@@ -80,18 +81,15 @@ function signingOf({ webhook, state }: Config): { readonly secret: string; reado
   return { secret: "", remark: "not signed: webhook.secret is empty" };
 }
 
-/** Mistakes in other settings are for `check` to report. @throws {ConfigError} if the file that was named cannot be read, or a flag is wrong. */
+/** @throws {ConfigError} if the configuration file cannot be read, or a flag or a setting of the receivers is invalid. */
 function settingsOf(flags: Flags, host: Host): Config {
-  return inspectTyped(sourcesOf(flags, host)).config;
+  return loadSections(sourcesOf(flags, host), ["streaming", "webhook"]).config;
 }
 
 function addressOf(url: string | undefined, receiver: Config["streaming"] | Config["webhook"]): string {
   if (url === undefined) {
     const { listen, path, tls } = receiver;
-    const colon = listen.lastIndexOf(":");
-    const host = listen.slice(0, colon);
-    const isEverywhere = host === "" || host === "0.0.0.0" || host === "[::]";
-    return `${tls.cert_file === "" ? "http" : "https"}://${isEverywhere ? "localhost" : host}${listen.slice(colon)}${path}`;
+    return urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path;
   }
   if (URL.canParse(url) && /^https?:\/\//i.test(url)) return url;
   throw new UsageError(`--url takes an address that begins with http:// or https://, not ${JSON.stringify(url)}`);

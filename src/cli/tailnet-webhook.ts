@@ -1,6 +1,6 @@
 /** `tailnet webhook …`: the webhooks of the tailnet. */
 import { type Config, displayUrl, subscriptionsOf, subscriptionTypes } from "../config/index.ts";
-import { subscriptionWords } from "../config/subscriptions.ts";
+import { subscriptionWords } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { nearest } from "../lib/suggest.ts";
 import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";

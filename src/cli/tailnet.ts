@@ -1,5 +1,5 @@
 /** What the `tailnet` commands share: access to Tailscale's API, output of results, and confirmation before anything is replaced or removed. */
-import { type Config, describeProblem, inspectTyped } from "../config/index.ts";
+import { type Config, describeProblem, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { memoryPath } from "../journal/index.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
@@ -29,10 +29,10 @@ export interface TailnetAccess {
 
 /**
  * Mistakes in unrelated settings are for `check` to report.
- * @throws {ConfigError} if the file that was named cannot be read, a flag or settings of `section` or of the API are wrong, or credentials are missing.
+ * @throws {ConfigError} if the configuration file cannot be read, a flag or settings of `section` or of the API are wrong, or credentials are missing.
  */
 export function openTailnet(flags: Flags, host: Host, section: "streaming" | "webhook"): TailnetAccess {
-  const { config, problems } = inspectTyped(sourcesOf(flags, host));
+  const { config, problems } = loadSections(sourcesOf(flags, host), ["tailscale", section]);
   const refuseWrong = (name: string): void => {
     const wrong = problems.filter(({ key }) => key.startsWith(`${name}.`));
     if (wrong.length > 0) throw new ConfigError(wrong.map(describeProblem));

@@ -32,7 +32,7 @@ export function processHost(workerEntry: URL): Host {
     workerEntry,
     environment: process.env,
     workingDirectory: process.cwd(),
-    system: { platform: process.platform, homeDirectory: homedir(), isRoot: process.getuid?.() === 0 },
+    system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
     out: outputOf(process.stdout),
     err: outputOf(process.stderr),
     ask: askPerson,

@@ -2,12 +2,10 @@
  * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and that
  * mixture is what has to be valid and what is applied: each of the two may be safe while the mixture is not.
  */
-import { hasCredentials } from "./api-use.ts";
-import { changedKeys } from "./effective.ts";
-import { type ConfigSources, type Inspection, inspectConfig, inspectMerged } from "./load.ts";
-import { type Config, configSchema } from "./schema.ts";
-import { valueOf } from "./view.ts";
-import { settingsOf } from "./walk.ts";
+import { describeWarning, type Problem } from "./diagnosis.ts";
+import { judge } from "./judge.ts";
+import { type ConfigSources, type Inspection, inspectConfig } from "./load.ts";
+import { type Config, hasCredentials, settings, valueOf } from "./schema.ts";
 
 export interface ReloadInspection extends Inspection {
   /** Settings that differ from the running ones and need a restart. */
@@ -18,14 +16,19 @@ export interface ReloadInspection extends Inspection {
 
 /** Reads everything again. With problems, nothing may be applied; without, `config` is what to run with from now on. */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
-  const next = inspectConfig(sources);
+  const next = withoutStart(inspectConfig(sources));
   const files = secretFilesOf(next);
   if (next.problems.length > 0) return { ...next, waiting: [], files };
   const { config, waiting } = mergeReload(running, next.config);
-  const merged = inspectMerged(config, next);
-  const known = new Set(next.warnings.map(({ key, message }) => `${key} ${message}`));
-  const more = merged.warnings.filter(({ key, message }) => !known.has(`${key} ${message}`));
-  return { ...merged, warnings: [...next.warnings, ...more], waiting, files };
+  const { problems, warnings } = withoutStart(judge({ config, origins: next.origins, broken: new Set() }));
+  const known = new Set(next.warnings.map(describeWarning));
+  const more = warnings.filter((warning) => !known.has(describeWarning(warning)));
+  return { ...next, config, problems, warnings: [...next.warnings, ...more], waiting, files };
+}
+
+/** Without what only matters at the start: an expired certificate must not stop a token from being revoked. */
+function withoutStart<Judgement extends { readonly problems: readonly Problem[] }>(judgement: Judgement): Judgement {
+  return { ...judgement, problems: judgement.problems.filter(({ onlyAtStart }) => onlyAtStart !== true) };
 }
 
 /** The files whose change is a reason to read everything again. */
@@ -87,11 +90,14 @@ export function mergeReload(running: Config, next: Config): { config: Config; wa
     copySettings(keys, next, merged);
     if (waits?.(running, next, merged) === true) copySettings(keys, running, merged);
   }
-  return { config: merged, waiting: changedKeys(merged, next) };
+  const waiting = settings.filter(
+    (setting) => JSON.stringify(valueOf(merged, setting)) !== JSON.stringify(valueOf(next, setting)),
+  );
+  return { config: merged, waiting: waiting.map(({ key }) => key) };
 }
 
 function copySettings(keys: readonly string[], from: Config, to: Config): void {
-  for (const setting of settingsOf(configSchema)) {
+  for (const setting of settings) {
     if (!keys.some((key) => (key.endsWith(".") ? setting.key.startsWith(key) : setting.key === key))) continue;
     let table = to as unknown as Record<string, unknown>;
     for (const name of setting.path.slice(0, -1)) table = table[name] as Record<string, unknown>;

@@ -1,75 +1,37 @@
-/** Every setting, once. Everything else about settings is derived from this by `walk.ts`. */
+/** Every setting, once. Types, defaults, validation, variables, the reference and the example file are derived from this. */
 import type { Static } from "@sinclair/typebox";
-import { streaming, webhook } from "./schema-inputs.ts";
-import { admin, cardinality, otlp, privacy, resource, selfObservability } from "./schema-outputs.ts";
-import { collectors, tailscale } from "./schema-tailscale.ts";
-import { choice, duration, integer, section, bytes, directory } from "./setting.ts";
+import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
+import { cardinality, otlp, privacy } from "./schema-outputs.ts";
+import {
+  boolean,
+  bytes,
+  choice,
+  directory,
+  duration,
+  integer,
+  listen,
+  map,
+  secret,
+  section,
+  sectionsOf,
+  type Setting,
+  text,
+} from "./setting.ts";
 
-const state = section("Where accepted records are kept until they are delivered.", {
-  path: directory({
-    description:
-      "A directory, made if it is missing; a relative path begins at the working directory. `:memory:` keeps nothing across a restart. Empty: the platform's own place for state: `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`, `/var/lib/tailscale2otel` as root on Linux, `~/Library/Application Support/tailscale2otel` on macOS.",
-    example: '"/var/lib/tailscale2otel"',
-  }),
-  max_bytes: bytes({
-    default: "1GiB",
-    minimum: "32MiB",
-    description:
-      "The most that the database takes on disk. Undelivered records are never dropped for it: when they fill it, senders are told to come back later.",
-  }),
-  retention: duration({
-    default: "24h",
-    minimum: "0",
-    maximum: "365d",
-    description: "How long delivered records are kept.",
-  }),
-  durability: choice({
-    choices: ["full", "normal"],
-    default: "full",
-    description:
-      "`full`: what is acknowledged survives a power failure. `normal`: it survives a crash of the program, but not always one of the machine.",
-  }),
-});
-
-const dedup = section("How long it is remembered which records have been seen.", {
-  flow_window: duration({
-    default: "6h",
-    minimum: "1m",
-    maximum: "365d",
-    description: "How long the identity of a flow record is kept.",
-  }),
-  audit_window: duration({
-    default: "48h",
-    minimum: "1m",
-    maximum: "365d",
-    description: "How long the identity of an audit record is kept.",
-  }),
-  webhook_window: duration({
-    default: "26h",
-    minimum: "1m",
-    maximum: "365d",
-    description:
-      "How long the identity of a webhook event is kept. Not below `webhook.late_retry_window` and twice `webhook.tolerance` together, or a replay could count.",
-  }),
-  max_keys: integer({
-    default: 4_000_000,
-    minimum: 1000,
-    maximum: 100_000_000,
-    description: "The most identities of flow records that are kept, at about 20 bytes of memory each.",
-  }),
-});
+const window = (written: string, of: string, more = "") =>
+  duration(written, ["1m", "365d"], `Dedup window for ${of}: how long their identities are remembered.${more}`);
 
 export const configSchema = section("The configuration of tailscale2otel.", {
-  log_level: choice({
-    choices: ["debug", "info", "warn", "error"],
-    default: "info",
-    description: "The least important log lines that are written. Read again on SIGHUP.",
-  }),
-  log_format: choice({
-    choices: ["auto", "text", "json"],
-    default: "auto",
-    description: "`auto`: readable text on a terminal, one JSON object a line otherwise. Log lines go to stderr.",
-  }),
+  log_level: choice(
+    ["debug", "info", "warn", "error"],
+    "info",
+    "Minimum severity of the program's own log lines. Reloaded on SIGHUP.",
+  ),
+  log_format: choice(
+    ["auto", "text", "json"],
+    "auto",
+    "`auto`: text on a terminal, otherwise one JSON object per line. Log lines go to stderr.",
+  ),
   tailscale,
   collectors,
   streaming,
@@ -77,12 +39,99 @@ export const configSchema = section("The configuration of tailscale2otel.", {
   cardinality,
   privacy,
   otlp,
-  resource,
-  state,
-  dedup,
-  admin,
-  self_observability: selfObservability,
+  resource: section("The OpenTelemetry resource.", {
+    attributes: map(
+      "attribute",
+      "Resource attributes of everything that is exported. In a variable's name, capitals become lower case and `_` becomes `.`.",
+      '{ "deployment.environment.name" = "production" }',
+    ),
+  }),
+  state: section("Where accepted records are stored until they are delivered.", {
+    path: directory(
+      "Directory, created if it is missing; relative to the working directory. `:memory:` keeps nothing across a restart. Empty: `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`, `/var/lib/tailscale2otel` as root on Linux, `~/Library/Application Support/tailscale2otel` on macOS.",
+      '"/var/lib/tailscale2otel"',
+    ),
+    max_bytes: bytes(
+      "1GiB",
+      "32MiB",
+      "Maximum size of the database on disk. Undelivered records are never dropped to stay below it: when they fill it, senders get 503.",
+    ),
+    retention: duration("24h", ["0", "365d"], "How long delivered records are kept for a replay."),
+    durability: choice(
+      ["full", "normal"],
+      "full",
+      "`full`: acknowledged records survive a power failure. `normal`: they survive a crash of the program, but not always one of the machine.",
+    ),
+  }),
+  dedup: section("Detection of duplicates.", {
+    flow_window: window("6h", "flow records"),
+    audit_window: window("48h", "audit records"),
+    webhook_window: window(
+      "26h",
+      "webhook events",
+      " At least `webhook.late_retry_window` plus twice `webhook.tolerance`, or a replay could count.",
+    ),
+    max_keys: integer(
+      4_000_000,
+      [1000, 100_000_000],
+      "Maximum flow record identities to remember, at about 25 bytes of memory each.",
+    ),
+  }),
+  admin: section("The listener for operators: health, `/metrics` for Prometheus, `/api/status`.", {
+    enabled: boolean(true, "Whether to run the listener."),
+    listen: listen("127.0.0.1:9091", "Address to listen on. A token is required unless it is loopback."),
+    token: secret(
+      "Token that every request must send as `Authorization: Bearer`, except for `/healthz` and `/readyz`.",
+      '"choose-another-long-random-text"',
+    ),
+  }),
+  self_observability: section("Telemetry about the program itself.", {
+    enabled: boolean(true, "Whether to export metrics about the program itself."),
+    logs: boolean(false, "Whether to export the program's own log lines too."),
+    instance_id: text(
+      "",
+      "^[^\\x00-\\x1f\\x7f]*$",
+      "`service.instance.id`. Empty: generated once and kept in the state directory.",
+      '"edge-1"',
+    ),
+  }),
 });
 
-/** Every setting with its value. Durations are milliseconds, sizes bytes. */
+/** Every setting with its value. Durations are milliseconds, sizes bytes, files absolute paths. */
 export type Config = Static<typeof configSchema>;
+
+/** All sections and settings, in the order of the schema. */
+export const sections = sectionsOf(configSchema);
+export const settings: readonly Setting[] = sections.flatMap((one) => one.settings);
+
+/** The value of a setting in a configuration. */
+export function valueOf(config: Config, setting: Setting): unknown {
+  return setting.path.reduce<unknown>((table, name) => (table as Record<string, unknown>)[name], config);
+}
+
+/** The logs that can be polled, by the names of their sections. */
+export type CollectedLog = "flowlogs" | "auditlogs";
+
+export const collectedLogs: readonly CollectedLog[] = ["flowlogs", "auditlogs"];
+
+export function usesOauth({ tailscale: { auth } }: Pick<Config, "tailscale">): boolean {
+  return auth.oauth.client_id !== "" && auth.oauth.client_secret !== "";
+}
+
+/** Whether there are credentials for the API. */
+export function hasCredentials(config: Pick<Config, "tailscale">): boolean {
+  return usesOauth(config) || config.tailscale.auth.apikey !== "";
+}
+
+/** Whether the settings ask for the log to be polled, with credentials or without. */
+export function wantsPoll({ collectors: of }: Pick<Config, "collectors">, log: CollectedLog): boolean {
+  return of[log].enabled && of[log].source !== "stream";
+}
+
+export function isPolled(config: Pick<Config, "collectors" | "tailscale">, log: CollectedLog): boolean {
+  return wantsPoll(config, log) && hasCredentials(config);
+}
+
+export function readsDevices(config: Pick<Config, "collectors" | "tailscale">): boolean {
+  return config.collectors.devices.enabled && hasCredentials(config);
+}

@@ -1,4 +1,4 @@
-/** What a setting can be: one builder a kind, each a TypeBox schema that also knows how people write the value. */
+/** What a setting can be: one builder per kind, each a TypeBox schema that also knows how people write the value. */
 import {
   type SchemaOptions,
   type TArray,
@@ -9,6 +9,7 @@ import {
   type TObject,
   type TProperties,
   type TRecord,
+  type TSchema,
   type TString,
   type TUnion,
   Type,
@@ -16,7 +17,7 @@ import {
 import { parseBytes } from "../lib/bytes.ts";
 import { parseDuration } from "../lib/duration.ts";
 
-/** The closed set of kinds. In `Config` a duration is milliseconds, a size bytes; what names a place is text. */
+/** In `Config` a duration is milliseconds and a size is bytes; addresses and paths are text. */
 export type Kind =
   | "boolean"
   | "bytes"
@@ -33,161 +34,186 @@ export type Kind =
   | "text"
   | "url";
 
-/** What a map's entries are, which decides how a variable's name becomes an entry's name. */
-export type EntryKind = "attribute" | "header";
-
-/** What a schema carries beside TypeBox's own keywords, under `setting`. */
-export interface Annotation {
+/** What a schema carries besides TypeBox's own keywords, under `setting`. */
+interface Annotation {
   readonly kind: Kind;
   /** The default as people write it. */
   readonly written: string;
   /** Never shown: a secret, or a map whose values may be secrets. */
   readonly isSecret: boolean;
   readonly choices: readonly string[];
-  readonly entry: EntryKind | undefined;
-  /** A value for the example file where the default says too little, as TOML. */
+  /** What the entries of a map are, which decides how the name of a variable becomes the name of an entry. */
+  readonly entry: "attribute" | "header" | undefined;
+  /** A value for the example file, as TOML, if the default says too little. */
   readonly example: string | undefined;
 }
 
-interface Common {
+export interface Setting extends Annotation {
+  /** As in TOML: `otlp.logs.max_bytes`. */
+  readonly key: string;
+  readonly path: readonly string[];
+  /** `TS2OTEL_OTLP__LOGS__MAX_BYTES`. */
+  readonly variable: string;
   readonly description: string;
-  readonly example?: string;
+  /** The default as it is in `Config`. */
+  readonly default: unknown;
+  /** Validates a value in the form that it has in `Config`. */
+  readonly schema: TSchema;
+}
+
+/** A table; the root has an empty key. */
+export interface Section {
+  readonly key: string;
+  readonly path: readonly string[];
+  readonly description: string;
+  /** The settings directly in it. */
+  readonly settings: readonly Setting[];
+  /** The names that are allowed in it: settings, their `_file` siblings, and tables. */
+  readonly names: readonly string[];
+}
+
+/** Every section in the order of the schema, the root first, each with its own settings. */
+export function sectionsOf(schema: TObject, path: readonly string[] = []): readonly Section[] {
+  const settings: Setting[] = [];
+  const names: string[] = [];
+  const inner: Section[] = [];
+  for (const [name, property] of Object.entries(schema.properties)) {
+    names.push(name);
+    const annotation: Annotation | undefined = property["setting"];
+    if (annotation === undefined) {
+      inner.push(...sectionsOf(property as TObject, [...path, name]));
+      continue;
+    }
+    if (annotation.kind === "secret") names.push(`${name}_file`);
+    settings.push(settingOf([...path, name], annotation, property));
+  }
+  return [{ key: path.join("."), path, description: schema.description ?? "", settings, names }, ...inner];
+}
+
+function settingOf(path: readonly string[], annotation: Annotation, schema: TSchema): Setting {
+  const variable = `TS2OTEL_${path.join("__").toUpperCase()}`;
+  const description = schema.description ?? "";
+  return { ...annotation, key: path.join("."), path, variable, description, default: schema.default, schema };
 }
 
 /** A table of settings. */
-export function section<Properties extends TProperties>(
-  description: string,
-  properties: Properties,
-): TObject<Properties> {
-  return Type.Object(properties, { description, default: {}, additionalProperties: false });
+export function section<Properties extends TProperties>(description: string, of: Properties): TObject<Properties> {
+  return Type.Object(of, { description, default: {}, additionalProperties: false });
 }
 
-export function boolean(options: Common & { readonly default: boolean }): TBoolean {
-  return Type.Boolean(keywords("boolean", options, options.default, String(options.default)));
+export function boolean(value: boolean, description: string, example?: string): TBoolean {
+  return Type.Boolean(keywords("boolean", value, description, { example }));
 }
 
-export function integer(
-  options: Common & { readonly default: number; readonly minimum: number; readonly maximum?: number },
-): TInteger {
-  const { minimum, maximum = Number.MAX_SAFE_INTEGER } = options;
-  return Type.Integer({
-    ...keywords("integer", options, options.default, String(options.default)),
-    minimum,
-    maximum,
-  });
+export function integer(value: number, [minimum, maximum]: readonly [number, number], description: string): TInteger {
+  return Type.Integer({ ...keywords("integer", value, description), minimum, maximum });
 }
 
-/** Milliseconds in `Config`, text such as `30s` in a file. */
+/** Milliseconds in `Config`, text such as `30s` in a file. The bounds are inclusive. */
 export function duration(
-  options: Common & { readonly default: string; readonly minimum: string; readonly maximum: string },
+  written: string,
+  [minimum, maximum]: readonly [string, string],
+  description: string,
+  example?: string,
 ): TNumber {
-  return Type.Number({
-    ...keywords("duration", options, definite(parseDuration(options.default)), JSON.stringify(options.default)),
-    minimum: definite(parseDuration(options.minimum)),
-    maximum: definite(parseDuration(options.maximum)),
+  const options = keywords("duration", milliseconds(written), description, {
+    example,
+    written: JSON.stringify(written),
   });
+  return Type.Number({ ...options, minimum: milliseconds(minimum), maximum: milliseconds(maximum) });
 }
 
-/** Bytes in `Config`; a number or text such as `64MiB` in a file. */
-export function bytes(options: Common & { readonly default: string; readonly minimum: string }): TInteger {
-  const value = definite(parseBytes(options.default));
+/** Bytes in `Config`; a number or text such as `64MiB` in a file. A minimum of `-1` stands for any negative number. */
+export function bytes(written: string, least: string, description: string, example?: string): TInteger {
+  const value = definite(parseBytes(written));
+  const minimum = definite(parseBytes(least));
   return Type.Integer({
-    ...keywords("bytes", options, value, value === 0 ? "0" : JSON.stringify(options.default)),
-    minimum: definite(parseBytes(options.minimum)),
+    ...keywords("bytes", value, description, { example, written: value === 0 ? "0" : JSON.stringify(written) }),
+    minimum: minimum < 0 ? Number.MIN_SAFE_INTEGER : minimum,
     maximum: Number.MAX_SAFE_INTEGER,
   });
 }
 
 /** One of a closed set of words. */
 export function choice<const Choices extends readonly string[]>(
-  options: Common & { readonly choices: Choices; readonly default: Choices[number] },
+  choices: Choices,
+  value: Choices[number],
+  description: string,
 ): TUnion<TLiteral<Choices[number]>[]> {
-  const literals = options.choices.map((word) => Type.Literal<Choices[number]>(word));
-  return Type.Union(literals, {
-    ...keywords("choice", options, options.default, JSON.stringify(options.default), { choices: options.choices }),
-  });
+  const literals = choices.map((word) => Type.Literal<Choices[number]>(word));
+  return Type.Union(literals, keywords("choice", value, description, { choices }));
 }
 
-/** Several texts, of a closed set where there are choices; comma-separated in a variable. */
+/** Several texts, out of a closed set if there are choices; comma-separated in a variable. */
 export function list(
-  options: Common & { readonly choices?: readonly string[]; readonly default?: readonly string[] },
+  choices: readonly string[],
+  value: readonly string[],
+  description: string,
+  example: string,
 ): TArray<TString> {
-  const { choices = [], default: value = [] } = options;
   const item = choices.length === 0 ? Type.String() : Type.String({ pattern: `^(?:${choices.join("|")})$` });
-  return Type.Array(item, keywords("list", options, [...value], JSON.stringify(value), { choices }));
+  return Type.Array(item, keywords("list", [...value], description, { choices, example }));
 }
 
-/** Names with texts; one variable an entry. Values that may be secrets are not shown. */
-export function map(
-  options: Common & { readonly entry: EntryKind; readonly secrecy: "open" | "secret" },
-): TRecord<TString, TString> {
-  const isSecret = options.secrecy === "secret";
-  return Type.Record(
-    Type.String(),
-    Type.String(),
-    keywords("map", options, {}, "{}", { isSecret, entry: options.entry }),
-  );
+/** Names with texts, one variable per entry. The values of headers may be secrets. */
+export function map(entry: "attribute" | "header", description: string, example: string): TRecord<TString, TString> {
+  const isSecret = entry === "header";
+  return Type.Record(Type.String(), Type.String(), keywords("map", {}, description, { isSecret, entry, example }));
 }
 
-/** Never shown; has a `_file` sibling. What travels in a header: printable ASCII without spaces. */
-export function secret(options: Common): TString {
-  return Type.String({ ...keywords("secret", options, "", '""', { isSecret: true }), pattern: "^[\\x21-\\x7e]*$" });
+/** Never shown; has a `_file` sibling. It is sent in a header: printable ASCII without spaces. */
+export function secret(description: string, example: string): TString {
+  return Type.String({
+    ...keywords("secret", "", description, { isSecret: true, example }),
+    pattern: "^[\\x21-\\x7e]*$",
+  });
 }
 
 /** One line of text. */
-export function text(options: Common & { readonly default?: string; readonly pattern?: string }): TString {
-  const { default: value = "", pattern = "^[^\\x00-\\x1f\\x7f]*$" } = options;
-  return Type.String({ ...keywords("text", options, value, JSON.stringify(value)), pattern });
+export function text(value: string, pattern: string, description: string, example: string): TString {
+  return Type.String({ ...keywords("text", value, description, { example }), pattern });
 }
 
 /** An http or https address; may be empty. */
-export function url(options: Common & { readonly default?: string }): TString {
-  const { default: value = "" } = options;
-  return Type.String(keywords("url", options, value, JSON.stringify(value)));
+export function url(value: string, description: string, example?: string): TString {
+  return Type.String(keywords("url", value, description, { example }));
 }
 
-/** Where to listen: `host:port`, or `:port` for every interface. */
-export function listen(options: Common & { readonly default: string }): TString {
-  return Type.String(keywords("listen", options, options.default, JSON.stringify(options.default)));
+/** An address to listen on: `host:port`, or `:port` for every interface. */
+export function listen(value: string, description: string): TString {
+  return Type.String(keywords("listen", value, description));
 }
 
 /** The path of a URL. */
-export function route(options: Common & { readonly default: string }): TString {
-  return Type.String({
-    ...keywords("route", options, options.default, JSON.stringify(options.default)),
-    pattern: "^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$",
-  });
+export function route(value: string, description: string): TString {
+  return Type.String({ ...keywords("route", value, description), pattern: "^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$" });
 }
 
-/** The path of a file that must be readable; may be empty. */
-export function file(options: Common): TString {
-  return Type.String(keywords("file", options, "", '""'));
+/** The path of a readable file; may be empty. */
+export function file(description: string, example: string): TString {
+  return Type.String(keywords("file", "", description, { example }));
 }
 
-/** A directory, made where it is missing, or `:memory:`. */
-export function directory(options: Common): TString {
-  return Type.String(keywords("directory", options, "", '""'));
+/** A directory, created if it is missing, or `:memory:`. */
+export function directory(description: string, example: string): TString {
+  return Type.String(keywords("directory", "", description, { example }));
 }
 
 function keywords(
   kind: Kind,
-  options: Common,
   value: unknown,
-  written: string,
-  more: Partial<Pick<Annotation, "isSecret" | "choices" | "entry">> = {},
+  description: string,
+  { written = JSON.stringify(value), isSecret = false, choices = [], entry, example }: Partial<Annotation> = {},
 ): SchemaOptions {
-  const setting: Annotation = {
-    kind,
-    written,
-    isSecret: more.isSecret ?? false,
-    choices: more.choices ?? [],
-    entry: more.entry,
-    example: options.example,
-  };
-  return { description: options.description, default: value, setting };
+  const setting: Annotation = { kind, written, isSecret, choices, entry, example };
+  return { description, default: value, setting };
+}
+
+function milliseconds(written: string): number {
+  return definite(parseDuration(written));
 }
 
 function definite(value: number | undefined): number {
-  if (value === undefined) throw new TypeError("a default or a bound in the schema cannot be read");
+  if (value === undefined) throw new TypeError("a default or a bound in the schema is invalid");
   return value;
 }

@@ -100,7 +100,7 @@ async function configuration(
       environment: Object.fromEntries(backend),
       assignments,
       workingDirectory: directory,
-      system: { platform: process.platform, homeDirectory: homedir(), isRoot: false },
+      system: { platform: process.platform, homeDirectory: homedir() },
     });
   } catch (error) {
     throw error instanceof ConfigError ? new ConfigError(error.problems.map(inFlagsOfDemo)) : error;

@@ -1,5 +1,5 @@
 /** Tells requests that a web page made a browser send from those of a program, for endpoints that ask for no secret. */
-import { isLoopback } from "../config/listen.ts";
+import { isLoopback } from "../lib/listen.ts";
 import type { Exchange } from "./exchange.ts";
 
 /**

@@ -1,5 +1,5 @@
 /** Binds an address and lets go of it: what all servers of this program share. */
-import type { ListenAddress } from "../config/listen.ts";
+import type { ListenAddress } from "../lib/listen.ts";
 import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.ts";
 
 /** The address cannot be bound. One line for a person. */

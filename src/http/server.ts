@@ -1,6 +1,6 @@
 /** A listener with routes: binds an address, answers whatever comes, and stops within a deadline. */
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
-import { isLoopback, parseListen } from "../config/listen.ts";
+import { isLoopback, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { systemClock } from "../lib/clock.ts";

@@ -2,7 +2,7 @@
  * A listener whose certificate can be replaced while it serves. The runtime keeps the certificate that a listener began
  * with, so the new pair gets a second listener on the same port, and the old one ends when its requests have.
  */
-import type { ListenAddress } from "../config/listen.ts";
+import type { ListenAddress } from "../lib/listen.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { canSharePort, type RunningServer } from "../runtime/serve.ts";

@@ -1,6 +1,6 @@
 /** What the program does through Tailscale's API: refresh the device directory, poll logs, and set up log streams and the webhook. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import { readsDevices } from "../config/api-use.ts";
+import { readsDevices } from "../config/index.ts";
 import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";

@@ -1,7 +1,7 @@
 /** Sets up Tailscale's side as far as the settings ask for it: log streams and the webhook. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import { subscriptionsOf } from "../config/subscriptions.ts";
+import { subscriptionsOf } from "../config/index.ts";
 import type { RecordType } from "../records/types.ts";
 import { logStreamTargetOf, wantedLogsOf } from "./log-stream-setting.ts";
 import { createLogStreams, type LogStreams } from "./log-streams.ts";

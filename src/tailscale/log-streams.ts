@@ -3,7 +3,7 @@
  * for it, and it never gives up.
  */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import { displayUrl } from "../config/display.ts";
+import { displayUrl } from "../config/index.ts";
 import type { Logger } from "../lib/logger.ts";
 import { fingerprintsIn } from "./fingerprint.ts";
 import { judgeLogStream } from "./log-stream-setting.ts";

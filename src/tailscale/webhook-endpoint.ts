@@ -2,7 +2,7 @@
  * Keeps a webhook at Tailscale for the receiver: makes it or takes over the one that is there, and gives its secret to the
  * receiver, across rotations and restarts. Nothing waits for it, and it never gives up.
  */
-import { displayUrl } from "../config/display.ts";
+import { displayUrl } from "../config/index.ts";
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createQuiet } from "../lib/quiet.ts";
 import { keepTrying, type PatienceDeps, pause, usualWaits, type Waits } from "./patience.ts";

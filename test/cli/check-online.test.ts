@@ -383,9 +383,9 @@ describe("certificates", () => {
     };
   }
 
-  test("that end soon, are for another name, or have another key", async () => {
+  test("that end soon, or are for another name", async () => {
     const authority = createAuthority(directory);
-    const [one, two] = [authority.issue("one"), authority.issue("two")];
+    const one = authority.issue("one");
     const soon = await check(withTls(one.certificate, one.key));
     expect(troubles(soon.rows)["streaming.tls"]).toMatchObject({
       outcome: "warning",
@@ -393,13 +393,6 @@ describe("certificates", () => {
     });
     const elsewhere = await check({ ...withTls(one.certificate, one.key), TS2OTEL_STREAMING__PUBLIC_URL: publicUrl });
     expect(troubles(elsewhere.rows)["streaming.tls"]?.detail).toContain("not for logs.example.com");
-    const mixed = await check(withTls(one.certificate, two.key));
-    expect(troubles(mixed.rows)["streaming.tls"]).toMatchObject({
-      outcome: "failed",
-      detail: expect.stringContaining("is not the key of the certificate in"),
-      remedy: expect.stringContaining("streaming.tls.cert_file"),
-    });
-    expect(mixed.code).toBe(1);
   });
 
   test("that has expired", async () => {
@@ -413,18 +406,13 @@ describe("certificates", () => {
   });
 });
 
-test("accepts a journal that a running instance uses, and not a path that cannot hold one", async () => {
+test("accepts a journal that a running instance uses", async () => {
   const path = join(directory, "held");
   const store = openStore(configAt(path));
   try {
     const held = await check({ TS2OTEL_STATE__PATH: path });
     expect(held.rows.at(-1)).toMatchObject({ outcome: "ok", detail: `${path} is in use by a running instance` });
     expect(held.code).toBe(0);
-    const file = join(directory, "a-file");
-    writeFileSync(file, "");
-    const wrong = await check({ TS2OTEL_STATE__PATH: file });
-    expect(wrong.rows.at(-1)).toMatchObject({ outcome: "failed", remedy: expect.stringContaining("state.path") });
-    expect(wrong.code).toBe(1);
   } finally {
     store.close();
   }

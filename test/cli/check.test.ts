@@ -49,11 +49,11 @@ max_bytes = "1 MiB"
     });
     const errors = stdout.split("\n").filter((line) => line.startsWith("error: "));
     expect(errors.map((line) => line.slice(`error: ${path}:`.length).split(":")[0])).toEqual(["2", "3", "4", "6", "8"]);
-    expect(errors[0]).toEndWith("Write for example: enabled = true");
+    expect(errors[0]).toEndWith("for example enabled = true.");
     expect(errors[1]).toEndWith("Did you mean streaming.listen?");
-    expect(errors[2]).toEndWith('Write for example: request_timeout = "30s"');
-    expect(errors[3]).toContain('Allowed: "http/protobuf", "http/json", "stdout".');
-    expect(errors[4]).toContain("from 32MiB on");
+    expect(errors[2]).toEndWith('for example request_timeout = "30s".');
+    expect(errors[3]).toContain('Use "http/protobuf", "http/json" or "stdout",');
+    expect(errors[4]).toContain("of at least 32MiB");
     expect(stdout).toContain(
       "warning: TS2OTEL_STREAMING__TOKN: no setting has this variable, so it has no effect. Did you mean TS2OTEL_STREAMING__TOKEN?",
     );
@@ -65,14 +65,13 @@ max_bytes = "1 MiB"
   test("is one object with --json", async () => {
     const { code, stdout } = await runToEnd(directory, ["check", "--json", "--config", path]);
     const report: unknown = JSON.parse(stdout);
-    expect(report).toMatchObject({ valid: false, configFile: path, warnings: [], settings: [] });
+    expect(report).toMatchObject({ valid: false, configFile: path, warnings: [] });
     expect(report).toHaveProperty("problems.length", 5);
     expect(report).toHaveProperty("problems.2", {
       where: `${path}:4`,
       key: "streaming.request_timeout",
-      message: "30 cannot be used here",
-      allowed: 'a duration such as "500ms", "30s", "5m", "24h" or "7d"; from 100ms to 1h',
-      remedy: 'Write for example: request_timeout = "30s"',
+      message: "invalid duration 30",
+      remedy: 'Use a duration from 100ms to 1h, for example request_timeout = "30s".',
     });
     expect(code).toBe(78);
   });
@@ -83,16 +82,43 @@ max_bytes = "1 MiB"
     expect(lines).toHaveLength(6);
     expect(lines[0]).toStartWith("tailscale2otel: warning: TS2OTEL_CONFG: ");
     expect(lines[0]).toEndWith("Did you mean TS2OTEL_CONFIG?");
-    expect(lines[1]).toStartWith(`tailscale2otel: ${path}:2: streaming.enabled: "yes" cannot be used here.`);
+    expect(lines[1]).toStartWith(`tailscale2otel: ${path}:2: streaming.enabled: invalid boolean "yes".`);
     expect(stdout).toBe("");
     expect(code).toBe(78);
   });
 });
 
+test("--changed shows only what differs from the defaults", async () => {
+  const { stdout, code } = await runToEnd(directory, ["check", "--changed"], sound);
+  const keys = stdout.split("\n").flatMap((line) => /^([a-z_.]+) {2}/.exec(line)?.[1] ?? []);
+  expect(keys).toEqual([
+    "collectors.flowlogs.source",
+    "collectors.auditlogs.source",
+    "streaming.enabled",
+    "streaming.token",
+    "otlp.endpoint",
+  ]);
+  expect(code).toBe(0);
+});
+
+test("--strict fails on a warning", async () => {
+  const warned = { ...sound, TS2OTEL_CONFG: "x" };
+  expect((await runToEnd(directory, ["check"], warned)).code).toBe(0);
+  expect((await runToEnd(directory, ["check", "--strict"], warned)).code).toBe(78);
+  expect((await runToEnd(directory, ["check", "--strict"], sound)).code).toBe(0);
+});
+
+test("values are shown although there is a problem, and the invalid one as such", async () => {
+  const { stdout, code } = await runToEnd(directory, ["check", "--set", "otlp.timeout=soon"], sound);
+  expect(stdout).toMatch(/^streaming\.enabled +true +TS2OTEL_STREAMING__ENABLED$/m);
+  expect(stdout).toMatch(/^otlp\.timeout +\(invalid\) +see below$/m);
+  expect(code).toBe(78);
+});
+
 test("with nothing enabled run says how to begin", async () => {
   const { code, stderr } = await runToEnd(directory, ["run"]);
   expect(stderr).toStartWith(
-    "tailscale2otel: streaming.enabled: nothing is enabled that could produce data. To begin: ",
+    "tailscale2otel: streaming.enabled: nothing is enabled that could produce data. To start, ",
   );
   expect(code).toBe(78);
 });
@@ -103,7 +129,7 @@ test("on a terminal defaults are dimmed, and problems coloured", async () => {
   const host = {
     environment: { ...sound, TS2OTEL_CONFG: "x" },
     workingDirectory: directory,
-    system: { platform: "linux", homeDirectory: directory, isRoot: false },
+    system: { platform: "linux", homeDirectory: directory },
     out,
     err: out,
     workerEntry: new URL(import.meta.url),

@@ -21,7 +21,7 @@ test("of the program", async () => {
 
                          run    Run the service
                         demo    Show it working: a simulated tailnet, the real program, and nothing left behind
-                       check    Validate the configuration, and show every value with its origin
+                       check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
                       status    Show health, delivery and the conservation sums of an instance
@@ -106,7 +106,7 @@ test("of demo", async () => {
 
 test("of check", async () => {
   expect(await helpOf("check", "--help")).toMatchInlineSnapshot(`
-    "Validate the configuration, and show every value with its origin (tailscale2otel check)
+    "Validate the configuration and show every value with its origin (tailscale2otel check)
 
     USAGE tailscale2otel check [OPTIONS]
 
@@ -115,15 +115,18 @@ test("of check", async () => {
         --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
       --set=<key=value>    One setting, which wins over file and environment. May be repeated.
                  --json    One JSON object instead of text.
+              --changed    Show only values that differ from the defaults.
+               --strict    Fail on warnings too.
                --online    Also try the API and each scope, the backend, the certificates, the clock and the journal.
              -h, --help    Show this text.
 
-    Exit code 0 where run could start, 78 where it could not, 1 where something that --online tries fails. It writes nothing; without --online it opens no connection. With it, Tailscale's API is only read, and the backend is sent an empty export.
+    Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.
 
     EXAMPLES
 
       tailscale2otel check                         the configuration that run would use
       tailscale2otel check --config new.toml       another file
+      tailscale2otel check --changed --strict      only what differs from the defaults; warnings fail
       tailscale2otel check --online                with Tailscale and the backend asked
       tailscale2otel check --json | jq .problems   for programs
     "

@@ -41,7 +41,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
   const host: Host = {
     environment: { TS2OTEL_STATE__PATH: join(directory, "state") },
     workingDirectory: directory,
-    system: { platform: "linux", homeDirectory: directory, isRoot: false },
+    system: { platform: "linux", homeDirectory: directory },
     out,
     err: out,
     workerEntry: new URL("file:///none"),

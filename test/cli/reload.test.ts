@@ -189,12 +189,12 @@ test.each([
   [
     "half of a pair",
     'tls.cert_file = "cert.pem"',
-    "streaming.tls.cert_file: it is set and streaming.tls.key_file is not",
+    "streaming.tls.cert_file: it is set, but streaming.tls.key_file is not",
   ],
   [
     "a key of another certificate",
     'tls.cert_file = "cert.pem"\ntls.key_file = "key.pem"',
-    "key.pem is not the key of the certificate in cert.pem",
+    "belongs to another certificate",
   ],
 ])("with %s it does not start, and says so with exit code 78", async (_, streaming, complaint) => {
   put("first", "second");

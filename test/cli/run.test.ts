@@ -99,7 +99,7 @@ test("runs until a signal, reads the log level again on SIGHUP, and ends with 0"
 
   writeFileSync(file, "log_level = 1");
   program.process.kill("SIGHUP");
-  expect(await program.line("not reloaded")).toContain("tailscale2otel.toml:1: log_level: 1 cannot be used here.");
+  expect(await program.line("not reloaded")).toContain("tailscale2otel.toml:1: log_level: invalid value 1.");
 
   program.process.kill("SIGTERM");
   const { code, stdout, stderr } = await program.ended;

@@ -88,7 +88,7 @@ describe("send", () => {
       ...secrets,
       TS2OTEL_WEBHOOK__LISTEN: `:${port}`,
     });
-    expect(stdout).toStartWith(`POST http://localhost:${port}/tailscale/webhook `);
+    expect(stdout).toStartWith(`POST http://127.0.0.1:${port}/tailscale/webhook `);
     expect(code).toBe(0);
   });
 

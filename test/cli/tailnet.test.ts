@@ -89,7 +89,7 @@ async function run(
   const host: Host = {
     environment: { ...environment(), ...options.set },
     workingDirectory: directory,
-    system: { platform: "linux", homeDirectory: directory, isRoot: false },
+    system: { platform: "linux", homeDirectory: directory },
     out: output("out"),
     err: output("err"),
     workerEntry: new URL(import.meta.url),

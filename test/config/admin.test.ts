@@ -12,7 +12,7 @@ test.each([
   '[admin]\nlisten = "[::]:9091"',
   '[admin]\nlisten = "100.64.1.1:9091"',
 ])("%j is refused", (toml) => {
-  expect(problemsOf(toml).join("\n")).toContain("is not loopback, and admin.token is empty");
+  expect(problemsOf(toml).join("\n")).toContain("is not loopback, but admin.token is empty");
 });
 
 test.each([

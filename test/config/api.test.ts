@@ -82,19 +82,19 @@ describe("credentials", () => {
     const { problems } = inspectAlone([], {});
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(
-      "To begin: set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, so that the logs are polled.",
+      "To start, set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret to poll the logs.",
     );
   });
 
   test("of which one half is missing are a mistake", () => {
     const [id, secret] = Object.keys(client) as [keyof typeof client, keyof typeof client];
     expect(inspectAlone([], { ...apiKey, [id]: client[id] }).problems).toEqual([
-      `${id}: tailscale.auth.oauth.client_id: it is set and tailscale.auth.oauth.client_secret is not. Allowed: both or neither. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
+      `${id}: tailscale.auth.oauth.client_id: it is set, but tailscale.auth.oauth.client_secret is not. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
     ]);
     const { problems } = inspectAlone([], { ...apiKey, [secret]: client[secret] });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(
-      "tailscale.auth.oauth.client_secret: it is set and tailscale.auth.oauth.client_id is not",
+      "tailscale.auth.oauth.client_secret: it is set, but tailscale.auth.oauth.client_id is not",
     );
     expect(problems.join()).not.toContain("s3cr3t");
   });
@@ -103,14 +103,14 @@ describe("credentials", () => {
     const { problems, warnings } = inspectAlone([], apiKey);
     expect(problems).toEqual([]);
     expect(warnings).toEqual([
-      "tailscale.auth.apikey: an API key expires after 90 days at most, and may do whatever the person may who made it. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret instead.",
+      "tailscale.auth.apikey: an API key expires after at most 90 days and has all permissions of the person who created it. Use an OAuth client: set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret.",
     ]);
   });
 
   test("of both kinds: the client wins, and that is said", () => {
     const { warnings } = inspectAlone([], { ...apiKey, ...client });
     expect(warnings).toEqual([
-      "tailscale.auth.apikey: it is set and has no effect: tailscale.auth.oauth is set, and wins. Remove one of them.",
+      "tailscale.auth.apikey: it has no effect: tailscale.auth.oauth is set and wins. Remove one of them.",
     ]);
   });
 
@@ -126,7 +126,7 @@ describe("credentials", () => {
 describe("a log that should be polled, and cannot be", () => {
   test.each(["poll", "both"])("is a warning where the receiver runs (%s)", (source) => {
     expect(inspect([`collectors.flowlogs.source=${source}`], {}).warnings).toEqual([
-      `collectors.flowlogs.source: it is "${source}", and there are no credentials to poll with: flow logs come only by the stream. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.flowlogs.source = "stream".`,
+      `collectors.flowlogs.source: it is "${source}", but there are no API credentials, so flow logs arrive only through the receiver. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.flowlogs.source = "stream".`,
     ]);
   });
 
@@ -135,7 +135,7 @@ describe("a log that should be polled, and cannot be", () => {
     const { problems, warnings } = inspectAlone(set, { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-x" });
     expect(problems).toEqual([]);
     expect(warnings).toEqual([
-      'collectors.auditlogs.source: it is "poll", and there are no credentials to poll with: no audit logs come in. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.auditlogs.enabled = false.',
+      'collectors.auditlogs.source: it is "poll", but there are no API credentials, so audit logs do not arrive at all. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.auditlogs.enabled = false.',
     ]);
   });
 });
@@ -143,7 +143,7 @@ describe("a log that should be polled, and cannot be", () => {
 describe("a log that comes both ways", () => {
   test('is said with "both"', () => {
     expect(inspect(["collectors.auditlogs.source=both"]).warnings).toEqual([
-      'collectors.auditlogs.source: it is "both": audit logs come by the stream and by the poll, and what comes both ways counts once. Leave it to repair gaps of the stream, or set collectors.auditlogs.source = "stream" to poll nothing.',
+      'collectors.auditlogs.source: it is "both" and streaming.enabled is true, so audit logs arrive both ways, and each record counts once. Keep it to repair gaps in the stream, or set collectors.auditlogs.source = "stream" to stop polling.',
     ]);
   });
 
@@ -151,7 +151,7 @@ describe("a log that comes both ways", () => {
     const { warnings } = inspect(["collectors.flowlogs.source=poll"]);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toStartWith(
-      'collectors.flowlogs.source: it is "poll", and streaming.enabled is true: it works as "both"',
+      'collectors.flowlogs.source: it is "poll" and streaming.enabled is true, so flow logs arrive both ways',
     );
   });
 
@@ -184,21 +184,21 @@ describe("the address of the API", () => {
     (address) => {
       const { problems } = inspectAlone([`tailscale.base_url=${address}`], client);
       expect(problems).toHaveLength(1);
-      expect(problems[0]).toContain("it is more than the address of a server");
+      expect(problems[0]).toContain("only scheme, host and port are allowed");
       expect(problems[0]).not.toContain("s3cr3t");
     },
   );
 
   test("cannot be empty", () => {
     const { problems } = inspectIn(directory, { toml: "[tailscale]\nbase_url = ''\n", environment: client });
-    expect(problems[0]).toContain("tailscale.base_url: it is empty");
+    expect(problems[0]).toContain("tailscale.base_url: only scheme, host and port are allowed");
   });
 });
 
 test("a window that is no longer than its overlap is a mistake", () => {
   const { problems } = inspectAlone(["collectors.flowlogs.max_window=5m"], client);
   expect(problems).toEqual([
-    "--set collectors.flowlogs.max_window: windows of 5m that overlap by 5m never come forward. Allowed: collectors.flowlogs.max_window above collectors.flowlogs.replay_overlap. Raise collectors.flowlogs.max_window, or lower collectors.flowlogs.replay_overlap.",
+    "--set collectors.flowlogs.max_window: ranges of 5m that overlap by 5m never advance. Set collectors.flowlogs.max_window above collectors.flowlogs.replay_overlap.",
   ]);
   expect(
     inspectAlone(["collectors.flowlogs.max_window=5m", "collectors.flowlogs.replay_overlap=4m"], client),
@@ -210,6 +210,7 @@ describe("a public address", () => {
     "https://logs.example.com/services/collector/event",
     "https://logs.example.com:8443/x",
     "https://[fd7a:115c:a1e0::1]/x",
+    "https://192.0.2.1/x",
   ];
   test.each(good)("%s is one", (address) => {
     expect(inspect([`streaming.public_url=${address}`])).toMatchObject({ problems: [], warnings: [] });
@@ -230,22 +231,25 @@ describe("a public address", () => {
   });
 
   const bad: readonly [address: string, reason: string][] = [
-    ["http://logs.example.com/x", "plain http, and its host is a public name"],
-    ["http://192.0.2.1/x", "IPv4"],
-    ["https://192.0.2.1/x", "IPv4"],
-    ["http://100.64.0.1/x", "IPv4"],
-    ["http://3221225985/x", "IPv4"],
+    ["http://logs.example.com/x", "plain HTTP is possible only for private names"],
+    ["http://192.0.2.1/x", "plain HTTP is possible only for private names"],
+    ["http://3221225985/x", "plain HTTP is possible only for private names"],
+    ["http://100.64.0.1/x", "private IPv4"],
+    ["https://192.168.1.1/x", "private IPv4"],
+    ["https:///x", "invalid URL"],
+    ["https:logs.example.com", "invalid URL"],
     ["http://[::ffff:192.0.2.1]/x", "IPv4"],
     ["https://user:s3cr3t@logs.example.com/x", "a user or a password"],
     ["https://logs.example.com/x#y", "fragment"],
-    ["ftp://logs.example.com/x", "cannot be used here"],
-    ["logs.example.com/x", "cannot be used here"],
+    ["ftp://logs.example.com/x", "invalid URL"],
+    ["logs.example.com/x", "invalid URL"],
   ];
   test.each(bad)("%s is none", (address, reason) => {
     for (const receiver of ["streaming", "webhook"]) {
       const { problems } = inspect(["webhook.enabled=true", `${receiver}.public_url=${address}`]);
       expect(problems).toHaveLength(1);
-      expect(problems[0]).toContain(reason);
+      const isPlain = receiver === "webhook" && reason.startsWith("plain HTTP");
+      expect(problems[0]).toContain(isPlain ? "public https addresses only" : reason);
       expect(problems[0]).not.toContain("s3cr3t");
     }
   });
@@ -275,7 +279,7 @@ describe("auto_configure", () => {
     ["streaming", "streaming.public_url", ["streaming.auto_configure=true"], client],
     [
       "streaming",
-      "credentials (tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret)",
+      "API credentials (tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret)",
       ["streaming.auto_configure=true", `streaming.${address}`],
       {},
     ],
@@ -288,13 +292,13 @@ describe("auto_configure", () => {
     ["webhook", "webhook.enabled = true", ["webhook.auto_configure=true", `webhook.${address}`], client],
   ])("of %s says that %s is missing", (receiver, missing, set, environment) => {
     expect(inspect(set, environment).problems).toEqual([
-      `--set ${receiver}.auto_configure: ${receiver}.auto_configure is true, and needs what is not set: ${missing}. Set what is missing, or ${receiver}.auto_configure = false.`,
+      `--set ${receiver}.auto_configure: it needs ${missing}. Set what is missing, or ${receiver}.auto_configure = false.`,
     ]);
   });
 
   test("names everything that is missing", () => {
     const { problems } = inspect(["webhook.auto_configure=true"], {});
-    expect(problems[0]).toContain("webhook.enabled = true, webhook.public_url, credentials (");
+    expect(problems[0]).toContain("webhook.enabled = true, webhook.public_url, API credentials (");
   });
 });
 
@@ -312,8 +316,8 @@ describe("subscriptions", () => {
   test("that do not exist are a mistake, with the nearest that do", () => {
     const { problems } = inspect(["webhook.subscriptions=nodeCreate,policyUpdate"]);
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain('Allowed: a list of "all", "nodeCreated"');
-    expect(problems[0]).toEndWith("Write for example: --set webhook.subscriptions=nodeCreated,policyUpdate");
+    expect(problems[0]).toContain('invalid list. Use a list of "all", "nodeCreated"');
+    expect(problems[0]).toEndWith("for example --set webhook.subscriptions=nodeCreated,policyUpdate.");
   });
 });
 
@@ -326,21 +330,16 @@ describe("settings without effect", () => {
       "collectors.auditlogs.interval",
       "collectors.auditlogs.enabled is false",
     ],
-    [["collectors.devices.interval=1m"], {}, "collectors.devices.interval", "there are no credentials"],
+    [["collectors.devices.interval=1m"], {}, "collectors.devices.interval", "there are no API credentials"],
     [
       ["collectors.devices.enabled=false", "collectors.devices.interval=1m"],
       client,
       "collectors.devices.interval",
       "collectors.devices.enabled is false",
     ],
-    [["tailscale.http.timeout=1s"], {}, "tailscale.http.timeout", "there are no credentials"],
-    [["tailscale.base_url=https://api.example.com"], {}, "tailscale.base_url", "there are no credentials"],
-    [
-      ["tailscale.auth.oauth.scopes=all:read"],
-      apiKey,
-      "tailscale.auth.oauth.scopes",
-      "scopes belong to an OAuth client",
-    ],
+    [["tailscale.http.timeout=1s"], {}, "tailscale.http.timeout", "there are no API credentials"],
+    [["tailscale.base_url=https://api.example.com"], {}, "tailscale.base_url", "there are no API credentials"],
+    [["tailscale.auth.oauth.scopes=all:read"], apiKey, "tailscale.auth.oauth.scopes", "scopes are for an OAuth client"],
   ];
 
   test.each(idle)("%j", (set, environment, key, reason) => {

@@ -15,40 +15,42 @@ describe("an empty token", () => {
   test("is said loudly where others can reach the port", () => {
     const [warning, ...others] = warningsWith([], {});
     expect(others).toEqual([]);
-    expect(warning).toStartWith("streaming.token: it is empty, and :8088 is not loopback: ");
+    expect(warning).toStartWith("streaming.token: it is empty and :8088 is not loopback, ");
     expect(warning).toContain("plain HTTP");
   });
 
   test("is said loudly with TLS too, but not that it is plain HTTP", () => {
-    const files = ["streaming.tls.cert_file=/dev/null", "streaming.tls.key_file=/dev/null"];
+    const files = ["cert", "key"].map(
+      (part) => `streaming.tls.${part}_file=${join(import.meta.dirname, `../support/tls/first.${part}.pem`)}`,
+    );
     const [warning] = warningsWith(files, {});
-    expect(warning).toStartWith("streaming.token: it is empty, and :8088 is not loopback: ");
+    expect(warning).toStartWith("streaming.token: it is empty and :8088 is not loopback, ");
     expect(warning).not.toContain("plain HTTP");
   });
 
   test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("is said quietly on %s", (listen) => {
     expect(warningsWith([`streaming.listen=${listen}`], {})).toEqual([
-      "streaming.token: it is empty, so every program on this machine can send records. Set streaming.token to a long random text, and give the same to Tailscale.",
+      "streaming.token: it is empty, so every program on this machine can send records. Set streaming.token to a long random text, and use the same in Tailscale.",
     ]);
   });
 });
 
 test("a log that is not wanted is not missed", () => {
   expect(warningsWith(["collectors.auditlogs.enabled=false"])).toEqual([
-    "collectors.auditlogs.source: it is set and has no effect: collectors.auditlogs.enabled is false. Set collectors.auditlogs.enabled = true, or remove it.",
+    "collectors.auditlogs.source: it has no effect: collectors.auditlogs.enabled is false. Set collectors.auditlogs.enabled = true, or remove it.",
   ]);
 });
 
 describe("local mode", () => {
   test("is said", () => {
     expect(warningsWith(["otlp.endpoint="])).toEqual([
-      "otlp.endpoint: metrics and logs have no address, so they stay on this machine (local mode). Set otlp.endpoint to send them to an OTLP backend.",
+      "otlp.endpoint: metrics and logs are not exported, because no endpoint is set (local mode). Set otlp.endpoint to export them to an OTLP backend.",
     ]);
   });
 
   test("of one signal is said", () => {
     expect(warningsWith(["otlp.endpoint=", "otlp.logs.endpoint=http://192.0.2.1/logs"])).toEqual([
-      "otlp.metrics.endpoint: metrics have no address, so they stay on this machine. Set otlp.metrics.endpoint, or otlp.metrics.enabled = false.",
+      "otlp.metrics.endpoint: metrics are not exported, because they have no endpoint. Set otlp.metrics.endpoint, or otlp.metrics.enabled = false.",
     ]);
   });
 
@@ -74,9 +76,9 @@ describe("settings without effect", () => {
     [
       ["otlp.logs.endpoint=http://192.0.2.1/l", "otlp.metrics.endpoint=http://192.0.2.1/m"],
       ["otlp.endpoint"],
-      "an address of their own each",
+      "each have an endpoint of their own",
     ],
-    [["otlp.tls.ca_file=/dev/null"], ["otlp.tls.ca_file"], "no address begins with https://"],
+    [["otlp.tls.ca_file=/dev/null"], ["otlp.tls.ca_file"], "no endpoint uses https"],
   ];
 
   test.each(idle)("%j", (set, keys, reason) => {
@@ -88,7 +90,7 @@ describe("settings without effect", () => {
   test("of the receiver, while it is off", () => {
     const { warnings } = inspectIn(directory, { toml: "[streaming]\nenabled = false\nlisten = ':1'\n" });
     expect(warnings).toContain(
-      "streaming.listen: it is set and has no effect: the receiver is off. Set streaming.enabled = true, or remove it.",
+      "streaming.listen: it has no effect: streaming.enabled is false. Set streaming.enabled = true, or remove it.",
     );
   });
 
@@ -136,7 +138,7 @@ describe("a file that others can read", () => {
 
   test.each([0o644, 0o604, 0o620])("with a secret in it is said (mode %o)", (mode) => {
     expect(modeWarnings(secretToml, mode)).toEqual([
-      `streaming.token: tailscale2otel.toml:2 holds a secret, and others may read or write the file (mode 0${mode.toString(8)}). Run: chmod 600 tailscale2otel.toml`,
+      `streaming.token: tailscale2otel.toml:2 contains a secret, and other users can read or write the file (mode 0${mode.toString(8)}). Run: chmod 600 tailscale2otel.toml`,
     ]);
   });
 

@@ -1,14 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "smol-toml";
-import { configJsonSchema, effectiveRows, exampleFile, referencePage } from "../../src/config/index.ts";
-import { configSchema } from "../../src/config/schema.ts";
-import { list, section } from "../../src/config/setting.ts";
-import { readText, readTyped } from "../../src/config/value.ts";
-import { settingsOf } from "../../src/config/walk.ts";
+import { configJsonSchema, exampleFile, referencePage } from "../../scripts/reference.ts";
+import { effectiveRows } from "../../src/config/index.ts";
+import { settings } from "../../src/config/schema.ts";
+import { list, section, sectionsOf } from "../../src/config/setting.ts";
+import { readText, readTyped } from "../../src/config/values.ts";
 import { inspectIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
-const settings = settingsOf(configSchema);
 
 test("every default passes its own schema, and is read back from the way it is written", () => {
   for (const setting of settings) {
@@ -77,7 +76,7 @@ test("the JSON Schema describes what is written", () => {
 });
 
 describe("a list", () => {
-  const [events] = settingsOf(section("Test.", { events: list({ description: "Several." }) }));
+  const [events] = sectionsOf(section("Test.", { events: list([], [], "Several.", "[]") }))[0]?.settings ?? [];
   if (events === undefined) throw new Error("no setting");
 
   test("is separated by commas in a variable", () => {
@@ -87,7 +86,7 @@ describe("a list", () => {
 
   test("is a list of texts in a file", () => {
     expect(readTyped(events, ["a"])).toEqual({ value: ["a"] });
-    expect(readTyped(events, "a")).toMatchObject({ allowed: "a list of texts", instead: '["a"]' });
-    expect(readTyped(events, [1])).toHaveProperty("complaint");
+    expect(readTyped(events, "a")).toMatchObject({ allowed: "a list of texts", example: '["a"]' });
+    expect(readTyped(events, [1])).toHaveProperty("message");
   });
 });

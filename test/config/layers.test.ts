@@ -144,7 +144,7 @@ describe("variables", () => {
     ["TS2OTEL_STREAMING__TOKEN_FIL", "Did you mean TS2OTEL_STREAMING__TOKEN_FILE?"],
     ["TS2OTEL_CONFG", "Did you mean TS2OTEL_CONFIG?"],
     ["ts2otel_log_level", "Did you mean TS2OTEL_LOG_LEVEL?"],
-    ["TS2OTEL_OTLP__HEADERS", "Write one variable for each entry: TS2OTEL_OTLP__HEADERS__NAME=text."],
+    ["TS2OTEL_OTLP__HEADERS", "Set one variable per entry: TS2OTEL_OTLP__HEADERS__NAME=text."],
     ["TS2OTEL_SOMETHING_ELSE_ALTOGETHER", "Remove it; the reference lists every variable."],
   ])("%s is unknown, which is a warning that helps", (variable, remedy) => {
     const { warnings, problems } = inspectIn(directory, {
@@ -206,6 +206,22 @@ describe("standard variables", () => {
     expect(config.otlp.headers).toEqual({ "X-Own": "1" });
   });
 
+  test("name the service and its attributes, each unless ours does", () => {
+    const environment = {
+      OTEL_SERVICE_NAME: "edge",
+      OTEL_RESOURCE_ATTRIBUTES: "service.name=other,deployment.environment.name=production,cloud.region=eu%2Dwest",
+    };
+    const { config, origins } = inspectIn(directory, { environment });
+    expect(config.resource.attributes).toEqual({
+      "service.name": "edge",
+      "deployment.environment.name": "production",
+      "cloud.region": "eu-west",
+    });
+    expect(origins.get("resource.attributes.service.name")).toMatchObject({ variable: "OTEL_SERVICE_NAME" });
+    const ours = inspectIn(directory, { environment, toml: '[resource.attributes]\nservice.name = "file"\n' });
+    expect(ours.config.resource.attributes).toMatchObject({ "service.name": "file", "cloud.region": "eu-west" });
+  });
+
   test("grpc, and what cannot be read, is a warning and not used", () => {
     const { config, problems, warnings } = inspectIn(directory, {
       set: soundSettings,
@@ -219,9 +235,7 @@ describe("standard variables", () => {
     expect(problems).toEqual([]);
     expect(config.otlp).toMatchObject({ protocol: "http/protobuf", timeout: 10_000, headers: {} });
     expect(warnings).toHaveLength(3);
-    expect(warnings[0]).toStartWith(
-      'OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not spoken here, so http/protobuf is used.',
-    );
+    expect(warnings[0]).toStartWith('OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not supported, so http/protobuf is used.');
     expect(warnings.join()).not.toContain("s3cr3t");
   });
 });
@@ -236,7 +250,7 @@ describe("the state directory", () => {
     expect(pathWith({})).toBe("/home/ann/.local/state/tailscale2otel");
     expect(pathWith({}, { XDG_STATE_HOME: "/xdg" })).toBe("/xdg/tailscale2otel");
     expect(pathWith({}, { XDG_STATE_HOME: "relative" })).toBe("/home/ann/.local/state/tailscale2otel");
-    expect(pathWith({ isRoot: true })).toBe("/var/lib/tailscale2otel");
+    expect(pathWith({ uid: 0 })).toBe("/var/lib/tailscale2otel");
     expect(pathWith({ platform: "darwin" })).toBe("/home/ann/Library/Application Support/tailscale2otel");
   });
 

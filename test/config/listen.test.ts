@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isLoopback, parseListen } from "../../src/config/listen.ts";
+import { isLoopback, parseListen } from "../../src/lib/listen.ts";
 
 describe("an address to listen on", () => {
   test.each([

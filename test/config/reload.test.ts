@@ -3,11 +3,17 @@ import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Config, describeProblem, inspectReload, mergeReload, secretFilesOf } from "../../src/config/index.ts";
-import { isLoopback, parseListen } from "../../src/config/listen.ts";
+import { isLoopback, parseListen } from "../../src/lib/listen.ts";
 import { seeded } from "../support/random.ts";
 import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
+
+const tls = (name: string): string => join(import.meta.dirname, "../support/tls", `${name}.pem`);
+const pair = (name: string): string[] => [
+  `streaming.tls.cert_file=${tls(`${name}.cert`)}`,
+  `streaming.tls.key_file=${tls(`${name}.key`)}`,
+];
 
 function configWith(...set: string[]) {
   const { config, problems } = inspectIn(directory, { set: [...soundSettings, ...set], environment: soundEnvironment });
@@ -21,10 +27,9 @@ describe("a restart is needed", () => {
   });
 
   test("not for the log level, tokens and other certificates", () => {
-    const pair = (name: string): string[] => [`streaming.tls.cert_file=${name}`, `streaming.tls.key_file=${name}`];
-    const started = configWith(...pair("/dev/null"));
+    const started = configWith(...pair("first"));
     const next = configWith(
-      ...pair("/dev/zero"),
+      ...pair("second"),
       "otlp.tls.ca_file=/dev/null",
       "log_level=debug",
       "streaming.token_previous=old-token",
@@ -33,7 +38,7 @@ describe("a restart is needed", () => {
   });
 
   test("between plain HTTP and TLS", () => {
-    const next = configWith("streaming.tls.cert_file=/dev/null", "streaming.tls.key_file=/dev/null");
+    const next = configWith(...pair("first"));
     expect(mergeReload(configWith(), next).waiting).toEqual(["streaming.tls.cert_file", "streaming.tls.key_file"]);
   });
 
@@ -97,14 +102,23 @@ describe("what is applied is the mixture, so the mixture has to be safe", () => 
   });
 
   test("a mixture that contradicts itself is refused with the reason, though the edited file is valid", () => {
-    const tls = (name: string) => `tls.cert_file = '/dev/${name}'\ntls.key_file = '/dev/${name}'\n`;
-    const shared = (name: string) => `listen = ':1'\n${tls(name)}[webhook]\nenabled = true\nsecret = 'x'\n`;
+    const files = (name: string) =>
+      `tls.cert_file = '${tls(`${name}.cert`)}'\ntls.key_file = '${tls(`${name}.key`)}'\n`;
+    const shared = (name: string) => `listen = ':1'\n${files(name)}[webhook]\nenabled = true\nsecret = 'x'\n`;
     const { problems } = reloadFrom(
-      `${streamed}token = 'x'\n${shared("null")}listen = ':1'\n${tls("null")}`,
-      `${streamed}token = 'x'\n${shared("zero")}listen = ':2'\n`,
+      `${streamed}token = 'x'\n${shared("first")}listen = ':1'\n${files("first")}`,
+      `${streamed}token = 'x'\n${shared("second")}listen = ':2'\n`,
     );
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain("both receivers listen on one address, with TLS that differs");
+    expect(problems[0]).toContain("both receivers share an address, but their TLS files differ");
+  });
+
+  test("a certificate that cannot be used does not stop a token from being revoked", () => {
+    const toml = (token: string, key: string) =>
+      `${streamed}token = '${token}'\ntls.cert_file = '${tls("first.cert")}'\ntls.key_file = '${tls(`${key}.key`)}'\n`;
+    const { config, problems } = reloadFrom(toml("a-token", "first"), toml("b-token", "second"));
+    expect(problems).toEqual([]);
+    expect(config.streaming.token).toBe("b-token");
   });
 
   test("a token that was revoked before is not accepted again", () => {

@@ -1,7 +1,7 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
-import { effectiveRows } from "../../src/config/index.ts";
+import { displayUrl, effectiveRows } from "../../src/config/index.ts";
 import { inspectIn, soundSettings, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
@@ -28,7 +28,7 @@ describe("a secret in a file of its own", () => {
       environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile },
     });
     expect(problems).toEqual([
-      "TS2OTEL_STREAMING__TOKEN_FILE: streaming.token_file: streaming.token is set as well. Keep one of streaming.token and streaming.token_file, and remove the other.",
+      "TS2OTEL_STREAMING__TOKEN_FILE: streaming.token_file: streaming.token is set too. Remove one of streaming.token and streaming.token_file.",
     ]);
   });
 
@@ -40,11 +40,23 @@ describe("a secret in a file of its own", () => {
     expect(config.streaming.token).toBe("from-the-file");
   });
 
+  test("is relative to the file that names it, in a variable or flag to the working directory", () => {
+    mkdirSync(join(directory, "etc"), { recursive: true });
+    writeFileSync(join(directory, "etc", "token"), "from-etc");
+    const toml = "[streaming]\ntoken_file = 'token'\ntls.cert_file = 'cert.pem'\n";
+    writeFileSync(join(directory, "etc", "config.toml"), toml);
+    const environment = { TS2OTEL_CONFIG: "etc/config.toml" };
+    const { config } = inspectIn(directory, { environment });
+    expect(config.streaming.token).toBe("from-etc");
+    expect(config.streaming.tls.cert_file).toBe(join(directory, "etc", "cert.pem"));
+    expect(inspectIn(directory, { set: ["streaming.token_file=token"] }).config.streaming.token).toBe("from-the-file");
+  });
+
   const unusable: readonly [name: string, make: (path: string) => void, reason: string][] = [
     ["missing", () => {}, "there is no such file"],
     ["empty", (path) => writeFileSync(path, " \n"), "is empty"],
-    ["two-lines", (path) => writeFileSync(path, "s3cr3t-one\ns3cr3t-two\n"), "cannot be used"],
-    ["huge", (path) => writeFileSync(path, "x".repeat(65 * 1024)), "larger than 64 KiB"],
+    ["two-lines", (path) => writeFileSync(path, "s3cr3t-one\ns3cr3t-two\n"), "invalid secret in"],
+    ["huge", (path) => writeFileSync(path, "x".repeat(65 * 1024)), "larger than 64KiB"],
   ];
 
   test.each(unusable)("that is %s is a mistake", (name, make, reason) => {
@@ -115,4 +127,41 @@ token = "${secret}"
     expect(problems).toHaveLength(1);
     expect(problems[0]).not.toContain(secret);
   });
+});
+
+test.each([
+  ["http://:s3cr3t@example.com/x", "http://[redacted]@example.com/x"],
+  ["https://ann@example.com", "https://[redacted]@example.com"],
+  ["https://ann:s3cr3t@example.com:1/?k=s3cr3t#f", "https://[redacted]@example.com:1/?[redacted]#f"],
+  ["https://example.com/@x", "https://example.com/@x"],
+])("%s is shown as %s", (url, shown) => {
+  expect(displayUrl(url)).toBe(shown);
+});
+
+describe("text that is not TOML is shown without secrets", () => {
+  test.each([
+    ["the line itself", '[streaming]\ntoken = "s3cr3t\n'],
+    ["a value in a table of headers", "[otlp.headers]\nX-Tenant = s3cr3t\n"],
+    ["a line of a long string", '[streaming]\ntoken = """\ns3cr3t = \\q\n"""\n'],
+    ["the second line of a long string", '[streaming]\ntoken = """s3cr3t-one\ns3cr3t-two\\q"""\n'],
+    ["the line after a long string", '[streaming]\ntoken = """\ns3cr3t"""\nlisten = :1\n'],
+    ["a long string that is not closed", '[streaming]\ntoken = """\ns3cr3t\nlisten = ":1"\n'],
+    ["an address with a password", "[otlp]\nendpoint = http://ann:s3cr3t@192.0.2.1\n"],
+    ["an array over several lines", '[otlp]\nx = [\n"s3cr3t" "s3cr3t"\n]\n'],
+  ])("%s", (_, toml) => {
+    const { problems } = inspectIn(directory, { toml });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain("invalid TOML");
+    expect(problems[0]).not.toContain("s3cr3t");
+  });
+});
+
+test("a secret as a flag is a warning that names the form with a file", () => {
+  const { warnings } = inspectIn(directory, {
+    set: [...soundSettings, "streaming.token=s3cr3t", "otlp.headers.a=s3cr3t"],
+  });
+  expect(warnings).toEqual([
+    "streaming.token: it was given as a flag, and every user of this machine can read the arguments of a process. Use --set streaming.token_file=PATH with the secret in that file, or a variable or the configuration file.",
+    "otlp.headers.a: it was given as a flag, and every user of this machine can read the arguments of a process. Use a variable or the configuration file.",
+  ]);
 });

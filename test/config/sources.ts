@@ -37,7 +37,7 @@ export function sourcesIn(directory: string, given: Given): ConfigSources {
     environment,
     assignments: set,
     workingDirectory: directory,
-    system: { platform: "linux", homeDirectory: "/home/ann", isRoot: false },
+    system: { platform: "linux", homeDirectory: "/home/ann" },
   };
 }
 

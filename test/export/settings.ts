@@ -11,7 +11,7 @@ export type OtlpConfig = Config["otlp"];
 
 /** The defaults, with these values set: `key=value`. */
 export function configWith(assignments: readonly string[] = []): Config {
-  const system = { platform: "linux", homeDirectory: tmpdir(), isRoot: false };
+  const system = { platform: "linux", homeDirectory: tmpdir() };
   return inspectConfig({ environment: {}, assignments, workingDirectory: tmpdir(), system }).config;
 }
 

@@ -18,7 +18,7 @@ export function configOf(...assignments: string[]): Config {
     environment: {},
     assignments,
     workingDirectory: "/",
-    system: { platform: "linux", homeDirectory: "/", isRoot: false },
+    system: { platform: "linux", homeDirectory: "/" },
   }).config;
 }
 

@@ -26,7 +26,8 @@ export function brokenArrows(sources: Sources): string[] {
     importsOf(text).flatMap((specifier) => {
       if (!specifier.startsWith(".")) return [];
       const target = new URL(specifier, `file:///${path}`).pathname.slice(1);
-      if (!sources.has(target) && !isAsset(target)) return [`${path} imports ${target}, which is not there`];
+      if (isAsset(target)) return [];
+      if (!sources.has(target)) return [`${path} imports ${target}, which is not there`];
       const [from, to] = [roomOf(path), roomOf(target)];
       return from === to || levelOf(from) < levelOf(to) ? [] : [`${path} imports ${target}`];
     }),

@@ -39,7 +39,7 @@ export function createRecordingPipeline(telemetry: Telemetry = silentTelemetry):
     environment: {},
     assignments: [],
     workingDirectory: "/",
-    system: { platform: "linux", homeDirectory: "/", isRoot: false },
+    system: { platform: "linux", homeDirectory: "/" },
   });
   const settings = processorSettingsOf(config, identity);
   const commits: Commit[] = [];

@@ -82,7 +82,7 @@ export function configAt(path: string, set: readonly string[] = []): Config {
     environment: {},
     assignments: [`state.path=${path}`, "state.durability=normal", ...set],
     workingDirectory: path,
-    system: { platform: "linux", homeDirectory: "/home/ann", isRoot: false },
+    system: { platform: "linux", homeDirectory: "/home/ann" },
   }).config;
 }
 

@@ -1,5 +1,5 @@
 /** The journal over SQLite: everything that was accepted, in one database that only this process writes. */
-import { type CollectedLog, hasCredentials } from "../../config/api-use.ts";
+import { type CollectedLog, hasCredentials } from "../../config/index.ts";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";

@@ -1,6 +1,5 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
-import { type Config, configSchema } from "../../config/schema.ts";
-import { settingsOf } from "../../config/walk.ts";
+import { type Config, settings } from "../../config/schema.ts";
 import { idleTimeoutSeconds } from "../../http/exchange.ts";
 import { maxEntries } from "../../pipeline/batch.ts";
 import { maxRecords } from "../../records/envelope.ts";
@@ -81,7 +80,7 @@ expired or cannot be read is not taken: the one before it stays, with a warning 
 
 /** As it is written in the settings. */
 function defaultOf(name: keyof Config["streaming"]): string {
-  const setting = settingsOf(configSchema).find(({ key }) => key === `streaming.${name}`);
+  const setting = settings.find(({ key }) => key === `streaming.${name}`);
   return (setting?.written ?? "").replaceAll('"', "");
 }
 

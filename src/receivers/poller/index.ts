@@ -1,7 +1,7 @@
 /** The poller: asks the API for each log at its interval, catches up without a wait after a pause, and never skips a window. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
-import { hasCredentials, isPolled } from "../../config/api-use.ts";
+import { hasCredentials, isPolled } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";

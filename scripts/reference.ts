@@ -1,0 +1,162 @@
+/** Everything that is generated from the settings: the reference, the commented example file, and the JSON Schema. */
+import { otelVariables } from "../src/config/layers.ts";
+import { sections } from "../src/config/schema.ts";
+import type { Section, Setting } from "../src/config/setting.ts";
+import { bytesPattern } from "../src/lib/bytes.ts";
+import { durationPattern } from "../src/lib/duration.ts";
+
+const opening = `# Configuration
+
+Layers, each overriding the one before: defaults, a TOML file, environment variables, \`--set key=value\`. The file is the one that
+\`--config\` names, else \`$TS2OTEL_CONFIG\`, else \`./tailscale2otel.toml\`, else \`/etc/tailscale2otel/config.toml\`. A file that nobody
+named is read only if it belongs to you or to root and nobody else can write to it. A file that exists and cannot be read is an error.
+
+\`tailscale2otel check\` shows every value and its origin, and every problem and its fix; \`--changed\` shows only what differs from
+the defaults, and \`--strict\` fails on warnings too. [configuration.example.toml](configuration.example.toml) is a file to start from, and
+with [config.schema.json](config.schema.json) an editor can complete and check it.
+
+- **Variables.** Every setting has one: \`TS2OTEL_\`, the key in capitals, \`__\` between levels. Lists are separated by commas. A map
+  has one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. An empty variable counts as unset; an unknown one is a warning.
+- **Durations** are \`"500ms"\`, \`"30s"\`, \`"5m"\`, \`"24h"\`, \`"7d"\`. **Sizes** are bytes, or \`"64MiB"\`.
+- **Paths** of files are relative to the configuration file that they are written in; in variables and flags, to the working directory.
+- **Secrets** are never shown. Each has a sibling that ends in \`_file\`: the path of a file that contains the secret and nothing else.
+  White space at its ends is removed, and a change of the file is applied within seconds. Setting both is an error.
+- **SIGHUP** reloads everything. Tokens, secrets, credentials, headers, the receivers' TLS files and the log level change at once; the
+  log names the settings that need a restart. A listener keeps its token, and credentials are kept, until the restart that
+  changes the address that they belong to. If the result would not be valid, nothing changes, and the log says why.
+- An unknown key in the file is an error. A setting without effect is a warning.
+`;
+
+/** `docs/configuration.md`. */
+export function referencePage(): string {
+  const tables = sections.filter((section) => section.settings.length > 0);
+  return [opening, ...tables.map(sectionText), otelText()].join("\n");
+}
+
+/** `docs/configuration.example.toml`: every setting, commented out, so that the file as it is changes nothing. */
+export function exampleFile(): string {
+  const parts = sections
+    .filter((section) => section.settings.length > 0)
+    .map((section) => {
+      const settings = section.settings.map(exampleSetting).join("\n");
+      return section.key === "" ? settings : `# ${section.description}\n[${section.key}]\n\n${settings}`;
+    });
+  const head =
+    "# Configuration of tailscale2otel. Every setting is here; those that are commented out have their defaults.\n";
+  return `${head}\n${parts.join("\n")}`;
+}
+
+function sectionText(section: Section): string {
+  const title = section.key === "" ? "## Log lines" : `## ${section.key}\n\n${section.description}`;
+  const rows = section.settings.flatMap(rowsOf);
+  return `${title}\n\n| setting | default | variable | |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
+}
+
+function rowsOf(setting: Setting): readonly string[] {
+  const name = (key: string) => `\`${key.slice(key.lastIndexOf(".") + 1)}\``;
+  const variable = setting.kind === "map" ? `${setting.variable}__…` : setting.variable;
+  const choices =
+    setting.choices.length === 0 ? "" : ` One of ${setting.choices.map((word) => `\`${word}\``).join(", ")}.`;
+  const row = (first: string, value: string, second: string, text: string) =>
+    `| ${[first, value === "" ? "" : `\`${value}\``, `\`${second}\``, text.replaceAll("|", "\\|")].join(" | ")} |`;
+  const own = row(name(setting.key), setting.written, variable, setting.description + choices);
+  if (setting.kind !== "secret") return [own];
+  return [own, row(name(`${setting.key}_file`), "", `${setting.variable}_FILE`, "Path of a file that contains it.")];
+}
+
+function otelText(): string {
+  const rows = otelVariables.map(([variable, key]) => `| \`${variable}\` | \`${key}\` |`);
+  return `## OpenTelemetry's own variables
+
+They apply if a setting is given neither in the file nor as a variable of ours nor as a flag; resource attributes are combined.
+\`grpc\` is not supported: it is a warning, and the default is used.
+
+| variable | stands in for |
+| --- | --- |
+${rows.join("\n")}
+`;
+}
+
+function exampleSetting(setting: Setting): string {
+  const name = setting.path.at(-1) ?? setting.key;
+  const choices = setting.choices.length === 0 ? "" : ` One of ${setting.choices.join(", ")}.`;
+  const comment = wrap(setting.description.replaceAll("`", "") + choices, 110).map((line) => `# ${line}\n`);
+  const isDefault = setting.example === undefined;
+  return `${comment.join("")}# ${name} = ${setting.example ?? setting.written}${isDefault ? "" : `  # default: ${setting.written}`}\n`;
+}
+
+function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
+}
+
+type JsonSchema = { readonly [keyword: string]: unknown };
+
+/** `docs/config.schema.json`: what may be written in a file, not what it becomes. Draft 7, which TOML editors understand. */
+export function configJsonSchema(): JsonSchema {
+  const [root] = sections;
+  if (root === undefined) throw new TypeError("the schema has no root");
+  return { $schema: "http://json-schema.org/draft-07/schema#", title: "tailscale2otel", ...tableOf(root) };
+}
+
+function tableOf(section: Section): JsonSchema {
+  const properties: Record<string, JsonSchema> = {};
+  for (const name of section.names) {
+    const path = [...section.path, name];
+    const key = path.join(".");
+    const setting = section.settings.find((candidate) => candidate.key === key);
+    const table = sections.find((candidate) => candidate.key === key);
+    if (setting !== undefined) properties[name] = valueSchema(setting);
+    else if (table !== undefined) properties[name] = tableOf(table);
+    else
+      properties[name] = {
+        type: "string",
+        description: `Path of a file that contains ${name.replace(/_file$/, "")} and nothing else.`,
+      };
+  }
+  return { type: "object", description: section.description, properties, additionalProperties: false };
+}
+
+function valueSchema(setting: Setting): JsonSchema {
+  const { minimum, maximum, pattern } = setting.schema as { minimum?: number; maximum?: number; pattern?: string };
+  const annotations = { description: setting.description, default: JSON.parse(setting.written) };
+  switch (setting.kind) {
+    case "boolean":
+      return { type: "boolean", ...annotations };
+    case "integer":
+      return { type: "integer", minimum, ...(maximum === Number.MAX_SAFE_INTEGER ? {} : { maximum }), ...annotations };
+    case "duration":
+      return { type: "string", pattern: durationPattern, ...annotations };
+    case "bytes":
+      return { type: ["integer", "string"], minimum, pattern: bytesPattern, ...annotations };
+    case "choice":
+      return { enum: setting.choices, ...annotations };
+    case "list":
+      return {
+        type: "array",
+        items: setting.choices.length === 0 ? { type: "string" } : { enum: setting.choices },
+        ...annotations,
+      };
+    case "map":
+      return { type: "object", additionalProperties: { type: "string" }, ...annotations };
+    case "url":
+      return { type: "string", pattern: "^$|^https?://", ...annotations };
+    case "directory":
+    case "file":
+    case "listen":
+      return { type: "string", ...annotations };
+    case "route":
+    case "secret":
+    case "text":
+      return { type: "string", pattern, ...annotations };
+  }
+}

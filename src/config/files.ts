@@ -1,0 +1,116 @@
+/** The files that a configuration names: read with a bound, trusted or not, and checked as `run` will use them. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { formatBytes } from "../lib/bytes.ts";
+
+/** Reads a whole file, or says why not. Never throws. */
+export function readBounded(
+  path: string,
+  maxBytes: number,
+): { readonly text: string; readonly stats: Stats } | { readonly reason: string; readonly code: string } {
+  try {
+    const file = openSync(path, "r");
+    try {
+      const buffer = Buffer.alloc(maxBytes + 1);
+      let length = 0;
+      for (let read = -1; read !== 0 && length <= maxBytes; length += read) {
+        read = readSync(file, buffer, length, buffer.length - length, null);
+      }
+      if (length > maxBytes) return { reason: `it is larger than ${formatBytes(maxBytes)}`, code: "EFBIG" };
+      return { text: buffer.toString("utf8", 0, length), stats: fstatSync(file) };
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    return { reason: systemReason(error), code: codeOf(error) };
+  }
+}
+
+const maxSecretBytes = 64 * 1024;
+
+/** The text of a secret's own file without white space at its ends, or why there is none. */
+export function readSecretFile(path: string): { readonly secret: string } | { readonly reason: string } {
+  const read = readBounded(path, maxSecretBytes);
+  if ("reason" in read) return { reason: `cannot read ${JSON.stringify(path)}: ${read.reason}` };
+  const secret = read.text.trim();
+  return secret === "" ? { reason: `${JSON.stringify(path)} is empty` } : { secret };
+}
+
+/**
+ * Why a file that nobody named must not be trusted: whoever can write it decides where credentials are sent. Group write
+ * access counts only if the group is the owner's own, as on systems with a umask of 0002.
+ */
+export function whyUntrusted(
+  { uid, gid, mode }: Pick<Stats, "uid" | "gid" | "mode">,
+  user: number | undefined,
+): string | undefined {
+  if (user === undefined) return undefined;
+  if (uid !== user && uid !== 0) return `it belongs to another user (uid ${uid})`;
+  const isShared = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== uid);
+  return isShared ? `other users can write to it (mode ${formatMode(mode)})` : undefined;
+}
+
+export function formatMode(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, "0");
+}
+
+export function whyUnreadable(path: string): string | undefined {
+  try {
+    accessSync(path, constants.R_OK);
+    return statSync(path).isDirectory() ? "it is a directory" : undefined;
+  } catch (error) {
+    return systemReason(error);
+  }
+}
+
+/** Why a listener could not serve this pair now. The parser's own message is left out: it may quote the key. */
+export function whyUnusablePair(certFile: string, keyFile: string, now: number): string | undefined {
+  const [certificate, key] = [readBounded(certFile, 1024 * 1024), readBounded(keyFile, 1024 * 1024)];
+  if ("reason" in certificate || "reason" in key) return undefined;
+  const leaf = parsed(() => new X509Certificate(certificate.text));
+  if (leaf === undefined) return `${JSON.stringify(certFile)} contains no PEM certificate`;
+  const privateKey = parsed(() => createPrivateKey(key.text));
+  if (privateKey === undefined) return `${JSON.stringify(keyFile)} contains no PEM private key without a passphrase`;
+  if (!leaf.checkPrivateKey(privateKey)) return `the key in ${JSON.stringify(keyFile)} belongs to another certificate`;
+  if (now > Date.parse(leaf.validTo)) return `the certificate has expired (${leaf.validTo})`;
+  return now < Date.parse(leaf.validFrom) ? `the certificate is not valid before ${leaf.validFrom}` : undefined;
+}
+
+/** Why the directory could not be created or written. It is not touched. */
+export function whyUnusableDirectory(path: string): string | undefined {
+  try {
+    if (!statSync(path).isDirectory()) return `${JSON.stringify(path)} is not a directory`;
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") return `${JSON.stringify(path)}: ${systemReason(error)}`;
+    return dirname(path) === path ? undefined : whyUnusableDirectory(dirname(path));
+  }
+}
+
+function parsed<Value>(parse: () => Value): Value | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EISDIR: "it is a directory",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "the name is too long",
+  ENOENT: "there is no such file",
+  ENOTDIR: "a part of the path is not a directory",
+  EPERM: "permission denied",
+};
+
+function systemReason(error: unknown): string {
+  return reasons[codeOf(error)] ?? (codeOf(error) || String(error));
+}

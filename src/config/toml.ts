@@ -1,0 +1,118 @@
+/** The settings in a TOML file, each with its line. */
+import { parse, TomlError } from "smol-toml";
+import type { Origin, Problem } from "./diagnosis.ts";
+import { addUnknown, emptyLayer, type Layer } from "./layers.ts";
+import { findKey, isFormerSection, namesIn } from "./names.ts";
+import { redacted } from "./values.ts";
+
+/** Reads the text of a file; `file` is its path as people know it. Text that is not TOML is one problem, and `isToml` is false. */
+export function readToml(file: string, toml: string): Layer & { readonly isToml: boolean } {
+  const layer = { ...emptyLayer(), isToml: true };
+  let tables: object;
+  try {
+    tables = parse(toml);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    return { ...layer, problems: [syntaxProblem(file, toml, error)], isToml: false };
+  }
+  const lineOf = locateKeys(toml);
+  const visitTable = (path: readonly string[], table: object): void => {
+    for (const [name, written] of Object.entries(table)) visitKey([...path, name], written);
+  };
+  function visitKey(path: readonly string[], written: unknown): void {
+    const key = path.join(".");
+    const origin: Origin = { from: "file", file, line: lineOf(path) };
+    const names = namesIn(key);
+    const target = findKey(path);
+    if (names !== undefined) {
+      if (isTable(written)) return visitTable(path, written);
+      const remedy = `Write [${key}] on a line of its own, and its settings below it: ${names.join(", ")}.`;
+      layer.problems.push({ origin, key, message: "this is a section, not a setting", remedy });
+    } else if (target === undefined && isTable(written) && isFormerSection(key)) {
+      visitTable(path, written);
+    } else if (target === undefined) {
+      addUnknown(layer, origin, path);
+    } else if (target.setting.kind === "map" && isTable(written)) {
+      // Dotted names of entries, which TOML turns into tables: `deployment.environment.name = "production"`.
+      visitTable(path, written);
+    } else {
+      layer.given.push({ ...target, origin, written, form: "typed" });
+    }
+  }
+  visitTable([], tables);
+  return layer;
+}
+
+function isTable(written: unknown): written is object {
+  return typeof written === "object" && written !== null && !Array.isArray(written) && !(written instanceof Date);
+}
+
+const multiline = /"""(?:\\[\s\S]|[^\\])*?"""+|'''[\s\S]*?'''+/.source;
+const quoted = /"(?:\\.|[^"\\\n])*"|'[^'\n]*'/.source;
+const part = `(?:[A-Za-z0-9_-]+|${quoted})`;
+const dotted = `${part}(?:[ \\t]*\\.[ \\t]*${part})*`;
+const skipped = new RegExp(`(${multiline}|#[^\\n]*)|${quoted}`, "g");
+const header = new RegExp(`^\\s*\\[\\[?[ \\t]*(${dotted})[ \\t]*\\]\\]?\\s*$`);
+const keyOfLine = new RegExp(`^\\s*(${dotted})[ \\t]*=`);
+
+/**
+ * Finds the line of each key in valid TOML, from 1, since the parser keeps no positions: the line of the key, or else of the
+ * nearest table around it.
+ */
+export function locateKeys(toml: string): (path: readonly string[]) => number {
+  const lines = new Map<string, number>();
+  const note = (path: readonly string[], line: number): void => {
+    for (let depth = 1; depth <= path.length; depth++) {
+      const name = JSON.stringify(path.slice(0, depth));
+      if (!lines.has(name)) lines.set(name, line);
+    }
+  };
+  // Comments and long strings could contain what looks like a key.
+  const plain = toml.replace(skipped, (text, skip) => (skip === undefined ? text : text.replace(/[^\n]/g, " ")));
+  let table: readonly string[] = [];
+  for (const [index, line] of plain
+    .replace(/^\ufeff/, "")
+    .split("\n")
+    .entries()) {
+    const section = header.exec(line);
+    const key = section === null ? keyOfLine.exec(line) : null;
+    if (section !== null) note((table = partsOf(section[1] ?? "")), index + 1);
+    else if (key !== null) note([...table, ...partsOf(key[1] ?? "")], index + 1);
+  }
+  return (path) => {
+    for (let depth = path.length; depth > 0; depth--) {
+      const line = lines.get(JSON.stringify(path.slice(0, depth)));
+      if (line !== undefined) return line;
+    }
+    return 1;
+  };
+}
+
+/** The parser itself removes quotes and escapes. */
+function partsOf(key: string): readonly string[] {
+  return [...key.matchAll(new RegExp(part, "g"))].map(([written]) =>
+    /^["']/.test(written) ? (Object.keys(parse(`${written} = 0`))[0] ?? written) : written,
+  );
+}
+
+function syntaxProblem(file: string, toml: string, { message, line, column }: TomlError): Problem {
+  const [first = ""] = message.split("\n");
+  return {
+    origin: { from: "file", file, line },
+    key: `column ${column}`,
+    message: `invalid TOML: ${first.replace(/^Invalid TOML document: /, "")}`,
+    remedy: `Fix this line:\n    ${line} | ${shownLine(toml.split("\n"), line - 1)}`,
+  };
+}
+
+/** A line of a file that cannot be parsed, without what could be a secret: any other kind of line could continue one. */
+function shownLine(lines: readonly string[], index: number): string {
+  const text = lines[index]?.trimEnd() ?? "";
+  const before = lines.slice(0, index);
+  const isInLongString = (before.join("\n").match(/"""|'''/g)?.length ?? 0) % 2 === 1;
+  const key = /^\s*[\w."'-]+\s*=/.exec(text)?.[0];
+  if (isInLongString || (key === undefined && !/^\s*\[?[\w.]*\]?$/.test(text))) return redacted;
+  const table = before.findLast((line) => /^\s*\[/.test(line)) ?? "";
+  const isSensitive = /token|secret|password|passwd|key|auth|header|cookie|bearer|basic|@/i.test(table + text);
+  return key !== undefined && isSensitive ? `${key} ${redacted}` : text;
+}

@@ -1,0 +1,65 @@
+/** A configuration file that nobody named is read only if nobody else could have written it. */
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "bun:test";
+import { describeWarning, findConfigFile, inspectConfig } from "../../src/config/index.ts";
+import { whyUntrusted } from "../../src/config/files.ts";
+import { sourcesIn, temporaryDirectory } from "./sources.ts";
+
+const directory = temporaryDirectory();
+const own = process.getuid?.() ?? 0;
+
+function sourcesOf(mode: number) {
+  const sources = sourcesIn(directory, { toml: "log_level = 'debug'\n" });
+  chmodSync(join(directory, "tailscale2otel.toml"), mode);
+  return { ...sources, system: { ...sources.system, uid: own } };
+}
+
+test.each([0o600, 0o644, 0o400])("one of the user's own is read (mode %o)", (mode) => {
+  const sources = sourcesOf(mode);
+  expect(findConfigFile(sources)).toBe("tailscale2otel.toml");
+  expect(inspectConfig(sources).config.log_level).toBe("debug");
+});
+
+test("one that everybody can write to is not read, and a warning says why and what to do", () => {
+  const sources = sourcesOf(0o646);
+  expect(findConfigFile(sources)).toBeUndefined();
+  const { config, warnings } = inspectConfig(sources);
+  expect(config.log_level).toBe("info");
+  expect(warnings.map(describeWarning)).toContain(
+    "tailscale2otel.toml: this file is not read: other users can write to it (mode 0646). If it is yours, correct its owner and run chmod go-w tailscale2otel.toml, or name it with --config.",
+  );
+});
+
+test("the same file is read if it is named", () => {
+  const sources = { ...sourcesOf(0o646), configPath: "tailscale2otel.toml" };
+  expect(inspectConfig(sources).config.log_level).toBe("debug");
+});
+
+test("one of another user is not read", () => {
+  const sources = sourcesOf(0o600);
+  const other = { ...sources, system: { ...sources.system, uid: own + 1 } };
+  // Root's files are trusted by everybody, so the file must not be root's here.
+  if (own === 0) chownSync(join(directory, "tailscale2otel.toml"), 12_345, 12_345);
+  expect(findConfigFile(other)).toBeUndefined();
+  expect(inspectConfig(other).warnings[0]?.message).toContain("it belongs to another user");
+});
+
+test.each([
+  [{ uid: 1000, gid: 1000, mode: 0o664 }, "the user's own group may write", undefined],
+  [{ uid: 1000, gid: 100, mode: 0o664 }, "a shared group may write", "other users can write to it (mode 0664)"],
+  [{ uid: 0, gid: 0, mode: 0o644 }, "root's", undefined],
+  [{ uid: 1001, gid: 1001, mode: 0o600 }, "another user's", "it belongs to another user (uid 1001)"],
+])("%j: %s", (stats, _, reason) => {
+  expect(whyUntrusted(stats, 1000)).toBe(reason);
+});
+
+test("a file that cannot be read is a problem, although nobody named it", () => {
+  mkdirSync(join(directory, "b", "tailscale2otel.toml"), { recursive: true });
+  const sources = { ...sourcesIn(directory, {}), workingDirectory: join(directory, "b") };
+  const { problems, isUnread } = inspectConfig(sources);
+  expect(isUnread).toBe(true);
+  expect(problems).toHaveLength(1);
+  expect(problems[0]?.message).toBe("cannot be read: it is a directory");
+  writeFileSync(join(directory, "tailscale2otel.toml"), "");
+});
