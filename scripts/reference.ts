@@ -2,8 +2,8 @@
 import { otelVariables } from "../src/config/layers.ts";
 import { sections } from "../src/config/schema.ts";
 import type { Section, Setting } from "../src/config/setting.ts";
-import { bytesPattern } from "../src/lib/bytes.ts";
-import { durationPattern } from "../src/lib/duration.ts";
+import { bytesPattern } from "../src/lib/units.ts";
+import { durationPattern } from "../src/lib/units.ts";
 
 const opening = `# Configuration
 

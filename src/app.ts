@@ -2,9 +2,8 @@
 import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import type { Config, Loaded } from "./config/index.ts";
-import { attempt } from "./lib/attempt.ts";
+import { attempt, type Logger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
-import type { Logger } from "./lib/logger.ts";
 import type { Build } from "./version.ts";
 import { createAdmin } from "./admin/index.ts";
 import { readinessOf } from "./admin/health.ts";

@@ -1,7 +1,7 @@
 /** Whether the journal can be opened. */
 import type { OnlineFinding } from "./check-finding.ts";
 import type { Config } from "../config/index.ts";
-import { formatBytes } from "../lib/bytes.ts";
+import { formatBytes } from "../lib/units.ts";
 import { inspectJournal } from "../journal/inspection.ts";
 
 const subject = "journal";

@@ -1,5 +1,5 @@
 /** `demo`: the flags of the demonstration. */
-import { parseDuration } from "../lib/duration.ts";
+import { parseDuration } from "../lib/units.ts";
 import { command } from "./command.ts";
 import { defaultEntriesPerSecond, demo } from "../demo/index.ts";
 import { UsageError } from "./flags.ts";

@@ -1,6 +1,6 @@
 /** Reads the flags of a command strictly: citty takes what it does not know, and keeps one of several. */
 import type { ArgDef, ArgsDef } from "citty";
-import { nearest } from "../lib/suggest.ts";
+import { nearest } from "../lib/text.ts";
 
 /** The command line was not understood. Exit code 64. */
 export class UsageError extends Error {

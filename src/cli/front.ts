@@ -1,6 +1,6 @@
 /** The strict front before citty: which command is meant, with which flags, and what to do with what is neither. */
 import { build } from "../version.ts";
-import { nearest } from "../lib/suggest.ts";
+import { nearest } from "../lib/text.ts";
 import { type Command, groupHelp, programHelp, programName } from "./command.ts";
 import { readFlags, UsageError } from "./flags.ts";
 import type { Host } from "./terminal.ts";

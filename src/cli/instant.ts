@@ -1,6 +1,6 @@
 /** Moments on the command line: how long ago, or an RFC 3339 time. */
 import { millisOfHrTime } from "../lib/clock.ts";
-import { parseDuration } from "../lib/duration.ts";
+import { parseDuration } from "../lib/units.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
 import { UsageError } from "./flags.ts";
 

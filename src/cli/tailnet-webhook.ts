@@ -2,7 +2,7 @@
 import { type Config, displayUrl, subscriptionsOf, subscriptionTypes } from "../config/index.ts";
 import { subscriptionWords } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { nearest } from "../lib/suggest.ts";
+import { nearest } from "../lib/text.ts";
 import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";
 import type { WebhookEndpoint } from "../tailscale/types.ts";
 import { type Command, command } from "./command.ts";

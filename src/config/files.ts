@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { accessSync, closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { formatBytes } from "../lib/bytes.ts";
+import { formatBytes } from "../lib/units.ts";
 
 /** Reads a whole file, or says why not. Never throws. */
 export function readBounded(

@@ -1,5 +1,5 @@
 /** Finds the setting that a key or a variable names, the one that was probably meant, and what replaced one of the Go version. */
-import { nearest } from "../lib/suggest.ts";
+import { nearest } from "../lib/text.ts";
 import { sections, settings } from "./schema.ts";
 import type { Setting } from "./setting.ts";
 

@@ -1,6 +1,6 @@
 /** What is wrong with settings together: each rule says when it applies, what is wrong, and what to do. */
 import { isIP } from "node:net";
-import { formatDuration } from "../lib/duration.ts";
+import { formatDuration } from "../lib/units.ts";
 import { isLoopback, overlaps, parseListen } from "../lib/listen.ts";
 import { type CollectedLog, collectedLogs, type Config, hasCredentials } from "./schema.ts";
 

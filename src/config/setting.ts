@@ -14,8 +14,7 @@ import {
   type TUnion,
   Type,
 } from "@sinclair/typebox";
-import { parseBytes } from "../lib/bytes.ts";
-import { parseDuration } from "../lib/duration.ts";
+import { parseBytes, parseDuration } from "../lib/units.ts";
 
 /** In `Config` a duration is milliseconds and a size is bytes; addresses and paths are text. */
 export type Kind =

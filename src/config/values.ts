@@ -1,8 +1,7 @@
 /** One value: read from what somebody wrote, and shown without its secrets. */
 import { Value } from "@sinclair/typebox/value";
-import { formatBytes, parseBytes } from "../lib/bytes.ts";
-import { formatDuration, parseDuration } from "../lib/duration.ts";
-import { nearest } from "../lib/suggest.ts";
+import { formatBytes, formatDuration, parseBytes, parseDuration } from "../lib/units.ts";
+import { nearest } from "../lib/text.ts";
 import { parseListen } from "../lib/listen.ts";
 import type { Setting } from "./setting.ts";
 

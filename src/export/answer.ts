@@ -1,7 +1,7 @@
 /** What a backend's answer means for the request that it answers: the closed set that delivery acts on. */
 import { ProtobufLogsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import type { Clock } from "../lib/clock.ts";
-import { parseRetryAfter } from "../lib/retry-after.ts";
+import { parseRetryAfter } from "../lib/backoff.ts";
 
 export type Signal = "logs" | "metrics";
 

@@ -4,8 +4,7 @@ import { isLoopback, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { systemClock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import { createQuiet } from "../lib/quiet.ts";
+import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 import type { Connection, RunningServer } from "../runtime/serve.ts";
 import { createExchange, idleTimeoutSeconds } from "./exchange.ts";
 import type { TlsFiles } from "./key-pair.ts";
@@ -59,7 +58,7 @@ export function createHttpServer(
   const route = createRouter(routes);
   const isLocalOnly = isLoopback(address.hostname);
   const isSecure = tls !== undefined;
-  const quiet = createQuiet<"failure">(clock);
+  const quiet = createOncePerMinute<"failure">(clock);
   let plain: RunningServer | undefined;
   let secure: TlsListener | undefined;
 
@@ -94,7 +93,7 @@ export function createHttpServer(
       logger.error("a request failed inside this program", {
         listen,
         error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: said.untold,
+        alsoFailed: said.suppressed,
       });
     return jsonResponse(500, { text: "Internal server error" });
   }

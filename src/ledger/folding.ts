@@ -1,7 +1,6 @@
 /** Folds the ledger at its interval, and sooner if space waits for the snapshot; tidies the journal in between. */
-import { attempt } from "../lib/attempt.ts";
+import { attempt, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
 import type { Journal } from "../journal/index.ts";
 import type { Fold, Ledger } from "./index.ts";
 

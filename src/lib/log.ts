@@ -51,8 +51,8 @@ type Render = (level: LogLevel, time: Date, message: string, fields: LogFields) 
 const renderJson: Render = (level, time, message, fields) => {
   const line: Record<string, unknown> = { time: time.toISOString(), level, message: cutText(message, maxTextBytes) };
   for (const [name, value] of Object.entries(fields)) {
-    if (value === undefined || name in line) continue;
-    line[name] = typeof value === "string" ? cutText(value, maxTextBytes) : value;
+    if (value === undefined) continue;
+    line[name in line ? `field_${name}` : name] = typeof value === "string" ? cutText(value, maxTextBytes) : value;
   }
   return JSON.stringify(line);
 };

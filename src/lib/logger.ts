@@ -1,17 +1,47 @@
-/** What a component may say about itself. Who listens, and in which form, is decided by `log.ts`. */
+/** What a component may log, what keeps a repeated line from filling the log, and what a timer does when it fails. */
+import type { Clock } from "./clock.ts";
 
-/** Members of a log line beside its message. Never a secret. */
+/** Members of a log line besides its message. Never a secret. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** One line a call: a short message for a person, and fields for a machine. */
+/** One line per call: a short message for a person, and fields for a machine. */
 export type Logger = Readonly<Record<LogLevel, (message: string, fields?: LogFields) => void>>;
 
-/** Says nothing. */
+/** Logs nothing. */
 export const silentLogger: Logger = {
   debug() {},
   info() {},
   warn() {},
   error() {},
 };
+
+/** Whether this kind may be logged now: how many were suppressed since it last was, or `undefined` if it may not. Kinds are few. */
+export type OncePerMinute<Kind> = (kind: Kind) => { readonly suppressed: number } | undefined;
+
+const periodMs = 60_000;
+
+/** Lets one log line per kind and minute through. */
+export function createOncePerMinute<Kind>(clock: Clock): OncePerMinute<Kind> {
+  const kinds = new Map<Kind, { readonly at: number; suppressed: number }>();
+  return (kind) => {
+    const now = clock();
+    const last = kinds.get(kind);
+    if (last !== undefined && now - last.at < periodMs && now >= last.at) {
+      last.suppressed++;
+      return undefined;
+    }
+    kinds.set(kind, { at: now, suppressed: 0 });
+    return { suppressed: last?.suppressed ?? 0 };
+  };
+}
+
+/** Logs an error instead of throwing it. */
+export function attempt(failure: string, logger: Logger, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    logger.error(failure, { reason: error instanceof Error ? error.message : String(error) });
+  }
+}

@@ -1,7 +1,6 @@
 /** Tells the operator about refused requests without letting a sender fill the log: one line a kind and minute. */
 import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import { createQuiet } from "../lib/quiet.ts";
+import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 
 /** The row of a receiver's table that was answered with. */
 export interface RefusalAnswer {
@@ -16,13 +15,13 @@ export interface RefusalLog {
 
 /** `subject`: what is refused, as a log line begins. */
 export function createRefusalLog(subject: string, { logger, clock }: { logger: Logger; clock: Clock }): RefusalLog {
-  const quiet = createQuiet<RefusalAnswer>(clock);
+  const quiet = createOncePerMinute<RefusalAnswer>(clock);
   return {
     add(answer, peer) {
       const said = quiet(answer);
       if (said === undefined) return;
       const { status, rejected, when } = answer;
-      const alsoRefused = said.untold === 0 ? undefined : said.untold;
+      const alsoRefused = said.suppressed === 0 ? undefined : said.suppressed;
       logger.warn(`${subject} refused: ${when}`, { status, reason: rejected, peer, alsoRefused });
     },
   };

@@ -2,7 +2,7 @@
 import { apiStatusCodes } from "../catalogue/api-metrics.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Clock } from "../lib/clock.ts";
-import { parseRetryAfter } from "../lib/retry-after.ts";
+import { parseRetryAfter } from "../lib/backoff.ts";
 import { build } from "../version.ts";
 import { maxDelayMs } from "./back-off.ts";
 import { readText } from "./body.ts";

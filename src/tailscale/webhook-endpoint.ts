@@ -4,7 +4,7 @@
  */
 import { displayUrl } from "../config/index.ts";
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
-import { createQuiet } from "../lib/quiet.ts";
+import { createOncePerMinute } from "../lib/logger.ts";
 import { keepTrying, type PatienceDeps, pause, usualWaits, type Waits } from "./patience.ts";
 import { isSameAddress } from "./public-address.ts";
 import type { TailscaleApi, WebhookEndpoint } from "./types.ts";
@@ -54,7 +54,7 @@ export function createWebhookKeeper(options: WebhookEndpointOptions, deps: Webho
   const { logger, clock } = deps;
   const file = webhookSecretFile(stateDirectory);
   const life = new AbortController();
-  const quiet = createQuiet<"unwritable">(clock);
+  const quiet = createOncePerMinute<"unwritable">(clock);
   let kept: KeptWebhook | undefined;
   let watch: FileWatch | undefined;
   let expiry: ReturnType<typeof setTimeout> | undefined;

@@ -13,7 +13,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { zstdCompressSync } from "node:zlib";
 import { createLoad, serialLimit, sumsOfEntries } from "../../scripts/bench/bodies.ts";
-import { parseDuration } from "../../src/lib/duration.ts";
+import { parseDuration } from "../../src/lib/units.ts";
 import { programBinary } from "../support/binary.ts";
 import { freePort } from "../support/port.ts";
 import { launchProgram } from "../support/running-program.ts";

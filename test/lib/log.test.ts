@@ -24,7 +24,7 @@ test("in a pipe a line is one JSON object", () => {
     message: "mine",
   });
   expect(lines).toEqual([
-    '{"time":"2026-09-21T13:33:20.005Z","level":"warn","message":"two\\nlines","count":2,"ok":true,"text":"a b"}\n',
+    '{"time":"2026-09-21T13:33:20.005Z","level":"warn","message":"two\\nlines","count":2,"ok":true,"text":"a b","field_time":"mine","field_message":"mine"}\n',
   ]);
 });
 

@@ -1,7 +1,7 @@
 /** The journal over SQLite: its parts put together, and what the interface promises said in their terms. */
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import { attempt } from "../../lib/attempt.ts";
+import { attempt } from "../../lib/logger.ts";
 import type { Journal, PollCursor, PolledType } from "../index.ts";
 import { Damaged } from "../packing.ts";
 import { Ballast, type StateDirectory } from "./directory.ts";

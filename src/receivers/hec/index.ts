@@ -10,8 +10,7 @@ import type { Exchange } from "../../http/exchange.ts";
 import type { Route } from "../../http/router.ts";
 import { createSlots, type Release } from "../../http/slots.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
-import { createQuiet } from "../../lib/quiet.ts";
+import { createOncePerMinute, type Logger } from "../../lib/logger.ts";
 import type { Pipeline } from "../../pipeline/index.ts";
 import { freeBuffer } from "../../runtime/memory.ts";
 import type { Compression } from "../../runtime/decompress.ts";
@@ -74,7 +73,7 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
   const places = createSlots(options.maxConcurrentRequests);
   const inFlight = createInFlight((change) => telemetry.add("tailscale.stream.inflight", change, {}));
   const refusals = createRefusalLog("stream request", { logger, clock });
-  const quiet = createQuiet<"failure">(clock);
+  const quiet = createOncePerMinute<"failure">(clock);
   const turns = createTurns();
   let gate = createGate({ token: options.token, tokenPrevious: options.tokenPrevious, ownHosts });
   let isDraining = false;
@@ -153,7 +152,7 @@ export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiver
     if (said !== undefined)
       logger.error("a stream request failed inside this program; nothing of it was taken", {
         error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: said.untold,
+        alsoFailed: said.suppressed,
       });
     return { name: "internalError" };
   }
