@@ -95,14 +95,16 @@ export const flowMetrics = {
     origin: "ledger",
     kind: "counter",
     unit: "By",
-    description: "Bytes of exit traffic, by the node that reported it.",
+    description:
+      "Bytes that an exit node carried for other nodes: exit traffic whose source is not the reporting node itself.",
     attributes: exitAttributes,
   },
   "tailscale.exit_node.packets": {
     origin: "ledger",
     kind: "counter",
     unit: "{packet}",
-    description: "Packets of exit traffic, by the node that reported it.",
+    description:
+      "Packets that an exit node carried for other nodes: exit traffic whose source is not the reporting node itself.",
     attributes: exitAttributes,
   },
   "tailscale.network.flow.logs_dropped": {

@@ -4,7 +4,7 @@
  */
 import { fieldCodes, fieldsCode } from "../catalogue/fields.ts";
 import { count, type FlowClass, type NodePair, noIncrements, otherNode } from "../catalogue/increments.ts";
-import { type EdgeBook, noPeer, peerByAddress } from "../processors/edges.ts";
+import { type EdgeBook, noPeer, ownExit, peerByAddress } from "../processors/edges.ts";
 import { consistencyOf } from "../processors/flow-metrics.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
@@ -69,7 +69,8 @@ export class Interval {
     const end = columns.firstEntry[record + 1] as number;
     for (let entry = columns.firstEntry[record] as number; entry < end; entry++) {
       if (leftOut[entry] !== 0) continue;
-      const edge = edgeOf[entry] as number;
+      const edgeAndExit = edgeOf[entry] as number;
+      const edge = edgeAndExit & (ownExit - 1);
       const at = edge * sumsPerEdge;
       if (at >= this.sums.length) this.#grow(edge);
       const { sums } = this;
@@ -82,7 +83,7 @@ export class Interval {
       sums[at + 4] = (sums[at + 4] as number) + (rxPackets[entry] as number);
 
       const kind = traffic[entry] as number;
-      if (kind === exitTraffic && exitSums !== undefined) {
+      if (kind === exitTraffic && exitSums !== undefined && edgeAndExit < ownExit) {
         exitSums[0] = (exitSums[0] as number) + (txBytes[entry] as number);
         exitSums[1] = (exitSums[1] as number) + (rxBytes[entry] as number);
         exitSums[2] = (exitSums[2] as number) + (txPackets[entry] as number);

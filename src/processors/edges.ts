@@ -23,6 +23,9 @@ import { noNumber, NumberTable, TextTable } from "./tables.ts";
 /** Edges have numbers below this. */
 export const maxEdges = 65_536;
 
+/** Bit of an entry's edge: exit traffic that the reporting node sent itself, so that it is not the exit node. */
+export const ownExit = maxEdges;
+
 /** In `peerOf`: an edge that reaches no peer, since an end is absent or the path ends at a relay. */
 export const noPeer = 0xffff_ffff;
 

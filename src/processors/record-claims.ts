@@ -124,7 +124,8 @@ function addressesOf({ ipv4, ipv6 }: NodeClaim): number {
   return ipv4.length + ipv6.length / 4;
 }
 
-function hasAddress({ ipv4, ipv6: held }: NodeClaim, tag: number, value: number, ipv6: Uint32Array): boolean {
+/** Whether a claim has this address, given as `source` and `destination` of the columns hold it. */
+export function hasAddress({ ipv4, ipv6: held }: NodeClaim, tag: number, value: number, ipv6: Uint32Array): boolean {
   if (tag === addressIpv4) return ipv4.includes(value);
   for (let index = 0; index * 4 < held.length; index++) if (sameIpv6(held, index, ipv6, value)) return true;
   return false;

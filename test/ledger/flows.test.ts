@@ -235,11 +235,12 @@ describe("exit traffic", () => {
   const exits = (nodeId: string, flows: Flows) =>
     flows.columns([[{ from: "a", to: "192.0.2.1", traffic: "exit", tx: 3, rx: 2 }]], nodeId);
 
-  test("is counted by the node that reports it, and only the exit entries of its records", async () => {
+  test("is counted by the node that reports it for others, and only the exit entries of its records", async () => {
     const { ledger, flows } = start();
     const columns = flows.columns([
       [
-        { from: "a", to: "192.0.2.1", traffic: "exit", tx: 3 },
+        { from: "b", to: "192.0.2.1", traffic: "exit", tx: 3 },
+        { from: "a", to: "192.0.2.1", traffic: "exit", tx: 50 },
         { from: "a", to: "b", tx: 100 },
       ],
     ]);

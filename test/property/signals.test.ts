@@ -5,7 +5,7 @@ import { type PrivacyAction, privacyCategories, type PrivacySettings } from "../
 import { noIncrements } from "../../src/catalogue/increments.ts";
 import type { LogEvent } from "../../src/catalogue/log-event.ts";
 import { type Fold, seriesOf } from "../../src/ledger/index.ts";
-import { EdgeBook } from "../../src/processors/edges.ts";
+import { EdgeBook, ownExit } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { measureFlow } from "../../src/processors/flow-metrics.ts";
@@ -110,7 +110,8 @@ function addExpected(
     add("tailscale.network.flows", 1);
     add("tailscale.network.field.observations", 5);
     const families = suffixes.map((suffix) => `tailscale.network.NAME${suffix}`);
-    if (columns.traffic[entry] === 2 && countsExitNodes) families.push("tailscale.exit_node.NAME");
+    const isOwnExit = ((columns.edge[entry] as number) & ownExit) !== 0;
+    if (columns.traffic[entry] === 2 && countsExitNodes && !isOwnExit) families.push("tailscale.exit_node.NAME");
     for (const family of families) {
       add(`${family.replace("NAME", "io")} transmit`, columns.txBytes[entry] as number);
       add(`${family.replace("NAME", "io")} receive`, columns.rxBytes[entry] as number);
