@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { signalsPage } from "../src/catalogue/reference.ts";
-import { renderHecReference } from "../src/receivers/hec/reference.ts";
-import { renderWebhookReference } from "../src/receivers/webhook/reference.ts";
+import { renderHecReference } from "./hec-reference.ts";
+import { renderWebhookReference } from "./webhook-reference.ts";
 import { configJsonSchema, exampleFile, referencePage } from "./reference.ts";
 
 interface Page {

@@ -34,6 +34,15 @@ export class Refusal extends Error {
   }
 }
 
+/** What `parse` returns. @throws {Refusal} `unparsable` with this text, whatever `parse` throws: its own may quote secrets. */
+export function orUnparsable<Value>(problem: string, parse: () => Value): Value {
+  try {
+    return parse();
+  } catch {
+    throw new Refusal("unparsable", problem);
+  }
+}
+
 /** Nothing is wrong with the input; it cannot be taken now. Whoever holds it should try again later. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";

@@ -1,8 +1,8 @@
 /** Who may ask the admin listener: programs of this machine or holders of the token, and no web page of somebody else's. */
 import { isLoopback } from "../lib/listen.ts";
-import { createSecretCheck, readAuthorization } from "../http/credential.ts";
+import { createSecretCheck, readAuthorization } from "../http/auth.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { jsonResponse } from "../http/response.ts";
+import { jsonResponse } from "../http/exchange.ts";
 import type { Handler } from "../http/router.ts";
 
 /** Puts the checks before a handler. */

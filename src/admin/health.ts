@@ -1,5 +1,5 @@
 /** Health: open to everybody, and saying no more than whether the program accepts records, and why not. */
-import { jsonResponse } from "../http/response.ts";
+import { jsonResponse } from "../http/exchange.ts";
 import type { Route } from "../http/router.ts";
 import type { Journal } from "../journal/index.ts";
 

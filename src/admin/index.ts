@@ -1,7 +1,7 @@
 /** The admin listener: health, metrics for Prometheus, the status with its conservation sums, quarantine and replay. */
 import { createGuard, type Guard } from "./access.ts";
 import type { Config } from "../config/schema.ts";
-import { jsonResponse } from "../http/response.ts";
+import { jsonResponse } from "../http/exchange.ts";
 import type { Route } from "../http/router.ts";
 import { createHttpServer } from "../http/server.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -40,7 +40,7 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     {
       path: "/metrics",
       methods: {
-        GET: guarded(async () => new Response(await scrape(), { headers: { "content-type": textFormat } })),
+        GET: guarded(async () => ({ status: 200, headers: { "content-type": textFormat }, body: await scrape() })),
       },
     },
     { path: "/api/status", methods: { GET: guarded(() => jsonResponse(200, withWrittenTimes(status()))) } },

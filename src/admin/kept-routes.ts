@@ -1,9 +1,8 @@
 /** Quarantine and replay over HTTP: whoever may ask can look; only a program, or a page of this listener, can change anything. */
 import type { Guard } from "./access.ts";
 import { Refusal, Unavailable } from "../errors.ts";
-import { createByteBudget } from "../http/byte-budget.ts";
-import type { Exchange } from "../http/exchange.ts";
-import { jsonResponse } from "../http/response.ts";
+import { type BodyLimits, type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
+import { createLimiter } from "../http/limiter.ts";
 import type { Handler, Route } from "../http/router.ts";
 import type { Logger } from "../lib/logger.ts";
 import { cancelOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./kept-requests.ts";
@@ -17,7 +16,7 @@ type Ask = (parameters: URLSearchParams) => Promise<unknown>;
 type Change = (body: unknown) => Promise<unknown>;
 
 export function keptRoutes(kept: Kept, guarded: Guard, logger: Logger): readonly Route[] {
-  const budget = createByteBudget(16 * maxBodyBytes);
+  const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
 
   const answered = (answer: (exchange: Exchange) => Promise<unknown>): Handler =>
     guarded(async (exchange) => {
@@ -37,11 +36,11 @@ export function keptRoutes(kept: Kept, guarded: Guard, logger: Logger): readonly
     path,
     methods: {
       POST: answered(async (exchange) => {
-        const reservation = budget.open();
+        const admission = limiter.enter(exchange.peer);
         try {
-          return await change(await readJson(exchange, reservation));
+          return await change(await readJson(exchange, admission));
         } finally {
-          reservation.release();
+          admission.leave();
         }
       }),
     },
@@ -59,14 +58,11 @@ export function keptRoutes(kept: Kept, guarded: Guard, logger: Logger): readonly
 }
 
 /** The content type is required because no form of a web page can send it. */
-async function readJson(
-  exchange: Exchange,
-  reservation: Parameters<Exchange["readBody"]>[0]["reservation"],
-): Promise<unknown> {
+async function readJson(exchange: Exchange, admission: BodyLimits["admission"]): Promise<unknown> {
   if (!/^application\/json\b/i.test(exchange.request.headers.get("content-type") ?? ""))
     throw new Refusal("unsupported_encoding", "The body must be application/json");
   const tooLarge = `The body is larger than ${maxBodyBytes} bytes`;
-  const { chunks } = await exchange.readBody({ maxBytes: maxBodyBytes, tooLarge, timeoutMs: bodyMs, reservation });
+  const { chunks } = await exchange.readBody({ maxBytes: maxBodyBytes, tooLarge, timeoutMs: bodyMs, admission });
   try {
     return JSON.parse(Buffer.concat(chunks).toString("utf8"));
   } catch {
@@ -87,7 +83,7 @@ const statusOf: Partial<Record<Refusal["reason"], number>> = {
   unsupported_encoding: 415,
 };
 
-function answerTo(error: unknown, logger: Logger): Response {
+function answerTo(error: unknown, logger: Logger): HttpAnswer {
   if (error instanceof NotPossible) return jsonResponse(409, { text: error.message });
   if (error instanceof Refusal) return jsonResponse(statusOf[error.reason] ?? 400, { text: error.message });
   if (error instanceof Unavailable) return jsonResponse(503, { text: error.message });

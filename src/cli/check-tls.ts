@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import type { Config } from "../config/index.ts";
-import { type KeyPair, readKeyPair, tlsFilesOf } from "../http/key-pair.ts";
+import { type KeyPair, readKeyPair, tlsFilesOf } from "../http/tls.ts";
 import type { Clock } from "../lib/clock.ts";
 import { failure, type OnlineFinding } from "./check-finding.ts";
 

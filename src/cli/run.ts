@@ -12,7 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLog, type Log } from "../lib/log.ts";
-import { onSignal } from "../runtime/signals.ts";
+import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
 import { command, programName } from "./command.ts";
 import { createReload } from "./reload.ts";

@@ -1,7 +1,7 @@
 /** Turns Ctrl-C, a request to end, a closed terminal and a closed pipe into one signal. */
 import { rmSync } from "node:fs";
 import process from "node:process";
-import { onSignal } from "../runtime/signals.ts";
+import { onSignal } from "../runtime/process.ts";
 
 export interface Interruption {
   readonly signal: AbortSignal;

@@ -7,7 +7,7 @@ import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
 import { decodeAudit } from "../records/plain.ts";
 import { decodeWebhook } from "../records/plain.ts";
 import type { JournalReader, Row } from "../journal/index.ts";
-import { collectGarbage, freeBuffer } from "../runtime/memory.ts";
+import { collectGarbage, freeBuffer } from "../runtime/process.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";

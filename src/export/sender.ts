@@ -1,6 +1,6 @@
 /** Posts one OTLP body to one destination and says what became of it. Logs, metrics and our own log lines all leave through here. */
 import { gzipSync } from "node:zlib";
-import { freeBuffer } from "../runtime/memory.ts";
+import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { type Answer, type Encoding, type ReadAnswer, readAnswer, type Signal } from "./answer.ts";

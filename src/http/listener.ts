@@ -1,6 +1,6 @@
-/** Binds an address and lets go of it: what all servers of this program share. */
+/** Binds an address, or says in one line why it cannot and what to do. */
+import type { Server } from "node:net";
 import type { ListenAddress } from "../lib/listen.ts";
-import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.ts";
 
 /** The address cannot be bound. One line for a person. */
 export class ListenError extends Error {
@@ -27,69 +27,33 @@ interface ReasonAndRemedy {
   readonly remedy?: (setting: string) => string;
 }
 
-export type ListenerOptions = Omit<ServeOptions, "hostname" | "port">;
-
 /**
- * Binds. All addresses are one dual-stack socket; where the machine has no IPv6, IPv4 alone.
+ * Binds a server. All addresses are one dual-stack socket; on a machine without IPv6, IPv4 alone. Resolves with the port.
  * @throws {ListenError}
  */
-export function bind(address: ListenAddress, options: ListenerOptions): RunningServer {
+export async function bind(server: Server, address: ListenAddress): Promise<number> {
   try {
-    if (address.hostname !== undefined) return serve({ ...options, hostname: address.hostname, port: address.port });
+    if (address.hostname !== undefined) return await listen(server, address.hostname, address.port);
     try {
-      return serve({ ...options, hostname: "::", port: address.port });
+      return await listen(server, "::", address.port);
     } catch (error) {
       if (!hasCode(error, "EAFNOSUPPORT", "EADDRNOTAVAIL")) throw error;
-      return serve({ ...options, hostname: "0.0.0.0", port: address.port });
+      return await listen(server, "0.0.0.0", address.port);
     }
   } catch (error) {
     throw new ListenError(address.text, error);
   }
 }
 
-/**
- * Binds so that a second listener of this process can take the same port. The system would let any process of this user
- * join then, so that the port is free is found out first.
- * @throws {ListenError}
- */
-export async function bindShared(address: ListenAddress, options: ListenerOptions): Promise<RunningServer> {
-  const probe = bind(address, options);
-  await probe.abort();
-  return bind({ ...address, port: probe.port }, { ...options, sharesPort: true });
-}
-
-/** The runtime also waits for connections on which half a head has come. So long after the last answer, they are closed. */
-const lingerMs = 500;
-
-/**
- * Takes no new connection, lets requests end, and closes what is left after the deadline, or as soon as there are
- * only connections without a request. `isBusy`: whether a request is being answered.
- */
-export async function finish(server: RunningServer, deadlineMs: number, isBusy: () => boolean): Promise<void> {
-  const endsAt = performance.now() + deadlineMs;
-  let isEnded = false;
-  const ending = server.finish().then(() => {
-    isEnded = true;
+function listen(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, backlog: 1024 }, () => {
+      server.off("error", reject);
+      const bound = server.address();
+      resolve(typeof bound === "object" && bound !== null ? bound.port : port);
+    });
   });
-  let busyAt = performance.now();
-  for (;;) {
-    const now = performance.now();
-    if (isBusy()) busyAt = now;
-    const waitMs = Math.min(endsAt, busyAt + lingerMs) - now;
-    if (isEnded || waitMs <= 0) break;
-    await before(Math.min(waitMs, lingerMs / 10), ending);
-  }
-  if (!isEnded) await server.abort();
-}
-
-/** Waits so long, or until something else has happened. */
-export async function before(timeoutMs: number, other: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([late, other]);
-  clearTimeout(timer);
 }
 
 function textOf(address: string, { reason, remedy }: ReasonAndRemedy, setting?: string): string {

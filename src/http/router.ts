@@ -1,11 +1,10 @@
 /** Finds the handler of a request by its path and method; answers 404, 405 and OPTIONS by itself. */
 import { ConfigError } from "../errors.ts";
-import type { Exchange } from "./exchange.ts";
-import { jsonResponse } from "./response.ts";
+import { type Exchange, type HttpAnswer, jsonResponse } from "./exchange.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-export type Handler = (exchange: Exchange) => Response | Promise<Response>;
+export type Handler = (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>;
 
 export interface Route {
   /** Exact and case-sensitive; no patterns. */
@@ -13,11 +12,21 @@ export interface Route {
   readonly methods: Readonly<Partial<Record<Method, Handler>>>;
 }
 
+/** A request that no route takes, and what would have been right. */
+export interface Misdirected {
+  readonly reason: "not_found" | "method";
+  /** For a person, behind "this listener accepts". */
+  readonly accepted: string;
+}
+
 /**
- * One handler over all routes. Routes of the same path are merged. HEAD is answered as GET; the runtime leaves the body out.
- * @throws {ConfigError} when two routes take the same method of the same path.
+ * One handler over all routes. Routes of the same path are merged. HEAD is answered as GET; the server leaves the body out.
+ * @throws {ConfigError} if two routes have the same method and path.
  */
-export function createRouter(routes: readonly Route[]): Handler {
+export function createRouter(
+  routes: readonly Route[],
+  misdirected: (exchange: Exchange, what: Misdirected) => void,
+): Handler {
   const byPath = new Map<string, Map<string, Handler>>();
   for (const { path, methods } of routes) {
     const known = byPath.get(path) ?? new Map<string, Handler>();
@@ -27,19 +36,20 @@ export function createRouter(routes: readonly Route[]): Handler {
       known.set(method, handler);
     }
   }
+  const paths = routes.map(({ path, methods }) => `${Object.keys(methods).join("/")} ${path}`);
   return (exchange) => {
     const methods = byPath.get(exchange.path);
-    if (methods === undefined) return jsonResponse(404, { text: "Not found" });
+    if (methods === undefined) {
+      misdirected(exchange, { reason: "not_found", accepted: [...new Set(paths)].slice(0, 3).join(", ") });
+      return jsonResponse(404, { text: "Not found" });
+    }
     const { method } = exchange.request;
     const handler = methods.get(method === "HEAD" ? "GET" : method);
     if (handler !== undefined) return handler(exchange);
-    const allow = allowed(methods);
-    if (method === "OPTIONS") return new Response(null, { status: 200, headers: { allow } });
+    const names = [...methods.keys()].flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name]));
+    const allow = [...names, "OPTIONS"].join(", ");
+    if (method === "OPTIONS") return { status: 200, headers: { allow }, body: "" };
+    misdirected(exchange, { reason: "method", accepted: `${names.join(" and ")} on this path` });
     return jsonResponse(405, { text: "Method not allowed" }, { allow });
   };
-}
-
-function allowed(methods: ReadonlyMap<string, Handler>): string {
-  const names = [...methods.keys()].flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
-  return [...names, "OPTIONS"].join(", ");
 }

@@ -1,24 +1,28 @@
-/** A listener with routes: binds an address, answers whatever comes, and stops within a deadline. */
+/**
+ * A listener with routes: HTTP/1.1 over connections of our own, so that every sender sees its answer, its mistakes are
+ * logged, and nothing it does keeps a connection for ever.
+ */
+import { Buffer } from "node:buffer";
+import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createPlain, type Server, type Socket } from "node:net";
+import { createServer as createSecure, type Server as SecureServer } from "node:tls";
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import { isLoopback, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
-import type { Clock } from "../lib/clock.ts";
-import { systemClock } from "../lib/clock.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
-import type { Connection, RunningServer } from "../runtime/serve.ts";
-import { createExchange, idleTimeoutSeconds } from "./exchange.ts";
-import type { TlsFiles } from "./key-pair.ts";
-import { bind, finish, type ListenerOptions } from "./listener.ts";
-import { jsonResponse } from "./response.ts";
-import { createRouter, type Route } from "./router.ts";
-import { createTlsListener, type TlsListener } from "./tls.ts";
+import { createConnections, headMs, idleMs } from "./connections.ts";
+import { createExchange, discardBody, type HttpAnswer, jsonResponse } from "./exchange.ts";
+import { bind } from "./listener.ts";
+import { createRouter, type Misdirected, type Route } from "./router.ts";
+import { type KeyPair, type TlsFiles, tlsProtocol, type WatchedKeyPair, watchKeyPair } from "./tls.ts";
 
 export { ListenError } from "./listener.ts";
 
 export interface HttpServerOptions {
   /** `":8088"`, `"127.0.0.1:8088"`, `"[::1]:8088"`. */
   readonly listen: string;
-  /** Without them, plain HTTP. They are watched, and what replaces them is served within seconds. */
+  /** Without them, plain HTTP. They are watched, and replaced within seconds. */
   readonly tls?: TlsFiles | undefined;
 }
 
@@ -29,111 +33,256 @@ export interface HttpServerDeps {
   /** For the certificate's metrics. */
   readonly telemetry?: Telemetry;
   readonly clock?: Clock;
+  /** A request reached no handler. */
+  readonly misdirected?: (reason: MisdirectedReason) => void;
+  /** Connections at once; absent: what the limit of open files allows. */
+  readonly maxConnections?: number;
 }
 
+/** `tls`: TLS on a plain port, plain HTTP on a TLS port, or a handshake that the client broke off. */
+export type MisdirectedReason = Misdirected["reason"] | "tls";
+
 export interface HttpServer {
-  /** The port that was bound; what was asked for before that. */
+  /** The port that was bound; before that, the one that was asked for. */
   readonly port: number;
   /** Epoch milliseconds at which the certificate being served ends; nothing without TLS. */
   readonly certificateNotAfter: number | undefined;
   /**
-   * @throws {ListenError} when the address cannot be bound.
-   * @throws {ConfigError} when certificate and key cannot be used.
+   * @throws {ListenError} if the address cannot be bound.
+   * @throws {ConfigError} if certificate and key cannot be used.
    */
   start(): Promise<void>;
-  /** Looks at the TLS files now. A pair that cannot be used is not taken: the old one stays, with a warning. Plain stays plain. */
+  /** Reads the TLS files now. A pair that cannot be used is not served: the old one stays, with a warning. Plain stays plain. */
   reload(tls: TlsFiles | undefined): Promise<void>;
-  /** Takes no new connection, lets requests end, and closes what is left after `deadlineMs`. */
+  /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** @throws {ConfigError} when the address is none, or two routes collide. */
-export function createHttpServer(
-  { listen, tls }: HttpServerOptions,
-  { routes, logger, telemetry = silentTelemetry, clock = systemClock }: HttpServerDeps,
-): HttpServer {
+/** How long an unread body is read away after a refusal, and how long a half-closed connection lingers. */
+const discardMs = 30_000;
+const lingerMs = 2000;
+
+/** @throws {ConfigError} if the address is none, or two routes collide. */
+export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpServerDeps): HttpServer {
+  const { routes, logger, telemetry = silentTelemetry, clock = systemClock, misdirected = () => {} } = deps;
   const address = parseListen(listen);
   if (address === undefined)
     throw new ConfigError([`cannot listen on "${listen}": write ":8088", "127.0.0.1:8088" or "[::1]:8088"`]);
-  const route = createRouter(routes);
   const isLocalOnly = isLoopback(address.hostname);
   const isSecure = tls !== undefined;
-  const quiet = createOncePerMinute<"failure">(clock);
-  let plain: RunningServer | undefined;
-  let secure: TlsListener | undefined;
+  const once = createOncePerMinute<string>(clock);
+  const connections = createConnections(deps.maxConnections);
+  const route = createRouter(routes, ({ request, path, peer }, { reason, accepted }) => {
+    const status = reason === "method" ? 405 : 404;
+    warn(
+      reason,
+      `${request.method} ${printable(path)} from ${peer} answered ${status}: this listener accepts ${accepted}`,
+    );
+  });
+  const http = createHttp({ keepAliveTimeout: idleMs })
+    .on("request", (message, response) => void serve(message, response, () => {}))
+    .on("checkContinue", (message, response) => void serve(message, response, () => response.writeContinue()))
+    .on("connect", (_, socket) => socket.destroy())
+    .on("clientError", refuseMalformed);
+  let server: Server | undefined;
+  let certificate: WatchedKeyPair | undefined;
+  let port = address.port;
+  let isStopping = false;
 
-  let answering = 0;
-  const isBusy = (): boolean => answering > 0;
-
-  async function handle(request: Request, connection: Connection): Promise<Response> {
-    answering++;
-    try {
-      return await answer(request, connection);
-    } finally {
-      answering--;
-    }
+  function warn(reason: MisdirectedReason, message: string): void {
+    misdirected(reason);
+    const now = once(reason);
+    if (now !== undefined)
+      logger.warn(message, { listen, reason, ...(now.suppressed > 0 && { alsoRefused: now.suppressed }) });
   }
 
-  async function answer(request: Request, connection: Connection): Promise<Response> {
-    const exchange = createExchange({ request, connection, isLocalOnly, isSecure });
-    let response: Response;
-    try {
-      response = await route(exchange);
-    } catch (error) {
-      response = failed(error);
-    }
-    const isClosing = response.headers.get("connection") === "close";
-    if (!isClosing && !(await exchange.settleBody())) response.headers.set("connection", "close");
-    return response;
+  async function serve(message: IncomingMessage, response: ServerResponse, proceed: () => void): Promise<void> {
+    const { socket } = message;
+    const connection = connections.of(socket);
+    if (connection === undefined) return;
+    connections.begin(socket);
+    const { last } = connection;
+    connection.last = new Promise((resolve) => {
+      response.once("close", () => {
+        connections.end(socket);
+        resolve();
+      });
+    });
+    await last;
+    let isWaiting = message.headers.expect !== undefined;
+    const exchange = createExchange({
+      message,
+      connection,
+      isLocalOnly,
+      isSecure,
+      proceed() {
+        isWaiting = false;
+        proceed();
+      },
+    });
+    const isHostMissing = message.httpVersion === "1.1" && message.headers.host === undefined;
+    const answer = isHostMissing
+      ? jsonResponse(400, { text: "The Host header is required" }, { connection: "close" })
+      : await Promise.resolve(exchange).then(route).catch(failed);
+    const body = Buffer.from(answer.body);
+    if (socket.destroyed || connection.isMalformed) return;
+    connection.answeredMs = performance.now();
+    const closes = isStopping || isWaiting || answer.headers["connection"] === "close";
+    const headers = { ...answer.headers, ...(closes && { connection: "close" }), "content-length": body.byteLength };
+    response.writeHead(answer.status, headers);
+    if (message.method !== "HEAD" && body.byteLength > 0) response.write(body);
+    else response.flushHeaders();
+    if (closes) return void linger(message, socket);
+    // The sender sees its answer now, and no reset while it is still sending.
+    if (!hasBody(message) || message.readableEnded || (await discardBody(message, performance.now() + discardMs)))
+      response.end();
+    else linger(message, socket);
   }
 
-  function failed(error: unknown): Response {
-    const said = quiet("failure");
-    if (said !== undefined)
+  /** Half-closes, and reads on: closing with unread bytes would reset the connection before the answer is read. */
+  function linger(message: IncomingMessage, socket: Socket): void {
+    message.on("error", () => {}).resume();
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("close", () => clearTimeout(timer));
+  }
+
+  /** What the parser refuses: what is no HTTP, TLS on a plain port, a flood of headers, malformed chunks. */
+  function refuseMalformed(error: Error & { code?: string; rawPacket?: Uint8Array }, socket: Socket): void {
+    const connection = connections.of(socket);
+    if (connection === undefined || error.rawPacket === undefined || error.rawPacket.length === 0) {
+      socket.destroy();
+      return;
+    }
+    connection.isMalformed = true;
+    if (!isSecure && error.rawPacket[0] === tlsHandshake)
+      warn(
+        "tls",
+        `${connection.peer} speaks TLS, but ${listen} is plain HTTP: use http://, or configure a certificate`,
+      );
+    const isFlood = error.code === "HPE_HEADER_OVERFLOW";
+    const text = isFlood ? '{"text":"The request headers are too large"}' : '{"text":"Malformed HTTP request"}';
+    const status = isFlood ? "431 Request Header Fields Too Large" : "400 Bad Request";
+    const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\nConnection: close`;
+    if (socket.writable) socket.end(`${head}\r\n\r\n${text}`);
+    setTimeout(() => socket.destroy(), lingerMs);
+  }
+
+  function failed(error: unknown): HttpAnswer {
+    const now = once("failure");
+    if (now !== undefined)
       logger.error("a request failed inside this program", {
         listen,
         error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: said.suppressed,
+        alsoFailed: now.suppressed,
       });
     return jsonResponse(500, { text: "Internal server error" });
   }
 
-  function observeCertificate(): void {
-    const attributes = { listener: listen };
-    telemetry.observe("tailscale2otel.tls.cert.not_after", () =>
-      secure === undefined ? [] : [{ value: secure.notAfter / 1000, attributes }],
-    );
-    telemetry.observe("tailscale2otel.tls.cert.rejected", () =>
-      secure === undefined ? [] : [{ value: Number(secure.isRejecting), attributes }],
-    );
+  function accept(socket: Socket): void {
+    if (connections.open(socket) !== undefined) http.emit("connection", socket);
   }
 
-  const options: ListenerOptions = { idleTimeoutSeconds, handle, onError: failed };
+  function acceptSecure(pair: KeyPair): SecureServer {
+    const secure = createSecure({ ...contextOf(pair), handshakeTimeout: headMs, allowHalfOpen: true });
+    return secure
+      .on("connection", (socket) => void connections.open(socket))
+      .on("secureConnection", (socket) => {
+        if (connections.of(socket) !== undefined || connections.open(socket) !== undefined)
+          http.emit("connection", socket);
+      })
+      .on("tlsClientError", (error: Error & { code?: string }, socket) => {
+        const peer = (socket?.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "") || "a client";
+        const { code = "", message } = error;
+        socket?.destroy();
+        // A port check connects, says nothing and leaves.
+        if (message === "socket hang up" || code === "ERR_TLS_HANDSHAKE_TIMEOUT") return;
+        if (code === "ERR_SSL_HTTP_REQUEST" || message.includes("http request"))
+          warn("tls", `${peer} speaks plain HTTP, but ${listen} requires TLS: use https://`);
+        else
+          warn(
+            "tls",
+            `TLS handshake with ${peer} failed: it may not trust the certificate, or support TLS 1.2 (${code})`,
+          );
+      });
+  }
+
+  async function startSecure(files: TlsFiles): Promise<SecureServer> {
+    certificate = await watchKeyPair(files, {
+      use: (pair) => secure.setSecureContext(contextOf(pair)),
+      listen,
+      logger,
+      clock,
+    });
+    const secure = acceptSecure(certificate.current);
+    const attributes = { listener: listen };
+    const observed = (read: (pair: WatchedKeyPair) => number) => () =>
+      certificate === undefined ? [] : [{ value: read(certificate), attributes }];
+    telemetry.observe(
+      "tailscale2otel.tls.cert.not_after",
+      observed(({ current }) => current.notAfter / 1000),
+    );
+    telemetry.observe(
+      "tailscale2otel.tls.cert.rejected",
+      observed(({ isRejecting }) => Number(isRejecting)),
+    );
+    return secure;
+  }
+
   return {
     get port() {
-      return secure?.port ?? plain?.port ?? address.port;
+      return port;
     },
     get certificateNotAfter() {
-      return secure?.notAfter;
+      return certificate?.current.notAfter;
     },
     async start() {
-      if (plain !== undefined || secure !== undefined) return;
-      if (tls === undefined) {
-        plain = bind(address, options);
-        return;
+      if (server !== undefined) return;
+      const starting =
+        tls === undefined ? createPlain({ allowHalfOpen: true, noDelay: true }, accept) : await startSecure(tls);
+      try {
+        port = await bind(starting, address);
+        server = starting;
+      } catch (error) {
+        certificate?.stop();
+        certificate = undefined;
+        throw error;
       }
-      secure = await createTlsListener({ address, files: tls, options, isBusy }, { logger, clock });
-      observeCertificate();
     },
     async reload(files) {
-      if (files !== undefined) await secure?.reload(files);
+      if (files !== undefined) await certificate?.reload(files);
     },
     async stop(deadlineMs) {
-      const stopping = { plain, secure };
-      plain = undefined;
-      secure = undefined;
-      if (stopping.plain !== undefined) await finish(stopping.plain, deadlineMs, isBusy);
-      await stopping.secure?.stop(deadlineMs);
+      const stopping = server;
+      server = undefined;
+      if (stopping === undefined) return;
+      isStopping = true;
+      certificate?.stop();
+      certificate = undefined;
+      stopping.close();
+      const endsAt = performance.now() + deadlineMs;
+      connections.closeIdle();
+      while (connections.requests > 0 && performance.now() < endsAt) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        connections.closeIdle();
+      }
+      connections.closeAll();
     },
   };
+}
+
+/** The first byte of a TLS record that holds a handshake (RFC 8446, section 5.1). */
+const tlsHandshake = 0x16;
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+}
+
+function contextOf({ certificate, key }: KeyPair): object {
+  return { cert: certificate, key, ...tlsProtocol };
+}
+
+/** Of what a stranger sent, the part that may stand in a log line. */
+function printable(text: string): string {
+  return text.slice(0, 100).replaceAll(/[^!-~]/g, "?");
 }

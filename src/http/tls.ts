@@ -1,71 +1,99 @@
-/**
- * A listener whose certificate can be replaced while it serves. The runtime keeps the certificate that a listener began
- * with, so the new pair gets a second listener on the same port, and the old one ends when its requests have.
- */
-import type { ListenAddress } from "../lib/listen.ts";
+/** The TLS certificate of a listener: read from files, checked before use, watched, and replaced while connections go on. */
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import { canSharePort, type RunningServer } from "../runtime/serve.ts";
-import { type KeyPair, readKeyPair, type TlsFiles } from "./key-pair.ts";
-import { before, bind, bindShared, finish, type ListenerOptions } from "./listener.ts";
 
-export interface TlsListenerOptions {
-  readonly address: ListenAddress;
-  readonly files: TlsFiles;
-  readonly options: ListenerOptions;
-  /** Whether a request is being answered. */
-  readonly isBusy: () => boolean;
-  /** How often the files are looked at. */
+export interface TlsFiles {
+  /** PEM: the certificate, then those that lead from it to a root. */
+  readonly certFile: string;
+  /** PEM, without a passphrase. */
+  readonly keyFile: string;
+}
+
+/** From a `tls` section of the settings; nothing if both are empty. */
+export function tlsFilesOf(tls: { readonly cert_file: string; readonly key_file: string }): TlsFiles | undefined {
+  return tls.cert_file === "" ? undefined : { certFile: tls.cert_file, keyFile: tls.key_file };
+}
+
+export interface KeyPair {
+  readonly certificate: string;
+  readonly key: string;
+  /** Epoch milliseconds after which nobody trusts the certificate. */
+  readonly notAfter: number;
+  /** The same for the same files. */
+  readonly digest: string;
+}
+
+/** TLS 1.2 with forward secrecy and authenticated encryption, and 1.3. */
+export const tlsProtocol = {
+  minVersion: "TLSv1.2",
+  ciphers: [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+  ].join(":"),
+} as const;
+
+/**
+ * Reads both files and checks them: well formed, key of this certificate, valid at `now` (epoch milliseconds).
+ * @throws {ConfigError} with one line that names the file.
+ */
+export async function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): Promise<KeyPair> {
+  const [certificate, key] = await Promise.all([readText(certFile), readText(keyFile)]);
+  const leaf = parse(certFile, "certificate", () => new X509Certificate(certificate));
+  const privateKey = parse(keyFile, "private key", () => createPrivateKey(key));
+  if (!leaf.checkPrivateKey(privateKey))
+    throw new ConfigError([`${keyFile} is not the key of the certificate in ${certFile}`]);
+  const notAfter = Date.parse(leaf.validTo);
+  if (now > notAfter) throw new ConfigError([`the certificate in ${certFile} has expired (${leaf.validTo})`]);
+  if (now < Date.parse(leaf.validFrom))
+    throw new ConfigError([`the certificate in ${certFile} is not valid before ${leaf.validFrom}`]);
+  const digest = createHash("sha256").update(certificate).update("\0").update(key).digest("hex");
+  return { certificate, key, notAfter, digest };
+}
+
+/** The pair that is served, kept up to date with its files. */
+export interface WatchedKeyPair {
+  readonly current: KeyPair;
+  /** The files hold a pair that cannot be used, so the one before it is served. */
+  readonly isRejecting: boolean;
+  /** Reads the files now, these from here on, and logs if they cannot be used. */
+  reload(files: TlsFiles): Promise<void>;
+  stop(): void;
+}
+
+export interface WatchDeps {
+  /** Serves a new pair. @throws if the runtime cannot use it. */
+  readonly use: (pair: KeyPair) => void;
+  readonly listen: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
   readonly watchMs?: number;
 }
 
-export interface TlsListener {
-  readonly port: number;
-  /** Epoch milliseconds at which the certificate being served ends. */
-  readonly notAfter: number;
-  /** Whether the files hold a pair that cannot be used, so that the one before it is served. */
-  readonly isRejecting: boolean;
-  /** Looks at the files now, and says so when they cannot be used. From here on it is these files. */
-  reload(files: TlsFiles): Promise<void>;
-  stop(deadlineMs: number): Promise<void>;
-}
-
-/** Polled, since the files come by rename, by symbolic link or by a mounted secret, which watching does not tell alike. */
+/** Polled, since files arrive by rename, symbolic link or a mounted secret, which file watching reports differently. */
 const defaultWatchMs = 2000;
 
-/**
- * Old and new listener both take connections for so long, and the old one ends each connection with its next answer: the
- * runtime closes idle connections when a listener ends, also one on which a request is just arriving.
- */
-const overlapMs = 1000;
-
-/** For requests that the old listener is still answering. */
-const finishMs = 60_000;
-
-/** The same, where nobody listens until the old listener is gone. */
-const blindMs = 1000;
-
-/**
- * Binds and serves.
- * @throws {ConfigError} when certificate and key cannot be used.
- * @throws {ListenError} when the address cannot be bound.
- */
-export async function createTlsListener(
-  { address, options, isBusy, watchMs = defaultWatchMs, ...given }: TlsListenerOptions,
-  { logger, clock }: { readonly logger: Logger; readonly clock: Clock },
-): Promise<TlsListener> {
-  let { files } = given;
-  let pair = await readKeyPair(files, clock());
-  let running = await bindShared(address, optionsOf(pair));
-  const ending = new Set<RunningServer>();
-  /** What is wrong with the files, and whether the operator knows. */
-  let complaint: { readonly message: string; readonly isTold: boolean } | undefined;
-  const stopped = Promise.withResolvers<void>();
-  let isStopped = false;
+/** @throws {ConfigError} if certificate and key cannot be used. */
+export async function watchKeyPair(
+  given: TlsFiles,
+  { use, listen, logger, clock, watchMs = defaultWatchMs }: WatchDeps,
+): Promise<WatchedKeyPair> {
+  let files = given;
+  let current = await readKeyPair(files, clock());
+  let problem: { readonly message: string; readonly isLogged: boolean } | undefined;
   let last = Promise.resolve();
   const timer = setInterval(() => void check("watched"), watchMs);
 
-  /** One look at a time. */
+  /** One check at a time. */
   function check(occasion: "watched" | "asked"): Promise<void> {
     last = last.then(() => look(occasion));
     return last;
@@ -74,70 +102,57 @@ export async function createTlsListener(
   async function look(occasion: "watched" | "asked"): Promise<void> {
     try {
       const next = await readKeyPair(files, clock());
-      if (next.digest !== pair.digest) await replace(next);
-      complaint = undefined;
+      if (next.digest !== current.digest) replace(next);
+      problem = undefined;
     } catch (error) {
-      complain(error instanceof Error ? error.message : String(error), occasion);
+      report(error instanceof Error ? error.message : String(error), occasion);
     }
   }
 
+  function replace(next: KeyPair): void {
+    use(next);
+    current = next;
+    logger.info("TLS certificate replaced", { listen, notAfter: new Date(next.notAfter).toISOString() });
+  }
+
   /** A pair that is being written is seen half old, half new: what the watch finds wrong must be so twice. */
-  function complain(message: string, occasion: "watched" | "asked"): void {
-    const isKnown = complaint?.message === message;
-    if (isKnown && complaint?.isTold) return;
-    const isTold = isKnown || occasion === "asked";
-    complaint = { message, isTold };
-    if (isTold) logger.warn(`the new TLS certificate is not used: ${message}`, { listen: address.text });
-  }
-
-  /** Resolves when nobody is shown the old certificate any more. */
-  async function replace(next: KeyPair): Promise<void> {
-    const old = running;
-    if (!canSharePort) await finish(old, blindMs, isBusy);
-    if (isStopped) return;
-    running = bind({ ...address, port: old.port }, { ...optionsOf(next), sharesPort: true });
-    pair = next;
-    const notAfter = new Date(next.notAfter).toISOString();
-    logger.info("the TLS certificate was replaced", { listen: address.text, notAfter });
-    if (!canSharePort) return;
-    ending.add(old);
-    await before(overlapMs, stopped.promise);
-    if (!isStopped) void finish(old, finishMs, isBusy).finally(() => ending.delete(old));
-  }
-
-  /** What a listener with this pair does, which ends its connections once another pair has taken its place. */
-  function optionsOf(own: KeyPair): ListenerOptions & { readonly tls: KeyPair } {
-    return {
-      ...options,
-      tls: own,
-      async handle(request, connection) {
-        const response = await options.handle(request, connection);
-        if (own !== pair) response.headers.set("connection", "close");
-        return response;
-      },
-    };
+  function report(message: string, occasion: "watched" | "asked"): void {
+    const isKnown = problem?.message === message;
+    if (isKnown && problem?.isLogged) return;
+    const isLogged = isKnown || occasion === "asked";
+    problem = { message, isLogged };
+    if (isLogged) logger.warn(`cannot use the new TLS certificate; still serving the old one: ${message}`, { listen });
   }
 
   return {
-    get port() {
-      return running.port;
-    },
-    get notAfter() {
-      return pair.notAfter;
+    get current() {
+      return current;
     },
     get isRejecting() {
-      return complaint?.isTold ?? false;
+      return problem?.isLogged ?? false;
     },
     reload(next) {
       files = next;
       return check("asked");
     },
-    async stop(deadlineMs) {
-      isStopped = true;
-      stopped.resolve();
-      clearInterval(timer);
-      await last;
-      await Promise.all([running, ...ending].map((server) => finish(server, deadlineMs, isBusy)));
-    },
+    stop: () => clearInterval(timer),
   };
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new ConfigError([`cannot read ${file} (${reason})`]);
+  }
+}
+
+/** The parser's own message is left out: it may quote the key. */
+function parse<Value>(file: string, what: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch {
+    throw new ConfigError([`${file} holds no ${what} in PEM form that can be used without a passphrase`]);
+  }
 }

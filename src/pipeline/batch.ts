@@ -3,7 +3,7 @@
  * Nothing of it is visible to anyone, and nothing has to be undone, before `commit` resolves.
  */
 import { noIncrements, merge } from "../catalogue/increments.ts";
-import { Refusal } from "../errors.ts";
+import { orUnparsable, Refusal } from "../errors.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
 import type { Append, Committed } from "../journal/index.ts";
 import { measureFlow } from "../processors/flow-metrics.ts";
@@ -86,27 +86,26 @@ export class Batch {
   }
 
   /**
-   * Adds the records of one JSON value, in whatever they are wrapped.
+   * Adds the records of one JSON value, in whatever they are wrapped. Yields wherever the caller may pause.
    * @throws {Refusal} `unparsable` if the bytes are no JSON, `too_large`
    */
-  add(bytes: Uint8Array, from: number, to: number): void {
-    let text: string;
-    let value: unknown;
-    try {
-      text = decode(bytes, from, to);
-      value = JSON.parse(text);
-    } catch {
-      throw new Refusal("unparsable", "Invalid data format");
-    }
-    this.addValue(value, text);
+  *add(bytes: Uint8Array, from: number, to: number): Generator<void> {
+    const text = orUnparsable("it is not valid UTF-8", () => decode(bytes, from, to));
+    const value: unknown = orUnparsable("it is not valid JSON", () => JSON.parse(text));
+    yield;
+    yield* this.#addAll(value, text);
   }
 
   /** Adds the records of a parsed value, `text` being its own text. @throws {Refusal} `too_large` */
   addValue(value: unknown, text: string): void {
+    for (const _ of this.#addAll(value, text));
+  }
+
+  *#addAll(value: unknown, text: string): Generator<void> {
     const { records, skipped } = this.#found;
     unwrap(value, text, this.#found);
-    for (const raw of records) this.addRecord(raw);
-    for (const one of skipped) this.#skip(one);
+    for (const raw of records) yield this.addRecord(raw);
+    for (const one of skipped) yield this.#skip(one);
     records.length = 0;
     skipped.length = 0;
   }

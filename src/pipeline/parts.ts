@@ -11,7 +11,7 @@ import { keyWords } from "../records/identity.ts";
 import { endsOfObjects } from "../records/json.ts";
 import { encodeLeftOut } from "../records/left-out.ts";
 import type { RecordType } from "../records/types.ts";
-import { freeBuffer } from "../runtime/memory.ts";
+import { freeBuffer } from "../runtime/process.ts";
 
 /** A part with what it is counted from: flow records from columns, others from what all of its records add up to. */
 export interface MeasuredPart extends Part {

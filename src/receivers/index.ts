@@ -1,17 +1,15 @@
 /** The receivers that the settings ask for, on as few listeners as they can share. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import { tlsFilesOf } from "../http/key-pair.ts";
+import { tlsFilesOf } from "../http/tls.ts";
 import type { Route } from "../http/router.ts";
-import { createHttpServer, type HttpServer } from "../http/server.ts";
+import { createHttpServer, type HttpServer, type MisdirectedReason } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Pipeline } from "../pipeline/index.ts";
 import { createHecReceiver } from "./hec/index.ts";
-import { hecOptionsOf } from "./hec/options.ts";
 import { createWebhookReceiver } from "./webhook/index.ts";
-import { webhookOptionsOf } from "./webhook/options.ts";
 
 export interface ReceiversDeps {
   readonly pipeline: Pipeline;
@@ -59,11 +57,11 @@ export function createReceivers(
   { pipeline, journal, telemetry, logger, clock, webhookSignedBy = () => {} }: ReceiversDeps,
 ): Receivers {
   const shared = { pipeline, telemetry, logger, clock };
-  const hec = createHecReceiver(hecOptionsOf(config), {
+  const hec = createHecReceiver(config.streaming, {
     ...shared,
     health: () => (journal.space.refusal === undefined ? "ok" : "full"),
   });
-  const webhook = createWebhookReceiver(webhookOptionsOf(config), {
+  const webhook = createWebhookReceiver(config.webhook, {
     ...shared,
     forgottenUntil: () => journal.horizon("webhook").until,
     signedBy: webhookSignedBy,
@@ -73,7 +71,13 @@ export function createReceivers(
     const [first] = names;
     const routes = names.flatMap((name): readonly Route[] => receivers[name].routes);
     const { listen, tls } = config[first];
-    return { names, server: createHttpServer({ listen, tls: tlsFilesOf(tls) }, { routes, logger, telemetry, clock }) };
+    const metric = first === "streaming" ? "tailscale.stream.rejected" : "tailscale.webhook.rejected";
+    const misdirected = (reason: MisdirectedReason): void => telemetry.add(metric, 1, { reason });
+    const server = createHttpServer(
+      { listen, tls: tlsFilesOf(tls) },
+      { routes, logger, telemetry, clock, misdirected },
+    );
+    return { names, server };
   });
 
   let { webhook: settings } = config;

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { Readable, type Transform } from "node:stream";
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
-import { runtimeName } from "./name.ts";
+import { runtimeName } from "./process.ts";
 import { announcedContentBytes, zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "gzip" | "zstd";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { loadConfig, loadSections } from "../../src/config/index.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { healthPaths, ingestPaths } from "../../src/receivers/hec/paths.ts";
+import { healthPaths, ingestPaths } from "../../src/receivers/hec/index.ts";
 import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();

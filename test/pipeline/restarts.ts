@@ -75,7 +75,7 @@ export function send(
   const batch = pipeline.open({ source, receivedAt });
   for (const value of values) {
     const bytes = Buffer.from(JSON.stringify(value));
-    if (batch.scan(bytes, 0, bytes.length) < 0) batch.add(bytes, 0, bytes.length);
+    if (batch.scan(bytes, 0, bytes.length) < 0) Array.from(batch.add(bytes, 0, bytes.length));
   }
   return batch.commit(1000);
 }

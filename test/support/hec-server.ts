@@ -7,21 +7,22 @@ import {
   createHecReceiver,
   type HecHealth,
   type HecReceiver,
-  type HecReceiverOptions,
+  type HecSettings,
 } from "../../src/receivers/hec/index.ts";
 import { createRecordingPipeline, type RecordingPipeline } from "./recording-pipeline.ts";
 
 export const token = "5f1c0a7e-token";
 
-export const defaultOptions: HecReceiverOptions = {
+export const defaultOptions: HecSettings = {
   path: "/services/collector/event",
   token,
-  tokenPrevious: "",
+  token_previous: "",
+  public_url: "",
   decompress: "auto",
-  maxBodyBytes: 0,
-  maxInflightBytes: 256 * 1024 * 1024,
-  maxConcurrentRequests: 16,
-  requestTimeoutMs: 30_000,
+  max_body_bytes: 0,
+  max_inflight_bytes: 256 * 1024 * 1024,
+  max_concurrent_requests: 16,
+  request_timeout: 30_000,
 };
 
 export interface HecServer extends AsyncDisposable {
@@ -44,7 +45,7 @@ export interface HecServer extends AsyncDisposable {
 }
 
 export async function startHecServer(
-  options: Partial<HecReceiverOptions> = {},
+  options: Partial<HecSettings> = {},
   { listen = "127.0.0.1:0", pipeline }: { listen?: string; pipeline?: Pipeline } = {},
 ): Promise<HecServer> {
   const settings = { ...defaultOptions, ...options };

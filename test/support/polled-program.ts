@@ -147,7 +147,7 @@ export function createPolledProgram(
       const batch = current().store.pipeline.open({ source: "stream", receivedAt: clock() });
       for (const { streamed } of records) {
         const bytes = Buffer.from(JSON.stringify(streamed));
-        if (batch.scan(bytes, 0, bytes.length) < 0) batch.add(bytes, 0, bytes.length);
+        if (batch.scan(bytes, 0, bytes.length) < 0) Array.from(batch.add(bytes, 0, bytes.length));
       }
       return batch.commit(100);
     },

@@ -116,7 +116,7 @@ export async function take({ pipeline }: Store, values: readonly JsonObject[], r
   const batch = pipeline.open({ source: "stream", receivedAt });
   for (const value of values) {
     const bytes = Buffer.from(JSON.stringify({ event: value }));
-    if (batch.scan(bytes, 0, bytes.length) < 0) batch.add(bytes, 0, bytes.length);
+    if (batch.scan(bytes, 0, bytes.length) < 0) Array.from(batch.add(bytes, 0, bytes.length));
   }
   return batch.commit(100);
 }

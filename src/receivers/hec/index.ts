@@ -1,49 +1,36 @@
 /**
- * The HEC stream receiver: requests in, answers out. A request goes through credential → admission → body → a place →
- * inflate, scan → commit, and is answered 200 only when everything in it is on disk.
+ * The HEC stream receiver. A request goes through credential → admission → body → semaphore → inflate and scan → commit, and
+ * is answered 200 only once everything in it is on disk.
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
+import type { Config } from "../../config/schema.ts";
 import { Refusal, Unavailable } from "../../errors.ts";
-import { createByteBudget, type Reservation } from "../../http/byte-budget.ts";
-import type { Body } from "../../http/body.ts";
-import type { Exchange } from "../../http/exchange.ts";
+import { createSecretCheck, isFromBrowser, ownHostsOf, readAuthorization } from "../../http/auth.ts";
+import type { Exchange, HttpAnswer } from "../../http/exchange.ts";
+import { type Admission, createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
-import { createSlots, type Release } from "../../http/slots.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../../lib/logger.ts";
 import type { Pipeline } from "../../pipeline/index.ts";
-import { freeBuffer } from "../../runtime/memory.ts";
 import type { Compression } from "../../runtime/decompress.ts";
-import { withinDeadline } from "../deadline.ts";
-import { createInFlight } from "../in-flight.ts";
-import { createRefusalLog } from "../refusal-log.ts";
-import { createTurns } from "../turns.ts";
-import { readBodyInto } from "./body.ts";
-import { compressionOf, type DecompressMode } from "./encoding.ts";
-import { createGate } from "./gate.ts";
-import { bodyLimit, maxReading } from "./limits.ts";
-import { type AnswerDetail, answerToRefusal, hecAnswers, type HecAnswerName, hecResponse } from "./protocol.ts";
-import { healthPaths, ingestPaths } from "./paths.ts";
+import { freeBuffer } from "../../runtime/process.ts";
+import { type AnswerDetail, CommitTimeout, createRefusalLog, withinDeadline, withTrailingSlash } from "../answers.ts";
+import { createPauses } from "../pauses.ts";
+import { type BodyLimit, readBodyInto } from "./body.ts";
+import { answerToRefusal, hecAnswers, type HecAnswerName, hecResponse } from "./protocol.ts";
 
-export interface HecReceiverOptions {
-  /** Where records are posted to. */
-  readonly path: string;
-  /** Empty: no credential is asked for, and requests of browsers are refused. */
-  readonly token: string;
-  /** Accepted too, while the token is being replaced. */
-  readonly tokenPrevious: string;
-  readonly decompress: DecompressMode;
-  /** On the wire and after decompression, each. 0: 64 MiB. Negative: no limit but `maxInflightBytes`. */
-  readonly maxBodyBytes: number;
-  /** Bodies of all requests together, on the wire and inflated. */
-  readonly maxInflightBytes: number;
-  /** Requests that are parsed and committed at once. */
-  readonly maxConcurrentRequests: number;
-  /** To receive a body and wait for a place; and once more, to parse and commit it. */
-  readonly requestTimeoutMs: number;
-  /** Host names under which a proxy on this machine is reached; matters without a token only. */
-  readonly ownHosts?: readonly string[];
-}
+export type HecSettings = Pick<
+  Config["streaming"],
+  | "path"
+  | "token"
+  | "token_previous"
+  | "public_url"
+  | "decompress"
+  | "max_body_bytes"
+  | "max_inflight_bytes"
+  | "max_concurrent_requests"
+  | "request_timeout"
+>;
 
 export type HecHealth = "ok" | "full" | "draining";
 
@@ -58,128 +45,127 @@ export interface HecReceiverDeps {
 
 export interface HecReceiver {
   readonly routes: readonly Route[];
-  /** The next request is judged by these. */
+  /** The next request is checked against these. */
   useTokens(token: string, tokenPrevious: string): void;
-  /** Refuses what is new with code 23; resolves when what was in flight is done. Safe twice. */
+  /** Refuses new requests with code 23; resolves when those in flight are done. Safe twice. */
   drain(): Promise<void>;
 }
 
-export function createHecReceiver(options: HecReceiverOptions, deps: HecReceiverDeps): HecReceiver {
+export const defaultPath = "/services/collector/event";
+
+/** What HEC clients post to when they are given no path of their own; accepted with the default path only. */
+const aliases = ["/services/collector", "/services/collector/event/1.0"];
+
+/** Asked by clients and load balancers, whatever the path for records is. */
+export const healthPaths = ["/services/collector/health", "/services/collector/health/1.0"].flatMap(withTrailingSlash);
+
+/** Where records may be posted to. */
+export function ingestPaths(path: string): readonly string[] {
+  const paths = withTrailingSlash(path);
+  return paths[0] === defaultPath ? [...paths, ...aliases.flatMap(withTrailingSlash)] : paths;
+}
+
+export const defaultMaxBodyBytes = 64 * 1024 * 1024;
+
+/** Requests whose body is being read, or waits to be worked on, at once. */
+export const maxReading = 256;
+
+export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps): HecReceiver {
   const { telemetry, logger, clock, pipeline } = deps;
-  const ownHosts = options.ownHosts ?? [];
-  const limit = bodyLimit(options);
-  const budget = createByteBudget(options.maxInflightBytes);
-  const reading = createSlots(maxReading);
-  const places = createSlots(options.maxConcurrentRequests);
-  const inFlight = createInFlight((change) => telemetry.add("tailscale.stream.inflight", change, {}));
-  const refusals = createRefusalLog("stream request", { logger, clock });
-  const quiet = createOncePerMinute<"failure">(clock);
-  const turns = createTurns();
-  let gate = createGate({ token: options.token, tokenPrevious: options.tokenPrevious, ownHosts });
+  const timeoutMs = settings.request_timeout;
+  const limit = bodyLimit(settings);
+  const limiter = createLimiter(
+    { maxReading, maxBytes: settings.max_inflight_bytes, maxWorking: settings.max_concurrent_requests },
+    (change) => telemetry.add("tailscale.stream.inflight", change, {}),
+  );
+  const logRefusal = createRefusalLog("stream request", { logger, clock });
+  const once = createOncePerMinute<"failure">(clock);
+  const pauses = createPauses();
+  const ownHosts = ownHostsOf(settings.public_url);
+  let authenticate = createAuthentication(settings.token, settings.token_previous, ownHosts);
   let isDraining = false;
 
-  async function ingest(exchange: Exchange): Promise<Response> {
+  async function ingest(exchange: Exchange): Promise<HttpAnswer> {
     const beganMs = performance.now();
-    const { name, detail } = await answerTo(exchange).catch(answerToError);
-    const answer = hecAnswers[name];
-    const { rejected } = answer;
-    if (rejected !== undefined) {
-      telemetry.add("tailscale.stream.rejected", 1, { reason: rejected });
-      refusals.add(answer, exchange.peer);
+    const { name, detail = {} } = await answerTo(exchange).catch(answerToError);
+    const row = hecAnswers[name];
+    if (row.rejected !== undefined) {
+      telemetry.add("tailscale.stream.rejected", 1, { reason: row.rejected });
+      logRefusal(row, exchange, detail);
     }
     telemetry.record("tailscale.stream.request.duration", (performance.now() - beganMs) / 1000, {});
     return hecResponse(name, detail);
   }
 
   async function answerTo(exchange: Exchange): Promise<Answer> {
-    const denied = gate(exchange);
+    const denied = authenticate(exchange);
     if (denied !== undefined) return { name: denied };
     if (isDraining) return { name: "shuttingDown" };
-    const leave = reading.tryTake();
-    if (leave === undefined) return { name: "busy" };
-    const reservation = budget.open();
-    inFlight.enter();
-    const end = (): void => {
-      reservation.release();
-      inFlight.leave();
-    };
-    let job: Job;
+    const admission = limiter.enter(exchange.peer);
+    let isHandedOver = false;
     try {
-      job = await receive(exchange, reservation);
-    } catch (error) {
-      end();
-      throw error;
+      const receivedAt = clock();
+      const beganMs = performance.now();
+      const compression = compressionOf(settings.decompress, exchange.request.headers.get("content-encoding"));
+      const body = await exchange.readBody({ ...limit, timeoutMs, admission });
+      telemetry.record("tailscale.stream.request.size", body.bytes, {});
+      await admission.work(timeoutMs - (performance.now() - beganMs));
+      isHandedOver = true;
+      return await withinDeadline(timeoutMs, (checkDeadline) =>
+        commit({ receivedAt, body, compression, admission, checkDeadline }).finally(() => admission.leave()),
+      );
     } finally {
-      leave();
+      if (!isHandedOver) admission.leave();
     }
-    return await withinDeadline(options.requestTimeoutMs, (checkDeadline) => commit(job, checkDeadline).finally(end));
   }
 
-  /** Reads the body and waits for a place to work on it. */
-  async function receive({ request, readBody }: Exchange, reservation: Reservation): Promise<Job> {
-    const receivedAt = clock();
-    const beganMs = performance.now();
-    const compression = compressionOf(options.decompress, request.headers.get("content-encoding"));
-    const body = await readBody({ ...limit, timeoutMs: options.requestTimeoutMs, reservation });
-    telemetry.record("tailscale.stream.request.size", body.bytes, {});
-    const release = await places.take(options.requestTimeoutMs - (performance.now() - beganMs));
-    if (release === undefined) throw new Refusal("overloaded", "no place became free in time");
-    return { receivedAt, body, compression, reservation, release };
-  }
-
-  async function commit(job: Job, checkDeadline: () => void): Promise<Answer> {
-    const { receivedAt, body, compression, reservation, release } = job;
+  async function commit({ receivedAt, body, compression, admission, checkDeadline }: Job): Promise<Answer> {
     const batch = pipeline.open({ source: "stream", receivedAt });
     try {
-      const content = await readBodyInto(batch, body, { ...limit, compression, reservation, turns, checkDeadline });
-      if (content.isEmpty) return { name: "noData" };
+      const reading = { ...limit, compression, admission, pauses: pauses.open(), checkDeadline };
+      const bytes = await readBodyInto(batch, body, reading);
+      if (bytes === undefined) return { name: "noData" };
       checkDeadline();
-      await batch.commit(content.bytes);
+      await batch.commit(bytes);
       body.chunks.forEach(freeBuffer);
       return { name: "success" };
     } finally {
       batch.drop();
-      release();
     }
   }
 
   function answerToError(error: unknown): Answer {
     if (error instanceof Refusal)
-      return { name: answerToRefusal(error.reason), detail: { text: error.message, valueIndex: error.valueIndex } };
-    if (error instanceof Unavailable)
-      return { name: "unavailable", detail: { retryAfterSeconds: error.retryAfterSeconds } };
-    const said = quiet("failure");
-    if (said !== undefined)
-      logger.error("a stream request failed inside this program; nothing of it was taken", {
+      return { name: answerToRefusal[error.reason], detail: { text: error.message, valueIndex: error.valueIndex } };
+    if (error instanceof Unavailable) {
+      const detail = { text: error.message, retryAfterSeconds: error.retryAfterSeconds };
+      return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", detail };
+    }
+    const now = once("failure");
+    if (now !== undefined)
+      logger.error("a stream request failed inside this program; nothing of it was accepted", {
         error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: said.suppressed,
+        alsoFailed: now.suppressed,
       });
     return { name: "internalError" };
   }
 
-  function health(): Response {
+  function health(): HttpAnswer {
     const state = isDraining ? "draining" : deps.health();
-    switch (state) {
-      case "ok":
-        return hecResponse("healthy");
-      case "full":
-        return hecResponse("queuesFull");
-      case "draining":
-        return hecResponse("shuttingDown");
-    }
+    return hecResponse(({ ok: "healthy", full: "queuesFull", draining: "shuttingDown" } as const)[state]);
   }
 
   return {
     routes: [
-      ...ingestPaths(options.path).map((path): Route => ({ path, methods: { POST: ingest } })),
+      ...ingestPaths(settings.path).map((path): Route => ({ path, methods: { POST: ingest } })),
       ...healthPaths.map((path): Route => ({ path, methods: { GET: health } })),
     ],
     useTokens(token, tokenPrevious) {
-      gate = createGate({ token, tokenPrevious, ownHosts });
+      authenticate = createAuthentication(token, tokenPrevious, ownHosts);
     },
     async drain() {
       isDraining = true;
-      await inFlight.idle();
+      await limiter.idle();
     },
   };
 }
@@ -189,11 +175,54 @@ interface Answer {
   readonly detail?: AnswerDetail;
 }
 
-/** A body that has been read and has its place. */
+/** A body that has been read and may be worked on. */
 interface Job {
   readonly receivedAt: number;
-  readonly body: Body;
+  readonly body: Awaited<ReturnType<Exchange["readBody"]>>;
   readonly compression: Compression | undefined;
-  readonly reservation: Reservation;
-  readonly release: Release;
+  readonly admission: Admission;
+  readonly checkDeadline: () => void;
+}
+
+/** Before a byte of the body is read: the answer to a request that may not send, or nothing. */
+function createAuthentication(token: string, tokenPrevious: string, ownHosts: readonly string[]) {
+  const isToken = createSecretCheck([token, tokenPrevious]);
+  return (exchange: Exchange): HecAnswerName | undefined => {
+    if (token === "" && tokenPrevious === "") return isFromBrowser(exchange, ownHosts) ? "crossSite" : undefined;
+    const credential = readAuthorization(exchange.request.headers.get("authorization"));
+    if (credential.kind === "absent") return "tokenRequired";
+    if (credential.kind === "malformed") return "invalidAuthorization";
+    return isToken(credential.secret) ? undefined : "invalidToken";
+  };
+}
+
+/** What all requests together may not hold, one may not either. */
+function bodyLimit(settings: Pick<HecSettings, "max_body_bytes" | "max_inflight_bytes">): BodyLimit {
+  const { max_body_bytes: own, max_inflight_bytes: all } = settings;
+  const ownBytes = own === 0 ? defaultMaxBodyBytes : own;
+  const isOwn = ownBytes > 0 && ownBytes <= all;
+  const maxBytes = isOwn ? ownBytes : all;
+  const setting = isOwn ? "streaming.max_body_bytes" : "streaming.max_inflight_bytes";
+  return { maxBytes, tooLarge: `The body is larger than ${maxBytes} bytes (${setting})` };
+}
+
+/** `auto` goes by `Content-Encoding`; every other mode ignores that header. @throws {Refusal} `unsupported_encoding` */
+function compressionOf(mode: HecSettings["decompress"], contentEncoding: string | null): Compression | undefined {
+  const encoding = mode === "auto" ? (contentEncoding?.trim().toLowerCase() ?? "") : mode;
+  switch (encoding) {
+    case "":
+    case "none":
+    case "identity":
+      if (mode === "auto" && encoding === "none") break;
+      return undefined;
+    case "gzip":
+    case "x-gzip":
+      return "gzip";
+    case "zstd":
+      return "zstd";
+  }
+  throw new Refusal(
+    "unsupported_encoding",
+    `Content-Encoding ${JSON.stringify(encoding.slice(0, 40))} is not supported`,
+  );
 }

@@ -1,50 +1,70 @@
 /** Every answer of the HEC receiver, in one table: the receiver sends them from here, and the reference page prints it. */
 import type { RefusalReason } from "../../errors.ts";
-import { jsonResponse } from "../../http/response.ts";
+import { type HttpAnswer, jsonResponse } from "../../http/exchange.ts";
+import { type AnswerDetail, type AnswerRow, headersOf } from "../answers.ts";
 
-/** `rejected{reason}` of a request that was refused as a whole. */
-export type RejectedReason = Exclude<RefusalReason, "unsupported_encoding">;
-
-export interface HecAnswer {
-  /** For the reference page. */
-  readonly when: string;
-  readonly status: number;
-  readonly text: string;
+export interface HecAnswer extends AnswerRow {
+  /** `rejected{reason}` of a request that was refused as a whole. */
+  readonly rejected?: Exclude<RefusalReason, "unsupported_encoding">;
   /** Splunk's code, where the protocol has one. */
   readonly code?: number;
-  /** How it is counted; absent where nothing was refused, or nothing was sent to be taken. */
-  readonly rejected?: RejectedReason;
-  readonly headers?: Readonly<Record<string, string>>;
   /** The answer names the damaged value, counted from 0, as `invalid-event-number`. */
   readonly namesValue?: true;
-  /** The text says more in each case: which limit, which setting. */
-  readonly isDetailed?: true;
 }
+
+const tokenRemedy = "Set the token of Tailscale's log-stream destination to the text of streaming.token";
 
 const answers = {
   success: {
-    when: "taken, even if some records were skipped, duplicates or quarantined",
+    when: "accepted, even if some records were skipped, duplicates or quarantined",
     status: 200,
     text: "Success",
     code: 0,
   },
-  tokenRequired: { when: "no credential", status: 401, text: "Token is required", code: 2, rejected: "auth" },
+  tokenRequired: {
+    when: "no credential",
+    status: 401,
+    text: "Token is required",
+    code: 2,
+    rejected: "auth",
+    problem: "it carries no token",
+    remedy: tokenRemedy,
+  },
   invalidAuthorization: {
     when: "malformed credential, or an unknown scheme",
     status: 401,
     text: "Invalid authorization",
     code: 3,
     rejected: "auth",
+    problem: "its Authorization header is malformed, or of an unknown scheme",
+    remedy: tokenRemedy,
   },
-  invalidToken: { when: "wrong token", status: 403, text: "Invalid token", code: 4, rejected: "auth" },
+  invalidToken: {
+    when: "wrong token",
+    status: 403,
+    text: "Invalid token",
+    code: 4,
+    rejected: "auth",
+    problem: "its token is neither streaming.token nor streaming.token_previous",
+    remedy: tokenRemedy,
+  },
   crossSite: {
-    when: "a web page sent it, and no token is asked for",
+    when: "a web page sent it, and no token is required",
     status: 403,
     text: "Requests from browsers are refused while streaming.token is empty",
     code: 4,
     rejected: "cross_site",
+    problem: "a web page sent it, or its Host is not this machine's",
+    remedy: "Set streaming.token; behind a proxy on this machine, set streaming.public_url to the proxy's address",
   },
-  noData: { when: "empty body", status: 400, text: "No data", code: 5, rejected: "unparsable" },
+  noData: {
+    when: "empty body",
+    status: 400,
+    text: "No data",
+    code: 5,
+    rejected: "unparsable",
+    problem: "its body is empty",
+  },
   invalidDataFormat: {
     when: "not JSON, torn, trailing garbage, damaged compression, invalid UTF-8",
     status: 400,
@@ -52,6 +72,7 @@ const answers = {
     code: 6,
     rejected: "unparsable",
     namesValue: true,
+    remedy: "Nothing of it was accepted: the body must be a sequence of JSON objects, or an array of them",
   },
   tooLarge: {
     when: "the body is over a limit, before or after decompression, or holds too many records or connection entries",
@@ -60,6 +81,7 @@ const answers = {
     code: 6,
     rejected: "too_large",
     isDetailed: true,
+    remedy: "Nothing of it was accepted: send smaller requests, or raise the limit",
   },
   unsupportedEncoding: {
     when: "a `Content-Encoding` other than gzip, zstd or identity, with `streaming.decompress = auto`",
@@ -67,6 +89,7 @@ const answers = {
     text: "Unsupported Content-Encoding: use gzip, zstd or none",
     code: 6,
     rejected: "unparsable",
+    remedy: "Use gzip, zstd or none, or set streaming.decompress to what the sender uses",
   },
   timeout: {
     when: "the body was not complete in `streaming.request_timeout`, or came slower than 1 KiB/s after 10 s; the connection is closed",
@@ -75,6 +98,7 @@ const answers = {
     code: 6,
     rejected: "timeout",
     headers: { connection: "close" },
+    remedy: "If the sender is on a slow link, raise streaming.request_timeout",
   },
   busy: {
     when: "too many requests, or too many bytes, in flight",
@@ -83,6 +107,8 @@ const answers = {
     code: 9,
     rejected: "overloaded",
     headers: { "retry-after": "1" },
+    remedy:
+      "The sender should retry; if this persists, raise streaming.max_inflight_bytes or streaming.max_concurrent_requests",
   },
   unavailable: {
     when: "the journal is full or failing",
@@ -91,6 +117,16 @@ const answers = {
     code: 9,
     rejected: "unavailable",
     headers: { "retry-after": "5" },
+    remedy: "The sender should retry; see `tailscale2otel status` for the state of the journal",
+  },
+  commitTimeout: {
+    when: "the request could not be processed and committed in `streaming.request_timeout`",
+    status: 503,
+    text: "Server is busy",
+    code: 9,
+    rejected: "unavailable",
+    headers: { "retry-after": "5" },
+    remedy: "The disk or the machine is too slow for this load: lower streaming.max_concurrent_requests",
   },
   shuttingDown: {
     when: "the program is shutting down",
@@ -100,13 +136,14 @@ const answers = {
     rejected: "unavailable",
   },
   internalError: {
-    when: "a mistake in this program; nothing was taken",
+    when: "a bug in this program; nothing was accepted",
     status: 500,
     text: "Internal server error",
     code: 8,
     rejected: "unavailable",
+    problem: "a bug in this program (see the error above)",
   },
-  healthy: { when: "health: ready to take requests", status: 200, text: "HEC is healthy", code: 17 },
+  healthy: { when: "health: ready to accept requests", status: 200, text: "HEC is healthy", code: 17 },
   queuesFull: {
     when: "health: the journal is full or failing",
     status: 503,
@@ -121,44 +158,25 @@ export type HecAnswerName = keyof typeof answers;
 
 export const hecAnswers: Readonly<Record<HecAnswerName, HecAnswer>> = answers;
 
-/** What a single answer adds to its row of the table. */
-export interface AnswerDetail {
-  readonly text?: string | undefined;
-  readonly valueIndex?: number | undefined;
-  readonly retryAfterSeconds?: number | undefined;
-}
-
 /** The response of a row. */
-export function hecResponse(name: HecAnswerName, detail: AnswerDetail = {}): Response {
-  const { status, text, code, headers, namesValue, isDetailed } = hecAnswers[name];
+export function hecResponse(name: HecAnswerName, detail: AnswerDetail = {}): HttpAnswer {
+  const row = hecAnswers[name];
   const body = {
-    text: isDetailed ? (detail.text ?? text) : text,
-    code,
-    ...(namesValue && { "invalid-event-number": detail.valueIndex ?? 0 }),
+    text: row.isDetailed ? (detail.text ?? row.text) : row.text,
+    code: row.code,
+    ...(row.namesValue && { "invalid-event-number": detail.valueIndex ?? 0 }),
   };
-  const retryAfter =
-    detail.retryAfterSeconds === undefined ? undefined : { "retry-after": String(detail.retryAfterSeconds) };
-  return jsonResponse(status, body, { ...headers, ...retryAfter });
+  return jsonResponse(row.status, body, headersOf(row, detail));
 }
 
 /** The row for a request that was refused on its way. */
-export function answerToRefusal(reason: RefusalReason): HecAnswerName {
-  switch (reason) {
-    case "auth":
-      return "invalidToken";
-    case "cross_site":
-      return "crossSite";
-    case "overloaded":
-      return "busy";
-    case "timeout":
-      return "timeout";
-    case "too_large":
-      return "tooLarge";
-    case "unavailable":
-      return "unavailable";
-    case "unparsable":
-      return "invalidDataFormat";
-    case "unsupported_encoding":
-      return "unsupportedEncoding";
-  }
-}
+export const answerToRefusal: Readonly<Record<RefusalReason, HecAnswerName>> = {
+  auth: "invalidToken",
+  cross_site: "crossSite",
+  overloaded: "busy",
+  timeout: "timeout",
+  too_large: "tooLarge",
+  unavailable: "unavailable",
+  unparsable: "invalidDataFormat",
+  unsupported_encoding: "unsupportedEncoding",
+};

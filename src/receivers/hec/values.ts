@@ -1,6 +1,5 @@
 /**
- * Cuts the text of a body into its top-level JSON values. Each is scanned as a flow record of the usual shape or, if the
- * scanner gives it up, parsed. Linear in the bytes, wherever the slices end.
+ * Cuts the text of a body into its top-level JSON values, wherever the slices end that it arrives in.
  *
  * Top level: objects with nothing or white space between, JSON arrays of values, and `{"logs":[…]}`, which is split like an array.
  */
@@ -8,19 +7,14 @@ import { Refusal } from "../../errors.ts";
 import type { Batch } from "../../pipeline/batch.ts";
 import { ValueBoundary } from "../../records/json.ts";
 
-const space = 0x20;
-const newline = 0x0a;
-const carriageReturn = 0x0d;
-const tab = 0x09;
 const comma = 0x2c;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
-
-const byteOrderMark = [0xef, 0xbb, 0xbf];
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf);
 const logsPrefix = new TextEncoder().encode('{"logs":[');
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Room for what is held of a torn value, at first. */
 const firstHeldBytes = 256 * 1024;
@@ -28,7 +22,10 @@ const firstHeldBytes = 256 * 1024;
 /** What may come next: `value` and `first` begin a value, `first` may end an empty list as well. */
 type Place = "top" | "first" | "value" | "separator" | "wrapper" | "members";
 
-/** Cuts bytes that come in slices into values, and adds each to the batch. */
+/**
+ * Cuts bytes that come in slices into values, and adds each to the batch: as a flow record of the usual shape or, if the
+ * scanner gives it up, parsed. Linear in the bytes, wherever the slices end. Yields where its driver may pause.
+ */
 export class ValueReader {
   /** Complete values so far, which is also the 0-based position of the next. */
   count = 0;
@@ -45,30 +42,33 @@ export class ValueReader {
   /** Bytes that are not used up: the beginning of a value, or of what tells its kind. */
   #held = new Uint8Array(0);
   #heldBytes = 0;
-  /** Looks for the end of the value that `#held` begins, from there on. */
+  /** Looks for the end of the value that `#held` begins, from `#searchedBytes` on. */
   #boundary: ValueBoundary | undefined;
   #searchedBytes = 0;
+  /** The body has ended. */
+  #isLast = false;
+  /** Adds the value that was just cut, if it was not scanned. */
+  #adding: Iterable<void> | undefined;
 
   constructor(batch: Batch) {
     this.#batch = batch;
   }
 
-  /** Adds the values that end in this slice. @throws {Refusal} */
-  push(slice: Uint8Array): void {
-    this.#take(slice, "more");
+  /** Adds the values that end in this slice, which must not change before the iteration ends. @throws {Refusal} */
+  *push(slice: Uint8Array): Generator<void> {
+    const bytes = this.#heldBytes > 0 ? this.#joined(slice) : slice;
+    this.#hold(bytes, yield* this.#run(bytes));
   }
 
   /** @throws {Refusal} `unparsable` if a value or a list is torn. */
-  end(): void {
-    this.#take(new Uint8Array(0), "end");
-    if (this.#heldBytes > 0 || this.#place !== "top") throw this.#damaged();
+  *end(): Generator<void> {
+    this.#isLast = true;
+    yield* this.push(new Uint8Array(0));
+    if (this.#heldBytes > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of it");
   }
 
-  #take(slice: Uint8Array, then: "more" | "end"): void {
-    let bytes = slice;
-    if (this.#heldBytes > 0) bytes = this.#joined(slice);
-    const used = this.#run(bytes, then);
-    this.#hold(bytes, used);
+  damaged(why: string): Refusal {
+    return new Refusal("unparsable", why, { valueIndex: this.count });
   }
 
   #joined(slice: Uint8Array): Uint8Array {
@@ -93,21 +93,38 @@ export class ValueReader {
   }
 
   /** Works through the bytes. Returns how many are used up. */
-  #run(bytes: Uint8Array, then: "more" | "end"): number {
-    let at = this.#isAtStart ? this.#skipByteOrderMark(bytes, then) : 0;
-    if (at < 0) return 0;
+  *#run(bytes: Uint8Array): Generator<void, number> {
+    let at = 0;
+    if (this.#isAtStart) {
+      const matched = matchedBytes(bytes, 0, byteOrderMark);
+      if (matched === bytes.length && !this.#isLast && matched < byteOrderMark.length) return 0;
+      this.#isAtStart = false;
+      if (matched === byteOrderMark.length) at = matched;
+    }
     for (;;) {
       at = skipSpace(bytes, at);
       if (at >= bytes.length) return at;
       this.isEmpty = false;
-      const next = this.#step(bytes, at, then);
+      const next = this.#step(bytes, at);
       if (next < 0) return at;
+      if (this.#adding !== undefined) yield* this.#add(this.#adding);
       at = next;
     }
   }
 
+  *#add(adding: Iterable<void>): Generator<void> {
+    this.#adding = undefined;
+    // The value has been counted: what is wrong with it is wrong with the one before.
+    try {
+      yield* adding;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
+      throw new Refusal("unparsable", error.message, { valueIndex: this.count - 1 });
+    }
+  }
+
   /** One piece of punctuation or one value. Returns the offset behind it, or -1 if it goes on in the next slice. */
-  #step(bytes: Uint8Array, at: number, then: "more" | "end"): number {
+  #step(bytes: Uint8Array, at: number): number {
     const byte = bytes[at] as number;
     switch (this.#place) {
       case "top":
@@ -115,40 +132,36 @@ export class ValueReader {
           this.#place = "first";
           return at + 1;
         }
-        if (byte !== openBrace) throw this.#damaged();
-        return this.#topObject(bytes, at, then);
+        if (byte !== openBrace) throw this.damaged("a JSON object should begin here");
+        return this.#topObject(bytes, at);
       case "first":
       case "value":
         if (byte === closeBracket && this.#place === "first") return this.#endList(at);
-        return this.#value(bytes, at, then);
+        return this.#value(bytes, at);
       case "separator":
         if (byte === closeBracket) return this.#endList(at);
-        if (byte !== comma) throw this.#damaged();
+        if (byte !== comma) throw this.damaged('the list should go on with "," or end with "]" before it');
         this.#place = "value";
         return at + 1;
       case "wrapper":
-        if (byte === closeBrace) {
-          this.#place = "top";
-          return at + 1;
-        }
-        if (byte !== comma) throw this.#damaged();
-        this.#beginMembers();
+        if (byte !== closeBrace && byte !== comma) throw this.damaged('the "logs" object should end before it');
+        this.#place = "top";
+        if (byte === comma) this.#beginMembers();
         return at + 1;
       case "members":
-        return this.#members(bytes, at, then);
+        return this.#members(bytes, at);
     }
   }
 
   /** A flow record in nearly every case; `{"logs":[` is no value, but the beginning of a list of them. */
-  #topObject(bytes: Uint8Array, at: number, then: "more" | "end"): number {
+  #topObject(bytes: Uint8Array, at: number): number {
     const matched = matchedBytes(bytes, at, logsPrefix);
     if (matched === logsPrefix.length) {
       this.#isWrapped = true;
       this.#place = "first";
       return at + matched;
     }
-    if (at + matched === bytes.length && then === "more") return -1;
-    return this.#value(bytes, at, then);
+    return at + matched === bytes.length && !this.#isLast ? -1 : this.#value(bytes, at);
   }
 
   #endList(at: number): number {
@@ -157,15 +170,15 @@ export class ValueReader {
     return at + 1;
   }
 
-  #value(bytes: Uint8Array, at: number, then: "more" | "end"): number {
+  #value(bytes: Uint8Array, at: number): number {
     const isObject = bytes[at] === openBrace;
     const isResumed = this.#boundary !== undefined;
     let end = isObject && !isResumed ? this.#batch.scan(bytes, at, bytes.length) : -1;
     if (end < 0) {
-      end = this.#boundaryOf(bytes, at, then);
+      end = this.#boundaryOf(bytes, at);
       if (end < 0) return -1;
       const isScanned = isObject && isResumed && this.#batch.scan(bytes, at, end) === end;
-      if (!isScanned) this.#add(bytes, at, end);
+      if (!isScanned) this.#adding = this.#batch.add(bytes, at, end);
     }
     this.count++;
     if (this.#place !== "top") this.#place = "separator";
@@ -179,51 +192,27 @@ export class ValueReader {
     this.#place = "members";
   }
 
-  #members(bytes: Uint8Array, at: number, then: "more" | "end"): number {
-    const end = this.#boundaryOf(bytes, at, then);
+  #members(bytes: Uint8Array, at: number): number {
+    const end = this.#boundaryOf(bytes, at);
     if (end < 0) return -1;
-    if (!areMembers(bytes.subarray(at, end))) throw this.#damaged();
+    if (!areMembers(bytes.subarray(at, end))) throw this.damaged('the members behind "logs" are not valid JSON');
     this.#place = "top";
     return end;
   }
 
-  #boundaryOf(bytes: Uint8Array, at: number, then: "more" | "end"): number {
+  #boundaryOf(bytes: Uint8Array, at: number): number {
     this.#boundary ??= new ValueBoundary();
     const end = this.#boundary.endOf(bytes, at + this.#searchedBytes, bytes.length);
-    if (end < 0 && then === "more") {
+    if (end < 0 && !this.#isLast) {
       this.#searchedBytes = bytes.length - at;
       return -1;
     }
     this.parts += this.#boundary.parts;
     this.#boundary = undefined;
     this.#searchedBytes = 0;
-    if (end < 0) throw this.#damaged();
+    if (end < 0) throw this.damaged("the body ends in the middle of it");
     return end;
   }
-
-  #add(bytes: Uint8Array, from: number, to: number): void {
-    try {
-      this.#batch.add(bytes, from, to);
-    } catch (error) {
-      throw error instanceof Refusal && error.reason === "unparsable" ? this.#damaged() : error;
-    }
-  }
-
-  #skipByteOrderMark(bytes: Uint8Array, then: "more" | "end"): number {
-    const isMark = byteOrderMark.every((byte, place) => place >= bytes.length || bytes[place] === byte);
-    if (isMark && bytes.length < byteOrderMark.length && then === "more") return -1;
-    this.#isAtStart = false;
-    return isMark && bytes.length >= byteOrderMark.length ? byteOrderMark.length : 0;
-  }
-
-  #damaged(): Refusal {
-    return damaged(this.count);
-  }
-}
-
-/** `valueIndex`: 0-based, of the damaged value. */
-export function damaged(valueIndex: number): Refusal {
-  return new Refusal("unparsable", "Invalid data format", { valueIndex });
 }
 
 /** Whether these bytes end an object that has been opened, with at least one member. */
@@ -239,7 +228,7 @@ function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from;
   for (; at < bytes.length; at++) {
     const byte = bytes[at];
-    if (byte !== space && byte !== newline && byte !== carriageReturn && byte !== tab) break;
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
   }
   return at;
 }

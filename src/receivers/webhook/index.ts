@@ -1,101 +1,96 @@
 /**
- * The webhook receiver: deliveries in, answers out. A delivery goes through admission → sender → body → signature → events →
- * commit, and is answered 200 only when all its events are on disk.
+ * The webhook receiver. A delivery goes through admission → signature header → body → signature → events → commit, and is
+ * answered 200 only once all its events are on disk. Events are judged alone: an odd one is quarantined, its neighbours accepted.
  */
+import { Buffer } from "node:buffer";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
-import { Refusal, Unavailable } from "../../errors.ts";
-import type { Body } from "../../http/body.ts";
-import { createByteBudget, type Reservation } from "../../http/byte-budget.ts";
-import type { Exchange } from "../../http/exchange.ts";
+import type { Config } from "../../config/schema.ts";
+import { orUnparsable, Refusal, Unavailable } from "../../errors.ts";
+import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
+import type { Body, Exchange, HttpAnswer } from "../../http/exchange.ts";
+import { createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
-import { createSlots } from "../../http/slots.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
-import type { Pipeline } from "../../pipeline/index.ts";
-import { withinDeadline } from "../deadline.ts";
-import { createInFlight } from "../in-flight.ts";
-import { createRefusalLog } from "../refusal-log.ts";
-import { createTurns } from "../turns.ts";
-import { eventsOf } from "./events.ts";
-import { createGate } from "./gate.ts";
-import {
-  type AnswerDetail,
-  answerToRefusal,
-  webhookAnswers,
-  type WebhookAnswerName,
-  webhookResponse,
-} from "./protocol.ts";
+import { createOncePerMinute, type Logger } from "../../lib/logger.ts";
+import type { Batch, Pipeline } from "../../pipeline/index.ts";
+import { elementTexts } from "../../records/json.ts";
+import { isObject } from "../../records/members.ts";
+import { webhookRecord } from "../../records/plain.ts";
+import type { RawRecord } from "../../records/types.ts";
+import { type AnswerDetail, CommitTimeout, createRefusalLog, withinDeadline, withTrailingSlash } from "../answers.ts";
+import { createPauses } from "../pauses.ts";
+import { answerToRefusal, webhookAnswers, type WebhookAnswerName, webhookResponse } from "./protocol.ts";
+import { isSigned, judgeTime, readSignature, type Signature, signatureHeader } from "./signature.ts";
 
-export interface WebhookReceiverOptions {
-  /** Where deliveries are posted to. */
-  readonly path: string;
-  /** Empty, with `secretPrevious`: no signature is asked for, and requests of browsers are refused. */
-  readonly secret: string;
-  /** Accepted too, while the secret is being rotated. */
-  readonly secretPrevious: string;
-  /** Without a secret, deliveries are refused until there is one. */
-  readonly awaitsSecret?: boolean;
-  /** How far the time of a signature may be from ours, either way. 0: it may be any. */
-  readonly toleranceMs: number;
-  /** How much older than that a delivery may be, if its events are news. */
-  readonly lateRetryWindowMs: number;
-  readonly maxBodyBytes: number;
-  /** To receive a body; and once more, to check and commit it. */
-  readonly requestTimeoutMs?: number;
-  /** Host names under which a proxy on this machine is reached; matters without a secret only. */
-  readonly ownHosts?: readonly string[];
-}
+export type WebhookSettings = Pick<
+  Config["webhook"],
+  | "path"
+  | "secret"
+  | "secret_previous"
+  | "auto_configure"
+  | "tolerance"
+  | "late_retry_window"
+  | "max_body_bytes"
+  | "public_url"
+>;
 
 export interface WebhookReceiverDeps {
   readonly pipeline: Pipeline;
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Epoch milliseconds up to which it is no longer known which deliveries were taken. */
+  /** Epoch milliseconds up to which accepted deliveries may have been forgotten. */
   forgottenUntil(): number;
-  /** Told the secret that a delivery was signed with. */
+  /** Called with the secret that a delivery was signed with. */
   signedBy?(secret: string): void;
+  readonly timeoutMs?: number;
 }
 
 export interface WebhookReceiver {
   readonly routes: readonly Route[];
-  /** The next delivery is judged by these. */
+  /** The next delivery is checked against these. */
   useSecrets(secret: string, secretPrevious: string): void;
-  /** Refuses what is new; resolves when what was in flight is done. Safe twice. */
+  /** Refuses new deliveries; resolves when those in flight are done. Safe twice. */
   drain(): Promise<void>;
 }
 
-export const defaultRequestTimeoutMs = 30_000;
+/** To receive a body; and once more, to check and commit it. */
+export const defaultTimeoutMs = 30_000;
 
 /** Deliveries in flight at once. */
 export const maxDeliveries = 256;
 
+/** Deliveries that are parsed and committed at once. */
+const maxWorking = 64;
+
 /** Bodies of all of them together, unless one alone may be larger. */
 export const maxInflightBytes = 64 * 1024 * 1024;
 
-/** Events that are worked on without a pause, some 10 ms. */
-const eventsAtOnce = 500;
+/** Tailscale sends a few at once. */
+export const maxEvents = 10_000;
 
-export function createWebhookReceiver(options: WebhookReceiverOptions, deps: WebhookReceiverDeps): WebhookReceiver {
-  const { telemetry, logger, clock, pipeline, forgottenUntil } = deps;
-  const { maxBodyBytes, requestTimeoutMs = defaultRequestTimeoutMs, ownHosts = [], awaitsSecret = false } = options;
-  const signedBy = (secret: string): void => deps.signedBy?.(secret);
-  const tooLarge = `The body is larger than ${maxBodyBytes} bytes (webhook.max_body_bytes)`;
-  const budget = createByteBudget(Math.max(maxInflightBytes, maxBodyBytes));
-  const deliveries = createSlots(maxDeliveries);
-  const inFlight = createInFlight((change) => telemetry.add("tailscale.webhook.inflight", change, {}));
-  const refusals = createRefusalLog("webhook delivery", { logger, clock });
-  const turns = createTurns();
-  let gate = createGate({ ...options, awaitsSecret, ownHosts, forgottenUntil, signedBy });
+export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookReceiverDeps): WebhookReceiver {
+  const { telemetry, logger, clock, pipeline, timeoutMs = defaultTimeoutMs } = deps;
+  const { max_body_bytes: maxBytes, tolerance: toleranceMs, late_retry_window: lateRetryWindowMs } = settings;
+  const tooLarge = `The body is larger than ${maxBytes} bytes (webhook.max_body_bytes)`;
+  const limiter = createLimiter(
+    { maxReading: maxDeliveries, maxBytes: Math.max(maxInflightBytes, maxBytes), maxWorking },
+    (change) => telemetry.add("tailscale.webhook.inflight", change, {}),
+  );
+  const logRefusal = createRefusalLog("webhook delivery", { logger, clock });
+  const once = createOncePerMinute<"failure">(clock);
+  const pauses = createPauses();
+  const ownHosts = ownHostsOf(settings.public_url);
+  let secrets = given(settings.secret, settings.secret_previous);
   let isDraining = false;
 
-  async function receive(exchange: Exchange): Promise<Response> {
+  async function receive(exchange: Exchange): Promise<HttpAnswer> {
     const beganMs = performance.now();
-    const { name, detail } = await answerTo(exchange).catch(answerToError);
-    const answer = webhookAnswers[name];
-    if (answer.rejected !== undefined) {
-      telemetry.add("tailscale.webhook.rejected", 1, { reason: answer.rejected });
-      refusals.add(answer, exchange.peer);
+    const { name, detail = {} } = await answerTo(exchange).catch(answerToError);
+    const row = webhookAnswers[name];
+    if (row.rejected !== undefined) {
+      telemetry.add("tailscale.webhook.rejected", 1, { reason: row.rejected });
+      logRefusal(row, exchange, detail);
     }
     telemetry.record("tailscale.webhook.request.duration", (performance.now() - beganMs) / 1000, {});
     return webhookResponse(name, detail);
@@ -103,56 +98,59 @@ export function createWebhookReceiver(options: WebhookReceiverOptions, deps: Web
 
   async function answerTo(exchange: Exchange): Promise<Answer> {
     if (isDraining) return { name: "shuttingDown" };
-    const leave = deliveries.tryTake();
-    if (leave === undefined) return { name: "busy" };
-    const reservation = budget.open();
-    inFlight.enter();
-    const end = (): void => {
-      reservation.release();
-      inFlight.leave();
-      leave();
-    };
-    let delivery: Delivery | Answer;
+    const receivedAt = clock();
+    const claim = checkHeader(exchange, receivedAt);
+    if (typeof claim === "string") return { name: claim };
+    const admission = limiter.enter(exchange.peer);
+    let isHandedOver = false;
     try {
-      delivery = await admit(exchange, reservation);
-    } catch (error) {
-      end();
-      throw error;
+      const body = await exchange.readBody({ maxBytes, tooLarge, timeoutMs, admission });
+      const denied = checkBody(claim, body);
+      if (denied !== undefined) return { name: denied };
+      await admission.work(timeoutMs);
+      isHandedOver = true;
+      return await withinDeadline(timeoutMs, (checkDeadline) =>
+        commit(body, receivedAt, checkDeadline).finally(() => admission.leave()),
+      );
+    } finally {
+      if (!isHandedOver) admission.leave();
     }
-    if ("name" in delivery) {
-      end();
-      return delivery;
-    }
-    const { receivedAt, body } = delivery;
-    return await withinDeadline(requestTimeoutMs, (checkDeadline) =>
-      commit(body, receivedAt, checkDeadline).finally(end),
-    );
   }
 
-  /** The body of one who may come in, or the answer to one who may not. */
-  async function admit(exchange: Exchange, reservation: Reservation): Promise<Delivery | Answer> {
-    const receivedAt = clock();
-    const deniedSender = gate.judgeSender(exchange);
-    if (deniedSender !== undefined) return { name: deniedSender };
-    const body = await exchange.readBody({
-      maxBytes: maxBodyBytes,
-      tooLarge,
-      timeoutMs: requestTimeoutMs,
-      reservation,
-    });
-    const deniedBody = gate.judgeBody(exchange.request, body, receivedAt);
-    return deniedBody === undefined ? { receivedAt, body } : { name: deniedBody };
+  /** Before a byte of the body is read. Without any secret every program may send and no web page; or nobody, until there is one. */
+  function checkHeader(exchange: Exchange, receivedAt: number): Claim | WebhookAnswerName {
+    if (secrets.length === 0) {
+      if (settings.auto_configure) return "secretUnknown";
+      return isFromBrowser(exchange, ownHosts) ? "crossSite" : { signature: undefined, isLate: false };
+    }
+    const signature = readSignature(exchange.request.headers.get(signatureHeader));
+    if (signature === "missing_signature") return "missingSignature";
+    if (signature === "malformed_signature") return "malformedSignature";
+    const time = judgeTime(signature.seconds, receivedAt, { toleranceMs, lateRetryWindowMs });
+    if (time === "stale_timestamp") return "staleTimestamp";
+    if (time === "future_timestamp") return "futureTimestamp";
+    return { signature, isLate: time === "late" };
+  }
+
+  /** Before the body is parsed. Secrets may have changed since its header was checked: the new ones decide. */
+  function checkBody(claim: Claim, { chunks }: Body): WebhookAnswerName | undefined {
+    const { signature, isLate } = claim;
+    if (signature === undefined) return secrets.length === 0 ? undefined : "missingSignature";
+    // Each secret is tried, whichever fits.
+    const matches = secrets.map((secret) => isSigned(signature, chunks, [secret]));
+    const signer = secrets[matches.indexOf(true)];
+    if (signer === undefined) return "badSignature";
+    deps.signedBy?.(signer);
+    // Sent at the earliest that its time allows, its events must still be known, or a replay would be news.
+    const earliestMs = signature.seconds * 1000 - toleranceMs;
+    return isLate && earliestMs <= deps.forgottenUntil() ? "staleTimestamp" : undefined;
   }
 
   async function commit(body: Body, receivedAt: number, checkDeadline: () => void): Promise<Answer> {
     const events = eventsOf(body);
     const batch = pipeline.open({ source: "webhook", receivedAt });
     try {
-      for (let at = 0; at < events.length; at += eventsAtOnce) {
-        if (at > 0) await turns.next();
-        checkDeadline();
-        for (const event of events.slice(at, at + eventsAtOnce)) batch.addRecord(event);
-      }
+      await pauses.open().run(addAll(batch, events), checkDeadline);
       await batch.commit(body.bytes);
       return { name: "success" };
     } finally {
@@ -161,23 +159,28 @@ export function createWebhookReceiver(options: WebhookReceiverOptions, deps: Web
   }
 
   function answerToError(error: unknown): Answer {
-    if (error instanceof Refusal) return { name: answerToRefusal(error.reason), detail: { text: error.message } };
-    if (error instanceof Unavailable)
-      return { name: "unavailable", detail: { retryAfterSeconds: error.retryAfterSeconds } };
-    logger.error("a webhook delivery failed inside this program; nothing of it was taken", {
-      error: error instanceof Error ? error.stack : String(error),
-    });
+    if (error instanceof Refusal) return { name: answerToRefusal[error.reason], detail: { text: error.message } };
+    if (error instanceof Unavailable) {
+      const detail = { text: error.message, retryAfterSeconds: error.retryAfterSeconds };
+      return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", detail };
+    }
+    const now = once("failure");
+    if (now !== undefined)
+      logger.error("a webhook delivery failed inside this program; nothing of it was accepted", {
+        error: error instanceof Error ? error.stack : String(error),
+        alsoFailed: now.suppressed,
+      });
     return { name: "internalError" };
   }
 
   return {
-    routes: pathsOf(options.path).map((path): Route => ({ path, methods: { POST: receive } })),
+    routes: withTrailingSlash(settings.path).map((path): Route => ({ path, methods: { POST: receive } })),
     useSecrets(secret, secretPrevious) {
-      gate = createGate({ ...options, secret, secretPrevious, awaitsSecret, ownHosts, forgottenUntil, signedBy });
+      secrets = given(secret, secretPrevious);
     },
     async drain() {
       isDraining = true;
-      await inFlight.idle();
+      await limiter.idle();
     },
   };
 }
@@ -187,14 +190,46 @@ interface Answer {
   readonly detail?: AnswerDetail;
 }
 
-/** A body that may come in. */
-interface Delivery {
-  readonly receivedAt: number;
-  readonly body: Body;
+/** What a delivery's header says about who signed it, still to be checked against the body; no signature if none is required. */
+interface Claim {
+  readonly signature: Signature | undefined;
+  /** Signed longer ago than the tolerance. */
+  readonly isLate: boolean;
 }
 
-/** With and without a slash at the end. */
-function pathsOf(path: string): readonly string[] {
-  const bare = path.replace(/\/+$/, "");
-  return bare === "" ? ["/"] : [bare, `${bare}/`];
+function given(...secrets: readonly string[]): readonly string[] {
+  return secrets.filter((secret) => secret !== "");
 }
+
+function* addAll(batch: Batch, events: readonly RawRecord[]): Generator<void> {
+  for (const event of events) yield batch.addRecord(event);
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * The events of a body: one JSON array of them, or a single one. What no event can be is quarantined by its decoder.
+ * @throws {Refusal} `unparsable` or `too_large`
+ */
+export function eventsOf({ chunks, bytes }: Body): RawRecord[] {
+  const text = orUnparsable("The body is not UTF-8", () => strictUtf8.decode(Buffer.concat(chunks, bytes)));
+  const value: unknown = orUnparsable("The body is not JSON", () => JSON.parse(text));
+  if (isObject(value)) {
+    if (
+      typeof value["type"] !== "string" &&
+      (typeof value["text"] === "string" || typeof value["content"] === "string")
+    )
+      throw new Refusal(
+        "unparsable",
+        `The body is a ${"text" in value ? "Slack" : "Discord"} message: ${formatRemedy}`,
+      );
+    return [webhookRecord(value, text.trim())];
+  }
+  if (!Array.isArray(value)) throw new Refusal("unparsable", "The body is neither an array of events nor one event");
+  if (value.length > maxEvents)
+    throw new Refusal("too_large", `More than ${maxEvents} events in one delivery (no setting changes this limit)`);
+  const texts = elementTexts(text);
+  return value.map((event: unknown, index) => webhookRecord(isObject(event) ? event : {}, texts[index] ?? ""));
+}
+
+const formatRemedy = "in Tailscale's admin console, set the webhook's destination to a generic endpoint";

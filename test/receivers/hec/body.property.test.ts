@@ -8,8 +8,9 @@ import { readFileSync } from "node:fs";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { Refusal } from "../../../src/errors.ts";
-import { createByteBudget } from "../../../src/http/byte-budget.ts";
+import { createLimiter } from "../../../src/http/limiter.ts";
 import { readBodyInto } from "../../../src/receivers/hec/body.ts";
+import { createPauses } from "../../../src/receivers/pauses.ts";
 import { eventText, recordOfLine } from "../../../src/records/envelope.ts";
 import type { RawRecord } from "../../../src/records/types.ts";
 import type { Compression } from "../../../src/runtime/decompress.ts";
@@ -111,21 +112,21 @@ async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey)
   const pipeline = createRecordingPipeline();
   const batch = pipeline.open({ source: "stream", receivedAt: 0 });
   try {
-    const content = await readBodyInto(
+    const textBytes = await readBodyInto(
       batch,
       { chunks, bytes: wire.byteLength },
       {
         compression,
         maxBytes: 1 << 30,
         tooLarge: "",
-        reservation: createByteBudget(1 << 30).open(),
-        turns: { next: () => Promise.resolve() },
+        admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
+        pauses: createPauses().open(),
         checkDeadline() {},
       },
     );
-    if (content.isEmpty) return { kind: "empty" };
-    expect(content.bytes).toBe(bytes.byteLength);
-    await batch.commit(content.bytes);
+    if (textBytes === undefined) return { kind: "empty" };
+    expect(textBytes).toBe(bytes.byteLength);
+    await batch.commit(textBytes);
   } catch (error) {
     if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
     return { kind: "damaged", index: error.valueIndex ?? -1 };

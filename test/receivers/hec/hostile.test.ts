@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { zstdCompressSync } from "node:zlib";
-import { defaultPath, healthPaths, ingestPaths } from "../../../src/receivers/hec/paths.ts";
+import { defaultPath, healthPaths, ingestPaths } from "../../../src/receivers/hec/index.ts";
 import { flowEnvelope, type HecServer, startHecServer, token } from "../../support/hec-server.ts";
 import { head, sendRaw } from "../../support/raw-http.ts";
 
@@ -118,7 +118,7 @@ describe("the HEC receiver survives", () => {
   });
 
   test("a body that announces more than it may hold, without the token: nothing is held for it", async () => {
-    await using server = await startHecServer({ maxInflightBytes: 16 << 20 });
+    await using server = await startHecServer({ max_inflight_bytes: 16 << 20 });
     const stranger = connect(server.port, "127.0.0.1").on("error", () => {});
     stranger.write(head("POST", defaultPath, { "content-length": 15 << 20 }));
     expect(await isWell(server)).toBe(true);
@@ -126,7 +126,7 @@ describe("the HEC receiver survives", () => {
   });
 
   test("bombs one after the other, and gives back what they held", async () => {
-    await using server = await startHecServer({ maxBodyBytes: 1 << 20, maxInflightBytes: 2 << 20 });
+    await using server = await startHecServer({ max_body_bytes: 1 << 20, max_inflight_bytes: 2 << 20 });
     const bomb = new Uint8Array(zstdCompressSync(Buffer.alloc(64 << 20, " ")));
     for (let request = 0; request < 5; request++) {
       expect((await server.post(bomb, { "content-encoding": "zstd" })).status).toBe(413);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { type HecAnswer, hecAnswers } from "../../../src/receivers/hec/protocol.ts";
-import { renderHecReference } from "../../../src/receivers/hec/reference.ts";
+import { renderHecReference } from "../../../scripts/hec-reference.ts";
 
 test("the reference page has every answer of the table", () => {
   const page = renderHecReference();
@@ -27,6 +27,7 @@ test("the table says what the protocol says: status, code, reason and headers of
     "415 | 6 | unparsable | – | Unsupported Content-Encoding: use gzip, zstd or none",
     "408 | 6 | timeout | connection: close | The body did not arrive in time",
     "503 | 9 | overloaded | retry-after: 1 | Server is busy",
+    "503 | 9 | unavailable | retry-after: 5 | Server is busy",
     "503 | 9 | unavailable | retry-after: 5 | Server is busy",
     "503 | 23 | unavailable | – | Server is shutting down",
     "500 | 8 | unavailable | – | Internal server error",

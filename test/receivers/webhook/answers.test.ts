@@ -30,6 +30,9 @@ interface Case {
   readonly name: string;
   readonly answer: WebhookAnswerName;
   readonly server?: Parameters<typeof startWebhookServer>[0];
+  readonly timeoutMs?: number;
+  /** Reasons for which events were quarantined. */
+  readonly invalid?: readonly string[];
   readonly text?: string;
   /** Events taken. */
   readonly events?: number;
@@ -85,7 +88,7 @@ const cases: Case[] = [
   {
     name: "the previous secret",
     answer: "success",
-    server: { secretPrevious: "tskey-webhook-before" },
+    server: { secret_previous: "tskey-webhook-before" },
     send: post(delivery, (seconds) => signedAt(seconds, delivery, "tskey-webhook-before")),
   },
   {
@@ -101,13 +104,13 @@ const cases: Case[] = [
   {
     name: "an old one without a tolerance",
     answer: "success",
-    server: { toleranceMs: 0 },
+    server: { tolerance: 0 },
     send: post(delivery, (seconds) => signedAt(seconds - 1e8, delivery)),
   },
   {
     name: "a late one within its window",
     answer: "success",
-    server: { lateRetryWindowMs: 3_600_000 },
+    server: { late_retry_window: 3_600_000 },
     send: post(delivery, (seconds) => signedAt(seconds - 3900, delivery)),
   },
   { name: "no signature where none is asked for", answer: "success", server: open, send: from({}) },
@@ -129,7 +132,7 @@ const cases: Case[] = [
   {
     name: "signed, before the secret is known",
     answer: "secretUnknown",
-    server: { ...open, awaitsSecret: true },
+    server: { ...open, auto_configure: true },
     rejected: { unavailable: 1 },
     send: post(delivery),
   },
@@ -155,14 +158,14 @@ const cases: Case[] = [
   {
     name: "an announced body over the limit",
     answer: "tooLarge",
-    server: { maxBodyBytes: 100 },
+    server: { max_body_bytes: 100 },
     text: "The body is larger than 100 bytes (webhook.max_body_bytes)",
     send: post(delivery),
   },
   {
-    name: "a chunked body over the limit, before its signature is looked for",
+    name: "a chunked body over the limit",
     answer: "tooLarge",
-    server: { maxBodyBytes: 100 },
+    server: { ...open, max_body_bytes: 100 },
     send: (server) =>
       sendRaw(server.port, [
         head("POST", path, { "transfer-encoding": "chunked" }),
@@ -185,45 +188,57 @@ const cases: Case[] = [
   {
     name: "a body that stops coming",
     answer: "timeout",
-    server: { requestTimeoutMs: 200 },
+    server: open,
+    timeoutMs: 200,
     send: (server) => sendRaw(server.port, [head("POST", path, { "content-length": 100 }), "[{"]),
   },
   ...(
     [
-      ["no JSON", "hello", "the body is not JSON"],
-      ["nothing", "", "the body is not JSON"],
-      ["a torn body", delivery.slice(0, -1), "the body is not JSON"],
-      ["two arrays", delivery + delivery, "the body is not JSON"],
-      ["one event without an array", JSON.stringify(webhookEvent(1)), "the body is not an array of events"],
-      ["null", "null", "the body is not an array of events"],
-      ["an array in an array", "[[]]", "event 0 is not an object"],
-      ["a number among events", '[{"type":"test"},1]', "event 1 is not an object"],
-      ["an event without a type", "[{}]", "event 0: type is missing"],
-      ["a type that is a number", '[{"type":1}]', "event 0: type must be a string, found a number"],
+      ["no JSON", "hello", "The body is not JSON"],
+      ["nothing", "", "The body is not JSON"],
+      ["a torn body", delivery.slice(0, -1), "The body is not JSON"],
+      ["two arrays", delivery + delivery, "The body is not JSON"],
+      ["null", "null", "The body is neither an array of events nor one event"],
       [
-        "a time that is a number",
-        '[{"type":"x","timestamp":1}]',
-        "event 0: timestamp must be a string, found a number",
+        "a Slack message",
+        '{"text":"node created"}',
+        "The body is a Slack message: in Tailscale's admin console, set the webhook's destination to a generic endpoint",
       ],
-      ["a version that is text", '[{"type":"x","version":"1"}]', "event 0: version must be a number, found a string"],
-      ["a tailnet that is a list", '[{"type":"x","tailnet":[]}]', "event 0: tailnet must be a string, found a list"],
       [
-        "a message that is an object",
-        '[{"type":"x","message":{}}]',
-        "event 0: message must be a string, found a object",
-      ],
-      ["data that is text", '[{"type":"x","data":"y"}]', "event 0: data must be an object, found a string"],
-      [
-        "an event 10,000 levels deep",
-        `[{"type":"x","data":${'{"a":'.repeat(10_000)}1${"}".repeat(10_000)}}]`,
-        "event 0: the event is nested deeper than 128 levels",
+        "a Discord message",
+        '{"content":"node created"}',
+        "The body is a Discord message: in Tailscale's admin console, set the webhook's destination to a generic endpoint",
       ],
     ] as const
   ).map(([name, body, text]): Case => ({ name, answer: "invalidBody", text, send: post(body) })),
+  { name: "one event without an array", answer: "success", events: 1, send: post(JSON.stringify(webhookEvent(1))) },
+  ...(
+    [
+      ["an array", "[]", "type is missing"],
+      ["a number", "1", "type is missing"],
+      ["an event without a type", "{}", "type is missing"],
+      ["a type that is a number", '{"type":1}', "type must be a string, found a number"],
+      ["a time that is a number", '{"type":"x","timestamp":1}', "timestamp must be a string, found a number"],
+      ["a version that is text", '{"type":"x","version":"1"}', "version must be a number, found a string"],
+      ["a tailnet that is a list", '{"type":"x","tailnet":[]}', "tailnet must be a string, found a list"],
+      ["a message that is an object", '{"type":"x","message":{}}', "message must be a string, found a object"],
+      ["data that is text", '{"type":"x","data":"y"}', "data must be an object, found a string"],
+      [
+        "an event 1,000 levels deep",
+        `{"type":"x","data":${'{"a":'.repeat(1000)}1${"}".repeat(1000)}}`,
+        "the event is nested deeper than 128 levels",
+      ],
+    ] as const
+  ).map(([name, odd, why]): Case => ({
+    name: `good events around ${name}`,
+    answer: "success",
+    invalid: [why],
+    send: post(`[${JSON.stringify(webhookEvent(1))},${odd},${JSON.stringify(webhookEvent(2))}]`),
+  })),
   {
     name: "invalid UTF-8",
     answer: "invalidBody",
-    text: "the body is not UTF-8",
+    text: "The body is not UTF-8",
     server: open,
     send: (server) => posted(server.post(new Uint8Array([0x5b, 0x22, 0xff, 0x22, 0x5d]), {})),
   },
@@ -234,24 +249,20 @@ const cases: Case[] = [
     send: (server) => posted(server.post(new Uint8Array(Bun.gzipSync(delivery)), { "content-encoding": "gzip" })),
   },
   {
-    name: "too many deliveries in flight",
+    name: "a body for which there is no room beside the others",
     answer: "busy",
-    rejected: { overloaded: 1 },
-    events: 256 * 2,
+    server: { ...open, max_body_bytes: 40 << 20 },
+    events: 2,
     async send(server) {
-      const gate = Promise.withResolvers<void>();
-      const all = Promise.withResolvers<void>();
-      let committing = 0;
-      server.pipeline.beforeCommit = () => {
-        if (++committing === 256) all.resolve();
-        return gate.promise;
-      };
-      const taken = Array.from({ length: 256 }, () => server.post(delivery));
-      await all.promise;
-      // `fetch` itself has no more than so many requests under way.
-      const answer = await sendRaw(server.port, [head("POST", path, { "content-length": 2 }), "[]"]);
-      gate.resolve();
-      for (const { status } of await Promise.all(taken)) expect(status).toBe(200);
+      const large = delivery + " ".repeat(35 << 20);
+      const committing = Promise.withResolvers<void>();
+      const may = Promise.withResolvers<void>();
+      server.pipeline.beforeCommit = () => (committing.resolve(), may.promise);
+      const first = server.post(large, {});
+      await committing.promise;
+      const answer = await posted(server.post(large, {}));
+      may.resolve();
+      expect((await first).status).toBe(200);
       return answer;
     },
   },
@@ -267,9 +278,9 @@ const cases: Case[] = [
   },
   {
     name: "a commit that takes longer than a request may",
-    answer: "unavailable",
+    answer: "commitTimeout",
     events: 2,
-    server: { requestTimeoutMs: 200 },
+    timeoutMs: 200,
     async send(server) {
       const gate = Promise.withResolvers<void>();
       server.pipeline.beforeCommit = () => gate.promise;
@@ -311,23 +322,28 @@ const cases: Case[] = [
 ];
 
 describe("the webhook receiver answers", () => {
-  test.each(cases)("$name with $answer", async ({ answer, server: options, text, events, rejected, send }) => {
-    await using server = await startWebhookServer(options);
-    const row = webhookAnswers[answer];
-    const { status, headers, body } = await send(server);
-    provoked.add(answer);
-    expect(status).toBe(row.status);
-    expect(headers["content-type"]).toBe("application/json");
-    for (const [name, value] of Object.entries(row.headers ?? {})) expect(headers[name]).toBe(value);
-    expect(headers["allow"]).toBe((answer === "methodNotAllowed" ? "POST, OPTIONS" : undefined) as string);
-    expect(JSON.parse(body)).toEqual({ text: text ?? (row.isDetailed ? expect.any(String) : row.text) });
-    expect(server.rejected).toEqual(rejected ?? (row.rejected === undefined ? {} : { [row.rejected]: 1 }));
-    expect(server.log + body).not.toContain(webhookSecret);
-    await server.receiver.drain();
-    expect(server.inFlight).toBe(0);
-    const taken = server.pipeline.commits.reduce((sum, { records }) => sum + records.length, 0);
-    expect(taken).toBe(events ?? (answer === "success" ? 2 : 0));
-  });
+  test.each(cases)(
+    "$name with $answer",
+    async ({ answer, server: options, timeoutMs, text, events, invalid, rejected, send }) => {
+      await using server = await startWebhookServer(options, timeoutMs === undefined ? {} : { timeoutMs });
+      const row = webhookAnswers[answer];
+      const { status, headers, body } = await send(server);
+      provoked.add(answer);
+      expect(status).toBe(row.status);
+      expect(headers["content-type"]).toBe("application/json");
+      for (const [name, value] of Object.entries(row.headers ?? {})) expect(headers[name]).toBe(value);
+      expect(headers["allow"]).toBe((answer === "methodNotAllowed" ? "POST, OPTIONS" : undefined) as string);
+      expect(JSON.parse(body)).toEqual({ text: text ?? (row.isDetailed ? expect.any(String) : row.text) });
+      expect(server.rejected).toEqual(rejected ?? (row.rejected === undefined ? {} : { [row.rejected]: 1 }));
+      expect(server.log + body).not.toContain(webhookSecret);
+      await server.receiver.drain();
+      expect(server.inFlight).toBe(0);
+      const taken = server.pipeline.commits.reduce((sum, { records }) => sum + records.length, 0);
+      expect(taken).toBe(events ?? (answer === "success" ? 2 : 0));
+      const details = server.pipeline.commits.flatMap((commit) => commit.invalid.map(({ detail }) => detail));
+      expect(details).toEqual([...(invalid ?? [])]);
+    },
+  );
 
   test("OPTIONS with what is allowed", async () => {
     await using server = await startWebhookServer();

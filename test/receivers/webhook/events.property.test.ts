@@ -4,10 +4,10 @@ import fc from "fast-check";
 import { noIncrements } from "../../../src/catalogue/increments.ts";
 import { Refusal } from "../../../src/errors.ts";
 import { describe as describeRecord, measure } from "../../../src/processors/index.ts";
-import { eventsOf } from "../../../src/receivers/webhook/events.ts";
+import { eventsOf } from "../../../src/receivers/webhook/index.ts";
 import { recordOfLine } from "../../../src/records/envelope.ts";
 import { factOfEvent } from "../../../src/records/fact.ts";
-import type { RawRecord } from "../../../src/records/types.ts";
+import { Defect, type RawRecord } from "../../../src/records/types.ts";
 import { decodeWebhook } from "../../../src/records/plain.ts";
 import { settingsWith } from "../../processors/given.ts";
 
@@ -71,22 +71,25 @@ test("events that have the right types are all accepted, and come back from thei
   );
 });
 
-test("anything else is refused, and nothing else is thrown", () => {
+test("anything else is refused, or left to the decoder, and nothing else is thrown", () => {
   const json = fc.jsonValue().map((value) => bytesOf(JSON.stringify(value)));
   const lists = fc.array(fc.jsonValue()).map((value) => bytesOf(JSON.stringify(value)));
   fc.assert(
     fc.property(fc.oneof(json, lists, fc.uint8Array({ maxLength: 200 })), (body) => {
       const taken = take(body);
       if (taken instanceof Refusal) return;
-      for (const { value } of taken) expect(typeof value["type"]).toBe("string");
+      for (const record of taken) {
+        try {
+          expect(decodeWebhook(record).eventType).not.toBe("");
+        } catch (error) {
+          expect(error).toBeInstanceOf(Defect);
+        }
+      }
     }),
     { numRuns: 500 },
   );
 });
 
-test.each([["[".repeat(100_000)], [`[${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}]`]])(
-  "deep nesting is refused",
-  (body) => {
-    expect(take(bytesOf(body))).toBeInstanceOf(Refusal);
-  },
-);
+test.each([["[".repeat(100_000)]])("deep nesting is refused", (body) => {
+  expect(take(bytesOf(body))).toBeInstanceOf(Refusal);
+});

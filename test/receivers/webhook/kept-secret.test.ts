@@ -5,7 +5,7 @@ import { signedAt, startWebhookServer, webhookEvent, webhookSecret } from "../..
 const body = JSON.stringify([webhookEvent()]);
 
 test("until it is known, nobody may send, signed or not, and the sender is told to come back", async () => {
-  await using server = await startWebhookServer({ secret: "", awaitsSecret: true });
+  await using server = await startWebhookServer({ secret: "", auto_configure: true });
   for (const headers of [{}, signedAt(Math.floor(server.now / 1000), body)]) {
     const answer = await server.post(body, headers);
     expect(answer.status).toBe(503);
@@ -27,7 +27,7 @@ describe("which secret a delivery was signed with is told", () => {
   test("whichever of the two it is, and of no delivery that is refused", async () => {
     const seen: string[] = [];
     const signedBy = (secret: string): void => void seen.push(secret);
-    await using server = await startWebhookServer({ secretPrevious: former }, { signedBy });
+    await using server = await startWebhookServer({ secret_previous: former }, { signedBy });
     const at = Math.floor(server.now / 1000);
     expect((await server.post(body, signedAt(at, body, former))).status).toBe(200);
     expect((await server.post(body, signedAt(at, body, webhookSecret))).status).toBe(200);

@@ -15,7 +15,7 @@ let server: WebhookServer;
 
 async function open(): Promise<void> {
   store = openStore(configAt(join(parent, "state")), () => now);
-  server = await startWebhookServer({ lateRetryWindowMs: 25 * hourMs }, { pipeline: store.pipeline });
+  server = await startWebhookServer({ late_retry_window: 25 * hourMs }, { pipeline: store.pipeline });
   setNow(now);
 }
 

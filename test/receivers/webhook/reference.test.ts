@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { webhookTypes } from "../../../src/catalogue/vocabulary.ts";
 import { webhookAnswers } from "../../../src/receivers/webhook/protocol.ts";
-import { renderWebhookReference } from "../../../src/receivers/webhook/reference.ts";
+import { renderWebhookReference } from "../../../scripts/webhook-reference.ts";
 
 test("the reference page has every answer of the table, and every type", () => {
   const page = renderWebhookReference();

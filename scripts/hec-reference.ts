@@ -1,13 +1,13 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
-import { type Config, settings } from "../../config/schema.ts";
-import { idleTimeoutSeconds } from "../../http/exchange.ts";
-import { maxEntries } from "../../pipeline/batch.ts";
-import { maxRecords } from "../../records/envelope.ts";
-import { maxEntriesOfRecord } from "../../records/flow/columns.ts";
-import { valueLimits } from "../../records/json.ts";
-import { defaultMaxBodyBytes, maxReading } from "./limits.ts";
-import { defaultPath, healthPaths, ingestPaths } from "./paths.ts";
-import { type HecAnswer, hecAnswers } from "./protocol.ts";
+import { type Config, settings } from "../src/config/schema.ts";
+import { headMs, idleMs, maxPipelined } from "../src/http/connections.ts";
+import { maxEntries } from "../src/pipeline/batch.ts";
+import { maxRecords } from "../src/records/envelope.ts";
+import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
+import { valueLimits } from "../src/records/json.ts";
+import { defaultMaxBodyBytes, maxReading } from "../src/receivers/hec/index.ts";
+import { defaultPath, healthPaths, ingestPaths } from "../src/receivers/hec/index.ts";
+import { type HecAnswer, hecAnswers } from "../src/receivers/hec/protocol.ts";
 
 /** Markdown. */
 export function renderHecReference(): string {
@@ -21,7 +21,7 @@ what the HTTP parser itself refuses (an empty 400 or 431).
 
 | method | path | |
 | --- | --- | --- |
-| \`POST\` | \`streaming.path\`, with or without a trailing slash | takes records |
+| \`POST\` | \`streaming.path\`, with or without a trailing slash | accepts records |
 | \`POST\` | ${codeList(ingestPaths(defaultPath))} | with the default path |
 | \`GET\`, \`HEAD\` | ${codeList(healthPaths)} | health; asks for no token |
 | \`OPTIONS\` | any of these | 200 with \`Allow\` |
@@ -30,7 +30,7 @@ what the HTTP parser itself refuses (an empty 400 or 431).
 
 \`Authorization: Splunk TOKEN\`, \`Bearer TOKEN\`, \`Basic base64(user:TOKEN)\`, or the token alone. The token is
 \`streaming.token\`; \`streaming.token_previous\` is accepted too. With both empty every program may send, and requests of
-browsers are refused.
+browsers are refused. Behind a proxy on the same machine, set \`streaming.public_url\`: its host is accepted as ours.
 
 ## Bodies
 
@@ -58,22 +58,25 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | connection entries in one request | ${thousands(maxEntries)} | – |
 | connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
 | time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
-| time to send the head of a request | about 12 s | – |
-| a connection on which nothing moves | ${idleTimeoutSeconds} s | – |
+| time to send the head of a request, or to begin one on a new connection | ${headMs / 1000} s | – |
+| a connection without a request | ${idleMs / 1000} s | – |
 
 ## Connections
 
-There are as many connections as the system lets the process have open files; the program raises its own limit as far as it may
-go. An idle one costs less than 2 KB. When the limit is reached, further ones wait until others end, and senders that are connected
-are served as before. Requests on one connection are answered one after the other; a sender that does not wait for an
-answer before its next request (HTTP pipelining) may lose the connection.
+There are as many connections as the limit of open files allows, less some for the journal and the exporter; the program raises that
+limit as far as it may. At the limit, a new connection replaces the one that has been idle longest. Requests on one connection are
+answered one after the other; at most ${maxPipelined} may be sent ahead of their answers (HTTP pipelining).
+
+A refused request is answered at once, and the rest of its body is read away for at most 30 s, so that the sender sees the answer
+instead of a reset. At the limits on requests and bytes in flight, the peer that holds most gives way: its slowest request is
+answered 503.
 
 ## TLS
 
 With \`streaming.tls.cert_file\` and \`streaming.tls.key_file\` the receiver speaks TLS 1.2 and 1.3 only, 1.2 with forward secrecy
-and authenticated encryption. When the files change, on SIGHUP or by themselves, the new certificate is served within 5 s:
-connections end with their next answer and come back to the new one. A pair that does not belong together, has
-expired or cannot be read is not taken: the one before it stays, with a warning in the log and
+and authenticated encryption. When the files change, on SIGHUP or by themselves, the new certificate is served within 5 s to
+new connections; open ones go on. A pair that does not belong together, has expired or cannot be read is not used: the one
+before it stays, with a warning in the log and
 \`tailscale2otel.tls.cert.rejected\` at 1. \`tailscale2otel.tls.cert.not_after\` says when the served one ends.
 `;
 }

@@ -1,6 +1,8 @@
-/** Takes the secret out of an `Authorization` header, and compares it without telling how much of it was right. */
+/** Who may send: reads and compares secrets in constant time, and tells a browser's requests from a program's. */
 import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
+import { isLoopback } from "../lib/listen.ts";
+import type { Exchange } from "./exchange.ts";
 
 export type Credential =
   | { readonly kind: "absent" }
@@ -27,10 +29,7 @@ export function readAuthorization(header: string | null): Credential {
   }
 }
 
-/**
- * Whether a candidate is one of the secrets. Compares digests, each of them whole, in constant time. Empty secrets are
- * left out; without any, nothing matches.
- */
+/** Whether a candidate is one of the secrets, by digests in constant time. Empty secrets are left out; without any, nothing matches. */
 export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8Array) => boolean {
   const digests = secrets.filter((secret) => secret !== "").map(digestOf);
   return (candidate) => {
@@ -39,6 +38,25 @@ export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8
     for (const known of digests) matches |= Number(timingSafeEqual(digest, known));
     return matches === 1;
   };
+}
+
+/**
+ * Whether the request comes from a web page, or was steered here by a name that is not ours (DNS rebinding). Programs send
+ * neither `Origin` nor `Sec-Fetch-Site`. On a loopback listener `Host` must be this machine or one of `ownHosts`.
+ */
+export function isFromBrowser(exchange: Exchange, ownHosts: readonly string[]): boolean {
+  const { headers } = exchange.request;
+  if (headers.has("origin")) return true;
+  const site = headers.get("sec-fetch-site");
+  if (site !== null && site !== "none" && site !== "same-origin") return true;
+  if (!exchange.isLocalOnly) return false;
+  const host = hostOf(headers.get("host") ?? "");
+  return !isLoopback(host) && !ownHosts.some((own) => hostOf(own) === host);
+}
+
+/** The host of a proxy's address (`public_url`), which is ours too: a list for `isFromBrowser`. */
+export function ownHostsOf(publicUrl: string): readonly string[] {
+  return URL.canParse(publicUrl) ? [new URL(publicUrl).host] : [];
 }
 
 function basicSecret(parameter: string): Credential {
@@ -51,4 +69,12 @@ function basicSecret(parameter: string): Credential {
 
 function digestOf(secret: string | Uint8Array): Uint8Array {
   return createHash("sha256").update(secret).digest();
+}
+
+/** The name or address in a `Host` header, without port and brackets. */
+function hostOf(header: string): string {
+  return header
+    .replace(/:\d*$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
 }

@@ -1,17 +1,18 @@
 /** The reference page of the webhook receiver, made from the tables that the receiver itself works by. */
-import { webhookTypes } from "../../catalogue/vocabulary.ts";
-import { exportedMembers, warningTypes } from "../../processors/webhook.ts";
-import { maxEvents } from "./events.ts";
-import { defaultRequestTimeoutMs, maxDeliveries, maxInflightBytes } from "./index.ts";
-import { type WebhookAnswer, webhookAnswers } from "./protocol.ts";
-import { maxCandidates } from "./signature.ts";
+import { webhookTypes } from "../src/catalogue/vocabulary.ts";
+import { exportedMembers, warningTypes } from "../src/processors/webhook.ts";
+import { maxEvents } from "../src/receivers/webhook/index.ts";
+import { defaultTimeoutMs, maxDeliveries, maxInflightBytes } from "../src/receivers/webhook/index.ts";
+import { type WebhookAnswer, webhookAnswers } from "../src/receivers/webhook/protocol.ts";
+import { maxCandidates } from "../src/receivers/webhook/signature.ts";
 
 /** Markdown. */
 export function renderWebhookReference(): string {
   return `# Webhook receiver
 
-\`POST\` to \`webhook.path\`, with or without a slash at its end: a JSON array of events, signed by Tailscale. A delivery is taken
-whole or not at all; 200 means that all its events are on disk. An event that comes again, in this delivery or another, before or
+\`POST\` to \`webhook.path\`, with or without a slash at its end: a JSON array of events, or a single one, signed by Tailscale. 200 means
+that all its events are on disk. Events are judged alone: one that makes no sense (no \`type\`, a member of the wrong type) is quarantined, and
+the others are accepted. An event that comes again, in this delivery or another, before or
 after a restart, is counted in \`tailscale.webhook.duplicates\` and changes nothing else.
 
 ## Setting it up
@@ -32,9 +33,9 @@ no danger then: events are known for \`dedup.webhook_window\`, and where that me
 ## Signatures
 
 \`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\`, keyed by the whole text of the secret.
-At most ${maxCandidates} \`v1\` are looked at, unknown elements are passed over, and every \`v1\` is compared with every secret in constant time.
-Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is asked for, and requests of browsers are refused; with
-\`webhook.auto_configure\` nothing is taken until the secret is known.
+Header and time are checked before the body is read. At most ${maxCandidates} \`v1\` are considered, unknown elements are ignored, and every \`v1\` is compared with every secret in constant time.
+Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is required, and requests of browsers are refused; with
+\`webhook.auto_configure\` nothing is accepted until the secret is known.
 
 ## Answers
 
@@ -46,7 +47,7 @@ ${Object.values(webhookAnswers).map(answerRow).join("\n")}
 
 ## Events
 
-Every type is taken, known or not. Each event becomes a log event \`tailscale.webhook.<type>\` with the event's message as its body.
+Every type is accepted, known or not. Each event becomes a log event \`tailscale.webhook.<type>\` with the event's message as its body.
 WARN: ${codeList(webhookTypes.filter((type) => warningTypes.has(type)))}. INFO: ${codeList(webhookTypes.filter((type) => !warningTypes.has(type)))}, and all others.
 
 | member of \`data\` | attribute |
@@ -61,7 +62,7 @@ Texts and lists of texts are exported, cut at 4 KiB; \`oldPolicy\`, \`newPolicy\
 | --- | --- | --- |
 | a body | | \`webhook.max_body_bytes\` |
 | events in one delivery | ${maxEvents} | – |
-| time to receive a body | ${defaultRequestTimeoutMs / 1000} s | – |
+| time to receive a body | ${defaultTimeoutMs / 1000} s | – |
 | deliveries in flight | ${maxDeliveries} | – |
 | bodies in flight | ${maxInflightBytes / 1024 / 1024} MiB, or one body | – |
 `;

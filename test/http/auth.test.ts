@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createSecretCheck, readAuthorization } from "../../src/http/credential.ts";
+import { createSecretCheck, readAuthorization } from "../../src/http/auth.ts";
 
 const read = (header: string | null): string => {
   const credential = readAuthorization(header);

@@ -1,0 +1,165 @@
+/**
+ * Bounds what the requests of one receiver hold together: how many are being read, their bytes in memory, and how many are
+ * worked on. A sender that needs more than is left makes the heaviest peer give way, or is refused at once.
+ */
+import { Refusal } from "../errors.ts";
+
+export interface Limits {
+  /** Requests whose body is being read at once. */
+  readonly maxReading: number;
+  /** Bytes of all bodies, on the wire and inflated. */
+  readonly maxBytes: number;
+  /** Requests that are worked on at once. */
+  readonly maxWorking: number;
+}
+
+/** What one request holds. */
+export interface Admission {
+  readonly bytes: number;
+  /** The body is being read, and `shed` ends that; or it is no longer. */
+  reading(shed: (() => void) | undefined): void;
+  /** @throws {Refusal} `overloaded`, or `too_large` with `tooLarge` if this request alone is past the bound. */
+  reserve(bytes: number, tooLarge: string): void;
+  /** FIFO semaphore with a wait timeout; held until `leave`. @throws {Refusal} `overloaded` */
+  work(timeoutMs: number): Promise<void>;
+  /** Gives everything back; safe twice. */
+  leave(): void;
+}
+
+export interface Limiter {
+  /** @throws {Refusal} `overloaded` */
+  enter(peer: string): Admission;
+  /** Resolves when no request is inside; at once if none is. */
+  idle(): Promise<void>;
+}
+
+/** A request that is read this fast, or that began less than a second ago, is never the one to give way to its own peer. */
+const slowBytesPerSecond = 64 * 1024;
+const minReadingMs = 1000;
+
+interface Held {
+  readonly peer: string;
+  readonly beganMs: number;
+  bytes: number;
+  shed: (() => void) | undefined;
+}
+
+/** `changed` is called for each request that enters (1) or leaves (-1). */
+export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void = () => {}): Limiter {
+  const inside = new Set<Held>();
+  const waiting = new Set<() => void>();
+  const idleWaiters: (() => void)[] = [];
+  let reading = 0;
+  let working = 0;
+  let bytes = 0;
+
+  const rateOf = ({ bytes: read, beganMs }: Held): number => read / Math.max(1, performance.now() - beganMs);
+
+  /** Ends the slowest reader of the peer that holds most by `weight`; of the asking peer, only a slow one. */
+  function shedFor(asking: Held, weight: (held: Held) => number): boolean {
+    const weights = new Map<string, number>();
+    for (const held of inside) weights.set(held.peer, (weights.get(held.peer) ?? 0) + weight(held));
+    const own = weights.get(asking.peer) ?? 0;
+    const now = performance.now();
+    let slowest: Held | undefined;
+    for (const held of inside) {
+      if (held === asking || held.shed === undefined || weight(held) === 0) continue;
+      const isHeavier = (weights.get(held.peer) ?? 0) > own + weight(asking);
+      const isSlow = now - held.beganMs >= minReadingMs && rateOf(held) * 1000 < slowBytesPerSecond;
+      if (!(held.peer === asking.peer ? isSlow : isHeavier)) continue;
+      if (slowest === undefined || rateOf(held) < rateOf(slowest)) slowest = held;
+    }
+    slowest?.shed?.();
+    return slowest !== undefined;
+  }
+
+  function release(): void {
+    const [next] = waiting;
+    if (next === undefined) working--;
+    else {
+      waiting.delete(next);
+      next();
+    }
+  }
+
+  function admission(held: Held): Admission {
+    let isReading = true;
+    let isWorking = false;
+    let isInside = true;
+    const endReading = (): void => {
+      held.shed = undefined;
+      if (isReading) reading--;
+      isReading = false;
+    };
+    const free = (): void => {
+      bytes -= held.bytes;
+      held.bytes = 0;
+    };
+    return {
+      get bytes() {
+        return held.bytes;
+      },
+      reading(shed) {
+        if (shed === undefined) return endReading();
+        held.shed = () => {
+          endReading();
+          free();
+          shed();
+        };
+      },
+      reserve(more, tooLarge) {
+        if (held.bytes + more > limits.maxBytes) throw new Refusal("too_large", tooLarge);
+        while (bytes + more > limits.maxBytes)
+          if (!shedFor(held, (other) => other.bytes))
+            throw new Refusal("overloaded", "the bodies in memory have reached their limit");
+        held.bytes += more;
+        bytes += more;
+      },
+      async work(timeoutMs) {
+        if (working < limits.maxWorking) working++;
+        else if (!(await turn(timeoutMs)))
+          throw new Refusal("overloaded", `waited ${Math.round(timeoutMs)} ms behind other requests`);
+        isWorking = true;
+      },
+      leave() {
+        if (!isInside) return;
+        isInside = false;
+        endReading();
+        free();
+        if (isWorking) release();
+        inside.delete(held);
+        changed(-1);
+        if (inside.size === 0) for (const resolve of idleWaiters.splice(0)) resolve();
+      },
+    };
+  }
+
+  async function turn(timeoutMs: number): Promise<boolean> {
+    return await new Promise((resolve) => {
+      const enter = (): void => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      const timer = setTimeout(() => {
+        waiting.delete(enter);
+        resolve(false);
+      }, timeoutMs);
+      waiting.add(enter);
+    });
+  }
+
+  return {
+    enter(peer) {
+      const held: Held = { peer, beganMs: performance.now(), bytes: 0, shed: undefined };
+      if (reading >= limits.maxReading && !shedFor(held, () => 1))
+        throw new Refusal("overloaded", `${reading} requests are being read already`);
+      inside.add(held);
+      reading++;
+      changed(1);
+      return admission(held);
+    },
+    async idle() {
+      if (inside.size > 0) await new Promise<void>((resolve) => idleWaiters.push(resolve));
+    },
+  };
+}
