@@ -102,11 +102,27 @@ detect_downloader() {
   fi
 }
 
-# download <url> <file>
+# download <url> <file>: what begins as https never continues as http, where anybody on the way could replace it.
 download() {
+  case $1 in
+    https:*) redirects="=https" ;;
+    *) redirects="=http,https" ;;
+  esac
   case $downloader in
-    curl) curl -fsSL --retry 2 --connect-timeout 20 -o "$2" "$1" ;;
-    wget) wget -q -O "$2" "$1" ;;
+    curl) curl -fsSL --proto-redir "$redirects" --retry 2 --connect-timeout 20 -o "$2" "$1" ;;
+    wget)
+      # No wget can be told which redirects to follow, so what it followed is looked at before the file is used.
+      if ! wget -S -O "$2" "$1" 2>"$staging/headers"; then
+        cat "$staging/headers" >&2
+        return 1
+      fi
+      case $redirects$(cat "$staging/headers") in
+        =https[!,]*[Ll]ocation:\ [Hh][Tt][Tt][Pp]:*)
+          rm -f "$2"
+          fail "$1 redirects to an address without https; nothing was installed"
+          ;;
+      esac
+      ;;
   esac
 }
 

@@ -6,9 +6,9 @@ import { attempt, type Logger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Build } from "./version.ts";
 import { createAdmin } from "./admin/index.ts";
-import { readinessOf } from "./admin/health.ts";
-import { createKept, type KeptDeps, resumeRedeliveries } from "./admin/kept.ts";
-import { type Status, statusOf } from "./admin/status.ts";
+import { createOperations, type OperationsDeps } from "./admin/operations.ts";
+import { resumeRedeliveries } from "./admin/redeliveries.ts";
+import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
 import { createExporter, type ExportHealth, observeProcess } from "./export/index.ts";
 
 import { teeLogger } from "./export/self-logs.ts";
@@ -211,8 +211,9 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     attempt("cannot close the journal", logger, () => journal.close());
     return { pending };
   };
-  const notReady = readinessOf(journal, () => ending.signal.aborted);
-  const keptDeps: KeptDeps = {
+  const notReady = (): readonly string[] => notReadyReasons(journal, ending.signal.aborted);
+  const health = (): Health => ({ notReady: notReady(), export: exporter.health, polls: controlPlane.polls });
+  const operationsDeps: OperationsDeps = {
     journal,
     retryRecord: createRetry(pipeline, journal, clock),
     privacy: settings.privacy,
@@ -223,7 +224,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   };
   const status = (): AppStatus => ({
     ...statusOf({
-      ...keptDeps,
+      ...operationsDeps,
       ledger,
       counting,
       dedup: config.dedup,
@@ -234,12 +235,12 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     polls: controlPlane.polls,
     export: exporter.health,
   });
-  resumeRedeliveries(keptDeps, logger);
+  resumeRedeliveries(operationsDeps, logger);
   const admin = createAdmin(config.admin, {
-    readiness: notReady,
+    health,
     scrape: () => exporter.scrape(),
     status,
-    kept: createKept(keptDeps),
+    operations: createOperations(operationsDeps),
     logger,
   });
   try {

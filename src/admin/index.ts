@@ -1,22 +1,24 @@
 /** The admin listener: health, metrics for Prometheus, the status with its conservation sums, quarantine and replay. */
-import { createGuard, type Guard } from "./access.ts";
 import type { Config } from "../config/schema.ts";
-import { jsonResponse } from "../http/exchange.ts";
-import type { Route } from "../http/router.ts";
+import { Refusal, Unavailable } from "../errors.ts";
+import { type BodyLimits, type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
+import { createLimiter } from "../http/limiter.ts";
+import type { Handler, Route } from "../http/router.ts";
 import { createHttpServer } from "../http/server.ts";
 import type { Logger } from "../lib/logger.ts";
-import { healthRoutes, type ReadReadiness } from "./health.ts";
-import { keptRoutes } from "./kept-routes.ts";
-import type { Kept } from "./kept.ts";
-import { withWrittenTimes } from "./status.ts";
+import { createGuard } from "./access.ts";
+import { NotPossible, type Operations } from "./operations.ts";
+import { timeText } from "./redeliveries.ts";
+import { cancelOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./requests.ts";
+import { degradedReasons, type Health } from "./status.ts";
 
 export interface AdminDeps {
-  readonly readiness: ReadReadiness;
+  readonly health: () => Health;
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** What `/api/status` shows; plain data. */
+  /** What `/api/status` shows beside `health`; plain data. */
   readonly status: () => object;
-  readonly kept: Kept;
+  readonly operations: Operations;
   readonly logger: Logger;
 }
 
@@ -32,19 +34,58 @@ export interface Admin {
 
 /** An empty token: none is required, which only a loopback listener may do. @throws {ConfigError} if `listen` is no address. */
 export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | "token">, deps: AdminDeps): Admin {
-  const { readiness, scrape, status, kept, logger } = deps;
+  const { operations, logger } = deps;
+  const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
   let guard = createGuard(token);
-  const guarded: Guard = (handler) => (exchange) => guard(handler)(exchange);
+
+  const guarded =
+    (answer: (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>): Handler =>
+    (exchange) =>
+      guard(async (allowed) => {
+        try {
+          return await answer(allowed);
+        } catch (error) {
+          return answerTo(error, logger);
+        }
+      })(exchange);
+  const get = (path: string, answer: (parameters: URLSearchParams) => Promise<object>): Route => ({
+    path,
+    methods: { GET: guarded(async ({ request }) => jsonResponse(200, await answer(parametersOf(request.url)))) },
+  });
+  const post = (path: string, answer: (body: unknown) => Promise<object>): Route => ({
+    path,
+    methods: {
+      POST: guarded(async (exchange) => {
+        const admission = limiter.enter(exchange.peer);
+        try {
+          return jsonResponse(200, await answer(await readJson(exchange, admission)));
+        } finally {
+          admission.leave();
+        }
+      }),
+    },
+  });
+
   const routes: readonly Route[] = [
-    ...healthRoutes(readiness),
+    { path: "/healthz", methods: { GET: () => jsonResponse(200, { status: "ok" }) } },
+    { path: "/readyz", methods: { GET: ({ request }) => readiness(deps.health(), parametersOf(request.url)) } },
     {
       path: "/metrics",
       methods: {
-        GET: guarded(async () => ({ status: 200, headers: { "content-type": textFormat }, body: await scrape() })),
+        GET: guarded(async () => ({ status: 200, headers: { "content-type": textFormat }, body: await deps.scrape() })),
       },
     },
-    { path: "/api/status", methods: { GET: guarded(() => jsonResponse(200, withWrittenTimes(status()))) } },
-    ...keptRoutes(kept, guarded, logger),
+    get("/api/status", async () => {
+      const health = deps.health();
+      return { ...deps.status(), ...withWrittenTimes(health), degraded: degradedReasons(health) };
+    }),
+    get("/api/quarantine", (parameters) => operations.list(queryOf(parameters))),
+    get("/api/quarantine/item", (parameters) => operations.show(itemIdOf(parameters))),
+    post("/api/quarantine/retry", (body) => operations.retry(selectionOf(body))),
+    post("/api/quarantine/purge", (body) => operations.purge(...purgeOf(body))),
+    get("/api/replay", () => operations.redeliveries()),
+    post("/api/replay", (body) => operations.replay(rangeOf(body))),
+    post("/api/replay/cancel", (body) => operations.cancel(cancelOf(body))),
   ];
   const server = createHttpServer({ listen }, { routes, logger });
   return {
@@ -59,5 +100,59 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
   };
 }
 
+const maxBodyBytes = 64 * 1024;
+const bodyMs = 10_000;
+
 /** Prometheus' text exposition format. */
 const textFormat = "text/plain; version=0.0.4; charset=utf-8";
+
+/** Open to everybody. With `?verbose`, it also tells what is degraded, which changes no status code. */
+function readiness(health: Health, parameters: URLSearchParams): HttpAnswer {
+  const { notReady } = health;
+  if (notReady.length > 0) return jsonResponse(503, { status: "not ready", reasons: notReady });
+  const reasons = parameters.has("verbose") ? degradedReasons(health) : [];
+  return jsonResponse(200, reasons.length === 0 ? { status: "ready" } : { status: "degraded", reasons });
+}
+
+/** Times as RFC 3339 instead of epoch milliseconds. */
+function withWrittenTimes(health: Health): Health {
+  const written = ({ since, ...state }: Health["export"]["logs"]) =>
+    since === undefined ? state : { ...state, since: typeof since === "number" ? timeText(since) : since };
+  const { logs, metrics } = health.export;
+  return { ...health, export: { logs: written(logs), metrics: written(metrics) } };
+}
+
+/** The content type is required because no form of a web page can send it. */
+async function readJson(exchange: Exchange, admission: BodyLimits["admission"]): Promise<unknown> {
+  if (!/^application\/json\b/i.test(exchange.request.headers.get("content-type") ?? ""))
+    throw new Refusal("unsupported_encoding", "The body must be application/json");
+  const tooLarge = `The body is larger than ${maxBodyBytes} bytes`;
+  const { chunks } = await exchange.readBody({ maxBytes: maxBodyBytes, tooLarge, timeoutMs: bodyMs, admission });
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+  } catch {
+    throw new Refusal("unparsable", "The body is not JSON");
+  }
+}
+
+/** If `Host` is no host name, the runtime gives the path alone. */
+function parametersOf(url: string): URLSearchParams {
+  const query = url.indexOf("?");
+  return new URLSearchParams(query < 0 ? "" : url.slice(query + 1));
+}
+
+const statusOf: Partial<Record<Refusal["reason"], number>> = {
+  overloaded: 503,
+  timeout: 408,
+  too_large: 413,
+  unsupported_encoding: 415,
+};
+
+function answerTo(error: unknown, logger: Logger): HttpAnswer {
+  if (error instanceof NotPossible) return jsonResponse(409, { text: error.message });
+  if (error instanceof Refusal) return jsonResponse(statusOf[error.reason] ?? 400, { text: error.message });
+  if (error instanceof Unavailable) return jsonResponse(503, { text: error.message });
+  const reason = error instanceof Error ? error.message : String(error);
+  logger.error("a request to the admin listener failed", { reason });
+  return jsonResponse(500, { text: `the request failed: ${reason}` });
+}

@@ -1,16 +1,44 @@
-/** The state of an instance as plain data: what `/api/status` answers and `status` shows. */
+/** The state of an instance as plain data: what `/api/status` answers, `status` shows and `/readyz` sums up. */
 import type { Config } from "../config/schema.ts";
-import { recordTypes, type RecordType } from "../records/types.ts";
-import type { JournalSpace, PolledType } from "../journal/index.ts";
+import type { Journal, JournalSpace, PolledType } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Counting } from "../pipeline/counting.ts";
 import { type Conservation, conservationOf, horizonMs } from "../pipeline/observe.ts";
-import type { RedeliveryReport } from "./kept-types.ts";
-import { type KeptDeps, redeliveryReports } from "./kept.ts";
+import { recordTypes, type RecordType } from "../records/types.ts";
+import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports, timeText } from "./redeliveries.ts";
+
+/** How the export of a signal fares. Of any version of the program: unknown kinds are shown as they are. */
+export interface SignalHealth {
+  readonly kind: string;
+  /** What is wrong; absent if nothing is. */
+  readonly why?: string;
+  /** Epoch milliseconds in the process, RFC 3339 in an answer. */
+  readonly since?: number | string;
+  /** Metric series that the backend refuses. */
+  readonly leftOut?: number;
+}
+
+/** How the poll of a log fares. Times are RFC 3339. */
+export interface PollHealth {
+  readonly log: string;
+  readonly readUntil?: string;
+  /** The last time that the API answered since the start. */
+  readonly lastSuccess?: string;
+  /** Why the last window was not read; absent if it was. */
+  readonly trouble?: string;
+}
+
+/** What the parts of a running instance say about themselves. */
+export interface Health {
+  /** Why records cannot be accepted at the moment; empty if they can. */
+  readonly notReady: readonly string[];
+  readonly export: Readonly<Record<"logs" | "metrics", SignalHealth>>;
+  readonly polls: readonly PollHealth[];
+}
 
 export interface Status {
   readonly version: string;
-  /** Why records cannot be accepted at the moment; empty if they can. */
   readonly notReady: readonly string[];
   readonly counters: CounterState;
   readonly conservation: Conservation;
@@ -28,6 +56,12 @@ export interface Status {
   readonly redeliveries: readonly RedeliveryReport[];
 }
 
+/** A running instance adds these. */
+export interface RunningStatus extends Status, Health {
+  /** What does not work although records are accepted; empty if all is well. */
+  readonly degraded: readonly string[];
+}
+
 /**
  * After a start the ledger measures the rows behind its last snapshot again; until it has, the counters lack them, and so
  * do the ledger's terms of the conservation sums.
@@ -35,7 +69,8 @@ export interface Status {
 export type CounterState =
   { readonly kind: "current" } | { readonly kind: "restoring"; readonly measuredRow: number; readonly lastRow: number };
 
-export interface StatusDeps extends Pick<KeptDeps, "journal" | "troubleOf" | "clock"> {
+export interface StatusDeps extends Pick<RedeliveryDeps, "journal" | "troubleOf"> {
+  readonly clock: Clock;
   readonly ledger: Ledger;
   readonly dedup: Config["dedup"];
   readonly version: string;
@@ -45,24 +80,14 @@ export interface StatusDeps extends Pick<KeptDeps, "journal" | "troubleOf" | "cl
   readonly lastSuccess: () => Readonly<Partial<Record<string, number>>>;
 }
 
-/** The same with RFC 3339 for the times that the export's health has in epoch milliseconds. */
-export function withWrittenTimes(status: object): object {
-  if (!("export" in status) || typeof status.export !== "object" || status.export === null) return status;
-  const health = Object.entries(status.export).map(([signal, state]: [string, unknown]) => {
-    if (typeof state !== "object" || state === null || !("since" in state)) return [signal, state] as const;
-    const { since } = state;
-    return [signal, typeof since === "number" ? { ...state, since: new Date(since).toISOString() } : state] as const;
-  });
-  return { ...status, export: Object.fromEntries(health) };
-}
-
 export function statusOf(deps: StatusDeps): Status {
   const { journal, ledger, dedup, clock } = deps;
   const since = journal.pendingSince;
   const lastSuccess = Object.entries(deps.lastSuccess()).flatMap(([signal, at]) =>
-    at === undefined ? [] : [[signal, new Date(at).toISOString()] as const],
+    at === undefined ? [] : [[signal, timeText(at)] as const],
   );
   const horizon = recordTypes.map((type) => [type, Math.round(horizonMs(journal, type, dedup, clock()) / 1000)]);
+  const unverifiable = (type: PolledType) => ledger.sum("tailscale2otel.reconcile.unverifiable", { type });
   return {
     version: deps.version,
     notReady: deps.notReady(),
@@ -71,15 +96,38 @@ export function statusOf(deps: StatusDeps): Status {
       : { kind: "restoring", measuredRow: ledger.measuredSeq, lastRow: journal.lastSeq },
     conservation: conservationOf(journal, ledger),
     delivery: {
-      ...(since === undefined ? {} : { pendingSince: new Date(since).toISOString() }),
+      ...(since === undefined ? {} : { pendingSince: timeText(since) }),
       lastSuccess: Object.fromEntries(lastSuccess),
     },
     horizon: Object.fromEntries(horizon) as Record<RecordType, number>,
-    unverifiable: {
-      flow: ledger.sum("tailscale2otel.reconcile.unverifiable", { type: "flow" }),
-      audit: ledger.sum("tailscale2otel.reconcile.unverifiable", { type: "audit" }),
-    },
+    unverifiable: { flow: unverifiable("flow"), audit: unverifiable("audit") },
     space: journal.space,
     redeliveries: redeliveryReports(deps),
   };
+}
+
+/**
+ * Why records cannot be accepted. The journal's own refusal is what an append fails with, and so what a receiver answers
+ * 503 for: they cannot disagree.
+ */
+export function notReadyReasons({ space }: Pick<Journal, "space">, isEnding: boolean): readonly string[] {
+  return [...(space.refusal === undefined ? [] : [space.refusal]), ...(isEnding ? ["the program is stopping"] : [])];
+}
+
+/** What does not work although records are accepted, without words of others: anybody may read it. */
+export function degradedReasons({ export: signals, polls }: Pick<Health, "export" | "polls">): readonly string[] {
+  const ofSignals = (["logs", "metrics"] as const).flatMap((signal) => {
+    const { kind, why, since, leftOut = 0 } = signals[signal];
+    const name = signal === "logs" ? "log" : "metric";
+    const begun = since === undefined ? "" : ` since ${typeof since === "number" ? timeText(since) : since}`;
+    if (kind === "refusing") return [`backend rejects everything: no ${name} export${begun}`];
+    if (why !== undefined) return [`${name} export failing${begun}`];
+    return leftOut > 0 ? [`backend rejects ${leftOut} metric series`] : [];
+  });
+  const ofPolls = polls
+    .filter(({ trouble }) => trouble !== undefined)
+    .map(({ log, lastSuccess }) =>
+      lastSuccess === undefined ? `polling of the ${log} log has never succeeded` : `polling of the ${log} log failing`,
+    );
+  return [...ofSignals, ...ofPolls];
 }

@@ -1,6 +1,9 @@
-/** What a check against the outside found, and how it is shown. */
+/** What `check --online` found in one place, how it is shown, and what it finds in the journal. */
+import type { Config } from "../config/index.ts";
+import { inspectJournal } from "../journal/inspection.ts";
+import { formatBytes } from "../lib/units.ts";
 import { TailscaleError } from "../tailscale/error.ts";
-import type { Output } from "./terminal.ts";
+import { type Output, paint } from "./terminal.ts";
 
 export interface OnlineFinding {
   /** What was looked at: a word or two. */
@@ -18,11 +21,8 @@ const colours: Readonly<Record<OnlineFinding["outcome"], number>> = { ok: 32, wa
 /** A line each, what to do below it, and how many there are of each. */
 export function findingsText(findings: readonly OnlineFinding[], out: Output): string {
   const width = Math.max(...findings.map(({ subject }) => subject.length));
-  const paint = ({ outcome }: OnlineFinding, text: string) =>
-    out.hasColour ? `\u001b[${colours[outcome]}m${text}\u001b[39m` : text;
-  const lines = findings.flatMap((finding) => {
-    const { subject, outcome, detail, remedy } = finding;
-    const line = `${paint(finding, outcome.padEnd(7))}  ${subject.padEnd(width)}  ${detail}`;
+  const lines = findings.flatMap(({ subject, outcome, detail, remedy }) => {
+    const line = `${paint(colours[outcome], outcome.padEnd(7), out)}  ${subject.padEnd(width)}  ${detail}`;
     return remedy === undefined ? [line] : [line, `${" ".repeat(width + 11)}${remedy}`];
   });
   const counts = (["failed", "warning", "ok", "skipped"] as const).flatMap((outcome) => {
@@ -38,4 +38,40 @@ export function failure(subject: string, error: unknown): OnlineFinding {
   return error instanceof TailscaleError
     ? { subject, outcome: "failed", detail, remedy: error.remedy }
     : { subject, outcome: "failed", detail };
+}
+
+/** Looks at the state directory without opening, locking or creating anything. */
+export function checkJournal({ state }: Pick<Config, "state">): OnlineFinding {
+  const found = inspectJournal(state.path);
+  switch (found.kind) {
+    case "memory":
+      return { subject: "journal", outcome: "ok", detail: "in memory: nothing survives a restart" };
+    case "new":
+      return { subject: "journal", outcome: "ok", detail: `it will be created in ${state.path}` };
+    case "ready":
+      return { subject: "journal", outcome: "ok", detail: `${formatBytes(found.bytes)} in ${state.path}` };
+    case "in_use":
+      return { subject: "journal", outcome: "ok", detail: `${state.path} is in use by a running instance` };
+    case "damaged":
+      return {
+        subject: "journal",
+        outcome: "warning",
+        detail: `it is damaged: ${found.reason}`,
+        remedy: `The next start moves its files to a folder in ${state.path} and recovers what can be read of them.`,
+      };
+    case "newer":
+      return {
+        subject: "journal",
+        outcome: "failed",
+        detail: `it was written by a newer version (schema ${found.schema})`,
+        remedy: "Install that version, or a later one.",
+      };
+    case "unusable":
+      return {
+        subject: "journal",
+        outcome: "failed",
+        detail: `the state directory cannot be used: ${found.reason}`,
+        remedy: "Set state.path to a directory on a local disk that the user of the service may write.",
+      };
+  }
 }

@@ -1,7 +1,7 @@
 /** `check --online`: everything in the settings that depends on another machine, a file or a clock. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { checkApi } from "./check-api.ts";
-import type { OnlineFinding } from "./check-finding.ts";
+import { checkJournal, type OnlineFinding } from "./check-finding.ts";
 import { checkCertificates } from "./check-tls.ts";
 import type { Inspection } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -10,7 +10,6 @@ import { createTailscaleApi } from "../tailscale/index.ts";
 import { tailscaleOptionsOf } from "../tailscale/options.ts";
 import type { TailscaleApi } from "../tailscale/types.ts";
 import { build } from "../version.ts";
-import { checkJournal } from "./check-journal.ts";
 import { checkOtlp } from "./check-otlp.ts";
 
 /** A person waits: a service that does not answer twice in this time counts as unreachable. */

@@ -11,15 +11,15 @@ import {
 import { type OnlineFinding, findingsText } from "./check-finding.ts";
 import { checkOnline } from "./check-online.ts";
 import { command } from "./command.ts";
-import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
-import type { Output } from "./terminal.ts";
+import { configFlags, jsonFlag, sourcesOf } from "./flags.ts";
+import { counted, jsonText, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
   name: "check",
   description: "Validate the configuration and show every value with its origin",
   args: {
     ...configFlags,
-    json: { type: "boolean", description: "One JSON object instead of text." },
+    ...jsonFlag,
     changed: { type: "boolean", description: "Show only values that differ from the defaults." },
     strict: { type: "boolean", description: "Fail on warnings too." },
     online: {
@@ -27,7 +27,6 @@ export const checkCommand = command({
       description: "Also try the API and each scope, the backend, the certificates, the clock and the journal.",
     },
   },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],
     ["tailscale2otel check --config new.toml", "another file"],
@@ -56,14 +55,13 @@ export const checkCommand = command({
 /** A value with a problem of its own is shown as invalid: the problem below says why. */
 function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: Output): string {
   const { problems, warnings, configFile, isUnread } = inspection;
-  const paint = (colour: number, text: string) => (out.hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text);
   const table = isUnread ? [] : tableLines(rows);
-  const lines = table.map((line, index) => (rows[index]?.isDefault === true ? paint(90, line) : line));
+  const lines = table.map((line, index) => (rows[index]?.isDefault === true ? paint(90, line, out) : line));
   if (lines.length > 0) lines.push("");
-  lines.push(...warnings.map((warning) => `${paint(33, "warning")}: ${describeWarning(warning)}`));
-  lines.push(...problems.map((problem) => `${paint(31, "error")}: ${describeProblem(problem)}`));
-  const verdict = problems.length === 0 ? paint(32, "valid") : paint(31, "not valid");
-  const counts = `${count(problems.length, "problem")}, ${count(warnings.length, "warning")}`;
+  lines.push(...warnings.map((warning) => `${paint(33, "warning", out)}: ${describeWarning(warning)}`));
+  lines.push(...problems.map((problem) => `${paint(31, "error", out)}: ${describeProblem(problem)}`));
+  const verdict = problems.length === 0 ? paint(32, "valid", out) : paint(31, "not valid", out);
+  const counts = `${counted(problems.length, "problem")}, ${counted(warnings.length, "warning")}`;
   lines.push(`${configFile ?? "configuration without a file"}: ${verdict}, ${counts}`);
   return `${lines.join("\n")}\n`;
 }
@@ -72,10 +70,6 @@ function tableLines(rows: readonly EffectiveRow[]): readonly string[] {
   const keyWidth = Math.max(...rows.map(({ key }) => key.length));
   const valueWidth = Math.min(48, Math.max(...rows.map(({ value }) => value.length)));
   return rows.map(({ key, value, origin }) => `${key.padEnd(keyWidth)}  ${value.padEnd(valueWidth)}  ${origin}`);
-}
-
-function count(amount: number, noun: string): string {
-  return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
 function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findings: readonly OnlineFinding[]): string {
@@ -93,5 +87,5 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
     settings: isUnread ? [] : rows.map(({ key, value, origin }) => ({ key, value, origin })),
     ...(findings.length === 0 ? {} : { online: findings }),
   };
-  return `${JSON.stringify(report, undefined, 2)}\n`;
+  return jsonText(report, 2);
 }

@@ -1,24 +1,30 @@
 /** `demo`: the flags of the demonstration. */
+import { demo } from "../demo/index.ts";
 import { parseDuration } from "../lib/units.ts";
 import { command } from "./command.ts";
-import { defaultEntriesPerSecond, demo } from "../demo/index.ts";
-import { UsageError } from "./flags.ts";
+import { UsageError, wholeNumberOf } from "./flags.ts";
+
+const defaultRate = 2000;
 
 export const demoCommand = command({
   name: "demo",
-  description: "Show it working: a simulated tailnet, the real program, and nothing left behind",
+  description: "See it work: a simulated tailnet sends to the real program, and nothing is left behind",
   args: {
-    endpoint: { type: "string", valueHint: "url", description: "Send to this OTLP backend too; else nothing leaves." },
+    endpoint: {
+      type: "string",
+      valueHint: "url",
+      description: "Also export to this OTLP backend. (Default: nothing leaves this machine)",
+    },
     protocol: {
       type: "enum",
       options: ["http/json", "http/protobuf"],
       description: "The encoding for that backend.",
     },
-    duration: { type: "string", valueHint: "30s", description: "End by itself; else Ctrl-C ends it." },
+    duration: { type: "string", valueHint: "30s", description: "Stop after that time. (Default: at Ctrl-C)" },
     rate: {
       type: "string",
       valueHint: "N",
-      description: `The most connection entries to send a second. (Default: ${defaultEntriesPerSecond})`,
+      description: `Connection entries per second, at most. (Default: ${defaultRate})`,
     },
     seed: { type: "string", valueHint: "N", description: "Another number gives another tailnet." },
   },
@@ -28,36 +34,20 @@ export const demoCommand = command({
     ["tailscale2otel demo --duration 30s --rate 500", "half a minute at a slow pace"],
   ],
   async run({ args, host }) {
-    const { endpoint, protocol } = args;
+    const { endpoint, protocol, duration, rate, seed } = args;
     if (protocol !== undefined && endpoint === undefined) throw new UsageError("--protocol needs --endpoint");
+    const durationMs = duration === undefined ? undefined : parseDuration(duration);
+    if (duration !== undefined && !durationMs)
+      throw new UsageError(`--duration needs a time such as 30s or 5m, not ${JSON.stringify(duration)}`);
     await demo({
       endpoint,
-      durationMs: optional(args.duration, readDuration),
-      entriesPerSecond: optional(args.rate, (text) => readCount("--rate", text, { from: 1, to: 1_000_000 })),
-      seed: optional(args.seed, (text) => readCount("--seed", text, { from: 0, to: 2 ** 32 - 1 })),
-      environment: protocol === undefined ? host.environment : { ...host.environment, [protocolVariable]: protocol },
+      durationMs,
+      entriesPerSecond: rate === undefined ? defaultRate : wholeNumberOf(rate, "--rate", [1, 1_000_000]),
+      seed: seed === undefined ? 1 : wholeNumberOf(seed, "--seed", [0, 2 ** 32 - 1]),
+      environment:
+        protocol === undefined ? host.environment : { ...host.environment, TS2OTEL_OTLP__PROTOCOL: protocol },
       workerEntry: host.workerEntry,
     });
     return 0;
   },
 });
-
-/** The demo takes what concerns its backend from variables. */
-const protocolVariable = "TS2OTEL_OTLP__PROTOCOL";
-
-function optional<Value>(text: string | undefined, read: (text: string) => Value): Value | undefined {
-  return text === undefined ? undefined : read(text);
-}
-
-function readDuration(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined || ms === 0)
-    throw new UsageError(`--duration takes a time such as 30s or 5m, not ${JSON.stringify(text)}`);
-  return ms;
-}
-
-function readCount(flag: string, text: string, span: { readonly from: number; readonly to: number }): number {
-  const count = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (count >= span.from && count <= span.to) return count;
-  throw new UsageError(`${flag} takes a whole number from ${span.from} to ${span.to}, not ${JSON.stringify(text)}`);
-}

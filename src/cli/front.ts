@@ -1,93 +1,84 @@
-/** The strict front before citty: which command is meant, with which flags, and what to do with what is neither. */
+/** Finds the command that is meant, and says what to do about words that are none. */
 import { build } from "../version.ts";
 import { nearest } from "../lib/text.ts";
 import { type Command, groupHelp, programHelp, programName } from "./command.ts";
-import { readFlags, UsageError } from "./flags.ts";
+import { readFlags, splitLeadingFlags, UsageError } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export interface Front {
   readonly commands: readonly Command[];
-  /** Runs where no command is named and there is something to run. */
+  /** Runs if no command is named and there is a configuration for it. */
   readonly standard: Command;
-  /** Whether there is a configuration that `standard` could run with. */
   readonly isConfigured: (host: Host) => boolean;
 }
 
-/**
- * Runs what the arguments ask for; gives the exit code.
- * @throws {UsageError} where they cannot be understood.
- */
+/** Runs what the arguments ask for; returns the exit code. @throws {UsageError} */
 export async function runFront(front: Front, argv: readonly string[], host: Host): Promise<number> {
-  const [first] = argv;
-  if (first === undefined) return runBare(front, host);
-  if (first === "--help" || first === "-h") return show(host, await programHelp(front.commands, build.version, host));
-  if (first === "--version") {
-    refuseMore(argv);
+  const { commands, standard } = front;
+  const [first = "", second] = argv;
+  const isHelp = ["--help", "-h", "help"].includes(first);
+  if (isHelp && first === "help" && second !== undefined) return runNamed(commands, [...argv.slice(1), "--help"], host);
+  if (isHelp) return show(host, await programHelp(commands, build.version, host));
+  if (["--version", "-v", "-V"].includes(first)) {
+    if (second !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(second)}`);
     return show(host, `${programName} ${build.version}\n`);
   }
-  if (first.startsWith("-")) return runCommand(front.standard, argv, host);
-  const command = front.commands.find((known) => isNamed(known, argv));
-  if (command !== undefined) return runCommand(command, argv.slice(wordsOf(command).length), host);
-  return runGroup(front.commands, argv, host);
+  if (first === "") return runBare(front, host);
+  if (!first.startsWith("-")) return runNamed(commands, argv, host);
+  const { leading, rest } = asUsageOf(standard, () => splitLeadingFlags(standard, argv));
+  if (rest.length === 0) return run(standard, leading, host);
+  return runNamed(commands, [...rest, ...leading], host);
 }
 
-/** The words are the beginning of commands, or of none. */
-async function runGroup(commands: readonly Command[], argv: readonly string[], host: Host): Promise<number> {
+/** Commands can have several words: `tailnet webhook list`. */
+async function runNamed(commands: readonly Command[], argv: readonly string[], host: Host): Promise<number> {
   let group = commands;
   let depth = 0;
   for (const word of argv) {
-    const narrower = group.filter((known) => wordsOf(known)[depth] === word);
+    const narrower = group.filter(({ name }) => name.split(" ")[depth] === word);
     if (narrower.length === 0) break;
     group = narrower;
     depth++;
+    const named = group.find(({ name }) => name.split(" ").length === depth);
+    if (named !== undefined) return run(named, argv.slice(depth), host);
   }
-  const typed = argv.slice(0, depth);
+  const words = argv.slice(0, depth).join(" ");
   const next = argv[depth];
   if (depth > 0 && (next === "--help" || next === "-h")) return show(host, groupHelp(group));
-  const words = typed.join(" ");
-  if (next === undefined) throw new UsageError(`${words} needs one of: ${namesOf(group).join(", ")}`, words);
-  throw new UsageError(unknownCommand(group, [...typed, next].join(" ")), words);
+  const names = group.map(({ name }) => name);
+  if (next === undefined || next.startsWith("-"))
+    throw new UsageError(`${words} needs one of: ${names.join(", ")}`, words);
+  const written = `${words} ${next}`.trim();
+  const meant = nearest(written, names);
+  const suggestion = meant === undefined ? "" : `; did you mean ${meant}?`;
+  throw new UsageError(`unknown command ${JSON.stringify(written)}${suggestion}`, words);
 }
 
-/** Names can have several words: `tailnet webhook list`. */
-function wordsOf({ name }: Command): readonly string[] {
-  return name.split(" ");
-}
-
-function isNamed(command: Command, argv: readonly string[]): boolean {
-  return wordsOf(command).every((word, place) => argv[place] === word);
-}
-
-function namesOf(commands: readonly Command[]): readonly string[] {
-  return commands.map(({ name }) => name);
-}
-
-async function runCommand(command: Command, argv: readonly string[], host: Host): Promise<number> {
+async function run(command: Command, argv: readonly string[], host: Host): Promise<number> {
   if (argv.includes("--help") || argv.includes("-h")) return show(host, await command.help(host));
-  try {
-    return await command.run(readFlags(command, argv), host);
-  } catch (error) {
-    throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, command.name) : error;
-  }
+  return asUsageOf(command, () => command.run(readFlags(command, argv), host));
 }
 
-async function runBare(front: Front, host: Host): Promise<number> {
-  if (front.isConfigured(host)) return front.standard.run(readFlags(front.standard, []), host);
-  await host.err.write(await programHelp(front.commands, build.version, host));
+async function runBare({ commands, standard, isConfigured }: Front, host: Host): Promise<number> {
+  if (isConfigured(host)) return run(standard, [], host);
+  await host.err.write(await programHelp(commands, build.version, host));
   throw new UsageError("no command, and no configuration to run with");
+}
+
+/** Points a `UsageError` to the help of the command. */
+function asUsageOf<Result>(command: Command, act: () => Result): Result {
+  const pointed = (error: unknown): never => {
+    throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, command.name) : error;
+  };
+  try {
+    const result = act();
+    return result instanceof Promise ? (result.catch(pointed) as Result) : result;
+  } catch (error) {
+    return pointed(error);
+  }
 }
 
 async function show(host: Host, text: string): Promise<number> {
   await host.out.write(text);
   return 0;
-}
-
-function refuseMore(argv: readonly string[]): void {
-  if (argv.length > 1) throw new UsageError(`unexpected argument ${JSON.stringify(argv[1])}`);
-}
-
-function unknownCommand(commands: readonly Command[], word: string): string {
-  const meant = nearest(word, namesOf(commands));
-  const suggestion = meant === undefined ? "" : `; did you mean ${meant}?`;
-  return `unknown command ${JSON.stringify(word)}${suggestion}`;
 }

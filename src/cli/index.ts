@@ -2,97 +2,66 @@
 import process from "node:process";
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
+import { printable } from "../lib/text.ts";
 import { TailscaleError } from "../tailscale/error.ts";
 import { checkCommand } from "./check.ts";
 import { programName } from "./command.ts";
 import { demoCommand } from "./demo.ts";
-import { UsageError } from "./flags.ts";
+import { sourcesOf, UsageError } from "./flags.ts";
 import { type Front, runFront } from "./front.ts";
-import {
-  quarantineListCommand,
-  quarantinePurgeCommand,
-  quarantineRetryCommand,
-  quarantineShowCommand,
-} from "./quarantine.ts";
+import { schemaCommand, versionCommand } from "./print.ts";
+import { quarantineCommands } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
 import { runCommand } from "./run.ts";
-import { schemaCommand } from "./schema.ts";
-import { sendHecCommand, sendWebhookCommand } from "./send.ts";
-import { sourcesOf } from "./sources.ts";
+import { sendCommands } from "./send.ts";
 import { statusCommand } from "./status.ts";
+import { tailnetStreamCommands } from "./tailnet-stream.ts";
+import { tailnetWebhookCommands } from "./tailnet-webhook.ts";
 import { type Host, processHost } from "./terminal.ts";
-import { tailnetStreamRemoveCommand, tailnetStreamSetCommand, tailnetStreamShowCommand } from "./tailnet-stream.ts";
-import {
-  tailnetWebhookCreateCommand,
-  tailnetWebhookListCommand,
-  tailnetWebhookRemoveCommand,
-  tailnetWebhookRotateCommand,
-  tailnetWebhookTestCommand,
-} from "./tailnet-webhook.ts";
-import { versionCommand } from "./version.ts";
 
-/** As in sysexits.h where it has a word for it. */
+/** As in sysexits.h, which has no number for failures of other kinds. */
 const exitCodes = { failure: 1, usage: 64, configuration: 78 } as const;
 
-const front: Front = {
+export const front: Front = {
   commands: [
     runCommand,
     demoCommand,
     checkCommand,
-    sendHecCommand,
-    sendWebhookCommand,
+    ...sendCommands,
     statusCommand,
-    quarantineListCommand,
-    quarantineShowCommand,
-    quarantineRetryCommand,
-    quarantinePurgeCommand,
+    ...quarantineCommands,
     replayCommand,
-    tailnetStreamShowCommand,
-    tailnetStreamSetCommand,
-    tailnetStreamRemoveCommand,
-    tailnetWebhookListCommand,
-    tailnetWebhookCreateCommand,
-    tailnetWebhookRotateCommand,
-    tailnetWebhookTestCommand,
-    tailnetWebhookRemoveCommand,
+    ...tailnetStreamCommands,
+    ...tailnetWebhookCommands,
     schemaCommand,
     versionCommand,
   ],
   standard: runCommand,
-  isConfigured,
+  /** A file is found, or a receiver or credentials for the API are configured by variables. */
+  isConfigured: (host) =>
+    findConfigFile(sourcesOf({ values: new Map() }, host)) !== undefined ||
+    Object.keys(host.environment).some((name) => /^TS2OTEL_(STREAMING|WEBHOOK|TAILSCALE__AUTH)__/.test(name)),
 };
 
-/** Runs the command line of this process. Never throws; gives the exit code. */
+/** Runs the command line of this process. Never throws; returns the exit code. */
 export async function runCli(workerEntry: URL): Promise<number> {
-  const host = processHost(workerEntry);
+  const host: Host = processHost(workerEntry);
   try {
     return await runFront(front, process.argv.slice(2), host);
   } catch (error) {
-    // Whoever reads the output has had enough of it: `tailscale2otel schema | head -1`.
+    // The reader of the output has seen enough: `tailscale2otel schema | head -1`.
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
-    await host.err.write(describeError(error)).catch(() => {});
-    return codeOf(error);
+    const lines = linesOf(error).map((line) => printable(line, (character) => (character === "\n" ? "\n" : "?")));
+    await host.err.write(lines.map((line) => `${programName}: ${line}\n`).join("")).catch(() => {});
+    if (error instanceof ConfigError) return exitCodes.configuration;
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
   }
 }
 
-/** A file is found, or a receiver or credentials for the API are configured by variables. */
-function isConfigured(host: Host): boolean {
-  if (findConfigFile(sourcesOf({ values: new Map(), rawArgs: [] }, host)) !== undefined) return true;
-  return Object.keys(host.environment).some((variable) =>
-    /^TS2OTEL_(STREAMING|WEBHOOK|TAILSCALE__AUTH)__/.test(variable),
-  );
-}
-
-function describeError(error: unknown): string {
-  if (error instanceof ConfigError) return error.problems.map((problem) => `${programName}: ${problem}\n`).join("");
-  if (error instanceof TailscaleError) return `${programName}: ${error.message}\n${programName}: ${error.remedy}\n`;
-  const message = error instanceof Error ? error.message : String(error);
-  const hint =
-    error instanceof UsageError ? ` (see ${[programName, error.command, "--help"].filter(Boolean).join(" ")})` : "";
-  return `${programName}: ${message}${hint}\n`;
-}
-
-function codeOf(error: unknown): number {
-  if (error instanceof ConfigError) return exitCodes.configuration;
-  return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+function linesOf(error: unknown): readonly string[] {
+  if (error instanceof ConfigError) return error.problems;
+  if (error instanceof TailscaleError) return [error.message, error.remedy];
+  if (!(error instanceof Error)) return [String(error)];
+  if (!(error instanceof UsageError)) return [error.message];
+  return [`${error.message} (see ${[programName, error.command, "--help"].filter(Boolean).join(" ")})`];
 }

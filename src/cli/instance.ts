@@ -1,67 +1,68 @@
 /** Access to an instance: through its admin listener while it runs, through its journal while it does not. */
+import { createOperations, type Operations } from "../admin/operations.ts";
+import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Flags, UsageError } from "./flags.ts";
-import { configFlags, sourcesOf } from "./sources.ts";
-import type { Host } from "./terminal.ts";
 import { type Config, displayUrl, loadSections } from "../config/index.ts";
-import { systemClock } from "../lib/clock.ts";
-import { parseListen, urlOfListen } from "../lib/listen.ts";
-import { createLog } from "../lib/log.ts";
-import type { Logger } from "../lib/logger.ts";
-import { build } from "../version.ts";
-import { createKept, type Kept } from "../admin/kept.ts";
-import { type Status, statusOf } from "../admin/status.ts";
-import type { Journal } from "../journal/index.ts";
 import { inspectJournal } from "../journal/inspection.ts";
 import { openSqliteJournal } from "../journal/sqlite/index.ts";
 import { Ledger } from "../ledger/index.ts";
+import { systemClock } from "../lib/clock.ts";
+import { parseListen, urlOfListen } from "../lib/listen.ts";
+import { createLog } from "../lib/log.ts";
 import { Counting } from "../pipeline/counting.ts";
 import { createPipeline } from "../pipeline/index.ts";
 import { createRetry } from "../pipeline/retry.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
-import { askAdmin, remoteKept } from "./admin-client.ts";
+import { build } from "../version.ts";
+import { findInstance } from "./admin-client.ts";
+import { configFlags, type Flags, jsonFlag, sourcesOf, urlOf } from "./flags.ts";
+import type { Host } from "./terminal.ts";
 
 export const instanceFlags = {
   ...configFlags,
   url: {
     type: "string",
     valueHint: "address",
-    description: "The admin listener of the instance. (Default: that of the configuration, on this machine)",
+    description: "The admin listener of the instance. (Default: admin.listen, on this machine)",
   },
-  json: { type: "boolean", description: "JSON instead of text; as in a pipe." },
+  ...jsonFlag,
 } as const;
 
 export interface Instance {
   readonly isRunning: boolean;
-  readonly kept: Kept;
-  status(): Promise<Status>;
-  close(): void;
+  readonly operations: Operations;
+  /** Less of an instance that does not run. */
+  status(): Promise<Status & Partial<RunningStatus>>;
 }
 
 /**
- * Connects to the running instance, or else opens its journal. Mistakes in unrelated settings are for `check` to report.
+ * Uses the running instance, or else its journal. Problems in unrelated settings are for `check` to report.
  * @throws {ConfigError} if the configuration file cannot be read, or a flag or a setting of `state` or `admin` is invalid.
- * @throws {Error} if nothing answers and there is no journal to open, or another process uses it.
+ * @throws {Error} if nothing answers and there is no journal that could be opened.
  */
-export async function openInstance(flags: Flags, host: Host): Promise<Instance> {
+export async function withInstance<Result>(
+  flags: Flags,
+  host: Host,
+  use: (instance: Instance) => Promise<Result>,
+): Promise<Result> {
   const { config } = loadSections(sourcesOf(flags, host), ["state", "admin"]);
   const url = flags.values.get("url")?.[0];
-  const address = url === undefined ? addressOf(config) : checkedUrl(url);
-  const client = address === undefined ? undefined : askAdmin(address, config.admin.token);
-  if (client !== undefined && (await client.isThere())) {
-    return {
-      isRunning: true,
-      kept: remoteKept(client),
-      status: () => client.get<Status>("/api/status"),
-      close() {},
-    };
-  }
+  const address = url === undefined ? addressOf(config) : urlOf(url).href.replace(/\/+$/, "");
+  const running = address === undefined ? undefined : await findInstance(address, config.admin.token);
+  if (running !== undefined) return use({ ...running, isRunning: true });
   const silence =
-    address === undefined ? "admin.listen names no port to ask" : `nothing answers at ${displayUrl(address)}`;
+    address === undefined
+      ? "admin.listen gives no port at which an instance could be asked"
+      : `no instance answers at ${displayUrl(address)}`;
   if (url !== undefined) throw new Error(silence);
-  return openStore(config, silence, host);
+  const store = openStore(config, silence, host);
+  try {
+    return await use(store);
+  } finally {
+    store.close();
+  }
 }
 
 /** Nothing if there is no listener, or its port is chosen by the system. */
@@ -71,33 +72,40 @@ function addressOf({ admin }: Config): string | undefined {
   return urlOfListen(admin.listen, "http");
 }
 
-function checkedUrl(url: string): string {
-  if (URL.canParse(url) && /^https?:\/\//i.test(url)) return url.replace(/\/+$/, "");
-  throw new UsageError(`--url takes an address that begins with http:// or https://, not ${JSON.stringify(url)}`);
-}
+const elsewhere =
+  "If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url.";
 
-/** @throws {Error} with what to do if an instance uses the journal that was not reached. */
-function openUnused(config: Config, silence: string, deps: Parameters<typeof openSqliteJournal>[1]): Journal {
-  try {
-    return openSqliteJournal(config, deps);
-  } catch (error) {
-    const { path } = config.state;
-    if (inspectJournal(path).kind !== "in_use") throw error;
-    throw new Error(`an instance uses ${path}, but ${silence}: give its address with --url or admin.listen`, {
-      cause: error,
-    });
+/** What to do if the journal cannot be opened; nothing if it can. */
+function obstacleTo(path: string): string | undefined {
+  const found = inspectJournal(path);
+  switch (found.kind) {
+    case "ready":
+      return undefined;
+    case "memory":
+      return `and its journal would be in memory. ${elsewhere}`;
+    case "new":
+      return `and there is no journal in ${path}. ${elsewhere}`;
+    case "in_use":
+      return `although one uses ${path}: give its admin address with --url, or set admin.listen as it does.`;
+    case "damaged":
+      return `and the journal in ${path} is damaged (${found.reason}). Start the service: it recovers what can be read.`;
+    case "newer":
+      return `and the journal in ${path} is of a newer version (schema ${found.schema}): use that version.`;
+    case "unusable":
+      return `and the state directory cannot be used: ${found.reason}. ${elsewhere}`;
   }
 }
 
-/** The instance behind its journal. `silence`: why it was not reached, for the person. */
-function openStore(config: Config, silence: string, host: Host): Instance {
-  const { kind } = inspectJournal(config.state.path);
-  if (kind === "memory") throw new Error(`${silence}, and its journal is in memory`);
-  if (kind === "new") throw new Error(`${silence}, and there is no journal in ${config.state.path}`);
-  const logger = loggerTo(host);
+/** @throws {Error} with what to do if the journal cannot be opened. */
+function openStore(config: Config, silence: string, host: Host): Instance & { close(): void } {
+  const obstacle = obstacleTo(config.state.path);
+  if (obstacle !== undefined) throw new Error(`${silence}, ${obstacle}`);
   const clock = systemClock;
   const telemetry = silentTelemetry;
-  const journal = openUnused(config, silence, { telemetry, logger, clock });
+  const { err } = host;
+  const write = (line: string): void => void err.write(line).catch(() => undefined);
+  const logger = createLog({ ...err, level: "warn", format: "text", clock, write });
+  const journal = openSqliteJournal(config, { telemetry, logger, clock });
   const settings = processorSettingsOf(config, journal.identity);
   const ledger = new Ledger(config, { journal, logger });
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
@@ -121,7 +129,7 @@ function openStore(config: Config, silence: string, host: Host): Instance {
   };
   return {
     isRunning: false,
-    kept: createKept(deps),
+    operations: createOperations(deps),
     async status() {
       await counting.catchUp();
       return statusOf({
@@ -139,15 +147,4 @@ function openStore(config: Config, silence: string, host: Host): Instance {
       journal.close();
     },
   };
-}
-
-function loggerTo({ err }: Host): Logger {
-  return createLog({
-    level: "warn",
-    format: "auto",
-    isTerminal: err.isTerminal,
-    hasColour: err.hasColour,
-    clock: systemClock,
-    write: (line) => void err.write(line).catch(() => undefined),
-  });
 }

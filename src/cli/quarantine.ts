@@ -1,14 +1,13 @@
 /** `quarantine …`: list, show, retry and purge quarantined records and dead letters. */
-import { type Command, command } from "./command.ts";
-import { type Flags, UsageError } from "./flags.ts";
-import { instantOf } from "./instant.ts";
-import { repeatableConfigFlags } from "./sources.ts";
-import type { Host } from "./terminal.ts";
-import { isItemId, itemClasses, itemTypes, type KeptItem, maxListed, type Selection } from "../admin/kept-types.ts";
-import type { Kept } from "../admin/kept.ts";
+import { itemClasses, type ItemList, itemTypes, type ItemWithTexts, maxListed } from "../admin/operations.ts";
+import type { RetryReport, Selection } from "../admin/operations.ts";
+import { isItemId } from "../admin/requests.ts";
 import type { QuarantineFilter } from "../journal/index.ts";
-import { instanceFlags, openInstance } from "./instance.ts";
-import { counted, countsText, itemText, keptText, listText } from "./quarantine-text.ts";
+import { printable } from "../lib/text.ts";
+import { type Command, command } from "./command.ts";
+import { type Flags, instantOf, UsageError, wholeNumberOf } from "./flags.ts";
+import { instanceFlags, withInstance } from "./instance.ts";
+import { counted, jsonText, type Output, tableText } from "./terminal.ts";
 
 const filterFlags = {
   class: { type: "enum" as const, options: [...itemClasses], description: "Items of that class." },
@@ -16,85 +15,70 @@ const filterFlags = {
   type: { type: "enum" as const, options: [...itemTypes], description: "Items of that type of record." },
 };
 
-const ids = {
-  type: "positional" as const,
-  required: false,
-  description: "The items, by the ids that list shows.",
-};
+const ids = { type: "positional", required: false, description: "The items, by the ids that list shows." } as const;
 
-export const quarantineListCommand: Command = command({
+const list: Command = command({
   name: "quarantine list",
   description: "List quarantined records, samples, notes and dead letters, newest first",
   args: {
     ...instanceFlags,
     ...filterFlags,
-    limit: {
-      type: "string",
-      valueHint: "number",
-      description: `The most items to list, up to ${maxListed}. (Default: 50)`,
-    },
+    limit: { type: "string", valueHint: "number", description: `At most that many, up to ${maxListed}. (Default: 50)` },
   },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel quarantine list", "all items"],
     ["tailscale2otel quarantine list --class dead_letter --json", "one JSON object per line"],
   ],
   notes:
-    "Classes: invalid (a record that was never accepted), sample (a value of an unknown kind), note (about records that were delivered in part or not measured), dead_letter (accepted records that the backend rejected).",
-  run({ args, flags, host }) {
-    const query = { ...filterOf(flags), limit: limitOf(args.limit) };
-    return withKept(flags, host, async (kept) => {
-      const { items, counts } = await kept.list(query);
-      if (isJson(args.json, host)) {
-        await host.out.write(items.map((item) => `${JSON.stringify(item)}\n`).join(""));
-        await host.err.write(countsText(counts));
-        return 0;
-      }
-      await host.out.write(items.length === 0 ? "" : `${listText(items, host.out)}\n`);
-      await host.out.write(countsText(counts));
+    "Classes: invalid (a record that was never accepted), sample (a value of an unknown kind), note (about records that were delivered in part or not counted), dead_letter (accepted records that the backend rejected).",
+  run({ args, flags, host: { out, err }, host }) {
+    const limit = args.limit === undefined ? 50 : wholeNumberOf(args.limit, "--limit", [1, maxListed]);
+    return withInstance(flags, host, async ({ operations }) => {
+      const { items, counts } = await operations.list({ ...filterOf(flags), limit });
+      if (args.json === true) await out.write(items.map((item) => jsonText(item)).join(""));
+      else if (items.length > 0) await out.write(`${listText(items, out)}\n`);
+      await (args.json === true ? err : out).write(countsText(counts));
       return 0;
     });
   },
 });
 
-export const quarantineShowCommand: Command = command({
+const show: Command = command({
   name: "quarantine show",
   description: "Show one item with its text",
-  args: { ...instanceFlags, id: { ...ids, required: true, description: "The item, by the id that list shows." } },
-  repeatable: repeatableConfigFlags,
+  args: { ...instanceFlags, id: { type: "positional", description: "The item, by the id that list shows." } },
   examples: [["tailscale2otel quarantine show 17.0", ""]],
   notes: "What `privacy` hides is hidden here too. Of a dead letter with many records, the first 100 are shown.",
   run({ args, flags, host }) {
     const id = idOf(String(args.id));
-    return withKept(flags, host, async (kept) => {
-      const item = await kept.show(id);
-      await host.out.write(isJson(args.json, host) ? `${JSON.stringify(item)}\n` : itemText(item));
+    return withInstance(flags, host, async ({ operations }) => {
+      const item = await operations.show(id);
+      await host.out.write(args.json === true ? jsonText(item) : itemText(item));
       return 0;
     });
   },
 });
 
-export const quarantineRetryCommand: Command = command({
+const retry: Command = command({
   name: "quarantine retry",
   description: "Retry quarantined records, and export dead letters again",
   args: { ...instanceFlags, ...filterFlags, ids },
-  repeatable: [...repeatableConfigFlags, "ids"],
   examples: [
     ["tailscale2otel quarantine retry 17.0 m4", "these items"],
     ["tailscale2otel quarantine retry --class invalid --reason decode_error", "all with that reason"],
     ["tailscale2otel quarantine retry --class dead_letter", "all that the backend rejected"],
   ],
   notes:
-    "A record that is still invalid is kept in quarantine, and so is a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item is kept, or does not exist.",
-  run({ args, flags, host }) {
+    "A record that is still invalid stays in quarantine, and so does a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item stays, or does not exist.",
+  run({ args, flags, host: { out }, host }) {
     const selection = selectionOf(flags, "--class");
-    return withKept(flags, host, async (kept, isRunning) => {
+    return withInstance(flags, host, async ({ operations, isRunning }) => {
       const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0 };
-      const items: KeptItem[] = [];
+      const items: RetryReport["kept"][number][] = [];
       const missing: string[] = [];
       let beforeId: string | undefined;
       do {
-        const page = await kept.retry({ ...selection, ...(beforeId === undefined ? {} : { beforeId }) });
+        const page = await operations.retry({ ...selection, ...(beforeId === undefined ? {} : { beforeId }) });
         sums.accepted += page.accepted;
         sums.duplicate += page.duplicate;
         sums.queued += page.queued;
@@ -103,20 +87,21 @@ export const quarantineRetryCommand: Command = command({
         missing.push(...page.missing);
         beforeId = page.nextBeforeId;
       } while (beforeId !== undefined);
-      if (isJson(args.json, host)) {
-        await host.out.write(`${JSON.stringify({ ...sums, items, missing })}\n`);
+      if (args.json === true) {
+        await out.write(jsonText({ ...sums, items, missing }));
       } else {
-        await host.out.write(keptText(items) + missing.map((id) => `there is no item ${id}\n`).join(""));
-        await host.out.write(`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} kept\n`);
+        const stays = items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}\n`);
+        await out.write([...stays, ...missing.map((id) => `there is no item ${id}\n`)].join(""));
+        await out.write(`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} kept\n`);
         const when = isRunning ? "queued for export; status shows the progress" : "queued for export by the next run";
-        if (sums.queued > 0) await host.out.write(`${counted(sums.queued, "dead-lettered record")} ${when}\n`);
+        if (sums.queued > 0) await out.write(`${counted(sums.queued, "dead-lettered record")} ${when}\n`);
       }
       return sums.kept > 0 || missing.length > 0 ? 1 : 0;
     });
   },
 });
 
-export const quarantinePurgeCommand: Command = command({
+const purge: Command = command({
   name: "quarantine purge",
   description: "Delete quarantined records, samples, notes or dead letters",
   args: {
@@ -130,7 +115,6 @@ export const quarantinePurgeCommand: Command = command({
     },
     ids,
   },
-  repeatable: [...repeatableConfigFlags, "ids"],
   examples: [
     ["tailscale2otel quarantine purge --class sample", "all samples"],
     ["tailscale2otel quarantine purge --before 30d", "old items except dead letters"],
@@ -138,53 +122,31 @@ export const quarantinePurgeCommand: Command = command({
   ],
   run({ args, flags, host }) {
     const selection = selectionOf(flags, "--class or --before");
-    return withKept(flags, host, async (kept) => {
+    return withInstance(flags, host, async ({ operations }) => {
       let purged = 0;
       let keptDeadLetters = 0;
       for (let isDone = false; !isDone;) {
-        const page = await kept.purge(selection, args.yes === true ? "delete" : "keep");
+        const page = await operations.purge(selection, args.yes === true ? "delete" : "keep");
         purged += page.purged;
         ({ keptDeadLetters, isDone } = page);
       }
-      const left =
-        keptDeadLetters === 0
-          ? ""
-          : `; ${counted(keptDeadLetters, "dead letter")} kept (--yes deletes dead letters too)`;
+      const kept = counted(keptDeadLetters, "dead letter");
+      const left = keptDeadLetters === 0 ? "" : `; ${kept} kept (--yes deletes dead letters too)`;
       await host.out.write(
-        isJson(args.json, host)
-          ? `${JSON.stringify({ purged, keptDeadLetters })}\n`
-          : `${counted(purged, "item")} deleted${left}\n`,
+        args.json === true ? jsonText({ purged, keptDeadLetters }) : `${counted(purged, "item")} deleted${left}\n`,
       );
       return 0;
     });
   },
 });
 
-async function withKept(
-  flags: Flags,
-  host: Host,
-  use: (kept: Kept, isRunning: boolean) => Promise<number>,
-): Promise<number> {
-  const instance = await openInstance(flags, host);
-  try {
-    return await use(instance.kept, instance.isRunning);
-  } finally {
-    instance.close();
-  }
-}
-
-function isJson(isAsked: boolean | undefined, { out }: Host): boolean {
-  return isAsked === true || !out.isTerminal;
-}
+export const quarantineCommands: readonly Command[] = [list, show, retry, purge];
 
 function filterOf({ values }: Flags): QuarantineFilter {
   const before = values.get("before")?.[0];
-  const entries = (["class", "reason", "type"] as const).flatMap((name) => {
-    const value = values.get(name)?.[0];
-    return value === undefined ? [] : [[name, value] as const];
-  });
+  const words = ["class", "reason", "type"].flatMap((name) => values.get(name)?.map((value) => [name, value]) ?? []);
   return {
-    ...(Object.fromEntries(entries) as QuarantineFilter),
+    ...(Object.fromEntries(words) as QuarantineFilter),
     ...(before === undefined ? {} : { before: instantOf(before, Date.now(), "--before") }),
   };
 }
@@ -194,10 +156,9 @@ function selectionOf(flags: Flags, example: string): Selection {
   const given = flags.values.get("ids");
   const filter = filterOf(flags);
   const isFiltered = Object.keys(filter).length > 0;
-  if (given === undefined) {
-    if (!isFiltered) throw new UsageError(`which items? Give their ids, or a filter such as ${example}`);
-    return filter;
-  }
+  if (given === undefined && !isFiltered)
+    throw new UsageError(`which items? Give their ids, or a filter such as ${example}`);
+  if (given === undefined) return filter;
   if (isFiltered) throw new UsageError("give ids of items or a filter, not both");
   if (given.length > maxListed) throw new UsageError(`at most ${maxListed} items at a time`);
   return { ids: given.map(idOf) };
@@ -208,10 +169,47 @@ function idOf(text: string): string {
   return text;
 }
 
-function limitOf(text: string | undefined): number {
-  if (text === undefined) return 50;
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1 || limit > maxListed)
-    throw new UsageError(`--limit takes a number from 1 to ${maxListed}, not ${JSON.stringify(text)}`);
-  return limit;
+const maxDetail = 80;
+
+function listText(items: ItemList["items"], out: Output): string {
+  const head = ["id", "class", "type", "reason", "records", "at", "source", "detail"];
+  const rows = items.map(({ id, class: itemClass, type, reason, records, at, source, detail }) => {
+    const short = detail.length > maxDetail ? `${detail.slice(0, maxDetail)}…` : detail;
+    return [id, itemClass, type, reason, String(records), at, source, short];
+  });
+  return tableText(head, rows, out);
+}
+
+/** How many there are, by class and reason, on one line. */
+function countsText(counts: ItemList["counts"]): string {
+  const sums = itemClasses.flatMap((itemClass) => {
+    const ofClass = counts.filter((one) => one.class === itemClass).toSorted((a, b) => (a.reason < b.reason ? -1 : 1));
+    const sum = ofClass.reduce((items, one) => items + one.items, 0);
+    const reasons = ofClass.map(({ reason, items }) => `${reason} ${items}`).join(", ");
+    return sum === 0 ? [] : [`${itemClass} ${sum} (${reasons})`];
+  });
+  return sums.length === 0 ? "no items\n" : `${sums.join("; ")}\n`;
+}
+
+/** One item: its members, and then its texts. */
+function itemText({ texts, isCut, row, line, records, ...item }: ItemWithTexts): string {
+  const last = line + records - 1;
+  const place = last > line ? `lines ${line} to ${last}` : `line ${line}`;
+  const head = [
+    ...(["id", "class", "type", "source", "at", "reason", "detail"] as const).map(
+      (name) => [name, item[name]] as const,
+    ),
+    ["records", `${records} (row ${row} of the journal, ${place})`] as const,
+  ].map(([name, value]) => `${name.padEnd(7)} ${printable(value)}\n`);
+  const shown = texts.length === 0 ? "(the text is damaged)" : texts.map(harmless).join("\n");
+  const isPart = records > texts.length;
+  const remark = isPart
+    ? `the first ${texts.length} of ${records} records`
+    : "only the beginning of the text is stored";
+  return `${head.join("")}\n${shown}\n${isCut ? `(${remark})\n` : ""}`;
+}
+
+/** A sender's text must not control the terminal; its tabs and line breaks do no harm. */
+function harmless(text: string): string {
+  return printable(text, (character) => (character === "\t" || character === "\n" ? character : "?"));
 }

@@ -1,13 +1,11 @@
 /** `replay`: exports delivered logs again, from what the journal still holds. */
 import { setTimeout as wait } from "node:timers/promises";
+import type { RedeliveryReport } from "../admin/redeliveries.ts";
+import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
-import { UsageError } from "./flags.ts";
-import { instantOf } from "./instant.ts";
-import { repeatableConfigFlags } from "./sources.ts";
-import { printable } from "./table.ts";
-import type { Host } from "./terminal.ts";
-import type { RedeliveryReport } from "../admin/kept-types.ts";
-import { type Instance, instanceFlags, openInstance } from "./instance.ts";
+import { instantOf, UsageError } from "./flags.ts";
+import { type Instance, instanceFlags, withInstance } from "./instance.ts";
+import { type Host, jsonText } from "./terminal.ts";
 
 export const replayCommand: Command = command({
   name: "replay",
@@ -23,35 +21,33 @@ export const replayCommand: Command = command({
     cancel: { type: "boolean", description: "Cancel the replay that is in progress." },
     detach: { type: "boolean", description: "Do not wait until it has finished." },
   },
-  repeatable: repeatableConfigFlags,
   examples: [
-    ["tailscale2otel replay --since 8h", "the backend has lost the last hours"],
+    ["tailscale2otel replay --since 8h", "if the backend lost the last hours"],
     ["tailscale2otel replay --since 2026-11-02T09:00:00Z --until 2026-11-02T12:00:00Z", "a range of time"],
     ["tailscale2otel replay --cancel", ""],
   ],
   notes:
-    "It reaches back as far as state.retention. Fresh logs are exported first, no counter changes, and the rows stay in the journal until the replay has ended. A replay continues after a restart, and after this command is interrupted. While no instance runs, it is queued for the next run.",
-  async run({ args, flags, host }) {
+    "It reaches back as far as state.retention. Fresh logs go first, no counter changes, and the rows stay in the journal until the replay has ended. A replay continues after a restart, and after this command is interrupted. While no instance runs, it is queued for the next run.",
+  run: async ({ args, flags, host }) => {
     const range = args.cancel === true ? undefined : rangeOf(args.since, args.until);
-    const instance = await openInstance(flags, host);
-    const isJson = args.json === true || !host.out.isTerminal;
-    try {
+    const say = (report: RedeliveryReport): Promise<void> =>
+      host.out.write(args.json === true ? jsonText(report) : `${redeliveryText(report)}\n`);
+    return withInstance(flags, host, async (instance) => {
+      const { operations, isRunning } = instance;
       if (range === undefined) {
-        await say(host, isJson, await instance.kept.cancel("replay"));
+        await say(await operations.cancel("replay"));
         return 0;
       }
-      const begun = await instance.kept.replay(range);
-      if (args.detach === true || !instance.isRunning) {
-        await say(host, isJson, begun);
-        if (!instance.isRunning) await host.err.write("no instance is running: the next run starts the replay\n");
+      const begun = await operations.replay(range);
+      if (args.detach === true || !isRunning) {
+        await say(begun);
+        if (!isRunning) await host.err.write("no instance is running: the next run starts the replay\n");
         return 0;
       }
-      const ended = await follow(instance, begun, host);
-      await say(host, isJson, ended);
+      const ended = await follow(instance, begun, host, args.json === true);
+      await say(ended);
       return ended.state === "finished" ? 0 : 1;
-    } finally {
-      instance.close();
-    }
+    });
   },
 });
 
@@ -75,23 +71,20 @@ function rangeOf(since: string | undefined, until: string | undefined): { since:
   return { ...range, until: end };
 }
 
-const lookEveryMs = 300;
+const pollMs = 300;
 
-/** Resolves with the last report once the replay has ended. */
-async function follow(instance: Instance, begun: RedeliveryReport, { out }: Host): Promise<RedeliveryReport> {
+/** Resolves with the last report once the replay has ended; shows the progress on a terminal. */
+async function follow({ operations }: Instance, begun: RedeliveryReport, { out }: Host, isQuiet: boolean) {
+  const draw = out.isTerminal && !isQuiet ? (text: string) => out.write(`\r\u001b[2K${text}`) : async () => {};
   let last = begun;
   while (last.state === "in progress") {
-    if (out.isTerminal) await out.write(`\r\u001b[2K${redeliveryText(last)}`);
-    await wait(lookEveryMs);
-    const now = await instance.kept.redeliveries();
+    await draw(redeliveryText(last));
+    await wait(pollMs);
+    const now = await operations.redeliveries();
     const mine = now.find(({ name, startedAt }) => name === "replay" && startedAt === begun.startedAt);
     if (mine === undefined) throw new Error("another replay was started meanwhile");
     last = mine;
   }
-  if (out.isTerminal) await out.write("\r\u001b[2K");
+  await draw("");
   return last;
-}
-
-async function say({ out }: Host, isJson: boolean, report: RedeliveryReport): Promise<void> {
-  await out.write(isJson ? `${JSON.stringify(report)}\n` : `${redeliveryText(report)}\n`);
 }

@@ -1,4 +1,4 @@
-/** `run`: the service, until it is told to stop. */
+/** `run`: the service, until it is asked to stop. */
 import { createApp } from "../app.ts";
 import {
   type Config,
@@ -16,20 +16,19 @@ import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
 import { command, programName } from "./command.ts";
 import { createReload } from "./reload.ts";
-import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
+import { configFlags, sourcesOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const runCommand = command({
   name: "run",
   description: "Run the service",
   args: configFlags,
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel run", "with ./tailscale2otel.toml, /etc/tailscale2otel/config.toml, or variables alone"],
     ["tailscale2otel run --config edge.toml --set log_level=debug", "one setting changed for this run"],
   ],
   notes:
-    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads tokens, secrets, TLS files and log_level again.",
+    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level; if it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.",
   run: ({ flags, host }) => serve(sourcesOf(flags, host), host),
 });
 
@@ -57,7 +56,7 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
     },
   });
   const reload = createReload(loaded, sources, { app, log });
-  const releaseReload = onSignal("SIGHUP", () => reload.ask("SIGHUP"));
+  const releaseReload = host.isInteractive ? () => {} : onSignal("SIGHUP", () => reload.ask("SIGHUP"));
   let pending = 0;
   try {
     await app.start().catch((error: unknown) => {
@@ -118,6 +117,8 @@ function listenForStop(host: Host): Stop {
     ask(signal);
   };
   const releases = [onSignal("SIGINT", () => end("SIGINT", 130)), onSignal("SIGTERM", () => end("SIGTERM", 143))];
+  // The terminal was closed: without this the program would go on where nobody sees it.
+  if (host.isInteractive) releases.push(onSignal("SIGHUP", () => end("SIGHUP", 129)));
   return { asked, ask, release: () => releases.forEach((release) => release()) };
 }
 
@@ -136,7 +137,7 @@ async function within<Result>(deadlineMs: number, work: Promise<Result>): Promis
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     const graceMs = 500;
-    const message = `did not stop within ${deadlineMs / 1000} s; what is not delivered is kept`;
+    const message = `did not stop within ${deadlineMs / 1000} s; everything accepted is in the journal`;
     timer = setTimeout(() => reject(new Error(message)), deadlineMs + graceMs);
   });
   try {

@@ -1,14 +1,13 @@
-/** `send webhook` and `send hec`: one real-shaped request to a receiver, wherever it is, and its answer. */
+/** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
 import { type Config, displayUrl, loadSections } from "../config/index.ts";
 import { memoryPath } from "../journal/index.ts";
 import { urlOfListen } from "../lib/listen.ts";
+import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
+import { reasonOf } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
-import type { Flags } from "./flags.ts";
-import { UsageError } from "./flags.ts";
-import { sampleBatch, sampleEvent } from "./sample.ts";
-import { configFlags, repeatableConfigFlags, sourcesOf } from "./sources.ts";
+import { configFlags, sourcesOf, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 const shared = {
@@ -20,48 +19,41 @@ const shared = {
   },
 } as const;
 
-export const sendWebhookCommand: Command = command({
+const sendWebhook: Command = command({
   name: "send webhook",
   description: "Send a signed webhook to a receiver, and print its answer",
   args: {
     ...shared,
     type: { type: "string", valueHint: "type", description: "The type of the event. (Default: test)" },
   },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel send webhook", "to the receiver on this machine"],
     ["tailscale2otel send webhook --url https://hooks.example.com/tailscale/webhook", "through the public address"],
   ],
   notes:
-    "The secret is webhook.secret of the configuration (a variable will do: TS2OTEL_WEBHOOK__SECRET), or the one that the service stores with webhook.auto_configure. Exit code 0 if the answer is 2xx.",
+    "It is signed with webhook.secret of the configuration (TS2OTEL_WEBHOOK__SECRET is enough), or with the secret that the service stores with webhook.auto_configure. Exit code 0 if the answer is 2xx.",
   run({ args, flags, host }) {
-    const config = settingsOf(flags, host);
-    const { webhook } = config;
+    const { config } = loadSections(sourcesOf(flags, host), ["webhook"]);
     const body = JSON.stringify([sampleEvent(args.type ?? "test", Date.now())]);
     const seconds = Math.floor(Date.now() / 1000);
     const { secret, remark } = signingOf(config);
-    return post(host, {
-      url: addressOf(args.url, webhook),
-      body,
-      headers: secret === "" ? {} : { [signatureHeader]: signatureHeaderOf(secret, seconds, body) },
-      remark,
-    });
+    const headers = secret === "" ? {} : { [signatureHeader]: signatureHeaderOf(secret, seconds, body) };
+    return post(host, { url: addressOf(args.url, config.webhook), body, headers, remark });
   },
 });
 
-export const sendHecCommand: Command = command({
+const sendHec: Command = command({
   name: "send hec",
   description: "Send a flow and an audit record to a stream receiver, and print its answer",
   args: shared,
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel send hec", "to the receiver on this machine"],
     ["tailscale2otel send hec --url https://node.tail1234.ts.net:8088/services/collector/event", "through its name"],
   ],
   notes:
-    "The token is streaming.token of the configuration; a variable will do: TS2OTEL_STREAMING__TOKEN. Exit code 0 if the answer is 2xx.",
+    "The token is streaming.token of the configuration (TS2OTEL_STREAMING__TOKEN is enough). Exit code 0 if the answer is 2xx.",
   run({ args, flags, host }) {
-    const { streaming } = settingsOf(flags, host);
+    const { streaming } = loadSections(sourcesOf(flags, host), ["streaming"]).config;
     const { token } = streaming;
     return post(host, {
       url: addressOf(args.url, streaming),
@@ -72,27 +64,19 @@ export const sendHecCommand: Command = command({
   },
 });
 
-/** An empty secret is none. With `webhook.auto_configure`, the service stores it. */
+export const sendCommands: readonly Command[] = [sendHec, sendWebhook];
+
 function signingOf({ webhook, state }: Config): { readonly secret: string; readonly remark: string } {
   if (webhook.secret !== "") return { secret: webhook.secret, remark: "signed with webhook.secret" };
-  const isKept = webhook.auto_configure && state.path !== memoryPath;
-  const kept = isKept ? webhookSecretFile(state.path).read() : undefined;
-  if (kept !== undefined) return { secret: kept.secret, remark: "signed with the secret in the state directory" };
+  const isStored = webhook.auto_configure && state.path !== memoryPath;
+  const stored = isStored ? webhookSecretFile(state.path).read() : undefined;
+  if (stored !== undefined) return { secret: stored.secret, remark: "signed with the secret in the state directory" };
   return { secret: "", remark: "not signed: webhook.secret is empty" };
 }
 
-/** @throws {ConfigError} if the configuration file cannot be read, or a flag or a setting of the receivers is invalid. */
-function settingsOf(flags: Flags, host: Host): Config {
-  return loadSections(sourcesOf(flags, host), ["streaming", "webhook"]).config;
-}
-
-function addressOf(url: string | undefined, receiver: Config["streaming"] | Config["webhook"]): string {
-  if (url === undefined) {
-    const { listen, path, tls } = receiver;
-    return urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path;
-  }
-  if (URL.canParse(url) && /^https?:\/\//i.test(url)) return url;
-  throw new UsageError(`--url takes an address that begins with http:// or https://, not ${JSON.stringify(url)}`);
+function addressOf(url: string | undefined, { listen, path, tls }: Config["streaming"] | Config["webhook"]): string {
+  if (url !== undefined) return urlOf(url).href;
+  return urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path;
 }
 
 interface Sending {
@@ -117,13 +101,50 @@ async function post(host: Host, { url, body, headers, remark }: Sending): Promis
     redirect: "manual",
     signal: AbortSignal.timeout(timeoutMs),
   }).catch((error: unknown) => {
-    throw new Error(`no answer: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Error(`no answer: ${reasonOf(error)}`);
   });
-  const text = (await response.text()).trim();
+  const text = printable((await response.text()).trim());
   const tookMs = Math.round(performance.now() - beganMs);
   const shown = text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
-  await host.out.write(
-    `${response.status} ${response.statusText} in ${tookMs} ms\n${shown === "" ? "" : `${shown}\n`}`,
-  );
+  const status = `${response.status} ${printable(response.statusText)} in ${tookMs} ms\n`;
+  await host.out.write(shown === "" ? status : `${status}${shown}\n`);
   return response.ok ? 0 : 1;
+}
+
+/** In names of all samples, so that nobody mistakes them for real records. */
+const name = "tailscale2otel-send";
+const nodeName = `${name}.tail1234.ts.net`;
+
+function sampleEvent(type: string, now: number): object {
+  return {
+    timestamp: new Date(now).toISOString(),
+    version: 1,
+    type,
+    tailnet: "example.com",
+    message: `A ${type} event by tailscale2otel send`,
+    data: { nodeID: "nSENDCNTRL", deviceName: nodeName, managedBy: "send@example.com", actor: "send@example.com" },
+  };
+}
+
+/** A stream body: one flow record and one audit record, one directly after the other, as Tailscale writes them. */
+function sampleBatch(now: number): string {
+  const fields = { recorded: new Date(now).toISOString() };
+  const flow = {
+    nodeId: "nSENDCNTRL",
+    start: new Date(now - 5000).toISOString(),
+    end: new Date(now).toISOString(),
+    srcNode: { nodeId: "nSENDCNTRL", name: nodeName, addresses: ["100.64.0.1"], user: "send@example.com" },
+    virtualTraffic: [
+      { proto: 6, src: "100.64.0.1:50000", dst: "100.64.0.2:443", txPkts: 1, txBytes: 64, rxPkts: 1, rxBytes: 64 },
+    ],
+  };
+  const audit = {
+    eventGroupID: `${name}-${now}`,
+    origin: "CONFIG_API",
+    actor: { id: "uSENDCNTRL", type: "USER", loginName: "send@example.com", displayName: name },
+    target: { id: "nSENDCNTRL", name: nodeName, type: "NODE", property: "ACL_TAGS" },
+    action: "UPDATE",
+    new: ["tag:test"],
+  };
+  return [flow, audit].map((event) => JSON.stringify({ time: now / 1000, event, fields })).join("");
 }

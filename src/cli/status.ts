@@ -1,57 +1,38 @@
 /** `status`: the health of an instance, and the sums that show that nothing disappears. */
-import { type Command, command } from "./command.ts";
-import { repeatableConfigFlags } from "./sources.ts";
-import { printable } from "./table.ts";
-import type { Output } from "./terminal.ts";
+import type { CounterState, PollHealth, RunningStatus, SignalHealth, Status } from "../admin/status.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
-import type { CounterState, Status } from "../admin/status.ts";
-import type { PollStatus } from "../receivers/poller/index.ts";
-import { instanceFlags, openInstance } from "./instance.ts";
+import { printable } from "../lib/text.ts";
+import { type Command, command } from "./command.ts";
+import { instanceFlags, withInstance } from "./instance.ts";
 import { redeliveryText } from "./replay.ts";
+import { jsonText, type Output, paint } from "./terminal.ts";
 
-/** A running instance adds these. */
-interface ShownStatus extends Status {
-  readonly polls?: readonly PollStatus[];
-  readonly export?: { readonly logs?: SignalHealth; readonly metrics?: SignalHealth };
-}
-
-interface SignalHealth {
-  /** Of any version of the program that answers: unknown kinds are shown as they are. */
-  readonly kind: string;
-  /** What is wrong; absent if nothing is. */
-  readonly why?: string;
-  /** RFC 3339. */
-  readonly since?: string;
-}
+type ShownStatus = Status & Partial<RunningStatus>;
 
 const signals = ["logs", "metrics"] as const;
-type Signal = (typeof signals)[number];
 
 export const statusCommand: Command = command({
   name: "status",
   description: "Show health, delivery and the conservation sums of an instance",
-  args: instanceFlags,
-  repeatable: repeatableConfigFlags,
+  args: {
+    ...instanceFlags,
+    strict: { type: "boolean", description: "Exit with 1 also if export or polling is failing." },
+  },
   examples: [
     ["tailscale2otel status", "of the instance on this machine"],
     ["tailscale2otel status --json | jq .conservation", "for programs"],
   ],
   notes:
-    "Exit code 0 if it accepts records, 1 if it does not. While no instance runs, it shows the state of the journal.",
-  async run({ args, flags, host }) {
-    const instance = await openInstance(flags, host);
-    try {
-      const status: ShownStatus = await instance.status();
-      const isJson = args.json === true || !host.out.isTerminal;
-      const shown = isJson
-        ? `${JSON.stringify({ running: instance.isRunning, ...status }, undefined, 2)}\n`
-        : statusText(status, Date.now(), host.out);
-      await host.out.write(shown);
-      return status.notReady.length === 0 ? 0 : 1;
-    } finally {
-      instance.close();
-    }
-  },
+    "Health: accepting; degraded, if records are accepted but export or polling is failing; or why records are not accepted.\nExit code 0 if records are accepted, 1 if not. While no instance runs, the state of its journal is shown.",
+  run: ({ args, flags, host }) =>
+    withInstance(flags, host, async ({ isRunning, status: read }) => {
+      const status = await read();
+      await host.out.write(
+        args.json === true ? jsonText({ running: isRunning, ...status }, 2) : statusText(status, Date.now(), host.out),
+      );
+      const troubles = [...status.notReady, ...(args.strict === true ? (status.degraded ?? []) : [])];
+      return troubles.length === 0 ? 0 : 1;
+    }),
 });
 
 /** `now`: epoch milliseconds. */
@@ -66,11 +47,17 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
     ],
     [
       "accepted",
-      `${sums.accepted}${sums.uncounted === 0 ? "" : ` + ${sums.uncounted} uncounted`} = ${sums.delivered} delivered + ${sums.pending} pending + ${sums.deadLettered} dead-lettered${lossText(sums)}`,
+      `${sums.accepted}${sums.uncounted === 0 ? "" : ` + ${sums.uncounted} uncounted`} = ${sums.delivered} delivered + ${sums.pending} pending + ${sums.deadLettered} dead-lettered${sums.lost === 0 ? "" : ` + ${sums.lost} lost`}`,
     ],
     ...countersRow(status.counters),
     ["backlog", backlogText(delivery.pendingSince, now)],
-    ...signals.map((signal) => [signal, signalText(status, signal, now)] as const),
+    ...signals.map((signal) => {
+      const text =
+        status.export === undefined
+          ? "not running"
+          : signalText(status.export[signal], delivery.lastSuccess[signal], now);
+      return [signal, text] as const;
+    }),
     [
       "dedup window",
       Object.entries(horizon)
@@ -91,14 +78,11 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
 }
 
-/** Accepting records is one thing, exporting them another: an instance that does the first alone is not simply well. */
-function healthText(status: ShownStatus, { hasColour }: Pick<Output, "hasColour">): string {
-  const paint = (colour: number, text: string) => (hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text);
-  if (status.notReady.length > 0) return paint(31, status.notReady.join("; "));
-  const failing = signals.filter((signal) => isFailing(status.export?.[signal]));
-  return failing.length === 0
-    ? paint(32, "accepting")
-    : paint(33, `accepting; export of ${failing.join(" and ")} failing`);
+function healthText({ notReady, degraded = [] }: ShownStatus, out: Pick<Output, "hasColour">): string {
+  if (notReady.length > 0) return paint(31, printable(notReady.join("; ")), out);
+  return degraded.length === 0
+    ? paint(32, "accepting", out)
+    : paint(33, `degraded: accepting, but ${printable(degraded.join("; "))}`, out);
 }
 
 /** Only after a start: the sums lack the rows that are still to be counted. */
@@ -107,37 +91,31 @@ function countersRow(counters: CounterState): (readonly [string, string])[] {
   return [["counters", `restoring, row ${counters.measuredRow} of ${counters.lastRow}; the sums are incomplete`]];
 }
 
-/** Records that were lost with a damaged journal; hardly ever are there any. */
-function lossText({ lost }: Status["conservation"]): string {
-  return lost === 0 ? "" : ` + ${lost} lost`;
-}
-
 function backlogText(since: string | undefined, now: number): string {
   return since === undefined ? "none" : `oldest record received ${ageText(now - Date.parse(since))} ago, at ${since}`;
 }
 
-function pollText({ log, readUntil, trouble }: PollStatus, now: number): string {
+function pollText({ log, readUntil, lastSuccess, trouble }: PollHealth, now: number): string {
   const reach = readUntil === undefined ? "not read yet" : `read up to ${ageText(now - Date.parse(readUntil))} ago`;
-  return `${log} log ${reach}${trouble === undefined ? "" : `: ${printable(trouble)}`}`;
+  if (trouble === undefined) return `${log} log ${reach}`;
+  const last =
+    lastSuccess === undefined ? "never succeeded" : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
+  return `${log} log failing, ${reach} (${last}): ${printable(trouble)}`;
 }
 
-function signalText({ export: health, delivery }: ShownStatus, signal: Signal, now: number): string {
-  return health === undefined ? "not running" : healthOfSignal(health[signal], delivery.lastSuccess[signal], now);
+function signalText(health: SignalHealth, lastSuccess: string | undefined, now: number): string {
+  const last = lastSuccess === undefined ? "" : ` (last success ${ageText(now - Date.parse(lastSuccess))} ago)`;
+  const { kind, why, since, leftOut = 0 } = health;
+  if (why === undefined)
+    return `${unsent[kind] ?? "ok"}${leftOut > 0 ? `, but the backend rejects ${leftOut} series` : ""}${last}`;
+  const begun = since === undefined ? "" : ` since ${since}`;
+  return `${failures[kind] ?? kind}${begun}: ${printable(why)}${last}`;
 }
 
-function healthOfSignal(health: SignalHealth | undefined, lastSuccess: string | undefined, now: number): string {
-  const last = lastSuccess === undefined ? "" : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
-  if (health === undefined) return last === "" ? "not exported" : `not exported, ${last}`;
-  const remark = last === "" ? "" : ` (${last})`;
-  if (!isFailing(health)) return `${unsent[health.kind] ?? "ok"}${remark}`;
-  const since = health.since === undefined ? "" : ` since ${health.since}`;
-  const why = health.why === undefined ? "" : `: ${printable(health.why)}`;
-  return `${failures[health.kind] ?? health.kind}${since}${why}${remark}`;
-}
-
-/** Words for the states of export that are not well. */
+/** Words for the states in which export does not work. */
 const failures: Readonly<Record<string, string>> = {
   waiting: "failing, retrying",
+  failing: "failing, retrying",
   refusing: "the backend rejects everything",
   dead: "the export worker died, restarting",
 };
@@ -146,12 +124,8 @@ const failures: Readonly<Record<string, string>> = {
 const unsent: Readonly<Record<string, string>> = {
   untried: "not sent yet",
   local: "local mode: not sent (otlp.endpoint is empty)",
-  disabled: "not exported: disabled in the configuration",
+  disabled: "disabled in the configuration",
 };
-
-function isFailing(health: SignalHealth | undefined): boolean {
-  return health !== undefined && (health.why !== undefined || failures[health.kind] !== undefined);
-}
 
 /** In whole units, the way people say it. */
 function ageText(ms: number): string {

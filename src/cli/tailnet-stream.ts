@@ -2,14 +2,13 @@
 import { type Config, displayUrl } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { fingerprintsIn, type Fingerprints } from "../tailscale/fingerprint.ts";
-import { judgeLogStream, logNames, logStreamTargetOf, type LogStreamVerdict } from "../tailscale/log-stream-setting.ts";
+import { judgeLogStream, logNames, logStreamTargetOf } from "../tailscale/log-stream-setting.ts";
 import { activityOf } from "../tailscale/log-stream-view.ts";
 import { publicAddress } from "../tailscale/public-address.ts";
 import type { LogName, LogStream, LogStreamStatus } from "../tailscale/types.ts";
 import { type Command, command } from "./command.ts";
-import { repeatableConfigFlags } from "./sources.ts";
-import { tableText } from "./table.ts";
-import { isConfirmed, leaveAlone, openTailnet, showResult, tailnetFlags, yesFlag } from "./tailnet.ts";
+import { isConfirmed, openTailnet, showResult, tailnetFlags, yesFlag } from "./tailnet.ts";
+import { type Host, tableText } from "./terminal.ts";
 
 const logChoices: (LogName | "both")[] = ["network", "configuration", "both"];
 
@@ -17,15 +16,14 @@ const logFlag = {
   log: {
     type: "enum" as const,
     options: logChoices,
-    description: "Which log: that of flows, that of changes, or both. (Default: both)",
+    description: "The flow log (network), the audit log (configuration), or both. (Default: both)",
   },
 };
 
-export const tailnetStreamShowCommand: Command = command({
+const show: Command = command({
   name: "tailnet stream show",
-  description: "Show where Tailscale sends its logs, and how that goes",
+  description: "Show where Tailscale sends its logs, and whether that works",
   args: { ...tailnetFlags, ...logFlag },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel tailnet stream show", "both logs"],
     ["tailscale2otel tailnet stream show --log network --json", "for programs"],
@@ -36,13 +34,18 @@ export const tailnetStreamShowCommand: Command = command({
     const shown: Shown[] = [];
     for (const log of logsOf(args.log)) {
       const stream = await api.logStream(log);
-      shown.push({ log, stream, status: stream === undefined ? undefined : await api.logStreamStatus(log) });
+      const status = stream === undefined ? undefined : await api.logStreamStatus(log);
+      shown.push({ log, to: placeOf(log, stream, config), stream, status });
     }
     await showResult(host, args.json, {
-      json: shown.map((one) => jsonOf(one, config)),
+      json: shown.map(({ stream, status, ...one }) => ({
+        ...one,
+        stream: stream === undefined ? null : { ...stream, url: displayUrl(stream.url) },
+        status: status ?? null,
+      })),
       text: tableText(
         ["log", "to", "destination", "compression", "last activity", "entries", "failed requests", "last error"],
-        shown.map((one) => rowOf(one, config)),
+        shown.map(rowOf),
         host.out,
       ),
     });
@@ -50,57 +53,42 @@ export const tailnetStreamShowCommand: Command = command({
   },
 });
 
-export const tailnetStreamSetCommand: Command = command({
+const set: Command = command({
   name: "tailnet stream set",
-  description: "Let Tailscale send its logs to the stream receiver",
+  description: "Make Tailscale send its logs to the stream receiver",
   args: { ...tailnetFlags, ...logFlag, ...yesFlag },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel tailnet stream set", "both logs, to streaming.public_url with streaming.token"],
-    ["tailscale2otel tailnet stream set --log network --yes", "replaces what is there without asking"],
+    ["tailscale2otel tailnet stream set --log network --yes", "replaces another destination without asking"],
   ],
   notes:
-    "Needs the scope log_streaming, and device_invites and policy_file for an address inside the tailnet. A stream that goes elsewhere is replaced only after a yes.",
+    "Needs the scope log_streaming, and device_invites and policy_file for an address inside the tailnet. Another destination is replaced only after a yes.",
   async run({ args, flags, host }) {
     const { config, api, stateDirectory } = openTailnet(flags, host, "streaming");
     requireReceiver(config);
     const target = logStreamTargetOf(config);
+    const url = displayUrl(target.url);
     const fingerprints = stateDirectory === undefined ? forgetful : fingerprintsIn(stateDirectory);
-    const done: {
-      readonly log: LogName;
-      readonly verdict: LogStreamVerdict;
-      readonly before: LogStream | undefined;
-    }[] = [];
-    for (const log of logsOf(args.log)) {
+    const outcomes = await changeEach(host, logsOf(args.log), async (log) => {
       const before = await api.logStream(log);
       const verdict = judgeLogStream(log, before, target, fingerprints);
-      if (verdict === "foreign" && !(await isConfirmed(host, args.yes, replacement(log, before))))
-        return leaveAlone(host);
-      if (verdict !== "as_put") await api.putLogStream(log, target);
-      if (verdict !== "as_put") fingerprints.keep(log, target);
-      done.push({ log, verdict, before });
-    }
-    const url = displayUrl(target.url);
-    await showResult(host, args.json, {
-      json: done.map(({ log, verdict, before }) => ({
-        log,
-        url,
-        changed: verdict !== "as_put",
-        replaced: verdict === "foreign" ? displayUrl(before?.url ?? "") : null,
-      })),
-      text: done
-        .map(({ log, verdict }) => `${log}: ${verdict === "as_put" ? "already" : "now"} sent to ${url}\n`)
-        .join(""),
+      const old = `${before?.destinationType ?? ""} ${displayUrl(before?.url ?? "")}`;
+      const question = `The ${log} log goes to ${old}. Replace that?`;
+      if (verdict === "foreign" && !(await isConfirmed(host, args.yes, question))) return undefined;
+      const changed = verdict !== "as_put";
+      if (changed) await api.putLogStream(log, target);
+      if (changed) fingerprints.keep(log, target);
+      const replaced = verdict === "foreign" ? displayUrl(before?.url ?? "") : null;
+      return { changed, text: `${changed ? "now" : "already"} sent to ${url}`, json: { url, changed, replaced } };
     });
-    return 0;
+    return report(host, args.json, outcomes);
   },
 });
 
-export const tailnetStreamRemoveCommand: Command = command({
+const remove: Command = command({
   name: "tailnet stream remove",
-  description: "Let Tailscale send its logs nowhere",
+  description: "Make Tailscale stop sending its logs",
   args: { ...tailnetFlags, ...logFlag, ...yesFlag },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel tailnet stream remove --log configuration", "one of the logs"],
     ["tailscale2otel tailnet stream remove --yes", "both, without asking"],
@@ -108,27 +96,53 @@ export const tailnetStreamRemoveCommand: Command = command({
   notes: "Needs the scope log_streaming. With streaming.auto_configure, the next start of the service sets it again.",
   async run({ args, flags, host }) {
     const { config, api, stateDirectory } = openTailnet(flags, host, "streaming");
-    const done: { readonly log: LogName; readonly removed: string | null }[] = [];
-    for (const log of logsOf(args.log)) {
+    const outcomes = await changeEach(host, logsOf(args.log), async (log) => {
       const before = await api.logStream(log);
-      const url = before === undefined ? null : displayUrl(before.url);
-      if (url !== null && !(await isConfirmed(host, args.yes, `Stop sending the ${log} log to ${url}?`)))
-        return leaveAlone(host);
-      if (url !== null) await api.deleteLogStream(log);
+      const removed = before === undefined ? null : displayUrl(before.url);
+      if (removed !== null && !(await isConfirmed(host, args.yes, `Stop sending the ${log} log to ${removed}?`)))
+        return undefined;
+      if (removed !== null) await api.deleteLogStream(log);
       if (stateDirectory !== undefined) fingerprintsIn(stateDirectory).forget(log);
-      done.push({ log, removed: url });
-    }
-    await showResult(host, args.json, {
-      json: done,
-      text: done
-        .map(({ log, removed }) => `${log}: ${removed === null ? "was sent nowhere" : `removed ${removed}`}\n`)
-        .join(""),
+      const text = removed === null ? "was not sent anywhere" : `no longer sent to ${removed}`;
+      return { changed: removed !== null, text, json: { removed } };
     });
     if (config.streaming.auto_configure)
       await host.err.write("streaming.auto_configure is on: the next start of the service sets it again\n");
-    return 0;
+    return report(host, args.json, outcomes);
   },
 });
+
+export const tailnetStreamCommands: readonly Command[] = [show, set, remove];
+
+interface Outcome {
+  readonly log: LogName;
+  /** Nothing if the answer was no. */
+  readonly done: { readonly changed: boolean; readonly text: string; readonly json: object } | undefined;
+}
+
+type Change = (log: LogName) => Promise<Outcome["done"]>;
+
+/** If one fails, what was changed before is said all the same. */
+async function changeEach({ err }: Host, logs: readonly LogName[], change: Change): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  try {
+    for (const log of logs) outcomes.push({ log, done: await change(log) });
+  } catch (error) {
+    const changed = outcomes.filter(({ done }) => done?.changed === true);
+    await err.write(changed.map(({ log, done }) => `${log}: ${done?.text ?? ""}\n`).join(""));
+    throw error;
+  }
+  return outcomes;
+}
+
+/** Says of each log what was done; a no for one of them undoes nothing of another. Returns the exit code. */
+async function report(host: Host, isJson: boolean | undefined, outcomes: readonly Outcome[]): Promise<number> {
+  await showResult(host, isJson, {
+    json: outcomes.map(({ log, done }) => ({ log, ...(done?.json ?? { declined: true }) })),
+    text: outcomes.map(({ log, done }) => `${log}: ${done?.text ?? "left as it is"}\n`).join(""),
+  });
+  return outcomes.every(({ done }) => done !== undefined) ? 0 : 1;
+}
 
 function logsOf(flag: LogName | "both" | undefined): readonly LogName[] {
   return flag === undefined || flag === "both" ? logNames : [flag];
@@ -140,27 +154,22 @@ function requireReceiver({ streaming }: Config): void {
     ...(streaming.public_url === ""
       ? ["streaming.public_url, the address at which Tailscale reaches the receiver"]
       : []),
-    ...(streaming.token === "" ? ["streaming.token, which Tailscale is to send"] : []),
+    ...(streaming.token === "" ? ["streaming.token, which Tailscale has to send"] : []),
   ];
   if (missing.length > 0) throw new ConfigError(missing.map((what) => `the log streams cannot be set: set ${what}`));
 }
 
-function replacement(log: LogName, before: LogStream | undefined): string {
-  return `The ${log} log goes to ${before?.destinationType ?? ""} ${displayUrl(before?.url ?? "")}. Replace that?`;
-}
-
-/** With state in memory nothing lasts that could be remembered. */
+/** With state in memory, no fingerprint would survive. */
 const forgetful: Pick<Fingerprints, "holds" | "keep"> = { holds: () => false, keep() {} };
 
 interface Shown {
   readonly log: LogName;
+  readonly to: "this receiver" | "elsewhere" | "nowhere";
   readonly stream: LogStream | undefined;
   readonly status: LogStreamStatus | undefined;
 }
 
-type Place = "this receiver" | "elsewhere" | "nowhere";
-
-function placeOf({ log, stream }: Shown, { streaming }: Config): Place {
+function placeOf(log: LogName, stream: LogStream | undefined, { streaming }: Config): Shown["to"] {
   if (stream === undefined) return "nowhere";
   if (streaming.public_url === "") return "elsewhere";
   const url = publicAddress(streaming.public_url, streaming.path);
@@ -168,27 +177,10 @@ function placeOf({ log, stream }: Shown, { streaming }: Config): Place {
   return judgeLogStream(log, stream, target, forgetful) === "foreign" ? "elsewhere" : "this receiver";
 }
 
-function jsonOf(shown: Shown, config: Config): object {
-  const { log, stream, status } = shown;
-  return {
-    log,
-    to: placeOf(shown, config),
-    stream: stream === undefined ? null : { ...stream, url: displayUrl(stream.url) },
-    status: status ?? null,
-  };
-}
-
-function rowOf(shown: Shown, config: Config): readonly string[] {
-  const { log, stream, status } = shown;
-  if (stream === undefined || status === undefined) return [log, placeOf(shown, config)];
-  return [
-    log,
-    placeOf(shown, config),
-    `${stream.destinationType} ${displayUrl(stream.url)}`,
-    stream.compressionFormat,
-    activityOf(status) ?? "none",
-    String(status.entriesSent),
-    String(status.failedRequests),
-    status.lastError === "" ? "none" : status.lastError,
-  ];
+function rowOf({ log, to, stream, status }: Shown): readonly string[] {
+  if (stream === undefined || status === undefined) return [log, to];
+  const destination = `${stream.destinationType} ${displayUrl(stream.url)}`;
+  const counts = [String(status.entriesSent), String(status.failedRequests)];
+  const error = status.lastError === "" ? "none" : status.lastError;
+  return [log, to, destination, stream.compressionFormat, activityOf(status) ?? "none", ...counts, error];
 }

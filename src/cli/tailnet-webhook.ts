@@ -1,24 +1,23 @@
 /** `tailnet webhook …`: the webhooks of the tailnet. */
-import { type Config, displayUrl, subscriptionsOf, subscriptionTypes } from "../config/index.ts";
-import { subscriptionWords } from "../config/index.ts";
+import { type Config, displayUrl, subscriptionsOf, subscriptionTypes, subscriptionWords } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
+import { systemClock } from "../lib/clock.ts";
 import { nearest } from "../lib/text.ts";
 import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";
-import type { WebhookEndpoint } from "../tailscale/types.ts";
+import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/types.ts";
+import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailscale/webhook-secret.ts";
 import { type Command, command } from "./command.ts";
-import { UsageError } from "./flags.ts";
-import { isOurs, keepSecret, secretKeeper, secretResult, told } from "./kept-secret.ts";
-import { repeatableConfigFlags } from "./sources.ts";
-import { tableText } from "./table.ts";
+import { type Flags, UsageError, urlOf } from "./flags.ts";
 import {
+  declined,
   isConfirmed,
-  leaveAlone,
   openTailnet,
   showResult,
   type TailnetAccess,
   tailnetFlags,
   yesFlag,
 } from "./tailnet.ts";
+import { type Host, tableText } from "./terminal.ts";
 
 const idFlag = {
   id: {
@@ -28,11 +27,10 @@ const idFlag = {
   },
 } as const;
 
-export const tailnetWebhookListCommand: Command = command({
+const list: Command = command({
   name: "tailnet webhook list",
   description: "List the webhooks of the tailnet",
   args: tailnetFlags,
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel tailnet webhook list", ""],
     ["tailscale2otel tailnet webhook list --json | jq .[].id", "for programs"],
@@ -41,22 +39,17 @@ export const tailnetWebhookListCommand: Command = command({
   async run({ args, flags, host }) {
     const { config, api } = openTailnet(flags, host, "webhook");
     const endpoints = await api.webhooks();
+    const head = ["id", "to", "address", "created", "subscriptions"];
+    const rows = endpoints.map((endpoint) => rowOf(endpoint, config));
     await showResult(host, args.json, {
-      json: endpoints.map((endpoint) => ({ ...told(endpoint), isOurs: isOurs(endpoint, config) })),
-      text:
-        endpoints.length === 0
-          ? "there are no webhooks\n"
-          : tableText(
-              ["id", "to", "address", "created", "subscriptions"],
-              endpoints.map((endpoint) => rowOf(endpoint, config)),
-              host.out,
-            ),
+      json: endpoints.map((endpoint) => ({ ...withoutSecret(endpoint), isOurs: isOurs(endpoint, config) })),
+      text: endpoints.length === 0 ? "there are no webhooks\n" : tableText(head, rows, host.out),
     });
     return 0;
   },
 });
 
-export const tailnetWebhookCreateCommand: Command = command({
+const create: Command = command({
   name: "tailnet webhook create",
   description: "Create a webhook for the webhook receiver",
   args: {
@@ -65,10 +58,9 @@ export const tailnetWebhookCreateCommand: Command = command({
     subscriptions: {
       type: "string",
       valueHint: "list",
-      description: "What it is told of, separated by commas. (Default: webhook.subscriptions)",
+      description: "Event types, separated by commas. (Default: webhook.subscriptions)",
     },
   },
-  repeatable: repeatableConfigFlags,
   examples: [
     ["tailscale2otel tailnet webhook create", "as the settings say"],
     [
@@ -76,128 +68,115 @@ export const tailnetWebhookCreateCommand: Command = command({
       "another one",
     ],
   ],
-  notes: `Needs the scope webhooks. The secret is printed once, unless the service keeps it (webhook.auto_configure).\nSubscriptions: all, ${subscriptionTypes.join(", ")}.`,
+  notes: `Needs the scope webhooks. The secret is printed once, unless the service stores it (webhook.auto_configure).\nSubscriptions: all, ${subscriptionTypes.join(", ")}.`,
   async run({ args, flags, host }) {
     const access = openTailnet(flags, host, "webhook");
-    const url = urlOf(args.url, access.config);
-    const subscriptions = subscriptionsOf(
-      args.subscriptions === undefined ? access.config.webhook.subscriptions : wordsOf(args.subscriptions),
-    );
+    const { webhook } = access.config;
+    if (args.url === undefined && webhook.public_url === "")
+      throw new ConfigError(["the webhook has no address: set webhook.public_url, or give --url"]);
+    const url = publicAddress(args.url === undefined ? webhook.public_url : urlOf(args.url).href, webhook.path);
+    const words = args.subscriptions === undefined ? webhook.subscriptions : wordsOf(args.subscriptions);
     const present = (await access.api.webhooks()).find((endpoint) => isSameAddress(endpoint.url, url));
-    if (present !== undefined) {
+    if (present !== undefined)
       throw new Error(
-        `webhook ${present.id} has that address already. To have its secret: tailnet webhook rotate --id ${present.id}`,
+        `webhook ${present.id} has that address already. To get a secret for it: tailnet webhook rotate --id ${present.id}`,
       );
-    }
-    const made = await access.api.createWebhook({ url, subscriptions });
-    await showResult(host, args.json, secretResult("created", made, keepSecret(made, access)));
-    return 0;
+    const made = await access.api.createWebhook({ url, subscriptions: subscriptionsOf(words) });
+    return showSecret(host, args.json, "created", made, access);
   },
 });
 
-export const tailnetWebhookRotateCommand: Command = command({
+const rotate: Command = command({
   name: "tailnet webhook rotate",
   description: "Give a webhook a new secret",
   args: { ...tailnetFlags, ...idFlag, ...yesFlag },
-  repeatable: repeatableConfigFlags,
   examples: [
-    ["tailscale2otel tailnet webhook rotate", "a running service with webhook.auto_configure takes it over by itself"],
+    ["tailscale2otel tailnet webhook rotate", "a running service with webhook.auto_configure uses it at once"],
     ["tailscale2otel tailnet webhook rotate --id 12345 --yes", "another one; its secret is printed once"],
   ],
   notes:
-    "Needs the scope webhooks. Tailscale signs with the new secret at once. Where the service keeps it, the one before stays valid until the new one has been seen, or a day.",
-  async run({ args, flags, host }) {
-    const access = openTailnet(flags, host, "webhook");
-    const endpoint = await chosen(args.id, access);
-    const isSafe = secretKeeper(endpoint.url, access) !== undefined;
-    const question = `Whoever checks signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
-    if (!isSafe && !(await isConfirmed(host, args.yes, question))) return leaveAlone(host);
-    const rotated = await access.api.rotateWebhook(endpoint.id);
-    await showResult(host, args.json, secretResult("rotated", rotated, keepSecret(rotated, access)));
-    return 0;
-  },
+    "Needs the scope webhooks. Tailscale signs with the new secret at once. If the service stores it, the old one stays valid until the new one has been seen, at most a day.",
+  run: ({ args, flags, host }) =>
+    withWebhook(flags, host, async (endpoint, access) => {
+      const isSafe = secretFileOf(endpoint.url, access) !== undefined;
+      const question = `Whoever checks signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
+      if (!isSafe && !(await isConfirmed(host, args.yes, question))) return declined(host);
+      return showSecret(host, args.json, "rotated", await access.api.rotateWebhook(endpoint.id), access);
+    }),
 });
 
-export const tailnetWebhookTestCommand: Command = command({
+const test: Command = command({
   name: "tailnet webhook test",
-  description: "Let Tailscale send a test event to a webhook",
+  description: "Make Tailscale send a test event to a webhook",
   args: { ...tailnetFlags, ...idFlag },
-  repeatable: repeatableConfigFlags,
   examples: [["tailscale2otel tailnet webhook test", "arrives within seconds, as tailscale.webhook.test"]],
   notes: "Needs the scope webhooks.",
-  async run({ args, flags, host }) {
-    const access = openTailnet(flags, host, "webhook");
-    const endpoint = await chosen(args.id, access);
-    await access.api.testWebhook(endpoint.id);
-    await showResult(host, args.json, {
-      json: { id: endpoint.id, url: displayUrl(endpoint.url), result: "queued" },
-      text: `${endpoint.id}: Tailscale will send a test event to ${displayUrl(endpoint.url)}\n`,
-    });
-    return 0;
-  },
+  run: ({ args, flags, host }) =>
+    withWebhook(flags, host, async ({ id, url }, { api }) => {
+      await api.testWebhook(id);
+      await showResult(host, args.json, {
+        json: { id, url: displayUrl(url), result: "queued" },
+        text: `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`,
+      });
+      return 0;
+    }),
 });
 
-export const tailnetWebhookRemoveCommand: Command = command({
+const remove: Command = command({
   name: "tailnet webhook remove",
   description: "Remove a webhook",
   args: { ...tailnetFlags, ...idFlag, ...yesFlag },
-  repeatable: repeatableConfigFlags,
-  examples: [["tailscale2otel tailnet webhook remove --id 12345", "asks before it does"]],
-  notes: "Needs the scope webhooks. With webhook.auto_configure, the next start of the service makes it again.",
-  async run({ args, flags, host }) {
-    const access = openTailnet(flags, host, "webhook");
-    const endpoint = await chosen(args.id, access);
-    const question = `Remove webhook ${endpoint.id} (${displayUrl(endpoint.url)})?`;
-    if (!(await isConfirmed(host, args.yes, question))) return leaveAlone(host);
-    await access.api.deleteWebhook(endpoint.id);
-    const file = secretKeeper(endpoint.url, access);
-    if (file?.read()?.id === endpoint.id) file.remove();
-    await showResult(host, args.json, {
-      json: { id: endpoint.id, url: displayUrl(endpoint.url), result: "removed" },
-      text: `${endpoint.id}: removed\n`,
-    });
-    if (access.config.webhook.auto_configure && isOurs(endpoint, access.config))
-      await host.err.write("webhook.auto_configure is on: the next start of the service makes it again\n");
-    return 0;
-  },
+  examples: [["tailscale2otel tailnet webhook remove --id 12345", "asks first"]],
+  notes: "Needs the scope webhooks. With webhook.auto_configure, the next start of the service creates it again.",
+  run: ({ args, flags, host }) =>
+    withWebhook(flags, host, async ({ id, url }, access) => {
+      if (!(await isConfirmed(host, args.yes, `Remove webhook ${id} (${displayUrl(url)})?`))) return declined(host);
+      await access.api.deleteWebhook(id);
+      const file = secretFileOf(url, access);
+      if (file?.read()?.id === id) file.remove();
+      await showResult(host, args.json, {
+        json: { id, url: displayUrl(url), result: "removed" },
+        text: `${id}: removed\n`,
+      });
+      if (access.config.webhook.auto_configure && isOurs({ url }, access.config))
+        await host.err.write("webhook.auto_configure is on: the next start of the service creates it again\n");
+      return 0;
+    }),
 });
 
-/** The webhook that is meant. @throws {Error} where none or more than one could be. */
-async function chosen(id: string | undefined, { api, config }: TailnetAccess): Promise<WebhookEndpoint> {
+export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate, test, remove];
+
+/** With the webhook that is meant. @throws {Error} if none or more than one could be. */
+async function withWebhook(
+  flags: Flags,
+  host: Host,
+  use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<number>,
+): Promise<number> {
+  const access = openTailnet(flags, host, "webhook");
+  const { api, config } = access;
+  const id = flags.values.get("id")?.[0];
   const endpoints = await api.webhooks();
   const found = endpoints.filter((endpoint) => (id === undefined ? isOurs(endpoint, config) : endpoint.id === id));
   const [only] = found;
-  if (only !== undefined && found.length === 1) return only;
+  if (only !== undefined && found.length === 1) return use(only, access);
   const known = endpoints.map((endpoint) => `${endpoint.id} (${displayUrl(endpoint.url)})`).join(", ");
-  const there = endpoints.length === 0 ? "there are none" : `there are ${known}`;
-  if (id !== undefined) throw new Error(`no webhook has the id ${JSON.stringify(id)}; ${there}`);
+  const present = endpoints.length === 0 ? "there are none" : `there are ${known}`;
+  if (id !== undefined) throw new Error(`no webhook has the id ${JSON.stringify(id)}; ${present}`);
   const reason =
     config.webhook.public_url === ""
       ? "webhook.public_url is not set"
       : `${found.length === 0 ? "no webhook has" : "several webhooks have"} the address of webhook.public_url`;
-  throw new Error(`say which webhook with --id: ${reason}; ${there}`);
-}
-
-/** @throws {ConfigError | UsageError} */
-function urlOf(flag: string | undefined, { webhook }: Config): string {
-  if (flag === undefined) {
-    if (webhook.public_url === "")
-      throw new ConfigError(["the webhook has no address: set webhook.public_url, or give --url"]);
-    return publicAddress(webhook.public_url, webhook.path);
-  }
-  if (URL.canParse(flag) && /^https?:\/\//i.test(flag)) return publicAddress(flag, webhook.path);
-  throw new UsageError(`--url takes an address that begins with https://, not ${JSON.stringify(flag)}`);
+  throw new Error(`say which webhook with --id: ${reason}; ${present}`);
 }
 
 /** @throws {UsageError} */
-function wordsOf(list: string): readonly string[] {
-  const words = list.split(",").map((word) => word.trim());
+function wordsOf(text: string): readonly string[] {
+  const words = text.split(",").map((word) => word.trim());
   const unknown = words.find((word) => !subscriptionWords.includes(word));
   if (unknown === undefined) return words;
   const meant = nearest(unknown, subscriptionWords);
-  throw new UsageError(
-    `nothing can be subscribed to as ${JSON.stringify(unknown)}${meant === undefined ? "" : `; did you mean ${meant}?`}`,
-  );
+  const suggestion = meant === undefined ? "" : `; did you mean ${meant}?`;
+  throw new UsageError(`there is no event type ${JSON.stringify(unknown)}${suggestion}`);
 }
 
 function rowOf(endpoint: WebhookEndpoint, config: Config): readonly string[] {
@@ -205,4 +184,53 @@ function rowOf(endpoint: WebhookEndpoint, config: Config): readonly string[] {
   const isAll = subscriptionTypes.every((type) => subscriptions.includes(type));
   const place = isOurs(endpoint, config) ? "this receiver" : "elsewhere";
   return [id, place, displayUrl(url), created, isAll ? "all" : subscriptions.join(", ")];
+}
+
+/** The file in which the service stores the secret of the webhook with this address, if it does. */
+function secretFileOf(url: string, { config, stateDirectory }: TailnetAccess): WebhookSecretFile | undefined {
+  const { auto_configure: isAutomatic, secret } = config.webhook;
+  if (!isAutomatic || secret !== "" || stateDirectory === undefined || !isOurs({ url }, config)) return undefined;
+  return webhookSecretFile(stateDirectory);
+}
+
+/** Stores a new secret if the service finds it there; otherwise prints it, since Tailscale never tells it again. */
+async function showSecret(
+  host: Host,
+  isJson: boolean | undefined,
+  result: "created" | "rotated",
+  made: WebhookWithSecret,
+  access: TailnetAccess,
+): Promise<number> {
+  const begin = `${made.id}: ${result} for ${displayUrl(made.url)}`;
+  let path: string | undefined;
+  try {
+    const file = secretFileOf(made.url, access);
+    file?.write(withNewSecret(file.read(), made, systemClock()));
+    path = file?.path;
+  } catch {
+    // It could not be written, so it is printed.
+  }
+  await showResult(
+    host,
+    isJson,
+    path === undefined
+      ? {
+          json: { ...withoutSecret(made), result, secret: made.secret },
+          text: `${begin}\nsecret: ${made.secret}\nIt is not shown again: set webhook.secret to it.\n`,
+        }
+      : {
+          json: { ...withoutSecret(made), result, secretFile: path },
+          text: `${begin}; its secret is in ${path}\n`,
+        },
+  );
+  return 0;
+}
+
+/** Whether it calls the receiver of this configuration. */
+function isOurs({ url }: Pick<WebhookEndpoint, "url">, { webhook }: Config): boolean {
+  return webhook.public_url !== "" && isSameAddress(url, publicAddress(webhook.public_url, webhook.path));
+}
+
+function withoutSecret({ id, url, providerType, subscriptions, created, lastModified }: WebhookEndpoint): object {
+  return { id, url: displayUrl(url), providerType, subscriptions, created, lastModified };
 }

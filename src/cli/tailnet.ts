@@ -1,20 +1,16 @@
-/** What the `tailnet` commands share: access to Tailscale's API, output of results, and confirmation before anything is replaced or removed. */
+/** What the `tailnet` commands share: access to Tailscale's API, and confirmation before anything is replaced or removed. */
+import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, describeProblem, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { memoryPath } from "../journal/index.ts";
-import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
 import { tailscaleOptionsOf } from "../tailscale/options.ts";
 import type { TailscaleApi } from "../tailscale/types.ts";
-import { type Flags, UsageError } from "./flags.ts";
-import { configFlags, sourcesOf } from "./sources.ts";
-import type { Host } from "./terminal.ts";
+import { configFlags, type Flags, jsonFlag, sourcesOf, UsageError } from "./flags.ts";
+import { type Host, jsonText } from "./terminal.ts";
 
-export const tailnetFlags = {
-  ...configFlags,
-  json: { type: "boolean", description: "JSON instead of text; as in a pipe." },
-} as const;
+export const tailnetFlags = { ...configFlags, ...jsonFlag } as const;
 
 export const yesFlag = {
   yes: { type: "boolean", alias: "y", description: "Do not ask. Required if there is no terminal to ask on." },
@@ -23,13 +19,13 @@ export const yesFlag = {
 export interface TailnetAccess {
   readonly config: Config;
   readonly api: TailscaleApi;
-  /** Where a service with this configuration finds its state; nothing if it keeps its state in memory. */
+  /** Where a service with this configuration keeps its state; nothing if that is memory. */
   readonly stateDirectory: string | undefined;
 }
 
 /**
- * Mistakes in unrelated settings are for `check` to report.
- * @throws {ConfigError} if the configuration file cannot be read, a flag or settings of `section` or of the API are wrong, or credentials are missing.
+ * Problems in unrelated settings are for `check` to report.
+ * @throws {ConfigError} if the file cannot be read, a flag or settings of `section` or of the API are wrong, or credentials are missing.
  */
 export function openTailnet(flags: Flags, host: Host, section: "streaming" | "webhook"): TailnetAccess {
   const { config, problems } = loadSections(sourcesOf(flags, host), ["tailscale", section]);
@@ -45,39 +41,29 @@ export function openTailnet(flags: Flags, host: Host, section: "streaming" | "we
     ]);
   }
   refuseWrong(section);
-  const api = createTailscaleApi(options, {
-    fetch,
-    clock: systemClock,
-    random: Math.random,
-    telemetry: silentTelemetry,
-  });
-  return { config, api, stateDirectory: config.state.path === memoryPath ? undefined : config.state.path };
+  const deps = { fetch, clock: systemClock, random: Math.random, telemetry: silentTelemetry };
+  const stateDirectory = config.state.path === memoryPath ? undefined : config.state.path;
+  return { config, api: createTailscaleApi(options, deps), stateDirectory };
 }
 
-/** Text for a person on a terminal, JSON for a program. */
 export async function showResult(
-  host: Host,
+  { out }: Host,
   isJson: boolean | undefined,
   result: { readonly json: unknown; readonly text: string },
 ): Promise<void> {
-  const asJson = isJson === true || !host.out.isTerminal;
-  await host.out.write(asJson ? `${JSON.stringify(result.json, undefined, 2)}\n` : result.text);
+  await out.write(isJson === true ? jsonText(result.json, 2) : result.text);
 }
 
-/**
- * Whether the person agrees, by `--yes` or on the terminal.
- * @throws {UsageError} if there is no terminal to ask on and `--yes` is not given.
- */
-export async function isConfirmed(host: Host, isSaid: boolean | undefined, question: string): Promise<boolean> {
-  if (isSaid === true) return true;
+/** @throws {UsageError} if there is no terminal to ask on and `--yes` is not given. */
+export async function isConfirmed(host: Host, isAgreed: boolean | undefined, question: string): Promise<boolean> {
+  if (isAgreed === true) return true;
   const answer = await host.ask(`${question} [y/N] `);
-  if (answer === undefined)
-    throw new UsageError(`${question} Confirm with --yes, since there is no terminal to ask on`);
+  if (answer === undefined) throw new UsageError(`${question} There is no terminal to ask on: confirm with --yes`);
   return /^\s*y(?:es)?\s*$/i.test(answer);
 }
 
 /** Reports that the answer was no; returns the exit code. */
-export async function leaveAlone(host: Host): Promise<number> {
+export async function declined(host: Host): Promise<number> {
   await host.err.write("nothing was changed\n");
   return 1;
 }

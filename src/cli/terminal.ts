@@ -1,8 +1,9 @@
-/** The process as commands see it: streams, environment, and the way out. */
+/** The process as commands see it: streams, environment and the way out; and text that is safe to show on a terminal. */
 import { homedir } from "node:os";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import type { System } from "../config/index.ts";
+import { printable } from "../lib/text.ts";
 
 /** One of the two streams for text. */
 export interface Output {
@@ -18,9 +19,11 @@ export interface Host {
   readonly system: System;
   readonly out: Output;
   readonly err: Output;
+  /** Whether a person started this process in a terminal, with no supervisor to look after it. */
+  readonly isInteractive: boolean;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
-  /** The line that a person types in answer; nothing where nobody can be asked. */
+  /** The line that a person types in answer; `undefined` if nobody can be asked. */
   ask(question: string): Promise<string | undefined>;
   /** Ends the process at once. */
   exit(code: number): never;
@@ -28,16 +31,56 @@ export interface Host {
 
 /** The real process. */
 export function processHost(workerEntry: URL): Host {
+  const { env, stdin, stdout, stderr } = process;
+  const hasTerminal = [stdin, stdout, stderr].some(({ isTTY }) => isTTY === true);
   return {
     workerEntry,
-    environment: process.env,
+    environment: env,
     workingDirectory: process.cwd(),
     system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
-    out: outputOf(process.stdout),
-    err: outputOf(process.stderr),
+    out: outputOf(stdout),
+    err: outputOf(stderr),
+    // systemd sets the first two for every service.
+    isInteractive: hasTerminal && env["INVOCATION_ID"] === undefined && env["NOTIFY_SOCKET"] === undefined,
     ask: askPerson,
     exit: (code) => process.exit(code),
   };
+}
+
+/** A table with a bold head. Control characters cannot steer the terminal. */
+export function tableText(head: readonly string[], rows: readonly (readonly string[])[], out: Output): string {
+  const cells = [head, ...rows].map((row) => row.map((cell) => printable(cell)));
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const lines = cells.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  const [first = "", ...others] = lines;
+  return `${[out.hasColour ? `\u001b[1m${first}\u001b[22m` : first, ...others].join("\n")}\n`;
+}
+
+/** JSON with a final newline; what a terminal would act on is escaped. */
+export function jsonText(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, undefined, indent).replace(/[\p{Cf}\u007f-\u009f\u2028\u2029]/gu, (character) =>
+    Array.from({ length: character.length }, (_, at) => escaped(character.charCodeAt(at))).join(""),
+  );
+  return `${text}\n`;
+}
+
+/** `text` in an ANSI colour, if the terminal shows colours. */
+export function paint(colour: number, text: string, { hasColour }: Pick<Output, "hasColour">): string {
+  return hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text;
+}
+
+/** `1 item`, `2 items`. */
+export function counted(amount: number, noun: string): string {
+  return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
+}
+
+function escaped(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, "0")}`;
 }
 
 async function askPerson(question: string): Promise<string | undefined> {
@@ -51,10 +94,10 @@ async function askPerson(question: string): Promise<string | undefined> {
   }
 }
 
-/** Colours where `NO_COLOR` (https://no-color.org) does not forbid them and the terminal can show them. */
+/** In colour unless `NO_COLOR` (https://no-color.org) forbids it or the terminal cannot show it. */
 function outputOf(stream: NodeJS.WriteStream): Output {
   const isTerminal = stream.isTTY === true;
-  // A closed stream is told to whoever writes next; without a listener it would end the process.
+  // The next writer is told of a closed stream; without a listener it would end the process.
   stream.on("error", () => {});
   const noColour = process.env["NO_COLOR"] ?? "";
   return {

@@ -250,7 +250,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   /** Warns of what the backend did not take, once in a while. `count`: how much since the last line. */
   #warn(text: string, count: number, fields: LogFields, message: string): void {
-    if (count > 0) this.#deps.logger.warn(text, { ...fields, message: message.slice(0, maxShown) });
+    if (count > 0) this.#deps.logger.warn(text, { ...fields, reason: message.slice(0, maxShown) });
   }
 
   #encode(piece: Piece): Uint8Array {

@@ -1,7 +1,7 @@
 /** The program's own log lines: readable on a terminal, one JSON object a line in a pipe. */
 import type { Clock } from "./clock.ts";
 import type { LogFields, Logger, LogLevel } from "./logger.ts";
-import { cutText } from "./text.ts";
+import { cutText, printable as printableText } from "./text.ts";
 
 export interface LogOptions {
   readonly level: LogLevel;
@@ -78,12 +78,13 @@ function fieldTexts(fields: LogFields): string[] {
   return texts;
 }
 
-/** Control characters could forge a line or steer the terminal. */
+/** Escapes what could forge a line or steer the terminal. */
 function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return cutText(text, maxTextBytes).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) =>
-    character === "\n" ? "\\n" : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+  return printableText(cutText(text, maxTextBytes), (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === "\n") return "\\n";
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
+  });
 }
 
 function paint(colour: number, text: string): string {

@@ -1,8 +1,9 @@
 /** What a component may log, what keeps a repeated line from filling the log, and what a timer does when it fails. */
 import type { Clock } from "./clock.ts";
 
-/** Members of a log line besides its message. Never a secret. */
-export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+/** Members of a log line besides its own three. Never a secret. */
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>> &
+  Readonly<Partial<Record<"time" | "level" | "message", undefined>>>;
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 

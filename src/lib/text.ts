@@ -1,7 +1,10 @@
-/** Text under a bound, and the name that somebody meant to type. */
+/** Text under a bound, text that is safe to show, and the name that somebody meant to type. */
 
 const encoder = new TextEncoder();
 const mark = "…[truncated]";
+
+/** Control characters, and those that are invisible or change the direction of text. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** The text, or its longest beginning whose UTF-8 together with a mark fits `maxBytes`, never half a character. */
 export function cutText(text: string, maxBytes: number): string {
@@ -9,6 +12,11 @@ export function cutText(text: string, maxBytes: number): string {
   const room = new Uint8Array(Math.max(0, maxBytes - encoder.encode(mark).length));
   const { read } = encoder.encodeInto(text, room);
   return text.slice(0, read) + mark;
+}
+
+/** The text with everything replaced that could forge a line, steer a terminal or hide what is written. */
+export function printable(text: string, replace: (character: string) => string = () => "?"): string {
+  return text.replace(unprintable, replace);
 }
 
 /** Longer words are cut, so that a hostile name costs no time. */

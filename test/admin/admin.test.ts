@@ -1,22 +1,23 @@
 /** The admin listener over real sockets: access, health and readiness. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { readinessOf } from "../../src/admin/health.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import type { Kept } from "../../src/admin/kept.ts";
+import type { Operations } from "../../src/admin/operations.ts";
+import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/status.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
-let reasons: string[] = [];
+const healthy: Health = { notReady: [], export: { logs: { kind: "delivering" }, metrics: { kind: "ok" } }, polls: [] };
+let health = healthy;
 
 afterEach(async () => {
   await admin?.stop(0);
   admin = undefined;
-  reasons = [];
+  health = healthy;
 });
 
 /** These tests are about access: no answer of it is looked at. */
-const nothingKept: Kept = {
+const noOperations: Operations = {
   list: async () => ({ counts: [], items: [] }),
   show: () => Promise.reject(new Error("not asked for")),
   retry: () => Promise.reject(new Error("not asked for")),
@@ -30,10 +31,10 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "", ...options },
     {
-      readiness: () => reasons,
+      health: () => health,
       scrape: async () => "metric_total 1\n",
-      status: () => ({ conservation: { received: 3 }, export: { logs: { kind: "ok" }, metrics: { since: 5 } } }),
-      kept: nothingKept,
+      status: () => ({ conservation: { received: 3 } }),
+      operations: noOperations,
       logger: silentLogger,
     },
   );
@@ -56,9 +57,16 @@ describe("on loopback, without a token", () => {
     const metrics = await fetch(`${base}/metrics`);
     expect(metrics.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
     expect(await metrics.text()).toBe("metric_total 1\n");
+    health = { ...healthy, export: { ...healthy.export, metrics: { kind: "failing", why: "HTTP 400", since: 5 } } };
     expect(await (await fetch(`${base}/api/status`)).json()).toEqual({
       conservation: { received: 3 },
-      export: { logs: { kind: "ok" }, metrics: { since: "1970-01-01T00:00:00.005Z" } },
+      notReady: [],
+      degraded: ["metric export failing since 1970-01-01T00:00:00.005Z"],
+      export: {
+        logs: { kind: "delivering" },
+        metrics: { kind: "failing", why: "HTTP 400", since: "1970-01-01T00:00:00.005Z" },
+      },
+      polls: [],
     });
   });
 
@@ -117,7 +125,7 @@ describe("health", () => {
 
   test("says why records cannot be accepted", async () => {
     const base = await start();
-    reasons = ["the journal is full"];
+    health = { ...healthy, notReady: ["the journal is full"] };
     const answer = await fetch(`${base}/readyz`);
     expect(answer.status).toBe(503);
     expect(await answer.json()).toEqual({ status: "not ready", reasons: ["the journal is full"] });
@@ -130,12 +138,43 @@ describe("health", () => {
       limitBytes: 1,
       refusal: undefined,
     };
-    let isEnding = false;
-    const readiness = readinessOf({ space }, () => isEnding);
-    expect(readiness()).toEqual([]);
+    expect(notReadyReasons({ space }, false)).toEqual([]);
     space.refusal = "the journal is full";
-    expect(readiness()).toEqual(["the journal is full"]);
-    isEnding = true;
-    expect(readiness()).toEqual(["the journal is full", "the program is stopping"]);
+    expect(notReadyReasons({ space }, false)).toEqual(["the journal is full"]);
+    expect(notReadyReasons({ space }, true)).toEqual(["the journal is full", "the program is stopping"]);
+  });
+
+  test("says what is degraded to those who ask for it, without changing the status code or repeating others' words", async () => {
+    const base = await start();
+    const verbose = async () => (await fetch(`${base}/readyz?verbose`)).json();
+    expect(await verbose()).toEqual({ status: "ready" });
+    health = {
+      ...healthy,
+      export: { logs: { kind: "refusing", why: "no <b>tenant", since: 0 }, metrics: { kind: "ok", leftOut: 3 } },
+      polls: [
+        { log: "network", trouble: "HTTP 403" },
+        { log: "configuration", trouble: "HTTP 500", lastSuccess: "1970-01-01T00:00:00Z" },
+      ],
+    };
+    expect(await verbose()).toEqual({
+      status: "degraded",
+      reasons: [
+        "backend rejects everything: no log export since 1970-01-01T00:00:00.000Z",
+        "backend rejects 3 metric series",
+        "polling of the network log has never succeeded",
+        "polling of the configuration log failing",
+      ],
+    });
+    const plain = await fetch(`${base}/readyz`);
+    expect([plain.status, await plain.json()]).toEqual([200, { status: "ready" }]);
+    health = { ...health, notReady: ["the journal is full"] };
+    expect(await verbose()).toEqual({ status: "not ready", reasons: ["the journal is full"] });
+  });
+
+  test("local mode, a disabled signal and one that was not tried yet are not degraded", () => {
+    for (const kind of ["local", "disabled", "untried", "idle", "delivering"])
+      expect(degradedReasons({ export: { logs: { kind }, metrics: { kind } }, polls: [{ log: "network" }] })).toEqual(
+        [],
+      );
   });
 });

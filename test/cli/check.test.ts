@@ -134,6 +134,7 @@ test("on a terminal defaults are dimmed, and problems coloured", async () => {
     err: out,
     workerEntry: new URL(import.meta.url),
     ask: async () => undefined,
+    isInteractive: true,
     exit: () => {
       throw new Error("exit");
     },

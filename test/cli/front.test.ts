@@ -17,12 +17,12 @@ describe("what is not understood is an error of use, and nothing runs", () => {
     [["run", "--version"], "unknown flag --version"],
     [["run", "--set"], "--set needs a value"],
     [["run", "--config", "a", "--config=b"], "--config is given twice"],
-    [["check", "--json=yes"], "--json takes no value"],
+    [["check", "--json=yes"], "--json needs no value"],
     [["version", "--jsn"], "unknown flag --jsn; did you mean --json?"],
     [["--version", "more"], 'unexpected argument "more"'],
-    [["demo", "--rate", "fast"], '--rate takes a whole number from 1 to 1000000, not "fast"'],
-    [["demo", "--duration", "0"], '--duration takes a time such as 30s or 5m, not "0"'],
-    [["demo", "--protocol", "grpc"], '--protocol takes one of http/json, http/protobuf, not "grpc"'],
+    [["demo", "--rate", "fast"], '--rate needs a whole number from 1 to 1000000, not "fast"'],
+    [["demo", "--duration", "0"], '--duration needs a time such as 30s or 5m, not "0"'],
+    [["demo", "--protocol", "grpc"], '--protocol needs one of http/json, http/protobuf, not "grpc"'],
     [["demo", "--protocol", "http/json"], "--protocol needs --endpoint"],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await runToEnd(directory, args);
@@ -66,6 +66,37 @@ describe("without a command", () => {
       expect(code).toBe(78);
     }
   });
+});
+
+describe("help and version in the spellings that people try", () => {
+  test("help, help <command>, -v and -V", async () => {
+    const out = async (...args: string[]) => {
+      const { code, stdout } = await runToEnd(directory, args);
+      return code === 0 ? stdout : `exit ${code}`;
+    };
+    expect(await out("help")).toBe(await out("--help"));
+    expect(await out("help", "status")).toBe(await out("status", "--help"));
+    expect(await out("help", "tailnet", "stream")).toBe(await out("tailnet", "stream", "--help"));
+    for (const flag of ["-v", "-V"]) expect(await out(flag)).toBe("tailscale2otel 0.1.0-dev\n");
+    expect((await runToEnd(directory, ["help", "chek"])).stderr).toContain("did you mean check?");
+  }, 30_000);
+
+  test("flags may stand before the command", async () => {
+    for (const args of [
+      ["--config", "nope.toml", "check"],
+      ["--config=nope.toml", "check"],
+      ["--set", "a=b", "--config", "nope.toml", "check"],
+    ]) {
+      const { code, stdout } = await runToEnd(directory, args);
+      expect([args, code, stdout]).toEqual([
+        args,
+        78,
+        expect.stringContaining("nope.toml: cannot be read: there is no such file"),
+      ]);
+    }
+    const { code, stderr } = await runToEnd(directory, ["--config", "nope.toml", "chek"]);
+    expect([code, stderr]).toEqual([64, expect.stringContaining('unknown command "chek"; did you mean check?')]);
+  }, 30_000);
 });
 
 describe("a mistyped --config or --set ends with 78 and the words of check", () => {

@@ -13,14 +13,14 @@ async function helpOf(...args: string[]): Promise<string> {
 test("of the program", async () => {
   const help = await helpOf("--help");
   expect(help).toMatchInlineSnapshot(`
-    "Receives Tailscale flow logs, audit logs and webhooks, and delivers them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
+    "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
     USAGE tailscale2otel run|demo|check|send|status|quarantine|replay|tailnet|schema|version
 
     COMMANDS
 
                          run    Run the service
-                        demo    Show it working: a simulated tailnet, the real program, and nothing left behind
+                        demo    See it work: a simulated tailnet sends to the real program, and nothing is left behind
                        check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
@@ -30,27 +30,27 @@ test("of the program", async () => {
             quarantine retry    Retry quarantined records, and export dead letters again
             quarantine purge    Delete quarantined records, samples, notes or dead letters
                       replay    Export delivered logs to the backend again
-         tailnet stream show    Show where Tailscale sends its logs, and how that goes
-          tailnet stream set    Let Tailscale send its logs to the stream receiver
-       tailnet stream remove    Let Tailscale send its logs nowhere
+         tailnet stream show    Show where Tailscale sends its logs, and whether that works
+          tailnet stream set    Make Tailscale send its logs to the stream receiver
+       tailnet stream remove    Make Tailscale stop sending its logs
         tailnet webhook list    List the webhooks of the tailnet
       tailnet webhook create    Create a webhook for the webhook receiver
       tailnet webhook rotate    Give a webhook a new secret
-        tailnet webhook test    Let Tailscale send a test event to a webhook
+        tailnet webhook test    Make Tailscale send a test event to a webhook
       tailnet webhook remove    Remove a webhook
                       schema    Print the JSON Schema of the configuration file, for editors
                      version    Print version, commit and build date
 
     Use tailscale2otel <command> --help for more information about a command.
 
-    Without a command: run, where a configuration is found (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).
-    Exit codes: 0 ok, 1 failure, 64 wrong usage, 78 wrong configuration.
+    Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).
+    Exit codes: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration.
 
     EXAMPLES
 
-      tailscale2otel demo                               see it work; needs no tailnet, no backend and no configuration
-      tailscale2otel check                              what the configuration comes to, and every mistake in it
-      tailscale2otel run --config tailscale2otel.toml   the service
+      tailscale2otel demo                               see it work, without a tailnet, a backend or a configuration
+      tailscale2otel check                              the effective configuration, and every problem with its fix
+      tailscale2otel run --config tailscale2otel.toml   run the service
     "
   `);
   expect(await helpOf("-h")).toBe(help);
@@ -66,10 +66,10 @@ test("of run", async () => {
     OPTIONS
 
         --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
-      --set=<key=value>    One setting, which wins over file and environment. May be repeated.
+      --set=<key=value>    One setting; overrides file and environment. Can be repeated.
              -h, --help    Show this text.
 
-    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reads tokens, secrets, TLS files and log_level again.
+    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level; if it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.
 
     EXAMPLES
 
@@ -82,16 +82,16 @@ test("of run", async () => {
 
 test("of demo", async () => {
   expect(await helpOf("demo", "--help")).toMatchInlineSnapshot(`
-    "Show it working: a simulated tailnet, the real program, and nothing left behind (tailscale2otel demo)
+    "See it work: a simulated tailnet sends to the real program, and nothing is left behind (tailscale2otel demo)
 
     USAGE tailscale2otel demo [OPTIONS]
 
     OPTIONS
 
-                          --endpoint=<url>    Send to this OTLP backend too; else nothing leaves.
+                          --endpoint=<url>    Also export to this OTLP backend. (Default: nothing leaves this machine)
       --protocol=<http/json|http/protobuf>    The encoding for that backend.
-                          --duration=<30s>    End by itself; else Ctrl-C ends it.
-                                --rate=<N>    The most connection entries to send a second. (Default: 2000)
+                          --duration=<30s>    Stop after that time. (Default: at Ctrl-C)
+                                --rate=<N>    Connection entries per second, at most. (Default: 2000)
                                 --seed=<N>    Another number gives another tailnet.
                                 -h, --help    Show this text.
 
@@ -113,8 +113,8 @@ test("of check", async () => {
     OPTIONS
 
         --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
-      --set=<key=value>    One setting, which wins over file and environment. May be repeated.
-                 --json    One JSON object instead of text.
+      --set=<key=value>    One setting; overrides file and environment. Can be repeated.
+                 --json    Print JSON instead of text.
               --changed    Show only values that differ from the defaults.
                --strict    Fail on warnings too.
                --online    Also try the API and each scope, the backend, the certificates, the clock and the journal.
@@ -155,7 +155,7 @@ test("of schema and version", async () => {
 
     OPTIONS
 
-          --json    One JSON object instead of text.
+          --json    Print JSON instead of text.
       -h, --help    Show this text.
 
     EXAMPLES

@@ -1,9 +1,9 @@
 /** `replay` and `status` as processes of their own, beside the real program, which is killed in the middle of it. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { RedeliveryReport } from "../../src/admin/kept-types.ts";
+import type { RedeliveryReport } from "../../src/admin/redeliveries.ts";
 import type { Status } from "../../src/admin/status.ts";
-import { ask, configure, type KeptProgram, startKept } from "./kept-program.ts";
+import { ask, configure, type RunningProgram, startRunning } from "./running.ts";
 import { temporaryDirectory } from "./program.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { configAt, fillHours, openStore } from "../support/store.ts";
@@ -39,9 +39,9 @@ async function eightHours(name: string): Promise<string> {
 }
 
 /** Starts the program, and resolves once it has delivered all of them as fresh logs. Gives the requests by then. */
-async function deliver(directory: string): Promise<{ running: KeptProgram; requests: number }> {
+async function deliver(directory: string): Promise<{ running: RunningProgram; requests: number }> {
   const before = logRequests().length;
-  const running = await startKept(directory);
+  const running = await startRunning(directory);
   for (;;) {
     await sink.until(() => portsSince(before).length >= total);
     if ((await statusOf(directory, running)).conservation.delivered === total) break;
@@ -51,7 +51,7 @@ async function deliver(directory: string): Promise<{ running: KeptProgram; reque
 }
 
 /** Once the counters are restored. */
-async function statusOf(directory: string, running?: KeptProgram): Promise<Status & { running: boolean }> {
+async function statusOf(directory: string, running?: RunningProgram): Promise<Status & { running: boolean }> {
   for (;;) {
     const { stdout } = await ask(directory, "status", running);
     const status = JSON.parse(stdout) as Status & { running: boolean };
@@ -60,7 +60,7 @@ async function statusOf(directory: string, running?: KeptProgram): Promise<Statu
 }
 
 /** The counters of accepted records and their traffic, as Prometheus would read them, once all of now is folded. */
-async function counters({ admin }: KeptProgram): Promise<string[]> {
+async function counters({ admin }: RunningProgram): Promise<string[]> {
   const metricRequests = () => sink.requests.filter((request) => !isLogs(request)).length;
   const before = metricRequests();
   await sink.until(() => metricRequests() > before + 1);
@@ -111,7 +111,7 @@ test("continues after a kill with the next run, and exports each record at least
   const stopped = await statusOf(directory);
   expect(stopped).toMatchObject({ running: false, redeliveries: [{ name: "replay", state: "in progress", total }] });
   sink.behave(() => ({ kind: "take" }));
-  const again = await startKept(directory);
+  const again = await startRunning(directory);
   await sink.until(() => new Set(portsSince(requests)).size === total);
   for (;;) {
     const [report] = (await statusOf(directory, again)).redeliveries as [RedeliveryReport];
@@ -137,7 +137,7 @@ test("can be started and cancelled while no instance runs", async () => {
   expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: "cancelled", delivered: 0 });
   expect((await ask(directory, "replay --cancel")).stderr).toContain("no replay is in progress");
   expect((await ask(directory, "replay --since 9h")).code).toBe(0);
-  const again = await startKept(directory);
+  const again = await startRunning(directory);
   await sink.until(() => portsSince(requests).length >= total);
   await again.stop();
   expect(sorted(portsSince(requests))).toEqual(all);
@@ -151,7 +151,7 @@ test("is refused if no logs leave the program, and one that was queued is cancel
   journal.progress({ cursor: { ...journal.cursor, seq: 5, records: { delivered: 4, deadLettered: 0 } }, marks: [] });
   store.close();
   expect((await ask(directory, "replay --since 9h")).code).toBe(0);
-  const running = await startKept(directory);
+  const running = await startRunning(directory);
   expect(await running.program.line("is cancelled")).toContain("no logs leave this program");
   const { code, stderr } = await ask(directory, "replay --since 9h", running);
   expect([code, stderr]).toEqual([1, expect.stringContaining("otlp.endpoint is not set")]);
@@ -162,7 +162,7 @@ test("names mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
   for (const [words, why] of [
     ["replay", "since when? Give --since, or --cancel"],
-    ["replay --since soon", "--since takes a duration such as 8h"],
+    ["replay --since soon", "--since needs a duration such as 8h"],
     ["replay --since 1h --until 2h", "--until is before --since"],
   ] as const) {
     const { code, stderr } = await ask(directory, words);

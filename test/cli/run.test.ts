@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer } from "node:net";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { freePort } from "../support/port.ts";
 import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
 import { start, temporaryDirectory } from "./program.ts";
@@ -143,4 +143,55 @@ test("what keeps it from starting is one line and exit code 1", async () => {
   expect(lines).toHaveLength(1);
   expect(lines[0]).toContain(port);
   expect(code).toBe(1);
+});
+
+describe("SIGHUP, which is what a terminal sends when it is closed,", () => {
+  /** Resolves with what it wrote once it has ended after SIGHUP, or was stopped because it had reloaded. */
+  async function hangUp(
+    environment: Record<string, string>,
+  ): Promise<{ readonly code: number; readonly text: string }> {
+    let text = "";
+    const seen = new Map<string, () => void>();
+    const until = (words: string) => new Promise<void>((resolve) => seen.set(words, resolve));
+    const program = Bun.spawn([process.execPath, join(import.meta.dirname, "../../src/main.ts"), "run"], {
+      cwd: directory,
+      env: { PATH: process.env["PATH"], HOME: directory, ...receiving, ...environment },
+      terminal: {
+        cols: 80,
+        rows: 24,
+        data(_, bytes) {
+          text += Buffer.from(bytes).toString();
+          for (const [words, resolve] of seen) if (text.includes(words)) resolve();
+        },
+      },
+    });
+    await until(" ready ");
+    program.kill("SIGHUP");
+    await Promise.race([until("configuration reloaded"), program.exited]);
+    program.kill("SIGTERM");
+    return { code: await program.exited, text };
+  }
+
+  const receiving = {
+    TS2OTEL_STREAMING__ENABLED: "true",
+    TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0",
+    TS2OTEL_STREAMING__TOKEN: "a-token",
+    TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
+    TS2OTEL_STATE__PATH: ":memory:",
+    NO_COLOR: "1",
+  };
+
+  test("stops a program that was started in a terminal, so that no orphan goes on", async () => {
+    const { code, text } = await hangUp({});
+    expect(text).toContain("stopping reason=SIGHUP");
+    expect(text).not.toContain("configuration reloaded");
+    expect(code).toBe(0);
+  }, 30_000);
+
+  test("reloads if a supervisor looks after it", async () => {
+    const { code, text } = await hangUp({ INVOCATION_ID: "0123" });
+    expect(text).toContain("configuration reloaded");
+    expect(text).toContain("stopping reason=SIGTERM");
+    expect(code).toBe(0);
+  }, 30_000);
 });

@@ -113,7 +113,7 @@ describe("send", () => {
     [
       ["send", "webhook", "--url", "example.com"],
       "send webhook",
-      '--url takes an address that begins with http:// or https://, not "example.com"',
+      '--url needs an address that begins with http:// or https://, not "example.com"',
     ],
   ])("%j is an error of use", async (args, command, message) => {
     const { code, stderr } = await runToEnd(directory, args);

@@ -1,10 +1,11 @@
 /** `status`: readable on a terminal, JSON in a pipe, and clear if nothing answers. */
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
-import type { Status } from "../../src/admin/status.ts";
+import { degradedReasons, type RunningStatus, type Status } from "../../src/admin/status.ts";
 import { statusText } from "../../src/cli/status.ts";
-import { ask, configure, startKept } from "./kept-program.ts";
-import { temporaryDirectory } from "./program.ts";
+import { ask, configure, startRunning } from "./running.ts";
+import { runToEnd, temporaryDirectory } from "./program.ts";
 import { freePort } from "../support/port.ts";
 import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
 
@@ -12,7 +13,7 @@ const parent = temporaryDirectory();
 const now = Date.UTC(2026, 10, 2, 9, 15);
 const ago = (seconds: number): string => new Date(now - seconds * 1000).toISOString();
 
-const status: Parameters<typeof statusText>[0] = {
+const status: RunningStatus = {
   version: "1.2.3",
   notReady: [],
   counters: { kind: "current" },
@@ -49,15 +50,21 @@ const status: Parameters<typeof statusText>[0] = {
       trouble: "503 Service Unavailable",
     },
   ],
+  degraded: [],
   export: {
     logs: { kind: "waiting", why: "503 Service Unavailable", since: ago(300) },
     metrics: { kind: "ok" },
   },
 };
 
+/** With what the instance itself makes of its health. */
+function shown(of: RunningStatus, hasColour = false): string {
+  return statusText({ ...of, degraded: degradedReasons(of) }, now, { hasColour });
+}
+
 test("on a terminal it is a table with the terms of both sums", () => {
-  expect(statusText(status, now, { hasColour: false })).toMatchInlineSnapshot(`
-    "health        accepting; export of logs failing
+  expect(shown(status)).toMatchInlineSnapshot(`
+    "health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has never succeeded
     version       1.2.3
     received      106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined
     accepted      100 = 90 delivered + 8 pending + 2 dead-lettered
@@ -68,7 +75,7 @@ test("on a terminal it is a table with the terms of both sums", () => {
     not polled    90m of the flow log, beyond the dedup window
     space         38MiB of 1GiB
     polling       network log read up to 2m ago
-    polling       configuration log not read yet: HTTP 403
+    polling       configuration log failing, not read yet (never succeeded): HTTP 403
     replays       replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: in progress, 100 of 400 records delivered (25 %), 1 rejected; waiting: 503 Service Unavailable
     "
   `);
@@ -89,15 +96,18 @@ test("an instance that refuses records says why, and what damage has cost stands
   expect(text).toMatch(/^backlog +none$/m);
 });
 
-test("an instance whose metrics are refused is not simply well", () => {
+test("an instance whose metrics are refused, or whose polls all fail, is degraded", () => {
   const why = "HTTP 400: label name too long";
-  const text = statusText(
+  const text = shown(
     { ...status, export: { logs: { kind: "delivering" }, metrics: { kind: "failing", why, since: ago(300) } } },
-    now,
-    { hasColour: true },
+    true,
   );
-  expect(text).toContain("\u001b[33maccepting; export of metrics failing\u001b[39m");
-  expect(text).toMatch(/^metrics +failing since 2026-11-02T09:10:00\.000Z: HTTP 400: label name too long \(last/m);
+  expect(text).toContain(
+    "\u001b[33mdegraded: accepting, but metric export failing since 2026-11-02T09:10:00.000Z; polling",
+  );
+  expect(text).toMatch(
+    /^metrics +failing, retrying since 2026-11-02T09:10:00\.000Z: HTTP 400: label name too long \(last/m,
+  );
   expect(text).toMatch(/^logs +ok \(/m);
 });
 
@@ -108,10 +118,10 @@ test("an instance that restores its counters says how far it has come, and that 
 });
 
 test("a signal of which nothing was sent says why", () => {
-  const rowsOf = (health: typeof status.export) => {
+  const rowsOf = (health: RunningStatus["export"] | undefined) => {
     const { export: _, ...stopped } = { ...status, delivery: { lastSuccess: {} } };
-    const shown = health === undefined ? stopped : { ...stopped, export: health };
-    return statusText(shown, now, { hasColour: false }).match(/^(logs|metrics) .*$/gm);
+    const all = health === undefined ? stopped : { ...stopped, export: health };
+    return statusText(all, now, { hasColour: false }).match(/^(logs|metrics) .*$/gm);
   };
   expect(rowsOf({ logs: { kind: "untried" }, metrics: { kind: "untried" } })).toEqual([
     "logs          not sent yet",
@@ -119,7 +129,7 @@ test("a signal of which nothing was sent says why", () => {
   ]);
   expect(rowsOf({ logs: { kind: "local" }, metrics: { kind: "disabled" } })).toEqual([
     "logs          local mode: not sent (otlp.endpoint is empty)",
-    "metrics       not exported: disabled in the configuration",
+    "metrics       disabled in the configuration",
   ]);
   expect(rowsOf(undefined)).toEqual(["logs          not running", "metrics       not running"]);
 });
@@ -131,15 +141,16 @@ test("an instance that does not answer is told from one that is stopped", async 
   store.close();
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /an instance uses \S+state, but nothing answers at http:\/\/127\.0\.0\.1:\d+: give its address with --url or admin\.listen/,
+    /no instance answers at http:\/\/127\.0\.0\.1:\d+, although one uses \S+state: give its admin address with --url/,
   );
 }, 30_000);
 
-test("of a running instance it is JSON in a pipe, with exit code 0", async () => {
+test("of a running instance it is text in a pipe too, and JSON with --json, with exit code 0", async () => {
   const directory = configure(parent, "running", "");
-  const running = await startKept(directory);
+  const running = await startRunning(directory);
   const { code, stdout } = await ask(directory, "status", running);
   expect(code).toBe(0);
+  expect((await runToEnd(directory, ["status", "--url", running.admin])).stdout).toMatch(/^health +accepting$/m);
   expect(JSON.parse(stdout)).toMatchObject({
     running: true,
     notReady: [],
@@ -155,10 +166,10 @@ test("without an instance it shows the journal if there is one, and exits with 1
   const nothing = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
   expect([nothing.code, nothing.stdout]).toEqual([1, ""]);
   expect(nothing.stderr).toMatch(
-    /^tailscale2otel: nothing answers at http:\/\/127\.0\.0\.1:\d+, and there is no journal in /,
+    /^tailscale2otel: no instance answers at http:\/\/127\.0\.0\.1:\d+, and there is no journal in \S+\. If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url\.\n$/,
   );
   const elsewhere = await ask(directory, `status --url http://127.0.0.1:${await freePort()}`);
-  expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("nothing answers at")]);
+  expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("no instance answers at")]);
 
   const store = openStore(configAt(join(directory, "state")));
   await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
@@ -172,3 +183,75 @@ test("without an instance it shows the journal if there is one, and exits with 1
     notReady: [expect.stringContaining("not running")],
   });
 }, 30_000);
+
+test("another program at that address is told from an instance, whatever it answers", async () => {
+  const answers = [
+    () => Response.json({ hello: 1 }),
+    () => Response.json([]),
+    () => Response.json({ notReady: "no", conservation: 1 }),
+    () => new Response("<html>", { headers: { "content-type": "text/html" } }),
+    () => new Response("", { status: 404 }),
+    () => new Response("", { status: 401 }),
+    () => Response.redirect("http://127.0.0.1:1/"),
+    () => Response.json({ error: "x" }, { status: 500 }),
+  ];
+  let answer = answers[0];
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => answer?.() ?? Response.error() });
+  const directory = configure(parent, "foreign", "");
+  const url = `http://127.0.0.1:${server.port}`;
+  for (answer of answers) {
+    const { code, stdout, stderr } = await ask(directory, `status --url ${url}`);
+    expect([code, stdout, stderr]).toEqual([
+      1,
+      "",
+      `tailscale2otel: ${url} is answered by another program: give the admin listener of the instance with --url, or set admin.listen\n`,
+    ]);
+  }
+  const list = await ask(directory, `quarantine list --set admin.listen=127.0.0.1:${server.port}`);
+  expect(list.stderr).toContain("is answered by another program");
+  await server.stop(true);
+}, 30_000);
+
+test("--strict exits with 1 while export fails, though records are accepted", async () => {
+  const backend = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no", { status: 400 }) });
+  const more = 'metric_interval = "1s"\n';
+  const directory = configure(parent, "strict", `http://127.0.0.1:${backend.port}`, more);
+  const running = await startRunning(directory);
+  await running.program.line("metric");
+  const { code, stdout } = await ask(directory, "status", running);
+  const { degraded, notReady } = JSON.parse(stdout) as RunningStatus;
+  expect([code, notReady]).toEqual([0, []]);
+  expect(degraded).toEqual([expect.stringMatching(/^metric export failing since 20/)]);
+  expect((await ask(directory, "status --strict", running)).code).toBe(1);
+  const ready = await fetch(`${running.admin}/readyz?verbose`);
+  expect([ready.status, await ready.json()]).toEqual([200, { status: "degraded", reasons: degraded }]);
+  await running.stop();
+  await backend.stop(true);
+}, 30_000);
+
+test.each([
+  [
+    "damaged",
+    (path: string) => writeFileSync(path, "not a database at all".repeat(20)),
+    /is damaged \(.+\)\. Start the service/,
+  ],
+  ["cut short", (path: string) => writeFileSync(path, "SQLite format 3"), /is damaged \(.+\)\. Start the service/],
+  ["a directory", (path: string) => mkdirSync(path), /the state directory cannot be used: |is damaged/],
+] as const)(
+  "a journal that is %s is left alone, and the next step is said",
+  async (name, damage, message) => {
+    const directory = configure(parent, `bad ${name}`, "");
+    mkdirSync(join(directory, "state"), { mode: 0o700 });
+    damage(join(directory, "state", "journal.db"));
+    for (const words of ["status", "quarantine list", "replay --since 1h"]) {
+      const { code, stdout, stderr } = await ask(
+        directory,
+        `${words} --set admin.listen=127.0.0.1:${await freePort()}`,
+      );
+      expect([words, code, stdout, stderr]).toEqual([words, 1, "", expect.stringMatching(message)]);
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+    }
+    expect(readdirSync(join(directory, "state"))).toEqual(["journal.db"]);
+  },
+  30_000,
+);

@@ -3,19 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../../src/cli/flags.ts";
-import { type Front, runFront } from "../../src/cli/front.ts";
-import {
-  tailnetStreamRemoveCommand,
-  tailnetStreamSetCommand,
-  tailnetStreamShowCommand,
-} from "../../src/cli/tailnet-stream.ts";
-import {
-  tailnetWebhookCreateCommand,
-  tailnetWebhookListCommand,
-  tailnetWebhookRemoveCommand,
-  tailnetWebhookRotateCommand,
-  tailnetWebhookTestCommand,
-} from "../../src/cli/tailnet-webhook.ts";
+import { runFront } from "../../src/cli/front.ts";
+import { front } from "../../src/cli/index.ts";
 import type { Host } from "../../src/cli/terminal.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { fingerprintsIn } from "../../src/tailscale/fingerprint.ts";
@@ -28,21 +17,6 @@ const state = join(directory, "state");
 const token = "the-token-of-the-stream";
 const streamUrl = "https://logs.example.com/services/collector/event";
 const hookUrl = "https://hooks.example.com/tailscale/webhook";
-
-const front: Front = {
-  commands: [
-    tailnetStreamShowCommand,
-    tailnetStreamSetCommand,
-    tailnetStreamRemoveCommand,
-    tailnetWebhookListCommand,
-    tailnetWebhookCreateCommand,
-    tailnetWebhookRotateCommand,
-    tailnetWebhookTestCommand,
-    tailnetWebhookRemoveCommand,
-  ],
-  standard: tailnetStreamShowCommand,
-  isConfigured: () => false,
-};
 
 let tailnet: Tailnet;
 
@@ -77,14 +51,22 @@ interface Ran {
 /** In this process, so that there can be a terminal. */
 async function run(
   line: string,
-  options: { answer?: string; isTerminal?: boolean; set?: Record<string, string> } = {},
+  options: {
+    answer?: string;
+    answers?: string[];
+    set?: Record<string, string>;
+    onError?: (text: string) => void;
+  } = {},
 ): Promise<Ran> {
   const texts = { out: "", err: "" };
   const questions: string[] = [];
   const output = (name: "out" | "err") => ({
-    isTerminal: options.isTerminal ?? true,
+    isTerminal: true,
     hasColour: false,
-    write: async (text: string) => void (texts[name] += text),
+    write: async (text: string) => {
+      texts[name] += text;
+      if (name === "err") options.onError?.(text);
+    },
   });
   const host: Host = {
     environment: { ...environment(), ...options.set },
@@ -92,10 +74,11 @@ async function run(
     system: { platform: "linux", homeDirectory: directory },
     out: output("out"),
     err: output("err"),
+    isInteractive: true,
     workerEntry: new URL(import.meta.url),
     ask: async (question) => {
       questions.push(question);
-      return options.answer;
+      return options.answers?.shift() ?? options.answer;
     },
     exit() {
       throw new Error("exit");
@@ -105,7 +88,7 @@ async function run(
   return { code, ...texts, questions };
 }
 const json = async (line: string, set: Record<string, string> = {}): Promise<unknown> => {
-  const { code, out } = await run(line, { isTerminal: false, set });
+  const { code, out } = await run(`${line} --json`, { set });
   expect(code).toBe(0);
   return JSON.parse(out);
 };
@@ -156,9 +139,11 @@ describe("tailnet stream", () => {
   test("set replaces what goes elsewhere only after a yes", async () => {
     await apiOf(tailnet).putLogStream("network", foreign);
     for (const answer of ["", "no", "yesterday"]) {
-      const { code, err, questions } = await run("tailnet stream set", { answer });
+      const { code, out, questions } = await run("tailnet stream set", { answer });
       expect(code).toBe(1);
-      expect(err).toBe("nothing was changed\n");
+      expect(out).toBe(
+        `network: left as it is\nconfiguration: ${answer === "" ? "now" : "already"} sent to ${streamUrl}\n`,
+      );
       expect(questions).toEqual([
         "The network log goes to splunk https://siem.example.com/in?[redacted]. Replace that? [y/N] ",
       ]);
@@ -173,15 +158,42 @@ describe("tailnet stream", () => {
     ]);
   });
 
+  test("a yes for one log and a no for the other: each outcome is said, and the exit code is 1", async () => {
+    await run("tailnet stream set");
+    const answers = ["y", "n"];
+    const { code, out, err } = await run("tailnet stream remove", { answers });
+    expect([code, err]).toEqual([1, ""]);
+    expect(out).toBe(`network: no longer sent to ${streamUrl}\nconfiguration: left as it is\n`);
+    expect([tailnet.stream("network"), tailnet.stream("configuration")?.url]).toEqual([undefined, streamUrl]);
+    await apiOf(tailnet).putLogStream("network", foreign);
+    await apiOf(tailnet).putLogStream("configuration", foreign);
+    const set = await run("tailnet stream set --json", { answers: ["y", "n"] });
+    expect([set.code, JSON.parse(set.out)]).toEqual([
+      1,
+      [
+        { log: "network", url: streamUrl, changed: true, replaced: "https://siem.example.com/in?[redacted]" },
+        { log: "configuration", declined: true },
+      ],
+    ]);
+  });
+
+  test("what was changed before a failure is said", async () => {
+    tailnet.fail({ path: /configuration\/stream$/, times: 9, effect: { kind: "status", status: 500 } });
+    const lines: string[] = [];
+    await expect(run("tailnet stream set", { onError: (text) => lines.push(text) })).rejects.toThrow();
+    expect(lines).toEqual([`network: now sent to ${streamUrl}\n`]);
+    expect(tailnet.stream("network")?.url).toBe(streamUrl);
+  });
+
   test("remove asks, forgets, and says what will come back", async () => {
     await run("tailnet stream set");
     expect((await run("tailnet stream remove", { answer: "n" })).code).toBe(1);
     const { out, err } = await run("tailnet stream remove -y", { set: { TS2OTEL_STREAMING__AUTO_CONFIGURE: "true" } });
-    expect(out).toBe(`network: removed ${streamUrl}\nconfiguration: removed ${streamUrl}\n`);
+    expect(out).toBe(`network: no longer sent to ${streamUrl}\nconfiguration: no longer sent to ${streamUrl}\n`);
     expect(err).toContain("the next start of the service sets it again");
     expect(tailnet.stream("network")).toBeUndefined();
     expect((await run("tailnet stream remove")).out).toBe(
-      "network: was sent nowhere\nconfiguration: was sent nowhere\n",
+      "network: was not sent anywhere\nconfiguration: was not sent anywhere\n",
     );
     expect(readFileSync(join(state, "log-streams.json"), "utf8")).not.toContain("network");
   });
@@ -222,7 +234,7 @@ describe("tailnet webhook", () => {
     expect(out).toContain(`secret: ${tailnet.webhooks[1]?.secret ?? ""}\n`);
     expect(tailnet.webhooks[1]?.subscriptions).toHaveLength(18);
     await expect(run("tailnet webhook create --subscriptions nodeCreated,usrCreated")).rejects.toThrow(
-      'nothing can be subscribed to as "usrCreated"; did you mean userCreated?',
+      'there is no event type "usrCreated"; did you mean userCreated?',
     );
   });
 
@@ -262,7 +274,7 @@ describe("tailnet webhook", () => {
     await run("tailnet webhook create", { set: automatic });
     expect((await run("tailnet webhook remove", { answer: "n", set: automatic })).code).toBe(1);
     const { err } = await run("tailnet webhook remove", { answer: "y", set: automatic });
-    expect(err).toContain("the next start of the service makes it again");
+    expect(err).toContain("the next start of the service creates it again");
     expect(tailnet.webhooks).toEqual([]);
     expect(readdirSync(state)).toEqual([]);
   });
@@ -302,14 +314,15 @@ describe("from the command line", () => {
     );
   });
 
-  test("a pipe has JSON, and no secret but a new one", async () => {
-    const { code, stdout, stderr } = await runToEnd(
-      directory,
-      ["tailnet", "stream", "set", "--log", "network"],
-      environment(),
-    );
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(JSON.parse(stdout)).toEqual([{ log: "network", url: streamUrl, changed: true, replaced: null }]);
+  test("a pipe gets text, and --json gives JSON", async () => {
+    const words = ["tailnet", "stream", "set", "--log", "network"];
+    expect(await runToEnd(directory, words, environment())).toEqual({
+      code: 0,
+      stdout: `network: now sent to ${streamUrl}\n`,
+      stderr: "",
+    });
+    const { stdout } = await runToEnd(directory, [...words, "--json"], environment());
+    expect(JSON.parse(stdout)).toEqual([{ log: "network", url: streamUrl, changed: false, replaced: null }]);
   });
 
   test.each([
@@ -320,7 +333,7 @@ describe("from the command line", () => {
     ],
     [["tailnet", "webhok", "list"], 'unknown command "tailnet webhok"'],
     [["tailnet", "stream", "shw"], 'unknown command "tailnet stream shw"; did you mean tailnet stream show?'],
-    [["tailnet", "stream", "show", "--log", "flow"], '--log takes one of network, configuration, both, not "flow"'],
+    [["tailnet", "stream", "show", "--log", "flow"], '--log needs one of network, configuration, both, not "flow"'],
     [["tailnet", "webhook", "remove", "7"], 'unexpected argument "7"'],
   ])("%j is an error of use", async (args, message) => {
     const { code, stderr } = await runToEnd(directory, args);

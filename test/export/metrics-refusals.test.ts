@@ -62,7 +62,7 @@ describe("one guilty series", () => {
     expect(metrics.lines).toMatchObject([
       {
         message: "backend rejected metric series; leaving them out",
-        fields: { series: 1, message: "HTTP 400: invalid label" },
+        fields: { series: 1, reason: "HTTP 400: invalid label" },
       },
     ]);
     expect(JSON.stringify(metrics.lines)).toContain("node-1234");

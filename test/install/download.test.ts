@@ -1,5 +1,7 @@
 /** install.sh from a base address. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSandbox } from "./installer.ts";
@@ -66,3 +68,59 @@ for (const { shell, downloader } of pairs) {
     });
   });
 }
+
+/** A server over https that sends everybody to one over http. */
+async function startDowngrade(target: string): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const [cert, key] = ["cert", "key"].map((name) => readFileSync(join(tls, `first.${name}.pem`)));
+  const server = createServer({ cert, key }, (request, response) =>
+    response.writeHead(302, { location: target + (request.url ?? "") }).end(),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `https://localhost:${(server.address() as AddressInfo).port}`,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const tls = join(import.meta.dirname, "../support/tls");
+
+describe("a redirect from https to http is not followed", () => {
+  let sandbox: Sandbox;
+  beforeEach(() => {
+    sandbox = createSandbox("dash");
+    writeRelease({ directory: join(sandbox.directory, "releases/1.3.0"), version: "1.3.0" });
+  });
+  afterEach(() => sandbox.stop());
+
+  test.skipIf(Bun.which("curl") === null)("with curl", async () => {
+    sandbox.allow("curl");
+    const releases = await startReleaseServer(join(sandbox.directory, "releases"), "1.3.0");
+    const downgrade = await startDowngrade(releases.url);
+    const env = { CURL_CA_BUNDLE: join(tls, "first.cert.pem") };
+    const { status, output } = await sandbox.run(["--prefix", "prefix", "--base-url", downgrade.url], env);
+    await Promise.all([downgrade.stop(), releases.stop()]);
+    expect([status, output]).toEqual([1, expect.stringContaining('"http"')]);
+    expect(existsSync(join(sandbox.directory, "prefix"))).toBe(false);
+  });
+
+  test.each([
+    ["GNU's", "https://example.com/a", "  Location: http://mirror.example.com/a [following]", 1],
+    ["busybox's", "https://example.com/a", "  location: HTTP://mirror.example.com/a", 1],
+    ["GNU's, to https", "https://example.com/a", "  Location: https://mirror.example.com/a [following]", 0],
+    ["GNU's, from http", "http://example.com/a", "  Location: http://mirror.example.com/a [following]", 0],
+  ])("with %s wget", async (_, url, line, expected) => {
+    sandbox.stub(
+      "wget",
+      `[ "$2" = -O ] && cat "${sandbox.directory}/releases/1.3.0/\${4##*/}" > "$3"; echo "  HTTP/1.1 302 Found" >&2; echo "${line}" >&2`,
+    );
+    const { status, output } = await sandbox.run(["--prefix", "prefix", "--base-url", url]);
+    expect([status, output]).toEqual([
+      expected,
+      expect.stringContaining(expected === 0 ? "tailscale2otel 1.3.0" : "redirects to an address without https"),
+    ]);
+    expect(existsSync(join(sandbox.directory, "prefix"))).toBe(expected === 0);
+  });
+});

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createLog, type LogOptions } from "../../src/lib/log.ts";
+import type { LogFields } from "../../src/lib/logger.ts";
 
 function logTo(lines: string[], options: Partial<LogOptions> = {}) {
   return createLog({
@@ -15,17 +16,23 @@ function logTo(lines: string[], options: Partial<LogOptions> = {}) {
 
 test("in a pipe a line is one JSON object", () => {
   const lines: string[] = [];
-  logTo(lines).warn("two\nlines", {
-    count: 2,
-    ok: true,
-    nothing: undefined,
-    text: "a b",
-    time: "mine",
-    message: "mine",
-  });
+  logTo(lines).warn("two\nlines", { count: 2, ok: true, nothing: undefined, text: "a b" });
   expect(lines).toEqual([
     '{"time":"2026-09-21T13:33:20.005Z","level":"warn","message":"two\\nlines","count":2,"ok":true,"text":"a b","field_time":"mine","field_message":"mine"}\n',
   ]);
+});
+
+test("a field whose name is taken is renamed, not dropped", () => {
+  const lines: string[] = [];
+  const fields = { message: "the backend's own words", time: "noon" };
+  logTo(lines).warn("rejected", fields as object as LogFields);
+  expect(JSON.parse(lines[0] ?? "")).toEqual({
+    time: "2026-09-21T13:33:20.005Z",
+    level: "warn",
+    message: "rejected",
+    field_message: "the backend's own words",
+    field_time: "noon",
+  });
 });
 
 test("on a terminal it is text, with colours where they can be shown", () => {
@@ -50,8 +57,8 @@ test("the format can be told", () => {
 
 test("text from outside can neither forge a line nor steer the terminal", () => {
   const lines: string[] = [];
-  logTo(lines, { format: "text" }).info("a\nb\u001b[2J", { field: "c\r\u2028d\u009b" });
-  expect(lines).toEqual(["2026-09-21T13:33:20.005Z INFO  a\\nb\\x1b[2J field=c\\x0d\\x2028d\\x9b\n"]);
+  logTo(lines, { format: "text" }).info("a\nb\u001b[2J", { field: "c\r\u2028d\u009b\u202e" });
+  expect(lines).toEqual(["2026-09-21T13:33:20.005Z INFO  a\\nb\\x1b[2J field=c\\x0d\\u{2028}d\\x9b\\u{202e}\n"]);
 });
 
 test.each(["text", "json"] as const)("a line has a bound (%s)", (format) => {

@@ -211,9 +211,9 @@ export class LossReport {
     const { partial, ...dead } = this.#counts;
     const message = this.#message;
     if (Object.keys(dead).length > 0)
-      this.#logger.warn("backend rejected log records; kept as dead letters", { ...dead, message });
+      this.#logger.warn("backend rejected log records; kept as dead letters", { ...dead, reason: message });
     if (partial !== undefined)
-      this.#logger.warn("backend kept only a part of some requests", { rejected: partial, message });
+      this.#logger.warn("backend kept only a part of some requests", { rejected: partial, reason: message });
     this.#counts = {};
   }
 

@@ -1,56 +1,115 @@
-/** What an operator can do with quarantine, dead letters and delivered logs: look, retry, purge, replay. Over an open journal. */
-import { setImmediate as othersTurn } from "node:timers/promises";
+/** What an operator can do with quarantine, dead letters and delivered logs: list, show, retry, purge, replay. Over an open journal. */
+import { setImmediate as yieldTurn } from "node:timers/promises";
 import type { PrivacySettings } from "../catalogue/logs.ts";
+import type {
+  MarkFilter,
+  MarkReason,
+  QuarantineCount,
+  QuarantineFilter,
+  QuarantineItem,
+  Redelivery,
+} from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import type { Journal, MarkFilter, MarkReason, Redelivery } from "../journal/index.ts";
 import type { RetryRecord } from "../pipeline/retry.ts";
 import { privacyOf } from "../processors/privacy.ts";
+import { recordTypes } from "../records/types.ts";
 import {
-  itemClasses,
-  type ItemList,
-  type ItemQuery,
-  type ItemWithTexts,
-  type KeptItem,
-  NotPossible,
-  type PurgeReport,
-  redeliveryNames,
+  isInProgress,
+  type RedeliveryDeps,
   type RedeliveryReport,
+  redeliveryReports,
   reportOf,
-  type RetryReport,
-  type Selection,
-  shownItem,
-} from "./kept-types.ts";
+  timeText,
+} from "./redeliveries.ts";
 
-/** The same for a running instance and for a journal that was opened while none runs. */
-export interface Kept {
+/** It cannot be done, and the message says why. */
+export class NotPossible extends Error {
+  override readonly name = "NotPossible";
+}
+
+/** Items on one page of a list, and ids in one request. */
+export const maxListed = 1000;
+
+export const itemClasses: readonly QuarantineItem["class"][] = ["invalid", "sample", "note", "dead_letter"];
+export const itemTypes: readonly QuarantineItem["type"][] = [...recordTypes, "unknown"];
+
+export interface ItemQuery extends QuarantineFilter {
+  readonly limit: number;
+  /** Continue behind that item. */
+  readonly beforeId?: string;
+}
+
+/** Items by their ids, or all that match the filter. */
+export interface Selection extends QuarantineFilter {
+  readonly ids?: readonly string[];
+  /** Continue behind that item. */
+  readonly beforeId?: string;
+}
+
+/** An item as it is listed. `detail`: why, for a person; of a dead letter the backend's own words. */
+export interface ShownItem extends Omit<QuarantineItem, "at" | "seq" | "from"> {
+  /** RFC 3339. */
+  readonly at: string;
+  /** The row of the journal, and its first line that is meant. */
+  readonly row: number;
+  readonly line: number;
+}
+
+export interface ItemWithTexts extends ShownItem {
+  /** The stored text, or those of the first records that it stands for; empty if they cannot be read. */
+  readonly texts: readonly string[];
+  /** There is more than is shown: only the beginning of the text was stored, or there are more records. */
+  readonly isCut: boolean;
+}
+
+export interface ItemList {
+  /** Of all items that match. */
+  readonly counts: readonly QuarantineCount[];
+  readonly items: readonly ShownItem[];
+}
+
+export interface RetryReport {
+  readonly accepted: number;
+  /** Records that turned out to be duplicates; their items have left as well. */
+  readonly duplicate: number;
+  /** Records of dead letters that are queued for export. */
+  readonly queued: number;
+  /** Items that were not accepted and stay. */
+  readonly kept: readonly { readonly id: string; readonly why: string }[];
+  /** Ids without an item. */
+  readonly missing: readonly string[];
+  /** Present if there may be more behind that item. */
+  readonly nextBeforeId?: string;
+}
+
+export interface PurgeReport {
+  readonly purged: number;
+  /** Dead letters that were selected and stay. */
+  readonly keptDeadLetters: number;
+  readonly isDone: boolean;
+}
+
+/** The same for a running instance and for a journal that was opened while none runs. Everything throws {NotPossible}. */
+export interface Operations {
   /** One page, newest first. */
   list(query: ItemQuery): Promise<ItemList>;
-  /** One item with its texts, as far as `privacy` shows them. @throws {NotPossible} if there is no such item. */
+  /** One item with its texts, as far as `privacy` shows them. */
   show(id: string): Promise<ItemWithTexts>;
-  /** One page of the selection; call again with `nextBeforeId`. @throws {NotPossible} */
+  /** One page of the selection; call again with `nextBeforeId`. */
   retry(selection: Selection): Promise<RetryReport>;
-  /** One page of the selection; call again until it is done. @throws {NotPossible} */
+  /** One page of the selection; call again until it is done. */
   purge(selection: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport>;
-  /** Delivers again what was received in that time, epoch milliseconds, and was delivered. @throws {NotPossible} */
+  /** Exports again what was received in that time, epoch milliseconds, and was delivered. */
   replay(range: { readonly since: number; readonly until?: number }): Promise<RedeliveryReport>;
-  /** @throws {NotPossible} if none of that name is in progress. */
   cancel(name: Redelivery["name"]): Promise<RedeliveryReport>;
   /** The current or the last one of each name. */
   redeliveries(): Promise<readonly RedeliveryReport[]>;
 }
 
-export interface KeptDeps {
-  readonly journal: Journal;
+export interface OperationsDeps extends RedeliveryDeps {
   readonly retryRecord: RetryRecord;
   readonly privacy: PrivacySettings | undefined;
   readonly clock: Clock;
-  /** Why nothing can be exported, if so. */
-  readonly cannotSend: () => string | undefined;
-  /** Begins to export, or ends it. */
-  readonly redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined) => void;
-  /** Why it is not getting on at the moment, if so. */
-  readonly troubleOf: (name: Redelivery["name"]) => string | undefined;
 }
 
 /** Records that one call retries, and items that one call deletes. */
@@ -60,21 +119,28 @@ const purgedAtOnce = 500;
 /** Marks that are dead letters; the others are notes about records that were delivered. */
 const deadLetterReasons: readonly MarkReason[] = ["rejected", "too_large", "failing", "internal"];
 
-export function createKept(deps: KeptDeps): Kept {
+export function createOperations(deps: OperationsDeps): Operations {
   const { journal, privacy, clock } = deps;
   const { quarantine } = journal;
   const clean = privacy === undefined ? (text: string) => text : privacyOf(privacy).text;
   let isPlanning = false;
 
+  /** Details can quote the record, so what privacy hides is hidden in them too. */
+  const shown = ({ seq, from, at, detail, ...item }: QuarantineItem): ShownItem => ({
+    ...item,
+    at: timeText(at),
+    detail: clean(detail),
+    row: seq,
+    line: from,
+  });
+
   /** One after the other: two retries of one item would be two receipts. */
   let lastRetry: Promise<unknown> = Promise.resolve();
-
-  const report = (redelivery: Redelivery): RedeliveryReport => reportOf(redelivery, deps.troubleOf(redelivery.name));
 
   function begin(redelivery: Redelivery): RedeliveryReport {
     journal.beginRedelivery(redelivery);
     deps.redeliver(redelivery.name, redelivery);
-    return report(redelivery);
+    return reportOf(redelivery, deps);
   }
 
   function refuseIfBusy(name: Redelivery["name"]): void {
@@ -83,15 +149,13 @@ export function createKept(deps: KeptDeps): Kept {
     const known = journal.redelivery(name);
     if (known === undefined || !isInProgress(known)) return;
     const hint = name === "replay" ? "; replay --cancel ends it" : "";
-    throw new NotPossible(`a ${name} has been in progress since ${new Date(known.id).toISOString()}${hint}`);
+    throw new NotPossible(`a ${name} has been in progress since ${timeText(known.id)}${hint}`);
   }
 
   /** An id that no earlier one of that name has. */
-  function newId(name: Redelivery["name"]): number {
-    return Math.max(clock(), (journal.redelivery(name)?.id ?? 0) + 1);
-  }
+  const newId = (name: Redelivery["name"]): number => Math.max(clock(), (journal.redelivery(name)?.id ?? 0) + 1);
 
-  /** Queues dead letters for export. Returns how many records. */
+  /** Returns how many records were queued for export. */
   function queueDeadLetters(marks: MarkFilter): number {
     refuseIfBusy("retry");
     const plan = journal.planRetry({ destination: "logs", why: deadLetterReasons, ...marks }, newId("retry"));
@@ -101,7 +165,7 @@ export function createKept(deps: KeptDeps): Kept {
 
   async function retryRecords(ids: readonly string[]): Promise<Omit<RetryReport, "queued">> {
     const counts = { accepted: 0, duplicate: 0 };
-    const kept: KeptItem[] = [];
+    const kept: { id: string; why: string }[] = [];
     const missing: string[] = [];
     for (const id of ids) {
       const outcome = await deps.retryRecord(id);
@@ -112,33 +176,26 @@ export function createKept(deps: KeptDeps): Kept {
     return { ...counts, kept, missing };
   }
 
-  /** Marks among the ids that are dead letters. Reading one inflates its row, so others get a turn after each. */
+  /** Reading a mark inflates its row, so others get a turn after each. */
   async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlySet<string>> {
     const found = new Set<string>();
-    for (const id of ids.filter(isMarkId)) {
+    for (const id of ids.filter((one) => one.startsWith("m"))) {
       if (quarantine.read(id)?.item.class === "dead_letter") found.add(id);
-      await othersTurn();
+      await yieldTurn();
     }
     return found;
   }
 
-  async function retryItems(ids: readonly string[]): Promise<RetryReport> {
-    const deadLetters = await deadLettersAmong(ids);
-    const queued = deadLetters.size === 0 ? 0 : queueDeadLetters({ ids: [...deadLetters].map(numberOfMark) });
-    return { ...(await retryRecords(ids.filter((id) => !deadLetters.has(id)))), queued };
-  }
-
   async function retry({ ids, beforeId, ...filter }: Selection): Promise<RetryReport> {
-    if (ids !== undefined) return retryItems(ids);
+    if (ids !== undefined) {
+      const deadLetters = await deadLettersAmong(ids);
+      const queued =
+        deadLetters.size === 0 ? 0 : queueDeadLetters({ ids: [...deadLetters].map((id) => Number(id.slice(1))) });
+      return { ...(await retryRecords(ids.filter((id) => !deadLetters.has(id)))), queued };
+    }
     if (filter.class === "dead_letter") {
       const marks = marksOf(filter);
-      return {
-        accepted: 0,
-        duplicate: 0,
-        kept: [],
-        missing: [],
-        queued: marks === undefined ? 0 : queueDeadLetters(marks),
-      };
+      return { ...(await retryRecords([])), queued: marks === undefined ? 0 : queueDeadLetters(marks) };
     }
     if (filter.class !== "invalid")
       throw new NotPossible("only the classes invalid and dead_letter can be retried: select one of them");
@@ -148,19 +205,14 @@ export function createKept(deps: KeptDeps): Kept {
     return { ...retried, queued: 0, ...(last === undefined ? {} : { nextBeforeId: last.id }) };
   }
 
-  async function purgeItems(ids: readonly string[], deadLetters: "keep" | "delete"): Promise<PurgeReport> {
-    const kept = deadLetters === "keep" ? await deadLettersAmong(ids) : new Set<string>();
-    const purged = quarantine.remove(ids.filter((id) => !kept.has(id)));
-    return { purged, keptDeadLetters: kept.size, isDone: true };
-  }
-
-  async function purge(selection: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport> {
-    const { ids, beforeId: _, ...filter } = selection;
-    if (ids !== undefined) return purgeItems(ids, deadLetters);
+  async function purge({ ids, ...filter }: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport> {
+    if (ids !== undefined) {
+      const kept = deadLetters === "keep" ? await deadLettersAmong(ids) : new Set<string>();
+      return { purged: quarantine.remove(ids.filter((id) => !kept.has(id))), keptDeadLetters: kept.size, isDone: true };
+    }
     if (filter.class === "dead_letter" && deadLetters === "keep")
       throw new NotPossible("dead letters were accepted: they are deleted only with --yes");
-    const classes = filter.class === undefined ? itemClasses : [filter.class];
-    for (const itemClass of classes) {
+    for (const itemClass of filter.class === undefined ? itemClasses : [filter.class]) {
       if (itemClass === "dead_letter" && deadLetters === "keep") continue;
       const page = quarantine.page({ ...filter, class: itemClass }, { limit: purgedAtOnce });
       const purged = page.length === 0 ? 0 : quarantine.remove(page.map(({ id }) => id));
@@ -173,12 +225,12 @@ export function createKept(deps: KeptDeps): Kept {
   return {
     async list({ limit, beforeId, ...filter }) {
       const items = quarantine.page(filter, { limit, ...(beforeId === undefined ? {} : { beforeId }) });
-      return { counts: quarantine.counts(filter), items: items.map((item) => shownItem(item, clean)) };
+      return { counts: quarantine.counts(filter), items: items.map(shown) };
     },
     async show(id) {
       const found = quarantine.read(id);
       if (found === undefined) throw new NotPossible(`there is no item ${id}`);
-      return { ...shownItem(found.item, clean), texts: found.texts.map(clean), isCut: found.isCut };
+      return { ...shown(found.item), texts: found.texts.map(clean), isCut: found.isCut };
     },
     retry(selection) {
       const mine = lastRetry.then(() => retry(selection));
@@ -192,64 +244,25 @@ export function createKept(deps: KeptDeps): Kept {
       isPlanning = true;
       try {
         const plan = await journal.planReplay({ since, until }, newId("replay"));
-        if (plan.total === 0)
-          throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
-        return begin(plan);
+        if (plan.total > 0) return begin(plan);
       } finally {
         isPlanning = false;
       }
+      throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
     },
     async cancel(name) {
       deps.redeliver(name, undefined);
       const isCancelled = journal.cancelRedelivery(name);
       const known = journal.redelivery(name);
       if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
-      return report(known);
+      return reportOf(known, deps);
     },
     redeliveries: async () => redeliveryReports(deps),
   };
 }
 
-/** Resumes what was in progress when the program ended, or was asked for since. */
-export function resumeRedeliveries({ journal, cannotSend, redeliver }: KeptDeps, logger: Logger): void {
-  const why = cannotSend();
-  for (const name of redeliveryNames) {
-    const redelivery = journal.redelivery(name);
-    if (redelivery === undefined || !isInProgress(redelivery)) continue;
-    if (why === undefined) {
-      redeliver(name, redelivery);
-      continue;
-    }
-    journal.cancelRedelivery(name);
-    logger.warn(`the ${name} that was in progress is cancelled`, { reason: why });
-  }
-}
-
-/** The current or the last one of each name. */
-export function redeliveryReports({
-  journal,
-  troubleOf,
-}: Pick<KeptDeps, "journal" | "troubleOf">): readonly RedeliveryReport[] {
-  return redeliveryNames.flatMap((name) => {
-    const known = journal.redelivery(name);
-    return known === undefined ? [] : [reportOf(known, isInProgress(known) ? troubleOf(name) : undefined)];
-  });
-}
-
-function isInProgress({ endedAt }: Redelivery): boolean {
-  return endedAt === undefined;
-}
-
-function isMarkId(id: string): boolean {
-  return id.startsWith("m");
-}
-
-function numberOfMark(id: string): number {
-  return Number(id.slice(1));
-}
-
 /** The dead letters that match a filter; nothing if no mark can. */
-function marksOf({ reason, type, before }: Omit<Selection, "ids" | "beforeId" | "class">): MarkFilter | undefined {
+function marksOf({ reason, type, before }: QuarantineFilter): MarkFilter | undefined {
   const why = deadLetterReasons.filter((known) => reason === undefined || known === reason);
   if (why.length === 0 || type === "unknown") return undefined;
   return { why, ...(type === undefined ? {} : { type }), ...(before === undefined ? {} : { before }) };

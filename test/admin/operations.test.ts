@@ -3,8 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import type { ItemList, ItemWithTexts } from "../../src/admin/kept-types.ts";
-import { createKept, type Kept, type KeptDeps, resumeRedeliveries } from "../../src/admin/kept.ts";
+import { createOperations, type ItemList, type ItemWithTexts, type Operations } from "../../src/admin/operations.ts";
+import type { OperationsDeps } from "../../src/admin/operations.ts";
+import { resumeRedeliveries } from "../../src/admin/redeliveries.ts";
 import type { QuarantineLine, Redelivery } from "../../src/journal/index.ts";
 import { createRetry } from "../../src/pipeline/retry.ts";
 import { connection, flowValue } from "../support/records.ts";
@@ -25,8 +26,8 @@ let admin: Admin | undefined;
 let redelivered: [Redelivery["name"], Redelivery | undefined][];
 let cannotSend: string | undefined;
 let base: string;
-let kept: Kept;
-let deps: KeptDeps;
+let operations: Operations;
+let deps: OperationsDeps;
 
 beforeEach(() => {
   store = createStore();
@@ -39,6 +40,7 @@ afterEach(async () => {
   store.remove();
 });
 
+const allWell = { notReady: [], export: { logs: { kind: "idle" }, metrics: { kind: "ok" } }, polls: [] };
 const nothingHidden = Object.fromEntries(privacyCategories.map((name) => [name, "keep"])) as PrivacySettings["actions"];
 
 async function start({ token = "", privacy = undefined as PrivacySettings | undefined } = {}): Promise<void> {
@@ -52,10 +54,10 @@ async function start({ token = "", privacy = undefined as PrivacySettings | unde
     redeliver: (name, redelivery) => redelivered.push([name, redelivery]),
     troubleOf: () => undefined,
   };
-  kept = createKept(deps);
+  operations = createOperations(deps);
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
-    { readiness: () => [], scrape: async () => "", status: () => ({}), kept, logger: silentLogger },
+    { health: () => allWell, scrape: async () => "", status: () => ({}), operations, logger: silentLogger },
   );
   await admin.start();
   base = `http://127.0.0.1:${admin.port}`;
@@ -228,7 +230,7 @@ describe("a retry", () => {
   test("asked for twice at once accepts a record once", async () => {
     const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start();
-    const both = await Promise.all([kept.retry({ ids: quarantined }), kept.retry({ ids: quarantined })]);
+    const both = await Promise.all([operations.retry({ ids: quarantined }), operations.retry({ ids: quarantined })]);
     expect(both).toEqual([
       { accepted: 1, duplicate: 0, kept: [], missing: [], queued: 0 },
       { accepted: 0, duplicate: 0, kept: [], missing: quarantined, queued: 0 },

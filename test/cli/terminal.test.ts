@@ -4,14 +4,9 @@ import { expect, test } from "bun:test";
 import type { Command } from "../../src/cli/command.ts";
 import { readFlags } from "../../src/cli/flags.ts";
 import type { Host, Output } from "../../src/cli/terminal.ts";
-import {
-  quarantineListCommand,
-  quarantinePurgeCommand,
-  quarantineRetryCommand,
-  quarantineShowCommand,
-} from "../../src/cli/quarantine.ts";
+import { quarantineCommands } from "../../src/cli/quarantine.ts";
 import { replayCommand } from "../../src/cli/replay.ts";
-import { configure, startKept } from "./kept-program.ts";
+import { configure, startRunning } from "./running.ts";
 import { temporaryDirectory } from "./program.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import {
@@ -27,6 +22,8 @@ import {
 } from "../support/store.ts";
 
 const parent = temporaryDirectory();
+const [quarantineListCommand, quarantineShowCommand, quarantineRetryCommand, quarantinePurgeCommand] =
+  quarantineCommands as readonly [Command, Command, Command, Command];
 
 /** Runs a command in this process, on what it takes for a terminal. */
 async function onTerminal(directory: string, command: Command, ...argv: string[]) {
@@ -44,6 +41,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
     system: { platform: "linux", homeDirectory: directory },
     out,
     err: out,
+    isInteractive: true,
     workerEntry: new URL("file:///none"),
     ask: async () => undefined,
     exit: () => {
@@ -87,7 +85,7 @@ test("a list is a table with the counts below it, and an item its members and it
   expect(letter).toContain("\nrecords 2 (row 3 of the journal, lines 0 to 1)\n\n");
   expect(letter).toEndWith(`${[1, 2].map((n) => JSON.stringify({ event: numberedFlow(n) })).join("\n")}\n`);
   expect((await onTerminal(directory, quarantineRetryCommand, "2.0", "m1")).text).toMatchInlineSnapshot(`
-    "2.0 kept: a sample is a value of an unknown kind: it can be looked at, and was counted as skipped
+    "2.0 stays in quarantine: a sample is a value of an unknown kind: it can be looked at, and was counted as skipped
     0 accepted, 0 duplicate, 1 kept
     2 dead-lettered records queued for export by the next run
     "
@@ -99,6 +97,22 @@ test("a list is a table with the counts below it, and an item its members and it
   `);
 });
 
+test("text that hides itself or turns around cannot fool a terminal", async () => {
+  const directory = configure(parent, "bidi", "");
+  const store = openStore(configAt(join(directory, "state")));
+  const text = `{"user":"\u202Eecila\u2066\u200B\uFEFF\u00AD\u{E0041}","tab":"\t"}`;
+  const detail = "of \u202Eecila\u200B";
+  const [id = ""] = await quarantine(store, "invalid", [lineOf({ text, detail })]);
+  store.close();
+  const shown = (await onTerminal(directory, quarantineShowCommand, id)).text;
+  expect(shown).toContain('{"user":"?ecila?????","tab":"\t"}');
+  expect(shown).toContain("of ?ecila?");
+  expect((await onTerminal(directory, quarantineListCommand)).text).toContain("of ?ecila?");
+  const json = (await onTerminal(directory, quarantineShowCommand, id, "--json")).text;
+  expect(json).not.toMatch(/\p{Cf}/u);
+  expect(JSON.parse(json)).toMatchObject({ texts: [text], detail });
+});
+
 test("a replay shows its progress on one line, and then its result", async () => {
   const sink = await startOtlpSink();
   const directory = configure(parent, "replay", sink.url);
@@ -107,7 +121,7 @@ test("a replay shows its progress on one line, and then its result", async () =>
   await markRows(store, [markOf(1)]);
   await fillHours(store, { hours: 1, rows: 40, recordsPerRow: 1, now: Date.now() });
   store.close();
-  const running = await startKept(directory);
+  const running = await startRunning(directory);
   await sink.until(({ logs }) => logs.length === 40);
   await running.program.line('"ready"');
   const url = ["--url", running.admin, "--set", "admin.token=admin-token"];

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Ended, type Program, runToEnd, start } from "./program.ts";
 
-export interface KeptProgram {
+export interface RunningProgram {
   /** The admin listener's address. */
   readonly admin: string;
   readonly program: Program;
@@ -36,7 +36,7 @@ ${more}`;
   return directory;
 }
 
-export async function startKept(directory: string): Promise<KeptProgram> {
+export async function startRunning(directory: string): Promise<RunningProgram> {
   const program = start(directory, ["run"]);
   const { admin } = JSON.parse(await program.line('"ready"')) as { admin: string };
   return {
@@ -49,9 +49,13 @@ export async function startKept(directory: string): Promise<KeptProgram> {
   };
 }
 
-/** One command to its end; the words are split at spaces. */
-export function ask(directory: string, words: string, running?: KeptProgram): Promise<Ended> {
-  return runToEnd(directory, [...words.split(" "), ...(running === undefined ? [] : ["--url", running.admin])]);
+/** One command with `--json` to its end; the words are split at spaces. */
+export function ask(directory: string, words: string, running?: RunningProgram): Promise<Ended> {
+  return runToEnd(directory, [
+    ...words.split(" "),
+    "--json",
+    ...(running === undefined ? [] : ["--url", running.admin]),
+  ]);
 }
 
 /** The values of a JSON-lines output. */

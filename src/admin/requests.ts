@@ -1,0 +1,96 @@
+/** Parses requests about quarantine and replays: every member is checked, and unknown ones are refused. */
+import { Refusal } from "../errors.ts";
+import type { Redelivery } from "../journal/index.ts";
+import { isObject } from "../records/members.ts";
+import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection } from "./operations.ts";
+import { redeliveryNames } from "./redeliveries.ts";
+
+/** Whether a text has the form of an item's id: `<row>.<line>` for a stored line, `m<number>` for a mark. */
+export function isItemId(text: unknown): text is string {
+  return typeof text === "string" && /^(?:[1-9]\d{0,14}\.(?:0|[1-9]\d{0,8})|m[1-9]\d{0,14})$/.test(text);
+}
+
+/** The query of `/api/quarantine`. @throws {Refusal} `unparsable`, like all others here. */
+export function queryOf(parameters: URLSearchParams): ItemQuery {
+  const given = Object.fromEntries(
+    [...parameters].map(([name, text]) => [name, name === "limit" || name === "before" ? Number(text) : text]),
+  );
+  const { limit = 100, ...query } = read(given, [...filterMembers, "limit", "beforeId"]) as Partial<ItemQuery>;
+  if (limit < 1 || limit > maxListed) throw bad(`limit must be 1 to ${maxListed}`);
+  return { ...query, limit };
+}
+
+/** The query of `/api/quarantine/item`. */
+export function itemIdOf(parameters: URLSearchParams): string {
+  return String(read({ id: parameters.get("id") }, ["id"])["id"]);
+}
+
+export function selectionOf(body: unknown): Selection {
+  const selection = read(body, [...filterMembers, "ids", "beforeId"]) as Selection;
+  const { beforeId: _, ids, ...filter } = selection;
+  if (ids !== undefined) return { ...selection, ids: [...new Set(ids)] };
+  if (Object.keys(filter).length === 0) throw bad("nothing is selected: give ids or a class");
+  return selection;
+}
+
+export function purgeOf(body: unknown): [Selection, "keep" | "delete"] {
+  const { deadLetters = "keep", ...selection } = read(body, [...filterMembers, "ids", "beforeId", "deadLetters"]);
+  return [selectionOf(selection), deadLetters as "keep" | "delete"];
+}
+
+export function rangeOf(body: unknown): { readonly since: number; readonly until?: number } {
+  const range = read(body, ["since", "until"]) as { since?: number; until?: number };
+  const { since, until } = range;
+  if (since === undefined) throw bad("since is missing");
+  if (until !== undefined && until < since) throw bad("until is before since");
+  return { ...range, since };
+}
+
+export function cancelOf(body: unknown): Redelivery["name"] {
+  return (read(body, ["name"])["name"] ?? "replay") as Redelivery["name"];
+}
+
+const filterMembers = ["class", "reason", "type", "before"];
+
+type Rule = readonly [isValid: (value: unknown) => boolean, whatItMustBe: string];
+
+const isWhole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const whole: Rule = [isWhole, "a whole number"];
+const id: Rule = [isItemId, "the id of an item, such as 17.0 or m4"];
+const oneOf = (words: readonly string[]): Rule => [
+  (value) => words.includes(value as string),
+  `one of ${words.join(", ")}`,
+];
+
+/** What each member may be, wherever it stands. */
+const rules: Readonly<Record<string, Rule>> = {
+  class: oneOf(itemClasses),
+  type: oneOf(itemTypes),
+  reason: [(value) => typeof value === "string", "a string"],
+  before: whole,
+  limit: whole,
+  since: whole,
+  until: whole,
+  id,
+  beforeId: id,
+  ids: [
+    (value) => Array.isArray(value) && value.length > 0 && value.length <= maxListed && value.every(isItemId),
+    `1 to ${maxListed} ids of items, such as 17.0 or m4`,
+  ],
+  deadLetters: [(value) => value === "keep" || value === "delete", '"keep" or "delete"'],
+  name: oneOf(redeliveryNames),
+};
+
+function read(body: unknown, names: readonly string[]): Readonly<Record<string, unknown>> {
+  if (!isObject(body)) throw bad("the body must be an object");
+  for (const [name, value] of Object.entries(body)) {
+    const rule = names.includes(name) ? rules[name] : undefined;
+    if (rule === undefined) throw bad(`${JSON.stringify(name.slice(0, 100))} is unknown`);
+    if (!rule[0](value)) throw bad(`${name} must be ${rule[1]}`);
+  }
+  return body;
+}
+
+function bad(message: string): Refusal {
+  return new Refusal("unparsable", message);
+}
