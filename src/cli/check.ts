@@ -8,7 +8,7 @@ import {
   type Inspection,
   inspectConfig,
 } from "../config/index.ts";
-import { type OnlineFinding, findingsText } from "./check-finding.ts";
+import { checkJournal, findingsText, type OnlineFinding } from "./check-finding.ts";
 import { checkOnline } from "./check-online.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, sourcesOf } from "./flags.ts";
@@ -37,7 +37,7 @@ export const checkCommand = command({
   notes:
     "Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
   async run({ args, flags, host }) {
-    const inspection = inspectConfig(sourcesOf(flags, host));
+    const inspection = withStateDirectory(inspectConfig(sourcesOf(flags, host)));
     const isValid = inspection.problems.length === 0;
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
     if (!args.json) await host.out.write(textReport(inspection, rows, host.out));
@@ -51,6 +51,16 @@ export const checkCommand = command({
     return failed ? 1 : 0;
   },
 });
+
+/** The state directory is judged as `run` would judge it. */
+function withStateDirectory(inspection: Inspection): Inspection {
+  const { config, origins, broken, isUnread, problems } = inspection;
+  if (isUnread || broken.has("state.path")) return inspection;
+  const { outcome, detail, remedy = "" } = checkJournal(config);
+  if (outcome !== "failed") return inspection;
+  const origin = origins.get("state.path") ?? { from: "default" };
+  return { ...inspection, problems: [...problems, { origin, key: "state.path", message: detail, remedy }] };
+}
 
 /** A value with a problem of its own is shown as invalid: the problem below says why. */
 function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: Output): string {

@@ -1,7 +1,6 @@
 /** The files that a configuration names: read with a bound, trusted or not, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { accessSync, closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
-import { dirname } from "node:path";
 import { formatBytes } from "../lib/units.ts";
 
 /** Reads a whole file, or says why not. Never throws. */
@@ -64,29 +63,24 @@ export function whyUnreadable(path: string): string | undefined {
   }
 }
 
-/** Why a listener could not serve this pair now. The parser's own message is left out: it may quote the key. */
-export function whyUnusablePair(certFile: string, keyFile: string, now: number): string | undefined {
-  const [certificate, key] = [readBounded(certFile, 1024 * 1024), readBounded(keyFile, 1024 * 1024)];
-  if ("reason" in certificate || "reason" in key) return undefined;
-  const leaf = parsed(() => new X509Certificate(certificate.text));
-  if (leaf === undefined) return `${JSON.stringify(certFile)} contains no PEM certificate`;
-  const privateKey = parsed(() => createPrivateKey(key.text));
-  if (privateKey === undefined) return `${JSON.stringify(keyFile)} contains no PEM private key without a passphrase`;
-  if (!leaf.checkPrivateKey(privateKey)) return `the key in ${JSON.stringify(keyFile)} belongs to another certificate`;
-  if (now > Date.parse(leaf.validTo)) return `the certificate has expired (${leaf.validTo})`;
-  return now < Date.parse(leaf.validFrom) ? `the certificate is not valid before ${leaf.validFrom}` : undefined;
+/** A certificate and its key, both PEM. */
+export interface PemPair {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly certificate: string;
+  readonly key: string;
 }
 
-/** Why the directory could not be created or written. It is not touched. */
-export function whyUnusableDirectory(path: string): string | undefined {
-  try {
-    if (!statSync(path).isDirectory()) return `${JSON.stringify(path)} is not a directory`;
-    accessSync(path, constants.W_OK | constants.X_OK);
-    return undefined;
-  } catch (error) {
-    if (codeOf(error) !== "ENOENT") return `${JSON.stringify(path)}: ${systemReason(error)}`;
-    return dirname(path) === path ? undefined : whyUnusableDirectory(dirname(path));
-  }
+/** Why a pair cannot be used at `now` (epoch milliseconds). The parser's own message is left out: it may quote the key. */
+export function whyUnusablePair({ certFile, keyFile, certificate, key }: PemPair, now: number): string | undefined {
+  const leaf = parsed(() => new X509Certificate(certificate));
+  if (leaf === undefined) return `${certFile} contains no PEM certificate`;
+  const privateKey = parsed(() => createPrivateKey(key));
+  if (privateKey === undefined) return `${keyFile} contains no PEM private key without a passphrase`;
+  if (!leaf.checkPrivateKey(privateKey)) return `${keyFile} is not the key of the certificate in ${certFile}`;
+  if (now > Date.parse(leaf.validTo)) return `the certificate in ${certFile} has expired (${leaf.validTo})`;
+  if (now >= Date.parse(leaf.validFrom)) return undefined;
+  return `the certificate in ${certFile} is not valid before ${leaf.validFrom}`;
 }
 
 function parsed<Value>(parse: () => Value): Value | undefined {

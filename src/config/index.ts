@@ -10,6 +10,7 @@ export {
   type Problem,
   type Warning,
 } from "./diagnosis.ts";
+export { whyUnusablePair } from "./files.ts";
 export {
   type ConfigSources,
   findConfigFile,

@@ -1,6 +1,6 @@
 /** Judges a configuration as a whole: by the rules, by the files that it names, and by what has no effect. */
 import { defaultOrigin, describeOrigin, type Origin, type Problem, type Warning } from "./diagnosis.ts";
-import { formatMode, whyUnreadable, whyUnusableDirectory, whyUnusablePair } from "./files.ts";
+import { formatMode, readBounded, whyUnreadable, whyUnusablePair } from "./files.ts";
 import { ineffectiveSettings } from "./ineffective.ts";
 import { credentialKeys, errors, receivers, type Rule, type Text } from "./rules.ts";
 import { collectedLogs, type Config, isPolled, settings, valueOf } from "./schema.ts";
@@ -78,21 +78,17 @@ function fileProblems({ config, origins, broken }: Judged): readonly Problem[] {
   for (const name of [...receivers, "otlp"] as const) {
     const { tls } = config[name];
     const isUsed = name === "otlp" || config[name].enabled;
-    if (!isUsed || tls.cert_file === "" || tls.key_file === "") continue;
+    const [certificate, key] = [tls.cert_file, tls.key_file].map((file) => readBounded(file, maxPemBytes));
+    if (!isUsed || certificate === undefined || key === undefined || "reason" in certificate || "reason" in key)
+      continue;
+    const pems = { certFile: tls.cert_file, keyFile: tls.key_file, certificate: certificate.text, key: key.text };
     const remedy = `Set ${name}.tls.cert_file and ${name}.tls.key_file to a valid certificate and its key, both PEM.`;
-    add(`${name}.tls.cert_file`, whyUnusablePair(tls.cert_file, tls.key_file, Date.now()), remedy, atStart);
+    add(`${name}.tls.cert_file`, whyUnusablePair(pems, Date.now()), remedy, atStart);
   }
-  const { path } = config.state;
-  const reason = path === ":memory:" ? undefined : whyUnusableDirectory(path);
-  const message = reason && `cannot create or write ${JSON.stringify(path)} (${reason})`;
-  add(
-    "state.path",
-    message,
-    "Set state.path to a directory that this user can write, or that can be created.",
-    atStart,
-  );
   return found;
 }
+
+const maxPemBytes = 1024 * 1024;
 
 const atStart = { onlyAtStart: true } as const;
 

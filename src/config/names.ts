@@ -88,33 +88,6 @@ export function unknownVariable(variable: string): UnknownName & { readonly isFa
   return { message, remedy, isFatal };
 }
 
-/** Features that only the Go version has. */
-const removed: readonly string[] = [
-  "collectors.acl.",
-  "collectors.auditlogs.objectstore.",
-  "collectors.contacts.",
-  "collectors.dns.",
-  "collectors.flowlogs.objectstore.",
-  "collectors.keys.",
-  "collectors.log_stream.",
-  "collectors.node_metrics.",
-  "collectors.oauth_apps.",
-  "collectors.posture_integrations.",
-  "collectors.services.",
-  "collectors.settings.",
-  "collectors.users.",
-  "collectors.webhooks.",
-  "enrichment.",
-  "flows.",
-  "headscale.",
-  "profiling.",
-  "provider",
-  "tailnets",
-  "tailscale.http.retry.",
-  "tracing.",
-  "version_checks.",
-];
-
 /** Settings of the Go version by key, or by section with a dot at the end, and what to do instead. */
 const formerSettings: readonly (readonly [key: string, remedy: string])[] = [
   ["admin.auth.token_file", replacedBy("admin.token_file")],
@@ -144,8 +117,10 @@ const formerSettings: readonly (readonly [key: string, remedy: string])[] = [
     "external_ips",
     "tailnet_name",
   ].map((name): [string, string] => [`pii_filter.${name}`, hiddenBy(name)]),
-  ["pii_filter.", "Remove it; the settings of [privacy] decide what is exported."],
-  ...removed.map((key): [string, string] => [key, "Remove it: this version has no such feature."]),
+  [
+    "pii_filter.",
+    'Remove it; to hide data, set the settings of [privacy] to "drop" or "hash" (TS2OTEL_PRIVACY__EMAILS=drop).',
+  ],
 ];
 
 /** Whether settings of the Go version were in this section. */

@@ -4,7 +4,7 @@ import {
   bytes,
   choice,
   duration,
-  file,
+  localPath,
   integer,
   list,
   listen,
@@ -134,11 +134,13 @@ export const collectors = section("What to read from the API.", {
 });
 
 const receiverTls = section("TLS 1.2 and later. Without certificate and key, the listener speaks plain HTTP.", {
-  cert_file: file(
+  cert_file: localPath(
+    "file",
     "Certificate chain (PEM), the leaf first. Reloaded with its key when the file changes; a pair that does not match is rejected and the old one stays in use.",
     '"/var/lib/tailscale2otel/node.tail1234.ts.net.crt"',
   ),
-  key_file: file(
+  key_file: localPath(
+    "file",
     "Private key of the certificate (PEM), without a passphrase.",
     '"/var/lib/tailscale2otel/node.tail1234.ts.net.key"',
   ),

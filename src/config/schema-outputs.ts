@@ -1,5 +1,5 @@
 /** The settings of everything that goes out: metrics, logs, and what they may contain. */
-import { boolean, bytes, choice, duration, file, integer, map, secret, section, text, url } from "./setting.ts";
+import { boolean, bytes, choice, duration, integer, map, localPath, secret, section, text, url } from "./setting.ts";
 
 export const cardinality = section("How many series metrics may have.", {
   metric_limit: integer(
@@ -97,9 +97,13 @@ export const otlp = section("Where metrics and logs are exported: any OTLP/HTTP 
     ),
   }),
   tls: section("TLS of the connection to the backend.", {
-    ca_file: file("CA certificates (PEM) to trust instead of the system's.", '"/etc/tailscale2otel/ca.pem"'),
-    cert_file: file("Client certificate (PEM); needs its key.", '"/etc/tailscale2otel/client.pem"'),
-    key_file: file("Client key (PEM); needs its certificate.", '"/etc/tailscale2otel/client.key"'),
+    ca_file: localPath(
+      "file",
+      "CA certificates (PEM) to trust instead of the system's.",
+      '"/etc/tailscale2otel/ca.pem"',
+    ),
+    cert_file: localPath("file", "Client certificate (PEM); needs its key.", '"/etc/tailscale2otel/client.pem"'),
+    key_file: localPath("file", "Client key (PEM); needs its certificate.", '"/etc/tailscale2otel/client.key"'),
     insecure_skip_verify: boolean(
       false,
       "Whether to accept any certificate of the backend. Anyone in between can then read everything.",

@@ -6,7 +6,7 @@ import {
   boolean,
   bytes,
   choice,
-  directory,
+  localPath,
   duration,
   integer,
   listen,
@@ -47,7 +47,8 @@ export const configSchema = section("The configuration of tailscale2otel.", {
     ),
   }),
   state: section("Where accepted records are stored until they are delivered.", {
-    path: directory(
+    path: localPath(
+      "directory",
       "Directory, created if it is missing; relative to the working directory. `:memory:` keeps nothing across a restart. Empty: `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`, `/var/lib/tailscale2otel` as root on Linux, `~/Library/Application Support/tailscale2otel` on macOS.",
       '"/var/lib/tailscale2otel"',
     ),

@@ -1,37 +1,18 @@
 /** What a setting can be: one builder per kind, each a TypeBox schema that also knows how people write the value. */
 import {
   type SchemaOptions,
-  type TArray,
-  type TBoolean,
-  type TInteger,
   type TLiteral,
-  type TNumber,
   type TObject,
   type TProperties,
-  type TRecord,
   type TSchema,
-  type TString,
-  type TUnion,
   Type,
 } from "@sinclair/typebox";
 import { parseBytes, parseDuration } from "../lib/units.ts";
 
 /** In `Config` a duration is milliseconds and a size is bytes; addresses and paths are text. */
 export type Kind =
-  | "boolean"
-  | "bytes"
-  | "choice"
-  | "directory"
-  | "duration"
-  | "file"
-  | "integer"
-  | "list"
-  | "listen"
-  | "map"
-  | "route"
-  | "secret"
-  | "text"
-  | "url";
+  | ("boolean" | "bytes" | "choice" | "duration" | "integer" | "list" | "map" | "text")
+  | ("directory" | "file" | "listen" | "route" | "secret" | "url");
 
 /** What a schema carries besides TypeBox's own keywords, under `setting`. */
 interface Annotation {
@@ -96,41 +77,32 @@ function settingOf(path: readonly string[], annotation: Annotation, schema: TSch
 }
 
 /** A table of settings. */
-export function section<Properties extends TProperties>(description: string, of: Properties): TObject<Properties> {
+export function section<Properties extends TProperties>(description: string, of: Properties) {
   return Type.Object(of, { description, default: {}, additionalProperties: false });
 }
 
-export function boolean(value: boolean, description: string, example?: string): TBoolean {
+export function boolean(value: boolean, description: string, example?: string) {
   return Type.Boolean(keywords("boolean", value, description, { example }));
 }
 
-export function integer(value: number, [minimum, maximum]: readonly [number, number], description: string): TInteger {
+export function integer(value: number, [minimum, maximum]: readonly [number, number], description: string) {
   return Type.Integer({ ...keywords("integer", value, description), minimum, maximum });
 }
 
 /** Milliseconds in `Config`, text such as `30s` in a file. The bounds are inclusive. */
-export function duration(
-  written: string,
-  [minimum, maximum]: readonly [string, string],
-  description: string,
-  example?: string,
-): TNumber {
-  const options = keywords("duration", milliseconds(written), description, {
-    example,
-    written: JSON.stringify(written),
-  });
-  return Type.Number({ ...options, minimum: milliseconds(minimum), maximum: milliseconds(maximum) });
+export function duration(initial: string, bounds: readonly [string, string], description: string, example?: string) {
+  const [value = 0, minimum = 0, maximum = 0] = [initial, ...bounds].map(parseDuration);
+  const written = JSON.stringify(initial);
+  return Type.Number({ ...keywords("duration", value, description, { example, written }), minimum, maximum });
 }
 
 /** Bytes in `Config`; a number or text such as `64MiB` in a file. A minimum of `-1` stands for any negative number. */
-export function bytes(written: string, least: string, description: string, example?: string): TInteger {
-  const value = definite(parseBytes(written));
-  const minimum = definite(parseBytes(least));
-  return Type.Integer({
-    ...keywords("bytes", value, description, { example, written: value === 0 ? "0" : JSON.stringify(written) }),
-    minimum: minimum < 0 ? Number.MIN_SAFE_INTEGER : minimum,
-    maximum: Number.MAX_SAFE_INTEGER,
-  });
+export function bytes(initial: string, least: string, description: string, example?: string) {
+  const [value = 0, lowest = 0] = [initial, least].map(parseBytes);
+  const minimum = lowest < 0 ? Number.MIN_SAFE_INTEGER : lowest;
+  const written = value === 0 ? "0" : JSON.stringify(initial);
+  const maximum = Number.MAX_SAFE_INTEGER;
+  return Type.Integer({ ...keywords("bytes", value, description, { example, written }), minimum, maximum });
 }
 
 /** One of a closed set of words. */
@@ -138,30 +110,25 @@ export function choice<const Choices extends readonly string[]>(
   choices: Choices,
   value: Choices[number],
   description: string,
-): TUnion<TLiteral<Choices[number]>[]> {
-  const literals = choices.map((word) => Type.Literal<Choices[number]>(word));
+) {
+  const literals: TLiteral<Choices[number]>[] = choices.map((word) => Type.Literal(word));
   return Type.Union(literals, keywords("choice", value, description, { choices }));
 }
 
 /** Several texts, out of a closed set if there are choices; comma-separated in a variable. */
-export function list(
-  choices: readonly string[],
-  value: readonly string[],
-  description: string,
-  example: string,
-): TArray<TString> {
+export function list(choices: readonly string[], value: readonly string[], description: string, example: string) {
   const item = choices.length === 0 ? Type.String() : Type.String({ pattern: `^(?:${choices.join("|")})$` });
   return Type.Array(item, keywords("list", [...value], description, { choices, example }));
 }
 
 /** Names with texts, one variable per entry. The values of headers may be secrets. */
-export function map(entry: "attribute" | "header", description: string, example: string): TRecord<TString, TString> {
+export function map(entry: "attribute" | "header", description: string, example: string) {
   const isSecret = entry === "header";
   return Type.Record(Type.String(), Type.String(), keywords("map", {}, description, { isSecret, entry, example }));
 }
 
 /** Never shown; has a `_file` sibling. It is sent in a header: printable ASCII without spaces. */
-export function secret(description: string, example: string): TString {
+export function secret(description: string, example: string) {
   return Type.String({
     ...keywords("secret", "", description, { isSecret: true, example }),
     pattern: "^[\\x21-\\x7e]*$",
@@ -169,33 +136,28 @@ export function secret(description: string, example: string): TString {
 }
 
 /** One line of text. */
-export function text(value: string, pattern: string, description: string, example: string): TString {
+export function text(value: string, pattern: string, description: string, example: string) {
   return Type.String({ ...keywords("text", value, description, { example }), pattern });
 }
 
 /** An http or https address; may be empty. */
-export function url(value: string, description: string, example?: string): TString {
+export function url(value: string, description: string, example?: string) {
   return Type.String(keywords("url", value, description, { example }));
 }
 
 /** An address to listen on: `host:port`, or `:port` for every interface. */
-export function listen(value: string, description: string): TString {
+export function listen(value: string, description: string) {
   return Type.String(keywords("listen", value, description));
 }
 
 /** The path of a URL. */
-export function route(value: string, description: string): TString {
+export function route(value: string, description: string) {
   return Type.String({ ...keywords("route", value, description), pattern: "^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$" });
 }
 
-/** The path of a readable file; may be empty. */
-export function file(description: string, example: string): TString {
-  return Type.String(keywords("file", "", description, { example }));
-}
-
-/** A directory, created if it is missing, or `:memory:`. */
-export function directory(description: string, example: string): TString {
-  return Type.String(keywords("directory", "", description, { example }));
+/** The path of a readable file, or of a directory that is created if it is missing; may be empty. */
+export function localPath(kind: "directory" | "file", description: string, example: string) {
+  return Type.String(keywords(kind, "", description, { example }));
 }
 
 function keywords(
@@ -206,13 +168,4 @@ function keywords(
 ): SchemaOptions {
   const setting: Annotation = { kind, written, isSecret, choices, entry, example };
   return { description, default: value, setting };
-}
-
-function milliseconds(written: string): number {
-  return definite(parseDuration(written));
-}
-
-function definite(value: number | undefined): number {
-  if (value === undefined) throw new TypeError("a default or a bound in the schema is invalid");
-  return value;
 }

@@ -40,16 +40,18 @@ export function readTyped(setting: Setting, written: unknown): Reading {
   const value = convert(setting, written);
   if (value !== undefined && Value.Check(setting.schema, value)) return { value };
   return {
-    message: `invalid ${nouns[setting.kind] ?? setting.kind}${shown(setting, written)}`,
-    allowed: allowedValues(setting),
-    example: exampleNear(setting, written) ?? setting.example ?? setting.written,
+    message: `invalid ${kinds[setting.kind].noun}${shown(setting, written)}`,
+    allowed: kinds[setting.kind].allowed(setting),
+    example: exampleNear(setting, written),
   };
 }
 
 /** Reads one entry of a map. */
 export function readEntry(setting: Setting, name: string, written: unknown): Reading {
   const message = whyInvalidEntry(setting, name, written);
-  return message === undefined ? { value: written } : { message, allowed: allowedValues(setting), example: '"text"' };
+  return message === undefined
+    ? { value: written }
+    : { message, allowed: kinds[setting.kind].allowed(setting), example: '"text"' };
 }
 
 /** A value of `Config` as it would be written in TOML, without secrets. */
@@ -77,44 +79,67 @@ export function displayUrl(text: string): string {
   return search === "" ? bare : bare.replace(/\?[^#]*/, `?${redacted}`);
 }
 
-/** What is allowed, in words. */
-function allowedValues(setting: Setting): string {
-  const { minimum, maximum } = setting.schema as { minimum?: number; maximum?: number };
-  const range = (format: (value: number) => string): string => {
-    if (minimum === Number.MIN_SAFE_INTEGER) return "";
-    if (maximum === Number.MAX_SAFE_INTEGER) return ` of at least ${format(minimum ?? 0)}`;
-    return ` from ${format(minimum ?? 0)} to ${format(maximum ?? 0)}`;
-  };
-  switch (setting.kind) {
-    case "boolean":
-      return "true or false";
-    case "bytes":
-      return `a size${range(formatBytes)}`;
-    case "choice":
-      return oneOf(setting.choices);
-    case "directory":
-      return 'the path of a directory, or ":memory:"';
-    case "duration":
-      return `a duration${range(formatDuration)}`;
-    case "file":
-      return "the path of a file";
-    case "integer":
-      return `a whole number${range(String)}`;
-    case "list":
-      return `a list of ${setting.choices.length === 0 ? "texts" : oneOf(setting.choices)}`;
-    case "listen":
-      return '"host:port", "[v6]:port" or ":port"';
-    case "map":
-      return setting.entry === "header" ? "header names with a text each" : "names with a text each";
-    case "route":
-      return "a path that begins with /, without a query";
-    case "secret":
-      return "printable ASCII without spaces";
-    case "text":
-      return "one line of text";
-    case "url":
-      return "a URL that begins with http:// or https://";
-  }
+interface KindRules {
+  /** As in `invalid URL "x"`. */
+  readonly noun: string;
+  /** What is allowed, in words. */
+  readonly allowed: (setting: Setting) => string;
+  /** From text to the form in `Config`, if that differs or the schema cannot say what is valid. */
+  readonly read?: (text: string) => unknown;
+  /** A valid value near to invalid text, as TOML. */
+  readonly near?: (text: string, setting: Setting) => string | undefined;
+}
+
+const isPath = (text: string): string | undefined => (text.includes("\0") ? undefined : text);
+
+const kinds: Readonly<Record<Setting["kind"], KindRules>> = {
+  boolean: {
+    noun: "boolean",
+    allowed: () => "true or false",
+    near: (text) => (/^(yes|on|y)$/i.test(text) ? "true" : /^(no|off|n)$/i.test(text) ? "false" : undefined),
+  },
+  bytes: { noun: "size", allowed: (setting) => `a size${rangeOf(setting, formatBytes)}`, read: parseBytes },
+  choice: {
+    noun: "value",
+    allowed: ({ choices }) => oneOf(choices),
+    near: (text, setting) => JSON.stringify(nearest(text, setting.choices) ?? setting.default),
+  },
+  directory: { noun: "directory", allowed: () => 'the path of a directory, or ":memory:"', read: isPath },
+  duration: {
+    noun: "duration",
+    allowed: (setting) => `a duration${rangeOf(setting, formatDuration)}`,
+    read: parseDuration,
+    near: (text, { schema }) =>
+      /^\d+$/.test(text) && Value.Check(schema, parseDuration(`${text}s`)) ? `"${text}s"` : undefined,
+  },
+  file: { noun: "file", allowed: () => "the path of a file", read: isPath },
+  integer: { noun: "number", allowed: (setting) => `a whole number${rangeOf(setting, String)}` },
+  list: { noun: "list", allowed: ({ choices }) => `a list of ${choices.length === 0 ? "texts" : oneOf(choices)}` },
+  listen: {
+    noun: "address",
+    allowed: () => '"host:port", "[v6]:port" or ":port"',
+    read: (text) => (parseListen(text) === undefined ? undefined : text),
+    near: (text) => (/^\d+$/.test(text) && parseListen(`:${text}`) !== undefined ? `":${text}"` : undefined),
+  },
+  map: { noun: "table", allowed: ({ entry }) => `${entry === "header" ? "header names" : "names"} with a text each` },
+  route: { noun: "path", allowed: () => "a path that begins with /, without a query" },
+  secret: { noun: "secret", allowed: () => "printable ASCII without spaces" },
+  text: { noun: "text", allowed: () => "one line of text" },
+  url: {
+    noun: "URL",
+    allowed: () => "a URL that begins with http:// or https://",
+    // The URL parser itself accepts `https:///host` and `https:host`.
+    read: (text) => (text === "" || (/^https?:\/\/[^/?#]/i.test(text) && URL.canParse(text)) ? text : undefined),
+    near: (text) =>
+      /^[a-z0-9.-]+(:\d+)?(\/[a-z0-9/._-]*)?$/i.test(text) ? JSON.stringify(`http://${text}`) : undefined,
+  },
+};
+
+function rangeOf({ schema }: Setting, format: (value: number) => string): string {
+  const { minimum = 0, maximum = 0 } = schema as { minimum?: number; maximum?: number };
+  if (minimum === Number.MIN_SAFE_INTEGER) return "";
+  if (maximum === Number.MAX_SAFE_INTEGER) return ` of at least ${format(minimum)}`;
+  return ` from ${format(minimum)} to ${format(maximum)}`;
 }
 
 /** `"a", "b" or "c"`. */
@@ -122,16 +147,6 @@ function oneOf(words: readonly string[]): string {
   const quoted = words.map((word) => JSON.stringify(word));
   return `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
 }
-
-const nouns: Partial<Record<Setting["kind"], string>> = {
-  bytes: "size",
-  choice: "value",
-  integer: "number",
-  listen: "address",
-  map: "table",
-  route: "path",
-  url: "URL",
-};
 
 const booleans: ReadonlyMap<string, boolean> = new Map([
   ["true", true],
@@ -141,51 +156,26 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
 ]);
 
 /** `undefined` if the value does not even have the right form. */
-function convert(setting: Setting, written: unknown): unknown {
-  if (setting.kind === "duration" && written === 0) return 0;
-  if (setting.kind === "bytes" && typeof written !== "string") return written;
-  const read = converters[setting.kind];
-  if (read === undefined) return written;
+function convert({ kind }: Setting, written: unknown): unknown {
+  if (kind === "duration" && written === 0) return 0;
+  const { read } = kinds[kind];
+  if (read === undefined || (kind === "bytes" && typeof written !== "string")) return written;
   return typeof written === "string" ? read(written) : undefined;
 }
 
-const converters: Partial<Record<Setting["kind"], (text: string) => unknown>> = {
-  duration: parseDuration,
-  bytes: parseBytes,
-  listen: (text) => (parseListen(text) === undefined ? undefined : text),
-  // The URL parser itself takes `https:///host` and `https:host`.
-  url: (text) => (text === "" || (/^https?:\/\/[^/?#]/i.test(text) && URL.canParse(text)) ? text : undefined),
-  file: withoutNull,
-  directory: withoutNull,
-};
-
-function withoutNull(path: string): string | undefined {
-  return path.includes("\0") ? undefined : path;
-}
-
 /** A valid value near to what was written, as TOML. */
-function exampleNear(setting: Setting, written: unknown): string | undefined {
-  const text = Array.isArray(written) || typeof written === "object" ? "" : String(written);
-  switch (setting.kind) {
-    case "duration":
-      return /^\d+$/.test(text) && Value.Check(setting.schema, parseDuration(`${text}s`)) ? `"${text}s"` : undefined;
-    case "choice":
-      return JSON.stringify(nearest(text, setting.choices) ?? setting.default);
-    case "boolean":
-      return /^(yes|on|y)$/i.test(text) ? "true" : /^(no|off|n)$/i.test(text) ? "false" : undefined;
-    case "listen":
-      return /^\d+$/.test(text) && parseListen(`:${text}`) !== undefined ? `":${text}"` : undefined;
-    case "url":
-      return /^[a-z0-9.-]+(:\d+)?(\/[a-z0-9/._-]*)?$/i.test(text) ? JSON.stringify(`http://${text}`) : undefined;
-    case "list": {
-      const items = Array.isArray(written) ? written : [written];
-      if (items.some((item) => typeof item !== "string")) return undefined;
-      if (setting.choices.length === 0) return JSON.stringify(items);
-      return JSON.stringify(items.map((item) => nearest(String(item), setting.choices) ?? setting.choices[0]));
-    }
-    default:
-      return undefined;
+function exampleNear(setting: Setting, written: unknown): string {
+  const fallback = setting.example ?? setting.written;
+  if (setting.kind !== "list") {
+    const near = typeof written === "object" ? undefined : kinds[setting.kind].near?.(String(written), setting);
+    return near ?? fallback;
   }
+  const items = Array.isArray(written) ? written : [written];
+  if (items.some((item) => typeof item !== "string")) return fallback;
+  const { choices } = setting;
+  return JSON.stringify(
+    choices.length === 0 ? items : items.map((item) => nearest(String(item), choices) ?? choices[0]),
+  );
 }
 
 /** What was written, unless it could hold a secret. */

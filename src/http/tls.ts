@@ -1,6 +1,7 @@
 /** The TLS certificate of a listener: read from files, checked before use, watched, and replaced while connections go on. */
-import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -48,14 +49,9 @@ export const tlsProtocol = {
  */
 export async function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): Promise<KeyPair> {
   const [certificate, key] = await Promise.all([readText(certFile), readText(keyFile)]);
-  const leaf = parse(certFile, "certificate", () => new X509Certificate(certificate));
-  const privateKey = parse(keyFile, "private key", () => createPrivateKey(key));
-  if (!leaf.checkPrivateKey(privateKey))
-    throw new ConfigError([`${keyFile} is not the key of the certificate in ${certFile}`]);
-  const notAfter = Date.parse(leaf.validTo);
-  if (now > notAfter) throw new ConfigError([`the certificate in ${certFile} has expired (${leaf.validTo})`]);
-  if (now < Date.parse(leaf.validFrom))
-    throw new ConfigError([`the certificate in ${certFile} is not valid before ${leaf.validFrom}`]);
+  const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, now);
+  if (reason !== undefined) throw new ConfigError([reason]);
+  const notAfter = Date.parse(new X509Certificate(certificate).validTo);
   const digest = createHash("sha256").update(certificate).update("\0").update(key).digest("hex");
   return { certificate, key, notAfter, digest };
 }
@@ -145,14 +141,5 @@ async function readText(file: string): Promise<string> {
   } catch (error) {
     const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
     throw new ConfigError([`cannot read ${file} (${reason})`]);
-  }
-}
-
-/** The parser's own message is left out: it may quote the key. */
-function parse<Value>(file: string, what: string, read: () => Value): Value {
-  try {
-    return read();
-  } catch {
-    throw new ConfigError([`${file} holds no ${what} in PEM form that can be used without a passphrase`]);
   }
 }

@@ -108,6 +108,18 @@ test("--strict fails on a warning", async () => {
   expect((await runToEnd(directory, ["check", "--strict"], sound)).code).toBe(0);
 });
 
+test("refuses a state directory that run would refuse", async () => {
+  writeFileSync(join(directory, "a-file"), "");
+  const path = join(directory, "a-file", "state");
+  const { stdout, code } = await runToEnd(directory, ["check", "--set", `state.path=${path}`], sound);
+  expect(stdout).toContain("error: --set state.path: the state directory cannot be used: ");
+  expect(stdout).toContain(" is not a directory");
+  expect(code).toBe(78);
+  expect((await runToEnd(directory, ["run", "--set", `state.path=${path}`], sound)).stderr).toContain(
+    "is not a directory",
+  );
+});
+
 test("values are shown although there is a problem, and the invalid one as such", async () => {
   const { stdout, code } = await runToEnd(directory, ["check", "--set", "otlp.timeout=soon"], sound);
   expect(stdout).toMatch(/^streaming\.enabled +true +TS2OTEL_STREAMING__ENABLED$/m);

@@ -194,7 +194,7 @@ test.each([
   [
     "a key of another certificate",
     'tls.cert_file = "cert.pem"\ntls.key_file = "key.pem"',
-    "belongs to another certificate",
+    "is not the key of the certificate in",
   ],
 ])("with %s it does not start, and says so with exit code 78", async (_, streaming, complaint) => {
   put("first", "second");

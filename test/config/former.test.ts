@@ -42,8 +42,6 @@ test.each([
   ["PROMETHEUS__LISTEN", "Use admin.listen (TS2OTEL_ADMIN__LISTEN)."],
   ["CHECKPOINT__FILE_PATH", "Use state.path (TS2OTEL_STATE__PATH)."],
   ["INGRESS_WAL__ENABLED", "Use state.path (TS2OTEL_STATE__PATH)."],
-  ["COLLECTORS__NODE_METRICS__ENABLED", "this version has no such feature"],
-  ["PROVIDER", "this version has no such feature"],
 ])("%s is a warning that names its successor", (name, successor) => {
   const { problems, warnings } = inspect({ [`TS2OTEL_${name}`]: "s3cr3t" });
   expect(problems).toEqual([]);

@@ -214,7 +214,7 @@ describe("TLS", () => {
     put(keyFile, "second.key.pem");
     await expect(server.start()).rejects.toThrow(`${keyFile} is not the key of the certificate in ${certFile}`);
     writeFileSync(keyFile, "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n");
-    await expect(server.start()).rejects.toThrow(`${keyFile} holds no private key`);
+    await expect(server.start()).rejects.toThrow(`${keyFile} contains no PEM private key`);
     await expect(readKeyPair({ certFile: join(directory, "none.pem"), keyFile }, now)).rejects.toThrow(
       "none.pem (ENOENT)",
     );
