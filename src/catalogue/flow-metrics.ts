@@ -128,7 +128,7 @@ export const flowMetrics = {
     description:
       "Connection entries left out of accepted flow records, records quarantined for their window, and accepted records whose time lies ahead of ours or was replaced.",
     attributes: {
-      source: ["poll", "stream"],
+      source: ["poll", "stream", "webhook"],
       reason: [
         "negative_counters",
         "oversized_counters",

@@ -101,6 +101,11 @@ const auditLog = {
   "tailscale.audit.type": { type: "text", description: "The API's own `type`; the stream has none." },
   "tailscale.audit.details": { type: "text", description: "Details of the action.", privacy: "free_text" },
   "tailscale.audit.deferred_at": { type: "text", description: "When it was deferred, as received." },
+  "tailscale.audit.diff": {
+    type: "text",
+    description: "What a change of the policy file removed and added, line by line, at most 4 KiB.",
+    privacy: "free_text",
+  },
   "tailscale.audit.old": { type: "text", description: "The old value, at most 4 KiB.", privacy: "free_text" },
   "tailscale.audit.new": { type: "text", description: "The new value, at most 4 KiB.", privacy: "free_text" },
   "user.id": { type: "text", description: "The actor's id.", privacy: "user_ids" },
@@ -147,7 +152,8 @@ export const logs = {
     attributes: auditLog,
   },
   "tailscale.webhook.<type>": {
-    description: "One for each webhook event; its name ends with the event's type.",
+    description:
+      "One per webhook event. Its name ends with the event's type, or with `other` if the type is not a known one.",
     severity: "WARN for what asks somebody to act or takes something away, else INFO",
     body: "the event's `message`",
     attributes: webhookLog,

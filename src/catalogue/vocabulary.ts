@@ -43,6 +43,7 @@ export const auditOrigins = [
   "STRIPE",
   "SECURITY_NOTIFICATION",
   "LEGAL_NOTIFICATION",
+  "BORDER0_API",
   "other",
 ] as const;
 
@@ -56,6 +57,8 @@ export const actorTypes = [
   "MULLVAD",
   "LOGSTREAM",
   "SECRET_SCANNER",
+  "PAM_CONNECTOR",
+  "PAM_SERVICE_ACCOUNT",
   "other",
 ] as const;
 
@@ -86,7 +89,18 @@ export const changeOfProperty = {
   TAILNET_INVITE: "tailnet_invite",
   AUTH_PROVIDER: "auth_provider",
   SECRET: "secret",
+  BORDER0_PROVISIONING: "privileged_access",
 } as const;
+
+/** Properties of the published API description that are no curated change, and those of privileged access (2026). */
+const otherProperties = (
+  "ACL_TAGS ACCOUNT_EMAIL ADDRESS ALLOWED_IPS AUTO_APPROVED_ROUTES ATTRIBUTES BILLING_OWNER COLLECT_SERVICES EMAIL " +
+  "FEATURE GEOSTEERING MACHINE_AUTH_NEEDED MACHINE_NAME MULLVAD_VPN PAYMENT_INFO POSTURE_IDENTITY STRIPE_CUSTOMER_ID " +
+  "SUBSCRIPTION SUPPORT_EMAIL TCD ACCESS_TOKEN CUSTOM_DOMAIN NOTIFICATION RECORDING_STORAGE SETUP_WIZARD"
+).split(" ");
+
+/** What a record can name as the changed property of its target. */
+export const targetProperties: ReadonlySet<string> = new Set([...Object.keys(changeOfProperty), ...otherProperties]);
 
 /** The same for what has no such property: by the target's type and the action. */
 export const changeOfTarget = {

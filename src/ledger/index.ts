@@ -170,9 +170,11 @@ export class Ledger {
     peerTable.overflowed += interval.reached.missed;
     let room = this.#config.metric_limit;
     for (const { name, peers, ports } of interval.reached.all()) {
+      // Without node names these would be the sums of all nodes.
+      if (name === undefined) continue;
       if (room-- <= 0) peerTable.overflowed++;
       else {
-        const attributes = name === undefined ? {} : { "tailscale.src.node": name };
+        const attributes = { "tailscale.src.node": name };
         if (peers > 0) peerTable.put(attributes, peers, time);
         if (ports > 0) this.#table("tailscale.network.unique.dst_ports").put(attributes, ports, time);
         yield;

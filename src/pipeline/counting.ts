@@ -203,7 +203,7 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     count(into, "tailscale2otel.quarantine.records", { class: "invalid", reason }, records);
     if (reason === "decode_error" || reason === "measure_failed") {
       if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.decode_errors", { type }, records);
-    } else if (source !== "webhook") count(into, "tailscale.network.data_quality", { source, reason }, records);
+    } else count(into, "tailscale.network.data_quality", { source, reason }, records);
   }
   count(into, "tailscale2otel.quarantine.records", { class: "sample", reason: "unclassified" }, tally.samples ?? 0);
   for (const [reason, records] of Object.entries(tally.retried ?? {}))
@@ -217,7 +217,6 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
   count(into, "tailscale.network.flow.logs_dropped", {}, tally.droppedLogRecords ?? 0);
   count(into, "tailscale.network.dedup.conflicts", { kind: "counters" }, tally.conflicts?.counters ?? 0);
   count(into, "tailscale.network.dedup.conflicts", { kind: "entries" }, tally.conflicts?.entries ?? 0);
-  if (source === "webhook") return;
   for (const [reason, entries] of Object.entries(tally.leftOut ?? {}) as [LeftOutReason, number][])
     count(into, "tailscale.network.data_quality", { source, reason }, entries);
   count(into, "tailscale.network.data_quality", { source, reason: "future_timestamp" }, tally.futureTimes ?? 0);

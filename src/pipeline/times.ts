@@ -64,16 +64,16 @@ export class BatchTimes {
       const attributes = { source, type };
       lastEvents.saw(attributes, newestMs / 1000);
       for (const { timeMs, recordedMs, deferredAt } of samples) {
-        const age = secondsBetween(timeMs, receivedAt);
-        telemetry.record("tailscale2otel.ingest.event.age", age, attributes);
-        if (recordedMs !== undefined)
-          telemetry.record("tailscale2otel.ingest.capture.delay", secondsBetween(timeMs, recordedMs), attributes);
+        const age = (receivedAt - timeMs) / 1000;
+        // Clocks differ. A negative delay is none: recorded as 0 it would look like the best one.
+        if (age >= 0) telemetry.record("tailscale2otel.ingest.event.age", age, attributes);
+        if (recordedMs !== undefined && recordedMs >= timeMs)
+          telemetry.record("tailscale2otel.ingest.capture.delay", (recordedMs - timeMs) / 1000, attributes);
         if (type !== "audit") continue;
-        telemetry.record("tailscale.config.audit.processing.delay", age, {});
+        if (age >= 0) telemetry.record("tailscale.config.audit.processing.delay", age, {});
         const deferred = parseRfc3339(deferredAt ?? "");
-        if (deferred === undefined) continue;
-        const delay = secondsBetween(timeMs, millisOfHrTime(deferred));
-        telemetry.record("tailscale.config.audit.deferred.delay", delay, {});
+        const delay = deferred === undefined ? -1 : (millisOfHrTime(deferred) - timeMs) / 1000;
+        if (delay >= 0) telemetry.record("tailscale.config.audit.deferred.delay", delay, {});
       }
     }
   }
@@ -93,9 +93,4 @@ export class LastEvents {
     const key = `${attributes.source} ${attributes.type}`;
     this.#newest.set(key, { attributes, value: Math.max(this.#newest.get(key)?.value ?? 0, seconds) });
   }
-}
-
-/** Never negative: clocks differ. */
-function secondsBetween(fromMs: number, toMs: number): number {
-  return Math.max(0, (toMs - fromMs) / 1000);
 }

@@ -8,12 +8,14 @@ import {
   changeOfProperty,
   changeOfTarget,
   isWordOf,
+  targetProperties,
   wordOf,
 } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import type { AuditRecord } from "../records/types.ts";
 import { count, type Increments } from "../catalogue/increments.ts";
 import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+import { lineDiff } from "./line-diff.ts";
 import type { ProcessorSettings } from "./names.ts";
 
 /** Adds a record to the counters of events, of curated changes, and of words that are known or not. */
@@ -41,7 +43,7 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
     ["action", record.action, isWordOf(auditActions, record.action)],
     ["origin", record.origin, isWordOf(auditOrigins, record.origin)],
     ["actor_type", actor.type, isWordOf(actorTypes, actor.type)],
-    ["target_property", target.property, Object.hasOwn(changeOfProperty, target.property)],
+    ["target_property", target.property, targetProperties.has(target.property)],
   ] as const;
   for (const [field, word, isKnown] of words) {
     // A word that the record leaves out is neither known nor unknown.
@@ -55,6 +57,7 @@ type Change = AttributesOf<"tailscale.config.audit.changes">["tailscale.audit.ch
 /** The curated change that a record describes, if any. */
 function changeOf({ action, target }: AuditRecord): Change {
   const byProperty = ownValue<Change>(changeOfProperty, target.property);
+  if (byProperty === undefined && target.type.startsWith("PAM_")) return "privileged_access";
   return byProperty ?? ownValue<Change>(changeOfTarget, `${target.type} ${action}`);
 }
 
@@ -86,8 +89,9 @@ export function describeAudit(
       "tailscale.audit.type": record.logType,
       "tailscale.audit.details": record.actionDetails,
       "tailscale.audit.deferred_at": record.deferredAt,
-      "tailscale.audit.old": valueText(record.old),
-      "tailscale.audit.new": valueText(record.new),
+      "tailscale.audit.diff": target.property === "ACL" ? lineDiff(record.oldText, record.newText) : "",
+      "tailscale.audit.old": record.oldText,
+      "tailscale.audit.new": record.newText,
       "user.id": actor.id,
       "user.name": actor.loginName,
       "user.full_name": actor.displayName,
@@ -110,9 +114,4 @@ function present(attributes: {
   const kept: Record<string, AttributeValue> = {};
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined && value !== "") kept[name] = value;
   return kept;
-}
-
-function valueText(value: unknown): string {
-  if (value === undefined) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -109,9 +109,10 @@ export interface ClassText {
   readonly relay: Uint8Array | undefined;
 }
 
-/** What is said of a class in log records. */
-export function classTextOf(code: number): ClassText {
-  const { transport, traffic, path, derpRegion, service } = flowClassOf(code);
+/** What is said of a class in log records. `protocolName`: the transport's, if it has a name and no number. */
+export function classTextOf(code: number, protocolName?: string): ClassText {
+  const { traffic, path, derpRegion, service, ...flowClass } = flowClassOf(code);
+  const transport = protocolName ?? flowClass.transport;
   const attributes: AttributesOfLog<"tailscale.network.flow"> = {
     "network.transport": transport,
     "tailscale.traffic_type": traffic,

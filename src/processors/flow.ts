@@ -107,7 +107,9 @@ export class FlowDescriber {
     const tags = columns.ends[entry] as number;
     const sourceTag = tags & 3;
     const destinationTag = tags >> 2;
-    const classText = this.#classText(classCode(columns, entry));
+    const protocolName = columns.protocolNames.size === 0 ? undefined : columns.protocolNames.get(entry);
+    const code = classCode(columns, entry);
+    const classText = protocolName === undefined ? this.#classText(code) : classTextOf(code, protocolName);
     this.classText = classText;
     if (sourceTag === addressAbsent) {
       this.sourceSet = undefined;

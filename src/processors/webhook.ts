@@ -1,6 +1,6 @@
 /** Webhook events as metrics and as log events: pure functions of the event. */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
-import { webhookVersions } from "../catalogue/vocabulary.ts";
+import { webhookTypes, webhookVersions } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import type { JsonObject, WebhookRecord } from "../records/types.ts";
 import { count, type Increments } from "../catalogue/increments.ts";
@@ -36,7 +36,7 @@ export const exportedMembers = [
   ["newRoles", "tailscale.webhook.new_roles"],
 ] as const;
 
-/** Documented types have at most 28 characters; the name of a log event should stay one. */
+/** Documented types have at most 28 characters. */
 const maxTypeBytes = 128;
 
 /** Adds an event to the counters. If the tailnet has no configured name, which every point carries, the event's own is used. */
@@ -63,8 +63,10 @@ export function describeWebhook(
 ): LogEvent {
   const observedTime = hrTimeOfMillis(acceptedAt);
   const type = boundedText(eventType, maxTypeBytes);
+  // Without a secret anybody can send any type: names of log events must stay few.
+  const isKnown = (webhookTypes as readonly string[]).includes(eventType);
   return {
-    name: `tailscale.webhook.${type}`,
+    name: `tailscale.webhook.${isKnown ? eventType : "other"}`,
     severity: warningTypes.has(eventType) ? "WARN" : "INFO",
     time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,

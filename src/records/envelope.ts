@@ -7,7 +7,7 @@ import type { HrTime } from "../lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../lib/rfc3339.ts";
 import { isObject } from "./members.ts";
 import type { JsonObject, RawRecord, RecordType, SkippedValue } from "./types.ts";
-import { elementTexts, memberText, oneLine } from "./json.ts";
+import { elementTexts, memberText, oneLine, ValueBoundary } from "./json.ts";
 
 /** What one top-level value holds. */
 export interface Unwrapped {
@@ -116,16 +116,40 @@ function descend(value: unknown, text: string, times: EnvelopeTimes, wrappers: n
     return;
   }
   if (Object.hasOwn(value, "event")) {
-    descend(value["event"], memberText(text, "event") ?? "", timesOf(value, times), wrappers + 1, into);
+    const event = value["event"];
+    const inner = timesOf(value, times);
+    if (typeof event === "string") descendText(event, memberText(text, "event") ?? "", inner, wrappers + 1, into);
+    else descend(event, memberText(text, "event") ?? "", inner, wrappers + 1, into);
     return;
   }
   if (Array.isArray(value["logs"])) {
-    descend(value["logs"], memberText(text, "logs") ?? "", times, wrappers, into);
+    descend(value["logs"], memberText(text, "logs") ?? "", timesOf(value, times), wrappers, into);
     return;
   }
   const type = classify(value);
   if (type === "unclassified") into.skipped.push({ reason: "unclassified", text });
   else into.records.push({ type, value, line: storedLine(text, times), ...times });
+}
+
+/**
+ * An event that is JSON in a string, as some relays write it, is parsed once; any other string is no record. Its limits are
+ * those of a value of its own, since nothing has counted the members inside a string.
+ */
+function descendText(event: string, text: string, times: EnvelopeTimes, wrappers: number, into: Unwrapped): void {
+  const inner = event.trim();
+  const value = inner.startsWith("{") || inner.startsWith("[") ? parsed(inner) : undefined;
+  if (value === undefined) into.skipped.push({ reason: "unclassified", text });
+  else descend(value, inner, times, wrappers, into);
+}
+
+function parsed(text: string): unknown {
+  const bytes = Buffer.from(text);
+  if (new ValueBoundary().endOf(bytes, 0, bytes.length) !== bytes.length) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The stored form of a record's own text. */

@@ -64,9 +64,12 @@ export class Identifier {
       record.eventGroupId,
       time,
       record.action,
+      record.actionDetails,
+      record.error,
       actor.id,
       target.type,
       target.id,
+      target.name,
       target.property,
       canonicalJson(record.old),
       canonicalJson(record.new),
@@ -127,7 +130,10 @@ export class Identifier {
     this.#words[0] = (columns.sourcePort[entry] as number) | ((columns.destinationPort[entry] as number) << 16);
     let count = this.#writeAddress(1, columns, ends & 3, columns.source[entry] as number);
     count = this.#writeAddress(count, columns, ends >> 2, columns.destination[entry] as number);
-    const last = (columns.traffic[entry] as number) | ((columns.protocol[entry] as number) << 8) | (ends << 16);
+    const name = columns.protocolNames.size === 0 ? undefined : columns.protocolNames.get(entry);
+    if (name !== undefined) count = this.#writeText(this.#words, count, name);
+    const protocol = name === undefined ? (columns.protocol[entry] as number) << 8 : namedMark;
+    const last = (columns.traffic[entry] as number) | protocol | (ends << 16);
     this.#entry.digest(this.#words, count, last);
     return this.#entry;
   }
@@ -179,6 +185,9 @@ export class Identifier {
     return hash("sha256", `${this.#secret}\n${purpose}\n${this.#tailnet}\n${text}`, "buffer");
   }
 }
+
+/** In the last word of an entry whose protocol has a name and no number; no other entry has the bit. */
+const namedMark = 0x0040_0000;
 
 /** In the last word of an entry that is left out; no other entry has the bit. */
 const leftOutMark = 0x0080_0000;

@@ -1,6 +1,7 @@
 /** Decodes configuration audit records, as the stream and as the API give them, and webhook events. */
 import { parseRfc3339, zeroTime } from "../lib/rfc3339.ts";
-import { oneLine } from "./json.ts";
+import { eventText } from "./envelope.ts";
+import { compactJson, memberText, oneLine } from "./json.ts";
 import { checkDepth, normalTags, objectMember, stringMember, stringsMember, timeMember, wrongType } from "./members.ts";
 import {
   type AuditActor,
@@ -24,14 +25,15 @@ const maxDepth = 128;
  * The record of an audit event's parsed JSON. Vocabularies are open: unknown words are kept.
  * @throws {Defect} `decode_error`
  */
-export function decodeAudit({ value, time, recorded }: Pick<RawRecord, "value" | "time" | "recorded">): AuditRecord {
+export function decodeAudit(raw: Pick<RawRecord, "value" | "line" | "time" | "recorded">): AuditRecord {
+  const { value, time, recorded } = raw;
   const deferredAt = stringMember(value, "deferredAt");
   checkDepth("old", value["old"], maxDepth);
   checkDepth("new", value["new"], maxDepth);
   return {
     type: "audit",
     time: timeMember(value, "eventTime") ?? time ?? recorded,
-    recorded,
+    recorded: timeMember(value, "logged") ?? recorded,
     logType: stringMember(value, "type"),
     eventGroupId: stringMember(value, "eventGroupID"),
     origin: stringMember(value, "origin"),
@@ -43,7 +45,15 @@ export function decodeAudit({ value, time, recorded }: Pick<RawRecord, "value" |
     deferredAt: deferredAt === zeroTime ? "" : deferredAt,
     old: value["old"] ?? undefined,
     new: value["new"] ?? undefined,
+    oldText: textOf(raw, "old"),
+    newText: textOf(raw, "new"),
   };
+}
+
+/** A text as it is, any other value as it was received: numbers keep their digits, members their order. */
+function textOf({ value, line }: Pick<RawRecord, "value" | "line">, name: "old" | "new"): string {
+  const found = value[name] ?? "";
+  return typeof found === "string" ? found : compactJson(memberText(eventText(line), name) ?? "");
 }
 
 function decodeActor(actor: JsonObject): AuditActor {

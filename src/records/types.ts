@@ -54,7 +54,7 @@ export interface AuditRecord {
   readonly type: "audit";
   /** `eventTime`, else the envelope's time, else `fields.recorded`. */
   readonly time: HrTime | undefined;
-  /** The envelope's `fields.recorded`. */
+  /** When the log service recorded it: `logged`, else the envelope's `fields.recorded`. */
   readonly recorded: HrTime | undefined;
   /** The API's own `type` member, such as `CONFIG`; the stream does not carry it. */
   readonly logType: string;
@@ -70,6 +70,9 @@ export interface AuditRecord {
   /** Any JSON; `undefined` where absent. */
   readonly old: unknown;
   readonly new: unknown;
+  /** The same as they were received, a text without its quotes; empty where absent. */
+  readonly oldText: string;
+  readonly newText: string;
 }
 
 /** One event of a webhook delivery. */

@@ -47,6 +47,12 @@ test("an audit record has the delay of its processing, and of its deferral if it
   expect(of("tailscale.config.audit.deferred.delay")).toEqual([10.5]);
 });
 
+test("a delay that is negative, since clocks differ, is not recorded as none", async () => {
+  const eventTime = "2026-11-02T09:15:21Z";
+  await send([enveloped(auditValue({ eventTime, deferredAt: "2026-11-02T09:15:20.5Z" }))]);
+  expect(recorded.filter(([metric]) => /age|delay/.test(metric))).toEqual([]);
+});
+
 test("of a large batch at most sixteen are recorded", async () => {
   await send(Array.from({ length: 100 }, (_, n) => enveloped(flowValue({ nodeId: `n${n}` }))));
   const { length } = of("tailscale2otel.ingest.event.age");

@@ -32,12 +32,14 @@ const byProperty = [
   ["TAILNET_INVITE", "tailnet_invite"],
   ["AUTH_PROVIDER", "auth_provider"],
   ["SECRET", "secret"],
+  ["BORDER0_PROVISIONING", "privileged_access"],
 ] as const;
 
 const byTarget = [
   ["NODE", "CREATE", "device"],
   ["NODE", "DELETE", "device"],
   ["NODE", "EXPIRED", "device"],
+  ["PAM_SERVICE_ACCOUNT", "UPDATE", "privileged_access"],
   ["API_KEY", "CREATE", "api_key"],
   ["API_KEY", "DELETE", "api_key"],
   ["API_KEY", "REVOKE", "api_key"],

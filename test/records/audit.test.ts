@@ -1,10 +1,12 @@
 /** Audit records are decoded as stream and API give them. */
 import { describe, expect, test } from "bun:test";
+import { recordOfLine } from "../../src/records/envelope.ts";
 import { decodeAudit } from "../../src/records/plain.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { auditValue, sampleRecords } from "../support/records.ts";
 
-const decode = (value: JsonObject) => decodeAudit({ value, time: [1, 2], recorded: [3, 4] });
+const decode = (value: JsonObject) =>
+  decodeAudit({ value, line: JSON.stringify({ event: value }), time: [1, 2], recorded: [3, 4] });
 
 function nested(levels: number): unknown {
   let value: unknown = 1;
@@ -40,14 +42,31 @@ describe("decodes", () => {
       deferredAt: "",
       old: undefined,
       new: undefined,
+      oldText: "",
+      newText: "",
     });
+  });
+
+  test("values as they were received: digits, order of members, and a text without its quotes", () => {
+    const event = String.raw`{"action":"UPDATE","actor":{},"old":12345678901234567890,"new": { "z": 1.0, "a": "x \" y" }}`;
+    const line = `{"time":1.5,"event":${event}}`;
+    const { oldText, newText } = decodeAudit(recordOfLine(line, "audit"));
+    expect(oldText).toBe("12345678901234567890");
+    expect(newText).toBe(String.raw`{"z":1.0,"a":"x \" y"}`);
+    expect(decode(auditValue({ old: "a  b", new: null }))).toMatchObject({ oldText: "a  b", newText: "" });
+  });
+
+  test("the time at which the log service recorded it: logged, else that of the envelope", () => {
+    expect(decode(auditValue({ logged: "1970-01-01T00:00:09Z" })).recorded).toEqual([9, 0]);
+    expect(decode(auditValue()).recorded).toEqual([3, 4]);
   });
 
   test("the time of the event, else of the envelope, else of its recording", () => {
     expect(decode(auditValue({ eventTime: "1970-01-01T00:00:09.000000001Z" })).time).toEqual([9, 1]);
     expect(decode(auditValue()).time).toEqual([1, 2]);
-    expect(decodeAudit({ value: auditValue(), time: undefined, recorded: [3, 4] }).time).toEqual([3, 4]);
-    expect(decodeAudit({ value: auditValue(), time: undefined, recorded: undefined }).time).toBeUndefined();
+    const timeless = { value: auditValue(), line: "{}", time: undefined };
+    expect(decodeAudit({ ...timeless, recorded: [3, 4] }).time).toEqual([3, 4]);
+    expect(decodeAudit({ ...timeless, recorded: undefined }).time).toBeUndefined();
   });
 
   test("values of any type, different ones for old and new, and null as none", () => {
@@ -70,9 +89,8 @@ describe("decodes", () => {
   test("values 128 levels deep, and none deeper", () => {
     expect(decode(auditValue({ old: nested(128) })).old).toEqual(nested(128));
     expect(() => decode(auditValue({ new: nested(129) }))).toThrow("nested deeper than 128 levels");
-    expect(() => decode(auditValue({ new: nested(100_000) }))).toThrow(
-      expect.objectContaining({ reason: "decode_error" }),
-    );
+    const tooDeep = { value: auditValue({ new: nested(100_000) }), line: "{}", time: undefined, recorded: undefined };
+    expect(() => decodeAudit(tooDeep)).toThrow(expect.objectContaining({ reason: "decode_error" }));
   });
 });
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { classify, envelopeTime, eventText, recordOfLine } from "../../src/records/envelope.ts";
+import { valueLimits } from "../../src/records/json.ts";
 import type { JsonObject, RawRecord } from "../../src/records/types.ts";
 import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
 import { auditValue, enveloped, flowValue, unwrapped } from "../support/records.ts";
@@ -47,6 +48,17 @@ describe("finds", () => {
       { time: 5, event: { time: "never", event: flow } },
       [{ type: "flow", time: [5, 0] }],
     ],
+    [
+      "logs in an envelope, which inherit its times",
+      { time: 1_793_610_908.125, fields: { recorded: "2026-11-02T09:15:07.204000111Z" }, logs: [flow] },
+      [{ type: "flow", time, recorded }],
+    ],
+    ["an event that is JSON in a string", enveloped(JSON.stringify(flow) as never), [{ type: "flow", time, recorded }]],
+    [
+      "a list that is JSON in a string",
+      { event: ` ${JSON.stringify([flow, audit])}\n` },
+      [{ type: "flow" }, { type: "audit" }],
+    ],
     ["four lists", [[[[flow]]]], [{ type: "flow" }]],
     ["an empty list", [], []],
     ["empty logs", { logs: [] }, []],
@@ -83,6 +95,12 @@ describe("passes over", () => {
     ["an object of no known kind", { hello: 1 }, "unclassified"],
     ["an event of no known kind", enveloped({ hello: 1 }), "unclassified"],
     ["an event that is a scalar", { event: "text" }, "unclassified"],
+    ["an event that is torn JSON in a string", { event: '{"nodeId":' }, "unclassified"],
+    [
+      "an event that is JSON in a string in a string",
+      { event: JSON.stringify({ event: JSON.stringify(7) }) },
+      "unclassified",
+    ],
     ["a scalar in a list", [7], "unclassified"],
     ["five lists", [[[[[flow]]]]], "unwrap_drop"],
     ["five envelopes", { event: { event: { event: { event: { event: flow } } } } }, "unwrap_drop"],
@@ -99,6 +117,19 @@ describe("passes over", () => {
     expect(skipped).toEqual([{ reason: "unclassified", text: '{"hello":1}' }]);
   });
 });
+
+test("refuses a string whose JSON is past the limits of one value", () => {
+  const event = JSON.stringify({ ...flow, x: Array.from({ length: valueLimits.parts }, () => 0) });
+  expect(() => unwrapped({ event })).toThrow(expect.objectContaining({ reason: "too_large" }));
+});
+
+test.each(["eventGroupID", "eventTime", "target", "origin"])(
+  "an action with %s and no actor is an audit record",
+  (member) => {
+    for (const actor of [undefined, null]) expect(classify({ action: "UPDATE", actor, [member]: "x" })).toBe("audit");
+    expect(classify({ action: "UPDATE", actor: null, [member]: null })).toBe("unclassified");
+  },
+);
 
 describe("an envelope's time", () => {
   test.each([

@@ -29,7 +29,11 @@ function keyOfFlow(value: unknown, by = identifier): Key {
 
 function keyOfAudit(value: JsonObject, by = identifier): string {
   const key = new Uint32Array(keyWords);
-  by.audit(decodeAudit({ value, time: undefined, recorded: undefined }), key, 0);
+  by.audit(
+    decodeAudit({ value, line: JSON.stringify({ event: value }), time: undefined, recorded: undefined }),
+    key,
+    0,
+  );
   return key.join();
 }
 
@@ -149,6 +153,14 @@ describe("a flow's identity", () => {
   test("counts an entry that is left out by its text, whatever the order of its members", () => {
     const turned = Object.fromEntries(Object.entries(broken).reverse());
     expect(keyOfFlow(withEntries([one, turned]))).toEqual(keyOfFlow(withEntries([one, broken])));
+  });
+
+  test("tells protocols that have a name and no number apart, in any letters", () => {
+    const named = ["quic", "QUIC", "mptcp", undefined].map(
+      (proto) => keyOfFlow(withEntries([connection({ proto })])).entries,
+    );
+    expect(named[1]).toEqual(named[0] as never);
+    expect(new Set(named).size).toBe(3);
   });
 
   test("tells the traffic types of one entry apart", () => {
@@ -287,8 +299,6 @@ describe("an audit record's identity", () => {
       ...auditValue(),
       eventTime: "2026-11-02T09:15:10.250000007Z",
       type: "CONFIG",
-      error: "e",
-      actionDetails: "d",
     };
     expect(keyOfAudit(api)).toBe(plainly);
     expect(keyOfAudit(auditValue({ actor: { id: "uONECNTRL", displayName: "Other" } }))).toBe(plainly);
@@ -316,6 +326,9 @@ describe("an audit record's identity", () => {
       { target: { ...target, id: "T2CNTRL" } },
       { target: { ...target, type: "NODE" } },
       { target: { ...target, property: "DNS" } },
+      { target: { ...target, name: "example.org" } },
+      { error: "the policy is invalid" },
+      { actionDetails: "tried again" },
       { old: "A" },
       { old: ["a"] },
       { old: undefined },

@@ -97,6 +97,8 @@ export class FlowColumns {
   addressTexts: string[] = [];
   /** Canonical JSON of entries that are left out, by entry: what their identity is computed from. */
   readonly leftOutTexts = new Map<number, string>();
+  /** Protocol names that have no known number, by entry, in lower case; their `protocol` is 0. */
+  readonly protocolNames = new Map<number, string>();
   /** Why a stored record can no longer be decoded, by record. It then has no entries. */
   readonly defects = new Map<number, string>();
   /** The record begun last, and the addresses that were held before it. */
@@ -106,7 +108,7 @@ export class FlowColumns {
 
   /** Bytes held in memory, about, for budgets. */
   get byteLength(): number {
-    const texts = this.leftOutTexts.size * bytesOfLeftOutText;
+    const texts = (this.leftOutTexts.size + this.protocolNames.size) * bytesOfLeftOutText;
     return this.traffic.length * 52 + this.startNanos.length * 40 + this.ipv6.byteLength + texts;
   }
 
@@ -167,6 +169,7 @@ export class FlowColumns {
 
   /** Empties the row of an entry. */
   clearEntry(entry: number, traffic: number): void {
+    if (this.protocolNames.size > 0) this.protocolNames.delete(entry);
     this.traffic[entry] = traffic;
     this.protocol[entry] = 0;
     this.ends[entry] = 0;
@@ -209,8 +212,8 @@ export class FlowColumns {
   /** Takes all records from number `records` on back; so many addresses were held before them. */
   truncate(records: number, ipv6Addresses: number, addressTexts: number): void {
     const entries = this.firstEntry[records] as number;
-    for (let entry = entries; entry < this.entries && this.leftOutTexts.size > 0; entry++)
-      this.leftOutTexts.delete(entry);
+    for (const texts of [this.leftOutTexts, this.protocolNames])
+      for (let entry = entries; entry < this.entries && texts.size > 0; entry++) texts.delete(entry);
     this.records = records;
     this.entries = entries;
     this.ipv6Addresses = ipv6Addresses;
@@ -226,6 +229,7 @@ export class FlowColumns {
     this.truncate(0, 0, 0);
     this.#begun = -1;
     this.leftOutTexts.clear();
+    this.protocolNames.clear();
     this.defects.clear();
   }
 }

@@ -24,19 +24,28 @@ export function transportName(protocol: number): string {
 }
 
 /**
- * The number from the wire: a number, a quoted number or a name; 0 if absent. Otherwise why the entry is left out:
- * `invalid_protocol` outside 0–255, `invalid_entry` for another type.
+ * The number from the wire: a number, a quoted number, or a name in any letters; 0 if absent. A name that is not known is
+ * returned in lower case, as `{ name }`. Otherwise why the entry is left out: `invalid_protocol` outside 0–255 or for a text
+ * that is no name, `invalid_entry` for another type.
  */
-export function protocolNumber(proto: unknown): number | LeftOutReason {
-  if (proto === undefined || proto === null) return 0;
+export function protocolOf(proto: unknown): number | LeftOutReason | { readonly name: string } {
+  if (proto === undefined || proto === null || proto === "") return 0;
   if (typeof proto !== "number" && typeof proto !== "string") return "invalid_entry";
-  const number = typeof proto === "number" ? proto : numberOfText(proto);
+  if (typeof proto === "string" && /^[a-z][\w.+-]{0,62}$/i.test(proto)) {
+    const name = proto.toLowerCase();
+    return numbers.get(name) ?? { name };
+  }
+  const number = typeof proto === "number" ? proto : /^\d+$/.test(proto) ? Number(proto) : Number.NaN;
   return Number.isInteger(number) && number >= 0 && number <= 255 ? number + 0 : "invalid_protocol";
 }
 
-const numbers = new Map(Object.entries(names).map(([number, name]) => [name, Number(number)]));
-
-function numberOfText(text: string): number {
-  if (text === "") return 0;
-  return /^\d+$/.test(text) ? Number(text) : (numbers.get(text.toLowerCase()) ?? Number.NaN);
-}
+/** Every name that Tailscale's own parser accepts (`ipproto.Proto.UnmarshalText`), and the other names in use here. */
+const numbers = new Map<string, number>([
+  ...Object.entries(names).map(([number, name]) => [name, Number(number)] as const),
+  ["egp", 8],
+  ["icmpv4", 1],
+  ["icmpv6", 58],
+  ["igp", 9],
+  ["ip-in-ip", 4],
+  ["ipv4", 4],
+]);

@@ -20,7 +20,7 @@ import {
   maxEntriesOfRecord,
   trafficTypes,
 } from "./columns.ts";
-import { protocolNumber } from "./protocols.ts";
+import { protocolOf } from "./protocols.ts";
 
 /**
  * Appends the record of a flow's parsed JSON. Zero and empty members are absent on the wire and get their zero here.
@@ -143,9 +143,10 @@ function appendEntry(value: unknown, traffic: number, columns: FlowColumns, stor
 /** Writes one entry's members. Returns why it makes no sense, if it does not. */
 function readEntry(value: unknown, columns: FlowColumns, entry: number): LeftOutReason | undefined {
   if (!isObject(value)) return "invalid_entry";
-  const protocol = protocolNumber(value["proto"]);
+  const protocol = protocolOf(value["proto"]);
   if (typeof protocol === "string") return protocol;
-  columns.protocol[entry] = protocol;
+  if (typeof protocol === "number") columns.protocol[entry] = protocol;
+  else columns.protocolNames.set(entry, protocol.name);
   return (
     readEndpoint(value["src"], columns, entry, columns.source, columns.sourcePort, 0) ??
     readEndpoint(value["dst"], columns, entry, columns.destination, columns.destinationPort, 2) ??

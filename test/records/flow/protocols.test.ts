@@ -1,6 +1,6 @@
 /** Protocol numbers of the wire and the transports that they are. */
 import { expect, test } from "bun:test";
-import { protocolNumber, transportName } from "../../../src/records/flow/protocols.ts";
+import { protocolOf, transportName } from "../../../src/records/flow/protocols.ts";
 
 test.each([
   [undefined, 0],
@@ -15,18 +15,51 @@ test.each([
   ["ipv6-icmp", 58],
   [255, 255],
 ] satisfies [unknown, number][])("takes %p as %p", (proto, number) => {
-  expect(protocolNumber(proto)).toBe(number);
+  expect(protocolOf(proto)).toBe(number);
 });
 
-test.each([-1, 256, 6.5, 1e308, "-6", "6.0", " 6", "0x6", "quic", "constructor", "999999999999999999999"])(
+test.each([-1, 256, 6.5, 1e308, "-6", "6.0", " 6", "0x6", "q c", "-tcp", "999999999999999999999"])(
   "finds no protocol in %p",
   (proto) => {
-    expect(protocolNumber(proto)).toBe("invalid_protocol");
+    expect(protocolOf(proto)).toBe("invalid_protocol");
   },
 );
 
+test("finds every name that Tailscale's own parser accepts", () => {
+  const accepted = {
+    ah: 51,
+    dccp: 33,
+    egp: 8,
+    esp: 50,
+    fragment: 255,
+    gre: 47,
+    icmp: 1,
+    icmpv4: 1,
+    icmpv6: 58,
+    igmp: 2,
+    igp: 9,
+    "ip-in-ip": 4,
+    ipv4: 4,
+    "ipv6-icmp": 58,
+    ospf: 89,
+    sctp: 132,
+    tcp: 6,
+    tsmp: 99,
+    udp: 17,
+  };
+  expect(Object.keys(accepted)).toHaveLength(19);
+  for (const [name, number] of Object.entries(accepted)) {
+    expect(protocolOf(name)).toBe(number);
+    expect(protocolOf(name.toUpperCase())).toBe(number);
+  }
+});
+
+test.each(["quic", "QUIC", "constructor", "mptcp.v2"])("keeps the unknown name %p as text", (proto) => {
+  expect(protocolOf(proto)).toEqual({ name: proto.toLowerCase() });
+});
+
 test.each([[true], [[6]], [{ number: 6 }]])("finds no entry in the type of %p", (proto) => {
-  expect(protocolNumber(proto)).toBe("invalid_entry");
+  expect(protocolOf(proto)).toBe("invalid_entry");
 });
 
 test("names the published transports, and numbers the rest", () => {

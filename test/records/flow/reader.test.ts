@@ -181,7 +181,7 @@ describe("leaves out alone, with its canonical text and nothing else of it", () 
     ["invalid_endpoint", connection({ src: "web-1:443" })],
     ["invalid_endpoint", connection({ src: "[2001:db8::1]:1", dst: "100.64.1.1:65536" })],
     ["invalid_protocol", connection({ proto: 256 })],
-    ["invalid_protocol", connection({ proto: "quic" })],
+    ["invalid_protocol", connection({ proto: "q c" })],
     ["invalid_entry", connection({ proto: true })],
     ["invalid_entry", connection({ src: 7 })],
     ["invalid_entry", connection({ txBytes: "300" })],
