@@ -33,7 +33,8 @@ export function readSecretFile(path: string): { readonly secret: string } | { re
   const read = readBounded(path, maxSecretBytes);
   if ("reason" in read) return { reason: `cannot read ${JSON.stringify(path)}: ${read.reason}` };
   const secret = read.text.trim();
-  return secret === "" ? { reason: `${JSON.stringify(path)} is empty` } : { secret };
+  if (secret === "") return { reason: `${JSON.stringify(path)} is empty` };
+  return /^[\x21-\x7e]+$/.test(secret) ? { secret } : { reason: `invalid secret in ${JSON.stringify(path)}` };
 }
 
 /**

@@ -3,7 +3,6 @@ import { assignment, defaultOrigin, type Origin, type Problem, type Warning } fr
 import { readSecretFile } from "./files.ts";
 import type { Given, Layer } from "./layers.ts";
 import { settings } from "./schema.ts";
-import type { Setting } from "./setting.ts";
 import { type Invalid, readEntry, readText, readTyped } from "./values.ts";
 
 export interface Merged {
@@ -22,131 +21,105 @@ export type ResolvePath = (path: string, origin: Origin) => string;
 
 /** Later layers win. `standard` serves only if they give nothing; what is wrong in it is a warning. */
 export function mergeLayers(layers: readonly Layer[], standard: Layer, resolvePath: ResolvePath): Merged {
-  const slots = new Map(settings.map((setting): [string, Slot] => [setting.key, { setting, entries: new Map() }]));
   const problems = layers.flatMap((layer) => layer.problems);
   const warnings = [...standard.warnings, ...layers.flatMap((layer) => layer.warnings)];
   const broken = new Set(problems.flatMap(({ meant }) => meant ?? []));
-  const context = { slots, resolvePath };
-  for (const given of layers.flatMap((layer) => layer.given)) {
-    const invalid = place(context, given);
-    if (invalid === undefined) continue;
-    broken.add(given.setting.key);
-    problems.push(problemOf(given, invalid));
+  const values = new Map<string, unknown>();
+  const origins = new Map<string, Origin>();
+  for (const setting of settings) {
+    const { key } = setting;
+    const of = (layer: Layer): readonly Given[] => layer.given.filter((given) => given.setting === setting);
+    const slot: Slot = { entries: new Map() };
+    const refuse = (problem: Problem | undefined): void => {
+      if (problem === undefined) return;
+      broken.add(key);
+      problems.push(problem);
+    };
+    for (const given of layers.flatMap(of)) refuse(problemOf(given, place(slot, given, resolvePath)));
+    // Attributes are independent of each other; of headers, half of a set of credentials is none.
+    const own = new Set(slot.entries.keys());
+    const isGiven =
+      slot.value !== undefined || slot.secretFile !== undefined || (own.size > 0 && setting.entry === "header");
+    for (const given of isGiven || broken.has(key) ? [] : of(standard)) {
+      if (typeof given.part === "object" && (own.has(given.part.entry) || slot.entries.has(given.part.entry))) continue;
+      const invalid = place(slot, given, resolvePath);
+      if (invalid === undefined || given.origin.from !== "environment") continue;
+      const message = `${invalid.message}, so the variable is ignored`;
+      warnings.push({ key: given.origin.variable, message, remedy: `Use ${invalid.allowed}, or set ${key}.` });
+    }
+    refuse(readSecret(slot, key));
+    const { value = { read: structuredClone(setting.default), origin: defaultOrigin }, entries } = slot;
+    const record = Object.fromEntries([...entries.values()].map(({ name, text }) => [name, text]));
+    values.set(key, setting.kind === "map" ? record : value.read);
+    for (const { name, origin } of entries.values()) origins.set(`${key}.${name}`, origin);
+    if (entries.size === 0) origins.set(key, value.origin);
   }
-  const own = new Set([...slots.values()].filter(isGiven).map(({ setting }) => setting.key));
-  for (const given of standard.given) {
-    const { setting, part, origin } = given;
-    // Of headers, ours or theirs: half of a set of credentials is none. Attributes are independent of each other.
-    const isOurs =
-      setting.entry === "attribute" && typeof part === "object"
-        ? slots.get(setting.key)?.entries.has(part.entry)
-        : own.has(setting.key);
-    if (isOurs === true || broken.has(setting.key)) continue;
-    const invalid = place(context, given);
-    if (invalid === undefined || origin.from !== "environment") continue;
-    const remedy = `Use ${invalid.allowed}, or set ${setting.key}.`;
-    warnings.push({ key: origin.variable, message: `${invalid.message}, so the variable is ignored`, remedy });
-  }
-  for (const slot of slots.values()) {
-    const problem = readSecret(slot);
-    if (problem === undefined) continue;
-    broken.add(slot.setting.key);
-    problems.push(problem);
-  }
-  return { ...collect(slots.values()), broken, problems, warnings };
+  return { values, origins, broken, problems, warnings };
 }
 
+/** What has been given for one setting. */
 interface Slot {
-  readonly setting: Setting;
-  own?: { readonly value: unknown; readonly origin: Origin } | undefined;
+  value?: { readonly read: unknown; readonly origin: Origin };
   secretFile?: { readonly path: string; readonly origin: Origin } | undefined;
   /** Entries of a map in the order of their first appearance; header names by their lower case. */
-  readonly entries: Map<string, { readonly name: string; readonly value: string; readonly origin: Origin }>;
-}
-
-interface Context {
-  readonly slots: ReadonlyMap<string, Slot>;
-  readonly resolvePath: ResolvePath;
-}
-
-function isGiven(slot: Slot): boolean {
-  return slot.own !== undefined || slot.secretFile !== undefined || slot.entries.size > 0;
+  readonly entries: Map<string, { readonly name: string; readonly text: string; readonly origin: Origin }>;
 }
 
 /** Puts a value into its slot, or says why it is invalid. */
-function place({ slots, resolvePath }: Context, given: Given): Invalid | undefined {
+function place(slot: Slot, given: Given, resolvePath: ResolvePath): Invalid | undefined {
   const { setting, part, origin, written, form } = given;
-  const slot = slots.get(setting.key);
-  if (slot === undefined) throw new TypeError(`no setting ${setting.key}`);
   if (part === "secretFile") {
-    if (typeof written !== "string") {
-      return { message: "invalid path", allowed: "the path of a file", example: '"/run/secrets/token"' };
-    }
+    if (typeof written !== "string")
+      return { message: "invalid path", allowed: "a path", example: '"/run/secrets/token"' };
     slot.secretFile = written === "" ? undefined : { path: resolvePath(written, origin), origin };
   } else if (part === "value") {
     const reading = form === "text" ? readText(setting, String(written)) : readTyped(setting, written);
     if ("message" in reading) return reading;
     const isPath = setting.kind === "file" && reading.value !== "";
-    slot.own = { value: isPath ? resolvePath(String(reading.value), origin) : reading.value, origin };
+    slot.value = { read: isPath ? resolvePath(String(reading.value), origin) : reading.value, origin };
   } else {
     const reading = readEntry(setting, part.entry, written);
     if ("message" in reading) return reading;
     const name = entryName(slot, given, part.entry);
-    const id = setting.entry === "header" ? name.toLowerCase() : name;
-    slot.entries.set(id, { name, value: String(reading.value), origin });
+    slot.entries.set(setting.entry === "header" ? name.toLowerCase() : name, {
+      name,
+      text: String(reading.value),
+      origin,
+    });
   }
   return undefined;
 }
 
 /** The name of a variable has neither lower case nor dots nor dashes, so it is matched loosely with the entries so far. */
-function entryName(slot: Slot, given: Given, written: string): string {
-  if (given.origin.from !== "environment" || given.form !== "text") return written;
+function entryName(slot: Slot, { setting, origin, form }: Given, written: string): string {
+  if (origin.from !== "environment" || form !== "text") return written;
   const loose = (name: string): string => name.toLowerCase().replace(/[._-]/g, "-");
   const known = [...slot.entries.values()].find((entry) => loose(entry.name) === loose(written));
   if (known !== undefined) return known.name;
-  if (/[a-z.-]/.test(written)) return written;
-  return written.toLowerCase().replaceAll("_", given.setting.entry === "header" ? "-" : ".");
+  return /[a-z.-]/.test(written)
+    ? written
+    : written.toLowerCase().replaceAll("_", setting.entry === "header" ? "-" : ".");
 }
 
 /** A secret is given as text or as a file: which of the two is meant cannot be guessed. */
-function readSecret(slot: Slot): Problem | undefined {
-  const { setting, own, secretFile } = slot;
-  if (secretFile === undefined) return undefined;
-  const { path, origin } = secretFile;
-  const key = `${setting.key}_file`;
-  if (own !== undefined && own.value !== "") {
-    return { origin, key, message: `${setting.key} is set too`, remedy: `Remove one of ${setting.key} and ${key}.` };
+function readSecret(slot: Slot, setting: string): Problem | undefined {
+  if (slot.secretFile === undefined) return undefined;
+  const { path, origin } = slot.secretFile;
+  const key = `${setting}_file`;
+  if (slot.value !== undefined && slot.value.read !== "") {
+    return { origin, key, message: `${setting} is set too`, remedy: `Remove one of ${setting} and ${key}.` };
   }
   const read = readSecretFile(path);
-  const reading = "secret" in read ? readText(setting, read.secret) : undefined;
-  if (reading !== undefined && "value" in reading) {
-    slot.own = { value: reading.value, origin: { ...origin, secretFile: path } };
-    return undefined;
-  }
-  const message = "reason" in read ? read.reason : `invalid secret in ${JSON.stringify(path)}`;
+  if ("secret" in read) slot.value = { read: read.secret, origin: { ...origin, secretFile: path } };
   const remedy =
-    "Name a file that this program can read, with nothing but the secret in it: printable ASCII without spaces.";
-  return { origin, key, message, remedy };
+    "Name a file that this program can read and that contains only the secret: printable ASCII without spaces.";
+  return "reason" in read ? { origin, key, message: read.reason, remedy } : undefined;
 }
 
-function problemOf({ setting, part, origin }: Given, { message, allowed, example }: Invalid): Problem {
-  const suffix = part === "value" ? "" : part === "secretFile" ? "_file" : `.${part.entry}`;
-  const key = setting.key + suffix;
+function problemOf({ setting, part, origin }: Given, invalid: Invalid | undefined): Problem | undefined {
+  if (invalid === undefined) return undefined;
+  const { message, allowed, example } = invalid;
+  const key = setting.key + (part === "value" ? "" : part === "secretFile" ? "_file" : `.${part.entry}`);
   const name = typeof part === "object" ? part.entry : key.slice(key.lastIndexOf(".") + 1);
   return { origin, key, message, remedy: `Use ${allowed}, for example ${assignment(origin, name, example)}.` };
-}
-
-function collect(slots: Iterable<Slot>): Pick<Merged, "values" | "origins"> {
-  const values = new Map<string, unknown>();
-  const origins = new Map<string, Origin>();
-  for (const { setting, own, entries } of slots) {
-    if (setting.kind === "map") {
-      values.set(setting.key, Object.fromEntries([...entries.values()].map(({ name, value }) => [name, value])));
-      for (const { name, origin } of entries.values()) origins.set(`${setting.key}.${name}`, origin);
-    } else {
-      values.set(setting.key, own === undefined ? structuredClone(setting.default) : own.value);
-    }
-    if (entries.size === 0) origins.set(setting.key, own?.origin ?? defaultOrigin);
-  }
-  return { values, origins };
 }

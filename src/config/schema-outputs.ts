@@ -1,11 +1,11 @@
 /** The settings of everything that goes out: metrics, logs, and what they may contain. */
-import { boolean, bytes, choice, duration, integer, map, localPath, secret, section, text, url } from "./setting.ts";
+import { boolean, bytes, choice, duration, file, integer, map, secret, section, text, url } from "./setting.ts";
 
 export const cardinality = section("How many series metrics may have.", {
   metric_limit: integer(
     10_000,
     [1, 10_000_000],
-    "Maximum series per metric. Further attribute sets are added to the series with `otel.metric.overflow=true`, so totals stay exact.",
+    "Maximum series per metric; further ones are summed in the series with `otel.metric.overflow=true`.",
   ),
   series_ttl: duration("24h", ["1m", "365d"], "How long an idle series is exported."),
   flow: section("Metrics of flow logs.", {
@@ -15,16 +15,13 @@ export const cardinality = section("How many series metrics may have.", {
       "`all`: every pair of nodes. `rollup`: the busiest pairs, with the rest summed as `__other__`.",
     ),
     rollup_top_n: integer(500, [1, 8000], "Number of node pairs that the rollup keeps per interval."),
-    source_port: boolean(
-      false,
-      "Whether the metrics of `all` have the source port. Clients use a new one per connection, so this creates very many series.",
-    ),
+    source_port: boolean(false, "Whether the metrics of `all` have the source port. Creates very many series."),
     destination_port: boolean(false, "Whether the metrics of `all` have the destination port."),
     node_dims: boolean(true, "Whether flow metrics have the names of the source and destination nodes."),
     identity_dims: boolean(false, "Whether flow metrics have the user, tags and operating system of both nodes."),
     collapse_external: boolean(
       true,
-      "Whether addresses of unknown nodes are exported as `external` or `unknown`. `false` exports the addresses, which can create very many series.",
+      "Whether addresses of unknown nodes become `external` or `unknown`, to limit series.",
     ),
     exit_node_attribution: boolean(true, "Whether exit traffic is counted by reporting node, in metrics of its own."),
   }),
@@ -34,7 +31,7 @@ const hidden = (description: string) => choice(["keep", "drop", "hash"], "keep",
 const exported = (what: string) => hidden(`How ${what} are exported.`);
 
 export const privacy = section(
-  "What is exported about people and machines. `keep`: unchanged. `drop`: left out. `hash`: replaced by a keyed hash, which is stable for the lifetime of the state directory. Counts and totals are not affected.",
+  "What is exported about people and machines. `drop`: left out. `hash`: a keyed hash, stable for the lifetime of the state directory. Counts and totals are not affected.",
   {
     emails: exported("e-mail addresses, login names and display names"),
     user_ids: exported("user IDs"),
@@ -73,7 +70,7 @@ export const otlp = section("Where metrics and logs are exported: any OTLP/HTTP 
   protocol: choice(
     ["http/protobuf", "http/json", "stdout"],
     "http/protobuf",
-    "Encoding of requests; never guessed. `stdout` writes OTLP JSON lines to standard output instead of sending requests.",
+    "Encoding of requests. `stdout`: OTLP JSON lines on standard output instead of requests.",
   ),
   headers: headers("Headers of every request."),
   compression: choice(["gzip", "none"], "gzip", "Compression of requests."),
@@ -93,24 +90,20 @@ export const otlp = section("Where metrics and logs are exported: any OTLP/HTTP 
     concurrency: integer(2, [1, 64], "Maximum concurrent logs requests."),
     record_uid: boolean(
       false,
-      "Whether log records have `log.record.uid`, which stays the same on a retry, so that a backend can drop duplicates.",
+      "Whether log records have `log.record.uid`, which a backend can deduplicate retries by.",
     ),
   }),
   tls: section("TLS of the connection to the backend.", {
-    ca_file: localPath(
-      "file",
-      "CA certificates (PEM) to trust instead of the system's.",
-      '"/etc/tailscale2otel/ca.pem"',
-    ),
-    cert_file: localPath("file", "Client certificate (PEM); needs its key.", '"/etc/tailscale2otel/client.pem"'),
-    key_file: localPath("file", "Client key (PEM); needs its certificate.", '"/etc/tailscale2otel/client.key"'),
+    ca_file: file("CA certificates (PEM) to trust instead of the system's."),
+    cert_file: file("Client certificate (PEM); needs its key."),
+    key_file: file("Client key (PEM); needs its certificate."),
     insecure_skip_verify: boolean(
       false,
-      "Whether to accept any certificate of the backend. Anyone in between can then read everything.",
+      "Whether to accept any certificate, so that anyone in between can read everything.",
     ),
   }),
   grafana_cloud: section("Grafana Cloud credentials, sent as the `Authorization` header.", {
     instance_id: text("", "^[^\\x00-\\x20\\x7f:]*$", "Number of the OTLP instance: the user name.", '"123456"'),
-    token: secret("Access policy token with write scopes.", '"glc_example"'),
+    token: secret("Access policy token with write scopes.", "glc_example"),
   }),
 });

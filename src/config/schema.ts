@@ -6,7 +6,7 @@ import {
   boolean,
   bytes,
   choice,
-  localPath,
+  directory,
   duration,
   integer,
   listen,
@@ -22,11 +22,7 @@ const window = (written: string, of: string, more = "") =>
   duration(written, ["1m", "365d"], `Dedup window for ${of}: how long their identities are remembered.${more}`);
 
 export const configSchema = section("The configuration of tailscale2otel.", {
-  log_level: choice(
-    ["debug", "info", "warn", "error"],
-    "info",
-    "Minimum severity of the program's own log lines. Reloaded on SIGHUP.",
-  ),
+  log_level: choice(["debug", "info", "warn", "error"], "info", "Minimum severity of the program's own log lines."),
   log_format: choice(
     ["auto", "text", "json"],
     "auto",
@@ -47,8 +43,7 @@ export const configSchema = section("The configuration of tailscale2otel.", {
     ),
   }),
   state: section("Where accepted records are stored until they are delivered.", {
-    path: localPath(
-      "directory",
+    path: directory(
       "Directory, created if it is missing; relative to the working directory. `:memory:` keeps nothing across a restart. Empty: `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`, `/var/lib/tailscale2otel` as root on Linux, `~/Library/Application Support/tailscale2otel` on macOS.",
       '"/var/lib/tailscale2otel"',
     ),
@@ -83,7 +78,6 @@ export const configSchema = section("The configuration of tailscale2otel.", {
     listen: listen("127.0.0.1:9091", "Address to listen on. A token is required unless it is loopback."),
     token: secret(
       "Token that every request must send as `Authorization: Bearer`, except for `/healthz` and `/readyz`.",
-      '"choose-another-long-random-text"',
     ),
   }),
   self_observability: section("Telemetry about the program itself.", {

@@ -128,11 +128,9 @@ export function map(entry: "attribute" | "header", description: string, example:
 }
 
 /** Never shown; has a `_file` sibling. It is sent in a header: printable ASCII without spaces. */
-export function secret(description: string, example: string) {
-  return Type.String({
-    ...keywords("secret", "", description, { isSecret: true, example }),
-    pattern: "^[\\x21-\\x7e]*$",
-  });
+export function secret(description: string, example = "choose-a-long-random-text") {
+  const options = keywords("secret", "", description, { isSecret: true, example: JSON.stringify(example) });
+  return Type.String({ ...options, pattern: "^[\\x21-\\x7e]*$" });
 }
 
 /** One line of text. */
@@ -155,9 +153,14 @@ export function route(value: string, description: string) {
   return Type.String({ ...keywords("route", value, description), pattern: "^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$" });
 }
 
-/** The path of a readable file, or of a directory that is created if it is missing; may be empty. */
-export function localPath(kind: "directory" | "file", description: string, example: string) {
-  return Type.String(keywords(kind, "", description, { example }));
+/** The path of a readable PEM file; may be empty. */
+export function file(description: string) {
+  return Type.String(keywords("file", "", description, { example: '"/etc/tailscale2otel/file.pem"' }));
+}
+
+/** The path of a directory that is created if it is missing; may be empty. */
+export function directory(description: string, example: string) {
+  return Type.String(keywords("directory", "", description, { example }));
 }
 
 function keywords(
