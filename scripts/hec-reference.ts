@@ -1,6 +1,6 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
 import { type Config, settings } from "../src/config/schema.ts";
-import { headMs, idleMs, maxPipelined } from "../src/http/connections.ts";
+import { connectionLimits, maxPipelined } from "../src/http/connections.ts";
 import { maxEntries } from "../src/pipeline/batch.ts";
 import { maxRecords } from "../src/records/envelope.ts";
 import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
@@ -58,8 +58,8 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | connection entries in one request | ${thousands(maxEntries)} | – |
 | connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
 | time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
-| time to send the head of a request, or to begin one on a new connection | ${headMs / 1000} s | – |
-| a connection without a request | ${idleMs / 1000} s | – |
+| time to send the head of a request, or to begin one on a new connection | ${connectionLimits.headMs / 1000} s | – |
+| a connection without a request | ${connectionLimits.idleMs / 1000} s | – |
 
 ## Connections
 

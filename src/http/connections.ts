@@ -26,19 +26,27 @@ export interface Connections {
   closeAll(): void;
 }
 
-/** A connection on which nothing has moved for so long is closed. Longer than HTTP clients keep idle ones. */
-export const idleMs = 120_000;
+export interface ConnectionLimits {
+  readonly maxConnections: number;
+  /** A connection between two requests is closed after so long: longer than HTTP clients keep idle ones. */
+  readonly idleMs: number;
+  /** Time to send the head of a request. */
+  readonly headMs: number;
+  /** Time for a client to read an answer. */
+  readonly answerMs: number;
+}
 
-/** Time to send the head of a request. */
-export const headMs = 12_000;
+export const connectionLimits: ConnectionLimits = {
+  get maxConnections() {
+    return connectionsOf(openFilesLimit());
+  },
+  idleMs: 120_000,
+  headMs: 12_000,
+  answerMs: 60_000,
+};
 
 /** Requests that a client may send ahead of their answers: one read can hold a thousand, at 10 KB of memory each. */
 export const maxPipelined = 100;
-
-/** Time for a client to read an answer. */
-const answerMs = 60_000;
-
-const sweepMs = 1000;
 
 interface Tracked extends Connection {
   /** Since when it has been waiting for a request, or for the rest of its head. */
@@ -48,7 +56,9 @@ interface Tracked extends Connection {
   bytesRead: number;
 }
 
-export function createConnections(max = maxConnections()): Connections {
+export function createConnections(limits: ConnectionLimits): Connections {
+  const { maxConnections, idleMs, headMs, answerMs } = limits;
+  const sweepMs = Math.min(1000, headMs / 2, idleMs / 2);
   const open = new Map<Socket, Tracked>();
   let timer: ReturnType<typeof setInterval> | undefined;
 
@@ -81,7 +91,7 @@ export function createConnections(max = maxConnections()): Connections {
   return {
     open(socket) {
       socket.on("error", () => {});
-      if (open.size >= max && !evict()) {
+      if (open.size >= maxConnections && !evict()) {
         socket.destroy();
         return undefined;
       }
@@ -148,8 +158,7 @@ export function createConnections(max = maxConnections()): Connections {
 /** Descriptors left for the journal and the exporter. Past the limit of the system, accepting would fail for ever. */
 const reservedDescriptors = 128;
 
-function maxConnections(): number {
-  const limit = openFilesLimit();
+function connectionsOf(limit: number): number {
   return Math.max(16, limit - Math.min(reservedDescriptors, limit / 2));
 }
 

@@ -11,7 +11,7 @@ import { isLoopback, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
-import { createConnections, headMs, idleMs } from "./connections.ts";
+import { type ConnectionLimits, connectionLimits, createConnections } from "./connections.ts";
 import { createExchange, discardBody, type HttpAnswer, jsonResponse } from "./exchange.ts";
 import { bind } from "./listener.ts";
 import { createRouter, type Misdirected, type Route } from "./router.ts";
@@ -35,8 +35,7 @@ export interface HttpServerDeps {
   readonly clock?: Clock;
   /** A request reached no handler. */
   readonly misdirected?: (reason: MisdirectedReason) => void;
-  /** Connections at once; absent: what the limit of open files allows. */
-  readonly maxConnections?: number;
+  readonly limits?: Partial<ConnectionLimits>;
 }
 
 /** `tls`: TLS on a plain port, plain HTTP on a TLS port, or a handshake that the client broke off. */
@@ -68,10 +67,11 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   const address = parseListen(listen);
   if (address === undefined)
     throw new ConfigError([`cannot listen on "${listen}": write ":8088", "127.0.0.1:8088" or "[::1]:8088"`]);
+  const limits = { ...connectionLimits, ...deps.limits };
   const isLocalOnly = isLoopback(address.hostname);
   const isSecure = tls !== undefined;
   const once = createOncePerMinute<string>(clock);
-  const connections = createConnections(deps.maxConnections);
+  const connections = createConnections(limits);
   const route = createRouter(routes, ({ request, path, peer }, { reason, accepted }) => {
     const status = reason === "method" ? 405 : 404;
     warn(
@@ -79,7 +79,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
       `${request.method} ${printable(path)} from ${peer} answered ${status}: this listener accepts ${accepted}`,
     );
   });
-  const http = createHttp({ keepAliveTimeout: idleMs })
+  const http = createHttp({ keepAliveTimeout: limits.idleMs })
     .on("request", (message, response) => void serve(message, response, () => {}))
     .on("checkContinue", (message, response) => void serve(message, response, () => response.writeContinue()))
     .on("connect", (_, socket) => socket.destroy())
@@ -184,7 +184,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   }
 
   function acceptSecure(pair: KeyPair): SecureServer {
-    const secure = createSecure({ ...contextOf(pair), handshakeTimeout: headMs, allowHalfOpen: true });
+    const secure = createSecure({ ...contextOf(pair), handshakeTimeout: limits.headMs, allowHalfOpen: true });
     return secure
       .on("connection", (socket) => void connections.open(socket))
       .on("secureConnection", (socket) => {

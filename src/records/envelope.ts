@@ -161,8 +161,10 @@ function storedLine(event: string, { time, recorded }: EnvelopeTimes): string {
 
 /** An envelope as Tailscale sends it, with a record directly inside: its text can be stored as it is. */
 function isPlainEnvelope(value: JsonObject): boolean {
-  for (const member in value) if (member !== "event" && member !== "time" && member !== "fields") return false;
-  return isObject(value["event"]) && !Object.hasOwn(value["event"], "event") && !Array.isArray(value["event"]["logs"]);
+  if (!isObject(value["event"])) return false;
+  // Not `for in`, which takes 150 ms for the 50,000 members that a value may have.
+  if (Object.keys(value).some((member) => member !== "event" && member !== "time" && member !== "fields")) return false;
+  return !Object.hasOwn(value["event"], "event") && !Array.isArray(value["event"]["logs"]);
 }
 
 function timesOf(envelope: JsonObject, inherited: EnvelopeTimes): EnvelopeTimes {

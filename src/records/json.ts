@@ -2,10 +2,10 @@
 import { Refusal } from "../errors.ts";
 
 /**
- * Limits of one value. The 256 KiB that Tailscale allows a record hold fewer parts; an object of nothing in memory is thirty
+ * Limits of one value. The 256 KiB that Tailscale allows a record hold fewer parts; an empty object in memory is thirty
  * times its text.
  */
-export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 100_000, depth: 1000 } as const;
+export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 50_000, depth: 1000 } as const;
 
 /**
  * Finds the end of one JSON value in bytes that arrive in slices, by counting brackets outside strings. It looks for the
