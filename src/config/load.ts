@@ -5,9 +5,15 @@ import { Value } from "@sinclair/typebox/value";
 import { ConfigError } from "../errors.ts";
 import { describeProblem, inReadingOrder, type Origin, type Problem, type Warning } from "./diagnosis.ts";
 import { readBounded, whyUntrusted } from "./files.ts";
-import { type Environment, type Layer, readEnvironment, readFlags, readOtelEnvironment } from "./layers.ts";
+import {
+  configVariable,
+  type Environment,
+  type Layer,
+  readEnvironment,
+  readFlags,
+  readOtelEnvironment,
+} from "./layers.ts";
 import { mergeLayers, type Merged } from "./merge.ts";
-import { configVariable } from "./names.ts";
 import { judge } from "./judge.ts";
 import { type Config, configSchema, settings } from "./schema.ts";
 import { readToml } from "./toml.ts";

@@ -20,6 +20,8 @@ type Receiver = (typeof receivers)[number];
 /** What to set so that the API can be used. */
 export const credentialKeys = "tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret";
 
+const apiKeys = ["apikey", "oauth.client_id", "oauth.client_secret"].map((name) => `tailscale.auth.${name}`);
+
 export const logNames: Readonly<Record<CollectedLog, string>> = { flowlogs: "flow logs", auditlogs: "audit logs" };
 
 const pair = ["cert_file", "key_file"] as const;
@@ -124,7 +126,7 @@ export const errors: readonly Rule[] = [
     remedy: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[1] ?? "",
   })),
   ...receivers.map((name): Rule => ({
-    keys: [`${name}.auto_configure`, `${name}.enabled`, `${name}.public_url`, `${name}.token`],
+    keys: [`${name}.auto_configure`, `${name}.enabled`, `${name}.public_url`, "streaming.token", ...apiKeys],
     when: (config) => config[name].auto_configure && missingFor(name, config).length > 0,
     message: (config) => `it needs ${missingFor(name, config).join(", ")}`,
     remedy: `Set what is missing, or ${name}.auto_configure = false.`,

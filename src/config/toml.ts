@@ -1,8 +1,7 @@
 /** The settings in a TOML file, each with its line. */
 import { parse, TomlError } from "smol-toml";
 import type { Origin, Problem } from "./diagnosis.ts";
-import { addUnknown, emptyLayer, type Layer } from "./layers.ts";
-import { findKey, isFormerSection, namesIn } from "./names.ts";
+import { addUnknown, emptyLayer, findKey, isFormerSection, type Layer, namesIn } from "./layers.ts";
 import { redacted } from "./values.ts";
 
 /** Reads the text of a file; `file` is its path as people know it. Text that is not TOML is one problem, and `isToml` is false. */
