@@ -1,71 +1,81 @@
-/** `demo`: a simulated tailnet pushes its logs and webhooks into the real program, and the terminal shows what comes out. */
+/** The demo: a simulated tailnet pushes its logs and webhooks into the real program, and the terminal shows what comes out. */
+import { randomBytes } from "node:crypto";
+import { rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { displayUrl } from "../config/index.ts";
-import type { Clock } from "../lib/clock.ts";
+import { type App, createApp } from "../app.ts";
+import { displayUrl, loadConfig } from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
+import { seriesOf } from "../ledger/series.ts";
 import { systemClock } from "../lib/clock.ts";
-import { closingOf, frameOf, linesOf } from "./frame.ts";
-import { listenForInterruption } from "./interruption.ts";
-import { createLook } from "./moment.ts";
-import type { Moment, Watched } from "./moment.ts";
-import { createNotices } from "./notices.ts";
-import type { Notices } from "./notices.ts";
-import { startProgram } from "./program.ts";
-import type { Program } from "./program.ts";
-import { createSchedule } from "./schedule.ts";
-import { createScreen } from "./screen.ts";
-import type { Output } from "./screen.ts";
-import { createSender, createWebhookSender, noTotals } from "./sender.ts";
-import { stream } from "./stream.ts";
+import type { LogFields, Logger } from "../lib/logger.ts";
+import { onSignal } from "../runtime/process.ts";
+import { build } from "../version.ts";
+import { closingOf, createLook, createScreen, frameOf, linesOf, type Watched } from "./screen.ts";
+import { createSchedule, createStreamSender, createWebhookSender, noTotals, stream } from "./sender.ts";
 import { buildTailnet } from "./tailnet.ts";
 
 export interface DemoOptions {
-  /** Base address of an OTLP backend; without it, what comes out stays here. */
-  readonly endpoint?: string | undefined;
+  /** Base address of an OTLP backend; without it, nothing leaves this machine. */
+  readonly endpoint: string | undefined;
   /** Ends the demo by itself; without it, Ctrl-C does. */
-  readonly durationMs?: number | undefined;
-  /** The most connection entries to send a second. */
-  readonly entriesPerSecond?: number | undefined;
+  readonly durationMs: number | undefined;
+  readonly entriesPerSecond: number;
   /** Another seed gives another tailnet. */
-  readonly seed?: number | undefined;
-  /** Where headers and the protocol of the backend may be given. */
+  readonly seed: number;
+  /** For headers and protocol of the backend. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
 }
 
-export const defaultEntriesPerSecond = 2000;
-
-const defaultSeed = 1;
 const lookMs = 1000;
 const stopDeadlineMs = 10_000;
 
 /** At the end, the longest wait for delivery and for the last fold. */
 const settleMs = 3000;
 
+const isTerminal = process.stdout.isTTY === true;
+
 /**
- * Runs until Ctrl-C or the end of its duration, and leaves nothing behind. Uses loopback only, but for `endpoint`.
- * @throws {Error} when the program cannot start.
+ * Runs until Ctrl-C or the end of its duration, and leaves nothing behind. Uses loopback only, except for `endpoint`.
+ * @throws {ConfigError} if the endpoint, or a variable about it, cannot be used.
  */
 export async function demo(options: DemoOptions): Promise<void> {
-  const output = standardOutput;
   const directory = await mkdtemp(join(tmpdir(), "tailscale2otel-demo-"));
   const interruption = listenForInterruption(directory);
-  const notices = createNotices((notice) => {
-    if (!output.isTerminal) process.stderr.write(`${notice}\n`);
-  });
+  const notices: string[] = [];
+  const note = (message: string, fields: LogFields = {}): void => {
+    const details = Object.entries(fields).filter(([, value]) => value !== undefined);
+    const text = details.length === 0 ? message : `${message} (${details.map((pair) => pair.join(": ")).join(", ")})`;
+    notices.push(text);
+    if (!isTerminal) process.stderr.write(`${text}\n`);
+  };
+  const logger: Logger = { debug() {}, info() {}, warn: note, error: note };
+  const token = randomBytes(18).toString("base64url");
+  const secret = `tskey-webhook-${randomBytes(18).toString("base64url")}`;
   try {
-    const { endpoint, environment, workerEntry } = options;
-    const { logger } = notices;
-    const onStdoutClosed = interruption.interrupt;
-    const program = await startProgram({ directory, endpoint, environment, workerEntry, logger, onStdoutClosed });
+    const { workerEntry } = options;
+    const app = createApp(configOf(options, directory, { token, secret }), {
+      logger,
+      clock: systemClock,
+      build,
+      workerEntry,
+      onStdoutClosed: interruption.interrupt,
+    });
+    await app.start();
     try {
-      await present(options, program, output, notices, interruption.signal);
+      const { stream: records = "", webhook = "" } = app.addresses;
+      const receivers = {
+        stream: { url: `${records}/services/collector/event`, secret: token },
+        webhook: { url: `${webhook}/tailscale/webhook`, secret },
+      };
+      await present(options, receivers, { app, notices, interrupted: interruption.signal });
     } finally {
-      await program.stop(stopDeadlineMs);
+      await app.stop(stopDeadlineMs);
     }
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -73,82 +83,140 @@ export async function demo(options: DemoOptions): Promise<void> {
   }
 }
 
-const standardOutput: Output = {
-  isTerminal: process.stdout.isTTY === true,
-  // Some terminals do not know their size and say 0.
-  columns: () => process.stdout.columns || 80,
-  rows: () => process.stdout.rows || 24,
-  write: (text) => void process.stdout.write(text),
-};
+type Receivers = Readonly<Record<"stream" | "webhook", { readonly url: string; readonly secret: string }>>;
 
 async function present(
-  options: DemoOptions,
-  program: Program,
-  output: Output,
-  notices: Notices,
-  interrupted: AbortSignal,
+  { seed, entriesPerSecond, durationMs, endpoint }: DemoOptions,
+  receivers: Receivers,
+  { app, notices, interrupted }: { app: App; notices: readonly string[]; interrupted: AbortSignal },
 ): Promise<void> {
-  const tailnet = buildTailnet(options.seed ?? defaultSeed);
-  const signal = ending(interrupted, options.durationMs);
   const clock = systemClock;
+  const tailnet = buildTailnet(seed);
+  const signal =
+    durationMs === undefined ? interrupted : AbortSignal.any([interrupted, AbortSignal.timeout(durationMs)]);
   const totals = noTotals();
-  const shared = { fetch, clock, signal, totals };
-  const sender = createSender({ ...shared, url: program.stream.url, token: program.stream.secret });
-  const webhooks = createWebhookSender({ ...shared, ...program.webhook });
-  const schedule = createSchedule(tailnet, clock);
-  const entriesPerSecond = options.entriesPerSecond ?? defaultEntriesPerSecond;
-  const look = createLook(program.watched, totals, clock);
-  const show = createShow(output, notices);
+  const watched = watchedOf(app);
+  const look = createLook(watched, totals, clock);
+  const draw = createScreen({
+    // Some terminals do not know their size and say 0.
+    columns: () => process.stdout.columns || 80,
+    rows: () => process.stdout.rows || 24,
+    write: (text) => void process.stdout.write(text),
+  });
+  const show = (): void => {
+    const moment = look();
+    if (isTerminal) draw(frameOf(moment, notices.slice(-3)));
+    else writeLines(linesOf(moment));
+  };
 
-  writeLines(output, introduction(tailnet.nodes.length, program.stream.url, options.endpoint));
-  const streaming = stream({ schedule, sender, webhooks, entriesPerSecond, clock, signal });
+  writeLines(introduction(tailnet.nodes.length, new URL(receivers.stream.url).origin, endpoint));
+  const streaming = stream({
+    schedule: createSchedule(tailnet, clock),
+    pushRecords: createStreamSender({ ...receivers.stream, clock, signal, totals }),
+    pushEvents: createWebhookSender({ ...receivers.webhook, clock, signal, totals }),
+    entriesPerSecond,
+    clock,
+    signal,
+  });
   while (!signal.aborted) {
     await Promise.race([streaming, wait(lookMs, undefined, { signal }).catch(() => undefined)]);
-    if (!signal.aborted) show(look());
+    if (!signal.aborted) show();
   }
   await streaming;
-  await settled(program.watched, clock);
-  const last = look();
-  show(last);
-  writeLines(output, output.isTerminal ? [""] : closingOf(last));
-}
-
-function ending(interrupted: AbortSignal, durationMs: number | undefined): AbortSignal {
-  return durationMs === undefined ? interrupted : AbortSignal.any([interrupted, AbortSignal.timeout(durationMs)]);
-}
-
-/** Resolves when everything accepted is delivered and counted, or when that takes too long. */
-async function settled(watched: Watched, clock: Clock): Promise<void> {
   const began = clock();
-  while (clock() - began < settleMs) {
-    if (watched.sums().pending === 0 && watched.fold().at >= began) return;
-    await wait(50);
-  }
+  const isSettled = (): boolean => watched.sums().pending === 0 && watched.fold().at >= began;
+  while (!isSettled() && clock() - began < settleMs) await wait(50);
+  show();
+  writeLines(isTerminal ? [""] : closingOf(look()));
 }
 
-function introduction(nodes: number, url: string, endpoint: string | undefined): readonly string[] {
-  const { origin } = new URL(url);
+function writeLines(lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+}
+
+function introduction(nodes: number, origin: string, endpoint: string | undefined): readonly string[] {
   const first = `A simulated tailnet of ${nodes} nodes sends its flow logs, audit logs and webhooks to the real program at ${origin}, as Tailscale would`;
-  if (endpoint === undefined) {
-    return [
-      `${first}; you see what it makes of them, and nothing is kept.`,
-      "Ctrl-C ends it. Next: add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend.",
-    ];
-  }
-  return [
-    `${first}; metrics and logs go to ${displayUrl(endpoint)}.`,
-    "Ctrl-C ends it. Next: look there for the metric tailscale.network.io.rollup and the log events tailscale.network.flow.",
-  ];
+  return endpoint === undefined
+    ? [
+        `${first}; this shows what it makes of them, and nothing is kept.`,
+        "Ctrl-C ends it. Next: add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend.",
+      ]
+    : [
+        `${first}; metrics and logs go to ${displayUrl(endpoint)}.`,
+        "Ctrl-C ends it. Next: look there for the metric tailscale.network.io.rollup and the log records tailscale.network.flow.",
+      ];
 }
 
-function createShow(output: Output, notices: Notices): (moment: Moment) => void {
-  const screen = createScreen(output);
-  return (moment) => {
-    if (output.isTerminal) screen.draw(frameOf(moment, notices.latest()));
-    else writeLines(output, linesOf(moment));
+/** Variables that say how to reach a backend; all others are the business of a real installation. */
+const backendVariable = /^(TS2OTEL_OTLP__|OTEL_EXPORTER_OTLP_)/;
+
+function configOf(
+  { endpoint, environment }: DemoOptions,
+  directory: string,
+  { token, secret }: { readonly token: string; readonly secret: string },
+) {
+  // Naming an empty file keeps those of a real installation out.
+  const configPath = join(directory, "demo.toml");
+  writeFileSync(configPath, "");
+  const backend = Object.entries(environment).filter(([name]) => endpoint !== undefined && backendVariable.test(name));
+  const assignments = [
+    "streaming.enabled=true",
+    "streaming.listen=127.0.0.1:0",
+    `streaming.token=${token}`,
+    "webhook.enabled=true",
+    "webhook.listen=127.0.0.1:0",
+    `webhook.secret=${secret}`,
+    "collectors.flowlogs.source=stream",
+    "collectors.auditlogs.source=stream",
+    "otlp.metric_interval=1s",
+    `state.path=${join(directory, "state")}`,
+    "admin.listen=127.0.0.1:0",
+    ...(endpoint === undefined ? [] : [`otlp.endpoint=${endpoint}`]),
+  ];
+  const system = { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() };
+  try {
+    return loadConfig({
+      configPath,
+      environment: Object.fromEntries(backend),
+      assignments,
+      workingDirectory: directory,
+      system,
+    });
+  } catch (error) {
+    // In the words of the one flag that its user gives.
+    const inFlags = (problem: string): string =>
+      problem.replaceAll(/--set otlp\.endpoint(=?)/g, (_, equals) => `--endpoint${equals === "=" ? " " : ""}`);
+    throw error instanceof ConfigError ? new ConfigError(error.problems.map(inFlags)) : error;
+  }
+}
+
+function watchedOf(app: App): Watched {
+  return {
+    sums: () => app.status().conservation,
+    fold() {
+      const { at, metrics } = app.ledger();
+      const series = (name: string) =>
+        metrics.filter((metric) => metric.name === name).flatMap((metric) => [...seriesOf(metric)]);
+      return { at, series };
+    },
+    events: (fromSeq, limit) => app.events(fromSeq, limit),
   };
 }
 
-function writeLines(output: Output, lines: readonly string[]): void {
-  output.write(lines.map((line) => `${line}\n`).join(""));
+/** Turns Ctrl-C, a request to end, a closed terminal and a closed pipe into one signal; a second Ctrl-C exits at once. */
+function listenForInterruption(directory: string) {
+  const end = new AbortController();
+  const interrupt = (): void => end.abort();
+  const onEnd = (): void => {
+    if (!end.signal.aborted) return interrupt();
+    rmSync(directory, { recursive: true, force: true });
+    process.exit(130);
+  };
+  const releases = (["SIGINT", "SIGTERM", "SIGHUP"] as const).map((name) => onSignal(name, onEnd));
+  // A broken pipe can be noticed late, so this handler stays.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    interrupt();
+  });
+  return { signal: end.signal, interrupt, release: () => releases.forEach((release) => release()) };
 }

@@ -1,31 +1,217 @@
-/** Where the demo writes: a terminal, on which one frame is drawn over the last, or a pipe, which gets lines. */
+/** What the demo shows: one look at the running program, as a frame on a terminal or as lines in a pipe. */
+import type { LogEvent } from "../catalogue/log-event.ts";
+import { type Clock, millisOfHrTime } from "../lib/clock.ts";
+import type { Conservation } from "../pipeline/observe.ts";
+import type { SenderTotals } from "./sender.ts";
 
-export interface Output {
-  readonly isTerminal: boolean;
-  /** The terminal's present size in characters. */
-  readonly columns: () => number;
-  readonly rows: () => number;
-  readonly write: (text: string) => void;
+export interface Series {
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly value: number;
 }
 
-export interface Screen {
-  /** Replaces the last frame, in place. Lines longer than the terminal is wide are cut. */
-  draw(lines: readonly string[]): void;
+/** The part of the program that the demo looks at. */
+export interface Watched {
+  sums(): Conservation;
+  /** The last committed fold: its time in epoch milliseconds, and the series of a metric. */
+  fold(): { readonly at: number; readonly series: (metric: string) => readonly Series[] };
+  events(fromSeq: number, limit: number): { readonly nextSeq: number; readonly events: readonly LogEvent[] };
 }
 
-const escape = "\u001b";
+export interface Moment {
+  readonly elapsedMs: number;
+  readonly sent: SenderTotals;
+  readonly sums: Conservation;
+  /** Connection entries counted up to the last fold. */
+  readonly entries: number;
+  readonly entriesPerSecond: number;
+  readonly talkers: readonly Talker[];
+  /** The latest, oldest first, and how many of them are new since the last look. */
+  readonly changes: Latest;
+  readonly visits: Latest;
+}
 
-/** Draws where the cursor is and leaves the last frame standing, so that it can be read after the end. */
-export function createScreen(output: Output): Screen {
-  let drawnRows = 0;
-  return {
-    draw(lines) {
-      const shown = lines.slice(0, Math.max(1, output.rows() - 1)).map((line) => cut(line, output.columns() - 1));
-      const home = drawnRows > 0 ? `${escape}[${drawnRows}A\r` : "";
-      output.write(`${home}${shown.map((line) => `${line}${escape}[K\n`).join("")}${escape}[J`);
-      drawnRows = shown.length;
-    },
+interface Latest {
+  readonly events: readonly LogEvent[];
+  readonly fresh: number;
+}
+
+/** Two nodes and the bytes between them, both directions together. */
+export interface Talker {
+  readonly from: string;
+  readonly to: string;
+  readonly bytes: number;
+}
+
+const foldsForRate = 6;
+const shownTalkers = 5;
+/** Of a kind: all of it is seen on a terminal of 24 lines, and a pipe is not flooded. */
+const shownEvents = 3;
+
+/** Rows of events to read in one look; the rest is read at the next. */
+const eventsPerRead = 2000;
+const readsPerLook = 10;
+
+/** Looks at the program; call it about once a second. */
+export function createLook(watched: Watched, sent: SenderTotals, clock: Clock): () => Moment {
+  const began = clock();
+  const folds: { readonly at: number; readonly entries: number }[] = [];
+  let changes: readonly LogEvent[] = [];
+  let visits: readonly LogEvent[] = [];
+  let nextSeq = 0;
+  return () => {
+    const fresh: LogEvent[] = [];
+    for (let read = 0; read < readsPerLook; read++) {
+      const page = watched.events(nextSeq, eventsPerRead);
+      fresh.push(...page.events);
+      if (page.nextSeq === nextSeq) break;
+      nextSeq = page.nextSeq;
+    }
+    const newChanges = fresh.filter(({ name }) => name === "tailscale.config.audit");
+    const newVisits = fresh.filter(({ name }) => name.startsWith("tailscale.webhook."));
+    changes = [...changes, ...newChanges].slice(-shownEvents);
+    visits = [...visits, ...newVisits].slice(-shownEvents);
+    const fold = watched.fold();
+    const entries = fold.series("tailscale.network.flows").reduce((sum, { value }) => sum + value, 0);
+    if (folds.at(-1)?.at !== fold.at) folds.push({ at: fold.at, entries });
+    if (folds.length > foldsForRate) folds.shift();
+    const oldest = folds[0] ?? { at: fold.at, entries };
+    return {
+      elapsedMs: clock() - began,
+      sent,
+      sums: watched.sums(),
+      entries,
+      entriesPerSecond: fold.at === oldest.at ? 0 : ((entries - oldest.entries) * 1000) / (fold.at - oldest.at),
+      talkers: topTalkers(fold.series("tailscale.network.io.rollup"), shownTalkers),
+      changes: { events: changes, fresh: newChanges.length },
+      visits: { events: visits, fresh: newVisits.length },
+    };
   };
+}
+
+/**
+ * The pairs with the most bytes, greatest first. Both ends report a flow, so a pair appears once for each reporter:
+ * the larger report is used, not their sum. Physical traffic is left out; it is the same bytes once more.
+ */
+export function topTalkers(series: readonly Series[], limit: number): readonly Talker[] {
+  const reports = new Map<string, Talker>();
+  for (const { attributes, value } of series) {
+    const { "tailscale.src.node": from, "tailscale.dst.node": to, "tailscale.traffic_type": traffic } = attributes;
+    if (typeof from !== "string" || typeof to !== "string" || from === "__other__" || traffic === "physical") continue;
+    const key = `${from} ${to}`;
+    reports.set(key, { from, to, bytes: (reports.get(key)?.bytes ?? 0) + value });
+  }
+  const pairs = [...reports.values()].filter((report) => {
+    const other = reports.get(`${report.to} ${report.from}`);
+    return other === undefined || other === report || compare(report, other) < 0;
+  });
+  return pairs.toSorted(compare).slice(0, limit);
+}
+
+/** The frame that a terminal shows; `notices` are warnings of the program. */
+export function frameOf(moment: Moment, notices: readonly string[]): readonly string[] {
+  const most = moment.talkers[0]?.bytes ?? 1;
+  return [
+    "",
+    `  ${duration(moment.elapsedMs)}   ${count(moment.entriesPerSecond)} connection entries/s, ${count(moment.entries)} counted`,
+    `  sent   ${sentText(moment.sent)}`,
+    "",
+    ...sumsOf(moment.sums).map((line) => `  ${line}`),
+    "",
+    "  Top talkers",
+    ...moment.talkers.map(({ from, to, bytes: amount }) => {
+      const bar = "█".repeat(Math.max(1, Math.round((amount / most) * 24)));
+      return `  ${`${from} ↔ ${to}`.padEnd(34)} ${bytes(amount).padStart(9)} ${bar}`;
+    }),
+    "",
+    "  Last audit events (UTC)",
+    ...moment.changes.events.map((event) => `  ${changeText(event)}`),
+    "",
+    "  Last webhook events (UTC)",
+    ...moment.visits.events.map((event) => `  ${visitText(event)}`),
+    ...(notices.length > 0 ? ["", ...notices.map((notice) => `  ! ${notice}`)] : []),
+  ];
+}
+
+/** What a pipe gets at each look. */
+export function linesOf({ elapsedMs, entriesPerSecond, sums, talkers: [top], changes, visits }: Moment): string[] {
+  const topText = top === undefined ? "" : `; top ${top.from} ↔ ${top.to} ${bytes(top.bytes)}`;
+  const fate = `${count(sums.accepted)} records accepted, ${count(sums.delivered)} delivered, ${count(sums.pending)} pending`;
+  const at = duration(elapsedMs);
+  const fresh = (latest: Latest) => latest.events.slice(Math.max(0, latest.events.length - latest.fresh));
+  return [
+    `${at} ${count(entriesPerSecond)} entries/s; ${fate}${topText}`,
+    ...fresh(changes).map((event) => `${at} audit ${changeText(event)}`),
+    ...fresh(visits).map((event) => `${at} webhook ${visitText(event)}`),
+  ];
+}
+
+/** The last lines in a pipe: the sums, and whether they hold. */
+export function closingOf({ sent, sums }: Moment): readonly string[] {
+  return [`sent: ${sentText(sent)}`, ...sumsOf(sums)];
+}
+
+/** Draws a frame over the last one and leaves the last one standing, so that it can be read after the end. Long lines are cut. */
+export function createScreen(output: { columns(): number; rows(): number; write(text: string): void }) {
+  let drawnRows = 0;
+  return (lines: readonly string[]): void => {
+    const shown = lines.slice(0, Math.max(1, output.rows() - 1)).map((line) => cut(line, output.columns() - 1));
+    const home = drawnRows > 0 ? `\u001b[${drawnRows}A\r` : "";
+    output.write(`${home}${shown.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
+    drawnRows = shown.length;
+  };
+}
+
+/** Greatest first. */
+function compare(left: Talker, right: Talker): number {
+  return right.bytes - left.bytes || (`${left.from} ${left.to}` < `${right.from} ${right.to}` ? -1 : 1);
+}
+
+/** The two conservation sums, each with its verdict. */
+function sumsOf({ received, accepted, delivered, pending, deadLettered, ...sums }: Conservation): readonly string[] {
+  const { duplicate, skipped, quarantined } = sums;
+  const inbound = received === accepted + duplicate + skipped + quarantined ? "=" : "≠";
+  const outbound = accepted === delivered + pending + deadLettered ? "=" : "≠";
+  return [
+    `received ${count(received)} ${inbound} accepted ${count(accepted)} + duplicate ${count(duplicate)} + skipped ${count(skipped)} + quarantined ${count(quarantined)}`,
+    `accepted ${count(accepted)} ${outbound} delivered ${count(delivered)} + pending ${count(pending)} + dead-lettered ${count(deadLettered)}`,
+  ];
+}
+
+function sentText(sent: SenderTotals): string {
+  const times = sent.acknowledgementMs.toSorted((left, right) => left - right);
+  const quantile = (share: number) => times[Math.floor(times.length * share)] ?? 0;
+  return `${count(sent.requests)} requests, ${count(sent.records)} records, ${bytes(sent.bytes)} on the wire, ${count(sent.retries)} retries; answered in ${quantile(0.5)} ms (p50), ${quantile(0.99)} ms (p99)`;
+}
+
+function changeText(event: LogEvent): string {
+  const { attributes, body } = event;
+  const who = attributes["user.name"] ?? attributes["user.full_name"] ?? "Tailscale";
+  const target = attributes["tailscale.target.name"];
+  return `${timeOf(event)} ${String(who)}: ${body}${target === undefined ? "" : ` (${String(target)})`}`;
+}
+
+function visitText(event: LogEvent): string {
+  return `${timeOf(event)} ${String(event.attributes["tailscale.webhook.type"])}: ${event.body}`;
+}
+
+function timeOf({ time }: LogEvent): string {
+  return new Date(millisOfHrTime(time)).toISOString().slice(11, 19);
+}
+
+function duration(millis: number): string {
+  const seconds = Math.floor(millis / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+function count(amount: number): string {
+  return Math.round(amount).toLocaleString("en-US");
+}
+
+/** Decimal units, three digits. */
+function bytes(amount: number): string {
+  const power = amount < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(amount) / 3));
+  const scaled = amount / 1000 ** power;
+  return `${power === 0 ? String(scaled) : scaled.toPrecision(3)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
 function cut(line: string, columns: number): string {

@@ -1,6 +1,6 @@
 /** What is sent when: what is due first, the past in the gaps, and nothing twice or ahead of time. */
 import { expect, test } from "bun:test";
-import { createSchedule } from "../../src/demo/schedule.ts";
+import { createSchedule } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
 
 const startMs = 1_793_610_908_125;

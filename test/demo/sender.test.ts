@@ -1,10 +1,9 @@
 /** The demo's sender: speaks as Tailscale's log streaming does, and repeats what was not taken. */
 import { afterEach, expect, test } from "bun:test";
 import { zstdDecompressSync } from "node:zlib";
-import { changesIn } from "../../src/demo/changes.ts";
-import { createSender, createWebhookSender } from "../../src/demo/sender.ts";
+import { changesIn, visitsIn } from "../../src/demo/events.ts";
+import { createStreamSender, createWebhookSender, noTotals } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
-import { visitsIn } from "../../src/demo/visits.ts";
 import { bodyOf } from "../../src/demo/wire.ts";
 import { isSigned, readSignature, type Signature, signatureHeader } from "../../src/receivers/webhook/signature.ts";
 
@@ -38,7 +37,8 @@ function receive(answer: (attempt: number) => Response): { readonly url: string;
 }
 
 function senderTo(url: string, signal = new AbortController().signal) {
-  return createSender({ url, token: "secret", fetch, clock: Date.now, signal });
+  const totals = noTotals();
+  return { totals, push: createStreamSender({ url, secret: "secret", clock: Date.now, signal, totals }) };
 }
 
 test("a body is the envelopes one directly after the other, compressed with zstd, with the token", async () => {
@@ -76,21 +76,22 @@ test("a delivery is an array of events, each attempt signed anew", async () => {
     },
   });
   let now = 1_793_610_908_125;
-  const sender = createWebhookSender({
+  const totals = noTotals();
+  const push = createWebhookSender({
     url: `http://127.0.0.1:${server.port}/tailscale/webhook`,
     secret,
-    fetch,
     clock: () => (now += 1000),
     signal: new AbortController().signal,
+    totals,
   });
-  await sender.push(events);
+  await push(events);
   expect(attempts.map(({ body }) => JSON.parse(new TextDecoder().decode(body)) as unknown)).toEqual([events, events]);
   const signatures = attempts.map(({ signature }) => readSignature(signature) as Signature);
   signatures.forEach((signature, place) =>
     expect(isSigned(signature, [attempts[place]?.body ?? new Uint8Array()], [secret])).toBe(true),
   );
   expect(new Set(signatures.map(({ seconds }) => seconds)).size).toBe(2);
-  expect(sender.totals).toMatchObject({ requests: 1, records: events.length, retries: 1 });
+  expect(totals).toMatchObject({ requests: 1, records: events.length, retries: 1 });
 });
 
 test("the signal ends a wait for the next attempt", async () => {

@@ -1,6 +1,6 @@
 /** Who talks the most: both ends of a flow count once, and what goes around the tunnel does not count. */
 import { expect, test } from "bun:test";
-import { topTalkers } from "../../src/demo/talkers.ts";
+import { topTalkers } from "../../src/demo/screen.ts";
 
 function series(from: string, to: string, value: number, traffic = "virtual") {
   const attributes = { "tailscale.src.node": from, "tailscale.dst.node": to, "tailscale.traffic_type": traffic };

@@ -1,9 +1,9 @@
 /** The simulated webhook events: deterministic, in Tailscale's own form, and whole lives of devices. */
 import { expect, test } from "bun:test";
-import { createSchedule } from "../../src/demo/schedule.ts";
+import { createSchedule } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
-import { windowMs } from "../../src/demo/traffic.ts";
-import { visitsIn } from "../../src/demo/visits.ts";
+import { windowMs } from "../../src/demo/flows.ts";
+import { visitsIn } from "../../src/demo/events.ts";
 import { decodeWebhook } from "../../src/records/plain.ts";
 
 const windows = Array.from({ length: 60 }, (_, offset) => 358_720_000 + offset);

@@ -1,7 +1,7 @@
 /** The simulated flow records: the same for the same seed, true to the wire format, and conserved between both ends. */
 import { describe, expect, test } from "bun:test";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
-import { createTraffic, windowMs, windowSettledMs } from "../../src/demo/traffic.ts";
+import { createTraffic, windowMs, windowSettledMs } from "../../src/demo/flows.ts";
 import { bodyOf } from "../../src/demo/wire.ts";
 import type { WireConnection, WireFlow } from "../../src/demo/wire.ts";
 import { columnsOf } from "../support/columns.ts";

@@ -1,8 +1,8 @@
 /** The simulated audit records: deterministic, in the stream's own form, and decodable. */
 import { expect, test } from "bun:test";
-import { changesIn } from "../../src/demo/changes.ts";
+import { changesIn } from "../../src/demo/events.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
-import { windowMs, windowSettledMs } from "../../src/demo/traffic.ts";
+import { windowMs, windowSettledMs } from "../../src/demo/flows.ts";
 import { decodeAudit } from "../../src/records/plain.ts";
 import { unwrapped } from "../support/records.ts";
 
