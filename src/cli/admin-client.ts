@@ -79,7 +79,8 @@ export function reasonOf(error: unknown): string {
 
 const reasons: readonly (readonly [RegExp, string])[] = [
   [/TimeoutError/, "timeout"],
-  [/ConnectionRefused|ECONNREFUSED|FailedToOpenSocket/, "connection refused, or the address is unreachable"],
+  [/ConnectionRefused|ECONNREFUSED/, "connection refused"],
+  [/FailedToOpenSocket|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/, "the address is unreachable"],
   [/ENOTFOUND|DNS|EAI_AGAIN/i, "the host name is unknown"],
   [/ConnectionClosed|ECONNRESET|EPIPE|SOCKET/, "the connection was closed (TLS on a plain port, or the reverse?)"],
   [/SELF_SIGNED|UNABLE_TO|CERT|ALTNAME/, "the certificate is not trusted, or is for another name"],

@@ -38,7 +38,7 @@ const sendWebhook: Command = command({
     const seconds = Math.floor(Date.now() / 1000);
     const { secret, remark } = signingOf(config);
     const headers = secret === "" ? {} : { [signatureHeader]: signatureHeaderOf(secret, seconds, body) };
-    return post(host, { url: addressOf(args.url, config.webhook), body, headers, remark });
+    return post(host, { ...targetOf(args.url, "webhook", config), body, headers, remark });
   },
 });
 
@@ -53,10 +53,10 @@ const sendHec: Command = command({
   notes:
     "The token is streaming.token of the configuration (TS2OTEL_STREAMING__TOKEN is enough). Exit code 0 if the answer is 2xx.",
   run({ args, flags, host }) {
-    const { streaming } = loadSections(sourcesOf(flags, host), ["streaming"]).config;
-    const { token } = streaming;
+    const { config } = loadSections(sourcesOf(flags, host), ["streaming"]);
+    const { token } = config.streaming;
     return post(host, {
-      url: addressOf(args.url, streaming),
+      ...targetOf(args.url, "streaming", config),
       body: sampleBatch(Date.now()),
       headers: token === "" ? {} : { authorization: `Splunk ${token}` },
       remark: token === "" ? "without a token: streaming.token is empty" : "with streaming.token",
@@ -74,9 +74,15 @@ function signingOf({ webhook, state }: Config): { readonly secret: string; reado
   return { secret: "", remark: "not signed: webhook.secret is empty" };
 }
 
-function addressOf(url: string | undefined, { listen, path, tls }: Config["streaming"] | Config["webhook"]): string {
-  if (url !== undefined) return urlOf(url).href;
-  return urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path;
+function targetOf(url: string | undefined, receiver: "streaming" | "webhook", config: Config) {
+  if (url !== undefined) return { url: urlOf(url).href, hint: "" };
+  const { enabled, listen, path, tls } = config[receiver];
+  return {
+    url: urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path,
+    hint: enabled
+      ? ". Start the service, or give the address of the receiver with --url"
+      : `: ${receiver}.enabled is false in this configuration`,
+  };
 }
 
 interface Sending {
@@ -84,6 +90,8 @@ interface Sending {
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly remark: string;
+  /** What may be wrong if nothing answers. */
+  readonly hint: string;
 }
 
 const timeoutMs = 35_000;
@@ -91,7 +99,7 @@ const timeoutMs = 35_000;
 /** A longer answer is not one of a receiver. */
 const maxShownCharacters = 2000;
 
-async function post(host: Host, { url, body, headers, remark }: Sending): Promise<number> {
+async function post(host: Host, { url, body, headers, remark, hint }: Sending): Promise<number> {
   await host.out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
   const beganMs = performance.now();
   const response = await fetch(url, {
@@ -101,7 +109,7 @@ async function post(host: Host, { url, body, headers, remark }: Sending): Promis
     redirect: "manual",
     signal: AbortSignal.timeout(timeoutMs),
   }).catch((error: unknown) => {
-    throw new Error(`no answer: ${reasonOf(error)}`);
+    throw new Error(`no answer: ${reasonOf(error)}${hint}`);
   });
   const text = printable((await response.text()).trim());
   const tookMs = Math.round(performance.now() - beganMs);

@@ -100,9 +100,22 @@ describe("send", () => {
     expect(code).toBe(1);
   });
 
-  test("says that nobody answers", async () => {
-    const { code, stderr } = await runToEnd(directory, ["send", "hec", "--url", "http://127.0.0.1:1/"]);
-    expect(stderr).toMatch(/^tailscale2otel: no answer: /);
+  test.each([
+    [["hec", "--url", "http://127.0.0.1:1/"], {}, "connection refused"],
+    [["hec", "--url", "http://nowhere.invalid/"], {}, "the host name is unknown"],
+    [
+      ["webhook", "--set", "webhook.listen=:1"],
+      {},
+      "connection refused: webhook.enabled is false in this configuration",
+    ],
+    [
+      ["hec", "--set", "streaming.listen=:1"],
+      { TS2OTEL_STREAMING__ENABLED: "true" },
+      "connection refused. Start the service, or give the address of the receiver with --url",
+    ],
+  ])("says why nothing answers, and what to do: %j", async (args, environment, reason) => {
+    const { code, stderr } = await runToEnd(directory, ["send", ...args], environment as Record<string, string>);
+    expect(stderr).toBe(`tailscale2otel: no answer: ${reason}\n`);
     expect(code).toBe(1);
   });
 
