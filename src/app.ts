@@ -4,13 +4,13 @@ import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import type { Config, Loaded } from "./config/index.ts";
 import { attempt, type Logger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
+import { urlOfListen } from "./lib/listen.ts";
 import type { Build } from "./version.ts";
 import { createAdmin } from "./admin/index.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
 import { createExporter, type ExportHealth, observeProcess } from "./export/index.ts";
-
 import { teeLogger } from "./export/self-logs.ts";
 import type { JournalReader } from "./journal/index.ts";
 import { openSqliteJournal } from "./journal/sqlite/index.ts";
@@ -52,7 +52,7 @@ export interface Stopped {
 export interface App {
   /** @throws {Error} with one line for the operator; nothing is left running. */
   start(): Promise<void>;
-  /** Takes over what may change while it runs: tokens, credentials and TLS files. Before `start`, nothing. */
+  /** Applies the settings that need no restart: tokens, credentials and TLS files. Does nothing before `start`. */
   reload(config: Config): Promise<void>;
   /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
   stop(deadlineMs: number): Promise<Stopped>;
@@ -262,7 +262,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   return {
     get addresses() {
       return config.admin.enabled
-        ? { ...receivers.addresses, admin: `http://${config.admin.listen.replace(/\d+$/, String(admin.port))}` }
+        ? { ...receivers.addresses, admin: urlOfListen(config.admin.listen, "http", admin.port) }
         : receivers.addresses;
     },
     async reload(next) {

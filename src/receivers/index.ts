@@ -5,6 +5,7 @@ import { tlsFilesOf } from "../http/tls.ts";
 import type { Route } from "../http/router.ts";
 import { createHttpServer, type HttpServer, type MisdirectedReason } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
+import { urlOfListen } from "../lib/listen.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Pipeline } from "../pipeline/index.ts";
@@ -92,7 +93,7 @@ export function createReceivers(
     const server = listeners.find(({ names }) => names.includes(name))?.server;
     if (server === undefined) return undefined;
     const { listen, tls } = config[name];
-    return `${tlsFilesOf(tls) === undefined ? "http" : "https"}://${hostOf(listen)}:${server.port}`;
+    return urlOfListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", server.port);
   }
 
   return {
@@ -139,10 +140,4 @@ function groupsOf(config: Config): readonly Group[] {
     else group.push(name);
   }
   return [...groups.values()];
-}
-
-/** The address to reach a listener by from this machine. */
-function hostOf(listen: string): string {
-  const host = listen.slice(0, listen.lastIndexOf(":"));
-  return host === "" || host === "0.0.0.0" || host === "[::]" ? "127.0.0.1" : host;
 }

@@ -18,7 +18,7 @@ test("in a pipe a line is one JSON object", () => {
   const lines: string[] = [];
   logTo(lines).warn("two\nlines", { count: 2, ok: true, nothing: undefined, text: "a b" });
   expect(lines).toEqual([
-    '{"time":"2026-09-21T13:33:20.005Z","level":"warn","message":"two\\nlines","count":2,"ok":true,"text":"a b","field_time":"mine","field_message":"mine"}\n',
+    '{"time":"2026-09-21T13:33:20.005Z","level":"warn","message":"two\\nlines","count":2,"ok":true,"text":"a b"}\n',
   ]);
 });
 
