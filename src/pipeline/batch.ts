@@ -17,6 +17,7 @@ import { keyWords } from "../records/identity.ts";
 import { decodePlain } from "../records/plain.ts";
 import { Defect, type DefectReason, type RawRecord, type RecordType, type SkipReason } from "../records/types.ts";
 import type { SkippedValue } from "../records/types.ts";
+import { freeBuffer } from "../runtime/process.ts";
 import type { Origin, Outcome, Shared } from "./index.ts";
 import { type MeasuredPart, OpenPart, type RecordNotes, releaseColumns, type WholeBody } from "./parts.ts";
 import { OpenQuarantine } from "./quarantine.ts";
@@ -153,6 +154,11 @@ export class Batch {
   /** Gives the batch's buffers back. Whoever does not commit a batch calls it. */
   drop(): void {
     for (const { columns } of [...this.#parts, ...this.#open.values()]) releaseColumns(columns);
+    for (const { body } of this.#parts) freeBuffer(body);
+    // A part that keeps its text hands it over to another thread.
+    const whole = this.whole?.text;
+    if (whole !== undefined && !this.#parts.some(({ text }) => text === whole)) freeBuffer(whole);
+    this.whole = undefined;
     this.#parts.length = 0;
     this.#open.clear();
   }
@@ -166,8 +172,8 @@ export class Batch {
   #partOf(type: RecordType): OpenPart {
     let part = this.#open.get(type);
     if (part === undefined) {
-      this.#open.set(type, (part = new OpenPart(type, this.#shared.edges, type === "flow" ? this.whole : undefined)));
-      if (type === "flow") this.whole = undefined;
+      const whole = type === "flow" && this.#parts.length === 0 ? this.whole : undefined;
+      this.#open.set(type, (part = new OpenPart(type, this.#shared.edges, whole)));
     }
     return part;
   }
