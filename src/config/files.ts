@@ -1,6 +1,16 @@
 /** The files that a configuration names: read with a bound, trusted or not, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { accessSync, closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { formatBytes } from "../lib/units.ts";
 
 /** Reads a whole file, or says why not. Never throws. */
@@ -38,17 +48,28 @@ export function readSecretFile(path: string): { readonly secret: string } | { re
 }
 
 /**
- * Why a file that nobody named must not be trusted: whoever can write it decides where credentials are sent. Group write
- * access counts only if the group is the owner's own, as on systems with a umask of 0002.
+ * Why a file that nobody named must not be trusted: whoever can write it decides where credentials are sent. Nothing is
+ * opened before, since another user's file could be a link or a pipe. Group write access counts only if the group is not
+ * the owner's own, as with a umask of 0002.
  */
-export function whyUntrusted(
-  { uid, gid, mode }: Pick<Stats, "uid" | "gid" | "mode">,
-  user: number | undefined,
-): string | undefined {
+export function whyUntrusted(path: string, user: number | undefined): string | undefined {
   if (user === undefined) return undefined;
+  try {
+    return [lstatSync(path), statSync(path)]
+      .map((stats) => whyForeign(stats, user))
+      .find((reason) => reason !== undefined);
+  } catch {
+    // What is not there, or cannot be looked at, cannot be read either.
+    return undefined;
+  }
+}
+
+export function whyForeign(stats: Pick<Stats, "uid" | "gid" | "mode">, user: number): string | undefined {
+  const { uid, gid, mode } = stats;
   if (uid !== user && uid !== 0) return `it belongs to another user (uid ${uid})`;
+  const isLink = (mode & constants.S_IFMT) === constants.S_IFLNK;
   const isShared = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== uid);
-  return isShared ? `other users can write to it (mode ${formatMode(mode)})` : undefined;
+  return isShared && !isLink ? `other users can write to it (mode ${formatMode(mode)})` : undefined;
 }
 
 export function formatMode(mode: number): string {

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { ConfigError } from "../errors.ts";
 import { describeProblem, inReadingOrder, type Origin, type Problem, type Warning } from "./diagnosis.ts";
-import { readBounded, whyUntrusted } from "./files.ts";
+import { readBounded, whyForeign, whyUntrusted } from "./files.ts";
 import {
   configVariable,
   type Environment,
@@ -135,9 +135,12 @@ function openConfigFile({ configPath, environment, workingDirectory, system }: C
   const named = configPath ?? environment[configVariable] ?? "";
   if (named !== "") return { file: { path: named, ...read(named) }, warnings };
   for (const path of usualFiles) {
-    const file = read(path);
+    const untrusted = whyUntrusted(resolve(workingDirectory, path), system.uid);
+    const file = untrusted === undefined ? read(path) : { reason: untrusted, code: "" };
     if ("code" in file && (file.code === "ENOENT" || file.code === "ENOTDIR")) continue;
-    const reason = "stats" in file ? whyUntrusted(file.stats, system.uid) : undefined;
+    // It may have been replaced between the two looks.
+    const replaced = "stats" in file && system.uid !== undefined ? whyForeign(file.stats, system.uid) : undefined;
+    const reason = untrusted ?? replaced;
     if (reason === undefined) return { file: { path, ...file }, warnings };
     const remedy = `If it is yours, correct its owner and run chmod go-w ${path}, or name it with --config.`;
     warnings.push({ key: path, message: `this file is not read: ${reason}`, remedy });

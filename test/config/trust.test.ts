@@ -1,9 +1,10 @@
 /** A configuration file that nobody named is read only if nobody else could have written it. */
+import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { describeWarning, findConfigFile, inspectConfig } from "../../src/config/index.ts";
-import { whyUntrusted } from "../../src/config/files.ts";
+import { whyForeign } from "../../src/config/files.ts";
 import { sourcesIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
@@ -51,7 +52,17 @@ test.each([
   [{ uid: 0, gid: 0, mode: 0o644 }, "root's", undefined],
   [{ uid: 1001, gid: 1001, mode: 0o600 }, "another user's", "it belongs to another user (uid 1001)"],
 ])("%j: %s", (stats, _, reason) => {
-  expect(whyUntrusted(stats, 1000)).toBe(reason);
+  expect(whyForeign(stats, 1000)).toBe(reason);
+});
+
+test("a link or a pipe of another user is not opened", () => {
+  const place = join(directory, "c");
+  mkdirSync(place);
+  execFileSync("mkfifo", [join(place, "tailscale2otel.toml")]);
+  const sources = { ...sourcesIn(directory, {}), workingDirectory: place };
+  const other = { ...sources, system: { ...sources.system, uid: own + 1 } };
+  if (own === 0) chownSync(join(place, "tailscale2otel.toml"), 12_345, 12_345);
+  expect(findConfigFile(other)).toBeUndefined();
 });
 
 test("a file that cannot be read is a problem, although nobody named it", () => {
