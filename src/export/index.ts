@@ -8,7 +8,7 @@ import { takeTruncatedTexts } from "../processors/bounds.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
 import { privacyOf } from "../processors/privacy.ts";
 import type { Signal } from "./answer.ts";
-import type { DeliveryState } from "./delivery/index.ts";
+import type { DeliveryState } from "./outage.ts";
 import { destinationOf } from "./destination.ts";
 import { foldMessage } from "./fold-points.ts";
 import type { Destinations, WorkerSetup } from "./messages.ts";

@@ -4,7 +4,7 @@ import type { LogFields, LogLevel } from "../lib/logger.ts";
 import type { LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
 import type { Directory, ProcessorSettings } from "../processors/index.ts";
 import type { Encoding, Signal } from "./answer.ts";
-import type { DeliveryState } from "./delivery/index.ts";
+import type { DeliveryState } from "./outage.ts";
 import type { Destination } from "./destination.ts";
 import type { FoldMessage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";

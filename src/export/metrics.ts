@@ -13,8 +13,7 @@ import type { ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import type { Answer, Encoding, FailureCause } from "./answer.ts";
-import { backoffMs, Outage, seldom } from "./delivery/outage.ts";
-import type { Random, Timer } from "./delivery/source.ts";
+import { exportBackoffMs, Outage, type Random, seldom, type Timer } from "./outage.ts";
 import { type FoldMessage, pointsOf } from "./fold-points.ts";
 import { Attempt, halvesOf, MetricRefusals, nameOfSeries, type Piece, pointsIn, type Work } from "./metric-refusals.ts";
 import type { ResourceAttributes } from "./destination.ts";
@@ -139,7 +138,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
       await this.#round(attempt);
       this.#settle(attempt);
       if (attempt.waiting.length === 0 || isLast) return;
-      await this.#wait(backoffMs(round, undefined, this.#deps.random), superseded);
+      await this.#wait(exportBackoffMs(round, undefined, this.#deps.random), superseded);
       if (superseded.aborted) return;
     }
   }
@@ -214,7 +213,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
         attempt.failure = answer.why;
         attempt.waiting.push(work);
         if (answer.retryAfterMs === undefined) break;
-        const forMs = backoffMs(1, answer.retryAfterMs, random);
+        const forMs = exportBackoffMs(1, answer.retryAfterMs, random);
         this.#quiet = { until: clock() + forMs, forMs };
     }
     return answer;

@@ -7,12 +7,23 @@ import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { Config } from "../config/schema.ts";
 import type { LogEvent, Severity } from "../catalogue/log-event.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
-import type { Encoding } from "./answer.ts";
-import type { Channel, Posted, Span } from "./delivery/index.ts";
+import type { Answer, Encoding } from "./answer.ts";
+import type { Span } from "./backlog.ts";
 import { OtlpLogEncoder } from "./otlp-logs.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import { DeliveryRow, type RowContents } from "./rows.ts";
 import type { Sender } from "./sender.ts";
+
+/** What became of a request. `unsent`: it could not be encoded, or only above the size of a request. */
+export type Posted = Answer | { readonly kind: "unsent"; readonly message: string };
+
+/** Encodes and sends. Nothing here throws. */
+export interface Channel {
+  /** Log records that should fit into one request now. */
+  readonly maxLogRecords: number;
+  /** Spans of ascending rows; none for an empty export. Delivery holds no row for longer than this takes. */
+  post(spans: readonly Span[], stop: AbortSignal): Promise<Posted>;
+}
 
 export interface RequestDeps {
   readonly send: Sender;
@@ -66,10 +77,6 @@ export class RequestChannel implements Channel {
     if (body.length > this.#limits.max_bytes && logRecords > 1)
       return { kind: "unsent", message: "larger than a request may be" };
     return this.#deps.send(body, this.#deps.encoding, stop);
-  }
-
-  postEmpty(stop: AbortSignal): Promise<Posted> {
-    return this.post([], stop);
   }
 }
 

@@ -14,7 +14,7 @@ import { recordOfLine } from "../records/envelope.ts";
 import { FlowColumns, noTime } from "../records/flow/columns.ts";
 import type { FlowRowDecoder } from "../records/flow/rows.ts";
 import { decodeLeftOut } from "../records/left-out.ts";
-import type { DeliverableRow, DeliverySource } from "./delivery/index.ts";
+import type { DeliverableRow, DeliverySource } from "./backlog.ts";
 import { everything, type IsSelected, type RowSelection } from "./selection.ts";
 
 /** What rows are decoded with. */

@@ -5,8 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
 import type { Signal } from "./answer.ts";
-import { backoffMs } from "./delivery/outage.ts";
-import type { DeliveryState } from "./delivery/index.ts";
+import { type DeliveryState, exportBackoffMs } from "./outage.ts";
 import type { Destinations, FromWorker, ToWorker, WorkerSetup } from "./messages.ts";
 import type { MetricReport } from "./metrics.ts";
 
@@ -174,7 +173,7 @@ export class ExportWorker {
     const { clock, random, logger } = this.#deps;
     const now = clock();
     this.#deaths = now - this.#startedAt >= healthyAfterMs ? 1 : this.#deaths + 1;
-    const delayMs = Math.round(backoffMs(this.#deaths, undefined, random));
+    const delayMs = Math.round(exportBackoffMs(this.#deaths, undefined, random));
     this.dead = { kind: "dead", why, since: this.dead?.since ?? now };
     logger.error("export worker died; restarting it", { why, delay_ms: delayMs });
     this.#restart = setTimeout(() => this.#launch(this.#cursor as LogCursor), delayMs);

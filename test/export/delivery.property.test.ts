@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { FailureCause } from "../../src/export/answer.ts";
-import type { Posted } from "../../src/export/delivery/index.ts";
+import type { Posted } from "../../src/export/requests.ts";
 import { type Backend, hour, minute, randomOf, refused, Simulation, start, taken } from "./simulation.ts";
 
 const cases = Number(process.env["DELIVERY_CASES"] ?? 300);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { FailureCause } from "../../src/export/answer.ts";
-import type { Posted } from "../../src/export/delivery/index.ts";
-import { backoffMs } from "../../src/export/delivery/outage.ts";
+import type { Posted } from "../../src/export/requests.ts";
+import { exportBackoffMs as backoffMs } from "../../src/export/outage.ts";
 import { type Backend, hour, type Log, lokiBackend, minute, refused, Simulation, start, taken } from "./simulation.ts";
 
 /** `DELIVERY_SEEDS` makes more of them. */

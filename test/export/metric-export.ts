@@ -1,6 +1,6 @@
 /** Folds in as few words as possible, and a metric export towards a sink, whose waits end when the test says so. */
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
-import { type Random, type Timer } from "../../src/export/delivery/source.ts";
+import { type Random, type Timer } from "../../src/export/outage.ts";
 import { foldMessage } from "../../src/export/fold-points.ts";
 import { MetricExport, type MetricExportDeps, type MetricReport } from "../../src/export/metrics.ts";
 import { createInstruments, type Instruments } from "../../src/export/telemetry.ts";

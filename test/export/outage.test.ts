@@ -1,6 +1,6 @@
 /** What is logged about an export that fails, in virtual time. */
 import { expect, test } from "bun:test";
-import { Outage } from "../../src/export/delivery/outage.ts";
+import { Outage } from "../../src/export/outage.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 
 const minute = 60_000;

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { type DeliverySource, Delivery, type Posted } from "../../src/export/delivery/index.ts";
-import { behindFresh, Redelivering } from "../../src/export/delivery/redelivery.ts";
+import type { DeliverySource } from "../../src/export/backlog.ts";
+import { Delivery } from "../../src/export/delivery.ts";
+import type { Posted } from "../../src/export/requests.ts";
+import { behindFresh, Redelivering } from "../../src/export/redelivery.ts";
 import { type Mark, type Redelivery, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { type Backend, hour, minute, refused, rowOf, Simulation, start, taken } from "./simulation.ts";
 

@@ -1,7 +1,7 @@
 /** Requests of log records at a real OTLP receiver, in both encodings: what is in them, and how large they get. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Encoding } from "../../src/export/answer.ts";
-import type { Span } from "../../src/export/delivery/index.ts";
+import type { Span } from "../../src/export/backlog.ts";
 import { RequestChannel } from "../../src/export/requests.ts";
 import { scopeOf } from "../../src/export/destination.ts";
 import { type DeliveryRow, RowSource } from "../../src/export/rows.ts";
@@ -79,7 +79,7 @@ describe.each(["protobuf", "json"] as const)("as %s", (encoding) => {
 
   test("an empty export has no log records", async () => {
     const { channel } = channelFor([], { encoding });
-    expect(await channel.postEmpty(never)).toEqual({ kind: "taken" });
+    expect(await channel.post([], never)).toEqual({ kind: "taken" });
     expect(sink.requests[0]?.logs).toEqual([]);
   });
 });

@@ -1,12 +1,8 @@
 /** Log delivery against a backend of a few lines, in virtual time: hours pass in milliseconds, and a seed repeats them. */
-import {
-  type DeliverableRow,
-  Delivery,
-  type DeliveryDeps,
-  type DeliveryKind,
-  type DeliveryState,
-  type Posted,
-} from "../../src/export/delivery/index.ts";
+import type { DeliverableRow } from "../../src/export/backlog.ts";
+import { Delivery, type DeliveryDeps, type DeliveryKind } from "../../src/export/delivery.ts";
+import type { Posted } from "../../src/export/requests.ts";
+import type { DeliveryState } from "../../src/export/outage.ts";
 import { type LogCursor, type NewMark, startOfJournal } from "../../src/journal/index.ts";
 import type { LogFields, LogLevel } from "../../src/lib/logger.ts";
 
@@ -207,10 +203,9 @@ export class Simulation {
           const logs = spans.flatMap(({ row, from, to }) => (row as TestRow).logs.slice(from, to));
           return answer(
             logs.map(({ id }) => id),
-            () => backend(logs, this.now, this.random),
+            () => (logs.length > 0 ? backend(logs, this.now, this.random) : (empty?.(this.now) ?? { kind: "taken" })),
           );
         },
-        postEmpty: () => answer([], () => empty?.(this.now) ?? { kind: "taken" }),
       },
     };
   }

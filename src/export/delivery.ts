@@ -7,14 +7,27 @@
  * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes by timeout, reset or
  *   server error. What is given up is marked together with the cursor that passes it.
  */
-import type { LogCursor } from "../../journal/index.ts";
-import { Backlog } from "./backlog.ts";
-import { Narrowing, type Try } from "./narrowing.ts";
-import { backoffMs, type DeliveryDeps, type DeliveryState, isSameState, LossReport, Outage } from "./outage.ts";
-import { isBefore, type Posted } from "./source.ts";
+import type { LogCursor, Progress } from "../journal/index.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import { Backlog, type DeliverySource, isBefore } from "./backlog.ts";
+import { Narrowing, requestFor, type Try } from "./narrowing.ts";
+import { type DeliveryState, exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
+import type { Channel, Posted } from "./requests.ts";
 
-export type { DeliveryDeps, DeliveryState } from "./outage.ts";
-export type { Channel, DeliverableRow, DeliverySource, Posted, Random, Span, Timer } from "./source.ts";
+export interface DeliveryDeps {
+  readonly source: DeliverySource;
+  readonly channel: Channel;
+  /** Requests past the cursor while all is well. */
+  readonly concurrency: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timer: Timer;
+  readonly logger: Logger;
+  /** The cursor has moved. Marks are committed with it. */
+  onProgress(progress: Progress): void;
+  onState(state: DeliveryState): void;
+}
 
 /** `logs` goes on for ever; the others end. */
 export type DeliveryKind = "logs" | "replay" | "retry";
@@ -31,8 +44,6 @@ const freshWaitMs = 5_000;
 /** Rounds without anything taken after which that is said, though empty exports are taken. */
 const lastingRefusals = 5;
 
-type Failed = Extract<Posted, { readonly kind: "failed" }>;
-
 export class Delivery {
   readonly #kind: DeliveryKind;
   readonly #deps: DeliveryDeps;
@@ -43,7 +54,7 @@ export class Delivery {
   readonly #abort = new AbortController();
   readonly #end = Promise.withResolvers<void>();
   #run: "new" | "running" | "ending" | "ended" = "new";
-  #state: DeliveryState = { kind: "idle" };
+  state: DeliveryState = { kind: "idle" };
   #sending = 0;
   /** Log records of a request that the backend does not call too large. */
   #cap = Number.POSITIVE_INFINITY;
@@ -52,11 +63,10 @@ export class Delivery {
   #failedAt = 0;
   /** Requests in a row that were refused while everything is. */
   #refusals = 0;
-  /** Why nothing is sent: a back-off, or since nothing is left to try (`idle`). */
-  #pause: { readonly why: "back-off" | "idle"; readonly cancel: () => void } | undefined;
-  /** Cancel what will go on by itself. */
-  #soon: (() => void) | undefined;
-  #look: (() => void) | undefined;
+  /** Cancel what will go on by itself: the end of a pause, another turn, a look for rows. */
+  readonly #timers = new Map<"pause" | "turn" | "look", () => void>();
+  /** Nothing is sent during a pause: a back-off, or nothing is left to try. */
+  #pause: "back-off" | "idle" = "back-off";
 
   constructor(kind: DeliveryKind, cursor: LogCursor, deps: DeliveryDeps) {
     this.#kind = kind;
@@ -67,18 +77,13 @@ export class Delivery {
     this.#losses = new LossReport(deps.logger, deps.timer);
   }
 
-  get state(): DeliveryState {
-    return this.#state;
-  }
-
   /** Resolves when a replay or retry has come to its end, or once delivery was stopped. */
   get ended(): Promise<void> {
     return this.#end.promise;
   }
 
-  /** Whether everything that is committed is behind the cursor. */
   get isThrough(): boolean {
-    return this.#backlog.stretches.length === 0 && !this.#backlog.hasMore;
+    return this.#backlog.isDone;
   }
 
   start(): void {
@@ -88,7 +93,7 @@ export class Delivery {
 
   /** More rows are committed. */
   wake(): void {
-    if (this.#pause?.why === "idle") this.#pauseFor("back-off", freshWaitMs);
+    if (this.#timers.has("pause") && this.#pause === "idle") this.#pauseFor("back-off", freshWaitMs);
     else this.#pump();
   }
 
@@ -101,16 +106,14 @@ export class Delivery {
     if (this.#run !== "running") return this.ended;
     this.#run = "ending";
     const cancel = this.#deps.timer(deadlineMs, () => this.#finish());
-    this.#resume();
+    this.#endPause();
     this.#pump();
     return this.ended.then(cancel);
   }
 
   #finish(): void {
     this.#run = "ended";
-    this.#pause?.cancel();
-    this.#soon?.();
-    this.#look?.();
+    for (const cancel of this.#timers.values()) cancel();
     while (this.#backlog.canAdvance) this.#advance();
     this.#losses.flush();
     this.#abort.abort();
@@ -121,44 +124,42 @@ export class Delivery {
   #pump(): void {
     if (this.#run === "new" || this.#run === "ended") return;
     this.#advance();
-    while (this.#pause === undefined && this.#sendNext());
+    while (!this.#timers.has("pause") && this.#sendNext());
     this.#refreshState();
-    if (this.#kind === "logs" && this.#state.kind === "idle") this.#look ??= this.#pumpIn(lookMs);
-    if (this.#sending > 0 || this.#soon !== undefined) return;
+    if (this.#kind === "logs" && this.state.kind === "idle") this.#pumpAfter("look", lookMs);
+    if (this.#sending > 0 || this.#timers.has("turn")) return;
     if (this.#run === "ending" || (this.#kind !== "logs" && this.isThrough)) this.#finish();
   }
 
   #advance(): void {
     const progress = this.#backlog.advance();
-    if (this.#backlog.canAdvance) this.#pumpSoon();
+    if (this.#backlog.canAdvance) this.#pumpAfter("turn", 0);
     if (progress === undefined) return;
     this.#losses.add(progress.marks);
     this.#deps.onProgress(progress);
   }
 
-  /** Goes on when others had their turn. */
-  #pumpSoon(): void {
-    this.#soon ??= this.#pumpIn(0);
-  }
-
-  #pumpIn(delayMs: 0 | typeof lookMs): () => void {
-    return this.#deps.timer(delayMs, () => {
-      if (delayMs === 0) this.#soon = undefined;
-      else this.#look = undefined;
+  #pumpAfter(name: "pause" | "turn" | "look", delayMs: number): void {
+    if (this.#timers.has(name)) return;
+    const cancel = this.#deps.timer(delayMs, () => {
+      this.#timers.delete(name);
       this.#pump();
     });
+    this.#timers.set(name, cancel);
+  }
+
+  #endPause(): void {
+    this.#timers.get("pause")?.();
+    this.#timers.delete("pause");
   }
 
   /** Whether there was something to send. */
   #sendNext(): boolean {
-    if (this.#soon !== undefined || (this.#run === "ending" && this.#kind !== "logs")) return false;
+    if (this.#timers.has("turn") || (this.#run === "ending" && this.#kind !== "logs")) return false;
     const isCareful = this.#failures > 0 || this.#narrowing.isCareful;
     if (this.#sending >= (isCareful ? 1 : this.#deps.concurrency)) return false;
     if (!isCareful) return this.#sendFresh();
-    if (this.#narrowing.pace === "asking") {
-      void this.#askPace();
-      return true;
-    }
+    if (this.#narrowing.pace === "asking") return this.#askPace();
     const next = this.#narrowing.next(this.#maxLogRecords, this.#deps.clock());
     if (next !== undefined) this.#send(next);
     else if (this.#narrowing.isCareful) this.#rest();
@@ -178,7 +179,7 @@ export class Delivery {
     const isSmall = fresh.logRecords > 0 && fresh.logRecords < this.#maxLogRecords;
     // More may come to go along until the request under way is answered.
     if (isSmall && this.#sending > 0 && this.#run === "running") return false;
-    this.#send({ ...fresh, kind: "request", stretch: this.#backlog.append(fresh, "ready") });
+    this.#send(requestFor(this.#backlog.append(fresh), fresh));
     return true;
   }
 
@@ -186,7 +187,7 @@ export class Delivery {
     const request = ++this.#narrowing.sent;
     const isEmpty = tried.logRecords === 0;
     if (tried.kind === "request") tried.stretch.state = isEmpty ? "taken" : "sent";
-    if (isEmpty) return this.#pumpSoon();
+    if (isEmpty) return this.#pumpAfter("turn", 0);
     this.#sending++;
     void this.#deps.channel.post(tried.spans, this.#abort.signal).then((posted) => {
       this.#sending--;
@@ -205,8 +206,7 @@ export class Delivery {
       case "taken":
         this.#refusals = 0;
         if (tried.logRecords >= this.#cap) this.#cap *= 1.1;
-        if (posted.partial === undefined || posted.partial.rejected <= 0) return this.#narrowing.taken(tried, request);
-        return this.#takenPartially(tried, request, posted.partial);
+        return this.#taken(tried, request, posted.partial);
       case "refused":
         return this.#refused(tried, request, posted);
       case "failed":
@@ -217,8 +217,9 @@ export class Delivery {
     }
   }
 
-  #takenPartially(tried: Try, request: number, partial: { readonly rejected: number; readonly message: string }): void {
+  #taken(tried: Try, request: number, partial: Extract<Posted, { readonly kind: "taken" }>["partial"]): void {
     const { stretch, logRecords } = tried;
+    if (partial === undefined || partial.rejected <= 0) return this.#narrowing.taken(tried, request);
     const budget = stretch.budget ?? { requests: partialBudget };
     if (this.#kind === "retry" && tried.kind === "request" && logRecords > 1 && budget.requests > 1) {
       budget.requests -= 2;
@@ -235,10 +236,14 @@ export class Delivery {
     this.#narrowing.refused(tried, { why, message }, request, this.#deps.clock());
     if (this.#narrowing.pace !== "held" || tried.kind === "oldest") return;
     this.#outage.fail("refusing", message);
-    this.#pauseFor("back-off", backoffMs(++this.#refusals, undefined, this.#deps.random));
+    this.#pauseFor("back-off", exportBackoffMs(++this.#refusals, undefined, this.#deps.random));
   }
 
-  #failed(tried: Try, request: number, { cause, why, retryAfterMs }: Failed): void {
+  #failed(
+    tried: Try,
+    request: number,
+    { cause, why, retryAfterMs }: Extract<Posted, { readonly kind: "failed" }>,
+  ): void {
     const isAboutRequest = cause === "timeout" || cause === "reset" || cause === "server";
     const isPersistent =
       isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#outage.failsForMinutes(tried.from));
@@ -252,40 +257,34 @@ export class Delivery {
     if (this.#run !== "ending") this.#outage.fail("waiting", why);
     if (request <= this.#failedAt) return;
     this.#failedAt = this.#narrowing.sent;
-    this.#pauseFor("back-off", backoffMs(++this.#failures, retryAfterMs, this.#deps.random));
+    this.#pauseFor("back-off", exportBackoffMs(++this.#failures, retryAfterMs, this.#deps.random));
   }
 
-  async #askPace(): Promise<void> {
+  /** Posts an empty export. */
+  #askPace(): true {
     this.#sending++;
-    const posted = await this.#deps.channel.postEmpty(this.#abort.signal);
-    this.#sending--;
-    if (this.#run === "ended") return;
-    this.#narrowing.pace = posted.kind === "taken" ? "free" : "held";
-    if (this.#narrowing.pace === "held") this.#rest();
-    this.#pump();
+    void this.#deps.channel.post([], this.#abort.signal).then((posted) => {
+      this.#sending--;
+      this.#narrowing.pace = posted.kind === "taken" ? "free" : "held";
+      if (this.#narrowing.pace === "held" && this.#run !== "ended") this.#rest();
+      this.#pump();
+    });
+    return true;
   }
 
   /** Everything that was tried is refused: a later round begins with the oldest again. */
   #rest(): void {
-    const waitMs = backoffMs(++this.#refusals, undefined, this.#deps.random);
+    const waitMs = exportBackoffMs(++this.#refusals, undefined, this.#deps.random);
     if (this.#narrowing.pace === "held" || this.#refusals >= lastingRefusals)
       this.#outage.fail("refusing", this.#narrowing.why);
     this.#pauseFor(this.#narrowing.pace === "held" ? "back-off" : "idle", waitMs);
   }
 
   #pauseFor(why: "back-off" | "idle", delayMs: number): void {
-    this.#pause?.cancel();
-    const cancel = this.#deps.timer(delayMs, () => {
-      this.#resume();
-      this.#pump();
-    });
-    this.#pause = { why, cancel };
+    this.#endPause();
+    this.#pause = why;
+    this.#pumpAfter("pause", delayMs);
     if (delayMs > 0) this.#narrowing.pause();
-  }
-
-  #resume(): void {
-    this.#pause?.cancel();
-    this.#pause = undefined;
   }
 
   #refreshState(): void {
@@ -293,8 +292,9 @@ export class Delivery {
     if (isWell) this.#outage.recover();
     const isIdle = this.#backlog.stretches.length === 0;
     const state: DeliveryState = this.#outage.trouble ?? { kind: isIdle ? "idle" : "delivering" };
-    if (isSameState(state, this.#state)) return;
-    this.#state = state;
+    const whyOf = (of: DeliveryState) => ("why" in of ? of.why : "");
+    if (state.kind === this.state.kind && whyOf(state) === whyOf(this.state)) return;
+    this.state = state;
     this.#deps.onState(state);
   }
 }

@@ -1,8 +1,15 @@
 /** How long to wait before the next try, how delivery fares, and what is logged about it. */
-import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
-import type { NewMark, Progress } from "../../journal/index.ts";
-import type { Channel, DeliverySource, Place, Random, Timer } from "./source.ts";
+import { backoffMs } from "../lib/backoff.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { NewMark } from "../journal/index.ts";
+import type { Place } from "./backlog.ts";
+
+/** A number from 0 up to 1. */
+export type Random = () => number;
+
+/** Calls back after some milliseconds, unless the returned function is called first. */
+export type Timer = (delayMs: number, callback: () => void) => () => void;
 
 /** How delivery fares, for health and the page. `since`: epoch milliseconds. */
 export type DeliveryState =
@@ -13,27 +20,7 @@ export type DeliveryState =
   /** Everything that is tried is refused. */
   | { readonly kind: "refusing"; readonly why: string; readonly since: number };
 
-/** What the surroundings of a delivery are. */
-export interface DeliveryDeps {
-  readonly source: DeliverySource;
-  readonly channel: Channel;
-  /** Requests past the cursor while all is well. */
-  readonly concurrency: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly timer: Timer;
-  readonly logger: Logger;
-  /** The cursor has moved. Marks are committed with it. */
-  onProgress(progress: Progress): void;
-  onState(state: DeliveryState): void;
-}
-
-export function isSameState(a: DeliveryState, b: DeliveryState): boolean {
-  return a.kind === b.kind && ("why" in a ? a.why : "") === ("why" in b ? b.why : "");
-}
-
-const firstDelayMs = 1_000;
-const maxDelayMs = 60_000;
+const backoff = { firstMs: 1_000, maxMs: 60_000 };
 
 /** Between two lines about the same thing. */
 const periodMs = 300_000;
@@ -53,14 +40,13 @@ const persistentForMs = 300_000;
 const gatherMs = 2_000;
 
 /**
- * The wait after the given number of failures in a row (1 or more), in milliseconds: 1 s, doubling to 60 s, of which the
- * upper half is random. A wait that the backend asks for is honoured, never less than a second, and spread by a tenth so
- * that waiting senders do not come back together.
+ * The wait after so many failures in a row, in milliseconds. One that the backend asks for is honoured, never less than a
+ * second, and spread by a tenth so that waiting senders do not come back together.
  */
-export function backoffMs(failures: number, retryAfterMs: number | undefined, random: Random): number {
-  if (retryAfterMs !== undefined) return Math.max(retryAfterMs, firstDelayMs) * (1 + random() * 0.1);
-  const delayMs = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(failures - 1, 16));
-  return delayMs * (0.5 + random() * 0.5);
+export function exportBackoffMs(failures: number, retryAfterMs: number | undefined, random: Random): number {
+  return retryAfterMs === undefined
+    ? backoffMs(failures, backoff, random)
+    : Math.max(retryAfterMs, backoff.firstMs) * (1 + random() * 0.1);
 }
 
 export type Trouble = Extract<DeliveryState, { readonly why: string }>;

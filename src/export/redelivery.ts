@@ -1,5 +1,5 @@
 /** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
-import type { Logger } from "../../lib/logger.ts";
+import type { Logger } from "../lib/logger.ts";
 import type {
   LogCursor,
   LogPosition,
@@ -8,11 +8,12 @@ import type {
   Progress,
   Redelivery,
   RedeliveryProgress,
-} from "../../journal/index.ts";
-import { eachLevel } from "../self-logs.ts";
-import { Delivery } from "./index.ts";
-import type { DeliveryDeps, DeliveryState } from "./outage.ts";
-import type { Channel, DeliverySource, Posted, Timer } from "./source.ts";
+} from "../journal/index.ts";
+import { eachLevel } from "./self-logs.ts";
+import type { DeliverySource } from "./backlog.ts";
+import { Delivery, type DeliveryDeps } from "./delivery.ts";
+import type { DeliveryState, Timer } from "./outage.ts";
+import type { Channel, Posted } from "./requests.ts";
 
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
@@ -56,7 +57,6 @@ export function behindFresh(channel: Channel, timer: Timer) {
       return channel.maxLogRecords;
     },
     post: (spans, stop) => through(() => channel.post(spans, stop), stop),
-    postEmpty: (stop) => through(() => channel.postEmpty(stop), stop),
   };
   return {
     channel: behind,

@@ -1,0 +1,300 @@
+/** What log delivery reads, the stretches of log records past the cursor, and the account of everything before it. */
+import type { Clock } from "../lib/clock.ts";
+import type { LogCursor, MarkReason, NewMark, Progress } from "../journal/index.ts";
+
+/** A committed row on its way out. Its log records are numbered through the row; those of a record stand together. */
+export interface DeliverableRow {
+  readonly seq: number;
+  readonly records: number;
+  readonly logRecords: number;
+  /** The number of a record's first log record; for `records` itself: `logRecords`. */
+  firstLogRecord(record: number): number;
+  /** The record that makes that log record. */
+  recordOf(logRecord: number): number;
+  /** Epoch milliseconds of its event. */
+  timeOf(logRecord: number): number;
+  /** Why a record that should have log records cannot be described; it has none, and becomes a dead letter `internal`. */
+  defectOf(record: number): string | undefined;
+}
+
+/** Rows in the journal's order, as far as they are committed. */
+export interface DeliverySource {
+  /** The first row at or after `seq`. Rows are read again by position, so the last few should be cached. */
+  next(seq: number): DeliverableRow | undefined;
+}
+
+/** Log records of one row that travel in a request, from `from` up to `to`. */
+export type Span = { readonly row: DeliverableRow; readonly from: number; readonly to: number };
+
+/** The place before a log record, by its number in the row. The end of a row is the start of the next number. */
+export type Place = { readonly seq: number; readonly at: number };
+
+/** Where log records lie in the journal, and the event times of those that were looked at, epoch milliseconds. */
+export interface Range {
+  readonly from: Place;
+  readonly to: Place;
+  readonly logRecords: number;
+  readonly earliest: number;
+  readonly latest: number;
+}
+
+export type Reading = Range & { readonly spans: readonly Span[] };
+
+/** `until`: epoch milliseconds; a later event ends the reading, unless it is the first. */
+type ReadLimit = { readonly logRecords: number; readonly to?: Place | undefined; readonly until?: number | undefined };
+
+/** Why a range is accused or dead: the reason of its marks, and the backend's words or ours. */
+export interface Refusal {
+  readonly why: MarkReason;
+  readonly message: string;
+}
+
+/** A range past the cursor and what is known about it. It holds no row. */
+export interface Stretch extends Range {
+  /** `accused`: refused, and not decided before something later was taken. */
+  state: "ready" | "sent" | "accused" | "taken" | "dead";
+  /** The number of the request that it was last taken or refused in. */
+  request: number;
+  /** The request that was refused first, and its log records. */
+  origin?: { readonly request: number; readonly logRecords: number };
+  refusal?: Refusal;
+  /** Of an accused one: ranges in it that were never sent alone, until enough of their neighbours were refused. */
+  gaps?: readonly Range[];
+  /** Of a taken one: log records that the backend did not keep. */
+  partial?: { rejected: number; readonly message: string };
+  /** Part of a request that failed for minutes: one more failure counts as a refusal. */
+  isSuspect?: true;
+  /** How often it was refused once more after something later had been taken. */
+  confirmations?: number;
+  /** Of a retried part that was taken partially: requests left for finding out what was rejected. */
+  budget?: { requests: number };
+}
+
+/** Event time of one step forward: half of what lies behind the newest that Loki still takes. */
+const stepMs = 1_800_000;
+/** Rows that are passed, or read without an end, before others get a turn. */
+const maxRowsPassed = 256;
+const maxRowsRead = 2_048; /** Log records refused alone, after which what lies between them is accused with them. */
+export const enoughSamples = 10;
+
+export class Backlog {
+  readonly stretches: Stretch[] = [];
+  /** Where the next new request begins. */
+  head: Place;
+  /** The latest event time that the backend has taken, epoch milliseconds. */
+  newestTaken = Number.NEGATIVE_INFINITY;
+  readonly #source: DeliverySource;
+  readonly #clock: Clock;
+  #cursor: LogCursor;
+  #at: Place;
+  readonly #marks: NewMark[] = [];
+  /** What the record under the cursor has lost so far. */
+  #loss: { readonly refusal: Refusal; logRecords: number } | undefined;
+
+  constructor(cursor: LogCursor, source: DeliverySource, clock: Clock) {
+    this.#source = source;
+    this.#clock = clock;
+    this.#at = placeOf(cursor, source);
+    this.#cursor = this.#at.seq === cursor.seq ? cursor : { ...cursor, seq: this.#at.seq, record: 0, logRecord: 0 };
+    this.head = this.#at;
+  }
+
+  /** Reads on from a place. Rows without log records are passed, so that a reading without any can still get ahead. */
+  read(from: Place, { logRecords: most, to: end, until }: ReadLimit): Reading {
+    const spans: Span[] = [];
+    let [to, logRecords, earliest, latest] = [from, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    const maxRows = end === undefined ? maxRowsRead : Number.POSITIVE_INFINITY;
+    for (let rows = 0; logRecords < most && rows < maxRows; rows++) {
+      if (end !== undefined && !isBefore(to, end)) break;
+      const row = this.#source.next(to.seq);
+      if (row === undefined || (end !== undefined && row.seq > end.seq)) break;
+      const start = row.seq === to.seq ? to.at : 0;
+      const last = Math.min(row.seq === end?.seq ? end.at : row.logRecords, start + most - logRecords);
+      let at = start;
+      while (at < last) {
+        const time = row.timeOf(at);
+        if (logRecords + at - start > 0 && until !== undefined && time > until) break;
+        earliest = Math.min(earliest, time);
+        latest = Math.max(latest, time);
+        at = Math.min(last, row.firstLogRecord(row.recordOf(at) + 1));
+      }
+      if (at > start) spans.push({ row, from: start, to: at });
+      logRecords += at - start;
+      to = at < row.logRecords ? { seq: row.seq, at } : { seq: row.seq + 1, at: 0 };
+      if (at < last) break;
+    }
+    return { spans, from, to, logRecords, earliest, latest };
+  }
+
+  /** Whether everything that is committed is behind the cursor. */
+  get isDone(): boolean {
+    return this.stretches.length === 0 && this.#source.next(this.head.seq) === undefined;
+  }
+
+  /** The latest event time that may be sent while something that old is unanswered. */
+  limitBehind(earliest: number): number {
+    return Math.max(this.newestTaken, earliest + stepMs);
+  }
+
+  /** The latest event time to try behind what is accused among those. No limit if nothing is. */
+  limitBehindAccused(before: readonly Stretch[]): number | undefined {
+    let [earliest, latest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const stretch of before) {
+      if (stretch.state !== "accused") continue;
+      earliest = Math.min(earliest, stretch.earliest);
+      latest = Math.max(latest, stretch.latest);
+    }
+    if (latest < earliest) return undefined;
+    return Math.max(this.newestTaken, latest + Math.max(stepMs, (latest - earliest) / 16));
+  }
+
+  append(range: Range): Stretch {
+    const stretch = stretchOf(range, "ready");
+    this.stretches.push(stretch);
+    this.head = range.to;
+    return stretch;
+  }
+
+  /** Puts parts in a stretch's place; accused neighbours become one. */
+  replace(stretch: Stretch, parts: readonly Stretch[]): void {
+    const { stretches } = this;
+    const place = stretches.indexOf(stretch);
+    stretches.splice(place, 1, ...parts);
+    for (let index = Math.min(place + parts.length, stretches.length - 1); index > 0 && index >= place; index--) {
+      const [before, after] = [stretches[index - 1] as Stretch, stretches[index] as Stretch];
+      if (before.state === "accused" && after.state === "accused")
+        stretches.splice(index - 1, 2, joined(before, after));
+    }
+  }
+
+  /** Cuts a range after that many log records. */
+  cut<Part extends Range>(range: Part, logRecords: number): [Part, Part] {
+    const { to } = this.read(range.from, { logRecords, to: range.to });
+    return [
+      { ...range, to, logRecords },
+      { ...range, from: to, logRecords: range.logRecords - logRecords },
+    ];
+  }
+
+  /** What is ready at the end is read anew, in requests of full size. */
+  rewind(): void {
+    for (let last = this.stretches.at(-1); last?.state === "ready"; last = this.stretches.at(-1)) {
+      this.head = last.from;
+      this.stretches.pop();
+    }
+  }
+
+  /**
+   * Passes the unbroken run of decided stretches, a bounded number of rows at a time. Nothing comes back if the cursor
+   * has not moved, or stands inside a record that has lost log records: such a record is committed whole, or a restart
+   * would count it twice.
+   */
+  advance(): Progress | undefined {
+    let rows = 0;
+    while (this.canAdvance && rows < maxRowsPassed) {
+      const first = this.stretches[0] as Stretch;
+      while (isBefore(this.#at, first.to) && rows++ < maxRowsPassed) this.#passRow(first);
+      if (!isBefore(this.#at, first.to)) this.stretches.shift();
+    }
+    if (rows === 0 || this.#loss !== undefined) return undefined;
+    return { cursor: this.#cursor, marks: this.#marks.splice(0) };
+  }
+
+  /** Whether `advance` has more to do at once. */
+  get canAdvance(): boolean {
+    const state = this.stretches[0]?.state;
+    return state === "taken" || state === "dead";
+  }
+
+  #passRow(stretch: Stretch): void {
+    const { to } = stretch;
+    const row = this.#source.next(this.#at.seq);
+    if (row === undefined || row.seq > to.seq || (row.seq === to.seq && to.at === 0)) return this.#moveTo(to, 0, 0);
+    if (row.seq !== this.#at.seq) this.#moveTo({ seq: row.seq, at: 0 }, 0, 0);
+    const isWhole = row.seq < to.seq;
+    const end = isWhole ? row.logRecords : to.at;
+    const record = isWhole ? row.records : row.recordOf(end);
+    this.#count(stretch, row, record, end);
+    if (isWhole) this.#moveTo({ seq: row.seq + 1, at: 0 }, 0, 0);
+    else this.#moveTo(to, record, end - row.firstLogRecord(record));
+  }
+
+  #moveTo(place: Place, record: number, logRecord: number): void {
+    this.#at = place;
+    this.#cursor = { ...this.#cursor, seq: place.seq, record, logRecord };
+  }
+
+  /** Counts a row's log records from the cursor to `end`, and the records up to `lastRecord`, in which the end lies. */
+  #count({ state, refusal, partial }: Stretch, row: DeliverableRow, lastRecord: number, end: number): void {
+    const start = this.#at.at;
+    const firstRecord = this.#cursor.record;
+    const sent = end - start;
+    const records = { ...this.#cursor.records };
+    const logRecords = { ...this.#cursor.logRecords };
+    logRecords[state === "dead" ? "deadLettered" : "delivered"] += sent;
+    if (partial !== undefined && sent > 0) {
+      const rejected = Math.min(partial.rejected, sent);
+      partial.rejected -= rejected;
+      logRecords.rejected += rejected;
+      logRecords.delivered -= rejected;
+      const last = lastRecord < row.records && end > row.firstLogRecord(lastRecord) ? lastRecord + 1 : lastRecord;
+      this.#mark(row.seq, firstRecord, last, { why: "partial", message: partial.message }, rejected);
+    }
+    for (let record = firstRecord; record <= lastRecord && record < row.records; record++) {
+      const [first, next] = [row.firstLogRecord(record), row.firstLogRecord(record + 1)];
+      const lost = state === "dead" ? Math.max(0, Math.min(end, next) - Math.max(start, first)) : 0;
+      if (refusal !== undefined && lost > 0) {
+        this.#loss ??= { refusal, logRecords: 0 };
+        this.#loss.logRecords += lost;
+      }
+      if (record === lastRecord) break;
+      const defect = row.defectOf(record);
+      if (defect !== undefined) this.#loss ??= { refusal: { why: "internal", message: defect }, logRecords: 0 };
+      records[this.#loss === undefined ? "delivered" : "deadLettered"]++;
+      if (this.#loss !== undefined) this.#mark(row.seq, record, record + 1, this.#loss.refusal, this.#loss.logRecords);
+      this.#loss = undefined;
+    }
+    this.#cursor = { ...this.#cursor, records, logRecords };
+  }
+
+  /** Neighbours that were refused for the same reason share a mark. */
+  #mark(seq: number, from: number, to: number, { why, message }: Refusal, logRecords: number): void {
+    const last = this.#marks.at(-1);
+    const isSame = last?.seq === seq && last.to === from && last.why === why && last.message === message;
+    const mark = { destination: "logs" as const, seq, from, to, why, logRecords, message, at: this.#clock() };
+    if (!isSame) this.#marks.push(mark);
+    else this.#marks[this.#marks.length - 1] = { ...mark, from: last.from, logRecords: last.logRecords + logRecords };
+  }
+}
+
+export function stretchOf({ from, to, logRecords, earliest, latest }: Range, state: Stretch["state"]): Stretch {
+  return { from, to, logRecords, earliest, latest, state, request: 0 };
+}
+
+export function isBefore(a: Place, b: Place): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.at < b.at);
+}
+
+/** Where a cursor that was stored stands now. What a record makes may have changed with the settings. */
+function placeOf({ seq, record, logRecord }: LogCursor, source: DeliverySource): Place {
+  const row = source.next(seq);
+  if (row?.seq !== seq) return { seq, at: 0 };
+  if (record >= row.records) return { seq: seq + 1, at: 0 };
+  return { seq, at: Math.min(row.firstLogRecord(record) + logRecord, row.firstLogRecord(record + 1)) };
+}
+
+function joined(before: Stretch, after: Stretch): Stretch {
+  const gaps = [...(before.gaps ?? []), ...(after.gaps ?? [])];
+  const logRecords = before.logRecords + after.logRecords;
+  const alone = gaps.reduce((left, gap) => left - gap.logRecords, logRecords);
+  return {
+    ...before,
+    to: after.to,
+    logRecords,
+    earliest: Math.min(before.earliest, after.earliest),
+    latest: Math.max(before.latest, after.latest),
+    request: Math.max(before.request, after.request),
+    confirmations: Math.min(before.confirmations ?? 0, after.confirmations ?? 0),
+    gaps: alone >= enoughSamples ? [] : gaps,
+  };
+}
