@@ -206,11 +206,13 @@ export class RowSource implements DeliverySource {
   }
 
   #decodeFlows(row: Row, isSelected: IsSelected, columns: FlowColumns, into: DeliveryRow): RowContents {
-    const { decoder, describer } = this.#context;
+    const { decoder, describer, settings } = this.#context;
     const first = columns.records;
     const before = columns.leftOutTexts.size;
     decoder.decode(row.text, row.leftOut, columns);
-    if (columns.leftOutTexts.size - before > leftOutPerCollection) collectGarbage();
+    const leftOut = columns.leftOutTexts.size - before;
+    if (settings.recordUid === undefined) columns.leftOutTexts.clear();
+    if (leftOut > leftOutPerCollection) collectGarbage();
     checkLines(row, columns.records - first);
     const kept = keptOf(row);
     for (let record = 0; record < row.records; record++) {

@@ -24,7 +24,7 @@ import { OpenQuarantine } from "./quarantine.ts";
 import { BatchTimes } from "./times.ts";
 
 /** Connection entries in one request. */
-export const maxEntries = 2_000_000;
+export const maxEntries = 1_000_000;
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

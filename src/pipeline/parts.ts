@@ -53,11 +53,12 @@ const maxPooledBytes = 2 * 1024 * 1024;
 const pooledColumns: FlowColumns[] = [];
 const pooledLines: Lines[] = [];
 
-/** Returns a part's columns to the pool, once nobody reads them any more. */
+/** Returns a part's columns to the pool or frees them, once nobody reads them any more. */
 export function releaseColumns(columns: FlowColumns | undefined): void {
-  if (columns === undefined || pooledColumns.length >= maxPooled || columns.byteLength > maxPooledBytes) return;
+  if (columns === undefined) return;
   columns.clear();
-  pooledColumns.push(columns);
+  if (pooledColumns.length < maxPooled && columns.byteLength <= maxPooledBytes) pooledColumns.push(columns);
+  else for (const column of Object.values(columns)) if (ArrayBuffer.isView(column)) freeBuffer(column);
 }
 
 export class OpenPart {

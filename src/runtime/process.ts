@@ -25,6 +25,6 @@ export function collectGarbage(): void {
 const minFreedBytes = 16 * 1024;
 
 /** Gives a large buffer's memory back at once, instead of when it is collected. It must not be used again, nor be held by anyone else. */
-export function freeBuffer({ buffer }: Uint8Array): void {
+export function freeBuffer({ buffer }: ArrayBufferView): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength >= minFreedBytes) buffer.transfer(0);
 }

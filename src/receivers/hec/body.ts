@@ -19,6 +19,12 @@ const bytesPerCollection = 16 * 1024 * 1024;
 const bytesPerValue = 256;
 const bytesPerPart = 128;
 
+/**
+ * A request that has held or used so much memory waits until no other such request is under way: working on them side by
+ * side would be no faster, since one thread works, and would need the memory of all of them at once.
+ */
+const largeBytes = 8 * 1024 * 1024;
+
 export interface BodyLimit {
   /** On the wire and after decompression, each. */
   readonly maxBytes: number;
@@ -30,6 +36,8 @@ export interface BodyReading extends BodyLimit {
   readonly compression: Compression | undefined;
   readonly admission: Admission;
   readonly pauses: Pauses;
+  /** Waits until no other large request is under way; called once, if this one becomes large. @throws {Refusal} `overloaded` */
+  enterLarge(): Promise<void>;
   /** Throws if nobody waits for the answer any more. */
   checkDeadline(): void;
 }
@@ -48,6 +56,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
   let bytes = 0;
   let heldBytes = 0;
   let collectedBytes = 0;
+  let isLarge = false;
   let damage: Refusal | undefined;
 
   async function take(step: Iterable<void>): Promise<void> {
@@ -72,6 +81,10 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
       for (let from = 0; from < piece.byteLength && damage === undefined; from += size) {
         await take(values.push(size < piece.byteLength ? piece.subarray(from, from + size) : piece));
         const workedBytes = bytes + values.count * bytesPerValue + values.parts * bytesPerPart;
+        if (!isLarge && heldBytes + workedBytes >= largeBytes) {
+          isLarge = true;
+          await reading.enterLarge();
+        }
         if (workedBytes - collectedBytes < bytesPerCollection) continue;
         collectGarbage();
         collectedBytes = workedBytes;

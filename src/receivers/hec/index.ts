@@ -78,6 +78,7 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
     { maxReading, maxBytes: settings.max_inflight_bytes, maxWorking: settings.max_concurrent_requests },
     (change) => telemetry.add("tailscale.stream.inflight", change, {}),
   );
+  const largeLimiter = createLimiter({ maxReading: Number.POSITIVE_INFINITY, maxBytes: 0, maxWorking: 1 });
   const logRefusal = createRefusalLog("stream request", { logger, clock });
   const once = createOncePerMinute<"failure">(clock);
   const pauses = createPauses();
@@ -121,8 +122,10 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
 
   async function commit({ receivedAt, body, compression, admission, checkDeadline }: Job): Promise<Answer> {
     const batch = pipeline.open({ source: "stream", receivedAt });
+    const large = largeLimiter.enter("");
+    const enterLarge = (): Promise<void> => large.work(timeoutMs);
     try {
-      const reading = { ...limit, compression, admission, pauses: pauses.open(), checkDeadline };
+      const reading = { ...limit, compression, admission, pauses: pauses.open(), enterLarge, checkDeadline };
       const bytes = await readBodyInto(batch, body, reading);
       if (bytes === undefined) return { name: "noData" };
       checkDeadline();
@@ -131,6 +134,7 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
       return { name: "success" };
     } finally {
       batch.drop();
+      large.leave();
     }
   }
 

@@ -121,6 +121,7 @@ async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey)
         tooLarge: "",
         admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
         pauses: createPauses().open(),
+        enterLarge: () => Promise.resolve(),
         checkDeadline() {},
       },
     );

@@ -66,6 +66,7 @@ const intake: BodyReading = {
   tooLarge: "too large",
   admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
   pauses: createPauses().open(),
+  enterLarge: () => Promise.resolve(),
   checkDeadline() {},
 };
 
@@ -226,4 +227,18 @@ describe("a large body", () => {
     expect(order.indexOf("other")).toBeLessThan(3);
     expect(order.filter((name) => name !== "other")).toEqual(["a", "b", "a", "b", "a", "b"]);
   });
+});
+
+test("a body that becomes large waits for its turn once, and one of usual size never", async () => {
+  const turnsOf = async (bytes: number): Promise<number> => {
+    const batch = openBatch();
+    const chunk = Buffer.from(`{"event":{"padding":"${"x".repeat(100_000)}"}}`);
+    const chunks = Array.from({ length: Math.ceil(bytes / chunk.length) }, () => chunk);
+    let entered = 0;
+    const enterLarge = async (): Promise<void> => void entered++;
+    await readBodyInto(batch, { chunks, bytes: chunks.length * chunk.length }, { ...intake, enterLarge });
+    batch.drop();
+    return entered;
+  };
+  expect([await turnsOf(1_000_000), await turnsOf(20_000_000)]).toEqual([0, 1]);
 });
