@@ -21,6 +21,6 @@ test.each([
   '[admin]\nlisten = "[::1]:9091"',
   '[admin]\nlisten = ":9091"\ntoken = "a-long-token"',
   '[admin]\nlisten = ":9091"\nenabled = false',
-])("%j is taken", (toml) => {
+])("%j is accepted", (toml) => {
   expect(problemsOf(toml).join("\n")).not.toContain("admin.");
 });

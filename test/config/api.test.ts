@@ -1,4 +1,4 @@
-/** The settings of Tailscale's API: what is a mistake, what is said, and what has no effect. */
+/** The settings of Tailscale's API: what is refused, what gets a warning, and what has no effect. */
 import { describe, expect, test } from "bun:test";
 import {
   collectedLogs,
@@ -34,7 +34,7 @@ function inspectAlone(set: readonly string[], environment: Record<string, string
   return inspectIn(directory, { set: [backend, ...set], environment });
 }
 
-test("defaults are what the design says, in milliseconds", () => {
+test("has the documented defaults, in milliseconds", () => {
   const { config } = inspect([]);
   expect(config.tailscale).toMatchObject({
     base_url: "https://api.tailscale.com",
@@ -71,14 +71,14 @@ describe("credentials", () => {
     expect(readsDevices(config)).toBe(true);
   });
 
-  test("are not enough where nothing is polled", () => {
+  test("are not enough if nothing is polled", () => {
     const off = ["collectors.flowlogs.enabled=false", "collectors.auditlogs.enabled=false"];
     const { problems } = inspectAlone(off, client);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain("nothing is enabled that could produce data");
   });
 
-  test("that are missing are what to begin with, where nothing else is there", () => {
+  test("are the first thing to set if nothing is configured", () => {
     const { problems } = inspectAlone([], {});
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(
@@ -86,7 +86,7 @@ describe("credentials", () => {
     );
   });
 
-  test("of which one half is missing are a mistake", () => {
+  test("with only one half set are an error", () => {
     const [id, secret] = Object.keys(client) as [keyof typeof client, keyof typeof client];
     expect(inspectAlone([], { ...apiKey, [id]: client[id] }).problems).toEqual([
       `${id}: tailscale.auth.oauth.client_id: it is set, but tailscale.auth.oauth.client_secret is not. Set tailscale.auth.oauth.client_secret too, or remove tailscale.auth.oauth.client_id.`,
@@ -99,7 +99,7 @@ describe("credentials", () => {
     expect(problems.join()).not.toContain("s3cr3t");
   });
 
-  test("that are an API key get a warning", () => {
+  test("as an API key get a warning", () => {
     const { problems, warnings } = inspectAlone([], apiKey);
     expect(problems).toEqual([]);
     expect(warnings).toEqual([
@@ -107,7 +107,7 @@ describe("credentials", () => {
     ]);
   });
 
-  test("of both kinds: the client wins, and that is said", () => {
+  test("of both kinds: the OAuth client wins, with a warning", () => {
     const { warnings } = inspectAlone([], { ...apiKey, ...client });
     expect(warnings).toEqual([
       "tailscale.auth.apikey: it has no effect: tailscale.auth.oauth is set and wins. Remove one of them.",
@@ -123,14 +123,14 @@ describe("credentials", () => {
   });
 });
 
-describe("a log that should be polled, and cannot be", () => {
-  test.each(["poll", "both"])("is a warning where the receiver runs (%s)", (source) => {
+describe("a log to poll without credentials", () => {
+  test.each(["poll", "both"])("is a warning if the receiver runs (%s)", (source) => {
     expect(inspect([`collectors.flowlogs.source=${source}`], {}).warnings).toEqual([
       `collectors.flowlogs.source: it is "${source}", but there are no API credentials, so flow logs arrive only through the receiver. Set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret, or collectors.flowlogs.source = "stream".`,
     ]);
   });
 
-  test("is a warning where only webhooks come in", () => {
+  test("is a warning if only webhooks arrive", () => {
     const set = ["webhook.enabled=true", "collectors.flowlogs.enabled=false"];
     const { problems, warnings } = inspectAlone(set, { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-x" });
     expect(problems).toEqual([]);
@@ -140,14 +140,14 @@ describe("a log that should be polled, and cannot be", () => {
   });
 });
 
-describe("a log that comes both ways", () => {
-  test('is said with "both"', () => {
+describe("a log that arrives both ways", () => {
+  test('gets a warning with "both"', () => {
     expect(inspect(["collectors.auditlogs.source=both"]).warnings).toEqual([
       'collectors.auditlogs.source: it is "both" and streaming.enabled is true, so audit logs arrive both ways, and each record counts once. Keep it to repair gaps in the stream, or set collectors.auditlogs.source = "stream" to stop polling.',
     ]);
   });
 
-  test('is said with "poll", which works as "both" does', () => {
+  test('gets a warning with "poll", which works like "both"', () => {
     const { warnings } = inspect(["collectors.flowlogs.source=poll"]);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toStartWith(
@@ -155,7 +155,7 @@ describe("a log that comes both ways", () => {
     );
   });
 
-  test("is nothing where the collector is off", () => {
+  test("gets none if the collector is off", () => {
     const { config, warnings } = inspectIn(directory, {
       set: soundSettings.filter((set) => !set.startsWith("collectors.")),
       toml: "[collectors]\nflowlogs.enabled = false\nauditlogs.enabled = false\n",
@@ -173,14 +173,14 @@ describe("the address of the API", () => {
     ["https://api.example.com", []],
     ["http://api.example.com", ["tailscale.base_url"]],
     ["http://192.0.2.1", ["tailscale.base_url"]],
-  ])("%s is none to warn of, but in plain text", (address, keys) => {
+  ])("%s: only plain HTTP gets a warning", (address, keys) => {
     const { problems, warnings } = inspectAlone([`tailscale.base_url=${address}`], client);
     expect(problems).toEqual([]);
     expect(warnings.map(keyOf)).toEqual(keys);
   });
 
   test.each(["https://user:s3cr3t@api.example.com", "https://api.example.com/api/v2", "https://api.example.com/?a=b"])(
-    "%s is more than an address",
+    "%s is refused",
     (address) => {
       const { problems } = inspectAlone([`tailscale.base_url=${address}`], client);
       expect(problems).toHaveLength(1);
@@ -195,7 +195,7 @@ describe("the address of the API", () => {
   });
 });
 
-test("a window that is no longer than its overlap is a mistake", () => {
+test("refuses a window that is not longer than its overlap", () => {
   const { problems } = inspectAlone(["collectors.flowlogs.max_window=5m"], client);
   expect(problems).toEqual([
     "--set collectors.flowlogs.max_window: ranges of 5m that overlap by 5m never advance. Set collectors.flowlogs.max_window above collectors.flowlogs.replay_overlap.",
@@ -205,14 +205,14 @@ test("a window that is no longer than its overlap is a mistake", () => {
   ).toMatchObject({ problems: [] });
 });
 
-describe("a public address", () => {
+describe("a public URL", () => {
   const good = [
     "https://logs.example.com/services/collector/event",
     "https://logs.example.com:8443/x",
     "https://[fd7a:115c:a1e0::1]/x",
     "https://192.0.2.1/x",
   ];
-  test.each(good)("%s is one", (address) => {
+  test.each(good)("%s is accepted", (address) => {
     expect(inspect([`streaming.public_url=${address}`])).toMatchObject({ problems: [], warnings: [] });
   });
 
@@ -223,7 +223,7 @@ describe("a public address", () => {
     "http://node:8088/x",
     "http://node.internal/x",
   ];
-  test.each(plain)("%s is one, and that it is plain HTTP is said", (address) => {
+  test.each(plain)("%s is accepted, with a warning about plain HTTP", (address) => {
     const { problems, warnings } = inspect([`streaming.public_url=${address}`]);
     expect(problems).toEqual([]);
     expect(warnings.map(keyOf)).toEqual(["streaming.public_url"]);
@@ -244,7 +244,7 @@ describe("a public address", () => {
     ["ftp://logs.example.com/x", "invalid URL"],
     ["logs.example.com/x", "invalid URL"],
   ];
-  test.each(bad)("%s is none", (address, reason) => {
+  test.each(bad)("%s is refused", (address, reason) => {
     for (const receiver of ["streaming", "webhook"]) {
       const { problems } = inspect(["webhook.enabled=true", `${receiver}.public_url=${address}`]);
       expect(problems).toHaveLength(1);
@@ -254,7 +254,7 @@ describe("a public address", () => {
     }
   });
 
-  test("with a query is one, and the query is said", () => {
+  test("with a query is accepted, with a warning", () => {
     const { problems, warnings } = inspect(["streaming.public_url=https://logs.example.com/x?k=s3cr3t"]);
     expect(problems).toEqual([]);
     expect(warnings).toHaveLength(1);
@@ -266,7 +266,7 @@ describe("a public address", () => {
 describe("auto_configure", () => {
   const address = "public_url=https://logs.example.com/x";
 
-  test("has what it needs", () => {
+  test("is accepted with everything it needs", () => {
     expect(inspect(["streaming.auto_configure=true", `streaming.${address}`])).toMatchObject({
       problems: [],
       warnings: [],
@@ -303,7 +303,7 @@ describe("auto_configure", () => {
 });
 
 describe("subscriptions", () => {
-  test("are all types where none is named", () => {
+  test("are all types if none is named", () => {
     expect(subscriptionsOf(["all"])).toEqual(subscriptionTypes);
     expect(subscriptionsOf([])).toEqual(subscriptionTypes);
     expect(subscriptionsOf(["nodeCreated", "nodeCreated", "all"])).toEqual(subscriptionTypes);
@@ -313,7 +313,7 @@ describe("subscriptions", () => {
     expect(subscriptionsOf(["nodeCreated", "policyUpdate", "nodeCreated"])).toEqual(["nodeCreated", "policyUpdate"]);
   });
 
-  test("that do not exist are a mistake, with the nearest that do", () => {
+  test("that do not exist are refused, with the nearest ones that do", () => {
     const { problems } = inspect(["webhook.subscriptions=nodeCreate,policyUpdate"]);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain('invalid list. Use a list of "all", "nodeCreated"');

@@ -24,12 +24,12 @@ test("every variable is derived from its key", () => {
 });
 
 describe("the example file", () => {
-  test("changes nothing as it is", () => {
+  test("changes nothing unedited", () => {
     const asItIs = inspectIn(directory, { toml: exampleFile() });
     expect(effectiveRows(asItIs)).toEqual(effectiveRows(inspectIn(directory, {})));
   });
 
-  test("is right with every setting taken in, but for the files that are not there", () => {
+  test("is valid with every setting uncommented, except for missing files", () => {
     const toml = exampleFile().replace(/^# (\w+ = )/gm, "$1");
     const { problems, config } = inspectIn(directory, { toml });
     expect(problems.map((problem) => problem.replace(/^[^:]*:\d+: ([\w.]+):.*/, "$1"))).toEqual([

@@ -31,7 +31,7 @@ describe("layers", () => {
   });
 });
 
-test("defaults are what the design says, in milliseconds and bytes", () => {
+test("has the documented defaults, in milliseconds and bytes", () => {
   const { config, problems, warnings } = inspectIn(directory, { set: soundSettings, environment: soundEnvironment });
   expect(problems).toEqual([]);
   expect(warnings).toEqual([]);
@@ -170,7 +170,7 @@ describe("variables", () => {
 });
 
 describe("standard variables", () => {
-  test("serve where a setting of ours is not given", () => {
+  test("apply if a setting of ours is not given", () => {
     const { config, origins, warnings } = inspectIn(directory, {
       set: soundSettings.filter((one) => !one.startsWith("otlp.")),
       environment: {
@@ -197,7 +197,7 @@ describe("standard variables", () => {
     expect(origins.get("otlp.timeout")).toEqual({ from: "environment", variable: "OTEL_EXPORTER_OTLP_TIMEOUT" });
   });
 
-  test("give way to the file, and to a map that has an entry of ours", () => {
+  test("yield to the file, and to a map with an entry of ours", () => {
     const { config } = inspectIn(directory, {
       toml: '[otlp]\nendpoint = "http://192.0.2.1"\nheaders = { X-Own = "1" }\n',
       environment: { OTEL_EXPORTER_OTLP_ENDPOINT: "http://192.0.2.7", OTEL_EXPORTER_OTLP_HEADERS: "a=b" },
@@ -254,7 +254,7 @@ describe("the state directory", () => {
     expect(pathWith({ platform: "darwin" })).toBe("/home/ann/Library/Application Support/tailscale2otel");
   });
 
-  test("begins at the working directory where it is relative, and :memory: is no directory", () => {
+  test("is relative to the working directory, and :memory: is no directory", () => {
     expect(pathWith({}, { TS2OTEL_STATE__PATH: "here" })).toBe(join(directory, "here"));
     expect(pathWith({}, { TS2OTEL_STATE__PATH: ":memory:" })).toBe(":memory:");
   });

@@ -19,7 +19,7 @@ request_timeout = 30
 endpoint = "collector.example.com:4318"
 `;
 
-test("five mistakes in one file are five problems, each with its line, what is allowed, and how to fix it", () => {
+test("reports five mistakes in one file as five problems, each with its line and its fix", () => {
   const { problems, warnings } = inspectIn(directory, { toml: fiveMistakes });
   expect(problems).toEqual([
     'tailscale2otel.toml:1: log_level: invalid value "verbose". Use "debug", "info", "warn" or "error", for example log_level = "info".',
@@ -144,7 +144,7 @@ describe("contradictions", () => {
     expect(problems[0]).toContain('"stream" needs the receiver, but streaming.enabled is false');
   });
 
-  test("nothing is concluded from a setting that has a mistake of its own", () => {
+  test("draws no conclusions from an invalid setting", () => {
     const wrong = inspectIn(directory, {
       toml: "[streaming]\nenabled = 'yes'\n[collectors.flowlogs]\nsource = 'stream'\n",
     });
@@ -202,7 +202,7 @@ describe("what run would refuse", () => {
     [["admin.listen=127.0.0.1:0", "streaming.listen=:0"]],
     [certificate(fixture("first.cert"), fixture("first.key"))],
     [["streaming.max_body_bytes=-2"]],
-  ])("and %j is none of it", (set) => {
+  ])("and %j is accepted", (set) => {
     expect(inspectIn(directory, { set: [...soundSettings, ...set], environment: soundEnvironment }).problems).toEqual(
       [],
     );
@@ -242,7 +242,7 @@ describe("commands that need a few settings", () => {
   });
 });
 
-test("with nothing enabled it says so, and how to begin", () => {
+test("says how to start if nothing is enabled", () => {
   const { problems } = inspectIn(directory, {});
   expect(problems).toHaveLength(1);
   expect(problems[0]).toStartWith("streaming.enabled: nothing is enabled that could produce data. To start, ");
@@ -261,14 +261,14 @@ describe("a file that cannot be used", () => {
     expect(problems.join()).not.toContain("s3cr3t-value");
   });
 
-  test("one that is named and not there", () => {
+  test("a named file that does not exist", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "missing.toml" } });
     expect(problems).toEqual([
       "missing.toml: cannot be read: there is no such file. Name a readable TOML file with --config or TS2OTEL_CONFIG.",
     ]);
   });
 
-  test("one without an end is not read to the end", () => {
+  test("an endless file is not read to its end", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "/dev/zero" } });
     expect(problems[0]).toContain("it is larger than 1MiB");
   });
@@ -289,7 +289,7 @@ describe("flags", () => {
   });
 });
 
-test("a wrong variable is named, with the text that would do", () => {
+test("names an invalid variable, with a valid value", () => {
   const { problems } = inspectIn(directory, { environment: { TS2OTEL_OTLP__TIMEOUT: "10" } });
   expect(problems).toEqual([
     'TS2OTEL_OTLP__TIMEOUT: otlp.timeout: invalid duration "10". Use a duration from 100ms to 10m, for example TS2OTEL_OTLP__TIMEOUT=10s.',

@@ -22,7 +22,7 @@ function configWith(...set: string[]) {
 }
 
 describe("a restart is needed", () => {
-  test("for nothing, where nothing has changed", () => {
+  test("for nothing if nothing has changed", () => {
     expect(mergeReload(configWith(), configWith()).waiting).toEqual([]);
   });
 

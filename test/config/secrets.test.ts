@@ -9,7 +9,7 @@ const tokenFile = join(directory, "token");
 writeFileSync(tokenFile, "\n  from-the-file \r\n");
 
 describe("a secret in a file of its own", () => {
-  test("is read and trimmed, whoever names the file", () => {
+  test("is read and trimmed, whichever layer names the file", () => {
     const byFile = inspectIn(directory, { toml: `[streaming]\ntoken_file = ${JSON.stringify(tokenFile)}\n` });
     const byVariable = inspectIn(directory, { environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile } });
     const byFlag = inspectIn(directory, { set: [`streaming.token_file=${tokenFile}`] });
@@ -22,7 +22,7 @@ describe("a secret in a file of its own", () => {
     });
   });
 
-  test("together with the secret itself is a mistake, whichever layers they are in", () => {
+  test("together with the secret itself is an error, whichever layers they are in", () => {
     const { problems } = inspectIn(directory, {
       toml: '[streaming]\nenabled = true\ntoken = "x"\n',
       environment: { TS2OTEL_STREAMING__TOKEN_FILE: tokenFile },
@@ -59,7 +59,7 @@ describe("a secret in a file of its own", () => {
     ["huge", (path) => writeFileSync(path, "x".repeat(65 * 1024)), "larger than 64KiB"],
   ];
 
-  test.each(unusable)("that is %s is a mistake", (name, make, reason) => {
+  test.each(unusable)("that is %s is an error", (name, make, reason) => {
     const path = join(directory, name);
     make(path);
     const { problems } = inspectIn(directory, { set: [...soundSettings, `streaming.token_file=${path}`] });
@@ -68,13 +68,13 @@ describe("a secret in a file of its own", () => {
     expect(problems[0]).not.toContain("s3cr3t");
   });
 
-  test("that is a directory is a mistake", () => {
+  test("that is a directory is an error", () => {
     const { problems } = inspectIn(directory, { set: [...soundSettings, `streaming.token_file=${directory}`] });
     expect(problems[0]).toContain("it is a directory");
   });
 });
 
-describe("nothing shows a secret", () => {
+describe("secrets are never shown", () => {
   const secret = "s3cr3t";
   const toml = `
 [streaming]

@@ -12,7 +12,7 @@ export interface Given {
   readonly set?: readonly string[];
 }
 
-/** A receiver with a token and both logs streamed to a backend: right, and nothing to warn of. */
+/** A receiver with a token and both logs streamed to a backend: valid, without warnings. */
 export const soundSettings: readonly string[] = [
   "streaming.enabled=true",
   "collectors.flowlogs.source=stream",
@@ -22,7 +22,7 @@ export const soundSettings: readonly string[] = [
 
 export const soundEnvironment = { TS2OTEL_STREAMING__TOKEN: "a-token" };
 
-/** A directory that is removed when the tests of the file are through. */
+/** A directory that is removed after the tests of the file. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "ts2otel-config-"));
   afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -52,7 +52,7 @@ test.each(lines)("%j is found", (path, line) => {
   expect(locateKeys(toml)(path)).toBe(line);
 });
 
-test("what is not there has the line of the table around it", () => {
+test("a missing key has the line of the table around it", () => {
   expect(locateKeys(toml)(["streaming", "missing", "deeper"])).toBe(11);
   expect(locateKeys(toml)(["nowhere"])).toBe(1);
 });
@@ -80,7 +80,7 @@ describe("properties", () => {
     );
   });
 
-  test("it ends on any text, even on one that is no TOML", () => {
+  test("it terminates on any text, even if it is not TOML", () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(..."ab[]{}=.,\"'#\\\n \t") }), (text) => {
         expect(() => locateKeys(text)).not.toThrow(RangeError);

@@ -12,14 +12,14 @@ function warningsWith(set: readonly string[], environment: Record<string, string
 }
 
 describe("an empty token", () => {
-  test("is said loudly where others can reach the port", () => {
+  test("is a strong warning if others can reach the port", () => {
     const [warning, ...others] = warningsWith([], {});
     expect(others).toEqual([]);
     expect(warning).toStartWith("streaming.token: it is empty and :8088 is not loopback, ");
     expect(warning).toContain("plain HTTP");
   });
 
-  test("is said loudly with TLS too, but not that it is plain HTTP", () => {
+  test("is a strong warning with TLS too, but not about plain HTTP", () => {
     const files = ["cert", "key"].map(
       (part) => `streaming.tls.${part}_file=${join(import.meta.dirname, `../support/tls/first.${part}.pem`)}`,
     );
@@ -28,33 +28,33 @@ describe("an empty token", () => {
     expect(warning).not.toContain("plain HTTP");
   });
 
-  test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("is said quietly on %s", (listen) => {
+  test.each(["127.0.0.1:1", "[::1]:1", "localhost:1"])("is a mild warning on %s", (listen) => {
     expect(warningsWith([`streaming.listen=${listen}`], {})).toEqual([
       "streaming.token: it is empty, so every program on this machine can send records. Set streaming.token to a long random text, and use the same in Tailscale.",
     ]);
   });
 });
 
-test("a log that is not wanted is not missed", () => {
+test("a disabled collector gets no warning about credentials", () => {
   expect(warningsWith(["collectors.auditlogs.enabled=false"])).toEqual([
     "collectors.auditlogs.source: it has no effect: collectors.auditlogs.enabled is false. Set collectors.auditlogs.enabled = true, or remove it.",
   ]);
 });
 
 describe("local mode", () => {
-  test("is said", () => {
+  test("gets a warning", () => {
     expect(warningsWith(["otlp.endpoint="])).toEqual([
       "otlp.endpoint: metrics and logs are not exported, because no endpoint is set (local mode). Set otlp.endpoint to export them to an OTLP backend.",
     ]);
   });
 
-  test("of one signal is said", () => {
+  test("of one signal gets a warning", () => {
     expect(warningsWith(["otlp.endpoint=", "otlp.logs.endpoint=http://192.0.2.1/logs"])).toEqual([
       "otlp.metrics.endpoint: metrics are not exported, because they have no endpoint. Set otlp.metrics.endpoint, or otlp.metrics.enabled = false.",
     ]);
   });
 
-  test("is none when everything goes to standard output", () => {
+  test("gets none if everything goes to standard output", () => {
     expect(warningsWith(["otlp.endpoint=", "otlp.protocol=stdout", "otlp.logs.max_records=9"])).toEqual([]);
   });
 });
@@ -103,7 +103,7 @@ describe("settings without effect", () => {
   });
 });
 
-test("memory, an unchecked certificate, and a body over the sum of bodies are said", () => {
+test("warns of state in memory, an unverified certificate, and a body limit above the total", () => {
   const warnings = warningsWith([
     "state.path=:memory:",
     "otlp.endpoint=https://192.0.2.1",
@@ -117,7 +117,7 @@ test("memory, an unchecked certificate, and a body over the sum of bodies are sa
   ]);
 });
 
-test("a secret on the command line is said", () => {
+test("warns of a secret on the command line", () => {
   const warnings = warningsWith(["streaming.token=s3cr3t", "otlp.headers.X-Key=s3cr3t"]);
   expect(warnings.map((warning) => warning.slice(0, warning.indexOf(":")))).toEqual([
     "streaming.token",
@@ -136,17 +136,17 @@ describe("a file that others can read", () => {
     return inspectIn(directory, given).warnings.filter((warning) => warning.includes("chmod"));
   }
 
-  test.each([0o644, 0o604, 0o620])("with a secret in it is said (mode %o)", (mode) => {
+  test.each([0o644, 0o604, 0o620])("with a secret in it gets a warning (mode %o)", (mode) => {
     expect(modeWarnings(secretToml, mode)).toEqual([
       `streaming.token: tailscale2otel.toml:2 contains a secret, and other users can read or write the file (mode 0${mode.toString(8)}). Run: chmod 600 tailscale2otel.toml`,
     ]);
   });
 
-  test.each([0o600, 0o640, 0o400])("is nothing for the owner and its group (mode %o)", (mode) => {
+  test.each([0o600, 0o640, 0o400])("gets none for the owner and its group (mode %o)", (mode) => {
     expect(modeWarnings(secretToml, mode)).toEqual([]);
   });
 
-  test("without a secret in it is nothing", () => {
+  test("gets none without a secret in it", () => {
     expect(modeWarnings('log_level = "info"\n', 0o644)).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** The settings of the webhook receiver: what is a mistake, what is said, and what has no effect. */
+/** The settings of the webhook receiver: what is refused, what gets a warning, and what has no effect. */
 import { describe, expect, test } from "bun:test";
 import { mergeReload } from "../../src/config/index.ts";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const tls = (name: string): string => join(import.meta.dirname, "../support/tls"
 
 const keyOf = (line: string): string => line.slice(0, line.indexOf(":"));
 
-test("with a secret there is nothing to say", () => {
+test("with a secret there are no warnings", () => {
   const { problems, warnings, config } = inspect([]);
   expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
   expect(config.webhook).toMatchObject({
@@ -36,7 +36,7 @@ test("the receiver alone is enough to run", () => {
   expect(problems).toEqual([]);
 });
 
-test("a mistyped variable is said, with what was meant, and without its value", () => {
+test("a mistyped variable gets a warning with what was meant, without its value", () => {
   const { warnings } = inspect([], { TS2OTEL_WEBHOOK__SECRT: "tskey-webhook-s3cr3t" });
   expect(warnings).toContain(
     "TS2OTEL_WEBHOOK__SECRT: no setting has this variable, so it has no effect. Did you mean TS2OTEL_WEBHOOK__SECRET?",
@@ -45,20 +45,20 @@ test("a mistyped variable is said, with what was meant, and without its value", 
 });
 
 describe("an empty secret", () => {
-  test("is said loudly where others can reach the port", () => {
+  test("is a strong warning if others can reach the port", () => {
     const { warnings } = inspect([], {});
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toStartWith("webhook.secret: it is empty and :8089 is not loopback, ");
     expect(warnings[0]).toContain("plain HTTP");
   });
 
-  test("is said quietly on loopback", () => {
+  test("is a mild warning on loopback", () => {
     expect(inspect(["webhook.listen=127.0.0.1:1"], {}).warnings).toEqual([
       "webhook.secret: it is empty, so every program on this machine can send events. Set webhook.secret to the secret that Tailscale showed when the webhook was created.",
     ]);
   });
 
-  test("is a mistake where one is required", () => {
+  test("is an error if one is required", () => {
     expect(inspect(["webhook.require_secret=true"], {}).problems).toEqual([
       "--set webhook.require_secret: a secret is required, but webhook.secret is empty. Set webhook.secret or webhook.secret_file, or webhook.require_secret = false.",
     ]);
@@ -84,7 +84,7 @@ const mistakes: readonly [set: readonly string[], message: string][] = [
   [["webhook.max_body_bytes=1"], "of at least 1KiB"],
 ];
 
-test.each(mistakes)("%j is a mistake", (set, message) => {
+test.each(mistakes)("%j is refused", (set, message) => {
   const { problems } = inspect(set);
   expect(problems).toHaveLength(1);
   expect(problems[0]).toContain(message);
@@ -95,7 +95,7 @@ test.each([
   [["webhook.late_retry_window=25h", "dedup.webhook_window=1510m"]],
   [["webhook.listen=:8088"]],
   [["webhook.path=/services/collector/event"]],
-])("%j is none", (set) => {
+])("%j is accepted", (set) => {
   expect(inspect(set)).toMatchObject({ problems: [], warnings: [] });
 });
 
@@ -111,13 +111,13 @@ const idle: readonly [set: readonly string[], environment: Record<string, string
   ],
 ];
 
-test.each(idle)("%j with %j has no effect, and that is said", (set, environment, key, reason) => {
+test.each(idle)("%j with %j has no effect, with a warning", (set, environment, key, reason) => {
   const found = inspect(set, environment).warnings.filter((warning) => warning.includes("has no effect"));
   expect(found.map(keyOf)).toEqual([key]);
   expect(found[0]).toContain(reason);
 });
 
-test("a tolerance of 0 is said", () => {
+test("warns of a tolerance of 0", () => {
   expect(inspect(["webhook.tolerance=0"]).warnings.map(keyOf)).toEqual(["webhook.tolerance"]);
 });
 

@@ -10,7 +10,7 @@ describe("an address to listen on", () => {
     ["[fd7a:115c:a1e0::1]:443", "fd7a:115c:a1e0::1", 443],
     ["localhost:0", "localhost", 0],
     ["node.tail1234.ts.net:8088", "node.tail1234.ts.net", 8088],
-  ])("%s is understood", (text, hostname, port) => {
+  ])("%s is parsed", (text, hostname, port) => {
     expect(parseListen(text)).toEqual({ text, hostname, port });
   });
 
@@ -28,7 +28,7 @@ describe("an address to listen on", () => {
     "a b:80",
     ":-1",
     ":8088 ",
-  ])("%p is none", (text) => {
+  ])("%p is refused", (text) => {
     expect(parseListen(text)).toBeUndefined();
   });
 
@@ -43,7 +43,7 @@ describe("an address to listen on", () => {
     ["0.0.0.0", false],
     ["127.0.0.1.evil.example", false],
     ["localhost.evil.example", false],
-  ])("%s is reachable from this machine alone: %p", (hostname, expected) => {
+  ])("%s is loopback: %p", (hostname, expected) => {
     expect(isLoopback(hostname)).toBe(expected);
   });
 });
