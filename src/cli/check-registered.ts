@@ -1,11 +1,11 @@
-/** What is registered at Tailscale for this instance: where log streaming sends, and the webhook; compared with the settings. */
+/** `check --online`, what is registered at Tailscale for this instance: log-stream destinations and the webhook. */
 import { type Config, displayUrl } from "../config/index.ts";
 import { TailscaleError } from "../tailscale/error.ts";
 import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";
 import type { LogName, LogStream, TailscaleApi } from "../tailscale/types.ts";
 import { failure, type OnlineFinding } from "./check-finding.ts";
 
-/** One finding for each log that is wanted, where the receiver runs. */
+/** One finding for each log that is collected, if the receiver is enabled. */
 export async function checkLogStreams(config: Config, api: TailscaleApi): Promise<readonly OnlineFinding[]> {
   const { collectors, streaming } = config;
   if (!streaming.enabled) return [];
@@ -13,58 +13,58 @@ export async function checkLogStreams(config: Config, api: TailscaleApi): Promis
     { name: "network", subject: "flow log stream", collector: collectors.flowlogs },
     { name: "configuration", subject: "audit log stream", collector: collectors.auditlogs },
   ] as const;
-  return Promise.all(
-    logs
-      .filter(({ collector }) => collector.enabled)
-      .map(({ name, subject, collector }) =>
-        checkStream({ name, subject, isOnlyWay: collector.source === "stream" }, config, api),
-      ),
-  );
+  const findings = logs.map(async ({ name, subject, collector }): Promise<readonly OnlineFinding[]> => {
+    if (!collector.enabled) return [];
+    // If it is not the only way, nothing is lost without it.
+    const outcome = collector.source === "stream" ? "failed" : "warning";
+    return [await checkStream({ name, subject, outcome }, streaming, api)];
+  });
+  return (await Promise.all(findings)).flat();
 }
 
 interface WantedStream {
   readonly name: LogName;
   readonly subject: string;
-  /** Nothing comes in where Tailscale does not send here. */
-  readonly isOnlyWay: boolean;
+  /** What it is if Tailscale does not send here. */
+  readonly outcome: "failed" | "warning";
 }
 
-async function checkStream(wanted: WantedStream, { streaming }: Config, api: TailscaleApi): Promise<OnlineFinding> {
-  const { subject } = wanted;
+async function checkStream(
+  wanted: WantedStream,
+  streaming: Config["streaming"],
+  api: TailscaleApi,
+): Promise<OnlineFinding> {
   try {
     return judge(wanted, await api.logStream(wanted.name), streaming);
   } catch (error) {
-    return unreadable(subject, error, { scope: "log_streaming:read", isNeeded: streaming.auto_configure });
+    return unreadable(wanted.subject, error, "log_streaming:read", streaming.auto_configure ? "failed" : "skipped");
   }
 }
 
 function judge(
-  { subject, isOnlyWay }: WantedStream,
+  { subject, outcome }: WantedStream,
   stream: LogStream | undefined,
   { auto_configure: isAutomatic, public_url: publicUrl, path }: Config["streaming"],
 ): OnlineFinding {
-  const outcome = isOnlyWay ? "failed" : "warning";
   const setIt = "Set streaming.auto_configure = true, or run: tailscale2otel tailnet stream set.";
-  if (stream === undefined) {
-    if (isAutomatic) return { subject, outcome: "ok", detail: "there is none yet; run configures it" };
-    return { subject, outcome, detail: "Tailscale streams this log nowhere", remedy: setIt };
-  }
-  const { destinationType, url } = stream;
-  const where = `${destinationType} at ${displayUrl(url)}`;
+  if (stream === undefined && isAutomatic)
+    return { subject, outcome: "ok", detail: "not set yet: run will configure it" };
+  if (stream === undefined) return { subject, outcome, detail: "Tailscale does not stream this log", remedy: setIt };
+  const where = `${stream.destinationType} at ${displayUrl(stream.url)}`;
   if (publicUrl === "") {
-    const detail = `Tailscale sends to ${where}; streaming.public_url is not set, so nobody knows whether that is here`;
-    return { subject, outcome: "ok", detail };
+    const unknown = "streaming.public_url is not set, so it cannot be told whether that is here";
+    return { subject, outcome: "ok", detail: `Tailscale sends to ${where}; ${unknown}` };
   }
   const ours = publicAddress(publicUrl, path);
-  if (destinationType === "splunk" && isSameAddress(url, ours)) {
-    return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(url)}` };
-  }
+  if (stream.destinationType === "splunk" && isSameAddress(stream.url, ours))
+    return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
   const detail = `Tailscale sends to ${where}, not to ${displayUrl(ours)}`;
-  if (isAutomatic) return { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." };
-  return { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
+  return isAutomatic
+    ? { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." }
+    : { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
 }
 
-/** Where it is made by the program. */
+/** Only if the program creates it. */
 export async function checkWebhook({ webhook }: Config, api: TailscaleApi): Promise<readonly OnlineFinding[]> {
   if (!webhook.auto_configure) return [];
   const subject = "webhook";
@@ -73,26 +73,17 @@ export async function checkWebhook({ webhook }: Config, api: TailscaleApi): Prom
     const found = (await api.webhooks()).find(({ url }) => isSameAddress(url, ours));
     const detail =
       found === undefined
-        ? `there is none for ${displayUrl(ours)} yet; run makes it`
-        : `there is one for ${displayUrl(ours)}, with ${found.subscriptions.length} subscriptions`;
+        ? `none for ${displayUrl(ours)} yet: run will create it`
+        : `registered for ${displayUrl(ours)}, with ${found.subscriptions.length} subscriptions`;
     return [{ subject, outcome: "ok", detail }];
   } catch (error) {
-    return [unreadable(subject, error, { scope: "webhooks:read", isNeeded: true })];
+    return [unreadable(subject, error, "webhooks:read", "failed")];
   }
 }
 
-/** What nobody needs to see may stay unseen. */
-function unreadable(
-  subject: string,
-  error: unknown,
-  { scope, isNeeded }: { readonly scope: string; readonly isNeeded: boolean },
-): OnlineFinding {
+function unreadable(subject: string, error: unknown, scope: string, outcome: "failed" | "skipped"): OnlineFinding {
   const found = failure(subject, error);
   const isScope = error instanceof TailscaleError && error.reason === "missing_scope";
-  if (isNeeded) return isScope ? { ...found, detail: `the scope ${scope} is missing` } : found;
-  return {
-    subject,
-    outcome: "skipped",
-    detail: isScope ? `it cannot be looked at without the scope ${scope}` : found.detail,
-  };
+  if (outcome === "failed") return isScope ? { ...found, detail: `the scope ${scope} is missing` } : found;
+  return { subject, outcome, detail: isScope ? `cannot be read without the scope ${scope}` : found.detail };
 }

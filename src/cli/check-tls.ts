@@ -1,92 +1,66 @@
-/** Whether the certificates in the settings can be used: well formed, with their key, valid, and for the name that is called. */
+/** `check --online`, certificates: well formed, with their key, valid for some time, and for the name that senders use. */
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import type { Config } from "../config/index.ts";
-import { type KeyPair, readKeyPair, tlsFilesOf } from "../http/tls.ts";
+import { readKeyPair, tlsFilesOf } from "../http/tls.ts";
 import type { Clock } from "../lib/clock.ts";
 import { failure, type OnlineFinding } from "./check-finding.ts";
 
-/** Certificates of 90 days are renewed with 30 to go: one that is not by now will not be. */
-const shortMs = 14 * 24 * 3_600_000;
-
 const dayMs = 24 * 3_600_000;
 
+/** Certificates of 90 days are renewed with 30 to go: one that has not been by now will not be. */
+const shortMs = 14 * dayMs;
+
 /** One finding for each certificate that is in use. */
-export async function checkCertificates(config: Config, clock: Clock): Promise<readonly OnlineFinding[]> {
+export async function checkCertificates({ streaming, webhook, otlp }: Config, clock: Clock): Promise<OnlineFinding[]> {
   const now = clock();
-  const pairs = [
-    ...(["streaming", "webhook"] as const)
-      .filter((receiver) => config[receiver].enabled)
-      .map((receiver) => ({ key: `${receiver}.tls`, tls: config[receiver].tls, address: config[receiver].public_url })),
-    { key: "otlp.tls", tls: config.otlp.tls, address: "" },
-  ];
-  const findings = await Promise.all(pairs.map((pair) => checkPair(pair, now)));
-  const { ca_file: caFile } = config.otlp.tls;
-  return [...findings.flat(), ...(caFile === "" ? [] : [checkAuthority(caFile, now)])];
+  const findings = await Promise.all([
+    streaming.enabled ? checkPair("streaming.tls", streaming.tls, streaming.public_url, now) : [],
+    webhook.enabled ? checkPair("webhook.tls", webhook.tls, webhook.public_url, now) : [],
+    checkPair("otlp.tls", otlp.tls, "", now),
+  ]);
+  return [...findings.flat(), ...(otlp.tls.ca_file === "" ? [] : [checkAuthority(otlp.tls.ca_file, now)])];
 }
 
-interface ConfiguredPair {
-  readonly key: string;
-  readonly tls: { readonly cert_file: string; readonly key_file: string };
-  /** Where it is called from outside; empty where that is not known. */
-  readonly address: string;
-}
-
-async function checkPair({ key, tls, address }: ConfiguredPair, now: number): Promise<readonly OnlineFinding[]> {
+async function checkPair(
+  subject: string,
+  tls: { readonly cert_file: string; readonly key_file: string },
+  publicUrl: string,
+  now: number,
+): Promise<OnlineFinding[]> {
   const files = tlsFilesOf(tls);
   if (files === undefined) return [];
   try {
-    return [judge(key, await readKeyPair(files, now), address, now)];
+    const { certificate, notAfter } = await readKeyPair(files, now);
+    const until = `valid until ${new Date(notAfter).toISOString().slice(0, 10)}`;
+    const host = publicUrl === "" ? undefined : new URL(publicUrl).hostname.replace(/^\[(.*)\]$/, "$1");
+    if (host !== undefined && !covers(new X509Certificate(certificate), host)) {
+      const remedy = "Get one for that name, unless a proxy in front of the receiver has its own certificate.";
+      return [{ subject, outcome: "warning", detail: `${until}, but not for ${host}, the public host`, remedy }];
+    }
+    if (notAfter - now >= shortMs) return [{ subject, outcome: "ok", detail: until }];
+    const days = Math.floor((notAfter - now) / dayMs);
+    const detail = `${until}: ${days} ${days === 1 ? "day is" : "days are"} left`;
+    return [{ subject, outcome: "warning", detail, remedy: "Renew it; changed files are read without a restart." }];
   } catch (error) {
-    return [
-      {
-        ...failure(key, error),
-        remedy: `Renew it, and let ${key}.cert_file and ${key}.key_file name the certificate with its chain and its key.`,
-      },
-    ];
+    const remedy = `Renew it, and set ${subject}.cert_file to the certificate with its chain and ${subject}.key_file to its key.`;
+    return [{ ...failure(subject, error), remedy }];
   }
-}
-
-function judge(subject: string, { certificate, notAfter }: KeyPair, address: string, now: number): OnlineFinding {
-  const until = `valid until ${new Date(notAfter).toISOString().slice(0, 10)}`;
-  const host = address === "" ? undefined : new URL(address).hostname;
-  const isForHost = host === undefined || covers(new X509Certificate(certificate), host);
-  if (!isForHost) {
-    return {
-      subject,
-      outcome: "warning",
-      detail: `${until}, and not for ${host}, the host of the public address`,
-      remedy: "Nothing to do where a proxy with a certificate of its own stands before it; else get one for that name.",
-    };
-  }
-  if (notAfter - now >= shortMs) return { subject, outcome: "ok", detail: until };
-  const days = Math.floor((notAfter - now) / dayMs);
-  return {
-    subject,
-    outcome: "warning",
-    detail: `${until}: ${days} ${days === 1 ? "day is" : "days are"} left`,
-    remedy: "Renew it; it is read again when the files change.",
-  };
 }
 
 function covers(certificate: X509Certificate, host: string): boolean {
-  const bare = host.replace(/^\[(.*)\]$/, "$1");
-  return (isIP(bare) === 0 ? certificate.checkHost(bare) : certificate.checkIP(bare)) !== undefined;
+  return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }
 
 function checkAuthority(file: string, now: number): OnlineFinding {
   const subject = "otlp.tls.ca_file";
+  const remedy = "Set it to the certificate of the authority that signed the backend's, in PEM form.";
   try {
     const { validTo } = new X509Certificate(readFileSync(file));
     if (Date.parse(validTo) > now) return { subject, outcome: "ok", detail: `valid until ${validTo}` };
-    return { subject, outcome: "failed", detail: `it has expired (${validTo})`, remedy: "Give the one in use today." };
+    return { subject, outcome: "failed", detail: `it has expired (${validTo})`, remedy };
   } catch {
-    return {
-      subject,
-      outcome: "failed",
-      detail: `${file} holds no certificate in PEM form`,
-      remedy: "Give the certificate of the authority that signed the backend's, as PEM.",
-    };
+    return { subject, outcome: "failed", detail: `${file} is not a certificate in PEM form`, remedy };
   }
 }

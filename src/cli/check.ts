@@ -11,7 +11,7 @@ import {
 import { checkJournal, findingsText, type OnlineFinding } from "./check-finding.ts";
 import { checkOnline } from "./check-online.ts";
 import { command } from "./command.ts";
-import { configFlags, jsonFlag, sourcesOf } from "./flags.ts";
+import { configFlags, jsonFlag, sourcesOf, toggle } from "./flags.ts";
 import { counted, jsonText, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
@@ -20,12 +20,9 @@ export const checkCommand = command({
   args: {
     ...configFlags,
     ...jsonFlag,
-    changed: { type: "boolean", description: "Show only values that differ from the defaults." },
-    strict: { type: "boolean", description: "Fail on warnings too." },
-    online: {
-      type: "boolean",
-      description: "Also try the API and each scope, the backend, the certificates, the clock and the journal.",
-    },
+    changed: toggle("Show only values that differ from the defaults."),
+    strict: toggle("Fail on warnings too."),
+    online: toggle("Also try the API and each scope, the backend, the certificates, the clock and the journal."),
   },
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],

@@ -24,7 +24,8 @@ interface CommandOptions<Args extends ArgsDef> {
   readonly args: Args;
   readonly examples: Examples;
   readonly notes?: string;
-  run(context: { readonly args: ParsedArgs<Args>; readonly flags: Flags; readonly host: Host }): Promise<number>;
+  /** The exit code is 0 unless it returns another. */
+  run(context: { readonly args: ParsedArgs<Args>; readonly flags: Flags; readonly host: Host }): Promise<number | void>;
 }
 
 export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Command {
@@ -34,7 +35,10 @@ export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Co
     name,
     description,
     args,
-    run: (flags, host) => options.run({ args: parseArgs<Args>(flags.rawArgs, options.args), flags, host }),
+    async run(flags, host) {
+      const parsed = parseArgs<Args>(flags.rawArgs, options.args);
+      return (await options.run({ args: parsed, flags, host })) ?? 0;
+    },
     async help(host) {
       const usage = await renderUsage(defineCommand({ meta: { name, description }, args }), {
         meta: { name: programName },

@@ -2,7 +2,7 @@
 import { demo } from "../demo/index.ts";
 import { parseDuration } from "../lib/units.ts";
 import { command } from "./command.ts";
-import { UsageError, wholeNumberOf } from "./flags.ts";
+import { option, UsageError, wholeNumberOf } from "./flags.ts";
 
 const defaultRate = 2000;
 
@@ -10,23 +10,15 @@ export const demoCommand = command({
   name: "demo",
   description: "See it work: a simulated tailnet sends to the real program, and nothing is left behind",
   args: {
-    endpoint: {
-      type: "string",
-      valueHint: "url",
-      description: "Also export to this OTLP backend. (Default: nothing leaves this machine)",
-    },
+    endpoint: option("url", "Also export to this OTLP backend. (Default: nothing leaves this machine)"),
     protocol: {
       type: "enum",
       options: ["http/json", "http/protobuf"],
       description: "The encoding for that backend.",
     },
-    duration: { type: "string", valueHint: "30s", description: "Stop after that time. (Default: at Ctrl-C)" },
-    rate: {
-      type: "string",
-      valueHint: "N",
-      description: `Connection entries per second, at most. (Default: ${defaultRate})`,
-    },
-    seed: { type: "string", valueHint: "N", description: "Another number gives another tailnet." },
+    duration: option("30s", "Stop after that time. (Default: at Ctrl-C)"),
+    rate: option("N", `Connection entries per second, at most. (Default: ${defaultRate})`),
+    seed: option("N", "Another number gives another tailnet."),
   },
   examples: [
     ["tailscale2otel demo", "watch it; Ctrl-C ends it"],
@@ -48,6 +40,5 @@ export const demoCommand = command({
         protocol === undefined ? host.environment : { ...host.environment, TS2OTEL_OTLP__PROTOCOL: protocol },
       workerEntry: host.workerEntry,
     });
-    return 0;
   },
 });

@@ -25,21 +25,20 @@ export interface Flags {
   readonly rawArgs: string[];
 }
 
+/** A flag with a value; `hint` stands for it in the help. */
+export const option = (hint: string, description: string) =>
+  ({ type: "string", valueHint: hint, description }) as const;
+
+/** A flag without a value. */
+export const toggle = (description: string) => ({ type: "boolean", description }) as const;
+
 /** Where settings come from. */
 export const configFlags = {
-  config: {
-    type: "string",
-    valueHint: "path",
-    description: "The configuration file, instead of $TS2OTEL_CONFIG and the usual places.",
-  },
-  set: {
-    type: "string",
-    valueHint: "key=value",
-    description: "One setting; overrides file and environment. Can be repeated.",
-  },
+  config: option("path", "The configuration file, instead of $TS2OTEL_CONFIG and the usual places."),
+  set: option("key=value", "One setting; overrides file and environment. Can be repeated."),
 } as const;
 
-export const jsonFlag = { json: { type: "boolean", description: "Print JSON instead of text." } } as const;
+export const jsonFlag = { json: toggle("Print JSON instead of text.") } as const;
 
 /** All that may be given more than once, whatever the command. */
 const repeatable = new Set(["set", "ids"]);

@@ -17,16 +17,12 @@ import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
 import { build } from "../version.ts";
 import { findInstance } from "./admin-client.ts";
-import { configFlags, type Flags, jsonFlag, sourcesOf, urlOf } from "./flags.ts";
+import { configFlags, type Flags, jsonFlag, option, sourcesOf, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const instanceFlags = {
   ...configFlags,
-  url: {
-    type: "string",
-    valueHint: "address",
-    description: "The admin listener of the instance. (Default: admin.listen, on this machine)",
-  },
+  url: option("address", "The admin listener of the instance. (Default: admin.listen, on this machine)"),
   ...jsonFlag,
 } as const;
 

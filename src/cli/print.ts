@@ -12,7 +12,6 @@ export const schemaCommand = command({
   examples: [["tailscale2otel schema > tailscale2otel.schema.json", "then name it in your editor's TOML settings"]],
   async run({ host }) {
     await host.out.write(jsonText(schema, 2));
-    return 0;
   },
 });
 
@@ -29,6 +28,5 @@ export const versionCommand = command({
     const details = [commit === "" ? "" : `commit ${commit}`, date === "" ? "" : `built ${date}`].filter(Boolean);
     const text = [`${programName} ${version}`, ...details].join(", ");
     await host.out.write(args.json === true ? jsonText(build) : `${text}\n`);
-    return 0;
   },
 });

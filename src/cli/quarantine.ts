@@ -5,13 +5,13 @@ import { isItemId } from "../admin/requests.ts";
 import type { QuarantineFilter } from "../journal/index.ts";
 import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
-import { type Flags, instantOf, UsageError, wholeNumberOf } from "./flags.ts";
+import { type Flags, instantOf, option, UsageError, wholeNumberOf } from "./flags.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
 import { counted, jsonText, type Output, tableText } from "./terminal.ts";
 
 const filterFlags = {
   class: { type: "enum" as const, options: [...itemClasses], description: "Items of that class." },
-  reason: { type: "string" as const, valueHint: "word", description: "Items with that reason." },
+  reason: option("word", "Items with that reason."),
   type: { type: "enum" as const, options: [...itemTypes], description: "Items of that type of record." },
 };
 
@@ -23,7 +23,7 @@ const list: Command = command({
   args: {
     ...instanceFlags,
     ...filterFlags,
-    limit: { type: "string", valueHint: "number", description: `At most that many, up to ${maxListed}. (Default: 50)` },
+    limit: option("number", `At most that many, up to ${maxListed}. (Default: 50)`),
   },
   examples: [
     ["tailscale2otel quarantine list", "all items"],
@@ -38,7 +38,6 @@ const list: Command = command({
       if (args.json === true) await out.write(items.map((item) => jsonText(item)).join(""));
       else if (items.length > 0) await out.write(`${listText(items, out)}\n`);
       await (args.json === true ? err : out).write(countsText(counts));
-      return 0;
     });
   },
 });
@@ -54,7 +53,6 @@ const show: Command = command({
     return withInstance(flags, host, async ({ operations }) => {
       const item = await operations.show(id);
       await host.out.write(args.json === true ? jsonText(item) : itemText(item));
-      return 0;
     });
   },
 });
@@ -107,7 +105,7 @@ const purge: Command = command({
   args: {
     ...instanceFlags,
     ...filterFlags,
-    before: { type: "string", valueHint: "when", description: "Items older than that: 7d, or an RFC 3339 time." },
+    before: option("when", "Items older than that: 7d, or an RFC 3339 time."),
     yes: {
       type: "boolean",
       alias: "y",
@@ -135,7 +133,6 @@ const purge: Command = command({
       await host.out.write(
         args.json === true ? jsonText({ purged, keptDeadLetters }) : `${counted(purged, "item")} deleted${left}\n`,
       );
-      return 0;
     });
   },
 });

@@ -3,7 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { RedeliveryReport } from "../admin/redeliveries.ts";
 import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
-import { instantOf, UsageError } from "./flags.ts";
+import { instantOf, option, toggle, UsageError } from "./flags.ts";
 import { type Instance, instanceFlags, withInstance } from "./instance.ts";
 import { type Host, jsonText } from "./terminal.ts";
 
@@ -12,14 +12,10 @@ export const replayCommand: Command = command({
   description: "Export delivered logs to the backend again",
   args: {
     ...instanceFlags,
-    since: {
-      type: "string",
-      valueHint: "when",
-      description: "Logs received since then: 8h (that long ago), or an RFC 3339 time.",
-    },
-    until: { type: "string", valueHint: "when", description: "Logs received until then. (Default: now)" },
-    cancel: { type: "boolean", description: "Cancel the replay that is in progress." },
-    detach: { type: "boolean", description: "Do not wait until it has finished." },
+    since: option("when", "Logs received since then: 8h (that long ago), or an RFC 3339 time."),
+    until: option("when", "Logs received until then. (Default: now)"),
+    cancel: toggle("Cancel the replay that is in progress."),
+    detach: toggle("Do not wait until it has finished."),
   },
   examples: [
     ["tailscale2otel replay --since 8h", "if the backend lost the last hours"],

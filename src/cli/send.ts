@@ -7,16 +7,12 @@ import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signatu
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
 import { reasonOf } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
-import { configFlags, sourcesOf, urlOf } from "./flags.ts";
+import { configFlags, option, sourcesOf, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 const shared = {
   ...configFlags,
-  url: {
-    type: "string",
-    valueHint: "address",
-    description: "The full address to send to. (Default: the receiver of the configuration, on this machine)",
-  },
+  url: option("address", "The full address to send to. (Default: the receiver of the configuration, on this machine)"),
 } as const;
 
 const sendWebhook: Command = command({
@@ -24,7 +20,7 @@ const sendWebhook: Command = command({
   description: "Send a signed webhook to a receiver, and print its answer",
   args: {
     ...shared,
-    type: { type: "string", valueHint: "type", description: "The type of the event. (Default: test)" },
+    type: option("type", "The type of the event. (Default: test)"),
   },
   examples: [
     ["tailscale2otel send webhook", "to the receiver on this machine"],

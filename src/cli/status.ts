@@ -2,6 +2,7 @@
 import type { CounterState, PollHealth, RunningStatus, SignalHealth, Status } from "../admin/status.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
 import { printable } from "../lib/text.ts";
+import { toggle } from "./flags.ts";
 import { type Command, command } from "./command.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
 import { redeliveryText } from "./replay.ts";
@@ -16,7 +17,7 @@ export const statusCommand: Command = command({
   description: "Show health, delivery and the conservation sums of an instance",
   args: {
     ...instanceFlags,
-    strict: { type: "boolean", description: "Exit with 1 also if export or polling is failing." },
+    strict: toggle("Exit with 1 also if export or polling is failing."),
   },
   examples: [
     ["tailscale2otel status", "of the instance on this machine"],

@@ -49,7 +49,6 @@ const show: Command = command({
         host.out,
       ),
     });
-    return 0;
   },
 });
 

@@ -7,7 +7,7 @@ import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";
 import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/types.ts";
 import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailscale/webhook-secret.ts";
 import { type Command, command } from "./command.ts";
-import { type Flags, UsageError, urlOf } from "./flags.ts";
+import { type Flags, option, urlOf, UsageError } from "./flags.ts";
 import {
   declined,
   isConfirmed,
@@ -20,11 +20,7 @@ import {
 import { type Host, tableText } from "./terminal.ts";
 
 const idFlag = {
-  id: {
-    type: "string",
-    valueHint: "id",
-    description: "Which webhook, as list shows it. (Default: the one whose address is webhook.public_url)",
-  },
+  id: option("id", "Which webhook, as list shows it. (Default: the one whose address is webhook.public_url)"),
 } as const;
 
 const list: Command = command({
@@ -45,7 +41,6 @@ const list: Command = command({
       json: endpoints.map((endpoint) => ({ ...withoutSecret(endpoint), isOurs: isOurs(endpoint, config) })),
       text: endpoints.length === 0 ? "there are no webhooks\n" : tableText(head, rows, host.out),
     });
-    return 0;
   },
 });
 
@@ -54,12 +49,8 @@ const create: Command = command({
   description: "Create a webhook for the webhook receiver",
   args: {
     ...tailnetFlags,
-    url: { type: "string", valueHint: "url", description: "Its address. (Default: webhook.public_url)" },
-    subscriptions: {
-      type: "string",
-      valueHint: "list",
-      description: "Event types, separated by commas. (Default: webhook.subscriptions)",
-    },
+    url: option("url", "Its address. (Default: webhook.public_url)"),
+    subscriptions: option("list", "Event types, separated by commas. (Default: webhook.subscriptions)"),
   },
   examples: [
     ["tailscale2otel tailnet webhook create", "as the settings say"],
@@ -118,7 +109,6 @@ const test: Command = command({
         json: { id, url: displayUrl(url), result: "queued" },
         text: `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`,
       });
-      return 0;
     }),
 });
 
@@ -140,7 +130,6 @@ const remove: Command = command({
       });
       if (access.config.webhook.auto_configure && isOurs({ url }, access.config))
         await host.err.write("webhook.auto_configure is on: the next start of the service creates it again\n");
-      return 0;
     }),
 });
 
@@ -150,8 +139,8 @@ export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate,
 async function withWebhook(
   flags: Flags,
   host: Host,
-  use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<number>,
-): Promise<number> {
+  use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<number | void>,
+): Promise<number | void> {
   const access = openTailnet(flags, host, "webhook");
   const { api, config } = access;
   const id = flags.values.get("id")?.[0];
@@ -200,7 +189,7 @@ async function showSecret(
   result: "created" | "rotated",
   made: WebhookWithSecret,
   access: TailnetAccess,
-): Promise<number> {
+): Promise<number | void> {
   const begin = `${made.id}: ${result} for ${displayUrl(made.url)}`;
   let path: string | undefined;
   try {

@@ -91,10 +91,10 @@ test('says "ok" on every line if all is well, writes nothing, and exits with 0',
     .trim()
     .split("\n");
   expect(lines).toEqual([
-    `ok       OAuth client  ${tailnet.url} takes it`,
-    "ok       flow logs     they can be read",
-    "ok       audit logs    they can be read",
-    "ok       devices       they can be read",
+    `ok       OAuth client  accepted by ${tailnet.url}`,
+    "ok       flow logs     readable",
+    "ok       audit logs    readable",
+    "ok       devices       readable",
     expect.stringMatching(/^ok {7}clock {9}within \d s of the API's$/),
     `ok       OTLP metrics  ${sink.url}/v1/metrics accepts an empty export`,
     `ok       OTLP logs     ${sink.url}/v1/logs accepts an empty export`,
@@ -271,7 +271,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     const alone = await check(streaming);
     expect(troubles(alone.rows)["flow log stream"]).toMatchObject({
       outcome: "failed",
-      detail: "Tailscale streams this log nowhere",
+      detail: "Tailscale does not stream this log",
       remedy: expect.stringContaining("streaming.auto_configure = true"),
     });
     const configured = await check(automatic);
@@ -392,7 +392,7 @@ describe("certificates", () => {
       detail: expect.stringMatching(/^valid until 20\d\d-\d\d-\d\d: 1 day is left$/),
     });
     const elsewhere = await check({ ...withTls(one.certificate, one.key), TS2OTEL_STREAMING__PUBLIC_URL: publicUrl });
-    expect(troubles(elsewhere.rows)["streaming.tls"]?.detail).toContain("not for logs.example.com");
+    expect(troubles(elsewhere.rows)["streaming.tls"]?.detail).toContain("but not for logs.example.com");
   });
 
   test("that has expired", async () => {
