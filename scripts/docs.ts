@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { signalsPage } from "../src/catalogue/reference.ts";
 import { renderHecReference } from "./hec-reference.ts";
+import { signalsPage } from "./signals-reference.ts";
 import { renderWebhookReference } from "./webhook-reference.ts";
 import { configJsonSchema, exampleFile, referencePage } from "./reference.ts";
 

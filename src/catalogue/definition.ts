@@ -1,9 +1,9 @@
-/** What there is to say about a metric, whoever keeps its values. */
+/** What a metric is, and one function for each kind of them; its name in Prometheus. */
 
-/** An attribute is a closed set of values, a set that grows to a bound, or free text whose bound is the ledger's series limit. */
+/** An attribute's values: a closed set, a set that may grow up to a limit, or any text, bounded by the series limit. */
 export type AttributeDomain = readonly string[] | OpenWords | "text";
 
-/** Known words, and others as they come in, so many of them; what comes later is `other`. */
+/** Known words and a limited number of others; beyond the limit the value is `other`. */
 export interface OpenWords {
   readonly known: readonly string[];
   readonly maxOthers: number;
@@ -17,7 +17,64 @@ export interface MetricDefinition {
   /** UCUM. */
   readonly unit: string;
   readonly description: string;
-  readonly attributes: Readonly<Record<string, AttributeDomain>>;
+  readonly attributes: Attributes;
   /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[];
+}
+
+type Attributes = Readonly<Record<string, AttributeDomain>>;
+
+// Each takes unit, description and attributes. A counter and a gauge of the ledger:
+export const exact = definer("ledger", "counter");
+export const exactGauge = definer("ledger", "gauge");
+// Instruments of the process:
+export const counter = definer("process", "counter");
+export const total = definer("process", "total");
+export const gauge = definer("process", "gauge");
+export const upDown = definer("process", "updown");
+
+export function histogram<const Given extends Attributes>(
+  unit: string,
+  description: string,
+  buckets: readonly number[],
+  attributes: Given,
+) {
+  return { origin: "process", kind: "histogram", unit, description, attributes, buckets } as const;
+}
+
+function definer<const Origin extends string, const Kind extends string>(origin: Origin, kind: Kind) {
+  return <const Given extends Attributes>(unit: string, description: string, attributes: Given) =>
+    ({ origin, kind, unit, description, attributes }) as const;
+}
+
+/** The words of a text, each a type of its own. */
+export function words<const Text extends string>(text: Text): Words<Text> {
+  return text.split(" ") as unknown as Words<Text>;
+}
+
+/** Attributes of these names that hold any text. */
+export function anyText<const Names extends string>(names: Names) {
+  return Object.fromEntries(names.split(" ").map((name) => [name, "text"])) as Record<Words<Names>[number], "text">;
+}
+
+type Words<Text extends string> = Text extends `${infer Word} ${infer Rest}`
+  ? readonly [Word, ...Words<Rest>]
+  : readonly [Text];
+
+/** Units as Prometheus' translation of OTLP writes them; one in braces is an annotation, which it leaves out. */
+const unitNames: Readonly<Record<string, string>> = { By: "bytes", s: "seconds" };
+
+/** The metric's name in Prometheus, by OTLP and on `/metrics` alike: `tailscale.network.io` is `tailscale_network_io_bytes_total`. */
+export function prometheusName(name: string, { kind, unit }: Pick<MetricDefinition, "kind" | "unit">): string {
+  const unitName = unitNames[unit];
+  const suffixes = [
+    ...(unitName === undefined ? [] : [unitName]),
+    ...(/^(counter|total)$/.test(kind) ? ["total"] : []),
+  ];
+  return [prometheusLabel(name), ...suffixes].join("_");
+}
+
+/** `network.io.direction` becomes `network_io_direction`. */
+export function prometheusLabel(attribute: string): string {
+  return attribute.replaceAll(/[^a-zA-Z0-9]+/g, "_");
 }

@@ -1,6 +1,6 @@
 /** What records add to the ledger's counters: flow edges by number, everything else as counts by attribute set. */
-import type { AttributesOf, LedgerMetric } from "./metrics.ts";
-import type { TrafficType } from "../records/flow/columns.ts";
+import { type TrafficType, trafficTypes } from "../records/flow/columns.ts";
+import { type AttributesOf, fieldClasses, type LedgerMetric } from "./metrics.ts";
 
 /** What is exported of a connection besides its two nodes. */
 export interface FlowClass {
@@ -12,32 +12,26 @@ export interface FlowClass {
   readonly path: "direct" | "derp" | undefined;
   readonly derpRegion: string | undefined;
   readonly service: string | undefined;
-  /** Present if the settings ask for ports and the connection has any. */
-  readonly ports: Ports | undefined;
+  /** As text, since they are attributes of a metric; present if the settings ask for ports and the connection has any. */
+  readonly ports: { readonly source: string | undefined; readonly destination: string | undefined } | undefined;
   /** The same class without ports, if it has any. */
   readonly withoutPorts: FlowClass | undefined;
 }
 
-/** As text, since they are attributes of a metric. */
-export interface Ports {
-  readonly source: string | undefined;
-  readonly destination: string | undefined;
-}
-
-/** The nodes of a connection as metrics show them, after privacy; an absent end is absent. */
+/** The nodes of a connection as metrics show them, after privacy. */
 export interface NodePair {
   /** Tells pairs apart, and an absent end from an empty name. */
   readonly key: string;
   readonly source: string | undefined;
   readonly destination: string | undefined;
-  /** User, tags and system of both ends, if the settings ask for them. */
+  /** User, tags and operating system of both ends, if the settings ask for them. */
   readonly identity: Readonly<Record<string, string>> | undefined;
 }
 
-/** Stands for the nodes of connections that found no room in a bounded table. */
+/** Stands for the nodes of connections that a full table has no room for. */
 export const otherNode = "__other__";
 
-/** What one counter of the ledger gains. */
+/** How much one counter of the ledger increases. */
 export interface Count {
   readonly metric: LedgerMetric;
   readonly attributes: Readonly<Record<string, string>>;
@@ -60,21 +54,19 @@ export function count<Name extends LedgerMetric>(
   attributes: AttributesOf<Name>,
   value: number,
 ): void {
-  if (value === 0) return;
-  const found = attributes as Readonly<Record<string, string>>;
-  const key = `${metric}\u0002${attributesKey(found)}`;
-  const known = into.counts.get(key);
-  if (known === undefined) into.counts.set(key, { metric, attributes: found, value });
-  else known.value += value;
+  if (value !== 0) add(into, { metric, attributes: attributes as Readonly<Record<string, string>>, value });
 }
 
-/** Adds up increments in place. `from` is left as it is. */
+/** Adds up increments in place; `from` is not changed. */
 export function merge(into: Increments, from: Increments): void {
-  for (const [key, gained] of from.counts) {
-    const known = into.counts.get(key);
-    if (known === undefined) into.counts.set(key, { ...gained });
-    else known.value += gained.value;
-  }
+  for (const counted of from.counts.values()) add(into, counted);
+}
+
+function add({ counts }: Increments, { metric, attributes, value }: Count): void {
+  const key = `${metric}\u0002${attributesKey(attributes)}`;
+  const known = counts.get(key);
+  if (known === undefined) counts.set(key, { metric, attributes, value });
+  else known.value += value;
 }
 
 /** One text per attribute set, for maps. */
@@ -82,4 +74,35 @@ export function attributesKey(attributes: Readonly<Record<string, string | boole
   let key = "";
   for (const name in attributes) if (attributes[name] !== undefined) key += `${name}\u0001${attributes[name]}\u0002`;
   return key;
+}
+
+/** Number of codes of `fieldsCode`. */
+export const fieldCodes = trafficTypes.length << fieldClasses.length;
+
+/**
+ * Which parts an entry carries and which it lacks, as a small number: two bits of traffic type above one bit per field class,
+ * so that five counters cost as much as one. `ends` holds the two address tags (0: absent); a port of 0 is absent, as is the
+ * port of a relay, which is a region.
+ */
+export function fieldsCode(
+  traffic: number,
+  protocol: number,
+  ends: number,
+  sourcePort: number,
+  destinationPort: number,
+): number {
+  let code = traffic << 5;
+  if ((ends & 3) !== 0) code |= sourcePort === 0 ? 1 : 1 | 8;
+  if (ends >> 2 !== 0) code |= destinationPort === 0 ? 2 : 2 | 16;
+  return protocol === 0 ? code : code | 4;
+}
+
+/** The attribute sets that an entry of this code counts in, one per field class. */
+export function fieldObservations(code: number): readonly AttributesOf<"tailscale.network.field.observations">[] {
+  const traffic = trafficTypes[code >> fieldClasses.length] ?? "virtual";
+  return fieldClasses.map((fieldClass, place) => ({
+    "tailscale.traffic_type": traffic,
+    field_class: fieldClass,
+    state: (code & (1 << place)) === 0 ? "missing" : "present",
+  }));
 }

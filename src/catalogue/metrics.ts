@@ -1,26 +1,227 @@
 /**
- * Every metric that can leave, defined once. Types, the ledger, the SDK's instruments and the reference page read it;
- * emitting what is not here does not compile. Names and rules: the signals page of the reference.
+ * Every metric that is sent, in one table. Types, the ledger, the SDK's instruments and the reference page derive from it;
+ * sending anything else does not compile.
  */
-import { apiMetrics } from "./api-metrics.ts";
-import { auditMetrics } from "./audit-metrics.ts";
-import { flowMetrics } from "./flow-metrics.ts";
-import { ledgerMetrics } from "./ledger-metrics.ts";
-import { processMetrics } from "./process-metrics.ts";
-import { scrapeMetrics } from "./scrape-metrics.ts";
-import { selfMetrics } from "./self-metrics.ts";
+import {
+  anyText,
+  counter,
+  exact,
+  exactGauge,
+  gauge,
+  histogram,
+  type MetricDefinition,
+  total,
+  upDown,
+  words,
+} from "./definition.ts";
+import { trafficTypes } from "../records/flow/columns.ts";
+import { actorTypes, auditActions, auditChanges, auditOrigins, webhookTypes } from "./vocabulary.ts";
 
-export type { AttributeDomain, MetricDefinition, OpenWords } from "./definition.ts";
+export type { MetricDefinition, OpenWords } from "./definition.ts";
+
+/** Parts of a connection that an entry can carry or leave out. */
+export const fieldClasses = ["source", "destination", "protocol", "source_port", "destination_port"] as const;
+
+/** Calls to Tailscale's API. */
+export const apiEndpoints = [
+  ...words("oauth_token network_logs configuration_logs devices"),
+  ...words("log_stream log_stream_status webhooks webhook webhook_test webhook_rotate"),
+] as const;
+
+export type ApiEndpoint = (typeof apiEndpoints)[number];
+
+/** Statuses of their answers; `none` is a request without an answer. */
+export const apiStatusCodes = [
+  ..."200 201 202 204 301 302 303 307 308 400 401 403 404 405 408 409 413 415 422 429 500 502 503 504".split(" "),
+  "other",
+  "none",
+];
+
+const direction = ["transmit", "receive"] as const;
+const type = ["flow", "audit", "webhook"] as const;
+const source = ["stream", "webhook", "poll"] as const;
+const received = { source, type: [...type, "unknown"] } as const;
+const streamed = { type: ["flow", "audit"] } as const;
+const byTraffic = { "tailscale.traffic_type": trafficTypes } as const;
+const bySourceNode = { "tailscale.src.node": "text" } as const;
+const byMetric = { "metric.name": "text" } as const;
+const byListener = { listener: "text" } as const;
+const byCall = { endpoint: apiEndpoints, "http.response.status_code": apiStatusCodes } as const;
+const byCollector = { "tailscale.collector": ["flowlogs", "auditlogs", "devices"] } as const;
+const byLogStream = { "tailscale.logstream.type": ["network", "configuration"] } as const;
+const bySignal = { signal: ["logs", "metrics"] } as const;
+const byRequest = { ...bySignal, outcome: ["success", "retry", "rejected"] } as const;
+const byAction = { "tailscale.audit.action": auditActions } as const;
+const known = { status: ["known", "unknown"] } as const;
+const quarantined = { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" } as const;
+const exitNode = { "tailscale.exit_node": "text", "network.io.direction": direction } as const;
+const rollup = {
+  "network.io.direction": direction,
+  "network.transport": "text",
+  ...byTraffic,
+  ...bySourceNode,
+  ...anyText("tailscale.dst.node tailscale.dst.service"),
+  "tailscale.path": ["direct", "derp"],
+  ...anyText("tailscale.derp.region_id tailscale.src.user tailscale.src.tags tailscale.src.os"),
+  ...anyText("tailscale.dst.user tailscale.dst.tags tailscale.dst.os"),
+} as const;
+const connection = { ...rollup, ...anyText("source.port destination.port") } as const;
+const quality = [
+  ...words("negative_counters oversized_counters inverted_window invalid_endpoint invalid_protocol invalid_entry"),
+  ...words("future_timestamp replaced_time"),
+] as const;
+const hecRefusals = words("auth unparsable too_large overloaded unavailable timeout cross_site not_found method tls");
+const webhookRefusals = [
+  ...words("overloaded cross_site timeout too_large not_found method tls missing_signature malformed_signature"),
+  ...words("stale_timestamp future_timestamp bad_signature invalid_body unavailable"),
+] as const;
+
+// Upper bounds of buckets, in seconds but for bytes.
+const ages = [1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21_600, 86_400];
+const delays = [1, 5, 30, 60, 300, 900, 3600, 21_600, 86_400];
+const commits = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+const answers = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const calls = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const bytes = [1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864];
 
 export const metrics = {
-  ...flowMetrics,
-  ...auditMetrics,
-  ...ledgerMetrics,
-  ...processMetrics,
-  ...selfMetrics,
-  ...scrapeMetrics,
-  ...apiMetrics,
-} as const;
+  "tailscale.network.io": exact("By", "Bytes reported by nodes.", connection),
+  "tailscale.network.packets": exact("{packet}", "Packets reported by nodes.", connection),
+  "tailscale.network.io.rollup": exact("By", "Bytes of each interval's busiest node pairs.", rollup),
+  "tailscale.network.packets.rollup": exact("{packet}", "Packets of each interval's busiest node pairs.", rollup),
+  "tailscale.network.flows": exact("{flow}", "Connection entries in accepted flow records.", {
+    "network.transport": "text",
+    ...byTraffic,
+  }),
+  "tailscale.network.unique.dst_peers": exactGauge("{peer}", "Distinct peers a node connected to.", bySourceNode),
+  "tailscale.network.unique.dst_ports": exactGauge("{port}", "Distinct ports a node connected to.", bySourceNode),
+  "tailscale.exit_node.io": exact("By", "Bytes that an exit node forwarded for other nodes.", exitNode),
+  "tailscale.exit_node.packets": exact("{packet}", "Packets that an exit node forwarded for other nodes.", exitNode),
+  "tailscale.network.flow.logs_dropped": exact("{record}", "Flow log records dropped by the volume limit.", {}),
+  "tailscale.network.dedup.conflicts": exact("{conflict}", "Flow records that contradict an earlier one.", {
+    kind: ["counters", "entries"],
+  }),
+  "tailscale.network.data_quality": exact("{violation}", "Entries, records and times that make no sense.", {
+    source,
+    reason: quality,
+  }),
+  "tailscale.network.reporter.observations": exact(
+    "{observation}",
+    "Flow records by whether they name their reporter.",
+    {
+      consistency: ["match", "mismatch", "missing_reference"],
+    },
+  ),
+  "tailscale.network.field.observations": exact("{observation}", "Connection entries by which parts they carry.", {
+    ...byTraffic,
+    field_class: fieldClasses,
+    state: ["present", "missing"],
+  }),
+
+  "tailscale.config.audit.events": exact("{event}", "Accepted configuration audit records.", {
+    ...byAction,
+    "tailscale.audit.origin": auditOrigins,
+  }),
+  "tailscale.config.audit.changes": exact("{event}", "Security-relevant changes, by what was changed.", {
+    "tailscale.audit.change": auditChanges,
+    ...byAction,
+    "tailscale.actor.type": actorTypes,
+  }),
+  "tailscale.config.audit.schema_drift": exact("{observation}", "Values in audit records, known or not.", {
+    field: ["action", "origin", "actor_type", "target_property"],
+    ...known,
+  }),
+  "tailscale.config.audit.deferred.delay": histogram("s", "Time from an event until it takes effect.", delays, {}),
+  "tailscale.config.audit.processing.delay": histogram("s", "Time from an event to its receipt.", delays, {}),
+
+  "tailscale.stream.records": exact("{record}", "Records accepted from the log stream.", streamed),
+  "tailscale.stream.decode_errors": exact("{record}", "Records quarantined because they do not decode.", streamed),
+  "tailscale.stream.skipped": exact("{record}", "Values that are not records of a known type.", {
+    reason: ["unclassified", "unwrap_drop"],
+  }),
+  "tailscale.stream.duplicates": exact("{record}", "Records that had been accepted before.", streamed),
+  "tailscale.stream.rejected": counter("{rejection}", "Requests refused as a whole.", { reason: hecRefusals }),
+  "tailscale.stream.inflight": upDown("{request}", "Requests being read, parsed or committed.", {}),
+  "tailscale.stream.request.duration": histogram("s", "Time from a request's headers to its answer.", answers, {}),
+  "tailscale.stream.request.size": histogram("By", "Size of request bodies as received.", bytes, {}),
+  "tailscale.webhook.events": exact("{event}", "Accepted webhook events, by type.", {
+    "tailscale.webhook.type": { known: webhookTypes, maxOthers: 64 },
+    "tailscale.tailnet": { known: [], maxOthers: 8 },
+  }),
+  "tailscale.webhook.duplicates": exact("{event}", "Webhook events that had been accepted or reported before.", {}),
+  "tailscale.webhook.schema_drift": exact("{observation}", "Accepted webhook events by their format version.", {
+    field: ["version"],
+    ...known,
+  }),
+  "tailscale.webhook.rejected": counter("{rejection}", "Deliveries refused as a whole.", { reason: webhookRefusals }),
+  "tailscale.webhook.inflight": upDown("{request}", "Deliveries being read, verified or committed.", {}),
+  "tailscale.webhook.request.duration": histogram("s", "Time from a delivery's headers to its answer.", answers, {}),
+
+  "tailscale2otel.ingest.records": exact("{record}", "Records received, by outcome.", {
+    ...received,
+    outcome: ["accepted", "duplicate", "skipped", "quarantined"],
+  }),
+  "tailscale2otel.ingest.size": exact("By", "Decompressed size of accepted requests.", received),
+  "tailscale2otel.ingest.event.age": histogram("s", "Time from events to their receipt.", ages, { source, type }),
+  "tailscale2otel.ingest.capture.delay": histogram("s", "Time from events to their recording by Tailscale.", ages, {
+    source,
+    type,
+  }),
+  "tailscale2otel.ingest.last_event_timestamp": gauge("s", "Unix time of the newest accepted event.", { source, type }),
+  "tailscale2otel.ingest.front_end": counter("{record}", "Flow records by the decoder that read them.", {
+    front_end: ["scanner", "reader"],
+  }),
+  "tailscale2otel.reconcile.repaired": exact("{record}", "Records that only the poll delivered at first.", streamed),
+  "tailscale2otel.reconcile.late": exact("{record}", "Repaired records that the stream delivered later.", streamed),
+  "tailscale2otel.reconcile.unverifiable": exact("s", "Time ranges that cannot be polled.", streamed),
+  "tailscale2otel.dedup.unproven": exact("{record}", "Records accepted from before the dedup window.", streamed),
+  "tailscale2otel.dedup.keys": gauge("{key}", "Keys in the dedup window.", { type }),
+  "tailscale2otel.dedup.horizon": gauge("s", "How far back duplicates are recognized.", { type }),
+  "tailscale2otel.journal.pending": gauge("{record}", "Accepted records whose logs are not delivered yet.", {}),
+  "tailscale2otel.journal.pending.age": gauge("s", "Age of the oldest record that is not delivered yet.", {}),
+  "tailscale2otel.journal.size": gauge("By", "Size of the journal.", {}),
+  "tailscale2otel.journal.limit": gauge("By", "Maximum size of the journal: `state.max_bytes`.", {}),
+  "tailscale2otel.journal.lost.rows": total("{row}", "Undelivered or uncounted rows lost to corruption.", {}),
+  "tailscale2otel.journal.lost.records": total("{record}", "Accepted records lost to corruption.", {}),
+  "tailscale2otel.journal.commit.duration": histogram("s", "Duration of a commit to the journal.", commits, {}),
+  "tailscale2otel.quarantine.records": exact("{record}", "Records quarantined, by class and reason.", quarantined),
+  "tailscale2otel.quarantine.retried": exact("{record}", "Quarantined records that were processed again.", {
+    class: ["invalid"],
+    reason: "text",
+  }),
+  "tailscale2otel.quarantine.evicted": total("{record}", "Quarantined records removed for lack of space.", quarantined),
+  "tailscale2otel.export.log_records": exact("{log_record}", "Log records by the outcome of their delivery.", {
+    outcome: ["delivered", "rejected", "dead_lettered"],
+  }),
+  "tailscale2otel.export.metric_points": exact("{data_point}", "Metric points by the outcome of their delivery.", {
+    outcome: ["delivered", "left_out", "rejected"],
+  }),
+  "tailscale2otel.export.requests": counter("{request}", "OTLP requests, by signal and outcome.", byRequest),
+  "tailscale2otel.export.duration": histogram("s", "Duration of an OTLP request.", answers.slice(2), byRequest),
+  "tailscale2otel.export.last_success": gauge("s", "Unix time of the last request the backend accepted.", bySignal),
+  "tailscale2otel.export.truncated_texts": counter("{text}", "Attribute values and log bodies cut to their limit.", {}),
+  "tailscale2otel.series.active": gauge("{series}", "Series of a metric.", byMetric),
+  "tailscale2otel.series.limit": gauge("{series}", "Series limit of a metric: `cardinality.metric_limit`.", byMetric),
+  "tailscale2otel.series.overflowed": total("{series}", "New series folded into the overflow series.", byMetric),
+  "tailscale2otel.api.requests": counter("{request}", "Requests to Tailscale's API, every attempt counted.", byCall),
+  "tailscale2otel.api.duration": histogram("s", "Duration of a request to Tailscale's API.", calls, byCall),
+  "tailscale2otel.api.retries": counter("{retry}", "Retries, by the result of the failed attempt.", byCall),
+  "tailscale2otel.scrape.success": gauge("{scrape}", "1 if a collector's last poll succeeded, else 0.", byCollector),
+  "tailscale2otel.scrape.last_timestamp": gauge("s", "Unix time of a collector's last successful poll.", byCollector),
+  "tailscale2otel.scrape.lag": gauge("s", "How far a collector is behind.", byCollector),
+  "tailscale2otel.logstream.entries_sent": gauge("{entry}", "Entries that Tailscale says it sent.", byLogStream),
+  "tailscale2otel.logstream.requests_failed": gauge("{request}", "Failed requests, as Tailscale says.", byLogStream),
+  "tailscale2otel.logstream.missing": gauge("{entry}", "Entries sent by Tailscale but not received.", byLogStream),
+  "tailscale2otel.tls.cert.not_after": gauge("s", "Unix time at which a certificate expires.", byListener),
+  "tailscale2otel.tls.cert.rejected": gauge("{state}", "1 while the certificate files are unusable.", byListener),
+  "tailscale2otel.config.warnings": gauge("{warning}", "Warnings about the configuration.", {}),
+  "tailscale2otel.up": gauge("{process}", "1 while the process is running.", {}),
+  "tailscale2otel.build_info": gauge("{build}", "Always 1; the version is an attribute.", { version: "text" }),
+  "tailscale2otel.event_loop.lag": histogram("s", "How late timers of the main thread fire.", answers.slice(0, -1), {}),
+  "process.cpu.time": total("s", "CPU time used by the process.", { "cpu.mode": ["user", "system"] }),
+  "process.memory.usage": gauge("By", "Resident memory of the process.", {}),
+  "process.uptime": gauge("s", "Time since the process started.", {}),
+} as const satisfies Record<string, MetricDefinition>;
 
 type Metrics = typeof metrics;
 

@@ -7,7 +7,7 @@ import { PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
 import { emptyResource } from "@opentelemetry/resources";
 import type { DataPoint, MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import { type MetricDefinition, metrics } from "../catalogue/metrics.ts";
-import { prometheusName } from "../catalogue/prometheus-name.ts";
+import { prometheusName } from "../catalogue/definition.ts";
 import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
 import { type Fold, type FoldedMetric, seriesOf } from "../ledger/index.ts";
 import { metricDataOf } from "./fold-points.ts";

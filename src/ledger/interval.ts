@@ -2,8 +2,15 @@
  * What has been counted since the last fold: arrays by edge, and a few bounded tables. Counting an entry allocates nothing
  * and costs about 40 ns; the size is bounded whatever is received.
  */
-import { fieldCodes, fieldsCode } from "../catalogue/fields.ts";
-import { count, type FlowClass, type NodePair, noIncrements, otherNode } from "../catalogue/increments.ts";
+import {
+  count,
+  fieldCodes,
+  fieldsCode,
+  type FlowClass,
+  type NodePair,
+  noIncrements,
+  otherNode,
+} from "../catalogue/increments.ts";
 import { type EdgeBook, noPeer, ownExit, peerByAddress } from "../processors/edges.ts";
 import { consistencyOf } from "../processors/flow-metrics.ts";
 import { derpRelayIpv4 } from "../records/address.ts";

@@ -1,12 +1,10 @@
 /** Configuration audit records as metrics and as a log event: pure functions of the record. */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
-import type { AttributesOf } from "../catalogue/metrics.ts";
 import {
   actorTypes,
   auditActions,
   auditOrigins,
-  changeOfProperty,
-  changeOfTarget,
+  changeOf,
   isWordOf,
   targetProperties,
   wordOf,
@@ -29,7 +27,7 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
     { "tailscale.audit.action": action, "tailscale.audit.origin": origin },
     1,
   );
-  const change = changeOf(record);
+  const change = changeOf(target.property, target.type, record.action);
   if (change !== undefined) {
     const actorType = wordOf(actorTypes, actor.type);
     count(
@@ -43,26 +41,13 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
     ["action", record.action, isWordOf(auditActions, record.action)],
     ["origin", record.origin, isWordOf(auditOrigins, record.origin)],
     ["actor_type", actor.type, isWordOf(actorTypes, actor.type)],
-    ["target_property", target.property, targetProperties.has(target.property)],
+    ["target_property", target.property, isWordOf(targetProperties, target.property)],
   ] as const;
   for (const [field, word, isKnown] of words) {
     // A word that the record leaves out is neither known nor unknown.
     if (word === "") continue;
     count(into, "tailscale.config.audit.schema_drift", { field, status: isKnown ? "known" : "unknown" }, 1);
   }
-}
-
-type Change = AttributesOf<"tailscale.config.audit.changes">["tailscale.audit.change"];
-
-/** The curated change that a record describes, if any. */
-function changeOf({ action, target }: AuditRecord): Change {
-  const byProperty = ownValue<Change>(changeOfProperty, target.property);
-  if (byProperty === undefined && target.type.startsWith("PAM_")) return "privileged_access";
-  return byProperty ?? ownValue<Change>(changeOfTarget, `${target.type} ${action}`);
-}
-
-function ownValue<Value>(table: Readonly<Record<string, Value>>, key: string): Value | undefined {
-  return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 /** The record's log event. `acceptedAt`: epoch milliseconds. */

@@ -1,5 +1,5 @@
 /** Makes one attempt of a call: sends it, reads its answer within the limit, and says what it came to. */
-import { apiStatusCodes } from "../catalogue/api-metrics.ts";
+import { apiStatusCodes } from "../catalogue/metrics.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Clock } from "../lib/clock.ts";
 import { parseRetryAfter } from "../lib/backoff.ts";

@@ -1,5 +1,5 @@
 /** The calls of Tailscale's API that the program makes, as one table: method, path, scope, and what a refusal means. */
-import type { ApiEndpoint } from "../catalogue/api-metrics.ts";
+import type { ApiEndpoint } from "../catalogue/metrics.ts";
 import type { LogName } from "./types.ts";
 
 export interface Call {

@@ -2,9 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { logs } from "../../src/catalogue/logs.ts";
 import { type MetricDefinition, type MetricName, metrics } from "../../src/catalogue/metrics.ts";
-import { prometheusName } from "../../src/catalogue/prometheus-name.ts";
-import { exampleQuery } from "../../src/catalogue/queries.ts";
-import { signalsPage } from "../../src/catalogue/reference.ts";
+import { prometheusName } from "../../src/catalogue/definition.ts";
+import { exampleQuery, signalsPage } from "../../scripts/signals-reference.ts";
 
 const definitions = Object.entries(metrics) as [MetricName, MetricDefinition][];
 const page = signalsPage();

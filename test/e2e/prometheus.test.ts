@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type MetricDefinition, type MetricName, metrics } from "../../src/catalogue/metrics.ts";
-import { exampleQuery } from "../../src/catalogue/queries.ts";
+import { exampleQuery } from "../../scripts/signals-reference.ts";
 import { programBinary } from "../support/binary.ts";
 import { curl } from "../support/curl.ts";
 import { canHave } from "../support/go-build.ts";

@@ -1,5 +1,6 @@
 /** Metrics at a real OTLP receiver: the ledger's points with their own start times, the process's instruments, and what is tried again. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { metrics as catalogue } from "../../src/catalogue/metrics.ts";
 import { type OtlpSink, startOtlpSink, type SunkRequest } from "../support/otlp-sink.ts";
 import { foldOf, metricOf, nodesFold, resource, startExport, type TestExport } from "./metric-export.ts";
 
@@ -44,7 +45,7 @@ describe("the ledger", () => {
           isMonotonic: true,
           aggregationTemporality: 2,
           value: most,
-          description: "Bytes that nodes reported, by connection attributes.",
+          description: catalogue["tailscale.network.io"].description,
           attributes: { "tailscale.src.node": "a" },
           startTimeUnixNano: "1800000000000000000",
           timeUnixNano: "1800000060125000000",

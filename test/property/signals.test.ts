@@ -1,7 +1,7 @@
 /** What the signals promise for any records, in any order and any batches: exact sums, one meaning for both ways in, no dependence on chance. */
 import { describe as suite, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type PrivacyAction, privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
+import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
 import { noIncrements } from "../../src/catalogue/increments.ts";
 import type { LogEvent } from "../../src/catalogue/log-event.ts";
 import { type Fold, seriesOf } from "../../src/ledger/index.ts";
@@ -19,7 +19,7 @@ import { columnsOf } from "../support/columns.ts";
 import { devices } from "../support/devices.ts";
 import { enveloped } from "../support/records.ts";
 
-const action = fc.constantFrom<PrivacyAction>("keep", "drop", "hash");
+const action = fc.constantFrom<PrivacySettings["actions"]["emails"]>("keep", "drop", "hash");
 
 const privacy: fc.Arbitrary<PrivacySettings> = fc.tuple(...privacyCategories.map(() => action)).map((actions) => ({
   salt: "salt",
