@@ -11,12 +11,12 @@ import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { destinationOf } from "./destination.ts";
 import { foldMessage } from "./fold-points.ts";
-import type { Destinations, WorkerSetup } from "./messages.ts";
 import type { MetricReport } from "./metrics.ts";
 import { PrometheusPage } from "./prometheus.ts";
 import { commonAttributes, resourcesOf } from "./destination.ts";
 import { eachLevel, rewritingLogger, routeDiagnostics } from "./self-logs.ts";
 import { createInstruments } from "./telemetry.ts";
+import type { Destinations, WorkerSetup } from "./worker.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
 export { teeLogger } from "./self-logs.ts";
@@ -108,7 +108,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     },
     /** There is a newer device directory in the settings. */
     directoryChanged(): void {
-      worker?.tell({ kind: "directory", directory: settings.directory.current });
+      worker?.tell("useDirectory", settings.directory.current);
     },
     /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
     redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
@@ -124,7 +124,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
       if (!exportsMetrics) return;
       const { scopeMetrics } = await instruments.collect();
-      worker?.tell({ kind: "fold", fold: foldMessage(fold, scopeMetrics) });
+      worker?.tell("fold", foldMessage(fold, scopeMetrics));
     },
     /** One last delivery of logs. The cursor reported by then is the last. */
     async stopLogs(deadlineMs: number): Promise<void> {
@@ -168,7 +168,7 @@ function destinationsOf({ otlp }: Config, version: string): Destinations {
 /** Own log lines tell no more than records do. */
 function selfLogOf({ exportsOwnLines, settings: { privacy } }: WorkerSetup, worker: ExportWorker | undefined): Logger {
   const sink = eachLevel((level) => (message, fields) => {
-    if (exportsOwnLines) worker?.tell({ kind: "line", level, message, fields });
+    if (exportsOwnLines) worker?.tell("line", level, message, fields);
   });
   return privacy === undefined ? sink : rewritingLogger(sink, privacyOf(privacy).text);
 }

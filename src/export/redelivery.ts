@@ -10,7 +10,7 @@ import type {
   RedeliveryProgress,
 } from "../journal/index.ts";
 import { eachLevel } from "./self-logs.ts";
-import type { DeliverySource } from "./backlog.ts";
+import type { DeliverySource, Span } from "./backlog.ts";
 import { Delivery, type DeliveryDeps } from "./delivery.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
 import type { Channel, Posted } from "./requests.ts";
@@ -18,51 +18,71 @@ import type { Channel, Posted } from "./requests.ts";
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
 
-/**
- * The channel of what is delivered behind fresh logs: it sends while nothing fresh is waiting; beside a steady stream of it,
- * one request a second. During an outage it waits. `freshIs`: how fresh logs fare.
- */
-export function behindFresh(channel: Channel, timer: Timer) {
-  const checks = new Set<() => void>();
-  let fresh: DeliveryState["kind"] = "idle";
+const stopped: Posted = { kind: "failed", cause: "unreachable", why: "stopped" };
 
-  /** Resolves when it may send, or is stopped. */
-  function turn(stop: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
+/**
+ * One channel for all deliveries: at most `concurrency` requests at once, fresh logs first. A replay or retry sends while
+ * nothing fresh is waiting; beside a steady stream of it, one request a second. During an outage it waits.
+ */
+export function shareChannel(channel: Channel, concurrency: number, timer: Timer) {
+  const waiting: { readonly mayGo: () => boolean; readonly go: () => void }[] = [];
+  let fresh: DeliveryState["kind"] = "idle";
+  let sending = 0;
+
+  function check(): void {
+    for (const one of waiting.slice()) {
+      if (sending >= concurrency || !one.mayGo()) continue;
+      waiting.splice(waiting.indexOf(one), 1);
+      sending++;
+      one.go();
+    }
+  }
+
+  async function post(mayGo: () => boolean, spans: readonly Span[], stop: AbortSignal): Promise<Posted> {
+    const { promise: turn, resolve } = Promise.withResolvers<"mine" | "never">();
+    const one = { mayGo, go: () => resolve("mine") };
+    const giveUp = () => {
+      if (waiting.includes(one)) waiting.splice(waiting.indexOf(one), 1);
+      resolve("never");
+    };
+    stop.addEventListener("abort", giveUp);
+    waiting.push(one);
+    check();
+    if (stop.aborted) giveUp();
+    const isMine = (await turn) === "mine";
+    stop.removeEventListener("abort", giveUp);
+    if (!isMine) return stopped;
+    try {
+      return await channel.post(spans, stop);
+    } finally {
+      sending--;
+      check();
+    }
+  }
+
+  function channelOf(send: Channel["post"]): Channel {
+    return {
+      get maxLogRecords() {
+        return channel.maxLogRecords;
+      },
+      post: send,
+    };
+  }
+
+  return {
+    fresh: channelOf((spans, stop) => post(() => true, spans, stop)),
+    behind: channelOf((spans, stop) => {
       let isPatient = true;
-      const check = (): void => {
-        const mayGo = fresh === "idle" || (fresh === "delivering" && !isPatient);
-        if (!mayGo && !stop.aborted) return;
-        cancel();
-        checks.delete(check);
-        stop.removeEventListener("abort", check);
-        resolve();
-      };
       const cancel = timer(waitMs, () => {
         isPatient = false;
         check();
       });
-      checks.add(check);
-      stop.addEventListener("abort", check);
-      check();
-    });
-  }
-
-  const through = async (post: () => Promise<Posted>, stop: AbortSignal): Promise<Posted> => {
-    await turn(stop);
-    return stop.aborted ? { kind: "failed", cause: "unreachable", why: "stopped" } : post();
-  };
-  const behind: Channel = {
-    get maxLogRecords() {
-      return channel.maxLogRecords;
-    },
-    post: (spans, stop) => through(() => channel.post(spans, stop), stop),
-  };
-  return {
-    channel: behind,
+      const mayGo = () => fresh === "idle" || (fresh === "delivering" && !isPatient);
+      return post(mayGo, spans, stop).finally(cancel);
+    }),
     freshIs({ kind }: DeliveryState): void {
       fresh = kind;
-      for (const check of checks) check();
+      check();
     },
   };
 }

@@ -6,8 +6,9 @@ import type { Logger } from "../lib/logger.ts";
 import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
 import type { Signal } from "./answer.ts";
 import { type DeliveryState, exportBackoffMs } from "./outage.ts";
-import type { Destinations, FromWorker, ToWorker, WorkerSetup } from "./messages.ts";
 import type { MetricReport } from "./metrics.ts";
+import { answerCall, type Args, type Call, type Destinations, type MainCalls } from "./worker.ts";
+import type { WorkerCalls, WorkerSetup } from "./worker.ts";
 
 export interface WorkerDeps {
   /** The module that calls `startExportWorker` when it runs in a worker thread. */
@@ -82,13 +83,47 @@ export class ExportWorker {
   #handedBytes = 0;
   #deliveredBytes = 0;
   readonly #redeliveries = new Map<Redelivery["name"], Redelivery>();
-  /** Answers of the worker that a stop waits for. */
-  readonly #stops = new Map<"logs_stopped" | "stopped", PromiseWithResolvers<void>>();
+  /** What a stop waits for. */
+  readonly #stops = new Map<"stopLogs" | "stop", PromiseWithResolvers<void>>();
+  /** What the worker says. */
+  readonly #calls: MainCalls;
 
   /** `setup.settings` is read again for each worker: its directory may be a newer one. */
   constructor(setup: WorkerSetup, deps: WorkerDeps) {
     this.#setup = setup;
     this.#deps = deps;
+    const { telemetry, clock, logger } = deps;
+    this.#calls = {
+      running: () => (this.dead = undefined),
+      progress: (progress) => {
+        this.#cursor = progress.cursor;
+        this.#releaseUpTo(progress.cursor.seq);
+        deps.onProgress(progress);
+      },
+      deliveryState: (state) => (this.logs = state),
+      redelivered: (progress) => {
+        const known = this.#redeliveries.get(progress.name);
+        if (known?.id !== progress.id) return;
+        this.#redeliveries.set(progress.name, { ...known, cursor: progress.cursor });
+        if (progress.isOver) this.#forget(progress.name);
+        deps.onRedelivered(progress);
+      },
+      redeliveryState: (name, state) => this.#redeliveries.has(name) && this.redeliveryStates.set(name, state),
+      metricReport: ({ state, points }) => {
+        this.metrics = state;
+        deps.onPoints(points);
+      },
+      requested: (signal, outcome, seconds) => {
+        telemetry.add("tailscale2otel.export.requests", 1, { signal, outcome });
+        telemetry.record("tailscale2otel.export.duration", seconds, { signal, outcome });
+        if (outcome === "success") this.lastSuccess[signal] = clock();
+      },
+      truncated: (texts) => telemetry.add("tailscale2otel.export.truncated_texts", texts, {}),
+      log: (level, message, fields) => logger[level](message, fields),
+      stdoutClosed: deps.onStdoutClosed,
+      damaged: deps.onDamage,
+      stopped: (what) => this.#stops.get(what)?.resolve(),
+    };
   }
 
   /** Delivers logs from there on. */
@@ -110,14 +145,14 @@ export class ExportWorker {
   }
 
   /** Says something that a worker that is started again need not hear. */
-  tell(message: ToWorker): void {
-    this.#worker?.postMessage(message);
+  tell<Name extends keyof WorkerCalls>(name: Name, ...given: Args<WorkerCalls, Name>): void {
+    this.#worker?.postMessage([name, ...given]);
   }
 
   redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void {
     this.#forget(name);
     if (redelivery !== undefined) this.#redeliveries.set(name, redelivery);
-    this.tell({ kind: "redeliver", name, redelivery });
+    this.tell("redeliver", name, redelivery);
   }
 
   /** Takes headers and certificates from those destinations; addresses stay. */
@@ -128,15 +163,15 @@ export class ExportWorker {
       destinations[known.signal] = { ...known, headers, tls };
     }
     this.#setup.destinations = destinations;
-    this.tell({ kind: "credentials", destinations });
+    this.tell("useDestinations", destinations);
   }
 
   stopLogs(deadlineMs: number): Promise<void> {
-    return this.#ask("stop_logs", "logs_stopped", deadlineMs);
+    return this.#ask("stopLogs", deadlineMs);
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    await this.#ask("stop", "stopped", deadlineMs);
+    await this.#ask("stop", deadlineMs);
     const last = this.#worker;
     this.#worker = undefined;
     if (last === undefined) return;
@@ -153,15 +188,15 @@ export class ExportWorker {
     this.#worker = mine;
     let why = "the thread ended";
     // The last messages of a dead worker may come after its end: they must not mix with those of the next.
-    mine.on("message", (message: FromWorker) => {
-      if (this.#worker === mine) this.#handle(message);
+    mine.on("message", (call: Call<MainCalls>) => {
+      if (this.#worker === mine) answerCall(this.#calls, call);
     });
     mine.on("error", (error: unknown) => (why = error instanceof Error ? error.message : String(error)));
     mine.on("exit", () => {
       if (this.#worker === mine) this.#died(why);
     });
-    this.tell({ kind: "start", setup: this.#setup, cursor: from });
-    for (const [name, redelivery] of this.#redeliveries) this.tell({ kind: "redeliver", name, redelivery });
+    this.tell("start", this.#setup, from);
+    for (const [name, redelivery] of this.#redeliveries) this.tell("redeliver", name, redelivery);
   }
 
   #died(why: string): void {
@@ -188,10 +223,10 @@ export class ExportWorker {
     for (const { seq, text } of rows) this.#handed.push({ seq, upTo: (this.#handedBytes += text.length) });
     try {
       const buffers = rows.map(({ text }) => text.buffer as ArrayBuffer);
-      this.#worker.postMessage({ kind: "committed", rows } satisfies ToWorker, buffers);
+      this.#worker.postMessage(["committed", rows] satisfies Call<WorkerCalls>, buffers);
     } catch (error) {
       this.#deps.logger.debug("rows could not be handed to the export worker", { reason: String(error) });
-      this.tell({ kind: "committed", rows: [] });
+      this.tell("committed", []);
     }
   }
 
@@ -202,70 +237,20 @@ export class ExportWorker {
     this.#deliveredBytes = released.at(-1)?.upTo ?? this.#deliveredBytes;
   }
 
-  #handle(message: FromWorker): void {
-    const { telemetry, clock, logger, ...deps } = this.#deps;
-    switch (message.kind) {
-      case "running":
-        this.dead = undefined;
-        return;
-      case "progress":
-        this.#cursor = message.progress.cursor;
-        this.#releaseUpTo(this.#cursor.seq);
-        return deps.onProgress(message.progress);
-      case "state":
-        this.logs = message.state;
-        return;
-      case "redelivered":
-        return this.#redelivered(message.progress);
-      case "redelivery_state":
-        if (this.#redeliveries.has(message.name)) this.redeliveryStates.set(message.name, message.state);
-        return;
-      case "metrics":
-        this.metrics = message.report.state;
-        return deps.onPoints(message.report.points);
-      case "request": {
-        const { signal, outcome, seconds } = message;
-        telemetry.add("tailscale2otel.export.requests", 1, { signal, outcome });
-        telemetry.record("tailscale2otel.export.duration", seconds, { signal, outcome });
-        if (outcome === "success") this.lastSuccess[signal] = clock();
-        return;
-      }
-      case "truncated":
-        return telemetry.add("tailscale2otel.export.truncated_texts", message.texts, {});
-      case "log":
-        return logger[message.level](message.message, message.fields);
-      case "stdout_closed":
-        return deps.onStdoutClosed();
-      case "damaged":
-        return deps.onDamage(message.reason);
-      case "logs_stopped":
-      case "stopped":
-        this.#stops.get(message.kind)?.resolve();
-    }
-  }
-
-  #redelivered(progress: RedeliveryProgress): void {
-    const known = this.#redeliveries.get(progress.name);
-    if (known?.id !== progress.id) return;
-    this.#redeliveries.set(progress.name, { ...known, cursor: progress.cursor });
-    if (progress.isOver) this.#forget(progress.name);
-    this.#deps.onRedelivered(progress);
-  }
-
   #forget(name: Redelivery["name"]): void {
     this.#redeliveries.delete(name);
     this.redeliveryStates.delete(name);
   }
 
   /** Asks the worker to stop something, and waits until it has, or has died, or does not answer. */
-  async #ask(kind: "stop_logs" | "stop", answer: "logs_stopped" | "stopped", deadlineMs: number): Promise<void> {
+  async #ask(what: "stopLogs" | "stop", deadlineMs: number): Promise<void> {
     this.#isStopping = true;
     clearTimeout(this.#restart);
     if (this.#worker === undefined) return;
-    let ending = this.#stops.get(answer);
+    let ending = this.#stops.get(what);
     if (ending === undefined) {
-      this.#stops.set(answer, (ending = Promise.withResolvers()));
-      this.tell({ kind, deadlineMs });
+      this.#stops.set(what, (ending = Promise.withResolvers()));
+      this.tell(what, deadlineMs);
     }
     const grace = setTimeout(ending.resolve, deadlineMs + graceMs);
     await ending.promise;

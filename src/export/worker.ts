@@ -1,40 +1,100 @@
 /** The export worker: delivers the journal's logs, metrics and our own log lines, away from the thread that listens. */
 import { parentPort } from "node:worker_threads";
-import type { InstrumentationScope } from "@opentelemetry/core";
+import type { Config } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import type { Redelivery, Row } from "../journal/index.ts";
+import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
+import type { LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
 import { isDamage } from "../journal/sqlite/damage.ts";
 import { openSqliteReader } from "../journal/sqlite/index.ts";
 import { takeTruncatedTexts } from "../processors/bounds.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
-import type { Directory } from "../processors/index.ts";
+import type { Directory, ProcessorSettings } from "../processors/index.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
 import type { Encoding, Signal } from "./answer.ts";
-import { Delivery, type DeliveryDeps } from "./delivery.ts";
-import type { Timer } from "./outage.ts";
-import { behindFresh, Redelivering } from "./redelivery.ts";
-import { scopeOf } from "./destination.ts";
-import type { FromWorker, ToWorker, WorkerSetup } from "./messages.ts";
-import { MetricExport } from "./metrics.ts";
+import { Delivery } from "./delivery.ts";
+import { type Destination, type ResourceAttributes, scopeOf } from "./destination.ts";
+import type { FoldMessage } from "./fold-points.ts";
+import { MetricExport, type MetricReport } from "./metrics.ts";
+import type { DeliveryState, Timer } from "./outage.ts";
+import { Redelivering, shareChannel } from "./redelivery.ts";
 import { RequestChannel } from "./requests.ts";
 import { type RowContext, RowSource } from "./rows.ts";
 import { HandedRows, marked, marksOf, replayed } from "./selection.ts";
 import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-logs.ts";
-import { createSender, type Fetch, type Sender, type SenderDeps } from "./sender.ts";
+import { createSender, type Fetch, type RequestOutcome, type SenderDeps } from "./sender.ts";
 import { createStdoutSender } from "./stdout.ts";
 
-type Say = (message: FromWorker) => void;
-type Start = Extract<ToWorker, { kind: "start" }>;
+export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
 
-interface Shared extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logger"> {
-  readonly send: Sender;
+/** What the worker needs for its whole life. */
+export interface WorkerSetup {
+  /** The journal's. */
+  readonly location: string;
   readonly encoding: Encoding;
-  readonly scope: InstrumentationScope;
-  readonly say: Say;
+  /** Where each signal goes that leaves over HTTP. */
+  destinations: Destinations;
+  /** Everything goes to standard output instead. */
+  readonly isStdout: boolean;
+  /** Requests of logs; nothing if they do not leave. */
+  readonly logs: Config["otlp"]["logs"] | undefined;
+  readonly exportsMetrics: boolean;
+  readonly exportsOwnLines: boolean;
+  readonly settings: ProcessorSettings;
+  readonly resources: Readonly<Record<Signal, ResourceAttributes>>;
+  /** Attributes of every metric point. */
+  readonly common: ResourceAttributes;
+  readonly version: string;
 }
+
+/** What the main thread asks of the worker. Arguments are plain data: a call is posted as its name and what it is given. */
+export interface WorkerCalls {
+  start(setup: WorkerSetup, cursor: LogCursor): void;
+  /** More rows are committed. Some are handed over, in the order of `seq`, so that they need not be read. */
+  committed(rows: readonly Row[]): void;
+  fold(fold: FoldMessage): void;
+  useDirectory(directory: Directory | undefined): void;
+  /** Requests from now on carry their headers and certificates. */
+  useDestinations(destinations: Destinations): void;
+  /** Begins that replay or retry, or goes on with it; without one, ends what runs under the name. */
+  redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void;
+  /** A log line of the program itself. */
+  line(level: LogLevel, message: string, fields: LogFields | undefined): void;
+  /** One last delivery of logs; answered with `stopped`, as is the next. */
+  stopLogs(deadlineMs: number): void;
+  /** One last export of everything. */
+  stop(deadlineMs: number): void;
+}
+
+/** What the worker tells the main thread. */
+export interface MainCalls {
+  /** It has opened the journal and is at work. */
+  running(): void;
+  progress(progress: Progress): void;
+  deliveryState(state: DeliveryState): void;
+  redelivered(progress: RedeliveryProgress): void;
+  redeliveryState(name: Redelivery["name"], state: DeliveryState): void;
+  metricReport(report: MetricReport): void;
+  requested(signal: Signal, outcome: RequestOutcome, seconds: number): void;
+  /** Texts that were cut to their bound since the last such message. */
+  truncated(texts: number): void;
+  log(level: LogLevel, message: string, fields: LogFields | undefined): void;
+  stdoutClosed(): void;
+  /** The journal cannot be read, and not for want of a disk. */
+  damaged(reason: string): void;
+  stopped(what: "stopLogs" | "stop"): void;
+}
+
+export type Call<Calls> = { [Name in keyof Calls]: [Name, ...Args<Calls, Name>] }[keyof Calls];
+export type Args<Calls, Name extends keyof Calls> = Calls[Name] extends (...given: infer Given) => void ? Given : never;
+
+/** Does what a message from the other thread asks for. */
+export function answerCall<Calls>(calls: Calls, [name, ...given]: Call<Calls>): void {
+  (calls[name] as (...all: unknown[]) => void)(...given);
+}
+
+type Say = <Name extends keyof MainCalls>(name: Name, ...given: Args<MainCalls, Name>) => void;
 
 /**
  * Runs inside the worker thread, for as long as the thread lives. It begins with the main thread's `start`; an error that
@@ -44,13 +104,14 @@ interface Shared extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logg
 export function startExportWorker(): void {
   const port = parentPort;
   if (port === null) throw new Error("the export worker was started outside a worker thread");
-  const say: Say = (message) => port.postMessage(message);
-  let handle: ReturnType<typeof run> | undefined;
-  port.on("message", (message: ToWorker) => {
-    if (message.kind === "start") {
-      handle = run(message, say, () => port.close());
-      say({ kind: "running" });
-    } else handle?.(message);
+  const say: Say = (...call) => port.postMessage(call);
+  let calls: Omit<WorkerCalls, "start"> | undefined;
+  const start = (setup: WorkerSetup, cursor: LogCursor): void => {
+    calls = run(setup, cursor, say, () => port.close());
+    say("running");
+  };
+  port.on("message", (call: Call<WorkerCalls>) => {
+    if (calls !== undefined || call[0] === "start") answerCall({ ...calls, start } as WorkerCalls, call);
   });
 }
 
@@ -60,130 +121,112 @@ export function startExportWorker(): void {
  */
 const maxStdoutWaitMs = 2_000;
 
-/** Starts all that is exported. Returns what deals with further messages. */
-function run(start: Start, say: Say, close: () => void): (message: Exclude<ToWorker, Start>) => void {
-  const { setup } = start;
-  const { encoding, resources, common } = setup;
-  const logger: Logger = eachLevel((level) => (message, fields) => say({ kind: "log", level, message, fields }));
+const timer: Timer = (delayMs, callback) => {
+  const running = setTimeout(callback, delayMs);
+  return () => clearTimeout(running);
+};
+
+/** Starts all that is exported. */
+function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void): Omit<WorkerCalls, "start"> {
+  const { encoding, resources, common, isStdout } = setup;
+  const logger: Logger = eachLevel((level) => (message, fields) => say("log", level, message, fields));
   routeDiagnostics(logger);
-  const senderOf = createSenders(setup, say, logger);
-  const count: OnAnswer = (signal, outcome, seconds) => say({ kind: "request", signal, outcome, seconds });
+  // Standard output has one sender, which writes one line after the other.
+  const lines = isStdout ? createStdoutSender(() => say("stdoutClosed")) : undefined;
+  const senderOf = (signal: Signal, onAnswer: SenderDeps["onAnswer"]) => {
+    const destination = setup.destinations[signal];
+    if (lines !== undefined) return lines;
+    if (destination === undefined) throw new Error(`there is no destination for ${signal}`);
+    const credentials = () => setup.destinations[signal] ?? destination;
+    return createSender(destination, { fetch: fetch as Fetch, clock: systemClock, logger, credentials, onAnswer });
+  };
+  const count: SenderDeps["onAnswer"] = (...answered) => say("requested", ...answered);
   const shared = { encoding, scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
-  const logs = setup.logs && startLogs(start, { ...shared, send: senderOf("logs", count), say });
+  const logs = setup.logs && startLogs(setup, setup.logs, cursor, { ...shared, send: senderOf("logs", count), say });
   const metrics = setup.exportsMetrics
     ? new MetricExport({
         ...shared,
         send: senderOf("metrics", count),
         resource: resources.metrics,
         common,
-        onReport: (report) => say({ kind: "metrics", report }),
+        onReport: (report) => say("metricReport", report),
       })
     : undefined;
   const ownLines = setup.exportsOwnLines
     ? createSelfLogs({
         ...shared,
         send: senderOf("logs", () => undefined),
-        destination: () => (encoding === "json" && !setup.isStdout ? setup.destinations.logs : undefined),
+        destination: () => (encoding === "json" && !isStdout ? setup.destinations.logs : undefined),
         resource: resources.logs,
       })
     : undefined;
-
-  async function stopLogs(deadlineMs: number): Promise<void> {
-    await logs?.stop(deadlineMs);
-    say({ kind: "logs_stopped" });
-  }
-
-  async function stop(deadlineMs: number): Promise<void> {
-    await Promise.all([logs?.stop(deadlineMs), metrics?.stop(deadlineMs), ownLines?.stop(deadlineMs)]);
-    say({ kind: "stopped" });
-    close();
-  }
-
-  const waitMs = (deadlineMs: number): number => (setup.isStdout ? Math.min(deadlineMs, maxStdoutWaitMs) : deadlineMs);
-  return (message) => {
-    switch (message.kind) {
-      case "committed":
-        return logs?.wake(message.rows);
-      case "fold":
-        return metrics?.fold(message.fold);
-      case "directory":
-        return logs?.useDirectory(message.directory);
-      case "credentials":
-        setup.destinations = message.destinations;
-        return;
-      case "redeliver":
-        return logs?.redeliver(message.name, message.redelivery);
-      case "line":
-        return ownLines?.sink[message.level](message.message, message.fields);
-      case "stop_logs":
-        return void stopLogs(waitMs(message.deadlineMs));
-      case "stop":
-        return void stop(waitMs(message.deadlineMs));
-    }
+  const waitMs = (deadlineMs: number): number => (isStdout ? Math.min(deadlineMs, maxStdoutWaitMs) : deadlineMs);
+  return {
+    committed: (rows) => logs?.wake(rows),
+    fold: (fold) => metrics?.fold(fold),
+    useDirectory: (directory) => logs?.useDirectory(directory),
+    useDestinations: (destinations) => void (setup.destinations = destinations),
+    redeliver: (name, redelivery) => logs?.redelivering.use(name, redelivery),
+    line: (level, message, fields) => ownLines?.sink[level](message, fields),
+    async stopLogs(deadlineMs) {
+      await logs?.stop(waitMs(deadlineMs));
+      say("stopped", "stopLogs");
+    },
+    async stop(deadlineMs) {
+      await Promise.all([logs, metrics, ownLines].map((part) => part?.stop(waitMs(deadlineMs))));
+      say("stopped", "stop");
+      close();
+    },
   };
 }
 
-const timer: Timer = (delayMs, callback) => {
-  const running = setTimeout(callback, delayMs);
-  return () => clearTimeout(running);
-};
+type LogParts = ConstructorParameters<typeof RequestChannel>[1] &
+  Pick<ConstructorParameters<typeof Delivery>[2], "clock" | "random" | "timer" | "logger"> & { readonly say: Say };
 
-type OnAnswer = SenderDeps["onAnswer"];
-
-/** Standard output has one sender, which writes one line after the other. */
-function createSenders(setup: WorkerSetup, say: Say, logger: Logger): (signal: Signal, onAnswer: OnAnswer) => Sender {
-  if (setup.isStdout) {
-    const lines = createStdoutSender(() => say({ kind: "stdout_closed" }));
-    return () => lines;
-  }
-  return (signal, onAnswer) => {
-    const destination = setup.destinations[signal];
-    if (destination === undefined) throw new Error(`there is no destination for ${signal}`);
-    const credentials = () => setup.destinations[signal] ?? destination;
-    return createSender(destination, { fetch: fetch as Fetch, clock: systemClock, logger, credentials, onAnswer });
-  };
-}
-
-/** Begins to deliver logs: fresh ones from the journal's cursor on, and behind them what is replayed or retried. @throws {Error} if the journal cannot be opened. Damage is reported first. */
-function startLogs({ setup, cursor }: Start, { send, encoding, scope, say, ...shared }: Shared) {
-  const { settings, logs: limits, resources } = setup;
-  if (limits === undefined) throw new Error("logs are not exported");
-  const reader = openSqliteReader(setup.location, (error) => {
-    if (isDamage(error)) say({ kind: "damaged", reason: error instanceof Error ? error.message : String(error) });
+/**
+ * Begins to deliver logs: fresh ones from the journal's cursor on, and behind them what is replayed or retried.
+ * @throws {Error} if the journal cannot be opened. Damage is reported first.
+ */
+function startLogs(
+  { settings, location, resources }: WorkerSetup,
+  limits: Config["otlp"]["logs"],
+  cursor: LogCursor,
+  { send, encoding, scope, say, ...shared }: Omit<LogParts, "describer" | "resource">,
+) {
+  const reader = openSqliteReader(location, (error) => {
+    if (isDamage(error)) say("damaged", error instanceof Error ? error.message : String(error));
   });
-  const claims = new ClaimTable();
   const describer = new FlowDescriber(settings, new EndBook(settings));
-  const context: RowContext = { decoder: new FlowRowDecoder(claims), describer, settings };
+  const context: RowContext = { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
   const channel = new RequestChannel(limits, { send, encoding, describer, resource: resources.logs, scope });
-  const behind = behindFresh(channel, shared.timer);
+  const shares = shareChannel(channel, limits.concurrency, shared.timer);
   const handed = new HandedRows(reader);
-  const freshRows = new RowSource(handed, context);
-
+  const source = new RowSource(handed, context);
   const fresh = new Delivery("logs", cursor, {
     ...shared,
-    source: freshRows,
-    channel,
+    source,
+    channel: shares.fresh,
     concurrency: limits.concurrency,
     onProgress(progress) {
-      say({ kind: "progress", progress });
+      say("progress", progress);
       const texts = takeTruncatedTexts();
-      if (texts > 0) say({ kind: "truncated", texts });
+      if (texts > 0) say("truncated", texts);
     },
     onState(state) {
-      behind.freshIs(state);
-      say({ kind: "state", state });
+      shares.freshIs(state);
+      say("deliveryState", state);
     },
   });
   const redelivering = new Redelivering({
     ...shared,
-    channel: behind.channel,
+    channel: shares.behind,
     open(redelivery) {
       const marks = redelivery.name === "retry" ? marksOf(reader, redelivery) : [];
       const selection = redelivery.name === "retry" ? marked(marks) : replayed(redelivery);
       return { marks, source: new RowSource(reader, context, selection) };
     },
-    onProgress: (progress) => say({ kind: "redelivered", progress }),
-    onState: (name, state) => say({ kind: "redelivery_state", name, state }),
+    onProgress: (progress) => say("redelivered", progress),
+    onState: (name, state) => say("redeliveryState", name, state),
   });
   let stopping: Promise<void> | undefined;
 
@@ -194,16 +237,14 @@ function startLogs({ setup, cursor }: Start, { send, encoding, scope, say, ...sh
 
   fresh.start();
   return {
-    /** Begins that replay or retry, or goes on with it; without one, ends what runs under the name. */
-    redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined) => redelivering.use(name, redelivery),
-    /** More rows are committed; these of them need not be read. */
+    redelivering,
     wake(rows: readonly Row[]): void {
       handed.offer(rows);
       fresh.wake();
     },
     useDirectory(directory: Directory | undefined): void {
       settings.directory.current = directory;
-      freshRows.forget();
+      source.forget();
     },
     /** One last delivery, cut off at the deadline. Safe twice. */
     stop: (deadlineMs: number): Promise<void> => (stopping ??= stop(deadlineMs)),

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { DeliverySource } from "../../src/export/backlog.ts";
 import { Delivery } from "../../src/export/delivery.ts";
-import type { Posted } from "../../src/export/requests.ts";
-import { behindFresh, Redelivering } from "../../src/export/redelivery.ts";
+import type { Channel, Posted } from "../../src/export/requests.ts";
+import { Redelivering, shareChannel } from "../../src/export/redelivery.ts";
 import { type Mark, type Redelivery, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { type Backend, hour, minute, refused, rowOf, Simulation, start, taken } from "./simulation.ts";
 
@@ -156,25 +156,26 @@ test("a redelivery that is ended says nothing more", async () => {
 
 describe("behind fresh logs", () => {
   /** A delivery of fresh logs, one request at a time, and a replay of 40 rows. */
-  function shared(backend: Backend, freshEveryMs: number) {
+  function shared(backend: Backend, freshEveryMs: number, concurrency = 1) {
     const simulation = new Simulation({ seed: 2, backend, maxLogRecords: 10, latencyMs: () => 50 });
     for (let row = 0; row < 40; row++) simulation.commit(Array.from({ length: 10 }, () => [start]));
     const { channel, timer } = simulation.parts;
-    const behind = behindFresh(channel, timer);
+    const shares = shareChannel(channel, concurrency, timer);
     const fresh = new Delivery(
       "logs",
       { ...startOfJournal, seq: 41 },
       {
         ...simulation.parts,
-        concurrency: 1,
+        channel: shares.fresh,
+        concurrency,
         onProgress() {},
-        onState: (state) => behind.freshIs(state),
+        onState: (state) => shares.freshIs(state),
       },
     );
     const replayed: RedeliveryProgress[] = [];
     const redelivering = new Redelivering({
       ...simulation.parts,
-      channel: behind.channel,
+      channel: shares.behind,
       open: () => ({
         source: { next: (seq) => (seq < 41 ? simulation.parts.source.next(seq) : undefined) },
         marks: [],
@@ -215,5 +216,42 @@ describe("behind fresh logs", () => {
     const during = simulation.requests.filter((request) => request.at < start + 30_000 && isReplayed(request));
     expect(during.length).toBeLessThanOrEqual(2);
     expect(replayed.at(-1)?.cursor.records).toEqual({ delivered: 400, deadLettered: 0 });
+  });
+
+  test("replay, retry and fresh logs together have no more requests under way than the limit", async () => {
+    let [sending, most] = [0, 0];
+    const simulation = new Simulation({ seed: 2, backend: () => taken, maxLogRecords: 10, latencyMs: () => 50 });
+    for (let row = 0; row < 40; row++) simulation.commit(Array.from({ length: 10 }, () => [start]));
+    const { channel, timer } = simulation.parts;
+    const counted: Channel = {
+      maxLogRecords: 10,
+      async post(spans, stop) {
+        most = Math.max(most, ++sending);
+        return channel.post(spans, stop).finally(() => sending--);
+      },
+    };
+    const shares = shareChannel(counted, 2, timer);
+    const source: DeliverySource = { next: (seq) => (seq < 41 ? simulation.parts.source.next(seq) : undefined) };
+    const parts = { ...simulation.parts, onProgress() {}, concurrency: 2 };
+    const fresh = new Delivery("logs", startOfJournal, {
+      ...parts,
+      source,
+      channel: shares.fresh,
+      onState: shares.freshIs,
+    });
+    const ended: string[] = [];
+    const redelivering = new Redelivering({
+      ...simulation.parts,
+      channel: shares.behind,
+      open: () => ({ source, marks: [markOf(1, 1, 0, 10), markOf(2, 40, 0, 10)] }),
+      onProgress: ({ name, isOver }) => isOver && ended.push(name),
+      onState() {},
+    });
+    for (const name of ["replay", "retry"] as const)
+      redelivering.use(name, { name, id: 1, cursor: startOfJournal, untilSeq: 41, total: 400, marks: {} });
+    fresh.start();
+    await simulation.until(() => ended.length === 2, start + hour);
+    expect(ended.toSorted()).toEqual(["replay", "retry"]);
+    expect(most).toBe(2);
   });
 });

@@ -1,9 +1,8 @@
 /** What `main.ts` does in a worker thread; the log line "die" kills it. */
 import { parentPort } from "node:worker_threads";
-import type { ToWorker } from "../../src/export/messages.ts";
-import { startExportWorker } from "../../src/export/worker.ts";
+import { type Call, startExportWorker, type WorkerCalls } from "../../src/export/worker.ts";
 
 startExportWorker();
-parentPort?.on("message", (message: ToWorker) => {
-  if (message.kind === "line" && message.message === "die") throw new Error("killed by the test");
+parentPort?.on("message", (call: Call<WorkerCalls>) => {
+  if (call[0] === "line" && call[2] === "die") throw new Error("killed by the test");
 });
