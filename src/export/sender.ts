@@ -2,6 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
+import { codeOf, connectionError } from "../lib/connection-error.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { type Answer, type Encoding, type ReadAnswer, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";
@@ -41,7 +42,7 @@ export const stopped: Answer = { kind: "failed", cause: "unreachable", why: "sto
 /** Creates the sender of one destination. It holds no connection of its own: `fetch` keeps them alive. */
 export function createSender(destination: Destination, deps: SenderDeps): Sender {
   const { signal, url, compression, timeoutMs } = destination;
-  const { origin, pathname } = new URL(url);
+  const { origin, pathname, host } = new URL(url);
   const address = origin + pathname;
   const connection = createConnection(deps.fetch);
   const notice = createNotices(destination, deps.logger);
@@ -73,8 +74,12 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
     } catch (error) {
       if (stop.aborted) return stopped;
       answer = deadline.aborted
-        ? { kind: "failed", cause: "timeout", why: `no answer within ${timeoutMs} ms` }
-        : { kind: "failed", cause: resetCodes.has(codeOf(error)) ? "reset" : "unreachable", why: reasonOf(error) };
+        ? { kind: "failed", cause: "timeout", why: `timed out after ${timeoutMs / 1000} s` }
+        : {
+            kind: "failed",
+            cause: resetCodes.has(codeOf(error)) ? "reset" : "unreachable",
+            why: connectionError(error, host),
+          };
     }
     deps.onAnswer(signal, outcomes[answer.kind], (performance.now() - startedAt) / 1000);
     const placed = answer.kind === "failed" ? { ...answer, why: `${address}: ${answer.why}` } : answer;
@@ -114,18 +119,12 @@ function tlsInitOf({ insecureSkipVerify, ...pem }: NonNullable<Credentials["tls"
 }
 
 /** A connection that was there and ended; every other error means that there was none. */
-const resetCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE", "ConnectionClosed", "UND_ERR_SOCKET"]);
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
-/** A network error in words; errors of `fetch` hold the useful word in `code`. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return "the request failed";
-  const code = codeOf(error);
-  return typeof code === "string" && !error.message.includes(code) ? `${code}: ${error.message}` : error.message;
-}
+const resetCodes: ReadonlySet<string | undefined> = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ConnectionClosed",
+  "UND_ERR_SOCKET",
+]);
 
 /** Values of all headers but our name, whole and without their scheme. */
 function secretsIn(headers: Credentials["headers"]): readonly string[] {
@@ -183,13 +182,13 @@ function createConnection(fetch: Fetch): Fetch {
 }
 
 /** Codes of a kept connection that was closed before the request reached anybody, as far as one can know. */
-const closedCodes: ReadonlySet<unknown> = new Set(["ECONNRESET", "ConnectionClosed"]);
+const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "ConnectionClosed"]);
 
 /**
  * What HTTP/1.1 comes to at a server that speaks HTTP/2 only: it refuses the handshake for want of a common protocol
  * (RFC 7301, 3.2), or answers with frames. The former code stands for other trouble with TLS too.
  */
-const otherVersionCodes: ReadonlySet<unknown> = new Set(["EPROTO", "Malformed_HTTP_Response"]);
+const otherVersionCodes: ReadonlySet<string | undefined> = new Set(["EPROTO", "Malformed_HTTP_Response"]);
 
 /** The server has chosen another protocol in the handshake. */
 const notHttp2Code = "HTTP2Unsupported";

@@ -1,0 +1,27 @@
+/** Why a request got no answer, in one short sentence: the runtime's own texts are for programmers. */
+
+/** A network error of `fetch` in words. `host`: name and port of the other side. */
+export function connectionError(error: unknown, host: string): string {
+  const code = codeOf(error) ?? "";
+  const known = sentences.find(([pattern]) => pattern.test(code));
+  return known === undefined ? `request to ${host} failed${code === "" ? "" : ` (${code})`}` : known[1](host, code);
+}
+
+/** The word that tells one network error from another, the same in every runtime. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+const sentences: readonly (readonly [RegExp, (host: string, code: string) => string])[] = [
+  [/^(ECONNREFUSED|ConnectionRefused)$/, (host) => `connection refused by ${host}`],
+  [/^(ENOTFOUND|EAI_\w+|DNS\w*)$/i, (host) => `host name not found: ${host}`],
+  [/^(EHOSTUNREACH|ENETUNREACH)$/, (host) => `no route to ${host}`],
+  [/^(ETIMEDOUT|ConnectionTimeout|UND_ERR_CONNECT_TIMEOUT)$/, (host) => `timed out connecting to ${host}`],
+  [/^FailedToOpenSocket$/, (host) => `cannot open a connection to ${host}`],
+  [/^(ECONNRESET|ConnectionClosed|EPIPE|UND_ERR_SOCKET)$/, (host) => `connection closed by ${host} without an answer`],
+  [/EXPIRED/, (host) => `certificate of ${host} has expired`],
+  [/ALTNAME/, (host) => `certificate of ${host} is for another name`],
+  [/SELF_SIGNED|UNABLE_TO|CERT/, (host, code) => `certificate of ${host} is not trusted (${code})`],
+  [/EPROTO|SSL|TLS/, (host, code) => `TLS handshake with ${host} failed (${code})`],
+  [/Malformed|HTTP|HPE_/, (host) => `answer of ${host} is not HTTP`],
+];
