@@ -22,62 +22,51 @@ interface Cause {
   readonly covers: (key: string) => boolean;
 }
 
-/** `keys`: settings, and sections with a dot at the end; with a minus before them, exceptions. */
-function because(reason: string, remedy: string, keys: readonly string[], when: (config: Config) => boolean): Cause {
+/**
+ * `keys`: settings, and sections with a dot at the end; with a minus before them, exceptions. `set`: what to set so that they
+ * have an effect.
+ */
+function because(reason: string, set: string, keys: readonly string[], when: Cause["when"]): Cause {
   const isIn = (key: string, one: string): boolean => (one.endsWith(".") ? key.startsWith(one) : key === one);
   const covers = (key: string): boolean => !keys.includes(`-${key}`) && keys.some((one) => isIn(key, one));
-  return { when, reason, remedy, covers };
+  return { when, reason, remedy: set === "" ? "Remove one of them." : `Set ${set}, or remove it.`, covers };
 }
 
 /** The switch of a section is off. */
 function off(section: string, isOn: (config: Config) => boolean, keys: readonly string[] = [`${section}.`]): Cause {
   const key = `${section}.enabled`;
-  return because(`${key} is false`, setOrRemove(`${key} = true`), [...keys, `-${key}`], (config) => !isOn(config));
-}
-
-function setOrRemove(what: string): string {
-  return `Set ${what}, or remove it.`;
-}
-
-function polling(log: string): readonly string[] {
-  return ["interval", "lag", "initial_lookback", "max_window", "replay_overlap"].map(
-    (name) => `collectors.${log}.${name}`,
-  );
+  return because(`${key} is false`, `${key} = true`, [...keys, `-${key}`], (config) => !isOn(config));
 }
 
 const signals = ["metrics", "logs"] as const;
 const transport = ["otlp.headers", "otlp.compression", "otlp.timeout", "otlp.tls.", "otlp.grafana_cloud."];
+const exported = ["otlp.logs.", "-otlp.logs.enabled", "-otlp.logs.endpoint", "otlp.protocol", "otlp.metrics.headers"];
+const perSignal = signals.flatMap((signal) => [`otlp.${signal}.endpoint`, `otlp.${signal}.headers`]);
 const flow = "cardinality.flow";
 const api = ["collectors.devices.interval", "tailscale.base_url", "tailscale.http.", "tailscale.auth.oauth.scopes"];
-
-const needsEndpoint = [
-  "otlp.logs.",
-  "-otlp.logs.enabled",
-  "-otlp.logs.endpoint",
-  "otlp.protocol",
-  "otlp.metrics.headers",
-];
+const polling = (log: string): readonly string[] =>
+  ["interval", "lag", "initial_lookback", "max_window", "replay_overlap"].map((name) => `collectors.${log}.${name}`);
 
 const causes: readonly Cause[] = [
   off("streaming", ({ streaming }) => streaming.enabled),
   because(
     "streaming.token is empty",
-    setOrRemove("streaming.token"),
+    "streaming.token",
     ["streaming.token_previous"],
-    ({ streaming }) => streaming.token === "",
+    (of) => of.streaming.token === "",
   ),
   off("webhook", ({ webhook }) => webhook.enabled, ["webhook.", "dedup.webhook_window"]),
   because(
     "webhook.secret is empty, so signatures are not checked",
-    setOrRemove("webhook.secret"),
+    "webhook.secret",
     ["webhook.tolerance", "webhook.late_retry_window"],
     ({ webhook }) => webhook.secret + webhook.secret_previous === "" && !webhook.auto_configure,
   ),
   because(
-    "webhook.tolerance is 0, so no delivery is too late",
-    setOrRemove("webhook.tolerance"),
+    "webhook.tolerance is 0",
+    "webhook.tolerance",
     ["webhook.late_retry_window"],
-    ({ webhook }) => webhook.tolerance === 0,
+    (of) => of.webhook.tolerance === 0,
   ),
   ...collectedLogs.flatMap((log) => [
     off(`collectors.${log}`, ({ collectors }) => collectors[log].enabled, [
@@ -86,7 +75,7 @@ const causes: readonly Cause[] = [
     ]),
     because(
       `collectors.${log}.source is "stream", so the log is not polled`,
-      setOrRemove(`collectors.${log}.source to "poll" or "both"`),
+      `collectors.${log}.source to "poll" or "both"`,
       polling(log),
       ({ collectors }) => collectors[log].source === "stream",
     ),
@@ -94,32 +83,27 @@ const causes: readonly Cause[] = [
   off("collectors.devices", ({ collectors }) => collectors.devices.enabled),
   because(
     "there are no API credentials",
-    setOrRemove(credentialKeys),
+    credentialKeys,
     [...api, ...collectedLogs.flatMap(polling)],
-    (config) => !hasCredentials(config),
+    (of) => !hasCredentials(of),
   ),
-  because("tailscale.auth.oauth is set and wins", "Remove one of them.", ["tailscale.auth.apikey"], usesOauth),
-  because(
-    "scopes are for an OAuth client, but there is an API key",
-    setOrRemove(credentialKeys),
-    ["tailscale.auth.oauth.scopes"],
-    (config) => !usesOauth(config),
-  ),
+  because("tailscale.auth.oauth is set and wins", "", ["tailscale.auth.apikey"], usesOauth),
+  because("scopes are for an OAuth client", credentialKeys, ["tailscale.auth.oauth.scopes"], (of) => !usesOauth(of)),
   because(
     `${flow}.metrics_mode is "all"`,
-    setOrRemove(`${flow}.metrics_mode to "rollup" or "both"`),
+    `${flow}.metrics_mode to "rollup" or "both"`,
     [`${flow}.rollup_top_n`],
     ({ cardinality }) => cardinality.flow.metrics_mode === "all",
   ),
   because(
     `${flow}.metrics_mode is "rollup", whose metrics have no ports`,
-    setOrRemove(`${flow}.metrics_mode to "all" or "both"`),
+    `${flow}.metrics_mode to "all" or "both"`,
     [`${flow}.source_port`, `${flow}.destination_port`],
     ({ cardinality }) => cardinality.flow.metrics_mode === "rollup",
   ),
   because(
     'collectors.flowlogs.log_mode is "off"',
-    setOrRemove("collectors.flowlogs.log_mode"),
+    "collectors.flowlogs.log_mode",
     ["collectors.flowlogs.max_log_records_per_window"],
     ({ collectors }) => collectors.flowlogs.log_mode === "off",
   ),
@@ -127,41 +111,34 @@ const causes: readonly Cause[] = [
   ...signals.map((signal) => off(`otlp.${signal}`, ({ otlp }) => otlp[signal].enabled)),
   because(
     'otlp.protocol is "stdout", so nothing is sent over the network',
-    setOrRemove('otlp.protocol to "http/json" or "http/protobuf"'),
-    [
-      ...transport,
-      "otlp.endpoint",
-      ...signals.flatMap((signal) => [`otlp.${signal}.endpoint`, `otlp.${signal}.headers`]),
-    ],
+    'otlp.protocol to "http/json" or "http/protobuf"',
+    [...transport, "otlp.endpoint", ...perSignal],
     ({ otlp }) => otlp.protocol === "stdout",
   ),
   because(
     "no endpoint is set (local mode)",
-    setOrRemove("otlp.endpoint"),
-    [...transport, ...needsEndpoint, "self_observability.logs"],
+    "otlp.endpoint",
+    [...transport, ...exported, "self_observability.logs"],
     (config) => endpointsOf(config).length === 0,
   ),
   ...signals.map((signal) =>
     because(
       `${signal} have no endpoint`,
-      setOrRemove(`otlp.${signal}.endpoint`),
+      `otlp.${signal}.endpoint`,
       [`otlp.${signal}.`, `-otlp.${signal}.enabled`, ...(signal === "logs" ? ["self_observability.logs"] : [])],
       ({ otlp }) => otlp.protocol !== "stdout" && otlp.endpoint + otlp[signal].endpoint === "",
     ),
   ),
-  because(
-    "metrics and logs each have an endpoint of their own",
-    "Remove it, or one of the others.",
-    ["otlp.endpoint"],
-    ({ otlp }) => signals.every((signal) => otlp[signal].endpoint !== ""),
+  because("metrics and logs each have an endpoint of their own", "", ["otlp.endpoint"], ({ otlp }) =>
+    signals.every((signal) => otlp[signal].endpoint !== ""),
   ),
   because(
-    "otlp.tls.insecure_skip_verify is true, so no certificate is verified",
-    "Remove one of them.",
+    "otlp.tls.insecure_skip_verify is true",
+    "",
     ["otlp.tls.ca_file"],
     ({ otlp }) => otlp.tls.insecure_skip_verify,
   ),
-  because("no endpoint uses https", "Use https, or remove it.", ["otlp.tls."], (config) =>
+  because("no endpoint uses https", "an endpoint with https", ["otlp.tls."], (config) =>
     endpointsOf(config).every((endpoint) => !/^https:/i.test(endpoint)),
   ),
 ];

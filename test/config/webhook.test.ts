@@ -107,7 +107,7 @@ const idle: readonly [set: readonly string[], environment: Record<string, string
     ["webhook.tolerance=0", "webhook.late_retry_window=1h"],
     secret,
     "webhook.late_retry_window",
-    "no delivery is too late",
+    "webhook.tolerance is 0",
   ],
 ];
 
