@@ -1,6 +1,6 @@
-/** What both receivers' answers share: rows of a table, the log line of a refusal, and a deadline for the work. */
-import { Unavailable } from "../errors.ts";
-import type { Exchange } from "../http/exchange.ts";
+/** What the answers of both receivers share: rows of their tables, what an error comes to, and the log line of a refusal. */
+import { type RefusalReason, Refusal, Unavailable } from "../errors.ts";
+import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 
@@ -20,26 +20,151 @@ export interface AnswerRow {
   readonly remedy?: string;
 }
 
-/** What a single answer adds to its row. */
-export interface AnswerDetail {
+/** One request's answer: a row, and what this request adds to it. */
+export interface Answer<Name extends string> {
+  readonly name: Name;
   /** What is wrong with this request. */
   readonly text?: string | undefined;
   readonly valueIndex?: number | undefined;
   readonly retryAfterSeconds?: number | undefined;
 }
 
-export function headersOf({ headers }: AnswerRow, { retryAfterSeconds }: AnswerDetail): Record<string, string> {
-  return { ...headers, ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }) };
+export interface SharedWords {
+  readonly section: "streaming" | "webhook";
+  readonly secret: "token" | "secret";
+  /** How long a request may take. */
+  readonly timeout: string;
+  /** What the sender does about a refusal that is not its fault. */
+  readonly retry: string;
 }
 
-/** Logs a refusal: one line per kind and minute, so that a sender cannot fill the log. `subject` begins the line. */
-export function createRefusalLog(subject: string, { logger, clock }: { logger: Logger; clock: Clock }) {
-  const once = createOncePerMinute<AnswerRow>(clock);
-  return (row: AnswerRow, { peer }: Exchange, { text, valueIndex }: AnswerDetail): void => {
-    const now = once(row);
+/** Rows that both tables have. */
+export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
+  return {
+    crossSite: {
+      when: `a web page sent it, and no ${secret} is required`,
+      status: 403,
+      text: `Requests from browsers are refused while ${section}.${secret} is empty`,
+      rejected: "cross_site",
+      problem: "a web page sent it, or its Host is not this machine's",
+      remedy: `Set ${section}.${secret}; behind a proxy on this machine, set ${section}.public_url to the proxy's address`,
+    },
+    timeout: {
+      when: `the body was not complete in ${timeout}, or came slower than 1 KiB/s after 10 s; the connection is closed`,
+      status: 408,
+      text: "The body did not arrive in time",
+      rejected: "timeout",
+      headers: { connection: "close" },
+      remedy: `Check the network between the sender and this machine. ${retry}`,
+    },
+    busy: {
+      when: "too many requests, or too many bytes, in flight",
+      status: 503,
+      text: "Server is busy",
+      rejected: "overloaded",
+      headers: { "retry-after": "1" },
+      remedy: retry,
+    },
+    unavailable: {
+      when: "the journal is full or failing",
+      status: 503,
+      text: "Server is busy",
+      rejected: "unavailable",
+      headers: { "retry-after": "5" },
+      remedy: `${retry}; \`tailscale2otel status\` shows the state of the journal`,
+    },
+    commitTimeout: {
+      when: `the request could not be processed and committed in ${timeout}`,
+      status: 503,
+      text: "Server is busy",
+      rejected: "unavailable",
+      headers: { "retry-after": "5" },
+      remedy: `${retry}; the disk or the machine is too slow for the load`,
+    },
+    shuttingDown: {
+      when: "the program is shutting down",
+      status: 503,
+      text: "Server is shutting down",
+      rejected: "unavailable",
+      remedy: retry,
+    },
+    internalError: {
+      when: "a bug in this program; nothing was accepted",
+      status: 500,
+      text: "Internal server error",
+      rejected: "unavailable",
+      problem: "a bug in this program (see the error above)",
+    },
+    notFound: { when: "any other path", status: 404, text: "Not found" },
+    methodNotAllowed: { when: "any other method, with `Allow`", status: 405, text: "Method not allowed" },
+  } as const satisfies Record<string, AnswerRow>;
+}
+
+type SharedName = keyof ReturnType<typeof sharedRows>;
+
+export function rowResponse(row: AnswerRow, answer: Omit<Answer<string>, "name">, members: object = {}): HttpAnswer {
+  const { text, retryAfterSeconds } = answer;
+  const retryAfter = retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) };
+  const body = { text: row.isDetailed ? (text ?? row.text) : row.text, ...members };
+  return jsonResponse(row.status, body, { ...row.headers, ...retryAfter });
+}
+
+export interface AnsweringOptions<Name extends string> {
+  /** What is refused, as a log line begins. */
+  readonly subject: string;
+  readonly rows: Readonly<Record<Name, AnswerRow>>;
+  /** The rows of refusals that are not shared. */
+  readonly refusals: Readonly<
+    Record<Exclude<RefusalReason, "cross_site" | "overloaded" | "timeout" | "unavailable">, Name>
+  >;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/**
+ * Turns what `work` throws into an answer, and logs refusals, each row once a minute, so that a sender cannot fill the log.
+ * Never rejects.
+ */
+export function createAnswering<Name extends string>(options: AnsweringOptions<Name | SharedName>) {
+  const { subject, rows, refusals, logger, clock } = options;
+  const once = createOncePerMinute<string>(clock);
+
+  function answerToError(error: unknown): Answer<Name | SharedName> {
+    if (error instanceof Refusal)
+      return { name: nameOf(error.reason), text: error.message, valueIndex: error.valueIndex };
+    if (error instanceof Unavailable) {
+      const { message: text, retryAfterSeconds } = error;
+      return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", text, retryAfterSeconds };
+    }
+    const now = once("failure");
+    if (now !== undefined)
+      logger.error(`a ${subject} failed inside this program; nothing of it was accepted`, {
+        error: error instanceof Error ? error.stack : String(error),
+        alsoFailed: now.suppressed,
+      });
+    return { name: "internalError" };
+  }
+
+  function nameOf(reason: RefusalReason): Name | SharedName {
+    switch (reason) {
+      case "cross_site":
+        return "crossSite";
+      case "overloaded":
+        return "busy";
+      case "timeout":
+      case "unavailable":
+        return reason;
+      default:
+        return refusals[reason];
+    }
+  }
+
+  function logRefusal({ name, text, valueIndex }: Answer<Name | SharedName>, peer: string): void {
+    const row = rows[name];
+    const now = once(name);
     if (now === undefined) return;
     const place = valueIndex === undefined ? "" : ` (at value ${valueIndex}, counted from 0)`;
-    const problem = `${row.problem ?? text ?? row.text}${row.problem === undefined ? place : ""}`;
+    const problem = row.problem ?? `${text ?? row.text}${place}`;
     const remedy = row.remedy === undefined ? "" : `. ${row.remedy}`;
     logger.warn(`${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`, {
       status: row.status,
@@ -47,6 +172,12 @@ export function createRefusalLog(subject: string, { logger, clock }: { logger: L
       peer,
       ...(now.suppressed > 0 && { alsoRefused: now.suppressed }),
     });
+  }
+
+  return async ({ peer }: Exchange, work: Promise<Answer<Name | SharedName>>): Promise<Answer<Name | SharedName>> => {
+    const answer = await work.catch(answerToError);
+    if (rows[answer.name].rejected !== undefined) logRefusal(answer, peer);
+    return answer;
   };
 }
 

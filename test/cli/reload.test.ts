@@ -95,11 +95,11 @@ describe("while the program runs, without a restart,", () => {
     expect(await send(local, "a-token")).toBe(200);
     put("second", "second");
     program.process.kill("SIGHUP");
-    expect(JSON.parse(await program.line("the TLS certificate was replaced"))).toMatchObject({ listen: "127.0.0.1:0" });
+    expect(JSON.parse(await program.line("TLS certificate replaced"))).toMatchObject({ listen: "127.0.0.1:0" });
     expect(await send(local, "a-token")).toBe(200);
     put("second", "first");
     program.process.kill("SIGHUP");
-    expect(await program.line("the new TLS certificate is not used")).toContain("is not the key of the certificate in");
+    expect(await program.line("cannot use the new TLS certificate")).toContain("is not the key of the certificate in");
     expect(await send(local, "a-token")).toBe(200);
     settings('token = "a-token"');
     program.process.kill("SIGHUP");

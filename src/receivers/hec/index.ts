@@ -4,20 +4,20 @@
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import type { Config } from "../../config/schema.ts";
-import { Refusal, Unavailable } from "../../errors.ts";
+import { Refusal } from "../../errors.ts";
 import { createSecretCheck, isFromBrowser, ownHostsOf, readAuthorization } from "../../http/auth.ts";
 import type { Exchange, HttpAnswer } from "../../http/exchange.ts";
 import { type Admission, createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { createOncePerMinute, type Logger } from "../../lib/logger.ts";
+import type { Logger } from "../../lib/logger.ts";
 import type { Pipeline } from "../../pipeline/index.ts";
 import type { Compression } from "../../runtime/decompress.ts";
 import { freeBuffer } from "../../runtime/process.ts";
-import { type AnswerDetail, CommitTimeout, createRefusalLog, withinDeadline, withTrailingSlash } from "../answers.ts";
+import { type Answer, createAnswering, withinDeadline, withTrailingSlash } from "../answers.ts";
 import { createPauses } from "../pauses.ts";
 import { type BodyLimit, readBodyInto } from "./body.ts";
-import { answerToRefusal, hecAnswers, type HecAnswerName, hecResponse } from "./protocol.ts";
+import { hecAnswers, type HecAnswerName, hecRefusals, hecResponse } from "./protocol.ts";
 
 export type HecSettings = Pick<
   Config["streaming"],
@@ -79,8 +79,13 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
     (change) => telemetry.add("tailscale.stream.inflight", change, {}),
   );
   const largeLimiter = createLimiter({ maxReading: Number.POSITIVE_INFINITY, maxBytes: 0, maxWorking: 1 });
-  const logRefusal = createRefusalLog("stream request", { logger, clock });
-  const once = createOncePerMinute<"failure">(clock);
+  const answering = createAnswering<HecAnswerName>({
+    subject: "stream request",
+    rows: hecAnswers,
+    refusals: hecRefusals,
+    logger,
+    clock,
+  });
   const pauses = createPauses();
   const ownHosts = ownHostsOf(settings.public_url);
   let authenticate = createAuthentication(settings.token, settings.token_previous, ownHosts);
@@ -88,17 +93,14 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
 
   async function ingest(exchange: Exchange): Promise<HttpAnswer> {
     const beganMs = performance.now();
-    const { name, detail = {} } = await answerTo(exchange).catch(answerToError);
-    const row = hecAnswers[name];
-    if (row.rejected !== undefined) {
-      telemetry.add("tailscale.stream.rejected", 1, { reason: row.rejected });
-      logRefusal(row, exchange, detail);
-    }
+    const answer = await answering(exchange, answerTo(exchange));
+    const { rejected } = hecAnswers[answer.name];
+    if (rejected !== undefined) telemetry.add("tailscale.stream.rejected", 1, { reason: rejected });
     telemetry.record("tailscale.stream.request.duration", (performance.now() - beganMs) / 1000, {});
-    return hecResponse(name, detail);
+    return hecResponse(answer);
   }
 
-  async function answerTo(exchange: Exchange): Promise<Answer> {
+  async function answerTo(exchange: Exchange): Promise<Answer<HecAnswerName>> {
     const denied = authenticate(exchange);
     if (denied !== undefined) return { name: denied };
     if (isDraining) return { name: "shuttingDown" };
@@ -120,7 +122,13 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
     }
   }
 
-  async function commit({ receivedAt, body, compression, admission, checkDeadline }: Job): Promise<Answer> {
+  async function commit({
+    receivedAt,
+    body,
+    compression,
+    admission,
+    checkDeadline,
+  }: Job): Promise<Answer<HecAnswerName>> {
     const batch = pipeline.open({ source: "stream", receivedAt });
     const large = largeLimiter.enter("");
     const enterLarge = (): Promise<void> => large.work(timeoutMs);
@@ -138,25 +146,9 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
     }
   }
 
-  function answerToError(error: unknown): Answer {
-    if (error instanceof Refusal)
-      return { name: answerToRefusal[error.reason], detail: { text: error.message, valueIndex: error.valueIndex } };
-    if (error instanceof Unavailable) {
-      const detail = { text: error.message, retryAfterSeconds: error.retryAfterSeconds };
-      return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", detail };
-    }
-    const now = once("failure");
-    if (now !== undefined)
-      logger.error("a stream request failed inside this program; nothing of it was accepted", {
-        error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: now.suppressed,
-      });
-    return { name: "internalError" };
-  }
-
   function health(): HttpAnswer {
     const state = isDraining ? "draining" : deps.health();
-    return hecResponse(({ ok: "healthy", full: "queuesFull", draining: "shuttingDown" } as const)[state]);
+    return hecResponse({ name: ({ ok: "healthy", full: "queuesFull", draining: "shuttingDown" } as const)[state] });
   }
 
   return {
@@ -172,11 +164,6 @@ export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps):
       await limiter.idle();
     },
   };
-}
-
-interface Answer {
-  readonly name: HecAnswerName;
-  readonly detail?: AnswerDetail;
 }
 
 /** A body that has been read and may be worked on. */

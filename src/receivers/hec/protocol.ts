@@ -1,7 +1,7 @@
 /** Every answer of the HEC receiver, in one table: the receiver sends them from here, and the reference page prints it. */
 import type { RefusalReason } from "../../errors.ts";
-import { type HttpAnswer, jsonResponse } from "../../http/exchange.ts";
-import { type AnswerDetail, type AnswerRow, headersOf } from "../answers.ts";
+import type { HttpAnswer } from "../../http/exchange.ts";
+import { type Answer, type AnswerRow, rowResponse, sharedRows } from "../answers.ts";
 
 export interface HecAnswer extends AnswerRow {
   /** `rejected{reason}` of a request that was refused as a whole. */
@@ -12,6 +12,12 @@ export interface HecAnswer extends AnswerRow {
   readonly namesValue?: true;
 }
 
+const shared = sharedRows({
+  section: "streaming",
+  secret: "token",
+  timeout: "`streaming.request_timeout`",
+  retry: "The sender should retry",
+});
 const tokenRemedy = "Set the token of Tailscale's log-stream destination to the text of streaming.token";
 
 const answers = {
@@ -48,15 +54,7 @@ const answers = {
     problem: "its token is neither streaming.token nor streaming.token_previous",
     remedy: tokenRemedy,
   },
-  crossSite: {
-    when: "a web page sent it, and no token is required",
-    status: 403,
-    text: "Requests from browsers are refused while streaming.token is empty",
-    code: 4,
-    rejected: "cross_site",
-    problem: "a web page sent it, or its Host is not this machine's",
-    remedy: "Set streaming.token; behind a proxy on this machine, set streaming.public_url to the proxy's address",
-  },
+  crossSite: { ...shared.crossSite, code: 4 },
   noData: {
     when: "empty body",
     status: 400,
@@ -91,58 +89,17 @@ const answers = {
     rejected: "unparsable",
     remedy: "Use gzip, zstd or none, or set streaming.decompress to what the sender uses",
   },
-  timeout: {
-    when: "the body was not complete in `streaming.request_timeout`, or came slower than 1 KiB/s after 10 s; the connection is closed",
-    status: 408,
-    text: "The body did not arrive in time",
-    code: 6,
-    rejected: "timeout",
-    headers: { connection: "close" },
-    remedy: "If the sender is on a slow link, raise streaming.request_timeout",
-  },
+  timeout: { ...shared.timeout, code: 6 },
   busy: {
-    when: "too many requests, or too many bytes, in flight",
-    status: 503,
-    text: "Server is busy",
+    ...shared.busy,
     code: 9,
-    rejected: "overloaded",
-    headers: { "retry-after": "1" },
     remedy:
       "The sender should retry; if this persists, raise streaming.max_inflight_bytes or streaming.max_concurrent_requests",
   },
-  unavailable: {
-    when: "the journal is full or failing",
-    status: 503,
-    text: "Server is busy",
-    code: 9,
-    rejected: "unavailable",
-    headers: { "retry-after": "5" },
-    remedy: "The sender should retry; see `tailscale2otel status` for the state of the journal",
-  },
-  commitTimeout: {
-    when: "the request could not be processed and committed in `streaming.request_timeout`",
-    status: 503,
-    text: "Server is busy",
-    code: 9,
-    rejected: "unavailable",
-    headers: { "retry-after": "5" },
-    remedy: "The disk or the machine is too slow for this load: lower streaming.max_concurrent_requests",
-  },
-  shuttingDown: {
-    when: "the program is shutting down",
-    status: 503,
-    text: "Server is shutting down",
-    code: 23,
-    rejected: "unavailable",
-  },
-  internalError: {
-    when: "a bug in this program; nothing was accepted",
-    status: 500,
-    text: "Internal server error",
-    code: 8,
-    rejected: "unavailable",
-    problem: "a bug in this program (see the error above)",
-  },
+  unavailable: { ...shared.unavailable, code: 9 },
+  commitTimeout: { ...shared.commitTimeout, code: 9 },
+  shuttingDown: { ...shared.shuttingDown, code: 23 },
+  internalError: { ...shared.internalError, code: 8 },
   healthy: { when: "health: ready to accept requests", status: 200, text: "HEC is healthy", code: 17 },
   queuesFull: {
     when: "health: the journal is full or failing",
@@ -150,8 +107,8 @@ const answers = {
     text: "HEC is unhealthy, queues are full",
     code: 18,
   },
-  notFound: { when: "any other path", status: 404, text: "Not found" },
-  methodNotAllowed: { when: "any other method, with `Allow`", status: 405, text: "Method not allowed" },
+  notFound: shared.notFound,
+  methodNotAllowed: shared.methodNotAllowed,
 } as const satisfies Record<string, HecAnswer>;
 
 export type HecAnswerName = keyof typeof answers;
@@ -159,24 +116,15 @@ export type HecAnswerName = keyof typeof answers;
 export const hecAnswers: Readonly<Record<HecAnswerName, HecAnswer>> = answers;
 
 /** The response of a row. */
-export function hecResponse(name: HecAnswerName, detail: AnswerDetail = {}): HttpAnswer {
-  const row = hecAnswers[name];
-  const body = {
-    text: row.isDetailed ? (detail.text ?? row.text) : row.text,
-    code: row.code,
-    ...(row.namesValue && { "invalid-event-number": detail.valueIndex ?? 0 }),
-  };
-  return jsonResponse(row.status, body, headersOf(row, detail));
+export function hecResponse(answer: Answer<HecAnswerName>): HttpAnswer {
+  const { code, namesValue, ...row } = hecAnswers[answer.name];
+  return rowResponse(row, answer, { code, ...(namesValue && { "invalid-event-number": answer.valueIndex ?? 0 }) });
 }
 
-/** The row for a request that was refused on its way. */
-export const answerToRefusal: Readonly<Record<RefusalReason, HecAnswerName>> = {
+/** The rows of refusals that are not shared. */
+export const hecRefusals = {
   auth: "invalidToken",
-  cross_site: "crossSite",
-  overloaded: "busy",
-  timeout: "timeout",
   too_large: "tooLarge",
-  unavailable: "unavailable",
   unparsable: "invalidDataFormat",
   unsupported_encoding: "unsupportedEncoding",
-};
+} as const;

@@ -5,21 +5,21 @@
 import { Buffer } from "node:buffer";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import type { Config } from "../../config/schema.ts";
-import { orUnparsable, Refusal, Unavailable } from "../../errors.ts";
+import { orUnparsable, Refusal } from "../../errors.ts";
 import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
 import type { Body, Exchange, HttpAnswer } from "../../http/exchange.ts";
 import { createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { createOncePerMinute, type Logger } from "../../lib/logger.ts";
+import type { Logger } from "../../lib/logger.ts";
 import type { Batch, Pipeline } from "../../pipeline/index.ts";
 import { elementTexts } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import type { RawRecord } from "../../records/types.ts";
-import { type AnswerDetail, CommitTimeout, createRefusalLog, withinDeadline, withTrailingSlash } from "../answers.ts";
+import { type Answer, createAnswering, withinDeadline, withTrailingSlash } from "../answers.ts";
 import { createPauses } from "../pauses.ts";
-import { answerToRefusal, webhookAnswers, type WebhookAnswerName, webhookResponse } from "./protocol.ts";
+import { webhookAnswers, type WebhookAnswerName, webhookRefusals, webhookResponse } from "./protocol.ts";
 import { isSigned, judgeTime, readSignature, type Signature, signatureHeader } from "./signature.ts";
 
 export type WebhookSettings = Pick<
@@ -77,8 +77,13 @@ export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookRe
     { maxReading: maxDeliveries, maxBytes: Math.max(maxInflightBytes, maxBytes), maxWorking },
     (change) => telemetry.add("tailscale.webhook.inflight", change, {}),
   );
-  const logRefusal = createRefusalLog("webhook delivery", { logger, clock });
-  const once = createOncePerMinute<"failure">(clock);
+  const answering = createAnswering<WebhookAnswerName>({
+    subject: "webhook delivery",
+    rows: webhookAnswers,
+    refusals: webhookRefusals,
+    logger,
+    clock,
+  });
   const pauses = createPauses();
   const ownHosts = ownHostsOf(settings.public_url);
   let secrets = given(settings.secret, settings.secret_previous);
@@ -86,17 +91,14 @@ export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookRe
 
   async function receive(exchange: Exchange): Promise<HttpAnswer> {
     const beganMs = performance.now();
-    const { name, detail = {} } = await answerTo(exchange).catch(answerToError);
-    const row = webhookAnswers[name];
-    if (row.rejected !== undefined) {
-      telemetry.add("tailscale.webhook.rejected", 1, { reason: row.rejected });
-      logRefusal(row, exchange, detail);
-    }
+    const answer = await answering(exchange, answerTo(exchange));
+    const { rejected } = webhookAnswers[answer.name];
+    if (rejected !== undefined) telemetry.add("tailscale.webhook.rejected", 1, { reason: rejected });
     telemetry.record("tailscale.webhook.request.duration", (performance.now() - beganMs) / 1000, {});
-    return webhookResponse(name, detail);
+    return webhookResponse(answer);
   }
 
-  async function answerTo(exchange: Exchange): Promise<Answer> {
+  async function answerTo(exchange: Exchange): Promise<Answer<WebhookAnswerName>> {
     if (isDraining) return { name: "shuttingDown" };
     const receivedAt = clock();
     const claim = checkHeader(exchange, receivedAt);
@@ -146,7 +148,7 @@ export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookRe
     return isLate && earliestMs <= deps.forgottenUntil() ? "staleTimestamp" : undefined;
   }
 
-  async function commit(body: Body, receivedAt: number, checkDeadline: () => void): Promise<Answer> {
+  async function commit(body: Body, receivedAt: number, checkDeadline: () => void): Promise<Answer<WebhookAnswerName>> {
     const events = eventsOf(body);
     const batch = pipeline.open({ source: "webhook", receivedAt });
     try {
@@ -156,21 +158,6 @@ export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookRe
     } finally {
       batch.drop();
     }
-  }
-
-  function answerToError(error: unknown): Answer {
-    if (error instanceof Refusal) return { name: answerToRefusal[error.reason], detail: { text: error.message } };
-    if (error instanceof Unavailable) {
-      const detail = { text: error.message, retryAfterSeconds: error.retryAfterSeconds };
-      return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", detail };
-    }
-    const now = once("failure");
-    if (now !== undefined)
-      logger.error("a webhook delivery failed inside this program; nothing of it was accepted", {
-        error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: now.suppressed,
-      });
-    return { name: "internalError" };
   }
 
   return {
@@ -183,11 +170,6 @@ export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookRe
       await limiter.idle();
     },
   };
-}
-
-interface Answer {
-  readonly name: WebhookAnswerName;
-  readonly detail?: AnswerDetail;
 }
 
 /** What a delivery's header says about who signed it, still to be checked against the body; no signature if none is required. */

@@ -1,8 +1,7 @@
 /** Every answer of the webhook receiver, in one table: the receiver sends them from here, and the reference page prints it. */
 import type { AttributesOf } from "../../catalogue/metrics.ts";
-import type { RefusalReason } from "../../errors.ts";
-import { type HttpAnswer, jsonResponse } from "../../http/exchange.ts";
-import { type AnswerDetail, type AnswerRow, headersOf } from "../answers.ts";
+import type { HttpAnswer } from "../../http/exchange.ts";
+import { type Answer, type AnswerRow, rowResponse, sharedRows } from "../answers.ts";
 
 /** `rejected{reason}` of a delivery that was refused as a whole. */
 export type RejectedReason = Exclude<
@@ -14,27 +13,20 @@ export interface WebhookAnswer extends AnswerRow {
   readonly rejected?: RejectedReason;
 }
 
+const shared = sharedRows({
+  section: "webhook",
+  secret: "secret",
+  timeout: "30 s",
+  retry: "Tailscale retries hourly for a day",
+});
 const secretRemedy = "Set webhook.secret to the secret that Tailscale showed for this webhook, all of it";
 const clockRemedy =
   "Check this machine's clock; to accept Tailscale's retries of old deliveries, set webhook.late_retry_window";
 
 const answers = {
-  methodNotAllowed: { when: "any method but `POST`, with `Allow`", status: 405, text: "Method not allowed" },
-  shuttingDown: {
-    when: "the program is shutting down",
-    status: 503,
-    text: "Server is shutting down",
-    rejected: "unavailable",
-    headers: { "retry-after": "5" },
-  },
-  busy: {
-    when: "too many deliveries, or too many bytes, in flight",
-    status: 503,
-    text: "Server is busy",
-    rejected: "overloaded",
-    remedy: "Tailscale retries hourly for a day",
-    headers: { "retry-after": "1" },
-  },
+  methodNotAllowed: shared.methodNotAllowed,
+  shuttingDown: { ...shared.shuttingDown, headers: { "retry-after": "5" } },
+  busy: shared.busy,
   secretUnknown: {
     when: "`webhook.auto_configure` is on, and the secret has not been created yet",
     status: 503,
@@ -44,21 +36,8 @@ const answers = {
     remedy: "See the log for why not",
     headers: { "retry-after": "30" },
   },
-  crossSite: {
-    when: "a web page sent it, and no secret is required",
-    status: 403,
-    text: "Requests from browsers are refused while webhook.secret is empty",
-    rejected: "cross_site",
-    problem: "a web page sent it, or its Host is not this machine's",
-    remedy: "Set webhook.secret; behind a proxy on this machine, set webhook.public_url to the proxy's address",
-  },
-  timeout: {
-    when: "the body was not complete in 30 s, or came slower than 1 KiB/s after 10 s; the connection is closed",
-    status: 408,
-    text: "The body did not arrive in time",
-    rejected: "timeout",
-    headers: { connection: "close" },
-  },
+  crossSite: shared.crossSite,
+  timeout: shared.timeout,
   tooLarge: {
     when: "the body is over `webhook.max_body_bytes`, or holds too many events",
     status: 413,
@@ -113,31 +92,11 @@ const answers = {
     rejected: "invalid_body",
     isDetailed: true,
   },
-  unavailable: {
-    when: "the journal is full or failing",
-    status: 503,
-    text: "Server is busy",
-    rejected: "unavailable",
-    headers: { "retry-after": "5" },
-    remedy: "Tailscale retries hourly for a day; see `tailscale2otel status` for the state of the journal",
-  },
-  commitTimeout: {
-    when: "the delivery could not be committed in 30 s",
-    status: 503,
-    text: "Server is busy",
-    rejected: "unavailable",
-    headers: { "retry-after": "5" },
-    remedy: "Tailscale retries hourly for a day; the disk or the machine is too slow for the load",
-  },
-  internalError: {
-    when: "a bug in this program; nothing was accepted",
-    status: 500,
-    text: "Internal server error",
-    rejected: "unavailable",
-    problem: "a bug in this program (see the error above)",
-  },
+  unavailable: shared.unavailable,
+  commitTimeout: shared.commitTimeout,
+  internalError: shared.internalError,
   success: { when: "accepted, even if some or all events were known already", status: 200, text: "Success" },
-  notFound: { when: "any other path", status: 404, text: "Not found" },
+  notFound: shared.notFound,
 } as const satisfies Record<string, WebhookAnswer>;
 
 export type WebhookAnswerName = keyof typeof answers;
@@ -146,23 +105,14 @@ export type WebhookAnswerName = keyof typeof answers;
 export const webhookAnswers: Readonly<Record<WebhookAnswerName, WebhookAnswer>> = answers;
 
 /** The response of a row. */
-export function webhookResponse(name: WebhookAnswerName, detail: AnswerDetail = {}): HttpAnswer {
-  const row = webhookAnswers[name];
-  return jsonResponse(
-    row.status,
-    { text: row.isDetailed ? (detail.text ?? row.text) : row.text },
-    headersOf(row, detail),
-  );
+export function webhookResponse(answer: Answer<WebhookAnswerName>): HttpAnswer {
+  return rowResponse(webhookAnswers[answer.name], answer);
 }
 
-/** The row for a delivery that was refused while its body was read or parsed. */
-export const answerToRefusal: Readonly<Record<RefusalReason, WebhookAnswerName>> = {
+/** The rows of refusals that are not shared. */
+export const webhookRefusals = {
   auth: "badSignature",
-  cross_site: "crossSite",
-  overloaded: "busy",
-  timeout: "timeout",
   too_large: "tooLarge",
-  unavailable: "unavailable",
   unparsable: "invalidBody",
   unsupported_encoding: "invalidBody",
-};
+} as const;
