@@ -6,8 +6,8 @@ import type { ConnectionState } from "./exchange.ts";
 export interface Connection extends ConnectionState {
   /** Requests that are not answered to the last byte. */
   requests: number;
-  /** Resolves when the request that came last is answered: pipelined ones are served one after the other. */
-  last: Promise<void>;
+  /** Requests that wait for those before them, in order: each is called when its turn has come. */
+  readonly pipelined: (() => void)[];
   /** When the answer to the last of them was written (`performance.now()`), while it is being sent. */
   answeredMs: number | undefined;
 }
@@ -90,6 +90,8 @@ export function createConnections(limits: ConnectionLimits): Connections {
 
   return {
     open(socket) {
+      const known = open.get(socket);
+      if (known !== undefined) return known;
       socket.on("error", () => {});
       if (open.size >= maxConnections && !evict()) {
         socket.destroy();
@@ -100,7 +102,7 @@ export function createConnections(limits: ConnectionLimits): Connections {
         peer,
         isMalformed: false,
         requests: 0,
-        last: Promise.resolve(),
+        pipelined: [],
         answeredMs: undefined,
         sinceMs: performance.now(),
         isBetweenRequests: false,
@@ -124,7 +126,8 @@ export function createConnections(limits: ConnectionLimits): Connections {
       const connection = open.get(socket);
       if (connection === undefined) return;
       connection.requests--;
-      if (connection.requests <= 1) socket.resume();
+      connection.pipelined.shift()?.();
+      if (connection.requests === 1) socket.resume();
       connection.answeredMs = undefined;
       connection.sinceMs = performance.now();
       connection.isBetweenRequests = true;

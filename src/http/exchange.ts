@@ -141,8 +141,8 @@ function readBody(message: IncomingMessage, connection: ConnectionState, limits:
         message.pause().on("error", ignore);
         return reject(error as Error);
       }
-      // A copy of its own: the runtime cuts chunks from buffers that later requests share.
-      chunks.push(new Uint8Array(chunk));
+      // A piece of a larger buffer is copied: the runtime may cut other requests from the same one.
+      chunks.push(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk));
     };
     const end = (): void => {
       stop();

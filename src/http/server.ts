@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createPlain, type Server, type Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { createServer as createSecure, type Server as SecureServer } from "node:tls";
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import { isLoopback, parseListen } from "../lib/listen.ts";
@@ -82,6 +82,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   const http = createHttp({ keepAliveTimeout: limits.idleMs })
     .on("request", (message, response) => void serve(message, response, () => {}))
     .on("checkContinue", (message, response) => void serve(message, response, () => response.writeContinue()))
+    .on("connection", (socket) => void connections.open(socket))
     .on("connect", (_, socket) => socket.destroy())
     .on("clientError", refuseMalformed);
   let server: Server | undefined;
@@ -101,14 +102,8 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     const connection = connections.of(socket);
     if (connection === undefined) return;
     connections.begin(socket);
-    const { last } = connection;
-    connection.last = new Promise((resolve) => {
-      response.once("close", () => {
-        connections.end(socket);
-        resolve();
-      });
-    });
-    await last;
+    response.once("close", () => connections.end(socket));
+    if (connection.requests > 1) await new Promise<void>((resolve) => connection.pipelined.push(resolve));
     let isWaiting = message.headers.expect !== undefined;
     const exchange = createExchange({
       message,
@@ -130,12 +125,13 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     const closes = isStopping || isWaiting || answer.headers["connection"] === "close";
     const headers = { ...answer.headers, ...(closes && { connection: "close" }), "content-length": body.byteLength };
     response.writeHead(answer.status, headers);
-    if (message.method !== "HEAD" && body.byteLength > 0) response.write(body);
-    else response.flushHeaders();
-    if (closes) return void linger(message, socket);
+    const isBodyless = message.method === "HEAD" || body.byteLength === 0;
+    const isRead = message.readableEnded || !hasBody(message);
+    if (isRead && !closes) return void response.end(isBodyless ? undefined : body);
     // The sender sees its answer now, and no reset while it is still sending.
-    if (!hasBody(message) || message.readableEnded || (await discardBody(message, performance.now() + discardMs)))
-      response.end();
+    if (isBodyless) response.flushHeaders();
+    else response.write(body);
+    if (!closes && (await discardBody(message, performance.now() + discardMs))) response.end();
     else linger(message, socket);
   }
 
@@ -179,18 +175,11 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     return jsonResponse(500, { text: "Internal server error" });
   }
 
-  function accept(socket: Socket): void {
-    if (connections.open(socket) !== undefined) http.emit("connection", socket);
-  }
-
   function acceptSecure(pair: KeyPair): SecureServer {
     const secure = createSecure({ ...contextOf(pair), handshakeTimeout: limits.headMs, allowHalfOpen: true });
     return secure
       .on("connection", (socket) => void connections.open(socket))
-      .on("secureConnection", (socket) => {
-        if (connections.of(socket) !== undefined || connections.open(socket) !== undefined)
-          http.emit("connection", socket);
-      })
+      .on("secureConnection", (socket) => void http.emit("connection", socket))
       .on("tlsClientError", (error: Error & { code?: string }, socket) => {
         const peer = (socket?.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "") || "a client";
         const { code = "", message } = error;
@@ -238,8 +227,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     },
     async start() {
       if (server !== undefined) return;
-      const starting =
-        tls === undefined ? createPlain({ allowHalfOpen: true, noDelay: true }, accept) : await startSecure(tls);
+      const starting = tls === undefined ? http : await startSecure(tls);
       try {
         port = await bind(starting, address);
         server = starting;
