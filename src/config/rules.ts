@@ -204,7 +204,10 @@ function whyNotPublic(name: Receiver, text: string): readonly [message: string, 
     ];
   }
   if (name === "webhook") {
-    if (url.protocol !== "https:" || isPrivateHost(host)) {
+    // Names of the tailnet are public through Tailscale Funnel.
+    const isPublic =
+      host.endsWith(".ts.net") || (isIP(host) === 6 ? !/^(?:f[cd]|fe80|::1$)/.test(host) : !isPrivateHost(host));
+    if (url.protocol !== "https:" || !isPublic) {
       return ["Tailscale delivers webhooks to public https addresses only", "Use a public host name with https."];
     }
     return ["", "80"].includes(url.port)

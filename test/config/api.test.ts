@@ -254,6 +254,14 @@ describe("a public URL", () => {
     }
   });
 
+  test.each([
+    "https://node.tail1234.ts.net/tailscale/webhook",
+    "https://hooks.example.com:443/x",
+    "https://[2001:db8::1]/",
+  ])("%s is accepted for webhooks, also through Tailscale Funnel", (address) => {
+    expect(inspect(["webhook.enabled=true", `webhook.public_url=${address}`]).problems).toEqual([]);
+  });
+
   test("with a query is accepted, with a warning", () => {
     const { problems, warnings } = inspect(["streaming.public_url=https://logs.example.com/x?k=s3cr3t"]);
     expect(problems).toEqual([]);
