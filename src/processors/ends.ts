@@ -56,6 +56,7 @@ export class End {
 type Attributes = AttributesOfLog<"tailscale.network.flow">;
 
 const encoder = new TextEncoder();
+const overlayIpv6Prefix = "fd7a:115c:a1e0:";
 const noWords = new Uint32Array(0);
 const nowhere: Address = { text: "", family: "ipv4", isOverlay: false };
 
@@ -76,6 +77,8 @@ export class EndBook {
   readonly #external: End;
   #columns: FlowColumns | undefined;
   #directory: Directory | undefined;
+  /** Whether a device of the directory has an IPv6 address outside the tailnet's range. */
+  #hasForeignDevices = false;
   #ends: (End | undefined)[] = [];
   #nextWay = 0;
   #memory = 0;
@@ -111,12 +114,20 @@ export class EndBook {
     return this.#ofIpv6(value, ipv6, this.#claims.findIpv6(value, ipv6));
   }
 
-  /** The same for metrics, where unnamed IPv4 addresses need not be told apart: a flood of them costs nothing. */
+  /** The same for metrics, where unnamed addresses need not be told apart: a flood of them costs nothing. */
   named(tag: number, value: number): End {
-    if (tag !== addressIpv4 || !this.#settings.collapseExternal) return this.of(tag, value);
-    const claim = this.#claims.findIpv4(value);
-    if (claim !== undefined || this.#directory?.byIpv4.has(value) === true) return this.#ofIpv4(value, claim);
-    return isOverlayIpv4(value) ? this.#unknown : this.#external;
+    if (tag === addressText || !this.#settings.collapseExternal) return this.of(tag, value);
+    if (tag === addressIpv4) {
+      const claim = this.#claims.findIpv4(value);
+      if (claim !== undefined || this.#directory?.byIpv4.has(value) === true) return this.#ofIpv4(value, claim);
+      return isOverlayIpv4(value) ? this.#unknown : this.#external;
+    }
+    const { ipv6 } = this.#columns as FlowColumns;
+    const claim = this.#claims.findIpv6(value, ipv6);
+    const isOverlay = isOverlayIpv6(ipv6, value * 4);
+    const mayBeDevice = isOverlay ? this.#directory !== undefined : this.#hasForeignDevices;
+    if (claim !== undefined || mayBeDevice) return this.#ofIpv6(value, ipv6, claim);
+    return isOverlay ? this.#unknown : this.#external;
   }
 
   #ofIpv4(ipv4: number, claim: NodeClaim | undefined): End {
@@ -215,7 +226,7 @@ export class EndBook {
 
   /** Addresses with a zone, which no claim names and hardly anybody sends: made each time. */
   #ofText(text: string): End {
-    const address: Address = { text, family: "ipv6", isOverlay: text.startsWith("fd7a:115c:a1e0:") };
+    const address: Address = { text, family: "ipv6", isOverlay: text.startsWith(overlayIpv6Prefix) };
     return this.#named(addressText, 0, noWords, address, undefined, this.#directory?.byText.get(text));
   }
 
@@ -233,6 +244,8 @@ export class EndBook {
   #forget(): void {
     this.#memory = ++lastMemory;
     this.#directory = this.#settings.directory.current;
+    const texts = [...(this.#directory?.byText.keys() ?? [])];
+    this.#hasForeignDevices = texts.some((text) => !text.startsWith(overlayIpv6Prefix));
     this.#ends = new Array<End | undefined>(sets * ways).fill(undefined);
     this.#heldBytes = 0;
   }

@@ -13,6 +13,8 @@ import { columnsOf } from "../support/columns.ts";
 import { connection, flowValue } from "../support/records.ts";
 import { settingsWith } from "./given.ts";
 
+const webOne = { nodeId: "nWEB", label: "web-1", addresses: [], os: "", user: "", tags: [] };
+
 const withDirectory = (): ProcessorSettings => settingsWith({ directory: { current: directoryOf(devices) } });
 
 /** The end of an address as the first record's source. */
@@ -193,6 +195,28 @@ test("the same end is the same object, and a flood of long ones starts the memor
   expect(ends.takeResets()).toBeGreaterThan(0);
   expect(endOf("100.64.1.1", value, settings, ends)).not.toBe(end);
   expect(endOf("100.64.1.1", value, settings, ends).name).toBe("web-1");
+});
+
+test("a flood of unnamed addresses of either family makes no end for metrics, with and without a directory", () => {
+  const settings = settingsWith();
+  const ends = new EndBook(settings);
+  for (const directory of [undefined, directoryOf([{ ...webOne, addresses: ["fd7a:115c:a1e0::9"] }])]) {
+    settings.directory.current = directory;
+    const flood = Array.from({ length: 1000 }, (_, host) => `[2001:db8::${host.toString(16)}]:1`);
+    const columns = columnsOf(flowValue({ virtualTraffic: flood.map((src) => connection({ src })) }));
+    ends.begin(columns, 0);
+    const named = Array.from({ length: 1000 }, (_, entry) => ends.named(addressIpv6, columns.source[entry] as number));
+    expect([new Set(named).size, named[0]?.name]).toEqual([1, "external"]);
+  }
+});
+
+test("an IPv6 address outside the tailnet's range that a device has is named by it", () => {
+  const settings = settingsWith();
+  settings.directory.current = directoryOf([{ ...webOne, addresses: ["2001:db8::7"] }]);
+  const columns = columnsOf(flowValue({ virtualTraffic: [connection({ src: "[2001:db8::7]:1" })] }));
+  const ends = new EndBook(settings);
+  ends.begin(columns, 0);
+  expect(ends.named(addressIpv6, columns.source[0] as number).name).toBe("web-1");
 });
 
 test("an address with a zone has a name of its own, whatever many others there were", () => {

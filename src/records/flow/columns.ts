@@ -239,6 +239,8 @@ function grown<Numbers extends Uint8Array | Uint16Array | Uint32Array | Int32Arr
   to: Numbers,
 ): Numbers {
   to.set(from);
+  // Freed at once: growing would leave as much garbage as the columns hold.
+  (from.buffer as ArrayBuffer).transfer(0);
   return to;
 }
 
