@@ -6,6 +6,14 @@ export type AttributeValue = string | number | boolean | readonly string[];
 
 export type LogAttributes = Readonly<Record<string, AttributeValue>>;
 
+/** The attributes that have a value: absent and empty ones are never sent. */
+export function presentAttributes(attributes: Readonly<Record<string, AttributeValue | undefined>>): LogAttributes {
+  const present: Record<string, AttributeValue> = {};
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== undefined && value !== "" && !(Array.isArray(value) && value.length === 0)) present[name] = value;
+  return present;
+}
+
 /** OTLP's number of each severity text in use. */
 export const severityNumbers = { INFO: 9, WARN: 13 } as const;
 

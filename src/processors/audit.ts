@@ -12,43 +12,39 @@ import {
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import type { AuditRecord } from "../records/types.ts";
 import { count, type Increments } from "../catalogue/increments.ts";
-import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+import { type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 import { lineDiff } from "./line-diff.ts";
 import type { ProcessorSettings } from "./names.ts";
 
-/** Adds a record to the counters of events, of curated changes, and of words that are known or not. */
+/** Counts the event, its security-relevant change if it is one, and whether its words are known. */
 export function measureAudit(record: AuditRecord, into: Increments): void {
   const { actor, target } = record;
-  const action = wordOf(auditActions, record.action);
-  const origin = wordOf(auditOrigins, record.origin);
-  count(
-    into,
-    "tailscale.config.audit.events",
-    { "tailscale.audit.action": action, "tailscale.audit.origin": origin },
-    1,
-  );
+  const action = { "tailscale.audit.action": wordOf(auditActions, record.action) };
+  const origin = { "tailscale.audit.origin": wordOf(auditOrigins, record.origin) };
+  count(into, "tailscale.config.audit.events", { ...action, ...origin }, 1);
   const change = changeOf(target.property, target.type, record.action);
   if (change !== undefined) {
-    const actorType = wordOf(actorTypes, actor.type);
-    count(
-      into,
-      "tailscale.config.audit.changes",
-      { "tailscale.audit.change": change, "tailscale.audit.action": action, "tailscale.actor.type": actorType },
-      1,
-    );
+    const actorType = { "tailscale.actor.type": wordOf(actorTypes, actor.type) };
+    count(into, "tailscale.config.audit.changes", { "tailscale.audit.change": change, ...action, ...actorType }, 1);
   }
   const words = [
-    ["action", record.action, isWordOf(auditActions, record.action)],
-    ["origin", record.origin, isWordOf(auditOrigins, record.origin)],
-    ["actor_type", actor.type, isWordOf(actorTypes, actor.type)],
-    ["target_property", target.property, isWordOf(targetProperties, target.property)],
+    ["action", record.action, auditActions],
+    ["origin", record.origin, auditOrigins],
+    ["actor_type", actor.type, actorTypes],
+    ["target_property", target.property, targetProperties],
   ] as const;
-  for (const [field, word, isKnown] of words) {
-    // A word that the record leaves out is neither known nor unknown.
+  for (const [field, word, vocabulary] of words) {
+    // A word that is absent is neither known nor unknown.
     if (word === "") continue;
-    count(into, "tailscale.config.audit.schema_drift", { field, status: isKnown ? "known" : "unknown" }, 1);
+    const status = isWordOf(vocabulary, word) ? "known" : "unknown";
+    count(into, "tailscale.config.audit.schema_drift", { field, status }, 1);
   }
 }
+
+type Attributes = {
+  readonly [Name in keyof AttributesOfLog<"tailscale.config.audit">]:
+    AttributesOfLog<"tailscale.config.audit">[Name] | undefined;
+};
 
 /** The record's log event. `acceptedAt`: epoch milliseconds. */
 export function describeAudit(
@@ -66,7 +62,7 @@ export function describeAudit(
     time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,
     body: `${record.action} on ${target.type}${property} via ${record.origin}`,
-    attributes: present({
+    attributes: presentAttributes({
       "tailscale.tailnet": tailnet,
       "tailscale.audit.action": record.action,
       "tailscale.audit.origin": record.origin,
@@ -88,15 +84,6 @@ export function describeAudit(
       "tailscale.target.property": target.property,
       "tailscale.target.ephemeral": target.isEphemeral,
       "error.message": record.error,
-    }),
+    } satisfies Attributes),
   };
-}
-
-/** Absent is absent, and empty text is not exported. */
-function present(attributes: {
-  readonly [Name in keyof AttributesOfLog<"tailscale.config.audit">]: AttributeValue | undefined;
-}): Record<string, AttributeValue> {
-  const kept: Record<string, AttributeValue> = {};
-  for (const [name, value] of Object.entries(attributes)) if (value !== undefined && value !== "") kept[name] = value;
-  return kept;
 }

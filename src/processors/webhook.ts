@@ -2,25 +2,17 @@
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { webhookTypes, webhookVersions } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
-import type { JsonObject, WebhookRecord } from "../records/types.ts";
+import type { WebhookRecord } from "../records/types.ts";
 import { count, type Increments } from "../catalogue/increments.ts";
-import type { AttributeValue, LogEvent } from "../catalogue/log-event.ts";
+import { type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 import { boundedLabel, boundedText } from "./bounds.ts";
 import type { ProcessorSettings } from "./names.ts";
 import { privacyOf } from "./privacy.ts";
 
-/** Events that ask somebody to act, or that take something away. */
+/** Events that require somebody to act, or that remove something. */
 export const warningTypes: ReadonlySet<string> = new Set([
-  "nodeKeyExpired",
-  "nodeKeyExpiringInOneDay",
-  "nodeNeedsApproval",
-  "userNeedsApproval",
-  "nodeNeedsAuthorization",
-  "nodeNeedsSignature",
-  "nodeDeleted",
-  "webhookDeleted",
-  "userSuspended",
-  "userDeleted",
+  ..."nodeKeyExpired nodeKeyExpiringInOneDay nodeNeedsApproval userNeedsApproval nodeNeedsAuthorization".split(" "),
+  ..."nodeNeedsSignature nodeDeleted webhookDeleted userSuspended userDeleted".split(" "),
 ]);
 
 /** The members of `data` that are exported. Policies are not, and neither are unknown members. */
@@ -34,12 +26,12 @@ export const exportedMembers = [
   ["user", "tailscale.webhook.user"],
   ["oldRoles", "tailscale.webhook.old_roles"],
   ["newRoles", "tailscale.webhook.new_roles"],
-] as const;
+] as const satisfies readonly (readonly [string, keyof AttributesOfLog<"tailscale.webhook.<type>">])[];
 
 /** Documented types have at most 28 characters. */
 const maxTypeBytes = 128;
 
-/** Adds an event to the counters. If the tailnet has no configured name, which every point carries, the event's own is used. */
+/** Counts the event. If no tailnet name is configured, which every point would carry, the event's own name is used. */
 export function measureWebhook(
   { eventType, version, tailnet: ownTailnet }: WebhookRecord,
   { tailnet, privacy }: Pick<ProcessorSettings, "tailnet" | "privacy">,
@@ -71,27 +63,17 @@ export function describeWebhook(
     time: time !== undefined && isSayable(time) ? time : observedTime,
     observedTime,
     body: message,
-    attributes: {
+    attributes: presentAttributes({
       "tailscale.webhook.type": type,
-      ...present("tailscale.tailnet", tailnet === "" ? ownTailnet : tailnet),
-      ...dataAttributes(data),
-    },
+      "tailscale.tailnet": tailnet === "" ? ownTailnet : tailnet,
+      ...Object.fromEntries(exportedMembers.map(([member, name]) => [name, exported(data[member])])),
+    }),
   };
 }
 
-function dataAttributes(data: JsonObject): Record<string, AttributeValue> {
-  const attributes: Record<string, AttributeValue> = {};
-  for (const [member, name] of exportedMembers) Object.assign(attributes, present(name, data[member]));
-  return attributes;
-}
-
-/** The attribute of a text or of a list of texts; none if it is empty or anything else. */
-function present(
-  name: keyof AttributesOfLog<"tailscale.webhook.<type>">,
-  value: unknown,
-): Record<string, AttributeValue> {
-  if (typeof value === "string") return value === "" ? {} : { [name]: value };
-  if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) return {};
-  const texts = value.filter((item) => item !== "");
-  return texts.length === 0 ? {} : { [name]: texts };
+/** The value of an attribute, if it is a text or a list of texts. */
+function exported(value: unknown): string | readonly string[] | undefined {
+  if (typeof value === "string") return value;
+  if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) return undefined;
+  return value.filter((item) => item !== "");
 }

@@ -198,6 +198,21 @@ describe("leaves out alone, with its canonical text and nothing else of it", () 
     expect(entries[1]?.text).not.toBe("");
     expect(columns.ipv6Addresses).toBe(0);
   });
+
+  test("the bad entry of a record in the form of the API description's example", () => {
+    const entry = connection({ proto: "ipv4", src: "192.0.2.125:52343", dst: "192.0.2.126:443" });
+    const { virtualTraffic: _, ...window } = flowValue();
+    const columns = read({
+      ...window,
+      virtualTraffic: [entry],
+      subnetTraffic: [{ ...entry, dst: "192.0.2.256:443" }],
+      exitTraffic: [entry],
+      physicalTraffic: [entry],
+    });
+    const leftOut = [0, leftOutReasons.indexOf("invalid_endpoint") + 1, 0, 0];
+    expect(plainRecord(columns, 0).entries.map((one) => one.leftOut)).toEqual(leftOut);
+    expect([...columns.protocol.subarray(0, 4)]).toEqual([4, 0, 4, 4]);
+  });
 });
 
 describe("refuses a record", () => {
