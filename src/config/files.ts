@@ -1,16 +1,6 @@
 /** The files that a configuration names: read with a bound, trusted or not, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readSync,
-  type Stats,
-  statSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { formatBytes } from "../lib/units.ts";
 
 /** Reads a whole file, or says why not. Never throws. */
@@ -74,15 +64,6 @@ export function whyForeign(stats: Pick<Stats, "uid" | "gid" | "mode">, user: num
 
 export function formatMode(mode: number): string {
   return (mode & 0o777).toString(8).padStart(4, "0");
-}
-
-export function whyUnreadable(path: string): string | undefined {
-  try {
-    accessSync(path, constants.R_OK);
-    return statSync(path).isDirectory() ? "it is a directory" : undefined;
-  } catch (error) {
-    return systemReason(error);
-  }
 }
 
 /** A certificate and its key, both PEM. */

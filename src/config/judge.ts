@@ -1,6 +1,6 @@
 /** Judges a configuration as a whole: by the rules, by the files that it names, and by what has no effect. */
 import { defaultOrigin, describeOrigin, type Origin, type Problem, type Warning } from "./diagnosis.ts";
-import { formatMode, readBounded, whyUnreadable, whyUnusablePair } from "./files.ts";
+import { formatMode, readBounded, whyUnusablePair } from "./files.ts";
 import { ineffectiveSettings } from "./ineffective.ts";
 import { credentialKeys, errors, receivers, type Rule, type Text } from "./rules.ts";
 import { collectedLogs, type Config, isPolled, settings, valueOf } from "./schema.ts";
@@ -64,61 +64,53 @@ function givenAt(origins: ReadonlyMap<string, Origin>, key: string): Origin | un
 /** What `run` would fail with because of the files that the settings name. */
 function fileProblems({ config, origins, broken }: Judged): readonly Problem[] {
   const found: Problem[] = [];
-  const add = (key: string, message: string | undefined, remedy: string, scope: { onlyAtStart?: true } = {}): void => {
-    const origin = givenAt(origins, key) ?? defaultOrigin;
-    if (message !== undefined && !broken.has(key)) found.push({ origin, key, message, remedy, ...scope });
+  const texts = new Map<string, string>();
+  const add = (key: string, message: string, remedy: string, scope: Pick<Problem, "onlyAtStart">): void => {
+    found.push({ origin: givenAt(origins, key) ?? defaultOrigin, key, message, remedy, ...scope });
   };
-  for (const setting of settings.filter(({ kind }) => kind === "file")) {
-    const path = valueOf(config, setting);
-    const reason = typeof path === "string" && path !== "" ? whyUnreadable(path) : undefined;
-    const message = reason && `cannot read ${JSON.stringify(path)}: ${reason}`;
-    const remedy = "Correct the path, or make the file readable for the user of this program.";
-    add(setting.key, message, remedy, setting.path[0] === "otlp" ? {} : atStart);
+  for (const setting of settings.filter(({ kind, key }) => kind === "file" && !broken.has(key))) {
+    const path = String(valueOf(config, setting));
+    const read = path === "" ? { text: "" } : readBounded(path, maxPemBytes);
+    if ("text" in read) texts.set(setting.key, read.text);
+    else {
+      const scope = setting.path[0] === "otlp" ? {} : atStart;
+      add(setting.key, `cannot read ${path}: ${read.reason}`, "Correct the path, or the file's permissions.", scope);
+    }
   }
   for (const name of [...receivers, "otlp"] as const) {
-    const { tls } = config[name];
-    const isUsed = name === "otlp" || config[name].enabled;
-    const [certificate, key] = [tls.cert_file, tls.key_file].map((file) => readBounded(file, maxPemBytes));
-    if (!isUsed || certificate === undefined || key === undefined || "reason" in certificate || "reason" in key)
-      continue;
-    const pems = { certFile: tls.cert_file, keyFile: tls.key_file, certificate: certificate.text, key: key.text };
+    const { cert_file: certFile, key_file: keyFile } = config[name].tls;
+    const isUsed = certFile !== "" && keyFile !== "" && (name === "otlp" || config[name].enabled);
+    const [certificate, key] = [texts.get(`${name}.tls.cert_file`), texts.get(`${name}.tls.key_file`)];
+    if (!isUsed || certificate === undefined || key === undefined) continue;
+    const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, Date.now());
     const remedy = `Set ${name}.tls.cert_file and ${name}.tls.key_file to a valid certificate and its key, both PEM.`;
-    add(`${name}.tls.cert_file`, whyUnusablePair(pems, Date.now()), remedy, atStart);
+    if (reason !== undefined) add(`${name}.tls.cert_file`, reason, remedy, atStart);
   }
   return found;
 }
 
 const maxPemBytes = 1024 * 1024;
 
+/** A listener watches its own files, and keeps its certificate if they cannot be used. */
 const atStart = { onlyAtStart: true } as const;
 
 /** Secrets that others on this machine can read. */
 function exposedSecrets({ origins, file }: Judged): readonly Warning[] {
-  const isOf = (key: string, setting: { readonly key: string }): boolean =>
-    key === setting.key || key.startsWith(`${setting.key}.`);
-  const given = settings.flatMap((setting) =>
-    setting.isSecret
-      ? [...origins]
-          .filter(([key, { secretFile }]) => isOf(key, setting) && secretFile === undefined)
-          .map(([key, origin]) => ({ key, origin, hasFile: setting.kind === "secret" }))
-      : [],
-  );
-  const inFlags = given.filter(({ origin }) => origin.from === "flag");
-  const inFile = given.find(({ origin }) => origin.from === "file");
-  return [
-    ...inFlags.map(({ key, hasFile }) => ({
+  const given = [...origins].flatMap(([key, origin]) => {
+    const setting = settings.find((one) => one.isSecret && (key === one.key || key.startsWith(`${one.key}.`)));
+    return setting === undefined || origin.secretFile !== undefined ? [] : [{ key, origin, setting }];
+  });
+  const found: Warning[] = given
+    .filter(({ origin }) => origin.from === "flag")
+    .map(({ key, setting }) => ({
       key,
       message: "it was given as a flag, and every user of this machine can read the arguments of a process",
-      remedy: `${hasFile ? `Use --set ${key}_file=PATH with the secret in that file, or` : "Use"} a variable or the configuration file.`,
-    })),
-    ...(file === undefined || inFile === undefined || (file.mode & 0o027) === 0
-      ? []
-      : [
-          {
-            key: inFile.key,
-            message: `${describeOrigin(inFile.origin)} contains a secret, and other users can read or write the file (mode ${formatMode(file.mode)})`,
-            remedy: `Run: chmod 600 ${file.path}`,
-          },
-        ]),
-  ];
+      remedy: `${setting.kind === "secret" ? `Use --set ${key}_file=PATH with the secret in that file, or` : "Use"} a variable or the configuration file.`,
+    }));
+  const inFile = given.find(({ origin }) => origin.from === "file");
+  if (file !== undefined && inFile !== undefined && (file.mode & 0o027) !== 0) {
+    const message = `${describeOrigin(inFile.origin)} contains a secret, and other users can read or write the file (mode ${formatMode(file.mode)})`;
+    found.push({ key: inFile.key, message, remedy: `Run: chmod 600 ${file.path}` });
+  }
+  return found;
 }

@@ -79,7 +79,7 @@ const singleMistakes: readonly [toml: string, problem: string][] = [
   ["otlp.headers = 'a=b'", "otlp.headers: invalid table (not shown)"],
   ["resource.attributes = 1", "resource.attributes: invalid table 1"],
   ["[tailscale]\ntailnet = ''", 'tailscale.tailnet: invalid text ""'],
-  ["[otlp.tls]\nca_file = '/nonexistent/ca.pem'", 'cannot read "/nonexistent/ca.pem": there is no such file'],
+  ["[otlp.tls]\nca_file = '/nonexistent/ca.pem'", "cannot read /nonexistent/ca.pem: there is no such file"],
 ];
 
 test.each(singleMistakes)("%j is refused", (toml, problem) => {
