@@ -1,21 +1,20 @@
-/** Who may ask the admin listener: programs of this machine or holders of the token, and no web page of somebody else's. */
+/** Access control of the admin listener: its token, and no requests made by web pages of others. */
 import { isLoopback } from "../lib/listen.ts";
 import { createSecretCheck, readAuthorization } from "../http/auth.ts";
-import type { Exchange } from "../http/exchange.ts";
-import { jsonResponse } from "../http/exchange.ts";
+import { type Exchange, jsonResponse } from "../http/exchange.ts";
 import type { Handler } from "../http/router.ts";
 
-/** Puts the checks before a handler. */
+/** Runs the checks before a handler. */
 export type Guard = (handler: Handler) => Handler;
 
 /**
- * A guard for this token; an empty one asks for none. Whatever the token: a request that a web page of another origin made
+ * A guard for this token; with an empty one, none is required. Whatever the token: a request that a web page of another origin made
  * is refused, and on a loopback listener one whose `Host` is not this machine (DNS rebinding).
  */
 export function createGuard(token: string): Guard {
   const isToken = createSecretCheck([token]);
   return (handler) => (exchange) => {
-    if (isForeign(exchange)) return jsonResponse(403, { text: "Requests of other web pages are refused" });
+    if (isForeign(exchange)) return jsonResponse(403, { text: "Requests from other web pages are refused" });
     if (token !== "" && !hasToken(exchange, isToken)) {
       return jsonResponse(401, { text: "The admin token is required" }, { "www-authenticate": "Bearer" });
     }

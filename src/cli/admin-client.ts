@@ -1,6 +1,7 @@
-/** Client of a running instance's admin listener, and of HTTP in general as far as a person reads the errors. */
+/** Client of a running instance's admin listener. */
 import type { Operations } from "../admin/operations.ts";
 import type { RunningStatus } from "../admin/status.ts";
+import { connectionError } from "../lib/connection-error.ts";
 import { isObject } from "../records/members.ts";
 
 export interface RemoteInstance {
@@ -8,14 +9,19 @@ export interface RemoteInstance {
   status(): Promise<RunningStatus>;
 }
 
-const timeoutMs = 60_000;
+/** Nothing listens there, or the connection ended before an answer; the message says why. */
+export class NoAnswer extends Error {}
+
+/** For the first answer, and for those that take longer because something is done. */
+const timeoutMs = { first: 10_000, later: 60_000 };
 
 /**
- * The instance that answers at that address; `undefined` if nothing does.
+ * The instance that answers at that address, or why none does.
  * @throws {Error} if another program answers, or if it refuses the token.
  */
-export async function findInstance(address: string, token: string): Promise<RemoteInstance | undefined> {
+export async function findInstance(address: string, token: string): Promise<RemoteInstance | NoAnswer> {
   const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
+  let timeout = timeoutMs.first;
 
   async function ask<Answer>(path: string, body?: object): Promise<Answer> {
     const response = await fetch(address + path, {
@@ -23,9 +29,9 @@ export async function findInstance(address: string, token: string): Promise<Remo
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       headers: { ...authorization, "content-type": "application/json" },
       redirect: "manual",
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(timeout),
     }).catch((error: unknown) => {
-      throw new NoAnswer(`no answer from ${address}: ${reasonOf(error)}`);
+      throw new NoAnswer(whyNoAnswer(error, address));
     });
     const answer = parsed(await response.text());
     const text = isObject(answer) && typeof answer["text"] === "string" ? answer["text"] : undefined;
@@ -49,9 +55,10 @@ export async function findInstance(address: string, token: string): Promise<Remo
   try {
     await status();
   } catch (error) {
-    if (error instanceof NoAnswer) return undefined;
+    if (error instanceof NoAnswer) return error;
     throw error;
   }
+  timeout = timeoutMs.later;
   return {
     status,
     operations: {
@@ -69,26 +76,12 @@ export async function findInstance(address: string, token: string): Promise<Remo
   };
 }
 
-/** Why a request had no answer, in words: the runtime's own texts are for programmers. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = "code" in error ? String(error.code) : "";
-  const known = reasons.find(([pattern]) => pattern.test(`${error.name} ${code}`));
-  return known?.[1] ?? (code === "" ? error.message.replace(/[.,]? *For more information.*/s, "") : code);
+/** Why a request had no answer. */
+export function whyNoAnswer(error: unknown, url: string): string {
+  const { host } = new URL(url);
+  const isTimeout = error instanceof Error && error.name === "TimeoutError";
+  return isTimeout ? `timed out waiting for ${host}` : connectionError(error, host);
 }
-
-const reasons: readonly (readonly [RegExp, string])[] = [
-  [/TimeoutError/, "timeout"],
-  [/ConnectionRefused|ECONNREFUSED/, "connection refused"],
-  [/FailedToOpenSocket|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/, "the address is unreachable"],
-  [/ENOTFOUND|DNS|EAI_AGAIN/i, "the host name is unknown"],
-  [/ConnectionClosed|ECONNRESET|EPIPE|SOCKET/, "the connection was closed (TLS on a plain port, or the reverse?)"],
-  [/SELF_SIGNED|UNABLE_TO|CERT|ALTNAME/, "the certificate is not trusted, or is for another name"],
-  [/EPROTO|SSL|TLS|Malformed/, "the other side does not speak TLS there, or does not speak HTTP"],
-];
-
-/** Nothing listens there, or the connection ended before an answer. */
-class NoAnswer extends Error {}
 
 function foreign(address: string): string {
   return `${address} is answered by another program: give the admin listener of the instance with --url, or set admin.listen`;

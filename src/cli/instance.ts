@@ -2,7 +2,7 @@
 import { createOperations, type Operations } from "../admin/operations.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, displayUrl, loadSections } from "../config/index.ts";
+import { type Config, loadSections } from "../config/index.ts";
 import { inspectJournal } from "../journal/inspection.ts";
 import { openSqliteJournal } from "../journal/sqlite/index.ts";
 import { Ledger } from "../ledger/index.ts";
@@ -16,7 +16,7 @@ import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
 import { build } from "../version.ts";
-import { findInstance } from "./admin-client.ts";
+import { findInstance, NoAnswer } from "./admin-client.ts";
 import { configFlags, type Flags, jsonFlag, option, sourcesOf, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
@@ -46,12 +46,12 @@ export async function withInstance<Result>(
   const { config } = loadSections(sourcesOf(flags, host), ["state", "admin"]);
   const url = flags.values.get("url")?.[0];
   const address = url === undefined ? addressOf(config) : urlOf(url).href.replace(/\/+$/, "");
-  const running = address === undefined ? undefined : await findInstance(address, config.admin.token);
-  if (running !== undefined) return use({ ...running, isRunning: true });
-  const silence =
-    address === undefined
-      ? "admin.listen gives no port at which an instance could be asked"
-      : `no instance answers at ${displayUrl(address)}`;
+  let silence = "admin.listen gives no port at which an instance could be asked";
+  if (address !== undefined) {
+    const found = await findInstance(address, config.admin.token);
+    if (!(found instanceof NoAnswer)) return use({ ...found, isRunning: true });
+    silence = `no instance answers (${found.message})`;
+  }
   if (url !== undefined) throw new Error(silence);
   const store = openStore(config, silence, host);
   try {

@@ -69,18 +69,23 @@ function rangeOf(since: string | undefined, until: string | undefined): { since:
 
 const pollMs = 300;
 
-/** Resolves with the last report once the replay has ended; shows the progress on a terminal. */
-async function follow({ operations }: Instance, begun: RedeliveryReport, { out }: Host, isQuiet: boolean) {
-  const draw = out.isTerminal && !isQuiet ? (text: string) => out.write(`\r\u001b[2K${text}`) : async () => {};
+/** Resolves with the last report once the replay has ended. A terminal shows the progress, a pipe what it waits for. */
+async function follow({ operations }: Instance, begun: RedeliveryReport, { out, err }: Host, isQuiet: boolean) {
+  const isDrawn = out.isTerminal && !isQuiet;
+  const draw = (text: string): Promise<void> => out.write(`\r\u001b[2K${text}`);
   let last = begun;
+  let said: string | undefined;
   while (last.state === "in progress") {
-    await draw(redeliveryText(last));
+    if (isDrawn) await draw(redeliveryText(last));
+    else if (last.trouble !== undefined && last.trouble !== said)
+      await err.write(`waiting: ${printable(last.trouble)} (the replay continues if you end this command)\n`);
+    said = last.trouble;
     await wait(pollMs);
     const now = await operations.redeliveries();
     const mine = now.find(({ name, startedAt }) => name === "replay" && startedAt === begun.startedAt);
     if (mine === undefined) throw new Error("another replay was started meanwhile");
     last = mine;
   }
-  await draw("");
+  if (isDrawn) await draw("");
   return last;
 }

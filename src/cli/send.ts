@@ -5,7 +5,7 @@ import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailscale/webhook-secret.ts";
-import { reasonOf } from "./admin-client.ts";
+import { whyNoAnswer } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, option, sourcesOf, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
@@ -105,7 +105,7 @@ async function post(host: Host, { url, body, headers, remark, hint }: Sending): 
     redirect: "manual",
     signal: AbortSignal.timeout(timeoutMs),
   }).catch((error: unknown) => {
-    throw new Error(`no answer: ${reasonOf(error)}${hint}`);
+    throw new Error(`no answer: ${whyNoAnswer(error, url)}${hint}`);
   });
   const text = printable((await response.text()).trim());
   const tookMs = Math.round(performance.now() - beganMs);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { RedeliveryReport } from "../../src/admin/redeliveries.ts";
 import type { Status } from "../../src/admin/status.ts";
 import { ask, configure, type RunningProgram, startRunning } from "./running.ts";
-import { temporaryDirectory } from "./program.ts";
+import { start, temporaryDirectory } from "./program.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { configAt, fillHours, openStore } from "../support/store.ts";
 
@@ -169,3 +169,17 @@ test("names mistakes in the command line", async () => {
     expect([words, code, stderr]).toEqual([words, 64, expect.stringContaining(why)]);
   }
 }, 30_000);
+
+test("in a pipe it says what it waits for while the backend is down, and ends when it is back", async () => {
+  const { running } = await deliver(await eightHours("outage"));
+  sink.behave(() => ({ kind: "status", status: 503, body: "out for lunch" }));
+  const words = ["replay", "--since", "9h", "--url", running.admin, "--set", "admin.token=admin-token"];
+  const replay = start(parent, words);
+  expect(await replay.line("waiting: ")).toMatch(
+    /^waiting: .*HTTP 503.* \(the replay continues if you end this command\)$/,
+  );
+  sink.behave(() => ({ kind: "take" }));
+  const { code, stdout } = await replay.ended;
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^replay of \S+ to \S+: finished, 480 of 480 records/)]);
+  await running.stop();
+}, 60_000);

@@ -101,17 +101,17 @@ describe("send", () => {
   });
 
   test.each([
-    [["hec", "--url", "http://127.0.0.1:1/"], {}, "connection refused"],
-    [["hec", "--url", "http://nowhere.invalid/"], {}, "the host name is unknown"],
+    [["hec", "--url", "http://127.0.0.1:1/"], {}, "connection refused by 127.0.0.1:1"],
+    [["hec", "--url", "http://nowhere.invalid/"], {}, "host name not found: nowhere.invalid"],
     [
       ["webhook", "--set", "webhook.listen=:1"],
       {},
-      "connection refused: webhook.enabled is false in this configuration",
+      "connection refused by 127.0.0.1:1: webhook.enabled is false in this configuration",
     ],
     [
       ["hec", "--set", "streaming.listen=:1"],
       { TS2OTEL_STREAMING__ENABLED: "true" },
-      "connection refused. Start the service, or give the address of the receiver with --url",
+      "connection refused by 127.0.0.1:1. Start the service, or give the address of the receiver with --url",
     ],
   ])("says why nothing answers, and what to do: %j", async (args, environment, reason) => {
     const { code, stderr } = await runToEnd(directory, ["send", ...args], environment as Record<string, string>);

@@ -141,7 +141,7 @@ test("an instance that does not answer is told from one that is stopped", async 
   store.close();
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /no instance answers at http:\/\/127\.0\.0\.1:\d+, although one uses \S+state: give its admin address with --url/,
+    /no instance answers \(connection refused by 127\.0\.0\.1:\d+\), although one uses \S+state: give its admin address with --url/,
   );
 }, 30_000);
 
@@ -166,10 +166,10 @@ test("without an instance it shows the journal if there is one, and exits with 1
   const nothing = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
   expect([nothing.code, nothing.stdout]).toEqual([1, ""]);
   expect(nothing.stderr).toMatch(
-    /^tailscale2otel: no instance answers at http:\/\/127\.0\.0\.1:\d+, and there is no journal in \S+\. If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url\.\n$/,
+    /^tailscale2otel: no instance answers \(connection refused by 127\.0\.0\.1:\d+\), and there is no journal in \S+\. If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url\.\n$/,
   );
   const elsewhere = await ask(directory, `status --url http://127.0.0.1:${await freePort()}`);
-  expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("no instance answers at")]);
+  expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("no instance answers (")]);
 
   const store = openStore(configAt(join(directory, "state")));
   await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
