@@ -165,7 +165,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     },
     fetch,
     random: Math.random,
-    useWebhookSecrets: (secret, previous) => receivers.useKeptSecrets(secret, previous),
+    useWebhookSecrets: (secret, previous) => receivers.useStoredSecrets(secret, previous),
   });
   controlPlane.startDirectory();
   exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });

@@ -5,26 +5,34 @@ import type { ListenAddress } from "../lib/listen.ts";
 /** The address cannot be bound. One line for a person. */
 export class ListenError extends Error {
   override readonly name = "ListenError";
-  /** As it was written. */
-  readonly address: string;
-  readonly #why: ReasonAndRemedy;
-  constructor(address: string, cause: unknown) {
-    const why = reasonOf(cause);
-    super(textOf(address, why), { cause });
-    this.address = address;
-    this.#why = why;
+  constructor(
+    /** As it was written. */
+    readonly address: string,
+    override readonly cause: unknown,
+  ) {
+    super(textOf(address, cause, "", "the listen setting"));
   }
 
   /** The message with the setting that the address comes from. */
   messageFor(setting: string): string {
-    return textOf(this.address, this.#why, setting);
+    return textOf(this.address, this.cause, ` (${setting})`, setting);
   }
 }
 
-interface ReasonAndRemedy {
-  readonly reason: string;
-  /** What to do; `setting` is the address's. */
-  readonly remedy?: (setting: string) => string;
+/** By the system's code: what is wrong, and what to do about the setting. */
+const reasons: Readonly<Record<string, (setting: string) => string>> = {
+  EADDRINUSE: (setting) => `another program listens there. Stop it, or set ${setting} to another port`,
+  EACCES: (setting) =>
+    `not permitted. Ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or set ${setting} to a higher port`,
+  EADDRNOTAVAIL: (setting) =>
+    `this machine has no such address. Set ${setting} to an address of this machine, or to ":port" for all of them`,
+};
+const sameAs: Readonly<Record<string, string>> = { EPERM: "EACCES", ENOTFOUND: "EADDRNOTAVAIL" };
+
+function textOf(address: string, cause: unknown, origin: string, setting: string): string {
+  const code = codeOf(cause);
+  const reason = reasons[sameAs[code] ?? code]?.(setting) ?? (cause instanceof Error ? cause.message : String(cause));
+  return `cannot listen on ${address}${origin}: ${reason}`;
 }
 
 /**
@@ -37,7 +45,7 @@ export async function bind(server: Server, address: ListenAddress): Promise<numb
     try {
       return await listen(server, "::", address.port);
     } catch (error) {
-      if (!hasCode(error, "EAFNOSUPPORT", "EADDRNOTAVAIL")) throw error;
+      if (!["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(codeOf(error))) throw error;
       return await listen(server, "0.0.0.0", address.port);
     }
   } catch (error) {
@@ -56,31 +64,6 @@ function listen(server: Server, host: string, port: number): Promise<number> {
   });
 }
 
-function textOf(address: string, { reason, remedy }: ReasonAndRemedy, setting?: string): string {
-  const begin = `cannot listen on ${address}${setting === undefined ? "" : ` (${setting})`}: ${reason}`;
-  return remedy === undefined ? begin : `${begin}. ${remedy(setting ?? "the listen setting")}`;
-}
-
-function reasonOf(error: unknown): ReasonAndRemedy {
-  if (hasCode(error, "EADDRINUSE"))
-    return {
-      reason: "another program listens there",
-      remedy: (setting) => `Stop it, or set ${setting} to another port`,
-    };
-  if (hasCode(error, "EACCES", "EPERM"))
-    return {
-      reason: "not permitted",
-      remedy: (setting) =>
-        `Ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or set ${setting} to a higher port`,
-    };
-  if (hasCode(error, "EADDRNOTAVAIL", "ENOTFOUND"))
-    return {
-      reason: "this machine has no such address",
-      remedy: (setting) => `Set ${setting} to an address of this machine, or to ":port" for all of them`,
-    };
-  return { reason: error instanceof Error ? error.message : String(error) };
-}
-
-function hasCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -18,7 +18,7 @@ export interface ReceiversDeps {
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Told the secret that a webhook delivery was signed with. */
+  /** Called with the secret that a webhook delivery was signed with. */
   readonly webhookSignedBy?: (secret: string) => void;
 }
 
@@ -33,31 +33,28 @@ export interface Receivers {
   readonly addresses: ReceiverAddresses;
   /** @throws {Error} with one line for the operator; nothing is left listening. */
   start(): Promise<void>;
-  /** The next delivery is judged by these secrets, where the settings have none. */
-  useKeptSecrets(secret: string, secretPrevious: string): void;
-  /** The next request is judged by these tokens and secrets; certificates are looked at. */
+  /** The next delivery is checked against these secrets, if the settings have none. */
+  useStoredSecrets(secret: string, secretPrevious: string): void;
+  /** The next request is checked against these tokens and secrets; certificates are read again. */
   reload(config: Config): Promise<void>;
-  /** Refuses what is new, lets what is in flight end, and closes what is left after `deadlineMs`. */
+  /** Refuses new requests, lets those in flight end, and closes what is left after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** What has routes and settings of its own for listening. */
+/** What has routes, and settings of its own for listening. */
 type Name = "streaming" | "webhook";
 
-/** Those who share one listener. */
-type Group = readonly [Name, ...Name[]];
-
+/** One address and certificate, and the receivers that share it. */
 interface Listener {
-  readonly names: Group;
+  readonly names: readonly Name[];
   readonly server: HttpServer;
 }
 
-/** @throws {ConfigError} when two receivers take the same path of one listener. */
+/** @throws {ConfigError} if two receivers have the same path of one listener. */
 export function createReceivers(
   config: Config,
-  { pipeline, journal, telemetry, logger, clock, webhookSignedBy = () => {} }: ReceiversDeps,
+  { journal, webhookSignedBy: signedBy = () => {}, ...shared }: ReceiversDeps,
 ): Receivers {
-  const shared = { pipeline, telemetry, logger, clock };
   const hec = createHecReceiver(config.streaming, {
     ...shared,
     health: () => (journal.space.refusal === undefined ? "ok" : "full"),
@@ -65,41 +62,37 @@ export function createReceivers(
   const webhook = createWebhookReceiver(config.webhook, {
     ...shared,
     forgottenUntil: () => journal.horizon("webhook").until,
-    signedBy: webhookSignedBy,
+    signedBy,
   });
-  const receivers = { streaming: hec, webhook };
-  const listeners = groupsOf(config).map((names): Listener => {
-    const [first] = names;
-    const routes = names.flatMap((name): readonly Route[] => receivers[name].routes);
-    const { listen, tls } = config[first];
-    const metric = first === "streaming" ? "tailscale.stream.rejected" : "tailscale.webhook.rejected";
-    const misdirected = (reason: MisdirectedReason): void => telemetry.add(metric, 1, { reason });
-    const server = createHttpServer(
-      { listen, tls: tlsFilesOf(tls) },
-      { routes, logger, telemetry, clock, misdirected },
-    );
-    return { names, server };
-  });
-
+  const enabled = (["streaming", "webhook"] as const).filter((name) => config[name].enabled);
+  const byAddress = Map.groupBy(enabled, (name) => JSON.stringify([config[name].listen, config[name].tls]));
+  const listeners = [...byAddress.values()].map((names) => listenerOf(names));
   let { webhook: settings } = config;
-  let kept = { secret: "", previous: "" };
+  let stored = { secret: "", previous: "" };
 
-  function judgeBySecrets(): void {
+  function listenerOf(names: readonly Name[]): Listener {
+    const routes = names.flatMap((name): readonly Route[] => ({ streaming: hec, webhook })[name].routes);
+    const { listen, tls } = config[names[0] as Name];
+    const metric = names.includes("streaming") ? "tailscale.stream.rejected" : "tailscale.webhook.rejected";
+    const misdirected = (reason: MisdirectedReason): void => shared.telemetry.add(metric, 1, { reason });
+    const server = createHttpServer({ listen, tls: tlsFilesOf(tls) }, { ...shared, routes, misdirected });
+    return { names, server };
+  }
+
+  function useSecrets(): void {
     if (settings.secret !== "") webhook.useSecrets(settings.secret, settings.secret_previous);
-    else webhook.useSecrets(kept.secret, kept.previous === "" ? settings.secret_previous : kept.previous);
+    else webhook.useSecrets(stored.secret, stored.previous === "" ? settings.secret_previous : stored.previous);
   }
 
   function addressOf(name: Name): string | undefined {
-    const server = listeners.find(({ names }) => names.includes(name))?.server;
-    if (server === undefined) return undefined;
     const { listen, tls } = config[name];
-    return urlOfListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", server.port);
+    const server = listeners.find(({ names }) => names.includes(name))?.server;
+    return server && urlOfListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", server.port);
   }
 
   return {
     get addresses() {
-      const stream = addressOf("streaming");
-      const webhookAddress = addressOf("webhook");
+      const [stream, webhookAddress] = [addressOf("streaming"), addressOf("webhook")];
       return { ...(stream && { stream }), ...(webhookAddress && { webhook: webhookAddress }) };
     },
     async start() {
@@ -110,15 +103,17 @@ export function createReceivers(
         throw error;
       }
     },
-    useKeptSecrets(secret, previous) {
-      kept = { secret, previous };
-      judgeBySecrets();
+    useStoredSecrets(secret, previous) {
+      stored = { secret, previous };
+      useSecrets();
     },
     async reload(next) {
       hec.useTokens(next.streaming.token, next.streaming.token_previous);
       settings = next.webhook;
-      judgeBySecrets();
-      await Promise.all(listeners.map(({ names: [first], server }) => server.reload(tlsFilesOf(next[first].tls))));
+      useSecrets();
+      await Promise.all(
+        listeners.map(({ names: [first = "streaming"], server }) => server.reload(tlsFilesOf(next[first].tls))),
+      );
     },
     async stop(deadlineMs) {
       void hec.drain();
@@ -126,18 +121,4 @@ export function createReceivers(
       await Promise.all(listeners.map(({ server }) => server.stop(deadlineMs)));
     },
   };
-}
-
-/** Receivers by listener: those with the same address and the same certificate share one. */
-function groupsOf(config: Config): readonly Group[] {
-  const groups = new Map<string, [Name, ...Name[]]>();
-  for (const name of ["streaming", "webhook"] as const) {
-    const { enabled, listen, tls } = config[name];
-    if (!enabled) continue;
-    const key = [listen, tls.cert_file, tls.key_file].join("\n");
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [name]);
-    else group.push(name);
-  }
-  return [...groups.values()];
 }

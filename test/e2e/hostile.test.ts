@@ -116,9 +116,9 @@ const bodies: BodyAttack[] = [
     answer: taken,
   },
   {
-    name: "2,015,232 connection entries",
-    body: () => flow(`"virtualTraffic":[${"{},".repeat(16_383)}{}]`).repeat(123),
-    answer: tooLarge("More than 2000000 connection entries in one request (no setting changes this limit)"),
+    name: "1,015,746 connection entries",
+    body: () => flow(`"virtualTraffic":[${"{},".repeat(16_383)}{}]`).repeat(62),
+    answer: tooLarge("More than 1000000 connection entries in one request (no setting changes this limit)"),
   },
   {
     name: "500,001 records",
