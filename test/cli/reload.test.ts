@@ -68,6 +68,24 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
+  test("a listener keeps its token when the edited file drops it together with the address", async () => {
+    settings('token = "a-token"\nrequire_token = true', '[admin]\nlisten = "127.0.0.1:0"\ntoken = "b-token"');
+    const program = start(directory, ["run"]);
+    const { stream, admin } = JSON.parse(await program.line('"ready"')) as { stream: string; admin: string };
+    settings("require_token = false", '[admin]\nlisten = "[::1]:0"');
+    writeFileSync(file, readFileSync(file, "utf8").replace('listen = "127.0.0.1:0"', 'listen = "[::1]:0"'));
+    program.process.kill("SIGHUP");
+    expect(await program.line("need a restart")).toContain(
+      "need a restart: streaming.listen, streaming.token, streaming.require_token, admin.token",
+    );
+    expect((await fetch(`${stream}/services/collector/event`, { method: "POST", body: flowEnvelope(1) })).status).toBe(
+      401,
+    );
+    expect((await fetch(`${admin}/api/status`)).status).toBe(401);
+    expect(await send(stream, "a-token")).toBe(200);
+    await end(program);
+  });
+
   test("a token in a file is read again when the file changes, and kept when it cannot be used", async () => {
     settings(`token_file = "${tokenFile}"`);
     writeFileSync(tokenFile, "a-token\n");
