@@ -1,6 +1,6 @@
 /**
- * Takes records out of what they are wrapped in, and defines their stored form: one line
- * `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without what the envelope neither had nor inherited.
+ * Unwraps records and defines their stored form: one line `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`,
+ * in which `time` and `fields` are absent if no envelope had them.
  */
 import { Refusal } from "../errors.ts";
 import type { HrTime } from "../lib/clock.ts";
@@ -9,13 +9,13 @@ import { isObject } from "./members.ts";
 import type { JsonObject, RawRecord, RecordType, SkippedValue } from "./types.ts";
 import { elementTexts, memberText, oneLine, ValueBoundary } from "./json.ts";
 
-/** What one top-level value holds. */
+/** The records in one top-level value. */
 export interface Unwrapped {
   readonly records: RawRecord[];
   readonly skipped: SkippedValue[];
 }
 
-/** What an envelope says of the records in it. */
+/** What an envelope says about the records in it. */
 export interface EnvelopeTimes {
   readonly time: HrTime | undefined;
   readonly recorded: HrTime | undefined;
@@ -23,15 +23,15 @@ export interface EnvelopeTimes {
 
 const noTimes: EnvelopeTimes = { time: undefined, recorded: undefined };
 
-/** Records in one request. Counted before their texts are cut out, since a list of nothing costs three bytes an element. */
+/** Maximum number of records in one request. Checked before their texts are cut out, since an empty element costs three bytes. */
 export const maxRecords = 500_000;
 
-/** What a sender of more is told. */
+/** The error for more. */
 export const tooManyRecords = `More than ${maxRecords} records in one request (no setting changes this limit)`;
 
 /**
- * The records inside one top-level value, `text` being its own text. Shapes: an envelope, a list, `{"logs":[…]}`,
- * a bare record, and these inside each other; envelope times are inherited downwards. Adds to `into`.
+ * Adds the records inside one top-level value, whose JSON is `text`, to `into`. Shapes: an envelope, a list,
+ * `{"logs":[…]}`, a bare record, and these inside each other; records inherit the times of the envelopes around them.
  * @throws {Refusal} `too_large` for a list of more than `maxRecords`.
  */
 export function unwrap(value: unknown, text: string, into: Unwrapped): void {
@@ -46,7 +46,7 @@ export function unwrap(value: unknown, text: string, into: Unwrapped): void {
   descend(value, text, noTimes, 0, into);
 }
 
-/** The kinds that the stream and the API carry, or neither: told by their shape, since nothing on the wire names the log. */
+/** The type of a record from the stream or the API, judged by its shape, since nothing on the wire names the log. */
 export function classify(value: JsonObject): "flow" | "audit" | "unclassified" {
   if (typeof value["nodeId"] === "string" && value["nodeId"] !== "" && hasAny(value, trafficMembers)) return "flow";
   const { action } = value;
@@ -55,8 +55,8 @@ export function classify(value: JsonObject): "flow" | "audit" | "unclassified" {
 }
 
 /**
- * A record from its stored line; one that the scanner took without an envelope was stored as it is.
- * @throws {SyntaxError} when the line is not one that was stored.
+ * A record from its stored line; a record that the scanner accepted without an envelope is stored as it is.
+ * @throws {SyntaxError} if the line is not a stored record.
  */
 export function recordOfLine(line: string, type: RecordType): RawRecord {
   const envelope: unknown = JSON.parse(line);
@@ -73,8 +73,8 @@ export function eventText(line: string): string {
 }
 
 /**
- * An envelope's time: seconds as a number or a quoted one, milliseconds, microseconds and nanoseconds by magnitude, to the
- * microsecond. Nothing if it is absent, not positive, not finite or past what int64 nanoseconds can say.
+ * An envelope's time, to the microsecond: a number, quoted or not, in seconds, milliseconds, microseconds or nanoseconds
+ * by magnitude. Undefined if it is absent, not positive, not finite or beyond the range of int64 nanoseconds.
  */
 export function envelopeTime(time: unknown): HrTime | undefined {
   const number =
@@ -88,10 +88,10 @@ export function envelopeTime(time: unknown): HrTime | undefined {
   return micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000];
 }
 
-/** Wrappers around a record beyond which a value is passed over. */
+/** Maximum number of wrappers around a record. */
 const maxWrappers = 4;
 
-/** The last instant that int64 nanoseconds can say, in seconds. */
+/** The end of the range of int64 nanoseconds, in seconds. */
 const maxSeconds = 9_223_372_036;
 
 const trafficMembers = ["virtualTraffic", "physicalTraffic", "subnetTraffic", "exitTraffic"] as const;

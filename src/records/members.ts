@@ -1,41 +1,52 @@
-/** Reads members of a parsed JSON object that must have a type, or be absent. `null` counts as absent everywhere. */
+/** Reads members of a parsed JSON object that must have a certain type if present. `null` counts as absent. */
 import type { HrTime } from "../lib/clock.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
 import { Defect } from "./types.ts";
 import type { JsonObject } from "./types.ts";
 
-/** A string; `""` where absent. */
+/** A string; `""` if absent. */
 export function stringMember(object: JsonObject, name: string): string {
-  const value = object[name];
+  const value = object[name] ?? "";
   if (typeof value === "string") return value;
-  if (value === undefined || value === null) return "";
   throw wrongType(name, "a string", value);
 }
 
-/** An object, or nothing. */
+/** A number, if present. */
+export function numberMember(object: JsonObject, name: string): number | undefined {
+  const value = object[name] ?? undefined;
+  if (value === undefined || typeof value === "number") return value;
+  throw wrongType(name, "a number", value);
+}
+
+/** A Boolean, if present. */
+export function booleanMember(object: JsonObject, name: string): boolean | undefined {
+  const value = object[name] ?? undefined;
+  if (value === undefined || typeof value === "boolean") return value;
+  throw wrongType(name, "a Boolean", value);
+}
+
+/** An object, if present. */
 export function objectMember(object: JsonObject, name: string): JsonObject | undefined {
-  const value = object[name];
-  if (value === undefined || value === null) return undefined;
-  if (isObject(value)) return value;
+  const value = object[name] ?? undefined;
+  if (value === undefined || isObject(value)) return value;
   throw wrongType(name, "an object", value);
 }
 
-/** A list; empty where absent. */
+/** A list; empty if absent. */
 export function listMember(object: JsonObject, name: string): readonly unknown[] {
-  const value = object[name];
-  if (value === undefined || value === null) return [];
+  const value = object[name] ?? [];
   if (Array.isArray(value)) return value;
   throw wrongType(name, "a list", value);
 }
 
-/** A list of strings; empty where absent. */
+/** A list of strings; empty if absent. */
 export function stringsMember(object: JsonObject, name: string): readonly string[] {
   const list = listMember(object, name);
   for (const item of list) if (typeof item !== "string") throw wrongType(name, "a list of strings", item);
   return list as readonly string[];
 }
 
-/** A time; nothing where absent or empty. */
+/** A time; undefined if absent or empty. */
 export function timeMember(object: JsonObject, name: string): HrTime | undefined {
   const text = stringMember(object, name);
   if (text === "") return undefined;
@@ -49,7 +60,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** @throws {Defect} `decode_error` when the value is nested deeper than that: what walks it later would run out of stack. */
+/** @throws {Defect} `decode_error` if the value is nested more deeply: code that walks it later would overflow the stack. */
 export function checkDepth(name: string, value: unknown, maxDepth: number): void {
   descend(value, maxDepth);
 
@@ -60,13 +71,13 @@ export function checkDepth(name: string, value: unknown, maxDepth: number): void
   }
 }
 
-/** Tags as they are exported: trimmed, unique, sorted, empty ones left out. */
+/** Tags as they are exported: trimmed, unique, sorted, without empty ones. */
 export function normalTags(tags: readonly string[]): readonly string[] {
   if (tags.length === 0) return tags;
   return [...new Set(tags.map((tag) => tag.trim()))].filter((tag) => tag !== "").sort();
 }
 
-/** The defect of a member that has another type than the wire format says. */
+/** The defect of a member whose type is not that of the wire format. */
 export function wrongType(name: string, expected: string, found: unknown): Defect {
   const kind = found === null ? "null" : Array.isArray(found) ? "a list" : `a ${typeof found}`;
   return new Defect("decode_error", `${name} must be ${expected}, found ${kind}`);

@@ -1,23 +1,23 @@
-/** What Tailscale's records are once transport and envelope are gone: the shapes that everything downstream reads. */
+/** The shapes of Tailscale's records without transport and envelope, which everything downstream reads. */
 import type { HrTime } from "../lib/clock.ts";
 
 /** Which log a record belongs to. */
 export type RecordType = "flow" | "audit" | "webhook";
 
-/** Which way a record came in. */
+/** How a record was received. */
 export type Source = "stream" | "webhook" | "poll";
 
 export const recordTypes: readonly RecordType[] = ["flow", "audit", "webhook"];
 
-/** A JSON object of unknown members, as `JSON.parse` gives it. */
+/** A JSON object of unknown members, from `JSON.parse`. */
 export type JsonObject = { readonly [member: string]: unknown };
 
-/** A record that has been told apart by its shape, and not yet looked into. */
+/** A record that has been classified by its shape but not decoded. */
 export interface RawRecord {
   readonly type: RecordType;
   /** The record itself, parsed. */
   readonly value: JsonObject;
-  /** Its stored form: one line `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, absent members left out. */
+  /** Its stored form: one line `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without absent members. */
   readonly line: string;
   /** The envelope's `time`, own or inherited. */
   readonly time: HrTime | undefined;
@@ -25,29 +25,13 @@ export interface RawRecord {
   readonly recorded: HrTime | undefined;
 }
 
-/** Why a value of a request is passed over without being a record. */
+/** Why a value of a request is skipped. */
 export type SkipReason = "unclassified" | "unwrap_drop";
 
-/** A value that is no record of a known kind. */
+/** A value that is not a record of a known type. */
 export interface SkippedValue {
   readonly reason: SkipReason;
   readonly text: string;
-}
-
-export interface AuditActor {
-  readonly id: string;
-  readonly type: string;
-  readonly loginName: string;
-  readonly displayName: string;
-  readonly tags: readonly string[];
-}
-
-export interface AuditTarget {
-  readonly id: string;
-  readonly name: string;
-  readonly type: string;
-  readonly property: string;
-  readonly isEphemeral: boolean | undefined;
 }
 
 export interface AuditRecord {
@@ -60,17 +44,29 @@ export interface AuditRecord {
   readonly logType: string;
   readonly eventGroupId: string;
   readonly origin: string;
-  readonly actor: AuditActor;
-  readonly target: AuditTarget;
+  readonly actor: {
+    readonly id: string;
+    readonly type: string;
+    readonly loginName: string;
+    readonly displayName: string;
+    readonly tags: readonly string[];
+  };
+  readonly target: {
+    readonly id: string;
+    readonly name: string;
+    readonly type: string;
+    readonly property: string;
+    readonly isEphemeral: boolean | undefined;
+  };
   readonly action: string;
   readonly actionDetails: string;
   readonly error: string;
-  /** As received; empty where the record says the zero time: not deferred. */
+  /** As received; empty if it is the zero time, which means not deferred. */
   readonly deferredAt: string;
-  /** Any JSON; `undefined` where absent. */
+  /** Any JSON; `undefined` if absent. */
   readonly old: unknown;
   readonly new: unknown;
-  /** The same as they were received, a text without its quotes; empty where absent. */
+  /** The same values as received, a string without its quotes; empty if absent. */
   readonly oldText: string;
   readonly newText: string;
 }
@@ -78,20 +74,20 @@ export interface AuditRecord {
 /** One event of a webhook delivery. */
 export interface WebhookRecord {
   readonly type: "webhook";
-  /** `timestamp`; nothing where it is absent or no time. */
+  /** `timestamp`; undefined if it is absent or not a time. */
   readonly time: HrTime | undefined;
   readonly version: number | undefined;
   /** What happened, such as `nodeCreated`; never empty. */
   readonly eventType: string;
   readonly tailnet: string;
   readonly message: string;
-  /** Any members, by type of event. */
+  /** Its members depend on the type of event. */
   readonly data: JsonObject;
-  /** All of the event, parsed: what it is known by. */
+  /** The whole event, parsed: its identity. */
   readonly event: JsonObject;
 }
 
-/** The closed set of reasons. `decode_error`: a member has the wrong type. The others: the record makes no sense. */
+/** `decode_error`: a member has the wrong type. All others: the record makes no sense. */
 export type DefectReason =
   | "decode_error"
   | "negative_counters"
@@ -102,7 +98,7 @@ export type DefectReason =
   | "invalid_entry"
   | "measure_failed";
 
-/** Why one record of a known kind cannot be taken; the rest of its batch can. Thrown by the decoders. `message` names the member and what was found. */
+/** Why one record cannot be accepted; the rest of its batch can. Thrown by decoders; `message` names the member and what was found. */
 export class Defect extends Error {
   override readonly name = "Defect";
   constructor(
