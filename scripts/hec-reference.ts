@@ -5,8 +5,8 @@ import { maxEntries } from "../src/pipeline/batch.ts";
 import { maxRecords } from "../src/records/envelope.ts";
 import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
 import { valueLimits } from "../src/records/json.ts";
-import { defaultMaxBodyBytes, maxReading } from "../src/receivers/hec/index.ts";
-import { defaultPath, healthPaths, ingestPaths } from "../src/receivers/hec/index.ts";
+import { defaultMaxBodyBytes } from "../src/config/index.ts";
+import { defaultPath, healthPaths, ingestPaths, maxReading } from "../src/receivers/hec/index.ts";
 import { type HecAnswer, hecAnswers } from "../src/receivers/hec/protocol.ts";
 
 /** Markdown. */

@@ -1,6 +1,6 @@
-/** The kinds of error that cross a folder. Each says who must act: the operator, the sender, or nobody yet. */
+/** The errors that cross folders. Each says who must act: the operator, the sender, or nobody yet. */
 
-/** The configuration cannot be used. `problems` are complete lines for a person, one a mistake. Exit code 78. */
+/** The configuration is invalid. `problems` are complete lines for a person, one per problem. Exit code 78. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   constructor(readonly problems: readonly string[]) {
@@ -19,10 +19,10 @@ export type RefusalReason =
   | "unparsable"
   | "unsupported_encoding";
 
-/** What to tell a sender whose request is not taken. The receiver turns it into its own protocol's answer. */
+/** A request is rejected as a whole. The receiver turns it into the answer of its protocol. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
-  /** The 0-based position of the top-level value that was damaged, where the protocol reports one. */
+  /** The 0-based position of the damaged top-level value, if the protocol reports one. */
   readonly valueIndex: number | undefined;
   constructor(
     readonly reason: RefusalReason,
@@ -43,7 +43,7 @@ export function orUnparsable<Value>(problem: string, parse: () => Value): Value 
   }
 }
 
-/** Nothing is wrong with the input; it cannot be taken now. Whoever holds it should try again later. */
+/** Nothing is wrong with the input, but it cannot be accepted now: the sender should retry later. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
   constructor(

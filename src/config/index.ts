@@ -22,7 +22,7 @@ export {
   type System,
 } from "./load.ts";
 export { inspectReload, mergeReload, secretFilesOf } from "./reload.ts";
-export { subscriptionsOf, subscriptionTypes, subscriptionWords } from "./schema-inputs.ts";
+export { defaultMaxBodyBytes, subscriptionsOf, subscriptionTypes, subscriptionWords } from "./schema-inputs.ts";
 export {
   type CollectedLog,
   collectedLogs,

@@ -230,7 +230,7 @@ function isPrivateIpv4(host: string): boolean {
   );
 }
 
-/** A host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a zone of nobody's. */
+/** A host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a private zone. */
 function isPrivateHost(host: string): boolean {
   const name = host.replace(/\.$/, "");
   return (

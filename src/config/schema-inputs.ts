@@ -87,7 +87,7 @@ function pollSettings(log: string, lag: string, maxWindow: string, retention: st
       `Where ${log} come from. \`poll\` and \`both\` poll the API; \`stream\` needs \`streaming.enabled\` instead. Records that arrive both ways count once.`,
     ),
     interval: duration("60s", ["1s", "24h"], "How often to poll the API."),
-    lag: duration(lag, ["0", "24h"], "How far to stay behind the present, where records may be incomplete."),
+    lag: duration(lag, ["0", "24h"], "How far to stay behind the present, as recent records may be incomplete."),
     initial_lookback: duration("5m", ["0", retention], "How far back the first poll reaches."),
     max_window: duration(maxWindow, ["1s", "24h"], "Maximum time range of one request, when catching up."),
     replay_overlap: duration("5m", ["0", "12h"], "How much to request again each time, for late records."),
@@ -124,7 +124,10 @@ const receiverTls = section("TLS 1.2 and later. Without certificate and key, the
   key_file: file("Private key of the certificate (PEM), without a passphrase."),
 });
 
-/** Where Tailscale reaches a receiver, and whether it is told so. */
+/** What `streaming.max_body_bytes = 0` stands for. */
+export const defaultMaxBodyBytes = 64 * 1024 * 1024;
+
+/** The URL at which Tailscale reaches a receiver. */
 const publicUrl = (of: string, example: string) =>
   url("", `URL at which Tailscale reaches the receiver: ${of}. Without a path, \`path\` is appended.`, example);
 

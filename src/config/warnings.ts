@@ -1,5 +1,6 @@
 /** What works and is probably not intended: rules of the same form, whose findings are warnings. */
 import { collectedLogs, type Config, hasCredentials, isPolled, usesOauth, wantsPoll } from "./schema.ts";
+import { defaultMaxBodyBytes } from "./schema-inputs.ts";
 import { isLoopback } from "../lib/listen.ts";
 import { credentialKeys, isLocal, logNames, receivers, type Rule } from "./rules.ts";
 
@@ -77,7 +78,7 @@ export const warnings: readonly Rule[] = [
   {
     keys: ["streaming.max_inflight_bytes"],
     when: ({ streaming }) =>
-      streaming.enabled && (streaming.max_body_bytes || 64 * 2 ** 20) > streaming.max_inflight_bytes,
+      streaming.enabled && (streaming.max_body_bytes || defaultMaxBodyBytes) > streaming.max_inflight_bytes,
     message:
       "it is smaller than the largest body (streaming.max_body_bytes, by default 64 MiB), so it limits single bodies",
     remedy: "Raise streaming.max_inflight_bytes, or lower streaming.max_body_bytes.",

@@ -1,30 +1,30 @@
 /**
- * Tells when files change, by looking at them again and again: they come by writing, by rename, by symbolic link or by a
- * mounted secret, which the system's own notices do not tell alike.
+ * Watches files by polling: they change by writing, by rename, through symbolic links and as mounted secrets, which the
+ * system's own notifications do not report alike.
  */
 import { stat } from "node:fs/promises";
 
 export interface FileWatch {
-  /** From here on it is these files, as they are now. */
+  /** Watches these files from now on, starting from their current state. */
   watch(files: readonly string[]): Promise<void>;
   stop(): void;
 }
 
-/** `onChange` is called once for each change, when the files have been the same for two looks: nobody writes on them then. */
+/** Calls `onChange` once per change, after two polls that saw the same: then the write has ended. */
 export function createFileWatch(everyMs: number, onChange: () => void): FileWatch {
   let files: readonly string[] = [];
   let known = "";
   let lastSeen = "";
-  let isLooking = false;
-  const timer = setInterval(() => void look(), everyMs);
+  let isPolling = false;
+  const timer = setInterval(() => void poll(), everyMs);
 
-  async function look(): Promise<void> {
-    if (isLooking) return;
-    isLooking = true;
-    const looked = files;
-    const seen = await signatureOf(looked);
-    isLooking = false;
-    if (looked !== files) return;
+  async function poll(): Promise<void> {
+    if (isPolling) return;
+    isPolling = true;
+    const polled = files;
+    const seen = await signatureOf(polled);
+    isPolling = false;
+    if (polled !== files) return;
     const isSettled = seen === lastSeen;
     lastSeen = seen;
     if (!isSettled || seen === known) return;
@@ -46,7 +46,7 @@ async function signatureOf(files: readonly string[]): Promise<string> {
   return (await Promise.all(files.map(describe))).join("\n");
 }
 
-/** A pipe cannot be read twice, so what is no plain file never changes. */
+/** Anything but a regular file never changes: a pipe cannot be read twice. */
 async function describe(file: string): Promise<string> {
   try {
     const found = await stat(file);

@@ -1,4 +1,4 @@
-/** The program's own log lines: readable on a terminal, one JSON object a line in a pipe. */
+/** The program's own log lines: text on a terminal, one JSON object per line in a pipe. */
 import type { Clock } from "./clock.ts";
 import type { LogFields, Logger, LogLevel } from "./logger.ts";
 import { cutText, printable as printableText } from "./text.ts";

@@ -38,7 +38,7 @@ export function parseRfc3339(text: string): HrTime | undefined {
   return seconds < firstSecond || seconds > lastSecond ? undefined : [seconds, nanoseconds];
 }
 
-/** UTC text with as many fraction digits as the time has: none, or up to nine. 0.1 µs where the second was formatted before. */
+/** UTC text with as many fraction digits as the time has: none, or up to nine. 0.1 µs if the second is cached. */
 export function formatRfc3339([seconds, nanoseconds]: HrTime): string {
   const whole = wholeSeconds(seconds);
   if (nanoseconds === 0) return `${whole}Z`;

@@ -3,7 +3,7 @@
  * is answered 200 only once everything in it is on disk.
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
-import type { Config } from "../../config/schema.ts";
+import { type Config, defaultMaxBodyBytes } from "../../config/index.ts";
 import { Refusal } from "../../errors.ts";
 import { createSecretCheck, isFromBrowser, ownHostsOf, readAuthorization } from "../../http/auth.ts";
 import type { Exchange, HttpAnswer } from "../../http/exchange.ts";
@@ -64,8 +64,6 @@ export function ingestPaths(path: string): readonly string[] {
   const paths = withTrailingSlash(path);
   return paths[0] === defaultPath ? [...paths, ...aliases.flatMap(withTrailingSlash)] : paths;
 }
-
-export const defaultMaxBodyBytes = 64 * 1024 * 1024;
 
 /** Requests whose body is being read, or waits to be worked on, at once. */
 export const maxReading = 256;
