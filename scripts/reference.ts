@@ -9,7 +9,7 @@ const opening = `# Configuration
 
 Layers, each overriding the one before: defaults, a TOML file, environment variables, \`--set key=value\`. The file is the one that
 \`--config\` names, else \`$TS2OTEL_CONFIG\`, else \`./tailscale2otel.toml\`, else \`/etc/tailscale2otel/config.toml\`. A file that nobody
-named is read only if it belongs to you or to root and nobody else can write to it. A file that exists and cannot be read is an error.
+named must belong to you or to root, and nobody else may be able to write to it. A file that exists and cannot be read is an error.
 
 \`tailscale2otel check\` shows every value and its origin, and every problem and its fix; \`--changed\` shows only what differs from
 the defaults, and \`--strict\` fails on warnings too. [configuration.example.toml](configuration.example.toml) is a file to start from, and

@@ -83,7 +83,7 @@ export function loadSections(sources: ConfigSources, names: readonly string[]): 
 
 /** The same without throwing. */
 export function inspectConfig(sources: ConfigSources): Inspection {
-  const { file, warnings } = openConfigFile(sources);
+  const file = openConfigFile(sources);
   const fileLayer = file === undefined ? undefined : layerOf(file);
   const own = [readEnvironment(sources.environment), readFlags(sources.assignments)];
   const layers = fileLayer === undefined ? own : [fileLayer, ...own];
@@ -102,7 +102,7 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   return {
     config,
     problems: inReadingOrder([...merged.problems, ...judged.problems]),
-    warnings: [...warnings, ...merged.warnings, ...judged.warnings],
+    warnings: [...merged.warnings, ...judged.warnings],
     origins: merged.origins,
     broken: merged.broken,
     configFile: file?.path,
@@ -110,9 +110,9 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   };
 }
 
-/** The file that would be read: what is named, else the first of the usual places that exists and can be trusted. */
+/** The file that would be read: what is named, else the first of the usual places that exists. */
 export function findConfigFile(sources: ConfigSources): string | undefined {
-  return openConfigFile(sources).file?.path;
+  return openConfigFile(sources)?.path;
 }
 
 const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
@@ -122,18 +122,16 @@ interface ConfigFile {
   readonly path: string;
   readonly text?: string;
   readonly stats?: Stats;
-  /** Why it could not be read. */
+  /** Why it is not read. */
   readonly reason?: string;
+  readonly remedy?: string;
 }
 
-function openConfigFile({ configPath, environment, workingDirectory, system }: ConfigSources): {
-  readonly file?: ConfigFile;
-  readonly warnings: readonly Warning[];
-} {
-  const warnings: Warning[] = [];
+/** A file that nobody named has to be trustworthy. If it is not, nothing is read in its place: it may have been meant. */
+function openConfigFile({ configPath, environment, workingDirectory, system }: ConfigSources): ConfigFile | undefined {
   const read = (path: string) => readBounded(resolve(workingDirectory, path), maxFileBytes);
   const named = configPath ?? environment[configVariable] ?? "";
-  if (named !== "") return { file: { path: named, ...read(named) }, warnings };
+  if (named !== "") return { path: named, ...read(named) };
   for (const path of usualFiles) {
     const untrusted = whyUntrusted(resolve(workingDirectory, path), system.uid);
     const file = untrusted === undefined ? read(path) : { reason: untrusted, code: "" };
@@ -141,18 +139,18 @@ function openConfigFile({ configPath, environment, workingDirectory, system }: C
     // It may have been replaced between the two looks.
     const replaced = "stats" in file && system.uid !== undefined ? whyForeign(file.stats, system.uid) : undefined;
     const reason = untrusted ?? replaced;
-    if (reason === undefined) return { file: { path, ...file }, warnings };
-    const remedy = `If it is yours, correct its owner and run chmod go-w ${path}, or name it with --config.`;
-    warnings.push({ key: path, message: `this file is not read: ${reason}`, remedy });
+    if (reason === undefined) return { path, ...file };
+    const remedy = `If it is yours, correct its owner and run chmod go-w ${path}; or name a file with --config or ${configVariable}.`;
+    return { path, reason: `it is not trusted, because ${reason}`, remedy };
   }
-  return { warnings };
+  return undefined;
 }
 
-function layerOf({ path, text, reason }: ConfigFile): Layer & { readonly isToml: boolean } {
+function layerOf({ path, text, reason, remedy }: ConfigFile): Layer & { readonly isToml: boolean } {
   if (text !== undefined) return readToml(path, text);
-  const remedy = `Name a readable TOML file with --config or ${configVariable}.`;
   const origin: Origin = { from: "file", file: path, line: 0 };
-  const problem = { origin, key: path, message: `cannot be read: ${reason}`, remedy };
+  const help = remedy ?? `Name a readable TOML file with --config or ${configVariable}.`;
+  const problem = { origin, key: path, message: `cannot be read: ${reason}`, remedy: help };
   return { given: [], problems: [problem], warnings: [], isToml: false };
 }
 

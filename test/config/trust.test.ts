@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
-import { describeWarning, findConfigFile, inspectConfig } from "../../src/config/index.ts";
+import { describeProblem, findConfigFile, inspectConfig, loadSections } from "../../src/config/index.ts";
+import { ConfigError } from "../../src/errors.ts";
 import { whyForeign } from "../../src/config/files.ts";
 import { sourcesIn, temporaryDirectory } from "./sources.ts";
 
@@ -22,14 +23,13 @@ test.each([0o600, 0o644, 0o400])("one of the user's own is read (mode %o)", (mod
   expect(inspectConfig(sources).config.log_level).toBe("debug");
 });
 
-test("one that everybody can write to is not read, and a warning says why and what to do", () => {
+test("one that everybody can write to is an error that says what to do", () => {
   const sources = sourcesOf(0o646);
-  expect(findConfigFile(sources)).toBeUndefined();
-  const { config, warnings } = inspectConfig(sources);
+  const { config, problems } = inspectConfig(sources);
   expect(config.log_level).toBe("info");
-  expect(warnings.map(describeWarning)).toContain(
-    "tailscale2otel.toml: this file is not read: other users can write to it (mode 0646). If it is yours, correct its owner and run chmod go-w tailscale2otel.toml, or name it with --config.",
-  );
+  expect(problems.map(describeProblem)).toEqual([
+    "tailscale2otel.toml: cannot be read: it is not trusted, because other users can write to it (mode 0646). If it is yours, correct its owner and run chmod go-w tailscale2otel.toml; or name a file with --config or TS2OTEL_CONFIG.",
+  ]);
 });
 
 test("the same file is read if it is named", () => {
@@ -42,8 +42,10 @@ test("one of another user is not read", () => {
   const other = { ...sources, system: { ...sources.system, uid: own + 1 } };
   // Root's files are trusted by everybody, so the file must not be root's here.
   if (own === 0) chownSync(join(directory, "tailscale2otel.toml"), 12_345, 12_345);
-  expect(findConfigFile(other)).toBeUndefined();
-  expect(inspectConfig(other).warnings[0]?.message).toContain("it belongs to another user");
+  expect(inspectConfig(other).config.log_level).toBe("info");
+  expect(inspectConfig(other).problems[0]?.message).toContain("it belongs to another user");
+  // Nothing is done to the instance of the next place in its stead.
+  expect(() => loadSections(other, ["state"])).toThrow(ConfigError);
 });
 
 test.each([
@@ -62,7 +64,7 @@ test("a link or a pipe of another user is not opened", () => {
   const sources = { ...sourcesIn(directory, {}), workingDirectory: place };
   const other = { ...sources, system: { ...sources.system, uid: own + 1 } };
   if (own === 0) chownSync(join(place, "tailscale2otel.toml"), 12_345, 12_345);
-  expect(findConfigFile(other)).toBeUndefined();
+  expect(inspectConfig(other).problems[0]?.message).toContain("it belongs to another user");
 });
 
 test("a file that cannot be read is a problem, although nobody named it", () => {
