@@ -1,14 +1,14 @@
 /**
- * The bound of every text that leaves: attributes, bodies and metric labels. Texts come out as well-formed Unicode, are cut
- * between characters, and each cut is counted.
+ * The maximum length of every text that is sent: attributes, log bodies and metric attributes. Texts are made well-formed
+ * Unicode and cut between characters; every cut is counted.
  */
-import type { AttributeValue, LogAttributes, LogEvent } from "../catalogue/log-event.ts";
+import { type AttributeValue, type LogAttributes, type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 
-/** Bytes of UTF-8 that a text attribute of a log record may have, and the texts of a list together. */
+/** Maximum bytes (UTF-8) of a text attribute of a log record, and of all texts of a list together. */
 export const maxAttributeBytes = 4096;
-/** … the body of a log record. */
+/** Maximum bytes of the body of a log record. */
 export const maxBodyBytes = 32_768;
-/** … an attribute value of a metric. */
+/** Maximum bytes of an attribute value of a metric. */
 export const maxLabelBytes = 256;
 
 const mark = "…[truncated]";
@@ -18,7 +18,7 @@ const room = new Uint8Array(1 << 16);
 
 let truncatedTexts = 0;
 
-/** How many texts have been cut in this thread since the last call. */
+/** Texts cut in this thread since the last call. */
 export function takeTruncatedTexts(): number {
   const taken = truncatedTexts;
   truncatedTexts = 0;
@@ -26,8 +26,8 @@ export function takeTruncatedTexts(): number {
 }
 
 /**
- * The text, or its longest beginning that fits `maxBytes` of UTF-8 (at most 64 KiB) together with the mark `…[truncated]`.
- * A lone surrogate becomes U+FFFD, since UTF-8 cannot say it.
+ * The text, or its longest prefix that fits `maxBytes` of UTF-8 (at most 64 KiB) together with the mark `…[truncated]`.
+ * A lone surrogate, which UTF-8 cannot encode, becomes U+FFFD.
  */
 export function boundedText(text: string, maxBytes: number): string {
   if (text.length * 3 <= maxBytes) return text.toWellFormed();
@@ -45,7 +45,7 @@ export function boundedLabel(text: string): string {
   return boundedText(text, maxLabelBytes);
 }
 
-/** Every text of the attributes under its bound; usually they are that already. */
+/** The attributes with every text cut to its maximum; usually none needs it. */
 export function boundedAttributes(attributes: LogAttributes): LogAttributes {
   for (const name in attributes) if (!isSurelyBounded(attributes[name])) return cutAttributes(attributes);
   return attributes;
@@ -57,19 +57,14 @@ function isSurelyBounded(value: AttributeValue | undefined): boolean {
 }
 
 function cutAttributes(attributes: LogAttributes): LogAttributes {
-  const bounded: Record<string, AttributeValue> = {};
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "string") bounded[name] = boundedText(value, maxAttributeBytes);
-    else if (typeof value !== "object") bounded[name] = value;
-    else {
-      const texts = boundedList(value);
-      if (texts.length > 0) bounded[name] = texts;
-    }
-  }
-  return bounded;
+  const cut = Object.entries(attributes).map(([name, value]) => {
+    if (typeof value === "string") return [name, boundedText(value, maxAttributeBytes)] as const;
+    return [name, typeof value === "object" ? boundedList(value) : value] as const;
+  });
+  return presentAttributes(Object.fromEntries(cut));
 }
 
-/** A log event with all its texts under their bounds. */
+/** The event with all its texts cut to their maximum. */
 export function boundedEvent(event: LogEvent): LogEvent {
   return {
     ...event,
@@ -79,7 +74,7 @@ export function boundedEvent(event: LogEvent): LogEvent {
   };
 }
 
-/** The first texts of a list, as many as fit together. */
+/** The first texts of a list that fit together. */
 function boundedList(texts: readonly string[]): readonly string[] {
   const kept: string[] = [];
   let left = maxAttributeBytes;

@@ -1,4 +1,4 @@
-/** What decides how records leave: the settings of the processors, the device directory, and how nodes are named. */
+/** How nodes are named: the settings of the processors, the device directory, and names by directory and record. */
 import { type PrivacySettings, privacyCategories } from "../catalogue/logs.ts";
 import type { Config } from "../config/schema.ts";
 import { parseIpv4 } from "../records/address.ts";
@@ -8,34 +8,34 @@ import type { FlowColumns } from "../records/flow/columns.ts";
 /** How many log records a flow record becomes. */
 export type FlowLogMode = Config["collectors"]["flowlogs"]["log_mode"];
 
-/** What the processors need of the configuration. Plain data: the export worker gets a copy. */
+/** The configuration as the processors need it. Plain data: the export worker gets a copy. */
 export interface ProcessorSettings {
-  /** Unnamed addresses are `unknown` inside the tailnet's ranges and `external` elsewhere; otherwise their text is the name. */
+  /** Unnamed addresses are `unknown` in the tailnet's ranges and `external` elsewhere; otherwise they are their own names. */
   readonly collapseExternal: boolean;
-  /** Whether exit traffic is counted by the node that reports it. */
+  /** Whether exit traffic is counted by exit node. */
   readonly countsExitNodes: boolean;
   readonly flowLogMode: FlowLogMode;
-  /** The configured name of the tailnet; empty if there is none. */
+  /** The configured name of the tailnet; may be empty. */
   readonly tailnet: string;
-  /** None until it has been read for the first time. */
+  /** Undefined until it has been read for the first time. */
   readonly directory: { current: Directory | undefined };
-  /** What flow metrics tell apart. */
+  /** The dimensions of flow metrics. */
   readonly dimensions: {
     readonly nodes: boolean;
     readonly identity: boolean;
     readonly sourcePort: boolean;
     readonly destinationPort: boolean;
   };
-  /** Absent: everything is kept. */
+  /** Undefined: everything is kept. */
   readonly privacy: PrivacySettings | undefined;
-  /** Keys `log.record.uid` (hexadecimal, and the tailnet's number); absent: log records have none. */
+  /** Keys `log.record.uid` (hexadecimal, and the tailnet's number); undefined: log records have none. */
   readonly recordUid: { readonly secret: string; readonly tailnet: number } | undefined;
 }
 
-/** What the API says about one node. */
+/** A node according to the API. */
 export interface Device {
   readonly nodeId: string;
-  /** The first DNS label of its name, which is what people call it; may be empty. */
+  /** The first DNS label of its name; may be empty. */
   readonly label: string;
   /** Canonical text. */
   readonly addresses: readonly string[];
@@ -45,7 +45,7 @@ export interface Device {
   readonly tags: readonly string[];
 }
 
-/** What the API says about nodes, which no record can contradict. Plain data. */
+/** All nodes according to the API, which no record can contradict. Plain data. */
 export interface Directory {
   /** By IPv4 address as an unsigned 32-bit number. */
   readonly byIpv4: ReadonlyMap<number, Device>;
@@ -54,14 +54,14 @@ export interface Directory {
   readonly byNodeId: ReadonlyMap<string, Device>;
 }
 
-/** Names of addresses that belong to no known node, inside and outside the tailnet's ranges. */
+/** Names of addresses of no known node, in and outside the tailnet's ranges. */
 export const unknownName = "unknown";
 export const externalName = "external";
 
-/** Begins a name that only a record claims, while there is a directory that does not know it. */
+/** Prefix of a name that only a record claims although a directory is loaded. */
 export const unverifiedPrefix = "unverified:";
 
-/** What the journal keeps for its whole life. */
+/** Secrets that the journal creates once. */
 export interface ProcessorSecrets {
   /** Hexadecimal; keys `log.record.uid`. */
   readonly identitySecret: string;
@@ -71,14 +71,14 @@ export interface ProcessorSecrets {
   readonly privacySalt: string;
 }
 
-/** The settings as the processors need them, with the secrets that the journal keeps. The directory is empty. */
+/** The settings of the processors, with an empty directory. */
 export function processorSettingsOf(
   config: Config,
   { identitySecret, tailnet, privacySalt }: ProcessorSecrets,
 ): ProcessorSettings {
   const { cardinality, collectors, otlp, privacy, tailscale } = config;
   const { flow } = cardinality;
-  // A roll-up has no ports.
+  // Rollups have no ports.
   const hasPorts = flow.metrics_mode !== "rollup";
   const keepsAll = privacyCategories.every((category) => privacy[category] === "keep");
   return {
@@ -98,7 +98,7 @@ export function processorSettingsOf(
   };
 }
 
-/** A directory of these devices. An address that two of them have belongs to the later one. */
+/** A directory of these devices; an address of two devices belongs to the later one. */
 export function directoryOf(devices: readonly Device[]): Directory {
   const byIpv4 = new Map<number, Device>();
   const byText = new Map<string, Device>();
@@ -114,7 +114,7 @@ export function directoryOf(devices: readonly Device[]): Directory {
   return { byIpv4, byText, byNodeId };
 }
 
-/** The name that the directory or the record itself gives a node; nothing if neither does. */
+/** A node's name by the directory, else by the record itself, if either names it. */
 export function nodeName(
   device: Pick<Device, "label"> | undefined,
   claim: Pick<NodeClaim, "label"> | undefined,
@@ -125,7 +125,7 @@ export function nodeName(
   return directory.current === undefined ? claim.label : unverifiedPrefix + claim.label;
 }
 
-/** The name of the node that reports a record; nothing if nobody says it. */
+/** The name of the node that reports a record, if known. */
 export function reporterName(columns: FlowColumns, record: number, settings: ProcessorSettings): string | undefined {
   const nodeId = columns.nodeId[record] as string;
   const claim = columns.sourceNode[record];

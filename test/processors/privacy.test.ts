@@ -8,8 +8,8 @@ import { FlowDescriber } from "../../src/processors/flow.ts";
 import { describe } from "../../src/processors/index.ts";
 import { privacyOf } from "../../src/processors/privacy.ts";
 import { columnsOf } from "../support/columns.ts";
-import { connection, flowValue } from "../support/records.ts";
-import { privacyWith, settingsWith, webhookOf } from "./given.ts";
+import { auditValue, connection, flowValue } from "../support/records.ts";
+import { auditOf, privacyWith, settingsWith, webhookOf } from "./given.ts";
 
 function webhookLog(actions: Partial<PrivacySettings["actions"]>, event: JsonObject): LogEvent {
   return describe(webhookOf(event), settingsWith({ privacy: privacyWith(actions) }), 0);
@@ -82,6 +82,12 @@ test("every category, dropped, leaves nothing that names anybody", () => {
   const text = JSON.stringify([...events, webhookLog(everything, nodeCreated)]);
   for (const told of ["web-1", "db-1", "alice", "example.com", "100.64", "10.1.2.3", "2001:db8", "CNTRL", "tail1234"])
     expect([told, text.includes(told)]).toEqual([told, false]);
+});
+
+test("a target whose type is a word of JavaScript is treated as any other unknown type", () => {
+  const target = { id: "x1", name: "something", type: "constructor" };
+  const log = describe(auditOf(auditValue({ target })), settingsWith({ privacy: privacyWith({ emails: "drop" }) }), 0);
+  expect(log.attributes).toMatchObject({ "tailscale.target.id": "x1", "tailscale.target.name": "something" });
 });
 
 test("hashes depend on the salt, and on nothing else", () => {
