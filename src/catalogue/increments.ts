@@ -1,6 +1,6 @@
 /** What records add to the ledger's counters: flow edges by number, everything else as counts by attribute set. */
-import { type TrafficType, trafficTypes } from "../records/flow/columns.ts";
-import { type AttributesOf, fieldClasses, type LedgerMetric } from "./metrics.ts";
+import type { TrafficType } from "../records/flow/columns.ts";
+import type { AttributesOf, LedgerMetric } from "./metrics.ts";
 
 /** What is exported of a connection besides its two nodes. */
 export interface FlowClass {
@@ -74,35 +74,4 @@ export function attributesKey(attributes: Readonly<Record<string, string | boole
   let key = "";
   for (const name in attributes) if (attributes[name] !== undefined) key += `${name}\u0001${attributes[name]}\u0002`;
   return key;
-}
-
-/** Number of codes of `fieldsCode`. */
-export const fieldCodes = trafficTypes.length << fieldClasses.length;
-
-/**
- * Which parts an entry carries and which it lacks, as a small number: two bits of traffic type above one bit per field class,
- * so that five counters cost as much as one. `ends` holds the two address tags (0: absent); a port of 0 is absent, as is the
- * port of a relay, which is a region.
- */
-export function fieldsCode(
-  traffic: number,
-  protocol: number,
-  ends: number,
-  sourcePort: number,
-  destinationPort: number,
-): number {
-  let code = traffic << 5;
-  if ((ends & 3) !== 0) code |= sourcePort === 0 ? 1 : 1 | 8;
-  if (ends >> 2 !== 0) code |= destinationPort === 0 ? 2 : 2 | 16;
-  return protocol === 0 ? code : code | 4;
-}
-
-/** The attribute sets that an entry of this code counts in, one per field class. */
-export function fieldObservations(code: number): readonly AttributesOf<"tailscale.network.field.observations">[] {
-  const traffic = trafficTypes[code >> fieldClasses.length] ?? "virtual";
-  return fieldClasses.map((fieldClass, place) => ({
-    "tailscale.traffic_type": traffic,
-    field_class: fieldClass,
-    state: (code & (1 << place)) === 0 ? "missing" : "present",
-  }));
 }

@@ -2,17 +2,9 @@
  * What has been counted since the last fold: arrays by edge, and a few bounded tables. Counting an entry allocates nothing
  * and costs about 40 ns; the size is bounded whatever is received.
  */
-import {
-  count,
-  fieldCodes,
-  fieldsCode,
-  type FlowClass,
-  type NodePair,
-  noIncrements,
-  otherNode,
-} from "../catalogue/increments.ts";
+import { count, type FlowClass, type NodePair, noIncrements, otherNode } from "../catalogue/increments.ts";
 import { type EdgeBook, noPeer, ownExit, peerByAddress } from "../processors/edges.ts";
-import { consistencyOf } from "../processors/flow-metrics.ts";
+import { consistencyOf, fieldCodes, fieldsCode } from "../processors/flow-metrics.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
 import { memberKinds, Reached } from "./reached.ts";

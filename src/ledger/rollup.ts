@@ -3,7 +3,8 @@
  * the most bytes keep their names and the rest is summed up by class, so that totals stay exact.
  */
 import type { Config } from "../config/schema.ts";
-import { fieldObservations, type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
+import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
+import { fieldObservations } from "../processors/flow-metrics.ts";
 import type { LedgerMetric } from "../catalogue/metrics.ts";
 import { type Interval, lastPortPlace, type SeenEdge, sumsPerEdge } from "./interval.ts";
 

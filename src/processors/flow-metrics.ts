@@ -1,4 +1,5 @@
-/** Flow records as metrics: which edge each entry counts for, and which node the record's exit traffic. */
+/** Flow records as metrics: the edge that each entry counts for, the exit node of a record, and which fields entries carry. */
+import { type AttributesOf, fieldClasses } from "../catalogue/metrics.ts";
 import { ipv6Text } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
 import { boundedLabel } from "./bounds.ts";
@@ -81,4 +82,35 @@ export function exitNodeOf(columns: FlowColumns, record: number, settings: Proce
   const privacy = privacyOf(settings.privacy);
   const shown = name === undefined ? privacy.value("node_ids", nodeId) : privacy.node(name);
   return boundedLabel(shown ?? "");
+}
+
+/** Number of codes of `fieldsCode`. */
+export const fieldCodes = trafficTypes.length << fieldClasses.length;
+
+/**
+ * Which parts an entry carries and which it lacks, as a small number: two bits of traffic type above one bit per field class,
+ * so that five counters cost as much as one. `ends` holds the two address tags (0: absent); a port of 0 is absent, as is the
+ * port of a relay, which is a region.
+ */
+export function fieldsCode(
+  traffic: number,
+  protocol: number,
+  ends: number,
+  sourcePort: number,
+  destinationPort: number,
+): number {
+  let code = traffic << 5;
+  if ((ends & 3) !== 0) code |= sourcePort === 0 ? 1 : 1 | 8;
+  if (ends >> 2 !== 0) code |= destinationPort === 0 ? 2 : 2 | 16;
+  return protocol === 0 ? code : code | 4;
+}
+
+/** The attribute sets that an entry of this code counts in, one per field class. */
+export function fieldObservations(code: number): readonly AttributesOf<"tailscale.network.field.observations">[] {
+  const traffic = trafficTypes[code >> fieldClasses.length] ?? "virtual";
+  return fieldClasses.map((fieldClass, place) => ({
+    "tailscale.traffic_type": traffic,
+    field_class: fieldClass,
+    state: (code & (1 << place)) === 0 ? "missing" : "present",
+  }));
 }
