@@ -1,8 +1,18 @@
 /** What the answers of both receivers share: rows of their tables, what an error comes to, and the log line of a refusal. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type RefusalReason, Refusal, Unavailable } from "../errors.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
+import type { Pipeline } from "../pipeline/index.ts";
+
+/** What both receivers need. */
+export interface ReceiverDeps {
+  readonly pipeline: Pipeline;
+  readonly telemetry: Telemetry;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
 
 /** A row of a receiver's table. */
 export interface AnswerRow {

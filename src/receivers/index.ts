@@ -1,23 +1,16 @@
 /** The receivers that the settings ask for, on as few listeners as they can share. */
-import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import { tlsFilesOf } from "../http/tls.ts";
 import type { Route } from "../http/router.ts";
 import { createHttpServer, type HttpServer, type MisdirectedReason } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
 import { urlOfListen } from "../lib/listen.ts";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import type { Pipeline } from "../pipeline/index.ts";
+import type { ReceiverDeps } from "./answers.ts";
 import { createHecReceiver } from "./hec/index.ts";
 import { createWebhookReceiver } from "./webhook/index.ts";
 
-export interface ReceiversDeps {
-  readonly pipeline: Pipeline;
+export interface ReceiversDeps extends ReceiverDeps {
   readonly journal: Pick<Journal, "space" | "horizon">;
-  readonly telemetry: Telemetry;
-  readonly logger: Logger;
-  readonly clock: Clock;
   /** Called with the secret that a webhook delivery was signed with. */
   readonly webhookSignedBy?: (secret: string) => void;
 }

@@ -1,29 +1,15 @@
 /** A HEC receiver behind a real socket, before a pipeline that records, with its telemetry and log kept. */
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
+import type { Config } from "../../src/config/index.ts";
 import { createHttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
 import type { Pipeline } from "../../src/pipeline/index.ts";
-import {
-  createHecReceiver,
-  type HecHealth,
-  type HecReceiver,
-  type HecSettings,
-} from "../../src/receivers/hec/index.ts";
-import { createRecordingPipeline, type RecordingPipeline } from "./recording-pipeline.ts";
+import { createHecReceiver, type HecHealth, type HecReceiver } from "../../src/receivers/hec/index.ts";
+import { createRecordingPipeline, defaultConfig, type RecordingPipeline } from "./recording-pipeline.ts";
 
 export const token = "5f1c0a7e-token";
 
-export const defaultOptions: HecSettings = {
-  path: "/services/collector/event",
-  token,
-  token_previous: "",
-  public_url: "",
-  decompress: "auto",
-  max_body_bytes: 0,
-  max_inflight_bytes: 256 * 1024 * 1024,
-  max_concurrent_requests: 16,
-  request_timeout: 30_000,
-};
+export const defaultOptions: Config["streaming"] = { ...defaultConfig.streaming, token };
 
 export interface HecServer extends AsyncDisposable {
   readonly port: number;
@@ -45,7 +31,7 @@ export interface HecServer extends AsyncDisposable {
 }
 
 export async function startHecServer(
-  options: Partial<HecSettings> = {},
+  options: Partial<Config["streaming"]> = {},
   { listen = "127.0.0.1:0", pipeline }: { listen?: string; pipeline?: Pipeline } = {},
 ): Promise<HecServer> {
   const settings = { ...defaultOptions, ...options };

@@ -34,14 +34,16 @@ const identity = {
   createdAt: 0,
 };
 
+/** The settings without any source. */
+export const { config: defaultConfig } = inspectConfig({
+  environment: {},
+  assignments: [],
+  workingDirectory: "/",
+  system: { platform: "linux", homeDirectory: "/" },
+});
+
 export function createRecordingPipeline(telemetry: Telemetry = silentTelemetry): RecordingPipeline {
-  const { config } = inspectConfig({
-    environment: {},
-    assignments: [],
-    workingDirectory: "/",
-    system: { platform: "linux", homeDirectory: "/" },
-  });
-  const settings = processorSettingsOf(config, identity);
+  const settings = processorSettingsOf(defaultConfig, identity);
   const commits: Commit[] = [];
   const journal = {
     identity,
@@ -55,7 +57,7 @@ export function createRecordingPipeline(telemetry: Telemetry = silentTelemetry):
       return whole;
     },
   };
-  const pipeline = createPipeline(config, {
+  const pipeline = createPipeline(defaultConfig, {
     journal,
     settings,
     edges: new EdgeBook(settings),

@@ -2,43 +2,22 @@
  * The HEC stream receiver. A request goes through credential → admission → body → semaphore → inflate and scan → commit, and
  * is answered 200 only once everything in it is on disk.
  */
-import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { type Config, defaultMaxBodyBytes } from "../../config/index.ts";
 import { Refusal } from "../../errors.ts";
 import { createSecretCheck, isFromBrowser, ownHostsOf, readAuthorization } from "../../http/auth.ts";
 import type { Exchange, HttpAnswer } from "../../http/exchange.ts";
 import { type Admission, createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
-import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
-import type { Pipeline } from "../../pipeline/index.ts";
 import type { Compression } from "../../runtime/decompress.ts";
 import { freeBuffer } from "../../runtime/process.ts";
-import { type Answer, createAnswering, withinDeadline, withTrailingSlash } from "../answers.ts";
+import { type Answer, createAnswering, type ReceiverDeps, withinDeadline, withTrailingSlash } from "../answers.ts";
 import { createPauses } from "../pauses.ts";
 import { type BodyLimit, readBodyInto } from "./body.ts";
 import { hecAnswers, type HecAnswerName, hecRefusals, hecResponse } from "./protocol.ts";
 
-export type HecSettings = Pick<
-  Config["streaming"],
-  | "path"
-  | "token"
-  | "token_previous"
-  | "public_url"
-  | "decompress"
-  | "max_body_bytes"
-  | "max_inflight_bytes"
-  | "max_concurrent_requests"
-  | "request_timeout"
->;
-
 export type HecHealth = "ok" | "full" | "draining";
 
-export interface HecReceiverDeps {
-  readonly pipeline: Pipeline;
-  readonly telemetry: Telemetry;
-  readonly logger: Logger;
-  readonly clock: Clock;
+export interface HecReceiverDeps extends ReceiverDeps {
   /** What the health endpoint says. */
   health(): HecHealth;
 }
@@ -68,7 +47,7 @@ export function ingestPaths(path: string): readonly string[] {
 /** Requests whose body is being read, or waits to be worked on, at once. */
 export const maxReading = 256;
 
-export function createHecReceiver(settings: HecSettings, deps: HecReceiverDeps): HecReceiver {
+export function createHecReceiver(settings: Config["streaming"], deps: HecReceiverDeps): HecReceiver {
   const { telemetry, logger, clock, pipeline } = deps;
   const timeoutMs = settings.request_timeout;
   const limit = bodyLimit(settings);
@@ -186,7 +165,7 @@ function createAuthentication(token: string, tokenPrevious: string, ownHosts: re
 }
 
 /** What all requests together may not hold, one may not either. */
-function bodyLimit(settings: Pick<HecSettings, "max_body_bytes" | "max_inflight_bytes">): BodyLimit {
+function bodyLimit(settings: Config["streaming"]): BodyLimit {
   const { max_body_bytes: own, max_inflight_bytes: all } = settings;
   const ownBytes = own === 0 ? defaultMaxBodyBytes : own;
   const isOwn = ownBytes > 0 && ownBytes <= all;
@@ -196,7 +175,10 @@ function bodyLimit(settings: Pick<HecSettings, "max_body_bytes" | "max_inflight_
 }
 
 /** `auto` goes by `Content-Encoding`; every other mode ignores that header. @throws {Refusal} `unsupported_encoding` */
-function compressionOf(mode: HecSettings["decompress"], contentEncoding: string | null): Compression | undefined {
+function compressionOf(
+  mode: Config["streaming"]["decompress"],
+  contentEncoding: string | null,
+): Compression | undefined {
   const encoding = mode === "auto" ? (contentEncoding?.trim().toLowerCase() ?? "") : mode;
   switch (encoding) {
     case "":

@@ -3,42 +3,23 @@
  * answered 200 only once all its events are on disk. Events are judged alone: an odd one is quarantined, its neighbours accepted.
  */
 import { Buffer } from "node:buffer";
-import type { Telemetry } from "../../catalogue/telemetry.ts";
 import type { Config } from "../../config/schema.ts";
 import { orUnparsable, Refusal } from "../../errors.ts";
 import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
 import type { Body, Exchange, HttpAnswer } from "../../http/exchange.ts";
 import { createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
-import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
-import type { Batch, Pipeline } from "../../pipeline/index.ts";
+import type { Batch } from "../../pipeline/index.ts";
 import { elementTexts } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import type { RawRecord } from "../../records/types.ts";
-import { type Answer, createAnswering, withinDeadline, withTrailingSlash } from "../answers.ts";
+import { type Answer, createAnswering, type ReceiverDeps, withinDeadline, withTrailingSlash } from "../answers.ts";
 import { createPauses } from "../pauses.ts";
 import { webhookAnswers, type WebhookAnswerName, webhookRefusals, webhookResponse } from "./protocol.ts";
 import { isSigned, judgeTime, readSignature, type Signature, signatureHeader } from "./signature.ts";
 
-export type WebhookSettings = Pick<
-  Config["webhook"],
-  | "path"
-  | "secret"
-  | "secret_previous"
-  | "auto_configure"
-  | "tolerance"
-  | "late_retry_window"
-  | "max_body_bytes"
-  | "public_url"
->;
-
-export interface WebhookReceiverDeps {
-  readonly pipeline: Pipeline;
-  readonly telemetry: Telemetry;
-  readonly logger: Logger;
-  readonly clock: Clock;
+export interface WebhookReceiverDeps extends ReceiverDeps {
   /** Epoch milliseconds up to which accepted deliveries may have been forgotten. */
   forgottenUntil(): number;
   /** Called with the secret that a delivery was signed with. */
@@ -69,7 +50,7 @@ export const maxInflightBytes = 64 * 1024 * 1024;
 /** Tailscale sends a few at once. */
 export const maxEvents = 10_000;
 
-export function createWebhookReceiver(settings: WebhookSettings, deps: WebhookReceiverDeps): WebhookReceiver {
+export function createWebhookReceiver(settings: Config["webhook"], deps: WebhookReceiverDeps): WebhookReceiver {
   const { telemetry, logger, clock, pipeline, timeoutMs = defaultTimeoutMs } = deps;
   const { max_body_bytes: maxBytes, tolerance: toleranceMs, late_retry_window: lateRetryWindowMs } = settings;
   const tooLarge = `The body is larger than ${maxBytes} bytes (webhook.max_body_bytes)`;
