@@ -13,8 +13,8 @@ import { type HecAnswer, hecAnswers } from "../src/receivers/hec/protocol.ts";
 export function renderHecReference(): string {
   return `# Stream receiver: the HEC protocol
 
-The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. A request is taken whole
-or not at all; 200 means that everything in it is on disk. Every answer has a JSON body (\`{"text":…,"code":…}\`), but for
+The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. A request is accepted as a
+whole or not at all; 200 means that everything in it is on disk. Every answer has a JSON body (\`{"text":…,"code":…}\`), but for
 what the HTTP parser itself refuses (an empty 400 or 431).
 
 ## Routes

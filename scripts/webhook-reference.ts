@@ -12,7 +12,7 @@ export function renderWebhookReference(): string {
 
 \`POST\` to \`webhook.path\`, with or without a slash at its end: a JSON array of events, or a single one, signed by Tailscale. 200 means
 that all its events are on disk. Events are judged alone: one that makes no sense (no \`type\`, a member of the wrong type) is quarantined, and
-the others are accepted. An event that comes again, in this delivery or another, before or
+the others are accepted. An event that is delivered again, in this delivery or another, before or
 after a restart, is counted in \`tailscale.webhook.duplicates\` and changes nothing else.
 
 ## Setting it up
@@ -27,7 +27,7 @@ With \`webhook.auto_configure\` the program makes the webhook itself and keeps i
 (SIGHUP; a \`_file\` is read again by itself). No delivery is refused meanwhile. Later, take \`webhook.secret_previous\` out.
 
 **Late deliveries.** Tailscale tries again, every hour for a day, what was not answered 2xx. Whether it signs each attempt anew is
-not documented. If it does not, \`webhook.tolerance\` refuses them all; \`webhook.late_retry_window = "25h"\` takes them. A replay is
+not documented. If it does not, \`webhook.tolerance\` refuses them all; \`webhook.late_retry_window = "25h"\` accepts them. A replay is
 no danger then: events are known for \`dedup.webhook_window\`, and where that memory does not reach, late deliveries are refused.
 
 ## Signatures

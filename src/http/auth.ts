@@ -1,4 +1,4 @@
-/** Who may send: reads and compares secrets in constant time, and tells a browser's requests from a program's. */
+/** Who may send: reads and compares secrets in constant time, and distinguishes browsers from programs. */
 import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../lib/listen.ts";
@@ -41,7 +41,7 @@ export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8
 }
 
 /**
- * Whether the request comes from a web page, or was steered here by a name that is not ours (DNS rebinding). Programs send
+ * Whether the request comes from a web page, or reached this listener under a foreign name (DNS rebinding). Programs send
  * neither `Origin` nor `Sec-Fetch-Site`. On a loopback listener `Host` must be this machine or one of `ownHosts`.
  */
 export function isFromBrowser(exchange: Exchange, ownHosts: readonly string[]): boolean {

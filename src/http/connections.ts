@@ -6,7 +6,7 @@ import type { ConnectionState } from "./exchange.ts";
 export interface Connection extends ConnectionState {
   /** Requests that are not answered to the last byte. */
   requests: number;
-  /** Requests that wait for those before them, in order: each is called when its turn has come. */
+  /** Resolvers of pipelined requests that wait for the requests before them, in order. */
   readonly pipelined: (() => void)[];
   /** When the answer to the last of them was written (`performance.now()`), while it is being sent. */
   answeredMs: number | undefined;

@@ -44,7 +44,7 @@ export interface BodyLimits {
   readonly graceMs?: number;
 }
 
-/** A body as it came over the wire. Whoever works through the chunks may empty the list as it goes. */
+/** A body as received, before decompression. Its reader may empty the list of chunks while processing it. */
 export interface Body {
   readonly chunks: Uint8Array[];
   readonly bytes: number;

@@ -13,13 +13,13 @@ export class ListenError extends Error {
     super(textOf(address, cause, "", "the listen setting"));
   }
 
-  /** The message with the setting that the address comes from. */
+  /** The message, naming the setting of the address. */
   messageFor(setting: string): string {
     return textOf(this.address, this.cause, ` (${setting})`, setting);
   }
 }
 
-/** By the system's code: what is wrong, and what to do about the setting. */
+/** By error code: the reason and its remedy. */
 const reasons: Readonly<Record<string, (setting: string) => string>> = {
   EADDRINUSE: (setting) => `another program listens there. Stop it, or set ${setting} to another port`,
   EACCES: (setting) =>

@@ -12,7 +12,7 @@ export interface Route {
   readonly methods: Readonly<Partial<Record<Method, Handler>>>;
 }
 
-/** A request that no route takes, and what would have been right. */
+/** A request without a matching route, and what this listener accepts instead. */
 export interface Misdirected {
   readonly reason: "not_found" | "method";
   /** For a person, behind "this listener accepts". */

@@ -27,7 +27,7 @@ export interface HttpServerOptions {
 }
 
 export interface HttpServerDeps {
-  /** Of everyone who shares this listener. */
+  /** Of all components that share this listener. */
   readonly routes: readonly Route[];
   readonly logger: Logger;
   /** For the certificate's metrics. */
@@ -42,7 +42,7 @@ export interface HttpServerDeps {
 export type MisdirectedReason = Misdirected["reason"] | "tls";
 
 export interface HttpServer {
-  /** The port that was bound; before that, the one that was asked for. */
+  /** The bound port; before `start`, the configured one. */
   readonly port: number;
   /** Epoch milliseconds at which the certificate being served ends; nothing without TLS. */
   readonly certificateNotAfter: number | undefined;
@@ -143,7 +143,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     socket.once("close", () => clearTimeout(timer));
   }
 
-  /** What the parser refuses: what is no HTTP, TLS on a plain port, a flood of headers, malformed chunks. */
+  /** Answers what the HTTP parser refuses: other protocols, TLS on a plain port, oversized headers, malformed chunks. */
   function refuseMalformed(error: Error & { code?: string; rawPacket?: Uint8Array }, socket: Socket): void {
     const connection = connections.of(socket);
     if (connection === undefined || error.rawPacket === undefined || error.rawPacket.length === 0) {

@@ -56,7 +56,7 @@ export async function readKeyPair({ certFile, keyFile }: TlsFiles, now: number):
   return { certificate, key, notAfter, digest };
 }
 
-/** The pair that is served, kept up to date with its files. */
+/** The served pair, updated when its files change. */
 export interface WatchedKeyPair {
   readonly current: KeyPair;
   /** The files hold a pair that cannot be used, so the one before it is served. */

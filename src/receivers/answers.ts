@@ -1,4 +1,4 @@
-/** What the answers of both receivers share: rows of their tables, what an error comes to, and the log line of a refusal. */
+/** What the answers of both receivers share: rows of their tables, the mapping from errors, and the log line of a refusal. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type RefusalReason, Refusal, Unavailable } from "../errors.ts";
 import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
@@ -60,7 +60,7 @@ export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
       remedy: `Set ${section}.${secret}; behind a proxy on this machine, set ${section}.public_url to the proxy's address`,
     },
     timeout: {
-      when: `the body was not complete in ${timeout}, or came slower than 1 KiB/s after 10 s; the connection is closed`,
+      when: `the body was not complete in ${timeout}, or arrived slower than 1 KiB/s after 10 s; the connection is closed`,
       status: 408,
       text: "The body did not arrive in time",
       rejected: "timeout",

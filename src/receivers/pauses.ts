@@ -1,7 +1,7 @@
 /** Lets the event loop run other work while a large request is processed. */
 import { setImmediate } from "node:timers";
 
-/** Work goes on for so long before whatever else waits for the event loop runs. */
+/** Time slice of one request before other work on the event loop runs. */
 const stepMs = 8;
 
 /** Of one request. */

@@ -7,14 +7,14 @@ import { announcedContentBytes, zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "gzip" | "zstd";
 
-/** A body up to this size is inflated at once, if it comes to no more than that: a typical request is 24 KB and holds 160 KB. */
+/** Bodies up to this size that inflate to at most `maxInflatedAtOnce` are inflated in one call: a typical request is 24 KB and holds 160 KB. */
 const maxBytesAtOnce = 256 * 1024;
 const maxInflatedAtOnce = 1024 * 1024;
 const inflatedAtOnceOptions = { maxOutputLength: maxInflatedAtOnce, chunkSize: 256 * 1024 };
 
 /**
- * What the chunks of one body inflate to, in pieces that are small however much they hold (64 KiB, or the size of the
- * input if that is larger); the next is made when it is asked for, so whoever stops reading stops the work.
+ * Inflates the chunks of one body lazily, in pieces of 64 KiB (or the size of the input, if that is larger), so that a
+ * reader that stops also stops the work.
  * @throws if the input is damaged, ends too early, or goes on with something else.
  */
 export function decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
@@ -49,8 +49,8 @@ function inflatedMember(data: Uint8Array): Uint8Array | undefined {
 }
 
 /**
- * `node:zlib` takes a frame that is cut short without an error, and ignores later ones: there must be exactly one, to the
- * last byte. The runtime's own function allocates what the frame announces and takes no more.
+ * `node:zlib` accepts a truncated frame without an error, and ignores later ones: there must be exactly one, to the
+ * last byte. The runtime's own function allocates exactly what the frame announces.
  */
 function inflatedFrame(data: Uint8Array): Uint8Array | undefined {
   const [frame, second] = zstdFrames(data);

@@ -1,6 +1,6 @@
 /**
- * Finds where the frames of zstd data end (RFC 8878, section 3.1). `node:zlib` stops after the first frame and takes a
- * truncated one for whole, so in Deno each frame is cut out first.
+ * Finds where the frames of zstd data end (RFC 8878, section 3.1). `node:zlib` stops after the first frame and accepts
+ * a truncated one, so in Deno each frame is cut out first.
  */
 
 /**

@@ -63,7 +63,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
     try {
       await pauses.run(step, checkDeadline);
     } catch (error) {
-      // A body over its limit is refused for that, whatever it holds.
+      // An oversized body is refused as too large even if it is damaged.
       if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
       damage ??= error;
     }
@@ -76,7 +76,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
       bytes += piece.byteLength;
       if (bytes > maxBytes) throw new Refusal("too_large", tooLarge);
       if (compression !== undefined) admission.reserve(piece.byteLength, tooLarge);
-      // What was inflated at once is at most 1 MiB, which takes 8 ms; it is scanned where it lies.
+      // A body inflated in one call is at most 1 MiB, 8 ms of work, and is scanned in place.
       const size = atOnce === undefined ? stepBytes : piece.byteLength;
       for (let from = 0; from < piece.byteLength && damage === undefined; from += size) {
         await take(values.push(size < piece.byteLength ? piece.subarray(from, from + size) : piece));

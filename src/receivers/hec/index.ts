@@ -35,7 +35,7 @@ export const defaultPath = "/services/collector/event";
 /** What HEC clients post to when they are given no path of their own; accepted with the default path only. */
 const aliases = ["/services/collector", "/services/collector/event/1.0"];
 
-/** Asked by clients and load balancers, whatever the path for records is. */
+/** Probed by clients and load balancers, independent of the path for records. */
 export const healthPaths = ["/services/collector/health", "/services/collector/health/1.0"].flatMap(withTrailingSlash);
 
 /** Where records may be posted to. */

@@ -16,14 +16,14 @@ const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf);
 const logsPrefix = new TextEncoder().encode('{"logs":[');
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Room for what is held of a torn value, at first. */
+/** Initial size of the buffer for a value that crosses the end of a slice. */
 const firstHeldBytes = 256 * 1024;
 
 /** What may come next: `value` and `first` begin a value, `first` may end an empty list as well. */
 type Place = "top" | "first" | "value" | "separator" | "wrapper" | "members";
 
 /**
- * Cuts bytes that come in slices into values, and adds each to the batch: as a flow record of the usual shape or, if the
+ * Cuts bytes that arrive in slices into values, and adds each to the batch: as a flow record of the usual shape or, if the
  * scanner gives it up, parsed. Linear in the bytes, wherever the slices end. Yields where its driver may pause.
  */
 export class ValueReader {
@@ -39,7 +39,7 @@ export class ValueReader {
   /** Inside the list of a `{"logs":[…]}`. */
   #isWrapped = false;
   #isAtStart = true;
-  /** Bytes that are not used up: the beginning of a value, or of what tells its kind. */
+  /** Unconsumed bytes: the beginning of a value, or of a prefix that decides its kind. */
   #held = new Uint8Array(0);
   #heldBytes = 0;
   /** Looks for the end of the value that `#held` begins, from `#searchedBytes` on. */
@@ -114,7 +114,7 @@ export class ValueReader {
 
   *#add(adding: Iterable<void>): Generator<void> {
     this.#adding = undefined;
-    // The value has been counted: what is wrong with it is wrong with the one before.
+    // `count` already includes this value.
     try {
       yield* adding;
     } catch (error) {

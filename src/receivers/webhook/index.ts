@@ -153,7 +153,7 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
   };
 }
 
-/** What a delivery's header says about who signed it, still to be checked against the body; no signature if none is required. */
+/** The signature of a delivery's header, not yet verified against the body; absent if none is required. */
 interface Claim {
   readonly signature: Signature | undefined;
   /** Signed longer ago than the tolerance. */

@@ -55,7 +55,7 @@ export function judgeTime(seconds: number, receivedAt: number, rules: TimeRules)
 }
 
 /**
- * Whether one of the candidates was made from these bytes with one of the secrets. What it takes depends on how many there
+ * Whether one of the candidates was made from these bytes with one of the secrets. Its duration depends on how many there
  * are, never on what they hold: every pair is compared, by digests of equal length, in constant time.
  */
 export function isSigned(
