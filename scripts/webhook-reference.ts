@@ -47,7 +47,8 @@ ${Object.values(webhookAnswers).map(answerRow).join("\n")}
 
 ## Events
 
-Every type is accepted, known or not. Each event becomes a log event \`tailscale.webhook.<type>\` with the event's message as its body.
+Every type is accepted, known or not. Each event becomes one log record named \`tailscale.webhook.<type>\`, or \`tailscale.webhook.other\`
+if the type is unknown, with the event's message as its body.
 WARN: ${codeList(webhookTypes.filter((type) => warningTypes.has(type)))}. INFO: ${codeList(webhookTypes.filter((type) => !warningTypes.has(type)))}, and all others.
 
 | member of \`data\` | attribute |

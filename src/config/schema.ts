@@ -41,7 +41,7 @@ const cardinality = section("How many series metrics may have.", {
       true,
       "Whether addresses of unknown nodes become `external` or `unknown`, to limit series.",
     ),
-    exit_node_attribution: boolean(true, "Whether exit traffic is counted by reporting node, in metrics of its own."),
+    exit_node_attribution: boolean(true, "Whether exit traffic is also counted by exit node, in metrics of its own."),
   }),
 });
 

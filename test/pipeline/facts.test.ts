@@ -50,6 +50,16 @@ function totals() {
   };
 }
 
+test("an event whose time is replaced by the time of receipt is counted, and one of an odd form is quarantined alone", async () => {
+  const odd = { ...created(2), version: "1" };
+  expect(await deliver(created(), created(1, { timestamp: "yesterday" }), odd)).toEqual({
+    ...outcome(2, 0),
+    quarantined: 1,
+  });
+  const reason = { source: "webhook", reason: "replaced_time" } as const;
+  expect(restarts.store.ledger.sum("tailscale.network.data_quality", reason)).toBe(1);
+});
+
 describe("an event that comes again", () => {
   test("is a duplicate: in one delivery, in another, and after a restart", async () => {
     expect(await deliver(created(), created(), created(1))).toEqual(outcome(2, 1));
