@@ -75,6 +75,11 @@ const webhookRefusals = [
   ...words("overloaded cross_site timeout too_large not_found method tls missing_signature malformed_signature"),
   ...words("stale_timestamp future_timestamp bad_signature invalid_body unavailable"),
 ] as const;
+const byTransport = { "network.transport": "text", ...byTraffic } as const;
+const violation = { source, reason: quality } as const;
+const byOrigin = { ...byAction, "tailscale.audit.origin": auditOrigins } as const;
+const byChange = { "tailscale.audit.change": auditChanges, ...byAction, "tailscale.actor.type": actorTypes } as const;
+const byAuditField = { field: ["action", "origin", "actor_type", "target_property"], ...known } as const;
 
 // Upper bounds of buckets, in seconds but for bytes.
 const ages = [1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21_600, 86_400];
@@ -89,10 +94,7 @@ export const metrics = {
   "tailscale.network.packets": exact("{packet}", "Packets reported by nodes.", connection),
   "tailscale.network.io.rollup": exact("By", "Bytes of each interval's busiest node pairs.", rollup),
   "tailscale.network.packets.rollup": exact("{packet}", "Packets of each interval's busiest node pairs.", rollup),
-  "tailscale.network.flows": exact("{flow}", "Connection entries in accepted flow records.", {
-    "network.transport": "text",
-    ...byTraffic,
-  }),
+  "tailscale.network.flows": exact("{flow}", "Connection entries in accepted flow records.", byTransport),
   "tailscale.network.unique.dst_peers": exactGauge("{peer}", "Distinct peers a node connected to.", bySourceNode),
   "tailscale.network.unique.dst_ports": exactGauge("{port}", "Distinct ports a node connected to.", bySourceNode),
   "tailscale.exit_node.io": exact("By", "Bytes that an exit node forwarded for other nodes.", exitNode),
@@ -101,10 +103,7 @@ export const metrics = {
   "tailscale.network.dedup.conflicts": exact("{conflict}", "Flow records that contradict an earlier one.", {
     kind: ["counters", "entries"],
   }),
-  "tailscale.network.data_quality": exact("{violation}", "Entries, records and times that make no sense.", {
-    source,
-    reason: quality,
-  }),
+  "tailscale.network.data_quality": exact("{violation}", "Entries, records and times that make no sense.", violation),
   "tailscale.network.reporter.observations": exact(
     "{observation}",
     "Flow records by whether they name their reporter.",
@@ -118,19 +117,9 @@ export const metrics = {
     state: ["present", "missing"],
   }),
 
-  "tailscale.config.audit.events": exact("{event}", "Accepted configuration audit records.", {
-    ...byAction,
-    "tailscale.audit.origin": auditOrigins,
-  }),
-  "tailscale.config.audit.changes": exact("{event}", "Security-relevant changes, by what was changed.", {
-    "tailscale.audit.change": auditChanges,
-    ...byAction,
-    "tailscale.actor.type": actorTypes,
-  }),
-  "tailscale.config.audit.schema_drift": exact("{observation}", "Values in audit records, known or not.", {
-    field: ["action", "origin", "actor_type", "target_property"],
-    ...known,
-  }),
+  "tailscale.config.audit.events": exact("{event}", "Accepted configuration audit records.", byOrigin),
+  "tailscale.config.audit.changes": exact("{event}", "Security-relevant changes, by what was changed.", byChange),
+  "tailscale.config.audit.schema_drift": exact("{observation}", "Values in audit records, known or not.", byAuditField),
   "tailscale.config.audit.deferred.delay": histogram("s", "Time from an event until it takes effect.", delays, {}),
   "tailscale.config.audit.processing.delay": histogram("s", "Time from an event to its receipt.", delays, {}),
 

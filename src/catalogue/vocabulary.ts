@@ -82,12 +82,7 @@ export const webhookTypes: readonly string[] = [
 /** Versions of the format of webhook events. */
 export const webhookVersions: readonly number[] = [1];
 
-/** The vocabulary's own word, or `other`. */
+/** The word if the vocabulary has it, else `other`. */
 export function wordOf(vocabulary: readonly string[], text: string): string {
   return vocabulary.includes(text) ? text : "other";
-}
-
-/** Whether a text from the wire is a word of the vocabulary; `other` is ours. */
-export function isWordOf(vocabulary: readonly string[], text: string): boolean {
-  return text !== "other" && vocabulary.includes(text);
 }

@@ -1,14 +1,6 @@
 /** Configuration audit records as metrics and as a log event: pure functions of the record. */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
-import {
-  actorTypes,
-  auditActions,
-  auditOrigins,
-  changeOf,
-  isWordOf,
-  targetProperties,
-  wordOf,
-} from "../catalogue/vocabulary.ts";
+import { actorTypes, auditActions, auditOrigins, changeOf, targetProperties, wordOf } from "../catalogue/vocabulary.ts";
 import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
 import type { AuditRecord } from "../records/types.ts";
 import { count, type Increments } from "../catalogue/increments.ts";
@@ -36,7 +28,7 @@ export function measureAudit(record: AuditRecord, into: Increments): void {
   for (const [field, word, vocabulary] of words) {
     // A word that is absent is neither known nor unknown.
     if (word === "") continue;
-    const status = isWordOf(vocabulary, word) ? "known" : "unknown";
+    const status = wordOf(vocabulary, word) === "other" ? "unknown" : "known";
     count(into, "tailscale.config.audit.schema_drift", { field, status }, 1);
   }
 }
