@@ -41,37 +41,35 @@ export function failure(subject: string, error: unknown): OnlineFinding {
 }
 
 /** Looks at the state directory without opening, locking or creating anything. */
-export function checkJournal({ state }: Pick<Config, "state">): OnlineFinding {
-  const found = inspectJournal(state.path);
+export function checkJournal({ state: { path } }: Pick<Config, "state">): OnlineFinding & { readonly kind: string } {
+  const found = inspectJournal(path);
+  const finding = (outcome: OnlineFinding["outcome"], detail: string, remedy?: string) => ({
+    subject: "journal",
+    kind: found.kind,
+    outcome,
+    detail,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
   switch (found.kind) {
     case "memory":
-      return { subject: "journal", outcome: "ok", detail: "in memory: nothing survives a restart" };
+      return finding("ok", "in memory: nothing survives a restart");
     case "new":
-      return { subject: "journal", outcome: "ok", detail: `it will be created in ${state.path}` };
+      return finding("ok", `it will be created in ${path}`);
     case "ready":
-      return { subject: "journal", outcome: "ok", detail: `${formatBytes(found.bytes)} in ${state.path}` };
+      return finding("ok", `${formatBytes(found.bytes)} in ${path}`);
     case "in_use":
-      return { subject: "journal", outcome: "ok", detail: `${state.path} is in use by a running instance` };
-    case "damaged":
-      return {
-        subject: "journal",
-        outcome: "warning",
-        detail: `it is damaged: ${found.reason}`,
-        remedy: `The next start moves its files to a folder in ${state.path} and recovers what can be read of them.`,
-      };
-    case "newer":
-      return {
-        subject: "journal",
-        outcome: "failed",
-        detail: `it was written by a newer version (schema ${found.schema})`,
-        remedy: "Install that version, or a later one.",
-      };
-    case "unusable":
-      return {
-        subject: "journal",
-        outcome: "failed",
-        detail: `the state directory cannot be used: ${found.reason}`,
-        remedy: "Set state.path to a directory on a local disk that the user of the service may write.",
-      };
+      return finding("ok", `${path} is in use by a running instance`);
+    case "damaged": {
+      const remedy = "Start the service: it moves the files to a folder beside it and recovers what can be read.";
+      return finding("warning", `the journal in ${path} is damaged: ${found.reason}`, remedy);
+    }
+    case "newer": {
+      const detail = `the journal in ${path} was written by a newer version (schema ${found.schema})`;
+      return finding("failed", detail, "Install that version, or a later one.");
+    }
+    case "unusable": {
+      const remedy = "Set state.path to a directory on a local disk that the user of the service may write.";
+      return finding("failed", `the state directory cannot be used: ${found.reason}`, remedy);
+    }
   }
 }

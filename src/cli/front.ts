@@ -25,7 +25,7 @@ export async function runFront(front: Front, argv: readonly string[], host: Host
   }
   if (first === "") return runBare(front, host);
   if (!first.startsWith("-")) return runNamed(commands, argv, host);
-  const { leading, rest } = asUsageOf(standard, () => splitLeadingFlags(standard, argv));
+  const { leading, rest } = await asUsageOf(standard, async () => splitLeadingFlags(standard, argv));
   if (rest.length === 0) return run(standard, leading, host);
   return runNamed(commands, [...rest, ...leading], host);
 }
@@ -56,7 +56,7 @@ async function runNamed(commands: readonly Command[], argv: readonly string[], h
 
 async function run(command: Command, argv: readonly string[], host: Host): Promise<number> {
   if (argv.includes("--help") || argv.includes("-h")) return show(host, await command.help(host));
-  return asUsageOf(command, () => command.run(readFlags(command, argv), host));
+  return asUsageOf(command, async () => command.run(readFlags(command, argv), host));
 }
 
 async function runBare({ commands, standard, isConfigured }: Front, host: Host): Promise<number> {
@@ -66,15 +66,11 @@ async function runBare({ commands, standard, isConfigured }: Front, host: Host):
 }
 
 /** Points a `UsageError` to the help of the command. */
-function asUsageOf<Result>(command: Command, act: () => Result): Result {
-  const pointed = (error: unknown): never => {
-    throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, command.name) : error;
-  };
+async function asUsageOf<Result>(command: Command, act: () => Promise<Result>): Promise<Result> {
   try {
-    const result = act();
-    return result instanceof Promise ? (result.catch(pointed) as Result) : result;
+    return await act();
   } catch (error) {
-    return pointed(error);
+    throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, command.name) : error;
   }
 }
 

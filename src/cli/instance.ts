@@ -3,7 +3,6 @@ import { createOperations, type Operations } from "../admin/operations.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, loadSections } from "../config/index.ts";
-import { inspectJournal } from "../journal/inspection.ts";
 import { openSqliteJournal } from "../journal/sqlite/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -17,6 +16,7 @@ import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
 import { build } from "../version.ts";
 import { findInstance, NoAnswer } from "./admin-client.ts";
+import { checkJournal } from "./check-finding.ts";
 import { configFlags, type Flags, jsonFlag, option, sourcesOf, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
@@ -71,30 +71,21 @@ function addressOf({ admin }: Config): string | undefined {
 const elsewhere =
   "If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url.";
 
-/** What to do if the journal cannot be opened; nothing if it can. */
-function obstacleTo(path: string): string | undefined {
-  const found = inspectJournal(path);
-  switch (found.kind) {
-    case "ready":
-      return undefined;
-    case "memory":
-      return `and its journal would be in memory. ${elsewhere}`;
-    case "new":
-      return `and there is no journal in ${path}. ${elsewhere}`;
-    case "in_use":
-      return `although one uses ${path}: give its admin address with --url, or set admin.listen as it does.`;
-    case "damaged":
-      return `and the journal in ${path} is damaged (${found.reason}). Start the service: it recovers what can be read.`;
-    case "newer":
-      return `and the journal in ${path} is of a newer version (schema ${found.schema}): use that version.`;
-    case "unusable":
-      return `and the state directory cannot be used: ${found.reason}. ${elsewhere}`;
-  }
+/** What stands against opening the journal, and what to do; nothing if it can be opened. */
+function obstacleTo(config: Config): string | undefined {
+  const { path } = config.state;
+  const { kind, detail, remedy } = checkJournal(config);
+  if (kind === "ready") return undefined;
+  if (kind === "new") return `and there is no journal in ${path}. ${elsewhere}`;
+  if (kind === "memory") return `and its journal would be in memory. ${elsewhere}`;
+  if (kind === "in_use")
+    return `although one uses ${path}: give its admin address with --url, or set admin.listen as it does.`;
+  return `and ${detail}. ${remedy ?? ""}`;
 }
 
 /** @throws {Error} with what to do if the journal cannot be opened. */
 function openStore(config: Config, silence: string, host: Host): Instance & { close(): void } {
-  const obstacle = obstacleTo(config.state.path);
+  const obstacle = obstacleTo(config);
   if (obstacle !== undefined) throw new Error(`${silence}, ${obstacle}`);
   const clock = systemClock;
   const telemetry = silentTelemetry;

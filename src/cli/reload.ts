@@ -12,9 +12,9 @@ import { createFileWatch } from "../lib/file-watch.ts";
 import type { Log } from "../lib/log.ts";
 
 export interface Reload {
-  /** The app runs: reads again if that was asked for in the meantime. */
+  /** The app runs: from now on, and if it was asked for before, the configuration is read again. */
   begin(): void;
-  /** Reads everything again. Before `begin` it is remembered. */
+  /** Reads everything again. Before `begin`, the request is remembered. */
   ask(reason: string): void;
   stop(): void;
 }

@@ -15,8 +15,8 @@ import { createLog, type Log } from "../lib/log.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
 import { command, programName } from "./command.ts";
-import { createReload } from "./reload.ts";
 import { configFlags, sourcesOf } from "./flags.ts";
+import { createReload } from "./reload.ts";
 import type { Host } from "./terminal.ts";
 
 export const runCommand = command({
@@ -32,7 +32,7 @@ export const runCommand = command({
   run: ({ flags, host }) => serve(sourcesOf(flags, host), host),
 });
 
-/** In total, whatever the backend does: within 20 s, with what it takes to end the process. */
+/** Whatever the backend does, the process ends within 20 s in total. */
 const stopDeadlineMs = 19_500;
 
 /** With a damaged journal there is nothing to finish but the answers to senders. */
@@ -93,22 +93,16 @@ function logOf({ config }: Loaded, { err }: Host): Log {
     isTerminal: err.isTerminal,
     hasColour: err.hasColour,
     clock: systemClock,
-    write: (line) => void err.write(line).catch(ignoreClosedStream),
+    // If the log stream is closed, nobody is left to hear it.
+    write: (line) => void err.write(line).catch(() => {}),
   });
 }
 
-/** Nobody is left to hear that the log stream is closed. */
-function ignoreClosedStream(): void {}
-
-interface Stop {
-  /** Resolves with the reason. */
-  readonly asked: Promise<string>;
-  ask(reason: string): void;
-  release(): void;
-}
-
-/** The first signal asks for a stop in order; a second one ends the process. What is not delivered is in the journal. */
-function listenForStop(host: Host): Stop {
+/**
+ * The first signal asks for an orderly stop; a second one ends the process: what is not delivered is in the journal.
+ * `asked` resolves with the reason.
+ */
+function listenForStop(host: Host) {
   const { promise: asked, resolve: ask } = Promise.withResolvers<string>();
   let isSignalled = false;
   const end = (signal: string, code: number): void => {
@@ -123,16 +117,14 @@ function listenForStop(host: Host): Stop {
 }
 
 /** Two listeners of one configuration have one address only if the receivers share it. */
-function withSetting(error: ListenError, { admin, streaming, webhook }: Config): Error {
-  const setting = Object.entries({
-    "admin.listen": admin,
-    "streaming.listen": streaming,
-    "webhook.listen": webhook,
-  }).find(([, { enabled, listen }]) => enabled && listen === error.address);
-  return setting === undefined ? error : new Error(error.messageFor(setting[0]), { cause: error });
+function withSetting(error: ListenError, config: Config): Error {
+  const section = (["admin", "streaming", "webhook"] as const).find(
+    (name) => config[name].enabled && config[name].listen === error.address,
+  );
+  return section === undefined ? error : new Error(error.messageFor(`${section}.listen`), { cause: error });
 }
 
-/** @throws {Error} when it takes longer, which a component that honours its deadline does not. */
+/** @throws {Error} if it takes longer, which a component that honours its deadline does not. */
 async function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -233,9 +233,9 @@ test.each([
   [
     "damaged",
     (path: string) => writeFileSync(path, "not a database at all".repeat(20)),
-    /is damaged \(.+\)\. Start the service/,
+    /the journal in \S.* is damaged: .+\. Start the service: it/,
   ],
-  ["cut short", (path: string) => writeFileSync(path, "SQLite format 3"), /is damaged \(.+\)\. Start the service/],
+  ["cut short", (path: string) => writeFileSync(path, "SQLite format 3"), /the journal in \S.* is damaged: .+\. Start the service: it/],
   ["a directory", (path: string) => mkdirSync(path), /the state directory cannot be used: |is damaged/],
 ] as const)(
   "a journal that is %s is left alone, and the next step is said",
