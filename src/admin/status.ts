@@ -127,7 +127,9 @@ export function degradedReasons({ export: signals, polls }: Pick<Health, "export
   const ofPolls = polls
     .filter(({ trouble }) => trouble !== undefined)
     .map(({ log, lastSuccess }) =>
-      lastSuccess === undefined ? `polling of the ${log} log has never succeeded` : `polling of the ${log} log failing`,
+      lastSuccess === undefined
+        ? `polling of the ${log} log has not succeeded since the start`
+        : `polling of the ${log} log failing`,
     );
   return [...ofSignals, ...ofPolls];
 }

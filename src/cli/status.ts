@@ -97,11 +97,13 @@ function backlogText(since: string | undefined, now: number): string {
 }
 
 function pollText({ log, readUntil, lastSuccess, trouble }: PollHealth, now: number): string {
-  const reach = readUntil === undefined ? "not read yet" : `read up to ${ageText(now - Date.parse(readUntil))} ago`;
-  if (trouble === undefined) return `${log} log ${reach}`;
+  const age = readUntil === undefined ? undefined : ageText(now - Date.parse(readUntil));
+  if (trouble === undefined) return `${log} log ${age === undefined ? "not read yet" : `read up to ${age} ago`}`;
   const last =
-    lastSuccess === undefined ? "never succeeded" : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
-  return `${log} log failing, ${reach} (${last}): ${printable(trouble)}`;
+    lastSuccess === undefined
+      ? "no successful poll since the start"
+      : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
+  return `${log} log failing, ${last}${age === undefined ? "" : `, ${age} behind`}: ${printable(trouble)}`;
 }
 
 function signalText(health: SignalHealth, lastSuccess: string | undefined, now: number): string {

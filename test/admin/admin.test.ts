@@ -161,7 +161,7 @@ describe("health", () => {
       reasons: [
         "backend rejects everything: no log export since 1970-01-01T00:00:00.000Z",
         "backend rejects 3 metric series",
-        "polling of the network log has never succeeded",
+        "polling of the network log has not succeeded since the start",
         "polling of the configuration log failing",
       ],
     });

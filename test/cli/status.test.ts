@@ -64,7 +64,7 @@ function shown(of: RunningStatus, hasColour = false): string {
 
 test("on a terminal it is a table with the terms of both sums", () => {
   expect(shown(status)).toMatchInlineSnapshot(`
-    "health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has never succeeded
+    "health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has not succeeded since the start
     version       1.2.3
     received      106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined
     accepted      100 = 90 delivered + 8 pending + 2 dead-lettered
@@ -75,7 +75,7 @@ test("on a terminal it is a table with the terms of both sums", () => {
     not polled    90m of the flow log, beyond the dedup window
     space         38MiB of 1GiB
     polling       network log read up to 2m ago
-    polling       configuration log failing, not read yet (never succeeded): HTTP 403
+    polling       configuration log failing, no successful poll since the start: HTTP 403
     replays       replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: in progress, 100 of 400 records delivered (25 %), 1 rejected; waiting: 503 Service Unavailable
     "
   `);
@@ -109,6 +109,13 @@ test("an instance whose metrics are refused, or whose polls all fail, is degrade
     /^metrics +failing, retrying since 2026-11-02T09:10:00\.000Z: HTTP 400: label name too long \(last/m,
   );
   expect(text).toMatch(/^logs +ok \(/m);
+});
+
+test("a poll that fails says when it last succeeded, and how far it is behind", () => {
+  const failing = { log: "network", readUntil: ago(400), trouble: "HTTP 403" };
+  const rows = shown({ ...status, polls: [failing, { ...failing, lastSuccess: ago(200) }] });
+  expect(rows).toMatch(/^polling +network log failing, no successful poll since the start, 6m behind: HTTP 403$/m);
+  expect(rows).toMatch(/^polling +network log failing, last success 3m ago, 6m behind: HTTP 403$/m);
 });
 
 test("an instance that restores its counters says how far it has come, and that the sums are incomplete", () => {
@@ -235,7 +242,11 @@ test.each([
     (path: string) => writeFileSync(path, "not a database at all".repeat(20)),
     /the journal in \S.* is damaged: .+\. Start the service: it/,
   ],
-  ["cut short", (path: string) => writeFileSync(path, "SQLite format 3"), /the journal in \S.* is damaged: .+\. Start the service: it/],
+  [
+    "cut short",
+    (path: string) => writeFileSync(path, "SQLite format 3"),
+    /the journal in \S.* is damaged: .+\. Start the service: it/,
+  ],
   ["a directory", (path: string) => mkdirSync(path), /the state directory cannot be used: |is damaged/],
 ] as const)(
   "a journal that is %s is left alone, and the next step is said",
