@@ -19,8 +19,8 @@ Every metric and log record that this program sends. This page is generated from
 
 - **Names.** Each metric has an OpenTelemetry name and, below it, its name in Prometheus, which is the same by OTLP and on
   \`/metrics\` of the admin listener. Characters that Prometheus does not allow in attribute names become \`_\`.
-- **On every point and log record**: the attribute \`tailscale.tailnet\` if \`tailscale.tailnet\` is configured; otherwise signals from
-  webhooks carry the tailnet that the webhook names.
+- **On every point and log record**: the attribute \`tailscale.tailnet\`, from the setting of the same name. If that is not set, only
+  signals from webhooks have it, with the tailnet that the webhook names.
 - **Resource**: \`service.name\`, \`service.instance.id\`, \`os.type\`, \`telemetry.sdk.*\`, everything in \`resource.attributes\`, and
   \`host.name\` on logs. The version is not included because every upgrade would start new series; see \`tailscale2otel.build_info\`.
 - **Exact** counters are sums over accepted records. They survive restarts and crashes without a reset, count every record once no
@@ -29,8 +29,7 @@ Every metric and log record that this program sends. This page is generated from
 - **Process** metrics start with the process.
 - **Limits.** Once a metric has \`cardinality.metric_limit\` series, new attribute sets are counted in one series with
   \`otel.metric.overflow="true"\`, one per direction. Totals stay exact. Texts longer than 4 KiB in an attribute, 32 KiB in a log
-  body or 256 bytes in a metric attribute are cut and end with \`…[truncated]\`; \`tailscale2otel.export.truncated_texts\` counts
-  those of log records.
+  body or 256 bytes in a metric attribute are cut and end with \`…[truncated]\`; \`tailscale2otel.export.truncated_texts\` counts them.
 - **Privacy.** Attributes marked in the tables of logs, and node names on metrics, are kept, dropped or hashed as \`privacy.*\` says.
 - An attribute is absent if the record has no value for it; empty values are never sent.`;
 
