@@ -70,6 +70,21 @@ function expectBounded(event: LogEvent): void {
 const hostile = `\ud800${"é".repeat(40_000)}\udc00`;
 
 suite("what leaves is bounded", () => {
+  test("to 4 KiB per attribute, 32 KiB per log body and 256 bytes per metric attribute", () => {
+    expect([maxAttributeBytes, maxBodyBytes, maxLabelBytes]).toEqual([4096, 32_768, 256]);
+  });
+
+  test("of a record with a large user and many connections: 0.3 MB do not become 200", () => {
+    const user = `${"a".repeat(150_000)}@example.com`;
+    const srcNode = { nodeId: "nONECNTRL", name: "web-1", addresses: ["100.64.1.1"], user };
+    const columns = columnsOf(flowValue({ srcNode, virtualTraffic: Array.from({ length: 1300 }, () => connection()) }));
+    const describer = new FlowDescriber(settingsWith());
+    const events = describer.events(columns, 0, 0, 1300, 0);
+    expect(events).toHaveLength(1300);
+    expect(Buffer.byteLength(String(events[0]?.attributes["tailscale.src.user"]))).toBe(4096);
+    expect(JSON.stringify(events[0]).length).toBeLessThan(6000);
+  });
+
   test("of an audit record", () => {
     takeTruncatedTexts();
     const target = { id: hostile, name: hostile, type: hostile, property: hostile };
