@@ -241,16 +241,9 @@ const formerSettings: readonly (readonly [key: string, remedy: string])[] = [
   ["ingress_wal.", `${replacedBy("state.path")} Accepted records are always stored on disk.`],
   ["pii_filter.user_display_names", hiddenBy("emails")],
   ["pii_filter.free_text_details", hiddenBy("free_text")],
-  ...[
-    "emails",
-    "user_ids",
-    "hostnames",
-    "node_ids",
-    "tailscale_ips",
-    "internal_ips",
-    "external_ips",
-    "tailnet_name",
-  ].map((name): [string, string] => [`pii_filter.${name}`, hiddenBy(name)]),
+  ...settings
+    .filter(({ path }) => path[0] === "privacy")
+    .map(({ path: [, name = ""] }): [string, string] => [`pii_filter.${name}`, hiddenBy(name)]),
   [
     "pii_filter.",
     'Remove it; to hide data, set the settings of [privacy] to "drop" or "hash" (TS2OTEL_PRIVACY__EMAILS=drop).',

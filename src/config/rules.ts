@@ -233,21 +233,8 @@ function isPrivateIpv4(host: string): boolean {
 /** A host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a private zone. */
 function isPrivateHost(host: string): boolean {
   const name = host.replace(/\.$/, "");
-  return (
-    isIP(name) === 6 || (isIP(name) === 0 && !name.includes(".")) || privateZones.some((zone) => name.endsWith(zone))
-  );
+  return isIP(name) === 6 || (isIP(name) === 0 && !name.includes(".")) || privateZone.test(name);
 }
 
 /** RFC 6762 appendix G, RFC 8375, what ICANN has reserved, and Tailscale's own names. */
-const privateZones = [
-  ".ts.net",
-  ".internal",
-  ".local",
-  ".localhost",
-  ".home.arpa",
-  ".intranet",
-  ".private",
-  ".corp",
-  ".home",
-  ".lan",
-];
+const privateZone = /\.(?:ts\.net|internal|local|localhost|home\.arpa|intranet|private|corp|home|lan)$/;

@@ -22,7 +22,7 @@ export function readText(setting: Setting, text: string): Reading {
   const trimmed = text.trim();
   switch (setting.kind) {
     case "boolean":
-      return readTyped(setting, booleans.get(trimmed.toLowerCase()) ?? text);
+      return readTyped(setting, /^(?:true|1)$/i.test(trimmed) || (/^(?:false|0)$/i.test(trimmed) ? false : text));
     case "integer":
       return readTyped(setting, /^-?\d[\d_]*$/.test(trimmed) ? Number(trimmed.replaceAll("_", "")) : text);
     case "list":
@@ -148,13 +148,6 @@ function oneOf(words: readonly string[]): string {
   return `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
 }
 
-const booleans: ReadonlyMap<string, boolean> = new Map([
-  ["true", true],
-  ["1", true],
-  ["false", false],
-  ["0", false],
-]);
-
 /** `undefined` if the value does not even have the right form. */
 function convert({ kind }: Setting, written: unknown): unknown {
   if (kind === "duration" && written === 0) return 0;
@@ -189,19 +182,13 @@ function shown(setting: Setting, written: unknown): string {
 }
 
 /** Set by the exporter itself; another value would contradict the body. */
-const ownHeaders: ReadonlySet<string> = new Set([
-  "connection",
-  "content-encoding",
-  "content-length",
-  "content-type",
-  "transfer-encoding",
-]);
+const ownHeader = /^(?:connection|content-(?:encoding|length|type)|transfer-encoding)$/i;
 
 function whyInvalidEntry(setting: Setting, name: string, written: unknown): string | undefined {
   if (typeof written !== "string") return "the value is not text";
   if (setting.entry === "header") {
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}$/.test(name)) return "invalid header name";
-    if (ownHeaders.has(name.toLowerCase())) return "this header is set by the program";
+    if (ownHeader.test(name)) return "this header is set by the program";
     return /^[\t\x20-\x7e\x80-\xff]*$/.test(written)
       ? undefined
       : "the value contains a character that headers cannot have";

@@ -158,6 +158,21 @@ describe("variables", () => {
     expect(warnings[0]).not.toContain("s3cr3t");
   });
 
+  test.each([
+    ["true", true],
+    ["TRUE", true],
+    ["1", true],
+    [" false ", false],
+    ["0", false],
+  ])("%j is a boolean", (text, value) => {
+    const { config, problems } = inspectIn(directory, {
+      set: soundSettings,
+      environment: { ...soundEnvironment, TS2OTEL_OTLP__LOGS__RECORD_UID: text },
+    });
+    expect(problems).toEqual([]);
+    expect(config.otlp.logs.record_uid).toBe(value);
+  });
+
   test("TS2OTEL_CONFIG is known", () => {
     writeFileSync(join(directory, "named.toml"), 'log_level = "debug"\n');
     const { config, warnings } = inspectIn(directory, {
