@@ -139,8 +139,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   function linger(message: IncomingMessage, socket: Socket): void {
     message.on("error", () => {}).resume();
     socket.end();
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once("close", () => clearTimeout(timer));
+    destroyLater(socket);
   }
 
   /** Answers what the HTTP parser refuses: other protocols, TLS on a plain port, oversized headers, malformed chunks. */
@@ -161,7 +160,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     const status = isFlood ? "431 Request Header Fields Too Large" : "400 Bad Request";
     const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\nConnection: close`;
     if (socket.writable) socket.end(`${head}\r\n\r\n${text}`);
-    setTimeout(() => socket.destroy(), lingerMs);
+    destroyLater(socket);
   }
 
   function failed(error: unknown): HttpAnswer {
@@ -268,6 +267,11 @@ function hasBody({ headers }: IncomingMessage): boolean {
 
 function contextOf({ certificate, key }: KeyPair): object {
   return { cert: certificate, key, ...tlsProtocol };
+}
+
+function destroyLater(socket: Socket): void {
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** Of what a stranger sent, the part that may stand in a log line. */

@@ -116,7 +116,7 @@ const bodies: BodyAttack[] = [
     answer: taken,
   },
   {
-    name: "1,015,746 connection entries",
+    name: "1,015,808 connection entries",
     body: () => flow(`"virtualTraffic":[${"{},".repeat(16_383)}{}]`).repeat(62),
     answer: tooLarge("More than 1000000 connection entries in one request (no setting changes this limit)"),
   },

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { X509Certificate } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { connect } from "node:tls";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { jsonResponse } from "../../src/http/exchange.ts";
+import { createLimiter } from "../../src/http/limiter.ts";
+import type { Handler } from "../../src/http/router.ts";
 import { readKeyPair, type WatchedKeyPair, watchKeyPair } from "../../src/http/tls.ts";
 import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
@@ -36,7 +38,7 @@ beforeEach(() => {
   server = createHttpServer(
     { listen: "127.0.0.1:0", tls: { certFile, keyFile } },
     {
-      routes: [{ path: "/", methods: { GET: ({ isSecure }) => jsonResponse(200, { isSecure }) } }],
+      routes: [{ path: "/", methods: { GET: ({ isSecure }) => jsonResponse(200, { isSecure }), POST: digestOfBody } }],
       logger,
       clock: () => now,
     },
@@ -44,6 +46,16 @@ beforeEach(() => {
 });
 afterEach(() => server.stop(0));
 afterAll(() => rmSync(directory, { recursive: true }));
+
+const limiter = createLimiter({ maxReading: 9, maxBytes: 1e8, maxWorking: 9 });
+
+const digestOfBody: Handler = async (exchange) => {
+  const admission = limiter.enter(exchange.peer);
+  const { chunks } = await exchange.readBody({ maxBytes: 1e8, tooLarge: "", timeoutMs: 60_000, admission });
+  await new Promise((resolve) => setImmediate(resolve));
+  admission.leave();
+  return jsonResponse(200, { digest: createHash("sha256").update(Buffer.concat(chunks)).digest("hex") });
+};
 
 /** The name in the certificate that a new connection is shown. */
 async function served(
@@ -79,6 +91,17 @@ describe("TLS", () => {
     expect(await served({ maxVersion: "TLSv1.2" })).toBe("first.example.com");
     await expect(served({ maxVersion: "TLSv1.1" })).rejects.toThrow();
     expect(server.certificateNotAfter).toBeGreaterThan(now);
+  });
+
+  test("brings bodies unchanged, many at once over many connections", async () => {
+    await server.start();
+    const bodies = Array.from({ length: 20 }, (_, place) => randomBytes(1 + place * 50_000));
+    const answers = bodies.map(async (body) => {
+      const response = await fetch(`https://localhost:${server.port}/`, { method: "POST", body, tls: { ca } });
+      return await response.json();
+    });
+    const digests = bodies.map((body) => ({ digest: createHash("sha256").update(body).digest("hex") }));
+    expect(await Promise.all(answers)).toEqual(digests);
   });
 
   test("is not spoken with what has no forward secrecy or no authenticated encryption", async () => {
