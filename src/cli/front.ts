@@ -17,7 +17,8 @@ export async function runFront(front: Front, argv: readonly string[], host: Host
   const { commands, standard } = front;
   const [first = "", second] = argv;
   const isHelp = ["--help", "-h", "help"].includes(first);
-  if (isHelp && first === "help" && second !== undefined) return runNamed(commands, [...argv.slice(1), "--help"], host);
+  if (first === "help" && second !== undefined && !second.startsWith("-"))
+    return runNamed(commands, [...argv.slice(1), "--help"], host);
   if (isHelp) return show(host, await programHelp(commands, build.version, host));
   if (["--version", "-v", "-V"].includes(first)) {
     if (second !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(second)}`);

@@ -2,7 +2,6 @@
 import process from "node:process";
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { printable } from "../lib/text.ts";
 import { TailscaleError } from "../tailscale/error.ts";
 import { checkCommand } from "./check.ts";
 import { programName } from "./command.ts";
@@ -17,7 +16,7 @@ import { sendCommands } from "./send.ts";
 import { statusCommand } from "./status.ts";
 import { tailnetStreamCommands } from "./tailnet-stream.ts";
 import { tailnetWebhookCommands } from "./tailnet-webhook.ts";
-import { type Host, processHost } from "./terminal.ts";
+import { type Host, printableLines, processHost } from "./terminal.ts";
 
 /** As in sysexits.h, which has no number for failures of other kinds. */
 const exitCodes = { failure: 1, usage: 64, configuration: 78 } as const;
@@ -51,7 +50,7 @@ export async function runCli(workerEntry: URL): Promise<number> {
   } catch (error) {
     // The reader of the output has seen enough: `tailscale2otel schema | head -1`.
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
-    const lines = linesOf(error).map((line) => printable(line, (character) => (character === "\n" ? "\n" : "?")));
+    const lines = linesOf(error).map(printableLines);
     await host.err.write(lines.map((line) => `${programName}: ${line}\n`).join("")).catch(() => {});
     if (error instanceof ConfigError) return exitCodes.configuration;
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;

@@ -7,7 +7,7 @@ import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
 import { type Flags, instantOf, option, UsageError, wholeNumberOf } from "./flags.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
-import { counted, jsonText, type Output, tableText } from "./terminal.ts";
+import { counted, jsonText, type Output, printableLines, tableText } from "./terminal.ts";
 
 const filterFlags = {
   class: { type: "enum" as const, options: [...itemClasses], description: "Items of that class." },
@@ -198,15 +198,10 @@ function itemText({ texts, isCut, row, line, records, ...item }: ItemWithTexts):
     ),
     ["records", `${records} (row ${row} of the journal, ${place})`] as const,
   ].map(([name, value]) => `${name.padEnd(7)} ${printable(value)}\n`);
-  const shown = texts.length === 0 ? "(the text is damaged)" : texts.map(harmless).join("\n");
+  const shown = texts.length === 0 ? "(the text is damaged)" : texts.map(printableLines).join("\n");
   const isPart = records > texts.length;
   const remark = isPart
     ? `the first ${texts.length} of ${records} records`
     : "only the beginning of the text is stored";
   return `${head.join("")}\n${shown}\n${isCut ? `(${remark})\n` : ""}`;
-}
-
-/** A sender's text must not control the terminal; its tabs and line breaks do no harm. */
-function harmless(text: string): string {
-  return printable(text, (character) => (character === "\t" || character === "\n" ? character : "?"));
 }

@@ -40,8 +40,9 @@ export function processHost(workerEntry: URL): Host {
     system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
     out: outputOf(stdout),
     err: outputOf(stderr),
-    // systemd sets the first two for every service.
-    isInteractive: hasTerminal && env["INVOCATION_ID"] === undefined && env["NOTIFY_SOCKET"] === undefined,
+    // systemd sets these variables for every service; in a container the program is process 1.
+    isInteractive:
+      hasTerminal && process.pid !== 1 && env["INVOCATION_ID"] === undefined && env["NOTIFY_SOCKET"] === undefined,
     ask: askPerson,
     exit: (code) => process.exit(code),
   };
@@ -67,6 +68,11 @@ export function jsonText(value: unknown, indent?: number): string {
     Array.from({ length: character.length }, (_, at) => escaped(character.charCodeAt(at))).join(""),
   );
   return `${text}\n`;
+}
+
+/** `printable` for text of several lines. */
+export function printableLines(text: string): string {
+  return printable(text, (character) => (character === "\t" || character === "\n" ? character : "?"));
 }
 
 /** `text` in an ANSI colour, if the terminal shows colours. */

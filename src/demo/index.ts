@@ -12,6 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { seriesOf } from "../ledger/series.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
+import { printable } from "../lib/text.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
 import { closingOf, createLook, createScreen, frameOf, linesOf, type Watched } from "./screen.ts";
@@ -38,6 +39,7 @@ const stopDeadlineMs = 10_000;
 /** At the end, the longest wait for delivery and for the last fold. */
 const settleMs = 3000;
 
+const shownNotices = 3;
 const isTerminal = process.stdout.isTTY === true;
 
 /**
@@ -51,7 +53,8 @@ export async function demo(options: DemoOptions): Promise<void> {
   const note = (message: string, fields: LogFields = {}): void => {
     const details = Object.entries(fields).filter(([, value]) => value !== undefined);
     const text = details.length === 0 ? message : `${message} (${details.map((pair) => pair.join(": ")).join(", ")})`;
-    notices.push(text);
+    notices.push(printable(text));
+    if (notices.length > shownNotices) notices.shift();
     if (!isTerminal) process.stderr.write(`${text}\n`);
   };
   const logger: Logger = { debug() {}, info() {}, warn: note, error: note };
@@ -105,7 +108,7 @@ async function present(
   });
   const show = (): void => {
     const moment = look();
-    if (isTerminal) draw(frameOf(moment, notices.slice(-3)));
+    if (isTerminal) draw(frameOf(moment, notices));
     else writeLines(linesOf(moment));
   };
 

@@ -75,6 +75,7 @@ describe("help and version in the spellings that people try", () => {
       return code === 0 ? stdout : `exit ${code}`;
     };
     expect(await out("help")).toBe(await out("--help"));
+    expect(await out("help", "--help")).toBe(await out("--help"));
     expect(await out("help", "status")).toBe(await out("status", "--help"));
     expect(await out("help", "tailnet", "stream")).toBe(await out("tailnet", "stream", "--help"));
     for (const flag of ["-v", "-V"]) expect(await out(flag)).toBe("tailscale2otel 0.1.0-dev\n");
