@@ -2,6 +2,7 @@
 import { Refusal, Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { collectGarbage } from "../../runtime/process.ts";
 import { TailscaleError } from "../../tailscale/error.ts";
 import type { Journal, PollCursor, PolledType } from "../../journal/index.ts";
 import type { Batch, Pipeline } from "../../pipeline/index.ts";
@@ -28,6 +29,9 @@ export type Step = "behind" | "current" | "over";
 
 /** A larger answer is asked for in halves. It is read in pieces of about a MiB, never held whole. */
 const maxAnswerBytes = 256 * 1024 * 1024;
+
+/** The collector would let what so much text of an answer leaves behind grow: 200,000 records peak at 242 MB instead of 348. */
+const charactersPerCollection = 2 * 1024 * 1024;
 
 export class LogCollector {
   readonly #options: CollectorOptions;
@@ -118,10 +122,17 @@ export class LogCollector {
   /** Decompressed bytes of the answer. */
   async #read({ window }: NextWindow, batch: Batch, signal: AbortSignal): Promise<number> {
     if (window === undefined) return 0;
+    let uncollected = 0;
     try {
       const { bytes } = await this.#deps.api.readLogs(logNames[this.#options.type], window, {
         maxBytes: maxAnswerBytes,
-        onRecords: (texts) => addTo(batch, texts),
+        onRecords(texts) {
+          addTo(batch, texts);
+          for (const { length } of texts) uncollected += length;
+          if (uncollected < charactersPerCollection) return;
+          collectGarbage();
+          uncollected = 0;
+        },
         signal,
       });
       return bytes;
