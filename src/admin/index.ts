@@ -106,7 +106,7 @@ const bodyMs = 10_000;
 /** Prometheus' text exposition format. */
 const textFormat = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Open to everybody. With `?verbose`, it also tells what is degraded, which changes no status code. */
+/** Open to everyone. `?verbose` adds what is degraded; the status code stays the same. */
 function readiness(health: Health, parameters: URLSearchParams): HttpAnswer {
   const { notReady } = health;
   if (notReady.length > 0) return jsonResponse(503, { status: "not ready", reasons: notReady });

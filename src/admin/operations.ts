@@ -22,7 +22,7 @@ import {
   timeText,
 } from "./redeliveries.ts";
 
-/** It cannot be done, and the message says why. */
+/** The request cannot be carried out; the message says why. */
 export class NotPossible extends Error {
   override readonly name = "NotPossible";
 }
@@ -90,21 +90,7 @@ export interface PurgeReport {
 }
 
 /** The same for a running instance and for a journal that was opened while none runs. Everything throws {NotPossible}. */
-export interface Operations {
-  /** One page, newest first. */
-  list(query: ItemQuery): Promise<ItemList>;
-  /** One item with its texts, as far as `privacy` shows them. */
-  show(id: string): Promise<ItemWithTexts>;
-  /** One page of the selection; call again with `nextBeforeId`. */
-  retry(selection: Selection): Promise<RetryReport>;
-  /** One page of the selection; call again until it is done. */
-  purge(selection: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport>;
-  /** Exports again what was received in that time, epoch milliseconds, and was delivered. */
-  replay(range: { readonly since: number; readonly until?: number }): Promise<RedeliveryReport>;
-  cancel(name: Redelivery["name"]): Promise<RedeliveryReport>;
-  /** The current or the last one of each name. */
-  redeliveries(): Promise<readonly RedeliveryReport[]>;
-}
+export type Operations = ReturnType<typeof createOperations>;
 
 export interface OperationsDeps extends RedeliveryDeps {
   readonly retryRecord: RetryRecord;
@@ -119,7 +105,7 @@ const purgedAtOnce = 500;
 /** Marks that are dead letters; the others are notes about records that were delivered. */
 const deadLetterReasons: readonly MarkReason[] = ["rejected", "too_large", "failing", "internal"];
 
-export function createOperations(deps: OperationsDeps): Operations {
+export function createOperations(deps: OperationsDeps) {
   const { journal, privacy, clock } = deps;
   const { quarantine } = journal;
   const clean = privacy === undefined ? (text: string) => text : privacyOf(privacy).text;
@@ -223,22 +209,33 @@ export function createOperations(deps: OperationsDeps): Operations {
   }
 
   return {
-    async list({ limit, beforeId, ...filter }) {
+    /** One page, newest first. */
+    async list({ limit, beforeId, ...filter }: ItemQuery): Promise<ItemList> {
       const items = quarantine.page(filter, { limit, ...(beforeId === undefined ? {} : { beforeId }) });
       return { counts: quarantine.counts(filter), items: items.map(shown) };
     },
-    async show(id) {
+    /** One item with its texts, as far as `privacy` shows them. */
+    async show(id: string): Promise<ItemWithTexts> {
       const found = quarantine.read(id);
       if (found === undefined) throw new NotPossible(`there is no item ${id}`);
       return { ...shown(found.item), texts: found.texts.map(clean), isCut: found.isCut };
     },
-    retry(selection) {
+    /** One page of the selection; call again with `nextBeforeId`. */
+    retry(selection: Selection): Promise<RetryReport> {
       const mine = lastRetry.then(() => retry(selection));
       lastRetry = mine.catch(() => undefined);
       return mine;
     },
+    /** One page of the selection; call again until it is done. */
     purge,
-    async replay({ since, until = clock() }) {
+    /** Exports again what was received in that time, epoch milliseconds, and was delivered. */
+    async replay({
+      since,
+      until = clock(),
+    }: {
+      readonly since: number;
+      readonly until?: number;
+    }): Promise<RedeliveryReport> {
       if (isPlanning) throw new NotPossible("a replay is being prepared");
       refuseIfBusy("replay");
       isPlanning = true;
@@ -250,14 +247,15 @@ export function createOperations(deps: OperationsDeps): Operations {
       }
       throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
     },
-    async cancel(name) {
+    async cancel(name: Redelivery["name"]): Promise<RedeliveryReport> {
       deps.redeliver(name, undefined);
       const isCancelled = journal.cancelRedelivery(name);
       const known = journal.redelivery(name);
       if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
       return reportOf(known, deps);
     },
-    redeliveries: async () => redeliveryReports(deps),
+    /** The current or the last one of each name. */
+    redeliveries: async (): Promise<readonly RedeliveryReport[]> => redeliveryReports(deps),
   };
 }
 

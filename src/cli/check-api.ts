@@ -50,7 +50,7 @@ async function refusedScopes(config: Config, deps: ApiCheckDeps, error: unknown)
   const { scopes } = config.tailscale.auth.oauth;
   const granted = await Promise.all(scopes.map((scope) => isGranted(scope, deps)));
   return scopes
-    .filter((_, place) => granted[place] === false)
+    .filter((_, index) => granted[index] === false)
     .map((scope) => ({
       subject: scope,
       outcome: "failed",
@@ -135,7 +135,7 @@ async function checkWriting(config: Config, deps: ApiCheckDeps): Promise<readonl
   return (await Promise.all(findings)).flat();
 }
 
-/** Whether the client gets a token with that scope alone. An error that is no refusal says nothing about it. */
+/** Whether the client gets a token with that scope alone. Errors other than a refusal count as granted, since they prove nothing. */
 async function isGranted(scope: string, { openApi }: ApiCheckDeps): Promise<boolean> {
   try {
     await openApi([scope])?.authenticate();

@@ -1,4 +1,4 @@
-/** What `check --online` found in one place, how it is shown, and what it finds in the journal. */
+/** One finding of `check --online`, how findings are printed, and the check of the journal. */
 import type { Config } from "../config/index.ts";
 import { inspectJournal } from "../journal/inspection.ts";
 import { formatBytes } from "../lib/units.ts";
@@ -32,7 +32,7 @@ export function findingsText(findings: readonly OnlineFinding[], out: Output): s
   return `${[...lines, `online: ${counts.join(", ")}`].join("\n")}\n`;
 }
 
-/** A finding for what somebody threw. */
+/** A finding from a thrown error. */
 export function failure(subject: string, error: unknown): OnlineFinding {
   const detail = error instanceof Error ? error.message : String(error);
   return error instanceof TailscaleError

@@ -12,7 +12,7 @@ import { checkJournal, type OnlineFinding } from "./check-finding.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { checkCertificates } from "./check-tls.ts";
 
-/** A person waits: whoever does not answer twice in this time counts as unreachable. */
+/** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
 const maxTimeoutMs = 10_000;
 const maxAttempts = 2;
 
@@ -21,8 +21,8 @@ export async function checkOnline({ config }: Inspection): Promise<readonly Onli
   const clock = systemClock;
   const timeout = (configured: number): number => Math.min(configured, maxTimeoutMs);
   const { http } = config.tailscale;
-  const impatient = { ...http, timeout: timeout(http.timeout), max_attempts: Math.min(http.max_attempts, maxAttempts) };
-  const options = tailscaleOptionsOf({ tailscale: { ...config.tailscale, http: impatient } });
+  const limits = { ...http, timeout: timeout(http.timeout), max_attempts: Math.min(http.max_attempts, maxAttempts) };
+  const options = tailscaleOptionsOf({ tailscale: { ...config.tailscale, http: limits } });
   const deps = { fetch, clock, random: Math.random, logger: silentLogger, telemetry: silentTelemetry };
   const openApi = (scopes?: readonly string[]): TailscaleApi | undefined => {
     if (options === undefined) return undefined;

@@ -52,7 +52,7 @@ function judge(
   if (stream === undefined) return { subject, outcome, detail: "Tailscale does not stream this log", remedy: setIt };
   const where = `${stream.destinationType} at ${displayUrl(stream.url)}`;
   if (publicUrl === "") {
-    const unknown = "streaming.public_url is not set, so it cannot be told whether that is here";
+    const unknown = "streaming.public_url is not set, so it is unknown whether that is this instance";
     return { subject, outcome: "ok", detail: `Tailscale sends to ${where}; ${unknown}` };
   }
   const ours = publicAddress(publicUrl, path);

@@ -1,4 +1,4 @@
-/** Finds the command that is meant, and says what to do about words that are none. */
+/** Dispatches the arguments to a command, and suggests one if there is no such command. */
 import { build } from "../version.ts";
 import { nearest } from "../lib/text.ts";
 import { type Command, groupHelp, programHelp, programName } from "./command.ts";

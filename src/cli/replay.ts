@@ -74,12 +74,12 @@ async function follow({ operations }: Instance, begun: RedeliveryReport, { out, 
   const isDrawn = out.isTerminal && !isQuiet;
   const draw = (text: string): Promise<void> => out.write(`\r\u001b[2K${text}`);
   let last = begun;
-  let said: string | undefined;
+  let reported: string | undefined;
   while (last.state === "in progress") {
     if (isDrawn) await draw(redeliveryText(last));
-    else if (last.trouble !== undefined && last.trouble !== said)
+    else if (last.trouble !== undefined && last.trouble !== reported)
       await err.write(`waiting: ${printable(last.trouble)} (the replay continues if you end this command)\n`);
-    said = last.trouble;
+    reported = last.trouble;
     await wait(pollMs);
     const now = await operations.redeliveries();
     const mine = now.find(({ name, startedAt }) => name === "replay" && startedAt === begun.startedAt);

@@ -93,7 +93,7 @@ function logOf({ config }: Loaded, { err }: Host): Log {
     isTerminal: err.isTerminal,
     hasColour: err.hasColour,
     clock: systemClock,
-    // If the log stream is closed, nobody is left to hear it.
+    // A closed log stream cannot be reported anywhere.
     write: (line) => void err.write(line).catch(() => {}),
   });
 }
@@ -111,7 +111,7 @@ function listenForStop(host: Host) {
     ask(signal);
   };
   const releases = [onSignal("SIGINT", () => end("SIGINT", 130)), onSignal("SIGTERM", () => end("SIGTERM", 143))];
-  // The terminal was closed: without this the program would go on where nobody sees it.
+  // The terminal was closed: without this, the program would keep running unseen.
   if (host.isInteractive) releases.push(onSignal("SIGHUP", () => end("SIGHUP", 129)));
   return { asked, ask, release: () => releases.forEach((release) => release()) };
 }

@@ -121,7 +121,7 @@ interface Outcome {
 
 type Change = (log: LogName) => Promise<Outcome["done"]>;
 
-/** If one fails, what was changed before is said all the same. */
+/** If a change fails, those made before it are still reported. */
 async function changeEach({ err }: Host, logs: readonly LogName[], change: Change): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
   try {
@@ -134,7 +134,7 @@ async function changeEach({ err }: Host, logs: readonly LogName[], change: Chang
   return outcomes;
 }
 
-/** Says of each log what was done; a no for one of them undoes nothing of another. Returns the exit code. */
+/** Reports the outcome for each log: a no for one undoes nothing of the other. Returns the exit code. */
 async function report(host: Host, isJson: boolean | undefined, outcomes: readonly Outcome[]): Promise<number> {
   await showResult(host, isJson, {
     json: outcomes.map(({ log, done }) => ({ log, ...(done?.json ?? { declined: true }) })),

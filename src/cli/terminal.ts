@@ -103,7 +103,7 @@ async function askPerson(question: string): Promise<string | undefined> {
 /** In colour unless `NO_COLOR` (https://no-color.org) forbids it or the terminal cannot show it. */
 function outputOf(stream: NodeJS.WriteStream): Output {
   const isTerminal = stream.isTTY === true;
-  // The next writer is told of a closed stream; without a listener it would end the process.
+  // `write` reports a closed stream to its caller; without a listener the error would end the process.
   stream.on("error", () => {});
   const noColour = process.env["NO_COLOR"] ?? "";
   return {

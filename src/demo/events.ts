@@ -15,8 +15,8 @@ export function changesIn(tailnet: Tailnet, window: number): readonly Envelope<W
   const operation = random.pick(operations);
   const eventGroupID = Array.from({ length: 20 }, () => random.below(16).toString(16)).join("");
   const timeMs = window * windowMs + random.below(windowMs);
-  return operation(castOf(tailnet, random), random).map((change, place) => {
-    const at = timeMs + place;
+  return operation(castOf(tailnet, random), random).map((change, index) => {
+    const at = timeMs + index;
     return envelope({ eventGroupID, ...change }, [at, at + 250 + random.below(900), random.below(1_000_000)]);
   });
 }
@@ -143,8 +143,8 @@ export function visitsIn(tailnet: Tailnet, window: number): readonly (readonly W
       actor: "alice@example.com",
       url: `https://login.example.com/admin/machines/100.64.99.${1 + (visit % 250)}`,
     };
-    const events = types.map((type, place): WireEvent => {
-      const timestamp = timeText(timeMs + place, nanoseconds);
+    const events = types.map((type, index): WireEvent => {
+      const timestamp = timeText(timeMs + index, nanoseconds);
       const expiration = type === "nodeKeyExpired" ? { expiration: timestamp } : {};
       const message = `${name} ${messages[type]}`;
       return { timestamp, version: 1, type, tailnet: "example.com", message, data: { ...data, ...expiration } };

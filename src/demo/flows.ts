@@ -217,7 +217,7 @@ function recordOf(node: SimulatedNode, { peers, entries }: Report, window: numbe
   return envelope(flow, [recordedMs + 400, recordedMs, random.below(1_000_000)]);
 }
 
-/** A connection's counters in one window, as its client counts them; what nobody answers has no receive side. */
+/** A connection's counters in one window, as its client counts them; unanswered traffic has no receive side. */
 function exchange({ request, response }: Pick<Conversation, "request" | "response">, random: Random): Counters {
   const sent = random.around(request);
   const received = response === 0 ? 0 : random.around(response);

@@ -1,4 +1,4 @@
-/** What the demo shows: one look at the running program, as a frame on a terminal or as lines in a pipe. */
+/** The output of the demo: a snapshot of the running program, as a frame on a terminal or as lines in a pipe. */
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { type Clock, millisOfHrTime } from "../lib/clock.ts";
 import type { Conservation } from "../pipeline/observe.ts";
@@ -9,7 +9,7 @@ export interface Series {
   readonly value: number;
 }
 
-/** The part of the program that the demo looks at. */
+/** The part of the program that the demo shows. */
 export interface Watched {
   sums(): Conservation;
   /** The last committed fold: its time in epoch milliseconds, and the series of a metric. */
@@ -51,7 +51,7 @@ const shownEvents = 3;
 const eventsPerRead = 2000;
 const readsPerLook = 10;
 
-/** Looks at the program; call it about once a second. */
+/** Takes snapshots of the program; call the result about once a second. */
 export function createLook(watched: Watched, sent: SenderTotals, clock: Clock): () => Moment {
   const began = clock();
   const folds: { readonly at: number; readonly entries: number }[] = [];
@@ -150,7 +150,7 @@ export function closingOf({ sent, sums }: Moment): readonly string[] {
   return [`sent: ${sentText(sent)}`, ...sumsOf(sums)];
 }
 
-/** Draws a frame over the last one and leaves the last one standing, so that it can be read after the end. Long lines are cut. */
+/** Draws each frame over the one before, and leaves the last one on the screen. Long lines are cut. */
 export function createScreen(output: { columns(): number; rows(): number; write(text: string): void }) {
   let drawnRows = 0;
   return (lines: readonly string[]): void => {

@@ -52,7 +52,7 @@ export function createStreamSender(options: SenderOptions): Push<Envelope> {
   }));
 }
 
-/** Sends webhook deliveries; each attempt is signed anew. */
+/** Sends webhook deliveries; each attempt gets a new signature. */
 export function createWebhookSender(options: SenderOptions): Push<WireEvent> {
   return senderOf(options, async (events) => {
     const text = JSON.stringify(events);
@@ -108,7 +108,7 @@ async function attempt(
   }
 }
 
-/** What to send now: what is due, and the tailnet's own past while there is room. */
+/** What to send next: records that are due, and while there is room, records of the past. */
 export interface Schedule {
   /** The flow records of one window, or none while nothing is due. */
   nextFlows(): readonly Envelope<WireFlow>[];
@@ -142,7 +142,7 @@ export function createSchedule(tailnet: Tailnet, clock: Clock): Schedule {
 
   return {
     nextFlows() {
-      // A machine that slept has lived through windows that nobody waits for any more.
+      // After the machine has slept, windows older than the past are skipped.
       present = Math.max(present, settled() - pastFlowWindows);
       if (present <= settled()) return traffic(present++);
       return past > first - pastFlowWindows ? traffic(past--) : [];

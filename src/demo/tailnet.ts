@@ -12,7 +12,7 @@ export interface Person {
 }
 
 export interface SimulatedNode {
-  /** Its place in the tailnet's list. */
+  /** Its index in the list of nodes. */
   readonly index: number;
   readonly role: string;
   readonly ipv4: string;
