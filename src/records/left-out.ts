@@ -1,16 +1,16 @@
-/** The stored form of what of a row's records is left out: entries that make no sense, and log records past a limit. */
+/** The stored form of what is left out of a row's records: entries that make no sense, and log records over a limit. */
 
-/** `kept` of a record all of whose log records are kept. */
+/** In `kept`: all log records of the record are kept. */
 export const keepsAll = 0xffff_ffff;
 
 export interface LeftOut {
-  /** Entries that are left out, numbered through all records of the row; ascending. */
+  /** Entries that are left out, ascending; numbered across all records of the row. */
   readonly entries: Uint32Array;
-  /** Log records that are kept of each record, or `keepsAll`; nothing if there is no limit. */
+  /** How many log records of each record are kept, or `keepsAll`; undefined if there is no limit. */
   readonly kept: Uint32Array | undefined;
 }
 
-/** JSON that says it, or nothing if nothing is left out. Each entry is its distance from the one before; -1: `keepsAll`. */
+/** As JSON, or undefined if nothing is left out. An entry is stored as its distance from the previous one, `keepsAll` as -1. */
 export function encodeLeftOut({
   entries,
   kept,
@@ -31,15 +31,15 @@ export function encodeLeftOut({
  * @throws {RangeError} for bytes that it did not write.
  */
 export function decodeLeftOut(bytes: Uint8Array): LeftOut {
-  const { entries: distances, kept } = parsed(bytes);
-  const entries = new Uint32Array(numbers(distances, 1).length);
+  const { entries, kept } = parsed(bytes);
+  const distances = numbers(entries, 1);
   let entry = -1;
-  for (const [place, distance] of numbers(distances, 1).entries()) {
+  const numbered = Uint32Array.from(distances, (distance) => {
     entry += distance;
     if (entry >= keepsAll) throw damaged();
-    entries[place] = entry;
-  }
-  return { entries, kept: kept === undefined ? undefined : Uint32Array.from(numbers(kept, -1)) };
+    return entry;
+  });
+  return { entries: numbered, kept: kept === undefined ? undefined : Uint32Array.from(numbers(kept, -1)) };
 }
 
 function parsed(bytes: Uint8Array): { readonly entries?: unknown; readonly kept?: unknown } {
@@ -51,11 +51,10 @@ function parsed(bytes: Uint8Array): { readonly entries?: unknown; readonly kept?
 }
 
 function numbers(list: unknown, least: number): readonly number[] {
-  const isList = Array.isArray(list) && list.every((one) => Number.isInteger(one) && one >= least && one < keepsAll);
-  if (!isList) throw damaged();
-  return list as number[];
+  if (Array.isArray(list) && list.every((one) => Number.isInteger(one) && one >= least && one < keepsAll)) return list;
+  throw damaged();
 }
 
 function damaged(): RangeError {
-  return new RangeError("the list of what is left out is damaged");
+  return new RangeError("the list of left-out entries is damaged");
 }
