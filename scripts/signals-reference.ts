@@ -30,7 +30,7 @@ Every metric and log record that this program sends. This page is generated from
 - **Limits.** Once a metric has \`cardinality.metric_limit\` series, new attribute sets are counted in one series with
   \`otel.metric.overflow="true"\`, one per direction. Totals stay exact. Texts longer than 4 KiB in an attribute, 32 KiB in a log
   body or 256 bytes in a metric attribute are cut and end with \`…[truncated]\`; \`tailscale2otel.export.truncated_texts\` counts them.
-- **Privacy.** Attributes marked in the tables of logs, and node names on metrics, are kept, dropped or hashed as \`privacy.*\` says.
+- **Privacy.** Attributes marked in the tables of logs, and node names on metrics, are kept, dropped or hashed according to \`privacy.*\`.
 - An attribute is absent if the record has no value for it; empty values are never sent.`;
 
 /** An example query in PromQL: what an operator would ask first. */
@@ -61,7 +61,7 @@ function groupText({ title, holds }: Group): string {
 
 function metricText(name: MetricName, definition: MetricDefinition): string {
   const { origin, kind, unit, description, attributes, buckets } = definition;
-  const kept = origin === "ledger" ? "exact" : "process";
+  const exactness = origin === "ledger" ? "exact" : "process";
   const bounds = buckets === undefined ? [] : [`Buckets: ${buckets.join(", ")}.`];
   const rows = Object.entries(attributes).map(
     ([attribute, domain]) => `| \`${attribute}\` | \`${prometheusLabel(attribute)}\` | ${domainText(domain)} |`,
@@ -70,7 +70,7 @@ function metricText(name: MetricName, definition: MetricDefinition): string {
     rows.length === 0 ? [] : [["| attribute | label | values |", "| --- | --- | --- |", ...rows].join("\n")];
   return [
     `### \`${name}\``,
-    `\`${prometheusName(name, definition)}\` · ${kept} ${kindNames[kind]} · unit \`${unit}\``,
+    `\`${prometheusName(name, definition)}\` · ${exactness} ${kindNames[kind]} · unit \`${unit}\``,
     [description, notes[name] ?? "", ...bounds].filter((text) => text !== "").join(" "),
     ...table,
     `\`\`\`promql\n${exampleQuery(name, definition)}\n\`\`\``,

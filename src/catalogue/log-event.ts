@@ -1,7 +1,7 @@
-/** A log event: what a record becomes on its way out, before it is encoded. */
+/** A log event: a log record before it is encoded. */
 import type { HrTime } from "../lib/clock.ts";
 
-/** Integers stay integers. The only lists are those that OTLP has a form for. */
+/** Integers stay integers; lists hold texts only. */
 export type AttributeValue = string | number | boolean | readonly string[];
 
 export type LogAttributes = Readonly<Record<string, AttributeValue>>;
@@ -14,7 +14,7 @@ export function presentAttributes(attributes: Readonly<Record<string, AttributeV
   return present;
 }
 
-/** OTLP's number of each severity text in use. */
+/** OTLP's number of each severity in use. */
 export const severityNumbers = { INFO: 9, WARN: 13 } as const;
 
 export type Severity = keyof typeof severityNumbers;
@@ -31,8 +31,8 @@ export interface LogEvent {
 }
 
 /**
- * Attributes that many log records have in common, such as those of a destination. Each encoder prepares its own form once
- * and keeps it here. No attribute name may appear in two sets of one log record.
+ * Attributes that many log records share, such as those of a destination. The encoder prepares its form once and caches it
+ * here. No attribute name may appear in two sets of one log record.
  */
 export interface AttributeSet {
   readonly attributes: LogAttributes;
@@ -40,7 +40,7 @@ export interface AttributeSet {
   protobuf: Uint8Array | undefined;
 }
 
-/** A set that no encoder has prepared yet. */
+/** A set that is not encoded yet. */
 export function attributeSet(attributes: LogAttributes): AttributeSet {
   return { attributes, protobuf: undefined };
 }

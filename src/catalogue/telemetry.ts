@@ -1,11 +1,11 @@
-/** How a component measures itself without knowing OpenTelemetry: `export/` implements this with SDK instruments. */
+/** How components report metrics without depending on OpenTelemetry; `export/` implements it with SDK instruments. */
 import type { AttributesOf, MetricNameOf } from "./metrics.ts";
 
 type Adding = MetricNameOf<"process", "counter" | "updown">;
 type Recording = MetricNameOf<"process", "histogram">;
 type Observing = MetricNameOf<"process", "gauge" | "total">;
 
-/** One value at the moment it is read. */
+/** One value at the time it is read. */
 export interface Observation<Name extends Observing> {
   readonly value: number;
   readonly attributes: AttributesOf<Name>;
@@ -14,11 +14,11 @@ export interface Observation<Name extends Observing> {
 export interface Telemetry {
   add<Name extends Adding>(metric: Name, value: number, attributes: AttributesOf<Name>): void;
   record<Name extends Recording>(metric: Name, value: number, attributes: AttributesOf<Name>): void;
-  /** Registers what is asked at every collection; an empty list means nothing to report. */
+  /** Registers a callback for every collection; an empty list means nothing to report. */
   observe<Name extends Observing>(metric: Name, read: () => readonly Observation<Name>[]): void;
 }
 
-/** Measures nothing: for tests and for `self_observability.enabled = false`. */
+/** Discards everything: for tests and for `self_observability.enabled = false`. */
 export const silentTelemetry: Telemetry = {
   add() {},
   record() {},

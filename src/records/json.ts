@@ -1,4 +1,4 @@
-/** JSON by its text: where a value ends, the texts of its parts as they were received, and one canonical text per value. */
+/** Works on JSON text: finds the end of a value, returns its parts as received, and writes one canonical text per value. */
 import { Refusal } from "../errors.ts";
 
 /**
@@ -8,8 +8,8 @@ import { Refusal } from "../errors.ts";
 export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 50_000, depth: 1000 } as const;
 
 /**
- * Finds the end of one JSON value in bytes that arrive in slices, by counting brackets outside strings. It looks for the
- * end only: parsing is the judge. One object serves value after value.
+ * Finds the end of one JSON value in bytes that arrive in slices, by counting brackets outside strings. It does not
+ * validate; parsing does. One object can be used for one value after another.
  */
 export class ValueBoundary {
   #kind: "none" | "nested" | "scalar" = "none";
@@ -24,14 +24,14 @@ export class ValueBoundary {
     this.#maxParts = maxParts;
   }
 
-  /** Commas and opening brackets so far: at least as many as members, elements and scalars. */
+  /** Commas and opening brackets so far: at least the number of members, elements and scalars. */
   get parts(): number {
     return this.#parts;
   }
 
   /**
-   * The offset behind the value, or -1 if it goes on in the next slice. It begins at `from`, or goes on there. A number or
-   * word ends before white space and punctuation, so at the end of a text it never ends.
+   * The offset behind the value that starts or continues at `from`, or -1 if it continues in the next slice. A number or
+   * word ends before white space or punctuation, so never at the end of the bytes.
    * @throws {Refusal} `too_large` for a value past `valueLimits`.
    */
   endOf(bytes: Uint8Array, from: number, to: number): number {
@@ -106,18 +106,18 @@ function tooLarge(limit: keyof typeof valueLimits): Refusal {
   );
 }
 
-/** The offset behind the object that begins at `from`; the end of its line if it is none, or torn. */
+/** The offset behind the object that starts at `from`; the end of its line if it is not an object, or torn. */
 export function endOfObject(text: Uint8Array, from: number): number {
-  // What is stored was judged when it came, poll records by their entries alone.
+  // Stored records were checked on arrival, polled ones only by their number of entries.
   const boundary = new ValueBoundary(Number.POSITIVE_INFINITY);
   const end = text[from] === openBrace ? boundary.endOf(text, from, text.length) : -1;
-  // A stored object has no line break in it: one that seems to is torn.
+  // A stored object contains no line break: if it seems to, it is torn.
   const lineEnd = text.subarray(from, end < 0 ? text.length : end).indexOf(newline);
   if (lineEnd >= 0) return from + lineEnd;
   return end < 0 ? text.length : end;
 }
 
-/** Where each of the objects ends that stand in a text, with nothing or one byte of white space between two. */
+/** The ends of all objects in a text that are separated by at most one byte of white space. */
 export function endsOfObjects(text: Uint8Array): number[] {
   const ends: number[] = [];
   for (let from = 0; from < text.length;) {
@@ -128,14 +128,14 @@ export function endsOfObjects(text: Uint8Array): number[] {
   return ends;
 }
 
-/** The text of the last member of that name in a valid object's text (as `JSON.parse` takes it), or nothing. */
+/** The text of a member of a valid object, of the last one by that name as in `JSON.parse`, if there is one. */
 export function memberText(objectText: string, name: string): string | undefined {
   let found: string | undefined;
   for (const [member, value] of members(objectText)) if (member === name) found = value;
   return found;
 }
 
-/** The texts of a valid array's elements, in order. */
+/** The texts of the elements of a valid array, in order. */
 export function elementTexts(arrayText: string): string[] {
   const texts: string[] = [];
   let at = skipSpace(arrayText, arrayText.indexOf("[") + 1);
@@ -148,7 +148,7 @@ export function elementTexts(arrayText: string): string[] {
   return texts;
 }
 
-/** The same JSON without line breaks. A raw one in valid JSON is white space: inside a string it would have to be escaped. */
+/** The same JSON without line breaks, which are white space: inside a string they have to be escaped. */
 export function oneLine(text: string): string {
   return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
 }
@@ -159,7 +159,7 @@ export function compactJson(text: string): string {
   return text.replaceAll(/"(?:[^"\\]|\\.)*"|\s+/g, (token) => (token.startsWith('"') ? token : ""));
 }
 
-/** One text for each value: members sorted by name, no white space; `""` for `undefined`. For identities, not for people. */
+/** One text per value, for identities: members sorted by name, no white space; `""` for `undefined`. */
 export function canonicalJson(value: unknown): string {
   if (value === undefined) return "";
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
