@@ -4,8 +4,6 @@ import type { AttributesOf, LedgerMetric } from "./metrics.ts";
 
 /** What is exported of a connection besides its two nodes. */
 export interface FlowClass {
-  /** Tells classes apart. */
-  readonly key: string;
   readonly transport: string;
   readonly traffic: TrafficType;
   /** Physical traffic only. */

@@ -62,28 +62,14 @@ export function horizonMs(
   return Math.max(0, Math.min(windowMs, now - journal.horizon(type).until));
 }
 
+export type Conservation = Readonly<ReturnType<typeof conservationOf>>;
+
 /**
  * In records, since the journal was created: `received = accepted + duplicate + skipped + quarantined`, and
- * `accepted + uncounted = delivered + pending + deadLettered + lost`. Both hold at every moment; `lost` and `uncounted`
- * are 0 as long as the database was never damaged.
+ * `accepted + uncounted = delivered + pending + deadLettered + lost`. Both hold at every moment: the first sum's terms are the
+ * ledger's, the second's those of the journal and its cursor.
  */
-export interface Conservation {
-  readonly received: number;
-  readonly accepted: number;
-  readonly duplicate: number;
-  readonly skipped: number;
-  readonly quarantined: number;
-  readonly delivered: number;
-  readonly pending: number;
-  readonly deadLettered: number;
-  /** Lost before they were delivered, or before it was known that they were. */
-  readonly lost: number;
-  /** In the journal or delivered, but no longer in the counters. */
-  readonly uncounted: number;
-}
-
-/** Each term from its own account: the first sum's from the ledger, the second's from the journal and its cursor. */
-export function conservationOf(journal: Journal, ledger: Ledger): Conservation {
+export function conservationOf(journal: Journal, ledger: Ledger) {
   const records = (attributes?: { readonly outcome: string }) =>
     ledger.sum("tailscale2otel.ingest.records", attributes);
   return {
@@ -95,7 +81,9 @@ export function conservationOf(journal: Journal, ledger: Ledger): Conservation {
     delivered: journal.cursor.records.delivered,
     pending: journal.pendingRecords,
     deadLettered: journal.cursor.records.deadLettered,
+    /** Lost before they were delivered, or before it was known that they were; 0 unless the database was damaged. */
     lost: journal.loss.records,
+    /** In the journal or delivered, but no longer in the counters; 0 unless the database was damaged. */
     uncounted: journal.loss.uncounted,
   };
 }

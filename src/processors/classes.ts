@@ -76,7 +76,6 @@ export function flowClassOf(code: number): FlowClass {
   const derpRegion = region > 0 ? String(region) : undefined;
   const service = place > unknownPath ? serviceName(place - unknownPath) : undefined;
   return {
-    key: `${transport}\u0000${trafficType}\u0000${path ?? ""}\u0000${derpRegion ?? ""}\u0000${service ?? ""}`,
     transport,
     traffic: trafficType,
     path,
@@ -94,7 +93,6 @@ export function withPorts(flowClass: FlowClass, sourcePort: number, destinationP
   const destination = destinationPort === 0 ? undefined : String(destinationPort);
   return {
     ...flowClass,
-    key: `${flowClass.key}\u0000${source ?? ""}>${destination ?? ""}`,
     ports: { source, destination },
     withoutPorts: flowClass,
   };

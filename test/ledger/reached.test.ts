@@ -1,7 +1,7 @@
 /** Distinct peers and ports of an interval: exact within a bound, and nobody who was not seen. */
 import { describe, expect, test } from "bun:test";
 import type { Fold } from "../../src/ledger/index.ts";
-import { memberKinds, Reached } from "../../src/ledger/reached.ts";
+import { memberKinds, Reached } from "../../src/ledger/interval.ts";
 import { configOf, type Entry, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
 
 function ledgerOf(...settings: string[]) {
