@@ -47,7 +47,7 @@ beforeEach(() => {
 afterEach(() => server.stop(0));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const limiter = createLimiter({ maxReading: 9, maxBytes: 1e8, maxWorking: 9 });
+const limiter = createLimiter({ maxReading: 99, maxBytes: 1e8, maxWorking: 99 });
 
 const digestOfBody: Handler = async (exchange) => {
   const admission = limiter.enter(exchange.peer);
