@@ -141,7 +141,10 @@ describe("a full table", () => {
     expect(edges.classOf(numbers[0] as number).ports).toEqual({ source: "10000", destination: undefined });
     expect(last).toMatchObject({ ports: undefined, service: "https" });
     expect(edges.pair(numbers[4999] as number)).toBe(edges.pair(numbers[0] as number));
-    expect(edges.takeOverflowed()).toBe(5000 - 4096);
+    // A key in a thousand may find no room for its seed.
+    const overflowed = edges.takeOverflowed();
+    expect(overflowed).toBeGreaterThanOrEqual(5000 - 4096);
+    expect(overflowed).toBeLessThan(5000 - 4096 + 50);
   });
 
   test("of regions counts for the relay without its region", () => {
