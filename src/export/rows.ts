@@ -110,6 +110,9 @@ const maxStretches = 5;
 /** So many entries that make no sense leave 20 MB behind, which the collector would let grow: 1 GB for one request of them. */
 const leftOutPerCollection = 20_000;
 
+/** Audit records and webhook events are few. A row full of them leaves tens of MB of values behind, which the collector would let grow. */
+const plainBytesPerCollection = 512 * 1024;
+
 /** Gives rows in order. What its selection leaves out makes no log records here. */
 export class RowSource implements DeliverySource {
   readonly #reader: Pick<JournalReader, "read">;
@@ -244,6 +247,7 @@ export class RowSource implements DeliverySource {
       into.note(record, logRecords, event === undefined ? acceptedAt : millisOfHrTime(event.time), defect);
       return event;
     });
+    if (row.text.length > plainBytesPerCollection) collectGarbage();
     return { kind: "plain", events };
   }
 }
