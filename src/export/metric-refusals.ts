@@ -1,24 +1,25 @@
 /**
- * Series that the backend refuses (400, 413, 422). A refused request is divided, by metrics first and then by halves, until
- * the guilty points are found; their series are remembered and left out, and tried again together every tenth fold. What
- * could not be divided within a fold's requests is gone on with in the next.
+ * Series that the backend refuses (400, 413, 422). A refused request is divided, between metrics first and then in halves,
+ * until the guilty points are found; their series are remembered and left out, and tried again together every tenth fold.
+ * What could not be divided within a fold's requests is gone on with in the next.
  */
-import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
+import type { MetricData } from "@opentelemetry/sdk-metrics";
 import { attributesKey } from "../catalogue/increments.ts";
 
-/** What travels in one request. */
-export type Piece = readonly MetricData[];
+/** A point and the metric that it belongs to. */
+export interface Point {
+  readonly metric: MetricData;
+  readonly point: MetricData["dataPoints"][number];
+}
 
-/** A piece to be sent. `suspect`: the last fold did not finish dividing it. `again`: its series were all refused before. */
+/** What travels in one request; the points of a metric stand together. */
+export type Piece = readonly Point[];
+
+/** `suspect`: the last fold did not finish dividing it. `again`: its series were all refused before. `part`: of what was refused. */
 export interface Work {
   readonly piece: Piece;
   readonly kind: "usual" | "suspect" | "again";
-}
-
-/** A point that was refused alone. */
-export interface Accused {
-  readonly piece: Piece;
-  readonly message: string;
+  readonly isPart?: true;
 }
 
 /** Series remembered one by one; of further ones, their whole metric is left out. */
@@ -39,145 +40,87 @@ export class MetricRefusals {
   }
 
   /** A fold in pieces of at most that many points, those first that the last fold did not finish with, and points left out. */
-  plan(metrics: Piece, maxPoints: number): { readonly work: readonly Work[]; readonly leftOut: number } {
+  plan(metrics: readonly MetricData[], maxPoints: number): { readonly work: Work[]; readonly leftOut: number } {
     const isTrial = ++this.#folds % foldsBetweenTrials === 0;
-    const sorted = { suspect: [] as MetricData[], usual: [] as MetricData[], again: [] as MetricData[] };
-    if (this.size === 0 && this.#suspects.size === 0) sorted.usual.push(...metrics);
-    else for (const metric of metrics) this.#sort(metric, sorted);
-    const { suspect, usual, again } = sorted;
-    const work = [...workOf(suspect, "suspect", maxPoints), ...workOf(usual, "usual", maxPoints)];
-    return isTrial
-      ? { work: [...work, ...workOf(again, "again", maxPoints)], leftOut: 0 }
-      : { work, leftOut: pointsIn(again) };
+    const sorted = { suspect: [] as Point[], usual: [] as Point[], again: [] as Point[] };
+    const isClean = this.size === 0 && this.#suspects.size === 0;
+    for (const metric of metrics)
+      for (const point of metric.dataPoints) {
+        const one = { metric, point };
+        sorted[isClean ? "usual" : this.#kindOf(one)].push(one);
+      }
+    const kinds = isTrial ? (["suspect", "usual", "again"] as const) : (["suspect", "usual"] as const);
+    const work = kinds.flatMap((kind) =>
+      Array.from({ length: Math.ceil(sorted[kind].length / maxPoints) }, (_, nth) => ({
+        kind,
+        piece: sorted[kind].slice(nth * maxPoints, (nth + 1) * maxPoints),
+      })),
+    );
+    return { work, leftOut: isTrial ? 0 : sorted.again.length };
   }
 
   /** The backend has taken these points. */
   forgive(piece: Piece): void {
-    for (const { name, key } of seriesIn(piece)) {
-      this.#guilty.delete(key);
-      this.#guiltyMetrics.delete(name);
+    for (const point of piece) {
+      this.#guilty.delete(seriesOf(point));
+      this.#guiltyMetrics.delete(point.metric.descriptor.name);
     }
   }
 
   /** These were refused alone while others were taken: their series are left out from now on. */
-  convict(accused: readonly Accused[]): void {
-    for (const { piece } of accused) {
-      for (const { name, key } of seriesIn(piece)) {
-        if (this.#guiltyMetrics.has(name)) continue;
-        if (this.#guilty.size < maxGuilty || this.#guilty.has(key)) this.#guilty.add(key);
-        else this.#convictMetric(name);
-      }
+  convict(accused: Piece): void {
+    for (const point of accused) {
+      const { name } = point.metric.descriptor;
+      const series = seriesOf(point);
+      if (this.#guiltyMetrics.has(name)) continue;
+      if (this.#guilty.size < maxGuilty) this.#guilty.add(series);
+      if (this.#guilty.has(series)) continue;
+      this.#guiltyMetrics.add(name);
+      for (const key of this.#guilty) if (key.startsWith(`${name}\u0000`)) this.#guilty.delete(key);
     }
   }
 
   /** What the next fold goes on dividing; nothing ends what was remembered of it. */
-  suspect(pieces: readonly Piece[]): void {
-    this.#suspects = new Set(pieces.flatMap((piece) => Array.from(seriesIn(piece), ({ key }) => key)));
+  suspect(undivided: Piece): void {
+    this.#suspects = new Set(undivided.map(seriesOf));
   }
 
-  #convictMetric(name: string): void {
-    this.#guiltyMetrics.add(name);
-    for (const key of this.#guilty) if (key.startsWith(`${name}\u0000`)) this.#guilty.delete(key);
-  }
-
-  #sort(metric: MetricData, into: Record<Work["kind"], MetricData[]>): void {
-    const { name } = metric.descriptor;
-    const points: Record<Work["kind"], Points> = { usual: [], suspect: [], again: [] };
-    for (const point of metric.dataPoints as Points) {
-      const key = seriesKey(name, point);
-      if (this.#guiltyMetrics.has(name) || this.#guilty.has(key)) points.again.push(point);
-      else points[this.#suspects.has(key) ? "suspect" : "usual"].push(point);
-    }
-    for (const kind of ["usual", "suspect", "again"] as const)
-      if (points[kind].length > 0) into[kind].push(withPoints(metric, points[kind]));
+  #kindOf(point: Point): Work["kind"] {
+    const series = seriesOf(point);
+    if (this.#guilty.has(series) || this.#guiltyMetrics.has(point.metric.descriptor.name)) return "again";
+    return this.#suspects.has(series) ? "suspect" : "usual";
   }
 }
 
-export function pointsIn(piece: Piece): number {
-  let points = 0;
-  for (const { dataPoints } of piece) points += dataPoints.length;
-  return points;
+/** Two parts of a piece, cut between two metrics as near to its middle as there are any, else in its middle. */
+export function halvesOf({ piece, kind }: Work): readonly [Work, Work] {
+  const middle = piece.length >> 1;
+  const isBorder = (at: number) => at > 0 && at < piece.length && piece[at - 1]?.metric !== piece[at]?.metric;
+  let off = 0;
+  while (off <= middle && !isBorder(middle - off) && !isBorder(middle + off)) off++;
+  const cut = off > middle ? middle : isBorder(middle - off) ? middle - off : middle + off;
+  return [
+    { piece: piece.slice(0, cut), kind, isPart: true },
+    { piece: piece.slice(cut), kind, isPart: true },
+  ];
 }
 
-/** Two pieces of about half of the points each: between two metrics if it has several, else between two points. */
-export function halvesOf(piece: Piece): readonly [Piece, Piece] {
-  const half = pointsIn(piece) / 2;
-  if (piece.length > 1) {
-    let [metrics, points] = [0, 0];
-    while (metrics < piece.length - 1 && (metrics === 0 || points < half))
-      points += (piece[metrics++] as MetricData).dataPoints.length;
-    return [piece.slice(0, metrics), piece.slice(metrics)];
+/** A piece as OpenTelemetry's metrics. */
+export function metricsOf(piece: Piece): MetricData[] {
+  const metrics: { readonly of: MetricData; readonly points: Point["point"][] }[] = [];
+  for (const { metric, point } of piece) {
+    const last = metrics.at(-1);
+    if (last?.of === metric) last.points.push(point);
+    else metrics.push({ of: metric, points: [point] });
   }
-  const [metric] = piece as readonly [MetricData];
-  const points = metric.dataPoints as Points;
-  return [[withPoints(metric, points.slice(0, half))], [withPoints(metric, points.slice(half))]];
+  return metrics.map(({ of, points }) => ({ ...of, dataPoints: points }) as MetricData);
 }
 
-/** One series of a piece in words, for a log line. */
-export function nameOfSeries(piece: Piece): string {
-  const [metric] = piece;
-  const [point] = metric?.dataPoints ?? [];
-  return `${metric?.descriptor.name ?? ""} ${JSON.stringify(point?.attributes ?? {})}`;
+/** The series of a point in words, for a log line. */
+export function nameOfSeries({ metric, point }: Point): string {
+  return `${metric.descriptor.name} ${JSON.stringify(point.attributes)}`;
 }
 
-type Points = ResourceMetrics["scopeMetrics"][number]["metrics"][number]["dataPoints"][number][];
-
-function seriesKey(name: string, { attributes }: Points[number]): string {
-  return `${name}\u0000${attributesKey(attributes as Readonly<Record<string, string>>)}`;
-}
-
-function* seriesIn(piece: Piece): Generator<{ readonly name: string; readonly key: string }> {
-  for (const { descriptor, dataPoints } of piece) {
-    for (const point of dataPoints as Points) yield { name: descriptor.name, key: seriesKey(descriptor.name, point) };
-  }
-}
-
-function withPoints(metric: MetricData, dataPoints: Points): MetricData {
-  return { ...metric, dataPoints } as MetricData;
-}
-
-/** In pieces of at most that many points, in order. */
-function workOf(piece: Piece, kind: Work["kind"], maxPoints: number): Work[] {
-  const pieces: MetricData[][] = [];
-  let room = 0;
-  for (const metric of piece) {
-    const points = metric.dataPoints as Points;
-    for (let from = 0; from < points.length;) {
-      if (room === 0) {
-        pieces.push([]);
-        room = maxPoints;
-      }
-      const part = points.slice(from, from + room);
-      pieces.at(-1)?.push(withPoints(metric, part));
-      from += part.length;
-      room -= part.length;
-    }
-  }
-  return pieces.map((one) => ({ piece: one, kind }));
-}
-
-/** Requests that a fold may spend on dividing what was refused. */
-const narrowingRequests = 64;
-
-/** One fold on its way. */
-export class Attempt {
-  /** There is a newer one. */
-  readonly superseded: AbortSignal;
-  /** What is to be sent, or sent again. */
-  waiting: Work[];
-  /** Requests left for dividing. */
-  budget = narrowingRequests;
-  hasTaken = false;
-  /** What the backend said last of something that it refused. */
-  refusal: string | undefined;
-  /** Why a request failed in this round, otherwise than by being refused. */
-  failure: string | undefined;
-  accused: Accused[] = [];
-  /** Pieces that the budget did not suffice for. */
-  readonly undivided: Piece[] = [];
-
-  constructor(work: readonly Work[], superseded: AbortSignal) {
-    this.waiting = [...work];
-    this.superseded = superseded;
-  }
+function seriesOf({ metric, point }: Point): string {
+  return `${metric.descriptor.name}\u0000${attributesKey(point.attributes as Readonly<Record<string, string>>)}`;
 }

@@ -9,13 +9,21 @@ import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opent
 import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
 import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
-import type { ResourceMetrics } from "@opentelemetry/sdk-metrics";
+import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import type { Answer, Encoding, FailureCause } from "./answer.ts";
 import { exportBackoffMs, Outage, type Random, seldom, type Timer } from "./outage.ts";
 import { type FoldMessage, pointsOf } from "./fold-points.ts";
-import { Attempt, halvesOf, MetricRefusals, nameOfSeries, type Piece, pointsIn, type Work } from "./metric-refusals.ts";
+import {
+  halvesOf,
+  metricsOf,
+  MetricRefusals,
+  nameOfSeries,
+  type Piece,
+  type Point,
+  type Work,
+} from "./metric-refusals.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";
 
@@ -55,6 +63,27 @@ const ownCauses: ReadonlySet<FailureCause> = new Set(["timeout", "reset", "serve
 const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
 const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
 
+/** Requests that a fold may spend on dividing what was refused. */
+const requestsForDividing = 64;
+
+/** One fold on its way. */
+interface Attempt {
+  /** There is a newer one. */
+  readonly superseded: AbortSignal;
+  /** What is to be sent, or sent again. */
+  waiting: Work[];
+  /** Requests left for dividing. */
+  budget: number;
+  hasTaken?: true;
+  /** What the backend said last of something that it refused. */
+  refusal?: string;
+  /** Why a request failed in this round, otherwise than by being refused. */
+  failure?: string | undefined;
+  /** Points that were refused alone, and those that the budget did not suffice for. */
+  readonly accused: Point[];
+  readonly undivided: Point[];
+}
+
 export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #deps: MetricExportDeps;
   readonly #resource: Resource;
@@ -73,7 +102,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   /** Why the newest fold, or a part of it, is not exported so far. */
   #unsent: string | undefined;
   /** How long the backend has asked to be left alone. */
-  #quiet = { until: 0, forMs: 0 };
+  #pause = { until: 0, forMs: 0 };
   #pointsPerRequest = pointsPerRequest.most;
 
   constructor(deps: MetricExportDeps) {
@@ -128,11 +157,11 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   setMetrics(): void {}
 
-  async #deliver(metrics: Piece, superseded: AbortSignal): Promise<void> {
+  async #deliver(metrics: readonly MetricData[], superseded: AbortSignal): Promise<void> {
     if (superseded.aborted) return;
     const { work, leftOut } = this.#refusals.plan(metrics, this.#pointsPerRequest);
     this.#points.left_out += leftOut;
-    const attempt = new Attempt(work, superseded);
+    const attempt: Attempt = { superseded, budget: requestsForDividing, waiting: work, accused: [], undivided: [] };
     for (let round = 1; attempt.waiting.length > 0; round++) {
       const isLast = this.#ending.signal.aborted;
       await this.#round(attempt);
@@ -143,78 +172,64 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     }
   }
 
-  /** Sends once what waits, then divides what was refused of it. */
+  /** Sends once what waits, then what was refused of it in parts, depth first, so that what is guilty is found early. */
   async #round(attempt: Attempt): Promise<void> {
-    const work = attempt.waiting;
-    const refused: Work[] = [];
+    const { accused, undivided } = attempt;
+    const queue = attempt.waiting;
+    const parts: Work[] = [];
     attempt.waiting = [];
     attempt.failure = undefined;
-    for (const [place, one] of work.entries()) {
-      if (one.kind === "suspect") attempt.budget--;
-      const answer = await this.#post(one, attempt);
-      if (answer?.kind === "refused") refused.push(one);
-      const isOwn = answer?.kind === "failed" && ownCauses.has(answer.cause);
-      if (isOwn || (answer !== undefined && answer.kind !== "failed")) continue;
-      attempt.waiting.push(...work.slice(place + 1));
-      break;
-    }
-    for (const one of refused) await this.#divide(one, attempt);
-  }
-
-  /** Depth first, so that what is guilty is found early and its neighbours with it. */
-  async #divide({ piece: whole, kind }: Work, attempt: Attempt): Promise<void> {
-    const halves = (piece: Piece): Piece[] => (pointsIn(piece) > 1 ? [...halvesOf(piece)].reverse() : []);
-    const stack = halves(whole);
-    for (let piece = stack.pop(); piece !== undefined; piece = stack.pop()) {
-      if (attempt.budget <= 0) {
-        if (kind !== "again") attempt.undivided.push(piece);
+    for (let work = queue.shift(); work !== undefined; work = queue.shift() ?? parts.pop()) {
+      if (work.isPart && attempt.budget <= 0) {
+        if (work.kind !== "again") undivided.push(...work.piece);
         continue;
       }
-      attempt.budget--;
-      const answer = await this.#post({ piece, kind }, attempt);
-      if (answer?.kind === "refused") stack.push(...halves(piece));
+      if (work.isPart || work.kind === "suspect") attempt.budget--;
+      const answer = await this.#post(work, attempt);
+      if (answer?.kind === "refused" && work.piece.length > 1) parts.push(...[...halvesOf(work)].reverse());
+      else if (answer?.kind === "refused") accused.push(...work.piece);
+      else if (answer?.kind !== "taken") {
+        attempt.waiting.push(work);
+        if (answer === undefined || !ownCauses.has(answer.cause))
+          attempt.waiting.push(...queue.splice(0), ...parts.splice(0));
+      }
     }
   }
 
   /** Sends a piece and notes what became of it. Nothing: there is a newer fold or the program ends, which is no failure. */
-  async #post(work: Work, attempt: Attempt): Promise<Answer | undefined> {
-    const { piece } = work;
+  async #post({ piece, kind }: Work, attempt: Attempt): Promise<Answer | undefined> {
     const { send, encoding, clock, random } = this.#deps;
     const cut = this.#cut.signal;
-    const quietMs = Math.min(this.#quiet.until - clock(), this.#quiet.forMs);
-    const isQuiet = quietMs > 0 && !(await this.#wait(quietMs, attempt.superseded));
-    if (!isQuiet) this.#quiet.until = 0;
-    const isOver = isQuiet || attempt.superseded.aborted || cut.aborted;
-    const answer = isOver ? undefined : await send(this.#encode(piece), encoding, cut);
-    if (answer === undefined || (answer.kind === "failed" && cut.aborted)) {
-      attempt.waiting.push(work);
-      return undefined;
-    }
+    const pauseMs = Math.min(this.#pause.until - clock(), this.#pause.forMs);
+    if (pauseMs > 0 && !(await this.#wait(pauseMs, attempt.superseded))) return undefined;
+    this.#pause.until = 0;
+    if (attempt.superseded.aborted || cut.aborted) return undefined;
+    const answer = await send(this.#encode(piece), encoding, cut);
     switch (answer.kind) {
       case "taken": {
-        const rejected = Math.min(answer.partial?.rejected ?? 0, pointsIn(piece));
-        this.#points.delivered += pointsIn(piece) - rejected;
+        const rejected = Math.min(answer.partial?.rejected ?? 0, piece.length);
+        this.#points.delivered += piece.length - rejected;
         this.#points.rejected += rejected;
         const points = rejected > 0 ? this.#newlyRejected(rejected) : 0;
         this.#warn("backend rejected metric points", points, { points }, answer.partial?.message ?? "");
         attempt.hasTaken = true;
-        if (work.kind === "again") this.#refusals.forgive(piece);
+        if (kind === "again") this.#refusals.forgive(piece);
         break;
       }
       case "refused":
         attempt.refusal = answer.message;
-        if (answer.status === 413) {
-          const half = Math.ceil(pointsIn(piece) / 2);
-          this.#pointsPerRequest = Math.max(pointsPerRequest.least, Math.min(this.#pointsPerRequest, half));
-        }
-        if (pointsIn(piece) === 1) attempt.accused.push({ piece, message: answer.message });
+        if (answer.status !== 413) break;
+        this.#pointsPerRequest = Math.max(
+          pointsPerRequest.least,
+          Math.min(this.#pointsPerRequest, Math.ceil(piece.length / 2)),
+        );
         break;
-      case "failed":
+      case "failed": {
+        if (cut.aborted) return undefined;
         attempt.failure = answer.why;
-        attempt.waiting.push(work);
-        if (answer.retryAfterMs === undefined) break;
-        const forMs = exportBackoffMs(1, answer.retryAfterMs, random);
-        this.#quiet = { until: clock() + forMs, forMs };
+        const forMs = answer.retryAfterMs === undefined ? 0 : exportBackoffMs(1, answer.retryAfterMs, random);
+        if (forMs > 0) this.#pause = { until: clock() + forMs, forMs };
+      }
     }
     return answer;
   }
@@ -225,18 +240,18 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     if (hasTaken) {
       this.#refusals.convict(accused);
       this.#refusals.suspect(undivided);
-      for (const { piece, message } of accused) {
+      for (const point of accused) {
         const series = this.#newlyGuilty(1);
-        const fields = { series, example: nameOfSeries(piece).slice(0, maxShown) };
-        this.#warn("backend rejected metric series; leaving them out", series, fields, message);
+        const fields = { series, example: nameOfSeries(point).slice(0, maxShown) };
+        this.#warn("backend rejected metric series; leaving them out", series, fields, refusal ?? "");
       }
-      attempt.accused = [];
+      accused.length = 0;
       if (waiting.length === 0) this.#outage.recover();
     }
     const refusesAll = !hasTaken && refusal !== undefined ? `the backend refuses all metrics: ${refusal}` : undefined;
     const why = failure ?? refusesAll;
-    const isEnding = this.#ending.signal.aborted;
-    if (why !== undefined && !attempt.superseded.aborted && !isEnding) this.#outage.fail("waiting", why);
+    const isOver = attempt.superseded.aborted || this.#ending.signal.aborted;
+    if (why !== undefined && !isOver) this.#outage.fail("waiting", why);
     const { trouble } = this.#outage;
     this.#unsent = why ?? (waiting.length > 0 ? trouble?.why : undefined);
     const points = this.#points;
@@ -254,7 +269,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   #encode(piece: Piece): Uint8Array {
     const { scope, encoding } = this.#deps;
-    const request = { resource: this.#resource, scopeMetrics: [{ scope, metrics: [...piece] }] };
+    const request = { resource: this.#resource, scopeMetrics: [{ scope, metrics: metricsOf(piece) }] };
     const body = serializers[encoding].serializeRequest(request);
     if (body === undefined) throw new Error("the serializer wrote nothing");
     return body;

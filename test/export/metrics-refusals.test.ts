@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type OtlpSink, startOtlpSink, type SunkPoint, type SunkRequest } from "../support/otlp-sink.ts";
 import { foldMessage, pointsOf } from "../../src/export/fold-points.ts";
-import { MetricRefusals } from "../../src/export/metric-refusals.ts";
+import { metricsOf, MetricRefusals } from "../../src/export/metric-refusals.ts";
 import type { FoldedMetric } from "../../src/ledger/index.ts";
 import { foldOf, metricOf, nodesFold, startExport, type TestExport } from "./metric-export.ts";
 
@@ -118,17 +118,17 @@ describe("many guilty series", () => {
     const refusals = new MetricRefusals();
     const fold = [pieceOf("tailscale.network.io", 3000), pieceOf("tailscale.network.flows", 5)];
     refusals.plan(fold, 5000);
-    const accused = (node: number) => ({ piece: [pieceOf("tailscale.network.io", 1, node)], message: "no" });
-    refusals.convict(Array.from({ length: 1000 }, (_, node) => accused(node)));
+    const pointsOfFold = fold.flatMap((metric) => metric.dataPoints.map((point) => ({ metric, point })));
+    refusals.convict(pointsOfFold.slice(0, 1000));
     expect(refusals.plan(fold, 5000)).toMatchObject({ leftOut: 1000, work: [{ kind: "usual" }] });
-    refusals.convict([accused(1000)]);
+    refusals.convict(pointsOfFold.slice(1000, 1001));
     expect(refusals.size).toBe(1);
     const plan = refusals.plan(fold, 5000);
     expect(plan.leftOut).toBe(3000);
-    expect(plan.work.map(({ piece }) => piece.map(({ descriptor }) => descriptor.name))).toEqual([
+    expect(plan.work.map(({ piece }) => metricsOf(piece).map(({ descriptor }) => descriptor.name))).toEqual([
       ["tailscale.network.flows"],
     ]);
-    refusals.forgive(fold);
+    refusals.forgive(pointsOfFold);
     expect(refusals.plan(fold, 5000).leftOut).toBe(0);
   });
 });
