@@ -19,7 +19,9 @@ import {
   type LogRecordExporter,
   type ReadableLogRecord,
 } from "@opentelemetry/sdk-logs";
-import type { Logger, LogLevel } from "../lib/logger.ts";
+import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
+import type { LogAttributes } from "../catalogue/log-event.ts";
+import { boundedAttributes, boundedText, maxBodyBytes } from "../processors/bounds.ts";
 import type { Encoding } from "./answer.ts";
 import type { Destination, ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";
@@ -50,8 +52,8 @@ export function createSelfLogs(deps: SelfLogsDeps) {
       own.emit({
         severityNumber: severities[level],
         severityText: level.toUpperCase(),
-        body: message,
-        attributes: { ...fields },
+        body: boundedText(message, maxBodyBytes),
+        attributes: boundedAttributes(definedIn(fields)),
       });
     }),
     /** Exports what is left; ends soon after the deadline at the latest. */
@@ -111,6 +113,10 @@ export function rewritingLogger(logger: Logger, rewrite: (text: string) => strin
     ]);
     logger[level](rewrite(message), fields && Object.fromEntries(rewritten));
   });
+}
+
+function definedIn(fields: LogFields): LogAttributes {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as LogAttributes;
 }
 
 const maxDetailLength = 500;

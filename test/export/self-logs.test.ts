@@ -4,6 +4,7 @@ import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import type { Encoding } from "../../src/export/answer.ts";
 import { scopeOf } from "../../src/export/destination.ts";
 import { createSelfLogs, rewritingLogger, teeLogger } from "../../src/export/self-logs.ts";
+import { takeTruncatedTexts } from "../../src/processors/bounds.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { destinationAt, senderTo } from "./settings.ts";
 
@@ -43,6 +44,19 @@ test.each(["json", "protobuf"] as const)("lines leave as %s with level, fields a
     },
     { severityNumber: 17, body: "bad" },
   ]);
+});
+
+test("long texts are cut to the bound of every text that leaves, and counted", async () => {
+  takeTruncatedTexts();
+  const selfLogs = start("protobuf");
+  selfLogs.sink.warn("x".repeat(40_000), { detail: "\u{1f600}".repeat(2_000), days: 3, nothing: undefined });
+  await selfLogs.stop(5_000);
+  const [line] = sink.logs;
+  expect(Buffer.byteLength(String(line?.body))).toBeLessThanOrEqual(32_768);
+  expect(Buffer.byteLength(String(line?.attributes["detail"]))).toBeLessThanOrEqual(4_096);
+  expect(line?.attributes["detail"]).toEndWith("\u{1f600}…[truncated]");
+  expect(line?.attributes["days"]).toBe(3);
+  expect(takeTruncatedTexts()).toBe(2);
 });
 
 test("a backend that hangs does not hold the stop, and lost lines are reported", async () => {
