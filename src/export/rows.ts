@@ -4,16 +4,14 @@
  */
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
-import { decodeAudit } from "../records/plain.ts";
-import { decodeWebhook } from "../records/plain.ts";
+import { decodeAudit, decodeWebhook } from "../records/plain.ts";
 import type { JournalReader, Row } from "../journal/index.ts";
 import { collectGarbage, freeBuffer } from "../runtime/process.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import { FlowColumns, noTime } from "../records/flow/columns.ts";
-import type { FlowRowDecoder } from "../records/flow/rows.ts";
-import { decodeLeftOut } from "../records/left-out.ts";
+import { decodeLeftOut, type FlowRowDecoder } from "../records/flow/rows.ts";
 import type { DeliverableRow, DeliverySource } from "./backlog.ts";
 import { everything, type IsSelected, type RowSelection } from "./selection.ts";
 

@@ -14,7 +14,7 @@ export interface Part {
   readonly body: Uint8Array;
   /** The lines as they are before packing, if a reader of the row is likely to want them at once. */
   readonly text?: Uint8Array;
-  /** What of the records is left out, in the form of `left-out.ts`; usually nothing. */
+  /** Entries and log records of the batch that are excluded, encoded by `encodeLeftOut`; usually undefined. */
   readonly leftOut: Uint8Array | undefined;
   /** Entries left out, by reason. */
   readonly leftOutEntries: Readonly<Partial<Record<LeftOutReason, number>>>;

@@ -9,7 +9,7 @@ import type { EdgeBook } from "../processors/edges.ts";
 import { FlowColumns, type LeftOutReason, leftOutReasons, maxEntriesOfRecord } from "../records/flow/columns.ts";
 import { keyWords } from "../records/identity.ts";
 import { endsOfObjects } from "../records/json.ts";
-import { encodeLeftOut } from "../records/left-out.ts";
+import { encodeLeftOut } from "../records/flow/rows.ts";
 import type { RecordType } from "../records/types.ts";
 import { freeBuffer } from "../runtime/process.ts";
 

@@ -4,7 +4,7 @@
  */
 import { hash } from "node:crypto";
 import { millisOfHrTime } from "../lib/clock.ts";
-import type { Fact } from "./fact.ts";
+import type { Fact } from "./plain.ts";
 import type { AuditRecord, WebhookRecord } from "./types.ts";
 import { addressIpv4, addressIpv6, addressText, type FlowColumns } from "./flow/columns.ts";
 import { canonicalJson } from "./json.ts";

@@ -1,8 +1,7 @@
 /** Reads members of a parsed JSON object that must have a certain type if present. `null` counts as absent. */
 import type { HrTime } from "../lib/clock.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
-import { Defect } from "./types.ts";
-import type { JsonObject } from "./types.ts";
+import { Defect, type JsonObject } from "./types.ts";
 
 /** A string; `""` if absent. */
 export function stringMember(object: JsonObject, name: string): string {

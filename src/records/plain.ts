@@ -1,4 +1,5 @@
-/** Decodes configuration audit records, from the stream and from the API, and webhook events. */
+/** Audit records (from the stream or the API) and webhook events: decoding, and the facts that both can report. */
+import type { HrTime } from "../lib/clock.ts";
 import { parseRfc3339, zeroTime } from "../lib/rfc3339.ts";
 import { eventText } from "./envelope.ts";
 import { compactJson, memberText, oneLine } from "./json.ts";
@@ -94,4 +95,48 @@ export function decodeWebhook({ value }: Pick<RawRecord, "value">): WebhookRecor
     data: objectMember(value, "data") ?? {},
     event: value,
   };
+}
+
+/** An event that both the audit log and a webhook can report, such as a new node: a key to detect the duplicate. */
+export interface Fact {
+  readonly kind: FactKind;
+  /** The name of the node or user, normalised so that both sources agree. */
+  readonly name: string;
+  readonly time: HrTime;
+}
+
+/** Webhook events with a counterpart in the audit log. */
+export type FactKind = "nodeCreated" | "nodeDeleted" | "nodeApproved" | "userCreated" | "userDeleted";
+
+/** The audit log's target type and actions for each of them. */
+const facts: Readonly<Record<FactKind, { readonly target: "NODE" | "USER"; readonly actions: readonly string[] }>> = {
+  nodeCreated: { target: "NODE", actions: ["CREATE"] },
+  nodeDeleted: { target: "NODE", actions: ["DELETE"] },
+  nodeApproved: { target: "NODE", actions: ["APPROVE", "UPDATE"] },
+  userCreated: { target: "USER", actions: ["CREATE"] },
+  userDeleted: { target: "USER", actions: ["DELETE"] },
+};
+
+/** The fact in an audit record, if a webhook can report it too. A failed action is none. */
+export function factOfAudit({ action, target, error, time }: AuditRecord): Fact | undefined {
+  if (error !== "" || time === undefined) return undefined;
+  const kind = kinds.find((known) => facts[known].target === target.type && facts[known].actions.includes(action));
+  return kind === undefined ? undefined : factOf(kind, target.name, time);
+}
+
+/** The fact in a webhook event, if the audit log can report it too. */
+export function factOfEvent({ eventType, data, time }: WebhookRecord): Fact | undefined {
+  const kind = kinds.find((known) => known === eventType);
+  if (kind === undefined || time === undefined) return undefined;
+  const name = data[facts[kind].target === "NODE" ? "deviceName" : "user"];
+  return typeof name === "string" ? factOf(kind, name, time) : undefined;
+}
+
+const kinds = Object.keys(facts) as FactKind[];
+
+/** Matched by name, since node ids differ in form; nodes by the first DNS label, since only one source has the domain. */
+function factOf(kind: FactKind, name: string, time: HrTime): Fact | undefined {
+  const lower = name.trim().toLowerCase();
+  const shared = facts[kind].target === "NODE" ? lower.replace(/\..*$/s, "") : lower;
+  return shared === "" ? undefined : { kind, name: shared, time };
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { type DeliveryRow, RowSource } from "../../src/export/rows.ts";
 import { marked, replayed } from "../../src/export/selection.ts";
 import { type Mark, type Redelivery, type Row, startOfJournal } from "../../src/journal/index.ts";
-import { encodeLeftOut, keepsAll } from "../../src/records/left-out.ts";
+import { encodeLeftOut, keepsAll } from "../../src/records/flow/rows.ts";
 import { auditValue } from "../support/records.ts";
 import { acceptedAt, contextWith, flowOf, readerOf, rowOf } from "./journal-rows.ts";
 

@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Unavailable } from "../../src/errors.ts";
 import { type Committed, type Journal, partFlags, startOfJournal } from "../../src/journal/index.ts";
-import { decodeLeftOut, keepsAll } from "../../src/records/left-out.ts";
+import { decodeLeftOut, keepsAll } from "../../src/records/flow/rows.ts";
 import {
   acceptedIn,
   appendNumbers,

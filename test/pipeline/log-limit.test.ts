@@ -4,8 +4,7 @@ import { flowLogRecords } from "../../src/processors/flow.ts";
 import type { FlowLogMode } from "../../src/processors/names.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
 import { FlowColumns } from "../../src/records/flow/columns.ts";
-import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
-import { decodeLeftOut } from "../../src/records/left-out.ts";
+import { decodeLeftOut, FlowRowDecoder } from "../../src/records/flow/rows.ts";
 import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
 import { Restarts, rowsOf, send as sendTo } from "./restarts.ts";
 

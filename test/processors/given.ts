@@ -1,8 +1,7 @@
 /** What the tests of processors begin with: settings that keep everything, and records decoded as the pipeline does. */
 import { type PrivacySettings, privacyCategories } from "../../src/catalogue/logs.ts";
-import { decodeAudit } from "../../src/records/plain.ts";
+import { decodeAudit, decodeWebhook, webhookRecord } from "../../src/records/plain.ts";
 import type { AuditRecord, JsonObject, WebhookRecord } from "../../src/records/types.ts";
-import { decodeWebhook, webhookRecord } from "../../src/records/plain.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import { unwrapped } from "../support/records.ts";
 

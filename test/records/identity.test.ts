@@ -2,10 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Identifier, KeyedHash, keyWords } from "../../src/records/identity.ts";
-import { decodeAudit } from "../../src/records/plain.ts";
-import type { Fact } from "../../src/records/fact.ts";
+import { decodeAudit, decodeWebhook, type Fact } from "../../src/records/plain.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { decodeWebhook } from "../../src/records/plain.ts";
 import { connectionValue, flowRecordValue, seeded } from "../support/random.ts";
 import { columnsOf } from "../support/columns.ts";
 import { auditValue, connection, enveloped, flowValue, sampleRecords } from "../support/records.ts";

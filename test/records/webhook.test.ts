@@ -2,10 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { recordOfLine } from "../../src/records/envelope.ts";
-import { type Fact, factOfAudit, factOfEvent } from "../../src/records/fact.ts";
+import { decodeWebhook, type Fact, factOfAudit, factOfEvent, webhookRecord } from "../../src/records/plain.ts";
 import { Identifier, keyWords } from "../../src/records/identity.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { decodeWebhook, webhookRecord } from "../../src/records/plain.ts";
 import { auditOf, auditValue, enveloped } from "../support/records.ts";
 
 const decode = (value: JsonObject) => decodeWebhook({ value });

@@ -1,5 +1,5 @@
 /** Decides what of a batch is new: the one place where a record is accepted or known. */
-import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../records/left-out.ts";
+import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../records/flow/rows.ts";
 import type { RecordType } from "../../records/types.ts";
 import {
   type Append,

@@ -55,7 +55,7 @@ const tables: Readonly<Record<string, string>> = {
   length INTEGER NOT NULL,               -- bytes of the text
   crc INTEGER NOT NULL,                  -- CRC-32 of all the other columns
   tally TEXT,                            -- JSON: on a batch's first row its Tally, on a quarantine row its lines by type and reason
-  left_out BLOB,                         -- entries that are left out, and log records kept under a limit (records/left-out.ts)
+  left_out BLOB,                         -- entries that are left out, and log records kept under a limit (records/flow/rows.ts)
   body BLOB                              -- the text as one zstd frame: a line per record in its stored form, or per quarantined text
 ) STRICT`,
   keys: `CREATE TABLE keys (

@@ -1,7 +1,6 @@
-/** What flow records claim about nodes: each distinct node text is decoded once, and the same text gives the same object. */
-import { Defect } from "../types.ts";
+/** What flow records claim about nodes. Each distinct text is decoded once; equal texts share one object. */
 import { isObject, normalTags, stringMember, stringsMember } from "../members.ts";
-import type { JsonObject } from "../types.ts";
+import { Defect, type JsonObject } from "../types.ts";
 import { parseIpv4, parseIpv6Words } from "../address.ts";
 import { ByteTable } from "../byte-table.ts";
 import { ValueBoundary } from "../json.ts";
@@ -9,7 +8,7 @@ import { ValueBoundary } from "../json.ts";
 /** What a record says about a node. Only the record's own `nodeId` is verified by Tailscale. */
 export interface NodeClaim {
   readonly nodeId: string;
-  /** The first DNS label of its name, which is what people call it; at most 63 code points; may be empty. */
+  /** The first DNS label of its name; at most 63 code points; may be empty. */
   readonly label: string;
   /** Its IPv4 addresses as unsigned 32-bit numbers. */
   readonly ipv4: Uint32Array;
@@ -19,74 +18,69 @@ export interface NodeClaim {
   readonly user: string;
   /** Trimmed, unique, sorted, joined by commas. */
   readonly tags: string;
-  /** What processors have made of the claim and its first address of a family: one lookup less per entry. */
+  /** The processors' endpoint for the first address of each family, cached here to save a lookup per entry. */
   preparedIpv4?: object | undefined;
   preparedIpv6?: object | undefined;
 }
 
-/** Claims by their bytes. A usual one has 150 bytes and costs 90 ns when it is known, 10 µs when it is not. */
+/** Node claims by their bytes. A typical claim has 150 bytes; a known one costs 90 ns, a new one 10 µs. */
 export class ClaimTable {
-  /** The offset behind the claim that `claimAt` read last. */
+  /** The offset past the claim that `claimAt` read last. */
   end = 0;
 
   readonly #known = new ByteTable<NodeClaim>({ entries: 16_384, bytes: 4 * 1024 * 1024, bytesOfOne: 512 });
   readonly #scratch = new Uint8Array(512);
   readonly #scratchView = new DataView(this.#scratch.buffer);
 
-  /** Claims remembered now. */
+  /** Claims in the table. */
   get size(): number {
     return this.#known.size;
   }
 
-  /** The claim whose object begins at `from`; nothing if it is none, is torn at `to`, or holds a control character. */
+  /** The claim whose JSON object starts at `from`; undefined if it is invalid, truncated at `to`, or has a control character. */
   claimAt(bytes: DataView, from: number, to: number): NodeClaim | undefined {
     if (to - from < hashedBytes) return this.#decodeAt(bytes, from, to, undefined);
     const hash = this.#known.hash(bytes, from, from + hashedBytes);
-    // The bytes of a whole object at `from` end where it ends: nothing has to look for its end.
+    // A complete object that is a prefix of the rest ends where the object here ends, so its end need not be searched.
     const known = this.#known.find(hash, bytes, from, to);
-    if (known < 0) return this.#decodeAt(bytes, from, to, hash);
-    this.end = from + this.#known.byteLength(known);
-    return this.#known.value(known);
+    if (known === undefined) return this.#decodeAt(bytes, from, to, hash);
+    this.end = from + known.length;
+    return known.value;
   }
 
   /**
-   * The claim of a node's parsed JSON.
+   * The claim in a node's parsed JSON.
    * @throws {Defect} `decode_error` for a member of the wrong type.
    */
   claimOfJson(node: JsonObject): NodeClaim {
     const text = JSON.stringify(node);
-    if (text.length > this.#scratch.length) return decode(node);
     const { read, written } = encoder.encodeInto(text, this.#scratch);
-    if (read < text.length) return decode(node);
-    const hash = this.#known.hash(this.#scratchView, 0, Math.min(written, hashedBytes));
-    const known = this.#known.find(hash, this.#scratchView, 0, written);
-    if (known >= 0) return this.#known.value(known);
-    const claim = decode(node);
-    this.#known.add(hash, this.#scratchView, 0, written, claim);
-    return claim;
+    const claim = read < text.length ? undefined : this.claimAt(this.#scratchView, 0, written);
+    return claim ?? decode(node);
   }
 
-  /** `hash`: of its first bytes, if there are that many. */
+  /** `hash`: of the first `hashedBytes`, if there are that many. */
   #decodeAt(bytes: DataView, from: number, to: number, hash: number | undefined): NodeClaim | undefined {
     const text = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = endOfObject(text, from, to);
     if (end < 0) return undefined;
     this.end = end;
-    const key = hash !== undefined && end - from >= hashedBytes ? hash : this.#known.hash(bytes, from, end);
-    const known = end - from >= hashedBytes ? -1 : this.#known.find(key, bytes, from, end);
-    if (known >= 0) return this.#known.value(known);
+    const isShort = end - from < hashedBytes;
+    const key = hash === undefined || isShort ? this.#known.hash(bytes, from, end) : hash;
+    const known = isShort ? this.#known.find(key, bytes, from, end) : undefined;
+    if (known !== undefined) return known.value;
     const claim = decodeText(text.subarray(from, end));
     if (claim !== undefined) this.#known.add(key, bytes, from, end, claim);
     return claim;
   }
 }
 
-/** Beginning of a claim that its hash is taken from: node id and most of the name. */
+/** Length of the prefix that is hashed: the node id and most of the name. */
 const hashedBytes = 64;
 
 const openBrace = 0x7b;
 
-/** A DNS label has at most 63 characters. A longer claim would be held in memory with every series that it names. */
+/** Maximum length of a DNS label. A longer one would stay in memory with every series that it names. */
 const maxLabelCharacters = 63;
 
 const encoder = new TextEncoder();
@@ -102,7 +96,7 @@ function decodeText(bytes: Uint8Array): NodeClaim | undefined {
   }
 }
 
-/** The offset behind the object at `from`; -1 if it is torn, too deep, or not on one line. */
+/** The offset past the object at `from`; -1 if it is truncated, too deep, or not on one line. */
 function endOfObject(bytes: Uint8Array, from: number, to: number): number {
   if (bytes[from] !== openBrace) return -1;
   try {

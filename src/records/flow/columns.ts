@@ -112,42 +112,18 @@ export class FlowColumns {
     return this.traffic.length * 52 + this.startNanos.length * 40 + this.ipv6.byteLength + texts;
   }
 
-  /** Makes room for one more entry. */
-  #reserveEntry(): void {
-    if (this.entries < this.traffic.length) return;
-    const rows = this.traffic.length * 2;
-    this.traffic = grown(this.traffic, new Uint8Array(rows));
-    this.protocol = grown(this.protocol, new Uint8Array(rows));
-    this.ends = grown(this.ends, new Uint8Array(rows));
-    this.leftOut = grown(this.leftOut, new Uint8Array(rows));
-    this.source = grown(this.source, new Uint32Array(rows));
-    this.destination = grown(this.destination, new Uint32Array(rows));
-    this.sourcePort = grown(this.sourcePort, new Uint16Array(rows));
-    this.destinationPort = grown(this.destinationPort, new Uint16Array(rows));
-    this.txPackets = grown(this.txPackets, new Float64Array(rows));
-    this.txBytes = grown(this.txBytes, new Float64Array(rows));
-    this.rxPackets = grown(this.rxPackets, new Float64Array(rows));
-    this.rxBytes = grown(this.rxBytes, new Float64Array(rows));
-    this.edge = grown(this.edge, new Uint32Array(rows));
-  }
-
-  /** Makes room for one more record. */
-  #reserveRecord(): void {
-    if (this.records < this.startNanos.length) return;
-    const rows = this.startNanos.length * 2;
-    this.firstEntry = grown(this.firstEntry, new Uint32Array(rows + 1));
-    this.startSeconds = grown(this.startSeconds, new Float64Array(rows));
-    this.startNanos = grown(this.startNanos, new Int32Array(rows));
-    this.endSeconds = grown(this.endSeconds, new Float64Array(rows));
-    this.endNanos = grown(this.endNanos, new Int32Array(rows));
-    this.recordedSeconds = grown(this.recordedSeconds, new Float64Array(rows));
-    this.recordedNanos = grown(this.recordedNanos, new Int32Array(rows));
+  #grow(names: readonly Column[], rows: number): void {
+    // Object.assign, since a loop over the names would have to assign to the intersection of all types.
+    for (const name of names) Object.assign(this, { [name]: grown(this[name], rows) });
   }
 
   /** Makes room for one more record and empties its row; `nodeId` is still to be written. */
   beginRecord(): void {
-    this.#reserveRecord();
     const record = this.records;
+    if (record === this.startNanos.length) {
+      this.#grow(recordColumns, record * 2);
+      this.firstEntry = grown(this.firstEntry, record * 2 + 1);
+    }
     this.#begun = record;
     this.#ipv6Before = this.ipv6Addresses;
     this.#textsBefore = this.addressTexts.length;
@@ -163,7 +139,7 @@ export class FlowColumns {
 
   /** Makes room for one more entry and empties its row. Every front end calls it before it writes row `entries`. */
   beginEntry(traffic: number): void {
-    this.#reserveEntry();
+    if (this.entries === this.traffic.length) this.#grow(entryColumns, this.entries * 2);
     this.clearEntry(this.entries, traffic);
   }
 
@@ -188,7 +164,7 @@ export class FlowColumns {
   /** Appends an IPv6 address. Returns its index. */
   addIpv6(word0: number, word1: number, word2: number, word3: number): number {
     const index = this.ipv6Addresses++;
-    if (index * 4 === this.ipv6.length) this.ipv6 = grown(this.ipv6, new Uint32Array(this.ipv6.length * 2));
+    if (index * 4 === this.ipv6.length) this.ipv6 = grown(this.ipv6, this.ipv6.length * 2);
     const { ipv6 } = this;
     const at = index * 4;
     ipv6[at] = word0;
@@ -234,10 +210,25 @@ export class FlowColumns {
   }
 }
 
+type Column = (typeof entryColumns)[number] | (typeof recordColumns)[number];
+
+/** Columns with one row per entry. */
+const entryColumns = [
+  ...(["traffic", "protocol", "ends", "leftOut", "source", "destination", "sourcePort", "destinationPort"] as const),
+  ...(["txPackets", "txBytes", "rxPackets", "rxBytes", "edge"] as const),
+] as const;
+
+/** Numeric columns with one row per record. */
+const recordColumns = [
+  ...(["startSeconds", "startNanos", "endSeconds", "endNanos"] as const),
+  ...(["recordedSeconds", "recordedNanos"] as const),
+] as const;
+
 function grown<Numbers extends Uint8Array | Uint16Array | Uint32Array | Int32Array | Float64Array>(
   from: Numbers,
-  to: Numbers,
+  rows: number,
 ): Numbers {
+  const to = new (from.constructor as new (rows: number) => Numbers)(rows);
   to.set(from);
   // Freed at once: growing would leave as much garbage as the columns hold.
   (from.buffer as ArrayBuffer).transfer(0);

@@ -3,9 +3,8 @@
  * judged alone: one that makes no sense is left out, and its neighbours count.
  */
 import type { HrTime } from "../../lib/clock.ts";
-import { Defect } from "../types.ts";
+import { Defect, type JsonObject } from "../types.ts";
 import { isObject, listMember, objectMember, stringMember, timeMember, wrongType } from "../members.ts";
-import type { JsonObject } from "../types.ts";
 import { parseAddress, parseIpv4, parseIpv6Words } from "../address.ts";
 import { canonicalJson } from "../json.ts";
 import type { ClaimTable } from "./claims.ts";

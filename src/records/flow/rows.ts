@@ -1,18 +1,17 @@
-/** Stored rows of flow records back into columns. What was decided when they were accepted is not decided again. */
+/** Decodes stored rows of flow records into columns. Which entries count was decided at acceptance and is stored with the row. */
 import { Defect } from "../types.ts";
 import { recordOfLine } from "../envelope.ts";
 import { endOfObject } from "../json.ts";
-import { decodeLeftOut } from "../left-out.ts";
 import type { ClaimTable } from "./claims.ts";
 import type { FlowColumns } from "./columns.ts";
 import { appendEmptyRecord, countEntries, readFlow } from "./reader.ts";
 import { FlowScanner } from "./scanner.ts";
 
-/** Decodes rows, one after the other. */
+/** Decodes one row after another. */
 export class FlowRowDecoder {
   readonly #claims: ClaimTable;
   readonly #scanner: FlowScanner;
-  /** Entries that the row leaves out, the place of the next of them, and the number of the next entry in the row. */
+  /** Excluded entries of the row, the index of the next one, and the number of the row's next entry. */
   #leftOut: Uint32Array = new Uint32Array(0);
   #nextLeftOut = 0;
   #nextEntry = 0;
@@ -23,8 +22,8 @@ export class FlowRowDecoder {
   }
 
   /**
-   * Appends the row's records to the columns, one per line. A line that no longer decodes becomes an empty record with a text
-   * in `defects`.
+   * Appends the row's records to the columns, one per line. A line that cannot be decoded becomes an empty record, with the
+   * reason in `defects`.
    * @throws {RangeError} for a damaged `leftOut`.
    */
   decode(text: Uint8Array, leftOut: Uint8Array | undefined, columns: FlowColumns): void {
@@ -70,12 +69,12 @@ export class FlowRowDecoder {
     while (this.#leavesOut(this.#nextEntry)) this.#nextLeftOut++;
   }
 
-  /** Whether one of the entries before `entry`, and not before the record's first, is left out. */
+  /** Whether the next excluded entry comes before `entry`. */
   #leavesOut(entry: number): boolean {
     return (this.#leftOut[this.#nextLeftOut] ?? Number.POSITIVE_INFINITY) < entry;
   }
 
-  /** Asked for each entry of the row in turn. */
+  /** Whether this entry is excluded. Must be called for each entry in order. */
   #takesLeftOut(entry: number): boolean {
     if (this.#leftOut[this.#nextLeftOut] !== entry) return false;
     this.#nextLeftOut++;
@@ -83,7 +82,62 @@ export class FlowRowDecoder {
   }
 }
 
+/** In `kept`: all log records of the record are exported. */
+export const keepsAll = 0xffff_ffff;
+
+/** What a stored row excludes: invalid entries, and log records over a limit. */
+export interface LeftOut {
+  /** Excluded entries in ascending order, numbered across all records of the row. */
+  readonly entries: Uint32Array;
+  /** How many log records of each record are exported, or `keepsAll`; undefined if there is no limit. */
+  readonly kept: Uint32Array | undefined;
+}
+
+/** As JSON, or undefined if nothing is left out. An entry is stored as its distance from the previous one, `keepsAll` as -1. */
+export function encodeLeftOut({
+  entries,
+  kept,
+}: {
+  readonly entries: ArrayLike<number>;
+  readonly kept?: Uint32Array | undefined;
+}): Uint8Array | undefined {
+  const limits = kept?.some((count) => count !== keepsAll) ? kept : undefined;
+  if (entries.length === 0 && limits === undefined) return undefined;
+  const distances = Array.from(entries, (entry, place) => entry - (place === 0 ? -1 : (entries[place - 1] as number)));
+  if (distances.some((distance) => distance < 1)) throw new RangeError("entries that are left out must ascend");
+  const stored = { entries: distances, ...(limits && { kept: Array.from(limits, (count) => count | 0) }) };
+  return encoder.encode(JSON.stringify(stored));
+}
+
+/**
+ * Decodes the bytes that `encodeLeftOut` wrote.
+ * @throws {RangeError} for any others.
+ */
+export function decodeLeftOut(bytes: Uint8Array): LeftOut {
+  let stored: { readonly entries?: unknown; readonly kept?: unknown } | null;
+  try {
+    stored = JSON.parse(decoder.decode(bytes)) as typeof stored;
+  } catch {
+    throw damaged();
+  }
+  let entry = -1;
+  const entries = Uint32Array.from(integers(stored?.entries, 1), (distance) => (entry += distance));
+  if (entry >= keepsAll) throw damaged();
+  const kept = stored?.kept;
+  return { entries, kept: kept === undefined ? undefined : Uint32Array.from(integers(kept, -1)) };
+}
+
+function integers(list: unknown, least: number): readonly number[] {
+  if (Array.isArray(list) && list.every((one) => Number.isInteger(one) && one >= least && one < keepsAll)) return list;
+  throw damaged();
+}
+
+function damaged(): RangeError {
+  return new RangeError("the list of left-out entries is damaged");
+}
+
 const newline = 0x0a;
 const openBrace = 0x7b;
 const nothing = new Uint32Array(0);
 const decoder = new TextDecoder();
+const encoder = new TextEncoder();

@@ -135,7 +135,7 @@ export class FlowScanner {
     // With its closing quote, no id is the beginning of another.
     const hash = this.#nodeIds.hash(this.#view, from + 1, end);
     const known = this.#nodeIds.find(hash, this.#view, from + 1, end);
-    if (known >= 0) columns.nodeId[columns.records] = this.#nodeIds.value(known);
+    if (known !== undefined) columns.nodeId[columns.records] = known.value;
     else {
       const nodeId = decoder.decode(bytes.subarray(from + 1, end - 1));
       this.#nodeIds.add(hash, this.#view, from + 1, end, nodeId);

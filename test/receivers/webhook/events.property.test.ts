@@ -6,9 +6,8 @@ import { Refusal } from "../../../src/errors.ts";
 import { describe as describeRecord, measure } from "../../../src/processors/index.ts";
 import { eventsOf } from "../../../src/receivers/webhook/index.ts";
 import { recordOfLine } from "../../../src/records/envelope.ts";
-import { factOfEvent } from "../../../src/records/fact.ts";
+import { decodeWebhook, factOfEvent } from "../../../src/records/plain.ts";
 import { Defect, type RawRecord } from "../../../src/records/types.ts";
-import { decodeWebhook } from "../../../src/records/plain.ts";
 import { settingsWith } from "../../processors/given.ts";
 
 const settings = settingsWith();

@@ -2,9 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { ClaimTable } from "../../../src/records/flow/claims.ts";
 import { FlowColumns, leftOutReasons } from "../../../src/records/flow/columns.ts";
-import { FlowRowDecoder } from "../../../src/records/flow/rows.ts";
+import { encodeLeftOut, FlowRowDecoder } from "../../../src/records/flow/rows.ts";
 import { Identifier } from "../../../src/records/identity.ts";
-import { encodeLeftOut } from "../../../src/records/left-out.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
 import { columnsOf, plainRecord } from "../../support/columns.ts";
 import { connection, enveloped, flowValue, sampleRecords } from "../../support/records.ts";

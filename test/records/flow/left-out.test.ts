@@ -1,8 +1,8 @@
 /** What is left out of a row comes back as it was written, and nonsense is refused. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../src/records/left-out.ts";
-import { seeded } from "../support/random.ts";
+import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../../src/records/flow/rows.ts";
+import { seeded } from "../../support/random.ts";
 
 const entries = fc
   .uniqueArray(fc.oneof(fc.nat(300), fc.nat(2_000_000)), { maxLength: 40 })
