@@ -1,7 +1,7 @@
 /** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
 import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
-import type { Config, Loaded } from "./config/index.ts";
+import { type Config, hasCredentials, type Loaded } from "./config/index.ts";
 import { attempt, type Logger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
 import { urlOfListen } from "./lib/listen.ts";
@@ -23,9 +23,10 @@ import { createRetry } from "./pipeline/retry.ts";
 import { EdgeBook } from "./processors/edges.ts";
 import { EndBook } from "./processors/ends.ts";
 import { directoryOf, processorSettingsOf } from "./processors/index.ts";
-import { createControlPlane } from "./receivers/control-plane.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "./receivers/index.ts";
-import type { PollStatus } from "./receivers/poller/index.ts";
+import { createPoller, type PollStatus } from "./receivers/poller/index.ts";
+import { createTailnet } from "./tailnet/index.ts";
+import { createTailscaleApi } from "./tailscale/index.ts";
 
 export interface AppDeps {
   readonly logger: Logger;
@@ -155,19 +156,20 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     },
     keepsText: () => exporter.wantsText,
   });
-  const shared = { journal, ledger, pipeline, telemetry, logger, clock };
+  const shared = { journal, ledger, pipeline, telemetry, logger, clock, random: Math.random };
   let receivers: Receivers;
-  const controlPlane = createControlPlane(config, {
+  const api = hasCredentials(config) ? createTailscaleApi(config.tailscale, { ...shared, fetch }) : undefined;
+  const poller = createPoller(config, { ...shared, api });
+  const tailnet = createTailnet(config, {
     ...shared,
+    api,
     useDevices(devices) {
       settings.directory.current = directoryOf(devices);
       exporter.directoryChanged();
     },
-    fetch,
-    random: Math.random,
     useWebhookSecrets: (secret, previous) => receivers.useStoredSecrets(secret, previous),
   });
-  controlPlane.startDirectory();
+  tailnet.startDevices();
   exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });
   let stopFolding = (): void => undefined;
   observeStore(config, { ...shared, ...books });
@@ -212,7 +214,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     return { pending };
   };
   const notReady = (): readonly string[] => notReadyReasons(journal, ending.signal.aborted);
-  const health = (): Health => ({ notReady: notReady(), export: exporter.health, polls: controlPlane.polls });
+  const health = (): Health => ({ notReady: notReady(), export: exporter.health, polls: poller.status });
   const operationsDeps: OperationsDeps = {
     journal,
     retryRecord: createRetry(pipeline, journal, clock),
@@ -232,7 +234,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
       notReady,
       lastSuccess: () => exporter.lastSuccess,
     }),
-    polls: controlPlane.polls,
+    polls: poller.status,
     export: exporter.health,
   });
   resumeRedeliveries(operationsDeps, logger);
@@ -245,13 +247,14 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   });
   try {
     if (config.admin.enabled) await admin.start();
-    receivers = createReceivers(config, { ...shared, webhookSignedBy: controlPlane.signedBy });
-    controlPlane.recall();
+    receivers = createReceivers(config, { ...shared, webhookSignedBy: tailnet.signedBy });
+    tailnet.recall();
     await receivers.start();
-    controlPlane.start();
+    tailnet.start();
+    poller.start();
   } catch (error) {
     ending.abort();
-    await controlPlane.stop(0);
+    await tailnet.stop(0);
     await admin.stop(0);
     await endWithoutIntake(0);
     throw error;
@@ -268,13 +271,18 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     async reload(next) {
       admin.useToken(next.admin.token);
       await receivers.reload(next);
-      controlPlane.reload(next);
+      tailnet.reload(next);
       exporter.useCredentials(next);
     },
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
       ending.abort();
-      await Promise.all([controlPlane.stop(lastRequestMs), receivers.stop(deadlineMs * intakeShare), restoring]);
+      await Promise.all([
+        poller.stop(lastRequestMs),
+        tailnet.stop(lastRequestMs),
+        receivers.stop(deadlineMs * intakeShare),
+        restoring,
+      ]);
       rowReader?.close();
       await admin.stop(lastAnswersMs);
       return endWithoutIntake(Math.max(0, endsAt - performance.now()));

@@ -1,8 +1,7 @@
 /** `check --online`, Tailscale's API: the credentials, each scope, the tailnet, the clock, and what is registered there. */
 import { type Config, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
-import { TailscaleError } from "../tailscale/error.ts";
-import type { LogName, TailscaleApi } from "../tailscale/types.ts";
+import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
 import { failure, type OnlineFinding } from "./check-finding.ts";
 import { checkLogStreams, checkWebhook } from "./check-registered.ts";
 

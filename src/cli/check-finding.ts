@@ -2,7 +2,7 @@
 import type { Config } from "../config/index.ts";
 import { inspectJournal } from "../journal/inspection.ts";
 import { formatBytes } from "../lib/units.ts";
-import { TailscaleError } from "../tailscale/error.ts";
+import { TailscaleError } from "../tailscale/index.ts";
 import { type Output, paint } from "./terminal.ts";
 
 export interface OnlineFinding {

@@ -1,11 +1,9 @@
 /** `check --online`: everything in the configuration that depends on another machine, a file or a clock. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import type { Inspection } from "../config/index.ts";
+import { hasCredentials, type Inspection } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
-import { createTailscaleApi } from "../tailscale/index.ts";
-import { tailscaleOptionsOf } from "../tailscale/options.ts";
-import type { TailscaleApi } from "../tailscale/types.ts";
+import { createTailscaleApi, type TailscaleApi } from "../tailscale/index.ts";
 import { build } from "../version.ts";
 import { checkApi } from "./check-api.ts";
 import { checkJournal, type OnlineFinding } from "./check-finding.ts";
@@ -22,13 +20,12 @@ export async function checkOnline({ config }: Inspection): Promise<readonly Onli
   const timeout = (configured: number): number => Math.min(configured, maxTimeoutMs);
   const { http } = config.tailscale;
   const limits = { ...http, timeout: timeout(http.timeout), max_attempts: Math.min(http.max_attempts, maxAttempts) };
-  const options = tailscaleOptionsOf({ tailscale: { ...config.tailscale, http: limits } });
   const deps = { fetch, clock, random: Math.random, logger: silentLogger, telemetry: silentTelemetry };
   const openApi = (scopes?: readonly string[]): TailscaleApi | undefined => {
-    if (options === undefined) return undefined;
-    const { auth } = options;
-    const narrowed = auth.kind === "oauth" && scopes !== undefined ? { ...auth, scopes } : auth;
-    return createTailscaleApi({ ...options, auth: narrowed }, deps);
+    if (!hasCredentials(config)) return undefined;
+    const { auth } = config.tailscale;
+    const narrowed = scopes === undefined ? auth : { ...auth, oauth: { ...auth.oauth, scopes: [...scopes] } };
+    return createTailscaleApi({ ...config.tailscale, auth: narrowed, http: limits }, deps);
   };
   const otlp = { ...config.otlp, timeout: timeout(config.otlp.timeout) };
   const findings = await Promise.all([

@@ -1,8 +1,8 @@
 /** `check --online`, what is registered at Tailscale for this instance: log-stream destinations and the webhook. */
 import { type Config, displayUrl } from "../config/index.ts";
-import { TailscaleError } from "../tailscale/error.ts";
-import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";
-import type { LogName, LogStream, TailscaleApi } from "../tailscale/types.ts";
+import { TailscaleError } from "../tailscale/index.ts";
+import { isSameAddress, publicAddress } from "../tailnet/log-stream-target.ts";
+import type { LogName, LogStream, TailscaleApi } from "../tailscale/index.ts";
 import { failure, type OnlineFinding } from "./check-finding.ts";
 
 /** One finding for each log that is collected, if the receiver is enabled. */

@@ -2,7 +2,7 @@
 import process from "node:process";
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { TailscaleError } from "../tailscale/error.ts";
+import { TailscaleError } from "../tailscale/index.ts";
 import { checkCommand } from "./check.ts";
 import { programName } from "./command.ts";
 import { demoCommand } from "./demo.ts";

@@ -1,11 +1,11 @@
 /** `tailnet stream …`: where Tailscale sends its logs. */
 import { type Config, displayUrl } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { fingerprintsIn, type Fingerprints } from "../tailscale/fingerprint.ts";
-import { judgeLogStream, logNames, logStreamTargetOf } from "../tailscale/log-stream-setting.ts";
-import { activityOf } from "../tailscale/log-stream-view.ts";
-import { publicAddress } from "../tailscale/public-address.ts";
-import type { LogName, LogStream, LogStreamStatus } from "../tailscale/types.ts";
+import { fingerprintsIn, type Fingerprints } from "../tailnet/log-stream-target.ts";
+import { judgeLogStream, logNames, logStreamTargetOf } from "../tailnet/log-stream-target.ts";
+import { activityOf } from "../tailnet/log-streams.ts";
+import { publicAddress } from "../tailnet/log-stream-target.ts";
+import type { LogName, LogStream, LogStreamStatus } from "../tailscale/index.ts";
 import { type Command, command } from "./command.ts";
 import { isConfirmed, openTailnet, showResult, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, tableText } from "./terminal.ts";

@@ -3,9 +3,9 @@ import { type Config, displayUrl, subscriptionsOf, subscriptionTypes, subscripti
 import { ConfigError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { nearest } from "../lib/text.ts";
-import { isSameAddress, publicAddress } from "../tailscale/public-address.ts";
-import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/types.ts";
-import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailscale/webhook-secret.ts";
+import { isSameAddress, publicAddress } from "../tailnet/log-stream-target.ts";
+import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
+import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailnet/webhook-secret.ts";
 import { type Command, command } from "./command.ts";
 import { type Flags, option, urlOf, UsageError } from "./flags.ts";
 import {

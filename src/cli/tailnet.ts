@@ -1,12 +1,10 @@
 /** What the `tailnet` commands share: access to Tailscale's API, and confirmation before anything is replaced or removed. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, describeProblem, loadSections } from "../config/index.ts";
+import { type Config, describeProblem, hasCredentials, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { memoryPath } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
-import { createTailscaleApi } from "../tailscale/index.ts";
-import { tailscaleOptionsOf } from "../tailscale/options.ts";
-import type { TailscaleApi } from "../tailscale/types.ts";
+import { createTailscaleApi, type TailscaleApi } from "../tailscale/index.ts";
 import { configFlags, type Flags, jsonFlag, sourcesOf, UsageError } from "./flags.ts";
 import { type Host, jsonText } from "./terminal.ts";
 
@@ -34,8 +32,7 @@ export function openTailnet(flags: Flags, host: Host, section: "streaming" | "we
     if (wrong.length > 0) throw new ConfigError(wrong.map(describeProblem));
   };
   refuseWrong("tailscale");
-  const options = tailscaleOptionsOf(config);
-  if (options === undefined) {
+  if (!hasCredentials(config)) {
     throw new ConfigError([
       "there are no credentials for Tailscale's API: set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret (TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID and …__CLIENT_SECRET)",
     ]);
@@ -43,7 +40,7 @@ export function openTailnet(flags: Flags, host: Host, section: "streaming" | "we
   refuseWrong(section);
   const deps = { fetch, clock: systemClock, random: Math.random, telemetry: silentTelemetry };
   const stateDirectory = config.state.path === memoryPath ? undefined : config.state.path;
-  return { config, api: createTailscaleApi(options, deps), stateDirectory };
+  return { config, api: createTailscaleApi(config.tailscale, deps), stateDirectory };
 }
 
 export async function showResult(

@@ -1,4 +1,7 @@
-/** How long to wait before a retry: exponential back-off with jitter, and what a server asks for. */
+/** How long to wait before a retry, and the loop that retries until it works. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Clock } from "./clock.ts";
+import type { Logger } from "./logger.ts";
 
 /** The wait after one failure, and its bound, in milliseconds. */
 export interface Backoff {
@@ -16,4 +19,56 @@ export function parseRetryAfter(header: string | null, nowMs: number, maxMs: num
   const text = header?.trim() ?? "";
   const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs;
   return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), maxMs);
+}
+
+export interface RetryDeps {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** A number from 0 up to 1. */
+  readonly random: () => number;
+}
+
+/** A reason that lasts is logged again after this time. */
+const reminderMs = 600_000;
+
+/**
+ * The first result of the work; `undefined` if `signal` aborts first. A failure is logged when its reason is new, with the
+ * error's `remedy` if it has one, and so is the success after it. `what` is what the work does, such as `read the list`.
+ */
+export async function keepTrying<Result>(
+  what: string,
+  work: () => Promise<Result>,
+  { backoff, signal, logger, clock, random }: RetryDeps & { readonly backoff: Backoff; readonly signal: AbortSignal },
+): Promise<Result | undefined> {
+  let logged = { reason: "", at: 0 };
+  for (let failures = 0; !signal.aborted;) {
+    try {
+      const result = await work();
+      if (failures > 0) logger.info(`retry succeeded: ${what}`, { failures });
+      return result;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      failures++;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== logged.reason || Math.abs(clock() - logged.at) >= reminderMs) {
+        logged = { reason, at: clock() };
+        const remedy = error instanceof Error && "remedy" in error ? String(error.remedy) : undefined;
+        logger.warn(`cannot ${what}; retrying`, { reason, remedy });
+      }
+    }
+    await pause(backoffMs(failures, backoff, random), signal);
+  }
+  return undefined;
+}
+
+/** Resolves after the time, or when the signal aborts. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
+}
+
+/** Resolves when the work has ended, at the latest after `deadlineMs`. */
+export async function waitAtMost(work: Promise<unknown>, deadlineMs: number): Promise<void> {
+  const late = new AbortController();
+  await Promise.race([work, pause(deadlineMs, late.signal)]);
+  late.abort();
 }

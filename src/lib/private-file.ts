@@ -46,9 +46,39 @@ export function writePrivateFile(path: string, text: string): void {
   syncDirectory(directory);
 }
 
-/** Nothing happens where there is none. */
-export function removePrivateFile(path: string): void {
-  rmSync(path, { force: true });
+export interface PrivateFile {
+  /** `undefined`: in memory. */
+  readonly path: string | undefined;
+  /** `undefined` if there is none. @throws {Error} if it cannot be read. */
+  read(): string | undefined;
+  /** @throws {Error} if it cannot be written; the file before is left as it was. */
+  write(text: string): void;
+  /** @throws {Error} if no file can be written beside it. */
+  proveWritable(): void;
+  remove(): void;
+}
+
+/** A private file, or a text in memory for as long as the returned object if there is no path. */
+export function openPrivateFile(path: string | undefined): PrivateFile {
+  let text: string | undefined;
+  if (path === undefined)
+    return {
+      path,
+      read: () => text,
+      write: (next) => void (text = next),
+      proveWritable() {},
+      remove: () => (text = undefined),
+    };
+  return {
+    path,
+    read: () => readPrivateFile(path),
+    write: (next) => writePrivateFile(path, next),
+    proveWritable() {
+      writePrivateFile(`${path}.probe`, "{}\n");
+      rmSync(`${path}.probe`);
+    },
+    remove: () => rmSync(path, { force: true }),
+  };
 }
 
 function writeSynced(path: string, text: string): void {

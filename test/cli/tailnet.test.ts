@@ -7,7 +7,7 @@ import { runFront } from "../../src/cli/front.ts";
 import { front } from "../../src/cli/index.ts";
 import type { Host } from "../../src/cli/terminal.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { fingerprintsIn } from "../../src/tailscale/fingerprint.ts";
+import { fingerprintsIn } from "../../src/tailnet/log-stream-target.ts";
 import { apiOf } from "../support/tailnet-api.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";

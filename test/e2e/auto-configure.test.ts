@@ -149,8 +149,8 @@ test(
     const before = writes().length;
     const second = await start();
     expect(await delivered(secret)).toBe(200);
-    await until(isSaid("the configuration log stream is set to this receiver already"));
-    await until(isSaid("the webhook at Tailscale is as it should be"));
+    await until(isSaid("the configuration log stream already points to this receiver"));
+    await until(isSaid("the webhook at Tailscale is up to date"));
     expect(writes()).toHaveLength(before);
     expect(stored()).toMatchObject({ secret });
     const sent = await run("send", "webhook");
@@ -170,7 +170,7 @@ test(
     const { secret } = await apiOf(tailnet).createWebhook({ url, subscriptions: ["policyUpdate"] });
     await start();
     await until(() => isRegistered() && isKept());
-    await until(isSaid("the network log stream went elsewhere, and is replaced"));
+    await until(isSaid("the network log stream: replacing it: it points elsewhere"));
     expect(program?.output()).toContain("https://siem.example.com/in");
     await until(() => tailnet.stream("network")?.url === `http://localhost:${port}/services/collector/event`);
     expect(stored().secret).not.toBe(secret);
@@ -211,7 +211,7 @@ test(
     await start();
     expect(await delivered("")).toBe(503);
     expect(await delivered("tskey-webhook-guess")).toBe(503);
-    await until(isSaid("the webhook cannot be set up"));
+    await until(isSaid("cannot set up the webhook"));
     tailnet.recover();
     await until(() => isRegistered() && isKept());
     while ((await pushed()) !== 200) await wait(10);

@@ -114,7 +114,7 @@ test(
       ),
     );
     await sink.until(success(1));
-    expect((program as RunningProgram).output()).not.toContain("directory");
+    expect((program as RunningProgram).output()).not.toContain("devices");
   },
   timeoutMs,
 );
@@ -132,8 +132,10 @@ test(
     await sink.until(success(0));
     await sink.until(success(1));
     const output = (program as RunningProgram).output();
-    expect(output).toContain("the directory of devices cannot be read, so the last one is used; it is tried again");
-    expect(output).toContain("the directory of devices is read again");
+    expect(output).toContain(
+      "cannot read the tailnet's devices (names come from the last copy, or from the records); retrying",
+    );
+    expect(output).toContain("retry succeeded: read the tailnet's devices");
     expect(output).not.toContain(tailnet.oauth.clientSecret);
   },
   timeoutMs,

@@ -162,3 +162,19 @@ test(
   },
   timeoutMs,
 );
+
+test(
+  "stops in time while Tailscale's API does not answer: what was received is counted and delivered first",
+  async () => {
+    tailnet.fail({ times: 1_000_000, effect: { kind: "hang" } });
+    const running = await startPolling({ TS2OTEL_OTLP__METRIC_INTERVAL: "1h" });
+    while (tailnet.requests.length === 0) await Bun.sleep(5);
+    const body = JSON.stringify(flowValue({ start: secondsAgo(9), end: secondsAgo(4) }));
+    const headers = { authorization: "Splunk test-token" };
+    expect((await fetch(running.url, { method: "POST", headers, body })).status).toBe(200);
+    expect(await running.stop()).toBe(0);
+    expect(accepted()).toBe(1);
+    expect(nodes()).not.toEqual([]);
+  },
+  timeoutMs,
+);

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readPrivateFile, removePrivateFile, writePrivateFile } from "../../src/lib/private-file.ts";
+import { readPrivateFile, openPrivateFile, writePrivateFile } from "../../src/lib/private-file.ts";
 
 let directory: string;
 let path: string;
@@ -49,7 +49,7 @@ test("belongs to the owner of its directory, so that root can write it for a ser
 
 test("that is not there is nothing, and one that cannot be read is an error", () => {
   expect(readPrivateFile(path)).toBeUndefined();
-  removePrivateFile(path);
+  openPrivateFile(path).remove();
   mkdirSync(path, { recursive: true });
   chmodSync(path, 0o700);
   expect(() => readPrivateFile(path)).toThrow();

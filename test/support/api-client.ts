@@ -2,13 +2,49 @@
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Logger } from "../../src/lib/logger.ts";
-import {
-  createTailscaleApi,
-  type HttpOptions,
-  type RequestDeps,
-  type TailscaleAuth,
-} from "../../src/tailscale/index.ts";
-import type { TailscaleApi } from "../../src/tailscale/types.ts";
+import type { Config } from "../../src/config/index.ts";
+import { type ClientDeps, createTailscaleApi, type TailscaleApi } from "../../src/tailscale/index.ts";
+
+export type TailscaleAuth =
+  | {
+      readonly kind: "oauth";
+      readonly clientId: string;
+      readonly clientSecret: string;
+      readonly scopes: readonly string[];
+    }
+  | { readonly kind: "apikey"; readonly key: string };
+
+/** How one attempt goes; the settings' defaults otherwise. */
+export interface HttpOptions {
+  readonly timeoutMs: number;
+  readonly maxAttempts: number;
+  readonly rateLimit: number;
+}
+
+/** The section `tailscale` of the settings. */
+export function tailscaleSettings(options: {
+  readonly url: string;
+  readonly tailnet?: string | undefined;
+  readonly auth: TailscaleAuth;
+  readonly http?: Partial<HttpOptions> | undefined;
+}): Config["tailscale"] {
+  const { url, tailnet = "-", auth, http } = options;
+  const { timeoutMs = 30_000, maxAttempts = 4, rateLimit = 0 } = http ?? {};
+  return {
+    base_url: url,
+    tailnet,
+    auth: authSettings(auth),
+    http: { timeout: timeoutMs, max_attempts: maxAttempts, rate_limit: rateLimit },
+  };
+}
+
+export function authSettings(auth: TailscaleAuth): Config["tailscale"]["auth"] {
+  if (auth.kind === "apikey") return { apikey: auth.key, oauth: { client_id: "", client_secret: "", scopes: [] } };
+  return {
+    apikey: "",
+    oauth: { client_id: auth.clientId, client_secret: auth.clientSecret, scopes: [...auth.scopes] },
+  };
+}
 
 export interface ApiClient {
   readonly api: TailscaleApi;
@@ -31,8 +67,8 @@ export interface ApiClientOptions {
   readonly clock?: Clock;
   /** 1 − ε where it is not given: the longest waits. */
   readonly random?: () => number;
-  readonly fetch?: RequestDeps["fetch"];
-  readonly sleep?: RequestDeps["sleep"];
+  readonly fetch?: ClientDeps["fetch"];
+  readonly sleep?: ClientDeps["sleep"];
 }
 
 export function apiClient(options: ApiClientOptions): ApiClient {
@@ -53,27 +89,19 @@ export function apiClient(options: ApiClientOptions): ApiClient {
     observe() {},
   };
   const line: Logger["info"] = (message, fields) => void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
-  const api = createTailscaleApi(
-    {
-      baseUrl: options.url,
-      tailnet: options.tailnet ?? "-",
-      auth: options.auth,
-      http: { timeoutMs: 30_000, maxAttempts: 4, rateLimit: 0, ...options.http },
-    },
-    {
-      fetch: options.fetch ?? fetch,
-      clock: options.clock ?? Date.now,
-      random: options.random ?? (() => 1 - Number.EPSILON),
-      telemetry,
-      logger: { debug: line, info: line, warn: line, error: line },
-      sleep:
-        options.sleep ??
-        ((ms) => {
-          waits.push(Math.round(ms));
-          return Promise.resolve();
-        }),
-    },
-  );
+  const api = createTailscaleApi(tailscaleSettings(options), {
+    fetch: options.fetch ?? fetch,
+    clock: options.clock ?? Date.now,
+    random: options.random ?? (() => 1 - Number.EPSILON),
+    telemetry,
+    logger: { debug: line, info: line, warn: line, error: line },
+    sleep:
+      options.sleep ??
+      ((ms) => {
+        waits.push(Math.round(ms));
+        return Promise.resolve();
+      }),
+  });
   return {
     api,
     waits,

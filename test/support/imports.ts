@@ -6,7 +6,7 @@ export const levels: readonly (readonly string[])[] = [
   ["cli"],
   ["demo"],
   ["app"],
-  ["admin", "receivers", "export"],
+  ["admin", "receivers", "tailnet", "export"],
   ["pipeline", "tailscale", "http"],
   ["ledger"],
   ["journal"],

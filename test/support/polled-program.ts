@@ -12,8 +12,9 @@ import { LogCollector } from "../../src/receivers/poller/collector.ts";
 import type { WindowPolicy } from "../../src/receivers/poller/windows.ts";
 import { recordOfLine } from "../../src/records/envelope.ts";
 import type { RawRecord, RecordType } from "../../src/records/types.ts";
+import { tailscaleSettings } from "./api-client.ts";
 import { createTailscaleApi } from "../../src/tailscale/index.ts";
-import type { TailscaleApi } from "../../src/tailscale/types.ts";
+import type { TailscaleApi } from "../../src/tailscale/index.ts";
 import type { Tailnet, TailnetRecord } from "./tailnet/index.ts";
 import { configAt, openStore, type Store } from "./store.ts";
 
@@ -82,13 +83,13 @@ export function createPolledProgram(
     const store = openStore(configOf(source), clock);
     const { journal, pipeline } = store;
     const api = createTailscaleApi(
-      {
-        baseUrl: tailnet.url,
+      tailscaleSettings({
+        url: tailnet.url,
         tailnet: tailnet.tailnet,
         auth: { kind: "apikey", key: tailnet.apiKey },
-        http: { timeoutMs: 10_000, maxAttempts: 1, rateLimit: 0 },
-      },
-      { fetch, clock, random: () => 0.5, telemetry: silentTelemetry },
+        http: { timeoutMs: 10_000, maxAttempts: 1 },
+      }),
+      { fetch, clock, random: () => 0.5, telemetry: silentTelemetry, sleep: () => Promise.resolve() },
     );
     const collectors = (["flow", "audit"] as const)
       .filter((type) => source !== "stream" || journal.pollCursor(type) !== undefined)

@@ -1,8 +1,13 @@
 /** How the client signs in: one token at a time, renewed in time and after a refusal, and nothing of it in errors or logs. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { TailscaleError } from "../../src/tailscale/error.ts";
-import type { TailscaleAuth } from "../../src/tailscale/index.ts";
-import { apiClient, type ApiClient, type ApiClientOptions, failureOf } from "../support/api-client.ts";
+import { TailscaleError } from "../../src/tailscale/index.ts";
+import {
+  apiClient,
+  type ApiClient,
+  type ApiClientOptions,
+  failureOf,
+  type TailscaleAuth,
+} from "../support/api-client.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
 
 let tailnet: Tailnet;

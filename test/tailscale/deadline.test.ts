@@ -1,7 +1,7 @@
 /** A limit that counts only while it is not paused. */
 import { expect, test } from "bun:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { startDeadline } from "../../src/tailscale/deadline.ts";
+import { startDeadline } from "../../src/tailscale/client.ts";
 
 test("what has passed before a pause is not given again", async () => {
   const deadline = startDeadline(150, undefined);

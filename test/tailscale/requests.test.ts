@@ -3,7 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
-import { TailscaleError } from "../../src/tailscale/error.ts";
+import { TailscaleError } from "../../src/tailscale/index.ts";
 import { apiClient, type ApiClient, type ApiClientOptions, failureOf } from "../support/api-client.ts";
 import { startTailnet } from "../support/tailnet/index.ts";
 
@@ -90,12 +90,24 @@ describe("a call is made again", () => {
     expect(counted).toEqual(["devices 200", "devices 200"]);
   });
 
+  test("and the others wait too: a 429 holds back every request of the client", async () => {
+    tailnet.fail({ path: /devices$/, effect: { kind: "status", status: 429, headers: { "retry-after": "7" } } });
+    const { api, waits } = client({ http: { maxAttempts: 1 } });
+    expect(await failureOf(api.devices())).toMatchObject({ reason: "rate_limited" });
+    await api.webhooks();
+    expect(waits).toHaveLength(1);
+    expect(waits[0]).toBeWithin(6000, 7001);
+  });
+
   test("when nobody listens, until the attempts are used up", async () => {
     const gone = await rawServer(() => {});
     await gone[Symbol.asyncDispose]();
     const { api, counted, waits } = client({ url: gone.url });
     const error = await failureOf(api.devices());
-    expect(error).toMatchObject({ reason: "unavailable" });
+    expect(error).toMatchObject({
+      reason: "unavailable",
+      message: "GET /api/v2/tailnet/-/devices: connection refused, or the address is unreachable",
+    });
     expect(error).toHaveProperty("status", undefined);
     expect(counted).toEqual(new Array<string>(4).fill("devices none"));
     expect(waits).toHaveLength(3);
@@ -130,7 +142,7 @@ describe("an attempt ends", () => {
     const { api, counted } = client({ http: { timeoutMs: 60, maxAttempts: 2 } });
     expect(await failureOf(api.devices())).toMatchObject({
       reason: "timeout",
-      message: "GET /api/v2/tailnet/-/devices: no whole answer within 60 ms",
+      message: "GET /api/v2/tailnet/-/devices: no complete answer within 60 ms",
     });
     expect(counted).toEqual(["devices none", "devices none"]);
   });
@@ -168,6 +180,18 @@ describe("an attempt ends", () => {
     });
     expect(counted).toHaveLength(1);
   });
+});
+
+test("authenticating ends at once when the caller gives up, with an OAuth client and with a key", async () => {
+  const { clientId, clientSecret } = tailnet.oauth;
+  for (const used of [auth, { kind: "oauth", clientId, clientSecret, scopes: [] } as const]) {
+    tailnet.fail({ effect: { kind: "hang" } });
+    const controller = new AbortController();
+    const failure = failureOf(client({ auth: used }).api.authenticate(controller.signal));
+    controller.abort();
+    expect(await failure).toMatchObject({ reason: "aborted" });
+    tailnet.recover();
+  }
 });
 
 describe("a redirect", () => {

@@ -3,10 +3,9 @@ import { Refusal, Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { collectGarbage } from "../../runtime/process.ts";
-import { TailscaleError } from "../../tailscale/error.ts";
 import type { Journal, PollCursor, PolledType } from "../../journal/index.ts";
 import type { Batch, Pipeline } from "../../pipeline/index.ts";
-import type { LogName, TailscaleApi } from "../../tailscale/types.ts";
+import { type LogName, type TailscaleApi, TailscaleError } from "../../tailscale/index.ts";
 import { firstPosition, hasPassed, type NextWindow, nextWindow, type WindowPolicy } from "./windows.ts";
 
 export interface CollectorOptions {
@@ -27,11 +26,11 @@ export interface CollectorDeps {
 /** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
 export type Step = "behind" | "current" | "over";
 
-/** A larger answer is asked for in halves. It is read in pieces of about a MiB, never held whole. */
+/** If an answer is larger, its window is halved. */
 const maxAnswerBytes = 256 * 1024 * 1024;
 
-/** The collector would let what so much text of an answer leaves behind grow: 200,000 records peak at 242 MB instead of 348. */
-const charactersPerCollection = 2 * 1024 * 1024;
+/** Records are committed when their text reaches this size, so that memory does not grow with the answer. */
+const maxBatchBytes = 8 * 1024 * 1024;
 
 export class LogCollector {
   readonly #options: CollectorOptions;
@@ -59,14 +58,15 @@ export class LogCollector {
   }
 
   /**
-   * Reads the next window and commits it. After an error, the next step asks for the same window, or for half of it if that
-   * was too much.
-   * @throws {TailscaleError} if the API does not answer it. @throws {Refusal} if it holds too many records.
+   * Reads the next window and commits its records, a part at a time; the position is committed with the last part. After an
+   * error, the next step asks for the same window, or for half of it if that was too much: what was committed already is then
+   * recognised as a duplicate.
+   * @throws {TailscaleError} if the API does not answer. @throws {Refusal} if a part holds too many records.
    * @throws {Unavailable} if the journal cannot accept it.
    */
   async step(signal: AbortSignal): Promise<Step> {
     const { type, mode } = this.#options;
-    const { api, journal, pipeline, clock } = this.#deps;
+    const { api, journal } = this.#deps;
     this.#canHalve = false;
     if (mode === "once" && (this.readUntil ?? this.#startedAt) >= this.#startedAt) {
       journal.dropPollCursor(type);
@@ -75,23 +75,15 @@ export class LogCollector {
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
     if (journal.pollCursor(type) === undefined) this.#begin();
-    if (api.clockAheadMs === undefined) await api.authenticate();
+    if (api.clockAheadMs === undefined) await api.authenticate(signal);
     const next = this.#next();
     if (next === undefined) {
       this.#resumeAt = undefined;
       return "current";
     }
-    const batch = pipeline.open({ source: "poll", receivedAt: clock() });
-    try {
-      const bytes = await this.#read(next, batch, signal);
-      if (hasPassed(journal.horizon(type), next)) {
-        this.#halve(next);
-        return "behind";
-      }
-      if (next.unverifiableSeconds > 0) this.#warnOfGap(next);
-      await this.#commit(next, batch, bytes);
-    } finally {
-      batch.drop();
+    if ((await this.#readAndCommit(next, signal)) === "keys have left") {
+      this.#halve(next);
+      return "behind";
     }
     this.#span = Math.min(this.#options.policy.maxWindow, this.#span * 2);
     this.#resumeAt = next.isLast ? undefined : next.window?.end;
@@ -108,37 +100,55 @@ export class LogCollector {
   #next(): NextWindow | undefined {
     const { type, policy, mode } = this.#options;
     const { journal } = this.#deps;
-    const { readUntil, isOurClock } = journal.pollCursor(type) as PollCursor;
+    const cursor = journal.pollCursor(type) as PollCursor;
+    /** Nothing has been read yet: the position is by our clock, and there is nothing to read again. */
+    const isFirst = cursor.isOurClock === true;
+    const readUntil = isFirst ? cursor.readUntil - Math.ceil(this.#secondsAhead()) : cursor.readUntil;
     return nextWindow(policy, {
       now: this.#now(),
-      readUntil: isOurClock === true ? readUntil - Math.ceil(this.#secondsAhead()) : readUntil,
-      resumeAt: this.#resumeAt,
+      readUntil,
+      resumeAt: isFirst ? readUntil : this.#resumeAt,
       span: this.#span,
       horizon: journal.horizon(type),
       ...(mode === "once" && { until: this.#startedAt }),
     });
   }
 
-  /** Decompressed bytes of the answer. */
-  async #read({ window }: NextWindow, batch: Batch, signal: AbortSignal): Promise<number> {
-    if (window === undefined) return 0;
-    let uncollected = 0;
+  async #readAndCommit(next: NextWindow, signal: AbortSignal): Promise<"committed" | "keys have left"> {
+    const { type } = this.#options;
+    const { api, journal, pipeline, clock } = this.#deps;
+    const { window, readUntil, unverifiableSeconds } = next;
+    const open = (): Batch => pipeline.open({ source: "poll", receivedAt: clock() });
+    let batch = open();
+    let batchBytes = 0;
+    let hasLostKeys = false;
+    const onRecords = async (records: readonly Uint8Array[]): Promise<void> => {
+      for (const record of records) batchBytes += addTo(batch, record);
+      if (batchBytes < maxBatchBytes || hasLostKeys) return;
+      hasLostKeys = hasPassed(journal.horizon(type), next);
+      const full = batch;
+      batch = open();
+      if (hasLostKeys) full.drop();
+      else await full.commit(batchBytes);
+      batchBytes = 0;
+      collectGarbage();
+    };
     try {
-      const { bytes } = await this.#deps.api.readLogs(logNames[this.#options.type], window, {
-        maxBytes: maxAnswerBytes,
-        onRecords(texts) {
-          addTo(batch, texts);
-          for (const { length } of texts) uncollected += length;
-          if (uncollected < charactersPerCollection) return;
-          collectGarbage();
-          uncollected = 0;
-        },
-        signal,
-      });
-      return bytes;
-    } catch (error) {
-      this.#canHalve = isTooMuch(error) && this.#halve({ window });
-      throw error;
+      if (window !== undefined) {
+        try {
+          await api.readLogs(logNames[type], window, { maxBytes: maxAnswerBytes, onRecords, signal });
+        } catch (error) {
+          this.#canHalve = isTooMuch(error) && this.#halve(next);
+          throw error;
+        }
+      }
+      if (hasLostKeys || hasPassed(journal.horizon(type), next)) return "keys have left";
+      if (unverifiableSeconds > 0) this.#warnOfGap(next);
+      if (batch.records === 0 && unverifiableSeconds === 0) journal.movePollCursor({ type, readUntil });
+      else await batch.commit(batchBytes, { poll: { type, readUntil, unverifiableSeconds } });
+      return "committed";
+    } finally {
+      batch.drop();
     }
   }
 
@@ -147,12 +157,6 @@ export class LogCollector {
     const seconds = window === undefined ? 0 : window.end - window.start;
     this.#span = Math.max(1, Math.floor(seconds / 2));
     return seconds > 1;
-  }
-
-  async #commit({ readUntil, unverifiableSeconds }: NextWindow, batch: Batch, bytes: number): Promise<void> {
-    const { type } = this.#options;
-    if (batch.records === 0 && unverifiableSeconds === 0) this.#deps.journal.movePollCursor({ type, readUntil });
-    else await batch.commit(batch.records === 0 ? 0 : bytes, { poll: { type, readUntil, unverifiableSeconds } });
   }
 
   /** Seconds, by our clock or the API's, whichever is behind. */
@@ -168,7 +172,7 @@ export class LogCollector {
   #warnOfGap({ window, readUntil, unverifiableSeconds }: NextWindow): void {
     const to = window?.start ?? readUntil;
     this.#deps.logger.warn(
-      "skipping a span of the log: duplicates in it would not be recognised, or Tailscale no longer has it",
+      "skipping a part of the log: its duplicates could not be recognised, or Tailscale no longer has it",
       {
         log: logNames[this.#options.type],
         from: new Date((to - unverifiableSeconds) * 1000).toISOString(),
@@ -178,7 +182,7 @@ export class LogCollector {
   }
 }
 
-/** Of the API, or of the pipeline: both bound what they take at once. */
+/** Both the API's client and the pipeline bound what they read at once. */
 function isTooMuch(error: unknown): boolean {
   if (error instanceof Refusal) return error.reason === "too_large";
   return error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");
@@ -187,22 +191,18 @@ function isTooMuch(error: unknown): boolean {
 /** The API's own names. */
 export const logNames = { flow: "network", audit: "configuration" } as const satisfies Record<PolledType, LogName>;
 
-/** @throws {TailscaleError} `malformed`, if a record's text is not JSON. */
-function addTo(batch: Batch, texts: readonly string[]): void {
-  for (const text of texts) {
-    const bytes = Buffer.from(text);
-    if (batch.scan(bytes, 0, bytes.length) < 0) batch.addValue(parsed(text), text);
-  }
-}
-
-function parsed(text: string): unknown {
+/** Returns the record's size. @throws {TailscaleError} `malformed` if it is not JSON. @throws {Refusal} `too_large` */
+function addTo(batch: Batch, record: Uint8Array): number {
+  if (batch.scan(record, 0, record.length) >= 0) return record.length;
   try {
-    return JSON.parse(text);
-  } catch {
+    for (const _ of batch.add(record, 0, record.length));
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
     throw new TailscaleError(
       "malformed",
       "a record in the answer is not JSON",
-      "None is needed: it is asked for again.",
+      "Nothing to do: the window is read again.",
     );
   }
+  return record.length;
 }

@@ -1,19 +1,19 @@
 /** The poller: asks the API for each log at its interval, catches up without a wait after a pause, and never skips a window. */
-import { setTimeout as wait } from "node:timers/promises";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { hasCredentials, isPolled } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";
+import { pause, waitAtMost } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { TailscaleError } from "../../tailscale/error.ts";
 import type { Journal, PolledType } from "../../journal/index.ts";
 import type { Pipeline } from "../../pipeline/index.ts";
-import type { TailscaleApi } from "../../tailscale/types.ts";
+import { type TailscaleApi, TailscaleError } from "../../tailscale/index.ts";
 import { type CollectorOptions, LogCollector, logNames } from "./collector.ts";
 
 export interface PollerDeps {
-  readonly api: TailscaleApi;
+  /** Without it nothing is polled. */
+  readonly api: TailscaleApi | undefined;
   readonly pipeline: Pipeline;
   readonly journal: Journal;
   readonly telemetry: Telemetry;
@@ -21,55 +21,59 @@ export interface PollerDeps {
   readonly clock: Clock;
 }
 
-/** How far one log has been polled, for the status. */
+/** How polling of one log goes, for `status`. */
 export interface PollStatus {
   readonly log: (typeof logNames)[keyof typeof logNames];
-  /** How far it has been read, RFC 3339; absent before the first window. */
+  /** How far the log has been read, RFC 3339; absent before the first window. */
   readonly readUntil?: string;
-  /** The last time that the API answered since the start, RFC 3339. */
+  /** When the API last answered since the start, RFC 3339; absent if it never has. */
   readonly lastSuccess?: string;
-  /** Why the last window was not read; absent if it was. */
+  /** Why the last poll failed; absent if it succeeded. */
   readonly trouble?: string;
 }
 
 export interface Poller {
   start(): void;
-  /** Ends what is under way; nothing of an unfinished window is kept. Safe before `start`, and twice. */
-  stop(): Promise<void>;
+  /**
+   * Aborts the request in flight and waits for what is being committed, at most `deadlineMs`. The position stays before an
+   * unfinished window. Safe before `start`, and twice.
+   */
+  stop(deadlineMs: number): Promise<void>;
   readonly status: readonly PollStatus[];
 }
 
-/** The longest wait after a failure; the client has tried several times by then. */
+/** The longest wait after a failure; the client has retried several times by then. */
 const maxRetryMs = 60_000;
 
-/** Between two lines about the same trouble. */
+/** A failure that lasts is logged again after this time. */
 const reminderMs = 300_000;
 
 /** Polls what the settings ask for; also what was polled before they changed to `stream`, up to the start of the program. */
-export function createPoller(config: Config, deps: PollerDeps): Poller {
-  const loops = collectorsOf(config, deps.journal).map((collector) => new PollLoop(collector, deps));
-  const observed = (read: (loop: PollLoop) => number | undefined) => () =>
+export function createPoller(config: Config, { api, ...deps }: PollerDeps): Poller {
+  const { telemetry, clock } = deps;
+  const logs = api === undefined ? [] : polledLogsOf(config, deps.journal);
+  const loops = api === undefined ? [] : logs.map((log) => new PollLoop(log, { ...deps, api }));
+  const gauge = (read: (loop: PollLoop) => number | undefined) => () =>
     loops.flatMap((loop) => {
       const value = read(loop);
-      return value === undefined ? [] : [{ value, attributes: { "tailscale.collector": loop.options.name } }];
+      return value === undefined ? [] : [{ value, attributes: { "tailscale.collector": loop.polled.name } }];
     });
-  const { telemetry, clock } = deps;
   telemetry.observe(
     "tailscale2otel.scrape.success",
-    observed(({ isWell }) => (isWell === undefined ? undefined : Number(isWell))),
+    gauge(({ failure, lastSuccessAt }) => (failure ? 0 : lastSuccessAt && 1)),
   );
   telemetry.observe(
     "tailscale2otel.scrape.last_timestamp",
-    observed(({ lastSuccessAt }) => lastSuccessAt && lastSuccessAt / 1000),
+    gauge(({ lastSuccessAt }) => lastSuccessAt && lastSuccessAt / 1000),
   );
   telemetry.observe(
     "tailscale2otel.scrape.lag",
-    observed(({ readUntil }) => readUntil && Math.max(0, clock() / 1000 - readUntil)),
+    gauge(({ collector: { readUntil } }) => readUntil && Math.max(0, clock() / 1000 - readUntil)),
   );
   return {
     start: () => loops.forEach((loop) => loop.start()),
-    async stop() {
-      await Promise.all(loops.map((loop) => loop.stop()));
+    async stop(deadlineMs) {
+      await Promise.all(loops.map((loop) => loop.stop(deadlineMs)));
     },
     get status() {
       return loops.map((loop) => loop.status);
@@ -78,113 +82,96 @@ export function createPoller(config: Config, deps: PollerDeps): Poller {
 }
 
 class PollLoop {
-  readonly options: PolledLog;
-  readonly #deps: PollerDeps;
-  readonly #collector: LogCollector;
+  readonly polled: PolledLog;
+  readonly collector: LogCollector;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #log: PollStatus["log"];
   readonly #ending = new AbortController();
   #running: Promise<void> | undefined;
-  #trouble: { readonly why: string; readonly since: number; saidAt: number; failures: number } | undefined;
   lastSuccessAt: number | undefined;
+  failure:
+    { readonly why: string; readonly since: number; readonly loggedAt: number; readonly count: number } | undefined;
 
-  constructor(options: PolledLog, deps: PollerDeps) {
-    this.options = options;
-    this.#deps = deps;
-    this.#collector = new LogCollector(options, deps);
-  }
-
-  get readUntil(): number | undefined {
-    return this.#collector.readUntil;
-  }
-
-  /** Nothing before the first answer. */
-  get isWell(): boolean | undefined {
-    if (this.#trouble !== undefined) return false;
-    return this.lastSuccessAt === undefined ? undefined : true;
+  constructor(polled: PolledLog, deps: PollerDeps & { readonly api: TailscaleApi }) {
+    this.polled = polled;
+    this.collector = new LogCollector(polled, deps);
+    this.#logger = deps.logger;
+    this.#clock = deps.clock;
+    this.#log = logNames[polled.type];
   }
 
   get status(): PollStatus {
-    const { readUntil, lastSuccessAt } = this;
+    const { readUntil } = this.collector;
     return {
-      log: logNames[this.options.type],
+      log: this.#log,
       ...(readUntil !== undefined && { readUntil: new Date(readUntil * 1000).toISOString() }),
-      ...(lastSuccessAt !== undefined && { lastSuccess: new Date(lastSuccessAt).toISOString() }),
-      ...(this.#trouble !== undefined && { trouble: this.#trouble.why }),
+      ...(this.lastSuccessAt !== undefined && { lastSuccess: new Date(this.lastSuccessAt).toISOString() }),
+      ...(this.failure !== undefined && { trouble: this.failure.why }),
     };
   }
 
   start(): void {
-    this.#running ??= this.#run();
+    this.#running ??= this.#run(this.#ending.signal);
   }
 
-  async stop(): Promise<void> {
+  async stop(deadlineMs: number): Promise<void> {
     this.#ending.abort();
-    await this.#running;
+    if (this.#running !== undefined) await waitAtMost(this.#running, deadlineMs);
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#ending;
+  async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const waitMs = await this.#step(signal);
-      if (waitMs === undefined) return;
-      if (waitMs > 0) await wait(waitMs, undefined, { signal }).catch(() => {});
-    }
-  }
-
-  /** Milliseconds to wait before the next step; nothing if there is none. */
-  async #step(signal: AbortSignal): Promise<number | undefined> {
-    try {
-      const step = await this.#collector.step(signal);
-      this.#recover();
-      switch (step) {
-        case "behind":
-          return 0;
-        case "current":
-          return this.options.intervalMs;
-        case "over":
-          this.#deps.logger.info("the log has been polled up to the start of the program; the stream brings the rest", {
-            log: logNames[this.options.type],
+      let waitMs = this.polled.intervalMs;
+      try {
+        const step = await this.collector.step(signal);
+        this.#succeed();
+        if (step === "over") {
+          this.#logger.info("polled the log up to the start of the program; streaming delivers the rest", {
+            log: this.#log,
           });
-          return undefined;
+          return;
+        }
+        if (step === "behind") waitMs = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        waitMs = this.#fail(error);
       }
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      return this.#fail(error);
+      if (waitMs > 0) await pause(waitMs, signal);
     }
   }
 
+  /** Returns milliseconds to wait before the next poll. */
   #fail(error: unknown): number {
     const why = error instanceof Error ? error.message : String(error);
-    const remedy = error instanceof TailscaleError ? { remedy: error.remedy } : {};
-    const { logger, clock } = this.#deps;
-    const now = clock();
-    const said = { log: logNames[this.options.type], why, ...remedy };
-    if (this.#trouble === undefined) {
-      this.#trouble = { why, since: now, saidAt: now, failures: 1 };
-      logger.warn("polling a log failed; retrying, nothing is skipped", said);
-    } else {
-      const { since, saidAt, failures } = this.#trouble;
-      const isDue = Math.abs(now - saidAt) >= reminderMs;
-      if (isDue) logger.warn("polling a log still fails; retrying", { ...said, failures: failures + 1 });
-      this.#trouble = { why, since, saidAt: isDue ? now : saidAt, failures: failures + 1 };
-    }
+    const remedy = error instanceof TailscaleError ? error.remedy : undefined;
+    const now = this.#clock();
+    const { since = now, loggedAt = -Infinity, count = 0 } = this.failure ?? {};
+    const isDue = Math.abs(now - loggedAt) >= reminderMs;
+    this.failure = { why, since, loggedAt: isDue ? now : loggedAt, count: count + 1 };
+    const never = this.lastSuccessAt === undefined && count > 0 ? "; it has not succeeded since the start" : "";
+    if (isDue)
+      this.#logger.warn(`cannot poll the ${this.#log} log; retrying, nothing is skipped${never}`, {
+        reason: why,
+        remedy,
+        failures: count + 1,
+      });
     if (error instanceof Unavailable) return error.retryAfterSeconds * 1000;
-    return this.#collector.canHalve ? 0 : Math.min(this.options.intervalMs, maxRetryMs);
+    return this.collector.canHalve ? 0 : Math.min(this.polled.intervalMs, maxRetryMs);
   }
 
-  #recover(): void {
-    const { logger, clock } = this.#deps;
-    const log = logNames[this.options.type];
-    const isFirst = this.lastSuccessAt === undefined;
-    this.lastSuccessAt = clock();
-    if (isFirst) logger.info("polling a log", { log, everySeconds: this.options.intervalMs / 1000 });
-    if (this.#trouble === undefined) return;
-    const { since, failures } = this.#trouble;
-    logger.info("polling a log works again", {
-      log,
-      failures,
-      seconds: Math.round((clock() - since) / 1000),
+  #succeed(): void {
+    const now = this.#clock();
+    if (this.lastSuccessAt === undefined)
+      this.#logger.info(`polling the ${this.#log} log`, { interval_s: this.polled.intervalMs / 1000 });
+    this.lastSuccessAt = now;
+    if (this.failure === undefined) return;
+    const { since, count } = this.failure;
+    this.failure = undefined;
+    this.#logger.info(`polling the ${this.#log} log works again`, {
+      failures: count,
+      seconds: Math.round((now - since) / 1000),
     });
-    this.#trouble = undefined;
   }
 }
 
@@ -204,7 +191,7 @@ const collectors = [
   ["audit", "auditlogs"],
 ] as const satisfies readonly (readonly [PolledType, PolledLog["name"]])[];
 
-function collectorsOf(config: Config, journal: Pick<Journal, "pollCursor">): readonly PolledLog[] {
+function polledLogsOf(config: Config, journal: Pick<Journal, "pollCursor">): readonly PolledLog[] {
   return collectors.flatMap(([type, name]): readonly PolledLog[] => {
     const { enabled, interval, lag, initial_lookback, max_window, replay_overlap } = config.collectors[name];
     const isUnfinished = enabled && hasCredentials(config) && journal.pollCursor(type) !== undefined;

@@ -3,7 +3,7 @@
  * of a window included, so that windows in a row share the second at which they meet.
  */
 import type { Horizon } from "../../journal/index.ts";
-import type { LogWindow } from "../../tailscale/types.ts";
+import type { LogWindow } from "../../tailscale/index.ts";
 
 /** Keys may leave while a window is read; it begins so many seconds after the last that has left. */
 const horizonMargin = 60;

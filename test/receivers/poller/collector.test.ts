@@ -6,6 +6,7 @@ import { silentLogger } from "../../../src/lib/logger.ts";
 import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
 import type { Horizon } from "../../../src/journal/index.ts";
 import { type CollectorDeps, LogCollector } from "../../../src/receivers/poller/collector.ts";
+import { tailscaleSettings } from "../../support/api-client.ts";
 import { createTailscaleApi } from "../../../src/tailscale/index.ts";
 import { flowValue } from "../../support/records.ts";
 import { startTailnet, type Tailnet } from "../../support/tailnet/index.ts";
@@ -55,13 +56,13 @@ function collectorJournal(): CollectorDeps["journal"] {
 
 function api() {
   return createTailscaleApi(
-    {
-      baseUrl: tailnet.url,
+    tailscaleSettings({
+      url: tailnet.url,
       tailnet: tailnet.tailnet,
       auth: { kind: "apikey", key: tailnet.apiKey },
-      http: { timeoutMs: 10_000, maxAttempts: 1, rateLimit: 0 },
-    },
-    { fetch, clock: () => store.now, random: () => 0.5, telemetry: silentTelemetry },
+      http: { timeoutMs: 10_000, maxAttempts: 1 },
+    }),
+    { fetch, clock: () => store.now, random: () => 0.5, telemetry: silentTelemetry, sleep: () => Promise.resolve() },
   );
 }
 
@@ -81,7 +82,7 @@ test("asks for half of a window that took too long, until an answer comes", asyn
   }
   expect(await collector.step(signal)).toBe("behind");
   expect(collector.canHalve).toBe(false);
-  expect(asked()).toEqual([900, 450, 225, 112]);
+  expect(asked()).toEqual([600, 300, 150, 75]);
 });
 
 test("halves nothing if a step fails before it asks for logs", async () => {
@@ -113,7 +114,7 @@ test("drops what it has read if keys have left meanwhile, and asks for less", as
   expect(await collector.step(signal)).toBe("behind");
   expect(store.journal.pollCursor("flow")?.readUntil).toBe(readUntil as number);
   expect(await collector.step(signal)).toBe("behind");
-  expect(asked()).toEqual([900, 450, 225]);
+  expect(asked()).toEqual([600, 300, 150]);
 });
 
 test("refuses to read while the journal refuses to append, with the journal's own reason", async () => {
@@ -142,5 +143,52 @@ test("halves a window with more records than one batch may have", async () => {
   await expect(collector.step(signal)).rejects.toThrow("More than 500000 records");
   expect(collector.canHalve).toBe(true);
   expect(await collector.step(signal)).toBe("behind");
-  expect(asked()).toEqual([900, 450]);
+  expect(asked()).toEqual([600, 300]);
+});
+
+test("reads no more than the look-back at first, and the overlap again from then on", async () => {
+  const collector = collectorWith();
+  expect(await collector.step(signal)).toBe("current");
+  store.now += 60_000;
+  expect(await collector.step(signal)).toBe("current");
+  expect(asked()).toEqual([policy.lookback, policy.overlap + 60]);
+});
+
+test("commits a large answer in parts of some MiB, each record once, also after it broke off", async () => {
+  const count = 60_000;
+  const logged = formatRfc3339([Math.floor(store.now / 1000) - 300, 0]);
+  tailnet.serveRecords("network", function* () {
+    for (let serial = 0; serial < count; serial++)
+      yield JSON.stringify(flowValue({ nodeId: `n${serial}CNTRL`, logged }));
+  });
+  const committed: number[] = [];
+  const { pipeline } = store;
+  const counted: CollectorDeps["pipeline"] = {
+    open(origin) {
+      const batch = pipeline.open(origin);
+      const commit = batch.commit.bind(batch);
+      batch.commit = async (bytes, besides) => {
+        const { records } = batch;
+        const outcome = await commit(bytes, besides);
+        committed.push(records);
+        return outcome;
+      };
+      return batch;
+    },
+  };
+  const collector = collectorWith({ pipeline: counted });
+  tailnet.fail({ path: /logging/, effect: { kind: "cut", afterBytes: 12_000_000 } });
+  await expect(collector.step(signal)).rejects.toThrow("network");
+  expect(committed.length).toBeGreaterThan(0);
+  expect(store.journal.pollCursor("flow")?.isOurClock).toBe(true);
+  expect(await collector.step(signal)).toBe("current");
+  expect(Math.max(...committed)).toBeLessThan(count * 0.7);
+  expect(store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(count);
+});
+
+test("takes a record that is not JSON for a malformed answer", async () => {
+  tailnet.serveRecords("network", function* () {
+    yield '{"nodeId":}';
+  });
+  await expect(collectorWith().step(signal)).rejects.toMatchObject({ reason: "malformed" });
 });

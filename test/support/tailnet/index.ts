@@ -10,7 +10,7 @@
 import type { Clock } from "../../../src/lib/clock.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
-import type { LogName } from "../../../src/tailscale/types.ts";
+import type { LogName } from "../../../src/tailscale/index.ts";
 import { createAccess } from "./access.ts";
 import type { TailnetDevice } from "./devices.ts";
 import { createFaults, type Fault } from "./faults.ts";

@@ -2,7 +2,7 @@
 import type { Clock } from "../../../src/lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../../../src/lib/rfc3339.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
-import type { LogName } from "../../../src/tailscale/types.ts";
+import type { LogName } from "../../../src/tailscale/index.ts";
 import { type ApiAnswer, ApiRefusal, type ApiRequest, onlyQuery } from "./answer.ts";
 
 /** One record of a log. */

@@ -1,5 +1,5 @@
 /** The calls of the stand-in: which path and method is which, what it needs, and who answers it. */
-import type { LogName } from "../../../src/tailscale/types.ts";
+import type { LogName } from "../../../src/tailscale/index.ts";
 import type { Access } from "./access.ts";
 import { type ApiAnswer, ApiRefusal, type ApiRequest, noBody, onlyQuery } from "./answer.ts";
 import { devicesAnswer, type TailnetDevice } from "./devices.ts";

@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import type { Clock } from "../../../src/lib/clock.ts";
 import { formatRfc3339, zeroTime } from "../../../src/lib/rfc3339.ts";
-import type { Compression, LogName } from "../../../src/tailscale/types.ts";
+import type { Compression, LogName } from "../../../src/tailscale/index.ts";
 import { type ApiAnswer, ApiRefusal, type ApiRequest, json, objectBody, oneOf, requiredText } from "./answer.ts";
 import type { TailnetRecord } from "./records.ts";
 

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../src/lib/clock.ts";
-import { createLogStreams, type LogStreams } from "../../src/tailscale/log-streams.ts";
-import type { LogName, LogStreamTarget } from "../../src/tailscale/types.ts";
+import { createLogStreams, type LogStreams } from "../../src/tailnet/log-streams.ts";
+import type { LogName, LogStreamTarget } from "../../src/tailscale/index.ts";
 import { observedGauges, type ObservedGauges, recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
 import { apiOf } from "../support/tailnet-api.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
@@ -49,14 +49,14 @@ function create(
     {
       logs,
       target: used,
-      stateDirectory,
+      statePath: stateDirectory,
       looks: { firstMs: 2, laterMs: 2 },
-      waits: { firstMs, maxMs: Math.max(5, firstMs) },
+      backoff: { firstMs, maxMs: Math.max(5, firstMs) },
     },
     {
       api: apiOf(tailnet),
       telemetry: gauges,
-      taken: (name) => taken[name],
+      received: (name) => taken[name],
       logger: log,
       clock: systemClock,
       random: Math.random,
@@ -79,7 +79,7 @@ test("where there are none, both are put as they should be", async () => {
   for (const name of ["network", "configuration"] as const) expect(tailnet.stream(name)).toMatchObject({ ...target });
   expect(asked("PUT")).toHaveLength(2);
   expect(log.said("warn", "")).toEqual([]);
-  expect(log.said("info", "is set to this receiver")).toHaveLength(2);
+  expect(log.said("info", "now points to this receiver")).toHaveLength(2);
   expect(log.text).not.toContain(token);
 });
 
@@ -99,7 +99,7 @@ test("a second start looks, and changes nothing", async () => {
   create().start();
   await until(() => asked("GET", "/stream/status").length >= before + 4);
   expect(asked("PUT")).toHaveLength(2);
-  expect(log.said("info", "already")).toHaveLength(2);
+  expect(log.said("info", "already points")).toHaveLength(2);
   expect(log.said("warn", "")).toEqual([]);
 });
 
@@ -117,7 +117,7 @@ test("one that goes elsewhere is replaced, and it is said what went where", asyn
   const [warning, ...more] = log.said("warn", "");
   expect(more).toEqual([]);
   expect(warning).toMatchObject({
-    message: "the network log stream went elsewhere, and is replaced",
+    message: "the network log stream: replacing it: it points elsewhere",
     fields: { url: "https://siem.example.com/in?[redacted]", user: "ops" },
   });
   expect(log.text).not.toMatch(/secret-key|the-token/);
@@ -127,9 +127,9 @@ test("ours with a token that nobody remembers is put again", async () => {
   await apiOf(tailnet).putLogStream("network", { ...target, token: "an-older-one" });
   create(["network"]).start();
   await until(() => tailnet.stream("network")?.token === token);
-  await until(() => log.said("info", "is set to this receiver").length === 1);
+  await until(() => log.said("info", "now points to this receiver").length === 1);
   expect(log.said("warn", "").map(({ message }) => message)).toEqual([
-    "the network log stream is put again: its token may be another",
+    "the network log stream: setting it again: its token, user or compression may differ",
   ]);
 });
 
@@ -141,10 +141,10 @@ describe("a new token", () => {
     streams.useToken(token);
     const before = asked("GET", "/stream/status").length;
     await until(() => asked("GET", "/stream/status").length > before + 4);
-    expect(log.said("info", "already")).toEqual([]);
+    expect(log.said("info", "already points")).toEqual([]);
     streams.useToken("the-next-token");
     await until(() => asked("PUT").length === 4);
-    await until(() => log.said("info", "is set to this receiver").length === 4);
+    await until(() => log.said("info", "now points to this receiver").length === 4);
     for (const name of ["network", "configuration"] as const)
       expect(tailnet.stream(name)?.token).toBe("the-next-token");
     expect(log.text).not.toMatch(/the-next-token|the-token/);
@@ -162,6 +162,19 @@ describe("a new token", () => {
     expect(puts().at(-1)).toBe("third");
   });
 
+  test("that is empty is never put", async () => {
+    const streams = create(["network"]);
+    streams.start();
+    await until(() => log.said("info", "now points to this receiver").length === 1);
+    streams.useToken("");
+    const without = create(["configuration"], 1, { ...target, token: "" });
+    without.start();
+    await wait(30);
+    expect(asked("PUT").map(({ body }) => (JSON.parse(body) as { token: string }).token)).toEqual([token]);
+    without.useToken("a-token");
+    await until(() => tailnet.stream("configuration")?.token === "a-token");
+  });
+
   test("before the start is the one that is put", async () => {
     const streams = create(["network"]);
     streams.useToken("from-the-start");
@@ -177,8 +190,8 @@ describe("what fails is tried again until it works,", () => {
     tailnet.grant(["log_streaming:read"]);
     create().start();
     await until(() => asked("PUT").length >= 6);
-    const warnings = log.said("warn", "log stream cannot be set");
-    expect(warnings.map(({ message }) => message.split(" ")[1]).toSorted()).toEqual(["configuration", "network"]);
+    const warnings = log.said("warn", "cannot set the");
+    expect(warnings.map(({ message }) => message.split(" ")[3]).toSorted()).toEqual(["configuration", "network"]);
     expect(warnings[0]?.fields["remedy"]).toContain("log_streaming");
     tailnet.grant(["log_streaming"]);
     tailnet.expireTokens();
@@ -186,17 +199,17 @@ describe("what fails is tried again until it works,", () => {
   });
 
   test("an API that is down", async () => {
-    tailnet.fail({ path: /\/logging\//, times: 30, effect: { kind: "status", status: 503 } });
+    tailnet.fail({ path: /\/logging\//, times: 3, effect: { kind: "status", status: 503 } });
     create(["network"]).start();
     await until(() => tailnet.stream("network") !== undefined);
-    expect(log.said("warn", "the network log stream cannot be set").length).toBeGreaterThan(0);
+    expect(log.said("warn", "cannot set the network log stream").length).toBeGreaterThan(0);
   });
 
   test("a status that cannot be read", async () => {
     create(["network"]).start();
     await until(() => asked("GET", "/stream/status").length > 1);
     tailnet.fail({ path: /status$/, times: 9, effect: { kind: "status", status: 404 } });
-    await until(() => log.said("warn", "status of the network log stream cannot be read").length === 1);
+    await until(() => log.said("warn", "cannot read the status of the network log stream").length === 1);
     const failed = asked("GET", "/stream/status").length;
     await until(() => asked("GET", "/stream/status").length > failed + 20);
     expect(log.said("warn", "")).toHaveLength(1);
@@ -237,7 +250,7 @@ describe("the status", () => {
     await sink.stop(true);
     tailnet.addFlow(flow);
     await tailnet.pushStream("network", { maxAttempts: 2 });
-    await until(() => log.said("warn", "Tailscale has trouble with the network log stream").length === 1);
+    await until(() => log.said("warn", "Tailscale cannot deliver the network log stream").length === 1);
     const before = asked("GET", "/stream/status").length;
     await until(() => asked("GET", "/stream/status").length > before + 4);
     expect(log.said("warn", "")).toHaveLength(1);
@@ -251,7 +264,7 @@ test("it stops at once, before it started, while it waits, and twice; and then a
   tailnet.fail({ path: /\/logging\//, times: 1000, effect: { kind: "status", status: 403 } });
   const streams = create(undefined, 3_600_000);
   streams.start();
-  await until(() => log.said("warn", "cannot be set").length === 2);
+  await until(() => log.said("warn", "cannot set").length === 2);
   await streams.stop(60_000);
   await streams.stop(60_000);
   const before = tailnet.requests.length;

@@ -4,15 +4,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspectConfig } from "../../src/config/index.ts";
-import { fingerprintsIn } from "../../src/tailscale/fingerprint.ts";
+import { fingerprintsIn } from "../../src/tailnet/log-stream-target.ts";
 import {
   judgeLogStream,
   logStreamTargetOf,
   type LogStreamVerdict,
   wantedLogsOf,
-} from "../../src/tailscale/log-stream-setting.ts";
-import { isSameAddress, publicAddress } from "../../src/tailscale/public-address.ts";
-import type { LogStream, LogStreamTarget } from "../../src/tailscale/types.ts";
+} from "../../src/tailnet/log-stream-target.ts";
+import { isSameAddress, publicAddress } from "../../src/tailnet/log-stream-target.ts";
+import type { LogStream, LogStreamTarget } from "../../src/tailscale/index.ts";
 import { sourcesIn } from "../config/sources.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "log-stream-setting-"));

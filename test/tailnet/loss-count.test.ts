@@ -1,8 +1,8 @@
 /** What is missing of a stream, by Tailscale's count and ours. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { activityOf, createLogStreamAccount } from "../../src/tailscale/log-stream-view.ts";
-import type { LogStreamStatus } from "../../src/tailscale/types.ts";
+import { activityOf, LossCount } from "../../src/tailnet/log-streams.ts";
+import type { LogStreamStatus } from "../../src/tailscale/index.ts";
 
 const statusOf = (entriesSent: number, more: Partial<LogStreamStatus> = {}): LogStreamStatus => ({
   lastActivity: "2026-11-22T10:00:00Z",
@@ -15,52 +15,52 @@ const statusOf = (entriesSent: number, more: Partial<LogStreamStatus> = {}): Log
 });
 
 test("nothing is said before the first look, and nothing is missing at it", () => {
-  const account = createLogStreamAccount();
-  expect(account.view).toBeUndefined();
-  account.look(statusOf(1000, { failedRequests: 7 }), 40);
-  expect(account.view).toEqual({ entriesSent: 1000, requestsFailed: 7, missing: 0 });
+  const loss = new LossCount();
+  expect(loss.missing).toBeUndefined();
+  loss.update(statusOf(1000, { failedRequests: 7 }), 40);
+  expect(loss).toMatchObject({ status: { entriesSent: 1000, failedRequests: 7 }, missing: 0 });
 });
 
 test("what was sent and not taken is missing until it comes", () => {
-  const account = createLogStreamAccount();
-  account.look(statusOf(1000), 40);
-  account.look(statusOf(1100), 130);
-  expect(account.view?.missing).toBe(10);
-  account.look(statusOf(1100), 140);
-  expect(account.view?.missing).toBe(0);
+  const loss = new LossCount();
+  loss.update(statusOf(1000), 40);
+  loss.update(statusOf(1100), 130);
+  expect(loss.missing).toBe(10);
+  loss.update(statusOf(1100), 140);
+  expect(loss.missing).toBe(0);
 });
 
 test("what was taken more often than it was sent is no negative loss", () => {
-  const account = createLogStreamAccount();
-  account.look(statusOf(0), 0);
-  account.look(statusOf(10), 20);
-  expect(account.view?.missing).toBe(0);
+  const loss = new LossCount();
+  loss.update(statusOf(0), 0);
+  loss.update(statusOf(10), 20);
+  expect(loss.missing).toBe(0);
 });
 
 test("a count that begins anew at Tailscale is a new baseline", () => {
-  const account = createLogStreamAccount();
-  account.look(statusOf(1000), 0);
-  account.look(statusOf(1010), 0);
-  expect(account.view?.missing).toBe(10);
-  account.look(statusOf(3), 3);
-  expect(account.view).toMatchObject({ entriesSent: 3, missing: 0 });
-  account.look(statusOf(5), 4);
-  expect(account.view?.missing).toBe(1);
-  account.beginAnew();
-  expect(account.view).toBeUndefined();
-  account.look(statusOf(9), 4);
-  expect(account.view?.missing).toBe(0);
+  const loss = new LossCount();
+  loss.update(statusOf(1000), 0);
+  loss.update(statusOf(1010), 0);
+  expect(loss.missing).toBe(10);
+  loss.update(statusOf(3), 3);
+  expect(loss).toMatchObject({ status: { entriesSent: 3 }, missing: 0 });
+  loss.update(statusOf(5), 4);
+  expect(loss.missing).toBe(1);
+  loss.reset();
+  expect(loss.missing).toBeUndefined();
+  loss.update(statusOf(9), 4);
+  expect(loss.missing).toBe(0);
 });
 
 test("after any looks, it is what was sent since the last baseline and not taken since", () => {
   const look = fc.record({ lost: fc.nat(5), taken: fc.nat(50), isReset: fc.boolean() });
   fc.assert(
     fc.property(fc.array(look, { maxLength: 30 }), (looks) => {
-      const account = createLogStreamAccount();
+      const loss = new LossCount();
       let sent = 1_000;
       let taken = 7;
       let lost = 0;
-      account.look(statusOf(sent), taken);
+      loss.update(statusOf(sent), taken);
       for (const step of looks) {
         taken += step.taken;
         if (step.isReset && sent > 0) {
@@ -70,8 +70,8 @@ test("after any looks, it is what was sent since the last baseline and not taken
           sent += step.taken + step.lost;
           lost += step.lost;
         }
-        account.look(statusOf(sent), taken);
-        expect(account.view).toEqual({ entriesSent: sent, requestsFailed: 0, missing: lost });
+        loss.update(statusOf(sent), taken);
+        expect(loss).toMatchObject({ status: { entriesSent: sent }, missing: lost });
       }
     }),
   );

@@ -3,9 +3,8 @@ import { setImmediate as allSettled } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Device } from "../../src/processors/names.ts";
-import { decodeDevices, encodeDevices } from "../../src/tailscale/devices.ts";
-import { createDirectoryRefresh, type DirectoryRefresh } from "../../src/tailscale/directory-refresh.ts";
-import { TailscaleError } from "../../src/tailscale/error.ts";
+import { createDeviceRefresh, decodeDevices, type DeviceRefresh, encodeDevices } from "../../src/tailnet/devices.ts";
+import { type ApiDevice, TailscaleError } from "../../src/tailscale/index.ts";
 
 const web: Device = {
   nodeId: "nWEB1CNTRL",
@@ -20,10 +19,14 @@ const other: Device = { ...web, nodeId: "nDB1CNTRL", label: "db-1" };
 
 const trouble = new TailscaleError("missing_scope", "the devices may not be read", "Grant devices:core:read.", 403);
 
-let started: DirectoryRefresh | undefined;
+let started: DeviceRefresh | undefined;
 afterEach(() => started?.stop());
 
 type Answer = readonly Device[] | Error;
+
+function asTheApiSays({ label, addresses, tags, ...device }: Device): ApiDevice {
+  return { ...device, name: `${label}.tail1234.ts.net`, addresses: [...addresses], tags: [...tags] };
+}
 
 /** An API that gives these answers one after the other, and then waits; and everything that the refresh does. */
 function setUp(
@@ -39,7 +42,7 @@ function setUp(
   const log = (level: string) => (message: string, fields?: unknown) => void lines.push({ level, message, fields });
   const observe: Telemetry["observe"] = (metric, read) => void gauges.set(metric, read);
   const state = { now: Date.UTC(2026, 10, 2) };
-  const refresh = createDirectoryRefresh(
+  const refresh = createDeviceRefresh(
     { intervalMs: 1, ...(options.maxDevices === undefined ? {} : { maxDevices: options.maxDevices }) },
     {
       api: {
@@ -50,12 +53,13 @@ function setUp(
             return new Promise<never>(() => {});
           }
           if (answer instanceof Error) throw answer;
-          return answer;
+          return answer.map(asTheApiSays);
         },
       },
       telemetry: { ...silentTelemetry, observe },
       logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
       clock: () => state.now,
+      random: () => 0,
       journal: {
         readState: (name) => (name === "devices" ? options.copy : undefined),
         writeState(name, value) {
@@ -106,18 +110,18 @@ test("an empty tailnet is a directory too", async () => {
 
 describe("while the API fails", () => {
   test("the last directory stays in use, and failure and recovery are logged once each", async () => {
-    const { refresh, used, lines, allAnswered } = setUp([[web], trouble, trouble, new Error("x"), [web], trouble]);
+    const { refresh, used, lines, allAnswered } = setUp([[web], trouble, trouble, trouble, [web], trouble]);
     refresh.start();
     await allAnswered;
     expect(used).toEqual([[web]]);
     expect(lines).toEqual([
       {
         level: "warn",
-        message: "the directory of devices cannot be read, so the last one is used; it is tried again",
+        message: "cannot read the tailnet's devices (names come from the last copy, or from the records); retrying",
         fields: { reason: trouble.message, remedy: trouble.remedy },
       },
-      { level: "info", message: "the directory of devices is read again", fields: { devices: 1 } },
-      { level: "warn", message: expect.stringContaining("cannot be read"), fields: expect.anything() },
+      { level: "info", message: expect.stringContaining("retry succeeded: read"), fields: { failures: 3 } },
+      { level: "warn", message: expect.stringContaining("cannot read"), fields: expect.anything() },
     ]);
   });
 
@@ -126,7 +130,7 @@ describe("while the API fails", () => {
     refresh.start();
     await allAnswered;
     expect(used).toEqual([]);
-    expect(lines[0]?.message).toContain("there are only the names that records claim");
+    expect(lines[0]?.message).toContain("names come from the last copy, or from the records");
   });
 
   test("the metrics show it", async () => {
@@ -165,8 +169,8 @@ test("cuts a list of more devices than it takes, and logs it once", async () => 
   expect(lines).toEqual([
     {
       level: "warn",
-      message: "the tailnet has more devices than the directory takes; the others have no name",
-      fields: { devices: 2, taken: 1 },
+      message: "the tailnet has more devices than this program keeps; the others have no name",
+      fields: { devices: 2, kept: 1 },
     },
   ]);
 });
@@ -183,7 +187,7 @@ test("uses a directory that cannot be stored, and logs it once", async () => {
   expect(lines).toEqual([
     {
       level: "warn",
-      message: "the directory of devices cannot be stored for the next start",
+      message: "cannot store the tailnet's devices for the next start",
       fields: { reason: "the disk is full" },
     },
   ]);

@@ -4,13 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import type { TailscaleApi } from "../../src/tailscale/types.ts";
-import {
-  createWebhookKeeper,
-  type WebhookEndpointOptions,
-  type WebhookKeeper,
-} from "../../src/tailscale/webhook-endpoint.ts";
-import { webhookSecretFile, withNewSecret } from "../../src/tailscale/webhook-secret.ts";
+import type { TailscaleApi } from "../../src/tailscale/index.ts";
+import { createWebhookKeeper, type WebhookOptions, type WebhookKeeper } from "../../src/tailnet/webhook.ts";
+import { webhookSecretFile, withNewSecret } from "../../src/tailnet/webhook-secret.ts";
 import { recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
 import { apiOf } from "../support/tailnet-api.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
@@ -42,10 +38,18 @@ afterEach(async () => {
   rmSync(stateDirectory, { recursive: true, force: true });
 });
 
-function start(options: Partial<WebhookEndpointOptions> = {}): WebhookKeeper {
+function start(options: Partial<WebhookOptions> = {}): WebhookKeeper {
   log = recordedLog();
   const keeper = createWebhookKeeper(
-    { url, subscriptions, stateDirectory, isSecretSet: false, waits: { firstMs: 1, maxMs: 5 }, watchMs: 5, ...options },
+    {
+      url,
+      subscriptions,
+      statePath: stateDirectory,
+      isSecretSet: false,
+      backoff: { firstMs: 1, maxMs: 5 },
+      watchMs: 5,
+      ...options,
+    },
     { api, use: (...used) => void (secrets = used), logger: log, clock: () => now, random: Math.random },
   );
   running.push(keeper);
@@ -63,7 +67,7 @@ const theOnly = () => {
   if (webhook === undefined) throw new Error("there is none");
   return webhook;
 };
-const settled = (): Promise<void> => until(() => log.said("info", "is as it should be").length === 1);
+const settled = (): Promise<void> => until(() => log.said("info", "is up to date").length === 1);
 const changes = () => tailnet.requests.filter(({ method, path }) => method !== "GET" && path.includes("webhooks"));
 const file = () => webhookSecretFile(stateDirectory);
 
@@ -82,9 +86,41 @@ describe("where there is none", () => {
   test("and the secret cannot be written, the next try takes it over", async () => {
     mkdirSync(join(stateDirectory, "webhook.json"));
     start();
-    await until(() => log.said("warn", "the webhook cannot be set up").length > 0);
+    await until(() => log.said("warn", "cannot set up the webhook").length > 0);
     rmSync(join(stateDirectory, "webhook.json"), { recursive: true });
     await until(() => (secrets[0] ?? "") !== "");
+    expect(secrets[0]).toBe(theOnly().secret);
+  });
+
+  test("and nothing can be written, nothing is created or rotated", async () => {
+    await api.createWebhook({ url, subscriptions });
+    mkdirSync(join(stateDirectory, "webhook.json.probe"));
+    start();
+    await until(
+      () => tailnet.requests.filter(({ method, path }) => method === "GET" && path.includes("webhooks")).length > 5,
+    );
+    expect(changes()).toHaveLength(1);
+  });
+
+  test("and its secret cannot be written once it exists, the secret is used and only the write is retried", async () => {
+    await api.createWebhook({ url, subscriptions });
+    const path = join(stateDirectory, "webhook.json");
+    /** A directory takes the file's place between the check and the write. */
+    const rotateWebhook: TailscaleApi["rotateWebhook"] = (id) => {
+      mkdirSync(path);
+      return rotate(id);
+    };
+    const rotate = api.rotateWebhook;
+    api = { ...api, rotateWebhook };
+    start();
+    await until(() => (secrets[0] ?? "") !== "");
+    await until(() => log.said("warn", "cannot set up the webhook").length > 0);
+    await wait(50);
+    expect(changes().filter((request) => request.path.endsWith("/rotate"))).toHaveLength(1);
+    rmSync(path, { recursive: true });
+    await until(() => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
+    await settled();
+    expect(file().read()?.secret).toBe(theOnly().secret);
     expect(secrets[0]).toBe(theOnly().secret);
   });
 
@@ -92,7 +128,7 @@ describe("where there is none", () => {
     tailnet.grant(["webhooks:read"]);
     start();
     await until(() => changes().length >= 3);
-    expect(log.said("warn", "the webhook cannot be set up")).toHaveLength(1);
+    expect(log.said("warn", "cannot set up the webhook")).toHaveLength(1);
     expect(log.said("warn", "")[0]?.fields["remedy"]).toContain("webhooks");
     expect(secrets).toEqual(["", ""]);
     tailnet.grant(["webhooks"]);
@@ -135,7 +171,7 @@ describe("after a restart", () => {
     await until(() => secrets[1] !== "" && secrets[1] !== undefined);
     const [former, latter] = tailnet.webhooks;
     expect(secrets).toEqual([latter?.secret ?? "", former?.secret ?? ""]);
-    expect(log.said("warn", "webhook.public_url is another now")[0]?.fields).toEqual({ id: former?.id ?? "", url });
+    expect(log.said("warn", "webhook.public_url has changed")[0]?.fields).toEqual({ id: former?.id ?? "", url });
   });
 });
 
@@ -149,8 +185,8 @@ describe("one that is there already", () => {
     expect(taken.secret).not.toBe(secret);
     await until(() => secrets[0] === taken.secret);
     expect(log.said("warn", "took over")).toHaveLength(1);
-    await until(() => log.said("info", "changed what").length === 1);
-    expect(log.said("info", "changed what")[0]?.fields).toMatchObject({
+    await until(() => log.said("info", "changed the webhook's subscriptions").length === 1);
+    expect(log.said("info", "changed the webhook's subscriptions")[0]?.fields).toMatchObject({
       added: "policyUpdate",
       removed: "userCreated",
     });
@@ -240,7 +276,7 @@ describe("a rotation by a command", () => {
 describe("with a secret in the settings", () => {
   test("nothing is made, and it is said why", async () => {
     start({ isSecretSet: true });
-    await until(() => log.said("warn", "no webhook is made").length === 1);
+    await until(() => log.said("warn", "no webhook created").length === 1);
     expect(changes()).toEqual([]);
     expect(secrets).toEqual([]);
   });
@@ -268,8 +304,8 @@ test.each(["", "null", "[]", "{", '{"id":"1","url":"x"}', '{"id":1,"url":"x","se
 
 test("it stops at once, before it started, while it waits, and twice", async () => {
   tailnet.fail({ path: /webhooks/, times: 1000, effect: { kind: "status", status: 403 } });
-  const keeper = start({ waits: { firstMs: 3_600_000, maxMs: 3_600_000 } });
-  await until(() => log.said("warn", "cannot be set up").length === 1);
+  const keeper = start({ backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } });
+  await until(() => log.said("warn", "cannot set up").length === 1);
   await keeper.stop(60_000);
   await keeper.stop(60_000);
   const before = tailnet.requests.length;

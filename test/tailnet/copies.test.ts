@@ -4,10 +4,36 @@ import { existsSync } from "node:fs";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
 import type { Device } from "../../src/processors/names.ts";
-import { decodeDevices, encodeDevices } from "../../src/tailscale/devices.ts";
-import { fingerprintsIn } from "../../src/tailscale/fingerprint.ts";
-import { webhookSecretFile } from "../../src/tailscale/webhook-secret.ts";
+import { decodeDevices, directoryDevices, encodeDevices } from "../../src/tailnet/devices.ts";
+import { fingerprintsIn } from "../../src/tailnet/log-stream-target.ts";
+import { webhookSecretFile } from "../../src/tailnet/webhook-secret.ts";
 import { devices } from "../support/devices.ts";
+
+test("devices have canonical addresses, the first label of their name, and sorted tags; one without an id is left out", () => {
+  expect(
+    directoryDevices([
+      {
+        nodeId: "nWEB1CNTRL",
+        name: "web-1.tail1234.ts.net",
+        addresses: ["100.64.1.1", "FD7A:115C:A1E0:0:0:0:1:1", "no address"],
+        os: "linux",
+        tags: [" tag:web", "tag:prod", "tag:web", ""],
+      },
+      { nodeId: "", name: "nameless", addresses: ["100.64.1.2"] },
+      { nodeId: "n1", addresses: null, tags: null },
+    ]),
+  ).toEqual([
+    {
+      nodeId: "nWEB1CNTRL",
+      label: "web-1",
+      addresses: ["100.64.1.1", "fd7a:115c:a1e0::1:1"],
+      os: "linux",
+      user: "",
+      tags: ["tag:prod", "tag:web"],
+    },
+    { nodeId: "n1", label: "", addresses: [], os: "", user: "", tags: [] },
+  ]);
+});
 
 describe("a copy of the directory", () => {
   test("is read as it was written", () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Config, inspectConfig } from "../../src/config/index.ts";
 import { systemClock } from "../../src/lib/clock.ts";
-import { type AutoConfigure, createAutoConfigure } from "../../src/tailscale/auto-configure.ts";
+import { createTailnet, type Tailnet as Maintained } from "../../src/tailnet/index.ts";
 import { sourcesIn } from "../config/sources.ts";
 import { observedGauges, type ObservedGauges, recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
 import { apiOf } from "../support/tailnet-api.ts";
@@ -18,7 +18,7 @@ let log: RecordedLog;
 let gauges: ObservedGauges;
 let secrets: readonly string[];
 let asked: readonly unknown[];
-let running: AutoConfigure;
+let running: Maintained;
 
 beforeEach(async () => {
   tailnet = await startTailnet();
@@ -50,7 +50,7 @@ const configOf = (...set: string[]): Config =>
 function start(config: Config): void {
   log = recordedLog();
   gauges = observedGauges();
-  running = createAutoConfigure(config, {
+  running = createTailnet(config, {
     api: apiOf(tailnet),
     telemetry: gauges,
     logger: log,
@@ -62,7 +62,9 @@ function start(config: Config): void {
         return 0;
       },
     },
-    useSecrets: (...used) => void (secrets = used),
+    journal: { readState: () => undefined, writeState() {} },
+    useDevices() {},
+    useWebhookSecrets: (...used) => void (secrets = used),
   });
   running.recall();
   running.start();
@@ -104,14 +106,14 @@ test("sets up the webhook alone, with its secret in the state directory and no w
 
 test("warns of state in memory unless the settings have the secret, and then writes no file", async () => {
   start(configOf(...webhook, "state.path=:memory:"));
-  expect(log.said("warn", "in memory alone")).toHaveLength(1);
+  expect(log.said("warn", "in memory only")).toHaveLength(1);
   await until(() => (secrets[0] ?? "") !== "");
   expect(secrets[0]).toBe(tailnet.webhooks[0]?.secret);
   expect(readdirSync(directory)).toEqual([]);
   expect(existsSync(":memory:")).toBe(false);
   await running.stop(1000);
   start(configOf(...webhook, "state.path=:memory:", "webhook.secret=tskey-webhook-mine"));
-  expect(log.said("warn", "in memory alone")).toEqual([]);
+  expect(log.said("warn", "in memory only")).toEqual([]);
 });
 
 describe("a reload", () => {
@@ -121,7 +123,7 @@ describe("a reload", () => {
       subscriptions: ["nodeCreated"],
     });
     start(configOf(...webhook, `webhook.secret=${secret}`));
-    await until(() => log.said("info", "is as it should be").length === 1);
+    await until(() => log.said("info", "is up to date").length === 1);
     expect(secrets).toEqual([]);
     running.reload(configOf(...webhook));
     await until(() => (secrets[0] ?? "") !== "");

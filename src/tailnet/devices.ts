@@ -1,0 +1,175 @@
+/**
+ * The tailnet's devices, read from the API at an interval, with a stored copy for the next start. The latest answer decides: a
+ * deleted device has no name any more, and an address has the name of the device that it belongs to now.
+ */
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { Buffer } from "node:buffer";
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import type { Journal } from "../journal/index.ts";
+import { keepTrying, pause, type RetryDeps } from "../lib/backoff.ts";
+import type { Device } from "../processors/names.ts";
+import { parseAddress } from "../records/address.ts";
+import type { ApiDevice, TailscaleApi } from "../tailscale/index.ts";
+
+export interface DevicesDeps extends RetryDeps {
+  readonly api: Pick<TailscaleApi, "devices">;
+  readonly telemetry: Telemetry;
+  /** Stores the copy. */
+  readonly journal: Pick<Journal, "readState" | "writeState">;
+  /** Receives the devices whenever they change. */
+  readonly use: (devices: readonly Device[]) => void;
+}
+
+export interface DeviceRefresh {
+  /** Uses the stored copy, if there is one, and begins to ask the API. */
+  start(): void;
+  /** Safe before `start`, and twice. An answer that arrives later is not used. */
+  stop(): void;
+}
+
+/** Takes about 100 MB. */
+const defaultMaxDevices = 100_000;
+
+/** In the journal's state. */
+const stateName = "devices";
+
+const firstRetryMs = 5000;
+
+export function createDeviceRefresh(
+  { intervalMs, maxDevices = defaultMaxDevices }: { readonly intervalMs: number; readonly maxDevices?: number },
+  { api, telemetry, journal, use, ...retry }: DevicesDeps,
+): DeviceRefresh {
+  const { logger, clock } = retry;
+  const ending = new AbortController();
+  const { signal } = ending;
+  let usedText: string | undefined;
+  let isFailing: boolean | undefined;
+  let succeededAt: number | undefined;
+  /** What has been warned of, until it is over. */
+  const warned = new Set<"too many" | "not stored">();
+
+  async function read(): Promise<true> {
+    try {
+      const devices = directoryDevices(await api.devices());
+      if (!signal.aborted) take(devices);
+      isFailing = false;
+      succeededAt = clock();
+      return true;
+    } catch (error) {
+      isFailing = true;
+      throw error;
+    }
+  }
+
+  function take(answer: readonly Device[]): void {
+    const devices = answer.slice(0, maxDevices);
+    warnOnce(
+      "too many",
+      answer.length > maxDevices,
+      "the tailnet has more devices than this program keeps; the others have no name",
+      { devices: answer.length, kept: maxDevices },
+    );
+    const text = JSON.stringify(devices);
+    if (text === usedText) return;
+    usedText = text;
+    use(devices);
+    let reason: string | undefined;
+    try {
+      journal.writeState(stateName, encodeDevices(devices));
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+    }
+    warnOnce("not stored", reason !== undefined, "cannot store the tailnet's devices for the next start", { reason });
+  }
+
+  function warnOnce(
+    kind: "too many" | "not stored",
+    isSo: boolean,
+    message: string,
+    fields: Parameters<typeof logger.warn>[1],
+  ): void {
+    if (isSo && !warned.has(kind)) logger.warn(message, fields);
+    if (isSo) warned.add(kind);
+    else warned.delete(kind);
+  }
+
+  async function run(): Promise<void> {
+    const backoff = { firstMs: Math.min(firstRetryMs, intervalMs), maxMs: intervalMs };
+    const what = "read the tailnet's devices (names come from the last copy, or from the records)";
+    while (!signal.aborted) {
+      await keepTrying(what, read, { ...retry, backoff, signal });
+      await pause(intervalMs, signal);
+    }
+  }
+
+  const gauge = (value: () => number | undefined) => () => {
+    const now = value();
+    return now === undefined ? [] : [{ value: now, attributes: { "tailscale.collector": "devices" as const } }];
+  };
+  const secondsOf = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
+  telemetry.observe(
+    "tailscale2otel.scrape.success",
+    gauge(() => (isFailing === undefined ? undefined : Number(!isFailing))),
+  );
+  telemetry.observe(
+    "tailscale2otel.scrape.last_timestamp",
+    gauge(() => secondsOf(succeededAt)),
+  );
+  telemetry.observe(
+    "tailscale2otel.scrape.lag",
+    gauge(() => succeededAt && Math.max(0, clock() - succeededAt) / 1000),
+  );
+
+  return {
+    start() {
+      const stored = journal.readState(stateName);
+      const devices = stored === undefined ? undefined : decodeDevices(stored);
+      if (devices !== undefined) {
+        usedText = JSON.stringify(devices);
+        use(devices);
+      }
+      void run();
+    },
+    stop: () => ending.abort(),
+  };
+}
+
+/** Devices without a node id are left out: nothing could refer to them. So are addresses that do not parse. */
+export function directoryDevices(devices: readonly ApiDevice[]): readonly Device[] {
+  return devices.flatMap(({ nodeId = "", name = "", addresses, os = "", user = "", tags }): readonly Device[] => {
+    if (nodeId === "") return [];
+    const label = name.split(".", 1)[0] ?? "";
+    const parsed = (addresses ?? []).flatMap((text) => parseAddress(text)?.text ?? []);
+    const named = [...new Set((tags ?? []).map((tag) => tag.trim()))].filter((tag) => tag !== "").toSorted();
+    return [{ nodeId, label, addresses: parsed, os, user, tags: named }];
+  });
+}
+
+/** Of the copy's format. */
+const version = 1;
+
+/** Over 100,000 devices of 31 bytes each, as measured. A larger copy is not worth the space that records need. */
+const maxStoredBytes = 4 * 1024 * 1024;
+
+/** What a copy may inflate to, if somebody has tampered with it. */
+const maxInflatedBytes = 256 * 1024 * 1024;
+
+/** @throws {RangeError} if the copy would be too large. */
+export function encodeDevices(devices: readonly Device[]): Uint8Array {
+  const params = { [constants.ZSTD_c_compressionLevel]: 1 };
+  const stored = zstdCompressSync(Buffer.from(JSON.stringify({ version, devices })), { params });
+  if (stored.length > maxStoredBytes)
+    throw new RangeError(`${devices.length} devices take more than ${maxStoredBytes} bytes`);
+  return stored;
+}
+
+/** `undefined` if the copy is damaged or of another version: the API has all devices. */
+export function decodeDevices(stored: Uint8Array): readonly Device[] | undefined {
+  try {
+    const text = zstdDecompressSync(stored, { maxOutputLength: maxInflatedBytes }).toString("utf8");
+    const copy = JSON.parse(text) as { readonly version: number; readonly devices: readonly Device[] };
+    return copy.version === version ? copy.devices : undefined;
+  } catch {
+    return undefined;
+  }
+}

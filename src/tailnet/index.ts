@@ -1,0 +1,110 @@
+/** What the program reads and sets up in the tailnet through the API, as far as the settings ask for it: devices, log streams, webhook. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import { type Config, hasCredentials, readsDevices, subscriptionsOf } from "../config/index.ts";
+import { type Journal, memoryPath } from "../journal/index.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { RetryDeps } from "../lib/backoff.ts";
+import type { Device } from "../processors/names.ts";
+import type { LogName, TailscaleApi } from "../tailscale/index.ts";
+import { createDeviceRefresh } from "./devices.ts";
+import { logStreamTargetOf, publicAddress, wantedLogsOf } from "./log-stream-target.ts";
+import { createLogStreams, type LogStreams } from "./log-streams.ts";
+import { createWebhookKeeper, type WebhookKeeper } from "./webhook.ts";
+
+export interface TailnetDeps extends RetryDeps {
+  /** Without it nothing here does anything. */
+  readonly api: TailscaleApi | undefined;
+  readonly telemetry: Telemetry;
+  readonly journal: Pick<Journal, "readState" | "writeState">;
+  /** Counts the records that the stream receiver has read. */
+  readonly ledger: Pick<Ledger, "sum">;
+  readonly useDevices: (devices: readonly Device[]) => void;
+  /** Sets the secrets that webhook deliveries are verified with. */
+  readonly useWebhookSecrets: (secret: string, secretPrevious: string) => void;
+}
+
+export interface Tailnet {
+  /** Before anything is measured, so that devices have names. */
+  startDevices(): void;
+  /** Before the receivers listen: gives them the stored webhook secret. */
+  recall(): void;
+  /** Once the receivers listen. Nothing waits for it. */
+  start(): void;
+  /** Uses new credentials, tokens and secrets. */
+  reload(config: Config): void;
+  /** A webhook delivery was signed with this secret. */
+  signedBy(secret: string): void;
+  /** Waits for a request in flight, at most `deadlineMs`: its answer may hold a secret. Safe twice. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const recordTypes = { network: "flow", configuration: "audit" } as const satisfies Record<LogName, string>;
+
+export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): Tailnet {
+  let config = started;
+  let isRunning = false;
+  const devices =
+    api && readsDevices(config)
+      ? createDeviceRefresh({ intervalMs: config.collectors.devices.interval }, { ...deps, api, use: deps.useDevices })
+      : undefined;
+  const streams = createStreams();
+  let webhook = createWebhook();
+
+  function createStreams(): LogStreams | undefined {
+    const { streaming, state } = config;
+    if (api === undefined || !streaming.enabled || !streaming.auto_configure) return undefined;
+    const received = (log: LogName): number =>
+      deps.ledger.sum("tailscale2otel.ingest.records", { source: "stream", type: recordTypes[log] });
+    return createLogStreams(
+      { logs: wantedLogsOf(config), target: logStreamTargetOf(config), statePath: state.path },
+      { ...deps, api, received },
+    );
+  }
+
+  function createWebhook(): WebhookKeeper | undefined {
+    const { webhook: settings, state } = config;
+    if (api === undefined || !settings.enabled || !settings.auto_configure) return undefined;
+    return createWebhookKeeper(
+      {
+        url: publicAddress(settings.public_url, settings.path),
+        subscriptions: subscriptionsOf(settings.subscriptions),
+        statePath: state.path,
+        isSecretSet: settings.secret !== "",
+      },
+      { ...deps, api, use: deps.useWebhookSecrets },
+    );
+  }
+
+  return {
+    startDevices: () => devices?.start(),
+    recall() {
+      if (webhook !== undefined && config.state.path === memoryPath && config.webhook.secret === "")
+        deps.logger.warn("the webhook's secret is kept in memory only, so each start rotates it", {
+          remedy: "Set state.path to a directory.",
+        });
+      webhook?.recall();
+    },
+    start() {
+      isRunning = true;
+      streams?.start();
+      webhook?.start();
+    },
+    reload(next) {
+      if (hasCredentials(next)) api?.useAuth(next.tailscale.auth);
+      streams?.useToken(next.streaming.token);
+      const { secret } = next.webhook;
+      if (!isRunning || (secret === "") === (config.webhook.secret === "")) return;
+      config = { ...config, webhook: { ...config.webhook, secret } };
+      void webhook?.stop(0);
+      webhook = createWebhook();
+      webhook?.recall();
+      webhook?.start();
+    },
+    signedBy: (secret) => webhook?.signedBy(secret),
+    async stop(deadlineMs) {
+      isRunning = false;
+      devices?.stop();
+      await Promise.all([streams?.stop(deadlineMs), webhook?.stop(deadlineMs)]);
+    },
+  };
+}

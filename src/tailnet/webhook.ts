@@ -1,0 +1,197 @@
+/**
+ * Maintains the receiver's webhook at Tailscale: creates it or takes over the present one, and gives its secret to the
+ * receiver, across rotations and restarts.
+ */
+import { displayUrl } from "../config/index.ts";
+import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
+import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
+import { createOncePerMinute } from "../lib/logger.ts";
+import type { TailscaleApi, WebhookEndpoint } from "../tailscale/index.ts";
+import { isSameAddress } from "./log-stream-target.ts";
+import { usualBackoff } from "./log-streams.ts";
+import { type StoredWebhook, webhookSecretFile, withNewSecret, withoutPrevious } from "./webhook-secret.ts";
+
+export interface WebhookOptions {
+  /** The address that Tailscale should deliver to. */
+  readonly url: string;
+  /** Event types, `all` spelt out. */
+  readonly subscriptions: readonly string[];
+  /** Where `webhook.json` is. */
+  readonly statePath: string;
+  /** `webhook.secret` is set. Tailscale would choose another secret, so nothing is created or rotated. */
+  readonly isSecretSet: boolean;
+  readonly backoff?: Backoff;
+  /** Between two looks at the file of the secret. */
+  readonly watchMs?: number;
+}
+
+export interface WebhookDeps extends RetryDeps {
+  readonly api: Pick<TailscaleApi, "webhooks" | "createWebhook" | "updateWebhook" | "rotateWebhook">;
+  /** Sets the secrets that deliveries are verified with; an empty one is none. */
+  use(secret: string, secretPrevious: string): void;
+}
+
+export interface WebhookKeeper {
+  /** Gives the receiver the stored secret. Call it before the receiver listens. */
+  recall(): void;
+  /** Call it once the receiver listens. */
+  start(): void;
+  /** A delivery was signed with this secret. */
+  signedBy(secret: string): void;
+  /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const usualWatchMs = 1000;
+
+export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps): WebhookKeeper {
+  const { url, subscriptions, isSecretSet, backoff = usualBackoff, watchMs = usualWatchMs } = options;
+  const { api, logger, clock } = deps;
+  const file = webhookSecretFile(options.statePath);
+  const ending = new AbortController();
+  const mayLog = createOncePerMinute<"unwritable">(clock);
+  let current: StoredWebhook | undefined;
+  /** Tailscale shows a new secret once. If it cannot be stored, it is held here, used, and only the write is retried. */
+  let unsaved: StoredWebhook | undefined;
+  let watch: FileWatch | undefined;
+  let expiry: ReturnType<typeof setTimeout> | undefined;
+  let settling: Promise<unknown> = Promise.resolve();
+
+  /** The file decides, whoever wrote it: this process or a command. */
+  function recall(): void {
+    let found: StoredWebhook | undefined;
+    try {
+      found = unsaved ?? file.read();
+    } catch (error) {
+      logger.error("cannot read the webhook's secret", { file: file.path, reason: String(error) });
+      return;
+    }
+    if (current !== undefined && found !== undefined && found.secret !== current.secret)
+      logger.info("the webhook has a new secret; the previous one stays valid until the new one is used, or for a day");
+    const hasExpired = found?.previous !== undefined && clock() >= found.previous.until;
+    current = found !== undefined && hasExpired ? withoutPrevious(found) : found;
+    deps.use(current?.secret ?? "", current?.previous?.secret ?? "");
+    clearTimeout(expiry);
+    if (current?.previous !== undefined && !ending.signal.aborted)
+      expiry = setTimeout(retirePrevious, Math.max(0, current.previous.until - clock()), "a day has passed");
+  }
+
+  function retirePrevious(why: string): void {
+    try {
+      const stored = unsaved ?? file.read();
+      if (stored?.previous === undefined) return;
+      save(withoutPrevious(stored));
+      logger.info("the webhook's previous secret is no longer accepted", { why });
+    } catch (error) {
+      if (mayLog("unwritable") !== undefined)
+        logger.error("cannot write the file with the webhook's secret", { file: file.path, reason: String(error) });
+      return;
+    }
+    recall();
+  }
+
+  /** @throws {Error} if the file cannot be written; the secret is held and used all the same. */
+  function save(webhook: StoredWebhook): void {
+    unsaved = webhook;
+    file.write(webhook);
+    unsaved = undefined;
+  }
+
+  /** One pass. Afterwards the webhook exists with the wanted subscriptions, and its secret is in the file. */
+  async function settle(): Promise<true> {
+    if (unsaved !== undefined) save(unsaved);
+    const before = file.read();
+    const all = await api.webhooks();
+    const ours = all.filter((endpoint) => isSameAddress(endpoint.url, url));
+    const known = ours.find(({ id }) => id === before?.id);
+    const moved = known === undefined ? all.find(({ id }) => id === before?.id) : undefined;
+    if (moved !== undefined)
+      logger.warn("webhook.public_url has changed: remove the webhook with the old address at Tailscale", {
+        id: moved.id,
+        url: displayUrl(moved.url),
+      });
+    const found = known ?? ours[0];
+    if (found === undefined) {
+      file.proveWritable();
+      const created = await api.createWebhook({ url, subscriptions });
+      logger.info("created a webhook at Tailscale", { id: created.id, url: displayUrl(url) });
+      save(withNewSecret(before, created, clock()));
+      return true;
+    }
+    if (known === undefined) {
+      file.proveWritable();
+      const rotated = await api.rotateWebhook(found.id);
+      logger.warn("took over a webhook with an unknown secret and rotated it: the old secret is no longer valid", {
+        id: found.id,
+        url: displayUrl(url),
+      });
+      save(withNewSecret(before, rotated, clock()));
+    }
+    const others = ours.filter(({ id }) => id !== found.id).map(({ id }) => id);
+    if (others.length > 0)
+      logger.warn("several webhooks have this address: remove the others, whose deliveries are refused", {
+        url: displayUrl(url),
+        others: others.join(", "),
+      });
+    await subscribe(found);
+    return true;
+  }
+
+  /** With a secret in the settings, only the subscriptions can be maintained. */
+  async function settleSubscriptions(): Promise<true> {
+    const found = (await api.webhooks()).find((endpoint) => isSameAddress(endpoint.url, url));
+    if (found === undefined)
+      logger.warn("no webhook created: webhook.secret is set, but Tailscale chooses the secret of a new webhook", {
+        url: displayUrl(url),
+        remedy: "Remove webhook.secret, or create the webhook in the admin console.",
+      });
+    else await subscribe(found);
+    return true;
+  }
+
+  async function subscribe({ id, url: there, subscriptions: present }: WebhookEndpoint): Promise<void> {
+    const added = subscriptions.filter((type) => !present.includes(type));
+    const removed = present.filter((type) => !subscriptions.includes(type));
+    if (added.length + removed.length === 0) {
+      logger.info("the webhook at Tailscale is up to date", { id, url: displayUrl(there) });
+      return;
+    }
+    await api.updateWebhook(id, subscriptions);
+    logger.info("changed the webhook's subscriptions at Tailscale", {
+      id,
+      url: displayUrl(there),
+      added: added.join(", ") || undefined,
+      removed: removed.join(", ") || undefined,
+    });
+  }
+
+  /** A write that follows the first look is not missed. */
+  async function watchAndRecall(): Promise<void> {
+    await watch?.watch([file.path]);
+    recall();
+  }
+
+  return {
+    recall() {
+      if (!isSecretSet) recall();
+    },
+    start() {
+      if (!isSecretSet) {
+        watch = createFileWatch(watchMs, recall);
+        void watchAndRecall();
+      }
+      const pass = isSecretSet ? settleSubscriptions : () => settle().finally(watchAndRecall);
+      settling = keepTrying("set up the webhook", pass, { ...deps, backoff, signal: ending.signal });
+    },
+    signedBy(secret) {
+      if (current?.previous !== undefined && secret === current.secret)
+        retirePrevious("a delivery was signed with the new one");
+    },
+    async stop(deadlineMs) {
+      ending.abort();
+      watch?.stop();
+      clearTimeout(expiry);
+      await waitAtMost(settling, deadlineMs);
+    },
+  };
+}
