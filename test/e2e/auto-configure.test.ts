@@ -14,6 +14,8 @@ import { eventOf, startTailnet, type Tailnet } from "../support/tailnet/index.ts
 import { signedAt } from "../support/webhook-server.ts";
 
 const timeoutMs = 60_000;
+/** Tailscale delivers webhooks to public https addresses only: a reverse proxy passes this one on to the program. */
+const publicHooks = "https://hooks.example.com";
 let directory: string;
 let sink: OtlpSink;
 let tailnet: Tailnet;
@@ -24,8 +26,8 @@ let settings: Record<string, string>;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "auto-configure-"));
   sink = await startOtlpSink();
-  tailnet = await startTailnet();
   port = await freePort();
+  tailnet = await startTailnet({ proxies: { [publicHooks]: `http://127.0.0.1:${port}` } });
   settings = {
     TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,
     TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: tailnet.oauth.clientId,
@@ -35,7 +37,7 @@ beforeEach(async () => {
     TS2OTEL_STREAMING__AUTO_CONFIGURE: "true",
     TS2OTEL_WEBHOOK__ENABLED: "true",
     TS2OTEL_WEBHOOK__LISTEN: `127.0.0.1:${port}`,
-    TS2OTEL_WEBHOOK__PUBLIC_URL: `http://localhost:${port}`,
+    TS2OTEL_WEBHOOK__PUBLIC_URL: publicHooks,
     TS2OTEL_WEBHOOK__AUTO_CONFIGURE: "true",
     TS2OTEL_WEBHOOK__SUBSCRIPTIONS: "nodeCreated,nodeDeleted",
   };
@@ -118,7 +120,7 @@ test(
       compressionFormat: "zstd",
     });
     expect(tailnet.webhooks).toMatchObject([
-      { url: `http://localhost:${port}/tailscale/webhook`, subscriptions: ["nodeCreated", "nodeDeleted"] },
+      { url: `${publicHooks}/tailscale/webhook`, subscriptions: ["nodeCreated", "nodeDeleted"] },
     ]);
     expect(statSync(join(directory, "state/webhook.json")).mode & 0o777).toBe(0o600);
 
@@ -166,7 +168,7 @@ test(
   async () => {
     const foreign = { url: "https://siem.example.com/in", user: "ops", token: "x", compressionFormat: "none" } as const;
     await apiOf(tailnet).putLogStream("network", foreign);
-    const url = `http://localhost:${port}/tailscale/webhook`;
+    const url = `${publicHooks}/tailscale/webhook`;
     const { secret } = await apiOf(tailnet).createWebhook({ url, subscriptions: ["policyUpdate"] });
     await start();
     await until(() => isRegistered() && isKept());
@@ -252,7 +254,7 @@ test(
     await start(inMemory);
     await until(() => isRegistered());
     while ((await pushed()) !== 200) await wait(10);
-    expect(program?.output()).toContain("the webhook's secret is kept in memory alone");
+    expect(program?.output()).toContain("the webhook's secret is kept in memory only");
     const secret = tailnet.webhooks[0]?.secret;
     await program?.stop();
     await start(inMemory);

@@ -39,6 +39,11 @@ export interface TailnetOptions {
   readonly tokenSeconds?: number;
   /** What the plan does not have, or is switched off. */
   readonly without?: readonly Feature[];
+  /**
+   * Reverse proxies, by public origin: a webhook at `https://hooks.example.com` is delivered to `http://127.0.0.1:8088`, with
+   * the public name as `Host`.
+   */
+  readonly proxies?: Readonly<Record<string, string>>;
 }
 
 export interface Tailnet extends AsyncDisposable {
@@ -104,7 +109,7 @@ export async function startTailnet(options: TailnetOptions = {}): Promise<Tailne
   const access = createAccess(clock, { scopes, tokenSeconds });
   const records = createRecords(clock);
   const streams = createStreams(clock, records.all);
-  const webhooks = createWebhooks(clock);
+  const webhooks = createWebhooks(clock, options.proxies);
   const faults = createFaults();
   const handle = createRoutes({
     tailnet,

@@ -59,7 +59,8 @@ const always: ReadonlySet<string> = new Set(["test", "webhookUpdated", "webhookD
 
 const subscriptionWords = [...Object.keys(categories), ...Object.values(categories).flat()];
 
-export function createWebhooks(clock: Clock): Webhooks {
+/** `proxies`: see `TailnetOptions`. */
+export function createWebhooks(clock: Clock, proxies: Readonly<Record<string, string>> = {}): Webhooks {
   const webhooks = new Map<string, RegisteredWebhook>();
   const tests = new Set<Promise<unknown>>();
   let number = 0;
@@ -69,12 +70,14 @@ export function createWebhooks(clock: Clock): Webhooks {
   async function deliver(webhook: RegisteredWebhook, events: readonly JsonObject[], options: DeliveryOptions) {
     const statuses: number[] = [];
     const body = JSON.stringify(events);
+    const { origin, host } = new URL(webhook.url);
+    const address = (proxies[origin] ?? origin) + webhook.url.slice(origin.length);
     for (let attempt = 0; attempt < (options.maxAttempts ?? 1); attempt++) {
       const signedAt = options.signedAt ?? Math.floor(clock() / 1000);
       const mac = createHmac("sha256", webhook.secret).update(`${signedAt}.${body}`).digest("hex");
       const signature = `t=${signedAt},v1=${mac}`;
-      const headers = { "content-type": "application/json", "tailscale-webhook-signature": signature };
-      const status = await fetch(webhook.url, { method: "POST", headers, body }).then(
+      const headers = { "content-type": "application/json", "tailscale-webhook-signature": signature, host };
+      const status = await fetch(address, { method: "POST", headers, body }).then(
         ({ status: answered }) => answered,
         () => 0,
       );
