@@ -1,6 +1,6 @@
 /** The reference page of the webhook receiver, made from the tables that the receiver itself works by. */
 import { webhookTypes } from "../src/catalogue/vocabulary.ts";
-import { exportedMembers, warningTypes } from "../src/processors/webhook.ts";
+import { exportedMembers, warningTypes } from "../src/processors/index.ts";
 import { maxEvents } from "../src/receivers/webhook/index.ts";
 import { defaultTimeoutMs, maxDeliveries, maxInflightBytes } from "../src/receivers/webhook/index.ts";
 import { type WebhookAnswer, webhookAnswers } from "../src/receivers/webhook/protocol.ts";

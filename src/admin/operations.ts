@@ -11,7 +11,7 @@ import type {
 } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { RetryRecord } from "../pipeline/retry.ts";
-import { privacyOf } from "../processors/privacy.ts";
+import { privacyOf } from "../processors/outgoing.ts";
 import { recordTypes } from "../records/types.ts";
 import {
   isInProgress,

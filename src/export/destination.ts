@@ -5,7 +5,7 @@ import { type InstrumentationScope, SDK_INFO } from "@opentelemetry/core";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../errors.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
-import { privacyOf } from "../processors/privacy.ts";
+import { privacyOf } from "../processors/outgoing.ts";
 import type { Signal } from "./answer.ts";
 
 /** Certificates as PEM text. */

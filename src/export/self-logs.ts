@@ -21,7 +21,7 @@ import {
 } from "@opentelemetry/sdk-logs";
 import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
 import type { LogAttributes } from "../catalogue/log-event.ts";
-import { boundedAttributes, boundedText, maxBodyBytes } from "../processors/bounds.ts";
+import { boundedAttributes, boundedText, maxBodyBytes } from "../processors/outgoing.ts";
 import type { Encoding } from "./answer.ts";
 import type { Destination, ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";

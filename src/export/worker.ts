@@ -6,7 +6,7 @@ import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
 import type { LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
 import { isDamage } from "../journal/sqlite/damage.ts";
 import { openSqliteReader } from "../journal/sqlite/index.ts";
-import { takeTruncatedTexts } from "../processors/bounds.ts";
+import { takeTruncatedTexts } from "../processors/outgoing.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
 import type { Directory, ProcessorSettings } from "../processors/index.ts";

@@ -4,7 +4,7 @@
  */
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
 import { addressAbsent, type FlowColumns } from "../records/flow/columns.ts";
-import { boundedLabel } from "./bounds.ts";
+import { boundedLabel, privacyOf } from "./outgoing.ts";
 import {
   bareClasses,
   bareClassOf,
@@ -17,7 +17,6 @@ import {
 } from "./classes.ts";
 import { type End, type EndBook, type Identity, identityLabels } from "./ends.ts";
 import type { ProcessorSettings } from "./names.ts";
-import { privacyOf } from "./privacy.ts";
 import { noNumber, NumberTable, TextTable } from "./tables.ts";
 
 /** Edges have numbers below this. */

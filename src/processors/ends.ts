@@ -7,9 +7,8 @@ import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogu
 import { type Address, ipv4Text, ipv6Text, isOverlayIpv4, isOverlayIpv6 } from "../records/address.ts";
 import type { NodeClaim } from "../records/flow/claims.ts";
 import { addressIpv4, addressIpv6, addressText, type FlowColumns } from "../records/flow/columns.ts";
-import { boundedAttributes } from "./bounds.ts";
+import { boundedAttributes, droppedText, privacyOf } from "./outgoing.ts";
 import { type Device, type Directory, externalName, nodeName, type ProcessorSettings, unknownName } from "./names.ts";
-import { droppedText, privacyOf } from "./privacy.ts";
 import { RecordClaims, sameIpv6 } from "./record-claims.ts";
 import { hashOfAddress } from "./tables.ts";
 

@@ -2,11 +2,10 @@
 import { type AttributesOf, fieldClasses } from "../catalogue/metrics.ts";
 import { ipv6Text } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
-import { boundedLabel } from "./bounds.ts";
+import { boundedLabel, privacyOf } from "./outgoing.ts";
 import { type EdgeBook, ownExit } from "./edges.ts";
 import type { EndBook } from "./ends.ts";
 import { type Directory, type ProcessorSettings, reporterName } from "./names.ts";
-import { privacyOf } from "./privacy.ts";
 import { hasAddress } from "./record-claims.ts";
 
 /** What measuring needs, all of one thread. */

@@ -15,12 +15,11 @@ import {
 import type { NodeClaim } from "../records/flow/claims.ts";
 import { addressAbsent, type FlowColumns, noTime, timeAt, windowTimeOf } from "../records/flow/columns.ts";
 import { Identifier } from "../records/identity.ts";
-import { boundedAttributes, boundedText, maxBodyBytes } from "./bounds.ts";
+import { boundedAttributes, boundedText, droppedText, maxBodyBytes, privacyOf } from "./outgoing.ts";
 import { classCode, type ClassText, classTextOf } from "./classes.ts";
 import { EndBook } from "./ends.ts";
 import { consistencyOf } from "./flow-metrics.ts";
 import { type FlowLogMode, type ProcessorSettings, reporterName } from "./names.ts";
-import { droppedText, privacyOf } from "./privacy.ts";
 import { hashOf, hashOfText } from "./tables.ts";
 
 type Attributes = AttributesOfLog<typeof flowEventName>;

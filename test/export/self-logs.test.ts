@@ -4,7 +4,7 @@ import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import type { Encoding } from "../../src/export/answer.ts";
 import { scopeOf } from "../../src/export/destination.ts";
 import { createSelfLogs, rewritingLogger, teeLogger } from "../../src/export/self-logs.ts";
-import { takeTruncatedTexts } from "../../src/processors/bounds.ts";
+import { takeTruncatedTexts } from "../../src/processors/outgoing.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { destinationAt, senderTo } from "./settings.ts";
 

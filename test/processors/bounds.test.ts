@@ -9,7 +9,7 @@ import {
   maxBodyBytes,
   maxLabelBytes,
   takeTruncatedTexts,
-} from "../../src/processors/bounds.ts";
+} from "../../src/processors/outgoing.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";

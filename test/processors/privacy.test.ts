@@ -6,7 +6,7 @@ import type { JsonObject } from "../../src/records/types.ts";
 import type { LogEvent } from "../../src/catalogue/log-event.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { describe } from "../../src/processors/index.ts";
-import { privacyOf } from "../../src/processors/privacy.ts";
+import { privacyOf } from "../../src/processors/outgoing.ts";
 import { columnsOf } from "../support/columns.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { auditOf, privacyWith, settingsWith, webhookOf } from "./given.ts";

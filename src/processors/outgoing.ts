@@ -1,27 +1,116 @@
-/** Keeps, drops or hashes what the settings of `privacy` name: the one place where this is decided for everything that is sent. */
+/**
+ * How text is exported: hashed or dropped as `privacy` says, made well-formed, and cut to a maximum length, which is counted.
+ * Every attribute, log body and metric label passes through here.
+ */
 import { hash } from "node:crypto";
+import { type AttributeValue, type LogAttributes, type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 import {
-  logs,
   type LogAttributeDefinition,
+  logs,
   type PrivacyCategory,
   type PrivacyRule,
   type PrivacySettings,
 } from "../catalogue/logs.ts";
-import { type AttributeValue, type LogAttributes, type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 import { type Address, parseAddress } from "../records/address.ts";
 import { externalName, unknownName, unverifiedPrefix } from "./names.ts";
 
-/** Replaces what was dropped inside a text. */
+/** Maximum bytes (UTF-8) of a string attribute of a log record, or of all strings in a list together. */
+export const maxAttributeBytes = 4096;
+/** Maximum bytes of the body of a log record. */
+export const maxBodyBytes = 32_768;
+/** Maximum bytes of an attribute value of a metric. */
+export const maxLabelBytes = 256;
+
+const mark = "…[truncated]";
+const encoder = new TextEncoder();
+const markBytes = encoder.encode(mark).length;
+const room = new Uint8Array(1 << 16);
+
+let truncatedTexts = 0;
+
+/** Texts cut in this thread since the last call. */
+export function takeTruncatedTexts(): number {
+  const taken = truncatedTexts;
+  truncatedTexts = 0;
+  return taken;
+}
+
+/**
+ * The text, or its longest prefix that fits in `maxBytes` of UTF-8 (at most 64 KiB) with `…[truncated]` appended. A lone
+ * surrogate, which UTF-8 cannot encode, becomes U+FFFD.
+ */
+export function boundedText(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes) return text.toWellFormed();
+  // One unit more than can fit is enough to see that the text is too long.
+  const whole = text.slice(0, maxBytes + 1).toWellFormed();
+  if (text.length <= maxBytes && encoder.encodeInto(whole, room.subarray(0, maxBytes)).read === whole.length)
+    return whole;
+  truncatedTexts++;
+  const { read } = encoder.encodeInto(whole, room.subarray(0, maxBytes - markBytes));
+  return whole.slice(0, read) + mark;
+}
+
+/** An attribute value of a metric. */
+export function boundedLabel(text: string): string {
+  return boundedText(text, maxLabelBytes);
+}
+
+/** The attributes with every string cut to its maximum; usually returned unchanged. */
+export function boundedAttributes(attributes: LogAttributes): LogAttributes {
+  for (const name in attributes) if (!isSurelyBounded(attributes[name])) return cutAttributes(attributes);
+  return attributes;
+}
+
+function isSurelyBounded(value: AttributeValue | undefined): boolean {
+  if (typeof value === "string") return value.length * 3 <= maxAttributeBytes && value.isWellFormed();
+  return typeof value !== "object";
+}
+
+function cutAttributes(attributes: LogAttributes): LogAttributes {
+  const cut = Object.entries(attributes).map(([name, value]) => {
+    if (typeof value === "string") return [name, boundedText(value, maxAttributeBytes)] as const;
+    return [name, typeof value === "object" ? boundedList(value) : value] as const;
+  });
+  return presentAttributes(Object.fromEntries(cut));
+}
+
+/** The event with all strings cut to their maximum. */
+export function boundedEvent(event: LogEvent): LogEvent {
+  return {
+    ...event,
+    name: event.name.toWellFormed(),
+    body: boundedText(event.body, maxBodyBytes),
+    attributes: boundedAttributes(event.attributes),
+  };
+}
+
+/** The first strings of a list that fit together. */
+function boundedList(texts: readonly string[]): readonly string[] {
+  const kept: string[] = [];
+  let left = maxAttributeBytes;
+  for (const text of texts) {
+    const wellFormed = text.toWellFormed();
+    left -= Buffer.byteLength(wellFormed);
+    if (left < 0) {
+      truncatedTexts++;
+      break;
+    }
+    kept.push(wellFormed);
+  }
+  return kept;
+}
+
+/** Replaces identifiers that are dropped from inside a text. */
 export const droppedText = "[dropped]";
 
-/** Characters of a text that are searched: more than any text that is sent may have. */
+/** Only this many characters of a text are searched: longer than any text that is exported. */
 const maxScrubbedLength = 65_536;
 
 type Privacy = ReturnType<typeof createPrivacy>;
 
 const created = new WeakMap<PrivacySettings, Privacy>();
 
-/** The functions for these settings; the same ones for the same object. */
+/** The functions for these settings, created once per settings object. */
 export function privacyOf(settings: PrivacySettings): Privacy {
   let known = created.get(settings);
   if (known === undefined) created.set(settings, (known = createPrivacy(settings)));
@@ -36,7 +125,7 @@ for (const { attributes } of Object.values(logs))
 function createPrivacy({ actions, salt }: PrivacySettings) {
   const hidesAddresses = addressCategories.some((category) => actions[category] !== "keep");
 
-  /** The value as it may be sent; undefined if it is dropped. */
+  /** The value as it is exported; undefined if dropped. */
   function value(category: PrivacyCategory, text: string): string | undefined {
     if (actions[category] === "keep") return text;
     if (actions[category] === "drop") return undefined;
@@ -49,7 +138,7 @@ function createPrivacy({ actions, salt }: PrivacySettings) {
   const host = (name: string): string | undefined =>
     actions.hostnames === "keep" ? name : value("hostnames", name.replace(/\..*$/s, ""));
 
-  /** A node's name as metrics and logs have it: a label, an address, `unknown` or `external`. */
+  /** A node's name in metrics and logs: a label, an address, `unknown` or `external`. */
   function node(name: string): string | undefined {
     if (name === unknownName || name === externalName) return name;
     const parsed = parseAddress(name);
@@ -83,7 +172,7 @@ function createPrivacy({ actions, salt }: PrivacySettings) {
     return actions.free_text === "keep" ? scrub(text, identifiers(all)) : value("free_text", text);
   }
 
-  /** What replaces the identifiers that the event has in other attributes: its texts must not reveal them. Longest first. */
+  /** Replacements for identifiers in other attributes of the event, so that its free text does not reveal them. Longest first. */
   function identifiers(all: LogAttributes): readonly (readonly [identifier: string, replacement: string])[] {
     const found = new Map<string, string>();
     for (const [name, text] of Object.entries(all)) {
@@ -117,7 +206,7 @@ function createPrivacy({ actions, salt }: PrivacySettings) {
     return found;
   }
 
-  /** The attributes as they may be sent. */
+  /** The attributes as they are exported. */
   function attributes(all: LogAttributes): LogAttributes {
     const left: Record<string, AttributeValue | undefined> = {};
     for (const [name, found] of Object.entries(all)) {
