@@ -1,6 +1,6 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
 import { type Config, settings } from "../src/config/schema.ts";
-import { connectionLimits, maxPipelined } from "../src/http/connections.ts";
+import { idleTimeoutSeconds } from "../src/http/exchange.ts";
 import { maxEntries } from "../src/pipeline/batch.ts";
 import { maxRecords } from "../src/records/envelope.ts";
 import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
@@ -58,17 +58,16 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | connection entries in one request | ${thousands(maxEntries)} | – |
 | connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
 | time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
-| time to send the head of a request, or to begin one on a new connection | ${connectionLimits.headMs / 1000} s | – |
-| a connection without a request | ${connectionLimits.idleMs / 1000} s | – |
+| time to send the head of a request, or to begin one on a new connection | 12 s | – |
+| a connection without a request | ${idleTimeoutSeconds} s | – |
 
 ## Connections
 
-There are as many connections as the limit of open files allows, less some for the journal and the exporter; the program raises that
-limit as far as it may. At the limit, a new connection replaces the one that has been idle longest. Requests on one connection are
-answered one after the other; at most ${maxPipelined} may be sent ahead of their answers (HTTP pipelining).
+The program raises its limit of open files as far as it may. A client that sends a request before it has the answer to the one before
+(HTTP pipelining) is disconnected, and trailers of chunked bodies are not supported. Malformed HTTP is answered with a bare 400 or 431.
 
-A refused request is answered at once, and the rest of its body is read away for at most 30 s, so that the sender sees the answer
-instead of a reset. At the limits on requests and bytes in flight, the peer that holds most gives way: its slowest request is
+The rest of a refused request's body is read away before the answer, for at most 30 s and no slower than 64 KiB/s, so that the sender
+sees the answer instead of a reset. At the limits on requests and bytes in flight, the peer that holds most gives way: its slowest request is
 answered 503.
 
 ## TLS

@@ -70,9 +70,9 @@ const quality = [
   ...words("negative_counters oversized_counters inverted_window invalid_endpoint invalid_protocol invalid_entry"),
   ...words("future_timestamp replaced_time"),
 ] as const;
-const hecRefusals = words("auth unparsable too_large overloaded unavailable timeout cross_site not_found method tls");
+const hecRefusals = words("auth unparsable too_large overloaded unavailable timeout cross_site not_found method");
 const webhookRefusals = [
-  ...words("overloaded cross_site timeout too_large not_found method tls missing_signature malformed_signature"),
+  ...words("overloaded cross_site timeout too_large not_found method missing_signature malformed_signature"),
   ...words("stale_timestamp future_timestamp bad_signature invalid_body unavailable"),
 ] as const;
 const byTransport = { "network.transport": "text", ...byTraffic } as const;

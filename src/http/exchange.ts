@@ -1,7 +1,6 @@
 /** One request while it is answered: what a handler may know, the one way to its body, and the answers in JSON. */
-import type { Buffer } from "node:buffer";
-import type { IncomingMessage } from "node:http";
 import { Refusal } from "../errors.ts";
+import type { Connection } from "../runtime/serve.ts";
 import type { Admission } from "./limiter.ts";
 
 export interface Exchange {
@@ -12,12 +11,11 @@ export interface Exchange {
   readonly peer: string;
   /** The listener accepts connections from this machine alone. */
   readonly isLocalOnly: boolean;
-  readonly isSecure: boolean;
-  /** At most once. @throws {Refusal} `too_large`, `overloaded`, `timeout` or `unparsable` (broken HTTP). */
+  /** At most once. @throws {Refusal} `too_large`, `overloaded` or `timeout`. */
   readBody(limits: BodyLimits): Promise<Body>;
 }
 
-/** The part of `Request` that handlers need, at a fraction of its cost. `url` is absolute; its host means nothing. */
+/** The part of `Request` that handlers need. `url` is absolute; its host means nothing. */
 export interface HttpRequest {
   readonly method: string;
   readonly url: string;
@@ -60,45 +58,91 @@ export function jsonResponse(
   return { status, headers: { "content-type": "application/json", ...headers }, body: text };
 }
 
-/** What a connection knows beyond its requests. */
-export interface ConnectionState {
-  readonly peer: string;
-  /** The parser has given up on this connection and has answered 400. */
-  isMalformed: boolean;
+/** Closes idle connections: later than HTTP clients do, at most 255. */
+export const idleTimeoutSeconds = 120;
+
+/** An exchange as its server holds it. */
+export interface ServedExchange extends Exchange {
+  /**
+   * Reads on to the end of a body that the handler left unread: senders that are still sending would see a reset instead of
+   * the answer. Gives up on slow and endless bodies. Resolves with whether the end was reached.
+   */
+  discardBody(): Promise<boolean>;
 }
 
-export interface ExchangeOptions {
-  readonly message: IncomingMessage;
-  readonly connection: ConnectionState;
-  readonly isLocalOnly: boolean;
-  readonly isSecure: boolean;
-  /** Tells a sender that asked with `Expect: 100-continue` to send its body. */
-  proceed(): void;
-}
-
-export function createExchange(options: ExchangeOptions): Exchange {
-  const { message, connection, isLocalOnly, isSecure, proceed } = options;
-  const header = (name: string): string | null => {
-    const value = message.headers[name];
-    return Array.isArray(value) ? value.join(", ") : (value ?? null);
-  };
+export function createExchange(request: Request, connection: Connection, isLocalOnly: boolean): ServedExchange {
+  const { method, headers, url } = request;
+  const flow = createFlow(request);
   return {
     request: {
-      method: message.method ?? "",
+      method,
+      headers,
       get url() {
-        return new URL(message.url ?? "/", "http://localhost").href;
+        return new URL(url, "http://localhost").href;
       },
-      headers: { get: header, has: (name) => message.headers[name] !== undefined },
     },
-    path: pathOf(message.url ?? "/"),
+    path: pathOf(url),
     peer: connection.peer,
     isLocalOnly,
-    isSecure,
     async readBody(limits) {
-      const announced = Number(message.headers["content-length"] ?? 0);
+      const announced = Number(headers.get("content-length") ?? 0);
       if (announced > limits.maxBytes) throw new Refusal("too_large", limits.tooLarge);
-      proceed();
-      return await readBody(message, connection, limits);
+      // The runtime would count the time until the answer, too.
+      if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout();
+      return await readBody(flow, limits);
+    },
+    discardBody: () => discardBody(flow),
+  };
+}
+
+/** A request's body, delivered to one consumer after the other. */
+interface Flow {
+  /** `whole`: its last byte has been delivered, or it has none. `cut`: cancelled, or the connection is gone. */
+  readonly state: "open" | "whole" | "cut";
+  /** Chunks go there from now on. */
+  consume(next: Consumer): void;
+  cancel(): void;
+}
+
+interface Consumer {
+  take(chunk: Uint8Array): void;
+  ended(how: "whole" | "cut"): void;
+}
+
+function createFlow({ body }: Request): Flow {
+  let state: Flow["state"] = body === null ? "whole" : "open";
+  let consumer: Consumer | undefined;
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  async function pump(from: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+    try {
+      for (let next = await from.read(); !next.done; next = await from.read()) consumer?.take(next.value);
+      end("whole");
+    } catch {
+      end("cut");
+    }
+  }
+
+  function end(how: "whole" | "cut"): void {
+    if (state !== "open") return;
+    state = how;
+    consumer?.ended(how);
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    consume(next) {
+      consumer = next;
+      if (state !== "open") return next.ended(state);
+      if (reader !== undefined || body === null) return;
+      reader = body.getReader();
+      void pump(reader);
+    },
+    cancel() {
+      end("cut");
+      (reader ?? body)?.cancel().catch(ignore);
     },
   };
 }
@@ -107,7 +151,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
 const minBytesPerSecond = 1024;
 const defaultGraceMs = 10_000;
 
-function readBody(message: IncomingMessage, connection: ConnectionState, limits: BodyLimits): Promise<Body> {
+function readBody(flow: Flow, limits: BodyLimits): Promise<Body> {
   const { maxBytes, tooLarge, timeoutMs, admission, graceMs = defaultGraceMs } = limits;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -116,72 +160,69 @@ function readBody(message: IncomingMessage, connection: ConnectionState, limits:
     const check = (): void => {
       const elapsedMs = performance.now() - beganMs;
       const isTooSlow = elapsedMs >= graceMs && bytes < (minBytesPerSecond * elapsedMs) / 1000;
-      if (elapsedMs >= timeoutMs) fail("timeout", `only ${bytes} bytes of the body arrived within ${timeoutMs} ms`);
-      else if (isTooSlow) fail("timeout", `the body arrived more slowly than ${minBytesPerSecond} bytes/s`);
+      if (elapsedMs >= timeoutMs) late(`only ${bytes} bytes of the body arrived within ${timeoutMs} ms`);
+      else if (isTooSlow) late(`the body arrived more slowly than ${minBytesPerSecond} bytes/s`);
       else timer = setTimeout(check, Math.min(1000, timeoutMs - elapsedMs));
     };
     let timer = setTimeout(check, Math.min(graceMs, timeoutMs));
     const stop = (): void => {
       clearTimeout(timer);
-      message.off("data", take).off("end", end).off("error", cut).off("close", cut);
       admission.reading(undefined);
     };
-    const fail = (reason: Refusal["reason"], text: string): void => {
+    const fail = (error: unknown): void => {
       stop();
-      message.pause().on("error", ignore);
-      reject(new Refusal(reason, text));
+      // What arrives until the answer is decided is dropped.
+      flow.consume({ take: ignore, ended: ignore });
+      reject(error as Error);
     };
-    const take = (chunk: Uint8Array): void => {
-      bytes += chunk.byteLength;
-      if (bytes > maxBytes) return fail("too_large", tooLarge);
-      try {
-        admission.reserve(chunk.byteLength, tooLarge);
-      } catch (error) {
+    const late = (text: string): void => {
+      fail(new Refusal("timeout", text));
+      flow.cancel();
+    };
+    admission.reading(() =>
+      fail(new Refusal("overloaded", "more requests than fit at once, and this one was the slowest")),
+    );
+    flow.consume({
+      take(chunk) {
+        bytes += chunk.byteLength;
+        if (bytes > maxBytes) return fail(new Refusal("too_large", tooLarge));
+        try {
+          admission.reserve(chunk.byteLength, tooLarge);
+        } catch (error) {
+          return fail(error);
+        }
+        // A piece of a larger buffer is copied: the runtime may cut other requests from the same one.
+        chunks.push(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk));
+      },
+      ended(how) {
+        if (how === "cut")
+          return fail(
+            new Refusal("timeout", `the connection was closed after ${bytes} bytes, before the body was complete`),
+          );
         stop();
-        message.pause().on("error", ignore);
-        return reject(error as Error);
-      }
-      // A piece of a larger buffer is copied: the runtime may cut other requests from the same one.
-      chunks.push(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk));
-    };
-    const end = (): void => {
-      stop();
-      resolve({ chunks, bytes });
-    };
-    const cut = (): void =>
-      connection.isMalformed
-        ? fail("unparsable", "the body is not valid HTTP: its chunked encoding is malformed")
-        : fail("timeout", `the connection was closed after ${bytes} bytes, before the body was complete`);
-    admission.reading(() => fail("overloaded", "more requests than fit at once, and this one was the slowest"));
-    message.on("data", take).on("end", end).on("error", cut).on("close", cut);
+        resolve({ chunks, bytes });
+      },
+    });
   });
 }
 
-/** Reads the rest of a body away, until `untilMs` (`performance.now()`). Resolves with whether the end was reached. */
-export function discardBody(message: IncomingMessage, untilMs: number): Promise<boolean> {
-  if (message.complete && message.readableEnded) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    let bytes = 0;
-    let checkedBytes = 0;
-    const settle = (isEnded: boolean): void => {
-      clearInterval(timer);
-      resolve(isEnded);
-    };
-    const timer = setInterval(() => {
-      if (performance.now() >= untilMs || bytes - checkedBytes < minDiscardedBytesPerSecond) settle(false);
-      checkedBytes = bytes;
-    }, 1000);
-    message
-      .on("data", (chunk: Buffer) => (bytes += chunk.byteLength))
-      .on("end", () => settle(true))
-      .on("close", () => settle(message.complete))
-      .on("error", ignore)
-      .resume();
-  });
-}
-
-/** Whoever is refused and sends less is not waiting for an answer. */
+/** How long an unread body is read away after a refusal; whoever sends less a second is not waiting for an answer. */
+const discardMs = 30_000;
 const minDiscardedBytesPerSecond = 64 * 1024;
+
+async function discardBody(flow: Flow): Promise<boolean> {
+  if (flow.state !== "open") return flow.state === "whole";
+  let bytes = 0;
+  let checkedBytes = 0;
+  const untilMs = performance.now() + discardMs;
+  const timer = setInterval(() => {
+    if (performance.now() >= untilMs || bytes - checkedBytes < minDiscardedBytesPerSecond) flow.cancel();
+    checkedBytes = bytes;
+  }, 1000);
+  const how = await new Promise((ended) => flow.consume({ take: (chunk) => (bytes += chunk.byteLength), ended }));
+  clearInterval(timer);
+  return how === "whole";
+}
 
 function pathOf(url: string): string {
   const scheme = url.startsWith("/") ? -1 : url.indexOf("://");

@@ -1,6 +1,6 @@
-/** Binds an address, or says in one line why it cannot and what to do. */
-import type { Server } from "node:net";
+/** Binds an address, or says in one line why it cannot and what to do; and stops serving within a deadline. */
 import type { ListenAddress } from "../lib/listen.ts";
+import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.ts";
 
 /** The address cannot be bound. One line for a person. */
 export class ListenError extends Error {
@@ -35,33 +35,79 @@ function textOf(address: string, cause: unknown, origin: string, setting: string
   return `cannot listen on ${address}${origin}: ${reason}`;
 }
 
-/**
- * Binds a server. All addresses are one dual-stack socket; on a machine without IPv6, IPv4 alone. Resolves with the port.
- * @throws {ListenError}
- */
-export async function bind(server: Server, address: ListenAddress): Promise<number> {
-  try {
-    if (address.hostname !== undefined) return await listen(server, address.hostname, address.port);
-    try {
-      return await listen(server, "::", address.port);
-    } catch (error) {
-      if (!["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(codeOf(error))) throw error;
-      return await listen(server, "0.0.0.0", address.port);
-    }
-  } catch (error) {
-    throw new ListenError(address.text, error);
-  }
+export interface Listener {
+  readonly port: number;
+  /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. Stops to listen at once. */
+  stop(deadlineMs: number): Promise<void>;
 }
 
-function listen(server: Server, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host, port, backlog: 1024 }, () => {
-      server.off("error", reject);
-      const bound = server.address();
-      resolve(typeof bound === "object" && bound !== null ? bound.port : port);
-    });
-  });
+/**
+ * Binds and serves. All addresses are one dual-stack socket; on a machine without IPv6, IPv4 alone.
+ * @throws {ListenError}
+ */
+export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostname" | "port">): Listener {
+  let answering = 0;
+  const handle: ServeOptions["handle"] = async (request, connection) => {
+    answering++;
+    try {
+      return await options.handle(request, connection);
+    } finally {
+      answering--;
+    }
+  };
+  const server = bound(address, (hostname) => serve({ ...options, handle, hostname, port: address.port }));
+  return {
+    port: server.port,
+    async stop(deadlineMs) {
+      const endsAt = performance.now() + deadlineMs;
+      let isEnded = false;
+      const ending = server.finish().then(() => {
+        isEnded = true;
+      });
+      // The runtime also waits for connections with half a request.
+      let busyAt = performance.now();
+      for (;;) {
+        const now = performance.now();
+        if (answering > 0) busyAt = now;
+        const waitMs = Math.min(endsAt, busyAt + lingerMs) - now;
+        if (isEnded || waitMs <= 0) break;
+        await waitFor(ending, Math.min(waitMs, lingerMs / 10));
+      }
+      if (!isEnded) await server.abort();
+    },
+  };
+}
+
+/**
+ * Binds so that a second listener of this process can bind the same port. The system would then let any process of this
+ * user join, so whether the port is free is found out first.
+ * @throws {ListenError}
+ */
+export async function bindShared(address: ListenAddress, options: Parameters<typeof bind>[1]): Promise<Listener> {
+  const probe = bind(address, options);
+  await probe.stop(0);
+  return bind({ ...address, port: probe.port }, { ...options, sharesPort: true });
+}
+
+/** Connections without a whole request are closed so long after the last answer. */
+const lingerMs = 500;
+
+/** Resolves after `timeoutMs`, or with the other promise. */
+export async function waitFor(other: Promise<void>, timeoutMs: number): Promise<void> {
+  const timeout = Promise.withResolvers<void>();
+  const timer = setTimeout(timeout.resolve, timeoutMs);
+  await Promise.race([timeout.promise, other]);
+  clearTimeout(timer);
+}
+
+function bound({ hostname, text }: ListenAddress, on: (hostname: string) => RunningServer): RunningServer {
+  try {
+    return on(hostname ?? "::");
+  } catch (error) {
+    const hasNoIpv6 = hostname === undefined && ["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(codeOf(error));
+    if (!hasNoIpv6) throw new ListenError(text, error);
+    return bound({ hostname: "0.0.0.0", text, port: 0 }, on);
+  }
 }
 
 function codeOf(error: unknown): string {

@@ -1,4 +1,4 @@
-/** The TLS certificate of a listener: read from files, checked before use, watched, and replaced while connections go on. */
+/** The TLS certificate of a listener: read from files, checked before use, watched, and replaced while it is served. */
 import { createHash, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { whyUnusablePair } from "../config/index.ts";
@@ -27,22 +27,6 @@ export interface KeyPair {
   readonly digest: string;
 }
 
-/** TLS 1.2 with forward secrecy and authenticated encryption, and 1.3. */
-export const tlsProtocol = {
-  minVersion: "TLSv1.2",
-  ciphers: [
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-  ].join(":"),
-} as const;
-
 /**
  * Reads both files and checks them: well formed, key of this certificate, valid at `now` (epoch milliseconds).
  * @throws {ConfigError} with one line that names the file.
@@ -63,12 +47,13 @@ export interface WatchedKeyPair {
   readonly isRejecting: boolean;
   /** Reads the files now, these from here on, and logs if they cannot be used. */
   reload(files: TlsFiles): Promise<void>;
-  stop(): void;
+  /** Resolves when no replacement is under way. */
+  stop(): Promise<void>;
 }
 
 export interface WatchDeps {
   /** Serves a new pair. @throws if the runtime cannot use it. */
-  readonly use: (pair: KeyPair) => void;
+  readonly use: (pair: KeyPair, previous: KeyPair) => Promise<void>;
   readonly listen: string;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -78,13 +63,14 @@ export interface WatchDeps {
 /** Polled, since files arrive by rename, symbolic link or a mounted secret, which file watching reports differently. */
 const defaultWatchMs = 2000;
 
-/** @throws {ConfigError} if certificate and key cannot be used. */
-export async function watchKeyPair(
+/** Watches the files that a pair was read from. */
+export function watchKeyPair(
+  pair: KeyPair,
   given: TlsFiles,
   { use, listen, logger, clock, watchMs = defaultWatchMs }: WatchDeps,
-): Promise<WatchedKeyPair> {
+): WatchedKeyPair {
   let files = given;
-  let current = await readKeyPair(files, clock());
+  let current = pair;
   let problem: { readonly message: string; readonly isLogged: boolean } | undefined;
   let last = Promise.resolve();
   const timer = setInterval(() => void check("watched"), watchMs);
@@ -98,16 +84,22 @@ export async function watchKeyPair(
   async function look(occasion: "watched" | "asked"): Promise<void> {
     try {
       const next = await readKeyPair(files, clock());
-      if (next.digest !== current.digest) replace(next);
+      if (next.digest !== current.digest) await replace(next);
       problem = undefined;
     } catch (error) {
       report(error instanceof Error ? error.message : String(error), occasion);
     }
   }
 
-  function replace(next: KeyPair): void {
-    use(next);
+  async function replace(next: KeyPair): Promise<void> {
+    const previous = current;
     current = next;
+    try {
+      await use(next, previous);
+    } catch (error) {
+      current = previous;
+      throw error;
+    }
     logger.info("TLS certificate replaced", { listen, notAfter: new Date(next.notAfter).toISOString() });
   }
 
@@ -131,7 +123,10 @@ export async function watchKeyPair(
       files = next;
       return check("asked");
     },
-    stop: () => clearInterval(timer),
+    async stop() {
+      clearInterval(timer);
+      await last;
+    },
   };
 }
 

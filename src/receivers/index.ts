@@ -1,8 +1,8 @@
 /** The receivers that the settings ask for, on as few listeners as they can share. */
 import type { Config } from "../config/schema.ts";
 import { tlsFilesOf } from "../http/tls.ts";
-import type { Route } from "../http/router.ts";
-import { createHttpServer, type HttpServer, type MisdirectedReason } from "../http/server.ts";
+import type { Misdirected, Route } from "../http/router.ts";
+import { createHttpServer, type HttpServer } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import type { ReceiverDeps } from "./answers.ts";
@@ -67,7 +67,7 @@ export function createReceivers(
     const routes = names.flatMap((name): readonly Route[] => ({ streaming: hec, webhook })[name].routes);
     const { listen, tls } = config[names[0] as Name];
     const metric = names.includes("streaming") ? "tailscale.stream.rejected" : "tailscale.webhook.rejected";
-    const misdirected = (reason: MisdirectedReason): void => shared.telemetry.add(metric, 1, { reason });
+    const misdirected = (reason: Misdirected["reason"]): void => shared.telemetry.add(metric, 1, { reason });
     const server = createHttpServer({ listen, tls: tlsFilesOf(tls) }, { ...shared, routes, misdirected });
     return { names, server };
   }

