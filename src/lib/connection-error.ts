@@ -23,5 +23,6 @@ const sentences: readonly (readonly [RegExp, (host: string, code: string) => str
   [/ALTNAME/, (host) => `certificate of ${host} is for another name`],
   [/SELF_SIGNED|UNABLE_TO|CERT/, (host, code) => `certificate of ${host} is not trusted (${code})`],
   [/EPROTO|SSL|TLS/, (host, code) => `TLS handshake with ${host} failed (${code})`],
+  [/Zlib|Decompress|Brotli|ZSTD/i, (host) => `compressed answer of ${host} is damaged`],
   [/Malformed|HTTP|HPE_/, (host) => `answer of ${host} is not HTTP`],
 ];

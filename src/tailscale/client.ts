@@ -67,6 +67,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
   const { timeout, max_attempts: maxAttempts, rate_limit: perSecond } = settings.http;
   const { fetch, clock, random, telemetry } = deps;
   const base = settings.base_url.replace(/\/+$/, "");
+  const { host } = new URL(base);
   const sleep = deps.sleep ?? ((ms, signal) => waitFor(ms, undefined, { ...(signal && { signal }) }));
   let clockAheadMs: number | undefined;
   /** When the next request may start: by the rate limit, and after a 429 or 5xx. `performance.now()` milliseconds. */
@@ -120,7 +121,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
       if (signal?.aborted === true) throw abortedError(call, credentials);
       const { reason, why } = deadline.isOver
         ? ({ reason: "timeout", why: `no complete answer within ${timeout} ms` } as const)
-        : causeOf(error);
+        : causeOf(error, host);
       return {
         error: failureOf(call, reason, redacted(why, secrets), auth, status),
         isRetryable: reason === "timeout" || reason === "unavailable",

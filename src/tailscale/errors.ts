@@ -1,5 +1,5 @@
 /** Why a call of Tailscale's API failed: a closed set of reasons, each with what to do about it. */
-import { networkReason } from "../lib/network-error.ts";
+import { connectionError } from "../lib/connection-error.ts";
 import type { Call } from "./calls.ts";
 
 export type TailscaleErrorReason =
@@ -79,9 +79,9 @@ export function failureOf(
   return new TailscaleError(reason, message, remedyOf(call, reason, auth), status);
 }
 
-/** The reason and words for what `fetch` or the reading of a body threw. */
-export function causeOf(error: unknown): { readonly reason: TailscaleErrorReason; readonly why: string } {
-  if (!(error instanceof BadAnswer)) return { reason: "unavailable", why: networkReason(error) };
+/** The reason and words for what `fetch` or the reading of a body threw. `host`: name and port of the other side. */
+export function causeOf(error: unknown, host: string): { readonly reason: TailscaleErrorReason; readonly why: string } {
+  if (!(error instanceof BadAnswer)) return { reason: "unavailable", why: connectionError(error, host) };
   const { reason, message } = error;
   return { reason, why: reason === "malformed" ? `not an answer of the API: ${message}` : message };
 }

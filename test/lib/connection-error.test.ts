@@ -8,10 +8,12 @@ import { createAuthority } from "../support/certificates.ts";
 
 async function sentenceFor(url: string): Promise<string> {
   const { host } = new URL(url);
-  return fetch(url).then(
-    () => "answered",
-    (error: unknown) => connectionError(error, host).replaceAll(host, "HOST"),
-  );
+  return fetch(url)
+    .then((response) => response.text())
+    .then(
+      () => "answered",
+      (error: unknown) => connectionError(error, host).replaceAll(host, "HOST"),
+    );
 }
 
 async function listening(answer: string, request: (port: number) => Promise<void>): Promise<void> {
@@ -21,7 +23,7 @@ async function listening(answer: string, request: (port: number) => Promise<void
   server.close();
 }
 
-test("says in a short sentence why no connection was made, never in the runtime's words", async () => {
+test("says in a short sentence why a request failed, never in the runtime's words", async () => {
   expect(await sentenceFor("http://127.0.0.1:1/")).toBe("connection refused by HOST");
   expect(await sentenceFor("http://nosuch.invalid:4318/")).toBe("host name not found: HOST");
   await listening("", async (port) => {
@@ -29,6 +31,9 @@ test("says in a short sentence why no connection was made, never in the runtime'
   });
   await listening("no TLS here\r\n", async (port) => {
     expect(await sentenceFor(`https://127.0.0.1:${port}/`)).toBe("TLS handshake with HOST failed (EPROTO)");
+  });
+  await listening("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnone", async (port) => {
+    expect(await sentenceFor(`http://127.0.0.1:${port}/`)).toBe("compressed answer of HOST is damaged");
   });
 });
 
