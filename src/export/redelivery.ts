@@ -1,6 +1,7 @@
 /** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
 import type { Logger } from "../lib/logger.ts";
 import type {
+  JournalReader,
   LogCursor,
   LogPosition,
   Mark,
@@ -14,6 +15,7 @@ import type { DeliverySource, Span } from "./backlog.ts";
 import { Delivery, type DeliveryDeps } from "./delivery.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
 import type { Channel, Posted } from "./requests.ts";
+import { allRecords, firstAt, type RowSelection } from "./rows.ts";
 
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
@@ -201,6 +203,43 @@ function hasPassed({ seq, record }: LogPosition, mark: NewMark): boolean {
 function isInside({ seq, record, logRecord }: LogPosition, mark: NewMark): boolean {
   if (seq !== mark.seq || record >= mark.to) return false;
   return record > mark.from || (record === mark.from && logRecord > 0);
+}
+
+/** The rows of a replay, by when they were received. */
+export function replayed({ untilSeq, range }: Redelivery): RowSelection {
+  return {
+    untilSeq,
+    skipTo: (seq) => seq,
+    recordsOf: ({ acceptedAt }) =>
+      range === undefined || (acceptedAt >= range.since && acceptedAt <= range.until) ? allRecords : undefined,
+  };
+}
+
+/** The records that those marks name. The marks are in the order of `marksOf`. */
+export function marked(marks: readonly Mark[]): RowSelection {
+  return {
+    untilSeq: (marks.at(-1)?.seq ?? 0) + 1,
+    skipTo: (seq) => marks[firstAt(marks, seq)]?.seq ?? seq,
+    recordsOf({ seq }) {
+      const ranges: Mark[] = [];
+      for (let at = firstAt(marks, seq); marks[at]?.seq === seq; at++) ranges.push(marks[at] as Mark);
+      if (ranges.length === 0) return undefined;
+      return (record) => ranges.some(({ from, to }) => from <= record && record < to);
+    },
+  };
+}
+
+const marksPerPage = 1_000;
+
+/** The marks of a retry that had been made when it was planned, by row and end. */
+export function marksOf(reader: Pick<JournalReader, "marks">, { marks: filter, untilSeq }: Redelivery): Mark[] {
+  const found: Mark[] = [];
+  for (let afterId = 0; ; afterId = (found.at(-1) as Mark).id) {
+    const page = reader.marks(filter ?? {}, { afterId, marks: marksPerPage });
+    for (const mark of page) if (mark.id < untilSeq) found.push(mark);
+    if (page.length < marksPerPage || (page.at(-1) as Mark).id >= untilSeq) break;
+  }
+  return found.sort((a, b) => a.seq - b.seq || a.to - b.to);
 }
 
 /** Its lines must not be taken for something about fresh logs. */

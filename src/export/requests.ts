@@ -1,4 +1,4 @@
-/** Turns spans of rows into OTLP requests of a bounded size, and posts them. */
+/** Committed rows on their way out, and the OTLP requests of a bounded size that spans of them become. */
 import { SeverityNumber } from "@opentelemetry/api";
 import type { InstrumentationScope } from "@opentelemetry/core";
 import { JsonLogsSerializer } from "@opentelemetry/otlp-transformer";
@@ -6,13 +6,85 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { Config } from "../config/schema.ts";
 import type { LogEvent, Severity } from "../catalogue/log-event.ts";
+import type { Row } from "../journal/index.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
+import type { FlowColumns } from "../records/flow/columns.ts";
 import type { Answer, Encoding } from "./answer.ts";
-import type { Span } from "./backlog.ts";
+import type { DeliverableRow, Span } from "./backlog.ts";
 import { OtlpLogEncoder } from "./otlp-logs.ts";
 import type { ResourceAttributes } from "./destination.ts";
-import { DeliveryRow, type RowContents } from "./rows.ts";
 import type { Sender } from "./sender.ts";
+
+/** What the log records of a row are made of: columns from that record on, or one event per record. */
+export type RowContents =
+  | { readonly kind: "flow"; readonly columns: FlowColumns; readonly first: number }
+  | { readonly kind: "plain"; readonly events: readonly (LogEvent | undefined)[] };
+
+/** One row, on its way out. */
+export class DeliveryRow implements DeliverableRow {
+  readonly seq: number;
+  /** Epoch milliseconds. */
+  readonly acceptedAt: number;
+  readonly records: number;
+  readonly #open: (seq: number) => RowContents;
+  /** By record: log records before it (and one number more: all), its time in epoch milliseconds, and why it makes none. */
+  readonly #before: Uint32Array;
+  readonly #times: Float64Array;
+  readonly #defects = new Map<number, string>();
+
+  constructor(
+    { seq, acceptedAt }: Pick<Row, "seq" | "acceptedAt">,
+    records: number,
+    open: (seq: number) => RowContents,
+  ) {
+    this.seq = seq;
+    this.acceptedAt = acceptedAt;
+    this.records = records;
+    this.#open = open;
+    this.#before = new Uint32Array(records + 1);
+    this.#times = new Float64Array(records);
+  }
+
+  /** Notes what a record makes; called for each of them in order. */
+  note(record: number, logRecords: number, time: number, defect: string | undefined): void {
+    this.#before[record + 1] = (this.#before[record] as number) + logRecords;
+    this.#times[record] = time;
+    if (defect !== undefined) this.#defects.set(record, defect);
+  }
+
+  get logRecords(): number {
+    return this.firstLogRecord(this.records);
+  }
+
+  firstLogRecord(record: number): number {
+    return this.#before[record] as number;
+  }
+
+  /** The record that makes the log record: the last one that begins at or before it. */
+  recordOf(logRecord: number): number {
+    let low = 0;
+    let high = this.records;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((this.#before[middle] as number) <= logRecord) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+
+  timeOf(logRecord: number): number {
+    return this.#times[this.recordOf(logRecord)] as number;
+  }
+
+  defectOf(record: number): string | undefined {
+    return this.#defects.get(record);
+  }
+
+  /** Good until the next row is opened. @throws {Error} if the row cannot be read any more. */
+  open(): RowContents {
+    return this.#open(this.seq);
+  }
+}
 
 /** What became of a request. `unsent`: it could not be encoded, or only above the size of a request. */
 export type Posted = Answer | { readonly kind: "unsent"; readonly message: string };

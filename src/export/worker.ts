@@ -18,13 +18,11 @@ import { type Destination, type ResourceAttributes, scopeOf } from "./destinatio
 import type { FoldMessage } from "./fold-points.ts";
 import { MetricExport, type MetricReport } from "./metrics.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
-import { Redelivering, shareChannel } from "./redelivery.ts";
+import { marked, marksOf, Redelivering, replayed, shareChannel } from "./redelivery.ts";
 import { RequestChannel } from "./requests.ts";
 import { type RowContext, RowSource } from "./rows.ts";
-import { HandedRows, marked, marksOf, replayed } from "./selection.ts";
 import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-logs.ts";
-import { createSender, type Fetch, type RequestOutcome, type SenderDeps } from "./sender.ts";
-import { createStdoutSender } from "./stdout.ts";
+import { createSender, createStdoutSender, type Fetch, type RequestOutcome, type SenderDeps } from "./sender.ts";
 
 export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
 
@@ -200,8 +198,7 @@ function startLogs(
   const context: RowContext = { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
   const channel = new RequestChannel(limits, { send, encoding, describer, resource: resources.logs, scope });
   const shares = shareChannel(channel, limits.concurrency, shared.timer);
-  const handed = new HandedRows(reader);
-  const source = new RowSource(handed, context);
+  const source = new RowSource(reader, context);
   const fresh = new Delivery("logs", cursor, {
     ...shared,
     source,
@@ -239,7 +236,7 @@ function startLogs(
   return {
     redelivering,
     wake(rows: readonly Row[]): void {
-      handed.offer(rows);
+      source.offer(rows);
       fresh.wake();
     },
     useDirectory(directory: Directory | undefined): void {

@@ -2,9 +2,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Encoding } from "../../src/export/answer.ts";
 import type { Span } from "../../src/export/backlog.ts";
-import { RequestChannel } from "../../src/export/requests.ts";
+import { type DeliveryRow, RequestChannel } from "../../src/export/requests.ts";
 import { scopeOf } from "../../src/export/destination.ts";
-import { type DeliveryRow, RowSource } from "../../src/export/rows.ts";
+import { RowSource } from "../../src/export/rows.ts";
 import type { Row } from "../../src/journal/index.ts";
 import { auditValue } from "../support/records.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";

@@ -1,7 +1,8 @@
 /** Rows as delivery reads them: counts, places, defects, and what is decoded again. */
 import { describe, expect, test } from "bun:test";
-import { type DeliveryRow, RowSource } from "../../src/export/rows.ts";
-import { marked, replayed } from "../../src/export/selection.ts";
+import type { DeliveryRow } from "../../src/export/requests.ts";
+import { RowSource } from "../../src/export/rows.ts";
+import { marked, replayed } from "../../src/export/redelivery.ts";
 import { type Mark, type Redelivery, type Row, startOfJournal } from "../../src/journal/index.ts";
 import { encodeLeftOut, keepsAll } from "../../src/records/flow/rows.ts";
 import { auditValue } from "../support/records.ts";

@@ -1,6 +1,6 @@
 /** OTLP as lines on standard output. */
 import { describe, expect, test } from "bun:test";
-import { createStdoutSender, type Write } from "../../src/export/stdout.ts";
+import { createStdoutSender, type Write } from "../../src/export/sender.ts";
 
 const never = new AbortController().signal;
 const bytes = (text: string) => new TextEncoder().encode(text);
