@@ -58,11 +58,11 @@ describe("the ledger", () => {
     },
   );
 
-  test("leaves in requests of at most 5,000 points", async () => {
-    await start({ encoding: "protobuf" }).fold(nodesFold(1, 12_000));
-    expect(sink.requests.map(({ points }) => points.length)).toEqual([5_000, 5_000, 2_000]);
-    expect(new Set(ledgerPoints().map(({ attributes }) => attributes["tailscale.src.node"])).size).toBe(12_000);
-    expect(Math.max(...sink.requests.map(({ bytes }) => bytes))).toBeLessThan(4 * 1_048_576);
+  test("leaves in requests of at most 2,000 points", async () => {
+    await start({ encoding: "protobuf" }).fold(nodesFold(1, 5_000));
+    expect(sink.requests.map(({ points }) => points.length)).toEqual([2_000, 2_000, 1_000]);
+    expect(new Set(ledgerPoints().map(({ attributes }) => attributes["tailscale.src.node"])).size).toBe(5_000);
+    expect(Math.max(...sink.requests.map(({ bytes }) => bytes))).toBeLessThan(1_048_576);
   });
 
   test("begins a series with a point of 0, in the fold that it begins in, and only there", async () => {
@@ -137,7 +137,7 @@ test("the process's own are SDK instruments with the catalogue's units and bucke
 });
 
 describe("a backend that fails", () => {
-  const isSecond = ({ points }: SunkRequest) => points[0]?.attributes["tailscale.src.node"] === "node-5000";
+  const isSecond = ({ points }: SunkRequest) => points[0]?.attributes["tailscale.src.node"] === "node-2000";
   const taken = () => sink.requests.filter(({ isTaken }) => isTaken).map(({ points }) => points[0]?.value);
 
   test("is tried again with the same totals, until it takes them", async () => {
@@ -208,22 +208,22 @@ describe("a backend that fails", () => {
   ])("and %s gets all others of it at once", async (_, answer) => {
     sink.behave((request) => (isSecond(request) ? answer() : { kind: "take" }));
     const metrics = start({ encoding: "protobuf" });
-    await metrics.fold(nodesFold(1, 12_000));
-    expect(taken()).toEqual([1, 10_001]);
+    await metrics.fold(nodesFold(1, 5_000));
+    expect(taken()).toEqual([1, 4_001]);
     expect(metrics.reports.at(-1)?.state.kind).toBe("failing");
     sink.behave(() => ({ kind: "take" }));
     await metrics.timers.until(1);
     const next = metrics.reported();
     metrics.timers.fire();
     await next;
-    expect(taken()).toEqual([1, 10_001, 5001]);
-    expect(metrics.points).toEqual({ delivered: 12_000, left_out: 0, rejected: 0 });
+    expect(taken()).toEqual([1, 4_001, 2_001]);
+    expect(metrics.points).toEqual({ delivered: 5_000, left_out: 0, rejected: 0 });
   });
 
   test("for a reason that concerns every request gets one request per round", async () => {
     sink.behave(() => ({ kind: "status", status: 401 }));
     const metrics = start({ encoding: "protobuf" });
-    await metrics.fold(nodesFold(1, 12_000));
+    await metrics.fold(nodesFold(1, 5_000));
     expect(sink.requests).toHaveLength(1);
   });
 
