@@ -1,4 +1,4 @@
-/** IP addresses: texts of any valid form to numbers, and numbers to the one canonical text. */
+/** IP addresses: parsing of every valid form, and formatting as canonical text. */
 import { isIPv4, isIPv6 } from "node:net";
 
 /** 127.3.3.40, the address that stands for DERP relays in physical traffic (tailcfg.DerpMagicIP); its port is the region. */
@@ -8,16 +8,16 @@ export interface Address {
   /** Canonical text: RFC 5952 for IPv6, a mapped IPv4 address as IPv4. */
   readonly text: string;
   readonly family: "ipv4" | "ipv6";
-  /** From the ranges that Tailscale gives to nodes: 100.64.0.0/10 and fd7a:115c:a1e0::/48. */
+  /** In the ranges from which Tailscale assigns node addresses: 100.64.0.0/10 and fd7a:115c:a1e0::/48. */
   readonly isOverlay: boolean;
 }
 
-/** The address of a text, or nothing. An IPv6 zone stays as it is written. */
+/** Parses an address; undefined if the text is not one. An IPv6 zone is kept as written. */
 export function parseAddress(text: string): Address | undefined {
   const ipv4 = parseIpv4(text);
   if (ipv4 !== undefined) return { text: ipv4Text(ipv4), family: "ipv4", isOverlay: isOverlayIpv4(ipv4) };
   const zoneAt = text.indexOf("%");
-  // A text with a zone is judged with it, and only then without.
+  // The zone must be valid as well.
   if (zoneAt >= 0 && groupsOf(text) === undefined) return undefined;
   const words = new Uint32Array(4);
   if (!parseIpv6Words(zoneAt < 0 ? text : text.slice(0, zoneAt), words, 0)) return undefined;
@@ -25,7 +25,7 @@ export function parseAddress(text: string): Address | undefined {
   return { text: ipv6Text(words, 0) + zone, family: "ipv6", isOverlay: isOverlayIpv6(words, 0) };
 }
 
-/** The address as an unsigned 32-bit number; also of an IPv4-mapped IPv6 address. Nothing for another text. */
+/** An IPv4 or IPv4-mapped IPv6 address as an unsigned 32-bit number; undefined for any other text. */
 export function parseIpv4(text: string): number | undefined {
   if (!text.includes(":")) return isIPv4(text) ? numberOfIpv4(text) : undefined;
   const groups = groupsOf(text);
@@ -34,8 +34,8 @@ export function parseIpv4(text: string): number | undefined {
 }
 
 /**
- * Writes an IPv6 address as four words at `at`, most significant first. False, and nothing is written, for any other
- * text, a zone, and an IPv4-mapped address, which is IPv4.
+ * Writes an IPv6 address as four words at `at`, most significant first. Returns false and writes nothing for any other text,
+ * an address with a zone, or an IPv4-mapped address.
  */
 export function parseIpv6Words(text: string, into: Uint32Array, at: number): boolean {
   if (!text.includes(":") || text.includes("%")) return false;
@@ -46,12 +46,12 @@ export function parseIpv6Words(text: string, into: Uint32Array, at: number): boo
   return true;
 }
 
-/** `a.b.c.d` of an unsigned 32-bit number. */
+/** An unsigned 32-bit number as `a.b.c.d`. */
 export function ipv4Text(ipv4: number): string {
   return `${ipv4 >>> 24}.${(ipv4 >>> 16) & 255}.${(ipv4 >>> 8) & 255}.${ipv4 & 255}`;
 }
 
-/** RFC 5952 text of the four words at `at`: the first of the longest runs of two or more zero groups is left out. */
+/** The four words at `at` as RFC 5952 text: `::` replaces the first of the longest runs of two or more zero groups. */
 export function ipv6Text(words: Uint32Array, at: number): string {
   const groups: number[] = [];
   for (let word = at; word < at + 4; word++)
@@ -70,20 +70,20 @@ export function ipv6Text(words: Uint32Array, at: number): string {
   return `${texts.slice(0, zerosAt).join(":")}::${texts.slice(zerosAt + zeros).join(":")}`;
 }
 
-/** 100.64.0.0/10, from which Tailscale gives IPv4 addresses. */
+/** In 100.64.0.0/10, from which Tailscale assigns IPv4 addresses. */
 export function isOverlayIpv4(ipv4: number): boolean {
   return ipv4 >>> 22 === 0x191;
 }
 
-/** fd7a:115c:a1e0::/48, from which Tailscale gives IPv6 addresses. */
+/** In fd7a:115c:a1e0::/48, from which Tailscale assigns IPv6 addresses. */
 export function isOverlayIpv6(words: Uint32Array, at: number): boolean {
   return words[at] === 0xfd7a_115c && (words[at + 1] as number) >>> 16 === 0xa1e0;
 }
 
-/** IPv6 text has at most 45 characters, a zone some more. */
+/** IPv6 text has at most 45 characters, plus a zone. */
 const maxIpv6Characters = 80;
 
-/** Of a valid text. By hand, since `split` makes it five times as slow. */
+/** The number of a valid IPv4 text. `split` would be five times slower. */
 function numberOfIpv4(text: string): number {
   let number = 0;
   let part = 0;
@@ -98,7 +98,7 @@ function numberOfIpv4(text: string): number {
   return number * 256 + part;
 }
 
-/** The eight numbers of an IPv6 text, whose last two may be written as IPv4; without its zone. Nothing for another text. */
+/** The eight groups of an IPv6 text, without its zone; the last two may be written as IPv4. Undefined for any other text. */
 function groupsOf(text: string): number[] | undefined {
   if (text.length > maxIpv6Characters || !isIPv6(text)) return undefined;
   const zoneAt = text.indexOf("%");

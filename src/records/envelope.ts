@@ -1,6 +1,6 @@
 /**
- * Unwraps records and defines their stored form: one line `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`,
- * in which `time` and `fields` are absent if no envelope had them.
+ * Unwraps records from envelopes and lists, and defines their stored form: one line
+ * `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without `time` and `fields` if no envelope had them.
  */
 import { Refusal } from "../errors.ts";
 import type { HrTime } from "../lib/clock.ts";
@@ -15,7 +15,7 @@ export interface Unwrapped {
   readonly skipped: SkippedValue[];
 }
 
-/** What an envelope says about the records in it. */
+/** The times that an envelope gives the records in it. */
 export interface EnvelopeTimes {
   readonly time: HrTime | undefined;
   readonly recorded: HrTime | undefined;
@@ -23,15 +23,15 @@ export interface EnvelopeTimes {
 
 const noTimes: EnvelopeTimes = { time: undefined, recorded: undefined };
 
-/** Maximum number of records in one request. Checked before their texts are cut out, since an empty element costs three bytes. */
+/** Maximum number of records in one request. Checked before their texts are copied, since an empty element costs three bytes. */
 export const maxRecords = 500_000;
 
-/** The error for more. */
+/** The error message for more. */
 export const tooManyRecords = `More than ${maxRecords} records in one request (no setting changes this limit)`;
 
 /**
- * Adds the records inside one top-level value, whose JSON is `text`, to `into`. Shapes: an envelope, a list,
- * `{"logs":[…]}`, a bare record, and these inside each other; records inherit the times of the envelopes around them.
+ * Adds the records in one top-level value, whose JSON is `text`, to `into`. Supported: an envelope, a list, `{"logs":[…]}`, a
+ * bare record, and any nesting of these; records inherit the times of the envelopes around them.
  * @throws {Refusal} `too_large` for a list of more than `maxRecords`.
  */
 export function unwrap(value: unknown, text: string, into: Unwrapped): void {
@@ -46,7 +46,7 @@ export function unwrap(value: unknown, text: string, into: Unwrapped): void {
   descend(value, text, noTimes, 0, into);
 }
 
-/** The type of a record from the stream or the API, judged by its shape, since nothing on the wire names the log. */
+/** The type of a record from the stream or the API by its shape, since nothing on the wire names the log. */
 export function classify(value: JsonObject): "flow" | "audit" | "unclassified" {
   if (typeof value["nodeId"] === "string" && value["nodeId"] !== "" && hasAny(value, trafficMembers)) return "flow";
   const { action } = value;
@@ -96,7 +96,7 @@ const maxSeconds = 9_223_372_036;
 
 const trafficMembers = ["virtualTraffic", "physicalTraffic", "subnetTraffic", "exitTraffic"] as const;
 
-/** Any of them beside an action makes an audit record. */
+/** An action and any of these make an audit record. */
 const auditMembers = ["actor", "eventGroupID", "eventTime", "target", "origin"] as const;
 
 function descend(value: unknown, text: string, times: EnvelopeTimes, wrappers: number, into: Unwrapped): void {
@@ -132,8 +132,8 @@ function descend(value: unknown, text: string, times: EnvelopeTimes, wrappers: n
 }
 
 /**
- * An event that is JSON in a string, as some relays write it, is parsed once; any other string is no record. Its limits are
- * those of a value of its own, since nothing has counted the members inside a string.
+ * Some relays send the event as JSON in a string, which is parsed once; any other string is not a record. `valueLimits` apply
+ * to it anew, since the members inside a string have not been counted yet.
  */
 function descendText(event: string, text: string, times: EnvelopeTimes, wrappers: number, into: Unwrapped): void {
   const inner = event.trim();
@@ -159,10 +159,10 @@ function storedLine(event: string, { time, recorded }: EnvelopeTimes): string {
   return oneLine(`{${timeMember}"event":${event}${fields}}`);
 }
 
-/** An envelope as Tailscale sends it, with a record directly inside: its text can be stored as it is. */
+/** Whether it is an envelope as Tailscale sends it, directly around a record: its text can be stored as received. */
 function isPlainEnvelope(value: JsonObject): boolean {
   if (!isObject(value["event"])) return false;
-  // Not `for in`, which takes 150 ms for the 50,000 members that a value may have.
+  // Not `for in`, which takes 150 ms for 50,000 members, the maximum of a value.
   if (Object.keys(value).some((member) => member !== "event" && member !== "time" && member !== "fields")) return false;
   return !Object.hasOwn(value["event"], "event") && !Array.isArray(value["event"]["logs"]);
 }

@@ -1,6 +1,6 @@
 /**
- * The identity of a record: 96 bits by which it is known again, whichever way and however often it comes, and 24 that notice
- * other counters. Keyed digests, or a node could forge a record that collides with another's.
+ * The identity of a record: 96 bits that detect a duplicate, from whichever source, and 24 that detect different counters. The
+ * digests are keyed, so that a node cannot forge a record that collides with another one's.
  */
 import { hash } from "node:crypto";
 import { millisOfHrTime } from "../lib/clock.ts";
@@ -25,7 +25,7 @@ export class Identifier {
   readonly #words = new Int32Array(8 + maxPlainCharacters);
   readonly #key = new Uint32Array(keyWords);
 
-  /** `secretHex` is kept in the journal, and so is the tailnet's number: naming the tailnet later changes no identity. */
+  /** The journal stores `secretHex` and the tailnet's number, so naming the tailnet later does not change identities. */
   constructor(secretHex: string, tailnet: number) {
     this.#secret = secretHex;
     this.#tailnet = tailnet;
@@ -35,8 +35,8 @@ export class Identifier {
   }
 
   /**
-   * Writes the key of a flow record at `at`. Entries add up, so that their order does not matter and a repeated one does;
-   * one that is left out counts by its text. 70 ns an entry, the window included.
+   * Writes the key of a flow record at `at`. Entry digests are summed, so their order does not matter but a repeated entry does;
+   * an entry that is left out contributes the digest of its text. 70 ns per entry, including the window.
    */
   flow(columns: FlowColumns, record: number, into: Uint32Array, at: number): void {
     const to = columns.firstEntry[record + 1] as number;
@@ -56,7 +56,7 @@ export class Identifier {
     into[at + 3] = counters << 8;
   }
 
-  /** The time is no part of it, since stream and API differ in precision; without a group it is, to the millisecond. */
+  /** Without the time, which differs in precision between stream and API, unless the record has no group id. */
   audit(record: AuditRecord, into: Uint32Array, at: number): void {
     const { actor, target } = record;
     const time = record.eventGroupId === "" && record.time !== undefined ? Math.floor(millisOfHrTime(record.time)) : "";
@@ -77,20 +77,20 @@ export class Identifier {
     writeDigest(this.#digest("audit", text), into, at);
   }
 
-  /** An event is what all of its members say. */
+  /** All members of an event are part of its identity. */
   webhook(record: WebhookRecord, into: Uint32Array, at: number): void {
     writeDigest(this.#digest("webhook", canonicalJson(record.event)), into, at);
   }
 
-  /** The key of a text that was quarantined, so that it is not quarantined twice. */
+  /** The key of a quarantined text, so that it is not quarantined twice. */
   text(text: string, into: Uint32Array, at: number): void {
     writeDigest(this.#digest("text", text), into, at);
   }
 
   /**
-   * The key of a fact, by its second, and those of the seconds beside it, since two accounts of it may differ by one. The 24
-   * counter bits are the lower ones of its epoch milliseconds: the same fact within a second is found by three probes and a
-   * comparison of these bits.
+   * Keys of a fact for its own second and for the ones before and after, since the two sources may differ by one. The 24
+   * counter bits hold the low bits of its epoch milliseconds: three lookups and a comparison of these bits find the same fact
+   * within a second.
    */
   factKeys({ kind, name, time }: Fact): Uint32Array {
     const keys = new Uint32Array(keyWords * 3);
@@ -124,7 +124,7 @@ export class Identifier {
     return this.#window;
   }
 
-  /** By canonical binary addresses, never by places in the columns. The last bytes tell all lengths apart. */
+  /** Over canonical binary addresses, not column indexes. The final bytes make entries of different lengths distinct. */
   #hashEntry(columns: FlowColumns, entry: number): KeyedHash {
     const ends = columns.ends[entry] as number;
     this.#words[0] = (columns.sourcePort[entry] as number) | ((columns.destinationPort[entry] as number) << 16);
@@ -144,7 +144,7 @@ export class Identifier {
     return this.#entry;
   }
 
-  /** Returns the place behind what it has written. */
+  /** Returns the index after the last word written. */
   #writeAddress(place: number, columns: FlowColumns, tag: number, value: number): number {
     const words = this.#words;
     if (tag === addressIpv4) {
@@ -158,7 +158,7 @@ export class Identifier {
     return tag === addressText ? this.#writeText(words, place, columns.addressTexts[value] as string) : place;
   }
 
-  /** Its length, and two characters a word or the digest of a long one: no two texts write the same. */
+  /** The length, then two characters per word, or a digest of a long text: distinct texts give distinct words. */
   #writeText(words: Int32Array, place: number, text: string): number {
     let next = place;
     words[next++] = text.length;
@@ -172,7 +172,7 @@ export class Identifier {
     return next;
   }
 
-  /** Bound to their entry, so that counters which change places are noticed. */
+  /** Bound to their entry, so that counters swapped between entries are detected. */
   #hashCounters(columns: FlowColumns, entry: number, digestOfEntry: number): number {
     let mixed = digestOfEntry ^ this.#counterSeed;
     mixed = mix(mixed, columns.txPackets[entry] as number);
@@ -186,16 +186,16 @@ export class Identifier {
   }
 }
 
-/** In the last word of an entry whose protocol has a name and no number; no other entry has the bit. */
+/** Set in the last word only of entries with an unknown protocol name. */
 const namedMark = 0x0040_0000;
 
-/** In the last word of an entry that is left out; no other entry has the bit. */
+/** Set in the last word only of entries that are left out. */
 const leftOutMark = 0x0080_0000;
 
-/** A longer text is taken in by a digest of its own. */
+/** A longer text is replaced by its digest. */
 const maxPlainCharacters = 64;
 
-/** Three words for a time. Returns the place behind them. */
+/** Writes a time as three words. Returns the index after them. */
 function writeTime(words: Int32Array, place: number, seconds: number, nanos: number): number {
   words[place] = nanos;
   words[place + 1] = seconds;
@@ -223,11 +223,11 @@ function hexOf(key: Uint32Array): string {
 }
 
 /**
- * HalfSipHash-2-4 with 64 bits of output, over 32-bit words: a pseudo-random function that needs nothing but 32-bit
- * arithmetic (Aumasson and Bernstein, https://github.com/veorq/SipHash). SHA-256 costs ten times as much per entry.
+ * HalfSipHash-2-4 with 64 bits of output, over 32-bit words: a pseudo-random function that needs only 32-bit arithmetic
+ * (Aumasson and Bernstein, https://github.com/veorq/SipHash). SHA-256 costs ten times as much per entry.
  */
 export class KeyedHash {
-  /** The two halves of the last digest, signed 32-bit. */
+  /** The two halves of the last digest, as signed 32-bit integers. */
   low = 0;
   high = 0;
 

@@ -1,15 +1,12 @@
-/** Works on JSON text: finds the end of a value, returns its parts as received, and writes one canonical text per value. */
+/** JSON as text: the end of a value, the text of its parts as received, and a canonical text per value. */
 import { Refusal } from "../errors.ts";
 
-/**
- * Limits of one value. The 256 KiB that Tailscale allows a record hold fewer parts; an empty object in memory is thirty
- * times its text.
- */
+/** Limits for one value: more than fits in Tailscale's 256 KiB per record. An empty object takes thirty times its text in memory. */
 export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 50_000, depth: 1000 } as const;
 
 /**
- * Finds the end of one JSON value in bytes that arrive in slices, by counting brackets outside strings. It does not
- * validate; parsing does. One object can be used for one value after another.
+ * Finds the end of a JSON value in bytes that arrive in chunks, by counting brackets outside strings. It does not validate.
+ * Can be reused for the next value.
  */
 export class ValueBoundary {
   #kind: "none" | "nested" | "scalar" = "none";
@@ -24,15 +21,15 @@ export class ValueBoundary {
     this.#maxParts = maxParts;
   }
 
-  /** Commas and opening brackets so far: at least the number of members, elements and scalars. */
+  /** Commas and opening brackets so far, an upper bound on the number of members, elements and scalars. */
   get parts(): number {
     return this.#parts;
   }
 
   /**
-   * The offset behind the value that starts or continues at `from`, or -1 if it continues in the next slice. A number or
-   * word ends before white space or punctuation, so never at the end of the bytes.
-   * @throws {Refusal} `too_large` for a value past `valueLimits`.
+   * The offset past the value that starts or continues at `from`, or -1 if it continues in the next chunk. A number or word
+   * ends before white space or punctuation, so never at the end of a chunk.
+   * @throws {Refusal} `too_large` for a value beyond `valueLimits`.
    */
   endOf(bytes: Uint8Array, from: number, to: number): number {
     if (this.#kind === "none") this.#begin(bytes[from]);
@@ -106,18 +103,18 @@ function tooLarge(limit: keyof typeof valueLimits): Refusal {
   );
 }
 
-/** The offset behind the object that starts at `from`; the end of its line if it is not an object, or torn. */
+/** The offset past the object that starts at `from`; the end of its line if it is truncated or not an object. */
 export function endOfObject(text: Uint8Array, from: number): number {
   // Stored records were checked on arrival, polled ones only by their number of entries.
   const boundary = new ValueBoundary(Number.POSITIVE_INFINITY);
   const end = text[from] === openBrace ? boundary.endOf(text, from, text.length) : -1;
-  // A stored object contains no line break: if it seems to, it is torn.
+  // Stored objects have no line breaks, so one that seems to is truncated.
   const lineEnd = text.subarray(from, end < 0 ? text.length : end).indexOf(newline);
   if (lineEnd >= 0) return from + lineEnd;
   return end < 0 ? text.length : end;
 }
 
-/** The ends of all objects in a text that are separated by at most one byte of white space. */
+/** The ends of all objects in a text, separated by at most one byte of white space. */
 export function endsOfObjects(text: Uint8Array): number[] {
   const ends: number[] = [];
   for (let from = 0; from < text.length;) {
@@ -128,7 +125,7 @@ export function endsOfObjects(text: Uint8Array): number[] {
   return ends;
 }
 
-/** The text of a member of a valid object, of the last one by that name as in `JSON.parse`, if there is one. */
+/** The text of a member of a valid object, if present; of the last one with that name, as in `JSON.parse`. */
 export function memberText(objectText: string, name: string): string | undefined {
   let found: string | undefined;
   for (const [member, value] of members(objectText)) if (member === name) found = value;
@@ -148,18 +145,18 @@ export function elementTexts(arrayText: string): string[] {
   return texts;
 }
 
-/** The same JSON without line breaks, which are white space: inside a string they have to be escaped. */
+/** The same JSON on one line. Line breaks are white space, since JSON strings must escape them. */
 export function oneLine(text: string): string {
   return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
 }
 
-/** The same JSON without white space between its tokens, unless compacting it would take longer than some 10 ms. */
+/** The same JSON without white space between tokens; unchanged if compacting it would take longer than about 10 ms. */
 export function compactJson(text: string): string {
   if (text.length > 500_000) return text;
   return text.replaceAll(/"(?:[^"\\]|\\.)*"|\s+/g, (token) => (token.startsWith('"') ? token : ""));
 }
 
-/** One text per value, for identities: members sorted by name, no white space; `""` for `undefined`. */
+/** A canonical text per value, for identities: members sorted by name, no white space; `""` for `undefined`. */
 export function canonicalJson(value: unknown): string {
   if (value === undefined) return "";
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
@@ -194,7 +191,7 @@ function endOfValue(text: string, start: number): number {
   return text.length;
 }
 
-/** `start` is at the opening quote; the end is past the closing one. */
+/** The offset past the closing quote; `start` is at the opening one. */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
   while (at < text.length) {

@@ -1,4 +1,4 @@
-/** The shapes of Tailscale's records without transport and envelope, which everything downstream reads. */
+/** The shapes of Tailscale's records, independent of transport and envelope. */
 import type { HrTime } from "../lib/clock.ts";
 
 /** Which log a record belongs to. */
@@ -87,7 +87,7 @@ export interface WebhookRecord {
   readonly event: JsonObject;
 }
 
-/** `decode_error`: a member has the wrong type. All others: the record makes no sense. */
+/** `decode_error`: a member has the wrong type. All others: the content is invalid. */
 export type DefectReason =
   | "decode_error"
   | "negative_counters"
@@ -98,7 +98,7 @@ export type DefectReason =
   | "invalid_entry"
   | "measure_failed";
 
-/** Why one record cannot be accepted; the rest of its batch can. Thrown by decoders; `message` names the member and what was found. */
+/** Thrown by decoders if a record must be quarantined; the rest of its batch is unaffected. `message` names the member and its value. */
 export class Defect extends Error {
   override readonly name = "Defect";
   constructor(

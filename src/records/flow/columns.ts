@@ -1,11 +1,11 @@
 /**
- * Flow records as columns: typed arrays that the scanner and the reader fill, and that identity, metrics and log records
- * are computed from. One row of an array is one connection entry, or one record; nothing is allocated per entry.
+ * Flow records as columns: typed arrays with one row per connection entry or per record, so that nothing is allocated per
+ * entry. The scanner and the reader fill them; identity, metrics and log records are computed from them.
  */
 import { type HrTime, isSayable } from "../../lib/clock.ts";
 import type { NodeClaim } from "./claims.ts";
 
-/** How an endpoint's address is held. Two bits of `ends`: the source's, and above them the destination's. */
+/** How an address is stored, as a tag of two bits in `ends`: the source's, and above it the destination's. */
 export const addressAbsent = 0;
 /** `source` or `destination` is the address as an unsigned 32-bit number. */
 export const addressIpv4 = 1;
@@ -14,12 +14,12 @@ export const addressIpv6 = 2;
 /** … is an index into `addressTexts`: an IPv6 address with a zone. */
 export const addressText = 3;
 
-/** Traffic classes by their number in `traffic`, which is also their order within a record. */
+/** Traffic types by their number in `traffic`, which is also the order of entries within a record. */
 export const trafficTypes = ["virtual", "subnet", "exit", "physical"] as const;
 
 export type TrafficType = (typeof trafficTypes)[number];
 
-/** Why an entry is left out alone; `leftOut` holds the place of the reason plus one, 0 for an entry that counts. */
+/** Why an entry is left out. `leftOut` holds the index of the reason plus one, or 0 for an entry that counts. */
 export const leftOutReasons = [
   "invalid_endpoint",
   "invalid_protocol",
@@ -30,13 +30,13 @@ export const leftOutReasons = [
 
 export type LeftOutReason = (typeof leftOutReasons)[number];
 
-/** `startNanos`, `endNanos` and `recordedNanos` of a record that does not say that time. */
+/** In `startNanos`, `endNanos` and `recordedNanos`: the record does not have that time. */
 export const noTime = -1;
 
-/** Entries in one record: what the 256 KiB that Tailscale allows a record can hold. */
+/** Maximum entries in one record: as many as fit in Tailscale's own limit of 256 KiB. */
 export const maxEntriesOfRecord = 16_384;
 
-/** What a text of an entry that is left out costs in memory, about. */
+/** Estimated memory of the text of an entry that is left out. */
 const bytesOfLeftOutText = 200;
 
 const noNodes: readonly NodeClaim[] = [];
@@ -45,11 +45,11 @@ const firstRecords = 128;
 const firstAddresses = 256;
 
 export class FlowColumns {
-  /** Entries held; arrays are longer. */
+  /** Entries in use; the arrays are longer. */
   entries = 0;
-  /** Records held. */
+  /** Records in use. */
   records = 0;
-  /** IPv6 addresses held in `ipv6`. */
+  /** Addresses in use in `ipv6`. */
   ipv6Addresses = 0;
 
   // One row per entry.
@@ -61,14 +61,14 @@ export class FlowColumns {
   leftOut = new Uint8Array(firstEntries);
   source = new Uint32Array(firstEntries);
   destination = new Uint32Array(firstEntries);
-  /** 0: no port. With a DERP relay's address, the region. */
+  /** 0: no port. For the address of a DERP relay, the region. */
   sourcePort = new Uint16Array(firstEntries);
   destinationPort = new Uint16Array(firstEntries);
   txPackets = new Float64Array(firstEntries);
   txBytes = new Float64Array(firstEntries);
   rxPackets = new Float64Array(firstEntries);
   rxBytes = new Float64Array(firstEntries);
-  /** The metric edge of the entry, written by `measure` and read when the batch is committed. */
+  /** The metric edge of the entry, written by `measureFlow` and read when the batch is committed. */
   edge = new Uint32Array(firstEntries);
 
   // One row per record.
@@ -86,27 +86,27 @@ export class FlowColumns {
   sourceNode: (NodeClaim | undefined)[] = [];
   destinationNodes: (readonly NodeClaim[])[] = [];
   /**
-   * The label of the node that the record's exit traffic counts for, written by `measure`. Empty: it counts without a label.
-   * Nothing if it has none, or none is counted.
+   * The label of the exit node that the record's exit traffic is attributed to, written by `measureFlow`. Empty if privacy
+   * drops it; undefined if the record has no such traffic or attribution is off.
    */
   exitNode: (string | undefined)[] = [];
 
   /** Four words per address. */
   ipv6 = new Uint32Array(firstAddresses * 4);
-  /** Canonical texts of addresses that are neither. */
+  /** Canonical texts of IPv6 addresses with a zone. */
   addressTexts: string[] = [];
-  /** Canonical JSON of entries that are left out, by entry: what their identity is computed from. */
+  /** Canonical JSON of entries that are left out, by entry; their identity is computed from it. */
   readonly leftOutTexts = new Map<number, string>();
-  /** Protocol names that have no known number, by entry, in lower case; their `protocol` is 0. */
+  /** Unknown protocol names in lower case, by entry; `protocol` is then 0. */
   readonly protocolNames = new Map<number, string>();
-  /** Why a stored record can no longer be decoded, by record. It then has no entries. */
+  /** Why a stored record cannot be decoded, by record. It then has no entries. */
   readonly defects = new Map<number, string>();
-  /** The record begun last, and the addresses that were held before it. */
+  /** The record begun last, and the number of addresses before it. */
   #begun = -1;
   #ipv6Before = 0;
   #textsBefore = 0;
 
-  /** Bytes held in memory, about, for budgets. */
+  /** Estimated memory in bytes, for budgets. */
   get byteLength(): number {
     const texts = (this.leftOutTexts.size + this.protocolNames.size) * bytesOfLeftOutText;
     return this.traffic.length * 52 + this.startNanos.length * 40 + this.ipv6.byteLength + texts;
@@ -117,7 +117,7 @@ export class FlowColumns {
     for (const name of names) Object.assign(this, { [name]: grown(this[name], rows) });
   }
 
-  /** Makes room for one more record and empties its row; `nodeId` is still to be written. */
+  /** Starts a record: grows the columns if needed and resets its row, except `nodeId`, which the caller must write. */
   beginRecord(): void {
     const record = this.records;
     if (record === this.startNanos.length) {
@@ -137,13 +137,13 @@ export class FlowColumns {
     this.destinationNodes[record] = noNodes;
   }
 
-  /** Makes room for one more entry and empties its row. Every front end calls it before it writes row `entries`. */
+  /** Starts an entry: grows the columns if needed and resets row `entries`. */
   beginEntry(traffic: number): void {
     if (this.entries === this.traffic.length) this.#grow(entryColumns, this.entries * 2);
     this.clearEntry(this.entries, traffic);
   }
 
-  /** Empties the row of an entry. */
+  /** Resets the row of an entry. */
   clearEntry(entry: number, traffic: number): void {
     if (this.protocolNames.size > 0) this.protocolNames.delete(entry);
     this.traffic[entry] = traffic;
@@ -174,18 +174,18 @@ export class FlowColumns {
     return index;
   }
 
-  /** Ends the record whose entries were written last: its row counts from here on. */
+  /** Completes the record that was begun last. */
   endRecord(): void {
     this.records++;
     this.firstEntry[this.records] = this.entries;
   }
 
-  /** Takes the record back that was begun last, finished or not; nothing is done if that is another one. */
+  /** Removes a record, complete or not, if it is the one that was begun last. */
   takeBack(record: number): void {
     if (record === this.#begun) this.truncate(record, this.#ipv6Before, this.#textsBefore);
   }
 
-  /** Takes all records from number `records` on back; so many addresses were held before them. */
+  /** Removes all records from number `records` on. `ipv6Addresses` and `addressTexts`: how many there were before them. */
   truncate(records: number, ipv6Addresses: number, addressTexts: number): void {
     const entries = this.firstEntry[records] as number;
     for (const texts of [this.leftOutTexts, this.protocolNames])
@@ -200,7 +200,7 @@ export class FlowColumns {
     this.exitNode.length = records;
   }
 
-  /** Empties the columns for the next batch. The arrays stay. */
+  /** Empties the columns for the next batch. The arrays keep their size. */
   clear(): void {
     this.truncate(0, 0, 0);
     this.#begun = -1;
@@ -235,7 +235,7 @@ function grown<Numbers extends Uint8Array | Uint16Array | Uint32Array | Int32Arr
   return to;
 }
 
-/** A time of a record, if it says it and OTLP can. `seconds` and `nanos` are the columns' own. */
+/** A time of a record, if it is present and within the range of OTLP. `seconds`, `nanos`: the columns of that time. */
 export function timeAt(seconds: Float64Array, nanos: Int32Array, record: number): HrTime | undefined {
   if (nanos[record] === noTime) return undefined;
   const time: HrTime = [seconds[record] as number, nanos[record] as number];
@@ -248,7 +248,7 @@ export function windowTimeOf(columns: FlowColumns, record: number): HrTime | und
   return timeAt(startSeconds, startNanos, record) ?? timeAt(endSeconds, endNanos, record);
 }
 
-/** When the log service took a record, in epoch milliseconds, if that is known. */
+/** When Tailscale's log service recorded a record, in epoch milliseconds, if known. */
 export function recordedMsOf({ recordedSeconds, recordedNanos }: FlowColumns, record: number): number | undefined {
   const nanos = recordedNanos[record] as number;
   return nanos === noTime ? undefined : (recordedSeconds[record] as number) * 1000 + nanos / 1e6;

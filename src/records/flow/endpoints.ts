@@ -1,11 +1,11 @@
 /**
- * Endpoints of entries from their bytes into columns, in the one form in which Tailscale writes them. Strict, see `tokens.ts`;
- * every function returns the offset behind what it read, or -1 to give up.
+ * Decodes the endpoints of entries from bytes into columns, in the one form that Tailscale writes. Strict like `tokens.ts`:
+ * every function returns the offset past what it read, or -1 for any other form.
  */
 import { addressIpv4, addressIpv6, type FlowColumns } from "./columns.ts";
 import { closeBracket, colon, dot, openBracket, quote, zero } from "./tokens.ts";
 
-/** `"a.b.c.d:port"`, `"[v6]:port"`, or `""` for an endpoint that is absent. `shift`: place of its tag in `ends`. */
+/** `"a.b.c.d:port"`, `"[v6]:port"`, or `""` for an absent endpoint. `shift`: bit offset of its tag in `ends`. */
 export function scanEndpoint(
   bytes: Uint8Array,
   from: number,
@@ -57,7 +57,7 @@ function scanIpv4(bytes: Uint8Array, from: number, to: number, into: Uint32Array
   return at;
 }
 
-/** `255.255.255.255:`. What follows an address in a record is longer than what a shorter one lacks. */
+/** Length of `255.255.255.255:`. After a shorter address the rest of the record always has the missing bytes. */
 const longestIpv4 = 16;
 
 /** Digits and the closing quote, without leading zeros. */
@@ -75,14 +75,14 @@ function scanPort(bytes: Uint8Array, from: number, to: number, into: Uint16Array
   return at + 1;
 }
 
-/** The eight groups of the IPv6 address scanned last. */
+/** The groups of the last IPv6 address. */
 const groups = new Uint16Array(8);
 
-/** An IPv6 address (RFC 4291, 2.2) up to and with `]:`, into `groups`. Gives up on zones, embedded IPv4 and what maps it. */
+/** An IPv6 address (RFC 4291, 2.2) through `]:`, into `groups`. Zones, embedded IPv4 and mapped IPv4 are not supported. */
 function scanIpv6(bytes: Uint8Array, from: number, to: number): number {
   let at = from;
   let count = 0;
-  /** Groups before the `::`; -1: none yet. */
+  /** Number of groups before the `::`; -1 if there is none yet. */
   let gap = -1;
   if (isGap(bytes, at, to)) {
     gap = 0;
@@ -115,7 +115,7 @@ function isGap(bytes: Uint8Array, at: number, to: number): boolean {
   return to - at >= 2 && bytes[at] === colon && bytes[at + 1] === colon;
 }
 
-/** Puts zeros where the `::` stands, which is for one group at least. */
+/** Expands the `::`, which stands for at least one group of zeros. */
 function spreadGroups(count: number, gap: number): boolean {
   if (gap < 0) return count === 8;
   if (count === 8) return false;

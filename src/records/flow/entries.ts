@@ -1,6 +1,6 @@
 /**
- * The scanner's inner loop: a traffic array from its bytes into columns. Strict, see `tokens.ts`; every function returns the
- * offset behind what it read, or -1 to give up. What it has written past `columns.entries` by then counts for nothing.
+ * The scanner's inner loop: decodes a traffic array from bytes into columns. Strict like `tokens.ts`: every function returns the
+ * offset past what it read, or -1 if it is not in a supported form. Rows past `columns.entries` are scratch.
  */
 import { type FlowColumns, maxEntriesOfRecord } from "./columns.ts";
 import { scanEndpoint } from "./endpoints.ts";
@@ -17,7 +17,7 @@ import {
   zero,
 } from "./tokens.ts";
 
-/** Appends the entries of the array at `from` as entries of that traffic type (its place in `trafficTypes`). `view`: of `bytes`. */
+/** Appends the entries of the array at `from`. `traffic`: an index into `trafficTypes`; `view`: over `bytes`. */
 export function scanEntries(
   bytes: Uint8Array,
   view: DataView,
@@ -43,10 +43,10 @@ export function scanEntries(
   return -1;
 }
 
-/** The shortest text from where a member begins to a record's end is `"src":""}]}`. No name below is longer. */
+/** The shortest rest of a record from the start of a member is `"src":""}]}`. No name below is longer. */
 const shortestMember = 11;
 
-// Members that an entry has had, so that none comes twice.
+// Bits of the members seen in an entry, to reject duplicates.
 const hasProtocol = 1;
 const hasSource = 2;
 const hasDestination = 4;
@@ -55,7 +55,7 @@ const hasTxBytes = 16;
 const hasRxPackets = 32;
 const hasRxBytes = 64;
 
-/** One entry. Tailscale leaves out every member that is zero or empty. */
+/** One entry. Tailscale omits members that are zero or empty. */
 function scanEntry(
   bytes: Uint8Array,
   view: DataView,
@@ -106,7 +106,7 @@ function scanEntry(
   }
 }
 
-/** The known member whose name and colon stand at `at`, which is a quote; 0 for any other. Four bytes at a time. */
+/** The bit of the known member whose quoted name and colon are at `at`, or 0. Compares four bytes at a time. */
 function memberAt(view: DataView, at: number): number {
   switch (view.getInt32(at, true)) {
     case txPackets:
@@ -136,7 +136,7 @@ function isBytes(view: DataView, at: number): boolean {
   return view.getInt32(at, true) === bytesEnd && view.getInt16(at + 4, true) === nameEnd;
 }
 
-// The names of an entry's members as they stand in its text, in words of four bytes.
+// Member names of an entry as little-endian words of four bytes.
 const protocol = wordOf('"pro');
 const source = wordOf('"src');
 const destination = wordOf('"dst');
@@ -169,7 +169,7 @@ function scanProtocol(bytes: Uint8Array, from: number, to: number, into: Uint8Ar
   return at;
 }
 
-/** A whole number up to 2^53-1. Nine digits are added up as a 32-bit integer, which is what nearly all counters are. */
+/** An integer up to 2^53-1. Nearly all counters have at most eight digits, which fit 32-bit arithmetic. */
 function scanCounter(bytes: Uint8Array, from: number, to: number, into: Float64Array, entry: number): number {
   let at = from;
   let number = 0;
@@ -192,7 +192,7 @@ function scanLargeCounter(bytes: Uint8Array, from: number, to: number, into: Flo
     if (digit < 0 || digit > 9) break;
     number = number * 10 + digit;
   }
-  // A number of 17 digits is too large, and what a double rounds up to is as well.
+  // 17 digits are always too large, and so is any double that a larger number was rounded to.
   if (number > Number.MAX_SAFE_INTEGER) return -1;
   into[entry] = number;
   return at;

@@ -1,7 +1,7 @@
-/** IANA protocol numbers as flow records carry them, and the transports that they are exported as. */
+/** IANA protocol numbers in flow records, and the transport names under which they are exported. */
 import type { LeftOutReason } from "./columns.ts";
 
-/** Numbers with a name of their own; 99 is Tailscale's rejection notice (TSMP), 255 a fragment. */
+/** Protocols with a name; 99 is Tailscale's own TSMP, 255 a fragment. */
 const names: Readonly<Record<number, string>> = {
   1: "icmp",
   2: "igmp",
@@ -24,9 +24,9 @@ export function transportName(protocol: number): string {
 }
 
 /**
- * The number from the wire: a number, a quoted number, or a name in any letters; 0 if absent. A name that is not known is
- * returned in lower case, as `{ name }`. Otherwise why the entry is left out: `invalid_protocol` outside 0–255 or for a text
- * that is no name, `invalid_entry` for another type.
+ * Decodes `proto`: a number, a quoted number, or a name in any case; 0 if absent. An unknown name is returned in lower case, as
+ * `{ name }`. For an invalid value, the reason: `invalid_protocol` if it is outside 0–255 or not a name, `invalid_entry` for
+ * another type.
  */
 export function protocolOf(proto: unknown): number | LeftOutReason | { readonly name: string } {
   if (proto === undefined || proto === null || proto === "") return 0;
@@ -39,7 +39,7 @@ export function protocolOf(proto: unknown): number | LeftOutReason | { readonly 
   return Number.isInteger(number) && number >= 0 && number <= 255 ? number + 0 : "invalid_protocol";
 }
 
-/** Every name that Tailscale's own parser accepts (`ipproto.Proto.UnmarshalText`), and the other names in use here. */
+/** Every name that Tailscale's own parser accepts (`ipproto.Proto.UnmarshalText`), and the names above. */
 const numbers = new Map<string, number>([
   ...Object.entries(names).map(([number, name]) => [name, Number(number)] as const),
   ["egp", 8],

@@ -1,6 +1,6 @@
 /**
- * The general front end: parsed JSON into columns, whatever its form. Slower than the scanner, and its oracle. An entry is
- * judged alone: one that makes no sense is left out, and its neighbours count.
+ * The general front end: decodes a flow record of any form from parsed JSON into columns. Slower than the scanner, and its test
+ * oracle. Entries are validated one by one: an invalid one is left out, and the others still count.
  */
 import type { HrTime } from "../../lib/clock.ts";
 import { Defect, type JsonObject } from "../types.ts";
@@ -22,14 +22,13 @@ import {
 import { protocolOf } from "./protocols.ts";
 
 /**
- * Appends the record of a flow's parsed JSON. Zero and empty members are absent on the wire and get their zero here.
- * `recorded`: what its envelope says. Entries that make no sense get a reason in `leftOut`, and their canonical text.
+ * Appends a flow record. Members that are absent on the wire become zero. `recorded`: from its envelope. Invalid entries get a
+ * reason in `leftOut`, and their canonical text.
  *
- * For a stored record `isLeftOut` says which entries, by their number in the record, were left out when it was accepted: that
- * is not decided again. The others stay, whatever they look like now: without what can no longer be read.
- * @throws {Defect} for a record that must be quarantined: `inverted_window`, `decode_error` (a member of the record itself, or
- * too many entries), or the reason of its first entry if it has entries and all of them are left out now. The columns are
- * then as before.
+ * For a stored record, `isLeftOut` returns whether an entry (by its number in the record) was left out at acceptance; that is
+ * final. Every other entry counts, without any member that cannot be decoded.
+ * @throws {Defect} if the record must be quarantined: `inverted_window`, `decode_error` (a member of the record itself, or too
+ * many entries), or the reason of its first entry if all its entries are invalid. The columns are then unchanged.
  */
 export function readFlow(
   value: JsonObject,
@@ -50,7 +49,7 @@ export function readFlow(
   }
 }
 
-/** Entries that a record's parsed JSON has, whether or not it can be decoded. */
+/** Number of entries in a record, valid or not. */
 export function countEntries(value: JsonObject): number {
   let entries = 0;
   for (const traffic of trafficTypes) {
@@ -60,7 +59,7 @@ export function countEntries(value: JsonObject): number {
   return entries;
 }
 
-/** Appends a record that says nothing, in the place of one that cannot be decoded. */
+/** Appends an empty record in place of one that cannot be decoded. */
 export function appendEmptyRecord(columns: FlowColumns): void {
   columns.beginRecord();
   columns.nodeId[columns.records] = "";
@@ -115,7 +114,7 @@ function isBefore(a: HrTime, b: HrTime): boolean {
   return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
 }
 
-/** `stored`: whether the entry is left out, if that was decided before. */
+/** `stored`: for a stored record, whether the entry was left out at acceptance. */
 function appendEntry(value: unknown, traffic: number, columns: FlowColumns, stored: boolean | undefined): void {
   columns.beginEntry(traffic);
   const entry = columns.entries;
@@ -139,7 +138,7 @@ function appendEntry(value: unknown, traffic: number, columns: FlowColumns, stor
   columns.entries = entry + 1;
 }
 
-/** Writes one entry's members. Returns why it makes no sense, if it does not. */
+/** Writes the members of one entry. Returns the reason if it is invalid. */
 function readEntry(value: unknown, columns: FlowColumns, entry: number): LeftOutReason | undefined {
   if (!isObject(value)) return "invalid_entry";
   const protocol = protocolOf(value["proto"]);
@@ -156,7 +155,7 @@ function readEntry(value: unknown, columns: FlowColumns, entry: number): LeftOut
   );
 }
 
-/** `shift`: place of the endpoint's tag in `ends`. */
+/** `shift`: bit offset of the endpoint's tag in `ends`. */
 function readEndpoint(
   value: unknown,
   columns: FlowColumns,
@@ -171,7 +170,7 @@ function readEndpoint(
   const text = bracketed ?? plain ?? value;
   if (Number(port ?? 0) > 65_535) return "invalid_endpoint";
   const tag = readAddress(text, columns, entry, addresses);
-  // In brackets stands IPv6, before a single colon IPv4; alone, either.
+  // IPv6 in brackets, IPv4 before a single colon, either one without a port.
   if (tag === addressAbsent || (bracketed !== undefined && !text.includes(":"))) return "invalid_endpoint";
   if (plain !== undefined && text.includes(":")) return "invalid_endpoint";
   columns.ends[entry] = (columns.ends[entry] as number) | (tag << shift);
@@ -179,10 +178,10 @@ function readEndpoint(
   return undefined;
 }
 
-/** `[v6]:port`, `[v6]` or `v4:port`; anything else is an address alone or nothing. */
+/** `[v6]:port`, `[v6]` or `v4:port`; anything else can only be an address without a port. */
 const endpointPattern = /^(?:\[([^\]]*)\]|([^:]*)(?=:\d{1,5}$))(?::(\d{1,5}))?$/s;
 
-/** Writes the address and returns its tag; `addressAbsent` if the text is no address. */
+/** Writes the address and returns its tag; `addressAbsent` if the text is not an address. */
 function readAddress(text: string, columns: FlowColumns, entry: number, addresses: Uint32Array): number {
   if (parseIpv6Words(text, words, 0)) {
     const [word0, word1, word2, word3] = words as unknown as [number, number, number, number];
@@ -202,7 +201,7 @@ function readAddress(text: string, columns: FlowColumns, entry: number, addresse
 
 const words = new Uint32Array(4);
 
-/** Unsigned on the wire; above 2^53-1 no interface could have carried it in a window. */
+/** Unsigned on the wire. No interface can carry more than 2^53-1 in one window. */
 function readCounter(value: unknown, into: Float64Array, entry: number): LeftOutReason | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== "number") return "invalid_entry";

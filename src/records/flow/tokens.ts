@@ -1,7 +1,7 @@
 /**
- * JSON tokens read from bytes, stricter than JSON: no white space, ASCII alone, no escapes. What is taken here, `JSON.parse`
- * takes with the same meaning. Every function returns the offset behind what it read, or -1 for anything else, and reads
- * nothing at or beyond `to`.
+ * JSON tokens from bytes, in a strict subset of JSON: no white space, no escapes, ASCII only. Whatever is accepted here,
+ * `JSON.parse` accepts with the same meaning. Every function returns the offset past the token, or -1 if it is not in the
+ * subset, and never reads at or past `to`.
  */
 import { parseRfc3339 } from "../../lib/rfc3339.ts";
 
@@ -15,7 +15,7 @@ export const closeBracket = 0x5d;
 export const openBrace = 0x7b;
 export const closeBrace = 0x7d;
 
-/** A string from its opening quote on. */
+/** A string; `from` is at the opening quote. */
 export function endOfString(bytes: Uint8Array, from: number, to: number): number {
   if (from >= to || bytes[from] !== quote) return -1;
   for (let at = from + 1; at < to; at++) {
@@ -26,13 +26,13 @@ export function endOfString(bytes: Uint8Array, from: number, to: number): number
   return -1;
 }
 
-/** A member's name with its colon, from the opening quote on. */
+/** A member name and its colon; `from` is at the opening quote. */
 export function endOfName(bytes: Uint8Array, from: number, to: number): number {
   const end = endOfString(bytes, from, to);
   return end >= 0 && end < to && bytes[end] === colon ? end + 1 : -1;
 }
 
-/** Any value, nested to a depth of at most `maxSkippedDepth`, whose meaning nobody asks for. */
+/** Any value up to `maxSkippedDepth` levels deep, skipped but validated. */
 export function endOfAny(bytes: Uint8Array, from: number, to: number, depth = 0): number {
   if (from >= to) return -1;
   switch (bytes[from]) {
@@ -53,7 +53,7 @@ export function endOfAny(bytes: Uint8Array, from: number, to: number, depth = 0)
   }
 }
 
-/** A member's name as `endOfName` measured it: its place in the list, or -1. `from` is at the opening quote. */
+/** The index in `names` of the member name that `endOfName` found to end at `end`, or -1. `from` is at the opening quote. */
 export function placeOfName(bytes: Uint8Array, from: number, end: number, names: readonly Uint8Array[]): number {
   const length = end - from - 3;
   for (let place = 0; place < names.length; place++) {
@@ -63,12 +63,12 @@ export function placeOfName(bytes: Uint8Array, from: number, end: number, names:
   return -1;
 }
 
-/** Bytes of names, for `placeOfName`. */
+/** Names as bytes, for `placeOfName`. */
 export function bytesOfNames(names: readonly string[]): readonly Uint8Array[] {
   return names.map((name) => new TextEncoder().encode(name));
 }
 
-/** Reads times of the form `"YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z"`, quotes included. Remembers the day that it saw last. */
+/** Parses times of the form `"YYYY-MM-DDTHH:MM:SS[.f{1,9}]Z"`, including quotes. Caches the last day. */
 export class TimeReader {
   #day = -1;
   #secondsOfDay = 0;
@@ -114,7 +114,7 @@ export class TimeReader {
   }
 }
 
-/** Deeper values are left to `JSON.parse`. */
+/** Deeper values are left to the reader. */
 const maxSkippedDepth = 32;
 
 const shortestTime = '"2026-11-02T09:15:00Z"'.length;
@@ -143,7 +143,7 @@ function endOfNumber(bytes: Uint8Array, from: number, to: number): number {
   return endOfDigits(bytes, sign === hyphen || sign === 0x2b ? at + 2 : at + 1, to);
 }
 
-/** One digit at least. */
+/** At least one digit. */
 function endOfDigits(bytes: Uint8Array, from: number, to: number): number {
   let at = from;
   while (at < to && (bytes[at] as number) >= zero && (bytes[at] as number) <= zero + 9) at++;
