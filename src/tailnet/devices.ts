@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Journal } from "../journal/index.ts";
 import { keepTrying, pause, type RetryDeps } from "../lib/backoff.ts";
+import type { LogFields } from "../lib/logger.ts";
 import type { Device } from "../processors/names.ts";
 import { parseAddress } from "../records/address.ts";
 import type { ApiDevice, TailscaleApi } from "../tailscale/index.ts";
@@ -45,8 +46,8 @@ export function createDeviceRefresh(
   let usedText: string | undefined;
   let isFailing: boolean | undefined;
   let succeededAt: number | undefined;
-  /** What has been warned of, until it is over. */
-  const warned = new Set<"too many" | "not stored">();
+  /** Warnings whose problem lasts. */
+  const warned = new Set<string>();
 
   async function read(): Promise<true> {
     try {
@@ -63,34 +64,25 @@ export function createDeviceRefresh(
 
   function take(answer: readonly Device[]): void {
     const devices = answer.slice(0, maxDevices);
-    warnOnce(
-      "too many",
-      answer.length > maxDevices,
-      "the tailnet has more devices than this program keeps; the others have no name",
-      { devices: answer.length, kept: maxDevices },
-    );
+    const counts = answer.length > maxDevices && { devices: answer.length, kept: maxDevices };
+    warnOnce("the tailnet has more devices than this program keeps; the others have no name", counts);
     const text = JSON.stringify(devices);
     if (text === usedText) return;
     usedText = text;
     use(devices);
-    let reason: string | undefined;
+    let failure: LogFields | false = false;
     try {
       journal.writeState(stateName, encodeDevices(devices));
     } catch (error) {
-      reason = error instanceof Error ? error.message : String(error);
+      failure = { reason: error instanceof Error ? error.message : String(error) };
     }
-    warnOnce("not stored", reason !== undefined, "cannot store the tailnet's devices for the next start", { reason });
+    warnOnce("cannot store the tailnet's devices for the next start", failure);
   }
 
-  function warnOnce(
-    kind: "too many" | "not stored",
-    isSo: boolean,
-    message: string,
-    fields: Parameters<typeof logger.warn>[1],
-  ): void {
-    if (isSo && !warned.has(kind)) logger.warn(message, fields);
-    if (isSo) warned.add(kind);
-    else warned.delete(kind);
+  function warnOnce(message: string, problem: LogFields | false): void {
+    if (problem === false) return void warned.delete(message);
+    if (!warned.has(message)) logger.warn(message, problem);
+    warned.add(message);
   }
 
   async function run(): Promise<void> {
@@ -106,14 +98,13 @@ export function createDeviceRefresh(
     const now = value();
     return now === undefined ? [] : [{ value: now, attributes: { "tailscale.collector": "devices" as const } }];
   };
-  const secondsOf = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
   telemetry.observe(
     "tailscale2otel.scrape.success",
     gauge(() => (isFailing === undefined ? undefined : Number(!isFailing))),
   );
   telemetry.observe(
     "tailscale2otel.scrape.last_timestamp",
-    gauge(() => secondsOf(succeededAt)),
+    gauge(() => succeededAt && succeededAt / 1000),
   );
   telemetry.observe(
     "tailscale2otel.scrape.lag",

@@ -10,14 +10,12 @@ import type { LogName, LogStream, LogStreamTarget } from "../tailscale/index.ts"
 
 export const logNames: readonly LogName[] = ["network", "configuration"];
 
-/** Shown beside the address in Tailscale's admin console. The receiver checks the token alone. */
-const ourUser = "tailscale2otel";
-
 /** `streaming.public_url`, and zstd unless `streaming.decompress` forces another compression. */
 export function logStreamTargetOf({ streaming }: Pick<Config, "streaming">): LogStreamTarget {
   return {
     url: publicAddress(streaming.public_url, streaming.path),
-    user: ourUser,
+    // Shown beside the address in Tailscale's admin console. The receiver checks only the token.
+    user: "tailscale2otel",
     token: streaming.token,
     compressionFormat: streaming.decompress === "auto" ? "zstd" : streaming.decompress,
   };
@@ -86,7 +84,7 @@ export function fingerprintsIn(statePath: string): Fingerprints {
   function read(): Stored {
     try {
       const stored: unknown = JSON.parse(file.read() ?? "null");
-      if (isObject(stored) && isHex(stored["key"])) return stored as unknown as Stored;
+      if (isObject(stored) && /^[0-9a-f]{64}$/.test(String(stored["key"]))) return stored as unknown as Stored;
     } catch {}
     return { key: randomBytes(32).toString("hex") };
   }
@@ -109,10 +107,6 @@ export function fingerprintsIn(statePath: string): Fingerprints {
 
 /** A key and digests, hexadecimal. */
 type Stored = { readonly key: string } & { readonly [Log in LogName]?: unknown };
-
-function isHex(value: unknown): boolean {
-  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
-}
 
 function digestOf(key: string, { url, user, token, compressionFormat }: LogStreamTarget): string {
   const text = JSON.stringify([url, user, token, compressionFormat]);

@@ -42,10 +42,8 @@ export interface WebhookKeeper {
   stop(deadlineMs: number): Promise<void>;
 }
 
-const usualWatchMs = 1000;
-
 export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps): WebhookKeeper {
-  const { url, subscriptions, isSecretSet, backoff = usualBackoff, watchMs = usualWatchMs } = options;
+  const { url, subscriptions, isSecretSet, backoff = usualBackoff, watchMs = 1000 } = options;
   const { api, logger, clock } = deps;
   const file = webhookSecretFile(options.statePath);
   const ending = new AbortController();

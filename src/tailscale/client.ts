@@ -109,7 +109,11 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
       const date = Date.parse(response.headers.get("date") ?? "");
       if (!Number.isNaN(date)) clockAheadMs = date - clock();
       if (response.ok) return { result: await request.read(response, deadline) };
-      const error = refusalOf(call, status, redacted(await errorText(response, deadline), secrets), auth);
+      const text = await readText(response, maxErrorBytes).catch((error: unknown) => {
+        if (deadline.signal.aborted) throw error;
+        return ""; // The status says more than a body that cannot be read.
+      });
+      const error = refusalOf(call, status, redacted(text, secrets), auth);
       return {
         error,
         isRetryable: error.reason === "rate_limited" || error.reason === "unavailable",
@@ -130,7 +134,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
     } finally {
       deadline.stop();
       if (signal?.aborted !== true) {
-        const attributes = { endpoint: call.endpoint, "http.response.status_code": statusWord(status) };
+        const attributes = attributesOf(call, status);
         telemetry.add("tailscale2otel.api.requests", 1, attributes);
         telemetry.record("tailscale2otel.api.duration", (performance.now() - startedAt) / 1000, attributes);
       }
@@ -160,15 +164,9 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
         if (isRetryable && (error.status ?? 0) >= 400) pausedUntil = Math.max(pausedUntil, performance.now() + waitMs);
         const isSafe = !mayHaveActed || call.isUnsafe !== true;
         if (!isRetryable || !isSafe || attempts >= maxAttempts || request.mayRetry?.(error) === false) throw error;
-        deps.logger?.debug("retrying a request to Tailscale's API", {
-          reason: error.message,
-          attempts,
-          wait_ms: waitMs,
-        });
-        telemetry.add("tailscale2otel.api.retries", 1, {
-          endpoint: call.endpoint,
-          "http.response.status_code": statusWord(error.status),
-        });
+        const fields = { reason: error.message, attempts, wait_ms: waitMs };
+        deps.logger?.debug("retrying a request to Tailscale's API", fields);
+        telemetry.add("tailscale2otel.api.retries", 1, attributesOf(call, error.status));
       }
     },
   };
@@ -267,21 +265,11 @@ function initOf({ call, body }: Request<unknown>, authorization: string | undefi
   return { method: call.method, headers, ...(body && { body: body.text }) };
 }
 
-/** The body of an error; empty if it cannot be read, since the status says more. */
-async function errorText(response: Response, { signal }: Deadline): Promise<string> {
-  try {
-    return await readText(response, maxErrorBytes);
-  } catch (error) {
-    if (signal.aborted) throw error;
-    return "";
-  }
-}
-
 const knownStatuses: ReadonlySet<string> = new Set(apiStatusCodes);
 
-function statusWord(status: number | undefined): string {
-  if (status === undefined) return "none";
-  return knownStatuses.has(String(status)) ? String(status) : "other";
+function attributesOf({ endpoint }: Call, status: number | undefined) {
+  const word = String(status ?? "none");
+  return { endpoint, "http.response.status_code": status === undefined || knownStatuses.has(word) ? word : "other" };
 }
 
 /** An answer may repeat the credential that it rejects, and so may `fetch`; errors end up in logs. */

@@ -144,16 +144,13 @@ function remedyOf(call: Call, reason: TailscaleErrorReason, auth: AuthKind): str
     case "not_enabled":
       return call.enabling ?? "The tailnet's plan or settings do not include it.";
     case "not_found":
-      return notFoundRemedy(call);
+      if (call.endpoint === "log_stream") return "That log has no stream, or tailscale.tailnet names another tailnet.";
+      return call.path.includes("/tailnet/")
+        ? 'Check tailscale.tailnet: "-" is the tailnet of the credentials.'
+        : "It may have been deleted: see `tailscale2otel tailnet webhook list`.";
     default:
       return remedies[reason];
   }
-}
-
-function notFoundRemedy({ endpoint, path }: Call): string {
-  if (endpoint === "log_stream") return "That log has no stream, or tailscale.tailnet names another tailnet.";
-  if (path.includes("/tailnet/")) return 'Check tailscale.tailnet: "-" is the tailnet of the credentials.';
-  return "It may have been deleted: see `tailscale2otel tailnet webhook list`.";
 }
 
 function missingScopeRemedy({ scope }: Call, auth: AuthKind): string {

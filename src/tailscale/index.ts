@@ -177,12 +177,8 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
     devices: async () => (await ask(calls.devices, DevicesAnswer)).devices ?? [],
     async logStream(log) {
       try {
-        const {
-          destinationType,
-          url = "",
-          user = "",
-          compressionFormat,
-        } = await ask(calls.logStream("GET", log), LogStreamAnswer);
+        const answer = await ask(calls.logStream("GET", log), LogStreamAnswer);
+        const { destinationType, url = "", user = "", compressionFormat } = answer;
         return { destinationType, url, user, compressionFormat: compressionFormat || "none" };
       } catch (error) {
         if (isMissing(error)) return undefined;

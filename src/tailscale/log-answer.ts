@@ -104,8 +104,7 @@ class LogAnswerParser {
 
   /** Moves on by one byte of punctuation, unless a value begins here. */
   #step(byte: string): "punctuation" | "value" {
-    const then = this.#place.startsWith("first_") && (byte === "}" || byte === "]") ? closing : after;
-    const next = then[this.#place]?.[byte];
+    const next = punctuation[this.#place]?.[byte];
     if (next !== undefined) {
       this.#place = next;
       return "punctuation";
@@ -170,17 +169,15 @@ class LogAnswerParser {
   }
 }
 
-type Steps = { readonly [From in Place]?: Readonly<Record<string, Place>> };
-
-const after: Steps = {
+/** Where a byte leads to. Only an empty object or list ends at its first place. */
+const punctuation: { readonly [From in Place]?: Readonly<Record<string, Place>> } = {
   start: { "{": "first_name" },
+  first_name: { "}": "end" },
+  first_record: { "]": "after_value" },
   colon: { ":": "value" },
   after_value: { ",": "name", "}": "end" },
   after_record: { ",": "record", "]": "after_value" },
 };
-
-/** An empty object or list. */
-const closing: Steps = { first_name: { "}": "end" }, first_record: { "]": "after_value" } };
 
 function parse(value: Uint8Array): unknown {
   if (value.length > maxOtherBytes) throw malformed(`a value beside its logs is larger than ${maxOtherBytes} bytes`);

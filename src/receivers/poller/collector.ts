@@ -65,8 +65,8 @@ export class LogCollector {
    * @throws {Unavailable} if the journal cannot accept it.
    */
   async step(signal: AbortSignal): Promise<Step> {
-    const { type, mode } = this.#options;
-    const { api, journal } = this.#deps;
+    const { type, mode, policy } = this.#options;
+    const { api, journal, clock } = this.#deps;
     this.#canHalve = false;
     if (mode === "once" && (this.readUntil ?? this.#startedAt) >= this.#startedAt) {
       journal.dropPollCursor(type);
@@ -74,7 +74,9 @@ export class LogCollector {
     }
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
-    if (journal.pollCursor(type) === undefined) this.#begin();
+    // The first answer may take long, even over restarts: where reading begins is committed before it.
+    if (journal.pollCursor(type) === undefined)
+      journal.movePollCursor({ type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
     if (api.clockAheadMs === undefined) await api.authenticate(signal);
     const next = this.#next();
     if (next === undefined) {
@@ -85,27 +87,22 @@ export class LogCollector {
       this.#halve(next);
       return "behind";
     }
-    this.#span = Math.min(this.#options.policy.maxWindow, this.#span * 2);
+    this.#span = Math.min(policy.maxWindow, this.#span * 2);
     this.#resumeAt = next.isLast ? undefined : next.window?.end;
     return next.isLast ? "current" : "behind";
   }
 
-  /** The first answer may take long, even over restarts: where reading begins is committed before it. */
-  #begin(): void {
-    const { type, policy } = this.#options;
-    const { journal, clock } = this.#deps;
-    journal.movePollCursor({ type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
-  }
-
   #next(): NextWindow | undefined {
     const { type, policy, mode } = this.#options;
-    const { journal } = this.#deps;
+    const { journal, api, clock } = this.#deps;
+    /** How far our clock is ahead of the API's; 0 if it is behind. */
+    const secondsAhead = Math.max(0, -(api.clockAheadMs ?? 0)) / 1000;
     const cursor = journal.pollCursor(type) as PollCursor;
     /** Nothing has been read yet: the position is by our clock, and there is nothing to read again. */
     const isFirst = cursor.isOurClock === true;
-    const readUntil = isFirst ? cursor.readUntil - Math.ceil(this.#secondsAhead()) : cursor.readUntil;
+    const readUntil = isFirst ? cursor.readUntil - Math.ceil(secondsAhead) : cursor.readUntil;
     return nextWindow(policy, {
-      now: this.#now(),
+      now: clock() / 1000 - secondsAhead,
       readUntil,
       resumeAt: isFirst ? readUntil : this.#resumeAt,
       span: this.#span,
@@ -157,16 +154,6 @@ export class LogCollector {
     const seconds = window === undefined ? 0 : window.end - window.start;
     this.#span = Math.max(1, Math.floor(seconds / 2));
     return seconds > 1;
-  }
-
-  /** Seconds, by our clock or the API's, whichever is behind. */
-  #now(): number {
-    return this.#deps.clock() / 1000 - this.#secondsAhead();
-  }
-
-  /** How far our clock is ahead of the API's; 0 if it is behind. */
-  #secondsAhead(): number {
-    return Math.max(0, -(this.#deps.api.clockAheadMs ?? 0)) / 1000;
   }
 
   #warnOfGap({ window, readUntil, unverifiableSeconds }: NextWindow): void {

@@ -127,10 +127,11 @@ class PollLoop {
         const step = await this.collector.step(signal);
         this.#succeed();
         if (step === "over") {
-          this.#logger.info("polled the log up to the start of the program; streaming delivers the rest", {
-            log: this.#log,
-          });
-          return;
+          const fields = { log: this.#log };
+          return this.#logger.info(
+            "polled the log up to the start of the program; streaming delivers the rest",
+            fields,
+          );
         }
         if (step === "behind") waitMs = 0;
       } catch (error) {
@@ -150,12 +151,8 @@ class PollLoop {
     const isDue = Math.abs(now - loggedAt) >= reminderMs;
     this.failure = { why, since, loggedAt: isDue ? now : loggedAt, count: count + 1 };
     const never = this.lastSuccessAt === undefined && count > 0 ? "; it has not succeeded since the start" : "";
-    if (isDue)
-      this.#logger.warn(`cannot poll the ${this.#log} log; retrying, nothing is skipped${never}`, {
-        reason: why,
-        remedy,
-        failures: count + 1,
-      });
+    const fields = { reason: why, remedy, failures: count + 1 };
+    if (isDue) this.#logger.warn(`cannot poll the ${this.#log} log; retrying, nothing is skipped${never}`, fields);
     if (error instanceof Unavailable) return error.retryAfterSeconds * 1000;
     return this.collector.canHalve ? 0 : Math.min(this.polled.intervalMs, maxRetryMs);
   }
@@ -181,18 +178,14 @@ interface PolledLog extends CollectorOptions {
   readonly intervalMs: number;
 }
 
-const daySeconds = 86_400;
-
-/** How long Tailscale keeps each log (Tailscale's documentation of network flow logs and of configuration audit logs). */
-const retentionSeconds = { flow: 30 * daySeconds, audit: 90 * daySeconds } as const;
-
+/** With the days that Tailscale keeps each log (its documentation of network flow logs and of configuration audit logs). */
 const collectors = [
-  ["flow", "flowlogs"],
-  ["audit", "auditlogs"],
-] as const satisfies readonly (readonly [PolledType, PolledLog["name"]])[];
+  ["flow", "flowlogs", 30],
+  ["audit", "auditlogs", 90],
+] as const satisfies readonly (readonly [PolledType, PolledLog["name"], number])[];
 
 function polledLogsOf(config: Config, journal: Pick<Journal, "pollCursor">): readonly PolledLog[] {
-  return collectors.flatMap(([type, name]): readonly PolledLog[] => {
+  return collectors.flatMap(([type, name, retentionDays]): readonly PolledLog[] => {
     const { enabled, interval, lag, initial_lookback, max_window, replay_overlap } = config.collectors[name];
     const isUnfinished = enabled && hasCredentials(config) && journal.pollCursor(type) !== undefined;
     if (!isPolled(config, name) && !isUnfinished) return [];
@@ -201,7 +194,7 @@ function polledLogsOf(config: Config, journal: Pick<Journal, "pollCursor">): rea
       lookback: wholeSeconds(initial_lookback),
       maxWindow: Math.max(1, wholeSeconds(max_window)),
       overlap: wholeSeconds(replay_overlap),
-      retention: retentionSeconds[type],
+      retention: retentionDays * 86_400,
     };
     return [{ type, name, policy, intervalMs: interval, mode: isPolled(config, name) ? "always" : "once" }];
   });
