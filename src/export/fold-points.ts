@@ -1,5 +1,11 @@
-/** A committed fold on its way to the export worker, and there as OpenTelemetry points with the start times that make them exact. */
+/**
+ * A committed fold on its way out: to the export worker, and there as OpenTelemetry points with the start times that make them
+ * exact; and, with the process's own instruments, as the Prometheus text of `/metrics`.
+ */
+import { setImmediate as afterOthers } from "node:timers/promises";
 import { ValueType } from "@opentelemetry/api";
+import { PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
+import { emptyResource } from "@opentelemetry/resources";
 import {
   AggregationTemporality,
   type DataPoint,
@@ -7,10 +13,12 @@ import {
   type MetricData,
   type ScopeMetrics,
 } from "@opentelemetry/sdk-metrics";
+import { prometheusName } from "../catalogue/definition.ts";
 import { type MetricDefinition, metrics } from "../catalogue/metrics.ts";
 import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
 import { type Fold, type FoldedMetric, seriesOf, unpackSets } from "../ledger/index.ts";
 import type { ResourceAttributes } from "./destination.ts";
+import type { Instruments } from "./telemetry.ts";
 
 /** A fold as plain data: numbers as arrays, attribute sets packed, a tenth of their size. */
 export interface FoldMessage extends Pick<Fold, "at" | "since"> {
@@ -33,6 +41,60 @@ export function pointsOf(message: FoldMessage, common: ResourceAttributes): Metr
   });
   const own = message.instruments.flatMap(({ metrics: data }) => data);
   return [...ofLedger, ...own].filter(({ dataPoints }) => dataPoints.length > 0);
+}
+
+export interface PageSources {
+  /** The last committed fold. */
+  readonly shown: () => Fold;
+  readonly instruments: Instruments;
+  /** Attributes of every series; what a series has itself wins. */
+  readonly common: ResourceAttributes;
+}
+
+const stepMs = 5;
+/** Series that are written in one piece: a few tenths of a millisecond. */
+const seriesPerPiece = 128;
+
+/**
+ * The page of `/metrics`: the last committed fold and the process's own instruments. It is written in steps of a few
+ * milliseconds, since it is the listening thread that writes it. Those who ask while it is being written get the same text.
+ */
+export class PrometheusPage {
+  readonly #sources: PageSources;
+  #writing: Promise<string> | undefined;
+
+  constructor(sources: PageSources) {
+    this.#sources = sources;
+  }
+
+  text(): Promise<string> {
+    return (this.#writing ??= this.#write().finally(() => (this.#writing = undefined)));
+  }
+
+  /** Scope and resource are said by `target_info`. */
+  async #write(): Promise<string> {
+    const { instruments, shown, common } = this.#sources;
+    const { resource, scopeMetrics } = await instruments.collect();
+    const own = scopeMetrics.map(({ scope, metrics: data }) => ({ scope, metrics: data.map(withFullName) }));
+    const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
+    const ownText = serializer.serialize({ resource, scopeMetrics: own });
+    const parts = [ownText.replace(/# no registered metrics$/, "")];
+    const fold = shown();
+    const endTime = hrTimeOfMillis(fold.at);
+    let endsAt = performance.now() + stepMs;
+    for (const metric of fold.metrics) {
+      let isFirst = true;
+      for (const points of piecesOf(metric, common, endTime)) {
+        const text = pieceText(metric.name, points);
+        parts.push(isFirst ? text : withoutHeader(text));
+        isFirst = false;
+        if (performance.now() < endsAt) continue;
+        await afterOthers();
+        endsAt = performance.now() + stepMs;
+      }
+    }
+    return parts.join("");
+  }
 }
 
 /** After a long pause the fold before is further back than a backend takes points. */
@@ -60,7 +122,7 @@ function ledgerPoints(metric: FoldedMetric, { at, since }: FoldMessage, common: 
 }
 
 /** A metric of the ledger with these points: a cumulative sum or a gauge, as the catalogue says. */
-export function metricDataOf(name: FoldedMetric["name"], dataPoints: DataPoint<number>[]): MetricData {
+function metricDataOf(name: FoldedMetric["name"], dataPoints: DataPoint<number>[]): MetricData {
   const { kind, unit, description }: MetricDefinition = metrics[name];
   const shared = {
     descriptor: { name, unit, description, valueType: ValueType.INT },
@@ -70,4 +132,34 @@ export function metricDataOf(name: FoldedMetric["name"], dataPoints: DataPoint<n
   return kind === "gauge"
     ? { ...shared, dataPointType: DataPointType.GAUGE }
     : { ...shared, dataPointType: DataPointType.SUM, isMonotonic: true };
+}
+
+function* piecesOf(metric: FoldedMetric, common: ResourceAttributes, endTime: HrTime): Generator<DataPoint<number>[]> {
+  let points: DataPoint<number>[] = [];
+  for (const { attributes, value } of seriesOf(metric)) {
+    points.push({ attributes: { ...common, ...attributes }, value, startTime: endTime, endTime });
+    if (points.length < seriesPerPiece) continue;
+    yield points;
+    points = [];
+  }
+  if (points.length > 0) yield points;
+}
+
+function pieceText(name: FoldedMetric["name"], points: DataPoint<number>[]): string {
+  const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
+  const scopeMetrics = [{ scope: { name: "" }, metrics: [withFullName(metricDataOf(name, points))] }];
+  return serializer.serialize({ resource: emptyResource(), scopeMetrics });
+}
+
+/** A metric's `# HELP` and `# TYPE` stand before its first line only. */
+function withoutHeader(text: string): string {
+  return text.replace(/^(#.*\n)+/, "");
+}
+
+/** The serializer leaves units out of names and names the unit beside, which not every reader takes. */
+function withFullName(metric: MetricData): MetricData {
+  const { name } = metric.descriptor;
+  const definition = (metrics as Readonly<Record<string, MetricDefinition>>)[name];
+  if (definition === undefined) return metric;
+  return { ...metric, descriptor: { ...metric.descriptor, name: prometheusName(name, definition), unit: "" } };
 }

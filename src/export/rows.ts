@@ -73,6 +73,8 @@ export class RowSource implements DeliverySource {
   #stretches: Stretch[] = [];
   /** Rows that the main thread has handed over, in the order of `seq`, each once. */
   #handed: Row[] = [];
+  /** Text of handed rows that were read or dropped. */
+  readBytes = 0;
 
   constructor(reader: Pick<JournalReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
     this.#reader = reader;
@@ -136,8 +138,9 @@ export class RowSource implements DeliverySource {
       if (row?.seq !== fromSeq + end - first) break;
       bytes += row.text.length;
     }
-    const found = this.#handed.splice(0, end).slice(first);
-    if (found.length > 0) return found;
+    const gone = this.#handed.splice(0, end);
+    for (const { text } of gone) this.readBytes += text.length;
+    if (end > first) return gone.slice(first);
     const rowsToNext = (this.#handed[0]?.seq ?? Number.POSITIVE_INFINITY) - fromSeq;
     return this.#reader.read(fromSeq, { ...limit, rows: Math.min(limit.rows, rowsToNext) });
   }

@@ -55,7 +55,7 @@ const graceMs = 500;
 /** A thread whose system call waits for a reader of standard output cannot be ended: the process ends with it. */
 const terminationMs = 200;
 
-/** Text that is handed over and not delivered yet. A worker that is further behind reads the journal. */
+/** Text that is handed over and not read yet. A worker that is further behind reads the journal. */
 const maxHandedBytes = 8 * 1024 * 1024;
 
 export class ExportWorker {
@@ -78,10 +78,9 @@ export class ExportWorker {
   #isWaking = false;
   /** Rows for the next message. */
   #rows: Row[] = [];
-  /** Rows that were handed over and are not delivered yet, each with the bytes of all up to it. */
-  #handed: { readonly seq: number; readonly upTo: number }[] = [];
+  /** Text handed over to this worker, and how much of it the worker has read or dropped. */
   #handedBytes = 0;
-  #deliveredBytes = 0;
+  #readBytes = 0;
   readonly #redeliveries = new Map<Redelivery["name"], Redelivery>();
   /** What a stop waits for. */
   readonly #stops = new Map<"stopLogs" | "stop", PromiseWithResolvers<void>>();
@@ -95,9 +94,9 @@ export class ExportWorker {
     const { telemetry, clock, logger } = deps;
     this.#calls = {
       running: () => (this.dead = undefined),
-      progress: (progress) => {
+      progress: (progress, readBytes) => {
         this.#cursor = progress.cursor;
-        this.#releaseUpTo(progress.cursor.seq);
+        this.#readBytes = readBytes;
         deps.onProgress(progress);
       },
       deliveryState: (state) => (this.logs = state),
@@ -134,7 +133,7 @@ export class ExportWorker {
 
   /** Whether the worker keeps up, so that rows should be handed over. */
   get wantsText(): boolean {
-    return this.#worker !== undefined && this.#handedBytes - this.#deliveredBytes < maxHandedBytes;
+    return this.#worker !== undefined && this.#handedBytes - this.#readBytes < maxHandedBytes;
   }
 
   /** More rows are committed. */
@@ -202,7 +201,7 @@ export class ExportWorker {
   #died(why: string): void {
     this.#worker = undefined;
     this.#rows = [];
-    this.#releaseUpTo(Number.POSITIVE_INFINITY);
+    this.#handedBytes = this.#readBytes = 0;
     for (const { resolve } of this.#stops.values()) resolve();
     if (this.#isStopping) return;
     const { clock, random, logger } = this.#deps;
@@ -220,21 +219,15 @@ export class ExportWorker {
     this.#rows = [];
     this.#isWaking = false;
     if (this.#worker === undefined) return;
-    for (const { seq, text } of rows) this.#handed.push({ seq, upTo: (this.#handedBytes += text.length) });
+    const bytes = rows.reduce((sum, { text }) => sum + text.length, 0);
     try {
       const buffers = rows.map(({ text }) => text.buffer as ArrayBuffer);
       this.#worker.postMessage(["committed", rows] satisfies Call<WorkerCalls>, buffers);
+      this.#handedBytes += bytes;
     } catch (error) {
       this.#deps.logger.debug("rows could not be handed to the export worker", { reason: String(error) });
       this.tell("committed", []);
     }
-  }
-
-  /** Rows before that one are delivered. */
-  #releaseUpTo(seq: number): void {
-    const left = this.#handed.findIndex((row) => row.seq >= seq);
-    const released = this.#handed.splice(0, left < 0 ? this.#handed.length : left);
-    this.#deliveredBytes = released.at(-1)?.upTo ?? this.#deliveredBytes;
   }
 
   #forget(name: Redelivery["name"]): void {

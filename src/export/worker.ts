@@ -69,7 +69,8 @@ export interface WorkerCalls {
 export interface MainCalls {
   /** It has opened the journal and is at work. */
   running(): void;
-  progress(progress: Progress): void;
+  /** `readBytes`: of the text that was handed over, how much is read or dropped. */
+  progress(progress: Progress, readBytes: number): void;
   deliveryState(state: DeliveryState): void;
   redelivered(progress: RedeliveryProgress): void;
   redeliveryState(name: Redelivery["name"], state: DeliveryState): void;
@@ -205,7 +206,7 @@ function startLogs(
     channel: shares.fresh,
     concurrency: limits.concurrency,
     onProgress(progress) {
-      say("progress", progress);
+      say("progress", progress, source.readBytes);
       const texts = takeTruncatedTexts();
       if (texts > 0) say("truncated", texts);
     },
