@@ -1,4 +1,5 @@
-/** What goes into a journal and what is read back from it: parts, batches, their tallies, and rows. */
+/** What goes into a journal and what is read back from it: parts, batches, their tallies and rows, and how texts are packed. */
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { LeftOutReason } from "../records/flow/columns.ts";
 import type { DefectReason, RecordType, SkipReason, Source } from "../records/types.ts";
 
@@ -166,4 +167,40 @@ export interface Row {
   readonly tally: Tally | undefined;
   /** Why the row is not what was written. */
   readonly damage: string | undefined;
+}
+
+/** Something stored is not what was written. */
+export class Damaged extends Error {
+  override readonly name = "Damaged";
+}
+
+/** Level 1: about a tenth of the size for flow records, at 0.57 times the cost of parsing them. */
+const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+/** The smallest chunk that `node:zlib` accepts. One chunk for all of a text spares joining them. */
+const minChunkBytes = 64;
+
+/** Packs text (UTF-8) as one frame. */
+export function packText(text: Uint8Array): Uint8Array {
+  return zstdCompressSync(text, level);
+}
+
+/**
+ * The text of a frame that must inflate to exactly `length` bytes: zstd accepts a truncated frame without an error.
+ * @throws {Damaged}
+ */
+export function unpackText(frame: Uint8Array, length: number): Uint8Array {
+  if (length === 0) return new Uint8Array();
+  let text: Uint8Array;
+  try {
+    text = zstdDecompressSync(frame, { maxOutputLength: length, chunkSize: Math.max(length, minChunkBytes) });
+  } catch (error) {
+    throw new Damaged(`its text does not inflate: ${reasonOf(error)}`);
+  }
+  if (text.length !== length) throw new Damaged(`its text has ${text.length} bytes instead of ${length}`);
+  return text;
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

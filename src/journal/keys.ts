@@ -1,10 +1,10 @@
 /**
- * The seen keys of one class in memory: 16 bytes per slot, at most 25 bytes per key, and no key costs more than 32 probes.
+ * The seen keys of one class in memory: 16 bytes per slot, at most 25 bytes per key, at most 32 probes per look-up.
  *
  * Robin Hood hashing: a key takes the slot of one that is nearer to its own home, so distances stay short up to a load of 0.8
  * (33 probes are expected once in a million keys there; the sub-table then grows early). The home follows from all 96 bits of
  * window and entries and from a seed, so records of one window are spread like any others. A table is 256 sub-tables that
- * grow alone; their sizes are staggered, so that they do not grow in the same moment either.
+ * grow alone; their sizes are staggered, so that they do not grow at the same moment either.
  */
 import { randomInt } from "node:crypto";
 
@@ -23,26 +23,25 @@ const maxProbes = 32;
 const maxLoad = 0.8;
 const growth = 1.25;
 
-/** A sub-table that is this many times larger than its keys need, and still has no place for one, gives it up. */
+/** A sub-table this many times larger than its keys need that still has no slot for one gives it up. */
 const maxSlack = 8;
 
 export class KeyTable {
-  /** Four words a slot. Signed: the machine compares 32-bit integers faster than JavaScript's larger numbers. */
+  /** Four words a slot. Signed: the engine compares 32-bit integers faster than larger numbers. */
   readonly #tables = Array.from({ length: subTables }, (_, sub) => tableOf(staggered(firstSlots, sub)));
   readonly #used = new Uint32Array(subTables);
   readonly #firstSeed = randomInt(2 ** 32) | 0;
   readonly #secondSeed = randomInt(2 ** 32) | 0;
   readonly #windows: WindowTable | undefined;
-  /** The key that looks for a place. */
+  /** The key that looks for a slot. */
   readonly #carried = new Int32Array(keyWords);
   #size = 0;
 
-  /** `windows`: tells new entries of a known window apart, if the class has windows. */
-  constructor(windows?: WindowTable) {
-    this.#windows = windows;
+  /** `with windows`: other entries of a known window are told apart. */
+  constructor(windows?: "with windows") {
+    this.#windows = windows && new WindowTable();
   }
 
-  /** Keys held. */
   get size(): number {
     return this.#size;
   }
@@ -56,7 +55,7 @@ export class KeyTable {
     const slots = (keys / subTables / maxLoad) * 1.05;
     for (let sub = 0; sub < subTables; sub++) {
       const wanted = staggered(slots, sub / 4);
-      if (wanted * keyWords > (this.#tables[sub] as Int32Array).length) this.#resize(sub, wanted);
+      if (wanted > this.#slotsOf(sub)) this.#resize(sub, wanted);
     }
   }
 
@@ -94,36 +93,25 @@ export class KeyTable {
     return held;
   }
 
-  /** Adds the keys of a row at a start. Most find their own place free: one loop, which the engine soon compiles. */
+  /** Adds the keys of a row at a start. */
   load(keys: Uint32Array): void {
-    for (let at = 0; at < keys.length; at += keyWords) {
-      const hash = this.#hashOf(keys, at);
-      const sub = hash >>> 24;
-      const table = this.#tables[sub] as Int32Array;
-      const slots = table.length / keyWords;
-      const place = homeOf(hash, slots) * keyWords;
-      if (table[place + 3] !== 0 || (this.#used[sub] as number) >= slots * maxLoad - 1) {
-        this.add(keys, at);
-        continue;
-      }
-      for (let word = 0; word < keyWords; word++) table[place + word] = keys[at + word] as number;
-      this.#used[sub] = (this.#used[sub] as number) + 1;
-      this.#size++;
-      this.#windows?.note(keys, at);
-    }
+    for (let at = 0; at < keys.length; at += keyWords) this.add(keys, at);
   }
 
-  /** Sets the bits of a key, to take an `add` back that returned them; with 0 the key goes. */
+  /** Sets the bits of a key, to undo an `add` that returned them; with 0 the key is removed. */
   restore(keys: Uint32Array, at: number, bits: number): void {
     const hash = this.#hashOf(keys, at);
     const table = this.#tables[hash >>> 24] as Int32Array;
     const place = find(table, hash, keys, at);
     if (place < 0) return;
-    if (bits === 0) this.#delete(hash >>> 24, place, keys, at);
-    else table[place + 3] = ((table[place + 3] as number) & ~0xff) | bits;
+    if (bits !== 0) table[place + 3] = ((table[place + 3] as number) & ~0xff) | bits;
+    else {
+      this.#delete(hash >>> 24, place);
+      this.#windows?.forget(keys, at);
+    }
   }
 
-  /** A row that holds the key has left: with the last of them, the key goes. */
+  /** A row that holds the key has left: with the last of them, the key is removed. */
   remove(keys: Uint32Array, at: number): void {
     const bits = this.heldWord(keys, at) & 0xff;
     this.restore(keys, at, (bits & keyBits.rewritten) === 0 ? 0 : bits & ~keyBits.rewritten);
@@ -138,54 +126,42 @@ export class KeyTable {
     return hash ^ (hash >>> 16);
   }
 
+  #slotsOf(sub: number): number {
+    return (this.#tables[sub] as Int32Array).length / keyWords;
+  }
+
   #insert(hash: number, keys: Uint32Array, at: number): void {
     const sub = hash >>> 24;
-    const used = (this.#used[sub] as number) + 1;
-    if (used > ((this.#tables[sub] as Int32Array).length / keyWords) * maxLoad) this.#grow(sub);
+    if ((this.#used[sub] as number) + 1 > this.#slotsOf(sub) * maxLoad) this.#grow(sub);
     const carried = this.#carried;
     for (let word = 0; word < keyWords; word++) carried[word] = keys[at + word] as number;
-    let carriedHash = hash;
-    while (!this.#place(this.#tables[sub] as Int32Array, carried, carriedHash)) {
+    for (let carriedHash = hash; !this.#place(this.#tables[sub] as Int32Array, carried, carriedHash);) {
       carriedHash = this.#hashOf(carried, 0);
       if (!this.#grow(sub)) return;
     }
-    this.#used[sub] = used;
+    this.#used[sub] = (this.#used[sub] as number) + 1;
     this.#size++;
   }
 
-  /** Places a key by its hash; false if one, which is in `carried` then, would stand too far from its home. */
+  /** Places a key by its hash; false if one, which is in `carried` then, would be too far from its home. */
   #place(table: Int32Array, carried: Int32Array, hash: number): boolean {
     const slots = table.length >>> 2;
-    let first = carried[0] as number;
-    let second = carried[1] as number;
-    let third = carried[2] as number;
-    let fourth = carried[3] as number;
     let slot = homeOf(hash, slots);
     for (let distance = 0; distance < maxProbes; distance++) {
       const at = slot << 2;
-      const held = table[at + 3] as number;
-      const theirs = held === 0 ? -1 : this.#distance(table, slot, slots);
+      const isFree = table[at + 3] === 0;
+      const theirs = isFree ? -1 : this.#distance(table, slot, slots);
       if (theirs < distance) {
-        const heldFirst = table[at] as number;
-        const heldSecond = table[at + 1] as number;
-        const heldThird = table[at + 2] as number;
-        table[at] = first;
-        table[at + 1] = second;
-        table[at + 2] = third;
-        table[at + 3] = fourth;
-        if (held === 0) return true;
-        first = heldFirst;
-        second = heldSecond;
-        third = heldThird;
-        fourth = held;
+        for (let word = 0; word < keyWords; word++) {
+          const held = table[at + word] as number;
+          table[at + word] = carried[word] as number;
+          carried[word] = held;
+        }
+        if (isFree) return true;
         distance = theirs;
       }
       slot = slot + 1 === slots ? 0 : slot + 1;
     }
-    carried[0] = first;
-    carried[1] = second;
-    carried[2] = third;
-    carried[3] = fourth;
     return false;
   }
 
@@ -196,7 +172,7 @@ export class KeyTable {
 
   /** Whether the sub-table could be made larger. */
   #grow(sub: number): boolean {
-    const slots = (this.#tables[sub] as Int32Array).length / keyWords;
+    const slots = this.#slotsOf(sub);
     if (slots > firstSlots * maxSlack && slots > (this.#used[sub] as number) * maxSlack) return false;
     return this.#resize(sub, Math.ceil(slots * growth));
   }
@@ -219,8 +195,8 @@ export class KeyTable {
     return false;
   }
 
-  /** Removes a key and moves those behind it back, as far as they stand behind their homes. */
-  #delete(sub: number, place: number, keys: Uint32Array, at: number): void {
+  /** Empties a slot and moves the keys behind it back, as far as they are behind their homes. */
+  #delete(sub: number, place: number): void {
     const table = this.#tables[sub] as Int32Array;
     const slots = table.length / keyWords;
     let gap = place / keyWords;
@@ -233,7 +209,6 @@ export class KeyTable {
     table.fill(0, gap * keyWords, (gap + 1) * keyWords);
     this.#used[sub] = (this.#used[sub] as number) - 1;
     this.#size--;
-    this.#windows?.forget(keys, at);
   }
 }
 
@@ -265,10 +240,10 @@ function homeOf(hash: number, slots: number): number {
 }
 
 /**
- * Windows that keys are held of, one per slot, the later in the place of the earlier: 4 MiB for about the last million. What
- * it forgets is an alarm that is not raised. A window has 48 bits: 20 are the slot, 28 are stored.
+ * Windows of held keys, one per slot, the later replacing the earlier: 4 MiB for about the last million. What it forgets is an
+ * alarm that is not raised. A window has 48 bits: 20 are the slot, 28 are stored.
  */
-export class WindowTable {
+class WindowTable {
   readonly #slots = new Uint32Array(1 << 20);
 
   holds(keys: Uint32Array, at: number): boolean {

@@ -13,9 +13,8 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { syncDirectory } from "./sync-directory.ts";
 
-/** The text, or nothing where there is no such file. @throws {Error} where it cannot be read. */
+/** The text, or nothing if there is no such file. @throws {Error} if it cannot be read. */
 export function readPrivateFile(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
@@ -27,8 +26,8 @@ export function readPrivateFile(path: string): string | undefined {
 
 /**
  * On disk when it returns, mode 0600. It belongs to the owner of its directory, so that what root writes can be read by the
- * user that the service runs as. The directory is made if it is missing.
- * @throws {Error} where it cannot be written; the file before is left as it was.
+ * user that the service runs as. The directory is created if it is missing.
+ * @throws {Error} if it cannot be written; the file before stays as it was.
  */
 export function writePrivateFile(path: string, text: string): void {
   const directory = dirname(path);
@@ -93,4 +92,17 @@ function writeSynced(path: string, text: string): void {
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+/**
+ * Puts on disk which names a directory holds: after a rename, a synced file alone may still be found under the old one.
+ * @throws {Error} if the directory cannot be read or synced.
+ */
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
 }

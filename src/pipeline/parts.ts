@@ -4,7 +4,7 @@
  */
 import { type Increments, noIncrements } from "../catalogue/increments.ts";
 import type { Part } from "../journal/index.ts";
-import { packText, unpackText } from "../journal/packing.ts";
+import { packText, unpackText } from "../journal/batch.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import { FlowColumns, type LeftOutReason, leftOutReasons, maxEntriesOfRecord } from "../records/flow/columns.ts";
 import { keyWords } from "../records/identity.ts";

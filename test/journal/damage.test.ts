@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createRandom } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
-import { stateChecksum } from "../../src/journal/sqlite/state.ts";
+import { Table } from "../../src/journal/sqlite/tables.ts";
 import type { Journal } from "../../src/journal/index.ts";
 import {
   acceptedIn,
@@ -65,6 +65,15 @@ function edit(sql: string): void {
   }
 }
 
+function checksumOf(row: { name: string; value: Uint8Array }): number {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    return new Table(database, "state").checksum(row);
+  } finally {
+    database.close();
+  }
+}
+
 function overwrite(offset: number, bytes: Uint8Array): void {
   const file = readFileSync(path);
   file.set(bytes, offset);
@@ -88,14 +97,15 @@ describe("one damaged value", () => {
 
   test("of the snapshot makes all series begin anew, whichever it is", async () => {
     for (const sql of [
-      "UPDATE state SET value = x'02' WHERE name = 'ledger/a'",
-      `UPDATE state SET value = x'02', crc = ${stateChecksum("ledger/a", Uint8Array.of(2))} WHERE name = 'ledger/a'`,
-      "DELETE FROM state WHERE name = 'ledger/a'",
-      "UPDATE state SET crc = crc + 1 WHERE name = 'measured'",
+      () => "UPDATE state SET value = x'02' WHERE name = 'ledger/a'",
+      () =>
+        `UPDATE state SET value = x'02', crc = ${checksumOf({ name: "ledger/a", value: Uint8Array.of(2) })} WHERE name = 'ledger/a'`,
+      () => "DELETE FROM state WHERE name = 'ledger/a'",
+      () => "UPDATE state SET crc = crc + 1 WHERE name = 'measured'",
     ]) {
       const journal = await filled();
       journal.close();
-      edit(sql);
+      edit(sql());
       state.now += 1000;
       const again = state.open();
       expect(again.readSnapshot()).toEqual({ measuredSeq: 62, blobs: new Map() });
@@ -156,7 +166,7 @@ describe("a damaged file", () => {
     expect(again.loss).toMatchObject({ rows: 0 });
     expect(acceptedIn(await appendNumbers(again, [1, 60, 500]))).toBe(1);
     expect(existsSync(join(state.path, asideIn()[0] as string, "journal.db"))).toBe(true);
-    expect(state.log.join()).toContain("the journal was damaged: it is set aside");
+    expect(state.log.join()).toContain("the journal was damaged: its files were moved aside");
   });
 
   test("whose header, first page or whole content is gone starts all the same", async () => {

@@ -10,10 +10,12 @@ import { acceptedIn, appendNumbers, createState, keyOf, numbersIn, type TestStat
 let state: TestState;
 let database: string;
 let log: string;
+let index: string;
 beforeEach(() => {
   state = createState();
   database = join(state.path, "journal.db");
   log = `${database}-wal`;
+  index = `${database}-shm`;
 });
 afterEach(() => state.remove());
 
@@ -61,6 +63,10 @@ const faults: readonly (readonly [name: string, act: () => void, why: string])[]
     () => renameSync(`${log}.older`, log),
     "-wal is gone or has been replaced",
   ],
+  ["the log's index is deleted", () => rmSync(index), "-shm is gone"],
+  ["the log's index is truncated to nothing", () => truncateSync(index, 0), "-shm has been truncated"],
+  ["the log's index is truncated in its middle", () => truncateSync(index, 9000), "-shm has been truncated"],
+  ["the lock is deleted", () => rmSync(join(state.path, "lock.db")), "lock.db is gone"],
   ["the database is deleted", () => rmSync(database), "is gone"],
   ["all files are deleted", () => ["", "-wal", "-shm"].forEach((suffix) => rmSync(`${database}${suffix}`)), "is gone"],
   [
@@ -96,10 +102,23 @@ describe("if", () => {
     });
   }
 
+  test("the log's index is truncated, a reader refuses to read on instead of ending the process", async () => {
+    const journal = await filled();
+    const reader = journal.openReader();
+    expect(reader.read(1, { rows: 1, bytes: 1 })).toHaveLength(1);
+    truncateSync(index, 0);
+    expect(() => reader.read(1, { rows: 1, bytes: 1 })).toThrow("-shm has been truncated");
+    await expectStopped(journal, "-shm has been truncated");
+    expect(reader.read(1, { rows: 100, bytes: 1e6 })).toHaveLength(numbers.length);
+    reader.close();
+    journal.close();
+    await expectAllThere();
+  });
+
   test("the write-ahead log is cut, what cannot be read any more is counted as lost, and the rest is there", async () => {
     const journal = await filled();
     truncateSync(log, Math.floor(statSync(log).size / 2));
-    await expectStopped(journal, "-wal has been cut short");
+    await expectStopped(journal, "-wal has been truncated");
     journal.close();
     const again = state.open();
     const left = numbersIn(again);
@@ -115,7 +134,7 @@ describe("if", () => {
     await appendNumbers(second, [40]);
     second.maintain();
     truncateSync(database, statSync(database).size - 4096);
-    await expectStopped(second, "has been cut short");
+    await expectStopped(second, "has been truncated");
     second.close();
     const again = state.open();
     expect(numbersIn(again).length + again.loss.rows).toBe(41);
@@ -124,7 +143,7 @@ describe("if", () => {
   test("another process writes to the database, nothing more is accepted, and nothing is set aside", async () => {
     const journal = await filled();
     const other = new DatabaseSync(database);
-    other.exec("INSERT INTO message (text) VALUES ('from somewhere else')");
+    other.exec("INSERT INTO state (name, crc, value) VALUES ('from somewhere else', 0, x'00')");
     other.close();
     await expectStopped(journal, "another process writes");
     journal.close();

@@ -1,7 +1,7 @@
 /** The table of seen keys: nothing is lost, whatever the keys share. */
 import { describe, expect, test } from "bun:test";
 import { createRandom } from "../../src/demo/random.ts";
-import { keyBits, KeyTable, WindowTable } from "../../src/journal/keys.ts";
+import { keyBits, KeyTable } from "../../src/journal/keys.ts";
 import { keyInWindow, keyOf } from "./support.ts";
 
 const stream = (key: Uint32Array): Uint32Array => key.with(3, ((key[3] as number) | keyBits.stream) >>> 0);
@@ -92,7 +92,7 @@ describe("a table of keys", () => {
   });
 
   test("tells other entries of a known window, as long as one of its keys is held", () => {
-    const table = new KeyTable(new WindowTable());
+    const table = new KeyTable("with windows");
     table.add(stream(keyInWindow(0xffff_fff1, 1)), 0);
     expect(table.holdsWindow(keyInWindow(0xffff_fff1, 2), 0)).toBe(true);
     expect(table.holdsWindow(keyInWindow(0xffff_fff2, 2), 0)).toBe(false);

@@ -198,7 +198,7 @@ test("quarantining beside 100,000 dead letters looks at none of them", async () 
   journal.mark(Array.from({ length: 1000 }, () => markOn(1)));
   settle(journal);
   await journal.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
-  const { quarantineRows } = await import("../../src/journal/sqlite/schema.ts");
+  const { quarantineRows } = await import("../../src/journal/sqlite/tables.ts");
   for (const query of [
     `SELECT MIN(seq) FROM ${quarantineRows}`,
     `SELECT MIN(seq) FROM ${quarantineRows} AND seq >= 5`,

@@ -16,7 +16,7 @@ import type {
   QuarantinePart,
   Row,
 } from "../../src/journal/index.ts";
-import { packText, unpackText } from "../../src/journal/packing.ts";
+import { packText, unpackText } from "../../src/journal/batch.ts";
 import { type JournalConfig, openSqliteJournal } from "../../src/journal/sqlite/index.ts";
 import type { RecordType } from "../../src/records/types.ts";
 

@@ -23,7 +23,7 @@ import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import { memoryPath } from "../index.ts";
-import { reasonOf } from "../packing.ts";
+import { reasonOf } from "../batch.ts";
 
 export interface StateDirectory {
   readonly path: string;
@@ -35,7 +35,7 @@ export interface StateDirectory {
   release(): void;
 }
 
-export const lockName = "lock.db";
+const lockName = "lock.db";
 export const databaseName = "journal.db";
 const ballastName = "ballast";
 
@@ -156,6 +156,22 @@ export function createPrivately(path: string): void {
   }
 }
 
+/** Whether a process has locked the directory. Reading a locked file fails, and leaves it as it is. */
+export function isLocked(directory: string): boolean {
+  const path = join(directory, lockName);
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
+  const lock = new DatabaseSync(path, { readOnly: true });
+  try {
+    lock.prepare("SELECT COUNT(*) FROM sqlite_schema").get();
+    return false;
+  } catch (error) {
+    if (isBusy(error)) return true;
+    throw error;
+  } finally {
+    lock.close();
+  }
+}
+
 /** SQLite's own lock on a file of its own, which the system releases however the process ends. */
 function takeLock(directory: string, path: string): DatabaseSync {
   try {
@@ -195,7 +211,7 @@ function lockExclusively(path: string, waitMs: number): DatabaseSync {
   }
 }
 
-export function isBusy(error: unknown): boolean {
+function isBusy(error: unknown): boolean {
   return /locked|busy/i.test(reasonOf(error));
 }
 

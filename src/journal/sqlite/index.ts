@@ -1,18 +1,33 @@
 /** The journal over SQLite: everything that was accepted, in one database that only this process writes. */
-import { type CollectedLog, hasCredentials } from "../../config/index.ts";
+import type { DatabaseSync } from "node:sqlite";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
+import { type CollectedLog, hasCredentials } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
+import { attempt, type Logger } from "../../lib/logger.ts";
+import { Damaged, reasonOf } from "../batch.ts";
 import type { Journal, KeyClass } from "../index.ts";
-import { reasonOf } from "../packing.ts";
-import { takeStateDirectory } from "./directory.ts";
-import { openDatabase } from "./damage.ts";
-import { createJournal } from "./journal.ts";
-import type { StorageOptions } from "./schema.ts";
-import type { KeyLimits } from "./seen-keys.ts";
+import { isDamage, openDatabase } from "./damage.ts";
+import { Ballast, type StateDirectory, takeStateDirectory } from "./directory.ts";
+import { Health } from "./health.ts";
+import { Marks, planReplay, planRetry, runningRedelivery } from "./marks.ts";
+import { type Counts, QuarantineRows, quarantineView } from "./quarantine.ts";
+import { openSqliteReader } from "./rows.ts";
+import { type KeyLimits, SeenKeys } from "./seen-keys.ts";
+import { Space } from "./space.ts";
+import { Accounts, ensureIdentity, polledTypes, State } from "./state.ts";
+import {
+  acceptedRows,
+  prepareDatabase,
+  raiseSequence,
+  readSequence,
+  setDurability,
+  type StorageOptions,
+} from "./tables.ts";
+import { pollCursorOf, Turn } from "./turn.ts";
 
+export { inspectJournal, isDamage } from "./damage.ts";
 export { openSqliteReader } from "./rows.ts";
 
 /** The settings that the journal follows. */
@@ -22,10 +37,10 @@ export interface JournalDeps {
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Milliseconds that go on whatever becomes of the clock. The machine's, unless a test holds it. */
+  /** Milliseconds that go on whatever happens to the clock. The machine's, unless a test holds it. */
   readonly steady?: Clock;
   /**
-   * Called once if the database turns out to be damaged, or somebody else writes to its files. Nothing is accepted from then
+   * Called once if the database turns out to be damaged, or another process changes its files. Nothing is accepted from then
    * on; the next start takes over what can be read.
    */
   readonly onDamage?: () => void;
@@ -33,63 +48,311 @@ export interface JournalDeps {
   readonly ballastBytes?: number;
 }
 
-/** The settings, as far as they shape the database. */
-export interface JournalSetup {
-  readonly storage: StorageOptions;
-  readonly keyLimits: Readonly<Record<KeyClass, KeyLimits>>;
-  readonly retentionMs: number;
-  readonly ballastBytes: number;
-}
-
-/** What cursor, snapshot and deletion may need before anything is free again. */
 const usualBallastBytes = 16 * 1024 * 1024;
 
-/** Seen keys of classes that have no setting for it: far more than a tailnet makes in their windows. */
+/** Seen keys of classes without a setting: far more than a tailnet makes in their windows. */
 const maxOtherKeys = 250_000;
 
 /** Quarantined texts are known again for as long as the longest retry of a sender. */
 const quarantinedWindowMs = 48 * 3_600_000;
 
+/** The largest value of `writeState`. More is not worth the room that records need. */
+const maxStateBytes = 8 * 1024 * 1024;
+
+/** When deletion continues that has run out of its time, and when it begins because space is short. */
+const soonMs = 40;
+
 /**
- * Opens or makes the journal. A damaged one is set aside, and what could be read of it taken over.
+ * Opens or creates the journal. A damaged one is set aside, and what could be read of it taken over.
  * @throws {Unavailable} if the directory or the database cannot be used; the message says what to do.
  */
 export function openSqliteJournal(config: JournalConfig, deps: JournalDeps): Journal {
   const directory = takeStateDirectory(config.state.path);
-  const { isTemporary, databasePath } = directory;
-  const setup: JournalSetup = {
-    storage: {
-      durability: isTemporary ? "normal" : config.state.durability,
-      maxBytes: config.state.max_bytes,
-      now: deps.clock(),
-    },
-    keyLimits: keyLimitsOf(config),
-    retentionMs: config.state.retention,
-    ballastBytes: isTemporary ? 0 : (deps.ballastBytes ?? usualBallastBytes),
+  const storage: StorageOptions = {
+    durability: directory.isTemporary ? "normal" : config.state.durability,
+    maxBytes: config.state.max_bytes,
+    now: deps.clock(),
   };
   try {
-    return openDatabase(databasePath, setup.storage, deps.logger, (database) =>
-      createJournal(database, directory, setup, deps),
+    return openDatabase(directory.databasePath, storage, deps.logger, (database) =>
+      createJournal(database, directory, storage, config, deps),
     );
   } catch (error) {
     directory.release();
     if (error instanceof Unavailable) throw error;
-    throw new Unavailable(`cannot open the journal ${databasePath}: ${reasonOf(error)}`);
+    throw new Unavailable(`cannot open the journal ${directory.databasePath}: ${reasonOf(error)}`);
   }
 }
 
 function keyLimitsOf(config: JournalConfig): Readonly<Record<KeyClass, KeyLimits>> {
   const { dedup } = config;
+  /** What will be polled again must not be forgotten before. */
+  const polled = (log: CollectedLog): { readonly pollOverlapMs?: number } => {
+    const { enabled, replay_overlap: pollOverlapMs } = config.collectors[log];
+    return enabled && hasCredentials(config) ? { pollOverlapMs } : {};
+  };
   return {
-    flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys, ...awaited(config, "flowlogs") },
-    audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys, ...awaited(config, "auditlogs") },
+    flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys, ...polled("flowlogs") },
+    audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys, ...polled("auditlogs") },
     webhook: { windowMs: dedup.webhook_window, maxKeys: maxOtherKeys },
     quarantined: { windowMs: quarantinedWindowMs, maxKeys: maxOtherKeys },
   };
 }
 
-/** What will be polled again must not be forgotten before. */
-function awaited(config: JournalConfig, log: CollectedLog): { readonly pollOverlapMs?: number } {
-  const { enabled, replay_overlap: pollOverlapMs } = config.collectors[log];
-  return enabled && hasCredentials(config) ? { pollOverlapMs } : {};
+/**
+ * Everything behind the interface, over a database that is open. After `close` nothing is read or written any more.
+ * @throws {Damaged} if what it begins with is not what was written.
+ * @throws {Unavailable}
+ */
+function createJournal(
+  database: DatabaseSync,
+  directory: StateDirectory,
+  storage: StorageOptions,
+  config: JournalConfig,
+  { telemetry, logger, clock, steady = () => performance.now(), onDamage = () => undefined, ballastBytes }: JournalDeps,
+): Journal {
+  const { databasePath, isTemporary } = directory;
+  const { now, maxBytes, durability } = storage;
+  prepareDatabase(database, storage);
+  const state = new State(database);
+  ensureIdentity(state, now);
+  for (const type of polledTypes) state.get(`poll.${type}`);
+  const seen = new SeenKeys(database, state, keyLimitsOf(config));
+  seen.load(now, logger);
+  const accounts = new Accounts(database, state);
+  const given = readSequence(database);
+  const lastSeq = Math.max(given, accounts.cursor.seq - 1, accounts.measuredSeq);
+  if (lastSeq > given) raiseSequence(database, lastSeq);
+  const marks = new Marks(database);
+  const evicted: Counts = new Map();
+  const quarantine = new QuarantineRows(database, evicted);
+  const ballast = reserveBallast();
+  const shared = {
+    database,
+    directory,
+    storage,
+    state,
+    accounts,
+    seen,
+    marks,
+    ballast,
+    evicted,
+    clock,
+    steady,
+    logger,
+  };
+  const health = new Health({ ...shared, onDamage });
+  const space = new Space({ ...shared, health, maxBytes, retentionMs: config.state.retention });
+  const turn = new Turn({
+    ...shared,
+    quarantine,
+    health,
+    space,
+    lastSeq,
+    committed(seconds) {
+      health.worked();
+      if (space.isShort) maintainSoon();
+      telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
+    },
+  });
+  loadAccounts();
+  const items = quarantineView(database, quarantine, marks, evicted, (change) => turn.write(change));
+  const oldestWaiting = database.prepare(
+    `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
+  );
+  let soon: ReturnType<typeof setTimeout> | undefined;
+  let isClosed = false;
+
+  /** @throws {Unavailable} if the disk is too small for a journal that holds nothing yet. */
+  function reserveBallast(): Ballast {
+    const reserve = new Ballast(directory.path, isTemporary ? 0 : (ballastBytes ?? usualBallastBytes));
+    reserve.reserve();
+    const free = reserve.freeBytes;
+    if (reserve.isHeld && !(isTemporary && free < reserve.neededBytes)) return reserve;
+    const message = `the disk of the state directory ${directory.path} is too small: ${free} bytes are free, ${reserve.neededBytes} are needed`;
+    if (lastSeq === 0) throw new Unavailable(message);
+    logger.error(`${message}; nothing is accepted until there is room`);
+    return reserve;
+  }
+
+  /** A snapshot that is not what was written is none: all series begin anew. */
+  function loadAccounts(): void {
+    accounts.load();
+    try {
+      accounts.readSnapshot();
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      logger.error("the snapshot of the counters is damaged: all series begin anew", { reason: error.message });
+      turn.write(() => accounts.beginAnew(now, lastSeq));
+      accounts.load();
+    }
+  }
+
+  /** @throws {Unavailable} */
+  function mustBeOpen(): void {
+    health.unfit();
+    if (isClosed) throw new Unavailable("the journal is closed");
+  }
+
+  function maintainSoon(): void {
+    soon ??= setTimeout(() => attempt("the journal cannot be maintained", logger, maintain), soonMs).unref();
+  }
+
+  function maintain(): void {
+    clearTimeout(soon);
+    soon = undefined;
+    if (health.unfit() !== undefined) return;
+    const isDone = turn.write(() => {
+      /** SQLite would not write what is there already: after a failure it has to show that it writes. */
+      if (health.failure !== undefined) state.set("probe", performance.now());
+      return space.release();
+    });
+    health.worked();
+    try {
+      if (isDone || space.isShort) space.giveBack();
+    } catch (error) {
+      health.failed(error);
+      throw error;
+    }
+    if (!isDone) maintainSoon();
+  }
+
+  return {
+    get identity() {
+      return accounts.identity;
+    },
+    location: databasePath,
+    get lastSeq() {
+      return turn.lastSeq;
+    },
+
+    async append(append, committed) {
+      mustBeOpen();
+      return turn.append(append, committed);
+    },
+    knows: (keyClass, keys, at) => seen.held(keyClass).heldWord(keys, at) !== 0,
+    keyCount: (keyClass) => seen.held(keyClass).size,
+    horizon: (keyClass) => seen.horizon(keyClass),
+
+    get cursor() {
+      return accounts.cursor;
+    },
+    get pendingRecords() {
+      return accounts.pendingRecords;
+    },
+    get pendingSince() {
+      if (health.unfit() !== undefined || accounts.pendingRecords === 0) return undefined;
+      return (oldestWaiting.get(accounts.cursor.seq) as { at: number } | undefined)?.at;
+    },
+    progress(progress) {
+      if (!isClosed) turn.report(progress);
+    },
+    mark(made) {
+      if (!isClosed) turn.report({ marks: made });
+    },
+    get quarantine() {
+      mustBeOpen();
+      return items;
+    },
+
+    redelivery: (name) => state.getReadable(`redelivery.${name}`),
+    async planReplay(range, id) {
+      mustBeOpen();
+      space.plans++;
+      try {
+        return await planReplay(database, range, { id, end: accounts.cursor.seq, check: mustBeOpen });
+      } finally {
+        space.plans--;
+      }
+    },
+    planRetry(filter, id) {
+      mustBeOpen();
+      return planRetry(database, filter, id);
+    },
+    beginRedelivery(redelivery) {
+      mustBeOpen();
+      turn.run();
+      turn.write(() => state.set(`redelivery.${redelivery.name}`, redelivery));
+    },
+    cancelRedelivery(name) {
+      mustBeOpen();
+      turn.run();
+      const running = runningRedelivery(state, name);
+      turn.write(() => running && state.set(`redelivery.${name}`, { ...running, endedAt: clock(), isCancelled: true }));
+      return running !== undefined;
+    },
+    redelivered(progress) {
+      if (!isClosed) turn.report({ redeliveries: [progress] });
+    },
+
+    pollCursor: (type) => state.get(`poll.${type}`),
+    movePollCursor(cursor) {
+      const moved = pollCursorOf(cursor);
+      turn.write(() => state.set(`poll.${moved.type}`, moved));
+    },
+    dropPollCursor: (type) => turn.write(() => state.set(`poll.${type}`, undefined)),
+
+    writeSnapshot(snapshot) {
+      mustBeOpen();
+      turn.run();
+      if (durability === "normal") setDurability(database, "full");
+      try {
+        turn.write(() => accounts.writeSnapshot(snapshot, turn.lastSeq));
+      } finally {
+        if (durability === "normal") setDurability(database, "normal");
+      }
+    },
+    readSnapshot() {
+      mustBeOpen();
+      return accounts.readSnapshot();
+    },
+    beginSeriesAnew(at) {
+      mustBeOpen();
+      turn.run();
+      turn.write(() => accounts.beginAnew(at));
+      accounts.load();
+    },
+
+    readState(name) {
+      mustBeOpen();
+      return state.readableBlob(`kept/${name}`);
+    },
+    writeState(name, value) {
+      if (value.length > maxStateBytes)
+        throw new Unavailable(`${name} takes ${value.length} bytes: more than ${maxStateBytes}`);
+      turn.write(() => state.writeBlob(`kept/${name}`, value));
+    },
+
+    get space() {
+      const unfit = health.unfit();
+      const room = space.view();
+      return { ...room, refusal: unfit ?? health.failure ?? room.refusal };
+    },
+    get wantsSnapshot() {
+      if (health.unfit() !== undefined) return false;
+      space.measure();
+      return accounts.cursor.seq > accounts.measuredSeq + 1 && space.isShort;
+    },
+    get loss() {
+      return accounts.loss;
+    },
+    settleLoss: (accepted) => turn.write(() => accounts.settleLoss(accepted)),
+    damaged: (reason) => health.failed(new Damaged(reason)),
+    maintain,
+    openReader() {
+      mustBeOpen();
+      return openSqliteReader(databasePath, (error) => {
+        if (isDamage(error)) health.failed(error);
+      });
+    },
+    close() {
+      if (isClosed) return;
+      turn.run();
+      isClosed = true;
+      health.close();
+      clearTimeout(soon);
+      database.close();
+      directory.release();
+    },
+  };
 }

@@ -1,56 +1,35 @@
 /** Decides what of a batch is new: the one place where a record is accepted or known. */
 import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../records/flow/rows.ts";
 import type { RecordType } from "../../records/types.ts";
-import {
-  type Append,
-  type KnownKeys,
-  type Part,
-  partFlags,
-  type QuarantinedCount,
-  type QuarantinePart,
-  type Tally,
-} from "../index.ts";
+import { type Append, type KnownKeys, type Part, partFlags, type QuarantinePart, type Tally } from "../batch.ts";
 import { keyBits, keyWords } from "../keys.ts";
 import type { SeenKeys } from "./seen-keys.ts";
-
-/** What a batch comes to. */
-export interface Judgement {
-  /** In the order of the append's parts. */
-  readonly parts: readonly JudgedPart[];
-  /** Quarantined texts that are new. */
-  readonly quarantine: readonly QuarantinePart[];
-  readonly tally: Tally;
-}
 
 export interface JudgedPart {
   /** A byte per record, 1 for those that are known; nothing if none is. */
   readonly dropped: Uint8Array | undefined;
   /** What is written; nothing if all of it is known. */
   readonly accepted: Part | undefined;
-  /** With the limit on log records worked in. */
+  /** With the limit on log records applied. */
   readonly leftOut: Uint8Array | undefined;
 }
 
-/** Times of the two accounts of one fact differ by no more. */
+/** Times of an audit record and of a webhook event about the same fact differ by no more. */
 const factToleranceMs = 1000;
 
 type Counts = Record<string, number>;
 
 /** Judges one batch against what is committed and what the open transaction has added, and adds its keys. */
-export function judge(append: Append, seen: SeenKeys): Judgement {
-  const judging = new Judging(append, seen);
-  for (const known of append.known) judging.known(known);
-  const parts = append.parts.map((part) => judging.part(part));
-  const quarantine = append.quarantine.flatMap((part) => judging.quarantine(part));
-  return { parts, quarantine, tally: judging.tally(parts, quarantine) };
-}
-
-class Judging {
+export class Judgement {
+  /** In the order of the append's parts. */
+  readonly parts: readonly JudgedPart[];
+  /** Quarantined texts that are new. */
+  readonly quarantine: readonly QuarantinePart[];
   readonly #append: Append;
   readonly #seen: SeenKeys;
+  readonly #sourceBit: number;
   /** What is written beside each key. */
   readonly #bits: number;
-  readonly #sourceBit: number;
   readonly #duplicates: Counts = {};
   readonly #late: Counts = {};
   readonly #conflicts = { counters: 0, entries: 0 };
@@ -64,38 +43,38 @@ class Judging {
     this.#sourceBit = keyBits[append.source];
     this.#bits = this.#sourceBit | (append.repairs === true ? keyBits.repaired : 0);
     this.#logRecordsLeft = append.maxLogRecords ?? Number.POSITIVE_INFINITY;
+    for (const known of append.known) this.#repeatKnown(known);
+    this.parts = append.parts.map((part) => this.#judge(part));
+    this.quarantine = append.quarantine.flatMap((part) => this.#newLines(part));
   }
 
-  part(part: Part): JudgedPart {
-    const { type, keys, keysAt, facts } = part;
-    let dropped: Uint8Array | undefined;
+  #judge(part: Part): JudgedPart {
+    const { type, keys, keysAt, facts, records } = part;
+    const dropped = new Uint8Array(records);
     let count = 0;
-    for (let record = 0; record < part.records; record++) {
+    for (let record = 0; record < records; record++) {
       if (this.#accepts(type, keys, record * keyWords, keysAt, facts?.[record])) continue;
-      dropped ??= new Uint8Array(part.records);
       dropped[record] = 1;
       count++;
     }
-    const accepted = dropped === undefined ? part : count === part.records ? undefined : part.without(dropped);
+    if (count === 0) return { dropped: undefined, accepted: part, leftOut: this.#limited(part) };
+    const accepted = count === records ? undefined : part.without(dropped);
     return { dropped, accepted, leftOut: accepted && this.#limited(accepted) };
   }
 
-  /** New lines of a part; a retried text that is quarantined again is never dropped, since its first line is cleared. */
-  quarantine(part: QuarantinePart): QuarantinePart[] {
+  /** A retried text that is quarantined again is always new, since its first line is cleared. */
+  #newLines(part: QuarantinePart): QuarantinePart[] {
     if (part.keys.length === 0) return [part];
+    const { retries, receivedAt } = this.#append;
     const dropped = new Uint8Array(part.lines);
-    let count = 0;
-    for (let line = 0; line < part.lines; line++) {
-      const at = line * keyWords;
-      const isKnown = this.#seen.addNew("quarantined", part.keys, at, this.#bits, this.#append.receivedAt) !== 0;
-      if (!isKnown || this.#append.retries !== undefined) continue;
-      const type = part.types[line] as RecordType | "unknown";
+    for (const [line, type] of part.types.entries()) {
+      const held = this.#seen.addNew("quarantined", part.keys, line * keyWords, this.#bits, receivedAt);
+      if (held === 0 || retries !== undefined) continue;
       if (type !== "unknown") add(this.#duplicates, type, 1);
       dropped[line] = 1;
-      count++;
     }
-    if (count === part.lines) return [];
-    return [count === 0 ? part : part.without(dropped)];
+    if (dropped.every((one) => one === 1)) return [];
+    return [dropped.includes(1) ? part.without(dropped) : part];
   }
 
   #accepts(type: RecordType, keys: Uint32Array, at: number, keysAt: number, fact: Uint32Array | undefined): boolean {
@@ -112,13 +91,13 @@ class Judging {
       seen.add("webhook", fact, 0, this.#bits, keysAt);
       return true;
     }
-    if (!this.#isTold(fact)) return true;
+    if (!this.#isFactKnown(fact)) return true;
     add(this.#duplicates, type, 1);
     return false;
   }
 
   /** Known when the batch was put together, which is enough: their keys may have left since, the records have not. */
-  known({ type, keys, keysAt }: KnownKeys): void {
+  #repeatKnown({ type, keys, keysAt }: KnownKeys): void {
     for (let at = 0; at < keys.length; at += keyWords)
       this.#repeat(type, keys, at, keysAt, this.#seen.held(type).heldWord(keys, at));
   }
@@ -134,8 +113,8 @@ class Judging {
     this.#seen.add(type, keys, at, this.#bits, keysAt);
   }
 
-  /** Whether a fact is held whose time is that of this one, give or take the tolerance: its own second, and those beside it. */
-  #isTold(fact: Uint32Array): boolean {
+  /** Whether a fact of about that time is known: of its own second or of those beside it. */
+  #isFactKnown(fact: Uint32Array): boolean {
     for (let at = 0; at < fact.length; at += keyWords) {
       const held = this.#seen.held("webhook").heldWord(fact, at);
       if (held === 0) continue;
@@ -145,48 +124,49 @@ class Judging {
     return false;
   }
 
-  /** What is left out of a part, with the batch's limit on log records worked in. */
+  /** What is left out of a part, with the batch's limit on log records applied. */
   #limited({ logRecords, leftOut, records }: Part): Uint8Array | undefined {
     if (logRecords === undefined || this.#append.maxLogRecords === undefined) return leftOut;
     const kept = new Uint32Array(records).fill(keepsAll);
     for (let record = 0; record < records; record++) {
       const wanted = logRecords[record] as number;
-      const taken = Math.min(wanted, this.#logRecordsLeft);
-      this.#logRecordsLeft -= taken;
-      this.#droppedLogRecords += wanted - taken;
-      if (taken < wanted) kept[record] = taken;
+      const granted = Math.min(wanted, this.#logRecordsLeft);
+      this.#logRecordsLeft -= granted;
+      this.#droppedLogRecords += wanted - granted;
+      if (granted < wanted) kept[record] = granted;
     }
     if (kept.every((count) => count === keepsAll)) return leftOut;
     return encodeLeftOut({ entries: leftOut === undefined ? [] : decodeLeftOut(leftOut).entries, kept });
   }
 
-  tally(parts: readonly JudgedPart[], quarantine: readonly QuarantinePart[]): Tally {
+  /** What the batch leaves beside its records; counts of nothing are absent. */
+  tally(): Tally {
     const { bytes, bytesOf, skipped, retries, repairs, poll } = this.#append;
     const leftOut: Counts = {};
     const repaired: Counts = {};
     const unproven: Counts = {};
     let futureTimes = 0;
     let replacedTimes = 0;
-    for (const { accepted } of parts) {
+    for (const { accepted } of this.parts) {
       if (accepted === undefined) continue;
       const { type, records, flags, leftOutEntries } = accepted;
       for (const [reason, entries] of Object.entries(leftOutEntries)) add(leftOut, reason, entries);
       if (repairs === true && type !== "webhook") add(repaired, type, records);
-      for (let record = 0; record < records; record++) {
-        const flag = flags[record] as number;
+      for (const flag of flags) {
         if (flag === 0) continue;
         if ((flag & partFlags.ahead) !== 0) futureTimes++;
         if ((flag & partFlags.replacedTime) !== 0) replacedTimes++;
         if ((flag & partFlags.unproven) !== 0 && type !== "webhook") add(unproven, type, 1);
       }
     }
+    const { counters, entries } = this.#conflicts;
     const counts = {
       duplicates: this.#duplicates,
       skipped,
-      quarantined: countInvalid(quarantine),
-      samples: quarantine.reduce((sum, part) => sum + (part.class === "sample" ? part.lines : 0), 0),
+      quarantined: countInvalid(this.quarantine),
+      samples: this.quarantine.reduce((sum, part) => sum + (part.class === "sample" ? part.lines : 0), 0),
       leftOut,
-      conflicts: this.#conflicts.counters + this.#conflicts.entries > 0 ? this.#conflicts : {},
+      conflicts: counters + entries > 0 ? this.#conflicts : {},
       futureTimes,
       replacedTimes,
       droppedLogRecords: this.#droppedLogRecords,
@@ -200,19 +180,16 @@ class Judging {
   }
 }
 
-function countInvalid(parts: readonly QuarantinePart[]): QuarantinedCount[] {
-  const counts = new Map<string, { type: RecordType; reason: QuarantinedCount["reason"]; records: number }>();
-  for (const part of parts) {
-    if (part.class !== "invalid") continue;
+function countInvalid(parts: readonly QuarantinePart[]): NonNullable<Tally["quarantined"]> {
+  const counts = new Map<string, { type: RecordType; reason: string; records: number }>();
+  for (const part of parts.filter((one) => one.class === "invalid")) {
     for (const [line, type] of part.types.entries()) {
-      if (type === "unknown") continue;
-      const reason = part.reasons[line] as QuarantinedCount["reason"];
-      const known = counts.get(`${type} ${reason}`);
-      if (known === undefined) counts.set(`${type} ${reason}`, { type, reason, records: 1 });
-      else known.records++;
+      const reason = part.reasons[line] as string;
+      const { records } = counts.get(`${type} ${reason}`) ?? { records: 0 };
+      if (type !== "unknown") counts.set(`${type} ${reason}`, { type, reason, records: records + 1 });
     }
   }
-  return [...counts.values()];
+  return [...counts.values()] as NonNullable<Tally["quarantined"]>;
 }
 
 function add(counts: Counts, name: string, more: number): void {

@@ -1,91 +1,53 @@
-/** Rows of `batch`: written once with a checksum over all their columns, and read back in short statements. */
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+/** Rows of `batch` as they are read, and the reader that other threads open: short statements over a read-only connection. */
+import { statSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 import type { Source } from "../../records/types.ts";
-import type { JournalReader, Row, Tally } from "../index.ts";
-import { checksum, Damaged, unpackText } from "../packing.ts";
-import { selectMarks } from "./marks.ts";
+import { Damaged, type Row, type Tally, unpackText } from "../batch.ts";
+import type { JournalReader } from "../index.ts";
+import { Marks } from "./marks.ts";
+import { type StoredRow, Table } from "./tables.ts";
 
-/** A row as it lies in the table. */
-export interface StoredRow {
-  readonly seq: number;
-  readonly accepted_at: number;
-  readonly source: string;
-  readonly tailnet: number;
-  readonly type: string;
-  readonly records: number;
-  readonly length: number;
-  readonly crc: number;
-  /** JSON. */
-  readonly tally: string | null;
-  readonly left_out: Uint8Array | null;
-  readonly body: Uint8Array | null;
-}
-
-/** Columns in the order of `StoredRow`. */
-export const rowColumns = "seq, accepted_at, source, tailnet, type, records, length, crc, tally, left_out, body";
-
-/** A row may inflate to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
+/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
 const maxLength = 32 * 1024 * 1024;
 
-export class RowWriter {
-  readonly #insert: StatementSync;
-  readonly #update: StatementSync;
-
-  constructor(database: DatabaseSync) {
-    this.#insert = database.prepare(`INSERT INTO batch (${rowColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`);
-    this.#update = database.prepare("UPDATE batch SET length = ?, crc = ?, tally = ?, body = ? WHERE seq = ?");
-  }
-
-  /** In the caller's transaction. */
-  insert(row: Omit<StoredRow, "crc">): void {
-    const { seq, accepted_at: at, source, tailnet, type, records, length, tally, left_out: leftOut, body } = row;
-    this.#insert.run(seq, at, source, tailnet, type, records, length, rowChecksum(row), tally, leftOut, body);
-  }
-
-  /** Writes a row with other text and tally. Only quarantine rows change. */
-  rewrite(row: Omit<StoredRow, "crc">): void {
-    this.#update.run(row.length, rowChecksum(row), row.tally, row.body, row.seq);
-  }
-}
-
-export function rowChecksum(row: Omit<StoredRow, "crc">): number {
-  const { seq, accepted_at: at, source, tailnet, type, records, length, tally, left_out: leftOut, body } = row;
-  const sizes = `${leftOut?.length ?? "-"} ${body?.length ?? "-"}`;
-  const columns = `${seq} ${at} ${source} ${tailnet} ${type} ${records} ${length} ${sizes} ${tally ?? "-"}`;
-  return checksum(columns, leftOut ?? undefined, body ?? undefined);
-}
-
-/** Text of a stored row. @throws {Damaged} if it is not what was written. */
-export function textOf(row: StoredRow): Uint8Array {
-  if (rowChecksum(row) !== row.crc) throw new Damaged("its checksum does not hold");
+/** The text of a stored row. @throws {Damaged} if the row is not what was written. */
+export function textOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
+  if (!table.isSound(row)) throw new Damaged("its checksum does not match");
   if (row.length > maxLength) throw new Damaged(`its text has ${row.length} bytes`);
   return row.body === null ? new Uint8Array() : unpackText(row.body, row.length);
 }
 
-/** A row as it is read, or what is wrong with it. */
-export function rowOf(stored: StoredRow): Row {
+function rowOf(table: Table<"batch">, stored: StoredRow<"batch">): Row {
+  const { seq, accepted_at: acceptedAt, source, records, tally, left_out: leftOut } = stored;
   const type = stored.type as Row["type"];
-  const row = { seq: stored.seq, acceptedAt: stored.accepted_at, source: stored.source as Source, type };
+  const row = { seq, acceptedAt, source: source as Source, type, records };
   try {
-    const text = textOf(stored);
-    const isBatch = type !== "invalid" && type !== "sample" && stored.tally !== null;
-    const tally = isBatch ? (JSON.parse(stored.tally as string) as Tally) : undefined;
-    return { ...row, records: stored.records, text, leftOut: stored.left_out ?? undefined, tally, damage: undefined };
+    const text = textOf(table, stored);
+    const isBatch = type !== "invalid" && type !== "sample" && tally !== null;
+    const parsed = isBatch ? (JSON.parse(tally) as Tally) : undefined;
+    return { ...row, text, leftOut: leftOut ?? undefined, tally: parsed, damage: undefined };
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
-    /** As many records as the journal counts for it. */
-    const { records } = stored;
-    return { ...row, records, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage: error.message };
+    return { ...row, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage: error.message };
   }
 }
 
 /**
- * Opens the journal whose `location` this is for reading, in any thread. `failed` is told of what SQLite throws, before the
- * caller is: damage has to reach the journal itself (`damaged`).
+ * Opens the journal at that `location` for reading, in any thread. `failed` is called with what SQLite throws, before it is
+ * thrown: damage has to reach the journal itself (`damaged`).
  */
 export function openSqliteReader(location: string, failed: (error: unknown) => void = () => undefined): JournalReader {
+  const index = `${location}-shm`;
+  let indexBytes = 0;
+  /** Reading a mapped file that somebody truncated would end the process. */
+  const checkIndex = (): void => {
+    const bytes = statSync(index, { throwIfNoEntry: false })?.size ?? indexBytes;
+    if (bytes < indexBytes) throw new Error(`${index} has been truncated`);
+    indexBytes = bytes;
+  };
   const watched = <Result>(read: () => Result): Result => {
     try {
+      checkIndex();
       return read();
     } catch (error) {
       failed(error);
@@ -95,31 +57,28 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
   return watched(() => {
     const database = new DatabaseSync(location, { readOnly: true });
     database.exec("PRAGMA busy_timeout = 2000");
-    const next = database.prepare(`SELECT ${rowColumns} FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1`);
+    const table = new Table(database, "batch");
+    const marks = new Marks(database);
+    /** One statement per row: an open one would keep the write-ahead log from being reset. */
+    const next = database.prepare(`SELECT ${table.columns} FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1`);
     return {
-      read: (fromSeq, limit) => watched(() => readRows(next, fromSeq, limit)),
-      marks: (filter, limit) => watched(() => selectMarks(database, filter, limit)),
+      read: (fromSeq, limit) =>
+        watched(() => {
+          const rows: Row[] = [];
+          let bytes = 0;
+          for (let seq = fromSeq; rows.length < limit.rows && bytes < limit.bytes;) {
+            const stored = next.get(seq) as StoredRow<"batch"> | undefined;
+            if (stored === undefined) break;
+            const row = rowOf(table, stored);
+            rows.push(row);
+            bytes += row.text.length;
+            seq = row.seq + 1;
+          }
+          return rows;
+        }),
+      marks: (filter, { afterId, marks: limit }) =>
+        watched(() => marks.select(filter, "mark.id > ? ORDER BY mark.id LIMIT ?", [afterId, limit])),
       close: () => database.close(),
     };
   });
-}
-
-/** One statement per row, so that no log has to wait for an open one. */
-function readRows(
-  next: StatementSync,
-  fromSeq: number,
-  limit: { readonly rows: number; readonly bytes: number },
-): Row[] {
-  const rows: Row[] = [];
-  let bytes = 0;
-  let seq = fromSeq;
-  while (rows.length < limit.rows && bytes < limit.bytes) {
-    const stored = next.get(seq) as StoredRow | undefined;
-    if (stored === undefined) break;
-    const row = rowOf(stored);
-    rows.push(row);
-    bytes += row.text.length;
-    seq = row.seq + 1;
-  }
-  return rows;
 }

@@ -1,15 +1,23 @@
-/** Copies what can still be read of a damaged database, and is what was written, into a new one: row by row, each by its checksum. */
+/** Copies what can still be read of a damaged database, and is what was written, to a new one: row by row, each by its checksum. */
 import { renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
-import { syncDirectory } from "../../lib/sync-directory.ts";
-import { keyClasses, type PollCursor, type PolledType } from "../index.ts";
+import { DatabaseSync } from "node:sqlite";
+import { syncDirectory } from "../../lib/private-file.ts";
+import { keyClasses } from "../index.ts";
 import { createPrivately } from "./directory.ts";
-import { joinedMarks, markColumns, markOf, Marks, type StoredMark } from "./marks.ts";
-import { rowColumns, RowWriter, type StoredRow, textOf } from "./rows.ts";
-import { maxSeq, prepareDatabase, raiseSequence, readSequence, type StorageOptions, transaction } from "./schema.ts";
-import { horizonName, type KeyRow, wordsOf } from "./seen-keys.ts";
-import { addLostRows, blobPrefix, readCursor, readIdentity, Snapshots, State, writeAnew } from "./state.ts";
+import { textOf } from "./rows.ts";
+import { Accounts, blobPrefix, ensureIdentity, polledTypes, State } from "./state.ts";
+import {
+  maxSeq,
+  prepareDatabase,
+  raiseSequence,
+  readSequence,
+  type StorageOptions,
+  type StoredRow,
+  Table,
+  type TableName,
+  transaction,
+} from "./tables.ts";
 
 /** What was saved and what was not, as fields of a log line. */
 export interface Salvage {
@@ -28,11 +36,6 @@ export interface SalvageOptions extends StorageOptions {
   readonly writtenAt: number;
 }
 
-export const polledTypes: readonly PolledType[] = ["flow", "audit"];
-
-/** The state's name of a poll cursor. */
-export const pollName = (type: PolledType): string => `poll.${type}`;
-
 /** Where what was saved lies, whole, until it takes the place of the damaged database. */
 export function rescuedPath(databasePath: string): string {
   return join(dirname(databasePath), "rescued.db");
@@ -41,17 +44,19 @@ export function rescuedPath(databasePath: string): string {
 /** Added to the highest `seq` that is left, if it is not known how many there were. */
 const unknownSeqs = 1_000_000;
 
-/** Values that the new database makes itself. */
-const ownValues: ReadonlySet<string> = new Set(["accepted", "measured"]);
-
 /** Values that are looked for even if the table cannot be listed. */
-const knownValues = ["identity", "cursor", "loss", "age", ...polledTypes.map(pollName), ...keyClasses.map(horizonName)];
+const alwaysThere = ["identity", "cursor", "loss", "age"];
+const knownValues = [
+  ...alwaysThere,
+  ...polledTypes.map((type) => `poll.${type}`),
+  ...keyClasses.map((one) => `horizon.${one}`),
+];
 
 /** Makes a sound database beside the damaged one of what is left of `from`, which stays as it is. */
 export function salvage(from: DatabaseSync, databasePath: string, options: SalvageOptions): Salvage {
   const path = rescuedPath(databasePath);
   const part = `${path}.part`;
-  for (const suffix of ["", "-wal", "-shm"]) rmSync(`${part}${suffix}`, { force: true });
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(part + suffix, { force: true });
   createPrivately(part);
   const to = new DatabaseSync(part);
   let saved: Salvage;
@@ -70,49 +75,57 @@ export function salvage(from: DatabaseSync, databasePath: string, options: Salva
 function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageOptions): Salvage {
   const state = new State(to);
   const values = saveState(from, state, writtenAt);
-  const identity = readIdentity(state, now);
-  const position = attempt(() => (values.has("cursor") ? readCursor(state) : undefined));
-  const snapshot = attempt(() => new Snapshots(from, new State(from)).read());
+  ensureIdentity(state, now);
+  const accounts = new Accounts(to, state);
+  const position = attempt(() => (values.has("cursor") ? state.get("cursor") : undefined));
+  const snapshot = attempt(() => new Accounts(from, new State(from)).readSnapshot());
   const measured = snapshot?.measuredSeq;
   const firstSeq = Math.min(position?.seq ?? 1, (measured ?? maxSeq) + 1);
   const lastKnown = attempt(() => readSequence(from));
-  const found = [...readableRows(from, { table: joinedMarks, key: "id", columns: markColumns })];
-  const marks = (found as unknown as StoredMark[]).map(markOf).filter((mark) => mark !== undefined);
-  const marked = new Set(marks.map(({ seq }) => seq));
-  const writer = new RowWriter(to);
-  const rows = { saved: 0, expected: 0, quarantined: 0, last: 0 };
-  const batch = { table: "batch", key: "seq", columns: rowColumns, last: lastKnown ?? maxSeq } as const;
-  for (const row of readableRows(from, batch) as Iterable<unknown> as Iterable<StoredRow>) {
+
+  const marked = new Set<number>();
+  for (const { seq } of copied("mark", from, to, () => true)) marked.add(seq);
+  const table = new Table(to, "batch");
+  const rows = { saved: 0, undelivered: 0, quarantined: 0, last: 0 };
+  const isWanted = (row: StoredRow<"batch">): boolean => {
     rows.last = row.seq;
-    const isQuarantine = row.type === "invalid" || row.type === "sample";
     /** Older rows are delivered and measured. */
-    if (row.seq < firstSeq && !isQuarantine && !marked.has(row.seq)) continue;
-    if (attempt(() => textOf(row)) === undefined) continue;
-    writer.insert(row);
+    const isNeeded = row.seq >= firstSeq || isQuarantined(row) || marked.has(row.seq);
+    return isNeeded && attempt(() => textOf(table, row)) !== undefined;
+  };
+  for (const row of copied("batch", from, to, isWanted, lastKnown)) {
     rows.saved++;
-    if (row.seq >= firstSeq) rows.expected++;
-    if (isQuarantine) rows.quarantined += row.records;
+    if (row.seq >= firstSeq) rows.undelivered++;
+    if (isQuarantined(row)) rows.quarantined += row.records;
   }
+  to.exec("DELETE FROM mark WHERE seq NOT IN (SELECT seq FROM batch)");
   const highest = Math.max(rows.last, (position?.seq ?? 1) - 1, measured ?? 0);
   const end = lastKnown === undefined ? highest + unknownSeqs : Math.max(highest, lastKnown);
   raiseSequence(to, end);
-  if (snapshot === undefined) new Snapshots(to, state).clear(end);
-  else new Snapshots(to, state).write(snapshot);
+
+  accounts.load();
+  if (snapshot !== undefined) accounts.writeSnapshot(snapshot, end);
   /** The counters of delivery share the start of the series. */
-  if (measured === undefined || position === undefined) writeAnew(state, identity, readCursor(state), now);
-  const areKnown = position !== undefined && lastKnown !== undefined;
-  const lostRows = areKnown ? Math.max(0, end - firstSeq + 1 - rows.expected) : undefined;
-  addLostRows(state, lostRows ?? 0);
+  if (snapshot === undefined || position === undefined) accounts.beginAnew(now, measured ?? end);
+  state.set("accepted", undefined);
+  const isKnown = position !== undefined && lastKnown !== undefined;
+  const lost = isKnown ? Math.max(0, end - firstSeq + 1 - rows.undelivered) : undefined;
+  state.committed();
+  state.set("loss", { ...accounts.loss, rows: accounts.loss.rows + (lost ?? 0), isOpen: true });
   return {
     rows: rows.saved,
-    lost_rows: lostRows ?? "unknown",
+    lost_rows: lost ?? "unknown",
     /** Without the secret no key can be found again. */
-    key_rows: saveKeys(values.has("identity") ? from : undefined, to, { state, writtenAt }),
-    marks: new Marks(to).add(marks),
+    key_rows: values.has("identity") ? saveKeys(from, to, state, writtenAt) : 0,
+    marks: (to.prepare("SELECT COUNT(*) AS marks FROM mark").get() as { marks: number }).marks,
     quarantined: rows.quarantined,
     delivery_position: position === undefined ? "lost: what is left is delivered again" : "kept",
-    counters: measured === undefined ? "lost: all series begin anew" : "kept",
+    counters: snapshot === undefined ? "lost: all series begin anew" : "kept",
   };
+}
+
+function isQuarantined({ type }: { readonly type: string }): boolean {
+  return type === "invalid" || type === "sample";
 }
 
 /** The names of what was saved. A poll whose position cannot be read goes on from when the file was written last. */
@@ -122,91 +135,78 @@ function saveState(from: DatabaseSync, to: State, writtenAt: number): ReadonlySe
   const names = new Set(listed?.map(({ name }) => name) ?? knownValues);
   const saved = new Set<string>();
   for (const name of names) {
-    if (ownValues.has(name) || name.startsWith(blobPrefix)) continue;
-    const value = attempt(() => source?.read(name));
+    const isMadeAnew = name.startsWith(blobPrefix) || name === "accepted" || name === "measured";
+    const value = isMadeAnew ? undefined : attempt(() => source?.readBlob(name));
     if (value === undefined) continue;
-    to.write(name, value);
+    to.writeBlob(name, value);
     saved.add(name);
   }
-  for (const type of polledTypes) {
-    const again: PollCursor = { type, readUntil: Math.floor(writtenAt / 1000) };
-    if (names.has(pollName(type)) && !saved.has(pollName(type))) to.writeJson(pollName(type), again);
-  }
+  for (const type of polledTypes)
+    if (names.has(`poll.${type}`) && !saved.has(`poll.${type}`))
+      to.set(`poll.${type}`, { type, readUntil: Math.floor(writtenAt / 1000) });
   return saved;
 }
 
-/** If some keys are gone nobody knows which, and nothing up to the last write is known for certain. How many rows are there. */
-function saveKeys(
-  from: DatabaseSync | undefined,
-  to: DatabaseSync,
-  { state, writtenAt }: { readonly state: State; readonly writtenAt: number },
-): number {
-  const insert = to.prepare("INSERT INTO keys (id, seq, class, at, version, crc, packed) VALUES (?, ?, ?, ?, ?, ?, ?)");
-  const columns = "id, seq, class, at, version, crc, packed";
+/** If some keys are gone nobody knows which, and nothing up to the last write is known for certain. */
+function saveKeys(from: DatabaseSync, to: DatabaseSync, state: State, writtenAt: number): number {
   let saved = 0;
-  for (const found of from === undefined ? [] : readableRows(from, { table: "keys", key: "id", columns })) {
-    const row = found as unknown as KeyRow;
-    if (attempt(() => wordsOf(row)) === undefined) continue;
-    insert.run(row.id, row.seq, row.class, row.at, row.version, row.crc, row.packed);
-    saved++;
-  }
-  const all = attempt(() => from?.prepare("SELECT COUNT(*) AS rows FROM keys").get()?.["rows"]);
-  const lost = { until: Math.ceil(writtenAt), streamed: Math.ceil(writtenAt) };
-  if (all !== saved) for (const keyClass of keyClasses) state.writeJson(horizonName(keyClass), lost);
+  for (const _ of copied("keys", from, to, () => true)) saved++;
+  const all = attempt(() => from.prepare("SELECT COUNT(*) AS rows FROM keys").get()?.["rows"]);
+  const until = Math.ceil(writtenAt);
+  if (all !== saved) for (const keyClass of keyClasses) state.set(`horizon.${keyClass}`, { until, streamed: until });
   return saved;
 }
 
-type ReadableRow = Readonly<Record<string, SQLOutputValue>>;
-
-interface Readable {
-  readonly table: string;
-  readonly key: "seq" | "id";
-  readonly columns: string;
-  /** Keys above are no keys. */
-  readonly last?: number;
-}
-
-/**
- * The rows of a table that can be read, in the order of their integer key. If one cannot, the next is looked for further on,
- * in steps that double, and then back: damaged pages hold neighbours.
- */
-function* readableRows(from: DatabaseSync, { table, key, columns, last = maxSeq }: Readable): Generator<ReadableRow> {
-  const name = `${table.split(" ")[0]}.${key}`;
-  const next = attempt(() =>
-    from.prepare(`SELECT ${columns} FROM ${table} WHERE ${name} BETWEEN ? AND ? ORDER BY ${name} LIMIT 1`),
-  );
+/** Copies the rows of a table that can be read, are what was written, and are wanted; each is given once it is copied. */
+function* copied<Name extends TableName>(
+  name: Name,
+  from: DatabaseSync,
+  to: DatabaseSync,
+  isWanted: (row: StoredRow<Name>) => boolean,
+  last = maxSeq,
+): Generator<StoredRow<Name>> {
+  const table = new Table(to, name);
+  const key = name === "batch" ? "seq" : "id";
+  const sql = `SELECT ${table.columns} FROM ${name} WHERE ${key} BETWEEN ? AND ? ORDER BY ${key} LIMIT 1`;
+  const next = attempt(() => from.prepare(sql));
   if (next === undefined) return;
-  const at = (wanted: number): ReadableRow | "end" | "unreadable" => {
+  const read = (wanted: number): Record<string, unknown> | "end" | "unreadable" => {
     if (wanted > last) return "end";
-    try {
-      const row = next.get(wanted, last);
-      if (row === undefined) return "end";
-      const found = row[key];
-      return typeof found === "number" && found >= wanted && found <= last ? row : "unreadable";
-    } catch {
-      return "unreadable";
-    }
+    const row = attempt(() => next.get(wanted, last) ?? "end") ?? "unreadable";
+    if (typeof row === "string") return row;
+    const found = row[key];
+    return typeof found === "number" && found >= wanted && found <= last ? row : "unreadable";
   };
   for (let wanted = 1; ;) {
-    const row = at(wanted);
+    const row = read(wanted);
     if (row === "end") return;
-    if (row !== "unreadable") {
-      yield row;
-      wanted = (row[key] as number) + 1;
+    if (row === "unreadable") {
+      wanted = nextReadable(wanted, (at) => read(at) !== "unreadable");
       continue;
     }
-    let before = wanted;
-    let step = 1;
-    for (; at(wanted + step) === "unreadable"; step *= 2) before = wanted + step;
-    for (wanted += step; wanted - before > 1;) {
-      const middle = before + Math.floor((wanted - before) / 2);
-      if (at(middle) === "unreadable") before = middle;
-      else wanted = middle;
-    }
+    const stored = row as unknown as StoredRow<Name>;
+    wanted = (row[key] as number) + 1;
+    if (!isWanted(stored) || !table.isSound(stored)) continue;
+    table.write(stored);
+    yield stored;
   }
 }
 
-/** What cannot be read is not there. */
+/** Behind what cannot be read, in steps that double and then go back: damaged pages hold neighbours. */
+function nextReadable(unreadable: number, isReadable: (at: number) => boolean): number {
+  let before = unreadable;
+  let step = 1;
+  for (; !isReadable(unreadable + step); step *= 2) before = unreadable + step;
+  let after = unreadable + step;
+  while (after - before > 1) {
+    const middle = before + Math.floor((after - before) / 2);
+    if (isReadable(middle)) after = middle;
+    else before = middle;
+  }
+  return after;
+}
+
+/** Nothing if it cannot be read. */
 function attempt<Result>(read: () => Result): Result | undefined {
   try {
     return read();

@@ -1,13 +1,11 @@
-/** Everything that has been seen, by class: tables in memory over the rows of `keys`, each class with a bound and an age of its own. */
+/** The keys of everything that was accepted or quarantined: by class, a table in memory over rows of `keys`, with a bound and an age. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../index.ts";
-import { keyBits, KeyTable, keyWords, WindowTable } from "../keys.ts";
-import { checksum, Damaged } from "../packing.ts";
-import { keyVersion } from "./schema.ts";
+import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
+import { type StoredRow, Table } from "./tables.ts";
 
-/** How long and how many keys of a class are kept. */
 export interface KeyLimits {
   readonly windowMs: number;
   readonly maxKeys: number;
@@ -15,27 +13,9 @@ export interface KeyLimits {
   readonly pollOverlapMs?: number;
 }
 
-/** The moment at which keys leave. Epoch milliseconds. */
-export interface Leaving {
-  readonly now: number;
-  /** How far the type of a class has been polled, if it is. */
-  readonly polledUntil: (keyClass: KeyClass) => number | undefined;
-  /** Whether there is time for another row. */
-  readonly hasTime: () => boolean;
-}
+/** Four little-endian words per key. */
+const packing = 1;
 
-/** A row of `keys`. */
-export interface KeyRow {
-  readonly id: number;
-  readonly seq: number;
-  readonly class: string;
-  readonly at: number;
-  readonly version: number;
-  readonly packed: Uint8Array;
-  readonly crc: number;
-}
-
-const nothingLeft: Horizon = { until: 0, streamed: 0 };
 const rowsAtOnce = 64;
 const keyBytes = keyWords * 4;
 
@@ -43,9 +23,7 @@ const keyBytes = keyWords * 4;
 const sharedBytes = 128 * keyBytes;
 const sharedMs = 60_000;
 
-const columns = "id, seq, class, at, version, packed, crc";
-
-/** The newest row of a class, which the next transaction may add to. */
+/** The newest row of a class, to which the next transaction may add. */
 interface NewestRow {
   readonly id: number;
   readonly at: number;
@@ -54,18 +32,26 @@ interface NewestRow {
   readonly packed: Uint8Array;
 }
 
-/** What the open transaction has added to a class: in memory at once, on disk with `flush`, and taken back by `rolledBack`. */
-class Added {
+/** One class. What the open transaction adds is in the table at once, on disk with `SeenKeys.flush`, and can be taken back. */
+class ClassOfKeys {
+  readonly table: KeyTable;
+  newest: NewestRow | undefined;
   words = new Uint32Array(256 * keyWords);
-  /** The bits that each key had before. */
+  /** The bits that each added key had before. */
   previous = new Uint8Array(256);
-  keys = 0;
+  count = 0;
   at = 0;
+  /** Keys of rows that leave with the open transaction. */
+  leaving: Uint32Array[] = [];
 
-  /** Writes a key behind those that were added, without counting it. Where it stands. */
+  constructor(keyClass: KeyClass) {
+    this.table = new KeyTable(keyClass === "flow" ? "with windows" : undefined);
+  }
+
+  /** Writes a key with these bits behind the added ones. Where it stands; `keep` counts it. */
   copy(keys: Uint32Array, at: number, bits: number): number {
-    if (this.keys === this.previous.length) this.#resize(this.keys * 2);
-    const place = this.keys * keyWords;
+    if (this.count === this.previous.length) this.#resize(this.count * 2);
+    const place = this.count * keyWords;
     const { words } = this;
     words[place] = keys[at] as number;
     words[place + 1] = keys[at + 1] as number;
@@ -74,15 +60,26 @@ class Added {
     return place;
   }
 
-  /** Counts the key that was copied last. */
   keep(previous: number, agesFrom: number): void {
-    this.previous[this.keys++] = previous;
-    this.at = Math.max(this.at, agesFrom);
+    this.previous[this.count++] = previous;
+    if (agesFrom > this.at) this.at = agesFrom;
   }
 
-  /** Most batches are small: a large one's arrays are not kept. */
-  clear(): void {
-    this.keys = 0;
+  committed(): void {
+    for (const words of this.leaving) for (let at = 0; at < words.length; at += keyWords) this.table.remove(words, at);
+    this.#clear();
+  }
+
+  rolledBack(): void {
+    for (let key = this.count - 1; key >= 0; key--)
+      this.table.restore(this.words, key * keyWords, this.previous[key] as number);
+    this.#clear();
+  }
+
+  /** Most batches are small: the arrays of a large one are not kept. */
+  #clear(): void {
+    this.leaving = [];
+    this.count = 0;
     this.at = 0;
     if (this.previous.length > 16_384) this.#resize(256);
   }
@@ -91,8 +88,8 @@ class Added {
     const { words, previous } = this;
     this.words = new Uint32Array(keys * keyWords);
     this.previous = new Uint8Array(keys);
-    this.words.set(words.subarray(0, this.keys * keyWords));
-    this.previous.set(previous.subarray(0, this.keys));
+    this.words.set(words.subarray(0, this.count * keyWords));
+    this.previous.set(previous.subarray(0, this.count));
   }
 }
 
@@ -100,32 +97,22 @@ export class SeenKeys {
   readonly #database: DatabaseSync;
   readonly #state: State;
   readonly #limits: Readonly<Record<KeyClass, KeyLimits>>;
-  readonly #tables = {
-    flow: new KeyTable(new WindowTable()),
-    audit: new KeyTable(),
-    webhook: new KeyTable(),
-    quarantined: new KeyTable(),
-  };
-  readonly #added = { flow: new Added(), audit: new Added(), webhook: new Added(), quarantined: new Added() };
-  readonly #horizons = new Map<KeyClass, Horizon>();
-  readonly #newest = new Map<KeyClass, NewestRow>();
-  /** As the open transaction has written them. */
-  readonly #written = new Map<KeyClass, NewestRow>();
-  readonly #insert: StatementSync;
-  readonly #rewrite: StatementSync;
+  readonly #rows: Table<"keys">;
   readonly #oldest: StatementSync;
   readonly #delete: StatementSync;
-  /** Keys of rows that have left in the open transaction, and horizons that moved with them. */
-  #leaving: { readonly keyClass: KeyClass; readonly words: Uint32Array; readonly horizon: Horizon }[] = [];
+  readonly #classes = {
+    flow: new ClassOfKeys("flow"),
+    audit: new ClassOfKeys("audit"),
+    webhook: new ClassOfKeys("webhook"),
+    quarantined: new ClassOfKeys("quarantined"),
+  };
 
   constructor(database: DatabaseSync, state: State, limits: Readonly<Record<KeyClass, KeyLimits>>) {
     this.#database = database;
     this.#state = state;
     this.#limits = limits;
-    this.#insert = database.prepare(
-      "INSERT INTO keys (seq, class, at, version, packed, crc) VALUES (?, ?, ?, ?, ?, ?)",
-    );
-    this.#rewrite = database.prepare("UPDATE keys SET seq = ?, at = ?, packed = ?, crc = ? WHERE id = ?");
+    this.#rows = new Table(database, "keys");
+    const { columns } = this.#rows;
     this.#oldest = database.prepare(`SELECT ${columns} FROM keys WHERE class = ? ORDER BY at, id LIMIT ${rowsAtOnce}`);
     this.#delete = database.prepare("DELETE FROM keys WHERE id = ?");
   }
@@ -135,163 +122,135 @@ export class SeenKeys {
    * `now`: nobody knows how old its keys were. @throws {Damaged} if a horizon is.
    */
   load(now: number, logger: Logger): void {
-    for (const keyClass of keyClasses) {
-      const known = this.#state.readJson(horizonName(keyClass)) as Horizon | undefined;
-      if (known !== undefined) this.#horizons.set(keyClass, known);
-    }
+    for (const keyClass of keyClasses) this.horizon(keyClass);
     const sizes = this.#database.prepare("SELECT class, SUM(LENGTH(packed)) AS bytes FROM keys GROUP BY class").all();
-    for (const { class: name, bytes } of sizes as { class: string; bytes: number }[])
-      if (isKeyClass(name)) this.#tables[name].reserve(Math.floor(bytes / keyBytes));
-    for (const row of this.#database.prepare(`SELECT ${columns} FROM keys`).iterate() as Iterable<unknown>) {
-      const { id, class: name } = row as KeyRow;
-      try {
-        this.#tables[name as KeyClass].load(wordsOf(row as KeyRow));
-      } catch (error) {
-        if (!(error instanceof Damaged)) throw error;
-        for (const keyClass of isKeyClass(name) ? [name] : keyClasses)
-          this.#horizons.set(keyClass, { until: now, streamed: now });
-        logger.warn("a row of seen keys is damaged and was passed over", { row: id, reason: error.message });
-      }
+    for (const { class: name, bytes } of sizes as { class: KeyClass; bytes: number }[])
+      this.#classes[name]?.table.reserve(Math.floor(bytes / keyBytes));
+    const damaged: StoredRow<"keys">[] = [];
+    const rows: Iterable<unknown> = this.#database.prepare(`SELECT ${this.#rows.columns} FROM keys`).iterate();
+    for (const row of rows as Iterable<StoredRow<"keys">>) {
+      const words = this.#wordsOf(row);
+      if (words === undefined) damaged.push(row);
+      else this.#classes[row.class as KeyClass].table.load(words);
     }
+    for (const { id, class: name } of damaged) {
+      for (const keyClass of keyClasses.filter((one) => one === name || !isKeyClass(name)))
+        this.#state.set(`horizon.${keyClass}`, { until: now, streamed: now });
+      logger.warn("a row of seen keys is damaged and was passed over", { row: id ?? 0 });
+    }
+    this.#state.committed();
   }
 
   /** What is held of a class: to be asked, and changed by `add` and `addNew` alone. */
   held(keyClass: KeyClass): Pick<KeyTable, "size" | "heldWord" | "holdsWindow"> {
-    return this.#tables[keyClass];
+    return this.#classes[keyClass].table;
   }
 
   horizon(keyClass: KeyClass): Horizon {
-    return this.#horizons.get(keyClass) ?? nothingLeft;
+    return this.#state.get(`horizon.${keyClass}`) ?? { until: 0, streamed: 0 };
   }
 
   /**
-   * Adds a key with these bits in the open transaction, unless it is held. It grows old from `agesFrom` on, epoch milliseconds.
+   * Adds a key with these bits in the open transaction, unless it is held. It ages from `agesFrom` on, epoch milliseconds.
    * Returns the fourth word of the held one, or 0.
    */
   addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number {
-    const added = this.#added[keyClass];
-    const place = added.copy(keys, at, bits); // Before `words` is read, which it may replace.
-    const held = this.#tables[keyClass].addNew(added.words, place);
+    const added = this.#classes[keyClass];
+    const place = added.copy(keys, at, bits);
+    const held = added.table.addNew(added.words, place);
     if (held === 0) added.keep(0, agesFrom);
     return held;
   }
 
   /** Adds a key, or adds bits to one that is held. */
   add(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): void {
-    const added = this.#added[keyClass];
+    const added = this.#classes[keyClass];
     const place = added.copy(keys, at, bits);
-    added.keep(this.#tables[keyClass].add(added.words, place), agesFrom);
+    added.keep(added.table.add(added.words, place), agesFrom);
   }
 
-  /** Writes what the open transaction has added to each class: in a row of its own, or in the newest one. */
+  /** Writes what the open transaction has added to each class: to a row of its own, or to the newest one. */
   flush(seq: number): void {
     for (const keyClass of keyClasses) {
-      const { words, keys, at: addedAt } = this.#added[keyClass];
-      if (keys === 0) continue;
-      const added = new Uint8Array(words.buffer, 0, keys * keyBytes);
-      const newest = this.#newest.get(keyClass);
-      const isNear = newest !== undefined && Math.abs(addedAt - newest.from) <= sharedMs;
-      const shared = isNear && newest.packed.length + added.length <= sharedBytes ? newest : undefined;
-      const packed = shared === undefined ? added : Buffer.concat([shared.packed, added]);
-      const at = Math.max(shared?.at ?? 0, addedAt);
-      const crc = keysChecksum(seq, keyClass, at, keyVersion, packed);
-      const id = shared?.id ?? this.#insert.run(seq, keyClass, at, keyVersion, packed, crc).lastInsertRowid;
-      if (shared !== undefined) this.#rewrite.run(seq, at, packed, crc, id);
-      if (packed.length <= sharedBytes)
-        this.#written.set(keyClass, { id: Number(id), at, from: shared?.from ?? at, packed: packed.slice() });
+      const added = this.#classes[keyClass];
+      if (added.count === 0) continue;
+      const bytes = new Uint8Array(added.words.buffer, 0, added.count * keyBytes);
+      const { newest } = added;
+      const isNear = newest !== undefined && Math.abs(added.at - newest.from) <= sharedMs;
+      const shared = isNear && newest.packed.length + bytes.length <= sharedBytes ? newest : undefined;
+      const packed = shared === undefined ? bytes : Buffer.concat([shared.packed, bytes]);
+      const at = Math.max(shared?.at ?? 0, added.at);
+      const id = this.#rows.write({ id: shared?.id ?? null, seq, class: keyClass, at, version: packing, packed });
+      added.newest = {
+        id,
+        at,
+        from: shared?.from ?? at,
+        packed: packed.length <= sharedBytes ? packed.slice() : noRoom,
+      };
     }
   }
 
-  /** The transaction is on disk: what it added stays, what left in it is forgotten. */
   committed(): void {
-    for (const keyClass of keyClasses) this.#added[keyClass].clear();
-    for (const [keyClass, row] of this.#written) this.#newest.set(keyClass, row);
-    this.#written.clear();
-    for (const { keyClass, words, horizon } of this.#leaving) {
-      for (let at = 0; at < words.length; at += keyWords) this.#tables[keyClass].remove(words, at);
-      this.#horizons.set(keyClass, horizon);
-    }
-    this.#leaving = [];
+    for (const keyClass of keyClasses) this.#classes[keyClass].committed();
   }
 
-  /** The transaction has come to nothing. */
   rolledBack(): void {
-    this.#leaving = [];
-    this.#written.clear();
     for (const keyClass of keyClasses) {
-      const added = this.#added[keyClass];
-      for (let key = added.keys - 1; key >= 0; key--)
-        this.#tables[keyClass].restore(added.words, key * keyWords, added.previous[key] as number);
-      added.clear();
+      this.#classes[keyClass].rolledBack();
+      this.#classes[keyClass].newest = undefined;
     }
   }
 
   /**
-   * Deletes rows whose keys have outlived their window, or stand in the way of their class's bound, the oldest first; in the
-   * caller's transaction. Whether that was all.
+   * Deletes rows whose keys have outlived their window, or exceed the bound of their class, the oldest first; in the caller's
+   * transaction. `now` is the clock by which they age. Whether that was all.
    */
-  leave(leaving: Leaving): boolean {
-    return keyClasses.every((keyClass) => this.#leaveOf(keyClass, leaving));
+  release(now: number, hasTime: () => boolean): boolean {
+    return keyClasses.every((keyClass) => this.#releaseOf(keyClass, now, hasTime));
   }
 
-  #leaveOf(keyClass: KeyClass, { now, polledUntil, hasTime }: Leaving): boolean {
+  #releaseOf(keyClass: KeyClass, now: number, hasTime: () => boolean): boolean {
     const { windowMs, maxKeys, pollOverlapMs } = this.#limits[keyClass];
-    const polled = pollOverlapMs === undefined ? undefined : polledUntil(keyClass);
-    const awaited = polled === undefined ? Number.POSITIVE_INFINITY : polled - (pollOverlapMs ?? 0);
-    const oldestKept = Math.min(now - windowMs, awaited);
-    let excess = this.#tables[keyClass].size - maxKeys;
+    const isPolled = pollOverlapMs !== undefined && (keyClass === "flow" || keyClass === "audit");
+    const polled = isPolled ? this.#state.get(`poll.${keyClass}`) : undefined;
+    const readAgainFrom =
+      polled === undefined ? Number.POSITIVE_INFINITY : polled.readUntil * 1000 - (pollOverlapMs ?? 0);
+    const oldestKept = Math.min(now - windowMs, readAgainFrom);
+    const held = this.#classes[keyClass];
+    let excess = held.table.size - maxKeys;
     let { until, streamed } = this.horizon(keyClass);
     for (;;) {
       if (!hasTime()) return false;
-      const rows = this.#oldest.all(keyClass) as unknown as KeyRow[];
+      const rows = this.#oldest.all(keyClass) as unknown as StoredRow<"keys">[];
       for (const row of rows) {
         if (excess <= 0 && row.at >= oldestKept) return true;
-        const words = readable(row);
+        const words = this.#wordsOf(row);
         until = Math.max(until, row.at);
+        /** A damaged row's keys may have been streamed; they were never loaded. */
         if (words === undefined || isStreamed(words)) streamed = Math.max(streamed, row.at);
-        const horizon = { until, streamed };
         this.#delete.run(row.id);
-        if (this.#newest.get(keyClass)?.id === row.id) this.#newest.delete(keyClass);
-        this.#state.writeJson(horizonName(keyClass), horizon);
-        this.#leaving.push({ keyClass, words: words ?? new Uint32Array(), horizon });
+        if (held.newest?.id === row.id) held.newest = undefined;
+        this.#state.set(`horizon.${keyClass}`, { until, streamed });
+        if (words !== undefined) held.leaving.push(words);
         excess -= (words?.length ?? 0) / keyWords;
       }
       if (rows.length < rowsAtOnce) return true;
     }
   }
+
+  /** The words of a row, nothing if it is damaged. Every platform that this runs on is little-endian. */
+  #wordsOf(row: StoredRow<"keys">): Uint32Array | undefined {
+    if (!this.#rows.isSound(row) || row.version !== packing || !isKeyClass(row.class)) return undefined;
+    const { buffer, byteOffset, length } = row.packed.byteOffset % 4 === 0 ? row.packed : row.packed.slice();
+    return new Uint32Array(buffer, byteOffset, Math.floor(length / keyBytes) * keyWords);
+  }
 }
 
-/** The state's name of a class's horizon. */
-export function horizonName(keyClass: KeyClass): string {
-  return `horizon.${keyClass}`;
-}
-
-/** The words of a row. Every platform that this runs on is little-endian. @throws {Damaged} */
-export function wordsOf(row: KeyRow): Uint32Array {
-  const { seq, class: keyClass, at, version, packed, crc } = row;
-  if (keysChecksum(seq, keyClass, at, version, packed) !== crc) throw new Damaged("its checksum does not hold");
-  if (version !== keyVersion || !isKeyClass(keyClass))
-    throw new Damaged(`keys of class ${keyClass}, version ${version}`);
-  const { buffer, byteOffset, length } = packed.byteOffset % 4 === 0 ? packed : packed.slice();
-  return new Uint32Array(buffer, byteOffset, Math.floor(length / keyBytes) * keyWords);
-}
+/** Stands for a row that is too large to be added to. */
+const noRoom = new Uint8Array(sharedBytes);
 
 function isKeyClass(name: string): name is KeyClass {
   return (keyClasses as readonly string[]).includes(name);
-}
-
-function keysChecksum(seq: number, keyClass: string, at: number, version: number, packed: Uint8Array): number {
-  return checksum(`${seq} ${keyClass} ${at} ${version} ${packed.length}`, packed);
-}
-
-/** The keys of a row that is leaving; a damaged one has none that could be found in memory, and may have been streamed. */
-function readable(row: KeyRow): Uint32Array | undefined {
-  try {
-    return wordsOf(row);
-  } catch (error) {
-    if (error instanceof Damaged) return undefined;
-    throw error;
-  }
 }
 
 function isStreamed(words: Uint32Array): boolean {

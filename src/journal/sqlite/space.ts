@@ -1,10 +1,20 @@
-/** How much room the database takes, why an append is refused for want of it, and how room goes back to the disk. */
+/**
+ * Room: what an append is refused for want of it, which rows, marks and keys leave when, and how pages go back to the disk.
+ * Deletion is bounded by time, not by a number of rows, so it keeps up with whatever append accepts.
+ */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import type { Append, JournalSpace } from "../index.ts";
-import { reasonOf } from "../packing.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { type Append, reasonOf } from "../batch.ts";
+import type { JournalSpace } from "../index.ts";
 import type { Ballast } from "./directory.ts";
-import type { FileWatch } from "./damage.ts";
+import type { Health } from "./health.ts";
+import { deadLetterReasons, type Marks, runningRedelivery } from "./marks.ts";
+import { addCount, type Counts } from "./quarantine.ts";
+import type { SeenKeys } from "./seen-keys.ts";
+import type { Accounts, State } from "./state.ts";
+import { quarantineRows } from "./tables.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
 const reserveBytes = 16 * 1024 * 1024;
@@ -12,51 +22,95 @@ const reserveBytes = 16 * 1024 * 1024;
 /** A log of this size is part of the reserve: it is checkpointed at 4 MiB, and one transaction can write as much again. */
 const usualLogBytes = 8 * 1024 * 1024;
 
-/** Room that a transaction takes beside its batches, and a batch beside its own bytes, for tally and pages. */
-const overheadBytes = 64 * 1024;
-const batchOverheadBytes = 2 * 1024;
-
-/** The largest batch that is usual: of 1 MiB. */
-const maxWantedBytes = 1024 * 1024 + batchOverheadBytes;
-
-/** Of a key in its row of `keys`, and of the row's share. */
+/** What a transaction takes beside its batches, and a batch beside its own bytes, for tally and pages. */
+const transactionBytes = 64 * 1024;
+const batchBytes = 2 * 1024;
 const keyBytes = 32;
 
-/** Pages given back to the disk in one go: 1 MiB, and that several times while it is full. */
+/** The largest batch that is usual: of 1 MiB. */
+const maxWantedBytes = 1024 * 1024 + batchBytes;
+
+/** The part of `state.max_bytes` that rows may take that only marks hold. */
+const markedShare = 1 / 4;
+
+/** How long one call may take for rows and marks, and for keys. */
+const rowsMs = 5;
+const keysMs = 3;
+
+/** Rows deleted by one statement: a millisecond for rows of 44 KB. */
+const rowsAtOnce = 64;
+
+/** Rows from further ahead come from a clock that was wrong: they count as old. */
+const aheadMs = 24 * 3_600_000;
+
+/** How often the age is stored, and how much faster than time it may go to catch up after a pause. */
+const saveEveryMs = 60_000;
+const pace = 2;
+
+/** Pages given back to the disk in one go (1 MiB), how often if it is full, and from which share of the file on otherwise. */
 const vacuumPages = 256;
 const timesIfFull = 16;
-
-/** Free pages are given back above this share of the file: most are used again at once. */
 const vacuumAbove = 1 / 5;
 
-export class Space {
-  readonly #database: DatabaseSync;
-  readonly #limitBytes: number;
-  readonly #ballast: Ballast;
-  readonly #watch: FileWatch;
-  readonly #pages: StatementSync;
-  readonly #pageBytes: number;
-  #usedBytes = 0;
-  /** What the last append needed that was refused, up to a bound: while there is no room for as much, the next will be too. */
-  #wantedBytes = batchOverheadBytes;
+export interface SpaceDeps {
+  readonly database: DatabaseSync;
+  readonly state: State;
+  readonly accounts: Accounts;
+  readonly marks: Marks;
+  readonly seen: SeenKeys;
+  readonly health: Health;
+  readonly ballast: Ballast;
+  readonly evicted: Counts;
+  readonly clock: Clock;
+  /** Milliseconds since any moment, whatever happens to the machine's clock. */
+  readonly steady: Clock;
+  readonly logger: Logger;
+  readonly maxBytes: number;
+  readonly retentionMs: number;
+}
 
-  constructor(database: DatabaseSync, limitBytes: number, ballast: Ballast, watch: FileWatch) {
-    this.#database = database;
-    this.#limitBytes = limitBytes;
-    this.#ballast = ballast;
-    this.#watch = watch;
+export class Space {
+  readonly #deps: SpaceDeps;
+  readonly #pages: StatementSync;
+  readonly #first: StatementSync;
+  readonly #young: StatementSync;
+  readonly #nextPinned: StatementSync;
+  readonly #deleteRows: StatementSync;
+  #usedBytes = 0;
+  /** What the last refused append needed, up to a bound: while there is no room for as much, the next is refused too. */
+  #wantedBytes = batchBytes;
+  #isWarned = false;
+  /** The clock by which rows and keys age, epoch milliseconds. */
+  #age: number;
+  #steadyAt: number;
+  /** Replays that are being planned: nothing leaves meanwhile. */
+  plans = 0;
+
+  constructor(deps: SpaceDeps) {
+    this.#deps = deps;
+    const { database, state, accounts, clock, steady } = deps;
+    this.#steadyAt = steady();
+    this.#age = Math.min(clock(), state.get("age") ?? accounts.identity.createdAt);
     this.#pages = database.prepare(
-      "SELECT page_count AS pages, freelist_count AS free FROM pragma_page_count, pragma_freelist_count",
+      "SELECT page_count AS pages, freelist_count AS free, page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
     );
-    this.#pageBytes = (database.prepare("PRAGMA page_size").get() as { page_size: number }).page_size;
+    this.#first = database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1");
+    this.#young = database.prepare(
+      "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
+    );
+    this.#nextPinned = database.prepare(
+      `SELECT MIN(seq) AS seq FROM (SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?1
+        UNION ALL SELECT MIN(seq) FROM ${quarantineRows} AND seq >= ?1)`,
+    );
+    this.#deleteRows = database.prepare("DELETE FROM batch WHERE seq >= ? AND seq < ?");
   }
 
   view(): JournalSpace {
-    const limitBytes = this.#limitBytes;
+    const limitBytes = this.#deps.maxBytes;
     try {
-      const usedBytes = this.usedBytes();
-      const refusal = this.#refusal(usedBytes + this.#wantedBytes);
-      if (refusal === undefined) this.#wantedBytes = batchOverheadBytes;
+      const usedBytes = this.measure();
+      const refusal = this.#refusal(this.#wantedBytes);
+      if (refusal === undefined) this.#wantedBytes = batchBytes;
       return { usedBytes, limitBytes, refusal };
     } catch (error) {
       return { usedBytes: limitBytes, limitBytes, refusal: `the journal cannot be read: ${reasonOf(error)}` };
@@ -65,79 +119,159 @@ export class Space {
 
   /**
    * The bytes that the batch needs, beside those of others in its transaction.
-   * @throws {Unavailable} if it would eat into the reserve.
+   * @throws {Unavailable} if it would use the reserve.
    */
   admit(append: Append, admittedBytes: number): number {
-    let bytes = batchOverheadBytes;
+    let bytes = batchBytes;
     for (const { body, records } of append.parts) bytes += body.length + records * keyBytes;
     for (const { body, lines } of append.quarantine) bytes += body.length + lines * keyBytes;
-    let refusal = this.#refusal(this.usedBytes() + admittedBytes + bytes);
-    if (refusal !== undefined && this.#logExcess() > 0) {
-      this.#cutLog();
-      refusal = this.#refusal(this.usedBytes() + admittedBytes + bytes);
+    this.measure();
+    let refusal = this.#refusal(admittedBytes + bytes);
+    if (refusal !== undefined && this.#logExcess > 0) {
+      this.#truncateLog();
+      this.measure();
+      refusal = this.#refusal(admittedBytes + bytes);
     }
     if (refusal === undefined) return bytes;
     this.#wantedBytes = Math.min(bytes, maxWantedBytes);
     throw new Unavailable(refusal);
   }
 
-  /** Delivered rows leave before their time. As it was when the space was looked at last: every append does. */
+  /** Whether delivered rows leave before their time. As of the last `measure`: every append calls it. */
   get isShort(): boolean {
-    return !this.#ballast.isHeld || this.#usedBytes > (this.#limitBytes - reserveBytes) * 0.9;
+    return !this.#deps.ballast.isHeld || this.#usedBytes > (this.#deps.maxBytes - reserveBytes) * 0.9;
   }
 
-  /** Of the database and of a log that is longer than usual. */
-  usedBytes(): number {
-    const { pages, free } = this.#readPages();
-    this.#usedBytes = (pages - free) * this.#pageBytes + this.#logExcess();
+  /** Bytes of the database and of a log that is longer than usual. */
+  measure(): number {
+    const { pages, free, bytes } = this.#readPages();
+    this.#usedBytes = (pages - free) * bytes + this.#logExcess;
     return this.#usedBytes;
   }
 
-  /** Takes the ballast back if there is room, and gives free pages to the disk if they are many or it is full. */
+  #refusal(bytes: number): string | undefined {
+    const { ballast, maxBytes } = this.#deps;
+    if (!ballast.isHeld)
+      return `the disk of the state directory is full: ${ballast.freeBytes} bytes are free, ${ballast.neededBytes} are needed`;
+    if (this.#usedBytes + bytes + transactionBytes <= maxBytes - reserveBytes) return undefined;
+    return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
+  }
+
+  /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
+  release(): boolean {
+    const { state, seen, clock, steady } = this.#deps;
+    const steadyAt = steady();
+    const elapsedMs = Math.max(0, steadyAt - this.#steadyAt);
+    this.#steadyAt = steadyAt;
+    /**
+     * Never later than the machine's clock, which it follows back at once. If that leaps ahead, or the process was down or
+     * asleep, the age catches up slowly: a clock that is wrong for an hour must not make the journal forget.
+     */
+    this.#age = Math.min(clock(), this.#age + pace * elapsedMs);
+    if (Math.abs(this.#age - (state.get("age") ?? 0)) >= saveEveryMs) state.set("age", this.#age);
+    this.measure();
+    const hasTime = timer(rowsMs);
+    const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime);
+    const areKeysDone = seen.release(this.#age, timer(keysMs));
+    return areRowsDone && areKeysDone;
+  }
+
+  /** Whether all that may leave has left. */
+  #releaseRows(hasTime: () => boolean): boolean {
+    const { accounts, state, marks, clock, retentionMs } = this.#deps;
+    if (this.plans > 0) return true;
+    const replayed = runningRedelivery(state, "replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
+    const below = Math.min(accounts.cursor.seq, accounts.measuredSeq + 1, replayed);
+    const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;
+    const youngUntil = clock() + aheadMs;
+    for (;;) {
+      if (!hasTime()) return false;
+      const first = (this.#first.get(marks.passedSeq) as { seq: number } | undefined)?.seq ?? below;
+      if (first >= below) return true;
+      const pinned = (this.#nextPinned.get(first) as { seq: number | null }).seq ?? below;
+      const end = Math.min(below, pinned === first ? first + 1 : pinned, first + rowsAtOnce);
+      const young = this.#young.get(first, end, youngFrom, youngUntil) as { seq: number } | undefined;
+      const passed = young?.seq ?? end;
+      if (passed > first && pinned !== first) this.#deleteRows.run(first, passed);
+      else if (passed > first) marks.hold(first);
+      marks.passedSeq = passed;
+      if (young !== undefined) return true;
+    }
+  }
+
+  /**
+   * The oldest marks leave while the rows that only marks hold take more than their share: a backend that refuses must not
+   * stop the receiver. Not those that a retry may still come to. Whether that was all.
+   */
+  #evictMarks(hasTime: () => boolean): boolean {
+    const { marks, state, maxBytes } = this.#deps;
+    for (const id of marks.takeSuperfluousNotes()) this.#evict(id);
+    const retry = runningRedelivery(state, "retry");
+    while (marks.heldBytes > maxBytes * markedShare) {
+      const oldest = marks.oldestHeld(retry?.cursor.seq ?? 0, retry?.untilSeq ?? 0);
+      if (oldest === undefined) return true;
+      if (!hasTime()) return false;
+      this.#evict(oldest);
+    }
+    return true;
+  }
+
+  #evict(id: number): void {
+    const { marks, evicted, logger, maxBytes } = this.#deps;
+    const mark = marks.remove(id);
+    if (mark === undefined) return;
+    const isDeadLetter = deadLetterReasons.includes(mark.why);
+    addCount(evicted, { class: isDeadLetter ? "dead_letter" : "note", reason: mark.why, items: mark.records });
+    if (!isDeadLetter || this.#isWarned) return;
+    this.#isWarned = true;
+    const bytes = maxBytes * markedShare;
+    logger.warn("dead letters take a quarter of state.max_bytes: the oldest leave from now on", { bytes });
+  }
+
+  /** Reserves the ballast again if there is room, and gives free pages to the disk if they are many or it is full. */
   giveBack(): void {
-    this.#ballast.reserve();
+    const { ballast } = this.#deps;
+    ballast.reserve();
     const { pages, free } = this.#readPages();
-    if (!this.#ballast.isHeld) {
-      /** Every page that moves is in the log first, so that is cut each time, or a full disk would never be left. */
-      this.#cutLog();
+    if (!ballast.isHeld) {
+      /** Pages that move go through the log: unless it is truncated each time, the disk stays full. */
+      this.#truncateLog();
       for (let time = 0; time < timesIfFull && this.#readPages().free > 0; time++) {
         this.#vacuum();
-        this.#cutLog();
+        this.#truncateLog();
       }
     } else if (free > vacuumPages && free > pages * vacuumAbove) this.#vacuum();
-    else if (this.#logExcess() > 0) this.#cutLog();
+    else if (this.#logExcess > 0) this.#truncateLog();
   }
 
   #vacuum(): void {
-    this.#database.exec(`PRAGMA incremental_vacuum(${vacuumPages})`);
-    this.#watch.vacuumed(this.#readPages().pages * this.#pageBytes);
+    this.#deps.database.exec(`PRAGMA incremental_vacuum(${vacuumPages})`);
   }
 
-  /** Gives the log's space back to the disk. Not while a reader is in it: then the next time. */
-  #cutLog(): void {
-    this.#database.exec("PRAGMA busy_timeout = 0");
+  /** Gives the log's space back to the disk, unless a reader is using it: then the next time. */
+  #truncateLog(): void {
+    const { database, health } = this.#deps;
+    if (health.unfit() !== undefined) return;
+    database.exec("PRAGMA busy_timeout = 0");
     try {
-      if (this.#watch.check() !== undefined) return;
-      const done = this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get() as { busy: number };
-      if (done.busy === 0) this.#watch.logCut();
+      const { busy } = database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get() as { busy: number };
+      if (busy === 0) health.logTruncated();
     } finally {
-      this.#database.exec("PRAGMA busy_timeout = 2000");
+      database.exec("PRAGMA busy_timeout = 2000");
     }
   }
 
-  #refusal(bytes: number): string | undefined {
-    if (!this.#ballast.isHeld) {
-      return `the disk of the state directory is full: ${this.#ballast.freeBytes} bytes are free, ${this.#ballast.neededBytes} are needed`;
-    }
-    if (bytes + overheadBytes <= this.#limitBytes - reserveBytes) return undefined;
-    return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${this.#limitBytes}, of which ${reserveBytes} are reserved`;
+  #readPages(): { readonly pages: number; readonly free: number; readonly bytes: number } {
+    return this.#pages.get() as { pages: number; free: number; bytes: number };
   }
 
-  #readPages(): { readonly pages: number; readonly free: number } {
-    return this.#pages.get() as { pages: number; free: number };
+  get #logExcess(): number {
+    return Math.max(0, this.#deps.health.logBytes - usualLogBytes);
   }
+}
 
-  #logExcess(): number {
-    return Math.max(0, this.#watch.logBytes - usualLogBytes);
-  }
+/** Whether that many milliseconds have not passed yet, from now on. */
+function timer(ms: number): () => boolean {
+  const until = performance.now() + ms;
+  return () => performance.now() < until;
 }

@@ -1,48 +1,119 @@
 /**
- * All that is small and kept by name, each with a checksum; and the accounts among it, on which the journal and the counters
- * must agree: how far is delivered and measured, how many records were accepted, what was lost.
+ * Values by name, each shown once its transaction is committed; and the accounts among them, on which the journal and the
+ * counters must agree: how far is delivered and measured, how many records were accepted, what was lost.
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Logger } from "../../lib/logger.ts";
-import { type JournalIdentity, type LogCursor, type Loss, type Snapshot, startOfJournal } from "../index.ts";
-import { checksum, Damaged } from "../packing.ts";
-import { acceptedRows, transaction } from "./schema.ts";
+import { Damaged } from "../batch.ts";
+import type {
+  Horizon,
+  JournalIdentity,
+  KeyClass,
+  LogCursor,
+  Loss,
+  PollCursor,
+  PolledType,
+  Redelivery,
+  Snapshot,
+} from "../index.ts";
+import { startOfJournal } from "../index.ts";
+import { acceptedRows, type StoredRow, Table } from "./tables.ts";
 
-/** Values by name. Writes are in the caller's transaction, or each in one of its own. */
+/** Values that are JSON. */
+type Values = {
+  readonly identity: JournalIdentity;
+  readonly cursor: LogCursor;
+  readonly loss: StoredLoss;
+  /** The clock by which rows and keys age, epoch milliseconds. */
+  readonly age: number;
+  /** Records accepted since the series began, up to a row: a start need not add up a long backlog. */
+  readonly accepted: { readonly seq: number; readonly records: number };
+  readonly measured: SnapshotHead;
+  /** Written to see whether writing works. */
+  readonly probe: number;
+} & Readonly<
+  Record<`poll.${PolledType}`, PollCursor> &
+    Record<`horizon.${KeyClass}`, Horizon> &
+    Record<`redelivery.${Redelivery["name"]}`, Redelivery>
+>;
+
+/** Whether the sums have yet to be compared since the last damage. */
+interface StoredLoss extends Loss {
+  readonly isOpen: boolean;
+}
+
+/** How many blobs a snapshot has, and all their checksums in one: parts of two snapshots do not add up. */
+interface SnapshotHead {
+  readonly measuredSeq: number;
+  readonly blobs: number;
+  readonly sum: number;
+}
+
+export const polledTypes: readonly PolledType[] = ["flow", "audit"];
+
+export const noLoss: StoredLoss = { rows: 0, records: 0, uncounted: 0, isOpen: false };
+
+/** Names of the snapshot's blobs. */
+export const blobPrefix = "ledger/";
+
+/** Changes are in the caller's transaction. */
 export class State {
+  readonly #table: Table<"state">;
   readonly #read: StatementSync;
-  readonly #write: StatementSync;
   readonly #delete: StatementSync;
+  readonly #committed = new Map<string, unknown>();
+  readonly #changed = new Map<string, unknown>();
 
   constructor(database: DatabaseSync) {
-    this.#read = database.prepare("SELECT value, crc FROM state WHERE name = ?");
-    this.#write = database.prepare(
-      "INSERT INTO state (name, value, crc) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value, crc = excluded.crc",
-    );
+    this.#table = new Table(database, "state");
+    this.#read = database.prepare(`SELECT ${this.#table.columns} FROM state WHERE name = ?`);
     this.#delete = database.prepare("DELETE FROM state WHERE name = ?");
   }
 
-  /** @throws {Damaged} */
-  read(name: string): Uint8Array | undefined {
-    const row = this.#read.get(name) as { value: Uint8Array; crc: number } | undefined;
-    if (row === undefined) return undefined;
-    if (stateChecksum(name, row.value) !== row.crc) throw new Damaged(`the value of ${name} is damaged`);
-    return row.value;
+  /** The committed value. @throws {Damaged} at the first call, if it is not what was written. */
+  get<Name extends keyof Values>(name: Name): Values[Name] | undefined {
+    if (!this.#committed.has(name)) {
+      const value = this.readBlob(name);
+      this.#committed.set(name, value && JSON.parse(new TextDecoder().decode(value)));
+    }
+    return this.#committed.get(name) as Values[Name] | undefined;
+  }
+
+  /** The same, or nothing if it is damaged. */
+  getReadable<Name extends keyof Values>(name: Name): Values[Name] | undefined {
+    return readable(() => this.get(name));
+  }
+
+  set<Name extends keyof Values>(name: Name, value: Values[Name] | undefined): void {
+    if (!this.#committed.has(name)) this.#committed.set(name, this.getReadable(name));
+    this.#changed.set(name, value);
+    if (value === undefined) this.delete(name);
+    else this.writeBlob(name, new TextEncoder().encode(JSON.stringify(value)));
+  }
+
+  committed(): void {
+    for (const [name, value] of this.#changed) this.#committed.set(name, value);
+    this.#changed.clear();
+  }
+
+  rolledBack(): void {
+    this.#changed.clear();
   }
 
   /** @throws {Damaged} */
-  readJson(name: string): unknown {
-    const value = this.read(name);
-    return value === undefined ? undefined : JSON.parse(new TextDecoder().decode(value));
+  readBlob(name: string): Uint8Array | undefined {
+    const row = this.#read.get(name) as StoredRow<"state"> | undefined;
+    if (row !== undefined && !this.#table.isSound(row)) throw new Damaged(`the value of ${name} is damaged`);
+    return row?.value;
   }
 
-  write(name: string, value: Uint8Array): void {
-    this.#write.run(name, value, stateChecksum(name, value));
+  /** The same, or nothing if it is damaged. */
+  readableBlob(name: string): Uint8Array | undefined {
+    return readable(() => this.readBlob(name));
   }
 
-  writeJson(name: string, value: unknown): void {
-    this.write(name, new TextEncoder().encode(JSON.stringify(value)));
+  writeBlob(name: string, value: Uint8Array): void {
+    this.#table.write({ name, value });
   }
 
   delete(name: string): void {
@@ -50,251 +121,147 @@ export class State {
   }
 }
 
-export function stateChecksum(name: string, value: Uint8Array): number {
-  return checksum(`${name} ${value.length}`, value);
-}
-
-/** What is made with the journal and kept for its whole life; made now if it is missing. @throws {Damaged} */
-export function readIdentity(state: State, now: number): JournalIdentity {
-  const known = state.readJson("identity") as JournalIdentity | undefined;
-  if (known !== undefined) return known;
-  const secret = () => randomBytes(32).toString("hex");
-  const instanceId = randomUUID();
-  const identity = { instanceId, identitySecret: secret(), privacySalt: secret(), tailnet: 1, createdAt: now };
-  state.writeJson("identity", identity);
-  return identity;
-}
-
-/** The last committed position of delivery. @throws {Damaged} */
-export function readCursor(state: State): LogCursor {
-  return (state.readJson("cursor") as LogCursor | undefined) ?? startOfJournal;
-}
-
-/** Names of the snapshot's blobs in `state`. */
-export const blobPrefix = "ledger/";
-
-/** What a snapshot says about itself: how many blobs it has, and all their checksums in one. Parts of two do not add up. */
-interface SnapshotHead {
-  readonly measuredSeq: number;
-  readonly blobs: number;
-  readonly sum: number;
-}
-
-/** The ledger's totals. Writes are in the caller's transaction. */
-export class Snapshots {
-  readonly #state: State;
-  readonly #names: StatementSync;
-
-  constructor(database: DatabaseSync, state: State) {
-    this.#state = state;
-    this.#names = database.prepare(
-      `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0'`,
-    );
-  }
-
-  /** Blobs that are not named stay. */
-  write({ measuredSeq, blobs }: Snapshot): void {
-    for (const [name, blob] of blobs) {
-      if (blob === undefined) this.#state.delete(blobPrefix + name);
-      else this.#state.write(blobPrefix + name, blob);
-    }
-    this.#state.writeJson("measured", { measuredSeq, ...this.#summary() } satisfies SnapshotHead);
-  }
-
-  /** @throws {Damaged} if any of it is not what was written. */
-  read(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> } {
-    const head = this.#state.readJson("measured") as SnapshotHead | undefined;
-    const found = this.#summary();
-    if ((head?.blobs ?? 0) !== found.blobs || (head?.sum ?? 0) !== found.sum)
-      throw new Damaged("the counters' snapshot is not whole");
-    const blobs = new Map<string, Uint8Array>();
-    for (const { name } of this.#rows()) blobs.set(name.slice(blobPrefix.length), this.#state.read(name) as Uint8Array);
-    return { measuredSeq: head?.measuredSeq ?? 0, blobs };
-  }
-
-  /** Removes all blobs; rows up to `measuredSeq` count as measured. */
-  clear(measuredSeq: number): void {
-    for (const { name } of this.#rows()) this.#state.delete(name);
-    this.write({ measuredSeq, blobs: new Map() });
-  }
-
-  #summary(): { readonly blobs: number; readonly sum: number } {
-    const rows = this.#rows();
-    return { blobs: rows.length, sum: rows.reduce((sum, { crc }) => (sum ^ crc) >>> 0, 0) };
-  }
-
-  #rows(): readonly { readonly name: string; readonly crc: number }[] {
-    return this.#names.all() as { name: string; crc: number }[];
-  }
-}
-
-/** Methods that write do so in the caller's transaction; another method shows it once that is on disk. */
-export class Accounts {
-  readonly #database: DatabaseSync;
-  readonly #state: State;
-  readonly #snapshots: Snapshots;
-  #identity: JournalIdentity;
-  #cursor: LogCursor;
-  #measuredSeq: number;
-  #loss: Loss;
-  /** Since the series began, as the cursor counts. */
-  #acceptedRecords: number;
-
-  /** `lastSeq` is the last row, and `now` the start of series that begin anew. @throws {Damaged} if identity or cursor is. */
-  constructor(
-    database: DatabaseSync,
-    state: State,
-    { lastSeq, now, logger }: { readonly lastSeq: number; readonly now: number; readonly logger: Logger },
-  ) {
-    this.#database = database;
-    this.#state = state;
-    this.#snapshots = new Snapshots(database, state);
-    this.#identity = readIdentity(state, now);
-    this.#cursor = readCursor(state);
-    this.#acceptedRecords = this.#readAccepted();
-    try {
-      this.#measuredSeq = this.#snapshots.read().measuredSeq;
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      logger.warn("the counters' snapshot is damaged; all series begin anew", { reason: error.message });
-      this.#measuredSeq = lastSeq;
-      transaction(database, () => this.writeAnew(now));
-      this.begunAnew();
-    }
-    this.#loss = readLoss(state);
-  }
-
-  get identity(): JournalIdentity {
-    return this.#identity;
-  }
-
-  /** The last committed position of delivery. */
-  get cursor(): LogCursor {
-    return this.#cursor;
-  }
-
-  /** The last row that is measured in the snapshot. */
-  get measuredSeq(): number {
-    return this.#measuredSeq;
-  }
-
-  get loss(): Loss {
-    return this.#loss;
-  }
-
-  /** Accepted records that are neither delivered nor dead letters. */
-  get pendingRecords(): number {
-    const { delivered, deadLettered } = this.#cursor.records;
-    return this.#acceptedRecords - delivered - deadLettered;
-  }
-
-  /** Records were accepted: their commit is on disk. */
-  accepted(records: number): void {
-    this.#acceptedRecords += records;
-  }
-
-  /** The position is on disk. */
-  moved(cursor: LogCursor): void {
-    this.#cursor = cursor;
-  }
-
-  readSnapshot(): ReturnType<Snapshots["read"]> {
-    return this.#snapshots.read();
-  }
-
-  /** With it goes how many records were accepted up to `lastSeq`, so that a start need not add up a long backlog. */
-  writeSnapshot(snapshot: Snapshot, lastSeq: number): void {
-    this.#snapshots.write(snapshot);
-    this.#state.writeJson("accepted", { seq: lastSeq, records: this.#acceptedRecords });
-  }
-
-  /** The snapshot is on disk. */
-  measured(seq: number): void {
-    this.#measuredSeq = seq;
-  }
-
-  /** All series begin anew at `at`; rows up to `measuredSeq` stay measured, what is delivered of later ones stays delivered. */
-  writeAnew(at: number): void {
-    const delivered = Math.max(0, this.#recordsFrom(this.#measuredSeq + 1) - this.pendingRecords);
-    this.#snapshots.clear(this.#measuredSeq);
-    writeAnew(this.#state, this.#identity, this.#cursor, at, delivered);
-    this.#state.delete("accepted");
-  }
-
-  /** The new beginning is on disk. */
-  begunAnew(): void {
-    this.#acceptedRecords = Math.max(this.pendingRecords, this.#recordsFrom(this.#measuredSeq + 1));
-    this.#cursor = readCursor(this.#state);
-    this.#identity = readIdentity(this.#state, this.#identity.createdAt);
-    this.#loss = readLoss(this.#state);
-  }
-
-  /** Writes down by how much what the counters say was accepted differs from what was; once after damage. */
-  settleLoss(accepted: number): Loss {
-    const known = readLoss(this.#state);
-    if (!known.isOpen) return known;
-    const difference = accepted + known.uncounted - this.#acceptedRecords - known.records;
-    const settled: StoredLoss = {
-      rows: known.rows,
-      records: known.records + Math.max(0, difference),
-      uncounted: known.uncounted + Math.max(0, -difference),
-      isOpen: false,
-    };
-    this.#state.writeJson("loss", settled);
-    return settled;
-  }
-
-  lossSettled(loss: Loss): void {
-    this.#loss = loss;
-  }
-
-  #readAccepted(): number {
-    const known = this.#state.readJson("accepted") as { readonly seq: number; readonly records: number } | undefined;
-    if (known !== undefined) return known.records + this.#recordsFrom(known.seq + 1);
-    const { seq, record, records } = this.#cursor;
-    return this.#recordsFrom(seq) - record + records.delivered + records.deadLettered;
-  }
-
-  #recordsFrom(seq: number): number {
-    const sql = `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`;
-    return (this.#database.prepare(sql).get(seq) as { records: number }).records;
-  }
-}
-
-/** What damage took, and whether the sums have yet to be compared since. */
-interface StoredLoss extends Loss {
-  readonly isOpen: boolean;
-}
-
-const noLoss: StoredLoss = { rows: 0, records: 0, uncounted: 0, isOpen: false };
-
-/** What is written down; a damaged text is none. */
-function readLoss(state: State): StoredLoss {
+function readable<Value>(read: () => Value): Value | undefined {
   try {
-    return (state.readJson("loss") as StoredLoss | undefined) ?? noLoss;
+    return read();
   } catch (error) {
-    if (error instanceof Damaged) return noLoss;
+    if (error instanceof Damaged) return undefined;
     throw error;
   }
 }
 
-/** Adds lost rows, in the caller's transaction. How many records that were shows when the sums are compared. */
-export function addLostRows(state: State, rows: number): void {
-  const known = readLoss(state);
-  state.writeJson("loss", { ...known, rows: known.rows + rows, isOpen: true } satisfies StoredLoss);
+/** Created with the journal, unless it exists. @throws {Damaged} */
+export function ensureIdentity(state: State, now: number): void {
+  const secret = () => randomBytes(32).toString("hex");
+  const made = {
+    instanceId: randomUUID(),
+    identitySecret: secret(),
+    privacySalt: secret(),
+    tailnet: 1,
+    createdAt: now,
+  };
+  if (state.get("identity") === undefined) state.set("identity", made);
+  state.committed();
 }
 
-/** Series begin anew at `at`, and the counters of delivery with them, since they share that start. In the caller's transaction. */
-export function writeAnew(state: State, identity: JournalIdentity, cursor: LogCursor, at: number, delivered = 0): void {
-  const { seq, record, logRecord } = cursor;
-  state.writeJson("identity", { ...identity, createdAt: at } satisfies JournalIdentity);
-  state.writeJson("cursor", {
-    ...startOfJournal,
-    seq,
-    record,
-    logRecord,
-    records: { ...startOfJournal.records, delivered },
-  } satisfies LogCursor);
-  /** Differences of the old sums mean nothing to the new ones. */
-  state.writeJson("loss", { ...noLoss, rows: readLoss(state).rows, isOpen: true } satisfies StoredLoss);
+/** Changes are in the caller's transaction. */
+export class Accounts {
+  readonly #state: State;
+  readonly #blobs: StatementSync;
+  readonly #recordsFrom: StatementSync;
+  /** Since the series began, as the cursor counts. */
+  #accepted = 0;
+
+  constructor(database: DatabaseSync, state: State) {
+    this.#state = state;
+    this.#blobs = database.prepare(
+      `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
+    );
+    this.#recordsFrom = database.prepare(
+      `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`,
+    );
+  }
+
+  /** Adds up what is stored. @throws {Damaged} */
+  load(): void {
+    const known = this.#state.get("accepted");
+    const { seq, record, records } = this.cursor;
+    this.#accepted =
+      known === undefined
+        ? this.#countFrom(seq) - record + records.delivered + records.deadLettered
+        : known.records + this.#countFrom(known.seq + 1);
+  }
+
+  get identity(): JournalIdentity {
+    return this.#state.get("identity") as JournalIdentity;
+  }
+
+  get cursor(): LogCursor {
+    return this.#state.get("cursor") ?? startOfJournal;
+  }
+
+  get measuredSeq(): number {
+    return this.#state.getReadable("measured")?.measuredSeq ?? 0;
+  }
+
+  get loss(): StoredLoss {
+    return this.#state.getReadable("loss") ?? noLoss;
+  }
+
+  /** Accepted records that are neither delivered nor dead letters. */
+  get pendingRecords(): number {
+    const { delivered, deadLettered } = this.cursor.records;
+    return this.#accepted - delivered - deadLettered;
+  }
+
+  /** Records whose commit is on disk. */
+  accepted(records: number): void {
+    this.#accepted += records;
+  }
+
+  /** @throws {Damaged} if any of it is not what was written. */
+  readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> } {
+    const { measuredSeq, ...written } = this.#state.get("measured") ?? { measuredSeq: 0, blobs: 0, sum: 0 };
+    const { blobs, sum } = this.#summary();
+    if (written.blobs !== blobs || written.sum !== sum) throw new Damaged("the snapshot of the counters is incomplete");
+    const names = this.#blobNames();
+    return {
+      measuredSeq,
+      blobs: new Map(names.map((name) => [name.slice(blobPrefix.length), this.#state.readBlob(name) as Uint8Array])),
+    };
+  }
+
+  /** Blobs that are not named stay. `lastSeq`: the last committed row. */
+  writeSnapshot({ measuredSeq, blobs }: Snapshot, lastSeq: number): void {
+    for (const [name, blob] of blobs) {
+      if (blob === undefined) this.#state.delete(blobPrefix + name);
+      else this.#state.writeBlob(blobPrefix + name, blob);
+    }
+    this.#state.set("measured", { measuredSeq, ...this.#summary() });
+    this.#state.set("accepted", { seq: lastSeq, records: this.#accepted });
+  }
+
+  /**
+   * All series begin anew at `at`, and the counters of delivery with them. Rows up to `measuredSeq` count as measured; later
+   * ones that are delivered stay delivered. To be followed by `load`.
+   */
+  beginAnew(at: number, measuredSeq = this.measuredSeq): void {
+    const { seq, record, logRecord } = this.cursor;
+    const unmeasured = this.#countFrom(measuredSeq + 1);
+    const delivered = Math.max(0, unmeasured - this.pendingRecords);
+    for (const name of this.#blobNames()) this.#state.delete(name);
+    this.#state.set("measured", { measuredSeq, blobs: 0, sum: 0 });
+    this.#state.set("identity", { ...this.identity, createdAt: at });
+    const records = { ...startOfJournal.records, delivered };
+    this.#state.set("cursor", { ...startOfJournal, seq, record, logRecord, records });
+    /** Differences of the old sums mean nothing to the new ones. */
+    this.#state.set("loss", { ...noLoss, rows: this.loss.rows, isOpen: true });
+    this.#state.set("accepted", undefined);
+  }
+
+  /** Records what the counters' sum of accepted records says is missing, once after damage. */
+  settleLoss(accepted: number): void {
+    const known = this.loss;
+    if (!known.isOpen) return;
+    const difference = accepted + known.uncounted - this.#accepted - known.records;
+    this.#state.set("loss", {
+      rows: known.rows,
+      records: known.records + Math.max(0, difference),
+      uncounted: known.uncounted + Math.max(0, -difference),
+      isOpen: false,
+    });
+  }
+
+  #countFrom(seq: number): number {
+    return (this.#recordsFrom.get(seq) as { records: number }).records;
+  }
+
+  #blobNames(): string[] {
+    return (this.#blobs.all() as { name: string }[]).map(({ name }) => name);
+  }
+
+  #summary(): { readonly blobs: number; readonly sum: number } {
+    const found = this.#blobs.all() as { crc: number }[];
+    return { blobs: found.length, sum: found.reduce((sum, { crc }) => (sum ^ crc) >>> 0, 0) };
+  }
 }

@@ -1,0 +1,258 @@
+/**
+ * The tables of the journal, each row with a checksum, and what makes a database ready.
+ *
+ * Invariants of `batch`, on which everything else is built:
+ * 1. A record is accepted if and only if it is in a committed row, or was delivered and its row has left since.
+ * 2. `seq` rises by one per row in the order of commits and is never used again, whatever leaves.
+ * 3. A row is written once. Only a quarantine row changes: its lines are cleared one by one.
+ * 4. A row leaves when its log records are answered (`seq` < cursor), it is measured (`seq` ≤ measured), it is older than
+ *    `state.retention` or space is short, and nothing pins it: no mark, no replay, no quarantine line.
+ * 5. A mark is on a row that exists. Of all marks of one row none outlives it.
+ * 6. Keys and rows of one batch are in one transaction, and so is the poll cursor that a batch moves.
+ * 7. `crc` covers all other columns but `id`. A row whose crc does not match counts as lost, alone.
+ * 8. One connection of one process writes. Readers only read.
+ *
+ * Short columns stand before long ones: SQLite reads a row from its beginning.
+ */
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
+import { Unavailable } from "../../errors.ts";
+import { Damaged } from "../batch.ts";
+
+/** The schema that this program writes. */
+export const schemaVersion = 1;
+
+/** "ts2o" marks databases of this program. */
+export const applicationId = 0x7473_326f;
+
+/** A higher `seq` is damage: 2^48 rows are never written. */
+export const maxSeq = 2 ** 48;
+
+/** SQLite truncates the write-ahead log to this size after a checkpoint. */
+export const walLimitBytes = 64 * 1024 * 1024;
+
+const pageBytes = 4096;
+
+/** Rows of accepted records. */
+export const acceptedRows = "type IN ('flow', 'audit', 'webhook')";
+
+const quarantined = "type IN ('invalid', 'sample')";
+
+/** Rows of what was never accepted, found by their index. */
+export const quarantineRows = `batch INDEXED BY batch_quarantine WHERE ${quarantined}`;
+
+const schema: Readonly<Record<string, string>> = {
+  batch: `CREATE TABLE batch (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, -- the row's number; given by the program, one above the last
+  accepted_at INTEGER NOT NULL,          -- epoch milliseconds at which the request or poll was received
+  source TEXT NOT NULL,                  -- stream, webhook or poll
+  tailnet INTEGER NOT NULL,              -- number of the tailnet in identities
+  type TEXT NOT NULL,                    -- flow, audit, webhook: accepted records; invalid, sample: quarantined; tally: neither
+  records INTEGER NOT NULL,              -- lines of the text
+  length INTEGER NOT NULL,               -- bytes of the text
+  crc INTEGER NOT NULL,
+  tally TEXT,                            -- JSON: on a batch's first row its Tally, on a quarantine row its lines by type and reason
+  left_out BLOB,                         -- entries that are left out, and log records kept under a limit (records/flow/rows.ts)
+  body BLOB                              -- the text as one zstd frame: a line per record in its stored form, or per quarantined text
+) STRICT`,
+  keys: `CREATE TABLE keys (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq INTEGER NOT NULL,                  -- last row of the transaction that brought the last of the keys
+  class TEXT NOT NULL,                   -- flow, audit, webhook or quarantined
+  at INTEGER NOT NULL,                   -- epoch milliseconds from which the keys age: the latest of them
+  version INTEGER NOT NULL,              -- how they are packed
+  crc INTEGER NOT NULL,
+  packed BLOB NOT NULL                   -- 16 bytes per key; one that comes again in a new way is stored again
+) STRICT`,
+  mark: `CREATE TABLE mark (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  destination TEXT NOT NULL,             -- logs or ledger
+  seq INTEGER NOT NULL,                  -- the row, which stays as long as its mark
+  from_line INTEGER NOT NULL,            -- first line of the range
+  to_line INTEGER NOT NULL,              -- the line after the last
+  why TEXT NOT NULL,                     -- a MarkReason
+  log_records INTEGER NOT NULL,          -- log records that were refused
+  at INTEGER NOT NULL,                   -- epoch milliseconds
+  crc INTEGER NOT NULL,
+  message TEXT NOT NULL                  -- the backend's words or ours, truncated
+) STRICT`,
+  state: `CREATE TABLE state (
+  name TEXT PRIMARY KEY,                 -- identity, cursor, poll.flow, horizon.audit, ledger/<blob> and the like
+  crc INTEGER NOT NULL,
+  value BLOB NOT NULL                    -- JSON, or a blob of the ledger's
+) STRICT, WITHOUT ROWID`,
+  /** Only queries with exactly these words use this index. */
+  batch_quarantine: `CREATE INDEX batch_quarantine ON batch (seq) WHERE ${quarantined}`,
+  keys_age: "CREATE INDEX keys_age ON keys (class, at)",
+  mark_seq: "CREATE INDEX mark_seq ON mark (seq)",
+};
+
+/** What a row of each table holds, beside its crc. Ids are null before they are given. */
+interface Rows {
+  batch: {
+    seq: number;
+    accepted_at: number;
+    source: string;
+    tailnet: number;
+    type: string;
+    records: number;
+    length: number;
+    tally: string | null;
+    left_out: Uint8Array | null;
+    body: Uint8Array | null;
+  };
+  keys: { id: number | null; seq: number; class: string; at: number; version: number; packed: Uint8Array };
+  mark: {
+    id: number | null;
+    destination: string;
+    seq: number;
+    from_line: number;
+    to_line: number;
+    why: string;
+    log_records: number;
+    at: number;
+    message: string;
+  };
+  state: { name: string; value: Uint8Array };
+}
+
+export type TableName = keyof Rows;
+export type NewRow<Name extends TableName> = Readonly<Rows[Name]>;
+export type StoredRow<Name extends TableName> = NewRow<Name> & { readonly crc: number };
+
+const columns: { readonly [Name in TableName]: readonly (keyof Rows[Name] & string)[] } = {
+  batch: ["seq", "accepted_at", "source", "tailnet", "type", "records", "length", "tally", "left_out", "body"],
+  keys: ["id", "seq", "class", "at", "version", "packed"],
+  mark: ["id", "destination", "seq", "from_line", "to_line", "why", "log_records", "at", "message"],
+  state: ["name", "value"],
+};
+
+/** Writes the rows of a table with their checksum, and tells whether one that was read is what was written. */
+export class Table<Name extends TableName> {
+  /** For a SELECT. */
+  readonly columns: string;
+  readonly #names: readonly (keyof Rows[Name] & string)[];
+  readonly #write: StatementSync;
+
+  constructor(database: DatabaseSync, name: Name) {
+    this.#names = columns[name];
+    this.columns = `${this.#names.join(", ")}, crc`;
+    const values = this.#names.map(() => "?").join(", ");
+    this.#write = database.prepare(`INSERT OR REPLACE INTO ${name} (${this.columns}) VALUES (${values}, ?)`);
+  }
+
+  /** Inserts the row, or replaces the one with its key, in the caller's transaction. Returns its integer key. */
+  write(row: NewRow<Name>): number {
+    const values = this.#names.map((name) => row[name] as SQLInputValue);
+    return Number(this.#write.run(...values, this.checksum(row)).lastInsertRowid);
+  }
+
+  isSound(row: StoredRow<Name>): boolean {
+    return this.checksum(row) === row.crc;
+  }
+
+  /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. */
+  checksum(row: NewRow<Name>): number {
+    const values = this.#names.filter((name) => name !== "id").map((name) => row[name]);
+    const blobs = values.filter((value) => value instanceof Uint8Array);
+    const text = values.map((value) => (value instanceof Uint8Array ? value.length : value)).join(" ");
+    return blobs.reduce((sum, blob) => crc32(blob, sum), crc32(text));
+  }
+}
+
+export interface StorageOptions {
+  /** `full`: every commit is synced to the disk. `normal`: the last commits can be lost with the machine, not with the process. */
+  readonly durability: "full" | "normal";
+  readonly maxBytes: number;
+  /** Epoch milliseconds at the start. */
+  readonly now: number;
+}
+
+/**
+ * Makes an opened database ready: pragmas, then its tables.
+ * @throws {Unavailable} for a disk without write-ahead logs, a schema of a newer program, and one that was never released.
+ * @throws {Damaged} if it is not what was written.
+ */
+export function prepareDatabase(database: DatabaseSync, options: StorageOptions): void {
+  database.exec("PRAGMA busy_timeout = 2000; PRAGMA auto_vacuum = INCREMENTAL");
+  const version = pragma(database, "user_version");
+  const application = pragma(database, "application_id");
+  const tables = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'";
+  const found = new Map(
+    (database.prepare(tables).all() as unknown as { name: string; sql: string }[]).map(({ name, sql }) => [name, sql]),
+  );
+  if (application === 0 && found.has("meta") && found.has("journal")) {
+    const directory = (database.location() ?? "").replace(/[\\/][^\\/]*$/, "");
+    throw new Unavailable(
+      `the state directory ${directory} was written by an unreleased first form; move it away or set another state.path`,
+    );
+  }
+  const { journal_mode: mode } = database.prepare("PRAGMA journal_mode = WAL").get() as { journal_mode: string };
+  if (mode !== "wal")
+    throw new Unavailable(
+      `the disk of the state directory cannot hold a write-ahead log (journal_mode is ${mode}): set state.path to a local disk`,
+    );
+  setDurability(database, options.durability);
+  if (process.platform === "darwin") database.exec("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
+  database.exec(`PRAGMA journal_size_limit = ${walLimitBytes}`);
+  database.exec(`PRAGMA max_page_count = ${Math.ceil(options.maxBytes / pageBytes)}`);
+  if (version === 0 && application === 0 && found.size === 0) {
+    const numbers = `PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`;
+    transaction(database, () => database.exec(`${Object.values(schema).join(";")}; ${numbers}`));
+    return;
+  }
+  if (application !== applicationId) throw new Damaged("the database's header is damaged");
+  const expected = Object.entries(schema);
+  const isOurs = found.size === expected.length && expected.every(([name, sql]) => found.get(name) === sql);
+  /** A newer program has other tables. With ours, the number is damaged: the header has no checksum. */
+  if (version > schemaVersion && !isOurs)
+    throw new Unavailable(
+      `the journal was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
+    );
+  if (version !== schemaVersion || !isOurs) throw new Damaged("the database's schema is damaged");
+}
+
+/** How commits are synced from here on. Only outside of transactions. */
+export function setDurability(database: DatabaseSync, durability: "full" | "normal"): void {
+  database.exec(`PRAGMA synchronous = ${durability === "full" ? "FULL" : "NORMAL"}`);
+}
+
+/** The highest `seq` that was ever given. @throws {Damaged} if that is no number of rows. */
+export function readSequence(database: DatabaseSync): number {
+  /** Numbers that JavaScript cannot hold are compared in SQL: reading one throws. */
+  const given = "SELECT seq FROM sqlite_sequence WHERE name = 'batch' UNION ALL SELECT MAX(seq) FROM batch";
+  const bounded = `iif(COALESCE(MAX(seq), 0) BETWEEN 0 AND ${maxSeq}, COALESCE(MAX(seq), 0), -1)`;
+  const lowest = "SELECT COALESCE(MIN(seq), 1) < 1 FROM batch";
+  const sql = `SELECT ${bounded} AS seq, (${lowest}) AS isLow FROM (${given})`;
+  const { seq, isLow } = database.prepare(sql).get() as { seq: unknown; isLow: number };
+  if (typeof seq !== "number" || seq < 0 || isLow === 1) throw new Damaged("the numbers of the rows are damaged");
+  return seq;
+}
+
+/** Sets the highest `seq` that was given: the next row's is above it. */
+export function raiseSequence(database: DatabaseSync, seq: number): void {
+  database.exec("DELETE FROM sqlite_sequence WHERE name = 'batch'");
+  database.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('batch', ?)").run(seq);
+}
+
+/** Runs `write` in a transaction of its own. @throws whatever it throws, or SQLite; nothing is written then. */
+export function transaction<Result>(database: DatabaseSync, write: () => Result): Result {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const result = write();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    try {
+      /** SQLITE_FULL has rolled back already. */
+      if (database.isTransaction) database.exec("ROLLBACK");
+    } catch {
+      /** A failing disk. The next transaction cannot begin then, and says so. */
+    }
+    throw error;
+  }
+}
+
+function pragma(database: DatabaseSync, name: "user_version" | "application_id"): number {
+  return (database.prepare(`PRAGMA ${name}`).get() as Record<string, number>)[name] ?? 0;
+}
