@@ -19,8 +19,9 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../src/errors.ts";
+import { Ballast } from "../../src/journal/sqlite/health.ts";
 import { inspectJournal } from "../../src/journal/sqlite/index.ts";
-import { Ballast, stateDirectoryProblem, takeStateDirectory } from "../../src/journal/sqlite/directory.ts";
+import { stateDirectoryProblem, takeStateDirectory } from "../../src/journal/sqlite/directory.ts";
 import { canMount, mountSmallDisk } from "../support/small-disk.ts";
 import { appendNumbers, createState, mebibyte, numbersIn, type TestState } from "./support.ts";
 

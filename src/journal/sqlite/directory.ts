@@ -6,7 +6,6 @@ import {
   accessSync,
   closeSync,
   constants,
-  fsyncSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -14,9 +13,7 @@ import {
   readdirSync,
   rmSync,
   type Stats,
-  statfsSync,
   statSync,
-  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -37,7 +34,6 @@ export interface StateDirectory {
 
 const lockName = "lock.db";
 export const databaseName = "journal.db";
-const ballastName = "ballast";
 
 /** Files that must be ours if they exist. SQLite and `open` would follow links to others. */
 const fileNames = [lockName, databaseName, `${databaseName}-wal`, `${databaseName}-shm`, "rescued.db"];
@@ -140,7 +136,7 @@ function isWritable(directory: string): boolean {
 }
 
 /** Creates a file for its owner alone. @throws {Error} if there is anything at that path, even a dangling link. */
-function openExclusively(path: string): number {
+export function openExclusively(path: string): number {
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
   return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
 }
@@ -229,85 +225,6 @@ function removeAbandoned(): void {
     } catch {
       /** In use, or not ours to delete. */
       continue;
-    }
-  }
-}
-
-const blockBytes = 1024 * 1024;
-
-/** A disk with less free space counts as full. */
-const fullBelowBytes = 2 * blockBytes;
-
-/** Disk space that is released when the disk is full, so that cursor, snapshot and deletion can still be written. */
-export class Ballast {
-  readonly #directory: string;
-  readonly #path: string;
-  readonly #bytes: number;
-  #isHeld: boolean;
-
-  /** With 0 bytes there is no file. */
-  constructor(directory: string, bytes: number) {
-    this.#directory = directory;
-    this.#path = join(directory, ballastName);
-    this.#bytes = bytes;
-    this.#isHeld = bytes === 0;
-  }
-
-  /** Whether the space is reserved. While it is not, nothing new may be accepted. */
-  get isHeld(): boolean {
-    return this.#isHeld;
-  }
-
-  /** Bytes that must be free for the ballast to be reserved. */
-  get neededBytes(): number {
-    return this.#bytes + fullBelowBytes;
-  }
-
-  /** Infinite if the disk does not answer: it is gone then, not full. */
-  get freeBytes(): number {
-    try {
-      const { bavail, bsize } = statfsSync(this.#directory);
-      return bavail * bsize;
-    } catch {
-      return Number.POSITIVE_INFINITY;
-    }
-  }
-
-  /** Releases the space if the disk has none left. Returns whether it did. */
-  release(): boolean {
-    if (this.#bytes === 0 || !this.#isHeld || this.freeBytes >= fullBelowBytes) return false;
-    rmSync(this.#path, { force: true });
-    this.#isHeld = false;
-    return true;
-  }
-
-  /** Reserves the space if there is enough of it. A link in its place is removed, not followed. */
-  reserve(): void {
-    if (this.#isHeld) return;
-    const found = lstatSync(this.#path, { throwIfNoEntry: false });
-    this.#isHeld = found?.isFile() === true && found.nlink === 1 && found.size === this.#bytes;
-    if (this.#isHeld || this.freeBytes < this.neededBytes) return;
-    try {
-      rmSync(this.#path, { force: true });
-      this.#write();
-      this.#isHeld = true;
-    } catch {
-      rmSync(this.#path, { force: true });
-    }
-  }
-
-  #write(): void {
-    const file = openExclusively(this.#path);
-    try {
-      const block = new Uint8Array(blockBytes);
-      for (let left = this.#bytes; left > 0; left -= blockBytes) {
-        const wanted = Math.min(left, blockBytes);
-        /** A full disk shortens writes, without an error. */
-        if (writeSync(file, block, 0, wanted) < wanted) throw new Error("the disk is full");
-      }
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
     }
   }
 }

@@ -1,20 +1,19 @@
 /** The journal over SQLite: everything that was accepted, in one database that only this process writes. */
 import type { DatabaseSync } from "node:sqlite";
 import type { Telemetry } from "../../catalogue/telemetry.ts";
-import { type CollectedLog, hasCredentials } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { attempt, type Logger } from "../../lib/logger.ts";
 import { Damaged, reasonOf } from "../batch.ts";
-import type { Journal, KeyClass } from "../index.ts";
+import type { Journal } from "../index.ts";
 import { isDamage, openDatabase } from "./damage.ts";
-import { Ballast, type StateDirectory, takeStateDirectory } from "./directory.ts";
-import { Health } from "./health.ts";
+import { type StateDirectory, takeStateDirectory } from "./directory.ts";
+import { Ballast, Health } from "./health.ts";
 import { Marks, planReplay, planRetry, runningRedelivery } from "./marks.ts";
 import { type Counts, QuarantineRows, quarantineView } from "./quarantine.ts";
 import { openSqliteReader } from "./rows.ts";
-import { type KeyLimits, SeenKeys } from "./seen-keys.ts";
+import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
 import { Accounts, ensureIdentity, polledTypes, State } from "./state.ts";
 import {
@@ -31,13 +30,13 @@ export { inspectJournal, isDamage } from "./damage.ts";
 export { openSqliteReader } from "./rows.ts";
 
 /** The settings that the journal follows. */
-export type JournalConfig = Pick<Config, "state" | "dedup" | "collectors" | "tailscale">;
+export type JournalConfig = Pick<Config, "state"> & KeySettings;
 
 export interface JournalDeps {
   readonly telemetry: Telemetry;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Milliseconds that go on whatever happens to the clock. The machine's, unless a test holds it. */
+  /** Milliseconds that go on whatever happens to the clock. */
   readonly steady?: Clock;
   /**
    * Called once if the database turns out to be damaged, or another process changes its files. Nothing is accepted from then
@@ -50,13 +49,7 @@ export interface JournalDeps {
 
 const usualBallastBytes = 16 * 1024 * 1024;
 
-/** Seen keys of classes without a setting: far more than a tailnet makes in their windows. */
-const maxOtherKeys = 250_000;
-
-/** Quarantined texts are known again for as long as the longest retry of a sender. */
-const quarantinedWindowMs = 48 * 3_600_000;
-
-/** The largest value of `writeState`. More is not worth the room that records need. */
+/** The largest value of `writeState`. */
 const maxStateBytes = 8 * 1024 * 1024;
 
 /** When deletion continues that has run out of its time, and when it begins because space is short. */
@@ -84,23 +77,8 @@ export function openSqliteJournal(config: JournalConfig, deps: JournalDeps): Jou
   }
 }
 
-function keyLimitsOf(config: JournalConfig): Readonly<Record<KeyClass, KeyLimits>> {
-  const { dedup } = config;
-  /** What will be polled again must not be forgotten before. */
-  const polled = (log: CollectedLog): { readonly pollOverlapMs?: number } => {
-    const { enabled, replay_overlap: pollOverlapMs } = config.collectors[log];
-    return enabled && hasCredentials(config) ? { pollOverlapMs } : {};
-  };
-  return {
-    flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys, ...polled("flowlogs") },
-    audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys, ...polled("auditlogs") },
-    webhook: { windowMs: dedup.webhook_window, maxKeys: maxOtherKeys },
-    quarantined: { windowMs: quarantinedWindowMs, maxKeys: maxOtherKeys },
-  };
-}
-
 /**
- * Everything behind the interface, over a database that is open. After `close` nothing is read or written any more.
+ * Everything behind the interface, over an open database. After `close` nothing is read or written any more.
  * @throws {Damaged} if what it begins with is not what was written.
  * @throws {Unavailable}
  */
@@ -109,38 +87,27 @@ function createJournal(
   directory: StateDirectory,
   storage: StorageOptions,
   config: JournalConfig,
-  { telemetry, logger, clock, steady = () => performance.now(), onDamage = () => undefined, ballastBytes }: JournalDeps,
+  deps: JournalDeps,
 ): Journal {
-  const { databasePath, isTemporary } = directory;
+  const { telemetry, logger, clock, steady = () => performance.now(), onDamage = () => undefined } = deps;
   const { now, maxBytes, durability } = storage;
   prepareDatabase(database, storage);
   const state = new State(database);
   ensureIdentity(state, now);
   for (const type of polledTypes) state.get(`poll.${type}`);
-  const seen = new SeenKeys(database, state, keyLimitsOf(config));
+  const seen = new SeenKeys(database, state, config);
   seen.load(now, logger);
   const accounts = new Accounts(database, state);
   const given = readSequence(database);
   const lastSeq = Math.max(given, accounts.cursor.seq - 1, accounts.measuredSeq);
   if (lastSeq > given) raiseSequence(database, lastSeq);
+  accounts.open(lastSeq, now, logger);
   const marks = new Marks(database);
   const evicted: Counts = new Map();
   const quarantine = new QuarantineRows(database, evicted);
-  const ballast = reserveBallast();
-  const shared = {
-    database,
-    directory,
-    storage,
-    state,
-    accounts,
-    seen,
-    marks,
-    ballast,
-    evicted,
-    clock,
-    steady,
-    logger,
-  };
+  const ballast = Ballast.reserved(directory, deps.ballastBytes ?? usualBallastBytes, lastSeq === 0, logger);
+  const parts = { database, directory, storage, state, accounts, seen, marks, ballast, evicted };
+  const shared = { ...parts, clock, steady, logger };
   const health = new Health({ ...shared, onDamage });
   const space = new Space({ ...shared, health, maxBytes, retentionMs: config.state.retention });
   const turn = new Turn({
@@ -155,7 +122,6 @@ function createJournal(
       telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
     },
   });
-  loadAccounts();
   const items = quarantineView(database, quarantine, marks, evicted, (change) => turn.write(change));
   const oldestWaiting = database.prepare(
     `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
@@ -163,35 +129,14 @@ function createJournal(
   let soon: ReturnType<typeof setTimeout> | undefined;
   let isClosed = false;
 
-  /** @throws {Unavailable} if the disk is too small for a journal that holds nothing yet. */
-  function reserveBallast(): Ballast {
-    const reserve = new Ballast(directory.path, isTemporary ? 0 : (ballastBytes ?? usualBallastBytes));
-    reserve.reserve();
-    const free = reserve.freeBytes;
-    if (reserve.isHeld && !(isTemporary && free < reserve.neededBytes)) return reserve;
-    const message = `the disk of the state directory ${directory.path} is too small: ${free} bytes are free, ${reserve.neededBytes} are needed`;
-    if (lastSeq === 0) throw new Unavailable(message);
-    logger.error(`${message}; nothing is accepted until there is room`);
-    return reserve;
-  }
-
-  /** A snapshot that is not what was written is none: all series begin anew. */
-  function loadAccounts(): void {
-    accounts.load();
-    try {
-      accounts.readSnapshot();
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      logger.error("the snapshot of the counters is damaged: all series begin anew", { reason: error.message });
-      turn.write(() => accounts.beginAnew(now, lastSeq));
-      accounts.load();
-    }
-  }
-
   /** @throws {Unavailable} */
   function mustBeOpen(): void {
     health.unfit();
     if (isClosed) throw new Unavailable("the journal is closed");
+  }
+
+  function report(reports: Parameters<Turn["report"]>[0]): void {
+    if (!isClosed) turn.report(reports);
   }
 
   function maintainSoon(): void {
@@ -221,7 +166,7 @@ function createJournal(
     get identity() {
       return accounts.identity;
     },
-    location: databasePath,
+    location: directory.databasePath,
     get lastSeq() {
       return turn.lastSeq;
     },
@@ -244,12 +189,8 @@ function createJournal(
       if (health.unfit() !== undefined || accounts.pendingRecords === 0) return undefined;
       return (oldestWaiting.get(accounts.cursor.seq) as { at: number } | undefined)?.at;
     },
-    progress(progress) {
-      if (!isClosed) turn.report(progress);
-    },
-    mark(made) {
-      if (!isClosed) turn.report({ marks: made });
-    },
+    progress: report,
+    mark: (made) => report({ marks: made }),
     get quarantine() {
       mustBeOpen();
       return items;
@@ -258,12 +199,7 @@ function createJournal(
     redelivery: (name) => state.getReadable(`redelivery.${name}`),
     async planReplay(range, id) {
       mustBeOpen();
-      space.plans++;
-      try {
-        return await planReplay(database, range, { id, end: accounts.cursor.seq, check: mustBeOpen });
-      } finally {
-        space.plans--;
-      }
+      return space.holding(() => planReplay(database, range, { id, end: accounts.cursor.seq, check: mustBeOpen }));
     },
     planRetry(filter, id) {
       mustBeOpen();
@@ -281,9 +217,7 @@ function createJournal(
       turn.write(() => running && state.set(`redelivery.${name}`, { ...running, endedAt: clock(), isCancelled: true }));
       return running !== undefined;
     },
-    redelivered(progress) {
-      if (!isClosed) turn.report({ redeliveries: [progress] });
-    },
+    redelivered: (progress) => report({ redeliveries: [progress] }),
 
     pollCursor: (type) => state.get(`poll.${type}`),
     movePollCursor(cursor) {
@@ -315,11 +249,10 @@ function createJournal(
 
     readState(name) {
       mustBeOpen();
-      return state.readableBlob(`kept/${name}`);
+      return state.readable(() => state.readBlob(`kept/${name}`));
     },
     writeState(name, value) {
-      if (value.length > maxStateBytes)
-        throw new Unavailable(`${name} takes ${value.length} bytes: more than ${maxStateBytes}`);
+      if (value.length > maxStateBytes) throw new Unavailable(`${name} takes more than ${maxStateBytes} bytes`);
       turn.write(() => state.writeBlob(`kept/${name}`, value));
     },
 
@@ -329,9 +262,9 @@ function createJournal(
       return { ...room, refusal: unfit ?? health.failure ?? room.refusal };
     },
     get wantsSnapshot() {
-      if (health.unfit() !== undefined) return false;
+      if (health.unfit() !== undefined || accounts.cursor.seq <= accounts.measuredSeq + 1) return false;
       space.measure();
-      return accounts.cursor.seq > accounts.measuredSeq + 1 && space.isShort;
+      return space.isShort;
     },
     get loss() {
       return accounts.loss;
@@ -341,7 +274,7 @@ function createJournal(
     maintain,
     openReader() {
       mustBeOpen();
-      return openSqliteReader(databasePath, (error) => {
+      return openSqliteReader(directory.databasePath, (error) => {
         if (isDamage(error)) health.failed(error);
       });
     },

@@ -22,7 +22,6 @@ const overheadBytes = 1024;
 /** How many lines of a row share type and reason. Cleared ones are not counted. */
 type LineCount = readonly [type: RecordType | "unknown", reason: string, lines: number];
 
-/** Counts by class and reason. */
 export type Counts = Map<string, QuarantineCount>;
 
 export function addCount(counts: Counts, more: QuarantineCount): void {
@@ -90,7 +89,6 @@ export class QuarantineRows {
     return cleared;
   }
 
-  /** Any row of the table. */
   read(seq: number): Row | undefined {
     return this.#read.get(seq) as Row | undefined;
   }
@@ -217,7 +215,6 @@ function* linesBefore(
     const row = rows.newest(seq, filter);
     if (row === undefined) return;
     seq = row.seq - 1;
-    /** Its counts tell without its text whether any line matches. */
     if (!countsIn(row).some(([type, reason]) => matches(filter, type, reason))) continue;
     const lines = rows.linesOf(row);
     for (let line = lines.length - 1; line >= 0 && found < limit; line--) {
@@ -235,7 +232,7 @@ function matches(filter: QuarantineFilter, type: RecordType | "unknown", reason:
   return (filter.type ?? type) === type && (filter.reason ?? reason) === reason;
 }
 
-/** Where a page goes on: behind an item, in the order of rows and on a row of lines or marks. */
+/** Where a page continues: behind an item, in the order of rows and on a row of lines or marks. */
 function placeOf(database: DatabaseSync, id: string | undefined) {
   if (id === undefined) return { seq: Number.MAX_SAFE_INTEGER, line: 0, mark: 0 };
   const line = lineId(id);
@@ -260,10 +257,9 @@ function numberOf(id: string): number {
   return Number(id.replace(/^(m|\d+\.)/, ""));
 }
 
-function itemOfLine(row: Row, line: number, { type, reason, detail }: QuarantineLine): QuarantineItem {
-  const { seq, accepted_at: at } = row;
-  const [itemClass, source] = [row.type as "invalid" | "sample", row.source as Source];
-  return { id: `${seq}.${line}`, class: itemClass, type, seq, from: line, records: 1, at, source, reason, detail };
+function itemOfLine(row: Row, from: number, { type, reason, detail }: QuarantineLine): QuarantineItem {
+  const { seq, accepted_at: at, type: itemClass, source } = row as Row & { type: "invalid"; source: Source };
+  return { id: `${seq}.${from}`, class: itemClass, type, seq, from, records: 1, at, source, reason, detail };
 }
 
 function itemOfMark(rows: QuarantineRows, { id, why, seq, from, to, at, message }: Mark): QuarantineItem {

@@ -1,17 +1,28 @@
 /** The keys of everything that was accepted or quarantined: by class, a table in memory over rows of `keys`, with a bound and an age. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { type CollectedLog, hasCredentials } from "../../config/index.ts";
+import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../index.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { type StoredRow, Table } from "./tables.ts";
 
-export interface KeyLimits {
+/** The settings that bound the keys. */
+export type KeySettings = Pick<Config, "dedup" | "collectors" | "tailscale">;
+
+interface KeyLimits {
   readonly windowMs: number;
   readonly maxKeys: number;
   /** If the type is polled: how far before its cursor polls read again. No key of that span leaves by age. */
   readonly pollOverlapMs?: number;
 }
+
+/** Seen keys of classes without a setting: far more than a tailnet makes in their windows. */
+const maxOtherKeys = 250_000;
+
+/** Quarantined texts are known again for as long as the longest retry of a sender. */
+const quarantinedWindowMs = 48 * 3_600_000;
 
 /** Four little-endian words per key. */
 const packing = 1;
@@ -107,10 +118,10 @@ export class SeenKeys {
     quarantined: new ClassOfKeys("quarantined"),
   };
 
-  constructor(database: DatabaseSync, state: State, limits: Readonly<Record<KeyClass, KeyLimits>>) {
+  constructor(database: DatabaseSync, state: State, settings: KeySettings) {
     this.#database = database;
     this.#state = state;
-    this.#limits = limits;
+    this.#limits = limitsOf(settings);
     this.#rows = new Table(database, "keys");
     const { columns } = this.#rows;
     this.#oldest = database.prepare(`SELECT ${columns} FROM keys WHERE class = ? ORDER BY at, id LIMIT ${rowsAtOnce}`);
@@ -256,4 +267,19 @@ function isKeyClass(name: string): name is KeyClass {
 function isStreamed(words: Uint32Array): boolean {
   for (let at = 3; at < words.length; at += keyWords) if (((words[at] as number) & keyBits.stream) !== 0) return true;
   return false;
+}
+
+function limitsOf(config: KeySettings): Readonly<Record<KeyClass, KeyLimits>> {
+  const { dedup } = config;
+  /** What will be polled again must not be forgotten before. */
+  const polled = (log: CollectedLog): { readonly pollOverlapMs?: number } => {
+    const { enabled, replay_overlap: pollOverlapMs } = config.collectors[log];
+    return enabled && hasCredentials(config) ? { pollOverlapMs } : {};
+  };
+  return {
+    flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys, ...polled("flowlogs") },
+    audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys, ...polled("auditlogs") },
+    webhook: { windowMs: dedup.webhook_window, maxKeys: maxOtherKeys },
+    quarantined: { windowMs: quarantinedWindowMs, maxKeys: maxOtherKeys },
+  };
 }

@@ -8,8 +8,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Append, reasonOf } from "../batch.ts";
 import type { JournalSpace } from "../index.ts";
-import type { Ballast } from "./directory.ts";
-import type { Health } from "./health.ts";
+import type { Ballast, Health } from "./health.ts";
 import { deadLetterReasons, type Marks, runningRedelivery } from "./marks.ts";
 import { addCount, type Counts } from "./quarantine.ts";
 import type { SeenKeys } from "./seen-keys.ts";
@@ -83,8 +82,7 @@ export class Space {
   /** The clock by which rows and keys age, epoch milliseconds. */
   #age: number;
   #steadyAt: number;
-  /** Replays that are being planned: nothing leaves meanwhile. */
-  plans = 0;
+  #holders = 0;
 
   constructor(deps: SpaceDeps) {
     this.#deps = deps;
@@ -176,10 +174,20 @@ export class Space {
     return areRowsDone && areKeysDone;
   }
 
+  /** No row leaves meanwhile. */
+  async holding<Result>(act: () => Promise<Result>): Promise<Result> {
+    this.#holders++;
+    try {
+      return await act();
+    } finally {
+      this.#holders--;
+    }
+  }
+
   /** Whether all that may leave has left. */
   #releaseRows(hasTime: () => boolean): boolean {
     const { accounts, state, marks, clock, retentionMs } = this.#deps;
-    if (this.plans > 0) return true;
+    if (this.#holders > 0) return true;
     const replayed = runningRedelivery(state, "replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
     const below = Math.min(accounts.cursor.seq, accounts.measuredSeq + 1, replayed);
     const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;

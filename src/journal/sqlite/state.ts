@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Logger } from "../../lib/logger.ts";
 import { Damaged } from "../batch.ts";
 import type {
   Horizon,
@@ -17,7 +18,7 @@ import type {
   Snapshot,
 } from "../index.ts";
 import { startOfJournal } from "../index.ts";
-import { acceptedRows, type StoredRow, Table } from "./tables.ts";
+import { acceptedRows, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */
 type Values = {
@@ -81,7 +82,17 @@ export class State {
 
   /** The same, or nothing if it is damaged. */
   getReadable<Name extends keyof Values>(name: Name): Values[Name] | undefined {
-    return readable(() => this.get(name));
+    return this.readable(() => this.get(name));
+  }
+
+  /** What cannot be read is nothing. */
+  readable<Value>(read: () => Value): Value | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof Damaged) return undefined;
+      throw error;
+    }
   }
 
   set<Name extends keyof Values>(name: Name, value: Values[Name] | undefined): void {
@@ -107,26 +118,12 @@ export class State {
     return row?.value;
   }
 
-  /** The same, or nothing if it is damaged. */
-  readableBlob(name: string): Uint8Array | undefined {
-    return readable(() => this.readBlob(name));
-  }
-
   writeBlob(name: string, value: Uint8Array): void {
     this.#table.write({ name, value });
   }
 
   delete(name: string): void {
     this.#delete.run(name);
-  }
-}
-
-function readable<Value>(read: () => Value): Value | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Damaged) return undefined;
-    throw error;
   }
 }
 
@@ -146,6 +143,7 @@ export function ensureIdentity(state: State, now: number): void {
 
 /** Changes are in the caller's transaction. */
 export class Accounts {
+  readonly #database: DatabaseSync;
   readonly #state: State;
   readonly #blobs: StatementSync;
   readonly #recordsFrom: StatementSync;
@@ -153,6 +151,7 @@ export class Accounts {
   #accepted = 0;
 
   constructor(database: DatabaseSync, state: State) {
+    this.#database = database;
     this.#state = state;
     this.#blobs = database.prepare(
       `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
@@ -170,6 +169,20 @@ export class Accounts {
       known === undefined
         ? this.#countFrom(seq) - record + records.delivered + records.deadLettered
         : known.records + this.#countFrom(known.seq + 1);
+  }
+
+  /** A snapshot that is not what was written is none: all series begin anew. @throws {Damaged} if it is something else. */
+  open(lastSeq: number, now: number, logger: Logger): void {
+    this.load();
+    try {
+      this.readSnapshot();
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      logger.error("the snapshot of the counters is damaged: all series begin anew", { reason: error.message });
+      transaction(this.#database, () => this.beginAnew(now, lastSeq));
+      this.#state.committed();
+      this.load();
+    }
   }
 
   get identity(): JournalIdentity {
