@@ -172,7 +172,8 @@ function createJournal(
     },
 
     async append(append, committed) {
-      mustBeOpen();
+      /** The turn looks at the files, once for all appends that it commits. */
+      if (isClosed) throw new Unavailable("the journal is closed");
       return turn.append(append, committed);
     },
     knows: (keyClass, keys, at) => seen.held(keyClass).heldWord(keys, at) !== 0,

@@ -132,10 +132,12 @@ export class Table<Name extends TableName> {
   /** For a SELECT. */
   readonly columns: string;
   readonly #names: readonly (keyof Rows[Name] & string)[];
+  readonly #checked: readonly (keyof Rows[Name] & string)[];
   readonly #write: StatementSync;
 
   constructor(database: DatabaseSync, name: Name) {
     this.#names = columns[name];
+    this.#checked = this.#names.filter((column) => column !== "id");
     this.columns = `${this.#names.join(", ")}, crc`;
     const values = this.#names.map(() => "?").join(", ");
     this.#write = database.prepare(`INSERT OR REPLACE INTO ${name} (${this.columns}) VALUES (${values}, ?)`);
@@ -153,10 +155,17 @@ export class Table<Name extends TableName> {
 
   /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. */
   checksum(row: NewRow<Name>): number {
-    const values = this.#names.filter((name) => name !== "id").map((name) => row[name]);
-    const blobs = values.filter((value) => value instanceof Uint8Array);
-    const text = values.map((value) => (value instanceof Uint8Array ? value.length : value)).join(" ");
-    return blobs.reduce((sum, blob) => crc32(blob, sum), crc32(text));
+    let text = "";
+    for (const name of this.#checked) {
+      const value = row[name];
+      text += `${value instanceof Uint8Array ? value.length : value} `;
+    }
+    let sum = crc32(text);
+    for (const name of this.#checked) {
+      const value = row[name];
+      if (value instanceof Uint8Array && value.length > 0) sum = crc32(value, sum);
+    }
+    return sum;
   }
 }
 
