@@ -105,8 +105,9 @@ describe("flows", () => {
     flows.measure(columns);
     ledger.addFlows(columns, undefined, flows.edges);
     const series = shown(await ledger.fold(3000), rollup);
-    expect(series).toHaveLength(5000);
-    expect(new Set(series.map(({ value }) => value))).toEqual(new Set([2]));
+    expect(series.reduce((sum, { value }) => sum + value, 0)).toBe(10_000);
+    // Tables are seeded per process: a pair in a thousand may find no room and count for `__other__`.
+    expect(series.filter(({ value }) => value === 2).length).toBeGreaterThan(4900);
   });
 });
 
