@@ -851,11 +851,16 @@ export function journalContract(create: () => TestState): void {
 
     test("goes to quarantined texts up to 64 MiB: the oldest leave", async () => {
       const journal = state.open();
-      for (let n = 0; n < 150; n++)
-        await journal.append(appendOf([], { quarantine: [quarantineOf([noise(mebibyte)])] }), noCallback);
+      /** Eight at a time: a transaction each takes longer than the rest of it. */
+      for (let n = 0; n < 9; n++) {
+        const quarantine = Array.from({ length: 8 }, () => quarantineOf([noise(mebibyte)]));
+        await journal.append(appendOf([], { quarantine }), noCallback);
+      }
       const [count] = journal.quarantine.counts({});
+      const evicted = journal.quarantine.evicted[0]?.items ?? 0;
       expect(count?.items).toBeGreaterThan(40);
-      expect((count?.items ?? 0) + (journal.quarantine.evicted[0]?.items ?? 0)).toBe(150);
-    });
+      expect(evicted).toBeGreaterThan(0);
+      expect((count?.items ?? 0) + evicted).toBe(72);
+    }, 20_000);
   });
 }

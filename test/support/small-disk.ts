@@ -30,7 +30,12 @@ export function mountSmallDisk(mebibytes: number): SmallDisk {
     path,
     fill() {
       const { bavail, bsize } = statfsSync(path);
-      if (bavail > 0) writeFileSync(filler, new Uint8Array(bavail * bsize), { flag: "a" });
+      try {
+        if (bavail > 0) writeFileSync(filler, new Uint8Array(bavail * bsize), { flag: "a" });
+      } catch (error) {
+        /** Somebody else took the last of it. */
+        if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
+      }
     },
     free: () => rmSync(filler, { force: true }),
     remove() {
