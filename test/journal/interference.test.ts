@@ -19,11 +19,15 @@ beforeEach(() => {
 });
 afterEach(() => state.remove());
 
+/** How often the journal looks at its files under load. */
+const lookEveryMs = 250;
+
 const numbers = Array.from({ length: 40 }, (_, n) => n);
 
 async function filled(): Promise<Journal> {
   const journal = state.open();
   for (const n of numbers) {
+    state.now += lookEveryMs;
     await appendNumbers(journal, [n]);
     if (n === 10) copyFileSync(log, `${log}.older`);
   }
@@ -31,6 +35,7 @@ async function filled(): Promise<Journal> {
 }
 
 async function expectStopped(journal: Journal, why: string): Promise<void> {
+  state.now += lookEveryMs;
   const refusal = await appendNumbers(journal, [1000]).catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(Unavailable);
   expect((refusal as Error).message).toContain(why);

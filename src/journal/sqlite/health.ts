@@ -26,6 +26,9 @@ import { type StorageOptions, walLimitBytes } from "./tables.ts";
 
 const sqliteFull = 13;
 
+/** The files are looked at no more often: under load that would be a tenth of what an append costs. */
+const lookEveryMs = 250;
+
 /** Over both copies of the index's header. */
 const indexHeader = new Uint8Array(136);
 
@@ -118,6 +121,7 @@ export interface HealthDeps {
   readonly ballast: Ballast;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly steady: Clock;
   /** Called once, when the database must not be written any more. */
   readonly onDamage: () => void;
 }
@@ -128,6 +132,8 @@ export class Health {
   #stopped: string | undefined;
   #isClosed = false;
   #failure: string | undefined;
+  /** By the steady clock. */
+  #nextLookAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: HealthDeps) {
     this.#deps = deps;
@@ -157,9 +163,15 @@ export class Health {
     this.#stopped ??= "the journal is closed";
   }
 
-  /** Why the database must never be written again, if so: what was committed there would be lost. Looks at its files. */
+  /**
+   * Why the database must never be written again, if so: what was committed there would be lost. Looks at its files now and
+   * then; what was committed in between can still be read through the open connection, and is salvaged.
+   */
   unfit(): string | undefined {
     if (this.#stopped !== undefined) return this.#stopped;
+    const now = this.#deps.steady();
+    if (now < this.#nextLookAt) return undefined;
+    this.#nextLookAt = now + lookEveryMs;
     const found = this.#watch.check();
     if (found === undefined) return undefined;
     const { reason, isWhole } = found;
@@ -177,6 +189,7 @@ export class Health {
     const { logger, directory, ballast, clock } = this.#deps;
     const path = directory.databasePath;
     if (this.#isClosed) return;
+    this.#nextLookAt = Number.NEGATIVE_INFINITY;
     if (isDamage(error)) {
       if (this.#stopped !== undefined) return;
       const reason = reasonOf(error);

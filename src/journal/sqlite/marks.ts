@@ -54,7 +54,7 @@ export class Marks {
       if (this.#rowOf(mark.seq) === undefined) continue;
       const { from, to, logRecords, ...same } = mark;
       const message = truncated(mark.message);
-      this.#table.write({ ...same, id: null, from_line: from, to_line: to, log_records: logRecords, message });
+      this.#table.insert({ ...same, id: null, from_line: from, to_line: to, log_records: logRecords, message });
     }
   }
 

@@ -60,7 +60,7 @@ export class QuarantineRows {
   insert(part: QuarantinePart, row: Pick<NewRow<"batch">, "seq" | "accepted_at" | "source" | "tailnet">): void {
     const { class: type, lines: records, length, body, types, reasons } = part;
     const tally = tallyOf(types.map((one, line) => ({ type: one, reason: reasons[line] ?? "" })));
-    this.#table.write({ ...row, type, records, length, tally, left_out: null, body });
+    this.#table.insert({ ...row, type, records, length, tally, left_out: null, body });
     this.#bytes += body.length + overheadBytes;
     while (this.#bytes > maxBytes) {
       const oldest = this.#oldest.get(row.seq) as Row | undefined;
@@ -83,7 +83,7 @@ export class QuarantineRows {
     else if (cleared > 0) {
       const text = new TextEncoder().encode(after.join("\n"));
       const body = packText(text);
-      this.#table.write({ ...row, length: text.length, body, tally: tallyOf(left) });
+      this.#table.replace({ ...row, length: text.length, body, tally: tallyOf(left) });
       this.#bytes += body.length - (row.body?.length ?? 0);
     }
     return cleared;

@@ -187,7 +187,7 @@ function* copied<Name extends TableName>(
     const stored = row as unknown as StoredRow<Name>;
     wanted = (row[key] as number) + 1;
     if (!isWanted(stored) || !table.isSound(stored)) continue;
-    table.write(stored);
+    table.insert(stored);
     yield stored;
   }
 }

@@ -191,7 +191,8 @@ export class SeenKeys {
       const shared = isNear && newest.packed.length + bytes.length <= sharedBytes ? newest : undefined;
       const packed = shared === undefined ? bytes : Buffer.concat([shared.packed, bytes]);
       const at = Math.max(shared?.at ?? 0, added.at);
-      const id = this.#rows.write({ id: shared?.id ?? null, seq, class: keyClass, at, version: packing, packed });
+      const row = { id: shared?.id ?? null, seq, class: keyClass, at, version: packing, packed };
+      const id = shared === undefined ? this.#rows.insert(row) : this.#rows.replace(row);
       added.newest = {
         id,
         at,

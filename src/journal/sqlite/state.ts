@@ -119,7 +119,7 @@ export class State {
   }
 
   writeBlob(name: string, value: Uint8Array): void {
-    this.#table.write({ name, value });
+    this.#table.replace({ name, value });
   }
 
   delete(name: string): void {

@@ -133,24 +133,35 @@ export class Table<Name extends TableName> {
   readonly columns: string;
   readonly #names: readonly (keyof Rows[Name] & string)[];
   readonly #checked: readonly (keyof Rows[Name] & string)[];
-  readonly #write: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #replace: StatementSync;
 
   constructor(database: DatabaseSync, name: Name) {
     this.#names = columns[name];
     this.#checked = this.#names.filter((column) => column !== "id");
     this.columns = `${this.#names.join(", ")}, crc`;
-    const values = this.#names.map(() => "?").join(", ");
-    this.#write = database.prepare(`INSERT OR REPLACE INTO ${name} (${this.columns}) VALUES (${values}, ?)`);
+    const row = `INTO ${name} (${this.columns}) VALUES (${this.#names.map(() => "?").join(", ")}, ?)`;
+    this.#insert = database.prepare(`INSERT ${row}`);
+    this.#replace = database.prepare(`INSERT OR REPLACE ${row}`);
   }
 
-  /** Inserts the row, or replaces the one with its key, in the caller's transaction. Returns its integer key. */
-  write(row: NewRow<Name>): number {
-    const values = this.#names.map((name) => row[name] as SQLInputValue);
-    return Number(this.#write.run(...values, this.checksum(row)).lastInsertRowid);
+  /** Inserts a row whose key is new, in the caller's transaction. Returns its integer key. */
+  insert(row: NewRow<Name>): number {
+    return this.#run(this.#insert, row);
+  }
+
+  /** Inserts a row, or replaces the one with its key: about 5 µs more. */
+  replace(row: NewRow<Name>): number {
+    return this.#run(this.#replace, row);
   }
 
   isSound(row: StoredRow<Name>): boolean {
     return this.checksum(row) === row.crc;
+  }
+
+  #run(statement: StatementSync, row: NewRow<Name>): number {
+    const values = this.#names.map((name) => row[name] as SQLInputValue);
+    return Number(statement.run(...values, this.checksum(row)).lastInsertRowid);
   }
 
   /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. */

@@ -192,12 +192,12 @@ export class Turn {
       if (accepted === undefined) return { part, dropped, accepted: 0, seq: 0 };
       const { type, records, length, body } = accepted;
       const row = nextRow();
-      this.#rows.write({ ...row, type, records, length, tally, left_out: leftOut, body });
+      this.#rows.insert({ ...row, type, records, length, tally, left_out: leftOut, body });
       tally = null;
       return { part, dropped, accepted: records, seq: row.seq };
     });
     if (tally !== null)
-      this.#rows.write({ ...nextRow(), type: "tally", records: 0, length: 0, tally, left_out: null, body: null });
+      this.#rows.insert({ ...nextRow(), type: "tally", records: 0, length: 0, tally, left_out: null, body: null });
     for (const part of judged.quarantine) quarantine.insert(part, nextRow());
     const moved = poll && pollCursorOf(poll);
     if (moved !== undefined) state.set(`poll.${moved.type}`, moved);
