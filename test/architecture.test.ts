@@ -132,6 +132,14 @@ describe("only", () => {
   test("journal opens databases", () => {
     expect(offenders(["journal"], importsPackage("node:sqlite"))).toEqual([]);
   });
+
+  test("journal/index.ts is imported by others", () => {
+    const isInside = (specifier: string): boolean => /\/journal\/(?!index\.ts$)/.test(specifier);
+    expect(offenders(["journal"], (text) => importsOf(text).some(isInside))).toEqual([]);
+    expect(["../journal/batch.ts", "./journal/sqlite/index.ts", "../journal/index.ts"].filter(isInside)).toHaveLength(
+      2,
+    );
+  });
 });
 
 test("records and processors do no input or output, and know no clock", () => {

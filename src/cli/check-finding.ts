@@ -1,6 +1,6 @@
 /** One finding of `check --online`, how findings are printed, and the check of the journal. */
 import type { Config } from "../config/index.ts";
-import { inspectJournal } from "../journal/sqlite/index.ts";
+import { inspectJournal } from "../journal/index.ts";
 import { formatBytes } from "../lib/units.ts";
 import { TailscaleError } from "../tailscale/index.ts";
 import { type Output, paint } from "./terminal.ts";

@@ -3,7 +3,7 @@ import { createOperations, type Operations } from "../admin/operations.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, loadSections } from "../config/index.ts";
-import { openSqliteJournal } from "../journal/sqlite/index.ts";
+import { openSqliteJournal } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { parseListen, urlOfListen } from "../lib/listen.ts";

@@ -3,8 +3,15 @@ import { parentPort } from "node:worker_threads";
 import type { Config } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
-import type { LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
-import { isDamage, openSqliteReader } from "../journal/sqlite/index.ts";
+import {
+  isDamage,
+  type LogCursor,
+  openSqliteReader,
+  type Progress,
+  type Redelivery,
+  type RedeliveryProgress,
+  type Row,
+} from "../journal/index.ts";
 import { takeTruncatedTexts } from "../processors/outgoing.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";

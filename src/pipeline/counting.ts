@@ -6,8 +6,16 @@
 import { count, type Increments, noIncrements } from "../catalogue/increments.ts";
 import type { LogEvent } from "../catalogue/log-event.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Committed, CommittedPart, Journal, JournalReader, PolledType, Row, Tally } from "../journal/index.ts";
-import { unpackText } from "../journal/batch.ts";
+import {
+  type Committed,
+  type CommittedPart,
+  type Journal,
+  type JournalReader,
+  type PolledType,
+  type Row,
+  type Tally,
+  unpackText,
+} from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import { measureFlow, type MeasureContext } from "../processors/flow-metrics.ts";
 import { describe, measure, type ProcessorSettings } from "../processors/index.ts";

@@ -3,8 +3,7 @@
  * are counted from. Sealed, they are a part of an append.
  */
 import { type Increments, noIncrements } from "../catalogue/increments.ts";
-import type { Part } from "../journal/index.ts";
-import { packText, unpackText } from "../journal/batch.ts";
+import { packText, type Part, unpackText } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import { FlowColumns, type LeftOutReason, leftOutReasons, maxEntriesOfRecord } from "../records/flow/columns.ts";
 import { keyWords } from "../records/identity.ts";

@@ -16,8 +16,8 @@ import type {
   QuarantinePart,
   Row,
 } from "../../src/journal/index.ts";
-import { packText, unpackText } from "../../src/journal/batch.ts";
-import { type JournalConfig, openSqliteJournal } from "../../src/journal/sqlite/index.ts";
+import { packText, unpackText } from "../../src/journal/index.ts";
+import { type JournalConfig, openSqliteJournal } from "../../src/journal/index.ts";
 import type { RecordType } from "../../src/records/types.ts";
 
 export const mebibyte = 1024 * 1024;

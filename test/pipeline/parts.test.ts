@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { QuarantinePart } from "../../src/journal/index.ts";
-import { packText, unpackText } from "../../src/journal/batch.ts";
+import { packText, unpackText } from "../../src/journal/index.ts";
 import { Lines, linesOf, maxRowBytes, OpenPart, textWithout } from "../../src/pipeline/parts.ts";
 import { OpenQuarantine, Samples } from "../../src/pipeline/quarantine.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";

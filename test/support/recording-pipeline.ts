@@ -2,7 +2,7 @@
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
 import type { Append, Committed, QuarantineLine } from "../../src/journal/index.ts";
-import { unpackText } from "../../src/journal/batch.ts";
+import { unpackText } from "../../src/journal/index.ts";
 import { createPipeline, type Pipeline } from "../../src/pipeline/index.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";

@@ -6,7 +6,7 @@ import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.t
 import { type Config, inspectConfig } from "../../src/config/index.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import type { Journal, NewMark, QuarantineLine } from "../../src/journal/index.ts";
-import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
+import { openSqliteJournal } from "../../src/journal/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
 import { Counting } from "../../src/pipeline/counting.ts";
 import { createPipeline, type Outcome, type Pipeline } from "../../src/pipeline/index.ts";

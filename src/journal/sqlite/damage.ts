@@ -18,7 +18,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { syncDirectory } from "../../lib/private-file.ts";
 import { Damaged, reasonOf } from "../batch.ts";
-import { memoryPath } from "../index.ts";
+import { memoryPath } from "../journal.ts";
 import { createPrivately, databaseName, isLocked, stateDirectoryProblem } from "./directory.ts";
 import { rescuedPath, salvage, type Salvage } from "./salvage.ts";
 import { applicationId, schemaVersion, type StorageOptions } from "./tables.ts";

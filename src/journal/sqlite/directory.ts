@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import { memoryPath } from "../index.ts";
+import { memoryPath } from "../journal.ts";
 import { reasonOf } from "../batch.ts";
 
 export interface StateDirectory {

@@ -1,7 +1,7 @@
 /** Marks: ranges of records on their rows that a destination did not take. Each pins its row. And what redelivers rows and marks. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { Mark, MarkFilter, MarkReason, NewMark, Redelivery, RedeliveryProgress } from "../index.ts";
-import { startOfJournal } from "../index.ts";
+import type { Mark, MarkFilter, MarkReason, NewMark, Redelivery, RedeliveryProgress } from "../journal.ts";
+import { startOfJournal } from "../journal.ts";
 import type { State } from "./state.ts";
 import { acceptedRows, type NewRow, type StoredRow, Table } from "./tables.ts";
 

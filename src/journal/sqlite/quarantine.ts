@@ -3,7 +3,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { endsOfObjects } from "../../records/json.ts";
 import type { RecordType, Source } from "../../records/types.ts";
 import { Damaged, packText, type QuarantineLine, type QuarantinePart } from "../batch.ts";
-import type { Mark, MarkFilter, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../index.ts";
+import type { Mark, MarkFilter, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../journal.ts";
 import { deadLetterReasons, markCondition, type Marks, noteReasons } from "./marks.ts";
 import { textOf } from "./rows.ts";
 import { type NewRow, quarantineRows, type StoredRow, Table } from "./tables.ts";

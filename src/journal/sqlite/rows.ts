@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { Source } from "../../records/types.ts";
 import { Damaged, type Row, type Tally, unpackText } from "../batch.ts";
-import type { JournalReader } from "../index.ts";
+import type { JournalReader } from "../journal.ts";
 import { Marks } from "./marks.ts";
 import { type StoredRow, Table } from "./tables.ts";
 

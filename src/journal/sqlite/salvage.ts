@@ -3,7 +3,7 @@ import { renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { syncDirectory } from "../../lib/private-file.ts";
-import { keyClasses } from "../index.ts";
+import { keyClasses } from "../journal.ts";
 import { createPrivately } from "./directory.ts";
 import { textOf } from "./rows.ts";
 import { Accounts, blobPrefix, ensureIdentity, polledTypes, State } from "./state.ts";

@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type CollectedLog, hasCredentials } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { type Horizon, type KeyClass, keyClasses } from "../index.ts";
+import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { type StoredRow, Table } from "./tables.ts";

@@ -5,19 +5,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
-import { Damaged } from "../batch.ts";
-import type {
-  Horizon,
-  JournalIdentity,
-  KeyClass,
-  LogCursor,
-  Loss,
-  PollCursor,
-  PolledType,
-  Redelivery,
-  Snapshot,
-} from "../index.ts";
-import { startOfJournal } from "../index.ts";
+import { Damaged, type PollCursor, type PolledType } from "../batch.ts";
+import type { Horizon, JournalIdentity, KeyClass, LogCursor, Loss, Redelivery, Snapshot } from "../journal.ts";
+import { startOfJournal } from "../journal.ts";
 import { acceptedRows, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */

@@ -4,7 +4,7 @@ import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
-import type { LogCursor, NewMark, RedeliveryProgress } from "../index.ts";
+import type { LogCursor, NewMark, RedeliveryProgress } from "../journal.ts";
 import type { Health } from "./health.ts";
 import { Judgement } from "./judge.ts";
 import { type Marks, writeRedeliveries } from "./marks.ts";

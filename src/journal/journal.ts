@@ -1,0 +1,264 @@
+/**
+ * The journal as the rest of the program sees it: append, read from a position, keys, cursors and marks, snapshot, space.
+ * Nothing here is SQLite's, so a second implementation is one folder beside `sqlite/` that passes the same contract test.
+ */
+import type { RecordType, Source } from "../records/types.ts";
+import type { Append, Committed, PollCursor, PolledType, Row } from "./batch.ts";
+
+/** Classes of seen keys: record types, and digests of texts that were quarantined. */
+export type KeyClass = RecordType | "quarantined";
+
+/** `state.path` for a private temporary directory that is deleted at the end. */
+export const memoryPath = ":memory:";
+
+export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "quarantined"];
+
+/** Reads committed rows over a read-only connection of its own. */
+export interface JournalReader {
+  /** Rows from `seq` on, in order: at most `rows` of them, and no further row once their text passes `bytes`. */
+  read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): readonly Row[];
+  /** Marks of a destination from an id on, oldest first. */
+  marks(filter: MarkFilter, limit: { readonly afterId: number; readonly marks: number }): readonly Mark[];
+  close(): void;
+}
+
+/** The place of the next log record to deliver: inside a row by line, inside a record by log record. */
+export interface LogPosition {
+  readonly seq: number;
+  readonly record: number;
+  readonly logRecord: number;
+}
+
+/** How far delivery has come, and what became of everything before it. Sums since the journal was made. */
+export interface LogCursor extends LogPosition {
+  readonly records: { readonly delivered: number; readonly deadLettered: number };
+  readonly logRecords: { readonly delivered: number; readonly rejected: number; readonly deadLettered: number };
+}
+
+/** Where a journal that nobody has read begins. */
+export const startOfJournal: LogCursor = {
+  seq: 1,
+  record: 0,
+  logRecord: 0,
+  records: { delivered: 0, deadLettered: 0 },
+  logRecords: { delivered: 0, rejected: 0, deadLettered: 0 },
+};
+
+/** Why records are marked. `partial`: rejected in part by the backend, kept for their range. `unmeasured`: not in the counters. */
+export type MarkReason = "rejected" | "too_large" | "failing" | "internal" | "partial" | "unmeasured";
+
+/** A range of records on their row that a destination did not take. The row stays as long as its mark. */
+export interface NewMark {
+  readonly destination: "logs" | "ledger";
+  readonly seq: number;
+  /** First line, and the line after the last. */
+  readonly from: number;
+  readonly to: number;
+  readonly why: MarkReason;
+  readonly logRecords: number;
+  /** The backend's own words, or ours. */
+  readonly message: string;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+export interface Mark extends NewMark {
+  readonly id: number;
+}
+
+/** Marks that share all that is given. Dead letters are the marks of `logs` that are not `partial`. */
+export interface MarkFilter {
+  readonly ids?: readonly number[];
+  readonly destination?: "logs" | "ledger";
+  readonly why?: readonly MarkReason[];
+  readonly type?: RecordType;
+  readonly before?: number;
+}
+
+/** What the exporter reports, to be committed together. */
+export interface Progress {
+  readonly cursor: LogCursor;
+  readonly marks: readonly NewMark[];
+}
+
+export interface Snapshot {
+  /** The last row that is measured in it. */
+  readonly measuredSeq: number;
+  /** Blobs that have changed; `undefined` removes one. Those that are not named stay. */
+  readonly blobs: ReadonlyMap<string, Uint8Array | undefined>;
+}
+
+export interface JournalSpace {
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+  /** Why an append would be refused; nothing while it would not. */
+  readonly refusal: string | undefined;
+}
+
+/** What stays the same for the journal's whole life. */
+export interface JournalIdentity {
+  readonly instanceId: string;
+  /** Hexadecimal; keys the identities of records. */
+  readonly identitySecret: string;
+  /** Hexadecimal; keys the hashes of what privacy hides. */
+  readonly privacySalt: string;
+  /** The number that stands for the tailnet in identities. */
+  readonly tailnet: number;
+  /** Epoch milliseconds: the start of series that begin with the journal. */
+  readonly createdAt: number;
+}
+
+/** Up to when keys may have left, epoch milliseconds; later ones are all held. 0: none has left. */
+export interface Horizon {
+  readonly until: number;
+  /** Those that the stream brought. */
+  readonly streamed: number;
+}
+
+/** What damage took, since the journal was made. */
+export interface Loss {
+  /** Rows that were not both delivered and measured. */
+  readonly rows: number;
+  /** Records counted as accepted that are gone before they were delivered. */
+  readonly records: number;
+  /** Records here or delivered whose count as accepted is gone. */
+  readonly uncounted: number;
+}
+
+/** A line of a quarantine row, or a mark, as it is listed. */
+export interface QuarantineItem {
+  /** `<seq>.<line>` for a line, `m<id>` for a mark. */
+  readonly id: string;
+  readonly class: "invalid" | "sample" | "note" | "dead_letter";
+  readonly type: RecordType | "unknown";
+  readonly seq: number;
+  readonly from: number;
+  /** Records it stands for: so many lines from there on. */
+  readonly records: number;
+  readonly at: number;
+  readonly source: Source;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export interface QuarantineCount {
+  readonly class: QuarantineItem["class"];
+  readonly reason: string;
+  readonly items: number;
+}
+
+export interface QuarantineFilter {
+  readonly class?: QuarantineItem["class"];
+  readonly reason?: string;
+  readonly type?: RecordType | "unknown";
+  readonly before?: number;
+}
+
+export interface Quarantine {
+  counts(filter: QuarantineFilter): readonly QuarantineCount[];
+  /** Newest first, older than the item `beforeId`. */
+  page(
+    filter: QuarantineFilter,
+    page: { readonly beforeId?: string; readonly limit: number },
+  ): readonly QuarantineItem[];
+  /** With its texts: the line, or the records that the mark covers (the first 100); nothing if there is no such item. */
+  read(
+    id: string,
+  ): { readonly item: QuarantineItem; readonly texts: readonly string[]; readonly isCut: boolean } | undefined;
+  /** Deletes in one transaction. Returns how many were there. */
+  remove(ids: readonly string[]): number;
+  /** Records that left for want of space, since the start, by class and reason. */
+  readonly evicted: readonly QuarantineCount[];
+}
+
+/** What is delivered again on demand: delivered rows of a time range, or marks. */
+export interface Redelivery {
+  readonly name: "replay" | "retry";
+  /** Epoch milliseconds at which it was asked for; tells one from the next of its name. */
+  readonly id: number;
+  readonly cursor: LogCursor;
+  /** Rows (replay) or marks (retry) from here on are no part of it. */
+  readonly untilSeq: number;
+  readonly total: number;
+  readonly range?: { readonly since: number; readonly until: number };
+  readonly marks?: MarkFilter;
+  readonly endedAt?: number;
+  readonly isCancelled?: boolean;
+}
+
+export interface RedeliveryProgress {
+  readonly name: Redelivery["name"];
+  readonly id: number;
+  readonly cursor: LogCursor;
+  /** Marks whose records the backend has taken: they leave. */
+  readonly taken: readonly number[];
+  readonly isOver: boolean;
+}
+
+export interface Journal {
+  readonly identity: JournalIdentity;
+  /** Opens a reader in any thread: plain data for `openReader`. */
+  readonly location: string;
+  /** The last committed row; 0 if there is none. */
+  readonly lastSeq: number;
+
+  /**
+   * Resolves once all of the batch is on disk. `committed` is called inside the turn that committed it, in the order of `seq`,
+   * before any promise of that turn resolves.
+   * @throws {Unavailable} if nothing of it is.
+   */
+  append(append: Append, committed: (committed: Committed) => void): Promise<Committed>;
+
+  /** Whether a key of four words at `at` is committed; a hint, since `append` decides. */
+  knows(keyClass: KeyClass, keys: Uint32Array, at: number): boolean;
+  keyCount(keyClass: KeyClass): number;
+  horizon(keyClass: KeyClass): Horizon;
+
+  readonly cursor: LogCursor;
+  /** Accepted records whose log records are not answered yet. */
+  readonly pendingRecords: number;
+  /** When the oldest record that waits for delivery was received, epoch milliseconds. */
+  readonly pendingSince: number | undefined;
+  /** Takes what the exporter reports; committed within a second, with the next turn. */
+  progress(progress: Progress): void;
+  /** Marks rows beside delivery; committed like progress. */
+  mark(marks: readonly NewMark[]): void;
+  readonly quarantine: Quarantine;
+  redelivery(name: Redelivery["name"]): Redelivery | undefined;
+  /** Plans delivered rows received in that range, in steps. */
+  planReplay(range: { readonly since: number; readonly until: number }, id: number): Promise<Redelivery>;
+  planRetry(marks: MarkFilter, id: number): Redelivery;
+  beginRedelivery(redelivery: Redelivery): void;
+  cancelRedelivery(name: Redelivery["name"]): boolean;
+  redelivered(progress: RedeliveryProgress): void;
+
+  pollCursor(type: PolledType): PollCursor | undefined;
+  /** Commits a position alone. @throws {Unavailable} */
+  movePollCursor(cursor: PollCursor): void;
+  dropPollCursor(type: PolledType): void;
+
+  /** Commits the ledger's totals, synced whatever the durability. @throws {Unavailable} */
+  writeSnapshot(snapshot: Snapshot): void;
+  /** The last snapshot; if any of it is not what was written, there is none and `identity.createdAt` is now. */
+  readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> };
+  /** All series begin anew at `at`, in one transaction with the counters of the cursor. */
+  beginSeriesAnew(at: number): void;
+
+  /** A small blob that is kept under a name, such as the device directory. */
+  readState(name: string): Uint8Array | undefined;
+  /** @throws {Unavailable} */
+  writeState(name: string, value: Uint8Array): void;
+
+  readonly space: JournalSpace;
+  /** Space is short, and rows are delivered that leave once a snapshot has measured them. */
+  readonly wantsSnapshot: boolean;
+  readonly loss: Loss;
+  /** Compares what the counters say was accepted with what is here, once after damage. */
+  settleLoss(accepted: number): void;
+  /** A reader in another thread has met damage. */
+  damaged(reason: string): void;
+  /** Deletes what may leave, by time spent. Called about once a second. */
+  maintain(): void;
+  openReader(): JournalReader;
+  close(): void;
+}
