@@ -27,7 +27,8 @@ beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "auto-configure-"));
   sink = await startOtlpSink();
   port = await freePort();
-  tailnet = await startTailnet({ proxies: { [publicHooks]: `http://127.0.0.1:${port}` } });
+  tailnet = await startTailnet();
+  tailnet.proxies[publicHooks] = `http://127.0.0.1:${port}`;
   settings = {
     TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,
     TS2OTEL_TAILSCALE__AUTH__OAUTH__CLIENT_ID: tailnet.oauth.clientId,

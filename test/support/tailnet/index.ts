@@ -39,11 +39,6 @@ export interface TailnetOptions {
   readonly tokenSeconds?: number;
   /** What the plan does not have, or is switched off. */
   readonly without?: readonly Feature[];
-  /**
-   * Reverse proxies, by public origin: a webhook at `https://hooks.example.com` is delivered to `http://127.0.0.1:8088`, with
-   * the public name as `Host`.
-   */
-  readonly proxies?: Readonly<Record<string, string>>;
 }
 
 export interface Tailnet extends AsyncDisposable {
@@ -92,6 +87,11 @@ export interface Tailnet extends AsyncDisposable {
   pushStream(log: LogName, options?: PushOptions): Promise<PushReport>;
 
   readonly webhooks: readonly RegisteredWebhook[];
+  /**
+   * Reverse proxies by public origin, to be added by the test: a webhook at `https://hooks.example.com` is delivered to
+   * `http://127.0.0.1:8088`, with the public name as `Host`.
+   */
+  readonly proxies: Record<string, string>;
   /** Signs and posts the events to every endpoint that has subscribed to them. `eventOf` makes one. */
   pushWebhook(events: readonly JsonObject[], options?: DeliveryOptions): Promise<readonly Delivery[]>;
   /** Resolves when the test events that were asked for have been delivered or given up. */
@@ -109,7 +109,8 @@ export async function startTailnet(options: TailnetOptions = {}): Promise<Tailne
   const access = createAccess(clock, { scopes, tokenSeconds });
   const records = createRecords(clock);
   const streams = createStreams(clock, records.all);
-  const webhooks = createWebhooks(clock, options.proxies);
+  const proxies: Record<string, string> = {};
+  const webhooks = createWebhooks(clock, proxies);
   const faults = createFaults();
   const handle = createRoutes({
     tailnet,
@@ -158,6 +159,7 @@ export async function startTailnet(options: TailnetOptions = {}): Promise<Tailne
     get webhooks() {
       return webhooks.all;
     },
+    proxies,
     pushWebhook: (events, deliveryOptions = {}) => webhooks.push(events, deliveryOptions),
     testsDelivered: webhooks.settled,
     stop: server.stop,

@@ -80,6 +80,8 @@ describe("refuses", () => {
     ["POST", "tailnet/-/webhooks", { ...webhook, subscriptions: ["all"] }, 400],
     ["POST", "tailnet/-/webhooks", { ...webhook, subscriptions: [] }, 400],
     ["POST", "tailnet/-/webhooks", { ...webhook, providerType: "teams" }, 400],
+    ["POST", "tailnet/-/webhooks", { ...webhook, endpointUrl: "http://localhost:8088/" }, 400],
+    ["POST", "tailnet/-/webhooks", { ...webhook, endpointUrl: "https://x.example.com:8443/" }, 400],
   ])("%s %s %j with %d and a message", async (method, path, sent, status) => {
     const answer = await call(method, path, sent);
     expect(answer.status).toBe(status);
@@ -256,8 +258,9 @@ describe("webhooks", () => {
 
   test("get what they have subscribed to, signed with the secret of the moment", async () => {
     await using hook = receiver([500]);
+    tailnet.proxies["https://hooks.example.com"] = new URL(hook.url).origin;
     const made = await call("POST", "tailnet/-/webhooks", {
-      endpointUrl: hook.url,
+      endpointUrl: "https://hooks.example.com/in",
       subscriptions: ["categoryTailnetManagement"],
     });
     const { endpointId, secret } = made.body as { endpointId: string; secret: string };
@@ -270,6 +273,7 @@ describe("webhooks", () => {
     const text = JSON.stringify([created]);
     for (const { headers, bytes } of hook.received) {
       expect(Buffer.from(bytes).toString()).toBe(text);
+      expect(headers.get("host")).toBe("hooks.example.com");
       expect(headers.get("tailscale-webhook-signature")).toBe(signed(secret, text));
     }
     const rotated = await call("POST", `webhooks/${endpointId}/rotate`);

@@ -3,8 +3,16 @@ import { createHmac } from "node:crypto";
 import type { Clock } from "../../../src/lib/clock.ts";
 import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
-import { type ApiAnswer, ApiRefusal, type ApiRequest, json, noBody, objectBody, oneOf } from "./answer.ts";
-import { endpointOf } from "./streams.ts";
+import {
+  type ApiAnswer,
+  ApiRefusal,
+  type ApiRequest,
+  json,
+  noBody,
+  objectBody,
+  oneOf,
+  requiredText,
+} from "./answer.ts";
 
 /** An endpoint as the stand-in keeps it. */
 export interface RegisteredWebhook {
@@ -59,8 +67,8 @@ const always: ReadonlySet<string> = new Set(["test", "webhookUpdated", "webhookD
 
 const subscriptionWords = [...Object.keys(categories), ...Object.values(categories).flat()];
 
-/** `proxies`: see `TailnetOptions`. */
-export function createWebhooks(clock: Clock, proxies: Readonly<Record<string, string>> = {}): Webhooks {
+/** `proxies`: see `Tailnet`. */
+export function createWebhooks(clock: Clock, proxies: Readonly<Record<string, string>>): Webhooks {
   const webhooks = new Map<string, RegisteredWebhook>();
   const tests = new Set<Promise<unknown>>();
   let number = 0;
@@ -97,7 +105,7 @@ export function createWebhooks(clock: Clock, proxies: Readonly<Record<string, st
       const created = now();
       const webhook: RegisteredWebhook = {
         id: `${20_000 + number}`,
-        url: endpointOf("endpointUrl", body["endpointUrl"]),
+        url: publicEndpointOf("endpointUrl", body["endpointUrl"]),
         providerType: oneOf("providerType", body["providerType"] ?? "", providers),
         subscriptions: subscriptionsOf(body["subscriptions"]),
         created,
@@ -151,6 +159,16 @@ export function createWebhooks(clock: Clock, proxies: Readonly<Record<string, st
 /** An event of a delivery, with the members that all have. */
 export function eventOf(type: string, timestamp: string, message: string, data?: JsonObject): JsonObject {
   return { timestamp, version: 1, type, tailnet: "example.com", message, ...(data === undefined ? {} : { data }) };
+}
+
+/** https on port 443 or 80, outside this machine. @throws {ApiRefusal} 400 */
+function publicEndpointOf(name: string, value: unknown): string {
+  const text = requiredText(name, value);
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isLocal = url !== undefined && ["127.0.0.1", "[::1]", "localhost"].includes(url.hostname);
+  if (url?.protocol !== "https:" || isLocal || !["", "80"].includes(url.port))
+    throw new ApiRefusal(400, `${name} must be a public https address`);
+  return text;
 }
 
 /** The API tells a secret at creation and rotation only. */
