@@ -63,18 +63,19 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 
 ## Connections
 
-The program raises its limit of open files as far as it may. A client that sends a request before it has the answer to the one before
-(HTTP pipelining) is disconnected, and trailers of chunked bodies are not supported. Malformed HTTP is answered with a bare 400 or 431.
+The program raises its limit of open files as far as it may. A client must wait for each answer before it sends the next request: one
+that sends ahead (HTTP pipelining) is disconnected. Trailers of chunked bodies are not supported. Malformed HTTP is answered with a bare
+400 or 431.
 
-The rest of a refused request's body is read away before the answer, for at most 30 s and no slower than 64 KiB/s, so that the sender
-sees the answer instead of a reset. At the limits on requests and bytes in flight, the peer that holds most gives way: its slowest request is
-answered 503.
+Before a refusal is sent, the rest of the request's body is read away, for at most 30 s and no slower than 64 KiB/s, so that the sender
+sees the answer instead of a reset. At the limits on requests and bytes in flight, the peer that holds most gives way: its slowest
+request is answered 503.
 
 ## TLS
 
 With \`streaming.tls.cert_file\` and \`streaming.tls.key_file\` the receiver speaks TLS 1.2 and 1.3 only, 1.2 with forward secrecy
 and authenticated encryption. When the files change, on SIGHUP or by themselves, the new certificate is served within 5 s to
-new connections; open ones go on. A pair that does not belong together, has expired or cannot be read is not used: the one
+new connections; open ones end with their next answer. A pair that does not belong together, has expired or cannot be read is not used: the one
 before it stays, with a warning in the log and
 \`tailscale2otel.tls.cert.rejected\` at 1. \`tailscale2otel.tls.cert.not_after\` says when the served one ends.
 `;
