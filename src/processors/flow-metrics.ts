@@ -1,4 +1,4 @@
-/** Flow records as metrics: the edge that each entry counts for, the exit node of a record, and which fields entries carry. */
+/** Flow records as metrics: the edge of each entry, the exit node of a record, and which fields entries have. */
 import { type AttributesOf, fieldClasses } from "../catalogue/metrics.ts";
 import { ipv6Text } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
@@ -8,7 +8,7 @@ import type { EndBook } from "./ends.ts";
 import { type Directory, type ProcessorSettings, reporterName } from "./names.ts";
 import { hasAddress } from "./record-claims.ts";
 
-/** What measuring needs, all of one thread. */
+/** What `measureFlow` needs, all owned by one thread. */
 export interface MeasureContext {
   readonly settings: ProcessorSettings;
   readonly ends: EndBook;
@@ -18,8 +18,8 @@ export interface MeasureContext {
 const exit = trafficTypes.indexOf("exit");
 
 /**
- * Writes the edge of each entry that is not left out, and the label of the node that each record's exit traffic counts for: the reporter, but for its own traffic.
- * The numbers are those of the current generation of `edges`. About 0.1 µs per entry.
+ * Writes the edge of each valid entry, numbered in the current generation of `edges`, and the exit node of each record: the
+ * reporter, except for traffic that it sent itself. About 0.1 µs per entry.
  */
 export function measureFlow(
   columns: FlowColumns,
@@ -45,8 +45,8 @@ export function measureFlow(
 }
 
 /**
- * Whether the source of an entry, or the destination of one without a source, is an address of the reporting node: traffic
- * that it sent through an exit node, which reports it too. By the directory, or by the record if it names its own node.
+ * Whether the source of an entry (or its destination, if it has no source) is an address of the reporting node, according to the
+ * directory or the record's own claim. The node then sent the traffic through an exit node, which also reports it.
  */
 function isOfReporter(columns: FlowColumns, record: number, entry: number, directory: Directory | undefined): boolean {
   const { ends, source, destination, ipv6 } = columns;
@@ -62,7 +62,7 @@ function isOfReporter(columns: FlowColumns, record: number, entry: number, direc
   return device?.nodeId === nodeId;
 }
 
-/** Whether a record names the node that Tailscale has verified as its own. */
+/** Whether the node that a record claims as its source is its reporter, which Tailscale verifies. */
 export function consistencyOf(columns: FlowColumns, record: number): "match" | "mismatch" | "missing_reference" {
   const claim = columns.sourceNode[record];
   if (claim === undefined || claim.nodeId === "") return "missing_reference";
@@ -70,10 +70,10 @@ export function consistencyOf(columns: FlowColumns, record: number): "match" | "
 }
 
 /**
- * The label of the node that exit traffic counts for: its name, or its id if nobody names it; empty if privacy drops it,
- * nothing if exit traffic is not counted by node.
+ * The label of a record's exit node: the reporter's name, or its id if it has no name; empty if privacy drops it, undefined if
+ * exit traffic is not attributed.
  */
-export function exitNodeOf(columns: FlowColumns, record: number, settings: ProcessorSettings): string | undefined {
+function exitNodeOf(columns: FlowColumns, record: number, settings: ProcessorSettings): string | undefined {
   if (!settings.countsExitNodes) return undefined;
   const name = reporterName(columns, record, settings);
   const nodeId = columns.nodeId[record] as string;
@@ -83,13 +83,12 @@ export function exitNodeOf(columns: FlowColumns, record: number, settings: Proce
   return boundedLabel(shown ?? "");
 }
 
-/** Number of codes of `fieldsCode`. */
+/** Number of possible values of `fieldsCode`. */
 export const fieldCodes = trafficTypes.length << fieldClasses.length;
 
 /**
- * Which parts an entry carries and which it lacks, as a small number: two bits of traffic type above one bit per field class,
- * so that five counters cost as much as one. `ends` holds the two address tags (0: absent); a port of 0 is absent, as is the
- * port of a relay, which is a region.
+ * Which fields an entry has, as a small number: two bits of traffic type above one bit per field class, so that five counters
+ * cost as much as one. `ends`: the two address tags. A port of 0 is absent, and so is that of a relay, which is a region.
  */
 export function fieldsCode(
   traffic: number,
@@ -104,7 +103,7 @@ export function fieldsCode(
   return protocol === 0 ? code : code | 4;
 }
 
-/** The attribute sets that an entry of this code counts in, one per field class. */
+/** The attribute sets for an entry with this code, one per field class. */
 export function fieldObservations(code: number): readonly AttributesOf<"tailscale.network.field.observations">[] {
   const traffic = trafficTypes[code >> fieldClasses.length] ?? "virtual";
   return fieldClasses.map((fieldClass, place) => ({

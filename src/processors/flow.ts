@@ -1,6 +1,6 @@
 /**
- * Flow records as log records: what each entry says, as attribute sets and prepared texts that an encoder copies. Nothing is
- * made per entry; plain events are made only for JSON, for the status page and for `tail`.
+ * Flow records as log records: attribute sets and pre-encoded texts that the encoder copies, without allocations per entry.
+ * Plain events are created only for JSON, the status page and `tail`.
  */
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import { hrTimeOfMillis } from "../lib/clock.ts";
@@ -24,7 +24,7 @@ import { hashOf, hashOfText } from "./tables.ts";
 
 type Attributes = AttributesOfLog<typeof flowEventName>;
 
-/** How many log records a flow record becomes: one per entry that is not left out, one, or none. */
+/** Number of log records for a flow record: one per valid entry, one, or none. */
 export function flowLogRecords(columns: FlowColumns, record: number, mode: FlowLogMode): number {
   if (mode === "off" || columns.defects.has(record)) return 0;
   if (mode === "per_record") return 1;
@@ -36,9 +36,9 @@ export function flowLogRecords(columns: FlowColumns, record: number, mode: FlowL
   return records;
 }
 
-/** Classes and reporters remembered: a power of two. */
+/** Size of the class cache and of the reporter cache, a power of two. */
 const remembered = 4096;
-/** A reporter of more text is not remembered. */
+/** Reporters with a longer node id are not cached. */
 const maxReporterText = 512;
 
 const encoder = new TextEncoder();
@@ -49,30 +49,30 @@ export class FlowDescriber {
   readonly #settings: ProcessorSettings;
   readonly #ends: EndBook;
   readonly #identifier: Identifier | undefined;
-  /** By a few bits of their hashes, the classes and reporters seen last. */
+  /** Direct-mapped caches by hash. */
   readonly #classes: { readonly code: number; readonly text: ClassText }[] = [];
   #reporters: Reporter[] = [];
   #directory: ProcessorSettings["directory"]["current"];
 
-  // Of the record that `record` turned to.
+  // Set by `record`.
   seconds = 0;
   nanos = 0;
   observedSeconds = 0;
   observedNanos = 0;
   /** The reporting node. */
   reporterSet: AttributeSet = attributeSet({});
-  /** The window as RFC 3339, which is ASCII; empty if the record does not say it. */
+  /** The window as RFC 3339 (ASCII); empty if absent. */
   windowStart = "";
   windowEnd = "";
-  /** `log.record.uid` up to the entry's number; absent if log records have none. */
+  /** `log.record.uid` up to the entry number; undefined if disabled. */
   uidPrefix: string | undefined;
 
-  // Of the entry that `entry` turned to.
+  // Set by `entry`.
   classText: ClassText = { set: attributeSet({}), opening: unknownText, relay: undefined };
-  /** The sets of the ends; absent if the end is, or is a relay. */
+  /** Attributes of the endpoints; undefined for an absent endpoint or a relay. */
   sourceSet: AttributeSet | undefined;
   destinationSet: AttributeSet | undefined;
-  /** The ends in the body: up to the port if there is a set, else the whole. */
+  /** The endpoints in the body: up to the port if there is an attribute set, otherwise complete. */
   sourceText: Uint8Array = unknownText;
   destinationText: Uint8Array = unknownText;
 
@@ -85,12 +85,12 @@ export class FlowDescriber {
     this.#directory = settings.directory.current;
   }
 
-  /** Log records of a record. */
+  /** Number of log records for a record. */
   logRecords(columns: FlowColumns, record: number): number {
     return flowLogRecords(columns, record, this.mode);
   }
 
-  /** Turns to a record. `acceptedAt`: epoch milliseconds, the observed time of a record that was logged at no known time. */
+  /** Switches to a record. `acceptedAt`: epoch milliseconds, the observed time if the record has no `logged`. */
   record(columns: FlowColumns, record: number, acceptedAt: number): void {
     this.#ends.begin(columns, record);
     this.#setTimes(columns, record, acceptedAt);
@@ -100,7 +100,7 @@ export class FlowDescriber {
     this.uidPrefix = this.#identifier === undefined ? undefined : `${this.#identifier.uid(columns, record)}-`;
   }
 
-  /** Turns to an entry of that record. */
+  /** Switches to an entry of that record. */
   entry(columns: FlowColumns, entry: number): void {
     const ends = this.#ends;
     const tags = columns.ends[entry] as number;
@@ -131,12 +131,12 @@ export class FlowDescriber {
         : (destination.destination ?? ends.destinationSet(destination));
   }
 
-  /** A record's log record number `index` as a plain event; `index` is below `logRecords`. */
+  /** Log record number `index` (below `logRecords`) of a record, as a plain event. */
   event(columns: FlowColumns, record: number, index: number, acceptedAt: number): LogEvent {
     return this.events(columns, record, index, index + 1, acceptedAt)[0] as LogEvent;
   }
 
-  /** A record's log records from number `from` up to `to` as plain events. */
+  /** Log records `from` up to, but not including, `to` of a record, as plain events. */
   events(columns: FlowColumns, record: number, from: number, to: number, acceptedAt: number): LogEvent[] {
     this.record(columns, record, acceptedAt);
     if (this.mode === "per_record") return from < to ? [this.#recordEvent(columns, record)] : [];
@@ -202,7 +202,7 @@ export class FlowDescriber {
     return this.#event(boundedText(body, maxBodyBytes), own);
   }
 
-  /** Adds the window to the attributes, which are the event's own from then on. */
+  /** Adds the window to `attributes`, which it takes over. */
   #event(body: string, attributes: Attributes): LogEvent {
     if (this.windowStart !== "") attributes["tailscale.flow.window.start"] = this.windowStart;
     if (this.windowEnd !== "") attributes["tailscale.flow.window.end"] = this.windowEnd;
@@ -216,7 +216,7 @@ export class FlowDescriber {
     };
   }
 
-  /** Observed: when the log service took it, else when we did. Time: the start of the window, else its end, else observed. */
+  /** Observed time: `logged`, else `acceptedAt`. Time: start of the window, else its end, else the observed time. */
   #setTimes(columns: FlowColumns, record: number, acceptedAt: number): void {
     const observed = timeAt(columns.recordedSeconds, columns.recordedNanos, record) ?? hrTimeOfMillis(acceptedAt);
     const time = windowTimeOf(columns, record) ?? observed;
@@ -260,7 +260,7 @@ export class FlowDescriber {
   }
 }
 
-/** What is said of the node that reports a record, by what decides it. */
+/** Cached attributes of a reporting node. */
 interface Reporter {
   readonly nodeId: string;
   readonly claim: NodeClaim | undefined;
@@ -279,5 +279,5 @@ function decoded(text: Uint8Array): string {
   return string;
 }
 
-/** The texts of ends and classes are held by their tables and come again and again: 0.75 µs less per connection entry. */
+/** Decoded texts of endpoints and classes, which recur: saves 0.75 µs per entry. */
 const strings = new WeakMap<Uint8Array, string>();

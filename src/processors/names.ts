@@ -1,4 +1,4 @@
-/** How nodes are named: the settings of the processors, the device directory, and names by directory and record. */
+/** Processor settings, the device directory, and how nodes are named from directory and record. */
 import { type PrivacySettings, privacyCategories } from "../catalogue/logs.ts";
 import type { Config } from "../config/schema.ts";
 import { parseIpv4 } from "../records/address.ts";
@@ -8,16 +8,16 @@ import type { FlowColumns } from "../records/flow/columns.ts";
 /** How many log records a flow record becomes. */
 export type FlowLogMode = Config["collectors"]["flowlogs"]["log_mode"];
 
-/** The configuration as the processors need it. Plain data: the export worker gets a copy. */
+/** The configuration of the processors. Plain data, copied to the export worker. */
 export interface ProcessorSettings {
   /** Unnamed addresses are `unknown` in the tailnet's ranges and `external` elsewhere; otherwise they are their own names. */
   readonly collapseExternal: boolean;
-  /** Whether exit traffic is counted by exit node. */
+  /** Whether exit traffic is attributed to exit nodes. */
   readonly countsExitNodes: boolean;
   readonly flowLogMode: FlowLogMode;
   /** The configured name of the tailnet; may be empty. */
   readonly tailnet: string;
-  /** Undefined until it has been read for the first time. */
+  /** Undefined until it is first loaded. */
   readonly directory: { current: Directory | undefined };
   /** The dimensions of flow metrics. */
   readonly dimensions: {
@@ -26,7 +26,7 @@ export interface ProcessorSettings {
     readonly sourcePort: boolean;
     readonly destinationPort: boolean;
   };
-  /** Undefined: everything is kept. */
+  /** Undefined: nothing is dropped or hashed. */
   readonly privacy: PrivacySettings | undefined;
   /** Keys `log.record.uid` (hexadecimal, and the tailnet's number); undefined: log records have none. */
   readonly recordUid: { readonly secret: string; readonly tailnet: number } | undefined;
@@ -45,7 +45,7 @@ export interface Device {
   readonly tags: readonly string[];
 }
 
-/** All nodes according to the API, which no record can contradict. Plain data. */
+/** All nodes according to the API, which takes precedence over claims in records. Plain data. */
 export interface Directory {
   /** By IPv4 address as an unsigned 32-bit number. */
   readonly byIpv4: ReadonlyMap<number, Device>;
@@ -54,11 +54,11 @@ export interface Directory {
   readonly byNodeId: ReadonlyMap<string, Device>;
 }
 
-/** Names of addresses of no known node, in and outside the tailnet's ranges. */
+/** Names of unnamed addresses inside and outside the tailnet's ranges. */
 export const unknownName = "unknown";
 export const externalName = "external";
 
-/** Prefix of a name that only a record claims although a directory is loaded. */
+/** Prefix of a name that only a record claims while a directory is loaded. */
 export const unverifiedPrefix = "unverified:";
 
 /** Secrets that the journal creates once. */
@@ -67,11 +67,11 @@ export interface ProcessorSecrets {
   readonly identitySecret: string;
   /** The tailnet's number in the journal. */
   readonly tailnet: number;
-  /** Hexadecimal; keys the hashes of what privacy hides. */
+  /** Hexadecimal; salts the hashes that replace private values. */
   readonly privacySalt: string;
 }
 
-/** The settings of the processors, with an empty directory. */
+/** The processor settings from the configuration, without a directory. */
 export function processorSettingsOf(
   config: Config,
   { identitySecret, tailnet, privacySalt }: ProcessorSecrets,
@@ -98,7 +98,7 @@ export function processorSettingsOf(
   };
 }
 
-/** A directory of these devices; an address of two devices belongs to the later one. */
+/** Builds a directory. An address of two devices belongs to the later one. */
 export function directoryOf(devices: readonly Device[]): Directory {
   const byIpv4 = new Map<number, Device>();
   const byText = new Map<string, Device>();
@@ -114,7 +114,7 @@ export function directoryOf(devices: readonly Device[]): Directory {
   return { byIpv4, byText, byNodeId };
 }
 
-/** A node's name by the directory, else by the record itself, if either names it. */
+/** A node's name according to the directory, otherwise to the record, if either has one. */
 export function nodeName(
   device: Pick<Device, "label"> | undefined,
   claim: Pick<NodeClaim, "label"> | undefined,
@@ -125,7 +125,7 @@ export function nodeName(
   return directory.current === undefined ? claim.label : unverifiedPrefix + claim.label;
 }
 
-/** The name of the node that reports a record, if known. */
+/** The name of a record's reporting node, if known. */
 export function reporterName(columns: FlowColumns, record: number, settings: ProcessorSettings): string | undefined {
   const nodeId = columns.nodeId[record] as string;
   const claim = columns.sourceNode[record];

@@ -1,18 +1,18 @@
 /**
- * Bounded tables from integers or texts to small numbers. What is looked up comes from the wire, so every table is seeded
- * anew in each process, holds no more than its bound and gives up after 32 probes: nobody can choose keys that collide.
+ * Bounded hash tables from integers or texts to small numbers. Keys come from the wire, so hashes are seeded per process, and
+ * lookups stop after 32 probes: a sender cannot choose keys that collide.
  */
 import { addressIpv4 } from "../records/flow/columns.ts";
 
-/** A key was not found, or has no room. */
+/** The key was not found, or there is no room for it. */
 export const noNumber = -1;
 
 const maxProbes = 32;
 
-/** Slots to begin with, a power of two. */
+/** Initial slots, a power of two. */
 const firstSlots = 256;
 
-/** Random odd multipliers and offsets, so that collisions cannot be computed beforehand. */
+/** Random multipliers (odd) and offsets, so that collisions cannot be precomputed. */
 const seeds = crypto.getRandomValues(new Uint32Array(5));
 const offsetA = (seeds[0] as number) | 0;
 const offsetB = (seeds[1] as number) | 0;
@@ -20,7 +20,7 @@ const multiplierA = (seeds[2] as number) | 1;
 const multiplierB = (seeds[3] as number) | 1;
 const secondSeed = (seeds[4] as number) | 0;
 
-/** A seeded hash of two 32-bit integers, as a signed one. */
+/** A seeded hash of two 32-bit integers, as a signed 32-bit integer. */
 export function hashOf(a: number, b: number): number {
   let hash = Math.imul(a ^ offsetA, multiplierA);
   hash ^= hash >>> 15;
@@ -30,7 +30,7 @@ export function hashOf(a: number, b: number): number {
   return hash ^ (hash >>> 16);
 }
 
-/** A seeded hash of an address as columns hold it: `value` is an IPv4 address, or an index into `ipv6`. */
+/** A seeded hash of an address in columns: `value` is an IPv4 address or an index into `ipv6`. */
 export function hashOfAddress(tag: number, value: number, ipv6: Uint32Array): number {
   if (tag === addressIpv4) return hashOf(value, tag);
   const at = value * 4;
@@ -38,7 +38,7 @@ export function hashOfAddress(tag: number, value: number, ipv6: Uint32Array): nu
   return hashOf(upper, hashOf(ipv6[at + 2] as number, ipv6[at + 3] as number));
 }
 
-/** A seeded hash of a text, whose length somebody else has bounded. */
+/** A seeded hash of a text; the caller bounds its length. */
 export function hashOfText(text: string, seed: number = offsetA): number {
   const { length } = text;
   let hash = seed ^ length;
@@ -49,7 +49,7 @@ export function hashOfText(text: string, seed: number = offsetA): number {
   return hashOf(hash, length);
 }
 
-/** Pairs of unsigned 32-bit integers to numbers from 0 on. Grows as it fills. */
+/** Maps pairs of unsigned 32-bit integers to numbers from 0. Grows as it fills. */
 export class NumberTable {
   readonly #capacity: number;
   /** Three words per slot: the key's two, and the number plus one; 0 is a free slot. */
@@ -57,7 +57,7 @@ export class NumberTable {
   #mask = firstSlots - 1;
   #size = 0;
 
-  /** `capacity`: keys held at most. */
+  /** `capacity`: maximum number of keys. */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
@@ -81,10 +81,10 @@ export class NumberTable {
     return noNumber;
   }
 
-  /** Adds a key that `find` has not found. False, and nothing added, if there is no room. */
+  /** Adds a key that is not in the table. Returns false, without adding it, if there is no room. */
   add(a: number, b: number, number: number): boolean {
     if (this.#size >= this.#capacity) return false;
-    // Less than 46 % full, 32 probes fail for less than one key in a thousand.
+    // Below a load of 46 %, 32 probes fail for fewer than one key in a thousand.
     if (this.#size * 2.2 > this.#mask) this.#grow();
     let slot = hashOf(a, b) & this.#mask;
     for (let probe = 0; probe < maxProbes; probe++) {
@@ -121,9 +121,9 @@ export class NumberTable {
   }
 }
 
-/** Texts to numbers that are given in order of arrival. */
+/** Maps texts to consecutive numbers in order of arrival. */
 export class TextTable {
-  /** By two hashes. */
+  /** By two hashes of the text. */
   readonly #numbers: NumberTable;
   readonly #texts: string[] = [];
 
@@ -135,7 +135,7 @@ export class TextTable {
     return this.#texts.length;
   }
 
-  /** The number of a text, which is added if it is new; `noNumber` if there is no room. */
+  /** The number of a text, which is added if new; `noNumber` if there is no room. */
   numberOf(text: string): number {
     const [a, b] = [hashOfText(text) >>> 0, hashOfText(text, secondSeed) >>> 0];
     const number = this.#numbers.find(a, b);

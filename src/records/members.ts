@@ -5,37 +5,33 @@ import { Defect, type JsonObject } from "./types.ts";
 
 /** A string; `""` if absent. */
 export function stringMember(object: JsonObject, name: string): string {
-  const value = object[name] ?? "";
-  if (typeof value === "string") return value;
-  throw wrongType(name, "a string", value);
+  return typed(object, name, "a string", (value) => typeof value === "string") ?? "";
 }
 
 /** A number, if present. */
 export function numberMember(object: JsonObject, name: string): number | undefined {
-  const value = object[name] ?? undefined;
-  if (value === undefined || typeof value === "number") return value;
-  throw wrongType(name, "a number", value);
+  return typed(object, name, "a number", (value) => typeof value === "number");
 }
 
 /** A Boolean, if present. */
 export function booleanMember(object: JsonObject, name: string): boolean | undefined {
-  const value = object[name] ?? undefined;
-  if (value === undefined || typeof value === "boolean") return value;
-  throw wrongType(name, "a Boolean", value);
+  return typed(object, name, "a Boolean", (value) => typeof value === "boolean");
 }
 
 /** An object, if present. */
 export function objectMember(object: JsonObject, name: string): JsonObject | undefined {
-  const value = object[name] ?? undefined;
-  if (value === undefined || isObject(value)) return value;
-  throw wrongType(name, "an object", value);
+  return typed(object, name, "an object", isObject);
 }
 
 /** A list; empty if absent. */
 export function listMember(object: JsonObject, name: string): readonly unknown[] {
-  const value = object[name] ?? [];
-  if (Array.isArray(value)) return value;
-  throw wrongType(name, "a list", value);
+  return typed(object, name, "a list", (value): value is readonly unknown[] => Array.isArray(value)) ?? [];
+}
+
+function typed<Type>(object: JsonObject, name: string, expected: string, isValid: (value: unknown) => value is Type) {
+  const value = object[name] ?? undefined;
+  if (value === undefined || isValid(value)) return value;
+  throw wrongType(name, expected, value);
 }
 
 /** A list of strings; empty if absent. */

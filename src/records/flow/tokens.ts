@@ -39,9 +39,9 @@ export function endOfAny(bytes: Uint8Array, from: number, to: number, depth = 0)
     case quote:
       return endOfString(bytes, from, to);
     case openBrace:
-      return endOfObject(bytes, from, to, depth);
+      return endOfNested(bytes, from, to, depth, closeBrace);
     case openBracket:
-      return endOfArray(bytes, from, to, depth);
+      return endOfNested(bytes, from, to, depth, closeBracket);
     case 0x74:
       return endOfWord(bytes, from, to, wordTrue);
     case 0x66:
@@ -150,26 +150,15 @@ function endOfDigits(bytes: Uint8Array, from: number, to: number): number {
   return at === from ? -1 : at;
 }
 
-function endOfObject(bytes: Uint8Array, from: number, to: number, depth: number): number {
+/** An object or an array; `close` is its closing bracket. */
+function endOfNested(bytes: Uint8Array, from: number, to: number, depth: number, close: number): number {
   if (depth === maxSkippedDepth || from + 1 >= to) return -1;
-  if (bytes[from + 1] === closeBrace) return from + 2;
+  if (bytes[from + 1] === close) return from + 2;
   for (let at = from + 1; ;) {
-    at = endOfName(bytes, at, to);
-    if (at < 0) return -1;
-    at = endOfAny(bytes, at, to, depth + 1);
+    if (close === closeBrace) at = endOfName(bytes, at, to);
+    if (at >= 0) at = endOfAny(bytes, at, to, depth + 1);
     if (at < 0 || at >= to) return -1;
-    if (bytes[at] === closeBrace) return at + 1;
-    if (bytes[at++] !== comma) return -1;
-  }
-}
-
-function endOfArray(bytes: Uint8Array, from: number, to: number, depth: number): number {
-  if (depth === maxSkippedDepth || from + 1 >= to) return -1;
-  if (bytes[from + 1] === closeBracket) return from + 2;
-  for (let at = from + 1; ;) {
-    at = endOfAny(bytes, at, to, depth + 1);
-    if (at < 0 || at >= to) return -1;
-    if (bytes[at] === closeBracket) return at + 1;
+    if (bytes[at] === close) return at + 1;
     if (bytes[at++] !== comma) return -1;
   }
 }
