@@ -107,6 +107,19 @@ describe("if", () => {
     });
   }
 
+  test.each([
+    ["the write-ahead log is deleted", () => rmSync(log), "-wal is gone"],
+    ["the database is deleted", () => rmSync(database), "is gone"],
+    ["the log's index is deleted", () => rmSync(index), "-shm is gone"],
+  ])("%s, the next start has what was accepted before the journal noticed, too", async (_, act, why) => {
+    const journal = await filled();
+    act();
+    for (const n of [100, 101]) expect(acceptedIn(await appendNumbers(journal, [n]))).toBe(1);
+    await expectStopped(journal, why);
+    journal.close();
+    expect(numbersIn(state.open())).toEqual([...numbers, 100, 101]);
+  });
+
   test("the log's index is truncated, a reader refuses to read on instead of ending the process", async () => {
     const journal = await filled();
     const reader = journal.openReader();
