@@ -11,7 +11,7 @@ import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
 import { createExporter, type ExportHealth, observeProcess } from "./export/index.ts";
-import { teeLogger } from "./export/self-logs.ts";
+import { teeLogger } from "./export/self-observability.ts";
 import { type JournalReader, openSqliteJournal } from "./journal/index.ts";
 import { startFolding } from "./ledger/folding.ts";
 import { type Fold, Ledger } from "./ledger/index.ts";

@@ -18,7 +18,7 @@ import { type MetricDefinition, metrics } from "../catalogue/metrics.ts";
 import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
 import { type Fold, type FoldedMetric, seriesOf, unpackSets } from "../ledger/index.ts";
 import type { ResourceAttributes } from "./destination.ts";
-import type { Instruments } from "./telemetry.ts";
+import type { Instruments } from "./self-observability.ts";
 
 /** A fold as plain data: numbers as arrays, attribute sets packed, a tenth of their size. */
 export interface FoldMessage extends Pick<Fold, "at" | "since"> {

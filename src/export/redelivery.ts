@@ -10,7 +10,7 @@ import type {
   Redelivery,
   RedeliveryProgress,
 } from "../journal/index.ts";
-import { eachLevel } from "./self-logs.ts";
+import { eachLevel } from "./self-observability.ts";
 import type { DeliverySource, Span } from "./backlog.ts";
 import { Delivery, type DeliveryDeps } from "./delivery.ts";
 import type { DeliveryState, Timer } from "./outage.ts";

@@ -56,7 +56,7 @@ const graceMs = 500;
 const terminationMs = 200;
 
 /** Text that is handed over and not read yet. A worker that is further behind reads the journal. */
-const maxHandedBytes = 8 * 1024 * 1024;
+const maxHandedBytes = 4 * 1024 * 1024;
 
 export class ExportWorker {
   /** Set from its death until another one is at work. */

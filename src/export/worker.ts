@@ -27,7 +27,7 @@ import type { DeliveryState, Timer } from "./outage.ts";
 import { marked, marksOf, Redelivering, replayed, shareChannel } from "./redelivery.ts";
 import { RequestChannel } from "./requests.ts";
 import { type RowContext, RowSource } from "./rows.ts";
-import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-logs.ts";
+import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-observability.ts";
 import { createSender, createStdoutSender, type Fetch, type RequestOutcome, type SenderDeps } from "./sender.ts";
 
 export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
