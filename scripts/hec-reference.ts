@@ -67,7 +67,7 @@ The program raises its limit of open files as far as it may. A client must wait 
 that sends ahead (HTTP pipelining) is disconnected. Trailers of chunked bodies are not supported. Malformed HTTP is answered with a bare
 400 or 431.
 
-Before a refusal is sent, the rest of the request's body is read away, for at most 30 s and no slower than 64 KiB/s, so that the sender
+Before a refusal is sent, the rest of the request's body is read and discarded, for at most 30 s and no slower than 64 KiB/s, so that the sender
 sees the answer instead of a reset. At the limits on requests and bytes in flight, the peer that holds most gives way: its slowest
 request is answered 503.
 

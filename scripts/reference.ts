@@ -68,7 +68,7 @@ function otelText(): string {
   const rows = otelVariables.map(([variable, key]) => `| \`${variable}\` | \`${key}\` |`);
   return `## OpenTelemetry's own variables
 
-They apply if a setting is given neither in the file nor as a variable of ours nor as a flag; resource attributes are combined.
+They apply if a setting is given neither in the file nor as one of our variables nor as a flag; resource attributes are combined.
 \`grpc\` is not supported: it is a warning, and the default is used.
 
 | variable | stands in for |

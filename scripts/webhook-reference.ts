@@ -34,7 +34,7 @@ no danger then: events are known for \`dedup.webhook_window\`, and where that me
 
 \`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\`, keyed by the whole text of the secret.
 Header and time are checked before the body is read. At most ${maxCandidates} \`v1\` are considered, unknown elements are ignored, and every \`v1\` is compared with every secret in constant time.
-Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is required, and requests of browsers are refused; with
+Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is required, and requests from browsers are refused; with
 \`webhook.auto_configure\` nothing is accepted until the secret is known.
 
 ## Answers

@@ -206,7 +206,7 @@ function readBody(flow: Flow, limits: BodyLimits): Promise<Body> {
   });
 }
 
-/** How long an unread body is read away after a refusal; whoever sends less a second is not waiting for an answer. */
+/** How long an unread body is read and discarded after a refusal; a sender below the rate is not waiting for an answer. */
 const discardMs = 30_000;
 const minDiscardedBytesPerSecond = 64 * 1024;
 

@@ -167,7 +167,7 @@ export interface Quarantine {
   ): { readonly item: QuarantineItem; readonly texts: readonly string[]; readonly isCut: boolean } | undefined;
   /** Deletes in one transaction. Returns how many were there. */
   remove(ids: readonly string[]): number;
-  /** Records that left for want of space, since the start, by class and reason. */
+  /** Records removed for lack of space, since the start, by class and reason. */
   readonly evicted: readonly QuarantineCount[];
 }
 

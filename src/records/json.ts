@@ -2,7 +2,7 @@
 import { Refusal } from "../errors.ts";
 
 /** Limits for one value: more than fits in Tailscale's 256 KiB per record. An empty object takes thirty times its text in memory. */
-export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 50_000, depth: 1000 } as const;
+export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 150_000, depth: 1000 } as const;
 
 /**
  * Finds the end of a JSON value in bytes that arrive in chunks, by counting brackets outside strings. It does not validate.
@@ -36,7 +36,7 @@ export class ValueBoundary {
     const end = this.#kind === "nested" ? this.#endOfNested(bytes, from, to) : endOfScalar(bytes, from, to);
     this.#bytes += (end < 0 ? to : end) - from;
     if (this.#bytes > valueLimits.bytes) throw tooLarge("bytes");
-    if (this.#parts > this.#maxParts) throw tooLarge("parts");
+    if (this.#parts > this.#maxParts) throw tooLarge("parts", this.#maxParts);
     if (end >= 0) this.#kind = "none";
     return end;
   }
@@ -95,12 +95,9 @@ function endOfScalar(bytes: Uint8Array, from: number, to: number): number {
   return -1;
 }
 
-function tooLarge(limit: keyof typeof valueLimits): Refusal {
+function tooLarge(limit: keyof typeof valueLimits, most: number = valueLimits[limit]): Refusal {
   const what = { bytes: "bytes", parts: "members and elements", depth: "levels of nesting" }[limit];
-  return new Refusal(
-    "too_large",
-    `More than ${valueLimits[limit]} ${what} in one value (no setting changes this limit)`,
-  );
+  return new Refusal("too_large", `More than ${most} ${what} in one value (no setting changes this limit)`);
 }
 
 /** The offset past the object that starts at `from`; the end of its line if it is truncated or not an object. */

@@ -106,9 +106,9 @@ const bodies: BodyAttack[] = [
   },
   { name: "900-deep nesting in a flow record", body: () => flow(`"virtualTraffic":${nested(900)}`), answer: taken },
   {
-    name: "50,001 entries in one record",
-    body: () => flow(`"virtualTraffic":[${"0,".repeat(50_000)}0]`),
-    answer: tooLarge("More than 50000 members and elements in one value (no setting changes this limit)"),
+    name: "150,001 entries in one record",
+    body: () => flow(`"virtualTraffic":[${"0,".repeat(150_000)}0]`),
+    answer: tooLarge("More than 150000 members and elements in one value (no setting changes this limit)"),
   },
   {
     name: "40,001 entries in one record, which is quarantined",

@@ -49,7 +49,7 @@ describe("the state directory", () => {
   test("is refused if everybody may write to it", () => {
     mkdirSync(state.path);
     chmodSync(state.path, 0o1777);
-    expect(() => state.open()).toThrow("everybody may write");
+    expect(() => state.open()).toThrow("is writable by everyone");
     expect(readdirSync(state.path)).toEqual([]);
     expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
   });

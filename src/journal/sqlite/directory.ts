@@ -92,7 +92,7 @@ export function stateDirectoryProblem(path: string): string | undefined {
     const owner = ownerProblem(path, stats);
     if (owner !== undefined) return owner;
     if (process.platform !== "win32" && (stats.mode & 0o002) !== 0)
-      return `everybody may write to ${path}: set state.path to a new directory inside it, or to one that is private to this user`;
+      return `${path} is writable by everyone: set state.path to a new directory inside it, or to one that is private to this user`;
     if (!isWritable(path)) return `this user may not write to ${path}: chmod u+rwx it, or set another state.path`;
     return fileNames.map((name) => fileProblem(join(path, name))).find((problem) => problem !== undefined);
   } catch (error) {
@@ -122,7 +122,7 @@ function fileProblem(path: string): string | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   if (!found.isFile() || found.nlink !== 1)
-    return `${path} is a link or no regular file, which this program never creates: delete it`;
+    return `${path} is a link or no regular file: put the file that it points to in its place, or delete it if there is none`;
   return ownerProblem(path, found);
 }
 

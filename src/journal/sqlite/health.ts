@@ -2,7 +2,7 @@
  * Whether the database may be written: watches its files for interference by others, and stops the journal for good once they
  * or the database are damaged.
  */
-import { closeSync, ftruncateSync, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, lstatSync, openSync, writeSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -14,9 +14,6 @@ import { salvage } from "./salvage.ts";
 import { type StorageOptions, walLimitBytes } from "./tables.ts";
 
 const sqliteFull = 13;
-
-/** The files are looked at no more often: under load that would be a tenth of what an append costs. */
-const lookEveryMs = 250;
 
 /** Over both copies of the index's header. */
 const indexHeader = new Uint8Array(136);
@@ -79,13 +76,13 @@ class FileWatch {
 }
 
 function watched(path: string): WatchedFile {
-  const { ino: inode, size: bytes } = statSync(path);
+  const { ino: inode, size: bytes } = lstatSync(path);
   return { path, inode, bytes };
 }
 
 /** What happened to a file since the last call. `mayShrinkTo`: it may become that small. */
 function changeOf(file: WatchedFile, mayShrinkTo: () => number): string | undefined {
-  const found = statSync(file.path, { throwIfNoEntry: false });
+  const found = lstatSync(file.path, { throwIfNoEntry: false });
   if (found?.ino !== file.inode) return `${file.path} is gone or has been replaced`;
   if (found.size < file.bytes && found.size < mayShrinkTo()) return `${file.path} has been truncated`;
   file.bytes = found.size;
@@ -110,7 +107,6 @@ export interface HealthDeps {
   readonly ballast: Ballast;
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly steady: Clock;
   /** Called once, when the database must not be written any more. */
   readonly onDamage: () => void;
 }
@@ -121,15 +117,13 @@ export class Health {
   #stopped: string | undefined;
   #isClosed = false;
   #failure: string | undefined;
-  /** By the steady clock. */
-  #nextLookAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: HealthDeps) {
     this.#deps = deps;
     this.#watch = new FileWatch(deps.database, deps.directory);
   }
 
-  /** Why the last write failed, if not for want of space. Until one works nothing is promised. */
+  /** Why the last write failed, if not for lack of space. Until one works nothing is promised. */
   get failure(): string | undefined {
     return this.#failure;
   }
@@ -158,9 +152,6 @@ export class Health {
    */
   unfit(): string | undefined {
     if (this.#stopped !== undefined) return this.#stopped;
-    const now = this.#deps.steady();
-    if (now < this.#nextLookAt) return undefined;
-    this.#nextLookAt = now + lookEveryMs;
     const found = this.#watch.check();
     if (found === undefined) return undefined;
     const { reason, isWhole } = found;
@@ -178,7 +169,6 @@ export class Health {
     const { logger, directory, ballast, clock } = this.#deps;
     const path = directory.databasePath;
     if (this.#isClosed) return;
-    this.#nextLookAt = Number.NEGATIVE_INFINITY;
     if (isDamage(error)) {
       if (this.#stopped !== undefined) return;
       const reason = reasonOf(error);

@@ -13,7 +13,7 @@ type Row = StoredRow<"batch">;
 /** Records of a mark that are shown. */
 const maxTexts = 100;
 
-/** Bytes on disk that all quarantine rows share; the oldest leave first. */
+/** Bytes on disk that all quarantine rows share; the oldest are removed first. */
 const maxBytes = 64 * 1024 * 1024;
 
 /** Counted for a row beside its body, which bounds their number too. */

@@ -79,7 +79,8 @@ const answers = {
     code: 6,
     rejected: "too_large",
     isDetailed: true,
-    remedy: "Nothing of it was accepted: send smaller requests, or raise the limit",
+    remedy:
+      "Nothing of it was accepted: send smaller requests, or raise the setting that the answer names, if it names one",
   },
   unsupportedEncoding: {
     when: "a `Content-Encoding` other than gzip, zstd or identity, with `streaming.decompress = auto`",

@@ -10,7 +10,7 @@ import type { Body, Exchange, HttpAnswer } from "../../http/exchange.ts";
 import { createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
 import type { Batch } from "../../pipeline/index.ts";
-import { elementTexts } from "../../records/json.ts";
+import { elementTexts, ValueBoundary } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import type { RawRecord } from "../../records/types.ts";
@@ -170,12 +170,20 @@ function* addAll(batch: Batch, events: readonly RawRecord[]): Generator<void> {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
+/** Members and elements of one delivery: an event has about twelve. */
+const maxParts = maxEvents * 30;
+
+const isNotSpace = (byte: number): boolean => byte > 0x20;
+
 /**
  * The events of a body: one JSON array of them, or a single one. What no event can be is quarantined by its decoder.
  * @throws {Refusal} `unparsable` or `too_large`
  */
 export function eventsOf({ chunks, bytes }: Body): RawRecord[] {
-  const text = orUnparsable("The body is not UTF-8", () => strictUtf8.decode(Buffer.concat(chunks, bytes)));
+  const body = Buffer.concat(chunks, bytes);
+  // Before parsing: 4 MiB of brackets or distinct keys would take seconds, and 100 MB.
+  new ValueBoundary(maxParts).endOf(body, Math.max(0, body.findIndex(isNotSpace)), body.length);
+  const text = orUnparsable("The body is not UTF-8", () => strictUtf8.decode(body));
   const value: unknown = orUnparsable("The body is not JSON", () => JSON.parse(text));
   if (isObject(value)) {
     if (

@@ -5,6 +5,7 @@ import { Unavailable } from "../../../src/errors.ts";
 import { type HecAnswerName, hecAnswers } from "../../../src/receivers/hec/protocol.ts";
 import { flowEnvelope, type HecServer, startHecServer, token } from "../../support/hec-server.ts";
 import { head, sendRaw } from "../../support/raw-http.ts";
+import { connection, flowValue } from "../../support/records.ts";
 
 const path = "/services/collector/event";
 const envelope = flowEnvelope(1);
@@ -220,10 +221,15 @@ const cases: Case[] = [
     send: post(`{"logs":[${"0,".repeat(500_000)}0]}`),
   },
   {
+    name: "one record of as many whole entries as a record may have",
+    answer: "success",
+    send: post(JSON.stringify({ event: flowValue({ virtualTraffic: Array(16_384).fill(connection()) }) })),
+  },
+  {
     name: "one value of too many objects",
     answer: "tooLarge",
-    text: "More than 50000 members and elements in one value (no setting changes this limit)",
-    send: post(`{"a":[${"{},".repeat(100_000)}{}]}`),
+    text: "More than 150000 members and elements in one value (no setting changes this limit)",
+    send: post(`{"a":[${"{},".repeat(150_000)}{}]}`),
   },
   {
     name: "one value of more than 16 MiB",

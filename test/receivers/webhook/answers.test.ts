@@ -180,6 +180,18 @@ const cases: Case[] = [
     send: post(`[${Array(10_001).fill('{"type":"test"}').join(",")}]`),
   },
   {
+    name: "one event of 300,001 members and elements",
+    answer: "tooLarge",
+    text: "More than 300000 members and elements in one value (no setting changes this limit)",
+    send: post(`[{"type":"test","data":[${"{},".repeat(150_000)}{}]}]`),
+  },
+  {
+    name: "a million opening brackets",
+    answer: "tooLarge",
+    text: "More than 1000 levels of nesting in one value (no setting changes this limit)",
+    send: post("[".repeat(1_000_000)),
+  },
+  {
     name: "10,000 events",
     answer: "success",
     events: 10_000,
