@@ -147,8 +147,8 @@ export class Health {
   }
 
   /**
-   * Why the database must never be written again, if so: what was committed there would be lost. Looks at its files now and
-   * then; what was committed in between can still be read through the open connection, and is salvaged.
+   * Why the database must never be written again, if so: what was committed there would be lost. Looks at its files each
+   * time; what was committed before can still be read through the open connection, and is salvaged.
    */
   unfit(): string | undefined {
     if (this.#stopped !== undefined) return this.#stopped;
