@@ -176,7 +176,9 @@ test(
     await until(isSaid("the network log stream: replacing it: it points elsewhere"));
     expect(program?.output()).toContain("https://siem.example.com/in");
     await until(() => tailnet.stream("network")?.url === `http://localhost:${port}/services/collector/event`);
-    expect(stored().secret).not.toBe(secret);
+    const { secret: rotated } = stored();
+    expect(rotated).not.toBe(secret);
+    while ((await delivered(rotated)) !== 200) await wait(10);
     expect(await delivered(secret)).toBe(401);
     await until(() => tailnet.webhooks[0]?.subscriptions.includes("nodeCreated") === true);
   },
