@@ -39,11 +39,31 @@ export function exampleFile(): string {
     .filter((section) => section.settings.length > 0)
     .map((section) => {
       const settings = section.settings.map(exampleSetting).join("\n");
-      return section.key === "" ? settings : `# ${section.description}\n[${section.key}]\n\n${settings}`;
+      if (section.key === "") return settings;
+      const comment = wrap(section.description, 110).map((line) => `# ${line}\n`);
+      return `${comment.join("")}[${section.key}]\n\n${settings}`;
     });
-  const head =
-    "# Configuration of tailscale2otel. Every setting is here; those that are commented out have their defaults.\n";
-  return `${head}\n${parts.join("\n")}`;
+  return `${exampleHead}\n${parts.join("\n")}`;
+}
+
+/** The three settings that are named here are enough: a test fills them in. */
+const exampleHead = `# Configuration of tailscale2otel: every setting, commented out. A line shows the default, or an example
+# with the default behind it.
+#
+# This file is not valid until you fill in three settings, which poll the flow and audit logs and export them:
+#
+#   [tailscale.auth.oauth]  client_id and client_secret, of a client with the scopes below
+#   [otlp]                  endpoint
+#
+# To receive log streaming instead of polling: [streaming] enabled and token, and "stream" as source in
+# [collectors.flowlogs] and [collectors.auditlogs]. Then run: tailscale2otel check --config <this file>
+`;
+
+/** The description, and the words that are allowed. */
+function described({ description, choices }: Setting): string {
+  return choices.length === 0
+    ? description
+    : `${description} One of ${choices.map((word) => `\`${word}\``).join(", ")}.`;
 }
 
 function sectionText(section: Section): string {
@@ -55,11 +75,9 @@ function sectionText(section: Section): string {
 function rowsOf(setting: Setting): readonly string[] {
   const name = (key: string) => `\`${key.slice(key.lastIndexOf(".") + 1)}\``;
   const variable = setting.kind === "map" ? `${setting.variable}__…` : setting.variable;
-  const choices =
-    setting.choices.length === 0 ? "" : ` One of ${setting.choices.map((word) => `\`${word}\``).join(", ")}.`;
   const row = (first: string, value: string, second: string, text: string) =>
     `| ${[first, value === "" ? "" : `\`${value}\``, `\`${second}\``, text.replaceAll("|", "\\|")].join(" | ")} |`;
-  const own = row(name(setting.key), setting.written, variable, setting.description + choices);
+  const own = row(name(setting.key), setting.written, variable, described(setting));
   if (setting.kind !== "secret") return [own];
   return [own, row(name(`${setting.key}_file`), "", `${setting.variable}_FILE`, "Path of a file that contains it.")];
 }
@@ -79,8 +97,7 @@ ${rows.join("\n")}
 
 function exampleSetting(setting: Setting): string {
   const name = setting.path.at(-1) ?? setting.key;
-  const choices = setting.choices.length === 0 ? "" : ` One of ${setting.choices.join(", ")}.`;
-  const comment = wrap(setting.description.replaceAll("`", "") + choices, 110).map((line) => `# ${line}\n`);
+  const comment = wrap(described(setting), 110).map((line) => `# ${line}\n`);
   const isDefault = setting.example === undefined;
   return `${comment.join("")}# ${name} = ${setting.example ?? setting.written}${isDefault ? "" : `  # default: ${setting.written}`}\n`;
 }

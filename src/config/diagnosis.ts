@@ -94,7 +94,7 @@ function placeOf(origin: Origin): string {
     case "environment":
       return origin.variable;
     case "flag":
-      return `--set ${origin.key}`;
+      return `--set ${origin.key === "" ? '""' : origin.key}`;
   }
 }
 

@@ -25,9 +25,9 @@ export function emptyLayer(): Layer {
 }
 
 /** Notes a key that does not exist. */
-export function addUnknown(layer: Layer, origin: Origin, path: readonly string[]): void {
+export function addUnknown(layer: Layer, origin: Origin, path: readonly string[], hint = ""): void {
   const { message, remedy, meant } = unknownKey(path);
-  layer.problems.push({ origin, key: path.join("."), message, remedy, ...(meant && { meant }) });
+  layer.problems.push({ origin, key: path.join("."), message, remedy: hint + remedy, ...(meant && { meant }) });
 }
 
 /** The settings in `TS2OTEL_*` variables. An empty one counts as unset; an unknown one may belong to another program. */
@@ -62,8 +62,11 @@ export function readFlags(assignments: readonly string[]): Layer {
     if (names !== undefined) {
       const remedy = `Use --set ${key}.NAME=value; the names are: ${names.join(", ")}.`;
       layer.problems.push({ origin, key, message: "this is a section, not a setting", remedy });
+    } else if (key === "") {
+      const remedy = "Use --set key=value, for example --set log_level=debug.";
+      layer.problems.push({ origin, key, message: "the name of the setting is missing", remedy });
     } else if (target === undefined) {
-      addUnknown(layer, origin, key.split("."));
+      addUnknown(layer, origin, key.split("."), cut === -1 ? "Use --set key=value. " : "");
     } else if (cut === -1) {
       layer.problems.push({ origin, key, message: "the value is missing", remedy: `Use --set ${key}=value.` });
     } else {
@@ -199,7 +202,8 @@ export function unknownKey(path: readonly string[]): UnknownName {
   const parents = path.map((_, depth) => path.slice(0, depth).join(".")).reverse();
   const section = parents.find((parent) => sectionNames.has(parent)) ?? "";
   const place = section === "" ? "At the top level" : `In [${section}]`;
-  return { message, remedy: `Remove it. ${place} there are: ${sectionNames.get(section)?.join(", ")}.` };
+  const names = sectionNames.get(section)?.join(", ");
+  return { message, remedy: `${place} there are: ${names}. To see every setting, run: tailscale2otel check` };
 }
 
 export function unknownVariable(variable: string): UnknownName & { readonly isFatal: boolean } {
@@ -218,7 +222,9 @@ export function unknownVariable(variable: string): UnknownName & { readonly isFa
   const known = [configVariable, ...byVariable.keys()].map((name) => name.slice(prefix.length));
   const meant = nearest(variable.toUpperCase().slice(prefix.length), known);
   const remedy =
-    meant === undefined ? "Remove it; the reference lists every variable." : `Did you mean ${prefix}${meant}?`;
+    meant === undefined
+      ? "Remove it. docs/configuration.md lists every variable, and tailscale2otel check every setting."
+      : `Did you mean ${prefix}${meant}?`;
   return { message, remedy, isFatal };
 }
 

@@ -122,7 +122,8 @@ interface ConfigFile {
   readonly path: string;
   readonly text?: string;
   readonly stats?: Stats;
-  /** Why it is not read. */
+  /** Why it is not read, or why reading failed. */
+  readonly message?: string;
   readonly reason?: string;
   readonly remedy?: string;
 }
@@ -130,8 +131,13 @@ interface ConfigFile {
 /** A file that nobody named has to be trustworthy. If it is not, nothing is read in its place: it may have been meant. */
 function openConfigFile({ configPath, environment, workingDirectory, system }: ConfigSources): ConfigFile | undefined {
   const read = (path: string) => readBounded(resolve(workingDirectory, path), maxFileBytes);
-  const named = configPath ?? environment[configVariable] ?? "";
-  if (named !== "") return { path: named, ...read(named) };
+  const named = configPath ?? environment[configVariable];
+  if (named === "") {
+    const path = configPath === undefined ? configVariable : "--config";
+    const remedy = `Name a file, or remove ${path}: then ${usualFiles.join(" or ")} is used.`;
+    return { path, message: "the path of the configuration file is empty", remedy };
+  }
+  if (named !== undefined) return { path: named, ...read(named) };
   for (const path of usualFiles) {
     const untrusted = whyUntrusted(resolve(workingDirectory, path), system.uid);
     const file = untrusted === undefined ? read(path) : { reason: untrusted, code: "" };
@@ -141,16 +147,22 @@ function openConfigFile({ configPath, environment, workingDirectory, system }: C
     const reason = untrusted ?? replaced;
     if (reason === undefined) return { path, ...file };
     const remedy = `If it is yours, correct its owner and run chmod go-w ${path}; or name a file with --config or ${configVariable}.`;
-    return { path, reason: `it is not trusted, because ${reason}`, remedy };
+    return { path, message: `cannot be read: it is not trusted, because ${reason}`, remedy };
   }
   return undefined;
 }
 
-function layerOf({ path, text, reason, remedy }: ConfigFile): Layer & { readonly isToml: boolean } {
+function layerOf({
+  path,
+  text,
+  reason,
+  message = `cannot be read: ${reason}`,
+  remedy,
+}: ConfigFile): Layer & { readonly isToml: boolean } {
   if (text !== undefined) return readToml(path, text);
   const origin: Origin = { from: "file", file: path, line: 0 };
   const help = remedy ?? `Name a readable TOML file with --config or ${configVariable}.`;
-  const problem = { origin, key: path, message: `cannot be read: ${reason}`, remedy: help };
+  const problem = { origin, key: path, message, remedy: help };
   return { given: [], problems: [problem], warnings: [], isToml: false };
 }
 

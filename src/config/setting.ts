@@ -154,8 +154,8 @@ export function route(value: string, description: string) {
 }
 
 /** The path of a readable PEM file; may be empty. */
-export function file(description: string) {
-  return Type.String(keywords("file", "", description, { example: '"/etc/tailscale2otel/file.pem"' }));
+export function file(description: string, name: string) {
+  return Type.String(keywords("file", "", description, { example: JSON.stringify(`/etc/tailscale2otel/${name}`) }));
 }
 
 /** The path of a directory that is created if it is missing; may be empty. */

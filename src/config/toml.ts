@@ -94,14 +94,46 @@ function partsOf(key: string): readonly string[] {
   );
 }
 
-function syntaxProblem(file: string, toml: string, { message, line, column }: TomlError): Problem {
-  const [first = ""] = message.split("\n");
+function syntaxProblem(file: string, toml: string, error: TomlError): Problem {
+  const { line, column } = error;
+  const [first = ""] = error.message.split("\n");
+  const bracket = /string|escape/.test(first) ? undefined : unclosedBracket(toml, error);
+  if (bracket !== undefined) {
+    const shown = shownLine(toml.split("\n"), bracket.line - 1);
+    return {
+      origin: { from: "file", file, line: bracket.line },
+      key: `column ${bracket.column}`,
+      message: `invalid TOML: this ${bracket.text} is never closed`,
+      remedy: `Close it with ${bracket.text === "[" ? "]" : "}"}:\n    ${bracket.line} | ${shown}`,
+    };
+  }
   return {
     origin: { from: "file", file, line },
     key: `column ${column}`,
     message: `invalid TOML: ${first.replace(/^Invalid TOML document: /, "")}`,
     remedy: `Fix this line:\n    ${line} | ${shownLine(toml.split("\n"), line - 1)}`,
   };
+}
+
+interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+/**
+ * The last bracket before the error that is closed nowhere. The parser fails only where the next line does not fit into it,
+ * which is a line without a mistake.
+ */
+function unclosedBracket(toml: string, error: Place): (Place & { readonly text: string }) | undefined {
+  const open: (Place & { readonly text: string })[] = [];
+  const plain = toml.replace(skipped, (text) => text.replace(/[^\n]/g, " "));
+  for (const [index, content] of plain.split("\n").entries()) {
+    for (const { 0: text, index: at } of content.matchAll(/[[\]{}]/g)) {
+      if (text === "]" || text === "}") open.pop();
+      else open.push({ text, line: index + 1, column: at + 1 });
+    }
+  }
+  return open.findLast(({ line, column }) => line < error.line || (line === error.line && column <= error.column));
 }
 
 /** A line of a file that cannot be parsed, without what could be a secret: any other kind of line could continue one. */

@@ -29,6 +29,16 @@ describe("the example file", () => {
     expect(effectiveRows(asItIs)).toEqual(effectiveRows(inspectIn(directory, {})));
   });
 
+  test("says at its top which three settings make it valid", () => {
+    const [head = ""] = exampleFile().split("\n\n# Minimum");
+    expect(head).toContain("not valid until you fill in three settings");
+    const filled = exampleFile()
+      .replace("# client_id =", "client_id =")
+      .replace("# client_secret =", "client_secret =")
+      .replace("# endpoint =", "endpoint =");
+    expect(inspectIn(directory, { toml: filled })).toMatchObject({ problems: [], warnings: [] });
+  });
+
   test("is valid with every setting uncommented, except for missing files", () => {
     const toml = exampleFile().replace(/^# (\w+ = )/gm, "$1");
     const { problems, config } = inspectIn(directory, { toml });

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
-import { findConfigFile, loadConfig } from "../../src/config/index.ts";
+import { describeProblem, findConfigFile, inspectConfig, loadConfig, loadSections } from "../../src/config/index.ts";
 import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
@@ -76,6 +76,20 @@ describe("the file", () => {
     expect(findConfigFile(empty)).toBeUndefined();
   });
 
+  test.each([
+    ["--config", { configPath: "" }],
+    ["--config", { configPath: "", environment: { TS2OTEL_CONFIG: "two.toml" } }],
+    ["TS2OTEL_CONFIG", { environment: { TS2OTEL_CONFIG: "" } }],
+  ])("is refused if %s is empty, and no other is read in its place", (name, given) => {
+    const sources = { ...sourcesIn(directory, { toml: 'log_level = "debug"\n' }), ...given };
+    const { problems, config } = inspectConfig(sources);
+    expect(problems.map(describeProblem)).toEqual([
+      `${name}: the path of the configuration file is empty. Name a file, or remove ${name}: then tailscale2otel.toml or /etc/tailscale2otel/config.toml is used.`,
+    ]);
+    expect(config.log_level).toBe("info");
+    expect(() => loadSections(sources, ["state"])).toThrow("is empty");
+  });
+
   test("may begin with a byte order mark and have CRLF", () => {
     const { config, origins } = inspectIn(directory, {
       toml: '\ufefflog_level = "warn"\r\n[otlp]\r\ntimeout = "5s"\r\n',
@@ -145,7 +159,10 @@ describe("variables", () => {
     ["TS2OTEL_CONFG", "Did you mean TS2OTEL_CONFIG?"],
     ["ts2otel_log_level", "Did you mean TS2OTEL_LOG_LEVEL?"],
     ["TS2OTEL_OTLP__HEADERS", "Set one variable per entry: TS2OTEL_OTLP__HEADERS__NAME=text."],
-    ["TS2OTEL_SOMETHING_ELSE_ALTOGETHER", "Remove it; the reference lists every variable."],
+    [
+      "TS2OTEL_SOMETHING_ELSE_ALTOGETHER",
+      "Remove it. docs/configuration.md lists every variable, and tailscale2otel check every setting.",
+    ],
   ])("%s is unknown, which is a warning that helps", (variable, remedy) => {
     const { warnings, problems } = inspectIn(directory, {
       set: soundSettings,

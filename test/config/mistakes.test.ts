@@ -48,8 +48,11 @@ const singleMistakes: readonly [toml: string, problem: string][] = [
   ["streaming = true", "tailscale2otel.toml:1: streaming: this is a section, not a setting."],
   ["streaming = true", "Write [streaming] on a line of its own, and its settings below it: enabled, listen, "],
   ["rollup_top_n = 5", "Did you mean cardinality.flow.rollup_top_n?"],
-  ["[webhook.tls]\nqqqqqqqqqqqqqqqqq = 1", "Remove it. In [webhook.tls] there are: cert_file, key_file."],
-  ["zzz = 1", "Remove it. At the top level there are: log_level, log_format, tailscale, "],
+  [
+    "[webhook.tls]\nqqqqqqqqqqqqqqqqq = 1",
+    "In [webhook.tls] there are: cert_file, key_file. To see every setting, run: tailscale2otel check",
+  ],
+  ["zzz = 1", "At the top level there are: log_level, log_format, tailscale, "],
   ["[streaming]\nenabled = 'yes'", 'invalid boolean "yes". Use true or false, for example enabled = true.'],
   ["[streaming]\nenabled = 1", "tailscale2otel.toml:2: streaming.enabled: invalid boolean 1."],
   ["[streaming]\nlisten = '127.0.0.1:70000'", "invalid address"],
@@ -261,6 +264,25 @@ describe("a file that cannot be used", () => {
     expect(problems.join()).not.toContain("s3cr3t-value");
   });
 
+  test.each([
+    ["[streaming\nenabled = true\n", "1: column 1", "[", "[streaming"],
+    ["log_level = 'info'\n[webhook.tls\ncert_file = 'x'\n", "2: column 1", "[", "[webhook.tls"],
+    ["[webhook]\nsubscriptions = [ # ]\n  'a]',\n\n[otlp]\n", "2: column 17", "[", "subscriptions = [ # ]"],
+    ["[webhook]\nsubscriptions = ['a'\nenabled = true\n", "2: column 17", "[", "subscriptions = ['a'"],
+    ["x = [", "1: column 5", "[", "x = ["],
+    ["[resource]\nattributes = { a = 'b'\n[otlp]\n", "2: column 14", "{", "attributes = { a = 'b'"],
+  ])("a bracket that is not closed is where the mistake is: %j", (toml, place, bracket, shown) => {
+    const closing = bracket === "[" ? "]" : "}";
+    expect(inspectIn(directory, { toml }).problems).toEqual([
+      `tailscale2otel.toml:${place}: invalid TOML: this ${bracket} is never closed. Close it with ${closing}:\n    ${place.split(":")[0]} | ${shown}`,
+    ]);
+  });
+
+  test("a mistake inside brackets is where it is", () => {
+    const { problems } = inspectIn(directory, { toml: "[webhook]\nsubscriptions = [\n  'a' 'b',\n]\n" });
+    expect(problems[0]).toStartWith("tailscale2otel.toml:3: column 7: invalid TOML: expected comma");
+  });
+
   test("a named file that does not exist", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "missing.toml" } });
     expect(problems).toEqual([
@@ -278,7 +300,11 @@ describe("flags", () => {
   test.each([
     ["streaming.tokn=x", "--set streaming.tokn: unknown setting."],
     ["streaming.token", "--set streaming.token: the value is missing. Use --set streaming.token=value."],
-    ["=x", "--set : unknown setting."],
+    ["nokey", "--set nokey: unknown setting. Use --set key=value. At the top level there are: log_level, "],
+    ["nokey=x", "--set nokey: unknown setting. At the top level there are: log_level, "],
+    ["nokey=x", "To see every setting, run: tailscale2otel check"],
+    ["=x", '--set "": the name of the setting is missing. Use --set key=value, for example --set log_level=debug.'],
+    ["", '--set "": the name of the setting is missing.'],
     ["otlp=x", "--set otlp: this is a section, not a setting. Use --set otlp.NAME=value; the names are: endpoint, "],
     ["otlp", "--set otlp: this is a section"],
     ["streaming.enabled=maybe", "for example --set streaming.enabled=true."],
