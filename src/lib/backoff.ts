@@ -33,7 +33,8 @@ const reminderMs = 600_000;
 
 /**
  * The first result of the work; `undefined` if `signal` aborts first. A failure is logged when its reason is new, with the
- * error's `remedy` if it has one, and so is the success after it. `what` is what the work does, such as `read the list`.
+ * error's `remedy` if it has one, and so is the success after it. An error's `retryAfterSeconds` replaces the back-off. `what` is
+ * what the work does, such as `read the list`.
  */
 export async function keepTrying<Result>(
   what: string,
@@ -42,6 +43,7 @@ export async function keepTrying<Result>(
 ): Promise<Result | undefined> {
   let logged = { reason: "", at: 0 };
   for (let failures = 0; !signal.aborted;) {
+    let waitMs: number;
     try {
       const result = await work();
       if (failures > 0) logger.info(`retry succeeded: ${what}`, { failures });
@@ -55,8 +57,10 @@ export async function keepTrying<Result>(
         const remedy = error instanceof Error && "remedy" in error ? String(error.remedy) : undefined;
         logger.warn(`cannot ${what}; retrying`, { reason, remedy });
       }
+      const isTimed = error instanceof Error && "retryAfterSeconds" in error;
+      waitMs = isTimed ? Number(error.retryAfterSeconds) * 1000 : backoffMs(failures, backoff, random);
     }
-    await pause(backoffMs(failures, backoff, random), signal);
+    await pause(waitMs, signal);
   }
   return undefined;
 }

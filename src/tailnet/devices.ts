@@ -4,17 +4,15 @@
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
-import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Journal } from "../journal/index.ts";
-import { keepTrying, pause, type RetryDeps } from "../lib/backoff.ts";
 import type { LogFields } from "../lib/logger.ts";
 import type { Device } from "../processors/names.ts";
 import { parseAddress } from "../records/address.ts";
 import type { ApiDevice, TailscaleApi } from "../tailscale/index.ts";
+import { createScrape, type ScrapeDeps } from "../tailscale/scrape.ts";
 
-export interface DevicesDeps extends RetryDeps {
+export interface DevicesDeps extends ScrapeDeps {
   readonly api: Pick<TailscaleApi, "devices">;
-  readonly telemetry: Telemetry;
   /** Stores the copy. */
   readonly journal: Pick<Journal, "readState" | "writeState">;
   /** Receives the devices whenever they change. */
@@ -34,33 +32,14 @@ const defaultMaxDevices = 100_000;
 /** In the journal's state. */
 const stateName = "devices";
 
-const firstRetryMs = 5000;
-
 export function createDeviceRefresh(
   { intervalMs, maxDevices = defaultMaxDevices }: { readonly intervalMs: number; readonly maxDevices?: number },
-  { api, telemetry, journal, use, ...retry }: DevicesDeps,
+  { api, journal, use, ...deps }: DevicesDeps,
 ): DeviceRefresh {
-  const { logger, clock } = retry;
-  const ending = new AbortController();
-  const { signal } = ending;
+  const { logger } = deps;
   let usedText: string | undefined;
-  let isFailing: boolean | undefined;
-  let succeededAt: number | undefined;
   /** Warnings whose problem lasts. */
   const warned = new Set<string>();
-
-  async function read(): Promise<true> {
-    try {
-      const devices = directoryDevices(await api.devices());
-      if (!signal.aborted) take(devices);
-      isFailing = false;
-      succeededAt = clock();
-      return true;
-    } catch (error) {
-      isFailing = true;
-      throw error;
-    }
-  }
 
   function take(answer: readonly Device[]): void {
     const devices = answer.slice(0, maxDevices);
@@ -85,30 +64,19 @@ export function createDeviceRefresh(
     warned.add(message);
   }
 
-  async function run(): Promise<void> {
-    const backoff = { firstMs: Math.min(firstRetryMs, intervalMs), maxMs: intervalMs };
-    const what = "read the tailnet's devices (names come from the last copy, or from the records)";
-    while (!signal.aborted) {
-      await keepTrying(what, read, { ...retry, backoff, signal });
-      await pause(intervalMs, signal);
-    }
-  }
-
-  const gauge = (value: () => number | undefined) => () => {
-    const now = value();
-    return now === undefined ? [] : [{ value: now, attributes: { "tailscale.collector": "devices" as const } }];
-  };
-  telemetry.observe(
-    "tailscale2otel.scrape.success",
-    gauge(() => (isFailing === undefined ? undefined : Number(!isFailing))),
-  );
-  telemetry.observe(
-    "tailscale2otel.scrape.last_timestamp",
-    gauge(() => succeededAt && succeededAt / 1000),
-  );
-  telemetry.observe(
-    "tailscale2otel.scrape.lag",
-    gauge(() => succeededAt && Math.max(0, clock() - succeededAt) / 1000),
+  const what = "read the tailnet's devices (names come from the last copy, or from the records)";
+  const scrape = createScrape(
+    {
+      collector: "devices",
+      what,
+      intervalMs,
+      async read(signal) {
+        const devices = directoryDevices(await api.devices());
+        if (!signal.aborted) take(devices);
+        return "current";
+      },
+    },
+    deps,
   );
 
   return {
@@ -119,9 +87,9 @@ export function createDeviceRefresh(
         usedText = JSON.stringify(devices);
         use(devices);
       }
-      void run();
+      scrape.start();
     },
-    stop: () => ending.abort(),
+    stop: () => void scrape.stop(0),
   };
 }
 

@@ -6,6 +6,7 @@ import { collectGarbage } from "../../runtime/process.ts";
 import type { Journal, PollCursor, PolledType } from "../../journal/index.ts";
 import type { Batch, Pipeline } from "../../pipeline/index.ts";
 import { type LogName, type TailscaleApi, TailscaleError } from "../../tailscale/index.ts";
+import type { Step } from "../../tailscale/scrape.ts";
 import { firstPosition, hasPassed, type NextWindow, nextWindow, type WindowPolicy } from "./windows.ts";
 
 export interface CollectorOptions {
@@ -23,9 +24,6 @@ export interface CollectorDeps {
   readonly clock: Clock;
 }
 
-/** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
-export type Step = "behind" | "current" | "over";
-
 /** If an answer is larger, its window is halved. */
 const maxAnswerBytes = 256 * 1024 * 1024;
 
@@ -38,7 +36,6 @@ export class LogCollector {
   readonly #startedAt: number;
   #span: number;
   #resumeAt: number | undefined;
-  #canHalve = false;
 
   constructor(options: CollectorOptions, deps: CollectorDeps) {
     this.#options = options;
@@ -52,22 +49,16 @@ export class LogCollector {
     return this.#deps.journal.pollCursor(this.#options.type)?.readUntil;
   }
 
-  /** Whether the last answer was too large or too slow, and half of its window can be asked for at once. */
-  get canHalve(): boolean {
-    return this.#canHalve;
-  }
-
   /**
    * Reads the next window and commits its records, a part at a time; the position is committed with the last part. After an
    * error, the next step asks for the same window, or for half of it if that was too much: what was committed already is then
    * recognised as a duplicate.
-   * @throws {TailscaleError} if the API does not answer. @throws {Refusal} if a part holds too many records.
-   * @throws {Unavailable} if the journal cannot accept it.
+   * @throws {TailscaleError} if the API does not answer.
+   * @throws {Unavailable} if the journal cannot accept the records, or if half of the window is to be asked for at once.
    */
   async step(signal: AbortSignal): Promise<Step> {
     const { type, mode, policy } = this.#options;
     const { api, journal, clock } = this.#deps;
-    this.#canHalve = false;
     if (mode === "once" && (this.readUntil ?? this.#startedAt) >= this.#startedAt) {
       journal.dropPollCursor(type);
       return "over";
@@ -135,7 +126,8 @@ export class LogCollector {
         try {
           await api.readLogs(logNames[type], window, { maxBytes: maxAnswerBytes, onRecords, signal });
         } catch (error) {
-          this.#canHalve = isTooMuch(error) && this.#halve(next);
+          if (isTooMuch(error) && this.#halve(next))
+            throw new Unavailable(`${error.message}; asking for half of it`, 0);
           throw error;
         }
       }
@@ -170,7 +162,7 @@ export class LogCollector {
 }
 
 /** Both the API's client and the pipeline bound what they read at once. */
-function isTooMuch(error: unknown): boolean {
+function isTooMuch(error: unknown): error is Error {
   if (error instanceof Refusal) return error.reason === "too_large";
   return error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");
 }

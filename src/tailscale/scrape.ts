@@ -1,0 +1,100 @@
+/** Reads one thing from the API at an interval, retries until it works, and reports how that goes: log, gauges, `status`. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
+
+/** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
+export type Step = "behind" | "current" | "over";
+
+export interface ScrapeOptions {
+  /** The collector's name in the settings. */
+  readonly collector: "flowlogs" | "auditlogs" | "devices";
+  /** For log lines, such as `poll the network log`. */
+  readonly what: string;
+  readonly intervalMs: number;
+  read(signal: AbortSignal): Promise<Step>;
+  /** Everything before this has been read, epoch milliseconds. Default: the last success. */
+  readUntil?(): number | undefined;
+}
+
+export interface ScrapeDeps extends RetryDeps {
+  readonly telemetry: Telemetry;
+}
+
+export interface Scrape {
+  /** When a read last succeeded since the start, epoch milliseconds. */
+  readonly lastSuccessAt: number | undefined;
+  /** Why the last read failed; `undefined` if it succeeded. */
+  readonly trouble: string | undefined;
+  start(): void;
+  /** Aborts the read in flight and waits for it, at most `deadlineMs`. Safe before `start`, and twice. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** The client has retried several times by then. */
+const backoff = { firstMs: 5000, maxMs: 60_000 };
+
+export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: ScrapeDeps): Scrape {
+  const { collector, what, intervalMs } = options;
+  const ending = new AbortController();
+  const { signal } = ending;
+  let running: Promise<void> | undefined;
+  let lastSuccessAt: number | undefined;
+  let trouble: string | undefined;
+
+  async function readOnce(): Promise<Step> {
+    try {
+      const step = await options.read(signal);
+      trouble = undefined;
+      lastSuccessAt = retry.clock();
+      return step;
+    } catch (error) {
+      trouble = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+
+  async function run(): Promise<void> {
+    const { firstMs, maxMs } = backoff;
+    const bounded = { firstMs: Math.min(firstMs, intervalMs), maxMs: Math.min(maxMs, intervalMs) };
+    for (;;) {
+      const step = await keepTrying(what, readOnce, { ...retry, backoff: bounded, signal });
+      if (step === undefined || step === "over") return;
+      if (step === "current") await pause(intervalMs, signal);
+    }
+  }
+
+  const gauge = (read: () => number | undefined) => () => {
+    const value = read();
+    return value === undefined ? [] : [{ value, attributes: { "tailscale.collector": collector } }];
+  };
+  const readUntil = options.readUntil ?? (() => lastSuccessAt);
+  const secondsSince = (ms: number | undefined) => ms && Math.max(0, retry.clock() - ms) / 1000;
+  telemetry.observe(
+    "tailscale2otel.scrape.success",
+    gauge(() => (trouble === undefined ? lastSuccessAt && 1 : 0)),
+  );
+  telemetry.observe(
+    "tailscale2otel.scrape.last_timestamp",
+    gauge(() => lastSuccessAt && lastSuccessAt / 1000),
+  );
+  telemetry.observe(
+    "tailscale2otel.scrape.lag",
+    gauge(() => secondsSince(readUntil())),
+  );
+
+  return {
+    get lastSuccessAt() {
+      return lastSuccessAt;
+    },
+    get trouble() {
+      return trouble;
+    },
+    start() {
+      running ??= run();
+    },
+    async stop(deadlineMs) {
+      ending.abort();
+      if (running !== undefined) await waitAtMost(running, deadlineMs);
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/** Something that is read from the API at an interval: when it is read again, what is logged, and what the gauges report. */
+import { afterEach, expect, test } from "bun:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { Unavailable } from "../../src/errors.ts";
+import { createScrape, type Scrape, type Step } from "../../src/tailscale/scrape.ts";
+import { observedGauges, recordedLog } from "../support/recorded-telemetry.ts";
+
+const hour = 3_600_000;
+const now = Date.UTC(2026, 10, 22);
+
+let started: Scrape | undefined;
+afterEach(() => started?.stop(1000));
+
+/** A scrape whose reads end in these ways, one after the other; `done` resolves when one more is asked for. */
+function scrapeOf(outcomes: readonly (Step | Error)[], intervalMs = hour) {
+  const log = recordedLog();
+  const gauges = observedGauges();
+  const done = Promise.withResolvers<void>();
+  const rest = [...outcomes];
+  const signals: AbortSignal[] = [];
+  const scrape = createScrape(
+    {
+      collector: "auditlogs",
+      what: "poll the configuration log",
+      intervalMs,
+      async read(signal) {
+        signals.push(signal);
+        const outcome = rest.shift();
+        if (outcome instanceof Error) throw outcome;
+        if (outcome !== undefined) return outcome;
+        done.resolve();
+        return new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
+      },
+    },
+    { telemetry: gauges, logger: log, clock: () => now, random: () => 0 },
+  );
+  started = scrape;
+  const read = (name: string) => gauges.read(`tailscale2otel.scrape.${name}`)["auditlogs"];
+  return { scrape, log, done: done.promise, signals, read };
+}
+
+test("reads again at once while it is behind, and reports each success", async () => {
+  const { scrape, log, done, read } = scrapeOf(["behind", "behind"]);
+  expect([read("success"), read("last_timestamp"), read("lag")]).toEqual([undefined, undefined, undefined]);
+  scrape.start();
+  await done;
+  expect(scrape).toMatchObject({ lastSuccessAt: now, trouble: undefined });
+  expect([read("success"), read("last_timestamp"), read("lag")]).toEqual([1, now / 1000, 0]);
+  expect(log.lines).toEqual([]);
+});
+
+test("reads again after its interval, and never again once it is over", async () => {
+  const { scrape, done, signals } = scrapeOf(["current", "current"], 1);
+  scrape.start();
+  await done;
+  expect(signals).toHaveLength(3);
+  for (const [step, intervalMs] of [["current", hour] as const, ["over", 1] as const]) {
+    const idle = scrapeOf([step], intervalMs);
+    idle.scrape.start();
+    expect(await Promise.race([idle.done.then(() => "read again"), wait(20, "idle")])).toBe("idle");
+    await idle.scrape.stop(60_000);
+  }
+});
+
+test("retries at once if the error says so, and reports the failure until a read succeeds", async () => {
+  const { scrape, log, done, read } = scrapeOf([new Unavailable("too much", 0), new Unavailable("too much", 0)]);
+  scrape.start();
+  await done;
+  expect(scrape).toMatchObject({ lastSuccessAt: undefined, trouble: "too much" });
+  expect([read("success"), read("last_timestamp")]).toEqual([0, undefined]);
+  expect(log.said("warn", "cannot poll the configuration log; retrying")).toHaveLength(1);
+});
+
+test("aborts the read in flight when it stops, before the start and twice too", async () => {
+  const never = scrapeOf([]);
+  await never.scrape.stop(1000);
+  const { scrape, done, signals } = scrapeOf([]);
+  scrape.start();
+  await done;
+  await scrape.stop(60_000);
+  await scrape.stop(60_000);
+  expect(signals[0]?.aborted).toBe(true);
+});
