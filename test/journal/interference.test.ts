@@ -111,6 +111,26 @@ describe("if", () => {
     });
   }
 
+  test("the whole directory is deleted, the log says that nothing could be saved, and what to do", async () => {
+    const journal = await filled();
+    rmSync(state.path, { recursive: true });
+    await expectStopped(journal, "is gone");
+    const line = state.log.find((one) => one.startsWith("error")) as string;
+    expect(line).toContain("stop that process, then start again");
+    expect(line).toContain('"saved":"nothing, because no copy could be written: ENOENT');
+    expect(line).toContain('"lost":"records that were accepted but not delivered');
+    expect(line).toContain(`"remedy":"put the files back in ${state.path}`);
+  });
+
+  test("the write-ahead log is deleted, the log says what was saved and where, in fields of its own", async () => {
+    const journal = await filled();
+    rmSync(log);
+    await expectStopped(journal, "-wal is gone");
+    const line = state.log.find((one) => one.startsWith("error")) as string;
+    expect(line).toContain(`"saved":"what could still be read, in ${join(state.path, "rescued.db")}`);
+    expect(line).toContain(`"rows":${numbers.length}`);
+  });
+
   test("a link takes the database's place, nothing more is accepted, and all is there once the file is back", async () => {
     const journal = await filled();
     renameSync(database, `${database}.moved`);

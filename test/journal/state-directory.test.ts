@@ -78,6 +78,13 @@ describe("the state directory", () => {
     expect(() => state.open({ path })).toThrow(`${state.path} is not a directory`);
   });
 
+  test.skipIf(process.platform !== "linux")("is refused with the remedy if the system will not create it", () => {
+    const path = "/proc/tailscale2otel/state";
+    expect(() => state.open({ path })).toThrow(
+      /^cannot (create|use) the state directory.* \/proc\/tailscale2otel\/state.*reate it for this user, or set another state\.path$/,
+    );
+  });
+
   test.skipIf(process.getuid?.() === 0)("is refused with the remedy if this user may not write there", () => {
     mkdirSync(state.path, { mode: 0o500 });
     expect(() => state.open()).toThrow(`this user may not write to ${state.path}: chmod u+rwx it`);

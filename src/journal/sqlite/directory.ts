@@ -59,7 +59,10 @@ export function takeStateDirectory(configuredPath: string): StateDirectory {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new Unavailable(`cannot create the state directory ${path}: ${reasonOf(error)}`);
+    const reason = reasonOf(error);
+    throw new Unavailable(
+      `cannot create the state directory ${path}: ${reason}. Create it for this user, or set another state.path`,
+    );
   }
   const databasePath = join(path, databaseName);
   const lockPath = join(path, lockName);

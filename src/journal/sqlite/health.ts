@@ -5,12 +5,12 @@
 import { closeSync, ftruncateSync, lstatSync, openSync, writeSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
+import type { LogFields, Logger } from "../../lib/logger.ts";
 import { reasonOf } from "../batch.ts";
 import { errorCode, isDamage, markDamaged } from "./damage.ts";
 import type { Ballast } from "./ballast.ts";
 import type { StateDirectory } from "./directory.ts";
-import { salvage } from "./salvage.ts";
+import { rescuedPath, salvage } from "./salvage.ts";
 import { type StorageOptions, walLimitBytes } from "./tables.ts";
 
 const sqliteFull = 13;
@@ -156,10 +156,10 @@ export class Health {
     if (found === undefined) return undefined;
     const { reason, isWhole } = found;
     this.#stopped = reason;
-    const saved = isWhole ? "all of it is in the database" : this.#rescue(reason);
+    const outcome = isWhole ? { saved: "everything: it is still in the database" } : this.#rescue(reason);
     const message =
       "another process changed the journal's files: nothing is accepted any more; stop that process, then start again";
-    this.#deps.logger.error(message, { reason, saved });
+    this.#deps.logger.error(message, { reason, ...outcome });
     this.#deps.onDamage();
     return reason;
   }
@@ -185,15 +185,22 @@ export class Health {
     }
   }
 
-  /** The connection may still read what no file holds any more: it is saved where the next start finds it. */
-  #rescue(reason: string): string {
+  /** The connection may still read what no file holds any more: it is saved for the next start. */
+  #rescue(reason: string): LogFields {
     const { database, directory, storage, clock } = this.#deps;
+    const { path, databasePath } = directory;
     const now = clock();
-    markDamaged(directory.databasePath, reason, now);
+    markDamaged(databasePath, reason, now);
     try {
-      return JSON.stringify(salvage(database, directory.databasePath, { ...storage, now, writtenAt: now }));
+      const salvaged = salvage(database, databasePath, { ...storage, now, writtenAt: now });
+      return {
+        saved: `what could still be read, in ${rescuedPath(databasePath)}: the next start uses it`,
+        ...salvaged,
+      };
     } catch (error) {
-      return `nothing: ${reasonOf(error)}`;
+      const saved = `nothing, because no copy could be written: ${reasonOf(error)}`;
+      const lost = "records that were accepted but not delivered, unless the files are put back";
+      return { saved, lost, remedy: `put the files back in ${path} if you have them, then start again` };
     }
   }
 }
