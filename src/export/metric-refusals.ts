@@ -1,7 +1,6 @@
 /**
- * Series that the backend refuses (400, 413, 422). A refused request is divided, between metrics first and then in halves,
- * until the guilty points are found; their series are remembered and left out, and tried again together every tenth fold.
- * What could not be divided within a fold's requests is gone on with in the next.
+ * Metric series that the backend rejects (400, 413, 422). A rejected request is divided, between metrics first and then in
+ * halves, until the offending points are found; their series are left out, and tried again together every tenth fold.
  */
 import type { MetricData } from "@opentelemetry/sdk-metrics";
 import { attributesKey } from "../catalogue/increments.ts";
@@ -15,94 +14,73 @@ export interface Point {
 /** What travels in one request; the points of a metric stand together. */
 export type Piece = readonly Point[];
 
-/** `suspect`: the last fold did not finish dividing it. `again`: its series were all refused before. `part`: of what was refused. */
-export interface Work {
-  readonly piece: Piece;
-  readonly kind: "usual" | "suspect" | "again";
-  readonly isPart?: true;
-}
-
-/** Series remembered one by one; of further ones, their whole metric is left out. */
-const maxGuilty = 1_000;
+/** Series remembered one by one; beyond that, their whole metric is left out. */
+const maxSeries = 1_000;
 
 const foldsBetweenTrials = 10;
 
-export class MetricRefusals {
-  readonly #guilty = new Set<string>();
-  readonly #guiltyMetrics = new Set<string>();
-  /** Series that were still being divided when the last fold's requests were used up. */
-  #suspects = new Set<string>();
+export class RejectedSeries {
+  readonly #series = new Set<string>();
+  readonly #metrics = new Set<string>();
   #folds = 0;
 
-  /** Series left out, each guilty metric counting as one. */
+  /** Series left out; a metric that is left out whole counts as one. */
   get size(): number {
-    return this.#guilty.size + this.#guiltyMetrics.size;
+    return this.#series.size + this.#metrics.size;
   }
 
-  /** A fold in pieces of at most that many points, those first that the last fold did not finish with, and points left out. */
-  plan(metrics: readonly MetricData[], maxPoints: number): { readonly work: Work[]; readonly leftOut: number } {
+  /** What of a fold is sent, and what is left out of it. Every tenth fold that is `again`, to be tried after the rest. */
+  plan(metrics: readonly MetricData[]): { readonly points: Piece; readonly leftOut: Piece; readonly again: Piece } {
     const isTrial = ++this.#folds % foldsBetweenTrials === 0;
-    const sorted = { suspect: [] as Point[], usual: [] as Point[], again: [] as Point[] };
-    const isClean = this.size === 0 && this.#suspects.size === 0;
+    const points: Point[] = [];
+    const rejected: Point[] = [];
     for (const metric of metrics)
       for (const point of metric.dataPoints) {
         const one = { metric, point };
-        sorted[isClean ? "usual" : this.#kindOf(one)].push(one);
+        (this.#has(one) ? rejected : points).push(one);
       }
-    const kinds = isTrial ? (["suspect", "usual", "again"] as const) : (["suspect", "usual"] as const);
-    const work = kinds.flatMap((kind) =>
-      Array.from({ length: Math.ceil(sorted[kind].length / maxPoints) }, (_, nth) => ({
-        kind,
-        piece: sorted[kind].slice(nth * maxPoints, (nth + 1) * maxPoints),
-      })),
-    );
-    return { work, leftOut: isTrial ? 0 : sorted.again.length };
+    return { points, leftOut: isTrial ? [] : rejected, again: isTrial ? rejected : [] };
   }
 
-  /** The backend has taken these points. */
-  forgive(piece: Piece): void {
+  /** Leaves the series of a point out from now on. */
+  add(one: Point): void {
+    const { name } = one.metric.descriptor;
+    if (this.#has(one)) return;
+    if (this.#series.size < maxSeries) return void this.#series.add(seriesOf(one));
+    this.#metrics.add(name);
+    for (const key of this.#series) if (key.startsWith(`${name}\u0000`)) this.#series.delete(key);
+  }
+
+  /** The backend has accepted these points. */
+  remove(piece: Piece): void {
+    if (this.size === 0) return;
     for (const point of piece) {
-      this.#guilty.delete(seriesOf(point));
-      this.#guiltyMetrics.delete(point.metric.descriptor.name);
+      this.#series.delete(seriesOf(point));
+      this.#metrics.delete(point.metric.descriptor.name);
     }
   }
 
-  /** These were refused alone while others were taken: their series are left out from now on. */
-  convict(accused: Piece): void {
-    for (const point of accused) {
-      const { name } = point.metric.descriptor;
-      const series = seriesOf(point);
-      if (this.#guiltyMetrics.has(name)) continue;
-      if (this.#guilty.size < maxGuilty) this.#guilty.add(series);
-      if (this.#guilty.has(series)) continue;
-      this.#guiltyMetrics.add(name);
-      for (const key of this.#guilty) if (key.startsWith(`${name}\u0000`)) this.#guilty.delete(key);
-    }
-  }
-
-  /** What the next fold goes on dividing; nothing ends what was remembered of it. */
-  suspect(undivided: Piece): void {
-    this.#suspects = new Set(undivided.map(seriesOf));
-  }
-
-  #kindOf(point: Point): Work["kind"] {
-    const series = seriesOf(point);
-    if (this.#guilty.has(series) || this.#guiltyMetrics.has(point.metric.descriptor.name)) return "again";
-    return this.#suspects.has(series) ? "suspect" : "usual";
+  #has(point: Point): boolean {
+    if (this.size === 0) return false;
+    return this.#metrics.has(point.metric.descriptor.name) || this.#series.has(seriesOf(point));
   }
 }
 
-/** Two parts of a piece, cut between two metrics as near to its middle as there are any, else in its middle. */
-export function halvesOf({ piece, kind }: Work): readonly [Work, Work] {
+/** Pieces of at most that many points. */
+export function piecesOf(points: Piece, maxPoints: number): Piece[] {
+  const pieces: Piece[] = [];
+  for (let at = 0; at < points.length; at += maxPoints) pieces.push(points.slice(at, at + maxPoints));
+  return pieces;
+}
+
+/** Two parts of a piece, cut between two metrics as near to its middle as possible, else in its middle. */
+export function halvesOf(piece: Piece): readonly [Piece, Piece] {
   const middle = piece.length >> 1;
   const isBorder = (at: number) => at > 0 && at < piece.length && piece[at - 1]?.metric !== piece[at]?.metric;
   let off = 0;
   while (off <= middle && !isBorder(middle - off) && !isBorder(middle + off)) off++;
   const cut = off > middle ? middle : isBorder(middle - off) ? middle - off : middle + off;
-  return [
-    { piece: piece.slice(0, cut), kind, isPart: true },
-    { piece: piece.slice(cut), kind, isPart: true },
-  ];
+  return [piece.slice(0, cut), piece.slice(cut)];
 }
 
 /** A piece as OpenTelemetry's metrics. */

@@ -1,15 +1,13 @@
 /**
- * The export of metrics, in the worker. Each committed fold goes through the SDK's OTLP exporter to a delegate of ours, which
- * sends it in requests of at most 2,000 points, one after another. What failed is tried again until the next fold, whose
- * totals replace it; a `Retry-After` is honoured over folds. What the backend refuses is narrowed down to the guilty series
- * (`metric-refusals.ts`); if it takes nothing at all of a fold, nothing is left out, and that is said instead.
+ * Exports metrics, in the worker. Each committed fold leaves in requests of at most 2,000 points, one after another. What
+ * failed is retried until the next fold, whose totals replace it; a `Retry-After` is honoured across folds. What the backend
+ * rejects is narrowed down to the offending series; if it accepts nothing at all of a fold, nothing is left out, and that is
+ * logged instead.
  */
-import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
-import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
-import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
+import type { InstrumentationScope } from "@opentelemetry/core";
 import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
-import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
+import type { MetricData } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import { collectGarbage } from "../runtime/process.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
@@ -19,11 +17,11 @@ import { type FoldMessage, pointsOf } from "./fold-points.ts";
 import {
   halvesOf,
   metricsOf,
-  MetricRefusals,
   nameOfSeries,
   type Piece,
+  piecesOf,
   type Point,
-  type Work,
+  RejectedSeries,
 } from "./metric-refusals.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";
@@ -75,27 +73,27 @@ interface Attempt {
   /** There is a newer one. */
   readonly superseded: AbortSignal;
   /** What is to be sent, or sent again. */
-  waiting: Work[];
+  waiting: Piece[];
+  /** What is sent after it, while there are requests left: parts of what was rejected, and what is tried again. */
+  readonly parts: Piece[];
   /** Requests left for dividing. */
   budget: number;
-  hasTaken?: true;
-  /** What the backend said last of something that it refused. */
-  refusal?: string;
-  /** Why a request failed in this round, otherwise than by being refused. */
+  hasDelivered?: true;
+  /** What the backend said last about something that it rejected. */
+  rejection?: string;
+  /** Why a request failed in this round, other than by being rejected. */
   failure?: string | undefined;
-  /** Points that were refused alone, and those that the budget did not suffice for. */
-  readonly accused: Point[];
-  readonly undivided: Point[];
+  /** Points that were rejected alone. */
+  readonly alone: Point[];
 }
 
-export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
+export class MetricExport {
   readonly #deps: MetricExportDeps;
   readonly #resource: Resource;
-  readonly #exporter: OTLPMetricExporterBase;
-  readonly #refusals = new MetricRefusals();
+  readonly #rejected = new RejectedSeries();
   readonly #outage: Outage;
-  readonly #newlyGuilty: ReturnType<typeof seldom>;
-  readonly #newlyRejected: ReturnType<typeof seldom>;
+  readonly #newSeries: ReturnType<typeof seldom>;
+  readonly #newPoints: ReturnType<typeof seldom>;
   #points = { ...noPoints };
   #running: Promise<void> = Promise.resolve();
   #superseded = new AbortController();
@@ -113,16 +111,19 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     this.#deps = deps;
     this.#resource = resourceFromAttributes(deps.resource);
     this.#outage = new Outage("metric export", deps.logger, deps.clock);
-    this.#newlyGuilty = seldom(deps.clock);
-    this.#newlyRejected = seldom(deps.clock);
-    const temporalityPreference = AggregationTemporalityPreference.CUMULATIVE;
-    this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
+    this.#newSeries = seldom(deps.clock);
+    this.#newPoints = seldom(deps.clock);
   }
 
-  /** Exports a fold; what is still being tried of an older one is given up after the request under way. */
+  /** Exports a fold; what is still being retried of an older one is given up after the request under way. */
   fold(message: FoldMessage): void {
-    const scopeMetrics = [{ scope: this.#deps.scope, metrics: pointsOf(message, this.#deps.common) }];
-    this.#exporter.export({ resource: this.#resource, scopeMetrics }, () => undefined);
+    const { common, logger } = this.#deps;
+    this.#superseded.abort();
+    this.#superseded = new AbortController();
+    const { signal } = this.#superseded;
+    this.#running = this.#running
+      .then(() => this.#deliver(pointsOf(message, common), signal))
+      .catch((error: unknown) => logger.error("cannot export metrics", { reason: String(error) }));
   }
 
   /** Tries once more what is not exported yet, without waits, and ends by the deadline. Safe twice. */
@@ -137,35 +138,13 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     if (why !== undefined) this.#deps.logger.warn(message, { why });
   }
 
-  /** What the SDK's exporter calls with a fold. */
-  export({ scopeMetrics }: ResourceMetrics, resultCallback: (result: ExportResult) => void): void {
-    this.#superseded.abort();
-    this.#superseded = new AbortController();
-    const { signal } = this.#superseded;
-    const metrics = scopeMetrics.flatMap((ofScope) => ofScope.metrics);
-    this.#running = this.#running
-      .then(() => this.#deliver(metrics, signal))
-      .then(
-        () => resultCallback({ code: ExportResultCode.SUCCESS }),
-        (error: Error) => resultCallback({ code: ExportResultCode.FAILED, error }),
-      );
-  }
-
-  forceFlush(): Promise<void> {
-    return this.#running;
-  }
-
-  shutdown(): Promise<void> {
-    return this.stop(0);
-  }
-
-  setMetrics(): void {}
-
   async #deliver(metrics: readonly MetricData[], superseded: AbortSignal): Promise<void> {
     if (superseded.aborted) return;
-    const { work, leftOut } = this.#refusals.plan(metrics, this.#pointsPerRequest);
-    this.#points.left_out += leftOut;
-    const attempt: Attempt = { superseded, budget: requestsForDividing, waiting: work, accused: [], undivided: [] };
+    const { points, leftOut, again } = this.#rejected.plan(metrics);
+    const waiting = piecesOf(points, this.#pointsPerRequest);
+    const parts = piecesOf(again, this.#pointsPerRequest);
+    this.#points.left_out += leftOut.length;
+    const attempt: Attempt = { superseded, budget: requestsForDividing, waiting, parts, alone: [] };
     for (let round = 1; attempt.waiting.length > 0; round++) {
       const isLast = this.#ending.signal.aborted;
       await this.#round(attempt);
@@ -176,32 +155,30 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     }
   }
 
-  /** Sends once what waits, then what was refused of it in parts, depth first, so that what is guilty is found early. */
+  /**
+   * Sends once what waits, then parts of what was rejected, depth first, so that what offends is found early. If the fold's
+   * requests for that do not suffice, the next fold goes on, without what was found.
+   */
   async #round(attempt: Attempt): Promise<void> {
-    const { accused, undivided } = attempt;
-    const queue = attempt.waiting;
-    const parts: Work[] = [];
+    const { waiting: queue, parts } = attempt;
     attempt.waiting = [];
     attempt.failure = undefined;
-    for (let work = queue.shift(); work !== undefined; work = queue.shift() ?? parts.pop()) {
-      if (work.isPart && attempt.budget <= 0) {
-        if (work.kind !== "again") undivided.push(...work.piece);
-        continue;
-      }
-      if (work.isPart || work.kind === "suspect") attempt.budget--;
-      const answer = await this.#post(work, attempt);
-      if (answer?.kind === "refused" && work.piece.length > 1) parts.push(...[...halvesOf(work)].reverse());
-      else if (answer?.kind === "refused") accused.push(...work.piece);
+    const next = () => queue.shift() ?? (attempt.budget-- > 0 ? parts.pop() : undefined);
+    for (let piece = next(); piece !== undefined; piece = next()) {
+      const answer = await this.#post(piece, attempt);
+      if (answer?.kind === "refused" && piece.length > 1) parts.push(...halvesOf(piece).toReversed());
+      else if (answer?.kind === "refused") attempt.alone.push(...piece);
       else if (answer?.kind !== "taken") {
-        attempt.waiting.push(work);
-        if (answer === undefined || !ownCauses.has(answer.cause))
-          attempt.waiting.push(...queue.splice(0), ...parts.splice(0));
+        attempt.waiting.push(piece);
+        if (answer !== undefined && ownCauses.has(answer.cause)) continue;
+        attempt.waiting.push(...queue);
+        return;
       }
     }
   }
 
   /** Sends a piece and notes what became of it. Nothing: there is a newer fold or the program ends, which is no failure. */
-  async #post({ piece, kind }: Work, attempt: Attempt): Promise<Answer | undefined> {
+  async #post(piece: Piece, attempt: Attempt): Promise<Answer | undefined> {
     const { send, encoding, clock, random } = this.#deps;
     const cut = this.#cut.signal;
     const pauseMs = Math.min(this.#pause.until - clock(), this.#pause.forMs);
@@ -214,14 +191,14 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
         const rejected = Math.min(answer.partial?.rejected ?? 0, piece.length);
         this.#points.delivered += piece.length - rejected;
         this.#points.rejected += rejected;
-        const points = rejected > 0 ? this.#newlyRejected(rejected) : 0;
+        const points = rejected > 0 ? this.#newPoints(rejected) : 0;
         this.#warn("backend rejected metric points", points, { points }, answer.partial?.message ?? "");
-        attempt.hasTaken = true;
-        if (kind === "again") this.#refusals.forgive(piece);
+        attempt.hasDelivered = true;
+        this.#rejected.remove(piece);
         break;
       }
       case "refused":
-        attempt.refusal = answer.message;
+        attempt.rejection = answer.message;
         if (answer.status !== 413) break;
         this.#pointsPerRequest = Math.max(
           pointsPerRequest.least,
@@ -238,22 +215,21 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     return answer;
   }
 
-  /** After a round: what was refused while other points were taken is guilty. If nothing was taken, it may be all of them. */
+  /** After a round: what was rejected while other points were accepted offends. If nothing was accepted, it may be all of them. */
   #settle(attempt: Attempt): void {
-    const { accused, undivided, refusal, failure, hasTaken, waiting } = attempt;
-    if (hasTaken) {
-      this.#refusals.convict(accused);
-      this.#refusals.suspect(undivided);
-      for (const point of accused) {
-        const series = this.#newlyGuilty(1);
+    const { alone, rejection, failure, hasDelivered, waiting } = attempt;
+    if (hasDelivered) {
+      for (const point of alone.splice(0)) {
+        this.#rejected.add(point);
+        const series = this.#newSeries(1);
         const fields = { series, example: nameOfSeries(point).slice(0, maxShown) };
-        this.#warn("backend rejected metric series; leaving them out", series, fields, refusal ?? "");
+        this.#warn("backend rejected metric series; leaving them out", series, fields, rejection ?? "");
       }
-      accused.length = 0;
       if (waiting.length === 0) this.#outage.recover();
     }
-    const refusesAll = !hasTaken && refusal !== undefined ? `the backend refuses all metrics: ${refusal}` : undefined;
-    const why = failure ?? refusesAll;
+    const rejectsAll =
+      !hasDelivered && rejection !== undefined ? `the backend refuses all metrics: ${rejection}` : undefined;
+    const why = failure ?? rejectsAll;
     const isOver = attempt.superseded.aborted || this.#ending.signal.aborted;
     if (why !== undefined && !isOver) this.#outage.fail("waiting", why);
     const { trouble } = this.#outage;
@@ -261,12 +237,12 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     const points = this.#points;
     this.#points = { ...noPoints };
     this.#deps.onReport({
-      state: trouble === undefined ? { kind: "ok", leftOut: this.#refusals.size } : { ...trouble, kind: "failing" },
+      state: trouble === undefined ? { kind: "ok", leftOut: this.#rejected.size } : { ...trouble, kind: "failing" },
       points,
     });
   }
 
-  /** Warns of what the backend did not take, once in a while. `count`: how much since the last line. */
+  /** Warns about what the backend rejected, once in a while. `count`: how much since the last line. */
   #warn(text: string, count: number, fields: LogFields, message: string): void {
     if (count > 0) this.#deps.logger.warn(text, { ...fields, reason: message.slice(0, maxShown) });
   }

@@ -21,6 +21,10 @@ const whyNot: Readonly<Record<Exclude<QuarantineItem["class"], "invalid">, strin
   dead_letter: "a dead letter was accepted already: it can only be exported again",
 };
 
+function noRecord(id: string): string {
+  return `its text is not a stored record, so no retry can accept it; look at it with \`quarantine show ${id}\`, delete it with \`quarantine purge ${id}\``;
+}
+
 export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quarantine">, clock: Clock): RetryRecord {
   return async (id) => {
     const found = journal.quarantine.read(id);
@@ -34,7 +38,7 @@ export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quaranti
       if (item.type === "unknown") throw new SyntaxError("no record");
       record = recordOfLine(text, item.type);
     } catch {
-      return { kind: "kept", why: "its text is not a stored record" };
+      return { kind: "kept", why: noRecord(id) };
     }
     const batch = pipeline.open({ source: item.source, receivedAt: clock() });
     batch.addRecord(record);

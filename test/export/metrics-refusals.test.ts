@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type OtlpSink, startOtlpSink, type SunkPoint, type SunkRequest } from "../support/otlp-sink.ts";
 import { foldMessage, pointsOf } from "../../src/export/fold-points.ts";
-import { metricsOf, MetricRefusals } from "../../src/export/metric-refusals.ts";
+import { metricsOf, RejectedSeries } from "../../src/export/metric-refusals.ts";
 import type { FoldedMetric } from "../../src/ledger/index.ts";
 import { foldOf, metricOf, nodesFold, startExport, type TestExport } from "./metric-export.ts";
 
@@ -112,24 +112,21 @@ describe("many guilty series", () => {
     expect(new Set(sink.points.map(numberOf)).size).toBe(1960);
     expect(folds).toBeLessThan(15);
     expect(metrics.lines).toHaveLength(1);
-  });
+  }, 30_000);
 
   test("beyond 1,000 take their whole metric with them", () => {
-    const refusals = new MetricRefusals();
+    const rejected = new RejectedSeries();
     const fold = [pieceOf("tailscale.network.io", 3000), pieceOf("tailscale.network.flows", 5)];
-    refusals.plan(fold, 5000);
-    const pointsOfFold = fold.flatMap((metric) => metric.dataPoints.map((point) => ({ metric, point })));
-    refusals.convict(pointsOfFold.slice(0, 1000));
-    expect(refusals.plan(fold, 5000)).toMatchObject({ leftOut: 1000, work: [{ kind: "usual" }] });
-    refusals.convict(pointsOfFold.slice(1000, 1001));
-    expect(refusals.size).toBe(1);
-    const plan = refusals.plan(fold, 5000);
-    expect(plan.leftOut).toBe(3000);
-    expect(plan.work.map(({ piece }) => metricsOf(piece).map(({ descriptor }) => descriptor.name))).toEqual([
-      ["tailscale.network.flows"],
-    ]);
-    refusals.forgive(pointsOfFold);
-    expect(refusals.plan(fold, 5000).leftOut).toBe(0);
+    const points = fold.flatMap((metric) => metric.dataPoints.map((point) => ({ metric, point })));
+    for (const point of points.slice(0, 1000)) rejected.add(point);
+    expect(rejected.plan(fold).leftOut).toHaveLength(1000);
+    for (const point of points.slice(1000, 1001)) rejected.add(point);
+    expect(rejected.size).toBe(1);
+    const { points: sent, leftOut } = rejected.plan(fold);
+    expect(leftOut).toHaveLength(3000);
+    expect(metricsOf(sent).map(({ descriptor }) => descriptor.name)).toEqual(["tailscale.network.flows"]);
+    rejected.remove(points);
+    expect(rejected.plan(fold).leftOut).toEqual([]);
   });
 });
 
