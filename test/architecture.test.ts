@@ -94,6 +94,11 @@ describe("only", () => {
     expect(folders.map(({ name }) => name).filter((name) => !known.has(name))).toEqual([]);
   });
 
+  test("what leaves passes through the official exporters and SDKs", () => {
+    for (const name of ["sdk-metrics", "sdk-logs", "exporter-metrics-otlp-http", "exporter-logs-otlp-http"])
+      expect([...sources].some(([, text]) => text.includes(`} from "@opentelemetry/${name}"`))).toBe(true);
+  });
+
   test("export imports OpenTelemetry", () => {
     expect(offenders(["export"], importsPackage("@opentelemetry"))).toEqual([]);
     expect(

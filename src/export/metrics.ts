@@ -1,13 +1,15 @@
 /**
- * Exports metrics, in the worker. Each committed fold leaves in requests of at most 2,000 points, one after another. What
- * failed is retried until the next fold, whose totals replace it; a `Retry-After` is honoured across folds. What the backend
+ * Exports metrics, in the worker. Each committed fold goes through the SDK's OTLP exporter to a delegate of ours, which sends
+ * it in requests of at most 2,000 points, one after another. What failed is retried until the next fold, whose totals replace it; a `Retry-After` is honoured across folds. What the backend
  * rejects is narrowed down to the offending series; if it accepts nothing at all of a fold, nothing is left out, and that is
  * logged instead.
  */
-import type { InstrumentationScope } from "@opentelemetry/core";
+import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
+import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
+import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
 import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
-import type { MetricData } from "@opentelemetry/sdk-metrics";
+import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import { collectGarbage } from "../runtime/process.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
@@ -87,9 +89,10 @@ interface Attempt {
   readonly alone: Point[];
 }
 
-export class MetricExport {
+export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #deps: MetricExportDeps;
   readonly #resource: Resource;
+  readonly #exporter: OTLPMetricExporterBase;
   readonly #rejected = new RejectedSeries();
   readonly #outage: Outage;
   readonly #newSeries: ReturnType<typeof seldom>;
@@ -113,18 +116,42 @@ export class MetricExport {
     this.#outage = new Outage("metric export", deps.logger, deps.clock);
     this.#newSeries = seldom(deps.clock);
     this.#newPoints = seldom(deps.clock);
+    const temporalityPreference = AggregationTemporalityPreference.CUMULATIVE;
+    this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
   }
 
   /** Exports a fold; what is still being retried of an older one is given up after the request under way. */
   fold(message: FoldMessage): void {
-    const { common, logger } = this.#deps;
+    const { scope, common, logger } = this.#deps;
+    const scopeMetrics = [{ scope, metrics: pointsOf(message, common) }];
+    this.#exporter.export({ resource: this.#resource, scopeMetrics }, ({ error }) => {
+      if (error !== undefined) logger.error("cannot export metrics", { reason: String(error) });
+    });
+  }
+
+  /** What the SDK's exporter calls with a fold. */
+  export({ scopeMetrics }: ResourceMetrics, onResult: (result: ExportResult) => void): void {
     this.#superseded.abort();
     this.#superseded = new AbortController();
     const { signal } = this.#superseded;
+    const metrics = scopeMetrics.flatMap((ofScope) => ofScope.metrics);
     this.#running = this.#running
-      .then(() => this.#deliver(pointsOf(message, common), signal))
-      .catch((error: unknown) => logger.error("cannot export metrics", { reason: String(error) }));
+      .then(() => this.#deliver(metrics, signal))
+      .then(
+        () => onResult({ code: ExportResultCode.SUCCESS }),
+        (error: Error) => onResult({ code: ExportResultCode.FAILED, error }),
+      );
   }
+
+  forceFlush(): Promise<void> {
+    return this.#running;
+  }
+
+  shutdown(): Promise<void> {
+    return this.stop(0);
+  }
+
+  setMetrics(): void {}
 
   /** Tries once more what is not exported yet, without waits, and ends by the deadline. Safe twice. */
   async stop(deadlineMs: number): Promise<void> {

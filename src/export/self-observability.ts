@@ -17,6 +17,8 @@ import {
   type InstrumentationScope,
   setGlobalErrorHandler,
 } from "@opentelemetry/core";
+import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
+import { CompressionAlgorithm } from "@opentelemetry/otlp-exporter-base";
 import { JsonLogsSerializer, ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
@@ -33,7 +35,7 @@ import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
 import type { LogAttributes } from "../catalogue/log-event.ts";
 import { boundedAttributes, boundedText, maxBodyBytes } from "../processors/outgoing.ts";
 import type { Encoding } from "./answer.ts";
-import { type ResourceAttributes, scopeOf } from "./destination.ts";
+import { type Destination, type ResourceAttributes, scopeOf } from "./destination.ts";
 import type { Sender } from "./sender.ts";
 
 export type Instruments = ReturnType<typeof createInstruments>;
@@ -124,6 +126,8 @@ function telemetryOf(meter: ReturnType<MeterProvider["getMeter"]>, common: Resou
 
 export interface SelfLogsDeps {
   readonly send: Sender;
+  /** Where lines go as JSON over HTTP, by the SDK's own exporter; nothing for protobuf and standard output. */
+  readonly destination: () => Destination | undefined;
   readonly encoding: Encoding;
   /** That of the logs. */
   readonly resource: ResourceAttributes;
@@ -132,7 +136,7 @@ export interface SelfLogsDeps {
   readonly logger: Logger;
 }
 
-/** Our log lines in the SDK's batches, through our sender. */
+/** The SDK's batches of log records, through its own exporter or our sender. */
 export function createSelfLogs(deps: SelfLogsDeps) {
   const abort = new AbortController();
   const processor = new BatchLogRecordProcessor({ exporter: exporterOf(deps, abort.signal) });
@@ -227,12 +231,29 @@ const severities: Record<LogLevel, SeverityNumber> = {
   error: SeverityNumber.ERROR,
 };
 
-/** After the deadline, to log what was lost. */
+/** After the deadline, for an exporter of ours to say what it lost; the SDK's own cannot be interrupted. */
 const graceMs = 100;
 
 const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };
 
-function exporterOf({ send, encoding, logger }: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
+function exporterOf(deps: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
+  const destination = deps.destination();
+  return destination === undefined ? sendingExporter(deps, stop) : jsonExporter(destination, deps);
+}
+
+function jsonExporter(first: Destination, { destination }: SelfLogsDeps): LogRecordExporter {
+  const { url, timeoutMs, compression, tls } = first;
+  const { insecureSkipVerify = false, ...pem } = tls ?? {};
+  return new OTLPLogExporter({
+    url,
+    headers: async () => ({ ...(destination() ?? first).headers }),
+    timeoutMillis: timeoutMs,
+    compression: compression === "gzip" ? CompressionAlgorithm.GZIP : CompressionAlgorithm.NONE,
+    httpAgentOptions: { ...pem, rejectUnauthorized: !insecureSkipVerify },
+  });
+}
+
+function sendingExporter({ send, encoding, logger }: SelfLogsDeps, stop: AbortSignal): LogRecordExporter {
   async function post(records: ReadableLogRecord[]): Promise<ExportResult> {
     const body = serializers[encoding].serializeRequest(records) ?? new Uint8Array(0);
     const answer = await send(body, encoding, stop);

@@ -161,6 +161,7 @@ function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void)
     ? createSelfLogs({
         ...shared,
         send: senderOf("logs", () => undefined),
+        destination: () => (encoding === "json" && !isStdout ? setup.destinations.logs : undefined),
         resource: resources.logs,
       })
     : undefined;

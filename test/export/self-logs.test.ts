@@ -17,9 +17,11 @@ beforeEach(async () => {
 afterEach(() => sink.stop());
 
 function start(encoding: Encoding, logger: Logger = silentLogger) {
-  const { send } = senderTo(destinationAt(sink.url));
+  const destination = destinationAt(sink.url);
+  const { send } = senderTo(destination);
+  const own = () => (encoding === "json" ? destination : undefined);
   const resource = { "service.name": "tailscale2otel", "host.name": "host.example.com" };
-  return createSelfLogs({ resource, scope: scopeOf("1.2.3"), encoding, send, logger });
+  return createSelfLogs({ resource, scope: scopeOf("1.2.3"), encoding, send, destination: own, logger });
 }
 
 test.each(["json", "protobuf"] as const)("lines leave as %s with level, fields and resource", async (encoding) => {
