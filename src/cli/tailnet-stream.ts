@@ -179,7 +179,7 @@ function placeOf(log: LogName, stream: LogStream | undefined, { streaming }: Con
 function rowOf({ log, to, stream, status }: Shown): readonly string[] {
   if (stream === undefined || status === undefined) return [log, to];
   const destination = `${stream.destinationType} ${displayUrl(stream.url)}`;
-  const counts = [String(status.entriesSent), String(status.failedRequests)];
-  const error = status.lastError === "" ? "none" : status.lastError;
+  const counts = [status.numEntriesSent ?? 0, status.numFailedRequests ?? 0].map(String);
+  const error = status.lastError || "none";
   return [log, to, destination, stream.compressionFormat, activityOf(status) ?? "none", ...counts, error];
 }

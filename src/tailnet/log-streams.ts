@@ -59,11 +59,11 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       const { telemetry } = deps;
       telemetry.observe(
         "tailscale2otel.logstream.entries_sent",
-        gauge(({ status }) => status?.entriesSent),
+        gauge(({ status }) => status && (status.numEntriesSent ?? 0)),
       );
       telemetry.observe(
         "tailscale2otel.logstream.requests_failed",
-        gauge(({ status }) => status?.failedRequests),
+        gauge(({ status }) => status && (status.numFailedRequests ?? 0)),
       );
       telemetry.observe(
         "tailscale2otel.logstream.missing",
@@ -136,9 +136,9 @@ function createKeeper(log: LogName, { statePath, ...options }: LogStreamsOptions
       const status = await api.logStreamStatus(log);
       if (signal.aborted) return;
       loss.update(status, received);
-      if (status.lastError !== lastError && status.lastError !== "")
-        logger.warn(`Tailscale cannot deliver the ${log} log stream`, { error: status.lastError });
-      lastError = status.lastError;
+      const { lastError: error = "" } = status;
+      if (error !== lastError && error !== "") logger.warn(`Tailscale cannot deliver the ${log} log stream`, { error });
+      lastError = error;
       const activity = activityOf(status);
       if (isDelivering || activity === undefined || activity === activityBefore) return;
       isDelivering = true;
@@ -164,8 +164,8 @@ export class LossCount {
 
   /** `received` as of just before the status was read. If Tailscale counts from 0 again, that is the new baseline. */
   update(status: LogStreamStatus, received: number): void {
-    const { entriesSent: sent } = status;
-    if (this.#baseline === undefined || sent < (this.status?.entriesSent ?? 0)) this.#baseline = { sent, received };
+    const { numEntriesSent: sent = 0 } = status;
+    if (this.#baseline === undefined || sent < (this.status?.numEntriesSent ?? 0)) this.#baseline = { sent, received };
     this.status = status;
     this.missing = Math.max(0, sent - this.#baseline.sent - (received - this.#baseline.received));
   }

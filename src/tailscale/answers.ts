@@ -32,11 +32,13 @@ function deepest(error: Mismatch | undefined): Mismatch {
   return inner.reduce((best, one) => (one.path.length > best.path.length ? one : best), error);
 }
 
-/** Go writes an empty list as `null`, and omits empty values. */
-const texts = Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()]));
+/** Go omits empty values, and writes an empty list as `null`. */
 const text = Type.Optional(Type.String());
+const texts = Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()]));
 const count = Type.Optional(Type.Number({ minimum: 0 }));
 
+/** A device as the API describes it. */
+export type ApiDevice = Static<typeof ApiDevice>;
 const ApiDevice = Type.Object({
   nodeId: text,
   name: text,
@@ -46,9 +48,6 @@ const ApiDevice = Type.Object({
   tags: texts,
 });
 
-/** A device as the API describes it. */
-export type ApiDevice = Static<typeof ApiDevice>;
-
 export const DevicesAnswer = Type.Object({ devices: Type.Union([Type.Array(ApiDevice), Type.Null()]) });
 
 export const LogStreamAnswer = Type.Object({
@@ -56,11 +55,13 @@ export const LogStreamAnswer = Type.Object({
   url: text,
   user: text,
   compressionFormat: Type.Optional(
-    Type.Union([Type.Literal(""), Type.Literal("none"), Type.Literal("gzip"), Type.Literal("zstd")]),
+    Type.Union([Type.Literal("none"), Type.Literal("gzip"), Type.Literal("zstd"), Type.Literal("")]),
   ),
 });
 
-export const LogStreamStatusAnswer = Type.Object({
+/** Tailscale's own view of a stream: sums since it was configured. What is missing is zero or empty. */
+export type LogStreamStatus = Readonly<Static<typeof LogStreamStatus>>;
+export const LogStreamStatus = Type.Object({
   lastActivity: text,
   lastError: text,
   numBytesSent: count,

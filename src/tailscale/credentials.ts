@@ -3,12 +3,11 @@ import { Type } from "@sinclair/typebox";
 import type { Config } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { checkedAnswer } from "./answers.ts";
-import type { Call } from "./calls.ts";
 import { abortedError, type Client, readText } from "./client.ts";
-import type { AuthKind } from "./errors.ts";
+import type { Call } from "./errors.ts";
 
 export interface Credentials {
-  readonly kind: AuthKind;
+  readonly kind: "oauth" | "apikey";
   /** The value of the `Authorization` header. @throws {TailscaleError} */
   header(signal: AbortSignal | undefined): Promise<string>;
   /** This value got a 401. Returns whether a new one can be had. */
@@ -20,6 +19,8 @@ const marginMs = 300_000;
 
 const maxTokenAnswerBytes = 64 * 1024;
 
+const tokenCall: Call = { endpoint: "oauth_token", method: "POST", path: "/api/v2/oauth/token" };
+
 /** A text that no header may hold is no token. */
 const TokenAnswer = Type.Object({
   access_token: Type.String({ minLength: 1, maxLength: 8192, pattern: "^[\\x21-\\x7e]+$" }),
@@ -29,7 +30,7 @@ const TokenAnswer = Type.Object({
 /** An OAuth client wins over an API key. */
 export function createCredentials(
   { apikey, oauth }: Config["tailscale"]["auth"],
-  deps: { readonly client: Client; readonly call: Call; readonly clock: Clock },
+  deps: { readonly client: Client; readonly clock: Clock },
 ): Credentials {
   const { client_id, client_secret, scopes } = oauth;
   if (client_id === "" || client_secret === "") {
@@ -49,7 +50,7 @@ export function createCredentials(
   function renew(): Promise<string> {
     renewal ??= deps.client
       .send({
-        call: deps.call,
+        ...tokenCall,
         body: { type: "application/x-www-form-urlencoded", text: form },
         async read(response) {
           const answer = checkedAnswer(TokenAnswer, await readText(response, maxTokenAnswerBytes));
@@ -70,7 +71,7 @@ export function createCredentials(
       const renewed = renew();
       if (signal === undefined) return renewed;
       const given = Promise.withResolvers<never>();
-      const giveUp = (): void => given.reject(abortedError(deps.call, undefined));
+      const giveUp = (): void => given.reject(abortedError(tokenCall));
       signal.addEventListener("abort", giveUp, { once: true });
       if (signal.aborted) giveUp();
       return Promise.race([renewed, given.promise]).finally(() => signal.removeEventListener("abort", giveUp));

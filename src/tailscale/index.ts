@@ -6,26 +6,38 @@ import {
   checkedAnswer,
   DevicesAnswer,
   LogStreamAnswer,
-  LogStreamStatusAnswer,
+  LogStreamStatus,
   WebhookAnswer,
   WebhooksAnswer,
   WebhookSecretAnswer,
 } from "./answers.ts";
-import { type Call, callsOf, type LogName } from "./calls.ts";
 import { type ClientDeps, createClient, readText, type Request } from "./client.ts";
 import { createCredentials } from "./credentials.ts";
-import { isMissing, TailscaleError } from "./errors.ts";
-import { type LogsAnswer, readLogAnswer, type ReadLogsOptions } from "./log-answer.ts";
+import { type Call, isMissing, TailscaleError } from "./errors.ts";
+import { recordsIn } from "./log-answer.ts";
 
-export type { ApiDevice } from "./answers.ts";
-export type { LogName } from "./calls.ts";
+export type { ApiDevice, LogStreamStatus } from "./answers.ts";
 export type { ClientDeps } from "./client.ts";
 export { TailscaleError } from "./errors.ts";
+
+/** Every method throws `TailscaleError`, and nothing else, if the API does not answer what was asked. */
+export type TailscaleApi = ReturnType<typeof createTailscaleApi>;
+
+/** One of the two logs, as the API's paths name it. */
+export type LogName = "network" | "configuration";
 
 /** A span of the log in whole seconds since the epoch, both ends included. The API selects by when it logged a record. */
 export interface LogWindow {
   readonly start: number;
   readonly end: number;
+}
+
+export interface ReadLogsOptions {
+  /** Limit of the answer after decompression; past it, a `TailscaleError` of reason `too_large`. */
+  readonly maxBytes: number;
+  /** Gets the records' texts in order. Reading continues when it has resolved; what it throws is thrown as it is. */
+  readonly onRecords: (records: readonly Uint8Array[]) => void | Promise<void>;
+  readonly signal?: AbortSignal;
 }
 
 export type Compression = "none" | "gzip" | "zstd";
@@ -43,16 +55,6 @@ export interface LogStreamTarget extends Omit<LogStream, "destinationType"> {
   readonly token: string;
 }
 
-/** Tailscale's own view of a stream: sums since it was configured. What the API omits is zero or empty. */
-export interface LogStreamStatus {
-  readonly lastActivity: string;
-  readonly lastError: string;
-  readonly bytesSent: number;
-  readonly entriesSent: number;
-  readonly requests: number;
-  readonly failedRequests: number;
-}
-
 export interface WebhookEndpoint {
   readonly id: string;
   readonly url: string;
@@ -67,117 +69,132 @@ export interface WebhookWithSecret extends WebhookEndpoint {
   readonly secret: string;
 }
 
-/** Every method throws `TailscaleError`, and nothing else, if the API does not answer what was asked. */
-export interface TailscaleApi {
-  /** How far the API's clock is ahead of ours, milliseconds; `undefined` before its first answer. */
-  readonly clockAheadMs: number | undefined;
-  /** The requests that start from now on use these credentials. */
-  useAuth(auth: Config["tailscale"]["auth"]): void;
-  /** Gets a new token, or tries the API key. */
-  authenticate(signal?: AbortSignal): Promise<void>;
-  readLogs(log: LogName, window: LogWindow, options: ReadLogsOptions): Promise<LogsAnswer>;
-  devices(): Promise<readonly ApiDevice[]>;
-  /** `undefined` if none is configured. */
-  logStream(log: LogName): Promise<LogStream | undefined>;
-  putLogStream(log: LogName, target: LogStreamTarget): Promise<void>;
-  deleteLogStream(log: LogName): Promise<void>;
-  logStreamStatus(log: LogName): Promise<LogStreamStatus>;
-  webhooks(): Promise<readonly WebhookEndpoint[]>;
-  createWebhook(webhook: Pick<WebhookEndpoint, "url" | "subscriptions">): Promise<WebhookWithSecret>;
-  updateWebhook(id: string, subscriptions: readonly string[]): Promise<WebhookEndpoint>;
-  deleteWebhook(id: string): Promise<void>;
-  testWebhook(id: string): Promise<void>;
-  rotateWebhook(id: string): Promise<WebhookWithSecret>;
-}
-
 /** A tailnet of 20,000 devices answers with about 20 MB. */
 const maxDevicesBytes = 64 * 1024 * 1024;
 
 const maxAnswerBytes = 1024 * 1024;
 
 /** Sends nothing before the first call. The settings must have credentials. */
-export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDeps): TailscaleApi {
-  const calls = callsOf(settings.tailnet);
+export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDeps) {
+  /** `-` is the tailnet of the credentials. */
+  const root = `/api/v2/tailnet/${encodeURIComponent(settings.tailnet)}` as const;
   const client = createClient(settings, deps);
-  const credentialsOf = (auth: typeof settings.auth) =>
-    createCredentials(auth, { client, call: calls.token, clock: deps.clock });
+  const credentialsOf = (auth: typeof settings.auth) => createCredentials(auth, { client, clock: deps.clock });
   let used = settings.auth;
   let credentials = credentialsOf(used);
 
-  const send = <Result>(request: Omit<Request<Result>, "credentials">): Promise<Result> =>
-    client.send({ ...request, credentials });
-
   const ask = <Schema extends TSchema>(
-    call: Call,
     schema: Schema,
-    more: Pick<Request<void>, "body" | "signal"> = {},
+    request: Omit<Request<void>, "read">,
+    maxBytes = maxAnswerBytes,
   ): Promise<Static<Schema>> =>
-    send({
-      call,
-      ...more,
-      read: async (response) =>
-        checkedAnswer(schema, await readText(response, call.endpoint === "devices" ? maxDevicesBytes : maxAnswerBytes)),
+    client.send({
+      credentials,
+      ...request,
+      read: async (response) => checkedAnswer(schema, await readText(response, maxBytes)),
     });
 
-  const tell = (call: Call, more: Pick<Request<void>, "body" | "secrets" | "mayRetry"> = {}): Promise<void> =>
-    send({ call, ...more, read: async (response) => void (await readText(response, maxAnswerBytes)) });
+  const tell = (request: Omit<Request<void>, "read">): Promise<void> =>
+    client.send({ credentials, ...request, read: async (response) => void (await readText(response, maxAnswerBytes)) });
+
+  const logStream = (method: Call["method"], log: LogName): Call => ({
+    endpoint: "log_stream",
+    method,
+    path: `${root}/logging/${log}/stream`,
+    scope: method === "GET" ? "log_streaming:read" : "log_streaming",
+    enabling: streamingOff,
+  });
+  const webhooks = (method: Call["method"], scope: string): Call => ({
+    endpoint: "webhooks",
+    method,
+    path: `${root}/webhooks`,
+    scope,
+  });
+  const webhook = (endpoint: Call["endpoint"], method: Call["method"], id: string, end = ""): Call => ({
+    endpoint,
+    method,
+    path: `/api/v2/webhooks/${encodeURIComponent(id)}${end}`,
+    scope: "webhooks",
+  });
 
   /** If the answer of a deletion is lost, the retry finds nothing: that is a success. */
   async function remove(call: Call): Promise<void> {
     let isRetry = false;
     try {
-      await tell(call, { mayRetry: () => (isRetry = true) });
+      await tell({ ...call, mayRetry: () => (isRetry = true) });
     } catch (error) {
       if (!isRetry || !isMissing(error)) throw error;
     }
   }
 
   return {
-    get clockAheadMs() {
+    /** How far the API's clock is ahead of ours, milliseconds; `undefined` before its first answer. */
+    get clockAheadMs(): number | undefined {
       return client.clockAheadMs;
     },
-    useAuth(auth) {
+    /** The requests that start from now on use these credentials. */
+    useAuth(auth: Config["tailscale"]["auth"]): void {
       if (JSON.stringify(auth) === JSON.stringify(used)) return;
       used = auth;
       credentials = credentialsOf(auth);
     },
-    async authenticate(signal) {
+    /** Gets a new token, or tries the API key. */
+    async authenticate(signal?: AbortSignal): Promise<void> {
       if (credentials.kind === "oauth") {
         credentials = credentialsOf(used);
         await credentials.header(signal);
         return;
       }
       try {
-        await ask(calls.webhooks, WebhooksAnswer, { ...(signal && { signal }) });
+        await ask(WebhooksAnswer, { ...webhooks("GET", "webhooks:read"), signal });
       } catch (error) {
         // A key that may not do this has been recognised all the same.
         if (!(error instanceof TailscaleError) || error.status !== 403) throw error;
       }
     },
-    readLogs(log, { start, end }, { maxBytes, onRecords, signal }) {
+    async readLogs(log: LogName, { start, end }: LogWindow, options: ReadLogsOptions): Promise<void> {
+      const { maxBytes, onRecords, signal } = options;
       let hasHandedOver = false;
-      return send({
-        call: calls.logs(log),
+      let thrown: { readonly cause: unknown } | undefined;
+      const read: Request<void>["read"] = async (response, deadline) => {
+        for await (const records of recordsIn(response.body ?? [], maxBytes)) {
+          hasHandedOver = true;
+          deadline.stop();
+          try {
+            await onRecords(records);
+          } catch (cause) {
+            thrown = { cause };
+            throw cause;
+          }
+          deadline.start();
+        }
+      };
+      const request: Request<void> = {
+        endpoint: `${log}_logs`,
+        method: "GET",
+        path: `${root}/logging/${log}`,
+        scope: `logs:${log}:read`,
+        ...(log === "network" && { enabling: flowLogsOff }),
+        credentials,
         query: { start: timeText(start), end: timeText(end) },
         signal,
         // Records cannot be taken back, and a window that takes too long does so again.
         mayRetry: ({ reason }) => !hasHandedOver && reason !== "timeout",
-        read: (response, deadline) =>
-          readLogAnswer(response.body ?? [], {
-            maxBytes,
-            async onRecords(records) {
-              hasHandedOver = true;
-              deadline.pause();
-              await onRecords(records);
-              deadline.resume();
-            },
-          }),
+        read,
+      };
+      await client.send(request).catch((error: unknown) => {
+        throw thrown === undefined ? error : thrown.cause;
       });
     },
-    devices: async () => (await ask(calls.devices, DevicesAnswer)).devices ?? [],
-    async logStream(log) {
+    async devices(): Promise<readonly ApiDevice[]> {
+      const path = `${root}/devices`;
+      const call: Call = { endpoint: "devices", method: "GET", path, scope: "devices:core:read" };
+      return (await ask(DevicesAnswer, call, maxDevicesBytes)).devices ?? [];
+    },
+    /** `undefined` if none is configured. */
+    async logStream(log: LogName): Promise<LogStream | undefined> {
       try {
-        const answer = await ask(calls.logStream("GET", log), LogStreamAnswer);
+        const answer = await ask(LogStreamAnswer, logStream("GET", log));
         const { destinationType, url = "", user = "", compressionFormat } = answer;
         return { destinationType, url, user, compressionFormat: compressionFormat || "none" };
       } catch (error) {
@@ -185,35 +202,46 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
         throw error;
       }
     },
-    putLogStream: (log, { url, user, token, compressionFormat }) =>
-      tell(calls.logStream("PUT", log), {
-        body: json({ destinationType: "splunk", url, user, token, compressionFormat }),
-        secrets: [token],
-      }),
-    deleteLogStream: (log) => remove(calls.logStream("DELETE", log)),
-    async logStreamStatus(log) {
-      const answer = await ask(calls.logStreamStatus(log), LogStreamStatusAnswer);
-      return {
-        lastActivity: answer.lastActivity ?? "",
-        lastError: answer.lastError ?? "",
-        bytesSent: answer.numBytesSent ?? 0,
-        entriesSent: answer.numEntriesSent ?? 0,
-        requests: answer.numTotalRequests ?? 0,
-        failedRequests: answer.numFailedRequests ?? 0,
+    async putLogStream(log: LogName, { url, user, token, compressionFormat }: LogStreamTarget): Promise<void> {
+      const body = json({ destinationType: "splunk", url, user, token, compressionFormat });
+      await tell({ ...logStream("PUT", log), body, secrets: [token] });
+    },
+    deleteLogStream: (log: LogName): Promise<void> => remove(logStream("DELETE", log)),
+    logStreamStatus(log: LogName): Promise<LogStreamStatus> {
+      const { path, ...call } = logStream("GET", log);
+      return ask(LogStreamStatus, { ...call, endpoint: "log_stream_status", path: `${path}/status` });
+    },
+    async webhooks(): Promise<readonly WebhookEndpoint[]> {
+      return ((await ask(WebhooksAnswer, webhooks("GET", "webhooks:read"))).webhooks ?? []).map(webhookOf);
+    },
+    async createWebhook({
+      url,
+      subscriptions,
+    }: Pick<WebhookEndpoint, "url" | "subscriptions">): Promise<WebhookWithSecret> {
+      const request = {
+        ...webhooks("POST", "webhooks"),
+        body: json({ endpointUrl: url, providerType: "", subscriptions }),
+        // Only if the answer says that nothing was done: a second webhook would send everything twice.
+        mayRetry: ({ status }: TailscaleError) => status === 429 || status === 503,
       };
+      return withSecret(await ask(WebhookSecretAnswer, request));
     },
-    webhooks: async () => ((await ask(calls.webhooks, WebhooksAnswer)).webhooks ?? []).map(webhookOf),
-    async createWebhook({ url, subscriptions }) {
-      const body = json({ endpointUrl: url, providerType: "", subscriptions });
-      return withSecret(await ask(calls.createWebhook, WebhookSecretAnswer, { body }));
+    async updateWebhook(id: string, subscriptions: readonly string[]): Promise<WebhookEndpoint> {
+      const request = { ...webhook("webhook", "PATCH", id), body: json({ subscriptions }) };
+      return webhookOf(await ask(WebhookAnswer, request));
     },
-    updateWebhook: async (id, subscriptions) =>
-      webhookOf(await ask(calls.updateWebhook(id), WebhookAnswer, { body: json({ subscriptions }) })),
-    deleteWebhook: (id) => remove(calls.deleteWebhook(id)),
-    testWebhook: (id) => tell(calls.testWebhook(id)),
-    rotateWebhook: async (id) => withSecret(await ask(calls.rotateWebhook(id), WebhookSecretAnswer)),
+    deleteWebhook: (id: string): Promise<void> => remove(webhook("webhook", "DELETE", id)),
+    testWebhook: (id: string): Promise<void> => tell(webhook("webhook_test", "POST", id, "/test")),
+    /** If the answer of a rotation is lost, nobody knows the secret that it made; a retry replaces it. */
+    async rotateWebhook(id: string): Promise<WebhookWithSecret> {
+      return withSecret(await ask(WebhookSecretAnswer, webhook("webhook_rotate", "POST", id, "/rotate")));
+    },
   };
 }
+
+const flowLogsOff =
+  "Enable network flow logs in the admin console under Logs; the tailnet's plan must include them. Or set collectors.flowlogs.enabled = false.";
+const streamingOff = "Log streaming must be part of the tailnet's plan, and the log itself must be enabled.";
 
 function json(value: unknown): NonNullable<Request<void>["body"]> {
   return { type: "application/json", text: JSON.stringify(value) };

@@ -1,81 +1,52 @@
 /**
- * Reads a log's answer, `{"logs":[…]|null,…}`, while it arrives, and hands its records over about a MiB at a time: the answer is
+ * Reads a log's answer, `{…,"logs":[…]|null,…}`, while it arrives, and yields its records about a MiB at a time: the answer is
  * never in memory as a whole.
  */
+import { Buffer } from "node:buffer";
 import { Refusal } from "../errors.ts";
 import { ValueBoundary } from "../records/json.ts";
-import { BadAnswer, CallerFailed } from "./errors.ts";
+import { isObject } from "../records/members.ts";
+import { BadAnswer } from "./errors.ts";
 
-export interface ReadLogsOptions {
-  /** Limit of the answer after decompression; past it, a `TailscaleError` of reason `too_large`. */
-  readonly maxBytes: number;
-  /** Gets the records' texts in order. Reading continues when it has resolved. */
-  readonly onRecords: (records: readonly Uint8Array[]) => void | Promise<void>;
-  readonly signal?: AbortSignal;
-}
-
-/** A complete answer. */
-export interface LogsAnswer {
-  /** After decompression. */
-  readonly bytes: number;
-  readonly records: number;
-}
-
-const handOverBytes = 1024 * 1024;
+const yieldBytes = 1024 * 1024;
 const pieceBytes = 256 * 1024;
 
-/** The largest name or value beside `logs`: the API has two short ones. */
+/** Limit of everything beside the records: the API has two short members there. */
 const maxOtherBytes = 64 * 1024;
 
 /**
- * Reads to the end. Records are cut out by their brackets; whoever parses them judges what is inside.
+ * The texts of the records, in order. They are cut out by their brackets; whoever parses them judges what is inside.
  * @throws {BadAnswer} if the answer is torn, larger than `maxBytes`, or has another shape
- * @throws {CallerFailed} with what `onRecords` threw as its cause
  */
-export async function readLogAnswer(
+export async function* recordsIn(
   body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  { maxBytes, onRecords }: Pick<ReadLogsOptions, "maxBytes" | "onRecords">,
-): Promise<LogsAnswer> {
-  const parser = new LogAnswerParser();
+  maxBytes: number,
+): AsyncGenerator<readonly Uint8Array[]> {
+  const cutter = new RecordCutter();
   let bytes = 0;
-  let records = 0;
-  const handOver = async (): Promise<void> => {
-    const taken = parser.take();
-    if (taken.length === 0) return;
-    records += taken.length;
-    try {
-      await onRecords(taken);
-    } catch (cause) {
-      throw new CallerFailed("the caller failed", { cause });
-    }
-  };
   for await (const chunk of body) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw new BadAnswer("too_large", `the answer is larger than ${maxBytes} bytes`);
     for (let at = 0; at < chunk.length; at += pieceBytes) {
-      parser.push(chunk.subarray(at, at + pieceBytes));
-      if (parser.recordBytes >= handOverBytes) await handOver();
+      cutter.push(chunk.subarray(at, at + pieceBytes));
+      if (cutter.recordBytes >= yieldBytes) yield cutter.take();
     }
   }
-  parser.end();
-  await handOver();
-  return { bytes, records };
+  cutter.end();
+  if (cutter.recordBytes > 0) yield cutter.take();
 }
 
-/** What may come next, besides white space. */
-type Place = "start" | "first_name" | "name" | "colon" | "value" | "after_value" | ListPlace | "end";
-type ListPlace = "first_record" | "record" | "after_record";
-
-class LogAnswerParser {
+class RecordCutter {
   /** Bytes of the records that `take` would return. */
   recordBytes = 0;
   #records: Uint8Array[] = [];
-  #place: Place = "start";
-  #hasLogs = false;
-  #member: unknown;
-  /** Of the value that is being cut out, if there is one: where it ends, and what earlier pieces held of it. */
+  /** What may come next. */
+  #place: "before_list" | "first_record" | "record" | "in_record" | "after_record" | "after_list" = "before_list";
+  /** Everything before and after the list, a character a byte. It is parsed at the end, with 0 for the list. */
+  #before = "";
+  #after = "";
+  /** Finds the end of a record, of which `#parts` is what earlier pieces held. */
   readonly #boundary = new ValueBoundary(Number.POSITIVE_INFINITY);
-  #isInValue = false;
   #parts: Uint8Array[] = [];
 
   /** The records found since the last call. */
@@ -88,53 +59,57 @@ class LogAnswerParser {
 
   /** @throws {BadAnswer} */
   push(piece: Uint8Array): void {
-    for (let at = 0; at < piece.length;) {
-      const byte = piece[at] as number;
-      if (this.#isInValue) at = this.#cut(piece, at);
-      else if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) at++;
-      else if (this.#step(String.fromCharCode(byte)) === "punctuation") at++;
-      else this.#isInValue = true;
-    }
+    let at = this.#place === "before_list" ? this.#findList(piece) : 0;
+    while (at < piece.length && this.#place !== "after_list")
+      at = this.#place === "in_record" ? this.#cut(piece, at) : this.#step(piece, at);
+    this.#after += latin1(piece.subarray(at));
+    if (this.#before.length + this.#after.length > maxOtherBytes)
+      throw malformed(`it has more than ${maxOtherBytes} bytes beside its logs`);
   }
 
-  /** @throws {BadAnswer} if the answer should not end here. */
+  /** @throws {BadAnswer} if the answer is torn, or has another shape. */
   end(): void {
-    if (this.#place !== "end") throw malformed(this.#place === "start" ? "it is empty" : "it is torn");
+    const hasList = this.#place !== "before_list";
+    if (this.#before.trim() === "") throw malformed("it is empty");
+    if (hasList && this.#place !== "after_list") throw malformed("it is torn");
+    const whole = parse(hasList ? `${this.#before}0${this.#after}` : this.#before);
+    if (whole === undefined) throw malformed("it is torn, or not a JSON object in UTF-8");
+    const { logs = null } = whole;
+    if (logs !== (hasList ? 0 : null))
+      throw malformed(hasList ? "it has two members logs" : "its logs are not an array");
   }
 
-  /** Moves on by one byte of punctuation, unless a value begins here. */
-  #step(byte: string): "punctuation" | "value" {
-    const next = punctuation[this.#place]?.[byte];
-    if (next !== undefined) {
-      this.#place = next;
-      return "punctuation";
+  /** Returns where the list begins in the piece, or the piece's end. */
+  #findList(piece: Uint8Array): number {
+    const text = this.#before + latin1(piece);
+    for (const { 0: match, index } of text.matchAll(/"logs"\s*:\s*\[/g)) {
+      const before = text.slice(0, index + match.length - 1);
+      // Of a member that is nested, one more bracket would be open.
+      if (parse(`${before}0}`)?.["logs"] !== 0) continue;
+      const start = before.length + 1 - this.#before.length;
+      this.#before = before;
+      this.#place = "first_record";
+      return start;
     }
-    switch (this.#place) {
-      case "start":
-        throw malformed("it is not a JSON object");
-      case "end":
-        throw malformed("something follows it");
-      case "first_record":
-      case "record":
-        if (byte !== "{") throw malformed("a record is not an object");
-        return "value";
-      case "first_name":
-      case "name":
-        if (byte === '"') return "value";
-        break;
-      case "value":
-        if (this.#member === "logs" && this.#hasLogs) throw malformed("it has two members logs");
-        this.#hasLogs ||= this.#member === "logs";
-        if (this.#member === "logs" && byte === "[") {
-          this.#place = "first_record";
-          return "punctuation";
-        }
-        if (!"}],:".includes(byte)) return "value";
-    }
-    throw malformed(`it is not JSON: unexpected ${JSON.stringify(byte)}`);
+    this.#before = text;
+    return piece.length;
   }
 
-  /** Goes to the end of the value, or of the piece. Returns where to go on. */
+  /** Moves on by one byte of the list, unless a record begins there. */
+  #step(piece: Uint8Array, at: number): number {
+    const byte = String.fromCharCode(piece[at] as number);
+    const isAfterRecord = this.#place === "after_record";
+    if (" \n\r\t".includes(byte)) return at + 1;
+    if (byte === "]" && this.#place !== "record") this.#place = "after_list";
+    else if (byte === "," && isAfterRecord) this.#place = "record";
+    else if (byte === "{" && !isAfterRecord) {
+      this.#place = "in_record";
+      return at;
+    } else throw malformed(isAfterRecord ? "its logs are not JSON" : "a record is not an object");
+    return at + 1;
+  }
+
+  /** Goes to the end of the record, or of the piece. Returns where to go on. */
   #cut(piece: Uint8Array, from: number): number {
     let end: number;
     try {
@@ -144,47 +119,27 @@ class LogAnswerParser {
     }
     this.#parts.push(piece.subarray(from, end < 0 ? piece.length : end));
     if (end < 0) return piece.length;
-    const value = this.#parts.length === 1 ? (this.#parts[0] as Uint8Array) : Buffer.concat(this.#parts);
+    const record = this.#parts.length === 1 ? (this.#parts[0] as Uint8Array) : Buffer.concat(this.#parts);
     this.#parts = [];
-    this.#isInValue = false;
-    this.#found(value);
+    this.#records.push(record);
+    this.recordBytes += record.length;
+    this.#place = "after_record";
     return end;
-  }
-
-  #found(value: Uint8Array): void {
-    if (this.#place === "record" || this.#place === "first_record") {
-      this.#records.push(value);
-      this.recordBytes += value.length;
-      this.#place = "after_record";
-      return;
-    }
-    const parsed = parse(value);
-    if (this.#place === "value") {
-      if (parsed !== null && this.#member === "logs") throw malformed("its logs are not an array");
-      this.#place = "after_value";
-    } else {
-      this.#member = parsed;
-      this.#place = "colon";
-    }
   }
 }
 
-/** Where a byte leads to. Only an empty object or list ends at its first place. */
-const punctuation: { readonly [From in Place]?: Readonly<Record<string, Place>> } = {
-  start: { "{": "first_name" },
-  first_name: { "}": "end" },
-  first_record: { "]": "after_value" },
-  colon: { ":": "value" },
-  after_value: { ",": "name", "}": "end" },
-  after_record: { ",": "record", "]": "after_value" },
-};
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+}
 
-function parse(value: Uint8Array): unknown {
-  if (value.length > maxOtherBytes) throw malformed(`a value beside its logs is larger than ${maxOtherBytes} bytes`);
+/** The JSON object in a text of one character a byte; `undefined` if it is none. */
+function parse(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
+    const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.from(text, "latin1"));
+    const value: unknown = JSON.parse(utf8);
+    return isObject(value) ? value : undefined;
   } catch {
-    throw malformed("it is not JSON in UTF-8");
+    return undefined;
   }
 }
 

@@ -116,7 +116,7 @@ describe("tailnet stream", () => {
       { log: "configuration", to: "nowhere", stream: null, status: null },
     ]);
     expect(await json("tailnet stream show --log network")).toMatchObject([
-      { log: "network", to: "elsewhere", stream: { user: "ops" }, status: { entriesSent: 0 } },
+      { log: "network", to: "elsewhere", stream: { user: "ops" }, status: { numEntriesSent: 0 } },
     ]);
   });
 

@@ -4,21 +4,21 @@ import fc from "fast-check";
 import { activityOf, LossCount } from "../../src/tailnet/log-streams.ts";
 import type { LogStreamStatus } from "../../src/tailscale/index.ts";
 
-const statusOf = (entriesSent: number, more: Partial<LogStreamStatus> = {}): LogStreamStatus => ({
+const statusOf = (numEntriesSent: number, more: Partial<LogStreamStatus> = {}): LogStreamStatus => ({
   lastActivity: "2026-11-22T10:00:00Z",
   lastError: "",
-  bytesSent: 0,
-  entriesSent,
-  requests: 0,
-  failedRequests: 0,
+  numBytesSent: 0,
+  numEntriesSent,
+  numTotalRequests: 0,
+  numFailedRequests: 0,
   ...more,
 });
 
 test("nothing is said before the first look, and nothing is missing at it", () => {
   const loss = new LossCount();
   expect(loss.missing).toBeUndefined();
-  loss.update(statusOf(1000, { failedRequests: 7 }), 40);
-  expect(loss).toMatchObject({ status: { entriesSent: 1000, failedRequests: 7 }, missing: 0 });
+  loss.update(statusOf(1000, { numFailedRequests: 7 }), 40);
+  expect(loss).toMatchObject({ status: { numEntriesSent: 1000, numFailedRequests: 7 }, missing: 0 });
 });
 
 test("what was sent and not taken is missing until it comes", () => {
@@ -43,7 +43,7 @@ test("a count that begins anew at Tailscale is a new baseline", () => {
   loss.update(statusOf(1010), 0);
   expect(loss.missing).toBe(10);
   loss.update(statusOf(3), 3);
-  expect(loss).toMatchObject({ status: { entriesSent: 3 }, missing: 0 });
+  expect(loss).toMatchObject({ status: { numEntriesSent: 3 }, missing: 0 });
   loss.update(statusOf(5), 4);
   expect(loss.missing).toBe(1);
   loss.reset();
@@ -71,7 +71,7 @@ test("after any looks, it is what was sent since the last baseline and not taken
           lost += step.lost;
         }
         loss.update(statusOf(sent), taken);
-        expect(loss).toMatchObject({ status: { entriesSent: sent }, missing: lost });
+        expect(loss).toMatchObject({ status: { numEntriesSent: sent }, missing: lost });
       }
     }),
   );

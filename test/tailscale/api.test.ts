@@ -22,8 +22,7 @@ async function readAll(log: LogName, start: number, end: number): Promise<unknow
   const found: unknown[] = [];
   const onRecords = (records: readonly Uint8Array[]) =>
     void found.push(...records.map((record): unknown => JSON.parse(Buffer.from(record).toString())));
-  const answer = await client.api.readLogs(log, { start, end }, { maxBytes: 1e8, onRecords });
-  expect(answer.records).toBe(found.length);
+  await client.api.readLogs(log, { start, end }, { maxBytes: 1e8, onRecords });
   return found;
 }
 
@@ -112,17 +111,19 @@ describe("a log", () => {
       http: { timeoutMs: 1000 },
     });
     let parts = 0;
-    const answer = await patient.api.readLogs(
+    let found = 0;
+    await patient.api.readLogs(
       "network",
       { start: 0, end: 1 },
       {
         maxBytes: 1e8,
-        async onRecords() {
+        async onRecords(records) {
+          found += records.length;
           if (parts++ === 0) await new Promise((resolve) => setTimeout(resolve, 1300));
         },
       },
     );
-    expect(answer.records).toBe(100_000);
+    expect(found).toBe(100_000);
     expect(parts).toBeGreaterThan(1);
   });
 
@@ -135,7 +136,7 @@ describe("a log", () => {
   });
 });
 
-test("devices are given as the API has them, whatever they lack", async () => {
+test("devices are read as the API describes them, and whatever they lack", async () => {
   tailnet.devices = [
     { nodeId: "nWEB1CNTRL", name: "web-1.tail1234.ts.net", addresses: ["100.64.1.1"], tags: ["tag:web"] },
   ];
@@ -190,12 +191,13 @@ describe("log streaming", () => {
     });
   });
 
-  test("has a status, whose missing members are nothing", async () => {
+  test("has a status, in the API's own words", async () => {
     await client.api.putLogStream("network", target);
-    const none = { lastError: "", bytesSent: 0, entriesSent: 0, requests: 0, failedRequests: 0 };
-    expect(await client.api.logStreamStatus("network")).toEqual({ lastActivity: "0001-01-01T00:00:00Z", ...none });
+    const none = { lastError: "", numBytesSent: 0, numEntriesSent: 0, numTotalRequests: 0, numFailedRequests: 0 };
+    const status = { lastActivity: "0001-01-01T00:00:00Z", ...none };
+    expect(await client.api.logStreamStatus("network")).toMatchObject(status);
     tailnet.fail({ effect: { kind: "status", status: 200, body: '{"numEntriesSent":7}' } });
-    expect(await client.api.logStreamStatus("network")).toEqual({ lastActivity: "", ...none, entriesSent: 7 });
+    expect(await client.api.logStreamStatus("network")).toEqual({ numEntriesSent: 7 });
   });
 
   test("that the plan does not have says so", async () => {

@@ -194,48 +194,20 @@ test("authenticating ends at once when the caller gives up, with an OAuth client
   }
 });
 
-describe("a redirect", () => {
-  test("inside the origin is followed with the credentials, to another one it is refused without them", async () => {
-    const seen: (string | undefined)[] = [];
-    await using elsewhere = await rawServer((request, response) => {
-      seen.push(request.headers.authorization);
-      response.end("{}");
-    });
-    await using server = await rawServer((request, response) => {
-      if (request.url === "/away/api/v2/tailnet/-/devices") {
-        response.writeHead(302, { location: `${elsewhere.url}/api/v2/tailnet/-/devices` }).end();
-      } else if (request.url === "/here/api/v2/tailnet/-/devices") {
-        response.writeHead(307, { location: "/there" }).end();
-      } else {
-        seen.push(request.headers.authorization);
-        response.end('{"devices":null}');
-      }
-    });
-    expect(await client({ url: `${server.url}/here/` }).api.devices()).toEqual([]);
-    expect(seen).toEqual([`Bearer ${tailnet.apiKey}`]);
-    const error = await failureOf(client({ url: `${server.url}/away` }).api.devices());
-    expect(error).toMatchObject({
-      reason: "redirected",
-      message: `GET /api/v2/tailnet/-/devices: redirected from ${server.url} to ${elsewhere.url}`,
-    });
-    expect(seen).toHaveLength(1);
+test.each([301, 302, 307, 308])("HTTP %d is not followed, so that credentials go nowhere else", async (status) => {
+  const requested: (string | undefined)[] = [];
+  await using server = await rawServer((request, response) => {
+    requested.push(request.url);
+    response.writeHead(status, { location: "/elsewhere" }).end();
   });
-
-  test("without an end is given up", async () => {
-    let count = 0;
-    await using server = await rawServer((_, response) => {
-      count++;
-      response.writeHead(301, { location: "/again" }).end();
-    });
-    expect(await failureOf(client({ url: server.url }).api.devices())).toMatchObject({ reason: "redirected" });
-    expect(count).toBe(6);
+  const error = await failureOf(client({ url: server.url }).api.devices());
+  expect(error).toMatchObject({
+    reason: "redirected",
+    status,
+    message: "GET /api/v2/tailnet/-/devices: redirected to /elsewhere",
   });
-
-  test("that would turn a call into another is refused", async () => {
-    await using server = await rawServer((_, response) => void response.writeHead(302, { location: "/x" }).end());
-    const error = await failureOf(client({ url: server.url }).api.testWebhook("1"));
-    expect(error).toMatchObject({ reason: "redirected" });
-  });
+  expect((error as TailscaleError).remedy).toContain("tailscale.base_url");
+  expect(requested).toEqual(["/api/v2/tailnet/-/devices"]);
 });
 
 describe("an answer that is none", () => {
@@ -295,19 +267,22 @@ describe("an answer that is none", () => {
 describe("a compressed log", () => {
   const text = JSON.stringify({ logs: Array.from({ length: 5000 }, (_, serial) => ({ nodeId: `n${serial}CNTRL` })) });
   const compressed = gzipSync(text);
-  const read = async (body: Buffer): Promise<{ bytes: number; records: number }> => {
+  const read = async (body: Buffer, maxBytes = text.length): Promise<number> => {
     await using server = await rawServer((_, response) => {
       response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" }).end(body);
     });
-    const { api } = client({ url: server.url });
-    return await api.readLogs("network", { start: 0, end: 1 }, { maxBytes: 1e6, onRecords() {} });
+    let found = 0;
+    const onRecords = (records: readonly Uint8Array[]) => void (found += records.length);
+    await client({ url: server.url }).api.readLogs("network", { start: 0, end: 1 }, { maxBytes, onRecords });
+    return found;
   };
 
-  test("is counted as it is without compression", async () => {
-    expect(await read(compressed)).toEqual({ bytes: text.length, records: 5000 });
+  test("is measured after decompression", async () => {
+    expect(await read(compressed)).toBe(5000);
+    expect(await failureOf(read(compressed, text.length - 1))).toMatchObject({ reason: "too_large" });
   });
 
-  test("that breaks off or is damaged is no answer", async () => {
+  test("that breaks off or is damaged fails", async () => {
     const damaged = Buffer.from(compressed);
     damaged.fill(0xff, damaged.length / 2, damaged.length / 2 + 20);
     for (const body of [compressed.subarray(0, -20), compressed.subarray(0, compressed.length / 2), damaged]) {
