@@ -4,7 +4,7 @@ import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import { type Config, hasCredentials, type Loaded } from "./config/index.ts";
 import { attempt, type Logger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
-import { urlOfListen } from "./lib/listen.ts";
+import { shownListen } from "./lib/listen.ts";
 import type { Build } from "./version.ts";
 import { createAdmin } from "./admin/index.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
@@ -264,7 +264,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   return {
     get addresses() {
       return config.admin.enabled
-        ? { ...receivers.addresses, admin: urlOfListen(config.admin.listen, "http", admin.port) }
+        ? { ...receivers.addresses, admin: shownListen(config.admin.listen, "http", admin.port) }
         : receivers.addresses;
     },
     async reload(next) {

@@ -8,16 +8,9 @@ export class ConfigError extends Error {
   }
 }
 
-/** Why a request is refused as a whole: the closed set behind `rejected{reason}`. */
+/** Why a request is refused as a whole. */
 export type RefusalReason =
-  | "auth"
-  | "cross_site"
-  | "overloaded"
-  | "timeout"
-  | "too_large"
-  | "unavailable"
-  | "unparsable"
-  | "unsupported_encoding";
+  "body_too_large" | "overloaded" | "shutting_down" | "timeout" | "too_large" | "unparsable" | "unsupported_encoding";
 
 /** A request is rejected as a whole. The receiver turns it into the answer of its protocol. */
 export class Refusal extends Error {

@@ -144,7 +144,7 @@ function parametersOf(url: string): URLSearchParams {
 const statusOf: Partial<Record<Refusal["reason"], number>> = {
   overloaded: 503,
   timeout: 408,
-  too_large: 413,
+  body_too_large: 413,
   unsupported_encoding: 415,
 };
 

@@ -1,4 +1,4 @@
-/** One request while it is answered: what a handler may know, the one way to its body, and the answers in JSON. */
+/** One HTTP request while it is answered: what a handler may know about it, how its body is read, and answers in JSON. */
 import { Refusal } from "../errors.ts";
 import type { Connection } from "../runtime/serve.ts";
 import type { Admission } from "./limiter.ts";
@@ -11,7 +11,9 @@ export interface Exchange {
   readonly peer: string;
   /** The listener accepts connections from this machine alone. */
   readonly isLocalOnly: boolean;
-  /** At most once. @throws {Refusal} `too_large`, `overloaded` or `timeout`. */
+  /** The server is shutting down. */
+  readonly isStopping: boolean;
+  /** At most once. @throws {Refusal} `too_large`, `overloaded`, `timeout` or `shutting_down`. */
   readBody(limits: BodyLimits): Promise<Body>;
 }
 
@@ -61,18 +63,25 @@ export function jsonResponse(
 /** Closes idle connections: later than HTTP clients do, at most 255. */
 export const idleTimeoutSeconds = 120;
 
+/** What the exchanges of one server share. */
+export interface ServerState {
+  readonly isLocalOnly: boolean;
+  /** When bodies that are still arriving are refused (`performance.now`); infinite until the server is stopped. */
+  refusesBodiesAt: number;
+}
+
 /** An exchange as its server holds it. */
 export interface ServedExchange extends Exchange {
   /**
-   * Reads on to the end of a body that the handler left unread: senders that are still sending would see a reset instead of
-   * the answer. Gives up on slow and endless bodies. Resolves with whether the end was reached.
+   * Reads the rest of a body that the handler left unread: senders that are still sending would see a reset instead of the
+   * answer. Gives up on slow and endless bodies. Resolves with whether the end was reached.
    */
   discardBody(): Promise<boolean>;
 }
 
-export function createExchange(request: Request, connection: Connection, isLocalOnly: boolean): ServedExchange {
+export function createExchange(request: Request, connection: Connection, server: ServerState): ServedExchange {
   const { method, headers, url } = request;
-  const flow = createFlow(request);
+  const incoming = createIncoming(request, server);
   return {
     request: {
       method,
@@ -83,145 +92,128 @@ export function createExchange(request: Request, connection: Connection, isLocal
     },
     path: pathOf(url),
     peer: connection.peer,
-    isLocalOnly,
+    isLocalOnly: server.isLocalOnly,
+    get isStopping() {
+      return server.refusesBodiesAt < Number.POSITIVE_INFINITY;
+    },
     async readBody(limits) {
       const announced = Number(headers.get("content-length") ?? 0);
-      if (announced > limits.maxBytes) throw new Refusal("too_large", limits.tooLarge);
+      if (announced > limits.maxBytes) throw new Refusal("body_too_large", limits.tooLarge);
       // The runtime would count the time until the answer, too.
       if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout();
-      return await readBody(flow, limits);
+      return await readBody(incoming, limits);
     },
-    discardBody: () => discardBody(flow),
+    discardBody: async () => (await incoming.receive(discardPace, () => {})) === "whole",
   };
 }
 
-/** A request's body, delivered to one consumer after the other. */
-interface Flow {
-  /** `whole`: its last byte has been delivered, or it has none. `cut`: cancelled, or the connection is gone. */
-  readonly state: "open" | "whole" | "cut";
-  /** Chunks go there from now on. */
-  consume(next: Consumer): void;
-  cancel(): void;
+/** How fast a body must arrive. */
+interface Pace {
+  /** Deadline for the last byte. */
+  readonly timeoutMs: number;
+  /** On average, once `graceMs` have passed. */
+  readonly minBytesPerSecond: number;
+  readonly graceMs: number;
+  /** How much longer it may take once a stopping server refuses bodies. */
+  readonly stopMs: number;
 }
 
-interface Consumer {
-  take(chunk: Uint8Array): void;
-  ended(how: "whole" | "cut"): void;
+/** A slower sender is not sending, it is holding a connection. */
+const readPace = { minBytesPerSecond: 1024, graceMs: 10_000, stopMs: 0 };
+
+/** For the rest of a refused body; a slower sender is not waiting for the answer. */
+const discardPace: Pace = { timeoutMs: 30_000, minBytesPerSecond: 64 * 1024, graceMs: 1000, stopMs: 1000 };
+
+/** How receiving a body ends. `cut`: the connection is gone. All but `whole` and `interrupted` also end the body. */
+type End = "whole" | "cut" | "late" | "slow" | "stopping" | "interrupted";
+
+/** A request's body on its way in. */
+interface Incoming {
+  /** Passes chunks on until the body ends. If `take` throws, the next call goes on with the rest. */
+  receive(pace: Pace, take: (chunk: Uint8Array) => void): Promise<End>;
+  /** Ends the current `receive`; the next one goes on with the rest. */
+  interrupt(): void;
 }
 
-function createFlow({ body }: Request): Flow {
-  let state: Flow["state"] = body === null ? "whole" : "open";
-  let consumer: Consumer | undefined;
+function createIncoming({ body }: Request, server: ServerState): Incoming {
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  /** The next chunk; `undefined` if the connection is gone. */
+  let pending: Promise<Awaited<ReturnType<NonNullable<typeof reader>["read"]>> | undefined> | undefined;
+  let end: End | undefined = body === null ? "whole" : undefined;
+  let interrupt = (): void => {};
 
-  async function pump(from: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  async function receive(pace: Pace, take: (chunk: Uint8Array) => void): Promise<End> {
+    const early = Promise.withResolvers<End>();
+    interrupt = () => early.resolve("interrupted");
+    const beganMs = performance.now();
+    let bytes = 0;
+    const check = (): void => {
+      const now = performance.now();
+      const elapsedMs = now - beganMs;
+      if (elapsedMs >= pace.timeoutMs) early.resolve("late");
+      else if (elapsedMs >= pace.graceMs && bytes < (pace.minBytesPerSecond * elapsedMs) / 1000) early.resolve("slow");
+      else if (now >= server.refusesBodiesAt + pace.stopMs) early.resolve("stopping");
+      else timer = setTimeout(check, Math.min(1000, pace.timeoutMs - elapsedMs));
+    };
+    let timer = setTimeout(check, Math.min(1000, pace.timeoutMs, pace.graceMs));
     try {
-      for (let next = await from.read(); !next.done; next = await from.read()) consumer?.take(next.value);
-      end("whole");
-    } catch {
-      end("cut");
+      while (end === undefined) {
+        reader ??= body?.getReader();
+        pending ??= reader?.read().catch(() => undefined);
+        const next = await Promise.race([pending, early.promise]);
+        if (next === "interrupted") return next;
+        if (typeof next === "string") {
+          end = "cut";
+          reader?.cancel().catch(() => {});
+          return next;
+        }
+        pending = undefined;
+        if (next === undefined) end = "cut";
+        else if (next.done) end = "whole";
+        else {
+          bytes += next.value.byteLength;
+          take(next.value);
+        }
+      }
+      return end;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  function end(how: "whole" | "cut"): void {
-    if (state !== "open") return;
-    state = how;
-    consumer?.ended(how);
-  }
-
-  return {
-    get state() {
-      return state;
-    },
-    consume(next) {
-      consumer = next;
-      if (state !== "open") return next.ended(state);
-      if (reader !== undefined || body === null) return;
-      reader = body.getReader();
-      void pump(reader);
-    },
-    cancel() {
-      end("cut");
-      (reader ?? body)?.cancel().catch(ignore);
-    },
-  };
+  return { receive, interrupt: () => interrupt() };
 }
 
-/** A sender below this rate is not sending, it is holding a connection. */
-const minBytesPerSecond = 1024;
-const defaultGraceMs = 10_000;
-
-function readBody(flow: Flow, limits: BodyLimits): Promise<Body> {
-  const { maxBytes, tooLarge, timeoutMs, admission, graceMs = defaultGraceMs } = limits;
+async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Body> {
+  const { maxBytes, tooLarge, timeoutMs, admission, graceMs = readPace.graceMs } = limits;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  return new Promise((resolve, reject) => {
-    const beganMs = performance.now();
-    const check = (): void => {
-      const elapsedMs = performance.now() - beganMs;
-      const isTooSlow = elapsedMs >= graceMs && bytes < (minBytesPerSecond * elapsedMs) / 1000;
-      if (elapsedMs >= timeoutMs) late(`only ${bytes} bytes of the body arrived within ${timeoutMs} ms`);
-      else if (isTooSlow) late(`the body arrived more slowly than ${minBytesPerSecond} bytes/s`);
-      else timer = setTimeout(check, Math.min(1000, timeoutMs - elapsedMs));
-    };
-    let timer = setTimeout(check, Math.min(graceMs, timeoutMs));
-    const stop = (): void => {
-      clearTimeout(timer);
-      admission.reading(undefined);
-    };
-    const fail = (error: unknown): void => {
-      stop();
-      // What arrives until the answer is decided is dropped.
-      flow.consume({ take: ignore, ended: ignore });
-      reject(error as Error);
-    };
-    const late = (text: string): void => {
-      fail(new Refusal("timeout", text));
-      flow.cancel();
-    };
-    admission.reading(() =>
-      fail(new Refusal("overloaded", "more requests than fit at once, and this one was the slowest")),
-    );
-    flow.consume({
-      take(chunk) {
-        bytes += chunk.byteLength;
-        if (bytes > maxBytes) return fail(new Refusal("too_large", tooLarge));
-        try {
-          admission.reserve(chunk.byteLength, tooLarge);
-        } catch (error) {
-          return fail(error);
-        }
-        // A piece of a larger buffer is copied: the runtime may cut other requests from the same one.
-        chunks.push(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk));
-      },
-      ended(how) {
-        if (how === "cut")
-          return fail(
-            new Refusal("timeout", `the connection was closed after ${bytes} bytes, before the body was complete`),
-          );
-        stop();
-        resolve({ chunks, bytes });
-      },
+  admission.reading(incoming.interrupt);
+  try {
+    const end = await incoming.receive({ ...readPace, timeoutMs, graceMs }, (chunk) => {
+      bytes += chunk.byteLength;
+      if (bytes > maxBytes) throw new Refusal("body_too_large", tooLarge);
+      admission.reserve(chunk.byteLength, tooLarge);
+      // A piece of a larger buffer is copied: the runtime may cut other requests from the same one.
+      chunks.push(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk));
     });
-  });
-}
-
-/** How long an unread body is read and discarded after a refusal; a sender below the rate is not waiting for an answer. */
-const discardMs = 30_000;
-const minDiscardedBytesPerSecond = 64 * 1024;
-
-async function discardBody(flow: Flow): Promise<boolean> {
-  if (flow.state !== "open") return flow.state === "whole";
-  let bytes = 0;
-  let checkedBytes = 0;
-  const untilMs = performance.now() + discardMs;
-  const timer = setInterval(() => {
-    if (performance.now() >= untilMs || bytes - checkedBytes < minDiscardedBytesPerSecond) flow.cancel();
-    checkedBytes = bytes;
-  }, 1000);
-  const how = await new Promise((ended) => flow.consume({ take: (chunk) => (bytes += chunk.byteLength), ended }));
-  clearInterval(timer);
-  return how === "whole";
+    switch (end) {
+      case "whole":
+        return { chunks, bytes };
+      case "cut":
+        throw new Refusal("timeout", `the connection was closed after ${bytes} bytes, before the body was complete`);
+      case "late":
+        throw new Refusal("timeout", `only ${bytes} bytes of the body arrived within ${timeoutMs} ms`);
+      case "slow":
+        throw new Refusal("timeout", `the body arrived more slowly than ${readPace.minBytesPerSecond} bytes/s`);
+      case "stopping":
+        throw new Refusal("shutting_down", `only ${bytes} bytes of the body had arrived at shutdown`);
+      case "interrupted":
+        throw new Refusal("overloaded", "more requests than fit at once, and this one was the slowest");
+    }
+  } finally {
+    admission.reading(undefined);
+  }
 }
 
 function pathOf(url: string): string {
@@ -231,5 +223,3 @@ function pathOf(url: string): string {
   const query = url.indexOf("?", start);
   return query < 0 ? url.slice(start) : url.slice(start, query);
 }
-
-function ignore(): void {}

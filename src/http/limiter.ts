@@ -108,7 +108,7 @@ export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void 
         };
       },
       reserve(more, tooLarge) {
-        if (held.bytes + more > limits.maxBytes) throw new Refusal("too_large", tooLarge);
+        if (held.bytes + more > limits.maxBytes) throw new Refusal("body_too_large", tooLarge);
         while (bytes + more > limits.maxBytes)
           if (!shedFor(held, (other) => other.bytes))
             throw new Refusal("overloaded", "the bodies in memory have reached their limit");

@@ -5,10 +5,10 @@ import { ConfigError } from "../errors.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 import { canSharePort, type ServeOptions } from "../runtime/serve.ts";
-import { createExchange, type HttpAnswer, idleTimeoutSeconds, jsonResponse } from "./exchange.ts";
+import { createExchange, type HttpAnswer, idleTimeoutSeconds, jsonResponse, type ServerState } from "./exchange.ts";
 import { bind, bindShared, type Listener, waitFor } from "./listener.ts";
 import { createRouter, type Misdirected, type Route } from "./router.ts";
-import { type KeyPair, readKeyPair, type TlsFiles, type WatchedKeyPair, watchKeyPair } from "./tls.ts";
+import { type KeyPair, readKeyPair, type ServedKeyPair, type TlsFiles, watchKeyPair } from "./tls.ts";
 
 export { ListenError } from "./listener.ts";
 
@@ -55,11 +55,17 @@ const overlapMs = 1000;
 const finishMs = 60_000;
 const gapMs = 1000;
 
+/** Share of the time to stop in which bodies may still arrive. Then their senders are answered 503, and have time to see it. */
+const lastBodiesShare = 0.5;
+
 /** @throws {ConfigError} if the address is none, or two routes collide. */
 export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpServerDeps): HttpServer {
   const { routes, logger, telemetry = silentTelemetry, clock = systemClock, misdirected = () => {} } = deps;
   const address = addressOf(listen);
-  const isLocalOnly = isLoopback(address.hostname);
+  const state: ServerState = {
+    isLocalOnly: isLoopback(address.hostname),
+    refusesBodiesAt: Number.POSITIVE_INFINITY,
+  };
   const once = createOncePerMinute<string>(clock);
   const route = createRouter(routes, ({ request, path, peer }, { reason, accepted }) => {
     misdirected(reason);
@@ -72,9 +78,8 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   const stopped = Promise.withResolvers<void>();
   const ending = new Set<Listener>();
   let running: Listener | undefined;
-  let certificate: WatchedKeyPair | undefined;
+  let certificate: ServedKeyPair | undefined;
   let port = address.port;
-  let isStopping = false;
 
   /** What a listener does with requests. With `pair`, until another one is served. */
   function optionsOf(pair?: KeyPair): Omit<ServeOptions, "hostname" | "port"> {
@@ -83,11 +88,11 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
       idleTimeoutSeconds,
       onError: (error) => responseOf(failed(error), {}),
       async handle(request, connection) {
-        const exchange = createExchange(request, connection, isLocalOnly);
+        const exchange = createExchange(request, connection, state);
         const answer = await Promise.resolve(exchange).then(route).catch(failed);
         const isRead = await exchange.discardBody();
         const isReplaced = certificate !== undefined && pair !== certificate.current;
-        return responseOf(answer, isRead && !isStopping && !isReplaced ? {} : { connection: "close" });
+        return responseOf(answer, isRead && !exchange.isStopping && !isReplaced ? {} : { connection: "close" });
       },
     };
   }
@@ -118,15 +123,15 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     }
     ending.add(old);
     await waitFor(stopped.promise, overlapMs);
-    if (!isStopping) void old.stop(finishMs).finally(() => ending.delete(old));
+    if (state.refusesBodiesAt === Number.POSITIVE_INFINITY) void old.stop(finishMs).finally(() => ending.delete(old));
   }
 
   async function startSecure(files: TlsFiles): Promise<Listener> {
     const pair = await readKeyPair(files, clock());
     const listener = await bindShared(address, optionsOf(pair));
-    certificate = watchKeyPair(pair, files, { use: replace, listen, logger, clock });
+    certificate = watchKeyPair(pair, files, { serve: replace, listen, logger, clock });
     const attributes = { listener: listen };
-    const observed = (read: (pair: WatchedKeyPair) => number) => () =>
+    const observed = (read: (pair: ServedKeyPair) => number) => () =>
       certificate === undefined ? [] : [{ value: read(certificate), attributes }];
     telemetry.observe(
       "tailscale2otel.tls.cert.not_after",
@@ -152,8 +157,8 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
       if (files !== undefined) await certificate?.reload(files);
     },
     async stop(deadlineMs) {
-      if (running === undefined || isStopping) return;
-      isStopping = true;
+      if (running === undefined || state.refusesBodiesAt < Number.POSITIVE_INFINITY) return;
+      state.refusesBodiesAt = performance.now() + deadlineMs * lastBodiesShare;
       const watching = certificate;
       certificate = undefined;
       stopped.resolve();

@@ -1,9 +1,10 @@
-/** The TLS certificate of a listener: read from files, checked before use, watched, and replaced while it is served. */
+/** The TLS certificate of a listener: read from files, checked before use, and replaced when the files change. */
 import { createHash, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
+import { createFileWatch } from "../lib/file-watch.ts";
 import type { Logger } from "../lib/logger.ts";
 
 export interface TlsFiles {
@@ -40,76 +41,62 @@ export async function readKeyPair({ certFile, keyFile }: TlsFiles, now: number):
   return { certificate, key, notAfter, digest };
 }
 
-/** The served pair, updated when its files change. */
-export interface WatchedKeyPair {
+/** The pair that is served. */
+export interface ServedKeyPair {
   readonly current: KeyPair;
-  /** The files hold a pair that cannot be used, so the one before it is served. */
+  /** The files hold a pair that cannot be used, so the previous one is still served. */
   readonly isRejecting: boolean;
-  /** Reads the files now, these from here on, and logs if they cannot be used. */
+  /** Reads these files now and watches them from now on. */
   reload(files: TlsFiles): Promise<void>;
   /** Resolves when no replacement is under way. */
   stop(): Promise<void>;
 }
 
-export interface WatchDeps {
+export interface ServedKeyPairDeps {
   /** Serves a new pair. @throws if the runtime cannot use it. */
-  readonly use: (pair: KeyPair, previous: KeyPair) => Promise<void>;
+  readonly serve: (pair: KeyPair, previous: KeyPair) => Promise<void>;
   readonly listen: string;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly watchMs?: number;
 }
 
-/** Polled, since files arrive by rename, symbolic link or a mounted secret, which file watching reports differently. */
-const defaultWatchMs = 2000;
-
-/** Watches the files that a pair was read from. */
+/** Serves `pair`, which was read from `files`, until the files hold another one that can be used. */
 export function watchKeyPair(
   pair: KeyPair,
-  given: TlsFiles,
-  { use, listen, logger, clock, watchMs = defaultWatchMs }: WatchDeps,
-): WatchedKeyPair {
-  let files = given;
+  files: TlsFiles,
+  { serve, listen, logger, clock, watchMs = 1000 }: ServedKeyPairDeps,
+): ServedKeyPair {
+  let watched = files;
   let current = pair;
-  let problem: { readonly message: string; readonly isLogged: boolean } | undefined;
-  let last = Promise.resolve();
-  const timer = setInterval(() => void check("watched"), watchMs);
+  let rejected = "";
+  const watch = createFileWatch(watchMs, () => void check());
+  // What has changed since the pair was read would go unnoticed.
+  let last = watch.watch([files.certFile, files.keyFile]).then(replace);
 
   /** One check at a time. */
-  function check(occasion: "watched" | "asked"): Promise<void> {
-    last = last.then(() => look(occasion));
+  function check(): Promise<void> {
+    last = last.then(replace);
     return last;
   }
 
-  async function look(occasion: "watched" | "asked"): Promise<void> {
-    try {
-      const next = await readKeyPair(files, clock());
-      if (next.digest !== current.digest) await replace(next);
-      problem = undefined;
-    } catch (error) {
-      report(error instanceof Error ? error.message : String(error), occasion);
-    }
-  }
-
-  async function replace(next: KeyPair): Promise<void> {
+  async function replace(): Promise<void> {
     const previous = current;
-    current = next;
     try {
-      await use(next, previous);
+      const next = await readKeyPair(watched, clock());
+      if (next.digest !== previous.digest) {
+        current = next;
+        await serve(next, previous);
+        logger.info("TLS certificate replaced", { listen, notAfter: new Date(next.notAfter).toISOString() });
+      }
+      rejected = "";
     } catch (error) {
       current = previous;
-      throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      if (message !== rejected)
+        logger.warn(`cannot use the new TLS certificate; still serving the old one: ${message}`, { listen });
+      rejected = message;
     }
-    logger.info("TLS certificate replaced", { listen, notAfter: new Date(next.notAfter).toISOString() });
-  }
-
-  /** A pair that is being written is seen half old, half new: what the watch finds wrong must be so twice. */
-  function report(message: string, occasion: "watched" | "asked"): void {
-    const isKnown = problem?.message === message;
-    if (isKnown && problem?.isLogged) return;
-    const isLogged = isKnown || occasion === "asked";
-    problem = { message, isLogged };
-    if (isLogged) logger.warn(`cannot use the new TLS certificate; still serving the old one: ${message}`, { listen });
   }
 
   return {
@@ -117,14 +104,15 @@ export function watchKeyPair(
       return current;
     },
     get isRejecting() {
-      return problem?.isLogged ?? false;
+      return rejected !== "";
     },
-    reload(next) {
-      files = next;
-      return check("asked");
+    async reload(next) {
+      watched = next;
+      await watch.watch([next.certFile, next.keyFile]);
+      await check();
     },
     async stop() {
-      clearInterval(timer);
+      watch.stop();
       await last;
     },
   };

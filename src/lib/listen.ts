@@ -48,6 +48,14 @@ export function urlOfListen(listen: string, scheme: "http" | "https", port?: num
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port ?? address.port}`;
 }
 
+/** The same for a person: a URL, or that it listens on all interfaces. */
+export function shownListen(listen: string, scheme: "http" | "https", port: number): string {
+  const { hostname = "::" } = parseListen(listen) ?? {};
+  if (hostname === "::") return `${scheme} on all interfaces, port ${port}`;
+  if (hostname === "0.0.0.0") return `${scheme} on all IPv4 interfaces, port ${port}`;
+  return urlOfListen(listen, scheme, port);
+}
+
 /** What a host binds, by address family. A name is resolved later, so it overlaps only with itself and with everything. */
 function coverage(hostname = "::"): readonly { readonly family: 4 | 6; readonly host: string }[] {
   const host = hostname.toLowerCase();

@@ -1,30 +1,22 @@
-/** What the answers of both receivers share: rows of their tables, the mapping from errors, and the log line of a refusal. */
-import type { Telemetry } from "../catalogue/telemetry.ts";
+/** The answers that both receivers share: rows of their tables, and which row an error becomes. */
 import { type RefusalReason, Refusal, Unavailable } from "../errors.ts";
-import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
-import type { Clock } from "../lib/clock.ts";
-import { createOncePerMinute, type Logger } from "../lib/logger.ts";
-import type { Pipeline } from "../pipeline/index.ts";
-
-/** What both receivers need. */
-export interface ReceiverDeps {
-  readonly pipeline: Pipeline;
-  readonly telemetry: Telemetry;
-  readonly logger: Logger;
-  readonly clock: Clock;
-}
+import { type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 
 /** A row of a receiver's table. */
-export interface AnswerRow {
+export interface AnswerRow<Reason extends string = string> {
   /** For the reference page. */
   readonly when: string;
   readonly status: number;
   readonly text: string;
-  /** How it is counted; absent if nothing was refused. */
-  readonly rejected?: string;
+  /** Splunk's code, if the protocol has one. */
+  readonly code?: number;
+  /** `rejected{reason}`; absent if nothing was refused. */
+  readonly rejected?: Reason;
   readonly headers?: Readonly<Record<string, string>>;
   /** The answer's text says which limit, or what is wrong. */
   readonly isDetailed?: true;
+  /** The answer names the damaged value, counted from 0, as `invalid-event-number`. */
+  readonly namesValue?: true;
   /** For the log: what happened, if the request itself does not say more, and what to do. */
   readonly problem?: string;
   readonly remedy?: string;
@@ -60,7 +52,7 @@ export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
       remedy: `Set ${section}.${secret}; behind a proxy on this machine, set ${section}.public_url to the proxy's address`,
     },
     timeout: {
-      when: `the body was not complete in ${timeout}, or arrived slower than 1 KiB/s after 10 s; the connection is closed`,
+      when: `the body was not complete in ${timeout}, or arrived at less than 1 KiB/s after 10 s; the connection is closed`,
       status: 408,
       text: "The body did not arrive in time",
       rejected: "timeout",
@@ -92,10 +84,12 @@ export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
       remedy: `${retry}; the disk or the machine is too slow for the load`,
     },
     shuttingDown: {
-      when: "the program is shutting down",
+      when: "the program is shutting down; a body that is still arriving has half of the time that is left for requests",
       status: 503,
       text: "Server is shutting down",
       rejected: "unavailable",
+      headers: { "retry-after": "5" },
+      problem: "this program is shutting down",
       remedy: retry,
     },
     internalError: {
@@ -110,85 +104,27 @@ export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
   } as const satisfies Record<string, AnswerRow>;
 }
 
-type SharedName = keyof ReturnType<typeof sharedRows>;
+/** The row of each refusal, the same in both tables. */
+const refusals = {
+  overloaded: "busy",
+  shutting_down: "shuttingDown",
+  timeout: "timeout",
+  body_too_large: "bodyTooLarge",
+  too_large: "tooLarge",
+  unparsable: "invalidBody",
+  unsupported_encoding: "unsupportedEncoding",
+} as const satisfies Record<RefusalReason, string>;
 
-export function rowResponse(row: AnswerRow, answer: Omit<Answer<string>, "name">, members: object = {}): HttpAnswer {
-  const { text, retryAfterSeconds } = answer;
-  const retryAfter = retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) };
-  const body = { text: row.isDetailed ? (text ?? row.text) : row.text, ...members };
-  return jsonResponse(row.status, body, { ...row.headers, ...retryAfter });
-}
+/** Names that an error can become, so that every table must have them. */
+export type ErrorName = (typeof refusals)[RefusalReason] | "unavailable" | "commitTimeout" | "internalError";
 
-export interface AnsweringOptions<Name extends string> {
-  /** What is refused, as a log line begins. */
-  readonly subject: string;
-  readonly rows: Readonly<Record<Name, AnswerRow>>;
-  /** The rows of refusals that are not shared. */
-  readonly refusals: Readonly<
-    Record<Exclude<RefusalReason, "cross_site" | "overloaded" | "timeout" | "unavailable">, Name>
-  >;
-  readonly logger: Logger;
-  readonly clock: Clock;
-}
-
-/**
- * Turns what `work` throws into an answer, and logs refusals, each row once a minute, so that a sender cannot fill the log.
- * Never rejects.
- */
-export function createAnswering<Name extends string>(options: AnsweringOptions<Name | SharedName>) {
-  const { subject, rows, refusals, logger, clock } = options;
-  const once = createOncePerMinute<string>(clock);
-
-  function answerToError(error: unknown): Answer<Name | SharedName> {
-    if (error instanceof Refusal)
-      return { name: nameOf(error.reason), text: error.message, valueIndex: error.valueIndex };
-    if (error instanceof Unavailable) {
-      const { message: text, retryAfterSeconds } = error;
-      return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", text, retryAfterSeconds };
-    }
-    const now = once("failure");
-    if (now !== undefined)
-      logger.error(`a ${subject} failed inside this program; nothing of it was accepted`, {
-        error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: now.suppressed,
-      });
-    return { name: "internalError" };
-  }
-
-  function nameOf(reason: RefusalReason): Name | SharedName {
-    switch (reason) {
-      case "cross_site":
-        return "crossSite";
-      case "overloaded":
-        return "busy";
-      case "timeout":
-      case "unavailable":
-        return reason;
-      default:
-        return refusals[reason];
-    }
-  }
-
-  function logRefusal({ name, text, valueIndex }: Answer<Name | SharedName>, peer: string): void {
-    const row = rows[name];
-    const now = once(name);
-    if (now === undefined) return;
-    const place = valueIndex === undefined ? "" : ` (at value ${valueIndex}, counted from 0)`;
-    const problem = row.problem ?? `${text ?? row.text}${place}`;
-    const remedy = row.remedy === undefined ? "" : `. ${row.remedy}`;
-    logger.warn(`${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`, {
-      status: row.status,
-      reason: row.rejected,
-      peer,
-      ...(now.suppressed > 0 && { alsoRefused: now.suppressed }),
-    });
-  }
-
-  return async ({ peer }: Exchange, work: Promise<Answer<Name | SharedName>>): Promise<Answer<Name | SharedName>> => {
-    const answer = await work.catch(answerToError);
-    if (rows[answer.name].rejected !== undefined) logRefusal(answer, peer);
-    return answer;
-  };
+/** The answer to what processing a request has thrown. */
+export function answerToError(error: unknown): Answer<ErrorName> {
+  if (error instanceof Refusal)
+    return { name: refusals[error.reason], text: error.message, valueIndex: error.valueIndex };
+  if (!(error instanceof Unavailable)) return { name: "internalError" };
+  const { message: text, retryAfterSeconds } = error;
+  return { name: error instanceof CommitTimeout ? "commitTimeout" : "unavailable", text, retryAfterSeconds };
 }
 
 /** The work took longer than the sender waits; it may still be committed. */
@@ -198,32 +134,18 @@ export class CommitTimeout extends Unavailable {
   }
 }
 
-/**
- * The work's result. Late work goes on to its next check: it may still commit, which does no harm, since the sender's retry
- * is then a duplicate.
- * @throws {CommitTimeout} if it takes longer.
- */
-export async function withinDeadline<Result>(
-  timeoutMs: number,
-  work: (checkDeadline: () => void) => Promise<Result>,
-): Promise<Result> {
-  let isLate = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      isLate = true;
-      reject(new CommitTimeout(timeoutMs));
-    }, timeoutMs);
-  });
-  const working = work(() => {
-    if (isLate) throw new CommitTimeout(timeoutMs);
-  });
-  try {
-    return await Promise.race([working, late]);
-  } finally {
-    clearTimeout(timer);
-    if (isLate) working.catch(() => {});
-  }
+/** The response of a row. */
+export function responseOf(
+  row: AnswerRow,
+  { text, valueIndex, retryAfterSeconds }: Omit<Answer<string>, "name">,
+): HttpAnswer {
+  const retryAfter = retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) };
+  const body = {
+    text: row.isDetailed ? (text ?? row.text) : row.text,
+    code: row.code,
+    ...(row.namesValue && { "invalid-event-number": valueIndex ?? 0 }),
+  };
+  return jsonResponse(row.status, body, { ...row.headers, ...retryAfter });
 }
 
 /** A path with and without a slash at its end. */

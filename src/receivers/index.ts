@@ -4,9 +4,9 @@ import { tlsFilesOf } from "../http/tls.ts";
 import type { Misdirected, Route } from "../http/router.ts";
 import { createHttpServer, type HttpServer } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
-import { urlOfListen } from "../lib/listen.ts";
-import type { ReceiverDeps } from "./answers.ts";
+import { shownListen } from "../lib/listen.ts";
 import { createHecReceiver } from "./hec/index.ts";
+import type { ReceiverDeps } from "./intake.ts";
 import { createWebhookReceiver } from "./webhook/index.ts";
 
 export interface ReceiversDeps extends ReceiverDeps {
@@ -15,7 +15,7 @@ export interface ReceiversDeps extends ReceiverDeps {
   readonly webhookSignedBy?: (secret: string) => void;
 }
 
-/** Base addresses by which this machine reaches the receivers that run. */
+/** Where the receivers listen: a URL, or that it is on all interfaces. */
 export interface ReceiverAddresses {
   readonly stream?: string;
   readonly webhook?: string;
@@ -30,7 +30,7 @@ export interface Receivers {
   useStoredSecrets(secret: string, secretPrevious: string): void;
   /** The next request is checked against these tokens and secrets; certificates are read again. */
   reload(config: Config): Promise<void>;
-  /** Refuses new requests, lets those in flight end, and closes what is left after `deadlineMs`. */
+  /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -80,7 +80,7 @@ export function createReceivers(
   function addressOf(name: Name): string | undefined {
     const { listen, tls } = config[name];
     const server = listeners.find(({ names }) => names.includes(name))?.server;
-    return server && urlOfListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", server.port);
+    return server && shownListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", server.port);
   }
 
   return {
@@ -109,8 +109,6 @@ export function createReceivers(
       );
     },
     async stop(deadlineMs) {
-      void hec.drain();
-      void webhook.drain();
       await Promise.all(listeners.map(({ server }) => server.stop(deadlineMs)));
     },
   };

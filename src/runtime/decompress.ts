@@ -64,7 +64,7 @@ async function* inflate(chunks: readonly Uint8Array[], compression: Compression)
   const stream = new DecompressionStream(compression as CompressionFormat);
   const writer = stream.writable.getWriter();
   const reader = stream.readable.getReader();
-  void feed(writer, chunks);
+  const feeding = feed(writer, chunks);
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -72,7 +72,9 @@ async function* inflate(chunks: readonly Uint8Array[], compression: Compression)
       yield value;
     }
   } finally {
-    reader.cancel().catch(ignore);
+    reader.cancel().catch(() => {});
+    // The chunks are the caller's again once this has ended.
+    await feeding;
   }
 }
 
@@ -84,8 +86,6 @@ async function feed(writer: WritableStreamDefaultWriter<BufferSource>, chunks: r
     // The reader gets the same error.
   }
 }
-
-function ignore(): void {}
 
 /** Deno's own streams know no zstd, and take one member of gzip only. */
 async function* inflateWithZlib(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {

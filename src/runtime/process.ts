@@ -24,7 +24,10 @@ export function collectGarbage(): void {
 /** From this size on a buffer is nobody else's: smaller ones may be cut from a shared one. */
 const minFreedBytes = 16 * 1024;
 
-/** Gives a large buffer's memory back at once, instead of when it is collected. It must not be used again, nor be held by anyone else. */
+/**
+ * Gives a large buffer's memory back at once, instead of when it is collected. It must not be used again, nor be held by
+ * anyone else. Deno collects in time, and may still be reading what it inflates.
+ */
 export function freeBuffer({ buffer }: ArrayBufferView): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength >= minFreedBytes) buffer.transfer(0);
+  if (runtimeName === "bun" && buffer instanceof ArrayBuffer && buffer.byteLength >= minFreedBytes) buffer.transfer(0);
 }

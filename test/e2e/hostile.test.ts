@@ -54,7 +54,7 @@ function largestBody(): Buffer {
   }
 }
 
-const damaged = (index: number): object => rowOf("invalidDataFormat", { "invalid-event-number": index });
+const damaged = (index: number): object => rowOf("invalidBody", { "invalid-event-number": index });
 const tooLarge = (text: string): object => rowOf("tooLarge", { text });
 const overBytes = tooLarge("The body is larger than 67108864 bytes (streaming.max_body_bytes)");
 const tooDeep = tooLarge("More than 1000 levels of nesting in one value (no setting changes this limit)");

@@ -51,7 +51,7 @@ describe("bytes", () => {
     first.leave();
     first.leave();
     expect(reasonOf(() => second.reserve(1000, ""))).toBeUndefined();
-    expect(reasonOf(() => second.reserve(1, "more than 1000"))).toBe("too_large");
+    expect(reasonOf(() => second.reserve(1, "more than 1000"))).toBe("body_too_large");
   });
 
   test("of the heaviest peer are freed for another, if its body is still being read", () => {

@@ -273,7 +273,9 @@ describe("reading a body", () => {
 
   test("refuses what cannot be held", async () => {
     await withServer([reading({ timeoutMs: 5000, maxHeld: 10 })], async (_, base) => {
-      expect(await (await fetch(base, { method: "POST", body: "x".repeat(11) })).json()).toEqual({ text: "too_large" });
+      expect(await (await fetch(base, { method: "POST", body: "x".repeat(11) })).json()).toEqual({
+        text: "body_too_large",
+      });
       expect(await (await fetch(base, { method: "POST", body: "x".repeat(10) })).json()).toEqual({ text: "10/10" });
     });
   });

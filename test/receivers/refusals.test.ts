@@ -120,7 +120,7 @@ describe("webhooks are accepted", () => {
     while (server.inFlight < 60) await Bun.sleep(1);
     expect((await server.post(body)).status).toBe(200);
     for (const socket of sockets) socket.destroy();
-    await server.receiver.drain();
+    await server.idle();
     expect(server.inFlight).toBe(0);
   });
 

@@ -25,6 +25,9 @@ export interface HecServer extends AsyncDisposable {
   /** Everything that was logged, as text. */
   readonly log: string;
   health: HecHealth;
+  /** Resolves when no request is in flight. */
+  idle(): Promise<void>;
+  stop(deadlineMs: number): Promise<void>;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** Posts to the configured path with the token. */
   post(body: BodyInit, headers?: Readonly<Record<string, string>>): Promise<Response>;
@@ -63,12 +66,12 @@ export async function startHecServer(
     clock: Date.now,
     health: () => health,
   });
-  const server = createHttpServer({ listen }, { routes: receiver.routes, logger });
-  await server.start();
-  const base = `http://127.0.0.1:${server.port}`;
+  const http = createHttpServer({ listen }, { routes: receiver.routes, logger });
+  await http.start();
+  const base = `http://127.0.0.1:${http.port}`;
   const fetchPath = (path: string, init?: RequestInit): Promise<Response> => fetch(base + path, init);
-  return {
-    port: server.port,
+  const server: HecServer = {
+    port: http.port,
     receiver,
     pipeline: recording,
     rejected,
@@ -88,11 +91,16 @@ export async function startHecServer(
     set health(state) {
       health = state;
     },
+    async idle() {
+      while (server.inFlight > 0) await Bun.sleep(1);
+    },
+    stop: (deadlineMs) => http.stop(deadlineMs),
     fetch: fetchPath,
     post: (body, headers = {}) =>
       fetchPath(settings.path, { method: "POST", body, headers: { authorization: `Splunk ${token}`, ...headers } }),
-    [Symbol.asyncDispose]: () => server.stop(0),
+    [Symbol.asyncDispose]: () => http.stop(0),
   };
+  return server;
 }
 
 /** One small flow record in its envelope; `serial` makes it another. */

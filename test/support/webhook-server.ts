@@ -27,6 +27,9 @@ export interface WebhookServer extends AsyncDisposable {
   /** What the receiver takes for the time, epoch milliseconds. */
   now: number;
   forgottenUntil: number;
+  /** Resolves when no delivery is in flight. */
+  idle(): Promise<void>;
+  stop(deadlineMs: number): Promise<void>;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** Posts to the configured path, signed for this moment unless other headers are given. */
   post(body: BodyInit, headers?: Readonly<Record<string, string>>): Promise<Response>;
@@ -98,6 +101,10 @@ export async function startWebhookServer(
     set forgottenUntil(until) {
       held.forgottenUntil = until;
     },
+    async idle() {
+      while (held.inFlight > 0) await Bun.sleep(1);
+    },
+    stop: (deadlineMs) => server.stop(deadlineMs),
     fetch: fetchPath,
     post(body, headers) {
       const signed = () => signedAt(Math.floor(held.now / 1000), String(body));

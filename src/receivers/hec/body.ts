@@ -4,8 +4,8 @@ import type { Body } from "../../http/exchange.ts";
 import type { Admission } from "../../http/limiter.ts";
 import type { Batch } from "../../pipeline/batch.ts";
 import { type Compression, decompress, decompressAtOnce } from "../../runtime/decompress.ts";
-import { collectGarbage } from "../../runtime/process.ts";
-import type { Pauses } from "../pauses.ts";
+import { collectGarbage, freeBuffer } from "../../runtime/process.ts";
+import type { Turns } from "../intake.ts";
 import { ValueReader } from "./values.ts";
 
 /** Bytes that are worked on between two pauses: 2 ms for usual records. A typical request is 160 KB. */
@@ -35,11 +35,9 @@ export interface BodyLimit {
 export interface BodyReading extends BodyLimit {
   readonly compression: Compression | undefined;
   readonly admission: Admission;
-  readonly pauses: Pauses;
+  readonly turns: Turns;
   /** Waits until no other large request is under way; called once, if this one becomes large. @throws {Refusal} `overloaded` */
   enterLarge(): Promise<void>;
-  /** Throws if nobody waits for the answer any more. */
-  checkDeadline(): void;
 }
 
 /**
@@ -48,7 +46,7 @@ export interface BodyReading extends BodyLimit {
  * @throws {Refusal} `unparsable` with the position of the damaged value, `too_large` or `overloaded`.
  */
 export async function readBodyInto(batch: Batch, body: Body, reading: BodyReading): Promise<number | undefined> {
-  const { compression, maxBytes, tooLarge, admission, pauses, checkDeadline } = reading;
+  const { compression, maxBytes, tooLarge, admission, turns } = reading;
   const values = new ValueReader(batch);
   const atOnce = compression && decompressAtOnce(body.chunks, compression);
   if (atOnce !== undefined && compression === "zstd") batch.whole = { frame: atOnce.frame, text: atOnce.content };
@@ -61,7 +59,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
 
   async function take(step: Iterable<void>): Promise<void> {
     try {
-      await pauses.run(step, checkDeadline);
+      await turns.run(step);
     } catch (error) {
       // An oversized body is refused as too large even if it is damaged.
       if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
@@ -74,7 +72,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
   try {
     for await (const piece of pieces) {
       bytes += piece.byteLength;
-      if (bytes > maxBytes) throw new Refusal("too_large", tooLarge);
+      if (bytes > maxBytes) throw new Refusal("body_too_large", tooLarge);
       if (compression !== undefined) admission.reserve(piece.byteLength, tooLarge);
       // A body inflated in one call is at most 1 MiB, 8 ms of work, and is scanned in place.
       const size = atOnce === undefined ? stepBytes : piece.byteLength;
@@ -90,21 +88,26 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
         collectedBytes = workedBytes;
       }
     }
+    if (damage === undefined) await take(values.end());
+    if (damage !== undefined) throw damage;
+    return values.isEmpty ? undefined : bytes;
   } catch (error) {
-    if (error instanceof Refusal || compression === undefined || !(error instanceof DamagedCompression)) throw error;
+    if (!(error instanceof DamagedCompression)) throw error;
     throw damage ?? values.damaged(`the ${compression} data is damaged or truncated`);
+  } finally {
+    values.release();
   }
-  if (damage === undefined) await take(values.end());
-  if (damage !== undefined) throw damage;
-  return values.isEmpty ? undefined : bytes;
 }
 
 class DamagedCompression extends Error {}
 
-/** The body's bytes, inflated. Each chunk is dropped once it has been used: a large body is not held beside its text. */
+/** The body's bytes, inflated. Each piece is freed once it has been used: a large body is not held beside its text. */
 async function* piecesOf({ chunks }: Body, compression: Compression | undefined): AsyncGenerator<Uint8Array> {
   if (compression === undefined) {
-    for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) yield chunk;
+    for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
+      yield chunk;
+      freeBuffer(chunk);
+    }
     return;
   }
   const inflated = decompress(chunks, compression);
@@ -115,6 +118,7 @@ async function* piecesOf({ chunks }: Body, compression: Compression | undefined)
       });
       if (done) return;
       yield value;
+      freeBuffer(value);
     }
   } finally {
     await inflated.return(undefined);

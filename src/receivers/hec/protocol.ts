@@ -1,16 +1,11 @@
 /** Every answer of the HEC receiver, in one table: the receiver sends them from here, and the reference page prints it. */
-import type { RefusalReason } from "../../errors.ts";
-import type { HttpAnswer } from "../../http/exchange.ts";
-import { type Answer, type AnswerRow, rowResponse, sharedRows } from "../answers.ts";
+import type { AttributesOf } from "../../catalogue/metrics.ts";
+import { type AnswerRow, sharedRows } from "../answers.ts";
 
-export interface HecAnswer extends AnswerRow {
-  /** `rejected{reason}` of a request that was refused as a whole. */
-  readonly rejected?: Exclude<RefusalReason, "unsupported_encoding">;
-  /** Splunk's code, where the protocol has one. */
-  readonly code?: number;
-  /** The answer names the damaged value, counted from 0, as `invalid-event-number`. */
-  readonly namesValue?: true;
-}
+/** `rejected{reason}` of a request that was refused as a whole. */
+export type HecAnswer = AnswerRow<
+  Exclude<NonNullable<AttributesOf<"tailscale.stream.rejected">["reason"]>, "not_found" | "method">
+>;
 
 const shared = sharedRows({
   section: "streaming",
@@ -63,7 +58,7 @@ const answers = {
     rejected: "unparsable",
     problem: "its body is empty",
   },
-  invalidDataFormat: {
+  invalidBody: {
     when: "not JSON, torn, trailing garbage, damaged compression, invalid UTF-8",
     status: 400,
     text: "Invalid data format",
@@ -72,15 +67,24 @@ const answers = {
     namesValue: true,
     remedy: "Nothing of it was accepted: the body must be a sequence of JSON objects, or an array of them",
   },
-  tooLarge: {
-    when: "the body is over a limit, before or after decompression, or holds too many records or connection entries",
+  bodyTooLarge: {
+    when: "the body is over `streaming.max_body_bytes`, before or after decompression",
     status: 413,
     text: "Too large",
     code: 6,
     rejected: "too_large",
     isDetailed: true,
     remedy:
-      "Nothing of it was accepted: send smaller requests, or raise the setting that the answer names, if it names one",
+      "Nothing of it was accepted: send smaller requests, or raise streaming.max_body_bytes, and streaming.max_inflight_bytes to at least as much",
+  },
+  tooLarge: {
+    when: "too many records or connection entries, or a JSON value over one of its limits",
+    status: 413,
+    text: "Too large",
+    code: 6,
+    rejected: "too_large",
+    isDetailed: true,
+    remedy: "Nothing of it was accepted: send smaller requests and records",
   },
   unsupportedEncoding: {
     when: "a `Content-Encoding` other than gzip, zstd or identity, with `streaming.decompress = auto`",
@@ -115,17 +119,3 @@ const answers = {
 export type HecAnswerName = keyof typeof answers;
 
 export const hecAnswers: Readonly<Record<HecAnswerName, HecAnswer>> = answers;
-
-/** The response of a row. */
-export function hecResponse(answer: Answer<HecAnswerName>): HttpAnswer {
-  const { code, namesValue, ...row } = hecAnswers[answer.name];
-  return rowResponse(row, answer, { code, ...(namesValue && { "invalid-event-number": answer.valueIndex ?? 0 }) });
-}
-
-/** The rows of refusals that are not shared. */
-export const hecRefusals = {
-  auth: "invalidToken",
-  too_large: "tooLarge",
-  unparsable: "invalidDataFormat",
-  unsupported_encoding: "unsupportedEncoding",
-} as const;

@@ -6,6 +6,7 @@
 import { Refusal } from "../../errors.ts";
 import type { Batch } from "../../pipeline/batch.ts";
 import { ValueBoundary } from "../../records/json.ts";
+import { freeBuffer } from "../../runtime/process.ts";
 
 const comma = 0x2c;
 const openBrace = 0x7b;
@@ -67,6 +68,11 @@ export class ValueReader {
     if (this.#heldBytes > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of it");
   }
 
+  /** Gives its buffer back. The reader must not be used again. */
+  release(): void {
+    freeBuffer(this.#held);
+  }
+
   damaged(why: string): Refusal {
     return new Refusal("unparsable", why, { valueIndex: this.count });
   }
@@ -76,6 +82,7 @@ export class ValueReader {
     if (needed > this.#held.length) {
       const larger = new Uint8Array(Math.max(needed, this.#held.length * 2));
       larger.set(this.#held.subarray(0, this.#heldBytes));
+      freeBuffer(this.#held);
       this.#held = larger;
     }
     this.#held.set(slice, this.#heldBytes);

@@ -1,22 +1,21 @@
 /**
- * The webhook receiver. A delivery goes through admission → signature header → body → signature → events → commit, and is
- * answered 200 only once all its events are on disk. Events are judged alone: an odd one is quarantined, its neighbours accepted.
+ * The webhook receiver: which deliveries are genuine, and how their events become a committed batch. Events are judged alone:
+ * an odd one is quarantined, its neighbours are accepted.
  */
 import { Buffer } from "node:buffer";
 import type { Config } from "../../config/schema.ts";
 import { orUnparsable, Refusal } from "../../errors.ts";
 import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
-import type { Body, Exchange, HttpAnswer } from "../../http/exchange.ts";
-import { createLimiter } from "../../http/limiter.ts";
+import type { Body, Exchange } from "../../http/exchange.ts";
 import type { Route } from "../../http/router.ts";
 import type { Batch } from "../../pipeline/index.ts";
 import { elementTexts, ValueBoundary } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import type { RawRecord } from "../../records/types.ts";
-import { type Answer, createAnswering, type ReceiverDeps, withinDeadline, withTrailingSlash } from "../answers.ts";
-import { createPauses } from "../pauses.ts";
-import { webhookAnswers, type WebhookAnswerName, webhookRefusals, webhookResponse } from "./protocol.ts";
+import { withTrailingSlash } from "../answers.ts";
+import { createIntake, type Job, type ReceiverDeps } from "../intake.ts";
+import { type RejectedReason, webhookAnswers, type WebhookAnswerName } from "./protocol.ts";
 import { isSigned, judgeTime, readSignature, type Signature, signatureHeader } from "./signature.ts";
 
 export interface WebhookReceiverDeps extends ReceiverDeps {
@@ -31,18 +30,16 @@ export interface WebhookReceiver {
   readonly routes: readonly Route[];
   /** The next delivery is checked against these. */
   useSecrets(secret: string, secretPrevious: string): void;
-  /** Refuses new deliveries; resolves when those in flight are done. Safe twice. */
-  drain(): Promise<void>;
 }
 
-/** To receive a body; and once more, to check and commit it. */
+/** To receive a body; and once more, to commit it. */
 export const defaultTimeoutMs = 30_000;
 
 /** Deliveries in flight at once. */
 export const maxDeliveries = 256;
 
 /** Deliveries that are parsed and committed at once. */
-const maxWorking = 64;
+export const maxWorking = 64;
 
 /** Bodies of all of them together, unless one alone may be larger. */
 export const maxInflightBytes = 64 * 1024 * 1024;
@@ -50,74 +47,58 @@ export const maxInflightBytes = 64 * 1024 * 1024;
 /** Tailscale sends a few at once. */
 export const maxEvents = 10_000;
 
+/** Members and elements of one delivery: an event has about twelve. */
+export const maxParts = maxEvents * 30;
+
+/** The signature of a delivery's header, not yet verified against the body; absent if none is required. */
+interface Claim {
+  readonly signature: Signature | undefined;
+  /** Signed longer ago than the tolerance. */
+  readonly isLate: boolean;
+}
+
 export function createWebhookReceiver(settings: Config["webhook"], deps: WebhookReceiverDeps): WebhookReceiver {
-  const { telemetry, logger, clock, pipeline, timeoutMs = defaultTimeoutMs } = deps;
+  const { telemetry, pipeline, timeoutMs = defaultTimeoutMs } = deps;
   const { max_body_bytes: maxBytes, tolerance: toleranceMs, late_retry_window: lateRetryWindowMs } = settings;
-  const tooLarge = `The body is larger than ${maxBytes} bytes (webhook.max_body_bytes)`;
-  const limiter = createLimiter(
-    { maxReading: maxDeliveries, maxBytes: Math.max(maxInflightBytes, maxBytes), maxWorking },
-    (change) => telemetry.add("tailscale.webhook.inflight", change, {}),
-  );
-  const answering = createAnswering<WebhookAnswerName>({
-    subject: "webhook delivery",
-    rows: webhookAnswers,
-    refusals: webhookRefusals,
-    logger,
-    clock,
-  });
-  const pauses = createPauses();
   const ownHosts = ownHostsOf(settings.public_url);
   let secrets = given(settings.secret, settings.secret_previous);
-  let isDraining = false;
 
-  async function receive(exchange: Exchange): Promise<HttpAnswer> {
-    const beganMs = performance.now();
-    const answer = await answering(exchange, answerTo(exchange));
-    const { rejected } = webhookAnswers[answer.name];
-    if (rejected !== undefined) telemetry.add("tailscale.webhook.rejected", 1, { reason: rejected });
-    telemetry.record("tailscale.webhook.request.duration", (performance.now() - beganMs) / 1000, {});
-    return webhookResponse(answer);
-  }
+  const receive = createIntake<WebhookAnswerName, RejectedReason, Claim>(
+    {
+      signal: "webhook",
+      subject: "webhook delivery",
+      rows: webhookAnswers,
+      limits: { maxReading: maxDeliveries, maxBytes: Math.max(maxInflightBytes, maxBytes), maxWorking },
+      maxBytes,
+      tooLarge: `The body is larger than ${maxBytes} bytes (webhook.max_body_bytes)`,
+      timeoutMs,
+      check,
+      commit,
+      rejected: (reason) => telemetry.add("tailscale.webhook.rejected", 1, { reason }),
+    },
+    deps,
+  );
 
-  async function answerTo(exchange: Exchange): Promise<Answer<WebhookAnswerName>> {
-    if (isDraining) return { name: "shuttingDown" };
-    const receivedAt = clock();
-    const claim = checkHeader(exchange, receivedAt);
-    if (typeof claim === "string") return { name: claim };
-    const admission = limiter.enter(exchange.peer);
-    let isHandedOver = false;
-    try {
-      const body = await exchange.readBody({ maxBytes, tooLarge, timeoutMs, admission });
-      const denied = checkBody(claim, body);
-      if (denied !== undefined) return { name: denied };
-      await admission.work(timeoutMs);
-      isHandedOver = true;
-      return await withinDeadline(timeoutMs, (checkDeadline) =>
-        commit(body, receivedAt, checkDeadline).finally(() => admission.leave()),
-      );
-    } finally {
-      if (!isHandedOver) admission.leave();
-    }
-  }
-
-  /** Before a byte of the body is read. Without any secret every program may send and no web page; or nobody, until there is one. */
-  function checkHeader(exchange: Exchange, receivedAt: number): Claim | WebhookAnswerName {
+  /** Without any secret every program may send and no web page; or nobody, until there is one. */
+  function check(exchange: Exchange, receivedAt: number): Claim | WebhookAnswerName {
+    const { headers } = exchange.request;
+    const encoding = headers.get("content-encoding") ?? "identity";
     if (secrets.length === 0) {
       if (settings.auto_configure) return "secretUnknown";
-      return isFromBrowser(exchange, ownHosts) ? "crossSite" : { signature: undefined, isLate: false };
+      if (isFromBrowser(exchange, ownHosts)) return "crossSite";
+      return encoding === "identity" ? { signature: undefined, isLate: false } : "unsupportedEncoding";
     }
-    const signature = readSignature(exchange.request.headers.get(signatureHeader));
+    const signature = readSignature(headers.get(signatureHeader));
     if (signature === "missing_signature") return "missingSignature";
     if (signature === "malformed_signature") return "malformedSignature";
     const time = judgeTime(signature.seconds, receivedAt, { toleranceMs, lateRetryWindowMs });
     if (time === "stale_timestamp") return "staleTimestamp";
     if (time === "future_timestamp") return "futureTimestamp";
-    return { signature, isLate: time === "late" };
+    return encoding === "identity" ? { signature, isLate: time === "late" } : "unsupportedEncoding";
   }
 
   /** Before the body is parsed. Secrets may have changed since its header was checked: the new ones decide. */
-  function checkBody(claim: Claim, { chunks }: Body): WebhookAnswerName | undefined {
-    const { signature, isLate } = claim;
+  function verify({ signature, isLate }: Claim, { chunks }: Body): WebhookAnswerName | undefined {
     if (signature === undefined) return secrets.length === 0 ? undefined : "missingSignature";
     // Each secret is tried, whichever fits.
     const matches = secrets.map((secret) => isSigned(signature, chunks, [secret]));
@@ -129,13 +110,15 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
     return isLate && earliestMs <= deps.forgottenUntil() ? "staleTimestamp" : undefined;
   }
 
-  async function commit(body: Body, receivedAt: number, checkDeadline: () => void): Promise<Answer<WebhookAnswerName>> {
+  async function commit({ claim, body, receivedAt, turns }: Job<Claim>): Promise<WebhookAnswerName> {
+    const denied = verify(claim, body);
+    if (denied !== undefined) return denied;
     const events = eventsOf(body);
     const batch = pipeline.open({ source: "webhook", receivedAt });
     try {
-      await pauses.open().run(addAll(batch, events), checkDeadline);
+      await turns.run(addAll(batch, events));
       await batch.commit(body.bytes);
-      return { name: "success" };
+      return "success";
     } finally {
       batch.drop();
     }
@@ -146,18 +129,7 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
     useSecrets(secret, secretPrevious) {
       secrets = given(secret, secretPrevious);
     },
-    async drain() {
-      isDraining = true;
-      await limiter.idle();
-    },
   };
-}
-
-/** The signature of a delivery's header, not yet verified against the body; absent if none is required. */
-interface Claim {
-  readonly signature: Signature | undefined;
-  /** Signed longer ago than the tolerance. */
-  readonly isLate: boolean;
 }
 
 function given(...secrets: readonly string[]): readonly string[] {
@@ -169,9 +141,6 @@ function* addAll(batch: Batch, events: readonly RawRecord[]): Generator<void> {
 }
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
-
-/** Members and elements of one delivery: an event has about twelve. */
-const maxParts = maxEvents * 30;
 
 const isNotSpace = (byte: number): boolean => byte > 0x20;
 

@@ -1,7 +1,6 @@
 /** Every answer of the webhook receiver, in one table: the receiver sends them from here, and the reference page prints it. */
 import type { AttributesOf } from "../../catalogue/metrics.ts";
-import type { HttpAnswer } from "../../http/exchange.ts";
-import { type Answer, type AnswerRow, rowResponse, sharedRows } from "../answers.ts";
+import { type AnswerRow, sharedRows } from "../answers.ts";
 
 /** `rejected{reason}` of a delivery that was refused as a whole. */
 export type RejectedReason = Exclude<
@@ -9,9 +8,7 @@ export type RejectedReason = Exclude<
   "not_found" | "method"
 >;
 
-export interface WebhookAnswer extends AnswerRow {
-  readonly rejected?: RejectedReason;
-}
+export type WebhookAnswer = AnswerRow<RejectedReason>;
 
 const shared = sharedRows({
   section: "webhook",
@@ -25,8 +22,6 @@ const clockRemedy =
 
 const answers = {
   methodNotAllowed: shared.methodNotAllowed,
-  shuttingDown: { ...shared.shuttingDown, headers: { "retry-after": "5" } },
-  busy: shared.busy,
   secretUnknown: {
     when: "`webhook.auto_configure` is on, and the secret has not been created yet",
     status: 503,
@@ -37,14 +32,6 @@ const answers = {
     headers: { "retry-after": "30" },
   },
   crossSite: shared.crossSite,
-  timeout: shared.timeout,
-  tooLarge: {
-    when: "the body is over `webhook.max_body_bytes`, or holds too many events",
-    status: 413,
-    text: "Too large",
-    rejected: "too_large",
-    isDetailed: true,
-  },
   missingSignature: {
     when: "no `Tailscale-Webhook-Signature`",
     status: 401,
@@ -77,6 +64,24 @@ const answers = {
     problem: "it was signed further in the future than webhook.tolerance",
     remedy: "Check this machine's clock",
   },
+  unsupportedEncoding: {
+    when: "a compressed body (`Content-Encoding`), which Tailscale does not send",
+    status: 415,
+    text: "Compressed bodies are not supported",
+    rejected: "invalid_body",
+    remedy: "Check whether a proxy compresses requests",
+  },
+  shuttingDown: shared.shuttingDown,
+  busy: shared.busy,
+  timeout: shared.timeout,
+  bodyTooLarge: {
+    when: "the body is over `webhook.max_body_bytes`",
+    status: 413,
+    text: "Too large",
+    rejected: "too_large",
+    isDetailed: true,
+    remedy: "To accept it, raise webhook.max_body_bytes",
+  },
   badSignature: {
     when: "no `v1` belongs to these bytes and `webhook.secret` or `webhook.secret_previous`",
     status: 401,
@@ -84,6 +89,13 @@ const answers = {
     rejected: "bad_signature",
     problem: "its signature was not made with webhook.secret or webhook.secret_previous",
     remedy: secretRemedy,
+  },
+  tooLarge: {
+    when: "too many events, or too many members, elements or levels of nesting",
+    status: 413,
+    text: "Too large",
+    rejected: "too_large",
+    isDetailed: true,
   },
   invalidBody: {
     when: "signed, but neither a JSON array of events nor one event, or in the format of Slack or Discord",
@@ -103,16 +115,3 @@ export type WebhookAnswerName = keyof typeof answers;
 
 /** In the order of the steps that a delivery goes through. */
 export const webhookAnswers: Readonly<Record<WebhookAnswerName, WebhookAnswer>> = answers;
-
-/** The response of a row. */
-export function webhookResponse(answer: Answer<WebhookAnswerName>): HttpAnswer {
-  return rowResponse(webhookAnswers[answer.name], answer);
-}
-
-/** The rows of refusals that are not shared. */
-export const webhookRefusals = {
-  auth: "badSignature",
-  too_large: "tooLarge",
-  unparsable: "invalidBody",
-  unsupported_encoding: "invalidBody",
-} as const;

@@ -45,6 +45,15 @@ const chunked =
       ...[...body.matchAll(/[^]{1,50}/g)].map(([piece]) => `${piece.length.toString(16)}\r\n${piece}\r\n`),
       "0\r\n\r\n",
     ]);
+/** Another request keeps the server busy, and it is stopped between the two pieces. */
+async function stopDuring(server: HecServer, first: string, second: string): ReturnType<Case["send"]> {
+  const stop = async (): Promise<void> => {
+    await Bun.sleep(20);
+    void server.stop(1000);
+    await Bun.sleep(20);
+  };
+  return await sendRaw(server.port, [first, stop, second]);
+}
 const gzip = { "content-encoding": "gzip" };
 const zstd = { "content-encoding": "zstd" };
 
@@ -151,63 +160,67 @@ const cases: Case[] = [
   { name: "an empty body", answer: "noData", send: post("") },
   { name: "white space alone", answer: "noData", send: post(" \r\n\t") },
   { name: "an empty body in gzip", answer: "noData", send: post(whole(gzipSync("")), gzip) },
-  { name: "no JSON", answer: "invalidDataFormat", index: 0, send: post("hello") },
-  { name: "a top-level number", answer: "invalidDataFormat", index: 0, send: post("17") },
-  { name: "a top-level string", answer: "invalidDataFormat", index: 0, send: post('"text"') },
+  { name: "no JSON", answer: "invalidBody", index: 0, send: post("hello") },
+  { name: "a top-level number", answer: "invalidBody", index: 0, send: post("17") },
+  { name: "a top-level string", answer: "invalidBody", index: 0, send: post('"text"') },
   {
     name: "a torn third value",
-    answer: "invalidDataFormat",
+    answer: "invalidBody",
     index: 2,
     send: post(envelope + envelope + envelope.slice(0, 40)),
   },
-  { name: "garbage after the values", answer: "invalidDataFormat", index: 1, send: post(`${envelope} x`) },
-  { name: "commas between values", answer: "invalidDataFormat", index: 1, send: post(`${envelope},${envelope}`) },
-  { name: "a list that does not end", answer: "invalidDataFormat", index: 2, send: post(`[${envelope},${envelope}`) },
-  { name: "a list with a comma too many", answer: "invalidDataFormat", index: 1, send: post(`[${envelope},]`) },
+  { name: "garbage after the values", answer: "invalidBody", index: 1, send: post(`${envelope} x`) },
+  { name: "commas between values", answer: "invalidBody", index: 1, send: post(`${envelope},${envelope}`) },
+  { name: "a list that does not end", answer: "invalidBody", index: 2, send: post(`[${envelope},${envelope}`) },
+  { name: "a list with a comma too many", answer: "invalidBody", index: 1, send: post(`[${envelope},]`) },
   {
     name: "invalid UTF-8 in the second value",
-    answer: "invalidDataFormat",
+    answer: "invalidBody",
     index: 1,
     send: post(whole(Buffer.concat([Buffer.from(`${envelope}{"a":"`), Buffer.from([0xff, 0x22, 0x7d])]))),
   },
-  { name: "a NUL byte between values", answer: "invalidDataFormat", index: 1, send: post(`${envelope}\0${envelope}`) },
-  { name: "gzip that is none", answer: "invalidDataFormat", index: 0, send: post(envelope, gzip) },
-  { name: "truncated gzip", answer: "invalidDataFormat", index: 1, send: post(cut(gzipSync(envelope), -5), gzip) },
-  { name: "truncated zstd", answer: "invalidDataFormat", send: post(cut(zstdCompressSync(envelope), -3), zstd) },
+  { name: "a NUL byte between values", answer: "invalidBody", index: 1, send: post(`${envelope}\0${envelope}`) },
+  { name: "gzip that is none", answer: "invalidBody", index: 0, send: post(envelope, gzip) },
+  { name: "truncated gzip", answer: "invalidBody", index: 1, send: post(cut(gzipSync(envelope), -5), gzip) },
+  { name: "truncated zstd", answer: "invalidBody", send: post(cut(zstdCompressSync(envelope), -3), zstd) },
   {
     name: "zstd and then garbage",
-    answer: "invalidDataFormat",
+    answer: "invalidBody",
     send: post(whole(Buffer.concat([zstdCompressSync(envelope), Buffer.from("junk")])), zstd),
   },
-  { name: "nothing, called zstd", answer: "invalidDataFormat", index: 0, send: post("", zstd) },
+  { name: "nothing, called zstd", answer: "invalidBody", index: 0, send: post("", zstd) },
 
   {
     name: "an announced body over the limit",
-    answer: "tooLarge",
+    answer: "bodyTooLarge",
     server: { max_body_bytes: 100 },
     text: "The body is larger than 100 bytes (streaming.max_body_bytes)",
     send: post(envelope),
   },
   {
     name: "a chunked body over the limit",
-    answer: "tooLarge",
+    answer: "bodyTooLarge",
     server: { max_body_bytes: 100 },
     send: chunked("x".repeat(101)),
   },
   {
     name: "a body over the limit once inflated",
-    answer: "tooLarge",
+    answer: "bodyTooLarge",
     server: { max_body_bytes: 1000 },
     send: post(whole(zstdCompressSync(" ".repeat(1001))), zstd),
   },
   {
     name: "a body that all memory in flight could not hold",
-    answer: "tooLarge",
+    answer: "bodyTooLarge",
     server: { max_body_bytes: -1, max_inflight_bytes: 100 },
     text: "The body is larger than 100 bytes (streaming.max_inflight_bytes)",
     send: post(envelope),
   },
-  { name: "a 256 MiB bomb", answer: "tooLarge", send: post(whole(zstdCompressSync(Buffer.alloc(256 << 20))), zstd) },
+  {
+    name: "a 256 MiB bomb",
+    answer: "bodyTooLarge",
+    send: post(whole(zstdCompressSync(Buffer.alloc(256 << 20))), zstd),
+  },
   {
     name: "500,001 records",
     answer: "tooLarge",
@@ -324,16 +337,21 @@ const cases: Case[] = [
       const answer = await posted(server.post(envelope));
       expect(server.inFlight).toBe(1);
       gate.resolve();
-      await server.receiver.drain();
+      await server.idle();
       return answer;
     },
   },
   {
-    name: "shutting down",
+    name: "a body that is still arriving at shutdown",
     answer: "shuttingDown",
-    async send(server) {
-      await server.receiver.drain();
-      return await posted(server.post(envelope));
+    send: (server) => stopDuring(server, head("POST", path, { authorization: token, "content-length": 100 }), "{"),
+  },
+  {
+    name: "a request whose headers are still arriving at shutdown",
+    answer: "shuttingDown",
+    send(server) {
+      const text = head("POST", path, { authorization: token, "content-length": envelope.length }) + envelope;
+      return stopDuring(server, text.slice(0, 20), text.slice(20));
     },
   },
   {
@@ -364,9 +382,9 @@ const cases: Case[] = [
     name: "health while shutting down",
     answer: "shuttingDown",
     rejected: {},
-    async send(server) {
-      await server.receiver.drain();
-      return await posted(server.fetch("/services/collector/health"));
+    send(server) {
+      const text = head("GET", "/services/collector/health", {});
+      return stopDuring(server, text.slice(0, 20), text.slice(20));
     },
   },
   {
@@ -405,7 +423,8 @@ describe("the HEC receiver answers", () => {
       expect(status).toBe(row.status);
       expect(headers["content-type"]).toBe("application/json");
       expect(headers["retry-after"]).toBe(row.headers?.["retry-after"] as string);
-      expect(headers["connection"]).toBe(row.headers?.["connection"] as string);
+      const closes = answer === "shuttingDown" ? "close" : row.headers?.["connection"];
+      expect(headers["connection"]).toBe(closes as string);
       expect(headers["allow"]).toBe(allow as string);
       const { "invalid-event-number": damaged, ...rest } = JSON.parse(body);
       expect(rest).toEqual({
@@ -417,7 +436,7 @@ describe("the HEC receiver answers", () => {
       else expect(damaged).toBeUndefined();
       expect(server.rejected).toEqual(rejected ?? (row.rejected === undefined ? {} : { [row.rejected]: 1 }));
       expect(server.log + body).not.toContain(token);
-      await server.receiver.drain();
+      await server.idle();
       expect(server.inFlight).toBe(0);
       expect(server.pipeline.commits).toHaveLength(taken ?? (answer === "success" ? 1 : 0));
     },

@@ -10,7 +10,7 @@ import fc from "fast-check";
 import { Refusal } from "../../../src/errors.ts";
 import { createLimiter } from "../../../src/http/limiter.ts";
 import { readBodyInto } from "../../../src/receivers/hec/body.ts";
-import { createPauses } from "../../../src/receivers/pauses.ts";
+import { createTurnQueue } from "../../../src/receivers/intake.ts";
 import { eventText, recordOfLine } from "../../../src/records/envelope.ts";
 import type { RawRecord } from "../../../src/records/types.ts";
 import type { Compression } from "../../../src/runtime/decompress.ts";
@@ -120,9 +120,8 @@ async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey)
         maxBytes: 1 << 30,
         tooLarge: "",
         admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
-        pauses: createPauses().open(),
+        turns: createTurnQueue().open(60_000),
         enterLarge: () => Promise.resolve(),
-        checkDeadline() {},
       },
     );
     if (textBytes === undefined) return { kind: "empty" };

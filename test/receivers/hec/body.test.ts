@@ -8,7 +8,7 @@ import { createLimiter } from "../../../src/http/limiter.ts";
 import type { Batch } from "../../../src/pipeline/index.ts";
 import { type BodyReading, readBodyInto } from "../../../src/receivers/hec/body.ts";
 import { ValueReader } from "../../../src/receivers/hec/values.ts";
-import { createPauses } from "../../../src/receivers/pauses.ts";
+import { createTurnQueue } from "../../../src/receivers/intake.ts";
 import { flowEnvelope } from "../../support/hec-server.ts";
 import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
 import { readBodySlowly } from "../../support/slow-body.ts";
@@ -65,9 +65,8 @@ const intake: BodyReading = {
   maxBytes: 1 << 30,
   tooLarge: "too large",
   admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
-  pauses: createPauses().open(),
+  turns: createTurnQueue().open(60_000),
   enterLarge: () => Promise.resolve(),
-  checkDeadline() {},
 };
 
 /** The index that a refusal names, or nothing if there is none. */
@@ -195,7 +194,8 @@ describe("a large body", () => {
     const text = `{"event":[${records.join(",")}]}`;
     const batch = openBatch();
     const perStep: number[] = [];
-    const pauses: BodyReading["pauses"] = {
+    const turns: BodyReading["turns"] = {
+      checkDeadline() {},
       async run(work) {
         let before = batch.records;
         for (const _ of work) {
@@ -204,14 +204,14 @@ describe("a large body", () => {
         }
       },
     };
-    await readBodyInto(batch, { chunks: [Buffer.from(text)], bytes: text.length }, { ...intake, pauses });
+    await readBodyInto(batch, { chunks: [Buffer.from(text)], bytes: text.length }, { ...intake, turns });
     expect(batch.records).toBe(10_000);
     expect(Math.max(...perStep)).toBe(1);
     batch.drop();
   });
 
   test("and another take turns", async () => {
-    const pauses = createPauses();
+    const queue = createTurnQueue();
     const order: string[] = [];
     const body = async (name: string): Promise<void> => {
       const work = function* (): Generator<void> {
@@ -222,7 +222,7 @@ describe("a large body", () => {
           yield;
         }
       };
-      await pauses.open().run(work(), () => {});
+      await queue.open(60_000).run(work());
     };
     const other = new Promise<void>((resolve) => setImmediate(() => (order.push("other"), resolve())));
     await Promise.all([body("a"), body("b"), other]);
@@ -235,7 +235,7 @@ test("a body that becomes large waits for its turn once, and one of usual size n
   const turnsOf = async (bytes: number): Promise<number> => {
     const batch = openBatch();
     const chunk = Buffer.from(`{"event":{"padding":"${"x".repeat(100_000)}"}}`);
-    const chunks = Array.from({ length: Math.ceil(bytes / chunk.length) }, () => chunk);
+    const chunks = Array.from({ length: Math.ceil(bytes / chunk.length) }, () => Buffer.from(chunk));
     let entered = 0;
     const enterLarge = async (): Promise<void> => void entered++;
     await readBodyInto(batch, { chunks, bytes: chunks.length * chunk.length }, { ...intake, enterLarge });

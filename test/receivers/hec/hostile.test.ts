@@ -57,7 +57,7 @@ describe("the HEC receiver survives", () => {
     );
     expect(answers.map(({ status }) => status)).not.toContain(200);
     expect(server.pipeline.commits).toEqual([]);
-    await server.receiver.drain();
+    await server.idle();
     expect(server.inFlight).toBe(0);
     while ((server.rejected["timeout"] ?? 0) < 20) await Bun.sleep(1);
   });
@@ -89,7 +89,7 @@ describe("the HEC receiver survives", () => {
       clearInterval(drip);
       for (const socket of clients) socket.destroy();
     }
-    await server.receiver.drain();
+    await server.idle();
     expect(server.inFlight).toBe(0);
   });
 

@@ -1,0 +1,183 @@
+/**
+ * What both receivers do with a request: headers → admission → body → semaphore → commit → answer. Refusals are counted and
+ * logged, and requests that take long share the event loop.
+ */
+import { setImmediate } from "node:timers";
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import type { Body, Exchange, HttpAnswer } from "../http/exchange.ts";
+import { type Admission, createLimiter, type Limits } from "../http/limiter.ts";
+import type { Clock } from "../lib/clock.ts";
+import { createOncePerMinute, type Logger } from "../lib/logger.ts";
+import type { Pipeline } from "../pipeline/index.ts";
+import { freeBuffer } from "../runtime/process.ts";
+import { type Answer, type AnswerRow, answerToError, CommitTimeout, type ErrorName, responseOf } from "./answers.ts";
+
+/** What both receivers need. */
+export interface ReceiverDeps {
+  readonly pipeline: Pipeline;
+  readonly telemetry: Telemetry;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** A request whose body has been read and that may be worked on. */
+export interface Job<Claim> {
+  /** What its headers said. */
+  readonly claim: Claim;
+  readonly body: Body;
+  /** Epoch milliseconds at which its headers were read. */
+  readonly receivedAt: number;
+  readonly admission: Admission;
+  readonly turns: Turns;
+}
+
+export interface IntakeOptions<Name extends string, Reason extends string, Claim extends object> {
+  readonly signal: "stream" | "webhook";
+  /** What is refused, as a log line begins. */
+  readonly subject: string;
+  readonly rows: Readonly<Record<Name | ErrorName, AnswerRow<Reason>>>;
+  readonly limits: Limits;
+  /** Of one body on the wire, and the answer to a larger one. */
+  readonly maxBytes: number;
+  readonly tooLarge: string;
+  /** To receive a body and to wait for the semaphore; and once more, to commit it. */
+  readonly timeoutMs: number;
+  /** Judges the headers before a byte of the body is read: the claim, or the answer. @throws {Refusal} */
+  readonly check: (exchange: Exchange, receivedAt: number) => Claim | Name;
+  /** @throws {Refusal | Unavailable} */
+  readonly commit: (job: Job<Claim>) => Promise<Name>;
+  readonly rejected: (reason: Reason) => void;
+}
+
+/** The handler of a receiver. It never rejects. */
+export function createIntake<Name extends string, Reason extends string, Claim extends object>(
+  options: IntakeOptions<Name, Reason, Claim>,
+  { telemetry, logger, clock }: ReceiverDeps,
+): (exchange: Exchange) => Promise<HttpAnswer> {
+  const { signal, subject, rows, maxBytes, tooLarge, timeoutMs, check, commit } = options;
+  const limiter = createLimiter(options.limits, (change) => telemetry.add(`tailscale.${signal}.inflight`, change, {}));
+  const once = createOncePerMinute<string>(clock);
+  const queue = createTurnQueue();
+
+  async function answerTo(exchange: Exchange): Promise<Answer<Name | ErrorName>> {
+    const receivedAt = clock();
+    const beganMs = performance.now();
+    const claim = check(exchange, receivedAt);
+    if (typeof claim === "string") return { name: claim };
+    if (exchange.isStopping) return { name: "shuttingDown" };
+    const admission = limiter.enter(exchange.peer);
+    let body: Body | undefined;
+    const leave = (): void => {
+      body?.chunks.forEach(freeBuffer);
+      admission.leave();
+    };
+    let working: Promise<Name> | undefined;
+    try {
+      body = await exchange.readBody({ maxBytes, tooLarge, timeoutMs, admission });
+      await admission.work(timeoutMs - (performance.now() - beganMs));
+      working = commit({ claim, body, receivedAt, admission, turns: queue.open(timeoutMs) }).finally(leave);
+      return { name: await withinDeadline(timeoutMs, working) };
+    } finally {
+      if (working === undefined) leave();
+    }
+  }
+
+  function logRefusal({ name, text, valueIndex }: Answer<Name | ErrorName>, peer: string): void {
+    const row = rows[name];
+    const now = once(name);
+    if (now === undefined) return;
+    const place = valueIndex === undefined ? "" : ` (at value ${valueIndex}, counted from 0)`;
+    const problem = row.problem ?? `${text ?? row.text}${place}`;
+    const remedy = row.remedy === undefined ? "" : `. ${row.remedy}`;
+    logger.warn(`${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`, {
+      status: row.status,
+      reason: row.rejected,
+      peer,
+      ...(now.suppressed > 0 && { alsoRefused: now.suppressed }),
+    });
+  }
+
+  function answerToFailure(error: unknown): Answer<ErrorName> {
+    const answer = answerToError(error);
+    const now = answer.name === "internalError" ? once("failure") : undefined;
+    if (now !== undefined)
+      logger.error(`a ${subject} failed inside this program; nothing of it was accepted`, {
+        error: error instanceof Error ? error.stack : String(error),
+        alsoFailed: now.suppressed,
+      });
+    return answer;
+  }
+
+  return async (exchange) => {
+    const beganMs = performance.now();
+    const answer = await answerTo(exchange).catch(answerToFailure);
+    const row = rows[answer.name];
+    if (row.rejected !== undefined) {
+      options.rejected(row.rejected);
+      logRefusal(answer, exchange.peer);
+    }
+    telemetry.record(`tailscale.${signal}.request.duration`, (performance.now() - beganMs) / 1000, {});
+    return responseOf(row, answer);
+  };
+}
+
+/**
+ * The work's result. Late work goes on to its next check: it may still commit, which does no harm, since the sender's retry
+ * is then a duplicate.
+ * @throws {CommitTimeout} if it takes longer.
+ */
+async function withinDeadline<Result>(timeoutMs: number, work: Promise<Result>): Promise<Result> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new CommitTimeout(timeoutMs)), timeoutMs);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** How long one request may keep the event loop before others go on. */
+const stepMs = 4;
+
+/** One request's time on the event loop. */
+export interface Turns {
+  /** Drives work that yields wherever it may pause. @throws what the work and `checkDeadline` throw. */
+  run(work: Iterable<void>): Promise<void>;
+  /** @throws {CommitTimeout} if nobody waits for the answer any more. */
+  checkDeadline(): void;
+}
+
+/** Requests that share the event loop: paused ones go on in the order in which they paused, one step each. */
+export function createTurnQueue(): { open(timeoutMs: number): Turns } {
+  let last = Promise.resolve();
+  return {
+    open(timeoutMs) {
+      let beganMs = performance.now();
+      const deadlineMs = beganMs + timeoutMs;
+
+      function checkDeadline(): void {
+        if (performance.now() >= deadlineMs) throw new CommitTimeout(timeoutMs);
+      }
+
+      async function pauseIfDue(): Promise<void> {
+        if (performance.now() - beganMs <= stepMs) return;
+        last = last.then(() => new Promise((resolve) => setImmediate(resolve)));
+        await last;
+        beganMs = performance.now();
+      }
+
+      return {
+        checkDeadline,
+        async run(work) {
+          await pauseIfDue();
+          checkDeadline();
+          for (const _ of work) {
+            if (performance.now() - beganMs <= stepMs) continue;
+            await pauseIfDue();
+            checkDeadline();
+          }
+        },
+      };
+    },
+  };
+}
