@@ -13,30 +13,29 @@ export interface ByteTableLimits {
   readonly bytesOfOne: number;
 }
 
-export interface ByteTableEntry<Value> {
-  readonly hash: number;
-  readonly bytes: DataView;
-  readonly length: number;
-  readonly value: Value;
-}
-
 export class ByteTable<Value> {
   readonly #limits: ByteTableLimits;
   readonly #seed = randomBytes(4).readInt32LE();
-  /** A power of two, at least twice the entries. */
-  readonly #slots: (ByteTableEntry<Value> | undefined)[];
-  #size = 0;
-  #bytes = 0;
+  /** Two numbers per slot: a hash, and the entry's number plus one; 0 is a free slot. At least twice as many as entries. */
+  readonly #slots: Int32Array;
+  readonly #mask: number;
+  readonly #values: Value[] = [];
+  /** By entry and one number more: where its bytes begin, one after another, so that a lookup follows no pointers. */
+  readonly #starts: Int32Array;
+  #bytes = new Uint8Array(initialBytes);
+  #view = new DataView(this.#bytes.buffer);
 
   constructor(limits: ByteTableLimits) {
     this.#limits = limits;
     const slots = 2 ** Math.ceil(Math.log2(limits.entries * 2));
-    this.#slots = new Array<ByteTableEntry<Value> | undefined>(slots).fill(undefined);
+    this.#slots = new Int32Array(slots * 2);
+    this.#mask = slots - 1;
+    this.#starts = new Int32Array(limits.entries + 1);
   }
 
   /** Byte strings in the table. */
   get size(): number {
-    return this.#size;
+    return this.#values.length;
   }
 
   /** The hash of the bytes in that range, for `find` and `add`. */
@@ -57,59 +56,76 @@ export class ByteTable<Value> {
     return hash ^ (hash >>> 16);
   }
 
-  /** The entry with that hash whose bytes are a prefix of the range, if there is one. */
-  find(hash: number, bytes: DataView, from: number, to: number): ByteTableEntry<Value> | undefined {
+  /** The number of the entry with that hash whose bytes are a prefix of the range; -1 if there is none. */
+  find(hash: number, bytes: DataView, from: number, to: number): number {
     const slots = this.#slots;
-    const mask = slots.length - 1;
+    const starts = this.#starts;
     for (let probe = 0; probe < maxProbes; probe++) {
-      const entry = slots[(hash + probe) & mask];
-      if (entry === undefined) return undefined;
-      if (entry.hash === hash && isPrefix(entry, bytes, from, to)) return entry;
+      const slot = ((hash + probe) & this.#mask) * 2;
+      const entry = (slots[slot + 1] as number) - 1;
+      if (entry < 0) return -1;
+      if (slots[slot] !== hash) continue;
+      const start = starts[entry] as number;
+      if (isPrefix(this.#view, start, (starts[entry + 1] as number) - start, bytes, from, to)) return entry;
     }
-    return undefined;
+    return -1;
+  }
+
+  /** The value of an entry that was found just now. */
+  value(entry: number): Value {
+    return this.#values[entry] as Value;
+  }
+
+  /** The length of an entry's bytes. */
+  length(entry: number): number {
+    return (this.#starts[entry + 1] as number) - (this.#starts[entry] as number);
   }
 
   /** Stores the value for the bytes in that range, within the limits. `hash`: the one that `find` will be called with. */
   add(hash: number, bytes: DataView, from: number, to: number, value: Value): void {
     const length = to - from;
-    if (length > this.#limits.bytesOfOne) return;
-    if (this.#size === this.#limits.entries || this.#bytes + length > this.#limits.bytes) this.#clear();
-    const mask = this.#slots.length - 1;
+    const { entries, bytes: maxBytes, bytesOfOne } = this.#limits;
+    if (length > bytesOfOne) return;
+    if (this.size === entries || (this.#starts[this.size] as number) + length > maxBytes) this.#clear();
     for (let probe = 0; probe < maxProbes; probe++) {
-      const slot = (hash + probe) & mask;
-      if (this.#slots[slot] !== undefined) continue;
-      const start = bytes.byteOffset + from;
-      const copy = new DataView(bytes.buffer.slice(start, start + length));
-      this.#slots[slot] = { hash, bytes: copy, length, value };
-      this.#size++;
-      this.#bytes += length;
+      const slot = ((hash + probe) & this.#mask) * 2;
+      if (this.#slots[slot + 1] !== 0) continue;
+      const start = this.#starts[this.size] as number;
+      if (start + length > this.#bytes.length) this.#grow(start + length);
+      this.#bytes.set(new Uint8Array(bytes.buffer, bytes.byteOffset + from, length), start);
+      this.#values.push(value);
+      this.#starts[this.size] = start + length;
+      this.#slots[slot] = hash;
+      this.#slots[slot + 1] = this.size;
       return;
     }
   }
 
+  #grow(needed: number): void {
+    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+
   #clear(): void {
-    this.#slots.fill(undefined);
-    this.#size = 0;
-    this.#bytes = 0;
+    this.#slots.fill(0);
+    this.#values.length = 0;
   }
 }
 
 const maxProbes = 32;
+const initialBytes = 16 * 1024;
 
 /** Eight bytes at a time: one at a time would be most of the cost of a scanned record. */
-function isPrefix(
-  { bytes: stored, length }: ByteTableEntry<unknown>,
-  bytes: DataView,
-  from: number,
-  to: number,
-): boolean {
+function isPrefix(stored: DataView, start: number, length: number, bytes: DataView, from: number, to: number): boolean {
   if (length > to - from) return false;
   let at = 0;
   for (; at + 8 <= length; at += 8) {
-    const here = stored.getInt32(at, true) ^ bytes.getInt32(from + at, true);
-    const next = stored.getInt32(at + 4, true) ^ bytes.getInt32(from + at + 4, true);
+    const here = stored.getInt32(start + at, true) ^ bytes.getInt32(from + at, true);
+    const next = stored.getInt32(start + at + 4, true) ^ bytes.getInt32(from + at + 4, true);
     if ((here | next) !== 0) return false;
   }
-  for (; at < length; at++) if (stored.getUint8(at) !== bytes.getUint8(from + at)) return false;
+  for (; at < length; at++) if (stored.getUint8(start + at) !== bytes.getUint8(from + at)) return false;
   return true;
 }

@@ -43,9 +43,9 @@ export class ClaimTable {
     const hash = this.#known.hash(bytes, from, from + hashedBytes);
     // A complete object that is a prefix of the rest ends where the object here ends, so its end need not be searched.
     const known = this.#known.find(hash, bytes, from, to);
-    if (known === undefined) return this.#decodeAt(bytes, from, to, hash);
-    this.end = from + known.length;
-    return known.value;
+    if (known < 0) return this.#decodeAt(bytes, from, to, hash);
+    this.end = from + this.#known.length(known);
+    return this.#known.value(known);
   }
 
   /**
@@ -67,8 +67,8 @@ export class ClaimTable {
     this.end = end;
     const isShort = end - from < hashedBytes;
     const key = hash === undefined || isShort ? this.#known.hash(bytes, from, end) : hash;
-    const known = isShort ? this.#known.find(key, bytes, from, end) : undefined;
-    if (known !== undefined) return known.value;
+    const known = isShort ? this.#known.find(key, bytes, from, end) : -1;
+    if (known >= 0) return this.#known.value(known);
     const claim = decodeText(text.subarray(from, end));
     if (claim !== undefined) this.#known.add(key, bytes, from, end, claim);
     return claim;

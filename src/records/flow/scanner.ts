@@ -135,7 +135,7 @@ export class FlowScanner {
     // The closing quote is included, so that no id is a prefix of another.
     const hash = this.#nodeIds.hash(this.#view, from + 1, end);
     const known = this.#nodeIds.find(hash, this.#view, from + 1, end);
-    if (known !== undefined) columns.nodeId[columns.records] = known.value;
+    if (known >= 0) columns.nodeId[columns.records] = this.#nodeIds.value(known);
     else {
       const nodeId = decoder.decode(bytes.subarray(from + 1, end - 1));
       this.#nodeIds.add(hash, this.#view, from + 1, end, nodeId);
