@@ -16,7 +16,8 @@ the defaults, and \`--strict\` fails on warnings too. [configuration.example.tom
 with [config.schema.json](config.schema.json) an editor can complete and check it.
 
 - **Variables.** Every setting has one: \`TS2OTEL_\`, the key in capitals, \`__\` between levels. Lists are separated by commas. A map
-  has one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. An empty variable counts as unset; an unknown one is a warning.
+  has one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. An empty variable counts as unset, except
+  for an empty \`TS2OTEL_CONFIG\`, which is an error like an empty \`--config\`; an unknown variable is a warning.
 - **Durations** are \`"500ms"\`, \`"30s"\`, \`"5m"\`, \`"24h"\`, \`"7d"\`. **Sizes** are bytes, or \`"64MiB"\`.
 - **Paths** of files are relative to the configuration file that they are written in; in variables and flags, to the working directory.
 - **Secrets** are never shown. Each has a sibling that ends in \`_file\`: the path of a file that contains the secret and nothing else.

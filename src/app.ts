@@ -219,7 +219,10 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     retryRecord: createRetry(pipeline, journal, clock),
     privacy: settings.privacy,
     clock,
-    cannotSend: () => (exporter.deliversLogs ? undefined : "no logs leave this program: otlp.endpoint is not set"),
+    cannotSend() {
+      if (exporter.deliversLogs) return undefined;
+      return `no logs leave this program: ${config.otlp.logs.enabled ? "otlp.endpoint is not set" : "otlp.logs.enabled is false"}`;
+    },
     redeliver: exporter.redeliver,
     troubleOf: (name) => exporter.redeliveryTrouble(name),
   };

@@ -40,8 +40,12 @@ export function failure(subject: string, error: unknown): OnlineFinding {
     : { subject, outcome: "failed", detail };
 }
 
+interface StateOnly {
+  readonly state: Pick<Config["state"], "path">;
+}
+
 /** Looks at the state directory without opening, locking or creating anything. */
-export function checkJournal({ state: { path } }: Pick<Config, "state">): OnlineFinding & { readonly kind: string } {
+export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { readonly kind: string } {
   const found = inspectJournal(path);
   const finding = (outcome: OnlineFinding["outcome"], detail: string, remedy?: string) => ({
     subject: "journal",
@@ -69,7 +73,7 @@ export function checkJournal({ state: { path } }: Pick<Config, "state">): Online
     }
     case "unusable": {
       const remedy = "Set state.path to a directory on a local disk that the user of the service may write.";
-      return finding("failed", `the state directory cannot be used: ${found.reason}`, remedy);
+      return finding("failed", `cannot use the state directory: ${found.reason}`, remedy);
     }
   }
 }

@@ -1,8 +1,7 @@
 /** `check`: the effective configuration, where each value comes from, and every problem with its fix. */
 import {
+  describeFinding,
   describeOrigin,
-  describeProblem,
-  describeWarning,
   effectiveRows,
   type EffectiveRow,
   type Inspection,
@@ -34,7 +33,7 @@ export const checkCommand = command({
   notes:
     "Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
   async run({ args, flags, host }) {
-    const inspection = withStateDirectory(inspectConfig(sourcesOf(flags, host)));
+    const inspection = inspectConfig({ ...sourcesOf(flags, host), whyUnusableState });
     const isValid = inspection.problems.length === 0;
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
     if (!args.json) await host.out.write(textReport(inspection, rows, host.out));
@@ -49,14 +48,10 @@ export const checkCommand = command({
   },
 });
 
-/** The state directory is judged as `run` would judge it. */
-function withStateDirectory(inspection: Inspection): Inspection {
-  const { config, origins, broken, isUnread, problems } = inspection;
-  if (isUnread || broken.has("state.path")) return inspection;
-  const { outcome, detail, remedy = "" } = checkJournal(config);
-  if (outcome !== "failed") return inspection;
-  const origin = origins.get("state.path") ?? { from: "default" };
-  return { ...inspection, problems: [...problems, { origin, key: "state.path", message: detail, remedy }] };
+/** What `run` would say about a state directory. */
+function whyUnusableState(path: string) {
+  const { outcome, detail, remedy = "" } = checkJournal({ state: { path } });
+  return outcome === "failed" ? { message: detail, remedy } : undefined;
 }
 
 /** A value with a problem of its own is shown as invalid: the problem below says why. */
@@ -65,8 +60,8 @@ function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: 
   const table = isUnread ? [] : tableLines(rows);
   const lines = table.map((line, index) => (rows[index]?.isDefault === true ? paint(90, line, out) : line));
   if (lines.length > 0) lines.push("");
-  lines.push(...warnings.map((warning) => `${paint(33, "warning", out)}: ${describeWarning(warning)}`));
-  lines.push(...problems.map((problem) => `${paint(31, "error", out)}: ${describeProblem(problem)}`));
+  lines.push(...warnings.map((warning) => `${paint(33, "warning", out)}: ${describeFinding(warning)}`));
+  lines.push(...problems.map((problem) => `${paint(31, "error", out)}: ${describeFinding(problem)}`));
   const verdict = problems.length === 0 ? paint(32, "valid", out) : paint(31, "not valid", out);
   const counts = `${counted(problems.length, "problem")}, ${counted(warnings.length, "warning")}`;
   lines.push(`${configFile ?? "configuration without a file"}: ${verdict}, ${counts}`);
@@ -84,13 +79,13 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
   const report = {
     valid: problems.length === 0,
     configFile: configFile ?? null,
-    problems: problems.map(({ origin, key, message, remedy }) => ({
+    problems: problems.map(({ origin = { from: "default" }, key, message, remedy }) => ({
       where: describeOrigin(origin),
       key,
       message,
       remedy,
     })),
-    warnings,
+    warnings: warnings.map(({ key, message, remedy }) => ({ key, message, remedy })),
     settings: isUnread ? [] : rows.map(({ key, value, origin }) => ({ key, value, origin })),
     ...(findings.length === 0 ? {} : { online: findings }),
   };

@@ -1,13 +1,7 @@
 /** Reloads the configuration on SIGHUP and when the file of a secret changes, and applies the settings that need no restart. */
 import type { App } from "../app.ts";
-import {
-  type ConfigSources,
-  describeProblem,
-  describeWarning,
-  inspectReload,
-  type Loaded,
-  secretFilesOf,
-} from "../config/index.ts";
+import { type ConfigSources, describeFinding, type Loaded } from "../config/index.ts";
+import { inspectReload, secretFilesOf } from "../config/reload.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import type { Log } from "../lib/log.ts";
 
@@ -26,7 +20,7 @@ export function createReload(
   sources: ConfigSources,
   { app, log }: { readonly app: Pick<App, "reload">; readonly log: Log },
 ): Reload {
-  const knownWarnings = new Set(started.warnings.map(describeWarning));
+  const knownWarnings = new Set(started.warnings.map(describeFinding));
   const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
   const begun = Promise.withResolvers<void>();
   let files = secretFilesOf(started);
@@ -45,15 +39,19 @@ export function createReload(
     await watch.watch(files);
     const { config, problems, warnings, waiting, files: next } = inspectReload(running, sources);
     if (problems.length > 0) {
-      for (const problem of problems) log.error(`not reloaded: ${describeProblem(problem)}`);
+      for (const problem of problems)
+        log.error(`not reloaded, the running configuration stays in force: ${describeFinding(problem)}`);
       return;
     }
-    for (const line of warnings.map(describeWarning)) {
+    for (const line of warnings.map(describeFinding)) {
       if (!knownWarnings.has(line)) log.warn(line);
       knownWarnings.add(line);
     }
     log.info("configuration reloaded", { reason, log_level: config.log_level });
-    if (waiting.length > 0) log.warn(`these settings have changed and need a restart: ${waiting.join(", ")}`);
+    if (waiting.length > 0)
+      log.warn(
+        `changed settings need a restart, and the running values stay in force until then: ${waiting.join(", ")}`,
+      );
     log.setLevel(config.log_level);
     running = config;
     await app.reload(config);

@@ -1,13 +1,6 @@
 /** `run`: the service, until it is asked to stop. */
 import { createApp } from "../app.ts";
-import {
-  type Config,
-  type ConfigSources,
-  describeProblem,
-  describeWarning,
-  inspectConfig,
-  type Loaded,
-} from "../config/index.ts";
+import { type Config, type ConfigSources, describeFinding, inspectConfig, type Loaded } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -41,7 +34,7 @@ const damagedStopMs = 2_000;
 async function serve(sources: ConfigSources, host: Host): Promise<number> {
   const loaded = await load(sources, host);
   const log = logOf(loaded, host);
-  for (const warning of loaded.warnings) log.warn(describeWarning(warning));
+  for (const warning of loaded.warnings) log.warn(describeFinding(warning));
   const stop = listenForStop(host);
   let isDamaged = false;
   const app = createApp(loaded, {
@@ -82,8 +75,8 @@ async function load(sources: ConfigSources, { err }: Host): Promise<Loaded> {
   const inspection = inspectConfig(sources);
   const { problems, warnings } = inspection;
   if (problems.length === 0) return inspection;
-  await err.write(warnings.map((warning) => `${programName}: warning: ${describeWarning(warning)}\n`).join(""));
-  throw new ConfigError(problems.map(describeProblem));
+  await err.write(warnings.map((warning) => `${programName}: warning: ${describeFinding(warning)}\n`).join(""));
+  throw new ConfigError(problems.map(describeFinding));
 }
 
 function logOf({ config }: Loaded, { err }: Host): Log {

@@ -1,6 +1,6 @@
 /** What the `tailnet` commands share: access to Tailscale's API, and confirmation before anything is replaced or removed. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, describeProblem, hasCredentials, loadSections } from "../config/index.ts";
+import { type Config, describeFinding, hasCredentials, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { memoryPath } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -29,7 +29,7 @@ export function openTailnet(flags: Flags, host: Host, section: "streaming" | "we
   const { config, problems } = loadSections(sourcesOf(flags, host), ["tailscale", section]);
   const refuseWrong = (name: string): void => {
     const wrong = problems.filter(({ key }) => key.startsWith(`${name}.`));
-    if (wrong.length > 0) throw new ConfigError(wrong.map(describeProblem));
+    if (wrong.length > 0) throw new ConfigError(wrong.map(describeFinding));
   };
   refuseWrong("tailscale");
   if (!hasCredentials(config)) {

@@ -1,5 +1,5 @@
 /** What is wrong with a configuration, where, and how to fix it; and each value with where it comes from. */
-import { type Config, settings, valueOf } from "./schema.ts";
+import { type Config, settings, valueAt } from "./schema.ts";
 import { displayValue, redacted } from "./values.ts";
 
 /** Where a value comes from. `secretFile`: the file that its text was read from, named at this place. */
@@ -10,31 +10,30 @@ export type Origin = (
   | { readonly from: "flag"; readonly key: string }
 ) & { readonly secretFile?: string };
 
-/** A mistake: nothing starts with it. */
-export interface Problem {
-  readonly origin: Origin;
+/** With an error nothing starts; a warning is about what works and is probably not intended. */
+export interface Finding {
+  readonly severity: "error" | "warning";
+  /** Where it is, unless the key says so. */
+  readonly origin?: Origin | undefined;
+  /** A setting, the name of a variable, or a place in a file. */
   readonly key: string;
   /** What is wrong, without a full stop. */
   readonly message: string;
   /** What to do: a sentence. */
   readonly remedy: string;
   /** The setting that a mistyped key probably meant. */
-  readonly meant?: string;
+  readonly meant?: string | undefined;
   /** A running program is not affected: a listener keeps the certificate that it has. */
-  readonly onlyAtStart?: true;
-}
-
-/** Something that works and is probably not intended. */
-export interface Warning {
-  /** A setting, or the name of a variable. */
-  readonly key: string;
-  /** Without a full stop. */
-  readonly message: string;
-  /** What to do: a sentence. */
-  readonly remedy: string;
+  readonly onlyAtStart?: boolean;
 }
 
 export const defaultOrigin: Origin = { from: "default" };
+
+/** Where a setting was set; `undefined` if it has its default. A map is set where its first entry is. */
+export function givenAt(origins: ReadonlyMap<string, Origin>, key: string): Origin | undefined {
+  const origin = origins.get(key) ?? [...origins].find(([entry]) => entry.startsWith(`${key}.`))?.[1];
+  return origin?.from === "default" ? undefined : origin;
+}
 
 /** `tailscale2otel.toml:12`, `TS2OTEL_OTLP__ENDPOINT`, `--set otlp.endpoint`, `default`. */
 export function describeOrigin(origin: Origin): string {
@@ -43,28 +42,18 @@ export function describeOrigin(origin: Origin): string {
 }
 
 /** One complete line for a person. */
-export function describeProblem({ origin, key, message, remedy }: Problem): string {
+export function describeFinding({ origin = defaultOrigin, key, message, remedy }: Finding): string {
   const place = origin.from === "default" ? key : placeOf(origin);
-  const isNamed =
-    origin.from === "default" ||
-    (origin.from === "flag" && origin.key === key) ||
-    (origin.from === "file" && origin.file === key) ||
-    (origin.from === "environment" && origin.variable === key);
+  const isNamed = place === key || (origin.from === "flag" && origin.key === key);
   return `${place}: ${isNamed ? "" : `${key}: `}${message}. ${remedy}`;
 }
 
-/** One complete line for a person. */
-export function describeWarning({ key, message, remedy }: Warning): string {
-  return `${key}: ${message}. ${remedy}`;
-}
-
 /** The file's problems from top to bottom, then those of variables and flags. */
-export function inReadingOrder(problems: readonly Problem[]): readonly Problem[] {
+export function inReadingOrder(findings: readonly Finding[]): readonly Finding[] {
   const ranks = { file: 0, environment: 1, flag: 2, default: 3 };
-  const line = ({ origin }: Problem): number => (origin.from === "file" ? origin.line : 0);
-  return problems.toSorted(
-    (left, right) => ranks[left.origin.from] - ranks[right.origin.from] || line(left) - line(right),
-  );
+  const rank = ({ origin = defaultOrigin }: Finding): number => ranks[origin.from];
+  const line = ({ origin }: Finding): number => (origin?.from === "file" ? origin.line : 0);
+  return findings.toSorted((left, right) => rank(left) - rank(right) || line(left) - line(right));
 }
 
 /**
@@ -72,17 +61,10 @@ export function inReadingOrder(problems: readonly Problem[]): readonly Problem[]
  * `--set otlp.timeout=30s`. `name` is the last part of the key.
  */
 export function assignment(origin: Origin, name: string, toml: string): string {
-  // A list becomes its items with commas between them, as in variables and flags.
-  const bare = /^["[]/.test(toml) ? String(JSON.parse(toml)) : toml;
-  switch (origin.from) {
-    case "environment":
-      return `${origin.variable}=${bare}`;
-    case "flag":
-      return `--set ${origin.key}=${bare}`;
-    case "file":
-    case "default":
-      return `${/^[\w-]+$/.test(name) ? name : JSON.stringify(name)} = ${toml}`;
-  }
+  if (origin.from === "file" || origin.from === "default")
+    return `${/^[\w-]+$/.test(name) ? name : JSON.stringify(name)} = ${toml}`;
+  // A list becomes its items with commas between them.
+  return `${placeOf(origin)}=${/^["[]/.test(toml) ? String(JSON.parse(toml)) : toml}`;
 }
 
 function placeOf(origin: Origin): string {
@@ -123,14 +105,12 @@ export function effectiveRows({
     return { key, value, origin: describeOrigin(origin), isDefault: origin.from === "default" };
   };
   return settings.flatMap((setting) => {
-    if (broken.has(setting.key))
-      return [{ key: setting.key, value: "(invalid)", origin: "see below", isDefault: false }];
-    const value = valueOf(config, setting);
-    const entries = setting.kind === "map" ? Object.entries(value as Record<string, string>) : [];
-    if (setting.kind === "map" && entries.length === 0) return [row(setting.key, "{}")];
-    if (setting.kind !== "map") return [row(setting.key, displayValue(setting, value))];
-    return entries.map(([name, text]) =>
-      row(`${setting.key}.${name}`, setting.isSecret ? redacted : JSON.stringify(text)),
-    );
+    const { key, kind, isSecret } = setting;
+    if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false }];
+    const value = valueAt(config, key);
+    if (kind !== "map") return [row(key, displayValue(setting, value))];
+    const entries = Object.entries(value as Record<string, string>);
+    if (entries.length === 0) return [row(key, "{}")];
+    return entries.map(([name, text]) => row(`${key}.${name}`, isSecret ? redacted : JSON.stringify(text)));
   });
 }

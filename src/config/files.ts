@@ -1,7 +1,10 @@
-/** The files that a configuration names: read with a bound, trusted or not, and checked as `run` will use them. */
+/** The files that a configuration consists of and names: read with a bound, trusted or not, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { formatBytes } from "../lib/units.ts";
+import { describeOrigin, type Finding, givenAt } from "./diagnosis.ts";
+import type { Judged } from "./rules.ts";
+import { settings, valueAt } from "./schema.ts";
 
 /** Reads a whole file, or says why not. Never throws. */
 export function readBounded(
@@ -62,7 +65,7 @@ export function whyForeign(stats: Pick<Stats, "uid" | "gid" | "mode">, user: num
   return isShared && !isLink ? `other users can write to it (mode ${formatMode(mode)})` : undefined;
 }
 
-export function formatMode(mode: number): string {
+function formatMode(mode: number): string {
   return (mode & 0o777).toString(8).padStart(4, "0");
 }
 
@@ -84,6 +87,59 @@ export function whyUnusablePair({ certFile, keyFile, certificate, key }: PemPair
   if (now > Date.parse(leaf.validTo)) return `the certificate in ${certFile} has expired (${leaf.validTo})`;
   if (now >= Date.parse(leaf.validFrom)) return undefined;
   return `the certificate in ${certFile} is not valid before ${leaf.validFrom}`;
+}
+
+/** What `run` would fail with because of the files that the settings name. */
+export function fileProblems({ config, origins, broken }: Judged): readonly Finding[] {
+  const found: Finding[] = [];
+  const texts = new Map<string, string>();
+  const add = (key: string, message: string, remedy: string, onlyAtStart: boolean) =>
+    void found.push({ severity: "error", origin: givenAt(origins, key), key, message, remedy, onlyAtStart });
+  for (const { kind, key, path: parts } of settings) {
+    if (kind !== "file" || broken.has(key)) continue;
+    const path = String(valueAt(config, key));
+    const read = path === "" ? { text: "" } : readBounded(path, maxPemBytes);
+    if ("text" in read) texts.set(key, read.text);
+    // A listener watches its own files, and keeps its certificate if they cannot be used.
+    else
+      add(
+        key,
+        `cannot read ${path}: ${read.reason}`,
+        "Correct the path, or the file's permissions.",
+        parts[0] !== "otlp",
+      );
+  }
+  for (const name of ["streaming", "webhook", "otlp"] as const) {
+    const { cert_file: certFile, key_file: keyFile } = config[name].tls;
+    const isUsed = certFile !== "" && keyFile !== "" && (name === "otlp" || config[name].enabled);
+    const [certificate, key] = [texts.get(`${name}.tls.cert_file`), texts.get(`${name}.tls.key_file`)];
+    if (!isUsed || certificate === undefined || key === undefined) continue;
+    const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, Date.now());
+    const remedy = `Set ${name}.tls.cert_file and ${name}.tls.key_file to a valid certificate and its key, both PEM.`;
+    if (reason !== undefined) add(`${name}.tls.cert_file`, reason, remedy, true);
+  }
+  return found;
+}
+
+const maxPemBytes = 1024 * 1024;
+
+/** Secrets that others on this machine can read. */
+export function exposedSecrets({ origins, configFile, mode = 0 }: Judged): readonly Finding[] {
+  const given = [...origins].flatMap(([key, origin]) => {
+    const setting = settings.find((one) => one.isSecret && (key === one.key || key.startsWith(`${one.key}.`)));
+    return setting === undefined || origin.secretFile !== undefined ? [] : [{ key, origin, setting }];
+  });
+  const found = given
+    .filter(({ origin }) => origin.from === "flag")
+    .map(({ key, setting }): Finding => {
+      const message = "it was given as a flag, and every user of this machine can read the arguments of a process";
+      const withFile = setting.kind === "secret" ? `--set ${key}_file=PATH with the secret in that file, or ` : "";
+      return { severity: "warning", key, message, remedy: `Use ${withFile}a variable or the configuration file.` };
+    });
+  const inFile = given.find(({ origin }) => origin.from === "file");
+  if (inFile === undefined || (mode & 0o027) === 0) return found;
+  const message = `${describeOrigin(inFile.origin)} contains a secret, and other users can read or write the file (mode ${formatMode(mode)})`;
+  return [...found, { severity: "warning", key: inFile.key, message, remedy: `Run: chmod 600 ${configFile}` }];
 }
 
 function parsed<Value>(parse: () => Value): Value | undefined {

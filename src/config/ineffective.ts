@@ -1,17 +1,16 @@
 /** Settings that are set but have no effect, because of another one. */
-import type { Warning } from "./diagnosis.ts";
-import { credentialKeys } from "./rules.ts";
-import { collectedLogs, type Config, hasCredentials, settings, usesOauth, valueOf } from "./schema.ts";
+import type { Finding } from "./diagnosis.ts";
+import { credentialKeys } from "./rules-inputs.ts";
+import { collectedLogs, type Config, hasCredentials, settings, usesOauth, valueAt } from "./schema.ts";
 
 /** One warning for each such setting, with the first cause that applies. Defaults are nobody's intention. */
-export function ineffectiveSettings(config: Config, isGiven: (key: string) => boolean): readonly Warning[] {
+export function ineffectiveSettings(config: Config, isGiven: (key: string) => boolean): readonly Finding[] {
   const applying = causes.filter(({ when }) => when(config));
-  return settings.flatMap((setting) => {
-    const isDefault = JSON.stringify(valueOf(config, setting)) === JSON.stringify(setting.default);
-    const cause = isDefault || !isGiven(setting.key) ? undefined : applying.find(({ covers }) => covers(setting.key));
-    return cause === undefined
-      ? []
-      : [{ key: setting.key, message: `it has no effect: ${cause.reason}`, remedy: cause.remedy }];
+  return settings.flatMap(({ key, default: initial }): readonly Finding[] => {
+    const isDefault = JSON.stringify(valueAt(config, key)) === JSON.stringify(initial);
+    const cause = isDefault || !isGiven(key) ? undefined : applying.find(({ covers }) => covers(key));
+    if (cause === undefined) return [];
+    return [{ severity: "warning", key, message: `it has no effect: ${cause.reason}`, remedy: cause.remedy }];
   });
 }
 
@@ -32,10 +31,16 @@ function because(reason: string, set: string, keys: readonly string[], when: Cau
   return { when, reason, remedy: set === "" ? "Remove one of them." : `Set ${set}, or remove it.`, covers };
 }
 
+/** A setting has that value. `more`: what follows from it. */
+function is(key: string, value: unknown, keys: readonly string[], set = key, more = ""): Cause {
+  const reason = `${key} is ${value === "" ? "empty" : JSON.stringify(value)}${more}`;
+  return because(reason, set, keys, (config) => valueAt(config, key) === value);
+}
+
 /** The switch of a section is off. */
-function off(section: string, isOn: (config: Config) => boolean, keys: readonly string[] = [`${section}.`]): Cause {
+function off(section: string, keys: readonly string[] = [`${section}.`]): Cause {
   const key = `${section}.enabled`;
-  return because(`${key} is false`, `${key} = true`, [...keys, `-${key}`], (config) => !isOn(config));
+  return is(key, false, [...keys, `-${key}`], `${key} = true`);
 }
 
 const signals = ["metrics", "logs"] as const;
@@ -43,44 +48,30 @@ const transport = ["otlp.headers", "otlp.compression", "otlp.timeout", "otlp.tls
 const exported = ["otlp.logs.", "-otlp.logs.enabled", "-otlp.logs.endpoint", "otlp.protocol", "otlp.metrics.headers"];
 const perSignal = signals.flatMap((signal) => [`otlp.${signal}.endpoint`, `otlp.${signal}.headers`]);
 const flow = "cardinality.flow";
+const mode = `${flow}.metrics_mode`;
 const api = ["collectors.devices.interval", "tailscale.base_url", "tailscale.http.", "tailscale.auth.oauth.scopes"];
 const polling = (log: string): readonly string[] =>
   ["interval", "lag", "initial_lookback", "max_window", "replay_overlap"].map((name) => `collectors.${log}.${name}`);
 
 const causes: readonly Cause[] = [
-  off("streaming", ({ streaming }) => streaming.enabled),
-  because(
-    "streaming.token is empty",
-    "streaming.token",
-    ["streaming.token_previous"],
-    (of) => of.streaming.token === "",
-  ),
-  off("webhook", ({ webhook }) => webhook.enabled, ["webhook.", "dedup.webhook_window"]),
+  off("streaming"),
+  is("streaming.token", "", ["streaming.token_previous"]),
+  off("webhook", ["webhook.", "dedup.webhook_window"]),
   because(
     "webhook.secret is empty, so signatures are not checked",
     "webhook.secret",
     ["webhook.tolerance", "webhook.late_retry_window"],
     ({ webhook }) => webhook.secret + webhook.secret_previous === "" && !webhook.auto_configure,
   ),
-  because(
-    "webhook.tolerance is 0",
-    "webhook.tolerance",
-    ["webhook.late_retry_window"],
-    (of) => of.webhook.tolerance === 0,
-  ),
-  ...collectedLogs.flatMap((log) => [
-    off(`collectors.${log}`, ({ collectors }) => collectors[log].enabled, [
-      `collectors.${log}.source`,
-      ...polling(log),
-    ]),
-    because(
-      `collectors.${log}.source is "stream", so the log is not polled`,
-      `collectors.${log}.source to "poll" or "both"`,
-      polling(log),
-      ({ collectors }) => collectors[log].source === "stream",
-    ),
-  ]),
-  off("collectors.devices", ({ collectors }) => collectors.devices.enabled),
+  is("webhook.tolerance", 0, ["webhook.late_retry_window"]),
+  ...collectedLogs.flatMap((log) => {
+    const source = `collectors.${log}.source`;
+    return [
+      off(`collectors.${log}`, [source, ...polling(log)]),
+      is(source, "stream", polling(log), `${source} to "poll" or "both"`, ", so the log is not polled"),
+    ];
+  }),
+  off("collectors.devices"),
   because(
     "there are no API credentials",
     credentialKeys,
@@ -89,31 +80,23 @@ const causes: readonly Cause[] = [
   ),
   because("tailscale.auth.oauth is set and wins", "", ["tailscale.auth.apikey"], usesOauth),
   because("scopes are for an OAuth client", credentialKeys, ["tailscale.auth.oauth.scopes"], (of) => !usesOauth(of)),
-  because(
-    `${flow}.metrics_mode is "all"`,
-    `${flow}.metrics_mode to "rollup" or "both"`,
-    [`${flow}.rollup_top_n`],
-    ({ cardinality }) => cardinality.flow.metrics_mode === "all",
-  ),
-  because(
-    `${flow}.metrics_mode is "rollup", whose metrics have no ports`,
-    `${flow}.metrics_mode to "all" or "both"`,
+  is(mode, "all", [`${flow}.rollup_top_n`], `${mode} to "rollup" or "both"`),
+  is(
+    mode,
+    "rollup",
     [`${flow}.source_port`, `${flow}.destination_port`],
-    ({ cardinality }) => cardinality.flow.metrics_mode === "rollup",
+    `${mode} to "all" or "both"`,
+    ", whose metrics have no ports",
   ),
-  because(
-    'collectors.flowlogs.log_mode is "off"',
-    "collectors.flowlogs.log_mode",
-    ["collectors.flowlogs.max_log_records_per_window"],
-    ({ collectors }) => collectors.flowlogs.log_mode === "off",
-  ),
-  off("admin", ({ admin }) => admin.enabled),
-  ...signals.map((signal) => off(`otlp.${signal}`, ({ otlp }) => otlp[signal].enabled)),
-  because(
-    'otlp.protocol is "stdout", so nothing is sent over the network',
-    'otlp.protocol to "http/json" or "http/protobuf"',
+  is("collectors.flowlogs.log_mode", "off", ["collectors.flowlogs.max_log_records_per_window"]),
+  off("admin"),
+  ...signals.map((signal) => off(`otlp.${signal}`)),
+  is(
+    "otlp.protocol",
+    "stdout",
     [...transport, "otlp.endpoint", ...perSignal],
-    ({ otlp }) => otlp.protocol === "stdout",
+    'otlp.protocol to "http/json" or "http/protobuf"',
+    ", so nothing is sent over the network",
   ),
   because(
     "no endpoint is set (local mode)",
@@ -132,12 +115,7 @@ const causes: readonly Cause[] = [
   because("metrics and logs each have an endpoint of their own", "", ["otlp.endpoint"], ({ otlp }) =>
     signals.every((signal) => otlp[signal].endpoint !== ""),
   ),
-  because(
-    "otlp.tls.insecure_skip_verify is true",
-    "",
-    ["otlp.tls.ca_file"],
-    ({ otlp }) => otlp.tls.insecure_skip_verify,
-  ),
+  is("otlp.tls.insecure_skip_verify", true, ["otlp.tls.ca_file"], ""),
   because("no endpoint uses https", "an endpoint with https", ["otlp.tls."], (config) =>
     endpointsOf(config).every((endpoint) => !/^https:/i.test(endpoint)),
   ),

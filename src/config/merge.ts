@@ -1,8 +1,9 @@
 /** Merges the layers: which value each setting has in the end, and where it comes from. */
-import { assignment, defaultOrigin, type Origin, type Problem, type Warning } from "./diagnosis.ts";
+import { assignment, defaultOrigin, type Finding, type Origin } from "./diagnosis.ts";
 import { readSecretFile } from "./files.ts";
-import type { Given, Layer } from "./layers.ts";
+import type { Given, Layers } from "./layers.ts";
 import { settings } from "./schema.ts";
+import type { Setting } from "./setting.ts";
 import { type Invalid, readEntry, readText, readTyped } from "./values.ts";
 
 export interface Merged {
@@ -10,51 +11,42 @@ export interface Merged {
   readonly values: ReadonlyMap<string, unknown>;
   /** By key; for the entries of a map by key and entry. Defaults are in it too. */
   readonly origins: ReadonlyMap<string, Origin>;
-  /** Settings with a problem: they have their default, and nothing is concluded from that. */
+  /** Settings with a problem: nothing is concluded from their values. */
   readonly broken: ReadonlySet<string>;
-  readonly problems: readonly Problem[];
-  readonly warnings: readonly Warning[];
+  readonly findings: readonly Finding[];
 }
 
 /** Makes a path absolute: relative to the file it is written in, else to the working directory. */
 export type ResolvePath = (path: string, origin: Origin) => string;
 
-/** Later layers win. `standard` serves only if they give nothing; what is wrong in it is a warning. */
-export function mergeLayers(layers: readonly Layer[], standard: Layer, resolvePath: ResolvePath): Merged {
-  const problems = layers.flatMap((layer) => layer.problems);
-  const warnings = [...standard.warnings, ...layers.flatMap((layer) => layer.warnings)];
-  const broken = new Set(problems.flatMap(({ meant }) => meant ?? []));
+/** Later values win. What is invalid in OpenTelemetry's own variables is a warning. */
+export function mergeLayers(layers: Layers, resolvePath: ResolvePath): Merged {
+  const findings = [...layers.findings];
+  const broken = new Set(findings.flatMap(({ meant }) => meant ?? []));
   const values = new Map<string, unknown>();
   const origins = new Map<string, Origin>();
   for (const setting of settings) {
     const { key } = setting;
-    const of = (layer: Layer): readonly Given[] => layer.given.filter((given) => given.setting === setting);
     const slot: Slot = { entries: new Map() };
-    const refuse = (problem: Problem | undefined): void => {
-      if (problem === undefined) return;
-      broken.add(key);
-      problems.push(problem);
-    };
-    for (const given of layers.flatMap(of)) refuse(problemOf(given, place(slot, given, resolvePath)));
-    // Attributes are independent of each other; of headers, half of a set of credentials is none.
-    const own = new Set(slot.entries.keys());
-    const isGiven =
-      slot.value !== undefined || slot.secretFile !== undefined || (own.size > 0 && setting.entry === "header");
-    for (const given of isGiven || broken.has(key) ? [] : of(standard)) {
-      if (typeof given.part === "object" && (own.has(given.part.entry) || slot.entries.has(given.part.entry))) continue;
-      const invalid = place(slot, given, resolvePath);
-      if (invalid === undefined || given.origin.from !== "environment") continue;
-      const message = `${invalid.message}, so the variable is ignored`;
-      warnings.push({ key: given.origin.variable, message, remedy: `Use ${invalid.allowed}, or set ${key}.` });
+    const found = givenFor(setting, layers.given).map((given) => findingOf(given, place(slot, given, resolvePath)));
+    for (const finding of [...found, readSecret(slot, key)].filter((one) => one !== undefined)) {
+      findings.push(finding);
+      if (finding.severity === "error") broken.add(key);
     }
-    refuse(readSecret(slot, key));
     const { value = { read: structuredClone(setting.default), origin: defaultOrigin }, entries } = slot;
     const record = Object.fromEntries([...entries.values()].map(({ name, text }) => [name, text]));
     values.set(key, setting.kind === "map" ? record : value.read);
     for (const { name, origin } of entries.values()) origins.set(`${key}.${name}`, origin);
     if (entries.size === 0) origins.set(key, value.origin);
   }
-  return { values, origins, broken, problems, warnings };
+  return { values, origins, broken, findings };
+}
+
+/** Ours alone, if there are any. Attributes are independent of each other; of headers, half of a set of credentials is none. */
+function givenFor(setting: Setting, given: readonly Given[]): readonly Given[] {
+  const all = given.filter((one) => one.setting === setting);
+  const own = all.filter(({ isStandard }) => isStandard !== true);
+  return own.length > 0 && setting.entry !== "attribute" ? own : all;
 }
 
 /** What has been given for one setting. */
@@ -81,11 +73,8 @@ function place(slot: Slot, given: Given, resolvePath: ResolvePath): Invalid | un
     const reading = readEntry(setting, part.entry, written);
     if ("message" in reading) return reading;
     const name = entryName(slot, given, part.entry);
-    slot.entries.set(setting.entry === "header" ? name.toLowerCase() : name, {
-      name,
-      text: String(reading.value),
-      origin,
-    });
+    const entry = { name, text: String(reading.value), origin };
+    slot.entries.set(setting.entry === "header" ? name.toLowerCase() : name, entry);
   }
   return undefined;
 }
@@ -102,24 +91,32 @@ function entryName(slot: Slot, { setting, origin, form }: Given, written: string
 }
 
 /** A secret is given as text or as a file: which of the two is meant cannot be guessed. */
-function readSecret(slot: Slot, setting: string): Problem | undefined {
+function readSecret(slot: Slot, setting: string): Finding | undefined {
   if (slot.secretFile === undefined) return undefined;
   const { path, origin } = slot.secretFile;
-  const key = `${setting}_file`;
+  const problem = { severity: "error", origin, key: `${setting}_file` } as const;
   if (slot.value !== undefined && slot.value.read !== "") {
-    return { origin, key, message: `${setting} is set too`, remedy: `Remove one of ${setting} and ${key}.` };
+    return { ...problem, message: `${setting} is set too`, remedy: `Remove one of ${setting} and ${setting}_file.` };
   }
   const read = readSecretFile(path);
-  if ("secret" in read) slot.value = { read: read.secret, origin: { ...origin, secretFile: path } };
-  const remedy =
-    "Name a file that this program can read and that contains only the secret: printable ASCII without spaces.";
-  return "reason" in read ? { origin, key, message: read.reason, remedy } : undefined;
+  if ("reason" in read) {
+    const remedy =
+      "Name a file that this program can read and that contains only the secret: printable ASCII without spaces.";
+    return { ...problem, message: read.reason, remedy };
+  }
+  slot.value = { read: read.secret, origin: { ...origin, secretFile: path } };
+  return undefined;
 }
 
-function problemOf({ setting, part, origin }: Given, invalid: Invalid | undefined): Problem | undefined {
+function findingOf({ setting, part, origin, isStandard }: Given, invalid: Invalid | undefined): Finding | undefined {
   if (invalid === undefined) return undefined;
   const { message, allowed, example } = invalid;
   const key = setting.key + (part === "value" ? "" : part === "secretFile" ? "_file" : `.${part.entry}`);
+  if (isStandard === true && origin.from === "environment") {
+    const remedy = `Use ${allowed}, or set ${setting.key}.`;
+    return { severity: "warning", key: origin.variable, message: `${message}, so the variable is ignored`, remedy };
+  }
   const name = typeof part === "object" ? part.entry : key.slice(key.lastIndexOf(".") + 1);
-  return { origin, key, message, remedy: `Use ${allowed}, for example ${assignment(origin, name, example)}.` };
+  const remedy = `Use ${allowed}, for example ${assignment(origin, name, example)}.`;
+  return { severity: "error", origin, key, message, remedy };
 }

@@ -2,10 +2,10 @@
  * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and that
  * mixture is what has to be valid and what is applied: each of the two may be safe while the mixture is not.
  */
-import { describeWarning, type Problem } from "./diagnosis.ts";
-import { judge } from "./judge.ts";
-import { type ConfigSources, type Inspection, inspectConfig } from "./load.ts";
-import { type Config, hasCredentials, settings, valueOf } from "./schema.ts";
+import type { Finding } from "./diagnosis.ts";
+import { type ConfigSources, type Inspection, readConfig } from "./index.ts";
+import { judge } from "./rules.ts";
+import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
 
 export interface ReloadInspection extends Inspection {
   /** Settings that differ from the running ones and need a restart. */
@@ -14,21 +14,32 @@ export interface ReloadInspection extends Inspection {
   readonly files: readonly string[];
 }
 
-/** Reads everything again. With problems, nothing may be applied; without, `config` is what to run with from now on. */
+/**
+ * Reads everything again. With problems, nothing may be applied; without, `config` is what to run with from now on, and the
+ * warnings are about that and not about what waits for a restart.
+ */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
-  const next = withoutStart(inspectConfig(sources));
+  const next = readConfig(sources);
   const files = secretFilesOf(next);
-  if (next.problems.length > 0) return { ...next, waiting: [], files };
-  const { config, waiting } = mergeReload(running, next.config);
-  const { problems, warnings } = withoutStart(judge({ config, origins: next.origins, broken: new Set() }));
-  const known = new Set(next.warnings.map(describeWarning));
-  const more = warnings.filter((warning) => !known.has(describeWarning(warning)));
-  return { ...next, config, problems, warnings: [...next.warnings, ...more], waiting, files };
+  const refused = (problems: readonly Finding[]) => ({ ...next, problems, warnings: [], waiting: [], files });
+  if (next.isUnread) return refused(next.problems);
+  const nextProblems = [...next.problems, ...judge(next).problems].filter(matters);
+  if (nextProblems.length > 0) return refused(nextProblems);
+  const { config, waiting, kept } = mergeReload(running, next.config);
+  const { problems, warnings } = judge({ ...next, config, problems: [] });
+  return {
+    ...next,
+    config,
+    problems: problems.filter(matters),
+    warnings: [...next.warnings, ...kept, ...warnings],
+    waiting,
+    files,
+  };
 }
 
-/** Without what only matters at the start: an expired certificate must not stop a token from being revoked. */
-function withoutStart<Judgement extends { readonly problems: readonly Problem[] }>(judgement: Judgement): Judgement {
-  return { ...judgement, problems: judgement.problems.filter(({ onlyAtStart }) => onlyAtStart !== true) };
+/** What only matters at the start does not: an expired certificate must not stop a token from being revoked. */
+function matters({ onlyAtStart }: Finding): boolean {
+  return onlyAtStart !== true;
 }
 
 /** The files whose change is a reason to read everything again. */
@@ -42,8 +53,10 @@ export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | 
 interface Group {
   /** Keys, and sections with a dot at the end. */
   readonly keys: readonly string[];
-  /** Why the group has to wait for a restart; `merged` is what would be applied. */
+  /** Whether the group has to wait for a restart; `merged` is what would be applied. */
   readonly waits?: (running: Config, next: Config, merged: Config) => boolean;
+  /** What stays in force until then. */
+  readonly kept?: string;
 }
 
 const groups: readonly Group[] = [
@@ -53,29 +66,31 @@ const groups: readonly Group[] = [
     // Whether there are credentials decides what runs, and new ones must not go to the old address.
     waits: (running, next) =>
       hasCredentials(running) !== hasCredentials(next) ||
-      running.tailscale.base_url !== next.tailscale.base_url ||
-      running.tailscale.tailnet !== next.tailscale.tailnet,
+      ["tailscale.base_url", "tailscale.tailnet"].some((key) => differs(running, next, key)),
   },
   {
     keys: ["otlp.headers", "otlp.metrics.headers", "otlp.logs.headers", "otlp.grafana_cloud.", "otlp.tls."],
-    waits: ({ otlp: running }, { otlp: next }) =>
-      running.endpoint !== next.endpoint ||
-      running.metrics.endpoint !== next.metrics.endpoint ||
-      running.logs.endpoint !== next.logs.endpoint ||
-      running.protocol !== next.protocol,
+    waits: (running, next) =>
+      ["otlp.endpoint", "otlp.metrics.endpoint", "otlp.logs.endpoint", "otlp.protocol"].some((key) =>
+        differs(running, next, key),
+      ),
   },
   // A listener keeps its address until a restart, so it never loses its authentication before that.
-  {
-    keys: ["streaming.token", "streaming.token_previous"],
-    waits: ({ streaming: running }, _, { streaming: merged }) =>
-      `${running.token}${running.token_previous}` !== "" && `${merged.token}${merged.token_previous}` === "",
-  },
-  {
-    keys: ["webhook.secret", "webhook.secret_previous"],
-    waits: ({ webhook: running }, _, { webhook: merged }) =>
-      `${running.secret}${running.secret_previous}` !== "" && `${merged.secret}${merged.secret_previous}` === "",
-  },
-  { keys: ["admin.token"], waits: ({ admin: running }, { admin: next }) => running.token !== "" && next.token === "" },
+  ...(
+    [
+      ["streaming", "token", ["token", "token_previous"]],
+      ["webhook", "secret", ["secret", "secret_previous"]],
+      ["admin", "token", ["token"]],
+    ] as const
+  ).map(([listener, secret, names]): Group => {
+    const keys = names.map((name) => `${listener}.${name}`);
+    const secretsOf = (config: Config) => keys.map((key) => valueAt(config, key)).join("");
+    return {
+      keys,
+      waits: (running, _, merged) => secretsOf(running) !== "" && secretsOf(merged) === "",
+      kept: `it was removed, but the listener keeps requiring the ${secret} in force until a restart`,
+    };
+  }),
   // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
   ...(["streaming", "webhook"] as const).map((receiver): Group => ({
     keys: [`${receiver}.tls.`],
@@ -84,23 +99,28 @@ const groups: readonly Group[] = [
 ];
 
 /** The running configuration with the reloadable settings of the next one, and the keys in which the two still differ. */
-export function mergeReload(running: Config, next: Config): { config: Config; waiting: readonly string[] } {
+export function mergeReload(running: Config, next: Config) {
   const merged = structuredClone(running);
-  for (const { keys, waits } of groups) {
+  const kept: Finding[] = [];
+  for (const { keys, waits, kept: message } of groups) {
     copySettings(keys, next, merged);
-    if (waits?.(running, next, merged) === true) copySettings(keys, running, merged);
+    if (waits?.(running, next, merged) !== true) continue;
+    copySettings(keys, running, merged);
+    const [key = ""] = keys;
+    if (message !== undefined) kept.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
-  const waiting = settings.filter(
-    (setting) => JSON.stringify(valueOf(merged, setting)) !== JSON.stringify(valueOf(next, setting)),
-  );
-  return { config: merged, waiting: waiting.map(({ key }) => key) };
+  const waiting = settings.map(({ key }) => key).filter((key) => differs(merged, next, key));
+  return { config: merged, waiting, kept };
+}
+
+function differs(one: Config, other: Config, key: string): boolean {
+  return JSON.stringify(valueAt(one, key)) !== JSON.stringify(valueAt(other, key));
 }
 
 function copySettings(keys: readonly string[], from: Config, to: Config): void {
-  for (const setting of settings) {
-    if (!keys.some((key) => (key.endsWith(".") ? setting.key.startsWith(key) : setting.key === key))) continue;
-    let table = to as unknown as Record<string, unknown>;
-    for (const name of setting.path.slice(0, -1)) table = table[name] as Record<string, unknown>;
-    table[setting.path.at(-1) ?? ""] = valueOf(from, setting);
+  for (const { key, path } of settings) {
+    if (!keys.some((one) => (one.endsWith(".") ? key.startsWith(one) : key === one))) continue;
+    const table = path.length === 1 ? to : valueAt(to, path.slice(0, -1).join("."));
+    (table as Record<string, unknown>)[path.at(-1) ?? ""] = valueAt(from, key);
   }
 }

@@ -1,67 +1,81 @@
 /** What is wrong with settings together: each rule says when it applies, what is wrong, and what to do. */
-import { isIP } from "node:net";
-import { formatDuration } from "../lib/units.ts";
-import { isLoopback, overlaps, parseListen } from "../lib/listen.ts";
-import { type CollectedLog, collectedLogs, type Config, hasCredentials } from "./schema.ts";
+import { overlaps } from "../lib/listen.ts";
+import { type Finding, givenAt, type Origin } from "./diagnosis.ts";
+import { exposedSecrets, fileProblems } from "./files.ts";
+import { ineffectiveSettings } from "./ineffective.ts";
+import { inputRules, isLocal } from "./rules-inputs.ts";
+import { collectedLogs, type Config, isPolled, valueAt } from "./schema.ts";
 
 export type Text = string | ((config: Config) => string);
 
 export interface Rule {
-  /** The settings that it is about. */
+  readonly severity: Finding["severity"];
+  /** The settings that it is about. An error is placed at the first that is set somewhere. */
   readonly keys: readonly string[];
   readonly when: (config: Config) => boolean;
   readonly message: Text;
   readonly remedy: Text;
 }
 
-export const receivers = ["streaming", "webhook"] as const;
-type Receiver = (typeof receivers)[number];
+/** A configuration with where its values come from. */
+export interface Judged {
+  readonly config: Config;
+  readonly origins: ReadonlyMap<string, Origin>;
+  /** Settings with a problem of their own: rules about them are skipped. */
+  readonly broken: ReadonlySet<string>;
+  readonly problems: readonly Finding[];
+  readonly configFile: string | undefined;
+  readonly mode: number | undefined;
+}
 
-/** What to set so that the API can be used. */
-export const credentialKeys = "tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret";
+/** All problems, or if there are none, all warnings: broken settings have no meaning, which would mislead. */
+export function judge(judged: Judged): {
+  readonly problems: readonly Finding[];
+  readonly warnings: readonly Finding[];
+} {
+  const found = rules.flatMap((rule) => apply(rule, judged));
+  const of = (severity: Finding["severity"]) => found.filter((finding) => finding.severity === severity);
+  const problems = [...fileProblems(judged), ...of("error")];
+  if (judged.problems.length + problems.length > 0) return { problems, warnings: [] };
+  const isGiven = (key: string): boolean => givenAt(judged.origins, key) !== undefined;
+  const ineffective = ineffectiveSettings(judged.config, isGiven);
+  if (isIdle(judged.config)) return { problems: [nothingToDo], warnings: ineffective };
+  return { problems, warnings: [...of("warning"), ...exposedSecrets(judged), ...ineffective] };
+}
 
-const apiKeys = ["apikey", "oauth.client_id", "oauth.client_secret"].map((name) => `tailscale.auth.${name}`);
+function apply({ severity, keys, when, message, remedy }: Rule, { config, origins, broken }: Judged): Finding[] {
+  if (keys.some((key) => broken.has(key)) || !when(config)) return [];
+  const textOf = (text: Text) => (typeof text === "string" ? text : text(config));
+  const [first = ""] = keys;
+  const texts = { severity, message: textOf(message), remedy: textOf(remedy) };
+  if (severity === "warning") return [{ key: first, ...texts }];
+  const key = keys.find((candidate) => givenAt(origins, candidate) !== undefined) ?? first;
+  return [{ key, origin: givenAt(origins, key), ...texts }];
+}
 
-export const logNames: Readonly<Record<CollectedLog, string>> = { flowlogs: "flow logs", auditlogs: "audit logs" };
+const nothingToDo: Finding = {
+  severity: "error",
+  key: "streaming.enabled",
+  message: "nothing is enabled that could produce data",
+  remedy:
+    'To start, set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret to poll the logs. Or set streaming.enabled = true, streaming.token, and "stream" as collectors.flowlogs.source and collectors.auditlogs.source (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), and let Tailscale log streaming push to it. To look around first: tailscale2otel demo.',
+};
 
-const pair = ["cert_file", "key_file"] as const;
+function isIdle(config: Config): boolean {
+  return !config.streaming.enabled && !config.webhook.enabled && !collectedLogs.some((log) => isPolled(config, log));
+}
 
-export const errors: readonly Rule[] = [
-  ...collectedLogs.map((log): Rule => ({
-    keys: [`collectors.${log}.source`, "streaming.enabled"],
-    when: ({ collectors, streaming }) =>
-      collectors[log].enabled && collectors[log].source === "stream" && !streaming.enabled,
-    message: '"stream" needs the receiver, but streaming.enabled is false',
-    remedy: `Set streaming.enabled = true, or collectors.${log}.enabled = false.`,
-  })),
+const signals = ["metrics", "logs"] as const;
+
+const rules: readonly Rule[] = [
+  ...inputRules,
   {
-    keys: ["streaming.require_token", "streaming.token"],
-    when: ({ streaming }) => streaming.require_token && streaming.token === "",
-    message: "a token is required, but streaming.token is empty",
-    remedy: "Set streaming.token or streaming.token_file, or streaming.require_token = false.",
-  },
-  {
-    keys: ["webhook.require_secret", "webhook.secret", "webhook.auto_configure"],
-    when: ({ webhook }) => webhook.require_secret && webhook.secret === "" && !webhook.auto_configure,
-    message: "a secret is required, but webhook.secret is empty",
-    remedy: "Set webhook.secret or webhook.secret_file, or webhook.require_secret = false.",
-  },
-  {
+    severity: "error",
     keys: ["admin.listen", "admin.token", "admin.enabled"],
     when: ({ admin }) => admin.enabled && admin.token === "" && !isLocal(admin),
     message: ({ admin }) => `${JSON.stringify(admin.listen)} is not loopback, but admin.token is empty`,
     remedy: "Set admin.token or admin.token_file, or listen on 127.0.0.1.",
   },
-  ...receivers.flatMap((name) => together(`${name}.tls`, pair, ({ [name]: { tls } }) => [tls.cert_file, tls.key_file])),
-  ...together("otlp.tls", pair, ({ otlp: { tls } }) => [tls.cert_file, tls.key_file]),
-  ...together("otlp.grafana_cloud", ["instance_id", "token"], ({ otlp: { grafana_cloud: of } }) => [
-    of.instance_id,
-    of.token,
-  ]),
-  ...together("tailscale.auth.oauth", ["client_id", "client_secret"], ({ tailscale: { auth } }) => [
-    auth.oauth.client_id,
-    auth.oauth.client_secret,
-  ]),
   ...(
     [
       ["admin", "streaming"],
@@ -69,6 +83,7 @@ export const errors: readonly Rule[] = [
       ["webhook", "streaming"],
     ] as const
   ).map(([one, other]): Rule => ({
+    severity: "error",
     keys: [`${one}.listen`, `${other}.listen`, `${one}.enabled`, `${other}.enabled`],
     when: ({ [one]: first, [other]: second }) =>
       first.enabled &&
@@ -80,161 +95,78 @@ export const errors: readonly Rule[] = [
     remedy:
       one === "webhook" ? "Change one of them, or make both the same to share a listener." : "Change one of them.",
   })),
+  ...together("streaming.tls", "cert_file", "key_file"),
+  ...together("webhook.tls", "cert_file", "key_file"),
+  ...together("otlp.tls", "cert_file", "key_file"),
+  ...together("otlp.grafana_cloud", "instance_id", "token"),
+  ...together("tailscale.auth.oauth", "client_id", "client_secret"),
   {
-    keys: ["webhook.listen", "streaming.listen", "webhook.tls.cert_file", "streaming.tls.cert_file"],
-    when: (config) =>
-      sharesListener(config) && pair.some((file) => config.webhook.tls[file] !== config.streaming.tls[file]),
-    message: "both receivers share an address, but their TLS files differ",
-    remedy: "Set webhook.tls to the same files as streaming.tls, or change webhook.listen.",
-  },
-  {
-    keys: ["webhook.path", "streaming.path", "webhook.listen", "streaming.listen"],
-    when: (config) => sharesListener(config) && hecPaths(config.streaming.path).includes(bare(config.webhook.path)),
-    message: "on the shared listener, this path belongs to the HEC receiver",
-    remedy: "Change webhook.path or webhook.listen.",
-  },
-  {
-    keys: ["streaming.path"],
-    when: ({ streaming }) => healthPaths.includes(bare(streaming.path)),
-    message: "this is the path of HEC's own health check",
-    remedy: "Change streaming.path.",
-  },
-  {
-    keys: ["dedup.webhook_window", "webhook.late_retry_window", "webhook.tolerance"],
-    when: ({ dedup, webhook }) => webhook.enabled && dedup.webhook_window < replayableMs(webhook),
-    message: ({ dedup, webhook }) =>
-      `events are remembered for ${formatDuration(dedup.webhook_window)}, but deliveries are accepted for ${formatDuration(replayableMs(webhook))}: webhook.late_retry_window plus twice webhook.tolerance`,
-    remedy: "Raise dedup.webhook_window, or lower webhook.late_retry_window.",
-  },
-  {
-    keys: ["tailscale.base_url"],
-    when: ({ tailscale: { base_url: text } }) => text === "" || !/^https?:\/\/[^/?#@]+\/?$/i.test(text),
-    message: "only scheme, host and port are allowed",
-    remedy: "Remove it to use the public API, or set for example https://api.example.com:8443.",
-  },
-  ...collectedLogs.map((log): Rule => ({
-    keys: [`collectors.${log}.replay_overlap`, `collectors.${log}.max_window`],
-    when: ({ collectors: { [log]: of } }) => of.max_window <= of.replay_overlap,
-    message: ({ collectors: { [log]: of } }) =>
-      `ranges of ${formatDuration(of.max_window)} that overlap by ${formatDuration(of.replay_overlap)} never advance`,
-    remedy: `Set collectors.${log}.max_window above collectors.${log}.replay_overlap.`,
-  })),
-  ...receivers.map((name): Rule => ({
-    keys: [`${name}.public_url`],
-    when: ({ [name]: { public_url: text } }) => text !== "" && whyNotPublic(name, text) !== undefined,
-    message: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[0] ?? "",
-    remedy: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[1] ?? "",
-  })),
-  ...receivers.map((name): Rule => ({
-    keys: [`${name}.auto_configure`, `${name}.enabled`, `${name}.public_url`, "streaming.token", ...apiKeys],
-    when: (config) => config[name].auto_configure && missingFor(name, config).length > 0,
-    message: (config) => `it needs ${missingFor(name, config).join(", ")}`,
-    remedy: `Set what is missing, or ${name}.auto_configure = false.`,
-  })),
-  {
+    severity: "error",
     keys: ["otlp.endpoint"],
     when: ({ otlp }) => /\/v1\/(?:logs|metrics)\/?$/.test(otlp.endpoint),
     message: "it is the address of one signal, but /v1/logs and /v1/metrics are appended",
     remedy: "Remove the path from /v1 on, or set otlp.logs.endpoint or otlp.metrics.endpoint instead.",
   },
+  {
+    severity: "warning",
+    keys: ["otlp.endpoint"],
+    when: ({ otlp }) => otlp.protocol !== "stdout" && /^https?:\/\/[^/?#]*:4317(?:[/?#]|$)/i.test(otlp.endpoint),
+    message: "port 4317 is usually OTLP over gRPC, which is not supported",
+    remedy: "Use the port for OTLP over HTTP, usually 4318.",
+  },
+  {
+    severity: "warning",
+    keys: ["otlp.tls.insecure_skip_verify"],
+    when: ({ otlp }) => otlp.tls.insecure_skip_verify,
+    message:
+      "the backend's certificate is not verified, so anyone in between can read everything, including credentials",
+    remedy: "Set otlp.tls.ca_file to the CA to trust instead.",
+  },
+  {
+    severity: "warning",
+    keys: ["state.path"],
+    when: ({ state }) => state.path === ":memory:",
+    message: "state is kept in memory, so a restart loses undelivered records and resets counters",
+    remedy: "Set state.path to a directory.",
+  },
+  {
+    severity: "warning",
+    keys: ["otlp.endpoint"],
+    when: (config) => isLocalMode(config) && unaddressed(config).length > 0,
+    message: (config) =>
+      `${unaddressed(config).join(" and ")} are not exported, because no endpoint is set (local mode)`,
+    remedy: "Set otlp.endpoint to export them to an OTLP backend.",
+  },
+  ...signals.map((signal): Rule => ({
+    severity: "warning",
+    keys: [`otlp.${signal}.endpoint`],
+    when: (config) => !isLocalMode(config) && unaddressed(config).includes(signal),
+    message: `${signal} are not exported, because they have no endpoint`,
+    remedy: `Set otlp.${signal}.endpoint, or otlp.${signal}.enabled = false.`,
+  })),
 ];
 
 /** Of two texts, both or neither are needed. */
-function together(
-  section: string,
-  names: readonly [string, string],
-  of: (config: Config) => readonly [string, string],
-): readonly Rule[] {
-  return ([0, 1] as const).map((at): Rule => {
-    const [present, missing] = [`${section}.${names[at]}`, `${section}.${names[1 - at]}`];
-    return {
-      keys: [present, missing],
-      when: (config) => of(config)[at] !== "" && of(config)[1 - at] === "",
-      message: `it is set, but ${missing} is not`,
-      remedy: `Set ${missing} too, or remove ${present}.`,
-    };
-  });
-}
-
-export function isLocal({ listen }: { readonly listen: string }): boolean {
-  return isLoopback(parseListen(listen)?.hostname);
-}
-
-function sharesListener({ streaming, webhook }: Config): boolean {
-  return streaming.enabled && webhook.enabled && streaming.listen === webhook.listen;
-}
-
-const healthPaths: readonly string[] = ["/services/collector/health", "/services/collector/health/1.0"];
-
-/** What the HEC receiver answers to: with the default path also its usual aliases, and always the health check. */
-function hecPaths(path: string): readonly string[] {
-  const aliases = ["/services/collector", "/services/collector/event/1.0"];
-  return [bare(path), ...(bare(path) === "/services/collector/event" ? aliases : []), ...healthPaths];
-}
-
-function bare(path: string): string {
-  return path.replace(/\/+$/, "");
-}
-
-/** How long a delivery can be sent again and still be accepted. */
-function replayableMs({ late_retry_window: lateMs, tolerance }: Config["webhook"]): number {
-  return lateMs + 2 * tolerance;
-}
-
-function missingFor(name: Receiver, config: Config): readonly string[] {
+function together(section: string, one: string, other: string): readonly Rule[] {
   return [
-    ...(config[name].enabled ? [] : [`${name}.enabled = true`]),
-    ...(config[name].public_url === "" ? [`${name}.public_url`] : []),
-    // The API refuses a log stream without a token.
-    ...(name === "streaming" && config.streaming.token === "" ? ["streaming.token"] : []),
-    ...(hasCredentials(config) ? [] : [`API credentials (${credentialKeys})`]),
-  ];
+    [`${section}.${one}`, `${section}.${other}`] as const,
+    [`${section}.${other}`, `${section}.${one}`] as const,
+  ].map(([present, missing]): Rule => ({
+    severity: "error",
+    keys: [present, missing],
+    when: (config) => valueAt(config, present) !== "" && valueAt(config, missing) === "",
+    message: `it is set, but ${missing} is not`,
+    remedy: `Set ${missing} too, or remove ${present}.`,
+  }));
 }
 
-/** Why Tailscale could not use a URL, and what to do. The URL is never quoted: its query can be a secret. */
-function whyNotPublic(name: Receiver, text: string): readonly [message: string, remedy: string] | undefined {
-  const url = new URL(text);
-  const host = url.hostname.toLowerCase().replace(/^\[(.*)\]$/, "$1");
-  if (url.username !== "" || url.password !== "") return ["it contains a user or a password", "Remove them."];
-  if (url.hash !== "") return ["it has a fragment, which is never sent", "Remove the part from # on."];
-  if (isPrivateIpv4(host)) {
-    return [
-      "Tailscale cannot reach a private IPv4 address",
-      "Use a host name, or the Tailscale IPv6 address in brackets.",
-    ];
-  }
-  if (name === "webhook") {
-    // Names of the tailnet are public through Tailscale Funnel.
-    const isPublic =
-      host.endsWith(".ts.net") || (isIP(host) === 6 ? !/^(?:f[cd]|fe80|::1$)/.test(host) : !isPrivateHost(host));
-    if (url.protocol !== "https:" || !isPublic) {
-      return ["Tailscale delivers webhooks to public https addresses only", "Use a public host name with https."];
-    }
-    return ["", "80"].includes(url.port)
-      ? undefined
-      : [
-          "Tailscale delivers webhooks to the ports 443 and 80 only",
-          "Remove the port, and forward 443 to webhook.listen.",
-        ];
-  }
-  if (url.protocol !== "http:" || isPrivateHost(host)) return undefined;
-  return ["plain HTTP is possible only for private names and IPv6 addresses", "Use https."];
+/** The exported signals without an endpoint. */
+function unaddressed({ otlp }: Config): readonly string[] {
+  if (otlp.protocol === "stdout" || otlp.endpoint !== "") return [];
+  return signals.filter((signal) => otlp[signal].enabled && otlp[signal].endpoint === "");
 }
 
-/** Loopback, link-local, RFC 1918 and RFC 6598, also as IPv4-mapped IPv6. */
-function isPrivateIpv4(host: string): boolean {
-  if (host.startsWith("::ffff:")) return true;
-  return (
-    isIP(host) === 4 &&
-    /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host)
-  );
+/** Whether no signal has an endpoint. */
+function isLocalMode(config: Config): boolean {
+  return signals.every((signal) => !config.otlp[signal].enabled || unaddressed(config).includes(signal));
 }
-
-/** A host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a private zone. */
-function isPrivateHost(host: string): boolean {
-  const name = host.replace(/\.$/, "");
-  return isIP(name) === 6 || (isIP(name) === 0 && !name.includes(".")) || privateZone.test(name);
-}
-
-/** RFC 6762 appendix G, RFC 8375, what ICANN has reserved, and Tailscale's own names. */
-const privateZone = /\.(?:ts\.net|internal|local|localhost|home\.arpa|intranet|private|corp|home|lan)$/;

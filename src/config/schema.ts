@@ -205,9 +205,9 @@ export type Config = Static<typeof configSchema>;
 export const sections = sectionsOf(configSchema);
 export const settings: readonly Setting[] = sections.flatMap((one) => one.settings);
 
-/** The value of a setting in a configuration. */
-export function valueOf(config: Config, setting: Setting): unknown {
-  return setting.path.reduce<unknown>((table, name) => (table as Record<string, unknown>)[name], config);
+/** The value of a setting in a configuration, by its key. */
+export function valueAt(config: Config, key: string): unknown {
+  return key.split(".").reduce<unknown>((table, name) => (table as Record<string, unknown>)[name], config);
 }
 
 /** The logs that can be polled, by the names of their sections. */

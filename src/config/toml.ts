@@ -1,18 +1,18 @@
 /** The settings in a TOML file, each with its line. */
 import { parse, TomlError } from "smol-toml";
-import type { Origin, Problem } from "./diagnosis.ts";
-import { addUnknown, emptyLayer, findKey, isFormerSection, type Layer, namesIn } from "./layers.ts";
+import type { Finding, Origin } from "./diagnosis.ts";
+import { findKey, isFormerSection, isSection, type Layers, sectionNames, unknownKey } from "./layers.ts";
 import { redacted } from "./values.ts";
 
-/** Reads the text of a file; `file` is its path as people know it. Text that is not TOML is one problem, and `isToml` is false. */
-export function readToml(file: string, toml: string): Layer & { readonly isToml: boolean } {
-  const layer = { ...emptyLayer(), isToml: true };
+/** Reads the text of a file; `file` is its path as people know it. Returns whether it is TOML: if not, that is one finding. */
+export function readToml(file: string, toml: string, { given, findings }: Layers): boolean {
   let tables: object;
   try {
     tables = parse(toml);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    return { ...layer, problems: [syntaxProblem(file, toml, error)], isToml: false };
+    findings.push(syntaxProblem(file, toml, error));
+    return false;
   }
   const lineOf = locateKeys(toml);
   const visitTable = (path: readonly string[], table: object): void => {
@@ -21,25 +21,24 @@ export function readToml(file: string, toml: string): Layer & { readonly isToml:
   function visitKey(path: readonly string[], written: unknown): void {
     const key = path.join(".");
     const origin: Origin = { from: "file", file, line: lineOf(path) };
-    const names = namesIn(key);
+    const names = sectionNames.get(key);
     const target = findKey(path);
-    if (names !== undefined) {
-      if (isTable(written)) return visitTable(path, written);
+    // Dotted names of a map's entries are tables in TOML: `deployment.environment.name = "production"`.
+    const isVisited =
+      target === undefined ? names !== undefined || isFormerSection(key) : target.setting.kind === "map";
+    if (isVisited && isTable(written)) {
+      visitTable(path, written);
+    } else if (names !== undefined) {
       const remedy = `Write [${key}] on a line of its own, and its settings below it: ${names.join(", ")}.`;
-      layer.problems.push({ origin, key, message: "this is a section, not a setting", remedy });
-    } else if (target === undefined && isTable(written) && isFormerSection(key)) {
-      visitTable(path, written);
+      findings.push({ severity: "error", origin, key, message: isSection, remedy });
     } else if (target === undefined) {
-      addUnknown(layer, origin, path);
-    } else if (target.setting.kind === "map" && isTable(written)) {
-      // Dotted names of entries, which TOML turns into tables: `deployment.environment.name = "production"`.
-      visitTable(path, written);
+      findings.push(unknownKey(path, origin));
     } else {
-      layer.given.push({ ...target, origin, written, form: "typed" });
+      given.push({ ...target, origin, written, form: "typed" });
     }
   }
   visitTable([], tables);
-  return layer;
+  return true;
 }
 
 function isTable(written: unknown): written is object {
@@ -94,24 +93,17 @@ function partsOf(key: string): readonly string[] {
   );
 }
 
-function syntaxProblem(file: string, toml: string, error: TomlError): Problem {
-  const { line, column } = error;
-  const [first = ""] = error.message.split("\n");
+function syntaxProblem(file: string, toml: string, error: TomlError): Finding {
+  const [first = ""] = error.message.replace(/^Invalid TOML document: /, "").split("\n");
   const bracket = /string|escape/.test(first) ? undefined : unclosedBracket(toml, error);
-  if (bracket !== undefined) {
-    const shown = shownLine(toml.split("\n"), bracket.line - 1);
-    return {
-      origin: { from: "file", file, line: bracket.line },
-      key: `column ${bracket.column}`,
-      message: `invalid TOML: this ${bracket.text} is never closed`,
-      remedy: `Close it with ${bracket.text === "[" ? "]" : "}"}:\n    ${bracket.line} | ${shown}`,
-    };
-  }
+  const { line, column } = bracket ?? error;
+  const fix = bracket === undefined ? "Fix this line" : `Close it with ${bracket.text === "[" ? "]" : "}"}`;
   return {
+    severity: "error",
     origin: { from: "file", file, line },
     key: `column ${column}`,
-    message: `invalid TOML: ${first.replace(/^Invalid TOML document: /, "")}`,
-    remedy: `Fix this line:\n    ${line} | ${shownLine(toml.split("\n"), line - 1)}`,
+    message: `invalid TOML: ${bracket === undefined ? first : `this ${bracket.text} is never closed`}`,
+    remedy: `${fix}:\n    ${line} | ${shownLine(toml.split("\n"), line - 1)}`,
   };
 }
 

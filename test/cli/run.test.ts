@@ -95,7 +95,7 @@ test("runs until a signal, reads the log level again on SIGHUP, and ends with 0"
   writeFileSync(file, settings('log_level = "error"').replace("127.0.0.1:0", "127.0.0.1:1"));
   program.process.kill("SIGHUP");
   expect(JSON.parse(await program.line("configuration reloaded"))).toMatchObject({ log_level: "error" });
-  expect(await program.line("need a restart")).toContain("need a restart: streaming.listen");
+  expect(await program.line("need a restart")).toContain("in force until then: streaming.listen");
 
   writeFileSync(file, "log_level = 1");
   program.process.kill("SIGHUP");

@@ -247,7 +247,7 @@ test.each([
     (path: string) => writeFileSync(path, "SQLite format 3"),
     /the journal in \S.* is damaged: .+\. Start the service: it/,
   ],
-  ["a directory", (path: string) => mkdirSync(path), /the state directory cannot be used: |is damaged/],
+  ["a directory", (path: string) => mkdirSync(path), /cannot use the state directory: |is damaged/],
 ] as const)(
   "a journal that is %s is left alone, and the next step is said",
   async (name, damage, message) => {

@@ -4,11 +4,11 @@ import {
   collectedLogs,
   hasCredentials,
   isPolled,
-  mergeReload,
   readsDevices,
   subscriptionsOf,
   subscriptionTypes,
 } from "../../src/config/index.ts";
+import { mergeReload } from "../../src/config/reload.ts";
 import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
-import { describeProblem, findConfigFile, inspectConfig, loadConfig, loadSections } from "../../src/config/index.ts";
+import { describeFinding, findConfigFile, inspectConfig, loadConfig, loadSections } from "../../src/config/index.ts";
 import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
 
 const directory = temporaryDirectory();
@@ -83,7 +83,7 @@ describe("the file", () => {
   ])("is refused if %s is empty, and no other is read in its place", (name, given) => {
     const sources = { ...sourcesIn(directory, { toml: 'log_level = "debug"\n' }), ...given };
     const { problems, config } = inspectConfig(sources);
-    expect(problems.map(describeProblem)).toEqual([
+    expect(problems.map(describeFinding)).toEqual([
       `${name}: the path of the configuration file is empty. Name a file, or remove ${name}: then tailscale2otel.toml or /etc/tailscale2otel/config.toml is used.`,
     ]);
     expect(config.log_level).toBe("info");
@@ -284,6 +284,15 @@ describe("the state directory", () => {
     expect(pathWith({}, { XDG_STATE_HOME: "relative" })).toBe("/home/ann/.local/state/tailscale2otel");
     expect(pathWith({ uid: 0 })).toBe("/var/lib/tailscale2otel");
     expect(pathWith({ platform: "darwin" })).toBe("/home/ann/Library/Application Support/tailscale2otel");
+  });
+
+  test("is a problem if run could not use it, placed where it was set", () => {
+    const sources = sourcesIn(directory, { set: [...soundSettings, "state.path=/x"], environment: soundEnvironment });
+    const whyUnusableState = (path: string) =>
+      path === "/x" ? { message: "cannot use it", remedy: "Use another." } : undefined;
+    const { problems } = inspectConfig({ ...sources, whyUnusableState });
+    expect(problems.map(describeFinding)).toEqual(["--set state.path: cannot use it. Use another."]);
+    expect(loadConfig({ ...sources, assignments: soundSettings, whyUnusableState }).config.state.path).not.toBe("/x");
   });
 
   test("is relative to the working directory, and :memory: is no directory", () => {

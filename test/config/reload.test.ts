@@ -2,7 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Config, describeProblem, inspectReload, mergeReload, secretFilesOf } from "../../src/config/index.ts";
+import { type Config, describeFinding } from "../../src/config/index.ts";
+import { inspectReload, mergeReload, secretFilesOf } from "../../src/config/reload.ts";
 import { isLoopback, parseListen } from "../../src/lib/listen.ts";
 import { seeded } from "../support/random.ts";
 import { inspectIn, soundEnvironment, soundSettings, sourcesIn, temporaryDirectory } from "./sources.ts";
@@ -65,10 +66,25 @@ function reloadFrom(started: string, edited: string) {
   const before = inspectIn(directory, { toml: started });
   expect(before.problems).toEqual([]);
   const { config, problems, waiting } = inspectReload(before.config, sourcesIn(directory, { toml: edited }));
-  return { config, problems: problems.map(describeProblem), waiting };
+  return { config, problems: problems.map(describeFinding), waiting };
 }
 
 const streamed = "[collectors]\nflowlogs.source = 'stream'\nauditlogs.source = 'stream'\n[streaming]\nenabled = true\n";
+
+test("the warnings of a reload are about what stays in force, and not about what waits for a restart", () => {
+  const token = (name: string) => `${streamed}token = '${name}'\n[admin]\nlisten = ':9091'\ntoken = 'b-token'\n`;
+  const before = inspectIn(directory, { toml: token("a-token") });
+  const removed = `${streamed}[admin]\nenabled = true\n`;
+  const { config, problems, warnings, waiting } = inspectReload(before.config, sourcesIn(directory, { toml: removed }));
+  expect(problems).toEqual([]);
+  expect(config.streaming.token).toBe("a-token");
+  expect(waiting).toEqual(["streaming.token", "admin.listen", "admin.token"]);
+  const lines = warnings.map(describeFinding);
+  expect(lines.filter((line) => line.includes("token"))).toEqual([
+    "streaming.token: it was removed, but the listener keeps requiring the token in force until a restart. Restart to run without it.",
+    "admin.token: it was removed, but the listener keeps requiring the token in force until a restart. Restart to run without it.",
+  ]);
+});
 
 describe("what is applied is the mixture, so the mixture has to be safe", () => {
   test("a listener on every address does not lose its token because the edited file moves it to loopback", () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "bun:test";
-import { type ConfigSources, describeProblem, describeWarning, inspectConfig } from "../../src/config/index.ts";
+import { type ConfigSources, describeFinding, inspectConfig } from "../../src/config/index.ts";
 
 export interface Given {
   readonly toml?: string;
@@ -46,7 +46,7 @@ export function inspectIn(directory: string, given: Given) {
   const inspection = inspectConfig(sourcesIn(directory, given));
   return {
     ...inspection,
-    problems: inspection.problems.map(describeProblem),
-    warnings: inspection.warnings.map(describeWarning),
+    problems: inspection.problems.map(describeFinding),
+    warnings: inspection.warnings.map(describeFinding),
   };
 }

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
-import { describeProblem, findConfigFile, inspectConfig, loadSections } from "../../src/config/index.ts";
+import { describeFinding, findConfigFile, inspectConfig, loadSections } from "../../src/config/index.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { whyForeign } from "../../src/config/files.ts";
 import { sourcesIn, temporaryDirectory } from "./sources.ts";
@@ -27,7 +27,7 @@ test("one that everybody can write to is an error that says what to do", () => {
   const sources = sourcesOf(0o646);
   const { config, problems } = inspectConfig(sources);
   expect(config.log_level).toBe("info");
-  expect(problems.map(describeProblem)).toEqual([
+  expect(problems.map(describeFinding)).toEqual([
     "tailscale2otel.toml: cannot be read: it is not trusted, because other users can write to it (mode 0646). If it is yours, correct its owner and run chmod go-w tailscale2otel.toml; or name a file with --config or TS2OTEL_CONFIG.",
   ]);
 });

@@ -1,6 +1,6 @@
 /** The settings of the webhook receiver: what is refused, what gets a warning, and what has no effect. */
 import { describe, expect, test } from "bun:test";
-import { mergeReload } from "../../src/config/index.ts";
+import { mergeReload } from "../../src/config/reload.ts";
 import { join } from "node:path";
 import { inspectIn, soundEnvironment, soundSettings, temporaryDirectory } from "./sources.ts";
 

@@ -1,0 +1,290 @@
+/** The rules about everything that comes in: Tailscale's API, the collectors, and the receivers. */
+import { isIP } from "node:net";
+import { isLoopback, parseListen } from "../lib/listen.ts";
+import { formatDuration } from "../lib/units.ts";
+import type { Rule } from "./rules.ts";
+import { defaultMaxBodyBytes } from "./schema-inputs.ts";
+import { collectedLogs, type Config, hasCredentials, isPolled, usesOauth, wantsPoll } from "./schema.ts";
+
+/** What to set so that the API can be used. */
+export const credentialKeys = "tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret";
+
+/** Rules for each receiver. */
+const receiverRules = (
+  [
+    ["streaming", "token", "records", "a long random text, and use the same in Tailscale"],
+    ["webhook", "secret", "events", "the secret that Tailscale showed when the webhook was created"],
+  ] as const
+).flatMap(([name, secret, what, value]): readonly Rule[] => {
+  const isOpen = ({ streaming, webhook }: Config): boolean =>
+    name === "streaming" ? streaming.token === "" : webhook.secret === "" && !webhook.auto_configure;
+  return [
+    {
+      severity: "error",
+      keys: [`${name}.require_${secret}`, `${name}.${secret}`, `${name}.auto_configure`],
+      when: (config) =>
+        isOpen(config) && (name === "streaming" ? config.streaming.require_token : config.webhook.require_secret),
+      message: `a ${secret} is required, but ${name}.${secret} is empty`,
+      remedy: `Set ${name}.${secret} or ${name}.${secret}_file, or ${name}.require_${secret} = false.`,
+    },
+    {
+      severity: "warning",
+      keys: [`${name}.${secret}`],
+      when: (config) =>
+        config[name].enabled && isOpen(config) && (name === "streaming" || config.webhook.secret_previous === ""),
+      message: ({ [name]: receiver }) =>
+        isLocal(receiver)
+          ? `it is empty, so every program on this machine can send ${what}`
+          : `it is empty and ${receiver.listen} is not loopback, so anyone who can reach this port can forge ${what}${receiver.tls.cert_file === "" ? ", and they travel over plain HTTP" : ""}`,
+      remedy: ({ [name]: receiver }) =>
+        `Set ${name}.${secret} to ${value}${isLocal(receiver) ? "" : `, or listen on 127.0.0.1; ${name}.require_${secret} = true makes this an error`}.`,
+    },
+    {
+      severity: "error",
+      keys: [`${name}.public_url`],
+      when: ({ [name]: { public_url: text } }) => text !== "" && whyNotPublic(name, text) !== undefined,
+      message: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[0] ?? "",
+      remedy: ({ [name]: { public_url: text } }) => whyNotPublic(name, text)?.[1] ?? "",
+    },
+    {
+      severity: "warning",
+      keys: [`${name}.public_url`],
+      when: ({ [name]: of }) => of.enabled && of.public_url.includes("?"),
+      message: "it has a query, which everyone with access to the Tailscale settings can see",
+      remedy: "Put no secrets there.",
+    },
+    {
+      severity: "error",
+      keys: [
+        `${name}.auto_configure`,
+        `${name}.enabled`,
+        `${name}.public_url`,
+        "streaming.token",
+        "tailscale.auth.apikey",
+        "tailscale.auth.oauth.client_id",
+        "tailscale.auth.oauth.client_secret",
+      ],
+      when: (config) => config[name].auto_configure && missingFor(name, config).length > 0,
+      message: (config) => `it needs ${missingFor(name, config).join(", ")}`,
+      remedy: `Set what is missing, or ${name}.auto_configure = false.`,
+    },
+  ];
+});
+
+/** Rules for the log that each collector polls. */
+const collectorRules = collectedLogs.flatMap((log): readonly Rule[] => {
+  const logs = log === "flowlogs" ? "flow logs" : "audit logs";
+  const [source, enabled] = [`collectors.${log}.source`, `collectors.${log}.enabled`];
+  return [
+    {
+      severity: "error",
+      keys: [source, "streaming.enabled"],
+      when: ({ collectors: { [log]: of }, streaming }) => of.enabled && of.source === "stream" && !streaming.enabled,
+      message: '"stream" needs the receiver, but streaming.enabled is false',
+      remedy: `Set streaming.enabled = true, or ${enabled} = false.`,
+    },
+    {
+      severity: "warning",
+      keys: [source],
+      when: (config) => wantsPoll(config, log) && !hasCredentials(config),
+      message: ({ collectors, streaming }) =>
+        `it is "${collectors[log].source}", but there are no API credentials, so ${logs} ${streaming.enabled ? "arrive only through the receiver" : "do not arrive at all"}`,
+      remedy: ({ streaming }) =>
+        `Set ${credentialKeys}, or ${streaming.enabled ? `${source} = "stream"` : `${enabled} = false`}.`,
+    },
+    {
+      severity: "warning",
+      keys: [source],
+      when: (config) => isPolled(config, log) && config.streaming.enabled,
+      message: ({ collectors }) =>
+        `it is "${collectors[log].source}" and streaming.enabled is true, so ${logs} arrive both ways, and each record counts once`,
+      remedy: `Keep it to repair gaps in the stream, or set ${source} = "stream" to stop polling.`,
+    },
+    {
+      severity: "error",
+      keys: [`collectors.${log}.replay_overlap`, `collectors.${log}.max_window`],
+      when: ({ collectors: { [log]: of } }) => of.max_window <= of.replay_overlap,
+      message: ({ collectors: { [log]: of } }) =>
+        `ranges of ${formatDuration(of.max_window)} that overlap by ${formatDuration(of.replay_overlap)} never advance`,
+      remedy: `Set collectors.${log}.max_window above collectors.${log}.replay_overlap.`,
+    },
+  ];
+});
+
+export const inputRules: readonly Rule[] = [
+  ...receiverRules,
+  ...collectorRules,
+  {
+    severity: "error",
+    keys: ["webhook.listen", "streaming.listen", "webhook.tls.cert_file", "streaming.tls.cert_file"],
+    when: (config) =>
+      sharesListener(config) && JSON.stringify(config.webhook.tls) !== JSON.stringify(config.streaming.tls),
+    message: "both receivers share an address, but their TLS files differ",
+    remedy: "Set webhook.tls to the same files as streaming.tls, or change webhook.listen.",
+  },
+  {
+    severity: "error",
+    keys: ["webhook.path", "streaming.path", "webhook.listen", "streaming.listen"],
+    when: (config) => sharesListener(config) && hecPaths(config.streaming.path).includes(bare(config.webhook.path)),
+    message: "on the shared listener, this path belongs to the HEC receiver",
+    remedy: "Change webhook.path or webhook.listen.",
+  },
+  {
+    severity: "error",
+    keys: ["streaming.path"],
+    when: ({ streaming }) => healthPaths.includes(bare(streaming.path)),
+    message: "this is the path of HEC's own health check",
+    remedy: "Change streaming.path.",
+  },
+  {
+    severity: "warning",
+    keys: ["streaming.public_url"],
+    when: ({ streaming }) => streaming.enabled && /^http:/i.test(streaming.public_url),
+    message: "it is plain HTTP, so only the tailnet protects the records and the token",
+    remedy: "Use https, unless Tailscale reaches it inside the tailnet.",
+  },
+  {
+    severity: "warning",
+    keys: ["streaming.max_inflight_bytes"],
+    when: ({ streaming }) =>
+      streaming.enabled && (streaming.max_body_bytes || defaultMaxBodyBytes) > streaming.max_inflight_bytes,
+    message:
+      "it is smaller than the largest body (streaming.max_body_bytes, by default 64 MiB), so it limits single bodies",
+    remedy: "Raise streaming.max_inflight_bytes, or lower streaming.max_body_bytes.",
+  },
+  {
+    severity: "warning",
+    keys: ["webhook.tolerance"],
+    when: ({ webhook }) =>
+      webhook.enabled &&
+      webhook.tolerance === 0 &&
+      (webhook.secret + webhook.secret_previous !== "" || webhook.auto_configure),
+    message: "it is 0, so a recorded delivery counts again after dedup.webhook_window",
+    remedy: 'Set webhook.tolerance; if late deliveries are the reason, set webhook.late_retry_window = "25h".',
+  },
+  {
+    severity: "error",
+    keys: ["dedup.webhook_window", "webhook.late_retry_window", "webhook.tolerance"],
+    when: ({ dedup, webhook }) => webhook.enabled && dedup.webhook_window < replayableMs(webhook),
+    message: ({ dedup, webhook }) =>
+      `events are remembered for ${formatDuration(dedup.webhook_window)}, but deliveries are accepted for ${formatDuration(replayableMs(webhook))}: webhook.late_retry_window plus twice webhook.tolerance`,
+    remedy: "Raise dedup.webhook_window, or lower webhook.late_retry_window.",
+  },
+  {
+    severity: "warning",
+    keys: ["tailscale.auth.apikey"],
+    when: (config) => hasCredentials(config) && !usesOauth(config),
+    message: "an API key expires after at most 90 days and has all permissions of the person who created it",
+    remedy: `Use an OAuth client: set ${credentialKeys}.`,
+  },
+  {
+    severity: "error",
+    keys: ["tailscale.base_url"],
+    when: ({ tailscale: { base_url: text } }) => text === "" || !/^https?:\/\/[^/?#@]+\/?$/i.test(text),
+    message: "only scheme, host and port are allowed",
+    remedy: "Remove it to use the public API, or set for example https://api.example.com:8443.",
+  },
+  {
+    severity: "warning",
+    keys: ["tailscale.base_url"],
+    when: (config) => hasCredentials(config) && isPlainRemote(config.tailscale.base_url),
+    message: "it is plain HTTP, so anyone in between can read the credentials",
+    remedy: "Use https.",
+  },
+];
+
+export function isLocal({ listen }: { readonly listen: string }): boolean {
+  return isLoopback(parseListen(listen)?.hostname);
+}
+
+function isPlainRemote(address: string): boolean {
+  if (!/^http:/i.test(address)) return false;
+  return !isLoopback(hostOf(new URL(address)));
+}
+
+/** Without the brackets of an IPv6 address. */
+function hostOf({ hostname }: URL): string {
+  return hostname.toLowerCase().replace(/^\[(.*)\]$/, "$1");
+}
+
+function sharesListener({ streaming, webhook }: Config): boolean {
+  return streaming.enabled && webhook.enabled && streaming.listen === webhook.listen;
+}
+
+const healthPaths: readonly string[] = ["/services/collector/health", "/services/collector/health/1.0"];
+
+/** What the HEC receiver answers to: with the default path also its usual aliases, and always the health check. */
+function hecPaths(path: string): readonly string[] {
+  const aliases = ["/services/collector", "/services/collector/event/1.0"];
+  return [bare(path), ...(bare(path) === "/services/collector/event" ? aliases : []), ...healthPaths];
+}
+
+function bare(path: string): string {
+  return path.replace(/\/+$/, "");
+}
+
+/** How long a delivery can be sent again and still be accepted. */
+function replayableMs({ late_retry_window: lateMs, tolerance }: Config["webhook"]): number {
+  return lateMs + 2 * tolerance;
+}
+
+function missingFor(name: "streaming" | "webhook", config: Config): readonly string[] {
+  return [
+    ...(config[name].enabled ? [] : [`${name}.enabled = true`]),
+    ...(config[name].public_url === "" ? [`${name}.public_url`] : []),
+    // The API refuses a log stream without a token.
+    ...(name === "streaming" && config.streaming.token === "" ? ["streaming.token"] : []),
+    ...(hasCredentials(config) ? [] : [`API credentials (${credentialKeys})`]),
+  ];
+}
+
+/** Why Tailscale could not use a URL, and what to do. The URL is never quoted: its query can be a secret. */
+function whyNotPublic(
+  name: "streaming" | "webhook",
+  text: string,
+): readonly [message: string, remedy: string] | undefined {
+  const url = new URL(text);
+  const host = hostOf(url);
+  if (url.username !== "" || url.password !== "") return ["it contains a user or a password", "Remove them."];
+  if (url.hash !== "") return ["it has a fragment, which is never sent", "Remove the part from # on."];
+  if (isPrivateIpv4(host)) {
+    return [
+      "Tailscale cannot reach a private IPv4 address",
+      "Use a host name, or the Tailscale IPv6 address in brackets.",
+    ];
+  }
+  if (name === "webhook") {
+    // Names of the tailnet are public through Tailscale Funnel.
+    const isPublic =
+      host.endsWith(".ts.net") || (isIP(host) === 6 ? !/^(?:f[cd]|fe80|::1$)/.test(host) : !isPrivateHost(host));
+    if (url.protocol !== "https:" || !isPublic) {
+      return ["Tailscale delivers webhooks to public https addresses only", "Use a public host name with https."];
+    }
+    return ["", "80"].includes(url.port)
+      ? undefined
+      : [
+          "Tailscale delivers webhooks to the ports 443 and 80 only",
+          "Remove the port, and forward 443 to webhook.listen.",
+        ];
+  }
+  if (url.protocol !== "http:" || isPrivateHost(host)) return undefined;
+  return ["plain HTTP is possible only for private names and IPv6 addresses", "Use https."];
+}
+
+/** Loopback, link-local, RFC 1918 and RFC 6598, also as IPv4-mapped IPv6. */
+function isPrivateIpv4(host: string): boolean {
+  if (host.startsWith("::ffff:")) return true;
+  return (
+    isIP(host) === 4 &&
+    /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host)
+  );
+}
+
+/** A host inside the tailnet or a private network: an IPv6 address, a single label, or a name in a private zone. */
+function isPrivateHost(host: string): boolean {
+  const name = host.replace(/\.$/, "");
+  return isIP(name) === 6 || (isIP(name) === 0 && !name.includes(".")) || privateZone.test(name);
+}
+
+/** RFC 6762 appendix G, RFC 8375, what ICANN has reserved, and Tailscale's own names. */
+const privateZone = /\.(?:ts\.net|internal|local|localhost|home\.arpa|intranet|private|corp|home|lan)$/;
