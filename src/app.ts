@@ -10,7 +10,7 @@ import { createAdmin } from "./admin/index.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
-import { createExporter, type ExportHealth, observeProcess } from "./export/index.ts";
+import { createExporter, observeProcess } from "./export/index.ts";
 import { teeLogger } from "./export/self-observability.ts";
 import { type JournalReader, openSqliteJournal } from "./journal/index.ts";
 import { startFolding } from "./ledger/folding.ts";
@@ -23,7 +23,7 @@ import { EdgeBook } from "./processors/edges.ts";
 import { EndBook } from "./processors/ends.ts";
 import { directoryOf, processorSettingsOf } from "./processors/index.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "./receivers/index.ts";
-import { createPoller, type PollStatus } from "./receivers/poller/index.ts";
+import { createPoller } from "./receivers/poller/index.ts";
 import { createTailnet } from "./tailnet/index.ts";
 import { createTailscaleApi } from "./tailscale/index.ts";
 
@@ -37,11 +37,6 @@ export interface AppDeps {
   readonly onStdoutClosed: () => void;
   /** The journal is damaged and accepts nothing more; the next start salvages it. Absent: it goes on refusing. */
   readonly onDamage?: () => void;
-}
-
-export interface AppStatus extends Status {
-  readonly polls: readonly PollStatus[];
-  readonly export: ExportHealth;
 }
 
 export interface Stopped {
@@ -58,7 +53,7 @@ export interface App {
   stop(deadlineMs: number): Promise<Stopped>;
   /** What the app listens on; only after `start`. */
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
-  status(): AppStatus;
+  status(): Status & Health;
   /** The last committed fold. */
   ledger(): Fold;
   /** Log events of the audit records and webhook events in so many rows from a row of the journal on, for a live view. */
@@ -212,8 +207,11 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     attempt("cannot close the journal", logger, () => journal.close());
     return { pending };
   };
-  const notReady = (): readonly string[] => notReadyReasons(journal, ending.signal.aborted);
-  const health = (): Health => ({ notReady: notReady(), export: exporter.health, polls: poller.status });
+  const health = (): Health => ({
+    notReady: notReadyReasons(journal, ending.signal.aborted),
+    export: exporter.health,
+    polls: poller.status,
+  });
   const operationsDeps: OperationsDeps = {
     journal,
     retryRecord: createRetry(pipeline, journal, clock),
@@ -226,18 +224,17 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
     redeliver: exporter.redeliver,
     troubleOf: (name) => exporter.redeliveryTrouble(name),
   };
-  const status = (): AppStatus => ({
+  const status = (): Status & Health => ({
     ...statusOf({
       ...operationsDeps,
       ledger,
       counting,
       dedup: config.dedup,
       version: build.version,
-      notReady,
+      notReady: () => health().notReady,
       lastSuccess: () => exporter.lastSuccess,
     }),
-    polls: poller.status,
-    export: exporter.health,
+    ...health(),
   });
   resumeRedeliveries(operationsDeps, logger);
   const admin = createAdmin(config.admin, {
