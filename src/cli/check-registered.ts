@@ -1,7 +1,7 @@
 /** `check --online`, what is registered at Tailscale for this instance: log-stream destinations and the webhook. */
 import { type Config, displayUrl } from "../config/index.ts";
 import { TailscaleError } from "../tailscale/index.ts";
-import { isSameAddress, publicAddress } from "../tailnet/log-stream-target.ts";
+import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
 import type { LogName, LogStream, TailscaleApi } from "../tailscale/index.ts";
 import { failure, type OnlineFinding } from "./check-finding.ts";
 
@@ -56,8 +56,7 @@ function judge(
     return { subject, outcome: "ok", detail: `Tailscale sends to ${where}; ${unknown}` };
   }
   const ours = publicAddress(publicUrl, path);
-  if (stream.destinationType === "splunk" && isSameAddress(stream.url, ours))
-    return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
+  if (isSentTo(ours, stream)) return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
   const detail = `Tailscale sends to ${where}, not to ${displayUrl(ours)}`;
   return isAutomatic
     ? { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." }

@@ -1,10 +1,7 @@
 /** `tailnet stream …`: where Tailscale sends its logs. */
 import { type Config, displayUrl } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { fingerprintsIn, type Fingerprints } from "../tailnet/log-stream-target.ts";
-import { judgeLogStream, logNames, logStreamTargetOf } from "../tailnet/log-stream-target.ts";
-import { activityOf } from "../tailnet/log-streams.ts";
-import { publicAddress } from "../tailnet/log-stream-target.ts";
+import { activityOf, isSentTo, logNames, logStreamTargetOf, publicAddress } from "../tailnet/log-streams.ts";
 import type { LogName, LogStream, LogStreamStatus } from "../tailscale/index.ts";
 import { type Command, command } from "./command.ts";
 import { isConfirmed, openTailnet, showResult, tailnetFlags, yesFlag } from "./tailnet.ts";
@@ -35,7 +32,7 @@ const show: Command = command({
     for (const log of logsOf(args.log)) {
       const stream = await api.logStream(log);
       const status = stream === undefined ? undefined : await api.logStreamStatus(log);
-      shown.push({ log, to: placeOf(log, stream, config), stream, status });
+      shown.push({ log, to: placeOf(stream, config), stream, status });
     }
     await showResult(host, args.json, {
       json: shown.map(({ stream, status, ...one }) => ({
@@ -63,22 +60,18 @@ const set: Command = command({
   notes:
     "Needs the scope log_streaming, and device_invites and policy_file for an address inside the tailnet. Another destination is replaced only after a yes.",
   async run({ args, flags, host }) {
-    const { config, api, stateDirectory } = openTailnet(flags, host, "streaming");
+    const { config, api } = openTailnet(flags, host, "streaming");
     requireReceiver(config);
     const target = logStreamTargetOf(config);
     const url = displayUrl(target.url);
-    const fingerprints = stateDirectory === undefined ? forgetful : fingerprintsIn(stateDirectory);
     const outcomes = await changeEach(host, logsOf(args.log), async (log) => {
       const before = await api.logStream(log);
-      const verdict = judgeLogStream(log, before, target, fingerprints);
-      const old = `${before?.destinationType ?? ""} ${displayUrl(before?.url ?? "")}`;
-      const question = `The ${log} log goes to ${old}. Replace that?`;
-      if (verdict === "foreign" && !(await isConfirmed(host, args.yes, question))) return undefined;
-      const changed = verdict !== "as_put";
-      if (changed) await api.putLogStream(log, target);
-      if (changed) fingerprints.keep(log, target);
-      const replaced = verdict === "foreign" ? displayUrl(before?.url ?? "") : null;
-      return { changed, text: `${changed ? "now" : "already"} sent to ${url}`, json: { url, changed, replaced } };
+      const replaced = before === undefined || isSentTo(target.url, before) ? null : displayUrl(before.url);
+      const question = `The ${log} log goes to ${before?.destinationType} ${replaced}. Replace that?`;
+      if (replaced !== null && !(await isConfirmed(host, args.yes, question))) return undefined;
+      // Also if it points here already: Tailscale does not say with which token.
+      await api.putLogStream(log, target);
+      return { changed: true, text: `now sent to ${url}`, json: { url, replaced } };
     });
     return report(host, args.json, outcomes);
   },
@@ -94,14 +87,13 @@ const remove: Command = command({
   ],
   notes: "Needs the scope log_streaming. With streaming.auto_configure, the next start of the service sets it again.",
   async run({ args, flags, host }) {
-    const { config, api, stateDirectory } = openTailnet(flags, host, "streaming");
+    const { config, api } = openTailnet(flags, host, "streaming");
     const outcomes = await changeEach(host, logsOf(args.log), async (log) => {
       const before = await api.logStream(log);
       const removed = before === undefined ? null : displayUrl(before.url);
       if (removed !== null && !(await isConfirmed(host, args.yes, `Stop sending the ${log} log to ${removed}?`)))
         return undefined;
       if (removed !== null) await api.deleteLogStream(log);
-      if (stateDirectory !== undefined) fingerprintsIn(stateDirectory).forget(log);
       const text = removed === null ? "was not sent anywhere" : `no longer sent to ${removed}`;
       return { changed: removed !== null, text, json: { removed } };
     });
@@ -158,9 +150,6 @@ function requireReceiver({ streaming }: Config): void {
   if (missing.length > 0) throw new ConfigError(missing.map((what) => `the log streams cannot be set: set ${what}`));
 }
 
-/** With state in memory, no fingerprint would survive. */
-const forgetful: Pick<Fingerprints, "holds" | "keep"> = { holds: () => false, keep() {} };
-
 interface Shown {
   readonly log: LogName;
   readonly to: "this receiver" | "elsewhere" | "nowhere";
@@ -168,12 +157,10 @@ interface Shown {
   readonly status: LogStreamStatus | undefined;
 }
 
-function placeOf(log: LogName, stream: LogStream | undefined, { streaming }: Config): Shown["to"] {
+function placeOf(stream: LogStream | undefined, { streaming }: Config): Shown["to"] {
   if (stream === undefined) return "nowhere";
   if (streaming.public_url === "") return "elsewhere";
-  const url = publicAddress(streaming.public_url, streaming.path);
-  const target = { url, user: "", token: "", compressionFormat: "none" } as const;
-  return judgeLogStream(log, stream, target, forgetful) === "foreign" ? "elsewhere" : "this receiver";
+  return isSentTo(publicAddress(streaming.public_url, streaming.path), stream) ? "this receiver" : "elsewhere";
 }
 
 function rowOf({ log, to, stream, status }: Shown): readonly string[] {

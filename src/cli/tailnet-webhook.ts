@@ -3,7 +3,7 @@ import { type Config, displayUrl, subscriptionsOf, subscriptionTypes, subscripti
 import { ConfigError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { nearest } from "../lib/text.ts";
-import { isSameAddress, publicAddress } from "../tailnet/log-stream-target.ts";
+import { isSameAddress, publicAddress } from "../tailnet/log-streams.ts";
 import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
 import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailnet/webhook-secret.ts";
 import { type Command, command } from "./command.ts";

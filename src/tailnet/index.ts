@@ -7,8 +7,7 @@ import type { RetryDeps } from "../lib/backoff.ts";
 import type { Device } from "../processors/names.ts";
 import type { LogName, TailscaleApi } from "../tailscale/index.ts";
 import { createDeviceRefresh } from "./devices.ts";
-import { logStreamTargetOf, publicAddress, wantedLogsOf } from "./log-stream-target.ts";
-import { createLogStreams, type LogStreams } from "./log-streams.ts";
+import { createLogStreams, logNames, type LogStreams, logStreamTargetOf, publicAddress } from "./log-streams.ts";
 import { createWebhookKeeper, type WebhookKeeper } from "./webhook.ts";
 
 export interface TailnetDeps extends RetryDeps {
@@ -51,14 +50,13 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
   let webhook = createWebhook();
 
   function createStreams(): LogStreams | undefined {
-    const { streaming, state } = config;
+    const { streaming, collectors } = config;
     if (api === undefined || !streaming.enabled || !streaming.auto_configure) return undefined;
     const received = (log: LogName): number =>
       deps.ledger.sum("tailscale2otel.ingest.records", { source: "stream", type: recordTypes[log] });
-    return createLogStreams(
-      { logs: wantedLogsOf(config), target: logStreamTargetOf(config), statePath: state.path },
-      { ...deps, api, received },
-    );
+    const isWanted = { network: collectors.flowlogs.enabled, configuration: collectors.auditlogs.enabled };
+    const logs = logNames.filter((log) => isWanted[log]);
+    return createLogStreams({ logs, target: logStreamTargetOf(config) }, { ...deps, api, received });
   }
 
   function createWebhook(): WebhookKeeper | undefined {

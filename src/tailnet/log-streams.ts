@@ -1,24 +1,26 @@
 /** Keeps Tailscale's log streams pointed at the receiver, and compares what Tailscale says it sent with what arrived. */
+import { createHmac, randomBytes } from "node:crypto";
+import { Buffer } from "node:buffer";
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import { displayUrl } from "../config/index.ts";
+import { type Config, displayUrl } from "../config/index.ts";
+import type { Journal } from "../journal/index.ts";
 import { type Backoff, keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { zeroTime } from "../lib/rfc3339.ts";
 import type { LogName, LogStream, LogStreamStatus, LogStreamTarget, TailscaleApi } from "../tailscale/index.ts";
-import { fingerprintsIn, isSameAddress, judgeLogStream } from "./log-stream-target.ts";
 
 export interface LogStreamsOptions {
   readonly logs: readonly LogName[];
   readonly target: LogStreamTarget;
-  /** Where `log-streams.json` is. */
-  readonly statePath: string;
-  /** Between two reads of the status, before the first delivery and after it. */
-  readonly looks?: { readonly firstMs: number; readonly laterMs: number };
+  /** Between two reads of the status: doubling from the first. */
+  readonly looks?: Backoff;
   readonly backoff?: Backoff;
 }
 
 export interface LogStreamsDeps extends RetryDeps {
   readonly api: Pick<TailscaleApi, "logStream" | "putLogStream" | "logStreamStatus">;
   readonly telemetry: Telemetry;
+  /** Stores a keyed digest of what each stream was last set to. */
+  readonly journal: Pick<Journal, "readState" | "writeState">;
   /** Records of a log that the receiver has read so far, including duplicates and quarantined ones. */
   received(log: LogName): number;
 }
@@ -32,8 +34,43 @@ export interface LogStreams {
   stop(deadlineMs: number): Promise<void>;
 }
 
-const usualLooks = { firstMs: 10_000, laterMs: 120_000 };
+export const logNames: readonly LogName[] = ["network", "configuration"];
+
+const usualLooks: Backoff = { firstMs: 10_000, maxMs: 120_000 };
 export const usualBackoff: Backoff = { firstMs: 2_000, maxMs: 300_000 };
+
+/** `streaming.public_url`, and zstd unless `streaming.decompress` forces another compression. */
+export function logStreamTargetOf({ streaming }: Pick<Config, "streaming">): LogStreamTarget {
+  return {
+    url: publicAddress(streaming.public_url, streaming.path),
+    // Shown beside the address in Tailscale's admin console. The receiver checks only the token.
+    user: "tailscale2otel",
+    token: streaming.token,
+    compressionFormat: streaming.decompress === "auto" ? "zstd" : streaming.decompress,
+  };
+}
+
+/** The address that Tailscale sends to: `publicUrl`, with the receiver's path if it has none. */
+export function publicAddress(publicUrl: string, receiverPath: string): string {
+  const url = new URL(publicUrl);
+  if (url.pathname === "/") url.pathname = receiverPath;
+  return url.href;
+}
+
+/** Whether two addresses are equal apart from the host's case, default ports and a slash at the end. */
+export function isSameAddress(one: string, other: string): boolean {
+  return normal(one) === normal(other);
+}
+
+/** Whether a log stream sends to the HEC receiver at this address. */
+export function isSentTo(url: string, stream: Pick<LogStream, "destinationType" | "url"> | undefined): boolean {
+  return stream?.destinationType === "splunk" && isSameAddress(stream.url, url);
+}
+
+/** When Tailscale last sent something; `undefined` if it never has. */
+export function activityOf({ lastActivity }: LogStreamStatus): string | undefined {
+  return lastActivity === "" || lastActivity === zeroTime ? undefined : lastActivity;
+}
 
 export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDeps): LogStreams {
   let { target } = options;
@@ -53,17 +90,17 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
     start() {
       const gauge = (read: (loss: LossCount) => number | undefined) => () =>
         keepers.flatMap(({ log, loss }) => {
-          const value = read(loss);
+          const value = loss.status && read(loss);
           return value === undefined ? [] : [{ value, attributes: { "tailscale.logstream.type": log } }];
         });
       const { telemetry } = deps;
       telemetry.observe(
         "tailscale2otel.logstream.entries_sent",
-        gauge(({ status }) => status && (status.numEntriesSent ?? 0)),
+        gauge(({ status }) => status?.numEntriesSent ?? 0),
       );
       telemetry.observe(
         "tailscale2otel.logstream.requests_failed",
-        gauge(({ status }) => status && (status.numFailedRequests ?? 0)),
+        gauge(({ status }) => status?.numFailedRequests ?? 0),
       );
       telemetry.observe(
         "tailscale2otel.logstream.missing",
@@ -83,52 +120,54 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   };
 }
 
-function createKeeper(log: LogName, { statePath, ...options }: LogStreamsOptions, deps: LogStreamsDeps) {
-  const { api, logger } = deps;
+function createKeeper(log: LogName, options: LogStreamsOptions, deps: LogStreamsDeps) {
+  const { api, journal, logger } = deps;
   const { backoff = usualBackoff, looks = usualLooks } = options;
-  const fingerprints = fingerprintsIn(statePath);
+  const stateName = `log_stream/${log}`;
   const loss = new LossCount();
-
-  /** What the stream before did last is not a delivery of the new one. */
-  let activityBefore: string | undefined;
 
   async function settle(target: LogStreamTarget): Promise<true> {
     const present = await api.logStream(log);
     const url = displayUrl(target.url);
-    activityBefore = undefined;
-    if (judgeLogStream(log, present, target, fingerprints) === "as_put") {
+    if (present !== undefined && isAsSet(present, target)) {
       logger.info(`the ${log} log stream already points to this receiver`, { url });
       return true;
     }
-    if (present !== undefined) {
-      activityBefore = await api.logStreamStatus(log).then(activityOf, () => undefined);
-      warnOfReplacement(present, target);
-    }
+    if (present !== undefined) warnOfReplacement(present, target);
     await api.putLogStream(log, target);
     logger.info(`the ${log} log stream now points to this receiver`, { url, compression: target.compressionFormat });
     loss.reset();
     try {
-      fingerprints.keep(log, target);
+      journal.writeState(stateName, digestOf(target, randomBytes(saltBytes)));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      logger.warn(`the next start will set the ${log} log stream again: cannot write log-streams.json`, { reason });
+      logger.warn(`the next start will set the ${log} log stream again: cannot store what it was set to`, { reason });
     }
     return true;
   }
 
-  function warnOfReplacement({ destinationType, url, user, compressionFormat }: LogStream, to: LogStreamTarget): void {
-    const isOurs = destinationType === "splunk" && isSameAddress(url, to.url);
-    const why = isOurs
+  /** Tailscale never returns the token, so what was set last is compared too. */
+  function isAsSet(present: LogStream, target: LogStreamTarget): boolean {
+    const stored = journal.readState(stateName);
+    const isAlike = present.user === target.user && present.compressionFormat === target.compressionFormat;
+    if (!isAlike || !isSentTo(target.url, present) || stored === undefined) return false;
+    return digestOf(target, stored.subarray(0, saltBytes)).equals(stored);
+  }
+
+  function warnOfReplacement(present: LogStream, target: LogStreamTarget): void {
+    const { destinationType, url, user, compressionFormat } = present;
+    const why = isSentTo(target.url, present)
       ? "setting it again: its token, user or compression may differ"
       : "replacing it: it points elsewhere";
     const was = { destination: destinationType, url: displayUrl(url), user, compression: compressionFormat };
-    logger.warn(`the ${log} log stream: ${why}`, { ...was, by: displayUrl(to.url) });
+    logger.warn(`the ${log} log stream: ${why}`, { ...was, by: displayUrl(target.url) });
   }
 
   async function run(target: LogStreamTarget, signal: AbortSignal): Promise<void> {
     const retry = { ...deps, signal };
     if ((await keepTrying(`set the ${log} log stream`, () => settle(target), { ...retry, backoff })) === undefined)
       return;
+    const receivedBefore = deps.received(log);
     let isDelivering = false;
     let lastError = "";
     const look = async (): Promise<void> => {
@@ -139,15 +178,13 @@ function createKeeper(log: LogName, { statePath, ...options }: LogStreamsOptions
       const { lastError: error = "" } = status;
       if (error !== lastError && error !== "") logger.warn(`Tailscale cannot deliver the ${log} log stream`, { error });
       lastError = error;
-      const activity = activityOf(status);
-      if (isDelivering || activity === undefined || activity === activityBefore) return;
+      if (isDelivering || received === receivedBefore) return;
       isDelivering = true;
-      logger.info(`Tailscale delivers the ${log} log stream`, { activity });
+      logger.info(`Tailscale delivers the ${log} log stream`, { activity: activityOf(status) });
     };
-    const lookBackoff = { firstMs: looks.firstMs, maxMs: looks.laterMs };
-    while (!signal.aborted) {
-      await keepTrying(`read the status of the ${log} log stream`, look, { ...retry, backoff: lookBackoff });
-      await pause(isDelivering ? looks.laterMs : looks.firstMs, signal);
+    for (let waitMs = looks.firstMs; !signal.aborted; waitMs = Math.min(waitMs * 2, looks.maxMs)) {
+      await keepTrying(`read the status of the ${log} log stream`, look, { ...retry, backoff: looks });
+      await pause(waitMs, signal);
     }
   }
 
@@ -176,7 +213,17 @@ export class LossCount {
   }
 }
 
-/** When Tailscale last sent something; `undefined` if it never has. */
-export function activityOf({ lastActivity }: LogStreamStatus): string | undefined {
-  return lastActivity === "" || lastActivity === zeroTime ? undefined : lastActivity;
+const saltBytes = 16;
+
+/** The salt, and a digest with it. */
+function digestOf({ url, user, token, compressionFormat }: LogStreamTarget, salt: Uint8Array): Buffer {
+  const text = JSON.stringify([url, user, token, compressionFormat]);
+  return Buffer.concat([salt, createHmac("sha256", salt).update(text).digest()]);
+}
+
+function normal(text: string): string {
+  if (!URL.canParse(text)) return text;
+  const url = new URL(text);
+  url.pathname = url.pathname.replace(/\/+$/, "");
+  return url.href;
 }

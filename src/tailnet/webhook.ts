@@ -7,8 +7,7 @@ import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/bac
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createOncePerMinute } from "../lib/logger.ts";
 import type { TailscaleApi, WebhookEndpoint } from "../tailscale/index.ts";
-import { isSameAddress } from "./log-stream-target.ts";
-import { usualBackoff } from "./log-streams.ts";
+import { isSameAddress, usualBackoff } from "./log-streams.ts";
 import { type StoredWebhook, webhookSecretFile, withNewSecret, withoutPrevious } from "./webhook-secret.ts";
 
 export interface WebhookOptions {

@@ -1,11 +1,10 @@
-/** The copy of the device directory, and the files of the state directory that are held in memory without one. */
+/** The stored copy of the devices, and the webhook's secret without a state directory. */
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
 import type { Device } from "../../src/processors/names.ts";
 import { decodeDevices, directoryDevices, encodeDevices } from "../../src/tailnet/devices.ts";
-import { fingerprintsIn } from "../../src/tailnet/log-stream-target.ts";
 import { webhookSecretFile } from "../../src/tailnet/webhook-secret.ts";
 import { devices } from "../support/devices.ts";
 
@@ -67,18 +66,6 @@ describe("with state in memory", () => {
     expect(file.read()).toEqual(webhook);
     file.remove();
     expect(file.read()).toBeUndefined();
-    expect(existsSync(":memory:")).toBe(false);
-  });
-
-  test("fingerprints of log streams are held by the object", () => {
-    const fingerprints = fingerprintsIn(":memory:");
-    const target = { url: "https://logs.example.com", user: "u", token: "t", compressionFormat: "zstd" } as const;
-    fingerprints.keep("network", target);
-    expect(fingerprints.holds("network", target)).toBe(true);
-    expect(fingerprints.holds("network", { ...target, token: "other" })).toBe(false);
-    expect(fingerprints.holds("configuration", target)).toBe(false);
-    fingerprints.forget("network");
-    expect(fingerprints.holds("network", target)).toBe(false);
     expect(existsSync(":memory:")).toBe(false);
   });
 });

@@ -1,8 +1,5 @@
 /** The log streams of a tailnet, set by the program itself: looked at first, replaced with a warning, tried until it works. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createLogStreams, type LogStreams } from "../../src/tailnet/log-streams.ts";
@@ -15,7 +12,8 @@ const token = "the-token-of-the-stream";
 
 let tailnet: Tailnet;
 let sink: ReturnType<typeof Bun.serve>;
-let stateDirectory: string;
+/** What the journal stores. */
+let state: Map<string, Uint8Array>;
 let target: LogStreamTarget;
 let running: LogStreams[];
 let log: RecordedLog;
@@ -25,7 +23,7 @@ let taken: Record<LogName, number>;
 beforeEach(async () => {
   tailnet = await startTailnet();
   sink = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("{}") });
-  stateDirectory = mkdtempSync(join(tmpdir(), "log-streams-"));
+  state = new Map();
   const url = `http://localhost:${sink.port}/services/collector/event`;
   target = { url, user: "tailscale2otel", token, compressionFormat: "zstd" };
   running = [];
@@ -35,7 +33,6 @@ afterEach(async () => {
   await Promise.all(running.map((streams) => streams.stop(1000)));
   await sink.stop(true);
   await tailnet.stop();
-  rmSync(stateDirectory, { recursive: true, force: true });
 });
 
 function create(
@@ -49,13 +46,13 @@ function create(
     {
       logs,
       target: used,
-      statePath: stateDirectory,
-      looks: { firstMs: 2, laterMs: 2 },
+      looks: { firstMs: 2, maxMs: 2 },
       backoff: { firstMs, maxMs: Math.max(5, firstMs) },
     },
     {
       api: apiOf(tailnet),
       telemetry: gauges,
+      journal: { readState: (name) => state.get(name), writeState: (name, value) => void state.set(name, value) },
       received: (name) => taken[name],
       logger: log,
       clock: systemClock,
@@ -101,6 +98,39 @@ test("a second start looks, and changes nothing", async () => {
   expect(asked("PUT")).toHaveLength(2);
   expect(log.said("info", "already points")).toHaveLength(2);
   expect(log.said("warn", "")).toEqual([]);
+  for (const value of state.values()) expect(Buffer.from(value).toString("latin1")).not.toContain(token);
+});
+
+describe("a stream that points here is set again", () => {
+  test.each([
+    ["the token", { token: "another" }],
+    ["the compression", { compressionFormat: "gzip" as const }],
+    ["the user", { user: "somebody" }],
+  ])("if %s differs from the settings", async (_, other) => {
+    const first = create(["network"]);
+    first.start();
+    await until(() => state.size === 1);
+    await first.stop(1000);
+    create(["network"], 1, { ...target, ...other }).start();
+    await until(() => asked("PUT").length === 2);
+    await until(() => log.said("info", "now points to this receiver").length === 1);
+    expect(log.said("warn", "setting it again")).toHaveLength(1);
+  });
+
+  test("if somebody changed it at Tailscale, or if what was stored is damaged", async () => {
+    const first = create(["network"]);
+    first.start();
+    await until(() => state.size === 1);
+    await first.stop(1000);
+    await apiOf(tailnet).putLogStream("network", { ...target, user: "somebody" });
+    const second = create(["network"]);
+    second.start();
+    await until(() => asked("PUT").length === 3);
+    await second.stop(1000);
+    state.set("log_stream/network", new Uint8Array(5));
+    create(["network"]).start();
+    await until(() => asked("PUT").length === 4);
+  });
 });
 
 test("one that goes elsewhere is replaced, and it is said what went where", async () => {
@@ -225,6 +255,7 @@ describe("the status", () => {
     expect(log.said("info", "Tailscale delivers")).toEqual([]);
     tailnet.addFlow(flow);
     await tailnet.pushStream("network");
+    taken.network = 1;
     await until(() => log.said("info", "Tailscale delivers the network log stream").length === 1);
     const before = asked("GET", "/stream/status").length;
     await until(() => asked("GET", "/stream/status").length > before + 4);
