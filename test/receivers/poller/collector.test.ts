@@ -173,7 +173,7 @@ test("commits a large answer in parts of some MiB, each record once, also after 
   expect(await collector.step(signal)).toBe("current");
   expect(Math.max(...committed)).toBeLessThan(count * 0.7);
   expect(store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(count);
-});
+}, 60_000);
 
 test("takes a record that is not JSON for a malformed answer", async () => {
   tailnet.serveRecords("network", function* () {
