@@ -1,14 +1,7 @@
 /** What an operator can do with quarantine, dead letters and delivered logs: list, show, retry, purge, replay. Over an open journal. */
 import { setImmediate as yieldTurn } from "node:timers/promises";
 import type { PrivacySettings } from "../catalogue/logs.ts";
-import type {
-  MarkFilter,
-  MarkReason,
-  QuarantineCount,
-  QuarantineFilter,
-  QuarantineItem,
-  Redelivery,
-} from "../journal/index.ts";
+import type { QuarantineCount, QuarantineFilter, QuarantineItem, Redelivery } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { RetryRecord } from "../pipeline/retry.ts";
 import { privacyOf } from "../processors/outgoing.ts";
@@ -41,7 +34,6 @@ export interface ItemQuery extends QuarantineFilter {
 
 /** Items by their ids, or all that match the filter. */
 export interface Selection extends QuarantineFilter {
-  readonly ids?: readonly string[];
   /** Continue behind that item. */
   readonly beforeId?: string;
 }
@@ -102,9 +94,6 @@ export interface OperationsDeps extends RedeliveryDeps {
 const retriedAtOnce = 100;
 const purgedAtOnce = 500;
 
-/** Marks that are dead letters; the others are notes about records that were delivered. */
-const deadLetterReasons: readonly MarkReason[] = ["rejected", "too_large", "failing", "internal"];
-
 export function createOperations(deps: OperationsDeps) {
   const { journal, privacy, clock } = deps;
   const { quarantine } = journal;
@@ -142,9 +131,9 @@ export function createOperations(deps: OperationsDeps) {
   const newId = (name: Redelivery["name"]): number => Math.max(clock(), (journal.redelivery(name)?.id ?? 0) + 1);
 
   /** Returns how many records were queued for export. */
-  function queueDeadLetters(marks: MarkFilter): number {
+  function queueDeadLetters(filter: QuarantineFilter): number {
     refuseIfBusy("retry");
-    const plan = journal.planRetry({ destination: "logs", why: deadLetterReasons, ...marks }, newId("retry"));
+    const plan = journal.planRetry(filter, newId("retry"));
     if (plan.total > 0) begin(plan);
     return plan.total;
   }
@@ -175,14 +164,10 @@ export function createOperations(deps: OperationsDeps) {
   async function retry({ ids, beforeId, ...filter }: Selection): Promise<RetryReport> {
     if (ids !== undefined) {
       const deadLetters = await deadLettersAmong(ids);
-      const queued =
-        deadLetters.size === 0 ? 0 : queueDeadLetters({ ids: [...deadLetters].map((id) => Number(id.slice(1))) });
+      const queued = deadLetters.size === 0 ? 0 : queueDeadLetters({ ids: [...deadLetters] });
       return { ...(await retryRecords(ids.filter((id) => !deadLetters.has(id)))), queued };
     }
-    if (filter.class === "dead_letter") {
-      const marks = marksOf(filter);
-      return { ...(await retryRecords([])), queued: marks === undefined ? 0 : queueDeadLetters(marks) };
-    }
+    if (filter.class === "dead_letter") return { ...(await retryRecords([])), queued: queueDeadLetters(filter) };
     if (filter.class !== "invalid")
       throw new NotPossible("only the classes invalid and dead_letter can be retried: select one of them");
     const page = quarantine.page(filter, { limit: retriedAtOnce, ...(beforeId === undefined ? {} : { beforeId }) });
@@ -257,11 +242,4 @@ export function createOperations(deps: OperationsDeps) {
     /** The current or the last one of each name. */
     redeliveries: async (): Promise<readonly RedeliveryReport[]> => redeliveryReports(deps),
   };
-}
-
-/** The dead letters that match a filter; nothing if no mark can. */
-function marksOf({ reason, type, before }: QuarantineFilter): MarkFilter | undefined {
-  const why = deadLetterReasons.filter((known) => reason === undefined || known === reason);
-  if (why.length === 0 || type === "unknown") return undefined;
-  return { why, ...(type === undefined ? {} : { type }), ...(before === undefined ? {} : { before }) };
 }

@@ -261,7 +261,7 @@ export class Backlog {
   #mark(seq: number, from: number, to: number, { why, message }: Refusal, logRecords: number): void {
     const last = this.#marks.at(-1);
     const isSame = last?.seq === seq && last.to === from && last.why === why && last.message === message;
-    const mark = { destination: "logs" as const, seq, from, to, why, logRecords, message, at: this.#clock() };
+    const mark = { seq, from, to, why, logRecords, message, at: this.#clock() };
     if (!isSame) this.#marks.push(mark);
     else this.#marks[this.#marks.length - 1] = { ...mark, from: last.from, logRecords: last.logRecords + logRecords };
   }

@@ -41,21 +41,19 @@ export const partFlags = { ahead: 1, unproven: 2, replacedTime: 4 } as const;
 /** Texts that are kept to be looked at, never accepted: invalid records, or samples of unknown kinds. One row. */
 export interface QuarantinePart {
   readonly class: "invalid" | "sample";
+  readonly type: RecordType | "unknown";
+  /** A word of a closed set. */
+  readonly reason: string;
   readonly lines: number;
   readonly length: number;
   /** One JSON object per line: `QuarantineLine`. One zstd frame. */
   readonly body: Uint8Array;
   /** Four words per line, of class `quarantined`; none for samples. */
   readonly keys: Uint32Array;
-  readonly types: readonly (RecordType | "unknown")[];
-  readonly reasons: readonly string[];
   without(dropped: Uint8Array): QuarantinePart;
 }
 
-export interface QuarantineLine {
-  readonly type: RecordType | "unknown";
-  /** A word of a closed set. */
-  readonly reason: string;
+export interface QuarantineLine extends Pick<QuarantinePart, "type" | "reason"> {
   readonly detail: string;
   /** The record's stored form, or the value's text; cut at 64 KiB. */
   readonly text: string;

@@ -17,8 +17,8 @@ export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "qua
 export interface JournalReader {
   /** Rows from `seq` on, in order: at most `rows` of them, and no further row once their text passes `bytes`. */
   read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): readonly Row[];
-  /** Marks of a destination from an id on, oldest first. */
-  marks(filter: MarkFilter, limit: { readonly afterId: number; readonly marks: number }): readonly Mark[];
+  /** Marks behind an id that match, oldest first. */
+  marks(filter: QuarantineFilter, limit: { readonly afterId: number; readonly marks: number }): readonly Mark[];
   close(): void;
 }
 
@@ -44,12 +44,14 @@ export const startOfJournal: LogCursor = {
   logRecords: { delivered: 0, rejected: 0, deadLettered: 0 },
 };
 
-/** Why records are marked. `partial`: rejected in part by the backend, kept for their range. `unmeasured`: not in the counters. */
-export type MarkReason = "rejected" | "too_large" | "failing" | "internal" | "partial" | "unmeasured";
+/** Why records are dead letters. */
+export type DeadLetterReason = "rejected" | "too_large" | "failing" | "internal";
 
-/** A range of records on their row that a destination did not take. The row stays as long as its mark. */
+/** `partial`: rejected in part by the backend, marked for their range. `unmeasured`: not in the counters. Delivered all the same. */
+export type MarkReason = DeadLetterReason | "partial" | "unmeasured";
+
+/** A range of records on their row that were not delivered, or not in full. The row stays as long as its mark. */
 export interface NewMark {
-  readonly destination: "logs" | "ledger";
   readonly seq: number;
   /** First line, and the line after the last. */
   readonly from: number;
@@ -64,15 +66,6 @@ export interface NewMark {
 
 export interface Mark extends NewMark {
   readonly id: number;
-}
-
-/** Marks that share all that is given. Dead letters are the marks of `logs` that are not `partial`. */
-export interface MarkFilter {
-  readonly ids?: readonly number[];
-  readonly destination?: "logs" | "ledger";
-  readonly why?: readonly MarkReason[];
-  readonly type?: RecordType;
-  readonly before?: number;
 }
 
 /** What the exporter reports, to be committed together. */
@@ -125,9 +118,9 @@ export interface Loss {
   readonly uncounted: number;
 }
 
-/** A line of a quarantine row, or a mark, as it is listed. */
+/** What is kept for a person: a quarantined text, or a mark, as it is listed. */
 export interface QuarantineItem {
-  /** `<seq>.<line>` for a line, `m<id>` for a mark. */
+  /** `<seq>.<line>` for a text, `m<id>` for a mark. */
   readonly id: string;
   readonly class: "invalid" | "sample" | "note" | "dead_letter";
   readonly type: RecordType | "unknown";
@@ -147,7 +140,10 @@ export interface QuarantineCount {
   readonly items: number;
 }
 
+/** Items that share all that is given. */
 export interface QuarantineFilter {
+  /** Ids of marks. */
+  readonly ids?: readonly string[];
   readonly class?: QuarantineItem["class"];
   readonly reason?: string;
   readonly type?: RecordType | "unknown";
@@ -161,7 +157,7 @@ export interface Quarantine {
     filter: QuarantineFilter,
     page: { readonly beforeId?: string; readonly limit: number },
   ): readonly QuarantineItem[];
-  /** With its texts: the line, or the records that the mark covers (the first 100); nothing if there is no such item. */
+  /** With its texts: its own, or the records that the mark covers (the first 100); nothing if there is no such item. */
   read(
     id: string,
   ): { readonly item: QuarantineItem; readonly texts: readonly string[]; readonly isCut: boolean } | undefined;
@@ -181,7 +177,7 @@ export interface Redelivery {
   readonly untilSeq: number;
   readonly total: number;
   readonly range?: { readonly since: number; readonly until: number };
-  readonly marks?: MarkFilter;
+  readonly marks?: QuarantineFilter;
   readonly endedAt?: number;
   readonly isCancelled?: boolean;
 }
@@ -194,6 +190,18 @@ export interface RedeliveryProgress {
   readonly taken: readonly number[];
   readonly isOver: boolean;
 }
+
+/** What a start would find in a state directory. */
+export type JournalInspection =
+  | { readonly kind: "memory" }
+  /** The directory or the journal would be created. */
+  | { readonly kind: "new" }
+  | { readonly kind: "ready"; readonly bytes: number }
+  | { readonly kind: "in_use" }
+  /** A start would set it aside, and save what can be read of it. */
+  | { readonly kind: "damaged"; readonly reason: string }
+  | { readonly kind: "newer"; readonly schema: number }
+  | { readonly kind: "unusable"; readonly reason: string };
 
 export interface Journal {
   readonly identity: JournalIdentity;
@@ -227,7 +235,8 @@ export interface Journal {
   redelivery(name: Redelivery["name"]): Redelivery | undefined;
   /** Plans delivered rows received in that range, in steps. */
   planReplay(range: { readonly since: number; readonly until: number }, id: number): Promise<Redelivery>;
-  planRetry(marks: MarkFilter, id: number): Redelivery;
+  /** Plans the present dead letters that match. */
+  planRetry(filter: QuarantineFilter, id: number): Redelivery;
   beginRedelivery(redelivery: Redelivery): void;
   cancelRedelivery(name: Redelivery["name"]): boolean;
   redelivered(progress: RedeliveryProgress): void;

@@ -1,7 +1,6 @@
 /** What a batch brought that is never accepted and kept for inspection: invalid records, and samples of unknown kinds. */
 import { cutText } from "../lib/text.ts";
 import type { QuarantineLine, QuarantinePart } from "../journal/index.ts";
-import type { RecordType } from "../records/types.ts";
 import { Lines, textWithout } from "./parts.ts";
 
 type PartClass = QuarantinePart["class"];
@@ -10,48 +9,48 @@ type PartClass = QuarantinePart["class"];
 const maxTextBytes = 64 * 1024;
 const maxDetailBytes = 1024;
 
-/** A row of quarantined lines while it is filled. */
-interface OpenRow {
+/** A row of quarantined lines of one class, type and reason while it is filled. */
+interface OpenRow extends Pick<QuarantinePart, "class" | "type" | "reason"> {
   readonly lines: Lines;
   readonly keys: number[];
-  readonly types: (RecordType | "unknown")[];
-  readonly reasons: string[];
+  count: number;
 }
 
 export class OpenQuarantine {
-  readonly #open = new Map<PartClass, OpenRow>();
+  readonly #open = new Map<string, OpenRow>();
   readonly #sealed: QuarantinePart[] = [];
 
   /** Bytes held in memory, roughly. */
   get byteLength(): number {
     let bytes = 0;
     for (const { body, lines } of this.#sealed) bytes += body.length + lines * 64;
-    for (const { lines, types } of this.#open.values()) bytes += lines.byteLength + types.length * 64;
+    for (const { lines, count } of this.#open.values()) bytes += lines.byteLength + count * 64;
     return bytes;
   }
 
   /** `key`: four words of class `quarantined`; samples have none. */
   add(partClass: PartClass, line: Omit<QuarantineLine, "isCut">, key?: Uint32Array): void {
-    let row = this.#open.get(partClass);
-    if (row === undefined) this.#open.set(partClass, (row = { lines: new Lines(), keys: [], types: [], reasons: [] }));
+    const { type, reason } = line;
+    const name = `${partClass} ${type} ${reason}`;
+    let row = this.#open.get(name);
+    if (row === undefined)
+      this.#open.set(name, (row = { class: partClass, type, reason, lines: new Lines(), keys: [], count: 0 }));
     const text = cutText(line.text, maxTextBytes);
     const stored = { ...line, detail: cutText(line.detail, maxDetailBytes), text };
     row.lines.addText(JSON.stringify(text === line.text ? stored : { ...stored, isCut: true }));
     if (key !== undefined) row.keys.push(...key);
-    row.types.push(line.type);
-    row.reasons.push(line.reason);
-    if (row.lines.isFull) this.#seal(partClass, row);
+    row.count++;
+    if (row.lines.isFull) this.#seal(name, row);
   }
 
   seal(): readonly QuarantinePart[] {
-    for (const [partClass, row] of this.#open) this.#seal(partClass, row);
+    for (const [name, row] of this.#open) this.#seal(name, row);
     return this.#sealed;
   }
 
-  #seal(partClass: PartClass, { lines, keys, types, reasons }: OpenRow): void {
-    this.#open.delete(partClass);
-    const packed = { ...lines.pack(), keys: Uint32Array.from(keys) };
-    this.#sealed.push(partOf({ class: partClass, lines: types.length, ...packed, types, reasons }));
+  #seal(name: string, { lines, keys, count, ...shared }: OpenRow): void {
+    this.#open.delete(name);
+    this.#sealed.push(partOf({ ...shared, lines: count, ...lines.pack(), keys: Uint32Array.from(keys) }));
     lines.release();
   }
 }
@@ -60,10 +59,8 @@ function partOf(stored: Omit<QuarantinePart, "without">): QuarantinePart {
   return {
     ...stored,
     without(dropped) {
-      const isKept = (_: unknown, line: number): boolean => dropped[line] !== 1;
-      const types = stored.types.filter(isKept);
-      const reasons = stored.reasons.filter(isKept);
-      return partOf({ ...stored, ...textWithout(stored, dropped), lines: types.length, types, reasons });
+      const lines = stored.lines - dropped.reduce((sum, one) => sum + one, 0);
+      return partOf({ ...stored, ...textWithout(stored, dropped), lines });
     },
   };
 }

@@ -273,7 +273,7 @@ describe("a retry", () => {
     expect(other.answer).toMatchObject({ queued: 0 });
     const { answer } = await post("/api/quarantine/retry", { class: "dead_letter", reason: "too_large" });
     expect(answer).toMatchObject({ queued: 1 });
-    expect(redelivered).toMatchObject([["retry", { marks: { destination: "logs", why: ["too_large"] } }]]);
+    expect(redelivered).toMatchObject([["retry", { marks: { class: "dead_letter", reason: "too_large" } }]]);
   });
 });
 

@@ -281,7 +281,6 @@ test("counts what a partial success rejected, and marks the range", async () => 
   expect(await simulation.drained(start + minute)).toBe(true);
   expect(simulation.marks).toMatchObject([
     {
-      destination: "logs",
       seq: 1,
       from: 0,
       to: 3,
@@ -290,7 +289,6 @@ test("counts what a partial success rejected, and marks the range", async () => 
       message: "3 of 10 log records rejected: bad labels",
     },
     {
-      destination: "logs",
       seq: 2,
       from: 0,
       to: 3,

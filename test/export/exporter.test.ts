@@ -137,7 +137,7 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
     await until(() => cursor().seq > store.journal.lastSeq);
     expect(cursor().records).toEqual({ delivered: 3, deadLettered: 1 });
     expect(progress.flatMap(({ marks }) => marks)).toMatchObject([
-      { destination: "logs", seq: 2, from: 0, to: 1, why: "rejected", logRecords: 1, message: "HTTP 400: bad label" },
+      { seq: 2, from: 0, to: 1, why: "rejected", logRecords: 1, message: "HTTP 400: bad label" },
     ]);
     expect(sink.logs.filter(isBad)).toHaveLength(0);
     expect(portsOf(sink.logs).size).toBe(8);

@@ -30,7 +30,7 @@ function markedSource(simulation: Simulation, marks: readonly Mark[]): DeliveryS
 }
 
 function markOf(id: number, seq: number, from: number, to: number): Mark {
-  return { id, seq, from, to, destination: "logs", why: "rejected", logRecords: to - from, message: "no", at: start };
+  return { id, seq, from, to, why: "rejected", logRecords: to - from, message: "no", at: start };
 }
 
 async function retry(simulation: Simulation, marks: readonly Mark[], cursor = startOfJournal) {

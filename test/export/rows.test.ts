@@ -165,7 +165,7 @@ describe("a selection", () => {
       rowOf(place + 1, [flowOf(1, 10), flowOf(2, 20), flowOf(1, 30), flowOf(1, 40)]),
     );
     const mark = (seq: number, from: number, to: number): Mark =>
-      ({ id: seq, destination: "logs", seq, from, to, why: "rejected", logRecords: 1, message: "", at: 0 }) as const;
+      ({ id: seq, seq, from, to, why: "rejected", logRecords: 1, message: "", at: 0 }) as const;
     const source = new RowSource(readerOf(rows), context, marked([mark(4, 0, 1), mark(4, 1, 2), mark(7, 3, 4)]));
     const found = [...rowsFrom(source)].filter((row) => row.records > 0);
     expect(found.map((row) => [row.seq, row.records, contentsOf(row)])).toEqual([

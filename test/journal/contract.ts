@@ -649,15 +649,24 @@ export function journalContract(create: () => TestState): void {
         if (page.length === 0) break;
         all.push(...page.map(({ id }) => id));
       }
-      expect(all).toEqual(["5.0", "3.1", "3.0", "m3", "m2", "m1"]);
+      expect(all.slice(0, 3)).toEqual(["5.0", "3.1", "3.0"]);
+      const marked = all.slice(3);
+      const records = marked.map((id) => quarantine.read(id)?.item);
+      expect(records).toMatchObject([
+        { reason: "too_large", from: 2, records: 1 },
+        { class: "note", reason: "partial", from: 0 },
+        { reason: "rejected", from: 0, records: 2 },
+      ]);
       const ids = (filter: Parameters<typeof quarantine.page>[0]) =>
         quarantine.page(filter, { limit: 10 }).map(({ id }) => id);
-      expect(ids({ class: "dead_letter" })).toEqual(["m2", "m1"]);
-      expect(ids({ class: "note" })).toEqual(["m3"]);
+      const [tooLarge = "", note = "", rejected = ""] = marked;
+      expect(ids({ class: "dead_letter" })).toEqual([tooLarge, rejected]);
+      expect(ids({ class: "note" })).toEqual([note]);
       expect(ids({ class: "sample" })).toEqual(["5.0"]);
-      expect(ids({ reason: "too_large" })).toEqual(["m2"]);
-      expect(ids({ before: 10 })).toEqual(["m3"]);
+      expect(ids({ reason: "too_large" })).toEqual([tooLarge]);
+      expect(ids({ before: 10 })).toEqual([note]);
       expect(ids({ type: "audit" })).toEqual([]);
+      expect(ids({ type: "flow" })).toEqual(all);
       expect(quarantine.counts({ class: "dead_letter" })).toEqual([
         { class: "dead_letter", reason: "rejected", items: 1 },
         { class: "dead_letter", reason: "too_large", items: 1 },
@@ -671,29 +680,48 @@ export function journalContract(create: () => TestState): void {
       journal.mark([markOn(1, { from: 1, to: 3, message: "too old" })]);
       settle(journal);
       const { quarantine } = journal;
+      const [mark = ""] = quarantine.page({ class: "dead_letter" }, { limit: 1 }).map(({ id }) => id);
       expect(quarantine.read("3.1")).toMatchObject({
         texts: ["b"],
         isCut: false,
         item: { reason: "decode_error", from: 1 },
       });
-      expect(quarantine.read("m1")).toMatchObject({
+      expect(quarantine.read(mark)).toMatchObject({
         texts: ['{"event":{"n":2}}', '{"event":{"n":3}}'],
         item: { class: "dead_letter", type: "flow", detail: "too old", from: 1, records: 2 },
       });
-      for (const id of ["m9", "3.2", "1.0", "x", "3"]) expect(quarantine.read(id)).toBeUndefined();
+      for (const id of ["m1", "m9", "3.2", "1.0", "x", "3"]) expect(quarantine.read(id)).toBeUndefined();
     });
 
-    test("removes lines and marks; the other lines keep their ids", async () => {
+    test("removes texts and marks, in any order; the other texts keep their ids", async () => {
       const journal = state.open();
       await appendNumbers(journal, [1]);
-      await invalid(journal, ["a", "b", "c"]);
+      await invalid(journal, ["a", "b", "c", "d", "e"]);
       journal.mark([markOn(1)]);
       settle(journal);
       const { quarantine } = journal;
-      expect(quarantine.remove(["3.0", "3.0", "m1", "m7", "9.9"])).toBe(2);
-      expect(quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["3.2", "3.1"]);
-      expect(quarantine.remove(["3.1", "3.2"])).toBe(2);
-      expect(rowsIn(journal).map(({ seq }) => seq)).toEqual([1, 2]);
+      const ids = () => quarantine.page({}, { limit: 10 }).map(({ id }) => id);
+      const mark = ids().at(-1) as string;
+      expect(quarantine.remove(["3.0", "3.0", "3.3", mark, "m1", "m99", "9.9"])).toBe(3);
+      expect(ids()).toEqual(["3.4", "3.2", "3.1"]);
+      expect(quarantine.counts({})).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
+      const page = (beforeId: string) => quarantine.page({}, { limit: 10, beforeId }).map(({ id }) => id);
+      expect([page("3.3"), page("3.2"), page("3.0")]).toEqual([["3.2", "3.1"], ["3.1"], []]);
+      journal.close();
+      const again = state.open();
+      expect(again.quarantine.remove(["3.1", "3.4"])).toBe(2);
+      expect(again.quarantine.read("3.2")?.texts).toEqual(["c"]);
+      expect(again.quarantine.remove(["3.2"])).toBe(1);
+      expect(rowsIn(again).map(({ seq }) => seq)).toEqual([1, 2]);
+    });
+
+    test("leaves neither with its row nor by age while texts of it are there", async () => {
+      const journal = state.open();
+      await invalid(journal, ["a"]);
+      finishAll(journal);
+      state.now += 1000 * hourMs;
+      journal.maintain();
+      expect(journal.quarantine.read("2.0")?.texts).toEqual(["a"]);
     });
 
     test("clears the line of a retry with its commit, and refuses the retry if it is gone", async () => {
@@ -728,11 +756,11 @@ export function journalContract(create: () => TestState): void {
       expect(ids({})).toEqual([1, 2, 3]);
       expect(ids({}, 1, 1)).toEqual([2]);
       expect(ids({ type: "audit" })).toEqual([3]);
-      expect(ids({ why: ["failing"] })).toEqual([2]);
+      expect(ids({ reason: "failing" })).toEqual([2]);
       expect(ids({ before: 2 })).toEqual([1]);
-      expect(ids({ ids: [3, 1, 99] })).toEqual([1, 3]);
-      expect(ids({ destination: "ledger" })).toEqual([]);
-      expect(reader.marks({ ids: [2] }, { afterId: 0, marks: 1 })).toEqual([
+      expect(ids({ ids: ["m3", "m1", "m99"] })).toEqual([1, 3]);
+      expect(ids({ class: "note" })).toEqual([]);
+      expect(reader.marks({ ids: ["m2"] }, { afterId: 0, marks: 1 })).toEqual([
         { ...markOn(1, { at: 2, why: "failing" }), id: 2 },
       ]);
       reader.close();

@@ -188,6 +188,6 @@ describe("if", () => {
     await expectStopped(journal, "another process writes");
     journal.close();
     await expectAllThere();
-    expect(existsSync(`${database}-damaged`)).toBe(false);
+    expect(existsSync(join(state.path, "rescued.db"))).toBe(false);
   });
 });

@@ -231,7 +231,7 @@ describe("an inspection", () => {
     await appendNumbers(journal, [1]);
     journal.close();
     expect(inspectJournal(state.path)).toMatchObject({ kind: "ready" });
-    writeFileSync(join(state.path, "journal.db-damaged"), "");
+    writeFileSync(join(state.path, "rescued.db"), "");
     expect(inspectJournal(state.path)).toMatchObject({ kind: "damaged" });
   });
 });

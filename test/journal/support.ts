@@ -193,12 +193,12 @@ export function quarantineOf(
   const text = new TextEncoder().encode(lines.map((line) => JSON.stringify(line)).join("\n"));
   return {
     class: partClass,
+    type: "flow",
+    reason,
     lines: texts.length,
     length: text.length,
     body: packText(text),
     keys: partClass === "sample" ? new Uint32Array() : Uint32Array.from(texts.flatMap((one) => [...keyOf(one)])),
-    types: texts.map(() => "flow" as const),
-    reasons: texts.map(() => reason),
     without: (dropped) =>
       quarantineOf(
         texts.filter((_, line) => dropped[line] !== 1),
@@ -273,7 +273,7 @@ export function cursorAt(seq: number, delivered: number, deadLettered = 0): LogC
 
 export function markOn(seq: number, more: Partial<NewMark> = {}): NewMark {
   const at = Date.UTC(2026, 10, 2, 9, 15);
-  return { destination: "logs", seq, from: 0, to: 1, why: "rejected", logRecords: 1, message: "no", at, ...more };
+  return { seq, from: 0, to: 1, why: "rejected", logRecords: 1, message: "no", at, ...more };
 }
 
 /** Commits what was reported, without waiting for its timer. */

@@ -118,7 +118,7 @@ test("a sample, a note and a dead letter cannot be retried", async () => {
   const sample = await put({ type: "unknown", reason: "unclassified" }, "sample");
   await send(restarts.store, [{ event: numberedFlow(1) }]);
   const seq = restarts.store.journal.lastSeq;
-  await markRows(restarts.store, [markOf(seq), markOf(seq, { destination: "ledger", why: "unmeasured" })]);
+  await markRows(restarts.store, [markOf(seq), markOf(seq, { why: "unmeasured" })]);
   const why = new Map<string, string>();
   for (const id of ids()) {
     const outcome = await retry(id);

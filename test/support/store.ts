@@ -184,7 +184,6 @@ export async function quarantine(
 /** A mark on all records of the row `seq`, as the exporter makes them. */
 export function markOf(seq: number, members: Partial<NewMark> = {}): NewMark {
   return {
-    destination: "logs",
     seq,
     from: 0,
     to: 1,

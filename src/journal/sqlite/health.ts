@@ -4,14 +4,14 @@
  */
 import { closeSync, ftruncateSync, lstatSync, openSync, writeSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { LogFields, Logger } from "../../lib/logger.ts";
 import { reasonOf } from "../batch.ts";
-import { errorCode, isDamage, markDamaged } from "./damage.ts";
 import type { Ballast } from "./ballast.ts";
-import type { StateDirectory } from "./directory.ts";
-import { rescuedPath, salvage } from "./salvage.ts";
-import { type StorageOptions, walLimitBytes } from "./tables.ts";
+import { rescuedPath, type StateDirectory } from "./directory.ts";
+import { salvage } from "./recovery.ts";
+import { errorCode, isDamage, type StorageOptions, walLimitBytes } from "./tables.ts";
 
 const sqliteFull = 13;
 
@@ -128,6 +128,10 @@ export class Health {
     return this.#failure;
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   get logBytes(): number {
     return this.#watch.logBytes;
   }
@@ -148,35 +152,33 @@ export class Health {
 
   /**
    * Why the database must never be written again, if so: what was committed there would be lost. Looks at its files each
-   * time; what was committed before can still be read through the open connection, and is salvaged.
+   * time; what was committed before can still be read through the open connection.
    */
   unfit(): string | undefined {
-    if (this.#stopped !== undefined) return this.#stopped;
-    const found = this.#watch.check();
-    if (found === undefined) return undefined;
+    const found = this.#stopped === undefined ? this.#watch.check() : undefined;
+    if (found === undefined) return this.#stopped;
     const { reason, isWhole } = found;
-    this.#stopped = reason;
-    const outcome = isWhole ? { saved: "everything: it is still in the database" } : this.#rescue(reason);
     const message =
       "another process changed the journal's files: nothing is accepted any more; stop that process, then start again";
-    this.#deps.logger.error(message, { reason, ...outcome });
-    this.#deps.onDamage();
+    this.#stop(reason, message, isWhole ? "it is whole" : "it must be rescued");
     return reason;
+  }
+
+  /** Before reading. @throws {Unavailable} if the journal is closed. */
+  mustBeOpen(): void {
+    this.unfit();
+    if (this.#isClosed) throw new Unavailable("the journal is closed");
   }
 
   /** To be called with every error of the database. Never throws. */
   failed(error: unknown): void {
-    const { logger, directory, ballast, clock } = this.#deps;
+    const { logger, directory, ballast } = this.#deps;
     const path = directory.databasePath;
     if (this.#isClosed) return;
     if (isDamage(error)) {
       if (this.#stopped !== undefined) return;
-      const reason = reasonOf(error);
-      const message = "the journal is damaged: the next start sets it aside and recovers what can be read";
-      logger.error(message, { path, reason });
-      markDamaged(path, reason, clock());
-      this.#stopped = `${path} is damaged: ${reason}`;
-      this.#deps.onDamage();
+      const message = "the journal is damaged: nothing is accepted any more; start again to use what can be read of it";
+      this.#stop(`${path} is damaged: ${reasonOf(error)}`, message, "it must be rescued");
     } else if (errorCode(error) === sqliteFull) {
       if (ballast.release())
         logger.error("the disk of the state directory is full: nothing is accepted until there is room", { path });
@@ -185,12 +187,18 @@ export class Health {
     }
   }
 
-  /** The connection may still read what no file holds any more: it is saved for the next start. */
-  #rescue(reason: string): LogFields {
+  #stop(reason: string, message: string, rest: "it is whole" | "it must be rescued"): void {
+    this.#stopped = reason;
+    const outcome = rest === "it is whole" ? { saved: "everything: it is still in the database" } : this.#rescue();
+    this.#deps.logger.error(message, { reason, ...outcome });
+    this.#deps.onDamage();
+  }
+
+  /** The connection may still read what no file holds any more, and not every damage shows again when a file is opened. */
+  #rescue(): LogFields {
     const { database, directory, storage, clock } = this.#deps;
     const { path, databasePath } = directory;
     const now = clock();
-    markDamaged(databasePath, reason, now);
     try {
       const salvaged = salvage(database, databasePath, { ...storage, now, writtenAt: now });
       return {

@@ -8,17 +8,18 @@ import { attempt, type Logger } from "../../lib/logger.ts";
 import { Damaged, reasonOf } from "../batch.ts";
 import type { Journal } from "../journal.ts";
 import { Ballast } from "./ballast.ts";
-import { isDamage, openDatabase } from "./damage.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { Health } from "./health.ts";
-import { Marks, planReplay, planRetry, runningRedelivery } from "./marks.ts";
-import { type Counts, QuarantineRows, quarantineView } from "./quarantine.ts";
+import { Marks, planRetry } from "./marks.ts";
+import { createQuarantine } from "./quarantine.ts";
+import { openDatabase } from "./recovery.ts";
 import { openSqliteReader } from "./rows.ts";
 import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
-import { Accounts, ensureIdentity, polledTypes, State } from "./state.ts";
+import { Accounts, ensureIdentity, polledTypes, runningRedelivery, State } from "./state.ts";
 import {
   acceptedRows,
+  isDamage,
   prepareDatabase,
   raiseSequence,
   readSequence,
@@ -27,8 +28,9 @@ import {
 } from "./tables.ts";
 import { pollCursorOf, Turn } from "./turn.ts";
 
-export { inspectJournal, isDamage } from "./damage.ts";
+export { inspectJournal } from "./directory.ts";
 export { openSqliteReader } from "./rows.ts";
+export { isDamage } from "./tables.ts";
 
 /** The settings that the journal follows. */
 export type JournalConfig = Pick<Config, "state"> & KeySettings;
@@ -104,16 +106,13 @@ function createJournal(
   if (lastSeq > given) raiseSequence(database, lastSeq);
   accounts.open(lastSeq, now, logger);
   const marks = new Marks(database);
-  const evicted: Counts = new Map();
-  const quarantine = new QuarantineRows(database, evicted);
   const ballast = Ballast.reserved(directory, deps.ballastBytes ?? usualBallastBytes, lastSeq === 0, logger);
-  const parts = { database, directory, storage, state, accounts, seen, marks, ballast, evicted };
+  const parts = { database, directory, storage, state, accounts, seen, marks, ballast };
   const shared = { ...parts, clock, steady, logger };
   const health = new Health({ ...shared, onDamage });
   const space = new Space({ ...shared, health, maxBytes, retentionMs: config.state.retention });
   const turn = new Turn({
     ...shared,
-    quarantine,
     health,
     space,
     lastSeq,
@@ -123,22 +122,11 @@ function createJournal(
       telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
     },
   });
-  const items = quarantineView(database, quarantine, marks, evicted, (change) => turn.write(change));
+  const quarantine = createQuarantine(database, marks, (change) => turn.write(change));
   const oldestWaiting = database.prepare(
     `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
   );
   let soon: ReturnType<typeof setTimeout> | undefined;
-  let isClosed = false;
-
-  /** @throws {Unavailable} */
-  function mustBeOpen(): void {
-    health.unfit();
-    if (isClosed) throw new Unavailable("the journal is closed");
-  }
-
-  function report(reports: Parameters<Turn["report"]>[0]): void {
-    if (!isClosed) turn.report(reports);
-  }
 
   function maintainSoon(): void {
     soon ??= setTimeout(() => attempt("the journal cannot be maintained", logger, maintain), soonMs).unref();
@@ -173,8 +161,6 @@ function createJournal(
     },
 
     async append(append, committed) {
-      /** The turn looks at the files, once for all appends that it commits. */
-      if (isClosed) throw new Unavailable("the journal is closed");
       return turn.append(append, committed);
     },
     knows: (keyClass, keys, at) => seen.held(keyClass).heldWord(keys, at) !== 0,
@@ -191,35 +177,35 @@ function createJournal(
       if (health.unfit() !== undefined || accounts.pendingRecords === 0) return undefined;
       return (oldestWaiting.get(accounts.cursor.seq) as { at: number } | undefined)?.at;
     },
-    progress: report,
-    mark: (made) => report({ marks: made }),
+    progress: (progress) => turn.report(progress),
+    mark: (marked) => turn.report({ marks: marked }),
     get quarantine() {
-      mustBeOpen();
-      return items;
+      health.mustBeOpen();
+      return quarantine;
     },
 
     redelivery: (name) => state.getReadable(`redelivery.${name}`),
     async planReplay(range, id) {
-      mustBeOpen();
-      return space.holding(() => planReplay(database, range, { id, end: accounts.cursor.seq, check: mustBeOpen }));
+      health.mustBeOpen();
+      return space.planReplay(range, id);
     },
     planRetry(filter, id) {
-      mustBeOpen();
+      health.mustBeOpen();
       return planRetry(database, filter, id);
     },
     beginRedelivery(redelivery) {
-      mustBeOpen();
+      health.mustBeOpen();
       turn.run();
       turn.write(() => state.set(`redelivery.${redelivery.name}`, redelivery));
     },
     cancelRedelivery(name) {
-      mustBeOpen();
+      health.mustBeOpen();
       turn.run();
       const running = runningRedelivery(state, name);
       turn.write(() => running && state.set(`redelivery.${name}`, { ...running, endedAt: clock(), isCancelled: true }));
       return running !== undefined;
     },
-    redelivered: (progress) => report({ redeliveries: [progress] }),
+    redelivered: (progress) => turn.report({ redeliveries: [progress] }),
 
     pollCursor: (type) => state.get(`poll.${type}`),
     movePollCursor(cursor) {
@@ -229,7 +215,7 @@ function createJournal(
     dropPollCursor: (type) => turn.write(() => state.set(`poll.${type}`, undefined)),
 
     writeSnapshot(snapshot) {
-      mustBeOpen();
+      health.mustBeOpen();
       turn.run();
       if (durability === "normal") setDurability(database, "full");
       try {
@@ -239,18 +225,18 @@ function createJournal(
       }
     },
     readSnapshot() {
-      mustBeOpen();
+      health.mustBeOpen();
       return accounts.readSnapshot();
     },
     beginSeriesAnew(at) {
-      mustBeOpen();
+      health.mustBeOpen();
       turn.run();
       turn.write(() => accounts.beginAnew(at));
       accounts.load();
     },
 
     readState(name) {
-      mustBeOpen();
+      health.mustBeOpen();
       return state.readable(() => state.readBlob(`kept/${name}`));
     },
     writeState(name, value) {
@@ -275,15 +261,14 @@ function createJournal(
     damaged: (reason) => health.failed(new Damaged(reason)),
     maintain,
     openReader() {
-      mustBeOpen();
+      health.mustBeOpen();
       return openSqliteReader(directory.databasePath, (error) => {
         if (isDamage(error)) health.failed(error);
       });
     },
     close() {
-      if (isClosed) return;
+      if (health.isClosed) return;
       turn.run();
-      isClosed = true;
       health.close();
       clearTimeout(soon);
       database.close();

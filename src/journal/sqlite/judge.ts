@@ -1,6 +1,6 @@
 /** Decides what of a batch is new: the one place where a record is accepted or known. */
 import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../records/flow/rows.ts";
-import type { RecordType } from "../../records/types.ts";
+import type { DefectReason, RecordType } from "../../records/types.ts";
 import { type Append, type KnownKeys, type Part, partFlags, type QuarantinePart, type Tally } from "../batch.ts";
 import { keyBits, keyWords } from "../keys.ts";
 import type { SeenKeys } from "./seen-keys.ts";
@@ -17,7 +17,8 @@ export interface JudgedPart {
 /** Times of an audit record and of a webhook event about the same fact differ by no more. */
 const factToleranceMs = 1000;
 
-type Counts = Record<string, number>;
+/** Members of a tally whose counts have names. */
+type Named = "duplicates" | "leftOut" | "retried" | "repaired" | "late" | "unproven" | "unverifiable";
 
 /** Judges one batch against what is committed and what the open transaction has added, and adds its keys. */
 export class Judgement {
@@ -30,12 +31,11 @@ export class Judgement {
   readonly #sourceBit: number;
   /** What is written beside each key. */
   readonly #bits: number;
-  readonly #duplicates: Counts = {};
-  readonly #late: Counts = {};
+  readonly #named: { [Name in Named]?: Record<string, number> } = {};
   readonly #conflicts = { counters: 0, entries: 0 };
+  readonly #sums = { samples: 0, futureTimes: 0, replacedTimes: 0, droppedLogRecords: 0 };
   /** Log records that the batch may still make. */
   #logRecordsLeft: number;
-  #droppedLogRecords = 0;
 
   constructor(append: Append, seen: SeenKeys) {
     this.#append = append;
@@ -67,14 +67,14 @@ export class Judgement {
     if (part.keys.length === 0) return [part];
     const { retries, receivedAt } = this.#append;
     const dropped = new Uint8Array(part.lines);
-    for (const [line, type] of part.types.entries()) {
+    for (let line = 0; line < part.lines; line++) {
       const held = this.#seen.addNew("quarantined", part.keys, line * keyWords, this.#bits, receivedAt);
-      if (held === 0 || retries !== undefined) continue;
-      if (type !== "unknown") add(this.#duplicates, type, 1);
-      dropped[line] = 1;
+      if (held !== 0 && retries === undefined) dropped[line] = 1;
     }
-    if (dropped.every((one) => one === 1)) return [];
-    return [dropped.includes(1) ? part.without(dropped) : part];
+    const duplicates = dropped.reduce((sum, one) => sum + one, 0);
+    if (part.type !== "unknown") this.#count("duplicates", part.type, duplicates);
+    if (duplicates === part.lines) return [];
+    return [duplicates > 0 ? part.without(dropped) : part];
   }
 
   #accepts(type: RecordType, keys: Uint32Array, at: number, keysAt: number, fact: Uint32Array | undefined): boolean {
@@ -92,7 +92,7 @@ export class Judgement {
       return true;
     }
     if (!this.#isFactKnown(fact)) return true;
-    add(this.#duplicates, type, 1);
+    this.#count("duplicates", type, 1);
     return false;
   }
 
@@ -104,12 +104,12 @@ export class Judgement {
 
   /** A record that is known. If it came another way than before, its key is written again with both. */
   #repeat(type: RecordType, keys: Uint32Array, at: number, keysAt: number, held: number): void {
-    add(this.#duplicates, type, 1);
+    this.#count("duplicates", type, 1);
     if (held === 0) return;
     if (held >>> 8 !== (keys[at + 3] as number) >>> 8) this.#conflicts.counters++;
     if ((held & this.#sourceBit) !== 0) return;
     const isLate = this.#append.source === "stream" && (held & keyBits.repaired) !== 0;
-    if (isLate && type !== "webhook") add(this.#late, type, 1);
+    if (isLate && type !== "webhook") this.#count("late", type, 1);
     this.#seen.add(type, keys, at, this.#bits, keysAt);
   }
 
@@ -132,70 +132,48 @@ export class Judgement {
       const wanted = logRecords[record] as number;
       const granted = Math.min(wanted, this.#logRecordsLeft);
       this.#logRecordsLeft -= granted;
-      this.#droppedLogRecords += wanted - granted;
+      this.#sums.droppedLogRecords += wanted - granted;
       if (granted < wanted) kept[record] = granted;
     }
     if (kept.every((count) => count === keepsAll)) return leftOut;
     return encodeLeftOut({ entries: leftOut === undefined ? [] : decodeLeftOut(leftOut).entries, kept });
   }
 
-  /** What the batch leaves beside its records; counts of nothing are absent. */
+  /** What the batch leaves beside its records; counts of nothing are absent. Called once. */
   tally(): Tally {
     const { bytes, bytesOf, skipped, retries, repairs, poll } = this.#append;
-    const leftOut: Counts = {};
-    const repaired: Counts = {};
-    const unproven: Counts = {};
-    let futureTimes = 0;
-    let replacedTimes = 0;
-    for (const { accepted } of this.parts) {
-      if (accepted === undefined) continue;
-      const { type, records, flags, leftOutEntries } = accepted;
-      for (const [reason, entries] of Object.entries(leftOutEntries)) add(leftOut, reason, entries);
-      if (repairs === true && type !== "webhook") add(repaired, type, records);
-      for (const flag of flags) {
-        if (flag === 0) continue;
-        if ((flag & partFlags.ahead) !== 0) futureTimes++;
-        if ((flag & partFlags.replacedTime) !== 0) replacedTimes++;
-        if ((flag & partFlags.unproven) !== 0 && type !== "webhook") add(unproven, type, 1);
-      }
-    }
-    const { counters, entries } = this.#conflicts;
-    const counts = {
-      duplicates: this.#duplicates,
-      skipped,
-      quarantined: countInvalid(this.quarantine),
-      samples: this.quarantine.reduce((sum, part) => sum + (part.class === "sample" ? part.lines : 0), 0),
-      leftOut,
-      conflicts: counters + entries > 0 ? this.#conflicts : {},
-      futureTimes,
-      replacedTimes,
-      droppedLogRecords: this.#droppedLogRecords,
-      retried: retries === undefined ? {} : { [retries.reason]: 1 },
-      repaired,
-      late: this.#late,
-      unproven,
-      unverifiable: (poll?.unverifiableSeconds ?? 0) > 0 && poll ? { [poll.type]: poll.unverifiableSeconds } : {},
+    for (const { accepted } of this.parts) if (accepted !== undefined) this.#countAccepted(accepted, repairs === true);
+    if (retries !== undefined) this.#count("retried", retries.reason, 1);
+    if (poll !== undefined) this.#count("unverifiable", poll.type, poll.unverifiableSeconds);
+    const quarantined = this.quarantine.flatMap(({ class: itemClass, type, reason, lines: records }) => {
+      if (itemClass === "sample") this.#sums.samples += records;
+      return itemClass === "sample" || type === "unknown" ? [] : [{ type, reason: reason as DefectReason, records }];
+    });
+    return {
+      bytes,
+      bytesOf,
+      ...this.#named,
+      ...Object.fromEntries(Object.entries(this.#sums).filter(([, sum]) => sum > 0)),
+      ...(this.#conflicts.counters + this.#conflicts.entries > 0 && { conflicts: this.#conflicts }),
+      ...(Object.keys(skipped).length > 0 && { skipped }),
+      ...(quarantined.length > 0 && { quarantined }),
     };
-    return { bytes, bytesOf, ...Object.fromEntries(Object.entries(counts).filter(([, count]) => isAny(count))) };
   }
-}
 
-function countInvalid(parts: readonly QuarantinePart[]): NonNullable<Tally["quarantined"]> {
-  const counts = new Map<string, { type: RecordType; reason: string; records: number }>();
-  for (const part of parts.filter((one) => one.class === "invalid")) {
-    for (const [line, type] of part.types.entries()) {
-      const reason = part.reasons[line] as string;
-      const { records } = counts.get(`${type} ${reason}`) ?? { records: 0 };
-      if (type !== "unknown") counts.set(`${type} ${reason}`, { type, reason, records: records + 1 });
+  #countAccepted({ type, records, flags, leftOutEntries }: Part, isRepair: boolean): void {
+    for (const [reason, entries] of Object.entries(leftOutEntries)) this.#count("leftOut", reason, entries);
+    if (isRepair && type !== "webhook") this.#count("repaired", type, records);
+    for (const flag of flags) {
+      if (flag === 0) continue;
+      if ((flag & partFlags.ahead) !== 0) this.#sums.futureTimes++;
+      if ((flag & partFlags.replacedTime) !== 0) this.#sums.replacedTimes++;
+      if ((flag & partFlags.unproven) !== 0 && type !== "webhook") this.#count("unproven", type, 1);
     }
   }
-  return [...counts.values()] as NonNullable<Tally["quarantined"]>;
-}
 
-function add(counts: Counts, name: string, more: number): void {
-  counts[name] = (counts[name] ?? 0) + more;
-}
-
-function isAny(count: number | object): boolean {
-  return typeof count === "number" ? count > 0 : Object.keys(count).length > 0;
+  #count(member: Named, name: string, more: number): void {
+    if (more === 0) return;
+    const counts = (this.#named[member] ??= {});
+    counts[name] = (counts[name] ?? 0) + more;
+  }
 }

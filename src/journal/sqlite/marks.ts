@@ -1,215 +1,252 @@
-/** Marks: ranges of records on their rows that a destination did not take. Each pins its row. And what redelivers rows and marks. */
+/** Marks: ranges of lines on rows that are kept for a person, each of which pins its row. Dead letters, notes, quarantined texts. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import type { Mark, MarkFilter, MarkReason, NewMark, Redelivery, RedeliveryProgress } from "../journal.ts";
+import type { QuarantinePart } from "../batch.ts";
+import type { Mark, MarkReason, NewMark, QuarantineCount, QuarantineFilter, Redelivery } from "../journal.ts";
 import { startOfJournal } from "../journal.ts";
-import type { State } from "./state.ts";
-import { acceptedRows, type NewRow, type StoredRow, Table } from "./tables.ts";
+import { type NewRow, quarantinedClasses, type StoredRow, Table } from "./tables.ts";
 
-/** Why records are dead letters. The other reasons are notes on records that were delivered all the same. */
-export const deadLetterReasons: readonly MarkReason[] = ["rejected", "too_large", "failing", "internal"];
+export type StoredMark = StoredRow<"mark">;
+type StatementName = "row" | "oldest" | "older" | "covering" | "byId" | "delete" | "deleteRow" | "stored";
+type ItemClass = QuarantineCount["class"];
 
-export const noteReasons: readonly MarkReason[] = ["partial", "unmeasured"];
+/** Which marks share one bound on what they hold. */
+const sharing = { quarantined: quarantinedClasses, delivered: ["dead_letter", "note"] } as const;
 
-/** Marks of one reason that is a note; the newest stay. */
+/** Notes of one reason; the newest stay. */
 const maxNotes = 100;
 
 const maxMessageCharacters = 1024;
 
-/** Counted for a mark beside its row, and for a row beside its body. */
-const markBytes = 256;
+/** Bytes that all rows of quarantined texts share. */
+const maxQuarantinedBytes = 64 * 1024 * 1024;
 
-interface RemovedMark {
-  readonly seq: number;
-  readonly records: number;
-  readonly why: MarkReason;
-}
+/** Counted for a mark beside its row, and for a row beside its body, which bounds their number too. */
+const overheadBytes = 256;
+
+const quarantined = `class IN ('${quarantinedClasses.join("', '")}')`;
 
 /** Changes are in the caller's transaction. */
 export class Marks {
   readonly #database: DatabaseSync;
+  readonly #rows: Table<"batch">;
   readonly #table: Table<"mark">;
-  readonly #row: StatementSync;
-  readonly #oldest: StatementSync;
-  readonly #delete: StatementSync;
-  #heldBytes = 0;
-  #hasNewNotes = true;
-  /** Rows below were due to leave: marks and quarantined lines alone hold those that are still there. */
+  readonly #statements: Readonly<Record<StatementName, StatementSync>>;
+  readonly #evicted = new Map<string, QuarantineCount>();
+  /** By the open transaction. */
+  #leaving: QuarantineCount[] = [];
+  /** Bytes of rows that only marks hold, and of these marks. */
+  readonly #heldBytes = { quarantined: 0, delivered: 0 };
+  /** Accepted rows below were due to leave: marks alone hold those that are still there. */
   passedSeq = 1;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
+    this.#rows = new Table(database, "batch");
     this.#table = new Table(database, "mark");
-    this.#row = database.prepare(
-      `SELECT COALESCE(LENGTH(body), 0) + ${markBytes} AS bytes, (SELECT COUNT(*) FROM mark WHERE mark.seq = batch.seq) AS marks FROM batch WHERE seq = ?`,
-    );
-    this.#oldest = database.prepare(
-      "SELECT id FROM mark NOT INDEXED WHERE seq < ? AND (id < ? OR id >= ?) ORDER BY id LIMIT 1",
-    );
-    this.#delete = database.prepare("DELETE FROM mark WHERE id = ? RETURNING seq, to_line - from_line AS records, why");
+    const { columns } = this.#table;
+    const sql = {
+      row: `SELECT type, source, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes,
+        (SELECT COUNT(*) FROM mark WHERE mark.seq = batch.seq) AS marks FROM batch WHERE seq = ?`,
+      oldest: "SELECT id, seq FROM mark WHERE class = ? AND seq < ? AND (id < ? OR id >= ?) ORDER BY seq LIMIT 1",
+      older: `SELECT id FROM mark WHERE class = 'note' AND why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`,
+      covering: `SELECT ${columns} FROM mark WHERE ${quarantined} AND seq = ?1 AND from_line <= ?2 AND to_line > ?2`,
+      byId: `SELECT ${columns} FROM mark WHERE id = ? AND NOT ${quarantined}`,
+      delete: "DELETE FROM mark WHERE id = ? RETURNING seq, class, why AS reason, to_line - from_line AS items",
+      deleteRow: "DELETE FROM batch WHERE seq = ?",
+      stored: `SELECT COALESCE(SUM(LENGTH(body) + ${overheadBytes}), 0) + ${overheadBytes} * (SELECT COUNT(*) FROM mark WHERE ${quarantined})
+        AS bytes FROM batch WHERE seq IN (SELECT seq FROM mark WHERE ${quarantined})`,
+    };
+    const prepared = Object.entries(sql).map(([name, text]) => [name, database.prepare(text)]);
+    this.#statements = Object.fromEntries(prepared) as Record<StatementName, StatementSync>;
+    this.rolledBack();
   }
 
-  /** A mark on a row that has left would pin nothing, and is not made. */
+  /** Items that have left for lack of space, since the start. */
+  get evicted(): readonly QuarantineCount[] {
+    return [...this.#evicted.values()];
+  }
+
+  /** Marks rows. On a row that has left, a mark would pin nothing and is not made. */
   add(marks: readonly NewMark[]): void {
-    for (const mark of marks) {
-      if (this.#rowOf(mark.seq) === undefined) continue;
-      const { from, to, logRecords, ...same } = mark;
-      const message = truncated(mark.message);
-      this.#table.insert({ ...same, id: null, from_line: from, to_line: to, log_records: logRecords, message });
+    for (const { seq, from, to, why, logRecords, at, message } of marks) {
+      const row = this.#rowOf(seq);
+      if (row === undefined) continue;
+      const [type, source] = [row.type, row.source];
+      const range = { seq, from_line: from, to_line: to, type, source, why, log_records: logRecords, at };
+      this.#table.insert({ ...range, class: isNote(why) ? "note" : "dead_letter", message: truncated(message) });
+      if (seq < this.passedSeq) this.#forgetPassed();
     }
+    for (const why of new Set(marks.map((mark) => mark.why).filter(isNote)))
+      for (const { id } of this.#statements.older.all(why) as { id: number }[]) this.#evict(id);
   }
 
-  /** Marks that share what the filter gives, with further conditions. One whose checksum does not match is passed over. */
-  select(filter: MarkFilter, more: string, values: readonly SQLInputValue[]): readonly Mark[] {
-    const { where, values: given } = markCondition(filter);
-    const columns = this.#table.columns.split(", ").map((name) => `mark.${name}`);
-    const found = this.#database.prepare(`SELECT ${columns.join(", ")} FROM mark WHERE ${where} AND ${more}`);
-    return (found.all(...given, ...values) as unknown as StoredRow<"mark">[])
-      .filter((row) => this.#table.isSound(row))
-      .map(markOf);
+  /** Stores texts as a row of their own. The oldest of their kind leave if they have no room together. */
+  quarantine(part: QuarantinePart, row: Pick<NewRow<"batch">, "seq" | "accepted_at" | "source" | "tailnet">): void {
+    const { class: itemClass, type, reason: why, lines, length, body } = part;
+    const { seq, source, accepted_at: at } = row;
+    this.#rows.insert({ ...row, type: itemClass, records: lines, length, tally: null, left_out: null, body });
+    const range = { seq, from_line: 0, to_line: lines, type, source, why, log_records: 0, at };
+    this.#table.insert({ ...range, class: itemClass, message: "" });
+    this.#heldBytes.quarantined += body.length + 2 * overheadBytes;
+    this.#evictAbove("quarantined", maxQuarantinedBytes, () => true);
+  }
+
+  /** Takes one text out of quarantine, which divides its mark. Whether it was there. */
+  takeOut(seq: number, line: number): boolean {
+    const found = this.find(`${seq}.${line}`);
+    if (found === undefined) return false;
+    for (const rest of [
+      { ...found, to_line: line },
+      { ...found, from_line: line + 1 },
+    ]) {
+      if (rest.from_line === rest.to_line) continue;
+      this.#table.insert(rest);
+      this.#heldBytes.quarantined += overheadBytes;
+    }
+    this.remove(found.id);
+    return true;
+  }
+
+  /** The mark that an item's id names, or of a text the one that covers it. */
+  find(itemId: string): StoredMark | undefined {
+    const [, seq, number] = /^(?:m|(\d{1,15})\.)(\d{1,15})$/.exec(itemId) ?? [];
+    const { byId, covering } = this.#statements;
+    const found = seq === undefined ? byId.get(Number(number ?? 0)) : covering.get(Number(seq), Number(number));
+    const mark = found as StoredMark | undefined;
+    return mark !== undefined && this.#table.isSound(mark) ? mark : undefined;
+  }
+
+  /** The marks that match and fulfil a further condition. One whose checksum does not match is passed over. */
+  select(filter: QuarantineFilter, more: string, given: readonly SQLInputValue[]): StoredMark[] {
+    const { where, values } = conditionOf(filter);
+    const found = this.#database.prepare(`SELECT ${this.#table.columns} FROM mark WHERE ${where} AND ${more}`);
+    return (found.all(...values, ...given) as unknown as StoredMark[]).filter((mark) => this.#table.isSound(mark));
   }
 
   /** Deletes a mark, and its row if nothing else holds it. What it was, if it was there. */
-  remove(id: number): RemovedMark | undefined {
-    const mark = this.#delete.get(id) as RemovedMark | undefined;
-    if (mark === undefined || mark.seq >= this.passedSeq) return mark;
-    this.#heldBytes -= markBytes;
-    const row = this.#rowOf(mark.seq);
-    if (row?.marks !== 0) return mark;
-    this.#heldBytes -= row.bytes;
-    this.#database.prepare("DELETE FROM batch WHERE seq = ?").run(mark.seq);
-    return mark;
-  }
-
-  /** Bytes of rows that only marks hold. */
-  get heldBytes(): number {
-    return this.#heldBytes;
+  remove(id: number): QuarantineCount | undefined {
+    const removed = this.#statements.delete.get(id) as (QuarantineCount & { readonly seq: number }) | undefined;
+    const row = removed && this.#rowOf(removed.seq);
+    if (removed === undefined || row === undefined) return removed;
+    const kind = kindOf(removed.class);
+    if (kind === "delivered" && removed.seq >= this.passedSeq) return removed;
+    this.#heldBytes[kind] -= overheadBytes;
+    if (row.marks > 0) return removed;
+    this.#heldBytes[kind] -= row.bytes;
+    this.#statements.deleteRow.run(removed.seq);
+    return removed;
   }
 
   /** From now on only its marks hold the row, if it has any. */
   hold(seq: number): void {
     const row = this.#rowOf(seq);
-    if (row !== undefined && row.marks > 0) this.#heldBytes += row.bytes + markBytes * row.marks;
+    if (row === undefined || row.marks === 0 || isQuarantine(row.type)) return;
+    this.#heldBytes.delivered += row.bytes + overheadBytes * row.marks;
   }
 
-  /** The oldest mark that holds a row, but for the ids from `from` on and below `until`. */
-  oldestHeld(from: number, until: number): number | undefined {
-    return (this.#oldest.get(this.passedSeq, from, until) as { id: number } | undefined)?.id;
+  /**
+   * Dead letters and notes leave, the oldest first, while the rows that only they hold take more: a backend that refuses must
+   * not stop the receiver. Not those that a running retry may still come to. Whether that was all.
+   */
+  evictDelivered(maxBytes: number, hasTime: () => boolean, retry: Redelivery | undefined): boolean {
+    return this.#evictAbove("delivered", maxBytes, hasTime, [retry?.cursor.seq ?? 0, retry?.untilSeq ?? 0]);
   }
 
-  /** Ids of notes beyond the newest, once after there were new ones. */
-  takeSuperfluousNotes(): readonly number[] {
-    if (!this.#hasNewNotes) return [];
-    this.#hasNewNotes = false;
-    const older = `SELECT id FROM mark WHERE why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`;
-    return noteReasons.flatMap((why) =>
-      (this.#database.prepare(older).all(why) as { id: number }[]).map(({ id }) => id),
-    );
+  committed(): void {
+    for (const left of this.#leaving) addCount(this.#evicted, left);
+    this.#leaving = [];
   }
 
-  /** These were committed. On rows that have been passed they count from now on. */
-  committed(marks: readonly NewMark[]): void {
-    if (marks.some(({ why }) => noteReasons.includes(why))) this.#hasNewNotes = true;
-    if (marks.some(({ seq }) => seq < this.passedSeq)) this.rolledBack();
-  }
-
-  /** What was passed may be there again: it is looked at again. */
+  /** What was passed may be there again, and what was added is gone: both are looked at again. */
   rolledBack(): void {
-    this.passedSeq = 1;
-    this.#heldBytes = 0;
+    this.#leaving = [];
+    this.#forgetPassed();
+    this.#heldBytes.quarantined = (this.#statements.stored.get() as { bytes: number }).bytes;
   }
 
-  #rowOf(seq: number): { readonly bytes: number; readonly marks: number } | undefined {
-    return this.#row.get(seq) as { bytes: number; marks: number } | undefined;
+  #forgetPassed(): void {
+    this.passedSeq = 1;
+    this.#heldBytes.delivered = 0;
+  }
+
+  #evictAbove(
+    kind: keyof typeof sharing,
+    maxBytes: number,
+    hasTime: () => boolean,
+    kept: readonly [from: number, until: number] = [0, 0],
+  ): boolean {
+    const below = kind === "delivered" ? this.passedSeq : Number.MAX_SAFE_INTEGER;
+    const { oldest } = this.#statements;
+    while (this.#heldBytes[kind] > maxBytes) {
+      const found = sharing[kind].map((one) => oldest.get(one, below, ...kept) as Pick<StoredMark, "id" | "seq">);
+      const [first] = found.filter((mark) => mark !== undefined).toSorted((a, b) => a.seq - b.seq);
+      if (first === undefined) return true;
+      if (!hasTime()) return false;
+      this.#evict(first.id);
+    }
+    return true;
+  }
+
+  #evict(id: number): void {
+    const { class: itemClass, reason, items } = this.remove(id) as QuarantineCount;
+    this.#leaving.push({ class: itemClass, reason, items });
+  }
+
+  #rowOf(seq: number) {
+    return this.#statements.row.get(seq) as
+      { readonly type: string; readonly source: string; readonly bytes: number; readonly marks: number } | undefined;
   }
 }
 
-function markOf(row: NewRow<"mark">): Mark {
-  const { id, from_line: from, to_line: to, log_records: logRecords, message, ...same } = row;
-  const { destination, seq, why, at } = same as Pick<Mark, "destination" | "seq" | "why" | "at">;
-  return { id: id as number, destination, seq, from, to, why, logRecords, message, at };
+export function markOf(stored: StoredMark): Mark {
+  const { id, seq, from_line: from, to_line: to, why, log_records: logRecords, message, at } = stored;
+  return { id, seq, from, to, why: why as MarkReason, logRecords, message, at };
+}
+
+/** A retry of the present dead letters that match. */
+export function planRetry(database: DatabaseSync, filter: QuarantineFilter, id: number): Redelivery {
+  const marks: QuarantineFilter = { ...filter, class: "dead_letter" };
+  const { where, values } = conditionOf(marks);
+  const sql = `SELECT COALESCE(MIN(id), 1) AS first, COALESCE(MAX(id), 0) AS last, COALESCE(SUM(to_line - from_line), 0) AS total
+    FROM mark WHERE ${where}`;
+  const { first, last, total } = database.prepare(sql).get(...values) as Record<"first" | "last" | "total", number>;
+  return { name: "retry", id, marks, cursor: { ...startOfJournal, seq: first }, untilSeq: last + 1, total };
 }
 
 /** The filter as a condition of SQL on `mark`. */
-export function markCondition(filter: MarkFilter): { readonly where: string; readonly values: SQLInputValue[] } {
-  const conditions: readonly (readonly [sql: string, value: SQLInputValue | undefined])[] = [
-    ["mark.id IN (SELECT value FROM json_each(?))", filter.ids && JSON.stringify(filter.ids)],
-    ["destination = ?", filter.destination],
-    ["why IN (SELECT value FROM json_each(?))", filter.why && JSON.stringify(filter.why)],
-    ["(SELECT type FROM batch WHERE batch.seq = mark.seq) = ?", filter.type],
-    ["at < ?", filter.before],
+export function conditionOf({ ids, class: itemClass, reason, type, before }: QuarantineFilter) {
+  const given: readonly (readonly [sql: string, value: SQLInputValue | undefined])[] = [
+    ["('m' || id) IN (SELECT value FROM json_each(?))", ids && JSON.stringify(ids)],
+    ["class = ?", itemClass],
+    ["why = ?", reason],
+    ["type = ?", type],
+    ["at < ?", before],
   ];
-  const given = conditions.filter((one): one is readonly [string, SQLInputValue] => one[1] !== undefined);
-  return { where: ["TRUE", ...given.map(([sql]) => sql)].join(" AND "), values: given.map(([, value]) => value) };
+  const conditions = given.filter((one): one is readonly [string, SQLInputValue] => one[1] !== undefined);
+  return {
+    where: ["TRUE", ...conditions.map(([sql]) => sql)].join(" AND "),
+    values: conditions.map(([, value]) => value),
+  };
+}
+
+export function addCount(counts: Map<string, QuarantineCount>, more: QuarantineCount): void {
+  const name = `${more.class} ${more.reason}`;
+  counts.set(name, { ...more, items: (counts.get(name)?.items ?? 0) + more.items });
+}
+
+export function isQuarantine(rowTypeOrClass: string): boolean {
+  return (quarantinedClasses as readonly string[]).includes(rowTypeOrClass);
+}
+
+function kindOf(itemClass: ItemClass): keyof typeof sharing {
+  return isQuarantine(itemClass) ? "quarantined" : "delivered";
+}
+
+function isNote(why: MarkReason): boolean {
+  return why === "partial" || why === "unmeasured";
 }
 
 function truncated(message: string): string {
   const isLong = message.length > maxMessageCharacters;
   return `${message.slice(0, maxMessageCharacters).toWellFormed()}${isLong ? "…" : ""}`;
-}
-
-/** Rows looked at before others get a turn: some milliseconds. */
-const plannedAtOnce = 2000;
-
-/**
- * A replay of the accepted rows below `end` that were received in that range. `check` throws before a step if the journal
- * has been closed meanwhile.
- */
-export async function planReplay(
-  database: DatabaseSync,
-  range: { readonly since: number; readonly until: number },
-  { id, end, check }: { readonly id: number; readonly end: number; readonly check: () => void },
-): Promise<Redelivery> {
-  const ahead = database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?");
-  const inRange = database.prepare(
-    `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
-      WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND ${acceptedRows}`,
-  );
-  let plan = { first: undefined as number | undefined, last: 0, total: 0 };
-  for (let from = 1; from < end;) {
-    const next = ahead.get(from, plannedAtOnce) as { seq: number } | undefined;
-    const to = Math.min(next?.seq ?? end, end);
-    const found = inRange.get(from, to, range.since, range.until) as { first: number; last: number; total: number };
-    plan = {
-      first: plan.first ?? found.first ?? undefined,
-      last: found.last ?? plan.last,
-      total: plan.total + found.total,
-    };
-    from = to;
-    if (from < end) await new Promise(setImmediate);
-    check();
-  }
-  const cursor = { ...startOfJournal, seq: plan.first ?? 1 };
-  return { name: "replay", id, range, cursor, untilSeq: plan.last + 1, total: plan.total };
-}
-
-/** A retry of the present dead letters that match. */
-export function planRetry(database: DatabaseSync, filter: MarkFilter, id: number): Redelivery {
-  const marks: MarkFilter = { ...filter, destination: "logs", why: filter.why ?? deadLetterReasons };
-  const { where, values } = markCondition(marks);
-  const sql = `SELECT COALESCE(MIN(id), 1) AS first, COALESCE(MAX(id), 0) AS last, COALESCE(SUM(to_line - from_line), 0) AS total FROM mark WHERE ${where}`;
-  const found = database.prepare(sql).get(...values);
-  const { first, last, total } = found as { first: number; last: number; total: number };
-  return { name: "retry", id, marks, cursor: { ...startOfJournal, seq: first }, untilSeq: last + 1, total };
-}
-
-/** The redelivery of that name, unless it has ended. */
-export function runningRedelivery(state: State, name: Redelivery["name"]): Redelivery | undefined {
-  const known = state.getReadable(`redelivery.${name}`);
-  return known?.endedAt === undefined ? known : undefined;
-}
-
-/** Writes what was reported of redeliveries, in the caller's transaction. Returns the ids of marks that leave. */
-export function writeRedeliveries(
-  state: State,
-  reports: readonly RedeliveryProgress[],
-  now: number,
-): readonly number[] {
-  const taken: number[] = [];
-  for (const { name, id, cursor, taken: some, isOver } of reports) {
-    const running = runningRedelivery(state, name);
-    if (running?.id !== id) continue;
-    taken.push(...some);
-    state.set(`redelivery.${name}`, { ...running, cursor, ...(isOver && { endedAt: now }) });
-  }
-  return taken;
 }

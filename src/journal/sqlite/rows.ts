@@ -2,20 +2,10 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { Source } from "../../records/types.ts";
-import { Damaged, type Row, type Tally, unpackText } from "../batch.ts";
+import { Damaged, type Row, type Tally } from "../batch.ts";
 import type { JournalReader } from "../journal.ts";
-import { Marks } from "./marks.ts";
-import { type StoredRow, Table } from "./tables.ts";
-
-/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
-const maxLength = 32 * 1024 * 1024;
-
-/** The text of a stored row. @throws {Damaged} if the row is not what was written. */
-export function textOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
-  if (!table.isSound(row)) throw new Damaged("its checksum does not match");
-  if (row.length > maxLength) throw new Damaged(`its text has ${row.length} bytes`);
-  return row.body === null ? new Uint8Array() : unpackText(row.body, row.length);
-}
+import { markOf, Marks } from "./marks.ts";
+import { type StoredRow, Table, textOf } from "./tables.ts";
 
 function rowOf(table: Table<"batch">, stored: StoredRow<"batch">): Row {
   const { seq, accepted_at: acceptedAt, source, records, tally, left_out: leftOut } = stored;
@@ -77,7 +67,7 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
           return rows;
         }),
       marks: (filter, { afterId, marks: limit }) =>
-        watched(() => marks.select(filter, "mark.id > ? ORDER BY mark.id LIMIT ?", [afterId, limit])),
+        watched(() => marks.select(filter, "id > ? ORDER BY id LIMIT ?", [afterId, limit]).map(markOf)),
       close: () => database.close(),
     };
   });

@@ -147,7 +147,7 @@ export class SeenKeys {
     for (const { id, class: name } of damaged) {
       for (const keyClass of keyClasses.filter((one) => one === name || !isKeyClass(name)))
         this.#state.set(`horizon.${keyClass}`, { until: now, streamed: now });
-      logger.warn("a row of seen keys is damaged and was passed over", { row: id ?? 0 });
+      logger.warn("a row of seen keys is damaged and was passed over", { row: id });
     }
     this.#state.committed();
   }
@@ -191,10 +191,10 @@ export class SeenKeys {
       const shared = isNear && newest.packed.length + bytes.length <= sharedBytes ? newest : undefined;
       const packed = shared === undefined ? bytes : Buffer.concat([shared.packed, bytes]);
       const at = Math.max(shared?.at ?? 0, added.at);
-      const row = { id: shared?.id ?? null, seq, class: keyClass, at, version: packing, packed };
-      const id = shared === undefined ? this.#rows.insert(row) : this.#rows.replace(row);
+      const row = { seq, class: keyClass, at, version: packing, packed };
+      if (shared !== undefined) this.#rows.replace(row, shared.id);
       added.newest = {
-        id,
+        id: shared?.id ?? this.#rows.insert(row),
         at,
         from: shared?.from ?? at,
         packed: packed.length <= sharedBytes ? packed.slice() : noRoom,

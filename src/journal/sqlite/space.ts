@@ -7,14 +7,13 @@ import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Append, reasonOf } from "../batch.ts";
-import type { JournalSpace } from "../journal.ts";
+import { type JournalSpace, type Redelivery, startOfJournal } from "../journal.ts";
 import type { Ballast } from "./ballast.ts";
 import type { Health } from "./health.ts";
-import { deadLetterReasons, type Marks, runningRedelivery } from "./marks.ts";
-import { addCount, type Counts } from "./quarantine.ts";
+import type { Marks } from "./marks.ts";
 import type { SeenKeys } from "./seen-keys.ts";
-import type { Accounts, State } from "./state.ts";
-import { quarantineRows } from "./tables.ts";
+import { type Accounts, runningRedelivery, type State } from "./state.ts";
+import { acceptedRows } from "./tables.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
 const reserveBytes = 16 * 1024 * 1024;
@@ -40,6 +39,9 @@ const keysMs = 3;
 /** Rows deleted by one statement: a millisecond for rows of 44 KB. */
 const rowsAtOnce = 64;
 
+/** Rows looked at for a replay before others get a turn: some milliseconds. */
+const rowsPlannedAtOnce = 2000;
+
 /** Rows from further ahead come from a clock that was wrong: they count as old. */
 const aheadMs = 24 * 3_600_000;
 
@@ -60,7 +62,6 @@ export interface SpaceDeps {
   readonly seen: SeenKeys;
   readonly health: Health;
   readonly ballast: Ballast;
-  readonly evicted: Counts;
   readonly clock: Clock;
   /** Milliseconds since any moment, whatever happens to the machine's clock. */
   readonly steady: Clock;
@@ -83,7 +84,8 @@ export class Space {
   /** The clock by which rows and keys age, epoch milliseconds. */
   #age: number;
   #steadyAt: number;
-  #holders = 0;
+  /** Replays that are being planned. */
+  #planned = 0;
 
   constructor(deps: SpaceDeps) {
     this.#deps = deps;
@@ -97,10 +99,7 @@ export class Space {
     this.#young = database.prepare(
       "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
     );
-    this.#nextPinned = database.prepare(
-      `SELECT MIN(seq) AS seq FROM (SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?1
-        UNION ALL SELECT MIN(seq) FROM ${quarantineRows} AND seq >= ?1)`,
-    );
+    this.#nextPinned = database.prepare("SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?");
     this.#deleteRows = database.prepare("DELETE FROM batch WHERE seq >= ? AND seq < ?");
   }
 
@@ -175,20 +174,43 @@ export class Space {
     return areRowsDone && areKeysDone;
   }
 
-  /** No row leaves meanwhile. */
-  async holding<Result>(act: () => Promise<Result>): Promise<Result> {
-    this.#holders++;
+  /**
+   * A replay of the delivered rows that were received in that range. Rows are looked at in steps, and none leaves meanwhile.
+   * @throws {Unavailable} if the journal is closed before it is done.
+   */
+  async planReplay(range: NonNullable<Redelivery["range"]>, id: number): Promise<Redelivery> {
+    const { database, accounts, health } = this.#deps;
+    const end = accounts.cursor.seq;
+    const ahead = database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?");
+    const inRange = database.prepare(
+      `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
+        WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND ${acceptedRows}`,
+    );
+    const plan = { first: undefined as number | undefined, last: 0, total: 0 };
+    this.#planned++;
     try {
-      return await act();
+      for (let from = 1; from < end;) {
+        const next = ahead.get(from, rowsPlannedAtOnce) as { seq: number } | undefined;
+        const to = Math.min(next?.seq ?? end, end);
+        const found = inRange.get(from, to, range.since, range.until) as { first: number; last: number; total: number };
+        plan.first ??= found.first ?? undefined;
+        plan.last = found.last ?? plan.last;
+        plan.total += found.total;
+        from = to;
+        if (from < end) await new Promise(setImmediate);
+        health.mustBeOpen();
+      }
     } finally {
-      this.#holders--;
+      this.#planned--;
     }
+    const cursor = { ...startOfJournal, seq: plan.first ?? 1 };
+    return { name: "replay", id, range, cursor, untilSeq: plan.last + 1, total: plan.total };
   }
 
   /** Whether all that may leave has left. */
   #releaseRows(hasTime: () => boolean): boolean {
     const { accounts, state, marks, clock, retentionMs } = this.#deps;
-    if (this.#holders > 0) return true;
+    if (this.#planned > 0) return true;
     const replayed = runningRedelivery(state, "replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
     const below = Math.min(accounts.cursor.seq, accounts.measuredSeq + 1, replayed);
     const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;
@@ -208,33 +230,15 @@ export class Space {
     }
   }
 
-  /**
-   * The oldest marks leave while the rows that only marks hold take more than their share: a backend that refuses must not
-   * stop the receiver. Not those that a retry may still come to. Whether that was all.
-   */
   #evictMarks(hasTime: () => boolean): boolean {
-    const { marks, state, maxBytes } = this.#deps;
-    for (const id of marks.takeSuperfluousNotes()) this.#evict(id);
-    const retry = runningRedelivery(state, "retry");
-    while (marks.heldBytes > maxBytes * markedShare) {
-      const oldest = marks.oldestHeld(retry?.cursor.seq ?? 0, retry?.untilSeq ?? 0);
-      if (oldest === undefined) return true;
-      if (!hasTime()) return false;
-      this.#evict(oldest);
-    }
-    return true;
-  }
-
-  #evict(id: number): void {
-    const { marks, evicted, logger, maxBytes } = this.#deps;
-    const mark = marks.remove(id);
-    if (mark === undefined) return;
-    const isDeadLetter = deadLetterReasons.includes(mark.why);
-    addCount(evicted, { class: isDeadLetter ? "dead_letter" : "note", reason: mark.why, items: mark.records });
-    if (!isDeadLetter || this.#isWarned) return;
-    this.#isWarned = true;
+    const { marks, state, maxBytes, logger } = this.#deps;
     const bytes = maxBytes * markedShare;
-    logger.warn("dead letters take a quarter of state.max_bytes: the oldest leave from now on", { bytes });
+    const isDone = marks.evictDelivered(bytes, hasTime, runningRedelivery(state, "retry"));
+    if (!this.#isWarned && marks.evicted.some((left) => left.class === "dead_letter")) {
+      this.#isWarned = true;
+      logger.warn("dead letters take a quarter of state.max_bytes: the oldest leave from now on", { bytes });
+    }
+    return isDone;
   }
 
   /** Reserves the ballast again if there is room, and gives free pages to the disk if they are many or it is full. */

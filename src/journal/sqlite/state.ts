@@ -6,7 +6,16 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { Damaged, type PollCursor, type PolledType } from "../batch.ts";
-import type { Horizon, JournalIdentity, KeyClass, LogCursor, Loss, Redelivery, Snapshot } from "../journal.ts";
+import type {
+  Horizon,
+  JournalIdentity,
+  KeyClass,
+  LogCursor,
+  Loss,
+  Redelivery,
+  RedeliveryProgress,
+  Snapshot,
+} from "../journal.ts";
 import { startOfJournal } from "../journal.ts";
 import { acceptedRows, type StoredRow, Table, transaction } from "./tables.ts";
 
@@ -115,6 +124,22 @@ export class State {
   delete(name: string): void {
     this.#delete.run(name);
   }
+}
+
+/** The redelivery of that name, unless it has ended. */
+export function runningRedelivery(state: State, name: Redelivery["name"]): Redelivery | undefined {
+  const known = state.getReadable(`redelivery.${name}`);
+  return known?.endedAt === undefined ? known : undefined;
+}
+
+/** Writes how redeliveries go on, in the caller's transaction. Returns the ids of marks that leave. */
+export function writeRedeliveries(state: State, reports: readonly RedeliveryProgress[], now: number): number[] {
+  return reports.flatMap(({ name, id, cursor, taken, isOver }) => {
+    const running = runningRedelivery(state, name);
+    if (running?.id !== id) return [];
+    state.set(`redelivery.${name}`, { ...running, cursor, ...(isOver && { endedAt: now }) });
+    return taken;
+  });
 }
 
 /** Created with the journal, unless it exists. @throws {Damaged} */

@@ -4,10 +4,11 @@
  * Invariants of `batch`, on which everything else is built:
  * 1. A record is accepted if and only if it is in a committed row, or was delivered and its row has left since.
  * 2. `seq` rises by one per row in the order of commits and is never used again, whatever leaves.
- * 3. A row is written once. Only a quarantine row changes: its lines are cleared one by one.
+ * 3. A row is written once, and never changes.
  * 4. A row leaves when its log records are answered (`seq` < cursor), it is measured (`seq` ≤ measured), it is older than
- *    `state.retention` or space is short, and nothing pins it: no mark, no replay, no quarantine line.
- * 5. A mark is on a row that exists. Of all marks of one row none outlives it.
+ *    `state.retention` or space is short, and no mark and no replay pins it.
+ * 5. A mark is on a row that exists, and none outlives it. Texts in quarantine are a row under one mark, which is divided when
+ *    one of them leaves. A row that only marks hold leaves with the last of them.
  * 6. Keys and rows of one batch are in one transaction, and so is the poll cursor that a batch moves.
  * 7. `crc` covers all other columns but `id`. A row whose crc does not match counts as lost, alone.
  * 8. One connection of one process writes. Readers only read.
@@ -17,7 +18,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { Unavailable } from "../../errors.ts";
-import { Damaged } from "../batch.ts";
+import { Damaged, unpackText } from "../batch.ts";
 
 /** The schema that this program writes. */
 export const schemaVersion = 1;
@@ -36,148 +37,147 @@ const pageBytes = 4096;
 /** Rows of accepted records. */
 export const acceptedRows = "type IN ('flow', 'audit', 'webhook')";
 
-const quarantined = "type IN ('invalid', 'sample')";
+/** Classes of marks on rows of texts that were never accepted. */
+export const quarantinedClasses = ["invalid", "sample"] as const;
 
-/** Rows of what was never accepted, found by their index. */
-export const quarantineRows = `batch INDEXED BY batch_quarantine WHERE ${quarantined}`;
-
-const schema: Readonly<Record<string, string>> = {
-  batch: `CREATE TABLE batch (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, -- the row's number; given by the program, one above the last
-  accepted_at INTEGER NOT NULL,          -- epoch milliseconds at which the request or poll was received
-  source TEXT NOT NULL,                  -- stream, webhook or poll
-  tailnet INTEGER NOT NULL,              -- number of the tailnet in identities
-  type TEXT NOT NULL,                    -- flow, audit, webhook: accepted records; invalid, sample: quarantined; tally: neither
-  records INTEGER NOT NULL,              -- lines of the text
-  length INTEGER NOT NULL,               -- bytes of the text
-  crc INTEGER NOT NULL,
-  tally TEXT,                            -- JSON: on a batch's first row its Tally, on a quarantine row its lines by type and reason
-  left_out BLOB,                         -- entries that are left out, and log records kept under a limit (records/flow/rows.ts)
-  body BLOB                              -- the text as one zstd frame: a line per record in its stored form, or per quarantined text
-) STRICT`,
-  keys: `CREATE TABLE keys (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  seq INTEGER NOT NULL,                  -- last row of the transaction that brought the last of the keys
-  class TEXT NOT NULL,                   -- flow, audit, webhook or quarantined
-  at INTEGER NOT NULL,                   -- epoch milliseconds from which the keys age: the latest of them
-  version INTEGER NOT NULL,              -- how they are packed
-  crc INTEGER NOT NULL,
-  packed BLOB NOT NULL                   -- 16 bytes per key; one that comes again in a new way is stored again
-) STRICT`,
-  mark: `CREATE TABLE mark (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  destination TEXT NOT NULL,             -- logs or ledger
-  seq INTEGER NOT NULL,                  -- the row, which stays as long as its mark
-  from_line INTEGER NOT NULL,            -- first line of the range
-  to_line INTEGER NOT NULL,              -- the line after the last
-  why TEXT NOT NULL,                     -- a MarkReason
-  log_records INTEGER NOT NULL,          -- log records that were refused
-  at INTEGER NOT NULL,                   -- epoch milliseconds
-  crc INTEGER NOT NULL,
-  message TEXT NOT NULL                  -- the backend's words or ours, truncated
-) STRICT`,
-  state: `CREATE TABLE state (
-  name TEXT PRIMARY KEY,                 -- identity, cursor, poll.flow, horizon.audit, ledger/<blob> and the like
-  crc INTEGER NOT NULL,
-  value BLOB NOT NULL                    -- JSON, or a blob of the ledger's
-) STRICT, WITHOUT ROWID`,
-  /** Only queries with exactly these words use this index. */
-  batch_quarantine: `CREATE INDEX batch_quarantine ON batch (seq) WHERE ${quarantined}`,
-  keys_age: "CREATE INDEX keys_age ON keys (class, at)",
-  mark_seq: "CREATE INDEX mark_seq ON mark (seq)",
-};
-
-/** What a row of each table holds, beside its crc. Ids are null before they are given. */
-interface Rows {
+/** Tables, and their columns as SQL. Every table has a checksum besides. */
+const tables = {
   batch: {
-    seq: number;
-    accepted_at: number;
-    source: string;
-    tailnet: number;
-    type: string;
-    records: number;
-    length: number;
-    tally: string | null;
-    left_out: Uint8Array | null;
-    body: Uint8Array | null;
-  };
-  keys: { id: number | null; seq: number; class: string; at: number; version: number; packed: Uint8Array };
+    seq: "INTEGER PRIMARY KEY AUTOINCREMENT", // the row's number; given by the program, one above the last
+    accepted_at: "INTEGER NOT NULL", // epoch milliseconds at which the request or poll was received
+    source: "TEXT NOT NULL", // stream, webhook or poll
+    tailnet: "INTEGER NOT NULL", // number of the tailnet in identities
+    type: "TEXT NOT NULL", // flow, audit, webhook: accepted records; invalid, sample: quarantined; tally: neither
+    records: "INTEGER NOT NULL", // lines of the text
+    length: "INTEGER NOT NULL", // bytes of the text
+    crc: "INTEGER NOT NULL",
+    tally: "TEXT", // on a batch's first row: its Tally as JSON
+    left_out: "BLOB", // entries that are left out, and log records kept under a limit (records/flow/rows.ts)
+    body: "BLOB", // the text as one zstd frame: a line per record in its stored form, or per quarantined text
+  },
+  keys: {
+    id: "INTEGER PRIMARY KEY AUTOINCREMENT",
+    seq: "INTEGER NOT NULL", // last row of the transaction that brought the last of the keys
+    class: "TEXT NOT NULL", // flow, audit, webhook or quarantined
+    at: "INTEGER NOT NULL", // epoch milliseconds from which the keys age: the latest of them
+    version: "INTEGER NOT NULL", // how they are packed
+    crc: "INTEGER NOT NULL",
+    packed: "BLOB NOT NULL", // 16 bytes per key; one that comes again in a new way is stored again
+  },
   mark: {
-    id: number | null;
-    destination: string;
-    seq: number;
-    from_line: number;
-    to_line: number;
-    why: string;
-    log_records: number;
-    at: number;
-    message: string;
-  };
-  state: { name: string; value: Uint8Array };
-}
+    id: "INTEGER PRIMARY KEY AUTOINCREMENT",
+    class: "TEXT NOT NULL", // invalid, sample: texts of a quarantine row; dead_letter, note: accepted records
+    seq: "INTEGER NOT NULL", // the row, which stays as long as its mark
+    from_line: "INTEGER NOT NULL", // first line of the range
+    to_line: "INTEGER NOT NULL", // the line after the last
+    type: "TEXT NOT NULL", // flow, audit, webhook or unknown
+    source: "TEXT NOT NULL", // of the row
+    why: "TEXT NOT NULL", // of quarantined texts the reason, otherwise a MarkReason
+    log_records: "INTEGER NOT NULL", // log records that were refused
+    at: "INTEGER NOT NULL", // epoch milliseconds
+    crc: "INTEGER NOT NULL",
+    message: "TEXT NOT NULL", // the backend's words or ours, truncated
+  },
+  state: {
+    name: "TEXT PRIMARY KEY", // identity, cursor, poll.flow, horizon.audit, ledger/<blob> and the like
+    crc: "INTEGER NOT NULL",
+    value: "BLOB NOT NULL", // JSON, or a blob of the ledger's
+  },
+} as const;
 
-export type TableName = keyof Rows;
-export type NewRow<Name extends TableName> = Readonly<Rows[Name]>;
-export type StoredRow<Name extends TableName> = NewRow<Name> & { readonly crc: number };
-
-const columns: { readonly [Name in TableName]: readonly (keyof Rows[Name] & string)[] } = {
-  batch: ["seq", "accepted_at", "source", "tailnet", "type", "records", "length", "tally", "left_out", "body"],
-  keys: ["id", "seq", "class", "at", "version", "packed"],
-  mark: ["id", "destination", "seq", "from_line", "to_line", "why", "log_records", "at", "message"],
-  state: ["name", "value"],
+const indexes = {
+  keys_age: "CREATE INDEX keys_age ON keys (class, at)",
+  mark_seq: "CREATE INDEX mark_seq ON mark (seq, from_line)",
+  mark_class: "CREATE INDEX mark_class ON mark (class, seq, from_line)",
 };
+
+export type TableName = keyof typeof tables;
+type Columns<Name extends TableName> = (typeof tables)[Name];
+type ValueOf<Sql> =
+  | (Sql extends `INTEGER${string}` ? number : Sql extends `TEXT${string}` ? string : Uint8Array)
+  | (Sql extends "TEXT" | "BLOB" ? null : never);
+
+/** A row with its checksum. */
+export type StoredRow<Name extends TableName> = {
+  readonly [Column in keyof Columns<Name>]: ValueOf<Columns<Name>[Column]>;
+};
+
+/** A row before it has a checksum, and an id. */
+export type NewRow<Name extends TableName> = Omit<StoredRow<Name>, "crc" | "id">;
+
+type ColumnOf<Name extends TableName> = keyof NewRow<Name> & string;
+
+const schema = new Map<string, string>([
+  ...Object.entries(tables).map(([name, columns]): [string, string] => {
+    const list = Object.entries(columns).map(([column, sql]) => `${column} ${sql}`);
+    return [name, `CREATE TABLE ${name} (${list.join(", ")}) STRICT${name === "state" ? ", WITHOUT ROWID" : ""}`];
+  }),
+  ...Object.entries(indexes),
+]);
 
 /** Writes the rows of a table with their checksum, and tells whether one that was read is what was written. */
 export class Table<Name extends TableName> {
   /** For a SELECT. */
   readonly columns: string;
-  readonly #names: readonly (keyof Rows[Name] & string)[];
-  readonly #checked: readonly (keyof Rows[Name] & string)[];
+  readonly #checked: readonly ColumnOf<Name>[];
   readonly #insert: StatementSync;
   readonly #replace: StatementSync;
 
   constructor(database: DatabaseSync, name: Name) {
-    this.#names = columns[name];
-    this.#checked = this.#names.filter((column) => column !== "id");
-    this.columns = `${this.#names.join(", ")}, crc`;
-    const row = `INTO ${name} (${this.columns}) VALUES (${this.#names.map(() => "?").join(", ")}, ?)`;
-    this.#insert = database.prepare(`INSERT ${row}`);
-    this.#replace = database.prepare(`INSERT OR REPLACE ${row}`);
+    const names = Object.keys(tables[name]);
+    this.columns = names.join(", ");
+    this.#checked = names.filter((column) => column !== "id" && column !== "crc") as ColumnOf<Name>[];
+    const given = `${this.#checked.join(", ")}, crc`;
+    const places = this.#checked.map(() => "?").join(", ");
+    this.#insert = database.prepare(`INSERT INTO ${name} (${given}) VALUES (${places}, ?)`);
+    const [id, value] = names.includes("id") ? ["id, ", "?, "] : ["", ""];
+    this.#replace = database.prepare(`INSERT OR REPLACE INTO ${name} (${id}${given}) VALUES (${value}${places}, ?)`);
   }
 
   /** Inserts a row whose key is new, in the caller's transaction. Returns its integer key. */
   insert(row: NewRow<Name>): number {
-    return this.#run(this.#insert, row);
+    return Number(this.#insert.run(...this.#valuesOf(row)).lastInsertRowid);
   }
 
-  /** Inserts a row, or replaces the one with its key: about 5 µs more. */
-  replace(row: NewRow<Name>): number {
-    return this.#run(this.#replace, row);
+  /** Inserts a row, or replaces the one with its key or with that id: about 5 µs more. */
+  replace(row: NewRow<Name>, ...id: number[]): void {
+    this.#replace.run(...id, ...this.#valuesOf(row));
   }
 
   isSound(row: StoredRow<Name>): boolean {
-    return this.checksum(row) === row.crc;
+    return this.checksum(row as NewRow<Name>) === (row as { readonly crc: number }).crc;
   }
 
-  #run(statement: StatementSync, row: NewRow<Name>): number {
-    const values = this.#names.map((name) => row[name] as SQLInputValue);
-    return Number(statement.run(...values, this.checksum(row)).lastInsertRowid);
+  #valuesOf(row: NewRow<Name>): SQLInputValue[] {
+    const values = this.#checked.map((name) => row[name] as SQLInputValue);
+    values.push(this.checksum(row));
+    return values;
   }
 
   /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. */
   checksum(row: NewRow<Name>): number {
     let text = "";
     for (const name of this.#checked) {
-      const value = row[name];
+      const value: unknown = row[name];
       text += `${value instanceof Uint8Array ? value.length : value} `;
     }
     let sum = crc32(text);
     for (const name of this.#checked) {
-      const value = row[name];
+      const value: unknown = row[name];
       if (value instanceof Uint8Array && value.length > 0) sum = crc32(value, sum);
     }
     return sum;
   }
+}
+
+/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
+const maxLength = 32 * 1024 * 1024;
+
+/** The text of a stored row. @throws {Damaged} if the row is not what was written. */
+export function textOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
+  if (!table.isSound(row)) throw new Damaged("its checksum does not match");
+  if (row.length > maxLength) throw new Damaged(`its text has ${row.length} bytes`);
+  return row.body === null ? new Uint8Array() : unpackText(row.body, row.length);
 }
 
 export interface StorageOptions {
@@ -197,9 +197,9 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   database.exec("PRAGMA busy_timeout = 2000; PRAGMA auto_vacuum = INCREMENTAL");
   const version = pragma(database, "user_version");
   const application = pragma(database, "application_id");
-  const tables = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'";
+  const objects = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'";
   const found = new Map(
-    (database.prepare(tables).all() as unknown as { name: string; sql: string }[]).map(({ name, sql }) => [name, sql]),
+    (database.prepare(objects).all() as unknown as { name: string; sql: string }[]).map(({ name, sql }) => [name, sql]),
   );
   if (application === 0 && found.has("meta") && found.has("journal")) {
     const directory = (database.location() ?? "").replace(/[\\/][^\\/]*$/, "");
@@ -218,12 +218,11 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   database.exec(`PRAGMA max_page_count = ${Math.ceil(options.maxBytes / pageBytes)}`);
   if (version === 0 && application === 0 && found.size === 0) {
     const numbers = `PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`;
-    transaction(database, () => database.exec(`${Object.values(schema).join(";")}; ${numbers}`));
+    transaction(database, () => database.exec(`${[...schema.values()].join(";")}; ${numbers}`));
     return;
   }
   if (application !== applicationId) throw new Damaged("the database's header is damaged");
-  const expected = Object.entries(schema);
-  const isOurs = found.size === expected.length && expected.every(([name, sql]) => found.get(name) === sql);
+  const isOurs = found.size === schema.size && schema.entries().every(([name, sql]) => found.get(name) === sql);
   /** A newer program has other tables. With ours, the number is damaged: the header has no checksum. */
   if (version > schemaVersion && !isOurs)
     throw new Unavailable(
@@ -275,4 +274,25 @@ export function transaction<Result>(database: DatabaseSync, write: () => Result)
 
 function pragma(database: DatabaseSync, name: "user_version" | "application_id"): number {
   return (database.prepare(`PRAGMA ${name}`).get() as Record<string, number>)[name] ?? 0;
+}
+
+const sqliteError = 1;
+const sqliteCorrupt = 11;
+const sqliteNotADatabase = 26;
+
+/** Whether an error means damage: not I/O error, full, busy or no permission. */
+export function isDamage(error: unknown): boolean {
+  if (error instanceof Damaged) return true;
+  if (!(error instanceof Error)) return false;
+  /** A number that JavaScript cannot hold was never written. */
+  if ("code" in error && error.code === "ERR_OUT_OF_RANGE") return true;
+  const code = errorCode(error);
+  /** If the schema is damaged, a table or column has another name. */
+  if (code === sqliteError) return /^no such (table|column)/.test(error.message);
+  return code === sqliteCorrupt || code === sqliteNotADatabase;
+}
+
+/** SQLite's primary result code. */
+export function errorCode(error: unknown): number | undefined {
+  return error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
 }

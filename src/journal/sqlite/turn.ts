@@ -7,18 +7,16 @@ import { type Append, type Committed, type PollCursor, reasonOf } from "../batch
 import type { LogCursor, NewMark, RedeliveryProgress } from "../journal.ts";
 import type { Health } from "./health.ts";
 import { Judgement } from "./judge.ts";
-import { type Marks, writeRedeliveries } from "./marks.ts";
-import type { QuarantineRows } from "./quarantine.ts";
+import type { Marks } from "./marks.ts";
 import type { SeenKeys } from "./seen-keys.ts";
 import type { Space } from "./space.ts";
-import type { Accounts, State } from "./state.ts";
+import { type Accounts, type State, writeRedeliveries } from "./state.ts";
 import { Table, transaction } from "./tables.ts";
 
 export interface TurnDeps {
   readonly database: DatabaseSync;
   readonly state: State;
   readonly accounts: Accounts;
-  readonly quarantine: QuarantineRows;
   readonly seen: SeenKeys;
   readonly marks: Marks;
   readonly health: Health;
@@ -74,6 +72,8 @@ export class Turn {
 
   /** Resolves with the commit. @throws {Unavailable} if nothing of it was committed. */
   append(append: Append, committed: (committed: Committed) => void): Promise<Committed> {
+    /** The files are looked at when it runs, once for all appends that it commits. */
+    if (this.#deps.health.isClosed) return Promise.reject(new Unavailable("the journal is closed"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ append, committed, resolve, reject });
       this.#scheduled ??= setImmediate(() => this.run());
@@ -82,6 +82,7 @@ export class Turn {
 
   /** Takes a report, which is committed with the next turn, or after a moment. */
   report({ cursor, marks = [], redeliveries = [] }: Partial<Reports>): void {
+    if (this.#deps.health.isClosed) return;
     this.#reports = {
       cursor: cursor ?? this.#reports.cursor,
       marks: [...this.#reports.marks, ...marks],
@@ -165,7 +166,6 @@ export class Turn {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#committedSeq = this.#seq;
     this.#show();
-    marks.committed(reports.marks);
     if (reports !== noReports) this.#reports = noReports;
     for (const { parts } of written) for (const { accepted } of parts) accounts.accepted(accepted);
     this.#call(() => this.#deps.committed(seconds));
@@ -177,9 +177,9 @@ export class Turn {
   /** @throws {Error} if the quarantined line that it retries is gone. */
   #writeBatch(append: Append): Committed {
     const { source, receivedAt, retries, poll } = append;
-    const { seen, quarantine, state, accounts } = this.#deps;
+    const { seen, marks, state, accounts } = this.#deps;
     const judged = new Judgement(append, seen);
-    if (retries !== undefined && quarantine.clear(retries.seq, new Set([retries.line])) === 0)
+    if (retries !== undefined && !marks.takeOut(retries.seq, retries.line))
       throw new Error(`the quarantined line ${retries.seq}.${retries.line} is gone`);
     const firstSeq = this.#seq + 1;
     const { tailnet } = accounts.identity;
@@ -198,7 +198,7 @@ export class Turn {
     });
     if (tally !== null)
       this.#rows.insert({ ...nextRow(), type: "tally", records: 0, length: 0, tally, left_out: null, body: null });
-    for (const part of judged.quarantine) quarantine.insert(part, nextRow());
+    for (const part of judged.quarantine) marks.quarantine(part, nextRow());
     const moved = poll && pollCursorOf(poll);
     if (moved !== undefined) state.set(`poll.${moved.type}`, moved);
     const range = { firstSeq, lastSeq: this.#seq, source, receivedAt };
@@ -207,22 +207,21 @@ export class Turn {
 
   /** A transaction is on disk. */
   #show(): void {
-    this.#deps.seen.committed();
-    this.#deps.state.committed();
+    const { seen, state, marks } = this.#deps;
+    for (const one of [seen, state, marks]) one.committed();
   }
 
   /** Memory is as it was before the transaction. Never throws. */
   #rolledBack(error: unknown): void {
-    const { health, seen, state, quarantine, marks } = this.#deps;
+    const { health, seen, state, marks } = this.#deps;
     health.failed(error);
     this.#seq = this.#committedSeq;
-    seen.rolledBack();
-    state.rolledBack();
-    marks.rolledBack();
-    try {
-      quarantine.rolledBack();
-    } catch (failure) {
-      health.failed(failure);
+    for (const one of [seen, state, marks]) {
+      try {
+        one.rolledBack();
+      } catch (failure) {
+        health.failed(failure);
+      }
     }
   }
 

@@ -1,13 +1,18 @@
-/** Copies what can still be read of a damaged database, and is what was written, to a new one: row by row, each by its checksum. */
-import { renameSync, rmSync } from "node:fs";
+/**
+ * How a start gets over damage. What can still be read of the database, and is what was written, is copied to a new one: row by
+ * row, each by its checksum.
+ */
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import type { Logger } from "../../lib/logger.ts";
 import { syncDirectory } from "../../lib/private-file.ts";
+import { reasonOf } from "../batch.ts";
 import { keyClasses } from "../journal.ts";
-import { createPrivately } from "./directory.ts";
-import { textOf } from "./rows.ts";
+import { createPrivately, databaseName, readHeader, rescuedPath, sizeOf } from "./directory.ts";
 import { Accounts, blobPrefix, ensureIdentity, polledTypes, State } from "./state.ts";
 import {
+  isDamage,
   maxSeq,
   prepareDatabase,
   raiseSequence,
@@ -16,8 +21,95 @@ import {
   type StoredRow,
   Table,
   type TableName,
+  textOf,
   transaction,
 } from "./tables.ts";
+
+/** The log first: a database without its log would be taken for a sound older one. */
+const suffixes = ["-wal", "-shm", ""];
+
+/**
+ * What `use` makes of the opened database. If it finds damage, what can be read is saved beside the database first; then its
+ * files are set aside, and `use` is called again with what was saved. It always starts, whenever it is killed meanwhile.
+ * @throws whatever `use` throws that is not damage.
+ */
+export function openDatabase<Used>(
+  databasePath: string,
+  storage: StorageOptions,
+  logger: Logger,
+  use: (database: DatabaseSync) => Used,
+): Used {
+  let reason = "the process before saved what it could still read";
+  let saved: Salvage | undefined;
+  if (!existsSync(rescuedPath(databasePath))) {
+    /** Before the log is created again. */
+    const writtenAt = Math.max(...["", "-wal"].map((suffix) => modifiedAt(databasePath + suffix)));
+    try {
+      readHeader(databasePath);
+      return open(databasePath, use);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      reason = reasonOf(error);
+    }
+    const from = openDamaged(databasePath);
+    try {
+      saved = salvage(from, databasePath, { ...storage, writtenAt });
+    } finally {
+      from.close();
+    }
+  }
+  const directory = setAside(databasePath, storage.now);
+  renameSync(rescuedPath(databasePath), databasePath);
+  syncDirectory(dirname(databasePath));
+  const message = "the journal was damaged: its files were moved aside, and what could be read is in a new one";
+  logger.error(message, { reason, directory, ...saved });
+  return open(databasePath, use);
+}
+
+function open<Used>(databasePath: string, use: (database: DatabaseSync) => Used): Used {
+  /** The write-ahead log gets its mode. */
+  createPrivately(databasePath);
+  const database = new DatabaseSync(databasePath);
+  try {
+    return use(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** Read-only, so that nothing of it changes; an empty one if it does not open. */
+function openDamaged(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    /** SQLite would delete the log of an empty file even so. */
+    if (sizeOf(path) > 0) {
+      database = new DatabaseSync(path, { readOnly: true });
+      database.prepare("SELECT COUNT(*) FROM sqlite_schema").get();
+      return database;
+    }
+  } catch {
+    database?.close();
+  }
+  return new DatabaseSync(":memory:");
+}
+
+/** Moves all its files to a directory of their own. */
+function setAside(databasePath: string, now: number): string {
+  const first = join(dirname(databasePath), `damaged-${new Date(now).toISOString().replaceAll(/[:.]/g, "-")}`);
+  let directory = first;
+  for (let again = 2; existsSync(directory); again++) directory = `${first}-${again}`;
+  mkdirSync(directory, { mode: 0o700 });
+  for (const suffix of suffixes)
+    if (existsSync(databasePath + suffix)) renameSync(databasePath + suffix, join(directory, databaseName + suffix));
+  syncDirectory(directory);
+  syncDirectory(dirname(databasePath));
+  return directory;
+}
+
+function modifiedAt(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
 
 /** What was saved and what was not, as fields of a log line. */
 export interface Salvage {
@@ -25,8 +117,8 @@ export interface Salvage {
   /** Rows that were not both delivered and measured, and are gone: gaps in `seq`. */
   readonly lost_rows: number | "unknown";
   readonly key_rows: number;
+  /** Dead letters, notes, and ranges of quarantined texts. */
   readonly marks: number;
-  readonly quarantined: number;
   readonly delivery_position: string;
   readonly counters: string;
 }
@@ -34,11 +126,6 @@ export interface Salvage {
 export interface SalvageOptions extends StorageOptions {
   /** When the damaged database, or its log, was written last; epoch milliseconds. */
   readonly writtenAt: number;
-}
-
-/** Where what was saved lies, whole, until it takes the place of the damaged database. */
-export function rescuedPath(databasePath: string): string {
-  return join(dirname(databasePath), "rescued.db");
 }
 
 /** Added to the highest `seq` that is left, if it is not known how many there were. */
@@ -86,17 +173,16 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   const marked = new Set<number>();
   for (const { seq } of copied("mark", from, to, () => true)) marked.add(seq);
   const table = new Table(to, "batch");
-  const rows = { saved: 0, undelivered: 0, quarantined: 0, last: 0 };
+  const rows = { saved: 0, undelivered: 0, last: 0 };
   const isWanted = (row: StoredRow<"batch">): boolean => {
     rows.last = row.seq;
     /** Older rows are delivered and measured. */
-    const isNeeded = row.seq >= firstSeq || isQuarantined(row) || marked.has(row.seq);
+    const isNeeded = row.seq >= firstSeq || marked.has(row.seq);
     return isNeeded && attempt(() => textOf(table, row)) !== undefined;
   };
   for (const row of copied("batch", from, to, isWanted, lastKnown)) {
     rows.saved++;
     if (row.seq >= firstSeq) rows.undelivered++;
-    if (isQuarantined(row)) rows.quarantined += row.records;
   }
   to.exec("DELETE FROM mark WHERE seq NOT IN (SELECT seq FROM batch)");
   const highest = Math.max(rows.last, (position?.seq ?? 1) - 1, measured ?? 0);
@@ -118,14 +204,9 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
     /** Without the secret no key can be found again. */
     key_rows: values.has("identity") ? saveKeys(from, to, state, writtenAt) : 0,
     marks: (to.prepare("SELECT COUNT(*) AS marks FROM mark").get() as { marks: number }).marks,
-    quarantined: rows.quarantined,
     delivery_position: position === undefined ? "lost: what is left is delivered again" : "kept",
     counters: snapshot === undefined ? "lost: all series begin anew" : "kept",
   };
-}
-
-function isQuarantined({ type }: { readonly type: string }): boolean {
-  return type === "invalid" || type === "sample";
 }
 
 /** The names of what was saved. A poll whose position cannot be read goes on from when the file was written last. */
@@ -187,7 +268,8 @@ function* copied<Name extends TableName>(
     const stored = row as unknown as StoredRow<Name>;
     wanted = (row[key] as number) + 1;
     if (!isWanted(stored) || !table.isSound(stored)) continue;
-    table.insert(stored);
+    if ("id" in row) table.replace(stored, Number(row["id"]));
+    else table.insert(stored);
     yield stored;
   }
 }
