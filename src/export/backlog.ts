@@ -1,39 +1,22 @@
-/** What log delivery reads, the stretches of log records past the cursor, and the account of everything before it. */
-import type { Clock } from "../lib/clock.ts";
+/** The log records past the cursor: what is known about each stretch of them, and the account of everything before it. */
 import type { LogCursor, MarkReason, NewMark, Progress } from "../journal/index.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { DeliveryRow, DeliverySource, Span } from "./requests.ts";
 
-/** A committed row on its way out. Its log records are numbered through the row; those of a record stand together. */
-export interface DeliverableRow {
+/**
+ * The place before a log record, by its number in the row; the end of a row is the start of the next number. `count`: log
+ * records before it since delivery began.
+ */
+export interface Place {
   readonly seq: number;
-  readonly records: number;
-  readonly logRecords: number;
-  /** The number of a record's first log record; for `records` itself: `logRecords`. */
-  firstLogRecord(record: number): number;
-  /** The record that makes that log record. */
-  recordOf(logRecord: number): number;
-  /** Epoch milliseconds of its event. */
-  timeOf(logRecord: number): number;
-  /** Why a record that should have log records cannot be described; it has none, and becomes a dead letter `internal`. */
-  defectOf(record: number): string | undefined;
+  readonly at: number;
+  readonly count: number;
 }
 
-/** Rows in the journal's order, as far as they are committed. */
-export interface DeliverySource {
-  /** The first row at or after `seq`. Rows are read again by position, so the last few should be cached. */
-  next(seq: number): DeliverableRow | undefined;
-}
-
-/** Log records of one row that travel in a request, from `from` up to `to`. */
-export type Span = { readonly row: DeliverableRow; readonly from: number; readonly to: number };
-
-/** The place before a log record, by its number in the row. The end of a row is the start of the next number. */
-export type Place = { readonly seq: number; readonly at: number };
-
-/** Where log records lie in the journal, and the event times of those that were looked at, epoch milliseconds. */
+/** Where log records lie in the journal, and the event times of those that were read, epoch milliseconds. */
 export interface Range {
   readonly from: Place;
   readonly to: Place;
-  readonly logRecords: number;
   readonly earliest: number;
   readonly latest: number;
 }
@@ -43,7 +26,7 @@ export type Reading = Range & { readonly spans: readonly Span[] };
 /** `until`: epoch milliseconds; a later event ends the reading, unless it is the first. */
 type ReadLimit = { readonly logRecords: number; readonly to?: Place | undefined; readonly until?: number | undefined };
 
-/** Why a range is accused or dead: the reason of its marks, and the backend's words or ours. */
+/** Why log records were refused: the reason of their marks, and the backend's words or ours. */
 export interface Refusal {
   readonly why: MarkReason;
   readonly message: string;
@@ -51,37 +34,35 @@ export interface Refusal {
 
 /** A range past the cursor and what is known about it. It holds no row. */
 export interface Stretch extends Range {
-  /** `accused`: refused, and not decided before something later was taken. */
+  /** `accused`: refused, and not decided before something later was accepted. */
   state: "ready" | "sent" | "accused" | "taken" | "dead";
-  /** The number of the request that it was last taken or refused in. */
+  /** The number of the request that it was last accepted or refused in. */
   request: number;
-  /** The request that was refused first, and its log records. */
-  origin?: { readonly request: number; readonly logRecords: number };
+  /** The number of the request that was refused first. */
+  origin?: number;
   refusal?: Refusal;
-  /** Of an accused one: ranges in it that were never sent alone, until enough of their neighbours were refused. */
-  gaps?: readonly Range[];
-  /** Of a taken one: log records that the backend did not keep. */
+  /** Of an accepted one: log records that the backend rejected. */
   partial?: { rejected: number; readonly message: string };
   /** Part of a request that failed for minutes: one more failure counts as a refusal. */
   isSuspect?: true;
-  /** How often it was refused once more after something later had been taken. */
+  /** How often it was refused once more after something later had been accepted. */
   confirmations?: number;
-  /** Of a retried part that was taken partially: requests left for finding out what was rejected. */
+  /** Of a retried part that was accepted partially: requests left for finding out what was rejected. */
   budget?: { requests: number };
 }
 
-/** Event time of one step forward: half of what lies behind the newest that Loki still takes. */
+/** Event time of one step forward: half of what lies behind the newest that Loki still accepts. */
 const stepMs = 1_800_000;
+
 /** Rows that are passed, or read without an end, before others get a turn. */
 const maxRowsPassed = 256;
-const maxRowsRead = 2_048; /** Log records refused alone, after which what lies between them is accused with them. */
-export const enoughSamples = 10;
+const maxRowsRead = 2_048;
 
 export class Backlog {
   readonly stretches: Stretch[] = [];
   /** Where the next new request begins. */
   head: Place;
-  /** The latest event time that the backend has taken, epoch milliseconds. */
+  /** The latest event time that the backend has accepted, epoch milliseconds. */
   newestTaken = Number.NEGATIVE_INFINITY;
   readonly #source: DeliverySource;
   readonly #clock: Clock;
@@ -102,28 +83,29 @@ export class Backlog {
   /** Reads on from a place. Rows without log records are passed, so that a reading without any can still get ahead. */
   read(from: Place, { logRecords: most, to: end, until }: ReadLimit): Reading {
     const spans: Span[] = [];
-    let [to, logRecords, earliest, latest] = [from, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    let [to, earliest, latest] = [from, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     const maxRows = end === undefined ? maxRowsRead : Number.POSITIVE_INFINITY;
-    for (let rows = 0; logRecords < most && rows < maxRows; rows++) {
+    for (let rows = 0; to.count - from.count < most && rows < maxRows; rows++) {
       if (end !== undefined && !isBefore(to, end)) break;
       const row = this.#source.next(to.seq);
       if (row === undefined || (end !== undefined && row.seq > end.seq)) break;
       const start = row.seq === to.seq ? to.at : 0;
-      const last = Math.min(row.seq === end?.seq ? end.at : row.logRecords, start + most - logRecords);
+      const left = most - to.count + from.count;
+      const last = Math.min(row.seq === end?.seq ? end.at : row.logRecords, start + left);
       let at = start;
       while (at < last) {
         const time = row.timeOf(at);
-        if (logRecords + at - start > 0 && until !== undefined && time > until) break;
+        if (to.count + at - start > from.count && until !== undefined && time > until) break;
         earliest = Math.min(earliest, time);
         latest = Math.max(latest, time);
         at = Math.min(last, row.firstLogRecord(row.recordOf(at) + 1));
       }
       if (at > start) spans.push({ row, from: start, to: at });
-      logRecords += at - start;
-      to = at < row.logRecords ? { seq: row.seq, at } : { seq: row.seq + 1, at: 0 };
+      const count = to.count + at - start;
+      to = at < row.logRecords ? { seq: row.seq, at, count } : { seq: row.seq + 1, at: 0, count };
       if (at < last) break;
     }
-    return { spans, from, to, logRecords, earliest, latest };
+    return { spans, from, to, earliest, latest };
   }
 
   /** Whether everything that is committed is behind the cursor. */
@@ -148,10 +130,10 @@ export class Backlog {
     return Math.max(this.newestTaken, latest + Math.max(stepMs, (latest - earliest) / 16));
   }
 
-  append(range: Range): Stretch {
-    const stretch = stretchOf(range, "ready");
+  append({ from, to, earliest, latest }: Range): Stretch {
+    const stretch: Stretch = { from, to, earliest, latest, state: "ready", request: 0 };
     this.stretches.push(stretch);
-    this.head = range.to;
+    this.head = to;
     return stretch;
   }
 
@@ -167,13 +149,15 @@ export class Backlog {
     }
   }
 
-  /** Cuts a range after that many log records. */
-  cut<Part extends Range>(range: Part, logRecords: number): [Part, Part] {
-    const { to } = this.read(range.from, { logRecords, to: range.to });
-    return [
-      { ...range, to, logRecords },
-      { ...range, from: to, logRecords: range.logRecords - logRecords },
-    ];
+  /** Cuts a stretch into parts of so many log records; the last part is what is left. No part is empty. */
+  divide(stretch: Stretch, ...sizes: readonly number[]): Stretch[] {
+    const places = [stretch.from];
+    for (const logRecords of sizes) {
+      const from = places.at(-1) as Place;
+      const { to } = this.read(from, { logRecords, to: stretch.to });
+      if (from.count < to.count && to.count < stretch.to.count) places.push(to);
+    }
+    return places.map((from, part) => ({ ...stretch, from, to: places[part + 1] ?? stretch.to }));
   }
 
   /** What is ready at the end is read anew, in requests of full size. */
@@ -185,9 +169,9 @@ export class Backlog {
   }
 
   /**
-   * Passes the unbroken run of decided stretches, a bounded number of rows at a time. Nothing comes back if the cursor
-   * has not moved, or stands inside a record that has lost log records: such a record is committed whole, or a restart
-   * would count it twice.
+   * Passes the unbroken run of decided stretches, a bounded number of rows at a time. Returns nothing if the cursor has not
+   * moved, or stands inside a record that has lost log records: such a record is committed whole, or a restart would count
+   * it twice.
    */
   advance(): Progress | undefined {
     let rows = 0;
@@ -210,12 +194,13 @@ export class Backlog {
     const { to } = stretch;
     const row = this.#source.next(this.#at.seq);
     if (row === undefined || row.seq > to.seq || (row.seq === to.seq && to.at === 0)) return this.#moveTo(to, 0, 0);
-    if (row.seq !== this.#at.seq) this.#moveTo({ seq: row.seq, at: 0 }, 0, 0);
+    if (row.seq !== this.#at.seq) this.#moveTo({ ...this.#at, seq: row.seq, at: 0 }, 0, 0);
     const isWhole = row.seq < to.seq;
     const end = isWhole ? row.logRecords : to.at;
     const record = isWhole ? row.records : row.recordOf(end);
+    const count = this.#at.count + end - this.#at.at;
     this.#count(stretch, row, record, end);
-    if (isWhole) this.#moveTo({ seq: row.seq + 1, at: 0 }, 0, 0);
+    if (isWhole) this.#moveTo({ seq: row.seq + 1, at: 0, count }, 0, 0);
     else this.#moveTo(to, record, end - row.firstLogRecord(record));
   }
 
@@ -225,7 +210,7 @@ export class Backlog {
   }
 
   /** Counts a row's log records from the cursor to `end`, and the records up to `lastRecord`, in which the end lies. */
-  #count({ state, refusal, partial }: Stretch, row: DeliverableRow, lastRecord: number, end: number): void {
+  #count({ state, refusal, partial }: Stretch, row: DeliveryRow, lastRecord: number, end: number): void {
     const start = this.#at.at;
     const firstRecord = this.#cursor.record;
     const sent = end - start;
@@ -267,34 +252,30 @@ export class Backlog {
   }
 }
 
-export function stretchOf({ from, to, logRecords, earliest, latest }: Range, state: Stretch["state"]): Stretch {
-  return { from, to, logRecords, earliest, latest, state, request: 0 };
-}
-
 export function isBefore(a: Place, b: Place): boolean {
   return a.seq < b.seq || (a.seq === b.seq && a.at < b.at);
 }
 
-/** Where a cursor that was stored stands now. What a record makes may have changed with the settings. */
+/** Log records of a range. */
+export function sizeOf({ from, to }: Range): number {
+  return to.count - from.count;
+}
+
+/** Where a stored cursor stands now. What a record makes may have changed with the settings. */
 function placeOf({ seq, record, logRecord }: LogCursor, source: DeliverySource): Place {
   const row = source.next(seq);
-  if (row?.seq !== seq) return { seq, at: 0 };
-  if (record >= row.records) return { seq: seq + 1, at: 0 };
-  return { seq, at: Math.min(row.firstLogRecord(record) + logRecord, row.firstLogRecord(record + 1)) };
+  if (row?.seq !== seq) return { seq, at: 0, count: 0 };
+  if (record >= row.records) return { seq: seq + 1, at: 0, count: 0 };
+  return { seq, at: Math.min(row.firstLogRecord(record) + logRecord, row.firstLogRecord(record + 1)), count: 0 };
 }
 
 function joined(before: Stretch, after: Stretch): Stretch {
-  const gaps = [...(before.gaps ?? []), ...(after.gaps ?? [])];
-  const logRecords = before.logRecords + after.logRecords;
-  const alone = gaps.reduce((left, gap) => left - gap.logRecords, logRecords);
   return {
     ...before,
     to: after.to,
-    logRecords,
     earliest: Math.min(before.earliest, after.earliest),
     latest: Math.max(before.latest, after.latest),
     request: Math.max(before.request, after.request),
     confirmations: Math.min(before.confirmations ?? 0, after.confirmations ?? 0),
-    gaps: alone >= enoughSamples ? [] : gaps,
   };
 }

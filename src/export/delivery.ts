@@ -10,10 +10,10 @@
 import type { LogCursor, Progress } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import { Backlog, type DeliverySource, isBefore } from "./backlog.ts";
+import { Backlog, isBefore, sizeOf, type Stretch } from "./backlog.ts";
 import { Narrowing, requestFor, type Try } from "./narrowing.ts";
 import { type DeliveryState, exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
-import type { Channel, Posted } from "./requests.ts";
+import type { Channel, DeliverySource, Posted } from "./requests.ts";
 
 export interface DeliveryDeps {
   readonly source: DeliverySource;
@@ -63,6 +63,11 @@ export class Delivery {
   #failedAt = 0;
   /** Requests in a row that were refused while everything is. */
   #refusals = 0;
+  /**
+   * The first time that nothing of a request is accepted, an empty export is posted. Its answer decides the pace alone, as a
+   * backend may refuse an empty one too: `free` goes on at once, `held` tries one request per back-off step.
+   */
+  #pace: "unknown" | "asking" | "free" | "held" = "unknown";
   /** Cancel what will go on by itself: the end of a pause, another turn, a look for rows. */
   readonly #timers = new Map<"pause" | "turn" | "look", () => void>();
   /** Nothing is sent during a pause: a back-off, or nothing is left to try. */
@@ -159,9 +164,11 @@ export class Delivery {
     const isCareful = this.#failures > 0 || this.#narrowing.isCareful;
     if (this.#sending >= (isCareful ? 1 : this.#deps.concurrency)) return false;
     if (!isCareful) return this.#sendFresh();
-    if (this.#narrowing.pace === "asking") return this.#askPace();
+    const mayAsk = this.#pace === "unknown" && this.#narrowing.isWholeRefused;
+    if (mayAsk && this.#narrowing.isEnough) return this.#askPace();
     const next = this.#narrowing.next(this.#maxLogRecords, this.#deps.clock());
     if (next !== undefined) this.#send(next);
+    else if (mayAsk) this.#askPace();
     else if (this.#narrowing.isCareful) this.#rest();
     return next !== undefined;
   }
@@ -176,7 +183,7 @@ export class Delivery {
     if (!isBefore(fresh.from, fresh.to)) return false;
     const oldest = stretches.find(({ state }) => state === "sent");
     if (oldest !== undefined && fresh.latest > this.#backlog.limitBehind(oldest.earliest)) return false;
-    const isSmall = fresh.logRecords > 0 && fresh.logRecords < this.#maxLogRecords;
+    const isSmall = sizeOf(fresh) > 0 && sizeOf(fresh) < this.#maxLogRecords;
     // More may come to go along until the request under way is answered.
     if (isSmall && this.#sending > 0 && this.#run === "running") return false;
     this.#send(requestFor(this.#backlog.append(fresh), fresh));
@@ -185,7 +192,7 @@ export class Delivery {
 
   #send(tried: Try): void {
     const request = ++this.#narrowing.sent;
-    const isEmpty = tried.logRecords === 0;
+    const isEmpty = sizeOf(tried) === 0;
     if (tried.kind === "request") tried.stretch.state = isEmpty ? "taken" : "sent";
     if (isEmpty) return this.#pumpAfter("turn", 0);
     this.#sending++;
@@ -201,40 +208,46 @@ export class Delivery {
   #answered(tried: Try, request: number, posted: Posted): void {
     const { stretch } = tried;
     if (posted.kind !== "failed" && request > this.#failedAt) this.#failures = 0;
-    if (posted.kind !== "failed") this.#outage.answered(tried.from);
+    if (posted.kind !== "failed") this.#outage.answered(tried.from.count);
     switch (posted.kind) {
       case "taken":
         this.#refusals = 0;
-        if (tried.logRecords >= this.#cap) this.#cap *= 1.1;
+        if (sizeOf(tried) >= this.#cap) this.#cap *= 1.1;
+        this.#pace = "unknown";
         return this.#taken(tried, request, posted.partial);
       case "refused":
         return this.#refused(tried, request, posted);
       case "failed":
         return this.#failed(tried, request, posted);
       case "unsent":
-        if (tried.logRecords === 1) return this.#narrowing.unsendable(tried, request, posted.message);
-        return this.#backlog.replace(stretch, this.#backlog.cut(stretch, stretch.logRecords >> 1));
+        if (sizeOf(tried) === 1) return this.#narrowing.unsendable(tried, request, posted.message);
+        return this.#halve(stretch);
     }
   }
 
   #taken(tried: Try, request: number, partial: Extract<Posted, { readonly kind: "taken" }>["partial"]): void {
-    const { stretch, logRecords } = tried;
+    const { stretch } = tried;
+    const logRecords = sizeOf(tried);
     if (partial === undefined || partial.rejected <= 0) return this.#narrowing.taken(tried, request);
     const budget = stretch.budget ?? { requests: partialBudget };
     if (this.#kind === "retry" && tried.kind === "request" && logRecords > 1 && budget.requests > 1) {
       budget.requests -= 2;
       stretch.budget = budget;
-      return this.#backlog.replace(stretch, this.#backlog.cut(stretch, logRecords >> 1));
+      return this.#halve(stretch);
     }
     const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
     this.#narrowing.taken(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
   }
 
+  #halve(stretch: Stretch): void {
+    this.#backlog.replace(stretch, this.#backlog.divide(stretch, sizeOf(stretch) >> 1));
+  }
+
   #refused(tried: Try, request: number, { status, message }: Extract<Posted, { readonly kind: "refused" }>): void {
-    if (status === 413 && tried.logRecords > 1) this.#cap = tried.logRecords >> 1;
+    if (status === 413 && sizeOf(tried) > 1) this.#cap = sizeOf(tried) >> 1;
     const why = status === 413 ? "too_large" : "rejected";
     this.#narrowing.refused(tried, { why, message }, request, this.#deps.clock());
-    if (this.#narrowing.pace !== "held" || tried.kind === "oldest") return;
+    if (this.#pace !== "held" || tried.kind === "oldest") return;
     this.#outage.fail("refusing", message);
     this.#pauseFor("back-off", exportBackoffMs(++this.#refusals, undefined, this.#deps.random));
   }
@@ -246,7 +259,7 @@ export class Delivery {
   ): void {
     const isAboutRequest = cause === "timeout" || cause === "reset" || cause === "server";
     const isPersistent =
-      isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#outage.failsForMinutes(tried.from));
+      isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#outage.failsForMinutes(tried.from.count));
     if (!isPersistent || tried.kind !== "oldest") this.#backOff(request, why, retryAfterMs);
     if (!isPersistent) return;
     if (tried.kind === "request") tried.stretch.isSuspect = true;
@@ -260,13 +273,13 @@ export class Delivery {
     this.#pauseFor("back-off", exportBackoffMs(++this.#failures, retryAfterMs, this.#deps.random));
   }
 
-  /** Posts an empty export. */
   #askPace(): true {
+    this.#pace = "asking";
     this.#sending++;
     void this.#deps.channel.post([], this.#abort.signal).then((posted) => {
       this.#sending--;
-      this.#narrowing.pace = posted.kind === "taken" ? "free" : "held";
-      if (this.#narrowing.pace === "held" && this.#run !== "ended") this.#rest();
+      this.#pace = posted.kind === "taken" ? "free" : "held";
+      if (this.#pace === "held" && this.#run !== "ended") this.#rest();
       this.#pump();
     });
     return true;
@@ -275,9 +288,9 @@ export class Delivery {
   /** Everything that was tried is refused: a later round begins with the oldest again. */
   #rest(): void {
     const waitMs = exportBackoffMs(++this.#refusals, undefined, this.#deps.random);
-    if (this.#narrowing.pace === "held" || this.#refusals >= lastingRefusals)
+    if (this.#pace === "held" || this.#refusals >= lastingRefusals)
       this.#outage.fail("refusing", this.#narrowing.why);
-    this.#pauseFor(this.#narrowing.pace === "held" ? "back-off" : "idle", waitMs);
+    this.#pauseFor(this.#pace === "held" ? "back-off" : "idle", waitMs);
   }
 
   #pauseFor(why: "back-off" | "idle", delayMs: number): void {

@@ -2,32 +2,31 @@
  * What to try next once something was refused, and when a part is given up. Oldest first, one request at a time.
  *
  * 1. A refused request is cut into its first log record and two halves. A log record refused alone is accused.
- * 2. Behind what is accused, single log records are tried, each up to half of the accused part further on, so that a run of
- *    any length costs some tens of requests. What lies between them is accused too once ten were refused; before that,
- *    the first that is taken ends this, and what lies between is sent.
+ * 2. Behind what is accused, single log records are tried: the first ten one after another, then each up to half of the
+ *    accused part further on, so that a run of any length costs some tens of requests. What lies between them is accused
+ *    too; between the last that was refused and the first that is accepted, the end of the run is found by halving.
  * 3. A try goes no further than 30 minutes of event time (or a sixteenth of what the accused part covers) beyond the last: a
- *    backend such as Loki refuses what lies an hour behind the newest that it has taken.
- * 4. A part is dead if something younger was taken after it was accused, and then its first log record, its last and
+ *    backend such as Loki refuses what lies an hour behind the newest that it has accepted.
+ * 4. A part is dead if something younger was accepted after it was accused, and then its first log record, its last and
  *    about eight random ones were refused once more.
- * 5. While nothing has been taken since the oldest part was accused, its first log record is tried again before anything
- *    younger is, unless that was a second ago. If it is taken, all accusations are void and delivery begins there.
- * 6. The first time that nothing of a request is taken, an empty export is posted. Its answer decides the pace alone.
+ * 5. While nothing has been accepted since the oldest part was accused, its first log record is tried again before anything
+ *    younger is, unless that was a second ago. If it is accepted, all accusations are void and delivery begins there.
  */
-import { type Backlog, enoughSamples, isBefore, type Range, type Reading, type Refusal } from "./backlog.ts";
-import { type Span, type Stretch, stretchOf } from "./backlog.ts";
+import { type Backlog, isBefore, type Place, type Reading, type Refusal, sizeOf, type Stretch } from "./backlog.ts";
 import type { Random } from "./outage.ts";
+import type { Span } from "./requests.ts";
 
-/** A request to make: a stretch, or one log record of it, which is ready, accused, or the first that is accused. */
+/**
+ * A request to make: a stretch, or one log record of it. A probe lies in what is ready; a confirmation and the oldest lie in
+ * what is accused. Times are those of the stretch up to there.
+ */
 export interface Try extends Reading {
   readonly kind: "request" | "probe" | "confirmation" | "oldest";
   readonly stretch: Stretch;
-  /** What lies before it in the stretch. */
-  readonly gap: Range;
 }
 
-/** `unknown` until nothing of a request was taken, `asking` for an empty export, then what its answer says. */
-export type Pace = "unknown" | "asking" | "free" | "held";
-
+/** Log records of an accused part that are tried once more; so many in a row are refused alone before any is passed over. */
+const enoughSamples = 10;
 /** How often a part that fails without a word about its body must do so again. */
 const enoughFailures = 3;
 /** Log records between two probes at most: what lies between is read in one go. */
@@ -36,15 +35,14 @@ const maxStride = 50_000;
 const oldestFreshMs = 1_000;
 
 export class Narrowing {
-  pace: Pace = "unknown";
   /** Requests that were sent; the number of the last. */
   sent = 0;
   readonly #backlog: Backlog;
   readonly #random: Random;
   /** Whether an end will come: what is accused by then is decided without anything younger. */
   readonly #ends: boolean;
-  /** The accused part that is being tried once more, and how much of it was refused again. */
-  #confirming: { readonly stretch: Stretch; readonly refused: Range } | undefined;
+  /** The accused part that is being tried once more, and up to where it was refused again. */
+  #confirming: { readonly stretch: Stretch; readonly refused: Place } | undefined;
   #lastTaken = 0;
   #oldestTriedAt = Number.NEGATIVE_INFINITY;
 
@@ -59,10 +57,20 @@ export class Narrowing {
     return this.#backlog.stretches.some(({ state }) => state === "ready" || state === "accused");
   }
 
-  /** Whether something is accused and nothing was taken since. */
+  /** Whether something is accused and nothing was accepted since. */
   get isRefusingAll(): boolean {
     const oldest = this.#oldest;
     return oldest !== undefined && this.#lastTaken <= oldest.request;
+  }
+
+  /** Whether nothing of a whole request was accepted, as far as it was tried. */
+  get isWholeRefused(): boolean {
+    return this.#lastTaken < (this.#oldest?.origin ?? 0);
+  }
+
+  /** Whether that was tried often enough to say so. */
+  get isEnough(): boolean {
+    return this.#oldest !== undefined && sizeOf(this.#oldest) >= enoughSamples;
   }
 
   /** What the backend says to the oldest that is accused. */
@@ -79,21 +87,21 @@ export class Narrowing {
   next(max: number, now: number): Try | undefined {
     const oldest = this.#oldest;
     const unproven = this.#confirming?.stretch ?? this.#toConfirm();
-    const isFirst = unproven === oldest && (this.#confirming?.refused.logRecords ?? 0) === 0;
     const isFresh = Math.abs(now - this.#oldestTriedAt) <= oldestFreshMs;
-    if (oldest !== undefined && this.isRefusingAll && !isFresh && !isFirst)
-      return lastOf(oldest, this.#backlog.read(oldest.from, { logRecords: 1 }), "oldest", 0);
+    if (oldest !== undefined && this.isRefusingAll && !isFresh)
+      return lastOf(oldest, this.#backlog.read(oldest.from, { logRecords: 1 }), "oldest");
     if (unproven !== undefined) return this.#confirmation(unproven);
     const next = this.#forward(max);
     return next === undefined && this.#ends && oldest !== undefined ? this.#confirmation(oldest) : next;
   }
 
-  /** The backend took it. `request`: its number. */
+  /** The backend has accepted it. `request`: its number. */
   taken(tried: Try, request: number, partial?: NonNullable<Stretch["partial"]>): void {
-    this.#backlog.newestTaken = Math.max(this.#backlog.newestTaken, tried.latest);
+    const { row, from } = tried.spans.at(-1) as Span;
+    const latest = tried.kind === "request" ? tried.latest : row.timeOf(from);
+    this.#backlog.newestTaken = Math.max(this.#backlog.newestTaken, latest);
     this.#lastTaken = Math.max(this.#lastTaken, request);
-    this.pace = "unknown";
-    this.#decide(tried, { state: "taken", request, ...(partial === undefined ? {} : { partial }) });
+    this.#decide(tried, { state: "taken", request, ...(partial && { partial }) });
   }
 
   /** A log record that cannot be sent at all says nothing about the backend. */
@@ -102,20 +110,16 @@ export class Narrowing {
   }
 
   refused(tried: Try, refusal: Refusal, request: number, now: number): void {
-    const { stretch, kind, logRecords, gap } = tried;
+    const { stretch, kind } = tried;
     const isOldestOpen = stretch === this.#backlog.stretches.find(({ state }) => state === "ready" || state === "sent");
     if (kind === "confirmation") this.#refusedAgain(tried, refusal);
     else if (kind !== "oldest" && isOldestOpen) {
-      stretch.origin ??= { request, logRecords };
-      if (logRecords === 1) this.#accuse(tried, refusal);
-      else {
-        const [first, rest] = this.#backlog.cut(stretch, 1);
-        this.#backlog.replace(stretch, [first, ...this.#halves(rest)]);
-      }
+      stretch.origin ??= request;
+      if (sizeOf(tried) === 1) this.#accuse(tried, refusal);
+      else this.#backlog.replace(stretch, this.#backlog.divide(stretch, 1, (sizeOf(stretch) - 1) >> 1));
     }
     const oldest = this.#oldest;
-    const isFirst = gap.logRecords === 0 && oldest !== undefined && !isBefore(oldest.from, gap.from);
-    if (isFirst) this.#oldestTriedAt = now;
+    if (oldest !== undefined && tried.from.count <= oldest.from.count) this.#oldestTriedAt = now;
   }
 
   /** Whether one failure of it counts as a refusal: it belongs to what failed for minutes. */
@@ -127,7 +131,7 @@ export class Narrowing {
     return this.#backlog.stretches.find(({ state }) => state === "accused");
   }
 
-  /** The oldest accused part behind which something was taken since. Its end must be known: nothing ready lies behind it. */
+  /** The oldest accused part behind which something was accepted since. Its end must be known: nothing ready lies behind it. */
   #toConfirm(): Stretch | undefined {
     const { stretches } = this.#backlog;
     let lastTaken = 0;
@@ -143,18 +147,17 @@ export class Narrowing {
 
   /** The next of ten or more log records of an accused part. */
   #confirmation(stretch: Stretch): Try {
-    this.#confirming ??= { stretch, refused: { ...stretch, to: stretch.from, logRecords: 0 } };
-    const { to: from, logRecords: before } = this.#confirming.refused;
-    const stride = before === 0 ? 1 : Math.max(1, (stretch.logRecords - 1) / (enoughSamples - 1));
-    const reading = this.#backlog.read(from, { logRecords: this.#someOf(stride), to: stretch.to });
-    return lastOf(stretch, reading, "confirmation", before);
+    this.#confirming ??= { stretch, refused: stretch.from };
+    const { refused } = this.#confirming;
+    const stride = refused.count > stretch.from.count ? Math.max(1, (sizeOf(stretch) - 1) / (enoughSamples - 1)) : 1;
+    const reading = this.#backlog.read(refused, { logRecords: this.#someOf(stride), to: stretch.to });
+    return lastOf(stretch, reading, "confirmation");
   }
 
-  #refusedAgain({ stretch, to, gap }: Try, refusal: Refusal): void {
-    const refused = { ...gap, to, logRecords: gap.logRecords + 1 };
-    this.#confirming = { stretch, refused };
+  #refusedAgain({ stretch, to }: Try, refusal: Refusal): void {
+    this.#confirming = { stretch, refused: to };
     stretch.refusal = refusal;
-    if (refused.logRecords < stretch.logRecords) return;
+    if (to.count < stretch.to.count) return;
     this.#confirming = undefined;
     stretch.request = this.sent;
     stretch.confirmations = (stretch.confirmations ?? 0) + 1;
@@ -166,20 +169,19 @@ export class Narrowing {
     const { stretches, head } = this.#backlog;
     const index = stretches.findIndex(({ state }) => state === "ready");
     const ready = stretches[index];
-    const before = index < 0 ? stretches : stretches.slice(0, index);
-    const run = before.at(-1);
-    const until = this.#backlog.limitBehindAccused(before);
+    const before = ready === undefined ? stretches : stretches.slice(0, index);
+    const run = before.at(-1)?.state === "accused" ? before.at(-1) : undefined;
     let logRecords = max;
-    if (run?.state === "accused") {
-      // Between what is accused and what was taken, the end of what is refused is found by halving.
+    if (run !== undefined) {
       const isBetween = ready !== undefined && stretches[index + 1]?.state === "taken";
-      logRecords = Math.min(this.#someOf(run.logRecords / 2), isBetween ? Math.ceil(ready.logRecords / 2) : maxStride);
+      const stride = sizeOf(run) < enoughSamples ? 1 : this.#someOf(sizeOf(run) / 2);
+      logRecords = Math.min(stride, isBetween ? Math.max(1, Math.ceil(sizeOf(ready) / 2)) : maxStride);
     }
-    const from = ready?.from ?? head;
-    const reading = this.#backlog.read(from, { logRecords, to: ready?.to, until });
-    if (!isBefore(from, reading.to)) return undefined;
+    const until = this.#backlog.limitBehindAccused(before);
+    const reading = this.#backlog.read(ready?.from ?? head, { logRecords, to: ready?.to, until });
+    if (!isBefore(reading.from, reading.to)) return undefined;
     const stretch = ready ?? this.#backlog.append(reading);
-    if (run?.state === "accused" && reading.logRecords > 0) return lastOf(stretch, reading, "probe", 0);
+    if (run !== undefined && sizeOf(reading) > 0) return lastOf(stretch, reading, "probe");
     return requestFor(this.#cutTo(stretch, reading), reading);
   }
 
@@ -189,66 +191,36 @@ export class Narrowing {
   }
 
   /** The beginning of a stretch as a stretch of its own. */
-  #cutTo(stretch: Stretch, { logRecords, earliest, latest }: Range): Stretch {
-    if (logRecords === stretch.logRecords) return stretch;
-    const [near, far] = this.#backlog.cut(stretch, logRecords);
-    const cut: Stretch = { ...near, earliest, latest };
-    this.#backlog.replace(stretch, [cut, far]);
+  #cutTo(stretch: Stretch, { to, earliest, latest }: Reading): Stretch {
+    if (!isBefore(to, stretch.to)) return stretch;
+    const cut: Stretch = { ...stretch, to, earliest, latest };
+    this.#backlog.replace(stretch, [cut, { ...stretch, from: to }]);
     return cut;
   }
 
-  #accuse({ stretch, gap, ...tried }: Try, refusal: Refusal): void {
-    const { from, to, logRecords: alone, earliest, latest } = tried;
-    const range = { from: gap.from, to, logRecords: gap.logRecords + alone };
-    const times = { earliest: Math.min(gap.earliest, earliest), latest: Math.max(gap.latest, latest) };
-    const gaps = gap.logRecords === 0 ? [] : [{ ...gap, to: from }];
-    const accused: Stretch = { ...stretch, ...range, ...times, state: "accused", request: this.sent, refusal, gaps };
-    this.#backlog.replace(stretch, [accused, ...this.#readyBehind(stretch, tried, range.logRecords)]);
-    const run = this.#backlog.stretches.find(({ state, to: end }) => state === "accused" && end === to);
-    const { origin, logRecords } = run ?? accused;
-    const isEnough = logRecords >= Math.min(enoughSamples, origin?.logRecords ?? 1);
-    if (this.pace === "unknown" && isEnough && this.#lastTaken < (origin?.request ?? 0)) this.pace = "asking";
+  #accuse({ stretch, to, earliest, latest }: Try, refusal: Refusal): void {
+    const accused: Stretch = { ...stretch, to, earliest, latest, state: "accused", request: this.sent, refusal };
+    this.#backlog.replace(stretch, [accused, ...this.#readyBehind(stretch, to)]);
   }
 
   #decide(tried: Try, verdict: Pick<Stretch, "state" | "request" | "refusal" | "partial">): void {
-    const { stretch, kind, gap } = tried;
+    const { stretch, kind, from, to } = tried;
     if (kind === "request") return void Object.assign(stretch, verdict);
-    const decided: Stretch = { ...stretchOf(tried, verdict.state), ...verdict };
-    const before = gap.logRecords === 0 ? [] : [readyOf(stretch, gap)];
-    const { stretches } = this.#backlog;
-    const run = stretches[stretches.indexOf(stretch) - 1];
+    const gap = readyOf({ ...tried, from: stretch.from, to: from }, stretch);
+    const before = sizeOf(gap) === 0 ? [] : [gap];
+    const decided: Stretch = { ...readyOf(tried, stretch), ...verdict };
     this.#confirming = undefined;
-    this.#backlog.replace(stretch, [...before, decided, ...this.#readyBehind(stretch, tried, gap.logRecords + 1)]);
-    if (kind === "probe" && run?.gaps !== undefined && run.gaps.length > 0) this.#openGaps(run, run.gaps);
+    this.#backlog.replace(stretch, [...before, decided, ...this.#readyBehind(stretch, to)]);
     if (kind === "oldest" && verdict.state === "taken") this.#voidAccusations();
   }
 
-  /** Too few were refused alone to accuse what lies between them. */
-  #openGaps(run: Stretch, gaps: readonly Range[]): void {
-    const parts: Stretch[] = [];
-    let from = run.from;
-    for (const gap of [...gaps, undefined]) {
-      const to = gap?.from ?? run.to;
-      const alone = this.#backlog.read(from, { logRecords: run.logRecords, to });
-      parts.push({ ...run, ...stretchOf(alone, "accused"), request: run.request, to, gaps: [] });
-      if (gap === undefined) break;
-      parts.push(readyOf(run, gap));
-      from = gap.to;
-    }
-    this.#backlog.replace(run, parts);
+  /** What lies behind there in a stretch: something in it may be refused, so it is sent in halves. */
+  #readyBehind(stretch: Stretch, from: Place): Stretch[] {
+    const rest = readyOf({ ...stretch, from }, stretch);
+    return sizeOf(rest) === 0 ? [] : this.#backlog.divide(rest, sizeOf(rest) >> 1);
   }
 
-  /** What lies behind the first log records of a stretch: something in it may be refused, so it is sent in halves. */
-  #readyBehind(stretch: Stretch, { to }: Pick<Range, "to">, logRecords: number): Stretch[] {
-    const left = stretch.logRecords - logRecords;
-    return left === 0 ? [] : this.#halves(readyOf(stretch, { ...stretch, from: to, logRecords: left }));
-  }
-
-  #halves(stretch: Stretch): Stretch[] {
-    return stretch.logRecords > 1 ? this.#backlog.cut(stretch, stretch.logRecords >> 1) : [stretch];
-  }
-
-  /** The oldest accused log record was taken: the backend refused everything for a while. */
+  /** The oldest accused log record was accepted: the backend refused everything for a while. */
   #voidAccusations(): void {
     const { stretches } = this.#backlog;
     for (const [index, stretch] of stretches.entries()) {
@@ -261,23 +233,19 @@ export class Narrowing {
 
 /** A request for a stretch, of which the reading is all. */
 export function requestFor(stretch: Stretch, reading: Reading): Try {
-  return { ...reading, kind: "request", stretch, gap: gapIn(stretch, reading, reading, 0) };
+  return { ...reading, kind: "request", stretch };
 }
 
-/** The last log record of a part of a stretch. `before`: log records of the stretch before that part. */
-function lastOf(stretch: Stretch, part: Reading, kind: Try["kind"], before: number): Try {
-  const { row, to: end } = part.spans.at(-1) as Span;
-  const time = row.timeOf(end - 1);
-  const at = { from: { seq: row.seq, at: end - 1 }, to: part.to, logRecords: 1, earliest: time, latest: time };
-  const gap = gapIn(stretch, at, part, before + part.logRecords - 1);
-  return { ...at, spans: [{ row, from: end - 1, to: end }], kind, stretch, gap };
-}
-
-function gapIn({ from }: Range, { from: to }: Range, { earliest, latest }: Range, logRecords: number): Range {
-  return { from, to, logRecords, earliest, latest };
+/** The last log record of what was read of a stretch; rows without log records behind the last of all go with it. */
+function lastOf(stretch: Stretch, { spans, to: ending, earliest, latest }: Reading, kind: Try["kind"]): Try {
+  const { row, to: end } = spans.at(-1) as Span;
+  const from = { seq: row.seq, at: end - 1, count: ending.count - 1 };
+  const to = ending.count < stretch.to.count ? ending : stretch.to;
+  return { from, to, earliest, latest, spans: [{ row, from: end - 1, to: end }], kind, stretch };
 }
 
 /** A part of a stretch that is to be sent, with what is known about requests that it was in. */
-function readyOf({ request, origin, isSuspect }: Stretch, part: Range): Stretch {
-  return { ...stretchOf(part, "ready"), request, ...(origin && { origin }), ...(isSuspect && { isSuspect }) };
+function readyOf({ from, to, earliest, latest }: Reading | Stretch, { request, origin, isSuspect }: Stretch): Stretch {
+  const known = { ...(origin !== undefined && { origin }), ...(isSuspect && { isSuspect }) };
+  return { from, to, earliest, latest, state: "ready", request, ...known };
 }

@@ -3,7 +3,6 @@ import { backoffMs } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { NewMark } from "../journal/index.ts";
-import type { Place } from "./backlog.ts";
 
 /** A number from 0 up to 1. */
 export type Random = () => number;
@@ -71,8 +70,8 @@ export class Outage {
   /** What was logged of this outage, since the last line that was due. */
   readonly #causes = new Set<string>();
   #loggedKind: Trouble["kind"] | undefined;
-  /** What failed last, how often in a row, and since when. */
-  #failing: { readonly from: Place; readonly failures: number; readonly since: number } | undefined;
+  /** Where what failed last begins, how often it did in a row, and since when. */
+  #failing: { readonly at: number; readonly failures: number; readonly since: number } | undefined;
 
   constructor(subject: "log export" | "metric export", logger: Logger, clock: Clock) {
     this.#subject = subject;
@@ -131,22 +130,17 @@ export class Outage {
     this.#lineAt = now;
   }
 
-  /** Counts a failure of what begins there. Only the oldest is tried again and again. */
-  failsForMinutes(from: Place): boolean {
+  /** Counts a failure of what begins at that place. Only the oldest is tried again and again. */
+  failsForMinutes(at: number): boolean {
     const now = this.#clock();
-    const known = this.#isFailing(from) ? this.#failing : undefined;
-    const { failures, since } = known ?? { failures: 0, since: now };
-    this.#failing = { from, failures: failures + 1, since };
+    const { failures, since } = this.#failing?.at === at ? this.#failing : { failures: 0, since: now };
+    this.#failing = { at, failures: failures + 1, since };
     return failures + 1 >= persistentFailures && now - since >= persistentForMs;
   }
 
-  /** What begins there was answered. */
-  answered(from: Place): void {
-    if (this.#isFailing(from)) this.#failing = undefined;
-  }
-
-  #isFailing({ seq, at }: Place): boolean {
-    return this.#failing?.from.seq === seq && this.#failing.from.at === at;
+  /** What begins at that place was answered. */
+  answered(at: number): void {
+    if (this.#failing?.at === at) this.#failing = undefined;
   }
 
   get #seconds(): number {

@@ -11,10 +11,9 @@ import type {
   RedeliveryProgress,
 } from "../journal/index.ts";
 import { eachLevel } from "./self-observability.ts";
-import type { DeliverySource, Span } from "./backlog.ts";
 import { Delivery, type DeliveryDeps } from "./delivery.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
-import type { Channel, Posted } from "./requests.ts";
+import type { Channel, DeliverySource, Posted, Span } from "./requests.ts";
 import { allRecords, firstAt, type RowSelection } from "./rows.ts";
 
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */

@@ -10,7 +10,6 @@ import type { Row } from "../journal/index.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
 import type { Answer, Encoding } from "./answer.ts";
-import type { DeliverableRow, Span } from "./backlog.ts";
 import { OtlpLogEncoder } from "./otlp-logs.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import type { Sender } from "./sender.ts";
@@ -20,8 +19,8 @@ export type RowContents =
   | { readonly kind: "flow"; readonly columns: FlowColumns; readonly first: number }
   | { readonly kind: "plain"; readonly events: readonly (LogEvent | undefined)[] };
 
-/** One row, on its way out. */
-export class DeliveryRow implements DeliverableRow {
+/** A committed row on its way out. Its log records are numbered through the row; those of a record stand together. */
+export class DeliveryRow {
   readonly seq: number;
   /** Epoch milliseconds. */
   readonly acceptedAt: number;
@@ -56,6 +55,7 @@ export class DeliveryRow implements DeliverableRow {
     return this.firstLogRecord(this.records);
   }
 
+  /** The number of a record's first log record; for `records` itself: `logRecords`. */
   firstLogRecord(record: number): number {
     return this.#before[record] as number;
   }
@@ -72,10 +72,12 @@ export class DeliveryRow implements DeliverableRow {
     return low;
   }
 
+  /** Epoch milliseconds of its event. */
   timeOf(logRecord: number): number {
     return this.#times[this.recordOf(logRecord)] as number;
   }
 
+  /** Why a record that should have log records cannot be described; it has none, and becomes a dead letter `internal`. */
   defectOf(record: number): string | undefined {
     return this.#defects.get(record);
   }
@@ -85,6 +87,15 @@ export class DeliveryRow implements DeliverableRow {
     return this.#open(this.seq);
   }
 }
+
+/** Rows in the journal's order, as far as they are committed. */
+export interface DeliverySource {
+  /** The first row at or after `seq`. Rows are read again by position, so the last few should be cached. */
+  next(seq: number): DeliveryRow | undefined;
+}
+
+/** Log records of one row that travel in a request, from `from` up to `to`. */
+export type Span = { readonly row: DeliveryRow; readonly from: number; readonly to: number };
 
 /** What became of a request. `unsent`: it could not be encoded, or only above the size of a request. */
 export type Posted = Answer | { readonly kind: "unsent"; readonly message: string };
@@ -191,7 +202,6 @@ function forEachRecord(
   visit: (contents: RowContents, record: number, first: number, last: number, acceptedAt: number) => void,
 ): void {
   if (from >= to) return;
-  if (!(row instanceof DeliveryRow)) throw new Error("the row is not one of the journal's");
   const contents = row.open();
   for (let record = row.recordOf(from); record < row.records; record++) {
     const begin = row.firstLogRecord(record);

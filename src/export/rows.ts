@@ -12,8 +12,7 @@ import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import { FlowColumns, noTime } from "../records/flow/columns.ts";
 import { decodeLeftOut, type FlowRowDecoder } from "../records/flow/rows.ts";
-import type { DeliverySource } from "./backlog.ts";
-import { DeliveryRow, type RowContents } from "./requests.ts";
+import { DeliveryRow, type DeliverySource, type RowContents } from "./requests.ts";
 
 /** What rows are decoded with. */
 export interface RowContext {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { DeliverySource } from "../../src/export/backlog.ts";
 import { Delivery } from "../../src/export/delivery.ts";
-import type { Channel, Posted } from "../../src/export/requests.ts";
+import type { Channel, DeliverySource, Posted } from "../../src/export/requests.ts";
 import { Redelivering, shareChannel } from "../../src/export/redelivery.ts";
 import { type Mark, type Redelivery, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { type Backend, hour, minute, refused, rowOf, Simulation, start, taken } from "./simulation.ts";

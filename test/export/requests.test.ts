@@ -1,8 +1,7 @@
 /** Requests of log records at a real OTLP receiver, in both encodings: what is in them, and how large they get. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Encoding } from "../../src/export/answer.ts";
-import type { Span } from "../../src/export/backlog.ts";
-import { type DeliveryRow, RequestChannel } from "../../src/export/requests.ts";
+import { type DeliveryRow, RequestChannel, type Span } from "../../src/export/requests.ts";
 import { scopeOf } from "../../src/export/destination.ts";
 import { RowSource } from "../../src/export/rows.ts";
 import type { Row } from "../../src/journal/index.ts";

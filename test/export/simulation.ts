@@ -1,7 +1,6 @@
 /** Log delivery against a backend of a few lines, in virtual time: hours pass in milliseconds, and a seed repeats them. */
-import type { DeliverableRow } from "../../src/export/backlog.ts";
 import { Delivery, type DeliveryDeps, type DeliveryKind } from "../../src/export/delivery.ts";
-import type { Posted } from "../../src/export/requests.ts";
+import { DeliveryRow, type Posted } from "../../src/export/requests.ts";
 import type { DeliveryState } from "../../src/export/outage.ts";
 import { type LogCursor, type NewMark, startOfJournal } from "../../src/journal/index.ts";
 import type { LogFields, LogLevel } from "../../src/lib/logger.ts";
@@ -33,28 +32,13 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-export function rowOf(seq: number, records: readonly TestRecord[]): DeliverableRow & { readonly logs: readonly Log[] } {
-  const logs: Log[] = [];
-  const makers: number[] = [];
-  const firsts: number[] = [];
+export function rowOf(seq: number, records: readonly TestRecord[]): DeliveryRow & { readonly logs: readonly Log[] } {
+  const row = new DeliveryRow({ seq, acceptedAt: start }, records.length, () => ({ kind: "plain", events: [] }));
   for (const [number, record] of records.entries()) {
-    firsts.push(logs.length);
-    if (typeof record === "string") continue;
-    for (const log of record) {
-      logs.push(log);
-      makers.push(number);
-    }
+    if (typeof record === "string") row.note(number, 0, start, record);
+    else row.note(number, record.length, record[0]?.time ?? start, undefined);
   }
-  return {
-    seq,
-    records: records.length,
-    logRecords: logs.length,
-    logs,
-    firstLogRecord: (record) => firsts[record] ?? logs.length,
-    recordOf: (logRecord) => makers[logRecord] as number,
-    timeOf: (logRecord) => (logs[logRecord] as Log).time,
-    defectOf: (record) => (typeof records[record] === "string" ? records[record] : undefined),
-  };
+  return Object.assign(row, { logs: records.filter((record) => typeof record !== "string").flat() });
 }
 
 type TestRow = ReturnType<typeof rowOf>;
