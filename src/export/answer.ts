@@ -11,6 +11,9 @@ export type Encoding = "json" | "protobuf";
 /** Why a request failed, if nothing was said about its body. `denied` waits for the operator: credentials, path, protocol. */
 export type FailureCause = "unreachable" | "timeout" | "reset" | "server" | "throttled" | "denied";
 
+/** Causes that may be due to what the request holds; any other failure would befall the next request too. */
+export const aboutRequest: ReadonlySet<FailureCause> = new Set(["timeout", "reset", "server"]);
+
 export type Answer =
   /** `partial`: log records or points that the backend did not keep (OTLP's partial success). */
   | { readonly kind: "taken"; readonly partial?: { readonly rejected: number; readonly message: string } }

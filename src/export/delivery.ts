@@ -3,13 +3,14 @@
  * Used three times: for fresh logs (the journal's cursor), a replay (delivered rows) and a retry (dead letters).
  *
  * - While all is well, up to `concurrency` requests are past the cursor, as long as their events lie within 30 minutes.
- * - After a failure without a word about the body there is one back-off for the destination, and then one try at a time.
+ * - After a failure that says nothing about the body there is one back-off for the destination, then one try at a time.
  * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes by timeout, reset or
  *   server error. What is given up is marked together with the cursor that passes it.
  */
 import type { LogCursor, Progress } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import { aboutRequest } from "./answer.ts";
 import { Backlog, isBefore, sizeOf, type Stretch } from "./backlog.ts";
 import { Narrowing, requestFor, type Try } from "./narrowing.ts";
 import { type DeliveryState, exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
@@ -38,11 +39,13 @@ const lookMs = 5_000;
 /** Requests for finding out which log records of a retried request were rejected. */
 const partialBudget = 64;
 
-/** While everything is refused but empty exports are not, what is new is tried this long after the last time at most. */
-const freshWaitMs = 5_000;
+/** While everything is refused but empty exports are not, the oldest and what is new are tried this often at least. */
+const maxRestMs = 5_000;
 
-/** Rounds without anything taken after which that is said, though empty exports are taken. */
+/** Rounds without anything accepted after which that is said, though empty exports are accepted. */
 const lastingRefusals = 5;
+
+type PostedAs<Kind extends Posted["kind"]> = Extract<Posted, { readonly kind: Kind }>;
 
 export class Delivery {
   readonly #kind: DeliveryKind;
@@ -68,10 +71,8 @@ export class Delivery {
    * backend may refuse an empty one too: `free` goes on at once, `held` tries one request per back-off step.
    */
   #pace: "unknown" | "asking" | "free" | "held" = "unknown";
-  /** Cancel what will go on by itself: the end of a pause, another turn, a look for rows. */
+  /** Cancel what will go on by itself: the end of a pause, in which nothing is sent, another turn, a look for rows. */
   readonly #timers = new Map<"pause" | "turn" | "look", () => void>();
-  /** Nothing is sent during a pause: a back-off, or nothing is left to try. */
-  #pause: "back-off" | "idle" = "back-off";
 
   constructor(kind: DeliveryKind, cursor: LogCursor, deps: DeliveryDeps) {
     this.#kind = kind;
@@ -98,8 +99,7 @@ export class Delivery {
 
   /** More rows are committed. */
   wake(): void {
-    if (this.#timers.has("pause") && this.#pause === "idle") this.#pauseFor("back-off", freshWaitMs);
-    else this.#pump();
+    this.#pump();
   }
 
   /**
@@ -153,11 +153,6 @@ export class Delivery {
     this.#timers.set(name, cancel);
   }
 
-  #endPause(): void {
-    this.#timers.get("pause")?.();
-    this.#timers.delete("pause");
-  }
-
   /** Whether there was something to send. */
   #sendNext(): boolean {
     if (this.#timers.has("turn") || (this.#run === "ending" && this.#kind !== "logs")) return false;
@@ -165,25 +160,25 @@ export class Delivery {
     if (this.#sending >= (isCareful ? 1 : this.#deps.concurrency)) return false;
     if (!isCareful) return this.#sendFresh();
     const mayAsk = this.#pace === "unknown" && this.#narrowing.isWholeRefused;
-    if (mayAsk && this.#narrowing.isEnough) return this.#askPace();
-    const next = this.#narrowing.next(this.#maxLogRecords, this.#deps.clock());
+    const next = mayAsk && this.#narrowing.isEnough ? undefined : this.#narrowing.next(this.#most, this.#deps.clock());
     if (next !== undefined) this.#send(next);
     else if (mayAsk) this.#askPace();
     else if (this.#narrowing.isCareful) this.#rest();
     return next !== undefined;
   }
 
-  get #maxLogRecords(): number {
+  /** Log records of a request. */
+  get #most(): number {
     return Math.max(1, Math.floor(Math.min(this.#deps.channel.maxLogRecords, this.#cap)));
   }
 
   #sendFresh(): boolean {
     const { stretches, head } = this.#backlog;
-    const fresh = this.#backlog.read(head, { logRecords: this.#maxLogRecords });
+    const fresh = this.#backlog.read(head, { logRecords: this.#most });
     if (!isBefore(fresh.from, fresh.to)) return false;
     const oldest = stretches.find(({ state }) => state === "sent");
     if (oldest !== undefined && fresh.latest > this.#backlog.limitBehind(oldest.earliest)) return false;
-    const isSmall = sizeOf(fresh) > 0 && sizeOf(fresh) < this.#maxLogRecords;
+    const isSmall = sizeOf(fresh) > 0 && sizeOf(fresh) < this.#most;
     // More may come to go along until the request under way is answered.
     if (isSmall && this.#sending > 0 && this.#run === "running") return false;
     this.#send(requestFor(this.#backlog.append(fresh), fresh));
@@ -191,48 +186,45 @@ export class Delivery {
   }
 
   #send(tried: Try): void {
+    const { kind, stretch, spans } = tried;
     const request = ++this.#narrowing.sent;
-    const isEmpty = sizeOf(tried) === 0;
-    if (tried.kind === "request") tried.stretch.state = isEmpty ? "taken" : "sent";
-    if (isEmpty) return this.#pumpAfter("turn", 0);
+    if (kind === "request") stretch.state = spans.length === 0 ? "taken" : "sent";
+    if (spans.length === 0) return this.#pumpAfter("turn", 0);
+    this.#post(tried, (posted) => {
+      if (kind === "request" && stretch.state === "sent") stretch.state = "ready";
+      this.#answered(tried, request, posted);
+    });
+  }
+
+  #post({ spans }: Pick<Try, "spans">, answered: (posted: Posted) => void): void {
     this.#sending++;
-    void this.#deps.channel.post(tried.spans, this.#abort.signal).then((posted) => {
+    void this.#deps.channel.post(spans, this.#abort.signal).then((posted) => {
       this.#sending--;
       if (this.#run === "ended") return;
-      if (tried.kind === "request" && tried.stretch.state === "sent") tried.stretch.state = "ready";
-      this.#answered(tried, request, posted);
+      answered(posted);
       this.#pump();
     });
   }
 
   #answered(tried: Try, request: number, posted: Posted): void {
-    const { stretch } = tried;
-    if (posted.kind !== "failed" && request > this.#failedAt) this.#failures = 0;
-    if (posted.kind !== "failed") this.#outage.answered(tried.from.count);
-    switch (posted.kind) {
-      case "taken":
-        this.#refusals = 0;
-        if (sizeOf(tried) >= this.#cap) this.#cap *= 1.1;
-        this.#pace = "unknown";
-        return this.#taken(tried, request, posted.partial);
-      case "refused":
-        return this.#refused(tried, request, posted);
-      case "failed":
-        return this.#failed(tried, request, posted);
-      case "unsent":
-        if (sizeOf(tried) === 1) return this.#narrowing.unsendable(tried, request, posted.message);
-        return this.#halve(stretch);
-    }
+    if (posted.kind === "failed") return this.#failed(tried, request, posted);
+    if (request > this.#failedAt) this.#failures = 0;
+    if (posted.kind === "taken") this.#taken(tried, request, posted);
+    else if (posted.kind === "refused") this.#refused(tried, request, posted);
+    else if (sizeOf(tried) === 1) this.#narrowing.unsendable(tried, request, posted.message);
+    else this.#halve(tried.stretch);
   }
 
-  #taken(tried: Try, request: number, partial: Extract<Posted, { readonly kind: "taken" }>["partial"]): void {
-    const { stretch } = tried;
+  #taken(tried: Try, request: number, { partial }: PostedAs<"taken">): void {
+    const { stretch, kind } = tried;
     const logRecords = sizeOf(tried);
+    this.#refusals = 0;
+    this.#pace = "unknown";
+    if (logRecords >= this.#cap) this.#cap *= 1.1;
     if (partial === undefined || partial.rejected <= 0) return this.#narrowing.taken(tried, request);
-    const budget = stretch.budget ?? { requests: partialBudget };
-    if (this.#kind === "retry" && tried.kind === "request" && logRecords > 1 && budget.requests > 1) {
+    const budget = (stretch.budget ??= { requests: partialBudget });
+    if (this.#kind === "retry" && kind === "request" && logRecords > 1 && budget.requests > 1) {
       budget.requests -= 2;
-      stretch.budget = budget;
       return this.#halve(stretch);
     }
     const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
@@ -243,61 +235,55 @@ export class Delivery {
     this.#backlog.replace(stretch, this.#backlog.divide(stretch, sizeOf(stretch) >> 1));
   }
 
-  #refused(tried: Try, request: number, { status, message }: Extract<Posted, { readonly kind: "refused" }>): void {
+  #refused(tried: Try, request: number, { status, message }: PostedAs<"refused">): void {
     if (status === 413 && sizeOf(tried) > 1) this.#cap = sizeOf(tried) >> 1;
     const why = status === 413 ? "too_large" : "rejected";
     this.#narrowing.refused(tried, { why, message }, request, this.#deps.clock());
-    if (this.#pace !== "held" || tried.kind === "oldest") return;
-    this.#outage.fail("refusing", message);
-    this.#pauseFor("back-off", exportBackoffMs(++this.#refusals, undefined, this.#deps.random));
+    if (this.#pace === "held" && tried.kind !== "oldest") this.#hold(message);
   }
 
-  #failed(
-    tried: Try,
-    request: number,
-    { cause, why, retryAfterMs }: Extract<Posted, { readonly kind: "failed" }>,
-  ): void {
-    const isAboutRequest = cause === "timeout" || cause === "reset" || cause === "server";
-    const isPersistent =
-      isAboutRequest && (this.#narrowing.isSuspect(tried) || this.#outage.failsForMinutes(tried.from.count));
+  #failed(tried: Try, request: number, { cause, why, retryAfterMs }: PostedAs<"failed">): void {
+    const isPersistent = aboutRequest.has(cause) && this.#narrowing.failsForMinutes(tried, this.#deps.clock());
     if (!isPersistent || tried.kind !== "oldest") this.#backOff(request, why, retryAfterMs);
-    if (!isPersistent) return;
-    if (tried.kind === "request") tried.stretch.isSuspect = true;
-    this.#narrowing.refused(tried, { why: "failing", message: why }, request, this.#deps.clock());
+    if (isPersistent) this.#narrowing.refused(tried, { why: "failing", message: why }, request, this.#deps.clock());
   }
 
   #backOff(request: number, why: string, retryAfterMs: number | undefined): void {
     if (this.#run !== "ending") this.#outage.fail("waiting", why);
     if (request <= this.#failedAt) return;
     this.#failedAt = this.#narrowing.sent;
-    this.#pauseFor("back-off", exportBackoffMs(++this.#failures, retryAfterMs, this.#deps.random));
+    this.#pauseFor(exportBackoffMs(++this.#failures, retryAfterMs, this.#deps.random));
   }
 
-  #askPace(): true {
+  #askPace(): void {
     this.#pace = "asking";
-    this.#sending++;
-    void this.#deps.channel.post([], this.#abort.signal).then((posted) => {
-      this.#sending--;
-      this.#pace = posted.kind === "taken" ? "free" : "held";
-      if (this.#pace === "held" && this.#run !== "ended") this.#rest();
-      this.#pump();
+    this.#post({ spans: [] }, ({ kind }) => {
+      this.#pace = kind === "taken" ? "free" : "held";
+      if (this.#pace === "held") this.#hold(this.#narrowing.why);
     });
-    return true;
   }
 
   /** Everything that was tried is refused: a later round begins with the oldest again. */
   #rest(): void {
-    const waitMs = exportBackoffMs(++this.#refusals, undefined, this.#deps.random);
-    if (this.#pace === "held" || this.#refusals >= lastingRefusals)
-      this.#outage.fail("refusing", this.#narrowing.why);
-    this.#pauseFor(this.#pace === "held" ? "back-off" : "idle", waitMs);
+    if (this.#pace === "held") return this.#hold(this.#narrowing.why);
+    if (++this.#refusals >= lastingRefusals) this.#outage.fail("refusing", this.#narrowing.why);
+    this.#pauseFor(Math.min(maxRestMs, exportBackoffMs(this.#refusals, undefined, this.#deps.random)));
   }
 
-  #pauseFor(why: "back-off" | "idle", delayMs: number): void {
+  #hold(why: string): void {
+    this.#outage.fail("refusing", why);
+    this.#pauseFor(exportBackoffMs(++this.#refusals, undefined, this.#deps.random));
+  }
+
+  #pauseFor(delayMs: number): void {
     this.#endPause();
-    this.#pause = why;
     this.#pumpAfter("pause", delayMs);
     if (delayMs > 0) this.#narrowing.pause();
+  }
+
+  #endPause(): void {
+    this.#timers.get("pause")?.();
+    this.#timers.delete("pause");
   }
 
   #refreshState(): void {

@@ -13,7 +13,7 @@ import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import { collectGarbage } from "../runtime/process.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
-import type { Answer, Encoding, FailureCause } from "./answer.ts";
+import { aboutRequest, type Answer, type Encoding } from "./answer.ts";
 import { exportBackoffMs, Outage, type Random, seldom, type Timer } from "./outage.ts";
 import { type FoldMessage, pointsOf } from "./fold-points.ts";
 import {
@@ -60,9 +60,6 @@ const pointsPerCollection = 1_000;
 
 /** How much of a backend's words, or of a series' name, is logged. */
 const maxShown = 300;
-
-/** They may be due to what the request holds; any other failure would befall the next one too. */
-const ownCauses: ReadonlySet<FailureCause> = new Set(["timeout", "reset", "server"]);
 
 const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
 const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
@@ -197,7 +194,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
       else if (answer?.kind === "refused") attempt.alone.push(...piece);
       else if (answer?.kind !== "taken") {
         attempt.waiting.push(piece);
-        if (answer !== undefined && ownCauses.has(answer.cause)) continue;
+        if (answer !== undefined && aboutRequest.has(answer.cause)) continue;
         attempt.waiting.push(...queue);
         return;
       }

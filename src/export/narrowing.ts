@@ -27,7 +27,9 @@ export interface Try extends Reading {
 
 /** Log records of an accused part that are tried once more; so many in a row are refused alone before any is passed over. */
 const enoughSamples = 10;
-/** How often a part that fails without a word about its body must do so again. */
+/** What has failed this often, for this long, is narrowed like what was refused; each part must fail so often again. */
+const persistentFailures = 10;
+const persistentForMs = 300_000;
 const enoughFailures = 3;
 /** Log records between two probes at most: what lies between is read in one go. */
 const maxStride = 50_000;
@@ -44,6 +46,8 @@ export class Narrowing {
   /** The accused part that is being tried once more, and up to where it was refused again. */
   #confirming: { readonly stretch: Stretch; readonly refused: Place } | undefined;
   #lastTaken = 0;
+  /** Where what failed last begins, how often it did in a row, and since when. */
+  #failing = { at: -1, failures: 0, since: 0 };
   #oldestTriedAt = Number.NEGATIVE_INFINITY;
 
   constructor(backlog: Backlog, random: Random, kind: "endless" | "ends") {
@@ -111,6 +115,7 @@ export class Narrowing {
 
   refused(tried: Try, refusal: Refusal, request: number, now: number): void {
     const { stretch, kind } = tried;
+    if (refusal.why !== "failing") this.#failing.at = -1;
     const isOldestOpen = stretch === this.#backlog.stretches.find(({ state }) => state === "ready" || state === "sent");
     if (kind === "confirmation") this.#refusedAgain(tried, refusal);
     else if (kind !== "oldest" && isOldestOpen) {
@@ -122,9 +127,13 @@ export class Narrowing {
     if (oldest !== undefined && tried.from.count <= oldest.from.count) this.#oldestTriedAt = now;
   }
 
-  /** Whether one failure of it counts as a refusal: it belongs to what failed for minutes. */
-  isSuspect({ kind, stretch }: Try): boolean {
-    return stretch.isSuspect === true || (kind !== "request" && stretch.refusal?.why === "failing");
+  /** Counts a failure that says nothing about the body. Returns whether it counts as a refusal: what was tried is to blame. */
+  failsForMinutes({ kind, stretch, from: { count: at } }: Try, now: number): boolean {
+    if (stretch.isSuspect || (kind !== "request" && stretch.refusal?.why === "failing")) return true;
+    if (this.#failing.at !== at) this.#failing = { at, failures: 0, since: now };
+    const isLasting = ++this.#failing.failures >= persistentFailures && now - this.#failing.since >= persistentForMs;
+    if (isLasting && kind === "request") stretch.isSuspect = true;
+    return isLasting;
   }
 
   get #oldest(): Stretch | undefined {
@@ -205,6 +214,7 @@ export class Narrowing {
 
   #decide(tried: Try, verdict: Pick<Stretch, "state" | "request" | "refusal" | "partial">): void {
     const { stretch, kind, from, to } = tried;
+    this.#failing.at = -1;
     if (kind === "request") return void Object.assign(stretch, verdict);
     const gap = readyOf({ ...tried, from: stretch.from, to: from }, stretch);
     const before = sizeOf(gap) === 0 ? [] : [gap];

@@ -21,23 +21,6 @@ export type DeliveryState =
 
 const backoff = { firstMs: 1_000, maxMs: 60_000 };
 
-/** Between two lines about the same thing. */
-const periodMs = 300_000;
-
-/** Lines about an export that comes and goes: so many at once, and then one in that time. */
-const maxLines = 5;
-const msPerLine = 180_000;
-
-/** Causes of one outage that are logged at once. */
-const maxCauses = 3;
-
-/** What has failed this often, for this long, is narrowed like what was refused. */
-const persistentFailures = 10;
-const persistentForMs = 300_000;
-
-/** Dead letters are gathered this long before the first line about them. */
-const gatherMs = 2_000;
-
 /**
  * The wait after so many failures in a row, in milliseconds. One that the backend asks for is honoured, never less than a
  * second, and spread by a tenth so that waiting senders do not come back together.
@@ -47,6 +30,14 @@ export function exportBackoffMs(failures: number, retryAfterMs: number | undefin
     ? backoffMs(failures, backoff, random)
     : Math.max(retryAfterMs, backoff.firstMs) * (1 + random() * 0.1);
 }
+
+/** Between two lines about the same thing. */
+const periodMs = 300_000;
+
+/** Lines about an export that comes and goes: so many at once, and then one in that time. Two are kept for the recovery. */
+const maxLines = 5;
+const msPerLine = 180_000;
+const recoveryLines = 2;
 
 export type Trouble = Extract<DeliveryState, { readonly why: string }>;
 
@@ -64,14 +55,11 @@ export class Outage {
   /** Of the first failure after the last recovery that was logged. */
   #since: number | undefined;
   #lineAt = Number.NEGATIVE_INFINITY;
-  /** Lines that may be logged; grows with time. */
-  #lines = maxLines;
-  #countedAt = Number.NEGATIVE_INFINITY;
+  /** The time since which lines have been saved up. */
+  #savedSince = Number.NEGATIVE_INFINITY;
   /** What was logged of this outage, since the last line that was due. */
   readonly #causes = new Set<string>();
   #loggedKind: Trouble["kind"] | undefined;
-  /** Where what failed last begins, how often it did in a row, and since when. */
-  #failing: { readonly at: number; readonly failures: number; readonly since: number } | undefined;
 
   constructor(subject: "log export" | "metric export", logger: Logger, clock: Clock) {
     this.#subject = subject;
@@ -90,29 +78,23 @@ export class Outage {
     this.#since ??= now;
     const cause = `${kind} ${why}`;
     const isDue = Math.abs(now - this.#lineAt) >= periodMs;
-    const isNews = !this.#causes.has(cause) && this.#causes.size < maxCauses && this.#linesLeft(now) >= 1;
-    if (!isDue && !isNews) return;
+    const needed = this.#loggedKind === undefined ? 1 : 1 + recoveryLines;
+    if (!isDue && (this.#causes.has(cause) || this.#linesLeft(now) < needed)) return;
     const [first, again] =
       kind === "waiting"
         ? [`${this.#subject} failing; retrying`, `${this.#subject} still failing`]
         : ["backend refuses every log record; holding logs", "backend still refuses every log record"];
-    const fields = this.#loggedKind === undefined ? {} : { failures: this.#failures, seconds: this.#seconds };
-    this.#logger.warn(this.#loggedKind === kind ? again : first, { why, ...fields });
+    this.#log("warn", this.#loggedKind === kind ? again : first, { why });
     if (isDue) this.#causes.clear();
     this.#causes.add(cause);
     this.#loggedKind = kind;
-    this.#countLine(now);
   }
 
   /** Called as long as all is well. */
   recover(): void {
     this.#trouble = undefined;
-    if (this.#since === undefined) return;
-    const now = this.#clock();
-    if (this.#linesLeft(now) < 2) return;
-    if (this.#loggedKind !== undefined)
-      this.#logger.info(`${this.#subject} recovered`, { failures: this.#failures, seconds: this.#seconds });
-    this.#countLine(now);
+    if (this.#since === undefined || this.#linesLeft(this.#clock()) < recoveryLines) return;
+    if (this.#loggedKind !== undefined) this.#log("info", `${this.#subject} recovered`, {});
     this.#since = undefined;
     this.#failures = 0;
     this.#causes.clear();
@@ -120,31 +102,16 @@ export class Outage {
   }
 
   #linesLeft(now: number): number {
-    this.#lines = Math.min(maxLines, this.#lines + Math.max(0, now - this.#countedAt) / msPerLine);
-    this.#countedAt = now;
-    return this.#lines;
+    return Math.min(maxLines, Math.abs(now - this.#savedSince) / msPerLine);
   }
 
-  #countLine(now: number): void {
-    this.#lines = Math.max(0, this.#linesLeft(now) - 1);
-    this.#lineAt = now;
-  }
-
-  /** Counts a failure of what begins at that place. Only the oldest is tried again and again. */
-  failsForMinutes(at: number): boolean {
+  #log(level: "info" | "warn", message: string, fields: { readonly why?: string }): void {
     const now = this.#clock();
-    const { failures, since } = this.#failing?.at === at ? this.#failing : { failures: 0, since: now };
-    this.#failing = { at, failures: failures + 1, since };
-    return failures + 1 >= persistentFailures && now - since >= persistentForMs;
-  }
-
-  /** What begins at that place was answered. */
-  answered(at: number): void {
-    if (this.#failing?.at === at) this.#failing = undefined;
-  }
-
-  get #seconds(): number {
-    return Math.round((this.#clock() - (this.#since ?? 0)) / 1000);
+    const seconds = Math.round((now - (this.#since ?? now)) / 1000);
+    const counted = this.#loggedKind === undefined ? {} : { failures: this.#failures, seconds };
+    this.#logger[level](message, { ...fields, ...counted });
+    this.#savedSince = now - Math.max(0, this.#linesLeft(now) - 1) * msPerLine;
+    this.#lineAt = now;
   }
 }
 
@@ -163,12 +130,15 @@ export function seldom(clock: Clock): (more: number) => number {
   };
 }
 
+/** Dead letters are gathered this long before the first line about them. */
+const gatherMs = 2_000;
+
 /** Logs what became dead letters or was rejected: one line per five minutes with the counts. */
 export class LossReport {
   readonly #logger: Logger;
   readonly #timer: Timer;
   #counts: Record<string, number> = {};
-  #message = "";
+  #reason = "";
   #cancel: (() => void) | undefined;
 
   constructor(logger: Logger, timer: Timer) {
@@ -179,29 +149,27 @@ export class LossReport {
   add(marks: readonly NewMark[]): void {
     for (const { why, from, to, logRecords, message } of marks) {
       this.#counts[why] = (this.#counts[why] ?? 0) + (why === "partial" ? logRecords : to - from);
-      this.#message = message;
+      this.#reason = message;
     }
-    if (marks.length > 0) this.#cancel ??= this.#timer(gatherMs, () => this.#say());
+    if (marks.length > 0) this.#cancel ??= this.#timer(gatherMs, () => this.#report());
   }
 
-  /** Says what was not said yet. */
+  /** Logs what was not logged yet. */
   flush(): void {
     this.#cancel?.();
     this.#cancel = undefined;
     const { partial, ...dead } = this.#counts;
-    const message = this.#message;
-    if (Object.keys(dead).length > 0)
-      this.#logger.warn("backend rejected log records; kept as dead letters", { ...dead, reason: message });
-    if (partial !== undefined)
-      this.#logger.warn("backend kept only a part of some requests", { rejected: partial, reason: message });
+    const reason = this.#reason;
     this.#counts = {};
+    if (Object.keys(dead).length > 0)
+      this.#logger.warn("backend rejected log records; kept as dead letters", { ...dead, reason });
+    if (partial !== undefined)
+      this.#logger.warn("backend kept only a part of some requests", { rejected: partial, reason });
   }
 
-  #say(): void {
+  #report(): void {
+    const isOver = Object.keys(this.#counts).length === 0;
     this.flush();
-    this.#cancel = this.#timer(periodMs, () => {
-      this.#cancel = undefined;
-      if (Object.keys(this.#counts).length > 0) this.#say();
-    });
+    if (!isOver) this.#cancel = this.#timer(periodMs, () => this.#report());
   }
 }

@@ -92,7 +92,19 @@ async function status(): Promise<Status> {
 function residentBytes(): number {
   const text = readFileSync(`/proc/${program.pid}/status`, "utf8");
   const read = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0) * 1024;
-  peakBytes = read("VmHWM"); appendFileSync('/tmp/outage-mem.csv', [((performance.now()-startedAt)/1000).toFixed(1), read('VmRSS')/1e6|0, read('RssAnon')/1e6|0, read('RssFile')/1e6|0, read('RssShmem')/1e6|0, sent*entriesPerBody, sink.taken].join(' ')+'\n');
+  peakBytes = read("VmHWM");
+  appendFileSync(
+    "/tmp/outage-mem.csv",
+    [
+      ((performance.now() - startedAt) / 1000).toFixed(1),
+      (read("VmRSS") / 1e6) | 0,
+      (read("RssAnon") / 1e6) | 0,
+      (read("RssFile") / 1e6) | 0,
+      (read("RssShmem") / 1e6) | 0,
+      sent * entriesPerBody,
+      sink.taken,
+    ].join(" ") + "\n",
+  );
   return read("VmRSS");
 }
 
