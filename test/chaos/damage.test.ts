@@ -16,20 +16,20 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
+import { conservationAt } from "../support/admin.ts";
 import { programBinary } from "../support/binary.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { freePort } from "../support/port.ts";
 import { type ProgramOptions, type RunningProgram, startProgram } from "../support/running-program.ts";
 import { Account } from "./account.ts";
+import { expectAllArrived, sendNext } from "./senders.ts";
 import { streamTraffic, type TrafficSource } from "./traffic.ts";
+import { timeoutMs, until } from "../support/wait.ts";
 
-const timeoutMs = 90_000;
 let directory: string;
 let sink: OtlpSink;
 let program: RunningProgram | undefined;
 let options: ProgramOptions;
-let adminUrl: string;
 let account: Account;
 let source: TrafficSource;
 let isDown: boolean;
@@ -43,9 +43,8 @@ beforeEach(async () => {
     for (const log of request.logs) account.arrived(log, !isDown);
     return isDown ? { kind: "status", status: 503 } : { kind: "take" };
   });
-  const [port, admin] = [await freePort(), await freePort()];
-  adminUrl = `http://127.0.0.1:${admin}`;
-  const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "500ms", TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${admin}` };
+  const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "500ms" };
+  const port = await freePort();
   options = { command: [programBinary()], directory, endpoint: sink.url, encoding: "json", port, settings };
   source = streamTraffic(1, "test-token", { hasPoison: false });
 });
@@ -59,18 +58,7 @@ afterEach(async () => {
 const databasePath = (): string => join(directory, "state/journal.db");
 
 /** 0 where nobody answers. */
-async function send({ url }: RunningProgram): Promise<number> {
-  const batch = source.next();
-  account.sending(batch);
-  try {
-    const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
-    await answer.text();
-    if (answer.status === 200) account.answered(batch, Date.now());
-    return answer.status;
-  } catch {
-    return 0;
-  }
-}
+const send = async ({ url }: RunningProgram): Promise<number> => (await sendNext(url, source, account)).status;
 
 /** Until rows lie in the database itself, behind which its log is cut. */
 async function fill(to: RunningProgram): Promise<void> {
@@ -81,16 +69,8 @@ async function fill(to: RunningProgram): Promise<void> {
 /** What it answers until it is gone. */
 async function sendToTheEnd(to: RunningProgram): Promise<Set<number>> {
   const answers = new Set<number>();
-  while (!answers.has(0)) {
-    answers.add(await send(to));
-    await wait(5);
-  }
+  await until(async () => answers.add(await send(to)).has(0));
   return answers;
-}
-
-async function conservation(): Promise<Record<string, number>> {
-  const response = await fetch(`${adminUrl}/api/status`);
-  return ((await response.json()) as { conservation: Record<string, number> }).conservation;
 }
 
 function change(act: (file: number, bytes: number) => void): void {
@@ -126,11 +106,10 @@ test.each(Object.entries(damages))(
     expect(second.output()).toContain("the journal was damaged");
     expect(readdirSync(join(directory, "state")).some((name) => name.startsWith("damaged-"))).toBe(true);
     for (let time = 0; time < 20; time++) expect(await send(second)).toBe(200);
-    while ((await conservation())["pending"] !== 0) await wait(20);
-    const { received, accepted, duplicate, skipped, quarantined, ...sums } = await conservation();
-    const { delivered, deadLettered, lost, uncounted } = sums;
-    expect((accepted ?? 0) + (duplicate ?? 0) + (skipped ?? 0) + (quarantined ?? 0)).toBe(received ?? 0);
-    expect((delivered ?? 0) + (deadLettered ?? 0) + (lost ?? 0)).toBe((accepted ?? 0) + (uncounted ?? 0));
+    await until(async () => (await conservationAt(second.admin)).pending === 0);
+    const { received, accepted, duplicate, skipped, quarantined, ...sums } = await conservationAt(second.admin);
+    expect(accepted + duplicate + skipped + quarantined).toBe(received);
+    expect(sums.delivered + sums.deadLettered + sums.lost).toBe(accepted + sums.uncounted);
     expect(account.violations).toEqual([]);
     expect(await second.stop()).toBe(0);
   },
@@ -158,10 +137,7 @@ test.each(Object.entries(replacements))(
     expect(first.output().match(/another process changed the journal's files/g)).toHaveLength(1);
     isDown = false;
     const second = (program = await startProgram(options));
-    while (account.outstanding().length > 0) await wait(20);
-    expect(await second.stop()).toBe(0);
-    const { records } = account.accepted();
-    expect([records, account.violations]).toEqual([account.answeredRecords, []]);
+    await expectAllArrived(second, account);
   },
   timeoutMs,
 );

@@ -3,22 +3,20 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { programBinary } from "../support/binary.ts";
 import { canHaveFaultyDisk, createFaultyDisk, type FaultyDisk } from "../support/faulty-disk.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
-import { freePort } from "../support/port.ts";
 import { type RunningProgram, startProgram } from "../support/running-program.ts";
 import { Account } from "./account.ts";
+import { expectAllArrived, sendNext } from "./senders.ts";
 import { streamTraffic, type TrafficSource } from "./traffic.ts";
+import { timeoutMs, until } from "../support/wait.ts";
 
-const timeoutMs = 90_000;
 let directory: string;
 let sink: OtlpSink;
 let program: RunningProgram | undefined;
 let account: Account;
 let source: TrafficSource;
-let adminUrl: string;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "faulty-disk-test-"));
@@ -38,43 +36,23 @@ afterEach(async () => {
 });
 
 async function start({ prefix }: Pick<FaultyDisk, "prefix">): Promise<RunningProgram> {
-  const admin = await freePort();
-  adminUrl = `http://127.0.0.1:${admin}`;
-  return (program = await startProgram({
-    command: [...prefix, programBinary()],
-    directory,
-    endpoint: sink.url,
-    encoding: "json",
-    settings: { TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${admin}` },
-  }));
+  const command = [...prefix, programBinary()];
+  return (program = await startProgram({ command, directory, endpoint: sink.url, encoding: "json" }));
 }
 
-async function send({ url }: RunningProgram): Promise<{ status: number; text: string }> {
-  const batch = source.next();
-  account.sending(batch);
-  const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
-  if (answer.status === 200) account.answered(batch, Date.now());
-  return { status: answer.status, text: await answer.text() };
-}
+const send = ({ url }: RunningProgram) => sendNext(url, source, account);
 
 /** Transactions of appends so far. */
-async function commits(): Promise<number> {
-  const text = await (await fetch(`${adminUrl}/metrics`)).text();
+async function commits({ admin }: RunningProgram): Promise<number> {
+  const text = await (await fetch(`${admin}/metrics`)).text();
   return Number(/^tailscale2otel_journal_commit_duration_seconds_count(?:\{.*\})? (\d+)/m.exec(text)?.[1] ?? 0);
-}
-
-async function expectAllArrived(): Promise<void> {
-  while (account.outstanding().length > 0) await wait(20);
-  expect(await program?.stop()).toBe(0);
-  const { records } = account.accepted();
-  expect([records, account.violations]).toEqual([account.answeredRecords, []]);
 }
 
 test.skipIf(!canHaveFaultyDisk)(
   "sixteen senders share the syncs of a slow disk, and a kill loses nothing of what was answered",
   async () => {
     const running = await start(createFaultyDisk(directory, { syncDelayMs: 50 }));
-    const before = await commits();
+    const before = await commits(running);
     const rounds = 10;
     let longestMs = 0;
     await Promise.all(
@@ -87,14 +65,13 @@ test.skipIf(!canHaveFaultyDisk)(
       }),
     );
     /** Each round of sixteen needs one or two turns: those that arrive during a sync wait for the next. Reported positions have some, too. */
-    const turns = (await commits()) - before;
+    const turns = (await commits(running)) - before;
     expect(turns).toBeGreaterThanOrEqual(rounds);
     expect(turns).toBeLessThan((16 * rounds) / 2);
     expect(longestMs).toBeGreaterThan(50);
     process.stdout.write(`\nsyncs of 50 ms, sixteen senders: ${16 * rounds} requests in ${turns} transactions\n`);
     await running.kill();
-    await start({ prefix: [] });
-    await expectAllArrived();
+    await expectAllArrived(await start({ prefix: [] }), account);
   },
   timeoutMs,
 );
@@ -112,13 +89,13 @@ test.skipIf(!canHaveFaultyDisk)(
     }
     const health = await fetch(running.url.replace("/event", "/health"));
     expect([health.status, await health.json()]).toMatchObject([503, { code: 18 }]);
-    expect((await fetch(`${adminUrl}/readyz`)).status).toBe(503);
-    expect((await fetch(`${adminUrl}/healthz`)).status).toBe(200);
+    expect((await fetch(`${running.admin}/readyz`)).status).toBe(503);
+    expect((await fetch(`${running.admin}/healthz`)).status).toBe(200);
     disk.heal();
-    while ((await send(running)).status !== 200) await wait(20);
+    await until(async () => (await send(running)).status === 200);
     for (let time = 0; time < 30; time++) expect((await send(running)).status).toBe(200);
-    expect((await fetch(`${adminUrl}/readyz`)).status).toBe(200);
-    await expectAllArrived();
+    expect((await fetch(`${running.admin}/readyz`)).status).toBe(200);
+    await expectAllArrived(running, account);
     expect(running.output()).not.toContain("damaged");
   },
   timeoutMs,
@@ -136,8 +113,7 @@ test.skipIf(!canHaveFaultyDisk)(
       if (round < 3) disk.heal();
     }
     await running.kill();
-    await start({ prefix: [] });
-    await expectAllArrived();
+    await expectAllArrived(await start({ prefix: [] }), account);
   },
   timeoutMs,
 );

@@ -4,13 +4,12 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { programBinary } from "../support/binary.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { type RunningProgram, startProgram } from "../support/running-program.ts";
 import { auditValue, enveloped } from "../support/records.ts";
+import { timeoutMs, until } from "../support/wait.ts";
 
-const timeoutMs = 60_000;
 let directory: string;
 let sink: OtlpSink;
 let program: RunningProgram | undefined;
@@ -58,7 +57,7 @@ test(
     while (answer.status === 200) answer = await send(running);
     expect([answer.status, JSON.parse(answer.text)]).toMatchObject([503, { code: 9 }]);
     isDown = false;
-    while ((await send(running)).status !== 200) await wait(50);
+    await until(async () => (await send(running)).status === 200);
     expect(await running.stop()).toBe(0);
   },
   timeoutMs,

@@ -1,6 +1,9 @@
 /** Senders as Tailscale's are: a batch that is not answered with 200 is sent again, whole, until it is. */
+import { expect } from "bun:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { createRandom, type Random } from "../../src/demo/random.ts";
+import type { RunningProgram } from "../support/running-program.ts";
+import { until } from "../support/wait.ts";
 import type { Account } from "./account.ts";
 import type { Batch, TrafficSource } from "./traffic.ts";
 
@@ -73,4 +76,30 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
       await Promise.all(all);
     },
   };
+}
+
+/** Sends the next batch once and keeps the books of it. A status of 0 is no answer. */
+export async function sendNext(
+  url: string,
+  source: TrafficSource,
+  account: Account,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const batch = source.next();
+  account.sending(batch);
+  try {
+    const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
+    const text = await answer.text();
+    if (answer.status === 200) account.answered(batch, Date.now());
+    return { status: answer.status, text };
+  } catch {
+    return { status: 0, text: "" };
+  }
+}
+
+/** Resolves when all that was answered has arrived; then the program is stopped, and the books must be even. */
+export async function expectAllArrived(program: RunningProgram, account: Account): Promise<void> {
+  await until(() => account.outstanding().length === 0);
+  expect(await program.stop()).toBe(0);
+  const { records } = account.accepted();
+  expect([records, account.violations]).toEqual([account.answeredRecords, []]);
 }

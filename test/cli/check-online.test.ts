@@ -95,7 +95,7 @@ test('says "ok" on every line if all is well, writes nothing, and exits with 0',
     "ok       flow logs     readable",
     "ok       audit logs    readable",
     "ok       devices       readable",
-    expect.stringMatching(/^ok {7}clock {9}within \d s of the API's$/),
+    expect.stringMatching(/^ok {7}clock {9}within \d+ s of the API's$/),
     `ok       OTLP metrics  ${sink.url}/v1/metrics accepts an empty export`,
     `ok       OTLP logs     ${sink.url}/v1/logs accepts an empty export`,
     `ok       journal       it will be created in ${join(directory, "nothing-there")}`,
@@ -284,7 +284,7 @@ describe("a wrong setting is named, with its remedy:", () => {
     const { code, rows } = await check();
     expect(troubles(rows)["clock"]).toMatchObject({
       outcome: "warning",
-      detail: expect.stringMatching(/^this machine's clock is 9[456] s behind the API's$/),
+      detail: expect.stringMatching(/^this machine's clock is \d+ s behind the API's$/),
       remedy: expect.stringContaining("NTP"),
     });
     expect(code).toBe(0);

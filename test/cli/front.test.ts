@@ -80,7 +80,7 @@ describe("help and version in the spellings that people try", () => {
     expect(await out("help", "tailnet", "stream")).toBe(await out("tailnet", "stream", "--help"));
     for (const flag of ["-v", "-V"]) expect(await out(flag)).toBe("tailscale2otel 0.1.0-dev\n");
     expect((await runToEnd(directory, ["help", "chek"])).stderr).toContain("did you mean check?");
-  }, 30_000);
+  }, 120_000);
 
   test("flags may stand before the command", async () => {
     for (const args of [
@@ -97,7 +97,7 @@ describe("help and version in the spellings that people try", () => {
     }
     const { code, stderr } = await runToEnd(directory, ["--config", "nope.toml", "chek"]);
     expect([code, stderr]).toEqual([64, expect.stringContaining('unknown command "chek"; did you mean check?')]);
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("a mistyped --config or --set ends with 78 and the words of check", () => {
@@ -124,7 +124,7 @@ describe("a mistyped --config or --set ends with 78 and the words of check", () 
         "tailscale2otel: --set admin.tokn: unknown setting. Did you mean admin.token?\n",
       ]);
     },
-    20_000,
+    120_000,
   );
 });
 

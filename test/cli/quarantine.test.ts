@@ -142,7 +142,7 @@ describe("with a running instance", () => {
     expect(delivered + pending + deadLettered).toBe(accepted);
     await running.stop();
     await sink.stop();
-  }, 30_000);
+  }, 120_000);
 
   test("requires its admin token", async () => {
     const directory = configure(parent, "token", "");
@@ -162,7 +162,7 @@ describe("with a running instance", () => {
       expect.stringMatching(/although one uses \S+: give its admin address with --url/),
     ]);
     await running.stop();
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("while none runs", () => {
@@ -183,7 +183,7 @@ describe("while none runs", () => {
     const left = linesOf<Item>(await ask(directory, "quarantine list")).map(({ id }) => id);
     expect(left.toSorted()).toEqual([invalid, sample, note].toSorted());
     await sink.stop();
-  }, 30_000);
+  }, 120_000);
 
   test("dead letters are deleted only with --yes", async () => {
     const directory = configure(parent, "purge", "");
@@ -194,20 +194,20 @@ describe("while none runs", () => {
     expect(JSON.parse(old.stdout)).toEqual({ purged: 4, keptDeadLetters: 1 });
     const all = await ask(directory, "quarantine purge m2 --yes");
     expect(JSON.parse(all.stdout)).toEqual({ purged: 1, keptDeadLetters: 0 });
-  }, 30_000);
+  }, 120_000);
 
   test("hides in texts and details what privacy hides", async () => {
     const directory = configure(parent, "privacy", "", '[privacy]\nemails = "drop"\n');
     await fill(directory);
     const { stdout } = await ask(directory, "quarantine show m1");
     expect(JSON.parse(stdout)).toMatchObject({ detail: "rejected by [dropped]" });
-  }, 30_000);
+  }, 120_000);
 
   test("creates no journal if there is none", async () => {
     const directory = configure(parent, "nothing", "");
     const { code, stderr } = await ask(directory, "quarantine list");
     expect([code, stderr]).toEqual([1, expect.stringContaining("there is no journal in")]);
-  }, 30_000);
+  }, 120_000);
 });
 
 test("names mistakes in the command line", async () => {
@@ -230,4 +230,4 @@ test("names mistakes in the command line", async () => {
     const { code, stderr } = await ask(directory, words);
     expect([words, code, stderr]).toEqual([words, 64, expect.stringContaining(why)]);
   }
-}, 30_000);
+}, 120_000);

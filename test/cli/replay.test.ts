@@ -78,7 +78,13 @@ test("exports 8 hours again on demand, each record exactly once, and no counter 
 
   const { code, stdout } = await ask(directory, "replay --since 9h", running);
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ name: "replay", state: "finished", total, delivered: total, rejected: 0 });
+  expect(JSON.parse(stdout)).toMatchObject({
+    name: "replay",
+    state: "finished",
+    total,
+    delivered: total,
+    rejected: 0,
+  });
   expect(sorted(portsSince(requests))).toEqual(all);
   expect({ counters: await counters(running), sums: (await statusOf(directory, running)).conservation }).toEqual(
     before,
@@ -90,7 +96,7 @@ test("exports 8 hours again on demand, each record exactly once, and no counter 
     expect.stringContaining("nothing that was delivered in that time"),
   ]);
   await running.stop();
-}, 60_000);
+}, 120_000);
 
 test("continues after a kill with the next run, and exports each record at least once", async () => {
   const directory = await eightHours("killed");
@@ -125,7 +131,7 @@ test("continues after a kill with the next run, and exports each record at least
     pending: 0,
   });
   await again.stop();
-}, 60_000);
+}, 120_000);
 
 test("can be started and cancelled while no instance runs", async () => {
   const directory = await eightHours("asked");
@@ -141,7 +147,7 @@ test("can be started and cancelled while no instance runs", async () => {
   await sink.until(() => portsSince(requests).length >= total);
   await again.stop();
   expect(sorted(portsSince(requests))).toEqual(all);
-}, 60_000);
+}, 120_000);
 
 test("is refused if no logs leave the program, and one that was queued is cancelled with a warning", async () => {
   const directory = configure(parent, "local", "");
@@ -156,7 +162,7 @@ test("is refused if no logs leave the program, and one that was queued is cancel
   const { code, stderr } = await ask(directory, "replay --since 9h", running);
   expect([code, stderr]).toEqual([1, expect.stringContaining("otlp.endpoint is not set")]);
   await running.stop();
-}, 60_000);
+}, 120_000);
 
 test("names mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
@@ -168,7 +174,7 @@ test("names mistakes in the command line", async () => {
     const { code, stderr } = await ask(directory, words);
     expect([words, code, stderr]).toEqual([words, 64, expect.stringContaining(why)]);
   }
-}, 30_000);
+}, 120_000);
 
 test("in a pipe it says what it waits for while the backend is down, and ends when it is back", async () => {
   const { running } = await deliver(await eightHours("outage"));
@@ -182,4 +188,4 @@ test("in a pipe it says what it waits for while the backend is down, and ends wh
   const { code, stdout } = await replay.ended;
   expect([code, stdout]).toEqual([0, expect.stringMatching(/^replay of \S+ to \S+: finished, 480 of 480 records/)]);
   await running.stop();
-}, 60_000);
+}, 120_000);

@@ -30,6 +30,7 @@ listen = "127.0.0.1:0"
 token = "admin-token"
 [otlp]
 endpoint = ${JSON.stringify(endpoint)}
+timeout = "1m"
 logs.max_records = 20
 ${more}`;
   writeFileSync(join(directory, "tailscale2otel.toml"), settings, { mode: 0o600 });

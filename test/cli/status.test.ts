@@ -150,7 +150,7 @@ test("an instance that does not answer is told from one that is stopped", async 
   expect(stderr).toMatch(
     /no instance answers \(connection refused by 127\.0\.0\.1:\d+\), although one uses \S+state: give its admin address with --url/,
   );
-}, 30_000);
+}, 120_000);
 
 test("of a running instance it is text in a pipe too, and JSON with --json, with exit code 0", async () => {
   const directory = configure(parent, "running", "");
@@ -166,7 +166,7 @@ test("of a running instance it is text in a pipe too, and JSON with --json, with
     redeliveries: [],
   });
   await running.stop();
-}, 30_000);
+}, 120_000);
 
 test("without an instance it shows the journal if there is one, and exits with 1", async () => {
   const directory = configure(parent, "stopped", "");
@@ -189,7 +189,7 @@ test("without an instance it shows the journal if there is one, and exits with 1
     conservation: { received: 2, accepted: 2, pending: 2, delivered: 0 },
     notReady: [expect.stringContaining("not running")],
   });
-}, 30_000);
+}, 120_000);
 
 test("another program at that address is told from an instance, whatever it answers", async () => {
   const answers = [
@@ -217,7 +217,7 @@ test("another program at that address is told from an instance, whatever it answ
   const list = await ask(directory, `quarantine list --set admin.listen=127.0.0.1:${server.port}`);
   expect(list.stderr).toContain("is answered by another program");
   await server.stop(true);
-}, 30_000);
+}, 120_000);
 
 test("--strict exits with 1 while export fails, though records are accepted", async () => {
   const backend = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no", { status: 400 }) });
@@ -234,7 +234,7 @@ test("--strict exits with 1 while export fails, though records are accepted", as
   expect([ready.status, await ready.json()]).toEqual([200, { status: "degraded", reasons: degraded }]);
   await running.stop();
   await backend.stop(true);
-}, 30_000);
+}, 120_000);
 
 test.each([
   [
@@ -264,5 +264,5 @@ test.each([
     }
     expect(readdirSync(join(directory, "state"))).toEqual(["journal.db"]);
   },
-  30_000,
+  120_000,
 );

@@ -140,4 +140,4 @@ test("a replay shows its progress on one line, and then its result", async () =>
   );
   await running.stop();
   await sink.stop();
-}, 30_000);
+}, 120_000);

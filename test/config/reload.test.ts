@@ -217,4 +217,4 @@ test("20 random edits, each reloaded, never leave a listener weaker than a resta
     }
   });
   fc.assert(property, seeded(40));
-}, 60_000);
+}, 120_000);

@@ -54,7 +54,7 @@ describe("in a pipe", () => {
     expect(sums["delivered"]).toBe(sums["received"]);
     expect(output).toContain(`${(sums["received"] ?? 0).toLocaleString("en-US")} records, `);
     expect(readdirSync(temporary)).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 
   test("ends in order when it is interrupted, and leaves nothing", async () => {
     const demo = start([]);
@@ -71,7 +71,7 @@ describe("in a pipe", () => {
     expect(await demo.exited).toBe(0);
     expect(output).toMatch(/^accepted [\d,]+ = delivered/m);
     expect(readdirSync(temporary)).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 
   test("ends when nobody reads on, and leaves nothing", async () => {
     const demo = start([]);
@@ -80,7 +80,7 @@ describe("in a pipe", () => {
     await reader.cancel();
     expect(await demo.exited).toBe(0);
     expect(readdirSync(temporary)).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("with a backend", () => {
@@ -104,7 +104,7 @@ describe("with a backend", () => {
     expect(sumsIn(output)["delivered"]).toBe(sumsIn(output)["received"] ?? Number.NaN);
     expect(new Set(requests.map(({ path }) => path))).toEqual(new Set(["/v1/logs", "/v1/metrics"]));
     expect(new Set(requests.map(({ scope }) => scope))).toEqual(new Set(["demo"]));
-  }, 30_000);
+  }, 120_000);
 
   test("an address that cannot be used is refused in the words of its flag", async () => {
     const demo = start(["--endpoint", "backend"]);
@@ -114,7 +114,7 @@ describe("with a backend", () => {
     expect(errors).toContain('"backend"');
     expect(errors).not.toContain("--set");
     expect(readdirSync(temporary)).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 });
 
 test("the settings of a real installation do not concern it", async () => {
@@ -131,4 +131,4 @@ test("the settings of a real installation do not concern it", async () => {
   ]);
   expect({ code, errors }).toEqual({ code: 0, errors: "" });
   expect(sumsIn(output)["pending"]).toBe(0);
-}, 30_000);
+}, 120_000);

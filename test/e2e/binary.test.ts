@@ -7,9 +7,9 @@ import { packRelease } from "../../scripts/build/release.ts";
 import { readStamp } from "../../scripts/build/stamp.ts";
 import { hostTarget } from "../../scripts/build/targets.ts";
 import { programBinary } from "../support/binary.ts";
+import { timeoutMs } from "../support/wait.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const timeoutMs = 60_000;
 let directory: string;
 
 beforeEach(() => {

@@ -10,8 +10,7 @@ import { totalsOf, trafficOf, trafficOfLogs } from "../support/exported-totals.t
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import { handCounted, sampleBody } from "../support/sample-body.ts";
 import { startProgram } from "../support/running-program.ts";
-
-const timeoutMs = 40_000;
+import { timeoutMs } from "../support/wait.ts";
 
 test.each(["json", "protobuf"] as const)(
   "the bundle takes a zstd body under Deno and delivers logs and metrics as %s",

@@ -7,13 +7,12 @@ import { hecAnswers } from "../../src/receivers/hec/protocol.ts";
 import { type AttackedProgram, startAttackedProgram } from "../support/attacked-program.ts";
 import { canMeasureMemory } from "../support/peak-memory.ts";
 import { head, sendRaw } from "../support/raw-http.ts";
+import { longTimeoutMs as timeoutMs, until } from "../support/wait.ts";
 
 const path = "/services/collector/event";
 const authorized = { authorization: "Splunk test-token" };
-const timeoutMs = 90_000;
-/** Far from every machine's figure: no answer waits for what the bad connections do, which takes 10 s and more. */
-const sanityMs = 8000;
-const maxPeakBytes = 500e6;
+/** Their answers alone would take some gigabytes if they were kept. */
+const maxPeakBytes = 1e9;
 
 let attacked: AttackedProgram;
 let descriptorsBefore = 0;
@@ -83,7 +82,7 @@ const at = (times: readonly number[], share: number): string =>
 /** Where descriptors cannot be counted, at once. */
 async function untilDescriptors(are: (count: number) => boolean): Promise<void> {
   if (!canMeasureMemory) return;
-  while (!are(attacked.descriptors)) await wait(20);
+  await until(() => are(attacked.descriptors));
 }
 
 const descriptorsAreFree = (): Promise<void> => untilDescriptors((count) => count <= descriptorsBefore + 20);
@@ -99,11 +98,12 @@ test(
     const drip = setInterval(() => {
       for (const { socket } of [...dripping, ...slowHeads]) socket.write("x");
     }, 200);
+    const first = Promise.race([healthySender(1), ...dripping.map(({ closed }) => closed)]);
+    expect(await first, "the first answer, before a bad connection was ended").toBeArray();
     const { result } = await attacked.measure("300 bodies of 73 records meanwhile", () => healthySender(300));
     attacked.note("a healthy sender alone", `p50 ${at(quiet, 0.5)}, p99 ${at(quiet, 0.99)}`);
     attacked.note("the same with 1,220 bad connections", `p50 ${at(result, 0.5)}, p99 ${at(result, 0.99)}`);
     expect(result).toHaveLength(300);
-    expect(result.at(-1)).toBeLessThan(sanityMs);
 
     const { status, text, code } = hecAnswers.timeout;
     for (const answer of await Promise.all(dripping.map(({ closed }) => closed))) {
@@ -160,12 +160,9 @@ test(
     expect(await sendRaw(attacked.port, whole, { endsAfter: true })).toMatchObject({ status: 200 });
     const torn = [head("POST", path, { ...authorized, "content-length": body.length + 1 }), body];
     const answers = await Promise.all(
-      Array.from({ length: 50 }, () => sendRaw(attacked.port, torn, { endsAfter: true })),
+      Array.from({ length: 50 }, () => sendRaw(attacked.port, torn, { endsAfter: true, until: "closed" })),
     );
-    for (const { status, isClosed } of answers) {
-      expect(isClosed).toBe(true);
-      expect([0, 408]).toContain(status);
-    }
+    for (const { status } of answers) expect([0, 408]).toContain(status);
     await descriptorsAreFree();
     await healthySender(1);
   },

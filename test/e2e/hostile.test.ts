@@ -6,11 +6,11 @@ import { hecAnswers, type HecAnswerName } from "../../src/receivers/hec/protocol
 import { type AttackedProgram, startAttackedProgram } from "../support/attacked-program.ts";
 import { canMeasureMemory } from "../support/peak-memory.ts";
 import { head, sendRaw } from "../support/raw-http.ts";
+import { longTimeoutMs as timeoutMs } from "../support/wait.ts";
 
 const path = "/services/collector/event";
 const gzip = { "content-encoding": "gzip" };
 const zstd = { "content-encoding": "zstd" };
-const timeoutMs = 60_000;
 const maxPeakBytes = 400e6;
 
 let attacked: AttackedProgram;
@@ -195,9 +195,8 @@ describe("a hostile request", () => {
     "with %s is refused by closing, and what follows it is not read as a request",
     async (name, text) => {
       const { result } = await attacked.measure(name, () =>
-        sendRaw(attacked.port, [text + smuggled], { patienceMs: 5000 }),
+        sendRaw(attacked.port, [text + smuggled], { until: "closed" }),
       );
-      expect(result.isClosed).toBe(true);
       expect([0, 400, 431]).toContain(result.status);
       expect(result.body).not.toContain("HTTP/1.1");
       await expectWell();

@@ -12,8 +12,8 @@ import { freePort } from "../support/port.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { type RunningProgram, startProgram } from "../support/running-program.ts";
 import { startTailnet, type Tailnet, type TailnetRecord } from "../support/tailnet/index.ts";
+import { longTimeoutMs, timeoutMs, until } from "../support/wait.ts";
 
-const timeoutMs = 120_000;
 let directory: string;
 let sink: OtlpSink;
 let tailnet: Tailnet;
@@ -73,7 +73,13 @@ const accepted = () => totalsOf(sink.points, "tailscale2otel.ingest.records", "o
 const repaired = () => totalsOf(sink.points, "tailscale2otel.reconcile.repaired", "type")["flow"];
 const late = () => totalsOf(sink.points, "tailscale2otel.reconcile.late", "type")["flow"];
 const transmitted = () => totalsOf(sink.points, "tailscale.network.io.rollup", "network.io.direction")["transmit"];
-const nodes = () => sink.logs.filter(({ eventName }) => eventName === "tailscale.network.flow");
+/** Of the flow logs that have arrived; a log that is under way at a kill comes twice. */
+const nodes = () =>
+  new Set(
+    sink.logs
+      .filter(({ eventName }) => eventName === "tailscale.network.flow")
+      .map(({ attributes }) => attributes["tailscale.node.id"]),
+  );
 
 test(
   "what the stream brings and what the poll brings is one, also after kill -9 between the two",
@@ -98,12 +104,11 @@ test(
     await program?.kill();
     await startPolling();
     addFlow(40, 1);
-    await sink.until(() => accepted() === 42 && nodes().length >= 41);
+    await sink.until(() => accepted() === 42 && nodes().size === 41);
     expect(transmitted()).toBe(
       Array.from({ length: 41 }, (_, index) => 1000 + index).reduce((sum, bytes) => sum + bytes),
     );
     expect(repaired()).toBe(21);
-    expect(new Set(nodes().map(({ attributes }) => attributes["tailscale.node.id"])).size).toBe(41);
   },
   timeoutMs,
 );
@@ -160,7 +165,7 @@ test(
     );
     if (canMeasureMemory) expect(peakMiB).toBeLessThan(maxCatchUpMiB);
   },
-  timeoutMs,
+  longTimeoutMs,
 );
 
 test(
@@ -168,13 +173,13 @@ test(
   async () => {
     tailnet.fail({ times: 1_000_000, effect: { kind: "hang" } });
     const running = await startPolling({ TS2OTEL_OTLP__METRIC_INTERVAL: "1h" });
-    while (tailnet.requests.length === 0) await Bun.sleep(5);
+    await until(() => tailnet.requests.length > 0);
     const body = JSON.stringify(flowValue({ start: secondsAgo(9), end: secondsAgo(4) }));
     const headers = { authorization: "Splunk test-token" };
     expect((await fetch(running.url, { method: "POST", headers, body })).status).toBe(200);
     expect(await running.stop()).toBe(0);
     expect(accepted()).toBe(1);
-    expect(nodes()).not.toEqual([]);
+    expect(nodes().size).toBe(1);
   },
   timeoutMs,
 );

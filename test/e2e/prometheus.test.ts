@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type MetricDefinition, type MetricName, metrics } from "../../src/catalogue/metrics.ts";
 import { exampleQuery } from "../../scripts/signals-reference.ts";
 import { programBinary } from "../support/binary.ts";
@@ -13,8 +14,8 @@ import { freePort } from "../support/port.ts";
 import { prometheusProgram } from "../support/prometheus-build.ts";
 import { type RunningProgram, startProgram } from "../support/running-program.ts";
 import { handCounted, sampleBody } from "../support/sample-body.ts";
+import { timeoutMs } from "../support/wait.ts";
 
-const timeoutMs = 60_000;
 const canRun = canHave(prometheusProgram) || process.env.CI !== undefined;
 const jobs = { otlp: 'job="tailscale2otel"', scraped: 'job="scraped"' };
 const trafficTypes = ["virtual", "subnet", "exit", "physical"] as const;
@@ -24,19 +25,18 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
   let directory: string;
   let prometheus: MetricsBackend;
   let program: RunningProgram;
-  let admin: string;
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), "prometheus-test-"));
-    admin = `127.0.0.1:${await freePort()}`;
-    prometheus = await startPrometheus({ scraped: admin });
+    const adminPort = await freePort();
+    prometheus = await startPrometheus({ scraped: `127.0.0.1:${adminPort}` });
     program = await startProgram({
       command: [programBinary()],
       directory,
       endpoint: prometheus.endpoint,
       encoding: "json",
+      adminPort,
       settings: {
-        TS2OTEL_ADMIN__LISTEN: admin,
         TS2OTEL_OTLP__LOGS__ENABLED: "false",
         TS2OTEL_TAILSCALE__TAILNET: "example.com",
       },
@@ -55,27 +55,28 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
       expect(curl({ url: program.url, token: program.token, body: Buffer.from(sampleBody) })).toMatchObject({
         status: 200,
       });
+      // A scrape that fails hides its series until the next one.
+      const expectEventually = async (expression: string, wanted: Readonly<Record<string, number>>): Promise<void> =>
+        void (await prometheus.until(expression, (samples) => isDeepStrictEqual(byType(samples), wanted)));
       for (const job of Object.values(jobs)) {
-        const flows = `sum by (tailscale_traffic_type) (tailscale_network_flows_total{${job}})`;
-        const isWhole = (samples: readonly Sample[]) => sumOf(samples) === flowEntries;
-        expect(byType(await prometheus.until(flows, isWhole))).toEqual(byHand("entries"));
+        const expectSum = (metric: string, more: string, wanted: Readonly<Record<string, number>>) =>
+          expectEventually(`sum by (tailscale_traffic_type) (${metric}{${job}${more}})`, wanted);
+        await expectSum("tailscale_network_flows_total", "", byHand("entries"));
         for (const [direction, bytes, packets] of [
           ["transmit", "txBytes", "txPackets"],
           ["receive", "rxBytes", "rxPackets"],
         ] as const) {
-          const selector = `{${job},network_io_direction="${direction}"}`;
-          const ask = (metric: string) =>
-            prometheus.query(`sum by (tailscale_traffic_type) (${metric}${selector})`).then(byType);
-          expect(await ask("tailscale_network_io_rollup_bytes_total")).toEqual(byHand(bytes));
-          expect(await ask("tailscale_network_packets_rollup_total")).toEqual(byHand(packets));
+          const of = `,network_io_direction="${direction}"`;
+          await expectSum("tailscale_network_io_rollup_bytes_total", of, byHand(bytes));
+          await expectSum("tailscale_network_packets_rollup_total", of, byHand(packets));
         }
-        expect(sumOf(await prometheus.query(`sum(tailscale_stream_records_total{${job},type="audit"})`))).toBe(8);
-        expect(sumOf(await prometheus.query(`tailscale2otel_up{${job},tailscale_tailnet="example.com"}`))).toBe(1);
+        await prometheus.until(`sum(tailscale_stream_records_total{${job},type="audit"})`, (of) => sumOf(of) === 8);
+        await prometheus.until(`tailscale2otel_up{${job},tailscale_tailnet="example.com"}`, (of) => sumOf(of) === 1);
       }
-      const series = (job: string) =>
-        prometheus
-          .query(`tailscale_network_io_rollup_bytes_total{${job}}`)
-          .then((samples) => samples.map(({ labels }) => namesOf(labels)).toSorted());
+      const series = async (job: string) =>
+        (await prometheus.until(`tailscale_network_io_rollup_bytes_total{${job}}`, (samples) => samples.length > 0))
+          .map(({ labels }) => namesOf(labels))
+          .toSorted();
       expect(await series(jobs.otlp)).toEqual(await series(jobs.scraped));
     },
     timeoutMs,

@@ -253,7 +253,7 @@ describe("a worker that dies", () => {
     expect(marks).toHaveLength(8);
     expect(new Set(marks).size).toBe(8);
     expect(portsOf(sink.logs.filter(({ eventName }) => eventName !== undefined)).size).toBe(9);
-  }, 20_000);
+  }, 120_000);
 
   test("is a health state, and its stop is safe", async () => {
     const died = new Promise<void>((resolve) => {
@@ -474,7 +474,7 @@ describe("standard output", () => {
     closeSync(reader);
     expect(lines.length).toBeGreaterThan(1);
     for (const whole of lines.slice(0, -1)) JSON.parse(whole);
-  }, 40_000);
+  }, 120_000);
 
   test("without a reader ends the process, which is reported", async () => {
     const command = ["sh", "-c", '"$@" | exec true', "sh", process.execPath, program, await stored(), "5000"];

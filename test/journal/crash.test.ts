@@ -44,4 +44,4 @@ test("nothing that was answered is lost, and nothing is there twice, through ten
     journal.close();
   }
   expect(lost).toBe(0);
-}, 60_000);
+}, 120_000);

@@ -224,7 +224,7 @@ describe("a damaged file", () => {
       expect(acceptedIn(await appendNumbers(again, [900 + round]))).toBe(1);
       again.close();
     }
-  }, 60_000);
+  }, 120_000);
 
   test("that is being set aside survives a kill at every step", async () => {
     const rescued = join(state.path, "rescued.db");

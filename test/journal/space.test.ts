@@ -101,7 +101,7 @@ test("a limit of SQLite's own that comes and goes at 600 random moments loses no
   const again = state.open();
   expect(numbersIn(again)).toEqual(acknowledged);
   expect(again.keyCount("flow")).toBe(acknowledged.length);
-}, 60_000);
+}, 120_000);
 
 test("a failing write is said in the refusal, until one works", async () => {
   const { journal, database } = captured();
@@ -131,7 +131,7 @@ describe("a small journal whose rows are delivered at once", () => {
     expect(journal.lastSeq).toBe(30_000);
     expect(numbersIn(journal).length).toBeLessThan(30_000);
     expect(journal.space.refusal).toBeUndefined();
-  }, 60_000);
+  }, 120_000);
 
   test("keeps accepting though a backend has refused all that it holds", async () => {
     const journal = state.open({ maxBytes: 32 * mebibyte });
@@ -147,7 +147,7 @@ describe("a small journal whose rows are delivered at once", () => {
     }
     expect(journal.pendingRecords).toBe(0);
     expect(journal.quarantine.evicted[0]?.items).toBeGreaterThan(300);
-  }, 60_000);
+  }, 120_000);
 });
 
 test("a journal that shrinks again gives its pages back, and takes that for nobody's doing but its own", async () => {
@@ -166,7 +166,7 @@ test("a journal that shrinks again gives its pages back, and takes that for nobo
   expect(journal.space.refusal).toBeUndefined();
   expect(state.damages).toBe(0);
   expect(size()).toBeLessThan(full / 2);
-}, 60_000);
+}, 120_000);
 
 test("a mark that a retry has yet to come to does not leave for want of space", async () => {
   const journal = state.open({ maxBytes: 32 * mebibyte });

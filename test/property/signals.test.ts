@@ -151,7 +151,7 @@ test("increases over all series are the sums over the records, in every mode, wi
   );
   expect(seen.retired).toBeGreaterThan(20);
   expect(seen.overflowed).toBeGreaterThan(20);
-}, 60_000);
+}, 120_000);
 
 /** What records come to, in an order of its own. */
 async function measured(batches: readonly FlowColumns[], settings: ProcessorSettings): Promise<string[]> {
@@ -180,7 +180,7 @@ test("flow metrics are the same for the same records, whatever their order, thei
     }),
     seeded(150),
   );
-}, 30_000);
+}, 120_000);
 
 suite("stream and poll give equal metrics and equal logs", () => {
   const recorded = "2026-11-02T09:15:07.204000111Z";

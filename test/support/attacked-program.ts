@@ -4,11 +4,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
+import { conservationAt } from "./admin.ts";
 import { programBinary } from "./binary.ts";
 import { flowEnvelope } from "./hec-server.ts";
 import { openDescriptors, peakBytes, resetPeak } from "./peak-memory.ts";
 import { type RunningProgram, startProgram } from "./running-program.ts";
+import { until } from "./wait.ts";
 
 export interface HecReply {
   readonly status: number;
@@ -26,7 +27,7 @@ export interface AttackedProgram {
     attack: string,
     act: () => Promise<Result>,
   ): Promise<{ readonly result: Result; readonly peak: number }>;
-  /** Resolves when the backend has taken logs, and for two seconds no more. */
+  /** Resolves when the backend has taken all that was accepted. */
   delivered(): Promise<void>;
   /** One more figure for the report. */
   note(attack: string, figure: string): void;
@@ -37,12 +38,8 @@ export interface AttackedProgram {
 
 export async function startAttackedProgram(title: string): Promise<AttackedProgram> {
   const directory = mkdtempSync(join(tmpdir(), "hostile-"));
-  let lastLogsAt = 0;
   const backend = createServer((request, response) => {
-    request.resume().on("end", () => {
-      if (request.url?.endsWith("/logs") === true) lastLogsAt = performance.now();
-      response.setHeader("content-type", "application/json").end("{}");
-    });
+    request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
   });
   await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
@@ -69,10 +66,7 @@ export async function startAttackedProgram(title: string): Promise<AttackedProgr
       note(attack, `${String(ms).padStart(6)} ms  peak ${Math.round(peak / 1e6)} MB`);
       return { result, peak };
     },
-    async delivered() {
-      const isDelivered = (): boolean => lastLogsAt !== 0 && performance.now() - lastLogsAt > 2000;
-      while (!isDelivered()) await wait(50);
-    },
+    delivered: () => until(async () => (await conservationAt(program.admin)).pending === 0),
     note,
     get descriptors() {
       return openDescriptors(program.pid);

@@ -6,50 +6,46 @@ export interface RawAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** The server closed the connection. */
-  readonly isClosed: boolean;
 }
 
 export interface RawOptions {
   /** Host to connect to. */
   readonly host?: string;
-  /** How long to wait for the server to close before looking at what came. */
-  readonly patienceMs?: number;
   /** Ends our side of the connection after the last piece. */
   readonly endsAfter?: boolean;
+  /** What to wait for: a whole answer, or the end of the connection without one; or that the server closes it. */
+  readonly until?: "answered" | "closed";
 }
 
-/** Sends the pieces one after the other, waiting where a piece is a promise's maker, and gives what came back. */
+/**
+ * Sends the pieces one after the other, waiting where a piece is a promise's maker, and gives what came back. The test's own
+ * timeout bounds the wait.
+ */
 export async function sendRaw(
   port: number,
   pieces: readonly (string | Uint8Array | (() => Promise<unknown>))[],
-  { host = "127.0.0.1", patienceMs = 2000, endsAfter = false }: RawOptions = {},
+  { host = "127.0.0.1", endsAfter = false, until = "answered" }: RawOptions = {},
 ): Promise<RawAnswer> {
   const socket = connect({ port, host, allowHalfOpen: true });
   const received: Buffer[] = [];
-  const isClosed = await new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => resolve(false), patienceMs);
+  const text = (): string => Buffer.concat(received).toString("latin1");
+  await new Promise<void>((resolve) => {
     socket.on("data", (data) => {
       received.push(Buffer.from(data));
-      if (isWhole(Buffer.concat(received).toString("latin1"))) setTimeout(() => resolve(false), 50);
+      if (until === "answered" && isWhole(text())) resolve();
     });
-    const end = (): void => {
-      clearTimeout(timer);
-      resolve(true);
-    };
-    socket.on("end", end);
-    socket.on("close", end);
-    socket.on("error", end);
+    for (const end of ["end", "close", "error"]) socket.on(end, () => resolve());
     void (async () => {
       for (const piece of pieces) {
+        if (socket.destroyed) return;
         if (typeof piece === "function") await piece();
-        else if (!socket.destroyed) socket.write(piece);
+        else socket.write(piece);
       }
       if (endsAfter) socket.end();
     })();
   });
   socket.destroy();
-  return { ...parseAnswer(Buffer.concat(received).toString("latin1")), isClosed };
+  return parseAnswer(text());
 }
 
 export function head(method: string, path: string, headers: Readonly<Record<string, string | number>>): string {
@@ -59,12 +55,17 @@ export function head(method: string, path: string, headers: Readonly<Record<stri
 
 function isWhole(text: string): boolean {
   const { status, headers, body } = parseAnswer(text);
-  return status >= 200 && body.length >= Number(headers["content-length"] ?? 0) && headers["connection"] !== "close";
+  const hasWholeHead = finalAnswer(text).includes("\r\n\r\n");
+  return hasWholeHead && status >= 200 && body.length >= Number(headers["content-length"] ?? 0);
 }
 
-function parseAnswer(text: string): Omit<RawAnswer, "isClosed"> {
-  const final = text.replace(/^HTTP\/1\.1 1\d\d[^]*?\r\n\r\n/, "");
-  const [start = "", ...rest] = final.split("\r\n\r\n");
+/** Without the interim answers before it. */
+function finalAnswer(text: string): string {
+  return text.replace(/^(?:HTTP\/1\.1 1\d\d[^]*?\r\n\r\n)+/, "");
+}
+
+function parseAnswer(text: string): RawAnswer {
+  const [start = "", ...rest] = finalAnswer(text).split("\r\n\r\n");
   const [statusLine = "", ...lines] = start.split("\r\n");
   const headers = Object.fromEntries(
     lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]),

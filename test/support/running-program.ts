@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { freePort } from "./port.ts";
+import { until } from "./wait.ts";
 
 export type OtlpEncoding = "json" | "protobuf";
 
@@ -17,6 +17,8 @@ export interface ProgramOptions {
   readonly encoding: OtlpEncoding;
   /** The stream receiver's port, if its address must outlive the program. */
   readonly port?: number;
+  /** The admin listener's port, if its address must be known before. */
+  readonly adminPort?: number;
   /** Whether `settings` make the stream receiver speak TLS. */
   readonly isSecure?: boolean;
   /** Environment variables beside those that every test needs. */
@@ -26,6 +28,8 @@ export interface ProgramOptions {
 export interface RunningProgram {
   /** The address of the stream receiver. */
   readonly url: string;
+  /** The address of the admin listener. */
+  readonly admin: string;
   readonly pid: number;
   readonly token: string;
   /** What it has written so far. */
@@ -51,6 +55,7 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
 /** Resolves as soon as the process is there, so that it can be ended while it starts. */
 export async function launchProgram(options: ProgramOptions): Promise<LaunchedProgram> {
   const port = options.port ?? (await freePort());
+  const adminListen = `127.0.0.1:${options.adminPort ?? (await freePort())}`;
   const token = "test-token";
   const outputPath = join(options.directory, "output.txt");
   const output = openSync(outputPath, "a");
@@ -66,8 +71,10 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
       TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
       TS2OTEL_OTLP__ENDPOINT: options.endpoint,
       TS2OTEL_OTLP__METRIC_INTERVAL: "1s",
+      // A request that a busy machine answers late must not be sent twice.
+      TS2OTEL_OTLP__TIMEOUT: "1m",
       TS2OTEL_STATE__PATH: join(options.directory, "state"),
-      TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0",
+      TS2OTEL_ADMIN__LISTEN: adminListen,
       TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}`,
       TS2OTEL_OTLP__PROTOCOL: `http/${options.encoding}`,
       ...options.settings,
@@ -82,12 +89,13 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
   const base = `${options.isSecure === true ? "https" : "http"}://127.0.0.1:${port}/services/collector`;
   return {
     async healthy() {
-      while (!(await isHealthy(`${base}/health`))) {
+      await until(() => {
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the program ended: ${read()}`);
-        await wait(10);
-      }
+        return isHealthy(`${base}/health`);
+      });
     },
     url: `${base}/event`,
+    admin: `http://${adminListen}`,
     pid: child.pid ?? 0,
     token,
     output: read,

@@ -1,12 +1,12 @@
 /** The log streams of a tailnet, set by the program itself: looked at first, replaced with a warning, tried until it works. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createLogStreams, type LogStreams } from "../../src/tailnet/log-streams.ts";
 import type { LogName, LogStreamTarget } from "../../src/tailscale/index.ts";
 import { observedGauges, type ObservedGauges, recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
 import { apiOf } from "../support/tailnet-api.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+import { aWhile, until } from "../support/wait.ts";
 
 const token = "the-token-of-the-stream";
 
@@ -63,16 +63,18 @@ function create(
   return streams;
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await wait(2);
-}
 const asked = (method: string, end = "/stream") =>
   tailnet.requests.filter((request) => request.method === method && request.path.endsWith(end));
-const looked = (): boolean => asked("GET", "/stream/status").length >= 4;
+/** Resolves once each of these streams has been set and its status read, twice from now on: by then the first answer is used. */
+async function looked(...logs: readonly LogName[]): Promise<void> {
+  const looks = (name: LogName): number => asked("GET", `/${name}/stream/status`).length;
+  const before = new Map(logs.map((name) => [name, looks(name)]));
+  await until(() => logs.every((name) => looks(name) >= (before.get(name) ?? 0) + 2));
+}
 
 test("where there are none, both are put as they should be", async () => {
   create().start();
-  await until(looked);
+  await looked("network", "configuration");
   for (const name of ["network", "configuration"] as const) expect(tailnet.stream(name)).toMatchObject({ ...target });
   expect(asked("PUT")).toHaveLength(2);
   expect(log.said("warn", "")).toEqual([]);
@@ -82,7 +84,7 @@ test("where there are none, both are put as they should be", async () => {
 
 test("only those that are wanted are put", async () => {
   create(["configuration"]).start();
-  await until(() => asked("GET", "/stream/status").length > 1);
+  await looked("configuration");
   expect(tailnet.stream("network")).toBeUndefined();
   expect(tailnet.stream("configuration")).toMatchObject({ token });
 });
@@ -90,11 +92,10 @@ test("only those that are wanted are put", async () => {
 test("a second start looks, and changes nothing", async () => {
   const first = create();
   first.start();
-  await until(looked);
-  await first.stop(1000);
-  const before = asked("GET", "/stream/status").length;
+  await looked("network", "configuration");
+  await first.stop(60_000);
   create().start();
-  await until(() => asked("GET", "/stream/status").length >= before + 4);
+  await looked("network", "configuration");
   expect(asked("PUT")).toHaveLength(2);
   expect(log.said("info", "already points")).toHaveLength(2);
   expect(log.said("warn", "")).toEqual([]);
@@ -142,7 +143,7 @@ test("one that goes elsewhere is replaced, and it is said what went where", asyn
   };
   await apiOf(tailnet).putLogStream("network", { ...target, ...foreign });
   create().start();
-  await until(looked);
+  await looked("network", "configuration");
   expect(tailnet.stream("network")).toMatchObject({ ...target });
   const [warning, ...more] = log.said("warn", "");
   expect(more).toEqual([]);
@@ -167,10 +168,9 @@ describe("a new token", () => {
   test("is put, and the same one is not", async () => {
     const streams = create();
     streams.start();
-    await until(looked);
+    await looked("network", "configuration");
     streams.useToken(token);
-    const before = asked("GET", "/stream/status").length;
-    await until(() => asked("GET", "/stream/status").length > before + 4);
+    await looked("network", "configuration");
     expect(log.said("info", "already points")).toEqual([]);
     streams.useToken("the-next-token");
     await until(() => asked("PUT").length === 4);
@@ -199,7 +199,8 @@ describe("a new token", () => {
     streams.useToken("");
     const without = create(["configuration"], 1, { ...target, token: "" });
     without.start();
-    await wait(30);
+    await looked("network");
+    await aWhile();
     expect(asked("PUT").map(({ body }) => (JSON.parse(body) as { token: string }).token)).toEqual([token]);
     without.useToken("a-token");
     await until(() => tailnet.stream("configuration")?.token === "a-token");
@@ -219,7 +220,8 @@ describe("what fails is tried again until it works,", () => {
   test("a missing scope, which is said once with what to do", async () => {
     tailnet.grant(["log_streaming:read"]);
     create().start();
-    await until(() => asked("PUT").length >= 6);
+    const puts = (name: LogName): number => asked("PUT", `/${name}/stream`).length;
+    await until(() => puts("network") >= 3 && puts("configuration") >= 3);
     const warnings = log.said("warn", "cannot set the");
     expect(warnings.map(({ message }) => message.split(" ")[3]).toSorted()).toEqual(["configuration", "network"]);
     expect(warnings[0]?.fields["remedy"]).toContain("log_streaming");
@@ -237,7 +239,7 @@ describe("what fails is tried again until it works,", () => {
 
   test("a status that cannot be read", async () => {
     create(["network"]).start();
-    await until(() => asked("GET", "/stream/status").length > 1);
+    await looked("network");
     tailnet.fail({ path: /status$/, times: 9, effect: { kind: "status", status: 404 } });
     await until(() => log.said("warn", "cannot read the status of the network log stream").length === 1);
     const failed = asked("GET", "/stream/status").length;
@@ -251,20 +253,19 @@ describe("the status", () => {
 
   test("is read until Tailscale delivers, which is said once", async () => {
     create(["network"]).start();
-    await until(looked);
+    await looked("network");
     expect(log.said("info", "Tailscale delivers")).toEqual([]);
     tailnet.addFlow(flow);
     await tailnet.pushStream("network");
     taken.network = 1;
     await until(() => log.said("info", "Tailscale delivers the network log stream").length === 1);
-    const before = asked("GET", "/stream/status").length;
-    await until(() => asked("GET", "/stream/status").length > before + 4);
+    await looked("network");
     expect(log.said("info", "Tailscale delivers")).toHaveLength(1);
   });
 
   test("gives Tailscale's counts, and what of them did not come", async () => {
     create().start();
-    await until(looked);
+    await looked("network", "configuration");
     for (let count = 0; count < 5; count++) tailnet.addFlow({ ...flow, nodeId: `n${count}CNTRL` });
     taken.network = 3;
     await tailnet.pushStream("network");
@@ -277,13 +278,12 @@ describe("the status", () => {
 
   test("tells of trouble once", async () => {
     create(["network"]).start();
-    await until(looked);
+    await looked("network");
     await sink.stop(true);
     tailnet.addFlow(flow);
     await tailnet.pushStream("network", { maxAttempts: 2 });
     await until(() => log.said("warn", "Tailscale cannot deliver the network log stream").length === 1);
-    const before = asked("GET", "/stream/status").length;
-    await until(() => asked("GET", "/stream/status").length > before + 4);
+    await looked("network");
     expect(log.said("warn", "")).toHaveLength(1);
     expect(gauges.read("tailscale2otel.logstream.requests_failed")).toEqual({ network: 2 });
   });
@@ -300,6 +300,6 @@ test("it stops at once, before it started, while it waits, and twice; and then a
   await streams.stop(60_000);
   const before = tailnet.requests.length;
   streams.useToken("another");
-  await wait(20);
+  await aWhile();
   expect(tailnet.requests.length).toBe(before);
 });

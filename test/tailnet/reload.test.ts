@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { type Config, inspectConfig } from "../../src/config/index.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createTailnet, type Tailnet as Maintained } from "../../src/tailnet/index.ts";
@@ -11,6 +10,7 @@ import { sourcesIn } from "../config/sources.ts";
 import { observedGauges, type ObservedGauges, recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
 import { apiOf } from "../support/tailnet-api.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+import { aWhile, until } from "../support/wait.ts";
 
 let tailnet: Tailnet;
 let directory: string;
@@ -70,13 +70,9 @@ function start(config: Config): void {
   running.start();
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await wait(2);
-}
-
 test("changes nothing that the settings do not ask for", async () => {
   start(configOf("streaming.enabled=true", "streaming.token=x", "webhook.enabled=true", "webhook.secret=y"));
-  await wait(20);
+  await aWhile();
   expect(tailnet.requests).toEqual([]);
   expect(secrets).toEqual([]);
 });
@@ -133,11 +129,11 @@ describe("a reload", () => {
 
   test("after the stop changes nothing", async () => {
     start(configOf(...webhook, ...streaming));
-    await until(() => tailnet.webhooks.length === 1 && tailnet.stream("configuration") !== undefined);
-    await running.stop(1000);
+    await until(() => log.said("info", "now points to this receiver").length === 2 && (secrets[0] ?? "") !== "");
+    await running.stop(60_000);
     const before = tailnet.requests.length;
     running.reload(configOf(...webhook, ...streaming, "webhook.secret=x", "streaming.token=y"));
-    await wait(20);
+    await aWhile();
     expect(tailnet.requests).toHaveLength(before);
   });
 });

@@ -3,13 +3,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import type { TailscaleApi } from "../../src/tailscale/index.ts";
 import { createWebhookKeeper, type WebhookOptions, type WebhookKeeper } from "../../src/tailnet/webhook.ts";
 import { webhookSecretFile, withNewSecret } from "../../src/tailnet/webhook-secret.ts";
 import { recordedLog, type RecordedLog } from "../support/recorded-telemetry.ts";
 import { apiOf } from "../support/tailnet-api.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
+import { aWhile, until } from "../support/wait.ts";
 
 const url = "https://hooks.example.com/tailscale/webhook";
 const subscriptions = ["nodeCreated", "policyUpdate"];
@@ -58,9 +58,6 @@ function start(options: Partial<WebhookOptions> = {}): WebhookKeeper {
   return keeper;
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await wait(2);
-}
 const theOnly = () => {
   expect(tailnet.webhooks).toHaveLength(1);
   const [webhook] = tailnet.webhooks;
@@ -115,7 +112,7 @@ describe("where there is none", () => {
     start();
     await until(() => (secrets[0] ?? "") !== "");
     await until(() => log.said("warn", "cannot set up the webhook").length > 0);
-    await wait(50);
+    await aWhile();
     expect(changes().filter((request) => request.path.endsWith("/rotate"))).toHaveLength(1);
     rmSync(path, { recursive: true });
     await until(() => statSync(path, { throwIfNoEntry: false })?.isFile() === true);
@@ -309,6 +306,6 @@ test("it stops at once, before it started, while it waits, and twice", async () 
   await keeper.stop(60_000);
   await keeper.stop(60_000);
   const before = tailnet.requests.length;
-  await wait(20);
+  await aWhile();
   expect(tailnet.requests).toHaveLength(before);
 });

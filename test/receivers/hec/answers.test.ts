@@ -300,7 +300,7 @@ const cases: Case[] = [
   {
     name: "no place within the time for requests",
     answer: "busy",
-    server: { max_concurrent_requests: 1, request_timeout: 300 },
+    server: { max_concurrent_requests: 1, request_timeout: 1000 },
     rejected: { overloaded: 1, unavailable: 1 },
     taken: 1,
     async send(server) {
@@ -330,7 +330,7 @@ const cases: Case[] = [
     name: "a commit that takes longer than a request may",
     answer: "commitTimeout",
     taken: 1,
-    server: { request_timeout: 200 },
+    server: { request_timeout: 1000 },
     async send(server) {
       const gate = Promise.withResolvers<void>();
       server.pipeline.beforeCommit = () => gate.promise;

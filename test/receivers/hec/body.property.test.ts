@@ -17,11 +17,12 @@ import type { Compression } from "../../../src/runtime/decompress.ts";
 import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
 import { unwrapped } from "../../support/records.ts";
 import { readBodySlowly, type SlowReading } from "../../support/slow-body.ts";
+import { timeoutMs } from "../../support/wait.ts";
 
 const cases = Number(process.env["HEC_PROPERTY_CASES"] ?? 0);
 const runs = (share: number): fc.Parameters<unknown> =>
   cases > 0 ? { numRuns: Math.ceil(cases * share) } : { numRuns: Math.ceil(1500 * share), seed: 20_261_102 };
-const timeoutMs = cases > 0 ? 3_600_000 : 60_000;
+const limitMs = cases > 0 ? 3_600_000 : timeoutMs;
 
 const fixtures = new URL("../../fixtures/", import.meta.url);
 const samples = ["hec-flow.json", "hec-audit.json"].flatMap((name) => {
@@ -167,7 +168,7 @@ describe("a HEC body", () => {
         runs(0.35),
       );
     },
-    timeoutMs,
+    limitMs,
   );
 
   test(
@@ -181,7 +182,7 @@ describe("a HEC body", () => {
         runs(0.25),
       );
     },
-    timeoutMs,
+    limitMs,
   );
 
   test(
@@ -208,6 +209,6 @@ describe("a HEC body", () => {
         runs(0.4),
       );
     },
-    timeoutMs,
+    limitMs,
   );
 });

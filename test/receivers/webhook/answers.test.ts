@@ -297,7 +297,7 @@ const cases: Case[] = [
     name: "a commit that takes longer than a request may",
     answer: "commitTimeout",
     events: 2,
-    timeoutMs: 200,
+    timeoutMs: 1000,
     async send(server) {
       const gate = Promise.withResolvers<void>();
       server.pipeline.beforeCommit = () => gate.promise;
