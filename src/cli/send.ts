@@ -4,7 +4,7 @@ import { memoryPath } from "../journal/index.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
-import { webhookSecretFile } from "../tailnet/webhook-secret.ts";
+import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { whyNoAnswer } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, option, sourcesOf, urlOf } from "./flags.ts";

@@ -5,7 +5,7 @@ import { systemClock } from "../lib/clock.ts";
 import { nearest } from "../lib/text.ts";
 import { isSameAddress, publicAddress } from "../tailnet/log-streams.ts";
 import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
-import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailnet/webhook-secret.ts";
+import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailnet/webhook.ts";
 import { type Command, command } from "./command.ts";
 import { type Flags, option, urlOf, UsageError } from "./flags.ts";
 import {

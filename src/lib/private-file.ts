@@ -52,8 +52,6 @@ export interface PrivateFile {
   read(): string | undefined;
   /** @throws {Error} if it cannot be written; the file before is left as it was. */
   write(text: string): void;
-  /** @throws {Error} if no file can be written beside it. */
-  proveWritable(): void;
   remove(): void;
 }
 
@@ -65,17 +63,12 @@ export function openPrivateFile(path: string | undefined): PrivateFile {
       path,
       read: () => text,
       write: (next) => void (text = next),
-      proveWritable() {},
       remove: () => (text = undefined),
     };
   return {
     path,
     read: () => readPrivateFile(path),
     write: (next) => writePrivateFile(path, next),
-    proveWritable() {
-      writePrivateFile(`${path}.probe`, "{}\n");
-      rmSync(`${path}.probe`);
-    },
     remove: () => rmSync(path, { force: true }),
   };
 }

@@ -5,7 +5,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
 import type { Journal } from "../journal/index.ts";
-import type { LogFields } from "../lib/logger.ts";
 import type { Device } from "../processors/names.ts";
 import { parseAddress } from "../records/address.ts";
 import type { ApiDevice, TailscaleApi } from "../tailscale/index.ts";
@@ -38,30 +37,24 @@ export function createDeviceRefresh(
 ): DeviceRefresh {
   const { logger } = deps;
   let usedText: string | undefined;
-  /** Warnings whose problem lasts. */
-  const warned = new Set<string>();
 
   function take(answer: readonly Device[]): void {
     const devices = answer.slice(0, maxDevices);
-    const counts = answer.length > maxDevices && { devices: answer.length, kept: maxDevices };
-    warnOnce("the tailnet has more devices than this program keeps; the others have no name", counts);
     const text = JSON.stringify(devices);
     if (text === usedText) return;
     usedText = text;
     use(devices);
-    let failure: LogFields | false = false;
+    if (answer.length > maxDevices)
+      logger.warn("the tailnet has more devices than this program keeps; the others have no name", {
+        devices: answer.length,
+        kept: maxDevices,
+      });
     try {
       journal.writeState(stateName, encodeDevices(devices));
     } catch (error) {
-      failure = { reason: error instanceof Error ? error.message : String(error) };
+      const reason = error instanceof Error ? error.message : String(error);
+      logger.warn("cannot store the tailnet's devices for the next start", { reason });
     }
-    warnOnce("cannot store the tailnet's devices for the next start", failure);
-  }
-
-  function warnOnce(message: string, problem: LogFields | false): void {
-    if (problem === false) return void warned.delete(message);
-    if (!warned.has(message)) logger.warn(message, problem);
-    warned.add(message);
   }
 
   const what = "read the tailnet's devices (names come from the last copy, or from the records)";

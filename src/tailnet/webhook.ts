@@ -2,13 +2,16 @@
  * Maintains the receiver's webhook at Tailscale: creates it or takes over the present one, and gives its secret to the
  * receiver, across rotations and restarts.
  */
+import { join } from "node:path";
 import { displayUrl } from "../config/index.ts";
+import { memoryPath } from "../journal/index.ts";
 import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createOncePerMinute } from "../lib/logger.ts";
-import type { TailscaleApi, WebhookEndpoint } from "../tailscale/index.ts";
+import { openPrivateFile } from "../lib/private-file.ts";
+import { isObject } from "../records/members.ts";
+import type { TailscaleApi, WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
 import { isSameAddress, usualBackoff } from "./log-streams.ts";
-import { type StoredWebhook, webhookSecretFile, withNewSecret, withoutPrevious } from "./webhook-secret.ts";
 
 export interface WebhookOptions {
   /** The address that Tailscale should deliver to. */
@@ -39,6 +42,41 @@ export interface WebhookKeeper {
   signedBy(secret: string): void;
   /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
   stop(deadlineMs: number): Promise<void>;
+}
+
+/** The webhook that this program maintains at Tailscale, as it is stored. */
+export interface StoredWebhook {
+  readonly id: string;
+  readonly url: string;
+  readonly secret: string;
+  /** The secret before, accepted until the new one has been seen, at the latest until then (epoch milliseconds). */
+  readonly previous?: { readonly secret: string; readonly until: number };
+}
+
+export type WebhookSecretFile = ReturnType<typeof webhookSecretFile>;
+
+/** Tailscale retries a delivery for this long. */
+const previousMs = 24 * 3_600_000;
+
+/** The private file in a state directory, or in memory for as long as the returned object if that is `:memory:`. */
+export function webhookSecretFile(statePath: string) {
+  const file = openPrivateFile(statePath === memoryPath ? undefined : join(statePath, "webhook.json"));
+  return {
+    /** `:memory:` if it is not on disk. */
+    path: file.path ?? memoryPath,
+    /** `undefined` if there is none, or if it is damaged. @throws {Error} if it cannot be read. */
+    read: (): StoredWebhook | undefined => decode(file.read()),
+    /** @throws {Error} if it cannot be written. */
+    write: (webhook: StoredWebhook): void => file.write(`${JSON.stringify(webhook, undefined, 2)}\n`),
+    remove: (): void => file.remove(),
+  };
+}
+
+/** What to store after a creation or rotation at `now`: the secret before stays valid for a day. */
+export function withNewSecret(before: StoredWebhook | undefined, made: WebhookWithSecret, now: number): StoredWebhook {
+  const { id, url, secret } = made;
+  if (before === undefined || before.secret === secret) return { id, url, secret };
+  return { id, url, secret, previous: { secret: before.secret, until: now + previousMs } };
 }
 
 export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps): WebhookKeeper {
@@ -108,22 +146,20 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps):
         url: displayUrl(moved.url),
       });
     const found = known ?? ours[0];
-    if (found === undefined) {
-      file.proveWritable();
-      const created = await api.createWebhook({ url, subscriptions });
-      logger.info("created a webhook at Tailscale", { id: created.id, url: displayUrl(url) });
-      save(withNewSecret(before, created, clock()));
-      return true;
-    }
     if (known === undefined) {
-      file.proveWritable();
-      const rotated = await api.rotateWebhook(found.id);
-      logger.warn("took over a webhook with an unknown secret and rotated it: the old secret is no longer valid", {
-        id: found.id,
-        url: displayUrl(url),
-      });
-      save(withNewSecret(before, rotated, clock()));
+      const made = await (found === undefined
+        ? api.createWebhook({ url, subscriptions })
+        : api.rotateWebhook(found.id));
+      const fields = { id: made.id, url: displayUrl(url) };
+      if (found === undefined) logger.info("created a webhook at Tailscale", fields);
+      else
+        logger.warn(
+          "took over a webhook with an unknown secret and rotated it: the old secret is no longer valid",
+          fields,
+        );
+      save(withNewSecret(before, made, clock()));
     }
+    if (found === undefined) return true;
     const others = ours.filter(({ id }) => id !== found.id).map(({ id }) => id);
     if (others.length > 0)
       logger.warn("several webhooks have this address: remove the others, whose deliveries are refused", {
@@ -191,4 +227,27 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps):
       await waitAtMost(settling, deadlineMs);
     },
   };
+}
+
+function withoutPrevious({ id, url, secret }: StoredWebhook): StoredWebhook {
+  return { id, url, secret };
+}
+
+function decode(text: string | undefined): StoredWebhook | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text ?? "null");
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value)) return undefined;
+  const { id, url, secret, previous } = value;
+  if (!isText(id) || !isText(url) || !isText(secret)) return undefined;
+  if (!isObject(previous) || !isText(previous["secret"]) || typeof previous["until"] !== "number")
+    return { id, url, secret };
+  return { id, url, secret, previous: { secret: previous["secret"], until: previous["until"] } };
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }

@@ -5,7 +5,7 @@ import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
 import type { Device } from "../../src/processors/names.ts";
 import { decodeDevices, directoryDevices, encodeDevices } from "../../src/tailnet/devices.ts";
-import { webhookSecretFile } from "../../src/tailnet/webhook-secret.ts";
+import { webhookSecretFile } from "../../src/tailnet/webhook.ts";
 import { devices } from "../support/devices.ts";
 
 test("devices have canonical addresses, the first label of their name, and sorted tags; one without an id is left out", () => {
