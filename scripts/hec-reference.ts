@@ -1,8 +1,8 @@
 /** The reference page of the stream receiver, made from the tables that the receiver itself works by. */
 import { type Config, settings } from "../src/config/schema.ts";
 import { idleTimeoutSeconds } from "../src/http/exchange.ts";
-import { maxEntries } from "../src/pipeline/batch.ts";
-import { maxRecords } from "../src/records/envelope.ts";
+import { maxEntries, maxRecords } from "../src/pipeline/batch.ts";
+import { maxRowRecords } from "../src/pipeline/parts.ts";
 import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
 import { valueLimits } from "../src/records/json.ts";
 import { defaultMaxBodyBytes } from "../src/config/index.ts";
@@ -14,7 +14,9 @@ export function renderHecReference(): string {
   return `# Stream receiver: the HEC protocol
 
 The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. A request is accepted as a
-whole or not at all; 200 means that everything in it is on disk. Every answer has a JSON body (\`{"text":…,"code":…}\`), but for
+whole or not at all, but for one of more than ${thousands(maxRowRecords)} records or some 4 MiB of compressed text, which is committed in several
+transactions: if the journal fails between them, the answer is 503, and the records that were committed are recognized as duplicates when
+the request is sent again. 200 means that everything in it is on disk. Every answer has a JSON body (\`{"text":…,"code":…}\`), but for
 what the HTTP parser itself refuses (an empty 400 or 431).
 
 ## Routes
@@ -55,6 +57,7 @@ ${Object.values(hecAnswers).map(answerRow).join("\n")}
 | records in one request | ${thousands(maxRecords)} | – |
 | size of one JSON value | ${valueLimits.bytes / 1024 / 1024} MiB | – |
 | members and elements in one JSON value | ${thousands(valueLimits.parts)} | – |
+| escape sequences in one JSON value | ${thousands(valueLimits.escapes)} | – |
 | connection entries in one request | ${thousands(maxEntries)} | – |
 | connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
 | time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |

@@ -3,7 +3,7 @@ import { setImmediate as yieldTurn } from "node:timers/promises";
 import type { PrivacySettings } from "../catalogue/logs.ts";
 import type { QuarantineCount, QuarantineFilter, QuarantineItem, Redelivery } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { RetryRecord } from "../pipeline/retry.ts";
+import type { RetryRecord } from "../pipeline/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
 import { recordTypes } from "../records/types.ts";
 import {

@@ -4,7 +4,8 @@
  */
 import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
-import { decodeAudit, decodeWebhook } from "../records/plain.ts";
+import { linesOf } from "../records/json.ts";
+import { decodePlain } from "../records/plain.ts";
 import type { JournalReader, Row } from "../journal/index.ts";
 import { collectGarbage, freeBuffer } from "../runtime/process.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
@@ -211,7 +212,7 @@ export class RowSource implements DeliverySource {
   #decodePlain(row: Row, isSelected: IsSelected, type: "audit" | "webhook", into: DeliveryRow): RowContents {
     const { settings } = this.#context;
     const { acceptedAt } = row;
-    const lines = utf8.decode(row.text).split("\n");
+    const lines = linesOf(row.text);
     checkLines(row, lines.length);
     const kept = keptOf(row);
     const events = lines.map((line, record) => {
@@ -231,7 +232,6 @@ export class RowSource implements DeliverySource {
   }
 }
 
-const utf8 = new TextDecoder();
 const noContents: RowContents = { kind: "plain", events: [] };
 
 function checkLines({ records }: Row, lines: number): void {
@@ -244,9 +244,8 @@ function keptOf({ leftOut }: Row): Uint32Array | undefined {
 }
 
 /** @throws {Error} if the line does not decode any more. */
-function describeLine(line: string, type: "audit" | "webhook", settings: ProcessorSettings, at: number): LogEvent {
-  const raw = recordOfLine(line, type);
-  return describe(raw.type === "audit" ? decodeAudit(raw) : decodeWebhook(raw), settings, at);
+function describeLine(line: Uint8Array, type: "audit" | "webhook", settings: ProcessorSettings, at: number): LogEvent {
+  return describe(decodePlain(recordOfLine(line, type)), settings, at);
 }
 
 /** Where the first of them at or after `seq` stands. */

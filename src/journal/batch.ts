@@ -67,7 +67,7 @@ export interface KnownKeys {
   readonly keysAt: number;
 }
 
-/** What one batch changes, whole: all of it is in one transaction, or none. */
+/** What one batch changes, or a slice of a large one: all of it is in one transaction, or none. */
 export interface Append {
   readonly source: Source;
   /** Epoch milliseconds. */

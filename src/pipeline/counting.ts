@@ -23,9 +23,10 @@ import { recordOfLine } from "../records/envelope.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowColumns, type LeftOutReason } from "../records/flow/columns.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
+import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
 import { type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
-import { linesOf, type MeasuredPart } from "./parts.ts";
+import type { MeasuredPart } from "./parts.ts";
 
 /** How long the ledger reads before others get a turn, and how many rows at a time. */
 const stepMs = 5;
@@ -132,7 +133,7 @@ export class Counting {
     }
   }
 
-  #measureLine(line: string, type: RecordType, into: Increments): void {
+  #measureLine(line: Uint8Array, type: RecordType, into: Increments): void {
     measure(decodePlain(recordOfLine(line, type)), this.#deps.settings, into);
   }
 

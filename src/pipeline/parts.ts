@@ -1,14 +1,14 @@
 /**
- * The accepted records of one row while they are received: their stored lines, what goes beside each of them, and what they
- * are counted from. Sealed, they are a part of an append.
+ * The accepted records of one row while they are received: their stored lines, what is known of each beside its line, and what
+ * they are counted from. Sealed, they are a part of an append.
  */
 import { type Increments, noIncrements } from "../catalogue/increments.ts";
 import { packText, type Part, unpackText } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import { FlowColumns, type LeftOutReason, leftOutReasons, maxEntriesOfRecord } from "../records/flow/columns.ts";
+import { encodeLeftOut } from "../records/flow/rows.ts";
 import { keyWords } from "../records/identity.ts";
 import { endsOfObjects } from "../records/json.ts";
-import { encodeLeftOut } from "../records/flow/rows.ts";
 import type { RecordType } from "../records/types.ts";
 import { freeBuffer } from "../runtime/process.ts";
 
@@ -26,19 +26,23 @@ export interface WholeBody {
   readonly text: Uint8Array;
 }
 
-/** What is known of a record beside its text. */
+/** What is known of a record beside its line. */
 export interface RecordNotes {
-  /** Four words. */
-  readonly key: Uint32Array;
   /** Bits of `partFlags`. */
   readonly flags: number;
   /** From when on its key ages, epoch milliseconds. */
   readonly keysAt: number;
   /** Log records that it makes, if they are limited. */
-  readonly logRecords: number | undefined;
+  readonly logRecords?: number | undefined;
   /** Keys of the fact that a record of another type can report too, if facts are compared. */
-  readonly fact: Uint32Array | undefined;
+  readonly fact?: Uint32Array | undefined;
 }
+
+/** A row ends with the record that brings it to so much text. A delivery request is put together from whole rows in memory: rows of 4 MiB cost it 50 to 100 MB more. */
+export const maxRowBytes = 1024 * 1024;
+
+/** Records in one row: usual text has 2,000 in 1 MiB. The journal takes 1 µs for each. */
+export const maxRowRecords = 16_384;
 
 /**
  * Connection entries in one row: usual text holds some 10,000 in 1 MiB, but 350,000 empty ones fit. With the largest record
@@ -46,7 +50,7 @@ export interface RecordNotes {
  */
 const maxRowEntries = 65_536 - maxEntriesOfRecord;
 
-/** Buffers of parts that are done with, kept for the next ones: 16 requests may be under way. Larger ones are not kept. */
+/** Buffers of rows that are done with, kept for the next ones: 16 requests may be under way. Larger ones are not kept. */
 const maxPooled = 16;
 const maxPooledBytes = 2 * 1024 * 1024;
 const pooledColumns: FlowColumns[] = [];
@@ -64,8 +68,7 @@ export class OpenPart {
   readonly type: RecordType;
   readonly columns: FlowColumns | undefined;
   readonly increments = noIncrements();
-  readonly #lines = pooledLines.pop() ?? new Lines();
-  readonly #keys: number[] = [];
+  readonly #lines = Lines.open();
   readonly #flags: number[] = [];
   readonly #logRecords: number[] = [];
   readonly #facts: (Uint32Array | undefined)[] = [];
@@ -85,71 +88,59 @@ export class OpenPart {
 
   /** Bytes held in memory. */
   get byteLength(): number {
-    return this.#lines.byteLength + this.#keys.length * 8 + (this.columns?.byteLength ?? 0);
+    return this.#lines.byteLength + (this.columns?.byteLength ?? 0);
   }
 
   get isFull(): boolean {
     return this.#lines.isFull || (this.columns !== undefined && this.columns.entries >= maxRowEntries);
   }
 
-  /** Adds the last record of the columns, whose stored line is these bytes. */
-  addBytes(bytes: Uint8Array, from: number, to: number, notes: RecordNotes): void {
+  /** Adds a record, of flows the last of the columns, whose stored line is the bytes from `from` up to `to`. */
+  add(bytes: Uint8Array, from: number, to: number, key: Uint32Array, notes: RecordNotes): void {
     if (bytes === this.#whole?.text && from === this.#wholeBytes) this.#wholeBytes = to;
     else {
       this.#leaveWhole();
-      this.#lines.addBytes(bytes, from, to);
+      this.#lines.add(bytes, from, to);
     }
-    this.#note(notes);
-  }
-
-  /** Adds a record, of flows the last of the columns, whose stored line is this text. */
-  addLine(line: string, notes: RecordNotes): void {
-    this.#leaveWhole();
-    this.#lines.addText(line);
-    this.#note(notes);
-  }
-
-  /** The part, and the end of this one. `keepsText`: whether the part has its text beside the packed one. */
-  seal(keepsText: () => boolean): MeasuredPart {
-    const part: Omit<MeasuredPart, "without"> = {
-      type: this.type,
-      records: this.#flags.length,
-      ...this.#packed(keepsText),
-      ...leftOutOf(this.columns),
-      keys: Uint32Array.from(this.#keys),
-      keysAt: this.#keysAt,
-      flags: Uint8Array.from(this.#flags),
-      facts: this.#facts,
-      ...(this.#logRecords.length > 0 && { logRecords: Uint32Array.from(this.#logRecords) }),
-      columns: this.columns,
-      edgeGeneration: this.#edgeGeneration,
-      increments: this.increments,
-    };
-    this.#lines.release();
-    return { ...part, without: (dropped) => partWithout(part, dropped) };
-  }
-
-  /** A frame that holds accepted records and nothing else is stored as it was received: 0.5 µs less per connection entry. */
-  #packed(keepsText: () => boolean): Pick<Part, "body" | "length" | "text"> {
-    const whole = this.#whole;
-    if (whole !== undefined && this.#wholeBytes === whole.text.length)
-      return { body: whole.frame, length: whole.text.length, ...(keepsText() && { text: whole.text }) };
-    this.#leaveWhole();
-    return { ...(keepsText() && { text: this.#lines.text() }), ...this.#lines.pack() };
-  }
-
-  /** Something other than the body's next record follows: what was accepted of the body so far becomes lines. */
-  #leaveWhole(): void {
-    if (this.#wholeBytes > 0) this.#lines.addBytes((this.#whole as WholeBody).text, 0, this.#wholeBytes);
-    this.#wholeBytes = 0;
-  }
-
-  #note({ key, flags, logRecords, keysAt, fact }: RecordNotes): void {
-    for (let word = 0; word < keyWords; word++) this.#keys.push(key[word] as number);
+    this.#lines.addKey(key);
+    const { flags, keysAt, logRecords, fact } = notes;
     this.#flags.push(flags);
     if (logRecords !== undefined) this.#logRecords.push(logRecords);
     if (fact !== undefined) this.#facts[this.#flags.length - 1] = fact;
     if (keysAt > this.#keysAt) this.#keysAt = keysAt;
+  }
+
+  /** The part, and the end of this one. `keepsText`: whether the part has its text beside the packed one. */
+  seal(keepsText: () => boolean): MeasuredPart {
+    const { type, columns, increments } = this;
+    const part: Omit<MeasuredPart, "without"> = {
+      type,
+      records: this.#flags.length,
+      ...this.#packed(keepsText),
+      ...leftOutOf(columns),
+      keysAt: this.#keysAt,
+      flags: Uint8Array.from(this.#flags),
+      facts: this.#facts,
+      ...(this.#logRecords.length > 0 && { logRecords: Uint32Array.from(this.#logRecords) }),
+      columns,
+      edgeGeneration: this.#edgeGeneration,
+      increments,
+    };
+    return { ...part, without: (dropped) => partWithout(part, dropped) };
+  }
+
+  /** A frame that holds accepted records and nothing else is stored as it was received: 0.5 µs less per connection entry. */
+  #packed(keepsText: () => boolean): Pick<Part, "body" | "length" | "keys" | "text"> {
+    const whole = this.#whole?.text.length === this.#wholeBytes ? this.#whole : undefined;
+    if (whole === undefined) this.#leaveWhole();
+    const text = keepsText() && { text: whole?.text ?? this.#lines.text() };
+    return { ...this.#lines.seal(whole && { body: whole.frame, length: whole.text.length }), ...text };
+  }
+
+  /** Something other than the body's next record follows: what was accepted of the body so far becomes lines. */
+  #leaveWhole(): void {
+    if (this.#wholeBytes > 0) this.#lines.add((this.#whole as WholeBody).text, 0, this.#wholeBytes);
+    this.#wholeBytes = 0;
   }
 }
 
@@ -160,7 +151,7 @@ function partWithout(part: Omit<MeasuredPart, "without">, dropped: Uint8Array): 
   return {
     type: part.type,
     records: flags.length,
-    ...textWithout(part, dropped),
+    ...linesWithout(part, dropped),
     ...leftOutOf(part.columns, dropped),
     keysAt: part.keysAt,
     flags,
@@ -192,61 +183,31 @@ function leftOutOf(columns: FlowColumns | undefined, dropped?: Uint8Array): Pick
   return { leftOut: encodeLeftOut({ entries }), leftOutEntries: counts };
 }
 
-/** Bytes of text in one row. A delivery request is put together from whole rows in memory: rows of 4 MiB cost it 50 to 100 MB more. */
-export const maxRowBytes = 1024 * 1024;
-
 const newline = 0x0a;
-const encoder = new TextEncoder();
 
-/** Stored lines on their way into a row: bytes appended with a newline between two, in a buffer that is used again. */
+/** Stored lines on their way into a row, a newline between two, and their keys, in buffers that are used again. */
 export class Lines {
   #bytes = new Uint8Array(64 * 1024);
   #length = 0;
+  #keys: number[] = [];
+
+  static open(): Lines {
+    return pooledLines.pop() ?? new Lines();
+  }
 
   /** Bytes held in memory. */
   get byteLength(): number {
-    return this.#bytes.length;
+    return this.#bytes.length + this.#keys.length * 8;
   }
 
   get isFull(): boolean {
-    return this.#length >= maxRowBytes;
+    return this.#length >= maxRowBytes || this.#keys.length >= maxRowRecords * keyWords;
   }
 
   /** Appends the bytes from `from` up to `to`, which hold no newline. */
-  addBytes(bytes: Uint8Array, from: number, to: number): void {
-    this.#separate(to - from);
-    this.#bytes.set(bytes.subarray(from, to), this.#length);
-    this.#length += to - from;
-  }
-
-  /** Appends a text without a newline. */
-  addText(text: string): void {
-    this.#separate(text.length * 3);
-    this.#length += encoder.encodeInto(text, this.#bytes.subarray(this.#length)).written;
-  }
-
-  /** A copy of what was appended. */
-  text(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
-  }
-
-  /** Packs what was appended and empties the buffer. */
-  pack(): Pick<Part, "body" | "length"> {
-    const length = this.#length;
-    this.#length = 0;
-    return { body: packText(this.#bytes.subarray(0, length)), length };
-  }
-
-  /** Returns the emptied buffer to the pool. */
-  release(): void {
-    if (pooledLines.length < maxPooled && this.#bytes.length <= maxPooledBytes) pooledLines.push(this);
-    else freeBuffer(this.#bytes);
-  }
-
-  /** Makes room for so many bytes, behind a newline if they are not the first. */
-  #separate(bytes: number): void {
+  add(bytes: Uint8Array, from: number, to: number): void {
+    const needed = this.#length + to - from + 1;
     const { length: size } = this.#bytes;
-    const needed = this.#length + bytes + 1;
     if (needed > size) {
       const larger = new Uint8Array(Math.max(needed, Math.min(size * 2, size + maxRowBytes)));
       larger.set(this.#bytes.subarray(0, this.#length));
@@ -254,32 +215,48 @@ export class Lines {
       this.#bytes = larger;
     }
     if (this.#length > 0) this.#bytes[this.#length++] = newline;
+    this.#bytes.set(bytes.subarray(from, to), this.#length);
+    this.#length += to - from;
+  }
+
+  /** The key of the next line that has one. */
+  addKey(key: Uint32Array): void {
+    for (let word = 0; word < key.length; word++) this.#keys.push(key[word] as number);
+  }
+
+  /** A copy of the lines. */
+  text(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  /** The row, packed unless it was `received` so; the buffers go back to the pool. */
+  seal(received?: Pick<Part, "body" | "length">): Pick<Part, "body" | "length" | "keys"> {
+    const length = this.#length;
+    const packed = received ?? { body: packText(this.#bytes.subarray(0, length)), length };
+    const keys = Uint32Array.from(this.#keys);
+    this.#length = 0;
+    this.#keys = [];
+    if (pooledLines.length < maxPooled && this.#bytes.length <= maxPooledBytes) pooledLines.push(this);
+    else freeBuffer(this.#bytes);
+    return { ...packed, keys };
   }
 }
 
-/** The lines of a row's text. */
-export function linesOf(text: Uint8Array): string[] {
-  return text.length === 0 ? [] : Buffer.from(text.buffer, text.byteOffset, text.length).toString("utf8").split("\n");
-}
-
-/** Text and keys of a part without the lines whose byte in `dropped` is 1. */
-export function textWithout(
+/** A row without the lines whose byte in `dropped` is 1. */
+export function linesWithout(
   { body, length, keys }: Pick<Part, "body" | "length" | "keys">,
   dropped: Uint8Array,
 ): Pick<Part, "body" | "length" | "keys"> {
   const text = unpackText(body, length);
-  const left = new Uint8Array(text.length + dropped.length);
-  let used = 0;
+  const left = Lines.open();
   let from = 0;
   for (const [line, to] of endsOfObjects(text).entries()) {
     if (text[from] === newline) from++;
     if (dropped[line] !== 1) {
-      if (used > 0) left[used++] = newline;
-      left.set(text.subarray(from, to), used);
-      used += to - from;
+      left.add(text, from, to);
+      left.addKey(keys.subarray(line * keyWords, (line + 1) * keyWords));
     }
     from = to;
   }
-  const staying = keys.filter((_, word) => dropped[Math.floor(word / keyWords)] !== 1);
-  return { body: packText(left.subarray(0, used)), length: used, keys: staying };
+  return left.seal();
 }

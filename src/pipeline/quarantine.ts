@@ -1,23 +1,23 @@
 /** What a batch brought that is never accepted and kept for inspection: invalid records, and samples of unknown kinds. */
 import { cutText } from "../lib/text.ts";
 import type { QuarantineLine, QuarantinePart } from "../journal/index.ts";
-import { Lines, textWithout } from "./parts.ts";
-
-type PartClass = QuarantinePart["class"];
+import { Lines, linesWithout } from "./parts.ts";
 
 /** Bytes of UTF-8 kept of one text. */
 const maxTextBytes = 64 * 1024;
 const maxDetailBytes = 1024;
 
-/** A row of quarantined lines of one class, type and reason while it is filled. */
-interface OpenRow extends Pick<QuarantinePart, "class" | "type" | "reason"> {
-  readonly lines: Lines;
-  readonly keys: number[];
-  count: number;
-}
+/** Bytes of a character of UTF-8, of which a cut may leave half. */
+const maxCharacterBytes = 4;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What all lines of a row share. */
+type Shared = Pick<QuarantinePart, "class" | "type" | "reason">;
 
 export class OpenQuarantine {
-  readonly #open = new Map<string, OpenRow>();
+  readonly #open = new Map<string, { readonly shared: Shared; readonly lines: Lines; count: number }>();
   readonly #sealed: QuarantinePart[] = [];
 
   /** Bytes held in memory, roughly. */
@@ -28,30 +28,39 @@ export class OpenQuarantine {
     return bytes;
   }
 
-  /** `key`: four words of class `quarantined`; samples have none. */
-  add(partClass: PartClass, line: Omit<QuarantineLine, "isCut">, key?: Uint32Array): void {
-    const { type, reason } = line;
+  /** `text`: what is quarantined, and why. `key`: four words of class `quarantined`; samples have none. */
+  add(text: Uint8Array, { detail, ...shared }: Shared & Pick<QuarantineLine, "detail">, key?: Uint32Array): void {
+    const { class: partClass, type, reason } = shared;
     const name = `${partClass} ${type} ${reason}`;
+    if (this.#open.get(name)?.lines.isFull) this.#seal(name);
     let row = this.#open.get(name);
-    if (row === undefined)
-      this.#open.set(name, (row = { class: partClass, type, reason, lines: new Lines(), keys: [], count: 0 }));
-    const text = cutText(line.text, maxTextBytes);
-    const stored = { ...line, detail: cutText(line.detail, maxDetailBytes), text };
-    row.lines.addText(JSON.stringify(text === line.text ? stored : { ...stored, isCut: true }));
-    if (key !== undefined) row.keys.push(...key);
+    if (row === undefined) this.#open.set(name, (row = { shared, lines: Lines.open(), count: 0 }));
+    const isCut = text.length > maxTextBytes;
+    const kept = decoder.decode(isCut ? text.subarray(0, maxTextBytes + maxCharacterBytes) : text);
+    const line: QuarantineLine = {
+      type,
+      reason,
+      detail: cutText(detail, maxDetailBytes),
+      text: cutText(kept, maxTextBytes),
+      ...(isCut && { isCut }),
+    };
+    const stored = encoder.encode(JSON.stringify(line));
+    row.lines.add(stored, 0, stored.length);
+    if (key !== undefined) row.lines.addKey(key);
     row.count++;
-    if (row.lines.isFull) this.#seal(name, row);
   }
 
+  /** All of it in rows, and the end of this one. */
   seal(): readonly QuarantinePart[] {
-    for (const [name, row] of this.#open) this.#seal(name, row);
+    for (const name of this.#open.keys()) this.#seal(name);
     return this.#sealed;
   }
 
-  #seal(name: string, { lines, keys, count, ...shared }: OpenRow): void {
+  #seal(name: string): void {
+    const row = this.#open.get(name);
+    if (row === undefined) return;
     this.#open.delete(name);
-    this.#sealed.push(partOf({ ...shared, lines: count, ...lines.pack(), keys: Uint32Array.from(keys) }));
-    lines.release();
+    this.#sealed.push(partOf({ ...row.shared, lines: row.count, ...row.lines.seal() }));
   }
 }
 
@@ -60,7 +69,7 @@ function partOf(stored: Omit<QuarantinePart, "without">): QuarantinePart {
     ...stored,
     without(dropped) {
       const lines = stored.lines - dropped.reduce((sum, one) => sum + one, 0);
-      return partOf({ ...stored, ...textWithout(stored, dropped), lines });
+      return partOf({ ...stored, ...linesWithout(stored, dropped), lines });
     },
   };
 }
@@ -73,8 +82,9 @@ export class Samples {
   readonly #counts = new Map<string, number>();
 
   /** Whether this text should be kept; counts it if so. A kind is its beginning: member names and their order. */
-  wants(text: string): boolean {
-    const kind = text.slice(0, 512).replaceAll(/:\s*("(?:[^"\\]|\\.)*"?|[\d.eE+-]+|true|false|null)/g, "");
+  wants(text: Uint8Array): boolean {
+    const beginning = decoder.decode(text.subarray(0, 512));
+    const kind = beginning.replaceAll(/:\s*("(?:[^"\\]|\\.)*"?|[\d.eE+-]+|true|false|null)/g, "");
     const count = this.#counts.get(kind) ?? 0;
     if (count >= maxSamplesOfKind || (count === 0 && this.#counts.size >= maxKinds)) return false;
     this.#counts.set(kind, count + 1);

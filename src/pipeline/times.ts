@@ -2,9 +2,8 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type HrTime, isSayable, millisOfHrTime } from "../lib/clock.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
-import { type Journal, partFlags } from "../journal/index.ts";
+import { type Append, type Journal, partFlags } from "../journal/index.ts";
 import type { RecordType } from "../records/types.ts";
-import type { Origin } from "./index.ts";
 
 /** A record's time may be this far ahead of ours before it is counted: whose clock is wrong is not known. */
 const maxAheadMs = 5 * 60_000;
@@ -14,6 +13,15 @@ const maxClockLeadMs = 24 * 3_600_000;
 
 /** Records of a batch and type whose ages are recorded: each costs 2 µs, and a batch's records are of one age. */
 const maxSamples = 16;
+
+/** Where a batch comes from, and when its request was received: epoch milliseconds. */
+export type Origin = Pick<Append, "source" | "receivedAt">;
+
+/** When the newest event of each source and type happened, in seconds; never moves back. */
+export type LastEvents = Map<
+  string,
+  { readonly value: number; readonly attributes: Pick<Origin, "source"> & { readonly type: RecordType } }
+>;
 
 /** Epoch milliseconds: an event's own time, and the log service's. */
 interface Sample {
@@ -62,7 +70,8 @@ export class BatchTimes {
     const { source, receivedAt } = this.#origin;
     for (const [type, { samples, newestMs }] of this.#byType) {
       const attributes = { source, type };
-      lastEvents.saw(attributes, newestMs / 1000);
+      const key = `${source} ${type}`;
+      lastEvents.set(key, { attributes, value: Math.max(lastEvents.get(key)?.value ?? 0, newestMs / 1000) });
       for (const { timeMs, recordedMs, deferredAt } of samples) {
         const age = (receivedAt - timeMs) / 1000;
         // Clocks differ. A negative delay is none: recorded as 0 it would look like the best one.
@@ -76,21 +85,5 @@ export class BatchTimes {
         if (delay >= 0) telemetry.record("tailscale.config.audit.deferred.delay", delay, {});
       }
     }
-  }
-}
-
-type Attributes = Pick<Origin, "source"> & { readonly type: RecordType };
-
-/** When the newest event of each source and type happened; never moves back. */
-export class LastEvents {
-  readonly #newest = new Map<string, { readonly value: number; readonly attributes: Attributes }>();
-
-  constructor(telemetry: Telemetry) {
-    telemetry.observe("tailscale2otel.ingest.last_event_timestamp", () => [...this.#newest.values()]);
-  }
-
-  saw(attributes: Attributes, seconds: number): void {
-    const key = `${attributes.source} ${attributes.type}`;
-    this.#newest.set(key, { attributes, value: Math.max(this.#newest.get(key)?.value ?? 0, seconds) });
   }
 }

@@ -1,49 +1,27 @@
 /**
- * Unwraps records from envelopes and lists, and defines their stored form: one line
+ * Finds records in envelopes and lists, and defines their stored form: one line
  * `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without `time` and `fields` if no envelope had them.
  */
-import { Refusal } from "../errors.ts";
 import type { HrTime } from "../lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../lib/rfc3339.ts";
 import { isObject } from "./members.ts";
+import { elementsOf, memberOf, oneLine, ValueBoundary } from "./json.ts";
 import type { JsonObject, RawRecord, RecordType, SkippedValue } from "./types.ts";
-import { elementTexts, memberText, oneLine, ValueBoundary } from "./json.ts";
-
-/** The records in one top-level value. */
-export interface Unwrapped {
-  readonly records: RawRecord[];
-  readonly skipped: SkippedValue[];
-}
 
 /** The times that an envelope gives the records in it. */
-export interface EnvelopeTimes {
-  readonly time: HrTime | undefined;
-  readonly recorded: HrTime | undefined;
-}
+type EnvelopeTimes = Pick<RawRecord, "time" | "recorded">;
 
 const noTimes: EnvelopeTimes = { time: undefined, recorded: undefined };
 
-/** Maximum number of records in one request. Checked before their texts are copied, since an empty element costs three bytes. */
-export const maxRecords = 500_000;
-
-/** The error message for more. */
-export const tooManyRecords = `More than ${maxRecords} records in one request (no setting changes this limit)`;
-
 /**
- * Adds the records in one top-level value, whose JSON is `text`, to `into`. Supported: an envelope, a list, `{"logs":[…]}`, a
- * bare record, and any nesting of these; records inherit the times of the envelopes around them.
- * @throws {Refusal} `too_large` for a list of more than `maxRecords`.
+ * The records in one top-level value, whose JSON is `text`, and what is not a record. Supported: an envelope, a list,
+ * `{"logs":[…]}`, a bare record, and any nesting of these; records inherit the times of the envelopes around them.
  */
-export function unwrap(value: unknown, text: string, into: Unwrapped): void {
-  if (isObject(value) && isPlainEnvelope(value)) {
-    const event = value["event"] as JsonObject;
-    const type = classify(event);
-    if (type !== "unclassified") {
-      into.records.push({ type, value: event, line: oneLine(text), ...timesOf(value, noTimes) });
-      return;
-    }
-  }
-  descend(value, text, noTimes, 0, into);
+export function* unwrap(value: unknown, text: Uint8Array): Generator<RawRecord | SkippedValue> {
+  const event = isObject(value) && isPlainEnvelope(value) ? (value["event"] as JsonObject) : {};
+  const type = classify(event);
+  if (type === "unclassified") yield* descend(value, text, noTimes, 0);
+  else yield { type, value: event, line: oneLine(text), ...timesOf(value as JsonObject, noTimes) };
 }
 
 /** The type of a record from the stream or the API by its shape, since nothing on the wire names the log. */
@@ -58,8 +36,8 @@ export function classify(value: JsonObject): "flow" | "audit" | "unclassified" {
  * A record from its stored line; a record that the scanner accepted without an envelope is stored as it is.
  * @throws {SyntaxError} if the line is not a stored record.
  */
-export function recordOfLine(line: string, type: RecordType): RawRecord {
-  const envelope: unknown = JSON.parse(line);
+export function recordOfLine(line: Uint8Array, type: RecordType): RawRecord {
+  const envelope: unknown = JSON.parse(decoder.decode(line));
   if (!isObject(envelope)) throw new SyntaxError("not a stored record");
   const { event } = envelope;
   if (isObject(event)) return { type, value: event, line, ...timesOf(envelope, noTimes) };
@@ -68,8 +46,15 @@ export function recordOfLine(line: string, type: RecordType): RawRecord {
 }
 
 /** The record's own text, without its envelope. */
-export function eventText(line: string): string {
-  return memberText(line, "event") ?? line;
+export function eventOf(line: Uint8Array): Uint8Array {
+  return memberOf(line, "event") ?? line;
+}
+
+/** The stored form of a record's own text. */
+export function storedLine(event: Uint8Array, { time, recorded }: EnvelopeTimes = noTimes): Uint8Array {
+  const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
+  const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
+  return oneLine(Buffer.concat([Buffer.from(`{${timeMember}"event":`), event, Buffer.from(`${fields}}`)]));
 }
 
 /**
@@ -99,64 +84,57 @@ const trafficMembers = ["virtualTraffic", "physicalTraffic", "subnetTraffic", "e
 /** An action and any of these make an audit record. */
 const auditMembers = ["actor", "eventGroupID", "eventTime", "target", "origin"] as const;
 
-function descend(value: unknown, text: string, times: EnvelopeTimes, wrappers: number, into: Unwrapped): void {
-  if (wrappers > maxWrappers) {
-    into.skipped.push({ reason: "unwrap_drop", text });
-    return;
-  }
-  if (Array.isArray(value)) {
-    if (into.records.length + into.skipped.length + value.length > maxRecords)
-      throw new Refusal("too_large", tooManyRecords);
-    const texts = elementTexts(text);
-    value.forEach((element, index) => descend(element, texts[index] ?? "", times, wrappers + 1, into));
-    return;
-  }
-  if (!isObject(value)) {
-    into.skipped.push({ reason: "unclassified", text });
-    return;
-  }
-  if (Object.hasOwn(value, "event")) {
-    const event = value["event"];
+const nothing = new Uint8Array();
+const decoder = new TextDecoder();
+
+function* descend(
+  value: unknown,
+  text: Uint8Array,
+  times: EnvelopeTimes,
+  wrappers: number,
+): Generator<RawRecord | SkippedValue> {
+  if (wrappers > maxWrappers) yield { reason: "unwrap_drop", text };
+  else if (Array.isArray(value)) {
+    const texts = elementsOf(text);
+    for (const element of value) yield* descend(element, texts.next().value ?? nothing, times, wrappers + 1);
+  } else if (isObject(value) && Object.hasOwn(value, "event")) {
+    const { event } = value;
+    const eventText = memberOf(text, "event") ?? nothing;
     const inner = timesOf(value, times);
-    if (typeof event === "string") descendText(event, memberText(text, "event") ?? "", inner, wrappers + 1, into);
-    else descend(event, memberText(text, "event") ?? "", inner, wrappers + 1, into);
-    return;
+    if (typeof event === "string") yield* descendString(event, eventText, inner, wrappers + 1);
+    else yield* descend(event, eventText, inner, wrappers + 1);
+  } else if (isObject(value) && Array.isArray(value["logs"]))
+    yield* descend(value["logs"], memberOf(text, "logs") ?? nothing, timesOf(value, times), wrappers);
+  else {
+    const type = isObject(value) ? classify(value) : "unclassified";
+    if (type === "unclassified") yield { reason: type, text };
+    else yield { type, value: value as JsonObject, line: storedLine(text, times), ...times };
   }
-  if (Array.isArray(value["logs"])) {
-    descend(value["logs"], memberText(text, "logs") ?? "", timesOf(value, times), wrappers, into);
-    return;
-  }
-  const type = classify(value);
-  if (type === "unclassified") into.skipped.push({ reason: "unclassified", text });
-  else into.records.push({ type, value, line: storedLine(text, times), ...times });
 }
 
 /**
  * Some relays send the event as JSON in a string, which is parsed once; any other string is not a record. `valueLimits` apply
  * to it anew, since the members inside a string have not been counted yet.
  */
-function descendText(event: string, text: string, times: EnvelopeTimes, wrappers: number, into: Unwrapped): void {
-  const inner = event.trim();
-  const value = inner.startsWith("{") || inner.startsWith("[") ? parsed(inner) : undefined;
-  if (value === undefined) into.skipped.push({ reason: "unclassified", text });
-  else descend(value, inner, times, wrappers, into);
+function* descendString(
+  event: string,
+  text: Uint8Array,
+  times: EnvelopeTimes,
+  wrappers: number,
+): Generator<RawRecord | SkippedValue> {
+  const inner = Buffer.from(event.trim());
+  const value = /^\s*[[{]/.test(event) ? parsed(inner) : undefined;
+  if (value === undefined) yield { reason: "unclassified", text };
+  else yield* descend(value, inner, times, wrappers);
 }
 
-function parsed(text: string): unknown {
-  const bytes = Buffer.from(text);
-  if (new ValueBoundary().endOf(bytes, 0, bytes.length) !== bytes.length) return undefined;
+function parsed(json: Buffer): unknown {
+  if (new ValueBoundary().endOf(json, 0, json.length) !== json.length) return undefined;
   try {
-    return JSON.parse(text);
+    return JSON.parse(json.toString());
   } catch {
     return undefined;
   }
-}
-
-/** The stored form of a record's own text. */
-function storedLine(event: string, { time, recorded }: EnvelopeTimes): string {
-  const timeMember = time === undefined ? "" : `"time":${time[0]}.${String(time[1] / 1000).padStart(6, "0")},`;
-  const fields = recorded === undefined ? "" : `,"fields":{"recorded":"${formatRfc3339(recorded)}"}`;
-  return oneLine(`{${timeMember}"event":${event}${fields}}`);
 }
 
 /** Whether it is an envelope as Tailscale sends it, directly around a record: its text can be stored as received. */

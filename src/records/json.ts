@@ -1,8 +1,12 @@
-/** JSON as text: the end of a value, the text of its parts as received, and a canonical text per value. */
+/** JSON as bytes: the end of a value, its parts as they were received, and one canonical text per value. */
 import { Refusal } from "../errors.ts";
+import type { JsonObject } from "./types.ts";
 
-/** Limits for one value: more than fits in Tailscale's 256 KiB per record. An empty object takes thirty times its text in memory. */
-export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 150_000, depth: 1000 } as const;
+/**
+ * Limits for one value: more than fits in Tailscale's 256 KiB per record. An empty object takes thirty times its text in
+ * memory, and an escape sequence takes `JSON.parse` ten times as long as a plain character.
+ */
+export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 150_000, depth: 1000, escapes: 1_000_000 } as const;
 
 /**
  * Finds the end of a JSON value in bytes that arrive in chunks, by counting brackets outside strings. It does not validate.
@@ -15,6 +19,7 @@ export class ValueBoundary {
   #isEscaped = false;
   #bytes = 0;
   #parts = 0;
+  #escapes = 0;
   readonly #maxParts: number;
 
   constructor(maxParts: number = valueLimits.parts) {
@@ -37,6 +42,7 @@ export class ValueBoundary {
     this.#bytes += (end < 0 ? to : end) - from;
     if (this.#bytes > valueLimits.bytes) throw tooLarge("bytes");
     if (this.#parts > this.#maxParts) throw tooLarge("parts", this.#maxParts);
+    if (this.#escapes > valueLimits.escapes) throw tooLarge("escapes");
     if (end >= 0) this.#kind = "none";
     return end;
   }
@@ -48,6 +54,7 @@ export class ValueBoundary {
     this.#isEscaped = false;
     this.#bytes = 0;
     this.#parts = 0;
+    this.#escapes = 0;
   }
 
   #endOfNested(bytes: Uint8Array, from: number, to: number): number {
@@ -72,18 +79,22 @@ export class ValueBoundary {
 
   #endOfString(bytes: Uint8Array, from: number, to: number): number {
     let isEscaped = this.#isEscaped;
-    for (let at = from; at < to; at++) {
+    let escapes = 0;
+    let at = from;
+    for (; at < to; at++) {
       const byte = bytes[at];
       if (isEscaped) isEscaped = false;
-      else if (byte === backslash) isEscaped = true;
-      else if (byte === quote) {
+      else if (byte === backslash) {
+        isEscaped = true;
+        escapes++;
+      } else if (byte === quote) {
         this.#isInString = false;
-        this.#isEscaped = false;
-        return at + 1;
+        break;
       }
     }
     this.#isEscaped = isEscaped;
-    return -1;
+    this.#escapes += escapes;
+    return this.#isInString ? -1 : at + 1;
   }
 }
 
@@ -96,19 +107,44 @@ function endOfScalar(bytes: Uint8Array, from: number, to: number): number {
 }
 
 function tooLarge(limit: keyof typeof valueLimits, most: number = valueLimits[limit]): Refusal {
-  const what = { bytes: "bytes", parts: "members and elements", depth: "levels of nesting" }[limit];
+  const what = {
+    bytes: "bytes",
+    parts: "members and elements",
+    depth: "levels of nesting",
+    escapes: "escape sequences",
+  }[limit];
   return new Refusal("too_large", `More than ${most} ${what} in one value (no setting changes this limit)`);
+}
+
+/** The value of a member of a valid object, if present; of the last one with that name, as in `JSON.parse`. */
+export function memberOf(object: Uint8Array, name: string): Uint8Array | undefined {
+  let found: Uint8Array | undefined;
+  let at = skipSpace(object, object.indexOf(openBrace) + 1);
+  while (object[at] === quote) {
+    const nameEnd = endOfValue(object, at);
+    const from = skipSpace(object, object.indexOf(colon, nameEnd) + 1);
+    const to = endOfValue(object, from);
+    if (isNamed(object.subarray(at, nameEnd), name)) found = object.subarray(from, to);
+    at = skipSeparator(object, to);
+  }
+  return found;
+}
+
+/** The elements of a valid array, in order. */
+export function* elementsOf(array: Uint8Array): Generator<Uint8Array> {
+  for (let at = skipSpace(array, array.indexOf(openBracket) + 1); at < array.length && array[at] !== closeBracket;) {
+    const end = endOfValue(array, at);
+    yield array.subarray(at, end);
+    at = skipSeparator(array, end);
+  }
 }
 
 /** The offset past the object that starts at `from`; the end of its line if it is truncated or not an object. */
 export function endOfObject(text: Uint8Array, from: number): number {
-  // Stored records were checked on arrival, polled ones only by their number of entries.
-  const boundary = new ValueBoundary(Number.POSITIVE_INFINITY);
-  const end = text[from] === openBrace ? boundary.endOf(text, from, text.length) : -1;
+  const end = text[from] === openBrace ? endOfValue(text, from) : text.length;
   // Stored objects have no line breaks, so one that seems to is truncated.
-  const lineEnd = text.subarray(from, end < 0 ? text.length : end).indexOf(newline);
-  if (lineEnd >= 0) return from + lineEnd;
-  return end < 0 ? text.length : end;
+  const lineEnd = text.subarray(from, end).indexOf(newline);
+  return lineEnd < 0 ? end : from + lineEnd;
 }
 
 /** The ends of all objects in a text, separated by at most one byte of white space. */
@@ -122,29 +158,22 @@ export function endsOfObjects(text: Uint8Array): number[] {
   return ends;
 }
 
-/** The text of a member of a valid object, if present; of the last one with that name, as in `JSON.parse`. */
-export function memberText(objectText: string, name: string): string | undefined {
-  let found: string | undefined;
-  for (const [member, value] of members(objectText)) if (member === name) found = value;
-  return found;
-}
-
-/** The texts of the elements of a valid array, in order. */
-export function elementTexts(arrayText: string): string[] {
-  const texts: string[] = [];
-  let at = skipSpace(arrayText, arrayText.indexOf("[") + 1);
-  while (arrayText[at] !== "]" && at < arrayText.length) {
-    const end = endOfValue(arrayText, at);
-    texts.push(arrayText.slice(at, end));
-    at = skipSpace(arrayText, end);
-    if (arrayText[at] === ",") at = skipSpace(arrayText, at + 1);
+/** The lines of a text; none if it is empty. */
+export function linesOf(text: Uint8Array): Uint8Array[] {
+  const lines: Uint8Array[] = [];
+  for (let from = 0; from < text.length;) {
+    const found = text.indexOf(newline, from);
+    const end = found < 0 ? text.length : found;
+    lines.push(text.subarray(from, end));
+    from = end + 1;
   }
-  return texts;
+  return lines;
 }
 
 /** The same JSON on one line. Line breaks are white space, since JSON strings must escape them. */
-export function oneLine(text: string): string {
-  return text.includes("\n") || text.includes("\r") ? text.replaceAll(/[\r\n]/g, " ") : text;
+export function oneLine(json: Uint8Array): Uint8Array {
+  if (!json.includes(newline) && !json.includes(carriageReturn)) return json;
+  return json.map((byte) => (byte === newline || byte === carriageReturn ? 0x20 : byte));
 }
 
 /** The same JSON without white space between tokens; unchanged if compacting it would take longer than about 10 ms. */
@@ -156,69 +185,45 @@ export function compactJson(text: string): string {
 /** A canonical text per value, for identities: members sorted by name, no white space; `""` for `undefined`. */
 export function canonicalJson(value: unknown): string {
   if (value === undefined) return "";
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const sorted = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${sorted.map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`).join(",")}}`;
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  let text = "";
+  for (const name of Object.keys(value).sort())
+    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${canonicalJson((value as JsonObject)[name])}`;
+  return `{${text}}`;
 }
 
-function* members(objectText: string): Generator<readonly [name: string, value: string]> {
-  let at = skipSpace(objectText, objectText.indexOf("{") + 1);
-  while (objectText[at] === '"') {
-    const keyEnd = endOfString(objectText, at);
-    const valueStart = skipSpace(objectText, objectText.indexOf(":", keyEnd) + 1);
-    const valueEnd = endOfValue(objectText, valueStart);
-    yield [JSON.parse(objectText.slice(at, keyEnd)) as string, objectText.slice(valueStart, valueEnd)];
-    at = skipSpace(objectText, valueEnd);
-    if (objectText[at] === ",") at = skipSpace(objectText, at + 1);
-  }
+/** The end of the value that starts at `from`. Its parts were counted when it arrived. */
+function endOfValue(bytes: Uint8Array, from: number): number {
+  const end = new ValueBoundary(Number.POSITIVE_INFINITY).endOf(bytes, from, bytes.length);
+  return end < 0 ? bytes.length : end;
 }
 
-function endOfValue(text: string, start: number): number {
-  const first = text.charCodeAt(start);
-  if (first === quote) return endOfString(text, start);
-  if (first !== openBrace && first !== openBracket) return endOfWord(text, start);
-  let depth = 0;
-  for (let at = start; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === quote) at = endOfString(text, at) - 1;
-    else if (code === openBrace || code === openBracket) depth++;
-    else if ((code === closeBrace || code === closeBracket) && --depth === 0) return at + 1;
-  }
-  return text.length;
+function isNamed(quoted: Uint8Array, name: string): boolean {
+  const text = decoder.decode(quoted);
+  return text === `"${name}"` || (text.includes("\\") && JSON.parse(text) === name);
 }
 
-/** The offset past the closing quote; `start` is at the opening one. */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (at < text.length) {
-    const end = text.indexOf('"', at);
-    if (end < 0) return text.length;
-    let backslashes = 0;
-    while (text.charCodeAt(end - 1 - backslashes) === backslash) backslashes++;
-    if (backslashes % 2 === 0) return end + 1;
-    at = end + 1;
-  }
-  return text.length;
+function skipSeparator(bytes: Uint8Array, from: number): number {
+  const at = skipSpace(bytes, from);
+  return bytes[at] === comma ? skipSpace(bytes, at + 1) : at;
 }
 
-function endOfWord(text: string, start: number): number {
-  let at = start;
-  while (at < text.length && !",]} \t\r\n".includes(text.charAt(at))) at++;
+function skipSpace(bytes: Uint8Array, from: number): number {
+  let at = from;
+  while (bytes[at] === 0x20 || bytes[at] === newline || bytes[at] === carriageReturn || bytes[at] === 0x09) at++;
   return at;
 }
 
-function skipSpace(text: string, start: number): number {
-  let at = start;
-  while (at < text.length && " \t\r\n".includes(text.charAt(at))) at++;
-  return at;
-}
+const decoder = new TextDecoder();
 
+const newline = 0x0a;
+const carriageReturn = 0x0d;
 const quote = 0x22;
 const comma = 0x2c;
+const colon = 0x3a;
+const openBracket = 0x5b;
 const backslash = 0x5c;
-const newline = 0x0a;
+const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
-const openBracket = 0x5b;
-const closeBracket = 0x5d;

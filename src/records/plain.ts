@@ -1,8 +1,8 @@
 /** Audit records (from the stream or the API) and webhook events: decoding, and the facts that both can report. */
 import type { HrTime } from "../lib/clock.ts";
 import { parseRfc3339, zeroTime } from "../lib/rfc3339.ts";
-import { eventText } from "./envelope.ts";
-import { compactJson, memberText, oneLine } from "./json.ts";
+import { eventOf, storedLine } from "./envelope.ts";
+import { compactJson, memberOf } from "./json.ts";
 import {
   booleanMember,
   checkDepth,
@@ -14,6 +14,8 @@ import {
   timeMember,
 } from "./members.ts";
 import { type AuditRecord, Defect, type JsonObject, type RawRecord, type WebhookRecord } from "./types.ts";
+
+const decoder = new TextDecoder();
 
 /** @throws {Defect} if the record cannot be accepted. */
 export function decodePlain(raw: RawRecord): AuditRecord | WebhookRecord {
@@ -69,12 +71,14 @@ export function decodeAudit(raw: Pick<RawRecord, "value" | "line" | "time" | "re
 /** A string as it is, any other value as it was received: with all digits of its numbers and its members in order. */
 function textOf({ value, line }: Pick<RawRecord, "value" | "line">, name: "old" | "new"): string {
   const found = value[name] ?? "";
-  return typeof found === "string" ? found : compactJson(memberText(eventText(line), name) ?? "");
+  if (typeof found === "string") return found;
+  const text = memberOf(eventOf(line), name);
+  return text === undefined ? "" : compactJson(decoder.decode(text));
 }
 
 /** One event of a delivery as a record; `text` is its JSON as received. */
-export function webhookRecord(value: JsonObject, text: string): RawRecord {
-  return { type: "webhook", value, line: oneLine(`{"event":${text}}`), time: undefined, recorded: undefined };
+export function webhookRecord(value: JsonObject, text: Uint8Array): RawRecord {
+  return { type: "webhook", value, line: storedLine(text), time: undefined, recorded: undefined };
 }
 
 /**

@@ -18,7 +18,7 @@ export interface RawRecord {
   /** The record itself, parsed. */
   readonly value: JsonObject;
   /** Its stored form: one line `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without absent members. */
-  readonly line: string;
+  readonly line: Uint8Array;
   /** The envelope's `time`, own or inherited. */
   readonly time: HrTime | undefined;
   /** The envelope's `fields.recorded`, own or inherited. */
@@ -31,7 +31,8 @@ export type SkipReason = "unclassified" | "unwrap_drop";
 /** A value that is not a record of a known type. */
 export interface SkippedValue {
   readonly reason: SkipReason;
-  readonly text: string;
+  /** As received. */
+  readonly text: Uint8Array;
 }
 
 export interface AuditRecord {

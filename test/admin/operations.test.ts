@@ -7,7 +7,7 @@ import { createOperations, type ItemList, type ItemWithTexts, type Operations } 
 import type { OperationsDeps } from "../../src/admin/operations.ts";
 import { resumeRedeliveries } from "../../src/admin/redeliveries.ts";
 import type { QuarantineLine, Redelivery } from "../../src/journal/index.ts";
-import { createRetry } from "../../src/pipeline/retry.ts";
+import { createRetry } from "../../src/pipeline/index.ts";
 import { connection, flowValue } from "../support/records.ts";
 import {
   badFlow,

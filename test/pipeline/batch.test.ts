@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { seriesOf } from "../../src/ledger/index.ts";
 import type { Outcome } from "../../src/pipeline/index.ts";
 import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
-import { badAddress, failingDirectory, Restarts, rowsOf, send, sumsOf } from "./restarts.ts";
+import { addValue, badAddress, failingDirectory, Restarts, rowsOf, send, sumsOf } from "./restarts.ts";
 
 let restarts: Restarts;
 beforeEach(() => {
@@ -207,7 +207,7 @@ test("records of many entries become several rows, so that no row decodes into m
 
 test("a batch that is dropped leaves nothing, and its buffers hold nothing of it", async () => {
   const batch = restarts.store.pipeline.open({ source: "stream", receivedAt: restarts.now });
-  batch.addValue([flowValue(), auditValue(), { hello: 1 }], JSON.stringify([flowValue(), auditValue(), { hello: 1 }]));
+  addValue(batch, [flowValue(), auditValue(), { hello: 1 }]);
   expect([batch.records, batch.entries]).toEqual([3, 1]);
   expect(batch.byteLength).toBeGreaterThan(1000);
   batch.drop();
@@ -231,7 +231,7 @@ test("batches that are put together at once, with a fold between, count each rec
   const [one, two] = [open(), open()];
   for (let n = 0; n < 40; n++) {
     const value = flowValue({ nodeId: `n${n}`, virtualTraffic: [connection({ dst: `192.0.2.${n}:1` })] });
-    for (const batch of [one, two]) batch.addValue(value, JSON.stringify(value));
+    for (const batch of [one, two]) addValue(batch, value);
     if (n === 20) await ledger.fold((restarts.now += 1000));
   }
   const outcomes = await Promise.all([one.commit(1), two.commit(1)]);

@@ -18,7 +18,7 @@ const outcome = (accepted: number, duplicate: number): Outcome => ({ accepted, d
 
 function deliver(...events: readonly JsonObject[]): Promise<Outcome> {
   const batch = restarts.store.pipeline.open({ source: "webhook", receivedAt: restarts.now });
-  for (const event of events) batch.addRecord(webhookRecord(event, JSON.stringify(event)));
+  for (const event of events) batch.addRecord(webhookRecord(event, Buffer.from(JSON.stringify(event))));
   return batch.commit(100);
 }
 

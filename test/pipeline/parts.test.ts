@@ -1,9 +1,9 @@
 /** Rows while they come in: lines in a buffer, and parts from which the turn takes records out again. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { QuarantinePart } from "../../src/journal/index.ts";
+import type { Part, QuarantinePart } from "../../src/journal/index.ts";
 import { packText, unpackText } from "../../src/journal/index.ts";
-import { Lines, linesOf, maxRowBytes, OpenPart, textWithout } from "../../src/pipeline/parts.ts";
+import { Lines, linesWithout, maxRowBytes, maxRowRecords, OpenPart } from "../../src/pipeline/parts.ts";
 import { OpenQuarantine, Samples } from "../../src/pipeline/quarantine.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { ClaimTable } from "../../src/records/flow/claims.ts";
@@ -11,48 +11,59 @@ import { FlowColumns } from "../../src/records/flow/columns.ts";
 import { readFlow } from "../../src/records/flow/reader.ts";
 import { FlowRowDecoder } from "../../src/records/flow/rows.ts";
 import { Identifier, keyWords } from "../../src/records/identity.ts";
+import { linesOf } from "../../src/records/json.ts";
 import { settingsWith } from "../processors/given.ts";
 import { plainRecord } from "../support/columns.ts";
-import { connection, flowValue, rawOf } from "../support/records.ts";
+import { bytesOf, connection, flowValue, rawOf, textOf } from "../support/records.ts";
 
-const textOf = ({ body, length }: { readonly body: Uint8Array; readonly length: number }): Uint8Array =>
-  unpackText(body, length);
+type Packed = Pick<Part, "body" | "length">;
+
+const unpacked = ({ body, length }: Packed): Uint8Array => unpackText(body, length);
+const linesIn = (packed: Packed): string[] => linesOf(unpacked(packed)).map(textOf);
 
 describe("lines", () => {
-  test("come back as they were appended, as bytes and as text, whatever they hold", () => {
+  test("come back as they were appended, whatever they hold", () => {
     const line = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !text.includes("\n"));
     fc.assert(
-      fc.property(fc.array(fc.tuple(line, fc.boolean()), { maxLength: 20 }), (appended) => {
-        const lines = new Lines();
-        for (const [text, isBytes] of appended) {
+      fc.property(fc.array(line, { maxLength: 20 }), (appended) => {
+        const lines = Lines.open();
+        for (const text of appended) {
           const bytes = Buffer.from(`[${text}]`);
-          if (isBytes) lines.addBytes(bytes, 1, bytes.length - 1);
-          else lines.addText(text);
+          lines.add(bytes, 1, bytes.length - 1);
         }
-        const packed = lines.pack();
-        expect(linesOf(textOf(packed))).toEqual(appended.map(([text]) => text));
-        expect(lines.pack().length).toBe(0);
+        expect(linesIn(lines.seal())).toEqual(appended);
+        expect(linesIn(Lines.open().seal())).toEqual([]);
       }),
     );
   });
 
   test("fill a row, and one more may pass its end", () => {
-    const lines = new Lines();
-    lines.addText("x".repeat(maxRowBytes - 1));
+    const lines = Lines.open();
+    lines.add(Buffer.alloc(maxRowBytes - 1, "x"), 0, maxRowBytes - 1);
     expect(lines.isFull).toBe(false);
     const large = Buffer.alloc(5 * maxRowBytes, "é");
-    lines.addBytes(large, 0, large.length);
+    lines.add(large, 0, large.length);
     expect(lines.isFull).toBe(true);
-    const packed = lines.pack();
+    const packed = lines.seal();
     expect(packed.length).toBe(6 * maxRowBytes);
-    expect(linesOf(textOf(packed))[1]).toBe(large.toString());
+    expect(linesIn(packed)[1]).toBe(large.toString());
+  });
+
+  test("fill a row by their number, however short they are", () => {
+    const lines = Lines.open();
+    for (let line = 0; line < maxRowRecords; line++) {
+      expect(lines.isFull).toBe(false);
+      lines.add(bytesOf("{}"), 0, 2);
+      lines.addKey(new Uint32Array(keyWords));
+    }
+    expect(lines.isFull).toBe(true);
+    expect(lines.seal().keys.length).toBe(maxRowRecords * keyWords);
   });
 
   test("leave, and the others stay as they are", () => {
     const text = Buffer.from('{"a":1}\n{"bb":2}\n{"\u{1f600}":3}\n{}');
     const stored = { body: packText(text), length: text.length, keys: new Uint32Array(4 * keyWords) };
-    const left = (...dropped: number[]) =>
-      Buffer.from(textOf(textWithout(stored, Uint8Array.from(dropped)))).toString();
+    const left = (...dropped: number[]) => textOf(unpacked(linesWithout(stored, Uint8Array.from(dropped))));
     expect(left(0, 0, 0, 0)).toBe(text.toString());
     expect(left(1, 0, 0, 1)).toBe('{"bb":2}\n{"\u{1f600}":3}');
     expect(left(0, 1, 1, 0)).toBe('{"a":1}\n{}');
@@ -72,7 +83,7 @@ function flowPartOf(values: readonly object[]) {
     readFlow(flow, recorded, claims, columns);
     const key = new Uint32Array(keyWords);
     identifier.flow(columns, place, key, 0);
-    part.addLine(line, { key, flags: place & 7, logRecords: place, keysAt: place, fact: undefined });
+    part.add(line, 0, line.length, key, { flags: place & 7, logRecords: place, keysAt: place });
   }
   return part.seal(() => false);
 }
@@ -91,7 +102,7 @@ describe("a part of flow records", () => {
         const places = [...records.keys()].filter((place) => records[place]?.[1] === false);
         const alone = flowPartOf(places.map((place) => values[place] as object));
 
-        expect(Buffer.from(textOf(reduced)).toString()).toBe(Buffer.from(textOf(alone)).toString());
+        expect(linesIn(reduced)).toEqual(linesIn(alone));
         expect([...reduced.keys]).toEqual([...alone.keys]);
         expect([...reduced.flags]).toEqual(places.map((place) => place & 7));
         expect([...(reduced.logRecords ?? [])]).toEqual(places);
@@ -99,7 +110,7 @@ describe("a part of flow records", () => {
         expect(reduced).toMatchObject({ records: count, leftOut, leftOutEntries });
 
         const decoded = new FlowColumns();
-        new FlowRowDecoder(new ClaimTable()).decode(textOf(reduced), reduced.leftOut, decoded);
+        new FlowRowDecoder(new ClaimTable()).decode(unpacked(reduced), reduced.leftOut, decoded);
         const plain = (columns: FlowColumns, record: number) => ({ ...plainRecord(columns, record), nodeId: "" });
         expect(places.map((_, at) => plain(decoded, at))).toEqual(
           places.map((place) => plain(part.columns as FlowColumns, place)),
@@ -111,13 +122,14 @@ describe("a part of flow records", () => {
 });
 
 test("a part of webhook events without some of them is what it would be if they had never come", () => {
-  const events = Array.from({ length: 5 }, (_, n) => JSON.stringify({ event: { type: "test", n } }));
+  const events = Array.from({ length: 5 }, (_, n) => bytesOf(JSON.stringify({ event: { type: "test", n } })));
   const partOf = (places: readonly number[]) => {
     const part = new OpenPart("webhook", new EdgeBook(settingsWith()), undefined);
     for (const place of places) {
       const fact = place === 3 ? undefined : new Uint32Array(12).fill(place);
       const key = new Uint32Array(keyWords).fill(place);
-      part.addLine(events[place] as string, { key, flags: place, keysAt: place, logRecords: undefined, fact });
+      const event = events[place] as Uint8Array;
+      part.add(event, 0, event.length, key, { flags: place, keysAt: place, fact });
     }
     return part.seal(() => false);
   };
@@ -130,10 +142,10 @@ test("a part of webhook events without some of them is what it would be if they 
 describe("quarantined texts", () => {
   test("are cut at 64 KiB, in a row for each type and reason, and leave with their keys", () => {
     const open = new OpenQuarantine();
-    const line = { type: "flow", reason: "decode_error", detail: "d" } as const;
+    const why = { class: "invalid", type: "flow", reason: "decode_error", detail: "d" } as const;
     for (const [place, text] of ["a", "b".repeat(100_000), "c"].entries())
-      open.add("invalid", { ...line, text }, new Uint32Array(keyWords).fill(place));
-    open.add("invalid", { ...line, type: "audit", text: "d" }, new Uint32Array(keyWords).fill(3));
+      open.add(bytesOf(text), why, new Uint32Array(keyWords).fill(place));
+    open.add(bytesOf("d"), { ...why, type: "audit" }, new Uint32Array(keyWords).fill(3));
     const [part, other] = open.seal() as [QuarantinePart, QuarantinePart];
     expect([part, other]).toMatchObject([
       { type: "flow", reason: "decode_error", lines: 3 },
@@ -142,10 +154,10 @@ describe("quarantined texts", () => {
     const reduced = part.without(Uint8Array.of(1, 0, 0));
     expect(reduced).toMatchObject({ type: "flow", lines: 2 });
     expect([...reduced.keys]).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
-    const [cut, whole] = linesOf(textOf(reduced)).map((one) => JSON.parse(one) as { text: string; isCut?: true });
+    const [cut, whole] = linesIn(reduced).map((one) => JSON.parse(one) as { text: string; isCut?: true });
     expect(cut?.isCut).toBe(true);
     expect(Buffer.byteLength(cut?.text ?? "")).toBeLessThanOrEqual(64 * 1024);
-    expect(whole).toEqual({ ...line, text: "c" } as never);
+    expect(whole).toEqual({ type: "flow", reason: "decode_error", detail: "d", text: "c" } as never);
   });
 });
 
@@ -153,20 +165,20 @@ describe("of values of unknown kinds a few are kept:", () => {
   test("three of a kind, told by member names and not by what they hold", () => {
     const samples = new Samples();
     const texts = ['{"a":1,"b":"x"}', '{"a":2,"b":"y\\"z"}', '{"a":-3.5e1,"b":null}', '{"a":4,"b":true}'];
-    expect(texts.map((text) => samples.wants(text))).toEqual([true, true, true, false]);
-    expect(samples.wants('{"b":1,"a":1}')).toBe(true);
+    expect(texts.map((text) => samples.wants(bytesOf(text)))).toEqual([true, true, true, false]);
+    expect(samples.wants(bytesOf('{"b":1,"a":1}'))).toBe(true);
   });
 
   test("64 kinds and no more", () => {
     const samples = new Samples();
-    const wanted = Array.from({ length: 1000 }, (_, n) => samples.wants(`{"kind${n}":1}`)).filter(Boolean);
+    const wanted = Array.from({ length: 1000 }, (_, n) => samples.wants(bytesOf(`{"kind${n}":1}`))).filter(Boolean);
     expect(wanted).toHaveLength(64);
-    expect(samples.wants('{"kind0":2}')).toBe(true);
+    expect(samples.wants(bytesOf('{"kind0":2}'))).toBe(true);
   });
 
   test("a text that looks like nothing is judged by its first characters alone", () => {
     const samples = new Samples();
-    const long = `"${"\\".repeat(1_000_000)}`;
+    const long = bytesOf(`"${"\\".repeat(1_000_000)}`);
     expect(Array.from({ length: 4 }, () => samples.wants(long))).toEqual([true, true, true, false]);
   });
 });

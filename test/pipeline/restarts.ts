@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Config } from "../../src/config/schema.ts";
 import type { Row } from "../../src/journal/index.ts";
 import { type Conservation, conservationOf } from "../../src/pipeline/observe.ts";
-import type { Outcome } from "../../src/pipeline/index.ts";
+import type { Batch, Outcome } from "../../src/pipeline/index.ts";
 import { type Device, type Directory, directoryOf } from "../../src/processors/names.ts";
 import { parseIpv4 } from "../../src/records/address.ts";
 import type { Source } from "../../src/records/types.ts";
@@ -66,18 +66,21 @@ export class Restarts {
   }
 }
 
-/** Sends values as one batch: each is scanned, or read if the scanner gives it up. */
+/** Sends values as one batch. */
 export function send(
   { pipeline }: Store,
   values: readonly unknown[],
   { source = "stream" as Source, receivedAt = Date.UTC(2026, 10, 2, 9, 15) } = {},
 ): Promise<Outcome> {
   const batch = pipeline.open({ source, receivedAt });
-  for (const value of values) {
-    const bytes = Buffer.from(JSON.stringify(value));
-    if (batch.scan(bytes, 0, bytes.length) < 0) Array.from(batch.add(bytes, 0, bytes.length));
-  }
+  for (const value of values) addValue(batch, value);
   return batch.commit(1000);
+}
+
+/** Adds a value as a receiver does: scanned, or read if the scanner gives it up. */
+export function addValue(batch: Batch, value: unknown): void {
+  const bytes = Buffer.from(JSON.stringify(value));
+  if (batch.scan(bytes, 0, bytes.length) < 0) for (const _ of batch.add(bytes, 0, bytes.length));
 }
 
 /** All rows, with their texts. */

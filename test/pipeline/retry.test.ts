@@ -1,7 +1,7 @@
 /** A quarantined record that comes in again: everything about it is in one transaction, or nothing changes. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { QuarantineLine } from "../../src/journal/index.ts";
-import { createRetry, type RetryRecord } from "../../src/pipeline/retry.ts";
+import { createRetry, type RetryRecord } from "../../src/pipeline/index.ts";
 import { badFlow, lineOf, markOf, markRows, numberedFlow, quarantine } from "../support/store.ts";
 import { Restarts, rowsOf, send, sumsOf } from "./restarts.ts";
 

@@ -33,5 +33,5 @@ export function auditOf(value: unknown): AuditRecord {
 }
 
 export function webhookOf(value: JsonObject): WebhookRecord {
-  return decodeWebhook(webhookRecord(value, JSON.stringify(value)));
+  return decodeWebhook(webhookRecord(value, Buffer.from(JSON.stringify(value))));
 }

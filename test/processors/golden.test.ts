@@ -93,8 +93,8 @@ function eventsOf({ type, record }: GoldenCase, settings: ProcessorSettings): re
   if (columns === undefined) return [describe(auditOf(record), settings, acceptedAt)];
   const describer = new FlowDescriber(settings);
   const stored = new FlowColumns();
-  const line = unwrapped(record).records[0]?.line ?? "";
-  new FlowRowDecoder(new ClaimTable()).decode(Buffer.from(line), undefined, stored);
+  const line = unwrapped(record).records[0]?.line ?? new Uint8Array();
+  new FlowRowDecoder(new ClaimTable()).decode(line, undefined, stored);
   const [events, again] = [columns, stored].map((from) =>
     Array.from({ length: describer.logRecords(from, 0) }, (_, index) => describer.event(from, 0, index, acceptedAt)),
   );

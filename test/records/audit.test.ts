@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { recordOfLine } from "../../src/records/envelope.ts";
 import { decodeAudit } from "../../src/records/plain.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { auditValue, sampleRecords } from "../support/records.ts";
+import { auditValue, bytesOf, sampleRecords } from "../support/records.ts";
 
 const decode = (value: JsonObject) =>
-  decodeAudit({ value, line: JSON.stringify({ event: value }), time: [1, 2], recorded: [3, 4] });
+  decodeAudit({ value, line: bytesOf(JSON.stringify({ event: value })), time: [1, 2], recorded: [3, 4] });
 
 function nested(levels: number): unknown {
   let value: unknown = 1;
@@ -50,7 +50,7 @@ describe("decodes", () => {
   test("values as they were received: digits, order of members, and a text without its quotes", () => {
     const event = String.raw`{"action":"UPDATE","actor":{},"old":12345678901234567890,"new": { "z": 1.0, "a": "x \" y" }}`;
     const line = `{"time":1.5,"event":${event}}`;
-    const { oldText, newText } = decodeAudit(recordOfLine(line, "audit"));
+    const { oldText, newText } = decodeAudit(recordOfLine(bytesOf(line), "audit"));
     expect(oldText).toBe("12345678901234567890");
     expect(newText).toBe(String.raw`{"z":1.0,"a":"x \" y"}`);
     expect(decode(auditValue({ old: "a  b", new: null }))).toMatchObject({ oldText: "a  b", newText: "" });
@@ -64,7 +64,7 @@ describe("decodes", () => {
   test("the time of the event, else of the envelope, else of its recording", () => {
     expect(decode(auditValue({ eventTime: "1970-01-01T00:00:09.000000001Z" })).time).toEqual([9, 1]);
     expect(decode(auditValue()).time).toEqual([1, 2]);
-    const timeless = { value: auditValue(), line: "{}", time: undefined };
+    const timeless = { value: auditValue(), line: bytesOf("{}"), time: undefined };
     expect(decodeAudit({ ...timeless, recorded: [3, 4] }).time).toEqual([3, 4]);
     expect(decodeAudit({ ...timeless, recorded: undefined }).time).toBeUndefined();
   });
@@ -89,7 +89,12 @@ describe("decodes", () => {
   test("values 128 levels deep, and none deeper", () => {
     expect(decode(auditValue({ old: nested(128) })).old).toEqual(nested(128));
     expect(() => decode(auditValue({ new: nested(129) }))).toThrow("nested deeper than 128 levels");
-    const tooDeep = { value: auditValue({ new: nested(100_000) }), line: "{}", time: undefined, recorded: undefined };
+    const tooDeep = {
+      value: auditValue({ new: nested(100_000) }),
+      line: bytesOf("{}"),
+      time: undefined,
+      recorded: undefined,
+    };
     expect(() => decodeAudit(tooDeep)).toThrow(expect.objectContaining({ reason: "decode_error" }));
   });
 });

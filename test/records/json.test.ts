@@ -1,8 +1,16 @@
 /** A JSON value ends where `JSON.parse` says, and cutting its text gives the parts that `JSON.parse` gives. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { canonicalJson, elementTexts, memberText, ValueBoundary, valueLimits } from "../../src/records/json.ts";
+import { canonicalJson, elementsOf, memberOf, ValueBoundary, valueLimits } from "../../src/records/json.ts";
 import { seeded } from "../support/random.ts";
+import { bytesOf, textOf } from "../support/records.ts";
+
+const elementTexts = (array: string): string[] => [...elementsOf(bytesOf(array))].map(textOf);
+
+function memberText(object: string, name: string): string | undefined {
+  const found = memberOf(bytesOf(object), name);
+  return found && textOf(found);
+}
 
 const space = fc.string({ unit: fc.constantFrom(" ", "\t", "\n", "\r"), maxLength: 3 });
 const string = fc.string({
@@ -67,8 +75,9 @@ test("keeps the text of a part as it was", () => {
   expect(elementTexts('[ "a,b" , {"c":"]"} , 1.0]')).toEqual(['"a,b"', '{"c":"]"}', "1.0"]);
 });
 
-test("is not slowed by depth: 100,000 levels are walked, not recursed into", () => {
-  const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+test("as deep as a value may be", () => {
+  const levels = valueLimits.depth - 1;
+  const deep = `${"[".repeat(levels)}${"]".repeat(levels)}`;
   expect(memberText(`{"event":${deep}}`, "event")).toBe(deep);
 });
 
@@ -145,6 +154,7 @@ describe("the boundary of a value", () => {
     ["parts", `[${"1,".repeat(valueLimits.parts)}`],
     ["nested parts", `[${"{},".repeat(valueLimits.parts / 2)}`],
     ["bytes", `"${"x".repeat(valueLimits.bytes)}`],
+    ["escapes", `"${"\\n".repeat(valueLimits.escapes + 1)}`],
   ])("refuses too large a value by its %s, also in slices", (_, text) => {
     const bytes = encode(text);
     const refusal = expect.objectContaining({ name: "Refusal", reason: "too_large" });
@@ -159,6 +169,8 @@ describe("the boundary of a value", () => {
   test("takes what is just within the limits", () => {
     const depth = encode("[".repeat(valueLimits.depth) + "]".repeat(valueLimits.depth));
     expect(new ValueBoundary().endOf(depth, 0, depth.length)).toBe(depth.length);
+    const escapes = encode(`"${"\\n".repeat(valueLimits.escapes)}"`);
+    expect(new ValueBoundary().endOf(escapes, 0, escapes.length)).toBe(escapes.length);
     const text = encode(`"${"x".repeat(valueLimits.bytes - 2)}"`);
     expect(new ValueBoundary().endOf(text, 0, text.length)).toBe(text.length);
   });

@@ -179,7 +179,7 @@ export function createPolledProgram(
 }
 
 function recordsOf(type: RecordType, text: string): readonly RawRecord[] {
-  return text.split("\n").map((line) => recordOfLine(line, type));
+  return text.split("\n").map((line) => recordOfLine(Buffer.from(line), type));
 }
 
 /** The name of a record in either form: its node or its group, which a test gives each of its own. */

@@ -73,7 +73,7 @@ export function createRecordingPipeline(telemetry: Telemetry = silentTelemetry):
 function commitOf(append: Append): Commit {
   return {
     ...append,
-    records: append.parts.flatMap((part) => texts(part).map((line) => recordOfLine(line, part.type))),
+    records: append.parts.flatMap((part) => texts(part).map((line) => recordOfLine(Buffer.from(line), part.type))),
     invalid: append.quarantine
       .filter((part) => part.class === "invalid")
       .flatMap((part) => texts(part).map((line) => JSON.parse(line) as QuarantineLine)),

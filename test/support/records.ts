@@ -1,8 +1,8 @@
 /** Records for tests: Tailscale's own shapes with reserved names, the shared samples, and the way from a value to its records. */
 import { readFileSync } from "node:fs";
 import { decodeAudit } from "../../src/records/plain.ts";
-import { unwrap, type Unwrapped } from "../../src/records/envelope.ts";
-import type { AuditRecord, JsonObject, RawRecord } from "../../src/records/types.ts";
+import { unwrap } from "../../src/records/envelope.ts";
+import type { AuditRecord, JsonObject, RawRecord, SkippedValue } from "../../src/records/types.ts";
 
 /** A virtual connection between two nodes; members given replace or add to it. */
 export function connection(members: JsonObject = {}): JsonObject {
@@ -48,11 +48,24 @@ export function enveloped(event: JsonObject, time: unknown = 1_793_610_908.125):
   return { time, event, fields: { recorded: "2026-11-02T09:15:07.204000111Z" } };
 }
 
+/** UTF-8. */
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const textOf = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
+
+interface Unwrapped {
+  readonly records: readonly RawRecord[];
+  readonly skipped: readonly SkippedValue[];
+}
+
 /** What one top-level value holds; its text is what `JSON.stringify` makes of it if none is given. */
 export function unwrapped(value: unknown, text: string = JSON.stringify(value)): Unwrapped {
-  const into: Unwrapped = { records: [], skipped: [] };
-  unwrap(value, text, into);
-  return into;
+  const records: RawRecord[] = [];
+  const skipped: SkippedValue[] = [];
+  for (const found of unwrap(value, bytesOf(text))) {
+    if ("reason" in found) skipped.push(found);
+    else records.push(found);
+  }
+  return { records, skipped };
 }
 
 /** The one record that a value holds. */

@@ -165,7 +165,7 @@ export async function quarantine(
   for (const line of lines) {
     const key = new Uint32Array(keyWords);
     identifier.text(line.text, key, 0);
-    open.add(partClass, line, partClass === "invalid" ? key : undefined);
+    open.add(Buffer.from(line.text), { ...line, class: partClass }, partClass === "invalid" ? key : undefined);
   }
   const receivedAt = Date.UTC(2026, 10, 2, 9, 15);
   const append = {

@@ -9,7 +9,7 @@ import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
 import type { Body, Exchange } from "../../http/exchange.ts";
 import type { Route } from "../../http/router.ts";
 import type { Batch } from "../../pipeline/index.ts";
-import { elementTexts, ValueBoundary } from "../../records/json.ts";
+import { elementsOf, ValueBoundary } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import type { RawRecord } from "../../records/types.ts";
@@ -163,13 +163,15 @@ export function eventsOf({ chunks, bytes }: Body): RawRecord[] {
         "unparsable",
         `The body is a ${"text" in value ? "Slack" : "Discord"} message: ${formatRemedy}`,
       );
-    return [webhookRecord(value, text.trim())];
+    return [webhookRecord(value, body.subarray(body.indexOf("{"), body.lastIndexOf("}") + 1))];
   }
   if (!Array.isArray(value)) throw new Refusal("unparsable", "The body is neither an array of events nor one event");
   if (value.length > maxEvents)
     throw new Refusal("too_large", `More than ${maxEvents} events in one delivery (no setting changes this limit)`);
-  const texts = elementTexts(text);
-  return value.map((event: unknown, index) => webhookRecord(isObject(event) ? event : {}, texts[index] ?? ""));
+  const events: readonly unknown[] = value;
+  return Array.from(elementsOf(body), (event, place) =>
+    webhookRecord(isObject(events[place]) ? events[place] : {}, event),
+  );
 }
 
 const formatRemedy = "in Tailscale's admin console, set the webhook's destination to a generic endpoint";

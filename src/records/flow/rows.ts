@@ -50,11 +50,11 @@ export class FlowRowDecoder {
       columns.takeBack(records);
     }
     const to = endOfObject(text, from);
-    this.#read(decoder.decode(text.subarray(from, to)), columns);
+    this.#read(text.subarray(from, to), columns);
     return to;
   }
 
-  #read(line: string, columns: FlowColumns): void {
+  #read(line: Uint8Array, columns: FlowColumns): void {
     const { records } = columns;
     const first = this.#nextEntry;
     try {

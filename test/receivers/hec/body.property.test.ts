@@ -11,11 +11,11 @@ import { Refusal } from "../../../src/errors.ts";
 import { createLimiter } from "../../../src/http/limiter.ts";
 import { readBodyInto } from "../../../src/receivers/hec/body.ts";
 import { createTurnQueue } from "../../../src/receivers/intake.ts";
-import { eventText, recordOfLine } from "../../../src/records/envelope.ts";
+import { eventOf, recordOfLine } from "../../../src/records/envelope.ts";
 import type { RawRecord } from "../../../src/records/types.ts";
 import type { Compression } from "../../../src/runtime/decompress.ts";
 import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
-import { unwrapped } from "../../support/records.ts";
+import { bytesOf, textOf, unwrapped } from "../../support/records.ts";
 import { readBodySlowly, type SlowReading } from "../../support/slow-body.ts";
 import { timeoutMs } from "../../support/wait.ts";
 
@@ -135,7 +135,7 @@ async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey)
     batch.drop();
   }
   const { records = [], invalid = [], skippedValues = 0 } = pipeline.commits[0] ?? {};
-  const rejected = invalid.map(({ text, type }) => recordOfLine(text, type === "audit" ? "audit" : "flow"));
+  const rejected = invalid.map(({ text, type }) => recordOfLine(bytesOf(text), type === "audit" ? "audit" : "flow"));
   return { kind: "records", records: [...records, ...rejected].map(shown).toSorted(), skipped: skippedValues };
 }
 
@@ -152,7 +152,7 @@ function expected(reading: SlowReading): Reading {
 
 /** By what it says: a bare record that was scanned is stored bare. */
 function shown({ type, line, time, recorded }: RawRecord): string {
-  return `${type} ${time?.join(".")} ${recorded?.join(".")} ${eventText(line)}`;
+  return `${type} ${time?.join(".")} ${recorded?.join(".")} ${textOf(eventOf(line))}`;
 }
 
 describe("a HEC body", () => {

@@ -41,7 +41,11 @@ async function readWith(fill: (batch: Batch) => Promise<void> | void): Promise<R
   await fill(batch);
   await batch.commit(1);
   const commit = pipeline.commits.at(-1);
-  return { ...ways, skipped: commit?.skippedValues ?? 0, lines: (commit?.records ?? []).map(({ line }) => line) };
+  return {
+    ...ways,
+    skipped: commit?.skippedValues ?? 0,
+    lines: (commit?.records ?? []).map(({ line }) => Buffer.from(line).toString()),
+  };
 }
 
 /** Reads slices that end at these places. */

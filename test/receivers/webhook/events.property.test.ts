@@ -56,9 +56,9 @@ test("events that have the right types are all accepted, and come back from thei
         const records = take(bytesOf(body)) as readonly RawRecord[];
         expect(records.map(({ value }) => value as unknown)).toEqual(parsed);
         for (const { line, value } of records) {
-          expect(line).not.toMatch(/[\r\n]/);
+          expect(new TextDecoder().decode(line)).not.toMatch(/[\r\n]/);
           const record = decodeWebhook(recordOfLine(line, "webhook"));
-          expect(record).toEqual(decodeWebhook(recordOfLine(JSON.stringify({ event: value }), "webhook")));
+          expect(record).toEqual(decodeWebhook(recordOfLine(bytesOf(JSON.stringify({ event: value })), "webhook")));
           measure(record, settings, noIncrements());
           expect(describeRecord(record, settings, 0).name.length).toBeLessThan(200);
           factOfEvent(record);

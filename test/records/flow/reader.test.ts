@@ -7,7 +7,7 @@ import { readFlow } from "../../../src/records/flow/reader.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
 import { seeded } from "../../support/random.ts";
 import { columnsOf, plainRecord } from "../../support/columns.ts";
-import { connection, flowValue, sampleRecords } from "../../support/records.ts";
+import { connection, flowValue, sampleRecords, textOf } from "../../support/records.ts";
 
 const read = (value: JsonObject) => {
   const columns = new FlowColumns();
@@ -103,7 +103,7 @@ describe("reads", () => {
   });
 
   test("every sample, stream and API alike but for the finer time", () => {
-    const streamed = columnsOf(...sampleRecords("hec-flow").map(({ line }) => JSON.parse(line) as unknown));
+    const streamed = columnsOf(...sampleRecords("hec-flow").map(({ line }) => JSON.parse(textOf(line)) as unknown));
     const polled = columnsOf(...sampleRecords("api-network").map(({ value }) => value));
     expect(streamed.records).toBe(10);
     for (let record = 0; record < 10; record++)

@@ -6,7 +6,7 @@ import { encodeLeftOut, FlowRowDecoder } from "../../../src/records/flow/rows.ts
 import { Identifier } from "../../../src/records/identity.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
 import { columnsOf, plainRecord } from "../../support/columns.ts";
-import { connection, enveloped, flowValue, sampleRecords } from "../../support/records.ts";
+import { connection, enveloped, flowValue, sampleRecords, textOf } from "../../support/records.ts";
 
 const broken = connection({ src: "nowhere:1" });
 
@@ -28,7 +28,7 @@ const leftOut = (columns: FlowColumns) =>
 
 describe("a stored row", () => {
   test("of every sample, scanned or not, comes back", () => {
-    const lines = sampleRecords("hec-flow").map(({ line }) => line);
+    const lines = sampleRecords("hec-flow").map(({ line }) => textOf(line));
     const columns = decode([...lines, ...lines]);
     const expected = columnsOf(...lines.map((line) => JSON.parse(line) as unknown));
     expect(columns.records).toBe(20);

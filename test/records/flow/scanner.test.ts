@@ -8,7 +8,7 @@ import { FlowScanner } from "../../../src/records/flow/scanner.ts";
 import { parseIpv4, parseIpv6Words } from "../../../src/records/address.ts";
 import { seeded } from "../../support/random.ts";
 import { columnsOf, plainRecord } from "../../support/columns.ts";
-import { connection, enveloped, flowValue, sampleRecords } from "../../support/records.ts";
+import { connection, enveloped, flowValue, sampleRecords, textOf } from "../../support/records.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const stream = encode(readFileSync(new URL("../../fixtures/samples/hec-flow.json", import.meta.url), "utf8").trim());
@@ -36,7 +36,7 @@ describe("takes", () => {
       if (end < 0) break;
       at = end;
     }
-    const expected = columnsOf(...sampleRecords("hec-flow").map(({ line }) => JSON.parse(line) as unknown));
+    const expected = columnsOf(...sampleRecords("hec-flow").map(({ line }) => JSON.parse(textOf(line)) as unknown));
     expect(columns.records).toBe(9);
     expect(columns.entries).toBe(expected.firstEntry[9] as number);
     for (let record = 0; record < 9; record++)

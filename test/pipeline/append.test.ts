@@ -1,0 +1,117 @@
+/** A large batch is appended in several transactions, none of which does much, and is one batch all the same. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { Unavailable } from "../../src/errors.ts";
+import type { Append, Journal } from "../../src/journal/index.ts";
+import { createPipeline, type Outcome } from "../../src/pipeline/index.ts";
+import { maxRowRecords } from "../../src/pipeline/parts.ts";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import { badFlow, numberedFlow } from "../support/store.ts";
+import { addValue, Restarts, rowsOf } from "./restarts.ts";
+
+let restarts: Restarts;
+let appends: Append[];
+/** Called before an append, by its number from 0; may throw. */
+let beforeAppend: (number: number) => void;
+beforeEach(() => {
+  restarts = new Restarts(["collectors.flowlogs.max_log_records_per_window=30000"]);
+  appends = [];
+  beforeAppend = () => undefined;
+});
+afterEach(() => restarts.remove());
+
+/** Sends values as one batch, and notes what is appended. */
+async function send(values: Iterable<unknown>, besides: Pick<Append, "poll"> = {}): Promise<Outcome> {
+  const { store } = restarts;
+  const journal = Object.create(store.journal) as Journal;
+  journal.append = (append, committed) => {
+    beforeAppend(appends.length);
+    appends.push(append);
+    return store.journal.append(append, committed);
+  };
+  const { settings, edges, ends, counting } = store;
+  const pipeline = createPipeline(store.config, {
+    journal,
+    settings,
+    edges,
+    ends,
+    telemetry: silentTelemetry,
+    committed: counting.committed.bind(counting),
+    keepsText: () => false,
+  });
+  const batch = pipeline.open({ source: "poll", receivedAt: restarts.now });
+  for (const value of values) addValue(batch, value);
+  return batch.commit(1000, besides);
+}
+
+function* numbered(count: number, valueOf: (number: number) => unknown): Generator<unknown> {
+  for (let number = 1; number <= count; number++) yield valueOf(number);
+}
+
+/** Records and quarantined lines that each append brings, in any form. */
+const sizes = (): number[] =>
+  appends.map(({ parts, quarantine, known }) =>
+    [...parts.map(({ records }) => records), ...quarantine.map(({ lines }) => lines)]
+      .concat(known.map(({ keys }) => keys.length / 4))
+      .reduce((sum, one) => sum + one, 0),
+  );
+const flow = (number: number) => ({ nodeId: `n${number}`, virtualTraffic: [{}] });
+
+describe("no transaction brings more than a few rows of", () => {
+  test("invalid records", async () => {
+    expect(await send(numbered(20_000, badFlow))).toMatchObject({ quarantined: 20_000 });
+    expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
+    expect(sizes().reduce((sum, one) => sum + one)).toBe(20_000);
+  });
+
+  test("small records, and of the same again", async () => {
+    expect(await send(numbered(20_000, flow))).toMatchObject({ accepted: 20_000 });
+    expect(await send(numbered(20_000, flow))).toMatchObject({ duplicate: 20_000 });
+    expect(Math.max(...sizes())).toBeLessThanOrEqual(maxRowRecords);
+    expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "duplicate" })).toBe(20_000);
+  });
+
+  test("text that does not pack", async () => {
+    const padding = (): string => Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString("base64");
+    await send(numbered(200, (number) => ({ ...flow(number), padding: padding() })));
+    expect(appends.length).toBeGreaterThan(2);
+    for (const { parts } of appends)
+      expect(parts.reduce((sum, { body }) => sum + body.length, 0)).toBeLessThanOrEqual(4 * 1024 * 1024);
+  });
+});
+
+describe("of several transactions", () => {
+  test("the last one brings the size, what was skipped, and where the poll stands", async () => {
+    const values = [{ hello: 1 }, ...numbered(20_000, flow)];
+    const poll = { type: "flow", readUntil: 1_700_000_000, unverifiableSeconds: 0 } as const;
+    expect(await send(values, { poll })).toEqual({ accepted: 20_000, duplicate: 0, skipped: 1, quarantined: 0 });
+    expect(appends.map(({ bytes, skipped, poll: moved }) => [bytes, skipped.unclassified, moved?.readUntil])).toEqual([
+      [0, undefined, undefined],
+      [1000, 1, 1_700_000_000],
+    ]);
+    expect(restarts.store.journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 1_700_000_000 });
+    expect(restarts.store.ledger.sum("tailscale2otel.ingest.size")).toBe(1000);
+  });
+
+  test("all share the limit on log records", async () => {
+    await send(numbered(40_000, flow));
+    expect(appends).toHaveLength(3);
+    expect(restarts.store.ledger.sum("tailscale.network.flow.logs_dropped")).toBe(10_000);
+  });
+
+  test("what was committed before one failed is known when the batch is sent again, and counts once", async () => {
+    beforeAppend = (number) => {
+      if (number === 1) throw new Unavailable("the journal is full");
+    };
+    await expect(send(numbered(20_000, flow))).rejects.toThrow("the journal is full");
+    beforeAppend = () => undefined;
+    const { accepted, duplicate } = await send(numbered(20_000, flow));
+    expect([accepted + duplicate, duplicate > 0, accepted > 0]).toEqual([20_000, true, true]);
+    expect(rowsOf(restarts.store).reduce((sum, { records }) => sum + records, 0)).toBe(20_000);
+    expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(20_000);
+  });
+});
+
+test("a usual batch is one transaction", async () => {
+  await send([...numbered(2000, numberedFlow), badFlow(1), { hello: 1 }]);
+  expect(appends).toHaveLength(1);
+});
