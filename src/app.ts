@@ -1,7 +1,7 @@
 /** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
 import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
-import { type Config, hasCredentials, type Loaded } from "./config/index.ts";
+import { type Config, hasCredentials, type Inspection } from "./config/index.ts";
 import { attempt, type Logger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
 import { shownListen } from "./lib/listen.ts";
@@ -72,7 +72,7 @@ const maxEventBytes = 4 * 1024 * 1024;
 /** Time for answers of the admin listener that are under way when the program ends. */
 const lastAnswersMs = 200;
 
-export function createApp({ config, warnings }: Loaded, deps: AppDeps): App {
+export function createApp({ config, warnings }: Pick<Inspection, "config" | "warnings">, deps: AppDeps): App {
   let running: Running | undefined;
   const current = (): Running => {
     if (running === undefined) throw new Error("the app is not running");

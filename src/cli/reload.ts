@@ -1,6 +1,6 @@
 /** Reloads the configuration on SIGHUP and when the file of a secret changes, and applies the settings that need no restart. */
 import type { App } from "../app.ts";
-import { type ConfigSources, describeFinding, type Loaded } from "../config/index.ts";
+import { type ConfigSources, describeFinding, type Inspection } from "../config/index.ts";
 import { inspectReload, secretFilesOf } from "../config/reload.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import type { Log } from "../lib/log.ts";
@@ -16,7 +16,7 @@ export interface Reload {
 const watchMs = 1000;
 
 export function createReload(
-  started: Loaded,
+  started: Inspection,
   sources: ConfigSources,
   { app, log }: { readonly app: Pick<App, "reload">; readonly log: Log },
 ): Reload {
@@ -37,7 +37,8 @@ export function createReload(
   async function readAgain(reason: string): Promise<void> {
     isAsked = false;
     await watch.watch(files);
-    const { config, problems, warnings, waiting, files: next } = inspectReload(running, sources);
+    const inspection = inspectReload(running, sources);
+    const { config, problems, warnings, waiting } = inspection;
     if (problems.length > 0) {
       for (const problem of problems)
         log.error(`not reloaded, the running configuration stays in force: ${describeFinding(problem)}`);
@@ -55,6 +56,7 @@ export function createReload(
     log.setLevel(config.log_level);
     running = config;
     await app.reload(config);
+    const next = secretFilesOf(inspection);
     if (next.join("\n") === files.join("\n")) return;
     files = next;
     await watch.watch(files);

@@ -1,6 +1,6 @@
 /** `run`: the service, until it is asked to stop. */
 import { createApp } from "../app.ts";
-import { type Config, type ConfigSources, describeFinding, inspectConfig, type Loaded } from "../config/index.ts";
+import { type Config, type ConfigSources, describeFinding, inspectConfig, type Inspection } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -71,7 +71,7 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
 }
 
 /** Warnings come before the errors, which they may explain: a misspelt variable is why a setting is missing. */
-async function load(sources: ConfigSources, { err }: Host): Promise<Loaded> {
+async function load(sources: ConfigSources, { err }: Host): Promise<Inspection> {
   const inspection = inspectConfig(sources);
   const { problems, warnings } = inspection;
   if (problems.length === 0) return inspection;
@@ -79,7 +79,7 @@ async function load(sources: ConfigSources, { err }: Host): Promise<Loaded> {
   throw new ConfigError(problems.map(describeFinding));
 }
 
-function logOf({ config }: Loaded, { err }: Host): Log {
+function logOf({ config }: Inspection, { err }: Host): Log {
   return createLog({
     level: config.log_level,
     format: config.log_format,

@@ -1,6 +1,4 @@
-/** What is wrong with a configuration, where, and how to fix it; and each value with where it comes from. */
-import { type Config, settings, valueAt } from "./schema.ts";
-import { displayValue, redacted } from "./values.ts";
+/** What is wrong with a configuration, where, and how to fix it. */
 
 /** Where a value comes from. `secretFile`: the file that its text was read from, named at this place. */
 export type Origin = (
@@ -78,39 +76,4 @@ function placeOf(origin: Origin): string {
     case "flag":
       return `--set ${origin.key === "" ? '""' : origin.key}`;
   }
-}
-
-/** One line of the effective configuration. */
-export interface EffectiveRow {
-  readonly key: string;
-  /** As it would be written in TOML; `[redacted]` for a secret. */
-  readonly value: string;
-  /** `default`, `file:line`, a variable, or a flag. */
-  readonly origin: string;
-  readonly isDefault: boolean;
-}
-
-/** One row per setting in the order of the schema; a map has a row for each entry. `broken` settings have no valid value. */
-export function effectiveRows({
-  config,
-  origins,
-  broken,
-}: {
-  readonly config: Config;
-  readonly origins: ReadonlyMap<string, Origin>;
-  readonly broken: ReadonlySet<string>;
-}): readonly EffectiveRow[] {
-  const row = (key: string, value: string): EffectiveRow => {
-    const origin = origins.get(key) ?? defaultOrigin;
-    return { key, value, origin: describeOrigin(origin), isDefault: origin.from === "default" };
-  };
-  return settings.flatMap((setting) => {
-    const { key, kind, isSecret } = setting;
-    if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false }];
-    const value = valueAt(config, key);
-    if (kind !== "map") return [row(key, displayValue(setting, value))];
-    const entries = Object.entries(value as Record<string, string>);
-    if (entries.length === 0) return [row(key, "{}")];
-    return entries.map(([name, text]) => row(`${key}.${name}`, isSecret ? redacted : JSON.stringify(text)));
-  });
 }

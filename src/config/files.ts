@@ -1,9 +1,11 @@
 /** The files that a configuration consists of and names: read with a bound, trusted or not, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { formatBytes } from "../lib/units.ts";
 import { describeOrigin, type Finding, givenAt } from "./diagnosis.ts";
-import type { Judged } from "./rules.ts";
+import type { ConfigSources, Inspection } from "./index.ts";
+import { configVariable } from "./layers.ts";
 import { settings, valueAt } from "./schema.ts";
 
 /** Reads a whole file, or says why not. Never throws. */
@@ -29,6 +31,63 @@ export function readBounded(
   }
 }
 
+const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
+const maxFileBytes = 1024 * 1024;
+
+/** The configuration file as people name it, with its text or with why there is none. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly text?: string;
+  readonly stats?: Stats;
+  readonly isMissing?: boolean;
+  readonly message?: string;
+  readonly remedy?: string;
+}
+
+/**
+ * What is named, else the first of the usual places that exists. A file that nobody named has to be trustworthy. If it is not,
+ * nothing is read in its place: it may have been meant.
+ */
+export function openConfigFile({
+  configPath,
+  environment,
+  workingDirectory,
+  system: { uid },
+}: ConfigSources): ConfigFile | undefined {
+  const named = configPath ?? environment[configVariable];
+  if (named === "") {
+    const path = configPath === undefined ? configVariable : "--config";
+    const remedy = `Name a file, or remove ${path}: then ${usualFiles.join(" or ")} is used.`;
+    return { path, message: "the path of the configuration file is empty", remedy };
+  }
+  if (named !== undefined) return readConfigFile(named, workingDirectory);
+  for (const path of usualFiles) {
+    const place = resolve(workingDirectory, path);
+    const remedy = `If it is yours, correct its owner and run chmod go-w ${path}; or name a file with --config or ${configVariable}.`;
+    const refused = (reason: string) => ({
+      path,
+      message: `cannot be read: it is not trusted, because ${reason}`,
+      remedy,
+    });
+    const untrusted = uid === undefined ? undefined : whyUntrusted(place, uid);
+    if (untrusted !== undefined) return refused(untrusted);
+    const file = readConfigFile(path, workingDirectory);
+    if (file.isMissing === true) continue;
+    // It may have been replaced between the two looks.
+    const replaced = uid === undefined || file.stats === undefined ? undefined : whyForeign(file.stats, uid);
+    return replaced === undefined ? file : refused(replaced);
+  }
+  return undefined;
+}
+
+function readConfigFile(path: string, workingDirectory: string): ConfigFile {
+  const read = readBounded(resolve(workingDirectory, path), maxFileBytes);
+  if ("text" in read) return { path, ...read };
+  const isMissing = read.code === "ENOENT" || read.code === "ENOTDIR";
+  const remedy = `Name a readable TOML file with --config or ${configVariable}.`;
+  return { path, isMissing, message: `cannot be read: ${read.reason}`, remedy };
+}
+
 const maxSecretBytes = 64 * 1024;
 
 /** The text of a secret's own file without white space at its ends, or why there is none. */
@@ -45,7 +104,7 @@ export function readSecretFile(path: string): { readonly secret: string } | { re
  * opened before, since another user's file could be a link or a pipe. Group write access counts only if the group is not
  * the owner's own, as with a umask of 0002.
  */
-export function whyUntrusted(path: string, user: number | undefined): string | undefined {
+function whyUntrusted(path: string, user: number | undefined): string | undefined {
   if (user === undefined) return undefined;
   try {
     return [lstatSync(path), statSync(path)]
@@ -90,7 +149,7 @@ export function whyUnusablePair({ certFile, keyFile, certificate, key }: PemPair
 }
 
 /** What `run` would fail with because of the files that the settings name. */
-export function fileProblems({ config, origins, broken }: Judged): readonly Finding[] {
+export function fileProblems({ config, origins, broken }: Inspection): readonly Finding[] {
   const found: Finding[] = [];
   const texts = new Map<string, string>();
   const add = (key: string, message: string, remedy: string, onlyAtStart: boolean) =>
@@ -124,7 +183,7 @@ export function fileProblems({ config, origins, broken }: Judged): readonly Find
 const maxPemBytes = 1024 * 1024;
 
 /** Secrets that others on this machine can read. */
-export function exposedSecrets({ origins, configFile, mode = 0 }: Judged): readonly Finding[] {
+export function exposedSecrets({ origins, configFile, mode = 0 }: Inspection): readonly Finding[] {
   const given = [...origins].flatMap(([key, origin]) => {
     const setting = settings.find((one) => one.isSecret && (key === one.key || key.startsWith(`${one.key}.`)));
     return setting === undefined || origin.secretFile !== undefined ? [] : [{ key, origin, setting }];

@@ -1,31 +1,31 @@
 /** The one loader: from everything that can carry settings to one configuration, or to everything that is wrong with it. */
-import type { Stats } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { ConfigError } from "../errors.ts";
-import { describeFinding, type Finding, inReadingOrder, type Origin } from "./diagnosis.ts";
-import { readBounded, whyForeign, whyUntrusted } from "./files.ts";
 import {
-  configVariable,
+  defaultOrigin,
+  describeFinding,
+  describeOrigin,
+  type Finding,
+  inReadingOrder,
+  type Origin,
+} from "./diagnosis.ts";
+import { type ConfigFile, openConfigFile } from "./files.ts";
+import {
   type Environment,
+  type Given,
   type Layers,
   readEnvironment,
   readFlags,
   readOtelEnvironment,
 } from "./layers.ts";
-import { mergeLayers, type Merged } from "./merge.ts";
 import { judge } from "./rules.ts";
-import { type Config, configSchema, settings } from "./schema.ts";
+import { type Config, configSchema, settings, valueAt } from "./schema.ts";
+import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
+import { displayValue, findingOf, place, readSecret, redacted, type Slot } from "./values.ts";
 
-export {
-  describeFinding,
-  describeOrigin,
-  type EffectiveRow,
-  effectiveRows,
-  type Finding,
-  type Origin,
-} from "./diagnosis.ts";
+export { describeFinding, describeOrigin, type Finding, type Origin } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
 export { defaultMaxBodyBytes, subscriptionsOf, subscriptionTypes, subscriptionWords } from "./schema-inputs.ts";
 export {
@@ -61,30 +61,27 @@ export interface System {
   readonly uid?: number | undefined;
 }
 
-export interface Loaded {
+/** A configuration with its problems; if there are none, it is valid. */
+export interface Inspection {
   readonly config: Config;
+  readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
   /** Where each value comes from, by key; for the entries of a map by key and entry (`otlp.headers.x-scope`). */
   readonly origins: ReadonlyMap<string, Origin>;
-  /** The file that was read, as it was named. */
-  readonly configFile: string | undefined;
-}
-
-/** A configuration with its problems; a setting that has one has its default, and its key is in `broken`. */
-export interface Inspection extends Loaded {
-  readonly problems: readonly Finding[];
+  /** Settings with a problem of their own: nothing is concluded from their values. */
   readonly broken: ReadonlySet<string>;
-  /** Whether there is a configuration file and it could not be read: nothing is known about the settings in it. */
-  readonly isUnread: boolean;
-  /** The permission bits of the file. */
+  /** The file that was read, as it was named, and its permission bits. */
+  readonly configFile: string | undefined;
   readonly mode: number | undefined;
+  /** Whether there is a file and it could not be read: nothing is known about the settings in it. */
+  readonly isUnread: boolean;
 }
 
 /**
  * Defaults, then the file, then variables, then flags. Reads the configuration file and the files of secrets.
  * @throws {ConfigError} with every problem at once.
  */
-export function loadConfig(sources: ConfigSources): Loaded {
+export function loadConfig(sources: ConfigSources): Inspection {
   const inspection = inspectConfig(sources);
   if (inspection.problems.length > 0) throw new ConfigError(inspection.problems.map(describeFinding));
   return inspection;
@@ -123,88 +120,109 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   };
 }
 
-/** Every value, each judged for itself. */
+/** Every value, each judged for itself: of several for one setting, the last wins. */
 export function readConfig(sources: ConfigSources): Inspection {
   const { environment, workingDirectory } = sources;
   const layers: Layers = { given: [], findings: [] };
+  const { given, findings } = layers;
   const file = openConfigFile(sources);
   readOtelEnvironment(environment, layers);
   const isUnread = file !== undefined && !readFile(file, layers);
   readEnvironment(environment, layers);
   readFlags(sources.assignments, layers);
-  const configDirectory = dirname(resolve(workingDirectory, file?.path ?? ""));
-  const merged = mergeLayers(layers, (path, { from }) =>
-    resolve(from === "file" ? configDirectory : workingDirectory, path),
-  );
-  const of = (severity: Finding["severity"]) => merged.findings.filter((finding) => finding.severity === severity);
+  const fileDirectory = dirname(resolve(workingDirectory, file?.path ?? ""));
+  const resolvePath = (path: string, { from }: Origin) =>
+    resolve(from === "file" ? fileDirectory : workingDirectory, path);
+  const broken = new Set(findings.flatMap(({ meant }) => meant ?? []));
+  const values = new Map<string, unknown>();
+  const origins = new Map<string, Origin>();
+  for (const setting of settings) {
+    const { key } = setting;
+    const slot: Slot = { entries: new Map() };
+    const invalid = givenFor(setting, given).map((one) => findingOf(one, place(slot, one, resolvePath)));
+    for (const finding of [...invalid, readSecret(slot, key)].filter((one) => one !== undefined)) {
+      findings.push(finding);
+      if (finding.severity === "error") broken.add(key);
+    }
+    const { value = { read: structuredClone(setting.default), origin: defaultOrigin }, entries } = slot;
+    const record = Object.fromEntries([...entries.values()].map(({ name, text }) => [name, text]));
+    values.set(key, setting.kind === "map" ? record : value.read);
+    for (const { name, origin } of entries.values()) origins.set(`${key}.${name}`, origin);
+    if (entries.size === 0) origins.set(key, value.origin);
+  }
   return {
-    config: configOf(merged, sources),
-    problems: inReadingOrder(of("error")),
-    warnings: of("warning"),
-    origins: merged.origins,
-    broken: merged.broken,
+    config: configOf(values, sources),
+    origins,
+    broken,
+    problems: inReadingOrder(findings.filter(({ severity }) => severity === "error")),
+    warnings: findings.filter(({ severity }) => severity === "warning"),
     configFile: file?.path,
-    isUnread,
     mode: file?.stats?.mode,
+    isUnread,
   };
 }
 
-/** The file that would be read: what is named, else the first of the usual places that exists. */
+/** One line of the effective configuration. */
+export interface EffectiveRow {
+  readonly key: string;
+  /** As it would be written in TOML; `[redacted]` for a secret. */
+  readonly value: string;
+  /** `default`, `file:line`, a variable, or a flag. */
+  readonly origin: string;
+  readonly isDefault: boolean;
+}
+
+/** One row per setting in the order of the schema; a map has a row for each entry. `broken` settings have no valid value. */
+export function effectiveRows({
+  config,
+  origins,
+  broken,
+}: Pick<Inspection, "config" | "origins" | "broken">): readonly EffectiveRow[] {
+  const row = (key: string, value: string): EffectiveRow => {
+    const origin = origins.get(key) ?? defaultOrigin;
+    return { key, value, origin: describeOrigin(origin), isDefault: origin.from === "default" };
+  };
+  return settings.flatMap((setting) => {
+    const { key, kind, isSecret } = setting;
+    if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false }];
+    const value = valueAt(config, key);
+    if (kind !== "map") return [row(key, displayValue(setting, value))];
+    const entries = Object.entries(value as Record<string, string>);
+    if (entries.length === 0) return [row(key, "{}")];
+    return entries.map(([name, text]) => row(`${key}.${name}`, isSecret ? redacted : JSON.stringify(text)));
+  });
+}
+
+/** The file that would be read. */
 export function findConfigFile(sources: ConfigSources): string | undefined {
   return openConfigFile(sources)?.path;
 }
 
-const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
-const maxFileBytes = 1024 * 1024;
-
-interface ConfigFile {
-  readonly path: string;
-  readonly text?: string;
-  readonly stats?: Stats;
-  /** Why there is no text: that reading failed, or what else is wrong. */
-  readonly reason?: string;
-  readonly message?: string;
-  readonly remedy?: string;
-}
-
-/** A file that nobody named has to be trustworthy. If it is not, nothing is read in its place: it may have been meant. */
-function openConfigFile({ configPath, environment, workingDirectory, system }: ConfigSources): ConfigFile | undefined {
-  const read = (path: string) => readBounded(resolve(workingDirectory, path), maxFileBytes);
-  const named = configPath ?? environment[configVariable];
-  if (named === "") {
-    const path = configPath === undefined ? configVariable : "--config";
-    const remedy = `Name a file, or remove ${path}: then ${usualFiles.join(" or ")} is used.`;
-    return { path, message: "the path of the configuration file is empty", remedy };
-  }
-  if (named !== undefined) return { path: named, ...read(named) };
-  for (const path of usualFiles) {
-    const untrusted = whyUntrusted(resolve(workingDirectory, path), system.uid);
-    const file = untrusted === undefined ? read(path) : { reason: untrusted, code: "" };
-    if ("code" in file && (file.code === "ENOENT" || file.code === "ENOTDIR")) continue;
-    // It may have been replaced between the two looks.
-    const replaced = "stats" in file && system.uid !== undefined ? whyForeign(file.stats, system.uid) : undefined;
-    const reason = untrusted ?? replaced;
-    if (reason === undefined) return { path, ...file };
-    const remedy = `If it is yours, correct its owner and run chmod go-w ${path}; or name a file with --config or ${configVariable}.`;
-    return { path, reason: `it is not trusted, because ${reason}`, remedy };
-  }
-  return undefined;
-}
-
 /** Returns whether it is TOML. */
-function readFile(
-  { path, text, reason, message = `cannot be read: ${reason}`, remedy }: ConfigFile,
-  layers: Layers,
-): boolean {
+function readFile({ path, text, message = "", remedy = "" }: ConfigFile, layers: Layers): boolean {
   if (text !== undefined) return readToml(path, text, layers);
-  const origin: Origin = { from: "file", file: path, line: 0 };
-  const help = remedy ?? `Name a readable TOML file with --config or ${configVariable}.`;
-  layers.findings.push({ severity: "error", origin, key: path, message, remedy: help });
+  layers.findings.push({
+    severity: "error",
+    origin: { from: "file", file: path, line: 0 },
+    key: path,
+    message,
+    remedy,
+  });
   return false;
 }
 
+/** Ours alone, if there are any. Attributes are independent of each other; of headers, half of a set of credentials is none. */
+function givenFor(setting: Setting, given: readonly Given[]): readonly Given[] {
+  const all = given.filter((one) => one.setting === setting);
+  const own = all.filter(({ isStandard }) => isStandard !== true);
+  return own.length > 0 && setting.entry !== "attribute" ? own : all;
+}
+
 /** Puts values by key into tables, and makes sure that the outcome is what its type says. */
-function configOf({ values }: Merged, { environment, system, workingDirectory }: ConfigSources): Config {
+function configOf(
+  values: ReadonlyMap<string, unknown>,
+  { environment, system, workingDirectory }: ConfigSources,
+): Config {
   const config: unknown = {};
   for (const { key, path } of settings) {
     let table = config as Record<string, unknown>;

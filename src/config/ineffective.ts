@@ -122,7 +122,7 @@ const causes: readonly Cause[] = [
 ];
 
 /** Where anything is sent over the network; with `stdout` an earlier cause applies. */
-function endpointsOf({ otlp }: Config): readonly string[] {
+export function endpointsOf({ otlp }: Config): readonly string[] {
   if (otlp.protocol === "stdout") return ["stdout:"];
   return signals
     .flatMap((signal) => (otlp[signal].enabled ? otlp[signal].endpoint || otlp.endpoint : []))

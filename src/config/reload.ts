@@ -10,8 +10,6 @@ import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
 export interface ReloadInspection extends Inspection {
   /** Settings that differ from the running ones and need a restart. */
   readonly waiting: readonly string[];
-  /** The files that secrets were read from, and those of TLS towards the backend. Listeners watch their own. */
-  readonly files: readonly string[];
 }
 
 /**
@@ -20,21 +18,14 @@ export interface ReloadInspection extends Inspection {
  */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
   const next = readConfig(sources);
-  const files = secretFilesOf(next);
-  const refused = (problems: readonly Finding[]) => ({ ...next, problems, warnings: [], waiting: [], files });
+  const refused = (problems: readonly Finding[]) => ({ ...next, problems, warnings: [], waiting: [] });
   if (next.isUnread) return refused(next.problems);
   const nextProblems = [...next.problems, ...judge(next).problems].filter(matters);
   if (nextProblems.length > 0) return refused(nextProblems);
   const { config, waiting, kept } = mergeReload(running, next.config);
   const { problems, warnings } = judge({ ...next, config, problems: [] });
-  return {
-    ...next,
-    config,
-    problems: problems.filter(matters),
-    warnings: [...next.warnings, ...kept, ...warnings],
-    waiting,
-    files,
-  };
+  const known = [...next.warnings, ...kept, ...warnings];
+  return { ...next, config, problems: problems.filter(matters), warnings: known, waiting };
 }
 
 /** What only matters at the start does not: an expired certificate must not stop a token from being revoked. */
@@ -42,7 +33,7 @@ function matters({ onlyAtStart }: Finding): boolean {
   return onlyAtStart !== true;
 }
 
-/** The files whose change is a reason to read everything again. */
+/** The files whose change is a reason to read everything again: of secrets, and of TLS towards the backend. Listeners watch their own. */
 export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | "config">): readonly string[] {
   const { ca_file: ca, cert_file: cert, key_file: key } = config.otlp.tls;
   const files = [...origins.values()].flatMap(({ secretFile }) => secretFile ?? []);

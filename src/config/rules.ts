@@ -1,8 +1,9 @@
 /** What is wrong with settings together: each rule says when it applies, what is wrong, and what to do. */
 import { overlaps } from "../lib/listen.ts";
-import { type Finding, givenAt, type Origin } from "./diagnosis.ts";
+import { type Finding, givenAt } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
-import { ineffectiveSettings } from "./ineffective.ts";
+import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
+import type { Inspection } from "./index.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
 import { collectedLogs, type Config, isPolled, valueAt } from "./schema.ts";
 
@@ -17,19 +18,8 @@ export interface Rule {
   readonly remedy: Text;
 }
 
-/** A configuration with where its values come from. */
-export interface Judged {
-  readonly config: Config;
-  readonly origins: ReadonlyMap<string, Origin>;
-  /** Settings with a problem of their own: rules about them are skipped. */
-  readonly broken: ReadonlySet<string>;
-  readonly problems: readonly Finding[];
-  readonly configFile: string | undefined;
-  readonly mode: number | undefined;
-}
-
 /** All problems, or if there are none, all warnings: broken settings have no meaning, which would mislead. */
-export function judge(judged: Judged): {
+export function judge(judged: Inspection): {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
 } {
@@ -43,7 +33,7 @@ export function judge(judged: Judged): {
   return { problems, warnings: [...of("warning"), ...exposedSecrets(judged), ...ineffective] };
 }
 
-function apply({ severity, keys, when, message, remedy }: Rule, { config, origins, broken }: Judged): Finding[] {
+function apply({ severity, keys, when, message, remedy }: Rule, { config, origins, broken }: Inspection): Finding[] {
   if (keys.some((key) => broken.has(key)) || !when(config)) return [];
   const textOf = (text: Text) => (typeof text === "string" ? text : text(config));
   const [first = ""] = keys;
@@ -132,7 +122,7 @@ const rules: readonly Rule[] = [
   {
     severity: "warning",
     keys: ["otlp.endpoint"],
-    when: (config) => isLocalMode(config) && unaddressed(config).length > 0,
+    when: (config) => endpointsOf(config).length === 0 && unaddressed(config).length > 0,
     message: (config) =>
       `${unaddressed(config).join(" and ")} are not exported, because no endpoint is set (local mode)`,
     remedy: "Set otlp.endpoint to export them to an OTLP backend.",
@@ -140,7 +130,7 @@ const rules: readonly Rule[] = [
   ...signals.map((signal): Rule => ({
     severity: "warning",
     keys: [`otlp.${signal}.endpoint`],
-    when: (config) => !isLocalMode(config) && unaddressed(config).includes(signal),
+    when: (config) => endpointsOf(config).length > 0 && unaddressed(config).includes(signal),
     message: `${signal} are not exported, because they have no endpoint`,
     remedy: `Set otlp.${signal}.endpoint, or otlp.${signal}.enabled = false.`,
   })),
@@ -164,9 +154,4 @@ function together(section: string, one: string, other: string): readonly Rule[] 
 function unaddressed({ otlp }: Config): readonly string[] {
   if (otlp.protocol === "stdout" || otlp.endpoint !== "") return [];
   return signals.filter((signal) => otlp[signal].enabled && otlp[signal].endpoint === "");
-}
-
-/** Whether no signal has an endpoint. */
-function isLocalMode(config: Config): boolean {
-  return signals.every((signal) => !config.otlp[signal].enabled || unaddressed(config).includes(signal));
 }

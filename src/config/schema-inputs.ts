@@ -16,26 +16,12 @@ import {
 } from "./setting.ts";
 
 /** Event types of webhooks: the enumeration in Tailscale's published API description. */
-export const subscriptionTypes = [
-  "nodeCreated",
-  "nodeNeedsApproval",
-  "nodeApproved",
-  "nodeKeyExpiringInOneDay",
-  "nodeKeyExpired",
-  "nodeDeleted",
-  "nodeSigned",
-  "nodeNeedsSignature",
-  "policyUpdate",
-  "userCreated",
-  "userNeedsApproval",
-  "userSuspended",
-  "userRestored",
-  "userDeleted",
-  "userApproved",
-  "userRoleUpdated",
-  "subnetIPForwardingNotEnabled",
-  "exitNodeIPForwardingNotEnabled",
-] as const;
+export const subscriptionTypes: readonly string[] = [
+  ..."nodeCreated nodeNeedsApproval nodeApproved nodeKeyExpiringInOneDay nodeKeyExpired nodeDeleted".split(" "),
+  ..."nodeSigned nodeNeedsSignature policyUpdate userCreated userNeedsApproval userSuspended".split(" "),
+  ..."userRestored userDeleted userApproved userRoleUpdated subnetIPForwardingNotEnabled".split(" "),
+  ..."exitNodeIPForwardingNotEnabled".split(" "),
+];
 
 /** The words of `webhook.subscriptions`. A category includes the types that Tailscale adds to it later. */
 export const subscriptionWords: readonly string[] = [

@@ -3,6 +3,9 @@ import { Value } from "@sinclair/typebox/value";
 import { formatBytes, formatDuration, parseBytes, parseDuration } from "../lib/units.ts";
 import { nearest } from "../lib/text.ts";
 import { parseListen } from "../lib/listen.ts";
+import { assignment, type Finding, type Origin } from "./diagnosis.ts";
+import { readSecretFile } from "./files.ts";
+import type { Given } from "./layers.ts";
 import type { Setting } from "./setting.ts";
 
 /** A value in the form that it has in `Config`, or why there is none. */
@@ -15,6 +18,85 @@ export interface Invalid {
   readonly allowed: string;
   /** A valid value near to what was written, as TOML. */
   readonly example: string;
+}
+
+/** What has been given for one setting. */
+export interface Slot {
+  value?: { readonly read: unknown; readonly origin: Origin };
+  secretFile?: { readonly path: string; readonly origin: Origin } | undefined;
+  /** Entries of a map in the order of their first appearance; header names by their lower case. */
+  readonly entries: Map<string, { readonly name: string; readonly text: string; readonly origin: Origin }>;
+}
+
+/** Puts a value into its slot, or says why it is invalid. */
+export function place(
+  slot: Slot,
+  given: Given,
+  resolvePath: (path: string, origin: Origin) => string,
+): Invalid | undefined {
+  const { setting, part, origin, written, form } = given;
+  if (part === "secretFile") {
+    if (typeof written !== "string")
+      return { message: "invalid path", allowed: "a path", example: '"/run/secrets/token"' };
+    slot.secretFile = written === "" ? undefined : { path: resolvePath(written, origin), origin };
+  } else if (part === "value") {
+    const reading = form === "text" ? readText(setting, String(written)) : readTyped(setting, written);
+    if ("message" in reading) return reading;
+    const isPath = setting.kind === "file" && reading.value !== "";
+    slot.value = { read: isPath ? resolvePath(String(reading.value), origin) : reading.value, origin };
+  } else {
+    const reading = readEntry(setting, part.entry, written);
+    if ("message" in reading) return reading;
+    const name = entryName(slot, given, part.entry);
+    const entry = { name, text: String(reading.value), origin };
+    slot.entries.set(setting.entry === "header" ? name.toLowerCase() : name, entry);
+  }
+  return undefined;
+}
+
+/** The name of a variable has neither lower case nor dots nor dashes, so it is matched loosely with the entries so far. */
+function entryName(slot: Slot, { setting, origin, form }: Given, written: string): string {
+  if (origin.from !== "environment" || form !== "text") return written;
+  const loose = (name: string): string => name.toLowerCase().replace(/[._-]/g, "-");
+  const known = [...slot.entries.values()].find((entry) => loose(entry.name) === loose(written));
+  if (known !== undefined) return known.name;
+  return /[a-z.-]/.test(written)
+    ? written
+    : written.toLowerCase().replaceAll("_", setting.entry === "header" ? "-" : ".");
+}
+
+/** A secret is given as text or as a file: which of the two is meant cannot be guessed. */
+export function readSecret(slot: Slot, setting: string): Finding | undefined {
+  if (slot.secretFile === undefined) return undefined;
+  const { path, origin } = slot.secretFile;
+  const problem = { severity: "error", origin, key: `${setting}_file` } as const;
+  if (slot.value !== undefined && slot.value.read !== "") {
+    return { ...problem, message: `${setting} is set too`, remedy: `Remove one of ${setting} and ${setting}_file.` };
+  }
+  const read = readSecretFile(path);
+  if ("reason" in read) {
+    const remedy =
+      "Name a file that this program can read and that contains only the secret: printable ASCII without spaces.";
+    return { ...problem, message: read.reason, remedy };
+  }
+  slot.value = { read: read.secret, origin: { ...origin, secretFile: path } };
+  return undefined;
+}
+
+export function findingOf(
+  { setting, part, origin, isStandard }: Given,
+  invalid: Invalid | undefined,
+): Finding | undefined {
+  if (invalid === undefined) return undefined;
+  const { message, allowed, example } = invalid;
+  const key = setting.key + (part === "value" ? "" : part === "secretFile" ? "_file" : `.${part.entry}`);
+  if (isStandard === true && origin.from === "environment") {
+    const remedy = `Use ${allowed}, or set ${setting.key}.`;
+    return { severity: "warning", key: origin.variable, message: `${message}, so the variable is ignored`, remedy };
+  }
+  const name = typeof part === "object" ? part.entry : key.slice(key.lastIndexOf(".") + 1);
+  const remedy = `Use ${allowed}, for example ${assignment(origin, name, example)}.`;
+  return { severity: "error", origin, key, message, remedy };
 }
 
 /** Reads the text of a variable or a flag. */
