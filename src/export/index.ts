@@ -38,6 +38,13 @@ export interface NotExported {
   readonly kind: "local" | "disabled";
 }
 
+/** Where delivery goes on, and what has been committed behind it. */
+interface StartOfDelivery {
+  readonly cursor: LogCursor;
+  readonly committedSeq: number;
+  readonly pendingRecords: number;
+}
+
 /** How each signal fares. */
 export interface ExportHealth {
   readonly logs: DeliveryState | DeadWorker | Untried | NotExported;
@@ -57,14 +64,13 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   routeDiagnostics(deps.logger);
   const { settings, version } = context;
   const setup = setupOf(config, context);
-  const { common, exportsMetrics } = setup;
-  const resource = setup.resources.metrics;
-  const instruments = createInstruments(config.self_observability, { resource, version, common });
+  const { common, exportsMetrics, exportsOwnLines, resources } = setup;
+  const deliversLogs = setup.logs !== undefined;
+  const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
   const { telemetry } = instruments;
   const page = new PrometheusPage({ shown: deps.shown, instruments, common });
-  const isNeeded = setup.logs !== undefined || exportsMetrics || setup.exportsOwnLines;
-  const worker = isNeeded ? new ExportWorker(setup, { ...deps, telemetry }) : undefined;
-  const local = setup.logs === undefined ? createLocalDelivery(deps.onProgress) : undefined;
+  const worker = new ExportWorker(setup, { ...deps, telemetry });
+  const local = new LocalDelivery(deps.onProgress);
   const { otlp } = config;
   const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({
     kind: enabled ? "local" : "disabled",
@@ -73,67 +79,60 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
 
   return {
     /** Whether logs leave: if not, records count as delivered to the local store once they are committed. */
-    deliversLogs: local === undefined,
+    deliversLogs,
     telemetry,
     /** Exports own log lines if the settings ask for it; otherwise silent. */
     selfLog: selfLogOf(setup, worker),
     get health(): ExportHealth {
+      const { logs, metrics } = worker.health;
       return {
-        logs: (local === undefined ? (worker?.dead ?? worker?.logs) : undefined) ?? notExported(otlp.logs),
-        metrics: (exportsMetrics ? (worker?.dead ?? worker?.metrics) : undefined) ?? notExported(otlp.metrics),
+        logs: deliversLogs ? logs : notExported(otlp.logs),
+        metrics: exportsMetrics ? metrics : notExported(otlp.metrics),
       };
     },
-    /** When the backend last took something of a signal, epoch milliseconds; since the start of the process. */
+    /** When the backend last accepted something of a signal, epoch milliseconds; since the start of the process. */
     get lastSuccess(): Readonly<Partial<Record<Signal, number>>> {
-      return worker?.lastSuccess ?? {};
+      return worker.lastSuccess;
     },
-    start(from: { readonly cursor: LogCursor; readonly committedSeq: number; readonly pendingRecords: number }): void {
-      worker?.start(from.cursor);
-      local?.start(from);
+    start(from: StartOfDelivery): void {
+      if (deliversLogs || exportsMetrics || exportsOwnLines) worker.start(from.cursor);
+      if (!deliversLogs) local.start(from);
     },
     committed(batch: CommittedRows): void {
-      if (local === undefined) worker?.committed(batch);
+      if (deliversLogs) worker.committed(batch);
       else local.committed(batch);
     },
     /** Whether commits should come with the text of their rows. */
     get wantsText(): boolean {
-      return local === undefined && worker?.wantsText === true;
+      return deliversLogs && worker.wantsText;
     },
     /** The metrics of now in Prometheus' text form. */
     scrape: (): Promise<string> => page.text(),
     /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
     useCredentials(next: Config): void {
-      if (!setup.isStdout) worker?.useCredentials(destinationsOf(next, version));
+      if (!setup.isStdout) worker.useCredentials(destinationsOf(next, version));
     },
     /** There is a newer device directory in the settings. */
-    directoryChanged(): void {
-      worker?.tell("useDirectory", settings.directory.current);
-    },
+    directoryChanged: (): void => worker.tell("useDirectory", settings.directory.current),
     /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
     redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
-      worker?.redeliver(name, redelivery),
-    /** Why a redelivery is not getting through at the moment. */
-    redeliveryTrouble(name: Redelivery["name"]): string | undefined {
-      const state = worker?.dead ?? worker?.redeliveryStates.get(name);
-      return state !== undefined && "why" in state ? state.why : undefined;
-    },
-    /** Hands a committed fold to the worker; it replaces what is still being tried of the one before. */
+      worker.redeliver(name, redelivery),
+    redeliveryTrouble: (name: Redelivery["name"]) => worker.redeliveryTrouble(name),
+    /** Hands a committed fold to the worker; it replaces what is still being retried of the one before. */
     async folded(fold: Fold): Promise<void> {
       const texts = takeTruncatedTexts();
       if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
       if (!exportsMetrics) return;
       const { scopeMetrics } = await instruments.collect();
-      worker?.tell("fold", foldMessage(fold, scopeMetrics));
+      worker.tell("fold", foldMessage(fold, scopeMetrics));
       const series = fold.metrics.reduce((sum, { values }) => sum + values.length, 0);
       if (series >= seriesPerCollection) collectGarbage();
     },
     /** One last delivery of logs. The cursor reported by then is the last. */
-    async stopLogs(deadlineMs: number): Promise<void> {
-      await worker?.stopLogs(deadlineMs);
-    },
+    stopLogs: (deadlineMs: number): Promise<void> => worker.stopLogs(deadlineMs),
     /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
     async stop(deadlineMs: number): Promise<void> {
-      await worker?.stop(deadlineMs);
+      await worker.stop(deadlineMs);
       await instruments.stop();
     },
   };
@@ -167,38 +166,47 @@ function destinationsOf({ otlp }: Config, version: string): Destinations {
 }
 
 /** Own log lines tell no more than records do. */
-function selfLogOf({ exportsOwnLines, settings: { privacy } }: WorkerSetup, worker: ExportWorker | undefined): Logger {
+function selfLogOf({ exportsOwnLines, settings: { privacy } }: WorkerSetup, worker: ExportWorker): Logger {
   const sink = eachLevel((level) => (message, fields) => {
-    if (exportsOwnLines) worker?.tell("line", level, message, fields);
+    if (exportsOwnLines) worker.tell("line", level, message, fields);
   });
   return privacy === undefined ? sink : rewritingLogger(sink, privacyOf(privacy).text);
 }
 
-function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker | undefined): void {
+function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker): void {
   telemetry.observe("tailscale2otel.export.last_success", () =>
     (["logs", "metrics"] as const).flatMap((signal) => {
-      const at = worker?.lastSuccess[signal];
+      const at = worker.lastSuccess[signal];
       return at === undefined ? [] : [{ value: at / 1000, attributes: { signal } }];
     }),
   );
 }
 
 /** Delivery if no logs leave: what is committed counts as delivered to the local store, and so does what waited before. */
-function createLocalDelivery(onProgress: (progress: Progress) => void) {
-  let cursor: LogCursor | undefined;
-  const deliver = (from: LogCursor, records: number, lastSeq: number): void => {
+class LocalDelivery {
+  readonly #onProgress: (progress: Progress) => void;
+  #cursor: LogCursor | undefined;
+
+  constructor(onProgress: (progress: Progress) => void) {
+    this.#onProgress = onProgress;
+  }
+
+  start({ cursor, committedSeq, pendingRecords }: StartOfDelivery): void {
+    this.#cursor = cursor;
+    if (cursor.seq <= committedSeq) this.#deliver(pendingRecords, committedSeq);
+  }
+
+  committed({ parts, lastSeq }: CommittedRows): void {
+    const records = parts.reduce((sum, { accepted }) => sum + accepted, 0);
+    this.#deliver(records, lastSeq);
+  }
+
+  #deliver(records: number, lastSeq: number): void {
+    const from = this.#cursor;
+    if (from === undefined) return;
     const delivered = from.records.delivered + records;
-    cursor = { ...from, seq: lastSeq + 1, record: 0, logRecord: 0, records: { ...from.records, delivered } };
-    onProgress({ cursor, marks: [] });
-  };
-  return {
-    start(from: { readonly cursor: LogCursor; readonly committedSeq: number; readonly pendingRecords: number }): void {
-      cursor = from.cursor;
-      if (from.cursor.seq <= from.committedSeq) deliver(from.cursor, from.pendingRecords, from.committedSeq);
-    },
-    committed({ parts, lastSeq }: CommittedRows): void {
-      const records = parts.reduce((sum, { accepted }) => sum + accepted, 0);
-      if (cursor !== undefined) deliver(cursor, records, lastSeq);
-    },
-  };
+    const cursor = { ...from, seq: lastSeq + 1, record: 0, logRecord: 0, records: { ...from.records, delivered } };
+    this.#cursor = cursor;
+    this.#onProgress({ cursor, marks: [] });
+  }
 }

@@ -11,74 +11,65 @@ import type {
   RedeliveryProgress,
 } from "../journal/index.ts";
 import { eachLevel } from "./self-observability.ts";
-import { Delivery, type DeliveryDeps } from "./delivery.ts";
+import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
 import type { Channel, DeliverySource, Posted, Span } from "./requests.ts";
 import { allRecords, firstAt, type RowSelection } from "./rows.ts";
+import { stopped } from "./sender.ts";
 
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
-
-const stopped: Posted = { kind: "failed", cause: "unreachable", why: "stopped" };
 
 /**
  * One channel for all deliveries: at most `concurrency` requests at once, fresh logs first. A replay or retry sends while
  * nothing fresh is waiting; beside a steady stream of it, one request a second. During an outage it waits.
  */
 export function shareChannel(channel: Channel, concurrency: number, timer: Timer) {
-  const waiting: { readonly mayGo: () => boolean; readonly go: () => void }[] = [];
+  /** Requests that wait: how each is let go, and whether it may. */
+  const waiting = new Map<(value: unknown) => void, () => boolean>();
   let fresh: DeliveryState["kind"] = "idle";
   let sending = 0;
 
   function check(): void {
-    for (const one of waiting.slice()) {
-      if (sending >= concurrency || !one.mayGo()) continue;
-      waiting.splice(waiting.indexOf(one), 1);
+    for (const [go, mayGo] of waiting) {
+      if (sending >= concurrency || !mayGo()) continue;
+      waiting.delete(go);
       sending++;
-      one.go();
+      go(undefined);
     }
   }
 
   async function post(mayGo: () => boolean, spans: readonly Span[], stop: AbortSignal): Promise<Posted> {
-    const { promise: turn, resolve } = Promise.withResolvers<"mine" | "never">();
-    const one = { mayGo, go: () => resolve("mine") };
-    const giveUp = () => {
-      if (waiting.includes(one)) waiting.splice(waiting.indexOf(one), 1);
-      resolve("never");
-    };
-    stop.addEventListener("abort", giveUp);
-    waiting.push(one);
-    check();
-    if (stop.aborted) giveUp();
-    const isMine = (await turn) === "mine";
-    stop.removeEventListener("abort", giveUp);
-    if (!isMine) return stopped;
-    try {
-      return await channel.post(spans, stop);
-    } finally {
+    const { promise: turn, resolve: go } = Promise.withResolvers<unknown>();
+    waiting.set(go, mayGo);
+    stop.addEventListener("abort", go);
+    if (stop.aborted) go(undefined);
+    else check();
+    await turn;
+    stop.removeEventListener("abort", go);
+    if (waiting.delete(go)) return stopped;
+    return channel.post(spans, stop).finally(() => {
       sending--;
       check();
-    }
+    });
   }
 
-  function channelOf(send: Channel["post"]): Channel {
-    return {
-      get maxLogRecords() {
-        return channel.maxLogRecords;
-      },
-      post: send,
-    };
-  }
+  const channelOf = (send: Channel["post"]): Channel => ({
+    get maxLogRecords() {
+      return channel.maxLogRecords;
+    },
+    post: send,
+  });
 
   return {
     fresh: channelOf((spans, stop) => post(() => true, spans, stop)),
     behind: channelOf((spans, stop) => {
-      let isPatient = true;
+      let hasWaited = false;
       const cancel = timer(waitMs, () => {
-        isPatient = false;
+        hasWaited = true;
         check();
       });
-      const mayGo = () => fresh === "idle" || (fresh === "delivering" && !isPatient);
+      const mayGo = () => fresh === "idle" || (fresh === "delivering" && hasWaited);
       return post(mayGo, spans, stop).finally(cancel);
     }),
     freshIs({ kind }: DeliveryState): void {
@@ -93,7 +84,7 @@ export interface RedeliveringDeps extends Pick<DeliveryDeps, "channel" | "clock"
   /** The rows of it, and of a retry its marks by row and end. Of those rows, only records inside the marks have log records. */
   open(redelivery: Redelivery): { readonly source: DeliverySource; readonly marks: readonly Mark[] };
   onProgress(progress: RedeliveryProgress): void;
-  onState(name: Redelivery["name"], state: DeliveryState): void;
+  onState(kind: DeliveryKind, state: DeliveryState): void;
 }
 
 /** What is not answered by then is sent again after the next start. */
@@ -123,8 +114,9 @@ export class Redelivering {
     this.#running.clear();
   }
 
-  #begin({ name, id, cursor, ...rest }: Redelivery): void {
-    const { source, marks } = this.#deps.open({ name, id, cursor, ...rest });
+  #begin(redelivery: Redelivery): void {
+    const { name, id, cursor } = redelivery;
+    const { source, marks } = this.#deps.open(redelivery);
     const retried = name === "retry" ? new RetriedMarks(cursor, marks) : undefined;
     const isCurrent = () => this.#running.get(name) === delivery;
     let last = cursor;
@@ -153,36 +145,38 @@ export class Redelivering {
   }
 }
 
-/** Finds out which marks of a retry were taken as a whole: no part of them was refused or rejected once more. */
+type LinesOfRow = Pick<NewMark, "seq" | "from" | "to">;
+
+/** Finds out which marks of a retry were accepted as a whole: no part of them was refused or rejected once more. */
 class RetriedMarks {
-  readonly #start: LogPosition;
   readonly #marks: readonly Mark[];
   /** Marks before that one are passed. */
   #next: number;
-  #refused: readonly NewMark[] = [];
+  #refused: readonly LinesOfRow[];
   /** Records of the marks that were passed. */
   records: LogCursor["records"];
 
-  /** Goes on at `start`. A mark that begins before it stays: what became of its beginning is not known any more. */
+  /** Goes on at `start`. What became of the lines before it in their row is not known any more: their marks stay. */
   constructor(start: LogCursor, marks: readonly Mark[]) {
-    this.#start = start;
+    const { seq, record, logRecord } = start;
     this.#marks = marks;
     this.#next = marks.filter((mark) => hasPassed(start, mark)).length;
+    this.#refused = [{ seq, from: 0, to: logRecord > 0 ? record + 1 : record }];
     this.records = start.records;
   }
 
-  /** The ids of the marks that were taken with this progress. */
+  /** The ids of the marks that were accepted with this progress. */
   takenBy({ cursor, marks }: Progress): number[] {
     const taken: number[] = [];
     let { delivered, deadLettered } = this.records;
     this.#refused = [...this.#refused, ...marks];
-    for (; this.#next < this.#marks.length; this.#next++) {
-      const mark = this.#marks[this.#next] as Mark;
-      if (!hasPassed(cursor, mark)) break;
-      const isTaken = !isInside(this.#start, mark) && !this.#refused.some((refused) => overlaps(refused, mark));
-      if (isTaken) taken.push(mark.id);
-      if (isTaken) delivered += mark.to - mark.from;
-      else deadLettered += mark.to - mark.from;
+    for (let mark = this.#marks[this.#next]; mark !== undefined && hasPassed(cursor, mark);) {
+      const { id, seq, from, to } = mark;
+      const isRefused = this.#refused.some((part) => part.seq === seq && part.from < to && from < part.to);
+      if (isRefused) deadLettered += to - from;
+      else delivered += to - from;
+      if (!isRefused) taken.push(id);
+      mark = this.#marks[++this.#next];
     }
     this.#refused = this.#refused.filter(({ seq }) => seq >= cursor.seq);
     this.records = { delivered, deadLettered };
@@ -190,18 +184,8 @@ class RetriedMarks {
   }
 }
 
-function overlaps(a: NewMark, b: NewMark): boolean {
-  return a.seq === b.seq && a.from < b.to && b.from < a.to;
-}
-
-function hasPassed({ seq, record }: LogPosition, mark: NewMark): boolean {
+function hasPassed({ seq, record }: LogPosition, mark: LinesOfRow): boolean {
   return seq > mark.seq || (seq === mark.seq && record >= mark.to);
-}
-
-/** Whether a position lies behind the mark's beginning and before its end. */
-function isInside({ seq, record, logRecord }: LogPosition, mark: NewMark): boolean {
-  if (seq !== mark.seq || record >= mark.to) return false;
-  return record > mark.from || (record === mark.from && logRecord > 0);
 }
 
 /** The rows of a replay, by when they were received. */
@@ -220,10 +204,8 @@ export function marked(marks: readonly Mark[]): RowSelection {
     untilSeq: (marks.at(-1)?.seq ?? 0) + 1,
     skipTo: (seq) => marks[firstAt(marks, seq)]?.seq ?? seq,
     recordsOf({ seq }) {
-      const ranges: Mark[] = [];
-      for (let at = firstAt(marks, seq); marks[at]?.seq === seq; at++) ranges.push(marks[at] as Mark);
-      if (ranges.length === 0) return undefined;
-      return (record) => ranges.some(({ from, to }) => from <= record && record < to);
+      const ranges = marks.slice(firstAt(marks, seq), firstAt(marks, seq + 1));
+      return ranges.length === 0 ? undefined : (record) => ranges.some(({ from, to }) => from <= record && record < to);
     },
   };
 }
@@ -241,7 +223,7 @@ export function marksOf(reader: Pick<JournalReader, "marks">, { marks: filter, u
   return found.sort((a, b) => a.seq - b.seq || a.to - b.to);
 }
 
-/** Its lines must not be taken for something about fresh logs. */
+/** Its lines must not be mistaken for something about fresh logs. */
 function naming(name: Redelivery["name"], logger: Logger): Logger {
   return eachLevel((level) => (message, fields) => logger[level](message, { ...fields, during: name }));
 }

@@ -1,10 +1,12 @@
 /** The main thread's end of the export worker: starts it, passes on what either side says, and starts it again when it dies. */
 import { Worker } from "node:worker_threads";
 import type { Telemetry } from "../catalogue/telemetry.ts";
+import { waitAtMost } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
 import type { Signal } from "./answer.ts";
+import type { DeliveryKind } from "./delivery.ts";
 import { type DeliveryState, exportBackoffMs } from "./outage.ts";
 import type { MetricReport } from "./metrics.ts";
 import { answerCall, type Args, type Call, type Destinations, type MainCalls } from "./worker.ts";
@@ -61,11 +63,10 @@ const maxHandedBytes = 4 * 1024 * 1024;
 export class ExportWorker {
   /** Set from its death until another one is at work. */
   dead: DeadWorker | undefined;
-  logs: DeliveryState | Untried = { kind: "untried" };
-  metrics: MetricReport["state"] | Untried = { kind: "untried" };
+  /** How each delivery of logs fares. */
+  readonly deliveries: Partial<Record<DeliveryKind, DeliveryState>> = {};
+  metrics: MetricReport["state"] | undefined;
   readonly lastSuccess: Partial<Record<Signal, number>> = {};
-  /** How replay and retry fare. */
-  readonly redeliveryStates = new Map<Redelivery["name"], DeliveryState>();
   readonly #setup: WorkerSetup;
   readonly #deps: WorkerDeps;
   #worker: Worker | undefined;
@@ -99,7 +100,9 @@ export class ExportWorker {
         this.#readBytes = readBytes;
         deps.onProgress(progress);
       },
-      deliveryState: (state) => (this.logs = state),
+      deliveryState: (kind, state) => {
+        if (kind === "logs" || this.#redeliveries.has(kind)) this.deliveries[kind] = state;
+      },
       redelivered: (progress) => {
         const known = this.#redeliveries.get(progress.name);
         if (known?.id !== progress.id) return;
@@ -107,7 +110,6 @@ export class ExportWorker {
         if (progress.isOver) this.#forget(progress.name);
         deps.onRedelivered(progress);
       },
-      redeliveryState: (name, state) => this.#redeliveries.has(name) && this.redeliveryStates.set(name, state),
       metricReport: ({ state, points }) => {
         this.metrics = state;
         deps.onPoints(points);
@@ -123,6 +125,18 @@ export class ExportWorker {
       damaged: deps.onDamage,
       stopped: (what) => this.#stops.get(what)?.resolve(),
     };
+  }
+
+  /** How the export of each signal fares. */
+  get health() {
+    const untried: Untried = { kind: "untried" };
+    return { logs: this.dead ?? this.deliveries.logs ?? untried, metrics: this.dead ?? this.metrics ?? untried };
+  }
+
+  /** Why a redelivery is not getting through at the moment. */
+  redeliveryTrouble(name: Redelivery["name"]): string | undefined {
+    const state = this.dead ?? this.deliveries[name];
+    return state !== undefined && "why" in state ? state.why : undefined;
   }
 
   /** Delivers logs from there on. */
@@ -174,15 +188,12 @@ export class ExportWorker {
     const last = this.#worker;
     this.#worker = undefined;
     if (last === undefined) return;
-    const { promise: notEnded, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, terminationMs);
-    await Promise.race([last.terminate(), notEnded]);
-    clearTimeout(timer);
+    await waitAtMost(last.terminate(), terminationMs);
   }
 
   #launch(from: LogCursor): void {
     this.#startedAt = this.#deps.clock();
-    if (this.logs.kind !== "untried") this.logs = { kind: "idle" };
+    if (this.deliveries.logs !== undefined) this.deliveries.logs = { kind: "idle" };
     const mine = new Worker(this.#deps.entry);
     this.#worker = mine;
     let why = "the thread ended";
@@ -232,7 +243,7 @@ export class ExportWorker {
 
   #forget(name: Redelivery["name"]): void {
     this.#redeliveries.delete(name);
-    this.redeliveryStates.delete(name);
+    delete this.deliveries[name];
   }
 
   /** Asks the worker to stop something, and waits until it has, or has died, or does not answer. */
@@ -245,9 +256,7 @@ export class ExportWorker {
       this.#stops.set(what, (ending = Promise.withResolvers()));
       this.tell(what, deadlineMs);
     }
-    const grace = setTimeout(ending.resolve, deadlineMs + graceMs);
-    await ending.promise;
-    clearTimeout(grace);
+    await waitAtMost(ending.promise, deadlineMs + graceMs);
   }
 }
 

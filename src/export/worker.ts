@@ -1,5 +1,6 @@
 /** The export worker: delivers the journal's logs, metrics and our own log lines, away from the thread that listens. */
 import { parentPort } from "node:worker_threads";
+import type { InstrumentationScope } from "@opentelemetry/core";
 import type { Config } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
@@ -19,7 +20,7 @@ import type { Directory, ProcessorSettings } from "../processors/index.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
 import type { Encoding, Signal } from "./answer.ts";
-import { Delivery } from "./delivery.ts";
+import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
 import { type Destination, type ResourceAttributes, scopeOf } from "./destination.ts";
 import type { FoldMessage } from "./fold-points.ts";
 import { MetricExport, type MetricReport } from "./metrics.ts";
@@ -28,7 +29,14 @@ import { marked, marksOf, Redelivering, replayed, shareChannel } from "./redeliv
 import { RequestChannel } from "./requests.ts";
 import { type RowContext, RowSource } from "./rows.ts";
 import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-observability.ts";
-import { createSender, createStdoutSender, type Fetch, type RequestOutcome, type SenderDeps } from "./sender.ts";
+import {
+  createSender,
+  createStdoutSender,
+  type Fetch,
+  type RequestOutcome,
+  type Sender,
+  type SenderDeps,
+} from "./sender.ts";
 
 export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
 
@@ -75,11 +83,10 @@ export interface WorkerCalls {
 export interface MainCalls {
   /** It has opened the journal and is at work. */
   running(): void;
-  /** `readBytes`: of the text that was handed over, how much is read or dropped. */
+  /** How far fresh logs have come, and how much of the text that was handed over is read or dropped. */
   progress(progress: Progress, readBytes: number): void;
-  deliveryState(state: DeliveryState): void;
   redelivered(progress: RedeliveryProgress): void;
-  redeliveryState(name: Redelivery["name"], state: DeliveryState): void;
+  deliveryState(kind: DeliveryKind, state: DeliveryState): void;
   metricReport(report: MetricReport): void;
   requested(signal: Signal, outcome: RequestOutcome, seconds: number): void;
   /** Texts that were cut to their bound since the last such message. */
@@ -148,14 +155,9 @@ function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void)
   const count: SenderDeps["onAnswer"] = (...answered) => say("requested", ...answered);
   const shared = { encoding, scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
   const logs = setup.logs && startLogs(setup, setup.logs, cursor, { ...shared, send: senderOf("logs", count), say });
+  const onReport = (report: MetricReport) => say("metricReport", report);
   const metrics = setup.exportsMetrics
-    ? new MetricExport({
-        ...shared,
-        send: senderOf("metrics", count),
-        resource: resources.metrics,
-        common,
-        onReport: (report) => say("metricReport", report),
-      })
+    ? new MetricExport({ ...shared, send: senderOf("metrics", count), resource: resources.metrics, common, onReport })
     : undefined;
   const ownLines = setup.exportsOwnLines
     ? createSelfLogs({
@@ -185,8 +187,12 @@ function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void)
   };
 }
 
-type LogParts = ConstructorParameters<typeof RequestChannel>[1] &
-  Pick<ConstructorParameters<typeof Delivery>[2], "clock" | "random" | "timer" | "logger"> & { readonly say: Say };
+interface LogDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logger"> {
+  readonly send: Sender;
+  readonly encoding: Encoding;
+  readonly scope: InstrumentationScope;
+  readonly say: Say;
+}
 
 /**
  * Begins to deliver logs: fresh ones from the journal's cursor on, and behind them what is replayed or retried.
@@ -196,7 +202,7 @@ function startLogs(
   { settings, location, resources }: WorkerSetup,
   limits: Config["otlp"]["logs"],
   cursor: LogCursor,
-  { send, encoding, scope, say, ...shared }: Omit<LogParts, "describer" | "resource">,
+  { send, encoding, scope, say, ...shared }: LogDeps,
 ) {
   const reader = openSqliteReader(location, (error) => {
     if (isDamage(error)) say("damaged", error instanceof Error ? error.message : String(error));
@@ -218,7 +224,7 @@ function startLogs(
     },
     onState(state) {
       shares.freshIs(state);
-      say("deliveryState", state);
+      say("deliveryState", "logs", state);
     },
   });
   const redelivering = new Redelivering({
@@ -230,7 +236,7 @@ function startLogs(
       return { marks, source: new RowSource(reader, context, selection) };
     },
     onProgress: (progress) => say("redelivered", progress),
-    onState: (name, state) => say("redeliveryState", name, state),
+    onState: (kind, state) => say("deliveryState", kind, state),
   });
   let stopping: Promise<void> | undefined;
 
