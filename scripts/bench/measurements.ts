@@ -34,7 +34,7 @@ export interface Extent {
   readonly pairEntries: number;
 }
 
-const full: Extent = { seconds: 8, warmUpSeconds: 4, memorySeconds: 60, keys: 4_000_000, pairEntries: 1_000_000 };
+const full: Extent = { seconds: 8, warmUpSeconds: 8, memorySeconds: 60, keys: 4_000_000, pairEntries: 1_000_000 };
 const quick: Extent = { seconds: 3, warmUpSeconds: 1, memorySeconds: 10, keys: 400_000, pairEntries: 150_000 };
 export const extents = { full, quick };
 

@@ -5,7 +5,7 @@
 import { count, type FlowClass, type NodePair, noIncrements, otherNode } from "../catalogue/increments.ts";
 import { type EdgeBook, noPeer, ownExit, peerByAddress } from "../processors/edges.ts";
 import { consistencyOf, fieldCodes, fieldsCode } from "../processors/flow-metrics.ts";
-import { hashOf, hashOfText, noNumber, NumberTable } from "../processors/tables.ts";
+import { hashOf, hashOfText, PackedTable } from "../processors/tables.ts";
 import { derpRelayIpv4 } from "../records/address.ts";
 import { addressAbsent, addressIpv4, addressIpv6, type FlowColumns, trafficTypes } from "../records/flow/columns.ts";
 
@@ -158,7 +158,7 @@ export class Reached {
   readonly #isKnown = new Uint8Array(1 << sourceBits);
   readonly #peers = new Uint32Array(1 << sourceBits);
   readonly #ports = new Uint32Array(1 << sourceBits);
-  readonly #members = new NumberTable(maxMembers);
+  readonly #members = new PackedTable(maxMembers, 0xffff_ffff);
 
   /** Sources, and observations of members, that found no room: the gauges are then lower bounds. */
   missed = 0;
@@ -176,8 +176,8 @@ export class Reached {
   reach(source: number, kind: (typeof memberKinds)[keyof typeof memberKinds], member: number, more = 0): void {
     if (this.#isKnown[source] !== 1) return;
     const head = ((((more << kindBits) | kind) << sourceBits) | source) >>> 0;
-    if (this.#members.find(member, head) !== noNumber) return;
-    if (!this.#members.add(member, head, 0)) this.missed++;
+    if (this.#members.find(member, head) !== 0) return;
+    if (!this.#members.add(member, head)) this.missed++;
     else if (kind === memberKinds.port) this.#ports[source] = (this.#ports[source] as number) + 1;
     else this.#peers[source] = (this.#peers[source] as number) + 1;
   }

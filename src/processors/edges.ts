@@ -17,7 +17,7 @@ import {
 } from "./classes.ts";
 import { type End, type EndBook, type Identity, identityLabels } from "./ends.ts";
 import type { ProcessorSettings } from "./names.ts";
-import { noNumber, NumberTable, TextTable } from "./tables.ts";
+import { noNumber, NumberTable, PackedTable, TextTable } from "./tables.ts";
 
 /** Exclusive upper bound of edge numbers. */
 export const maxEdges = 65_536;
@@ -46,6 +46,10 @@ const otherPair = 0;
 const reservedTexts = ["shared", "absent", "other"] as const;
 const absentNode = 1;
 const otherNumber = 2;
+
+/** Bits of an edge number, which is never 0 in the table. */
+const edgeBits = 16;
+const edgeMask = maxEdges - 1;
 
 /** Bits of a node number, so that two fit in one key. */
 const nodeBits = 15;
@@ -79,7 +83,8 @@ export class EdgeBook {
   /** Direct-mapped cache of classes without ports, by low bits of the code. */
   readonly #recentCodes = new Uint32Array(recentClasses);
   readonly #recentNumbers = new Uint16Array(recentClasses);
-  readonly #edges = new NumberTable(maxEdges - firstEdge);
+  /** By the numbers of both nodes, and the class above the edge. */
+  readonly #edges = new PackedTable(maxEdges - firstEdge, ~edgeMask);
   readonly #pairOf = new Uint16Array(maxEdges);
   readonly #classOf = new Uint16Array(maxEdges);
   /** Changes whenever the numbers are reassigned. */
@@ -140,8 +145,8 @@ export class EdgeBook {
     const classNumber = this.#classNumber(code, this.#portsOf(columns, entry, code));
     if (source === noNumber || destination === noNumber) return this.#otherEdge(classNumber);
     const nodes = (source << nodeBits) | destination;
-    const edge = this.#edges.find(nodes, classNumber);
-    return edge === noNumber ? this.#add(source, destination, classNumber) : edge;
+    const edge = this.#edges.find(nodes, classNumber << edgeBits) & edgeMask;
+    return edge === 0 ? this.#add(source, destination, classNumber) : edge;
   }
 
   #add(source: number, destination: number, classNumber: number): number {
@@ -153,7 +158,7 @@ export class EdgeBook {
       this.#pairs.push(this.#pairOfNodes(source, destination));
     }
     const edge = firstEdge + this.#edges.size;
-    if (!this.#edges.add(nodes, classNumber, edge)) return this.#otherEdge(classNumber);
+    if (!this.#edges.add(nodes, (classNumber << edgeBits) | edge)) return this.#otherEdge(classNumber);
     this.#pairOf[edge] = pair;
     this.#classOf[edge] = classNumber;
     this.sourceOf[edge] = this.#nodes[source]?.name ?? absentNode;

@@ -121,6 +121,80 @@ export class NumberTable {
   }
 }
 
+/**
+ * Keys of up to 64 bits with the bits that are left of them, in two words per slot, so that a probe costs one cache line.
+ * Grows as it fills.
+ */
+export class PackedTable {
+  readonly #capacity: number;
+  readonly #keyMask: number;
+  /** A second word of 0 is a free slot. */
+  #slots = new Uint32Array(firstSlots * 2);
+  #mask = firstSlots - 1;
+  #size = 0;
+
+  /** `capacity`: maximum number of keys. `keyMask`: the bits of the second word that belong to the key. */
+  constructor(capacity: number, keyMask: number) {
+    this.#capacity = capacity;
+    this.#keyMask = keyMask;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The second word of the slot with the key of these two words; 0 if there is none. */
+  find(a: number, b: number): number {
+    const slots = this.#slots;
+    const mask = this.#mask;
+    const key = b & this.#keyMask;
+    let slot = hashOf(a, key) & mask;
+    for (let probe = 0; probe < maxProbes; probe++) {
+      const word = slots[slot * 2 + 1] as number;
+      if (word === 0) return 0;
+      if (slots[slot * 2] === a && (word & this.#keyMask) === key) return word;
+      slot = (slot + 1) & mask;
+    }
+    return 0;
+  }
+
+  /** Adds a key that is not in the table; `b` is not 0. Returns false, without adding it, if there is no room. */
+  add(a: number, b: number): boolean {
+    if (this.#size >= this.#capacity) return false;
+    if (this.#size * 2.2 > this.#mask) this.#grow();
+    if (!this.#insert(a, b, maxProbes)) return false;
+    this.#size++;
+    return true;
+  }
+
+  clear(): void {
+    if (this.#size > 0) this.#slots.fill(0);
+    this.#size = 0;
+  }
+
+  #insert(a: number, b: number, probes: number): boolean {
+    const slots = this.#slots;
+    let slot = hashOf(a, b & this.#keyMask) & this.#mask;
+    for (let probe = 0; probe < probes; probe++) {
+      if (slots[slot * 2 + 1] === 0) {
+        slots[slot * 2] = a;
+        slots[slot * 2 + 1] = b;
+        return true;
+      }
+      slot = (slot + 1) & this.#mask;
+    }
+    return false;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    this.#mask = this.#mask * 2 + 1;
+    for (let from = 0; from < old.length; from += 2)
+      if (old[from + 1] !== 0) this.#insert(old[from] as number, old[from + 1] as number, this.#mask);
+  }
+}
+
 /** Maps texts to consecutive numbers in order of arrival. */
 export class TextTable {
   /** By two hashes of the text. */

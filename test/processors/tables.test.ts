@@ -1,7 +1,7 @@
 /** Tables that the wire can reach hold no more than their bound, and find all that they hold. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { noNumber, NumberTable, TextTable } from "../../src/processors/tables.ts";
+import { noNumber, NumberTable, PackedTable, TextTable } from "../../src/processors/tables.ts";
 import { seeded } from "../support/random.ts";
 
 const word = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffff_ffff }));
@@ -51,4 +51,37 @@ test("long texts that differ only at their end are told apart", () => {
   const table = new TextTable(1000);
   const numbers = Array.from({ length: 500 }, (_, place) => table.numberOf(`${"a".repeat(1000)}${place}`));
   expect(numbers).toEqual(numbers.map((_, place) => place));
+});
+
+test("a packed table finds what a map finds, whatever the bits beside the key", () => {
+  const keyMask = ~0xff;
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(5), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 0, max: 255 }))),
+      (steps) => {
+        const table = new PackedTable(20, keyMask);
+        const model = new Map<string, number>();
+        for (const [a, key, rest] of steps) {
+          const name = `${a} ${key}`;
+          const packed = (key << 8) | rest;
+          expect(table.find(a, packed)).toBe(model.get(name) ?? 0);
+          if (model.has(name)) continue;
+          const hasRoom = model.size < 20;
+          expect(table.add(a, packed)).toBe(hasRoom);
+          if (hasRoom) model.set(name, packed);
+          expect(table.size).toBe(model.size);
+        }
+        table.clear();
+        for (const [a, key] of steps) expect(table.find(a, key << 8)).toBe(0);
+      },
+    ),
+    seeded(),
+  );
+});
+
+test("a packed table keeps what it holds while it grows", () => {
+  const table = new PackedTable(50_000, 0xffff_ffff);
+  const held = Array.from({ length: 50_000 }, (_, key) => key).filter((key) => table.add(key * 7, 0xffff_ffff - key));
+  expect(held.length).toBeGreaterThan(49_500);
+  for (const key of held) expect(table.find(key * 7, 0xffff_ffff - key)).toBe(0xffff_ffff - key);
 });
