@@ -2,10 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { renderHecReference } from "./hec-reference.ts";
+import { configJsonSchema, exampleFile, referencePage } from "./config-reference.ts";
+import { hecPage, webhookPage } from "./receivers-reference.ts";
 import { signalsPage } from "./signals-reference.ts";
-import { renderWebhookReference } from "./webhook-reference.ts";
-import { configJsonSchema, exampleFile, referencePage } from "./reference.ts";
 
 interface Page {
   /** Inside `docs/`. */
@@ -13,13 +12,12 @@ interface Page {
   readonly render: () => string;
 }
 
-/** A new page is a new line. */
 const pages: readonly Page[] = [
   { name: "configuration.md", render: referencePage },
   { name: "configuration.example.toml", render: exampleFile },
   { name: "config.schema.json", render: () => JSON.stringify(configJsonSchema()) },
-  { name: "hec.md", render: renderHecReference },
-  { name: "webhook.md", render: renderWebhookReference },
+  { name: "hec.md", render: hecPage },
+  { name: "webhook.md", render: webhookPage },
   { name: "signals.md", render: signalsPage },
 ];
 

@@ -1,5 +1,5 @@
 /** A helper process of the benchmark, spoken to in lines of JSON: one object a line, each way. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 export interface Child {
@@ -16,9 +16,9 @@ export function startChild(script: string, args: readonly string[]): Child {
   const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  endWithUs(child);
   if (child.pid === undefined) throw new Error(`cannot start ${script}`);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  endWithUs(ended, () => child.kill("SIGKILL"));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     pid: child.pid,
@@ -41,13 +41,13 @@ export function startChild(script: string, args: readonly string[]): Child {
   };
 }
 
-const running = new Set<ChildProcess>();
-process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+const running = new Set<() => unknown>();
+process.once("exit", () => running.forEach((kill) => kill()));
 
-/** Kills the process when this one is ended before it. */
-export function endWithUs(child: ChildProcess): void {
-  running.add(child);
-  child.once("exit", () => running.delete(child));
+/** Kills a process that is still running when this one ends. */
+export function endWithUs(ended: Promise<unknown>, kill: () => unknown): void {
+  running.add(kill);
+  void ended.finally(() => running.delete(kill));
 }
 
 /** The other side: the lines that the parent writes. */

@@ -1,7 +1,8 @@
 /** What is measured: each measurement runs the program under one kind of load and gives numbers by name. */
 import { setTimeout as wait } from "node:timers/promises";
+import { freePort } from "../../test/support/port.ts";
 import { medianOf } from "./floor.ts";
-import { freePort, inPlace, type Place, startProgram } from "./program.ts";
+import { inPlace, type Place, startProgram } from "./program.ts";
 import { type LoadFigures, Stage, type StageLoad, type StageOptions, type Sent } from "./stage.ts";
 import { memoryOf } from "./usage.ts";
 

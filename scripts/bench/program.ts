@@ -1,10 +1,10 @@
 /** The program under test: started as a user starts it, in a process of its own, with a state directory of its own. */
-import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { freePort } from "../../test/support/port.ts";
+import { launchProgram } from "../../test/support/running-program.ts";
 import { endWithUs } from "./child.ts";
 
 export type Protocol = "http/protobuf" | "http/json";
@@ -50,7 +50,6 @@ export interface Program {
 }
 
 const startTimeoutMs = 30_000;
-const token = "bench-token";
 
 /** Makes a place with two ports that nobody uses at this moment, and removes it when the work is over. */
 export async function inPlace<Result>(work: (place: Place) => Promise<Result>): Promise<Result> {
@@ -65,89 +64,75 @@ export async function inPlace<Result>(work: (place: Place) => Promise<Result>): 
   }
 }
 
-/** Resolves once the first request has been accepted. @throws {Error} when that does not happen in time. */
+/** Resolves once the first request has been accepted. @throws {Error} if that does not happen in time. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
-  const { path, place, firstBody } = options;
-  const outputPath = join(place.directory, "output.txt");
-  const output = openSync(outputPath, "a");
-  const isScript = /\.(ts|js|mjs)$/.test(path);
-  const [command, args] = isScript ? [process.execPath, [path, "run"]] : [path, ["run"]];
+  const { path, place, endpoint, protocol, settings, firstBody } = options;
   const began = performance.now();
-  const child = spawn(command, args, {
-    cwd: place.directory,
-    stdio: ["ignore", output, output],
-    env: environmentOf(options),
+  const program = await launchProgram({
+    command: /\.(ts|js|mjs)$/.test(path) ? [process.execPath, path] : [path],
+    directory: place.directory,
+    endpoint,
+    encoding: protocol === "http/json" ? "json" : "protobuf",
+    port: place.streamPort,
+    adminPort: place.adminPort,
+    // The defaults, but for a metric interval in which a load of seconds has folds.
+    settings: { PATH: process.env["PATH"] ?? "", ...usualSettings, ...settings },
   });
-  closeSync(output);
-  endWithUs(child);
-  const exited = new Promise<number | undefined>((resolve) => {
-    child.once("exit", (code) => resolve(code ?? undefined));
-    child.once("error", () => resolve(undefined));
-  });
-  const isRunning = () => child.exitCode === null && child.signalCode === null && child.pid !== undefined;
+  const { url, admin, pid, token } = program;
+  let isRunning = true;
+  const ended = program.ended.catch(() => null).finally(() => (isRunning = false));
+  endWithUs(ended, () => program.kill());
 
   async function stop(timeoutMs: number): Promise<number | undefined> {
-    if (!isRunning()) return exited;
-    child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
-    const code = await exited;
+    const timer = setTimeout(() => void program.kill(), timeoutMs);
+    void program.stop().catch(() => undefined);
+    const code = await ended;
     clearTimeout(timer);
-    return code;
+    return code ?? undefined;
   }
 
-  const url = `http://127.0.0.1:${place.streamPort}/services/collector/event`;
-  const answer = await firstAnswer(url, firstBody, () => isRunning() && performance.now() < began + startTimeoutMs);
+  const lastLines = () =>
+    program
+      .output()
+      .trim()
+      .split("\n")
+      .slice(-10)
+      .map((line) => `the program said: ${line}`);
+  const request: RequestInit = {
+    headers: { authorization: `Splunk ${token}` },
+    ...(firstBody !== undefined && { method: "POST", body: firstBody }),
+  };
+  const address = firstBody === undefined ? url.replace(/event$/, "health") : url;
+  const status = await firstStatus(address, request, () => isRunning && performance.now() < began + startTimeoutMs);
   const startToAcceptedMs = performance.now() - began;
-  if (answer !== 200 || child.pid === undefined) {
+  if (status !== 200) {
     await stop(1000);
-    const mishap = answer === undefined ? "did not answer" : `answered ${answer}`;
-    throw new Error([`${path} ${mishap}`, ...lastLinesOf(outputPath)].join("\n"));
+    throw new Error(
+      [`${path} ${status === undefined ? "did not answer" : `answered ${status}`}`, ...lastLines()].join("\n"),
+    );
   }
   return {
-    pid: child.pid,
+    pid,
     url,
     token,
     startToAcceptedMs,
     async conservation() {
-      const response = await fetch(`http://127.0.0.1:${place.adminPort}/api/status`);
+      const response = await fetch(`${admin}/api/status`);
       return ((await response.json()) as { conservation: Conservation }).conservation;
     },
-    lastLines: () => lastLinesOf(outputPath),
+    lastLines,
     stop,
-    async kill() {
-      child.kill("SIGKILL");
-      await exited;
-    },
+    kill: program.kill,
   };
 }
 
-/** The defaults, but for addresses and the token, and a metric interval in which a load of seconds has folds. */
-function environmentOf({ place, endpoint, protocol, settings }: ProgramOptions): Record<string, string> {
-  return {
-    PATH: process.env["PATH"] ?? "",
-    HOME: place.directory,
-    TS2OTEL_STREAMING__ENABLED: "true",
-    TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${place.streamPort}`,
-    TS2OTEL_STREAMING__TOKEN: token,
-    TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "stream",
-    TS2OTEL_COLLECTORS__AUDITLOGS__SOURCE: "stream",
-    TS2OTEL_OTLP__ENDPOINT: endpoint,
-    TS2OTEL_OTLP__PROTOCOL: protocol,
-    TS2OTEL_OTLP__METRIC_INTERVAL: "10s",
-    TS2OTEL_STATE__PATH: join(place.directory, "state"),
-    TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${place.adminPort}`,
-    ...settings,
-  };
-}
+const usualSettings = { TS2OTEL_OTLP__METRIC_INTERVAL: "10s", TS2OTEL_OTLP__TIMEOUT: "10s" };
 
-/** The status of the first answer that is not "come again". */
-async function firstAnswer(url: string, body: string | undefined, mayGoOn: () => boolean): Promise<number | undefined> {
-  const headers = { authorization: `Splunk ${token}` };
-  const address = body === undefined ? url.replace(/event$/, "health") : url;
-  const request = { headers, ...(body === undefined ? {} : { method: "POST", body }) };
+/** The status of the first answer other than 503. */
+async function firstStatus(url: string, request: RequestInit, mayGoOn: () => boolean): Promise<number | undefined> {
   while (mayGoOn()) {
     try {
-      const response = await fetch(address, { ...request, signal: AbortSignal.timeout(startTimeoutMs) });
+      const response = await fetch(url, { ...request, signal: AbortSignal.timeout(startTimeoutMs) });
       await response.arrayBuffer();
       if (response.status !== 503) return response.status;
     } catch {
@@ -156,19 +141,4 @@ async function firstAnswer(url: string, body: string | undefined, mayGoOn: () =>
     await wait(2);
   }
   return undefined;
-}
-
-function lastLinesOf(path: string): readonly string[] {
-  const lines = readFileSync(path, "utf8").trim().split("\n").slice(-10);
-  return lines.map((line) => `the program said: ${line}`);
-}
-
-/** A port of the loopback address that nobody uses at this moment, and where nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }

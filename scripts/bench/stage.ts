@@ -1,11 +1,12 @@
 /** One program under load, with its sink, its generator and the floor's probe, each a process of its own; and the check that nothing was lost. */
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { freePort } from "../../test/support/port.ts";
 import { createLoad, type Load, type Shape, sumsOfEntries } from "./bodies.ts";
 import { type Child, startChild } from "./child.ts";
 import { type FloorProbe, startFloorProbe } from "./floor.ts";
 import type { GeneratorRequest, Stretch, StretchReport } from "./generator.ts";
-import { freePort, type Place, type Program, type Protocol, startProgram } from "./program.ts";
+import { type Place, type Program, type Protocol, startProgram } from "./program.ts";
 import type { SentEntries, SinkArrivals, SinkFindings, SinkRequest } from "./sink.ts";
 import { cpuSecondsOf, memoryOf, usedBytesOf, watchMemory } from "./usage.ts";
 

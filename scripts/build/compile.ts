@@ -1,12 +1,38 @@
 /** One target's binary, and the bundle that Deno and Bun run. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, renameSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
-import { distDir, entryFile, rootDir, stagingDir } from "./paths.ts";
-import { defineFlags } from "./stamp.ts";
-import type { Stamp } from "./stamp.ts";
-import { hostTarget } from "./targets.ts";
-import type { Target } from "./targets.ts";
+import { mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { defineFlags, rootDir, type Stamp } from "./stamp.ts";
+
+export const distDir = join(rootDir, "dist");
+
+/** On the file system of `dist/`, so that a finished file is moved there in one step; one folder for each build that runs. */
+export const stagingDir = join(rootDir, ".cache/build", String(process.pid));
+
+/** A machine that there is a binary for. */
+export interface Target {
+  /** As in the names of files: `linux-x64`, `linux-arm64-musl`, `darwin-x64`. `install.sh` forms the same names. */
+  readonly name: string;
+  /** As the compiler names it. */
+  readonly runtime: string;
+}
+
+export const allTargets: readonly Target[] = [
+  "linux-x64",
+  "linux-arm64",
+  "linux-x64-musl",
+  "linux-arm64-musl",
+  "darwin-x64",
+  "darwin-arm64",
+].map((name) => ({ name, runtime: `bun-${name}` }));
+
+/** @throws {Error} if there is no binary for this machine. */
+export function hostTarget(): Target {
+  const name = `${process.platform}-${process.arch}${isMusl() ? "-musl" : ""}`;
+  const target = allTargets.find((candidate) => candidate.name === name);
+  if (target !== undefined) return target;
+  throw new Error(`there is no binary for ${name}, only for ${allTargets.map((known) => known.name).join(", ")}`);
+}
 
 export interface BuiltFile {
   readonly path: string;
@@ -14,14 +40,14 @@ export interface BuiltFile {
 }
 
 /**
- * A binary that needs no file beside it. The runtime of another target comes through the package registry, once.
+ * A binary that needs no file beside it. The runtime of another target is downloaded from the package registry, once.
  *
  * - `--production`: without it NODE_ENV is compiled in as "development".
- * - the autoload flags: without them the binary runs a `bunfig.toml` and reads a `.env` that lie where it is started.
+ * - the autoload flags: without them the binary runs a `bunfig.toml` and reads a `.env` in the directory that it is started in.
  * - `--reject-unresolved`: an import that is not known at build time would fail on the user's machine.
  * - `--disallow-code-generation-from-strings`: nothing that arrives can become code.
  *
- * @throws {Error} when the compiler fails; its own output has been shown.
+ * @throws {Error} if the compiler fails; its own output has been shown.
  */
 export function compileProgram(target: Target, stamp: Stamp, path: string): BuiltFile {
   const flags = [
@@ -36,7 +62,7 @@ export function compileProgram(target: Target, stamp: Stamp, path: string): Buil
     "--compile-exec-argv=--disallow-code-generation-from-strings=strict",
     "--reject-unresolved",
   ];
-  // The compiler uses itself for its own machine: named as a target, it would fetch a second copy.
+  // For its own machine the compiler uses its own runtime; named as a target, it would download a second copy.
   if (target.name !== hostTarget().name) flags.push(`--target=${target.runtime}`);
   return compile(flags, stamp, { path, stagedAs: join(stagingDir, target.name, "tailscale2otel") });
 }
@@ -55,8 +81,8 @@ function compile(
   stamp: Stamp,
   { path, stagedAs }: { path: string; stagedAs: string },
 ): BuiltFile {
-  mkdirSync(join(stagedAs, ".."), { recursive: true });
-  const args = ["build", ...flags, ...defineFlags(stamp), `--outfile=${stagedAs}`, entryFile];
+  mkdirSync(dirname(stagedAs), { recursive: true });
+  const args = ["build", ...flags, ...defineFlags(stamp), `--outfile=${stagedAs}`, join(rootDir, "src/main.ts")];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: rootDir, encoding: "utf8" });
   if (status !== 0) {
     process.stderr.write(`\n${stdout}${stderr}`);
@@ -64,4 +90,8 @@ function compile(
   }
   renameSync(stagedAs, path);
   return { path, bytes: statSync(path).size };
+}
+
+function isMusl(): boolean {
+  return process.platform === "linux" && readdirSync("/lib").some((name) => name.startsWith("ld-musl-"));
 }

@@ -1,16 +1,19 @@
 /** `bun run build`: compiles the program into single files under `dist/`, and packs a release. */
 import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { bundleModule, compileProgram } from "./compile.ts";
-import type { BuiltFile } from "./compile.ts";
-import { distDir, releaseDir, stagingDir } from "./paths.ts";
+import {
+  allTargets,
+  type BuiltFile,
+  bundleModule,
+  compileProgram,
+  distDir,
+  hostTarget,
+  stagingDir,
+  type Target,
+} from "./compile.ts";
 import { packRelease } from "./release.ts";
-import { sizeTable } from "./size-table.ts";
-import { readStamp } from "./stamp.ts";
-import type { Stamp } from "./stamp.ts";
-import { allTargets, hostTarget } from "./targets.ts";
-import type { Target } from "./targets.ts";
+import { readStamp, rootDir, type Stamp } from "./stamp.ts";
 
 const usage = `bun run build [flags]
 
@@ -54,13 +57,10 @@ function build(options: BuildOptions, stamp: Stamp): void {
     process.stdout.write(sizeTable([bundle]));
     return;
   }
-  const built = new Map(targetsOf(options).map((target) => [target, compileWithProgress(target, stamp)]));
-  const packed = options.release ? packRelease(built, stamp, releaseDir) : [];
+  const targets = options.all ? allTargets : [hostTarget()];
+  const built = new Map(targets.map((target) => [target, compileWithProgress(target, stamp)]));
+  const packed = options.release ? packRelease(built, stamp, join(distDir, "release")) : [];
   process.stdout.write(sizeTable([bundle, ...built.values(), ...packed]));
-}
-
-function targetsOf({ all }: BuildOptions): readonly Target[] {
-  return all ? allTargets : [hostTarget()];
 }
 
 function compileWithProgress(target: Target, stamp: Stamp): BuiltFile {
@@ -74,6 +74,12 @@ function compileWithProgress(target: Target, stamp: Stamp): BuiltFile {
 /** This machine's own binary has the plain name, so that `dist/tailscale2otel` is always one that runs here. */
 function fileNameOf(target: Target): string {
   return target.name === hostTarget().name ? "tailscale2otel" : `tailscale2otel-${target.name}`;
+}
+
+function sizeTable(files: readonly BuiltFile[]): string {
+  const rows = files.map(({ path, bytes }) => [relative(rootDir, path), `${(bytes / 1e6).toFixed(1)} MB`] as const);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, size]) => `  ${name.padEnd(width)}  ${size.padStart(9)}\n`).join("");
 }
 
 function optionsOf(args: readonly string[]): BuildOptions | "help" | "mistake" {

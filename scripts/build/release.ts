@@ -3,14 +3,12 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import type { BuiltFile } from "./compile.ts";
-import { stagingDir } from "./paths.ts";
+import { type BuiltFile, stagingDir, type Target } from "./compile.ts";
 import type { Stamp } from "./stamp.ts";
-import type { Target } from "./targets.ts";
 
 /**
  * Compresses the binaries as `tailscale2otel-<version>-<target>.gz` and writes `SHA256SUMS` and `VERSION` beside them.
- * gzip, because it is the one format that every system of the list unpacks without installing anything; xz would save a quarter.
+ * gzip is the one format that every target system can unpack without installing anything; xz would save a quarter.
  * The folder is replaced as a whole.
  */
 export function packRelease(

@@ -1,8 +1,9 @@
 /** What a build says about itself: version, commit and date. All three follow from the source, so that builds are reproducible. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { rootDir } from "./paths.ts";
+import { join, resolve } from "node:path";
+
+export const rootDir = resolve(import.meta.dirname, "../..");
 
 export interface Stamp {
   readonly version: string;

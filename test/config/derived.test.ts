@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "smol-toml";
-import { configJsonSchema, exampleFile, referencePage } from "../../scripts/reference.ts";
+import { configJsonSchema, exampleFile, referencePage } from "../../scripts/config-reference.ts";
 import { effectiveRows } from "../../src/config/index.ts";
 import { settings } from "../../src/config/schema.ts";
 import { list, section, sectionsOf } from "../../src/config/setting.ts";

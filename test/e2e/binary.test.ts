@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs
 import { join, resolve } from "node:path";
 import { packRelease } from "../../scripts/build/release.ts";
 import { readStamp } from "../../scripts/build/stamp.ts";
-import { hostTarget } from "../../scripts/build/targets.ts";
+import { hostTarget } from "../../scripts/build/compile.ts";
 import { programBinary } from "../support/binary.ts";
 import { timeoutMs } from "../support/wait.ts";
 

@@ -41,6 +41,8 @@ export interface RunningProgram {
 }
 
 export interface LaunchedProgram extends RunningProgram {
+  /** Its exit code, once it has ended; null if a signal ended it. */
+  readonly ended: Promise<number | null>;
   /** Resolves when it says that it is healthy. @throws {Error} when it ends before. */
   healthy(): Promise<void>;
 }
@@ -97,6 +99,7 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
     url: `${base}/event`,
     admin: `http://${adminListen}`,
     pid: child.pid ?? 0,
+    ended,
     token,
     output: read,
     stop() {

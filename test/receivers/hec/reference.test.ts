@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { type HecAnswer, hecAnswers } from "../../../src/receivers/hec/protocol.ts";
-import { renderHecReference } from "../../../scripts/hec-reference.ts";
+import { hecPage } from "../../../scripts/receivers-reference.ts";
 
 test("the reference page has every answer of the table", () => {
-  const page = renderHecReference();
+  const page = hecPage();
   for (const { when, status, code } of Object.values(hecAnswers)) {
     const row = page.split("\n").find((line) => line.startsWith(`| ${when} | ${status} |`));
     expect(row).toContain(code === undefined ? '"text"' : `"code":${code}`);

@@ -2,8 +2,7 @@
 import { otelVariables } from "../src/config/layers.ts";
 import { sections } from "../src/config/schema.ts";
 import type { Section, Setting } from "../src/config/setting.ts";
-import { bytesPattern } from "../src/lib/units.ts";
-import { durationPattern } from "../src/lib/units.ts";
+import { bytesPattern, durationPattern } from "../src/lib/units.ts";
 
 const opening = `# Configuration
 
@@ -23,8 +22,8 @@ with [config.schema.json](config.schema.json) an editor can complete and check i
 - **Secrets** are never shown. Each has a sibling that ends in \`_file\`: the path of a file that contains the secret and nothing else.
   White space at its ends is removed, and a change of the file is applied within seconds. Setting both is an error.
 - **SIGHUP** reloads everything. Tokens, secrets, credentials, headers, the receivers' TLS files and the log level change at once; the
-  log names the settings that need a restart. A listener keeps its token, and credentials are kept, until the restart that
-  changes the address that they belong to. If the result would not be valid, nothing changes, and the log says why.
+  log names the settings that need a restart. If an address changes as well, the token or credentials that belong to it change only at
+  the restart. If the result would not be valid, nothing changes, and the log says why.
 - An unknown key in the file is an error. A setting without effect is a warning.
 `;
 

@@ -1,0 +1,184 @@
+/** The reference pages of the receivers, made from the tables that the receivers themselves work by. */
+import { webhookTypes } from "../src/catalogue/vocabulary.ts";
+import { defaultMaxBodyBytes } from "../src/config/index.ts";
+import { type Config, settings } from "../src/config/schema.ts";
+import { idleTimeoutSeconds } from "../src/http/exchange.ts";
+import { maxEntries, maxRecords } from "../src/pipeline/batch.ts";
+import { maxRowRecords } from "../src/pipeline/parts.ts";
+import { exportedMembers, warningTypes } from "../src/processors/index.ts";
+import { defaultPath, healthPaths, ingestPaths, maxReading } from "../src/receivers/hec/index.ts";
+import { type HecAnswer, hecAnswers } from "../src/receivers/hec/protocol.ts";
+import { defaultTimeoutMs, maxDeliveries, maxEvents, maxInflightBytes } from "../src/receivers/webhook/index.ts";
+import { type WebhookAnswer, webhookAnswers } from "../src/receivers/webhook/protocol.ts";
+import { maxCandidates } from "../src/receivers/webhook/signature.ts";
+import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
+import { valueLimits } from "../src/records/json.ts";
+
+/** `docs/hec.md`, as Markdown. */
+export function hecPage(): string {
+  return `# Stream receiver: the HEC protocol
+
+The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. 200 means that
+everything in a request is on disk, and a refused request changes nothing. The exception is a request of more than
+${thousands(maxRowRecords)} records or about 4 MiB of compressed text, which is committed in several transactions: if the journal fails
+between them, the answer is 503, and the records committed so far are recognized as duplicates when the request is sent again. Every answer
+has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itself refuses (an empty 400 or 431).
+
+## Routes
+
+| method | path | |
+| --- | --- | --- |
+| \`POST\` | \`streaming.path\`, with or without a trailing slash | accepts records |
+| \`POST\` | ${codeList(ingestPaths(defaultPath))} | with the default path |
+| \`GET\`, \`HEAD\` | ${codeList(healthPaths)} | health; needs no token |
+| \`OPTIONS\` | any of these | 200 with \`Allow\` |
+
+## Credentials
+
+\`Authorization: Splunk TOKEN\`, \`Bearer TOKEN\`, \`Basic base64(user:TOKEN)\`, or the token alone. The token is
+\`streaming.token\`; \`streaming.token_previous\` is accepted too. If both are empty, any program may send, and requests from
+browsers are refused; behind a proxy on the same machine, set \`streaming.public_url\`, so that its host name counts as ours.
+
+## Bodies
+
+Plain, or compressed with gzip or zstd (\`Content-Encoding\`, or as \`streaming.decompress\` says). The text is a sequence of JSON
+objects with nothing or white space between them, or one JSON array of objects. An object is an envelope
+\`{"time":…,"event":…,"fields":…}\`, a \`{"logs":[…]}\` wrapper, or a bare record.
+
+## Answers
+
+| when | status | body | headers | counted as |
+| --- | --- | --- | --- | --- |
+${Object.values(hecAnswers).map(hecRow).join("\n")}
+
+## Limits
+
+| what | limit | setting |
+| --- | --- | --- |
+| one body, on the wire and after decompression | ${defaultMaxBodyBytes / 1024 / 1024} MiB | \`streaming.max_body_bytes\` |
+| all bodies in memory | ${defaultOf("max_inflight_bytes")} | \`streaming.max_inflight_bytes\` |
+| requests parsed and committed at once | ${defaultOf("max_concurrent_requests")} | \`streaming.max_concurrent_requests\` |
+| requests being read or waiting | ${maxReading} | – |
+| records in one request | ${thousands(maxRecords)} | – |
+| size of one JSON value | ${valueLimits.bytes / 1024 / 1024} MiB | – |
+| members and elements in one JSON value | ${thousands(valueLimits.parts)} | – |
+| escape sequences in one JSON value | ${thousands(valueLimits.escapes)} | – |
+| connection entries in one request | ${thousands(maxEntries)} | – |
+| connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
+| time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
+| time to send the head of a request, or to begin one on a new connection | 12 s | – |
+| idle connection | ${idleTimeoutSeconds} s | – |
+
+## Connections
+
+At startup the program raises its limit on open files as far as the system allows. HTTP pipelining is not supported: a client that sends
+a request before the previous one is answered is disconnected. Trailers of chunked bodies are not supported. Malformed HTTP is answered
+with a bare 400 or 431.
+
+Before a refusal is sent, the rest of the request's body is read and discarded, for at most 30 s and no slower than 64 KiB/s, so that the
+sender sees the answer instead of a reset. When the limit on requests or bytes in flight is reached, the peer that holds the most gives
+way: its slowest request is answered with 503.
+
+## TLS
+
+With \`streaming.tls.cert_file\` and \`streaming.tls.key_file\` the receiver accepts only TLS 1.2 and 1.3, 1.2 with forward secrecy
+and authenticated encryption. When the files change, or on SIGHUP, new connections get the new certificate within 5 s, and open
+connections are closed after their next answer. A pair that does not match, has expired or cannot be read is not used: the previous one is
+still served, a warning is logged, and \`tailscale2otel.tls.cert.rejected\` is 1. \`tailscale2otel.tls.cert.not_after\` says when the
+served certificate expires.
+`;
+}
+
+/** `docs/webhook.md`, as Markdown. */
+export function webhookPage(): string {
+  return `# Webhook receiver
+
+\`POST\` to \`webhook.path\`, with or without a trailing slash: a JSON array of events, or a single event, signed by Tailscale. 200 means
+that all events are on disk. Events are judged one by one: an invalid one (no \`type\`, a member of the wrong type) is quarantined, and
+the others are accepted. An event that is delivered again, in the same delivery or another, before or after a restart, is counted in
+\`tailscale.webhook.duplicates\` and changes nothing else.
+
+## Setting it up
+
+In Tailscale's admin console, add a webhook endpoint with the address at which Tailscale reaches this listener. Give the receiver the
+secret that is shown: in \`webhook.secret_file\`, or in the variable \`TS2OTEL_WEBHOOK__SECRET\`.
+\`tailscale2otel send webhook --url …\`, with the same configuration, sends a signed test event and prints the answer.
+
+With \`webhook.auto_configure\` the program creates the webhook itself and stores its secret: see [Tailscale's side](tailnet.md).
+
+**Rotating the secret.** Put the new secret into \`webhook.secret\` and the old one into \`webhook.secret_previous\`, then reload
+(SIGHUP; changed \`_file\`s are read again without it). No delivery is refused in between. Later, remove \`webhook.secret_previous\`.
+
+**Late deliveries.** Tailscale retries a delivery that was not answered with 2xx every hour for a day. Whether it signs each attempt anew
+is not documented. If it does not, \`webhook.tolerance\` refuses all retries; \`webhook.late_retry_window = "25h"\` accepts them.
+Replayed deliveries do no harm then: known events are recognized for \`dedup.webhook_window\`, and late deliveries from before that are refused.
+
+## Signatures
+
+\`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\` with the whole text of the secret as its
+key. Header and time are checked before the body is read. At most ${maxCandidates} \`v1\` are considered, unknown elements are ignored, and
+each \`v1\` is compared with each secret in constant time. Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is
+required, and requests from browsers are refused; with \`webhook.auto_configure\` nothing is accepted until the secret is known.
+
+## Answers
+
+In the order of the checks. Bodies are \`{"text":…}\`. The reason is that of \`tailscale.webhook.rejected\`.
+
+| when | status | text | headers | reason |
+| --- | --- | --- | --- | --- |
+${Object.values(webhookAnswers).map(webhookRow).join("\n")}
+
+## Events
+
+Every type is accepted, known or not. Each event becomes one log record named \`tailscale.webhook.<type>\`, or
+\`tailscale.webhook.other\` if the type is unknown. Its body is the event's message.
+WARN: ${codeList(webhookTypes.filter((type) => warningTypes.has(type)))}. INFO: ${codeList(webhookTypes.filter((type) => !warningTypes.has(type)))}, and all others.
+
+| member of \`data\` | attribute |
+| --- | --- |
+${exportedMembers.map(([member, attribute]) => `| \`${member}\` | \`${attribute}\` |`).join("\n")}
+
+Texts and lists of texts are exported, cut at 4 KiB. \`oldPolicy\`, \`newPolicy\` and members that are not listed are never exported.
+
+## Limits
+
+| what | limit | setting |
+| --- | --- | --- |
+| one body | | \`webhook.max_body_bytes\` |
+| events in one delivery | ${maxEvents} | – |
+| time to receive a body | ${defaultTimeoutMs / 1000} s | – |
+| deliveries in flight | ${maxDeliveries} | – |
+| bodies in flight | ${maxInflightBytes / 1024 / 1024} MiB, or one body | – |
+`;
+}
+
+/** As it is written in the settings. */
+function defaultOf(name: keyof Config["streaming"]): string {
+  const setting = settings.find(({ key }) => key === `streaming.${name}`);
+  return (setting?.written ?? "").replaceAll('"', "");
+}
+
+function hecRow({ text, code, namesValue, isDetailed, ...answer }: HecAnswer): string {
+  const body = { text: isDetailed ? "…" : text, code, ...(namesValue && { "invalid-event-number": 0 }) };
+  return answerRow(answer, `\`${JSON.stringify(body)}\``);
+}
+
+function webhookRow({ text, isDetailed, ...answer }: WebhookAnswer): string {
+  return answerRow(answer, isDetailed ? "says which limit, or what is wrong" : `\`${text}\``);
+}
+
+function answerRow(
+  { when, status, rejected, headers }: Pick<HecAnswer | WebhookAnswer, "when" | "status" | "rejected" | "headers">,
+  body: string,
+): string {
+  const lines = Object.entries(headers ?? {}).map(([name, value]) => `${name}: ${value}`);
+  return `| ${[when, status, body, codeList(lines), rejected === undefined ? "" : `\`${rejected}\``].join(" | ")} |`;
+}
+
+function codeList(words: readonly string[]): string {
+  return words.map((word) => `\`${word}\``).join(", ");
+}
+
+function thousands(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}
