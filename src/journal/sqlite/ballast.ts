@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, lstatSync, rmSync, statfsSync, writeSync } from "
 import { join } from "node:path";
 import { Unavailable } from "../../errors.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { openExclusively, type StateDirectory } from "./directory.ts";
+import { openExclusively } from "./directory.ts";
 
 const blockBytes = 1024 * 1024;
 
@@ -15,20 +15,6 @@ export class Ballast {
   readonly #path: string;
   readonly #bytes: number;
   #isHeld: boolean;
-
-  /**
-   * Reserves it in a directory, unless `bytes` is 0. @throws {Unavailable} if the disk is too small for a new journal.
-   */
-  static reserved({ path, isTemporary }: StateDirectory, bytes: number, isNew: boolean, logger: Logger): Ballast {
-    const ballast = new Ballast(path, isTemporary ? 0 : bytes);
-    ballast.reserve();
-    const { freeBytes, neededBytes } = ballast;
-    if (ballast.isHeld && !(isTemporary && freeBytes < neededBytes)) return ballast;
-    const message = `the disk of the state directory ${path} is too small: ${freeBytes} bytes are free, ${neededBytes} are needed`;
-    if (isNew) throw new Unavailable(message);
-    logger.error(`${message}; nothing is accepted until there is room`);
-    return ballast;
-  }
 
   /** With 0 bytes there is no file. */
   constructor(directory: string, bytes: number) {
@@ -43,27 +29,18 @@ export class Ballast {
     return this.#isHeld;
   }
 
-  /** Bytes that must be free for the ballast to be reserved. */
-  get neededBytes(): number {
-    return this.#bytes + fullBelowBytes;
+  /** How much is free, and how much must be for the ballast to be reserved. */
+  get room(): string {
+    return `${this.#freeBytes} bytes are free, ${this.#bytes + fullBelowBytes} are needed`;
   }
 
-  /** Infinite if the disk does not answer: it is gone then, not full. */
-  get freeBytes(): number {
-    try {
-      const { bavail, bsize } = statfsSync(this.#directory);
-      return bavail * bsize;
-    } catch {
-      return Number.POSITIVE_INFINITY;
-    }
-  }
-
-  /** Releases the space if the disk has none left. Returns whether it did. */
-  release(): boolean {
-    if (this.#bytes === 0 || !this.#isHeld || this.freeBytes >= fullBelowBytes) return false;
-    rmSync(this.#path, { force: true });
-    this.#isHeld = false;
-    return true;
+  /** Reserves the space at a start. @throws {Unavailable} if the disk is too small for a new journal. */
+  reserveFirst(isNew: boolean, logger: Logger): void {
+    this.reserve();
+    if (this.#isHeld && (this.#bytes > 0 || this.#hasRoom)) return;
+    const message = `the disk of the state directory ${this.#directory} is too small: ${this.room}`;
+    if (isNew) throw new Unavailable(message);
+    logger.error(`${message}; nothing is accepted until there is room`);
   }
 
   /** Reserves the space if there is enough of it. A link in its place is removed, not followed. */
@@ -71,13 +48,35 @@ export class Ballast {
     if (this.#isHeld) return;
     const found = lstatSync(this.#path, { throwIfNoEntry: false });
     this.#isHeld = found?.isFile() === true && found.nlink === 1 && found.size === this.#bytes;
-    if (this.#isHeld || this.freeBytes < this.neededBytes) return;
+    if (this.#isHeld || !this.#hasRoom) return;
     try {
       rmSync(this.#path, { force: true });
       this.#write();
       this.#isHeld = true;
     } catch {
       rmSync(this.#path, { force: true });
+    }
+  }
+
+  /** Releases the space if the disk has none left. Returns whether it did. */
+  release(): boolean {
+    if (this.#bytes === 0 || !this.#isHeld || this.#freeBytes >= fullBelowBytes) return false;
+    rmSync(this.#path, { force: true });
+    this.#isHeld = false;
+    return true;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#freeBytes >= this.#bytes + fullBelowBytes;
+  }
+
+  /** Infinite if the disk does not answer: it is gone then, not full. */
+  get #freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(this.#directory);
+      return bavail * bsize;
+    } catch {
+      return Number.POSITIVE_INFINITY;
     }
   }
 

@@ -2,8 +2,8 @@
  * Whether the database may be written: watches its files for interference by others, and stops the journal for good once they
  * or the database are damaged.
  */
-import { closeSync, ftruncateSync, lstatSync, openSync, writeSync } from "node:fs";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { closeSync, lstatSync, openSync, truncateSync, writeSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { LogFields, Logger } from "../../lib/logger.ts";
@@ -11,7 +11,7 @@ import { reasonOf } from "../batch.ts";
 import type { Ballast } from "./ballast.ts";
 import { rescuedPath, type StateDirectory } from "./directory.ts";
 import { salvage } from "./recovery.ts";
-import { errorCode, isDamage, type StorageOptions, walLimitBytes } from "./tables.ts";
+import { errorCode, isDamage, prepare, type Statements, type StorageOptions, walLimitBytes } from "./tables.ts";
 
 const sqliteFull = 13;
 
@@ -30,48 +30,48 @@ interface WatchedFile {
  * here, since closing them would drop SQLite's locks.
  */
 class FileWatch {
-  readonly #database: WatchedFile;
-  readonly #log: WatchedFile;
-  readonly #index: WatchedFile;
-  readonly #lock: WatchedFile;
-  readonly #dataVersion: StatementSync;
-  readonly #version: unknown;
-  readonly #size: StatementSync;
+  readonly #files: Readonly<Record<"database" | "log" | "index" | "lock", WatchedFile>>;
+  readonly #sql: Statements<"version" | "size">;
+  readonly #version: number;
 
   /** After the first transaction: then all the files exist. */
-  constructor(database: DatabaseSync, { databasePath, lockPath }: StateDirectory) {
-    this.#dataVersion = database.prepare("PRAGMA data_version");
-    this.#version = this.#dataVersion.get()?.["data_version"];
-    this.#size = database.prepare("SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size");
-    this.#database = watched(databasePath);
-    this.#log = watched(`${databasePath}-wal`);
-    this.#index = watched(`${databasePath}-shm`);
-    this.#lock = watched(lockPath);
+  constructor(database: DatabaseSync, { databasePath: path, lockPath }: StateDirectory) {
+    this.#sql = prepare(database, {
+      version: "SELECT data_version AS value FROM pragma_data_version",
+      size: "SELECT page_count * page_size AS value FROM pragma_page_count, pragma_page_size",
+    });
+    this.#version = this.#read("version");
+    const [log, index] = [`${path}-wal`, `${path}-shm`];
+    this.#files = { database: watched(path), log: watched(log), index: watched(index), lock: watched(lockPath) };
   }
 
   get logBytes(): number {
-    return this.#log.bytes;
+    return this.#files.log.bytes;
   }
 
   /** What somebody did to the files, if anything. `isWhole`: database and log are as they should be. */
   check(): { readonly reason: string; readonly isWhole: boolean } | undefined {
+    const { database, log, index, lock } = this.#files;
     /** The index first: SQLite has mapped it, and using what was truncated would end the process. */
-    const index = changeOf(this.#index, () => Number.POSITIVE_INFINITY);
-    if (index?.endsWith("truncated")) rebuildIndex(this.#index);
+    const ofIndex = changeOf(index, () => Number.POSITIVE_INFINITY);
+    if (ofIndex?.endsWith("truncated")) rebuildIndex(index);
     /** SQLite itself truncates the log to the limit, and the database once pages were given back. */
-    const bytes = (): number => (this.#size.get() as { bytes: number }).bytes;
-    const files = changeOf(this.#log, () => walLimitBytes) ?? changeOf(this.#database, bytes);
-    if (files !== undefined) return { reason: files, isWhole: false };
-    const other = index ?? changeOf(this.#lock, () => 0);
+    const ofData = changeOf(log, () => walLimitBytes) ?? changeOf(database, () => this.#read("size"));
+    if (ofData !== undefined) return { reason: ofData, isWhole: false };
+    const other = ofIndex ?? changeOf(lock, () => 0);
     if (other !== undefined) return { reason: other, isWhole: true };
-    if (this.#dataVersion.get()?.["data_version"] === this.#version) return undefined;
-    const reason = `another process writes to ${this.#database.path}: only one may use a state directory`;
+    if (this.#read("version") === this.#version) return undefined;
+    const reason = `another process writes to ${database.path}: only one may use a state directory`;
     return { reason, isWhole: true };
   }
 
   /** The journal itself has truncated the log. */
   logTruncated(): void {
-    this.#log.bytes = 0;
+    this.#files.log.bytes = 0;
+  }
+
+  #read(name: "version" | "size"): number {
+    return (this.#sql[name].get() as { value: number }).value;
   }
 }
 
@@ -91,13 +91,10 @@ function changeOf(file: WatchedFile, mayShrinkTo: () => number): string | undefi
 
 /** Without a valid header SQLite builds the index again from the log. */
 function rebuildIndex({ path, bytes }: WatchedFile): void {
+  truncateSync(path, bytes);
   const file = openSync(path, "r+");
-  try {
-    ftruncateSync(file, bytes);
-    writeSync(file, indexHeader, 0, indexHeader.length, 0);
-  } finally {
-    closeSync(file);
-  }
+  writeSync(file, indexHeader, 0, indexHeader.length, 0);
+  closeSync(file);
 }
 
 export interface HealthDeps {
@@ -132,6 +129,7 @@ export class Health {
     return this.#isClosed;
   }
 
+  /** Of the write-ahead log, when it was looked at last. */
   get logBytes(): number {
     return this.#watch.logBytes;
   }

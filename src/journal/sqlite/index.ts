@@ -16,7 +16,7 @@ import { openDatabase } from "./recovery.ts";
 import { openSqliteReader } from "./rows.ts";
 import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
-import { Accounts, ensureIdentity, polledTypes, runningRedelivery, State } from "./state.ts";
+import { Accounts, polledTypes, State, unlessDamaged } from "./state.ts";
 import {
   acceptedRows,
   isDamage,
@@ -93,10 +93,10 @@ function createJournal(
   deps: JournalDeps,
 ): Journal {
   const { telemetry, logger, clock, steady = () => performance.now(), onDamage = () => undefined } = deps;
-  const { now, maxBytes, durability } = storage;
+  const { now, durability } = storage;
   prepareDatabase(database, storage);
   const state = new State(database);
-  ensureIdentity(state, now);
+  state.ensureIdentity(now);
   for (const type of polledTypes) state.get(`poll.${type}`);
   const seen = new SeenKeys(database, state, config);
   seen.load(now, logger);
@@ -105,15 +105,15 @@ function createJournal(
   const lastSeq = Math.max(given, accounts.cursor.seq - 1, accounts.measuredSeq);
   if (lastSeq > given) raiseSequence(database, lastSeq);
   accounts.open(lastSeq, now, logger);
+  const ballast = new Ballast(directory.path, directory.isTemporary ? 0 : (deps.ballastBytes ?? usualBallastBytes));
+  ballast.reserveFirst(lastSeq === 0, logger);
+  const files = { database, directory, storage, ballast, logger, clock, onDamage };
+  const health = new Health(files);
   const marks = new Marks(database);
-  const ballast = Ballast.reserved(directory, deps.ballastBytes ?? usualBallastBytes, lastSeq === 0, logger);
-  const parts = { database, directory, storage, state, accounts, seen, marks, ballast };
-  const shared = { ...parts, clock, steady, logger };
-  const health = new Health({ ...shared, onDamage });
-  const space = new Space({ ...shared, health, maxBytes, retentionMs: config.state.retention });
+  const parts = { ...files, health, state, accounts, marks, seen, steady, retentionMs: config.state.retention };
+  const space = new Space(parts);
   const turn = new Turn({
-    ...shared,
-    health,
+    ...parts,
     space,
     lastSeq,
     committed(seconds) {
@@ -201,7 +201,7 @@ function createJournal(
     cancelRedelivery(name) {
       health.mustBeOpen();
       turn.run();
-      const running = runningRedelivery(state, name);
+      const running = state.runningRedelivery(name);
       turn.write(() => running && state.set(`redelivery.${name}`, { ...running, endedAt: clock(), isCancelled: true }));
       return running !== undefined;
     },
@@ -237,7 +237,7 @@ function createJournal(
 
     readState(name) {
       health.mustBeOpen();
-      return state.readable(() => state.readBlob(`kept/${name}`));
+      return unlessDamaged(() => state.readBlob(`kept/${name}`));
     },
     writeState(name, value) {
       if (value.length > maxStateBytes) throw new Unavailable(`${name} takes more than ${maxStateBytes} bytes`);

@@ -1,12 +1,11 @@
 /** Marks: ranges of lines on rows that are kept for a person, each of which pins its row. Dead letters, notes, quarantined texts. */
-import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import type { QuarantinePart } from "../batch.ts";
 import type { Mark, MarkReason, NewMark, QuarantineCount, QuarantineFilter, Redelivery } from "../journal.ts";
 import { startOfJournal } from "../journal.ts";
-import { type NewRow, quarantinedClasses, type StoredRow, Table } from "./tables.ts";
+import { type NewRow, prepare, quarantinedClasses, type Statements, type StoredRow, Table } from "./tables.ts";
 
 export type StoredMark = StoredRow<"mark">;
-type StatementName = "row" | "oldest" | "older" | "covering" | "byId" | "delete" | "deleteRow" | "stored";
 type ItemClass = QuarantineCount["class"];
 
 /** Which marks share one bound on what they hold. */
@@ -25,12 +24,25 @@ const overheadBytes = 256;
 
 const quarantined = `class IN ('${quarantinedClasses.join("', '")}')`;
 
+const sqlOf = (columns: string) => ({
+  row: `SELECT type, source, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes,
+    (SELECT COUNT(*) FROM mark WHERE mark.seq = batch.seq) AS marks FROM batch WHERE seq = ?`,
+  oldest: "SELECT id, seq FROM mark WHERE class = ? AND seq < ? AND (id < ? OR id >= ?) ORDER BY seq LIMIT 1",
+  older: `SELECT id FROM mark WHERE class = 'note' AND why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`,
+  covering: `SELECT ${columns} FROM mark WHERE ${quarantined} AND seq = ?1 AND from_line <= ?2 AND to_line > ?2`,
+  byId: `SELECT ${columns} FROM mark WHERE id = ? AND NOT ${quarantined}`,
+  delete: "DELETE FROM mark WHERE id = ? RETURNING seq, class, why AS reason, to_line - from_line AS items",
+  deleteRow: "DELETE FROM batch WHERE seq = ?",
+  held: `SELECT COALESCE(SUM(LENGTH(body) + ${overheadBytes}), 0) + ${overheadBytes} * (SELECT COUNT(*) FROM mark WHERE ${quarantined})
+    AS bytes FROM batch WHERE seq IN (SELECT seq FROM mark WHERE ${quarantined})`,
+});
+
 /** Changes are in the caller's transaction. */
 export class Marks {
   readonly #database: DatabaseSync;
   readonly #rows: Table<"batch">;
   readonly #table: Table<"mark">;
-  readonly #statements: Readonly<Record<StatementName, StatementSync>>;
+  readonly #sql: Statements<keyof ReturnType<typeof sqlOf>>;
   readonly #evicted = new Map<string, QuarantineCount>();
   /** By the open transaction. */
   #leaving: QuarantineCount[] = [];
@@ -43,21 +55,7 @@ export class Marks {
     this.#database = database;
     this.#rows = new Table(database, "batch");
     this.#table = new Table(database, "mark");
-    const { columns } = this.#table;
-    const sql = {
-      row: `SELECT type, source, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes,
-        (SELECT COUNT(*) FROM mark WHERE mark.seq = batch.seq) AS marks FROM batch WHERE seq = ?`,
-      oldest: "SELECT id, seq FROM mark WHERE class = ? AND seq < ? AND (id < ? OR id >= ?) ORDER BY seq LIMIT 1",
-      older: `SELECT id FROM mark WHERE class = 'note' AND why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`,
-      covering: `SELECT ${columns} FROM mark WHERE ${quarantined} AND seq = ?1 AND from_line <= ?2 AND to_line > ?2`,
-      byId: `SELECT ${columns} FROM mark WHERE id = ? AND NOT ${quarantined}`,
-      delete: "DELETE FROM mark WHERE id = ? RETURNING seq, class, why AS reason, to_line - from_line AS items",
-      deleteRow: "DELETE FROM batch WHERE seq = ?",
-      stored: `SELECT COALESCE(SUM(LENGTH(body) + ${overheadBytes}), 0) + ${overheadBytes} * (SELECT COUNT(*) FROM mark WHERE ${quarantined})
-        AS bytes FROM batch WHERE seq IN (SELECT seq FROM mark WHERE ${quarantined})`,
-    };
-    const prepared = Object.entries(sql).map(([name, text]) => [name, database.prepare(text)]);
-    this.#statements = Object.fromEntries(prepared) as Record<StatementName, StatementSync>;
+    this.#sql = prepare(database, sqlOf(this.#table.columns));
     this.rolledBack();
   }
 
@@ -77,7 +75,7 @@ export class Marks {
       if (seq < this.passedSeq) this.#forgetPassed();
     }
     for (const why of new Set(marks.map((mark) => mark.why).filter(isNote)))
-      for (const { id } of this.#statements.older.all(why) as { id: number }[]) this.#evict(id);
+      for (const { id } of this.#sql.older.all(why) as { id: number }[]) this.#evict(id);
   }
 
   /** Stores texts as a row of their own. The oldest of their kind leave if they have no room together. */
@@ -110,7 +108,7 @@ export class Marks {
   /** The mark that an item's id names, or of a text the one that covers it. */
   find(itemId: string): StoredMark | undefined {
     const [, seq, number] = /^(?:m|(\d{1,15})\.)(\d{1,15})$/.exec(itemId) ?? [];
-    const { byId, covering } = this.#statements;
+    const { byId, covering } = this.#sql;
     const found = seq === undefined ? byId.get(Number(number ?? 0)) : covering.get(Number(seq), Number(number));
     const mark = found as StoredMark | undefined;
     return mark !== undefined && this.#table.isSound(mark) ? mark : undefined;
@@ -125,7 +123,7 @@ export class Marks {
 
   /** Deletes a mark, and its row if nothing else holds it. What it was, if it was there. */
   remove(id: number): QuarantineCount | undefined {
-    const removed = this.#statements.delete.get(id) as (QuarantineCount & { readonly seq: number }) | undefined;
+    const removed = this.#sql.delete.get(id) as (QuarantineCount & { readonly seq: number }) | undefined;
     const row = removed && this.#rowOf(removed.seq);
     if (removed === undefined || row === undefined) return removed;
     const kind = kindOf(removed.class);
@@ -133,7 +131,7 @@ export class Marks {
     this.#heldBytes[kind] -= overheadBytes;
     if (row.marks > 0) return removed;
     this.#heldBytes[kind] -= row.bytes;
-    this.#statements.deleteRow.run(removed.seq);
+    this.#sql.deleteRow.run(removed.seq);
     return removed;
   }
 
@@ -161,7 +159,7 @@ export class Marks {
   rolledBack(): void {
     this.#leaving = [];
     this.#forgetPassed();
-    this.#heldBytes.quarantined = (this.#statements.stored.get() as { bytes: number }).bytes;
+    this.#heldBytes.quarantined = (this.#sql.held.get() as { bytes: number }).bytes;
   }
 
   #forgetPassed(): void {
@@ -176,7 +174,7 @@ export class Marks {
     kept: readonly [from: number, until: number] = [0, 0],
   ): boolean {
     const below = kind === "delivered" ? this.passedSeq : Number.MAX_SAFE_INTEGER;
-    const { oldest } = this.#statements;
+    const { oldest } = this.#sql;
     while (this.#heldBytes[kind] > maxBytes) {
       const found = sharing[kind].map((one) => oldest.get(one, below, ...kept) as Pick<StoredMark, "id" | "seq">);
       const [first] = found.filter((mark) => mark !== undefined).toSorted((a, b) => a.seq - b.seq);
@@ -193,7 +191,7 @@ export class Marks {
   }
 
   #rowOf(seq: number) {
-    return this.#statements.row.get(seq) as
+    return this.#sql.row.get(seq) as
       { readonly type: string; readonly source: string; readonly bytes: number; readonly marks: number } | undefined;
   }
 }

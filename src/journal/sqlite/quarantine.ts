@@ -1,10 +1,12 @@
 /** The list of what is kept for a person: quarantined texts and marks, newest row first. */
 import type { DatabaseSync } from "node:sqlite";
 import { endsOfObjects } from "../../records/json.ts";
-import { Damaged, type QuarantineLine } from "../batch.ts";
+import type { QuarantineLine } from "../batch.ts";
 import type { Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../journal.ts";
 import { conditionOf, isQuarantine, type Marks, type StoredMark } from "./marks.ts";
-import { type StoredRow, Table, textOf } from "./tables.ts";
+import { textOf } from "./rows.ts";
+import { unlessDamaged } from "./state.ts";
+import { type StoredRow, Table } from "./tables.ts";
 
 /** Records of a mark that are shown. */
 const maxTexts = 100;
@@ -22,16 +24,11 @@ export function createQuarantine(
   /** Lines of a row from one up to another; none if it is damaged. */
   function textsOf(seq: number, from: number, to: number): string[] {
     const row = readRow.get(seq) as StoredRow<"batch"> | undefined;
-    try {
-      const text = row === undefined ? new Uint8Array() : textOf(table, row);
-      const ends = endsOfObjects(text);
-      const begins = [0, ...ends];
-      const decoder = new TextDecoder();
-      return ends.slice(from, to).map((end, n) => decoder.decode(text.subarray(begins[from + n], end)).trim());
-    } catch (error) {
-      if (error instanceof Damaged) return [];
-      throw error;
-    }
+    const text = (row && unlessDamaged(() => textOf(table, row))) ?? new Uint8Array();
+    const ends = endsOfObjects(text);
+    const begins = [0, ...ends];
+    const decoder = new TextDecoder();
+    return ends.slice(from, to).map((end, n) => decoder.decode(text.subarray(begins[from + n], end)).trim());
   }
 
   /** Where a page continues: in the order of rows, of lines, and of marks that begin at the same line. */

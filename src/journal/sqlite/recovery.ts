@@ -10,7 +10,8 @@ import { syncDirectory } from "../../lib/private-file.ts";
 import { reasonOf } from "../batch.ts";
 import { keyClasses } from "../journal.ts";
 import { createPrivately, databaseName, readHeader, rescuedPath, sizeOf } from "./directory.ts";
-import { Accounts, blobPrefix, ensureIdentity, polledTypes, State } from "./state.ts";
+import { textOf } from "./rows.ts";
+import { Accounts, blobPrefix, polledTypes, State } from "./state.ts";
 import {
   isDamage,
   maxSeq,
@@ -21,7 +22,6 @@ import {
   type StoredRow,
   Table,
   type TableName,
-  textOf,
   transaction,
 } from "./tables.ts";
 
@@ -161,13 +161,14 @@ export function salvage(from: DatabaseSync, databasePath: string, options: Salva
 
 function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageOptions): Salvage {
   const state = new State(to);
-  const values = saveState(from, state, writtenAt);
-  ensureIdentity(state, now);
+  saveState(from, state, writtenAt);
+  /** Without the secret no key can be found again. */
+  const keys = state.get("identity") === undefined ? 0 : saveKeys(from, to, state, writtenAt);
+  state.ensureIdentity(now);
   const accounts = new Accounts(to, state);
-  const position = attempt(() => (values.has("cursor") ? state.get("cursor") : undefined));
+  const position = state.get("cursor");
   const snapshot = attempt(() => new Accounts(from, new State(from)).readSnapshot());
-  const measured = snapshot?.measuredSeq;
-  const firstSeq = Math.min(position?.seq ?? 1, (measured ?? maxSeq) + 1);
+  const firstSeq = Math.min(position?.seq ?? 1, (snapshot?.measuredSeq ?? maxSeq) + 1);
   const lastKnown = attempt(() => readSequence(from));
 
   const marked = new Set<number>();
@@ -180,52 +181,43 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
     const isNeeded = row.seq >= firstSeq || marked.has(row.seq);
     return isNeeded && attempt(() => textOf(table, row)) !== undefined;
   };
-  for (const row of copied("batch", from, to, isWanted, lastKnown)) {
+  for (const { seq } of copied("batch", from, to, isWanted, lastKnown)) {
     rows.saved++;
-    if (row.seq >= firstSeq) rows.undelivered++;
+    if (seq >= firstSeq) rows.undelivered++;
   }
-  to.exec("DELETE FROM mark WHERE seq NOT IN (SELECT seq FROM batch)");
-  const highest = Math.max(rows.last, (position?.seq ?? 1) - 1, measured ?? 0);
-  const end = lastKnown === undefined ? highest + unknownSeqs : Math.max(highest, lastKnown);
+  const { changes } = to.prepare("DELETE FROM mark WHERE seq NOT IN (SELECT seq FROM batch)").run();
+  const highest = Math.max(rows.last, (position?.seq ?? 1) - 1, snapshot?.measuredSeq ?? 0);
+  const end = Math.max(highest, lastKnown ?? highest + unknownSeqs);
   raiseSequence(to, end);
 
   accounts.load();
   if (snapshot !== undefined) accounts.writeSnapshot(snapshot, end);
   /** The counters of delivery share the start of the series. */
-  if (snapshot === undefined || position === undefined) accounts.beginAnew(now, measured ?? end);
-  state.set("accepted", undefined);
+  if (snapshot === undefined || position === undefined) accounts.beginAnew(now, snapshot?.measuredSeq ?? end);
   const isKnown = position !== undefined && lastKnown !== undefined;
   const lost = isKnown ? Math.max(0, end - firstSeq + 1 - rows.undelivered) : undefined;
-  state.committed();
   state.set("loss", { ...accounts.loss, rows: accounts.loss.rows + (lost ?? 0), isOpen: true });
   return {
     rows: rows.saved,
     lost_rows: lost ?? "unknown",
-    /** Without the secret no key can be found again. */
-    key_rows: values.has("identity") ? saveKeys(from, to, state, writtenAt) : 0,
-    marks: (to.prepare("SELECT COUNT(*) AS marks FROM mark").get() as { marks: number }).marks,
+    key_rows: keys,
+    marks: marked.size - Number(changes),
     delivery_position: position === undefined ? "lost: what is left is delivered again" : "kept",
     counters: snapshot === undefined ? "lost: all series begin anew" : "kept",
   };
 }
 
-/** The names of what was saved. A poll whose position cannot be read goes on from when the file was written last. */
-function saveState(from: DatabaseSync, to: State, writtenAt: number): ReadonlySet<string> {
+/** A poll whose position cannot be read goes on from when the file was written last. */
+function saveState(from: DatabaseSync, to: State, writtenAt: number): void {
   const source = attempt(() => new State(from));
   const listed = attempt(() => from.prepare("SELECT name FROM state").all() as { name: string }[]);
-  const names = new Set(listed?.map(({ name }) => name) ?? knownValues);
-  const saved = new Set<string>();
-  for (const name of names) {
-    const isMadeAnew = name.startsWith(blobPrefix) || name === "accepted" || name === "measured";
-    const value = isMadeAnew ? undefined : attempt(() => source?.readBlob(name));
-    if (value === undefined) continue;
-    to.writeBlob(name, value);
-    saved.add(name);
+  for (const name of listed?.map((row) => row.name) ?? knownValues) {
+    if (name.startsWith(blobPrefix) || name === "accepted" || name === "measured") continue;
+    const value = attempt(() => source?.readBlob(name));
+    const polled = polledTypes.find((type) => name === `poll.${type}`);
+    if (value !== undefined) to.writeBlob(name, value);
+    else if (polled !== undefined) to.set(`poll.${polled}`, { type: polled, readUntil: Math.floor(writtenAt / 1000) });
   }
-  for (const type of polledTypes)
-    if (names.has(`poll.${type}`) && !saved.has(`poll.${type}`))
-      to.set(`poll.${type}`, { type, readUntil: Math.floor(writtenAt / 1000) });
-  return saved;
 }
 
 /** If some keys are gone nobody knows which, and nothing up to the last write is known for certain. */

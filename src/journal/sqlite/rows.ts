@@ -2,10 +2,20 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { Source } from "../../records/types.ts";
-import { Damaged, type Row, type Tally } from "../batch.ts";
+import { Damaged, type Row, type Tally, unpackText } from "../batch.ts";
 import type { JournalReader } from "../journal.ts";
 import { markOf, Marks } from "./marks.ts";
-import { type StoredRow, Table, textOf } from "./tables.ts";
+import { type StoredRow, Table } from "./tables.ts";
+
+/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
+const maxLength = 32 * 1024 * 1024;
+
+/** The text of a stored row. @throws {Damaged} if the row is not what was written. */
+export function textOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
+  if (!table.isSound(row)) throw new Damaged("its checksum does not match");
+  if (row.length > maxLength) throw new Damaged(`its text has ${row.length} bytes`);
+  return row.body === null ? new Uint8Array() : unpackText(row.body, row.length);
+}
 
 function rowOf(table: Table<"batch">, stored: StoredRow<"batch">): Row {
   const { seq, accepted_at: acceptedAt, source, records, tally, left_out: leftOut } = stored;

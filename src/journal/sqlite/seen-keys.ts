@@ -1,12 +1,12 @@
 /** The keys of everything that was accepted or quarantined: by class, a table in memory over rows of `keys`, with a bound and an age. */
-import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { type CollectedLog, hasCredentials } from "../../config/index.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { hasCredentials } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
-import { type StoredRow, Table } from "./tables.ts";
+import { prepare, type Statements, type StoredRow, Table } from "./tables.ts";
 
 /** The settings that bound the keys. */
 export type KeySettings = Pick<Config, "dedup" | "collectors" | "tailscale">;
@@ -109,8 +109,7 @@ export class SeenKeys {
   readonly #state: State;
   readonly #limits: Readonly<Record<KeyClass, KeyLimits>>;
   readonly #rows: Table<"keys">;
-  readonly #oldest: StatementSync;
-  readonly #delete: StatementSync;
+  readonly #sql: Statements<"oldest" | "delete">;
   readonly #classes = {
     flow: new ClassOfKeys("flow"),
     audit: new ClassOfKeys("audit"),
@@ -124,8 +123,10 @@ export class SeenKeys {
     this.#limits = limitsOf(settings);
     this.#rows = new Table(database, "keys");
     const { columns } = this.#rows;
-    this.#oldest = database.prepare(`SELECT ${columns} FROM keys WHERE class = ? ORDER BY at, id LIMIT ${rowsAtOnce}`);
-    this.#delete = database.prepare("DELETE FROM keys WHERE id = ?");
+    this.#sql = prepare(database, {
+      oldest: `SELECT ${columns} FROM keys WHERE class = ? ORDER BY at, id LIMIT ${rowsAtOnce}`,
+      delete: "DELETE FROM keys WHERE id = ?",
+    });
   }
 
   /**
@@ -233,14 +234,14 @@ export class SeenKeys {
     let { until, streamed } = this.horizon(keyClass);
     for (;;) {
       if (!hasTime()) return false;
-      const rows = this.#oldest.all(keyClass) as unknown as StoredRow<"keys">[];
+      const rows = this.#sql.oldest.all(keyClass) as unknown as StoredRow<"keys">[];
       for (const row of rows) {
         if (excess <= 0 && row.at >= oldestKept) return true;
         const words = this.#wordsOf(row);
         until = Math.max(until, row.at);
         /** A damaged row's keys may have been streamed; they were never loaded. */
         if (words === undefined || isStreamed(words)) streamed = Math.max(streamed, row.at);
-        this.#delete.run(row.id);
+        this.#sql.delete.run(row.id);
         if (held.newest?.id === row.id) held.newest = undefined;
         this.#state.set(`horizon.${keyClass}`, { until, streamed });
         if (words !== undefined) held.leaving.push(words);
@@ -271,12 +272,11 @@ function isStreamed(words: Uint32Array): boolean {
 }
 
 function limitsOf(config: KeySettings): Readonly<Record<KeyClass, KeyLimits>> {
-  const { dedup } = config;
+  const { dedup, collectors } = config;
+  const isPolling = hasCredentials(config);
   /** What will be polled again must not be forgotten before. */
-  const polled = (log: CollectedLog): { readonly pollOverlapMs?: number } => {
-    const { enabled, replay_overlap: pollOverlapMs } = config.collectors[log];
-    return enabled && hasCredentials(config) ? { pollOverlapMs } : {};
-  };
+  const polled = (log: "flowlogs" | "auditlogs") =>
+    collectors[log].enabled && isPolling ? { pollOverlapMs: collectors[log].replay_overlap } : {};
   return {
     flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys, ...polled("flowlogs") },
     audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys, ...polled("auditlogs") },

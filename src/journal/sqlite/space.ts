@@ -2,18 +2,15 @@
  * Room: what an append is refused for want of it, which rows, marks and keys leave when, and how pages go back to the disk.
  * Deletion is bounded by time, not by a number of rows, so it keeps up with whatever append accepts.
  */
-import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
 import { type Append, reasonOf } from "../batch.ts";
 import { type JournalSpace, type Redelivery, startOfJournal } from "../journal.ts";
-import type { Ballast } from "./ballast.ts";
-import type { Health } from "./health.ts";
+import type { Health, HealthDeps } from "./health.ts";
 import type { Marks } from "./marks.ts";
 import type { SeenKeys } from "./seen-keys.ts";
-import { type Accounts, runningRedelivery, type State } from "./state.ts";
-import { acceptedRows } from "./tables.ts";
+import type { Accounts, State } from "./state.ts";
+import { acceptedRows, prepare, type Statements } from "./tables.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
 const reserveBytes = 16 * 1024 * 1024;
@@ -36,10 +33,8 @@ const markedShare = 1 / 4;
 const rowsMs = 5;
 const keysMs = 3;
 
-/** Rows deleted by one statement: a millisecond for rows of 44 KB. */
+/** Rows deleted by one statement: a millisecond for rows of 44 KB. Rows looked at for a replay before others get a turn. */
 const rowsAtOnce = 64;
-
-/** Rows looked at for a replay before others get a turn: some milliseconds. */
 const rowsPlannedAtOnce = 2000;
 
 /** Rows from further ahead come from a clock that was wrong: they count as old. */
@@ -54,29 +49,33 @@ const vacuumPages = 256;
 const timesIfFull = 16;
 const vacuumAbove = 1 / 5;
 
-export interface SpaceDeps {
-  readonly database: DatabaseSync;
+export interface SpaceDeps extends HealthDeps {
   readonly state: State;
   readonly accounts: Accounts;
   readonly marks: Marks;
   readonly seen: SeenKeys;
   readonly health: Health;
-  readonly ballast: Ballast;
-  readonly clock: Clock;
   /** Milliseconds since any moment, whatever happens to the machine's clock. */
   readonly steady: Clock;
-  readonly logger: Logger;
-  readonly maxBytes: number;
   readonly retentionMs: number;
 }
 
+const sql = {
+  pages: `SELECT page_count AS pages, freelist_count AS free, page_size AS bytes
+    FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
+  first: "SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1",
+  ahead: "SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?",
+  young:
+    "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
+  pinned: "SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?",
+  delete: "DELETE FROM batch WHERE seq >= ? AND seq < ?",
+  inRange: `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
+    WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND ${acceptedRows}`,
+};
+
 export class Space {
   readonly #deps: SpaceDeps;
-  readonly #pages: StatementSync;
-  readonly #first: StatementSync;
-  readonly #young: StatementSync;
-  readonly #nextPinned: StatementSync;
-  readonly #deleteRows: StatementSync;
+  readonly #sql: Statements<keyof typeof sql>;
   #usedBytes = 0;
   /** What the last refused append needed, up to a bound: while there is no room for as much, the next is refused too. */
   #wantedBytes = batchBytes;
@@ -89,27 +88,18 @@ export class Space {
 
   constructor(deps: SpaceDeps) {
     this.#deps = deps;
-    const { database, state, accounts, clock, steady } = deps;
-    this.#steadyAt = steady();
-    this.#age = Math.min(clock(), state.get("age") ?? accounts.identity.createdAt);
-    this.#pages = database.prepare(
-      "SELECT page_count AS pages, freelist_count AS free, page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
-    );
-    this.#first = database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1");
-    this.#young = database.prepare(
-      "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
-    );
-    this.#nextPinned = database.prepare("SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?");
-    this.#deleteRows = database.prepare("DELETE FROM batch WHERE seq >= ? AND seq < ?");
+    this.#sql = prepare(deps.database, sql);
+    this.#steadyAt = deps.steady();
+    this.#age = Math.min(deps.clock(), deps.state.get("age") ?? deps.accounts.identity.createdAt);
   }
 
   view(): JournalSpace {
-    const limitBytes = this.#deps.maxBytes;
+    const limitBytes = this.#deps.storage.maxBytes;
     try {
-      const usedBytes = this.measure();
+      this.measure();
       const refusal = this.#refusal(this.#wantedBytes);
       if (refusal === undefined) this.#wantedBytes = batchBytes;
-      return { usedBytes, limitBytes, refusal };
+      return { usedBytes: this.#usedBytes, limitBytes, refusal };
     } catch (error) {
       return { usedBytes: limitBytes, limitBytes, refusal: `the journal cannot be read: ${reasonOf(error)}` };
     }
@@ -137,20 +127,20 @@ export class Space {
 
   /** Whether delivered rows leave before their time. As of the last `measure`: every append calls it. */
   get isShort(): boolean {
-    return !this.#deps.ballast.isHeld || this.#usedBytes > (this.#deps.maxBytes - reserveBytes) * 0.9;
+    const { ballast, storage } = this.#deps;
+    return !ballast.isHeld || this.#usedBytes > (storage.maxBytes - reserveBytes) * 0.9;
   }
 
-  /** Bytes of the database and of a log that is longer than usual. */
-  measure(): number {
+  /** Looks how many bytes are used by the database, and by a log that is longer than usual. */
+  measure(): void {
     const { pages, free, bytes } = this.#readPages();
     this.#usedBytes = (pages - free) * bytes + this.#logExcess;
-    return this.#usedBytes;
   }
 
   #refusal(bytes: number): string | undefined {
-    const { ballast, maxBytes } = this.#deps;
-    if (!ballast.isHeld)
-      return `the disk of the state directory is full: ${ballast.freeBytes} bytes are free, ${ballast.neededBytes} are needed`;
+    const { ballast, storage } = this.#deps;
+    const { maxBytes } = storage;
+    if (!ballast.isHeld) return `the disk of the state directory is full: ${ballast.room}`;
     if (this.#usedBytes + bytes + transactionBytes <= maxBytes - reserveBytes) return undefined;
     return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
   }
@@ -179,20 +169,15 @@ export class Space {
    * @throws {Unavailable} if the journal is closed before it is done.
    */
   async planReplay(range: NonNullable<Redelivery["range"]>, id: number): Promise<Redelivery> {
-    const { database, accounts, health } = this.#deps;
+    const { accounts, health } = this.#deps;
     const end = accounts.cursor.seq;
-    const ahead = database.prepare("SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?");
-    const inRange = database.prepare(
-      `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
-        WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND ${acceptedRows}`,
-    );
     const plan = { first: undefined as number | undefined, last: 0, total: 0 };
     this.#planned++;
     try {
       for (let from = 1; from < end;) {
-        const next = ahead.get(from, rowsPlannedAtOnce) as { seq: number } | undefined;
+        const next = this.#sql.ahead.get(from, rowsPlannedAtOnce) as { seq: number } | undefined;
         const to = Math.min(next?.seq ?? end, end);
-        const found = inRange.get(from, to, range.since, range.until) as { first: number; last: number; total: number };
+        const found = this.#sql.inRange.get(from, to, range.since, range.until) as Record<keyof typeof plan, number>;
         plan.first ??= found.first ?? undefined;
         plan.last = found.last ?? plan.last;
         plan.total += found.total;
@@ -207,23 +192,22 @@ export class Space {
     return { name: "replay", id, range, cursor, untilSeq: plan.last + 1, total: plan.total };
   }
 
-  /** Whether all that may leave has left. */
   #releaseRows(hasTime: () => boolean): boolean {
     const { accounts, state, marks, clock, retentionMs } = this.#deps;
     if (this.#planned > 0) return true;
-    const replayed = runningRedelivery(state, "replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
+    const replayed = state.runningRedelivery("replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
     const below = Math.min(accounts.cursor.seq, accounts.measuredSeq + 1, replayed);
     const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;
     const youngUntil = clock() + aheadMs;
     for (;;) {
       if (!hasTime()) return false;
-      const first = (this.#first.get(marks.passedSeq) as { seq: number } | undefined)?.seq ?? below;
+      const first = (this.#sql.first.get(marks.passedSeq) as { seq: number } | undefined)?.seq ?? below;
       if (first >= below) return true;
-      const pinned = (this.#nextPinned.get(first) as { seq: number | null }).seq ?? below;
+      const pinned = (this.#sql.pinned.get(first) as { seq: number | null }).seq ?? below;
       const end = Math.min(below, pinned === first ? first + 1 : pinned, first + rowsAtOnce);
-      const young = this.#young.get(first, end, youngFrom, youngUntil) as { seq: number } | undefined;
+      const young = this.#sql.young.get(first, end, youngFrom, youngUntil) as { seq: number } | undefined;
       const passed = young?.seq ?? end;
-      if (passed > first && pinned !== first) this.#deleteRows.run(first, passed);
+      if (passed > first && pinned !== first) this.#sql.delete.run(first, passed);
       else if (passed > first) marks.hold(first);
       marks.passedSeq = passed;
       if (young !== undefined) return true;
@@ -231,9 +215,9 @@ export class Space {
   }
 
   #evictMarks(hasTime: () => boolean): boolean {
-    const { marks, state, maxBytes, logger } = this.#deps;
-    const bytes = maxBytes * markedShare;
-    const isDone = marks.evictDelivered(bytes, hasTime, runningRedelivery(state, "retry"));
+    const { marks, state, storage, logger } = this.#deps;
+    const bytes = storage.maxBytes * markedShare;
+    const isDone = marks.evictDelivered(bytes, hasTime, state.runningRedelivery("retry"));
     if (!this.#isWarned && marks.evicted.some((left) => left.class === "dead_letter")) {
       this.#isWarned = true;
       logger.warn("dead letters take a quarter of state.max_bytes: the oldest leave from now on", { bytes });
@@ -275,7 +259,7 @@ export class Space {
   }
 
   #readPages(): { readonly pages: number; readonly free: number; readonly bytes: number } {
-    return this.#pages.get() as { pages: number; free: number; bytes: number };
+    return this.#sql.pages.get() as { pages: number; free: number; bytes: number };
   }
 
   get #logExcess(): number {

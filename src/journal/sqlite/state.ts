@@ -3,21 +3,12 @@
  * counters must agree: how far is delivered and measured, how many records were accepted, what was lost.
  */
 import { randomBytes, randomUUID } from "node:crypto";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { Damaged, type PollCursor, type PolledType } from "../batch.ts";
-import type {
-  Horizon,
-  JournalIdentity,
-  KeyClass,
-  LogCursor,
-  Loss,
-  Redelivery,
-  RedeliveryProgress,
-  Snapshot,
-} from "../journal.ts";
-import { startOfJournal } from "../journal.ts";
-import { acceptedRows, type StoredRow, Table, transaction } from "./tables.ts";
+import type { Horizon, JournalIdentity, KeyClass, LogCursor, Loss, Redelivery, Snapshot } from "../journal.ts";
+import { type RedeliveryProgress, startOfJournal } from "../journal.ts";
+import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */
 type Values = {
@@ -56,63 +47,69 @@ export const noLoss: StoredLoss = { rows: 0, records: 0, uncounted: 0, isOpen: f
 /** Names of the snapshot's blobs. */
 export const blobPrefix = "ledger/";
 
+const sql = {
+  read: "SELECT name, crc, value FROM state WHERE name = ?",
+  delete: "DELETE FROM state WHERE name = ?",
+  blobs: `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
+  recordsFrom: `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`,
+};
+
+/** What cannot be read is nothing. */
+export function unlessDamaged<Value>(read: () => Value): Value | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Damaged) return undefined;
+    throw error;
+  }
+}
+
 /** Changes are in the caller's transaction. */
 export class State {
   readonly #table: Table<"state">;
-  readonly #read: StatementSync;
-  readonly #delete: StatementSync;
-  readonly #committed = new Map<string, unknown>();
-  readonly #changed = new Map<string, unknown>();
+  readonly #sql: Statements<keyof typeof sql>;
+  readonly #values = new Map<string, unknown>();
+  /** What the open transaction has replaced. */
+  readonly #replaced = new Map<string, unknown>();
 
   constructor(database: DatabaseSync) {
     this.#table = new Table(database, "state");
-    this.#read = database.prepare(`SELECT ${this.#table.columns} FROM state WHERE name = ?`);
-    this.#delete = database.prepare("DELETE FROM state WHERE name = ?");
+    this.#sql = prepare(database, sql);
   }
 
-  /** The committed value. @throws {Damaged} at the first call, if it is not what was written. */
+  /** @throws {Damaged} at the first call, if it is not what was written. */
   get<Name extends keyof Values>(name: Name): Values[Name] | undefined {
-    if (!this.#committed.has(name)) {
+    if (!this.#values.has(name)) {
       const value = this.readBlob(name);
-      this.#committed.set(name, value && JSON.parse(new TextDecoder().decode(value)));
+      this.#values.set(name, value && JSON.parse(new TextDecoder().decode(value)));
     }
-    return this.#committed.get(name) as Values[Name] | undefined;
+    return this.#values.get(name) as Values[Name] | undefined;
   }
 
   /** The same, or nothing if it is damaged. */
   getReadable<Name extends keyof Values>(name: Name): Values[Name] | undefined {
-    return this.readable(() => this.get(name));
-  }
-
-  /** What cannot be read is nothing. */
-  readable<Value>(read: () => Value): Value | undefined {
-    try {
-      return read();
-    } catch (error) {
-      if (error instanceof Damaged) return undefined;
-      throw error;
-    }
+    return unlessDamaged(() => this.get(name));
   }
 
   set<Name extends keyof Values>(name: Name, value: Values[Name] | undefined): void {
-    if (!this.#committed.has(name)) this.#committed.set(name, this.getReadable(name));
-    this.#changed.set(name, value);
+    if (!this.#replaced.has(name)) this.#replaced.set(name, this.getReadable(name));
+    this.#values.set(name, value);
     if (value === undefined) this.delete(name);
     else this.writeBlob(name, new TextEncoder().encode(JSON.stringify(value)));
   }
 
   committed(): void {
-    for (const [name, value] of this.#changed) this.#committed.set(name, value);
-    this.#changed.clear();
+    this.#replaced.clear();
   }
 
   rolledBack(): void {
-    this.#changed.clear();
+    for (const [name, value] of this.#replaced) this.#values.set(name, value);
+    this.#replaced.clear();
   }
 
   /** @throws {Damaged} */
   readBlob(name: string): Uint8Array | undefined {
-    const row = this.#read.get(name) as StoredRow<"state"> | undefined;
+    const row = this.#sql.read.get(name) as StoredRow<"state"> | undefined;
     if (row !== undefined && !this.#table.isSound(row)) throw new Damaged(`the value of ${name} is damaged`);
     return row?.value;
   }
@@ -122,58 +119,52 @@ export class State {
   }
 
   delete(name: string): void {
-    this.#delete.run(name);
+    this.#sql.delete.run(name);
   }
-}
 
-/** The redelivery of that name, unless it has ended. */
-export function runningRedelivery(state: State, name: Redelivery["name"]): Redelivery | undefined {
-  const known = state.getReadable(`redelivery.${name}`);
-  return known?.endedAt === undefined ? known : undefined;
-}
+  /** Created with the journal, unless it exists. @throws {Damaged} */
+  ensureIdentity(now: number): void {
+    const secret = () => randomBytes(32).toString("hex");
+    const made = {
+      instanceId: randomUUID(),
+      identitySecret: secret(),
+      privacySalt: secret(),
+      tailnet: 1,
+      createdAt: now,
+    };
+    if (this.get("identity") === undefined) this.set("identity", made);
+    this.committed();
+  }
 
-/** Writes how redeliveries go on, in the caller's transaction. Returns the ids of marks that leave. */
-export function writeRedeliveries(state: State, reports: readonly RedeliveryProgress[], now: number): number[] {
-  return reports.flatMap(({ name, id, cursor, taken, isOver }) => {
-    const running = runningRedelivery(state, name);
-    if (running?.id !== id) return [];
-    state.set(`redelivery.${name}`, { ...running, cursor, ...(isOver && { endedAt: now }) });
-    return taken;
-  });
-}
+  /** The redelivery of that name, unless it has ended. */
+  runningRedelivery(name: Redelivery["name"]): Redelivery | undefined {
+    const known = this.getReadable(`redelivery.${name}`);
+    return known?.endedAt === undefined ? known : undefined;
+  }
 
-/** Created with the journal, unless it exists. @throws {Damaged} */
-export function ensureIdentity(state: State, now: number): void {
-  const secret = () => randomBytes(32).toString("hex");
-  const made = {
-    instanceId: randomUUID(),
-    identitySecret: secret(),
-    privacySalt: secret(),
-    tailnet: 1,
-    createdAt: now,
-  };
-  if (state.get("identity") === undefined) state.set("identity", made);
-  state.committed();
+  /** Writes how redeliveries go on. Returns the ids of marks that leave. */
+  redelivered(reports: readonly RedeliveryProgress[], now: number): number[] {
+    return reports.flatMap(({ name, id, cursor, taken, isOver }) => {
+      const running = this.runningRedelivery(name);
+      if (running?.id !== id) return [];
+      this.set(`redelivery.${name}`, { ...running, cursor, ...(isOver && { endedAt: now }) });
+      return taken;
+    });
+  }
 }
 
 /** Changes are in the caller's transaction. */
 export class Accounts {
   readonly #database: DatabaseSync;
   readonly #state: State;
-  readonly #blobs: StatementSync;
-  readonly #recordsFrom: StatementSync;
-  /** Since the series began, as the cursor counts. */
+  readonly #sql: Statements<keyof typeof sql>;
+  /** Records accepted since the series began, as the cursor counts. */
   #accepted = 0;
 
   constructor(database: DatabaseSync, state: State) {
     this.#database = database;
     this.#state = state;
-    this.#blobs = database.prepare(
-      `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
-    );
-    this.#recordsFrom = database.prepare(
-      `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`,
-    );
+    this.#sql = prepare(database, sql);
   }
 
   /** Adds up what is stored. @throws {Damaged} */
@@ -229,14 +220,11 @@ export class Accounts {
 
   /** @throws {Damaged} if any of it is not what was written. */
   readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> } {
-    const { measuredSeq, ...written } = this.#state.get("measured") ?? { measuredSeq: 0, blobs: 0, sum: 0 };
-    const { blobs, sum } = this.#summary();
-    if (written.blobs !== blobs || written.sum !== sum) throw new Damaged("the snapshot of the counters is incomplete");
-    const names = this.#blobNames();
-    return {
-      measuredSeq,
-      blobs: new Map(names.map((name) => [name.slice(blobPrefix.length), this.#state.readBlob(name) as Uint8Array])),
-    };
+    const { measuredSeq, blobs, sum } = this.#state.get("measured") ?? { measuredSeq: 0, blobs: 0, sum: 0 };
+    const found = this.#summary();
+    if (blobs !== found.blobs || sum !== found.sum) throw new Damaged("the snapshot of the counters is incomplete");
+    const read = (name: string) => [name.slice(blobPrefix.length), this.#state.readBlob(name) as Uint8Array] as const;
+    return { measuredSeq, blobs: new Map(this.#blobs().map(({ name }) => read(name))) };
   }
 
   /** Blobs that are not named stay. `lastSeq`: the last committed row. */
@@ -255,9 +243,8 @@ export class Accounts {
    */
   beginAnew(at: number, measuredSeq = this.measuredSeq): void {
     const { seq, record, logRecord } = this.cursor;
-    const unmeasured = this.#countFrom(measuredSeq + 1);
-    const delivered = Math.max(0, unmeasured - this.pendingRecords);
-    for (const name of this.#blobNames()) this.#state.delete(name);
+    const delivered = Math.max(0, this.#countFrom(measuredSeq + 1) - this.pendingRecords);
+    for (const { name } of this.#blobs()) this.#state.delete(name);
     this.#state.set("measured", { measuredSeq, blobs: 0, sum: 0 });
     this.#state.set("identity", { ...this.identity, createdAt: at });
     const records = { ...startOfJournal.records, delivered };
@@ -269,27 +256,23 @@ export class Accounts {
 
   /** Records what the counters' sum of accepted records says is missing, once after damage. */
   settleLoss(accepted: number): void {
-    const known = this.loss;
-    if (!known.isOpen) return;
-    const difference = accepted + known.uncounted - this.#accepted - known.records;
-    this.#state.set("loss", {
-      rows: known.rows,
-      records: known.records + Math.max(0, difference),
-      uncounted: known.uncounted + Math.max(0, -difference),
-      isOpen: false,
-    });
+    const { rows, records, uncounted, isOpen } = this.loss;
+    if (!isOpen) return;
+    const missing = accepted + uncounted - this.#accepted - records;
+    const [lost, found] = [Math.max(0, missing), Math.max(0, -missing)];
+    this.#state.set("loss", { rows, records: records + lost, uncounted: uncounted + found, isOpen: false });
   }
 
   #countFrom(seq: number): number {
-    return (this.#recordsFrom.get(seq) as { records: number }).records;
+    return (this.#sql.recordsFrom.get(seq) as { records: number }).records;
   }
 
-  #blobNames(): string[] {
-    return (this.#blobs.all() as { name: string }[]).map(({ name }) => name);
+  #blobs(): readonly { readonly name: string; readonly crc: number }[] {
+    return this.#sql.blobs.all() as { name: string; crc: number }[];
   }
 
   #summary(): { readonly blobs: number; readonly sum: number } {
-    const found = this.#blobs.all() as { crc: number }[];
+    const found = this.#blobs();
     return { blobs: found.length, sum: found.reduce((sum, { crc }) => (sum ^ crc) >>> 0, 0) };
   }
 }

@@ -18,7 +18,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { Unavailable } from "../../errors.ts";
-import { Damaged, unpackText } from "../batch.ts";
+import { Damaged } from "../batch.ts";
 
 /** The schema that this program writes. */
 export const schemaVersion = 1;
@@ -56,7 +56,7 @@ const tables = {
     body: "BLOB", // the text as one zstd frame: a line per record in its stored form, or per quarantined text
   },
   keys: {
-    id: "INTEGER PRIMARY KEY AUTOINCREMENT",
+    id: "INTEGER PRIMARY KEY",
     seq: "INTEGER NOT NULL", // last row of the transaction that brought the last of the keys
     class: "TEXT NOT NULL", // flow, audit, webhook or quarantined
     at: "INTEGER NOT NULL", // epoch milliseconds from which the keys age: the latest of them
@@ -115,6 +115,14 @@ const schema = new Map<string, string>([
   ...Object.entries(indexes),
 ]);
 
+export type Statements<Name extends string> = Readonly<Record<Name, StatementSync>>;
+
+/** Statements by their names. */
+export function prepare<Name extends string>(database: DatabaseSync, sql: Readonly<Record<Name, string>>) {
+  const prepared = Object.entries<string>(sql).map(([name, text]) => [name, database.prepare(text)]);
+  return Object.fromEntries(prepared) as Statements<Name>;
+}
+
 /** Writes the rows of a table with their checksum, and tells whether one that was read is what was written. */
 export class Table<Name extends TableName> {
   /** For a SELECT. */
@@ -168,16 +176,6 @@ export class Table<Name extends TableName> {
     }
     return sum;
   }
-}
-
-/** A row inflates to no more: a part is cut at 1 MiB behind a record, and a record has at most 16 MiB. */
-const maxLength = 32 * 1024 * 1024;
-
-/** The text of a stored row. @throws {Damaged} if the row is not what was written. */
-export function textOf(table: Table<"batch">, row: StoredRow<"batch">): Uint8Array {
-  if (!table.isSound(row)) throw new Damaged("its checksum does not match");
-  if (row.length > maxLength) throw new Damaged(`its text has ${row.length} bytes`);
-  return row.body === null ? new Uint8Array() : unpackText(row.body, row.length);
 }
 
 export interface StorageOptions {

@@ -1,28 +1,13 @@
 /** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
-import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
-import type { Clock } from "../../lib/clock.ts";
-import type { Logger } from "../../lib/logger.ts";
 import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
 import type { LogCursor, NewMark, RedeliveryProgress } from "../journal.ts";
-import type { Health } from "./health.ts";
 import { Judgement } from "./judge.ts";
-import type { Marks } from "./marks.ts";
-import type { SeenKeys } from "./seen-keys.ts";
-import type { Space } from "./space.ts";
-import { type Accounts, type State, writeRedeliveries } from "./state.ts";
+import type { Space, SpaceDeps } from "./space.ts";
 import { Table, transaction } from "./tables.ts";
 
-export interface TurnDeps {
-  readonly database: DatabaseSync;
-  readonly state: State;
-  readonly accounts: Accounts;
-  readonly seen: SeenKeys;
-  readonly marks: Marks;
-  readonly health: Health;
+export interface TurnDeps extends SpaceDeps {
   readonly space: Space;
-  readonly logger: Logger;
-  readonly clock: Clock;
   /** The highest `seq` that was given. */
   readonly lastSeq: number;
   /** Called with each commit of appends or reports, before any of its senders is answered. */
@@ -154,7 +139,7 @@ export class Turn {
         const all = group.map(({ append }) => this.#writeBatch(append));
         if (reports.cursor !== undefined) state.set("cursor", reports.cursor);
         marks.add(reports.marks);
-        for (const id of writeRedeliveries(state, reports.redeliveries, clock())) marks.remove(id);
+        for (const id of state.redelivered(reports.redeliveries, clock())) marks.remove(id);
         seen.flush(this.#seq);
         return all;
       });
