@@ -20,6 +20,7 @@ import {
   take,
   type TestStore,
 } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let store: TestStore;
 let admin: Admin | undefined;
@@ -309,7 +310,7 @@ async function delivered(): Promise<void> {
   await take(store, [numberedFlow(1), numberedFlow(2)], store.now);
   const { journal } = store;
   journal.progress({ cursor: { ...journal.cursor, seq: 2, records: { delivered: 2, deadLettered: 0 } }, marks: [] });
-  while (journal.pendingRecords > 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  await until(() => journal.pendingRecords === 0);
 }
 
 test("a replay is started once, reported, and cancelled", async () => {

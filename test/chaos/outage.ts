@@ -14,8 +14,8 @@ import { parseArgs } from "node:util";
 import { zstdCompressSync } from "node:zlib";
 import { createLoad, serialLimit, sumsOfEntries } from "../../scripts/bench/bodies.ts";
 import { parseDuration } from "../../src/lib/units.ts";
+import { askAdmin } from "../support/admin.ts";
 import { programBinary } from "../support/binary.ts";
-import { freePort } from "../support/port.ts";
 import { launchProgram } from "../support/running-program.ts";
 import { OrderedSink } from "./ordered-sink.ts";
 
@@ -53,7 +53,6 @@ const sink = new OrderedSink({
   timeOf: (entry) => endMs - (bodies * entriesPerBody - entry) / entriesPerMs,
 });
 const directory = mkdtempSync(join(tmpdir(), "outage-"));
-const adminPort = await freePort();
 const program = await launchProgram({
   command: [values.program ?? programBinary()],
   directory,
@@ -62,7 +61,6 @@ const program = await launchProgram({
   settings: {
     TS2OTEL_OTLP__PROTOCOL: `http/${values.encoding}`,
     TS2OTEL_OTLP__METRIC_INTERVAL: "5s",
-    TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${adminPort}`,
   },
 });
 const violations: string[] = [];
@@ -84,9 +82,7 @@ interface Status {
   readonly space: { readonly usedBytes: number };
 }
 
-async function status(): Promise<Status> {
-  return (await (await fetch(`http://127.0.0.1:${adminPort}/api/status`)).json()) as Status;
-}
+const status = () => askAdmin<Status>(program.admin, "status");
 
 /** What is resident now; the peak since the start is noted beside it. */
 function residentBytes(): number {

@@ -14,6 +14,7 @@ const { figures, deeds, violations } = await runStorm({
   seed: Number(values.seed),
   durationMs,
   minKills: 30,
+  minFigures: { recordsAnswered: 1000, wholeFolds: 10, protobuf: 30, json: 30 },
   maxLifeMs: 6000,
   senders: 6,
   program: values.program,

@@ -26,7 +26,7 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
   const figures = { requests: 0, refused: 0, unanswered: 0 };
   const stopping = new AbortController();
 
-  async function post({ headers, body }: Batch, signal: AbortSignal): Promise<boolean> {
+  async function tryOnce({ headers, body }: Batch, signal: AbortSignal): Promise<boolean> {
     figures.requests++;
     try {
       const answer = await fetch(url, { method: "POST", headers, body, signal });
@@ -45,7 +45,7 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
       /** Now and then it hangs up early, and does not learn what became of the batch. */
       const signal = AbortSignal.timeout(random.chance(0.03) ? 1 + random.below(4) : patienceMs);
       /** Now and then two connections carry it at once. */
-      const tries = Array.from({ length: random.chance(0.05) ? 2 : 1 }, () => post(batch, signal));
+      const tries = Array.from({ length: random.chance(0.05) ? 2 : 1 }, () => tryOnce(batch, signal));
       const answers = await Promise.all(
         tries.map((answered) =>
           answered.then((isTaken) => {
@@ -78,14 +78,21 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
   };
 }
 
-/** Sends the next batch once and keeps the books of it. A status of 0 is no answer. */
-export async function sendNext(
-  url: string,
-  source: TrafficSource,
-  account: Account,
-): Promise<{ readonly status: number; readonly text: string }> {
+export interface SenderAnswer {
+  /** 0: none came. */
+  readonly status: number;
+  readonly text: string;
+}
+
+/** Sends the next batch once. */
+export function sendNext(url: string, source: TrafficSource, account: Account): Promise<SenderAnswer> {
   const batch = source.next();
   account.sending(batch);
+  return post(url, batch, account);
+}
+
+/** Sends a batch, which the account knows, once more. */
+export async function post(url: string, batch: Batch, account: Account): Promise<SenderAnswer> {
   try {
     const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
     const text = await answer.text();

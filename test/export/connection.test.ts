@@ -3,10 +3,11 @@ import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createSecureServer } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
+import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Answer } from "../../src/export/answer.ts";
 import type { Fetch } from "../../src/export/sender.ts";
+import { freePort } from "../support/port.ts";
 import { destinationAt, senderTo, type TestSender } from "./settings.ts";
 
 const folder = join(import.meta.dirname, "../support/tls");
@@ -26,8 +27,9 @@ afterEach(() => {
 async function listen(made: Server): Promise<number> {
   server = made;
   for (const event of ["connection", "secureConnection"]) made.on(event, (socket: Socket) => sockets.add(socket));
-  await new Promise<void>((resolve) => made.listen(0, "127.0.0.1", resolve));
-  return (made.address() as AddressInfo).port;
+  const port = await freePort();
+  await new Promise<void>((resolve) => made.listen(port, "127.0.0.1", resolve));
+  return port;
 }
 
 interface Posting extends Pick<TestSender, "outcomes"> {

@@ -1,21 +1,21 @@
 /** The whole exporter with its worker thread, over a real journal, at a real OTLP receiver. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { createExporter, type ExportDeps, type Exporter } from "../../src/export/index.ts";
 import { type LogCursor, type Progress, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { directoryOf } from "../../src/processors/index.ts";
 import { decodeOtlp, type OtlpSink, startOtlpSink, type SunkLog } from "../support/otlp-sink.ts";
+import { freePort } from "../support/port.ts";
 import { connection, flowValue } from "../support/records.ts";
 import { configAt, createStore, take, type TestStore } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let sink: OtlpSink;
 let store: TestStore;
 let exporter: Exporter | undefined;
 let progress: Progress[];
-const checks = new Set<() => void>();
 
 beforeEach(async () => {
   sink = await startOtlpSink();
@@ -47,10 +47,7 @@ function start(
       random: () => 0,
       logger: silentLogger,
       shown: () => ledger.shown,
-      onProgress(one) {
-        progress.push(one);
-        said();
-      },
+      onProgress: (one) => progress.push(one),
       onRedelivered() {},
       onPoints() {},
       onDamage() {},
@@ -62,22 +59,6 @@ function start(
   made.start({ cursor, committedSeq: lastSeq, pendingRecords });
   exporter = made;
   return made;
-}
-
-function said(): void {
-  for (const check of checks) check();
-}
-
-function until(condition: () => boolean): Promise<void> {
-  return new Promise((resolve) => {
-    const check = () => {
-      if (!condition()) return;
-      checks.delete(check);
-      resolve();
-    };
-    checks.add(check);
-    check();
-  });
 }
 
 const cursor = (): LogCursor => progress.at(-1)?.cursor ?? startOfJournal;
@@ -93,20 +74,9 @@ async function commit(nodeId: string, connections: number): Promise<void> {
 }
 
 /** Resolves once the worker has found nothing more to read: from then on it reads only when it is woken. */
-async function idle(running: Exporter): Promise<void> {
-  while (running.health.logs?.kind !== "idle") await new Promise((resolve) => setTimeout(resolve, 2));
-}
+const idle = (running: Exporter): Promise<void> => until(() => running.health.logs?.kind === "idle");
 
 const portsOf = (logs: readonly SunkLog[]) => new Set(logs.map(({ attributes }) => attributes["destination.port"]));
-
-/** A port of loopback at which nothing listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) => {
   test("delivers what is committed before and after its start", async () => {
@@ -149,8 +119,9 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
     sink.behave(() => ({ kind: "status", status: 415 }));
     await commit("nONECNTRL", 1);
     const running = start([`otlp.protocol=${protocol}`], { logger });
-    await sink.until(({ requests }) => requests.length === 2);
-    expect(running.health.logs).toMatchObject({ kind: "waiting", why: expect.stringContaining("HTTP 415") });
+    await sink.until(({ requests }) => requests.length >= 2);
+    await until(() => running.health.logs?.kind === "waiting");
+    expect(running.health.logs).toMatchObject({ why: expect.stringContaining("HTTP 415") });
     sink.behave(() => ({ kind: "take" }));
     await delivered(1);
     expect(sink.requests.every(({ encoding }) => protocol.endsWith(encoding))).toBe(true);
@@ -163,10 +134,7 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
     await commit("nONECNTRL", 1);
     const points: unknown[] = [];
     const running = start([`otlp.protocol=${protocol}`], {
-      onPoints: (report) => {
-        points.push(report);
-        said();
-      },
+      onPoints: (report) => points.push(report),
     });
     await delivered(1);
     await running.folded(await store.ledger.fold(Date.now()));
@@ -225,17 +193,14 @@ test("requests carry new credentials from then on", async () => {
 test("own log lines leave if they are asked for, and tell no more than privacy shows", async () => {
   const running = start(["self_observability.logs=true"]);
   running.selfLog.warn("a certificate expires soon", { days: 3 });
-  await running.stop(5_000);
+  await running.stop(60_000);
   expect(sink.logs).toMatchObject([{ body: "a certificate expires soon", attributes: { days: 3 } }]);
 });
 
 describe("a worker that dies", () => {
   test("is started again at the last reported position: nothing is lost, nothing marked twice", async () => {
     const errors: string[] = [];
-    const error = (message: string) => {
-      errors.push(message);
-      said();
-    };
+    const error = (message: string) => void errors.push(message);
     for (let row = 0; row < 4; row++) await commit(`nO${row}CNTRL`, 10);
     const isGuilty = ({ attributes }: SunkLog) => attributes["destination.port"] === 5;
     sink.behave(({ logs }) => (logs.some(isGuilty) ? { kind: "status", status: 400, body: "bad" } : { kind: "take" }));
@@ -268,10 +233,7 @@ describe("a worker that dies", () => {
 
   test("each time it starts stays a health state, and is started again and again", async () => {
     let deaths = 0;
-    const error = () => {
-      deaths++;
-      said();
-    };
+    const error = () => void deaths++;
     const running = start([], {
       location: join(store.config.state.path, "missing.db"),
       logger: { ...silentLogger, error },
@@ -303,26 +265,19 @@ describe("a redelivery", () => {
       onProgress(one) {
         progress.push(one);
         store.journal.progress(one);
-        said();
       },
       onRedelivered(report) {
         reports.push(report);
         store.journal.redelivered(report);
-        said();
       },
     });
-  }
-
-  /** Resolves once the journal has committed that much progress. */
-  async function committed(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   test("of a time range delivers its rows once more, and moves no cursor", async () => {
     const running = startCommitting();
     for (let row = 0; row < 3; row++) await commit(`nO${row}CNTRL`, 2);
     await delivered(3);
-    await committed(() => store.journal.pendingRecords === 0);
+    await until(() => store.journal.pendingRecords === 0);
     const before = cursor();
     const replay = await store.journal.planReplay({ since: 0, until: Date.now() + 1_000 }, 7);
     store.journal.beginRedelivery(replay);
@@ -345,7 +300,7 @@ describe("a redelivery", () => {
     const running = startCommitting();
     for (const [row, connections] of [2, 3, 2, 4].entries()) await commit(`nO${row}CNTRL`, connections);
     await until(() => cursor().records.delivered + cursor().records.deadLettered === 4);
-    await committed(() => store.journal.quarantine.counts({ class: "dead_letter" }).length > 0);
+    await until(() => store.journal.quarantine.counts({ class: "dead_letter" }).length > 0);
     const sent = sink.logs.length;
     sink.behave(() => ({ kind: "take" }));
     const retry = store.journal.planRetry({}, 8);
@@ -356,32 +311,33 @@ describe("a redelivery", () => {
     expect(reports.flatMap(({ taken }) => taken)).toHaveLength(2);
     expect(reports.at(-1)?.cursor.records).toEqual({ delivered: 2, deadLettered: 0 });
     expect(sink.logs.slice(sent)).toHaveLength(7);
-    await committed(() => store.journal.quarantine.counts({ class: "dead_letter" }).length === 0);
+    await until(() => store.journal.quarantine.counts({ class: "dead_letter" }).length === 0);
   });
 });
 
 describe("a stop", () => {
+  /** A request that is not answered would outlast the test. */
+  const patient = ["otlp.timeout=10m"];
+
   test("delivers what is pending, and the cursor is the last", async () => {
     for (let row = 0; row < 20; row++) await commit(`nO${row}CNTRL`, 50);
     const running = start();
-    await running.stopLogs(10_000);
+    await running.stopLogs(60_000);
     expect(cursor().records.delivered).toBe(20);
     expect(sink.logs).toHaveLength(1_000);
   });
 
   test("tries the last fold once", async () => {
     const running = start();
-    await running.stopLogs(1_000);
+    await running.stopLogs(60_000);
     await running.folded(await store.ledger.fold(Date.now()));
-    await running.stop(5_000);
+    await running.stop(60_000);
     expect(sink.points.length).toBeGreaterThan(0);
   });
 
   test("ends a worker that does not hear it", async () => {
     const running = start([], { entry: entry("deaf-worker") });
-    const began = performance.now();
     await running.stop(50);
-    expect(performance.now() - began).toBeLessThan(5_000);
   });
 
   test.each(["hang", "reset"] as const)(
@@ -389,25 +345,21 @@ describe("a stop", () => {
     async (kind) => {
       sink.behave(() => ({ kind }));
       await commit("nONECNTRL", 1);
-      const running = start();
+      const running = start(patient);
       await sink.until(({ requests }) => requests.length > 0);
       await running.folded(await store.ledger.fold(Date.now()));
-      const began = performance.now();
       await running.stopLogs(100);
       await running.stop(100);
-      expect(performance.now() - began).toBeLessThan(5_000);
       expect(cursor()).toEqual(startOfJournal);
     },
   );
 
   test("ends in time if the backend is down", async () => {
     await commit("nONECNTRL", 1);
-    const running = start([`otlp.endpoint=http://127.0.0.1:${await closedPort()}`]);
+    const running = start([`otlp.endpoint=http://127.0.0.1:${await freePort()}`, ...patient]);
     await running.folded(await store.ledger.fold(Date.now()));
-    const began = performance.now();
     await running.stopLogs(100);
     await running.stop(100);
-    expect(performance.now() - began).toBeLessThan(5_000);
     expect(cursor()).toEqual(startOfJournal);
   });
 });
@@ -461,12 +413,10 @@ describe("standard output", () => {
     expect(Bun.spawnSync(["mkfifo", pipe]).exitCode).toBe(0);
     const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = openSync(pipe, constants.O_WRONLY);
-    const child = Bun.spawn([process.execPath, program, path, "60000"], { stdout: writer, stderr: "pipe" });
+    const child = Bun.spawn([process.execPath, program, path, "3600000"], { stdout: writer, stderr: "pipe" });
     closeSync(writer);
-    const began = performance.now();
     const report = await new Response(child.stderr).text();
     expect(await child.exited).toBe(0);
-    expect(performance.now() - began).toBeLessThan(30_000);
     const [, written, pending] = /^delivered (\d+) pending (\d+)\n$/.exec(report) ?? [];
     expect(Number(pending)).toBeGreaterThan(0);
     expect(Number(written) + Number(pending)).toBe(23);

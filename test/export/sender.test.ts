@@ -114,7 +114,7 @@ describe("what an answer means", () => {
       fetch: () =>
         new Response(new ReadableStream({ pull: (stream) => stream.enqueue(new Uint8Array(16_384)) }), { status: 400 }),
     });
-    const { post: postTo } = senderTo(destinationAt(endless.url.origin, { timeoutMs: 2_000 }));
+    const { post: postTo } = senderTo(destinationAt(endless.url.origin, {}));
     expect(await postTo(emptyRequest.json, "json")).toMatchObject({ kind: "refused", status: 400 });
     await endless.stop(true);
   });

@@ -20,7 +20,7 @@ export function otlpConfig(change: Partial<OtlpConfig> = {}): OtlpConfig {
 }
 
 export function destinationAt(url: string, change: Partial<Destination> = {}): Destination {
-  return { signal: "logs", url: `${url}/v1/logs`, headers: {}, compression: "gzip", timeoutMs: 5_000, ...change };
+  return { signal: "logs", url: `${url}/v1/logs`, headers: {}, compression: "gzip", timeoutMs: 60_000, ...change };
 }
 
 export interface TestSender {

@@ -17,6 +17,7 @@ import { type Directory, type ProcessorSettings, processorSettingsOf } from "../
 import { Identifier, keyWords } from "../../src/records/identity.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { connection, flowValue } from "./records.ts";
+import { until } from "./wait.ts";
 
 const hourMs = 3_600_000;
 
@@ -203,7 +204,7 @@ export async function markRows({ journal }: Store, marks: readonly NewMark[]): P
   const seq = Math.max(cursor.seq, ...marks.map((mark) => mark.seq + 1));
   const before = itemsOf(journal);
   journal.progress({ cursor: { ...cursor, seq, records: sums }, marks });
-  while (itemsOf(journal) < before + marks.length) await new Promise((resolve) => setTimeout(resolve, 2));
+  await until(() => itemsOf(journal) >= before + marks.length);
 }
 
 function itemsOf({ quarantine: items }: Journal): number {

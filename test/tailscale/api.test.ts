@@ -103,7 +103,7 @@ describe("a log", () => {
 
   test("may be taken slowly: only the API's time counts against the limit", async () => {
     tailnet.serveRecords("network", function* () {
-      for (let serial = 0; serial < 100_000; serial++) yield JSON.stringify(flowValue());
+      for (let serial = 0; serial < 10_000; serial++) yield JSON.stringify(flowValue());
     });
     const patient = apiClient({
       url: tailnet.url,
@@ -123,7 +123,7 @@ describe("a log", () => {
         },
       },
     );
-    expect(found).toBe(100_000);
+    expect(found).toBe(10_000);
     expect(parts).toBeGreaterThan(1);
   });
 

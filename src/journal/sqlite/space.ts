@@ -158,9 +158,9 @@ export class Space {
     this.#age = Math.min(clock(), this.#age + pace * elapsedMs);
     if (Math.abs(this.#age - (state.get("age") ?? 0)) >= saveEveryMs) state.set("age", this.#age);
     this.measure();
-    const hasTime = timer(rowsMs);
+    const hasTime = timer(rowsMs, steady);
     const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime);
-    const areKeysDone = seen.release(this.#age, timer(keysMs));
+    const areKeysDone = seen.release(this.#age, timer(keysMs, steady));
     return areRowsDone && areKeysDone;
   }
 
@@ -268,7 +268,7 @@ export class Space {
 }
 
 /** Whether that many milliseconds have not passed yet, from now on. */
-function timer(ms: number): () => boolean {
-  const until = performance.now() + ms;
-  return () => performance.now() < until;
+function timer(ms: number, steady: Clock): () => boolean {
+  const until = steady() + ms;
+  return () => steady() < until;
 }
