@@ -6,24 +6,25 @@ import { bytesPattern, durationPattern } from "../src/lib/units.ts";
 
 const opening = `# Configuration
 
-Layers, each overriding the one before: defaults, a TOML file, environment variables, \`--set key=value\`. The file is the one that
-\`--config\` names, else \`$TS2OTEL_CONFIG\`, else \`./tailscale2otel.toml\`, else \`/etc/tailscale2otel/config.toml\`. A file that nobody
-named must belong to you or to root, and nobody else may be able to write to it. A file that exists and cannot be read is an error.
+Settings come from four layers, each overriding the one before: defaults, a TOML file, environment variables, and \`--set key=value\`.
+\`--config\` names the file, else \`$TS2OTEL_CONFIG\` does. If neither is given, it is \`./tailscale2otel.toml\` or, if that does not
+exist, \`/etc/tailscale2otel/config.toml\`; a file found in one of these places must belong to you or to root, and must not be
+writable by other users. A file that cannot be read is an error.
 
-\`tailscale2otel check\` shows every value and its origin, and every problem and its fix; \`--changed\` shows only what differs from
-the defaults, and \`--strict\` fails on warnings too. [configuration.example.toml](configuration.example.toml) is a file to start from, and
-with [config.schema.json](config.schema.json) an editor can complete and check it.
+\`tailscale2otel check\` shows every value with its origin, and every problem with its fix. \`--changed\` shows only what differs
+from the defaults, and \`--strict\` fails on warnings too. Start from [configuration.example.toml](configuration.example.toml);
+[config.schema.json](config.schema.json) lets an editor complete and check it.
 
-- **Variables.** Every setting has one: \`TS2OTEL_\`, the key in capitals, \`__\` between levels. Lists are separated by commas. A map
-  has one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. An empty variable counts as unset, except
-  for an empty \`TS2OTEL_CONFIG\`, which is an error like an empty \`--config\`; an unknown variable is a warning.
+- **Variables.** Every setting has one: \`TS2OTEL_\`, the key in capitals, and \`__\` between levels. Lists are separated by commas.
+  Maps have one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. An empty variable counts as unset, except that an empty
+  \`TS2OTEL_CONFIG\` is an error, like an empty \`--config\`. An unknown variable is a warning.
 - **Durations** are \`"500ms"\`, \`"30s"\`, \`"5m"\`, \`"24h"\`, \`"7d"\`. **Sizes** are bytes, or \`"64MiB"\`.
-- **Paths** of files are relative to the configuration file that they are written in; in variables and flags, to the working directory.
-- **Secrets** are never shown. Each has a sibling that ends in \`_file\`: the path of a file that contains the secret and nothing else.
-  White space at its ends is removed, and a change of the file is applied within seconds. Setting both is an error.
-- **SIGHUP** reloads everything. Tokens, secrets, credentials, headers, the receivers' TLS files and the log level change at once; the
-  log names the settings that need a restart. If an address changes as well, the token or credentials that belong to it change only at
-  the restart. If the result would not be valid, nothing changes, and the log says why.
+- **Paths** of files are relative to the configuration file; in variables and flags, they are relative to the working directory.
+- **Secrets** are never shown. Each has a sibling ending in \`_file\`: the path of a file that contains the secret and nothing else.
+  Leading and trailing white space is ignored, and a change of the file is applied within seconds. Setting both is an error.
+- **SIGHUP** reloads everything. Tokens, secrets, credentials, headers, TLS files and the log level change at once; the log names the
+  settings that need a restart and keep their running values until then. If an address changes as well, the token or credentials that
+  belong to it change only at the restart. If the result would not be valid, nothing changes, and the log says why.
 - An unknown key in the file is an error. A setting without effect is a warning.
 `;
 
@@ -60,16 +61,16 @@ const exampleHead = `# Configuration of tailscale2otel: every setting, commented
 `;
 
 /** The description, and the words that are allowed. */
-function described({ description, choices }: Setting): string {
+function described({ kind, description, choices }: Setting): string {
   return choices.length === 0
     ? description
-    : `${description} One of ${choices.map((word) => `\`${word}\``).join(", ")}.`;
+    : `${description} ${kind === "list" ? "Any" : "One"} of ${choices.map((word) => `\`${word}\``).join(", ")}.`;
 }
 
 function sectionText(section: Section): string {
   const title = section.key === "" ? "## Log lines" : `## ${section.key}\n\n${section.description}`;
   const rows = section.settings.flatMap(rowsOf);
-  return `${title}\n\n| setting | default | variable | |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
+  return `${title}\n\n| setting | default | variable | description |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
 }
 
 function rowsOf(setting: Setting): readonly string[] {
@@ -79,15 +80,18 @@ function rowsOf(setting: Setting): readonly string[] {
     `| ${[first, value === "" ? "" : `\`${value}\``, `\`${second}\``, text.replaceAll("|", "\\|")].join(" | ")} |`;
   const own = row(name(setting.key), setting.written, variable, described(setting));
   if (setting.kind !== "secret") return [own];
-  return [own, row(name(`${setting.key}_file`), "", `${setting.variable}_FILE`, "Path of a file that contains it.")];
+  return [
+    own,
+    row(name(`${setting.key}_file`), "", `${setting.variable}_FILE`, "Path of a file that contains the value."),
+  ];
 }
 
 function otelText(): string {
   const rows = otelVariables.map(([variable, key]) => `| \`${variable}\` | \`${key}\` |`);
   return `## OpenTelemetry's own variables
 
-They apply if a setting is given neither in the file nor as one of our variables nor as a flag; resource attributes are combined.
-\`grpc\` is not supported: it is a warning, and the default is used.
+They apply to settings that are given nowhere else: not in the file, not as a \`TS2OTEL_\` variable, and not as a flag. Resource
+attributes are combined. The protocol \`grpc\` is not supported: it causes a warning, and the default is used.
 
 | variable | stands in for |
 | --- | --- |

@@ -31,6 +31,34 @@ export interface Layers {
 /** The variable that names the configuration file. */
 export const configVariable = "TS2OTEL_CONFIG";
 
+/** Adds one value under its key, or says what is wrong with the key. Without `written`, a flag had no value. */
+export function addValue(
+  { given, findings }: Layers,
+  path: readonly string[],
+  { origin, written, form }: Pick<Given, "origin" | "written" | "form">,
+): void {
+  const key = path.join(".");
+  const names = sectionNames.get(key)?.join(", ");
+  const target = findKey(path);
+  const fail = (message: string, remedy: string) =>
+    void findings.push({ severity: "error", origin, key, message, remedy });
+  if (key === "") {
+    fail("the name of the setting is missing", "Use --set key=value, for example --set log_level=debug.");
+  } else if (names !== undefined) {
+    const remedy =
+      origin.from === "flag"
+        ? `Use --set ${key}.NAME=value; the names are: ${names}.`
+        : `Write [${key}] on a line of its own, and its settings below it: ${names}.`;
+    fail("this is a section, not a setting", remedy);
+  } else if (target === undefined) {
+    findings.push(unknownKey(path, origin, written === undefined ? "Use --set key=value. " : ""));
+  } else if (written === undefined) {
+    fail("the value is missing", `Use --set ${key}=value.`);
+  } else {
+    given.push({ ...target, origin, written, form });
+  }
+}
+
 /** The settings in `TS2OTEL_*` variables. An empty one counts as unset; an unknown one may belong to another program. */
 export function readEnvironment(environment: Environment, { given, findings }: Layers): void {
   for (const variable of Object.keys(environment).sort()) {
@@ -44,26 +72,13 @@ export function readEnvironment(environment: Environment, { given, findings }: L
 }
 
 /** The settings given as `--set key=value`. */
-export function readFlags(assignments: readonly string[], { given, findings }: Layers): void {
+export function readFlags(assignments: readonly string[], layers: Layers): void {
   for (const assignment of assignments) {
-    const cut = assignment.indexOf("=");
-    const key = (cut === -1 ? assignment : assignment.slice(0, cut)).trim();
-    const origin: Origin = { from: "flag", key };
-    const path = key.split(".");
-    const target = findKey(path);
-    const fail = (message: string, remedy: string) =>
-      void findings.push({ severity: "error", origin, key, message, remedy });
-    const names = sectionNames.get(key);
-    if (key === "")
-      fail("the name of the setting is missing", "Use --set key=value, for example --set log_level=debug.");
-    else if (names !== undefined) fail(isSection, `Use --set ${key}.NAME=value; the names are: ${names.join(", ")}.`);
-    else if (target === undefined) findings.push(unknownKey(path, origin, cut === -1 ? "Use --set key=value. " : ""));
-    else if (cut === -1) fail("the value is missing", `Use --set ${key}=value.`);
-    else given.push({ ...target, origin, written: assignment.slice(cut + 1), form: "text" });
+    const [, name = "", written] = /^([^=]*)(?:=(.*))?$/s.exec(assignment) ?? [];
+    const key = name.trim();
+    addValue(layers, key.split("."), { origin: { from: "flag", key }, written, form: "text" });
   }
 }
-
-export const isSection = "this is a section, not a setting";
 
 /**
  * OpenTelemetry's own variables, and the settings that they stand in for. Of two for one setting the last wins.
@@ -173,7 +188,7 @@ function variableOf(key: string): string {
 }
 
 /** What to say about a key that does not exist. */
-export function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding {
+function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding {
   const key = path.join(".");
   const unknown = { severity: "error", origin, key, message: "unknown setting" } as const;
   const former = successorOf(key);

@@ -30,7 +30,7 @@ const cardinality = section("Limits for the number of metric series.", {
     metrics_mode: choice(
       ["all", "rollup", "both"],
       "rollup",
-      "`all` exports every pair of nodes; `rollup` exports the busiest pairs and sums the rest as `__other__`; `both` exports both.",
+      "`all` exports every pair of nodes, `rollup` only the busiest pairs with the rest summed as `__other__`, and `both` exports both.",
     ),
     rollup_top_n: integer(500, [1, 8000], "Number of node pairs that the rollup keeps per interval."),
     source_port: boolean(false, "Add the source port to the metrics of `all`. Creates very many series."),

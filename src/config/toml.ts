@@ -1,43 +1,31 @@
 /** The settings in a TOML file, each with its line. */
 import { parse, TomlError } from "smol-toml";
-import type { Finding, Origin } from "./diagnosis.ts";
-import { findKey, isFormerSection, isSection, type Layers, sectionNames, unknownKey } from "./layers.ts";
+import type { Finding } from "./diagnosis.ts";
+import { addValue, findKey, isFormerSection, type Layers, sectionNames } from "./layers.ts";
 import { redacted } from "./values.ts";
 
 /** Reads the text of a file; `file` is its path as people know it. Returns whether it is TOML: if not, that is one finding. */
-export function readToml(file: string, toml: string, { given, findings }: Layers): boolean {
+export function readToml(file: string, toml: string, layers: Layers): boolean {
   let tables: object;
   try {
     tables = parse(toml);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    findings.push(syntaxProblem(file, toml, error));
+    layers.findings.push(syntaxProblem(file, toml, error));
     return false;
   }
   const lineOf = locateKeys(toml);
-  const visitTable = (path: readonly string[], table: object): void => {
-    for (const [name, written] of Object.entries(table)) visitKey([...path, name], written);
-  };
-  function visitKey(path: readonly string[], written: unknown): void {
+  const visit = (path: readonly string[], written: unknown): void => {
     const key = path.join(".");
-    const origin: Origin = { from: "file", file, line: lineOf(path) };
-    const names = sectionNames.get(key);
-    const target = findKey(path);
     // Dotted names of a map's entries are tables in TOML: `deployment.environment.name = "production"`.
-    const isVisited =
-      target === undefined ? names !== undefined || isFormerSection(key) : target.setting.kind === "map";
+    const isVisited = sectionNames.has(key) || isFormerSection(key) || findKey(path)?.setting.kind === "map";
     if (isVisited && isTable(written)) {
-      visitTable(path, written);
-    } else if (names !== undefined) {
-      const remedy = `Write [${key}] on a line of its own, and its settings below it: ${names.join(", ")}.`;
-      findings.push({ severity: "error", origin, key, message: isSection, remedy });
-    } else if (target === undefined) {
-      findings.push(unknownKey(path, origin));
+      for (const [name, inner] of Object.entries(written)) visit([...path, name], inner);
     } else {
-      given.push({ ...target, origin, written, form: "typed" });
+      addValue(layers, path, { origin: { from: "file", file, line: lineOf(path) }, written, form: "typed" });
     }
-  }
-  visitTable([], tables);
+  };
+  visit([], tables);
   return true;
 }
 

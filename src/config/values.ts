@@ -255,7 +255,8 @@ function exampleNear(setting: Setting, written: unknown): string {
 
 /** What was written, unless it could hold a secret. */
 function shown(setting: Setting, written: unknown): string {
-  if (setting.isSecret || (setting.kind === "url" && /[@?]/.test(String(written)))) return " (not shown)";
+  const isAddress = setting.kind === "url" && typeof written === "string";
+  if (setting.isSecret || (isAddress && /[@?]/.test(written))) return " (not shown)";
   if (typeof written === "string")
     return ` ${JSON.stringify(written.length > 60 ? `${written.slice(0, 60)}…` : written)}`;
   if (written instanceof Date) return ": a date";

@@ -17,6 +17,31 @@ test("every default passes its own schema, and is read back from the way it is w
   }
 });
 
+test("a value of any type is read, or refused in words", () => {
+  const literals = [
+    "true",
+    "-1",
+    "1.5",
+    "nan",
+    '"text"',
+    "[]",
+    "[1]",
+    "[[{ a = 1 }]]",
+    "{}",
+    "{ a = 1 }",
+    "1979-05-27",
+    "07:32:00",
+  ];
+  for (const setting of settings) {
+    for (const literal of literals) {
+      const reading = readTyped(setting, parse(`x = ${literal}`)["x"]);
+      const refusal = "message" in reading ? `${reading.message}. ${reading.allowed}. ${reading.example}` : "";
+      expect([setting.key, literal, refusal]).toEqual([setting.key, literal, expect.stringMatching(/^$|^invalid \w/)]);
+      expect(refusal).not.toMatch(/undefined|\[object/);
+    }
+  }
+});
+
 test("every variable is derived from its key", () => {
   for (const { key, variable } of settings) {
     expect(variable).toBe(`TS2OTEL_${key.toUpperCase().replaceAll(".", "__")}`);

@@ -147,6 +147,8 @@ describe("text that is not TOML is shown without secrets", () => {
     ["the line after a long string", '[streaming]\ntoken = """\ns3cr3t"""\nlisten = :1\n'],
     ["a long string that is not closed", '[streaming]\ntoken = """\ns3cr3t\nlisten = ":1"\n'],
     ["an address with a password", "[otlp]\nendpoint = http://ann:s3cr3t@192.0.2.1\n"],
+    ["a table that is not closed", '[otlp]\nheaders = { X-Key = "s3cr3t"\nprotocol = "stdout"\n'],
+    ["a list that is not closed", '[streaming]\ntoken = ["s3cr3t"\nlisten = ":1"\n'],
     ["an array over several lines", '[otlp]\nx = [\n"s3cr3t" "s3cr3t"\n]\n'],
   ])("%s", (_, toml) => {
     const { problems } = inspectIn(directory, { toml });
