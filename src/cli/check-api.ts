@@ -1,53 +1,69 @@
-/** `check --online`, Tailscale's API: the credentials, each scope, the tailnet, the clock, and what is registered there. */
-import { type Config, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
-import type { Clock } from "../lib/clock.ts";
-import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
-import { failure, type OnlineFinding } from "./check-finding.ts";
-import { checkLogStreams, checkWebhook } from "./check-registered.ts";
+/** `check --online`, Tailscale: the credentials, each scope, the tailnet, the clock, and what is registered for this instance. */
+import { type Config, displayUrl, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
+import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
+import { type LogName, type LogStream, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
+import { failure, type OnlineFinding } from "./check-local.ts";
 
-export interface ApiCheckDeps {
-  /** With these scopes instead of the configured ones, if given. */
-  readonly openApi: (scopes?: readonly string[]) => TailscaleApi | undefined;
-  readonly clock: Clock;
-}
+/** A client of the API with these scopes instead of the configured ones, if given. */
+export type OpenApi = (scopes?: readonly string[]) => TailscaleApi;
 
-export async function checkApi(config: Config, deps: ApiCheckDeps): Promise<readonly OnlineFinding[]> {
-  const api = deps.openApi();
-  if (api === undefined || !hasCredentials(config))
+/** `now`: epoch milliseconds. */
+export async function checkApi(config: Config, open: OpenApi, now: number): Promise<readonly OnlineFinding[]> {
+  if (!hasCredentials(config))
     return [{ subject: "Tailscale API", outcome: "skipped", detail: "not used: there are no credentials" }];
+  const api = open();
   const subject = usesOauth(config) ? "OAuth client" : "API key";
   try {
     await api.authenticate();
   } catch (error) {
-    // A key is tried on the tailnet; that there is no such tailnet is for the reads to say.
-    const isRecognised = !usesOauth(config) && error instanceof TailscaleError && error.reason === "not_found";
-    if (!isRecognised) return [signInFailure(subject, error, config), ...(await refusedScopes(config, deps, error))];
+    // A key is tried on the tailnet; the reads below report that there is no such tailnet.
+    const isRecognised = !usesOauth(config) && reasonOf(error) === "not_found";
+    if (!isRecognised) return [signInFailure(subject, error, config), ...(await refusedScopes(config, open, error))];
   }
-  const findings = await Promise.all([
-    ...readsOf(config).map((read) => checkRead(read, api, config, deps)),
-    checkLogStreams(config, api),
-    checkWebhook(config, api),
-    checkWriting(config, deps),
-  ]);
-  const signedIn: OnlineFinding = { subject, outcome: "ok", detail: `accepted by ${config.tailscale.base_url}` };
-  return [signedIn, ...findings.flat(), clockFinding(api.clockAheadMs)];
+  const { collectors, streaming, webhook } = config;
+  const checks = [
+    isPolled(config, "flowlogs") && checkLog("flow logs", "network", api, config, now),
+    isPolled(config, "auditlogs") && checkLog("audit logs", "configuration", api, config, now),
+    readsDevices(config) && checkRead("devices", "devices:core:read", "devices", config, () => api.devices()),
+    streaming.enabled && collectors.flowlogs.enabled && checkStream("flow log stream", "network", api, config),
+    streaming.enabled && collectors.auditlogs.enabled && checkStream("audit log stream", "configuration", api, config),
+    webhook.auto_configure && checkWebhook(api, config),
+    ...scopesToWrite(config).map((needed) => checkWriting(needed, open, config)),
+  ];
+  const findings = await Promise.all(checks);
+  return [
+    { subject, outcome: "ok", detail: `accepted by ${config.tailscale.base_url}` },
+    ...findings.flatMap((finding) => (finding === false || finding === undefined ? [] : [finding])),
+    clockFinding(api.clockAheadMs),
+  ];
 }
 
-/** Reasons for which the address of the API is the first suspect. */
-const addressReasons: ReadonlySet<string> = new Set(["not_found", "malformed", "redirected", "unavailable", "timeout"]);
+function reasonOf(error: unknown): TailscaleError["reason"] | undefined {
+  return error instanceof TailscaleError ? error.reason : undefined;
+}
 
 function signInFailure(subject: string, error: unknown, { tailscale }: Config): OnlineFinding {
   const found = failure(subject, error);
-  if (!(error instanceof TailscaleError) || !addressReasons.has(error.reason)) return found;
-  const remedy = `Check tailscale.base_url (${tailscale.base_url}; the public API is https://api.tailscale.com), and whether it can be reached from here.`;
-  return { ...found, remedy };
+  switch (reasonOf(error)) {
+    // The address of the API is the first suspect.
+    case "not_found":
+    case "malformed":
+    case "redirected":
+    case "unavailable":
+    case "timeout": {
+      const remedy = `Check tailscale.base_url (${tailscale.base_url}; the public API is https://api.tailscale.com), and whether it can be reached from here.`;
+      return { ...found, remedy };
+    }
+    default:
+      return found;
+  }
 }
 
 /** If all configured scopes together are refused: which of them it is. */
-async function refusedScopes(config: Config, deps: ApiCheckDeps, error: unknown): Promise<readonly OnlineFinding[]> {
-  if (!(error instanceof TailscaleError) || error.reason !== "missing_scope") return [];
+async function refusedScopes(config: Config, open: OpenApi, error: unknown): Promise<readonly OnlineFinding[]> {
+  if (reasonOf(error) !== "missing_scope") return [];
   const { scopes } = config.tailscale.auth.oauth;
-  const granted = await Promise.all(scopes.map((scope) => isGranted(scope, deps)));
+  const granted = await Promise.all(scopes.map((scope) => isGranted(scope, open)));
   return scopes
     .filter((_, index) => granted[index] === false)
     .map((scope) => ({
@@ -58,90 +74,145 @@ async function refusedScopes(config: Config, deps: ApiCheckDeps, error: unknown)
     }));
 }
 
-/** Something that is read to see whether it may be. */
-interface Read {
-  readonly subject: string;
-  readonly scope: string;
-  /** How to do without it. */
-  readonly without: string;
-  readonly ask: (api: TailscaleApi, now: number) => Promise<unknown>;
+/** Whether the client gets a token with that scope alone. Errors other than a refusal count as granted, since they prove nothing. */
+async function isGranted(scope: string, open: OpenApi): Promise<boolean> {
+  try {
+    await open([scope]).authenticate();
+    return true;
+  } catch (error) {
+    return reasonOf(error) !== "missing_scope";
+  }
 }
 
 /** Enough for a second of the largest tailnet. */
 const maxAnswerBytes = 64 * 1024 * 1024;
 
-function readsOf(config: Config): readonly Read[] {
-  const log = (collector: "flowlogs" | "auditlogs", subject: string, name: LogName): readonly Read[] => {
-    if (!isPolled(config, collector)) return [];
-    const readOneSecond = (api: TailscaleApi, now: number) => {
-      const end = Math.floor((now - config.collectors[collector].lag) / 1000);
-      return api.readLogs(name, { start: end - 1, end }, { maxBytes: maxAnswerBytes, onRecords: () => {} });
-    };
-    const without = `collectors.${collector}.enabled = false`;
-    return [{ subject, scope: `logs:${name}:read`, without, ask: readOneSecond }];
-  };
-  const devices: Read = {
-    subject: "devices",
-    scope: "devices:core:read",
-    without: "collectors.devices.enabled = false",
-    ask: (api) => api.devices(),
-  };
-  return [
-    ...log("flowlogs", "flow logs", "network"),
-    ...log("auditlogs", "audit logs", "configuration"),
-    ...(readsDevices(config) ? [devices] : []),
-  ];
+function checkLog(
+  subject: string,
+  log: LogName,
+  api: TailscaleApi,
+  config: Config,
+  now: number,
+): Promise<OnlineFinding> {
+  const collector = log === "network" ? "flowlogs" : "auditlogs";
+  const end = Math.floor((now - config.collectors[collector].lag) / 1000);
+  return checkRead(subject, `logs:${log}:read`, collector, config, () =>
+    api.readLogs(log, { start: end - 1, end }, { maxBytes: maxAnswerBytes, onRecords: () => {} }),
+  );
 }
 
-async function checkRead(read: Read, api: TailscaleApi, config: Config, deps: ApiCheckDeps): Promise<OnlineFinding> {
-  const { subject, scope, without } = read;
+async function checkRead(
+  subject: string,
+  scope: string,
+  collector: keyof Config["collectors"],
+  { tailscale }: Config,
+  read: () => Promise<unknown>,
+): Promise<OnlineFinding> {
   try {
-    await read.ask(api, deps.clock());
+    await read();
     return { subject, outcome: "ok", detail: "readable" };
   } catch (error) {
     const found = failure(subject, error);
-    if (!(error instanceof TailscaleError)) return found;
-    if (error.reason === "missing_scope")
-      return { ...found, detail: `the scope ${scope} is missing`, remedy: `${error.remedy} Or set ${without}.` };
-    if (error.reason !== "not_found") return found;
-    return {
-      ...found,
-      detail: `there is no tailnet ${JSON.stringify(config.tailscale.tailnet)} for these credentials`,
-      remedy:
-        'Set tailscale.tailnet to the name that the admin console shows under Settings, General, or to "-" for the tailnet of the credentials.',
-    };
+    if (reasonOf(error) === "missing_scope") {
+      const remedy = `${found.remedy ?? ""} Or set collectors.${collector}.enabled = false.`;
+      return { ...found, detail: `the scope ${scope} is missing`, remedy };
+    }
+    if (reasonOf(error) !== "not_found") return found;
+    const remedy =
+      'Set tailscale.tailnet to the name that the admin console shows under Settings, General, or to "-" for the tailnet of the credentials.';
+    const detail = `there is no tailnet ${JSON.stringify(tailscale.tailnet)} for these credentials`;
+    return { ...found, detail, remedy };
   }
 }
 
-/** Scopes for writing cannot be tried by reading: the client is asked for a token that has them. */
-async function checkWriting(config: Config, deps: ApiCheckDeps): Promise<readonly OnlineFinding[]> {
-  if (!usesOauth(config)) return [];
-  const { streaming, webhook, tailscale } = config;
-  // Plain HTTP is for private endpoints alone, which need more scopes; of https that cannot be known here.
-  const isPrivate = /^http:/i.test(streaming.public_url);
-  const needed = [
-    ...(streaming.auto_configure ? ["log_streaming", ...(isPrivate ? ["device_invites", "policy_file"] : [])] : []),
-    ...(webhook.auto_configure ? ["webhooks"] : []),
-  ];
-  const { scopes } = tailscale.auth.oauth;
-  const findings = needed.map(async (scope): Promise<readonly OnlineFinding[]> => {
-    const isAskedFor = scopes.length === 0 || scopes.includes(scope) || scopes.includes("all");
-    if (isAskedFor && (await isGranted(scope, deps))) return [];
-    const key = `${scope === "webhooks" ? "webhook" : "streaming"}.auto_configure`;
-    const remedy = `Give the OAuth client the scope ${scope}, and add it to tailscale.auth.oauth.scopes if that is set. Or set ${key} = false.`;
-    return [{ subject: key, outcome: "failed", detail: `the scope ${scope} is missing`, remedy }];
-  });
-  return (await Promise.all(findings)).flat();
-}
-
-/** Whether the client gets a token with that scope alone. Errors other than a refusal count as granted, since they prove nothing. */
-async function isGranted(scope: string, { openApi }: ApiCheckDeps): Promise<boolean> {
+async function checkStream(subject: string, log: LogName, api: TailscaleApi, config: Config): Promise<OnlineFinding> {
+  const { source } = config.collectors[log === "network" ? "flowlogs" : "auditlogs"];
   try {
-    await openApi([scope])?.authenticate();
-    return true;
+    // If streaming is not the only source, nothing is lost without it.
+    return judgeStream(subject, source === "stream" ? "failed" : "warning", await api.logStream(log), config);
   } catch (error) {
-    return !(error instanceof TailscaleError && error.reason === "missing_scope");
+    const outcome = config.streaming.auto_configure ? "failed" : "skipped";
+    return unreadable({ subject, outcome, scope: "log_streaming:read" }, error);
   }
+}
+
+function judgeStream(
+  subject: string,
+  outcome: "failed" | "warning",
+  stream: LogStream | undefined,
+  { streaming: { auto_configure: isAutomatic, public_url: publicUrl, path } }: Config,
+): OnlineFinding {
+  const setIt = "Set streaming.auto_configure = true, or run: tailscale2otel tailnet stream set.";
+  if (stream === undefined && isAutomatic)
+    return { subject, outcome: "ok", detail: "not set yet: run will configure it" };
+  if (stream === undefined) return { subject, outcome, detail: "Tailscale does not stream this log", remedy: setIt };
+  const where = `${stream.destinationType} at ${displayUrl(stream.url)}`;
+  if (publicUrl === "") {
+    const unknown = "streaming.public_url is not set, so it is unknown whether that is this instance";
+    return { subject, outcome: "ok", detail: `Tailscale sends to ${where}; ${unknown}` };
+  }
+  const ours = publicAddress(publicUrl, path);
+  if (isSentTo(ours, stream)) return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
+  const detail = `Tailscale sends to ${where}, not to ${displayUrl(ours)}`;
+  return isAutomatic
+    ? { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." }
+    : { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
+}
+
+async function checkWebhook(api: TailscaleApi, { webhook }: Config): Promise<OnlineFinding> {
+  const subject = "webhook";
+  try {
+    const ours = publicAddress(webhook.public_url, webhook.path);
+    const found = (await api.webhooks()).find(({ url }) => isSameAddress(url, ours));
+    const detail =
+      found === undefined
+        ? `none for ${displayUrl(ours)} yet: run will create it`
+        : `registered for ${displayUrl(ours)}, with ${found.subscriptions.length} subscriptions`;
+    return { subject, outcome: "ok", detail };
+  } catch (error) {
+    return unreadable({ subject, outcome: "failed", scope: "webhooks:read" }, error);
+  }
+}
+
+function unreadable(
+  { subject, outcome, scope }: { subject: string; outcome: "failed" | "skipped"; scope: string },
+  error: unknown,
+): OnlineFinding {
+  const found = failure(subject, error);
+  const isScope = reasonOf(error) === "missing_scope";
+  if (outcome === "failed") return isScope ? { ...found, detail: `the scope ${scope} is missing` } : found;
+  return { subject, outcome, detail: isScope ? `cannot be read without the scope ${scope}` : found.detail };
+}
+
+interface NeededScope {
+  readonly scope: string;
+  /** The setting that needs it. */
+  readonly key: string;
+}
+
+/** Scopes for writing, which cannot be tried by reading. */
+function scopesToWrite(config: Config): readonly NeededScope[] {
+  const { streaming, webhook } = config;
+  // Plain HTTP is for private endpoints alone, which need more scopes; of https that cannot be known here.
+  const more = /^http:/i.test(streaming.public_url) ? ["device_invites", "policy_file"] : [];
+  const needed = [
+    ...(streaming.auto_configure ? ["log_streaming", ...more] : []).map((scope) => ({ scope, key: "streaming" })),
+    ...(webhook.auto_configure ? [{ scope: "webhooks", key: "webhook" }] : []),
+  ];
+  return usesOauth(config) ? needed.map(({ scope, key }) => ({ scope, key: `${key}.auto_configure` })) : [];
+}
+
+/** Nothing if the client gets a token with the scope. */
+async function checkWriting(
+  { scope, key }: NeededScope,
+  open: OpenApi,
+  config: Config,
+): Promise<OnlineFinding | undefined> {
+  const { scopes } = config.tailscale.auth.oauth;
+  const isAskedFor = scopes.length === 0 || scopes.includes(scope) || scopes.includes("all");
+  if (isAskedFor && (await isGranted(scope, open))) return undefined;
+  const remedy = `Give the OAuth client the scope ${scope}, and add it to tailscale.auth.oauth.scopes if that is set. Or set ${key} = false.`;
+  return { subject: key, outcome: "failed", detail: `the scope ${scope} is missing`, remedy };
 }
 
 /** With a clock that is further off, webhook signatures look late, and polled windows are wrong. */
@@ -149,7 +220,7 @@ const maxSkewMs = 30_000;
 
 function clockFinding(aheadMs: number | undefined): OnlineFinding {
   const subject = "clock";
-  if (aheadMs === undefined) return { subject, outcome: "skipped", detail: "the API does not tell its time" };
+  if (aheadMs === undefined) return { subject, outcome: "skipped", detail: "the API does not report its time" };
   const offBy = Math.round(Math.abs(aheadMs) / 1000);
   if (Math.abs(aheadMs) <= maxSkewMs) return { subject, outcome: "ok", detail: `within ${offBy} s of the API's` };
   return {

@@ -3,34 +3,30 @@ import { type Config, displayUrl } from "../config/index.ts";
 import type { Answer, Signal } from "../export/answer.ts";
 import { destinationOf } from "../export/destination.ts";
 import { createSender } from "../export/sender.ts";
-import type { Clock } from "../lib/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import { silentLogger } from "../lib/logger.ts";
-import { failure, type OnlineFinding } from "./check-finding.ts";
-
-export interface OtlpCheckDeps {
-  readonly fetch: typeof fetch;
-  readonly clock: Clock;
-  readonly version: string;
-}
+import { build } from "../version.ts";
+import { failure, type OnlineFinding } from "./check-local.ts";
 
 /** One finding per signal. */
-export async function checkOtlp({ otlp }: Config, deps: OtlpCheckDeps): Promise<readonly OnlineFinding[]> {
+export async function checkOtlp({ otlp }: Config): Promise<readonly OnlineFinding[]> {
   if (otlp.protocol === "stdout")
     return [{ subject: "OTLP", outcome: "skipped", detail: "everything goes to standard output" }];
   const signals = (["metrics", "logs"] as const).filter((signal) => otlp[signal].enabled);
-  return Promise.all(signals.map((signal) => checkSignal(signal, otlp, deps)));
+  return Promise.all(signals.map((signal) => checkSignal(signal, otlp)));
 }
 
 const emptyJson: Readonly<Record<Signal, string>> = { logs: '{"resourceLogs":[]}', metrics: '{"resourceMetrics":[]}' };
 
-async function checkSignal(signal: Signal, otlp: Config["otlp"], deps: OtlpCheckDeps): Promise<OnlineFinding> {
+async function checkSignal(signal: Signal, otlp: Config["otlp"]): Promise<OnlineFinding> {
   const subject = `OTLP ${signal}`;
   try {
-    const destination = destinationOf(signal, otlp, `tailscale2otel/${deps.version}`);
+    const destination = destinationOf(signal, otlp, `tailscale2otel/${build.version}`);
     if (destination === undefined)
       return { subject, outcome: "skipped", detail: `no endpoint: ${signal} are not exported` };
     const send = createSender(destination, {
-      ...deps,
+      fetch,
+      clock: systemClock,
       logger: silentLogger,
       credentials: () => destination,
       onAnswer: () => {},

@@ -1,5 +1,7 @@
 /** `check`: the effective configuration, where each value comes from, and every problem with its fix. */
+import { silentTelemetry } from "../catalogue/telemetry.ts";
 import {
+  type Config,
   describeFinding,
   describeOrigin,
   effectiveRows,
@@ -7,10 +9,14 @@ import {
   type Inspection,
   inspectConfig,
 } from "../config/index.ts";
-import { checkJournal, findingsText, type OnlineFinding } from "./check-finding.ts";
-import { checkOnline } from "./check-online.ts";
+import { systemClock } from "../lib/clock.ts";
+import { silentLogger } from "../lib/logger.ts";
+import { createTailscaleApi } from "../tailscale/index.ts";
+import { checkApi, type OpenApi } from "./check-api.ts";
+import { checkCertificates, checkJournal, type OnlineFinding } from "./check-local.ts";
+import { checkOtlp } from "./check-otlp.ts";
 import { command } from "./command.ts";
-import { configFlags, jsonFlag, sourcesOf, toggle } from "./flags.ts";
+import { configFlags, jsonFlag, toggle } from "./flags.ts";
 import { counted, jsonText, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
@@ -21,23 +27,23 @@ export const checkCommand = command({
     ...jsonFlag,
     changed: toggle("Show only values that differ from the defaults."),
     strict: toggle("Fail on warnings too."),
-    online: toggle("Also try the API and each scope, the backend, the certificates, the clock and the journal."),
+    online: toggle("Also test the API and each scope, the backend, the certificates, the clock and the journal."),
   },
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],
     ["tailscale2otel check --config new.toml", "another file"],
     ["tailscale2otel check --changed --strict", "only what differs from the defaults; warnings fail"],
-    ["tailscale2otel check --online", "with Tailscale and the backend asked"],
-    ["tailscale2otel check --json | jq .problems", "for programs"],
+    ["tailscale2otel check --online", "also contacts Tailscale and the backend"],
+    ["tailscale2otel check --json | jq .problems", "for scripts"],
   ],
   notes:
     "Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
-  async run({ args, flags, host }) {
-    const inspection = inspectConfig({ ...sourcesOf(flags, host), whyUnusableState });
+  async run({ args, sources, host }) {
+    const inspection = inspectConfig({ ...sources, whyUnusableState });
     const isValid = inspection.problems.length === 0;
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
     if (!args.json) await host.out.write(textReport(inspection, rows, host.out));
-    const findings = args.online && isValid ? await checkOnline(inspection) : [];
+    const findings = args.online && isValid ? await checkOnline(inspection.config) : [];
     if (args.json) await host.out.write(jsonReport(inspection, rows, findings));
     else if (findings.length > 0) await host.out.write(`\n${findingsText(findings, host.out)}`);
     if (!isValid || (args.strict === true && inspection.warnings.length > 0)) return 78;
@@ -47,6 +53,29 @@ export const checkCommand = command({
     return failed ? 1 : 0;
   },
 });
+
+/** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
+const maxTimeoutMs = 10_000;
+const maxAttempts = 2;
+
+/** Everything in a valid configuration that depends on another machine, a file or a clock. Only reads; all that it sends is an empty export. */
+async function checkOnline({ tailscale, otlp, ...config }: Config): Promise<readonly OnlineFinding[]> {
+  const { http } = tailscale;
+  const limits = {
+    timeout: Math.min(http.timeout, maxTimeoutMs),
+    max_attempts: Math.min(http.max_attempts, maxAttempts),
+  };
+  const deps = { fetch, clock: systemClock, random: Math.random, logger: silentLogger, telemetry: silentTelemetry };
+  const open: OpenApi = (scopes) => {
+    const { auth } = tailscale;
+    const narrowed = scopes === undefined ? auth : { ...auth, oauth: { ...auth.oauth, scopes: [...scopes] } };
+    return createTailscaleApi({ ...tailscale, auth: narrowed, http: { ...http, ...limits } }, deps);
+  };
+  const hurried = { ...config, tailscale, otlp: { ...otlp, timeout: Math.min(otlp.timeout, maxTimeoutMs) } };
+  const now = systemClock();
+  const [api, backend] = await Promise.all([checkApi(hurried, open, now), checkOtlp(hurried)]);
+  return [...api, ...backend, ...checkCertificates(hurried, now), checkJournal(hurried)];
+}
 
 /** What `run` would say about a state directory. */
 function whyUnusableState(path: string) {
@@ -90,4 +119,20 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
     ...(findings.length === 0 ? {} : { online: findings }),
   };
   return jsonText(report, 2);
+}
+
+const colours: Readonly<Record<OnlineFinding["outcome"], number>> = { ok: 32, warning: 33, failed: 31, skipped: 90 };
+
+/** A line each, what to do below it, and how many there are of each. */
+function findingsText(findings: readonly OnlineFinding[], out: Output): string {
+  const width = Math.max(...findings.map(({ subject }) => subject.length));
+  const lines = findings.flatMap(({ subject, outcome, detail, remedy }) => {
+    const line = `${paint(colours[outcome], outcome.padEnd(7), out)}  ${subject.padEnd(width)}  ${detail}`;
+    return remedy === undefined ? [line] : [line, `${" ".repeat(width + 11)}${remedy}`];
+  });
+  const counts = (["failed", "warning", "ok", "skipped"] as const).flatMap((outcome) => {
+    const amount = findings.filter((finding) => finding.outcome === outcome).length;
+    return amount === 0 ? [] : [`${amount} ${outcome}`];
+  });
+  return `${[...lines, `online: ${counts.join(", ")}`].join("\n")}\n`;
 }

@@ -1,22 +1,31 @@
-/** One command: its definition, from which citty parses and renders help. */
-import { stripVTControlCharacters } from "node:util";
-import { type ArgsDef, defineCommand, parseArgs, type ParsedArgs, renderUsage } from "citty";
-import type { Flags } from "./flags.ts";
+/** One command: its definition, from which arguments are parsed strictly and citty renders the help. */
+import { parseArgs, stripVTControlCharacters } from "node:util";
+import { type ArgsDef, defineCommand, type ParsedArgs, renderUsage } from "citty";
+import type { ConfigSources } from "../config/index.ts";
+import { nearest } from "../lib/text.ts";
+import { UsageError } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const programName = "tailscale2otel";
 
 export interface Command {
+  /** One word or several: `tailnet webhook list`. */
   readonly name: string;
   readonly description: string;
   readonly args: ArgsDef;
-  /** Returns the exit code. */
-  run(flags: Flags, host: Host): Promise<number>;
-  /** The help text, without colours if `host` shows none. */
-  help(host: Host): Promise<string>;
+  /** Returns the exit code. @throws {UsageError} */
+  run(argv: readonly string[], host: Host): Promise<number>;
 }
 
-type Examples = readonly (readonly [line: string, remark: string])[];
+export type Examples = readonly (readonly [line: string, remark: string])[];
+
+/** What a command runs with. `args._` has all positional words. */
+export interface Invocation<Args extends ArgsDef = ArgsDef> {
+  readonly args: ParsedArgs<Args>;
+  /** The configuration that `--config` and `--set` select. */
+  readonly sources: ConfigSources;
+  readonly host: Host;
+}
 
 interface CommandOptions<Args extends ArgsDef> {
   readonly name: string;
@@ -25,7 +34,7 @@ interface CommandOptions<Args extends ArgsDef> {
   readonly examples: Examples;
   readonly notes?: string;
   /** The exit code is 0 unless it returns another. */
-  run(context: { readonly args: ParsedArgs<Args>; readonly flags: Flags; readonly host: Host }): Promise<number | void>;
+  run(invocation: Invocation<Args>): Promise<number | void>;
 }
 
 export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Command {
@@ -35,55 +44,126 @@ export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Co
     name,
     description,
     args,
-    async run(flags, host) {
-      const parsed = parseArgs<Args>(flags.rawArgs, options.args);
-      return (await options.run({ args: parsed, flags, host })) ?? 0;
-    },
-    async help(host) {
+    async run(argv, host) {
+      try {
+        const parsed = parseStrictly(args, argv);
+        if (!parsed.isHelp)
+          return (
+            (await options.run({ args: parsed.args as ParsedArgs<Args>, sources: parsed.sourcesFor(host), host })) ?? 0
+          );
+      } catch (error) {
+        throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, name) : error;
+      }
       const usage = await renderUsage(defineCommand({ meta: { name, description }, args }), {
         meta: { name: programName },
       });
-      return inColourOf(host, [usage.trimEnd(), ...(notes === undefined ? [] : ["", notes])], examples);
+      await host.out.write(helpText([usage.trimEnd(), ...(notes === undefined ? [] : ["", notes])], examples, host));
+      return 0;
     },
   };
 }
 
-/** The help of the whole program. */
-export async function programHelp(commands: readonly Command[], version: string, host: Host): Promise<string> {
-  const description =
-    "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs";
-  const subCommands = Object.fromEntries(
-    commands.map(({ name, description: text }) => [name, defineCommand({ meta: { name, description: text } })]),
-  );
-  const root = defineCommand({ meta: { name: programName, version, description }, subCommands });
-  const names = commands.map(({ name }) => name);
-  const firstWords = [...new Set(names.map((name) => name.split(" ", 1)[0]))].join("|");
-  const usage = (await renderUsage(root)).trimEnd().replace(names.join("|"), firstWords);
-  const notes =
-    "Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).\nExit codes: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration.";
-  return inColourOf(
-    host,
-    [usage, "", notes],
-    [
-      ["tailscale2otel demo", "see it work, without a tailnet, a backend or a configuration"],
-      ["tailscale2otel check", "the effective configuration, and every problem with its fix"],
-      ["tailscale2otel run --config tailscale2otel.toml", "run the service"],
-    ],
-  );
+/**
+ * Splits leading flags from what follows them, as in `--config x run`.
+ * @throws {UsageError} at an unknown flag.
+ */
+export function splitLeadingFlags({ args }: Command, argv: readonly string[]) {
+  const tokens = tokensOf(args, argv);
+  const first = tokens.find(({ kind }) => kind === "positional")?.index ?? argv.length;
+  for (const token of tokens) if (token.kind !== "positional" && token.index < first) flagOf(args, token);
+  return { leading: argv.slice(0, first), rest: argv.slice(first) };
 }
 
-/** The help of commands that share their first words. */
-export function groupHelp(commands: readonly Command[]): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
-  return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
-}
-
-/** citty decides on colours by the environment alone, whatever the output is. */
-function inColourOf({ out }: Host, sections: readonly string[], examples: Examples): string {
+/** Help with examples. citty decides on colours by the environment alone, whatever the output is. */
+export function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
   const width = Math.max(...examples.map(([line]) => line.length));
   const lines = examples.map(([line, remark]) => `  ${line.padEnd(width)}   ${remark}`);
   const title = "\u001b[1m\u001b[4mEXAMPLES\u001b[24m\u001b[22m";
   const text = [...sections, "", title, "", ...lines, ""].join("\n");
   return (out.hasColour ? text : stripVTControlCharacters(text)).replace(/[ \t]+$/gm, "");
+}
+
+type Token = ReturnType<typeof tokensOf>[number];
+type OptionToken = Exclude<Token, { kind: "positional" }>;
+
+/** All that may be given more than once, whatever the command. */
+const repeatable = new Set(["set", "ids"]);
+
+/** citty's own parser ignores unknown flags and keeps the last of several. */
+function parseStrictly(args: ArgsDef, argv: readonly string[]) {
+  const tokens = tokensOf(args, argv);
+  const isHelp = tokens.some((token) => token.kind === "option" && token.name === "help");
+  const values = new Map<string, string[]>();
+  const words: string[] = [];
+  for (const token of isHelp ? [] : tokens) {
+    if (token.kind === "positional") words.push(token.value);
+    const [name, value] =
+      token.kind === "positional" ? [positionalOf(args, values, token.value), token.value] : flagOf(args, token);
+    const given = values.get(name);
+    if (given !== undefined && !repeatable.has(name)) throw new UsageError(`--${name} is given twice`);
+    values.set(name, [...(given ?? []), value]);
+  }
+  const missing = Object.entries(args).find(
+    ([name, { type, required }]) => type === "positional" && required !== false && !isHelp && !values.has(name),
+  );
+  if (missing !== undefined) throw new UsageError(`the ${missing[0]} is missing`);
+  const typed = [...values].map(([name, [value]]) => [name, args[name]?.type === "boolean" ? true : value]);
+  return {
+    isHelp,
+    args: { ...Object.fromEntries(typed), _: words } as ParsedArgs,
+    sourcesFor: (host: Host) => sourcesOf(values, host),
+  };
+}
+
+function sourcesOf(values: ReadonlyMap<string, readonly string[]>, host: Host): ConfigSources {
+  const configPath = values.get("config")?.[0];
+  const { environment, workingDirectory, system } = host;
+  const assignments = values.get("set") ?? [];
+  return { ...(configPath === undefined ? {} : { configPath }), assignments, environment, workingDirectory, system };
+}
+
+function tokensOf(args: ArgsDef, argv: readonly string[]) {
+  const options = Object.entries(args).flatMap(([name, definition]) => {
+    if (definition.type === "positional") return [];
+    const short = "alias" in definition ? { short: String(definition.alias) } : {};
+    return [[name, { type: definition.type === "boolean" ? ("boolean" as const) : ("string" as const), ...short }]];
+  });
+  return parseArgs({
+    args: [...argv],
+    options: Object.fromEntries(options),
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  }).tokens;
+}
+
+function positionalOf(args: ArgsDef, values: ReadonlyMap<string, unknown>, word: string): string {
+  const name = Object.keys(args).find(
+    (one) => args[one]?.type === "positional" && (!values.has(one) || repeatable.has(one)),
+  );
+  if (name === undefined) throw new UsageError(`unexpected argument ${JSON.stringify(word)}`);
+  return name;
+}
+
+function flagOf(args: ArgsDef, token: OptionToken): readonly [name: string, value: string] {
+  const written = token.kind === "option" ? token.rawName : "--";
+  const name = token.kind === "option" ? token.name : "";
+  const definition = args[name];
+  if (token.kind !== "option" || definition === undefined || definition.type === "positional") {
+    const flags = Object.keys(args).filter((one) => args[one]?.type !== "positional");
+    const meant = nearest(
+      written,
+      flags.map((one) => `--${one}`),
+    );
+    throw new UsageError(`unknown flag ${written}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
+  }
+  const { value } = token;
+  if (definition.type === "boolean") {
+    if (value !== undefined) throw new UsageError(`${written} takes no value`);
+    return [name, "true"];
+  }
+  if (value === undefined) throw new UsageError(`${written} needs a value`);
+  if (definition.type !== "enum" || definition.options?.includes(value) === true) return [name, value];
+  const options = (definition.options ?? []).join(", ");
+  throw new UsageError(`${written} must be one of ${options}, not ${JSON.stringify(value)}`);
 }

@@ -14,15 +14,15 @@ export const demoCommand = command({
     protocol: {
       type: "enum",
       options: ["http/json", "http/protobuf"],
-      description: "The encoding for that backend.",
+      description: "OTLP encoding for that backend.",
     },
-    duration: option("30s", "Stop after that time. (Default: at Ctrl-C)"),
-    rate: option("N", `Connection entries per second, at most. (Default: ${defaultRate})`),
-    seed: option("N", "Another number gives another tailnet."),
+    duration: option("30s", "Stop after this long. (Default: at Ctrl-C)"),
+    rate: option("N", `Maximum number of connection entries per second. (Default: ${defaultRate})`),
+    seed: option("N", "Seed of the simulation: another number gives another tailnet."),
   },
   examples: [
     ["tailscale2otel demo", "watch it; Ctrl-C ends it"],
-    ["tailscale2otel demo --endpoint http://127.0.0.1:4318", "the same in a backend of yours"],
+    ["tailscale2otel demo --endpoint http://127.0.0.1:4318", "see the same in your own backend"],
     ["tailscale2otel demo --duration 30s --rate 500", "half a minute at a slow pace"],
   ],
   async run({ args, host }) {
@@ -30,7 +30,7 @@ export const demoCommand = command({
     if (protocol !== undefined && endpoint === undefined) throw new UsageError("--protocol needs --endpoint");
     const durationMs = duration === undefined ? undefined : parseDuration(duration);
     if (duration !== undefined && !durationMs)
-      throw new UsageError(`--duration needs a time such as 30s or 5m, not ${JSON.stringify(duration)}`);
+      throw new UsageError(`--duration must be a time such as 30s or 5m, not ${JSON.stringify(duration)}`);
     await demo({
       endpoint,
       durationMs,

@@ -1,14 +1,17 @@
-/** The command line: from the process's arguments to an exit code, every error in words. */
+/** The command line: finds the command that the arguments name, and turns every error into words and an exit code. */
 import process from "node:process";
+import { defineCommand, renderUsage } from "citty";
+import schema from "../../docs/config.schema.json" with { type: "json" };
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
+import { nearest } from "../lib/text.ts";
 import { TailscaleError } from "../tailscale/index.ts";
+import { build } from "../version.ts";
 import { checkCommand } from "./check.ts";
-import { programName } from "./command.ts";
+import { type Command, command, helpText, programName, splitLeadingFlags } from "./command.ts";
 import { demoCommand } from "./demo.ts";
-import { sourcesOf, UsageError } from "./flags.ts";
-import { type Front, runFront } from "./front.ts";
-import { schemaCommand, versionCommand } from "./print.ts";
+import { jsonFlag, UsageError } from "./flags.ts";
 import { quarantineCommands } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
 import { runCommand } from "./run.ts";
@@ -16,51 +19,163 @@ import { sendCommands } from "./send.ts";
 import { statusCommand } from "./status.ts";
 import { tailnetStreamCommands } from "./tailnet-stream.ts";
 import { tailnetWebhookCommands } from "./tailnet-webhook.ts";
-import { type Host, printableLines, processHost } from "./terminal.ts";
+import { type Host, jsonText, outputOf, printableLines, processHost } from "./terminal.ts";
 
 /** As in sysexits.h, which has no number for failures of other kinds. */
 const exitCodes = { failure: 1, usage: 64, configuration: 78 } as const;
 
-export const front: Front = {
-  commands: [
-    runCommand,
-    demoCommand,
-    checkCommand,
-    ...sendCommands,
-    statusCommand,
-    ...quarantineCommands,
-    replayCommand,
-    ...tailnetStreamCommands,
-    ...tailnetWebhookCommands,
-    schemaCommand,
-    versionCommand,
-  ],
-  standard: runCommand,
-  /** A file is found, or a receiver or credentials for the API are configured by variables. */
-  isConfigured: (host) =>
-    findConfigFile(sourcesOf({ values: new Map() }, host)) !== undefined ||
-    Object.keys(host.environment).some((name) => /^TS2OTEL_(STREAMING|WEBHOOK|TAILSCALE__AUTH)__/.test(name)),
-};
-
 /** Runs the command line of this process. Never throws; returns the exit code. */
 export async function runCli(workerEntry: URL): Promise<number> {
-  const host: Host = processHost(workerEntry);
   try {
-    return await runFront(front, process.argv.slice(2), host);
+    return await runArguments(process.argv.slice(2), processHost(workerEntry));
   } catch (error) {
     // The reader of the output has seen enough: `tailscale2otel schema | head -1`.
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
     const lines = linesOf(error).map(printableLines);
-    await host.err.write(lines.map((line) => `${programName}: ${line}\n`).join("")).catch(() => {});
+    await outputOf(process.stderr)
+      .write(lines.map((line) => `${programName}: ${line}\n`).join(""))
+      .catch(() => {});
     if (error instanceof ConfigError) return exitCodes.configuration;
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
   }
+}
+
+/** Runs what the arguments ask for; returns the exit code. @throws {UsageError} */
+export async function runArguments(argv: readonly string[], host: Host): Promise<number> {
+  const [first = "", second] = argv;
+  if (first === "help" && second !== undefined && !second.startsWith("-"))
+    return runNamed([...argv.slice(1), "--help"], host);
+  if (["--help", "-h", "help"].includes(first)) return show(host, await programHelp(host));
+  if (["--version", "-v", "-V"].includes(first)) {
+    if (second !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(second)}`);
+    return show(host, `${programName} ${build.version}\n`);
+  }
+  if (first === "" && !isConfigured(host)) {
+    await host.err.write(await programHelp(host));
+    throw new UsageError("no command, and no configuration to run with");
+  }
+  if (!first.startsWith("-") && first !== "") return runNamed(argv, host);
+  const { leading, rest } = splitLeadingFlags(runCommand, argv);
+  return rest.length === 0 ? runCommand.run(leading, host) : runNamed([...rest, ...leading], host);
+}
+
+const schemaCommand = command({
+  name: "schema",
+  description: "Print the JSON Schema of the configuration file, for editors",
+  args: {},
+  examples: [["tailscale2otel schema > tailscale2otel.schema.json", "then name it in your editor's TOML settings"]],
+  run: async ({ host }) => host.out.write(jsonText(schema, 2)),
+});
+
+const versionCommand = command({
+  name: "version",
+  description: "Print version, commit and build date",
+  args: jsonFlag,
+  examples: [
+    ["tailscale2otel version", ""],
+    ["tailscale2otel version --json", "for scripts"],
+  ],
+  async run({ args, host }) {
+    const { version, commit, date } = build;
+    const details = [commit === "" ? "" : `commit ${commit}`, date === "" ? "" : `built ${date}`].filter(Boolean);
+    const text = [`${programName} ${version}`, ...details].join(", ");
+    await host.out.write(args.json === true ? jsonText(build) : `${text}\n`);
+  },
+});
+
+const commands: readonly Command[] = [
+  runCommand,
+  demoCommand,
+  checkCommand,
+  ...sendCommands,
+  statusCommand,
+  ...quarantineCommands,
+  replayCommand,
+  ...tailnetStreamCommands,
+  ...tailnetWebhookCommands,
+  schemaCommand,
+  versionCommand,
+];
+
+/** There is a configuration file, or variables configure a receiver or credentials for the API. */
+function isConfigured({ environment, workingDirectory, system }: Host): boolean {
+  return (
+    findConfigFile({ assignments: [], environment, workingDirectory, system }) !== undefined ||
+    Object.keys(environment).some((name) => /^TS2OTEL_(STREAMING|WEBHOOK|TAILSCALE__AUTH)__/.test(name))
+  );
+}
+
+/** Runs the command whose words the arguments begin with; only words that are nearly right are corrected. */
+async function runNamed(argv: readonly string[], host: Host): Promise<number> {
+  let group = commands;
+  let depth = 0;
+  for (; depth < argv.length; depth++) {
+    const narrower = group.filter(({ name }) => name.split(" ")[depth] === argv[depth]);
+    if (narrower.length === 0) break;
+    group = narrower;
+    const named = group.find(({ name }) => name.split(" ").length === depth + 1);
+    if (named !== undefined) return named.run(argv.slice(depth + 1), host);
+  }
+  const words = argv.slice(0, depth).join(" ");
+  const next = argv[depth];
+  if (words !== "" && (next === "--help" || next === "-h")) return show(host, groupHelp(group));
+  if (next === undefined || next.startsWith("-"))
+    throw new UsageError(`${words} needs one of: ${group.map(({ name }) => name).join(", ")}`, words);
+  const choices = new Set(group.map(({ name }) => name.split(" ")[depth] ?? ""));
+  const meant = nearest(next, words === "" ? [...choices, "help"] : choices);
+  const full = (word: string): string => `${words} ${word}`.trim();
+  const remark =
+    meant !== undefined
+      ? `; did you mean ${full(meant)}?`
+      : words === ""
+        ? ""
+        : `; there are ${[...choices].map(full).join(", ")}`;
+  throw new UsageError(`unknown command ${JSON.stringify(full(next))}${remark}`, words);
+}
+
+async function programHelp(host: Host): Promise<string> {
+  const description =
+    "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs";
+  const subCommands = Object.fromEntries(
+    commands.map(({ name, description: text }) => [name, defineCommand({ meta: { name, description: text } })]),
+  );
+  const meta = { name: programName, version: build.version, description };
+  const names = commands.map(({ name }) => name);
+  const firstWords = [...new Set(names.map((name) => name.split(" ", 1)[0]))].join("|");
+  const usage = (await renderUsage(defineCommand({ meta, subCommands }))).trimEnd();
+  const notes =
+    "Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).\nExit codes: 0 success, 1 failure, 64 usage error, 78 configuration error.";
+  return helpText(
+    [usage.replace(names.join("|"), firstWords), "", notes],
+    [
+      ["tailscale2otel demo", "see it work, without a tailnet, a backend or a configuration"],
+      ["tailscale2otel check", "the effective configuration, and every problem with its fix"],
+      ["tailscale2otel run --config tailscale2otel.toml", "run the service"],
+    ],
+    host,
+  );
+}
+
+/** The help of commands that share their first words. */
+function groupHelp(group: readonly Command[]): string {
+  const width = Math.max(...group.map(({ name }) => name.length));
+  const lines = group.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
+  return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
+}
+
+async function show(host: Host, text: string): Promise<number> {
+  await host.out.write(text);
+  return 0;
 }
 
 function linesOf(error: unknown): readonly string[] {
   if (error instanceof ConfigError) return error.problems;
   if (error instanceof TailscaleError) return [error.message, error.remedy];
   if (!(error instanceof Error)) return [String(error)];
-  if (!(error instanceof UsageError)) return [error.message];
-  return [`${error.message} (see ${[programName, error.command, "--help"].filter(Boolean).join(" ")})`];
+  if (error instanceof UsageError)
+    return [`${error.message} (see ${[programName, error.command, "--help"].filter(Boolean).join(" ")})`];
+  const reason = fileErrorReason(error);
+  if (reason === undefined) return [error.message];
+  const path = "path" in error && typeof error.path === "string" ? error.path : "a file";
+  return [`cannot use ${path}: ${reason}. Correct the path, or its permissions for this user.`];
 }

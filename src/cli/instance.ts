@@ -2,10 +2,11 @@
 import { createOperations, type Operations } from "../admin/operations.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, loadSections } from "../config/index.ts";
+import { type Config, type ConfigSources, loadSections } from "../config/index.ts";
 import { openSqliteJournal } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
+import { connectionError } from "../lib/connection-error.ts";
 import { parseListen, urlOfListen } from "../lib/listen.ts";
 import { createLog } from "../lib/log.ts";
 import { Counting } from "../pipeline/counting.ts";
@@ -13,15 +14,15 @@ import { createPipeline, createRetry } from "../pipeline/index.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
+import { isObject } from "../records/members.ts";
 import { build } from "../version.ts";
-import { findInstance, NoAnswer } from "./admin-client.ts";
-import { checkJournal } from "./check-finding.ts";
-import { configFlags, type Flags, jsonFlag, option, sourcesOf, urlOf } from "./flags.ts";
+import { checkJournal } from "./check-local.ts";
+import { configFlags, jsonFlag, option, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const instanceFlags = {
   ...configFlags,
-  url: option("address", "The admin listener of the instance. (Default: admin.listen, on this machine)"),
+  url: option("address", "Admin listener of the instance. (Default: admin.listen, on this machine)"),
   ...jsonFlag,
 } as const;
 
@@ -38,57 +39,153 @@ export interface Instance {
  * @throws {Error} if nothing answers and there is no journal that could be opened.
  */
 export async function withInstance<Result>(
-  flags: Flags,
-  host: Host,
+  { args, sources, host }: { args: { readonly url?: string | undefined }; sources: ConfigSources; host: Host },
   use: (instance: Instance) => Promise<Result>,
 ): Promise<Result> {
-  const { config } = loadSections(sourcesOf(flags, host), ["state", "admin"]);
-  const url = flags.values.get("url")?.[0];
-  const address = url === undefined ? addressOf(config) : urlOf(url).href.replace(/\/+$/, "");
-  let silence = "admin.listen gives no port at which an instance could be asked";
-  if (address !== undefined) {
-    const found = await findInstance(address, config.admin.token);
-    if (!(found instanceof NoAnswer)) return use({ ...found, isRunning: true });
-    silence = `no instance answers (${found.message})`;
-  }
-  if (url !== undefined) throw new Error(silence);
-  const store = openStore(config, silence, host);
+  const { config } = loadSections(sources, ["state", "admin"]);
+  const address = args.url === undefined ? addressOf(config.admin) : urlOf(args.url).href.replace(/\/+$/, "");
+  const found = address === undefined ? noPort(config.admin) : await findInstance(address, config.admin.token);
+  if (!(found instanceof NoAnswer)) return use(found);
+  if (args.url !== undefined) throw new Error(`${found.message}. ${found.remedy}`);
+  const obstacle = obstacleTo(config);
+  if (obstacle !== undefined) throw new Error(`${found.message}, ${obstacle}`);
+  const stopped = openStopped(config, found.message, host);
   try {
-    return await use(store);
+    return await use(stopped);
   } finally {
-    store.close();
+    stopped.close();
+  }
+}
+
+/** No instance answers; the message says why. */
+class NoAnswer extends Error {
+  constructor(
+    message: string,
+    readonly remedy = "",
+  ) {
+    super(message);
   }
 }
 
 /** Nothing if there is no listener, or its port is chosen by the system. */
-function addressOf({ admin }: Config): string | undefined {
-  const listen = parseListen(admin.listen);
-  if (!admin.enabled || listen === undefined || listen.port === 0) return undefined;
-  return urlOfListen(admin.listen, "http");
+function addressOf({ enabled, listen }: Config["admin"]): string | undefined {
+  const port = enabled ? (parseListen(listen)?.port ?? 0) : 0;
+  return port === 0 ? undefined : urlOfListen(listen, "http");
+}
+
+function noPort({ enabled }: Config["admin"]): NoAnswer {
+  return new NoAnswer(
+    enabled ? "admin.listen names no port at which an instance could be asked" : "admin.enabled is false",
+  );
+}
+
+/** For the first answer, and for those that take longer because something is done. */
+const timeoutMs = { first: 10_000, later: 60_000 };
+
+/**
+ * The instance that answers at that address, or why none does.
+ * @throws {Error} if another program answers, or if it rejects the token.
+ */
+async function findInstance(address: string, token: string): Promise<Instance | NoAnswer> {
+  const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
+  let timeout = timeoutMs.first;
+
+  async function ask<Answer>(path: string, body?: object): Promise<Answer> {
+    const response = await fetch(address + path, {
+      method: body === undefined ? "GET" : "POST",
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { ...authorization, "content-type": "application/json" },
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeout),
+    }).catch((error: unknown) => {
+      throw noAnswer(error, address);
+    });
+    const answer: unknown = await response.json().catch(() => undefined);
+    const text = isObject(answer) && typeof answer["text"] === "string" ? answer["text"] : undefined;
+    if (response.status === 401 && text !== undefined) throw new Error(`${address} ${tokenProblem(token)}`);
+    if (response.ok && answer !== undefined) return answer as Answer;
+    throw response.status !== 404 && text !== undefined ? new Error(text) : foreign(address);
+  }
+
+  async function status(): Promise<RunningStatus> {
+    const answer = await ask<RunningStatus>("/api/status");
+    if (!isObject(answer) || !Array.isArray(answer.notReady) || !isObject(answer.conservation)) throw foreign(address);
+    return answer;
+  }
+
+  try {
+    await status();
+  } catch (error) {
+    if (error instanceof NoAnswer) return error;
+    throw error;
+  }
+  timeout = timeoutMs.later;
+  return {
+    isRunning: true,
+    status,
+    operations: {
+      list: (query) => {
+        const parameters = Object.entries(query).map(([name, value]) => [name, String(value)]);
+        return ask(`/api/quarantine?${new URLSearchParams(parameters).toString()}`);
+      },
+      show: (id) => ask(`/api/quarantine/item?id=${encodeURIComponent(id)}`),
+      retry: (selection) => ask("/api/quarantine/retry", selection),
+      purge: (selection, deadLetters) => ask("/api/quarantine/purge", { ...selection, deadLetters }),
+      replay: (range) => ask("/api/replay", range),
+      cancel: (name) => ask("/api/replay/cancel", { name }),
+      redeliveries: () => ask("/api/replay"),
+    },
+  };
+}
+
+function noAnswer(error: unknown, address: string): NoAnswer {
+  const { host, protocol } = new URL(address);
+  const why = connectionError(error, host);
+  const remedy =
+    protocol === "https:" && /TLS|certificate/.test(why)
+      ? "The admin listener itself uses http://; with a proxy in front of it, check the proxy's certificate."
+      : 'Start the instance, or give the address that it logs as "admin" when it is ready.';
+  return new NoAnswer(`no instance answers (${why})`, remedy);
+}
+
+function tokenProblem(token: string): string {
+  const remedy =
+    "Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.";
+  return token === ""
+    ? `requires the admin token, and none is set here. ${remedy}`
+    : `rejects the admin token that is set here. ${remedy}`;
+}
+
+function foreign(address: string): Error {
+  const remedy = "Give the address of the admin listener with --url, or set admin.listen.";
+  return new Error(`${address} is answered by another program, or by a receiver. ${remedy}`);
 }
 
 const elsewhere =
-  "If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url.";
+  "If an instance runs with other settings, give this command the same --config or TS2OTEL_… variables, or the instance's admin address with --url.";
 
-/** What stands against opening the journal, and what to do; nothing if it can be opened. */
+/** Why the journal cannot be opened, and what to do; nothing if it can be. */
 function obstacleTo(config: Config): string | undefined {
   const { path } = config.state;
-  const { kind, detail, remedy } = checkJournal(config);
-  if (kind === "ready") return undefined;
-  if (kind === "new") return `and there is no journal in ${path}. ${elsewhere}`;
-  if (kind === "memory") return `and its journal would be in memory. ${elsewhere}`;
-  if (kind === "in_use")
-    return `although one uses ${path}: give its admin address with --url, or set admin.listen as it does.`;
-  return `and ${detail}. ${remedy ?? ""}`;
+  const { kind, detail, remedy = "" } = checkJournal(config);
+  switch (kind) {
+    case "ready":
+      return undefined;
+    case "new":
+      return `and there is no journal in ${path}. ${elsewhere}`;
+    case "memory":
+      return `and its journal would be in memory. ${elsewhere}`;
+    case "in_use":
+      return `although one is using ${path}. Set admin.listen as that instance does, or give its admin address with --url.`;
+    default:
+      return `and ${detail}. ${remedy}`;
+  }
 }
 
-/** @throws {Error} with what to do if the journal cannot be opened. */
-function openStore(config: Config, silence: string, host: Host): Instance & { close(): void } {
-  const obstacle = obstacleTo(config);
-  if (obstacle !== undefined) throw new Error(`${silence}, ${obstacle}`);
+/** Opens the journal without starting anything; dead letters and replays wait for the next run. */
+function openStopped(config: Config, silence: string, { err }: Host): Instance & { close(): void } {
   const clock = systemClock;
   const telemetry = silentTelemetry;
-  const { err } = host;
   const write = (line: string): void => void err.write(line).catch(() => undefined);
   const logger = createLog({ ...err, level: "warn", format: "text", clock, write });
   const journal = openSqliteJournal(config, { telemetry, logger, clock });
@@ -96,12 +193,13 @@ function openStore(config: Config, silence: string, host: Host): Instance & { cl
   const ledger = new Ledger(config, { journal, logger });
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
+  const committed = counting.committed.bind(counting);
   const pipeline = createPipeline(config, {
     journal,
     settings,
     ...books,
     telemetry,
-    committed: (batch) => counting.committed(batch),
+    committed,
     keepsText: () => false,
   });
   const deps = {

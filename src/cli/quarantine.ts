@@ -5,17 +5,21 @@ import { isItemId } from "../admin/requests.ts";
 import type { QuarantineFilter } from "../journal/index.ts";
 import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
-import { type Flags, instantOf, option, UsageError, wholeNumberOf } from "./flags.ts";
+import { instantOf, option, UsageError, wholeNumberOf } from "./flags.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
 import { counted, jsonText, type Output, printableLines, tableText } from "./terminal.ts";
 
 const filterFlags = {
-  class: { type: "enum" as const, options: [...itemClasses], description: "Items of that class." },
-  reason: option("word", "Items with that reason."),
-  type: { type: "enum" as const, options: [...itemTypes], description: "Items of that type of record." },
+  class: { type: "enum" as const, options: [...itemClasses], description: "Only items of this class." },
+  reason: option("word", "Only items with this reason."),
+  type: { type: "enum" as const, options: [...itemTypes], description: "Only items with this type of record." },
 };
 
-const ids = { type: "positional", required: false, description: "The items, by the ids that list shows." } as const;
+const ids = {
+  type: "positional",
+  required: false,
+  description: "Ids of items, as quarantine list shows them.",
+} as const;
 
 const list: Command = command({
   name: "quarantine list",
@@ -23,21 +27,21 @@ const list: Command = command({
   args: {
     ...instanceFlags,
     ...filterFlags,
-    limit: option("number", `At most that many, up to ${maxListed}. (Default: 50)`),
+    limit: option("number", `Maximum number of items, up to ${maxListed}. (Default: 50)`),
   },
   examples: [
     ["tailscale2otel quarantine list", "all items"],
     ["tailscale2otel quarantine list --class dead_letter --json", "one JSON object per line"],
   ],
   notes:
-    "Classes: invalid (a record that was never accepted), sample (a value of an unknown kind), note (about records that were delivered in part or not counted), dead_letter (accepted records that the backend rejected).",
-  run({ args, flags, host: { out, err }, host }) {
+    "Classes: invalid (a record that was never accepted), sample (a value of an unknown kind), note (records that were delivered in part or not counted), dead_letter (accepted records that the backend rejected).",
+  run({ args, sources, host }) {
     const limit = args.limit === undefined ? 50 : wholeNumberOf(args.limit, "--limit", [1, maxListed]);
-    return withInstance(flags, host, async ({ operations }) => {
-      const { items, counts } = await operations.list({ ...filterOf(flags), limit });
-      if (args.json === true) await out.write(items.map((item) => jsonText(item)).join(""));
-      else if (items.length > 0) await out.write(`${listText(items, out)}\n`);
-      await (args.json === true ? err : out).write(countsText(counts));
+    return withInstance({ args, sources, host }, async ({ operations }) => {
+      const { items, counts } = await operations.list({ ...filterOf(args), limit });
+      if (args.json === true) await host.out.write(items.map((item) => jsonText(item)).join(""));
+      else if (items.length > 0) await host.out.write(`${listText(items, host.out)}\n`);
+      await (args.json === true ? host.err : host.out).write(countsText(counts));
     });
   },
 });
@@ -45,12 +49,12 @@ const list: Command = command({
 const show: Command = command({
   name: "quarantine show",
   description: "Show one item with its text",
-  args: { ...instanceFlags, id: { type: "positional", description: "The item, by the id that list shows." } },
+  args: { ...instanceFlags, id: { type: "positional", description: "Id of the item, as quarantine list shows it." } },
   examples: [["tailscale2otel quarantine show 17.0", ""]],
-  notes: "What `privacy` hides is hidden here too. Of a dead letter with many records, the first 100 are shown.",
-  run({ args, flags, host }) {
+  notes: "What the privacy settings hide is hidden here too. Only the first 100 records of a dead letter are shown.",
+  run({ args, sources, host }) {
     const id = idOf(String(args.id));
-    return withInstance(flags, host, async ({ operations }) => {
+    return withInstance({ args, sources, host }, async ({ operations }) => {
       const item = await operations.show(id);
       await host.out.write(args.json === true ? jsonText(item) : itemText(item));
     });
@@ -63,14 +67,14 @@ const retry: Command = command({
   args: { ...instanceFlags, ...filterFlags, ids },
   examples: [
     ["tailscale2otel quarantine retry 17.0 m4", "these items"],
-    ["tailscale2otel quarantine retry --class invalid --reason decode_error", "all with that reason"],
+    ["tailscale2otel quarantine retry --class invalid --reason decode_error", "all with this reason"],
     ["tailscale2otel quarantine retry --class dead_letter", "all that the backend rejected"],
   ],
   notes:
-    "A record that is still invalid stays in quarantine, and so does a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item stays, or does not exist.",
-  run({ args, flags, host: { out }, host }) {
-    const selection = selectionOf(flags, "--class");
-    return withInstance(flags, host, async ({ operations, isRunning }) => {
+    "A record that is still invalid stays in quarantine, and so does a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item stays in quarantine or does not exist.",
+  run({ args, sources, host }) {
+    const selection = selectionOf(args, "--class");
+    return withInstance({ args, sources, host }, async ({ operations, isRunning }) => {
       const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0 };
       const items: RetryReport["kept"][number][] = [];
       const missing: string[] = [];
@@ -85,15 +89,16 @@ const retry: Command = command({
         missing.push(...page.missing);
         beforeId = page.nextBeforeId;
       } while (beforeId !== undefined);
-      if (args.json === true) {
-        await out.write(jsonText({ ...sums, items, missing }));
-      } else {
-        const stays = items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}\n`);
-        await out.write([...stays, ...missing.map((id) => `there is no item ${id}\n`)].join(""));
-        await out.write(`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} kept\n`);
-        const when = isRunning ? "queued for export; status shows the progress" : "queued for export by the next run";
-        if (sums.queued > 0) await out.write(`${counted(sums.queued, "dead-lettered record")} ${when}\n`);
-      }
+      await host.out.write(
+        args.json === true
+          ? jsonText({ ...sums, items, missing })
+          : [
+              ...items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}\n`),
+              ...missing.map((id) => `there is no item ${id}\n`),
+              `${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} still in quarantine\n`,
+              sums.queued > 0 ? `${counted(sums.queued, "dead-lettered record")} ${queuedText(isRunning)}\n` : "",
+            ].join(""),
+      );
       return sums.kept > 0 || missing.length > 0 ? 1 : 0;
     });
   },
@@ -105,11 +110,11 @@ const purge: Command = command({
   args: {
     ...instanceFlags,
     ...filterFlags,
-    before: option("when", "Items older than that: 7d, or an RFC 3339 time."),
+    before: option("when", "Only items older than this: a duration such as 7d, or an RFC 3339 time."),
     yes: {
       type: "boolean",
       alias: "y",
-      description: "Delete dead letters too. They were accepted, and exist nowhere else.",
+      description: "Delete dead letters too. They were accepted and exist nowhere else.",
     },
     ids,
   },
@@ -118,9 +123,9 @@ const purge: Command = command({
     ["tailscale2otel quarantine purge --before 30d", "old items except dead letters"],
     ["tailscale2otel quarantine purge m4 --yes", "one item, even though it is a dead letter"],
   ],
-  run({ args, flags, host }) {
-    const selection = selectionOf(flags, "--class or --before");
-    return withInstance(flags, host, async ({ operations }) => {
+  run({ args, sources, host }) {
+    const selection = selectionOf(args, "--class or --before");
+    return withInstance({ args, sources, host }, async ({ operations }) => {
       let purged = 0;
       let keptDeadLetters = 0;
       for (let isDone = false; !isDone;) {
@@ -139,31 +144,44 @@ const purge: Command = command({
 
 export const quarantineCommands: readonly Command[] = [list, show, retry, purge];
 
-function filterOf({ values }: Flags): QuarantineFilter {
-  const before = values.get("before")?.[0];
-  const words = ["class", "reason", "type"].flatMap((name) => values.get(name)?.map((value) => [name, value]) ?? []);
+/** Flags and words of the commands that select items. */
+interface SelectionArgs {
+  readonly _: readonly string[];
+  readonly class?: QuarantineFilter["class"] | undefined;
+  readonly reason?: string | undefined;
+  readonly type?: QuarantineFilter["type"] | undefined;
+  readonly before?: string | undefined;
+}
+
+function filterOf({ class: itemClass, reason, type, before }: SelectionArgs): QuarantineFilter {
   return {
-    ...(Object.fromEntries(words) as QuarantineFilter),
+    ...(itemClass === undefined ? {} : { class: itemClass }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(type === undefined ? {} : { type }),
     ...(before === undefined ? {} : { before: instantOf(before, Date.now(), "--before") }),
   };
 }
 
 /** @throws {UsageError} if nothing is selected, or items both by id and by filter. */
-function selectionOf(flags: Flags, example: string): Selection {
-  const given = flags.values.get("ids");
-  const filter = filterOf(flags);
+function selectionOf(args: SelectionArgs, example: string): Selection {
+  const filter = filterOf(args);
   const isFiltered = Object.keys(filter).length > 0;
-  if (given === undefined && !isFiltered)
-    throw new UsageError(`which items? Give their ids, or a filter such as ${example}`);
-  if (given === undefined) return filter;
+  if (args._.length === 0) {
+    if (isFiltered) return filter;
+    throw new UsageError(`ids of items are required, or a filter such as ${example}`);
+  }
   if (isFiltered) throw new UsageError("give ids of items or a filter, not both");
-  if (given.length > maxListed) throw new UsageError(`at most ${maxListed} items at a time`);
-  return { ids: given.map(idOf) };
+  if (args._.length > maxListed) throw new UsageError(`at most ${maxListed} items at a time`);
+  return { ids: args._.map(idOf) };
 }
 
 function idOf(text: string): string {
   if (!isItemId(text)) throw new UsageError(`${JSON.stringify(text)} is not the id of an item, such as 17.0 or m4`);
   return text;
+}
+
+function queuedText(isRunning: boolean): string {
+  return isRunning ? "queued for export; status shows the progress" : "queued for export by the next run";
 }
 
 const maxDetail = 80;

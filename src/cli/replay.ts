@@ -12,23 +12,23 @@ export const replayCommand: Command = command({
   description: "Export delivered logs to the backend again",
   args: {
     ...instanceFlags,
-    since: option("when", "Logs received since then: 8h (that long ago), or an RFC 3339 time."),
-    until: option("when", "Logs received until then. (Default: now)"),
+    since: option("when", "Start of the range: a duration such as 8h (that long ago), or an RFC 3339 time."),
+    until: option("when", "End of the range. (Default: now)"),
     cancel: toggle("Cancel the replay that is in progress."),
-    detach: toggle("Do not wait until it has finished."),
+    detach: toggle("Do not wait for the end."),
   },
   examples: [
     ["tailscale2otel replay --since 8h", "if the backend lost the last hours"],
-    ["tailscale2otel replay --since 2026-11-02T09:00:00Z --until 2026-11-02T12:00:00Z", "a range of time"],
+    ["tailscale2otel replay --since 2026-11-02T09:00:00Z --until 2026-11-02T12:00:00Z", "logs received in that range"],
     ["tailscale2otel replay --cancel", ""],
   ],
   notes:
-    "It reaches back as far as state.retention. Fresh logs go first, no counter changes, and the rows stay in the journal until the replay has ended. A replay continues after a restart, and after this command is interrupted. While no instance runs, it is queued for the next run.",
-  run: async ({ args, flags, host }) => {
+    "A replay can go back as far as state.retention. New logs go first, and no counter changes. The replayed rows stay in the journal until the replay has ended. It continues after a restart, and after this command is interrupted. While no instance runs, it is queued for the next run.",
+  run: async ({ args, sources, host }) => {
     const range = args.cancel === true ? undefined : rangeOf(args.since, args.until);
     const say = (report: RedeliveryReport): Promise<void> =>
       host.out.write(args.json === true ? jsonText(report) : `${redeliveryText(report)}\n`);
-    return withInstance(flags, host, async (instance) => {
+    return withInstance({ args, sources, host }, async (instance) => {
       const { operations, isRunning } = instance;
       if (range === undefined) {
         await say(await operations.cancel("replay"));
@@ -58,7 +58,7 @@ export function redeliveryText(report: RedeliveryReport): string {
 }
 
 function rangeOf(since: string | undefined, until: string | undefined): { since: number; until?: number } {
-  if (since === undefined) throw new UsageError("since when? Give --since, or --cancel");
+  if (since === undefined) throw new UsageError("--since or --cancel is required");
   const now = Date.now();
   const range = { since: instantOf(since, now, "--since") };
   if (until === undefined) return range;
@@ -83,7 +83,7 @@ async function follow({ operations }: Instance, begun: RedeliveryReport, { out, 
     await wait(pollMs);
     const now = await operations.redeliveries();
     const mine = now.find(({ name, startedAt }) => name === "replay" && startedAt === begun.startedAt);
-    if (mine === undefined) throw new Error("another replay was started meanwhile");
+    if (mine === undefined) throw new Error("another replay has been started in the meantime");
     last = mine;
   }
   if (isDrawn) await draw("");

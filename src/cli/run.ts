@@ -8,7 +8,7 @@ import { createLog, type Log } from "../lib/log.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
 import { command, programName } from "./command.ts";
-import { configFlags, sourcesOf } from "./flags.ts";
+import { configFlags } from "./flags.ts";
 import { createReload } from "./reload.ts";
 import type { Host } from "./terminal.ts";
 
@@ -21,8 +21,8 @@ export const runCommand = command({
     ["tailscale2otel run --config edge.toml --set log_level=debug", "one setting changed for this run"],
   ],
   notes:
-    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level; if it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.",
-  run: ({ flags, host }) => serve(sourcesOf(flags, host), host),
+    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level. If it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.",
+  run: ({ sources, host }) => serve(sources, host),
 });
 
 /** Whatever the backend does, the process ends within 20 s in total. */

@@ -1,18 +1,17 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
-import { type Config, displayUrl, loadSections } from "../config/index.ts";
-import { memoryPath } from "../journal/index.ts";
+import { type Config, type ConfigSources, displayUrl, loadSections } from "../config/index.ts";
+import { connectionError } from "../lib/connection-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
-import { whyNoAnswer } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
-import { configFlags, option, sourcesOf, urlOf } from "./flags.ts";
+import { configFlags, option, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 const shared = {
   ...configFlags,
-  url: option("address", "The full address to send to. (Default: the receiver of the configuration, on this machine)"),
+  url: option("address", "Full address to send to. (Default: the receiver of the configuration, on this machine)"),
 } as const;
 
 const sendWebhook: Command = command({
@@ -20,7 +19,7 @@ const sendWebhook: Command = command({
   description: "Send a signed webhook to a receiver, and print its answer",
   args: {
     ...shared,
-    type: option("type", "The type of the event. (Default: test)"),
+    type: option("type", "Type of the event. (Default: test)"),
   },
   examples: [
     ["tailscale2otel send webhook", "to the receiver on this machine"],
@@ -28,13 +27,12 @@ const sendWebhook: Command = command({
   ],
   notes:
     "It is signed with webhook.secret of the configuration (TS2OTEL_WEBHOOK__SECRET is enough), or with the secret that the service stores with webhook.auto_configure. Exit code 0 if the answer is 2xx.",
-  run({ args, flags, host }) {
-    const { config } = loadSections(sourcesOf(flags, host), ["webhook"]);
+  run({ args, sources, host }) {
+    const target = targetOf("webhook", args.url, sources);
     const body = JSON.stringify([sampleEvent(args.type ?? "test", Date.now())]);
-    const seconds = Math.floor(Date.now() / 1000);
-    const { secret, remark } = signingOf(config);
-    const headers = secret === "" ? {} : { [signatureHeader]: signatureHeaderOf(secret, seconds, body) };
-    return post(host, { ...targetOf(args.url, "webhook", config), body, headers, remark });
+    const { secret, remark } = signingOf(target.config);
+    const signature = signatureHeaderOf(secret, Math.floor(Date.now() / 1000), body);
+    return post({ ...target, body, headers: secret === "" ? {} : { [signatureHeader]: signature }, remark }, host);
   },
 });
 
@@ -44,19 +42,16 @@ const sendHec: Command = command({
   args: shared,
   examples: [
     ["tailscale2otel send hec", "to the receiver on this machine"],
-    ["tailscale2otel send hec --url https://node.tail1234.ts.net:8088/services/collector/event", "through its name"],
+    ["tailscale2otel send hec --url https://node.tail1234.ts.net:8088/services/collector/event", "by its tailnet name"],
   ],
   notes:
     "The token is streaming.token of the configuration (TS2OTEL_STREAMING__TOKEN is enough). Exit code 0 if the answer is 2xx.",
-  run({ args, flags, host }) {
-    const { config } = loadSections(sourcesOf(flags, host), ["streaming"]);
-    const { token } = config.streaming;
-    return post(host, {
-      ...targetOf(args.url, "streaming", config),
-      body: sampleBatch(Date.now()),
-      headers: token === "" ? {} : { authorization: `Splunk ${token}` },
-      remark: token === "" ? "without a token: streaming.token is empty" : "with streaming.token",
-    });
+  run({ args, sources, host }) {
+    const target = targetOf("streaming", args.url, sources);
+    const { token } = target.config.streaming;
+    const headers = token === "" ? {} : { authorization: `Splunk ${token}` };
+    const remark = token === "" ? "without a token: streaming.token is empty" : "with streaming.token";
+    return post({ ...target, body: sampleBatch(Date.now()), headers, remark }, host);
   },
 });
 
@@ -64,30 +59,37 @@ export const sendCommands: readonly Command[] = [sendHec, sendWebhook];
 
 function signingOf({ webhook, state }: Config): { readonly secret: string; readonly remark: string } {
   if (webhook.secret !== "") return { secret: webhook.secret, remark: "signed with webhook.secret" };
-  const isStored = webhook.auto_configure && state.path !== memoryPath;
-  const stored = isStored ? webhookSecretFile(state.path).read() : undefined;
-  if (stored !== undefined) return { secret: stored.secret, remark: "signed with the secret in the state directory" };
-  return { secret: "", remark: "not signed: webhook.secret is empty" };
+  const stored = webhook.auto_configure ? webhookSecretFile(state.path).read() : undefined;
+  return stored === undefined
+    ? { secret: "", remark: "not signed: webhook.secret is empty" }
+    : { secret: stored.secret, remark: "signed with the secret in the state directory" };
 }
 
-function targetOf(url: string | undefined, receiver: "streaming" | "webhook", config: Config) {
-  if (url !== undefined) return { url: urlOf(url).href, hint: "" };
+type Receiver = "streaming" | "webhook";
+
+function targetOf(receiver: Receiver, given: string | undefined, sources: ConfigSources) {
+  const { config } = loadSections(sources, [receiver]);
   const { enabled, listen, path, tls } = config[receiver];
-  return {
-    url: urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path,
-    hint: enabled
-      ? ". Start the service, or give the address of the receiver with --url"
-      : `: ${receiver}.enabled is false in this configuration`,
-  };
+  if (given !== undefined) {
+    const next = "Check the address, and whether the receiver is running.";
+    return { receiver, config, url: urlOf(given).href, next };
+  }
+  const url = urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path;
+  const next = enabled
+    ? "Start the service, or give the address of the receiver with --url."
+    : `${receiver}.enabled is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.`;
+  return { receiver, config, url, next };
 }
 
 interface Sending {
+  readonly receiver: Receiver;
   readonly url: string;
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** How it is authenticated. */
   readonly remark: string;
-  /** What may be wrong if nothing answers. */
-  readonly hint: string;
+  /** What to do if nothing answers. */
+  readonly next: string;
 }
 
 const timeoutMs = 35_000;
@@ -95,8 +97,8 @@ const timeoutMs = 35_000;
 /** A longer answer is not one of a receiver. */
 const maxShownCharacters = 2000;
 
-async function post(host: Host, { url, body, headers, remark, hint }: Sending): Promise<number> {
-  await host.out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
+async function post({ receiver, url, body, headers, remark, next }: Sending, { out }: Host): Promise<number> {
+  await out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
   const beganMs = performance.now();
   const response = await fetch(url, {
     method: "POST",
@@ -105,14 +107,26 @@ async function post(host: Host, { url, body, headers, remark, hint }: Sending): 
     redirect: "manual",
     signal: AbortSignal.timeout(timeoutMs),
   }).catch((error: unknown) => {
-    throw new Error(`no answer: ${whyNoAnswer(error, url)}${hint}`);
+    const why = connectionError(error, new URL(url).host);
+    const scheme = why.startsWith("TLS") ? " A receiver without TLS needs http:// in the address." : "";
+    throw new Error(`no answer: ${why}. ${next}${scheme}`);
   });
   const text = printable((await response.text()).trim());
   const tookMs = Math.round(performance.now() - beganMs);
   const shown = text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
-  const status = `${response.status} ${printable(response.statusText)} in ${tookMs} ms\n`;
-  await host.out.write(shown === "" ? status : `${status}${shown}\n`);
+  const lines = [`${response.status} ${printable(response.statusText)} in ${tookMs} ms`, shown];
+  await out.write(
+    [...lines, fixFor(response.status, receiver)].map((line) => (line === "" ? "" : `${line}\n`)).join(""),
+  );
   return response.ok ? 0 : 1;
+}
+
+/** What to do about an answer; empty if that is not known here. */
+function fixFor(status: number, receiver: Receiver): string {
+  const key = receiver === "streaming" ? "streaming.token" : "webhook.secret";
+  if (status === 401 || status === 403)
+    return `Set ${key} (TS2OTEL_${key.replace(".", "__").toUpperCase()}) to the one that the receiver uses.`;
+  return status === 404 ? `Check the path: it must be ${receiver}.path of the receiver.` : "";
 }
 
 /** In names of all samples, so that nobody mistakes them for real records. */

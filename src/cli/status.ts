@@ -17,16 +17,16 @@ export const statusCommand: Command = command({
   description: "Show health, delivery and the conservation sums of an instance",
   args: {
     ...instanceFlags,
-    strict: toggle("Exit with 1 also if export or polling is failing."),
+    strict: toggle("Also exit with 1 if export or polling is failing."),
   },
   examples: [
-    ["tailscale2otel status", "of the instance on this machine"],
-    ["tailscale2otel status --json | jq .conservation", "for programs"],
+    ["tailscale2otel status", "the instance on this machine"],
+    ["tailscale2otel status --json | jq .conservation", "for scripts"],
   ],
   notes:
-    "Health: accepting; degraded, if records are accepted but export or polling is failing; or why records are not accepted.\nExit code 0 if records are accepted, 1 if not. While no instance runs, the state of its journal is shown.",
-  run: ({ args, flags, host }) =>
-    withInstance(flags, host, async ({ isRunning, status: read }) => {
+    "Health is accepting; or degraded, if records are accepted but export or polling is failing; or the reason why records are not accepted.\nExit code 0 if records are accepted, 1 if not. While no instance runs, the state of its journal is shown.",
+  run: ({ args, sources, host }) =>
+    withInstance({ args, sources, host }, async ({ isRunning, status: read }) => {
       const status = await read();
       await host.out.write(
         args.json === true ? jsonText({ running: isRunning, ...status }, 2) : statusText(status, Date.now(), host.out),

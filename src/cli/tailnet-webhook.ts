@@ -1,26 +1,19 @@
 /** `tailnet webhook …`: the webhooks of the tailnet. */
 import { type Config, displayUrl, subscriptionsOf, subscriptionTypes, subscriptionWords } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
+import { memoryPath } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { nearest } from "../lib/text.ts";
 import { isSameAddress, publicAddress } from "../tailnet/log-streams.ts";
-import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
 import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailnet/webhook.ts";
-import { type Command, command } from "./command.ts";
-import { type Flags, option, urlOf, UsageError } from "./flags.ts";
-import {
-  declined,
-  isConfirmed,
-  openTailnet,
-  showResult,
-  type TailnetAccess,
-  tailnetFlags,
-  yesFlag,
-} from "./tailnet.ts";
+import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
+import { type Command, command, type Invocation } from "./command.ts";
+import { option, urlOf, UsageError } from "./flags.ts";
+import { isConfirmed, openTailnet, showResult, type TailnetAccess, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, tableText } from "./terminal.ts";
 
 const idFlag = {
-  id: option("id", "Which webhook, as list shows it. (Default: the one whose address is webhook.public_url)"),
+  id: option("id", "Id of the webhook, as list shows it. (Default: the one whose address is webhook.public_url)"),
 } as const;
 
 const list: Command = command({
@@ -29,18 +22,17 @@ const list: Command = command({
   args: tailnetFlags,
   examples: [
     ["tailscale2otel tailnet webhook list", ""],
-    ["tailscale2otel tailnet webhook list --json | jq .[].id", "for programs"],
+    ["tailscale2otel tailnet webhook list --json | jq .[].id", "for scripts"],
   ],
   notes: "Needs the scope webhooks:read.",
-  async run({ args, flags, host }) {
-    const { config, api } = openTailnet(flags, host, "webhook");
+  async run({ args, sources, host }) {
+    const { config, api } = openTailnet(sources, "webhook");
     const endpoints = await api.webhooks();
     const head = ["id", "to", "address", "created", "subscriptions"];
     const rows = endpoints.map((endpoint) => rowOf(endpoint, config));
-    await showResult(host, args.json, {
-      json: endpoints.map((endpoint) => ({ ...withoutSecret(endpoint), isOurs: isOurs(endpoint, config) })),
-      text: endpoints.length === 0 ? "there are no webhooks\n" : tableText(head, rows, host.out),
-    });
+    const json = endpoints.map((endpoint) => ({ ...withoutSecret(endpoint), isOurs: isOurs(endpoint, config) }));
+    const text = endpoints.length === 0 ? "there are no webhooks\n" : tableText(head, rows, host.out);
+    await showResult(host, args.json, json, text);
   },
 });
 
@@ -49,19 +41,19 @@ const create: Command = command({
   description: "Create a webhook for the webhook receiver",
   args: {
     ...tailnetFlags,
-    url: option("url", "Its address. (Default: webhook.public_url)"),
+    url: option("url", "Address of the webhook. (Default: webhook.public_url)"),
     subscriptions: option("list", "Event types, separated by commas. (Default: webhook.subscriptions)"),
   },
   examples: [
-    ["tailscale2otel tailnet webhook create", "as the settings say"],
+    ["tailscale2otel tailnet webhook create", "with the configured address and subscriptions"],
     [
       "tailscale2otel tailnet webhook create --url https://hooks.example.com/tailscale/webhook --subscriptions nodeCreated,policyUpdate",
-      "another one",
+      "for another address",
     ],
   ],
   notes: `Needs the scope webhooks. The secret is printed once, unless the service stores it (webhook.auto_configure).\nSubscriptions: all, ${subscriptionTypes.join(", ")}.`,
-  async run({ args, flags, host }) {
-    const access = openTailnet(flags, host, "webhook");
+  async run({ args, sources, host }) {
+    const access = openTailnet(sources, "webhook");
     const { webhook } = access.config;
     if (args.url === undefined && webhook.public_url === "")
       throw new ConfigError(["the webhook has no address: set webhook.public_url, or give --url"]);
@@ -70,7 +62,7 @@ const create: Command = command({
     const present = (await access.api.webhooks()).find((endpoint) => isSameAddress(endpoint.url, url));
     if (present !== undefined)
       throw new Error(
-        `webhook ${present.id} has that address already. To get a secret for it: tailnet webhook rotate --id ${present.id}`,
+        `webhook ${present.id} has that address already. To get a new secret for it, run: tailscale2otel tailnet webhook rotate --id ${present.id}`,
       );
     const made = await access.api.createWebhook({ url, subscriptions: subscriptionsOf(words) });
     return showSecret(host, args.json, "created", made, access);
@@ -83,12 +75,12 @@ const rotate: Command = command({
   args: { ...tailnetFlags, ...idFlag, ...yesFlag },
   examples: [
     ["tailscale2otel tailnet webhook rotate", "a running service with webhook.auto_configure uses it at once"],
-    ["tailscale2otel tailnet webhook rotate --id 12345 --yes", "another one; its secret is printed once"],
+    ["tailscale2otel tailnet webhook rotate --id 12345 --yes", "another webhook; its secret is printed once"],
   ],
   notes:
     "Needs the scope webhooks. Tailscale signs with the new secret at once. If the service stores it, the old one stays valid until the new one has been seen, at most a day.",
-  run: ({ args, flags, host }) =>
-    withWebhook(flags, host, async (endpoint, access) => {
+  run: ({ args, sources, host }) =>
+    withWebhook(args.id, sources, async (endpoint, access) => {
       const isSafe = secretFileOf(endpoint.url, access) !== undefined;
       const question = `Whoever checks signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
       if (!isSafe && !(await isConfirmed(host, args.yes, question))) return declined(host);
@@ -102,13 +94,11 @@ const test: Command = command({
   args: { ...tailnetFlags, ...idFlag },
   examples: [["tailscale2otel tailnet webhook test", "arrives within seconds, as tailscale.webhook.test"]],
   notes: "Needs the scope webhooks.",
-  run: ({ args, flags, host }) =>
-    withWebhook(flags, host, async ({ id, url }, { api }) => {
+  run: ({ args, sources, host }) =>
+    withWebhook(args.id, sources, async ({ id, url }, { api }) => {
       await api.testWebhook(id);
-      await showResult(host, args.json, {
-        json: { id, url: displayUrl(url), result: "queued" },
-        text: `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`,
-      });
+      const json = { id, url: displayUrl(url), result: "queued" };
+      await showResult(host, args.json, json, `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`);
     }),
 });
 
@@ -118,16 +108,13 @@ const remove: Command = command({
   args: { ...tailnetFlags, ...idFlag, ...yesFlag },
   examples: [["tailscale2otel tailnet webhook remove --id 12345", "asks first"]],
   notes: "Needs the scope webhooks. With webhook.auto_configure, the next start of the service creates it again.",
-  run: ({ args, flags, host }) =>
-    withWebhook(flags, host, async ({ id, url }, access) => {
+  run: ({ args, sources, host }) =>
+    withWebhook(args.id, sources, async ({ id, url }, access) => {
       if (!(await isConfirmed(host, args.yes, `Remove webhook ${id} (${displayUrl(url)})?`))) return declined(host);
       await access.api.deleteWebhook(id);
       const file = secretFileOf(url, access);
       if (file?.read()?.id === id) file.remove();
-      await showResult(host, args.json, {
-        json: { id, url: displayUrl(url), result: "removed" },
-        text: `${id}: removed\n`,
-      });
+      await showResult(host, args.json, { id, url: displayUrl(url), result: "removed" }, `${id}: removed\n`);
       if (access.config.webhook.auto_configure && isOurs({ url }, access.config))
         await host.err.write("webhook.auto_configure is on: the next start of the service creates it again\n");
     }),
@@ -137,13 +124,12 @@ export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate,
 
 /** With the webhook that is meant. @throws {Error} if none or more than one could be. */
 async function withWebhook(
-  flags: Flags,
-  host: Host,
+  id: string | undefined,
+  sources: Invocation["sources"],
   use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<number | void>,
 ): Promise<number | void> {
-  const access = openTailnet(flags, host, "webhook");
+  const access = openTailnet(sources, "webhook");
   const { api, config } = access;
-  const id = flags.values.get("id")?.[0];
   const endpoints = await api.webhooks();
   const found = endpoints.filter((endpoint) => (id === undefined ? isOurs(endpoint, config) : endpoint.id === id));
   const [only] = found;
@@ -155,7 +141,7 @@ async function withWebhook(
     config.webhook.public_url === ""
       ? "webhook.public_url is not set"
       : `${found.length === 0 ? "no webhook has" : "several webhooks have"} the address of webhook.public_url`;
-  throw new Error(`say which webhook with --id: ${reason}; ${present}`);
+  throw new Error(`select a webhook with --id: ${reason}; ${present}`);
 }
 
 /** @throws {UsageError} */
@@ -176,10 +162,10 @@ function rowOf(endpoint: WebhookEndpoint, config: Config): readonly string[] {
 }
 
 /** The file in which the service stores the secret of the webhook with this address, if it does. */
-function secretFileOf(url: string, { config, stateDirectory }: TailnetAccess): WebhookSecretFile | undefined {
-  const { auto_configure: isAutomatic, secret } = config.webhook;
-  if (!isAutomatic || secret !== "" || stateDirectory === undefined || !isOurs({ url }, config)) return undefined;
-  return webhookSecretFile(stateDirectory);
+function secretFileOf(url: string, { config }: TailnetAccess): WebhookSecretFile | undefined {
+  const { webhook, state } = config;
+  if (!webhook.auto_configure || webhook.secret !== "" || !isOurs({ url }, config)) return undefined;
+  return state.path === memoryPath ? undefined : webhookSecretFile(state.path);
 }
 
 /** Stores a new secret if the service finds it there; otherwise prints it, since Tailscale never tells it again. */
@@ -189,7 +175,7 @@ async function showSecret(
   result: "created" | "rotated",
   made: WebhookWithSecret,
   access: TailnetAccess,
-): Promise<number | void> {
+): Promise<void> {
   const begin = `${made.id}: ${result} for ${displayUrl(made.url)}`;
   let path: string | undefined;
   try {
@@ -199,20 +185,22 @@ async function showSecret(
   } catch {
     // It could not be written, so it is printed.
   }
-  await showResult(
-    host,
-    isJson,
+  const json = {
+    ...withoutSecret(made),
+    result,
+    ...(path === undefined ? { secret: made.secret } : { secretFile: path }),
+  };
+  const text =
     path === undefined
-      ? {
-          json: { ...withoutSecret(made), result, secret: made.secret },
-          text: `${begin}\nsecret: ${made.secret}\nIt is not shown again: set webhook.secret to it.\n`,
-        }
-      : {
-          json: { ...withoutSecret(made), result, secretFile: path },
-          text: `${begin}; its secret is in ${path}\n`,
-        },
-  );
-  return 0;
+      ? `${begin}\nsecret: ${made.secret}\nIt is not shown again: set webhook.secret to it.\n`
+      : `${begin}; its secret is in ${path}\n`;
+  await showResult(host, isJson, json, text);
+}
+
+/** Reports that the answer was no; returns the exit code. */
+async function declined(host: Host): Promise<number> {
+  await host.err.write("nothing was changed\n");
+  return 1;
 }
 
 /** Whether it calls the receiver of this configuration. */

@@ -36,7 +36,7 @@ export function processHost(workerEntry: URL): Host {
   return {
     workerEntry,
     environment: env,
-    workingDirectory: process.cwd(),
+    workingDirectory: currentDirectory(),
     system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
     out: outputOf(stdout),
     err: outputOf(stderr),
@@ -46,6 +46,15 @@ export function processHost(workerEntry: URL): Host {
     ask: askPerson,
     exit: (code) => process.exit(code),
   };
+}
+
+/** @throws {Error} with what to do if it has been deleted: a relative path would mean nothing. */
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    throw new Error("the current directory no longer exists: change to another one, and try again");
+  }
 }
 
 /** A table with a bold head. Control characters cannot steer the terminal. */
@@ -101,7 +110,7 @@ async function askPerson(question: string): Promise<string | undefined> {
 }
 
 /** In colour unless `NO_COLOR` (https://no-color.org) forbids it or the terminal cannot show it. */
-function outputOf(stream: NodeJS.WriteStream): Output {
+export function outputOf(stream: NodeJS.WriteStream): Output {
   const isTerminal = stream.isTTY === true;
   // `write` reports a closed stream to its caller; without a listener the error would end the process.
   stream.on("error", () => {});

@@ -2,6 +2,8 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
+import { codeOf } from "../lib/connection-error.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
 import { formatBytes } from "../lib/units.ts";
 import { describeOrigin, type Finding, givenAt } from "./diagnosis.ts";
 import type { ConfigSources, Inspection } from "./index.ts";
@@ -27,7 +29,7 @@ export function readBounded(
       closeSync(file);
     }
   } catch (error) {
-    return { reason: systemReason(error), code: codeOf(error) };
+    return { reason: fileErrorReason(error) ?? String(error), code: codeOf(error) ?? "" };
   }
 }
 
@@ -207,22 +209,4 @@ function parsed<Value>(parse: () => Value): Value | undefined {
   } catch {
     return undefined;
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-const reasons: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EISDIR: "it is a directory",
-  ELOOP: "too many symbolic links",
-  ENAMETOOLONG: "the name is too long",
-  ENOENT: "there is no such file",
-  ENOTDIR: "a part of the path is not a directory",
-  EPERM: "permission denied",
-};
-
-function systemReason(error: unknown): string {
-  return reasons[codeOf(error)] ?? (codeOf(error) || String(error));
 }

@@ -1,8 +1,8 @@
 /** The demo: a simulated tailnet pushes its logs and webhooks into the real program, and the terminal shows what comes out. */
 import { randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
@@ -12,6 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { seriesOf } from "../ledger/series.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
+import { createTemporaryDirectory } from "../lib/private-file.ts";
 import { printable } from "../lib/text.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
@@ -47,7 +48,7 @@ const isTerminal = process.stdout.isTTY === true;
  * @throws {ConfigError} if the endpoint, or a variable about it, cannot be used.
  */
 export async function demo(options: DemoOptions): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), "tailscale2otel-demo-"));
+  const directory = createTemporaryDirectory("tailscale2otel-demo-");
   const interruption = listenForInterruption(directory);
   const notices: string[] = [];
   const note = (message: string, fields: LogFields = {}): void => {

@@ -1,5 +1,6 @@
 /** What goes into a journal and what is read back from it: parts, batches, their tallies and rows, and how texts are packed. */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { fileErrorReason } from "../lib/file-error.ts";
 import type { LeftOutReason } from "../records/flow/columns.ts";
 import type { DefectReason, RecordType, SkipReason, Source } from "../records/types.ts";
 
@@ -199,6 +200,7 @@ export function unpackText(frame: Uint8Array, length: number): Uint8Array {
   return text;
 }
 
+/** The message of an error, or a few words instead of a system error's own text. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return fileErrorReason(error) ?? (error instanceof Error ? error.message : String(error));
 }

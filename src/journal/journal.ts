@@ -201,7 +201,7 @@ export type JournalInspection =
   /** A start would set it aside, and save what can be read of it. */
   | { readonly kind: "damaged"; readonly reason: string }
   | { readonly kind: "newer"; readonly schema: number }
-  | { readonly kind: "unusable"; readonly reason: string };
+  | { readonly kind: "unusable"; readonly reason: string; readonly remedy: string };
 
 export interface Journal {
   readonly identity: JournalIdentity;

@@ -2,6 +2,7 @@
 
 /** A network error of `fetch` in words. `host`: name and port of the other side. */
 export function connectionError(error: unknown, host: string): string {
+  if (error instanceof Error && error.name === "TimeoutError") return `timed out waiting for ${host}`;
   const code = codeOf(error) ?? "";
   const known = sentences.find(([pattern]) => pattern.test(code));
   return known === undefined ? `request to ${host} failed${code === "" ? "" : ` (${code})`}` : known[1](host, code);

@@ -5,6 +5,7 @@ import {
   closeSync,
   fsyncSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
   renameSync,
@@ -12,15 +13,18 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { codeOf } from "./connection-error.ts";
+import { fileErrorReason } from "./file-error.ts";
 
 /** The text, or nothing if there is no such file. @throws {Error} if it cannot be read. */
 export function readPrivateFile(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw inWords("read", path, error);
   }
 }
 
@@ -31,18 +35,33 @@ export function readPrivateFile(path: string): string | undefined {
  */
 export function writePrivateFile(path: string, text: string): void {
   const directory = dirname(path);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const temporary = `${path}.${randomBytes(6).toString("hex")}`;
   try {
-    writeSynced(temporary, text);
-    const { uid, gid } = statSync(directory);
-    if (statSync(temporary).uid !== uid) chownSync(temporary, uid, gid);
-    renameSync(temporary, path);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    try {
+      writeSynced(temporary, text);
+      const { uid, gid } = statSync(directory);
+      if (statSync(temporary).uid !== uid) chownSync(temporary, uid, gid);
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    syncDirectory(directory);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
+    throw inWords("write", path, error);
   }
-  syncDirectory(directory);
+}
+
+/** A new directory of that prefix for its owner alone. @throws {Error} with what to do if there is no place for it. */
+export function createTemporaryDirectory(prefix: string): string {
+  try {
+    return mkdtempSync(join(tmpdir(), prefix));
+  } catch (error) {
+    const reason = fileErrorReason(error) ?? String(error);
+    const remedy = "Set TMPDIR to a directory that this user may write to.";
+    throw new Error(`cannot create a temporary directory in ${tmpdir()}: ${reason}. ${remedy}`, { cause: error });
+  }
 }
 
 export interface PrivateFile {
@@ -83,8 +102,9 @@ function writeSynced(path: string, text: string): void {
   }
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+function inWords(verb: "read" | "write", path: string, error: unknown): unknown {
+  const reason = fileErrorReason(error);
+  return reason === undefined ? error : new Error(`cannot ${verb} ${path}: ${reason}`, { cause: error });
 }
 
 /**

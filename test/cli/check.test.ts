@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { checkCommand } from "../../src/cli/check.ts";
-import { readFlags } from "../../src/cli/flags.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";
 
 const directory = temporaryDirectory();
@@ -152,7 +151,7 @@ test("on a terminal defaults are dimmed, and problems coloured", async () => {
       throw new Error("exit");
     },
   };
-  expect(await checkCommand.run(readFlags(checkCommand, []), host)).toBe(0);
+  expect(await checkCommand.run([], host)).toBe(0);
   const dimmed = text.split("\n").filter((line) => line.startsWith("\u001b[90m") && line.endsWith("default\u001b[39m"));
   expect(dimmed.some((line) => line.includes("streaming.listen "))).toBe(true);
   expect(text).toMatch(/^streaming\.enabled /m);

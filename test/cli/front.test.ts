@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { runToEnd, temporaryDirectory } from "./program.ts";
@@ -9,6 +9,12 @@ describe("what is not understood is an error of use, and nothing runs", () => {
   test.each([
     [["chek"], 'unknown command "chek"; did you mean check?'],
     [["frobnicate"], 'unknown command "frobnicate"'],
+    [["helo"], 'unknown command "helo"; did you mean help?'],
+    [["list"], 'unknown command "list"'],
+    [
+      ["quarantine", "foo"],
+      'unknown command "quarantine foo"; there are quarantine list, quarantine show, quarantine retry, quarantine purge',
+    ],
     [["run", "extra"], 'unexpected argument "extra"'],
     [["run", "--confg", "x"], "unknown flag --confg; did you mean --config?"],
     [["run", "-c", "x"], "unknown flag -c"],
@@ -17,16 +23,16 @@ describe("what is not understood is an error of use, and nothing runs", () => {
     [["run", "--version"], "unknown flag --version"],
     [["run", "--set"], "--set needs a value"],
     [["run", "--config", "a", "--config=b"], "--config is given twice"],
-    [["check", "--json=yes"], "--json needs no value"],
+    [["check", "--json=yes"], "--json takes no value"],
     [["version", "--jsn"], "unknown flag --jsn; did you mean --json?"],
     [["--version", "more"], 'unexpected argument "more"'],
-    [["demo", "--rate", "fast"], '--rate needs a whole number from 1 to 1000000, not "fast"'],
-    [["demo", "--duration", "0"], '--duration needs a time such as 30s or 5m, not "0"'],
-    [["demo", "--protocol", "grpc"], '--protocol needs one of http/json, http/protobuf, not "grpc"'],
+    [["demo", "--rate", "fast"], '--rate must be a whole number from 1 to 1000000, not "fast"'],
+    [["demo", "--duration", "0"], '--duration must be a time such as 30s or 5m, not "0"'],
+    [["demo", "--protocol", "grpc"], '--protocol must be one of http/json, http/protobuf, not "grpc"'],
     [["demo", "--protocol", "http/json"], "--protocol needs --endpoint"],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await runToEnd(directory, args);
-    const help = /^(?:run|check|version|demo)$/.test(args[0] ?? "") ? `${args[0]} --help` : "--help";
+    const help = /^(?:run|check|version|demo|quarantine)$/.test(args[0] ?? "") ? `${args[0]} --help` : "--help";
     expect(stderr).toBe(`tailscale2otel: ${message} (see tailscale2otel ${help})\n`);
     expect(stdout).toBe("");
     expect(code).toBe(64);
@@ -92,7 +98,7 @@ describe("help and version in the spellings that people try", () => {
       expect([args, code, stdout]).toEqual([
         args,
         78,
-        expect.stringContaining("nope.toml: cannot be read: there is no such file"),
+        expect.stringContaining("nope.toml: cannot be read: there is no such file or directory"),
       ]);
     }
     const { code, stderr } = await runToEnd(directory, ["--config", "nope.toml", "chek"]);
@@ -113,7 +119,7 @@ describe("a mistyped --config or --set ends with 78 and the words of check", () 
     async (line) => {
       const words = line.split(" ");
       const missing =
-        "tailscale2otel: nope.toml: cannot be read: there is no such file. Name a readable TOML file with";
+        "tailscale2otel: nope.toml: cannot be read: there is no such file or directory. Name a readable TOML file with";
       const named = await runToEnd(directory, [...words, "--config", "nope.toml"]);
       expect([named.code, named.stderr]).toEqual([78, expect.stringContaining(missing)]);
       const variable = await runToEnd(directory, words, { TS2OTEL_CONFIG: "nope.toml" });
@@ -126,6 +132,36 @@ describe("a mistyped --config or --set ends with 78 and the words of check", () 
     },
     120_000,
   );
+});
+
+describe("what the file system says reaches nobody as the runtime puts it", () => {
+  const none = "there is no such file or directory";
+  const hec = { TS2OTEL_STREAMING__ENABLED: "true", TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0" };
+  const temporary = `cannot create a temporary directory in /nowhere: ${none}. Set TMPDIR to a directory that this user may write to.`;
+  test.each([
+    [["demo"], { TMPDIR: "/nowhere" }, temporary],
+    [["run"], { ...hec, TMPDIR: "/nowhere", TS2OTEL_STATE__PATH: ":memory:" }, temporary],
+    [
+      ["run"],
+      { ...hec, TS2OTEL_STATE__PATH: `/${"x".repeat(300)}` },
+      `cannot use the state directory: /${"x".repeat(300)} cannot be read: the name is too long. Set another state.path.`,
+    ],
+  ])("%j with %j", async (args, environment, message) => {
+    const { code, stderr } = await runToEnd(directory, args, environment as Record<string, string>);
+    expect(stderr.split("\n").slice(-2)).toEqual([`tailscale2otel: ${message}`, ""]);
+    expect(code).toBe(1);
+  });
+
+  test("a current directory that has been deleted", async () => {
+    const gone = join(directory, "gone");
+    mkdirSync(gone);
+    const shell = `rmdir "$PWD" && exec "${process.execPath}" "${join(import.meta.dirname, "../../src/main.ts")}" version`;
+    const { stderr, exitCode } = Bun.spawnSync(["sh", "-c", shell], { cwd: gone });
+    expect(stderr.toString()).toBe(
+      "tailscale2otel: the current directory no longer exists: change to another one, and try again\n",
+    );
+    expect(exitCode).toBe(1);
+  });
 });
 
 describe("versions", () => {

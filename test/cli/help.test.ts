@@ -44,7 +44,7 @@ test("of the program", async () => {
     Use tailscale2otel <command> --help for more information about a command.
 
     Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).
-    Exit codes: 0 success, 1 failure, 64 wrong usage, 78 wrong configuration.
+    Exit codes: 0 success, 1 failure, 64 usage error, 78 configuration error.
 
     EXAMPLES
 
@@ -65,11 +65,11 @@ test("of run", async () => {
 
     OPTIONS
 
-        --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
+        --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
              -h, --help    Show this text.
 
-    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level; if it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.
+    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level. If it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.
 
     EXAMPLES
 
@@ -89,16 +89,16 @@ test("of demo", async () => {
     OPTIONS
 
                           --endpoint=<url>    Also export to this OTLP backend. (Default: nothing leaves this machine)
-      --protocol=<http/json|http/protobuf>    The encoding for that backend.
-                          --duration=<30s>    Stop after that time. (Default: at Ctrl-C)
-                                --rate=<N>    Connection entries per second, at most. (Default: 2000)
-                                --seed=<N>    Another number gives another tailnet.
+      --protocol=<http/json|http/protobuf>    OTLP encoding for that backend.
+                          --duration=<30s>    Stop after this long. (Default: at Ctrl-C)
+                                --rate=<N>    Maximum number of connection entries per second. (Default: 2000)
+                                --seed=<N>    Seed of the simulation: another number gives another tailnet.
                                 -h, --help    Show this text.
 
     EXAMPLES
 
       tailscale2otel demo                                    watch it; Ctrl-C ends it
-      tailscale2otel demo --endpoint http://127.0.0.1:4318   the same in a backend of yours
+      tailscale2otel demo --endpoint http://127.0.0.1:4318   see the same in your own backend
       tailscale2otel demo --duration 30s --rate 500          half a minute at a slow pace
     "
   `);
@@ -112,12 +112,12 @@ test("of check", async () => {
 
     OPTIONS
 
-        --config=<path>    The configuration file, instead of $TS2OTEL_CONFIG and the usual places.
+        --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
                  --json    Print JSON instead of text.
               --changed    Show only values that differ from the defaults.
                --strict    Fail on warnings too.
-               --online    Also try the API and each scope, the backend, the certificates, the clock and the journal.
+               --online    Also test the API and each scope, the backend, the certificates, the clock and the journal.
              -h, --help    Show this text.
 
     Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.
@@ -127,8 +127,8 @@ test("of check", async () => {
       tailscale2otel check                         the configuration that run would use
       tailscale2otel check --config new.toml       another file
       tailscale2otel check --changed --strict      only what differs from the defaults; warnings fail
-      tailscale2otel check --online                with Tailscale and the backend asked
-      tailscale2otel check --json | jq .problems   for programs
+      tailscale2otel check --online                also contacts Tailscale and the backend
+      tailscale2otel check --json | jq .problems   for scripts
     "
   `);
 });
@@ -161,7 +161,7 @@ test("of schema and version", async () => {
     EXAMPLES
 
       tailscale2otel version
-      tailscale2otel version --json   for programs
+      tailscale2otel version --json   for scripts
     "
   `);
 });

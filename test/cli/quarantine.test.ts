@@ -150,10 +150,12 @@ describe("with a running instance", () => {
     const { code, stderr } = await ask(directory, "quarantine list --set admin.token=wrong", running);
     expect([code, stderr]).toEqual([
       1,
-      "tailscale2otel: the instance refused this admin token: set admin.token to the instance's own\n",
+      `tailscale2otel: ${running.admin} rejects the admin token that is set here. Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.\n`,
     ]);
     const none = await ask(directory, "quarantine list --set admin.token=", running);
-    expect(none.stderr).toBe("tailscale2otel: the instance requires its admin token: set admin.token\n");
+    expect(none.stderr).toBe(
+      `tailscale2otel: ${running.admin} requires the admin token, and none is set here. Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.\n`,
+    );
     const path = await ask(directory, `quarantine list --url ${running.admin}/elsewhere`);
     expect(path.stderr).toStartWith(`tailscale2otel: ${running.admin}/elsewhere is answered by another program: `);
     const busy = await ask(directory, "quarantine list");
@@ -219,13 +221,13 @@ test("names mistakes in the command line", async () => {
     ["quarantine show 17", '"17" is not the id of an item'],
     [
       "quarantine retry",
-      "which items? Give their ids, or a filter such as --class (see tailscale2otel quarantine retry --help)",
+      "ids of items are required, or a filter such as --class (see tailscale2otel quarantine retry --help)",
     ],
-    ["quarantine purge", "which items? Give their ids, or a filter such as --class or --before"],
+    ["quarantine purge", "ids of items are required, or a filter such as --class or --before"],
     ["quarantine retry 1.0 --class invalid", "give ids of items or a filter, not both"],
-    ["quarantine purge --before yesterday", "--before needs a duration such as 8h"],
-    ["quarantine list --limit 0", "--limit needs a whole number from 1 to 1000"],
-    ["quarantine list --url nowhere", "--url needs an address"],
+    ["quarantine purge --before yesterday", "--before must be a duration such as 8h"],
+    ["quarantine list --limit 0", "--limit must be a whole number from 1 to 1000"],
+    ["quarantine list --url nowhere", "--url must be an address"],
   ] as const) {
     const { code, stderr } = await ask(directory, words);
     expect([words, code, stderr]).toEqual([words, 64, expect.stringContaining(why)]);

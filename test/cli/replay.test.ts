@@ -167,8 +167,8 @@ test("is refused if no logs leave the program, and one that was queued is cancel
 test("names mistakes in the command line", async () => {
   const directory = configure(parent, "usage", "");
   for (const [words, why] of [
-    ["replay", "since when? Give --since, or --cancel"],
-    ["replay --since soon", "--since needs a duration such as 8h"],
+    ["replay", "--since or --cancel is required"],
+    ["replay --since soon", "--since must be a duration such as 8h"],
     ["replay --since 1h --until 2h", "--until is before --since"],
   ] as const) {
     const { code, stderr } = await ask(directory, words);

@@ -1,6 +1,8 @@
 /** `send`, as its user runs it, against the program and against what is none. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, realpathSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { join } from "node:path";
 import type { AddressInfo } from "node:net";
 import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
 
@@ -42,6 +44,8 @@ afterAll(async () => {
     expect(stdout).toContain(`"eventName":"${name}"`);
 });
 
+const checkIt = "Check the address, and whether the receiver is running.";
+
 describe("send", () => {
   test("webhook is signed with the configured secret, and taken", async () => {
     const { code, stdout, stderr } = await runToEnd(
@@ -82,6 +86,36 @@ describe("send", () => {
     expect(code).toBe(1);
   });
 
+  test.each([
+    [["hec"], "Set streaming.token (TS2OTEL_STREAMING__TOKEN) to the one that the receiver uses."],
+    [["webhook"], "Set webhook.secret (TS2OTEL_WEBHOOK__SECRET) to the one that the receiver uses."],
+    [["hec", "/foo"], "Check the path: it must be streaming.path of the receiver."],
+  ])("says what to do about a refusal: %j", async ([kind = "", path = ""], fix) => {
+    const url = kind === "hec" ? stream : webhook;
+    const { stdout, code } = await runToEnd(directory, ["send", kind, "--url", `${url}${path}`]);
+    expect(stdout).toEndWith(`}\n${fix}\n`);
+    expect(code).toBe(1);
+  });
+
+  test("says that https needs a receiver with TLS", async () => {
+    const url = stream.replace("http:", "https:");
+    const { stderr, code } = await runToEnd(directory, ["send", "hec", "--url", url]);
+    expect(stderr).toMatch(
+      /^tailscale2otel: no answer: TLS .+\. A receiver without TLS needs http:\/\/ in the address\.\n$/,
+    );
+    expect(code).toBe(1);
+  });
+
+  test("says which stored secret cannot be read", async () => {
+    mkdirSync(join(directory, "odd", "webhook.json"), { recursive: true });
+    const { stderr, code } = await runToEnd(directory, ["send", "webhook", "--set", "state.path=odd"], {
+      TS2OTEL_WEBHOOK__AUTO_CONFIGURE: "true",
+    });
+    const path = join(realpathSync(directory), "odd", "webhook.json");
+    expect(stderr).toBe(`tailscale2otel: cannot read ${path}: it is a directory\n`);
+    expect(code).toBe(1);
+  });
+
   test("goes to the configured listener where no address is given", async () => {
     const { port } = new URL(webhook);
     const { stdout, code } = await runToEnd(directory, ["send", "webhook"], {
@@ -101,17 +135,17 @@ describe("send", () => {
   });
 
   test.each([
-    [["hec", "--url", "http://127.0.0.1:1/"], {}, "connection refused by 127.0.0.1:1"],
-    [["hec", "--url", "http://nowhere.invalid/"], {}, "host name not found: nowhere.invalid"],
+    [["hec", "--url", "http://127.0.0.1:1/"], {}, `connection refused by 127.0.0.1:1. ${checkIt}`],
+    [["hec", "--url", "http://nowhere.invalid/"], {}, `host name not found: nowhere.invalid. ${checkIt}`],
     [
       ["webhook", "--set", "webhook.listen=:1"],
       {},
-      "connection refused by 127.0.0.1:1: webhook.enabled is false in this configuration",
+      "connection refused by 127.0.0.1:1. webhook.enabled is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.",
     ],
     [
       ["hec", "--set", "streaming.listen=:1"],
       { TS2OTEL_STREAMING__ENABLED: "true" },
-      "connection refused by 127.0.0.1:1. Start the service, or give the address of the receiver with --url",
+      "connection refused by 127.0.0.1:1. Start the service, or give the address of the receiver with --url.",
     ],
   ])("says why nothing answers, and what to do: %j", async (args, environment, reason) => {
     const { code, stderr } = await runToEnd(directory, ["send", ...args], environment as Record<string, string>);
@@ -126,7 +160,7 @@ describe("send", () => {
     [
       ["send", "webhook", "--url", "example.com"],
       "send webhook",
-      '--url needs an address that begins with http:// or https://, not "example.com"',
+      '--url must be an address that begins with http:// or https://, not "example.com"',
     ],
   ])("%j is an error of use", async (args, command, message) => {
     const { code, stderr } = await runToEnd(directory, args);

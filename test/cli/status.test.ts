@@ -1,5 +1,5 @@
 /** `status`: readable on a terminal, JSON in a pipe, and clear if nothing answers. */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { degradedReasons, type RunningStatus, type Status } from "../../src/admin/status.ts";
@@ -148,7 +148,7 @@ test("an instance that does not answer is told from one that is stopped", async 
   store.close();
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /no instance answers \(connection refused by 127\.0\.0\.1:\d+\), although one uses \S+state: give its admin address with --url/,
+    /no instance answers \(connection refused by 127\.0\.0\.1:\d+\), although one is using \S+state\. Set admin\.listen as that instance does, or give its admin address with --url\./,
   );
 }, 120_000);
 
@@ -173,7 +173,7 @@ test("without an instance it shows the journal if there is one, and exits with 1
   const nothing = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
   expect([nothing.code, nothing.stdout]).toEqual([1, ""]);
   expect(nothing.stderr).toMatch(
-    /^tailscale2otel: no instance answers \(connection refused by 127\.0\.0\.1:\d+\), and there is no journal in \S+\. If it runs with other settings, give the same --config or TS2OTEL_… variables here, or its admin address with --url\.\n$/,
+    /^tailscale2otel: no instance answers \(connection refused by 127\.0\.0\.1:\d+\), and there is no journal in \S+\. If an instance runs with other settings, give this command the same --config or TS2OTEL_… variables, or the instance's admin address with --url\.\n$/,
   );
   const elsewhere = await ask(directory, `status --url http://127.0.0.1:${await freePort()}`);
   expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("no instance answers (")]);
@@ -190,6 +190,37 @@ test("without an instance it shows the journal if there is one, and exits with 1
     notReady: [expect.stringContaining("not running")],
   });
 }, 120_000);
+
+test("an address at which nothing answers, and a missing or wrong token, are told apart, each with the next step", async () => {
+  const directory = configure(parent, "unreachable", "");
+  const running = await startRunning(directory);
+  const { host } = new URL(running.admin);
+  const fix =
+    "Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.";
+  const gone = `127.0.0.1:${await freePort()}`;
+  const cases = [
+    [
+      `--url http://${gone}`,
+      `no instance answers (connection refused by ${gone}). Start the instance, or give the address that it logs as "admin" when it is ready.`,
+    ],
+    [`--url ${running.admin} --set admin.token=x`, `${running.admin} rejects the admin token that is set here. ${fix}`],
+    [
+      `--url ${running.admin} --set admin.token=`,
+      `${running.admin} requires the admin token, and none is set here. ${fix}`,
+    ],
+    [
+      `--url https://${host}`,
+      `no instance answers (TLS handshake with ${host} failed (EPROTO)). The admin listener itself uses http://; with a proxy in front of it, check the proxy's certificate.`,
+    ],
+  ] as const;
+  for (const [words, message] of cases)
+    expect(await ask(directory, `status ${words}`)).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: `tailscale2otel: ${message}\n`,
+    });
+  await running.stop();
+}, 30_000);
 
 test("another program at that address is told from an instance, whatever it answers", async () => {
   const answers = [
@@ -211,7 +242,7 @@ test("another program at that address is told from an instance, whatever it answ
     expect([code, stdout, stderr]).toEqual([
       1,
       "",
-      `tailscale2otel: ${url} is answered by another program: give the admin listener of the instance with --url, or set admin.listen\n`,
+      `tailscale2otel: ${url} is answered by another program, or by a receiver. Give the address of the admin listener with --url, or set admin.listen.\n`,
     ]);
   }
   const list = await ask(directory, `quarantine list --set admin.listen=127.0.0.1:${server.port}`);
@@ -266,3 +297,16 @@ test.each([
   },
   120_000,
 );
+
+/** Only root may give a directory to somebody else. */
+test.skipIf(process.getuid?.() !== 0)("another user's state directory: one reason, one advice", async () => {
+  const directory = configure(parent, "of another", "");
+  mkdirSync(join(directory, "state"), { mode: 0o700 });
+  chownSync(join(directory, "state"), 65_534, 65_534);
+  const port = await freePort();
+  const { code, stderr } = await ask(directory, `status --set admin.listen=127.0.0.1:${port}`);
+  expect(stderr).toBe(
+    `tailscale2otel: no instance answers (connection refused by 127.0.0.1:${port}), and cannot use the state directory: ${join(directory, "state")} belongs to another user (uid 65534, this process has 0). Run this as that user, or set another state.path.\n`,
+  );
+  expect(code).toBe(1);
+});

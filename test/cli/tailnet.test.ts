@@ -3,8 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError } from "../../src/cli/flags.ts";
-import { runFront } from "../../src/cli/front.ts";
-import { front } from "../../src/cli/index.ts";
+import { runArguments } from "../../src/cli/index.ts";
 import type { Host } from "../../src/cli/terminal.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { apiOf } from "../support/tailnet-api.ts";
@@ -54,7 +53,7 @@ async function run(
     answer?: string;
     answers?: string[];
     set?: Record<string, string>;
-    onError?: (text: string) => void;
+    onOutput?: (text: string) => void;
   } = {},
 ): Promise<Ran> {
   const texts = { out: "", err: "" };
@@ -64,7 +63,7 @@ async function run(
     hasColour: false,
     write: async (text: string) => {
       texts[name] += text;
-      if (name === "err") options.onError?.(text);
+      if (name === "out") options.onOutput?.(text);
     },
   });
   const host: Host = {
@@ -83,7 +82,7 @@ async function run(
       throw new Error("exit");
     },
   };
-  const code = await runFront(front, line.split(" "), host);
+  const code = await runArguments(line.split(" "), host);
   return { code, ...texts, questions };
 }
 const json = async (line: string, set: Record<string, string> = {}): Promise<unknown> => {
@@ -173,10 +172,12 @@ describe("tailnet stream", () => {
   });
 
   test("what was changed before a failure is said", async () => {
-    tailnet.fail({ path: /configuration\/stream$/, times: 9, effect: { kind: "status", status: 500 } });
-    const lines: string[] = [];
-    await expect(run("tailnet stream set", { onError: (text) => lines.push(text) })).rejects.toThrow();
-    expect(lines).toEqual([`network: now sent to ${streamUrl}\n`]);
+    tailnet.fail({ path: /configuration\/stream$/, times: 99, effect: { kind: "status", status: 500 } });
+    const parts: string[] = [];
+    await expect(run("tailnet stream set", { onOutput: (text) => parts.push(text) })).rejects.toThrow();
+    await expect(run("tailnet stream set --json", { onOutput: (text) => parts.push(text) })).rejects.toThrow();
+    expect(parts[0]).toBe(`network: now sent to ${streamUrl}\n`);
+    expect(JSON.parse(parts[1] ?? "")).toEqual([{ log: "network", url: streamUrl, replaced: null }]);
     expect(tailnet.stream("network")?.url).toBe(streamUrl);
   });
 
@@ -325,9 +326,10 @@ describe("from the command line", () => {
       ["tailnet", "stream"],
       "tailnet stream needs one of: tailnet stream show, tailnet stream set, tailnet stream remove",
     ],
-    [["tailnet", "webhok", "list"], 'unknown command "tailnet webhok"'],
+    [["tailnet", "webhok", "list"], 'unknown command "tailnet webhok"; did you mean tailnet webhook?'],
+    [["tailnet", "foo"], 'unknown command "tailnet foo"; there are tailnet stream, tailnet webhook (see'],
     [["tailnet", "stream", "shw"], 'unknown command "tailnet stream shw"; did you mean tailnet stream show?'],
-    [["tailnet", "stream", "show", "--log", "flow"], '--log needs one of network, configuration, both, not "flow"'],
+    [["tailnet", "stream", "show", "--log", "flow"], '--log must be one of network, configuration, both, not "flow"'],
     [["tailnet", "webhook", "remove", "7"], 'unexpected argument "7"'],
   ])("%j is an error of use", async (args, message) => {
     const { code, stderr } = await runToEnd(directory, args);

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import type { Command } from "../../src/cli/command.ts";
-import { readFlags } from "../../src/cli/flags.ts";
 import type { Host, Output } from "../../src/cli/terminal.ts";
 import { quarantineCommands } from "../../src/cli/quarantine.ts";
 import { replayCommand } from "../../src/cli/replay.ts";
@@ -48,7 +47,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
       throw new Error("ended");
     },
   };
-  const code = await command.run(readFlags(command, argv), host);
+  const code = await command.run(argv, host);
   return { code, text };
 }
 
@@ -86,7 +85,7 @@ test("a list is a table with the counts below it, and an item its members and it
   expect(letter).toEndWith(`${[1, 2].map((n) => JSON.stringify({ event: numberedFlow(n) })).join("\n")}\n`);
   expect((await onTerminal(directory, quarantineRetryCommand, "2.0", "m1")).text).toMatchInlineSnapshot(`
     "2.0 stays in quarantine: a sample is a value of an unknown kind: it can be looked at, and was counted as skipped
-    0 accepted, 0 duplicate, 1 kept
+    0 accepted, 0 duplicate, 1 still in quarantine
     2 dead-lettered records queued for export by the next run
     "
   `);
@@ -136,7 +135,7 @@ test("a replay shows its progress on one line, and then its result", async () =>
   }
   const { text } = await onTerminal(directory, quarantineRetryCommand, "--class", "dead_letter", ...url);
   expect(text).toBe(
-    "0 accepted, 0 duplicate, 0 kept\n1 dead-lettered record queued for export; status shows the progress\n",
+    "0 accepted, 0 duplicate, 0 still in quarantine\n1 dead-lettered record queued for export; status shows the progress\n",
   );
   await running.stop();
   await sink.stop();

@@ -286,7 +286,7 @@ describe("a file that cannot be used", () => {
   test("a named file that does not exist", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "missing.toml" } });
     expect(problems).toEqual([
-      "missing.toml: cannot be read: there is no such file. Name a readable TOML file with --config or TS2OTEL_CONFIG.",
+      "missing.toml: cannot be read: there is no such file or directory. Name a readable TOML file with --config or TS2OTEL_CONFIG.",
     ]);
   });
 

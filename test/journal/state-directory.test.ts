@@ -146,10 +146,10 @@ describe("what check and run say about a directory", () => {
     const file = join(state.path, "..", "file");
     writeFileSync(file, "");
     const path = join(file, "below", "state");
-    const problem = stateDirectoryProblem(path) as string;
-    expect(problem).toBe(`${file} is not a directory: set state.path to a directory`);
-    expect(inspectJournal(path)).toEqual({ kind: "unusable", reason: problem });
-    expect(() => state.open({ path })).toThrow(problem);
+    const problem = { reason: `${file} is not a directory`, remedy: "Set state.path to a directory." };
+    expect(stateDirectoryProblem(path)).toEqual(problem);
+    expect(inspectJournal(path)).toEqual({ kind: "unusable", ...problem });
+    expect(() => state.open({ path })).toThrow(`${problem.reason}. ${problem.remedy}`);
   });
 
   test("is nothing, if it can be", () => {

@@ -9,7 +9,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readSync,
@@ -21,6 +20,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
+import { createTemporaryDirectory } from "../../lib/private-file.ts";
 import { type JournalInspection, memoryPath } from "../journal.ts";
 import { Damaged, reasonOf } from "../batch.ts";
 import { applicationId, schemaVersion } from "./tables.ts";
@@ -56,14 +56,14 @@ const unlockedGraceMs = 60_000;
 
 /**
  * Creates the directory if necessary and locks it for this process.
- * @throws {Unavailable} with what to do if it cannot be used.
+ * @throws {Error} with what to do if it cannot be used.
  */
 export function takeStateDirectory(configuredPath: string): StateDirectory {
   const isTemporary = configuredPath === memoryPath;
   if (isTemporary) removeAbandoned();
-  const path = isTemporary ? mkdtempSync(join(tmpdir(), temporaryPrefix)) : configuredPath;
+  const path = isTemporary ? createTemporaryDirectory(temporaryPrefix) : configuredPath;
   const problem = stateDirectoryProblem(path);
-  if (problem !== undefined) throw new Unavailable(`cannot use the state directory: ${problem}`);
+  if (problem !== undefined) throw new Unavailable(`cannot use the state directory: ${textOf(problem)}`);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -87,27 +87,40 @@ export function takeStateDirectory(configuredPath: string): StateDirectory {
   };
 }
 
+/** Why a directory or a file in it cannot be used, and what the operator can do about it: a sentence. */
+export interface DirectoryProblem {
+  readonly reason: string;
+  readonly remedy: string;
+}
+
 /**
  * Why a directory cannot hold state, as `run` would find it, without creating or changing anything. Flow logs are sensitive,
  * and other users who may write there could replace our files with links.
  */
-export function stateDirectoryProblem(path: string): string | undefined {
+export function stateDirectoryProblem(path: string): DirectoryProblem | undefined {
   if (path === memoryPath) return undefined;
   try {
     const { existing, stats } = nearestExisting(resolve(path));
-    if (!stats.isDirectory()) return `${existing} is not a directory: set state.path to a directory`;
+    if (!stats.isDirectory()) return problemOf(`${existing} is not a directory`, "Set state.path to a directory.");
     if (existing !== resolve(path)) {
       if (isWritable(existing)) return undefined;
-      return `${path} cannot be created, since this user may not write to ${existing}: create it for this user, or set another state.path`;
+      return problemOf(
+        `${path} cannot be created, since this user may not write to ${existing}`,
+        "Create it for this user, or set another state.path.",
+      );
     }
     const owner = ownerProblem(path, stats);
     if (owner !== undefined) return owner;
     if (process.platform !== "win32" && (stats.mode & 0o002) !== 0)
-      return `${path} is writable by everyone: set state.path to a new directory inside it, or to one that is private to this user`;
-    if (!isWritable(path)) return `this user may not write to ${path}: chmod u+rwx it, or set another state.path`;
+      return problemOf(
+        `${path} is writable by everyone`,
+        "Set state.path to a new directory inside it, or to one that is private to this user.",
+      );
+    if (!isWritable(path))
+      return problemOf(`this user may not write to ${path}`, "Run chmod u+rwx on it, or set another state.path.");
     return fileNames.map((name) => fileProblem(join(path, name))).find((problem) => problem !== undefined);
   } catch (error) {
-    return `${path} cannot be read: ${reasonOf(error)}`;
+    return unreadable(path, error);
   }
 }
 
@@ -123,17 +136,35 @@ function nearestExisting(path: string): { readonly existing: string; readonly st
   }
 }
 
-function ownerProblem(path: string, { uid }: Stats): string | undefined {
-  const own = process.getuid?.();
-  if (own === undefined || uid === own) return undefined;
-  return `${path} belongs to another user (uid ${uid}, this process has ${own}): run this as that user, or set another state.path`;
+function problemOf(reason: string, remedy: string): DirectoryProblem {
+  return { reason, remedy };
 }
 
-function fileProblem(path: string): string | undefined {
+function unreadable(path: string, error: unknown): DirectoryProblem {
+  return problemOf(`${path} cannot be read: ${reasonOf(error)}`, "Set another state.path.");
+}
+
+function textOf({ reason, remedy }: DirectoryProblem): string {
+  return `${reason}. ${remedy}`;
+}
+
+function ownerProblem(path: string, { uid }: Stats): DirectoryProblem | undefined {
+  const own = process.getuid?.();
+  if (own === undefined || uid === own) return undefined;
+  return problemOf(
+    `${path} belongs to another user (uid ${uid}, this process has ${own})`,
+    "Run this as that user, or set another state.path.",
+  );
+}
+
+function fileProblem(path: string): DirectoryProblem | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   if (!found.isFile() || found.nlink !== 1)
-    return `${path} is a link or no regular file: put the file that it points to in its place, or delete it if there is none`;
+    return problemOf(
+      `${path} is a link or no regular file`,
+      "Put the file that it points to in its place, or delete it if there is none.",
+    );
   return ownerProblem(path, found);
 }
 
@@ -159,7 +190,7 @@ export function createPrivately(path: string): void {
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
     const problem = fileProblem(path);
-    if (problem !== undefined) throw new Unavailable(problem);
+    if (problem !== undefined) throw new Unavailable(textOf(problem));
   }
 }
 
@@ -222,10 +253,19 @@ function isBusy(error: unknown): boolean {
   return /locked|busy/i.test(reasonOf(error));
 }
 
+function temporaryDirectories(): readonly string[] {
+  try {
+    return readdirSync(tmpdir())
+      .filter((name) => name.startsWith(temporaryPrefix))
+      .map((name) => join(tmpdir(), name));
+  } catch {
+    return [];
+  }
+}
+
 /** Deletes the temporary directories of killed processes: nobody holds their locks. */
 function removeAbandoned(): void {
-  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(temporaryPrefix))) {
-    const directory = join(tmpdir(), name);
+  for (const directory of temporaryDirectories()) {
     try {
       const found = lstatSync(directory);
       if (!found.isDirectory() || ownerProblem(directory, found) !== undefined) continue;
@@ -244,7 +284,7 @@ function removeAbandoned(): void {
 export function inspectJournal(path: string): JournalInspection {
   if (path === memoryPath) return { kind: "memory" };
   const problem = stateDirectoryProblem(path);
-  if (problem !== undefined) return { kind: "unusable", reason: problem };
+  if (problem !== undefined) return { kind: "unusable", ...problem };
   try {
     if (isLocked(path)) return { kind: "in_use" };
     const databasePath = join(path, databaseName);
@@ -258,10 +298,12 @@ export function inspectJournal(path: string): JournalInspection {
       return {
         kind: "unusable",
         reason: `${databasePath} was written by an unreleased first form, or by another program`,
+        remedy: "Set state.path to a new directory.",
       };
     return { kind: "ready", bytes: sizeOf(databasePath) };
   } catch (error) {
-    return { kind: error instanceof Damaged ? "damaged" : "unusable", reason: reasonOf(error) };
+    if (error instanceof Damaged) return { kind: "damaged", reason: error.message };
+    return { kind: "unusable", ...unreadable(path, error) };
   }
 }
 
