@@ -176,7 +176,7 @@ function obstacleTo(config: Config): string | undefined {
     case "memory":
       return `and its journal would be in memory. ${elsewhere}`;
     case "in_use":
-      return `although one is using ${path}. Set admin.listen as that instance does, or give its admin address with --url.`;
+      return `although an instance is using ${path}. Set admin.listen as that instance does, or give its admin address with --url.`;
     default:
       return `and ${detail}. ${remedy}`;
   }

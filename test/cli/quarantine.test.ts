@@ -34,9 +34,9 @@ interface Filled {
   readonly valid: string;
   readonly sample: string;
   /** About a record that the backend rejected in part. */
-  readonly note: "m1";
+  readonly note: string;
   /** Its record's port is 4. */
-  readonly deadLetter: "m2";
+  readonly deadLetter: string;
 }
 
 async function fill(directory: string): Promise<Filled> {
@@ -52,8 +52,11 @@ async function fill(directory: string): Promise<Filled> {
   const partial = markOf(store.journal.lastSeq, { why: "partial", message: "rejected by alice@example.com" });
   await take(store, [numberedFlow(4)], Date.now());
   await markRows(store, [partial, markOf(store.journal.lastSeq)]);
+  const newest = (itemClass: "note" | "dead_letter"): string =>
+    store.journal.quarantine.page({ class: itemClass }, { limit: 1 })[0]?.id ?? "";
+  const [note, deadLetter] = [newest("note"), newest("dead_letter")];
   store.close();
-  return { invalid, valid, sample, note: "m1", deadLetter: "m2" };
+  return { invalid, valid, sample, note, deadLetter };
 }
 
 /** Once the counters are restored. */
@@ -122,7 +125,7 @@ describe("with a running instance", () => {
     expect(rest.accepted).toBe(3);
     expect(received).toBe(rest.accepted + duplicate + skipped + quarantined);
 
-    const letters = await ask(directory, "quarantine retry m2", running);
+    const letters = await ask(directory, `quarantine retry ${filled.deadLetter}`, running);
     expect([letters.code, JSON.parse(letters.stdout)]).toMatchObject([0, { queued: 1, kept: 0 }]);
     await sink.until(({ logs }) => logs.some(({ attributes }) => attributes["destination.port"] === 4));
 
@@ -130,10 +133,10 @@ describe("with a running instance", () => {
     expect([nothing.code, JSON.parse(nothing.stdout)]).toMatchObject([1, { kept: 0, items: [], missing: ["99.9"] }]);
     const samples = await ask(directory, "quarantine retry --class sample", running);
     expect(samples.stderr).toContain("only the classes invalid and dead_letter can be retried");
-    const note = await ask(directory, "quarantine retry m1", running);
+    const note = await ask(directory, `quarantine retry ${filled.note}`, running);
     expect(JSON.parse(note.stdout)).toMatchObject({
       kept: 1,
-      items: [{ id: "m1", why: expect.stringContaining("note") }],
+      items: [{ id: filled.note, why: expect.stringContaining("note") }],
     });
 
     const purged = await ask(directory, "quarantine purge --class note", running);
@@ -157,11 +160,13 @@ describe("with a running instance", () => {
       `tailscale2otel: ${running.admin} requires the admin token, and none is set here. Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.\n`,
     );
     const path = await ask(directory, `quarantine list --url ${running.admin}/elsewhere`);
-    expect(path.stderr).toStartWith(`tailscale2otel: ${running.admin}/elsewhere is answered by another program: `);
+    expect(path.stderr).toStartWith(
+      `tailscale2otel: ${running.admin}/elsewhere is answered by another program, or by a receiver. `,
+    );
     const busy = await ask(directory, "quarantine list");
     expect([busy.code, busy.stderr]).toEqual([
       1,
-      expect.stringMatching(/although one uses \S+: give its admin address with --url/),
+      expect.stringMatching(/although an instance is using \S+\. Set admin\.listen as that instance does/),
     ]);
     await running.stop();
   }, 120_000);
@@ -189,19 +194,19 @@ describe("while none runs", () => {
 
   test("dead letters are deleted only with --yes", async () => {
     const directory = configure(parent, "purge", "");
-    await fill(directory);
+    const { deadLetter } = await fill(directory);
     const letters = await ask(directory, "quarantine purge --class dead_letter");
     expect([letters.code, letters.stderr]).toEqual([1, expect.stringContaining("only with --yes")]);
     const old = await ask(directory, "quarantine purge --before 0s");
     expect(JSON.parse(old.stdout)).toEqual({ purged: 4, keptDeadLetters: 1 });
-    const all = await ask(directory, "quarantine purge m2 --yes");
+    const all = await ask(directory, `quarantine purge ${deadLetter} --yes`);
     expect(JSON.parse(all.stdout)).toEqual({ purged: 1, keptDeadLetters: 0 });
   }, 120_000);
 
   test("hides in texts and details what privacy hides", async () => {
     const directory = configure(parent, "privacy", "", '[privacy]\nemails = "drop"\n');
-    await fill(directory);
-    const { stdout } = await ask(directory, "quarantine show m1");
+    const { note } = await fill(directory);
+    const { stdout } = await ask(directory, `quarantine show ${note}`);
     expect(JSON.parse(stdout)).toMatchObject({ detail: "rejected by [dropped]" });
   }, 120_000);
 

@@ -62,7 +62,7 @@ test("a list is a table with the counts below it, and an item its members and it
   const list = (await onTerminal(directory, quarantineListCommand)).text;
   expect(list).toMatch(/^id {3,}class {8}type {5}reason {8}records {2}at {24}source {2}detail\n/);
   expect(list).toMatch(
-    /^m1 {3,}dead_letter {2}flow {5}rejected {6}2 .{7}2026-11-02T09:15:00\.000Z {2}stream {2}long x{75}…$/m,
+    /^m2 {3,}dead_letter {2}flow {5}rejected {6}2 .{7}2026-11-02T09:15:00\.000Z {2}stream {2}long x{75}…$/m,
   );
   expect(list).toMatch(/^2\.0 {2,}sample {7}unknown {2}unclassified {2}1 /m);
   expect(list).toEndWith("\n\nsample 1 (unclassified 1); dead_letter 1 (rejected 1)\n");
@@ -80,17 +80,17 @@ test("a list is a table with the counts below it, and an item its members and it
     lines
     "
   `);
-  const letter = (await onTerminal(directory, quarantineShowCommand, "m1")).text;
+  const letter = (await onTerminal(directory, quarantineShowCommand, "m2")).text;
   expect(letter).toContain("\nrecords 2 (row 3 of the journal, lines 0 to 1)\n\n");
   expect(letter).toEndWith(`${[1, 2].map((n) => JSON.stringify({ event: numberedFlow(n) })).join("\n")}\n`);
-  expect((await onTerminal(directory, quarantineRetryCommand, "2.0", "m1")).text).toMatchInlineSnapshot(`
+  expect((await onTerminal(directory, quarantineRetryCommand, "2.0", "m2")).text).toMatchInlineSnapshot(`
     "2.0 stays in quarantine: a sample is a value of an unknown kind: it can be looked at, and was counted as skipped
     0 accepted, 0 duplicate, 1 still in quarantine
     2 dead-lettered records queued for export by the next run
     "
   `);
   await expect(onTerminal(directory, replayCommand, "--cancel")).rejects.toThrow("no replay is in progress");
-  expect((await onTerminal(directory, quarantinePurgeCommand, "2.0", "m1")).text).toMatchInlineSnapshot(`
+  expect((await onTerminal(directory, quarantinePurgeCommand, "2.0", "m2")).text).toMatchInlineSnapshot(`
     "1 item deleted; 1 dead letter kept (--yes deletes dead letters too)
     "
   `);

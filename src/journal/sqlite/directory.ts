@@ -6,12 +6,10 @@ import {
   accessSync,
   closeSync,
   constants,
-  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readSync,
   rmSync,
   type Stats,
   statSync,
@@ -21,9 +19,8 @@ import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import { createTemporaryDirectory } from "../../lib/private-file.ts";
-import { type JournalInspection, memoryPath } from "../journal.ts";
-import { Damaged, reasonOf } from "../batch.ts";
-import { applicationId, schemaVersion } from "./tables.ts";
+import { memoryPath } from "../journal.ts";
+import { reasonOf } from "../batch.ts";
 
 export interface StateDirectory {
   readonly path: string;
@@ -140,7 +137,7 @@ function problemOf(reason: string, remedy: string): DirectoryProblem {
   return { reason, remedy };
 }
 
-function unreadable(path: string, error: unknown): DirectoryProblem {
+export function unreadable(path: string, error: unknown): DirectoryProblem {
   return problemOf(`${path} cannot be read: ${reasonOf(error)}`, "Set another state.path.");
 }
 
@@ -278,58 +275,4 @@ function removeAbandoned(): void {
       continue;
     }
   }
-}
-
-/** What a start would find in that state directory. Nothing is created, locked or changed. */
-export function inspectJournal(path: string): JournalInspection {
-  if (path === memoryPath) return { kind: "memory" };
-  const problem = stateDirectoryProblem(path);
-  if (problem !== undefined) return { kind: "unusable", ...problem };
-  try {
-    if (isLocked(path)) return { kind: "in_use" };
-    const databasePath = join(path, databaseName);
-    if (existsSync(rescuedPath(databasePath))) throw new Damaged("what could be read of it waits for the next start");
-    const header = readHeader(databasePath);
-    if (header === undefined) return { kind: "new" };
-    /** Numbers of SQLite's file format 1.3, without what waits in the log. */
-    const schema = header.readUInt32BE(60);
-    if (schema > schemaVersion) return { kind: "newer", schema };
-    if (schema > 0 && header.readUInt32BE(68) !== applicationId)
-      return {
-        kind: "unusable",
-        reason: `${databasePath} was written by an unreleased first form, or by another program`,
-        remedy: "Set state.path to a new directory.",
-      };
-    return { kind: "ready", bytes: sizeOf(databasePath) };
-  } catch (error) {
-    if (error instanceof Damaged) return { kind: "damaged", reason: error.message };
-    return { kind: "unusable", ...unreadable(path, error) };
-  }
-}
-
-/**
- * The database's header, nothing if there is no database. SQLite deletes the write-ahead log of a database that is missing or
- * empty, and opens one whose format numbers are damaged read-only. @throws {Damaged}
- */
-export function readHeader(databasePath: string): Buffer | undefined {
-  if (sizeOf(databasePath) === 0) {
-    if (sizeOf(`${databasePath}-wal`) === 0) return undefined;
-    throw new Damaged("the write-ahead log has lost its database");
-  }
-  const header = Buffer.alloc(100);
-  const file = openSync(databasePath, "r");
-  try {
-    if (readSync(file, header) < header.length) throw new Damaged("the database is truncated");
-  } finally {
-    closeSync(file);
-  }
-  /** 1: no log yet; 2: with a write-ahead log. */
-  const isKnown = [18, 19].every((at) => header[at] === 1 || header[at] === 2);
-  if (header.toString("latin1", 0, 16) !== "SQLite format 3\0" || !isKnown)
-    throw new Damaged("the database's header is damaged");
-  return header;
-}
-
-export function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -28,7 +28,7 @@ import {
 } from "./tables.ts";
 import { pollCursorOf, Turn } from "./turn.ts";
 
-export { inspectJournal } from "./directory.ts";
+export { inspectJournal } from "./inspection.ts";
 export { openSqliteReader } from "./rows.ts";
 export { isDamage } from "./tables.ts";
 

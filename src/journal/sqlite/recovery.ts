@@ -9,7 +9,8 @@ import type { Logger } from "../../lib/logger.ts";
 import { syncDirectory } from "../../lib/private-file.ts";
 import { reasonOf } from "../batch.ts";
 import { keyClasses } from "../journal.ts";
-import { createPrivately, databaseName, readHeader, rescuedPath, sizeOf } from "./directory.ts";
+import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
+import { readHeader, sizeOf } from "./inspection.ts";
 import { textOf } from "./rows.ts";
 import { Accounts, blobPrefix, polledTypes, State } from "./state.ts";
 import {
