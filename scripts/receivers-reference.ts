@@ -104,7 +104,7 @@ In Tailscale's admin console, add a webhook endpoint with the address at which T
 secret that is shown: in \`webhook.secret_file\`, or in the variable \`TS2OTEL_WEBHOOK__SECRET\`.
 \`tailscale2otel send webhook --url …\`, with the same configuration, sends a signed test event and prints the answer.
 
-With \`webhook.auto_configure\` the program creates the webhook itself and stores its secret: see [Tailscale's side](tailnet.md).
+With \`webhook.auto_configure\` the program creates the webhook itself and stores its secret: see [setting up Tailscale](tailnet.md).
 
 **Rotating the secret.** Put the new secret into \`webhook.secret\` and the old one into \`webhook.secret_previous\`, then reload
 (SIGHUP; changed \`_file\`s are read again without it). No delivery is refused in between. Later, remove \`webhook.secret_previous\`.
