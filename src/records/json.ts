@@ -1,12 +1,22 @@
 /** JSON as bytes: the end of a value, its parts as they were received, and one canonical text per value. */
+import { randomBytes } from "node:crypto";
 import { Refusal } from "../errors.ts";
 import type { JsonObject } from "./types.ts";
 
 /**
- * Limits for one value: more than fits in Tailscale's 256 KiB per record. An empty object takes thirty times its text in
- * memory, and an escape sequence takes `JSON.parse` ten times as long as a plain character.
+ * Limits for one value: more than fits in Tailscale's 256 KiB per record. What is done with a value cannot be paused, and must
+ * not take 50 ms. An empty object takes thirty times its text in memory, and `JSON.parse` takes ten times as long for an
+ * escape sequence as for a plain character, and for a new name as for a known one.
  */
-export const valueLimits = { bytes: 16 * 1024 * 1024, parts: 150_000, depth: 1000, escapes: 1_000_000 } as const;
+export const valueLimits = {
+  bytes: 4 * 1024 * 1024,
+  parts: 150_000,
+  names: 40_000,
+  depth: 1000,
+  escapes: 1_000_000,
+} as const;
+
+type Limits = Readonly<Record<keyof typeof valueLimits, number>>;
 
 /**
  * Finds the end of a JSON value in bytes that arrive in chunks, by counting brackets outside strings. It does not validate.
@@ -20,10 +30,11 @@ export class ValueBoundary {
   #bytes = 0;
   #parts = 0;
   #escapes = 0;
-  readonly #maxParts: number;
+  #names: DistinctNames | undefined;
+  readonly #limits: Limits;
 
-  constructor(maxParts: number = valueLimits.parts) {
-    this.#maxParts = maxParts;
+  constructor(limits: Limits = valueLimits) {
+    this.#limits = limits;
   }
 
   /** Commas and opening brackets so far, an upper bound on the number of members, elements and scalars. */
@@ -34,17 +45,27 @@ export class ValueBoundary {
   /**
    * The offset past the value that starts or continues at `from`, or -1 if it continues in the next chunk. A number or word
    * ends before white space or punctuation, so never at the end of a chunk.
-   * @throws {Refusal} `too_large` for a value beyond `valueLimits`.
+   * @throws {Refusal} `too_large` for a value beyond its limits.
    */
   endOf(bytes: Uint8Array, from: number, to: number): number {
     if (this.#kind === "none") this.#begin(bytes[from]);
     const end = this.#kind === "nested" ? this.#endOfNested(bytes, from, to) : endOfScalar(bytes, from, to);
     this.#bytes += (end < 0 ? to : end) - from;
-    if (this.#bytes > valueLimits.bytes) throw tooLarge("bytes");
-    if (this.#parts > this.#maxParts) throw tooLarge("parts", this.#maxParts);
-    if (this.#escapes > valueLimits.escapes) throw tooLarge("escapes");
+    this.#check("bytes", this.#bytes);
+    this.#check("parts", this.#parts);
+    this.#check("names", this.#names?.count ?? 0);
+    this.#check("escapes", this.#escapes);
     if (end >= 0) this.#kind = "none";
     return end;
+  }
+
+  #check(limit: keyof Limits, reached: number): void {
+    const most = this.#limits[limit];
+    if (reached <= most) return;
+    throw new Refusal(
+      "too_large",
+      `More than ${most} ${limitWords[limit]} in one value (no setting changes this limit)`,
+    );
   }
 
   #begin(first: number | undefined): void {
@@ -55,6 +76,7 @@ export class ValueBoundary {
     this.#bytes = 0;
     this.#parts = 0;
     this.#escapes = 0;
+    this.#names = undefined;
   }
 
   #endOfNested(bytes: Uint8Array, from: number, to: number): number {
@@ -71,7 +93,10 @@ export class ValueBoundary {
       else if (byte === comma) this.#parts++;
       else if (byte === openBrace || byte === openBracket) {
         this.#parts++;
-        if (++this.#depth > valueLimits.depth) throw tooLarge("depth");
+        this.#check("depth", ++this.#depth);
+      } else if (byte === colon && this.#parts > this.#limits.names) {
+        this.#names ??= new DistinctNames();
+        this.#names.add(bytes, from, at - 1);
       } else if ((byte === closeBrace || byte === closeBracket) && --this.#depth === 0) return at;
     }
     return -1;
@@ -106,15 +131,38 @@ function endOfScalar(bytes: Uint8Array, from: number, to: number): number {
   return -1;
 }
 
-function tooLarge(limit: keyof typeof valueLimits, most: number = valueLimits[limit]): Refusal {
-  const what = {
-    bytes: "bytes",
-    parts: "members and elements",
-    depth: "levels of nesting",
-    escapes: "escape sequences",
-  }[limit];
-  return new Refusal("too_large", `More than ${most} ${what} in one value (no setting changes this limit)`);
+const limitWords: Readonly<Record<keyof Limits, string>> = {
+  bytes: "bytes",
+  parts: "members and elements",
+  names: "different names of members",
+  depth: "levels of nesting",
+  escapes: "escape sequences",
+};
+
+/** Counts different names, by a seeded hash of their last bytes: slightly too few of those that are honest, or very long. */
+class DistinctNames {
+  count = 0;
+  readonly #seen = new Uint8Array(1 << 15);
+
+  /** The name before the colon at `end`. */
+  add(bytes: Uint8Array, from: number, end: number): void {
+    let hash = nameSeed;
+    let quotes = 0;
+    for (let at = end - 1; at >= from && quotes < 2 && end - at <= 64; at--) {
+      const byte = bytes[at] as number;
+      if (byte === quote) quotes++;
+      hash = Math.imul(hash ^ byte, 0x0100_0193);
+    }
+    hash ^= hash >>> 15;
+    const bit = 1 << (hash & 7);
+    const slot = (hash >>> 3) & 0x7fff;
+    if (((this.#seen[slot] as number) & bit) !== 0) return;
+    this.#seen[slot] = (this.#seen[slot] as number) | bit;
+    this.count++;
+  }
 }
+
+const nameSeed = randomBytes(4).readInt32LE();
 
 /** The value of a member of a valid object, if present; of the last one with that name, as in `JSON.parse`. */
 export function memberOf(object: Uint8Array, name: string): Uint8Array | undefined {
@@ -193,9 +241,18 @@ export function canonicalJson(value: unknown): string {
   return `{${text}}`;
 }
 
-/** The end of the value that starts at `from`. Its parts were counted when it arrived. */
+/** For values whose limits were checked when they arrived. */
+const noLimits: Limits = {
+  bytes: Number.POSITIVE_INFINITY,
+  parts: Number.POSITIVE_INFINITY,
+  names: Number.POSITIVE_INFINITY,
+  depth: Number.POSITIVE_INFINITY,
+  escapes: Number.POSITIVE_INFINITY,
+};
+
+/** The end of the value that starts at `from`. */
 function endOfValue(bytes: Uint8Array, from: number): number {
-  const end = new ValueBoundary(Number.POSITIVE_INFINITY).endOf(bytes, from, bytes.length);
+  const end = new ValueBoundary(noLimits).endOf(bytes, from, bytes.length);
   return end < 0 ? bytes.length : end;
 }
 

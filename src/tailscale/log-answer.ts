@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { Refusal } from "../errors.ts";
-import { ValueBoundary } from "../records/json.ts";
+import { ValueBoundary, valueLimits } from "../records/json.ts";
 import { isObject } from "../records/members.ts";
 import { BadAnswer } from "./errors.ts";
 
@@ -46,7 +46,7 @@ class RecordCutter {
   #before = "";
   #after = "";
   /** Finds the end of a record, of which `#parts` is what earlier pieces held. */
-  readonly #boundary = new ValueBoundary(Number.POSITIVE_INFINITY);
+  readonly #boundary = new ValueBoundary({ ...valueLimits, parts: Number.POSITIVE_INFINITY });
   #parts: Uint8Array[] = [];
 
   /** The records found since the last call. */

@@ -155,6 +155,7 @@ describe("the boundary of a value", () => {
     ["nested parts", `[${"{},".repeat(valueLimits.parts / 2)}`],
     ["bytes", `"${"x".repeat(valueLimits.bytes)}`],
     ["escapes", `"${"\\n".repeat(valueLimits.escapes + 1)}`],
+    ["names", `{${Array.from({ length: 3 * valueLimits.names }, (__, member) => `"${member}":1`).join(",")}}`],
   ])("refuses too large a value by its %s, also in slices", (_, text) => {
     const bytes = encode(text);
     const refusal = expect.objectContaining({ name: "Refusal", reason: "too_large" });
@@ -169,6 +170,9 @@ describe("the boundary of a value", () => {
   test("takes what is just within the limits", () => {
     const depth = encode("[".repeat(valueLimits.depth) + "]".repeat(valueLimits.depth));
     expect(new ValueBoundary().endOf(depth, 0, depth.length)).toBe(depth.length);
+    const member = '{"proto":6,"src":"100.64.0.1:1","txBytes":1}';
+    const names = encode(`[${Array.from({ length: 37_000 }, () => member).join(",")}]`);
+    expect(new ValueBoundary().endOf(names, 0, names.length)).toBe(names.length);
     const escapes = encode(`"${"\\n".repeat(valueLimits.escapes)}"`);
     expect(new ValueBoundary().endOf(escapes, 0, escapes.length)).toBe(escapes.length);
     const text = encode(`"${"x".repeat(valueLimits.bytes - 2)}"`);

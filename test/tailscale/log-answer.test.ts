@@ -105,15 +105,15 @@ describe("is malformed", () => {
     }
   });
 
-  test("when one record is larger than 16 MiB, and no more is read", async () => {
+  test("when one record is larger than 4 MiB, and no more is read", async () => {
     const piece = bytesOf("x".repeat(1024 * 1024));
     let pieceCount = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
       yield bytesOf('{"logs":[{"a":"');
       for (; ; pieceCount++) yield piece;
     }
-    await expect(Array.fromAsync(recordsIn(endless(), 1e9))).rejects.toThrow("More than 16777216 bytes");
-    expect(pieceCount).toBeLessThanOrEqual(17);
+    await expect(Array.fromAsync(recordsIn(endless(), 1e9))).rejects.toThrow("More than 4194304 bytes");
+    expect(pieceCount).toBeLessThanOrEqual(5);
   });
 });
 

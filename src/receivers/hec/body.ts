@@ -12,10 +12,10 @@ import { ValueReader } from "./values.ts";
 const stepBytes = 256 * 1024;
 
 /**
- * So much text leaves some 50 MB of buffers and values behind, which the collector would let grow: a 64 MiB body must stay
+ * So much text leaves some 25 MB of buffers and values behind, which the collector would let grow: a 64 MiB body must stay
  * under 400 MB in all. A value counts as 256 bytes more than its text, and each of its parts as 128.
  */
-const bytesPerCollection = 16 * 1024 * 1024;
+const bytesPerCollection = 8 * 1024 * 1024;
 const bytesPerValue = 256;
 const bytesPerPart = 128;
 
@@ -23,7 +23,7 @@ const bytesPerPart = 128;
  * A request that has held or used so much memory waits until no other such request is under way: working on them side by
  * side would be no faster, since one thread works, and would need the memory of all of them at once.
  */
-const largeBytes = 8 * 1024 * 1024;
+const largeBytes = 2 * 1024 * 1024;
 
 export interface BodyLimit {
   /** On the wire and after decompression, each. */

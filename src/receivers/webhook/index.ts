@@ -9,7 +9,7 @@ import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
 import type { Body, Exchange } from "../../http/exchange.ts";
 import type { Route } from "../../http/router.ts";
 import type { Batch } from "../../pipeline/index.ts";
-import { elementsOf, ValueBoundary } from "../../records/json.ts";
+import { elementsOf, ValueBoundary, valueLimits } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import type { RawRecord } from "../../records/types.ts";
@@ -151,7 +151,11 @@ const isNotSpace = (byte: number): boolean => byte > 0x20;
 export function eventsOf({ chunks, bytes }: Body): RawRecord[] {
   const body = Buffer.concat(chunks, bytes);
   // Before parsing: 4 MiB of brackets or distinct keys would take seconds, and 100 MB.
-  new ValueBoundary(maxParts).endOf(body, Math.max(0, body.findIndex(isNotSpace)), body.length);
+  new ValueBoundary({ ...valueLimits, parts: maxParts, bytes: Number.POSITIVE_INFINITY }).endOf(
+    body,
+    Math.max(0, body.findIndex(isNotSpace)),
+    body.length,
+  );
   const text = orUnparsable("The body is not UTF-8", () => strictUtf8.decode(body));
   const value: unknown = orUnparsable("The body is not JSON", () => JSON.parse(text));
   if (isObject(value)) {

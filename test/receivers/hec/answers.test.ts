@@ -245,10 +245,10 @@ const cases: Case[] = [
     send: post(`{"a":[${"{},".repeat(150_000)}{}]}`),
   },
   {
-    name: "one value of more than 16 MiB",
+    name: "one value of more than 4 MiB",
     answer: "tooLarge",
-    text: "More than 16777216 bytes in one value (no setting changes this limit)",
-    send: post(`{"a":"${"x".repeat(16 << 20)}"}`),
+    text: "More than 4194304 bytes in one value (no setting changes this limit)",
+    send: post(`{"a":"${"x".repeat(4 << 20)}"}`),
   },
   {
     name: "1,000,001 connection entries",
@@ -284,14 +284,14 @@ const cases: Case[] = [
     server: { max_inflight_bytes: 16 << 20 },
     taken: 1,
     async send(server) {
-      const large = whole(zstdCompressSync(envelope + " ".repeat(10 << 20)));
+      const large = envelope + " ".repeat(10 << 20);
       const gate = Promise.withResolvers<void>();
       const committing = new Promise<void>((resolve) => {
         server.pipeline.beforeCommit = () => (resolve(), gate.promise);
       });
-      const first = server.post(large, zstd);
+      const first = server.post(large);
       await committing;
-      const second = await posted(server.post(large, zstd));
+      const second = await posted(server.post(large));
       gate.resolve();
       expect((await first).status).toBe(200);
       return second;
@@ -440,6 +440,7 @@ describe("the HEC receiver answers", () => {
       expect(server.inFlight).toBe(0);
       expect(server.pipeline.commits).toHaveLength(taken ?? (answer === "success" ? 1 : 0));
     },
+    60_000,
   );
 
   afterAll(() => {
