@@ -466,18 +466,21 @@ export function journalContract(create: () => TestState): void {
       for (let batch = 0; batch < 12; batch++) {
         const numbers = Array.from({ length: 100 }, (_, n) => batch * 100 + n);
         const source = batch === 0 ? "stream" : "poll";
-        await journal.append(appendOf([partOf(numbers, { keysAt: 1000 + batch })], { source }), noCallback);
+        await journal.append(appendOf([partOf(numbers, { keysAt: (batch + 1) * 2 * minute })], { source }), noCallback);
       }
       expect(journal.horizon("flow")).toEqual({ until: 0, streamed: 0 });
-      state.now = 1500;
+      state.now = hourMs;
       journal.maintain();
       expect(journal.keyCount("flow")).toBe(1000);
       expect(journal.knows("flow", keyOf(199), 0)).toBe(false);
       expect(journal.knows("flow", keyOf(200), 0)).toBe(true);
-      expect(journal.horizon("flow")).toEqual({ until: 1001, streamed: 1000 });
+      expect(journal.horizon("flow")).toEqual({ until: 4 * minute, streamed: 2 * minute });
       journal.close();
       const again = state.open({ maxKeys: 1000 });
-      expect([again.horizon("flow"), again.keyCount("flow")]).toEqual([{ until: 1001, streamed: 1000 }, 1000]);
+      expect([again.horizon("flow"), again.keyCount("flow")]).toEqual([
+        { until: 4 * minute, streamed: 2 * minute },
+        1000,
+      ]);
     });
 
     test("with thousands of others that came one by one, a second or two apart, and leaves with its own hour", async () => {

@@ -30,11 +30,15 @@ const packing = 1;
 const rowsAtOnce = 64;
 const keyBytes = keyWords * 4;
 
-/** Keys of small batches share a row, up to so many and so far apart: a start reads thousands of rows, not millions. */
-const sharedBytes = 128 * keyBytes;
+/**
+ * Keys of transactions that are not too far apart share a row, up to so many: two such rows fill a page of the database. A
+ * start reads thousands of rows, not millions. Many keys at once are one row.
+ */
+const rowBytes = 124 * keyBytes;
+const manyBytes = 8 * rowBytes;
 const sharedMs = 60_000;
 
-/** The newest row of a class, to which the next transaction may add. */
+/** The newest row of a class, unless it is full: the next transaction may add to it. */
 interface NewestRow {
   readonly id: number;
   readonly at: number;
@@ -187,19 +191,21 @@ export class SeenKeys {
       const added = this.#classes[keyClass];
       if (added.count === 0) continue;
       const bytes = new Uint8Array(added.words.buffer, 0, added.count * keyBytes);
-      const { newest } = added;
-      const isNear = newest !== undefined && Math.abs(added.at - newest.from) <= sharedMs;
-      const shared = isNear && newest.packed.length + bytes.length <= sharedBytes ? newest : undefined;
-      const packed = shared === undefined ? bytes : Buffer.concat([shared.packed, bytes]);
-      const at = Math.max(shared?.at ?? 0, added.at);
-      const row = { seq, class: keyClass, at, version: packing, packed };
-      if (shared !== undefined) this.#rows.replace(row, shared.id);
-      added.newest = {
-        id: shared?.id ?? this.#rows.insert(row),
-        at,
-        from: shared?.from ?? at,
-        packed: packed.length <= sharedBytes ? packed.slice() : noRoom,
-      };
+      const isNear = added.newest !== undefined && Math.abs(added.at - added.newest.from) <= sharedMs;
+      let shared = isNear ? added.newest : undefined;
+      for (let from = 0; from < bytes.length; shared = undefined) {
+        const room = bytes.length > manyBytes ? bytes.length : rowBytes - (shared?.packed.length ?? 0);
+        const more = bytes.subarray(from, from + room);
+        from += more.length;
+        if (more.length === 0) continue;
+        const packed = shared === undefined ? more : Buffer.concat([shared.packed, more]);
+        const at = Math.max(shared?.at ?? 0, added.at);
+        const row = { seq, class: keyClass, at, version: packing, packed };
+        if (shared !== undefined) this.#rows.replace(row, shared.id);
+        const id = shared?.id ?? this.#rows.insert(row);
+        const isFull = packed.length >= rowBytes;
+        added.newest = isFull ? undefined : { id, at, from: shared?.from ?? at, packed: packed.slice() };
+      }
     }
   }
 
@@ -258,9 +264,6 @@ export class SeenKeys {
     return new Uint32Array(buffer, byteOffset, Math.floor(length / keyBytes) * keyWords);
   }
 }
-
-/** Stands for a row that is too large to be added to. */
-const noRoom = new Uint8Array(sharedBytes);
 
 function isKeyClass(name: string): name is KeyClass {
   return (keyClasses as readonly string[]).includes(name);
