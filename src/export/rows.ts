@@ -58,8 +58,8 @@ const stretchLimit = { rows: 512, bytes: 1_048_576 };
 /** Stretches held decoded. The rows of one request should be among them: 4 MiB of protobuf come from about 1.2 MiB of text. */
 const maxStretches = 5;
 
-/** So many entries that make no sense leave 20 MB behind, which the collector would let grow: 1 GB for one request of them. */
-const leftOutPerCollection = 20_000;
+/** So many entries that make no sense leave 10 MB behind, which the collector would let grow: 1 GB for one request of them. */
+const leftOutPerCollection = 10_000;
 
 /** Audit records and webhook events are few. A row full of them leaves tens of MB of values behind, which the collector would let grow. */
 const plainBytesPerCollection = 512 * 1024;
@@ -75,6 +75,8 @@ export class RowSource implements DeliverySource {
   #handed: Row[] = [];
   /** Text of handed rows that were read or dropped. */
   readBytes = 0;
+  /** Entries left out of the rows decoded since garbage was collected. */
+  #leftOut = 0;
 
   constructor(reader: Pick<JournalReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
     this.#reader = reader;
@@ -193,9 +195,12 @@ export class RowSource implements DeliverySource {
     const first = columns.records;
     const before = columns.leftOutTexts.size;
     decoder.decode(row.text, row.leftOut, columns);
-    const leftOut = columns.leftOutTexts.size - before;
+    this.#leftOut += columns.leftOutTexts.size - before;
     if (settings.recordUid === undefined) columns.leftOutTexts.clear();
-    if (leftOut > leftOutPerCollection) collectGarbage();
+    if (this.#leftOut >= leftOutPerCollection) {
+      this.#leftOut = 0;
+      collectGarbage();
+    }
     checkLines(row, columns.records - first);
     const kept = keptOf(row);
     for (let record = 0; record < row.records; record++) {

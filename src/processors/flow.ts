@@ -85,6 +85,11 @@ export class FlowDescriber {
     this.#directory = settings.directory.current;
   }
 
+  /** Number of times since the last call that the cache of endpoints was cleared because it was full. */
+  takeResets(): number {
+    return this.#ends.takeResets();
+  }
+
   /** Number of log records for a record. */
   logRecords(columns: FlowColumns, record: number): number {
     return flowLogRecords(columns, record, this.mode);

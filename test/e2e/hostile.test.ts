@@ -205,6 +205,59 @@ describe("a hostile request", () => {
   );
 });
 
+/** A record of these entries; another record for each number. */
+const recordOf = (number: number, entries: readonly string[]): string =>
+  `{"event":{"nodeId":"n${number}CNTRL","start":"2026-11-02T09:15:00Z","end":"2026-11-02T09:15:05Z","virtualTraffic":[${entries.join(",")}]}}`;
+const ofEach = (count: number, make: (place: number) => string): string[] =>
+  Array.from({ length: count }, (_, place) => make(place));
+const hex = (number: number): string => number.toString(16);
+
+describe("eight requests of less than 300 MB", () => {
+  test.each([
+    [
+      "40,000 pairs of IPv6 addresses each, all distinct",
+      (request: number) =>
+        ofEach(40, (record) =>
+          recordOf(
+            request * 40 + record,
+            ofEach(1000, (entry) => {
+              const pair = `${hex(request)}:${hex(record)}:${hex(entry)}`;
+              return `{"proto":6,"src":"[2001:db8::${pair}]:1","dst":"[2001:db8:1::${pair}]:443","txPkts":1,"txBytes":5}`;
+            }),
+          ),
+        ),
+    ],
+    [
+      "150,000 entries each that are left out beside good ones",
+      (request: number) =>
+        ofEach(1500, (record) =>
+          recordOf(
+            request * 1500 + record,
+            ofEach(200, (entry) =>
+              entry % 2 === 0
+                ? `{"src":"z${entry}"}`
+                : `{"proto":6,"src":"100.64.0.1:${entry}","dst":"100.64.0.2:443"}`,
+            ),
+          ),
+        ),
+    ],
+  ])(
+    "%s",
+    async (name, recordsOf) => {
+      const fresh = await startAttackedProgram(name, "protobuf");
+      const sent = ofEach(8, (request) => recordsOf(request).join("")).map((text) => whole(zstdCompressSync(text)));
+      const { peak } = await fresh.measure("until their logs are delivered", async () => {
+        const replies = await Promise.all(sent.map((body) => fresh.post(body, zstd)));
+        for (const { status } of replies) expect([200, 503]).toContain(status);
+        await fresh.delivered();
+      });
+      expect(peak).toBeLessThan(300e6);
+      expect(await fresh.stop()).toBe(0);
+    },
+    timeoutMs * 2,
+  );
+});
+
 describe("one 64 MiB body of real records", () => {
   test.each([
     ["plain", (body: Buffer) => body, {}],

@@ -36,7 +36,10 @@ export interface AttackedProgram {
   stop(): Promise<number | null>;
 }
 
-export async function startAttackedProgram(title: string): Promise<AttackedProgram> {
+export async function startAttackedProgram(
+  title: string,
+  encoding: "json" | "protobuf" = "json",
+): Promise<AttackedProgram> {
   const directory = mkdtempSync(join(tmpdir(), "hostile-"));
   const backend = createServer((request, response) => {
     request.resume().on("end", () => response.setHeader("content-type", "application/json").end("{}"));
@@ -44,7 +47,7 @@ export async function startAttackedProgram(title: string): Promise<AttackedProgr
   await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
   const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "60s" };
-  const program = await startProgram({ command: [programBinary()], directory, endpoint, encoding: "json", settings });
+  const program = await startProgram({ command: [programBinary()], directory, endpoint, encoding, settings });
   const figures: string[] = [];
   let serial = 0;
   const note = (attack: string, figure: string): void => void figures.push(`  ${attack.padEnd(52)} ${figure}`);
