@@ -44,13 +44,11 @@ export interface Stopped {
 }
 
 export interface App {
-  /** @throws {Error} with one line for the operator; nothing is left running. */
-  start(): Promise<void>;
-  /** Applies the settings that need no restart: tokens, credentials and TLS files. Does nothing before `start`. */
+  /** Applies the settings that need no restart: tokens, credentials and TLS files. */
   reload(config: Config): Promise<void>;
-  /** Stops intake first; ends within the deadline whatever the backend does. Safe before `start`, and twice. */
+  /** Stops intake first; ends within the deadline whatever the backend does. */
   stop(deadlineMs: number): Promise<Stopped>;
-  /** What the app listens on; only after `start`. */
+  /** What the app listens on. */
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
   status(): Status & Health;
   /** The last committed fold. */
@@ -72,36 +70,14 @@ const maxEventBytes = 4 * 1024 * 1024;
 /** Time for answers of the admin listener that are under way when the program ends. */
 const lastAnswersMs = 200;
 
-export function createApp({ config, warnings }: Pick<Inspection, "config" | "warnings">, deps: AppDeps): App {
-  let running: Running | undefined;
-  const current = (): Running => {
-    if (running === undefined) throw new Error("the app is not running");
-    return running;
-  };
-  return {
-    async start() {
-      running = await run(config, warnings.length, deps);
-    },
-    async reload(next) {
-      await running?.reload(next);
-    },
-    async stop(deadlineMs) {
-      const stopping = running;
-      running = undefined;
-      return (await stopping?.stop(deadlineMs)) ?? { pending: 0 };
-    },
-    get addresses() {
-      return current().addresses;
-    },
-    status: () => current().status(),
-    ledger: () => current().ledger(),
-    events: (fromSeq, rows) => current().events(fromSeq, rows),
-  };
-}
-
-type Running = Omit<App, "start">;
-
-async function run(config: Config, warnings: number, deps: AppDeps): Promise<Running> {
+/**
+ * Starts everything, or leaves nothing running.
+ * @throws {Error} with one line for the operator.
+ */
+export async function startApp(
+  { config, warnings }: Pick<Inspection, "config" | "warnings">,
+  deps: AppDeps,
+): Promise<App> {
   const { clock, build } = deps;
   let telemetry: Telemetry = silentTelemetry;
   const journal = openSqliteJournal(config, {
@@ -168,7 +144,7 @@ async function run(config: Config, warnings: number, deps: AppDeps): Promise<Run
   observeStore(config, { ...shared, ...books });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
-  telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings, attributes: {} }]);
+  telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings.length, attributes: {} }]);
   const endObserving = observeProcess(telemetry);
 
   /** Runs beside the receivers: the port opens before the counters are restored. */

@@ -7,36 +7,38 @@ import type { Log } from "../lib/log.ts";
 
 export interface Reload {
   /** The app runs: from now on, and if it was asked for before, the configuration is read again. */
-  begin(): void;
+  begin(app: Pick<App, "reload">): void;
   /** Reads everything again. Before `begin`, the request is remembered. */
   ask(reason: string): void;
+  /** Nothing is applied from now on. */
   stop(): void;
 }
 
 const watchMs = 1000;
 
-export function createReload(
-  started: Inspection,
-  sources: ConfigSources,
-  { app, log }: { readonly app: Pick<App, "reload">; readonly log: Log },
-): Reload {
+export function createReload(started: Inspection, sources: ConfigSources, log: Log): Reload {
   const knownWarnings = new Set(started.warnings.map(describeFinding));
   const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
-  const begun = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<Pick<App, "reload">>();
   let files = secretFilesOf(started);
   let running = started.config;
   let isAsked = false;
-  let last = watch.watch(files).then(() => begun.promise);
+  let isStopped = false;
+  let last: Promise<unknown> = watch.watch(files);
 
   function ask(reason: string): void {
     if (isAsked) return;
     isAsked = true;
-    last = last.then(() => readAgain(reason)).catch(fail);
+    last = last
+      .then(() => begun.promise)
+      .then((app) => readAgain(reason, app))
+      .catch(fail);
   }
 
-  async function readAgain(reason: string): Promise<void> {
+  async function readAgain(reason: string, app: Pick<App, "reload">): Promise<void> {
     isAsked = false;
     await watch.watch(files);
+    if (isStopped) return;
     const inspection = inspectReload(running, sources);
     const { config, problems, warnings, waiting } = inspection;
     if (problems.length > 0) {
@@ -66,5 +68,12 @@ export function createReload(
     log.error(`not reloaded: ${error instanceof Error ? error.message : String(error)}`);
   }
 
-  return { begin: begun.resolve, ask, stop: watch.stop };
+  return {
+    begin: begun.resolve,
+    ask,
+    stop() {
+      isStopped = true;
+      watch.stop();
+    },
+  };
 }

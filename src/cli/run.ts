@@ -1,5 +1,5 @@
 /** `run`: the service, until it is asked to stop. */
-import { createApp } from "../app.ts";
+import { type App, type AppDeps, startApp } from "../app.ts";
 import { type Config, type ConfigSources, describeFinding, inspectConfig, type Inspection } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
@@ -37,7 +37,9 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
   for (const warning of loaded.warnings) log.warn(describeFinding(warning));
   const stop = listenForStop(host);
   let isDamaged = false;
-  const app = createApp(loaded, {
+  const reload = createReload(loaded, sources, log);
+  const releaseReload = host.isInteractive ? () => {} : onSignal("SIGHUP", () => reload.ask("SIGHUP"));
+  const deps: AppDeps = {
     logger: log,
     clock: systemClock,
     build,
@@ -47,23 +49,22 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
       isDamaged = true;
       stop.ask("damaged journal");
     },
-  });
-  const reload = createReload(loaded, sources, { app, log });
-  const releaseReload = host.isInteractive ? () => {} : onSignal("SIGHUP", () => reload.ask("SIGHUP"));
+  };
+  let app: App | undefined;
   let pending = 0;
   try {
-    await app.start().catch((error: unknown) => {
+    app = await startApp(loaded, deps).catch((error: unknown) => {
       throw error instanceof ListenError ? withSetting(error, loaded.config) : error;
     });
-    reload.begin();
+    reload.begin(app);
     log.info("ready", { version: build.version, ...app.addresses });
     const reason = await stop.asked;
     log.info("stopping", { reason });
   } finally {
-    const deadlineMs = isDamaged ? damagedStopMs : stopDeadlineMs;
-    ({ pending } = await within(deadlineMs, app.stop(deadlineMs)));
-    releaseReload();
     reload.stop();
+    const deadlineMs = isDamaged ? damagedStopMs : stopDeadlineMs;
+    if (app !== undefined) ({ pending } = await within(deadlineMs, app.stop(deadlineMs)));
+    releaseReload();
     stop.release();
   }
   log.info("stopped", pending > 0 ? { pending } : {});

@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type App, createApp } from "../app.ts";
+import { type App, startApp } from "../app.ts";
 import { displayUrl, loadConfig } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { seriesOf } from "../ledger/series.ts";
@@ -63,14 +63,13 @@ export async function demo(options: DemoOptions): Promise<void> {
   const secret = `tskey-webhook-${randomBytes(18).toString("base64url")}`;
   try {
     const { workerEntry } = options;
-    const app = createApp(configOf(options, directory, { token, secret }), {
+    const app = await startApp(configOf(options, directory, { token, secret }), {
       logger,
       clock: systemClock,
       build,
       workerEntry,
       onStdoutClosed: interruption.interrupt,
     });
-    await app.start();
     try {
       const { stream: records = "", webhook = "" } = app.addresses;
       const receivers = {
