@@ -1,12 +1,13 @@
 /** The admin listener: health, metrics for Prometheus, the status with its conservation sums, quarantine and replay. */
 import type { Config } from "../config/schema.ts";
 import { Refusal, Unavailable } from "../errors.ts";
+import { createSecretCheck, readAuthorization } from "../http/auth.ts";
 import { type BodyLimits, type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import { createLimiter } from "../http/limiter.ts";
 import type { Handler, Route } from "../http/router.ts";
 import { createHttpServer } from "../http/server.ts";
+import { isLoopback } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
-import { createGuard } from "./access.ts";
 import { NotPossible, type Operations } from "./operations.ts";
 import { timeText } from "./redeliveries.ts";
 import { cancelOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./requests.ts";
@@ -36,18 +37,21 @@ export interface Admin {
 export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | "token">, deps: AdminDeps): Admin {
   const { operations, logger } = deps;
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
-  let guard = createGuard(token);
+  let isToken = tokenCheckOf(token);
 
   const guarded =
     (answer: (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>): Handler =>
-    (exchange) =>
-      guard(async (allowed) => {
-        try {
-          return await answer(allowed);
-        } catch (error) {
-          return answerTo(error, logger);
-        }
-      })(exchange);
+    async (exchange) => {
+      if (isForeign(exchange)) return jsonResponse(403, { text: "Requests from other web pages are refused" });
+      const credential = readAuthorization(exchange.request.headers.get("authorization"));
+      if (!isToken(credential.kind === "secret" ? credential.secret : undefined))
+        return jsonResponse(401, { text: "The admin token is required" }, { "www-authenticate": "Bearer" });
+      try {
+        return await answer(exchange);
+      } catch (error) {
+        return answerTo(error, logger);
+      }
+    };
   const get = (path: string, answer: (parameters: URLSearchParams) => Promise<object>): Route => ({
     path,
     methods: { GET: guarded(async ({ request }) => jsonResponse(200, await answer(parametersOf(request.url)))) },
@@ -94,7 +98,7 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     },
     start: () => server.start(),
     useToken(next) {
-      guard = createGuard(next);
+      isToken = tokenCheckOf(next);
     },
     stop: (deadlineMs) => server.stop(deadlineMs),
   };
@@ -155,4 +159,21 @@ function answerTo(error: unknown, logger: Logger): HttpAnswer {
   const reason = error instanceof Error ? error.message : String(error);
   logger.error("a request to the admin listener failed", { reason });
   return jsonResponse(500, { text: `the request failed: ${reason}` });
+}
+
+/** An empty token: none is required. */
+function tokenCheckOf(token: string): (candidate: Uint8Array | undefined) => boolean {
+  const isToken = createSecretCheck([token]);
+  return (candidate) => token === "" || (candidate !== undefined && isToken(candidate));
+}
+
+/** Whether a web page of another origin made the request, or on a loopback listener `Host` is not this machine (DNS rebinding). */
+function isForeign({ request: { headers }, isLocalOnly }: Exchange): boolean {
+  const site = headers.get("sec-fetch-site");
+  if (site !== null && site !== "none" && site !== "same-origin") return true;
+  const host = headers.get("host") ?? "";
+  const name = host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
+  if (isLocalOnly && !isLoopback(name)) return true;
+  const origin = headers.get("origin");
+  return origin !== null && origin !== `http://${host}` && origin !== `https://${host}`;
 }

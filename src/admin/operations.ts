@@ -47,6 +47,11 @@ export interface ShownItem extends Omit<QuarantineItem, "at" | "seq" | "from"> {
   readonly line: number;
 }
 
+export interface TimeRange {
+  readonly since: number;
+  readonly until?: number;
+}
+
 export interface ItemWithTexts extends ShownItem {
   /** The stored text, or those of the first records that it stands for; empty if they cannot be read. */
   readonly texts: readonly string[];
@@ -98,7 +103,6 @@ export function createOperations(deps: OperationsDeps) {
   const { journal, privacy, clock } = deps;
   const { quarantine } = journal;
   const clean = privacy === undefined ? (text: string) => text : privacyOf(privacy).text;
-  let isPlanning = false;
 
   /** Details can quote the record, so what privacy hides is hidden in them too. */
   const shown = ({ seq, from, at, detail, ...item }: QuarantineItem): ShownItem => ({
@@ -109,8 +113,14 @@ export function createOperations(deps: OperationsDeps) {
     line: from,
   });
 
-  /** One after the other: two retries of one item would be two receipts. */
-  let lastRetry: Promise<unknown> = Promise.resolve();
+  let ended: Promise<unknown> = Promise.resolve();
+
+  /** One after the other: two retries of one item would be two receipts, and two replays planned at once would both begin. */
+  function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const mine = ended.then(work);
+    ended = mine.catch(() => undefined);
+    return mine;
+  }
 
   function begin(redelivery: Redelivery): RedeliveryReport {
     journal.beginRedelivery(redelivery);
@@ -206,32 +216,17 @@ export function createOperations(deps: OperationsDeps) {
       return { ...shown(found.item), texts: found.texts.map(clean), isCut: found.isCut };
     },
     /** One page of the selection; call again with `nextBeforeId`. */
-    retry(selection: Selection): Promise<RetryReport> {
-      const mine = lastRetry.then(() => retry(selection));
-      lastRetry = mine.catch(() => undefined);
-      return mine;
-    },
+    retry: (selection: Selection): Promise<RetryReport> => inTurn(() => retry(selection)),
     /** One page of the selection; call again until it is done. */
     purge,
     /** Exports again what was received in that time, epoch milliseconds, and was delivered. */
-    async replay({
-      since,
-      until = clock(),
-    }: {
-      readonly since: number;
-      readonly until?: number;
-    }): Promise<RedeliveryReport> {
-      if (isPlanning) throw new NotPossible("a replay is being prepared");
-      refuseIfBusy("replay");
-      isPlanning = true;
-      try {
+    replay: ({ since, until = clock() }: TimeRange): Promise<RedeliveryReport> =>
+      inTurn(async () => {
+        refuseIfBusy("replay");
         const plan = await journal.planReplay({ since, until }, newId("replay"));
         if (plan.total > 0) return begin(plan);
-      } finally {
-        isPlanning = false;
-      }
-      throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
-    },
+        throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
+      }),
     async cancel(name: Redelivery["name"]): Promise<RedeliveryReport> {
       deps.redeliver(name, undefined);
       const isCancelled = journal.cancelRedelivery(name);

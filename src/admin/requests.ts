@@ -2,7 +2,7 @@
 import { Refusal } from "../errors.ts";
 import type { Redelivery } from "../journal/index.ts";
 import { isObject } from "../records/members.ts";
-import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection } from "./operations.ts";
+import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection, type TimeRange } from "./operations.ts";
 import { redeliveryNames } from "./redeliveries.ts";
 
 /** Whether a text has the form of an item's id: `<row>.<line>` for a stored line, `m<number>` for a mark. */
@@ -38,7 +38,7 @@ export function purgeOf(body: unknown): [Selection, "keep" | "delete"] {
   return [selectionOf(selection), deadLetters as "keep" | "delete"];
 }
 
-export function rangeOf(body: unknown): { readonly since: number; readonly until?: number } {
+export function rangeOf(body: unknown): TimeRange {
   const range = read(body, ["since", "until"]) as { since?: number; until?: number };
   const { since, until } = range;
   if (since === undefined) throw bad("since is missing");
