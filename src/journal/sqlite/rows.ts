@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import type { Source } from "../../records/types.ts";
+import { freeBuffer } from "../../runtime/process.ts";
 import { Damaged, type Row, type Tally, unpackText } from "../batch.ts";
 import type { JournalReader } from "../journal.ts";
 import { markOf, Marks } from "./marks.ts";
@@ -70,6 +71,7 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
             const stored = next.get(seq) as StoredRow<"batch"> | undefined;
             if (stored === undefined) break;
             const row = rowOf(table, stored);
+            if (stored.body !== null && stored.body.buffer !== row.text.buffer) freeBuffer(stored.body);
             rows.push(row);
             bytes += row.text.length;
             seq = row.seq + 1;
