@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { locateKeys } from "../../src/config/toml.ts";
+import { seeded } from "../support/random.ts";
 
 const toml = `# a comment = 1
 top = "x = 1" # trailing
@@ -77,6 +78,7 @@ describe("properties", () => {
         const located = locateKeys(text);
         for (const [name, line] of expected) expect(located([name])).toBe(line);
       }),
+      seeded(),
     );
   });
 
@@ -85,6 +87,7 @@ describe("properties", () => {
       fc.property(fc.string({ unit: fc.constantFrom(..."ab[]{}=.,\"'#\\\n \t") }), (text) => {
         expect(() => locateKeys(text)).not.toThrow(RangeError);
       }),
+      seeded(),
     );
   });
 });

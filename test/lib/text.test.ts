@@ -76,5 +76,6 @@ test("the distance is the same both ways, at least the difference in length, and
       expect(distance).toBeLessThanOrEqual(Math.max(left.length, right.length));
       expect(distance === 0).toBe(left === right);
     }),
+    seeded(),
   );
 });

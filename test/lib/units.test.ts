@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { seeded } from "../support/random.ts";
 import {
   bytesPattern,
   durationPattern,
@@ -36,7 +37,10 @@ test("the shortest exact text is written, and read back", () => {
   expect(formatBytes(64 * 1024 * 1024)).toBe("64MiB");
   expect(formatBytes(1025)).toBe("1025");
   expect(formatBytes(0)).toBe("0");
-  fc.assert(fc.property(fc.maxSafeNat(), (bytes) => expect(parseBytes(formatBytes(bytes))).toBe(bytes)));
+  fc.assert(
+    fc.property(fc.maxSafeNat(), (bytes) => expect(parseBytes(formatBytes(bytes))).toBe(bytes)),
+    seeded(),
+  );
 });
 
 test.each([
@@ -73,5 +77,8 @@ test.each([
 });
 
 test("what is written is read back", () => {
-  fc.assert(fc.property(fc.nat({ max: 2 ** 42 }), (ms) => expect(parseDuration(formatDuration(ms))).toBe(ms)));
+  fc.assert(
+    fc.property(fc.nat({ max: 2 ** 42 }), (ms) => expect(parseDuration(formatDuration(ms))).toBe(ms)),
+    seeded(),
+  );
 });

@@ -15,6 +15,7 @@ import { linesOf } from "../../src/records/json.ts";
 import { settingsWith } from "../processors/given.ts";
 import { plainRecord } from "../support/columns.ts";
 import { bytesOf, connection, flowValue, rawOf, textOf } from "../support/records.ts";
+import { seeded } from "../support/random.ts";
 
 type Packed = Pick<Part, "body" | "length">;
 
@@ -34,6 +35,7 @@ describe("lines", () => {
         expect(linesIn(lines.seal())).toEqual(appended);
         expect(linesIn(Lines.open().seal())).toEqual([]);
       }),
+      seeded(),
     );
   });
 
@@ -116,7 +118,7 @@ describe("a part of flow records", () => {
           places.map((place) => plain(part.columns as FlowColumns, place)),
         );
       }),
-      { numRuns: 60 },
+      seeded(60),
     );
   });
 });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { lineDiff } from "../../src/processors/line-diff.ts";
+import { seeded } from "../support/random.ts";
 
 describe("a line diff", () => {
   test("shows each run of changes under its first lines, old and new", () => {
@@ -22,6 +23,7 @@ describe("a line diff", () => {
       fc.property(text, text, (before, after) => {
         expect(applied(before, lineDiff(before.join("\n"), after.join("\n")))).toEqual(after);
       }),
+      seeded(),
     );
   });
 

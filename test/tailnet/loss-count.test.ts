@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { activityOf, LossCount } from "../../src/tailnet/log-streams.ts";
 import type { LogStreamStatus } from "../../src/tailscale/index.ts";
+import { seeded } from "../support/random.ts";
 
 const statusOf = (numEntriesSent: number, more: Partial<LogStreamStatus> = {}): LogStreamStatus => ({
   lastActivity: "2026-11-22T10:00:00Z",
@@ -74,6 +75,7 @@ test("after any looks, it is what was sent since the last baseline and not taken
         expect(loss).toMatchObject({ status: { numEntriesSent: sent }, missing: lost });
       }
     }),
+    seeded(),
   );
 });
 

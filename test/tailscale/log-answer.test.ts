@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { BadAnswer } from "../../src/tailscale/errors.ts";
 import { recordsIn } from "../../src/tailscale/log-answer.ts";
+import { seeded } from "../support/random.ts";
 
 /** The body in pieces of so many bytes. */
 async function* pieces(body: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
@@ -48,7 +49,7 @@ describe("an answer", () => {
         const found = await read(JSON.stringify(value, null, indent), { size });
         expect(found.map((text): unknown => JSON.parse(text))).toEqual(JSON.parse(JSON.stringify(value.logs ?? [])));
       }),
-      { numRuns: 300 },
+      seeded(300),
     );
   });
 });

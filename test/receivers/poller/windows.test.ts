@@ -9,6 +9,7 @@ import {
   type PollState,
   type WindowPolicy,
 } from "../../../src/receivers/poller/windows.ts";
+import { seeded } from "../../support/random.ts";
 
 const day = 86_400;
 const now = 1_793_600_000;
@@ -161,6 +162,6 @@ test("windows in a row read every second up to the present, however answers are 
         expect(readUntil).toBeGreaterThanOrEqual(now - lag);
       },
     ),
-    { numRuns: 200 },
+    seeded(),
   );
 });

@@ -9,6 +9,7 @@ import { recordOfLine } from "../../../src/records/envelope.ts";
 import { decodeWebhook, factOfEvent } from "../../../src/records/plain.ts";
 import { Defect, type RawRecord } from "../../../src/records/types.ts";
 import { settingsWith } from "../../processors/given.ts";
+import { seeded } from "../../support/random.ts";
 
 const settings = settingsWith();
 const text = fc.string({ unit: "binary" });
@@ -66,7 +67,7 @@ test("events that have the right types are all accepted, and come back from thei
         expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
       },
     ),
-    { numRuns: 300 },
+    seeded(300),
   );
 });
 
@@ -85,7 +86,7 @@ test("anything else is refused, or left to the decoder, and nothing else is thro
         }
       }
     }),
-    { numRuns: 500 },
+    seeded(500),
   );
 });
 

@@ -11,6 +11,7 @@ import {
   signatureHeaderOf,
 } from "../../../src/receivers/webhook/signature.ts";
 import { pythonSignatures } from "../../support/python-hmac.ts";
+import { seeded } from "../../support/random.ts";
 
 const vector = {
   secret: "tskey-webhook-xxxxx",
@@ -36,7 +37,7 @@ describe("a signature", () => {
   test("by Python's standard library is right, whatever it signs, and a byte more makes it wrong", () => {
     const secret = fc.stringMatching(/^[\x21-\x7e]{1,200}$/);
     const time = fc.integer({ min: 0, max: 999_999_999_999 }).map(String);
-    const cases = fc.sample(fc.record({ secret, time, body: fc.uint8Array({ maxLength: 2000 }) }), 200);
+    const cases = fc.sample(fc.record({ secret, time, body: fc.uint8Array({ maxLength: 2000 }) }), seeded());
     const macs = pythonSignatures(cases);
     cases.forEach(({ secret: key, time: t, body }, place) => {
       const signature = read(`t=${t},v1=${macs[place]}`);
