@@ -152,7 +152,7 @@ describe("TLS", () => {
     const pair = await watched();
     put(keyFile, "second.key.pem");
     put(certFile, "second.cert.pem");
-    while (!nameIn(pair).includes("second.example.com")) await Bun.sleep(5);
+    await until(() => nameIn(pair).includes("second.example.com"));
     expect(warnings).toEqual([]);
     await pair.stop();
   });
@@ -160,14 +160,14 @@ describe("TLS", () => {
   test("warns once of a pair that cannot be used, until it can", async () => {
     const pair = await watched();
     put(keyFile, "second.key.pem");
-    while (warnings.length === 0) await Bun.sleep(5);
+    await until(() => warnings.length > 0);
     expect(pair.isRejecting).toBe(true);
     expect(nameIn(pair)).toContain("first.example.com");
     put(keyFile, "second.key.pem");
     await pair.reload({ certFile, keyFile });
     expect(warnings).toHaveLength(1);
     put(certFile, "second.cert.pem");
-    while (!nameIn(pair).includes("second.example.com")) await Bun.sleep(5);
+    await until(() => nameIn(pair).includes("second.example.com"));
     await pair.stop();
     expect(pair.isRejecting ? "rejecting" : "serving").toBe("serving");
     expect(warnings).toHaveLength(1);

@@ -35,14 +35,14 @@ export async function sendRaw(
       if (until === "answered" && isWhole(text())) resolve();
     });
     for (const end of ["end", "close", "error"]) socket.on(end, () => resolve());
-    void (async () => {
+    socket.on("connect", async () => {
       for (const piece of pieces) {
         if (socket.destroyed) return;
         if (typeof piece === "function") await piece();
         else socket.write(piece);
       }
       if (endsAfter) socket.end();
-    })();
+    });
   });
   socket.destroy();
   return parseAnswer(text());

@@ -6,6 +6,7 @@ import { type HecAnswerName, hecAnswers } from "../../../src/receivers/hec/proto
 import { flowEnvelope, type HecServer, startHecServer, token } from "../../support/hec-server.ts";
 import { head, sendRaw } from "../../support/raw-http.ts";
 import { connection, flowValue } from "../../support/records.ts";
+import { until } from "../../support/wait.ts";
 
 const path = "/services/collector/event";
 const envelope = flowEnvelope(1);
@@ -47,12 +48,20 @@ const chunked =
     ]);
 /** Another request keeps the server busy, and it is stopped between the two pieces. */
 async function stopDuring(server: HecServer, first: string, second: string): ReturnType<Case["send"]> {
+  const gate = Promise.withResolvers<void>();
+  server.pipeline.beforeCommit = () => gate.promise;
+  const other = server.post(envelope);
   const stop = async (): Promise<void> => {
-    await Bun.sleep(20);
-    void server.stop(1000);
-    await Bun.sleep(20);
+    // Answered after the first piece has arrived.
+    await server.fetch("/services/collector/health");
+    await until(() => server.inFlight >= 1);
+    // Bodies are refused after half of that time, and a second later at the latest.
+    void server.stop(4000);
   };
-  return await sendRaw(server.port, [first, stop, second]);
+  const answer = await sendRaw(server.port, [first, stop, second]);
+  gate.resolve();
+  expect((await other).status).toBe(200);
+  return answer;
 }
 const gzip = { "content-encoding": "gzip" };
 const zstd = { "content-encoding": "zstd" };
@@ -344,11 +353,13 @@ const cases: Case[] = [
   {
     name: "a body that is still arriving at shutdown",
     answer: "shuttingDown",
+    taken: 1,
     send: (server) => stopDuring(server, head("POST", path, { authorization: token, "content-length": 100 }), "{"),
   },
   {
     name: "a request whose headers are still arriving at shutdown",
     answer: "shuttingDown",
+    taken: 1,
     send(server) {
       const text = head("POST", path, { authorization: token, "content-length": envelope.length }) + envelope;
       return stopDuring(server, text.slice(0, 20), text.slice(20));
@@ -381,6 +392,7 @@ const cases: Case[] = [
   {
     name: "health while shutting down",
     answer: "shuttingDown",
+    taken: 1,
     rejected: {},
     send(server) {
       const text = head("GET", "/services/collector/health", {});

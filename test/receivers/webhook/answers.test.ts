@@ -7,6 +7,7 @@ import {
   webhookAnswers,
 } from "../../../src/receivers/webhook/protocol.ts";
 import { head, sendRaw } from "../../support/raw-http.ts";
+import { until } from "../../support/wait.ts";
 import {
   macOf,
   signedAt,
@@ -315,8 +316,9 @@ const cases: Case[] = [
       sendRaw(server.port, [
         head("POST", path, { "content-length": 100 }),
         async () => {
-          while (server.inFlight === 0) await Bun.sleep(1);
-          void server.stop(1000);
+          await until(() => server.inFlight === 1);
+          // Bodies are refused after half of that time, and a second later at the latest.
+          void server.stop(4000);
         },
         "[",
       ]),
