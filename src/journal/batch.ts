@@ -134,13 +134,11 @@ export interface QuarantinedCount {
 }
 
 export interface Committed {
-  readonly firstSeq: number;
   readonly lastSeq: number;
   readonly source: Source;
   readonly receivedAt: number;
   readonly parts: readonly CommittedPart[];
   readonly tally: Tally;
-  readonly poll?: PollCursor;
 }
 
 export interface CommittedPart {

@@ -93,13 +93,12 @@ function texts({ body, length }: { readonly body: Uint8Array; readonly length: n
 }
 
 /** All of it is new, one row per part. */
-function committedOf({ source, receivedAt, bytes, bytesOf, parts, skipped }: Append, firstSeq: number): Committed {
+function committedOf({ source, receivedAt, bytes, bytesOf, parts, skipped }: Append, lastSeq: number): Committed {
   return {
-    firstSeq,
-    lastSeq: firstSeq,
+    lastSeq,
     source,
     receivedAt,
-    parts: parts.map((part) => ({ part, dropped: undefined, accepted: part.records, seq: firstSeq })),
+    parts: parts.map((part) => ({ part, dropped: undefined, accepted: part.records, seq: lastSeq })),
     tally: { bytes, bytesOf, skipped },
   };
 }

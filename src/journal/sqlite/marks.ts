@@ -24,9 +24,13 @@ const overheadBytes = 256;
 
 const quarantined = `class IN ('${quarantinedClasses.join("', '")}')`;
 
+interface MarkedRow extends Pick<StoredRow<"batch">, "seq" | "type" | "source"> {
+  readonly bytes: number;
+}
+
 const sqlOf = (columns: string) => ({
-  row: `SELECT type, source, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes,
-    (SELECT COUNT(*) FROM mark WHERE mark.seq = batch.seq) AS marks FROM batch WHERE seq = ?`,
+  row: `SELECT seq, type, source, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes FROM batch WHERE seq = ?`,
+  pins: "SELECT COUNT(*) AS marks FROM (SELECT 1 FROM mark WHERE seq = ? LIMIT ?)",
   oldest: "SELECT id, seq FROM mark WHERE class = ? AND seq < ? AND (id < ? OR id >= ?) ORDER BY seq LIMIT 1",
   older: `SELECT id FROM mark WHERE class = 'note' AND why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`,
   covering: `SELECT ${columns} FROM mark WHERE ${quarantined} AND seq = ?1 AND from_line <= ?2 AND to_line > ?2`,
@@ -66,8 +70,9 @@ export class Marks {
 
   /** Marks rows. On a row that has left, a mark would pin nothing and is not made. */
   add(marks: readonly NewMark[]): void {
+    let row: MarkedRow | undefined;
     for (const { seq, from, to, why, logRecords, at, message } of marks) {
-      const row = this.#rowOf(seq);
+      if (row?.seq !== seq) row = this.#rowOf(seq);
       if (row === undefined) continue;
       const [type, source] = [row.type, row.source];
       const range = { seq, from_line: from, to_line: to, type, source, why, log_records: logRecords, at };
@@ -114,10 +119,21 @@ export class Marks {
     return mark !== undefined && this.#table.isSound(mark) ? mark : undefined;
   }
 
-  /** The marks that match and fulfil a further condition. One whose checksum does not match is passed over. */
-  select(filter: QuarantineFilter, more: string, given: readonly SQLInputValue[]): StoredMark[] {
+  /** Marks that match, from the oldest on, behind that id. */
+  after(id: number, filter: QuarantineFilter, limit: number): StoredMark[] {
+    return this.#select("mark NOT INDEXED", filter, "id > ? ORDER BY id LIMIT ?", [id, limit]);
+  }
+
+  /** Marks that match, from the newest row and its last line on, before that place. */
+  before(place: readonly [seq: number, line: number, id: number], filter: QuarantineFilter): StoredMark[] {
+    const order = "(seq, from_line, id) < (?, ?, ?) ORDER BY seq DESC, from_line DESC, id DESC LIMIT 100";
+    return this.#select("mark", filter, order, place);
+  }
+
+  /** Passes over those whose checksum does not match. */
+  #select(table: string, filter: QuarantineFilter, more: string, given: readonly SQLInputValue[]): StoredMark[] {
     const { where, values } = conditionOf(filter);
-    const found = this.#database.prepare(`SELECT ${this.#table.columns} FROM mark WHERE ${where} AND ${more}`);
+    const found = this.#database.prepare(`SELECT ${this.#table.columns} FROM ${table} WHERE ${where} AND ${more}`);
     return (found.all(...values, ...given) as unknown as StoredMark[]).filter((mark) => this.#table.isSound(mark));
   }
 
@@ -129,7 +145,7 @@ export class Marks {
     const kind = kindOf(removed.class);
     if (kind === "delivered" && removed.seq >= this.passedSeq) return removed;
     this.#heldBytes[kind] -= overheadBytes;
-    if (row.marks > 0) return removed;
+    if (this.#pinsOf(removed.seq, 1) > 0) return removed;
     this.#heldBytes[kind] -= row.bytes;
     this.#sql.deleteRow.run(removed.seq);
     return removed;
@@ -138,8 +154,9 @@ export class Marks {
   /** From now on only its marks hold the row, if it has any. */
   hold(seq: number): void {
     const row = this.#rowOf(seq);
-    if (row === undefined || row.marks === 0 || isQuarantine(row.type)) return;
-    this.#heldBytes.delivered += row.bytes + overheadBytes * row.marks;
+    const pins = this.#pinsOf(seq, Number.MAX_SAFE_INTEGER);
+    if (row === undefined || pins === 0 || isQuarantine(row.type)) return;
+    this.#heldBytes.delivered += row.bytes + overheadBytes * pins;
   }
 
   /**
@@ -190,9 +207,13 @@ export class Marks {
     this.#leaving.push({ class: itemClass, reason, items });
   }
 
-  #rowOf(seq: number) {
-    return this.#sql.row.get(seq) as
-      { readonly type: string; readonly source: string; readonly bytes: number; readonly marks: number } | undefined;
+  #rowOf(seq: number): MarkedRow | undefined {
+    return this.#sql.row.get(seq) as MarkedRow | undefined;
+  }
+
+  /** How many marks a row has, counted up to a limit. */
+  #pinsOf(seq: number, limit: number): number {
+    return (this.#sql.pins.get(seq, limit) as { marks: number }).marks;
   }
 }
 

@@ -21,14 +21,20 @@ export function createQuarantine(
   const readRow = database.prepare(`SELECT ${table.columns} FROM batch WHERE seq = ?`);
   const nearest = database.prepare("SELECT seq, from_line FROM mark WHERE id <= ? ORDER BY id DESC LIMIT 1");
 
+  /** The row that was read last: marks of one row stand together. */
+  let last: { readonly seq: number; readonly text: Uint8Array; readonly ends: readonly number[] } | undefined;
+
   /** Lines of a row from one up to another; none if it is damaged. */
   function textsOf(seq: number, from: number, to: number): string[] {
-    const row = readRow.get(seq) as StoredRow<"batch"> | undefined;
-    const text = (row && unlessDamaged(() => textOf(table, row))) ?? new Uint8Array();
-    const ends = endsOfObjects(text);
-    const begins = [0, ...ends];
+    if (last?.seq !== seq) {
+      const row = readRow.get(seq) as StoredRow<"batch"> | undefined;
+      const text = (row && unlessDamaged(() => textOf(table, row))) ?? new Uint8Array();
+      last = { seq, text, ends: endsOfObjects(text) };
+    }
+    const { text, ends } = last;
     const decoder = new TextDecoder();
-    return ends.slice(from, to).map((end, n) => decoder.decode(text.subarray(begins[from + n], end)).trim());
+    const lineAt = (line: number) => decoder.decode(text.subarray(ends[line - 1] ?? 0, ends[line])).trim();
+    return ends.slice(from, to).map((_, n) => lineAt(from + n));
   }
 
   /** Where a page continues: in the order of rows, of lines, and of marks that begin at the same line. */
@@ -42,9 +48,8 @@ export function createQuarantine(
   }
 
   function* itemsBefore(filter: QuarantineFilter, beforeId: string | undefined): Generator<QuarantineItem> {
-    const order = "(seq, from_line, id) < (?, ?, ?) ORDER BY seq DESC, from_line DESC, id DESC LIMIT 100";
     const first = beforeId === undefined ? ([Number.MAX_SAFE_INTEGER, 0, 0] as const) : placeOf(beforeId);
-    for (let found = marks.select(filter, order, first); found.length > 0;) {
+    for (let found = marks.before(first, filter); found.length > 0;) {
       for (const mark of found) {
         const { seq, from_line: from, to_line: to } = mark;
         const texts = isQuarantine(mark.class)
@@ -54,7 +59,7 @@ export function createQuarantine(
         if (!isQuarantine(mark.class)) yield itemOf(mark);
       }
       const { seq, from_line: from, id } = found.at(-1) as StoredMark;
-      found = marks.select(filter, order, [seq, from, id]);
+      found = marks.before([seq, from, id], filter);
     }
   }
 

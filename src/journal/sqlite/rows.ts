@@ -78,8 +78,7 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
           }
           return rows;
         }),
-      marks: (filter, { afterId, marks: limit }) =>
-        watched(() => marks.select(filter, "id > ? ORDER BY id LIMIT ?", [afterId, limit]).map(markOf)),
+      marks: (filter, { afterId, marks: limit }) => watched(() => marks.after(afterId, filter, limit).map(markOf)),
       close: () => database.close(),
     };
   });

@@ -166,7 +166,6 @@ export class Turn {
     const judged = new Judgement(append, seen);
     if (retries !== undefined && !marks.takeOut(retries.seq, retries.line))
       throw new Error(`the quarantined line ${retries.seq}.${retries.line} is gone`);
-    const firstSeq = this.#seq + 1;
     const { tailnet } = accounts.identity;
     const nextRow = () => ({ seq: ++this.#seq, accepted_at: receivedAt, source, tailnet });
     const judgedTally = judged.tally();
@@ -184,10 +183,8 @@ export class Turn {
     if (tally !== null)
       this.#rows.insert({ ...nextRow(), type: "tally", records: 0, length: 0, tally, left_out: null, body: null });
     for (const part of judged.quarantine) marks.quarantine(part, nextRow());
-    const moved = poll && pollCursorOf(poll);
-    if (moved !== undefined) state.set(`poll.${moved.type}`, moved);
-    const range = { firstSeq, lastSeq: this.#seq, source, receivedAt };
-    return { ...range, parts, tally: judgedTally, ...(moved && { poll: moved }) };
+    if (poll !== undefined) state.set(`poll.${poll.type}`, pollCursorOf(poll));
+    return { lastSeq: this.#seq, source, receivedAt, parts, tally: judgedTally };
   }
 
   /** A transaction is on disk. */
