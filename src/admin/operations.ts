@@ -122,30 +122,28 @@ export function createOperations(deps: OperationsDeps) {
     return mine;
   }
 
-  function begin(redelivery: Redelivery): RedeliveryReport {
-    journal.beginRedelivery(redelivery);
-    deps.redeliver(redelivery.name, redelivery);
-    return reportOf(redelivery, deps);
-  }
-
-  function refuseIfBusy(name: Redelivery["name"]): void {
+  /** Plans a replay or retry under an id that no earlier one has, and begins it; nothing if it would be empty. */
+  async function begin(
+    name: Redelivery["name"],
+    plan: (id: number) => Redelivery | Promise<Redelivery>,
+  ): Promise<Redelivery | undefined> {
     const why = deps.cannotSend();
     if (why !== undefined) throw new NotPossible(why);
     const known = journal.redelivery(name);
-    if (known === undefined || !isInProgress(known)) return;
-    const hint = name === "replay" ? "; replay --cancel ends it" : "";
-    throw new NotPossible(`a ${name} has been in progress since ${timeText(known.id)}${hint}`);
+    if (known !== undefined && isInProgress(known)) {
+      const hint = name === "replay" ? "; replay --cancel ends it" : "";
+      throw new NotPossible(`a ${name} has been in progress since ${timeText(known.id)}${hint}`);
+    }
+    const planned = await plan(Math.max(clock(), (known?.id ?? 0) + 1));
+    if (planned.total === 0) return undefined;
+    journal.beginRedelivery(planned);
+    deps.redeliver(name, planned);
+    return planned;
   }
 
-  /** An id that no earlier one of that name has. */
-  const newId = (name: Redelivery["name"]): number => Math.max(clock(), (journal.redelivery(name)?.id ?? 0) + 1);
-
   /** Returns how many records were queued for export. */
-  function queueDeadLetters(filter: QuarantineFilter): number {
-    refuseIfBusy("retry");
-    const plan = journal.planRetry(filter, newId("retry"));
-    if (plan.total > 0) begin(plan);
-    return plan.total;
+  async function queueDeadLetters(filter: QuarantineFilter): Promise<number> {
+    return (await begin("retry", (id) => journal.planRetry(filter, id)))?.total ?? 0;
   }
 
   async function retryRecords(ids: readonly string[]): Promise<Omit<RetryReport, "queued">> {
@@ -174,10 +172,10 @@ export function createOperations(deps: OperationsDeps) {
   async function retry({ ids, beforeId, ...filter }: Selection): Promise<RetryReport> {
     if (ids !== undefined) {
       const deadLetters = await deadLettersAmong(ids);
-      const queued = deadLetters.size === 0 ? 0 : queueDeadLetters({ ids: [...deadLetters] });
+      const queued = deadLetters.size === 0 ? 0 : await queueDeadLetters({ ids: [...deadLetters] });
       return { ...(await retryRecords(ids.filter((id) => !deadLetters.has(id)))), queued };
     }
-    if (filter.class === "dead_letter") return { ...(await retryRecords([])), queued: queueDeadLetters(filter) };
+    if (filter.class === "dead_letter") return { ...(await retryRecords([])), queued: await queueDeadLetters(filter) };
     if (filter.class !== "invalid")
       throw new NotPossible("only the classes invalid and dead_letter can be retried: select one of them");
     const page = quarantine.page(filter, { limit: retriedAtOnce, ...(beforeId === undefined ? {} : { beforeId }) });
@@ -222,9 +220,8 @@ export function createOperations(deps: OperationsDeps) {
     /** Exports again what was received in that time, epoch milliseconds, and was delivered. */
     replay: ({ since, until = clock() }: TimeRange): Promise<RedeliveryReport> =>
       inTurn(async () => {
-        refuseIfBusy("replay");
-        const plan = await journal.planReplay({ since, until }, newId("replay"));
-        if (plan.total > 0) return begin(plan);
+        const begun = await begin("replay", (id) => journal.planReplay({ since, until }, id));
+        if (begun !== undefined) return reportOf(begun, deps);
         throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
       }),
     async cancel(name: Redelivery["name"]): Promise<RedeliveryReport> {
