@@ -39,6 +39,8 @@ const maxFileBytes = 1024 * 1024;
 /** The configuration file as people name it, with its text or with why there is none. */
 export interface ConfigFile {
   readonly path: string;
+  /** Where an empty path was given. */
+  readonly place?: string;
   readonly text?: string;
   readonly stats?: Stats;
   readonly isMissing?: boolean;
@@ -58,9 +60,9 @@ export function openConfigFile({
 }: ConfigSources): ConfigFile | undefined {
   const named = configPath ?? environment[configVariable];
   if (named === "") {
-    const path = configPath === undefined ? configVariable : "--config";
-    const remedy = `Name a file, or remove ${path}: then ${usualFiles.join(" or ")} is used.`;
-    return { path, message: "the path of the configuration file is empty", remedy };
+    const place = configPath === undefined ? configVariable : "--config";
+    const remedy = `Name a file, or remove ${place}: then ${usualFiles.join(" or ")} is used.`;
+    return { path: "", place, message: "the path of the configuration file is empty", remedy };
   }
   if (named !== undefined) return readConfigFile(named, workingDirectory);
   for (const path of usualFiles) {

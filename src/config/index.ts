@@ -156,7 +156,7 @@ export function readConfig(sources: ConfigSources): Inspection {
     broken,
     problems: inReadingOrder(findings.filter(({ severity }) => severity === "error")),
     warnings: findings.filter(({ severity }) => severity === "warning"),
-    configFile: file?.path,
+    configFile: file?.path || undefined,
     mode: file?.stats?.mode,
     isUnread,
   };
@@ -199,12 +199,12 @@ export function findConfigFile(sources: ConfigSources): string | undefined {
 }
 
 /** Returns whether it is TOML. */
-function readFile({ path, text, message = "", remedy = "" }: ConfigFile, layers: Layers): boolean {
+function readFile({ path, place = path, text, message = "", remedy = "" }: ConfigFile, layers: Layers): boolean {
   if (text !== undefined) return readToml(path, text, layers);
   layers.findings.push({
     severity: "error",
-    origin: { from: "file", file: path, line: 0 },
-    key: path,
+    origin: { from: "file", file: place, line: 0 },
+    key: place,
     message,
     remedy,
   });

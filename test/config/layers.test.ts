@@ -82,7 +82,8 @@ describe("the file", () => {
     ["TS2OTEL_CONFIG", { environment: { TS2OTEL_CONFIG: "" } }],
   ])("is refused if %s is empty, and no other is read in its place", (name, given) => {
     const sources = { ...sourcesIn(directory, { toml: 'log_level = "debug"\n' }), ...given };
-    const { problems, config } = inspectConfig(sources);
+    const { problems, config, configFile } = inspectConfig(sources);
+    expect(configFile).toBeUndefined();
     expect(problems.map(describeFinding)).toEqual([
       `${name}: the path of the configuration file is empty. Name a file, or remove ${name}: then tailscale2otel.toml or /etc/tailscale2otel/config.toml is used.`,
     ]);
