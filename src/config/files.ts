@@ -40,7 +40,7 @@ const maxFileBytes = 1024 * 1024;
 export interface ConfigFile {
   readonly path: string;
   /** Where an empty path was given. */
-  readonly place?: string;
+  readonly label?: string;
   readonly text?: string;
   readonly stats?: Stats;
   readonly isMissing?: boolean;
@@ -60,9 +60,9 @@ export function openConfigFile({
 }: ConfigSources): ConfigFile | undefined {
   const named = configPath ?? environment[configVariable];
   if (named === "") {
-    const place = configPath === undefined ? configVariable : "--config";
-    const remedy = `Name a file, or remove ${place}: then ${usualFiles.join(" or ")} is used.`;
-    return { path: "", place, message: "the path of the configuration file is empty", remedy };
+    const label = configPath === undefined ? configVariable : "--config";
+    const remedy = `Name a file, or remove ${label}: then ${usualFiles.join(" or ")} is used.`;
+    return { path: "", label, message: "the path of the configuration file is empty", remedy };
   }
   if (named !== undefined) return readConfigFile(named, workingDirectory);
   for (const path of usualFiles) {

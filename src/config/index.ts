@@ -199,12 +199,12 @@ export function findConfigFile(sources: ConfigSources): string | undefined {
 }
 
 /** Returns whether it is TOML. */
-function readFile({ path, place = path, text, message = "", remedy = "" }: ConfigFile, layers: Layers): boolean {
+function readFile({ path, label = path, text, message = "", remedy = "" }: ConfigFile, layers: Layers): boolean {
   if (text !== undefined) return readToml(path, text, layers);
   layers.findings.push({
     severity: "error",
-    origin: { from: "file", file: place, line: 0 },
-    key: place,
+    origin: { from: "file", file: label, line: 0 },
+    key: label,
     message,
     remedy,
   });
