@@ -1,10 +1,9 @@
 /** Starts the real program from source, in a directory and with an environment of its own. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { afterAll } from "bun:test";
+
+export { temporaryDirectory } from "../support/temporary.ts";
 
 const entry = join(import.meta.dirname, "../../src/main.ts");
 
@@ -19,13 +18,6 @@ export interface Program {
   readonly ended: Promise<Ended>;
   /** Resolves with the first line on stderr from now on, or already there, that holds the text. */
   line(text: string): Promise<string>;
-}
-
-/** A directory that is removed when the tests of the file are through. */
-export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "ts2otel-cli-"));
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
 }
 
 /** Programs of several tests run at once, and none of them may take the admin listener's port from another. */

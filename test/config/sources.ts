@@ -1,9 +1,9 @@
 /** Puts sources of settings together: a real file in a directory of its own, and everything else by hand. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll } from "bun:test";
 import { type ConfigSources, describeFinding, inspectConfig } from "../../src/config/index.ts";
+
+export { temporaryDirectory } from "../support/temporary.ts";
 
 export interface Given {
   readonly toml?: string;
@@ -21,13 +21,6 @@ export const soundSettings: readonly string[] = [
 ];
 
 export const soundEnvironment = { TS2OTEL_STREAMING__TOKEN: "a-token" };
-
-/** A directory that is removed after the tests of the file. */
-export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), "ts2otel-config-"));
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 export function sourcesIn(directory: string, given: Given): ConfigSources {
   const { toml, environment = {}, set = [], mode = 0o600 } = given;

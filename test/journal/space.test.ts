@@ -1,10 +1,9 @@
 /** Room that comes and goes: nothing acknowledged is lost, refusals say why, and deletion keeps up with what append accepts. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 import { createRandom, type Random } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
-import type { Journal } from "../../src/journal/index.ts";
+import { captureConnection } from "../support/captured.ts";
 import {
   acceptedIn,
   appendNumbers,
@@ -33,26 +32,9 @@ function noise(random: Random, length: number): string {
   return Array.from({ length: length / 6 }, () => random.below(2 ** 31).toString(36)).join("");
 }
 
-/** Opens a journal, and finds the connection that it writes over by watching what is executed meanwhile. */
-function captured(): { readonly journal: Journal; readonly database: DatabaseSync } {
-  const { exec } = DatabaseSync.prototype;
-  const seen = new Set<DatabaseSync>();
-  DatabaseSync.prototype.exec = function noted(sql) {
-    seen.add(this);
-    return exec.call(this, sql);
-  };
-  try {
-    const journal = state.open();
-    const database = [...seen].find((one) => one.location()?.endsWith("journal.db"));
-    return { journal, database: database as DatabaseSync };
-  } finally {
-    DatabaseSync.prototype.exec = exec;
-  }
-}
-
 test("a limit of SQLite's own that comes and goes at 600 random moments loses nothing that was acknowledged", async () => {
   const random = createRandom(7);
-  const { journal, database } = captured();
+  const { journal, database } = captureConnection(() => state.open());
   const { page_count: unlimited } = database.prepare("PRAGMA max_page_count").get() as { page_count?: number };
   const acknowledged: number[] = [];
   let refused = 0;
@@ -104,7 +86,7 @@ test("a limit of SQLite's own that comes and goes at 600 random moments loses no
 }, 120_000);
 
 test("a failing write is said in the refusal, until one works", async () => {
-  const { journal, database } = captured();
+  const { journal, database } = captureConnection(() => state.open());
   database.exec("PRAGMA query_only = 1");
   const failure = await appendNumbers(journal, [1]).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(Unavailable);
@@ -190,7 +172,7 @@ test("a mark that a retry has yet to come to does not leave for want of space", 
 });
 
 test("quarantining beside 100,000 dead letters looks at none of them", async () => {
-  const { journal, database } = captured();
+  const { journal, database } = captureConnection(() => state.open());
   await appendNumbers(
     journal,
     Array.from({ length: 50 }, (_, n) => n),
@@ -208,7 +190,7 @@ test("quarantining beside 100,000 dead letters looks at none of them", async () 
 });
 
 test("keys of small batches share rows, so that a start has few to read", async () => {
-  const { journal, database } = captured();
+  const { journal, database } = captureConnection(() => state.open());
   for (let n = 0; n < 400; n++) {
     const part = partOf([n], { keysAt: state.now + n * 2000 });
     await journal.append(appendOf([part]), () => undefined);

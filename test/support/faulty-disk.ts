@@ -10,6 +10,9 @@ export interface FaultyDisk {
   /** From now on, every write and sync of the database fails with an I/O error. */
   fail(): void;
   heal(): void;
+  /** From now on, no sync of the database ends. */
+  hold(): void;
+  release(): void;
 }
 
 const source = join(import.meta.dirname, "faulty-disk/main.go");
@@ -33,13 +36,16 @@ if (obstacle !== undefined) process.stdout.write(`skip  tests with a faulty disk
 
 export const canHaveFaultyDisk = obstacle === undefined;
 
-/** `directory`: for the switch by which it fails. */
-export function createFaultyDisk(directory: string, { syncDelayMs }: { readonly syncDelayMs: number }): FaultyDisk {
+/** `directory`: for the switches by which it fails and holds. */
+export function createFaultyDisk(directory: string): FaultyDisk {
   const failWhile = join(directory, "disk-fails");
-  const flags = ["-delay-ms", String(syncDelayMs), "-fail-while", failWhile, "-files", "journal.db,journal.db-wal"];
+  const holdWhile = join(directory, "disk-holds");
+  const flags = ["-hold-while", holdWhile, "-fail-while", failWhile, "-files", "journal.db,journal.db-wal"];
   return {
     prefix: [buildGoFile("faulty-disk", source), ...flags],
     fail: () => writeFileSync(failWhile, ""),
     heal: () => rmSync(failWhile),
+    hold: () => writeFileSync(holdWhile, ""),
+    release: () => rmSync(holdWhile),
   };
 }

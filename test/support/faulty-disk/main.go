@@ -1,8 +1,9 @@
 //go:build linux && amd64
 
-// Runs a program whose disk is slow or failing: syncs are delayed, and writes to named files fail while a switch file is there.
+// Runs a program whose disk is slow or failing: syncs do not end while a switch file is there, and writes to named files fail
+// while another one is.
 //
-//	faulty-disk -delay-ms 50 -fail-while /tmp/switch -files journal.db,journal.db-wal program arguments…
+//	faulty-disk -hold-while /tmp/held -fail-while /tmp/fails -files journal.db,journal.db-wal program arguments…
 //
 // It ends as the program ends, and passes SIGTERM and SIGINT on. Killed, it takes the program with it.
 package main
@@ -48,12 +49,12 @@ func main() {
 	if os.Getenv(childMark) != "" {
 		become(os.Args[1:])
 	}
-	delayMs := flag.Int("delay-ms", 0, "how long each fsync and fdatasync takes longer")
+	holdWhile := flag.String("hold-while", "", "while this file is there, fsync and fdatasync of the files do not return")
 	failWhile := flag.String("fail-while", "", "while this file is there, writes and syncs of the files fail with EIO")
 	files := flag.String("files", "", "names of the files, separated by commas")
 	flag.Parse()
 	os.Exit(trace(flag.Args(), faults{
-		delay:     time.Duration(*delayMs) * time.Millisecond,
+		holdWhile: *holdWhile,
 		failWhile: *failWhile,
 		files:     strings.Split(*files, ","),
 	}))
@@ -96,15 +97,9 @@ func become(args []string) {
 }
 
 type faults struct {
-	delay     time.Duration
+	holdWhile string
 	failWhile string
 	files     []string
-}
-
-// A stopped thread that goes on at an instant.
-type held struct {
-	thread int
-	until  time.Time
 }
 
 func trace(args []string, faults faults) int {
@@ -130,7 +125,7 @@ func trace(args []string, faults faults) int {
 		}
 	}()
 
-	var holding []held
+	var holding []int
 	known := map[int]bool{process.Pid: true}
 	for {
 		flags := waitAll
@@ -142,7 +137,12 @@ func trace(args []string, faults faults) int {
 			continue
 		}
 		check(err, "wait")
-		holding = release(holding)
+		if len(holding) > 0 && !isThere(faults.holdWhile) {
+			for _, one := range holding {
+				_ = syscall.PtraceCont(one, 0)
+			}
+			holding = nil
+		}
 		if thread == 0 {
 			time.Sleep(time.Millisecond)
 			continue
@@ -156,25 +156,12 @@ func trace(args []string, faults faults) int {
 			}
 			return status.ExitStatus()
 		}
-		if until, isHeld := faults.apply(thread, status); isHeld {
-			holding = append(holding, held{thread, until})
+		if faults.apply(thread, status) {
+			holding = append(holding, thread)
 			continue
 		}
 		_ = syscall.PtraceCont(thread, passedOn(thread, status, known))
 	}
-}
-
-func release(holding []held) []held {
-	left := holding[:0]
-	now := time.Now()
-	for _, one := range holding {
-		if now.Before(one.until) {
-			left = append(left, one)
-		} else {
-			_ = syscall.PtraceCont(one.thread, 0)
-		}
-	}
-	return left
 }
 
 // The signal that a stopped thread is to get. The first stop of a new thread is of our making.
@@ -191,31 +178,28 @@ func passedOn(thread int, status syscall.WaitStatus, known map[int]bool) int {
 	return int(status.StopSignal())
 }
 
-// Makes a system call fail, or says until when its thread is to stand still.
-func (faults faults) apply(thread int, status syscall.WaitStatus) (time.Time, bool) {
+// Makes a system call fail, or says that its thread is to stand still.
+func (faults faults) apply(thread int, status syscall.WaitStatus) bool {
 	if status.StopSignal() != syscall.SIGTRAP || status.TrapCause() != eventSeccomp {
-		return time.Time{}, false
+		return false
 	}
 	var registers syscall.PtraceRegs
-	if syscall.PtraceGetRegs(thread, &registers) != nil {
-		return time.Time{}, false
+	if syscall.PtraceGetRegs(thread, &registers) != nil || !faults.concerns(thread, registers.Rdi) {
+		return false
 	}
-	if faults.isFailing() && faults.concerns(thread, registers.Rdi) {
+	if isThere(faults.failWhile) {
 		minusIOError := -int64(syscall.EIO)
 		registers.Orig_rax = ^uint64(0)
 		registers.Rax = uint64(minusIOError)
 		_ = syscall.PtraceSetRegs(thread, &registers)
-		return time.Time{}, false
-	}
-	return time.Now().Add(faults.delay), syncs[registers.Orig_rax] && faults.delay > 0
-}
-
-func (faults faults) isFailing() bool {
-	if faults.failWhile == "" {
 		return false
 	}
-	_, err := os.Stat(faults.failWhile)
-	return err == nil
+	return syncs[registers.Orig_rax] && isThere(faults.holdWhile)
+}
+
+func isThere(file string) bool {
+	_, err := os.Stat(file)
+	return file != "" && err == nil
 }
 
 func (faults faults) concerns(thread int, descriptor uint64) bool {
