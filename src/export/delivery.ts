@@ -140,7 +140,7 @@ export class Delivery {
     const progress = this.#backlog.advance();
     if (this.#backlog.canAdvance) this.#pumpAfter("turn", 0);
     if (progress === undefined) return;
-    this.#losses.add(progress.marks);
+    this.#losses.addMarks(progress.marks);
     this.#deps.onProgress(progress);
   }
 

@@ -1,8 +1,9 @@
 /**
  * Exports metrics, in the worker. Each committed fold goes through the SDK's OTLP exporter to a delegate of ours, which sends
- * it in requests of at most 2,000 points, one after another. What failed is retried until the next fold, whose totals replace it; a `Retry-After` is honoured across folds. What the backend
- * rejects is narrowed down to the offending series; if it accepts nothing at all of a fold, nothing is left out, and that is
- * logged instead.
+ * it in requests of at most 2,000 points, one after another. What failed is retried until the next fold, whose totals replace
+ * it; a `Retry-After` is honoured across folds. A request that the backend rejects (400, 413, 422) is divided, between
+ * metrics first and then in halves, until the offending series are found: they are left out, and tried again every tenth
+ * fold. If the backend accepts nothing at all of a fold, nothing is left out, and that is logged instead.
  */
 import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
 import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
@@ -12,9 +13,9 @@ import { type Resource, resourceFromAttributes } from "@opentelemetry/resources"
 import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import { collectGarbage } from "../runtime/process.ts";
-import type { LogFields, Logger } from "../lib/logger.ts";
+import type { Logger } from "../lib/logger.ts";
 import { aboutRequest, type Answer, type Encoding } from "./answer.ts";
-import { exportBackoffMs, Outage, type Random, seldom, type Timer } from "./outage.ts";
+import { exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
 import { type FoldMessage, pointsOf } from "./fold-points.ts";
 import {
   halvesOf,
@@ -92,8 +93,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #exporter: OTLPMetricExporterBase;
   readonly #rejected = new RejectedSeries();
   readonly #outage: Outage;
-  readonly #newSeries: ReturnType<typeof seldom>;
-  readonly #newPoints: ReturnType<typeof seldom>;
+  readonly #losses: LossReport;
   #points = { ...noPoints };
   #running: Promise<void> = Promise.resolve();
   #superseded = new AbortController();
@@ -111,8 +111,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     this.#deps = deps;
     this.#resource = resourceFromAttributes(deps.resource);
     this.#outage = new Outage("metric export", deps.logger, deps.clock);
-    this.#newSeries = seldom(deps.clock);
-    this.#newPoints = seldom(deps.clock);
+    this.#losses = new LossReport(deps.logger, deps.timer);
     const temporalityPreference = AggregationTemporalityPreference.CUMULATIVE;
     this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
   }
@@ -156,6 +155,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     const cancel = this.#deps.timer(deadlineMs, () => this.#cut.abort());
     await this.#running;
     cancel();
+    this.#losses.flush();
     const why = this.#unsent;
     this.#unsent = undefined;
     const message = "the last export of metrics failed; the next start sends the counters";
@@ -215,8 +215,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
         const rejected = Math.min(answer.partial?.rejected ?? 0, piece.length);
         this.#points.delivered += piece.length - rejected;
         this.#points.rejected += rejected;
-        const points = rejected > 0 ? this.#newPoints(rejected) : 0;
-        this.#warn("backend rejected metric points", points, { points }, answer.partial?.message ?? "");
+        const reason = answer.partial?.message.slice(0, maxShown);
+        if (rejected > 0) this.#losses.add("backend rejected metric points", "points", rejected, { reason });
         attempt.hasDelivered = true;
         this.#rejected.remove(piece);
         break;
@@ -245,9 +245,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     if (hasDelivered) {
       for (const point of alone.splice(0)) {
         this.#rejected.add(point);
-        const series = this.#newSeries(1);
-        const fields = { series, example: nameOfSeries(point).slice(0, maxShown) };
-        this.#warn("backend rejected metric series; leaving them out", series, fields, rejection ?? "");
+        const fields = { example: nameOfSeries(point).slice(0, maxShown), reason: rejection?.slice(0, maxShown) };
+        this.#losses.add("backend rejected metric series; leaving them out", "series", 1, fields);
       }
       if (waiting.length === 0) this.#outage.recover();
     }
@@ -264,11 +263,6 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
       state: trouble === undefined ? { kind: "ok", leftOut: this.#rejected.size } : { ...trouble, kind: "failing" },
       points,
     });
-  }
-
-  /** Warns about what the backend rejected, once in a while. `count`: how much since the last line. */
-  #warn(text: string, count: number, fields: LogFields, message: string): void {
-    if (count > 0) this.#deps.logger.warn(text, { ...fields, reason: message.slice(0, maxShown) });
   }
 
   #encode(piece: Piece): Uint8Array {

@@ -1,7 +1,7 @@
 /** How long to wait before the next try, how delivery fares, and what is logged about it. */
 import { backoffMs } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
+import type { LogFields, Logger } from "../lib/logger.ts";
 import type { NewMark } from "../journal/index.ts";
 
 /** A number from 0 up to 1. */
@@ -115,30 +115,14 @@ export class Outage {
   }
 }
 
-/** Counts what happens often. It returns how much to tell of now: nothing if that was done a short while ago. */
-export function seldom(clock: Clock): (more: number) => number {
-  let count = 0;
-  let saidAt = Number.NEGATIVE_INFINITY;
-  return (more) => {
-    count += more;
-    const now = clock();
-    if (Math.abs(now - saidAt) < periodMs) return 0;
-    const told = count;
-    saidAt = now;
-    count = 0;
-    return told;
-  };
-}
-
-/** Dead letters are gathered this long before the first line about them. */
+/** Losses are gathered this long before the first line about them. */
 const gatherMs = 2_000;
 
-/** Logs what became dead letters or was rejected: one line per five minutes with the counts. */
+/** Logs what the backend rejected: per message one line in five minutes, with the counts. */
 export class LossReport {
   readonly #logger: Logger;
   readonly #timer: Timer;
-  #counts: Record<string, number> = {};
-  #reason = "";
+  readonly #losses = new Map<string, LogFields>();
   #cancel: (() => void) | undefined;
 
   constructor(logger: Logger, timer: Timer) {
@@ -146,29 +130,29 @@ export class LossReport {
     this.#timer = timer;
   }
 
-  add(marks: readonly NewMark[]): void {
-    for (const { why, from, to, logRecords, message } of marks) {
-      this.#counts[why] = (this.#counts[why] ?? 0) + (why === "partial" ? logRecords : to - from);
-      this.#reason = message;
-    }
-    if (marks.length > 0) this.#cancel ??= this.#timer(gatherMs, () => this.#report());
+  /** Adds to the field `name` of that message. Its other fields are those given last. */
+  add(message: string, name: string, count: number, fields: LogFields): void {
+    const before = this.#losses.get(message);
+    this.#losses.set(message, { ...before, ...fields, [name]: Number(before?.[name] ?? 0) + count });
+    this.#cancel ??= this.#timer(gatherMs, () => this.#report());
+  }
+
+  addMarks(marks: readonly NewMark[]): void {
+    for (const { why, from, to, logRecords, message: reason } of marks)
+      if (why === "partial") this.add("backend kept only a part of some requests", "rejected", logRecords, { reason });
+      else this.add("backend rejected log records; kept as dead letters", why, to - from, { reason });
   }
 
   /** Logs what was not logged yet. */
   flush(): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    const { partial, ...dead } = this.#counts;
-    const reason = this.#reason;
-    this.#counts = {};
-    if (Object.keys(dead).length > 0)
-      this.#logger.warn("backend rejected log records; kept as dead letters", { ...dead, reason });
-    if (partial !== undefined)
-      this.#logger.warn("backend kept only a part of some requests", { rejected: partial, reason });
+    for (const [message, fields] of this.#losses) this.#logger.warn(message, fields);
+    this.#losses.clear();
   }
 
   #report(): void {
-    const isOver = Object.keys(this.#counts).length === 0;
+    const isOver = this.#losses.size === 0;
     this.flush();
     if (!isOver) this.#cancel = this.#timer(periodMs, () => this.#report());
   }

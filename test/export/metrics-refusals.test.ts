@@ -59,6 +59,7 @@ describe("one guilty series", () => {
     expect(sink.requests.length).toBeLessThanOrEqual(1 + 64);
     expect(metrics.points).toEqual({ delivered: 4499, left_out: 0, rejected: 0 });
     expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 1 });
+    metrics.timers.fire();
     expect(metrics.lines).toMatchObject([
       {
         message: "backend rejected metric series; leaving them out",
@@ -111,6 +112,7 @@ describe("many guilty series", () => {
     }
     expect(new Set(sink.points.map(numberOf)).size).toBe(1960);
     expect(folds).toBeLessThan(15);
+    metrics.timers.fire();
     expect(metrics.lines).toHaveLength(1);
   }, 30_000);
 
