@@ -36,7 +36,7 @@ async function checkSignal(signal: Signal, otlp: Config["otlp"]): Promise<Online
     const body = new TextEncoder().encode(isJson ? emptyJson[signal] : "");
     const answer = await send(body, isJson ? "json" : "protobuf", new AbortController().signal);
     const where = displayUrl(destination.url);
-    if (answer.kind === "taken") return { subject, outcome: "ok", detail: `${where} accepts an empty export` };
+    if (answer.kind === "accepted") return { subject, outcome: "ok", detail: `${where} accepts an empty export` };
     const detail = answer.kind === "refused" ? `${where}: ${answer.message}` : answer.why;
     return { subject, outcome: "failed", detail, remedy: remedyFor(answer, signal, otlp) };
   } catch (error) {
@@ -44,7 +44,7 @@ async function checkSignal(signal: Signal, otlp: Config["otlp"]): Promise<Online
   }
 }
 
-function remedyFor(answer: Exclude<Answer, { kind: "taken" }>, signal: Signal, otlp: Config["otlp"]): string {
+function remedyFor(answer: Exclude<Answer, { kind: "accepted" }>, signal: Signal, otlp: Config["otlp"]): string {
   const hasOwn = otlp[signal].endpoint !== "";
   const key = hasOwn ? `otlp.${signal}.endpoint` : "otlp.endpoint";
   const other = otlp.protocol === "http/json" ? "http/protobuf" : "http/json";

@@ -8,7 +8,7 @@ export type Signal = "logs" | "metrics";
 /** How an OTLP body is written. */
 export type Encoding = "json" | "protobuf";
 
-/** Why a request failed, if nothing was said about its body. `denied` waits for the operator: credentials, path, protocol. */
+/** Why a request failed, other than for its body. `denied` waits for the operator: credentials, path, protocol. */
 export type FailureCause = "unreachable" | "timeout" | "reset" | "server" | "throttled" | "denied";
 
 /** Causes that may be due to what the request holds; any other failure would befall the next request too. */
@@ -16,7 +16,7 @@ export const aboutRequest: ReadonlySet<FailureCause> = new Set(["timeout", "rese
 
 export type Answer =
   /** `partial`: log records or points that the backend did not keep (OTLP's partial success). */
-  | { readonly kind: "taken"; readonly partial?: { readonly rejected: number; readonly message: string } }
+  | { readonly kind: "accepted"; readonly partial?: { readonly rejected: number; readonly message: string } }
   /** The statuses that speak of the body. After every other failure the same body is worth another try. */
   | { readonly kind: "refused"; readonly status: 400 | 413 | 422; readonly message: string }
   /** `retryAfterMs`: how long the backend asks to be left alone. */
@@ -28,7 +28,7 @@ export interface ReadAnswer {
   readonly isStrange?: true;
 }
 
-/** What was asked: how its answer is written if its content type does not say. */
+/** What was sent: an answer without a content type is read in the same encoding. */
 interface Question {
   readonly signal: Signal;
   readonly encoding: Encoding;
@@ -45,11 +45,11 @@ const maxRetryAfterMs = 300_000;
 
 const bareText = new TextDecoder();
 
-/** Reads an answer to its end, or to a bound, and says what it means. @throws what reading the body throws. */
+/** Reads an answer to its end, or to a bound, and returns what it means. @throws what reading the body throws. */
 export async function readAnswer(response: Response, request: Question, clock: Clock): Promise<ReadAnswer> {
   const body = await readBounded(response);
   const { status } = response;
-  if (status >= 200 && status < 300) return takenOrPage(response, body, request);
+  if (status >= 200 && status < 300) return acceptedOrPage(response, body, request);
   const message = messageOf(response, body);
   if (status === 400 || status === 413 || status === 422) return { answer: { kind: "refused", status, message } };
   const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock(), maxRetryAfterMs);
@@ -76,18 +76,18 @@ async function readBounded(response: Response): Promise<Uint8Array> {
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }
 
-/** A login page or a proxy's notice comes with 200 too: it has taken nothing. No OTLP answer begins with `<`. */
-function takenOrPage(response: Response, body: Uint8Array, request: Question): ReadAnswer {
+/** A login page or a proxy's notice is a 200 too: it has accepted nothing. No OTLP answer begins with `<`. */
+function acceptedOrPage(response: Response, body: Uint8Array, request: Question): ReadAnswer {
   const type = response.headers.get("content-type") ?? "";
   if (/^(text\/html|application\/xhtml)/i.test(type.trim()) || body[0] === 0x3c) {
     const why = `HTTP ${response.status} with a web page: is the endpoint an OTLP receiver?`;
     return { answer: { kind: "failed", cause: "denied", why } };
   }
-  if (body.length === 0) return { answer: { kind: "taken" } };
+  if (body.length === 0) return { answer: { kind: "accepted" } };
   const encoding = /json/i.test(type) ? "json" : /protobuf/i.test(type) ? "protobuf" : request.encoding;
   const message = body.length > maxAnswerBytes ? undefined : responseOf(body, { ...request, encoding });
-  if (message === undefined) return { answer: { kind: "taken" }, isStrange: true };
-  return { answer: takenWith(message, request.signal) };
+  if (message === undefined) return { answer: { kind: "accepted" }, isStrange: true };
+  return { answer: acceptedWith(message, request.signal) };
 }
 
 /** The members of both signals' answers. 64-bit integers are texts in JSON. */
@@ -112,15 +112,15 @@ function responseOf(body: Uint8Array, { signal, encoding }: Question): ExportRes
   }
 }
 
-function takenWith({ partialSuccess: fields }: ExportResponse, signal: Signal): Answer {
-  if (typeof fields !== "object" || fields === null) return { kind: "taken" };
-  const told = Number((signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints) ?? 0);
-  const rejected = told > 0 ? told : 0;
+function acceptedWith({ partialSuccess: fields }: ExportResponse, signal: Signal): Answer {
+  if (typeof fields !== "object" || fields === null) return { kind: "accepted" };
+  const reported = Number((signal === "logs" ? fields.rejectedLogRecords : fields.rejectedDataPoints) ?? 0);
+  const rejected = reported > 0 ? reported : 0;
   const message = typeof fields.errorMessage === "string" ? shorten(fields.errorMessage) : "";
-  return rejected === 0 && message === "" ? { kind: "taken" } : { kind: "taken", partial: { rejected, message } };
+  return rejected === 0 && message === "" ? { kind: "accepted" } : { kind: "accepted", partial: { rejected, message } };
 }
 
-/** Error bodies are text, rarely an OTLP Status; a web page says nothing worth keeping. A redirect is not followed: where it leads is said. */
+/** Error bodies are text, rarely an OTLP Status; a web page has nothing worth keeping. A redirect is not followed: the message names where it leads. */
 function messageOf(response: Response, body: Uint8Array): string {
   const type = response.headers.get("content-type") ?? "";
   const isText = !/protobuf|octet-stream|html/i.test(type) && body[0] !== 0x3c;

@@ -35,7 +35,7 @@ export interface Refusal {
 /** A range past the cursor and what is known about it. It holds no row. */
 export interface Stretch extends Range {
   /** `accused`: refused, and not decided before something later was accepted. */
-  state: "ready" | "sent" | "accused" | "taken" | "dead";
+  state: "ready" | "sent" | "accused" | "accepted" | "dead";
   /** The number of the request that it was last accepted or refused in. */
   request: number;
   /** The number of the request that was refused first. */
@@ -63,7 +63,7 @@ export class Backlog {
   /** Where the next new request begins. */
   head: Place;
   /** The latest event time that the backend has accepted, epoch milliseconds. */
-  newestTaken = Number.NEGATIVE_INFINITY;
+  newestAccepted = Number.NEGATIVE_INFINITY;
   readonly #source: DeliverySource;
   readonly #clock: Clock;
   #cursor: LogCursor;
@@ -115,7 +115,7 @@ export class Backlog {
 
   /** The latest event time that may be sent while something that old is unanswered. */
   limitBehind(earliest: number): number {
-    return Math.max(this.newestTaken, earliest + stepMs);
+    return Math.max(this.newestAccepted, earliest + stepMs);
   }
 
   /** The latest event time to try behind what is accused among those. No limit if nothing is. */
@@ -127,7 +127,7 @@ export class Backlog {
       latest = Math.max(latest, stretch.latest);
     }
     if (latest < earliest) return undefined;
-    return Math.max(this.newestTaken, latest + Math.max(stepMs, (latest - earliest) / 16));
+    return Math.max(this.newestAccepted, latest + Math.max(stepMs, (latest - earliest) / 16));
   }
 
   append({ from, to, earliest, latest }: Range): Stretch {
@@ -187,7 +187,7 @@ export class Backlog {
   /** Whether `advance` has more to do at once. */
   get canAdvance(): boolean {
     const state = this.stretches[0]?.state;
-    return state === "taken" || state === "dead";
+    return state === "accepted" || state === "dead";
   }
 
   #passRow(stretch: Stretch): void {

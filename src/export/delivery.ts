@@ -42,7 +42,7 @@ const partialBudget = 64;
 /** While everything is refused but empty exports are not, the oldest and what is new are tried this often at least. */
 const maxRestMs = 5_000;
 
-/** Rounds without anything accepted after which that is said, though empty exports are accepted. */
+/** Rounds without anything accepted after which that is logged, though empty exports are accepted. */
 const lastingRefusals = 5;
 
 type PostedAs<Kind extends Posted["kind"]> = Extract<Posted, { readonly kind: Kind }>;
@@ -188,7 +188,7 @@ export class Delivery {
   #send(tried: Try): void {
     const { kind, stretch, spans } = tried;
     const request = ++this.#narrowing.sent;
-    if (kind === "request") stretch.state = spans.length === 0 ? "taken" : "sent";
+    if (kind === "request") stretch.state = spans.length === 0 ? "accepted" : "sent";
     if (spans.length === 0) return this.#pumpAfter("turn", 0);
     this.#post(tried, (posted) => {
       if (kind === "request" && stretch.state === "sent") stretch.state = "ready";
@@ -209,26 +209,26 @@ export class Delivery {
   #answered(tried: Try, request: number, posted: Posted): void {
     if (posted.kind === "failed") return this.#failed(tried, request, posted);
     if (request > this.#failedAt) this.#failures = 0;
-    if (posted.kind === "taken") this.#taken(tried, request, posted);
+    if (posted.kind === "accepted") this.#accepted(tried, request, posted);
     else if (posted.kind === "refused") this.#refused(tried, request, posted);
     else if (sizeOf(tried) === 1) this.#narrowing.unsendable(tried, request, posted.message);
     else this.#halve(tried.stretch);
   }
 
-  #taken(tried: Try, request: number, { partial }: PostedAs<"taken">): void {
+  #accepted(tried: Try, request: number, { partial }: PostedAs<"accepted">): void {
     const { stretch, kind } = tried;
     const logRecords = sizeOf(tried);
     this.#refusals = 0;
     this.#pace = "unknown";
     if (logRecords >= this.#cap) this.#cap *= 1.1;
-    if (partial === undefined || partial.rejected <= 0) return this.#narrowing.taken(tried, request);
+    if (partial === undefined || partial.rejected <= 0) return this.#narrowing.accepted(tried, request);
     const budget = (stretch.budget ??= { requests: partialBudget });
     if (this.#kind === "retry" && kind === "request" && logRecords > 1 && budget.requests > 1) {
       budget.requests -= 2;
       return this.#halve(stretch);
     }
     const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
-    this.#narrowing.taken(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
+    this.#narrowing.accepted(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
   }
 
   #halve(stretch: Stretch): void {
@@ -258,7 +258,7 @@ export class Delivery {
   #askPace(): void {
     this.#pace = "asking";
     this.#post({ spans: [] }, ({ kind }) => {
-      this.#pace = kind === "taken" ? "free" : "held";
+      this.#pace = kind === "accepted" ? "free" : "held";
       if (this.#pace === "held") this.#hold(this.#narrowing.why);
     });
   }

@@ -63,7 +63,7 @@ export function destinationOf(signal: Signal, otlp: Config["otlp"], userAgent: s
   };
 }
 
-/** The `authorization` header of HTTP Basic (RFC 7617); Grafana Cloud takes instance id and token in it. */
+/** The `authorization` header of HTTP Basic (RFC 7617); Grafana Cloud expects instance id and token in it. */
 export function basicAuthorization(user: string, password: string): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 }

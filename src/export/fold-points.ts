@@ -71,7 +71,7 @@ export class PrometheusPage {
     return (this.#writing ??= this.#write().finally(() => (this.#writing = undefined)));
   }
 
-  /** Scope and resource are said by `target_info`. */
+  /** Scope and resource are in `target_info`. */
   async #write(): Promise<string> {
     const { instruments, shown, common } = this.#sources;
     const { resource, scopeMetrics } = await instruments.collect();
@@ -97,7 +97,7 @@ export class PrometheusPage {
   }
 }
 
-/** After a long pause the fold before is further back than a backend takes points. */
+/** After a long pause the previous fold is older than the points that a backend accepts. */
 const maxZeroLeadMs = 60_000;
 
 /**
@@ -156,7 +156,7 @@ function withoutHeader(text: string): string {
   return text.replace(/^(#.*\n)+/, "");
 }
 
-/** The serializer leaves units out of names and names the unit beside, which not every reader takes. */
+/** The serializer leaves units out of names and names the unit beside, which not every reader understands. */
 function withFullName(metric: MetricData): MetricData {
   const { name } = metric.descriptor;
   const definition = (metrics as Readonly<Record<string, MetricDefinition>>)[name];

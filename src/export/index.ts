@@ -113,7 +113,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       if (!setup.isStdout) worker.useCredentials(destinationsOf(next, version));
     },
     /** There is a newer device directory in the settings. */
-    directoryChanged: (): void => worker.tell("useDirectory", settings.directory.current),
+    directoryChanged: (): void => worker.post("useDirectory", settings.directory.current),
     /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
     redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
       worker.redeliver(name, redelivery),
@@ -124,7 +124,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
       if (!exportsMetrics) return;
       const { scopeMetrics } = await instruments.collect();
-      worker.tell("fold", foldMessage(fold, scopeMetrics));
+      worker.post("fold", foldMessage(fold, scopeMetrics));
       const series = fold.metrics.reduce((sum, { values }) => sum + values.length, 0);
       if (series >= seriesPerCollection) collectGarbage();
     },
@@ -165,10 +165,10 @@ function destinationsOf({ otlp }: Config, version: string): Destinations {
   return { ...(logs && { logs }), ...(metrics && { metrics }) };
 }
 
-/** Own log lines tell no more than records do. */
+/** Own log lines reveal no more than records do. */
 function selfLogOf({ exportsOwnLines, settings: { privacy } }: WorkerSetup, worker: ExportWorker): Logger {
   const sink = eachLevel((level) => (message, fields) => {
-    if (exportsOwnLines) worker.tell("line", level, message, fields);
+    if (exportsOwnLines) worker.post("line", level, message, fields);
   });
   return privacy === undefined ? sink : rewritingLogger(sink, privacyOf(privacy).text);
 }

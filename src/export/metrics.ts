@@ -79,7 +79,7 @@ interface Attempt {
   /** Requests left for dividing. */
   budget: number;
   hasDelivered?: true;
-  /** What the backend said last about something that it rejected. */
+  /** The backend's last message about something that it rejected. */
   rejection?: string;
   /** Why a request failed in this round, other than by being rejected. */
   failure?: string | undefined;
@@ -192,7 +192,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
       const answer = await this.#post(piece, attempt);
       if (answer?.kind === "refused" && piece.length > 1) parts.push(...halvesOf(piece).toReversed());
       else if (answer?.kind === "refused") attempt.alone.push(...piece);
-      else if (answer?.kind !== "taken") {
+      else if (answer?.kind !== "accepted") {
         attempt.waiting.push(piece);
         if (answer !== undefined && aboutRequest.has(answer.cause)) continue;
         attempt.waiting.push(...queue);
@@ -211,7 +211,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     if (attempt.superseded.aborted || cut.aborted) return undefined;
     const answer = await send(this.#encode(piece), encoding, cut);
     switch (answer.kind) {
-      case "taken": {
+      case "accepted": {
         const rejected = Math.min(answer.partial?.rejected ?? 0, piece.length);
         this.#points.delivered += piece.length - rejected;
         this.#points.rejected += rejected;

@@ -45,7 +45,7 @@ export class Narrowing {
   readonly #ends: boolean;
   /** The accused part that is being tried once more, and up to where it was refused again. */
   #confirming: { readonly stretch: Stretch; readonly refused: Place } | undefined;
-  #lastTaken = 0;
+  #lastAccepted = 0;
   /** Where what failed last begins, how often it did in a row, and since when. */
   #failing = { at: -1, failures: 0, since: 0 };
   #oldestTriedAt = Number.NEGATIVE_INFINITY;
@@ -64,20 +64,20 @@ export class Narrowing {
   /** Whether something is accused and nothing was accepted since. */
   get isRefusingAll(): boolean {
     const oldest = this.#oldest;
-    return oldest !== undefined && this.#lastTaken <= oldest.request;
+    return oldest !== undefined && this.#lastAccepted <= oldest.request;
   }
 
   /** Whether nothing of a whole request was accepted, as far as it was tried. */
   get isWholeRefused(): boolean {
-    return this.#lastTaken < (this.#oldest?.origin ?? 0);
+    return this.#lastAccepted < (this.#oldest?.origin ?? 0);
   }
 
-  /** Whether that was tried often enough to say so. */
+  /** Whether that was tried often enough to rely on it. */
   get isEnough(): boolean {
     return this.#oldest !== undefined && sizeOf(this.#oldest) >= enoughSamples;
   }
 
-  /** What the backend says to the oldest that is accused. */
+  /** The backend's message about the oldest that is accused. */
   get why(): string {
     return this.#oldest?.refusal?.message ?? "";
   }
@@ -100,12 +100,12 @@ export class Narrowing {
   }
 
   /** The backend has accepted it. `request`: its number. */
-  taken(tried: Try, request: number, partial?: NonNullable<Stretch["partial"]>): void {
+  accepted(tried: Try, request: number, partial?: NonNullable<Stretch["partial"]>): void {
     const { row, from } = tried.spans.at(-1) as Span;
     const latest = tried.kind === "request" ? tried.latest : row.timeOf(from);
-    this.#backlog.newestTaken = Math.max(this.#backlog.newestTaken, latest);
-    this.#lastTaken = Math.max(this.#lastTaken, request);
-    this.#decide(tried, { state: "taken", request, ...(partial && { partial }) });
+    this.#backlog.newestAccepted = Math.max(this.#backlog.newestAccepted, latest);
+    this.#lastAccepted = Math.max(this.#lastAccepted, request);
+    this.#decide(tried, { state: "accepted", request, ...(partial && { partial }) });
   }
 
   /** A log record that cannot be sent at all says nothing about the backend. */
@@ -143,13 +143,13 @@ export class Narrowing {
   /** The oldest accused part behind which something was accepted since. Its end must be known: nothing ready lies behind it. */
   #toConfirm(): Stretch | undefined {
     const { stretches } = this.#backlog;
-    let lastTaken = 0;
+    let lastAccepted = 0;
     let found: Stretch | undefined;
     for (let index = stretches.length - 1; index >= 0; index--) {
       const stretch = stretches[index] as Stretch;
-      if (stretch.state === "taken") lastTaken = Math.max(lastTaken, stretch.request);
+      if (stretch.state === "accepted") lastAccepted = Math.max(lastAccepted, stretch.request);
       const isWhole = stretches[index + 1]?.state !== "ready";
-      if (stretch.state === "accused" && stretch.request < lastTaken && isWhole) found = stretch;
+      if (stretch.state === "accused" && stretch.request < lastAccepted && isWhole) found = stretch;
     }
     return found;
   }
@@ -182,7 +182,7 @@ export class Narrowing {
     const run = before.at(-1)?.state === "accused" ? before.at(-1) : undefined;
     let logRecords = max;
     if (run !== undefined) {
-      const isBetween = ready !== undefined && stretches[index + 1]?.state === "taken";
+      const isBetween = ready !== undefined && stretches[index + 1]?.state === "accepted";
       const stride = sizeOf(run) < enoughSamples ? 1 : this.#someOf(sizeOf(run) / 2);
       logRecords = Math.min(stride, isBetween ? Math.max(1, Math.ceil(sizeOf(ready) / 2)) : maxStride);
     }
@@ -221,7 +221,7 @@ export class Narrowing {
     const decided: Stretch = { ...readyOf(tried, stretch), ...verdict };
     this.#confirming = undefined;
     this.#backlog.replace(stretch, [...before, decided, ...this.#readyBehind(stretch, to)]);
-    if (kind === "oldest" && verdict.state === "taken") this.#voidAccusations();
+    if (kind === "oldest" && verdict.state === "accepted") this.#voidAccusations();
   }
 
   /** What lies behind there in a stretch: something in it may be refused, so it is sent in halves. */

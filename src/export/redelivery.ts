@@ -127,9 +127,9 @@ export class Redelivering {
       source,
       onProgress: (progress) => {
         if (!isCurrent()) return;
-        const taken = retried?.takenBy(progress) ?? [];
+        const accepted = retried?.acceptedBy(progress) ?? [];
         last = retried === undefined ? progress.cursor : { ...progress.cursor, records: retried.records };
-        this.#deps.onProgress({ name, id, cursor: last, taken, isOver: false });
+        this.#deps.onProgress({ name, id, cursor: last, taken: accepted, isOver: false });
       },
       onState: (state) => {
         if (isCurrent()) this.#deps.onState(name, state);
@@ -166,8 +166,8 @@ class RetriedMarks {
   }
 
   /** The ids of the marks that were accepted with this progress. */
-  takenBy({ cursor, marks }: Progress): number[] {
-    const taken: number[] = [];
+  acceptedBy({ cursor, marks }: Progress): number[] {
+    const accepted: number[] = [];
     let { delivered, deadLettered } = this.records;
     this.#refused = [...this.#refused, ...marks];
     for (let mark = this.#marks[this.#next]; mark !== undefined && hasPassed(cursor, mark);) {
@@ -175,12 +175,12 @@ class RetriedMarks {
       const isRefused = this.#refused.some((part) => part.seq === seq && part.from < to && from < part.to);
       if (isRefused) deadLettered += to - from;
       else delivered += to - from;
-      if (!isRefused) taken.push(id);
+      if (!isRefused) accepted.push(id);
       mark = this.#marks[++this.#next];
     }
     this.#refused = this.#refused.filter(({ seq }) => seq >= cursor.seq);
     this.records = { delivered, deadLettered };
-    return taken;
+    return accepted;
   }
 }
 

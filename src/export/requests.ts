@@ -105,7 +105,7 @@ export type Posted = Answer | { readonly kind: "unsent"; readonly message: strin
 export interface Channel {
   /** Log records that should fit into one request now. */
   readonly maxLogRecords: number;
-  /** Spans of ascending rows; none for an empty export. Delivery holds no row for longer than this takes. */
+  /** Spans of ascending rows; none for an empty export. Delivery holds no row for longer than this call. */
   post(spans: readonly Span[], stop: AbortSignal): Promise<Posted>;
 }
 

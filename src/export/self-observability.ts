@@ -1,5 +1,5 @@
 /**
- * What the program says about itself: the process's own instruments over the OpenTelemetry SDK, its log lines as OTLP logs if
+ * The program's own telemetry: the process's own instruments over the OpenTelemetry SDK, its log lines as OTLP logs if
  * they are asked for (best effort: lines are dropped rather than stored), and the SDK's diagnostics among them.
  */
 import {
@@ -132,7 +132,7 @@ export interface SelfLogsDeps {
   /** That of the logs. */
   readonly resource: ResourceAttributes;
   readonly scope: InstrumentationScope;
-  /** Says what goes wrong here. Must not be a logger that leads back here. */
+  /** Logs what goes wrong here. Must not be a logger that leads back here. */
   readonly logger: Logger;
 }
 
@@ -167,8 +167,8 @@ export function createSelfLogs(deps: SelfLogsDeps) {
 }
 
 /**
- * Routes what the OpenTelemetry SDK says about itself to our log; it is silent otherwise. Called once per thread. The sender
- * says already when an export fails: what the SDK adds about that is for debugging.
+ * Routes the diagnostics of the OpenTelemetry SDK to our log; it is silent otherwise. Called once per thread. The sender
+ * already reports that an export fails: what the SDK adds about that is for debugging.
  */
 export function routeDiagnostics(logger: Logger): void {
   const line =
@@ -194,7 +194,7 @@ export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
   return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
 }
 
-/** Says every line twice. */
+/** Passes every line to both. */
 export function teeLogger(one: Logger, other: Logger): Logger {
   return eachLevel((level) => (message, fields) => {
     one[level](message, fields);
@@ -231,7 +231,7 @@ const severities: Record<LogLevel, SeverityNumber> = {
   error: SeverityNumber.ERROR,
 };
 
-/** After the deadline, for an exporter of ours to say what it lost; the SDK's own cannot be interrupted. */
+/** After the deadline, for an exporter of ours to log what it lost; the SDK's own cannot be interrupted. */
 const graceMs = 100;
 
 const serializers = { json: JsonLogsSerializer, protobuf: ProtobufLogsSerializer };
@@ -257,7 +257,7 @@ function sendingExporter({ send, encoding, logger }: SelfLogsDeps, stop: AbortSi
   async function post(records: ReadableLogRecord[]): Promise<ExportResult> {
     const body = serializers[encoding].serializeRequest(records) ?? new Uint8Array(0);
     const answer = await send(body, encoding, stop);
-    if (answer.kind === "taken") return { code: ExportResultCode.SUCCESS };
+    if (answer.kind === "accepted") return { code: ExportResultCode.SUCCESS };
     const why = answer.kind === "failed" ? answer.why : answer.message;
     logger.debug("own log lines were not delivered", { lines: records.length, why });
     return { code: ExportResultCode.FAILED };

@@ -1,4 +1,4 @@
-/** Posts one OTLP body to one destination and says what became of it. Logs, metrics and our own log lines all leave through here. */
+/** Posts one OTLP body to one destination and returns what became of it. Logs, metrics and our own log lines all use it. */
 import { write as writeTo } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
@@ -89,27 +89,28 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   };
 }
 
-const outcomes: Record<Answer["kind"], RequestOutcome> = { taken: "success", failed: "retry", refused: "rejected" };
+const outcomes: Record<Answer["kind"], RequestOutcome> = { accepted: "success", failed: "retry", refused: "rejected" };
 
 /** Several backends refuse `; charset=utf-8` after it. */
 const contentTypes: Record<Encoding, string> = { json: "application/json", protobuf: "application/x-protobuf" };
 
 /**
- * Says once each what the operator should know about a destination. 415 speaks of the encoding, and so may 400 to JSON as
- * long as nothing has been taken (VictoriaMetrics and VictoriaLogs answer so); the protocol is never switched.
+ * Warns once of each thing that the operator should know about a destination. 415 is about the encoding, and so may be 400
+ * to JSON as long as nothing has been accepted (VictoriaMetrics and VictoriaLogs answer that way); the protocol is never
+ * switched.
  */
 function createNotices({ signal, url }: Destination, logger: Logger) {
-  let hasTaken = false;
-  const said = new Set<string>();
+  let hasAccepted = false;
+  const logged = new Set<string>();
   const warnOnce = (message: string, fields: LogFields): void => {
-    if (!said.has(message)) logger.warn(message, fields);
-    said.add(message);
+    if (!logged.has(message)) logger.warn(message, fields);
+    logged.add(message);
   };
   return ({ answer, isStrange }: ReadAnswer, status: number, encoding: Encoding): void => {
-    hasTaken ||= answer.kind === "taken";
+    hasAccepted ||= answer.kind === "accepted";
     if (isStrange === true)
       warnOnce("the backend's answer to an accepted request is not OTLP: is the endpoint right?", { signal });
-    if (status !== 415 && (status !== 400 || encoding !== "json" || hasTaken)) return;
+    if (status !== 415 && (status !== 400 || encoding !== "json" || hasAccepted)) return;
     const remedy = `set otlp.protocol = "${encoding === "json" ? "http/protobuf" : "http/json"}"`;
     const { host } = new URL(url);
     warnOnce(`the backend may not accept OTLP as ${encoding}`, { signal, status, host, remedy });
@@ -136,7 +137,7 @@ function secretsIn(headers: Credentials["headers"]): readonly string[] {
     .filter((value) => value.length >= 4);
 }
 
-/** Some backends repeat the credential that they refuse. What they say ends up in logs and in marks. */
+/** Some backends repeat the credential that they refuse, and their messages end up in logs and in marks. */
 function withoutSecrets(answer: Answer, secrets: readonly string[]): Answer {
   const clean = (text: string) => secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "[redacted]"), text);
   if (answer.kind === "failed") return { ...answer, why: clean(answer.why) };
@@ -146,7 +147,7 @@ function withoutSecrets(answer: Answer, secrets: readonly string[]): Answer {
 }
 
 /**
- * `fetch` to one backend. A failed request is sent again at once if the failure says that another connection will do: after
+ * `fetch` to one backend. A failed request is sent again at once if the failure shows that another connection will do: after
  * an answered one, if its connection was reset; and over TLS as HTTP/2, as long as nothing was ever answered in HTTP/1.1. The
  * version that was answered is kept.
  */
@@ -227,7 +228,7 @@ export function createStdoutSender(onClosed: () => void, write: Write = standard
         isClosed = true;
       }
     }
-    return { kind: "taken" };
+    return { kind: "accepted" };
   }
 
   return async (body, _encoding, stop) => {
@@ -258,7 +259,7 @@ const newline = 0x0a;
 /** A full pipe that does not let its writer wait is tried again after this long. */
 const fullPipeDelayMs = 10;
 
-/** The system call waits in a thread of the runtime, so that the worker goes on hearing what it is told. */
+/** The system call waits in a thread of the runtime, so that the worker still receives messages. */
 const standardOutput: Write = (bytes) =>
   new Promise((resolve, reject) => {
     writeTo(1, bytes, 0, bytes.length, null, (error, written) => (error === null ? resolve(written) : reject(error)));

@@ -1,4 +1,4 @@
-/** The main thread's end of the export worker: starts it, passes on what either side says, and starts it again when it dies. */
+/** The main thread's end of the export worker: starts it, passes messages in both directions, and restarts it when it dies. */
 import { Worker } from "node:worker_threads";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { waitAtMost } from "../lib/backoff.ts";
@@ -85,7 +85,7 @@ export class ExportWorker {
   readonly #redeliveries = new Map<Redelivery["name"], Redelivery>();
   /** What a stop waits for. */
   readonly #stops = new Map<"stopLogs" | "stop", PromiseWithResolvers<void>>();
-  /** What the worker says. */
+  /** Handles what the worker reports. */
   readonly #calls: MainCalls;
 
   /** `setup.settings` is read again for each worker: its directory may be a newer one. */
@@ -157,18 +157,18 @@ export class ExportWorker {
     this.#isWaking = true;
   }
 
-  /** Says something that a worker that is started again need not hear. */
-  tell<Name extends keyof WorkerCalls>(name: Name, ...given: Args<WorkerCalls, Name>): void {
+  /** Posts a call to the worker that is running. One that is started later does not get it. */
+  post<Name extends keyof WorkerCalls>(name: Name, ...given: Args<WorkerCalls, Name>): void {
     this.#worker?.postMessage([name, ...given]);
   }
 
   redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void {
     this.#forget(name);
     if (redelivery !== undefined) this.#redeliveries.set(name, redelivery);
-    this.tell("redeliver", name, redelivery);
+    this.post("redeliver", name, redelivery);
   }
 
-  /** Takes headers and certificates from those destinations; addresses stay. */
+  /** Uses the headers and certificates of those destinations; addresses stay. */
   useCredentials(given: Destinations): void {
     const destinations = { ...this.#setup.destinations };
     for (const known of Object.values(this.#setup.destinations)) {
@@ -176,7 +176,7 @@ export class ExportWorker {
       destinations[known.signal] = { ...known, headers, tls };
     }
     this.#setup.destinations = destinations;
-    this.tell("useDestinations", destinations);
+    this.post("useDestinations", destinations);
   }
 
   stopLogs(deadlineMs: number): Promise<void> {
@@ -205,8 +205,8 @@ export class ExportWorker {
     mine.on("exit", () => {
       if (this.#worker === mine) this.#died(why);
     });
-    this.tell("start", this.#setup, from);
-    for (const [name, redelivery] of this.#redeliveries) this.tell("redeliver", name, redelivery);
+    this.post("start", this.#setup, from);
+    for (const [name, redelivery] of this.#redeliveries) this.post("redeliver", name, redelivery);
   }
 
   #died(why: string): void {
@@ -237,7 +237,7 @@ export class ExportWorker {
       this.#handedBytes += bytes;
     } catch (error) {
       this.#deps.logger.debug("rows could not be handed to the export worker", { reason: String(error) });
-      this.tell("committed", []);
+      this.post("committed", []);
     }
   }
 
@@ -254,7 +254,7 @@ export class ExportWorker {
     let ending = this.#stops.get(what);
     if (ending === undefined) {
       this.#stops.set(what, (ending = Promise.withResolvers()));
-      this.tell(what, deadlineMs);
+      this.post(what, deadlineMs);
     }
     await waitAtMost(ending.promise, deadlineMs + graceMs);
   }

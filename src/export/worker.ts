@@ -79,7 +79,7 @@ export interface WorkerCalls {
   stop(deadlineMs: number): void;
 }
 
-/** What the worker tells the main thread. */
+/** What the worker reports to the main thread. */
 export interface MainCalls {
   /** It has opened the journal and is at work. */
   running(): void;
@@ -106,7 +106,7 @@ export function answerCall<Calls>(calls: Calls, [name, ...given]: Call<Calls>): 
   (calls[name] as (...all: unknown[]) => void)(...given);
 }
 
-type Say = <Name extends keyof MainCalls>(name: Name, ...given: Args<MainCalls, Name>) => void;
+type Post = <Name extends keyof MainCalls>(name: Name, ...given: Args<MainCalls, Name>) => void;
 
 /**
  * Runs inside the worker thread, for as long as the thread lives. It begins with the main thread's `start`; an error that
@@ -116,11 +116,11 @@ type Say = <Name extends keyof MainCalls>(name: Name, ...given: Args<MainCalls, 
 export function startExportWorker(): void {
   const port = parentPort;
   if (port === null) throw new Error("the export worker was started outside a worker thread");
-  const say: Say = (...call) => port.postMessage(call);
+  const post: Post = (...call) => port.postMessage(call);
   let calls: Omit<WorkerCalls, "start"> | undefined;
   const start = (setup: WorkerSetup, cursor: LogCursor): void => {
-    calls = run(setup, cursor, say, () => port.close());
-    say("running");
+    calls = run(setup, cursor, post, () => port.close());
+    post("running");
   };
   port.on("message", (call: Call<WorkerCalls>) => {
     if (calls !== undefined || call[0] === "start") answerCall({ ...calls, start } as WorkerCalls, call);
@@ -128,7 +128,7 @@ export function startExportWorker(): void {
 }
 
 /**
- * How long a stop waits for a reader of standard output, which may not read at all. What it has not taken by then stays in
+ * How long a stop waits for a reader of standard output, which may not read at all. What it has not read by then stays in
  * the journal.
  */
 const maxStdoutWaitMs = 2_000;
@@ -139,12 +139,12 @@ const timer: Timer = (delayMs, callback) => {
 };
 
 /** Starts all that is exported. */
-function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void): Omit<WorkerCalls, "start"> {
+function run(setup: WorkerSetup, cursor: LogCursor, post: Post, close: () => void): Omit<WorkerCalls, "start"> {
   const { encoding, resources, common, isStdout } = setup;
-  const logger: Logger = eachLevel((level) => (message, fields) => say("log", level, message, fields));
+  const logger: Logger = eachLevel((level) => (message, fields) => post("log", level, message, fields));
   routeDiagnostics(logger);
   // Standard output has one sender, which writes one line after the other.
-  const lines = isStdout ? createStdoutSender(() => say("stdoutClosed")) : undefined;
+  const lines = isStdout ? createStdoutSender(() => post("stdoutClosed")) : undefined;
   const senderOf = (signal: Signal, onAnswer: SenderDeps["onAnswer"]) => {
     const destination = setup.destinations[signal];
     if (lines !== undefined) return lines;
@@ -152,10 +152,10 @@ function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void)
     const credentials = () => setup.destinations[signal] ?? destination;
     return createSender(destination, { fetch: fetch as Fetch, clock: systemClock, logger, credentials, onAnswer });
   };
-  const count: SenderDeps["onAnswer"] = (...answered) => say("requested", ...answered);
+  const count: SenderDeps["onAnswer"] = (...answered) => post("requested", ...answered);
   const shared = { encoding, scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
-  const logs = setup.logs && startLogs(setup, setup.logs, cursor, { ...shared, send: senderOf("logs", count), say });
-  const onReport = (report: MetricReport) => say("metricReport", report);
+  const logs = setup.logs && startLogs(setup, setup.logs, cursor, { ...shared, send: senderOf("logs", count), post });
+  const onReport = (report: MetricReport) => post("metricReport", report);
   const metrics = setup.exportsMetrics
     ? new MetricExport({ ...shared, send: senderOf("metrics", count), resource: resources.metrics, common, onReport })
     : undefined;
@@ -177,11 +177,11 @@ function run(setup: WorkerSetup, cursor: LogCursor, say: Say, close: () => void)
     line: (level, message, fields) => ownLines?.sink[level](message, fields),
     async stopLogs(deadlineMs) {
       await logs?.stop(waitMs(deadlineMs));
-      say("stopped", "stopLogs");
+      post("stopped", "stopLogs");
     },
     async stop(deadlineMs) {
       await Promise.all([logs, metrics, ownLines].map((part) => part?.stop(waitMs(deadlineMs))));
-      say("stopped", "stop");
+      post("stopped", "stop");
       close();
     },
   };
@@ -191,7 +191,7 @@ interface LogDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "log
   readonly send: Sender;
   readonly encoding: Encoding;
   readonly scope: InstrumentationScope;
-  readonly say: Say;
+  readonly post: Post;
 }
 
 /**
@@ -202,10 +202,10 @@ function startLogs(
   { settings, location, resources }: WorkerSetup,
   limits: Config["otlp"]["logs"],
   cursor: LogCursor,
-  { send, encoding, scope, say, ...shared }: LogDeps,
+  { send, encoding, scope, post, ...shared }: LogDeps,
 ) {
   const reader = openSqliteReader(location, (error) => {
-    if (isDamage(error)) say("damaged", error instanceof Error ? error.message : String(error));
+    if (isDamage(error)) post("damaged", error instanceof Error ? error.message : String(error));
   });
   const describer = new FlowDescriber(settings, new EndBook(settings));
   const context: RowContext = { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
@@ -218,13 +218,13 @@ function startLogs(
     channel: shares.fresh,
     concurrency: limits.concurrency,
     onProgress(progress) {
-      say("progress", progress, source.readBytes);
+      post("progress", progress, source.readBytes);
       const texts = takeTruncatedTexts();
-      if (texts > 0) say("truncated", texts);
+      if (texts > 0) post("truncated", texts);
     },
     onState(state) {
       shares.freshIs(state);
-      say("deliveryState", "logs", state);
+      post("deliveryState", "logs", state);
     },
   });
   const redelivering = new Redelivering({
@@ -235,8 +235,8 @@ function startLogs(
       const selection = redelivery.name === "retry" ? marked(marks) : replayed(redelivery);
       return { marks, source: new RowSource(reader, context, selection) };
     },
-    onProgress: (progress) => say("redelivered", progress),
-    onState: (kind, state) => say("deliveryState", kind, state),
+    onProgress: (progress) => post("redelivered", progress),
+    onState: (kind, state) => post("deliveryState", kind, state),
   });
   let stopping: Promise<void> | undefined;
 

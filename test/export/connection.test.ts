@@ -57,7 +57,7 @@ test("a backend that speaks HTTP/2 only is spoken to in HTTP/2, from the first r
     }),
   );
   const { post, asked, outcomes } = postingTo(`https://127.0.0.1:${port}`);
-  for (let time = 0; time < 3; time++) expect(await post()).toEqual({ kind: "taken" });
+  for (let time = 0; time < 3; time++) expect(await post()).toEqual({ kind: "accepted" });
   expect(versions).toEqual(["2.0", "2.0", "2.0"]);
   expect(asked).toEqual([undefined, "http2", "http2", "http2"]);
   expect(outcomes).toEqual(["success", "success", "success"]);
@@ -79,8 +79,8 @@ test("one that speaks HTTP/1.1 after all is spoken to in HTTP/1.1 again", async 
   server = again;
   await new Promise<void>((resolve) => again.listen(port, "127.0.0.1", resolve));
   asked.length = 0;
-  while ((await post()).kind !== "taken");
-  expect(await post()).toEqual({ kind: "taken" });
+  while ((await post()).kind !== "accepted");
+  expect(await post()).toEqual({ kind: "accepted" });
   expect(asked.at(-1)).toBeUndefined();
 });
 
@@ -111,7 +111,7 @@ test("a kept connection that is reset under a request costs nothing: the request
     answering((socket, nth) => void (nth === 1 ? socket.write(taken) : socket.resetAndDestroy())),
   );
   const { post, asked, outcomes } = postingTo(`http://127.0.0.1:${port}`);
-  for (let time = 0; time < 6; time++) expect(await post()).toEqual({ kind: "taken" });
+  for (let time = 0; time < 6; time++) expect(await post()).toEqual({ kind: "accepted" });
   expect(outcomes).toHaveLength(6);
   expect(asked.length).toBeGreaterThan(6);
 });
@@ -120,7 +120,7 @@ test("connections that end after every answer, announced or not, are no trouble"
   for (const head of [taken, taken.replace("content-length", "connection: close\r\ncontent-length")]) {
     const port = await listen(answering((socket) => void socket.end(head)));
     const { post } = postingTo(`http://127.0.0.1:${port}`);
-    for (let time = 0; time < 6; time++) expect(await post()).toEqual({ kind: "taken" });
+    for (let time = 0; time < 6; time++) expect(await post()).toEqual({ kind: "accepted" });
     server?.close();
   }
 });

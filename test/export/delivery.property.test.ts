@@ -52,7 +52,7 @@ function backendOf({ fail, isBad, maxTaken, flakiness, partialEvery }: Weather):
       return random() < 0.5 ? { kind: "unsent", message: "over the size" } : { ...refused, status: 413 };
     if (logs.some(({ id }) => isBad(id))) return refused;
     if (partialEvery > 0 && ++answers % partialEvery === 0)
-      return { kind: "taken", partial: { rejected: 1 + Math.floor(random() * logs.length), message: "some" } };
+      return { kind: "accepted", partial: { rejected: 1 + Math.floor(random() * logs.length), message: "some" } };
     return taken;
   };
 }

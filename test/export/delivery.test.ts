@@ -160,7 +160,7 @@ describe("a backend that takes nothing older than a week", () => {
         await simulation.until(never, start + 5 * minute);
         expect(simulation.deadIds.length).toBe(events);
         expectDelivered(simulation, events);
-        const useful = simulation.requests.filter(({ ids, answer }) => answer === "taken" && ids.length > 0);
+        const useful = simulation.requests.filter(({ ids, answer }) => answer === "accepted" && ids.length > 0);
         expect(simulation.requests.length - useful.length).toBeLessThanOrEqual(requests);
         expect(simulation.lines.length).toBeLessThanOrEqual(2);
       }
@@ -273,7 +273,7 @@ test("halves what cannot be sent, and gives up a log record that cannot be sent 
 });
 
 test("counts what a partial success rejected, and marks the range", async () => {
-  const partial: Posted = { kind: "taken", partial: { rejected: 3, message: "bad labels" } };
+  const partial: Posted = { kind: "accepted", partial: { rejected: 3, message: "bad labels" } };
   const backend: Backend = (logs) => (logs[0]?.id === 0 ? partial : taken);
   const simulation = new Simulation({ seed: 1, backend, maxLogRecords: 10 });
   for (let row = 0; row < 4; row++) simulation.commit([[start, start], [start], [start, start]]);

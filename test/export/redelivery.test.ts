@@ -79,7 +79,7 @@ describe("a retry", () => {
   test("halves what is taken partially, so that exactly the marks stay of which something was rejected", async () => {
     const backend: Backend = (logs) => {
       const rejected = logs.filter(({ id }) => id === 25).length;
-      return rejected === 0 ? taken : { kind: "taken", partial: { rejected, message: "bad label" } };
+      return rejected === 0 ? taken : { kind: "accepted", partial: { rejected, message: "bad label" } };
     };
     const simulation = filled(backend);
     const { taken: ids } = await retry(simulation, marks);
@@ -89,7 +89,7 @@ describe("a retry", () => {
 
   test("keeps all marks of a request of which some log records are rejected in every part, after 64 requests", async () => {
     const backend: Backend = (logs) => ({
-      kind: "taken",
+      kind: "accepted",
       partial: { rejected: Math.ceil(logs.length / 2), message: "half" },
     });
     const simulation = new Simulation({ seed: 5, backend, maxLogRecords: 512 });

@@ -53,7 +53,7 @@ describe.each(["protobuf", "json"] as const)("as %s", (encoding) => {
       rowOf(3, [flowOf(2, 6)]),
     ];
     const { channel, whole } = channelFor(rows, { encoding });
-    expect(await channel.post([whole(1), whole(2), whole(3)], never)).toEqual({ kind: "taken" });
+    expect(await channel.post([whole(1), whole(2), whole(3)], never)).toEqual({ kind: "accepted" });
     expect(sink.requests).toHaveLength(1);
     expect(sink.requests[0]?.encoding).toBe(encoding);
     expect(ports()).toEqual([1, 2, 3, 4, 5, undefined, 6, 7]);
@@ -78,7 +78,7 @@ describe.each(["protobuf", "json"] as const)("as %s", (encoding) => {
 
   test("an empty export has no log records", async () => {
     const { channel } = channelFor([], { encoding });
-    expect(await channel.post([], never)).toEqual({ kind: "taken" });
+    expect(await channel.post([], never)).toEqual({ kind: "accepted" });
     expect(sink.requests[0]?.logs).toEqual([]);
   });
 });
@@ -112,7 +112,7 @@ describe("the size of a request", () => {
     const fitting = channel.maxLogRecords;
     expect(fitting).toBeLessThan(400);
     expect(fitting).toBeGreaterThan(50);
-    expect(await channel.post([{ ...tooMany, to: fitting }], never)).toEqual({ kind: "taken" });
+    expect(await channel.post([{ ...tooMany, to: fitting }], never)).toEqual({ kind: "accepted" });
     expect(sink.requests[0]?.bytes).toBeLessThanOrEqual(65_536);
     expect(sink.requests[0]?.bytes).toBeGreaterThan(65_536 / 2);
   });
@@ -121,7 +121,7 @@ describe("the size of a request", () => {
     const { channel, row } = channelFor([rowOf(1, [flowOf(2)])], { maxRecords: 3, maxBytes: 16 });
     expect(channel.maxLogRecords).toBe(1);
     expect(await channel.post([{ row: row(1), from: 0, to: 2 }], never)).toMatchObject({ kind: "unsent" });
-    expect(await channel.post([{ row: row(1), from: 1, to: 2 }], never)).toEqual({ kind: "taken" });
+    expect(await channel.post([{ row: row(1), from: 1, to: 2 }], never)).toEqual({ kind: "accepted" });
     expect(channelFor([], { maxRecords: 3 }).channel.maxLogRecords).toBe(3);
   });
 });
@@ -145,5 +145,5 @@ test("backend's answers come through as they are", async () => {
   sink.behave(() => ({ kind: "status", status: 400, body: "no" }));
   expect(await channel.post([whole(1)], never)).toEqual({ kind: "refused", status: 400, message: "HTTP 400: no" });
   sink.behave(() => ({ kind: "take", rejected: 1, message: "old" }));
-  expect(await channel.post([whole(1)], never)).toEqual({ kind: "taken", partial: { rejected: 1, message: "old" } });
+  expect(await channel.post([whole(1)], never)).toEqual({ kind: "accepted", partial: { rejected: 1, message: "old" } });
 });

@@ -33,7 +33,7 @@ function post(behaviour: Behaviour, { change = {}, encoding = "json", stop }: Se
 
 describe("what an answer means", () => {
   test.each([200, 202, 204])("%i with nothing in it is taken", async (status) => {
-    expect(await post({ kind: "status", status })).toEqual({ kind: "taken" });
+    expect(await post({ kind: "status", status })).toEqual({ kind: "accepted" });
     expect(sender.outcomes).toEqual(["success"]);
   });
 
@@ -94,10 +94,10 @@ describe("what an answer means", () => {
 
   test.each(["json", "protobuf"] as const)("partial success in %s", async (encoding) => {
     expect(await post({ kind: "take", rejected: 3, message: "too old" }, { encoding })).toEqual({
-      kind: "taken",
+      kind: "accepted",
       partial: { rejected: 3, message: "too old" },
     });
-    expect(await post({ kind: "take" }, { encoding })).toEqual({ kind: "taken" });
+    expect(await post({ kind: "take" }, { encoding })).toEqual({ kind: "accepted" });
     expect(sender.warnings).toEqual([]);
   });
 
@@ -147,7 +147,7 @@ describe("warnings that come once", () => {
       ["\u0007", "application/x-protobuf"],
     ] as const) {
       expect(await post({ kind: "status", status: 200, body, headers: { "content-type": type } })).toEqual({
-        kind: "taken",
+        kind: "accepted",
       });
       expect(sender.warnings).toHaveLength(1);
       await sender.post(emptyRequest.json, "json");
@@ -234,7 +234,7 @@ describe("the request", () => {
     const { post: postTo } = senderTo(destinationAt(sink.url, { compression }));
     const answer = postTo(body, "json");
     body.fill(0);
-    expect(await answer).toEqual({ kind: "taken" });
+    expect(await answer).toEqual({ kind: "accepted" });
   });
 
   test("no header's value is ever repeated", async () => {

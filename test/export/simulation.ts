@@ -158,7 +158,7 @@ export class Simulation {
         this.#schedule(latency(this.random), () => {
           const posted = of();
           this.requests.push({ at: this.now, ids, answer: posted.kind });
-          if (posted.kind === "taken") this.taken.push(...ids);
+          if (posted.kind === "accepted") this.taken.push(...ids);
           this.#schedule(latency(this.random), () => {
             if (life === this.#life) resolve(posted);
           });
@@ -187,7 +187,8 @@ export class Simulation {
           const logs = spans.flatMap(({ row, from, to }) => (row as TestRow).logs.slice(from, to));
           return answer(
             logs.map(({ id }) => id),
-            () => (logs.length > 0 ? backend(logs, this.now, this.random) : (empty?.(this.now) ?? { kind: "taken" })),
+            () =>
+              logs.length > 0 ? backend(logs, this.now, this.random) : (empty?.(this.now) ?? { kind: "accepted" }),
           );
         },
       },
@@ -253,7 +254,7 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 6; turn++) await undefined;
 }
 
-export const taken: Posted = { kind: "taken" };
+export const taken: Posted = { kind: "accepted" };
 export const refused: Posted = { kind: "refused", status: 400, message: "HTTP 400: no" };
 
 /** Refuses a request if anything in it lies more than an hour behind the newest event that it has taken: Loki's rule. */

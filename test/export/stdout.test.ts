@@ -57,7 +57,7 @@ describe("lines", () => {
     const { write, text } = slowPipe(3);
     const send = createStdoutSender(() => undefined, write);
     const answers = await Promise.all(["first line", "second", "3"].map((line) => send(bytes(line), "json", never)));
-    expect(answers).toEqual([{ kind: "taken" }, { kind: "taken" }, { kind: "taken" }]);
+    expect(answers).toEqual([{ kind: "accepted" }, { kind: "accepted" }, { kind: "accepted" }]);
     expect(text()).toBe("first line\nsecond\n3\n");
   });
 
@@ -96,7 +96,7 @@ describe("a reader that does not read", () => {
     await Promise.all([begun, cancelled]);
     const next = send(bytes("next"), "json", never);
     pipe.read();
-    expect(await next).toEqual({ kind: "taken" });
+    expect(await next).toEqual({ kind: "accepted" });
     expect(pipe.text()).toBe("begun line\nnext\n");
   });
 });
