@@ -1,7 +1,7 @@
 /** The flow records of one window: every flow is reported by both of its ends, with mirrored counters. */
 import { createRandom, type Random } from "./random.ts";
 import { maxPhaseMs, nodesOf, type SimulatedNode, type Tailnet } from "./tailnet.ts";
-import { type Envelope, envelope, timeText, type WireConnection, type WireFlow } from "./wire.ts";
+import { type Envelope, envelope, timeText, type trafficArrays, type WireConnection, type WireFlow } from "./wire.ts";
 
 /** Windows are numbered since the epoch; number `n` begins at `n * windowMs`. */
 export const windowMs = 5000;
@@ -18,30 +18,26 @@ export function createTraffic(tailnet: Tailnet): Traffic {
   const exitUsers = nodesOf(tailnet, "phone", "laptop").filter(({ index }) => index % 3 === 0);
   return (window) => {
     const random = createRandom(tailnet.seed, 4, window);
-    const reports = new Reports();
+    const reports: Reports = new Map();
     for (const conversation of conversations)
       if (random.chance(conversation.activity)) converse(tailnet.seed, conversation, window, random, reports);
-    for (const [place, device] of exitUsers.entries()) {
-      const exit = exits[place % exits.length];
-      // The second exit node logs where the traffic goes.
-      if (exit !== undefined && random.chance(0.6)) leave(device, exit, exit !== exits[0], random, reports);
+    for (const [index, device] of exitUsers.entries()) {
+      const exit = exits[index % exits.length];
+      if (exit !== undefined && random.chance(0.6)) leave(tailnet.seed, device, exit, random, reports);
     }
-    reports.addPhysical(tailnet.seed);
-    return [...reports.byNode].map(([node, report]) => recordOf(node, report, window, random));
+    return [...reports].map(([node, own]) => recordOf(node, own, window, random));
   };
 }
 
 /** A habit of two nodes, from which each window's traffic is drawn. */
-interface Conversation {
-  readonly client: SimulatedNode;
-  readonly server: SimulatedNode;
+interface Habit {
   /** IANA number; 99 is how Tailscale reports its own rejection notices. */
   readonly protocol: number;
   /** 0: the protocol has no ports. */
   readonly port: number;
   /** Connections that are open side by side. */
   readonly connections: number;
-  /** The probability that it is heard in a window. */
+  /** The probability that there is traffic in a window. */
   readonly activity: number;
   /** Typical bytes in a window that the client sends, and that it receives, on each connection. */
   readonly request: number;
@@ -51,7 +47,11 @@ interface Conversation {
   readonly subnet?: string;
 }
 
-type Habit = Omit<Conversation, "client" | "server">;
+interface Conversation extends Habit {
+  readonly client: SimulatedNode;
+  readonly server: SimulatedNode;
+}
+
 const habit = (port: number, connections: number, activity: number, request: number, response: number): Habit => ({
   protocol: 6,
   port,
@@ -73,7 +73,6 @@ const habits: readonly (readonly [client: string, server: string, which: "all" |
   ["*", "resolver", "one", { ...habit(53, 1, 0.4, 140, 320), protocol: 17 }],
   ["laptop", "web", "one", habit(443, 3, 0.7, 5_000, 120_000)],
   ["laptop", "git", "one", habit(22, 1, 0.25, 7_000, 90_000)],
-  ["laptop", "storage", "one", habit(445, 1, 0.2, 50_000, 700_000)],
   ["laptop", "router", "one", { ...habit(443, 1, 0.35, 2_500, 21_000), subnet: "10.20.0." }],
   ["phone", "web", "one", { ...habit(443, 2, 0.3, 2_000, 60_000), overIpv6: true }],
   // What the policy forbids: the database answers with a rejection notice and nothing else.
@@ -86,74 +85,70 @@ function conversationsOf(tailnet: Tailnet): readonly Conversation[] {
   return habits.flatMap(([clients, servers, which, rest]) =>
     those(clients).flatMap((client) => {
       const others = those(servers).filter((server) => server !== client);
-      const chosen = which === "all" ? others : others.filter((_, place) => place === client.index % others.length);
+      const chosen = which === "all" ? others : others.filter((_, index) => index === client.index % others.length);
       return chosen.map((server) => ({ client, server, ...rest }));
     }),
   );
 }
 
-/** The counters of one end of a flow, as the other end sees them. */
-interface Counters {
-  readonly txPkts: number;
-  readonly txBytes: number;
-  readonly rxPkts: number;
-  readonly rxBytes: number;
-}
+/** The counters of a flow as one of its ends reports them. */
+type Counters = readonly [txPkts: number, txBytes: number, rxPkts: number, rxBytes: number];
 
+const mirrored = ([txPkts, txBytes, rxPkts, rxBytes]: Counters): Counters => [rxPkts, rxBytes, txPkts, txBytes];
+
+type TrafficArray = (typeof trafficArrays)[number];
+
+/** What a node has to report about one window: one entry per array, protocol and ends. */
 interface Report {
   readonly peers: Set<SimulatedNode>;
-  readonly entries: Record<"virtual" | "subnet" | "exit" | "physical", WireConnection[]>;
+  readonly entries: Map<string, { readonly array: TrafficArray; readonly ends: Ends; readonly counters: Counters }>;
 }
 
-/** What every node has to say about one window. */
-class Reports {
-  readonly byNode = new Map<SimulatedNode, Report>();
-  /** Everything that two nodes exchanged, as the one with the lower index counts it. */
-  readonly #paths = new Map<SimulatedNode, Map<SimulatedNode, Counters>>();
+type Ends = readonly [protocol: number, source: string, destination: string];
+type Reports = Map<SimulatedNode, Report>;
 
-  of(node: SimulatedNode, peer: SimulatedNode): Report["entries"] {
-    let report = this.byNode.get(node);
-    if (report === undefined) {
-      report = { peers: new Set(), entries: { virtual: [], subnet: [], exit: [], physical: [] } };
-      this.byNode.set(node, report);
-    }
-    report.peers.add(peer);
-    return report.entries;
-  }
-
-  exchanged(client: SimulatedNode, server: SimulatedNode, counters: Counters): void {
-    const [low, high, seen] =
-      client.index < server.index ? [client, server, counters] : [server, client, mirrored(counters)];
-    const paths = this.#paths.get(low) ?? new Map<SimulatedNode, Counters>();
-    const { txPkts, txBytes, rxPkts, rxBytes } = paths.get(high) ?? { txPkts: 0, txBytes: 0, rxPkts: 0, rxBytes: 0 };
-    this.#paths.set(low, paths);
-    paths.set(high, {
-      txPkts: txPkts + seen.txPkts,
-      txBytes: txBytes + seen.txBytes + seen.txPkts * overheadBytesPerPacket,
-      rxPkts: rxPkts + seen.rxPkts,
-      rxBytes: rxBytes + seen.rxBytes + seen.rxPkts * overheadBytesPerPacket,
-    });
-  }
-
-  /** The peer's overlay address, and where the packets for it went. */
-  addPhysical(seed: number): void {
-    for (const [from, peers] of this.#paths) {
-      for (const [to, counters] of peers) {
-        const isRelayed = createRandom(seed, 6, from.index, to.index).chance(0.15);
-        const relay = `127.3.3.40:${to.derpRegion}`;
-        const way = (peer: SimulatedNode): [string, string] => [
-          endpoint(peer.ipv4, 0),
-          isRelayed ? relay : peer.publicEndpoint,
-        ];
-        this.of(from, to).physical.push(connection(0, ...way(to), counters));
-        this.of(to, from).physical.push(connection(0, ...way(from), mirrored(counters)));
-      }
-    }
-  }
+function report(
+  reports: Reports,
+  node: SimulatedNode,
+  peer: SimulatedNode,
+  array: TrafficArray,
+  ends: Ends,
+  counters: Counters,
+): void {
+  const { peers, entries } = reports.get(node) ?? { peers: new Set(), entries: new Map() };
+  reports.set(node, { peers, entries });
+  peers.add(peer);
+  const key = `${array} ${ends.join(" ")}`;
+  const [txPkts, txBytes, rxPkts, rxBytes] = entries.get(key)?.counters ?? [0, 0, 0, 0];
+  const [sent, sentBytes, received, receivedBytes] = counters;
+  const sum = [txPkts + sent, txBytes + sentBytes, rxPkts + received, rxBytes + receivedBytes] as const;
+  entries.set(key, { array, ends, counters: sum });
 }
 
 /** WireGuard, UDP and IP headers around each packet. */
 const overheadBytesPerPacket = 60;
+
+/** The same traffic around the tunnel, reported by both ends: the peer's overlay address, and where the packets for it went. */
+function reportPhysical(
+  seed: number,
+  client: SimulatedNode,
+  server: SimulatedNode,
+  counters: Counters,
+  reports: Reports,
+): void {
+  const [low, high] = client.index < server.index ? [client, server] : [server, client];
+  const isRelayed = createRandom(seed, 6, low.index, high.index).chance(0.15);
+  const ends = (peer: SimulatedNode): Ends => [0, endpoint(peer.ipv4, 0), isRelayed ? high.relay : peer.publicEndpoint];
+  const [txPkts, txBytes, rxPkts, rxBytes] = counters;
+  const outer: Counters = [
+    txPkts,
+    txBytes + txPkts * overheadBytesPerPacket,
+    rxPkts,
+    rxBytes + rxPkts * overheadBytesPerPacket,
+  ];
+  report(reports, client, server, "physicalTraffic", ends(server), outer);
+  report(reports, server, client, "physicalTraffic", ends(client), mirrored(outer));
+}
 
 /** Payload of a full packet, and what the headers inside the tunnel add to every one. */
 const bytesPerPacket = 1180;
@@ -164,81 +159,66 @@ const connectionWindows = 24;
 
 function converse(seed: number, talk: Conversation, window: number, random: Random, reports: Reports): void {
   const { client, server, protocol, port, subnet, overIpv6 = false } = talk;
-  const clientAddress = overIpv6 ? client.ipv6 : client.ipv4;
   const ownAddress = overIpv6 ? server.ipv6 : server.ipv4;
-  const serverAddress = subnet === undefined ? ownAddress : `${subnet}${15 + (client.index % 5)}`;
-  const traffic = subnet === undefined ? "virtual" : "subnet";
+  const destination = endpoint(subnet === undefined ? ownAddress : `${subnet}${15 + (client.index % 5)}`, port);
+  const array = subnet === undefined ? "virtualTraffic" : "subnetTraffic";
   const lifetime = Math.floor((window + client.index) / connectionWindows);
   const ports = createRandom(seed, 5, client.index, server.index, port, lifetime);
   for (let open = 0; open < talk.connections; open++) {
     const counters = exchange(talk, random);
-    const source = endpoint(clientAddress, port === 0 ? 0 : 32_768 + ports.below(28_000));
-    const destination = endpoint(serverAddress, port);
-    reports.of(client, server)[traffic].push(connection(protocol, source, destination, counters));
-    reports.of(server, client)[traffic].push(connection(protocol, destination, source, mirrored(counters)));
-    reports.exchanged(client, server, counters);
+    const source = endpoint(overIpv6 ? client.ipv6 : client.ipv4, port === 0 ? 0 : 32_768 + ports.below(28_000));
+    report(reports, client, server, array, [protocol, source, destination], counters);
+    report(reports, server, client, array, [protocol, destination, source], mirrored(counters));
+    reportPhysical(seed, client, server, counters, reports);
   }
 }
 
-/** Exit traffic is reported by the exit node alone; without destination logging, each direction is an entry of its own. */
-function leave(
-  device: SimulatedNode,
-  exit: SimulatedNode,
-  logsDestinations: boolean,
-  random: Random,
-  reports: Reports,
-): void {
-  const entries = reports.of(exit, device).exit;
+/** Exit traffic is reported by the exit node alone. Without destination logging, each direction is an entry of its own. */
+function leave(seed: number, device: SimulatedNode, exit: SimulatedNode, random: Random, reports: Reports): void {
   const counters = exchange({ request: 12_000, response: 260_000 }, random);
-  const overlay = endpoint(device.ipv4, 0);
-  if (logsDestinations) {
+  const [txPkts, txBytes, rxPkts, rxBytes] = counters;
+  if (exit.index % 2 === 0) {
     const source = endpoint(device.ipv4, 40_000 + random.below(20_000));
-    entries.push(connection(6, source, `203.0.113.${1 + random.below(200)}:443`, counters));
+    report(reports, exit, device, "exitTraffic", [6, source, `203.0.113.${1 + random.below(200)}:443`], counters);
   } else {
-    entries.push(connection(0, overlay, "", { ...counters, rxPkts: 0, rxBytes: 0 }));
-    entries.push(connection(0, "", overlay, { ...counters, txPkts: 0, txBytes: 0 }));
+    const overlay = endpoint(device.ipv4, 0);
+    report(reports, exit, device, "exitTraffic", [0, overlay, ""], [txPkts, txBytes, 0, 0]);
+    report(reports, exit, device, "exitTraffic", [0, "", overlay], [0, 0, rxPkts, rxBytes]);
   }
-  reports.exchanged(device, exit, counters);
+  reportPhysical(seed, device, exit, counters, reports);
 }
 
 function recordOf(node: SimulatedNode, { peers, entries }: Report, window: number, random: Random): Envelope<WireFlow> {
   const startMs = window * windowMs + node.phaseMs;
   const nanoseconds = random.below(1_000_000);
   const recordedMs = startMs + windowMs + 1000 + random.below(2500);
-  const traffic = Object.entries(entries).filter(([, list]) => list.length > 0);
+  const arrays = Map.groupBy(entries.values(), ({ array }) => array)
+    .entries()
+    .map(([array, list]) => [array, list.map(({ ends, counters }) => connection(ends, counters))] as const);
   const flow: WireFlow = {
     nodeId: node.description.nodeId,
     start: timeText(startMs, nanoseconds),
     end: timeText(startMs + windowMs, nanoseconds),
     srcNode: node.description,
     dstNodes: [...peers].map(({ description }) => description),
-    ...Object.fromEntries(traffic.map(([name, list]) => [`${name}Traffic`, list])),
+    ...Object.fromEntries(arrays),
   };
   return envelope(flow, [recordedMs + 400, recordedMs, random.below(1_000_000)]);
 }
 
 /** A connection's counters in one window, as its client counts them; unanswered traffic has no receive side. */
-function exchange({ request, response }: Pick<Conversation, "request" | "response">, random: Random): Counters {
+function exchange({ request, response }: Pick<Habit, "request" | "response">, random: Random): Counters {
   const sent = random.around(request);
   const received = response === 0 ? 0 : random.around(response);
   const packets = Math.ceil(sent / bytesPerPacket) + Math.ceil(received / bytesPerPacket);
   const txPkts = Math.ceil(packets * 0.55);
   const rxPkts = received === 0 ? 0 : Math.ceil(packets * 0.6);
-  return {
-    txPkts,
-    txBytes: sent + txPkts * headerBytesPerPacket,
-    rxPkts,
-    rxBytes: received + rxPkts * headerBytesPerPacket,
-  };
+  return [txPkts, sent + txPkts * headerBytesPerPacket, rxPkts, received + rxPkts * headerBytesPerPacket];
 }
 
-function mirrored({ txPkts, txBytes, rxPkts, rxBytes }: Counters): Counters {
-  return { txPkts: rxPkts, txBytes: rxBytes, rxPkts: txPkts, rxBytes: txBytes };
-}
-
-function connection(proto: number, src: string, dst: string, counters: Counters): WireConnection {
-  const members = Object.entries({ proto, src, dst, ...counters });
-  return Object.fromEntries(members.filter(([, value]) => value !== 0 && value !== "")) as WireConnection;
+function connection([proto, src, dst]: Ends, [txPkts, txBytes, rxPkts, rxBytes]: Counters): WireConnection {
+  const members = Object.entries({ proto, src, dst, txPkts, txBytes, rxPkts, rxBytes });
+  return Object.fromEntries(members.filter(([, value]) => value !== 0 && value !== ""));
 }
 
 function endpoint(address: string, port: number): string {

@@ -1,21 +1,10 @@
 /** The output of the demo: a snapshot of the running program, as a frame on a terminal or as lines in a pipe. */
+import type { App } from "../app.ts";
 import type { LogEvent } from "../catalogue/log-event.ts";
+import { seriesOf } from "../ledger/index.ts";
 import { type Clock, millisOfHrTime } from "../lib/clock.ts";
 import type { Conservation } from "../pipeline/observe.ts";
 import type { SenderTotals } from "./sender.ts";
-
-export interface Series {
-  readonly attributes: Readonly<Record<string, unknown>>;
-  readonly value: number;
-}
-
-/** The part of the program that the demo shows. */
-export interface Watched {
-  sums(): Conservation;
-  /** The last committed fold: its time in epoch milliseconds, and the series of a metric. */
-  fold(): { readonly at: number; readonly series: (metric: string) => readonly Series[] };
-  events(fromSeq: number, limit: number): { readonly nextSeq: number; readonly events: readonly LogEvent[] };
-}
 
 export interface Moment {
   readonly elapsedMs: number;
@@ -25,14 +14,9 @@ export interface Moment {
   readonly entries: number;
   readonly entriesPerSecond: number;
   readonly talkers: readonly Talker[];
-  /** The latest, oldest first, and how many of them are new since the last look. */
-  readonly changes: Latest;
-  readonly visits: Latest;
-}
-
-interface Latest {
+  /** The latest audit events and the latest webhook events, oldest first, and those of them that are new since the last look. */
   readonly events: readonly LogEvent[];
-  readonly fresh: number;
+  readonly fresh: readonly LogEvent[];
 }
 
 /** Two nodes and the bytes between them, both directions together. */
@@ -44,7 +28,7 @@ export interface Talker {
 
 const foldsForRate = 6;
 const shownTalkers = 5;
-/** Of a kind: all of it is seen on a terminal of 24 lines, and a pipe is not flooded. */
+/** Of a kind: all of it fits on a terminal of 24 lines, and a pipe is not flooded. */
 const shownEvents = 3;
 
 /** Rows of events to read in one look; the rest is read at the next. */
@@ -52,40 +36,47 @@ const eventsPerRead = 2000;
 const readsPerLook = 10;
 
 /** Takes snapshots of the program; call the result about once a second. */
-export function createLook(watched: Watched, sent: SenderTotals, clock: Clock): () => Moment {
+export function createLook(
+  app: Pick<App, "status" | "ledger" | "events">,
+  sent: SenderTotals,
+  clock: Clock,
+): () => Moment {
   const began = clock();
   const folds: { readonly at: number; readonly entries: number }[] = [];
-  let changes: readonly LogEvent[] = [];
-  let visits: readonly LogEvent[] = [];
+  let events: readonly LogEvent[] = [];
   let nextSeq = 0;
   return () => {
     const fresh: LogEvent[] = [];
     for (let read = 0; read < readsPerLook; read++) {
-      const page = watched.events(nextSeq, eventsPerRead);
-      fresh.push(...page.events);
+      const page = app.events(nextSeq, eventsPerRead);
+      fresh.push(...page.events.filter(({ name }) => name !== "tailscale.network.flow"));
       if (page.nextSeq === nextSeq) break;
       nextSeq = page.nextSeq;
     }
-    const newChanges = fresh.filter(({ name }) => name === "tailscale.config.audit");
-    const newVisits = fresh.filter(({ name }) => name.startsWith("tailscale.webhook."));
-    changes = [...changes, ...newChanges].slice(-shownEvents);
-    visits = [...visits, ...newVisits].slice(-shownEvents);
-    const fold = watched.fold();
-    const entries = fold.series("tailscale.network.flows").reduce((sum, { value }) => sum + value, 0);
-    if (folds.at(-1)?.at !== fold.at) folds.push({ at: fold.at, entries });
+    const kinds = Map.groupBy([...events, ...fresh], isAudit);
+    events = [true, false].flatMap((kind) => kinds.get(kind)?.slice(-shownEvents) ?? []);
+    const { at, metrics } = app.ledger();
+    const series = (name: string) => metrics.filter((one) => one.name === name).flatMap((one) => [...seriesOf(one)]);
+    const entries = series("tailscale.network.flows").reduce((sum, { value }) => sum + value, 0);
+    if (folds.at(-1)?.at !== at) folds.push({ at, entries });
     if (folds.length > foldsForRate) folds.shift();
-    const oldest = folds[0] ?? { at: fold.at, entries };
+    const oldest = folds[0] ?? { at, entries };
     return {
       elapsedMs: clock() - began,
       sent,
-      sums: watched.sums(),
+      sums: app.status().conservation,
       entries,
-      entriesPerSecond: fold.at === oldest.at ? 0 : ((entries - oldest.entries) * 1000) / (fold.at - oldest.at),
-      talkers: topTalkers(fold.series("tailscale.network.io.rollup"), shownTalkers),
-      changes: { events: changes, fresh: newChanges.length },
-      visits: { events: visits, fresh: newVisits.length },
+      entriesPerSecond: at === oldest.at ? 0 : ((entries - oldest.entries) * 1000) / (at - oldest.at),
+      talkers: topTalkers(series("tailscale.network.io.rollup"), shownTalkers),
+      events,
+      fresh: fresh.filter((event) => events.includes(event)),
     };
   };
+}
+
+interface Series {
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly value: number;
 }
 
 /**
@@ -107,47 +98,52 @@ export function topTalkers(series: readonly Series[], limit: number): readonly T
   return pairs.toSorted(compare).slice(0, limit);
 }
 
+/** Greatest first. */
+function compare(left: Talker, right: Talker): number {
+  return right.bytes - left.bytes || (`${left.from} ${left.to}` < `${right.from} ${right.to}` ? -1 : 1);
+}
+
 /** The frame that a terminal shows; `notices` are warnings of the program. */
 export function frameOf(moment: Moment, notices: readonly string[]): readonly string[] {
   const most = moment.talkers[0]?.bytes ?? 1;
-  return [
-    "",
-    `  ${duration(moment.elapsedMs)}   ${count(moment.entriesPerSecond)} connection entries/s, ${count(moment.entries)} counted`,
-    `  sent   ${sentText(moment.sent)}`,
-    "",
-    ...sumsOf(moment.sums).map((line) => `  ${line}`),
-    "",
-    "  Top talkers",
-    ...moment.talkers.map(({ from, to, bytes: amount }) => {
-      const bar = "█".repeat(Math.max(1, Math.round((amount / most) * 24)));
-      return `  ${`${from} ↔ ${to}`.padEnd(34)} ${bytes(amount).padStart(9)} ${bar}`;
-    }),
-    "",
-    "  Last audit events (UTC)",
-    ...moment.changes.events.map((event) => `  ${changeText(event)}`),
-    "",
-    "  Last webhook events (UTC)",
-    ...moment.visits.events.map((event) => `  ${visitText(event)}`),
-    ...(notices.length > 0 ? ["", ...notices.map((notice) => `  ! ${notice}`)] : []),
+  const sections = [
+    [
+      `${duration(moment.elapsedMs)}   ${count(moment.entriesPerSecond)} connection entries/s, ${count(moment.entries)} counted`,
+      ...sumsOf(moment),
+    ],
+    [
+      "Top talkers",
+      ...moment.talkers.map(({ from, to, bytes: amount }) => {
+        const bar = "█".repeat(Math.max(1, Math.round((amount / most) * 24)));
+        return `${`${from} ↔ ${to}`.padEnd(34)} ${bytes(amount).padStart(9)} ${bar}`;
+      }),
+    ],
+    ["Latest audit and webhook events (UTC)", ...moment.events.map(eventText)],
+    notices.map((notice) => `! ${notice}`),
   ];
+  return sections.flatMap((lines) => (lines.length === 0 ? [] : ["", ...lines.map((line) => `  ${line}`)]));
 }
 
 /** What a pipe gets at each look. */
-export function linesOf({ elapsedMs, entriesPerSecond, sums, talkers: [top], changes, visits }: Moment): string[] {
+export function linesOf({ elapsedMs, entriesPerSecond, sums, talkers: [top], fresh }: Moment): string[] {
   const topText = top === undefined ? "" : `; top ${top.from} ↔ ${top.to} ${bytes(top.bytes)}`;
   const fate = `${count(sums.accepted)} records accepted, ${count(sums.delivered)} delivered, ${count(sums.pending)} pending`;
-  const at = duration(elapsedMs);
-  const fresh = (latest: Latest) => latest.events.slice(Math.max(0, latest.events.length - latest.fresh));
-  return [
-    `${at} ${count(entriesPerSecond)} entries/s; ${fate}${topText}`,
-    ...fresh(changes).map((event) => `${at} audit ${changeText(event)}`),
-    ...fresh(visits).map((event) => `${at} webhook ${visitText(event)}`),
-  ];
+  const lines = [`${count(entriesPerSecond)} entries/s; ${fate}${topText}`, ...fresh.map(eventText)];
+  return lines.map((line) => `${duration(elapsedMs)} ${line}`);
 }
 
-/** The last lines in a pipe: the sums, and whether they hold. */
-export function closingOf({ sent, sums }: Moment): readonly string[] {
-  return [`sent: ${sentText(sent)}`, ...sumsOf(sums)];
+/** What was sent, and the two conservation sums, each with its verdict. */
+export function sumsOf({ sent, sums }: Moment): readonly string[] {
+  const { received, accepted, duplicate, skipped, quarantined, delivered, pending, deadLettered } = sums;
+  const inbound = received === accepted + duplicate + skipped + quarantined ? "=" : "≠";
+  const outbound = accepted === delivered + pending + deadLettered ? "=" : "≠";
+  const times = sent.acknowledgementMs.toSorted((left, right) => left - right);
+  const quantile = (share: number) => times[Math.floor(times.length * share)] ?? 0;
+  return [
+    `sent: ${count(sent.requests)} requests, ${count(sent.records)} records, ${bytes(sent.bytes)} on the wire, ${count(sent.retries)} retries; answered in ${quantile(0.5)} ms (p50), ${quantile(0.99)} ms (p99)`,
+    `received ${count(received)} ${inbound} accepted ${count(accepted)} + duplicate ${count(duplicate)} + skipped ${count(skipped)} + quarantined ${count(quarantined)}`,
+    `accepted ${count(accepted)} ${outbound} delivered ${count(delivered)} + pending ${count(pending)} + dead-lettered ${count(deadLettered)}`,
+  ];
 }
 
 /** Draws each frame over the one before, and leaves the last one on the screen. Long lines are cut. */
@@ -161,41 +157,23 @@ export function createScreen(output: { columns(): number; rows(): number; write(
   };
 }
 
-/** Greatest first. */
-function compare(left: Talker, right: Talker): number {
-  return right.bytes - left.bytes || (`${left.from} ${left.to}` < `${right.from} ${right.to}` ? -1 : 1);
+function cut(line: string, columns: number): string {
+  const characters = [...line];
+  return characters.length <= columns ? line : `${characters.slice(0, Math.max(0, columns - 1)).join("")}…`;
 }
 
-/** The two conservation sums, each with its verdict. */
-function sumsOf({ received, accepted, delivered, pending, deadLettered, ...sums }: Conservation): readonly string[] {
-  const { duplicate, skipped, quarantined } = sums;
-  const inbound = received === accepted + duplicate + skipped + quarantined ? "=" : "≠";
-  const outbound = accepted === delivered + pending + deadLettered ? "=" : "≠";
-  return [
-    `received ${count(received)} ${inbound} accepted ${count(accepted)} + duplicate ${count(duplicate)} + skipped ${count(skipped)} + quarantined ${count(quarantined)}`,
-    `accepted ${count(accepted)} ${outbound} delivered ${count(delivered)} + pending ${count(pending)} + dead-lettered ${count(deadLettered)}`,
-  ];
+function isAudit({ name }: LogEvent): boolean {
+  return name === "tailscale.config.audit";
 }
 
-function sentText(sent: SenderTotals): string {
-  const times = sent.acknowledgementMs.toSorted((left, right) => left - right);
-  const quantile = (share: number) => times[Math.floor(times.length * share)] ?? 0;
-  return `${count(sent.requests)} requests, ${count(sent.records)} records, ${bytes(sent.bytes)} on the wire, ${count(sent.retries)} retries; answered in ${quantile(0.5)} ms (p50), ${quantile(0.99)} ms (p99)`;
-}
-
-function changeText(event: LogEvent): string {
-  const { attributes, body } = event;
+function eventText(event: LogEvent): string {
+  const { time, body, attributes } = event;
+  const at = new Date(millisOfHrTime(time)).toISOString().slice(11, 19);
+  const type = attributes["tailscale.webhook.type"];
+  if (!isAudit(event)) return `webhook ${at} ${String(type)}: ${body}`;
   const who = attributes["user.name"] ?? attributes["user.full_name"] ?? "Tailscale";
   const target = attributes["tailscale.target.name"];
-  return `${timeOf(event)} ${String(who)}: ${body}${target === undefined ? "" : ` (${String(target)})`}`;
-}
-
-function visitText(event: LogEvent): string {
-  return `${timeOf(event)} ${String(event.attributes["tailscale.webhook.type"])}: ${event.body}`;
-}
-
-function timeOf({ time }: LogEvent): string {
-  return new Date(millisOfHrTime(time)).toISOString().slice(11, 19);
+  return `audit ${at} ${String(who)}: ${body}${target === undefined ? "" : ` (${String(target)})`}`;
 }
 
 function duration(millis: number): string {
@@ -212,9 +190,4 @@ function bytes(amount: number): string {
   const power = amount < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(amount) / 3));
   const scaled = amount / 1000 ** power;
   return `${power === 0 ? String(scaled) : scaled.toPrecision(3)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
-}
-
-function cut(line: string, columns: number): string {
-  const characters = [...line];
-  return characters.length <= columns ? line : `${characters.slice(0, Math.max(0, columns - 1)).join("")}…`;
 }

@@ -7,7 +7,7 @@ import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signatu
 import { changesIn, visitsIn } from "./events.ts";
 import { createTraffic, windowMs, windowSettledMs } from "./flows.ts";
 import type { Tailnet } from "./tailnet.ts";
-import { bodyOf, entriesOf, type Envelope, type WireAudit, type WireEvent, type WireFlow } from "./wire.ts";
+import { bodyOf, entriesOf, type Envelope, type WireEvent } from "./wire.ts";
 
 /** What was acknowledged so far. */
 export interface SenderTotals {
@@ -26,12 +26,12 @@ export interface SenderOptions {
   readonly url: string;
   readonly secret: string;
   readonly clock: Clock;
-  /** Ends the wait for a next attempt. A request under way is not cut off, so that its answer is known. */
+  /** Ends the wait for a retry. A request under way is not cut off, so that its answer is known. */
   readonly signal: AbortSignal;
   readonly totals: SenderTotals;
 }
 
-/** Resolves once the receiver has answered 2xx. Rejects only when the signal ends the wait for another attempt. */
+/** Resolves once the receiver has answered 2xx. Rejects only when the signal ends the wait for a retry. */
 export type Push<Item> = (items: readonly Item[]) => Promise<void>;
 
 const rememberedAcknowledgements = 500;
@@ -46,153 +46,122 @@ export function noTotals(): SenderTotals {
 /** Sends stream bodies. */
 export function createStreamSender(options: SenderOptions): Push<Envelope> {
   const headers = { authorization: `Splunk ${options.secret}`, "content-encoding": "zstd" };
-  return senderOf(options, async (envelopes) => ({
-    body: new Uint8Array(await promisify(zstdCompress)(bodyOf(envelopes))),
-    headers: () => headers,
-  }));
+  return async (envelopes) =>
+    send(options, envelopes.length, await promisify(zstdCompress)(bodyOf(envelopes)), () => headers);
 }
 
 /** Sends webhook deliveries; each attempt gets a new signature. */
 export function createWebhookSender(options: SenderOptions): Push<WireEvent> {
-  return senderOf(options, async (events) => {
+  return async (events) => {
     const text = JSON.stringify(events);
     const sign = () => signatureHeaderOf(options.secret, Math.floor(options.clock() / 1000), text);
-    return { body: new TextEncoder().encode(text), headers: () => ({ [signatureHeader]: sign() }) };
-  });
-}
-
-interface Prepared {
-  readonly body: Uint8Array<ArrayBuffer>;
-  /** For one attempt. */
-  headers(): Readonly<Record<string, string>>;
-}
-
-function senderOf<Item>(options: SenderOptions, prepare: (items: readonly Item[]) => Promise<Prepared>): Push<Item> {
-  const { totals, clock, signal } = options;
-  return async (items) => {
-    const prepared = await prepare(items);
-    for (let backOffMs = firstRetryMs; ; backOffMs = Math.min(backOffMs * 2, longestRetryMs)) {
-      const began = clock();
-      const answer = await attempt(options.url, prepared);
-      if (answer === "accepted") {
-        totals.requests++;
-        totals.records += items.length;
-        totals.bytes += prepared.body.byteLength;
-        totals.acknowledgementMs.push(clock() - began);
-        if (totals.acknowledgementMs.length > rememberedAcknowledgements) totals.acknowledgementMs.shift();
-        return;
-      }
-      totals.retries++;
-      await wait(answer.retryAfterMs ?? backOffMs, undefined, { signal });
-    }
+    await send(options, events.length, Buffer.from(text), () => ({ [signatureHeader]: sign() }));
   };
 }
 
-async function attempt(
-  url: string,
-  { body, headers }: Prepared,
-): Promise<"accepted" | { readonly retryAfterMs: number | undefined }> {
-  try {
+async function send(
+  { url, clock, signal, totals }: SenderOptions,
+  records: number,
+  body: Buffer,
+  headers: () => Readonly<Record<string, string>>,
+): Promise<void> {
+  for (let backOffMs = firstRetryMs; ; backOffMs = Math.min(backOffMs * 2, longestRetryMs)) {
+    const began = clock();
     const response = await fetch(url, {
       method: "POST",
       headers: { "content-type": "application/json", ...headers() },
-      body,
+      body: new Uint8Array(body),
       signal: AbortSignal.timeout(answerTimeoutMs),
-    });
-    await response.arrayBuffer();
-    if (response.ok) return "accepted";
-    const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
-    return { retryAfterMs: Number.isFinite(seconds) ? Math.min(seconds * 1000, longestRetryMs) : undefined };
-  } catch {
-    return { retryAfterMs: undefined };
+    }).catch(() => undefined);
+    await response?.arrayBuffer().catch(() => undefined);
+    if (response?.ok === true) {
+      totals.requests++;
+      totals.records += records;
+      totals.bytes += body.byteLength;
+      totals.acknowledgementMs.push(clock() - began);
+      if (totals.acknowledgementMs.length > rememberedAcknowledgements) totals.acknowledgementMs.shift();
+      return;
+    }
+    totals.retries++;
+    const seconds = Number(response?.headers.get("retry-after") ?? Number.NaN);
+    await wait(Number.isNaN(seconds) ? backOffMs : Math.min(seconds * 1000, longestRetryMs), undefined, { signal });
   }
 }
 
-/** What to send next: records that are due, and while there is room, records of the past. */
-export interface Schedule {
-  /** The flow records of one window, or none while nothing is due. */
-  nextFlows(): readonly Envelope<WireFlow>[];
-  /** What became due since the last call; the first call gives the past minutes too. */
-  nextChanges(): readonly Envelope<WireAudit>[];
-  nextDeliveries(): readonly (readonly WireEvent[])[];
-}
+/** The windows of one kind that are due and were not given before; none if there is nothing. */
+export type NextWindow<Item> = () => readonly Item[];
 
-/** How far back the past goes: well inside the dedup window. */
-const pastFlowWindows = (60 * 60 * 1000) / windowMs;
-const pastEventWindows = (5 * 60 * 1000) / windowMs;
+const hourWindows = (60 * 60 * 1000) / windowMs;
+const minutesWindows = (5 * 60 * 1000) / windowMs;
 
-/** Windows that end after the start are sent as they settle; the past goes backwards from the start, in the gaps. */
-export function createSchedule(tailnet: Tailnet, clock: Clock): Schedule {
+/**
+ * What to send next. Flow records begin an hour before the start, well inside the dedup window, one simulated window at a
+ * time; events begin five minutes before it. After the machine has slept, only the last hour is caught up with.
+ */
+export function createSchedule(tailnet: Tailnet, clock: Clock) {
   const traffic = createTraffic(tailnet);
   const settled = () => Math.floor((clock() - windowSettledMs) / windowMs);
-  const first = settled();
-  let present = first + 1;
-  let past = first;
-
-  /** All windows up to `last()`, each once; after a long sleep only the latest. */
-  function due<Item>(of: (tailnet: Tailnet, window: number) => readonly Item[], last: () => number) {
-    let next = first - pastEventWindows;
-    return (): readonly Item[] => {
-      const items: Item[] = [];
+  function from<Item>(
+    first: number,
+    last: () => number,
+    of: (window: number) => readonly Item[],
+    most = Infinity,
+  ): NextWindow<Item> {
+    let next = first;
+    return () => {
       const end = last();
-      for (next = Math.max(next, end - pastFlowWindows); next <= end; next++) items.push(...of(tailnet, next));
+      next = Math.max(next, end - hourWindows);
+      const count = Math.max(0, Math.min(most, end - next + 1));
+      const items = Array.from({ length: count }, (_, index) => of(next + index)).flat();
+      next += count;
       return items;
     };
   }
-
+  const present = settled();
   return {
-    nextFlows() {
-      // After the machine has slept, windows older than the past are skipped.
-      present = Math.max(present, settled() - pastFlowWindows);
-      if (present <= settled()) return traffic(present++);
-      return past > first - pastFlowWindows ? traffic(past--) : [];
-    },
-    nextChanges: due(changesIn, settled),
+    nextFlows: from(present - hourWindows, settled, traffic, 1),
+    nextChanges: from(present - minutesWindows, settled, (window) => changesIn(tailnet, window)),
     // Webhooks are sent within seconds: no window has to settle.
-    nextDeliveries: due(visitsIn, () => Math.floor(clock() / windowMs) - 1),
+    nextDeliveries: from(
+      present - minutesWindows,
+      () => Math.floor(clock() / windowMs) - 1,
+      (window) => visitsIn(tailnet, window),
+    ),
   };
-}
-
-export interface StreamOptions {
-  readonly schedule: Schedule;
-  readonly pushRecords: Push<Envelope>;
-  readonly pushEvents: Push<WireEvent>;
-  readonly entriesPerSecond: number;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
 }
 
 const pollMs = 250;
 
 /** Streams of flow records, of audit records and of webhooks, as Tailscale has them. Resolves when the signal ends them. */
-export async function stream({ schedule, signal, clock, ...options }: StreamOptions): Promise<void> {
+export async function stream(
+  { nextFlows, nextChanges, nextDeliveries }: ReturnType<typeof createSchedule>,
+  { records, events }: { readonly records: Push<Envelope>; readonly events: Push<WireEvent> },
+  { entriesPerSecond, signal }: { readonly entriesPerSecond: number; readonly signal: AbortSignal },
+): Promise<void> {
+  /** `step` sends what is due and returns the milliseconds from its beginning to the next. */
   const repeat = async (step: () => Promise<number>): Promise<void> => {
-    try {
-      for (;;) await wait(await step(), undefined, { signal });
-    } catch (error) {
-      if (!signal.aborted) throw error;
+    while (!signal.aborted) {
+      const began = performance.now();
+      const dueMs = await step();
+      await wait(Math.max(0, dueMs - (performance.now() - began)), undefined, { signal });
     }
   };
-  await Promise.all([
+  const streams = [
     repeat(async () => {
-      const began = clock();
-      const flows = schedule.nextFlows();
+      const flows = nextFlows();
+      if (flows.length > 0) await records(flows);
       const entries = flows.reduce((sum, { event }) => sum + entriesOf(event), 0);
-      if (entries === 0) return pollMs;
-      await options.pushRecords(flows);
-      return Math.max(0, (entries * 1000) / options.entriesPerSecond - (clock() - began));
+      return flows.length === 0 ? pollMs : (entries * 1000) / entriesPerSecond;
     }),
     repeat(async () => {
-      const changes = schedule.nextChanges();
-      if (changes.length > 0) await options.pushRecords(changes);
+      const changes = nextChanges();
+      if (changes.length > 0) await records(changes);
+      for (const delivery of nextDeliveries()) if (!signal.aborted) await events(delivery);
       return pollMs;
     }),
-    repeat(async () => {
-      for (const events of schedule.nextDeliveries()) {
-        await options.pushEvents(events);
-        signal.throwIfAborted();
-      }
-      return pollMs;
-    }),
-  ]);
+  ];
+  await Promise.all(streams).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+  await Promise.allSettled(streams);
 }

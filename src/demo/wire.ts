@@ -12,15 +12,9 @@ export interface WireNode {
 }
 
 /** Zero and empty members are left out. */
-export interface WireConnection {
-  readonly proto?: number;
-  readonly src?: string;
-  readonly dst?: string;
-  readonly txPkts?: number;
-  readonly txBytes?: number;
-  readonly rxPkts?: number;
-  readonly rxBytes?: number;
-}
+export type WireConnection = Readonly<
+  Partial<Record<"src" | "dst", string> & Record<"proto" | "txPkts" | "txBytes" | "rxPkts" | "rxBytes", number>>
+>;
 
 export const trafficArrays = ["virtualTraffic", "subnetTraffic", "exitTraffic", "physicalTraffic"] as const;
 
@@ -46,12 +40,8 @@ export interface WireAudit {
 }
 
 /** One event of a webhook delivery. */
-export interface WireEvent {
-  readonly timestamp: string;
+export interface WireEvent extends Readonly<Record<"timestamp" | "type" | "tailnet" | "message", string>> {
   readonly version: 1;
-  readonly type: string;
-  readonly tailnet: string;
-  readonly message: string;
   readonly data: Readonly<Record<string, string>>;
 }
 
