@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Counting } from "../pipeline/counting.ts";
 import { type Conservation, conservationOf, horizonMs } from "../pipeline/observe.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
+import type { ScrapeStatus } from "../tailscale/scrape.ts";
 import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports, timeText } from "./redeliveries.ts";
 
 /** How the export of a signal fares. Of any version of the program: unknown kinds are shown as they are. */
@@ -19,15 +20,8 @@ export interface SignalHealth {
   readonly leftOut?: number;
 }
 
-/** How the poll of a log fares. Times are RFC 3339. */
-export interface PollHealth {
-  readonly log: string;
-  readonly readUntil?: string;
-  /** The last time that the API answered since the start. */
-  readonly lastSuccess?: string;
-  /** Why the last window was not read; absent if it was. */
-  readonly trouble?: string;
-}
+/** How the poll of a log fares. */
+export type PollHealth = ScrapeStatus & { readonly log: string };
 
 /** What the parts of a running instance say about themselves. */
 export interface Health {

@@ -18,13 +18,6 @@ export interface DevicesDeps extends ScrapeDeps {
   readonly use: (devices: readonly Device[]) => void;
 }
 
-export interface DeviceRefresh {
-  /** Uses the stored copy, if there is one, and begins to ask the API. */
-  start(): void;
-  /** Safe before `start`, and twice. An answer that arrives later is not used. */
-  stop(): void;
-}
-
 /** Takes about 100 MB. */
 const defaultMaxDevices = 100_000;
 
@@ -34,7 +27,7 @@ const stateName = "devices";
 export function createDeviceRefresh(
   { intervalMs, maxDevices = defaultMaxDevices }: { readonly intervalMs: number; readonly maxDevices?: number },
   { api, journal, use, ...deps }: DevicesDeps,
-): DeviceRefresh {
+) {
   const { logger } = deps;
   let usedText: string | undefined;
 
@@ -73,7 +66,8 @@ export function createDeviceRefresh(
   );
 
   return {
-    start() {
+    /** Uses the stored copy, if there is one, and begins to ask the API. */
+    start(): void {
       const stored = journal.readState(stateName);
       const devices = stored === undefined ? undefined : decodeDevices(stored);
       if (devices !== undefined) {
@@ -82,7 +76,8 @@ export function createDeviceRefresh(
       }
       scrape.start();
     },
-    stop: () => void scrape.stop(0),
+    /** Safe before `start`, and twice. An answer that arrives later is not used. */
+    stop: (): void => void scrape.stop(0),
   };
 }
 

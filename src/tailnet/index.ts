@@ -1,7 +1,7 @@
 /** What the program reads and sets up in the tailnet through the API, as far as the settings ask for it: devices, log streams, webhook. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { type Config, hasCredentials, readsDevices, subscriptionsOf } from "../config/index.ts";
-import { type Journal, memoryPath } from "../journal/index.ts";
+import type { Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { RetryDeps } from "../lib/backoff.ts";
 import type { Device } from "../processors/names.ts";
@@ -75,13 +75,7 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
 
   return {
     startDevices: () => devices?.start(),
-    recall() {
-      if (webhook !== undefined && config.state.path === memoryPath && config.webhook.secret === "")
-        deps.logger.warn("the webhook's secret is kept in memory only, so each start rotates it", {
-          remedy: "Set state.path to a directory.",
-        });
-      webhook?.recall();
-    },
+    recall: () => webhook?.recall(),
     start() {
       isRunning = true;
       streams?.start();

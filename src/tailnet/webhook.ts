@@ -9,7 +9,6 @@ import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/bac
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createOncePerMinute } from "../lib/logger.ts";
 import { openPrivateFile } from "../lib/private-file.ts";
-import { isObject } from "../records/members.ts";
 import type { TailscaleApi, WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
 import { isSameAddress, usualBackoff } from "./log-streams.ts";
 
@@ -206,7 +205,12 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps):
 
   return {
     recall() {
-      if (!isSecretSet) recall();
+      if (isSecretSet) return;
+      if (file.path === memoryPath)
+        logger.warn("the webhook's secret is kept in memory only, so each start rotates it", {
+          remedy: "Set state.path to a directory.",
+        });
+      recall();
     },
     start() {
       if (!isSecretSet) {
@@ -234,18 +238,14 @@ function withoutPrevious({ id, url, secret }: StoredWebhook): StoredWebhook {
 }
 
 function decode(text: string | undefined): StoredWebhook | undefined {
-  let value: unknown;
   try {
-    value = JSON.parse(text ?? "null");
+    const { id, url, secret, previous } = JSON.parse(text ?? "null") as StoredWebhook;
+    if (![id, url, secret].every(isText)) return undefined;
+    if (!isText(previous?.secret) || typeof previous.until !== "number") return { id, url, secret };
+    return { id, url, secret, previous: { secret: previous.secret, until: previous.until } };
   } catch {
     return undefined;
   }
-  if (!isObject(value)) return undefined;
-  const { id, url, secret, previous } = value;
-  if (!isText(id) || !isText(url) || !isText(secret)) return undefined;
-  if (!isObject(previous) || !isText(previous["secret"]) || typeof previous["until"] !== "number")
-    return { id, url, secret };
-  return { id, url, secret, previous: { secret: previous["secret"], until: previous["until"] } };
 }
 
 function isText(value: unknown): value is string {

@@ -4,37 +4,23 @@ import { Value } from "@sinclair/typebox/value";
 import { BadAnswer } from "./errors.ts";
 
 /**
- * The value of a text that has the shape.
+ * The value of a text that has the shape. Go omits empty values and writes an empty list as `null`, so `null` counts as absent.
  * @throws {BadAnswer} with the path of the first mismatch
  */
 export function checkedAnswer<Schema extends TSchema>(schema: Schema, text: string): Static<Schema> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text, (_, member: unknown) => member ?? undefined);
   } catch {
     throw new BadAnswer("malformed", "it is not JSON");
   }
   if (Value.Check(schema, value)) return value;
-  const { path, message } = deepest(Value.Errors(schema, value).First());
+  const { path = "", message = "" } = Value.Errors(schema, value).First() ?? {};
   throw new BadAnswer("malformed", `${path === "" ? "the whole" : path.slice(0, 100)}: ${message}`);
 }
 
-interface Mismatch {
-  readonly path: string;
-  readonly message: string;
-  readonly errors: readonly { First(): Mismatch | undefined }[];
-}
-
-/** If none of several alternatives fits, the one that fits furthest says most. */
-function deepest(error: Mismatch | undefined): Mismatch {
-  if (error === undefined) return { path: "", message: "another shape", errors: [] };
-  const inner = error.errors.flatMap((alternative) => alternative.First() ?? []).map(deepest);
-  return inner.reduce((best, one) => (one.path.length > best.path.length ? one : best), error);
-}
-
-/** Go omits empty values, and writes an empty list as `null`. */
 const text = Type.Optional(Type.String());
-const texts = Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()]));
+const texts = Type.Optional(Type.Array(Type.String()));
 const count = Type.Optional(Type.Number({ minimum: 0 }));
 
 /** A device as the API describes it. */
@@ -48,7 +34,7 @@ const ApiDevice = Type.Object({
   tags: texts,
 });
 
-export const DevicesAnswer = Type.Object({ devices: Type.Union([Type.Array(ApiDevice), Type.Null()]) });
+export const DevicesAnswer = Type.Object({ devices: Type.Optional(Type.Array(ApiDevice)) });
 
 export const LogStreamAnswer = Type.Object({
   destinationType: Type.String({ minLength: 1 }),
@@ -85,4 +71,4 @@ export const WebhookSecretAnswer = Type.Composite([
   Type.Object({ secret: Type.String({ minLength: 1 }) }),
 ]);
 
-export const WebhooksAnswer = Type.Object({ webhooks: Type.Union([Type.Array(WebhookAnswer), Type.Null()]) });
+export const WebhooksAnswer = Type.Object({ webhooks: Type.Optional(Type.Array(WebhookAnswer)) });

@@ -55,19 +55,10 @@ export interface LogStreamTarget extends Omit<LogStream, "destinationType"> {
   readonly token: string;
 }
 
-export interface WebhookEndpoint {
-  readonly id: string;
-  readonly url: string;
-  readonly providerType: string;
-  readonly subscriptions: readonly string[];
-  readonly created: string;
-  readonly lastModified: string;
-}
+export type WebhookEndpoint = Readonly<ReturnType<typeof webhookOf>>;
 
 /** The API returns the secret at creation and rotation only. */
-export interface WebhookWithSecret extends WebhookEndpoint {
-  readonly secret: string;
-}
+export type WebhookWithSecret = WebhookEndpoint & { readonly secret: string };
 
 /** A tailnet of 20,000 devices answers with about 20 MB. */
 const maxDevicesBytes = 64 * 1024 * 1024;
@@ -252,9 +243,10 @@ function timeText(seconds: number): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
 }
 
-function webhookOf(answer: Static<typeof WebhookAnswer>): WebhookEndpoint {
+function webhookOf(answer: Static<typeof WebhookAnswer>) {
   const { endpointId: id, endpointUrl: url = "", providerType = "", created = "", lastModified = "" } = answer;
-  return { id, url, providerType, subscriptions: answer.subscriptions ?? [], created, lastModified };
+  const subscriptions: readonly string[] = answer.subscriptions ?? [];
+  return { id, url, providerType, subscriptions, created, lastModified };
 }
 
 function withSecret(answer: Static<typeof WebhookSecretAnswer>): WebhookWithSecret {

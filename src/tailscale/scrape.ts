@@ -20,11 +20,18 @@ export interface ScrapeDeps extends RetryDeps {
   readonly telemetry: Telemetry;
 }
 
+/** How it goes, for `status`. Times are RFC 3339. */
+export interface ScrapeStatus {
+  /** How far everything has been read; absent before the first read. */
+  readonly readUntil?: string;
+  /** When a read last succeeded since the start; absent if none has. */
+  readonly lastSuccess?: string;
+  /** Why the last read failed; absent if it succeeded. */
+  readonly trouble?: string;
+}
+
 export interface Scrape {
-  /** When a read last succeeded since the start, epoch milliseconds. */
-  readonly lastSuccessAt: number | undefined;
-  /** Why the last read failed; `undefined` if it succeeded. */
-  readonly trouble: string | undefined;
+  readonly status: ScrapeStatus;
   start(): void;
   /** Aborts the read in flight and waits for it, at most `deadlineMs`. Safe before `start`, and twice. */
   stop(deadlineMs: number): Promise<void>;
@@ -83,11 +90,13 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   );
 
   return {
-    get lastSuccessAt() {
-      return lastSuccessAt;
-    },
-    get trouble() {
-      return trouble;
+    get status() {
+      const until = readUntil();
+      return {
+        ...(until !== undefined && { readUntil: timeText(until) }),
+        ...(lastSuccessAt !== undefined && { lastSuccess: timeText(lastSuccessAt) }),
+        ...(trouble !== undefined && { trouble }),
+      };
     },
     start() {
       running ??= run();
@@ -97,4 +106,8 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
       if (running !== undefined) await waitAtMost(running, deadlineMs);
     },
   };
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
 }

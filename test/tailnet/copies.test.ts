@@ -19,7 +19,7 @@ test("devices have canonical addresses, the first label of their name, and sorte
         tags: [" tag:web", "tag:prod", "tag:web", ""],
       },
       { nodeId: "", name: "nameless", addresses: ["100.64.1.2"] },
-      { nodeId: "n1", addresses: null, tags: null },
+      { nodeId: "n1" },
     ]),
   ).toEqual([
     {

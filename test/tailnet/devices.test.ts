@@ -3,7 +3,7 @@ import { setImmediate as allSettled } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Device } from "../../src/processors/names.ts";
-import { createDeviceRefresh, decodeDevices, type DeviceRefresh, encodeDevices } from "../../src/tailnet/devices.ts";
+import { createDeviceRefresh, decodeDevices, encodeDevices } from "../../src/tailnet/devices.ts";
 import { type ApiDevice, TailscaleError } from "../../src/tailscale/index.ts";
 
 const web: Device = {
@@ -19,7 +19,7 @@ const other: Device = { ...web, nodeId: "nDB1CNTRL", label: "db-1" };
 
 const trouble = new TailscaleError("missing_scope", "the devices may not be read", "Grant devices:core:read.", 403);
 
-let started: DeviceRefresh | undefined;
+let started: ReturnType<typeof createDeviceRefresh> | undefined;
 afterEach(() => started?.stop());
 
 type Answer = readonly Device[] | Error;

@@ -3,8 +3,8 @@ import { hasCredentials, isPolled } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Journal, PolledType } from "../../journal/index.ts";
 import type { Pipeline } from "../../pipeline/index.ts";
-import type { TailscaleApi } from "../../tailscale/index.ts";
-import { createScrape, type Scrape, type ScrapeDeps } from "../../tailscale/scrape.ts";
+import type { LogName, TailscaleApi } from "../../tailscale/index.ts";
+import { createScrape, type Scrape, type ScrapeDeps, type ScrapeStatus } from "../../tailscale/scrape.ts";
 import { type CollectorOptions, LogCollector, logNames } from "./collector.ts";
 
 export interface PollerDeps extends ScrapeDeps {
@@ -14,17 +14,6 @@ export interface PollerDeps extends ScrapeDeps {
   readonly journal: Journal;
 }
 
-/** How polling of one log goes, for `status`. */
-export interface PollStatus {
-  readonly log: (typeof logNames)[keyof typeof logNames];
-  /** How far the log has been read, RFC 3339; absent before the first window. */
-  readonly readUntil?: string;
-  /** When the API last answered since the start, RFC 3339; absent if it never has. */
-  readonly lastSuccess?: string;
-  /** Why the last poll failed; absent if it succeeded. */
-  readonly trouble?: string;
-}
-
 export interface Poller {
   start(): void;
   /**
@@ -32,7 +21,7 @@ export interface Poller {
    * unfinished window. Safe before `start`, and twice.
    */
   stop(deadlineMs: number): Promise<void>;
-  readonly status: readonly PollStatus[];
+  readonly status: readonly (ScrapeStatus & { readonly log: LogName })[];
 }
 
 /** Polls what the settings ask for; also what was polled before they changed to `stream`, up to the start of the program. */
@@ -45,7 +34,7 @@ export function createPoller(config: Config, { api, ...deps }: PollerDeps): Poll
       await Promise.all(polls.map(({ scrape }) => scrape.stop(deadlineMs)));
     },
     get status() {
-      return polls.map((poll) => poll.status());
+      return polls.map(({ log, scrape }) => ({ log, ...scrape.status }));
     },
   };
 }
@@ -59,18 +48,17 @@ interface PolledLog extends CollectorOptions {
 function createPoll({ name, intervalMs, ...options }: PolledLog, deps: PollerDeps & { readonly api: TailscaleApi }) {
   const log = logNames[options.type];
   const collector = new LogCollector(options, deps);
-  const readUntil = (): number | undefined => collector.readUntil && collector.readUntil * 1000;
   const scrape: Scrape = createScrape(
     {
       collector: name,
       what: `poll the ${log} log (nothing is skipped)`,
       intervalMs,
-      readUntil,
+      readUntil: () => collector.readUntil && collector.readUntil * 1000,
       async read(signal) {
         const step = await collector.step(signal);
         if (step === "over")
           deps.logger.info("polled the log up to the start of the program; streaming delivers the rest", { log });
-        else if (scrape.lastSuccessAt === undefined)
+        else if (scrape.status.lastSuccess === undefined)
           deps.logger.info(`polling the ${log} log`, { interval_s: intervalMs / 1000 });
         return step;
       },
@@ -78,18 +66,7 @@ function createPoll({ name, intervalMs, ...options }: PolledLog, deps: PollerDep
     deps,
   );
 
-  function status(): PollStatus {
-    const until = readUntil();
-    const { lastSuccessAt, trouble } = scrape;
-    return {
-      log,
-      ...(until !== undefined && { readUntil: new Date(until).toISOString() }),
-      ...(lastSuccessAt !== undefined && { lastSuccess: new Date(lastSuccessAt).toISOString() }),
-      ...(trouble !== undefined && { trouble }),
-    };
-  }
-
-  return { scrape, status };
+  return { log, scrape };
 }
 
 /** With the days that Tailscale keeps each log (its documentation of network flow logs and of configuration audit logs). */
