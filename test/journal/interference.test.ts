@@ -117,7 +117,7 @@ describe("if", () => {
     await expectStopped(journal, "is gone");
     const line = state.log.find((one) => one.startsWith("error")) as string;
     expect(line).toContain("stop that process, then start again");
-    expect(line).toContain('"saved":"nothing, because no copy could be written: ENOENT');
+    expect(line).toContain('"saved":"nothing, because no copy could be written: there is no such file');
     expect(line).toContain('"lost":"records that were accepted but not delivered');
     expect(line).toContain(`"remedy":"put the files back in ${state.path}`);
   });

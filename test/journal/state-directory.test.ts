@@ -19,7 +19,7 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../src/errors.ts";
-import { Ballast } from "../../src/journal/sqlite/ballast.ts";
+import { Ballast } from "../../src/journal/sqlite/health.ts";
 import { inspectJournal } from "../../src/journal/index.ts";
 import { stateDirectoryProblem, takeStateDirectory } from "../../src/journal/sqlite/directory.ts";
 import { canMount, mountSmallDisk } from "../support/small-disk.ts";

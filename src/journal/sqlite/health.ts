@@ -1,15 +1,15 @@
 /**
  * Whether the database may be written: watches its files for interference by others, and stops the journal for good once they
- * or the database are damaged.
+ * or the database are damaged. And the disk space that is kept in reserve for writing what leads out of a full disk.
  */
-import { closeSync, lstatSync, openSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, lstatSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { LogFields, Logger } from "../../lib/logger.ts";
 import { reasonOf } from "../batch.ts";
-import type { Ballast } from "./ballast.ts";
-import { rescuedPath, type StateDirectory } from "./directory.ts";
+import { openExclusively, rescuedPath, type StateDirectory } from "./directory.ts";
 import { salvage } from "./recovery.ts";
 import { errorCode, isDamage, prepare, type Statements, type StorageOptions, walLimitBytes } from "./tables.ts";
 
@@ -112,21 +112,13 @@ export class Health {
   readonly #deps: HealthDeps;
   readonly #watch: FileWatch;
   #stopped: string | undefined;
-  #isClosed = false;
-  #failure: string | undefined;
+  isClosed = false;
+  /** Why the last write failed, if not for lack of space. Until one works nothing is promised. */
+  failure: string | undefined;
 
   constructor(deps: HealthDeps) {
     this.#deps = deps;
     this.#watch = new FileWatch(deps.database, deps.directory);
-  }
-
-  /** Why the last write failed, if not for lack of space. Until one works nothing is promised. */
-  get failure(): string | undefined {
-    return this.#failure;
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed;
   }
 
   /** Of the write-ahead log, when it was looked at last. */
@@ -138,13 +130,9 @@ export class Health {
     this.#watch.logTruncated();
   }
 
-  worked(): void {
-    this.#failure = undefined;
-  }
-
   /** From now on the files may be another process's: nothing looks at them, or writes beside them. */
   close(): void {
-    this.#isClosed = true;
+    this.isClosed = true;
     this.#stopped ??= "the journal is closed";
   }
 
@@ -165,14 +153,14 @@ export class Health {
   /** Before reading. @throws {Unavailable} if the journal is closed. */
   mustBeOpen(): void {
     this.unfit();
-    if (this.#isClosed) throw new Unavailable("the journal is closed");
+    if (this.isClosed) throw new Unavailable("the journal is closed");
   }
 
   /** To be called with every error of the database. Never throws. */
   failed(error: unknown): void {
     const { logger, directory, ballast } = this.#deps;
     const path = directory.databasePath;
-    if (this.#isClosed) return;
+    if (this.isClosed) return;
     if (isDamage(error)) {
       if (this.#stopped !== undefined) return;
       const message = "the journal is damaged: nothing is accepted any more; start again to use what can be read of it";
@@ -181,7 +169,7 @@ export class Health {
       if (ballast.release())
         logger.error("the disk of the state directory is full: nothing is accepted until there is room", { path });
     } else if (errorCode(error) !== undefined) {
-      this.#failure = `the last write failed: ${reasonOf(error)}`;
+      this.failure = `the last write failed: ${reasonOf(error)}`;
     }
   }
 
@@ -207,6 +195,94 @@ export class Health {
       const saved = `nothing, because no copy could be written: ${reasonOf(error)}`;
       const lost = "records that were accepted but not delivered, unless the files are put back";
       return { saved, lost, remedy: `put the files back in ${path} if you have them, then start again` };
+    }
+  }
+}
+
+const blockBytes = 1024 * 1024;
+
+/** A disk with less free space counts as full. */
+const fullBelowBytes = 2 * blockBytes;
+
+/** Disk space that is released when the disk is full, so that cursor, snapshot and deletion can still be written. */
+export class Ballast {
+  readonly #directory: string;
+  readonly #path: string;
+  readonly #bytes: number;
+  /** Whether the space is reserved. While it is not, nothing new may be accepted. */
+  isHeld: boolean;
+
+  /** With 0 bytes there is no file. */
+  constructor(directory: string, bytes: number) {
+    this.#directory = directory;
+    this.#path = join(directory, "ballast");
+    this.#bytes = bytes;
+    this.isHeld = bytes === 0;
+  }
+
+  /** How much is free, and how much must be for the ballast to be reserved. */
+  get room(): string {
+    return `${this.#freeBytes} bytes are free, ${this.#bytes + fullBelowBytes} are needed`;
+  }
+
+  /** Reserves the space at a start. @throws {Unavailable} if the disk is too small for a new journal. */
+  reserveFirst(isNew: boolean, logger: Logger): void {
+    this.reserve();
+    if (this.isHeld && (this.#bytes > 0 || this.#hasRoom)) return;
+    const message = `the disk of the state directory ${this.#directory} is too small: ${this.room}`;
+    if (isNew) throw new Unavailable(message);
+    logger.error(`${message}; nothing is accepted until there is room`);
+  }
+
+  /** Reserves the space if there is enough of it. A link in its place is removed, not followed. */
+  reserve(): void {
+    if (this.isHeld) return;
+    const found = lstatSync(this.#path, { throwIfNoEntry: false });
+    this.isHeld = found?.isFile() === true && found.nlink === 1 && found.size === this.#bytes;
+    if (this.isHeld || !this.#hasRoom) return;
+    try {
+      rmSync(this.#path, { force: true });
+      this.#write();
+      this.isHeld = true;
+    } catch {
+      rmSync(this.#path, { force: true });
+    }
+  }
+
+  /** Releases the space if the disk has none left. Returns whether it did. */
+  release(): boolean {
+    if (this.#bytes === 0 || !this.isHeld || this.#freeBytes >= fullBelowBytes) return false;
+    rmSync(this.#path, { force: true });
+    this.isHeld = false;
+    return true;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#freeBytes >= this.#bytes + fullBelowBytes;
+  }
+
+  /** Infinite if the disk does not answer: it is gone then, not full. */
+  get #freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(this.#directory);
+      return bavail * bsize;
+    } catch {
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+
+  #write(): void {
+    const file = openExclusively(this.#path);
+    try {
+      const block = new Uint8Array(blockBytes);
+      for (let left = this.#bytes; left > 0; left -= blockBytes) {
+        const wanted = Math.min(left, blockBytes);
+        /** A full disk shortens writes, without an error. */
+        if (writeSync(file, block, 0, wanted) < wanted) throw new Error("the disk is full");
+      }
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
   }
 }

@@ -7,13 +7,11 @@ import type { Clock } from "../../lib/clock.ts";
 import { attempt, type Logger } from "../../lib/logger.ts";
 import { Damaged, reasonOf } from "../batch.ts";
 import type { Journal } from "../journal.ts";
-import { Ballast } from "./ballast.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
-import { Health } from "./health.ts";
+import { Ballast, Health } from "./health.ts";
 import { Marks, planRetry } from "./marks.ts";
-import { createQuarantine } from "./quarantine.ts";
 import { openDatabase } from "./recovery.ts";
-import { openSqliteReader } from "./rows.ts";
+import { createQuarantine, openSqliteReader } from "./rows.ts";
 import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
 import { Accounts, polledTypes, State, unlessDamaged } from "./state.ts";
@@ -117,7 +115,7 @@ function createJournal(
     space,
     lastSeq,
     committed(seconds) {
-      health.worked();
+      health.failure = undefined;
       if (space.isShort) maintainSoon();
       telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
     },
@@ -141,7 +139,7 @@ function createJournal(
       if (health.failure !== undefined) state.set("probe", performance.now());
       return space.release();
     });
-    health.worked();
+    health.failure = undefined;
     try {
       if (isDone || space.isShort) space.giveBack();
     } catch (error) {

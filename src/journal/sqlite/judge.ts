@@ -8,10 +8,8 @@ import type { SeenKeys } from "./seen-keys.ts";
 export interface JudgedPart {
   /** A byte per record, 1 for those that are known; nothing if none is. */
   readonly dropped: Uint8Array | undefined;
-  /** What is written; nothing if all of it is known. */
+  /** What is written, with the limit on log records applied; nothing if all of it is known. */
   readonly accepted: Part | undefined;
-  /** With the limit on log records applied. */
-  readonly leftOut: Uint8Array | undefined;
 }
 
 /** Times of an audit record and of a webhook event about the same fact differ by no more. */
@@ -57,9 +55,8 @@ export class Judgement {
       dropped[record] = 1;
       count++;
     }
-    if (count === 0) return { dropped: undefined, accepted: part, leftOut: this.#limited(part) };
-    const accepted = count === records ? undefined : part.without(dropped);
-    return { dropped, accepted, leftOut: accepted && this.#limited(accepted) };
+    if (count === 0) return { dropped: undefined, accepted: this.#limited(part) };
+    return { dropped, accepted: count === records ? undefined : this.#limited(part.without(dropped)) };
   }
 
   /** A retried text that is quarantined again is always new, since its first line is cleared. */
@@ -124,9 +121,10 @@ export class Judgement {
     return false;
   }
 
-  /** What is left out of a part, with the batch's limit on log records applied. */
-  #limited({ logRecords, leftOut, records }: Part): Uint8Array | undefined {
-    if (logRecords === undefined || this.#append.maxLogRecords === undefined) return leftOut;
+  /** The part with the batch's limit on log records applied to what is left out. */
+  #limited(part: Part): Part {
+    const { logRecords, leftOut, records } = part;
+    if (logRecords === undefined || this.#append.maxLogRecords === undefined) return part;
     const kept = new Uint32Array(records).fill(keepsAll);
     for (let record = 0; record < records; record++) {
       const wanted = logRecords[record] as number;
@@ -135,8 +133,9 @@ export class Judgement {
       this.#sums.droppedLogRecords += wanted - granted;
       if (granted < wanted) kept[record] = granted;
     }
-    if (kept.every((count) => count === keepsAll)) return leftOut;
-    return encodeLeftOut({ entries: leftOut === undefined ? [] : decodeLeftOut(leftOut).entries, kept });
+    if (kept.every((count) => count === keepsAll)) return part;
+    const entries = leftOut === undefined ? [] : decodeLeftOut(leftOut).entries;
+    return { ...part, leftOut: encodeLeftOut({ entries, kept }) };
   }
 
   /** What the batch leaves beside its records; counts of nothing are absent. Called once. */

@@ -171,10 +171,10 @@ export class Turn {
     const judgedTally = judged.tally();
     /** Quarantine rows leave by rules of their own, so the tally is never on one of them. */
     let tally: string | null = JSON.stringify(judgedTally);
-    const parts = judged.parts.map(({ dropped, accepted, leftOut = null }, place) => {
+    const parts = judged.parts.map(({ dropped, accepted }, place) => {
       const part = append.parts[place] as Append["parts"][number];
       if (accepted === undefined) return { part, dropped, accepted: 0, seq: 0 };
-      const { type, records, length, body } = accepted;
+      const { type, records, length, body, leftOut = null } = accepted;
       const row = nextRow();
       this.#rows.insert({ ...row, type, records, length, tally, left_out: leftOut, body });
       tally = null;
