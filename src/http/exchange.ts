@@ -4,7 +4,8 @@ import type { Connection } from "../runtime/serve.ts";
 import type { Admission } from "./limiter.ts";
 
 export interface Exchange {
-  readonly request: HttpRequest;
+  /** If `Host` is no host name, its `url` is the path alone. */
+  readonly request: Pick<Request, "method" | "url" | "headers">;
   /** Without the query string. */
   readonly path: string;
   /** The sender's address; IPv4 in its own form. */
@@ -17,14 +18,7 @@ export interface Exchange {
   readBody(limits: BodyLimits): Promise<Body>;
 }
 
-/** The part of `Request` that handlers need. `url` is absolute; its host means nothing. */
-export interface HttpRequest {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: { get(name: string): string | null; has(name: string): boolean };
-}
-
-/** The same of `Response`: a text body, and lower-case header names. */
+/** A response with a text body and lower-case header names. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -80,24 +74,17 @@ export interface ServedExchange extends Exchange {
 }
 
 export function createExchange(request: Request, connection: Connection, server: ServerState): ServedExchange {
-  const { method, headers, url } = request;
   const incoming = createIncoming(request, server);
   return {
-    request: {
-      method,
-      headers,
-      get url() {
-        return new URL(url, "http://localhost").href;
-      },
-    },
-    path: pathOf(url),
+    request,
+    path: pathOf(request.url),
     peer: connection.peer,
     isLocalOnly: server.isLocalOnly,
     get isStopping() {
       return server.refusesBodiesAt < Number.POSITIVE_INFINITY;
     },
     async readBody(limits) {
-      const announced = Number(headers.get("content-length") ?? 0);
+      const announced = Number(request.headers.get("content-length") ?? 0);
       if (announced > limits.maxBytes) throw new Refusal("body_too_large", limits.tooLarge);
       // The runtime would count the time until the answer, too.
       if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout();
@@ -123,6 +110,9 @@ const readPace = { minBytesPerSecond: 1024, graceMs: 10_000, stopMs: 0 };
 
 /** For the rest of a refused body; a slower sender is not waiting for the answer. */
 const discardPace: Pace = { timeoutMs: 30_000, minBytesPerSecond: 64 * 1024, graceMs: 1000, stopMs: 1000 };
+
+/** Between two looks at the pace. */
+const checkMs = 250;
 
 /** How receiving a body ends. `cut`: the connection is gone. All but `whole` and `interrupted` also end the body. */
 type End = "whole" | "cut" | "late" | "slow" | "stopping" | "interrupted";
@@ -153,9 +143,9 @@ function createIncoming({ body }: Request, server: ServerState): Incoming {
       if (elapsedMs >= pace.timeoutMs) early.resolve("late");
       else if (elapsedMs >= pace.graceMs && bytes < (pace.minBytesPerSecond * elapsedMs) / 1000) early.resolve("slow");
       else if (now >= server.refusesBodiesAt + pace.stopMs) early.resolve("stopping");
-      else timer = setTimeout(check, Math.min(1000, pace.timeoutMs - elapsedMs));
+      else timer = setTimeout(check, Math.min(checkMs, pace.timeoutMs - elapsedMs));
     };
-    let timer = setTimeout(check, Math.min(1000, pace.timeoutMs, pace.graceMs));
+    let timer = setTimeout(check, Math.min(checkMs, pace.timeoutMs, pace.graceMs));
     try {
       while (end === undefined) {
         reader ??= body?.getReader();

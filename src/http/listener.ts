@@ -1,4 +1,5 @@
 /** Binds an address, or says in one line why it cannot and what to do; and stops serving within a deadline. */
+import { waitAtMost } from "../lib/backoff.ts";
 import type { ListenAddress } from "../lib/listen.ts";
 import { type RunningServer, serve, type ServeOptions } from "../runtime/serve.ts";
 
@@ -61,17 +62,12 @@ export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostna
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
       let isEnded = false;
-      const ending = server.finish().then(() => {
-        isEnded = true;
-      });
+      const ending = server.finish().then(() => (isEnded = true));
       // The runtime also waits for connections with half a request.
       let busyAt = performance.now();
-      for (;;) {
-        const now = performance.now();
-        if (answering > 0) busyAt = now;
-        const waitMs = Math.min(endsAt, busyAt + lingerMs) - now;
-        if (isEnded || waitMs <= 0) break;
-        await waitFor(ending, Math.min(waitMs, lingerMs / 10));
+      while (!isEnded && performance.now() < Math.min(endsAt, busyAt + lingerMs)) {
+        await waitAtMost(ending, Math.min(lingerMs / 10, endsAt - performance.now()));
+        if (answering > 0) busyAt = performance.now();
       }
       if (!isEnded) await server.abort();
     },
@@ -91,14 +87,6 @@ export async function bindShared(address: ListenAddress, options: Parameters<typ
 
 /** Connections without a whole request are closed so long after the last answer. */
 const lingerMs = 500;
-
-/** Resolves after `timeoutMs`, or with the other promise. */
-export async function waitFor(other: Promise<void>, timeoutMs: number): Promise<void> {
-  const timeout = Promise.withResolvers<void>();
-  const timer = setTimeout(timeout.resolve, timeoutMs);
-  await Promise.race([timeout.promise, other]);
-  clearTimeout(timer);
-}
 
 function bound({ hostname, text }: ListenAddress, on: (hostname: string) => RunningServer): RunningServer {
   try {

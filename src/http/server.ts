@@ -2,11 +2,12 @@
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import { isLoopback, type ListenAddress, parseListen } from "../lib/listen.ts";
 import { ConfigError } from "../errors.ts";
+import { waitAtMost } from "../lib/backoff.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 import { canSharePort, type ServeOptions } from "../runtime/serve.ts";
 import { createExchange, type HttpAnswer, idleTimeoutSeconds, jsonResponse, type ServerState } from "./exchange.ts";
-import { bind, bindShared, type Listener, waitFor } from "./listener.ts";
+import { bind, bindShared, type Listener } from "./listener.ts";
 import { createRouter, type Misdirected, type Route } from "./router.ts";
 import { type KeyPair, readKeyPair, type ServedKeyPair, type TlsFiles, watchKeyPair } from "./tls.ts";
 
@@ -66,6 +67,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     isLocalOnly: isLoopback(address.hostname),
     refusesBodiesAt: Number.POSITIVE_INFINITY,
   };
+  const isStopping = (): boolean => state.refusesBodiesAt < Number.POSITIVE_INFINITY;
   const once = createOncePerMinute<string>(clock);
   const route = createRouter(routes, ({ request, path, peer }, { reason, accepted }) => {
     misdirected(reason);
@@ -92,7 +94,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
         const answer = await Promise.resolve(exchange).then(route).catch(failed);
         const isRead = await exchange.discardBody();
         const isReplaced = certificate !== undefined && pair !== certificate.current;
-        return responseOf(answer, isRead && !exchange.isStopping && !isReplaced ? {} : { connection: "close" });
+        return responseOf(answer, isRead && !isStopping() && !isReplaced ? {} : { connection: "close" });
       },
     };
   }
@@ -109,21 +111,16 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   }
 
   /** Resolves when no new connection is shown the old certificate. */
-  async function replace(pair: KeyPair, previous: KeyPair): Promise<void> {
+  async function replace(pair: KeyPair): Promise<void> {
     const old = running;
     if (old === undefined) return;
+    // Whether the runtime can use the pair shows on another port.
+    await bind({ ...address, port: 0 }, optionsOf(pair)).stop(0);
     if (!canSharePort) await old.stop(gapMs);
-    const serveWith = (one: KeyPair): Listener =>
-      bind({ ...address, port }, { ...optionsOf(one), sharesPort: canSharePort });
-    try {
-      running = serveWith(pair);
-    } catch (error) {
-      if (!canSharePort) running = serveWith(previous);
-      throw error;
-    }
+    running = bind({ ...address, port }, { ...optionsOf(pair), sharesPort: canSharePort });
     ending.add(old);
-    await waitFor(stopped.promise, overlapMs);
-    if (state.refusesBodiesAt === Number.POSITIVE_INFINITY) void old.stop(finishMs).finally(() => ending.delete(old));
+    await waitAtMost(stopped.promise, overlapMs);
+    if (!isStopping()) void old.stop(finishMs).finally(() => ending.delete(old));
   }
 
   async function startSecure(files: TlsFiles): Promise<Listener> {
@@ -157,7 +154,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
       if (files !== undefined) await certificate?.reload(files);
     },
     async stop(deadlineMs) {
-      if (running === undefined || state.refusesBodiesAt < Number.POSITIVE_INFINITY) return;
+      if (running === undefined || isStopping()) return;
       state.refusesBodiesAt = performance.now() + deadlineMs * lastBodiesShare;
       const watching = certificate;
       certificate = undefined;

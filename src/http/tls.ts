@@ -1,5 +1,5 @@
 /** The TLS certificate of a listener: read from files, checked before use, and replaced when the files change. */
-import { createHash, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
@@ -24,8 +24,6 @@ export interface KeyPair {
   readonly key: string;
   /** Epoch milliseconds after which nobody trusts the certificate. */
   readonly notAfter: number;
-  /** The same for the same files. */
-  readonly digest: string;
 }
 
 /**
@@ -37,8 +35,7 @@ export async function readKeyPair({ certFile, keyFile }: TlsFiles, now: number):
   const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, now);
   if (reason !== undefined) throw new ConfigError([reason]);
   const notAfter = Date.parse(new X509Certificate(certificate).validTo);
-  const digest = createHash("sha256").update(certificate).update("\0").update(key).digest("hex");
-  return { certificate, key, notAfter, digest };
+  return { certificate, key, notAfter };
 }
 
 /** The pair that is served. */
@@ -54,7 +51,7 @@ export interface ServedKeyPair {
 
 export interface ServedKeyPairDeps {
   /** Serves a new pair. @throws if the runtime cannot use it. */
-  readonly serve: (pair: KeyPair, previous: KeyPair) => Promise<void>;
+  readonly serve: (pair: KeyPair) => Promise<void>;
   readonly listen: string;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -84,9 +81,9 @@ export function watchKeyPair(
     const previous = current;
     try {
       const next = await readKeyPair(watched, clock());
-      if (next.digest !== previous.digest) {
+      if (next.certificate !== previous.certificate || next.key !== previous.key) {
         current = next;
-        await serve(next, previous);
+        await serve(next);
         logger.info("TLS certificate replaced", { listen, notAfter: new Date(next.notAfter).toISOString() });
       }
       rejected = "";

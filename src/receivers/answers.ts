@@ -40,68 +40,63 @@ export interface SharedWords {
   readonly retry: string;
 }
 
+/** A row: status and text of the answer, when it is given, and what else it has. */
+export function row<const More extends Partial<AnswerRow>>(status: number, text: string, when: string, more: More) {
+  return { status, text, when, ...more };
+}
+
 /** Rows that both tables have. */
 export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
+  const [soon, later] = [{ "retry-after": "1" }, { "retry-after": "5" }];
   return {
-    crossSite: {
-      when: `a web page sent it, and no ${secret} is required`,
-      status: 403,
-      text: `Requests from browsers are refused while ${section}.${secret} is empty`,
-      rejected: "cross_site",
-      problem: "a web page sent it, or its Host is not this machine's",
-      remedy: `Set ${section}.${secret}; behind a proxy on this machine, set ${section}.public_url to the proxy's address`,
-    },
-    timeout: {
-      when: `the body was not complete in ${timeout}, or arrived at less than 1 KiB/s after 10 s; the connection is closed`,
-      status: 408,
-      text: "The body did not arrive in time",
-      rejected: "timeout",
-      headers: { connection: "close" },
-      remedy: `Check the network between the sender and this machine. ${retry}`,
-    },
-    busy: {
-      when: "too many requests, or too many bytes, in flight",
-      status: 503,
-      text: "Server is busy",
+    crossSite: row(
+      403,
+      `Requests from browsers are refused while ${section}.${secret} is empty`,
+      `a web page sent it, and no ${secret} is required`,
+      {
+        rejected: "cross_site",
+        problem: "a web page sent it, or its Host is not this machine's",
+        remedy: `Set ${section}.${secret}; behind a proxy on this machine, set ${section}.public_url to the proxy's address`,
+      },
+    ),
+    timeout: row(
+      408,
+      "The body did not arrive in time",
+      `the body was not complete in ${timeout}, or arrived at less than 1 KiB/s after 10 s; the connection is closed`,
+      {
+        rejected: "timeout",
+        headers: { connection: "close" },
+        remedy: `Check the network between the sender and this machine. ${retry}`,
+      },
+    ),
+    busy: row(503, "Server is busy", "too many requests, or too many bytes, in flight", {
       rejected: "overloaded",
-      headers: { "retry-after": "1" },
+      headers: soon,
       remedy: retry,
-    },
-    unavailable: {
-      when: "the journal is full or failing",
-      status: 503,
-      text: "Server is busy",
+    }),
+    unavailable: row(503, "Server is busy", "the journal is full or failing", {
       rejected: "unavailable",
-      headers: { "retry-after": "5" },
+      headers: later,
       remedy: `${retry}; \`tailscale2otel status\` shows the state of the journal`,
-    },
-    commitTimeout: {
-      when: `the request could not be processed and committed in ${timeout}`,
-      status: 503,
-      text: "Server is busy",
+    }),
+    commitTimeout: row(503, "Server is busy", `the request could not be processed and committed in ${timeout}`, {
       rejected: "unavailable",
-      headers: { "retry-after": "5" },
+      headers: later,
       remedy: `${retry}; the disk or the machine is too slow for the load`,
-    },
-    shuttingDown: {
-      when: "the program is shutting down; a body that is still arriving has half of the time that is left for requests",
-      status: 503,
-      text: "Server is shutting down",
-      rejected: "unavailable",
-      headers: { "retry-after": "5" },
-      problem: "this program is shutting down",
-      remedy: retry,
-    },
-    internalError: {
-      when: "a bug in this program; nothing was accepted",
-      status: 500,
-      text: "Internal server error",
+    }),
+    shuttingDown: row(
+      503,
+      "Server is shutting down",
+      "the program is shutting down; a body that is still arriving may take 5 s more",
+      { rejected: "unavailable", headers: later, problem: "this program is shutting down", remedy: retry },
+    ),
+    internalError: row(500, "Internal server error", "a bug in this program; nothing was accepted", {
       rejected: "unavailable",
       problem: "a bug in this program (see the error above)",
-    },
-    notFound: { when: "any other path", status: 404, text: "Not found" },
-    methodNotAllowed: { when: "any other method, with `Allow`", status: 405, text: "Method not allowed" },
-  } as const satisfies Record<string, AnswerRow>;
+    }),
+    notFound: row(404, "Not found", "any other path", {}),
+    methodNotAllowed: row(405, "Method not allowed", "any other method, with `Allow`", {}),
+  };
 }
 
 /** The row of each refusal, the same in both tables. */

@@ -88,7 +88,7 @@ test("a delivery is an array of events, each attempt signed anew", async () => {
   expect(attempts.map(({ body }) => JSON.parse(new TextDecoder().decode(body)) as unknown)).toEqual([events, events]);
   const signatures = attempts.map(({ signature }) => readSignature(signature) as Signature);
   signatures.forEach((signature, place) =>
-    expect(isSigned(signature, [attempts[place]?.body ?? new Uint8Array()], [secret])).toBe(true),
+    expect(isSigned(signature, [attempts[place]?.body ?? new Uint8Array()], secret)).toBe(true),
   );
   expect(new Set(signatures.map(({ seconds }) => seconds)).size).toBe(2);
   expect(totals).toMatchObject({ requests: 1, records: events.length, retries: 1 });

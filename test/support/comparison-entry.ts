@@ -4,17 +4,12 @@ import crypto from "node:crypto";
 
 const real = { ...crypto };
 let lengths: number[][] = [];
-let digests = 0;
 let macs = 0;
 mock.module("node:crypto", () => ({
   ...real,
   timingSafeEqual(a: Uint8Array, b: Uint8Array) {
     lengths.push([a.byteLength, b.byteLength]);
     return real.timingSafeEqual(a, b);
-  },
-  createHash(name: string) {
-    digests++;
-    return real.createHash(name);
   },
   createHmac(name: string, key: string) {
     macs++;
@@ -28,19 +23,16 @@ const right = real.createHmac("sha256", "first").update("1.[]").digest();
 const nearly = Buffer.from(right);
 nearly[31] = (nearly[31] as number) ^ 1;
 const wrong = Buffer.alloc(32);
-const empty = Buffer.alloc(0);
 
 const runs = [
   [right, wrong, wrong],
   [wrong, wrong, right],
   [wrong, wrong, wrong],
   [nearly, nearly, nearly],
-  [empty, empty, empty],
 ].map((candidates) => {
   lengths = [];
-  digests = 0;
   macs = 0;
-  const matches = isSigned({ time: "1", seconds: 1, candidates }, [body], ["first", "second"]);
-  return { matches, lengths, digests, macs };
+  const matches = isSigned({ time: "1", seconds: 1, candidates }, [body], "first");
+  return { matches, lengths, macs };
 });
 process.stdout.write(JSON.stringify(runs));

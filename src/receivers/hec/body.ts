@@ -43,19 +43,21 @@ export interface BodyReading extends BodyLimit {
 /**
  * Adds every record of the body to the batch, which must be dropped if this throws. Resolves with the size of the text, or
  * nothing if there is none.
- * @throws {Refusal} `unparsable` with the position of the damaged value, `too_large` or `overloaded`.
+ * @throws {Refusal} `unparsable` with the position of the damaged value, `body_too_large`, `too_large` or `overloaded`.
  */
 export async function readBodyInto(batch: Batch, body: Body, reading: BodyReading): Promise<number | undefined> {
   const { compression, maxBytes, tooLarge, admission, turns } = reading;
   const values = new ValueReader(batch);
   const atOnce = compression && decompressAtOnce(body.chunks, compression);
   if (atOnce !== undefined && compression === "zstd") batch.whole = { frame: atOnce.frame, text: atOnce.content };
-  const pieces = atOnce === undefined ? piecesOf(body, compression) : [atOnce.content];
   let bytes = 0;
   let heldBytes = 0;
   let collectedBytes = 0;
   let isLarge = false;
   let damage: Refusal | undefined;
+
+  const damagedCompression = (): Refusal => damage ?? values.damaged(`the ${compression} data is damaged or truncated`);
+  const pieces = atOnce === undefined ? piecesOf(body, compression, damagedCompression) : [atOnce.content];
 
   async function take(step: Iterable<void>): Promise<void> {
     try {
@@ -91,18 +93,17 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
     if (damage === undefined) await take(values.end());
     if (damage !== undefined) throw damage;
     return values.isEmpty ? undefined : bytes;
-  } catch (error) {
-    if (!(error instanceof DamagedCompression)) throw error;
-    throw damage ?? values.damaged(`the ${compression} data is damaged or truncated`);
   } finally {
     values.release();
   }
 }
 
-class DamagedCompression extends Error {}
-
 /** The body's bytes, inflated. Each piece is freed once it has been used: a large body is not held beside its text. */
-async function* piecesOf({ chunks }: Body, compression: Compression | undefined): AsyncGenerator<Uint8Array> {
+async function* piecesOf(
+  { chunks }: Body,
+  compression: Compression | undefined,
+  damaged: () => Refusal,
+): AsyncGenerator<Uint8Array> {
   if (compression === undefined) {
     for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
       yield chunk;
@@ -113,8 +114,8 @@ async function* piecesOf({ chunks }: Body, compression: Compression | undefined)
   const inflated = decompress(chunks, compression);
   try {
     for (;;) {
-      const { done, value } = await inflated.next().catch((cause: unknown) => {
-        throw new DamagedCompression("damaged", { cause });
+      const { done, value } = await inflated.next().catch(() => {
+        throw damaged();
       });
       if (done) return;
       yield value;

@@ -9,7 +9,7 @@ import type { Compression } from "../../runtime/decompress.ts";
 import { responseOf, withTrailingSlash } from "../answers.ts";
 import { createIntake, type Job, type ReceiverDeps } from "../intake.ts";
 import { type BodyLimit, readBodyInto } from "./body.ts";
-import { hecAnswers, type HecAnswerName } from "./protocol.ts";
+import { hecAnswers, type HecAnswerName, type RejectedReason } from "./protocol.ts";
 
 export type HecHealth = "ok" | "full";
 
@@ -71,7 +71,7 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
     }
   }
 
-  const ingest = createIntake<HecAnswerName, NonNullable<(typeof hecAnswers)[HecAnswerName]["rejected"]>, Claim>(
+  const ingest = createIntake<HecAnswerName, RejectedReason, Claim>(
     {
       signal: "stream",
       subject: "stream request",

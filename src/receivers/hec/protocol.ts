@@ -1,11 +1,14 @@
 /** Every answer of the HEC receiver, in one table: the receiver sends them from here, and the reference page prints it. */
 import type { AttributesOf } from "../../catalogue/metrics.ts";
-import { type AnswerRow, sharedRows } from "../answers.ts";
+import { type AnswerRow, row, sharedRows } from "../answers.ts";
 
 /** `rejected{reason}` of a request that was refused as a whole. */
-export type HecAnswer = AnswerRow<
-  Exclude<NonNullable<AttributesOf<"tailscale.stream.rejected">["reason"]>, "not_found" | "method">
+export type RejectedReason = Exclude<
+  NonNullable<AttributesOf<"tailscale.stream.rejected">["reason"]>,
+  "not_found" | "method"
 >;
+
+export type HecAnswer = AnswerRow<RejectedReason>;
 
 const shared = sharedRows({
   section: "streaming",
@@ -13,87 +16,48 @@ const shared = sharedRows({
   timeout: "`streaming.request_timeout`",
   retry: "The sender should retry",
 });
-const tokenRemedy = "Set the token of Tailscale's log-stream destination to the text of streaming.token";
+const denied = {
+  rejected: "auth",
+  remedy: "Set the token of Tailscale's log-stream destination to the text of streaming.token",
+} as const;
+const invalid = { code: 6, rejected: "unparsable" } as const;
+const tooLarge = { code: 6, rejected: "too_large", isDetailed: true } as const;
 
 const answers = {
-  success: {
-    when: "accepted, even if some records were skipped, duplicates or quarantined",
-    status: 200,
-    text: "Success",
-    code: 0,
-  },
-  tokenRequired: {
-    when: "no credential",
-    status: 401,
-    text: "Token is required",
-    code: 2,
-    rejected: "auth",
-    problem: "it carries no token",
-    remedy: tokenRemedy,
-  },
-  invalidAuthorization: {
-    when: "malformed credential, or an unknown scheme",
-    status: 401,
-    text: "Invalid authorization",
+  success: row(200, "Success", "accepted, even if some records were skipped, duplicates or quarantined", { code: 0 }),
+  tokenRequired: row(401, "Token is required", "no credential", { ...denied, code: 2, problem: "it carries no token" }),
+  invalidAuthorization: row(401, "Invalid authorization", "malformed credential, or an unknown scheme", {
+    ...denied,
     code: 3,
-    rejected: "auth",
     problem: "its Authorization header is malformed, or of an unknown scheme",
-    remedy: tokenRemedy,
-  },
-  invalidToken: {
-    when: "wrong token",
-    status: 403,
-    text: "Invalid token",
+  }),
+  invalidToken: row(403, "Invalid token", "wrong token", {
+    ...denied,
     code: 4,
-    rejected: "auth",
     problem: "its token is neither streaming.token nor streaming.token_previous",
-    remedy: tokenRemedy,
-  },
+  }),
   crossSite: { ...shared.crossSite, code: 4 },
-  noData: {
-    when: "empty body",
-    status: 400,
-    text: "No data",
-    code: 5,
-    rejected: "unparsable",
-    problem: "its body is empty",
-  },
-  invalidBody: {
-    when: "not JSON, torn, trailing garbage, damaged compression, invalid UTF-8",
-    status: 400,
-    text: "Invalid data format",
-    code: 6,
-    rejected: "unparsable",
+  noData: row(400, "No data", "empty body", { code: 5, rejected: "unparsable", problem: "its body is empty" }),
+  invalidBody: row(400, "Invalid data format", "not JSON, torn, trailing garbage, damaged compression, invalid UTF-8", {
+    ...invalid,
     namesValue: true,
     remedy: "Nothing of it was accepted: the body must be a sequence of JSON objects, or an array of them",
-  },
-  bodyTooLarge: {
-    when: "the body is over `streaming.max_body_bytes`, before or after decompression",
-    status: 413,
-    text: "Too large",
-    code: 6,
-    rejected: "too_large",
-    isDetailed: true,
+  }),
+  bodyTooLarge: row(413, "Too large", "the body is over `streaming.max_body_bytes`, before or after decompression", {
+    ...tooLarge,
     remedy:
       "Nothing of it was accepted: send smaller requests, or raise streaming.max_body_bytes, and streaming.max_inflight_bytes to at least as much",
-  },
-  tooLarge: {
-    when: "too many records or connection entries, or a JSON value over one of its limits",
-    status: 413,
-    text: "Too large",
-    code: 6,
-    rejected: "too_large",
-    isDetailed: true,
+  }),
+  tooLarge: row(413, "Too large", "too many records or connection entries, or a JSON value over one of its limits", {
+    ...tooLarge,
     remedy: "Nothing of it was accepted: send smaller requests and records",
-  },
-  unsupportedEncoding: {
-    when: "a `Content-Encoding` other than gzip, zstd or identity, with `streaming.decompress = auto`",
-    status: 415,
-    text: "Unsupported Content-Encoding: use gzip, zstd or none",
-    code: 6,
-    rejected: "unparsable",
-    remedy: "Use gzip, zstd or none, or set streaming.decompress to what the sender uses",
-  },
+  }),
+  unsupportedEncoding: row(
+    415,
+    "Unsupported Content-Encoding: use gzip, zstd or none",
+    "a `Content-Encoding` other than gzip, zstd or identity, with `streaming.decompress = auto`",
+    { ...invalid, remedy: "Use gzip, zstd or none, or set streaming.decompress to what the sender uses" },
+  ),
   timeout: { ...shared.timeout, code: 6 },
   busy: {
     ...shared.busy,
@@ -105,13 +69,8 @@ const answers = {
   commitTimeout: { ...shared.commitTimeout, code: 9 },
   shuttingDown: { ...shared.shuttingDown, code: 23 },
   internalError: { ...shared.internalError, code: 8 },
-  healthy: { when: "health: ready to accept requests", status: 200, text: "HEC is healthy", code: 17 },
-  queuesFull: {
-    when: "health: the journal is full or failing",
-    status: 503,
-    text: "HEC is unhealthy, queues are full",
-    code: 18,
-  },
+  healthy: row(200, "HEC is healthy", "health: ready to accept requests", { code: 17 }),
+  queuesFull: row(503, "HEC is unhealthy, queues are full", "health: the journal is full or failing", { code: 18 }),
   notFound: shared.notFound,
   methodNotAllowed: shared.methodNotAllowed,
 } as const satisfies Record<string, HecAnswer>;

@@ -8,20 +8,8 @@ import type { Batch } from "../../pipeline/batch.ts";
 import { ValueBoundary } from "../../records/json.ts";
 import { freeBuffer } from "../../runtime/process.ts";
 
-const comma = 0x2c;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
-const openBracket = 0x5b;
-const closeBracket = 0x5d;
-const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf);
-const logsPrefix = new TextEncoder().encode('{"logs":[');
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Initial size of the buffer for a value that crosses the end of a slice. */
-const firstHeldBytes = 256 * 1024;
-
-/** What may come next: `value` and `first` begin a value, `first` may end an empty list as well. */
-type Place = "top" | "first" | "value" | "separator" | "wrapper" | "members";
+/** What may come next: `value` and `first` begin a value, `first` may end an empty list as well; `wrapper` ends a `{"logs":[…]}`. */
+type Place = "top" | "first" | "value" | "separator" | "wrapper";
 
 /**
  * Cuts bytes that arrive in slices into values, and adds each to the batch: as a flow record of the usual shape or, if the
@@ -40,14 +28,13 @@ export class ValueReader {
   /** Inside the list of a `{"logs":[…]}`. */
   #isWrapped = false;
   #isAtStart = true;
+  /** The body has ended. */
+  #isLast = false;
   /** Unconsumed bytes: the beginning of a value, or of a prefix that decides its kind. */
-  #held = new Uint8Array(0);
-  #heldBytes = 0;
+  #held: Uint8Array = new Uint8Array(0);
   /** Looks for the end of the value that `#held` begins, from `#searchedBytes` on. */
   #boundary: ValueBoundary | undefined;
   #searchedBytes = 0;
-  /** The body has ended. */
-  #isLast = false;
   /** Adds the value that was just cut, if it was not scanned. */
   #adding: Iterable<void> | undefined;
 
@@ -57,15 +44,17 @@ export class ValueReader {
 
   /** Adds the values that end in this slice, which must not change before the iteration ends. @throws {Refusal} */
   *push(slice: Uint8Array): Generator<void> {
-    const bytes = this.#heldBytes > 0 ? this.#joined(slice) : slice;
-    this.#hold(bytes, yield* this.#run(bytes));
+    const bytes = this.#held.length > 0 ? Buffer.concat([this.#held, slice]) : slice;
+    const used = yield* this.#run(bytes);
+    freeBuffer(this.#held);
+    this.#held = bytes === slice ? new Uint8Array(slice.subarray(used)) : bytes.subarray(used);
   }
 
   /** @throws {Refusal} `unparsable` if a value or a list is torn. */
   *end(): Generator<void> {
     this.#isLast = true;
     yield* this.push(new Uint8Array(0));
-    if (this.#heldBytes > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of it");
+    if (this.#held.length > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of it");
   }
 
   /** Gives its buffer back. The reader must not be used again. */
@@ -75,28 +64,6 @@ export class ValueReader {
 
   damaged(why: string): Refusal {
     return new Refusal("unparsable", why, { valueIndex: this.count });
-  }
-
-  #joined(slice: Uint8Array): Uint8Array {
-    const needed = this.#heldBytes + slice.length;
-    if (needed > this.#held.length) {
-      const larger = new Uint8Array(Math.max(needed, this.#held.length * 2));
-      larger.set(this.#held.subarray(0, this.#heldBytes));
-      freeBuffer(this.#held);
-      this.#held = larger;
-    }
-    this.#held.set(slice, this.#heldBytes);
-    return this.#held.subarray(0, needed);
-  }
-
-  #hold(bytes: Uint8Array, used: number): void {
-    const left = bytes.length - used;
-    if (left > 0 && (bytes.buffer !== this.#held.buffer || used > 0)) {
-      if (left > this.#held.length) this.#held = new Uint8Array(Math.max(left, firstHeldBytes));
-      if (bytes.buffer === this.#held.buffer) this.#held.copyWithin(0, used, bytes.length);
-      else this.#held.set(bytes.subarray(used));
-    }
-    this.#heldBytes = left;
   }
 
   /** Works through the bytes. Returns how many are used up. */
@@ -121,11 +88,11 @@ export class ValueReader {
 
   *#add(adding: Iterable<void>): Generator<void> {
     this.#adding = undefined;
-    // `count` already includes this value.
     try {
       yield* adding;
     } catch (error) {
       if (!(error instanceof Refusal) || error.reason !== "unparsable") throw error;
+      // `count` already includes this value.
       throw new Refusal("unparsable", error.message, { valueIndex: this.count - 1 });
     }
   }
@@ -135,12 +102,10 @@ export class ValueReader {
     const byte = bytes[at] as number;
     switch (this.#place) {
       case "top":
-        if (byte === openBracket) {
-          this.#place = "first";
-          return at + 1;
-        }
-        if (byte !== openBrace) throw this.damaged("a JSON object should begin here");
-        return this.#topObject(bytes, at);
+        if (byte === openBrace) return this.#topObject(bytes, at);
+        if (byte !== openBracket) throw this.damaged("a JSON object should begin here");
+        this.#place = "first";
+        return at + 1;
       case "first":
       case "value":
         if (byte === closeBracket && this.#place === "first") return this.#endList(at);
@@ -151,12 +116,7 @@ export class ValueReader {
         this.#place = "value";
         return at + 1;
       case "wrapper":
-        if (byte !== closeBrace && byte !== comma) throw this.damaged('the "logs" object should end before it');
-        this.#place = "top";
-        if (byte === comma) this.#beginMembers();
-        return at + 1;
-      case "members":
-        return this.#members(bytes, at);
+        return this.#endWrapper(bytes, at);
     }
   }
 
@@ -173,7 +133,6 @@ export class ValueReader {
 
   #endList(at: number): number {
     this.#place = this.#isWrapped ? "wrapper" : "top";
-    this.#isWrapped = false;
     return at + 1;
   }
 
@@ -182,7 +141,8 @@ export class ValueReader {
     const isResumed = this.#boundary !== undefined;
     let end = isObject && !isResumed ? this.#batch.scan(bytes, at, bytes.length) : -1;
     if (end < 0) {
-      end = this.#boundaryOf(bytes, at);
+      this.#boundary ??= new ValueBoundary();
+      end = this.#endOf(this.#boundary, bytes, at);
       if (end < 0) return -1;
       const isScanned = isObject && isResumed && this.#batch.scan(bytes, at, end) === end;
       if (!isScanned) this.#adding = this.#batch.add(bytes, at, end);
@@ -192,29 +152,28 @@ export class ValueReader {
     return end;
   }
 
-  /** Members behind the list say nothing about its records. With a brace for the comma they are an object to be checked. */
-  #beginMembers(): void {
-    this.#boundary = new ValueBoundary();
-    this.#boundary.endOf(Uint8Array.of(openBrace), 0, 1);
-    this.#place = "members";
-  }
-
-  #members(bytes: Uint8Array, at: number): number {
-    const end = this.#boundaryOf(bytes, at);
+  /** What follows the list says nothing about its records, but with the brace before the list it must be an object. */
+  #endWrapper(bytes: Uint8Array, at: number): number {
+    if (this.#boundary === undefined) {
+      this.#boundary = new ValueBoundary();
+      this.#boundary.endOf(Uint8Array.of(openBrace), 0, 1);
+    }
+    const end = this.#endOf(this.#boundary, bytes, at);
     if (end < 0) return -1;
-    if (!areMembers(bytes.subarray(at, end))) throw this.damaged('the members behind "logs" are not valid JSON');
+    if (!endsWrapper(bytes.subarray(at, end))) throw this.damaged('the "logs" object should end before it');
+    this.#isWrapped = false;
     this.#place = "top";
     return end;
   }
 
-  #boundaryOf(bytes: Uint8Array, at: number): number {
-    this.#boundary ??= new ValueBoundary();
-    const end = this.#boundary.endOf(bytes, at + this.#searchedBytes, bytes.length);
+  /** The end of the value that begins at `at`, or -1. */
+  #endOf(boundary: ValueBoundary, bytes: Uint8Array, at: number): number {
+    const end = boundary.endOf(bytes, at + this.#searchedBytes, bytes.length);
     if (end < 0 && !this.#isLast) {
       this.#searchedBytes = bytes.length - at;
       return -1;
     }
-    this.parts += this.#boundary.parts;
+    this.parts += boundary.parts;
     this.#boundary = undefined;
     this.#searchedBytes = 0;
     if (end < 0) throw this.damaged("the body ends in the middle of it");
@@ -222,10 +181,12 @@ export class ValueReader {
   }
 }
 
-/** Whether these bytes end an object that has been opened, with at least one member. */
-function areMembers(bytes: Uint8Array): boolean {
+/** Whether these bytes end an object that has a member already: a brace, or more members. */
+function endsWrapper(bytes: Uint8Array): boolean {
+  if (bytes[0] === closeBrace) return true;
   try {
-    return Object.keys(JSON.parse(`{${strictUtf8.decode(bytes)}`) as object).length > 0;
+    const members = JSON.parse(`{${strictUtf8.decode(bytes.subarray(1))}`) as object;
+    return bytes[0] === comma && Object.keys(members).length > 0;
   } catch {
     return false;
   }
@@ -246,3 +207,12 @@ function matchedBytes(bytes: Uint8Array, at: number, prefix: Uint8Array): number
   while (matched < prefix.length && at + matched < bytes.length && bytes[at + matched] === prefix[matched]) matched++;
   return matched;
 }
+
+const comma = 0x2c;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;
+const byteOrderMark = Uint8Array.of(0xef, 0xbb, 0xbf);
+const logsPrefix = new TextEncoder().encode('{"logs":[');
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -89,11 +89,9 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
       return encoding === "identity" ? { signature: undefined, isLate: false } : "unsupportedEncoding";
     }
     const signature = readSignature(headers.get(signatureHeader));
-    if (signature === "missing_signature") return "missingSignature";
-    if (signature === "malformed_signature") return "malformedSignature";
+    if (typeof signature === "string") return signature;
     const time = judgeTime(signature.seconds, receivedAt, { toleranceMs, lateRetryWindowMs });
-    if (time === "stale_timestamp") return "staleTimestamp";
-    if (time === "future_timestamp") return "futureTimestamp";
+    if (time === "staleTimestamp" || time === "futureTimestamp") return time;
     return encoding === "identity" ? { signature, isLate: time === "late" } : "unsupportedEncoding";
   }
 
@@ -101,7 +99,7 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
   function verify({ signature, isLate }: Claim, { chunks }: Body): WebhookAnswerName | undefined {
     if (signature === undefined) return secrets.length === 0 ? undefined : "missingSignature";
     // Each secret is tried, whichever fits.
-    const matches = secrets.map((secret) => isSigned(signature, chunks, [secret]));
+    const matches = secrets.map((secret) => isSigned(signature, chunks, secret));
     const signer = secrets[matches.indexOf(true)];
     if (signer === undefined) return "badSignature";
     deps.signedBy?.(signer);

@@ -1,6 +1,6 @@
 /** Checks the signature of a delivery: that it was made with our secret, when, and that not a byte has changed since. */
 import { Buffer } from "node:buffer";
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, timingSafeEqual } from "node:crypto";
 
 export const signatureHeader = "tailscale-webhook-signature";
 
@@ -9,13 +9,13 @@ export interface Signature {
   /** As it stands there, since the signed text begins with it. */
   readonly time: string;
   readonly seconds: number;
-  /** The decoded `v1` elements. */
+  /** The decoded `v1` elements, 32 bytes each. */
   readonly candidates: readonly Uint8Array[];
 }
 
-/** What is wrong with a signature header, or with the time in it. */
-export type SignatureDefect = "missing_signature" | "malformed_signature";
-export type TimeVerdict = "timely" | "late" | "stale_timestamp" | "future_timestamp";
+/** What is wrong with a signature header, or with the time in it: names of answers. */
+export type SignatureDefect = "missingSignature" | "malformedSignature";
+export type TimeVerdict = "timely" | "late" | "staleTimestamp" | "futureTimestamp";
 
 /** How far the time of a signature may be from ours. */
 export interface TimeRules {
@@ -30,7 +30,7 @@ export const maxCandidates = 16;
 
 /** A time with two meanings is malformed; so is a header of unknown elements alone. Unknown elements beside known ones are passed over. */
 export function readSignature(header: string | null): Signature | SignatureDefect {
-  if (header === null || header.trim() === "") return "missing_signature";
+  if (header === null || header.trim() === "") return "missingSignature";
   const times: string[] = [];
   const candidates: Uint8Array[] = [];
   for (const element of header.split(",")) {
@@ -40,7 +40,7 @@ export function readSignature(header: string | null): Signature | SignatureDefec
   }
   const [time = "", ...more] = times;
   const isWellFormed = /^\d{1,12}$/.test(time) && more.length === 0;
-  if (!isWellFormed || candidates.length === 0 || candidates.length > maxCandidates) return "malformed_signature";
+  if (!isWellFormed || candidates.length === 0 || candidates.length > maxCandidates) return "malformedSignature";
   return { time, seconds: Number(time), candidates };
 }
 
@@ -49,24 +49,19 @@ export function judgeTime(seconds: number, receivedAt: number, rules: TimeRules)
   const { toleranceMs, lateRetryWindowMs } = rules;
   if (toleranceMs === 0) return "timely";
   const ageMs = receivedAt - seconds * 1000;
-  if (ageMs < -toleranceMs) return "future_timestamp";
+  if (ageMs < -toleranceMs) return "futureTimestamp";
   if (ageMs <= toleranceMs) return "timely";
-  return ageMs <= toleranceMs + lateRetryWindowMs ? "late" : "stale_timestamp";
+  return ageMs <= toleranceMs + lateRetryWindowMs ? "late" : "staleTimestamp";
 }
 
 /**
- * Whether one of the candidates was made from these bytes with one of the secrets. Its duration depends on how many there
- * are, never on what they hold: every pair is compared, by digests of equal length, in constant time.
+ * Whether one of the candidates was made from these bytes with the secret. Its duration depends on how many there are, never
+ * on what they hold: each is compared, in constant time.
  */
-export function isSigned(
-  { time, candidates }: Signature,
-  chunks: readonly Uint8Array[],
-  secrets: readonly string[],
-): boolean {
-  const made = secrets.map((secret) => digestOf(signatureOf(secret, time, chunks)));
-  const given = candidates.map(digestOf);
+export function isSigned({ time, candidates }: Signature, chunks: readonly Uint8Array[], secret: string): boolean {
+  const own = signatureOf(secret, time, chunks);
   let matches = 0;
-  for (const own of made) for (const candidate of given) matches |= Number(timingSafeEqual(own, candidate));
+  for (const candidate of candidates) matches |= Number(timingSafeEqual(own, candidate));
   return matches === 1;
 }
 
@@ -80,8 +75,4 @@ function signatureOf(secret: string, time: string, chunks: readonly Uint8Array[]
   const mac = createHmac("sha256", secret).update(`${time}.`);
   for (const chunk of chunks) mac.update(chunk);
   return mac.digest();
-}
-
-function digestOf(bytes: Uint8Array): Uint8Array {
-  return createHash("sha256").update(bytes).digest();
 }

@@ -29,7 +29,7 @@ function read(header: string): Signature {
 describe("a signature", () => {
   test("of the published vector is right, and made alike", () => {
     const header = `t=${vector.seconds},v1=${vector.mac}`;
-    expect(isSigned(read(header), [Buffer.from(vector.body)], [vector.secret])).toBe(true);
+    expect(isSigned(read(header), [Buffer.from(vector.body)], vector.secret)).toBe(true);
     expect(signatureHeaderOf(vector.secret, vector.seconds, vector.body)).toBe(header);
     expect(pythonSignatures([{ ...vector, time: String(vector.seconds) }])).toEqual([vector.mac]);
   });
@@ -42,19 +42,18 @@ describe("a signature", () => {
     cases.forEach(({ secret: key, time: t, body }, place) => {
       const signature = read(`t=${t},v1=${macs[place]}`);
       const cut = Math.floor(body.length / 3);
-      expect(isSigned(signature, [body.subarray(0, cut), body.subarray(cut)], [key])).toBe(true);
-      expect(isSigned(signature, [body, new Uint8Array([0])], [key])).toBe(false);
-      expect(isSigned(signature, [body], [`${key}x`])).toBe(false);
+      expect(isSigned(signature, [body.subarray(0, cut), body.subarray(cut)], key)).toBe(true);
+      expect(isSigned(signature, [body, new Uint8Array([0])], key)).toBe(false);
+      expect(isSigned(signature, [body], `${key}x`)).toBe(false);
     });
   });
 
-  test("may be any of several, made with any of the secrets", () => {
+  test("may be any of several", () => {
     const [body] = [Buffer.from(vector.body)];
     const wrong = "0".repeat(64);
     const header = `t=${vector.seconds},v1=${wrong},v1=${vector.mac},v1=${wrong}`;
-    expect(isSigned(read(header), [body], ["other", vector.secret])).toBe(true);
-    expect(isSigned(read(header), [body], ["other", "another"])).toBe(false);
-    expect(isSigned(read(header), [body], [])).toBe(false);
+    expect(isSigned(read(header), [body], vector.secret)).toBe(true);
+    expect(isSigned(read(header), [body], "other")).toBe(false);
   });
 });
 
@@ -75,11 +74,11 @@ describe("a signature header", () => {
       1_784_000_000,
       candidates,
     ]);
-    expect(isSigned(signature, [Buffer.from(vector.body)], [vector.secret])).toBe(true);
+    expect(isSigned(signature, [Buffer.from(vector.body)], vector.secret)).toBe(true);
   });
 
   test.each([null, "", "  "])("%j is missing", (header) => {
-    expect(readSignature(header)).toBe("missing_signature");
+    expect(readSignature(header)).toBe("missingSignature");
   });
 
   test.each([
@@ -100,7 +99,7 @@ describe("a signature header", () => {
     `T=1784000000,V1=${vector.mac}`,
     `t=1784000000,${Array(17).fill(v1).join(",")}`,
   ])("%j is malformed", (header) => {
-    expect(readSignature(header)).toBe("malformed_signature");
+    expect(readSignature(header)).toBe("malformedSignature");
   });
 });
 
@@ -111,13 +110,13 @@ describe("the time of a signature", () => {
   test.each([
     ["now", 0, rules, "timely"],
     ["at the edge of the past", -300, rules, "timely"],
-    ["a second beyond", -301, rules, "stale_timestamp"],
+    ["a second beyond", -301, rules, "staleTimestamp"],
     ["at the edge of the future", 300, rules, "timely"],
-    ["a second ahead of it", 301, rules, "future_timestamp"],
+    ["a second ahead of it", 301, rules, "futureTimestamp"],
     ["a second beyond, with a window for late retries", -301, late, "late"],
     ["at the end of that window", -3900, late, "late"],
-    ["a second beyond it", -3901, late, "stale_timestamp"],
-    ["ahead, with that window", 301, late, "future_timestamp"],
+    ["a second beyond it", -3901, late, "staleTimestamp"],
+    ["ahead, with that window", 301, late, "futureTimestamp"],
     ["long ago, without a tolerance", -1e9, { toleranceMs: 0, lateRetryWindowMs: 0 }, "timely"],
     ["far ahead, without a tolerance", 1e9, { toleranceMs: 0, lateRetryWindowMs: 0 }, "timely"],
   ] as const)("%s", (_, seconds, timeRules, verdict) => {
@@ -125,8 +124,8 @@ describe("the time of a signature", () => {
   });
 
   test("is judged to the millisecond of our clock", () => {
-    expect(judgeTime(receivedAt / 1000 - 300, receivedAt + 1, rules)).toBe("stale_timestamp");
-    expect(judgeTime(receivedAt / 1000 + 300, receivedAt - 1, rules)).toBe("future_timestamp");
+    expect(judgeTime(receivedAt / 1000 - 300, receivedAt + 1, rules)).toBe("staleTimestamp");
+    expect(judgeTime(receivedAt / 1000 + 300, receivedAt - 1, rules)).toBe("futureTimestamp");
   });
 });
 
@@ -134,9 +133,8 @@ test("comparing takes the same steps whatever the signatures hold", () => {
   const entry = join(import.meta.dirname, "../../support/comparison-entry.ts");
   const { stdout, stderr } = spawnSync(process.execPath, [entry], { encoding: "utf8" });
   expect(stderr).toBe("");
-  const runs = JSON.parse(stdout) as { matches: boolean; lengths: number[][]; digests: number; macs: number }[];
-  expect(runs.map(({ matches }) => matches)).toEqual([true, true, false, false, false]);
-  const pairs = Array.from({ length: 2 * 3 }, () => [32, 32]);
-  for (const { lengths, digests, macs } of runs)
-    expect({ lengths, digests, macs }).toEqual({ lengths: pairs, digests: 5, macs: 2 });
+  const runs = JSON.parse(stdout) as { matches: boolean; lengths: number[][]; macs: number }[];
+  expect(runs.map(({ matches }) => matches)).toEqual([true, true, false, false]);
+  const pairs = Array.from({ length: 3 }, () => [32, 32]);
+  for (const { lengths, macs } of runs) expect({ lengths, macs }).toEqual({ lengths: pairs, macs: 1 });
 });
