@@ -12,13 +12,20 @@ const maxBytesAtOnce = 256 * 1024;
 const maxInflatedAtOnce = 1024 * 1024;
 const inflatedAtOnceOptions = { maxOutputLength: maxInflatedAtOnce, chunkSize: 256 * 1024 };
 
+/** Input per step. The runtime's pieces are at most 64 KiB, or the size of the input. */
+const feedBytes = 64 * 1024;
+
 /**
- * Inflates the chunks of one body lazily, in pieces of 64 KiB (or the size of the input, if that is larger), so that a
- * reader that stops also stops the work.
- * @throws if the input is damaged, ends too early, or goes on with something else.
+ * Inflates the chunks of one body lazily, in pieces of 64 KiB, so that a reader that stops also stops the work.
+ * @throws if the input is damaged, ends too early, or goes on with something else. @throws {WindowTooLarge}
  */
-export function decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
-  return runtimeName === "deno" ? inflateWithZlib(chunks, compression) : inflate(chunks, compression);
+export async function* decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
+  const frames = compression === "zstd" ? zstdFrames(Buffer.concat(chunks)) : undefined;
+  if (frames?.length === 0) throw new TypeError("no zstd frame");
+  if (runtimeName === "bun") yield* inflate(frames ?? chunks, compression);
+  else if (frames === undefined) yield* through(createGunzip(), chunks);
+  // Deno's own streams know no zstd, and take one member of gzip only.
+  else for (const frame of frames) yield* through(createZstdDecompress(), [frame]);
 }
 
 /**
@@ -80,22 +87,13 @@ async function* inflate(chunks: readonly Uint8Array[], compression: Compression)
 
 async function feed(writer: WritableStreamDefaultWriter<BufferSource>, chunks: readonly Uint8Array[]): Promise<void> {
   try {
-    for (const chunk of chunks) await writer.write(chunk as Uint8Array<ArrayBuffer>);
+    for (const chunk of chunks)
+      for (let at = 0; at < chunk.byteLength; at += feedBytes)
+        await writer.write(chunk.subarray(at, at + feedBytes) as Uint8Array<ArrayBuffer>);
     await writer.close();
   } catch {
     // The reader gets the same error.
   }
-}
-
-/** Deno's own streams know no zstd, and take one member of gzip only. */
-async function* inflateWithZlib(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
-  if (compression === "gzip") {
-    yield* through(createGunzip(), chunks);
-    return;
-  }
-  const frames = zstdFrames(Buffer.concat(chunks));
-  if (frames.length === 0) throw new TypeError("no zstd frame");
-  for (const frame of frames) yield* through(createZstdDecompress(), [frame]);
 }
 
 async function* through(inflater: Transform, chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {

@@ -1,7 +1,7 @@
 /** What both runtimes must do with compressed bodies. Run as a program it prints one line a case. */
 import { Buffer } from "node:buffer";
 import process from "node:process";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { type Compression, decompress, decompressAtOnce } from "../../src/runtime/decompress.ts";
 
 export interface DecompressionCase {
@@ -62,6 +62,7 @@ export function decompressionCases(): DecompressionCase[] {
       fails("cut by one byte", one.subarray(0, -1)),
       fails("a second member cut", Buffer.concat([one, one.subarray(0, 20)])),
       fails("garbage after it", Buffer.concat([one, Buffer.from("garbage")])),
+      ...(compression === "zstd" ? windowCases() : []),
       {
         name: `${compression}: a bomb gives small pieces, and stops when nobody reads on`,
         async run() {
@@ -76,6 +77,32 @@ export function decompressionCases(): DecompressionCase[] {
       },
     ];
   });
+}
+
+/** A decoder would allocate the window of every frame, also of the second one and of one that holds less. */
+function windowCases(): DecompressionCase[] {
+  const frame = (windowLog: number): Buffer => {
+    const data = zstdCompressSync(Buffer.alloc(1000, "abc"), { params: { [constants.ZSTD_c_contentSizeFlag]: 0 } });
+    data[5] = (windowLog - 10) << 3;
+    return data;
+  };
+  const single = zstdCompressSync(Buffer.alloc(9 << 20, "abc"), { params: { [constants.ZSTD_c_windowLog]: 24 } });
+  const inputs: readonly [name: string, input: Buffer, expected: string][] = [
+    ["8 MiB", frame(23), "1000 bytes"],
+    ["16 MiB", frame(24), "WindowTooLarge"],
+    ["128 MiB in the second frame", Buffer.concat([frame(23), frame(27)]), "WindowTooLarge"],
+    ["9 MiB in a single segment", single, "WindowTooLarge"],
+  ];
+  return inputs.map(([name, input, expected]) => ({
+    name: `zstd: a window of ${name}`,
+    async run() {
+      const found = await inflatedBytes(input, "zstd").then(
+        (bytes) => `${bytes} bytes`,
+        (error: Error) => error.constructor.name,
+      );
+      return found === expected ? "as expected" : found;
+    },
+  }));
 }
 
 async function inflatedBytes(input: Buffer, compression: Compression): Promise<number> {

@@ -5,6 +5,7 @@ import type { Admission } from "../../http/limiter.ts";
 import type { Batch } from "../../pipeline/batch.ts";
 import { type Compression, decompress, decompressAtOnce } from "../../runtime/decompress.ts";
 import { collectGarbage, freeBuffer } from "../../runtime/process.ts";
+import { WindowTooLarge } from "../../runtime/zstd-frames.ts";
 import type { Turns } from "../intake.ts";
 import { ValueReader } from "./values.ts";
 
@@ -56,7 +57,10 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
   let isLarge = false;
   let damage: Refusal | undefined;
 
-  const damagedCompression = (): Refusal => damage ?? values.damaged(`the ${compression} data is damaged or truncated`);
+  const damagedCompression = (error: unknown): Refusal => {
+    const isWindow = error instanceof WindowTooLarge;
+    return damage ?? values.damaged(isWindow ? error.message : `the ${compression} data is damaged or truncated`);
+  };
   const pieces = atOnce === undefined ? piecesOf(body, compression, damagedCompression) : [atOnce.content];
 
   async function take(step: Iterable<void>): Promise<void> {
@@ -102,7 +106,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
 async function* piecesOf(
   { chunks }: Body,
   compression: Compression | undefined,
-  damaged: () => Refusal,
+  damaged: (error: unknown) => Refusal,
 ): AsyncGenerator<Uint8Array> {
   if (compression === undefined) {
     for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
@@ -114,8 +118,8 @@ async function* piecesOf(
   const inflated = decompress(chunks, compression);
   try {
     for (;;) {
-      const { done, value } = await inflated.next().catch(() => {
-        throw damaged();
+      const { done, value } = await inflated.next().catch((error: unknown) => {
+        throw damaged(error);
       });
       if (done) return;
       yield value;
