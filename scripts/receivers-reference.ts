@@ -1,18 +1,27 @@
 /** The reference pages of the receivers, made from the tables that the receivers themselves work by. */
 import { webhookTypes } from "../src/catalogue/vocabulary.ts";
 import { defaultMaxBodyBytes } from "../src/config/index.ts";
-import { type Config, settings } from "../src/config/schema.ts";
+import { settings } from "../src/config/schema.ts";
 import { idleTimeoutSeconds } from "../src/http/exchange.ts";
 import { maxEntries, maxRecords } from "../src/pipeline/batch.ts";
 import { maxRowRecords } from "../src/pipeline/parts.ts";
 import { exportedMembers, warningTypes } from "../src/processors/index.ts";
 import { defaultPath, healthPaths, ingestPaths, maxReading } from "../src/receivers/hec/index.ts";
 import { type HecAnswer, hecAnswers } from "../src/receivers/hec/protocol.ts";
-import { defaultTimeoutMs, maxDeliveries, maxEvents, maxInflightBytes } from "../src/receivers/webhook/index.ts";
+import {
+  defaultTimeoutMs,
+  maxDeliveries,
+  maxEvents,
+  maxInflightBytes,
+  maxParts,
+  maxWorking,
+} from "../src/receivers/webhook/index.ts";
 import { type WebhookAnswer, webhookAnswers } from "../src/receivers/webhook/protocol.ts";
 import { maxCandidates } from "../src/receivers/webhook/signature.ts";
 import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
 import { valueLimits } from "../src/records/json.ts";
+import { maxDepth } from "../src/records/plain.ts";
+import { maxWindowBytes } from "../src/runtime/zstd-frames.ts";
 
 /** `docs/hec.md`, as Markdown. */
 export function hecPage(): string {
@@ -53,21 +62,31 @@ ${Object.values(hecAnswers).map(hecRow).join("\n")}
 
 ## Limits
 
-| what | limit | setting |
-| --- | --- | --- |
-| one body, on the wire and after decompression | ${defaultMaxBodyBytes / 1024 / 1024} MiB | \`streaming.max_body_bytes\` |
-| all bodies in memory | ${defaultOf("max_inflight_bytes")} | \`streaming.max_inflight_bytes\` |
-| requests parsed and committed at once | ${defaultOf("max_concurrent_requests")} | \`streaming.max_concurrent_requests\` |
-| requests being read or waiting | ${maxReading} | – |
-| records in one request | ${thousands(maxRecords)} | – |
-| size of one JSON value | ${valueLimits.bytes / 1024 / 1024} MiB | – |
-| members and elements in one JSON value | ${thousands(valueLimits.parts)} | – |
-| escape sequences in one JSON value | ${thousands(valueLimits.escapes)} | – |
-| connection entries in one request | ${thousands(maxEntries)} | – |
-| connection entries in one record | ${thousands(maxEntriesOfRecord)} | – |
-| time to receive a body | ${defaultOf("request_timeout")} | \`streaming.request_timeout\` |
-| time to send the head of a request, or to begin one on a new connection | 12 s | – |
-| idle connection | ${idleTimeoutSeconds} s | – |
+${limitsTable([
+  ["one body, on the wire and after decompression", mebibytes(defaultMaxBodyBytes), "streaming.max_body_bytes"],
+  ["all bodies in memory", defaultOf("streaming.max_inflight_bytes"), "streaming.max_inflight_bytes"],
+  ["requests parsed and committed at once", ...own("streaming.max_concurrent_requests")],
+  ["requests being read or waiting", thousands(maxReading)],
+  ["window of a zstd frame", mebibytes(maxWindowBytes)],
+  ["records in one request", thousands(maxRecords)],
+  ["connection entries in one request", thousands(maxEntries)],
+  ["connection entries in one record; more quarantine it", thousands(maxEntriesOfRecord)],
+  ["size of one JSON value", mebibytes(valueLimits.bytes)],
+  ["members and elements in one JSON value", thousands(valueLimits.parts)],
+  [
+    `different member names in one JSON value, beyond its first ${thousands(valueLimits.names)} members`,
+    thousands(valueLimits.names),
+  ],
+  ["escape sequences in one JSON value", thousands(valueLimits.escapes)],
+  ["levels of nesting in one JSON value", thousands(valueLimits.depth)],
+  ["levels of nesting in `old` and `new` of an audit record; more quarantine it", thousands(maxDepth)],
+  ["time to receive a body", ...own("streaming.request_timeout")],
+  ["time to send the head of a request, or to begin one on a new connection", "12 s"],
+  ["idle connection", `${idleTimeoutSeconds} s`],
+])}
+
+A value over one of its limits refuses the whole request with 413, and a frame with a larger window with 400. At shutdown, bodies that are
+still arriving have half of the time for requests, 5 s; then they are answered with 503.
 
 ## Connections
 
@@ -116,7 +135,7 @@ Replayed deliveries do no harm then: known events are recognized for \`dedup.web
 ## Signatures
 
 \`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\` with the whole text of the secret as its
-key. Header and time are checked before the body is read. At most ${maxCandidates} \`v1\` are considered, unknown elements are ignored, and
+key. Header and time are checked before the body is read. A header with more than ${maxCandidates} \`v1\` is malformed, unknown elements are ignored, and
 each \`v1\` is compared with each secret in constant time. Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is
 required, and requests from browsers are refused; with \`webhook.auto_configure\` nothing is accepted until the secret is known.
 
@@ -142,20 +161,49 @@ Texts and lists of texts are exported, cut at 4 KiB. \`oldPolicy\`, \`newPolicy\
 
 ## Limits
 
-| what | limit | setting |
-| --- | --- | --- |
-| one body | | \`webhook.max_body_bytes\` |
-| events in one delivery | ${maxEvents} | – |
-| time to receive a body | ${defaultTimeoutMs / 1000} s | – |
-| deliveries in flight | ${maxDeliveries} | – |
-| bodies in flight | ${maxInflightBytes / 1024 / 1024} MiB, or one body | – |
+${limitsTable([
+  ["one body, uncompressed", ...own("webhook.max_body_bytes")],
+  ["events in one delivery", thousands(maxEvents)],
+  ["members and elements in one delivery", thousands(maxParts)],
+  [
+    `different member names in one delivery, beyond its first ${thousands(valueLimits.names)} members`,
+    thousands(valueLimits.names),
+  ],
+  ["escape sequences in one delivery", thousands(valueLimits.escapes)],
+  ["levels of nesting in one delivery", thousands(valueLimits.depth)],
+  ["levels of nesting in one event; more quarantine it", thousands(maxDepth)],
+  ["`v1` in one signature header", thousands(maxCandidates)],
+  ["time to receive a body, and again to commit it", `${defaultTimeoutMs / 1000} s`],
+  ["deliveries in flight", thousands(maxDeliveries)],
+  ["deliveries parsed and committed at once", thousands(maxWorking)],
+  ["bodies in flight", `${mebibytes(maxInflightBytes)}, or one body`],
+])}
 `;
 }
 
-/** As it is written in the settings. */
-function defaultOf(name: keyof Config["streaming"]): string {
-  const setting = settings.find(({ key }) => key === `streaming.${name}`);
-  return (setting?.written ?? "").replaceAll('"', "");
+type Limit = readonly [what: string, limit: string, setting?: string];
+
+function limitsTable(limits: readonly Limit[]): string {
+  const rows = limits.map(
+    ([what, limit, setting]) => `| ${what} | ${limit} | ${setting === undefined ? "–" : `\`${setting}\``} |`,
+  );
+  return ["| what | limit | setting |", "| --- | --- | --- |", ...rows].join("\n");
+}
+
+/** Default and name of a setting. */
+function own(key: string): [limit: string, setting: string] {
+  return [defaultOf(key), key];
+}
+
+/** A setting's default, with a space before its unit. */
+function defaultOf(key: string): string {
+  const setting = settings.find((candidate) => candidate.key === key);
+  if (setting === undefined) throw new TypeError(`no setting ${key}`);
+  return setting.written.replaceAll('"', "").replace(/(?<=\d)(?=[a-zA-Z])/, " ");
+}
+
+function mebibytes(bytes: number): string {
+  return `${bytes / 1024 / 1024} MiB`;
 }
 
 function hecRow({ text, code, namesValue, isDetailed, ...answer }: HecAnswer): string {

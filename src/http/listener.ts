@@ -65,11 +65,12 @@ export function bind(address: ListenAddress, options: Omit<ServeOptions, "hostna
       const ending = server.finish().then(() => (isEnded = true));
       // The runtime also waits for connections with half a request.
       let busyAt = performance.now();
-      while (!isEnded && performance.now() < Math.min(endsAt, busyAt + lingerMs)) {
-        await waitAtMost(ending, Math.min(lingerMs / 10, endsAt - performance.now()));
+      for (let now = busyAt; now < Math.min(endsAt, busyAt + lingerMs); now = performance.now()) {
+        await waitAtMost(ending, Math.min(lingerMs / 10, endsAt - now));
+        if (isEnded) return;
         if (answering > 0) busyAt = performance.now();
       }
-      if (!isEnded) await server.abort();
+      await server.abort();
     },
   };
 }

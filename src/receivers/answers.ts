@@ -130,17 +130,16 @@ export class CommitTimeout extends Unavailable {
 }
 
 /** The response of a row. */
-export function responseOf(
-  row: AnswerRow,
-  { text, valueIndex, retryAfterSeconds }: Omit<Answer<string>, "name">,
-): HttpAnswer {
-  const retryAfter = retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) };
+export function responseOf(answerRow: AnswerRow, answer: Omit<Answer<string>, "name">): HttpAnswer {
+  const { status, code, headers, isDetailed, namesValue } = answerRow;
+  const { text = answerRow.text, valueIndex = 0, retryAfterSeconds } = answer;
   const body = {
-    text: row.isDetailed ? (text ?? row.text) : row.text,
-    code: row.code,
-    ...(row.namesValue && { "invalid-event-number": valueIndex ?? 0 }),
+    text: isDetailed ? text : answerRow.text,
+    code,
+    ...(namesValue && { "invalid-event-number": valueIndex }),
   };
-  return jsonResponse(row.status, body, { ...row.headers, ...retryAfter });
+  const retryAfter = retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) };
+  return jsonResponse(status, body, { ...headers, ...retryAfter });
 }
 
 /** A path with and without a slash at its end. */

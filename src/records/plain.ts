@@ -23,7 +23,7 @@ export function decodePlain(raw: RawRecord): AuditRecord | WebhookRecord {
 }
 
 /** Levels of nesting allowed in `old` and `new`, where a policy has about five, and in a webhook event. */
-const maxDepth = 128;
+export const maxDepth = 128;
 
 /**
  * Decodes an audit record. Vocabularies are open: unknown words are accepted.

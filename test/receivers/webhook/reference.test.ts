@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { webhookTypes } from "../../../src/catalogue/vocabulary.ts";
 import { webhookAnswers } from "../../../src/receivers/webhook/protocol.ts";
-import { webhookPage } from "../../../scripts/receivers-reference.ts";
+import { hecPage, webhookPage } from "../../../scripts/receivers-reference.ts";
 
 test("the reference page has every answer of the table, and every type", () => {
   const page = webhookPage();
@@ -10,4 +10,15 @@ test("the reference page has every answer of the table, and every type", () => {
     expect(row).toEndWith(rejected === undefined ? "|  |" : `| \`${rejected}\` |`);
   }
   for (const type of webhookTypes) expect(page.split(`\`${type}\``)).toHaveLength(2);
+});
+
+test.each([
+  ["hec.md", hecPage()],
+  ["webhook.md", webhookPage()],
+])("%s names a figure for every limit, with a space before its unit", (_, page) => {
+  const [, table = ""] = page.split("| what | limit | setting |\n| --- | --- | --- |\n");
+  const limits = table.split("\n\n", 1)[0]?.trimEnd().split("\n") ?? [];
+  expect(limits.length).toBeGreaterThanOrEqual(12);
+  for (const limit of limits)
+    expect(limit).toMatch(/^\| [^|]+ \| \d[\d,]*( (MiB|s)(, or one body)?)? \| (–|`[\w.]+`) \|$/);
 });
