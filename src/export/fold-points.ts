@@ -56,29 +56,18 @@ const stepMs = 5;
 const seriesPerPiece = 128;
 
 /**
- * The page of `/metrics`: the last committed fold and the process's own instruments. It is written in steps of a few
- * milliseconds, since it is the listening thread that writes it. Those who ask while it is being written get the same text.
+ * Creates what writes the page of `/metrics`: the last committed fold and the process's own instruments. It is written in
+ * steps of a few milliseconds, since it is the listening thread that writes it; whoever asks meanwhile gets the same text.
  */
-export class PrometheusPage {
-  readonly #sources: PageSources;
-  #writing: Promise<string> | undefined;
-
-  constructor(sources: PageSources) {
-    this.#sources = sources;
-  }
-
-  text(): Promise<string> {
-    return (this.#writing ??= this.#write().finally(() => (this.#writing = undefined)));
-  }
+export function prometheusPage({ instruments, shown, common }: PageSources): () => Promise<string> {
+  let writing: Promise<string> | undefined;
 
   /** Scope and resource are in `target_info`. */
-  async #write(): Promise<string> {
-    const { instruments, shown, common } = this.#sources;
+  async function write(): Promise<string> {
     const { resource, scopeMetrics } = await instruments.collect();
     const own = scopeMetrics.map(({ scope, metrics: data }) => ({ scope, metrics: data.map(withFullName) }));
     const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
-    const ownText = serializer.serialize({ resource, scopeMetrics: own });
-    const parts = [ownText.replace(/# no registered metrics$/, "")];
+    const parts = [serializer.serialize({ resource, scopeMetrics: own }).replace(/# no registered metrics$/, "")];
     const fold = shown();
     const endTime = hrTimeOfMillis(fold.at);
     let endsAt = performance.now() + stepMs;
@@ -86,7 +75,8 @@ export class PrometheusPage {
       let isFirst = true;
       for (const points of piecesOf(metric, common, endTime)) {
         const text = pieceText(metric.name, points);
-        parts.push(isFirst ? text : withoutHeader(text));
+        // A metric's `# HELP` and `# TYPE` stand before its first line only.
+        parts.push(isFirst ? text : text.replace(/^(#.*\n)+/, ""));
         isFirst = false;
         if (performance.now() < endsAt) continue;
         await afterOthers();
@@ -95,6 +85,8 @@ export class PrometheusPage {
     }
     return parts.join("");
   }
+
+  return () => (writing ??= write().finally(() => (writing = undefined)));
 }
 
 /** After a long pause the previous fold is older than the points that a backend accepts. */
@@ -149,11 +141,6 @@ function pieceText(name: FoldedMetric["name"], points: DataPoint<number>[]): str
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   const scopeMetrics = [{ scope: { name: "" }, metrics: [withFullName(metricDataOf(name, points))] }];
   return serializer.serialize({ resource: emptyResource(), scopeMetrics });
-}
-
-/** A metric's `# HELP` and `# TYPE` stand before its first line only. */
-function withoutHeader(text: string): string {
-  return text.replace(/^(#.*\n)+/, "");
 }
 
 /** The serializer leaves units out of names and names the unit beside, which not every reader understands. */

@@ -9,7 +9,7 @@ import type { ProcessorSettings } from "../processors/index.ts";
 import { collectGarbage } from "../runtime/process.ts";
 import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
-import { foldMessage, PrometheusPage } from "./fold-points.ts";
+import { foldMessage, prometheusPage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";
 import { commonAttributes, destinationOf, resourcesOf } from "./destination.ts";
 import { createInstruments, eachLevel, rewritingLogger, routeDiagnostics } from "./self-observability.ts";
@@ -68,9 +68,9 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const deliversLogs = setup.logs !== undefined;
   const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
   const { telemetry } = instruments;
-  const page = new PrometheusPage({ shown: deps.shown, instruments, common });
+  const page = prometheusPage({ shown: deps.shown, instruments, common });
   const worker = new ExportWorker(setup, { ...deps, telemetry });
-  const local = new LocalDelivery(deps.onProgress);
+  const local = createLocalDelivery(deps.onProgress);
   const { otlp } = config;
   const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({
     kind: enabled ? "local" : "disabled",
@@ -107,7 +107,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       return deliversLogs && worker.wantsText;
     },
     /** The metrics of now in Prometheus' text form. */
-    scrape: (): Promise<string> => page.text(),
+    scrape: page,
     /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
     useCredentials(next: Config): void {
       if (!setup.isStdout) worker.useCredentials(destinationsOf(next, version));
@@ -183,30 +183,22 @@ function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker): void {
 }
 
 /** Delivery if no logs leave: what is committed counts as delivered to the local store, and so does what waited before. */
-class LocalDelivery {
-  readonly #onProgress: (progress: Progress) => void;
-  #cursor: LogCursor | undefined;
-
-  constructor(onProgress: (progress: Progress) => void) {
-    this.#onProgress = onProgress;
-  }
-
-  start({ cursor, committedSeq, pendingRecords }: StartOfDelivery): void {
-    this.#cursor = cursor;
-    if (cursor.seq <= committedSeq) this.#deliver(pendingRecords, committedSeq);
-  }
-
-  committed({ parts, lastSeq }: CommittedRows): void {
-    const records = parts.reduce((sum, { accepted }) => sum + accepted, 0);
-    this.#deliver(records, lastSeq);
-  }
-
-  #deliver(records: number, lastSeq: number): void {
-    const from = this.#cursor;
-    if (from === undefined) return;
-    const delivered = from.records.delivered + records;
-    const cursor = { ...from, seq: lastSeq + 1, record: 0, logRecord: 0, records: { ...from.records, delivered } };
-    this.#cursor = cursor;
-    this.#onProgress({ cursor, marks: [] });
-  }
+function createLocalDelivery(onProgress: (progress: Progress) => void) {
+  let last: LogCursor | undefined;
+  const deliver = (records: number, lastSeq: number): void => {
+    if (last === undefined) return;
+    const delivered = last.records.delivered + records;
+    last = { ...last, seq: lastSeq + 1, record: 0, logRecord: 0, records: { ...last.records, delivered } };
+    onProgress({ cursor: last, marks: [] });
+  };
+  return {
+    start({ cursor, committedSeq, pendingRecords }: StartOfDelivery): void {
+      last = cursor;
+      if (cursor.seq <= committedSeq) deliver(pendingRecords, committedSeq);
+    },
+    committed({ parts, lastSeq }: CommittedRows): void {
+      const records = parts.reduce((sum, { accepted }) => sum + accepted, 0);
+      deliver(records, lastSeq);
+    },
+  };
 }

@@ -128,42 +128,33 @@ const minLogRecordsForEstimate = 16;
 /** Log records differ from those before them: a request is planned a little below its limit, so that few are over it. */
 const plannedShare = 0.9;
 
-/** Channel of all logs: fresh ones, replay and retry. */
-export class RequestChannel implements Channel {
-  readonly #limits: RequestLimits;
-  readonly #deps: RequestDeps;
-  readonly #write: WriteSpans;
+/** Creates the channel of all logs: fresh ones, replay and retry. A request of one log record is sent whatever its size. */
+export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel {
+  const { max_records: maxRecords, max_bytes: maxBytes } = limits;
+  const { send, encoding, describer } = deps;
+  const write = encoding === "protobuf" ? protobufWriter(deps) : jsonWriter(deps);
   /** A guess until the first request has been encoded. */
-  #logRecordBytes = 1_000;
-
-  constructor(limits: RequestLimits, deps: RequestDeps) {
-    this.#limits = limits;
-    this.#deps = deps;
-    this.#write = deps.encoding === "protobuf" ? protobufWriter(deps) : jsonWriter(deps);
-  }
-
-  /** How many log records should fit, by the size of those encoded last. Nothing is encoded twice to find out. */
-  get maxLogRecords(): number {
-    const { max_records: maxRecords, max_bytes: maxBytes } = this.#limits;
-    return Math.max(1, Math.min(maxRecords, Math.floor((maxBytes * plannedShare) / this.#logRecordBytes)));
-  }
-
-  /** Encodes and posts; never throws. A request of one log record is sent whatever its size. */
-  async post(spans: readonly Span[], stop: AbortSignal): Promise<Posted> {
-    const logRecords = spans.reduce((sum, { from, to }) => sum + to - from, 0);
-    let body: Uint8Array;
-    try {
-      body = this.#write(spans);
-    } catch (error) {
-      return { kind: "unsent", message: error instanceof Error ? error.message : String(error) };
-    }
-    // Addresses that are all new leave some 30 MB behind by then, which the collector would let grow.
-    if (this.#deps.describer.takeResets() > 0) collectGarbage();
-    if (logRecords >= minLogRecordsForEstimate) this.#logRecordBytes = Math.max(1, body.length / logRecords);
-    if (body.length > this.#limits.max_bytes && logRecords > 1)
-      return { kind: "unsent", message: "larger than a request may be" };
-    return this.#deps.send(body, this.#deps.encoding, stop);
-  }
+  let logRecordBytes = 1_000;
+  return {
+    /** By the size of those encoded last: nothing is encoded twice to find out. */
+    get maxLogRecords() {
+      return Math.max(1, Math.min(maxRecords, Math.floor((maxBytes * plannedShare) / logRecordBytes)));
+    },
+    async post(spans, stop) {
+      const logRecords = spans.reduce((sum, { from, to }) => sum + to - from, 0);
+      let body: Uint8Array;
+      try {
+        body = write(spans);
+      } catch (error) {
+        return { kind: "unsent", message: error instanceof Error ? error.message : String(error) };
+      }
+      // Addresses that are all new leave some 30 MB behind by then, which the collector would let grow.
+      if (describer.takeResets() > 0) collectGarbage();
+      if (logRecords >= minLogRecordsForEstimate) logRecordBytes = Math.max(1, body.length / logRecords);
+      if (body.length > maxBytes && logRecords > 1) return { kind: "unsent", message: "larger than a request may be" };
+      return send(body, encoding, stop);
+    },
+  };
 }
 
 function protobufWriter({ describer, resource, scope }: RequestDeps): WriteSpans {

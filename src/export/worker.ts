@@ -26,7 +26,7 @@ import type { FoldMessage } from "./fold-points.ts";
 import { MetricExport, type MetricReport } from "./metrics.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
 import { marked, marksOf, Redelivering, replayed, shareChannel } from "./redelivery.ts";
-import { RequestChannel } from "./requests.ts";
+import { createChannel } from "./requests.ts";
 import { type RowContext, RowSource } from "./rows.ts";
 import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-observability.ts";
 import {
@@ -209,7 +209,7 @@ function startLogs(
   });
   const describer = new FlowDescriber(settings, new EndBook(settings));
   const context: RowContext = { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
-  const channel = new RequestChannel(limits, { send, encoding, describer, resource: resources.logs, scope });
+  const channel = createChannel(limits, { send, encoding, describer, resource: resources.logs, scope });
   const shares = shareChannel(channel, limits.concurrency, shared.timer);
   const source = new RowSource(reader, context);
   const fresh = new Delivery("logs", cursor, {

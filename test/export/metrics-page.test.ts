@@ -1,6 +1,6 @@
 /** Prometheus' text form: full names, the same totals as OTLP, one rendering for all who ask at once, and no long step. */
 import { expect, test } from "bun:test";
-import { PrometheusPage } from "../../src/export/fold-points.ts";
+import { prometheusPage } from "../../src/export/fold-points.ts";
 import { createInstruments } from "../../src/export/self-observability.ts";
 import type { Fold } from "../../src/ledger/index.ts";
 import { foldOf, nodesFold, resource } from "./metric-export.ts";
@@ -10,14 +10,14 @@ const common = { "tailscale.tailnet": "t" };
 
 function pageOf(shown: () => Fold) {
   const instruments = createInstruments(configWith().self_observability, { resource, version: "1.2.3", common });
-  return { page: new PrometheusPage({ shown, instruments, common }), telemetry: instruments.telemetry, instruments };
+  return { page: prometheusPage({ shown, instruments, common }), telemetry: instruments.telemetry, instruments };
 }
 
 test("has units in names, the catalogue's words, and the totals of the last fold without points of 0", async () => {
   const { page, telemetry } = pageOf(() => ({ ...nodesFold(41, 2), since: 1_800_000_000_000 }));
   telemetry.record("tailscale2otel.export.duration", 0.02, { signal: "logs", outcome: "success" });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
-  const lines = (await page.text()).split("\n");
+  const lines = (await page()).split("\n");
   expect(lines).toContain("# TYPE tailscale_network_io_bytes_total counter");
   expect(lines).toContain(
     'tailscale_network_io_bytes_total{tailscale_tailnet="t",network_io_direction="transmit",tailscale_src_node="node-0"} 41',
@@ -35,7 +35,7 @@ test("writes each metric's header once, whatever the number of its series, and e
   const { page } = pageOf(() =>
     foldOf([...nodesFold(0, 1000).metrics, ...nodesFold(0, 3, "tailscale.network.unique.dst_peers").metrics]),
   );
-  const text = await page.text();
+  const text = await page();
   const lines = text.split("\n").filter((line) => line !== "");
   expect(lines.filter((line) => line === "# TYPE tailscale_network_io_bytes_total counter")).toHaveLength(1);
   expect(lines.filter((line) => line === "# TYPE tailscale_network_unique_dst_peers gauge")).toHaveLength(1);
@@ -51,16 +51,16 @@ test("is rendered once for all who ask meanwhile, and anew for who asks later", 
     asked++;
     return nodesFold(asked);
   });
-  const [first, second] = await Promise.all([page.text(), page.text()]);
+  const [first, second] = await Promise.all([page(), page()]);
   expect(asked).toBe(1);
   expect(second).toBe(first);
-  expect(await page.text()).not.toBe(first);
+  expect(await page()).not.toBe(first);
 });
 
 test("lets others have a turn while thousands of series are written", async () => {
   const fold = nodesFold(0, 20_000);
   const { page } = pageOf(() => fold);
-  const writing = page.text();
+  const writing = page();
   let turns = 0;
   const others = setInterval(() => turns++, 0);
   await writing;
@@ -74,8 +74,8 @@ test("a failure to collect is that of those who asked, and not of the next", asy
     if (isBroken) throw new Error("no fold");
     return nodesFold(1);
   });
-  expect(page.text()).rejects.toThrow("no fold");
-  await page.text().catch(() => undefined);
+  expect(page()).rejects.toThrow("no fold");
+  await page().catch(() => undefined);
   isBroken = false;
-  expect(await page.text()).toContain("tailscale_network_io_bytes_total");
+  expect(await page()).toContain("tailscale_network_io_bytes_total");
 });

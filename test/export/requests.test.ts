@@ -1,7 +1,7 @@
 /** Requests of log records at a real OTLP receiver, in both encodings: what is in them, and how large they get. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Encoding } from "../../src/export/answer.ts";
-import { type DeliveryRow, RequestChannel, type Span } from "../../src/export/requests.ts";
+import { createChannel, type DeliveryRow, type Span } from "../../src/export/requests.ts";
 import { scopeOf } from "../../src/export/destination.ts";
 import { RowSource } from "../../src/export/rows.ts";
 import type { Row } from "../../src/journal/index.ts";
@@ -28,7 +28,7 @@ interface Settings {
 function channelFor(rows: readonly Row[], { maxRecords = 5_000, maxBytes = 4 << 20, encoding = "protobuf" }: Settings) {
   const context = contextWith();
   const source = new RowSource(readerOf(rows), context);
-  const channel = new RequestChannel(
+  const channel = createChannel(
     { max_records: maxRecords, max_bytes: maxBytes },
     {
       send: senderTo(destinationAt(sink.url)).send,
