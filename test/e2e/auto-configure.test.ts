@@ -1,4 +1,4 @@
-/** The program that users download sets Tailscale's side up by itself, against the stand-in: streams, webhook, rotations, restarts. */
+/** The released program registers itself at a fake of Tailscale: streams, webhook, rotations, restarts. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -107,7 +107,7 @@ async function delivered(secret: string): Promise<number> {
 }
 
 test(
-  "both streams and the webhook are registered, what then comes is accepted, and a second start changes nothing",
+  "both streams and the webhook are registered, what they deliver is accepted, and a second start changes nothing",
   async () => {
     const first = await start();
     await until(() => isRegistered() && isKept());
@@ -161,7 +161,7 @@ test(
 );
 
 test(
-  "a stream that goes elsewhere is replaced with a warning, and a webhook whose secret is not known is rotated",
+  "a stream that points elsewhere is replaced with a warning, and a webhook with an unknown secret is rotated",
   async () => {
     const foreign = { url: "https://siem.example.com/in", user: "ops", token: "x", compressionFormat: "none" } as const;
     await apiOf(tailnet).putLogStream("network", foreign);
@@ -182,7 +182,7 @@ test(
 );
 
 test(
-  "a rotation by another process is taken over; the old secret is valid until the new one is seen, after a restart too",
+  "a rotation by another process is noticed; the old secret is valid until the new one is used, even after a restart",
   async () => {
     await start();
     await until(() => isRegistered() && isKept());
@@ -206,7 +206,7 @@ test(
 );
 
 test(
-  "until Tailscale has told the secret nothing is taken, signed or not, and nothing waits for Tailscale",
+  "no delivery is accepted until the secret is known, signed or not, and nothing else waits for Tailscale",
   async () => {
     tailnet.fail({ path: /webhooks|logging/, times: 1000, effect: { kind: "status", status: 403, message: "no" } });
     await start();
@@ -247,7 +247,7 @@ test(
 );
 
 test(
-  "with its state in memory it works too, and says what that means",
+  "works with its state in memory, and warns what that means",
   async () => {
     const inMemory = { TS2OTEL_STATE__PATH: ":memory:" };
     await start(inMemory);

@@ -91,7 +91,7 @@ const success = (value: number) => () =>
   )?.value === value;
 
 test(
-  "the directory of the moment decides, in logs and in metrics",
+  "the current devices decide on names, in logs and in metrics",
   async () => {
     tailnet.devices = [web, database];
     await start();
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  "a start while the API is away has the last names, says so, and recovers by itself",
+  "a start while the API is down uses the last names, logs it, and recovers by itself",
   async () => {
     tailnet.devices = [web, database];
     await start();

@@ -1,4 +1,4 @@
-/** The program that users download, polling the stand-in of Tailscale: with the stream beside it, through kills, and over a week of backlog. */
+/** The released program polls a fake of Tailscale: together with the stream, across kills, and over a week of backlog. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -82,7 +82,7 @@ const nodes = () =>
   );
 
 test(
-  "what the stream brings and what the poll brings is one, also after kill -9 between the two",
+  "a record is counted once whether streamed or polled, even with kill -9 in between",
   async () => {
     const records = Array.from({ length: 40 }, (_, index) => addFlow(index, 60));
     tailnet.addAudit(auditValue({ eventGroupID: "group-1" }), secondsAgo(30));
@@ -143,7 +143,7 @@ const lastSecond = backlogHours * hourSeconds - 60;
 const maxCatchUpMiB = 550;
 
 test(
-  "a week of backlog, some of its windows 100 MB, is caught up with bounded memory",
+  "a week of backlog with windows of 100 MB is caught up in bounded memory",
   async () => {
     const firstSecond = Math.floor(Date.now() / 1000) - backlogHours * hourSeconds;
     tailnet.serveRecords("network", (from, to) => textsOfWindow(firstSecond, from, to));

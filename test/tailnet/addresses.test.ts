@@ -1,4 +1,4 @@
-/** What a log stream is set to by the settings, and which addresses are the same. */
+/** The address, token and compression that a log stream is set to, and which addresses are equal. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ describe("the address", () => {
     ["https://logs.example.com?a=b", "https://logs.example.com/in?a=b"],
     ["https://logs.example.com/behind/a/proxy", "https://logs.example.com/behind/a/proxy"],
     ["http://[fd7a:115c:a1e0::1]:8088", "http://[fd7a:115c:a1e0::1]:8088/in"],
-  ])("%s is called as %s", (publicUrl, called) => {
+  ])("%s becomes %s", (publicUrl, called) => {
     expect(publicAddress(publicUrl, "/in")).toBe(called);
   });
 
@@ -31,7 +31,7 @@ describe("the address", () => {
     ["https://logs.example.com:8088/in", "https://logs.example.com/in", false],
     ["https://logs.example.com/IN", "https://logs.example.com/in", false],
     ["no address", "no address", true],
-  ])("%s and %s: the same is %p", (one, other, isSame) => {
+  ])("%s and %s: equal is %p", (one, other, isSame) => {
     expect(isSameAddress(one, other)).toBe(isSame);
     expect(isSameAddress(other, one)).toBe(isSame);
   });

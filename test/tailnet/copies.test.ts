@@ -34,20 +34,20 @@ test("devices have canonical addresses, the first label of their name, and sorte
   ]);
 });
 
-describe("a copy of the directory", () => {
+describe("the stored copy of the devices", () => {
   test("is read as it was written", () => {
     expect(decodeDevices(encodeDevices(devices))).toEqual(devices);
     expect(decodeDevices(encodeDevices([]))).toEqual([]);
   });
 
-  test("that is damaged or of another version is none", () => {
+  test("is ignored if it is damaged or of another version", () => {
     const copy = encodeDevices(devices);
     expect(decodeDevices(copy.subarray(0, copy.length - 5))).toBeUndefined();
     expect(decodeDevices(new Uint8Array(8))).toBeUndefined();
     expect(decodeDevices(zstdCompressSync(Buffer.from(JSON.stringify({ version: 2, devices }))))).toBeUndefined();
   });
 
-  test("that would take the room of records is refused", () => {
+  test("is refused if it would take the space of records", () => {
     const [device] = devices;
     const huge = Array.from({ length: 90_000 }, (_, n) => ({
       ...(device as Device),
@@ -58,7 +58,7 @@ describe("a copy of the directory", () => {
 });
 
 describe("with state in memory", () => {
-  test("the webhook's secret is held by the object, and no file is written", () => {
+  test("the webhook's secret is in memory, and no file is written", () => {
     const file = webhookSecretFile(":memory:");
     expect(file.read()).toBeUndefined();
     const webhook = { id: "1", url: "https://hooks.example.com", secret: "tskey-webhook-mine" };

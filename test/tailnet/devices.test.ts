@@ -1,4 +1,4 @@
-/** The directory of devices: what is used, stored, logged and measured. */
+/** The tailnet's devices: what is used, stored, logged and measured. */
 import { setImmediate as allSettled } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
@@ -28,7 +28,7 @@ function asTheApiSays({ label, addresses, tags, ...device }: Device): ApiDevice 
   return { ...device, name: `${label}.tail1234.ts.net`, addresses: [...addresses], tags: [...tags] };
 }
 
-/** An API that gives these answers one after the other, and then waits; and everything that the refresh does. */
+/** An API that gives these answers one after another and then never again, and everything that the refresh does with them. */
 function setUp(
   answers: readonly Answer[],
   options: { copy?: Uint8Array; maxDevices?: number; keep?: () => void } = {},
@@ -101,7 +101,7 @@ test("uses a stored copy at once, and not again if the API says the same", async
   expect(kept).toEqual([[other]]);
 });
 
-test("an empty tailnet is a directory too", async () => {
+test("uses an empty list of devices too", async () => {
   const { refresh, used, allAnswered } = setUp([[]]);
   refresh.start();
   await allAnswered;
@@ -109,7 +109,7 @@ test("an empty tailnet is a directory too", async () => {
 });
 
 describe("while the API fails", () => {
-  test("the last directory stays in use, and failure and recovery are logged once each", async () => {
+  test("the last devices stay in use, and failure and recovery are logged once each", async () => {
     const { refresh, used, lines, allAnswered } = setUp([[web], trouble, trouble, trouble, [web], trouble]);
     refresh.start();
     await allAnswered;
@@ -125,7 +125,7 @@ describe("while the API fails", () => {
     ]);
   });
 
-  test("at the first start there is no directory, and that is logged", async () => {
+  test("at the first start there are no names, and that is logged", async () => {
     const { refresh, used, lines, allAnswered } = setUp([trouble]);
     refresh.start();
     await allAnswered;
@@ -133,7 +133,7 @@ describe("while the API fails", () => {
     expect(lines[0]?.message).toContain("names come from the last copy, or from the records");
   });
 
-  test("the metrics show it", async () => {
+  test("the metrics report the failure", async () => {
     const { refresh, state, gauge, allAnswered } = setUp([[web], trouble], { copy: encodeDevices([web]) });
     const attributes = { "tailscale.collector": "devices" };
     expect(["success", "last_timestamp", "lag"].map(gauge)).toEqual([[], [], []]);
@@ -146,7 +146,7 @@ describe("while the API fails", () => {
     expect(gauge("lag")).toEqual([{ value: 90, attributes }]);
   });
 
-  test("and answers again, they show that", async () => {
+  test("and then answers, the metrics report success", async () => {
     const { refresh, gauge, allAnswered } = setUp([trouble, [web]]);
     refresh.start();
     await allAnswered;

@@ -1,4 +1,4 @@
-/** The log streams of a tailnet, set by the program itself: looked at first, replaced with a warning, tried until it works. */
+/** The log streams of a tailnet, set by the program: compared first, replaced with a warning, retried until it works. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createLogStreams, type LogStreams } from "../../src/tailnet/log-streams.ts";
@@ -72,7 +72,7 @@ async function looked(...logs: readonly LogName[]): Promise<void> {
   await until(() => logs.every((name) => looks(name) >= (before.get(name) ?? 0) + 2));
 }
 
-test("where there are none, both are put as they should be", async () => {
+test("both streams are set if there are none", async () => {
   create().start();
   await looked("network", "configuration");
   for (const name of ["network", "configuration"] as const) expect(tailnet.stream(name)).toMatchObject({ ...target });
@@ -82,14 +82,14 @@ test("where there are none, both are put as they should be", async () => {
   expect(log.text).not.toContain(token);
 });
 
-test("only those that are wanted are put", async () => {
+test("only the wanted streams are set", async () => {
   create(["configuration"]).start();
   await looked("configuration");
   expect(tailnet.stream("network")).toBeUndefined();
   expect(tailnet.stream("configuration")).toMatchObject({ token });
 });
 
-test("a second start looks, and changes nothing", async () => {
+test("a second start changes nothing", async () => {
   const first = create();
   first.start();
   await looked("network", "configuration");
@@ -134,7 +134,7 @@ describe("a stream that points here is set again", () => {
   });
 });
 
-test("one that goes elsewhere is replaced, and it is said what went where", async () => {
+test("a stream that points elsewhere is replaced, with a warning that says what it was", async () => {
   const foreign = {
     destinationType: "datadog",
     url: "https://siem.example.com/in?key=secret-key",
@@ -154,7 +154,7 @@ test("one that goes elsewhere is replaced, and it is said what went where", asyn
   expect(log.text).not.toMatch(/secret-key|the-token/);
 });
 
-test("ours with a token that nobody remembers is put again", async () => {
+test("a stream that points here with an unknown token is set again", async () => {
   await apiOf(tailnet).putLogStream("network", { ...target, token: "an-older-one" });
   create(["network"]).start();
   await until(() => tailnet.stream("network")?.token === token);
@@ -165,7 +165,7 @@ test("ours with a token that nobody remembers is put again", async () => {
 });
 
 describe("a new token", () => {
-  test("is put, and the same one is not", async () => {
+  test("is set, and an unchanged one is not", async () => {
     const streams = create();
     streams.start();
     await looked("network", "configuration");
@@ -180,7 +180,7 @@ describe("a new token", () => {
     expect(log.text).not.toMatch(/the-next-token|the-token/);
   });
 
-  test("is the last to be put, however late an earlier request is answered", async () => {
+  test("is set last, however late an earlier request is answered", async () => {
     tailnet.fail({ method: "GET", path: /stream$/, effect: { kind: "slow", ms: 50 } });
     const streams = create(["network"]);
     streams.start();
@@ -192,7 +192,7 @@ describe("a new token", () => {
     expect(puts().at(-1)).toBe("third");
   });
 
-  test("that is empty is never put", async () => {
+  test("is never set if it is empty", async () => {
     const streams = create(["network"]);
     streams.start();
     await until(() => log.said("info", "now points to this receiver").length === 1);
@@ -206,7 +206,7 @@ describe("a new token", () => {
     await until(() => tailnet.stream("configuration")?.token === "a-token");
   });
 
-  test("before the start is the one that is put", async () => {
+  test("from before the start is used", async () => {
     const streams = create(["network"]);
     streams.useToken("from-the-start");
     streams.start();
@@ -216,8 +216,8 @@ describe("a new token", () => {
   });
 });
 
-describe("what fails is tried again until it works,", () => {
-  test("a missing scope, which is said once with what to do", async () => {
+describe("retries until it works:", () => {
+  test("a missing scope, with one warning and its remedy", async () => {
     tailnet.grant(["log_streaming:read"]);
     create().start();
     const puts = (name: LogName): number => asked("PUT", `/${name}/stream`).length;
@@ -251,7 +251,7 @@ describe("what fails is tried again until it works,", () => {
 describe("the status", () => {
   const flow = { nodeId: "n1CNTRL", start: "2026-11-22T10:00:00Z", end: "2026-11-22T10:00:05Z", virtualTraffic: [] };
 
-  test("is read until Tailscale delivers, which is said once", async () => {
+  test("logs the first delivery once", async () => {
     create(["network"]).start();
     await looked("network");
     expect(log.said("info", "Tailscale delivers")).toEqual([]);
@@ -263,7 +263,7 @@ describe("the status", () => {
     expect(log.said("info", "Tailscale delivers")).toHaveLength(1);
   });
 
-  test("gives Tailscale's counts, and what of them did not come", async () => {
+  test("exports Tailscale's counts, and how many entries are missing", async () => {
     create().start();
     await looked("network", "configuration");
     for (let count = 0; count < 5; count++) tailnet.addFlow({ ...flow, nodeId: `n${count}CNTRL` });
@@ -276,7 +276,7 @@ describe("the status", () => {
     await until(() => gauges.read("tailscale2otel.logstream.missing")["network"] === 0);
   });
 
-  test("tells of trouble once", async () => {
+  test("logs an error of Tailscale's once", async () => {
     create(["network"]).start();
     await looked("network");
     await sink.stop(true);
@@ -289,7 +289,7 @@ describe("the status", () => {
   });
 });
 
-test("it stops at once, before it started, while it waits, and twice; and then asks no more", async () => {
+test("stops at once, before the start, during a wait and twice, and then sends no more requests", async () => {
   const never = create();
   await never.stop(1000);
   tailnet.fail({ path: /\/logging\//, times: 1000, effect: { kind: "status", status: 403 } });

@@ -1,4 +1,4 @@
-/** What is missing of a stream, by Tailscale's count and ours. */
+/** How many entries of a stream are missing, by Tailscale's count and ours. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { activityOf, LossCount } from "../../src/tailnet/log-streams.ts";
@@ -15,14 +15,14 @@ const statusOf = (numEntriesSent: number, more: Partial<LogStreamStatus> = {}): 
   ...more,
 });
 
-test("nothing is said before the first look, and nothing is missing at it", () => {
+test("nothing is known before the first status, and nothing is missing at it", () => {
   const loss = new LossCount();
   expect(loss.missing).toBeUndefined();
   loss.update(statusOf(1000, { numFailedRequests: 7 }), 40);
   expect(loss).toMatchObject({ status: { numEntriesSent: 1000, numFailedRequests: 7 }, missing: 0 });
 });
 
-test("what was sent and not taken is missing until it comes", () => {
+test("entries that were sent and not received are missing until they arrive", () => {
   const loss = new LossCount();
   loss.update(statusOf(1000), 40);
   loss.update(statusOf(1100), 130);
@@ -31,14 +31,14 @@ test("what was sent and not taken is missing until it comes", () => {
   expect(loss.missing).toBe(0);
 });
 
-test("what was taken more often than it was sent is no negative loss", () => {
+test("receiving more than was sent is not a negative loss", () => {
   const loss = new LossCount();
   loss.update(statusOf(0), 0);
   loss.update(statusOf(10), 20);
   expect(loss.missing).toBe(0);
 });
 
-test("a count that begins anew at Tailscale is a new baseline", () => {
+test("a reset of Tailscale's counter is a new baseline", () => {
   const loss = new LossCount();
   loss.update(statusOf(1000), 0);
   loss.update(statusOf(1010), 0);
@@ -53,7 +53,7 @@ test("a count that begins anew at Tailscale is a new baseline", () => {
   expect(loss.missing).toBe(0);
 });
 
-test("after any looks, it is what was sent since the last baseline and not taken since", () => {
+test("is always what was sent since the last baseline minus what was received since", () => {
   const look = fc.record({ lost: fc.nat(5), taken: fc.nat(50), isReset: fc.boolean() });
   fc.assert(
     fc.property(fc.array(look, { maxLength: 30 }), (looks) => {
@@ -79,7 +79,7 @@ test("after any looks, it is what was sent since the last baseline and not taken
   );
 });
 
-test("Tailscale's last activity is none where it has sent nothing", () => {
+test("there is no last activity if Tailscale has sent nothing", () => {
   expect(activityOf(statusOf(0, { lastActivity: "" }))).toBeUndefined();
   expect(activityOf(statusOf(0, { lastActivity: "0001-01-01T00:00:00Z" }))).toBeUndefined();
   expect(activityOf(statusOf(0))).toBe("2026-11-22T10:00:00Z");

@@ -1,4 +1,4 @@
-/** What is set up at Tailscale by the settings, and what a reload changes. */
+/** What the settings set up at Tailscale, and what a reload changes. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

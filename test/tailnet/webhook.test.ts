@@ -1,4 +1,4 @@
-/** The webhook that the program keeps at Tailscale: made or taken over, its secret known across rotations and restarts. */
+/** The webhook that the program maintains at Tailscale: created or taken over, its secret known across rotations and restarts. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,7 +25,7 @@ let api: TailscaleApi;
 let stateDirectory: string;
 let running: WebhookKeeper[];
 let log: RecordedLog;
-/** What the receiver judges by. */
+/** The secrets that the receiver uses. */
 let secrets: readonly string[];
 let now: number;
 
@@ -73,8 +73,8 @@ const settled = (): Promise<void> => until(() => log.said("info", "is up to date
 const changes = () => tailnet.requests.filter(({ method, path }) => method !== "GET" && path.includes("webhooks"));
 const file = () => webhookSecretFile(stateDirectory);
 
-describe("where there is none", () => {
-  test("it is made, and its secret kept for this user alone", async () => {
+describe("if there is no webhook", () => {
+  test("one is created, and its secret stored for this user alone", async () => {
     start();
     await until(() => secrets[0] !== undefined && secrets[0] !== "");
     const { id, secret, ...webhook } = theOnly();
@@ -85,7 +85,7 @@ describe("where there is none", () => {
     expect(log.text).not.toContain("tskey-webhook");
   });
 
-  test("and the secret cannot be written, the next try takes it over", async () => {
+  test("and the secret cannot be written, a later attempt stores it", async () => {
     mkdirSync(join(stateDirectory, "webhook.json"));
     start();
     await until(() => log.said("warn", "cannot set up the webhook").length > 0);
@@ -116,7 +116,7 @@ describe("where there is none", () => {
     expect(secrets[0]).toBe(theOnly().secret);
   });
 
-  test("a missing scope is said with what to do, and tried until it is there", async () => {
+  test("a missing scope is a warning with its remedy, and creation is retried until it works", async () => {
     tailnet.grant(["webhooks:read"]);
     start();
     await until(() => changes().length >= 3);
@@ -130,7 +130,7 @@ describe("where there is none", () => {
 });
 
 describe("after a restart", () => {
-  test("the secret is known before anything is asked, and nothing is changed", async () => {
+  test("the secret is known before the first request, and nothing is changed", async () => {
     await start().stop(1000);
     running = [];
     start();
@@ -146,7 +146,7 @@ describe("after a restart", () => {
     expect(log.said("warn", "")).toEqual([]);
   });
 
-  test("a webhook that was deleted at Tailscale is made anew", async () => {
+  test("a webhook that was deleted at Tailscale is created again", async () => {
     file().write({ id: "gone", url, secret: "tskey-webhook-gone" });
     start();
     expect(secrets).toEqual(["tskey-webhook-gone", ""]);
@@ -154,7 +154,7 @@ describe("after a restart", () => {
     expect(secrets).toEqual([theOnly().secret, "tskey-webhook-gone"]);
   });
 
-  test("with another address a new one is made, and the former is named", async () => {
+  test("with another address a new one is created, and a warning names the old one", async () => {
     start();
     await until(() => (secrets[0] ?? "") !== "");
     await running[0]?.stop(1000);
@@ -167,8 +167,8 @@ describe("after a restart", () => {
   });
 });
 
-describe("one that is there already", () => {
-  test("is taken over by a rotation, which is said, and is told of what is wanted", async () => {
+describe("an existing webhook", () => {
+  test("is taken over by a rotation, with a warning, and gets the wanted subscriptions", async () => {
     const { id, secret } = await api.createWebhook({ url: `${url}/`, subscriptions: ["userCreated", "nodeCreated"] });
     start();
     await until(() => theOnly().subscriptions.includes("policyUpdate"));
@@ -184,7 +184,7 @@ describe("one that is there already", () => {
     });
   });
 
-  test("twice is a warning, and the one whose secret is known stays", async () => {
+  test("that exists twice is a warning, and the one with the known secret is used", async () => {
     await api.createWebhook({ url, subscriptions });
     const mine = await api.createWebhook({ url, subscriptions });
     file().write({ id: mine.id, url, secret: mine.secret });
@@ -195,7 +195,7 @@ describe("one that is there already", () => {
     expect(changes()).toHaveLength(2);
   });
 
-  test("in another order is the same", async () => {
+  test("with the subscriptions in another order is left alone", async () => {
     const mine = await api.createWebhook({ url, subscriptions: subscriptions.toReversed() });
     file().write({ id: mine.id, url, secret: mine.secret });
     start();
@@ -215,7 +215,7 @@ describe("a rotation by a command", () => {
     return { keeper, old, fresh: answer.secret };
   }
 
-  test("is seen; the old secret is valid until the new one is seen on a delivery", async () => {
+  test("is noticed; the old secret is valid until a delivery is signed with the new one", async () => {
     const { keeper, old, fresh } = await rotated();
     expect(secrets).toEqual([fresh, old]);
     keeper.signedBy(old);
@@ -234,7 +234,7 @@ describe("a rotation by a command", () => {
     expect(secrets).toEqual([fresh, old]);
   });
 
-  test("leaves the old secret valid for a day at most", async () => {
+  test("leaves the old secret valid for at most a day", async () => {
     const { keeper, old, fresh } = await rotated();
     await keeper.stop(1000);
     now += dayMs - 1;
@@ -246,7 +246,7 @@ describe("a rotation by a command", () => {
     await settled();
   });
 
-  test("ends by the clock while it runs", async () => {
+  test("retires the old secret by the clock while the program runs", async () => {
     const { id, secret } = await api.createWebhook({ url, subscriptions });
     file().write({ id, url, secret, previous: { secret: "old", until: now + 20 } });
     start();
@@ -266,14 +266,14 @@ describe("a rotation by a command", () => {
 });
 
 describe("with a secret in the settings", () => {
-  test("nothing is made, and it is said why", async () => {
+  test("no webhook is created, and a warning says why", async () => {
     start({ isSecretSet: true });
     await until(() => log.said("warn", "no webhook created").length === 1);
     expect(changes()).toEqual([]);
     expect(secrets).toEqual([]);
   });
 
-  test("what the webhook is told of is seen to, and its secret is left alone", async () => {
+  test("the subscriptions are maintained, and the secret is left alone", async () => {
     const { secret } = await api.createWebhook({ url, subscriptions: ["userCreated"] });
     start({ isSecretSet: true });
     await until(() => theOnly().subscriptions.includes("policyUpdate"));
@@ -284,7 +284,7 @@ describe("with a secret in the settings", () => {
 });
 
 test.each(["", "null", "[]", "{", '{"id":"1","url":"x"}', '{"id":1,"url":"x","secret":"y"}'])(
-  "a damaged file is none: %j",
+  "a damaged file is ignored: %j",
   async (text) => {
     writeFileSync(join(stateDirectory, "webhook.json"), text);
     start();
@@ -294,7 +294,7 @@ test.each(["", "null", "[]", "{", '{"id":"1","url":"x"}', '{"id":1,"url":"x","se
   },
 );
 
-test("it stops at once, before it started, while it waits, and twice", async () => {
+test("stops at once, before the start, during a wait and twice", async () => {
   tailnet.fail({ path: /webhooks/, times: 1000, effect: { kind: "status", status: 403 } });
   const keeper = start({ backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } });
   await until(() => log.said("warn", "cannot set up").length === 1);

@@ -1,4 +1,4 @@
-/** The calls of the client, against the strict stand-in: what is sent, and what becomes of the answers. */
+/** The client's calls against the strict fake of Tailscale: what is sent, and how answers are read. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { ApiDevice, LogName } from "../../src/tailscale/index.ts";
 import { apiClient, type ApiClient, failureOf } from "../support/api-client.ts";
@@ -17,7 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => tailnet.stop());
 
-/** All that a window holds, parsed. */
+/** All records of a window, parsed. */
 async function readAll(log: LogName, start: number, end: number): Promise<unknown[]> {
   const found: unknown[] = [];
   const onRecords = (records: readonly Uint8Array[]) =>
@@ -27,7 +27,7 @@ async function readAll(log: LogName, start: number, end: number): Promise<unknow
 }
 
 describe("a log", () => {
-  test("is read by windows of whole seconds, both ends included", async () => {
+  test("is read in windows of whole seconds, both ends included", async () => {
     for (const offset of [-10.001, -10, -5.5, -5, -4.001, -4]) {
       const logged = new Date(now + offset * 1000).toISOString();
       tailnet.addFlow(flowValue({ logged, nodeId: `n${-offset}CNTRL` }));
@@ -41,20 +41,20 @@ describe("a log", () => {
     });
   });
 
-  test("that has nothing in the window is empty, whichever way the API says it", async () => {
+  test("without records in the window is empty, whether the API answers null or an empty list", async () => {
     expect(await readAll("network", second - 10, second)).toEqual([]);
     expect(await readAll("configuration", second - 10, second)).toEqual([]);
     expect(tailnet.requests.map(({ status }) => status)).toEqual([200, 200]);
   });
 
-  test("gives audit records with what the stream leaves out", async () => {
+  test("returns audit records with the members that the stream omits", async () => {
     const record = tailnet.addAudit(auditValue({ eventTime: "2026-11-22T11:59:58.123456789Z" }));
     const [audit] = await readAll("configuration", second - 10, second);
     expect(audit).toEqual(record.polled);
     expect(audit).toMatchObject({ eventTime: "2026-11-22T11:59:58.123456789Z", type: "CONFIG" });
   });
 
-  test("that breaks off before any record came is read again, after that it is not", async () => {
+  test("that breaks off is requested again only before its first record", async () => {
     tailnet.serveRecords("network", function* () {
       for (let serial = 0; serial < 8000; serial++) yield JSON.stringify(flowValue({ nodeId: `n${serial}CNTRL` }));
     });
@@ -72,7 +72,7 @@ describe("a log", () => {
     expect(client.waits).toEqual([500]);
   });
 
-  test("that is torn is malformed, and is not read again", async () => {
+  test("that is truncated is malformed, and is not requested again", async () => {
     tailnet.addFlow(flowValue(), new Date(now).toISOString());
     tailnet.fail({ effect: { kind: "torn", afterBytes: 60 } });
     const failure = failureOf(readAll("network", second, second));
@@ -83,7 +83,7 @@ describe("a log", () => {
     expect(client.counted).toEqual(["network_logs 200"]);
   });
 
-  test("that is larger than was asked for ends, and so does one that takes too long", async () => {
+  test("fails if it is larger than the caller's limit or takes too long", async () => {
     tailnet.serveRecords("network", function* () {
       for (;;) yield JSON.stringify(flowValue());
     });
@@ -101,7 +101,7 @@ describe("a log", () => {
     expect([client.waits, hasty.waits]).toEqual([[], []]);
   });
 
-  test("may be taken slowly: only the API's time counts against the limit", async () => {
+  test("may be processed slowly: only the API's time counts against the timeout", async () => {
     tailnet.serveRecords("network", function* () {
       for (let serial = 0; serial < 10_000; serial++) yield JSON.stringify(flowValue());
     });
@@ -127,7 +127,7 @@ describe("a log", () => {
     expect(parts).toBeGreaterThan(1);
   });
 
-  test("whose taker fails passes that on as it is", async () => {
+  test("rethrows what the caller's function throws", async () => {
     tailnet.addFlow(flowValue(), new Date(now).toISOString());
     const cause = new Error("the disk is full");
     const options = { maxBytes: 1e6, onRecords: () => Promise.reject(cause) };
@@ -136,7 +136,7 @@ describe("a log", () => {
   });
 });
 
-test("devices are read as the API describes them, and whatever they lack", async () => {
+test("devices are read as the API describes them, with null as absent", async () => {
   tailnet.devices = [
     { nodeId: "nWEB1CNTRL", name: "web-1.tail1234.ts.net", addresses: ["100.64.1.1"], tags: ["tag:web"] },
   ];
@@ -168,19 +168,19 @@ describe("log streaming", () => {
     expect(await failureOf(client.api.deleteLogStream("network"))).toMatchObject({ reason: "not_found" });
   });
 
-  test("whose removal was not answered is removed all the same", async () => {
+  test("is removed even if the answer to the removal is lost", async () => {
     await client.api.putLogStream("network", target);
     tailnet.fail({ method: "DELETE", effect: { kind: "cut", afterBytes: 0 } });
     await client.api.deleteLogStream("network");
     expect(client.counted).toEqual(["log_stream 200", "log_stream 200", "log_stream 404"]);
   });
 
-  test("of a tailnet that is not there is an error, not a stream that is not", async () => {
+  test("of an unknown tailnet is an error, not a missing stream", async () => {
     const lost = apiClient({ url: tailnet.url, tailnet: "nobody", auth: { kind: "apikey", key: tailnet.apiKey } });
     expect(await failureOf(lost.api.logStream("network"))).toMatchObject({ reason: "not_found" });
   });
 
-  test("to another kind of destination is told with what there is", async () => {
+  test("to another kind of destination is described as far as the API does", async () => {
     const body = JSON.stringify({ logType: "network", destinationType: "s3", s3Bucket: "b" });
     tailnet.fail({ effect: { kind: "status", status: 200, body } });
     expect(await client.api.logStream("network")).toEqual({
@@ -191,7 +191,7 @@ describe("log streaming", () => {
     });
   });
 
-  test("has a status, in the API's own words", async () => {
+  test("has a status, with the API's own names", async () => {
     await client.api.putLogStream("network", target);
     const none = { lastError: "", numBytesSent: 0, numEntriesSent: 0, numTotalRequests: 0, numFailedRequests: 0 };
     const status = { lastActivity: "0001-01-01T00:00:00Z", ...none };
@@ -200,7 +200,7 @@ describe("log streaming", () => {
     expect(await client.api.logStreamStatus("network")).toEqual({ numEntriesSent: 7 });
   });
 
-  test("that the plan does not have says so", async () => {
+  test("is not_enabled if the plan does not include it", async () => {
     tailnet.lack(["log streaming"]);
     expect(await failureOf(client.api.logStream("network"))).toMatchObject({ reason: "not_enabled", status: 403 });
   });
@@ -226,7 +226,7 @@ describe("webhooks", () => {
     expect(await failureOf(client.api.rotateWebhook(created.id))).toMatchObject({ reason: "not_found", status: 404 });
   });
 
-  test("are tested by an event that is signed with their secret", async () => {
+  test("get a test event that is signed with their secret", async () => {
     const received: { body: string; signature: string | null }[] = [];
     const receiver = Bun.serve({
       hostname: "127.0.0.1",
@@ -250,7 +250,7 @@ describe("webhooks", () => {
     }
   });
 
-  test("with an id that would lead elsewhere stay in their path", async () => {
+  test("escape an id in the path, and refuse one from the API that would change the path", async () => {
     await failureOf(client.api.deleteWebhook("../tailnet/-/devices"));
     expect(tailnet.requests[0]?.path).toBe("/api/v2/webhooks/..%2Ftailnet%2F-%2Fdevices");
     const body = JSON.stringify({ webhooks: [{ endpointId: "a/../b" }] });

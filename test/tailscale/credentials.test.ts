@@ -1,4 +1,4 @@
-/** How the client signs in: one token at a time, renewed in time and after a refusal, and nothing of it in errors or logs. */
+/** How the client authenticates: one token at a time, renewed before it expires and after a 401, and never shown in errors or logs. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { TailscaleError } from "../../src/tailscale/index.ts";
 import {
@@ -27,7 +27,7 @@ function client(options: Partial<ApiClientOptions> = {}, scopes: readonly string
 const tokenRequests = () => tailnet.requests.filter(({ path }) => path === "/api/v2/oauth/token");
 
 describe("a token", () => {
-  test("is asked for once, however many calls need it at the same time", async () => {
+  test("is requested once, however many calls need it at the same time", async () => {
     tailnet.fail({ path: /token$/, effect: { kind: "slow", ms: 30 } });
     const { api } = client();
     const all = await Promise.all(Array.from({ length: 20 }, () => api.devices()));
@@ -36,7 +36,7 @@ describe("a token", () => {
     expect(tokenRequests()).toHaveLength(1);
   });
 
-  test("is kept for the calls that follow, and renewed five minutes before its end", async () => {
+  test("is reused by later calls, and renewed five minutes before it expires", async () => {
     const { api } = client();
     await api.devices();
     now += (3600 - 301) * 1000;
@@ -48,7 +48,7 @@ describe("a token", () => {
     expect(tailnet.requests.filter(({ status }) => status === 401)).toEqual([]);
   });
 
-  test("is asked for with the scopes that are configured, as a form", async () => {
+  test("is requested as a form, with the configured scopes", async () => {
     await client({}, ["devices:core:read", "log_streaming"]).api.devices();
     const [request] = tokenRequests();
     expect(request?.headers["content-type"]).toBe("application/x-www-form-urlencoded");
@@ -61,7 +61,7 @@ describe("a token", () => {
     expect(request?.headers["authorization"]).toBeUndefined();
   });
 
-  test("that was refused is renewed once, by one of twenty calls", async () => {
+  test("that is rejected is renewed once for twenty concurrent calls", async () => {
     const { api, waits } = client();
     await api.devices();
     tailnet.expireTokens();
@@ -70,7 +70,7 @@ describe("a token", () => {
     expect(waits).toEqual([]);
   });
 
-  test("that came since is not thrown away by a refusal that comes late", async () => {
+  test("that is newer is not dropped because of a late 401 for the old one", async () => {
     const { api } = client();
     await api.devices();
     tailnet.expireTokens();
@@ -79,14 +79,14 @@ describe("a token", () => {
     expect(tailnet.tokensGiven).toBe(2);
   });
 
-  test("that is refused again ends the call", async () => {
+  test("that is rejected twice fails the call", async () => {
     const { api, counted } = client();
     tailnet.fail({ path: /devices$/, times: 9, effect: { kind: "status", status: 401, message: "API token invalid" } });
     expect(await failureOf(api.devices())).toMatchObject({ reason: "unauthorized", status: 401 });
     expect(counted).toEqual(["oauth_token 200", "devices 401", "oauth_token 200", "devices 401"]);
   });
 
-  test("is waited for through errors that pass", async () => {
+  test("is retried after temporary errors", async () => {
     tailnet.fail({ path: /token$/, times: 2, effect: { kind: "status", status: 503 } });
     const { api, waits, retried } = client();
     await api.devices();
@@ -94,7 +94,7 @@ describe("a token", () => {
     expect(retried).toEqual(["oauth_token 503", "oauth_token 503"]);
   });
 
-  test("that one caller no longer waits for is there for the others", async () => {
+  test("that one caller no longer waits for still reaches the others", async () => {
     tailnet.fail({ path: /token$/, effect: { kind: "slow", ms: 40 } });
     const { api } = client();
     const controller = new AbortController();
@@ -107,7 +107,7 @@ describe("a token", () => {
     expect(tailnet.tokensGiven).toBe(1);
   });
 
-  test("that failed for all is asked for again by the next call", async () => {
+  test("that could not be had is requested again by the next call", async () => {
     tailnet.fail({ path: /token$/, effect: { kind: "status", status: 400 } });
     const { api } = client();
     const failures = await Promise.all([failureOf(api.devices()), failureOf(api.webhooks())]);
@@ -122,7 +122,7 @@ describe("a token", () => {
     ['{"access_token":"abc","expires_in":0}', "/expires_in"],
     ['{"access_token":"abc","expires_in":"3600"}', "/expires_in"],
     ["not json", "it is not JSON"],
-  ])("that is none is refused: %s", async (body, where) => {
+  ])("in an invalid answer is refused: %s", async (body, where) => {
     tailnet.fail({ path: /token$/, effect: { kind: "status", status: 200, body } });
     const error = await failureOf(client().api.devices());
     expect(error).toMatchObject({ reason: "malformed" });
@@ -130,7 +130,7 @@ describe("a token", () => {
   });
 });
 
-test("nothing of a token answer's error is repeated", async () => {
+test("no part of the token endpoint's error is repeated", async () => {
   const { api, log } = client();
   tailnet.fail({
     path: /token$/,
@@ -142,14 +142,14 @@ test("nothing of a token answer's error is repeated", async () => {
   expect(error.message + error.remedy + log).not.toMatch(/s3cr3t|tskey/);
 });
 
-test("a client without the scopes it is to ask for is told so", async () => {
+test("a client without one of the configured scopes gets missing_scope with a remedy", async () => {
   tailnet.grant(["devices:core:read"]);
   const error = await failureOf(client({}, ["all"]).api.devices());
   expect(error).toMatchObject({ reason: "missing_scope", status: 403 });
   expect((error as TailscaleError).remedy).toContain("tailscale.auth.oauth.scopes");
 });
 
-test("each call says which scope it misses", async () => {
+test("each call names the scope that it lacks", async () => {
   tailnet.grant(["nothing"]);
   const { api } = client();
   const window = { start: 0, end: 1 };
@@ -186,21 +186,21 @@ test("each call says which scope it misses", async () => {
 });
 
 describe("authenticating", () => {
-  test("gets a new token, whatever is there", async () => {
+  test("gets a new token even if there is one", async () => {
     const { api } = client();
     await api.authenticate();
     await api.authenticate();
     expect(tailnet.tokensGiven).toBe(2);
   });
 
-  test("tells a wrong client", async () => {
+  test("recognizes a wrong client", async () => {
     const auth: TailscaleAuth = { kind: "oauth", clientId: "kWrong", clientSecret: "tskey-client-wrong", scopes: [] };
     const error = await failureOf(client({ auth }).api.authenticate());
     expect(error).toMatchObject({ reason: "unauthorized", status: 401 });
     expect((error as TailscaleError).remedy).toContain("tailscale.auth.oauth.client_id");
   });
 
-  test("tries a key, whatever it may do", async () => {
+  test("tries a key, whatever it is allowed to do", async () => {
     const auth: TailscaleAuth = { kind: "apikey", key: tailnet.apiKey };
     const { api } = client({ auth });
     await api.authenticate();

@@ -5,7 +5,7 @@ import { BadAnswer } from "../../src/tailscale/errors.ts";
 import { recordsIn } from "../../src/tailscale/log-answer.ts";
 import { seeded } from "../support/random.ts";
 
-/** The body in pieces of so many bytes. */
+/** The body in pieces of `size` bytes. */
 async function* pieces(body: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < body.length; at += size) yield body.slice(at, at + size);
 }
@@ -32,11 +32,11 @@ describe("an answer", () => {
     ['{"a":"{\\"logs\\":[","logs":[{"this":1}]}', ['{"this":1}']],
     ['{"a\\"logs":[1],"logs":[{"this":1}]}', ['{"this":1}']],
     ['{"logs":[{"ü✓😀":"\\u2028"}],"last":true}', ['{"ü✓😀":"\\u2028"}']],
-  ])("%s gives its records, wherever it is cut", async (body, texts) => {
+  ])("%s yields its records, wherever it is cut", async (body, texts) => {
     for (const size of [1, 2, 3, 5, 1000]) expect(await read(body, { size })).toEqual(texts);
   });
 
-  test("gives what JSON.parse finds in it", async () => {
+  test("yields what JSON.parse finds in it", async () => {
     const body = fc.record(
       {
         logs: fc.oneof(fc.constant(null), fc.array(fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue()))),

@@ -18,7 +18,7 @@ function openWith(clientSecret: string) {
   return { auth, api: createTailscaleApi(tailscaleSettings({ url: tailnet.url, auth, http }), deps) };
 }
 
-test("requests after the change are signed with the new ones", async () => {
+test("requests after the change use the new ones", async () => {
   const { auth, api } = openWith("tskey-client-wrong");
   await expect(api.devices()).rejects.toThrow("HTTP 401");
   api.useAuth(authSettings({ ...auth, clientSecret: tailnet.oauth.clientSecret }));
@@ -30,7 +30,7 @@ test("requests after the change are signed with the new ones", async () => {
   expect(await api.webhooks()).toEqual([]);
 });
 
-test("the same ones keep their token", async () => {
+test("unchanged ones keep their token", async () => {
   const { auth, api } = openWith(tailnet.oauth.clientSecret);
   await api.devices();
   api.useAuth(authSettings({ ...auth }));

@@ -1,4 +1,4 @@
-/** How the client's requests go wrong and right: attempts, waits, limits, redirects, and what an error says. */
+/** The client's requests: retries, waits, limits, redirects, and error messages. */
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -20,7 +20,7 @@ beforeEach(() => {
   tailnet.clockAheadMs = 0;
 });
 
-/** A server that answers as it is told. */
+/** A server with this listener. */
 async function rawServer(listener: RequestListener): Promise<AsyncDisposable & { readonly url: string }> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -33,8 +33,8 @@ async function rawServer(listener: RequestListener): Promise<AsyncDisposable & {
   };
 }
 
-describe("a call is made again", () => {
-  test.each([429, 500, 502, 503, 599])("after HTTP %d, with waits that double", async (status) => {
+describe("a call is retried", () => {
+  test.each([429, 500, 502, 503, 599])("after HTTP %d, with doubling waits", async (status) => {
     tailnet.fail({ times: 3, effect: { kind: "status", status } });
     const { api, waits, counted, retried } = client();
     expect(await api.devices()).toEqual([]);
@@ -44,7 +44,7 @@ describe("a call is made again", () => {
     expect(retried).toEqual(counted.slice(0, 3));
   });
 
-  test("and given up after the attempts that are allowed", async () => {
+  test("and fails after the configured attempts", async () => {
     tailnet.fail({ times: 9, effect: { kind: "status", status: 503, message: "out for lunch" } });
     const measured = client({ http: { maxAttempts: 7 } });
     const { api, waits, counted } = measured;
@@ -59,7 +59,7 @@ describe("a call is made again", () => {
     expect(measured.durations).toBe(7);
   });
 
-  test("with the lower half of a wait kept, however the dice fall", async () => {
+  test("with at least half of each wait", async () => {
     tailnet.fail({ times: 3, effect: { kind: "status", status: 500 } });
     const { api, waits } = client({ random: () => 0 });
     await api.devices();
@@ -76,7 +76,7 @@ describe("a call is made again", () => {
     ["Sun, 22 Nov 2027 12:00:00 GMT", 10_000],
     ["soon", 500],
     ["-5", 500],
-  ])("after what Retry-After asks for, but no longer than the longest wait: %s", async (header, waitMs) => {
+  ])("after the time in Retry-After, within bounds: %s", async (header, waitMs) => {
     tailnet.fail({ effect: { kind: "status", status: 429, headers: { "retry-after": header } } });
     const { api, waits } = client({ clock: () => Date.UTC(2026, 10, 22, 12) });
     await api.devices();
@@ -90,7 +90,7 @@ describe("a call is made again", () => {
     expect(counted).toEqual(["devices 200", "devices 200"]);
   });
 
-  test("and the others wait too: a 429 holds back every request of the client", async () => {
+  test("and a 429 holds back every other request of the client too", async () => {
     tailnet.fail({ path: /devices$/, effect: { kind: "status", status: 429, headers: { "retry-after": "7" } } });
     const { api, waits } = client({ http: { maxAttempts: 1 } });
     expect(await failureOf(api.devices())).toMatchObject({ reason: "rate_limited" });
@@ -99,7 +99,7 @@ describe("a call is made again", () => {
     expect(waits[0]).toBeWithin(6000, 7001);
   });
 
-  test("when nobody listens, until the attempts are used up", async () => {
+  test("if nobody listens, until the attempts are used up", async () => {
     const gone = await rawServer(() => {});
     await gone[Symbol.asyncDispose]();
     const { api, counted, waits } = client({ url: gone.url });
@@ -122,7 +122,7 @@ describe("a call is made again", () => {
     }
   });
 
-  test("but a webhook is not created twice where the first attempt may have been taken", async () => {
+  test("but a webhook is not created again if the first attempt may have succeeded", async () => {
     const webhook = { url: "https://hook.example.com/in", subscriptions: ["nodeCreated"] };
     tailnet.fail({ effect: { kind: "cut", afterBytes: 10 } });
     expect(await failureOf(client().api.createWebhook(webhook))).toMatchObject({ reason: "unavailable" });
@@ -137,7 +137,7 @@ describe("a call is made again", () => {
 });
 
 describe("an attempt ends", () => {
-  test("when no answer comes", async () => {
+  test("if no answer arrives", async () => {
     tailnet.fail({ times: 2, effect: { kind: "hang" } });
     const { api, counted } = client({ http: { timeoutMs: 60, maxAttempts: 2 } });
     expect(await failureOf(api.devices())).toMatchObject({
@@ -147,13 +147,13 @@ describe("an attempt ends", () => {
     expect(counted).toEqual(["devices none", "devices none"]);
   });
 
-  test("when its body comes too slowly, however steadily", async () => {
+  test("if its body arrives too slowly, however steadily", async () => {
     tailnet.fail({ effect: { kind: "drip", everyMs: 60 } });
     const { api } = client({ http: { timeoutMs: 500, maxAttempts: 1 } });
     expect(await failureOf(api.devices())).toMatchObject({ reason: "timeout", status: 200 });
   });
 
-  test("when the caller gives up, at once and without being counted", async () => {
+  test("if the caller aborts, at once and without being counted", async () => {
     tailnet.fail({ effect: { kind: "hang" } });
     const { api, counted, waits } = client();
     const controller = new AbortController();
@@ -165,7 +165,7 @@ describe("an attempt ends", () => {
     expect([counted, waits]).toEqual([[], []]);
   });
 
-  test("when the caller gives up during a wait", async () => {
+  test("if the caller aborts during a wait", async () => {
     tailnet.fail({ times: 9, effect: { kind: "status", status: 500 } });
     const controller = new AbortController();
     const { api, counted } = client({
@@ -182,7 +182,7 @@ describe("an attempt ends", () => {
   });
 });
 
-test("authenticating ends at once when the caller gives up, with an OAuth client and with a key", async () => {
+test("authenticating ends at once if the caller aborts, with an OAuth client and with a key", async () => {
   const { clientId, clientSecret } = tailnet.oauth;
   for (const used of [auth, { kind: "oauth", clientId, clientSecret, scopes: [] } as const]) {
     tailnet.fail({ effect: { kind: "hang" } });
@@ -210,7 +210,7 @@ test.each([301, 302, 307, 308])("HTTP %d is not followed, so that credentials go
   expect(requested).toEqual(["/api/v2/tailnet/-/devices"]);
 });
 
-describe("an answer that is none", () => {
+describe("an invalid answer", () => {
   const answering = (
     body: string | Buffer,
     headers: Record<string, string> = {},
@@ -225,7 +225,7 @@ describe("an answer that is none", () => {
     ['{"devices":{}}', "/devices: "],
     ['{"devices":[{"addresses":"100.64.0.1"}]}', "/devices/0/addresses: "],
     ['{"devices":[{"nodeId":1}]}', "/devices/0/nodeId: "],
-  ])("%p is malformed, and not asked for again", async (body, where) => {
+  ])("%p is malformed, and not requested again", async (body, where) => {
     await using server = await answering(body);
     const { api, counted } = client({ url: server.url });
     const error = await failureOf(api.devices());
@@ -234,12 +234,12 @@ describe("an answer that is none", () => {
     expect(counted).toHaveLength(1);
   });
 
-  test("because it is no UTF-8 is malformed", async () => {
+  test("that is not UTF-8 is malformed", async () => {
     await using server = await answering(Buffer.from([0x7b, 0xff, 0x7d]));
     expect(await failureOf(client({ url: server.url }).api.webhooks())).toMatchObject({ reason: "malformed" });
   });
 
-  test("because it is huge is too large, also where it came small", async () => {
+  test("is too_large by its size after decompression", async () => {
     await using server = await answering(gzipSync(Buffer.alloc(3_000_000, " ")), { "content-encoding": "gzip" });
     expect(await failureOf(client({ url: server.url }).api.webhooks())).toMatchObject({
       reason: "too_large",
@@ -247,7 +247,7 @@ describe("an answer that is none", () => {
     });
   });
 
-  test("an endless error is cut off, and its page is not repeated", async () => {
+  test("with an endless error page is cut off, and the page is not repeated", async () => {
     await using server = await rawServer((_, response) => {
       response.writeHead(403, { "content-type": "text/html" });
       const page = "<p>forbidden</p>".repeat(4096);
@@ -282,7 +282,7 @@ describe("a compressed log", () => {
     expect(await failureOf(read(compressed, text.length - 1))).toMatchObject({ reason: "too_large" });
   });
 
-  test("that breaks off or is damaged fails", async () => {
+  test("fails if it breaks off or is damaged", async () => {
     const damaged = Buffer.from(compressed);
     damaged.fill(0xff, damaged.length / 2, damaged.length / 2 + 20);
     for (const body of [compressed.subarray(0, -20), compressed.subarray(0, compressed.length / 2), damaged]) {
@@ -292,7 +292,7 @@ describe("a compressed log", () => {
 });
 
 describe("an error", () => {
-  test("never tells a credential, even where the answer does", async () => {
+  test("never contains a credential, even if the answer does", async () => {
     const message = `bad token ${tailnet.apiKey} or 5up3r-hec-token`;
     tailnet.fail({ times: 4, effect: { kind: "status", status: 500, message } });
     const { api, log } = client();
@@ -311,7 +311,7 @@ describe("an error", () => {
     }
   });
 
-  test("of the network does not tell it either", async () => {
+  test("of the network does not contain one either", async () => {
     const { api } = client({
       http: { maxAttempts: 1 },
       fetch: (_, { headers }) => Promise.reject(new TypeError(`cannot send ${JSON.stringify(headers)}`)),
@@ -320,7 +320,7 @@ describe("an error", () => {
     for (const text of [error.message, String(error.stack)]) expect(text).not.toContain(tailnet.apiKey);
   });
 
-  test("of a key that cannot be sent is one of the API's", async () => {
+  test("for a key that cannot be sent is a TailscaleError", async () => {
     const unsendable = { kind: "apikey", key: "tskey-api-a\nb5up3r" } as const;
     const error = await failureOf(client({ auth: unsendable }).api.devices());
     expect(error).toBeInstanceOf(TailscaleError);
@@ -334,7 +334,7 @@ describe("an error", () => {
     ["network flow logs are not enabled for this tailnet", "not_enabled"],
     ["this feature is not available on your plan", "not_enabled"],
     ["please upgrade your tailnet", "not_enabled"],
-  ] as const)("of HTTP 403 tells a missing scope from a feature that is off: %p", async (message, reason) => {
+  ] as const)("for HTTP 403 distinguishes a missing scope from a disabled feature: %p", async (message, reason) => {
     tailnet.fail({ effect: { kind: "status", status: 403, message } });
     const error = await failureOf(
       client().api.readLogs("network", { start: 0, end: 1 }, { maxBytes: 1e6, onRecords() {} }),
@@ -353,14 +353,14 @@ describe("an error", () => {
     expect(message.length).toBeLessThan(400);
   });
 
-  test("of a wrong tailnet says which setting it is", async () => {
+  test("for a wrong tailnet names the setting", async () => {
     const error = await failureOf(client({ tailnet: "nobody.example.com" }).api.devices());
     expect(error).toMatchObject({ reason: "not_found", status: 404 });
     expect((error as TailscaleError).remedy).toContain("tailscale.tailnet");
   });
 });
 
-test("requests are kept apart where there is a limit", async () => {
+test("requests keep their distance if there is a rate limit", async () => {
   const waits: number[] = [];
   const { api } = client({
     http: { rateLimit: 10 },
@@ -377,7 +377,7 @@ test("requests are kept apart where there is a limit", async () => {
   }
 });
 
-test("the API's clock is known from its answers, errors included", async () => {
+test("the API's clock is learned from its answers, errors included", async () => {
   const { api } = client({ clock: () => 1_800_000_000_000 });
   expect(api.clockAheadMs).toBeUndefined();
   await using server = await rawServer((_, response) => {

@@ -1,4 +1,4 @@
-/** A collector on its own: what it asks for after an answer that is too large, after none, and after keys have left meanwhile. */
+/** One collector: what it requests after an answer that was too large, after none, and after dedup keys were dropped meanwhile. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { Refusal } from "../../../src/errors.ts";
@@ -42,7 +42,7 @@ function collectorWith(replaced: Partial<CollectorDeps> = {}): LogCollector {
   );
 }
 
-/** What a collector needs of the real journal, as an object of its own whose members can be replaced. */
+/** What a collector uses of the real journal, in an object whose members can be replaced. */
 function collectorJournal(): CollectorDeps["journal"] {
   const { journal } = store;
   return {
@@ -66,19 +66,19 @@ function api() {
   );
 }
 
-/** Lengths of the windows that were asked for, seconds. */
+/** Lengths of the requested windows, seconds. */
 function asked(): readonly number[] {
   return tailnet.requests
     .filter(({ path }) => path.endsWith("/logging/network"))
     .map(({ query }) => (Date.parse(query["end"] ?? "") - Date.parse(query["start"] ?? "")) / 1000);
 }
 
-/** The error of a step that is to be repeated at once, with half of the window. */
+/** The error of a step that is to be repeated at once with half of the window. */
 function halved(why: string): object {
   return { message: expect.stringMatching(new RegExp(`${why}.*; asking for half of it$`)), retryAfterSeconds: 0 };
 }
 
-test("asks for half of a window that took too long, until an answer comes", async () => {
+test("requests half of a window that took too long, until there is an answer", async () => {
   const collector = collectorWith();
   tailnet.fail({ path: /logging/, times: 3, effect: { kind: "status", status: 408 } });
   for (let failure = 0; failure < 3; failure++) {
@@ -88,7 +88,7 @@ test("asks for half of a window that took too long, until an answer comes", asyn
   expect(asked()).toEqual([600, 300, 150, 75]);
 });
 
-test("drops what it has read if keys have left meanwhile, and asks for less", async () => {
+test("drops what it has read if dedup keys were dropped meanwhile, and requests less", async () => {
   let asks = 0;
   const leaving: CollectorDeps["journal"] = {
     ...collectorJournal(),
@@ -107,7 +107,7 @@ test("drops what it has read if keys have left meanwhile, and asks for less", as
   expect(asked()).toEqual([600, 300, 150]);
 });
 
-test("refuses to read while the journal refuses to append, with the journal's own reason", async () => {
+test("does not read while the journal refuses to append, for the journal's own reason", async () => {
   const space = { usedBytes: 1, limitBytes: 1, refusal: "the journal is full" };
   const full: CollectorDeps["journal"] = { ...collectorJournal(), space };
   await expect(collectorWith({ journal: full }).step(signal)).rejects.toThrow("the journal is full");
@@ -135,7 +135,7 @@ test("halves a window with more records than one batch may have", async () => {
   expect(asked()).toEqual([600, 300]);
 });
 
-test("reads no more than the look-back at first, and the overlap again from then on", async () => {
+test("reads the look-back at first, and later the overlap again", async () => {
   const collector = collectorWith();
   expect(await collector.step(signal)).toBe("current");
   store.now += 60_000;
@@ -143,7 +143,7 @@ test("reads no more than the look-back at first, and the overlap again from then
   expect(asked()).toEqual([policy.lookback, policy.overlap + 60]);
 });
 
-test("commits a large answer in parts of some MiB, each record once, also after it broke off", async () => {
+test("commits a large answer in parts of a few MiB, each record once, even if it breaks off", async () => {
   const count = 60_000;
   const logged = formatRfc3339([Math.floor(store.now / 1000) - 300, 0]);
   tailnet.serveRecords("network", function* () {
@@ -175,7 +175,7 @@ test("commits a large answer in parts of some MiB, each record once, also after 
   expect(store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(count);
 }, 60_000);
 
-test("takes a record that is not JSON for a malformed answer", async () => {
+test("treats a record that is not JSON as a malformed answer", async () => {
   tailnet.serveRecords("network", function* () {
     yield '{"nodeId":}';
   });

@@ -1,4 +1,4 @@
-/** Sources that are switched, with days in between, and what lies beyond the horizon of seen keys: everything counts once, or says that it may not. */
+/** Switching between sources, with days in between, and records older than the dedup keys: everything is counted once, or counted as uncertain. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { formatRfc3339 } from "../../../src/lib/rfc3339.ts";
 import type { PollCursor } from "../../../src/journal/index.ts";
@@ -27,7 +27,7 @@ afterEach(async () => {
   await tailnet.stop();
 });
 
-/** A record that is logged at this moment. */
+/** A record that is logged now. */
 function log(): TailnetRecord {
   const second = Math.floor(clockAt.now / 1000);
   const nodeId = `n${added++}CNTRL`;
@@ -48,7 +48,7 @@ async function runFor(ms: number, each: () => Promise<void> | void = () => {}): 
   }
 }
 
-/** The program is down, and the log goes on. */
+/** The program is down while Tailscale goes on logging. */
 function downFor(ms: number): TailnetRecord[] {
   const records = [];
   for (const end = clockAt.now + ms; clockAt.now < end;) {
@@ -105,7 +105,7 @@ test("poll, stream, both and poll again, with days in between, count every recor
   expect(program.sum("tailscale2otel.dedup.unproven")).toBe(0);
 });
 
-test("a week down is polled from where it ended", async () => {
+test("after a week of downtime the poll continues where it ended", async () => {
   program.start("both");
   const wanted = [log()];
   await runFor(20 * minute);
@@ -117,7 +117,7 @@ test("a week down is polled from where it ended", async () => {
   expect(unverifiable()).toBe(0);
 });
 
-test("a day of polls that fail loses nothing, and keeps the keys of what the stream brought meanwhile", async () => {
+test("a day of failing polls loses nothing, and keeps the keys of records streamed meanwhile", async () => {
   program.start("both");
   await runFor(10 * minute);
   tailnet.fail({ path: /logging/, times: 100_000, effect: { kind: "status", status: 500 } });
@@ -165,7 +165,7 @@ test("a clock that is ten hours behind counts nothing twice, though the dedup wi
   expect(program.sum("tailscale2otel.ingest.records", { source: "poll", outcome: "duplicate" })).toBeGreaterThan(0);
 });
 
-test("what a poll brought before there was a stream is neither repaired nor late", async () => {
+test("records polled before there was a stream are neither repaired nor late", async () => {
   program.start("poll");
   const record = log();
   await runFor(10 * minute);
@@ -177,7 +177,7 @@ test("what a poll brought before there was a stream is neither repaired nor late
   expect(program.sum("tailscale2otel.reconcile.late")).toBe(0);
 });
 
-test("counts as unproven what the stream brings again beyond the horizon", async () => {
+test("counts streamed records older than the dedup keys as unproven", async () => {
   program.start("stream");
   const old = log();
   await program.stream([old]);
@@ -189,7 +189,7 @@ test("counts as unproven what the stream brings again beyond the horizon", async
   expect(program.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(3);
 });
 
-test("a poll skips a span whose stream keys have left: the span is counted, and no record twice", async () => {
+test("a poll skips a span whose stream keys were dropped: the span is counted, and no record twice", async () => {
   program.remove();
   program = createPolledProgram(tailnet, clockAt, { max_keys: 20 });
   program.start("both");

@@ -1,4 +1,4 @@
-/** The arithmetic of windows: every second is read, none is skipped in silence, and nothing beyond the horizon is asked for. */
+/** The arithmetic of windows: every second is read, none is skipped silently, and nothing before the horizon is requested. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
@@ -27,7 +27,7 @@ function stateOf(members: Partial<PollState> = {}): PollState {
   };
 }
 
-/** From seconds before the present to it. */
+/** Start and end of a window, in seconds before the present. */
 const ago = (window: NextWindow | undefined): readonly number[] =>
   window?.window === undefined ? [] : [now - window.window.start, now - window.window.end];
 
@@ -38,11 +38,11 @@ describe("a window", () => {
     expect(next).toMatchObject({ readUntil: now - 120, unverifiableSeconds: 0, isLast: true });
   });
 
-  test("is not asked for while nothing is new", () => {
+  test("is not requested while nothing is new", () => {
     expect(nextWindow(policy, stateOf({ readUntil: now - 120 }))).toBeUndefined();
   });
 
-  test("is at most as long as it may be, and the next one begins where it ended, without an overlap", () => {
+  test("is at most max_window long, and the next one begins where it ended, without an overlap", () => {
     const first = nextWindow(policy, stateOf({ readUntil: now - day }));
     expect(ago(first)).toEqual([day + 300, day + 300 - 3600]);
     expect(first?.isLast).toBe(false);
@@ -56,7 +56,7 @@ describe("a window", () => {
     expect(next).toMatchObject({ readUntil: now - 180, isLast: false });
   });
 
-  test("overlaps by at most half of the longest window, or it would never get on", () => {
+  test("overlaps by at most half of max_window, or it would never advance", () => {
     const short = { ...policy, maxWindow: 10 };
     expect(ago(nextWindow(short, stateOf({ span: 10 })))).toEqual([185, 175]);
   });
@@ -67,7 +67,7 @@ describe("a window", () => {
     expect(next?.readUntil).toBe(now - 120);
   });
 
-  test("ends at the last second that is wanted", () => {
+  test("ends at the last wanted second", () => {
     expect(ago(nextWindow(policy, stateOf({ readUntil: now - 1000, until: now - 500 })))).toEqual([1300, 500]);
   });
 });
@@ -81,7 +81,7 @@ describe("the horizon", () => {
     expect(next?.unverifiableSeconds).toBe(0);
   });
 
-  test("takes nothing from what was never read, if the stream did not bring it", () => {
+  test("does not shorten what was never read, if the stream did not deliver it", () => {
     const next = nextWindow(
       policy,
       stateOf({ readUntil: now - 2000, horizon: { until: millisAgo(500), streamed: 0 } }),
@@ -90,14 +90,14 @@ describe("the horizon", () => {
     expect(next?.unverifiableSeconds).toBe(0);
   });
 
-  test("skips what the stream may have brought, and says how much was never read", () => {
+  test("skips what the stream may have delivered, and counts how much was never read", () => {
     const horizon = { until: millisAgo(500), streamed: millisAgo(500) };
     const next = nextWindow(policy, stateOf({ readUntil: now - 2000, horizon }));
     expect(ago(next)).toEqual([439, 120]);
     expect(next?.unverifiableSeconds).toBe(2000 - 439);
   });
 
-  test("skips all of it if the horizon lies ahead", () => {
+  test("skips everything if the horizon is ahead", () => {
     const horizon = { until: millisAgo(10), streamed: millisAgo(10) };
     const next = nextWindow(policy, stateOf({ readUntil: now - 2000, horizon }));
     expect(next).toEqual({
@@ -109,7 +109,7 @@ describe("the horizon", () => {
     });
   });
 
-  test("that moves into a window while it is read is noticed", () => {
+  test("is noticed if it moves into a window while that is read", () => {
     const overlapping = nextWindow(policy, stateOf()) as NextWindow;
     expect(hasPassed({ until: millisAgo(481), streamed: 0 }, overlapping)).toBe(false);
     expect(hasPassed({ until: millisAgo(480), streamed: 0 }, overlapping)).toBe(true);
@@ -119,17 +119,17 @@ describe("the horizon", () => {
   });
 });
 
-test("skips and counts what Tailscale no longer keeps", () => {
+test("skips and counts what Tailscale no longer stores", () => {
   const next = nextWindow(policy, stateOf({ readUntil: now - 40 * day }));
   expect(ago(next)).toEqual([30 * day, 30 * day - 3600]);
   expect(next?.unverifiableSeconds).toBe(10 * day);
 });
 
-test("the very first window reaches back as far as is asked", () => {
+test("the very first window reaches back by the look-back", () => {
   expect(firstPosition(now + 0.9, policy)).toBe(now - 420);
 });
 
-test("windows in a row read every second up to the present, however answers are halved and the clock runs", () => {
+test("successive windows read every second up to the present, however they are halved and the clock moves", () => {
   const seconds = fc.integer({ min: 1, max: 5000 });
   fc.assert(
     fc.property(
