@@ -1,4 +1,4 @@
-/** The composition root: puts the components together from the settings, starts them in order, stops them in reverse. */
+/** The composition root: creates the components from the settings, starts them in order and stops them in reverse. */
 import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import { type Config, hasCredentials, type Inspection } from "./config/index.ts";
@@ -32,14 +32,14 @@ export interface AppDeps {
   readonly build: Build;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
-  /** Standard output has lost its reader; with `otlp.protocol = "stdout"` there is nothing left to do. */
+  /** Standard output was closed by its reader; with `otlp.protocol = "stdout"` there is nothing left to do. */
   readonly onStdoutClosed: () => void;
-  /** The journal is damaged and accepts nothing more; the next start salvages it. Absent: it goes on refusing. */
+  /** The journal is damaged and accepts nothing more; the next start salvages it. Absent: it keeps refusing records. */
   readonly onDamage?: () => void;
 }
 
 export interface Stopped {
-  /** Records that wait for delivery by the next start. */
+  /** Records left for the next start to deliver. */
   readonly pending: number;
 }
 
@@ -53,21 +53,21 @@ export interface App {
   status(): Status & Health;
   /** The last committed fold. */
   ledger(): Fold;
-  /** Log events of the audit records and webhook events in so many rows from a row of the journal on, for a live view. */
+  /** Log events of the audit records and webhook events in up to `rows` rows of the journal from `fromSeq` on, for a live view. */
   events(fromSeq: number, rows: number): { readonly nextSeq: number; readonly events: readonly LogEvent[] };
 }
 
-/** Shares of the time that is left to stop: for requests in flight, and then for one last delivery of logs. */
+/** Shares of the remaining time when stopping: for requests in flight, and then for one last delivery of logs. */
 const intakeShare = 0.5;
 const lastLogsShare = 0.5;
 
-/** Time for a request to Tailscale's API that is under way when the program ends: its answer may hold a secret. */
+/** Time for a request to Tailscale's API that is in flight when the program stops: its answer may contain a secret. */
 const lastRequestMs = 2000;
 
-/** Text of rows that are read at once for a live view. */
+/** Maximum bytes of rows to read at once for a live view. */
 const maxEventBytes = 4 * 1024 * 1024;
 
-/** Time for answers of the admin listener that are under way when the program ends. */
+/** Time for requests to the admin listener that are in flight when the program stops. */
 const lastAnswersMs = 200;
 
 /**
@@ -147,7 +147,7 @@ export async function startApp(
   telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings.length, attributes: {} }]);
   const endObserving = observeProcess(telemetry);
 
-  /** Runs beside the receivers: the port opens before the counters are restored. */
+  /** Runs while records are already accepted: the port opens before the counters are restored. */
   const ending = new AbortController();
   async function restoreCounters(): Promise<void> {
     const beganAt = performance.now();

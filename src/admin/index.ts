@@ -17,14 +17,14 @@ export interface AdminDeps {
   readonly health: () => Health;
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** What `/api/status` shows beside `health`; plain data. */
+  /** What `/api/status` shows besides `health`, as plain data. */
   readonly status: () => object;
   readonly operations: Operations;
   readonly logger: Logger;
 }
 
 export interface Admin {
-  /** The port that was bound; before that, the one that was asked for. */
+  /** The bound port; before `start`, the configured one. */
   readonly port: number;
   /** @throws {ListenError} if the address cannot be bound. */
   start(): Promise<void>;
@@ -33,7 +33,7 @@ export interface Admin {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** An empty token: none is required, which only a loopback listener may do. @throws {ConfigError} if `listen` is no address. */
+/** With an empty token, none is required; only a loopback listener may be configured so. @throws {ConfigError} if `listen` is no address. */
 export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | "token">, deps: AdminDeps): Admin {
   const { operations, logger } = deps;
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
@@ -126,7 +126,7 @@ function withWrittenTimes(health: Health): Health {
   return { ...health, export: { logs: written(logs), metrics: written(metrics) } };
 }
 
-/** The content type is required because no form of a web page can send it. */
+/** The content type is required because no HTML form can send it. */
 async function readJson(exchange: Exchange, admission: BodyLimits["admission"]): Promise<unknown> {
   if (!/^application\/json\b/i.test(exchange.request.headers.get("content-type") ?? ""))
     throw new Refusal("unsupported_encoding", "The body must be application/json");
@@ -139,7 +139,7 @@ async function readJson(exchange: Exchange, admission: BodyLimits["admission"]):
   }
 }
 
-/** If `Host` is no host name, the runtime gives the path alone. */
+/** Without a valid `Host`, the URL is a path alone. */
 function parametersOf(url: string): URLSearchParams {
   const query = url.indexOf("?");
   return new URLSearchParams(query < 0 ? "" : url.slice(query + 1));
@@ -161,13 +161,13 @@ function answerTo(error: unknown, logger: Logger): HttpAnswer {
   return jsonResponse(500, { text: `the request failed: ${reason}` });
 }
 
-/** An empty token: none is required. */
+/** With an empty token, none is required. */
 function tokenCheckOf(token: string): (candidate: Uint8Array | undefined) => boolean {
   const isToken = createSecretCheck([token]);
   return (candidate) => token === "" || (candidate !== undefined && isToken(candidate));
 }
 
-/** Whether a web page of another origin made the request, or on a loopback listener `Host` is not this machine (DNS rebinding). */
+/** Whether a web page of another origin sent the request, or on a loopback listener, `Host` is not this machine (DNS rebinding). */
 function isForeign({ request: { headers }, isLocalOnly }: Exchange): boolean {
   const site = headers.get("sec-fetch-site");
   if (site !== null && site !== "none" && site !== "same-origin") return true;

@@ -1,4 +1,4 @@
-/** What an operator can do with quarantine, dead letters and delivered logs: list, show, retry, purge, replay. Over an open journal. */
+/** What an operator can do with quarantine, dead letters and delivered logs: list, show, retry, purge and replay. */
 import { setImmediate as yieldTurn } from "node:timers/promises";
 import type { PrivacySettings } from "../catalogue/logs.ts";
 import type { QuarantineCount, QuarantineFilter, QuarantineItem, Redelivery } from "../journal/index.ts";
@@ -28,21 +28,21 @@ export const itemTypes: readonly QuarantineItem["type"][] = [...recordTypes, "un
 
 export interface ItemQuery extends QuarantineFilter {
   readonly limit: number;
-  /** Continue behind that item. */
+  /** Continue after that item. */
   readonly beforeId?: string;
 }
 
 /** Items by their ids, or all that match the filter. */
 export interface Selection extends QuarantineFilter {
-  /** Continue behind that item. */
+  /** Continue after that item. */
   readonly beforeId?: string;
 }
 
-/** An item as it is listed. `detail`: why, for a person; of a dead letter the backend's own words. */
+/** An item as it is listed. `detail`: why, for a person; for a dead letter, the backend's own words. */
 export interface ShownItem extends Omit<QuarantineItem, "at" | "seq" | "from"> {
   /** RFC 3339. */
   readonly at: string;
-  /** The row of the journal, and its first line that is meant. */
+  /** The row of the journal, and the first line in it that belongs to the item. */
   readonly row: number;
   readonly line: number;
 }
@@ -67,7 +67,7 @@ export interface ItemList {
 
 export interface RetryReport {
   readonly accepted: number;
-  /** Records that turned out to be duplicates; their items have left as well. */
+  /** Records that turned out to be duplicates; their items are removed as well. */
   readonly duplicate: number;
   /** Records of dead letters that are queued for export. */
   readonly queued: number;
@@ -75,7 +75,7 @@ export interface RetryReport {
   readonly kept: readonly { readonly id: string; readonly why: string }[];
   /** Ids without an item. */
   readonly missing: readonly string[];
-  /** Present if there may be more behind that item. */
+  /** Present if there may be more after that item. */
   readonly nextBeforeId?: string;
 }
 
@@ -95,7 +95,7 @@ export interface OperationsDeps extends RedeliveryDeps {
   readonly clock: Clock;
 }
 
-/** Records that one call retries, and items that one call deletes. */
+/** Maximum records to retry and items to delete per call. */
 const retriedAtOnce = 100;
 const purgedAtOnce = 500;
 
@@ -115,14 +115,14 @@ export function createOperations(deps: OperationsDeps) {
 
   let ended: Promise<unknown> = Promise.resolve();
 
-  /** One after the other: two retries of one item would be two receipts, and two replays planned at once would both begin. */
+  /** One at a time: two retries of one item would receive it twice, and two replays planned at once would both begin. */
   function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const mine = ended.then(work);
     ended = mine.catch(() => undefined);
     return mine;
   }
 
-  /** Plans a replay or retry under an id that no earlier one has, and begins it; nothing if it would be empty. */
+  /** Plans a replay or retry with a new id, and begins it unless it is empty. */
   async function begin(
     name: Redelivery["name"],
     plan: (id: number) => Redelivery | Promise<Redelivery>,
@@ -159,7 +159,7 @@ export function createOperations(deps: OperationsDeps) {
     return { ...counts, kept, missing };
   }
 
-  /** Reading a mark inflates its row, so others get a turn after each. */
+  /** Reading a mark inflates its row, so this yields after each. */
   async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlySet<string>> {
     const found = new Set<string>();
     for (const id of ids.filter((one) => one.startsWith("m"))) {
@@ -217,7 +217,7 @@ export function createOperations(deps: OperationsDeps) {
     retry: (selection: Selection): Promise<RetryReport> => inTurn(() => retry(selection)),
     /** One page of the selection; call again until it is done. */
     purge,
-    /** Exports again what was received in that time, epoch milliseconds, and was delivered. */
+    /** Exports delivered records again that were received in that time range (epoch milliseconds). */
     replay: ({ since, until = clock() }: TimeRange): Promise<RedeliveryReport> =>
       inTurn(async () => {
         const begun = await begin("replay", (id) => journal.planReplay({ since, until }, id));
@@ -231,7 +231,7 @@ export function createOperations(deps: OperationsDeps) {
       if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
       return reportOf(known, deps);
     },
-    /** The current or the last one of each name. */
+    /** The current or last one of each name. */
     redeliveries: async (): Promise<readonly RedeliveryReport[]> => redeliveryReports(deps),
   };
 }

@@ -17,21 +17,21 @@ export interface RedeliveryReport {
   readonly total: number;
   readonly delivered: number;
   readonly rejected: number;
-  /** Why it makes no progress at the moment. */
+  /** Why it makes no progress. */
   readonly trouble?: string;
 }
 
 export interface RedeliveryDeps {
   readonly journal: Journal;
-  /** Why nothing can be exported, if so. */
+  /** Why nothing can be exported; `undefined` if it can. */
   readonly cannotSend: () => string | undefined;
   /** Begins to export, or ends it. */
   readonly redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined) => void;
-  /** Why it makes no progress at the moment, if so. */
+  /** Why it makes no progress, if it does not. */
   readonly troubleOf: (name: Redelivery["name"]) => string | undefined;
 }
 
-/** Resumes what was in progress when the program ended, or was asked for since. */
+/** Resumes what was in progress when the program ended, or was requested while it was not running. */
 export function resumeRedeliveries({ journal, cannotSend, redeliver }: RedeliveryDeps, logger: Logger): void {
   const reason = cannotSend();
   for (const name of redeliveryNames) {
@@ -46,7 +46,7 @@ export function resumeRedeliveries({ journal, cannotSend, redeliver }: Redeliver
   }
 }
 
-/** The current or the last one of each name. */
+/** The current or last one of each name. */
 export function redeliveryReports(deps: Pick<RedeliveryDeps, "journal" | "troubleOf">): readonly RedeliveryReport[] {
   return redeliveryNames.flatMap((name) => {
     const known = deps.journal.redelivery(name);

@@ -62,7 +62,7 @@ const oneOf = (words: readonly string[]): Rule => [
   `one of ${words.join(", ")}`,
 ];
 
-/** What each member may be, wherever it stands. */
+/** What each member may be, in any request. */
 const rules: Readonly<Record<string, Rule>> = {
   class: oneOf(itemClasses),
   type: oneOf(itemTypes),

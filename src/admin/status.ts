@@ -1,4 +1,4 @@
-/** The state of an instance as plain data: what `/api/status` answers, `status` shows and `/readyz` sums up. */
+/** The state of an instance as plain data, for `/api/status`, `status` and `/readyz`. */
 import type { Config } from "../config/schema.ts";
 import type { Journal, JournalSpace, PolledType } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
@@ -9,7 +9,7 @@ import { recordTypes, type RecordType } from "../records/types.ts";
 import type { ScrapeStatus } from "../tailscale/scrape.ts";
 import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports, timeText } from "./redeliveries.ts";
 
-/** How the export of a signal fares. Of any version of the program: unknown kinds are shown as they are. */
+/** The state of the export of a signal. It may come from another version of the program, so `kind` may be unknown. */
 export interface SignalHealth {
   readonly kind: string;
   /** What is wrong; absent if nothing is. */
@@ -20,12 +20,12 @@ export interface SignalHealth {
   readonly leftOut?: number;
 }
 
-/** How the poll of a log fares. */
+/** The state of the polling of a log. */
 export type PollHealth = ScrapeStatus & { readonly log: string };
 
-/** What the parts of a running instance say about themselves. */
+/** What the components of a running instance report. */
 export interface Health {
-  /** Why records cannot be accepted at the moment; empty if they can. */
+  /** Why records cannot be accepted; empty if they can. */
   readonly notReady: readonly string[];
   readonly export: Readonly<Record<"logs" | "metrics", SignalHealth>>;
   readonly polls: readonly PollHealth[];
@@ -44,7 +44,7 @@ export interface Status {
   };
   /** How far back duplicates are recognised, seconds. */
   readonly horizon: Readonly<Record<RecordType, number>>;
-  /** Seconds of each log that were not polled, since duplicates of what the stream brought could not be recognised there. */
+  /** Seconds of each log that were not polled because they are older than the dedup window. */
   readonly unverifiable: Readonly<Record<PolledType, number>>;
   readonly space: JournalSpace;
   readonly redeliveries: readonly RedeliveryReport[];
@@ -52,13 +52,13 @@ export interface Status {
 
 /** A running instance adds these. */
 export interface RunningStatus extends Status, Health {
-  /** What does not work although records are accepted; empty if all is well. */
+  /** What is failing although records are accepted; empty if nothing is. */
   readonly degraded: readonly string[];
 }
 
 /**
- * After a start the ledger measures the rows behind its last snapshot again; until it has, the counters lack them, and so
- * do the ledger's terms of the conservation sums.
+ * After a start, the ledger counts the rows since its last snapshot again. Until it has, they are missing from the counters and
+ * from the ledger's terms of the conservation sums.
  */
 export type CounterState =
   { readonly kind: "current" } | { readonly kind: "restoring"; readonly measuredRow: number; readonly lastRow: number };
@@ -101,14 +101,14 @@ export function statusOf(deps: StatusDeps): Status {
 }
 
 /**
- * Why records cannot be accepted. The journal's own refusal is what an append fails with, and so what a receiver answers
- * 503 for: they cannot disagree.
+ * Why records cannot be accepted. The journal's reason is also the one with which an append fails and a receiver answers 503, so
+ * they cannot disagree.
  */
 export function notReadyReasons({ space }: Pick<Journal, "space">, isEnding: boolean): readonly string[] {
   return [...(space.refusal === undefined ? [] : [space.refusal]), ...(isEnding ? ["the program is stopping"] : [])];
 }
 
-/** What does not work although records are accepted, without words of others: anybody may read it. */
+/** What is failing although records are accepted. It quotes nobody else, because no token is needed to read it. */
 export function degradedReasons({ export: signals, polls }: Pick<Health, "export" | "polls">): readonly string[] {
   const ofSignals = (["logs", "metrics"] as const).flatMap((signal) => {
     const { kind, why, since, leftOut = 0 } = signals[signal];

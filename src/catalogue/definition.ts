@@ -1,4 +1,4 @@
-/** What a metric is, and one function for each kind of them; its name in Prometheus. */
+/** What a metric is: one function per kind, and its name in Prometheus. */
 
 /** An attribute's values: a closed set, a set that may grow up to a limit, or any text, bounded by the series limit. */
 export type AttributeDomain = readonly string[] | OpenWords | "text";
@@ -61,7 +61,7 @@ type Words<Text extends string> = Text extends `${infer Word} ${infer Rest}`
   ? readonly [Word, ...Words<Rest>]
   : readonly [Text];
 
-/** Units as Prometheus' translation of OTLP writes them; one in braces is an annotation, which it leaves out. */
+/** Units as Prometheus names them when it translates OTLP. Units in braces are annotations, which it omits. */
 const unitNames: Readonly<Record<string, string>> = { By: "bytes", s: "seconds" };
 
 /** The metric's name in Prometheus, by OTLP and on `/metrics` alike: `tailscale.network.io` is `tailscale_network_io_bytes_total`. */

@@ -2,7 +2,7 @@
 import type { TrafficType } from "../records/flow/columns.ts";
 import type { AttributesOf, LedgerMetric } from "./metrics.ts";
 
-/** What is exported of a connection besides its two nodes. */
+/** The attributes of a connection besides its two nodes. */
 export interface FlowClass {
   readonly transport: string;
   readonly traffic: TrafficType;
@@ -16,9 +16,9 @@ export interface FlowClass {
   readonly withoutPorts: FlowClass | undefined;
 }
 
-/** The nodes of a connection as metrics show them, after privacy. */
+/** The nodes of a connection as metrics show them, after `privacy` is applied. */
 export interface NodePair {
-  /** Tells pairs apart, and an absent end from an empty name. */
+  /** Unique per pair; an absent end differs from an empty name. */
   readonly key: string;
   readonly source: string | undefined;
   readonly destination: string | undefined;
@@ -26,7 +26,7 @@ export interface NodePair {
   readonly identity: Readonly<Record<string, string>> | undefined;
 }
 
-/** Stands for the nodes of connections that a full table has no room for. */
+/** Replaces the nodes of connections for which the table has no room. */
 export const otherNode = "__other__";
 
 /** How much one counter of the ledger increases. */
@@ -67,7 +67,7 @@ function add({ counts }: Increments, { metric, attributes, value }: Count): void
   else known.value += value;
 }
 
-/** One text per attribute set, for maps. */
+/** A unique text per attribute set, as a map key. */
 export function attributesKey(attributes: Readonly<Record<string, string | boolean>>): string {
   let key = "";
   for (const name in attributes) if (attributes[name] !== undefined) key += `${name}\u0001${attributes[name]}\u0002`;

@@ -40,7 +40,7 @@ export interface AttributeSet {
   protobuf: Uint8Array | undefined;
 }
 
-/** A set that is not encoded yet. */
+/** A set that has not been encoded yet. */
 export function attributeSet(attributes: LogAttributes): AttributeSet {
   return { attributes, protobuf: undefined };
 }

@@ -81,7 +81,7 @@ const byOrigin = { ...byAction, "tailscale.audit.origin": auditOrigins } as cons
 const byChange = { "tailscale.audit.change": auditChanges, ...byAction, "tailscale.actor.type": actorTypes } as const;
 const byAuditField = { field: ["action", "origin", "actor_type", "target_property"], ...known } as const;
 
-// Upper bounds of buckets, in seconds but for bytes.
+// Upper bounds of buckets, in seconds except for bytes.
 const ages = [1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21_600, 86_400];
 const delays = [1, 5, 30, 60, 300, 900, 3600, 21_600, 86_400];
 const commits = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];

@@ -8,10 +8,10 @@ export type Origin = (
   | { readonly from: "flag"; readonly key: string }
 ) & { readonly secretFile?: string };
 
-/** With an error nothing starts; a warning is about what works and is probably not intended. */
+/** An error prevents a start; a warning is about something that works but is probably not intended. */
 export interface Finding {
   readonly severity: "error" | "warning";
-  /** Where it is, unless the key says so. */
+  /** Where it is, unless `key` says so. */
   readonly origin?: Origin | undefined;
   /** A setting, the name of a variable, or a place in a file. */
   readonly key: string;

@@ -1,4 +1,4 @@
-/** The files that a configuration consists of and names: read with a bound, trusted or not, and checked as `run` will use them. */
+/** The configuration file and the files that it names: how they are found, read, trusted, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
@@ -49,8 +49,8 @@ export interface ConfigFile {
 }
 
 /**
- * What is named, else the first of the usual places that exists. A file that nobody named has to be trustworthy. If it is not,
- * nothing is read in its place: it may have been meant.
+ * The named file, else the first that exists in the usual places. A file that is not named must be trustworthy; if it is not, no
+ * other is read instead of it.
  */
 export function openConfigFile({
   configPath,
@@ -77,7 +77,7 @@ export function openConfigFile({
     if (untrusted !== undefined) return refused(untrusted);
     const file = readConfigFile(path, workingDirectory);
     if (file.isMissing === true) continue;
-    // It may have been replaced between the two looks.
+    // It may have been replaced between the two checks.
     const replaced = uid === undefined || file.stats === undefined ? undefined : whyForeign(file.stats, uid);
     return replaced === undefined ? file : refused(replaced);
   }
@@ -94,7 +94,7 @@ function readConfigFile(path: string, workingDirectory: string): ConfigFile {
 
 const maxSecretBytes = 64 * 1024;
 
-/** The text of a secret's own file without white space at its ends, or why there is none. */
+/** A secret from a file of its own, without leading and trailing white space, or why there is none. */
 export function readSecretFile(path: string): { readonly secret: string } | { readonly reason: string } {
   const read = readBounded(path, maxSecretBytes);
   if ("reason" in read) return { reason: `cannot read ${JSON.stringify(path)}: ${read.reason}` };
@@ -104,9 +104,9 @@ export function readSecretFile(path: string): { readonly secret: string } | { re
 }
 
 /**
- * Why a file that nobody named must not be trusted: whoever can write it decides where credentials are sent. Nothing is
- * opened before, since another user's file could be a link or a pipe. Group write access counts only if the group is not
- * the owner's own, as with a umask of 0002.
+ * Why a file found in a usual place must not be trusted: whoever can write to it decides where credentials are sent. It is
+ * checked before it is opened, because another user's file could be a link or a pipe. Group write access counts only if the
+ * group is not the owner's own, as with a umask of 0002.
  */
 function whyUntrusted(path: string, user: number | undefined): string | undefined {
   if (user === undefined) return undefined;
@@ -115,7 +115,7 @@ function whyUntrusted(path: string, user: number | undefined): string | undefine
       .map((stats) => whyForeign(stats, user))
       .find((reason) => reason !== undefined);
   } catch {
-    // What is not there, or cannot be looked at, cannot be read either.
+    // Reading a missing or inaccessible file fails later.
     return undefined;
   }
 }
@@ -152,7 +152,7 @@ export function whyUnusablePair({ certFile, keyFile, certificate, key }: PemPair
   return `the certificate in ${certFile} is not valid before ${leaf.validFrom}`;
 }
 
-/** What `run` would fail with because of the files that the settings name. */
+/** Problems with the files that the settings name, as `run` would find them. */
 export function fileProblems({ config, origins, broken }: Inspection): readonly Finding[] {
   const found: Finding[] = [];
   const texts = new Map<string, string>();

@@ -1,4 +1,4 @@
-/** The one loader: from everything that can carry settings to one configuration, or to everything that is wrong with it. */
+/** Loads the configuration from every source of settings, or reports everything that is wrong with it. */
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { Value } from "@sinclair/typebox/value";
 import { ConfigError } from "../errors.ts";
@@ -23,7 +23,7 @@ import { judge } from "./rules.ts";
 import { type Config, configSchema, settings, valueAt } from "./schema.ts";
 import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
-import { displayValue, findingOf, place, readSecret, redacted, type Slot } from "./values.ts";
+import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from "./values.ts";
 
 export { describeFinding, describeOrigin, type Finding, type Origin } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
@@ -39,7 +39,7 @@ export {
 } from "./schema.ts";
 export { displayUrl, redacted } from "./values.ts";
 
-/** Everything that a configuration is made of. Nothing else is read. */
+/** Every source of settings. Nothing else is read. */
 export interface ConfigSources {
   /** The value of `--config`. */
   readonly configPath?: string;
@@ -48,7 +48,7 @@ export interface ConfigSources {
   readonly assignments: readonly string[];
   readonly workingDirectory: string;
   readonly system: System;
-  /** Why `run` could not use a state directory. Absent: it is not looked at. */
+  /** Why `run` could not use a state directory. Absent: it is not checked. */
   readonly whyUnusableState?: (path: string) => Pick<Finding, "message" | "remedy"> | undefined;
 }
 
@@ -73,7 +73,7 @@ export interface Inspection {
   /** The file that was read, as it was named, and its permission bits. */
   readonly configFile: string | undefined;
   readonly mode: number | undefined;
-  /** Whether there is a file and it could not be read: nothing is known about the settings in it. */
+  /** Whether there is a file that could not be read, so that its settings are unknown. */
   readonly isUnread: boolean;
 }
 
@@ -103,7 +103,7 @@ export function loadSections(sources: ConfigSources, names: readonly string[]): 
   return inspection;
 }
 
-/** The same without throwing. Warnings of the rules are left out if there are problems: broken settings have their default. */
+/** The same without throwing. If there are problems, warnings of the rules are left out: invalid settings would mislead. */
 export function inspectConfig(sources: ConfigSources): Inspection {
   const read = readConfig(sources);
   if (read.isUnread) return read;
@@ -120,7 +120,7 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   };
 }
 
-/** Every value, each judged for itself: of several for one setting, the last wins. */
+/** Reads every value and checks each on its own. Of several values for one setting, the last wins. */
 export function readConfig(sources: ConfigSources): Inspection {
   const { environment, workingDirectory } = sources;
   const layers: Layers = { given: [], findings: [] };
@@ -139,7 +139,7 @@ export function readConfig(sources: ConfigSources): Inspection {
   for (const setting of settings) {
     const { key } = setting;
     const slot: Slot = { entries: new Map() };
-    const invalid = givenFor(setting, given).map((one) => findingOf(one, place(slot, one, resolvePath)));
+    const invalid = givenFor(setting, given).map((one) => findingOf(one, assign(slot, one, resolvePath)));
     for (const finding of [...invalid, readSecret(slot, key)].filter((one) => one !== undefined)) {
       findings.push(finding);
       if (finding.severity === "error") broken.add(key);
@@ -211,14 +211,14 @@ function readFile({ path, label = path, text, message = "", remedy = "" }: Confi
   return false;
 }
 
-/** Ours alone, if there are any. Attributes are independent of each other; of headers, half of a set of credentials is none. */
+/** Only ours, if there are any. Attributes are combined; headers are not, because half a set of credentials is useless. */
 function givenFor(setting: Setting, given: readonly Given[]): readonly Given[] {
   const all = given.filter((one) => one.setting === setting);
   const own = all.filter(({ isStandard }) => isStandard !== true);
   return own.length > 0 && setting.entry !== "attribute" ? own : all;
 }
 
-/** Puts values by key into tables, and makes sure that the outcome is what its type says. */
+/** Puts values by key into tables, and asserts that the result has its type. */
 function configOf(
   values: ReadonlyMap<string, unknown>,
   { environment, system, workingDirectory }: ConfigSources,

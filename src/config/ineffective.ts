@@ -1,9 +1,9 @@
-/** Settings that are set but have no effect, because of another one. */
+/** Settings that are set but have no effect because of another one. */
 import type { Finding } from "./diagnosis.ts";
 import { credentialKeys } from "./rules-inputs.ts";
 import { collectedLogs, type Config, hasCredentials, settings, usesOauth, valueAt } from "./schema.ts";
 
-/** One warning for each such setting, with the first cause that applies. Defaults are nobody's intention. */
+/** One warning for each such setting, with the first cause that applies. Defaults get none: nobody chose them. */
 export function ineffectiveSettings(config: Config, isGiven: (key: string) => boolean): readonly Finding[] {
   const applying = causes.filter(({ when }) => when(config));
   return settings.flatMap(({ key, default: initial }): readonly Finding[] => {
@@ -121,7 +121,7 @@ const causes: readonly Cause[] = [
   ),
 ];
 
-/** Where anything is sent over the network; with `stdout` an earlier cause applies. */
+/** The endpoints that anything is sent to; with `stdout` an earlier cause applies. */
 export function endpointsOf({ otlp }: Config): readonly string[] {
   if (otlp.protocol === "stdout") return ["stdout:"];
   return signals

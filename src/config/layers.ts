@@ -1,4 +1,4 @@
-/** What each source of settings gives before any value is read, and which setting a name stands for. */
+/** The values in each source of settings, not yet read, and which setting a name refers to. */
 import { nearest } from "../lib/text.ts";
 import type { Finding, Origin } from "./diagnosis.ts";
 import { sections, settings } from "./schema.ts";
@@ -6,23 +6,23 @@ import type { Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a name stands for: a setting, the file of a secret, or one entry of a map. */
+/** What a name refers to: a setting, the file of a secret, or one entry of a map. */
 export interface Target {
   readonly setting: Setting;
   readonly part: "value" | "secretFile" | { readonly entry: string };
 }
 
-/** One value as it was written. */
+/** One value as written. */
 export interface Given extends Target {
   readonly origin: Origin;
   readonly written: unknown;
   /** `text` from variables and flags, where everything is text; `typed` from TOML. */
   readonly form: "text" | "typed";
-  /** From one of OpenTelemetry's own variables, which serve only if ours are not given. */
+  /** From one of OpenTelemetry's own variables, which are used only if ours are not set. */
   readonly isStandard?: true;
 }
 
-/** What has been given so far, and what is wrong with it. Later values win. */
+/** The values so far, and what is wrong with them. Later values win. */
 export interface Layers {
   readonly given: Given[];
   readonly findings: Finding[];
@@ -81,7 +81,7 @@ export function readFlags(assignments: readonly string[], layers: Layers): void 
 }
 
 /**
- * OpenTelemetry's own variables, and the settings that they stand in for. Of two for one setting the last wins.
+ * OpenTelemetry's own variables, and the settings that they set. If two set the same one, the last wins.
  * https://opentelemetry.io/docs/specs/otel/protocol/exporter/ and …/configuration/sdk-environment-variables/
  */
 export const otelVariables: readonly (readonly [variable: string, key: string])[] = [

@@ -1,6 +1,6 @@
 /**
- * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and that
- * mixture is what has to be valid and what is applied: each of the two may be safe while the mixture is not.
+ * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and the result
+ * is validated and applied: each of the two may be safe while their combination is not.
  */
 import type { Finding } from "./diagnosis.ts";
 import { type ConfigSources, type Inspection, readConfig } from "./index.ts";
@@ -14,7 +14,7 @@ export interface ReloadInspection extends Inspection {
 
 /**
  * Reads everything again. With problems, nothing may be applied; without, `config` is what to run with from now on, and the
- * warnings are about that and not about what waits for a restart.
+ * warnings are about that, not about settings that wait for a restart.
  */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
   const next = readConfig(sources);
@@ -22,13 +22,13 @@ export function inspectReload(running: Config, sources: ConfigSources): ReloadIn
   if (next.isUnread) return refused(next.problems);
   const nextProblems = [...next.problems, ...judge(next).problems].filter(matters);
   if (nextProblems.length > 0) return refused(nextProblems);
-  const { config, waiting, kept } = mergeReload(running, next.config);
+  const { config, waiting, notices } = mergeReload(running, next.config);
   const { problems, warnings } = judge({ ...next, config, problems: [] });
-  const known = [...next.warnings, ...kept, ...warnings];
-  return { ...next, config, problems: problems.filter(matters), warnings: known, waiting };
+  const all = [...next.warnings, ...notices, ...warnings];
+  return { ...next, config, problems: problems.filter(matters), warnings: all, waiting };
 }
 
-/** What only matters at the start does not: an expired certificate must not stop a token from being revoked. */
+/** Problems that only prevent a start do not: an expired certificate must not stop a token from being revoked. */
 function matters({ onlyAtStart }: Finding): boolean {
   return onlyAtStart !== true;
 }
@@ -46,8 +46,8 @@ interface Group {
   readonly keys: readonly string[];
   /** Whether the group has to wait for a restart; `merged` is what would be applied. */
   readonly waits?: (running: Config, next: Config, merged: Config) => boolean;
-  /** What stays in force until then. */
-  readonly kept?: string;
+  /** What to say about it. */
+  readonly notice?: string;
 }
 
 const groups: readonly Group[] = [
@@ -79,7 +79,7 @@ const groups: readonly Group[] = [
     return {
       keys,
       waits: (running, _, merged) => secretsOf(running) !== "" && secretsOf(merged) === "",
-      kept: `it was removed, but the listener keeps requiring the ${secret} in force until a restart`,
+      notice: `it was removed, but the listener keeps requiring the ${secret} in force until a restart`,
     };
   }),
   // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
@@ -92,16 +92,17 @@ const groups: readonly Group[] = [
 /** The running configuration with the reloadable settings of the next one, and the keys in which the two still differ. */
 export function mergeReload(running: Config, next: Config) {
   const merged = structuredClone(running);
-  const kept: Finding[] = [];
-  for (const { keys, waits, kept: message } of groups) {
+  const notices: Finding[] = [];
+  for (const { keys, waits, notice: message } of groups) {
     copySettings(keys, next, merged);
     if (waits?.(running, next, merged) !== true) continue;
     copySettings(keys, running, merged);
     const [key = ""] = keys;
-    if (message !== undefined) kept.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
+    if (message !== undefined)
+      notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
   const waiting = settings.map(({ key }) => key).filter((key) => differs(merged, next, key));
-  return { config: merged, waiting, kept };
+  return { config: merged, waiting, notices };
 }
 
 function differs(one: Config, other: Config, key: string): boolean {

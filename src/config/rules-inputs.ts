@@ -1,4 +1,4 @@
-/** The rules about everything that comes in: Tailscale's API, the collectors, and the receivers. */
+/** Rules about the inputs: Tailscale's API, the collectors, and the receivers. */
 import { isIP } from "node:net";
 import { isLoopback, parseListen } from "../lib/listen.ts";
 import { formatDuration } from "../lib/units.ts";
@@ -71,7 +71,7 @@ const receiverRules = (
   ];
 });
 
-/** Rules for the log that each collector polls. */
+/** Rules for each collector that polls a log. */
 const collectorRules = collectedLogs.flatMap((log): readonly Rule[] => {
   const logs = log === "flowlogs" ? "flow logs" : "audit logs";
   const [source, enabled] = [`collectors.${log}.source`, `collectors.${log}.enabled`];
@@ -213,7 +213,7 @@ function sharesListener({ streaming, webhook }: Config): boolean {
 
 const healthPaths: readonly string[] = ["/services/collector/health", "/services/collector/health/1.0"];
 
-/** What the HEC receiver answers to: with the default path also its usual aliases, and always the health check. */
+/** The paths of the HEC receiver: with the default path also its usual aliases, and always the health check. */
 function hecPaths(path: string): readonly string[] {
   const aliases = ["/services/collector", "/services/collector/event/1.0"];
   return [bare(path), ...(bare(path) === "/services/collector/event" ? aliases : []), ...healthPaths];

@@ -1,4 +1,4 @@
-/** What is wrong with settings together: each rule says when it applies, what is wrong, and what to do. */
+/** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
 import { overlaps } from "../lib/listen.ts";
 import { type Finding, givenAt } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
@@ -11,14 +11,14 @@ export type Text = string | ((config: Config) => string);
 
 export interface Rule {
   readonly severity: Finding["severity"];
-  /** The settings that it is about. An error is placed at the first that is set somewhere. */
+  /** The settings it is about. An error is reported at the first of them that is set. */
   readonly keys: readonly string[];
   readonly when: (config: Config) => boolean;
   readonly message: Text;
   readonly remedy: Text;
 }
 
-/** All problems, or if there are none, all warnings: broken settings have no meaning, which would mislead. */
+/** All problems, or if there are none, all warnings: invalid settings would mislead. */
 export function judge(judged: Inspection): {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
@@ -136,7 +136,7 @@ const rules: readonly Rule[] = [
   })),
 ];
 
-/** Of two texts, both or neither are needed. */
+/** Two settings of which both or neither must be set. */
 function together(section: string, one: string, other: string): readonly Rule[] {
   return [
     [`${section}.${one}`, `${section}.${other}`] as const,

@@ -1,4 +1,4 @@
-/** The settings of everything that comes in: Tailscale's API, the collectors, and the receivers. */
+/** The settings of the inputs: Tailscale's API, the collectors, and the receivers. */
 import {
   boolean,
   bytes,
@@ -31,7 +31,7 @@ export const subscriptionWords: readonly string[] = [
   "categoryDeviceMisconfigurations",
 ];
 
-/** The event types that a list stands for, for the API. */
+/** The event types to request from the API for that list. */
 export function subscriptionsOf(written: readonly string[]): readonly string[] {
   return written.length === 0 || written.includes("all") ? subscriptionTypes : [...new Set(written)];
 }
@@ -114,7 +114,7 @@ const receiverTls = section("TLS 1.2 or later. Without a certificate and a key, 
   key_file: file("Private key (PEM), without a passphrase.", "key.pem"),
 });
 
-/** What `streaming.max_body_bytes = 0` stands for. */
+/** What `streaming.max_body_bytes = 0` means. */
 export const defaultMaxBodyBytes = 64 * 1024 * 1024;
 
 /** The URL at which Tailscale reaches a receiver. */

@@ -1,4 +1,4 @@
-/** One value: read from what somebody wrote, and shown without its secrets. */
+/** Reads values as people write them, and shows them without secrets. */
 import { Value } from "@sinclair/typebox/value";
 import { formatBytes, formatDuration, parseBytes, parseDuration } from "../lib/units.ts";
 import { nearest } from "../lib/text.ts";
@@ -20,7 +20,7 @@ export interface Invalid {
   readonly example: string;
 }
 
-/** What has been given for one setting. */
+/** The values of one setting. */
 export interface Slot {
   value?: { readonly read: unknown; readonly origin: Origin };
   secretFile?: { readonly path: string; readonly origin: Origin } | undefined;
@@ -29,7 +29,7 @@ export interface Slot {
 }
 
 /** Puts a value into its slot, or says why it is invalid. */
-export function place(
+export function assign(
   slot: Slot,
   given: Given,
   resolvePath: (path: string, origin: Origin) => string,
@@ -65,7 +65,7 @@ function entryName(slot: Slot, { setting, origin, form }: Given, written: string
     : written.toLowerCase().replaceAll("_", setting.entry === "header" ? "-" : ".");
 }
 
-/** A secret is given as text or as a file: which of the two is meant cannot be guessed. */
+/** A secret is set as text or as the path of a file; both at once is a problem. */
 export function readSecret(slot: Slot, setting: string): Finding | undefined {
   if (slot.secretFile === undefined) return undefined;
   const { path, origin } = slot.secretFile;
