@@ -29,8 +29,6 @@ export interface Admission {
 export interface Limiter {
   /** @throws {Refusal} `overloaded` */
   enter(peer: string): Admission;
-  /** Resolves when no request is inside; at once if none is. */
-  idle(): Promise<void>;
 }
 
 /** A request that is read this fast, or that began less than a second ago, is never the one to give way to its own peer. */
@@ -48,7 +46,6 @@ interface Held {
 export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void = () => {}): Limiter {
   const inside = new Set<Held>();
   const waiting = new Set<() => void>();
-  const idleWaiters: (() => void)[] = [];
   let reading = 0;
   let working = 0;
   let bytes = 0;
@@ -129,7 +126,6 @@ export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void 
         if (isWorking) release();
         inside.delete(held);
         changed(-1);
-        if (inside.size === 0) for (const resolve of idleWaiters.splice(0)) resolve();
       },
     };
   }
@@ -157,9 +153,6 @@ export function createLimiter(limits: Limits, changed: (change: 1 | -1) => void 
       reading++;
       changed(1);
       return admission(held);
-    },
-    async idle() {
-      if (inside.size > 0) await new Promise<void>((resolve) => idleWaiters.push(resolve));
     },
   };
 }

@@ -33,9 +33,15 @@ export function isLoopback(hostname: string | undefined): boolean {
 export function overlaps(one: string, other: string): boolean {
   const [first, second] = [parseListen(one), parseListen(other)];
   if (first === undefined || second === undefined || first.port !== second.port || first.port === 0) return false;
-  const theirs = coverage(second.hostname);
-  return coverage(first.hostname).some((own) =>
-    theirs.some(({ family, host }) => family === own.family && (host === own.host || host === "*" || own.host === "*")),
+  const hosts = [first, second].map(({ hostname = "::" }) => hostname.toLowerCase());
+  const isOneOf = (host: string, others: (text: string) => boolean): boolean =>
+    hosts.includes(host) && hosts.some(others);
+  // A name is resolved later, so it overlaps with itself and with everything.
+  return (
+    hosts[0] === hosts[1] ||
+    hosts.includes("::") ||
+    isOneOf("0.0.0.0", (host) => host !== "0.0.0.0" && isIP(host) !== 6) ||
+    isOneOf("localhost", (host) => host === "127.0.0.1" || host === "::1")
   );
 }
 
@@ -54,19 +60,4 @@ export function shownListen(listen: string, scheme: "http" | "https", port: numb
   if (hostname === "::") return `${scheme} on all interfaces, port ${port}`;
   if (hostname === "0.0.0.0") return `${scheme} on all IPv4 interfaces, port ${port}`;
   return urlOfListen(listen, scheme, port);
-}
-
-/** What a host binds, by address family. A name is resolved later, so it overlaps only with itself and with everything. */
-function coverage(hostname = "::"): readonly { readonly family: 4 | 6; readonly host: string }[] {
-  const host = hostname.toLowerCase();
-  if (host === "::") return [4, 6].map((family) => ({ family: family as 4 | 6, host: "*" }));
-  if (host === "0.0.0.0") return [{ family: 4, host: "*" }];
-  if (host === "localhost")
-    return [
-      { family: 4, host: "127.0.0.1" },
-      { family: 6, host: "::1" },
-    ];
-  const family = isIP(host);
-  if (family === 4 || family === 6) return [{ family, host }];
-  return [4, 6].map((each) => ({ family: each as 4 | 6, host }));
 }

@@ -31,14 +31,11 @@ export interface Answer<Name extends string> {
   readonly retryAfterSeconds?: number | undefined;
 }
 
-export interface SharedWords {
-  readonly section: "streaming" | "webhook";
-  readonly secret: "token" | "secret";
-  /** How long a request may take. */
-  readonly timeout: string;
-  /** What the sender does about a refusal that is not its fault. */
-  readonly retry: string;
-}
+/** What the shared rows call the receiver's things, and what its sender does about a refusal that is not its fault. */
+const words = {
+  streaming: { secret: "token", timeout: "`streaming.request_timeout`", retry: "The sender should retry" },
+  webhook: { secret: "secret", timeout: "30 s", retry: "Tailscale retries hourly for a day" },
+} as const;
 
 /** A row: status and text of the answer, when it is given, and what else it has. */
 export function row<const More extends Partial<AnswerRow>>(status: number, text: string, when: string, more: More) {
@@ -46,7 +43,8 @@ export function row<const More extends Partial<AnswerRow>>(status: number, text:
 }
 
 /** Rows that both tables have. */
-export function sharedRows({ section, secret, timeout, retry }: SharedWords) {
+export function sharedRows(section: keyof typeof words) {
+  const { secret, timeout, retry } = words[section];
   const [soon, later] = [{ "retry-after": "1" }, { "retry-after": "5" }];
   return {
     crossSite: row(

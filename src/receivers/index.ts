@@ -50,7 +50,7 @@ export function createReceivers(
 ): Receivers {
   const hec = createHecReceiver(config.streaming, {
     ...shared,
-    health: () => (journal.space.refusal === undefined ? "ok" : "full"),
+    isFull: () => journal.space.refusal !== undefined,
   });
   const webhook = createWebhookReceiver(config.webhook, {
     ...shared,
@@ -77,16 +77,15 @@ export function createReceivers(
     else webhook.useSecrets(stored.secret, stored.previous === "" ? settings.secret_previous : stored.previous);
   }
 
-  function addressOf(name: Name): string | undefined {
+  function addressOf(name: Name): string {
     const { listen, tls } = config[name];
-    const server = listeners.find(({ names }) => names.includes(name))?.server;
-    return server && shownListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", server.port);
+    const port = listeners.find(({ names }) => names.includes(name))?.server.port ?? 0;
+    return shownListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", port);
   }
 
   return {
     get addresses() {
-      const [stream, webhookAddress] = [addressOf("streaming"), addressOf("webhook")];
-      return { ...(stream && { stream }), ...(webhookAddress && { webhook: webhookAddress }) };
+      return Object.fromEntries(enabled.map((name) => [name === "streaming" ? "stream" : name, addressOf(name)]));
     },
     async start() {
       try {

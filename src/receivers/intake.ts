@@ -97,20 +97,21 @@ export function createIntake<Name extends string, Reason extends string, Claim e
     });
   }
 
-  function answerToFailure(error: unknown): Answer<ErrorName> {
-    const answer = answerToError(error);
-    const now = answer.name === "internalError" ? once("failure") : undefined;
-    if (now !== undefined)
-      logger.error(`a ${subject} failed inside this program; nothing of it was accepted`, {
-        error: error instanceof Error ? error.stack : String(error),
-        alsoFailed: now.suppressed,
-      });
-    return answer;
+  function logFailure(error: unknown): void {
+    const now = once("failure");
+    if (now === undefined) return;
+    const { suppressed: alsoFailed } = now;
+    const stack = error instanceof Error ? error.stack : String(error);
+    logger.error(`a ${subject} failed inside this program; nothing of it was accepted`, { error: stack, alsoFailed });
   }
 
   return async (exchange) => {
     const beganMs = performance.now();
-    const answer = await answerTo(exchange).catch(answerToFailure);
+    const answer = await answerTo(exchange).catch((error: unknown) => {
+      const failure = answerToError(error);
+      if (failure.name === "internalError") logFailure(error);
+      return failure;
+    });
     const row = rows[answer.name];
     if (row.rejected !== undefined) {
       options.rejected(row.rejected);

@@ -4,7 +4,7 @@ import type { Config } from "../../src/config/index.ts";
 import { createHttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
 import type { Pipeline } from "../../src/pipeline/index.ts";
-import { createHecReceiver, type HecHealth, type HecReceiver } from "../../src/receivers/hec/index.ts";
+import { createHecReceiver, type HecReceiver } from "../../src/receivers/hec/index.ts";
 import { createRecordingPipeline, defaultConfig, type RecordingPipeline } from "./recording-pipeline.ts";
 
 export const token = "5f1c0a7e-token";
@@ -24,7 +24,7 @@ export interface HecServer extends AsyncDisposable {
   readonly sizes: readonly number[];
   /** Everything that was logged, as text. */
   readonly log: string;
-  health: HecHealth;
+  isFull: boolean;
   /** Resolves when no request is in flight. */
   idle(): Promise<void>;
   stop(deadlineMs: number): Promise<void>;
@@ -58,13 +58,13 @@ export async function startHecServer(
   };
   const line: Logger["info"] = (message, fields) => void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
   const logger: Logger = { debug: line, info: line, warn: line, error: line };
-  let health: HecHealth = "ok";
+  let isFull = false;
   const receiver = createHecReceiver(settings, {
     pipeline: pipeline ?? recording,
     telemetry,
     logger,
     clock: Date.now,
-    health: () => health,
+    isFull: () => isFull,
   });
   const http = createHttpServer({ listen }, { routes: receiver.routes, logger });
   await http.start();
@@ -85,11 +85,11 @@ export async function startHecServer(
     get log() {
       return lines.join("\n");
     },
-    get health() {
-      return health;
+    get isFull() {
+      return isFull;
     },
-    set health(state) {
-      health = state;
+    set isFull(state) {
+      isFull = state;
     },
     async idle() {
       while (server.inFlight > 0) await Bun.sleep(1);

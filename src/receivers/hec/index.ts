@@ -11,11 +11,9 @@ import { createIntake, type Job, type ReceiverDeps } from "../intake.ts";
 import { type BodyLimit, readBodyInto } from "./body.ts";
 import { hecAnswers, type HecAnswerName, type RejectedReason } from "./protocol.ts";
 
-export type HecHealth = "ok" | "full";
-
 export interface HecReceiverDeps extends ReceiverDeps {
-  /** What the health endpoint says. */
-  health(): HecHealth;
+  /** The journal accepts nothing. */
+  isFull(): boolean;
 }
 
 export interface HecReceiver {
@@ -90,8 +88,7 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
   );
 
   function health({ isStopping }: Exchange): HttpAnswer {
-    const name = isStopping ? "shuttingDown" : ({ ok: "healthy", full: "queuesFull" } as const)[deps.health()];
-    return responseOf(hecAnswers[name], {});
+    return responseOf(hecAnswers[isStopping ? "shuttingDown" : deps.isFull() ? "queuesFull" : "healthy"], {});
   }
 
   return {

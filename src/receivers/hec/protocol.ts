@@ -10,12 +10,7 @@ export type RejectedReason = Exclude<
 
 export type HecAnswer = AnswerRow<RejectedReason>;
 
-const shared = sharedRows({
-  section: "streaming",
-  secret: "token",
-  timeout: "`streaming.request_timeout`",
-  retry: "The sender should retry",
-});
+const shared = sharedRows("streaming");
 const denied = {
   rejected: "auth",
   remedy: "Set the token of Tailscale's log-stream destination to the text of streaming.token",

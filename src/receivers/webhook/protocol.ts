@@ -10,12 +10,7 @@ export type RejectedReason = Exclude<
 
 export type WebhookAnswer = AnswerRow<RejectedReason>;
 
-const shared = sharedRows({
-  section: "webhook",
-  secret: "secret",
-  timeout: "30 s",
-  retry: "Tailscale retries hourly for a day",
-});
+const shared = sharedRows("webhook");
 const tooLarge = { rejected: "too_large", isDetailed: true } as const;
 
 const answers = {

@@ -385,7 +385,7 @@ const cases: Case[] = [
     name: "health with a full journal",
     answer: "queuesFull",
     send(server) {
-      server.health = "full";
+      server.isFull = true;
       return posted(server.fetch("/services/collector/health/1.0"));
     },
   },

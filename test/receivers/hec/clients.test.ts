@@ -94,7 +94,7 @@ describe.each([false, true])("Vector's splunk_hec_logs sink (gzip: %p)", (isGzip
     const health = (): Promise<RawAnswer> =>
       sendRaw(server.port, [head("GET", "/services/collector/health/1.0", { authorization: `Splunk ${token}` })]);
     expect((await health()).status).toBe(200);
-    server.health = "full";
+    server.isFull = true;
     expect((await health()).status).toBe(503);
   });
 
