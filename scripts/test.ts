@@ -23,7 +23,7 @@ const isCi = process.env.CI !== undefined;
 const reportPath = join(root, ".cache/junit.xml");
 
 /** A test that hangs fails; one that is slow on a busy machine does not. */
-const testTimeoutMs = 120_000;
+const testTimeoutMs = 240_000;
 
 /** What the tests themselves call, beside what the steps do. */
 const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3"];

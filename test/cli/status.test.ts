@@ -255,7 +255,7 @@ test("--strict exits with 1 while export fails, though records are accepted", as
   const more = 'metric_interval = "1s"\n';
   const directory = configure(parent, "strict", `http://127.0.0.1:${backend.port}`, more);
   const running = await startRunning(directory);
-  await running.program.line("metric");
+  await running.program.line("metric export failing");
   const { code, stdout } = await ask(directory, "status", running);
   const { degraded, notReady } = JSON.parse(stdout) as RunningStatus;
   expect([code, notReady]).toEqual([0, []]);

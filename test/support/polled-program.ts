@@ -87,7 +87,7 @@ export function createPolledProgram(
         url: tailnet.url,
         tailnet: tailnet.tailnet,
         auth: { kind: "apikey", key: tailnet.apiKey },
-        http: { timeoutMs: 10_000, maxAttempts: 1 },
+        http: { timeoutMs: 60_000, maxAttempts: 1 },
       }),
       { fetch, clock, random: () => 0.5, telemetry: silentTelemetry, sleep: () => Promise.resolve() },
     );

@@ -11,7 +11,7 @@ export function apiOf(tailnet: Tailnet): TailscaleApi {
     tailscaleSettings({
       url: tailnet.url,
       auth: { kind: "oauth", clientId, clientSecret, scopes: [] },
-      http: { timeoutMs: 10_000, maxAttempts: 1 },
+      http: { timeoutMs: 60_000, maxAttempts: 1 },
     }),
     { fetch, clock: systemClock, random: Math.random, telemetry: silentTelemetry },
   );

@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** For the runner: a test that hangs fails; one that is slow on a busy machine does not. */
-export const timeoutMs = 120_000;
+export const timeoutMs = 240_000;
 
 /** The same for what takes a quarter of a minute on an idle machine. */
-export const longTimeoutMs = 3 * timeoutMs;
+export const longTimeoutMs = 2 * timeoutMs;
 
 /** Resolves once the condition holds. The test's own timeout bounds the wait. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {

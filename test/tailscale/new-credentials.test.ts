@@ -13,7 +13,7 @@ afterEach(() => tailnet.stop());
 
 function openWith(clientSecret: string) {
   const auth = { kind: "oauth", clientId: tailnet.oauth.clientId, clientSecret, scopes: [] } as const;
-  const http = { timeoutMs: 5000, maxAttempts: 1, rateLimit: 0 };
+  const http = { timeoutMs: 60_000, maxAttempts: 1, rateLimit: 0 };
   const deps = { fetch, clock: Date.now, random: Math.random, telemetry: silentTelemetry };
   return { auth, api: createTailscaleApi(tailscaleSettings({ url: tailnet.url, auth, http }), deps) };
 }

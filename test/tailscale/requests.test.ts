@@ -148,8 +148,8 @@ describe("an attempt ends", () => {
   });
 
   test("if its body arrives too slowly, however steadily", async () => {
-    tailnet.fail({ effect: { kind: "drip", everyMs: 60 } });
-    const { api } = client({ http: { timeoutMs: 500, maxAttempts: 1 } });
+    tailnet.fail({ effect: { kind: "drip", everyMs: 300 } });
+    const { api } = client({ http: { timeoutMs: 2000, maxAttempts: 1 } });
     expect(await failureOf(api.devices())).toMatchObject({ reason: "timeout", status: 200 });
   });
 

@@ -130,9 +130,10 @@ describe.each([false, true])("Fluent Bit's splunk output (compress gzip: %p)", (
   });
 
   test("sends again after 408 and 5xx, and drops what any other 4xx refuses", async () => {
-    await using server = await startHecServer({ request_timeout: 200 });
+    await using hasty = await startHecServer({ request_timeout: 200 });
+    await using server = await startHecServer();
     const headers = { ...agent, authorization: `Splunk ${token}` };
-    const slow = await sendRaw(server.port, [head("POST", post.path, { ...headers, "content-length": 100 }), "{"]);
+    const slow = await sendRaw(hasty.port, [head("POST", post.path, { ...headers, "content-length": 100 }), "{"]);
     expect(slow.status).toBe(408);
     server.pipeline.beforeCommit = journalIsFull;
     expect((await send(server, { ...post, headers })).status).toBe(503);

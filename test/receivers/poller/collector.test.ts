@@ -60,7 +60,7 @@ function api() {
       url: tailnet.url,
       tailnet: tailnet.tailnet,
       auth: { kind: "apikey", key: tailnet.apiKey },
-      http: { timeoutMs: 10_000, maxAttempts: 1 },
+      http: { timeoutMs: 60_000, maxAttempts: 1 },
     }),
     { fetch, clock: () => store.now, random: () => 0.5, telemetry: silentTelemetry, sleep: () => Promise.resolve() },
   );
