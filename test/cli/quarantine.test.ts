@@ -1,9 +1,8 @@
 /** `quarantine …` as a process of its own: with a running instance, and over the journal of one that is not running. */
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
-import type { Status } from "../../src/admin/status.ts";
 import type { Conservation } from "../../src/pipeline/observe.ts";
-import { ask, configure, type RunningProgram, linesOf, startRunning } from "./running.ts";
+import { ask, configure, type RunningProgram, linesOf, startRunning, statusOf } from "./running.ts";
 import { temporaryDirectory } from "./program.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import {
@@ -59,13 +58,8 @@ async function fill(directory: string): Promise<Filled> {
   return { invalid, valid, sample, note, deadLetter };
 }
 
-/** Once the counters are restored. */
-async function sums(directory: string, running?: RunningProgram): Promise<Conservation> {
-  for (;;) {
-    const status = JSON.parse((await ask(directory, "status", running)).stdout) as Status;
-    if (status.counters.kind === "current") return status.conservation;
-  }
-}
+const sums = async (directory: string, running?: RunningProgram): Promise<Conservation> =>
+  (await statusOf(directory, running)).conservation;
 
 /** With a running instance as with a journal that nobody has open. */
 async function expectListAndShow(directory: string, filled: Filled, running?: RunningProgram): Promise<void> {

@@ -1,12 +1,11 @@
 /** `replay` and `status` as processes of their own, beside the real program, which is killed in the middle of it. */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { RedeliveryReport } from "../../src/admin/redeliveries.ts";
-import type { Status } from "../../src/admin/status.ts";
-import { ask, configure, type RunningProgram, startRunning } from "./running.ts";
+import { ask, configure, type RunningProgram, startRunning, statusOf } from "./running.ts";
 import { start, temporaryDirectory } from "./program.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { configAt, fillHours, openStore } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 const parent = temporaryDirectory();
 const rows = 96;
@@ -42,21 +41,10 @@ async function eightHours(name: string): Promise<string> {
 async function deliver(directory: string): Promise<{ running: RunningProgram; requests: number }> {
   const before = logRequests().length;
   const running = await startRunning(directory);
-  for (;;) {
-    await sink.until(() => portsSince(before).length >= total);
-    if ((await statusOf(directory, running)).conservation.delivered === total) break;
-  }
+  await sink.until(() => portsSince(before).length >= total);
+  await until(async () => (await statusOf(directory, running)).conservation.delivered === total);
   expect(sorted(portsSince(before))).toEqual(all);
   return { running, requests: logRequests().length };
-}
-
-/** Once the counters are restored. */
-async function statusOf(directory: string, running?: RunningProgram): Promise<Status & { running: boolean }> {
-  for (;;) {
-    const { stdout } = await ask(directory, "status", running);
-    const status = JSON.parse(stdout) as Status & { running: boolean };
-    if (status.counters.kind === "current") return status;
-  }
 }
 
 /** The counters of accepted records and their traffic, as Prometheus would read them, once all of now is folded. */
@@ -119,12 +107,9 @@ test("continues after a kill with the next run, and exports each record at least
   sink.behave(() => ({ kind: "take" }));
   const again = await startRunning(directory);
   await sink.until(() => new Set(portsSince(requests)).size === total);
-  for (;;) {
-    const [report] = (await statusOf(directory, again)).redeliveries as [RedeliveryReport];
-    if (report.state === "in progress") continue;
-    expect(report).toMatchObject({ state: "finished", total, delivered: total, rejected: 0 });
-    break;
-  }
+  const reports = async () => (await statusOf(directory, again)).redeliveries;
+  await until(async () => (await reports())[0]?.state !== "in progress");
+  expect(await reports()).toMatchObject([{ state: "finished", total, delivered: total, rejected: 0 }]);
   expect((await statusOf(directory, again)).conservation).toMatchObject({
     accepted: total,
     delivered: total,

@@ -1,6 +1,7 @@
 /** The program over a state directory that the test has filled, and its commands as processes of their own. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Status } from "../../src/admin/status.ts";
 import { type Ended, type Program, runToEnd, start } from "./program.ts";
 
 export interface RunningProgram {
@@ -57,6 +58,14 @@ export function ask(directory: string, words: string, running?: RunningProgram):
     "--json",
     ...(running === undefined ? [] : ["--url", running.admin]),
   ]);
+}
+
+/** What `status` says once the counters are restored. */
+export async function statusOf(directory: string, running?: RunningProgram): Promise<Status & { running: boolean }> {
+  for (;;) {
+    const status = JSON.parse((await ask(directory, "status", running)).stdout) as Status & { running: boolean };
+    if (status.counters.kind === "current") return status;
+  }
 }
 
 /** The values of a JSON-lines output. */

@@ -6,6 +6,7 @@ import type { Logger } from "../../src/lib/logger.ts";
 import type { Pipeline } from "../../src/pipeline/index.ts";
 import { createHecReceiver, type HecReceiver } from "../../src/receivers/hec/index.ts";
 import { createRecordingPipeline, defaultConfig, type RecordingPipeline } from "./recording-pipeline.ts";
+import { until } from "./wait.ts";
 
 export const token = "5f1c0a7e-token";
 
@@ -91,9 +92,7 @@ export async function startHecServer(
     set isFull(state) {
       isFull = state;
     },
-    async idle() {
-      while (server.inFlight > 0) await Bun.sleep(1);
-    },
+    idle: () => until(() => server.inFlight === 0),
     stop: (deadlineMs) => http.stop(deadlineMs),
     fetch: fetchPath,
     post: (body, headers = {}) =>
