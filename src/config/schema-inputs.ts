@@ -61,7 +61,7 @@ export const tailscale = section("The tailnet and its API.", {
     timeout: duration(
       "30s",
       ["100ms", "10m"],
-      "Timeout per attempt, including the response body; for logs, per MiB of it.",
+      "Timeout per attempt, including the response body; for logs, of each wait for more records.",
     ),
     max_attempts: integer(4, [1, 20], "Maximum attempts per request if the API is overloaded or unreachable."),
     rate_limit: integer(0, [0, 1000], "Maximum requests per second. `0` means no limit."),

@@ -1,6 +1,6 @@
 /**
- * Reads a log's answer, `{…,"logs":[…]|null,…}`, while it arrives, and yields its records about a MiB at a time: the answer is
- * never in memory as a whole.
+ * Reads a log's answer, `{…,"logs":[…]|null,…}`, while it arrives, and yields its records piece by piece: the answer is never
+ * in memory as a whole.
  */
 import { Buffer } from "node:buffer";
 import { Refusal } from "../errors.ts";
@@ -8,7 +8,6 @@ import { ValueBoundary, valueLimits } from "../records/json.ts";
 import { isObject } from "../records/members.ts";
 import { BadAnswer } from "./errors.ts";
 
-const yieldBytes = 1024 * 1024;
 const pieceBytes = 256 * 1024;
 
 /** Limit of everything beside the records: the API has two short members there. */
@@ -28,43 +27,54 @@ export async function* recordsIn(
     bytes += chunk.length;
     if (bytes > maxBytes) throw new BadAnswer("too_large", `the answer is larger than ${maxBytes} bytes`);
     for (let at = 0; at < chunk.length; at += pieceBytes) {
-      cutter.push(chunk.subarray(at, at + pieceBytes));
-      if (cutter.recordBytes >= yieldBytes) yield cutter.take();
+      const records = cutter.push(chunk.subarray(at, at + pieceBytes));
+      if (records.length > 0) yield records;
     }
   }
   cutter.end();
-  if (cutter.recordBytes > 0) yield cutter.take();
 }
 
 class RecordCutter {
-  /** Bytes of the records that `take` would return. */
-  recordBytes = 0;
-  #records: Uint8Array[] = [];
   /** What may come next. */
-  #place: "before_list" | "first_record" | "record" | "in_record" | "after_record" | "after_list" = "before_list";
+  #place: "before_list" | "first_record" | "record" | "after_record" | "after_list" = "before_list";
   /** Everything before and after the list, a character a byte. It is parsed at the end, with 0 for the list. */
   #before = "";
   #after = "";
-  /** Finds the end of a record, of which `#parts` is what earlier pieces held. */
+  /** A record that has not ended yet, and what finds its end. */
+  #held: Uint8Array = new Uint8Array(0);
   readonly #boundary = new ValueBoundary({ ...valueLimits, parts: Number.POSITIVE_INFINITY });
-  #parts: Uint8Array[] = [];
 
-  /** The records found since the last call. */
-  take(): readonly Uint8Array[] {
-    const records = this.#records;
-    this.#records = [];
-    this.recordBytes = 0;
-    return records;
-  }
-
-  /** @throws {BadAnswer} */
-  push(piece: Uint8Array): void {
+  /** The records that end in this piece. @throws {BadAnswer} */
+  push(piece: Uint8Array): readonly Uint8Array[] {
+    const records: Uint8Array[] = [];
+    const bytes = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
+    let searchFrom = this.#held.length;
+    this.#held = new Uint8Array(0);
     let at = this.#place === "before_list" ? this.#findList(piece) : 0;
-    while (at < piece.length && this.#place !== "after_list")
-      at = this.#place === "in_record" ? this.#cut(piece, at) : this.#step(piece, at);
-    this.#after += latin1(piece.subarray(at));
+    while (at < bytes.length && this.#place !== "after_list") {
+      const byte = String.fromCharCode(bytes[at] as number);
+      const isAfterRecord = this.#place === "after_record";
+      if (byte === "{" && !isAfterRecord) {
+        const end = this.#endOf(bytes, Math.max(at, searchFrom));
+        if (end < 0) {
+          this.#held = bytes.subarray(at);
+          return records;
+        }
+        records.push(bytes.subarray(at, end));
+        this.#place = "after_record";
+        at = searchFrom = end;
+        continue;
+      }
+      if (byte === "]" && this.#place !== "record") this.#place = "after_list";
+      else if (byte === "," && isAfterRecord) this.#place = "record";
+      else if (!" \n\r\t".includes(byte))
+        throw malformed(isAfterRecord ? "its logs are not JSON" : "a record is not an object");
+      at++;
+    }
+    this.#after += latin1(bytes.subarray(at));
     if (this.#before.length + this.#after.length > maxOtherBytes)
       throw malformed(`it has more than ${maxOtherBytes} bytes beside its logs`);
+    return records;
   }
 
   /** @throws {BadAnswer} if the answer is torn, or has another shape. */
@@ -95,36 +105,12 @@ class RecordCutter {
     return piece.length;
   }
 
-  /** Moves on by one byte of the list, unless a record begins there. */
-  #step(piece: Uint8Array, at: number): number {
-    const byte = String.fromCharCode(piece[at] as number);
-    const isAfterRecord = this.#place === "after_record";
-    if (" \n\r\t".includes(byte)) return at + 1;
-    if (byte === "]" && this.#place !== "record") this.#place = "after_list";
-    else if (byte === "," && isAfterRecord) this.#place = "record";
-    else if (byte === "{" && !isAfterRecord) {
-      this.#place = "in_record";
-      return at;
-    } else throw malformed(isAfterRecord ? "its logs are not JSON" : "a record is not an object");
-    return at + 1;
-  }
-
-  /** Goes to the end of the record, or of the piece. Returns where to go on. */
-  #cut(piece: Uint8Array, from: number): number {
-    let end: number;
+  #endOf(bytes: Uint8Array, from: number): number {
     try {
-      end = this.#boundary.endOf(piece, from, piece.length);
+      return this.#boundary.endOf(bytes, from, bytes.length);
     } catch (error) {
       throw error instanceof Refusal ? malformed(error.message) : error;
     }
-    this.#parts.push(piece.subarray(from, end < 0 ? piece.length : end));
-    if (end < 0) return piece.length;
-    const record = this.#parts.length === 1 ? (this.#parts[0] as Uint8Array) : Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#records.push(record);
-    this.recordBytes += record.length;
-    this.#place = "after_record";
-    return end;
   }
 }
 

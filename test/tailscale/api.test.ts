@@ -58,7 +58,7 @@ describe("a log", () => {
     tailnet.serveRecords("network", function* () {
       for (let serial = 0; serial < 8000; serial++) yield JSON.stringify(flowValue({ nodeId: `n${serial}CNTRL` }));
     });
-    tailnet.fail({ effect: { kind: "cut", afterBytes: 1000 } });
+    tailnet.fail({ effect: { kind: "cut", afterBytes: 60 } });
     expect(await readAll("network", 0, 1)).toHaveLength(8000);
     expect(client.waits).toEqual([500]);
 
