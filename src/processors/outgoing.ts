@@ -11,6 +11,7 @@ import {
   type PrivacyRule,
   type PrivacySettings,
 } from "../catalogue/logs.ts";
+import { cutText } from "../lib/text.ts";
 import { type Address, parseAddress } from "../records/address.ts";
 import { externalName, unknownName, unverifiedPrefix } from "./names.ts";
 
@@ -21,11 +22,6 @@ export const maxBodyBytes = 32_768;
 /** Maximum bytes of an attribute value of a metric. */
 export const maxLabelBytes = 256;
 
-const mark = "…[truncated]";
-const encoder = new TextEncoder();
-const markBytes = encoder.encode(mark).length;
-const room = new Uint8Array(1 << 16);
-
 let truncatedTexts = 0;
 
 /** Texts cut in this thread since the last call. */
@@ -35,19 +31,14 @@ export function takeTruncatedTexts(): number {
   return taken;
 }
 
-/**
- * The text, or its longest prefix that fits in `maxBytes` of UTF-8 (at most 64 KiB) with `…[truncated]` appended. A lone
- * surrogate, which UTF-8 cannot encode, becomes U+FFFD.
- */
+/** The text as UTF-8 can encode it (a lone surrogate becomes U+FFFD), cut by `cutText` if it is too long. */
 export function boundedText(text: string, maxBytes: number): string {
   if (text.length * 3 <= maxBytes) return text.toWellFormed();
   // One unit more than can fit is enough to see that the text is too long.
   const whole = text.slice(0, maxBytes + 1).toWellFormed();
-  if (text.length <= maxBytes && encoder.encodeInto(whole, room.subarray(0, maxBytes)).read === whole.length)
-    return whole;
-  truncatedTexts++;
-  const { read } = encoder.encodeInto(whole, room.subarray(0, maxBytes - markBytes));
-  return whole.slice(0, read) + mark;
+  const cut = cutText(whole, maxBytes);
+  if (cut !== whole) truncatedTexts++;
+  return cut;
 }
 
 /** An attribute value of a metric. */
@@ -57,16 +48,10 @@ export function boundedLabel(text: string): string {
 
 /** The attributes with every string cut to its maximum; usually returned unchanged. */
 export function boundedAttributes(attributes: LogAttributes): LogAttributes {
-  for (const name in attributes) if (!isSurelyBounded(attributes[name])) return cutAttributes(attributes);
-  return attributes;
-}
-
-function isSurelyBounded(value: AttributeValue | undefined): boolean {
-  if (typeof value === "string") return value.length * 3 <= maxAttributeBytes && value.isWellFormed();
-  return typeof value !== "object";
-}
-
-function cutAttributes(attributes: LogAttributes): LogAttributes {
+  const isSurelyBounded = Object.values(attributes).every((value) =>
+    typeof value === "string" ? value.length * 3 <= maxAttributeBytes && value.isWellFormed() : !Array.isArray(value),
+  );
+  if (isSurelyBounded) return attributes;
   const cut = Object.entries(attributes).map(([name, value]) => {
     if (typeof value === "string") return [name, boundedText(value, maxAttributeBytes)] as const;
     return [name, typeof value === "object" ? boundedList(value) : value] as const;
