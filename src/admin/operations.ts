@@ -102,7 +102,7 @@ const purgedAtOnce = 500;
 export function createOperations(deps: OperationsDeps) {
   const { journal, privacy, clock } = deps;
   const { quarantine } = journal;
-  const clean = privacy === undefined ? (text: string) => text : privacyOf(privacy).text;
+  const clean = privacyOf(privacy).text;
 
   /** Details can quote the record, so what privacy hides is hidden in them too. */
   const shown = ({ seq, from, at, detail, ...item }: QuarantineItem): ShownItem => ({

@@ -119,13 +119,13 @@ export function scopeOf(version: string): InstrumentationScope {
 
 /** Attributes of every point: the name of the tailnet, as far as privacy shows it. */
 export function commonAttributes({ tailnet, privacy }: ProcessorSettings): ResourceAttributes {
-  const shown = privacy === undefined ? tailnet : privacyOf(privacy).value("tailnet_name", tailnet);
+  const shown = privacyOf(privacy).value("tailnet_name", tailnet);
   return tailnet === "" || shown === undefined ? {} : { "tailscale.tailnet": shown };
 }
 
 /** This machine is a node too. Empty if privacy drops its name. */
 function shownHostName(name: string, { privacy }: ProcessorSettings): string {
-  return privacy === undefined ? name : (privacyOf(privacy).node(name) ?? "");
+  return privacyOf(privacy).node(name) ?? "";
 }
 
 const scopeName = "tailscale2otel";

@@ -1,7 +1,7 @@
 /** Folds the ledger at its interval, and sooner if space waits for the snapshot; tidies the journal in between. */
 import { attempt, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Journal } from "../journal/index.ts";
+import { type Journal, reasonOf } from "../journal/index.ts";
 import type { Fold, Ledger } from "./index.ts";
 
 export interface FoldingDeps {
@@ -30,8 +30,8 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
     try {
       folded(await ledger.fold(clock()));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      logger.error("cannot commit the counters; they are kept and committed with the next ones", { reason });
+      const fields = { reason: reasonOf(error) };
+      logger.error("cannot commit the counters; they are kept and committed with the next ones", fields);
     } finally {
       isFolding = false;
     }

@@ -13,7 +13,7 @@ import {
 } from "../catalogue/metrics.ts";
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Journal } from "../journal/index.ts";
+import { type Journal, reasonOf } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
 import { Interval } from "./interval.ts";
@@ -226,8 +226,8 @@ export class Ledger {
       try {
         table.restore(name, blobs);
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        logger.warn("cannot read the totals of a metric; its series start again from 0", { metric: name, reason });
+        const fields = { metric: name, reason: reasonOf(error) };
+        logger.warn("cannot read the totals of a metric; its series start again from 0", fields);
       }
     }
     const { fold, at, since } = JSON.parse(Buffer.from(stored).toString()) as {

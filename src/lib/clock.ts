@@ -16,9 +16,9 @@ export function hrTimeOfMillis(millis: number): HrTime {
   return [seconds, (micros - seconds * 1e6) * 1000];
 }
 
-/** Whether OTLP can represent the time: int64 nanoseconds since the epoch reach from 1970 to 2262. */
-export function isSayable([seconds]: HrTime): boolean {
-  return seconds >= 0 && seconds < 9_223_372_036;
+/** The time, if OTLP can represent it: int64 nanoseconds since the epoch reach from 1970 to 2262. */
+export function representable(time: HrTime | undefined): HrTime | undefined {
+  return time !== undefined && time[0] >= 0 && time[0] < 9_223_372_036 ? time : undefined;
 }
 
 /** Seconds and nanoseconds as epoch milliseconds, as exact as a double can be. */

@@ -6,7 +6,7 @@ import { merge, noIncrements } from "../catalogue/increments.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import { orUnparsable, Refusal } from "../errors.ts";
-import type { Append, Committed, Journal } from "../journal/index.ts";
+import { type Append, type Committed, type Journal, reasonOf } from "../journal/index.ts";
 import { millisOfHrTime } from "../lib/clock.ts";
 import { measureFlow, type MeasureContext } from "../processors/flow-metrics.ts";
 import { flowLogRecords } from "../processors/flow.ts";
@@ -21,7 +21,7 @@ import { decodePlain, factOfAudit, factOfEvent } from "../records/plain.ts";
 import { Defect, type DefectReason, type RawRecord, type RecordType } from "../records/types.ts";
 import type { SkippedValue, SkipReason } from "../records/types.ts";
 import { freeBuffer } from "../runtime/process.ts";
-import { type Appended, appendBatch, type Outcome } from "./append.ts";
+import { appendBatch, type Outcome } from "./append.ts";
 import { type MeasuredPart, OpenPart, releaseColumns, type WholeBody } from "./parts.ts";
 import { OpenQuarantine, type Samples } from "./quarantine.ts";
 import { BatchTimes, type LastEvents, type Origin } from "./times.ts";
@@ -135,14 +135,17 @@ export class Batch {
     const { config, journal, committed, telemetry, lastEvents } = this.#context;
     for (const part of this.#open.values()) this.#seal(part);
     const { max_log_records_per_window: maxLogRecords } = config.collectors.flowlogs;
-    const batch: Appended = {
+    const batch: Append = {
       ...this.#origin,
+      bytes,
+      bytesOf: this.#types ?? "unknown",
       parts: this.#parts,
+      known: Array.from(this.#known, ([type, { keys, keysAt }]) => ({ type, keys: Uint32Array.from(keys), keysAt })),
       quarantine: this.#quarantine.seal(),
-      known: this.#known,
-      rest: { bytes, bytesOf: this.#types ?? "unknown", skipped: this.#skipped, ...besides },
+      skipped: this.#skipped,
       ...(maxLogRecords > 0 && { maxLogRecords }),
       ...(this.#origin.source === "poll" && config.streaming.enabled && { repairs: true }),
+      ...besides,
     };
     try {
       const outcome = await appendBatch(batch, journal, committed);
@@ -275,8 +278,7 @@ export class Batch {
 
   /** An error other than the decoders' own is a bug; the record must not be sent again for ever because of it. */
   #reject(type: RecordType, line: Uint8Array, error: unknown, bug: DefectReason = "decode_error"): void {
-    const why = error instanceof Error ? error.message : String(error);
-    this.defect = error instanceof Defect ? error : new Defect(bug, why);
+    this.defect = error instanceof Defect ? error : new Defect(bug, reasonOf(error));
     this.#context.identifier.text(utf8.decode(eventOf(line)), this.#key, 0);
     const { reason, message } = this.defect;
     this.#quarantine.add(line, { class: "invalid", type, reason, detail: message }, this.#key);

@@ -12,6 +12,7 @@ import {
   type Journal,
   type JournalReader,
   type PolledType,
+  reasonOf,
   type Row,
   type Tally,
   unpackText,
@@ -179,7 +180,7 @@ export class Counting {
       return true;
     } catch (error) {
       if (this.progress.unmeasured++ >= maxMarked) return false;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       const { journal, logger } = this.#deps;
       logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });
       const message = `accepted and delivered, but not in the counters: ${reason}`;

@@ -64,26 +64,29 @@ export function releaseColumns(columns: FlowColumns | undefined): void {
   else for (const column of Object.values(columns)) if (ArrayBuffer.isView(column)) freeBuffer(column);
 }
 
+/** What a part says of each of its records. */
+interface Notes {
+  readonly flags: number[];
+  readonly facts: (Uint32Array | undefined)[];
+  /** Empty if they are not limited. */
+  readonly logRecords: number[];
+}
+
 export class OpenPart {
   readonly type: RecordType;
   readonly columns: FlowColumns | undefined;
   readonly increments = noIncrements();
-  readonly #lines = Lines.open();
-  readonly #flags: number[] = [];
-  readonly #logRecords: number[] = [];
-  readonly #facts: (Uint32Array | undefined)[] = [];
-  #keysAt = 0;
+  readonly #lines: Lines;
+  readonly #notes: Notes = { flags: [], facts: [], logRecords: [] };
   readonly #edgeGeneration: number;
-  readonly #whole: WholeBody | undefined;
-  /** Bytes of its text that are accepted records, one directly behind the other. */
-  #wholeBytes = 0;
+  #keysAt = 0;
 
   /** `whole`: the body that the records are read from, if its frame may become the row as it is. */
   constructor(type: RecordType, edges: Pick<EdgeBook, "generation">, whole: WholeBody | undefined) {
     this.type = type;
     this.columns = type === "flow" ? (pooledColumns.pop() ?? new FlowColumns()) : undefined;
+    this.#lines = Lines.open(whole);
     this.#edgeGeneration = edges.generation;
-    this.#whole = whole;
   }
 
   /** Bytes held in memory. */
@@ -97,68 +100,47 @@ export class OpenPart {
 
   /** Adds a record, of flows the last of the columns, whose stored line is the bytes from `from` up to `to`. */
   add(bytes: Uint8Array, from: number, to: number, key: Uint32Array, notes: RecordNotes): void {
-    if (bytes === this.#whole?.text && from === this.#wholeBytes) this.#wholeBytes = to;
-    else {
-      this.#leaveWhole();
-      this.#lines.add(bytes, from, to);
-    }
-    this.#lines.addKey(key);
+    this.#lines.add(bytes, from, to, key);
     const { flags, keysAt, logRecords, fact } = notes;
-    this.#flags.push(flags);
-    if (logRecords !== undefined) this.#logRecords.push(logRecords);
-    if (fact !== undefined) this.#facts[this.#flags.length - 1] = fact;
+    const { flags: all, logRecords: allLogRecords, facts } = this.#notes;
+    all.push(flags);
+    if (logRecords !== undefined) allLogRecords.push(logRecords);
+    if (fact !== undefined) facts[all.length - 1] = fact;
     if (keysAt > this.#keysAt) this.#keysAt = keysAt;
   }
 
   /** The part, and the end of this one. `keepsText`: whether the part has its text beside the packed one. */
   seal(keepsText: () => boolean): MeasuredPart {
     const { type, columns, increments } = this;
-    const part: Omit<MeasuredPart, "without"> = {
-      type,
-      records: this.#flags.length,
-      ...this.#packed(keepsText),
-      ...leftOutOf(columns),
-      keysAt: this.#keysAt,
-      flags: Uint8Array.from(this.#flags),
-      facts: this.#facts,
-      ...(this.#logRecords.length > 0 && { logRecords: Uint32Array.from(this.#logRecords) }),
-      columns,
-      edgeGeneration: this.#edgeGeneration,
-      increments,
-    };
-    return { ...part, without: (dropped) => partWithout(part, dropped) };
-  }
-
-  /** A frame that holds accepted records and nothing else is stored as it was received: 0.5 µs less per connection entry. */
-  #packed(keepsText: () => boolean): Pick<Part, "body" | "length" | "keys" | "text"> {
-    const whole = this.#whole?.text.length === this.#wholeBytes ? this.#whole : undefined;
-    if (whole === undefined) this.#leaveWhole();
-    const text = keepsText() && { text: whole?.text ?? this.#lines.text() };
-    return { ...this.#lines.seal(whole && { body: whole.frame, length: whole.text.length }), ...text };
-  }
-
-  /** Something other than the body's next record follows: what was accepted of the body so far becomes lines. */
-  #leaveWhole(): void {
-    if (this.#wholeBytes > 0) this.#lines.add((this.#whole as WholeBody).text, 0, this.#wholeBytes);
-    this.#wholeBytes = 0;
+    const text = keepsText() && { text: this.#lines.text() };
+    const shared = { type, columns, increments, edgeGeneration: this.#edgeGeneration, keysAt: this.#keysAt };
+    return { ...partOf(shared, this.#lines.seal(), this.#notes), ...text };
   }
 }
 
-/** A known record is rare among new ones: packing again is cheaper than keeping every text. */
-function partWithout(part: Omit<MeasuredPart, "without">, dropped: Uint8Array): Part {
-  const isKept = (_: unknown, record: number): boolean => dropped[record] !== 1;
-  const flags = part.flags.filter(isKept);
+/** `dropped`: records of the columns that are not in it. A known record is rare: packing again is cheaper than keeping texts. */
+function partOf(
+  shared: Pick<MeasuredPart, "type" | "columns" | "increments" | "edgeGeneration" | "keysAt">,
+  row: Pick<Part, "body" | "length" | "keys">,
+  { flags, facts, logRecords }: Notes,
+  dropped?: Uint8Array,
+): MeasuredPart {
   return {
-    type: part.type,
+    ...shared,
+    ...row,
+    ...leftOutOf(shared.columns, dropped),
     records: flags.length,
-    ...linesWithout(part, dropped),
-    ...leftOutOf(part.columns, dropped),
-    keysAt: part.keysAt,
-    flags,
-    ...(part.facts && { facts: Array.from(part.flags, (__, record) => part.facts?.[record]).filter(isKept) }),
-    ...(part.logRecords && { logRecords: part.logRecords.filter(isKept) }),
-    without() {
-      throw new Error("a part is reduced once");
+    flags: Uint8Array.from(flags),
+    facts,
+    ...(logRecords.length > 0 && { logRecords: Uint32Array.from(logRecords) }),
+    without(gone) {
+      const isKept = (_: unknown, record: number): boolean => gone[record] !== 1;
+      const kept: Notes = {
+        flags: flags.filter(isKept),
+        facts: flags.map((_, record) => facts[record]).filter(isKept),
+        logRecords: logRecords.filter(isKept),
+      };
+      return partOf(shared, linesWithout(row, gone), kept, gone);
     },
   };
 }
@@ -190,9 +172,15 @@ export class Lines {
   #bytes = new Uint8Array(64 * 1024);
   #length = 0;
   #keys: number[] = [];
+  #whole: WholeBody | undefined;
+  /** Bytes of its text that are lines so far, one directly behind the other. */
+  #wholeBytes = 0;
 
-  static open(): Lines {
-    return pooledLines.pop() ?? new Lines();
+  /** `whole`: if its text comes to be all of the lines, it is the row as it is: 0.5 µs less per connection entry. */
+  static open(whole?: WholeBody): Lines {
+    const lines = pooledLines.pop() ?? new Lines();
+    lines.#whole = whole;
+    return lines;
   }
 
   /** Bytes held in memory. */
@@ -204,8 +192,52 @@ export class Lines {
     return this.#length >= maxRowBytes || this.#keys.length >= maxRowRecords * keyWords;
   }
 
-  /** Appends the bytes from `from` up to `to`, which hold no newline. */
-  add(bytes: Uint8Array, from: number, to: number): void {
+  /** Appends the bytes from `from` up to `to`, which hold no newline, and the line's key, if it has one. */
+  add(bytes: Uint8Array, from: number, to: number, key?: Uint32Array): void {
+    if (key !== undefined) for (let word = 0; word < keyWords; word++) this.#keys.push(key[word] as number);
+    if (this.#whole !== undefined) {
+      if (bytes === this.#whole.text && from === this.#wholeBytes) {
+        this.#wholeBytes = to;
+        return;
+      }
+      this.#leaveWhole();
+    }
+    this.#append(bytes, from, to);
+  }
+
+  /** The lines as they are, good for as long as the body is if they are all of it. */
+  text(): Uint8Array {
+    return this.#isWhole() ? (this.#whole as WholeBody).text : this.#bytes.slice(0, this.#length);
+  }
+
+  /** The row; the buffers go back to the pool. */
+  seal(): Pick<Part, "body" | "length" | "keys"> {
+    const keys = Uint32Array.from(this.#keys);
+    const whole = this.#isWhole() ? this.#whole : undefined;
+    const length = whole?.text.length ?? this.#length;
+    const body = whole?.frame ?? packText(this.#bytes.subarray(0, length));
+    this.#whole = undefined;
+    this.#wholeBytes = 0;
+    this.#length = 0;
+    this.#keys = [];
+    if (pooledLines.length < maxPooled && this.#bytes.length <= maxPooledBytes) pooledLines.push(this);
+    else freeBuffer(this.#bytes);
+    return { body, length, keys };
+  }
+
+  /** Whether the lines are all of the body; if not, what they have of it so far is copied. */
+  #isWhole(): boolean {
+    if (this.#whole !== undefined && this.#whole.text.length !== this.#wholeBytes) this.#leaveWhole();
+    return this.#whole !== undefined;
+  }
+
+  #leaveWhole(): void {
+    const text = this.#whole?.text;
+    this.#whole = undefined;
+    if (text !== undefined && this.#wholeBytes > 0) this.#append(text, 0, this.#wholeBytes);
+  }
+
+  #append(bytes: Uint8Array, from: number, to: number): void {
     const needed = this.#length + to - from + 1;
     const { length: size } = this.#bytes;
     if (needed > size) {
@@ -217,28 +249,6 @@ export class Lines {
     if (this.#length > 0) this.#bytes[this.#length++] = newline;
     this.#bytes.set(bytes.subarray(from, to), this.#length);
     this.#length += to - from;
-  }
-
-  /** The key of the next line that has one. */
-  addKey(key: Uint32Array): void {
-    for (let word = 0; word < key.length; word++) this.#keys.push(key[word] as number);
-  }
-
-  /** A copy of the lines. */
-  text(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
-  }
-
-  /** The row, packed unless it was `received` so; the buffers go back to the pool. */
-  seal(received?: Pick<Part, "body" | "length">): Pick<Part, "body" | "length" | "keys"> {
-    const length = this.#length;
-    const packed = received ?? { body: packText(this.#bytes.subarray(0, length)), length };
-    const keys = Uint32Array.from(this.#keys);
-    this.#length = 0;
-    this.#keys = [];
-    if (pooledLines.length < maxPooled && this.#bytes.length <= maxPooledBytes) pooledLines.push(this);
-    else freeBuffer(this.#bytes);
-    return { ...packed, keys };
   }
 }
 
@@ -252,10 +262,7 @@ export function linesWithout(
   let from = 0;
   for (const [line, to] of endsOfObjects(text).entries()) {
     if (text[from] === newline) from++;
-    if (dropped[line] !== 1) {
-      left.add(text, from, to);
-      left.addKey(keys.subarray(line * keyWords, (line + 1) * keyWords));
-    }
+    if (dropped[line] !== 1) left.add(text, from, to, keys.subarray(line * keyWords, (line + 1) * keyWords));
     from = to;
   }
   return left.seal();

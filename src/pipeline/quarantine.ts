@@ -45,8 +45,7 @@ export class OpenQuarantine {
       ...(isCut && { isCut }),
     };
     const stored = encoder.encode(JSON.stringify(line));
-    row.lines.add(stored, 0, stored.length);
-    if (key !== undefined) row.lines.addKey(key);
+    row.lines.add(stored, 0, stored.length, key);
     row.count++;
   }
 

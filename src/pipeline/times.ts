@@ -1,6 +1,6 @@
 /** What clocks say about the records of a batch: when their keys age, what is counted of their times, and how old they are. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
-import { type HrTime, isSayable, millisOfHrTime } from "../lib/clock.ts";
+import { type HrTime, millisOfHrTime, representable } from "../lib/clock.ts";
 import { parseRfc3339 } from "../lib/rfc3339.ts";
 import { type Append, type Journal, partFlags } from "../journal/index.ts";
 import type { RecordType } from "../records/types.ts";
@@ -55,8 +55,9 @@ export class BatchTimes {
     // A poll does not ask for what is older than the keys, unless nobody else can have brought it.
     const isOfStream = recordedMs !== undefined && source === "stream";
     const flags = isOfStream && recordedMs <= this.#journal.horizon(type).until ? partFlags.unproven : 0;
-    if (time === undefined || !isSayable(time)) return flags | partFlags.replacedTime;
-    const timeMs = millisOfHrTime(time);
+    const eventTime = representable(time);
+    if (eventTime === undefined) return flags | partFlags.replacedTime;
+    const timeMs = millisOfHrTime(eventTime);
     if (timeMs > receivedAt + maxAheadMs) return flags | partFlags.ahead;
     let known = this.#byType.get(type);
     if (known === undefined) this.#byType.set(type, (known = { samples: [], newestMs: 0 }));

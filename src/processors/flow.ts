@@ -200,10 +200,8 @@ export class FlowDescriber {
       "tailscale.rx.packets": rxs,
     };
     if (this.uidPrefix !== undefined) own["log.record.uid"] = `${this.uidPrefix}0`;
-    const { privacy } = this.#settings;
-    const nodeId = columns.nodeId[record] as string;
-    const shown = privacy === undefined ? nodeId : (privacyOf(privacy).value("node_ids", nodeId) ?? droppedText);
-    const body = `node ${shown}: ${entries} connections tx=${tx}B rx=${rx}B`;
+    const node = privacyOf(this.#settings.privacy).value("node_ids", columns.nodeId[record] as string);
+    const body = `node ${node ?? droppedText}: ${entries} connections tx=${tx}B rx=${rx}B`;
     return this.#event(boundedText(body, maxBodyBytes), own);
   }
 
@@ -251,8 +249,7 @@ export class FlowDescriber {
     const hostname = reporterName(columns, record, this.#settings);
     if (hostname !== undefined) attributes["tailscale.node.hostname"] = hostname;
     attributes["tailscale.reporter.consistency"] = consistencyOf(columns, record);
-    const all = attributes as LogAttributes;
-    return boundedAttributes(privacy === undefined ? all : privacyOf(privacy).attributes(all));
+    return boundedAttributes(privacyOf(privacy).attributes(attributes as LogAttributes));
   }
 
   #classText(code: number): ClassText {

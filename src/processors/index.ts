@@ -12,7 +12,7 @@ import {
   webhookVersions,
   wordOf,
 } from "../catalogue/vocabulary.ts";
-import { hrTimeOfMillis, isSayable } from "../lib/clock.ts";
+import { hrTimeOfMillis, representable } from "../lib/clock.ts";
 import { Identifier } from "../records/identity.ts";
 import type { AuditRecord, WebhookRecord } from "../records/types.ts";
 import { lineDiff } from "./line-diff.ts";
@@ -40,7 +40,7 @@ export function describe(
     record.type === "audit"
       ? describeAudit(record, settings, acceptedAt)
       : describeWebhook(record, settings, acceptedAt);
-  const event = boundedEvent(privacy === undefined ? described : privacyOf(privacy).event(described));
+  const event = boundedEvent(privacyOf(privacy).event(described));
   if (recordUid === undefined) return event;
   let identifier = identifiers.get(recordUid);
   if (identifier === undefined)
@@ -100,12 +100,12 @@ function describeAudit(
   acceptedAt: number,
 ): LogEvent {
   const { actor, target, recorded, time } = record;
-  const observedTime = recorded !== undefined && isSayable(recorded) ? recorded : hrTimeOfMillis(acceptedAt);
+  const observedTime = representable(recorded) ?? hrTimeOfMillis(acceptedAt);
   const property = target.property === "" ? "" : `.${target.property}`;
   return {
     name: "tailscale.config.audit",
     severity: record.error === "" ? "INFO" : "WARN",
-    time: time !== undefined && isSayable(time) ? time : observedTime,
+    time: representable(time) ?? observedTime,
     observedTime,
     body: `${record.action} on ${target.type}${property} via ${record.origin}`,
     attributes: presentAttributes({
@@ -143,8 +143,8 @@ function measureWebhook(
   { tailnet, privacy }: Pick<ProcessorSettings, "tailnet" | "privacy">,
   into: Increments,
 ): void {
-  const named = tailnet === "" && ownTailnet !== "" ? ownTailnet : undefined;
-  const shown = named === undefined || privacy === undefined ? named : privacyOf(privacy).value("tailnet_name", named);
+  const isNamed = tailnet === "" && ownTailnet !== "";
+  const shown = isNamed ? privacyOf(privacy).value("tailnet_name", ownTailnet) : undefined;
   const type = { "tailscale.webhook.type": boundedLabel(eventType) };
   const attributes = shown === undefined ? type : { ...type, "tailscale.tailnet": boundedLabel(shown) };
   count(into, "tailscale.webhook.events", attributes, 1);
@@ -165,7 +165,7 @@ function describeWebhook(
   return {
     name: `tailscale.webhook.${isKnown ? eventType : "other"}`,
     severity: warningTypes.has(eventType) ? "WARN" : "INFO",
-    time: time !== undefined && isSayable(time) ? time : observedTime,
+    time: representable(time) ?? observedTime,
     observedTime,
     body: message,
     attributes: presentAttributes({

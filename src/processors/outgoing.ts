@@ -95,8 +95,19 @@ type Privacy = ReturnType<typeof createPrivacy>;
 
 const created = new WeakMap<PrivacySettings, Privacy>();
 
+/** Without settings nothing is hidden. */
+const keepsAll: Privacy = {
+  value: (_, text) => text,
+  node: (name) => name,
+  address: ({ text }) => text,
+  attributes: (all) => all,
+  text: (text) => text,
+  event: (event) => event,
+};
+
 /** The functions for these settings, created once per settings object. */
-export function privacyOf(settings: PrivacySettings): Privacy {
+export function privacyOf(settings: PrivacySettings | undefined): Privacy {
+  if (settings === undefined) return keepsAll;
   let known = created.get(settings);
   if (known === undefined) created.set(settings, (known = createPrivacy(settings)));
   return known;

@@ -2,7 +2,7 @@
  * Finds records in envelopes and lists, and defines their stored form: one line
  * `{"time":…,"event":<text as received>,"fields":{"recorded":…}}`, without `time` and `fields` if no envelope had them.
  */
-import type { HrTime } from "../lib/clock.ts";
+import { type HrTime, representable } from "../lib/clock.ts";
 import { formatRfc3339, parseRfc3339 } from "../lib/rfc3339.ts";
 import { isObject } from "./members.ts";
 import { elementsOf, memberOf, oneLine, ValueBoundary } from "./json.ts";
@@ -66,18 +66,14 @@ export function envelopeTime(time: unknown): HrTime | undefined {
     typeof time === "number" ? time : typeof time === "string" && time.trim() !== "" ? Number(time) : Number.NaN;
   if (!Number.isFinite(number) || number <= 0) return undefined;
   const seconds = number < 1e11 ? number : number < 1e14 ? number / 1e3 : number < 1e17 ? number / 1e6 : number / 1e9;
-  if (seconds > maxSeconds) return undefined;
   const whole = Math.floor(seconds);
   const micros = Math.round((seconds - whole) * 1e6);
   if (whole === 0 && micros === 0) return undefined;
-  return micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000];
+  return representable(micros === 1e6 ? [whole + 1, 0] : [whole, micros * 1000]);
 }
 
 /** Maximum number of wrappers around a record. */
 const maxWrappers = 4;
-
-/** The end of the range of int64 nanoseconds, in seconds. */
-const maxSeconds = 9_223_372_036;
 
 const trafficMembers = ["virtualTraffic", "physicalTraffic", "subnetTraffic", "exitTraffic"] as const;
 

@@ -55,8 +55,7 @@ describe("lines", () => {
     const lines = Lines.open();
     for (let line = 0; line < maxRowRecords; line++) {
       expect(lines.isFull).toBe(false);
-      lines.add(bytesOf("{}"), 0, 2);
-      lines.addKey(new Uint32Array(keyWords));
+      lines.add(bytesOf("{}"), 0, 2, new Uint32Array(keyWords));
     }
     expect(lines.isFull).toBe(true);
     expect(lines.seal().keys.length).toBe(maxRowRecords * keyWords);

@@ -2,7 +2,7 @@
  * Flow records as columns: typed arrays with one row per connection entry or per record, so that nothing is allocated per
  * entry. The scanner and the reader fill them; identity, metrics and log records are computed from them.
  */
-import { type HrTime, isSayable } from "../../lib/clock.ts";
+import { type HrTime, representable } from "../../lib/clock.ts";
 import type { NodeClaim } from "./claims.ts";
 
 /** How an address is stored, as a tag of two bits in `ends`: the source's, and above it the destination's. */
@@ -238,8 +238,7 @@ function grown<Numbers extends Uint8Array | Uint16Array | Uint32Array | Int32Arr
 /** A time of a record, if it is present and within the range of OTLP. `seconds`, `nanos`: the columns of that time. */
 export function timeAt(seconds: Float64Array, nanos: Int32Array, record: number): HrTime | undefined {
   if (nanos[record] === noTime) return undefined;
-  const time: HrTime = [seconds[record] as number, nanos[record] as number];
-  return isSayable(time) ? time : undefined;
+  return representable([seconds[record] as number, nanos[record] as number]);
 }
 
 /** The time of a record's log records: the start of its window, else its end. */
