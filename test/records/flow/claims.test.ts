@@ -132,7 +132,7 @@ describe("a claim", () => {
     const table = new ClaimTable();
     const before = claimOf(table, JSON.stringify(node()));
     let most = 0;
-    for (let place = 0; place < 100_000; place++) {
+    for (let place = 0; place < 40_000; place++) {
       // Most begin with the same 64 bytes.
       const name = place % 4 === 0 ? `${place}` : `${"x".repeat(60)}${place}`;
       expect(claimOf(table, JSON.stringify({ nodeId: name, name }))?.nodeId).toBe(name);
@@ -141,5 +141,5 @@ describe("a claim", () => {
     expect(most).toBeLessThanOrEqual(16_384);
     expect(most).toBeGreaterThan(1000);
     expect(claimOf(table, JSON.stringify(node()))).toEqual(before as never);
-  });
+  }, 60_000);
 });
