@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../errors.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
-import type { Signal } from "./answer.ts";
+import type { Encoding, Signal } from "./answer.ts";
 
 /** Certificates as PEM text. */
 export interface TlsOptions {
@@ -30,6 +30,53 @@ export interface Destination {
 
 /** What of a destination may change while it is used. */
 export type Credentials = Pick<Destination, "headers" | "tls">;
+
+export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
+
+/** What is exported, and in whose name. */
+export interface ExportContext {
+  readonly settings: ProcessorSettings;
+  /** The journal's, for a reader of its own in the worker. */
+  readonly location: string;
+  /** The journal's. */
+  readonly instanceId: string;
+  readonly version: string;
+}
+
+export type ExportSetup = ReturnType<typeof setupOf>;
+
+/** What the export worker needs for its whole life: plain data. @throws what `destinationOf` throws. */
+export function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext) {
+  const { otlp, self_observability: self } = config;
+  const encoding: Encoding = otlp.protocol === "http/protobuf" ? "protobuf" : "json";
+  const isStdout = otlp.protocol === "stdout";
+  const destinations = isStdout ? {} : destinationsOf(config, version);
+  const reaches = (signal: Signal): boolean => isStdout || destinations[signal] !== undefined;
+  return {
+    location,
+    encoding,
+    /** Where each signal goes that leaves over HTTP; newer credentials replace them. */
+    destinations,
+    /** Everything goes to standard output instead. */
+    isStdout,
+    /** Requests of logs; nothing if they do not leave. */
+    logs: otlp.logs.enabled && reaches("logs") ? otlp.logs : undefined,
+    exportsMetrics: otlp.metrics.enabled && reaches("metrics"),
+    exportsOwnLines: self.logs && reaches("logs"),
+    settings,
+    resources: resourcesOf(config, settings, instanceId),
+    /** Attributes of every metric point. */
+    common: commonAttributes(settings),
+    version,
+  };
+}
+
+export function destinationsOf({ otlp }: Config, version: string): Destinations {
+  const userAgent = `tailscale2otel/${version}`;
+  const logs = destinationOf("logs", otlp, userAgent);
+  const metrics = destinationOf("metrics", otlp, userAgent);
+  return { ...(logs && { logs }), ...(metrics && { metrics }) };
+}
 
 /**
  * The destination of one signal, or nothing if it has no address. Header names are lower-cased, a signal's own win, and

@@ -5,28 +5,16 @@ import type { Logger } from "../lib/logger.ts";
 import type { LogCursor, Progress, Redelivery } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
-import type { ProcessorSettings } from "../processors/index.ts";
 import { collectGarbage } from "../runtime/process.ts";
 import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";
-import { commonAttributes, destinationOf, resourcesOf } from "./destination.ts";
+import { destinationsOf, type ExportContext, type ExportSetup, setupOf } from "./destination.ts";
 import { createInstruments, eachLevel, rewritingLogger, routeDiagnostics } from "./self-observability.ts";
-import type { Destinations, WorkerSetup } from "./worker.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
 export { observeProcess, teeLogger } from "./self-observability.ts";
-
-/** What is exported, and in whose name. */
-export interface ExportContext {
-  readonly settings: ProcessorSettings;
-  /** The journal's, for a reader of its own in the worker. */
-  readonly location: string;
-  /** The journal's. */
-  readonly instanceId: string;
-  readonly version: string;
-}
 
 export interface ExportDeps extends Omit<WorkerDeps, "telemetry"> {
   /** The ledger's last committed fold. */
@@ -138,35 +126,8 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   };
 }
 
-function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext): WorkerSetup {
-  const { otlp, self_observability: self } = config;
-  const isStdout = otlp.protocol === "stdout";
-  const destinations = isStdout ? {} : destinationsOf(config, version);
-  const reaches = (signal: Signal): boolean => isStdout || destinations[signal] !== undefined;
-  return {
-    location,
-    encoding: otlp.protocol === "http/protobuf" ? "protobuf" : "json",
-    destinations,
-    isStdout,
-    logs: otlp.logs.enabled && reaches("logs") ? otlp.logs : undefined,
-    exportsMetrics: otlp.metrics.enabled && reaches("metrics"),
-    exportsOwnLines: self.logs && reaches("logs"),
-    settings,
-    resources: resourcesOf(config, settings, instanceId),
-    common: commonAttributes(settings),
-    version,
-  };
-}
-
-function destinationsOf({ otlp }: Config, version: string): Destinations {
-  const userAgent = `tailscale2otel/${version}`;
-  const logs = destinationOf("logs", otlp, userAgent);
-  const metrics = destinationOf("metrics", otlp, userAgent);
-  return { ...(logs && { logs }), ...(metrics && { metrics }) };
-}
-
 /** Own log lines reveal no more than records do. */
-function selfLogOf({ exportsOwnLines, settings: { privacy } }: WorkerSetup, worker: ExportWorker): Logger {
+function selfLogOf({ exportsOwnLines, settings: { privacy } }: ExportSetup, worker: ExportWorker): Logger {
   const sink = eachLevel((level) => (message, fields) => {
     if (exportsOwnLines) worker.post("line", level, message, fields);
   });

@@ -9,8 +9,8 @@ import type { Signal } from "./answer.ts";
 import type { DeliveryKind } from "./delivery.ts";
 import { type DeliveryState, exportBackoffMs } from "./outage.ts";
 import type { MetricReport } from "./metrics.ts";
-import { answerCall, type Args, type Call, type Destinations, type MainCalls } from "./worker.ts";
-import type { WorkerCalls, WorkerSetup } from "./worker.ts";
+import type { Destinations, ExportSetup } from "./destination.ts";
+import { answerCall, type Args, type Call, type MainCalls, type WorkerCalls } from "./worker.ts";
 
 export interface WorkerDeps {
   /** The module that calls `startExportWorker` when it runs in a worker thread. */
@@ -67,7 +67,7 @@ export class ExportWorker {
   readonly deliveries: Partial<Record<DeliveryKind, DeliveryState>> = {};
   metrics: MetricReport["state"] | undefined;
   readonly lastSuccess: Partial<Record<Signal, number>> = {};
-  readonly #setup: WorkerSetup;
+  readonly #setup: ExportSetup;
   readonly #deps: WorkerDeps;
   #worker: Worker | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
@@ -89,7 +89,7 @@ export class ExportWorker {
   readonly #calls: MainCalls;
 
   /** `setup.settings` is read again for each worker: its directory may be a newer one. */
-  constructor(setup: WorkerSetup, deps: WorkerDeps) {
+  constructor(setup: ExportSetup, deps: WorkerDeps) {
     this.#setup = setup;
     this.#deps = deps;
     const { telemetry, clock, logger } = deps;

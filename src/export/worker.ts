@@ -16,12 +16,12 @@ import {
 import { takeTruncatedTexts } from "../processors/outgoing.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
-import type { Directory, ProcessorSettings } from "../processors/index.ts";
+import type { Directory } from "../processors/index.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
 import type { Encoding, Signal } from "./answer.ts";
 import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
-import { type Destination, type ResourceAttributes, scopeOf } from "./destination.ts";
+import { type Destinations, type ExportSetup, scopeOf } from "./destination.ts";
 import type { FoldMessage } from "./fold-points.ts";
 import { MetricExport, type MetricReport } from "./metrics.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
@@ -38,31 +38,9 @@ import {
   type SenderDeps,
 } from "./sender.ts";
 
-export type Destinations = Readonly<Partial<Record<Signal, Destination>>>;
-
-/** What the worker needs for its whole life. */
-export interface WorkerSetup {
-  /** The journal's. */
-  readonly location: string;
-  readonly encoding: Encoding;
-  /** Where each signal goes that leaves over HTTP. */
-  destinations: Destinations;
-  /** Everything goes to standard output instead. */
-  readonly isStdout: boolean;
-  /** Requests of logs; nothing if they do not leave. */
-  readonly logs: Config["otlp"]["logs"] | undefined;
-  readonly exportsMetrics: boolean;
-  readonly exportsOwnLines: boolean;
-  readonly settings: ProcessorSettings;
-  readonly resources: Readonly<Record<Signal, ResourceAttributes>>;
-  /** Attributes of every metric point. */
-  readonly common: ResourceAttributes;
-  readonly version: string;
-}
-
 /** What the main thread asks of the worker. Arguments are plain data: a call is posted as its name and what it is given. */
 export interface WorkerCalls {
-  start(setup: WorkerSetup, cursor: LogCursor): void;
+  start(setup: ExportSetup, cursor: LogCursor): void;
   /** More rows are committed. Some are handed over, in the order of `seq`, so that they need not be read. */
   committed(rows: readonly Row[]): void;
   fold(fold: FoldMessage): void;
@@ -118,7 +96,7 @@ export function startExportWorker(): void {
   if (port === null) throw new Error("the export worker was started outside a worker thread");
   const post: Post = (...call) => port.postMessage(call);
   let calls: Omit<WorkerCalls, "start"> | undefined;
-  const start = (setup: WorkerSetup, cursor: LogCursor): void => {
+  const start = (setup: ExportSetup, cursor: LogCursor): void => {
     calls = run(setup, cursor, post, () => port.close());
     post("running");
   };
@@ -139,7 +117,7 @@ const timer: Timer = (delayMs, callback) => {
 };
 
 /** Starts all that is exported. */
-function run(setup: WorkerSetup, cursor: LogCursor, post: Post, close: () => void): Omit<WorkerCalls, "start"> {
+function run(setup: ExportSetup, cursor: LogCursor, post: Post, close: () => void): Omit<WorkerCalls, "start"> {
   const { encoding, resources, common, isStdout } = setup;
   const logger: Logger = eachLevel((level) => (message, fields) => post("log", level, message, fields));
   routeDiagnostics(logger);
@@ -199,7 +177,7 @@ interface LogDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "log
  * @throws {Error} if the journal cannot be opened. Damage is reported first.
  */
 function startLogs(
-  { settings, location, resources }: WorkerSetup,
+  { settings, location, resources }: ExportSetup,
   limits: Config["otlp"]["logs"],
   cursor: LogCursor,
   { send, encoding, scope, post, ...shared }: LogDeps,
