@@ -2,7 +2,7 @@
 import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import { type Config, hasCredentials, type Inspection } from "./config/index.ts";
-import { attempt, type Logger } from "./lib/logger.ts";
+import { attempt, type Logger, teeLogger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
 import { shownListen } from "./lib/listen.ts";
 import type { Build } from "./version.ts";
@@ -11,7 +11,6 @@ import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
 import { createExporter, observeProcess } from "./export/index.ts";
-import { teeLogger } from "./export/self-observability.ts";
 import { type JournalReader, openSqliteJournal } from "./journal/index.ts";
 import { startFolding } from "./ledger/folding.ts";
 import { type Fold, Ledger } from "./ledger/index.ts";

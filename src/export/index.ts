@@ -1,7 +1,7 @@
 /** Everything that leaves: logs, metrics once for each fold, and our own log lines if asked for, all through one worker. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../lib/logger.ts";
+import { eachLevel, type Logger, rewritingLogger } from "../lib/logger.ts";
 import type { LogCursor, Progress, Redelivery } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
@@ -11,10 +11,10 @@ import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";
 import { destinationsOf, type ExportContext, type ExportSetup, setupOf } from "./destination.ts";
-import { createInstruments, eachLevel, rewritingLogger, routeDiagnostics } from "./self-observability.ts";
+import { createInstruments, routeDiagnostics } from "./self-observability.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
-export { observeProcess, teeLogger } from "./self-observability.ts";
+export { observeProcess } from "./self-observability.ts";
 
 export interface ExportDeps extends Omit<WorkerDeps, "telemetry"> {
   /** The ledger's last committed fold. */

@@ -1,5 +1,5 @@
 /** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
-import type { Logger } from "../lib/logger.ts";
+import { eachLevel, type Logger } from "../lib/logger.ts";
 import type {
   JournalReader,
   LogCursor,
@@ -10,7 +10,6 @@ import type {
   Redelivery,
   RedeliveryProgress,
 } from "../journal/index.ts";
-import { eachLevel } from "./self-observability.ts";
 import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
 import type { Channel, DeliverySource, Posted, Span } from "./requests.ts";

@@ -31,7 +31,7 @@ import { MeterProvider, MetricReader, type ResourceMetrics } from "@opentelemetr
 import { type MetricDefinition, type MetricName, metrics } from "../catalogue/metrics.ts";
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
-import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
+import { eachLevel, type LogFields, type Logger, type LogLevel } from "../lib/logger.ts";
 import type { LogAttributes } from "../catalogue/log-event.ts";
 import { boundedAttributes, boundedText, maxBodyBytes } from "../processors/outgoing.ts";
 import type { Encoding } from "./answer.ts";
@@ -187,30 +187,6 @@ export function routeDiagnostics(logger: Logger): void {
   };
   diag.setLogger(sink, { logLevel: DiagLogLevel.INFO, suppressOverrideMessage: true });
   setGlobalErrorHandler((error) => logger.debug(`OpenTelemetry: ${textOf(error)}`));
-}
-
-/** A logger whose levels are made one by one. */
-export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
-  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
-}
-
-/** Passes every line to both. */
-export function teeLogger(one: Logger, other: Logger): Logger {
-  return eachLevel((level) => (message, fields) => {
-    one[level](message, fields);
-    other[level](message, fields);
-  });
-}
-
-/** Passes every line on with its texts rewritten. */
-export function rewritingLogger(logger: Logger, rewrite: (text: string) => string): Logger {
-  return eachLevel((level) => (message, fields) => {
-    const rewritten = Object.entries(fields ?? {}).map(([name, value]) => [
-      name,
-      typeof value === "string" ? rewrite(value) : value,
-    ]);
-    logger[level](rewrite(message), fields && Object.fromEntries(rewritten));
-  });
 }
 
 function definedIn(fields: LogFields): LogAttributes {

@@ -3,7 +3,7 @@ import { parentPort } from "node:worker_threads";
 import type { InstrumentationScope } from "@opentelemetry/core";
 import type { Config } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
-import type { LogFields, Logger, LogLevel } from "../lib/logger.ts";
+import { eachLevel, type LogFields, type Logger, type LogLevel } from "../lib/logger.ts";
 import {
   isDamage,
   type LogCursor,
@@ -28,7 +28,7 @@ import type { DeliveryState, Timer } from "./outage.ts";
 import { marked, marksOf, Redelivering, replayed, shareChannel } from "./redelivery.ts";
 import { createChannel } from "./requests.ts";
 import { type RowContext, RowSource } from "./rows.ts";
-import { createSelfLogs, eachLevel, routeDiagnostics } from "./self-observability.ts";
+import { createSelfLogs, routeDiagnostics } from "./self-observability.ts";
 import {
   createSender,
   createStdoutSender,

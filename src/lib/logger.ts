@@ -1,4 +1,4 @@
-/** What a component may log, what keeps a repeated line from filling the log, and what a timer does when it fails. */
+/** What a component may log, loggers that pass lines on, a limit for repeated lines, and what a timer does when it fails. */
 import type { Clock } from "./clock.ts";
 
 /** Members of a log line besides its own three. Never a secret. */
@@ -17,6 +17,30 @@ export const silentLogger: Logger = {
   warn() {},
   error() {},
 };
+
+/** A logger whose levels are made one by one. */
+export function eachLevel(line: (level: LogLevel) => Logger[LogLevel]): Logger {
+  return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+}
+
+/** Passes every line to both. */
+export function teeLogger(one: Logger, other: Logger): Logger {
+  return eachLevel((level) => (message, fields) => {
+    one[level](message, fields);
+    other[level](message, fields);
+  });
+}
+
+/** Passes every line on with its texts rewritten. */
+export function rewritingLogger(logger: Logger, rewrite: (text: string) => string): Logger {
+  return eachLevel((level) => (message, fields) => {
+    const rewritten = Object.entries(fields ?? {}).map(([name, value]) => [
+      name,
+      typeof value === "string" ? rewrite(value) : value,
+    ]);
+    logger[level](rewrite(message), fields && Object.fromEntries(rewritten));
+  });
+}
 
 /** Whether this kind may be logged now: how many were suppressed since it last was, or `undefined` if it may not. Kinds are few. */
 export type OncePerMinute<Kind> = (kind: Kind) => { readonly suppressed: number } | undefined;

@@ -1,9 +1,9 @@
 /** Own log lines at a real OTLP receiver. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { type Logger, silentLogger } from "../../src/lib/logger.ts";
+import { type Logger, rewritingLogger, silentLogger, teeLogger } from "../../src/lib/logger.ts";
 import type { Encoding } from "../../src/export/answer.ts";
 import { scopeOf } from "../../src/export/destination.ts";
-import { createSelfLogs, rewritingLogger, teeLogger } from "../../src/export/self-observability.ts";
+import { createSelfLogs } from "../../src/export/self-observability.ts";
 import { takeTruncatedTexts } from "../../src/processors/outgoing.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { destinationAt, senderTo } from "./settings.ts";
