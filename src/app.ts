@@ -101,7 +101,7 @@ export async function startApp(
       logger: deps.logger,
       shown: () => ledger.shown,
       onProgress: (progress) => journal.progress(progress),
-      onRedelivered: (progress) => journal.redelivered(progress),
+      onRedelivered: (progress) => journal.progress({ redelivered: [progress] }),
       onPoints(points) {
         for (const [outcome, count] of Object.entries(points) as [keyof typeof points, number][])
           ledger.count("tailscale2otel.export.metric_points", { outcome }, count);

@@ -74,6 +74,13 @@ export interface Progress {
   readonly marks: readonly NewMark[];
 }
 
+/** What is reported to be committed with the next turn: a later cursor replaces an earlier one, the rest adds up. */
+export interface Report {
+  readonly cursor?: LogCursor | undefined;
+  readonly marks?: readonly NewMark[];
+  readonly redelivered?: readonly RedeliveryProgress[];
+}
+
 export interface Snapshot {
   /** The last row that is measured in it. */
   readonly measuredSeq: number;
@@ -227,10 +234,8 @@ export interface Journal {
   readonly pendingRecords: number;
   /** When the oldest record that waits for delivery was received, epoch milliseconds. */
   readonly pendingSince: number | undefined;
-  /** Takes what the exporter reports; committed within a second, with the next turn. */
-  progress(progress: Progress): void;
-  /** Marks rows beside delivery; committed like progress. */
-  mark(marks: readonly NewMark[]): void;
+  /** Takes what was delivered, marked and redelivered; committed within a second, with the next turn. */
+  progress(report: Report): void;
   readonly quarantine: Quarantine;
   redelivery(name: Redelivery["name"]): Redelivery | undefined;
   /** Plans delivered rows received in that range, in steps. */
@@ -239,12 +244,10 @@ export interface Journal {
   planRetry(filter: QuarantineFilter, id: number): Redelivery;
   beginRedelivery(redelivery: Redelivery): void;
   cancelRedelivery(name: Redelivery["name"]): boolean;
-  redelivered(progress: RedeliveryProgress): void;
 
   pollCursor(type: PolledType): PollCursor | undefined;
-  /** Commits a position alone. @throws {Unavailable} */
-  movePollCursor(cursor: PollCursor): void;
-  dropPollCursor(type: PolledType): void;
+  /** Commits a position alone, or none. @throws {Unavailable} */
+  setPollCursor(type: PolledType, cursor: PollCursor | undefined): void;
 
   /** Commits the ledger's totals, synced whatever the durability. @throws {Unavailable} */
   writeSnapshot(snapshot: Snapshot): void;

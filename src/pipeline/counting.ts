@@ -185,7 +185,7 @@ export class Counting {
       logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });
       const message = `accepted and delivered, but not in the counters: ${reason}`;
       const range = { seq, from: record, to: record + 1 };
-      journal.mark([{ ...range, why: "unmeasured", logRecords: 0, message, at: acceptedAt }]);
+      journal.progress({ marks: [{ ...range, why: "unmeasured", logRecords: 0, message, at: acceptedAt }] });
       return false;
     }
   }

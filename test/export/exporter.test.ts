@@ -268,7 +268,7 @@ describe("a redelivery", () => {
       },
       onRedelivered(report) {
         reports.push(report);
-        store.journal.redelivered(report);
+        store.journal.progress({ redelivered: [report] });
       },
     });
   }

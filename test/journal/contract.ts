@@ -224,8 +224,8 @@ export function journalContract(create: () => TestState): void {
         () => closed.planRetry({}, 1),
         () => closed.beginRedelivery(plan),
         () => closed.cancelRedelivery("replay"),
-        () => closed.movePollCursor({ type: "flow", readUntil: 9 }),
-        () => closed.dropPollCursor("flow"),
+        () => closed.setPollCursor("flow", { type: "flow", readUntil: 9 }),
+        () => closed.setPollCursor("flow", undefined),
         () => closed.writeSnapshot({ measuredSeq: 1, blobs: new Map() }),
         () => closed.readSnapshot(),
         () => closed.beginSeriesAnew(1),
@@ -238,8 +238,8 @@ export function journalContract(create: () => TestState): void {
       await expect(closed.planReplay({ since: 0, until: state.now }, 1)).rejects.toBeInstanceOf(Unavailable);
       await expect(appendNumbers(closed, [4])).rejects.toBeInstanceOf(Unavailable);
       closed.progress({ cursor: cursorAt(2, 2), marks: [markOn(1)] });
-      closed.mark([markOn(1)]);
-      closed.redelivered({ name: "replay", id: 1, cursor: startOfJournal, taken: [1], isOver: true });
+      closed.progress({ marks: [markOn(1)] });
+      closed.progress({ redelivered: [{ name: "replay", id: 1, cursor: startOfJournal, taken: [1], isOver: true }] });
       closed.damaged("a reader of the closed one found it");
       closed.maintain();
       closed.close();
@@ -384,7 +384,7 @@ export function journalContract(create: () => TestState): void {
     test("but not while it has a mark", async () => {
       const journal = await journalOfFive();
       finishAll(journal);
-      journal.mark([markOn(3)]);
+      journal.progress({ marks: [markOn(3)] });
       settle(journal);
       state.now += 1000 * hourMs;
       journal.maintain();
@@ -401,7 +401,7 @@ export function journalContract(create: () => TestState): void {
       state.now += 1000 * hourMs;
       journal.maintain();
       expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
-      journal.redelivered({ name: "replay", id: 1, cursor: cursorAt(4, 3), taken: [], isOver: false });
+      journal.progress({ redelivered: [{ name: "replay", id: 1, cursor: cursorAt(4, 3), taken: [], isOver: false }] });
       settle(journal);
       journal.maintain();
       expect(numbersIn(journal)).toEqual([4, 5]);
@@ -439,11 +439,11 @@ export function journalContract(create: () => TestState): void {
     test("while its type's poll will read its time again", async () => {
       const journal = state.open({ pollOverlapMs: hourMs });
       await journal.append(appendOf([partOf([1], { keysAt: state.now })]), noCallback);
-      journal.movePollCursor({ type: "flow", readUntil: Math.floor(state.now / 1000) + 60 });
+      journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) + 60 });
       state.now += 100 * hourMs;
       journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
-      journal.movePollCursor({ type: "flow", readUntil: Math.floor(state.now / 1000) });
+      journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) });
       journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
     });
@@ -535,11 +535,11 @@ export function journalContract(create: () => TestState): void {
       const poll = { type: "audit" as const, readUntil: 10, isOurClock: true as const, unverifiableSeconds: 0 };
       await journal.append(appendOf([], { source: "poll", poll }), noCallback);
       expect(journal.pollCursor("audit")).toEqual({ type: "audit", readUntil: 10, isOurClock: true });
-      journal.movePollCursor({ type: "audit", readUntil: 20 });
+      journal.setPollCursor("audit", { type: "audit", readUntil: 20 });
       journal.close();
       const again = state.open();
       expect(again.pollCursor("audit")).toEqual({ type: "audit", readUntil: 20 });
-      again.dropPollCursor("audit");
+      again.setPollCursor("audit", undefined);
       again.close();
       expect(state.open().pollCursor("audit")).toBeUndefined();
     });
@@ -680,7 +680,7 @@ export function journalContract(create: () => TestState): void {
       const journal = state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await invalid(journal, ["a", "b"]);
-      journal.mark([markOn(1, { from: 1, to: 3, message: "too old" })]);
+      journal.progress({ marks: [markOn(1, { from: 1, to: 3, message: "too old" })] });
       settle(journal);
       const { quarantine } = journal;
       const [mark = ""] = quarantine.page({ class: "dead_letter" }, { limit: 1 }).map(({ id }) => id);
@@ -700,7 +700,7 @@ export function journalContract(create: () => TestState): void {
       const journal = state.open();
       await appendNumbers(journal, [1]);
       await invalid(journal, ["a", "b", "c", "d", "e"]);
-      journal.mark([markOn(1)]);
+      journal.progress({ marks: [markOn(1)] });
       settle(journal);
       const { quarantine } = journal;
       const ids = () => quarantine.page({}, { limit: 10 }).map(({ id }) => id);
@@ -751,7 +751,7 @@ export function journalContract(create: () => TestState): void {
       const journal = state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await journal.append(appendOf([partOf([4], { type: "audit" })]), noCallback);
-      journal.mark([markOn(1, { at: 1 }), markOn(1, { at: 2, why: "failing" }), markOn(2, { at: 3 })]);
+      journal.progress({ marks: [markOn(1, { at: 1 }), markOn(1, { at: 2, why: "failing" }), markOn(2, { at: 3 })] });
       settle(journal);
       const reader = journal.openReader();
       const ids = (filter: object, afterId = 0, marks = 10) =>
@@ -772,7 +772,7 @@ export function journalContract(create: () => TestState): void {
     test("keep the newest hundred notes", async () => {
       const journal = state.open();
       await appendNumbers(journal, [1]);
-      journal.mark(Array.from({ length: 130 }, (_, at) => markOn(1, { why: "partial", at })));
+      journal.progress({ marks: Array.from({ length: 130 }, (_, at) => markOn(1, { why: "partial", at })) });
       settle(journal);
       journal.maintain();
       const page = journal.quarantine.page({ class: "note" }, { limit: 500 });
@@ -791,12 +791,12 @@ export function journalContract(create: () => TestState): void {
       expect(plan).toMatchObject({ name: "replay", id: 5, untilSeq: 4, total: 4, cursor: { seq: 2 } });
       expect(journal.redelivery("replay")).toBeUndefined();
       journal.beginRedelivery(plan);
-      journal.redelivered({ name: "replay", id: 5, cursor: cursorAt(3, 2), taken: [], isOver: false });
-      journal.redelivered({ name: "replay", id: 4, cursor: cursorAt(9, 9), taken: [], isOver: true });
+      journal.progress({ redelivered: [{ name: "replay", id: 5, cursor: cursorAt(3, 2), taken: [], isOver: false }] });
+      journal.progress({ redelivered: [{ name: "replay", id: 4, cursor: cursorAt(9, 9), taken: [], isOver: true }] });
       journal.close();
       const again = state.open();
       expect(again.redelivery("replay")).toEqual({ ...plan, cursor: cursorAt(3, 2) });
-      again.redelivered({ name: "replay", id: 5, cursor: cursorAt(4, 4), taken: [], isOver: true });
+      again.progress({ redelivered: [{ name: "replay", id: 5, cursor: cursorAt(4, 4), taken: [], isOver: true }] });
       settle(again);
       expect(again.redelivery("replay")?.endedAt).toBe(state.now);
       expect(again.cancelRedelivery("replay")).toBe(false);
@@ -813,8 +813,8 @@ export function journalContract(create: () => TestState): void {
       const plan = journal.planRetry({}, 1);
       expect(plan).toMatchObject({ name: "retry", untilSeq: 4, total: 3, cursor: { seq: 1 } });
       journal.beginRedelivery(plan);
-      journal.redelivered({ name: "retry", id: 1, cursor: cursorAt(2, 2), taken: [1], isOver: false });
-      journal.redelivered({ name: "retry", id: 1, cursor: cursorAt(4, 2, 1), taken: [], isOver: true });
+      journal.progress({ redelivered: [{ name: "retry", id: 1, cursor: cursorAt(2, 2), taken: [1], isOver: false }] });
+      journal.progress({ redelivered: [{ name: "retry", id: 1, cursor: cursorAt(4, 2, 1), taken: [], isOver: true }] });
       settle(journal);
       expect(journal.quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["m3", "m2"]);
       expect(journal.redelivery("retry")?.endedAt).toBe(state.now);

@@ -51,7 +51,7 @@ async function filled(): Promise<Journal> {
   await journal.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
   journal.progress({ cursor: cursorAt(21, 38, 2), marks: [markOn(5, { to: 2, message: "too old" })] });
   journal.writeSnapshot({ measuredSeq: 30, blobs: new Map([["a", Uint8Array.of(1)]]) });
-  journal.movePollCursor({ type: "flow", readUntil: 99 });
+  journal.setPollCursor("flow", { type: "flow", readUntil: 99 });
   return journal;
 }
 

@@ -177,7 +177,7 @@ test("quarantining beside 100,000 dead letters looks at none of them", async () 
     journal,
     Array.from({ length: 50 }, (_, n) => n),
   );
-  journal.mark(Array.from({ length: 1000 }, () => markOn(1)));
+  journal.progress({ marks: Array.from({ length: 1000 }, () => markOn(1)) });
   settle(journal);
   await journal.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
   for (const query of [

@@ -175,8 +175,7 @@ function createJournal(
       if (health.unfit() !== undefined || accounts.pendingRecords === 0) return undefined;
       return (oldestWaiting.get(accounts.cursor.seq) as { at: number } | undefined)?.at;
     },
-    progress: (progress) => turn.report(progress),
-    mark: (marked) => turn.report({ marks: marked }),
+    progress: (report) => turn.report(report),
     get quarantine() {
       health.mustBeOpen();
       return quarantine;
@@ -203,14 +202,11 @@ function createJournal(
       turn.write(() => running && state.set(`redelivery.${name}`, { ...running, endedAt: clock(), isCancelled: true }));
       return running !== undefined;
     },
-    redelivered: (progress) => turn.report({ redeliveries: [progress] }),
 
     pollCursor: (type) => state.get(`poll.${type}`),
-    movePollCursor(cursor) {
-      const moved = pollCursorOf(cursor);
-      turn.write(() => state.set(`poll.${moved.type}`, moved));
+    setPollCursor(type, cursor) {
+      turn.write(() => state.set(`poll.${type}`, cursor && pollCursorOf(cursor)));
     },
-    dropPollCursor: (type) => turn.write(() => state.set(`poll.${type}`, undefined)),
 
     writeSnapshot(snapshot) {
       health.mustBeOpen();

@@ -94,16 +94,18 @@ export class Marks {
     this.#evictAbove("quarantined", maxQuarantinedBytes, () => true);
   }
 
-  /** Takes one text out of quarantine, which divides its mark. Whether it was there. */
-  takeOut(seq: number, line: number): boolean {
-    const found = this.find(`${seq}.${line}`);
+  /** Removes what an item's id names; of a text this divides the mark that covers it. Whether it was there. */
+  removeItem(itemId: string): boolean {
+    const found = this.find(itemId);
     if (found === undefined) return false;
-    for (const rest of [
-      { ...found, to_line: line },
-      { ...found, from_line: line + 1 },
-    ]) {
-      if (rest.from_line === rest.to_line) continue;
-      this.#table.insert(rest);
+    const line = isQuarantine(found.class) ? lineOf(itemId) : found.from_line;
+    const end = isQuarantine(found.class) ? line + 1 : found.to_line;
+    for (const [from_line, to_line] of [
+      [found.from_line, line],
+      [end, found.to_line],
+    ] as const) {
+      if (from_line === to_line) continue;
+      this.#table.insert({ ...found, from_line, to_line });
       this.#heldBytes.quarantined += overheadBytes;
     }
     this.remove(found.id);
@@ -251,6 +253,11 @@ export function conditionOf({ ids, class: itemClass, reason, type, before }: Qua
 export function addCount(counts: Map<string, QuarantineCount>, more: QuarantineCount): void {
   const name = `${more.class} ${more.reason}`;
   counts.set(name, { ...more, items: (counts.get(name)?.items ?? 0) + more.items });
+}
+
+/** The line of a text's id. */
+export function lineOf(itemId: string): number {
+  return Number(itemId.slice(itemId.indexOf(".") + 1));
 }
 
 export function isQuarantine(rowTypeOrClass: string): boolean {

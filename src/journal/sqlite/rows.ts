@@ -9,7 +9,7 @@ import type { Source } from "../../records/types.ts";
 import { freeBuffer } from "../../runtime/process.ts";
 import { Damaged, type QuarantineLine, type Row, type Tally, unpackText } from "../batch.ts";
 import type { JournalReader, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../journal.ts";
-import { conditionOf, isQuarantine, markOf, Marks, type StoredMark } from "./marks.ts";
+import { conditionOf, isQuarantine, lineOf, markOf, Marks, type StoredMark } from "./marks.ts";
 import { unlessDamaged } from "./state.ts";
 import { type StoredRow, Table } from "./tables.ts";
 
@@ -164,19 +164,14 @@ export function createQuarantine(
         const texts = textsOf(seq, from, Math.min(to, from + maxTexts));
         return { item: itemOf(mark), texts, isCut: to - from > texts.length };
       }
-      const line = Number(id.slice(id.indexOf(".") + 1));
+      const line = lineOf(id);
       const [stored] = textsOf(seq, line, line + 1);
       if (stored === undefined) return undefined;
       const { text, isCut = false } = JSON.parse(stored) as QuarantineLine;
       return { item: itemOfLine(mark, line, stored), texts: [text], isCut };
     },
     remove(ids) {
-      const removes = (id: string): boolean => {
-        const mark = marks.find(id);
-        if (mark === undefined || !isQuarantine(mark.class)) return mark !== undefined && !!marks.remove(mark.id);
-        return marks.takeOut(mark.seq, Number(id.slice(id.indexOf(".") + 1)));
-      };
-      return write(() => ids.filter(removes).length);
+      return write(() => ids.filter((id) => marks.removeItem(id)).length);
     },
   };
 }

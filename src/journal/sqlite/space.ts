@@ -2,7 +2,6 @@
  * Room: what an append is refused for want of it, which rows, marks and keys leave when, and how pages go back to the disk.
  * Deletion is bounded by time, not by a number of rows, so it keeps up with whatever append accepts.
  */
-import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { type Append, reasonOf } from "../batch.ts";
 import { type JournalSpace, type Redelivery, startOfJournal } from "../journal.ts";
@@ -94,35 +93,19 @@ export class Space {
   }
 
   view(): JournalSpace {
-    const limitBytes = this.#deps.storage.maxBytes;
-    try {
-      this.measure();
-      const refusal = this.#refusal(this.#wantedBytes);
-      if (refusal === undefined) this.#wantedBytes = batchBytes;
-      return { usedBytes: this.#usedBytes, limitBytes, refusal };
-    } catch (error) {
-      return { usedBytes: limitBytes, limitBytes, refusal: `the journal cannot be read: ${reasonOf(error)}` };
-    }
+    const refusal = this.#refusal(this.#wantedBytes);
+    if (refusal === undefined) this.#wantedBytes = batchBytes;
+    return { usedBytes: this.#usedBytes, limitBytes: this.#deps.storage.maxBytes, refusal };
   }
 
-  /**
-   * The bytes that the batch needs, beside those of others in its transaction.
-   * @throws {Unavailable} if it would use the reserve.
-   */
-  admit(append: Append, admittedBytes: number): number {
+  /** The bytes that the batch needs, beside those of others in its transaction; or why it is refused: it would use the reserve. */
+  admit(append: Append, admittedBytes: number): number | string {
     let bytes = batchBytes;
     for (const { body, records } of append.parts) bytes += body.length + records * keyBytes;
     for (const { body, lines } of append.quarantine) bytes += body.length + lines * keyBytes;
-    this.measure();
-    let refusal = this.#refusal(admittedBytes + bytes);
-    if (refusal !== undefined && this.#logExcess > 0) {
-      this.#truncateLog();
-      this.measure();
-      refusal = this.#refusal(admittedBytes + bytes);
-    }
-    if (refusal === undefined) return bytes;
-    this.#wantedBytes = Math.min(bytes, maxWantedBytes);
-    throw new Unavailable(refusal);
+    const refusal = this.#refusal(admittedBytes + bytes, () => this.#truncateLog());
+    if (refusal !== undefined) this.#wantedBytes = Math.min(bytes, maxWantedBytes);
+    return refusal ?? bytes;
   }
 
   /** Whether delivered rows leave before their time. As of the last `measure`: every append calls it. */
@@ -137,11 +120,22 @@ export class Space {
     this.#usedBytes = (pages - free) * bytes + this.#logExcess;
   }
 
-  #refusal(bytes: number): string | undefined {
+  /** Why there is no room for so many bytes more, if so. A log that is too long is truncated first, if that may be done. */
+  #refusal(bytes: number, truncateLog?: () => void): string | undefined {
     const { ballast, storage } = this.#deps;
     const { maxBytes } = storage;
-    if (!ballast.isHeld) return `the disk of the state directory is full: ${ballast.room}`;
-    if (this.#usedBytes + bytes + transactionBytes <= maxBytes - reserveBytes) return undefined;
+    try {
+      this.measure();
+      if (!ballast.isHeld) return `the disk of the state directory is full: ${ballast.room}`;
+      if (this.#usedBytes + bytes + transactionBytes <= maxBytes - reserveBytes) return undefined;
+      if (truncateLog !== undefined && this.#logExcess > 0) {
+        truncateLog();
+        return this.#refusal(bytes);
+      }
+    } catch (error) {
+      this.#usedBytes = maxBytes;
+      return `the journal cannot be read: ${reasonOf(error)}`;
+    }
     return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
   }
 

@@ -1,7 +1,7 @@
 /** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
 import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
-import type { LogCursor, NewMark, RedeliveryProgress } from "../journal.ts";
+import type { Report } from "../journal.ts";
 import { Judgement } from "./judge.ts";
 import type { Space, SpaceDeps } from "./space.ts";
 import { Table, transaction } from "./tables.ts";
@@ -21,14 +21,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** What the exporter has reported: a later position replaces an earlier one, the rest adds up. */
-interface Reports {
-  readonly cursor?: LogCursor | undefined;
-  readonly marks: readonly NewMark[];
-  readonly redeliveries: readonly RedeliveryProgress[];
-}
-
-const noReports: Reports = { marks: [], redeliveries: [] };
+const noReport: Report = {};
 
 /** How long a report may wait for an append to share its commit with. */
 const reportDelayMs = 250;
@@ -37,7 +30,7 @@ export class Turn {
   readonly #deps: TurnDeps;
   readonly #rows: Table<"batch">;
   #waiting: Waiting[] = [];
-  #reports = noReports;
+  #report = noReport;
   #scheduled: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #committedSeq: number;
@@ -66,12 +59,13 @@ export class Turn {
   }
 
   /** Takes a report, which is committed with the next turn, or after a moment. */
-  report({ cursor, marks = [], redeliveries = [] }: Partial<Reports>): void {
+  report(more: Report): void {
     if (this.#deps.health.isClosed) return;
-    this.#reports = {
-      cursor: cursor ?? this.#reports.cursor,
-      marks: [...this.#reports.marks, ...marks],
-      redeliveries: [...this.#reports.redeliveries, ...redeliveries],
+    const { cursor, marks = [], redelivered = [] } = this.#report;
+    this.#report = {
+      cursor: more.cursor ?? cursor,
+      marks: [...marks, ...(more.marks ?? [])],
+      redelivered: [...redelivered, ...(more.redelivered ?? [])],
     };
     this.#timer ??= setTimeout(() => this.run(), reportDelayMs);
   }
@@ -90,11 +84,11 @@ export class Turn {
       return;
     }
     const group = this.#admitted(waiting);
-    if (group.length === 0 && this.#reports === noReports) return;
-    if (this.#commit(group, this.#reports) === undefined) return;
-    if (this.#reports !== noReports && this.#commit([], this.#reports) !== undefined) this.report({});
+    if (group.length === 0 && this.#report === noReport) return;
+    if (this.#commit(group, this.#report) === undefined) return;
+    if (this.#report !== noReport && this.#commit([], this.#report) !== undefined) this.report({});
     for (const one of group) {
-      const failure = this.#deps.health.unfit() ?? this.#commit([one], noReports);
+      const failure = this.#deps.health.unfit() ?? this.#commit([one], noReport);
       if (failure !== undefined) one.reject(new Unavailable(`the journal cannot be written: ${failure}`));
     }
   }
@@ -118,28 +112,25 @@ export class Turn {
   #admitted(waiting: readonly Waiting[]): Waiting[] {
     let bytes = 0;
     return waiting.filter(({ append, reject }) => {
-      try {
-        bytes += this.#deps.space.admit(append, bytes);
-        return true;
-      } catch (error) {
-        const why = `the journal cannot be read: ${reasonOf(error)}`;
-        reject(error instanceof Unavailable ? error : new Unavailable(why));
-        return false;
-      }
+      const needed = this.#deps.space.admit(append, bytes);
+      if (typeof needed === "string") reject(new Unavailable(needed));
+      else bytes += needed;
+      return typeof needed === "number";
     });
   }
 
   /** One transaction for all of it. A text says why nothing was written; the caller then tries smaller ones. */
-  #commit(group: readonly Waiting[], reports: Reports): string | undefined {
+  #commit(group: readonly Waiting[], report: Report): string | undefined {
     const { database, seen, state, accounts, marks, clock } = this.#deps;
+    const { cursor, marks: made = [], redelivered = [] } = report;
     const startedAt = performance.now();
     let written: Committed[];
     try {
       written = transaction(database, () => {
         const all = group.map(({ append }) => this.#writeBatch(append));
-        if (reports.cursor !== undefined) state.set("cursor", reports.cursor);
-        marks.add(reports.marks);
-        for (const id of state.redelivered(reports.redeliveries, clock())) marks.remove(id);
+        if (cursor !== undefined) state.set("cursor", cursor);
+        marks.add(made);
+        for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
         seen.flush(this.#seq);
         return all;
       });
@@ -151,7 +142,7 @@ export class Turn {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#committedSeq = this.#seq;
     this.#show();
-    if (reports !== noReports) this.#reports = noReports;
+    if (report !== noReport) this.#report = noReport;
     for (const { parts } of written) for (const { accepted } of parts) accounts.accepted(accepted);
     this.#call(() => this.#deps.committed(seconds));
     group.forEach(({ committed }, place) => this.#call(() => committed(written[place] as Committed)));
@@ -164,7 +155,7 @@ export class Turn {
     const { source, receivedAt, retries, poll } = append;
     const { seen, marks, state, accounts } = this.#deps;
     const judged = new Judgement(append, seen);
-    if (retries !== undefined && !marks.takeOut(retries.seq, retries.line))
+    if (retries !== undefined && !marks.removeItem(`${retries.seq}.${retries.line}`))
       throw new Error(`the quarantined line ${retries.seq}.${retries.line} is gone`);
     const { tailnet } = accounts.identity;
     const nextRow = () => ({ seq: ++this.#seq, accepted_at: receivedAt, source, tailnet });

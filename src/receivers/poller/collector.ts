@@ -19,7 +19,7 @@ export interface CollectorOptions {
 export interface CollectorDeps {
   readonly api: Pick<TailscaleApi, "authenticate" | "readLogs" | "clockAheadMs">;
   readonly pipeline: Pipeline;
-  readonly journal: Pick<Journal, "space" | "horizon" | "pollCursor" | "movePollCursor" | "dropPollCursor">;
+  readonly journal: Pick<Journal, "space" | "horizon" | "pollCursor" | "setPollCursor">;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -60,14 +60,14 @@ export class LogCollector {
     const { type, mode, policy } = this.#options;
     const { api, journal, clock } = this.#deps;
     if (mode === "once" && (this.readUntil ?? this.#startedAt) >= this.#startedAt) {
-      journal.dropPollCursor(type);
+      journal.setPollCursor(type, undefined);
       return "over";
     }
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
     // The first answer may take long, even over restarts: where reading begins is committed before it.
     if (journal.pollCursor(type) === undefined)
-      journal.movePollCursor({ type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
+      journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
     if (api.clockAheadMs === undefined) await api.authenticate(signal);
     const next = this.#next();
     if (next === undefined) {
@@ -133,7 +133,7 @@ export class LogCollector {
       }
       if (hasLostKeys || hasPassed(journal.horizon(type), next)) return "keys have left";
       if (unverifiableSeconds > 0) this.#warnOfGap(next);
-      if (batch.records === 0 && unverifiableSeconds === 0) journal.movePollCursor({ type, readUntil });
+      if (batch.records === 0 && unverifiableSeconds === 0) journal.setPollCursor(type, { type, readUntil });
       else await batch.commit(batchBytes, { poll: { type, readUntil, unverifiableSeconds } });
       return "committed";
     } finally {

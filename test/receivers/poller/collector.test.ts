@@ -49,8 +49,7 @@ function collectorJournal(): CollectorDeps["journal"] {
     space: journal.space,
     horizon: (type) => journal.horizon(type),
     pollCursor: (type) => journal.pollCursor(type),
-    movePollCursor: (cursor) => journal.movePollCursor(cursor),
-    dropPollCursor: (type) => journal.dropPollCursor(type),
+    setPollCursor: (type, cursor) => journal.setPollCursor(type, cursor),
   };
 }
 
