@@ -20,7 +20,7 @@ const feedBytes = 64 * 1024;
  * @throws if the input is damaged, ends too early, or goes on with something else. @throws {WindowTooLarge}
  */
 export async function* decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
-  const frames = compression === "zstd" ? zstdFrames(Buffer.concat(chunks)) : undefined;
+  const frames = compression === "zstd" ? zstdFrames(joined(chunks)) : undefined;
   if (frames?.length === 0) throw new TypeError("no zstd frame");
   if (runtimeName === "bun") yield* inflate(frames ?? chunks, compression);
   else if (frames === undefined) yield* through(createGunzip(), chunks);
@@ -39,13 +39,18 @@ export function decompressAtOnce(
   let bytes = 0;
   for (const chunk of chunks) bytes += chunk.byteLength;
   if (bytes > maxBytesAtOnce) return undefined;
-  const frame = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  const frame = joined(chunks);
   try {
     const content = compression === "gzip" ? inflatedMember(frame) : inflatedFrame(frame);
     return content && { frame, content };
   } catch {
     return undefined;
   }
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const [first, ...more] = chunks;
+  return first === undefined || more.length > 0 ? Buffer.concat(chunks) : first;
 }
 
 /** The trailer of a member ends with the length of its content (RFC 1952, 2.3.1), which later members or garbage do not match. */

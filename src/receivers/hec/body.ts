@@ -21,10 +21,12 @@ const bytesPerValue = 256;
 const bytesPerPart = 128;
 
 /**
- * A request that has held or used so much memory waits until no other such request is under way: working on them side by
- * side would be no faster, since one thread works, and would need the memory of all of them at once.
+ * A request that has used or holds so much memory waits until no other such request is under way: working on them side by
+ * side would be no faster, since one thread works, and would need the memory of all of them at once. Even a small request may
+ * hold buffers of 8 MiB that a large one has left.
  */
-const largeBytes = 2 * 1024 * 1024;
+const largeWorkedBytes = 2 * 1024 * 1024;
+const largeHeldBytes = 16 * 1024 * 1024;
 
 export interface BodyLimit {
   /** On the wire and after decompression, each. */
@@ -85,7 +87,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
       for (let from = 0; from < piece.byteLength && damage === undefined; from += size) {
         await take(values.push(size < piece.byteLength ? piece.subarray(from, from + size) : piece));
         const workedBytes = bytes + values.count * bytesPerValue + values.parts * bytesPerPart;
-        if (!isLarge && heldBytes + workedBytes >= largeBytes) {
+        if (!isLarge && (workedBytes >= largeWorkedBytes || heldBytes >= largeHeldBytes)) {
           isLarge = true;
           await reading.enterLarge();
         }
@@ -115,7 +117,9 @@ async function* piecesOf(
     }
     return;
   }
-  const inflated = decompress(chunks, compression);
+  const data = Buffer.concat(chunks);
+  chunks.splice(0).forEach(freeBuffer);
+  const inflated = decompress([data], compression);
   try {
     for (;;) {
       const { done, value } = await inflated.next().catch((error: unknown) => {
@@ -127,5 +131,6 @@ async function* piecesOf(
     }
   } finally {
     await inflated.return(undefined);
+    freeBuffer(data);
   }
 }

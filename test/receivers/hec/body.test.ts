@@ -235,6 +235,19 @@ describe("a large body", () => {
   });
 });
 
+test("a small body is not taken for a large one because of the buffers that a large one has left", async () => {
+  const read = async (records: number): Promise<number> => {
+    const text = Buffer.from(Array.from({ length: records }, (_, serial) => flowEnvelope(serial)).join(""));
+    const batch = openBatch();
+    let entered = 0;
+    const enterLarge = async (): Promise<void> => void entered++;
+    await readBodyInto(batch, { chunks: [text], bytes: text.length }, { ...intake, enterLarge });
+    await batch.commit(1);
+    return entered;
+  };
+  expect([await read(20_000), await read(1)]).toEqual([1, 0]);
+});
+
 test("a body that becomes large waits for its turn once, and one of usual size never", async () => {
   const turnsOf = async (bytes: number): Promise<number> => {
     const batch = openBatch();
