@@ -25,14 +25,7 @@ export interface LogStreamsDeps extends RetryDeps {
   received(log: LogName): number;
 }
 
-export interface LogStreams {
-  /** Call it once the receiver listens. */
-  start(): void;
-  /** Sets the streams again if the token differs. An empty token is ignored: Tailscale would send without one. */
-  useToken(token: string): void;
-  /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type LogStreams = ReturnType<typeof createLogStreams>;
 
 export const logNames: readonly LogName[] = ["network", "configuration"];
 
@@ -72,7 +65,7 @@ export function activityOf({ lastActivity }: LogStreamStatus): string | undefine
   return lastActivity === "" || lastActivity === zeroTime ? undefined : lastActivity;
 }
 
-export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDeps): LogStreams {
+export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDeps) {
   let { target } = options;
   let round: AbortController | undefined;
   const keepers = options.logs.map((log) => ({ ...createKeeper(log, options, deps), last: Promise.resolve() }));
@@ -87,7 +80,8 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   }
 
   return {
-    start() {
+    /** Call it once the receiver listens. */
+    start(): void {
       const gauge = (read: (loss: LossCount) => number | undefined) => () =>
         keepers.flatMap(({ log, loss }) => {
           const value = loss.status && read(loss);
@@ -108,12 +102,14 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       );
       begin();
     },
-    useToken(token) {
+    /** Sets the streams again if the token differs. An empty token is ignored: Tailscale would send without one. */
+    useToken(token: string): void {
       if (token === "" || token === target.token) return;
       target = { ...target, token };
       if (round !== undefined && !round.signal.aborted) begin();
     },
-    async stop(deadlineMs) {
+    /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
+    async stop(deadlineMs: number): Promise<void> {
       round?.abort();
       await waitAtMost(Promise.all(keepers.map(({ last }) => last)), deadlineMs);
     },

@@ -32,16 +32,7 @@ export interface WebhookDeps extends RetryDeps {
   use(secret: string, secretPrevious: string): void;
 }
 
-export interface WebhookKeeper {
-  /** Gives the receiver the stored secret. Call it before the receiver listens. */
-  recall(): void;
-  /** Call it once the receiver listens. */
-  start(): void;
-  /** A delivery was signed with this secret. */
-  signedBy(secret: string): void;
-  /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
-  stop(deadlineMs: number): Promise<void>;
-}
+export type WebhookKeeper = ReturnType<typeof createWebhookKeeper>;
 
 /** The webhook that this program maintains at Tailscale, as it is stored. */
 export interface StoredWebhook {
@@ -78,7 +69,7 @@ export function withNewSecret(before: StoredWebhook | undefined, made: WebhookWi
   return { id, url, secret, previous: { secret: before.secret, until: now + previousMs } };
 }
 
-export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps): WebhookKeeper {
+export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) {
   const { url, subscriptions, isSecretSet, backoff = usualBackoff, watchMs = 1000 } = options;
   const { api, logger, clock } = deps;
   const file = webhookSecretFile(options.statePath);
@@ -204,7 +195,8 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps):
   }
 
   return {
-    recall() {
+    /** Gives the receiver the stored secret. Call it before the receiver listens. */
+    recall(): void {
       if (isSecretSet) return;
       if (file.path === memoryPath)
         logger.warn("the webhook's secret is kept in memory only, so each start rotates it", {
@@ -212,7 +204,8 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps):
         });
       recall();
     },
-    start() {
+    /** Call it once the receiver listens. */
+    start(): void {
       if (!isSecretSet) {
         watch = createFileWatch(watchMs, recall);
         void watchAndRecall();
@@ -220,11 +213,13 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps):
       const pass = isSecretSet ? settleSubscriptions : () => settle().finally(watchAndRecall);
       settling = keepTrying("set up the webhook", pass, { ...deps, backoff, signal: ending.signal });
     },
-    signedBy(secret) {
+    /** A delivery was signed with this secret. */
+    signedBy(secret: string): void {
       if (current?.previous !== undefined && secret === current.secret)
         retirePrevious("a delivery was signed with the new one");
     },
-    async stop(deadlineMs) {
+    /** Waits for a request in flight, at most `deadlineMs`. Safe before \`start\`, and twice. */
+    async stop(deadlineMs: number): Promise<void> {
       ending.abort();
       watch?.stop();
       clearTimeout(expiry);

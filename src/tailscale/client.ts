@@ -47,8 +47,8 @@ const backoff = { firstMs: 500, maxMs: 10_000 };
 /** An error's body is `{"message": …}`. */
 const maxErrorBytes = 64 * 1024;
 
-/** Failures that a retry may get past. */
-const passing: ReadonlySet<string> = new Set(["rate_limited", "unavailable", "timeout"]);
+/** Reasons that a retry may help with. */
+const retryable: ReadonlySet<string> = new Set(["rate_limited", "unavailable", "timeout"]);
 
 export function createClient(settings: Pick<Config["tailscale"], "base_url" | "http">, deps: ClientDeps) {
   const { timeout, max_attempts: maxAttempts, rate_limit: perSecond } = settings.http;
@@ -62,7 +62,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
   let pausedUntil = 0;
 
   /** Waits at least `ownMs`. */
-  async function waitForTurn(request: Request<unknown>, ownMs: number): Promise<void> {
+  async function waitToSend(request: Request<unknown>, ownMs: number): Promise<void> {
     const { signal } = request;
     const now = performance.now();
     let waitMs = Math.max(ownMs, pausedUntil - now);
@@ -133,7 +133,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
       let hasRenewed = false;
       let waitMs = 0;
       for (let attempts = 0; ;) {
-        await waitForTurn(request, waitMs);
+        await waitToSend(request, waitMs);
         const authorization = await credentials?.header(request.signal);
         try {
           return await attempt(request, authorization);
@@ -147,7 +147,7 @@ export function createClient(settings: Pick<Config["tailscale"], "base_url" | "h
           }
           attempts++;
           waitMs = Math.max(backoffMs(attempts, backoff, random), retryAfterMs);
-          if (!passing.has(reason)) throw error;
+          if (!retryable.has(reason)) throw error;
           if (status >= 400) pausedUntil = Math.max(pausedUntil, performance.now() + waitMs);
           if (attempts >= maxAttempts || !mayRetry(error)) throw error;
           deps.logger?.debug("retrying a request to Tailscale's API", { reason: message, attempts, wait_ms: waitMs });
