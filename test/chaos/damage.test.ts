@@ -100,7 +100,7 @@ test.each(Object.entries(damages))(
     expect([...(await sendToTheEnd(first))].filter((status) => ![0, 200, 503].includes(status))).toEqual([]);
     expect(await first.stop()).toBe(1);
     expect(first.output().match(/the journal is damaged|another process changed the journal's files/g)).toHaveLength(1);
-    // It takes two seconds for a stop, in which a busy machine may not get everything done.
+    // Its stop may take two seconds, in which a busy machine does not get everything done.
     expect(first.output()).toMatch(/"stopped"|did not stop within 2 s; everything accepted is in the journal/);
 
     const second = (program = await startProgram(options));

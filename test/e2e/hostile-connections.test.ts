@@ -106,7 +106,10 @@ test(
     expect(result).toHaveLength(300);
 
     const { status, text, code } = hecAnswers.timeout;
-    for (const answer of await Promise.all(dripping.map(({ closed }) => closed))) {
+    // Whoever writes while the server closes can lose the answer to a reset.
+    const answers = (await Promise.all(dripping.map(({ closed }) => closed))).filter((answer) => answer !== "");
+    expect(answers).not.toEqual([]);
+    for (const answer of answers) {
       expect(answer).toStartWith(`HTTP/1.1 ${status} `);
       expect(answer.toLowerCase()).toContain("\r\nconnection: close\r\n");
       expect(answer).toEndWith(JSON.stringify({ text, code }));
