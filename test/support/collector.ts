@@ -1,10 +1,10 @@
 /** A real OpenTelemetry Collector on loopback: what it was sent can be read back as it understood it. */
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { buildCollector } from "./collector-build.ts";
+import { startForeignProgram, statusAt } from "./foreign-program.ts";
 import { decodeOtlp } from "./otlp-sink.ts";
 import type { SunkLog, SunkPoint } from "./otlp-sink.ts";
 import { freePort } from "./port.ts";
@@ -28,15 +28,9 @@ export async function startCollector(): Promise<Collector> {
   const port = await freePort();
   const configPath = join(directory, "config.json");
   writeFileSync(configPath, JSON.stringify(configOf(directory, port)));
-  const child = spawn(binary, ["--config", configPath], { stdio: ["ignore", "ignore", "pipe"] });
-  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  let messages = "";
-  child.stderr.on("data", (text: Buffer) => (messages += text.toString()));
   const endpoint = `http://127.0.0.1:${port}`;
-  while (!(await isListening(endpoint))) {
-    if (child.exitCode !== null) throw new Error(`the Collector ended: ${messages}`);
-    await wait(20);
-  }
+  const isReady = async (): Promise<boolean> => (await statusAt(endpoint)) > 0;
+  const program = await startForeignProgram([binary, "--config", configPath], directory, isReady);
   const collector: Collector = {
     endpoint,
     logs: () => linesOf(join(directory, "logs.json")).flatMap((line) => decodeOtlp("logs", "json", line).logs),
@@ -45,11 +39,7 @@ export async function startCollector(): Promise<Collector> {
     async until(condition) {
       while (!condition(collector)) await wait(50);
     },
-    async stop() {
-      child.kill();
-      await ended;
-      rmSync(directory, { recursive: true, force: true });
-    },
+    stop: () => program.stop(),
   };
   return collector;
 }
@@ -79,13 +69,4 @@ function linesOf(path: string): readonly Uint8Array[] {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => Buffer.from(line));
-}
-
-async function isListening(endpoint: string): Promise<boolean> {
-  try {
-    await fetch(endpoint);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,9 +1,9 @@
 /** Real backends on loopback that take OTLP metrics and answer PromQL: Prometheus and VictoriaMetrics. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { startForeignProgram, statusAt } from "./foreign-program.ts";
 import { buildGoProgram } from "./go-build.ts";
 import { freePort } from "./port.ts";
 import { prometheusProgram } from "./prometheus-build.ts";
@@ -37,37 +37,31 @@ export async function startPrometheus(options: { readonly scraped?: string } = {
     join(directory, "config.yml"),
     JSON.stringify({ global: { scrape_interval: "1s", scrape_timeout: "1s" }, scrape_configs: jobs }),
   );
-  const child = spawn(
+  const command = [
     binary,
-    [
-      `--config.file=${join(directory, "config.yml")}`,
-      `--storage.tsdb.path=${join(directory, "data")}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-      "--web.enable-otlp-receiver",
-    ],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
+    `--config.file=${join(directory, "config.yml")}`,
+    `--storage.tsdb.path=${join(directory, "data")}`,
+    `--web.listen-address=127.0.0.1:${port}`,
+    "--web.enable-otlp-receiver",
+  ];
   const base = `http://127.0.0.1:${port}`;
-  return running(child, directory, { base, health: `${base}/-/ready`, endpoint: `${base}/api/v1/otlp` });
+  return running(command, directory, { base, health: `${base}/-/ready`, endpoint: `${base}/api/v1/otlp` });
 }
 
 export async function startVictoriaMetrics(): Promise<MetricsBackend> {
   const binary = buildGoProgram(victoriaMetricsProgram);
   const directory = mkdtempSync(join(tmpdir(), "victoriametrics-"));
   const port = await freePort();
-  const child = spawn(
+  const command = [
     binary,
-    [
-      `-storageDataPath=${join(directory, "data")}`,
-      `-httpListenAddr=127.0.0.1:${port}`,
-      "-opentelemetry.usePrometheusNaming",
-      "-search.latencyOffset=0s",
-      "-memory.allowedBytes=134217728",
-    ],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
+    `-storageDataPath=${join(directory, "data")}`,
+    `-httpListenAddr=127.0.0.1:${port}`,
+    "-opentelemetry.usePrometheusNaming",
+    "-search.latencyOffset=0s",
+    "-memory.allowedBytes=134217728",
+  ];
   const base = `http://127.0.0.1:${port}`;
-  return running(child, directory, {
+  return running(command, directory, {
     base,
     health: `${base}/health`,
     endpoint: `${base}/opentelemetry`,
@@ -84,17 +78,11 @@ interface Addresses {
 }
 
 async function running(
-  child: ChildProcess,
+  command: readonly string[],
   directory: string,
   { base, health, endpoint, flush }: Addresses,
 ): Promise<MetricsBackend> {
-  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  let messages = "";
-  child.stderr?.on("data", (text: Buffer) => (messages = (messages + text.toString()).slice(-10_000)));
-  while (!(await isWell(health))) {
-    if (child.exitCode !== null) throw new Error(`the backend ended: ${messages}`);
-    await wait(50);
-  }
+  const program = await startForeignProgram(command, directory, async () => (await statusAt(health)) === 200);
   const query = async (expression: string, atSeconds?: number): Promise<readonly Sample[]> => {
     if (flush !== undefined) await fetch(flush);
     const time = atSeconds === undefined ? "" : `&time=${atSeconds}`;
@@ -115,18 +103,6 @@ async function running(
         await wait(100);
       }
     },
-    async stop() {
-      child.kill("SIGKILL");
-      await ended;
-      rmSync(directory, { recursive: true, force: true });
-    },
+    stop: () => program.stop(),
   };
-}
-
-async function isWell(url: string): Promise<boolean> {
-  try {
-    return (await fetch(url)).ok;
-  } catch {
-    return false;
-  }
 }

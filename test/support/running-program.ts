@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { statusAt } from "./foreign-program.ts";
 import { freePort } from "./port.ts";
 import { until } from "./wait.ts";
 
@@ -91,9 +92,9 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
   const base = `${options.isSecure === true ? "https" : "http"}://127.0.0.1:${port}/services/collector`;
   return {
     async healthy() {
-      await until(() => {
+      await until(async () => {
         if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the program ended: ${read()}`);
-        return isHealthy(`${base}/health`);
+        return (await statusAt(`${base}/health`)) === 200;
       });
     },
     url: `${base}/event`,
@@ -111,12 +112,4 @@ export async function launchProgram(options: ProgramOptions): Promise<LaunchedPr
       await ended;
     },
   };
-}
-
-async function isHealthy(url: string): Promise<boolean> {
-  try {
-    return (await fetch(url, { tls: { rejectUnauthorized: false } })).ok;
-  } catch {
-    return false;
-  }
 }
