@@ -179,11 +179,17 @@ function configOf({ endpoint, environment }: DemoOptions, directory: string, { t
   }
 }
 
+/** `npx` and `bun run` pass on a Ctrl-C that the terminal has sent to every process: signals so close together are one. */
+const sameSignalMs = 1000;
+
 /** Turns Ctrl-C, a request to end, a closed terminal and a closed pipe into one signal; a second Ctrl-C exits at once. */
 function listenForInterruption(cleanUp: () => void) {
   const end = new AbortController();
   const interrupt = (): void => end.abort();
+  let firstAt = Number.NEGATIVE_INFINITY;
   const onEnd = (): void => {
+    if (end.signal.aborted && performance.now() - firstAt < sameSignalMs) return;
+    firstAt = performance.now();
     if (!end.signal.aborted) return interrupt();
     cleanUp();
     process.exit(130);

@@ -54,7 +54,9 @@ describe("in a pipe", () => {
       output += decoder.decode(chunk, { stream: true });
       if (isInterrupted || !wanted.every((pattern) => pattern.test(output))) continue;
       isInterrupted = true;
+      // As from a terminal: once to every process, and once more by the one that started this.
       demo.kill("SIGINT");
+      demo.kill("SIGTERM");
     }
     const [errors, code] = await Promise.all([new Response(demo.stderr).text(), demo.exited]);
     const lines = output.split("\n");
