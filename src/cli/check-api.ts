@@ -1,8 +1,25 @@
 /** `check --online`, Tailscale: the credentials, each scope, the tailnet, the clock, and what is registered for this instance. */
 import { type Config, displayUrl, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
 import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
-import { type LogName, type LogStream, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
-import { failure, type OnlineFinding } from "./check-local.ts";
+import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
+
+export interface OnlineFinding {
+  /** What was checked: a word or two. */
+  readonly subject: string;
+  /** `skipped`: nothing that is in use depends on it, or another finding kept it from being checked. */
+  readonly outcome: "ok" | "warning" | "failed" | "skipped";
+  /** What was found, without a full stop. */
+  readonly detail: string;
+  /** What to do: sentences. */
+  readonly remedy?: string;
+}
+
+/** A finding from a thrown error. */
+export function failure(subject: string, error: unknown): OnlineFinding {
+  const detail = error instanceof Error ? error.message : String(error);
+  const failed = { subject, outcome: "failed", detail } as const;
+  return error instanceof TailscaleError ? { ...failed, remedy: error.remedy } : failed;
+}
 
 /** A client of the API with these scopes instead of the configured ones, if given. */
 export type OpenApi = (scopes?: readonly string[]) => TailscaleApi;
@@ -18,22 +35,22 @@ export async function checkApi(config: Config, open: OpenApi, now: number): Prom
   } catch (error) {
     // A key is tried on the tailnet; the reads below report that there is no such tailnet.
     const isRecognised = !usesOauth(config) && reasonOf(error) === "not_found";
-    if (!isRecognised) return [signInFailure(subject, error, config), ...(await refusedScopes(config, open, error))];
+    const asked = reasonOf(error) === "missing_scope" ? scopesAskedFor(config) : [];
+    if (!isRecognised) return [signInFailure(subject, error, config), ...(await missingScopes(asked, open))];
   }
   const { collectors, streaming, webhook } = config;
-  const checks = [
+  const findings = await Promise.all([
     isPolled(config, "flowlogs") && checkLog("flow logs", "network", api, config, now),
     isPolled(config, "auditlogs") && checkLog("audit logs", "configuration", api, config, now),
     readsDevices(config) && checkRead("devices", "devices:core:read", "devices", config, () => api.devices()),
     streaming.enabled && collectors.flowlogs.enabled && checkStream("flow log stream", "network", api, config),
     streaming.enabled && collectors.auditlogs.enabled && checkStream("audit log stream", "configuration", api, config),
     webhook.auto_configure && checkWebhook(api, config),
-    ...scopesToWrite(config).map((needed) => checkWriting(needed, open, config)),
-  ];
-  const findings = await Promise.all(checks);
+  ]);
   return [
     { subject, outcome: "ok", detail: `accepted by ${config.tailscale.base_url}` },
-    ...findings.flatMap((finding) => (finding === false || finding === undefined ? [] : [finding])),
+    ...findings.filter((finding) => finding !== false),
+    ...(await missingScopes(scopesToWrite(config), open)),
     clockFinding(api.clockAheadMs),
   ];
 }
@@ -57,21 +74,6 @@ function signInFailure(subject: string, error: unknown, { tailscale }: Config): 
     default:
       return found;
   }
-}
-
-/** If all configured scopes together are refused: which of them it is. */
-async function refusedScopes(config: Config, open: OpenApi, error: unknown): Promise<readonly OnlineFinding[]> {
-  if (reasonOf(error) !== "missing_scope") return [];
-  const { scopes } = config.tailscale.auth.oauth;
-  const granted = await Promise.all(scopes.map((scope) => isGranted(scope, open)));
-  return scopes
-    .filter((_, index) => granted[index] === false)
-    .map((scope) => ({
-      subject: scope,
-      outcome: "failed",
-      detail: `tailscale.auth.oauth.scopes asks for ${scope}, which the client may not have`,
-      remedy: `Give the OAuth client the scope ${scope}, or remove it from tailscale.auth.oauth.scopes.`,
-    }));
 }
 
 /** Whether the client gets a token with that scope alone. Errors other than a refusal count as granted, since they prove nothing. */
@@ -126,37 +128,32 @@ async function checkRead(
 }
 
 async function checkStream(subject: string, log: LogName, api: TailscaleApi, config: Config): Promise<OnlineFinding> {
+  const { auto_configure: isAutomatic, public_url: publicUrl, path } = config.streaming;
   const { source } = config.collectors[log === "network" ? "flowlogs" : "auditlogs"];
-  try {
-    // If streaming is not the only source, nothing is lost without it.
-    return judgeStream(subject, source === "stream" ? "failed" : "warning", await api.logStream(log), config);
-  } catch (error) {
-    const outcome = config.streaming.auto_configure ? "failed" : "skipped";
-    return unreadable({ subject, outcome, scope: "log_streaming:read" }, error);
-  }
-}
-
-function judgeStream(
-  subject: string,
-  outcome: "failed" | "warning",
-  stream: LogStream | undefined,
-  { streaming: { auto_configure: isAutomatic, public_url: publicUrl, path } }: Config,
-): OnlineFinding {
+  // If streaming is not the only source, nothing is lost without it.
+  const outcome = source === "stream" ? "failed" : "warning";
   const setIt = "Set streaming.auto_configure = true, or run: tailscale2otel tailnet stream set.";
-  if (stream === undefined && isAutomatic)
-    return { subject, outcome: "ok", detail: "not set yet: run will configure it" };
-  if (stream === undefined) return { subject, outcome, detail: "Tailscale does not stream this log", remedy: setIt };
-  const where = `${stream.destinationType} at ${displayUrl(stream.url)}`;
-  if (publicUrl === "") {
-    const unknown = "streaming.public_url is not set, so it is unknown whether that is this instance";
-    return { subject, outcome: "ok", detail: `Tailscale sends to ${where}; ${unknown}` };
+  try {
+    const stream = await api.logStream(log);
+    if (stream === undefined)
+      return isAutomatic
+        ? { subject, outcome: "ok", detail: "not set yet: run will configure it" }
+        : { subject, outcome, detail: "Tailscale does not stream this log", remedy: setIt };
+    const where = `Tailscale sends to ${stream.destinationType} at ${displayUrl(stream.url)}`;
+    if (publicUrl === "") {
+      const unknown = "streaming.public_url is not set, so it is unknown whether that is this instance";
+      return { subject, outcome: "ok", detail: `${where}; ${unknown}` };
+    }
+    const ours = publicAddress(publicUrl, path);
+    if (isSentTo(ours, stream))
+      return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
+    const detail = `${where}, not to ${displayUrl(ours)}`;
+    return isAutomatic
+      ? { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." }
+      : { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
+  } catch (error) {
+    return unreadable({ subject, outcome: isAutomatic ? "failed" : "skipped", scope: "log_streaming:read" }, error);
   }
-  const ours = publicAddress(publicUrl, path);
-  if (isSentTo(ours, stream)) return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
-  const detail = `Tailscale sends to ${where}, not to ${displayUrl(ours)}`;
-  return isAutomatic
-    ? { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." }
-    : { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
 }
 
 async function checkWebhook(api: TailscaleApi, { webhook }: Config): Promise<OnlineFinding> {
@@ -186,33 +183,48 @@ function unreadable(
 
 interface NeededScope {
   readonly scope: string;
-  /** The setting that needs it. */
-  readonly key: string;
+  /** The finding if the client does not get it. */
+  readonly missing: OnlineFinding;
+  /** The settings do not ask for it, so the client does not get it either. */
+  readonly isLeftOut?: boolean;
+}
+
+/** Findings for the scopes that the client gets no token for. */
+async function missingScopes(needed: readonly NeededScope[], open: OpenApi): Promise<readonly OnlineFinding[]> {
+  const granted = await Promise.all(
+    needed.map(async ({ scope, isLeftOut }) => isLeftOut !== true && (await isGranted(scope, open))),
+  );
+  return needed.flatMap(({ missing }, index) => (granted[index] === true ? [] : [missing]));
+}
+
+/** Of several that are refused together, it is unknown which. */
+function scopesAskedFor({ tailscale: { auth } }: Config): readonly NeededScope[] {
+  return auth.oauth.scopes.map((scope) => {
+    const detail = `tailscale.auth.oauth.scopes asks for ${scope}, which the client may not have`;
+    const remedy = `Give the OAuth client the scope ${scope}, or remove it from tailscale.auth.oauth.scopes.`;
+    return { scope, missing: { subject: scope, outcome: "failed", detail, remedy } };
+  });
 }
 
 /** Scopes for writing, which cannot be tried by reading. */
 function scopesToWrite(config: Config): readonly NeededScope[] {
-  const { streaming, webhook } = config;
+  if (!usesOauth(config)) return [];
+  const { streaming, webhook, tailscale } = config;
+  const { scopes } = tailscale.auth.oauth;
   // Plain HTTP is for private endpoints alone, which need more scopes; of https that cannot be known here.
   const more = /^http:/i.test(streaming.public_url) ? ["device_invites", "policy_file"] : [];
-  const needed = [
-    ...(streaming.auto_configure ? ["log_streaming", ...more] : []).map((scope) => ({ scope, key: "streaming" })),
-    ...(webhook.auto_configure ? [{ scope: "webhooks", key: "webhook" }] : []),
-  ];
-  return usesOauth(config) ? needed.map(({ scope, key }) => ({ scope, key: `${key}.auto_configure` })) : [];
-}
-
-/** Nothing if the client gets a token with the scope. */
-async function checkWriting(
-  { scope, key }: NeededScope,
-  open: OpenApi,
-  config: Config,
-): Promise<OnlineFinding | undefined> {
-  const { scopes } = config.tailscale.auth.oauth;
-  const isAskedFor = scopes.length === 0 || scopes.includes(scope) || scopes.includes("all");
-  if (isAskedFor && (await isGranted(scope, open))) return undefined;
-  const remedy = `Give the OAuth client the scope ${scope}, and add it to tailscale.auth.oauth.scopes if that is set. Or set ${key} = false.`;
-  return { subject: key, outcome: "failed", detail: `the scope ${scope} is missing`, remedy };
+  const needed = {
+    "streaming.auto_configure": streaming.auto_configure ? ["log_streaming", ...more] : [],
+    "webhook.auto_configure": webhook.auto_configure ? ["webhooks"] : [],
+  };
+  return Object.entries(needed).flatMap(([key, names]) =>
+    names.map((scope) => {
+      const remedy = `Give the OAuth client the scope ${scope}, and add it to tailscale.auth.oauth.scopes if that is set. Or set ${key} = false.`;
+      const missing = { subject: key, outcome: "failed", detail: `the scope ${scope} is missing`, remedy } as const;
+      const isLeftOut = scopes.length > 0 && !scopes.includes(scope) && !scopes.includes("all");
+      return { scope, missing, isLeftOut };
+    }),
+  );
 }
 
 /** With a clock that is further off, webhook signatures look late, and polled windows are wrong. */

@@ -1,7 +1,5 @@
 /** `check`: the effective configuration, where each value comes from, and every problem with its fix. */
-import { silentTelemetry } from "../catalogue/telemetry.ts";
 import {
-  type Config,
   describeFinding,
   describeOrigin,
   effectiveRows,
@@ -9,12 +7,8 @@ import {
   type Inspection,
   inspectConfig,
 } from "../config/index.ts";
-import { systemClock } from "../lib/clock.ts";
-import { silentLogger } from "../lib/logger.ts";
-import { createTailscaleApi } from "../tailscale/index.ts";
-import { checkApi, type OpenApi } from "./check-api.ts";
-import { checkCertificates, checkJournal, type OnlineFinding } from "./check-local.ts";
-import { checkOtlp } from "./check-otlp.ts";
+import type { OnlineFinding } from "./check-api.ts";
+import { checkJournal, checkOnline } from "./check-online.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, toggle } from "./flags.ts";
 import { counted, jsonText, type Output, paint } from "./terminal.ts";
@@ -53,29 +47,6 @@ export const checkCommand = command({
     return failed ? 1 : 0;
   },
 });
-
-/** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
-const maxTimeoutMs = 10_000;
-const maxAttempts = 2;
-
-/** Everything in a valid configuration that depends on another machine, a file or a clock. Only reads; all that it sends is an empty export. */
-async function checkOnline({ tailscale, otlp, ...config }: Config): Promise<readonly OnlineFinding[]> {
-  const { http } = tailscale;
-  const limits = {
-    timeout: Math.min(http.timeout, maxTimeoutMs),
-    max_attempts: Math.min(http.max_attempts, maxAttempts),
-  };
-  const deps = { fetch, clock: systemClock, random: Math.random, logger: silentLogger, telemetry: silentTelemetry };
-  const open: OpenApi = (scopes) => {
-    const { auth } = tailscale;
-    const narrowed = scopes === undefined ? auth : { ...auth, oauth: { ...auth.oauth, scopes: [...scopes] } };
-    return createTailscaleApi({ ...tailscale, auth: narrowed, http: { ...http, ...limits } }, deps);
-  };
-  const hurried = { ...config, tailscale, otlp: { ...otlp, timeout: Math.min(otlp.timeout, maxTimeoutMs) } };
-  const now = systemClock();
-  const [api, backend] = await Promise.all([checkApi(hurried, open, now), checkOtlp(hurried)]);
-  return [...api, ...backend, ...checkCertificates(hurried, now), checkJournal(hurried)];
-}
 
 /** What `run` would say about a state directory. */
 function whyUnusableState(path: string) {

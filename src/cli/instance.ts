@@ -16,7 +16,7 @@ import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
 import { isObject } from "../records/members.ts";
 import { build } from "../version.ts";
-import { checkJournal } from "./check-local.ts";
+import { checkJournal } from "./check-online.ts";
 import { configFlags, jsonFlag, option, urlOf } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 

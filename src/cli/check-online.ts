@@ -1,0 +1,196 @@
+/** `check --online`: everything in a valid configuration that depends on another machine, a file or a clock. */
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { silentTelemetry } from "../catalogue/telemetry.ts";
+import { type Config, displayUrl } from "../config/index.ts";
+import type { Answer, Signal } from "../export/answer.ts";
+import { destinationOf } from "../export/destination.ts";
+import { createSender } from "../export/sender.ts";
+import { inspectJournal } from "../journal/index.ts";
+import { systemClock } from "../lib/clock.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
+import { silentLogger } from "../lib/logger.ts";
+import { formatBytes } from "../lib/units.ts";
+import { createTailscaleApi } from "../tailscale/index.ts";
+import { build } from "../version.ts";
+import { checkApi, failure, type OnlineFinding, type OpenApi } from "./check-api.ts";
+
+/** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
+const maxTimeoutMs = 10_000;
+const maxAttempts = 2;
+
+/** Only reads; all that it sends is an empty export. */
+export async function checkOnline({ tailscale, otlp, ...config }: Config): Promise<readonly OnlineFinding[]> {
+  const { http } = tailscale;
+  const limits = {
+    timeout: Math.min(http.timeout, maxTimeoutMs),
+    max_attempts: Math.min(http.max_attempts, maxAttempts),
+  };
+  const deps = { fetch, clock: systemClock, random: Math.random, logger: silentLogger, telemetry: silentTelemetry };
+  const open: OpenApi = (scopes) => {
+    const { auth } = tailscale;
+    const narrowed = scopes === undefined ? auth : { ...auth, oauth: { ...auth.oauth, scopes: [...scopes] } };
+    return createTailscaleApi({ ...tailscale, auth: narrowed, http: { ...http, ...limits } }, deps);
+  };
+  const hurried = { ...config, tailscale, otlp: { ...otlp, timeout: Math.min(otlp.timeout, maxTimeoutMs) } };
+  const now = systemClock();
+  const [api, backend] = await Promise.all([checkApi(hurried, open, now), checkOtlp(hurried)]);
+  return [...api, ...backend, ...checkCertificates(hurried, now), checkJournal(hurried)];
+}
+
+interface StateOnly {
+  readonly state: Pick<Config["state"], "path">;
+}
+
+/** Looks at the state directory without opening, locking or creating anything. */
+export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { readonly kind: string } {
+  const found = inspectJournal(path);
+  const finding = (outcome: OnlineFinding["outcome"], detail: string, remedy?: string) => ({
+    subject: "journal",
+    kind: found.kind,
+    outcome,
+    detail,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+  switch (found.kind) {
+    case "memory":
+      return finding("ok", "in memory: nothing survives a restart");
+    case "new":
+      return finding("ok", `it will be created in ${path}`);
+    case "ready":
+      return finding("ok", `${formatBytes(found.bytes)} in ${path}`);
+    case "in_use":
+      return finding("ok", `${path} is in use by a running instance`);
+    case "damaged": {
+      const remedy = "Start the service: it moves the files to a folder beside it and recovers what can be read.";
+      return finding("warning", `the journal in ${path} is damaged: ${found.reason}`, remedy);
+    }
+    case "newer": {
+      const detail = `the journal in ${path} was written by a newer version (schema ${found.schema})`;
+      return finding("failed", detail, "Install that version or a later one.");
+    }
+    case "unusable":
+      return finding("failed", `cannot use the state directory: ${found.reason}`, found.remedy);
+  }
+}
+
+/** One finding for each certificate that is in use, at `now` (epoch milliseconds). That keys fit is part of `check` itself. */
+function checkCertificates({ streaming, webhook, otlp }: Config, now: number): readonly OnlineFinding[] {
+  const renew = "Renew it; changed files are read without a restart.";
+  const authority = "Set it to the certificate of the authority that signed the backend's, in PEM form.";
+  const certificates = [
+    streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
+    webhook.enabled && { subject: "webhook.tls", file: webhook.tls.cert_file, url: webhook.public_url },
+    { subject: "otlp.tls", file: otlp.tls.cert_file },
+    { subject: "otlp.tls.ca_file", file: otlp.tls.ca_file, remedy: authority },
+  ];
+  return certificates.flatMap((one) =>
+    one === false || one.file === "" ? [] : [checkCertificate({ url: "", remedy: renew, ...one }, now)],
+  );
+}
+
+interface Certificate {
+  readonly subject: string;
+  readonly file: string;
+  /** By which senders reach the receiver, if it is a receiver's. */
+  readonly url: string;
+  readonly remedy: string;
+}
+
+const dayMs = 24 * 3_600_000;
+
+/** Certificates of 90 days are renewed with 30 to go: one that has not been by now will not be. */
+const shortMs = 14 * dayMs;
+
+function checkCertificate({ subject, file, url, remedy }: Certificate, now: number): OnlineFinding {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(readFileSync(file));
+  } catch (error) {
+    const reason = fileErrorReason(error);
+    const detail = reason === undefined ? `${file} is not a certificate in PEM form` : `cannot read ${file}: ${reason}`;
+    return { subject, outcome: "failed", detail, remedy };
+  }
+  const leftMs = Date.parse(certificate.validTo) - now;
+  if (leftMs <= 0) return { subject, outcome: "failed", detail: `it has expired (${certificate.validTo})`, remedy };
+  const until = `valid until ${new Date(certificate.validTo).toISOString().slice(0, 10)}`;
+  const host = url === "" ? undefined : new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+  if (host !== undefined && !covers(certificate, host)) {
+    const other = "Get one for that name, unless a proxy in front of the receiver has its own certificate.";
+    return { subject, outcome: "warning", detail: `${until}, but not for ${host}, the public host`, remedy: other };
+  }
+  if (leftMs >= shortMs) return { subject, outcome: "ok", detail: until };
+  const days = Math.floor(leftMs / dayMs);
+  const detail = `${until}: ${days} ${days === 1 ? "day is" : "days are"} left`;
+  return { subject, outcome: "warning", detail, remedy };
+}
+
+function covers(certificate: X509Certificate, host: string): boolean {
+  return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
+}
+
+/** An empty export for each signal, exactly as `run` would send it. */
+async function checkOtlp({ otlp }: Config): Promise<readonly OnlineFinding[]> {
+  if (otlp.protocol === "stdout")
+    return [{ subject: "OTLP", outcome: "skipped", detail: "everything goes to standard output" }];
+  const signals = (["metrics", "logs"] as const).filter((signal) => otlp[signal].enabled);
+  return Promise.all(signals.map((signal) => checkSignal(signal, otlp)));
+}
+
+const emptyJson: Readonly<Record<Signal, string>> = { logs: '{"resourceLogs":[]}', metrics: '{"resourceMetrics":[]}' };
+
+async function checkSignal(signal: Signal, otlp: Config["otlp"]): Promise<OnlineFinding> {
+  const subject = `OTLP ${signal}`;
+  try {
+    const destination = destinationOf(signal, otlp, `tailscale2otel/${build.version}`);
+    if (destination === undefined)
+      return { subject, outcome: "skipped", detail: `no endpoint: ${signal} are not exported` };
+    const send = createSender(destination, {
+      fetch,
+      clock: systemClock,
+      logger: silentLogger,
+      credentials: () => destination,
+      onAnswer: () => {},
+    });
+    const isJson = otlp.protocol === "http/json";
+    // A protobuf message without fields has no bytes.
+    const body = new TextEncoder().encode(isJson ? emptyJson[signal] : "");
+    const answer = await send(body, isJson ? "json" : "protobuf", new AbortController().signal);
+    const where = displayUrl(destination.url);
+    if (answer.kind === "accepted") return { subject, outcome: "ok", detail: `${where} accepts an empty export` };
+    const detail = answer.kind === "refused" ? `${where}: ${answer.message}` : answer.why;
+    return { subject, outcome: "failed", detail, remedy: remedyFor(answer, signal, otlp) };
+  } catch (error) {
+    return failure(subject, error);
+  }
+}
+
+function remedyFor(answer: Exclude<Answer, { kind: "accepted" }>, signal: Signal, otlp: Config["otlp"]): string {
+  const hasOwn = otlp[signal].endpoint !== "";
+  const key = hasOwn ? `otlp.${signal}.endpoint` : "otlp.endpoint";
+  const other = otlp.protocol === "http/json" ? "http/protobuf" : "http/json";
+  const otherProtocol = `The backend may not accept ${otlp.protocol}: try otlp.protocol = "${other}".`;
+  if (answer.kind === "refused")
+    return answer.status === 400 ? otherProtocol : `The backend rejects an empty export: check ${key}.`;
+  switch (answer.cause) {
+    case "denied": {
+      const status = Number(/HTTP (\d{3})/.exec(answer.why)?.[1] ?? 0);
+      if (status === 401 || status === 403)
+        return `Check the credentials: otlp.headers, otlp.${signal}.headers or otlp.grafana_cloud.`;
+      if (status === 415) return otherProtocol;
+      if (status >= 300 && status < 400) return `Set ${key} to the address that it redirects to.`;
+      const path = hasOwn ? "it is used as written" : `/v1/${signal} is appended to it`;
+      return `Check the path of ${key}: ${path}. The backend may also not accept ${signal}.`;
+    }
+    case "server":
+    case "throttled":
+      return "The backend is there but cannot accept it now: try again later.";
+    case "unreachable":
+    case "timeout":
+    case "reset":
+      return /cert|tls|ssl/i.test(answer.why)
+        ? "Set otlp.tls.ca_file to the certificate to trust, or fix the backend's certificate."
+        : `Check ${key}, and whether the backend is running and can be reached from here.`;
+  }
+}
