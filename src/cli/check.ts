@@ -11,7 +11,7 @@ import type { OnlineFinding } from "./check-api.ts";
 import { checkJournal, checkOnline } from "./check-online.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, toggle } from "./flags.ts";
-import { counted, jsonText, type Output, paint } from "./terminal.ts";
+import { counted, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
   name: "check",
@@ -34,17 +34,17 @@ export const checkCommand = command({
     "Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
   async run({ args, sources, host }) {
     const inspection = inspectConfig({ ...sources, whyUnusableState });
-    const isValid = inspection.problems.length === 0;
+    const { problems, warnings } = inspection;
+    const isStrict = args.strict === true;
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
-    if (!args.json) await host.out.write(textReport(inspection, rows, host.out));
-    const findings = args.online && isValid ? await checkOnline(inspection.config) : [];
-    if (args.json) await host.out.write(jsonReport(inspection, rows, findings));
-    else if (findings.length > 0) await host.out.write(`\n${findingsText(findings, host.out)}`);
-    if (!isValid || (args.strict === true && inspection.warnings.length > 0)) return 78;
-    const failed = findings.some(
-      ({ outcome }) => outcome === "failed" || (args.strict === true && outcome === "warning"),
-    );
-    return failed ? 1 : 0;
+    const findings = args.online === true && problems.length === 0 ? await checkOnline(inspection.config) : [];
+    const failed = findings.some(({ outcome }) => outcome === "failed" || (isStrict && outcome === "warning"));
+    const isWrong = problems.length > 0 || (isStrict && warnings.length > 0);
+    return {
+      text: textReport(inspection, rows, host.out) + findingsText(findings, host.out),
+      json: jsonReport(inspection, rows, findings),
+      code: isWrong ? 78 : failed ? 1 : 0,
+    };
   },
 });
 
@@ -74,9 +74,9 @@ function tableLines(rows: readonly EffectiveRow[]): readonly string[] {
   return rows.map(({ key, value, origin }) => `${key.padEnd(keyWidth)}  ${value.padEnd(valueWidth)}  ${origin}`);
 }
 
-function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findings: readonly OnlineFinding[]): string {
+function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findings: readonly OnlineFinding[]) {
   const { problems, warnings, configFile, isUnread } = inspection;
-  const report = {
+  return {
     valid: problems.length === 0,
     configFile: configFile ?? null,
     problems: problems.map(({ origin = { from: "default" }, key, message, remedy }) => ({
@@ -89,13 +89,13 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
     settings: isUnread ? [] : rows.map(({ key, value, origin }) => ({ key, value, origin })),
     ...(findings.length === 0 ? {} : { online: findings }),
   };
-  return jsonText(report, 2);
 }
 
 const colours: Readonly<Record<OnlineFinding["outcome"], number>> = { ok: 32, warning: 33, failed: 31, skipped: 90 };
 
 /** A line each, what to do below it, and how many there are of each. */
 function findingsText(findings: readonly OnlineFinding[], out: Output): string {
+  if (findings.length === 0) return "";
   const width = Math.max(...findings.map(({ subject }) => subject.length));
   const lines = findings.flatMap(({ subject, outcome, detail, remedy }) => {
     const line = `${paint(colours[outcome], outcome.padEnd(7), out)}  ${subject.padEnd(width)}  ${detail}`;
@@ -105,5 +105,5 @@ function findingsText(findings: readonly OnlineFinding[], out: Output): string {
     const amount = findings.filter((finding) => finding.outcome === outcome).length;
     return amount === 0 ? [] : [`${amount} ${outcome}`];
   });
-  return `${[...lines, `online: ${counts.join(", ")}`].join("\n")}\n`;
+  return `\n${[...lines, `online: ${counts.join(", ")}`].join("\n")}\n`;
 }

@@ -4,7 +4,7 @@ import { type ArgsDef, defineCommand, type ParsedArgs, renderUsage } from "citty
 import type { ConfigSources } from "../config/index.ts";
 import { nearest } from "../lib/text.ts";
 import { UsageError } from "./flags.ts";
-import type { Host } from "./terminal.ts";
+import { type Host, jsonText } from "./terminal.ts";
 
 export const programName = "tailscale2otel";
 
@@ -27,14 +27,24 @@ export interface Invocation<Args extends ArgsDef = ArgsDef> {
   readonly host: Host;
 }
 
+/** What a command has found or done: text, or JSON with `--json` and only then. */
+export interface Outcome {
+  readonly text: string;
+  readonly json: unknown;
+  /** For people whatever the form, on standard error. */
+  readonly remark?: string;
+  /** The exit code. (Default: 0) */
+  readonly code?: number;
+}
+
 interface CommandOptions<Args extends ArgsDef> {
   readonly name: string;
   readonly description: string;
   readonly args: Args;
   readonly examples: Examples;
   readonly notes?: string;
-  /** The exit code is 0 unless it returns another. */
-  run(invocation: Invocation<Args>): Promise<number | void>;
+  /** Returns its outcome, or the exit code if it has written what there is to write. */
+  run(invocation: Invocation<Args>): Promise<Outcome | number>;
 }
 
 export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Command {
@@ -47,10 +57,11 @@ export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Co
     async run(argv, host) {
       try {
         const parsed = parseStrictly(args, argv);
-        if (!parsed.isHelp)
-          return (
-            (await options.run({ args: parsed.args as ParsedArgs<Args>, sources: parsed.sourcesFor(host), host })) ?? 0
-          );
+        if (!parsed.isHelp) {
+          const invocation = { args: parsed.args as ParsedArgs<Args>, sources: parsed.sourcesFor(host), host };
+          const outcome = await options.run(invocation);
+          return typeof outcome === "number" ? outcome : await show(outcome, parsed.args["json"] === true, host);
+        }
       } catch (error) {
         throw error instanceof UsageError && error.command === "" ? new UsageError(error.message, name) : error;
       }
@@ -61,6 +72,12 @@ export function command<Args extends ArgsDef>(options: CommandOptions<Args>): Co
       return 0;
     },
   };
+}
+
+async function show({ text, json, remark = "", code = 0 }: Outcome, isJson: boolean, { out, err }: Host) {
+  await out.write(isJson ? jsonText(json) : text);
+  if (remark !== "") await err.write(`${remark}\n`);
+  return code;
 }
 
 /**

@@ -40,5 +40,6 @@ export const demoCommand = command({
         protocol === undefined ? host.environment : { ...host.environment, TS2OTEL_OTLP__PROTOCOL: protocol },
       workerEntry: host.workerEntry,
     });
+    return 0;
   },
 });

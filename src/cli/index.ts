@@ -64,7 +64,7 @@ const schemaCommand = command({
   description: "Print the JSON Schema of the configuration file, for editors",
   args: {},
   examples: [["tailscale2otel schema > tailscale2otel.schema.json", "then name it in your editor's TOML settings"]],
-  run: async ({ host }) => host.out.write(jsonText(schema, 2)),
+  run: async () => ({ text: jsonText(schema), json: schema }),
 });
 
 const versionCommand = command({
@@ -75,11 +75,10 @@ const versionCommand = command({
     ["tailscale2otel version", ""],
     ["tailscale2otel version --json", "for scripts"],
   ],
-  async run({ args, host }) {
+  async run() {
     const { version, commit, date } = build;
     const details = [commit === "" ? "" : `commit ${commit}`, date === "" ? "" : `built ${date}`].filter(Boolean);
-    const text = [`${programName} ${version}`, ...details].join(", ");
-    await host.out.write(args.json === true ? jsonText(build) : `${text}\n`);
+    return { text: `${[`${programName} ${version}`, ...details].join(", ")}\n`, json: build };
   },
 });
 

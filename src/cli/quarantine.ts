@@ -7,7 +7,7 @@ import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
 import { instantOf, option, UsageError, wholeNumberOf } from "./flags.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
-import { counted, jsonText, type Output, printableLines, tableText } from "./terminal.ts";
+import { counted, type Output, printableLines, tableText } from "./terminal.ts";
 
 const filterFlags = {
   class: { type: "enum" as const, options: [...itemClasses], description: "Only items of this class." },
@@ -31,7 +31,7 @@ const list: Command = command({
   },
   examples: [
     ["tailscale2otel quarantine list", "all items"],
-    ["tailscale2otel quarantine list --class dead_letter --json", "one JSON object per line"],
+    ["tailscale2otel quarantine list --class dead_letter --json", "for scripts"],
   ],
   notes:
     "Classes: invalid (a record that was never accepted), sample (a value of an unknown kind), note (records that were delivered in part or not counted), dead_letter (accepted records that the backend rejected).",
@@ -39,9 +39,9 @@ const list: Command = command({
     const limit = args.limit === undefined ? 50 : wholeNumberOf(args.limit, "--limit", [1, maxListed]);
     return withInstance({ args, sources, host }, async ({ operations }) => {
       const { items, counts } = await operations.list({ ...filterOf(args), limit });
-      if (args.json === true) await host.out.write(items.map((item) => jsonText(item)).join(""));
-      else if (items.length > 0) await host.out.write(`${listText(items, host.out)}\n`);
-      await (args.json === true ? host.err : host.out).write(countsText(counts));
+      const sums = countsText(counts);
+      const text = items.length === 0 ? `${sums}\n` : `${listText(items, host.out)}\n${sums}\n`;
+      return args.json === true ? { text, json: items, remark: sums } : { text, json: items };
     });
   },
 });
@@ -56,7 +56,7 @@ const show: Command = command({
     const id = idOf(String(args.id));
     return withInstance({ args, sources, host }, async ({ operations }) => {
       const item = await operations.show(id);
-      await host.out.write(args.json === true ? jsonText(item) : itemText(item));
+      return { text: itemText(item), json: item };
     });
   },
 });
@@ -89,17 +89,14 @@ const retry: Command = command({
         missing.push(...page.missing);
         beforeId = page.nextBeforeId;
       } while (beforeId !== undefined);
-      await host.out.write(
-        args.json === true
-          ? jsonText({ ...sums, items, missing })
-          : [
-              ...items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}\n`),
-              ...missing.map((id) => `there is no item ${id}\n`),
-              `${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} still in quarantine\n`,
-              sums.queued > 0 ? `${counted(sums.queued, "dead-lettered record")} ${queuedText(isRunning)}\n` : "",
-            ].join(""),
-      );
-      return sums.kept > 0 || missing.length > 0 ? 1 : 0;
+      const lines = [
+        ...items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}`),
+        ...missing.map((id) => `there is no item ${id}`),
+        `${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} still in quarantine`,
+        ...(sums.queued === 0 ? [] : [`${counted(sums.queued, "dead-lettered record")} ${queuedText(isRunning)}`]),
+      ];
+      const code = sums.kept > 0 || missing.length > 0 ? 1 : 0;
+      return { text: `${lines.join("\n")}\n`, json: { ...sums, items, missing }, code };
     });
   },
 });
@@ -135,9 +132,7 @@ const purge: Command = command({
       }
       const kept = counted(keptDeadLetters, "dead letter");
       const left = keptDeadLetters === 0 ? "" : `; ${kept} kept (--yes deletes dead letters too)`;
-      await host.out.write(
-        args.json === true ? jsonText({ purged, keptDeadLetters }) : `${counted(purged, "item")} deleted${left}\n`,
-      );
+      return { text: `${counted(purged, "item")} deleted${left}\n`, json: { purged, keptDeadLetters } };
     });
   },
 });
@@ -203,7 +198,7 @@ function countsText(counts: ItemList["counts"]): string {
     const reasons = ofClass.map(({ reason, items }) => `${reason} ${items}`).join(", ");
     return sum === 0 ? [] : [`${itemClass} ${sum} (${reasons})`];
   });
-  return sums.length === 0 ? "no items\n" : `${sums.join("; ")}\n`;
+  return sums.length === 0 ? "no items" : sums.join("; ");
 }
 
 /** One item: its members, and then its texts. */

@@ -5,7 +5,7 @@ import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
 import { instantOf, option, toggle, UsageError } from "./flags.ts";
 import { type Instance, instanceFlags, withInstance } from "./instance.ts";
-import { type Host, jsonText } from "./terminal.ts";
+import type { Host } from "./terminal.ts";
 
 export const replayCommand: Command = command({
   name: "replay",
@@ -26,26 +26,21 @@ export const replayCommand: Command = command({
     "A replay can go back as far as state.retention. New logs go first, and no counter changes. The replayed rows stay in the journal until the replay has ended. It continues after a restart, and after this command is interrupted. While no instance runs, it is queued for the next run.",
   run: async ({ args, sources, host }) => {
     const range = args.cancel === true ? undefined : rangeOf(args.since, args.until);
-    const say = (report: RedeliveryReport): Promise<void> =>
-      host.out.write(args.json === true ? jsonText(report) : `${redeliveryText(report)}\n`);
     return withInstance({ args, sources, host }, async (instance) => {
       const { operations, isRunning } = instance;
-      if (range === undefined) {
-        await say(await operations.cancel("replay"));
-        return 0;
-      }
+      if (range === undefined) return outcomeOf(await operations.cancel("replay"));
       const begun = await operations.replay(range);
-      if (args.detach === true || !isRunning) {
-        await say(begun);
-        if (!isRunning) await host.err.write("no instance is running: the next run starts the replay\n");
-        return 0;
-      }
+      if (!isRunning) return { ...outcomeOf(begun), remark: "no instance is running: the next run starts the replay" };
+      if (args.detach === true) return outcomeOf(begun);
       const ended = await follow(instance, begun, host, args.json === true);
-      await say(ended);
-      return ended.state === "finished" ? 0 : 1;
+      return { ...outcomeOf(ended), code: ended.state === "finished" ? 0 : 1 };
     });
   },
 });
+
+function outcomeOf(report: RedeliveryReport) {
+  return { text: `${redeliveryText(report)}\n`, json: report };
+}
 
 /** The progress of a replay, or of a retry of dead letters, on one line for a person. */
 export function redeliveryText(report: RedeliveryReport): string {

@@ -6,7 +6,7 @@ import { toggle } from "./flags.ts";
 import { type Command, command } from "./command.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
 import { redeliveryText } from "./replay.ts";
-import { jsonText, type Output, paint } from "./terminal.ts";
+import { type Output, paint } from "./terminal.ts";
 
 type ShownStatus = Status & Partial<RunningStatus>;
 
@@ -28,11 +28,12 @@ export const statusCommand: Command = command({
   run: ({ args, sources, host }) =>
     withInstance({ args, sources, host }, async ({ isRunning, status: read }) => {
       const status = await read();
-      await host.out.write(
-        args.json === true ? jsonText({ running: isRunning, ...status }, 2) : statusText(status, Date.now(), host.out),
-      );
       const troubles = [...status.notReady, ...(args.strict === true ? (status.degraded ?? []) : [])];
-      return troubles.length === 0 ? 0 : 1;
+      return {
+        text: statusText(status, Date.now(), host.out),
+        json: { running: isRunning, ...status },
+        code: troubles.length === 0 ? 0 : 1,
+      };
     }),
 });
 

@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.ts";
 import { activityOf, isSentTo, logNames, logStreamTargetOf, publicAddress } from "../tailnet/log-streams.ts";
 import type { LogName, LogStream, LogStreamStatus } from "../tailscale/index.ts";
 import { type Command, command } from "./command.ts";
-import { isConfirmed, openTailnet, showResult, tailnetFlags, yesFlag } from "./tailnet.ts";
+import { isConfirmed, openTailnet, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, jsonText, tableText } from "./terminal.ts";
 
 const logChoices: (LogName | "both")[] = ["network", "configuration", "both"];
@@ -49,7 +49,7 @@ const show: Command = command({
       "failed requests",
       "last error",
     ];
-    await showResult(host, args.json, shown, tableText(head, shown.map(rowOf), host.out));
+    return { text: tableText(head, shown.map(rowOf), host.out), json: shown };
   },
 });
 
@@ -126,7 +126,7 @@ async function changeEach(
       if (args.json !== true) await out.write(`${log}: ${done?.text ?? "left as it is"}\n`);
     }
   } finally {
-    if (args.json === true) await out.write(jsonText(outcomes, 2));
+    if (args.json === true) await out.write(jsonText(outcomes));
   }
   return code;
 }

@@ -7,9 +7,9 @@ import { nearest } from "../lib/text.ts";
 import { isSameAddress, publicAddress } from "../tailnet/log-streams.ts";
 import { webhookSecretFile, type WebhookSecretFile, withNewSecret } from "../tailnet/webhook.ts";
 import type { WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
-import { type Command, command, type Invocation } from "./command.ts";
+import { type Command, command, type Invocation, type Outcome } from "./command.ts";
 import { option, urlOf, UsageError } from "./flags.ts";
-import { isConfirmed, openTailnet, showResult, type TailnetAccess, tailnetFlags, yesFlag } from "./tailnet.ts";
+import { isConfirmed, openTailnet, type TailnetAccess, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, tableText } from "./terminal.ts";
 
 const idFlag = {
@@ -25,14 +25,14 @@ const list: Command = command({
     ["tailscale2otel tailnet webhook list --json | jq .[].id", "for scripts"],
   ],
   notes: "Needs the scope webhooks:read.",
-  async run({ args, sources, host }) {
+  async run({ sources, host }) {
     const { config, api } = openTailnet(sources, "webhook");
     const endpoints = await api.webhooks();
     const head = ["id", "to", "address", "created", "subscriptions"];
     const rows = endpoints.map((endpoint) => rowOf(endpoint, config));
     const json = endpoints.map((endpoint) => ({ ...withoutSecret(endpoint), isOurs: isOurs(endpoint, config) }));
     const text = endpoints.length === 0 ? "there are no webhooks\n" : tableText(head, rows, host.out);
-    await showResult(host, args.json, json, text);
+    return { text, json };
   },
 });
 
@@ -52,7 +52,7 @@ const create: Command = command({
     ],
   ],
   notes: `Needs the scope webhooks. The secret is printed once, unless the service stores it (webhook.auto_configure).\nSubscriptions: all, ${subscriptionTypes.join(", ")}.`,
-  async run({ args, sources, host }) {
+  async run({ args, sources }) {
     const access = openTailnet(sources, "webhook");
     const { webhook } = access.config;
     if (args.url === undefined && webhook.public_url === "")
@@ -65,7 +65,7 @@ const create: Command = command({
         `webhook ${present.id} has that address already. To get a new secret for it, run: tailscale2otel tailnet webhook rotate --id ${present.id}`,
       );
     const made = await access.api.createWebhook({ url, subscriptions: subscriptionsOf(words) });
-    return showSecret(host, args.json, "created", made, access);
+    return withSecret("created", made, access);
   },
 });
 
@@ -84,7 +84,7 @@ const rotate: Command = command({
       const isSafe = secretFileOf(endpoint.url, access) !== undefined;
       const question = `Whoever checks signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
       if (!isSafe && !(await isConfirmed(host, args.yes, question))) return declined(host);
-      return showSecret(host, args.json, "rotated", await access.api.rotateWebhook(endpoint.id), access);
+      return withSecret("rotated", await access.api.rotateWebhook(endpoint.id), access);
     }),
 });
 
@@ -94,11 +94,11 @@ const test: Command = command({
   args: { ...tailnetFlags, ...idFlag },
   examples: [["tailscale2otel tailnet webhook test", "arrives within seconds, as tailscale.webhook.test"]],
   notes: "Needs the scope webhooks.",
-  run: ({ args, sources, host }) =>
+  run: ({ args, sources }) =>
     withWebhook(args.id, sources, async ({ id, url }, { api }) => {
       await api.testWebhook(id);
       const json = { id, url: displayUrl(url), result: "queued" };
-      await showResult(host, args.json, json, `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`);
+      return { text: `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`, json };
     }),
 });
 
@@ -114,9 +114,9 @@ const remove: Command = command({
       await access.api.deleteWebhook(id);
       const file = secretFileOf(url, access);
       if (file?.read()?.id === id) file.remove();
-      await showResult(host, args.json, { id, url: displayUrl(url), result: "removed" }, `${id}: removed\n`);
-      if (access.config.webhook.auto_configure && isOurs({ url }, access.config))
-        await host.err.write("webhook.auto_configure is on: the next start of the service creates it again\n");
+      const removed = { text: `${id}: removed\n`, json: { id, url: displayUrl(url), result: "removed" } };
+      if (!access.config.webhook.auto_configure || !isOurs({ url }, access.config)) return removed;
+      return { ...removed, remark: "webhook.auto_configure is on: the next start of the service creates it again" };
     }),
 });
 
@@ -126,8 +126,8 @@ export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate,
 async function withWebhook(
   id: string | undefined,
   sources: Invocation["sources"],
-  use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<number | void>,
-): Promise<number | void> {
+  use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<Outcome | number>,
+): Promise<Outcome | number> {
   const access = openTailnet(sources, "webhook");
   const { api, config } = access;
   const endpoints = await api.webhooks();
@@ -169,13 +169,11 @@ function secretFileOf(url: string, { config }: TailnetAccess): WebhookSecretFile
 }
 
 /** Stores a new secret if the service finds it there; otherwise prints it, since Tailscale never tells it again. */
-async function showSecret(
-  host: Host,
-  isJson: boolean | undefined,
+async function withSecret(
   result: "created" | "rotated",
   made: WebhookWithSecret,
   access: TailnetAccess,
-): Promise<void> {
+): Promise<Outcome> {
   const begin = `${made.id}: ${result} for ${displayUrl(made.url)}`;
   let path: string | undefined;
   try {
@@ -194,7 +192,7 @@ async function showSecret(
     path === undefined
       ? `${begin}\nsecret: ${made.secret}\nIt is not shown again: set webhook.secret to it.\n`
       : `${begin}; its secret is in ${path}\n`;
-  await showResult(host, isJson, json, text);
+  return { text, json };
 }
 
 /** Reports that the answer was no; returns the exit code. */

@@ -5,7 +5,7 @@ import { ConfigError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createTailscaleApi, type TailscaleApi } from "../tailscale/index.ts";
 import { configFlags, jsonFlag, UsageError } from "./flags.ts";
-import { type Host, jsonText } from "./terminal.ts";
+import type { Host } from "./terminal.ts";
 
 export const tailnetFlags = { ...configFlags, ...jsonFlag } as const;
 
@@ -37,10 +37,6 @@ export function openTailnet(sources: ConfigSources, section: "streaming" | "webh
   refuseWrong(section);
   const deps = { fetch, clock: systemClock, random: Math.random, telemetry: silentTelemetry };
   return { config, api: createTailscaleApi(config.tailscale, deps) };
-}
-
-export async function showResult({ out }: Host, isJson: boolean | undefined, json: unknown, text: string) {
-  await out.write(isJson === true ? jsonText(json, 2) : text);
 }
 
 /** @throws {UsageError} if there is no terminal to ask on and `--yes` is not given. */

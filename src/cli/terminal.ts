@@ -71,9 +71,9 @@ export function tableText(head: readonly string[], rows: readonly (readonly stri
   return `${[out.hasColour ? `\u001b[1m${first}\u001b[22m` : first, ...others].join("\n")}\n`;
 }
 
-/** JSON with a final newline; what a terminal would act on is escaped. */
-export function jsonText(value: unknown, indent?: number): string {
-  const text = JSON.stringify(value, undefined, indent).replace(/[\p{Cf}\u007f-\u009f\u2028\u2029]/gu, (character) =>
+/** Indented JSON with a final newline; what a terminal would act on is escaped. */
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value, undefined, 2).replace(/[\p{Cf}\u007f-\u009f\u2028\u2029]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => escaped(character.charCodeAt(at))).join(""),
   );
   return `${text}\n`;

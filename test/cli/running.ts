@@ -68,10 +68,7 @@ export async function statusOf(directory: string, running?: RunningProgram): Pro
   }
 }
 
-/** The values of a JSON-lines output. */
+/** The values of a JSON list. */
 export function linesOf<Value>({ stdout }: Ended): Value[] {
-  return stdout
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Value);
+  return JSON.parse(stdout) as Value[];
 }
