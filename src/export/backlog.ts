@@ -47,8 +47,6 @@ export interface Stretch extends Range {
   isSuspect?: true;
   /** How often it was refused once more after something later had been accepted. */
   confirmations?: number;
-  /** Of a retried part that was accepted partially: requests left for finding out what was rejected. */
-  budget?: { requests: number };
 }
 
 /** Event time of one step forward: half of what lies behind the newest that Loki still accepts. */

@@ -11,7 +11,7 @@ import type { LogCursor, Progress } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { aboutRequest } from "./answer.ts";
-import { Backlog, isBefore, sizeOf, type Stretch } from "./backlog.ts";
+import { Backlog, isBefore, sizeOf } from "./backlog.ts";
 import { Narrowing, requestFor, type Try } from "./narrowing.ts";
 import { type DeliveryState, exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
 import type { Channel, DeliverySource, Posted } from "./requests.ts";
@@ -35,9 +35,6 @@ export type DeliveryKind = "logs" | "replay" | "retry";
 
 /** How often idle delivery looks for rows by itself: a wake-up that is lost costs seconds, not the delivery. */
 const lookMs = 5_000;
-
-/** Requests for finding out which log records of a retried request were rejected. */
-const partialBudget = 64;
 
 /** While everything is refused but empty exports are not, the oldest and what is new are tried this often at least. */
 const maxRestMs = 5_000;
@@ -192,7 +189,7 @@ export class Delivery {
     if (spans.length === 0) return this.#pumpAfter("turn", 0);
     this.#post(tried, (posted) => {
       if (kind === "request" && stretch.state === "sent") stretch.state = "ready";
-      this.#answered(tried, request, posted);
+      this.#answered(tried, request, this.#kind === "retry" ? refusedIfPartial(posted) : posted);
     });
   }
 
@@ -212,27 +209,17 @@ export class Delivery {
     if (posted.kind === "accepted") this.#accepted(tried, request, posted);
     else if (posted.kind === "refused") this.#refused(tried, request, posted);
     else if (sizeOf(tried) === 1) this.#narrowing.unsendable(tried, request, posted.message);
-    else this.#halve(tried.stretch);
+    else this.#backlog.replace(tried.stretch, this.#backlog.divide(tried.stretch, sizeOf(tried) >> 1));
   }
 
   #accepted(tried: Try, request: number, { partial }: PostedAs<"accepted">): void {
-    const { stretch, kind } = tried;
     const logRecords = sizeOf(tried);
     this.#refusals = 0;
     this.#pace = "unknown";
     if (logRecords >= this.#cap) this.#cap *= 1.1;
     if (partial === undefined || partial.rejected <= 0) return this.#narrowing.accepted(tried, request);
-    const budget = (stretch.budget ??= { requests: partialBudget });
-    if (this.#kind === "retry" && kind === "request" && logRecords > 1 && budget.requests > 1) {
-      budget.requests -= 2;
-      return this.#halve(stretch);
-    }
     const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
     this.#narrowing.accepted(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
-  }
-
-  #halve(stretch: Stretch): void {
-    this.#backlog.replace(stretch, this.#backlog.divide(stretch, sizeOf(stretch) >> 1));
   }
 
   #refused(tried: Try, request: number, { status, message }: PostedAs<"refused">): void {
@@ -296,4 +283,12 @@ export class Delivery {
     this.state = state;
     this.#deps.onState(state);
   }
+}
+
+/** Which log records of a retry were rejected is found out as if the request had been refused: exactly their marks stay. */
+function refusedIfPartial(posted: Posted): Posted {
+  const partial = posted.kind === "accepted" ? posted.partial : undefined;
+  return partial !== undefined && partial.rejected > 0
+    ? { kind: "refused", status: 400, message: partial.message }
+    : posted;
 }

@@ -76,7 +76,7 @@ describe("a retry", () => {
     expect(last?.cursor.records).toEqual({ delivered: 13, deadLettered: 3 });
   });
 
-  test("halves what is taken partially, so that exactly the marks stay of which something was rejected", async () => {
+  test("narrows what is accepted partially, so that exactly the marks stay of which something was rejected", async () => {
     const backend: Backend = (logs) => {
       const rejected = logs.filter(({ id }) => id === 25).length;
       return rejected === 0 ? taken : { kind: "accepted", partial: { rejected, message: "bad label" } };
@@ -87,7 +87,7 @@ describe("a retry", () => {
     expect(simulation.requests.length).toBeLessThan(16);
   });
 
-  test("keeps all marks of a request of which some log records are rejected in every part, after 64 requests", async () => {
+  test("keeps all marks of a request of which some log records are rejected in every part, after at most 65 requests", async () => {
     const backend: Backend = (logs) => ({
       kind: "accepted",
       partial: { rejected: Math.ceil(logs.length / 2), message: "half" },
