@@ -52,9 +52,10 @@ export interface Stretch extends Range {
 /** Event time of one step forward: half of what lies behind the newest that Loki still accepts. */
 const stepMs = 1_800_000;
 
-/** Rows that are passed, or read without an end, before others get a turn. */
+/** Rows that are passed, or read without an end, before others get a turn; and their text, which may make few log records. */
 const maxRowsPassed = 256;
 const maxRowsRead = 2_048;
+const maxBytesRead = 4 * 1024 * 1024;
 
 export class Backlog {
   readonly stretches: Stretch[] = [];
@@ -82,11 +83,14 @@ export class Backlog {
   read(from: Place, { logRecords: most, to: end, until }: ReadLimit): Reading {
     const spans: Span[] = [];
     let [to, earliest, latest] = [from, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    const maxRows = end === undefined ? maxRowsRead : Number.POSITIVE_INFINITY;
-    for (let rows = 0; to.count - from.count < most && rows < maxRows; rows++) {
+    let [rows, bytes] = [0, 0];
+    while (to.count - from.count < most) {
+      if (end === undefined && (rows >= maxRowsRead || bytes >= maxBytesRead)) break;
       if (end !== undefined && !isBefore(to, end)) break;
       const row = this.#source.next(to.seq);
       if (row === undefined || (end !== undefined && row.seq > end.seq)) break;
+      rows++;
+      bytes += row.bytes;
       const start = row.seq === to.seq ? to.at : 0;
       const left = most - to.count + from.count;
       const last = Math.min(row.seq === end?.seq ? end.at : row.logRecords, start + left);

@@ -26,6 +26,8 @@ export class DeliveryRow {
   /** Epoch milliseconds. */
   readonly acceptedAt: number;
   readonly records: number;
+  /** Size of its text, which is what reading it takes time for. */
+  readonly bytes: number;
   readonly #open: (seq: number) => RowContents;
   /** By record: log records before it (and one number more: all), its time in epoch milliseconds, and why it makes none. */
   readonly #before: Uint32Array;
@@ -33,13 +35,14 @@ export class DeliveryRow {
   readonly #defects = new Map<number, string>();
 
   constructor(
-    { seq, acceptedAt }: Pick<Row, "seq" | "acceptedAt">,
+    { seq, acceptedAt, text }: Pick<Row, "seq" | "acceptedAt" | "text">,
     records: number,
     open: (seq: number) => RowContents,
   ) {
     this.seq = seq;
     this.acceptedAt = acceptedAt;
     this.records = records;
+    this.bytes = text.length;
     this.#open = open;
     this.#before = new Uint32Array(records + 1);
     this.#times = new Float64Array(records);

@@ -1,8 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import type { FailureCause } from "../../src/export/answer.ts";
+import { Backlog } from "../../src/export/backlog.ts";
 import type { Posted } from "../../src/export/requests.ts";
 import { exportBackoffMs as backoffMs } from "../../src/export/outage.ts";
-import { type Backend, hour, type Log, lokiBackend, minute, refused, Simulation, start, taken } from "./simulation.ts";
+import { startOfJournal } from "../../src/journal/index.ts";
+import {
+  type Backend,
+  hour,
+  type Log,
+  lokiBackend,
+  minute,
+  refused,
+  rowOf,
+  Simulation,
+  start,
+  taken,
+} from "./simulation.ts";
 
 /** `DELIVERY_SEEDS` makes more of them. */
 const seeds = Array.from({ length: Number(process.env["DELIVERY_SEEDS"] ?? 20) }, (_, index) => index + 1);
@@ -392,6 +405,15 @@ test("passes 100,000 rows without log records in steps, and counts their records
   expect(await simulation.drained(start + minute)).toBe(true);
   expect(simulation.cursor.records).toEqual({ delivered: 50_001, deadLettered: 0 });
   expect(simulation.requests.length).toBe(1);
+});
+
+test("ends a request after 4 MiB of text, however few log records that makes", () => {
+  const rows = Array.from({ length: 20 }, (_, row) => rowOf(row + 1, [[{ id: row, time: start }]], 1024 * 1024));
+  const backlog = new Backlog(startOfJournal, { next: (seq) => rows[seq - 1] }, () => start);
+  const { spans, to } = backlog.read(backlog.head, { logRecords: 5000 });
+  expect([spans.length, to.count]).toEqual([4, 4]);
+  const again = backlog.read(backlog.head, { logRecords: 5000, to: { ...to, seq: 11, count: 10 } });
+  expect(again.spans).toHaveLength(10);
 });
 
 describe("the back-off", () => {

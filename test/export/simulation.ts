@@ -32,8 +32,14 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-export function rowOf(seq: number, records: readonly TestRecord[]): DeliveryRow & { readonly logs: readonly Log[] } {
-  const row = new DeliveryRow({ seq, acceptedAt: start }, records.length, () => ({ kind: "plain", events: [] }));
+/** `bytes`: of its text. */
+export function rowOf(
+  seq: number,
+  records: readonly TestRecord[],
+  bytes = 0,
+): DeliveryRow & { readonly logs: readonly Log[] } {
+  const text = new Uint8Array(bytes);
+  const row = new DeliveryRow({ seq, acceptedAt: start, text }, records.length, () => ({ kind: "plain", events: [] }));
   for (const [number, record] of records.entries()) {
     if (typeof record === "string") row.note(number, 0, start, record);
     else row.note(number, record.length, record[0]?.time ?? start, undefined);
