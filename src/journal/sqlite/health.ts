@@ -146,7 +146,7 @@ export class Health {
     const { reason, isWhole } = found;
     const message =
       "another process changed the journal's files: nothing is accepted any more; stop that process, then start again";
-    this.#stop(reason, message, isWhole ? "it is whole" : "it must be rescued");
+    this.#stop(reason, message, isWhole ? "whole" : "damaged");
     return reason;
   }
 
@@ -164,7 +164,7 @@ export class Health {
     if (isDamage(error)) {
       if (this.#stopped !== undefined) return;
       const message = "the journal is damaged: nothing is accepted any more; start again to use what can be read of it";
-      this.#stop(`${path} is damaged: ${reasonOf(error)}`, message, "it must be rescued");
+      this.#stop(`${path} is damaged: ${reasonOf(error)}`, message, "damaged");
     } else if (errorCode(error) === sqliteFull) {
       if (ballast.release())
         logger.error("the disk of the state directory is full: nothing is accepted until there is room", { path });
@@ -173,9 +173,9 @@ export class Health {
     }
   }
 
-  #stop(reason: string, message: string, rest: "it is whole" | "it must be rescued"): void {
+  #stop(reason: string, message: string, files: "whole" | "damaged"): void {
     this.#stopped = reason;
-    const outcome = rest === "it is whole" ? { saved: "everything: it is still in the database" } : this.#rescue();
+    const outcome = files === "whole" ? { saved: "everything: it is still in the database" } : this.#rescue();
     this.#deps.logger.error(message, { reason, ...outcome });
     this.#deps.onDamage();
   }

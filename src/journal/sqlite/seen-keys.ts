@@ -24,9 +24,6 @@ const maxOtherKeys = 250_000;
 /** Quarantined texts are known again for as long as the longest retry of a sender. */
 const quarantinedWindowMs = 48 * 3_600_000;
 
-/** Four little-endian words per key. */
-const packing = 1;
-
 const rowsAtOnce = 64;
 const keyBytes = keyWords * 4;
 
@@ -186,7 +183,7 @@ export class SeenKeys {
   }
 
   /** Writes what the open transaction has added to each class: to a row of its own, or to the newest one. */
-  flush(seq: number): void {
+  flush(): void {
     for (const keyClass of keyClasses) {
       const added = this.#classes[keyClass];
       if (added.count === 0) continue;
@@ -200,7 +197,7 @@ export class SeenKeys {
         if (more.length === 0) continue;
         const packed = shared === undefined ? more : Buffer.concat([shared.packed, more]);
         const at = Math.max(shared?.at ?? 0, added.at);
-        const row = { seq, class: keyClass, at, version: packing, packed };
+        const row = { class: keyClass, at, packed };
         if (shared !== undefined) this.#rows.replace(row, shared.id);
         const id = shared?.id ?? this.#rows.insert(row);
         const isFull = packed.length >= rowBytes;
@@ -259,7 +256,7 @@ export class SeenKeys {
 
   /** The words of a row, nothing if it is damaged. Every platform that this runs on is little-endian. */
   #wordsOf(row: StoredRow<"keys">): Uint32Array | undefined {
-    if (!this.#rows.isSound(row) || row.version !== packing || !isKeyClass(row.class)) return undefined;
+    if (!this.#rows.isSound(row) || !isKeyClass(row.class)) return undefined;
     const { buffer, byteOffset, length } = row.packed.byteOffset % 4 === 0 ? row.packed : row.packed.slice();
     return new Uint32Array(buffer, byteOffset, Math.floor(length / keyBytes) * keyWords);
   }

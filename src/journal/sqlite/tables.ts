@@ -57,12 +57,10 @@ const tables = {
   },
   keys: {
     id: "INTEGER PRIMARY KEY",
-    seq: "INTEGER NOT NULL", // last row of the transaction that brought the last of the keys
     class: "TEXT NOT NULL", // flow, audit, webhook or quarantined
     at: "INTEGER NOT NULL", // epoch milliseconds from which the keys age: the latest of them
-    version: "INTEGER NOT NULL", // how they are packed
     crc: "INTEGER NOT NULL",
-    packed: "BLOB NOT NULL", // 16 bytes per key; one that comes again in a new way is stored again
+    packed: "BLOB NOT NULL", // four little-endian words per key; one that comes again in a new way is stored again
   },
   mark: {
     id: "INTEGER PRIMARY KEY AUTOINCREMENT",

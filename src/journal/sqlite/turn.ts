@@ -131,7 +131,7 @@ export class Turn {
         if (cursor !== undefined) state.set("cursor", cursor);
         marks.add(made);
         for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
-        seen.flush(this.#seq);
+        seen.flush();
         return all;
       });
     } catch (error) {
