@@ -31,7 +31,7 @@ export function createDeviceRefresh(
   const { logger } = deps;
   let usedText: string | undefined;
 
-  function take(answer: readonly Device[]): void {
+  function update(answer: readonly Device[]): void {
     const devices = answer.slice(0, maxDevices);
     const text = JSON.stringify(devices);
     if (text === usedText) return;
@@ -58,7 +58,7 @@ export function createDeviceRefresh(
       intervalMs,
       async read(signal) {
         const devices = directoryDevices(await api.devices());
-        if (!signal.aborted) take(devices);
+        if (!signal.aborted) update(devices);
         return "current";
       },
     },

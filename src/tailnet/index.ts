@@ -8,7 +8,7 @@ import type { Device } from "../processors/names.ts";
 import type { LogName, TailscaleApi } from "../tailscale/index.ts";
 import { createDeviceRefresh } from "./devices.ts";
 import { createLogStreams, logNames, type LogStreams, logStreamTargetOf, publicAddress } from "./log-streams.ts";
-import { createWebhookKeeper, type WebhookKeeper } from "./webhook.ts";
+import { createWebhookRegistration, type WebhookRegistration } from "./webhook.ts";
 
 export interface TailnetDeps extends RetryDeps {
   /** Without it nothing here does anything. */
@@ -59,10 +59,10 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
     return createLogStreams({ logs, target: logStreamTargetOf(config) }, { ...deps, api, received });
   }
 
-  function createWebhook(): WebhookKeeper | undefined {
+  function createWebhook(): WebhookRegistration | undefined {
     const { webhook: settings, state } = config;
     if (api === undefined || !settings.enabled || !settings.auto_configure) return undefined;
-    return createWebhookKeeper(
+    return createWebhookRegistration(
       {
         url: publicAddress(settings.public_url, settings.path),
         subscriptions: subscriptionsOf(settings.subscriptions),

@@ -12,7 +12,7 @@ export interface LogStreamsOptions {
   readonly logs: readonly LogName[];
   readonly target: LogStreamTarget;
   /** Between two reads of the status: doubling from the first. */
-  readonly looks?: Backoff;
+  readonly checks?: Backoff;
   readonly backoff?: Backoff;
 }
 
@@ -29,7 +29,7 @@ export type LogStreams = ReturnType<typeof createLogStreams>;
 
 export const logNames: readonly LogName[] = ["network", "configuration"];
 
-const usualLooks: Backoff = { firstMs: 10_000, maxMs: 120_000 };
+const usualChecks: Backoff = { firstMs: 10_000, maxMs: 120_000 };
 export const usualBackoff: Backoff = { firstMs: 2_000, maxMs: 300_000 };
 
 /** `streaming.public_url`, and zstd unless `streaming.decompress` forces another compression. */
@@ -68,7 +68,7 @@ export function activityOf({ lastActivity }: LogStreamStatus): string | undefine
 export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDeps) {
   let { target } = options;
   let round: AbortController | undefined;
-  const keepers = options.logs.map((log) => ({ ...createKeeper(log, options, deps), last: Promise.resolve() }));
+  const streams = options.logs.map((log) => ({ ...createStream(log, options, deps), last: Promise.resolve() }));
 
   /** A round begins when the one before has ended, so that an old token is never put after a new one. */
   function begin(): void {
@@ -76,14 +76,14 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
     const { signal } = (round = new AbortController());
     if (target.token === "") return;
     const wanted = target;
-    for (const keeper of keepers) keeper.last = keeper.last.then(() => keeper.run(wanted, signal));
+    for (const stream of streams) stream.last = stream.last.then(() => stream.run(wanted, signal));
   }
 
   return {
     /** Call it once the receiver listens. */
     start(): void {
       const gauge = (read: (loss: LossCount) => number | undefined) => () =>
-        keepers.flatMap(({ log, loss }) => {
+        streams.flatMap(({ log, loss }) => {
           const value = loss.status && read(loss);
           return value === undefined ? [] : [{ value, attributes: { "tailscale.logstream.type": log } }];
         });
@@ -111,18 +111,18 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
     /** Waits for a request in flight, at most `deadlineMs`. Safe before `start`, and twice. */
     async stop(deadlineMs: number): Promise<void> {
       round?.abort();
-      await waitAtMost(Promise.all(keepers.map(({ last }) => last)), deadlineMs);
+      await waitAtMost(Promise.all(streams.map(({ last }) => last)), deadlineMs);
     },
   };
 }
 
-function createKeeper(log: LogName, options: LogStreamsOptions, deps: LogStreamsDeps) {
+function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreamsDeps) {
   const { api, journal, logger } = deps;
-  const { backoff = usualBackoff, looks = usualLooks } = options;
+  const { backoff = usualBackoff, checks = usualChecks } = options;
   const stateName = `log_stream/${log}`;
   const loss = new LossCount();
 
-  async function settle(target: LogStreamTarget): Promise<true> {
+  async function reconcile(target: LogStreamTarget): Promise<true> {
     const present = await api.logStream(log);
     const url = displayUrl(target.url);
     if (present !== undefined && isAsSet(present, target)) {
@@ -161,12 +161,12 @@ function createKeeper(log: LogName, options: LogStreamsOptions, deps: LogStreams
 
   async function run(target: LogStreamTarget, signal: AbortSignal): Promise<void> {
     const retry = { ...deps, signal };
-    if ((await keepTrying(`set the ${log} log stream`, () => settle(target), { ...retry, backoff })) === undefined)
+    if ((await keepTrying(`set the ${log} log stream`, () => reconcile(target), { ...retry, backoff })) === undefined)
       return;
     const receivedBefore = deps.received(log);
     let isDelivering = false;
     let lastError = "";
-    const look = async (): Promise<void> => {
+    const check = async (): Promise<void> => {
       const received = deps.received(log);
       const status = await api.logStreamStatus(log);
       if (signal.aborted) return;
@@ -178,8 +178,8 @@ function createKeeper(log: LogName, options: LogStreamsOptions, deps: LogStreams
       isDelivering = true;
       logger.info(`Tailscale delivers the ${log} log stream`, { activity: activityOf(status) });
     };
-    for (let waitMs = looks.firstMs; !signal.aborted; waitMs = Math.min(waitMs * 2, looks.maxMs)) {
-      await keepTrying(`read the status of the ${log} log stream`, look, { ...retry, backoff: looks });
+    for (let waitMs = checks.firstMs; !signal.aborted; waitMs = Math.min(waitMs * 2, checks.maxMs)) {
+      await keepTrying(`read the status of the ${log} log stream`, check, { ...retry, backoff: checks });
       await pause(waitMs, signal);
     }
   }

@@ -22,7 +22,7 @@ export interface WebhookOptions {
   /** `webhook.secret` is set. Tailscale would choose another secret, so nothing is created or rotated. */
   readonly isSecretSet: boolean;
   readonly backoff?: Backoff;
-  /** Between two looks at the file of the secret. */
+  /** Between two checks of the file with the secret. */
   readonly watchMs?: number;
 }
 
@@ -32,7 +32,7 @@ export interface WebhookDeps extends RetryDeps {
   use(secret: string, secretPrevious: string): void;
 }
 
-export type WebhookKeeper = ReturnType<typeof createWebhookKeeper>;
+export type WebhookRegistration = ReturnType<typeof createWebhookRegistration>;
 
 /** The webhook that this program maintains at Tailscale, as it is stored. */
 export interface StoredWebhook {
@@ -69,7 +69,7 @@ export function withNewSecret(before: StoredWebhook | undefined, made: WebhookWi
   return { id, url, secret, previous: { secret: before.secret, until: now + previousMs } };
 }
 
-export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) {
+export function createWebhookRegistration(options: WebhookOptions, deps: WebhookDeps) {
   const { url, subscriptions, isSecretSet, backoff = usualBackoff, watchMs = 1000 } = options;
   const { api, logger, clock } = deps;
   const file = webhookSecretFile(options.statePath);
@@ -80,7 +80,7 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) 
   let unsaved: StoredWebhook | undefined;
   let watch: FileWatch | undefined;
   let expiry: ReturnType<typeof setTimeout> | undefined;
-  let settling: Promise<unknown> = Promise.resolve();
+  let reconciling: Promise<unknown> = Promise.resolve();
 
   /** The file decides, whoever wrote it: this process or a command. */
   function recall(): void {
@@ -123,7 +123,7 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) 
   }
 
   /** One pass. Afterwards the webhook exists with the wanted subscriptions, and its secret is in the file. */
-  async function settle(): Promise<true> {
+  async function reconcile(): Promise<true> {
     if (unsaved !== undefined) save(unsaved);
     const before = file.read();
     const all = await api.webhooks();
@@ -161,7 +161,7 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) 
   }
 
   /** With a secret in the settings, only the subscriptions can be maintained. */
-  async function settleSubscriptions(): Promise<true> {
+  async function reconcileSubscriptions(): Promise<true> {
     const found = (await api.webhooks()).find((endpoint) => isSameAddress(endpoint.url, url));
     if (found === undefined)
       logger.warn("no webhook created: webhook.secret is set, but Tailscale chooses the secret of a new webhook", {
@@ -188,7 +188,7 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) 
     });
   }
 
-  /** A write that follows the first look is not missed. */
+  /** A write after the first check is not missed. */
   async function watchAndRecall(): Promise<void> {
     await watch?.watch([file.path]);
     recall();
@@ -210,8 +210,8 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) 
         watch = createFileWatch(watchMs, recall);
         void watchAndRecall();
       }
-      const pass = isSecretSet ? settleSubscriptions : () => settle().finally(watchAndRecall);
-      settling = keepTrying("set up the webhook", pass, { ...deps, backoff, signal: ending.signal });
+      const pass = isSecretSet ? reconcileSubscriptions : () => reconcile().finally(watchAndRecall);
+      reconciling = keepTrying("set up the webhook", pass, { ...deps, backoff, signal: ending.signal });
     },
     /** A delivery was signed with this secret. */
     signedBy(secret: string): void {
@@ -223,7 +223,7 @@ export function createWebhookKeeper(options: WebhookOptions, deps: WebhookDeps) 
       ending.abort();
       watch?.stop();
       clearTimeout(expiry);
-      await waitAtMost(settling, deadlineMs);
+      await waitAtMost(reconciling, deadlineMs);
     },
   };
 }

@@ -46,7 +46,7 @@ function create(
     {
       logs,
       target: used,
-      looks: { firstMs: 2, maxMs: 2 },
+      checks: { firstMs: 2, maxMs: 2 },
       backoff: { firstMs, maxMs: Math.max(5, firstMs) },
     },
     {

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TailscaleApi } from "../../src/tailscale/index.ts";
 import {
-  createWebhookKeeper,
-  type WebhookKeeper,
+  createWebhookRegistration,
+  type WebhookRegistration,
   type WebhookOptions,
   webhookSecretFile,
   withNewSecret,
@@ -23,7 +23,7 @@ const dayMs = 24 * 3_600_000;
 let tailnet: Tailnet;
 let api: TailscaleApi;
 let stateDirectory: string;
-let running: WebhookKeeper[];
+let running: WebhookRegistration[];
 let log: RecordedLog;
 /** The secrets that the receiver uses. */
 let secrets: readonly string[];
@@ -38,14 +38,14 @@ beforeEach(async () => {
   now = Date.UTC(2026, 10, 22);
 });
 afterEach(async () => {
-  await Promise.all(running.map((keeper) => keeper.stop(1000)));
+  await Promise.all(running.map((registration) => registration.stop(1000)));
   await tailnet.stop();
   rmSync(stateDirectory, { recursive: true, force: true });
 });
 
-function start(options: Partial<WebhookOptions> = {}): WebhookKeeper {
+function start(options: Partial<WebhookOptions> = {}): WebhookRegistration {
   log = recordedLog();
-  const keeper = createWebhookKeeper(
+  const registration = createWebhookRegistration(
     {
       url,
       subscriptions,
@@ -57,10 +57,10 @@ function start(options: Partial<WebhookOptions> = {}): WebhookKeeper {
     },
     { api, use: (...used) => void (secrets = used), logger: log, clock: () => now, random: Math.random },
   );
-  running.push(keeper);
-  keeper.recall();
-  keeper.start();
-  return keeper;
+  running.push(registration);
+  registration.recall();
+  registration.start();
+  return registration;
 }
 
 const theOnly = () => {
@@ -205,38 +205,42 @@ describe("an existing webhook", () => {
 });
 
 describe("a rotation by a command", () => {
-  async function rotated(): Promise<{ readonly keeper: WebhookKeeper; readonly old: string; readonly fresh: string }> {
-    const keeper = start();
+  async function rotated(): Promise<{
+    readonly registration: WebhookRegistration;
+    readonly old: string;
+    readonly fresh: string;
+  }> {
+    const registration = start();
     await until(() => (secrets[0] ?? "") !== "");
     const { id, secret: old } = theOnly();
     const answer = await api.rotateWebhook(id);
     file().write(withNewSecret(file().read(), answer, now));
     await until(() => secrets[0] === answer.secret);
-    return { keeper, old, fresh: answer.secret };
+    return { registration, old, fresh: answer.secret };
   }
 
   test("is noticed; the old secret is valid until a delivery is signed with the new one", async () => {
-    const { keeper, old, fresh } = await rotated();
+    const { registration, old, fresh } = await rotated();
     expect(secrets).toEqual([fresh, old]);
-    keeper.signedBy(old);
+    registration.signedBy(old);
     expect(secrets).toEqual([fresh, old]);
-    keeper.signedBy(fresh);
+    registration.signedBy(fresh);
     expect(secrets).toEqual([fresh, ""]);
     expect(readFileSync(file().path, "utf8")).not.toContain(old);
     expect(log.text).not.toContain("tskey-webhook");
   });
 
   test("survives a restart, with both secrets", async () => {
-    const { keeper, old, fresh } = await rotated();
-    await keeper.stop(1000);
+    const { registration, old, fresh } = await rotated();
+    await registration.stop(1000);
     secrets = [];
     start();
     expect(secrets).toEqual([fresh, old]);
   });
 
   test("leaves the old secret valid for at most a day", async () => {
-    const { keeper, old, fresh } = await rotated();
-    await keeper.stop(1000);
+    const { registration, old, fresh } = await rotated();
+    await registration.stop(1000);
     now += dayMs - 1;
     await start().stop(1000);
     expect(secrets).toEqual([fresh, old]);
@@ -296,10 +300,10 @@ test.each(["", "null", "[]", "{", '{"id":"1","url":"x"}', '{"id":1,"url":"x","se
 
 test("stops at once, before the start, during a wait and twice", async () => {
   tailnet.fail({ path: /webhooks/, times: 1000, effect: { kind: "status", status: 403 } });
-  const keeper = start({ backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } });
+  const registration = start({ backoff: { firstMs: 3_600_000, maxMs: 3_600_000 } });
   await until(() => log.said("warn", "cannot set up").length === 1);
-  await keeper.stop(60_000);
-  await keeper.stop(60_000);
+  await registration.stop(60_000);
+  await registration.stop(60_000);
   const before = tailnet.requests.length;
   await aWhile();
   expect(tailnet.requests).toHaveLength(before);
