@@ -31,7 +31,9 @@ Every metric and log record that this program sends. This page is generated from
   \`otel.metric.overflow="true"\`, one per direction. Totals stay exact. Texts longer than 4 KiB in an attribute, 32 KiB in a log
   body or 256 bytes in a metric attribute are cut and end with \`…[truncated]\`; \`tailscale2otel.export.truncated_texts\` counts them.
 - **Privacy.** Attributes marked in the tables of logs, and node names on metrics, are kept, dropped or hashed according to \`privacy.*\`.
-- An attribute is absent if the record has no value for it; empty values are never sent.`;
+- An attribute is absent if the record has no value for it; empty values are never sent.
+- **Alerts.** Start with the queries under \`tailscale2otel.up\`, \`tailscale2otel.export.last_success\`, \`tailscale2otel.journal.size\`,
+  \`tailscale2otel.quarantine.records\` and, with log streaming, \`tailscale2otel.logstream.missing\`.`;
 
 /** An example query in PromQL: what an operator would ask first. */
 export function exampleQuery(name: MetricName, definition: MetricDefinition): string {
@@ -109,19 +111,11 @@ function logText(name: string, { description, severity, body, attributes }: LogD
 }
 
 function attributeRow(name: string, { type, description, privacy }: LogAttributeDefinition): string {
-  return `| \`${name}\` | ${type} | ${description} | ${privacy === undefined ? "" : privacyText[privacy]} |`;
+  return `| \`${name}\` | ${type} | ${description} | ${privacy === undefined ? "" : (privacyText[privacy] ?? privacy)} |`;
 }
 
-const privacyText: Readonly<Record<NonNullable<LogAttributeDefinition["privacy"]>, string>> = {
-  emails: "emails",
-  user_ids: "user_ids",
-  hostnames: "hostnames",
-  node_ids: "node_ids",
-  tailscale_ips: "tailscale_ips",
-  internal_ips: "internal_ips",
-  external_ips: "external_ips",
-  tailnet_name: "tailnet_name",
-  free_text: "free_text",
+/** For attributes to which several rules may apply; the others name their rule. */
+const privacyText: Readonly<Partial<Record<NonNullable<LogAttributeDefinition["privacy"]>, string>>> = {
   node: "hostnames, or by the address",
   address: "by its range: tailscale_ips, internal_ips, external_ips",
   target_id: "by the target: node_ids, user_ids, tailnet_name, else free_text",

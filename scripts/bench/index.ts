@@ -47,7 +47,7 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   return 1;
 });
 
-/** 0: all is well; 1: something was lost, counted wrongly, or failed; 2: a figure is worse than it must be. */
+/** 0: everything is in order; 1: something was lost, counted wrongly, or failed; 2: a target is missed. */
 async function main(args: readonly string[]): Promise<number> {
   const command = commandOf(args);
   if (typeof command === "string") {
@@ -133,7 +133,7 @@ function textOf(own: Measured, other: Measured | undefined): string {
   const lines = [
     ...tableOf(own.figures, other?.figures),
     "",
-    missed.length === 0 ? "every figure is within what it must be" : `MISSED: ${missed.join("; ")}`,
+    missed.length === 0 ? "every target is met" : `MISSED: ${missed.join("; ")}`,
     problems.length === 0 ? "everything sent was delivered and counted exactly" : "FAILED:",
   ];
   return `${[...lines, ...problems].join("\n")}\n`;
