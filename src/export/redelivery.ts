@@ -24,32 +24,24 @@ const waitMs = 1_000;
  * nothing fresh is waiting; beside a steady stream of it, one request a second. During an outage it waits.
  */
 export function shareChannel(channel: Channel, concurrency: number, timer: Timer) {
-  /** Requests that wait: how each is let go, and whether it may. */
-  const waiting = new Map<(value: unknown) => void, () => boolean>();
   let fresh: DeliveryState["kind"] = "idle";
   let sending = 0;
+  let change = Promise.withResolvers<void>();
 
-  function check(): void {
-    for (const [go, mayGo] of waiting) {
-      if (sending >= concurrency || !mayGo()) continue;
-      waiting.delete(go);
-      sending++;
-      go(undefined);
-    }
+  function changed(): void {
+    change.resolve();
+    change = Promise.withResolvers();
   }
 
+  /** A delivery that was stopped meanwhile no longer waits for the answer. */
   async function post(mayGo: () => boolean, spans: readonly Span[], stop: AbortSignal): Promise<Posted> {
-    const { promise: turn, resolve: go } = Promise.withResolvers<unknown>();
-    waiting.set(go, mayGo);
-    stop.addEventListener("abort", go);
-    if (stop.aborted) go(undefined);
-    else check();
-    await turn;
-    stop.removeEventListener("abort", go);
-    if (waiting.delete(go)) return stopped;
+    const isTurn = () => stop.aborted || (sending < concurrency && mayGo());
+    while (!isTurn()) await change.promise;
+    if (stop.aborted) return stopped;
+    sending++;
     return channel.post(spans, stop).finally(() => {
       sending--;
-      check();
+      changed();
     });
   }
 
@@ -66,14 +58,14 @@ export function shareChannel(channel: Channel, concurrency: number, timer: Timer
       let hasWaited = false;
       const cancel = timer(waitMs, () => {
         hasWaited = true;
-        check();
+        changed();
       });
       const mayGo = () => fresh === "idle" || (fresh === "delivering" && hasWaited);
       return post(mayGo, spans, stop).finally(cancel);
     }),
     freshIs({ kind }: DeliveryState): void {
       fresh = kind;
-      check();
+      changed();
     },
   };
 }
