@@ -22,16 +22,12 @@ export type Answer =
   /** `retryAfterMs`: how long the backend asks to be left alone. */
   | { readonly kind: "failed"; readonly cause: FailureCause; readonly why: string; readonly retryAfterMs?: number };
 
-/** An answer. `isStrange`: a 2xx whose body is no OTLP, which changes nothing for the request. */
-export interface ReadAnswer {
-  readonly answer: Answer;
-  readonly isStrange?: true;
-}
-
 /** What was sent: an answer without a content type is read in the same encoding. */
 interface Question {
   readonly signal: Signal;
   readonly encoding: Encoding;
+  /** Called for a 2xx whose body is no OTLP, which changes nothing for the request. */
+  readonly onStrange: () => void;
 }
 
 /** No more of an answer is read. Answers of backends are a few hundred bytes. */
@@ -46,15 +42,15 @@ const maxRetryAfterMs = 300_000;
 const bareText = new TextDecoder();
 
 /** Reads an answer to its end, or to a bound, and returns what it means. @throws what reading the body throws. */
-export async function readAnswer(response: Response, request: Question, clock: Clock): Promise<ReadAnswer> {
+export async function readAnswer(response: Response, request: Question, clock: Clock): Promise<Answer> {
   const body = await readBounded(response);
   const { status } = response;
   if (status >= 200 && status < 300) return acceptedOrPage(response, body, request);
   const message = messageOf(response, body);
-  if (status === 400 || status === 413 || status === 422) return { answer: { kind: "refused", status, message } };
+  if (status === 400 || status === 413 || status === 422) return { kind: "refused", status, message };
   const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock(), maxRetryAfterMs);
   const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
-  return { answer: { kind: "failed", cause: causeOf(status), why: message, ...wait } };
+  return { kind: "failed", cause: causeOf(status), why: message, ...wait };
 }
 
 /** Everything that is no server's trouble is the operator's: credentials (401, 403), the path (404, 405, 3xx), the protocol (415). */
@@ -77,17 +73,18 @@ async function readBounded(response: Response): Promise<Uint8Array> {
 }
 
 /** A login page or a proxy's notice is a 200 too: it has accepted nothing. No OTLP answer begins with `<`. */
-function acceptedOrPage(response: Response, body: Uint8Array, request: Question): ReadAnswer {
+function acceptedOrPage(response: Response, body: Uint8Array, request: Question): Answer {
   const type = response.headers.get("content-type") ?? "";
   if (/^(text\/html|application\/xhtml)/i.test(type.trim()) || body[0] === 0x3c) {
     const why = `HTTP ${response.status} with a web page: is the endpoint an OTLP receiver?`;
-    return { answer: { kind: "failed", cause: "denied", why } };
+    return { kind: "failed", cause: "denied", why };
   }
-  if (body.length === 0) return { answer: { kind: "accepted" } };
+  if (body.length === 0) return { kind: "accepted" };
   const encoding = /json/i.test(type) ? "json" : /protobuf/i.test(type) ? "protobuf" : request.encoding;
   const message = body.length > maxAnswerBytes ? undefined : responseOf(body, { ...request, encoding });
-  if (message === undefined) return { answer: { kind: "accepted" }, isStrange: true };
-  return { answer: acceptedWith(message, request.signal) };
+  if (message !== undefined) return acceptedWith(message, request.signal);
+  request.onStrange();
+  return { kind: "accepted" };
 }
 
 /** The members of both signals' answers. 64-bit integers are texts in JSON. */
@@ -102,7 +99,7 @@ interface ExportResponse {
 const protobufResponses = { logs: ProtobufLogsSerializer, metrics: ProtobufMetricsSerializer };
 
 /** The OTLP message in an answer; nothing if it is none. The SDK's JSON form of this logs a warning for each such answer. */
-function responseOf(body: Uint8Array, { signal, encoding }: Question): ExportResponse | undefined {
+function responseOf(body: Uint8Array, { signal, encoding }: Omit<Question, "onStrange">): ExportResponse | undefined {
   try {
     if (encoding === "protobuf") return protobufResponses[signal].deserializeResponse(body);
     const value: unknown = JSON.parse(bareText.decode(body));

@@ -6,7 +6,7 @@ import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
 import { codeOf, connectionError } from "../lib/connection-error.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
-import { type Answer, type Encoding, type ReadAnswer, readAnswer, type Signal } from "./answer.ts";
+import { type Answer, type Encoding, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";
 
 /** `fetch` with the options that runtimes add to it; the runtime's seam translates those that its own does not know. */
@@ -47,7 +47,7 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   const { origin, pathname, host } = new URL(url);
   const address = origin + pathname;
   const connection = createConnection(deps.fetch);
-  const notice = createNotices(destination, deps.logger);
+  const notices = createNotices(destination, deps.logger);
 
   return async (body, encoding, stop) => {
     const { headers: given, tls } = deps.credentials();
@@ -70,9 +70,8 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
         signal: AbortSignal.any([deadline, stop]),
       });
       freeBuffer(sent);
-      const read = await readAnswer(response, { signal, encoding }, deps.clock);
-      notice(read, response.status, encoding);
-      answer = read.answer;
+      answer = await readAnswer(response, { signal, encoding, onStrange: notices.strange }, deps.clock);
+      notices.answered(answer, response.status, encoding);
     } catch (error) {
       if (stop.aborted) return stopped;
       answer = deadline.aborted
@@ -106,14 +105,16 @@ function createNotices({ signal, url }: Destination, logger: Logger) {
     if (!logged.has(message)) logger.warn(message, fields);
     logged.add(message);
   };
-  return ({ answer, isStrange }: ReadAnswer, status: number, encoding: Encoding): void => {
-    hasAccepted ||= answer.kind === "accepted";
-    if (isStrange === true)
-      warnOnce("the backend's answer to an accepted request is not OTLP: is the endpoint right?", { signal });
-    if (status !== 415 && (status !== 400 || encoding !== "json" || hasAccepted)) return;
-    const remedy = `set otlp.protocol = "${encoding === "json" ? "http/protobuf" : "http/json"}"`;
-    const { host } = new URL(url);
-    warnOnce(`the backend may not accept OTLP as ${encoding}`, { signal, status, host, remedy });
+  return {
+    strange: () =>
+      warnOnce("the backend's answer to an accepted request is not OTLP: is the endpoint right?", { signal }),
+    answered({ kind }: Answer, status: number, encoding: Encoding): void {
+      hasAccepted ||= kind === "accepted";
+      if (status !== 415 && (status !== 400 || encoding !== "json" || hasAccepted)) return;
+      const remedy = `set otlp.protocol = "${encoding === "json" ? "http/protobuf" : "http/json"}"`;
+      const { host } = new URL(url);
+      warnOnce(`the backend may not accept OTLP as ${encoding}`, { signal, status, host, remedy });
+    },
   };
 }
 
