@@ -88,7 +88,7 @@ detect_checksum_tool() {
   elif has openssl; then
     checksum_tool="openssl dgst -sha256 -r"
   else
-    fail "nothing here computes SHA-256, so the download could not be verified: install sha256sum, shasum or openssl"
+    fail "no program to compute SHA-256 is installed, so the download could not be verified: install sha256sum, shasum or openssl"
   fi
 }
 
@@ -98,7 +98,7 @@ detect_downloader() {
   elif has wget; then
     downloader=wget
   else
-    fail "neither curl nor wget is here: install one of them, or use --from with a folder that holds a release"
+    fail "neither curl nor wget is installed: install one of them, or use --from with a folder that holds a release"
   fi
 }
 
@@ -246,7 +246,7 @@ clean_up() {
 install_release() {
   detect_target
   detect_checksum_tool
-  has gzip || fail "gzip is not here, so nothing could be unpacked: install it"
+  has gzip || fail "gzip is not installed, and the release is compressed with it: install it"
   if [ -z "$from" ]; then detect_downloader; fi
   choose_prefix
   make_staging

@@ -149,7 +149,7 @@ async function checkStream(subject: string, log: LogName, api: TailscaleApi, con
       return { subject, outcome: "ok", detail: `Tailscale sends to ${displayUrl(stream.url)}` };
     const detail = `${where}, not to ${displayUrl(ours)}`;
     return isAutomatic
-      ? { subject, outcome: "warning", detail, remedy: "The next start of run replaces it." }
+      ? { subject, outcome: "warning", detail, remedy: "The next start of the service replaces it." }
       : { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
   } catch (error) {
     return unreadable({ subject, outcome: isAutomatic ? "failed" : "skipped", scope: "log_streaming:read" }, error);
@@ -185,7 +185,7 @@ interface NeededScope {
   readonly scope: string;
   /** The finding if the client does not get it. */
   readonly missing: OnlineFinding;
-  /** The settings do not ask for it, so the client does not get it either. */
+  /** The settings do not ask for it, so a token does not have it either. */
   readonly isLeftOut?: boolean;
 }
 
@@ -239,6 +239,6 @@ function clockFinding(aheadMs: number | undefined): OnlineFinding {
     subject,
     outcome: "warning",
     detail: `this machine's clock is ${offBy} s ${aheadMs > 0 ? "behind" : "ahead of"} the API's`,
-    remedy: "Set it by NTP: webhooks are refused if it is off by more than webhook.tolerance.",
+    remedy: "Synchronize it with NTP: webhooks are refused if it is off by more than webhook.tolerance.",
   };
 }

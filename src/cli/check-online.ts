@@ -75,9 +75,9 @@ export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { 
   }
 }
 
-/** One finding for each certificate that is in use, at `now` (epoch milliseconds). That keys fit is part of `check` itself. */
+/** One finding for each certificate that is in use, at `now` (epoch milliseconds). Whether keys match is for `check` itself. */
 function checkCertificates({ streaming, webhook, otlp }: Config, now: number): readonly OnlineFinding[] {
-  const renew = "Renew it; changed files are read without a restart.";
+  const renew = "Renew it: changed files are read without a restart.";
   const authority = "Set it to the certificate of the authority that signed the backend's, in PEM form.";
   const certificates = [
     streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
@@ -93,7 +93,7 @@ function checkCertificates({ streaming, webhook, otlp }: Config, now: number): r
 interface Certificate {
   readonly subject: string;
   readonly file: string;
-  /** By which senders reach the receiver, if it is a receiver's. */
+  /** The address at which senders reach the receiver; empty for other certificates. */
   readonly url: string;
   readonly remedy: string;
 }

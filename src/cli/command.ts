@@ -31,7 +31,7 @@ export interface Invocation<Args extends ArgsDef = ArgsDef> {
 export interface Outcome {
   readonly text: string;
   readonly json: unknown;
-  /** For people whatever the form, on standard error. */
+  /** A line on standard error, with text and with JSON. */
   readonly remark?: string;
   /** The exit code. (Default: 0) */
   readonly code?: number;

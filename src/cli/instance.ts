@@ -75,7 +75,7 @@ function addressOf({ enabled, listen }: Config["admin"]): string | undefined {
 
 function noPort({ enabled }: Config["admin"]): NoAnswer {
   return new NoAnswer(
-    enabled ? "admin.listen names no port at which an instance could be asked" : "admin.enabled is false",
+    enabled ? "admin.listen has no fixed port, so a running instance cannot be found" : "admin.enabled is false",
   );
 }
 
@@ -177,6 +177,8 @@ function obstacleTo(config: Config): string | undefined {
       return `and its journal would be in memory. ${elsewhere}`;
     case "in_use":
       return `although an instance is using ${path}. Set admin.listen as that instance does, or give its admin address with --url.`;
+    case "unusable":
+      return `and this command ${detail}. ${remedy}`;
     default:
       return `and ${detail}. ${remedy}`;
   }

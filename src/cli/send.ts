@@ -59,10 +59,20 @@ export const sendCommands: readonly Command[] = [sendHec, sendWebhook];
 
 function signingOf({ webhook, state }: Config): { readonly secret: string; readonly remark: string } {
   if (webhook.secret !== "") return { secret: webhook.secret, remark: "signed with webhook.secret" };
-  const stored = webhook.auto_configure ? webhookSecretFile(state.path).read() : undefined;
+  const stored = webhook.auto_configure ? storedSecret(state.path) : undefined;
   return stored === undefined
     ? { secret: "", remark: "not signed: webhook.secret is empty" }
     : { secret: stored.secret, remark: "signed with the secret in the state directory" };
+}
+
+/** @throws {Error} with what to do if there is a file and it cannot be read. */
+function storedSecret(statePath: string) {
+  try {
+    return webhookSecretFile(statePath).read();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`${reason}. Run this as the user of the service, or set webhook.secret.`, { cause: error });
+  }
 }
 
 type Receiver = "streaming" | "webhook";
@@ -94,7 +104,7 @@ interface Sending {
 
 const timeoutMs = 35_000;
 
-/** A longer answer is not one of a receiver. */
+/** No answer of a receiver is longer. */
 const maxShownCharacters = 2000;
 
 async function post({ receiver, url, body, headers, remark, next }: Sending, { out }: Host): Promise<number> {

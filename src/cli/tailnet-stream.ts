@@ -123,7 +123,7 @@ async function changeEach(
       const done = await change(log);
       if (done === undefined) code = 1;
       outcomes.push({ log, ...(done?.json ?? { declined: true }) });
-      if (args.json !== true) await out.write(`${log}: ${done?.text ?? "left as it is"}\n`);
+      if (args.json !== true) await out.write(`${log}: ${done?.text ?? "unchanged"}\n`);
     }
   } finally {
     if (args.json === true) await out.write(jsonText(outcomes));
@@ -141,7 +141,7 @@ function requireReceiver({ streaming }: Config): void {
     ...(streaming.public_url === ""
       ? ["streaming.public_url, the address at which Tailscale reaches the receiver"]
       : []),
-    ...(streaming.token === "" ? ["streaming.token, which Tailscale has to send"] : []),
+    ...(streaming.token === "" ? ["streaming.token, the token that Tailscale sends"] : []),
   ];
   if (missing.length > 0) throw new ConfigError(missing.map((what) => `the log streams cannot be set: set ${what}`));
 }

@@ -13,7 +13,10 @@ import { isConfirmed, openTailnet, type TailnetAccess, tailnetFlags, yesFlag } f
 import { type Host, tableText } from "./terminal.ts";
 
 const idFlag = {
-  id: option("id", "Id of the webhook, as list shows it. (Default: the one whose address is webhook.public_url)"),
+  id: option(
+    "id",
+    "Id of the webhook, as tailnet webhook list shows it. (Default: the one whose address is webhook.public_url)",
+  ),
 } as const;
 
 const list: Command = command({
@@ -82,7 +85,7 @@ const rotate: Command = command({
   run: ({ args, sources, host }) =>
     withWebhook(args.id, sources, async (endpoint, access) => {
       const isSafe = secretFileOf(endpoint.url, access) !== undefined;
-      const question = `Whoever checks signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
+      const question = `Everything that verifies signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
       if (!isSafe && !(await isConfirmed(host, args.yes, question))) return declined(host);
       return withSecret("rotated", await access.api.rotateWebhook(endpoint.id), access);
     }),
@@ -122,7 +125,7 @@ const remove: Command = command({
 
 export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate, test, remove];
 
-/** With the webhook that is meant. @throws {Error} if none or more than one could be. */
+/** Uses the webhook that the id selects, or the address of `webhook.public_url`. @throws {Error} if none or more than one could be. */
 async function withWebhook(
   id: string | undefined,
   sources: Invocation["sources"],

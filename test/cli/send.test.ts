@@ -112,7 +112,9 @@ describe("send", () => {
       TS2OTEL_WEBHOOK__AUTO_CONFIGURE: "true",
     });
     const path = join(realpathSync(directory), "odd", "webhook.json");
-    expect(stderr).toBe(`tailscale2otel: cannot read ${path}: it is a directory\n`);
+    expect(stderr).toBe(
+      `tailscale2otel: cannot read ${path}: it is a directory. Run this as the user of the service, or set webhook.secret.\n`,
+    );
     expect(code).toBe(1);
   });
 

@@ -306,7 +306,7 @@ test.skipIf(process.getuid?.() !== 0)("another user's state directory: one reaso
   const port = await freePort();
   const { code, stderr } = await ask(directory, `status --set admin.listen=127.0.0.1:${port}`);
   expect(stderr).toBe(
-    `tailscale2otel: no instance answers (connection refused by 127.0.0.1:${port}), and cannot use the state directory: ${join(directory, "state")} belongs to another user (uid 65534, this process has 0). Run this as that user, or set another state.path.\n`,
+    `tailscale2otel: no instance answers (connection refused by 127.0.0.1:${port}), and this command cannot use the state directory: ${join(directory, "state")} belongs to another user (uid 65534, this process has 0). Run this as that user, or set another state.path.\n`,
   );
   expect(code).toBe(1);
 });

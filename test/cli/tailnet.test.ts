@@ -137,7 +137,7 @@ describe("tailnet stream", () => {
     for (const answer of ["", "no", "yesterday"]) {
       const { code, out, questions } = await run("tailnet stream set", { answer });
       expect(code).toBe(1);
-      expect(out).toBe(`network: left as it is\nconfiguration: now sent to ${streamUrl}\n`);
+      expect(out).toBe(`network: unchanged\nconfiguration: now sent to ${streamUrl}\n`);
       expect(questions).toEqual([
         "The network log goes to splunk https://siem.example.com/in?[redacted]. Replace that? [y/N] ",
       ]);
@@ -157,7 +157,7 @@ describe("tailnet stream", () => {
     const answers = ["y", "n"];
     const { code, out, err } = await run("tailnet stream remove", { answers });
     expect([code, err]).toEqual([1, ""]);
-    expect(out).toBe(`network: no longer sent to ${streamUrl}\nconfiguration: left as it is\n`);
+    expect(out).toBe(`network: no longer sent to ${streamUrl}\nconfiguration: unchanged\n`);
     expect([tailnet.stream("network"), tailnet.stream("configuration")?.url]).toEqual([undefined, streamUrl]);
     await apiOf(tailnet).putLogStream("network", foreign);
     await apiOf(tailnet).putLogStream("configuration", foreign);

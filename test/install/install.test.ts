@@ -94,9 +94,9 @@ for (const shell of shells) {
     });
 
     test.each([
-      ["sha256sum", ["--from", "release"], "nothing here computes SHA-256"],
-      ["gzip", ["--from", "release"], "gzip is not here"],
-      ["curl", [], "neither curl nor wget is here"],
+      ["sha256sum", ["--from", "release"], "no program to compute SHA-256 is installed"],
+      ["gzip", ["--from", "release"], "gzip is not installed"],
+      ["curl", [], "neither curl nor wget is installed"],
     ])("says what is missing without %s", async (tool, args, message) => {
       sandbox.hide(tool);
       const { status, output } = await sandbox.run([...args, "--prefix", prefix]);
