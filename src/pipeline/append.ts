@@ -1,4 +1,4 @@
-/** Appends a batch to the journal: a large one in several transactions, so that others get a turn in between. */
+/** Appends a batch to the journal: a large one in several transactions, so that the event loop is free in between. */
 import type { Append, Committed, Journal } from "../journal/index.ts";
 import { keyWords } from "../records/identity.ts";
 import { maxRowRecords } from "./parts.ts";
@@ -48,9 +48,10 @@ function slicesOf({ parts, known, quarantine }: Append): Slice[] {
   const slices = [slice];
   let [records, bytes] = [0, 0];
   const withRoomFor = (moreRecords: number, moreBytes: number): Slice => {
+    const isEmpty = records === 0;
     records += moreRecords;
     bytes += moreBytes;
-    if (records > maxRowRecords || bytes > maxAppendBytes) {
+    if (!isEmpty && (records > maxRowRecords || bytes > maxAppendBytes)) {
       [records, bytes] = [moreRecords, moreBytes];
       slices.push((slice = { parts: [], known: [], quarantine: [] }));
     }

@@ -106,7 +106,7 @@ export class Batch {
   }
 
   /**
-   * Adds the records of one JSON value, in whatever they are wrapped. Yields wherever the caller may pause.
+   * Adds the records of one JSON value, however they are wrapped. Yields wherever the caller may pause.
    * @throws {Refusal} `unparsable` if the bytes are no JSON, `too_large`
    */
   *add(bytes: Uint8Array, from: number, to: number): Generator<void> {
@@ -127,7 +127,7 @@ export class Batch {
 
   /**
    * Resolves once everything that the batch changes is on disk. `bytes` is the size of its text, decompressed. A large batch
-   * takes several transactions, so that others get a turn in between.
+   * takes several transactions, so that the event loop is free in between.
    * @throws {Unavailable} if the journal cannot accept it. Records of a large batch may have been accepted before: sent again,
    * they are duplicates.
    */

@@ -173,7 +173,7 @@ export class Counting {
     ledger.addFlows(columns, dropped, edges);
   }
 
-  /** A bug must not become a crash loop: the record is delivered, and its mark says that the counters lack it. */
+  /** A bug must not become a crash loop: the record is delivered, and its mark says that it is missing from the counters. */
   #tried({ seq, acceptedAt }: Row, record: number, act: () => void): boolean {
     try {
       act();

@@ -45,7 +45,7 @@ export type RetryOutcome =
   { readonly kind: "accepted" | "duplicate" | "missing" } | { readonly kind: "kept"; readonly why: string };
 
 /**
- * Retries one quarantined record by its id: it is processed like a new one, and its line leaves with the commit, or stays as it
+ * Retries one quarantined record by its id: it is processed like a new one, and its line is removed with the commit, or stays as it
  * is. Resolves once that is on disk.
  * @throws {Unavailable} if the journal cannot accept it now; the record stays.
  */

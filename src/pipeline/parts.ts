@@ -1,6 +1,6 @@
 /**
- * The accepted records of one row while they are received: their stored lines, what is known of each beside its line, and what
- * they are counted from. Sealed, they are a part of an append.
+ * The accepted records of one row while they are received: their stored lines, notes about each of them, and what they are
+ * counted from. Sealed, they are a part of an append.
  */
 import { type Increments, noIncrements } from "../catalogue/increments.ts";
 import { packText, type Part, unpackText } from "../journal/index.ts";
@@ -26,7 +26,7 @@ export interface WholeBody {
   readonly text: Uint8Array;
 }
 
-/** What is known of a record beside its line. */
+/** What is noted about a record. */
 export interface RecordNotes {
   /** Bits of `partFlags`. */
   readonly flags: number;
@@ -41,7 +41,7 @@ export interface RecordNotes {
 /** A row ends with the record that brings it to so much text. A delivery request is put together from whole rows in memory: rows of 4 MiB cost it 50 to 100 MB more. */
 export const maxRowBytes = 1024 * 1024;
 
-/** Records in one row: usual text has 2,000 in 1 MiB. The journal takes 1 µs for each. */
+/** Records in one row: 1 MiB of usual text has 2,000. The journal needs 1 µs for each. */
 export const maxRowRecords = 16_384;
 
 /**
@@ -50,7 +50,7 @@ export const maxRowRecords = 16_384;
  */
 const maxRowEntries = 65_536 - maxEntriesOfRecord;
 
-/** Buffers of rows that are done with, kept for the next ones: 16 requests may be under way. Larger ones are not kept. */
+/** Free buffers for the next rows: 16 requests may be in progress. Larger ones are not pooled. */
 const maxPooled = 16;
 const maxPooledBytes = 2 * 1024 * 1024;
 const pooledColumns: FlowColumns[] = [];
@@ -64,7 +64,7 @@ export function releaseColumns(columns: FlowColumns | undefined): void {
   else for (const column of Object.values(columns)) if (ArrayBuffer.isView(column)) freeBuffer(column);
 }
 
-/** What a part says of each of its records. */
+/** The same for all records of a part. */
 interface Notes {
   readonly flags: number[];
   readonly facts: (Uint32Array | undefined)[];
@@ -109,7 +109,7 @@ export class OpenPart {
     if (keysAt > this.#keysAt) this.#keysAt = keysAt;
   }
 
-  /** The part, and the end of this one. `keepsText`: whether the part has its text beside the packed one. */
+  /** The finished part. `keepsText`: whether it has its text in addition to the packed one. */
   seal(keepsText: () => boolean): MeasuredPart {
     const { type, columns, increments } = this;
     const text = keepsText() && { text: this.#lines.text() };
@@ -176,7 +176,7 @@ export class Lines {
   /** Bytes of its text that are lines so far, one directly behind the other. */
   #wholeBytes = 0;
 
-  /** `whole`: if its text comes to be all of the lines, it is the row as it is: 0.5 µs less per connection entry. */
+  /** `whole`: if the lines turn out to be exactly its text, its frame becomes the row: 0.5 µs less per connection entry. */
   static open(whole?: WholeBody): Lines {
     const lines = pooledLines.pop() ?? new Lines();
     lines.#whole = whole;
@@ -205,7 +205,7 @@ export class Lines {
     this.#append(bytes, from, to);
   }
 
-  /** The lines as they are, good for as long as the body is if they are all of it. */
+  /** The lines; if they are exactly a received body, its own buffer. */
   text(): Uint8Array {
     return this.#isWhole() ? (this.#whole as WholeBody).text : this.#bytes.slice(0, this.#length);
   }
@@ -225,7 +225,7 @@ export class Lines {
     return { body, length, keys };
   }
 
-  /** Whether the lines are all of the body; if not, what they have of it so far is copied. */
+  /** Whether the lines are exactly the body. If not, those of them that are a part of it are copied. */
   #isWhole(): boolean {
     if (this.#whole !== undefined && this.#whole.text.length !== this.#wholeBytes) this.#leaveWhole();
     return this.#whole !== undefined;

@@ -1,9 +1,9 @@
-/** What a batch brought that is never accepted and kept for inspection: invalid records, and samples of unknown kinds. */
+/** What a batch contains that is never accepted but stored for inspection: invalid records, and samples of unknown kinds. */
 import { cutText } from "../lib/text.ts";
 import type { QuarantineLine, QuarantinePart } from "../journal/index.ts";
 import { Lines, linesWithout } from "./parts.ts";
 
-/** Bytes of UTF-8 kept of one text. */
+/** Maximum bytes (UTF-8) stored of one text. */
 const maxTextBytes = 64 * 1024;
 const maxDetailBytes = 1024;
 
@@ -49,7 +49,7 @@ export class OpenQuarantine {
     row.count++;
   }
 
-  /** All of it in rows, and the end of this one. */
+  /** All of it as rows. */
   seal(): readonly QuarantinePart[] {
     for (const name of this.#open.keys()) this.#seal(name);
     return this.#sealed;
@@ -76,11 +76,11 @@ function partOf(stored: Omit<QuarantinePart, "without">): QuarantinePart {
 const maxKinds = 64;
 const maxSamplesOfKind = 3;
 
-/** Chooses which values of unknown kinds are kept: a few of each kind, and of a bounded number of kinds. */
+/** Chooses which values of unknown kinds are stored: a few of each kind, and of a bounded number of kinds. */
 export class Samples {
   readonly #counts = new Map<string, number>();
 
-  /** Whether this text should be kept; counts it if so. A kind is its beginning: member names and their order. */
+  /** Whether this text should be stored; counts it if so. A kind is its beginning: member names and their order. */
   wants(text: Uint8Array): boolean {
     const beginning = decoder.decode(text.subarray(0, 512));
     const kind = beginning.replaceAll(/:\s*("(?:[^"\\]|\\.)*"?|[\d.eE+-]+|true|false|null)/g, "");
