@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isLoopback, parseListen } from "../../src/lib/listen.ts";
+import { isLoopback, overlaps, parseListen, shownListen } from "../../src/lib/listen.ts";
 
 describe("an address to listen on", () => {
   test.each([
@@ -30,6 +30,31 @@ describe("an address to listen on", () => {
     ":8088 ",
   ])("%p is refused", (text) => {
     expect(parseListen(text)).toBeUndefined();
+  });
+
+  test.each([
+    [":8088", "http on all interfaces, port 8088"],
+    ["[::]:0", "http on all interfaces, port 8088"],
+    ["0.0.0.0:8088", "http on all IPv4 interfaces, port 8088"],
+    ["127.0.0.1:0", "http://127.0.0.1:8088"],
+    ["[fd00::1]:0", "http://[fd00::1]:8088"],
+    ["node.tail1234.ts.net:8088", "http://node.tail1234.ts.net:8088"],
+  ])("%s is shown as %s", (text, shown) => {
+    expect(shownListen(text, "http", 8088)).toBe(shown);
+  });
+
+  test.each([
+    [":1", "127.0.0.1:1", true],
+    [":1", "127.0.0.1:2", false],
+    [":0", ":0", false],
+    ["0.0.0.0:1", "[::1]:1", false],
+    ["0.0.0.0:1", "example.com:1", true],
+    ["localhost:1", "[::1]:1", true],
+    ["localhost:1", "192.0.2.1:1", false],
+    ["example.com:1", "EXAMPLE.com:1", true],
+    ["example.com:1", "127.0.0.1:1", false],
+  ])("%s and %s overlap: %p", (one, other, expected) => {
+    expect([overlaps(one, other), overlaps(other, one)]).toEqual([expected, expected]);
   });
 
   test.each([

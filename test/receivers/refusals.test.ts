@@ -159,6 +159,16 @@ test("a refusal's log line says who was refused, why, and what to do", async () 
   ]);
 });
 
+test("a refusal's log line names the setting that would help, or says that there is none", async () => {
+  await using server = await startHecServer({ max_body_bytes: 5 * mebibytes });
+  await server.post(" ".repeat(5 * mebibytes + 1));
+  await server.post(`{"a":"${"x".repeat(4 * mebibytes)}"}`);
+  expect(server.log.replaceAll(/ \{.*\}$/gm, "").split("\n")).toEqual([
+    "stream request from 127.0.0.1 refused with 413: The body is larger than 5242880 bytes (streaming.max_body_bytes). Nothing of it was accepted: send smaller requests, or raise streaming.max_body_bytes, and streaming.max_inflight_bytes to at least as much",
+    "stream request from 127.0.0.1 refused with 413: More than 4194304 bytes in one value (no setting changes this limit). Nothing of it was accepted: send smaller requests and records",
+  ]);
+});
+
 test("behind a proxy on this machine, the host of public_url is ours without a token or a secret", async () => {
   await using hec = await startHecServer({ token: "", public_url: "https://logs.example.com:8443/in" });
   await using webhook = await startWebhookServer({ secret: "", public_url: "https://hooks.example.com/in" });

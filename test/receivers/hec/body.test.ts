@@ -214,6 +214,41 @@ describe("a large body", () => {
     batch.drop();
   });
 
+  test.each([
+    [
+      "one list of 60 MiB",
+      `{"logs":[${Array(10_000)
+        .fill(`{"a":"${"x".repeat(6000)}"}`)
+        .join(",")}]}`,
+      6008,
+    ],
+    ["values of the largest size", `{"a":"${"x".repeat((4 << 20) - 8)}"}`.repeat(4), 4 << 20],
+    ["one value of 16 MiB of escapes", `{"a":"${"\\n".repeat(8 << 20)}"}`, 0],
+    ["one value of 149,000 names", `{${Array.from({ length: 149_000 }, (_, name) => `"${name}":1`).join(",")}}`, 0],
+    ["empty objects", "{}".repeat(100_000), 2],
+  ])("parses no more than one value in a step: %s", async (_name, text, most) => {
+    const batch = openBatch();
+    const parse = JSON.parse;
+    const parsed = [0];
+    JSON.parse = (json: string) => {
+      parsed.push((parsed.pop() ?? 0) + json.length);
+      return parse(json) as unknown;
+    };
+    const turns: BodyReading["turns"] = {
+      checkDeadline() {},
+      async run(work) {
+        for (const _ of work) parsed.push(0);
+      },
+    };
+    const body = { chunks: [Buffer.from(text)], bytes: text.length };
+    await readBodyInto(batch, body, { ...intake, turns }).catch((error: Refusal) =>
+      expect(error.reason).toBe("too_large"),
+    );
+    JSON.parse = parse;
+    batch.drop();
+    expect(parsed.reduce((max, bytes) => Math.max(max, bytes), 0)).toBe(most);
+  });
+
   test("and another take turns", async () => {
     const queue = createTurnQueue();
     const order: string[] = [];
