@@ -32,14 +32,18 @@ export class KeyTable {
   readonly #used = new Uint32Array(subTables);
   readonly #firstSeed = randomInt(2 ** 32) | 0;
   readonly #secondSeed = randomInt(2 ** 32) | 0;
-  readonly #windows: WindowTable | undefined;
+  /**
+   * Windows of held keys, one per slot, the later replacing the earlier: 4 MiB for about the last million. What it forgets is
+   * an alarm that is not raised. A window has 48 bits: 20 are the slot, 28 are stored.
+   */
+  readonly #windows: Uint32Array | undefined;
   /** The key that looks for a slot. */
   readonly #carried = new Int32Array(keyWords);
   #size = 0;
 
   /** `with windows`: other entries of a known window are told apart. */
   constructor(windows?: "with windows") {
-    this.#windows = windows && new WindowTable();
+    this.#windows = windows && new Uint32Array(1 << 20);
   }
 
   get size(): number {
@@ -69,7 +73,7 @@ export class KeyTable {
 
   /** Whether a key of the same window is held, as far as the table of windows remembers. */
   holdsWindow(keys: Uint32Array, at: number): boolean {
-    return this.#windows?.holds(keys, at) === true;
+    return this.#windows?.[slotOf(keys, at)] === windowIn(keys, at);
   }
 
   /** Adds a key with the bits of its fourth word, unless it is held. Returns the fourth word of the held one, or 0. */
@@ -79,7 +83,7 @@ export class KeyTable {
     const place = find(table, hash, keys, at);
     if (place >= 0) return (table[place + 3] as number) >>> 0;
     this.#insert(hash, keys, at);
-    this.#windows?.note(keys, at);
+    if (this.#windows !== undefined) this.#windows[slotOf(keys, at)] = windowIn(keys, at);
     return 0;
   }
 
@@ -107,7 +111,7 @@ export class KeyTable {
     if (bits !== 0) table[place + 3] = ((table[place + 3] as number) & ~0xff) | bits;
     else {
       this.#delete(hash >>> 24, place);
-      this.#windows?.forget(keys, at);
+      if (this.#windows !== undefined && this.holdsWindow(keys, at)) this.#windows[slotOf(keys, at)] = 0;
     }
   }
 
@@ -237,26 +241,6 @@ function find(table: Int32Array, hash: number, keys: Uint32Array, at: number): n
 
 function homeOf(hash: number, slots: number): number {
   return Math.floor(((hash & 0xff_ffff) * slots) / 0x100_0000);
-}
-
-/**
- * Windows of held keys, one per slot, the later replacing the earlier: 4 MiB for about the last million. What it forgets is an
- * alarm that is not raised. A window has 48 bits: 20 are the slot, 28 are stored.
- */
-class WindowTable {
-  readonly #slots = new Uint32Array(1 << 20);
-
-  holds(keys: Uint32Array, at: number): boolean {
-    return this.#slots[slotOf(keys, at)] === windowIn(keys, at);
-  }
-
-  note(keys: Uint32Array, at: number): void {
-    this.#slots[slotOf(keys, at)] = windowIn(keys, at);
-  }
-
-  forget(keys: Uint32Array, at: number): void {
-    if (this.holds(keys, at)) this.#slots[slotOf(keys, at)] = 0;
-  }
 }
 
 function slotOf(keys: Uint32Array, at: number): number {
