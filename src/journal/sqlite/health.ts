@@ -24,79 +24,6 @@ interface WatchedFile {
   bytes: number;
 }
 
-/**
- * Watches the files of an open database: SQLite goes on writing to one that was deleted or replaced, and what is accepted then
- * would be gone at the next start. Some `stat` calls and a pragma: about 15 µs. The database and its log are never opened
- * here, since closing them would drop SQLite's locks.
- */
-class FileWatch {
-  readonly #files: Readonly<Record<"database" | "log" | "index" | "lock", WatchedFile>>;
-  readonly #sql: Statements<"version" | "size">;
-  readonly #version: number;
-
-  /** After the first transaction: then all the files exist. */
-  constructor(database: DatabaseSync, { databasePath: path, lockPath }: StateDirectory) {
-    this.#sql = prepare(database, {
-      version: "SELECT data_version AS value FROM pragma_data_version",
-      size: "SELECT page_count * page_size AS value FROM pragma_page_count, pragma_page_size",
-    });
-    this.#version = this.#read("version");
-    const [log, index] = [`${path}-wal`, `${path}-shm`];
-    this.#files = { database: watched(path), log: watched(log), index: watched(index), lock: watched(lockPath) };
-  }
-
-  get logBytes(): number {
-    return this.#files.log.bytes;
-  }
-
-  /** What somebody did to the files, if anything. `isWhole`: database and log are as they should be. */
-  check(): { readonly reason: string; readonly isWhole: boolean } | undefined {
-    const { database, log, index, lock } = this.#files;
-    /** The index first: SQLite has mapped it, and using what was truncated would end the process. */
-    const ofIndex = changeOf(index, () => Number.POSITIVE_INFINITY);
-    if (ofIndex?.endsWith("truncated")) rebuildIndex(index);
-    /** SQLite itself truncates the log to the limit, and the database once pages were given back. */
-    const ofData = changeOf(log, () => walLimitBytes) ?? changeOf(database, () => this.#read("size"));
-    if (ofData !== undefined) return { reason: ofData, isWhole: false };
-    const other = ofIndex ?? changeOf(lock, () => 0);
-    if (other !== undefined) return { reason: other, isWhole: true };
-    if (this.#read("version") === this.#version) return undefined;
-    const reason = `another process writes to ${database.path}: only one may use a state directory`;
-    return { reason, isWhole: true };
-  }
-
-  /** The journal itself has truncated the log. */
-  logTruncated(): void {
-    this.#files.log.bytes = 0;
-  }
-
-  #read(name: "version" | "size"): number {
-    return (this.#sql[name].get() as { value: number }).value;
-  }
-}
-
-function watched(path: string): WatchedFile {
-  const { ino: inode, size: bytes } = lstatSync(path);
-  return { path, inode, bytes };
-}
-
-/** What happened to a file since the last call. `mayShrinkTo`: it may become that small. */
-function changeOf(file: WatchedFile, mayShrinkTo: () => number): string | undefined {
-  const found = lstatSync(file.path, { throwIfNoEntry: false });
-  if (found?.ino !== file.inode) return `${file.path} is gone or has been replaced`;
-  if (found.size < file.bytes && found.size < mayShrinkTo()) return `${file.path} has been truncated`;
-  file.bytes = found.size;
-  return undefined;
-}
-
-/** Without a valid header SQLite builds the index again from the log. */
-function rebuildIndex({ path, bytes }: WatchedFile): void {
-  truncateSync(path, bytes);
-  const file = openSync(path, "r+");
-  writeSync(file, indexHeader, 0, indexHeader.length, 0);
-  closeSync(file);
-}
-
 export interface HealthDeps {
   readonly database: DatabaseSync;
   readonly directory: StateDirectory;
@@ -110,24 +37,35 @@ export interface HealthDeps {
 
 export class Health {
   readonly #deps: HealthDeps;
-  readonly #watch: FileWatch;
+  readonly #files: Readonly<Record<"database" | "log" | "index" | "lock", WatchedFile>>;
+  readonly #sql: Statements<"version" | "size">;
+  readonly #version: number;
   #stopped: string | undefined;
   isClosed = false;
   /** Why the last write failed, if not for lack of space. Until one works nothing is promised. */
   failure: string | undefined;
 
+  /** After the first transaction: then all the files exist. */
   constructor(deps: HealthDeps) {
     this.#deps = deps;
-    this.#watch = new FileWatch(deps.database, deps.directory);
+    const { databasePath: path, lockPath } = deps.directory;
+    this.#sql = prepare(deps.database, {
+      version: "SELECT data_version AS value FROM pragma_data_version",
+      size: "SELECT page_count * page_size AS value FROM pragma_page_count, pragma_page_size",
+    });
+    this.#version = this.#read("version");
+    const [log, index] = [`${path}-wal`, `${path}-shm`];
+    this.#files = { database: watched(path), log: watched(log), index: watched(index), lock: watched(lockPath) };
   }
 
   /** Of the write-ahead log, when it was looked at last. */
   get logBytes(): number {
-    return this.#watch.logBytes;
+    return this.#files.log.bytes;
   }
 
+  /** The journal itself has truncated it. */
   logTruncated(): void {
-    this.#watch.logTruncated();
+    this.#files.log.bytes = 0;
   }
 
   /** From now on the files may be another process's: nothing looks at them, or writes beside them. */
@@ -141,7 +79,7 @@ export class Health {
    * time; what was committed before can still be read through the open connection.
    */
   unfit(): string | undefined {
-    const found = this.#stopped === undefined ? this.#watch.check() : undefined;
+    const found = this.#stopped === undefined ? this.#interference() : undefined;
     if (found === undefined) return this.#stopped;
     const { reason, isWhole } = found;
     const message =
@@ -173,6 +111,30 @@ export class Health {
     }
   }
 
+  /**
+   * What somebody did to the files, if anything. `isWhole`: database and log are as they should be. SQLite goes on writing to
+   * one that was deleted or replaced, and what is accepted then would be gone at the next start. Some `stat` calls and a
+   * pragma: about 15 µs. Database and log are never opened here, since closing them would drop SQLite's locks.
+   */
+  #interference(): { readonly reason: string; readonly isWhole: boolean } | undefined {
+    const { database, log, index, lock } = this.#files;
+    /** The index first: SQLite has mapped it, and using what was truncated would end the process. */
+    const ofIndex = changeOf(index, () => Number.POSITIVE_INFINITY);
+    if (ofIndex?.endsWith("truncated")) rebuildIndex(index);
+    /** SQLite itself truncates the log to the limit, and the database once pages were given back. */
+    const ofData = changeOf(log, () => walLimitBytes) ?? changeOf(database, () => this.#read("size"));
+    if (ofData !== undefined) return { reason: ofData, isWhole: false };
+    const other = ofIndex ?? changeOf(lock, () => 0);
+    if (other !== undefined) return { reason: other, isWhole: true };
+    if (this.#read("version") === this.#version) return undefined;
+    const reason = `another process writes to ${database.path}: only one may use a state directory`;
+    return { reason, isWhole: true };
+  }
+
+  #read(name: "version" | "size"): number {
+    return (this.#sql[name].get() as { value: number }).value;
+  }
+
   #stop(reason: string, message: string, files: "whole" | "damaged"): void {
     this.#stopped = reason;
     const outcome = files === "whole" ? { saved: "everything: it is still in the database" } : this.#rescue();
@@ -197,6 +159,28 @@ export class Health {
       return { saved, lost, remedy: `put the files back in ${path} if you have them, then start again` };
     }
   }
+}
+
+function watched(path: string): WatchedFile {
+  const { ino: inode, size: bytes } = lstatSync(path);
+  return { path, inode, bytes };
+}
+
+/** What happened to a file since the last call. `mayShrinkTo`: it may become that small. */
+function changeOf(file: WatchedFile, mayShrinkTo: () => number): string | undefined {
+  const found = lstatSync(file.path, { throwIfNoEntry: false });
+  if (found?.ino !== file.inode) return `${file.path} is gone or has been replaced`;
+  if (found.size < file.bytes && found.size < mayShrinkTo()) return `${file.path} has been truncated`;
+  file.bytes = found.size;
+  return undefined;
+}
+
+/** Without a valid header SQLite builds the index again from the log. */
+function rebuildIndex({ path, bytes }: WatchedFile): void {
+  truncateSync(path, bytes);
+  const file = openSync(path, "r+");
+  writeSync(file, indexHeader, 0, indexHeader.length, 0);
+  closeSync(file);
 }
 
 const blockBytes = 1024 * 1024;
