@@ -9,11 +9,11 @@ interface Counts {
   readonly skipped: number;
 }
 
-/** One check that either holds or does not. */
+/** One check, which passes or fails. */
 interface Step {
   readonly name: string;
   readonly command: readonly string[];
-  /** A program that must be on the machine. Where it is missing the step is skipped, and fails in CI. */
+  /** A program that must be installed. If it is missing, the step is skipped, and fails in CI. */
   readonly needs?: string;
 }
 
@@ -25,7 +25,7 @@ const reportPath = join(root, ".cache/junit.xml");
 /** A test that hangs fails; one that is slow on a busy machine does not. */
 const testTimeoutMs = 240_000;
 
-/** What the tests themselves call, beside what the steps do. */
+/** Programs that the tests call. */
 const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3"];
 
 const install: Step = { name: "dependencies, as locked", command: [bun, "install", "--frozen-lockfile"] };
@@ -94,7 +94,7 @@ function missing(name: string, tool: string): Counts {
   return isCi ? failure : { ...none, skipped: 1 };
 }
 
-/** The counts come from the runner's report; a runner that ends badly without a failure in it is one. */
+/** Counts from the runner's report; if the runner fails without a failure in the report, that counts as one. */
 function runTests(testArguments: readonly string[]): Counts {
   mkdirSync(join(root, ".cache"), { recursive: true });
   rmSync(reportPath, { force: true });

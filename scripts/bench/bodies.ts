@@ -1,15 +1,15 @@
-/** The load of the benchmark: stream bodies in several shapes. Every entry of a pass sends a number of bytes of its own, so that the sink can tell which log records arrived. */
+/** The load of the benchmark: stream bodies in several shapes. Every entry of a pass has a different byte count, so the sink can tell which log records arrived. */
 
 /**
  * - `stream`: what Tailscale's log streaming sends: 73 records of 8 entries, 600 nodes with a dozen peers each.
- * - `spaced`: the same with one space behind a colon, for which the scanner gives every record up.
+ * - `spaced`: the same with one space behind a colon, so that the scanner gives up on every record.
  * - `one_record`: a body holds a single record.
  * - `one_entry`: 2,000 records of one entry each, for filling the dedup window.
  * - `pairs_*`: 8 virtual entries a record, over that many distinct pairs of nodes.
  */
 export type Shape = "stream" | "spaced" | "one_record" | "one_entry" | `pairs_${10 | 10_000 | 1_000_000}`;
 
-/** Serials run from 1 to this; an entry sends as many bytes as its serial says. */
+/** Serials run from 1 to this; the serial of an entry is its number of sent bytes. */
 export const serialLimit = 1 << 24;
 
 /** Bodies of one shape. Records are numbered over all bodies, entries over all records. */
@@ -19,7 +19,7 @@ export interface Load {
   readonly entriesPerBody: number;
   /** The envelopes of one body, in order; a body is their concatenation. */
   envelopes(body: number): readonly string[];
-  /** An envelope that belongs to none of the first `bodies` bodies; each `number` is another one. */
+  /** An envelope that is in none of the first `bodies` bodies; a different one for each `number`. */
   extraEnvelope(bodies: number, number: number): string;
 }
 
@@ -53,7 +53,7 @@ export function laterPass(text: string, pass: number): string {
   return text.replace(/\d{6}(?=Z")/g, String(pass).padStart(6, "0"));
 }
 
-/** What the entry sends in bytes: different for every entry below `serialLimit`, and never zero. */
+/** The sent bytes of an entry: different for every entry below `serialLimit`, and never zero. */
 export function txBytesOf(entry: number): number {
   return 1 + (Math.imul(entry, 10_368_889) & (serialLimit - 1));
 }
@@ -209,7 +209,7 @@ function peerOf(index: number, random: number): BenchNode {
   return nodeAt((index + offset) % nodeCount);
 }
 
-/** A 32-bit hash, so that what looks random is the same in every process. */
+/** A 32-bit hash: pseudo-random, and the same in every process. */
 function hash(value: number): number {
   let mixed = Math.imul((value + 0x9e3779b9) ^ (value >>> 15), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);

@@ -1,17 +1,17 @@
-/** A helper process of the benchmark, spoken to in lines of JSON: one object a line, each way. */
+/** A helper process of the benchmark. Messages are lines of JSON, one object per line, in both directions. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
 export interface Child {
   readonly pid: number;
-  /** The next line from the child. Rejects when it ends first, or when nothing comes for too long. */
+  /** The next message from the child. Rejects if it ends first, or after the timeout. */
   read<Message>(timeoutMs: number): Promise<Message>;
   write(message: object): void;
-  /** Ends it, and resolves when it has ended. */
+  /** Kills it, and resolves when it has ended. */
   end(): Promise<void>;
 }
 
-/** Runs a script of this folder in this runtime. Its standard error goes to ours. */
+/** Runs a script of this folder in this runtime, with our standard error. */
 export function startChild(script: string, args: readonly string[]): Child {
   const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
@@ -24,7 +24,7 @@ export function startChild(script: string, args: readonly string[]): Child {
     pid: child.pid,
     async read<Message>(timeoutMs: number): Promise<Message> {
       const { promise: late, reject } = Promise.withResolvers<never>();
-      const timer = setTimeout(() => reject(new Error(`${script} said nothing for ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(() => reject(new Error(`no message from ${script} within ${timeoutMs} ms`)), timeoutMs);
       try {
         const line = await Promise.race([lines.next(), late]);
         if (line.done === true) throw new Error(`${script} ended early`);
@@ -50,12 +50,12 @@ export function endWithUs(ended: Promise<unknown>, kill: () => unknown): void {
   void ended.finally(() => running.delete(kill));
 }
 
-/** The other side: the lines that the parent writes. */
+/** In the child: the messages of the parent. */
 export function parentMessages(): AsyncIterableIterator<string> {
   return createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 }
 
-/** The other side: one line to the parent. */
+/** In the child: sends a message to the parent. */
 export function tellParent(message: object): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
 }

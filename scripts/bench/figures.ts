@@ -1,4 +1,4 @@
-/** The figures that the benchmark promises: where each comes from, what it must be, and what it should be. */
+/** The figures of the benchmark: where each is measured, its target (`must`) and its aim. */
 import { medianOf } from "./floor.ts";
 import type { MeasurementName, Numbers } from "./measurements.ts";
 
@@ -10,7 +10,7 @@ interface FigureDefinition {
   /** The measurement and the name of its number. */
   readonly of: `${MeasurementName}.${string}`;
   readonly unit: Unit;
-  /** The most that it must and should be; a figure without either is shown for itself. */
+  /** Upper limits; a figure without them is shown for orientation. */
   readonly must?: number;
   readonly aim?: number;
 }
@@ -90,7 +90,7 @@ function figureOf(id: string, definition: FigureDefinition, number: string, meas
   };
 }
 
-/** What a short run did less of than the figure's name says. */
+/** The title, with the actual extent if a short run did less than the title says. */
 function titleOf(id: string, title: string, measured: readonly Numbers[]): string {
   const numbers = measured[0] ?? {};
   const whole = (name: string) => Math.round(numbers[name] ?? Number.NaN).toLocaleString("en-US");
@@ -140,7 +140,7 @@ function textOf(unit: Unit, value: number): string {
 
 const columns = ["value", "ratio", "must", "aim", "verdict"] as const;
 
-/** Lines of a table; with `other`, the value and ratio of the second program behind each. */
+/** Lines of a table; with `other`, the second program's value and ratio in the last column. */
 export function tableOf(own: readonly Figure[], other: readonly Figure[] | undefined): readonly string[] {
   const rows = own.map((figure) => {
     const cells: string[] = [figure.title, ...columns.map((column) => figure[column])];

@@ -1,4 +1,4 @@
-/** The floor that the program is measured against: what decoding the same flow texts as JSON costs, and nothing else. Sampled by a process of its own while the program is under load, on the same cores. */
+/** The floor that the program is compared with: the cost of `JSON.parse` of the same flow texts. A separate process samples it while the program is under load, on the same cores. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Shape } from "./bodies.ts";
 import { createLoad } from "./bodies.ts";
@@ -8,7 +8,7 @@ const entriesParsed = 4672;
 const warmUpRounds = 40;
 const childTimeoutMs = 30_000;
 
-/** Some 10 ms of work four times a second take little from what is measured. */
+/** About 10 ms of work four times a second take little CPU from the measured program. */
 const pauseMs = 250;
 const roundsPerSample = 4;
 
@@ -34,7 +34,7 @@ export function medianOf(values: readonly number[]): number {
   return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }
 
-/** CPU µs per entry of this process for `JSON.parse` of each envelope alone, as a receiver has to. */
+/** CPU µs per entry that this process needs to parse each envelope separately, as a receiver has to. */
 function costOf(texts: readonly string[], rounds: number): number {
   let parsed = 0;
   const began = process.cpuUsage();
@@ -59,7 +59,7 @@ async function sample(shape: Shape): Promise<void> {
     process.exit(0);
   })();
   for (; ; await wait(pauseMs)) {
-    // What others have put into the caches meanwhile is not the floor's to pay for.
+    // Fills the CPU caches again, which other processes have used meanwhile.
     costOf(texts, 1);
     costs.push(costOf(texts, roundsPerSample));
   }

@@ -4,36 +4,36 @@ import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { createLoad, laterPass, type Load, type Shape } from "./bodies.ts";
 import { parentMessages, tellParent } from "./child.ts";
 
-/** What the parent asks for, as the one argument. */
+/** The only argument, from the parent. */
 export interface GeneratorRequest {
   readonly shape: Shape;
-  /** Bodies that are made beforehand. When all are sent, another pass begins with their windows moved. */
+  /** Bodies that are prepared in advance. When all are sent, another pass begins with their windows moved. */
   readonly bodies: number;
   readonly endMs: number;
   readonly senders: number;
 }
 
-/** What the parent writes for each stretch of load; the next one goes on with the next body. */
+/** A message of the parent for each stretch of load; the next stretch continues with the next body. */
 export interface Stretch {
   readonly url: string;
   readonly token: string;
   readonly seconds: number;
-  /** The most bodies a second; 0 = as fast as they are answered. */
+  /** Limit of bodies per second; 0: as fast as they are answered. */
   readonly bodiesPerSecond: number;
-  /** The most bodies. */
+  /** Limit of bodies. */
   readonly maxBodies?: number;
 }
 
 export interface StretchReport {
-  /** Bodies that were answered 200, each once; the next stretch goes on behind them. */
+  /** Bodies that were answered with 200, each once; the next stretch continues after them. */
   readonly bodies: number;
   readonly seconds: number;
-  /** Requests that were sent again, since they were refused or not answered. */
+  /** Requests that were repeated because they were refused or not answered. */
   readonly repeated: number;
   readonly acknowledgementMs: { readonly p50: number; readonly p99: number };
 }
 
-/** A sender gives up on a body after this long: the run has failed then. */
+/** A sender gives up on a body after this time, and the run fails. */
 const longestRepeatMs = 60_000;
 
 class Generator {

@@ -1,4 +1,4 @@
-/** What is measured: each measurement runs the program under one kind of load and gives numbers by name. */
+/** The measurements: each runs the program under one kind of load and returns numbers by name. */
 import { setTimeout as wait } from "node:timers/promises";
 import { freePort } from "../../test/support/port.ts";
 import { medianOf } from "./floor.ts";
@@ -23,9 +23,9 @@ export type MeasurementName = keyof typeof measurements;
 /** Numbers by name; durations and sizes have their unit in the name. */
 export type Numbers = Readonly<Record<string, number>>;
 
-/** How much of everything. */
+/** The extent of each measurement. */
 export interface Extent {
-  /** Of one measured load, after `warmUpSeconds` of the same that are not measured. */
+  /** Length of one measured load, after `warmUpSeconds` of the same load that are not measured. */
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly memorySeconds: number;
@@ -44,12 +44,12 @@ const stopTimeoutMs = 10_000;
 const restoreTimeoutMs = 60_000;
 const fillTimeoutSeconds = 240;
 
-/** One program in one round: measurements share the load that several of them need. */
+/** One program in one round; the full load is measured once for all measurements that need it. */
 export class Measurer {
   readonly #program: string;
   readonly #extent: Extent;
   #full: Promise<Numbers> | undefined;
-  /** What was lost, invented or counted wrongly. */
+  /** What was lost, duplicated or counted wrongly. */
   readonly problems: string[] = [];
 
   constructor(program: string, extent: Extent) {
@@ -118,7 +118,7 @@ export class Measurer {
     return { ...read, timesScanner: (read["timesFloor"] ?? Number.NaN) / scanned };
   }
 
-  /** As many entries over ever more pairs: in one interval at 50,000 entries a second, with the fold that ends it. */
+  /** The same number of entries over more and more pairs: in one interval at 50,000 entries per second, with its fold. */
   async #pairs(): Promise<Numbers> {
     const numbers: Record<string, number> = {};
     const bodies = Math.ceil(this.#extent.pairEntries / 584);
@@ -139,7 +139,7 @@ export class Measurer {
     }));
   }
 
-  /** Killed at full load, with everything since its start still to be counted: the interval is longer than the load. */
+  /** Killed at full load before anything was folded, because the interval is longer than the load. */
   #recovery(): Promise<Numbers> {
     const settings = { TS2OTEL_OTLP__METRIC_INTERVAL: "10m" };
     return inPlace((place) =>
@@ -163,7 +163,7 @@ export class Measurer {
     );
   }
 
-  /** Full load for long: whether memory stays where it is after the first third. */
+  /** A long full load: whether memory still grows after the first third. */
   #longLoad(): Promise<Numbers> {
     const load = { seconds: this.#extent.memorySeconds };
     return this.#loaded({ bodies: 600 }, load, async (stage, { peakBytes, memory, loadSeconds }) => {
@@ -177,7 +177,7 @@ export class Measurer {
     });
   }
 
-  /** Fills the dedup window without log records, starts again with all those keys, and loads fully. */
+  /** Fills the dedup window without log records, restarts with all those keys, and puts it under full load. */
   #fullKeys(): Promise<Numbers> {
     const { keys, seconds } = this.#extent;
     const settings = { TS2OTEL_DEDUP__MAX_KEYS: String(keys) };

@@ -1,4 +1,4 @@
-/** `bun run bench --profile`: where the time of the source program goes under full load, by thread, by step and by function. */
+/** `bun run bench --profile`: where the program, run from its sources, spends its time under full load: by thread, step and function. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { join, resolve } from "node:path";
@@ -24,7 +24,7 @@ const warmUpSeconds = 2;
 const functionsShown = 15;
 const sampleMicros = 500;
 
-/** Samples are taken only while a thread computes, so that shares are shares of its CPU time. */
+/** Samples are taken only while a thread runs, so shares are shares of its CPU time. */
 export function profile(seconds: number): Promise<string> {
   return inPlace((place) => profileIn(place, seconds));
 }
@@ -70,7 +70,7 @@ async function profileIn(place: Place, seconds: number): Promise<string> {
   }
 }
 
-/** Threads of one name together; the garbage collector's and the compiler's among them. */
+/** Threads by name, including those of the garbage collector and of the JIT compiler. */
 function threadTable(threads: readonly ThreadUsage[], entries: number): readonly string[] {
   const byName = new Map<string, number>();
   for (const { name, seconds } of threads) byName.set(name, (byName.get(name) ?? 0) + seconds);
@@ -88,7 +88,7 @@ async function profilesIn(directory: string, timeoutMs: number): Promise<readonl
     .map((name) => [name, JSON.parse(readFileSync(join(directory, name), "utf8")) as CpuProfile] as const);
 }
 
-/** A sample in native code counts for the step of the function that called it. */
+/** A sample in native code counts for the function that called it. */
 function profileTable({ nodes, samples }: CpuProfile, micros: number): readonly string[] {
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)));
   const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame] as const));

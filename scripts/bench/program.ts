@@ -9,14 +9,14 @@ import { endWithUs } from "./child.ts";
 
 export type Protocol = "http/protobuf" | "http/json";
 
-/** Where a program runs; two lives of one program share it. */
+/** Where a program runs; a restarted program uses the same. */
 export interface Place {
   readonly directory: string;
   readonly streamPort: number;
   readonly adminPort: number;
 }
 
-/** `path` is a binary or a script for this runtime; `firstBody` that of the first request, which asks for health without one. */
+/** `path`: a binary, or a script for this runtime. `firstBody`: the body of the first request; without one, it asks for health. */
 export interface ProgramOptions {
   readonly path: string;
   readonly place: Place;
@@ -26,7 +26,7 @@ export interface ProgramOptions {
   readonly firstBody: string | undefined;
 }
 
-/** In records, since the journal was made; as `/api/status` tells. */
+/** Records since the journal was created, as in `/api/status`. */
 export interface Conservation {
   readonly accepted: number;
   readonly duplicate: number;
@@ -35,15 +35,15 @@ export interface Conservation {
 
 export interface Program {
   readonly pid: number;
-  /** The address of its stream receiver, and what it wants as a token. */
+  /** The address and the token of its stream receiver. */
   readonly url: string;
   readonly token: string;
   /** From the start of the process to the first request that was answered 200, in milliseconds. */
   readonly startToAcceptedMs: number;
   conservation(): Promise<Conservation>;
-  /** The end of what it has written so far. */
+  /** The last lines of its output so far. */
   lastLines(): readonly string[];
-  /** Asks it to end, waits, and gives its exit code; kills it when it does not end in time. */
+  /** Asks it to stop, waits, and returns its exit code; kills it if it does not stop in time. */
   stop(timeoutMs: number): Promise<number | undefined>;
   /** Ends it at once, as a power failure would. */
   kill(): Promise<void>;
@@ -51,7 +51,7 @@ export interface Program {
 
 const startTimeoutMs = 30_000;
 
-/** Makes a place with two ports that nobody uses at this moment, and removes it when the work is over. */
+/** Creates a directory with two free ports for the work, and removes it afterwards. */
 export async function inPlace<Result>(work: (place: Place) => Promise<Result>): Promise<Result> {
   const directory = mkdtempSync(join(tmpdir(), "tailscale2otel-bench-"));
   const remove = () => rmSync(directory, { recursive: true, force: true });
@@ -97,7 +97,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       .trim()
       .split("\n")
       .slice(-10)
-      .map((line) => `the program said: ${line}`);
+      .map((line) => `output: ${line}`);
   const request: RequestInit = {
     headers: { authorization: `Splunk ${token}` },
     ...(firstBody !== undefined && { method: "POST", body: firstBody }),

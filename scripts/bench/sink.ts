@@ -1,18 +1,18 @@
-/** The OTLP sink: a process that accepts every request at once and decodes it later, so that it takes little from the program that is measured. */
+/** The OTLP sink: a process that accepts every request at once and decodes it later, so that it takes little CPU from the measured program. */
 import { gunzipSync } from "node:zlib";
 import { serialLimit, txBytesOf } from "./bodies.ts";
 import { parentMessages, tellParent } from "./child.ts";
 import { decodeOtlp } from "../../test/support/otlp-sink.ts";
 import { eachSerial } from "./otlp.ts";
 
-/** How often the entries from `first` up to `end` were sent. */
+/** How often the entries from `first` to before `end` were sent. */
 export interface SentEntries {
   readonly first: number;
   readonly end: number;
   readonly times: number;
 }
 
-/** What the parent writes. */
+/** A message of the parent. */
 export type SinkRequest =
   { readonly ask: "arrivals" } | { readonly ask: "verify"; readonly sent: readonly SentEntries[] };
 
@@ -23,9 +23,9 @@ export interface SinkArrivals {
 }
 
 export interface SinkFindings {
-  /** Log records that never came. */
+  /** Log records that never arrived. */
   readonly missing: number;
-  /** Log records that came more often than they were sent. */
+  /** Log records that arrived more often than they were sent. */
   readonly repeated: number;
   /** Log records that belong to no sent entry. */
   readonly unexpected: number;
@@ -39,7 +39,7 @@ interface Body {
   readonly isGzip: boolean;
 }
 
-/** Beyond this, what waits is decoded as fast as further requests come. */
+/** Beyond this, stored bodies are decoded as fast as further requests arrive. */
 const maxWaitingBytes = 1024 ** 3;
 
 const arrivals = { metricRequests: 0, lastLogAt: 0 };
@@ -47,7 +47,7 @@ const waitingLogs: Body[] = [];
 const waitingMetrics: Body[] = [];
 let waitingBytes = 0;
 
-/** How often each serial came. */
+/** How often each serial arrived. */
 const seen = new Uint16Array(serialLimit + 1);
 const series = new Map<string, { group: string; value: number }>();
 let logRecords = 0;
@@ -80,7 +80,7 @@ function readLogs(bodies: readonly Body[]): void {
   }
 }
 
-/** Decodes what came since the last call, and compares everything so far with what was sent. */
+/** Decodes what arrived since the last call, and compares everything so far with what was sent. */
 function verify(sent: readonly SentEntries[]): SinkFindings {
   readLogs(waitingLogs.splice(0));
   for (const body of waitingMetrics.splice(0)) {

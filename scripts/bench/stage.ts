@@ -1,4 +1,4 @@
-/** One program under load, with its sink, its generator and the floor's probe, each a process of its own; and the check that nothing was lost. */
+/** One program under load, with sink, generator and floor probe as separate processes, and the check that nothing was lost. */
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { freePort } from "../../test/support/port.ts";
@@ -17,7 +17,7 @@ export interface StageOptions {
   readonly protocol: Protocol;
   /** `down`: nothing listens at the endpoint. */
   readonly backend: "up" | "down";
-  /** Bodies that are made beforehand. */
+  /** Bodies that are prepared in advance. */
   readonly bodies: number;
   readonly senders: number;
   readonly settings?: Readonly<Record<string, string>>;
@@ -39,12 +39,12 @@ export interface StageLoad extends Partial<Omit<Stretch, "url" | "token" | "seco
   readonly untilFolded?: true;
 }
 
-/** What one stretch of load cost, from its first request until everything was delivered. */
+/** The cost of one stretch of load, from its first request until everything was delivered. */
 export interface LoadFigures {
   readonly entries: number;
   readonly loadSeconds: number;
   readonly deliverySeconds: number;
-  /** Of the whole process, all its threads. */
+  /** Of all threads of the process. */
   readonly cpuSeconds: number;
   readonly cpuMicros: number;
   readonly floorMicros: number;
@@ -110,7 +110,7 @@ export class Stage {
     return this.#program;
   }
 
-  /** Everything in this place so far, with the stages before. */
+  /** Everything sent so far, including earlier stages in the same place. */
   get sent(): Sent {
     const { before = { entries: 0, records: 0, txBytes: 0, rxBytes: 0 } } = this.#options;
     const sent = { ...before };
@@ -124,7 +124,7 @@ export class Stage {
     return sent;
   }
 
-  /** Starts the program, once more if it was killed. Its first request is a record of its own. */
+  /** Starts the program, again if it was killed. Its first request is a separate record. */
   async startProgram(): Promise<Program> {
     const { program: path, place, protocol, settings = {}, bodies } = this.#options;
     const firstBody = this.#load.extraEnvelope(bodies, this.#starts++);
@@ -143,7 +143,7 @@ export class Stage {
     return report;
   }
 
-  /** One stretch of load with everything that it costs. */
+  /** One stretch of load, with its cost. */
   async measure(load: StageLoad): Promise<LoadFigures> {
     const { pid } = this.program;
     const { probe } = this.#helpers;
@@ -183,7 +183,7 @@ export class Stage {
       if (now !== pending) [pending, changedAt] = [now, Date.now()];
       if (Date.now() - changedAt > standstillMs)
         throw new Error(
-          [`delivery stands still with ${pending} records pending`, ...this.program.lastLines()].join("\n"),
+          [`delivery makes no progress with ${pending} records pending`, ...this.program.lastLines()].join("\n"),
         );
       if (pending > 0) await wait(200);
     } while (pending > 0);
@@ -203,21 +203,21 @@ export class Stage {
     const { records } = this.sent;
     if (conservation.accepted !== records) this.problems.push(`accepted ${conservation.accepted}, not ${records}`);
     if (conservation.duplicate > this.#repeated * this.#load.recordsPerBody)
-      this.problems.push(`${conservation.duplicate} records were taken for duplicates`);
+      this.problems.push(`${conservation.duplicate} records counted as duplicates`);
     if (this.#options.backend === "up") await this.#compareWithSink();
     else if (conservation.pending !== records)
-      this.problems.push(`${conservation.pending} records wait, not ${records}`);
+      this.problems.push(`${conservation.pending} records are pending, not ${records}`);
     if (this.problems.length > 0) this.problems.push(...this.program.lastLines());
     return usedBytesOf(join(this.#options.place.directory, "state/journal.db"));
   }
 
-  /** Ends every process of it. */
+  /** Stops every process. */
   async close(): Promise<void> {
     await this.#program?.stop(1000);
     await endAll(this.#helpers);
   }
 
-  /** Resolves a second after the next request with metrics: all of a fold's requests have come then. */
+  /** Resolves a second after the next request with metrics, when all requests of a fold have arrived. */
   async #folded(): Promise<void> {
     const { metricRequests } = await this.arrivals();
     const deadline = Date.now() + foldTimeoutMs;
@@ -232,7 +232,7 @@ export class Stage {
     const { missing, repeated, unexpected, totals } = await sink.read<SinkFindings>(5 * childTimeoutMs);
     if (missing > 0) this.problems.push(`${missing} log records were not delivered`);
     if (unexpected > 0) this.problems.push(`${unexpected} log records belong to nothing that was sent`);
-    if (repeated > 0 && this.#starts === 1) this.problems.push(`${repeated} log records came more than once`);
+    if (repeated > 0 && this.#starts === 1) this.problems.push(`${repeated} log records arrived more than once`);
     const { entries, records, txBytes, rxBytes } = this.sent;
     const expected: Readonly<Record<string, number>> = {
       "tailscale.network.flows": entries,

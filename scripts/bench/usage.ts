@@ -1,4 +1,4 @@
-/** What a process has used, as Linux tells in `/proc`: CPU of all its threads, and memory; and the pages of its journal. */
+/** Resource usage of a process from Linux's `/proc`: CPU of its threads, and memory; and the size of its journal. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
@@ -14,7 +14,7 @@ export interface ThreadUsage {
   readonly seconds: number;
 }
 
-/** User and system time of each thread that is there now. */
+/** User and system time of each thread that exists now. */
 export function threadsOf(pid: number): readonly ThreadUsage[] {
   return readdirSync(`/proc/${pid}/task`).map((id) => ({
     id: Number(id),
@@ -23,7 +23,7 @@ export function threadsOf(pid: number): readonly ThreadUsage[] {
   }));
 }
 
-/** `VmRSS` is what is resident now, `VmHWM` the most since the process began. */
+/** `VmRSS`: resident now; `VmHWM`: the maximum since the process started. */
 export function memoryOf(pid: number, name: "VmRSS" | "VmHWM"): number {
   const line = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   return Number(line?.[1]) * 1024;
@@ -56,7 +56,7 @@ let ticksPerSecond: number | undefined;
 function secondsIn(path: string): number {
   ticksPerSecond ??= Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
   const stat = readFileSync(path, "utf8");
-  // The second field is the command in parentheses, which may hold spaces: count from behind it.
+  // The second field is the command in parentheses, which may contain spaces: count from after it.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
