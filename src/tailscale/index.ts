@@ -68,7 +68,7 @@ const maxAnswerBytes = 1024 * 1024;
 /** Sends nothing before the first call. The settings must have credentials. */
 export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDeps) {
   /** `-` is the tailnet of the credentials. */
-  const root = `/api/v2/tailnet/${encodeURIComponent(settings.tailnet)}` as const;
+  const root = `/api/v2/tailnet/${encodeURIComponent(settings.tailnet)}`;
   const client = createClient(settings, deps);
   const credentialsOf = (auth: typeof settings.auth) => createCredentials(auth, { client, clock: deps.clock });
   let used = settings.auth;
@@ -89,24 +89,14 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
     client.send({ credentials, ...request, read: async (response) => void (await readText(response, maxAnswerBytes)) });
 
   const logStream = (method: Call["method"], log: LogName): Call => ({
-    endpoint: "log_stream",
-    method,
-    path: `${root}/logging/${log}/stream`,
+    ...callOf("log_stream", method, `${root}/logging/${log}/stream`),
     scope: method === "GET" ? "log_streaming:read" : "log_streaming",
     enabling: streamingOff,
   });
-  const webhooks = (method: Call["method"], scope: string): Call => ({
-    endpoint: "webhooks",
-    method,
-    path: `${root}/webhooks`,
-    scope,
-  });
-  const webhook = (endpoint: Call["endpoint"], method: Call["method"], id: string, end = ""): Call => ({
-    endpoint,
-    method,
-    path: `/api/v2/webhooks/${encodeURIComponent(id)}${end}`,
-    scope: "webhooks",
-  });
+  const webhooks = (method: Call["method"], scope: string): Call =>
+    callOf("webhooks", method, `${root}/webhooks`, scope);
+  const webhook = (endpoint: Call["endpoint"], method: Call["method"], id: string, end = ""): Call =>
+    callOf(endpoint, method, `/api/v2/webhooks/${encodeURIComponent(id)}${end}`, "webhooks");
 
   /** If the answer of a deletion is lost, the retry finds nothing: that is a success. */
   async function remove(call: Call): Promise<void> {
@@ -139,7 +129,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       try {
         await ask(WebhooksAnswer, { ...webhooks("GET", "webhooks:read"), signal });
       } catch (error) {
-        // A key that may not do this has been recognised all the same.
+        // A key that may not do this has been recognized all the same.
         if (!(error instanceof TailscaleError) || error.status !== 403) throw error;
       }
     },
@@ -161,10 +151,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
         }
       };
       const request: Request<void> = {
-        endpoint: `${log}_logs`,
-        method: "GET",
-        path: `${root}/logging/${log}`,
-        scope: `logs:${log}:read`,
+        ...callOf(`${log}_logs`, "GET", `${root}/logging/${log}`, `logs:${log}:read`),
         ...(log === "network" && { enabling: flowLogsOff }),
         credentials,
         query: { start: timeText(start), end: timeText(end) },
@@ -178,8 +165,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       });
     },
     async devices(): Promise<readonly ApiDevice[]> {
-      const path = `${root}/devices`;
-      const call: Call = { endpoint: "devices", method: "GET", path, scope: "devices:core:read" };
+      const call = callOf("devices", "GET", `${root}/devices`, "devices:core:read");
       return (await ask(DevicesAnswer, call, maxDevicesBytes)).devices ?? [];
     },
     /** `undefined` if none is configured. */
@@ -233,6 +219,10 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
 const flowLogsOff =
   "Enable network flow logs in the admin console under Logs; the tailnet's plan must include them. Or set collectors.flowlogs.enabled = false.";
 const streamingOff = "Log streaming must be part of the tailnet's plan, and the log itself must be enabled.";
+
+function callOf(endpoint: Call["endpoint"], method: Call["method"], path: string, scope?: string): Call {
+  return { endpoint, method, path, ...(scope !== undefined && { scope }) };
+}
 
 function json(value: unknown): NonNullable<Request<void>["body"]> {
   return { type: "application/json", text: JSON.stringify(value) };
