@@ -30,7 +30,7 @@ export function hecPage(): string {
 The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. 200 means that
 everything in a request is on disk, and a refused request changes nothing. The exception is a request of more than
 ${thousands(maxRowRecords)} records or about 4 MiB of compressed text, which is committed in several transactions: if the journal fails
-between them, the answer is 503, and the records committed so far are recognized as duplicates when the request is sent again. Every answer
+between them, the answer is 503, and the records committed so far are recognised as duplicates when the request is sent again. Every answer
 has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itself refuses (an empty 400 or 431).
 
 ## Routes
@@ -133,7 +133,7 @@ With \`webhook.auto_configure\` the program creates the webhook itself and store
 
 **Late deliveries.** Tailscale retries a delivery that was not answered with 2xx every hour for a day. Whether it signs each attempt anew
 is not documented. If it does not, \`webhook.tolerance\` refuses all retries; \`webhook.late_retry_window = "25h"\` accepts them.
-Replayed deliveries do no harm then: known events are recognized for \`dedup.webhook_window\`, and late deliveries from before that are refused.
+Replayed deliveries do no harm then: known events are recognised for \`dedup.webhook_window\`, and late deliveries from before that are refused.
 
 ## Signatures
 

@@ -129,7 +129,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       try {
         await ask(WebhooksAnswer, { ...webhooks("GET", "webhooks:read"), signal });
       } catch (error) {
-        // A key that may not do this has been recognized all the same.
+        // A key that may not do this has been recognised all the same.
         if (!(error instanceof TailscaleError) || error.status !== 403) throw error;
       }
     },
