@@ -65,7 +65,7 @@ export class LogCollector {
     }
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
-    // The first answer may take long, even over restarts: where reading begins is committed before it.
+    // The first answer may take long, even across restarts, so the starting position is committed before it.
     if (journal.pollCursor(type) === undefined)
       journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
     if (api.clockAheadMs === undefined) await api.authenticate(signal);
@@ -74,7 +74,7 @@ export class LogCollector {
       this.#resumeAt = undefined;
       return "current";
     }
-    if ((await this.#readAndCommit(next, signal)) === "keys have left") {
+    if ((await this.#readAndCommit(next, signal)) === "keys were dropped") {
       this.#halve(next);
       return "behind";
     }
@@ -102,21 +102,21 @@ export class LogCollector {
     });
   }
 
-  async #readAndCommit(next: NextWindow, signal: AbortSignal): Promise<"committed" | "keys have left"> {
+  async #readAndCommit(next: NextWindow, signal: AbortSignal): Promise<"committed" | "keys were dropped"> {
     const { type } = this.#options;
     const { api, journal, pipeline, clock } = this.#deps;
     const { window, readUntil, unverifiableSeconds } = next;
     const open = (): Batch => pipeline.open({ source: "poll", receivedAt: clock() });
     let batch = open();
     let batchBytes = 0;
-    let hasLostKeys = false;
+    let hasDroppedKeys = false;
     const onRecords = async (records: readonly Uint8Array[]): Promise<void> => {
       for (const record of records) batchBytes += addTo(batch, record);
-      if (batchBytes < maxBatchBytes || hasLostKeys) return;
-      hasLostKeys = hasPassed(journal.horizon(type), next);
+      if (batchBytes < maxBatchBytes || hasDroppedKeys) return;
+      hasDroppedKeys = hasPassed(journal.horizon(type), next);
       const full = batch;
       batch = open();
-      if (hasLostKeys) full.drop();
+      if (hasDroppedKeys) full.drop();
       else await full.commit(batchBytes);
       batchBytes = 0;
       collectGarbage();
@@ -131,7 +131,7 @@ export class LogCollector {
           throw error;
         }
       }
-      if (hasLostKeys || hasPassed(journal.horizon(type), next)) return "keys have left";
+      if (hasDroppedKeys || hasPassed(journal.horizon(type), next)) return "keys were dropped";
       if (unverifiableSeconds > 0) this.#warnOfGap(next);
       if (batch.records === 0 && unverifiableSeconds === 0) journal.setPollCursor(type, { type, readUntil });
       else await batch.commit(batchBytes, { poll: { type, readUntil, unverifiableSeconds } });
@@ -161,7 +161,7 @@ export class LogCollector {
   }
 }
 
-/** Both the API's client and the pipeline bound what they read at once. */
+/** Both the API's client and the pipeline limit what they read at once. */
 function isTooMuch(error: unknown): error is Error {
   if (error instanceof Refusal) return error.reason === "too_large";
   return error instanceof TailscaleError && (error.reason === "too_large" || error.reason === "timeout");

@@ -1,11 +1,11 @@
 /**
- * Which span of the log to ask for next: pure arithmetic. Everything is whole seconds on the log service's clock, both ends
- * of a window included, so that windows in a row share the second at which they meet.
+ * Which span of the log to request next: pure arithmetic. Everything is whole seconds on the log service's clock, both ends
+ * of a window included, so consecutive windows share the second at which they meet.
  */
 import type { Horizon } from "../../journal/index.ts";
 import type { LogWindow } from "../../tailscale/index.ts";
 
-/** Keys may leave while a window is read; it begins so many seconds after the last that has left. */
+/** Seconds between the newest dropped key and the start of a window, because more keys may be dropped while it is read. */
 const horizonMargin = 60;
 
 /** Lengths, in seconds. */
@@ -14,21 +14,21 @@ export interface WindowPolicy {
   readonly lag: number;
   readonly lookback: number;
   readonly maxWindow: number;
-  /** How much is read again, for what was logged late. At most half a window, or nothing would be gained by reading. */
+  /** How much is read again for records that were logged late. At most half a window, or polling would never advance. */
   readonly overlap: number;
   /** How long Tailscale keeps the log. */
   readonly retention: number;
 }
 
-/** How far the log has been read, and what bounds the next window. */
+/** How far the log has been read, and what limits the next window. */
 export interface PollState {
   /** The present, by our clock or the API's, whichever is behind. */
   readonly now: number;
-  /** The log is read up to here, by what is committed. */
+  /** How far the log has been read and committed. */
   readonly readUntil: number;
-  /** Where the window before ended, while spans follow each other; then nothing is read again. */
+  /** Where the previous window ended while catching up, when nothing is read again. */
   readonly resumeAt: number | undefined;
-  /** The longest span to ask for: `maxWindow`, or less after answers that were too large. */
+  /** The longest span to request: `maxWindow`, or less after answers that were too large. */
   readonly span: number;
   /** Of the dedup keys of this log. */
   readonly horizon: Horizon;
@@ -37,11 +37,11 @@ export interface PollState {
 }
 
 export interface NextWindow {
-  /** Nothing if all of the span has to be skipped. */
+  /** `undefined` if the whole span has to be skipped. */
   readonly window: LogWindow | undefined;
-  /** Where the log is read up to when the window is. */
+  /** How far the log is read once the window has been. */
   readonly readUntil: number;
-  /** Seconds that are skipped, never read, to come here. */
+  /** Seconds before the window that are skipped and never read. */
   readonly unverifiableSeconds: number;
   /** Whether it reads again what was read before. */
   readonly isOverlapping: boolean;
@@ -60,7 +60,7 @@ export function nextWindow(policy: WindowPolicy, state: PollState): NextWindow |
   const present = Math.floor(now) - policy.lag;
   const to = Math.min(present, until);
   if (to === committed) return undefined;
-  /** A position ahead of the present was made by a clock that was wrong. */
+  /** A position in the future was written by a wrong clock. */
   const readUntil = Math.min(committed, to);
   const overlap = Math.min(policy.overlap, Math.floor(policy.maxWindow / 2));
   const start = Math.max(
@@ -89,12 +89,12 @@ export function nextWindow(policy: WindowPolicy, state: PollState): NextWindow |
   };
 }
 
-/** Whether keys of the window's records may have left while it was read: duplicates in its answer would not be recognised. */
+/** Whether keys of the window's records may have been dropped while it was read, so that its duplicates would not be recognised. */
 export function hasPassed({ until, streamed }: Horizon, { window, isOverlapping }: NextWindow): boolean {
   return window !== undefined && secondAfter(isOverlapping ? until : streamed) > window.start;
 }
 
-/** The first second that lies wholly after an instant of epoch milliseconds; before all time if there is none. */
+/** The first whole second after an instant in epoch milliseconds; −∞ if there is none (0). */
 function secondAfter(millis: number): number {
   return millis === 0 ? Number.NEGATIVE_INFINITY : Math.floor(millis / 1000) + 1;
 }
