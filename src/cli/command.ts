@@ -3,6 +3,7 @@ import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type ArgsDef, defineCommand, type ParsedArgs, renderUsage } from "citty";
 import type { ConfigSources } from "../config/index.ts";
 import { nearest } from "../lib/text.ts";
+import { build } from "../version.ts";
 import { UsageError } from "./flags.ts";
 import { type Host, jsonText } from "./terminal.ts";
 
@@ -17,7 +18,7 @@ export interface Command {
   run(argv: readonly string[], host: Host): Promise<number>;
 }
 
-export type Examples = readonly (readonly [line: string, remark: string])[];
+type Examples = readonly (readonly [line: string, remark: string])[];
 
 /** What a command runs with. `args._` has all positional words. */
 export interface Invocation<Args extends ArgsDef = ArgsDef> {
@@ -91,8 +92,39 @@ export function splitLeadingFlags({ args }: Command, argv: readonly string[]) {
   return { leading: argv.slice(0, first), rest: argv.slice(first) };
 }
 
+/** The help of the whole program. */
+export async function programHelp(commands: readonly Command[], host: Host): Promise<string> {
+  const description =
+    "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs";
+  const subCommands = Object.fromEntries(
+    commands.map(({ name, description: text }) => [name, defineCommand({ meta: { name, description: text } })]),
+  );
+  const meta = { name: programName, version: build.version, description };
+  const names = commands.map(({ name }) => name);
+  const firstWords = [...new Set(names.map((name) => name.split(" ", 1)[0]))].join("|");
+  const usage = (await renderUsage(defineCommand({ meta, subCommands }))).trimEnd();
+  const notes =
+    "Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).\nExit codes: 0 success, 1 failure, 64 usage error, 78 configuration error.";
+  return helpText(
+    [usage.replace(names.join("|"), firstWords), "", notes],
+    [
+      ["tailscale2otel demo", "see it work, without a tailnet, a backend or a configuration"],
+      ["tailscale2otel check", "the effective configuration, and every problem with its fix"],
+      ["tailscale2otel run --config tailscale2otel.toml", "run the service"],
+    ],
+    host,
+  );
+}
+
+/** The help of commands that share their first words. */
+export function groupHelp(group: readonly Command[]): string {
+  const width = Math.max(...group.map(({ name }) => name.length));
+  const lines = group.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
+  return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
+}
+
 /** Help with examples. citty decides on colours by the environment alone, whatever the output is. */
-export function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
+function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
   const width = Math.max(...examples.map(([line]) => line.length));
   const lines = examples.map(([line, remark]) => `  ${line.padEnd(width)}   ${remark}`);
   const title = "\u001b[1m\u001b[4mEXAMPLES\u001b[24m\u001b[22m";

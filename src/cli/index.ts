@@ -1,6 +1,5 @@
 /** The command line: finds the command that the arguments name, and turns every error into words and an exit code. */
 import process from "node:process";
-import { defineCommand, renderUsage } from "citty";
 import schema from "../../docs/config.schema.json" with { type: "json" };
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
@@ -9,7 +8,7 @@ import { nearest } from "../lib/text.ts";
 import { TailscaleError } from "../tailscale/index.ts";
 import { build } from "../version.ts";
 import { checkCommand } from "./check.ts";
-import { type Command, command, helpText, programName, splitLeadingFlags } from "./command.ts";
+import { type Command, command, groupHelp, programHelp, programName, splitLeadingFlags } from "./command.ts";
 import { demoCommand } from "./demo.ts";
 import { jsonFlag, UsageError } from "./flags.ts";
 import { quarantineCommands } from "./quarantine.ts";
@@ -45,13 +44,13 @@ export async function runArguments(argv: readonly string[], host: Host): Promise
   const [first = "", second] = argv;
   if (first === "help" && second !== undefined && !second.startsWith("-"))
     return runNamed([...argv.slice(1), "--help"], host);
-  if (["--help", "-h", "help"].includes(first)) return show(host, await programHelp(host));
+  if (["--help", "-h", "help"].includes(first)) return show(host, await programHelp(commands, host));
   if (["--version", "-v", "-V"].includes(first)) {
     if (second !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(second)}`);
     return show(host, `${programName} ${build.version}\n`);
   }
   if (first === "" && !isConfigured(host)) {
-    await host.err.write(await programHelp(host));
+    await host.err.write(await programHelp(commands, host));
     throw new UsageError("no command, and no configuration to run with");
   }
   if (!first.startsWith("-") && first !== "") return runNamed(argv, host);
@@ -130,36 +129,6 @@ async function runNamed(argv: readonly string[], host: Host): Promise<number> {
         ? ""
         : `; there are ${[...choices].map(full).join(", ")}`;
   throw new UsageError(`unknown command ${JSON.stringify(full(next))}${remark}`, words);
-}
-
-async function programHelp(host: Host): Promise<string> {
-  const description =
-    "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs";
-  const subCommands = Object.fromEntries(
-    commands.map(({ name, description: text }) => [name, defineCommand({ meta: { name, description: text } })]),
-  );
-  const meta = { name: programName, version: build.version, description };
-  const names = commands.map(({ name }) => name);
-  const firstWords = [...new Set(names.map((name) => name.split(" ", 1)[0]))].join("|");
-  const usage = (await renderUsage(defineCommand({ meta, subCommands }))).trimEnd();
-  const notes =
-    "Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).\nExit codes: 0 success, 1 failure, 64 usage error, 78 configuration error.";
-  return helpText(
-    [usage.replace(names.join("|"), firstWords), "", notes],
-    [
-      ["tailscale2otel demo", "see it work, without a tailnet, a backend or a configuration"],
-      ["tailscale2otel check", "the effective configuration, and every problem with its fix"],
-      ["tailscale2otel run --config tailscale2otel.toml", "run the service"],
-    ],
-    host,
-  );
-}
-
-/** The help of commands that share their first words. */
-function groupHelp(group: readonly Command[]): string {
-  const width = Math.max(...group.map(({ name }) => name.length));
-  const lines = group.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
-  return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
 }
 
 async function show(host: Host, text: string): Promise<number> {

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { runToEnd, temporaryDirectory } from "./program.ts";
+import { configAt, openStore } from "../support/store.ts";
 
 const directory = temporaryDirectory();
 
@@ -179,6 +180,22 @@ describe("versions", () => {
     const { stdout } = await runToEnd(directory, ["version", "--json"]);
     expect(JSON.parse(stdout)).toEqual({ version: "0.1.0-dev", commit: "", date: "" });
   });
+});
+
+test.each([
+  [["version"], 0],
+  [["check"], 78],
+  [["quarantine", "list"], 0],
+  [["status"], 1],
+] as const)("%j prints text in a pipe, and JSON only with --json", async (words, exit) => {
+  const store = openStore(configAt(join(directory, "piped")));
+  store.close();
+  const flags = ["--set", "state.path=piped", "--set", "admin.enabled=false"];
+  const args = words[0] === "version" ? [...words] : [...words, ...flags];
+  const text = await runToEnd(directory, args);
+  expect([text.code, text.stdout]).toEqual([exit, expect.stringMatching(/^[a-z]\w+ /)]);
+  const json = await runToEnd(directory, [...args, "--json"]);
+  expect([json.code, JSON.parse(json.stdout)]).toEqual([exit, expect.any(Object)]);
 });
 
 test("a reader that closes the output early is no failure", async () => {
