@@ -11,7 +11,7 @@ import type { JsonObject } from "./types.ts";
 export const valueLimits = {
   bytes: 4 * 1024 * 1024,
   parts: 150_000,
-  names: 40_000,
+  names: 20_000,
   depth: 1000,
   escapes: 1_000_000,
 } as const;

@@ -12,7 +12,6 @@ import type { Batch } from "../../pipeline/index.ts";
 import { elementsOf, ValueBoundary, valueLimits } from "../../records/json.ts";
 import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
-import type { RawRecord } from "../../records/types.ts";
 import { withTrailingSlash } from "../answers.ts";
 import { createIntake, type Job, type ReceiverDeps } from "../intake.ts";
 import { type RejectedReason, webhookAnswers, type WebhookAnswerName } from "./protocol.ts";
@@ -111,10 +110,9 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
   async function commit({ claim, body, receivedAt, turns }: Job<Claim>): Promise<WebhookAnswerName> {
     const denied = verify(claim, body);
     if (denied !== undefined) return denied;
-    const events = eventsOf(body);
     const batch = pipeline.open({ source: "webhook", receivedAt });
     try {
-      await turns.run(addAll(batch, events));
+      await turns.run(addEvents(batch, body));
       await batch.commit(body.bytes);
       return "success";
     } finally {
@@ -134,46 +132,38 @@ function given(...secrets: readonly string[]): readonly string[] {
   return secrets.filter((secret) => secret !== "");
 }
 
-function* addAll(batch: Batch, events: readonly RawRecord[]): Generator<void> {
-  for (const event of events) yield batch.addRecord(event);
-}
-
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 const isNotSpace = (byte: number): boolean => byte > 0x20;
 
 /**
- * The events of a body: one JSON array of them, or a single one. What no event can be is quarantined by its decoder.
+ * Adds the events of a body to the batch: one JSON array of them, or a single one. What no event can be is quarantined by its
+ * decoder. Yields where its driver may pause.
  * @throws {Refusal} `unparsable` or `too_large`
  */
-export function eventsOf({ chunks, bytes }: Body): RawRecord[] {
+export function* addEvents(batch: Pick<Batch, "addRecord">, { chunks, bytes }: Body): Generator<void> {
   const body = Buffer.concat(chunks, bytes);
   // Before parsing: 4 MiB of brackets or distinct keys would take seconds, and 100 MB.
-  new ValueBoundary({ ...valueLimits, parts: maxParts, bytes: Number.POSITIVE_INFINITY }).endOf(
-    body,
-    Math.max(0, body.findIndex(isNotSpace)),
-    body.length,
-  );
+  const boundary = new ValueBoundary({ ...valueLimits, parts: maxParts, bytes: Number.POSITIVE_INFINITY });
+  boundary.endOf(body, Math.max(0, body.findIndex(isNotSpace)), body.length);
+  yield;
   const text = orUnparsable("The body is not UTF-8", () => strictUtf8.decode(body));
   const value: unknown = orUnparsable("The body is not JSON", () => JSON.parse(text));
+  yield;
   if (isObject(value)) {
-    if (
-      typeof value["type"] !== "string" &&
-      (typeof value["text"] === "string" || typeof value["content"] === "string")
-    )
-      throw new Refusal(
-        "unparsable",
-        `The body is a ${"text" in value ? "Slack" : "Discord"} message: ${formatRemedy}`,
-      );
-    return [webhookRecord(value, body.subarray(body.indexOf("{"), body.lastIndexOf("}") + 1))];
+    const kind = typeof value["text"] === "string" ? "Slack" : typeof value["content"] === "string" ? "Discord" : "";
+    if (kind !== "" && typeof value["type"] !== "string")
+      throw new Refusal("unparsable", `The body is a ${kind} message: ${formatRemedy}`);
+    return batch.addRecord(webhookRecord(value, body.subarray(body.indexOf("{"), body.lastIndexOf("}") + 1)));
   }
   if (!Array.isArray(value)) throw new Refusal("unparsable", "The body is neither an array of events nor one event");
   if (value.length > maxEvents)
     throw new Refusal("too_large", `More than ${maxEvents} events in one delivery (no setting changes this limit)`);
-  const events: readonly unknown[] = value;
-  return Array.from(elementsOf(body), (event, place) =>
-    webhookRecord(isObject(events[place]) ? events[place] : {}, event),
-  );
+  let place = 0;
+  for (const event of elementsOf(body)) {
+    const parsed: unknown = value[place++];
+    yield batch.addRecord(webhookRecord(isObject(parsed) ? parsed : {}, event));
+  }
 }
 
 const formatRemedy = "in Tailscale's admin console, set the webhook's destination to a generic endpoint";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { noIncrements } from "../../../src/catalogue/increments.ts";
 import { Refusal } from "../../../src/errors.ts";
 import { describe as describeRecord, measure } from "../../../src/processors/index.ts";
-import { eventsOf } from "../../../src/receivers/webhook/index.ts";
+import { addEvents } from "../../../src/receivers/webhook/index.ts";
 import { recordOfLine } from "../../../src/records/envelope.ts";
 import { decodeWebhook, factOfEvent } from "../../../src/records/plain.ts";
 import { Defect, type RawRecord } from "../../../src/records/types.ts";
@@ -32,7 +32,10 @@ const event = fc.record(
 
 function take(body: Uint8Array): readonly RawRecord[] | Refusal {
   try {
-    return eventsOf({ chunks: [body], bytes: body.byteLength });
+    const records: RawRecord[] = [];
+    const batch = { addRecord: (raw: RawRecord) => void records.push(raw) };
+    for (const _ of addEvents(batch, { chunks: [body], bytes: body.byteLength }));
+    return records;
   } catch (error) {
     expect(error).toBeInstanceOf(Refusal);
     return error as Refusal;
