@@ -265,6 +265,18 @@ describe("a damaged file", () => {
     expect(asideIn()).toHaveLength(1);
   });
 
+  test("found while it is used, of which no copy can be written, says so and what to do; nothing is lost by that", async () => {
+    const journal = await filled();
+    mkdirSync(join(state.path, "rescued.db.part"));
+    journal.damaged("a reader found page 7 malformed");
+    const line = state.log.find((one) => one.startsWith("error")) as string;
+    expect(line).toContain("the journal is damaged: nothing is accepted any more");
+    expect(line).toContain('"saved":"nothing, because no copy could be written');
+    expect(line).toContain(`"remedy":"make sure that files can be written in ${state.path}, then start again"`);
+    journal.close();
+    expect(state.open().pendingRecords).toBe(80);
+  });
+
   test("settles the difference between what was counted and what is there as lost", async () => {
     (await filled()).close();
     edit("DELETE FROM batch WHERE seq IN (50, 51, 52); PRAGMA user_version = 2");

@@ -84,7 +84,7 @@ export class Health {
     const { reason, isWhole } = found;
     const message =
       "another process changed the journal's files: nothing is accepted any more; stop that process, then start again";
-    this.#stop(reason, message, isWhole ? "whole" : "damaged");
+    this.#stop(reason, message, isWhole ? "whole" : "changed");
     return reason;
   }
 
@@ -135,15 +135,15 @@ export class Health {
     return (this.#sql[name].get() as { value: number }).value;
   }
 
-  #stop(reason: string, message: string, files: "whole" | "damaged"): void {
+  #stop(reason: string, message: string, files: "whole" | "changed" | "damaged"): void {
     this.#stopped = reason;
-    const outcome = files === "whole" ? { saved: "everything: it is still in the database" } : this.#rescue();
+    const outcome = files === "whole" ? { saved: "everything: it is still in the database" } : this.#rescue(files);
     this.#deps.logger.error(message, { reason, ...outcome });
     this.#deps.onDamage();
   }
 
   /** The connection may still read what no file holds any more, and not every damage shows again when a file is opened. */
-  #rescue(): LogFields {
+  #rescue(files: "changed" | "damaged"): LogFields {
     const { database, directory, storage, clock } = this.#deps;
     const { path, databasePath } = directory;
     const now = clock();
@@ -155,6 +155,8 @@ export class Health {
       };
     } catch (error) {
       const saved = `nothing, because no copy could be written: ${reasonOf(error)}`;
+      if (files === "damaged")
+        return { saved, remedy: `make sure that files can be written in ${path}, then start again` };
       const lost = "records that were accepted but not delivered, unless the files are put back";
       return { saved, lost, remedy: `put the files back in ${path} if you have them, then start again` };
     }
