@@ -14,7 +14,7 @@ import { openDatabase } from "./recovery.ts";
 import { createQuarantine, openSqliteReader } from "./rows.ts";
 import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
-import { Accounts, polledTypes, State, unlessDamaged } from "./state.ts";
+import { polledTypes, State, unlessDamaged } from "./state.ts";
 import {
   acceptedRows,
   isDamage,
@@ -98,17 +98,17 @@ function createJournal(
   for (const type of polledTypes) state.get(`poll.${type}`);
   const seen = new SeenKeys(database, state, config);
   seen.load(now, logger);
-  const accounts = new Accounts(database, state);
   const given = readSequence(database);
-  const lastSeq = Math.max(given, accounts.cursor.seq - 1, accounts.measuredSeq);
+  const lastSeq = Math.max(given, state.cursor.seq - 1, state.measuredSeq);
   if (lastSeq > given) raiseSequence(database, lastSeq);
-  accounts.open(lastSeq, now, logger);
+  state.countAccepted();
+  state.openSnapshot(lastSeq, now, logger);
   const ballast = new Ballast(directory.path, directory.isTemporary ? 0 : (deps.ballastBytes ?? usualBallastBytes));
   ballast.reserveFirst(lastSeq === 0, logger);
   const files = { database, directory, storage, ballast, logger, clock, onDamage };
   const health = new Health(files);
   const marks = new Marks(database);
-  const parts = { ...files, health, state, accounts, marks, seen, steady, retentionMs: config.state.retention };
+  const parts = { ...files, health, state, marks, seen, steady, retentionMs: config.state.retention };
   const space = new Space(parts);
   const turn = new Turn({
     ...parts,
@@ -151,7 +151,7 @@ function createJournal(
 
   return {
     get identity() {
-      return accounts.identity;
+      return state.identity;
     },
     location: directory.databasePath,
     get lastSeq() {
@@ -166,14 +166,14 @@ function createJournal(
     horizon: (keyClass) => seen.horizon(keyClass),
 
     get cursor() {
-      return accounts.cursor;
+      return state.cursor;
     },
     get pendingRecords() {
-      return accounts.pendingRecords;
+      return state.pendingRecords;
     },
     get pendingSince() {
-      if (health.unfit() !== undefined || accounts.pendingRecords === 0) return undefined;
-      return (oldestWaiting.get(accounts.cursor.seq) as { at: number } | undefined)?.at;
+      if (health.unfit() !== undefined || state.pendingRecords === 0) return undefined;
+      return (oldestWaiting.get(state.cursor.seq) as { at: number } | undefined)?.at;
     },
     progress: (report) => turn.report(report),
     get quarantine() {
@@ -213,20 +213,20 @@ function createJournal(
       turn.run();
       if (durability === "normal") setDurability(database, "full");
       try {
-        turn.write(() => accounts.writeSnapshot(snapshot, turn.lastSeq));
+        turn.write(() => state.writeSnapshot(snapshot, turn.lastSeq));
       } finally {
         if (durability === "normal") setDurability(database, "normal");
       }
     },
     readSnapshot() {
       health.mustBeOpen();
-      return accounts.readSnapshot();
+      return state.readSnapshot();
     },
     beginSeriesAnew(at) {
       health.mustBeOpen();
       turn.run();
-      turn.write(() => accounts.beginAnew(at));
-      accounts.load();
+      turn.write(() => state.beginAnew(at));
+      state.countAccepted();
     },
 
     readState(name) {
@@ -244,14 +244,14 @@ function createJournal(
       return { ...room, refusal: unfit ?? health.failure ?? room.refusal };
     },
     get wantsSnapshot() {
-      if (health.unfit() !== undefined || accounts.cursor.seq <= accounts.measuredSeq + 1) return false;
+      if (health.unfit() !== undefined || state.cursor.seq <= state.measuredSeq + 1) return false;
       space.measure();
       return space.isShort;
     },
     get loss() {
-      return accounts.loss;
+      return state.loss;
     },
-    settleLoss: (accepted) => turn.write(() => accounts.settleLoss(accepted)),
+    settleLoss: (accepted) => turn.write(() => state.settleLoss(accepted)),
     damaged: (reason) => health.failed(new Damaged(reason)),
     maintain,
     openReader() {

@@ -12,7 +12,7 @@ import { keyClasses } from "../journal.ts";
 import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
 import { readHeader, sizeOf } from "./inspection.ts";
 import { textOf } from "./rows.ts";
-import { Accounts, blobPrefix, polledTypes, State } from "./state.ts";
+import { blobPrefix, polledTypes, State } from "./state.ts";
 import {
   isDamage,
   maxSeq,
@@ -166,9 +166,8 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   /** Without the secret no key can be found again. */
   const keys = state.get("identity") === undefined ? 0 : saveKeys(from, to, state, writtenAt);
   state.ensureIdentity(now);
-  const accounts = new Accounts(to, state);
   const position = state.get("cursor");
-  const snapshot = attempt(() => new Accounts(from, new State(from)).readSnapshot());
+  const snapshot = attempt(() => new State(from).readSnapshot());
   const firstSeq = Math.min(position?.seq ?? 1, (snapshot?.measuredSeq ?? maxSeq) + 1);
   const lastKnown = attempt(() => readSequence(from));
 
@@ -191,13 +190,13 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   const end = Math.max(highest, lastKnown ?? highest + unknownSeqs);
   raiseSequence(to, end);
 
-  accounts.load();
-  if (snapshot !== undefined) accounts.writeSnapshot(snapshot, end);
+  state.countAccepted();
+  if (snapshot !== undefined) state.writeSnapshot(snapshot, end);
   /** The counters of delivery share the start of the series. */
-  if (snapshot === undefined || position === undefined) accounts.beginAnew(now, snapshot?.measuredSeq ?? end);
+  if (snapshot === undefined || position === undefined) state.beginAnew(now, snapshot?.measuredSeq ?? end);
   const isKnown = position !== undefined && lastKnown !== undefined;
   const lost = isKnown ? Math.max(0, end - firstSeq + 1 - rows.undelivered) : undefined;
-  state.set("loss", { ...accounts.loss, rows: accounts.loss.rows + (lost ?? 0), isOpen: true });
+  state.set("loss", { ...state.loss, rows: state.loss.rows + (lost ?? 0), isOpen: true });
   return {
     rows: rows.saved,
     lost_rows: lost ?? "unknown",

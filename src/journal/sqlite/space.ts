@@ -8,7 +8,7 @@ import { type JournalSpace, type Redelivery, startOfJournal } from "../journal.t
 import type { Health, HealthDeps } from "./health.ts";
 import type { Marks } from "./marks.ts";
 import type { SeenKeys } from "./seen-keys.ts";
-import type { Accounts, State } from "./state.ts";
+import type { State } from "./state.ts";
 import { acceptedRows, prepare, type Statements } from "./tables.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
@@ -50,7 +50,6 @@ const vacuumAbove = 1 / 5;
 
 export interface SpaceDeps extends HealthDeps {
   readonly state: State;
-  readonly accounts: Accounts;
   readonly marks: Marks;
   readonly seen: SeenKeys;
   readonly health: Health;
@@ -89,7 +88,7 @@ export class Space {
     this.#deps = deps;
     this.#sql = prepare(deps.database, sql);
     this.#steadyAt = deps.steady();
-    this.#age = Math.min(deps.clock(), deps.state.get("age") ?? deps.accounts.identity.createdAt);
+    this.#age = Math.min(deps.clock(), deps.state.get("age") ?? deps.state.identity.createdAt);
   }
 
   view(): JournalSpace {
@@ -163,8 +162,8 @@ export class Space {
    * @throws {Unavailable} if the journal is closed before it is done.
    */
   async planReplay(range: NonNullable<Redelivery["range"]>, id: number): Promise<Redelivery> {
-    const { accounts, health } = this.#deps;
-    const end = accounts.cursor.seq;
+    const { state, health } = this.#deps;
+    const end = state.cursor.seq;
     const plan = { first: undefined as number | undefined, last: 0, total: 0 };
     this.#planned++;
     try {
@@ -187,10 +186,10 @@ export class Space {
   }
 
   #releaseRows(hasTime: () => boolean): boolean {
-    const { accounts, state, marks, clock, retentionMs } = this.#deps;
+    const { state, marks, clock, retentionMs } = this.#deps;
     if (this.#planned > 0) return true;
     const replayed = state.runningRedelivery("replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
-    const below = Math.min(accounts.cursor.seq, accounts.measuredSeq + 1, replayed);
+    const below = Math.min(state.cursor.seq, state.measuredSeq + 1, replayed);
     const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;
     const youngUntil = clock() + aheadMs;
     for (;;) {

@@ -51,7 +51,6 @@ const sql = {
   read: "SELECT name, crc, value FROM state WHERE name = ?",
   delete: "DELETE FROM state WHERE name = ?",
   blobs: `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
-  recordsFrom: `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`,
 };
 
 /** What cannot be read is nothing. */
@@ -66,13 +65,17 @@ export function unlessDamaged<Value>(read: () => Value): Value | undefined {
 
 /** Changes are in the caller's transaction. */
 export class State {
+  readonly #database: DatabaseSync;
   readonly #table: Table<"state">;
   readonly #sql: Statements<keyof typeof sql>;
   readonly #values = new Map<string, unknown>();
   /** What the open transaction has replaced. */
   readonly #replaced = new Map<string, unknown>();
+  /** Records accepted since the series began, as the cursor counts. */
+  #accepted = 0;
 
   constructor(database: DatabaseSync) {
+    this.#database = database;
     this.#table = new Table(database, "state");
     this.#sql = prepare(database, sql);
   }
@@ -151,25 +154,10 @@ export class State {
       return taken;
     });
   }
-}
 
-/** Changes are in the caller's transaction. */
-export class Accounts {
-  readonly #database: DatabaseSync;
-  readonly #state: State;
-  readonly #sql: Statements<keyof typeof sql>;
-  /** Records accepted since the series began, as the cursor counts. */
-  #accepted = 0;
-
-  constructor(database: DatabaseSync, state: State) {
-    this.#database = database;
-    this.#state = state;
-    this.#sql = prepare(database, sql);
-  }
-
-  /** Adds up what is stored. @throws {Damaged} */
-  load(): void {
-    const known = this.#state.get("accepted");
+  /** Adds up how many records were accepted. @throws {Damaged} */
+  countAccepted(): void {
+    const known = this.get("accepted");
     const { seq, record, records } = this.cursor;
     this.#accepted =
       known === undefined
@@ -178,33 +166,32 @@ export class Accounts {
   }
 
   /** A snapshot that is not what was written is none: all series begin anew. @throws {Damaged} if it is something else. */
-  open(lastSeq: number, now: number, logger: Logger): void {
-    this.load();
+  openSnapshot(lastSeq: number, now: number, logger: Logger): void {
     try {
       this.readSnapshot();
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;
       logger.error("the snapshot of the counters is damaged: all series begin anew", { reason: error.message });
       transaction(this.#database, () => this.beginAnew(now, lastSeq));
-      this.#state.committed();
-      this.load();
+      this.committed();
+      this.countAccepted();
     }
   }
 
   get identity(): JournalIdentity {
-    return this.#state.get("identity") as JournalIdentity;
+    return this.get("identity") as JournalIdentity;
   }
 
   get cursor(): LogCursor {
-    return this.#state.get("cursor") ?? startOfJournal;
+    return this.get("cursor") ?? startOfJournal;
   }
 
   get measuredSeq(): number {
-    return this.#state.getReadable("measured")?.measuredSeq ?? 0;
+    return this.getReadable("measured")?.measuredSeq ?? 0;
   }
 
   get loss(): StoredLoss {
-    return this.#state.getReadable("loss") ?? noLoss;
+    return this.getReadable("loss") ?? noLoss;
   }
 
   /** Accepted records that are neither delivered nor dead letters. */
@@ -220,38 +207,38 @@ export class Accounts {
 
   /** @throws {Damaged} if any of it is not what was written. */
   readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> } {
-    const { measuredSeq, blobs, sum } = this.#state.get("measured") ?? { measuredSeq: 0, blobs: 0, sum: 0 };
+    const { measuredSeq, blobs, sum } = this.get("measured") ?? { measuredSeq: 0, blobs: 0, sum: 0 };
     const found = this.#summary();
     if (blobs !== found.blobs || sum !== found.sum) throw new Damaged("the snapshot of the counters is incomplete");
-    const read = (name: string) => [name.slice(blobPrefix.length), this.#state.readBlob(name) as Uint8Array] as const;
+    const read = (name: string) => [name.slice(blobPrefix.length), this.readBlob(name) as Uint8Array] as const;
     return { measuredSeq, blobs: new Map(this.#blobs().map(({ name }) => read(name))) };
   }
 
   /** Blobs that are not named stay. `lastSeq`: the last committed row. */
   writeSnapshot({ measuredSeq, blobs }: Snapshot, lastSeq: number): void {
     for (const [name, blob] of blobs) {
-      if (blob === undefined) this.#state.delete(blobPrefix + name);
-      else this.#state.writeBlob(blobPrefix + name, blob);
+      if (blob === undefined) this.delete(blobPrefix + name);
+      else this.writeBlob(blobPrefix + name, blob);
     }
-    this.#state.set("measured", { measuredSeq, ...this.#summary() });
-    this.#state.set("accepted", { seq: lastSeq, records: this.#accepted });
+    this.set("measured", { measuredSeq, ...this.#summary() });
+    this.set("accepted", { seq: lastSeq, records: this.#accepted });
   }
 
   /**
    * All series begin anew at `at`, and the counters of delivery with them. Rows up to `measuredSeq` count as measured; later
-   * ones that are delivered stay delivered. To be followed by `load`.
+   * ones that are delivered stay delivered. To be followed by `countAccepted`.
    */
   beginAnew(at: number, measuredSeq = this.measuredSeq): void {
     const { seq, record, logRecord } = this.cursor;
     const delivered = Math.max(0, this.#countFrom(measuredSeq + 1) - this.pendingRecords);
-    for (const { name } of this.#blobs()) this.#state.delete(name);
-    this.#state.set("measured", { measuredSeq, blobs: 0, sum: 0 });
-    this.#state.set("identity", { ...this.identity, createdAt: at });
+    for (const { name } of this.#blobs()) this.delete(name);
+    this.set("measured", { measuredSeq, blobs: 0, sum: 0 });
+    this.set("identity", { ...this.identity, createdAt: at });
     const records = { ...startOfJournal.records, delivered };
-    this.#state.set("cursor", { ...startOfJournal, seq, record, logRecord, records });
+    this.set("cursor", { ...startOfJournal, seq, record, logRecord, records });
     /** Differences of the old sums mean nothing to the new ones. */
-    this.#state.set("loss", { ...noLoss, rows: this.loss.rows, isOpen: true });
-    this.#state.set("accepted", undefined);
+    this.set("loss", { ...noLoss, rows: this.loss.rows, isOpen: true });
+    this.set("accepted", undefined);
   }
 
   /** Records what the counters' sum of accepted records says is missing, once after damage. */
@@ -260,11 +247,13 @@ export class Accounts {
     if (!isOpen) return;
     const missing = accepted + uncounted - this.#accepted - records;
     const [lost, found] = [Math.max(0, missing), Math.max(0, -missing)];
-    this.#state.set("loss", { rows, records: records + lost, uncounted: uncounted + found, isOpen: false });
+    this.set("loss", { rows, records: records + lost, uncounted: uncounted + found, isOpen: false });
   }
 
+  /** Prepared when it is needed: of a damaged database the values may be readable without the rows. */
   #countFrom(seq: number): number {
-    return (this.#sql.recordsFrom.get(seq) as { records: number }).records;
+    const sums = `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND ${acceptedRows}`;
+    return (this.#database.prepare(sums).get(seq) as { records: number }).records;
   }
 
   #blobs(): readonly { readonly name: string; readonly crc: number }[] {

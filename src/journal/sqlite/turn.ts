@@ -121,7 +121,7 @@ export class Turn {
 
   /** One transaction for all of it. A text says why nothing was written; the caller then tries smaller ones. */
   #commit(group: readonly Waiting[], report: Report): string | undefined {
-    const { database, seen, state, accounts, marks, clock } = this.#deps;
+    const { database, seen, state, marks, clock } = this.#deps;
     const { cursor, marks: made = [], redelivered = [] } = report;
     const startedAt = performance.now();
     let written: Committed[];
@@ -143,7 +143,7 @@ export class Turn {
     this.#committedSeq = this.#seq;
     this.#show();
     if (report !== noReport) this.#report = noReport;
-    for (const { parts } of written) for (const { accepted } of parts) accounts.accepted(accepted);
+    for (const { parts } of written) for (const { accepted } of parts) state.accepted(accepted);
     this.#call(() => this.#deps.committed(seconds));
     group.forEach(({ committed }, place) => this.#call(() => committed(written[place] as Committed)));
     group.forEach(({ resolve }, place) => resolve(written[place] as Committed));
@@ -153,11 +153,11 @@ export class Turn {
   /** @throws {Error} if the quarantined line that it retries is gone. */
   #writeBatch(append: Append): Committed {
     const { source, receivedAt, retries, poll } = append;
-    const { seen, marks, state, accounts } = this.#deps;
+    const { seen, marks, state } = this.#deps;
     const judged = new Judgement(append, seen);
     if (retries !== undefined && !marks.removeItem(`${retries.seq}.${retries.line}`))
       throw new Error(`the quarantined line ${retries.seq}.${retries.line} is gone`);
-    const { tailnet } = accounts.identity;
+    const { tailnet } = state.identity;
     const nextRow = () => ({ seq: ++this.#seq, accepted_at: receivedAt, source, tailnet });
     const judgedTally = judged.tally();
     /** Quarantine rows leave by rules of their own, so the tally is never on one of them. */
