@@ -35,7 +35,7 @@ function sumsIn(output: string): Record<string, number> {
 function expectEven(sums: Record<string, number>): void {
   const { received = 0, accepted = 0, delivered = 0, pending = 0 } = sums;
   expect(sums).toMatchObject({ duplicate: 0, skipped: 0, quarantined: 0, "dead-lettered": 0 });
-  expect(received).toBeGreaterThan(100);
+  expect(received).toBeGreaterThan(0);
   expect([accepted, delivered + pending]).toEqual([received, received]);
 }
 
