@@ -83,6 +83,7 @@ test.skipIf(!canHaveFaultyDisk)(
       const posts = Array.from({ length: 16 }, () => post(running));
       for (const { status } of posts) void status.then(() => answered++);
       await Promise.all(posts.map(({ sent }) => sent));
+      await until(() => disk.isHolding());
       expect(answered).toBe(16 * round);
       disk.release();
       expect(new Set(await Promise.all(posts.map(({ status }) => status)))).toEqual(new Set(["HTTP/1.1 200 OK"]));

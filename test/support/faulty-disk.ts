@@ -1,6 +1,6 @@
 /** A slow or failing disk under one program, where this machine lets us trace it: elsewhere the tests that need it say that they are skipped. */
 import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildGoFile } from "./go-build.ts";
 
@@ -12,6 +12,8 @@ export interface FaultyDisk {
   heal(): void;
   /** From now on, no sync of the database ends. */
   hold(): void;
+  /** Whether one is under way. */
+  isHolding(): boolean;
   release(): void;
 }
 
@@ -45,7 +47,11 @@ export function createFaultyDisk(directory: string): FaultyDisk {
     prefix: [buildGoFile("faulty-disk", source), ...flags],
     fail: () => writeFileSync(failWhile, ""),
     heal: () => rmSync(failWhile),
-    hold: () => writeFileSync(holdWhile, ""),
+    hold() {
+      rmSync(`${holdWhile}.holding`, { force: true });
+      writeFileSync(holdWhile, "");
+    },
+    isHolding: () => existsSync(`${holdWhile}.holding`),
     release: () => rmSync(holdWhile),
   };
 }

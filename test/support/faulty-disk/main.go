@@ -1,7 +1,7 @@
 //go:build linux && amd64
 
 // Runs a program whose disk is slow or failing: syncs do not end while a switch file is there, and writes to named files fail
-// while another one is.
+// while another one is. A file beside the first, named .holding, says that a sync is under way.
 //
 //	faulty-disk -hold-while /tmp/held -fail-while /tmp/fails -files journal.db,journal.db-wal program arguments…
 //
@@ -194,7 +194,11 @@ func (faults faults) apply(thread int, status syscall.WaitStatus) bool {
 		_ = syscall.PtraceSetRegs(thread, &registers)
 		return false
 	}
-	return syncs[registers.Orig_rax] && isThere(faults.holdWhile)
+	if !syncs[registers.Orig_rax] || !isThere(faults.holdWhile) {
+		return false
+	}
+	check(os.WriteFile(faults.holdWhile+".holding", nil, 0o600), "holding")
+	return true
 }
 
 func isThere(file string) bool {
