@@ -16,7 +16,7 @@ export const valueLimits = {
   escapes: 1_000_000,
 } as const;
 
-type Limits = Readonly<Record<keyof typeof valueLimits, number>>;
+type Limits = Readonly<Partial<Record<keyof typeof valueLimits, number>>>;
 
 /**
  * Finds the end of a JSON value in bytes that arrive in chunks, by counting brackets outside strings. It does not validate.
@@ -32,9 +32,12 @@ export class ValueBoundary {
   #escapes = 0;
   #names: DistinctNames | undefined;
   readonly #limits: Limits;
+  readonly #maxNames: number;
 
+  /** What is absent is not limited. */
   constructor(limits: Limits = valueLimits) {
     this.#limits = limits;
+    this.#maxNames = limits.names ?? Number.POSITIVE_INFINITY;
   }
 
   /** Commas and opening brackets so far, an upper bound on the number of members, elements and scalars. */
@@ -61,7 +64,7 @@ export class ValueBoundary {
 
   #check(limit: keyof Limits, reached: number): void {
     const most = this.#limits[limit];
-    if (reached <= most) return;
+    if (most === undefined || reached <= most) return;
     throw new Refusal(
       "too_large",
       `More than ${most} ${limitWords[limit]} in one value (no setting changes this limit)`,
@@ -94,7 +97,7 @@ export class ValueBoundary {
       else if (byte === openBrace || byte === openBracket) {
         this.#parts++;
         this.#check("depth", ++this.#depth);
-      } else if (byte === colon && this.#parts > this.#limits.names) {
+      } else if (byte === colon && this.#parts > this.#maxNames) {
         this.#names ??= new DistinctNames();
         this.#names.add(bytes, from, at - 1);
       } else if ((byte === closeBrace || byte === closeBracket) && --this.#depth === 0) return at;
@@ -241,18 +244,9 @@ export function canonicalJson(value: unknown): string {
   return `{${text}}`;
 }
 
-/** For values whose limits were checked when they arrived. */
-const noLimits: Limits = {
-  bytes: Number.POSITIVE_INFINITY,
-  parts: Number.POSITIVE_INFINITY,
-  names: Number.POSITIVE_INFINITY,
-  depth: Number.POSITIVE_INFINITY,
-  escapes: Number.POSITIVE_INFINITY,
-};
-
-/** The end of the value that starts at `from`. */
+/** The end of the value that starts at `from`. Its limits were checked when it arrived. */
 function endOfValue(bytes: Uint8Array, from: number): number {
-  const end = new ValueBoundary(noLimits).endOf(bytes, from, bytes.length);
+  const end = new ValueBoundary({}).endOf(bytes, from, bytes.length);
   return end < 0 ? bytes.length : end;
 }
 
