@@ -1,4 +1,4 @@
-/** A client of Tailscale's API for tests: no real waiting, and what it measures and waits for kept. */
+/** A client of Tailscale's API for tests: it does not really wait, and records its waits and metrics. */
 import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Logger } from "../../src/lib/logger.ts";
@@ -14,7 +14,7 @@ export type TailscaleAuth =
     }
   | { readonly kind: "apikey"; readonly key: string };
 
-/** How one attempt goes; the settings' defaults otherwise. */
+/** Limits of one attempt; the defaults of the settings otherwise. */
 export interface HttpOptions {
   readonly timeoutMs: number;
   readonly maxAttempts: number;
@@ -65,7 +65,7 @@ export interface ApiClientOptions {
   readonly auth: TailscaleAuth;
   readonly http?: Partial<HttpOptions>;
   readonly clock?: Clock;
-  /** 1 − ε where it is not given: the longest waits. */
+  /** Default: 1 − ε, the longest waits. */
   readonly random?: () => number;
   readonly fetch?: ClientDeps["fetch"];
   readonly sleep?: ClientDeps["sleep"];
@@ -116,7 +116,7 @@ export function apiClient(options: ApiClientOptions): ApiClient {
   };
 }
 
-/** The error that a call ends with. @throws {Error} when it does not. */
+/** The error that a call fails with. @throws {Error} if it succeeds. */
 export async function failureOf(call: Promise<unknown>): Promise<unknown> {
   try {
     await call;

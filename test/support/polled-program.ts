@@ -1,4 +1,4 @@
-/** Journal, ledger, pipeline and collectors over the stand-in of Tailscale, with a clock that the test holds: a program that can be killed anywhere. */
+/** Journal, ledger, pipeline and collectors on the fake of Tailscale, with a clock that the test sets: a program that can be killed at any point. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import type { TailscaleApi } from "../../src/tailscale/index.ts";
 import type { Tailnet, TailnetRecord } from "./tailnet/index.ts";
 import { configAt, openStore, type Store } from "./store.ts";
 
-/** Which way the logs come in, as `source` has it; `stream` reads on to the start what an earlier poll has left unread. */
+/** How the logs arrive, as in the setting `source`; `stream` first reads what an earlier poll left unread, up to the start. */
 export type Source = "poll" | "stream" | "both";
 
 export const policy: WindowPolicy = { lag: 120, lookback: 600, maxWindow: 1800, overlap: 300, retention: 30 * 86_400 };
@@ -30,24 +30,24 @@ export interface PolledProgram {
   now: number;
   readonly journal: Journal;
   readonly api: TailscaleApi;
-  /** Ends as by a kill: what was not committed is gone, and so is what the ledger has not folded. */
+  /** Ends like a kill: what was not committed is lost, and so is what the ledger has not folded. */
   kill(): void;
   start(source: Source): void;
-  /** Reads every window that is there, of both logs, until an answer fails. `true`: nothing failed. */
+  /** Reads every window of both logs until an answer fails. `true`: nothing failed. */
   poll(): Promise<boolean>;
-  /** Begins to poll, and gives up in the middle of it. */
+  /** Begins to poll, and aborts in the middle. */
   abortedPoll(afterMs: number): Promise<void>;
-  /** As the stream brings them: one request. */
+  /** As the stream delivers them: one request. */
   stream(records: readonly TailnetRecord[]): Promise<Outcome>;
   /** What the timers do. */
   tick(): Promise<void>;
   sum(metric: LedgerMetric, attributes?: Readonly<Record<string, string>>): number;
-  /** Every record that was accepted, by its name, as often as it was. */
+  /** The name of every accepted record, as often as it was accepted. */
   accepted(): readonly string[];
   remove(): void;
 }
 
-/** `dedup`: limits of keys, also ones that the settings would not allow. */
+/** `dedup`: limits of keys, including values that the settings would not allow. */
 export function createPolledProgram(
   tailnet: Tailnet,
   clockAt: { now: number },
@@ -182,7 +182,7 @@ function recordsOf(type: RecordType, text: string): readonly RawRecord[] {
   return text.split("\n").map((line) => recordOfLine(Buffer.from(line), type));
 }
 
-/** The name of a record in either form: its node or its group, which a test gives each of its own. */
+/** The name of a record, streamed or polled: its node or its group, which a test makes unique. */
 export function nameOf(event: Readonly<Record<string, unknown>>): string {
   return String(event["nodeId"] ?? event["eventGroupID"]);
 }

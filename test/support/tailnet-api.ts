@@ -1,4 +1,4 @@
-/** The real client on the stand-in of Tailscale, which tries each call once. */
+/** The real client on the fake of Tailscale; it tries each call once. */
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createTailscaleApi, type TailscaleApi } from "../../src/tailscale/index.ts";
