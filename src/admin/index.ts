@@ -44,7 +44,7 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     async (exchange) => {
       if (isForeign(exchange)) return jsonResponse(403, { text: "Requests from other web pages are refused" });
       const credential = readAuthorization(exchange.request.headers.get("authorization"));
-      if (!isToken(credential.kind === "secret" ? credential.secret : undefined))
+      if (!isToken(typeof credential === "string" ? undefined : credential))
         return jsonResponse(401, { text: "The admin token is required" }, { "www-authenticate": "Bearer" });
       try {
         return await answer(exchange);

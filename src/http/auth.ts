@@ -4,10 +4,8 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isLoopback } from "../lib/listen.ts";
 import type { Exchange } from "./exchange.ts";
 
-export type Credential =
-  | { readonly kind: "absent" }
-  | { readonly kind: "malformed" }
-  | { readonly kind: "secret"; readonly secret: Uint8Array };
+/** A secret, or why there is none. */
+export type Credential = Uint8Array | "absent" | "malformed";
 
 /**
  * `Splunk SECRET`, `Bearer SECRET`, `Basic base64(user:SECRET)`, or a bare secret. Any other scheme is malformed. The
@@ -15,17 +13,17 @@ export type Credential =
  */
 export function readAuthorization(header: string | null): Credential {
   const text = header?.trim() ?? "";
-  if (text === "") return { kind: "absent" };
+  if (text === "") return "absent";
   const [, scheme = "", parameter = ""] = /^(\S+)\s+(.+)$/.exec(text) ?? ["", text];
   const isBare = scheme === text;
   switch (scheme.toLowerCase()) {
     case "splunk":
     case "bearer":
-      return isBare ? { kind: "malformed" } : { kind: "secret", secret: Buffer.from(parameter, "latin1") };
+      return isBare ? "malformed" : Buffer.from(parameter, "latin1");
     case "basic":
       return basicSecret(parameter);
     default:
-      return isBare ? { kind: "secret", secret: Buffer.from(text, "latin1") } : { kind: "malformed" };
+      return isBare ? Buffer.from(text, "latin1") : "malformed";
   }
 }
 
@@ -42,29 +40,23 @@ export function createSecretCheck(secrets: readonly string[]): (candidate: Uint8
 
 /**
  * Whether the request comes from a web page, or reached this listener under a foreign name (DNS rebinding). Programs send
- * neither `Origin` nor `Sec-Fetch-Site`. On a loopback listener `Host` must be this machine or one of `ownHosts`.
+ * neither `Origin` nor `Sec-Fetch-Site`. On a loopback listener `Host` must be this machine or a proxy's, that of `publicUrl`.
  */
-export function isFromBrowser(exchange: Exchange, ownHosts: readonly string[]): boolean {
+export function isFromBrowser(exchange: Exchange, publicUrl: string): boolean {
   const { headers } = exchange.request;
   if (headers.has("origin")) return true;
   const site = headers.get("sec-fetch-site");
   if (site !== null && site !== "none" && site !== "same-origin") return true;
   if (!exchange.isLocalOnly) return false;
   const host = hostOf(headers.get("host") ?? "");
-  return !isLoopback(host) && !ownHosts.some((own) => hostOf(own) === host);
-}
-
-/** The host of a proxy's address (`public_url`), which is ours too: a list for `isFromBrowser`. */
-export function ownHostsOf(publicUrl: string): readonly string[] {
-  return URL.canParse(publicUrl) ? [new URL(publicUrl).host] : [];
+  return !isLoopback(host) && !(URL.canParse(publicUrl) && hostOf(new URL(publicUrl).host) === host);
 }
 
 function basicSecret(parameter: string): Credential {
-  if (!/^[\w+/-]+={0,2}$/.test(parameter)) return { kind: "malformed" };
+  if (!/^[\w+/-]+={0,2}$/.test(parameter)) return "malformed";
   const decoded = Buffer.from(parameter, "base64");
   const colon = decoded.indexOf(":");
-  if (colon < 0 || colon === decoded.length - 1) return { kind: "malformed" };
-  return { kind: "secret", secret: decoded.subarray(colon + 1) };
+  return colon < 0 || colon === decoded.length - 1 ? "malformed" : decoded.subarray(colon + 1);
 }
 
 function digestOf(secret: string | Uint8Array): Uint8Array {

@@ -5,6 +5,7 @@ import { ConfigError } from "../errors.ts";
 import { waitAtMost } from "../lib/backoff.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
+import { printable } from "../lib/text.ts";
 import { canSharePort, type ServeOptions } from "../runtime/serve.ts";
 import { createExchange, type HttpAnswer, idleTimeoutSeconds, jsonResponse, type ServerState } from "./exchange.ts";
 import { bind, bindShared, type Listener } from "./listener.ts";
@@ -73,7 +74,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     misdirected(reason);
     const now = once(reason);
     if (now === undefined) return;
-    const what = `${request.method} ${printable(path)} from ${peer} answered ${reason === "method" ? 405 : 404}`;
+    const what = `${request.method} ${printable(path.slice(0, 100))} from ${peer} answered ${reason === "method" ? 405 : 404}`;
     const alsoRefused = now.suppressed > 0 && { alsoRefused: now.suppressed };
     logger.warn(`${what}: this listener accepts ${accepted}`, { listen, reason, ...alsoRefused });
   });
@@ -173,9 +174,4 @@ function addressOf(listen: string): ListenAddress {
 
 function responseOf({ status, headers, body }: HttpAnswer, more: Readonly<Record<string, string>>): Response {
   return new Response(body === "" ? null : body, { status, headers: { ...headers, ...more } });
-}
-
-/** Of what a stranger sent, the part that may stand in a log line. */
-function printable(text: string): string {
-  return text.slice(0, 100).replaceAll(/[^!-~]/g, "?");
 }

@@ -1,7 +1,7 @@
 /** The HEC stream receiver: who may send, where to, and how a body becomes a committed batch. */
 import { type Config, defaultMaxBodyBytes } from "../../config/index.ts";
 import { Refusal } from "../../errors.ts";
-import { createSecretCheck, isFromBrowser, ownHostsOf, readAuthorization } from "../../http/auth.ts";
+import { createSecretCheck, isFromBrowser, readAuthorization } from "../../http/auth.ts";
 import type { Exchange, HttpAnswer } from "../../http/exchange.ts";
 import { createLimiter } from "../../http/limiter.ts";
 import type { Route } from "../../http/router.ts";
@@ -49,8 +49,25 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
   const { request_timeout: timeoutMs, max_inflight_bytes: maxBytes, max_concurrent_requests: maxWorking } = settings;
   const limit = bodyLimit(settings);
   const largeLimiter = createLimiter({ maxReading: Number.POSITIVE_INFINITY, maxBytes: 0, maxWorking: 1 });
-  const ownHosts = ownHostsOf(settings.public_url);
-  let authenticate = createAuthentication(settings.token, settings.token_previous, ownHosts);
+  let tokens: readonly string[] = [];
+  let isToken = createSecretCheck(tokens);
+  useTokens(settings.token, settings.token_previous);
+
+  function useTokens(...next: readonly string[]): void {
+    tokens = next.filter((token) => token !== "");
+    isToken = createSecretCheck(tokens);
+  }
+
+  function check(exchange: Exchange): Claim | HecAnswerName {
+    const { headers } = exchange.request;
+    const credential = readAuthorization(headers.get("authorization"));
+    if (tokens.length === 0) {
+      if (isFromBrowser(exchange, settings.public_url)) return "crossSite";
+    } else if (credential === "absent") return "tokenRequired";
+    else if (credential === "malformed") return "invalidAuthorization";
+    else if (!isToken(credential)) return "invalidToken";
+    return { compression: compressionOf(settings.decompress, headers.get("content-encoding")) };
+  }
 
   async function commit({ claim, body, receivedAt, admission, turns }: Job<Claim>): Promise<HecAnswerName> {
     telemetry.record("tailscale.stream.request.size", body.bytes, {});
@@ -77,10 +94,7 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
       limits: { maxReading, maxBytes, maxWorking },
       ...limit,
       timeoutMs,
-      check: (exchange) =>
-        authenticate(exchange) ?? {
-          compression: compressionOf(settings.decompress, exchange.request.headers.get("content-encoding")),
-        },
+      check,
       commit,
       rejected: (reason) => telemetry.add("tailscale.stream.rejected", 1, { reason }),
     },
@@ -96,21 +110,7 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
       ...ingestPaths(settings.path).map((path): Route => ({ path, methods: { POST: ingest } })),
       ...healthPaths.map((path): Route => ({ path, methods: { GET: health } })),
     ],
-    useTokens(token, tokenPrevious) {
-      authenticate = createAuthentication(token, tokenPrevious, ownHosts);
-    },
-  };
-}
-
-/** Before a byte of the body is read: the answer to a request that may not send, or nothing. */
-function createAuthentication(token: string, tokenPrevious: string, ownHosts: readonly string[]) {
-  const isToken = createSecretCheck([token, tokenPrevious]);
-  return (exchange: Exchange): HecAnswerName | undefined => {
-    if (token === "" && tokenPrevious === "") return isFromBrowser(exchange, ownHosts) ? "crossSite" : undefined;
-    const credential = readAuthorization(exchange.request.headers.get("authorization"));
-    if (credential.kind === "absent") return "tokenRequired";
-    if (credential.kind === "malformed") return "invalidAuthorization";
-    return isToken(credential.secret) ? undefined : "invalidToken";
+    useTokens,
   };
 }
 

@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import type { Config } from "../../config/schema.ts";
 import { orUnparsable, Refusal } from "../../errors.ts";
-import { isFromBrowser, ownHostsOf } from "../../http/auth.ts";
+import { isFromBrowser } from "../../http/auth.ts";
 import type { Body, Exchange } from "../../http/exchange.ts";
 import type { Route } from "../../http/router.ts";
 import type { Batch } from "../../pipeline/index.ts";
@@ -58,8 +58,7 @@ interface Claim {
 
 export function createWebhookReceiver(settings: Config["webhook"], deps: WebhookReceiverDeps): WebhookReceiver {
   const { telemetry, pipeline, timeoutMs = defaultTimeoutMs } = deps;
-  const { max_body_bytes: maxBytes, tolerance: toleranceMs, late_retry_window: lateRetryWindowMs } = settings;
-  const ownHosts = ownHostsOf(settings.public_url);
+  const { max_body_bytes: maxBytes } = settings;
   let secrets = given(settings.secret, settings.secret_previous);
 
   const receive = createIntake<WebhookAnswerName, RejectedReason, Claim>(
@@ -84,12 +83,12 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
     const encoding = headers.get("content-encoding") ?? "identity";
     if (secrets.length === 0) {
       if (settings.auto_configure) return "secretUnknown";
-      if (isFromBrowser(exchange, ownHosts)) return "crossSite";
+      if (isFromBrowser(exchange, settings.public_url)) return "crossSite";
       return encoding === "identity" ? { signature: undefined, isLate: false } : "unsupportedEncoding";
     }
     const signature = readSignature(headers.get(signatureHeader));
     if (typeof signature === "string") return signature;
-    const time = judgeTime(signature.seconds, receivedAt, { toleranceMs, lateRetryWindowMs });
+    const time = judgeTime(signature.seconds, receivedAt, settings);
     if (time === "staleTimestamp" || time === "futureTimestamp") return time;
     return encoding === "identity" ? { signature, isLate: time === "late" } : "unsupportedEncoding";
   }
@@ -103,7 +102,7 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
     if (signer === undefined) return "badSignature";
     deps.signedBy?.(signer);
     // Sent at the earliest that its time allows, its events must still be known, or a replay would be news.
-    const earliestMs = signature.seconds * 1000 - toleranceMs;
+    const earliestMs = signature.seconds * 1000 - settings.tolerance;
     return isLate && earliestMs <= deps.forgottenUntil() ? "staleTimestamp" : undefined;
   }
 

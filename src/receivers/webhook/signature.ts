@@ -1,6 +1,7 @@
 /** Checks the signature of a delivery: that it was made with our secret, when, and that not a byte has changed since. */
 import { Buffer } from "node:buffer";
 import { createHmac, timingSafeEqual } from "node:crypto";
+import type { Config } from "../../config/schema.ts";
 
 export const signatureHeader = "tailscale-webhook-signature";
 
@@ -16,14 +17,6 @@ export interface Signature {
 /** What is wrong with a signature header, or with the time in it: names of answers. */
 export type SignatureDefect = "missingSignature" | "malformedSignature";
 export type TimeVerdict = "timely" | "late" | "staleTimestamp" | "futureTimestamp";
-
-/** How far the time of a signature may be from ours. */
-export interface TimeRules {
-  /** Either way, the edge included. 0: any time is timely. */
-  readonly toleranceMs: number;
-  /** Beyond the tolerance in the past: the sender may still be trying again. */
-  readonly lateRetryWindowMs: number;
-}
 
 /** More are no rotation of secrets. */
 export const maxCandidates = 16;
@@ -44,14 +37,17 @@ export function readSignature(header: string | null): Signature | SignatureDefec
   return { time, seconds: Number(time), candidates };
 }
 
-/** Where a signature's time stands to the receipt of its delivery (epoch milliseconds). */
-export function judgeTime(seconds: number, receivedAt: number, rules: TimeRules): TimeVerdict {
-  const { toleranceMs, lateRetryWindowMs } = rules;
-  if (toleranceMs === 0) return "timely";
+/** Judges a signature's time at the receipt of its delivery (epoch milliseconds), the edges included. Tolerance 0: any time is timely. */
+export function judgeTime(
+  seconds: number,
+  receivedAt: number,
+  { tolerance, late_retry_window: lateWindow }: Pick<Config["webhook"], "tolerance" | "late_retry_window">,
+): TimeVerdict {
+  if (tolerance === 0) return "timely";
   const ageMs = receivedAt - seconds * 1000;
-  if (ageMs < -toleranceMs) return "futureTimestamp";
-  if (ageMs <= toleranceMs) return "timely";
-  return ageMs <= toleranceMs + lateRetryWindowMs ? "late" : "staleTimestamp";
+  if (ageMs < -tolerance) return "futureTimestamp";
+  if (ageMs <= tolerance) return "timely";
+  return ageMs <= tolerance + lateWindow ? "late" : "staleTimestamp";
 }
 
 /**

@@ -105,8 +105,8 @@ describe("a signature header", () => {
 
 describe("the time of a signature", () => {
   const receivedAt = 1_784_000_000_000;
-  const rules = { toleranceMs: 300_000, lateRetryWindowMs: 0 };
-  const late = { ...rules, lateRetryWindowMs: 3_600_000 };
+  const rules = { tolerance: 300_000, late_retry_window: 0 };
+  const late = { ...rules, late_retry_window: 3_600_000 };
   test.each([
     ["now", 0, rules, "timely"],
     ["at the edge of the past", -300, rules, "timely"],
@@ -117,8 +117,8 @@ describe("the time of a signature", () => {
     ["at the end of that window", -3900, late, "late"],
     ["a second beyond it", -3901, late, "staleTimestamp"],
     ["ahead, with that window", 301, late, "futureTimestamp"],
-    ["long ago, without a tolerance", -1e9, { toleranceMs: 0, lateRetryWindowMs: 0 }, "timely"],
-    ["far ahead, without a tolerance", 1e9, { toleranceMs: 0, lateRetryWindowMs: 0 }, "timely"],
+    ["long ago, without a tolerance", -1e9, { tolerance: 0, late_retry_window: 0 }, "timely"],
+    ["far ahead, without a tolerance", 1e9, { tolerance: 0, late_retry_window: 0 }, "timely"],
   ] as const)("%s", (_, seconds, timeRules, verdict) => {
     expect(judgeTime(receivedAt / 1000 + seconds, receivedAt, timeRules)).toBe(verdict);
   });
