@@ -37,12 +37,10 @@ export interface Count {
 }
 
 /** Counts by metric and attribute set. */
-export interface Increments {
-  readonly counts: Map<string, Count>;
-}
+export type Increments = Map<string, Count>;
 
 export function noIncrements(): Increments {
-  return { counts: new Map() };
+  return new Map();
 }
 
 /** Adds to one counter. Attributes are given in the catalogue's order. */
@@ -57,10 +55,10 @@ export function count<Name extends LedgerMetric>(
 
 /** Adds up increments in place; `from` is not changed. */
 export function merge(into: Increments, from: Increments): void {
-  for (const counted of from.counts.values()) add(into, counted);
+  for (const counted of from.values()) add(into, counted);
 }
 
-function add({ counts }: Increments, { metric, attributes, value }: Count): void {
+function add(counts: Increments, { metric, attributes, value }: Count): void {
   const key = `${metric}\u0002${attributesKey(attributes)}`;
   const known = counts.get(key);
   if (known === undefined) counts.set(key, { metric, attributes, value });

@@ -105,7 +105,7 @@ export class Ledger {
 
   /** Adds what the other records of a commit count. */
   add(increments: Increments): void {
-    for (const { metric, attributes, value } of increments.counts.values()) this.count(metric, attributes, value);
+    for (const { metric, attributes, value } of increments.values()) this.count(metric, attributes, value);
   }
 
   /** The sum of a metric over the series with these attributes: exact at this very moment, but for flows as of the last fold. */
@@ -113,7 +113,7 @@ export class Ledger {
     const wanted = Object.entries(attributes);
     const matches = (found: LedgerAttributes): boolean => wanted.every(([name, value]) => found[name] === value);
     let sum = this.#table(metric).sum(matches);
-    for (const one of this.#interval.increments.counts.values())
+    for (const one of this.#interval.increments.values())
       if (one.metric === metric && matches(one.attributes)) sum += one.value;
     return sum;
   }

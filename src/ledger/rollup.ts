@@ -15,7 +15,7 @@ export type Add = (metric: LedgerMetric, attributes: Attributes, value: number) 
 
 /** Adds what was counted beside the flows: at most a few thousand series. */
 export function addCounts(interval: Interval, add: Add): void {
-  for (const { metric, attributes, value } of interval.increments.counts.values()) add(metric, attributes, value);
+  for (const { metric, attributes, value } of interval.increments.values()) add(metric, attributes, value);
   for (const [code, entries] of interval.fields.entries()) {
     if (entries === 0) continue;
     for (const attributes of fieldObservations(code))

@@ -48,7 +48,7 @@ const byTarget = [
 function changeOf(action: string, target: object): string | undefined {
   const into = noIncrements();
   measure(auditOf(auditValue({ action, target })), settingsWith(), into);
-  const found = [...into.counts.values()].find(({ metric }) => metric === "tailscale.config.audit.changes");
+  const found = [...into.values()].find(({ metric }) => metric === "tailscale.config.audit.changes");
   return found?.attributes["tailscale.audit.change"];
 }
 

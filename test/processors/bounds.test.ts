@@ -103,7 +103,7 @@ suite("what leaves is bounded", () => {
     expect(event.attributes["tailscale.webhook.new_roles"]).toEqual(["admin"]);
     const into = noIncrements();
     measure(webhookOf(value), settingsWith(), into);
-    for (const { attributes } of into.counts.values())
+    for (const { attributes } of into.values())
       for (const label of Object.values(attributes))
         expect(Buffer.byteLength(label)).toBeLessThanOrEqual(maxLabelBytes);
   });

@@ -213,7 +213,7 @@ suite("stream and poll give equal metrics and equal logs", () => {
         const counts = [streamed, polled].map((record) => {
           const increments = noIncrements();
           measure(record, settings, increments);
-          return [...increments.counts.values()];
+          return [...increments.values()];
         });
         expect(counts[0]).toEqual(counts[1] as never);
         const [streamLog, pollLog] = [streamed, polled].map((record) => {
