@@ -300,7 +300,7 @@ describe("a redelivery", () => {
     const running = startCommitting();
     for (const [row, connections] of [2, 3, 2, 4].entries()) await commit(`nO${row}CNTRL`, connections);
     await until(() => cursor().records.delivered + cursor().records.deadLettered === 4);
-    await until(() => store.journal.quarantine.counts({ class: "dead_letter" }).length > 0);
+    await until(() => store.journal.quarantine.counts({ class: "dead_letter" })[0]?.items === 2);
     const sent = sink.logs.length;
     sink.behave(() => ({ kind: "take" }));
     const retry = store.journal.planRetry({}, 8);
