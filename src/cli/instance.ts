@@ -98,7 +98,9 @@ async function findInstance(address: string, token: string): Promise<Instance | 
       redirect: "manual",
       signal: AbortSignal.timeout(timeout),
     }).catch((error: unknown) => {
-      throw noAnswer(error, address);
+      if (timeout === timeoutMs.first) throw noAnswer(error, address);
+      const why = connectionError(error, new URL(address).host);
+      throw new Error(`the instance has stopped answering (${why}). Check it with: tailscale2otel status`);
     });
     const answer: unknown = await response.json().catch(() => undefined);
     const text = isObject(answer) && typeof answer["text"] === "string" ? answer["text"] : undefined;

@@ -1,5 +1,7 @@
 /** `status`: readable on a terminal, JSON in a pipe, and clear if nothing answers. */
 import { chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { degradedReasons, type RunningStatus, type Status } from "../../src/admin/status.ts";
@@ -249,6 +251,21 @@ test("another program at that address is told from an instance, whatever it answ
   expect(list.stderr).toContain("is answered by another program");
   await server.stop(true);
 }, 120_000);
+
+test("an instance that stops answering in between is reported with the next step", async () => {
+  const server = createServer((request, response) => {
+    if (request.url === "/api/status") response.end(JSON.stringify({ notReady: [], conservation: {} }));
+    else request.socket.destroy();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { code, stderr } = await ask(configure(parent, "gone", ""), `quarantine list --url http://${host}`);
+  server.close();
+  expect(stderr).toBe(
+    `tailscale2otel: the instance has stopped answering (connection closed by ${host} without an answer). Check it with: tailscale2otel status\n`,
+  );
+  expect(code).toBe(1);
+});
 
 test("--strict exits with 1 while export fails, though records are accepted", async () => {
   const backend = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no", { status: 400 }) });
