@@ -91,16 +91,12 @@ export function topTalkers(series: readonly Series[], limit: number): readonly T
     const key = `${from} ${to}`;
     reports.set(key, { from, to, bytes: (reports.get(key)?.bytes ?? 0) + value });
   }
-  const pairs = [...reports.values()].filter((report) => {
-    const other = reports.get(`${report.to} ${report.from}`);
-    return other === undefined || other === report || compare(report, other) < 0;
-  });
-  return pairs.toSorted(compare).slice(0, limit);
-}
-
-/** Greatest first. */
-function compare(left: Talker, right: Talker): number {
-  return right.bytes - left.bytes || (`${left.from} ${left.to}` < `${right.from} ${right.to}` ? -1 : 1);
+  const pairs = new Map<string, Talker>();
+  for (const report of reports.values()) {
+    const key = [report.from, report.to].toSorted().join(" ");
+    if (report.bytes > (pairs.get(key)?.bytes ?? -1)) pairs.set(key, report);
+  }
+  return [...pairs.values()].toSorted((left, right) => right.bytes - left.bytes).slice(0, limit);
 }
 
 /** The frame that a terminal shows; `notices` are warnings of the program. */

@@ -14,7 +14,7 @@ test("a pair that both ends report is shown once, with the larger report", () =>
 
 test("equal reports of both ends are shown once", () => {
   expect(topTalkers([series("web", "db", 100), series("db", "web", 100)], 5)).toEqual([
-    { from: "db", to: "web", bytes: 100 },
+    { from: "web", to: "db", bytes: 100 },
   ]);
 });
 
