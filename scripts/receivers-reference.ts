@@ -4,6 +4,7 @@ import { defaultMaxBodyBytes } from "../src/config/index.ts";
 import { settings } from "../src/config/schema.ts";
 import { idleTimeoutSeconds } from "../src/http/exchange.ts";
 import { maxEntries, maxRecords } from "../src/pipeline/batch.ts";
+import { maxAppendText } from "../src/pipeline/append.ts";
 import { maxRowRecords } from "../src/pipeline/parts.ts";
 import { exportedMembers, warningTypes } from "../src/processors/index.ts";
 import { defaultPath, healthPaths, ingestPaths, maxReading } from "../src/receivers/hec/index.ts";
@@ -29,7 +30,7 @@ export function hecPage(): string {
 
 The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. 200 means that
 everything in a request is on disk, and a refused request changes nothing. The exception is a request of more than
-${thousands(maxRowRecords)} records or about 4 MiB of compressed text, which is committed in several transactions: if the journal fails
+${thousands(maxRowRecords)} records, about ${maxAppendText / 1024 / 1024} MiB of text or 4 MiB of it compressed, which is committed in several transactions: if the journal fails
 between them, the answer is 503, and the records committed so far are recognised as duplicates when the request is sent again. Every answer
 has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itself refuses (an empty 400 or 431).
 

@@ -6,7 +6,11 @@ import { maxRowRecords } from "./parts.ts";
 /** What became of the records of one batch. Their sum is what was received. */
 export type Outcome = Readonly<Record<"accepted" | "duplicate" | "skipped" | "quarantined", number>>;
 
-/** Bytes of rows in one transaction, which take it some 25 ms, as `maxRowRecords` records do. */
+/**
+ * Text in one transaction, and bytes of its rows: each of them, and `maxRowRecords` records, may take it some 25 ms. Text does
+ * so if records of every row turn out to be known, since such rows are packed again.
+ */
+export const maxAppendText = 8 * 1024 * 1024;
 const maxAppendBytes = 4 * 1024 * 1024;
 
 /**
@@ -46,13 +50,14 @@ type Slice = { [Name in "parts" | "known" | "quarantine"]: Append[Name][number][
 function slicesOf({ parts, known, quarantine }: Append): Slice[] {
   let slice: Slice = { parts: [], known: [], quarantine: [] };
   const slices = [slice];
-  let [records, bytes] = [0, 0];
-  const withRoomFor = (moreRecords: number, moreBytes: number): Slice => {
+  let [records, bytes, text] = [0, 0, 0];
+  const withRoomFor = (moreRecords: number, moreBytes: number, moreText: number): Slice => {
     const isEmpty = records === 0;
     records += moreRecords;
     bytes += moreBytes;
-    if (!isEmpty && (records > maxRowRecords || bytes > maxAppendBytes)) {
-      [records, bytes] = [moreRecords, moreBytes];
+    text += moreText;
+    if (!isEmpty && (records > maxRowRecords || bytes > maxAppendBytes || text > maxAppendText)) {
+      [records, bytes, text] = [moreRecords, moreBytes, moreText];
       slices.push((slice = { parts: [], known: [], quarantine: [] }));
     }
     return slice;
@@ -60,10 +65,10 @@ function slicesOf({ parts, known, quarantine }: Append): Slice[] {
   for (const { keys, ...rest } of known)
     for (let from = 0; from < keys.length; from += maxRowRecords * keyWords) {
       const some = keys.subarray(from, from + maxRowRecords * keyWords);
-      withRoomFor(some.length / keyWords, 0).known.push({ ...rest, keys: some });
+      withRoomFor(some.length / keyWords, 0, 0).known.push({ ...rest, keys: some });
     }
-  for (const part of parts) withRoomFor(part.records, part.body.length).parts.push(part);
-  for (const part of quarantine) withRoomFor(part.lines, part.body.length).quarantine.push(part);
+  for (const part of parts) withRoomFor(part.records, part.body.length, part.length).parts.push(part);
+  for (const part of quarantine) withRoomFor(part.lines, part.body.length, part.length).quarantine.push(part);
   return slices;
 }
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Unavailable } from "../../src/errors.ts";
 import type { Append, Journal } from "../../src/journal/index.ts";
 import { createPipeline, type Outcome } from "../../src/pipeline/index.ts";
+import { maxAppendText } from "../../src/pipeline/append.ts";
 import { maxRowRecords } from "../../src/pipeline/parts.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { badFlow, numberedFlow } from "../support/store.ts";
@@ -96,6 +97,13 @@ describe("no transaction brings more than a few rows of", () => {
     },
     timeoutMs,
   );
+
+  test("text", async () => {
+    await send(numbered(300, (number) => ({ ...flow(number), padding: "x".repeat(100_000) })));
+    const texts = appends.map(({ parts }) => parts.reduce((sum, { length }) => sum + length, 0));
+    expect(Math.max(...texts)).toBeLessThanOrEqual(maxAppendText);
+    expect(texts.reduce((sum, one) => sum + one)).toBeGreaterThan(30_000_000);
+  });
 });
 
 describe("of several transactions", () => {
