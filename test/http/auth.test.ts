@@ -32,7 +32,7 @@ describe("an Authorization header", () => {
 });
 
 describe("a secret check", () => {
-  test("takes any of its secrets and nothing else", () => {
+  test("accepts any of its secrets and nothing else", () => {
     const isSecret = createSecretCheck(["one", "", "two"]);
     expect(["one", "two", "", "on", "onee", "three"].map((text) => isSecret(Buffer.from(text)))).toEqual([
       true,
@@ -44,7 +44,7 @@ describe("a secret check", () => {
     ]);
   });
 
-  test("takes nothing when it has no secret", () => {
+  test("accepts nothing without a secret", () => {
     expect(createSecretCheck(["", ""])(Buffer.from(""))).toBe(false);
   });
 });

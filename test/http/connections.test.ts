@@ -49,7 +49,7 @@ async function start(): Promise<number> {
 }
 afterEach(() => server.stop(0));
 
-describe("HTTP as it is seldom spoken", () => {
+describe("unusual HTTP", () => {
   test("a body with malformed chunks is refused, and the connection ends", async () => {
     const text = `${head("POST", "/echo", { "transfer-encoding": "chunked" })}3\r\nabc\r\nzz\r\n`;
     expect((await sendRaw(await start(), [text], { until: "closed" })).status).toBe(400);
@@ -68,13 +68,13 @@ describe("HTTP as it is seldom spoken", () => {
     expect((await sendRaw(await start(), ["GET /echo HTTP/1.1\r\n\r\n"])).status).toBe(400);
   });
 
-  test("a client that expects 100 Continue is told to go on, and sees a refusal whether it does or not", async () => {
+  test("a client that expects 100 Continue gets it, and sees a refusal whether it goes on or not", async () => {
     const port = await start();
     const expecting = { "content-length": 3, expect: "100-continue" };
     const socket = connect(port, "127.0.0.1");
     socket.write(head("POST", "/echo", expecting));
-    const told = await new Promise((resolve) => socket.once("data", (data) => resolve(data.toString())));
-    expect(told).toBe("HTTP/1.1 100 Continue\r\n\r\n");
+    const first = await new Promise((resolve) => socket.once("data", (data) => resolve(data.toString())));
+    expect(first).toBe("HTTP/1.1 100 Continue\r\n\r\n");
     const answered = new Promise((resolve) => socket.once("data", (data) => resolve(data.toString())));
     socket.write("abc");
     expect(await answered).toStartWith("HTTP/1.1 200 OK");

@@ -90,7 +90,7 @@ describe("work", () => {
     expect(order).toEqual(["third", "fourth"]);
   });
 
-  test("is refused after its timeout, and whoever gave up takes no place", async () => {
+  test("is refused after its timeout, and then no longer waits in the queue", async () => {
     const limiter = createLimiter({ ...wide, maxWorking: 1 });
     const [first, second, third] = Array.from({ length: 3 }, () => limiter.enter("192.0.2.1"));
     await first?.work(0);

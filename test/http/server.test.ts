@@ -25,7 +25,7 @@ async function withServer(
 }
 
 describe("an HTTP server", () => {
-  test("takes IPv4 and IPv6 when it listens on all addresses", async () => {
+  test("accepts IPv4 and IPv6 when it listens on all addresses", async () => {
     await withServer(
       [{ path: "/", methods: { GET: ({ peer, isLocalOnly }) => jsonResponse(200, { peer, isLocalOnly }) } }],
       async ({ port }) => {
@@ -143,7 +143,7 @@ describe("an HTTP server", () => {
     });
   });
 
-  test("reads a body away that nobody asked for, so that the answer arrives", async () => {
+  test("discards a body that no handler reads, so that the answer arrives", async () => {
     await withServer([], async ({ port }) => {
       const body = new Uint8Array(4 << 20);
       const post = [head("POST", "/none", { "content-length": body.byteLength }), body];
@@ -243,7 +243,7 @@ describe("reading a body", () => {
     },
   });
 
-  test("counts and holds what came", async () => {
+  test("counts and reserves the bytes that arrive", async () => {
     await withServer([reading({ timeoutMs: 5000 })], async (_, base) => {
       const body = "x".repeat(300_000);
       expect(await (await fetch(base, { method: "POST", body })).json()).toEqual({ text: "300000/300000" });
@@ -254,7 +254,7 @@ describe("reading a body", () => {
     });
   });
 
-  test("ends when the whole body is late, however steadily it drips", async () => {
+  test("ends at the deadline, however steadily the body drips", async () => {
     await withServer([reading({ timeoutMs: 300 })], async ({ port }) => {
       const pieces = Array.from({ length: 60 }, () => ["x", () => Bun.sleep(20)]).flat();
       const answer = await sendRaw(port, [head("POST", "/", { "content-length": 1000 }), ...pieces]);
@@ -262,7 +262,7 @@ describe("reading a body", () => {
     });
   });
 
-  test("ends when less than 1 KiB/s came after the time of grace", async () => {
+  test("ends when it arrives at less than 1 KiB/s after the grace period", async () => {
     await withServer([reading({ timeoutMs: 60_000, graceMs: 200 })], async ({ port }) => {
       const slow = await sendRaw(port, [head("POST", "/", { "content-length": 1000 }), "x".repeat(100)]);
       expect(slow.body).toBe('{"text":"the body arrived more slowly than 1024 bytes/s"}');
@@ -274,7 +274,7 @@ describe("reading a body", () => {
     });
   });
 
-  test("refuses what cannot be held", async () => {
+  test("refuses a body over the memory limit", async () => {
     await withServer([reading({ timeoutMs: 5000, maxHeld: 10 })], async (_, base) => {
       expect(await (await fetch(base, { method: "POST", body: "x".repeat(11) })).json()).toEqual({
         text: "body_too_large",

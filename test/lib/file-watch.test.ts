@@ -26,11 +26,11 @@ async function changesOf(path: string): Promise<{ count: number; next(): Promise
   return changes;
 }
 
-describe("a change is told once,", () => {
+describe("a change is reported once,", () => {
   const ways: readonly [string, () => void][] = [
     ["of a file that is written", () => writeFileSync(file, "another text")],
     [
-      "of a file that another one takes the place of",
+      "of a file that is replaced by another",
       () => {
         writeFileSync(`${file}.new`, "text");
         renameSync(`${file}.new`, file);
@@ -42,9 +42,9 @@ describe("a change is told once,", () => {
   test.each(ways)("%s", async (_, change) => {
     writeFileSync(file, "text");
     const changes = await changesOf(file);
-    const told = changes.next();
+    const reported = changes.next();
     change();
-    await told;
+    await reported;
     await wait(everyMs * 10);
     expect(changes.count).toBe(1);
   });
@@ -55,29 +55,29 @@ describe("a change is told once,", () => {
     writeFileSync(join(directory, "two"), "text");
     symlinkSync("one", link);
     const changes = await changesOf(link);
-    const told = changes.next();
+    const reported = changes.next();
     symlinkSync("two", `${link}.new`);
     renameSync(`${link}.new`, link);
-    await told;
+    await reported;
     expect(changes.count).toBe(1);
   });
 });
 
-test("a file that is being written is not told before it rests", async () => {
+test("a file that is being written is reported once it stays the same", async () => {
   writeFileSync(file, "");
   const changes = await changesOf(file);
-  const told = changes.next();
+  const reported = changes.next();
   // In every turn of the loop, so that no two looks see the same, however long a turn takes.
   for (let turn = 0, endsAt = performance.now() + everyMs * 10; turn < 100 || performance.now() < endsAt; turn++) {
     appendFileSync(file, "text");
     await nextTurn();
     expect(changes.count).toBe(0);
   }
-  await told;
+  await reported;
   expect(changes.count).toBe(1);
 });
 
-test("nothing is told of files that stay as they are, or that cannot be read twice", async () => {
+test("files that stay the same or cannot be read twice are not reported", async () => {
   const pipe = join(directory, "pipe");
   writeFileSync(file, "text");
   spawnSync("mkfifo", [pipe]);

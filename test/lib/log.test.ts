@@ -45,7 +45,7 @@ test("on a terminal it is text, with colours where they can be shown", () => {
   ]);
 });
 
-test("the format can be told", () => {
+test("the format can be set", () => {
   const lines: string[] = [];
   logTo(lines, { format: "text" }).info("a", { empty: "", spaced: "b c", quoted: 'x="y"', plain: "d" });
   logTo(lines, { format: "json", isTerminal: true, hasColour: true }).info("a");

@@ -125,7 +125,7 @@ describe("webhooks are accepted", () => {
     expect(server.inFlight).toBe(0);
   });
 
-  test("beside 300 of them, more than may be read at once: the slowest are told to come back", async () => {
+  test("beside 300 of them, more than may be read at once: the slowest are answered with 503", async () => {
     await using server = await startWebhookServer();
     const headers = { ...signedAt(server.now / 1000, "another body"), "content-length": 4 * mebibytes };
     const sockets = stalled(server.port, 256, `${head("POST", "/tailscale/webhook", headers)}[`);

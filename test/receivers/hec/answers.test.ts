@@ -22,7 +22,7 @@ interface Case {
   /** If it is not the row's reason, once. */
   readonly rejected?: Readonly<Record<string, number>>;
   /** Batches committed, if another request's was. */
-  readonly taken?: number;
+  readonly committed?: number;
   send(server: HecServer): Promise<{ status: number; headers: Record<string, string>; body: string }>;
 }
 
@@ -291,7 +291,7 @@ const cases: Case[] = [
     name: "a body for which there is no room beside the others",
     answer: "busy",
     server: { max_inflight_bytes: 16 << 20 },
-    taken: 1,
+    committed: 1,
     async send(server) {
       const large = envelope + " ".repeat(10 << 20);
       const gate = Promise.withResolvers<void>();
@@ -307,11 +307,11 @@ const cases: Case[] = [
     },
   },
   {
-    name: "no place within the time for requests",
+    name: "no turn within the timeout of requests",
     answer: "busy",
     server: { max_concurrent_requests: 1, request_timeout: 1000 },
     rejected: { overloaded: 1, unavailable: 1 },
-    taken: 1,
+    committed: 1,
     async send(server) {
       const gate = Promise.withResolvers<void>();
       const committing = new Promise<void>((resolve) => {
@@ -336,9 +336,9 @@ const cases: Case[] = [
     },
   },
   {
-    name: "a commit that takes longer than a request may",
+    name: "a commit that takes longer than the timeout of requests",
     answer: "commitTimeout",
-    taken: 1,
+    committed: 1,
     server: { request_timeout: 1000 },
     async send(server) {
       const gate = Promise.withResolvers<void>();
@@ -353,20 +353,20 @@ const cases: Case[] = [
   {
     name: "a body that is still arriving at shutdown",
     answer: "shuttingDown",
-    taken: 1,
+    committed: 1,
     send: (server) => stopDuring(server, head("POST", path, { authorization: token, "content-length": 100 }), "{"),
   },
   {
     name: "a request whose headers are still arriving at shutdown",
     answer: "shuttingDown",
-    taken: 1,
+    committed: 1,
     send(server) {
       const text = head("POST", path, { authorization: token, "content-length": envelope.length }) + envelope;
       return stopDuring(server, text.slice(0, 20), text.slice(20));
     },
   },
   {
-    name: "a mistake of ours",
+    name: "a bug in this program",
     answer: "internalError",
     send(server) {
       server.pipeline.beforeCommit = () => {
@@ -392,7 +392,7 @@ const cases: Case[] = [
   {
     name: "health while shutting down",
     answer: "shuttingDown",
-    taken: 1,
+    committed: 1,
     rejected: {},
     send(server) {
       const text = head("GET", "/services/collector/health", {});
@@ -426,7 +426,7 @@ const cases: Case[] = [
 describe("the HEC receiver answers", () => {
   test.each(cases)(
     "$name with $answer",
-    async ({ answer, server: options, index, text, allow, rejected, taken, send }) => {
+    async ({ answer, server: options, index, text, allow, rejected, committed, send }) => {
       await using server = await startHecServer(options);
       const row = hecAnswers[answer];
       const { status, headers, body } = await send(server);
@@ -450,7 +450,7 @@ describe("the HEC receiver answers", () => {
       expect(server.log + body).not.toContain(token);
       await server.idle();
       expect(server.inFlight).toBe(0);
-      expect(server.pipeline.commits).toHaveLength(taken ?? (answer === "success" ? 1 : 0));
+      expect(server.pipeline.commits).toHaveLength(committed ?? (answer === "success" ? 1 : 0));
     },
     60_000,
   );

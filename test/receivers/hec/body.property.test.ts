@@ -99,7 +99,7 @@ const anyJourney = fc.record({
 });
 type Journey = typeof anyJourney extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** What a body comes to, with its records in an order of their own: parts are by type. */
+/** What becomes of a body, with its records sorted: parts are by type. */
 type Reading =
   | { readonly kind: "empty" }
   | { readonly kind: "damaged"; readonly index: number }

@@ -249,7 +249,7 @@ describe("a large body", () => {
     expect(parsed.reduce((max, bytes) => Math.max(max, bytes), 0)).toBe(most);
   });
 
-  test("and another take turns", async () => {
+  test("and another alternate", async () => {
     const queue = createTurnQueue();
     const order: string[] = [];
     const body = async (name: string): Promise<void> => {
@@ -270,7 +270,7 @@ describe("a large body", () => {
   });
 });
 
-test("a small body is not taken for a large one because of the buffers that a large one has left", async () => {
+test("a small body does not count as large because of the buffers that a large one has left in the pool", async () => {
   const read = async (records: number): Promise<number> => {
     const text = Buffer.from(Array.from({ length: records }, (_, serial) => flowEnvelope(serial)).join(""));
     const batch = openBatch();

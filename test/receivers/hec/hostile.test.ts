@@ -116,7 +116,7 @@ describe("the HEC receiver survives", () => {
   });
 });
 
-describe("HEC clients find what they look for", () => {
+describe("HEC clients find the paths they expect", () => {
   test.each([...ingestPaths(defaultPath), ...healthPaths])("OPTIONS %s, as log drivers probe", async (path) => {
     await using server = await startHecServer();
     const answer = await server.fetch(path, { method: "OPTIONS" });
@@ -124,7 +124,7 @@ describe("HEC clients find what they look for", () => {
     expect(answer.headers.get("allow")).toBe(healthPaths.includes(path) ? "GET, HEAD, OPTIONS" : "POST, OPTIONS");
   });
 
-  test.each([...ingestPaths(defaultPath)])("POST %s takes records", async (path) => {
+  test.each([...ingestPaths(defaultPath)])("POST %s accepts records", async (path) => {
     await using server = await startHecServer();
     expect((await server.fetch(path, { method: "POST", body: envelope, headers: authorized })).status).toBe(200);
   });
@@ -134,7 +134,7 @@ describe("HEC clients find what they look for", () => {
     expect((await server.fetch(path, { method: "HEAD" })).status).toBe(200);
   });
 
-  test("a path of one's own replaces the others, but not those for health", async () => {
+  test("a configured path replaces the others, but not those for health", async () => {
     await using server = await startHecServer({ path: "/logs" });
     const post = (path: string): Promise<Response> =>
       server.fetch(path, { method: "POST", body: envelope, headers: authorized });
@@ -144,7 +144,7 @@ describe("HEC clients find what they look for", () => {
     expect((await server.fetch("/services/collector/health")).status).toBe(200);
   });
 
-  test("a new token holds from the next request on", async () => {
+  test("a new token applies to the next request", async () => {
     await using server = await startHecServer();
     server.receiver.useTokens("new-token", token);
     expect((await server.post(envelope)).status).toBe(200);
@@ -163,7 +163,7 @@ describe("HEC clients find what they look for", () => {
     expect(server.rejected).toEqual({ unparsable: 1, auth: 1 });
   });
 
-  test("mistakes of ours are told once a minute, with where they happened", async () => {
+  test("bugs in this program are logged once a minute, with their stack", async () => {
     await using server = await startHecServer();
     server.pipeline.beforeCommit = () => {
       throw new TypeError("undefined is not a function");
@@ -174,7 +174,7 @@ describe("HEC clients find what they look for", () => {
     expect(lines[0]).toContain("TypeError: undefined is not a function");
   });
 
-  test("refusals are told once a minute, with how they are counted and who sent them", async () => {
+  test("refusals are logged once a minute, with their reason and sender", async () => {
     await using server = await startHecServer();
     for (let request = 0; request < 3; request++) await server.post("x");
     expect(server.log.split("\n")).toHaveLength(1);

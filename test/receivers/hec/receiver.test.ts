@@ -46,7 +46,7 @@ describe("the receiver, its pipeline and the journal", () => {
     expect(store.journal.quarantine.counts({})).toEqual([{ class: "invalid", reason: "inverted_window", items: 1 }]);
   });
 
-  test("store a compressed body of new flow records alone as it came, and anything else line by line", async () => {
+  test("store a compressed body of only new flow records as received, and anything else line by line", async () => {
     const [one, two, three, four] = [1, 2, 3, 4].map(flowEnvelope);
     const postZstd = async (body: string) =>
       (await server.post(new Uint8Array(zstdCompressSync(body)), { "content-encoding": "zstd" })).status;

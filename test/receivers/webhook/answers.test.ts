@@ -35,7 +35,7 @@ interface Case {
   /** Reasons for which events were quarantined. */
   readonly invalid?: readonly string[];
   readonly text?: string;
-  /** Events taken. */
+  /** Events accepted. */
   readonly events?: number;
   readonly rejected?: Readonly<Record<string, number>>;
   send(server: WebhookServer): Promise<Answer>;
@@ -295,7 +295,7 @@ const cases: Case[] = [
     },
   },
   {
-    name: "a commit that takes longer than a request may",
+    name: "a commit that takes longer than the timeout",
     answer: "commitTimeout",
     events: 2,
     timeoutMs: 1000,
@@ -324,7 +324,7 @@ const cases: Case[] = [
       ]),
   },
   {
-    name: "a mistake of ours",
+    name: "a bug in this program",
     answer: "internalError",
     send(server) {
       server.pipeline.beforeCommit = () => {
@@ -363,8 +363,8 @@ describe("the webhook receiver answers", () => {
       expect(server.log + body).not.toContain(webhookSecret);
       await server.idle();
       expect(server.inFlight).toBe(0);
-      const taken = server.pipeline.commits.reduce((sum, { records }) => sum + records.length, 0);
-      expect(taken).toBe(events ?? (answer === "success" ? 2 : 0));
+      const accepted = server.pipeline.commits.reduce((sum, { records }) => sum + records.length, 0);
+      expect(accepted).toBe(events ?? (answer === "success" ? 2 : 0));
       const details = server.pipeline.commits.flatMap((commit) => commit.invalid.map(({ detail }) => detail));
       expect(details).toEqual([...(invalid ?? [])]);
     },

@@ -81,7 +81,7 @@ describe("a late delivery", () => {
   });
 });
 
-test("a hundred times the same delivery at once is taken once, and answered 200 each time", async () => {
+test("the same delivery, a hundred times at once, is accepted once and answered 200 each time", async () => {
   const answers = await Promise.all(Array.from({ length: 100 }, () => server.post(body)));
   expect(answers.map(({ status }) => status)).toEqual(Array(100).fill(200));
   expect(store.journal.pendingRecords).toBe(1);

@@ -1,10 +1,10 @@
-/** A secret that is not in the settings: waited for, taken over while deliveries go on, and seen on them. */
+/** A secret that is not in the settings: deliveries before it is known, its rotation, and which secret signed a delivery. */
 import { describe, expect, test } from "bun:test";
 import { signedAt, startWebhookServer, webhookEvent, webhookSecret } from "../../support/webhook-server.ts";
 
 const body = JSON.stringify([webhookEvent()]);
 
-test("until it is known, nobody may send, signed or not, and the sender is told to come back", async () => {
+test("until it is known, every delivery is answered with 503, signed or not", async () => {
   await using server = await startWebhookServer({ secret: "", auto_configure: true });
   for (const headers of [{}, signedAt(Math.floor(server.now / 1000), body)]) {
     const answer = await server.post(body, headers);
@@ -21,7 +21,7 @@ test("until it is known, nobody may send, signed or not, and the sender is told 
   expect((await server.post(body)).status).toBe(503);
 });
 
-describe("which secret a delivery was signed with is told", () => {
+describe("the secret that a delivery was signed with is reported", () => {
   const former = "tskey-webhook-before";
 
   test("whichever of the two it is, and of no delivery that is refused", async () => {
