@@ -7,6 +7,7 @@ import { maxEntries, maxRecords } from "../src/pipeline/batch.ts";
 import { maxAppendText } from "../src/pipeline/append.ts";
 import { maxRowRecords } from "../src/pipeline/parts.ts";
 import { exportedMembers, warningTypes } from "../src/processors/index.ts";
+import { largeWorkedBytes } from "../src/receivers/hec/body.ts";
 import { defaultPath, healthPaths, ingestPaths, maxReading } from "../src/receivers/hec/index.ts";
 import { type HecAnswer, hecAnswers } from "../src/receivers/hec/protocol.ts";
 import {
@@ -67,6 +68,7 @@ ${limitsTable([
   ["one body, on the wire and after decompression", mebibytes(defaultMaxBodyBytes), "streaming.max_body_bytes"],
   ["all bodies in memory", defaultOf("streaming.max_inflight_bytes"), "streaming.max_inflight_bytes"],
   ["requests parsed and committed at once", ...own("streaming.max_concurrent_requests")],
+  [`requests worked on at once beyond ${mebibytes(largeWorkedBytes)} of text each`, "1"],
   ["requests being read or waiting", thousands(maxReading)],
   ["window of a zstd frame", mebibytes(maxWindowBytes)],
   ["records in one request", thousands(maxRecords)],

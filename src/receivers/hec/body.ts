@@ -25,7 +25,7 @@ const bytesPerPart = 128;
  * side would be no faster, since one thread works, and would need the memory of all of them at once. Even a small request may
  * hold buffers of 8 MiB that a large one has left.
  */
-const largeWorkedBytes = 1024 * 1024;
+export const largeWorkedBytes = 1024 * 1024;
 const largeHeldBytes = 12 * 1024 * 1024;
 
 export interface BodyLimit {
