@@ -68,7 +68,7 @@ ${limitsTable([
   ["one body, on the wire and after decompression", mebibytes(defaultMaxBodyBytes), "streaming.max_body_bytes"],
   ["all bodies in memory", defaultOf("streaming.max_inflight_bytes"), "streaming.max_inflight_bytes"],
   ["requests parsed and committed at once", ...own("streaming.max_concurrent_requests")],
-  [`requests worked on at once beyond ${mebibytes(largeWorkedBytes)} of text each`, "1"],
+  [`requests with more than ${mebibytes(largeWorkedBytes)} of text that are worked on at once`, "1"],
   ["requests being read or waiting", thousands(maxReading)],
   ["window of a zstd frame", mebibytes(maxWindowBytes)],
   ["records in one request", thousands(maxRecords)],
