@@ -4,7 +4,7 @@ import { runtimeName } from "./process.ts";
 export interface Connection {
   /** The peer's IP address; IPv4 in its own form. */
   readonly peer: string;
-  /** Switches the runtime's idle timeout off for this request, which must have a deadline of its own. */
+  /** Switches the runtime's idle timeout off until this request is answered; it must have a deadline of its own. */
   disableIdleTimeout(): void;
 }
 
@@ -60,11 +60,19 @@ function serveWithBun({ hostname, port, tls, sharesPort, idleTimeoutSeconds, han
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: maxRequestBodyBytes,
     ...(tls !== undefined && { tls: { cert: tls.certificate, key: tls.key, ciphers: modernCiphers } }),
-    fetch: (request, self) =>
-      handle(request, {
-        peer: peerOf(self.requestIP(request)?.address),
-        disableIdleTimeout: () => self.timeout(request, 0),
-      }),
+    async fetch(request, self) {
+      let restoreIdleTimeout = (): void => {};
+      const disableIdleTimeout = (): void => {
+        self.timeout(request, 0);
+        restoreIdleTimeout = () => self.timeout(request, idleTimeoutSeconds);
+      };
+      try {
+        return await handle(request, { peer: peerOf(self.requestIP(request)?.address), disableIdleTimeout });
+      } finally {
+        // Bun applies it to the whole connection.
+        restoreIdleTimeout();
+      }
+    },
     error: onError,
   });
   return { port: server.port ?? port, finish: () => server.stop(), abort: () => server.stop(true) };
