@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { spawn, spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { Unavailable } from "../../src/errors.ts";
 import { buildGoFile } from "../support/go-build.ts";
 import { flowEnvelope, startHecServer, token } from "../support/hec-server.ts";
 import { head } from "../support/raw-http.ts";
@@ -166,6 +167,22 @@ test("a refusal's log line names the setting that would help, or says that there
   expect(server.log.replaceAll(/ \{.*\}$/gm, "").split("\n")).toEqual([
     "stream request from 127.0.0.1 refused with 413: The body is larger than 5242880 bytes (streaming.max_body_bytes). Nothing of it was accepted: send smaller requests, or raise streaming.max_body_bytes, and streaming.max_inflight_bytes to at least as much",
     "stream request from 127.0.0.1 refused with 413: More than 4194304 bytes in one value (no setting changes this limit). Nothing of it was accepted: send smaller requests and records",
+  ]);
+});
+
+test("a commit that misses its deadline is logged as slow, and one that the journal refuses as the journal's refusal", async () => {
+  await using server = await startHecServer({ request_timeout: 1000 });
+  const committing = Promise.withResolvers<void>();
+  server.pipeline.beforeCommit = () => committing.promise;
+  expect((await server.post(flowEnvelope(1))).status).toBe(503);
+  committing.resolve();
+  server.pipeline.beforeCommit = () => {
+    throw new Unavailable("the journal is full");
+  };
+  expect((await server.post(flowEnvelope(2))).status).toBe(503);
+  expect(server.log.replaceAll(/ \{.*\}$/gm, "").split("\n")).toEqual([
+    "stream request from 127.0.0.1 refused with 503: not committed within 1000 ms. The sender should retry; the disk or the machine is too slow for the load",
+    "stream request from 127.0.0.1 refused with 503: the journal is full. The sender should retry; `tailscale2otel status` shows the state of the journal",
   ]);
 });
 

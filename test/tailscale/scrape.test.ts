@@ -81,3 +81,23 @@ test("aborts the read in flight when it stops, before the start and twice too", 
   await scrape.stop(60_000);
   expect(signals[0]?.aborted).toBe(true);
 });
+
+test("stops at its deadline even if the read in flight never ends", async () => {
+  const reading = Promise.withResolvers<void>();
+  const scrape = createScrape(
+    {
+      collector: "auditlogs",
+      what: "poll the configuration log",
+      intervalMs: hour,
+      read() {
+        reading.resolve();
+        return new Promise<Step>(() => {});
+      },
+    },
+    { telemetry: observedGauges(), logger: recordedLog(), clock: () => now, random: () => 0 },
+  );
+  scrape.start();
+  await reading.promise;
+  await scrape.stop(1);
+  expect(scrape.status).toEqual({});
+});
