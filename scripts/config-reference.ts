@@ -9,7 +9,8 @@ const opening = `# Configuration
 Settings come from four layers, each overriding the one before: defaults, a TOML file, environment variables, and \`--set key=value\`.
 \`--config\` names the file, else \`$TS2OTEL_CONFIG\` does. If neither is given, it is \`./tailscale2otel.toml\` or, if that does not
 exist, \`/etc/tailscale2otel/config.toml\`; a file found in one of these places must belong to you or to root, and must not be
-writable by other users. A file that cannot be read is an error.
+writable by other users. A file that cannot be read is an error. Files must be regular files; only \`--config\` may also name a pipe, such
+as \`--config <(sops decrypt config.toml)\` in bash, which must end within 10 s and cannot be reloaded.
 
 \`tailscale2otel check\` shows every value with its origin, and every problem with its fix. \`--changed\` shows only what differs
 from the defaults, and \`--strict\` fails on warnings too. Start from [configuration.example.toml](configuration.example.toml);

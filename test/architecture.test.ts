@@ -2,7 +2,16 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { brokenArrows, codeOnly, importsOf, levels, roomOf, type Sources, withoutComments } from "./support/imports.ts";
+import {
+  brokenArrows,
+  circles,
+  codeOnly,
+  importsOf,
+  levels,
+  roomOf,
+  type Sources,
+  withoutComments,
+} from "./support/imports.ts";
 
 const root = new URL("../src/", import.meta.url);
 
@@ -84,6 +93,12 @@ describe("imports go right", () => {
   test.each(broken)("and one %s is told", (_, files, arrows) => {
     expect(brokenArrows(new Map(Object.entries(files)))).toEqual(arrows);
   });
+});
+
+test("no file imports itself over others, not even for a type", () => {
+  expect(circles(sources)).toEqual([]);
+  const files = { "a.ts": 'import "./b.ts";', "b.ts": 'import type { C } from "./c.ts";', "c.ts": 'import "./b.ts";' };
+  expect(circles(new Map(Object.entries(files)))).toEqual(["b.ts", "c.ts"]);
 });
 
 describe("only", () => {

@@ -1,6 +1,5 @@
 /** `check --online`: everything in a valid configuration that depends on another machine, a file or a clock. */
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, displayUrl } from "../config/index.ts";
@@ -9,7 +8,7 @@ import { destinationOf } from "../export/destination.ts";
 import { createSender } from "../export/sender.ts";
 import { inspectJournal } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
-import { fileErrorReason } from "../lib/file-error.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { formatBytes } from "../lib/units.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
@@ -104,16 +103,17 @@ const dayMs = 24 * 3_600_000;
 const shortMs = 14 * dayMs;
 
 function checkCertificate({ subject, file, url, remedy }: Certificate, now: number): OnlineFinding {
+  const failed = (detail: string): OnlineFinding => ({ subject, outcome: "failed", detail, remedy });
+  const read = readRegularFile(file);
+  if ("reason" in read) return failed(`cannot read ${file}: ${read.reason}`);
   let certificate: X509Certificate;
   try {
-    certificate = new X509Certificate(readFileSync(file));
-  } catch (error) {
-    const reason = fileErrorReason(error);
-    const detail = reason === undefined ? `${file} is not a certificate in PEM form` : `cannot read ${file}: ${reason}`;
-    return { subject, outcome: "failed", detail, remedy };
+    certificate = new X509Certificate(read.text);
+  } catch {
+    return failed(`${file} is not a certificate in PEM form`);
   }
   const leftMs = Date.parse(certificate.validTo) - now;
-  if (leftMs <= 0) return { subject, outcome: "failed", detail: `it has expired (${certificate.validTo})`, remedy };
+  if (leftMs <= 0) return failed(`it has expired (${certificate.validTo})`);
   const until = `valid until ${new Date(certificate.validTo).toISOString().slice(0, 10)}`;
   const host = url === "" ? undefined : new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
   if (host !== undefined && !covers(certificate, host)) {

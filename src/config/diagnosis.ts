@@ -1,4 +1,5 @@
 /** What is wrong with a configuration, where, and how to fix it. */
+import type { Config } from "./schema.ts";
 
 /** Where a value comes from. `secretFile`: the file that its text was read from, named at this place. */
 export type Origin = (
@@ -23,6 +24,33 @@ export interface Finding {
   readonly meant?: string | undefined;
   /** A running program is not affected: a listener keeps the certificate that it has. */
   readonly onlyAtStart?: boolean;
+}
+
+/** A configuration with its problems; if there are none, it is valid. */
+export interface Inspection {
+  readonly config: Config;
+  readonly problems: readonly Finding[];
+  readonly warnings: readonly Finding[];
+  /** Where each value comes from, by key; for the entries of a map by key and entry (`otlp.headers.x-scope`). */
+  readonly origins: ReadonlyMap<string, Origin>;
+  /** Settings with a problem of their own: nothing is concluded from their values. */
+  readonly broken: ReadonlySet<string>;
+  /** The file that was read, as it was named, and its permission bits. */
+  readonly configFile: string | undefined;
+  readonly mode: number | undefined;
+  /** Whether there is a file that could not be read, so that its settings are unknown. */
+  readonly isUnread: boolean;
+}
+
+export type Text = string | ((config: Config) => string);
+
+export interface Rule {
+  readonly severity: Finding["severity"];
+  /** The settings it is about. An error is reported at the first of them that is set. */
+  readonly keys: readonly string[];
+  readonly when: (config: Config) => boolean;
+  readonly message: Text;
+  readonly remedy: Text;
 }
 
 export const defaultOrigin: Origin = { from: "default" };

@@ -1,40 +1,15 @@
 /** The configuration file and the files that it names: how they are found, read, trusted, and checked as `run` will use them. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { constants, lstatSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { codeOf } from "../lib/connection-error.ts";
-import { fileErrorReason } from "../lib/file-error.ts";
-import { formatBytes } from "../lib/units.ts";
-import { describeOrigin, type Finding, givenAt } from "./diagnosis.ts";
-import type { ConfigSources, Inspection } from "./index.ts";
-import { configVariable } from "./layers.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
+import { describeOrigin, type Finding, givenAt, type Inspection } from "./diagnosis.ts";
+import { type ConfigSources, configVariable } from "./layers.ts";
 import { settings, valueAt } from "./schema.ts";
 
-/** Reads a whole file, or says why not. Never throws. */
-export function readBounded(
-  path: string,
-  maxBytes: number,
-): { readonly text: string; readonly stats: Stats } | { readonly reason: string; readonly code: string } {
-  try {
-    const file = openSync(path, "r");
-    try {
-      const buffer = Buffer.alloc(maxBytes + 1);
-      let length = 0;
-      for (let read = -1; read !== 0 && length <= maxBytes; length += read) {
-        read = readSync(file, buffer, length, buffer.length - length, null);
-      }
-      if (length > maxBytes) return { reason: `it is larger than ${formatBytes(maxBytes)}`, code: "EFBIG" };
-      return { text: buffer.toString("utf8", 0, length), stats: fstatSync(file) };
-    } finally {
-      closeSync(file);
-    }
-  } catch (error) {
-    return { reason: fileErrorReason(error) ?? String(error), code: codeOf(error) ?? "" };
-  }
-}
-
 const usualFiles = ["tailscale2otel.toml", "/etc/tailscale2otel/config.toml"];
-const maxFileBytes = 1024 * 1024;
+/** Process substitution, `--config <(sops decrypt …)`: a person waits for the start. */
+const pipeWaitMs = 10_000;
 
 /** The configuration file as people name it, with its text or with why there is none. */
 export interface ConfigFile {
@@ -56,6 +31,7 @@ export function openConfigFile({
   configPath,
   environment,
   workingDirectory,
+  isReload,
   system: { uid },
 }: ConfigSources): ConfigFile | undefined {
   const named = configPath ?? environment[configVariable];
@@ -64,7 +40,10 @@ export function openConfigFile({
     const remedy = `Name a file, or remove ${label}: then ${usualFiles.join(" or ")} is used.`;
     return { path: "", label, message: "the path of the configuration file is empty", remedy };
   }
-  if (named !== undefined) return readConfigFile(named, workingDirectory);
+  if (named !== undefined) {
+    const mayBePipe = configPath !== undefined && isReload !== true;
+    return readConfigFile(named, workingDirectory, mayBePipe ? pipeWaitMs : 0);
+  }
   for (const path of usualFiles) {
     const place = resolve(workingDirectory, path);
     const remedy = `If it is yours, correct its owner and run chmod go-w ${path}; or name a file with --config or ${configVariable}.`;
@@ -84,23 +63,12 @@ export function openConfigFile({
   return undefined;
 }
 
-function readConfigFile(path: string, workingDirectory: string): ConfigFile {
-  const read = readBounded(resolve(workingDirectory, path), maxFileBytes);
+function readConfigFile(path: string, workingDirectory: string, waitMs = 0): ConfigFile {
+  const read = readRegularFile(resolve(workingDirectory, path), undefined, waitMs);
   if ("text" in read) return { path, ...read };
   const isMissing = read.code === "ENOENT" || read.code === "ENOTDIR";
-  const remedy = `Name a readable TOML file with --config or ${configVariable}.`;
+  const remedy = `Name a regular, readable TOML file with --config or ${configVariable}.`;
   return { path, isMissing, message: `cannot be read: ${read.reason}`, remedy };
-}
-
-const maxSecretBytes = 64 * 1024;
-
-/** A secret from a file of its own, without leading and trailing white space, or why there is none. */
-export function readSecretFile(path: string): { readonly secret: string } | { readonly reason: string } {
-  const read = readBounded(path, maxSecretBytes);
-  if ("reason" in read) return { reason: `cannot read ${JSON.stringify(path)}: ${read.reason}` };
-  const secret = read.text.trim();
-  if (secret === "") return { reason: `${JSON.stringify(path)} is empty` };
-  return /^[\x21-\x7e]+$/.test(secret) ? { secret } : { reason: `invalid secret in ${JSON.stringify(path)}` };
 }
 
 /**
@@ -161,14 +129,14 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
   for (const { kind, key, path: parts } of settings) {
     if (kind !== "file" || broken.has(key)) continue;
     const path = String(valueAt(config, key));
-    const read = path === "" ? { text: "" } : readBounded(path, maxPemBytes);
+    const read = path === "" ? { text: "" } : readRegularFile(path);
     if ("text" in read) texts.set(key, read.text);
     // A listener watches its own files, and keeps its certificate if they cannot be used.
     else
       add(
         key,
         `cannot read ${path}: ${read.reason}`,
-        "Correct the path, or the file's permissions.",
+        "Name a regular file that this program can read.",
         parts[0] !== "otlp",
       );
   }
@@ -183,8 +151,6 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
   }
   return found;
 }
-
-const maxPemBytes = 1024 * 1024;
 
 /** Secrets that others on this machine can read. */
 export function exposedSecrets({ origins, configFile, mode = 0 }: Inspection): readonly Finding[] {

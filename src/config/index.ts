@@ -8,16 +8,18 @@ import {
   describeOrigin,
   type Finding,
   inReadingOrder,
+  type Inspection,
   type Origin,
 } from "./diagnosis.ts";
 import { type ConfigFile, openConfigFile } from "./files.ts";
 import {
-  type Environment,
+  type ConfigSources,
   type Given,
   type Layers,
   readEnvironment,
   readFlags,
   readOtelEnvironment,
+  type System,
 } from "./layers.ts";
 import { judge } from "./rules.ts";
 import { type Config, configSchema, settings, valueAt } from "./schema.ts";
@@ -25,8 +27,9 @@ import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
 import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from "./values.ts";
 
-export { describeFinding, describeOrigin, type Finding, type Origin } from "./diagnosis.ts";
+export { describeFinding, describeOrigin, type Finding, type Inspection, type Origin } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
+export type { ConfigSources, System } from "./layers.ts";
 export { defaultMaxBodyBytes, subscriptionsOf, subscriptionTypes, subscriptionWords } from "./schema-inputs.ts";
 export {
   type CollectedLog,
@@ -38,44 +41,6 @@ export {
   usesOauth,
 } from "./schema.ts";
 export { displayUrl, redacted } from "./values.ts";
-
-/** Every source of settings. Nothing else is read. */
-export interface ConfigSources {
-  /** The value of `--config`. */
-  readonly configPath?: string;
-  readonly environment: Environment;
-  /** The values of `--set`: `key=value`. */
-  readonly assignments: readonly string[];
-  readonly workingDirectory: string;
-  readonly system: System;
-  /** Why `run` could not use a state directory. Absent: it is not checked. */
-  readonly whyUnusableState?: (path: string) => Pick<Finding, "message" | "remedy"> | undefined;
-}
-
-/** What the default state directory depends on. */
-export interface System {
-  /** As Node names it: `linux`, `darwin`, `win32`. */
-  readonly platform: string;
-  readonly homeDirectory: string;
-  /** The user's number; absent on systems without any. */
-  readonly uid?: number | undefined;
-}
-
-/** A configuration with its problems; if there are none, it is valid. */
-export interface Inspection {
-  readonly config: Config;
-  readonly problems: readonly Finding[];
-  readonly warnings: readonly Finding[];
-  /** Where each value comes from, by key; for the entries of a map by key and entry (`otlp.headers.x-scope`). */
-  readonly origins: ReadonlyMap<string, Origin>;
-  /** Settings with a problem of their own: nothing is concluded from their values. */
-  readonly broken: ReadonlySet<string>;
-  /** The file that was read, as it was named, and its permission bits. */
-  readonly configFile: string | undefined;
-  readonly mode: number | undefined;
-  /** Whether there is a file that could not be read, so that its settings are unknown. */
-  readonly isUnread: boolean;
-}
 
 /**
  * Defaults, then the file, then variables, then flags. Reads the configuration file and the files of secrets.

@@ -6,6 +6,30 @@ import type { Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Every source of settings. Nothing else is read. */
+export interface ConfigSources {
+  /** The value of `--config`. */
+  readonly configPath?: string;
+  readonly environment: Environment;
+  /** The values of `--set`: `key=value`. */
+  readonly assignments: readonly string[];
+  readonly workingDirectory: string;
+  readonly system: System;
+  /** The program runs already, so nothing may make it wait: a pipe is refused. */
+  readonly isReload?: boolean;
+  /** Why `run` could not use a state directory. Absent: it is not checked. */
+  readonly whyUnusableState?: (path: string) => Pick<Finding, "message" | "remedy"> | undefined;
+}
+
+/** What the default state directory depends on. */
+export interface System {
+  /** As Node names it: `linux`, `darwin`, `win32`. */
+  readonly platform: string;
+  readonly homeDirectory: string;
+  /** The user's number; absent on systems without any. */
+  readonly uid?: number | undefined;
+}
+
 /** What a name refers to: a setting, the file of a secret, or one entry of a map. */
 export interface Target {
   readonly setting: Setting;

@@ -2,8 +2,9 @@
  * What a reload may change. The reloadable settings of the next configuration are merged into the running one, and the result
  * is validated and applied: each of the two may be safe while their combination is not.
  */
-import type { Finding } from "./diagnosis.ts";
-import { type ConfigSources, type Inspection, readConfig } from "./index.ts";
+import type { Finding, Inspection } from "./diagnosis.ts";
+import { readConfig } from "./index.ts";
+import type { ConfigSources } from "./layers.ts";
 import { judge } from "./rules.ts";
 import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
 
@@ -17,7 +18,7 @@ export interface ReloadInspection extends Inspection {
  * warnings are about that, not about settings that wait for a restart.
  */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
-  const next = readConfig(sources);
+  const next = readConfig({ ...sources, isReload: true });
   const refused = (problems: readonly Finding[]) => ({ ...next, problems, warnings: [], waiting: [] });
   if (next.isUnread) return refused(next.problems);
   const nextProblems = [...next.problems, ...judge(next).problems].filter(matters);

@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { isLoopback, parseListen } from "../lib/listen.ts";
 import { formatDuration } from "../lib/units.ts";
-import type { Rule } from "./rules.ts";
+import type { Rule } from "./diagnosis.ts";
 import { defaultMaxBodyBytes } from "./schema-inputs.ts";
 import { collectedLogs, type Config, hasCredentials, isPolled, usesOauth, wantsPoll } from "./schema.ts";
 

@@ -1,22 +1,10 @@
 /** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
 import { overlaps } from "../lib/listen.ts";
-import { type Finding, givenAt } from "./diagnosis.ts";
+import { type Finding, givenAt, type Inspection, type Rule, type Text } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
-import type { Inspection } from "./index.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
 import { collectedLogs, type Config, isPolled, valueAt } from "./schema.ts";
-
-export type Text = string | ((config: Config) => string);
-
-export interface Rule {
-  readonly severity: Finding["severity"];
-  /** The settings it is about. An error is reported at the first of them that is set. */
-  readonly keys: readonly string[];
-  readonly when: (config: Config) => boolean;
-  readonly message: Text;
-  readonly remedy: Text;
-}
 
 /** All problems, or if there are none, all warnings: invalid settings would mislead. */
 export function judge(judged: Inspection): {

@@ -3,8 +3,8 @@ import { Value } from "@sinclair/typebox/value";
 import { formatBytes, formatDuration, parseBytes, parseDuration } from "../lib/units.ts";
 import { nearest } from "../lib/text.ts";
 import { parseListen } from "../lib/listen.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
 import { assignment, type Finding, type Origin } from "./diagnosis.ts";
-import { readSecretFile } from "./files.ts";
 import type { Given } from "./layers.ts";
 import type { Setting } from "./setting.ts";
 
@@ -76,11 +76,22 @@ export function readSecret(slot: Slot, setting: string): Finding | undefined {
   const read = readSecretFile(path);
   if ("reason" in read) {
     const remedy =
-      "Name a file that this program can read and that contains only the secret: printable ASCII without spaces.";
+      "Name a regular file that this program can read and that contains only the secret: printable ASCII without spaces.";
     return { ...problem, message: read.reason, remedy };
   }
   slot.value = { read: read.secret, origin: { ...origin, secretFile: path } };
   return undefined;
+}
+
+const maxSecretBytes = 64 * 1024;
+
+/** A secret from a file of its own, without leading and trailing white space, or why there is none. */
+function readSecretFile(path: string): { readonly secret: string } | { readonly reason: string } {
+  const read = readRegularFile(path, maxSecretBytes);
+  if ("reason" in read) return { reason: `cannot read ${JSON.stringify(path)}: ${read.reason}` };
+  const secret = read.text.trim();
+  if (secret === "") return { reason: `${JSON.stringify(path)} is empty` };
+  return /^[\x21-\x7e]+$/.test(secret) ? { secret } : { reason: `invalid secret in ${JSON.stringify(path)}` };
 }
 
 export function findingOf(

@@ -1,9 +1,9 @@
 /** From the operator's settings to where each signal goes, with which credentials, and who is speaking: the OTLP resource. */
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { type InstrumentationScope, SDK_INFO } from "@opentelemetry/core";
 import type { Config } from "../config/schema.ts";
 import { ConfigError } from "../errors.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
 import type { Encoding, Signal } from "./answer.ts";
@@ -126,12 +126,9 @@ function tlsOf(tls: Config["otlp"]["tls"]): TlsOptions | undefined {
 }
 
 function readPem(setting: string, path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ConfigError([`${setting}: cannot read ${path}: ${reason}`]);
-  }
+  const read = readRegularFile(path);
+  if ("text" in read) return read.text;
+  throw new ConfigError([`${setting}: cannot read ${path}: ${read.reason}`]);
 }
 
 export type ResourceAttributes = Readonly<Record<string, string>>;

@@ -125,7 +125,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   }
 
   async function startSecure(files: TlsFiles): Promise<Listener> {
-    const pair = await readKeyPair(files, clock());
+    const pair = readKeyPair(files, clock());
     const listener = await bindShared(address, optionsOf(pair));
     certificate = watchKeyPair(pair, files, { serve: replace, listen, logger, clock });
     const attributes = { listener: listen };

@@ -1,11 +1,11 @@
 /** The TLS certificate of a listener: read from files, checked before use, and replaced when the files change. */
 import { X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import type { Logger } from "../lib/logger.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
 
 export interface TlsFiles {
   /** PEM: the certificate, then those that lead from it to a root. */
@@ -30,8 +30,8 @@ export interface KeyPair {
  * Reads both files and checks them: well formed, key of this certificate, valid at `now` (epoch milliseconds).
  * @throws {ConfigError} with one line that names the file.
  */
-export async function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): Promise<KeyPair> {
-  const [certificate, key] = await Promise.all([readText(certFile), readText(keyFile)]);
+export function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): KeyPair {
+  const [certificate, key] = [readText(certFile), readText(keyFile)];
   const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, now);
   if (reason !== undefined) throw new ConfigError([reason]);
   const notAfter = Date.parse(new X509Certificate(certificate).validTo);
@@ -80,7 +80,7 @@ export function watchKeyPair(
   async function replace(): Promise<void> {
     const previous = current;
     try {
-      const next = await readKeyPair(watched, clock());
+      const next = readKeyPair(watched, clock());
       if (next.certificate !== previous.certificate || next.key !== previous.key) {
         current = next;
         await serve(next);
@@ -115,11 +115,8 @@ export function watchKeyPair(
   };
 }
 
-async function readText(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new ConfigError([`cannot read ${file} (${reason})`]);
-  }
+function readText(file: string): string {
+  const read = readRegularFile(file);
+  if ("text" in read) return read.text;
+  throw new ConfigError([`cannot read ${file}: ${read.reason}`]);
 }

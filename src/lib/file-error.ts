@@ -23,6 +23,8 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: "no space is left on the disk",
   ENOTDIR: "a part of the path is not a directory",
   ENOTEMPTY: "the directory is not empty",
+  ENXIO: "it is not a regular file",
+  EOPNOTSUPP: "it is not a regular file",
   EPERM: "permission denied",
   EROFS: "the file system is read-only",
 };

@@ -7,7 +7,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -15,17 +14,15 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { codeOf } from "./connection-error.ts";
 import { fileErrorReason } from "./file-error.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 /** The text, or nothing if there is no such file. @throws {Error} if it cannot be read. */
 export function readPrivateFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw inWords("read", path, error);
-  }
+  const read = readRegularFile(path);
+  if ("text" in read) return read.text;
+  if (read.code === "ENOENT") return undefined;
+  throw new Error(`cannot read ${path}: ${read.reason}`);
 }
 
 /**
@@ -49,7 +46,8 @@ export function writePrivateFile(path: string, text: string): void {
     }
     syncDirectory(directory);
   } catch (error) {
-    throw inWords("write", path, error);
+    const reason = fileErrorReason(error);
+    throw reason === undefined ? error : new Error(`cannot write ${path}: ${reason}`, { cause: error });
   }
 }
 
@@ -100,11 +98,6 @@ function writeSynced(path: string, text: string): void {
   } finally {
     closeSync(file);
   }
-}
-
-function inWords(verb: "read" | "write", path: string, error: unknown): unknown {
-  const reason = fileErrorReason(error);
-  return reason === undefined ? error : new Error(`cannot ${verb} ${path}: ${reason}`, { cause: error });
 }
 
 /**

@@ -11,7 +11,6 @@ import type { Clock } from "../lib/clock.ts";
 import { connectionError } from "../lib/connection-error.ts";
 import type { Logger } from "../lib/logger.ts";
 import { build } from "../version.ts";
-import type { Credentials } from "./credentials.ts";
 import { BadAnswer, type Call, errorOf, refusalOf, TailscaleError, type TailscaleErrorReason } from "./errors.ts";
 
 export interface ClientDeps {
@@ -23,6 +22,14 @@ export interface ClientDeps {
   readonly logger?: Logger;
   /** Rejects when the signal aborts. Default: a timer. */
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
+}
+
+export interface Credentials {
+  readonly kind: "oauth" | "apikey";
+  /** The value of the `Authorization` header. @throws {TailscaleError} */
+  header(signal: AbortSignal | undefined): Promise<string>;
+  /** This value got a 401. Returns whether a new one can be had. */
+  drop(rejected: string | undefined): boolean;
 }
 
 export interface Request<Result> extends Call {

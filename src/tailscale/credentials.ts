@@ -3,16 +3,8 @@ import { Type } from "@sinclair/typebox";
 import type { Config } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { checkedAnswer } from "./answers.ts";
-import { abortedError, type Client, readText } from "./client.ts";
+import { abortedError, type Client, type Credentials, readText } from "./client.ts";
 import type { Call } from "./errors.ts";
-
-export interface Credentials {
-  readonly kind: "oauth" | "apikey";
-  /** The value of the `Authorization` header. @throws {TailscaleError} */
-  header(signal: AbortSignal | undefined): Promise<string>;
-  /** This value got a 401. Returns whether a new one can be had. */
-  drop(rejected: string | undefined): boolean;
-}
 
 /** A token is renewed this long before it expires, or after nine tenths of its life if that is later. */
 const marginMs = 300_000;

@@ -286,13 +286,13 @@ describe("a file that cannot be used", () => {
   test("a named file that does not exist", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "missing.toml" } });
     expect(problems).toEqual([
-      "missing.toml: cannot be read: there is no such file or directory. Name a readable TOML file with --config or TS2OTEL_CONFIG.",
+      "missing.toml: cannot be read: there is no such file or directory. Name a regular, readable TOML file with --config or TS2OTEL_CONFIG.",
     ]);
   });
 
   test("an endless file is not read to its end", () => {
     const { problems } = inspectIn(directory, { environment: { TS2OTEL_CONFIG: "/dev/zero" } });
-    expect(problems[0]).toContain("it is larger than 1MiB");
+    expect(problems[0]).toContain("it is not a regular file");
   });
 });
 

@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { closeSync, constants, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -218,3 +219,14 @@ test("20 random edits, each reloaded, never leave a listener weaker than a resta
   });
   fc.assert(property, seeded(40));
 }, 120_000);
+
+test("a configuration in a pipe is read at the start only", () => {
+  const configPath = join(directory, "pipe");
+  spawnSync("mkfifo", [configPath]);
+  const pipe = openSync(configPath, constants.O_RDWR);
+  writeSync(pipe, "log_level = 'debug'\n");
+  const { problems, isUnread } = inspectReload(configWith(), { ...sourcesIn(directory, {}), configPath });
+  closeSync(pipe);
+  expect(isUnread).toBe(true);
+  expect(problems.map(({ message }) => message)).toEqual(["cannot be read: it is not a regular file"]);
+});

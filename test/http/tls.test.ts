@@ -77,7 +77,7 @@ async function watched(): Promise<ServedKeyPair> {
   const files = { certFile, keyFile };
   const serve = async (): Promise<void> => {};
   const deps = { serve, listen: "127.0.0.1:0", logger, clock: () => now, watchMs: 20 };
-  return watchKeyPair(await readKeyPair(files, now), files, deps);
+  return watchKeyPair(readKeyPair(files, now), files, deps);
 }
 
 const nameIn = ({ current }: ServedKeyPair): string => new X509Certificate(current.certificate).subject;
@@ -219,12 +219,12 @@ describe("TLS", () => {
     await expect(server.start()).rejects.toThrow(`${keyFile} is not the key of the certificate in ${certFile}`);
     writeFileSync(keyFile, "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n");
     await expect(server.start()).rejects.toThrow(`${keyFile} contains no PEM private key`);
-    await expect(readKeyPair({ certFile: join(directory, "none.pem"), keyFile }, now)).rejects.toThrow(
-      "none.pem (ENOENT)",
+    expect(() => readKeyPair({ certFile: join(directory, "none.pem"), keyFile }, now)).toThrow(
+      "none.pem: there is no such file",
     );
-    await expect(readKeyPair({ certFile, keyFile }, now)).rejects.toBeInstanceOf(ConfigError);
+    expect(() => readKeyPair({ certFile, keyFile }, now)).toThrow(ConfigError);
     put(keyFile, "first.key.pem");
-    await expect(readKeyPair({ certFile, keyFile }, 0)).rejects.toThrow("is not valid before");
+    expect(() => readKeyPair({ certFile, keyFile }, 0)).toThrow("is not valid before");
   });
 
   test("says that a port is in use, though listeners of this process share one", async () => {

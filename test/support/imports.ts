@@ -34,6 +34,21 @@ export function brokenArrows(sources: Sources): string[] {
   );
 }
 
+/** Files that import each other, directly or over others: none of them can be understood alone. */
+export function circles(sources: Sources): string[] {
+  const targets = new Map(
+    [...sources].map(([path, text]) => [
+      path,
+      importsOf(text).map((specifier) => new URL(specifier, `file:///${path}`).pathname.slice(1)),
+    ]),
+  );
+  return [...sources.keys()].filter((path) => {
+    const reached = new Set(targets.get(path));
+    for (const one of reached) for (const next of targets.get(one) ?? []) reached.add(next);
+    return reached.has(path);
+  });
+}
+
 /** What a file imports or re-exports, types included. */
 export function importsOf(text: string): string[] {
   return [...withoutComments(text).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
