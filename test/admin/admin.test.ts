@@ -135,7 +135,7 @@ describe("health", () => {
   test("gives the journal's refusal as the reason, exactly as a receiver does, and that the program is stopping", () => {
     const space: { usedBytes: number; limitBytes: number; refusal: string | undefined } = {
       usedBytes: 1,
-      limitBytes: 1,
+      limitBytes: 100,
       refusal: undefined,
     };
     expect(notReadyReasons({ space }, false)).toEqual([]);

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../support/port.ts";
+import { connection } from "../support/records.ts";
 import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
 import { start, temporaryDirectory } from "./program.ts";
 
@@ -66,6 +67,24 @@ test("says at a stop what the backend did not take", async () => {
   expect(JSON.parse(stderr.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ message: "stopped", pending: 2 });
   expect(code).toBe(0);
 }, 120_000);
+
+test("is ready before it has restored the counters from a long journal", async () => {
+  const own = join(directory, "long-journal");
+  const store = openStore(configAt(join(own, "state")));
+  const flows = Array.from({ length: 600 }, (_, number) => ({
+    ...numberedFlow(number),
+    virtualTraffic: Array.from({ length: 200 }, (__, entry) => connection({ txBytes: number * 200 + entry })),
+  }));
+  await take(store, flows, Date.now());
+  store.close();
+  writeFileSync(join(own, "tailscale2otel.toml"), settings(), { mode: 0o600 });
+  const program = start(own, ["run"]);
+  await program.line('"counters restored"');
+  program.process.kill("SIGINT");
+  const { stderr } = await program.ended;
+  expect(stderr.indexOf('"ready"')).toBeGreaterThan(0);
+  expect(stderr.indexOf('"ready"')).toBeLessThan(stderr.indexOf('"counters restored"'));
+}, 60_000);
 
 test("says what to do if its state directory was removed", async () => {
   const own = join(directory, "removed");

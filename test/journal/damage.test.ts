@@ -17,6 +17,7 @@ import { createRandom } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import { Table } from "../../src/journal/sqlite/tables.ts";
 import type { Journal } from "../../src/journal/index.ts";
+import { captureConnection } from "../support/captured.ts";
 import {
   acceptedIn,
   appendNumbers,
@@ -314,6 +315,52 @@ describe("a database of another kind", () => {
     expect(state.open().pendingRecords).toBe(80);
     expect(asideIn()).toHaveLength(1);
   });
+});
+
+test("pages of delivered rows are not read at a start: damage in one is found by its reader", async () => {
+  const filling = state.open();
+  for (let n = 1; n <= 200; n++) {
+    const noise = crypto.getRandomValues(new Uint8Array(1000)).toHex();
+    await filling.append(appendOf([partOf([n], { padding: noise })]), () => undefined);
+  }
+  filling.progress({ cursor: cursorAt(200, 199), marks: [] });
+  filling.writeSnapshot({ measuredSeq: 199, blobs: new Map() });
+  filling.close();
+  const pageBytes = 4096;
+  const file = readFileSync(path);
+  const roots = new DatabaseSync(path, { readOnly: true });
+  const { rootpage } = roots.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'batch'").get() as {
+    rootpage: number;
+  };
+  roots.close();
+  /** Of the root, an inner page of the tree: its cells begin with the numbers of the pages below. */
+  const root = (rootpage - 1) * pageBytes;
+  expect(file[root]).toBe(5);
+  const cell = root + file.readUInt16BE(root + 12 + 2 * 10);
+  overwrite((file.readUInt32BE(cell) - 1) * pageBytes, new Uint8Array(16).fill(0xff));
+  const journal = state.open();
+  expect([asideIn(), state.damages]).toEqual([[], 0]);
+  expect(acceptedIn(await appendNumbers(journal, [500]))).toBe(1);
+  expect(() => rowsIn(journal)).toThrow("malformed");
+});
+
+test("series begin anew completely or not at all", async () => {
+  const { journal, database } = captureConnection(() => state.open());
+  await appendNumbers(journal, [1, 2]);
+  journal.progress({ cursor: cursorAt(2, 2), marks: [] });
+  journal.writeSnapshot({ measuredSeq: 1, blobs: new Map([["a", Uint8Array.of(1)]]) });
+  const before = [journal.readSnapshot(), journal.identity, journal.cursor];
+  for (const name of ["measured", "identity", "cursor", "loss"]) {
+    database.exec(
+      `CREATE TEMP TRIGGER failing BEFORE INSERT ON state WHEN NEW.name = '${name}' BEGIN SELECT RAISE(ABORT, 'no'); END`,
+    );
+    expect(() => journal.beginSeriesAnew(777)).toThrow(Unavailable);
+    database.exec("DROP TRIGGER failing");
+    expect([journal.readSnapshot(), journal.identity, journal.cursor]).toEqual(before);
+  }
+  journal.close();
+  const again = state.open();
+  expect([again.readSnapshot(), again.identity, again.cursor]).toEqual(before);
 });
 
 test("a statement that cannot read the state says so and commits nothing", async () => {

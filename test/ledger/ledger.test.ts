@@ -128,6 +128,22 @@ describe("a fold", () => {
     const names = [io, "tailscale.network.io.rollup", "tailscale.network.flows"] as const;
     expect(names.map((name) => ledger.sum(name))).toEqual([12_000, 12_000, 6000]);
   });
+
+  test("of 20,000 series lets others have a turn", async () => {
+    const { ledger, flows } = ledgerOf("cardinality.flow.collapse_external=false", "cardinality.metric_limit=50000");
+    const entries = Array.from({ length: 20_000 }, (_, index) => ({
+      from: `192.0.${index >> 8}.${index & 255}:1`,
+      to: "a:1",
+      tx: 2,
+    }));
+    flows.add(ledger, ...entries.slice(0, 10_000));
+    flows.add(ledger, ...entries.slice(10_000));
+    let turns = 0;
+    const others = setInterval(() => turns++, 0);
+    await ledger.fold(2000);
+    clearInterval(others);
+    expect(turns).toBeGreaterThan(1);
+  });
 });
 
 describe("the time of a fold", () => {

@@ -3,9 +3,19 @@ import { DatabaseSync } from "node:sqlite";
 import type { Journal } from "../../src/journal/index.ts";
 
 /** Opens a journal, and finds its connection by watching what is executed meanwhile. */
-export function captureConnection(open: () => Journal): { readonly journal: Journal; readonly database: DatabaseSync } {
-  const { exec } = DatabaseSync.prototype;
+export function captureConnection(open: () => Journal): {
+  readonly journal: Journal;
+  readonly database: DatabaseSync;
+  /** What was prepared meanwhile. */
+  readonly statements: ReadonlySet<string>;
+} {
+  const { exec, prepare } = DatabaseSync.prototype;
   const seen = new Set<DatabaseSync>();
+  const statements = new Set<string>();
+  DatabaseSync.prototype.prepare = function noted(sql) {
+    statements.add(sql);
+    return prepare.call(this, sql);
+  };
   DatabaseSync.prototype.exec = function noted(sql) {
     seen.add(this);
     return exec.call(this, sql);
@@ -14,8 +24,8 @@ export function captureConnection(open: () => Journal): { readonly journal: Jour
     const journal = open();
     const database = [...seen].find((one) => one.location()?.endsWith("journal.db"));
     if (database === undefined) throw new Error("the journal has no connection");
-    return { journal, database };
+    return { journal, database, statements };
   } finally {
-    DatabaseSync.prototype.exec = exec;
+    Object.assign(DatabaseSync.prototype, { exec, prepare });
   }
 }

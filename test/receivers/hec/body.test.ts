@@ -214,6 +214,16 @@ describe("a large body", () => {
     batch.drop();
   });
 
+  test("of one record with 1,000,000 empty entries is refused, whatever its size compressed", async () => {
+    const text = `{"event":{"nodeId":"n","virtualTraffic":[${"{},".repeat(1_000_000 - 1)}{}]}}`;
+    const batch = openBatch();
+    const bytes = zstdCompressSync(text);
+    const reading = readBodyInto(batch, { chunks: [bytes], bytes: bytes.length }, { ...intake, compression: "zstd" });
+    expect(await reading.catch((error: unknown) => error)).toMatchObject({ name: "Refusal", reason: "too_large" });
+    expect(batch.records).toBe(0);
+    batch.drop();
+  });
+
   test.each([
     [
       "one list of 60 MiB",
