@@ -50,7 +50,7 @@ export class Counting {
   /** Whether every committed row is counted. Nothing may be folded before. */
   isCaughtUp = false;
   /** What has been read after the start: rows, records of them that no longer measure, rows that cannot be read. */
-  readonly progress = { rows: 0, unmeasured: 0, damaged: 0 };
+  readonly progress = { rows: 0, not_counted: 0, unreadable: 0 };
 
   constructor(deps: CountingDeps) {
     this.#deps = deps;
@@ -89,7 +89,7 @@ export class Counting {
     this.isCaughtUp = true;
     this.close();
     const unmeasured = { class: "note", reason: "unmeasured" } as const;
-    ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.unmeasured);
+    ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.not_counted);
     this.#settleLoss();
     return true;
   }
@@ -145,7 +145,7 @@ export class Counting {
     this.progress.rows++;
     if (type === "flow" || type === "audit" || type === "webhook") countAccepted(source, type, records, into);
     if (damage !== undefined) {
-      this.progress.damaged++;
+      this.progress.unreadable++;
       const fields = { row: seq, records, reason: damage };
       logger.error("a journal row cannot be read: its records are counted, what they hold is not", fields);
     } else if (type === "flow") this.#countFlows(row);
@@ -179,7 +179,7 @@ export class Counting {
       act();
       return true;
     } catch (error) {
-      if (this.progress.unmeasured++ >= maxMarked) return false;
+      if (this.progress.not_counted++ >= maxMarked) return false;
       const reason = reasonOf(error);
       const { journal, logger } = this.#deps;
       logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });

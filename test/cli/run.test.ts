@@ -95,7 +95,7 @@ test("says what to do if its state directory was removed", async () => {
   rmSync(join(own, "state"), { recursive: true });
   program.process.kill("SIGINT");
   const { stderr } = await program.ended;
-  expect(stderr).toContain("nothing is accepted any more; stop that process, then start again");
+  expect(stderr).toContain("no more records are accepted. Stop the other process, then restart this one");
   expect(stderr).toContain("the next start restores what the journal still holds");
   expect(stderr).not.toContain("Unavailable");
 }, 120_000);

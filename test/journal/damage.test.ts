@@ -167,7 +167,7 @@ describe("a damaged file", () => {
     expect(again.loss).toMatchObject({ rows: 0 });
     expect(acceptedIn(await appendNumbers(again, [1, 60, 500]))).toBe(1);
     expect(existsSync(join(state.path, asideIn()[0] as string, "journal.db"))).toBe(true);
-    expect(state.log.join()).toContain("the journal was damaged: its files were moved aside");
+    expect(state.log.join()).toContain("the journal was damaged: its files were moved to the directory below");
   });
 
   test("whose header, first page or whole content is gone starts all the same", async () => {
@@ -271,7 +271,7 @@ describe("a damaged file", () => {
     mkdirSync(join(state.path, "rescued.db.part"));
     journal.damaged("a reader found page 7 malformed");
     const line = state.log.find((one) => one.startsWith("error")) as string;
-    expect(line).toContain("the journal is damaged: nothing is accepted any more");
+    expect(line).toContain("the journal is damaged: no more records are accepted");
     expect(line).toContain('"saved":"nothing, because no copy could be written');
     expect(line).toContain(`"remedy":"make sure that files can be written in ${state.path}, then start again"`);
     journal.close();

@@ -54,6 +54,16 @@ describe("the state directory", () => {
     expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
   });
 
+  test("is refused with the command that makes it private, unless everybody is meant to write to it", () => {
+    mkdirSync(state.path);
+    chmodSync(state.path, 0o777);
+    expect(() => state.open()).toThrow(`is writable by everyone. Run: chmod o-w ${state.path}`);
+    chmodSync(state.path, 0o1777);
+    expect(() => state.open()).toThrow("Set state.path to a new directory inside it");
+    chmodSync(state.path, 0o775);
+    state.open();
+  });
+
   test.skipIf(process.getuid?.() !== 0)("is refused if it belongs to another user", () => {
     mkdirSync(state.path, { mode: 0o700 });
     chownSync(state.path, 12_345, 12_345);

@@ -120,7 +120,7 @@ test("commits while the ledger is behind are read as rows, each once", async () 
   expect(counted()).toEqual([true, 3, 3]);
   await send(behind, [flowValue({ nodeId: "d" })]);
   expect(counted()).toEqual([true, 4, 4]);
-  expect(counting.progress).toEqual({ rows: 3, unmeasured: 0, damaged: 0 });
+  expect(counting.progress).toEqual({ rows: 3, not_counted: 0, unreadable: 0 });
 });
 
 describe("rows that are gone", () => {
@@ -210,7 +210,7 @@ describe("a record that no longer measures", () => {
     await sendRows(Array.from({ length: 130 }, (_, place) => `bad${place}`));
     const again = restart(undefined, { directory: failingDirectory });
     expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(130);
-    expect(again.counting.progress.unmeasured).toBe(130);
+    expect(again.counting.progress.not_counted).toBe(130);
     await fold();
     expect(restart().journal.quarantine.counts({ class: "note" })).toEqual([{ ...unmeasured, items: 100 }]);
   });

@@ -45,6 +45,9 @@ export function rescuedPath(databasePath: string): string {
 
 const temporaryPrefix = "tailscale2otel-memory-";
 
+/** Set on directories that everyone is meant to write to, such as `/tmp`. */
+const stickyBit = 0o1000;
+
 /** A killed process keeps its lock until its last write ends. */
 const lockWaitMs = 1000;
 
@@ -111,7 +114,9 @@ export function stateDirectoryProblem(path: string): DirectoryProblem | undefine
     if (process.platform !== "win32" && (stats.mode & 0o002) !== 0)
       return problemOf(
         `${path} is writable by everyone`,
-        "Set state.path to a new directory inside it, or to one that is private to this user.",
+        (stats.mode & stickyBit) === 0
+          ? `Run: chmod o-w ${path}`
+          : "Set state.path to a new directory inside it, or to one that is private to this user.",
       );
     if (!isWritable(path))
       return problemOf(`this user may not write to ${path}`, "Run chmod u+rwx on it, or set another state.path.");

@@ -83,7 +83,7 @@ export class Health {
     if (found === undefined) return this.#stopped;
     const { reason, isWhole } = found;
     const message =
-      "another process changed the journal's files: nothing is accepted any more; stop that process, then start again";
+      "another process changed the journal's files: no more records are accepted. Stop the other process, then restart this one";
     this.#stop(reason, message, isWhole ? "whole" : "changed");
     return reason;
   }
@@ -101,7 +101,8 @@ export class Health {
     if (this.isClosed) return;
     if (isDamage(error)) {
       if (this.#stopped !== undefined) return;
-      const message = "the journal is damaged: nothing is accepted any more; start again to use what can be read of it";
+      const message =
+        "the journal is damaged: no more records are accepted. Restart to use everything that can still be read";
       this.#stop(`${path} is damaged: ${reasonOf(error)}`, message, "damaged");
     } else if (errorCode(error) === sqliteFull) {
       if (ballast.release())

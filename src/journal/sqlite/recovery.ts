@@ -62,7 +62,8 @@ export function openDatabase<Used>(
   const directory = setAside(databasePath, storage.now);
   renameSync(rescuedPath(databasePath), databasePath);
   syncDirectory(dirname(databasePath));
-  const message = "the journal was damaged: its files were moved aside, and what could be read is in a new one";
+  const message =
+    "the journal was damaged: its files were moved to the directory below, and everything readable was copied to a new journal";
   logger.error(message, { reason, directory, ...saved });
   return open(databasePath, use);
 }
@@ -117,9 +118,9 @@ export interface Salvage {
   readonly rows: number;
   /** Rows that were not both delivered and measured, and are gone: gaps in `seq`. */
   readonly lost_rows: number | "unknown";
-  readonly key_rows: number;
+  readonly dedup_rows: number;
   /** Dead letters, notes, and ranges of quarantined texts. */
-  readonly marks: number;
+  readonly dead_letters_and_notes: number;
   readonly delivery_position: string;
   readonly counters: string;
 }
@@ -200,10 +201,10 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   return {
     rows: rows.saved,
     lost_rows: lost ?? "unknown",
-    key_rows: keys,
-    marks: marked.size - Number(changes),
-    delivery_position: position === undefined ? "lost: what is left is delivered again" : "kept",
-    counters: snapshot === undefined ? "lost: all series begin anew" : "kept",
+    dedup_rows: keys,
+    dead_letters_and_notes: marked.size - Number(changes),
+    delivery_position: position === undefined ? "lost: stored records are delivered again" : "kept",
+    counters: snapshot === undefined ? "lost: all counters restart at 0" : "kept",
   };
 }
 

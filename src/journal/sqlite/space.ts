@@ -213,7 +213,7 @@ export class Space {
     const isDone = marks.evictDelivered(bytes, hasTime, state.runningRedelivery("retry"));
     if (!this.#isWarned && marks.evicted.some((left) => left.class === "dead_letter")) {
       this.#isWarned = true;
-      logger.warn("dead letters take a quarter of state.max_bytes: the oldest leave from now on", { bytes });
+      logger.warn("dead letters take a quarter of state.max_bytes: the oldest are deleted from now on", { bytes });
     }
     return isDone;
   }

@@ -171,7 +171,7 @@ export class State {
       this.readSnapshot();
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;
-      logger.error("the snapshot of the counters is damaged: all series begin anew", { reason: error.message });
+      logger.error("the snapshot of the counters is damaged: all counters restart at 0", { reason: error.message });
       transaction(this.#database, () => this.beginAnew(now, lastSeq));
       this.committed();
       this.countAccepted();
