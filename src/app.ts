@@ -185,6 +185,7 @@ export async function startApp(
     notReady: notReadyReasons(journal, ending.signal.aborted),
     export: exporter.health,
     polls: poller.status,
+    tailnet: tailnet.troubles,
   });
   const operationsDeps: OperationsDeps = {
     journal,

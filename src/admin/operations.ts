@@ -190,7 +190,7 @@ export function createOperations(deps: OperationsDeps) {
       return { purged: quarantine.remove(ids.filter((id) => !kept.has(id))), keptDeadLetters: kept.size, isDone: true };
     }
     if (filter.class === "dead_letter" && deadLetters === "keep")
-      throw new NotPossible("dead letters were accepted: they are deleted only with --yes");
+      throw new NotPossible("dead letters hold accepted records that exist nowhere else; to delete them, add --yes");
     for (const itemClass of filter.class === undefined ? itemClasses : [filter.class]) {
       if (itemClass === "dead_letter" && deadLetters === "keep") continue;
       const page = quarantine.page({ ...filter, class: itemClass }, { limit: purgedAtOnce });

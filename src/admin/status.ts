@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Counting } from "../pipeline/counting.ts";
 import { type Conservation, conservationOf, horizonMs } from "../pipeline/observe.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
+import type { TailnetTrouble } from "../tailscale/index.ts";
 import type { ScrapeStatus } from "../tailscale/scrape.ts";
 import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports, timeText } from "./redeliveries.ts";
 
@@ -29,6 +30,8 @@ export interface Health {
   readonly notReady: readonly string[];
   readonly export: Readonly<Record<"logs" | "metrics", SignalHealth>>;
   readonly polls: readonly PollHealth[];
+  /** What the tailnet should be set up for, or read from it, and is not. */
+  readonly tailnet: readonly TailnetTrouble[];
 }
 
 export interface Status {
@@ -42,7 +45,7 @@ export interface Status {
     /** The last time that the backend accepted each signal since the start, RFC 3339. */
     readonly lastSuccess: Readonly<Record<string, string>>;
   };
-  /** How far back duplicates are recognised, seconds. */
+  /** How far back duplicates are recognized, seconds. */
   readonly horizon: Readonly<Record<RecordType, number>>;
   /** Seconds of each log that were not polled because they are older than the dedup window. */
   readonly unverifiable: Readonly<Record<PolledType, number>>;
@@ -109,12 +112,12 @@ export function notReadyReasons({ space }: Pick<Journal, "space">, isEnding: boo
 }
 
 /** What is failing although records are accepted. It quotes nobody else, because no token is needed to read it. */
-export function degradedReasons({ export: signals, polls }: Pick<Health, "export" | "polls">): readonly string[] {
+export function degradedReasons({ export: signals, polls, tailnet }: Omit<Health, "notReady">): readonly string[] {
   const ofSignals = (["logs", "metrics"] as const).flatMap((signal) => {
     const { kind, why, since, leftOut = 0 } = signals[signal];
-    const name = signal === "logs" ? "log" : "metric";
+    const [name, items] = signal === "logs" ? ["log", "log records"] : ["metric", "metrics"];
     const begun = since === undefined ? "" : ` since ${typeof since === "number" ? timeText(since) : since}`;
-    if (kind === "refusing") return [`backend rejects everything: no ${name} export${begun}`];
+    if (kind === "refusing") return [`backend has accepted no ${items}${begun}`];
     if (why !== undefined) return [`${name} export failing${begun}`];
     return leftOut > 0 ? [`backend rejects ${leftOut} metric series`] : [];
   });
@@ -125,5 +128,10 @@ export function degradedReasons({ export: signals, polls }: Pick<Health, "export
         ? `polling of the ${log} log has not succeeded since the start`
         : `polling of the ${log} log failing`,
     );
-  return [...ofSignals, ...ofPolls];
+  const notSetUp = tailnet.map(({ task }) => task).filter((task) => task !== "device list");
+  const ofTailnet = [
+    ...(notSetUp.length > 0 ? [`Tailscale is not set up: ${notSetUp.join(", ")}`] : []),
+    ...(tailnet.length > notSetUp.length ? ["the device list cannot be read"] : []),
+  ];
+  return [...ofTailnet, ...ofSignals, ...ofPolls];
 }

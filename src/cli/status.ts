@@ -57,7 +57,7 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
       const text =
         status.export === undefined
           ? "not running"
-          : signalText(status.export[signal], delivery.lastSuccess[signal], now);
+          : signalText(status.export[signal], delivery.lastSuccess[signal], now, signal === "logs" ? sums.pending : 0);
       return [signal, text] as const;
     }),
     [
@@ -74,6 +74,10 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
       ),
     ["space", `${formatBytes(roughly(space.usedBytes))} of ${formatBytes(space.limitBytes)}`],
     ...(status.polls ?? []).map((poll) => ["polling", pollText(poll, now)] as const),
+    ...(status.tailnet ?? []).map(({ task, trouble }) => {
+      const state = task === "device list" ? "read" : "set";
+      return ["tailnet", `${printable(task)} not ${state}: ${printable(trouble)}`] as const;
+    }),
     ...status.redeliveries.map((one) => ["replays", redeliveryText(one)] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -107,20 +111,21 @@ function pollText({ log, readUntil, lastSuccess, trouble }: PollHealth, now: num
   return `${log} log failing, ${last}${age === undefined ? "" : `, ${age} behind`}: ${printable(trouble)}`;
 }
 
-function signalText(health: SignalHealth, lastSuccess: string | undefined, now: number): string {
+function signalText(health: SignalHealth, lastSuccess: string | undefined, now: number, pending: number): string {
   const last = lastSuccess === undefined ? "" : ` (last success ${ageText(now - Date.parse(lastSuccess))} ago)`;
   const { kind, why, since, leftOut = 0 } = health;
   if (why === undefined)
     return `${unsent[kind] ?? "ok"}${leftOut > 0 ? `, but the backend rejects ${leftOut} series` : ""}${last}`;
   const begun = since === undefined ? "" : ` since ${since}`;
-  return `${failures[kind] ?? kind}${begun}: ${printable(why)}${last}`;
+  const waiting = pending === 0 ? "" : ` (${pending} ${pending === 1 ? "record" : "records"} pending)`;
+  return `${failures[kind] ?? kind}${begun}: ${printable(why)}${kind === "refusing" ? waiting : ""}${last}`;
 }
 
 /** Words for the states in which export does not work. */
 const failures: Readonly<Record<string, string>> = {
   waiting: "failing, retrying",
   failing: "failing, retrying",
-  refusing: "the backend rejects everything",
+  refusing: "nothing accepted",
   dead: "the export worker died, restarting",
 };
 

@@ -83,7 +83,10 @@ export class Outage {
     const [first, again] =
       kind === "waiting"
         ? [`${this.#subject} failing; retrying`, `${this.#subject} still failing`]
-        : ["backend refuses every log record; holding logs", "backend still refuses every log record"];
+        : [
+            "the backend rejects every log record; keeping logs until it accepts them",
+            "the backend still rejects every log record",
+          ];
     this.#log("warn", this.#loggedKind === kind ? again : first, { why });
     if (isDue) this.#causes.clear();
     this.#causes.add(cause);
@@ -139,7 +142,8 @@ export class LossReport {
 
   addMarks(marks: readonly NewMark[]): void {
     for (const { why, from, to, logRecords, message: reason } of marks)
-      if (why === "partial") this.add("backend kept only a part of some requests", "rejected", logRecords, { reason });
+      if (why === "partial")
+        this.add("the backend accepted only a part of some requests", "rejected", logRecords, { reason });
       else this.add("backend rejected log records; kept as dead letters", why, to - from, { reason });
   }
 

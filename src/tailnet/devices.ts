@@ -76,6 +76,10 @@ export function createDeviceRefresh(
       }
       scrape.start();
     },
+    /** Why the devices could not be read at the last attempt. */
+    get trouble(): string | undefined {
+      return scrape.status.trouble;
+    },
     /** Safe before `start`, and twice. An answer that arrives later is not used. */
     stop: (): void => void scrape.stop(0),
   };

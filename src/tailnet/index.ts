@@ -5,7 +5,7 @@ import type { Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { RetryDeps } from "../lib/backoff.ts";
 import type { Device } from "../processors/names.ts";
-import type { LogName, TailscaleApi } from "../tailscale/index.ts";
+import type { LogName, TailnetTrouble, TailscaleApi } from "../tailscale/index.ts";
 import { createDeviceRefresh } from "./devices.ts";
 import { createLogStreams, logNames, type LogStreams, logStreamTargetOf, publicAddress } from "./log-streams.ts";
 import { createWebhookRegistration, type WebhookRegistration } from "./webhook.ts";
@@ -23,6 +23,8 @@ export interface TailnetDeps extends RetryDeps {
 }
 
 export interface Tailnet {
+  /** Empty if everything that the settings ask for is set up and read. */
+  readonly troubles: readonly TailnetTrouble[];
   /** Before anything is measured, so that devices have names. */
   startDevices(): void;
   /** Before the receivers listen: gives them the stored webhook secret. */
@@ -74,6 +76,15 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
   }
 
   return {
+    get troubles() {
+      const one = (task: TailnetTrouble["task"], trouble: string | undefined) =>
+        trouble === undefined ? [] : [{ task, trouble }];
+      return [
+        ...(streams?.troubles ?? []),
+        ...one("webhook", webhook?.trouble),
+        ...one("device list", devices?.trouble),
+      ];
+    },
     startDevices: () => devices?.start(),
     recall: () => webhook?.recall(),
     start() {

@@ -6,7 +6,15 @@ import { type Config, displayUrl } from "../config/index.ts";
 import type { Journal } from "../journal/index.ts";
 import { type Backoff, keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { zeroTime } from "../lib/rfc3339.ts";
-import type { LogName, LogStream, LogStreamStatus, LogStreamTarget, TailscaleApi } from "../tailscale/index.ts";
+import {
+  createAttempts,
+  type LogName,
+  type LogStream,
+  type LogStreamStatus,
+  type LogStreamTarget,
+  type TailscaleApi,
+  type TailnetTrouble,
+} from "../tailscale/index.ts";
 
 export interface LogStreamsOptions {
   readonly logs: readonly LogName[];
@@ -80,6 +88,12 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   }
 
   return {
+    /** The streams that could not be set at the last attempt. */
+    get troubles(): readonly TailnetTrouble[] {
+      return streams.flatMap(({ log, attempts: { trouble } }) =>
+        trouble === undefined ? [] : [{ task: `${log} log stream` as const, trouble }],
+      );
+    },
     /** Call it once the receiver listens. */
     start(): void {
       const gauge = (read: (loss: LossCount) => number | undefined) => () =>
@@ -121,9 +135,10 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
   const { backoff = usualBackoff, checks = usualChecks } = options;
   const stateName = `log_stream/${log}`;
   const loss = new LossCount();
+  const attempts = createAttempts();
 
   async function reconcile(target: LogStreamTarget): Promise<true> {
-    const present = await api.logStream(log);
+    const present = await api.logStream(log, "set");
     const url = displayUrl(target.url);
     if (present !== undefined && isAsSet(present, target)) {
       logger.info(`the ${log} log stream already points to this receiver`, { url });
@@ -161,8 +176,8 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
 
   async function run(target: LogStreamTarget, signal: AbortSignal): Promise<void> {
     const retry = { ...deps, signal };
-    if ((await keepTrying(`set the ${log} log stream`, () => reconcile(target), { ...retry, backoff })) === undefined)
-      return;
+    const set = attempts.noting(() => reconcile(target));
+    if ((await keepTrying(`set the ${log} log stream`, set, { ...retry, backoff })) === undefined) return;
     const receivedBefore = deps.received(log);
     let isDelivering = false;
     let lastError = "";
@@ -184,7 +199,7 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
     }
   }
 
-  return { log, loss, run };
+  return { log, loss, attempts, run };
 }
 
 /** Tailscale's count of entries sent against ours of records received, since a baseline. */

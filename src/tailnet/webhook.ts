@@ -9,7 +9,7 @@ import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/bac
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createOncePerMinute } from "../lib/logger.ts";
 import { openPrivateFile } from "../lib/private-file.ts";
-import type { TailscaleApi, WebhookEndpoint, WebhookWithSecret } from "../tailscale/index.ts";
+import { createAttempts, type TailscaleApi, type WebhookEndpoint, type WebhookWithSecret } from "../tailscale/index.ts";
 import { isSameAddress, usualBackoff } from "./log-streams.ts";
 
 export interface WebhookOptions {
@@ -81,6 +81,7 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
   let watch: FileWatch | undefined;
   let expiry: ReturnType<typeof setTimeout> | undefined;
   let reconciling: Promise<unknown> = Promise.resolve();
+  const attempts = createAttempts();
 
   /** The file decides, whoever wrote it: this process or a command. */
   function recall(): void {
@@ -126,7 +127,7 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
   async function reconcile(): Promise<true> {
     if (unsaved !== undefined) save(unsaved);
     const before = file.read();
-    const all = await api.webhooks();
+    const all = await api.webhooks("set");
     const ours = all.filter((endpoint) => isSameAddress(endpoint.url, url));
     const known = ours.find(({ id }) => id === before?.id);
     const moved = known === undefined ? all.find(({ id }) => id === before?.id) : undefined;
@@ -162,7 +163,7 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
 
   /** With a secret in the settings, only the subscriptions can be maintained. */
   async function reconcileSubscriptions(): Promise<true> {
-    const found = (await api.webhooks()).find((endpoint) => isSameAddress(endpoint.url, url));
+    const found = (await api.webhooks("set")).find((endpoint) => isSameAddress(endpoint.url, url));
     if (found === undefined)
       logger.warn("no webhook created: webhook.secret is set, but Tailscale chooses the secret of a new webhook", {
         url: displayUrl(url),
@@ -195,6 +196,10 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
   }
 
   return {
+    /** Why it could not be set up at the last attempt. */
+    get trouble(): string | undefined {
+      return attempts.trouble;
+    },
     /** Gives the receiver the stored secret. Call it before the receiver listens. */
     recall(): void {
       if (isSecretSet) return;
@@ -211,7 +216,11 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
         void watchAndRecall();
       }
       const pass = isSecretSet ? reconcileSubscriptions : () => reconcile().finally(watchAndRecall);
-      reconciling = keepTrying("set up the webhook", pass, { ...deps, backoff, signal: ending.signal });
+      reconciling = keepTrying("set up the webhook", attempts.noting<true>(pass), {
+        ...deps,
+        backoff,
+        signal: ending.signal,
+      });
     },
     /** A delivery was signed with this secret. */
     signedBy(secret: string): void {

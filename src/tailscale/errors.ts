@@ -28,11 +28,12 @@ const remedies = {
   /** The credentials are valid but may not do this. */
   missing_scope({ scope, credentials }: SentCall) {
     if (scope === undefined)
-      return "Grant the OAuth client every scope in tailscale.auth.oauth.scopes, or list fewer scopes there.";
+      return "Give the OAuth client every scope in tailscale.auth.oauth.scopes, or list fewer scopes there.";
     if (credentials?.kind === "apikey")
       return `Use the key of a user who may do this (scope ${scope}), or an OAuth client with that scope.`;
-    const more = scope === "log_streaming" ? " (for a private endpoint also device_invites and policy_file)" : "";
-    return `Grant the OAuth client the scope ${scope}${more}, and list it in tailscale.auth.oauth.scopes if that is set.`;
+    const more =
+      scope === "log_streaming" ? ", and for an address inside the tailnet also device_invites and policy_file" : "";
+    return `Give the OAuth client the scope ${scope}${more} (and add it to tailscale.auth.oauth.scopes, if set).`;
   },
   /** The tailnet's plan or settings do not include it: flow logs, log streaming. */
   not_enabled: ({ enabling }: SentCall) => enabling ?? "The tailnet's plan or settings do not include it.",
@@ -44,7 +45,7 @@ const remedies = {
       : "It may have been deleted: see `tailscale2otel tailnet webhook list`.";
   },
   /** The API rejects the request itself. */
-  rejected: () => "Compare the setting in question with the API's message.",
+  rejected: () => "Correct the value that Tailscale's message names.",
   rate_limited: () => "Set tailscale.http.rate_limit, or poll less often (collectors.*.interval).",
   /** No connection, or an answer of 500 and above. */
   unavailable: () =>
@@ -76,9 +77,47 @@ export class TailscaleError extends Error {
     readonly status?: number,
     /** What the answer's `Retry-After` asks for. */
     readonly retryAfterMs = 0,
+    /** The scope that is missing, if that is known. */
+    readonly missingScope?: string,
   ) {
     super(message);
   }
+}
+
+/** Why something failed, for a line of `status`. */
+function troubleOf(error: unknown): string {
+  if (error instanceof TailscaleError && error.missingScope !== undefined)
+    return `the scope ${error.missingScope} is missing`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What could not be read or set up in the tailnet at the last attempt. */
+export interface TailnetTrouble {
+  readonly task: "network log stream" | "configuration log stream" | "webhook" | "device list";
+  readonly trouble: string;
+}
+
+/** Notes whether the last attempt at something failed, and why. */
+export function createAttempts() {
+  let trouble: string | undefined;
+  return {
+    /** Absent before the first attempt, and after one that succeeded. */
+    get trouble(): string | undefined {
+      return trouble;
+    },
+    noting:
+      <Result>(attempt: () => Promise<Result>) =>
+      async (): Promise<Result> => {
+        try {
+          const result = await attempt();
+          trouble = undefined;
+          return result;
+        } catch (error) {
+          trouble = troubleOf(error);
+          throw error;
+        }
+      },
+  };
 }
 
 /** Why the body of an answer cannot be used; `message` is the second half of a sentence. */
@@ -105,6 +144,7 @@ export function errorOf(
     remedies[reason](call),
     status,
     retryAfterMs,
+    reason === "missing_scope" ? call.scope : undefined,
   );
 }
 

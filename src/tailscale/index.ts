@@ -18,7 +18,7 @@ import { recordsIn } from "./log-answer.ts";
 
 export type { ApiDevice, LogStreamStatus } from "./answers.ts";
 export type { ClientDeps } from "./client.ts";
-export { TailscaleError } from "./errors.ts";
+export { createAttempts, TailscaleError, type TailnetTrouble } from "./errors.ts";
 
 /** Every method throws `TailscaleError`, and nothing else, if the API does not answer what was asked. */
 export type TailscaleApi = ReturnType<typeof createTailscaleApi>;
@@ -88,9 +88,8 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
   const tell = (request: Omit<Request<void>, "read">): Promise<void> =>
     client.send({ credentials, ...request, read: async (response) => void (await readText(response, maxAnswerBytes)) });
 
-  const logStream = (method: Call["method"], log: LogName): Call => ({
-    ...callOf("log_stream", method, `${root}/logging/${log}/stream`),
-    scope: method === "GET" ? "log_streaming:read" : "log_streaming",
+  const logStream = (method: Call["method"], log: LogName, scope = "log_streaming"): Call => ({
+    ...callOf("log_stream", method, `${root}/logging/${log}/stream`, scope),
     enabling: streamingOff,
   });
   const webhooks = (method: Call["method"], scope: string): Call =>
@@ -129,7 +128,7 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       try {
         await ask(WebhooksAnswer, { ...webhooks("GET", "webhooks:read"), signal });
       } catch (error) {
-        // A key that may not do this has been recognised all the same.
+        // A key that may not do this has been recognized all the same.
         if (!(error instanceof TailscaleError) || error.status !== 403) throw error;
       }
     },
@@ -168,10 +167,10 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
       const call = callOf("devices", "GET", `${root}/devices`, "devices:core:read");
       return (await ask(DevicesAnswer, call, maxDevicesBytes)).devices ?? [];
     },
-    /** `undefined` if none is configured. */
-    async logStream(log: LogName): Promise<LogStream | undefined> {
+    /** `undefined` if none is configured. `to`: what it is read for, which decides the scope that an error names. */
+    async logStream(log: LogName, to: Purpose = "show"): Promise<LogStream | undefined> {
       try {
-        const answer = await ask(LogStreamAnswer, logStream("GET", log));
+        const answer = await ask(LogStreamAnswer, logStream("GET", log, scopeTo[to].logStreams));
         const { destinationType, url = "", user = "", compressionFormat } = answer;
         return { destinationType, url, user, compressionFormat: compressionFormat || "none" };
       } catch (error) {
@@ -185,11 +184,11 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
     },
     deleteLogStream: (log: LogName): Promise<void> => remove(logStream("DELETE", log)),
     logStreamStatus(log: LogName): Promise<LogStreamStatus> {
-      const { path, ...call } = logStream("GET", log);
+      const { path, ...call } = logStream("GET", log, scopeTo.show.logStreams);
       return ask(LogStreamStatus, { ...call, endpoint: "log_stream_status", path: `${path}/status` });
     },
-    async webhooks(): Promise<readonly WebhookEndpoint[]> {
-      return ((await ask(WebhooksAnswer, webhooks("GET", "webhooks:read"))).webhooks ?? []).map(webhookOf);
+    async webhooks(to: Purpose = "show"): Promise<readonly WebhookEndpoint[]> {
+      return ((await ask(WebhooksAnswer, webhooks("GET", scopeTo[to].webhooks))).webhooks ?? []).map(webhookOf);
     },
     async createWebhook({
       url,
@@ -215,6 +214,15 @@ export function createTailscaleApi(settings: Config["tailscale"], deps: ClientDe
     },
   };
 }
+
+/** Whether something is only shown, or will be set too. */
+type Purpose = "show" | "set";
+
+/** A scope includes its reading form, so one scope is enough to set something. */
+const scopeTo = {
+  show: { logStreams: "log_streaming:read", webhooks: "webhooks:read" },
+  set: { logStreams: "log_streaming", webhooks: "webhooks" },
+} as const satisfies Record<Purpose, object>;
 
 const flowLogsOff =
   "Enable network flow logs in the admin console under Logs; the tailnet's plan must include them. Or set collectors.flowlogs.enabled = false.";

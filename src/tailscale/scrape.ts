@@ -1,6 +1,7 @@
 /** Reads one thing from the API at an interval, retries until it works, and reports how that goes: log, gauges, `status`. */
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
+import { createAttempts } from "./errors.ts";
 
 /** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
 export type Step = "behind" | "current" | "over";
@@ -46,19 +47,13 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   const { signal } = ending;
   let running: Promise<void> | undefined;
   let lastSuccessAt: number | undefined;
-  let trouble: string | undefined;
+  const attempts = createAttempts();
 
-  async function readOnce(): Promise<Step> {
-    try {
-      const step = await options.read(signal);
-      trouble = undefined;
-      lastSuccessAt = retry.clock();
-      return step;
-    } catch (error) {
-      trouble = error instanceof Error ? error.message : String(error);
-      throw error;
-    }
-  }
+  const readOnce = attempts.noting(async (): Promise<Step> => {
+    const step = await options.read(signal);
+    lastSuccessAt = retry.clock();
+    return step;
+  });
 
   async function run(): Promise<void> {
     const { firstMs, maxMs } = backoff;
@@ -78,7 +73,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   const secondsSince = (ms: number | undefined) => ms && Math.max(0, retry.clock() - ms) / 1000;
   telemetry.observe(
     "tailscale2otel.scrape.success",
-    gauge(() => (trouble === undefined ? lastSuccessAt && 1 : 0)),
+    gauge(() => (attempts.trouble === undefined ? lastSuccessAt && 1 : 0)),
   );
   telemetry.observe(
     "tailscale2otel.scrape.last_timestamp",
@@ -92,6 +87,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   return {
     get status() {
       const until = readUntil();
+      const { trouble } = attempts;
       return {
         ...(until !== undefined && { readUntil: timeText(until) }),
         ...(lastSuccessAt !== undefined && { lastSuccess: timeText(lastSuccessAt) }),

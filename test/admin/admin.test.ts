@@ -7,7 +7,7 @@ import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/s
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
-const healthy: Health = { notReady: [], export: { logs: { kind: "delivering" }, metrics: { kind: "ok" } }, polls: [] };
+const healthy: Health = { notReady: [], export: { logs: { kind: "delivering" }, metrics: { kind: "ok" } }, polls: [], tailnet: [] };
 let health = healthy;
 
 afterEach(async () => {
@@ -67,6 +67,7 @@ describe("on loopback, without a token", () => {
         metrics: { kind: "failing", why: "HTTP 400", since: "1970-01-01T00:00:00.005Z" },
       },
       polls: [],
+      tailnet: [],
     });
   });
 
@@ -155,11 +156,18 @@ describe("health", () => {
         { log: "network", trouble: "HTTP 403" },
         { log: "configuration", trouble: "HTTP 500", lastSuccess: "1970-01-01T00:00:00Z" },
       ],
+      tailnet: [
+        { task: "network log stream", trouble: "HTTP 403" },
+        { task: "webhook", trouble: "HTTP 403" },
+        { task: "device list", trouble: "HTTP 500" },
+      ],
     };
     expect(await verbose()).toEqual({
       status: "degraded",
       reasons: [
-        "backend rejects everything: no log export since 1970-01-01T00:00:00.000Z",
+        "Tailscale is not set up: network log stream, webhook",
+        "the device list cannot be read",
+        "backend has accepted no log records since 1970-01-01T00:00:00.000Z",
         "backend rejects 3 metric series",
         "polling of the network log has not succeeded since the start",
         "polling of the configuration log failing",
@@ -173,7 +181,7 @@ describe("health", () => {
 
   test("local mode, a disabled signal and one that was not tried yet are not degraded", () => {
     for (const kind of ["local", "disabled", "untried", "idle", "delivering"])
-      expect(degradedReasons({ export: { logs: { kind }, metrics: { kind } }, polls: [{ log: "network" }] })).toEqual(
+      expect(degradedReasons({ export: { logs: { kind }, metrics: { kind } }, polls: [{ log: "network" }], tailnet: [] })).toEqual(
         [],
       );
   });

@@ -41,7 +41,7 @@ afterEach(async () => {
   store.remove();
 });
 
-const allWell = { notReady: [], export: { logs: { kind: "idle" }, metrics: { kind: "ok" } }, polls: [] };
+const allWell = { notReady: [], export: { logs: { kind: "idle" }, metrics: { kind: "ok" } }, polls: [], tailnet: [] };
 const nothingHidden = Object.fromEntries(privacyCategories.map((name) => [name, "keep"])) as PrivacySettings["actions"];
 
 async function start({ token = "", privacy = undefined as PrivacySettings | undefined } = {}): Promise<void> {

@@ -190,7 +190,7 @@ describe("while none runs", () => {
     const directory = configure(parent, "purge", "");
     const { deadLetter } = await fill(directory);
     const letters = await ask(directory, "quarantine purge --class dead_letter");
-    expect([letters.code, letters.stderr]).toEqual([1, expect.stringContaining("only with --yes")]);
+    expect([letters.code, letters.stderr]).toEqual([1, expect.stringContaining("to delete them, add --yes")]);
     const old = await ask(directory, "quarantine purge --before 0s");
     expect(JSON.parse(old.stdout)).toEqual({ purged: 4, keptDeadLetters: 1 });
     const all = await ask(directory, `quarantine purge ${deadLetter} --yes`);

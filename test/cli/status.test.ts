@@ -39,6 +39,7 @@ const status: RunningStatus = {
     { log: "network", readUntil: ago(120), lastSuccess: ago(3) },
     { log: "configuration", trouble: "HTTP 403" },
   ],
+  tailnet: [],
   redeliveries: [
     {
       name: "replay",
@@ -111,6 +112,28 @@ test("an instance whose metrics are refused, or whose polls all fail, is degrade
     /^metrics +failing, retrying since 2026-11-02T09:10:00\.000Z: HTTP 400: label name too long \(last/m,
   );
   expect(text).toMatch(/^logs +ok \(/m);
+});
+
+test("an instance that could not set up Tailscale is degraded, with a line for each problem", () => {
+  const trouble = "the scope log_streaming is missing";
+  const rows = shown({
+    ...status,
+    tailnet: [
+      { task: "network log stream", trouble },
+      { task: "device list", trouble: "HTTP 500" },
+    ],
+  });
+  expect(rows).toMatch(/^health .*degraded: .*Tailscale is not set up: network log stream; the device list cannot be/m);
+  expect(rows).toMatch(/^tailnet +network log stream not set: the scope log_streaming is missing$/m);
+  expect(rows).toMatch(/^tailnet +device list not read: HTTP 500$/m);
+});
+
+test("a backend that accepts nothing is shown with its answer and what waits for it", () => {
+  const logs = { kind: "refusing", why: "HTTP 400: field too long", since: ago(300) };
+  const one = { ...status, conservation: { ...status.conservation, pending: 1 } };
+  expect(shown({ ...one, export: { ...status.export, logs } })).toMatch(
+    /^logs +nothing accepted since 2026-11-02T09:10:00\.000Z: HTTP 400: field too long \(1 record pending\)/m,
+  );
 });
 
 test("a poll that fails says when it last succeeded, and how far it is behind", () => {

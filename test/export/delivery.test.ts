@@ -132,7 +132,7 @@ test("says that everything is refused, and tries one step at a time, if empty ex
   expect(simulation.requests.length).toBeLessThan(40);
   await simulation.until(never, start + hour);
   expect(simulation.delivery.state).toMatchObject({ kind: "refusing", why: "HTTP 400: no" });
-  expect(simulation.lines[0]?.message).toBe("backend refuses every log record; holding logs");
+  expect(simulation.lines[0]?.message).toBe("the backend rejects every log record; keeping logs until it accepts them");
   expect(simulation.requests.length).toBeLessThan(200);
 });
 

@@ -40,7 +40,7 @@ test("a changed cause is logged once, and so is what lasts, every five minutes",
   outage.fail("waiting", "HTTP 401");
   expect(seen.lines.slice(2)).toEqual(["log export still failing: HTTP 401"]);
   outage.fail("refusing", "HTTP 400");
-  expect(seen.lines.at(-1)).toBe("backend refuses every log record; holding logs: HTTP 400");
+  expect(seen.lines.at(-1)).toBe("the backend rejects every log record; keeping logs until it accepts them: HTTP 400");
 });
 
 test("causes that are always new are logged a few times, and the recovery all the same", () => {

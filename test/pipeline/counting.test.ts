@@ -183,7 +183,7 @@ test("a row that cannot be read is counted by its records, at every start before
     const again = restart(change);
     expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3, lost: 0, uncounted: 0 });
     expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(1);
-    expect(again.counting.progress).toMatchObject({ rows: 2, damaged: 1 });
+    expect(again.counting.progress).toMatchObject({ rows: 2, unreadable: 1 });
     expect(errors).toContain("a journal row cannot be read: its records are counted, what they hold is not");
   }
 });

@@ -77,6 +77,31 @@ test("changes nothing that the settings do not ask for", async () => {
   expect(secrets).toEqual([]);
 });
 
+test("says what is not set up and why, naming the scope that setting it takes, until it is", async () => {
+  tailnet.grant(["all:read"]);
+  start(configOf(...streaming, ...webhook));
+  const trouble = "the scope log_streaming is missing";
+  await until(() => running.troubles.length === 3);
+  expect(running.troubles).toEqual([
+    { task: "network log stream", trouble },
+    { task: "configuration log stream", trouble },
+    { task: "webhook", trouble: "the scope webhooks is missing" },
+  ]);
+  tailnet.grant(["all"]);
+  tailnet.expireTokens();
+  await until(() => running.troubles.length === 0);
+});
+
+test("names the same scopes if nothing may be read either", async () => {
+  tailnet.grant(["devices:core:read"]);
+  start(configOf(...streaming, ...webhook));
+  await until(() => running.troubles.length === 3);
+  const scopes = ["log_streaming", "log_streaming", "webhooks"];
+  expect(running.troubles.map(({ trouble }) => trouble)).toEqual(scopes.map((scope) => `the scope ${scope} is missing`));
+  const remedies = log.said("warn", "cannot set").map(({ fields }) => String(fields["remedy"]));
+  expect(remedies.join()).not.toContain(":read");
+});
+
 test("sets streams alone, and reads from the ledger what arrived of each record type", async () => {
   start(configOf(...streaming));
   await until(() => Object.keys(gauges.read("tailscale2otel.logstream.missing")).length === 2);
