@@ -7,7 +7,12 @@ import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/s
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
-const healthy: Health = { notReady: [], export: { logs: { kind: "delivering" }, metrics: { kind: "ok" } }, polls: [], tailnet: [] };
+const healthy: Health = {
+  notReady: [],
+  export: { logs: { kind: "delivering" }, metrics: { kind: "ok" } },
+  polls: [],
+  tailnet: [],
+};
 let health = healthy;
 
 afterEach(async () => {
@@ -181,8 +186,8 @@ describe("health", () => {
 
   test("local mode, a disabled signal and one that was not tried yet are not degraded", () => {
     for (const kind of ["local", "disabled", "untried", "idle", "delivering"])
-      expect(degradedReasons({ export: { logs: { kind }, metrics: { kind } }, polls: [{ log: "network" }], tailnet: [] })).toEqual(
-        [],
-      );
+      expect(
+        degradedReasons({ export: { logs: { kind }, metrics: { kind } }, polls: [{ log: "network" }], tailnet: [] }),
+      ).toEqual([]);
   });
 });

@@ -116,7 +116,7 @@ describe("if", () => {
     rmSync(state.path, { recursive: true });
     await expectStopped(journal, "is gone");
     const line = state.log.find((one) => one.startsWith("error")) as string;
-    expect(line).toContain("stop that process, then start again");
+    expect(line).toContain("Stop the other process, then restart this one");
     expect(line).toContain('"saved":"nothing, because no copy could be written: there is no such file');
     expect(line).toContain('"lost":"records that were accepted but not delivered');
     expect(line).toContain(`"remedy":"put the files back in ${state.path}`);

@@ -97,7 +97,9 @@ test("names the same scopes if nothing may be read either", async () => {
   start(configOf(...streaming, ...webhook));
   await until(() => running.troubles.length === 3);
   const scopes = ["log_streaming", "log_streaming", "webhooks"];
-  expect(running.troubles.map(({ trouble }) => trouble)).toEqual(scopes.map((scope) => `the scope ${scope} is missing`));
+  expect(running.troubles.map(({ trouble }) => trouble)).toEqual(
+    scopes.map((scope) => `the scope ${scope} is missing`),
+  );
   const remedies = log.said("warn", "cannot set").map(({ fields }) => String(fields["remedy"]));
   expect(remedies.join()).not.toContain(":read");
 });
