@@ -1,5 +1,6 @@
 /** One HTTP request while it is answered: what a handler may know about it, how its body is read, and answers in JSON. */
 import { Refusal } from "../errors.ts";
+import { freeBuffer } from "../runtime/process.ts";
 import type { Connection } from "../runtime/serve.ts";
 import type { Admission } from "./limiter.ts";
 
@@ -90,7 +91,7 @@ export function createExchange(request: Request, connection: Connection, server:
       if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout();
       return await readBody(incoming, limits);
     },
-    discardBody: async () => (await incoming.receive(discardPace, () => {})) === "whole",
+    discardBody: async () => (await incoming.receive(discardPace, discard)) === "whole",
   };
 }
 
@@ -133,16 +134,22 @@ function createIncoming({ body }: Request, server: ServerState): Incoming {
   let interrupt = (): void => {};
 
   async function receive(pace: Pace, take: (chunk: Uint8Array) => void): Promise<End> {
-    const early = Promise.withResolvers<End>();
-    interrupt = () => early.resolve("interrupted");
+    let early: End | undefined;
+    // Not `Promise.race`: a promise that outlives the reads would hold what every one of them brought.
+    let wake = (): void => {};
+    const endEarly = (how: End): void => {
+      early ??= how;
+      wake();
+    };
+    interrupt = () => endEarly("interrupted");
     const beganMs = performance.now();
     let bytes = 0;
     const check = (): void => {
       const now = performance.now();
       const elapsedMs = now - beganMs;
-      if (elapsedMs >= pace.timeoutMs) early.resolve("late");
-      else if (elapsedMs >= pace.graceMs && bytes < (pace.minBytesPerSecond * elapsedMs) / 1000) early.resolve("slow");
-      else if (now >= server.refusesBodiesAt + pace.stopMs) early.resolve("stopping");
+      if (elapsedMs >= pace.timeoutMs) endEarly("late");
+      else if (elapsedMs >= pace.graceMs && bytes < (pace.minBytesPerSecond * elapsedMs) / 1000) endEarly("slow");
+      else if (now >= server.refusesBodiesAt + pace.stopMs) endEarly("stopping");
       else timer = setTimeout(check, Math.min(checkMs, pace.timeoutMs - elapsedMs));
     };
     let timer = setTimeout(check, Math.min(checkMs, pace.timeoutMs, pace.graceMs));
@@ -150,7 +157,12 @@ function createIncoming({ body }: Request, server: ServerState): Incoming {
       while (end === undefined) {
         reader ??= body?.getReader();
         pending ??= reader?.read().catch(() => undefined);
-        const next = await Promise.race([pending, early.promise]);
+        const read = pending;
+        const next = await new Promise<Awaited<typeof read> | End>((resolve) => {
+          wake = () => resolve(early);
+          if (early === undefined) void read?.then(resolve);
+          else wake();
+        });
         if (next === "interrupted") return next;
         if (typeof next === "string") {
           end = "cut";
@@ -184,8 +196,7 @@ async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Body> {
       bytes += chunk.byteLength;
       if (bytes > maxBytes) throw new Refusal("body_too_large", tooLarge);
       admission.reserve(chunk.byteLength, tooLarge);
-      // A piece of a larger buffer is copied: the runtime may cut other requests from the same one.
-      chunks.push(chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk));
+      chunks.push(ownsBuffer(chunk) ? chunk : new Uint8Array(chunk));
     });
     switch (end) {
       case "whole":
@@ -204,6 +215,13 @@ async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Body> {
   } finally {
     admission.reading(undefined);
   }
+}
+
+/** The runtime may cut several requests from one larger buffer. */
+const ownsBuffer = (chunk: Uint8Array): boolean => chunk.byteLength === chunk.buffer.byteLength;
+
+function discard(chunk: Uint8Array): void {
+  if (ownsBuffer(chunk)) freeBuffer(chunk);
 }
 
 function pathOf(url: string): string {

@@ -1,0 +1,84 @@
+/** What a body holds in memory while it arrives: of a discarded one nothing, of one that is read no more than the copy that is returned. */
+import { describe, expect, test } from "bun:test";
+import { createExchange, type ServedExchange } from "../../src/http/exchange.ts";
+import { createLimiter } from "../../src/http/limiter.ts";
+
+const chunkBytes = 32 * 1024;
+const chunkCount = 100;
+const limiter = createLimiter({ maxReading: 1, maxBytes: 1e9, maxWorking: 1 });
+
+/** A request whose chunks are made one at a time, when the reader asks for the next. */
+function exchangeOf(nextChunk: (index: number) => Uint8Array<ArrayBuffer> | undefined): ServedExchange {
+  let index = 0;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>(
+    {
+      async pull(controller) {
+        const chunk = nextChunk(index++);
+        if (chunk === undefined) controller.close();
+        else controller.enqueue(chunk);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const request = new Request("http://127.0.0.1/", { method: "POST", body });
+  const server = { isLocalOnly: true, refusesBodiesAt: Number.POSITIVE_INFINITY };
+  return createExchange(request, { peer: "127.0.0.1", disableIdleTimeout() {} }, server);
+}
+
+/** Chunks that are made on request, and how many of them are still in memory when the last has been read. */
+function watchedChunks(make: (index: number) => Uint8Array<ArrayBuffer>) {
+  const made: WeakRef<Uint8Array>[] = [];
+  const watched = {
+    alive: chunkCount,
+    next(index: number): Uint8Array<ArrayBuffer> | undefined {
+      if (index < chunkCount) {
+        const chunk = make(index);
+        made.push(new WeakRef(chunk));
+        return chunk;
+      }
+      Bun.gc(true);
+      watched.alive = made.filter((chunk) => chunk.deref() !== undefined).length;
+      return undefined;
+    },
+  };
+  return watched;
+}
+
+describe("a discarded body", () => {
+  test("gives back the memory of each chunk before it asks for the next", async () => {
+    const chunks: Uint8Array[] = [];
+    const held: number[] = [];
+    const exchange = exchangeOf((index) => {
+      held.push(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0));
+      if (index === chunkCount) return undefined;
+      const chunk = new Uint8Array(chunkBytes);
+      chunks.push(chunk);
+      return chunk;
+    });
+    expect(await exchange.discardBody()).toBe(true);
+    expect(held).toEqual(Array.from({ length: chunkCount + 1 }, () => 0));
+  });
+
+  test("leaves alone what else was cut from the buffer of a chunk", async () => {
+    const shared = new Uint8Array(2 * chunkBytes).fill(1);
+    const exchange = exchangeOf((index) => (index === 0 ? shared.subarray(0, chunkBytes) : undefined));
+    expect(await exchange.discardBody()).toBe(true);
+    expect(shared.at(-1)).toBe(1);
+  });
+
+  test("holds on to no small chunk, which is not given back by hand", async () => {
+    const watched = watchedChunks(() => new Uint8Array(1024));
+    expect(await exchangeOf(watched.next).discardBody()).toBe(true);
+    expect(watched.alive).toBeLessThan(chunkCount / 2);
+  });
+});
+
+test("a body that is being read does not hold the large buffers from which its chunks were copied", async () => {
+  const watched = watchedChunks(() => new Uint8Array(2 * chunkBytes).subarray(0, chunkBytes));
+  const admission = limiter.enter("127.0.0.1");
+  const exchange = exchangeOf(watched.next);
+  const body = await exchange.readBody({ maxBytes: 1e9, tooLarge: "too large", timeoutMs: 60_000, admission });
+  admission.leave();
+  expect(body.bytes).toBe(chunkCount * chunkBytes);
+  expect(watched.alive).toBeLessThan(chunkCount / 2);
+});
