@@ -4,11 +4,11 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
 import { createReceivers, type Receivers } from "../../src/receivers/index.ts";
 import { sourcesIn, temporaryDirectory } from "../config/sources.ts";
 import { flowEnvelope } from "../support/hec-server.ts";
 import { freePort } from "../support/port.ts";
+import { type RecordedLog, recordedLog } from "../support/recorded-telemetry.ts";
 import { createStore, type TestStore } from "../support/store.ts";
 import { signedAt, webhookEvent, webhookSecret } from "../support/webhook-server.ts";
 
@@ -22,8 +22,12 @@ const tls = (receiver: string): string[] => [
 
 let store: TestStore;
 let receivers: Receivers;
+let log: RecordedLog;
+let counted: (readonly [metric: string, attributes: object])[];
 
 beforeEach(() => {
+  log = recordedLog();
+  counted = [];
   store = createStore();
 });
 afterEach(async () => {
@@ -41,8 +45,8 @@ function create(...set: readonly string[]): Receivers {
   receivers = createReceivers(config, {
     pipeline: store.pipeline,
     journal: store.journal,
-    telemetry: silentTelemetry,
-    logger: silentLogger,
+    telemetry: { ...silentTelemetry, add: (metric, _, attributes) => void counted.push([metric, attributes]) },
+    logger: log,
     clock: Date.now,
   });
   return receivers;
@@ -124,4 +128,21 @@ test("only those that are enabled listen, and a reload gives them their new secr
   expect(await deliver(base)).toBe(401);
   await receivers.reload({ ...config, webhook: { ...config.webhook, secret_previous: webhookSecret } });
   expect(await deliver(base)).toBe(200);
+});
+
+test("a request for the other receiver is counted for the listener that it reached, and logged with what that accepts", async () => {
+  const refused = () => counted.filter(([, attributes]) => "reason" in attributes);
+  await create("streaming.enabled=false", "webhook.listen=127.0.0.1:0").start();
+  expect(await stream(receivers.addresses.webhook)).toBe(404);
+  expect(refused()).toEqual([["tailscale.webhook.rejected", { reason: "not_found" }]]);
+  await receivers.stop(0);
+  await create("webhook.enabled=false", "streaming.listen=127.0.0.1:0").start();
+  expect(await deliver(receivers.addresses.stream)).toBe(404);
+  expect(refused().slice(1)).toEqual([["tailscale.stream.rejected", { reason: "not_found" }]]);
+  expect(log.said("warn", "answered 404").map(({ message }) => message)).toEqual([
+    "POST /services/collector/event from 127.0.0.1 answered 404: this listener accepts POST /tailscale/webhook, POST /tailscale/webhook/",
+    expect.stringContaining(
+      "POST /tailscale/webhook from 127.0.0.1 answered 404: this listener accepts POST /services/collector/event",
+    ),
+  ]);
 });

@@ -10,6 +10,8 @@ import { until } from "../../support/wait.ts";
 
 const path = "/services/collector/event";
 const envelope = flowEnvelope(1);
+/** 3 MiB, and twice as much in memory. */
+const manyEnvelopes = Array.from({ length: 12_000 }, (_, serial) => flowEnvelope(serial)).join("");
 const provoked = new Set<HecAnswerName>();
 
 interface Case {
@@ -333,6 +335,35 @@ const cases: Case[] = [
         throw new Unavailable("the journal is full");
       };
       return posted(server.post(envelope));
+    },
+  },
+  {
+    name: "records that take more memory than all requests may, in a body that does not",
+    answer: "bodyTooLarge",
+    server: { max_inflight_bytes: 6 * 1024 * 1024 },
+    text: "The body is larger than 6291456 bytes (streaming.max_inflight_bytes)",
+    send: post(manyEnvelopes),
+  },
+  {
+    name: "a large body while another one is worked on",
+    answer: "commitTimeout",
+    committed: 1,
+    server: { request_timeout: 2000 },
+    rejected: { unavailable: 2 },
+    async send(server) {
+      const [entered, committing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      server.pipeline.beforeCommit = () => {
+        server.pipeline.beforeCommit = () => {};
+        entered.resolve();
+        return committing.promise;
+      };
+      const first = posted(server.post(manyEnvelopes));
+      await entered.promise;
+      const answer = await posted(server.post(manyEnvelopes));
+      committing.resolve();
+      await first;
+      await server.idle();
+      return answer;
     },
   },
   {
