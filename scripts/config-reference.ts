@@ -7,8 +7,8 @@ import { bytesPattern, durationPattern } from "../src/lib/units.ts";
 const opening = `# Configuration
 
 Settings come from four layers, each overriding the one before: defaults, a TOML file, environment variables, and \`--set key=value\`.
-\`--config\` names the file, else \`$TS2OTEL_CONFIG\` does. If neither is given, it is \`./tailscale2otel.toml\` or, if that does not
-exist, \`/etc/tailscale2otel/config.toml\`; a file found in one of these places must belong to you or to root, and must not be
+The file is the one named by \`--config\` or, failing that, \`$TS2OTEL_CONFIG\`. Otherwise it is \`./tailscale2otel.toml\` or, if that
+does not exist, \`/etc/tailscale2otel/config.toml\`; a file found in one of these places must belong to you or to root, and must not be
 writable by other users. A file that cannot be read is an error. Files must be regular files; only \`--config\` may also name a pipe, such
 as \`--config <(sops decrypt config.toml)\` in bash, which must end within 10 s and cannot be reloaded.
 
@@ -94,7 +94,7 @@ function otelText(): string {
 They apply to settings that are given nowhere else: not in the file, not as a \`TS2OTEL_\` variable, and not as a flag. Resource
 attributes are combined. The protocol \`grpc\` is not supported: it causes a warning, and the default is used.
 
-| variable | stands in for |
+| variable | sets |
 | --- | --- |
 ${rows.join("\n")}
 `;

@@ -234,7 +234,8 @@ function clockFinding(aheadMs: number | undefined): OnlineFinding {
   const subject = "clock";
   if (aheadMs === undefined) return { subject, outcome: "skipped", detail: "the API does not report its time" };
   const offBy = Math.round(Math.abs(aheadMs) / 1000);
-  if (Math.abs(aheadMs) <= maxSkewMs) return { subject, outcome: "ok", detail: `within ${offBy} s of the API's` };
+  if (Math.abs(aheadMs) <= maxSkewMs)
+    return { subject, outcome: "ok", detail: `agrees with the API's to within ${Math.max(1, offBy)} s` };
   return {
     subject,
     outcome: "warning",

@@ -56,7 +56,7 @@ export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { 
     case "memory":
       return finding("ok", "in memory: nothing survives a restart");
     case "new":
-      return finding("ok", `it will be created in ${path}`);
+      return finding("ok", `will be created in ${path}`);
     case "ready":
       return finding("ok", `${formatBytes(found.bytes)} in ${path}`);
     case "in_use":
@@ -190,7 +190,7 @@ function remedyFor(answer: Exclude<Answer, { kind: "accepted" }>, signal: Signal
     case "timeout":
     case "reset":
       return /cert|tls|ssl/i.test(answer.why)
-        ? "Set otlp.tls.ca_file to the certificate to trust, or fix the backend's certificate."
+        ? `If the backend does not use TLS, use http:// in ${key}. Otherwise set otlp.tls.ca_file to the certificate to trust, or fix the backend's certificate.`
         : `Check ${key}, and whether the backend is running and can be reached from here.`;
   }
 }

@@ -64,7 +64,7 @@ function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: 
   lines.push(...problems.map((problem) => `${paint(31, "error", out)}: ${describeFinding(problem)}`));
   const verdict = problems.length === 0 ? paint(32, "valid", out) : paint(31, "not valid", out);
   const counts = `${counted(problems.length, "problem")}, ${counted(warnings.length, "warning")}`;
-  lines.push(`${configFile ?? "configuration without a file"}: ${verdict}, ${counts}`);
+  lines.push(`${configFile ?? "configuration (no file)"}: ${verdict}, ${counts}`);
   return `${lines.join("\n")}\n`;
 }
 

@@ -160,7 +160,7 @@ function tokenProblem(token: string): string {
 
 function foreign(address: string): Error {
   const remedy = "Give the address of the admin listener with --url, or set admin.listen.";
-  return new Error(`${address} is answered by another program, or by a receiver. ${remedy}`);
+  return new Error(`${address} is not an admin listener: another program or a receiver answers there. ${remedy}`);
 }
 
 const elsewhere =

@@ -43,7 +43,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     const { config, problems, warnings, waiting } = inspection;
     if (problems.length > 0) {
       for (const problem of problems)
-        log.error(`not reloaded, the running configuration stays in force: ${describeFinding(problem)}`);
+        log.error(`not reloaded; still using the previous configuration: ${onOneLine(describeFinding(problem))}`);
       return;
     }
     for (const line of warnings.map(describeFinding)) {
@@ -51,10 +51,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
       knownWarnings.add(line);
     }
     log.info("configuration reloaded", { reason, log_level: config.log_level });
-    if (waiting.length > 0)
-      log.warn(
-        `changed settings need a restart, and the running values stay in force until then: ${waiting.join(", ")}`,
-      );
+    if (waiting.length > 0) log.warn(`restart to apply: ${waiting.join(", ")}`);
     log.setLevel(config.log_level);
     running = config;
     await app.reload(config);
@@ -76,4 +73,9 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
       watch.stop();
     },
   };
+}
+
+/** A log line has no room for the line of the file that a person would see below a problem. */
+function onOneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, " ");
 }

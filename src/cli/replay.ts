@@ -49,7 +49,7 @@ export function redeliveryText(report: RedeliveryReport): string {
   const percent = total === 0 ? 100 : Math.min(100, Math.floor(((delivered + rejected) / total) * 100));
   const again = rejected === 0 ? "" : `, ${rejected} rejected`;
   const why = trouble === undefined ? "" : `; waiting: ${printable(trouble)}`;
-  return `${what}: ${state}, ${delivered} of ${total} records delivered (${percent} %)${again}${why}`;
+  return `${what}: ${state}, ${delivered} of ${total} records delivered (${percent}%)${again}${why}`;
 }
 
 function rangeOf(since: string | undefined, until: string | undefined): { since: number; until?: number } {

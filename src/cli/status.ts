@@ -14,7 +14,7 @@ const signals = ["logs", "metrics"] as const;
 
 export const statusCommand: Command = command({
   name: "status",
-  description: "Show health, delivery and the conservation sums of an instance",
+  description: "Show health, delivery, and whether every record is accounted for",
   args: {
     ...instanceFlags,
     strict: toggle("Also exit with 1 if export or polling is failing."),

@@ -34,14 +34,14 @@ const show: Command = command({
       const status = stream === null ? null : await api.logStreamStatus(log);
       shown.push({
         log,
-        to: placeOf(stream, config),
+        here: placeOf(stream, config),
         stream: stream && { ...stream, url: displayUrl(stream.url) },
         status,
       });
     }
     const head = [
       "log",
-      "to",
+      "here",
       "destination",
       "compression",
       "last activity",
@@ -148,21 +148,22 @@ function requireReceiver({ streaming }: Config): void {
 
 interface Shown {
   readonly log: LogName;
-  readonly to: "this receiver" | "elsewhere" | "nowhere";
+  /** Whether Tailscale sends it to this receiver; unknown without `streaming.public_url`. */
+  readonly here: "yes" | "no" | "not set" | "unknown";
   readonly stream: LogStream | null;
   readonly status: LogStreamStatus | null;
 }
 
-function placeOf(stream: LogStream | null, { streaming }: Config): Shown["to"] {
-  if (stream === null) return "nowhere";
-  if (streaming.public_url === "") return "elsewhere";
-  return isSentTo(publicAddress(streaming.public_url, streaming.path), stream) ? "this receiver" : "elsewhere";
+function placeOf(stream: LogStream | null, { streaming }: Config): Shown["here"] {
+  if (stream === null) return "not set";
+  if (streaming.public_url === "") return "unknown";
+  return isSentTo(publicAddress(streaming.public_url, streaming.path), stream) ? "yes" : "no";
 }
 
-function rowOf({ log, to, stream, status }: Shown): readonly string[] {
-  if (stream === null || status === null) return [log, to];
+function rowOf({ log, here, stream, status }: Shown): readonly string[] {
+  if (stream === null || status === null) return [log, here];
   const counts = [status.numEntriesSent ?? 0, status.numFailedRequests ?? 0].map(String);
   const error = status.lastError || "none";
   const destination = `${stream.destinationType} ${stream.url}`;
-  return [log, to, destination, stream.compressionFormat, activityOf(status) ?? "none", ...counts, error];
+  return [log, here, destination, stream.compressionFormat, activityOf(status) ?? "none", ...counts, error];
 }

@@ -31,7 +31,7 @@ const list: Command = command({
   async run({ sources, host }) {
     const { config, api } = openTailnet(sources, "webhook");
     const endpoints = await api.webhooks();
-    const head = ["id", "to", "address", "created", "subscriptions"];
+    const head = ["id", "here", "address", "created", "subscriptions"];
     const rows = endpoints.map((endpoint) => rowOf(endpoint, config));
     const json = endpoints.map((endpoint) => ({ ...withoutSecret(endpoint), isOurs: isOurs(endpoint, config) }));
     const text = endpoints.length === 0 ? "there are no webhooks\n" : tableText(head, rows, host.out);
@@ -160,8 +160,8 @@ function wordsOf(text: string): readonly string[] {
 function rowOf(endpoint: WebhookEndpoint, config: Config): readonly string[] {
   const { id, url, subscriptions, created } = endpoint;
   const isAll = subscriptionTypes.every((type) => subscriptions.includes(type));
-  const place = isOurs(endpoint, config) ? "this receiver" : "elsewhere";
-  return [id, place, displayUrl(url), created, isAll ? "all" : subscriptions.join(", ")];
+  const here = config.webhook.public_url === "" ? "unknown" : isOurs(endpoint, config) ? "yes" : "no";
+  return [id, here, displayUrl(url), created, isAll ? "all" : subscriptions.join(", ")];
 }
 
 /** The file in which the service stores the secret of the webhook with this address, if it does. */
@@ -193,7 +193,7 @@ async function withSecret(
   };
   const text =
     path === undefined
-      ? `${begin}\nsecret: ${made.secret}\nIt is not shown again: set webhook.secret to it.\n`
+      ? `${begin}\nsecret: ${made.secret}\nIt is not shown again. Store it as webhook.secret.\n`
       : `${begin}; its secret is in ${path}\n`;
   return { text, json };
 }

@@ -65,7 +65,7 @@ const receiverRules = (
         "tailscale.auth.oauth.client_secret",
       ],
       when: (config) => config[name].auto_configure && missingFor(name, config).length > 0,
-      message: (config) => `it needs ${missingFor(name, config).join(", ")}`,
+      message: (config) => `it also needs ${listed(missingFor(name, config))}`,
       remedy: `Set what is missing, or ${name}.auto_configure = false.`,
     },
   ];
@@ -236,6 +236,11 @@ function missingFor(name: "streaming" | "webhook", config: Config): readonly str
     ...(name === "streaming" && config.streaming.token === "" ? ["streaming.token"] : []),
     ...(hasCredentials(config) ? [] : [`API credentials (${credentialKeys})`]),
   ];
+}
+
+/** `a`, `a and b`, or `a, b and c`. */
+function listed(items: readonly string[]): string {
+  return [items.slice(0, -1).join(", "), ...items.slice(-1)].filter(Boolean).join(" and ");
 }
 
 /** Why Tailscale could not use a URL, and what to do. The URL is never quoted: its query can be a secret. */

@@ -34,9 +34,9 @@ function apply({ severity, keys, when, message, remedy }: Rule, { config, origin
 const nothingToDo: Finding = {
   severity: "error",
   key: "streaming.enabled",
-  message: "nothing is enabled that could produce data",
+  message: "there is nothing to receive or poll",
   remedy:
-    'To start, set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret to poll the logs. Or set streaming.enabled = true, streaming.token, and "stream" as collectors.flowlogs.source and collectors.auditlogs.source (as variables: TS2OTEL_STREAMING__ENABLED=true and so on), and let Tailscale log streaming push to it. To look around first: tailscale2otel demo.',
+    'Either set tailscale.auth.oauth.client_id and client_secret (to poll), or streaming.enabled = true, streaming.token, and source = "stream" in collectors.flowlogs and collectors.auditlogs (to receive). To look around: tailscale2otel demo.',
 };
 
 function isIdle(config: Config): boolean {

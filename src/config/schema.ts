@@ -168,7 +168,7 @@ export const configSchema = section("The configuration of tailscale2otel.", {
     webhook_window: window(
       "26h",
       "webhook events",
-      " At least `webhook.late_retry_window` plus twice `webhook.tolerance`, so that no replay counts.",
+      " At least `webhook.late_retry_window` plus twice `webhook.tolerance`, so that a replayed delivery is never counted.",
     ),
     max_keys: integer(
       4_000_000,

@@ -22,7 +22,7 @@ export class ListenError extends Error {
 
 /** By error code: the reason and its remedy. */
 const reasons: Readonly<Record<string, (setting: string) => string>> = {
-  EADDRINUSE: (setting) => `another program listens there. Stop it, or set ${setting} to another port`,
+  EADDRINUSE: (setting) => `the address is already in use. Stop the program that uses it, or change ${setting}`,
   EACCES: (setting) =>
     `not permitted. Ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or set ${setting} to a higher port`,
   EADDRNOTAVAIL: (setting) =>

@@ -22,7 +22,7 @@ test("shows every value with its origin, and no secret", async () => {
   expect(stdout).toMatch(/^streaming\.token +\[redacted\] +TS2OTEL_STREAMING__TOKEN$/m);
   expect(stdout).toMatch(/^streaming\.listen +":8088" +default$/m);
   expect(stdout).toMatch(/^otlp\.endpoint +"http:\/\/192\.0\.2\.1:4318" +TS2OTEL_OTLP__ENDPOINT$/m);
-  expect(stdout).toEndWith("\nconfiguration without a file: valid, 0 problems, 0 warnings\n");
+  expect(stdout).toEndWith("\nconfiguration (no file): valid, 0 problems, 0 warnings\n");
   expect(stdout).not.toContain("s3cr3t");
   expect(stdout).not.toContain("\u001b");
 });
@@ -129,9 +129,7 @@ test("values are shown although there is a problem, and the invalid one as such"
 
 test("with nothing enabled run says how to begin", async () => {
   const { code, stderr } = await runToEnd(directory, ["run"]);
-  expect(stderr).toStartWith(
-    "tailscale2otel: streaming.enabled: nothing is enabled that could produce data. To start, ",
-  );
+  expect(stderr).toStartWith("tailscale2otel: streaming.enabled: there is nothing to receive or poll. Either set ");
   expect(code).toBe(78);
 });
 

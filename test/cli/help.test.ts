@@ -24,7 +24,7 @@ test("of the program", async () => {
                        check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
-                      status    Show health, delivery and the conservation sums of an instance
+                      status    Show health, delivery, and whether every record is accounted for
              quarantine list    List quarantined records, samples, notes and dead letters, newest first
              quarantine show    Show one item with its text
             quarantine retry    Retry quarantined records, and export dead letters again

@@ -155,7 +155,7 @@ describe("with a running instance", () => {
     );
     const path = await ask(directory, `quarantine list --url ${running.admin}/elsewhere`);
     expect(path.stderr).toStartWith(
-      `tailscale2otel: ${running.admin}/elsewhere is answered by another program, or by a receiver. `,
+      `tailscale2otel: ${running.admin}/elsewhere is not an admin listener: another program or a receiver answers there. `,
     );
     const busy = await ask(directory, "quarantine list");
     expect([busy.code, busy.stderr]).toEqual([

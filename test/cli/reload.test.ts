@@ -76,8 +76,8 @@ describe("while the program runs, without a restart,", () => {
     settings("require_token = false", '[admin]\nlisten = "[::1]:0"');
     writeFileSync(file, readFileSync(file, "utf8").replace('listen = "127.0.0.1:0"', 'listen = "[::1]:0"'));
     program.process.kill("SIGHUP");
-    expect(await program.line("need a restart")).toContain(
-      "the running values stay in force until then: streaming.listen, streaming.token, streaming.require_token, admin.token",
+    expect(await program.line("restart to apply")).toContain(
+      "restart to apply: streaming.listen, streaming.token, streaming.require_token, admin.token",
     );
     expect((await fetch(`${stream}/services/collector/event`, { method: "POST", body: flowEnvelope(1) })).status).toBe(
       401,
@@ -97,7 +97,7 @@ describe("while the program runs, without a restart,", () => {
     await until(async () => (await send(base, "b-token")) === 200);
     expect(await send(base, "a-token")).toBe(403);
     replace(tokenFile, "\n");
-    expect(await program.line("not reloaded")).toMatch(/the running configuration stays in force: .* is empty/);
+    expect(await program.line("not reloaded")).toMatch(/still using the previous configuration: .* is empty/);
     expect(await send(base, "b-token")).toBe(200);
     replace(tokenFile, "c-token\n");
     await until(async () => (await send(base, "c-token")) === 200);
@@ -122,7 +122,7 @@ describe("while the program runs, without a restart,", () => {
     expect(await send(local, "a-token")).toBe(200);
     settings('token = "a-token"');
     program.process.kill("SIGHUP");
-    expect(await program.line("need a restart")).toContain("streaming.tls.cert_file, streaming.tls.key_file");
+    expect(await program.line("restart to apply")).toContain("streaming.tls.cert_file, streaming.tls.key_file");
     expect(await send(local, "a-token")).toBe(200);
     await end(program);
   });

@@ -46,7 +46,7 @@ test("names the setting of an address that is taken", async () => {
   const { code, stderr } = await start(directory, ["run", "--set", `admin.listen=${listen}`]).ended;
   other.close();
   expect(stderr).toEndWith(
-    `cannot listen on ${listen} (admin.listen): another program listens there. Stop it, or set admin.listen to another port\n`,
+    `cannot listen on ${listen} (admin.listen): the address is already in use. Stop the program that uses it, or change admin.listen\n`,
   );
   expect(code).toBe(1);
 });
@@ -114,7 +114,7 @@ test("runs until a signal, reads the log level again on SIGHUP, and ends with 0"
   writeFileSync(file, settings('log_level = "error"').replace("127.0.0.1:0", "127.0.0.1:1"));
   program.process.kill("SIGHUP");
   expect(JSON.parse(await program.line("configuration reloaded"))).toMatchObject({ log_level: "error" });
-  expect(await program.line("need a restart")).toContain("in force until then: streaming.listen");
+  expect(await program.line("restart to apply")).toContain("restart to apply: streaming.listen");
 
   writeFileSync(file, "log_level = 1");
   program.process.kill("SIGHUP");

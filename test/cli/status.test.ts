@@ -79,7 +79,7 @@ test("on a terminal it is a table with the terms of both sums", () => {
     space         38MiB of 1GiB
     polling       network log read up to 2m ago
     polling       configuration log failing, no successful poll since the start: HTTP 403
-    replays       replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: in progress, 100 of 400 records delivered (25 %), 1 rejected; waiting: 503 Service Unavailable
+    replays       replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: in progress, 100 of 400 records delivered (25%), 1 rejected; waiting: 503 Service Unavailable
     "
   `);
 });
@@ -267,11 +267,11 @@ test("another program at that address is told from an instance, whatever it answ
     expect([code, stdout, stderr]).toEqual([
       1,
       "",
-      `tailscale2otel: ${url} is answered by another program, or by a receiver. Give the address of the admin listener with --url, or set admin.listen.\n`,
+      `tailscale2otel: ${url} is not an admin listener: another program or a receiver answers there. Give the address of the admin listener with --url, or set admin.listen.\n`,
     ]);
   }
   const list = await ask(directory, `quarantine list --set admin.listen=127.0.0.1:${server.port}`);
-  expect(list.stderr).toContain("is answered by another program");
+  expect(list.stderr).toContain("is not an admin listener");
   await server.stop(true);
 }, 120_000);
 

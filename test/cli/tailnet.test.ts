@@ -104,17 +104,17 @@ describe("tailnet stream", () => {
     expect(code).toBe(0);
     expect(out).toBe(
       [
-        "log            to         destination                                    compression  last activity  entries  failed requests  last error",
-        "network        elsewhere  splunk https://siem.example.com/in?[redacted]  none         none           0        0                none",
-        "configuration  nowhere",
+        "log            here     destination                                    compression  last activity  entries  failed requests  last error",
+        "network        no       splunk https://siem.example.com/in?[redacted]  none         none           0        0                none",
+        "configuration  not set",
         "",
       ].join("\n"),
     );
     expect(await json("tailnet stream show --log configuration")).toEqual([
-      { log: "configuration", to: "nowhere", stream: null, status: null },
+      { log: "configuration", here: "not set", stream: null, status: null },
     ]);
     expect(await json("tailnet stream show --log network")).toMatchObject([
-      { log: "network", to: "elsewhere", stream: { user: "ops" }, status: { numEntriesSent: 0 } },
+      { log: "network", here: "no", stream: { user: "ops" }, status: { numEntriesSent: 0 } },
     ]);
   });
 
@@ -123,7 +123,7 @@ describe("tailnet stream", () => {
     expect(out).toBe(`network: now sent to ${streamUrl}\nconfiguration: now sent to ${streamUrl}\n`);
     const target = { url: streamUrl, user: "tailscale2otel", token, compressionFormat: "zstd" } as const;
     for (const log of ["network", "configuration"] as const) expect(tailnet.stream(log)).toMatchObject(target);
-    expect((await run("tailnet stream show --log network")).out).toContain("this receiver");
+    expect((await run("tailnet stream show --log network")).out).toMatch(/^network +yes /m);
     const next = { TS2OTEL_STREAMING__TOKEN: "the-next-token" };
     expect(await json("tailnet stream set --log network", next)).toEqual([
       { log: "network", url: streamUrl, replaced: null },
@@ -212,8 +212,8 @@ describe("tailnet webhook", () => {
     const { id, created } = await create();
     const { out } = await run("tailnet webhook list");
     expect(out.split("\n")).toEqual([
-      "id     to             address                                      created               subscriptions",
-      `${id}  this receiver  ${hookUrl}  ${created}  nodeCreated`,
+      "id     here  address                                      created               subscriptions",
+      `${id}  yes   ${hookUrl}  ${created}  nodeCreated`,
       "",
     ]);
     expect(await json("tailnet webhook list")).toMatchObject([{ id, url: hookUrl, isOurs: true }]);

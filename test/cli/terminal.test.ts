@@ -129,8 +129,8 @@ test("a replay shows its progress on one line, and then its result", async () =>
     if (!text.includes("40 of 40")) continue;
     const lines = text.split("\r\u001b[2K");
     expect(lines.length).toBeGreaterThan(2);
-    expect(lines[1]).toMatch(/^replay of \S+ to \S+: in progress, 0 of 40 records delivered \(0 %\)$/);
-    expect(lines.at(-1)).toMatch(/^replay of \S+ to \S+: finished, 40 of 40 records delivered \(100 %\)\n$/);
+    expect(lines[1]).toMatch(/^replay of \S+ to \S+: in progress, 0 of 40 records delivered \(0%\)$/);
+    expect(lines.at(-1)).toMatch(/^replay of \S+ to \S+: finished, 40 of 40 records delivered \(100%\)\n$/);
     break;
   }
   const { text } = await onTerminal(directory, quarantineRetryCommand, "--class", "dead_letter", ...url);

@@ -75,14 +75,14 @@ describe("credentials", () => {
     const off = ["collectors.flowlogs.enabled=false", "collectors.auditlogs.enabled=false"];
     const { problems } = inspectAlone(off, client);
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain("nothing is enabled that could produce data");
+    expect(problems[0]).toContain("there is nothing to receive or poll");
   });
 
   test("are the first thing to set if nothing is configured", () => {
     const { problems } = inspectAlone([], {});
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(
-      "To start, set tailscale.auth.oauth.client_id and tailscale.auth.oauth.client_secret to poll the logs.",
+      "Either set tailscale.auth.oauth.client_id and client_secret (to poll), or streaming.enabled = true",
     );
   });
 
@@ -300,13 +300,13 @@ describe("auto_configure", () => {
     ["webhook", "webhook.enabled = true", ["webhook.auto_configure=true", `webhook.${address}`], client],
   ])("of %s says that %s is missing", (receiver, missing, set, environment) => {
     expect(inspect(set, environment).problems).toEqual([
-      `--set ${receiver}.auto_configure: it needs ${missing}. Set what is missing, or ${receiver}.auto_configure = false.`,
+      `--set ${receiver}.auto_configure: it also needs ${missing}. Set what is missing, or ${receiver}.auto_configure = false.`,
     ]);
   });
 
   test("names everything that is missing", () => {
     const { problems } = inspect(["webhook.auto_configure=true"], {});
-    expect(problems[0]).toContain("webhook.enabled = true, webhook.public_url, API credentials (");
+    expect(problems[0]).toContain("webhook.enabled = true, webhook.public_url and API credentials (");
   });
 });
 

@@ -46,14 +46,14 @@ describe("an HTTP server", () => {
         const failure = await second.start().catch((error: unknown) => error);
         expect(failure).toBeInstanceOf(ListenError);
         expect(String(failure)).toBe(
-          `ListenError: cannot listen on ${listen}: another program listens there. Stop it, or set the listen setting to another port`,
+          `ListenError: cannot listen on ${listen}: the address is already in use. Stop the program that uses it, or change the listen setting`,
         );
       }
     });
   });
 
   test.each([
-    ["EADDRINUSE", "another program listens there. Stop it, or set admin.listen to another port"],
+    ["EADDRINUSE", "the address is already in use. Stop the program that uses it, or change admin.listen"],
     [
       "EACCES",
       "not permitted. Ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE, or set admin.listen to a higher port",

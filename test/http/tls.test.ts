@@ -234,7 +234,7 @@ describe("TLS", () => {
       { routes: [], logger },
     );
     await expect(second.start()).rejects.toThrow(
-      `cannot listen on 127.0.0.1:${server.port}: another program listens there`,
+      `cannot listen on 127.0.0.1:${server.port}: the address is already in use`,
     );
   });
 });

@@ -103,7 +103,7 @@ describe("two receivers", () => {
     const other = Bun.serve({ hostname: "127.0.0.1", port: taken, fetch: () => new Response() });
     await expect(
       create(`streaming.listen=127.0.0.1:${port}`, `webhook.listen=127.0.0.1:${taken}`).start(),
-    ).rejects.toThrow(`cannot listen on 127.0.0.1:${taken}: another program listens there`);
+    ).rejects.toThrow(`cannot listen on 127.0.0.1:${taken}: the address is already in use`);
     await other.stop(true);
     await expect(stream(`http://127.0.0.1:${port}`)).rejects.toThrow();
   });
