@@ -259,6 +259,23 @@ describe.skipIf(!canMount)("a disk", () => {
     }
   });
 
+  test("that has become too small for a journal that is there is an error in the log, and nothing is accepted", async () => {
+    const disk = mountSmallDisk(32);
+    const path = join(disk.path, "state");
+    const filling = state.open({ path, ballastBytes: 0 });
+    await appendNumbers(filling, [1]);
+    filling.close();
+    const journal = state.open({ path, ballastBytes: 64 * mebibyte });
+    try {
+      expect(state.log.join()).toMatch(/error .*too small: \d+ bytes are free, \d+ are needed; nothing is accepted/);
+      expect(appendNumbers(journal, [2])).rejects.toBeInstanceOf(Unavailable);
+      expect(numbersIn(journal)).toEqual([1]);
+    } finally {
+      journal.close();
+      disk.remove();
+    }
+  });
+
   test("that fills up refuses appends with a reason, lets what is there be delivered, and recovers without a restart", async () => {
     const disk = mountSmallDisk(16);
     const path = join(disk.path, "state");

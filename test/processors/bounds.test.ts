@@ -15,6 +15,7 @@ import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { measureFlow } from "../../src/processors/flow-metrics.ts";
 import { describe, measure } from "../../src/processors/index.ts";
+import { directoryOf } from "../../src/processors/names.ts";
 import { columnsOf } from "../support/columns.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { seeded } from "../support/random.ts";
@@ -131,6 +132,18 @@ suite("what leaves is bounded", () => {
       expect(label?.isWellFormed()).toBe(true);
       expect(Buffer.byteLength(label as string)).toBeLessThanOrEqual(maxLabelBytes);
     }
+  });
+
+  test("in a node's name from the directory, as a label of metrics", () => {
+    const device = { nodeId: "n", label: hostile, addresses: ["100.64.1.1"], os: "", user: "", tags: [] };
+    const settings = settingsWith({ directory: { current: directoryOf([device]) } });
+    const columns = columnsOf(flowWithTexts());
+    const edges = new EdgeBook(settings);
+    measureFlow(columns, 0, 1, { settings, edges, ends: new EndBook(settings) });
+    const { source } = edges.pair(columns.edge[0] as number);
+    expect(source).toEndWith(mark);
+    expect(source?.isWellFormed()).toBe(true);
+    expect(Buffer.byteLength(source as string)).toBeLessThanOrEqual(maxLabelBytes);
   });
 });
 

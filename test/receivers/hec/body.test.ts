@@ -11,6 +11,7 @@ import { ValueReader } from "../../../src/receivers/hec/values.ts";
 import { createTurnQueue } from "../../../src/receivers/intake.ts";
 import { flowEnvelope } from "../../support/hec-server.ts";
 import { createRecordingPipeline } from "../../support/recording-pipeline.ts";
+import { createStore } from "../../support/store.ts";
 import { readBodySlowly } from "../../support/slow-body.ts";
 
 const fixtures = new URL("../../fixtures/", import.meta.url);
@@ -278,6 +279,28 @@ describe("a large body", () => {
     expect(order.indexOf("other")).toBeLessThan(3);
     expect(order.filter((name) => name !== "other")).toEqual(["a", "b", "a", "b", "a", "b"]);
   });
+});
+
+test("what records take in memory counts against the limit of bodies, not the size of their text alone", async () => {
+  const limits = { maxReading: 1, maxBytes: 4 * 1024 * 1024, maxWorking: 1 };
+  const record = `{"event":{"nodeId":"n","virtualTraffic":[${"{},".repeat(10_000)}{}]}}`;
+  const store = createStore();
+  const read = async (records: number): Promise<void> => {
+    const admission = createLimiter(limits).enter("192.0.2.1");
+    const batch = store.pipeline.open({ source: "stream", receivedAt: 0 });
+    const chunks = Array.from({ length: records }, () => Buffer.from(record));
+    const bytes = records * record.length;
+    expect(bytes).toBeLessThan(limits.maxBytes / 2);
+    try {
+      await readBodyInto(batch, { chunks, bytes }, { ...intake, admission });
+    } finally {
+      batch.drop();
+      admission.leave();
+    }
+  };
+  await read(1);
+  expect(await read(40).catch((error: unknown) => error)).toMatchObject({ name: "Refusal", reason: "body_too_large" });
+  store.remove();
 });
 
 test("a small body does not count as large because of the buffers that a large one has left in the pool", async () => {
