@@ -23,7 +23,7 @@ import { maxCandidates } from "../src/receivers/webhook/signature.ts";
 import { maxEntriesOfRecord } from "../src/records/flow/columns.ts";
 import { valueLimits } from "../src/records/json.ts";
 import { maxDepth } from "../src/records/plain.ts";
-import { maxWindowBytes } from "../src/runtime/zstd-frames.ts";
+import { maxFrames, maxWindowBytes } from "../src/runtime/zstd-frames.ts";
 
 /** `docs/hec.md`, as Markdown. */
 export function hecPage(): string {
@@ -71,6 +71,7 @@ ${limitsTable([
   [`requests with more than ${mebibytes(largeWorkedBytes)} of text that are worked on at once`, "1"],
   ["requests being read or waiting", thousands(maxReading)],
   ["window of a zstd frame", mebibytes(maxWindowBytes)],
+  ["zstd frames in one body", thousands(maxFrames)],
   ["records in one request", thousands(maxRecords)],
   ["connection entries in one request", thousands(maxEntries)],
   ["connection entries in one record; more quarantine it", thousands(maxEntriesOfRecord)],
@@ -88,8 +89,8 @@ ${limitsTable([
   ["idle connection", `${idleTimeoutSeconds} s`],
 ])}
 
-A value over one of its limits refuses the whole request with 413, and a frame with a larger window with 400. At shutdown, bodies that are
-still arriving have half of the time for requests, 5 s; then they are answered with 503.
+A value over one of its limits, or a body of more zstd frames, refuses the whole request with 413, and a frame with a larger window
+with 400. At shutdown, bodies that are still arriving have half of the time for requests, 5 s; then they are answered with 503.
 
 ## Connections
 

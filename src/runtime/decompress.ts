@@ -1,6 +1,7 @@
 /** Inflates piece by piece, all members of the input, with an error where the input is damaged or ends too early. */
 import { Buffer } from "node:buffer";
 import { Readable, type Transform } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { runtimeName } from "./process.ts";
 import { announcedContentBytes, zstdFrames } from "./zstd-frames.ts";
@@ -17,10 +18,10 @@ const feedBytes = 64 * 1024;
 
 /**
  * Inflates the chunks of one body lazily, in pieces of 64 KiB, so that a reader that stops also stops the work.
- * @throws if the input is damaged, ends too early, or goes on with something else. @throws {WindowTooLarge}
+ * @throws if the input is damaged, ends too early, or goes on with something else. @throws {WindowTooLarge | TooManyFrames}
  */
 export async function* decompress(chunks: readonly Uint8Array[], compression: Compression): AsyncGenerator<Uint8Array> {
-  const frames = compression === "zstd" ? zstdFrames(joined(chunks)) : undefined;
+  const frames = compression === "zstd" ? await framesOf(joined(chunks)) : undefined;
   if (frames?.length === 0) throw new TypeError("no zstd frame");
   if (runtimeName === "bun") yield* inflate(frames ?? chunks, compression);
   else if (frames === undefined) yield* through(createGunzip(), chunks);
@@ -46,6 +47,15 @@ export function decompressAtOnce(
   } catch {
     return undefined;
   }
+}
+
+/** All frames, which are few; their blocks may be many, and are walked in turns with other work. */
+async function framesOf(data: Uint8Array): Promise<Uint8Array[]> {
+  const frames: Uint8Array[] = [];
+  for (const frame of zstdFrames(data))
+    if (frame === undefined) await setImmediate();
+    else frames.push(frame);
+  return frames;
 }
 
 function joined(chunks: readonly Uint8Array[]): Uint8Array {

@@ -15,28 +15,55 @@ export class WindowTooLarge extends Error {
   }
 }
 
+/** Of one body, skippable ones included: each costs as much to begin as kilobytes of content. */
+export const maxFrames = 10_000;
+
+/** There are more than `maxFrames`. */
+export class TooManyFrames extends Error {
+  constructor() {
+    super(`More than ${maxFrames} frames in one zstd body (no setting changes this limit)`);
+  }
+}
+
+/** Blocks that are walked between two pauses: 1 ms or less. */
+const blocksPerPause = 64 * 1024;
+
 /**
- * The frames with content, each whole.
- * @throws {TypeError} if the data ends inside a frame, or goes on with something else. @throws {WindowTooLarge}
+ * The frames with content, each whole, found as they are asked for; `undefined` where the walk may pause.
+ * @throws {TypeError} if the data ends inside a frame, or goes on with something else.
+ * @throws {WindowTooLarge | TooManyFrames}
  */
-export function zstdFrames(data: Uint8Array): Uint8Array[] {
+export function* zstdFrames(data: Uint8Array): Generator<Uint8Array | undefined> {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const frames: Uint8Array[] = [];
+  let frames = 0;
+  let blocks = 0;
   let at = 0;
   try {
     while (at < data.byteLength) {
+      if (++frames > maxFrames) throw new TooManyFrames();
+      const start = at;
       const magic = view.getUint32(at, true);
       const isSkippable = magic >= firstSkippableMagic && magic <= lastSkippableMagic;
-      const end = isSkippable ? at + 8 + view.getUint32(at + 4, true) : endOfFrame(view, at, magic);
-      if (end > data.byteLength) throw new RangeError("past the end");
-      if (!isSkippable) frames.push(data.subarray(at, end));
-      at = end;
+      if (isSkippable) at += 8 + view.getUint32(at + 4, true);
+      else {
+        const { end, hasChecksum } = readFrameHeader(view, at, magic);
+        at = end;
+        for (let isLast = false; !isLast;) {
+          const header = view.getUint8(at) | (view.getUint8(at + 1) << 8) | (view.getUint8(at + 2) << 16);
+          const isRepeatedByte = ((header >> 1) & 3) === 1;
+          at += 3 + (isRepeatedByte ? 1 : header >> 3);
+          isLast = (header & 1) === 1;
+          if (++blocks % blocksPerPause === 0) yield undefined;
+        }
+        if (hasChecksum) at += 4;
+      }
+      if (at > data.byteLength) throw new RangeError("past the end");
+      if (!isSkippable) yield data.subarray(start, at);
     }
   } catch (error) {
     if (error instanceof RangeError) throw new TypeError("the zstd data ends inside a frame", { cause: error });
     throw error;
   }
-  return frames;
 }
 
 /** How much a whole frame says that it holds; absent if it does not. */
@@ -49,18 +76,11 @@ const firstSkippableMagic = 0x184d2a50;
 const lastSkippableMagic = 0x184d2a5f;
 
 /** Reading past the end throws a RangeError. */
-function endOfFrame(view: DataView, start: number, magic: number): number {
+function readFrameHeader(view: DataView, start: number, magic: number) {
   if (magic !== frameMagic) throw new TypeError("not zstd data");
-  const { windowBytes, hasChecksum, end } = readHeader(view, start);
-  if (windowBytes > maxWindowBytes) throw new WindowTooLarge(windowBytes);
-  let at = end;
-  for (;;) {
-    const header = view.getUint8(at) | (view.getUint8(at + 1) << 8) | (view.getUint8(at + 2) << 16);
-    const isRepeatedByte = ((header >> 1) & 3) === 1;
-    at += 3 + (isRepeatedByte ? 1 : header >> 3);
-    if ((header & 1) === 1) break;
-  }
-  return at + (hasChecksum ? 4 : 0);
+  const header = readHeader(view, start);
+  if (header.windowBytes > maxWindowBytes) throw new WindowTooLarge(header.windowBytes);
+  return header;
 }
 
 /** The header of a frame (section 3.1.1.1): descriptor, window, dictionary id, content size. */

@@ -5,7 +5,7 @@ import type { Admission } from "../../http/limiter.ts";
 import type { Batch } from "../../pipeline/batch.ts";
 import { type Compression, decompress, decompressAtOnce } from "../../runtime/decompress.ts";
 import { collectGarbage, freeBuffer } from "../../runtime/process.ts";
-import { WindowTooLarge } from "../../runtime/zstd-frames.ts";
+import { TooManyFrames, WindowTooLarge } from "../../runtime/zstd-frames.ts";
 import type { Turns } from "../intake.ts";
 import { ValueReader } from "./values.ts";
 
@@ -60,6 +60,7 @@ export async function readBodyInto(batch: Batch, body: Body, reading: BodyReadin
   let damage: Refusal | undefined;
 
   const damagedCompression = (error: unknown): Refusal => {
+    if (error instanceof TooManyFrames) return new Refusal("too_large", error.message);
     const isWindow = error instanceof WindowTooLarge;
     return damage ?? values.damaged(isWindow ? error.message : `the ${compression} data is damaged or truncated`);
   };

@@ -233,6 +233,17 @@ const cases: Case[] = [
     send: post(whole(zstdCompressSync(Buffer.alloc(256 << 20))), zstd),
   },
   {
+    name: "as many zstd frames as a body may have",
+    answer: "success",
+    send: post(whole(Buffer.concat([...Array(9999).fill(zstdCompressSync(" ")), zstdCompressSync(envelope)])), zstd),
+  },
+  {
+    name: "10,001 zstd frames",
+    answer: "tooLarge",
+    text: "More than 10000 frames in one zstd body (no setting changes this limit)",
+    send: post(whole(Buffer.concat(Array(10_001).fill(zstdCompressSync(" ")))), zstd),
+  },
+  {
     name: "500,001 records",
     answer: "tooLarge",
     text: "More than 500000 records in one request (no setting changes this limit)",
