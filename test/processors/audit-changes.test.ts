@@ -1,7 +1,7 @@
-/** The curated changes, one by one, as the signals page lists them. */
+/** The curated changes, one by one, as the signals page lists them, and the properties that are known beside them. */
 import { expect, test } from "bun:test";
 import { auditChanges } from "../../src/catalogue/vocabulary.ts";
-import { noIncrements } from "../../src/catalogue/increments.ts";
+import { type Count, noIncrements } from "../../src/catalogue/increments.ts";
 import { measure } from "../../src/processors/index.ts";
 import { auditValue } from "../support/records.ts";
 import { auditOf, settingsWith } from "./given.ts";
@@ -45,12 +45,33 @@ const byTarget = [
   ["API_KEY", "REVOKE", "api_key"],
 ] as const;
 
-function changeOf(action: string, target: object): string | undefined {
+/** From the published API description; no change of them is curated. */
+const otherProperties = [
+  ..."ACL_TAGS MACHINE_NAME ACCOUNT_EMAIL ADDRESS ALLOWED_IPS AUTO_APPROVED_ROUTES ATTRIBUTES BILLING_OWNER".split(" "),
+  ..."COLLECT_SERVICES MULLVAD_VPN EMAIL FEATURE MACHINE_AUTH_NEEDED GEOSTEERING PAYMENT_INFO POSTURE_IDENTITY".split(
+    " ",
+  ),
+  ..."STRIPE_CUSTOMER_ID SUBSCRIPTION SUPPORT_EMAIL TCD".split(" "),
+];
+
+function countsOf(action: string, target: object): readonly Count[] {
   const into = noIncrements();
   measure(auditOf(auditValue({ action, target })), settingsWith(), into);
-  const found = [...into.values()].find(({ metric }) => metric === "tailscale.config.audit.changes");
+  return [...into.values()];
+}
+
+function changeOf(action: string, target: object): string | undefined {
+  const found = countsOf(action, target).find(({ metric }) => metric === "tailscale.config.audit.changes");
   return found?.attributes["tailscale.audit.change"];
 }
+
+test.each([...otherProperties, ...byProperty.map(([property]) => property)])("%s is a known property", (property) => {
+  const drift = countsOf("UPDATE", { type: "TAILNET", property }).filter(
+    ({ metric, attributes }) =>
+      metric === "tailscale.config.audit.schema_drift" && attributes["field"] === "target_property",
+  );
+  expect(drift.map(({ attributes }) => attributes["status"])).toEqual(["known"]);
+});
 
 test.each(byProperty)("%s is %s", (property, change) => {
   expect(changeOf("UPDATE", { type: "TAILNET", property })).toBe(change);
