@@ -74,7 +74,11 @@ export interface Progress {
   readonly marks: readonly NewMark[];
 }
 
-/** What is reported to be committed with the next turn: a later cursor replaces an earlier one, the rest adds up. */
+/**
+ * What is reported to be committed with the next turn: a later cursor replaces an earlier one, the rest adds up. The sums of a
+ * cursor go on from those of the one reported before, or of `Journal.cursor` at the opening, even if series begin anew in between:
+ * only what they have grown by is counted.
+ */
 export interface Report {
   readonly cursor?: LogCursor | undefined;
   readonly marks?: readonly NewMark[];

@@ -593,6 +593,40 @@ export function journalContract(create: () => TestState): void {
       journal.close();
       check(state.open());
     });
+
+    test("that gives way leaves the sums of delivery at what was delivered since, whoever still counts from before", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      journal.progress({ cursor: cursorAt(2, 3), marks: [] });
+      journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
+      journal.beginSeriesAnew(777);
+      await appendNumbers(journal, [4, 5]);
+      await appendNumbers(journal, [6]);
+      const logRecords = { delivered: 40, rejected: 2, deadLettered: 1 };
+      const grown = { ...logRecords, delivered: 37 };
+      journal.progress({ cursor: { ...cursorAt(3, 5), logRecords }, marks: [] });
+      journal.progress({ cursor: { ...cursorAt(4, 5, 1), logRecords }, marks: [] });
+      settle(journal);
+      const check = (one: Journal): void => {
+        expect(one.cursor).toMatchObject({ seq: 4, records: { delivered: 2, deadLettered: 1 }, logRecords: grown });
+        expect(one.pendingRecords).toBe(0);
+      };
+      check(journal);
+      journal.writeSnapshot({ measuredSeq: 3, blobs: new Map() });
+      journal.beginSeriesAnew(778);
+      await appendNumbers(journal, [7]);
+      journal.progress({ cursor: { ...cursorAt(5, 6, 1), logRecords: { ...logRecords, delivered: 41 } }, marks: [] });
+      journal.close();
+      const again = state.open();
+      expect(again.cursor).toEqual({
+        ...cursorAt(5, 1),
+        logRecords: { delivered: 1, rejected: 0, deadLettered: 0 },
+      });
+      await appendNumbers(again, [8]);
+      again.progress({ cursor: cursorAt(6, 2), marks: [] });
+      settle(again);
+      expect([again.cursor.records.delivered, again.pendingRecords]).toEqual([2, 0]);
+    });
   });
 
   describe("identity and state", () => {

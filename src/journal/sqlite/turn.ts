@@ -1,7 +1,7 @@
 /** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
 import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
-import type { Report } from "../journal.ts";
+import type { LogCursor, Report } from "../journal.ts";
 import { Judgement } from "./judge.ts";
 import type { Space, SpaceDeps } from "./space.ts";
 import { Table, transaction } from "./tables.ts";
@@ -35,12 +35,15 @@ export class Turn {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #committedSeq: number;
   #seq: number;
+  /** The last committed report's. Its sums go on when series begin anew; those of the stored cursor do not. */
+  #reported: LogCursor;
 
   constructor(deps: TurnDeps) {
     this.#deps = deps;
     this.#rows = new Table(deps.database, "batch");
     this.#committedSeq = deps.lastSeq;
     this.#seq = deps.lastSeq;
+    this.#reported = deps.state.cursor;
   }
 
   /** The last committed row. */
@@ -128,7 +131,7 @@ export class Turn {
     try {
       written = transaction(database, () => {
         const all = group.map(({ append }) => this.#writeBatch(append));
-        if (cursor !== undefined) state.set("cursor", cursor);
+        if (cursor !== undefined) state.set("cursor", advanced(state.cursor, this.#reported, cursor));
         marks.add(made);
         for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
         seen.flush();
@@ -142,6 +145,7 @@ export class Turn {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#committedSeq = this.#seq;
     this.#show();
+    this.#reported = cursor ?? this.#reported;
     if (report !== noReport) this.#report = noReport;
     for (const { parts } of written) for (const { accepted } of parts) state.accepted(accepted);
     this.#call(() => this.#deps.committed(seconds));
@@ -206,6 +210,24 @@ export class Turn {
       this.#deps.logger.error("a committed batch could not be counted", fields);
     }
   }
+}
+
+/** The position of `to`, and the sums of the stored cursor plus what has been counted between `from` and `to`. */
+function advanced(stored: LogCursor, from: LogCursor, to: LogCursor): LogCursor {
+  const grown = <Name extends string>(
+    sums: Record<Name, number>,
+    was: Record<Name, number>,
+    is: Record<Name, number>,
+  ) =>
+    Object.fromEntries((Object.keys(is) as Name[]).map((name) => [name, sums[name] + is[name] - was[name]])) as Record<
+      Name,
+      number
+    >;
+  return {
+    ...to,
+    records: grown(stored.records, from.records, to.records),
+    logRecords: grown(stored.logRecords, from.logRecords, to.logRecords),
+  };
 }
 
 /** A poll's cursor without what else came with it. */
