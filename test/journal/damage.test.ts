@@ -16,7 +16,7 @@ import { DatabaseSync } from "node:sqlite";
 import { createRandom } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import { Table } from "../../src/journal/sqlite/tables.ts";
-import type { Journal } from "../../src/journal/index.ts";
+import { type Journal, startOfJournal } from "../../src/journal/index.ts";
 import { captureConnection } from "../support/captured.ts";
 import {
   acceptedIn,
@@ -134,6 +134,21 @@ describe("one damaged value", () => {
     expect(asideIn()).toHaveLength(1);
     expect([journal.cursor.seq, journal.pendingRecords, journal.lastSeq]).toEqual([1, 120, 62]);
     expect(journal.pollCursor("flow")).toEqual({ type: "flow", readUntil: 99 });
+  });
+
+  test("before anything was delivered leaves the counters as they are, and delivery begins with the first row", async () => {
+    const journal = state.open();
+    for (let n = 1; n <= 3; n++) await journal.append(appendOf([partOf([n])]), () => undefined);
+    journal.writeSnapshot({ measuredSeq: 2, blobs: new Map([["a", Uint8Array.of(1)]]) });
+    journal.setPollCursor("flow", { type: "flow", readUntil: 99 });
+    const { identity } = journal;
+    journal.close();
+    edit("UPDATE state SET crc = crc + 1 WHERE name = 'poll.flow'");
+    const again = state.open();
+    expect(again.identity).toEqual(identity);
+    expect(again.readSnapshot()).toEqual({ measuredSeq: 2, blobs: new Map([["a", Uint8Array.of(1)]]) });
+    expect([again.pendingRecords, again.cursor, again.loss.rows]).toEqual([3, startOfJournal, 0]);
+    expect(state.log.join()).toContain('"delivery_position":"kept","counters":"kept"');
   });
 
   test("that is a seq of 2^62 does not end the start", async () => {

@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { syncDirectory } from "../../lib/private-file.ts";
 import { reasonOf } from "../batch.ts";
-import { keyClasses } from "../journal.ts";
+import { keyClasses, startOfJournal } from "../journal.ts";
 import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
 import { readHeader, sizeOf } from "./inspection.ts";
 import { textOf } from "./rows.ts";
@@ -219,6 +219,9 @@ function saveState(from: DatabaseSync, to: State, writtenAt: number): void {
     if (value !== undefined) to.writeBlob(name, value);
     else if (polled !== undefined) to.set(`poll.${polled}`, { type: polled, readUntil: Math.floor(writtenAt / 1000) });
   }
+  /** Until something is delivered no cursor is written. One that is not even listed is not lost. */
+  const names = new Set(listed?.map((row) => row.name));
+  if (names.has("identity") && !names.has("cursor")) to.set("cursor", startOfJournal);
 }
 
 /** If some keys are gone nobody knows which, and nothing up to the last write is known for certain. */
