@@ -35,6 +35,7 @@ test("nothing that was answered is lost, and nothing is there twice, through ten
     expect(new Set(numbers).size).toBe(numbers.length);
     for (const n of answered) if (!journal.knows("flow", keyOf(n), 0)) lost++;
     expect(journal.keyCount("flow")).toBe(journal.cursor.records.delivered + journal.pendingRecords);
+    expect(journal.loss.rows).toBe(0);
     const after = journal.cursor.seq;
     const pending = numbers.length;
     expect(pending).toBeGreaterThanOrEqual(journal.pendingRecords);

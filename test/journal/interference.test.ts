@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   renameSync,
   rmSync,
@@ -189,5 +190,76 @@ describe("if", () => {
     journal.close();
     await expectAllThere();
     expect(existsSync(join(state.path, "rescued.db"))).toBe(false);
+  });
+});
+
+describe("if the process was killed, and before the next start", () => {
+  /** Leaves the files as a kill does: not closed. The first 20 rows are in the database itself, whose copy has only them. */
+  async function killed(): Promise<void> {
+    const journal = state.open();
+    for (const n of numbers.slice(0, 20)) await appendNumbers(journal, [n]);
+    journal.close();
+    copyFileSync(database, `${database}.older`);
+    const second = state.open();
+    for (const n of numbers.slice(20)) await appendNumbers(second, [n]);
+    cpSync(state.path, `${state.path}-killed`, { recursive: true });
+    second.close();
+    rmSync(state.path, { recursive: true });
+    renameSync(`${state.path}-killed`, state.path);
+  }
+
+  const errors = (): string[] => state.log.filter((line) => line.startsWith("error"));
+
+  const losses: readonly (readonly [name: string, act: () => void])[] = [
+    ["the write-ahead log is deleted", () => rmSync(log)],
+    ["the write-ahead log is truncated", () => truncateSync(log, 0)],
+    ["the write-ahead log is cut in half", () => truncateSync(log, Math.floor(statSync(log).size / 2))],
+    [
+      "an older database takes the place of both",
+      () => {
+        rmSync(log);
+        renameSync(`${database}.older`, database);
+      },
+    ],
+    [
+      "all files of the database are deleted",
+      () => ["", "-wal", "-shm"].forEach((suffix) => rmSync(database + suffix)),
+    ],
+  ];
+  for (const [name, act] of losses) {
+    test(`${name}, the start says how many rows are lost, and their numbers are not used again`, async () => {
+      await killed();
+      act();
+      const journal = state.open();
+      const left = numbersIn(journal);
+      const lost = numbers.length - left.length;
+      expect(left).toEqual(numbers.slice(0, left.length));
+      expect(lost).toBeGreaterThan(0);
+      expect([journal.loss.rows, journal.lastSeq]).toEqual([lost, numbers.length]);
+      expect(errors()).toHaveLength(1);
+      expect(errors()[0]).toContain(`"lost_rows":${lost},"last_row":${left.length}`);
+      expect((await appendNumbers(journal, [1001])).lastSeq).toBe(numbers.length + 1);
+      journal.close();
+      expect(state.open().loss.rows).toBe(lost);
+      expect(errors()).toHaveLength(1);
+    });
+  }
+
+  test("nothing is changed, all is there and nothing is said to be lost", async () => {
+    await killed();
+    await expectAllThere();
+    expect(errors()).toEqual([]);
+  });
+
+  test("what tells of the last row is missing or unreadable, all is there and nothing is said to be lost", async () => {
+    await killed();
+    const lastRow = join(state.path, "last-row");
+    for (const act of [() => rmSync(lastRow), () => writeFileSync(lastRow, "0000000000000099 00000000\n")]) {
+      act();
+      const journal = state.open();
+      expect([numbersIn(journal), journal.loss.rows]).toEqual([numbers, 0]);
+      journal.close();
+    }
+    expect(errors()).toEqual([]);
   });
 });

@@ -123,7 +123,7 @@ describe("the state directory", () => {
 });
 
 describe("a file of the state directory", () => {
-  for (const name of ["lock.db", "journal.db", "journal.db-wal", "rescued.db"]) {
+  for (const name of ["lock.db", "journal.db", "journal.db-wal", "last-row", "rescued.db"]) {
     test(`that is a link, as ${name} here, is refused with its path, and what it leads to is left as it is`, () => {
       mkdirSync(state.path, { mode: 0o700 });
       const target = join(state.path, "..", "precious");

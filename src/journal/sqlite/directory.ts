@@ -34,9 +34,10 @@ export interface StateDirectory {
 
 const lockName = "lock.db";
 export const databaseName = "journal.db";
+export const lastRowName = "last-row";
 
 /** Files that must be ours if they exist. SQLite and `open` would follow links to others. */
-const fileNames = [lockName, databaseName, `${databaseName}-wal`, `${databaseName}-shm`, "rescued.db"];
+const fileNames = [lockName, databaseName, `${databaseName}-wal`, `${databaseName}-shm`, lastRowName, "rescued.db"];
 
 /** Where what was saved of a damaged database lies, whole, until it takes the database's place. */
 export function rescuedPath(databasePath: string): string {

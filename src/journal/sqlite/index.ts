@@ -9,6 +9,7 @@ import { Damaged, reasonOf } from "../batch.ts";
 import type { Journal } from "../journal.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { Ballast, Health } from "./health.ts";
+import { LastRow } from "./last-row.ts";
 import { Marks, planRetry } from "./marks.ts";
 import { openDatabase } from "./recovery.ts";
 import { createQuarantine, openSqliteReader } from "./rows.ts";
@@ -23,6 +24,7 @@ import {
   readSequence,
   setDurability,
   type StorageOptions,
+  transaction,
 } from "./tables.ts";
 import { pollCursorOf, Turn } from "./turn.ts";
 
@@ -99,8 +101,18 @@ function createJournal(
   const seen = new SeenKeys(database, state, config);
   seen.load(now, logger);
   const given = readSequence(database);
-  const lastSeq = Math.max(given, state.cursor.seq - 1, state.measuredSeq);
+  const known = Math.max(given, state.cursor.seq - 1, state.measuredSeq);
+  const lastRow = new LastRow(directory.path, logger);
+  const lastSeq = Math.max(known, lastRow.read());
   if (lastSeq > given) raiseSequence(database, lastSeq);
+  if (lastSeq > known) {
+    const rows = lastSeq - known;
+    transaction(database, () => state.set("loss", { ...state.loss, rows: state.loss.rows + rows }));
+    state.committed();
+    const message =
+      "the journal has lost its newest rows: while the program was down its write-ahead log was cut or removed, or an older database put in its place";
+    logger.error(message, { lost_rows: rows, last_row: known, path: directory.databasePath });
+  }
   state.countAccepted();
   state.openSnapshot(lastSeq, now, logger);
   const ballast = new Ballast(directory.path, directory.isTemporary ? 0 : (deps.ballastBytes ?? usualBallastBytes));
@@ -116,6 +128,7 @@ function createJournal(
     lastSeq,
     committed(seconds) {
       health.failure = undefined;
+      lastRow.note(turn.lastSeq);
       if (space.isShort) maintainSoon();
       telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
     },
@@ -266,6 +279,7 @@ function createJournal(
       health.close();
       clearTimeout(soon);
       database.close();
+      lastRow.close();
       directory.release();
     },
   };
