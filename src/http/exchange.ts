@@ -212,6 +212,9 @@ async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Body> {
       case "interrupted":
         throw new Refusal("overloaded", "more requests than fit at once, and this one was the slowest");
     }
+  } catch (error) {
+    chunks.splice(0).forEach(freeBuffer);
+    throw error;
   } finally {
     admission.reading(undefined);
   }

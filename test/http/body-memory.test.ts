@@ -1,5 +1,6 @@
 /** What a body holds in memory while it arrives: of a discarded one nothing, of one that is read no more than the copy that is returned. */
 import { describe, expect, test } from "bun:test";
+import type { Refusal } from "../../src/errors.ts";
 import { createExchange, type ServedExchange } from "../../src/http/exchange.ts";
 import { createLimiter } from "../../src/http/limiter.ts";
 
@@ -71,6 +72,29 @@ describe("a discarded body", () => {
     expect(await exchangeOf(watched.next).discardBody()).toBe(true);
     expect(watched.alive).toBeLessThan(chunkCount / 2);
   });
+});
+
+test.each([
+  ["too large", { maxBytes: (chunkCount * chunkBytes) / 2 }],
+  ["more than fits in memory", { admission: createLimiter({ maxReading: 1, maxBytes: 1e6, maxWorking: 1 }).enter("") }],
+])("of a body that turns out to be %s, what has been read is given back at once", async (_, limits) => {
+  const chunks: Uint8Array[] = [];
+  const exchange = exchangeOf(() => {
+    const chunk = new Uint8Array(chunkBytes);
+    chunks.push(chunk);
+    return chunk;
+  });
+  const admission = limiter.enter("127.0.0.1");
+  const reading = exchange.readBody({ maxBytes: 1e9, tooLarge: "too large", timeoutMs: 60_000, admission, ...limits });
+  const reason = await reading.then(
+    () => "none",
+    (error: Refusal) => error.reason,
+  );
+  admission.leave();
+  expect(reason).toBe("body_too_large");
+  expect(chunks.length).toBeGreaterThan(10);
+  // The one that was refused was never held.
+  expect(chunks.slice(0, -1).reduce((sum, chunk) => sum + chunk.byteLength, 0)).toBe(0);
 });
 
 test("a body that is being read does not hold the large buffers from which its chunks were copied", async () => {
