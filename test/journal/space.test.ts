@@ -17,6 +17,7 @@ import {
   mebibyte,
   numbersIn,
   partOf,
+  settle,
   type TestState,
 } from "./support.ts";
 
@@ -128,6 +129,27 @@ describe("a small journal whose rows are delivered at once", () => {
     expect(journal.pendingRecords).toBe(0);
     expect(journal.quarantine.evicted[0]?.items).toBeGreaterThan(300);
   }, 120_000);
+});
+
+test("a full journal of which everything is refused takes the marks, the cursor and a snapshot, and then accepts again", async () => {
+  const journal = state.open({ maxBytes: 32 * mebibyte });
+  let rows = 0;
+  for (; ; rows++) {
+    const padding = crypto.getRandomValues(new Uint8Array(64 * 1024)).toHex();
+    const part = partOf([rows], { padding });
+    const appended = journal.append(appendOf([part], { receivedAt: state.now }), () => undefined);
+    if (!(await appended.then(() => true).catch(() => false))) break;
+  }
+  expect(journal.space.refusal).toContain("the journal is full");
+  const marks = Array.from({ length: rows }, (_, row) => markOn(row + 1, { message: "x".repeat(1000) }));
+  journal.progress({ cursor: cursorAt(rows + 1, 0, rows), marks });
+  settle(journal);
+  const snapshot = crypto.getRandomValues(new Uint8Array(64 * 1024)).toHex();
+  const blobs = new Map(Array.from({ length: 32 }, (_, blob) => [`b${blob}`, Buffer.from(snapshot)] as const));
+  journal.writeSnapshot({ measuredSeq: rows, blobs });
+  expect([journal.pendingRecords, journal.cursor.seq]).toEqual([0, rows + 1]);
+  journal.maintain();
+  expect(acceptedIn(await appendNumbers(journal, [rows + 1]))).toBe(1);
 });
 
 test("a journal that shrinks again gives its pages back, and takes that for nobody's doing but its own", async () => {
