@@ -32,7 +32,7 @@ export function hecPage(): string {
 The receiver speaks the part of Splunk's HTTP Event Collector protocol that log streaming uses. 200 means that
 everything in a request is on disk, and a refused request changes nothing. The exception is a request of more than
 ${thousands(maxRowRecords)} records, about ${maxAppendText / 1024 / 1024} MiB of text or 4 MiB of it compressed, which is committed in several transactions: if the journal fails
-between them, the answer is 503, and the records committed so far are recognised as duplicates when the request is sent again. Every answer
+between them, the answer is 503, and the records committed so far are recognized as duplicates when the request is sent again. Every answer
 has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itself refuses (an empty 400 or 431).
 
 ## Routes
@@ -48,7 +48,7 @@ has a JSON body (\`{"text":…,"code":…}\`), except what the HTTP parser itsel
 
 \`Authorization: Splunk TOKEN\`, \`Bearer TOKEN\`, \`Basic base64(user:TOKEN)\`, or the token alone. The token is
 \`streaming.token\`; \`streaming.token_previous\` is accepted too. If both are empty, any program may send, and requests from
-browsers are refused; behind a proxy on the same machine, set \`streaming.public_url\`, so that its host name counts as ours.
+browsers are refused; behind a proxy on the same machine, set \`streaming.public_url\`, so that requests to that host name are not refused as cross-site.
 
 ## Bodies
 
@@ -89,18 +89,19 @@ ${limitsTable([
   ["idle connection", `${idleTimeoutSeconds} s`],
 ])}
 
-A value over one of its limits, or a body of more zstd frames, refuses the whole request with 413, and a frame with a larger window
-with 400. At shutdown, bodies that are still arriving have half of the time for requests, 5 s; then they are answered with 503.
+If a value exceeds a limit, or a body has more zstd frames, the whole request is refused with 413; a zstd frame with a larger window is
+refused with 400. At shutdown, bodies that are still arriving have 5 s more; then they are answered with 503.
 
 ## Connections
 
 At startup the program raises its limit on open files as far as the system allows. HTTP pipelining is not supported: a client that sends
-a request before the previous one is answered is disconnected. Trailers of chunked bodies are not supported. Malformed HTTP is answered
-with a bare 400 or 431.
+a request before the previous one is answered is disconnected. Malformed HTTP is answered with a bare 400 or 431. A chunked body with a
+trailer in the same write is answered with a bare 400 too, although its records may have been accepted. These are limits of the HTTP
+server: such requests, and TLS sent to a plain port, leave no trace in counters or the log.
 
 Before a refusal is sent, the rest of the request's body is read and discarded, for at most 30 s and no slower than 64 KiB/s, so that the
-sender sees the answer instead of a reset. When the limit on requests or bytes in flight is reached, the peer that holds the most gives
-way: its slowest request is answered with 503.
+sender sees the answer instead of a reset. When the limit on requests or bytes in flight is reached, the slowest
+request of the busiest client is answered with 503.
 
 ## TLS
 
@@ -135,20 +136,20 @@ With \`webhook.auto_configure\` the program creates the webhook itself and store
 **Rotating the secret.** Put the new secret into \`webhook.secret\` and the old one into \`webhook.secret_previous\`, then reload
 (SIGHUP; changed \`_file\`s are read again without it). No delivery is refused in between. Later, remove \`webhook.secret_previous\`.
 
-**Late deliveries.** Tailscale retries a delivery that was not answered with 2xx every hour for a day. Whether it signs each attempt anew
-is not documented. If it does not, \`webhook.tolerance\` refuses all retries; \`webhook.late_retry_window = "25h"\` accepts them.
-Replayed deliveries do no harm then: known events are recognised for \`dedup.webhook_window\`, and late deliveries from before that are refused.
+**Late deliveries.** Tailscale retries a delivery that was not answered with 2xx every hour for a day. Tailscale does not document
+whether each retry is signed again. If it is not, \`webhook.tolerance\` refuses all retries; \`webhook.late_retry_window = "25h"\` accepts them.
+Even then, replayed deliveries are harmless: known events are recognized for \`dedup.webhook_window\`, and late deliveries from before that are refused.
 
 ## Signatures
 
-\`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\` with the whole text of the secret as its
-key. Header and time are checked before the body is read. A header with more than ${maxCandidates} \`v1\` is malformed, unknown elements are ignored, and
+\`Tailscale-Webhook-Signature: t=<seconds>,v1=<hex>[,v1=…]\`: the HMAC-SHA256 of \`<t>.<body>\` keyed with the complete secret, prefix
+included. Header and time are checked before the body is read. A header with more than ${maxCandidates} \`v1\` is malformed, unknown elements are ignored, and
 each \`v1\` is compared with each secret in constant time. Without \`webhook.secret\` and \`webhook.secret_previous\` no signature is
 required, and requests from browsers are refused; with \`webhook.auto_configure\` nothing is accepted until the secret is known.
 
 ## Answers
 
-In the order of the checks. Bodies are \`{"text":…}\`. The reason is that of \`tailscale.webhook.rejected\`.
+In the order of the checks. Bodies are \`{"text":…}\`. “reason” is the attribute of \`tailscale.webhook.rejected\`.
 
 | when | status | text | headers | reason |
 | --- | --- | --- | --- | --- |

@@ -150,7 +150,7 @@ const notes: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale2otel.ingest.capture.delay": "Sampled: at most 16 records of each batch and type.",
   "tailscale2otel.ingest.last_event_timestamp": "It never moves back.",
   "tailscale2otel.ingest.front_end":
-    "The scanner is fast and strict; the reader takes everything else. A growing share of the reader means that Tailscale has changed its format.",
+    "The scanner is fast and strict; the slower reader handles everything else. If its share grows, Tailscale has changed its format.",
   "tailscale2otel.reconcile.repaired":
     "Counted while the stream was delivering. `repaired` minus `late` is what the stream lost.",
   "tailscale2otel.reconcile.unverifiable":

@@ -194,7 +194,7 @@ export async function startApp(
     clock,
     cannotSend() {
       if (exporter.deliversLogs) return undefined;
-      return `no logs leave this program: ${config.otlp.logs.enabled ? "otlp.endpoint is not set" : "otlp.logs.enabled is false"}`;
+      return `logs are not exported, so there is nothing to repeat: set ${config.otlp.logs.enabled ? "otlp.endpoint" : "otlp.logs.enabled = true"}`;
     },
     redeliver: exporter.redeliver,
     troubleOf: (name) => exporter.redeliveryTrouble(name),

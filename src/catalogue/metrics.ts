@@ -103,7 +103,11 @@ export const metrics = {
   "tailscale.network.dedup.conflicts": exact("{conflict}", "Flow records that contradict an earlier one.", {
     kind: ["counters", "entries"],
   }),
-  "tailscale.network.data_quality": exact("{violation}", "Entries, records and times that make no sense.", violation),
+  "tailscale.network.data_quality": exact(
+    "{violation}",
+    "Entries, records and times with impossible values.",
+    violation,
+  ),
   "tailscale.network.reporter.observations": exact(
     "{observation}",
     "Flow records by whether they name their reporter.",
@@ -160,7 +164,11 @@ export const metrics = {
   "tailscale2otel.ingest.front_end": counter("{record}", "Flow records by the decoder that read them.", {
     front_end: ["scanner", "reader"],
   }),
-  "tailscale2otel.reconcile.repaired": exact("{record}", "Records that only the poll delivered at first.", streamed),
+  "tailscale2otel.reconcile.repaired": exact(
+    "{record}",
+    "Records that arrived by poll before the stream delivered them.",
+    streamed,
+  ),
   "tailscale2otel.reconcile.late": exact("{record}", "Repaired records that the stream delivered later.", streamed),
   "tailscale2otel.reconcile.unverifiable": exact("s", "Time ranges that cannot be polled.", streamed),
   "tailscale2otel.dedup.unproven": exact("{record}", "Records accepted from before the dedup window.", streamed),

@@ -1,6 +1,7 @@
 /**
  * Metric series that the backend rejects (400, 413, 422). A rejected request is divided, between metrics first and then in
- * halves, until the offending points are found; their series are left out, and tried again together every tenth fold.
+ * halves, until the offending points are found; their series are left out, and tried again together every tenth fold, and in the
+ * fold after an outage in which everything was rejected.
  */
 import type { MetricData } from "@opentelemetry/sdk-metrics";
 import { attributesKey } from "../catalogue/increments.ts";
@@ -17,7 +18,7 @@ export type Piece = readonly Point[];
 /** Series remembered one by one; beyond that, their whole metric is left out. */
 const maxSeries = 1_000;
 
-const foldsBetweenTrials = 10;
+export const foldsBetweenTrials = 10;
 
 export class RejectedSeries {
   readonly #series = new Set<string>();
@@ -40,6 +41,11 @@ export class RejectedSeries {
         (this.#has(one) ? rejected : points).push(one);
       }
     return { points, leftOut: isTrial ? [] : rejected, again: isTrial ? rejected : [] };
+  }
+
+  /** What is left out is tried again with the next fold. */
+  tryNext(): void {
+    this.#folds = -1;
   }
 
   /** Leaves the series of a point out from now on. */

@@ -1,9 +1,9 @@
 /**
  * Exports metrics, in the worker. Each committed fold goes through the SDK's OTLP exporter to a delegate of ours, which sends
  * it in requests of at most 2,000 points, one after another. What failed is retried until the next fold, whose totals replace
- * it; a `Retry-After` is honoured across folds. A request that the backend rejects (400, 413, 422) is divided, between
+ * it; a `Retry-After` is honored across folds. A request that the backend rejects (400, 413, 422) is divided, between
  * metrics first and then in halves, until the offending series are found: they are left out, and tried again every tenth
- * fold. If the backend accepts nothing at all of a fold, nothing is left out, and that is logged instead.
+ * fold and after an outage. If the backend accepts nothing at all of a fold, nothing is left out, and that is logged instead.
  */
 import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
 import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
@@ -24,6 +24,7 @@ import {
   type Piece,
   piecesOf,
   type Point,
+  foldsBetweenTrials,
   RejectedSeries,
 } from "./metric-refusals.ts";
 import type { ResourceAttributes } from "./destination.ts";
@@ -63,6 +64,8 @@ const pointsPerCollection = 1_000;
 const maxShown = 300;
 
 const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
+const leavingOut = `backend rejected metric series; leaving them out, and trying them again every ${foldsBetweenTrials} metric intervals`;
+
 const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
 
 /** Requests that a fold may spend on dividing what was refused. */
@@ -106,6 +109,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   /** How long the backend has asked to be left alone. */
   #pause = { until: 0, forMs: 0 };
   #pointsPerRequest = pointsPerRequest.most;
+  /** Nothing of the last attempt was accepted, and something of it was rejected. */
+  #rejectsAll = false;
 
   constructor(deps: MetricExportDeps) {
     this.#deps = deps;
@@ -246,12 +251,15 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
       for (const point of alone.splice(0)) {
         this.#rejected.add(point);
         const fields = { example: nameOfSeries(point).slice(0, maxShown), reason: rejection?.slice(0, maxShown) };
-        this.#losses.add("backend rejected metric series; leaving them out", "series", 1, fields);
+        this.#losses.add(leavingOut, "series", 1, fields);
       }
       if (waiting.length === 0) this.#outage.recover();
+      // It may have rejected everything only for a while, and these series when that began or ended.
+      if (this.#rejectsAll) this.#rejected.tryNext();
     }
     const rejectsAll =
-      !hasDelivered && rejection !== undefined ? `the backend refuses all metrics: ${rejection}` : undefined;
+      !hasDelivered && rejection !== undefined ? `the backend rejects all metrics: ${rejection}` : undefined;
+    this.#rejectsAll = rejectsAll !== undefined || (this.#rejectsAll && !hasDelivered);
     const why = failure ?? rejectsAll;
     const isOver = attempt.superseded.aborted || this.#ending.signal.aborted;
     if (why !== undefined && !isOver) this.#outage.fail("waiting", why);

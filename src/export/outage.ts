@@ -22,7 +22,7 @@ export type DeliveryState =
 const backoff = { firstMs: 1_000, maxMs: 60_000 };
 
 /**
- * The wait after so many failures in a row, in milliseconds. One that the backend asks for is honoured, never less than a
+ * The wait after so many failures in a row, in milliseconds. One that the backend asks for is honored, never less than a
  * second, and spread by a tenth so that waiting senders do not come back together.
  */
 export function exportBackoffMs(failures: number, retryAfterMs: number | undefined, random: Random): number {

@@ -36,11 +36,11 @@ export function createRouter(
       known.set(method, handler);
     }
   }
-  const paths = routes.map(({ path, methods }) => `${Object.keys(methods).join("/")} ${path}`);
+  const accepted = acceptedBy(routes);
   return (exchange) => {
     const methods = byPath.get(exchange.path);
     if (methods === undefined) {
-      misdirected(exchange, { reason: "not_found", accepted: [...new Set(paths)].slice(0, 3).join(", ") });
+      misdirected(exchange, { reason: "not_found", accepted });
       return jsonResponse(404, { text: "Not found" });
     }
     const { method } = exchange.request;
@@ -52,4 +52,16 @@ export function createRouter(
     misdirected(exchange, { reason: "method", accepted: `${names.join(" and ")} on this path` });
     return jsonResponse(405, { text: "Method not allowed" }, { allow });
   };
+}
+
+const maxShown = 4;
+
+/** The first paths of a listener. Of paths that differ only in their ends, such as a slash or a version, one is shown. */
+function acceptedBy(routes: readonly Route[]): string {
+  const shown: Route[] = [];
+  const isWithin = (one: string, other: string): boolean => `${one}/`.startsWith(other.replace(/\/*$/, "/"));
+  for (const route of routes)
+    if (!shown.some(({ path }) => isWithin(path, route.path) || isWithin(route.path, path))) shown.push(route);
+  const texts = shown.map(({ path, methods }) => `${Object.keys(methods).join("/")} ${path}`);
+  return [...texts.slice(0, maxShown), ...(texts.length > maxShown ? ["…"] : [])].join(", ");
 }

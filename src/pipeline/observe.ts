@@ -51,7 +51,7 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
   });
 }
 
-/** How far back duplicates are recognised, in milliseconds: all of the dedup window until keys have left before their time. */
+/** How far back duplicates are recognized, in milliseconds: all of the dedup window until keys have left before their time. */
 export function horizonMs(
   journal: Pick<Journal, "horizon">,
   type: RecordType,

@@ -86,7 +86,7 @@ export function createIntake<Name extends string, Reason extends string, Claim e
     const row = rows[name];
     const now = once(name);
     if (now === undefined) return;
-    const place = valueIndex === undefined ? "" : ` (at value ${valueIndex}, counted from 0)`;
+    const place = valueIndex === undefined ? "" : ` (value ${valueIndex + 1})`;
     const problem = row.problem ?? `${text ?? row.text}${place}`;
     const remedy = row.remedy === undefined ? "" : `. ${row.remedy}`;
     logger.warn(`${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`, {

@@ -15,7 +15,7 @@ import { isSameAddress, usualBackoff } from "./log-streams.ts";
 export interface WebhookOptions {
   /** The address that Tailscale should deliver to. */
   readonly url: string;
-  /** Event types, `all` spelt out. */
+  /** Event types, `all` spelled out. */
   readonly subscriptions: readonly string[];
   /** Where `webhook.json` is. */
   readonly statePath: string;

@@ -143,7 +143,9 @@ test("is refused if no logs leave the program, and one that was queued is cancel
   store.close();
   expect((await ask(directory, "replay --since 9h")).code).toBe(0);
   const running = await startRunning(directory);
-  expect(await running.program.line("is cancelled")).toContain("no logs leave this program");
+  expect(await running.program.line("is cancelled")).toContain(
+    "logs are not exported, so there is nothing to repeat: set otlp.endpoint",
+  );
   const { code, stderr } = await ask(directory, "replay --since 9h", running);
   expect([code, stderr]).toEqual([1, expect.stringContaining("otlp.endpoint is not set")]);
   await running.stop();

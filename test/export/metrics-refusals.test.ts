@@ -62,7 +62,7 @@ describe("one guilty series", () => {
     metrics.timers.fire();
     expect(metrics.lines).toMatchObject([
       {
-        message: "backend rejected metric series; leaving them out",
+        message: "backend rejected metric series; leaving them out, and trying them again every 10 metric intervals",
         fields: { series: 1, reason: "HTTP 400: invalid label" },
       },
     ]);
@@ -139,7 +139,7 @@ describe("a backend that takes nothing of a fold", () => {
     for (let fold = 1; fold <= 3; fold++) await metrics.fold(nodesFold(fold, 100));
     expect(metrics.reports.at(-1)?.state).toMatchObject({
       kind: "failing",
-      why: expect.stringMatching(/^the backend refuses all metrics: .*no tenant/) as string,
+      why: expect.stringMatching(/^the backend rejects all metrics: .*no tenant/) as string,
       since: 1_000_000,
     });
     expect(metrics.points).toEqual({ delivered: 0, left_out: 0, rejected: 0 });
@@ -157,6 +157,28 @@ describe("a backend that takes nothing of a fold", () => {
       "metric export recovered",
     ]);
   });
+});
+
+test("series that were rejected while an outage began or ended are tried again in the fold after it", async () => {
+  const isEarly = (point: SunkPoint): boolean => numberOf(point) < 5;
+  const rejectAll = () => sink.behave(() => ({ kind: "status", status: 400, body: "no tenant" }));
+  refuse(isEarly);
+  await metrics.fold(nodesFold(1, 100));
+  rejectAll();
+  await metrics.fold(nodesFold(2, 100));
+  sink.behave(() => ({ kind: "take" }));
+  await metrics.fold(nodesFold(3, 100));
+  expect(metrics.reports.at(-1)?.state).toMatchObject({ kind: "ok", leftOut: 5 });
+  await metrics.fold(nodesFold(4, 100));
+  expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
+  rejectAll();
+  await metrics.fold(nodesFold(5, 100));
+  refuse(isEarly);
+  await metrics.fold(nodesFold(6, 100));
+  expect(metrics.reports.at(-1)?.state).toMatchObject({ kind: "ok", leftOut: 5 });
+  sink.behave(() => ({ kind: "take" }));
+  await metrics.fold(nodesFold(7, 100));
+  expect(metrics.reports.at(-1)?.state).toEqual({ kind: "ok", leftOut: 0 });
 });
 
 test("a backend that takes fewer points at once gets smaller requests from then on", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { ConfigError, Refusal } from "../../src/errors.ts";
-import { type HttpAnswer, jsonResponse } from "../../src/http/exchange.ts";
+import { type Exchange, type HttpAnswer, jsonResponse } from "../../src/http/exchange.ts";
 import { createLimiter } from "../../src/http/limiter.ts";
 import { createRouter, type Handler, type Route } from "../../src/http/router.ts";
 import { createHttpServer, type HttpServer, ListenError } from "../../src/http/server.ts";
@@ -118,6 +118,21 @@ describe("an HTTP server", () => {
       { path: "/a", methods: { POST: ok } },
     ];
     expect(() => createRouter(twice, () => {})).toThrow(ConfigError);
+  });
+
+  test("names its first paths for the log, and those that differ only in their ends once", () => {
+    const acceptedBy = (...paths: readonly string[]): string => {
+      let said = "";
+      const routes = paths.map((path): Route => ({ path, methods: { POST: ok } }));
+      const route = createRouter(routes, (_, { accepted }) => void (said = accepted));
+      void route({ path: "/other", request: { method: "GET" } } as Exchange);
+      return said;
+    };
+    expect(acceptedBy("/hec/event", "/hec/event/", "/hec", "/hec/event/1.0", "/hec/health")).toBe(
+      "POST /hec/event, POST /hec/health",
+    );
+    expect(acceptedBy("/a", "/b", "/c", "/api/d")).toBe("POST /a, POST /b, POST /c, POST /api/d");
+    expect(acceptedBy("/a", "/b", "/c", "/api/d", "/api/e")).toBe("POST /a, POST /b, POST /c, POST /api/d, …");
   });
 
   test("answers 500 in JSON when a handler throws, and goes on", async () => {

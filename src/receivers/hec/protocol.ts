@@ -13,7 +13,7 @@ export type HecAnswer = AnswerRow<RejectedReason>;
 const shared = sharedRows("streaming");
 const denied = {
   rejected: "auth",
-  remedy: "Set the token of Tailscale's log-stream destination to the text of streaming.token",
+  remedy: "In Tailscale's log streaming settings, enter the value of streaming.token",
 } as const;
 const invalid = { code: 6, rejected: "unparsable" } as const;
 const tooLarge = { code: 6, rejected: "too_large", isDetailed: true } as const;

@@ -54,7 +54,7 @@ export class ValueReader {
   *end(): Generator<void> {
     this.#isLast = true;
     yield* this.push(new Uint8Array(0));
-    if (this.#held.length > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of it");
+    if (this.#held.length > 0 || this.#place !== "top") throw this.damaged("the body ends in the middle of a value");
   }
 
   /** Gives its buffer back. The reader must not be used again. */
@@ -112,7 +112,7 @@ export class ValueReader {
         return this.#value(bytes, at);
       case "separator":
         if (byte === closeBracket) return this.#endList(at);
-        if (byte !== comma) throw this.damaged('the list should go on with "," or end with "]" before it');
+        if (byte !== comma) throw this.damaged('the list should go on with "," or end with "]" before this value');
         this.#place = "value";
         return at + 1;
       case "wrapper":
@@ -160,7 +160,7 @@ export class ValueReader {
     }
     const end = this.#endOf(this.#boundary, bytes, at);
     if (end < 0) return -1;
-    if (!endsWrapper(bytes.subarray(at, end))) throw this.damaged('the "logs" object should end before it');
+    if (!endsWrapper(bytes.subarray(at, end))) throw this.damaged('the "logs" object should end before this value');
     this.#isWrapped = false;
     this.#place = "top";
     return end;
@@ -176,7 +176,7 @@ export class ValueReader {
     this.parts += boundary.parts;
     this.#boundary = undefined;
     this.#searchedBytes = 0;
-    if (end < 0) throw this.damaged("the body ends in the middle of it");
+    if (end < 0) throw this.damaged("the body ends in the middle of a value");
     return end;
   }
 }

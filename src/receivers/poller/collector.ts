@@ -52,7 +52,7 @@ export class LogCollector {
   /**
    * Reads the next window and commits its records, a part at a time; the position is committed with the last part. After an
    * error, the next step asks for the same window, or for half of it if that was too much: what was committed already is then
-   * recognised as a duplicate.
+   * recognized as a duplicate.
    * @throws {TailscaleError} if the API does not answer.
    * @throws {Unavailable} if the journal cannot accept the records, or if half of the window is to be asked for at once.
    */
@@ -151,7 +151,7 @@ export class LogCollector {
   #warnOfGap({ window, readUntil, unverifiableSeconds }: NextWindow): void {
     const to = window?.start ?? readUntil;
     this.#deps.logger.warn(
-      "skipping a part of the log: its duplicates could not be recognised, or Tailscale no longer has it",
+      "skipping a part of the log: its duplicates could not be recognized, or Tailscale no longer has it",
       {
         log: logNames[this.#options.type],
         from: new Date((to - unverifiableSeconds) * 1000).toISOString(),

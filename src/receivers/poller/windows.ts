@@ -89,7 +89,7 @@ export function nextWindow(policy: WindowPolicy, state: PollState): NextWindow |
   };
 }
 
-/** Whether keys of the window's records may have been dropped while it was read, so that its duplicates would not be recognised. */
+/** Whether keys of the window's records may have been dropped while it was read, so that its duplicates would not be recognized. */
 export function hasPassed({ until, streamed }: Horizon, { window, isOverlapping }: NextWindow): boolean {
   return window !== undefined && secondAfter(isOverlapping ? until : streamed) > window.start;
 }

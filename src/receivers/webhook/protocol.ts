@@ -22,7 +22,7 @@ const answers = {
     {
       rejected: "unavailable",
       problem: "webhook.auto_configure has not created the webhook yet, so its secret is unknown",
-      remedy: "See the log for why not",
+      remedy: "The log says why",
       headers: { "retry-after": "30" },
     },
   ),
@@ -78,7 +78,7 @@ const answers = {
     {
       rejected: "bad_signature",
       problem: "its signature was not made with webhook.secret or webhook.secret_previous",
-      remedy: "Set webhook.secret to the secret that Tailscale showed for this webhook, all of it",
+      remedy: "Set webhook.secret to the complete secret that Tailscale showed for this webhook, including its prefix",
     },
   ),
   tooLarge: row(413, "Too large", "too many events, or a delivery over another of the limits below", tooLarge),
