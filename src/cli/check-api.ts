@@ -134,7 +134,7 @@ async function checkStream(subject: string, log: LogName, api: TailscaleApi, con
   const outcome = source === "stream" ? "failed" : "warning";
   const setIt = "Set streaming.auto_configure = true, or run: tailscale2otel tailnet stream set.";
   try {
-    const stream = await api.logStream(log);
+    const stream = await api.logStream(log, isAutomatic ? "set" : "show");
     if (stream === undefined)
       return isAutomatic
         ? { subject, outcome: "ok", detail: "not set yet: run will configure it" }
@@ -152,7 +152,10 @@ async function checkStream(subject: string, log: LogName, api: TailscaleApi, con
       ? { subject, outcome: "warning", detail, remedy: "The next start of the service replaces it." }
       : { subject, outcome, detail, remedy: `Correct streaming.public_url. ${setIt}` };
   } catch (error) {
-    return unreadable({ subject, outcome: isAutomatic ? "failed" : "skipped", scope: "log_streaming:read" }, error);
+    const needed = isAutomatic
+      ? ({ outcome: "failed", scope: "log_streaming" } as const)
+      : ({ outcome: "skipped", scope: "log_streaming:read" } as const);
+    return unreadable({ subject, ...needed }, error);
   }
 }
 
@@ -160,14 +163,14 @@ async function checkWebhook(api: TailscaleApi, { webhook }: Config): Promise<Onl
   const subject = "webhook";
   try {
     const ours = publicAddress(webhook.public_url, webhook.path);
-    const found = (await api.webhooks()).find(({ url }) => isSameAddress(url, ours));
+    const found = (await api.webhooks("set")).find(({ url }) => isSameAddress(url, ours));
     const detail =
       found === undefined
         ? `none for ${displayUrl(ours)} yet: run will create it`
         : `registered for ${displayUrl(ours)}, with ${found.subscriptions.length} subscriptions`;
     return { subject, outcome: "ok", detail };
   } catch (error) {
-    return unreadable({ subject, outcome: "failed", scope: "webhooks:read" }, error);
+    return unreadable({ subject, outcome: "failed", scope: "webhooks" }, error);
   }
 }
 

@@ -69,7 +69,7 @@ const set: Command = command({
     const target = logStreamTargetOf(config);
     const url = displayUrl(target.url);
     return changeEach(args, host, async (log) => {
-      const before = await api.logStream(log);
+      const before = await api.logStream(log, "set");
       const replaced = before === undefined || isSentTo(target.url, before) ? null : displayUrl(before.url);
       const question = `The ${log} log goes to ${before?.destinationType} ${replaced}. Replace that?`;
       if (replaced !== null && !(await isConfirmed(host, args.yes, question))) return undefined;
@@ -92,7 +92,7 @@ const remove: Command = command({
   async run({ args, sources, host }) {
     const { config, api } = openTailnet(sources, "streaming");
     const code = await changeEach(args, host, async (log) => {
-      const before = await api.logStream(log);
+      const before = await api.logStream(log, "set");
       const removed = before === undefined ? null : displayUrl(before.url);
       if (removed !== null && !(await isConfirmed(host, args.yes, `Stop sending the ${log} log to ${removed}?`)))
         return undefined;

@@ -62,7 +62,7 @@ const create: Command = command({
       throw new ConfigError(["the webhook has no address: set webhook.public_url, or give --url"]);
     const url = publicAddress(args.url === undefined ? webhook.public_url : urlOf(args.url).href, webhook.path);
     const words = args.subscriptions === undefined ? webhook.subscriptions : wordsOf(args.subscriptions);
-    const present = (await access.api.webhooks()).find((endpoint) => isSameAddress(endpoint.url, url));
+    const present = (await access.api.webhooks("set")).find((endpoint) => isSameAddress(endpoint.url, url));
     if (present !== undefined)
       throw new Error(
         `webhook ${present.id} has that address already. To get a new secret for it, run: tailscale2otel tailnet webhook rotate --id ${present.id}`,
@@ -133,7 +133,7 @@ async function withWebhook(
 ): Promise<Outcome | number> {
   const access = openTailnet(sources, "webhook");
   const { api, config } = access;
-  const endpoints = await api.webhooks();
+  const endpoints = await api.webhooks("set");
   const found = endpoints.filter((endpoint) => (id === undefined ? isOurs(endpoint, config) : endpoint.id === id));
   const [only] = found;
   if (only !== undefined && found.length === 1) return use(only, access);

@@ -151,9 +151,9 @@ describe("a scope that is missing", () => {
     const { code, rows } = await check(automatic);
     const details = rows.filter(({ outcome }) => outcome === "failed").map(({ subject, detail }) => [subject, detail]);
     expect(details).toEqual([
-      ["flow log stream", "the scope log_streaming:read is missing"],
-      ["audit log stream", "the scope log_streaming:read is missing"],
-      ["webhook", "the scope webhooks:read is missing"],
+      ["flow log stream", "the scope log_streaming is missing"],
+      ["audit log stream", "the scope log_streaming is missing"],
+      ["webhook", "the scope webhooks is missing"],
       ["streaming.auto_configure", "the scope log_streaming is missing"],
       ["webhook.auto_configure", "the scope webhooks is missing"],
     ]);
