@@ -7,13 +7,20 @@ import { type Command, command } from "./command.ts";
 import { isConfirmed, openTailnet, tailnetFlags, yesFlag } from "./tailnet.ts";
 import { type Host, jsonText, tableText } from "./terminal.ts";
 
-const logChoices: (LogName | "both")[] = ["network", "configuration", "both"];
+/** Tailscale's names of the logs, and what the rest of this program calls them. */
+const logsByChoice: Readonly<Record<string, readonly LogName[]>> = {
+  network: ["network"],
+  configuration: ["configuration"],
+  both: logNames,
+  flow: ["network"],
+  audit: ["configuration"],
+};
 
 const logFlag = {
   log: {
     type: "enum" as const,
-    options: logChoices,
-    description: "The flow log (network), the audit log (configuration), or both. (Default: both)",
+    options: Object.keys(logsByChoice),
+    description: "The flow log (network or flow), the audit log (configuration or audit), or both. (Default: both)",
   },
 };
 
@@ -112,7 +119,7 @@ type Change = (log: LogName) => Promise<{ readonly text: string; readonly json: 
 
 /** Reports each outcome, also if a later change fails; a no for one log undoes nothing of the other. Returns the exit code. */
 async function changeEach(
-  args: { readonly log?: LogName | "both" | undefined; readonly json?: boolean | undefined },
+  args: { readonly log?: string | undefined; readonly json?: boolean | undefined },
   { out }: Host,
   change: Change,
 ): Promise<number> {
@@ -131,8 +138,8 @@ async function changeEach(
   return code;
 }
 
-function logsOf(flag: LogName | "both" | undefined): readonly LogName[] {
-  return flag === undefined || flag === "both" ? logNames : [flag];
+function logsOf(flag = "both"): readonly LogName[] {
+  return logsByChoice[flag] ?? logNames;
 }
 
 /** @throws {ConfigError} */

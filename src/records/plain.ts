@@ -104,7 +104,7 @@ export function decodeWebhook({ value }: Pick<RawRecord, "value">): WebhookRecor
 /** An event that both the audit log and a webhook can report, such as a new node: a key to detect the duplicate. */
 export interface Fact {
   readonly kind: FactKind;
-  /** The name of the node or user, normalised so that both sources agree. */
+  /** The name of the node or user, normalized so that both sources agree. */
   readonly name: string;
   readonly time: HrTime;
 }

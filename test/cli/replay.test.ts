@@ -147,7 +147,7 @@ test("is refused if no logs leave the program, and one that was queued is cancel
     "logs are not exported, so there is nothing to repeat: set otlp.endpoint",
   );
   const { code, stderr } = await ask(directory, "replay --since 9h", running);
-  expect([code, stderr]).toEqual([1, expect.stringContaining("otlp.endpoint is not set")]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("set otlp.endpoint")]);
   await running.stop();
 }, 120_000);
 

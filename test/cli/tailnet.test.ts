@@ -123,6 +123,7 @@ describe("tailnet stream", () => {
     expect(out).toBe(`network: now sent to ${streamUrl}\nconfiguration: now sent to ${streamUrl}\n`);
     const target = { url: streamUrl, user: "tailscale2otel", token, compressionFormat: "zstd" } as const;
     for (const log of ["network", "configuration"] as const) expect(tailnet.stream(log)).toMatchObject(target);
+    expect(await json("tailnet stream show --log flow")).toEqual(await json("tailnet stream show --log network"));
     expect((await run("tailnet stream show --log network")).out).toMatch(/^network +yes /m);
     const next = { TS2OTEL_STREAMING__TOKEN: "the-next-token" };
     expect(await json("tailnet stream set --log network", next)).toEqual([
@@ -329,7 +330,10 @@ describe("from the command line", () => {
     [["tailnet", "webhok", "list"], 'unknown command "tailnet webhok"; did you mean tailnet webhook?'],
     [["tailnet", "foo"], 'unknown command "tailnet foo"; there are tailnet stream, tailnet webhook (see'],
     [["tailnet", "stream", "shw"], 'unknown command "tailnet stream shw"; did you mean tailnet stream show?'],
-    [["tailnet", "stream", "show", "--log", "flow"], '--log must be one of network, configuration, both, not "flow"'],
+    [
+      ["tailnet", "stream", "show", "--log", "flows"],
+      '--log must be one of network, configuration, both, flow, audit, not "flows"',
+    ],
     [["tailnet", "webhook", "remove", "7"], 'unexpected argument "7"'],
   ])("%j is an error of use", async (args, message) => {
     const { code, stderr } = await runToEnd(directory, args);
