@@ -17,14 +17,14 @@ export const statusCommand: Command = command({
   description: "Show health, delivery, and whether every record is accounted for",
   args: {
     ...instanceFlags,
-    strict: toggle("Also exit with 1 if export or polling is failing."),
+    strict: toggle("Also exit with 1 if the instance is degraded."),
   },
   examples: [
     ["tailscale2otel status", "the instance on this machine"],
     ["tailscale2otel status --json | jq .conservation", "for scripts"],
   ],
   notes:
-    "Health is accepting; or degraded, if records are accepted but export or polling is failing; or the reason why records are not accepted.\nExit code 0 if records are accepted, 1 if not. While no instance runs, the state of its journal is shown.",
+    "Health is accepting; or degraded, if records are accepted but export, polling or the setup of Tailscale is failing; or the reason why records are not accepted.\nExit code 0 if records are accepted, 1 if not. While no instance runs, the state of its journal is shown.",
   run: ({ args, sources, host }) =>
     withInstance({ args, sources, host }, async ({ isRunning, status: read }) => {
       const status = await read();
