@@ -149,22 +149,22 @@ export interface Turns {
 }
 
 /** Requests that share the event loop: paused ones go on in the order in which they paused, one step each. */
-export function createTurnQueue(): { open(timeoutMs: number): Turns } {
+export function createTurnQueue(steady: Clock = () => performance.now()): { open(timeoutMs: number): Turns } {
   let last = Promise.resolve();
   return {
     open(timeoutMs) {
-      let beganMs = performance.now();
+      let beganMs = steady();
       const deadlineMs = beganMs + timeoutMs;
 
       function checkDeadline(): void {
-        if (performance.now() >= deadlineMs) throw new CommitTimeout(timeoutMs);
+        if (steady() >= deadlineMs) throw new CommitTimeout(timeoutMs);
       }
 
       async function pauseIfDue(): Promise<void> {
-        if (performance.now() - beganMs <= stepMs) return;
+        if (steady() - beganMs <= stepMs) return;
         last = last.then(() => new Promise((resolve) => setImmediate(resolve)));
         await last;
-        beganMs = performance.now();
+        beganMs = steady();
       }
 
       return {
@@ -173,7 +173,7 @@ export function createTurnQueue(): { open(timeoutMs: number): Turns } {
           await pauseIfDue();
           checkDeadline();
           for (const _ of work) {
-            if (performance.now() - beganMs <= stepMs) continue;
+            if (steady() - beganMs <= stepMs) continue;
             await pauseIfDue();
             checkDeadline();
           }
