@@ -31,9 +31,9 @@ const remedies = {
       return "Give the OAuth client every scope in tailscale.auth.oauth.scopes, or list fewer scopes there.";
     if (credentials?.kind === "apikey")
       return `Use the key of a user who may do this (scope ${scope}), or an OAuth client with that scope.`;
-    const more =
-      scope === "log_streaming" ? ", and for an address inside the tailnet also device_invites and policy_file" : "";
-    return `Give the OAuth client the scope ${scope}${more} (and add it to tailscale.auth.oauth.scopes, if set).`;
+    const remedy = `Give the OAuth client the scope ${scope} (and add it to tailscale.auth.oauth.scopes, if set).`;
+    if (scope !== "log_streaming") return remedy;
+    return `${remedy} For an address inside the tailnet, do the same with device_invites and policy_file.`;
   },
   /** The tailnet's plan or settings do not include it: flow logs, log streaming. */
   not_enabled: ({ enabling }: SentCall) => enabling ?? "The tailnet's plan or settings do not include it.",
@@ -77,7 +77,7 @@ export class TailscaleError extends Error {
     readonly status?: number,
     /** What the answer's `Retry-After` asks for. */
     readonly retryAfterMs = 0,
-    /** The scope that is missing, if that is known. */
+    /** The scope that the OAuth client lacks. An API key has the rights of its user. */
     readonly missingScope?: string,
   ) {
     super(message);
@@ -144,7 +144,7 @@ export function errorOf(
     remedies[reason](call),
     status,
     retryAfterMs,
-    reason === "missing_scope" ? call.scope : undefined,
+    reason === "missing_scope" && call.credentials?.kind === "oauth" ? call.scope : undefined,
   );
 }
 

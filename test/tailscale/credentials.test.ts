@@ -165,6 +165,8 @@ test("each call names the scope that it lacks", async () => {
     ["log_streaming", () => api.putLogStream("network", target)],
     ["log_streaming", () => api.deleteLogStream("network")],
     ["webhooks:read", () => api.webhooks()],
+    ["log_streaming", () => api.logStream("network", "set")],
+    ["webhooks", () => api.webhooks("set")],
     ["webhooks", () => api.createWebhook(webhook)],
     ["webhooks", () => api.updateWebhook("20000", ["nodeCreated"])],
     ["webhooks", () => api.deleteWebhook("20000")],
@@ -175,7 +177,7 @@ test("each call names the scope that it lacks", async () => {
     tailnet.grant(["nothing"]);
     await api.authenticate();
     const error = await failureOf(call());
-    expect(error).toMatchObject({ reason: "missing_scope", status: 403 });
+    expect(error).toMatchObject({ reason: "missing_scope", status: 403, missingScope: scope });
     expect((error as TailscaleError).remedy).toMatch(new RegExp(`the scope ${scope}[ ,]`));
     // The scope that it names is the one that is missing.
     tailnet.grant([scope]);
