@@ -137,6 +137,7 @@ resolve_version() {
   if [ -n "$version" ]; then
     version=${version#v}
   elif [ -n "$from" ]; then
+    [ -d "$from" ] || fail "there is no folder $from"
     [ -f "$from/VERSION" ] || fail "$from holds no VERSION, so it is not a release folder; 'bun run build --release' makes one"
     version=$(cat "$from/VERSION")
   else
@@ -318,14 +319,24 @@ main() {
         esac
         shift 2
         ;;
+      --version=* | --prefix=* | --base-url=* | --from=*)
+        flag=${1%%=*}
+        value=${1#*=}
+        shift
+        set -- "$flag" "$value" "$@"
+        ;;
       --uninstall) action=uninstall && shift ;;
       --help | -h) usage && exit 0 ;;
-      *) misused "unknown option '$1'" ;;
+      v[0-9]*.* | [0-9]*.*) misused "unexpected argument '$1'; did you mean --version $1?" ;;
+      -*) misused "unknown option '$1'" ;;
+      *) misused "unexpected argument '$1'" ;;
     esac
   done
   base_url=${base_url%/}
   case $prefix in
     '' | /*) ;;
+    .) prefix=$PWD ;;
+    ./*) prefix=$PWD/${prefix#./} ;;
     *) prefix=$PWD/$prefix ;;
   esac
   trap clean_up EXIT

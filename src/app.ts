@@ -206,6 +206,7 @@ export async function startApp(
       counting,
       dedup: config.dedup,
       version: build.version,
+      statePath: config.state.path,
       notReady: () => health().notReady,
       lastSuccess: () => exporter.lastSuccess,
     }),

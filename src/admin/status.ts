@@ -36,6 +36,8 @@ export interface Health {
 
 export interface Status {
   readonly version: string;
+  /** Where the journal is; absent in the answer of an older version. */
+  readonly statePath?: string;
   readonly notReady: readonly string[];
   readonly counters: CounterState;
   readonly conservation: Conservation;
@@ -71,6 +73,7 @@ export interface StatusDeps extends Pick<RedeliveryDeps, "journal" | "troubleOf"
   readonly ledger: Ledger;
   readonly dedup: Config["dedup"];
   readonly version: string;
+  readonly statePath: string;
   readonly counting: Pick<Counting, "isCaughtUp">;
   readonly notReady: () => readonly string[];
   /** By signal, epoch milliseconds. */
@@ -87,6 +90,7 @@ export function statusOf(deps: StatusDeps): Status {
   const unverifiable = (type: PolledType) => ledger.sum("tailscale2otel.reconcile.unverifiable", { type });
   return {
     version: deps.version,
+    statePath: deps.statePath,
     notReady: deps.notReady(),
     counters: deps.counting.isCaughtUp
       ? { kind: "current" }

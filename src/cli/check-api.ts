@@ -1,6 +1,7 @@
 /** `check --online`, Tailscale: the credentials, each scope, the tailnet, the clock, and what is registered for this instance. */
 import { type Config, displayUrl, hasCredentials, isPolled, readsDevices, usesOauth } from "../config/index.ts";
 import { isSameAddress, isSentTo, publicAddress } from "../tailnet/log-streams.ts";
+import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type LogName, type TailscaleApi, TailscaleError } from "../tailscale/index.ts";
 
 export interface OnlineFinding {
@@ -159,11 +160,17 @@ async function checkStream(subject: string, log: LogName, api: TailscaleApi, con
   }
 }
 
-async function checkWebhook(api: TailscaleApi, { webhook }: Config): Promise<OnlineFinding> {
+async function checkWebhook(api: TailscaleApi, { webhook, state }: Config): Promise<OnlineFinding> {
   const subject = "webhook";
   try {
     const ours = publicAddress(webhook.public_url, webhook.path);
     const found = (await api.webhooks("set")).find(({ url }) => isSameAddress(url, ours));
+    if (found !== undefined && webhook.secret === "" && storedIdIn(state.path) !== found.id) {
+      const unknown = `webhook ${found.id} for ${displayUrl(ours)} exists, but its secret is not known here: the next start rotates it`;
+      const remedy =
+        "If another receiver uses that secret, set webhook.secret to it before the start. If not, there is nothing to do.";
+      return { subject, outcome: "warning", detail: unknown, remedy };
+    }
     const detail =
       found === undefined
         ? `none for ${displayUrl(ours)} yet: run will create it`
@@ -172,6 +179,11 @@ async function checkWebhook(api: TailscaleApi, { webhook }: Config): Promise<Onl
   } catch (error) {
     return unreadable({ subject, outcome: "failed", scope: "webhooks" }, error);
   }
+}
+
+/** The webhook whose secret is in the state directory. */
+function storedIdIn(path: string): string | undefined {
+  return webhookSecretFile(path).read()?.id;
 }
 
 function unreadable(

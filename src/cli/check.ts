@@ -31,7 +31,7 @@ export const checkCommand = command({
     ["tailscale2otel check --json | jq .problems", "for scripts"],
   ],
   notes:
-    "Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
+    "Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
   async run({ args, sources, host }) {
     const inspection = inspectConfig({ ...sources, whyUnusableState });
     const { problems, warnings } = inspection;
@@ -103,7 +103,7 @@ function findingsText(findings: readonly OnlineFinding[], out: Output): string {
   });
   const counts = (["failed", "warning", "ok", "skipped"] as const).flatMap((outcome) => {
     const amount = findings.filter((finding) => finding.outcome === outcome).length;
-    return amount === 0 ? [] : [`${amount} ${outcome}`];
+    return amount === 0 ? [] : [outcome === "warning" ? counted(amount, outcome) : `${amount} ${outcome}`];
   });
   return `\n${[...lines, `online: ${counts.join(", ")}`].join("\n")}\n`;
 }

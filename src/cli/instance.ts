@@ -28,6 +28,8 @@ export const instanceFlags = {
 
 export interface Instance {
   readonly isRunning: boolean;
+  /** Its admin listener, if it runs. */
+  readonly address?: string;
   readonly operations: Operations;
   /** Less of an instance that does not run. */
   status(): Promise<Status & Partial<RunningStatus>>;
@@ -124,6 +126,7 @@ async function findInstance(address: string, token: string): Promise<Instance | 
   timeout = timeoutMs.later;
   return {
     isRunning: true,
+    address,
     status,
     operations: {
       list: (query) => {
@@ -226,6 +229,7 @@ function openStopped(config: Config, silence: string, { err }: Host): Instance &
         counting,
         dedup: config.dedup,
         version: build.version,
+        statePath: config.state.path,
         notReady: () => [`not running: ${silence}`],
         lastSuccess: () => ({}),
       });

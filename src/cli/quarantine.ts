@@ -5,8 +5,9 @@ import { isItemId } from "../admin/requests.ts";
 import type { QuarantineFilter } from "../journal/index.ts";
 import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
-import { instantOf, option, UsageError, wholeNumberOf } from "./flags.ts";
-import { instanceFlags, withInstance } from "./instance.ts";
+import { instantOf, option, toggle, UsageError, wholeNumberOf } from "./flags.ts";
+import { type Instance, instanceFlags, withInstance } from "./instance.ts";
+import { redeliveryText } from "./replay.ts";
 import { counted, type Output, printableLines, tableText } from "./terminal.ts";
 
 const filterFlags = {
@@ -64,16 +65,23 @@ const show: Command = command({
 const retry: Command = command({
   name: "quarantine retry",
   description: "Retry quarantined records, and export dead letters again",
-  args: { ...instanceFlags, ...filterFlags, ids },
+  args: {
+    ...instanceFlags,
+    ...filterFlags,
+    cancel: toggle("Cancel the retry of dead letters that is in progress."),
+    ids,
+  },
   examples: [
     ["tailscale2otel quarantine retry 17.0 m4", "these items"],
     ["tailscale2otel quarantine retry --class invalid --reason decode_error", "all with this reason"],
     ["tailscale2otel quarantine retry --class dead_letter", "all that the backend rejected"],
+    ["tailscale2otel quarantine retry --cancel", ""],
   ],
   notes:
     "A record that is still invalid stays in quarantine, and so does a dead letter that is rejected again. Samples and notes cannot be retried. While no instance runs, dead letters are queued for the next run. Exit code 1 if an item stays in quarantine or does not exist.",
   run({ args, sources, host }) {
-    const selection = selectionOf(args, "--class");
+    if (args.cancel === true) return cancelRetry({ args, sources, host });
+    const selection = selectionOf(args, "--class or --cancel");
     return withInstance({ args, sources, host }, async ({ operations, isRunning }) => {
       const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0 };
       const items: RetryReport["kept"][number][] = [];
@@ -89,11 +97,14 @@ const retry: Command = command({
         missing.push(...page.missing);
         beforeId = page.nextBeforeId;
       } while (beforeId !== undefined);
+      const retried = sums.accepted + sums.duplicate + sums.kept;
       const lines = [
         ...items.map(({ id, why }) => `${id} stays in quarantine: ${printable(why)}`),
         ...missing.map((id) => `there is no item ${id}`),
-        `${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} still in quarantine`,
-        ...(sums.queued === 0 ? [] : [`${counted(sums.queued, "dead-lettered record")} ${queuedText(isRunning)}`]),
+        ...(retried === 0 && sums.queued + missing.length > 0
+          ? []
+          : [`${sums.accepted} accepted, ${sums.duplicate} duplicate, ${sums.kept} still in quarantine`]),
+        ...(sums.queued === 0 ? [] : [`${counted(sums.queued, "record")} ${queuedText(isRunning)}`]),
       ];
       const code = sums.kept > 0 || missing.length > 0 ? 1 : 0;
       return { text: `${lines.join("\n")}\n`, json: { ...sums, items, missing }, code };
@@ -123,6 +134,7 @@ const purge: Command = command({
   run({ args, sources, host }) {
     const selection = selectionOf(args, "--class or --before");
     return withInstance({ args, sources, host }, async ({ operations }) => {
+      const missing = await missingOf(selection.ids ?? [], operations);
       let purged = 0;
       let keptDeadLetters = 0;
       for (let isDone = false; !isDone;) {
@@ -132,10 +144,43 @@ const purge: Command = command({
       }
       const kept = counted(keptDeadLetters, "dead letter");
       const left = keptDeadLetters === 0 ? "" : `; ${kept} kept (--yes deletes dead letters too)`;
-      return { text: `${counted(purged, "item")} deleted${left}\n`, json: { purged, keptDeadLetters } };
+      const lines = [
+        ...missing.map((id) => `there is no item ${id}`),
+        ...(missing.length > 0 && purged + keptDeadLetters === 0 ? [] : [`${counted(purged, "item")} deleted${left}`]),
+      ];
+      const code = missing.length > 0 ? 1 : 0;
+      return { text: `${lines.join("\n")}\n`, json: { purged, keptDeadLetters, missing }, code };
     });
   },
 });
+
+type RetryInvocation = Parameters<typeof withInstance>[0] & { readonly args: SelectionArgs };
+
+async function cancelRetry({ args, ...rest }: RetryInvocation) {
+  if (args._.length > 0 || Object.keys(filterOf(args)).length > 0)
+    throw new UsageError("--cancel takes neither ids of items nor a filter");
+  return withInstance({ args, ...rest }, async ({ operations }) => {
+    const report = await operations.cancel("retry");
+    return { text: `${redeliveryText(report)}\n`, json: report };
+  });
+}
+
+/** The ids without an item. */
+async function missingOf(
+  selected: readonly string[],
+  { show: read }: Instance["operations"],
+): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (const id of selected) {
+    try {
+      await read(id);
+    } catch (error) {
+      if (!(error instanceof Error) || error.message !== `there is no item ${id}`) throw error;
+      missing.push(id);
+    }
+  }
+  return missing;
+}
 
 export const quarantineCommands: readonly Command[] = [list, show, retry, purge];
 
@@ -176,7 +221,7 @@ function idOf(text: string): string {
 }
 
 function queuedText(isRunning: boolean): string {
-  return isRunning ? "queued for export; status shows the progress" : "queued for export by the next run";
+  return isRunning ? "queued for export; see tailscale2otel status" : "queued for export by the next run";
 }
 
 const maxDetail = 80;

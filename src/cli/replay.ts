@@ -56,6 +56,7 @@ function rangeOf(since: string | undefined, until: string | undefined): { since:
   if (since === undefined) throw new UsageError("--since or --cancel is required");
   const now = Date.now();
   const range = { since: instantOf(since, now, "--since") };
+  if (range.since > now) throw new UsageError("--since is in the future: nothing has been received then");
   if (until === undefined) return range;
   const end = instantOf(until, now, "--until");
   if (end < range.since) throw new UsageError("--until is before --since");

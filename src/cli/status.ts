@@ -8,7 +8,8 @@ import { instanceFlags, withInstance } from "./instance.ts";
 import { redeliveryText } from "./replay.ts";
 import { type Output, paint } from "./terminal.ts";
 
-type ShownStatus = Status & Partial<RunningStatus>;
+/** `address`: the admin listener of an instance that runs. */
+type ShownStatus = Status & Partial<RunningStatus> & { readonly address?: string | undefined };
 
 const signals = ["logs", "metrics"] as const;
 
@@ -26,12 +27,12 @@ export const statusCommand: Command = command({
   notes:
     "Health is accepting; or degraded, if records are accepted but export, polling or the setup of Tailscale is failing; or the reason why records are not accepted.\nExit code 0 if records are accepted, 1 if not. While no instance runs, the state of its journal is shown.",
   run: ({ args, sources, host }) =>
-    withInstance({ args, sources, host }, async ({ isRunning, status: read }) => {
+    withInstance({ args, sources, host }, async ({ isRunning, address, status: read }) => {
       const status = await read();
       const troubles = [...status.notReady, ...(args.strict === true ? (status.degraded ?? []) : [])];
       return {
-        text: statusText(status, Date.now(), host.out),
-        json: { running: isRunning, ...status },
+        text: statusText({ ...status, address }, Date.now(), host.out),
+        json: { running: isRunning, address, ...status },
         code: troubles.length === 0 ? 0 : 1,
       };
     }),
@@ -41,6 +42,7 @@ export const statusCommand: Command = command({
 export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColour">): string {
   const { conservation: sums, delivery, horizon, space } = status;
   const rows: (readonly [string, string])[] = [
+    ["instance", instanceText(status)],
     ["health", healthText(status, out)],
     ["version", status.version],
     [
@@ -84,6 +86,10 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
 }
 
+function instanceText({ address, statePath = "unknown" }: ShownStatus): string {
+  return address === undefined ? `none running; journal in ${statePath}` : `${address}, state ${printable(statePath)}`;
+}
+
 function healthText({ notReady, degraded = [] }: ShownStatus, out: Pick<Output, "hasColour">): string {
   if (notReady.length > 0) return paint(31, printable(notReady.join("; ")), out);
   return degraded.length === 0
@@ -114,8 +120,10 @@ function pollText({ log, readUntil, lastSuccess, trouble }: PollHealth, now: num
 function signalText(health: SignalHealth, lastSuccess: string | undefined, now: number, pending: number): string {
   const last = lastSuccess === undefined ? "" : ` (last success ${ageText(now - Date.parse(lastSuccess))} ago)`;
   const { kind, why, since, leftOut = 0 } = health;
+  // The state is that since the start of the exporter, the success that since the start of the program.
+  const isSent = kind === "untried" && lastSuccess !== undefined;
   if (why === undefined)
-    return `${unsent[kind] ?? "ok"}${leftOut > 0 ? `, but the backend rejects ${leftOut} series` : ""}${last}`;
+    return `${isSent ? "ok" : (unsent[kind] ?? "ok")}${leftOut > 0 ? `, but the backend rejects ${leftOut} series` : ""}${last}`;
   const begun = since === undefined ? "" : ` since ${since}`;
   const waiting = pending === 0 ? "" : ` (${pending} ${pending === 1 ? "record" : "records"} pending)`;
   return `${failures[kind] ?? kind}${begun}: ${printable(why)}${kind === "refusing" ? waiting : ""}${last}`;

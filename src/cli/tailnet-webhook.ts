@@ -54,7 +54,7 @@ const create: Command = command({
       "for another address",
     ],
   ],
-  notes: `Needs the scope webhooks. The secret is printed once, unless the service stores it (webhook.auto_configure).\nSubscriptions: all, ${subscriptionTypes.join(", ")}.`,
+  notes: `Needs the scope webhooks. The secret is printed once, unless the service stores it (webhook.auto_configure).\nSubscriptions: ${subscriptionWords.join(", ")}.`,
   async run({ args, sources }) {
     const access = openTailnet(sources, "webhook");
     const { webhook } = access.config;

@@ -5,6 +5,7 @@ import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
 import { collectedLogs, type Config, isPolled, valueAt } from "./schema.ts";
+import { displayUrl } from "./values.ts";
 
 /** All problems, or if there are none, all warnings: invalid settings would mislead. */
 export function judge(judged: Inspection): {
@@ -81,8 +82,8 @@ const rules: readonly Rule[] = [
   {
     severity: "error",
     keys: ["otlp.endpoint"],
-    when: ({ otlp }) => /\/v1\/(?:logs|metrics)\/?$/.test(otlp.endpoint),
-    message: "it is the address of one signal, but /v1/logs and /v1/metrics are appended",
+    when: ({ otlp }) => /\/v1(?:\/(?:logs|metrics))?\/?$/.test(otlp.endpoint),
+    message: "it ends with a path of OTLP, but /v1/logs and /v1/metrics are appended to it",
     remedy: "Remove the path from /v1 on, or set otlp.logs.endpoint or otlp.metrics.endpoint instead.",
   },
   {
@@ -115,6 +116,14 @@ const rules: readonly Rule[] = [
       `${unaddressed(config).join(" and ")} are not exported, because no endpoint is set (local mode)`,
     remedy: "Set otlp.endpoint to export them to an OTLP backend.",
   },
+  ...signals.map((signal): Rule => ({
+    severity: "warning",
+    keys: [`otlp.${signal}.endpoint`],
+    when: ({ otlp }) => otlp.protocol !== "stdout" && /^https?:\/\/[^/?#]*\/?$/i.test(otlp[signal].endpoint),
+    message: "it has no path, and it is used as written",
+    remedy: ({ otlp }) =>
+      `Did you mean ${displayUrl(otlp[signal].endpoint).replace(/\/$/, "")}/v1/${signal}? Or set otlp.endpoint, to which /v1/${signal} is appended.`,
+  })),
   ...signals.map((signal): Rule => ({
     severity: "warning",
     keys: [`otlp.${signal}.endpoint`],

@@ -132,9 +132,10 @@ export function readText(setting: Setting, text: string): Reading {
 export function readTyped(setting: Setting, written: unknown): Reading {
   const value = convert(setting, written);
   if (value !== undefined && Value.Check(setting.schema, value)) return { value };
+  const isBare = (setting.kind === "secret" || setting.kind === "text") && /^(?:number|boolean)$/.test(typeof written);
   return {
     message: `invalid ${kinds[setting.kind].noun}${shown(setting, written)}`,
-    allowed: kinds[setting.kind].allowed(setting),
+    allowed: isBare ? "text: put it in quotes" : kinds[setting.kind].allowed(setting),
     example: exampleNear(setting, written),
   };
 }
@@ -212,7 +213,8 @@ const kinds: Readonly<Record<Setting["kind"], KindRules>> = {
     noun: "address",
     allowed: () => '"host:port", "[v6]:port" or ":port"',
     read: (text) => (parseListen(text) === undefined ? undefined : text),
-    near: (text) => (/^\d+$/.test(text) && parseListen(`:${text}`) !== undefined ? `":${text}"` : undefined),
+    near: (text, { default: initial }) =>
+      parseListen(/^\d+$/.test(text) ? `:${text}` : "") && `"${/^127[^:]*/.exec(String(initial)) ?? ""}:${text}"`,
   },
   map: { noun: "table", allowed: ({ entry }) => `${entry === "header" ? "header names" : "names"} with a text each` },
   route: { noun: "path", allowed: () => "a path that begins with /, without a query" },
@@ -251,28 +253,33 @@ function convert({ kind }: Setting, written: unknown): unknown {
 
 /** A valid value near to what was written, as TOML. */
 function exampleNear(setting: Setting, written: unknown): string {
-  const fallback = setting.example ?? setting.written;
+  const { choices, example: fallback = setting.written } = setting;
   if (setting.kind !== "list") {
     const near = typeof written === "object" ? undefined : kinds[setting.kind].near?.(String(written), setting);
     return near ?? fallback;
   }
   const items = Array.isArray(written) ? written : [written];
   if (items.some((item) => typeof item !== "string")) return fallback;
-  const { choices } = setting;
-  return JSON.stringify(
-    choices.length === 0 ? items : items.map((item) => nearest(String(item), choices) ?? choices[0]),
-  );
+  const known = choices.length === 0 ? items : items.flatMap((item) => nearest(String(item), choices) ?? []);
+  return known.length === 0 ? fallback : JSON.stringify([...new Set(known)]);
 }
 
 /** What was written, unless it could hold a secret. */
 function shown(setting: Setting, written: unknown): string {
   const isAddress = setting.kind === "url" && typeof written === "string";
   if (setting.isSecret || (isAddress && /[@?]/.test(written))) return " (not shown)";
-  if (typeof written === "string")
-    return ` ${JSON.stringify(written.length > 60 ? `${written.slice(0, 60)}…` : written)}`;
+  if (typeof written === "string") return ` ${quote(written)}`;
   if (written instanceof Date) return ": a date";
-  if (Array.isArray(written)) return setting.kind === "list" ? "" : ": a list";
+  if (Array.isArray(written)) {
+    if (setting.kind !== "list") return ": a list";
+    const unknown = written.find((item) => typeof item === "string" && !setting.choices.includes(item));
+    return setting.choices.length === 0 || unknown === undefined ? "" : `: unknown item ${quote(unknown)}`;
+  }
   return typeof written === "object" && written !== null ? ": a table" : ` ${String(written)}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
 /** Set by the exporter itself; another value would contradict the body. */

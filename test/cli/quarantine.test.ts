@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import type { Conservation } from "../../src/pipeline/observe.ts";
 import { ask, configure, type RunningProgram, linesOf, startRunning, statusOf } from "./running.ts";
-import { temporaryDirectory } from "./program.ts";
+import { runToEnd, temporaryDirectory } from "./program.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import {
   badFlow,
@@ -134,7 +134,7 @@ describe("with a running instance", () => {
     });
 
     const purged = await ask(directory, "quarantine purge --class note", running);
-    expect(JSON.parse(purged.stdout)).toEqual({ purged: 1, keptDeadLetters: 0 });
+    expect(JSON.parse(purged.stdout)).toEqual({ purged: 1, keptDeadLetters: 0, missing: [] });
     const { accepted, delivered, pending, deadLettered } = await sums(directory, running);
     expect(delivered + pending + deadLettered).toBe(accepted);
     await running.stop();
@@ -192,9 +192,17 @@ describe("while none runs", () => {
     const letters = await ask(directory, "quarantine purge --class dead_letter");
     expect([letters.code, letters.stderr]).toEqual([1, expect.stringContaining("to delete them, add --yes")]);
     const old = await ask(directory, "quarantine purge --before 0s");
-    expect(JSON.parse(old.stdout)).toEqual({ purged: 4, keptDeadLetters: 1 });
+    expect(JSON.parse(old.stdout)).toEqual({ purged: 4, keptDeadLetters: 1, missing: [] });
+    const none = await ask(directory, "quarantine purge m99");
+    expect([none.code, JSON.parse(none.stdout)]).toMatchObject([1, { purged: 0, missing: ["m99"] }]);
+    expect((await runToEnd(directory, ["quarantine", "purge", "m99"])).stdout).toBe("there is no item m99\n");
+    const idle = await ask(directory, "quarantine retry --cancel");
+    expect([idle.code, idle.stderr]).toEqual([1, "tailscale2otel: no retry is in progress\n"]);
+    expect((await ask(directory, `quarantine retry ${deadLetter}`)).code).toBe(0);
+    const cancelled = await ask(directory, "quarantine retry --cancel");
+    expect(JSON.parse(cancelled.stdout)).toMatchObject({ name: "retry", state: "cancelled" });
     const all = await ask(directory, `quarantine purge ${deadLetter} --yes`);
-    expect(JSON.parse(all.stdout)).toEqual({ purged: 1, keptDeadLetters: 0 });
+    expect(JSON.parse(all.stdout)).toEqual({ purged: 1, keptDeadLetters: 0, missing: [] });
   }, 120_000);
 
   test("hides in texts and details what privacy hides", async () => {

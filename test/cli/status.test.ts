@@ -17,6 +17,7 @@ const ago = (seconds: number): string => new Date(now - seconds * 1000).toISOStr
 
 const status: RunningStatus = {
   version: "1.2.3",
+  statePath: "/var/lib/tailscale2otel",
   notReady: [],
   counters: { kind: "current" },
   conservation: {
@@ -67,7 +68,8 @@ function shown(of: RunningStatus, hasColour = false): string {
 
 test("on a terminal it is a table with the terms of both sums", () => {
   expect(shown(status)).toMatchInlineSnapshot(`
-    "health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has not succeeded since the start
+    "instance      none running; journal in /var/lib/tailscale2otel
+    health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has not succeeded since the start
     version       1.2.3
     received      106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined
     accepted      100 = 90 delivered + 8 pending + 2 dead-lettered
@@ -149,6 +151,18 @@ test("an instance that restores its counters says how far it has come, and that 
   expect(text).toMatch(/^counters +restoring, row 40 of 1000; the sums are incomplete$/m);
 });
 
+test("the first line says which instance it is, or that none runs, and where the journal is", () => {
+  const first = (address?: string) => statusText({ ...status, address }, now, { hasColour: false }).split("\n", 1)[0];
+  expect(first("http://127.0.0.1:9091")).toBe("instance      http://127.0.0.1:9091, state /var/lib/tailscale2otel");
+  expect(first()).toBe("instance      none running; journal in /var/lib/tailscale2otel");
+});
+
+test("a signal that was accepted before is not called unsent", () => {
+  const { export: before } = status;
+  const text = shown({ ...status, export: { ...before, metrics: { kind: "untried" } } });
+  expect(text).toMatch(/^metrics +ok \(last success 5s ago\)$/m);
+});
+
 test("a signal of which nothing was sent says why", () => {
   const rowsOf = (health: RunningStatus["export"] | undefined) => {
     const { export: _, ...stopped } = { ...status, delivery: { lastSuccess: {} } };
@@ -182,7 +196,9 @@ test("of a running instance it is text in a pipe too, and JSON with --json, with
   const running = await startRunning(directory);
   const { code, stdout } = await ask(directory, "status", running);
   expect(code).toBe(0);
-  expect((await runToEnd(directory, ["status", "--url", running.admin])).stdout).toMatch(/^health +accepting$/m);
+  expect((await runToEnd(directory, ["status", "--url", running.admin])).stdout).toMatch(
+    new RegExp(`^instance +${running.admin}, state ${join(directory, "state")}\\nhealth +accepting$`, "m"),
+  );
   expect(JSON.parse(stdout)).toMatchObject({
     running: true,
     notReady: [],

@@ -321,10 +321,16 @@ describe("subscriptions", () => {
     expect(subscriptionsOf(["nodeCreated", "policyUpdate", "nodeCreated"])).toEqual(["nodeCreated", "policyUpdate"]);
   });
 
+  test("that resemble none are named, and left out of the example", () => {
+    const { problems } = inspect(["webhook.subscriptions=all,foo"]);
+    expect(problems[0]).toContain('invalid list: unknown item "foo". Use ');
+    expect(problems[0]).toEndWith("for example --set webhook.subscriptions=all.");
+  });
+
   test("that do not exist are refused, with the nearest ones that do", () => {
     const { problems } = inspect(["webhook.subscriptions=nodeCreate,policyUpdate"]);
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain('invalid list. Use a list of "all", "nodeCreated"');
+    expect(problems[0]).toContain('invalid list: unknown item "nodeCreate". Use a list of "all", "nodeCreated"');
     expect(problems[0]).toEndWith("for example --set webhook.subscriptions=nodeCreated,policyUpdate.");
   });
 });

@@ -190,8 +190,10 @@ describe("what run would refuse", () => {
     [[...webhook, "webhook.public_url=http://hooks.example.com/x"], "public https addresses only"],
     [[...webhook, "webhook.public_url=https://hooks.example.com:8443/x"], "ports 443 and 80 only"],
     [[...webhook, "webhook.public_url=https://[fd7a:115c:a1e0::1]/x"], "public https addresses only"],
-    [["otlp.endpoint=http://192.0.2.1:4318/v1/logs"], "the address of one signal"],
-    [["otlp.endpoint=http://192.0.2.1:4318/otlp/v1/metrics/"], "the address of one signal"],
+    [["otlp.endpoint=http://192.0.2.1:4318/v1"], "it ends with a path of OTLP"],
+    [["admin.listen=9091"], "for example --set admin.listen=127.0.0.1:9091."],
+    [["otlp.endpoint=http://192.0.2.1:4318/v1/logs"], "it ends with a path of OTLP"],
+    [["otlp.endpoint=http://192.0.2.1:4318/otlp/v1/metrics/"], "it ends with a path of OTLP"],
   ];
 
   test.each(refused)("%j", (set, problem) => {
@@ -251,6 +253,17 @@ test("says how to start if nothing is enabled", () => {
   expect(problems[0]).toStartWith("streaming.enabled: there is nothing to receive or poll. Either set ");
   expect(problems[0]).toContain("streaming.enabled = true, streaming.token");
   expect(problems[0]).toContain("tailscale2otel demo");
+});
+
+test("a number where text is required is to be put in quotes", () => {
+  const { problems } = inspectIn(directory, { toml: "[streaming]\ntoken = 12345\n" });
+  expect(problems[0]).toContain("Use text: put it in quotes, for example token = ");
+});
+
+test("an address of one signal without a path is used as written, and says so", () => {
+  const set = [...soundSettings, "otlp.logs.endpoint=http://192.0.2.1:4318"];
+  const { warnings } = inspectIn(directory, { set, environment: soundEnvironment });
+  expect(warnings.join()).toContain("used as written. Did you mean http://192.0.2.1:4318/v1/logs?");
 });
 
 describe("a file that cannot be used", () => {

@@ -36,6 +36,12 @@ for (const shell of shells) {
       expect(statSync(binary()).mode & 0o777).toBe(0o755);
     });
 
+    test("takes values after an equals sign, and relative folders", async () => {
+      const { status, output } = await sandbox.run([`--from=${release}`, "--prefix=./here"]);
+      expect(status).toBe(0);
+      expect(output).toContain(`to ${join(sandbox.directory, "here/bin/tailscale2otel")}\n`);
+    });
+
     test("replaces an older version", async () => {
       await sandbox.run(["--from", release, "--prefix", prefix]);
       writeRelease({ directory: release, version: "1.3.0" });
@@ -70,6 +76,7 @@ for (const shell of shells) {
 
     test.each([
       ["a version that is not there", ["--version", "9.9.9"], "there is no tailscale2otel-9.9.9-linux-x64.gz"],
+      ["a folder that is not there", ["--from", "nope"], "there is no folder nope"],
       ["a version that is a path", ["--version", "1/../../x"], "is not a version"],
       ["a prefix that is a file", ["--prefix", "release/VERSION/x"], "cannot make the folder"],
     ])("refuses %s, and makes no folder", async (_, args, message) => {
@@ -107,7 +114,9 @@ for (const shell of shells) {
     test.each([
       [["--frobnicate"], "unknown option '--frobnicate'"],
       [["--prefix"], "--prefix needs a value"],
-      [["1.2.3"], "unknown option '1.2.3'"],
+      [["1.2.3"], "unexpected argument '1.2.3'; did you mean --version 1.2.3?"],
+      [["release"], "unexpected argument 'release'"],
+      [["--prefix="], "--prefix needs a value"],
     ])("refuses the flags %p with 64", async (args, message) => {
       expect(await sandbox.run(args)).toEqual({ status: 64, output: expect.stringContaining(message) });
     });
