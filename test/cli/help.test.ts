@@ -120,7 +120,7 @@ test("of check", async () => {
                --online    Also test the API and each scope, the backend, the certificates, the clock and the journal.
              -h, --help    Show this text.
 
-    Exit code 0 if run could start, 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.
+    Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.
 
     EXAMPLES
 

@@ -228,12 +228,13 @@ test("names mistakes in the command line", async () => {
     ["quarantine show 17", '"17" is not the id of an item'],
     [
       "quarantine retry",
-      "ids of items are required, or a filter such as --class (see tailscale2otel quarantine retry --help)",
+      "ids of items are required, or a filter such as --class or --cancel (see tailscale2otel quarantine retry --help)",
     ],
     ["quarantine purge", "ids of items are required, or a filter such as --class or --before"],
     ["quarantine retry 1.0 --class invalid", "give ids of items or a filter, not both"],
     ["quarantine purge --before yesterday", "--before must be a duration such as 8h"],
     ["quarantine list --limit 0", "--limit must be a whole number from 1 to 1000"],
+    ["replay --since 2999-01-01T00:00:00Z", "--since is in the future"],
     ["quarantine list --url nowhere", "--url must be an address"],
   ] as const) {
     const { code, stderr } = await ask(directory, words);
