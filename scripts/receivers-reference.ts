@@ -2,7 +2,7 @@
 import { webhookTypes } from "../src/catalogue/vocabulary.ts";
 import { defaultMaxBodyBytes } from "../src/config/index.ts";
 import { settings } from "../src/config/schema.ts";
-import { idleTimeoutSeconds } from "../src/http/exchange.ts";
+import { idleTimeoutSeconds, maxDiscarding } from "../src/http/exchange.ts";
 import { maxEntries, maxRecords } from "../src/pipeline/batch.ts";
 import { maxAppendText } from "../src/pipeline/append.ts";
 import { maxRowRecords } from "../src/pipeline/parts.ts";
@@ -100,8 +100,9 @@ trailer in the same write is answered with a bare 400 too, although its records 
 server: such requests, and TLS sent to a plain port, leave no trace in counters or the log.
 
 Before a refusal is sent, the rest of the request's body is read and discarded, for at most 30 s and no slower than 64 KiB/s, so that the
-sender sees the answer instead of a reset. When the limit on requests or bytes in flight is reached, the slowest
-request of the busiest client is answered with 503.
+sender sees the answer instead of a reset. A listener does so for at most ${maxDiscarding} requests at once; to any others it answers and
+closes the connection without reading on. When the limit on requests or bytes in flight is reached, the slowest request of the busiest
+client is answered with 503.
 
 ## TLS
 

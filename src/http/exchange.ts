@@ -63,13 +63,19 @@ export interface ServerState {
   readonly isLocalOnly: boolean;
   /** When bodies that are still arriving are refused (`performance.now`); infinite until the server is stopped. */
   refusesBodiesAt: number;
+  /** How many bodies are being discarded. */
+  discarding: number;
 }
+
+/** Bodies that are discarded at once: the runtime buffers up to 512 KiB of each. The senders of more may see a reset. */
+export const maxDiscarding = 128;
 
 /** An exchange as its server holds it. */
 export interface ServedExchange extends Exchange {
   /**
    * Reads the rest of a body that the handler left unread: senders that are still sending would see a reset instead of the
-   * answer. Gives up on slow and endless bodies. Resolves with whether the end was reached.
+   * answer. Gives up on slow and endless bodies, and on any that has not arrived yet while `maxDiscarding` others are being
+   * discarded. Resolves with whether the end was reached.
    */
   discardBody(): Promise<boolean>;
 }
@@ -91,7 +97,15 @@ export function createExchange(request: Request, connection: Connection, server:
       if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout();
       return await readBody(incoming, limits);
     },
-    discardBody: async () => (await incoming.receive(discardPace, discard)) === "whole",
+    async discardBody() {
+      const timeoutMs = server.discarding < maxDiscarding ? discardPace.timeoutMs : 0;
+      server.discarding++;
+      try {
+        return (await incoming.receive({ ...discardPace, timeoutMs }, discard)) === "whole";
+      } finally {
+        server.discarding--;
+      }
+    },
   };
 }
 

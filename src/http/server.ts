@@ -67,6 +67,7 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
   const state: ServerState = {
     isLocalOnly: isLoopback(address.hostname),
     refusesBodiesAt: Number.POSITIVE_INFINITY,
+    discarding: 0,
   };
   const isStopping = (): boolean => state.refusesBodiesAt < Number.POSITIVE_INFINITY;
   const once = createOncePerMinute<string>(clock);

@@ -1,12 +1,25 @@
 /** What a body holds in memory while it arrives: of a discarded one nothing, of one that is read no more than the copy that is returned. */
 import { describe, expect, test } from "bun:test";
 import type { Refusal } from "../../src/errors.ts";
-import { createExchange, type ServedExchange } from "../../src/http/exchange.ts";
+import { createExchange, maxDiscarding, type ServedExchange, type ServerState } from "../../src/http/exchange.ts";
 import { createLimiter } from "../../src/http/limiter.ts";
 
 const chunkBytes = 32 * 1024;
 const chunkCount = 100;
 const limiter = createLimiter({ maxReading: 1, maxBytes: 1e9, maxWorking: 1 });
+
+const newServer = (): ServerState => ({
+  isLocalOnly: true,
+  refusesBodiesAt: Number.POSITIVE_INFINITY,
+  discarding: 0,
+});
+
+const exchangeWith = (body: ReadableStream<Uint8Array<ArrayBuffer>>, server: ServerState): ServedExchange =>
+  createExchange(
+    new Request("http://127.0.0.1/", { method: "POST", body }),
+    { peer: "127.0.0.1", disableIdleTimeout() {} },
+    server,
+  );
 
 /** A request whose chunks are made one at a time, when the reader asks for the next. */
 function exchangeOf(nextChunk: (index: number) => Uint8Array<ArrayBuffer> | undefined): ServedExchange {
@@ -21,9 +34,7 @@ function exchangeOf(nextChunk: (index: number) => Uint8Array<ArrayBuffer> | unde
     },
     { highWaterMark: 0 },
   );
-  const request = new Request("http://127.0.0.1/", { method: "POST", body });
-  const server = { isLocalOnly: true, refusesBodiesAt: Number.POSITIVE_INFINITY };
-  return createExchange(request, { peer: "127.0.0.1", disableIdleTimeout() {} }, server);
+  return exchangeWith(body, newServer());
 }
 
 /** Chunks that are made on request, and how many of them are still in memory when the last has been read. */
@@ -72,6 +83,26 @@ describe("a discarded body", () => {
     expect(await exchangeOf(watched.next).discardBody()).toBe(true);
     expect(watched.alive).toBeLessThan(chunkCount / 2);
   });
+});
+
+test("while as many bodies as may be are discarded, one more is not waited for, unless it is there", async () => {
+  const server = newServer();
+  const discardEndless = (): Promise<boolean> => exchangeWith(new ReadableStream(), server).discardBody();
+  const arrived = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start(controller) {
+      controller.enqueue(new Uint8Array(chunkBytes));
+      controller.close();
+    },
+  });
+  const others = Array.from({ length: maxDiscarding }, discardEndless);
+  const oneMore = discardEndless();
+  expect(await exchangeWith(arrived, server).discardBody()).toBe(true);
+  // The others would be given up for their slowness, in the order in which they began.
+  const first = await Promise.race([...others.map((other) => other.then(() => "another")), oneMore.then(() => "last")]);
+  expect([first, await oneMore]).toEqual(["last", false]);
+  server.refusesBodiesAt = Number.NEGATIVE_INFINITY;
+  await Promise.all(others);
+  expect(server.discarding).toBe(0);
 });
 
 test.each([
