@@ -140,7 +140,7 @@ test("a request for the other receiver is counted for the listener that it reach
   expect(await deliver(receivers.addresses.stream)).toBe(404);
   expect(refused().slice(1)).toEqual([["tailscale.stream.rejected", { reason: "not_found" }]]);
   expect(log.said("warn", "answered 404").map(({ message }) => message)).toEqual([
-    "POST /services/collector/event from 127.0.0.1 answered 404: this listener accepts POST /tailscale/webhook, POST /tailscale/webhook/",
+    "POST /services/collector/event from 127.0.0.1 answered 404: this listener accepts POST /tailscale/webhook",
     expect.stringContaining(
       "POST /tailscale/webhook from 127.0.0.1 answered 404: this listener accepts POST /services/collector/event",
     ),
