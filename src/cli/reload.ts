@@ -41,6 +41,11 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     if (isStopped) return;
     const inspection = inspectReload(running, sources);
     const { config, problems, warnings, waiting } = inspection;
+    // Without it, another file or the defaults would apply.
+    if (started.configFile !== undefined && inspection.configFile !== started.configFile) {
+      log.error(`not reloaded: ${started.configFile}, which this instance was started with, no longer exists`);
+      return;
+    }
     if (problems.length > 0) {
       for (const problem of problems)
         log.error(`not reloaded; still using the previous configuration: ${onOneLine(describeFinding(problem))}`);

@@ -82,17 +82,41 @@ function partsOf(key: string): readonly string[] {
 }
 
 function syntaxProblem(file: string, toml: string, error: TomlError): Finding {
+  const other = otherFormat(toml);
+  if (other !== undefined) {
+    const remedy = "Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).";
+    const origin = { from: "file", file, line: 0 } as const;
+    return { severity: "error", origin, key: file, message: `it is not TOML; it looks like ${other}`, remedy };
+  }
   const [first = ""] = error.message.replace(/^Invalid TOML document: /, "").split("\n");
+  const again = /already defined/.test(first) ? nameOnLine(toml.split("\n")[error.line - 1] ?? "") : undefined;
   const bracket = /string|escape/.test(first) ? undefined : unclosedBracket(toml, error);
   const { line, column } = bracket ?? error;
+  const unclosed = bracket === undefined ? first : `this ${bracket.text} is never closed`;
+  const reason = again === undefined ? unclosed : `${again} is already defined above`;
   const fix = bracket === undefined ? "Fix this line" : `Close it with ${bracket.text === "[" ? "]" : "}"}`;
   return {
     severity: "error",
     origin: { from: "file", file, line },
     key: `column ${column}`,
-    message: `invalid TOML: ${bracket === undefined ? first : `this ${bracket.text} is never closed`}`,
+    message: `invalid TOML: ${reason}`,
     remedy: `${fix}:\n    ${line} | ${shownLine(toml.split("\n"), line - 1)}`,
   };
+}
+
+/** The language of a file in which nothing looks like TOML. */
+function otherFormat(toml: string): "JSON" | "YAML" | undefined {
+  const lines = toml.split("\n").filter((line) => !/^\s*(?:#.*)?$/.test(line));
+  if (lines.some((line) => header.test(line) || keyOfLine.test(line))) return undefined;
+  const [first = ""] = lines;
+  if (/^\s*\{/.test(first)) return "JSON";
+  return /^(?:---|[\w."'-]+:(?:\s|$))/.test(first) ? "YAML" : undefined;
+}
+
+/** `[table]` or `key` of a line that defines one. */
+function nameOnLine(line: string): string | undefined {
+  const table = header.exec(line)?.[1];
+  return table === undefined ? keyOfLine.exec(line)?.[1] : `[${table}]`;
 }
 
 interface Place {

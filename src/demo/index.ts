@@ -39,7 +39,7 @@ const stopDeadlineMs = 10_000;
 const settleMs = 3000;
 
 const shownNotices = 3;
-const isTerminal = process.stdout.isTTY === true;
+const isTerminal = process.stdout.isTTY === true && process.env["TERM"] !== "dumb";
 
 /** What the receivers require of the simulated tailnet. */
 interface Secrets {
@@ -98,15 +98,16 @@ async function present(
   const signal = AbortSignal.any([interrupted, ...timeUp]);
   const totals = noTotals();
   const look = createLook(app, totals, clock);
+  // Some terminals do not know their size and say 0.
+  const columns = (): number => process.stdout.columns || 80;
   const draw = createScreen({
-    // Some terminals do not know their size and say 0.
-    columns: () => process.stdout.columns || 80,
+    columns,
     rows: () => process.stdout.rows || 24,
     write: (text) => void process.stdout.write(text),
   });
   const show = (): void => {
     const moment = look();
-    if (isTerminal) draw(frameOf(moment, notices));
+    if (isTerminal) draw(frameOf(moment, notices, columns()));
     else writeLines(linesOf(moment));
   };
 

@@ -99,23 +99,26 @@ export function topTalkers(series: readonly Series[], limit: number): readonly T
   return [...pairs.values()].toSorted((left, right) => right.bytes - left.bytes).slice(0, limit);
 }
 
-/** The frame that a terminal shows; `notices` are warnings of the program. */
-export function frameOf(moment: Moment, notices: readonly string[]): readonly string[] {
+/** The frame for a terminal of that many columns; `notices` are warnings of the program. */
+export function frameOf(moment: Moment, notices: readonly string[], columns: number): readonly string[] {
+  const width = columns - 3;
+  // Of two names and an amount, the names are cut.
+  const namesWidth = Math.max(8, Math.min(34, width - 10));
   const most = moment.talkers[0]?.bytes ?? 1;
   const sections = [
     [
       `${duration(moment.elapsedMs)}   ${count(moment.entriesPerSecond)} connection entries/s, ${count(moment.entries)} counted`,
       ...sumsOf(moment),
-    ],
+    ].flatMap((line) => wrap(line, width)),
+    notices.flatMap((notice) => wrap(`! ${notice}`, width)),
     [
       "Top talkers",
       ...moment.talkers.map(({ from, to, bytes: amount }) => {
         const bar = "█".repeat(Math.max(1, Math.round((amount / most) * 24)));
-        return `${`${from} ↔ ${to}`.padEnd(34)} ${bytes(amount).padStart(9)} ${bar}`;
+        return `${cut(`${from} ↔ ${to}`, namesWidth).padEnd(namesWidth)} ${bytes(amount).padStart(9)} ${bar}`;
       }),
     ],
     ["Latest audit and webhook events (UTC)", ...moment.events.map(eventText)],
-    notices.map((notice) => `! ${notice}`),
   ];
   return sections.flatMap((lines) => (lines.length === 0 ? [] : ["", ...lines.map((line) => `  ${line}`)]));
 }
@@ -151,6 +154,18 @@ export function createScreen(output: { columns(): number; rows(): number; write(
     output.write(`${home}${shown.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
     drawnRows = shown.length;
   };
+}
+
+/** Breaks a line at spaces; what follows the first row is indented. */
+function wrap(line: string, width: number): readonly string[] {
+  const rows: string[] = [];
+  for (const word of line.split(" ")) {
+    const last = rows.at(-1);
+    if (last !== undefined && [...last].length + 1 + [...word].length <= width)
+      rows[rows.length - 1] = `${last} ${word}`;
+    else rows.push(last === undefined ? word : `  ${word}`);
+  }
+  return rows;
 }
 
 function cut(line: string, columns: number): string {

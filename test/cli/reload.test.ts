@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -66,6 +66,24 @@ describe("while the program runs, without a restart,", () => {
     await until(async () => (await send(base, "b-token")) === 200);
     expect(await send(base, "a-token")).toBe(200);
     expect(await send(base, "c-token")).toBe(403);
+    await end(program);
+  });
+
+  test("a file that is gone is not taken for one without settings, and a mistake is one line", async () => {
+    settings('token = "a-token"');
+    const program = start(directory, ["run", "--set", "log_format=text"]);
+    await program.line(" ready ");
+    const text = readFileSync(file, "utf8");
+    writeFileSync(file, `${text}[streaming]\n`);
+    program.process.kill("SIGHUP");
+    const line = await program.line("not reloaded");
+    expect(line).toContain("invalid TOML: [streaming] is already defined above. Fix this line:");
+    expect(line).not.toContain("\\n");
+    rmSync(file);
+    program.process.kill("SIGHUP");
+    expect(await program.line("no longer exists")).toEndWith(
+      "not reloaded: tailscale2otel.toml, which this instance was started with, no longer exists",
+    );
     await end(program);
   });
 

@@ -267,6 +267,25 @@ test("an address of one signal without a path is used as written, and says so", 
 });
 
 describe("a file that cannot be used", () => {
+  test.each([
+    ["YAML", "# comment\nstreaming:\n  token: s3cr3t-value\n"],
+    ["YAML", "---\nstreaming: {enabled: true}\n"],
+    ["JSON", '{\n  "streaming": { "token": "s3cr3t-value" }\n}\n'],
+  ])("of another format is named: %s", (format, toml) => {
+    expect(inspectIn(directory, { toml }).problems).toEqual([
+      `tailscale2otel.toml: it is not TOML; it looks like ${format}. Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).`,
+    ]);
+  });
+
+  test.each([
+    ["[streaming] is already defined above", "[streaming]\nenabled = true\n[streaming]\npath = '/x'\n"],
+    ["enabled is already defined above", "[streaming]\nenabled = true\nenabled = true\n"],
+  ])("with something twice says what: %s", (reason, toml) => {
+    expect(inspectIn(directory, { toml }).problems[0]).toMatch(
+      new RegExp(`^tailscale2otel.toml:3: column \\d+: invalid TOML: ${reason.replace(/[[\]]/g, "\\$&")}\\. `),
+    );
+  });
+
   test("broken TOML has line, column and frame, and no secret in it", () => {
     const toml = '[streaming]\ntoken = "s3cr3t-value"\nlisten = :8088\n';
     const { problems } = inspectIn(directory, { toml, set: ["streaming.decompress=zip"] });
