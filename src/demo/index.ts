@@ -26,7 +26,7 @@ export interface DemoOptions {
   readonly entriesPerSecond: number;
   /** Another seed gives another tailnet. */
   readonly seed: number;
-  /** For headers and protocol of the backend. */
+  /** For headers and protocol of the backend, and `TERM`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
@@ -39,7 +39,11 @@ const stopDeadlineMs = 10_000;
 const settleMs = 3000;
 
 const shownNotices = 3;
-const isTerminal = process.stdout.isTTY === true && process.env["TERM"] !== "dumb";
+
+/** Whether frames can be drawn over each other. */
+function isDrawable({ environment }: DemoOptions): boolean {
+  return process.stdout.isTTY === true && environment["TERM"] !== "dumb";
+}
 
 /** What the receivers require of the simulated tailnet. */
 interface Secrets {
@@ -56,6 +60,7 @@ export async function demo(options: DemoOptions): Promise<void> {
   const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true });
   const interruption = listenForInterruption(removeDirectory);
   const notices: string[] = [];
+  const isTerminal = isDrawable(options);
   const note = (message: string, fields: LogFields = {}): void => {
     const details = Object.entries(fields).filter(([, value]) => value !== undefined);
     const text = details.length === 0 ? message : `${message} (${details.map((pair) => pair.join(": ")).join(", ")})`;
@@ -89,10 +94,12 @@ export async function demo(options: DemoOptions): Promise<void> {
 }
 
 async function present(
-  { seed, entriesPerSecond, durationMs, endpoint }: DemoOptions,
+  options: DemoOptions,
   { token, secret }: Secrets,
   { app, notices, interrupted }: { app: App; notices: readonly string[]; interrupted: AbortSignal },
 ): Promise<void> {
+  const { seed, entriesPerSecond, durationMs, endpoint } = options;
+  const isTerminal = isDrawable(options);
   const tailnet = buildTailnet(seed);
   const timeUp = durationMs === undefined ? [] : [AbortSignal.timeout(durationMs)];
   const signal = AbortSignal.any([interrupted, ...timeUp]);
