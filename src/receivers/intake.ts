@@ -75,7 +75,9 @@ export function createIntake<Name extends string, Reason extends string, Claim e
     try {
       body = await exchange.readBody({ maxBytes, tooLarge, timeoutMs, admission });
       await admission.work(timeoutMs - (performance.now() - beganMs));
-      working = commit({ claim, body, receivedAt, admission, turns: queue.open(timeoutMs) }).finally(leave);
+      working = commit({ claim, body, receivedAt, admission, turns: queue.open(timeoutMs, exchange.peer) }).finally(
+        leave,
+      );
       return { name: await withinDeadline(timeoutMs, working) };
     } finally {
       if (working === undefined) leave();
@@ -148,11 +150,24 @@ export interface Turns {
   checkDeadline(): void;
 }
 
-/** Requests that share the event loop: paused ones go on in the order in which they paused, one step each. */
-export function createTurnQueue(steady: Clock = () => performance.now()): { open(timeoutMs: number): Turns } {
-  let last = Promise.resolve();
+/** Requests that share the event loop: peers take turns, and so do the requests of a peer, one step each. */
+export function createTurnQueue(steady: Clock = () => performance.now()): {
+  open(timeoutMs: number, peer: string): Turns;
+} {
+  /** What lets paused requests go on, by peer; the peers in the order of their next turns. */
+  const paused = new Map<string, (() => void)[]>();
+
+  function resumeNext(): void {
+    for (const [peer, [resume, ...others]] of paused) {
+      paused.delete(peer);
+      if (others.length > 0) paused.set(peer, others);
+      if (paused.size > 0) setImmediate(resumeNext);
+      return resume?.();
+    }
+  }
+
   return {
-    open(timeoutMs) {
+    open(timeoutMs, peer) {
       let beganMs = steady();
       const deadlineMs = beganMs + timeoutMs;
 
@@ -162,8 +177,8 @@ export function createTurnQueue(steady: Clock = () => performance.now()): { open
 
       async function pauseIfDue(): Promise<void> {
         if (steady() - beganMs <= stepMs) return;
-        last = last.then(() => new Promise((resolve) => setImmediate(resolve)));
-        await last;
+        if (paused.size === 0) setImmediate(resumeNext);
+        await new Promise<void>((resume) => paused.set(peer, [...(paused.get(peer) ?? []), resume]));
         beganMs = steady();
       }
 

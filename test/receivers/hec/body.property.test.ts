@@ -121,7 +121,7 @@ async function readFast(bytes: Uint8Array, { pieceBytes, compression }: Journey)
         maxBytes: 1 << 30,
         tooLarge: "",
         admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
-        turns: createTurnQueue().open(60_000),
+        turns: createTurnQueue().open(60_000, "192.0.2.1"),
         enterLarge: () => Promise.resolve(),
       },
     );

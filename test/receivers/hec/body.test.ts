@@ -70,7 +70,7 @@ const intake: BodyReading = {
   maxBytes: 1 << 30,
   tooLarge: "too large",
   admission: createLimiter({ maxReading: 1, maxBytes: 1 << 30, maxWorking: 1 }).enter("192.0.2.1"),
-  turns: createTurnQueue().open(60_000),
+  turns: createTurnQueue().open(60_000, "192.0.2.1"),
   enterLarge: () => Promise.resolve(),
 };
 
@@ -260,11 +260,11 @@ describe("a large body", () => {
     expect(parsed.reduce((max, bytes) => Math.max(max, bytes), 0)).toBe(most);
   });
 
-  test("and another alternate", async () => {
+  test("and another alternate, and peers do so however many bodies each has", async () => {
     let nowMs = 0;
     const queue = createTurnQueue(() => nowMs);
     const order: string[] = [];
-    const body = async (name: string): Promise<void> => {
+    const body = async (name: string, peer = "192.0.2.1"): Promise<void> => {
       const work = function* (): Generator<void> {
         for (let step = 0; step < 3; step++) {
           nowMs += 10;
@@ -272,12 +272,15 @@ describe("a large body", () => {
           yield;
         }
       };
-      await queue.open(60_000).run(work());
+      await queue.open(60_000, peer).run(work());
     };
     const other = new Promise<void>((resolve) => setImmediate(() => (order.push("other"), resolve())));
     await Promise.all([body("a"), body("b"), other]);
     expect(order.indexOf("other")).toBeLessThan(3);
     expect(order.filter((name) => name !== "other")).toEqual(["a", "b", "a", "b", "a", "b"]);
+    order.length = 0;
+    await Promise.all([..."abcd"].map((name) => body(name)).concat(body("x", "192.0.2.2")));
+    expect(order.join("")).toBe("abcdxaxbxcdabcd");
   });
 });
 
