@@ -118,7 +118,7 @@ function withSetting(error: ListenError, config: Config): Error {
   return section === undefined ? error : new Error(error.messageFor(`${section}.listen`), { cause: error });
 }
 
-/** @throws {Error} if it takes longer, which a component that honours its deadline does not. */
+/** @throws {Error} if it takes longer, which a component that honors its deadline does not. */
 async function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -307,6 +307,23 @@ test("without credentials the API is not asked, and the rest is tried", async ()
   expect(code).toBe(0);
 });
 
+test("a webhook whose secret is not here will be rotated, which is a warning", async () => {
+  const response = await fetch(`${tailnet.url}/api/v2/tailnet/-/webhooks`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${tailnet.apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      endpointUrl: "https://hooks.example.com/tailscale/webhook",
+      subscriptions: ["nodeCreated"],
+    }),
+  });
+  const { endpointId } = (await response.json()) as { endpointId: string };
+  const { rows } = await check(automatic);
+  expect(rows.find(({ subject }) => subject === "webhook")).toMatchObject({
+    outcome: "warning",
+    detail: `webhook ${endpointId} for https://hooks.example.com/tailscale/webhook exists, but its secret is not known here: the next start rotates it`,
+  });
+});
+
 describe("a backend", () => {
   afterEach(() => sink.behave(() => ({ kind: "take" })));
 
@@ -333,6 +350,13 @@ describe("a backend", () => {
     const { code, rows } = await check({ TS2OTEL_OTLP__LOGS__ENDPOINT: `${gone.url}/logs` });
     expect(troubles(rows)["OTLP logs"]?.remedy).toContain("Check otlp.logs.endpoint");
     expect(code).toBe(1);
+  });
+
+  test("that does not use TLS, with the other scheme", async () => {
+    const { rows } = await check({ TS2OTEL_OTLP__ENDPOINT: sink.url.replace("http:", "https:") });
+    expect(troubles(rows)["OTLP logs"]?.remedy).toStartWith(
+      "If the backend does not use TLS, use http:// in otlp.endpoint. Otherwise set otlp.tls.ca_file ",
+    );
   });
 
   test("gets the protocol and the headers that run would send, and never another protocol", async () => {
