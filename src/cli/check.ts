@@ -91,14 +91,14 @@ function jsonReport(inspection: Inspection, rows: readonly EffectiveRow[], findi
   };
 }
 
-const colours: Readonly<Record<OnlineFinding["outcome"], number>> = { ok: 32, warning: 33, failed: 31, skipped: 90 };
+const colors: Readonly<Record<OnlineFinding["outcome"], number>> = { ok: 32, warning: 33, failed: 31, skipped: 90 };
 
 /** A line each, what to do below it, and how many there are of each. */
 function findingsText(findings: readonly OnlineFinding[], out: Output): string {
   if (findings.length === 0) return "";
   const width = Math.max(...findings.map(({ subject }) => subject.length));
   const lines = findings.flatMap(({ subject, outcome, detail, remedy }) => {
-    const line = `${paint(colours[outcome], outcome.padEnd(7), out)}  ${subject.padEnd(width)}  ${detail}`;
+    const line = `${paint(colors[outcome], outcome.padEnd(7), out)}  ${subject.padEnd(width)}  ${detail}`;
     return remedy === undefined ? [line] : [line, `${" ".repeat(width + 11)}${remedy}`];
   });
   const counts = (["failed", "warning", "ok", "skipped"] as const).flatMap((outcome) => {

@@ -123,13 +123,13 @@ export function groupHelp(group: readonly Command[]): string {
   return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
 }
 
-/** Help with examples. citty decides on colours by the environment alone, whatever the output is. */
+/** Help with examples. citty decides on colors by the environment alone, whatever the output is. */
 function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
   const width = Math.max(...examples.map(([line]) => line.length));
   const lines = examples.map(([line, remark]) => `  ${line.padEnd(width)}   ${remark}`);
   const title = "\u001b[1m\u001b[4mEXAMPLES\u001b[24m\u001b[22m";
   const text = [...sections, "", title, "", ...lines, ""].join("\n");
-  return (out.hasColour ? text : stripVTControlCharacters(text)).replace(/[ \t]+$/gm, "");
+  return (out.hasColor ? text : stripVTControlCharacters(text)).replace(/[ \t]+$/gm, "");
 }
 
 type Token = ReturnType<typeof tokensOf>[number];

@@ -85,7 +85,7 @@ function logOf({ config }: Inspection, { err }: Host): Log {
     level: config.log_level,
     format: config.log_format,
     isTerminal: err.isTerminal,
-    hasColour: err.hasColour,
+    hasColor: err.hasColor,
     clock: systemClock,
     // A closed log stream cannot be reported anywhere.
     write: (line) => void err.write(line).catch(() => {}),

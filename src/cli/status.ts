@@ -39,7 +39,7 @@ export const statusCommand: Command = command({
 });
 
 /** `now`: epoch milliseconds. */
-export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColour">): string {
+export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColor">): string {
   const { conservation: sums, delivery, horizon, space } = status;
   const rows: (readonly [string, string])[] = [
     ["instance", instanceText(status)],
@@ -90,7 +90,7 @@ function instanceText({ address, statePath = "unknown" }: ShownStatus): string {
   return address === undefined ? `none running; journal in ${statePath}` : `${address}, state ${printable(statePath)}`;
 }
 
-function healthText({ notReady, degraded = [] }: ShownStatus, out: Pick<Output, "hasColour">): string {
+function healthText({ notReady, degraded = [] }: ShownStatus, out: Pick<Output, "hasColor">): string {
   if (notReady.length > 0) return paint(31, printable(notReady.join("; ")), out);
   return degraded.length === 0
     ? paint(32, "accepting", out)

@@ -8,7 +8,7 @@ import { printable } from "../lib/text.ts";
 /** One of the two streams for text. */
 export interface Output {
   readonly isTerminal: boolean;
-  readonly hasColour: boolean;
+  readonly hasColor: boolean;
   /** Resolves when the text has been handed to the system. */
   write(text: string): Promise<void>;
 }
@@ -68,7 +68,7 @@ export function tableText(head: readonly string[], rows: readonly (readonly stri
       .trimEnd(),
   );
   const [first = "", ...others] = lines;
-  return `${[out.hasColour ? `\u001b[1m${first}\u001b[22m` : first, ...others].join("\n")}\n`;
+  return `${[out.hasColor ? `\u001b[1m${first}\u001b[22m` : first, ...others].join("\n")}\n`;
 }
 
 /** Indented JSON with a final newline; what a terminal would act on is escaped. */
@@ -84,9 +84,9 @@ export function printableLines(text: string): string {
   return printable(text, (character) => (character === "\t" || character === "\n" ? character : "?"));
 }
 
-/** `text` in an ANSI colour, if the terminal shows colours. */
-export function paint(colour: number, text: string, { hasColour }: Pick<Output, "hasColour">): string {
-  return hasColour ? `\u001b[${colour}m${text}\u001b[39m` : text;
+/** `text` in an ANSI color, if the terminal shows colors. */
+export function paint(color: number, text: string, { hasColor }: Pick<Output, "hasColor">): string {
+  return hasColor ? `\u001b[${color}m${text}\u001b[39m` : text;
 }
 
 /** `1 item`, `2 items`. */
@@ -109,15 +109,15 @@ async function askPerson(question: string): Promise<string | undefined> {
   }
 }
 
-/** In colour unless `NO_COLOR` (https://no-color.org) forbids it or the terminal cannot show it. */
+/** In color unless `NO_COLOR` (https://no-color.org) forbids it or the terminal cannot show it. */
 export function outputOf(stream: NodeJS.WriteStream): Output {
   const isTerminal = stream.isTTY === true;
   // `write` reports a closed stream to its caller; without a listener the error would end the process.
   stream.on("error", () => {});
-  const noColour = process.env["NO_COLOR"] ?? "";
+  const noColor = process.env["NO_COLOR"] ?? "";
   return {
     isTerminal,
-    hasColour: isTerminal && noColour === "" && process.env["TERM"] !== "dumb",
+    hasColor: isTerminal && noColor === "" && process.env["TERM"] !== "dumb",
     write: (text) =>
       new Promise((resolve, reject) => {
         stream.write(text, (error) => (error === null || error === undefined ? resolve() : reject(error)));

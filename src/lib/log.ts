@@ -8,7 +8,7 @@ export interface LogOptions {
   /** `auto`: text on a terminal, JSON otherwise. */
   readonly format: "auto" | "text" | "json";
   readonly isTerminal: boolean;
-  readonly hasColour: boolean;
+  readonly hasColor: boolean;
   readonly clock: Clock;
   /** Takes one line with its newline. */
   readonly write: (line: string) => void;
@@ -25,7 +25,7 @@ const maxTextBytes = 8192;
 export function createLog(options: LogOptions): Log {
   let lowest = logLevels.indexOf(options.level);
   const isJson = options.format === "json" || (options.format === "auto" && !options.isTerminal);
-  const render = isJson ? renderJson : options.hasColour ? renderColoured : renderPlain;
+  const render = isJson ? renderJson : options.hasColor ? renderColored : renderPlain;
 
   function at(level: LogLevel) {
     const rank = logLevels.indexOf(level);
@@ -60,12 +60,12 @@ const renderJson: Render = (level, time, message, fields) => {
 const renderPlain: Render = (level, time, message, fields) =>
   [time.toISOString(), level.toUpperCase().padEnd(5), printable(message), ...fieldTexts(fields)].join(" ");
 
-const levelColours: Readonly<Record<LogLevel, number>> = { debug: 90, info: 36, warn: 33, error: 31 };
+const levelColors: Readonly<Record<LogLevel, number>> = { debug: 90, info: 36, warn: 33, error: 31 };
 
-const renderColoured: Render = (level, time, message, fields) => {
+const renderColored: Render = (level, time, message, fields) => {
   const clock = paint(90, time.toISOString().slice(11, 23));
   const rest = fieldTexts(fields).map((text) => paint(90, text));
-  return [clock, paint(levelColours[level], level.toUpperCase().padEnd(5)), printable(message), ...rest].join(" ");
+  return [clock, paint(levelColors[level], level.toUpperCase().padEnd(5)), printable(message), ...rest].join(" ");
 };
 
 function fieldTexts(fields: LogFields): string[] {
@@ -87,6 +87,6 @@ function printable(text: string): string {
   });
 }
 
-function paint(colour: number, text: string): string {
-  return `\u001b[${colour}m${text}\u001b[39m`;
+function paint(color: number, text: string): string {
+  return `\u001b[${color}m${text}\u001b[39m`;
 }

@@ -133,9 +133,9 @@ test("with nothing enabled run says how to begin", async () => {
   expect(code).toBe(78);
 });
 
-test("on a terminal defaults are dimmed, and problems coloured", async () => {
+test("on a terminal defaults are dimmed, and problems colored", async () => {
   let text = "";
-  const out = { isTerminal: true, hasColour: true, write: async (part: string) => void (text += part) };
+  const out = { isTerminal: true, hasColor: true, write: async (part: string) => void (text += part) };
   const host = {
     environment: { ...sound, TS2OTEL_CONFG: "x" },
     workingDirectory: directory,

@@ -62,8 +62,8 @@ const status: RunningStatus = {
 };
 
 /** With what the instance itself makes of its health. */
-function shown(of: RunningStatus, hasColour = false): string {
-  return statusText({ ...of, degraded: degradedReasons(of) }, now, { hasColour });
+function shown(of: RunningStatus, hasColor = false): string {
+  return statusText({ ...of, degraded: degradedReasons(of) }, now, { hasColor });
 }
 
 test("on a terminal it is a table with the terms of both sums", () => {
@@ -94,7 +94,7 @@ test("an instance that refuses records says why, and what damage has cost stands
     delivery: { lastSuccess: {} },
   };
   const text = statusText({ ...full, conservation: { ...full.conservation, lost: 4, uncounted: 5 } }, now, {
-    hasColour: true,
+    hasColor: true,
   });
   expect(text).toContain("\u001b[31mthe journal is full\u001b[39m");
   expect(text).toContain("100 + 5 uncounted = 90 delivered + 8 pending + 2 dead-lettered + 4 lost");
@@ -147,12 +147,12 @@ test("a poll that fails says when it last succeeded, and how far it is behind", 
 
 test("an instance that restores its counters says how far it has come, and that the sums are incomplete", () => {
   const restoring = { kind: "restoring", measuredRow: 40, lastRow: 1000 } as const;
-  const text = statusText({ ...status, counters: restoring }, now, { hasColour: false });
+  const text = statusText({ ...status, counters: restoring }, now, { hasColor: false });
   expect(text).toMatch(/^counters +restoring, row 40 of 1000; the sums are incomplete$/m);
 });
 
 test("the first line says which instance it is, or that none runs, and where the journal is", () => {
-  const first = (address?: string) => statusText({ ...status, address }, now, { hasColour: false }).split("\n", 1)[0];
+  const first = (address?: string) => statusText({ ...status, address }, now, { hasColor: false }).split("\n", 1)[0];
   expect(first("http://127.0.0.1:9091")).toBe("instance      http://127.0.0.1:9091, state /var/lib/tailscale2otel");
   expect(first()).toBe("instance      none running; journal in /var/lib/tailscale2otel");
 });
@@ -167,7 +167,7 @@ test("a signal of which nothing was sent says why", () => {
   const rowsOf = (health: RunningStatus["export"] | undefined) => {
     const { export: _, ...stopped } = { ...status, delivery: { lastSuccess: {} } };
     const all = health === undefined ? stopped : { ...stopped, export: health };
-    return statusText(all, now, { hasColour: false }).match(/^(logs|metrics) .*$/gm);
+    return statusText(all, now, { hasColor: false }).match(/^(logs|metrics) .*$/gm);
   };
   expect(rowsOf({ logs: { kind: "untried" }, metrics: { kind: "untried" } })).toEqual([
     "logs          not sent yet",

@@ -60,7 +60,7 @@ async function run(
   const questions: string[] = [];
   const output = (name: "out" | "err") => ({
     isTerminal: true,
-    hasColour: false,
+    hasColor: false,
     write: async (text: string) => {
       texts[name] += text;
       if (name === "out") options.onOutput?.(text);

@@ -29,7 +29,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
   let text = "";
   const out: Output = {
     isTerminal: true,
-    hasColour: false,
+    hasColor: false,
     write: async (written) => {
       text += written;
     },

@@ -7,7 +7,7 @@ function logTo(lines: string[], options: Partial<LogOptions> = {}) {
     level: "info",
     format: "auto",
     isTerminal: false,
-    hasColour: false,
+    hasColor: false,
     clock: () => Date.UTC(2026, 8, 21, 13, 33, 20, 5),
     write: (line) => lines.push(line),
     ...options,
@@ -35,9 +35,9 @@ test("a field whose name is taken is renamed, not dropped", () => {
   });
 });
 
-test("on a terminal it is text, with colours where they can be shown", () => {
+test("on a terminal it is text, with colors where they can be shown", () => {
   const lines: string[] = [];
-  logTo(lines, { isTerminal: true, hasColour: true }).error("went wrong", { path: "/x" });
+  logTo(lines, { isTerminal: true, hasColor: true }).error("went wrong", { path: "/x" });
   logTo(lines, { isTerminal: true }).info("fine");
   expect(lines).toEqual([
     "\u001b[90m13:33:20.005\u001b[39m \u001b[31mERROR\u001b[39m went wrong \u001b[90mpath=/x\u001b[39m\n",
@@ -48,7 +48,7 @@ test("on a terminal it is text, with colours where they can be shown", () => {
 test("the format can be set", () => {
   const lines: string[] = [];
   logTo(lines, { format: "text" }).info("a", { empty: "", spaced: "b c", quoted: 'x="y"', plain: "d" });
-  logTo(lines, { format: "json", isTerminal: true, hasColour: true }).info("a");
+  logTo(lines, { format: "json", isTerminal: true, hasColor: true }).info("a");
   expect(lines).toEqual([
     '2026-09-21T13:33:20.005Z INFO  a empty="" spaced="b c" quoted="x=\\"y\\"" plain=d\n',
     '{"time":"2026-09-21T13:33:20.005Z","level":"info","message":"a"}\n',
