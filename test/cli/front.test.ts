@@ -120,7 +120,7 @@ describe("a mistyped --config or --set ends with 78 and the words of check", () 
     async (line) => {
       const words = line.split(" ");
       const missing =
-        "tailscale2otel: nope.toml: cannot be read: there is no such file or directory. Name a readable TOML file with";
+        "tailscale2otel: nope.toml: cannot be read: there is no such file or directory. Name a regular, readable TOML file with";
       const named = await runToEnd(directory, [...words, "--config", "nope.toml"]);
       expect([named.code, named.stderr]).toEqual([78, expect.stringContaining(missing)]);
       const variable = await runToEnd(directory, words, { TS2OTEL_CONFIG: "nope.toml" });
