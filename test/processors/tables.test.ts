@@ -79,9 +79,12 @@ test("a packed table finds what a map finds, whatever the bits beside the key", 
   );
 });
 
-test("a packed table keeps what it holds while it grows", () => {
-  const table = new PackedTable(50_000, 0xffff_ffff);
-  const held = Array.from({ length: 50_000 }, (_, key) => key).filter((key) => table.add(key * 7, 0xffff_ffff - key));
-  expect(held.length).toBeGreaterThan(49_500);
-  for (const key of held) expect(table.find(key * 7, 0xffff_ffff - key)).toBe(0xffff_ffff - key);
+test("a packed table keeps what it holds while it grows, and tells keys apart that share one word and meet", () => {
+  const side = 223;
+  const table = new PackedTable(side * side, ~0xff);
+  const pairs = Array.from({ length: side * side }, (_, at) => [at % side, (Math.floor(at / side) + 1) << 8] as const);
+  const held = pairs.filter(([a, key]) => table.add(a, key | (a & 0xff)));
+  expect(held.length).toBeGreaterThan(pairs.length - 500);
+  for (const [a, key] of held) expect(table.find(a, key)).toBe(key | (a & 0xff));
+  for (const [a, key] of pairs) expect(table.find(a + side, key)).toBe(0);
 });
