@@ -87,7 +87,11 @@ const otlp = section("Where metrics and logs are exported: any OTLP/HTTP endpoin
     "Encoding of requests. `stdout` sends none, and writes OTLP JSON lines to standard output instead.",
   ),
   headers: headers("Headers of all requests."),
-  compression: choice(["gzip", "none"], "gzip", "Compression of request bodies."),
+  compression: choice(
+    ["gzip", "zstd", "none"],
+    "gzip",
+    "Compression of request bodies. `zstd` needs less CPU and bandwidth, but many backends do not accept it.",
+  ),
   timeout: duration("10s", ["100ms", "10m"], "Timeout of a whole request."),
   metric_interval: duration("60s", ["100ms", "24h"], "How often metrics are aggregated, saved and exported."),
   metrics: section("Settings for metrics only.", {

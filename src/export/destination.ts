@@ -22,7 +22,7 @@ export interface Destination {
   /** The full address. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly compression: "gzip" | "none";
+  readonly compression: "gzip" | "zstd" | "none";
   /** From the first byte sent to the last byte read. */
   readonly timeoutMs: number;
   readonly tls?: TlsOptions | undefined;

@@ -1,7 +1,7 @@
 /** Posts one OTLP body to one destination and returns what became of it. Logs, metrics and our own log lines all use it. */
 import { write as writeTo } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { gzipSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
 import { codeOf, connectionError } from "../lib/connection-error.ts";
@@ -52,11 +52,8 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   return async (body, encoding, stop) => {
     const { headers: given, tls } = deps.credentials();
     const headers: Record<string, string> = { ...given, "content-type": contentTypes[encoding] };
-    if (compression === "gzip") headers["content-encoding"] = "gzip";
-    const sent =
-      compression === "gzip"
-        ? gzipSync(body, { level: 1, memLevel: 9, chunkSize: Math.max(body.length >> 2, 1024) })
-        : body.slice();
+    if (compression !== "none") headers["content-encoding"] = compression;
+    const sent = compressors[compression](body);
     const startedAt = performance.now();
     const deadline = AbortSignal.timeout(timeoutMs);
     let answer: Answer;
@@ -88,17 +85,28 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
   };
 }
 
+/** Each returns a buffer of its own, in one chunk if it can: joining them costs more than the room. */
+const compressors: Record<Destination["compression"], (body: Uint8Array) => Uint8Array> = {
+  gzip: (body) => gzipSync(body, { level: 1, memLevel: 9, chunkSize: Math.max(body.length >> 2, 1024) }),
+  zstd: (body) =>
+    zstdCompressSync(body, {
+      params: { [constants.ZSTD_c_compressionLevel]: 1 },
+      chunkSize: Math.max(body.length >> 2, 1024),
+    }),
+  none: (body) => body.slice(),
+};
+
 const outcomes: Record<Answer["kind"], RequestOutcome> = { accepted: "success", failed: "retry", refused: "rejected" };
 
 /** Several backends refuse `; charset=utf-8` after it. */
 const contentTypes: Record<Encoding, string> = { json: "application/json", protobuf: "application/x-protobuf" };
 
 /**
- * Warns once of each thing that the operator should know about a destination. 415 is about the encoding, and so may be 400
- * to JSON as long as nothing has been accepted (VictoriaMetrics and VictoriaLogs answer that way); the protocol is never
- * switched.
+ * Warns once of each thing that the operator should know about a destination. 415 is about the encoding or the compression,
+ * and so may be 400 as long as nothing has been accepted: to JSON (VictoriaMetrics and VictoriaLogs answer that way) and to
+ * zstd (Prometheus does). Neither is ever switched: until the operator does, everything stays in the journal.
  */
-function createNotices({ signal, url }: Destination, logger: Logger) {
+function createNotices({ signal, url, compression }: Destination, logger: Logger) {
   let hasAccepted = false;
   const logged = new Set<string>();
   const warnOnce = (message: string, fields: LogFields): void => {
@@ -110,9 +118,14 @@ function createNotices({ signal, url }: Destination, logger: Logger) {
       warnOnce("the backend's answer to an accepted request is not OTLP: is the endpoint right?", { signal }),
     answered({ kind }: Answer, status: number, encoding: Encoding): void {
       hasAccepted ||= kind === "accepted";
-      if (status !== 415 && (status !== 400 || encoding !== "json" || hasAccepted)) return;
-      const remedy = `set otlp.protocol = "${encoding === "json" ? "http/protobuf" : "http/json"}"`;
+      const isUnusual = compression === "zstd" || encoding === "json";
+      if (status !== 415 && (status !== 400 || !isUnusual || hasAccepted)) return;
       const { host } = new URL(url);
+      if (compression === "zstd") {
+        const remedy = 'set otlp.compression = "gzip"';
+        return warnOnce("the backend may not accept bodies compressed with zstd", { signal, status, host, remedy });
+      }
+      const remedy = `set otlp.protocol = "${encoding === "json" ? "http/protobuf" : "http/json"}"`;
       warnOnce(`the backend may not accept OTLP as ${encoding}`, { signal, status, host, remedy });
     },
   };

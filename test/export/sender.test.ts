@@ -171,6 +171,17 @@ describe("warnings that come once", () => {
     expect(sender.warnings).toEqual([]);
   });
 
+  test.each([415, 400])("%i to zstd names gzip, for as long as nothing was accepted", async (status) => {
+    const change = { compression: "zstd" } as const;
+    await post({ kind: "status", status }, { encoding: "protobuf", change });
+    await sender.post(emptyRequest.protobuf, "protobuf");
+    expect(sender.warnings).toEqual([expect.stringContaining('set otlp.compression = \\"gzip\\"')]);
+    await post({ kind: "take" }, { encoding: "protobuf", change });
+    sink.behave(() => ({ kind: "status", status: 400 }));
+    await sender.post(emptyRequest.protobuf, "protobuf");
+    expect(sender.warnings).toEqual([]);
+  });
+
   test("400 to protobuf speaks of the body", async () => {
     await post({ kind: "status", status: 400 }, { encoding: "protobuf" });
     expect(sender.warnings).toEqual([]);
@@ -218,24 +229,30 @@ describe("the deadline", () => {
 });
 
 describe("the request", () => {
-  test("bare content types, gzip or none, own headers", async () => {
+  test("bare content types, gzip, zstd or none, own headers", async () => {
     const headers = { "user-agent": "tailscale2otel/1", "x-scope-orgid": "home" };
     await post({ kind: "take" }, { change: { headers } });
     await post({ kind: "take" }, { encoding: "protobuf", change: { headers, compression: "none" } });
     const [json, protobuf] = sink.requests.slice(-2);
+    await post({ kind: "take" }, { change: { compression: "zstd" } });
+    expect(sink.requests.at(-1)).toMatchObject({ bytes: emptyRequest.json.length, isTaken: true });
+    expect(sink.requests.at(-1)?.headers["content-encoding"]).toBe("zstd");
     expect(json?.headers).toMatchObject({ "content-type": "application/json", "content-encoding": "gzip", ...headers });
     expect(protobuf?.headers).toMatchObject({ "content-type": "application/x-protobuf", ...headers });
     expect(protobuf?.headers["content-encoding"]).toBeUndefined();
   });
 
-  test.each(["gzip", "none"] as const)("the body may be reused once the call has returned: %s", async (compression) => {
-    sink.behave(() => ({ kind: "take" }));
-    const body = new TextEncoder().encode('{"resourceLogs":[]}');
-    const { post: postTo } = senderTo(destinationAt(sink.url, { compression }));
-    const answer = postTo(body, "json");
-    body.fill(0);
-    expect(await answer).toEqual({ kind: "accepted" });
-  });
+  test.each(["gzip", "zstd", "none"] as const)(
+    "the body may be reused once the call has returned: %s",
+    async (compression) => {
+      sink.behave(() => ({ kind: "take" }));
+      const body = new TextEncoder().encode('{"resourceLogs":[]}');
+      const { post: postTo } = senderTo(destinationAt(sink.url, { compression }));
+      const answer = postTo(body, "json");
+      body.fill(0);
+      expect(await answer).toEqual({ kind: "accepted" });
+    },
+  );
 
   test("no header's value is ever repeated", async () => {
     const headers = { authorization: "Bearer s3cret-token", "x-key": "another-secret" };

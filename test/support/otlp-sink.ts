@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import protobuf from "protobufjs";
 
 /** One log record as it arrived. 64-bit numbers are texts. */
@@ -144,11 +144,16 @@ export function decodeOtlp(
 }
 
 function decode(request: IncomingMessage, raw: Buffer): SunkRequest {
-  const body = request.headers["content-encoding"] === "gzip" ? gunzipSync(raw) : raw;
+  const body = inflated(raw, request.headers["content-encoding"]);
   const encoding = request.headers["content-type"] === "application/x-protobuf" ? "protobuf" : "json";
   const path = request.url ?? "";
   const decoded = decodeOtlp(path.endsWith("metrics") ? "metrics" : "logs", encoding, body);
   return { path, headers: request.headers, encoding, bytes: body.length, ...decoded, isTaken: false };
+}
+
+function inflated(raw: Buffer, coding: string | undefined): Uint8Array {
+  if (coding === "gzip") return gunzipSync(raw);
+  return coding === "zstd" ? zstdDecompressSync(raw) : raw;
 }
 
 function answer(request: SunkRequest, behaviour: Behaviour, response: ServerResponse): void {
