@@ -7,6 +7,7 @@ import type { Clock } from "./lib/clock.ts";
 import { shownListen } from "./lib/listen.ts";
 import type { Build } from "./version.ts";
 import { createAdmin } from "./admin/index.ts";
+import { createInstanceFile } from "./admin/instance-file.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
@@ -218,6 +219,7 @@ export async function startApp(
     scrape: () => exporter.scrape(),
     status,
     operations: createOperations(operationsDeps),
+    instanceFile: createInstanceFile(config.state.path, { version: build.version, clock, logger }),
     logger,
   });
   try {

@@ -6,8 +6,9 @@ import { type BodyLimits, type Exchange, type HttpAnswer, jsonResponse } from ".
 import { createLimiter } from "../http/limiter.ts";
 import type { Handler, Route } from "../http/router.ts";
 import { createHttpServer } from "../http/server.ts";
-import { isLoopback } from "../lib/listen.ts";
+import { isLoopback, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { InstanceFile } from "./instance-file.ts";
 import { NotPossible, type Operations } from "./operations.ts";
 import { timeText } from "./redeliveries.ts";
 import { cancelOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./requests.ts";
@@ -20,6 +21,8 @@ export interface AdminDeps {
   /** What `/api/status` shows besides `health`, as plain data. */
   readonly status: () => object;
   readonly operations: Operations;
+  /** Tells commands on this machine the address and the token. */
+  readonly instanceFile: InstanceFile;
   readonly logger: Logger;
 }
 
@@ -35,9 +38,11 @@ export interface Admin {
 
 /** With an empty token, none is required; only a loopback listener may be configured so. @throws {ConfigError} if `listen` is no address. */
 export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | "token">, deps: AdminDeps): Admin {
-  const { operations, logger } = deps;
+  const { operations, instanceFile, logger } = deps;
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
   let isToken = tokenCheckOf(token);
+  /** The token in the instance file, once there is one. */
+  let announced: string | undefined;
 
   const guarded =
     (answer: (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>): Handler =>
@@ -96,11 +101,22 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     get port() {
       return server.port;
     },
-    start: () => server.start(),
+    async start() {
+      instanceFile.remove();
+      await server.start();
+      announced = token;
+      instanceFile.write(urlOfListen(listen, "http", server.port), token);
+    },
     useToken(next) {
       isToken = tokenCheckOf(next);
+      if (announced === undefined || announced === next) return;
+      announced = next;
+      instanceFile.write(urlOfListen(listen, "http", server.port), next);
     },
-    stop: (deadlineMs) => server.stop(deadlineMs),
+    async stop(deadlineMs) {
+      await server.stop(deadlineMs);
+      if (announced !== undefined) instanceFile.remove();
+    },
   };
 }
 

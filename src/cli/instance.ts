@@ -7,7 +7,6 @@ import { openSqliteJournal } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { connectionError } from "../lib/connection-error.ts";
-import { parseListen, urlOfListen } from "../lib/listen.ts";
 import { createLog } from "../lib/log.ts";
 import { Counting } from "../pipeline/counting.ts";
 import { createPipeline, createRetry } from "../pipeline/index.ts";
@@ -16,20 +15,22 @@ import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/names.ts";
 import { isObject } from "../records/members.ts";
 import { build } from "../version.ts";
+import { type AdminAddress, adminAddresses, urlFlag } from "./admin-address.ts";
 import { checkJournal } from "./check-online.ts";
-import { configFlags, jsonFlag, option, urlOf } from "./flags.ts";
+import { configFlags, jsonFlag } from "./flags.ts";
 import type { Host } from "./terminal.ts";
 
 export const instanceFlags = {
   ...configFlags,
-  url: option("address", "Admin listener of the instance. (Default: admin.listen, on this machine)"),
+  ...urlFlag,
   ...jsonFlag,
 } as const;
 
 export interface Instance {
   readonly isRunning: boolean;
-  /** Its admin listener, if it runs. */
+  /** Its admin listener and the token for it, which may be empty, if it runs. */
   readonly address?: string;
+  readonly token?: string;
   readonly operations: Operations;
   /** Less of an instance that does not run. */
   status(): Promise<Status & Partial<RunningStatus>>;
@@ -44,10 +45,15 @@ export async function withInstance<Result>(
   { args, sources, host }: { args: { readonly url?: string | undefined }; sources: ConfigSources; host: Host },
   use: (instance: Instance) => Promise<Result>,
 ): Promise<Result> {
-  const { config } = loadSections(sources, ["state", "admin"]);
-  const address = args.url === undefined ? addressOf(config.admin) : urlOf(args.url).href.replace(/\/+$/, "");
-  const found = address === undefined ? noPort(config.admin) : await findInstance(address, config.admin.token);
-  if (!(found instanceof NoAnswer)) return use(found);
+  const inspection = loadSections(sources, ["state", "admin"]);
+  const { config } = inspection;
+  const { addresses, remark } = adminAddresses(args.url, inspection);
+  if (remark !== undefined) await host.err.write(`${remark}\n`);
+  let found: Instance | NoAnswer = noPort(config.admin);
+  for (const address of addresses) {
+    found = await findInstance(address);
+    if (!(found instanceof NoAnswer)) return use(found);
+  }
   if (args.url !== undefined) throw new Error(`${found.message}. ${found.remedy}`);
   const obstacle = obstacleTo(config);
   if (obstacle !== undefined) throw new Error(`${found.message}, ${obstacle}`);
@@ -69,12 +75,6 @@ class NoAnswer extends Error {
   }
 }
 
-/** Nothing if there is no listener, or its port is chosen by the system. */
-function addressOf({ enabled, listen }: Config["admin"]): string | undefined {
-  const port = enabled ? (parseListen(listen)?.port ?? 0) : 0;
-  return port === 0 ? undefined : urlOfListen(listen, "http");
-}
-
 function noPort({ enabled }: Config["admin"]): NoAnswer {
   return new NoAnswer(
     enabled ? "admin.listen has no fixed port, so a running instance cannot be found" : "admin.enabled is false",
@@ -88,7 +88,7 @@ const timeoutMs = { first: 10_000, later: 60_000 };
  * The instance that answers at that address, or why none does.
  * @throws {Error} if another program answers, or if it rejects the token.
  */
-async function findInstance(address: string, token: string): Promise<Instance | NoAnswer> {
+async function findInstance({ url: address, token, isRecorded }: AdminAddress): Promise<Instance | NoAnswer> {
   const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
   let timeout = timeoutMs.first;
 
@@ -108,7 +108,8 @@ async function findInstance(address: string, token: string): Promise<Instance | 
     const text = isObject(answer) && typeof answer["text"] === "string" ? answer["text"] : undefined;
     if (response.status === 401 && text !== undefined) throw new Error(`${address} ${tokenProblem(token)}`);
     if (response.ok && answer !== undefined) return answer as Answer;
-    throw response.status !== 404 && text !== undefined ? new Error(text) : foreign(address);
+    if (response.status !== 404 && text !== undefined) throw new Error(text);
+    throw isRecorded && timeout === timeoutMs.first ? new NoAnswer(foreign(address).message) : foreign(address);
   }
 
   async function status(): Promise<RunningStatus> {
@@ -127,6 +128,7 @@ async function findInstance(address: string, token: string): Promise<Instance | 
   return {
     isRunning: true,
     address,
+    token,
     status,
     operations: {
       list: (query) => {

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import { createInstanceFile } from "../../src/admin/instance-file.ts";
 import type { Operations } from "../../src/admin/operations.ts";
 import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/status.ts";
 import { sendRaw } from "../support/raw-http.ts";
@@ -20,6 +21,8 @@ afterEach(async () => {
   admin = undefined;
   health = healthy;
 });
+
+const noFile = createInstanceFile(":memory:", { version: "1.2.3", clock: Date.now, logger: silentLogger });
 
 /** These tests are about access: no answer of it is looked at. */
 const noOperations: Operations = {
@@ -40,6 +43,7 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
       operations: noOperations,
+      instanceFile: noFile,
       logger: silentLogger,
     },
   );

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import { createInstanceFile } from "../../src/admin/instance-file.ts";
 import { createOperations, type ItemList, type ItemWithTexts, type Operations } from "../../src/admin/operations.ts";
 import type { OperationsDeps } from "../../src/admin/operations.ts";
 import { resumeRedeliveries } from "../../src/admin/redeliveries.ts";
@@ -58,7 +59,14 @@ async function start({ token = "", privacy = undefined as PrivacySettings | unde
   operations = createOperations(deps);
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
-    { health: () => allWell, scrape: async () => "", status: () => ({}), operations, logger: silentLogger },
+    {
+      health: () => allWell,
+      scrape: async () => "",
+      status: () => ({}),
+      operations,
+      instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
+      logger: silentLogger,
+    },
   );
   await admin.start();
   base = `http://127.0.0.1:${admin.port}`;

@@ -149,7 +149,7 @@ describe("with a running instance", () => {
       1,
       `tailscale2otel: ${running.admin} rejects the admin token that is set here. Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.\n`,
     ]);
-    const none = await ask(directory, "quarantine list --set admin.token=", running);
+    const none = await ask(directory, "quarantine list --set admin.token= --set state.path=other", running);
     expect(none.stderr).toBe(
       `tailscale2otel: ${running.admin} requires the admin token, and none is set here. Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.\n`,
     );

@@ -246,7 +246,7 @@ test("an address at which nothing answers, and a missing or wrong token, are tol
     ],
     [`--url ${running.admin} --set admin.token=x`, `${running.admin} rejects the admin token that is set here. ${fix}`],
     [
-      `--url ${running.admin} --set admin.token=`,
+      `--url ${running.admin} --set admin.token= --set state.path=other`,
       `${running.admin} requires the admin token, and none is set here. ${fix}`,
     ],
     [

@@ -1,0 +1,79 @@
+/** `instance.json` in the state directory: where commands of the same user find the running instance, and its admin token. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { memoryPath } from "../journal/index.ts";
+import type { Clock } from "../lib/clock.ts";
+import { attempt, type Logger } from "../lib/logger.ts";
+import { readPrivateFile, writePrivateFile } from "../lib/private-file.ts";
+import { isObject } from "../records/members.ts";
+
+/** The content of the file. */
+export interface InstanceRecord {
+  readonly pid: number;
+  readonly version: string;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  /** URL of the admin listener for a program on the same machine. */
+  readonly admin: string;
+  /** Absent: none is required. */
+  readonly token?: string;
+}
+
+export interface InstanceFile {
+  /** Written whole, readable for its owner alone. A failure is logged: without the file, commands need `--url` or `admin.*`. */
+  write(admin: string, token: string): void;
+  /** Removes the file of this process, or what one that was killed has left. */
+  remove(): void;
+}
+
+export function instanceFilePath(statePath: string): string {
+  return join(statePath, "instance.json");
+}
+
+/** For the process that holds the lock of the state directory. State in memory has no file. */
+export function createInstanceFile(
+  statePath: string,
+  { version, clock, logger }: { readonly version: string; readonly clock: Clock; readonly logger: Logger },
+): InstanceFile {
+  if (statePath === memoryPath) return { write() {}, remove() {} };
+  const path = instanceFilePath(statePath);
+  const startedAt = new Date(clock()).toISOString();
+  return {
+    write(admin, token) {
+      const record: InstanceRecord = {
+        pid: process.pid,
+        version,
+        startedAt,
+        admin,
+        ...(token === "" ? {} : { token }),
+      };
+      try {
+        writePrivateFile(path, `${JSON.stringify(record)}\n`);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        logger.warn("other commands find this instance only with --url or admin.listen and admin.token", { reason });
+      }
+    },
+    remove: () => attempt("cannot remove the instance file", logger, () => rmSync(path, { force: true })),
+  };
+}
+
+/** What the file says; nothing if there is none or it cannot be used: it is a convenience. */
+export function readInstanceFile(statePath: string): InstanceRecord | undefined {
+  if (statePath === memoryPath) return undefined;
+  try {
+    const record: unknown = JSON.parse(readPrivateFile(instanceFilePath(statePath)) ?? "null");
+    return isRecord(record) ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isRecord(value: unknown): value is InstanceRecord {
+  if (!isObject(value)) return false;
+  const { pid, admin, token = "" } = value;
+  return (
+    typeof pid === "number" && typeof admin === "string" && /^http:\/\/\S+$/.test(admin) && typeof token === "string"
+  );
+}

@@ -1,0 +1,60 @@
+/** Where the admin listener of an instance is, and its token: from `--url`, from the file of the running instance, or from `admin.*`. */
+import { instanceFilePath, readInstanceFile } from "../admin/instance-file.ts";
+import type { Inspection } from "../config/index.ts";
+import { inspectJournal } from "../journal/index.ts";
+import { isLoopback, parseListen, urlOfListen } from "../lib/listen.ts";
+import { option, urlOf } from "./flags.ts";
+
+export const urlFlag = {
+  url: option("address", "Admin listener of the instance. (Default: that of the instance with this state directory)"),
+} as const;
+
+export interface AdminAddress {
+  /** Without a slash at the end. */
+  readonly url: string;
+  /** Empty: none is known. */
+  readonly token: string;
+  /** Written by the instance itself, not by a person. */
+  readonly isRecorded: boolean;
+}
+
+export interface AdminAddresses {
+  /** Most likely first; none if there is no listener with a fixed port. */
+  readonly addresses: readonly AdminAddress[];
+  /** For standard error: why the file of an instance is ignored. */
+  readonly remark?: string;
+}
+
+/** `given`: the value of `--url`, which alone counts then. @throws {UsageError} if it is no address. */
+export function adminAddresses(
+  given: string | undefined,
+  inspection: Pick<Inspection, "config" | "origins">,
+): AdminAddresses {
+  const { config, origins } = inspection;
+  const { admin, state } = config;
+  const record = readInstanceFile(state.path);
+  const recorded = record && { url: record.admin, token: record.token ?? "", isRecorded: true };
+  if (given !== undefined) {
+    const url = urlOf(given).href.replace(/\/+$/, "");
+    const known = recorded !== undefined && isSamePlace(url, recorded.url) ? recorded.token : "";
+    return { addresses: [{ url, token: admin.token === "" ? known : admin.token, isRecorded: false }] };
+  }
+  const port = admin.enabled ? (parseListen(admin.listen)?.port ?? 0) : 0;
+  const configured =
+    port === 0 ? [] : [{ url: urlOfListen(admin.listen, "http"), token: admin.token, isRecorded: false }];
+  if (recorded === undefined) return { addresses: configured };
+  // The system releases the lock however the instance has ended; its process id may be another's by now.
+  if (inspectJournal(state.path).kind !== "in_use") {
+    const remark = `ignoring ${instanceFilePath(state.path)}: the instance that wrote it (pid ${record?.pid}) has ended`;
+    return { addresses: configured, remark };
+  }
+  const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
+  const others = configured.filter(({ url }) => !isSamePlace(url, recorded.url));
+  return { addresses: isNamedNow ? [...others, recorded] : [recorded, ...others] };
+}
+
+function isSamePlace(one: string, other: string): boolean {
+  const [first, second] = [new URL(one), new URL(other)];
+  const isHere = ({ hostname }: URL): boolean => isLoopback(hostname.replace(/^\[(.*)\]$/, "$1"));
+  return first.port === second.port && (first.hostname === second.hostname || (isHere(first) && isHere(second)));
+}

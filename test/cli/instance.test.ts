@@ -1,0 +1,129 @@
+/** How commands find the running instance: by the file in its state directory, from any folder and without its variables. */
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { expect, test } from "bun:test";
+import type { InstanceRecord } from "../../src/admin/instance-file.ts";
+import { freePort } from "../support/port.ts";
+import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
+
+const variables = {
+  TS2OTEL_STREAMING__ENABLED: "true",
+  TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0",
+  TS2OTEL_STREAMING__TOKEN: "a-token",
+  TS2OTEL_ADMIN__TOKEN: "the-admin-token",
+};
+
+/** A home with the state of one user, and another folder that has nothing. */
+function homeAt(name: string) {
+  const home = join(temporaryDirectory(), name);
+  const elsewhere = join(home, "elsewhere");
+  mkdirSync(elsewhere, { recursive: true });
+  // The default for root is no place for a test.
+  const user = { HOME: home, XDG_STATE_HOME: join(home, "state") };
+  const file = join(home, "state/tailscale2otel/instance.json");
+  const status = (more: Record<string, string> = {}, ...args: string[]) =>
+    runToEnd(elsewhere, ["status", ...args], { ...user, ...more });
+  const run = (more: Record<string, string> = variables) => start(home, ["run"], { ...user, ...more });
+  return { home, file, run, status, record: () => JSON.parse(readFileSync(file, "utf8")) as InstanceRecord };
+}
+
+async function end(program: Program, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  program.process.kill(signal);
+  await program.ended;
+}
+
+test("a command in another folder finds it on a free port, with its token, and it leaves no file", async () => {
+  const { home, file, run, status, record } = homeAt("found");
+  const program = run();
+  await program.line('"ready"');
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const { admin, token, pid, startedAt, version } = record();
+  expect({ token, pid, version }).toMatchObject({
+    token: "the-admin-token",
+    pid: program.process.pid,
+    version: "0.1.0-dev",
+  });
+  expect(admin).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+  expect(Math.abs(Date.now() - Date.parse(startedAt))).toBeLessThan(60_000);
+
+  const found = await status();
+  expect(found.stdout).toContain(`${admin}, state ${join(home, "state/tailscale2otel")}`);
+  expect(found).toMatchObject({ code: 0, stderr: "" });
+  // By another name of the same place too.
+  expect(await status({}, "--url", admin.replace("127.0.0.1", "localhost"))).toMatchObject({ code: 0 });
+
+  await end(program, "SIGTERM");
+  expect(statSync(file, { throwIfNoEntry: false })).toBeUndefined();
+  const after = await status();
+  expect(after.stdout).toContain("not running");
+  expect(after.stderr).toBe("");
+}, 60_000);
+
+test("a new token after a reload is in the file", async () => {
+  const { home, run, status, record } = homeAt("reloaded");
+  const { TS2OTEL_ADMIN__TOKEN: _, ...others } = variables;
+  const config = join(home, "tailscale2otel.toml");
+  writeFileSync(config, 'admin.token = "first"', { mode: 0o600 });
+  const program = run(others);
+  await program.line('"ready"');
+  expect(record().token).toBe("first");
+  writeFileSync(config, 'admin.token = "second"');
+  program.process.kill("SIGHUP");
+  await program.line("configuration reloaded");
+  for (;;) if (record().token === "second") break;
+  expect(await status()).toMatchObject({ code: 0 });
+  await end(program, "SIGTERM");
+}, 60_000);
+
+test("what a killed instance leaves is ignored with a message, and its token goes nowhere", async () => {
+  const { file, run, status, record } = homeAt("killed");
+  const program = run();
+  await program.line('"ready"');
+  const { admin } = record();
+  await end(program, "SIGKILL");
+  const seen: unknown[] = [];
+  const other = createServer(({ headers }, answer) => {
+    seen.push(headers.authorization);
+    answer.end();
+  }).listen(Number(new URL(admin).port), "127.0.0.1");
+  const { stdout, stderr } = await status();
+  other.close();
+  expect(seen).toEqual([]);
+  expect(stderr).toBe(`ignoring ${file}: the instance that wrote it (pid ${program.process.pid}) has ended\n`);
+  expect(stdout).toContain("not running");
+
+  // The next start replaces it.
+  const next = run();
+  await next.line('"ready"');
+  expect(record().pid).toBe(next.process.pid ?? 0);
+  expect(await status()).toMatchObject({ code: 0, stderr: "" });
+  await end(next, "SIGTERM");
+}, 60_000);
+
+test("another address wins if it is given now, and the file does if another program answers at the configured one", async () => {
+  const { home, run, status } = homeAt("two");
+  const program = run();
+  await program.line('"ready"');
+  const other = createServer((_, answer) => answer.end("hello")).listen(0, "127.0.0.1");
+  const listen = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  writeFileSync(join(home, "elsewhere/tailscale2otel.toml"), `admin.listen = "${listen}"`);
+  expect(await status()).toMatchObject({ code: 0 });
+  expect((await status({ TS2OTEL_ADMIN__LISTEN: listen })).stderr).toContain(`${listen} is not an admin listener`);
+  other.close();
+  const nobody = `http://127.0.0.1:${await freePort()}`;
+  expect((await status({}, "--url", nobody)).stderr).toContain("no instance answers (connection refused");
+  await end(program, "SIGTERM");
+}, 60_000);
+
+test("a damaged file counts as none", async () => {
+  const { file, status } = homeAt("damaged");
+  mkdirSync(join(file, ".."), { recursive: true, mode: 0o700 });
+  for (const text of ["", "{", "null", '{"pid":1,"admin":"file:///etc/passwd"}', '{"admin":"http://127.0.0.1:1"}']) {
+    writeFileSync(file, text);
+    const { code, stderr } = await status({ TS2OTEL_ADMIN__LISTEN: `127.0.0.1:${await freePort()}` });
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining("there is no journal in") });
+    expect(stderr).not.toContain("ignoring");
+  }
+}, 60_000);
