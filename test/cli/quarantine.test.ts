@@ -1,4 +1,5 @@
 /** `quarantine …` as a process of its own: with a running instance, and over the journal of one that is not running. */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import type { Conservation } from "../../src/pipeline/observe.ts";
@@ -157,6 +158,7 @@ describe("with a running instance", () => {
     expect(path.stderr).toStartWith(
       `tailscale2otel: ${running.admin}/elsewhere is not an admin listener: another program or a receiver answers there. `,
     );
+    rmSync(join(directory, "state/instance.json"));
     const busy = await ask(directory, "quarantine list");
     expect([busy.code, busy.stderr]).toEqual([
       1,
