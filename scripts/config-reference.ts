@@ -1,6 +1,7 @@
 /** Everything that is generated from the settings: the reference, the commented example file, and the JSON Schema. */
 import { otelVariables } from "../src/config/layers.ts";
 import { sections } from "../src/config/schema.ts";
+import { maxAlso } from "../src/config/schema-otlp.ts";
 import type { Section, Setting } from "../src/config/setting.ts";
 import { bytesPattern, durationPattern } from "../src/lib/units.ts";
 
@@ -17,7 +18,8 @@ from the defaults, and \`--strict\` fails on warnings too. Start from [configura
 [config.schema.json](config.schema.json) lets an editor complete and check it.
 
 - **Variables.** Every setting has one: \`TS2OTEL_\`, the key in capitals, and \`__\` between levels. Lists are separated by commas.
-  Maps have one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. An empty variable counts as unset, except that an empty
+  Maps have one variable per entry: \`TS2OTEL_OTLP__HEADERS__X_SCOPE=team\`. Tables of an array are numbered from 0, in the order of
+  the file: \`TS2OTEL_OTLP__ALSO__0__HEADERS__X_SCOPE=team\`, up to 7; a number that leaves a gap is an error. An empty variable counts as unset, except that an empty
   \`TS2OTEL_CONFIG\` is an error, like an empty \`--config\`. An unknown variable is a warning.
 - **Durations** are \`"500ms"\`, \`"30s"\`, \`"5m"\`, \`"24h"\`, \`"7d"\`. **Sizes** are bytes, or \`"64MiB"\`.
 - **Paths** of files are relative to the configuration file; in variables and flags, they are relative to the working directory.
@@ -31,20 +33,29 @@ from the defaults, and \`--strict\` fails on warnings too. Start from [configura
 
 /** `docs/configuration.md`. */
 export function referencePage(): string {
-  const tables = sections.filter((section) => section.settings.length > 0);
-  return [opening, ...tables.map(sectionText), otelText()].join("\n");
+  return [opening, ...shownSections.map(sectionText), otelText()].join("\n");
+}
+
+/** Of an array of tables, the first stands for all. */
+const shownSections = sections.filter(({ settings, item }) => settings.length > 0 && (item?.index ?? 0) === 0);
+
+/** As a header in TOML. In an array, the table that was begun last is meant. */
+function headerOf({ key, item }: Section): string {
+  if (item === undefined) return `[${key}]`;
+  const inItem = key.slice(`${item.array}.${item.index}`.length);
+  return inItem === "" ? `[[${item.array}]]` : `[${item.array}${inItem}]`;
 }
 
 /** `docs/configuration.example.toml`: every setting, commented out, so that the file as it is changes nothing. */
 export function exampleFile(): string {
-  const parts = sections
-    .filter((section) => section.settings.length > 0)
-    .map((section) => {
-      const settings = section.settings.map(exampleSetting).join("\n");
-      if (section.key === "") return settings;
-      const comment = wrap(section.description, 110).map((line) => `# ${line}\n`);
-      return `${comment.join("")}[${section.key}]\n\n${settings}`;
-    });
+  const parts = shownSections.map((section) => {
+    const settings = section.settings.map(exampleSetting).join("\n");
+    if (section.key === "") return settings;
+    const comment = wrap(section.description, 110).map((line) => `# ${line}\n`);
+    // A table of an array would be there even without settings.
+    const header = `${section.item === undefined ? "" : "#"}${headerOf(section)}`;
+    return `${comment.join("")}${header}\n\n${settings}`;
+  });
   return `${exampleHead}\n${parts.join("\n")}`;
 }
 
@@ -69,7 +80,8 @@ function described({ kind, description, choices }: Setting): string {
 }
 
 function sectionText(section: Section): string {
-  const title = section.key === "" ? "## Log lines" : `## ${section.key}\n\n${section.description}`;
+  const name = section.item === undefined ? section.key : headerOf(section);
+  const title = section.key === "" ? "## Log lines" : `## ${name}\n\n${section.description}`;
   const rows = section.settings.flatMap(rowsOf);
   return `${title}\n\n| setting | default | variable | description |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
 }
@@ -104,7 +116,8 @@ function exampleSetting(setting: Setting): string {
   const name = setting.path.at(-1) ?? setting.key;
   const comment = wrap(described(setting), 110).map((line) => `# ${line}\n`);
   const isDefault = setting.example === undefined;
-  return `${comment.join("")}# ${name} = ${setting.example ?? setting.written}${isDefault ? "" : `  # default: ${setting.written}`}\n`;
+  const mark = setting.item === undefined ? "# " : "#";
+  return `${comment.join("")}${mark}${name} = ${setting.example ?? setting.written}${isDefault ? "" : `  # default: ${setting.written}`}\n`;
 }
 
 function wrap(text: string, width: number): readonly string[] {
@@ -137,8 +150,10 @@ function tableOf(section: Section): JsonSchema {
     const key = path.join(".");
     const setting = section.settings.find((candidate) => candidate.key === key);
     const table = sections.find((candidate) => candidate.key === key);
+    const first = sections.find((candidate) => candidate.key === `${key}.0`);
     if (setting !== undefined) properties[name] = valueSchema(setting);
     else if (table !== undefined) properties[name] = tableOf(table);
+    else if (first !== undefined) properties[name] = { type: "array", maxItems: maxAlso, items: tableOf(first) };
     else
       properties[name] = {
         type: "string",

@@ -128,7 +128,7 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
     void found.push({ severity: "error", origin: givenAt(origins, key), key, message, remedy, onlyAtStart });
   for (const { kind, key, path: parts } of settings) {
     if (kind !== "file" || broken.has(key)) continue;
-    const path = String(valueAt(config, key));
+    const path = String(valueAt(config, key) ?? "");
     const read = path === "" ? { text: "" } : readRegularFile(path);
     if ("text" in read) texts.set(key, read.text);
     // A listener watches its own files, and keeps its certificate if they cannot be used.
@@ -140,9 +140,15 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
         parts[0] !== "otlp",
       );
   }
-  for (const name of ["streaming", "webhook", "otlp"] as const) {
-    const { cert_file: certFile, key_file: keyFile } = config[name].tls;
-    const isUsed = certFile !== "" && keyFile !== "" && (name === "otlp" || config[name].enabled);
+  const ofOtlp = [
+    ["otlp", config.otlp.tls] as const,
+    ...config.otlp.also.map(({ tls }, n) => [`otlp.also.${n}`, tls] as const),
+  ];
+  const ofListeners = (["streaming", "webhook"] as const).flatMap((name) =>
+    config[name].enabled ? [[name, config[name].tls] as const] : [],
+  );
+  for (const [name, { cert_file: certFile, key_file: keyFile }] of [...ofListeners, ...ofOtlp]) {
+    const isUsed = certFile !== "" && keyFile !== "";
     const [certificate, key] = [texts.get(`${name}.tls.cert_file`), texts.get(`${name}.tls.key_file`)];
     if (!isUsed || certificate === undefined || key === undefined) continue;
     const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, Date.now());

@@ -22,7 +22,7 @@ import {
   type System,
 } from "./layers.ts";
 import { judge } from "./rules.ts";
-import { type Config, configSchema, settings, valueAt } from "./schema.ts";
+import { arrayKeys, type Config, configSchema, settings, valueAt } from "./schema.ts";
 import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
 import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from "./values.ts";
@@ -88,7 +88,7 @@ export function inspectConfig(sources: ConfigSources): Inspection {
 /** Reads every value and checks each on its own. Of several values for one setting, the last wins. */
 export function readConfig(sources: ConfigSources): Inspection {
   const { environment, workingDirectory } = sources;
-  const layers: Layers = { given: [], findings: [] };
+  const layers: Layers = { given: [], findings: [], tables: new Map() };
   const { given, findings } = layers;
   const file = openConfigFile(sources);
   readOtelEnvironment(environment, layers);
@@ -101,7 +101,7 @@ export function readConfig(sources: ConfigSources): Inspection {
   const broken = new Set(findings.flatMap(({ meant }) => meant ?? []));
   const values = new Map<string, unknown>();
   const origins = new Map<string, Origin>();
-  for (const setting of settings) {
+  for (const setting of settingsIn(layers)) {
     const { key } = setting;
     const slot: Slot = { entries: new Map() };
     const invalid = givenFor(setting, given).map((one) => findingOf(one, assign(slot, one, resolvePath)));
@@ -149,6 +149,7 @@ export function effectiveRows({
   };
   return settings.flatMap((setting) => {
     const { key, kind, isSecret } = setting;
+    if (valueAt(config, key) === undefined && setting.item !== undefined) return [];
     if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false }];
     const value = valueAt(config, key);
     if (kind !== "map") return [row(key, displayValue(setting, value))];
@@ -176,6 +177,16 @@ function readFile({ path, label = path, text, message = "", remedy = "" }: Confi
   return false;
 }
 
+/** The settings of all tables that are there: of an array, up to the last one with a value. */
+function settingsIn({ given, tables }: Layers): readonly Setting[] {
+  const counts = new Map(tables);
+  for (const {
+    setting: { item },
+  } of given)
+    if (item !== undefined) counts.set(item.array, Math.max(counts.get(item.array) ?? 0, item.index + 1));
+  return settings.filter(({ item }) => item === undefined || item.index < (counts.get(item.array) ?? 0));
+}
+
 /** Only ours, if there are any. Attributes are combined; headers are not, because half a set of credentials is useless. */
 function givenFor(setting: Setting, given: readonly Given[]): readonly Given[] {
   const all = given.filter((one) => one.setting === setting);
@@ -191,8 +202,12 @@ function configOf(
   const config: unknown = {};
   for (const { key, path } of settings) {
     let table = config as Record<string, unknown>;
-    for (const name of path.slice(0, -1)) table = (table[name] ??= {}) as Record<string, unknown>;
-    table[path.at(-1) ?? key] = values.get(key);
+    for (const [depth, name] of path.slice(0, -1).entries()) {
+      const isArray = arrayKeys.has(path.slice(0, depth + 1).join("."));
+      table = (table[name] ??= isArray ? [] : {}) as Record<string, unknown>;
+      if (isArray && !values.has(key)) break;
+    }
+    if (values.has(key)) table[path.at(-1) ?? key] = values.get(key);
   }
   Value.Assert(configSchema, config);
   const { state } = config;

@@ -1,6 +1,7 @@
 /** Settings that are set but have no effect because of another one. */
 import type { Finding } from "./diagnosis.ts";
 import { credentialKeys } from "./rules-inputs.ts";
+import { maxAlso } from "./schema-otlp.ts";
 import { collectedLogs, type Config, hasCredentials, settings, usesOauth, valueAt } from "./schema.ts";
 
 /** One warning for each such setting, with the first cause that applies. Defaults get none: nobody chose them. */
@@ -116,6 +117,11 @@ const causes: readonly Cause[] = [
     signals.every((signal) => otlp[signal].endpoint !== ""),
   ),
   is("otlp.tls.insecure_skip_verify", true, ["otlp.tls.ca_file"], ""),
+  ...Array.from({ length: maxAlso }, (_, index) => `otlp.also.${index}`).flatMap((at) => [
+    off(`${at}.logs`, [`${at}.logs.`, `${at}.types`, `${at}.required`]),
+    off(`${at}.metrics`),
+    is(`${at}.tls.insecure_skip_verify`, true, [`${at}.tls.ca_file`], ""),
+  ]),
   because("no endpoint uses https", "an endpoint with https", ["otlp.tls."], (config) =>
     endpointsOf(config).every((endpoint) => !/^https:/i.test(endpoint)),
   ),

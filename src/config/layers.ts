@@ -1,7 +1,7 @@
 /** The values in each source of settings, not yet read, and which setting a name refers to. */
 import { nearest } from "../lib/text.ts";
 import type { Finding, Origin } from "./diagnosis.ts";
-import { sections, settings } from "./schema.ts";
+import { arrayKeys, sections, settings } from "./schema.ts";
 import type { Setting } from "./setting.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -50,6 +50,8 @@ export interface Given extends Target {
 export interface Layers {
   readonly given: Given[];
   readonly findings: Finding[];
+  /** Arrays of tables in the file: how many tables each has, empty ones included. */
+  readonly tables: Map<string, number>;
 }
 
 /** The variable that names the configuration file. */
@@ -57,7 +59,7 @@ export const configVariable = "TS2OTEL_CONFIG";
 
 /** Adds one value under its key, or says what is wrong with the key. Without `written`, a flag had no value. */
 export function addValue(
-  { given, findings }: Layers,
+  { given, findings }: Pick<Layers, "given" | "findings">,
   path: readonly string[],
   { origin, written, form }: Pick<Given, "origin" | "written" | "form">,
 ): void {
@@ -74,6 +76,11 @@ export function addValue(
         ? `Use --set ${key}.NAME=value; the names are: ${names}.`
         : `Write [${key}] on a line of its own, and its settings below it: ${names}.`;
     fail("this is a section, not a setting", remedy);
+  } else if (arrayKeys.has(key)) {
+    fail(
+      "this is an array of tables",
+      `Write [[${key}]] before the settings of each; in a flag, --set ${key}.0.NAME=value.`,
+    );
   } else if (target === undefined) {
     findings.push(unknownKey(path, origin, written === undefined ? "Use --set key=value. " : ""));
   } else if (written === undefined) {
@@ -233,7 +240,9 @@ function unknownKey(path: readonly string[], origin: Origin, hint = ""): Finding
 function unknownVariable(variable: string): Finding {
   const key = keyOf(variable);
   const shown = variable.slice(0, 200);
-  const severity = key.startsWith("pii_filter.") ? "error" : "warning";
+  // Without it, more would leave than was wanted, or not all.
+  const isSerious = key.startsWith("pii_filter.") || arrayKeys.keys().some((array) => key.startsWith(`${array}.`));
+  const severity = isSerious ? "error" : "warning";
   const unknown = { severity, origin: { from: "environment", variable: shown }, key: shown } as const;
   const former = successorOf(key);
   if (former !== undefined) return { ...unknown, ...former };

@@ -7,6 +7,8 @@ import { readConfig } from "./index.ts";
 import type { ConfigSources } from "./layers.ts";
 import { judge } from "./rules.ts";
 import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
+import { maxAlso } from "./schema-otlp.ts";
+import type { Setting } from "./setting.ts";
 
 export interface ReloadInspection extends Inspection {
   /** Settings that differ from the running ones and need a restart. */
@@ -36,9 +38,9 @@ function matters({ onlyAtStart }: Finding): boolean {
 
 /** The files whose change is a reason to read everything again: of secrets, and of TLS towards the backend. Listeners watch their own. */
 export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | "config">): readonly string[] {
-  const { ca_file: ca, cert_file: cert, key_file: key } = config.otlp.tls;
   const files = [...origins.values()].flatMap(({ secretFile }) => secretFile ?? []);
-  return [...new Set([...files, ca, cert, key])].filter((file) => file !== "");
+  const pem = [config.otlp, ...config.otlp.also].flatMap(({ tls }) => [tls.ca_file, tls.cert_file, tls.key_file]);
+  return [...new Set([...files, ...pem])].filter((file) => file !== "");
 }
 
 /** Settings that are reloaded together or not at all. */
@@ -60,13 +62,13 @@ const groups: readonly Group[] = [
       hasCredentials(running) !== hasCredentials(next) ||
       ["tailscale.base_url", "tailscale.tailnet"].some((key) => differs(running, next, key)),
   },
-  {
-    keys: ["otlp.headers", "otlp.metrics.headers", "otlp.logs.headers", "otlp.grafana_cloud.", "otlp.tls."],
+  ...["otlp", ...Array.from({ length: maxAlso }, (_, index) => `otlp.also.${index}`)].map((at): Group => ({
+    keys: ["headers", "metrics.headers", "logs.headers", "grafana_cloud.", "tls."].map((name) => `${at}.${name}`),
     waits: (running, next) =>
-      ["otlp.endpoint", "otlp.metrics.endpoint", "otlp.logs.endpoint", "otlp.protocol"].some((key) =>
-        differs(running, next, key),
+      ["name", "endpoint", "metrics.endpoint", "logs.endpoint", "protocol"].some((name) =>
+        differs(running, next, `${at}.${name}`),
       ),
-  },
+  })),
   // A listener keeps its address until a restart, so it never loses its authentication before that.
   ...(
     [
@@ -102,7 +104,11 @@ export function mergeReload(running: Config, next: Config) {
     if (message !== undefined)
       notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
-  const waiting = settings.map(({ key }) => key).filter((key) => differs(merged, next, key));
+  const differing = settings.filter(({ key }) => differs(merged, next, key));
+  // Of a destination that is added, removed or replaced, its name says enough.
+  const isReplaced = ({ item }: Setting) =>
+    item !== undefined && differs(merged, next, `${item.array}.${item.index}.name`);
+  const waiting = differing.filter((one) => !isReplaced(one) || one.path.at(-1) === "name").map(({ key }) => key);
   return { config: merged, waiting, notices };
 }
 
@@ -114,6 +120,7 @@ function copySettings(keys: readonly string[], from: Config, to: Config): void {
   for (const { key, path } of settings) {
     if (!keys.some((one) => (one.endsWith(".") ? key.startsWith(one) : key === one))) continue;
     const table = path.length === 1 ? to : valueAt(to, path.slice(0, -1).join("."));
+    if (table === undefined || valueAt(from, key) === undefined) continue;
     (table as Record<string, unknown>)[path.at(-1) ?? ""] = valueAt(from, key);
   }
 }

@@ -4,8 +4,8 @@ import { type Finding, givenAt, type Inspection, type Rule, type Text } from "./
 import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
-import { collectedLogs, type Config, isPolled, valueAt } from "./schema.ts";
-import { displayUrl } from "./values.ts";
+import { otlpRules, together } from "./rules-otlp.ts";
+import { collectedLogs, type Config, isPolled } from "./schema.ts";
 
 /** All problems, or if there are none, all warnings: invalid settings would mislead. */
 export function judge(judged: Inspection): {
@@ -76,31 +76,8 @@ const rules: readonly Rule[] = [
   })),
   ...together("streaming.tls", "cert_file", "key_file"),
   ...together("webhook.tls", "cert_file", "key_file"),
-  ...together("otlp.tls", "cert_file", "key_file"),
-  ...together("otlp.grafana_cloud", "instance_id", "token"),
   ...together("tailscale.auth.oauth", "client_id", "client_secret"),
-  {
-    severity: "error",
-    keys: ["otlp.endpoint"],
-    when: ({ otlp }) => /\/v1(?:\/(?:logs|metrics))?\/?$/.test(otlp.endpoint),
-    message: "it ends with a path of OTLP, but /v1/logs and /v1/metrics are appended to it",
-    remedy: "Remove the path from /v1 on, or set otlp.logs.endpoint or otlp.metrics.endpoint instead.",
-  },
-  {
-    severity: "warning",
-    keys: ["otlp.endpoint"],
-    when: ({ otlp }) => otlp.protocol !== "stdout" && /^https?:\/\/[^/?#]*:4317(?:[/?#]|$)/i.test(otlp.endpoint),
-    message: "port 4317 is usually OTLP over gRPC, which is not supported",
-    remedy: "Use the port for OTLP over HTTP, usually 4318.",
-  },
-  {
-    severity: "warning",
-    keys: ["otlp.tls.insecure_skip_verify"],
-    when: ({ otlp }) => otlp.tls.insecure_skip_verify,
-    message:
-      "the backend's certificate is not verified, so anyone in between can read everything, including credentials",
-    remedy: "Set otlp.tls.ca_file to the CA to trust instead.",
-  },
+  ...otlpRules,
   {
     severity: "warning",
     keys: ["state.path"],
@@ -119,33 +96,11 @@ const rules: readonly Rule[] = [
   ...signals.map((signal): Rule => ({
     severity: "warning",
     keys: [`otlp.${signal}.endpoint`],
-    when: ({ otlp }) => otlp.protocol !== "stdout" && /^https?:\/\/[^/?#]*\/?$/i.test(otlp[signal].endpoint),
-    message: "it has no path, and it is used as written",
-    remedy: ({ otlp }) =>
-      `Did you mean ${displayUrl(otlp[signal].endpoint).replace(/\/$/, "")}/v1/${signal}? Or set otlp.endpoint, to which /v1/${signal} is appended.`,
-  })),
-  ...signals.map((signal): Rule => ({
-    severity: "warning",
-    keys: [`otlp.${signal}.endpoint`],
     when: (config) => endpointsOf(config).length > 0 && unaddressed(config).includes(signal),
     message: `${signal} are not exported, because they have no endpoint`,
     remedy: `Set otlp.${signal}.endpoint, or otlp.${signal}.enabled = false.`,
   })),
 ];
-
-/** Two settings of which both or neither must be set. */
-function together(section: string, one: string, other: string): readonly Rule[] {
-  return [
-    [`${section}.${one}`, `${section}.${other}`] as const,
-    [`${section}.${other}`, `${section}.${one}`] as const,
-  ].map(([present, missing]): Rule => ({
-    severity: "error",
-    keys: [present, missing],
-    when: (config) => valueAt(config, present) !== "" && valueAt(config, missing) === "",
-    message: `it is set, but ${missing} is not`,
-    remedy: `Set ${missing} too, or remove ${present}.`,
-  }));
-}
 
 /** The exported signals without an endpoint. */
 function unaddressed({ otlp }: Config): readonly string[] {

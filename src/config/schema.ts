@@ -1,13 +1,13 @@
 /** Every setting, once. Types, defaults, validation, variables, the reference and the example file are derived from this. */
 import type { Static } from "@sinclair/typebox";
 import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
+import { otlp } from "./schema-otlp.ts";
 import {
   boolean,
   bytes,
   choice,
   directory,
   duration,
-  file,
   integer,
   listen,
   map,
@@ -16,7 +16,6 @@ import {
   sectionsOf,
   type Setting,
   text,
-  url,
 } from "./setting.ts";
 
 const cardinality = section("Limits for the number of metric series.", {
@@ -60,70 +59,6 @@ const privacy = section(
     ),
   },
 );
-
-const headers = (which: string) =>
-  map(
-    "header",
-    `${which} In the name of a variable, \`_\` also stands for \`-\`. Values are never shown.`,
-    '{ "X-Scope-OrgID" = "tenant-1" }',
-  );
-
-const signalUrl = (signal: string) =>
-  url(
-    "",
-    `Full URL for ${signal}, instead of one derived from \`otlp.endpoint\`. Nothing is appended.`,
-    `"https://${signal}.example.com/otlp/v1/${signal}"`,
-  );
-
-const otlp = section("Where metrics and logs are exported: any OTLP/HTTP endpoint.", {
-  endpoint: url(
-    "",
-    "Base URL, to which `/v1/logs` and `/v1/metrics` are appended. If it is empty, nothing is exported (local mode).",
-    '"http://127.0.0.1:4318"',
-  ),
-  protocol: choice(
-    ["http/protobuf", "http/json", "stdout"],
-    "http/protobuf",
-    "Encoding of requests. `stdout` sends none, and writes OTLP JSON lines to standard output instead.",
-  ),
-  headers: headers("Headers of all requests."),
-  compression: choice(
-    ["gzip", "zstd", "none"],
-    "gzip",
-    "Compression of request bodies. `zstd` needs less CPU and bandwidth, but many backends do not accept it.",
-  ),
-  timeout: duration("10s", ["100ms", "10m"], "Timeout of a whole request."),
-  metric_interval: duration("60s", ["100ms", "24h"], "How often metrics are aggregated, saved and exported."),
-  metrics: section("Settings for metrics only.", {
-    endpoint: signalUrl("metrics"),
-    headers: headers("Headers of metrics requests, in addition to `otlp.headers` and overriding them."),
-    enabled: boolean(true, "Export metrics."),
-  }),
-  logs: section("Settings for logs only.", {
-    endpoint: signalUrl("logs"),
-    headers: headers("Headers of logs requests, in addition to `otlp.headers` and overriding them."),
-    enabled: boolean(true, "Export logs."),
-    max_records: integer(5000, [1, 100_000], "Maximum log records per request."),
-    max_bytes: bytes("4MiB", "16KiB", "Maximum size of a request body before compression."),
-    concurrency: integer(2, [1, 64], "Maximum concurrent logs requests."),
-    record_uid: boolean(false, "Add `log.record.uid`, by which a backend can deduplicate retries."),
-  }),
-  tls: section("TLS of the connection to the backend.", {
-    ca_file: file("CA certificates (PEM) to trust instead of the system's.", "ca.pem"),
-    cert_file: file("Client certificate (PEM). Needs `key_file`.", "client-cert.pem"),
-    key_file: file("Key of the client certificate (PEM), without a passphrase.", "client-key.pem"),
-    insecure_skip_verify: boolean(false, "Accept any certificate, so anyone in between can read everything."),
-  }),
-  grafana_cloud: section("Grafana Cloud credentials, sent as the `Authorization` header.", {
-    instance_id: text(
-      "",
-      "^[^\\x00-\\x20\\x7f:]*$",
-      "ID of the OTLP instance, a number. It is the user name.",
-      '"123456"',
-    ),
-    token: secret("Access policy token with write scopes.", "glc_example"),
-  }),
-});
 
 const window = (written: string, of: string, more = "") =>
   duration(written, ["1m", "365d"], `How long ${of} are remembered.${more}`);
@@ -209,10 +144,21 @@ export type Config = Static<typeof configSchema>;
 export const sections = sectionsOf(configSchema);
 export const settings: readonly Setting[] = sections.flatMap((one) => one.settings);
 
-/** The value of a setting in a configuration, by its key. */
+/** Arrays of tables, by key, and how many tables each may have. */
+export const arrayKeys: ReadonlyMap<string, number> = sections.reduce(
+  (found, { item }) => (item === undefined ? found : found.set(item.array, item.index + 1)),
+  new Map<string, number>(),
+);
+
+/** The value of a setting in a configuration, by its key; nothing for a setting of a table that the configuration has not. */
 export function valueAt(config: Config, key: string): unknown {
-  return key.split(".").reduce<unknown>((table, name) => (table as Record<string, unknown>)[name], config);
+  return key
+    .split(".")
+    .reduce<unknown>((table, name) => (table as Record<string, unknown> | undefined)?.[name], config);
 }
+
+/** A further destination. */
+export type AlsoConfig = Config["otlp"]["also"][number];
 
 /** The logs that can be polled, by the names of their sections. */
 export type CollectedLog = "flowlogs" | "auditlogs";

@@ -1,6 +1,7 @@
 /** What a setting can be: one builder per kind, each a TypeBox schema that also knows how people write the value. */
 import {
   type SchemaOptions,
+  type TArray,
   type TLiteral,
   type TObject,
   type TProperties,
@@ -39,6 +40,13 @@ export interface Setting extends Annotation {
   readonly default: unknown;
   /** Validates a value in the form that it has in `Config`. */
   readonly schema: TSchema;
+  /** Of a setting in an array of tables: the key of the array, and the number of the table. */
+  readonly item?: Item | undefined;
+}
+
+export interface Item {
+  readonly array: string;
+  readonly index: number;
 }
 
 /** A table; the root has an empty key. */
@@ -50,24 +58,33 @@ export interface Section {
   readonly settings: readonly Setting[];
   /** The names that are allowed in it: settings, their `_file` siblings, and tables. */
   readonly names: readonly string[];
+  /** Of a table in an array, and of the tables inside. */
+  readonly item?: Item | undefined;
 }
 
 /** Every section in the order of the schema, the root first, each with its own settings. */
-export function sectionsOf(schema: TObject, path: readonly string[] = []): readonly Section[] {
+export function sectionsOf(schema: TObject, path: readonly string[] = [], item?: Item): readonly Section[] {
   const settings: Setting[] = [];
   const names: string[] = [];
   const inner: Section[] = [];
   for (const [name, property] of Object.entries(schema.properties)) {
     names.push(name);
     const annotation: Annotation | undefined = property["setting"];
+    if (property["type"] === "array" && annotation === undefined) {
+      const { items, maxItems = 0 } = property as TArray<TObject>;
+      const array = [...path, name].join(".");
+      for (let index = 0; index < maxItems; index++)
+        inner.push(...sectionsOf(items, [...path, name, String(index)], { array, index }));
+      continue;
+    }
     if (annotation === undefined) {
-      inner.push(...sectionsOf(property as TObject, [...path, name]));
+      inner.push(...sectionsOf(property as TObject, [...path, name], item));
       continue;
     }
     if (annotation.kind === "secret") names.push(`${name}_file`);
-    settings.push(settingOf([...path, name], annotation, property));
+    settings.push({ ...settingOf([...path, name], annotation, property), item });
   }
-  return [{ key: path.join("."), path, description: schema.description ?? "", settings, names }, ...inner];
+  return [{ key: path.join("."), path, description: schema.description ?? "", settings, names, item }, ...inner];
 }
 
 function settingOf(path: readonly string[], annotation: Annotation, schema: TSchema): Setting {
@@ -79,6 +96,11 @@ function settingOf(path: readonly string[], annotation: Annotation, schema: TSch
 /** A table of settings. */
 export function section<Properties extends TProperties>(description: string, of: Properties) {
   return Type.Object(of, { description, default: {}, additionalProperties: false });
+}
+
+/** An array of tables with so many at most. Each table that can be there has settings of its own: `otlp.also.0.name`. */
+export function arrayOf<Table extends TObject>(table: Table, maxItems: number) {
+  return Type.Array(table, { default: [], maxItems });
 }
 
 export function boolean(value: boolean, description: string, example?: string) {

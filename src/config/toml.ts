@@ -2,6 +2,7 @@
 import { parse, TomlError } from "smol-toml";
 import type { Finding } from "./diagnosis.ts";
 import { addValue, findKey, isFormerSection, type Layers, sectionNames } from "./layers.ts";
+import { arrayKeys } from "./schema.ts";
 import { redacted } from "./values.ts";
 
 /** Reads the text of a file; `file` is its path as people know it. Returns whether it is TOML: if not, that is one finding. */
@@ -19,7 +20,19 @@ export function readToml(file: string, toml: string, layers: Layers): boolean {
     const key = path.join(".");
     // Dotted names of a map's entries are tables in TOML: `deployment.environment.name = "production"`.
     const isVisited = sectionNames.has(key) || isFormerSection(key) || findKey(path)?.setting.kind === "map";
-    if (isVisited && isTable(written)) {
+    if (arrayKeys.has(key) && Array.isArray(written) && written.every(isTable)) {
+      layers.tables.set(key, written.length);
+      const allowed = arrayKeys.get(key) ?? 0;
+      if (written.length > allowed)
+        layers.findings.push({
+          severity: "error",
+          origin: { from: "file", file, line: lineOf([...path, String(allowed)]) },
+          key,
+          message: `there are ${written.length} tables, and at most ${allowed} are allowed`,
+          remedy: "Remove some.",
+        });
+      for (const [index, table] of written.slice(0, allowed).entries()) visit([...path, String(index)], table);
+    } else if (isVisited && isTable(written)) {
       for (const [name, inner] of Object.entries(written)) visit([...path, name], inner);
     } else {
       addValue(layers, path, { origin: { from: "file", file, line: lineOf(path) }, written, form: "typed" });
@@ -55,6 +68,19 @@ export function locateKeys(toml: string): (path: readonly string[]) => number {
   };
   // Comments and long strings could contain what looks like a key.
   const plain = toml.replace(skipped, (text, skip) => (skip === undefined ? text : text.replace(/[^\n]/g, " ")));
+  /** Tables of an array, so far: their number is part of the keys in them. */
+  const tables = new Map<string, number>();
+  const numbered = (path: readonly string[], begins: boolean): readonly string[] => {
+    const all: string[] = [];
+    for (const [depth, name] of path.entries()) {
+      all.push(name);
+      const key = all.join(".");
+      if (!arrayKeys.has(key)) continue;
+      if (begins && depth === path.length - 1) tables.set(key, (tables.get(key) ?? -1) + 1);
+      all.push(String(tables.get(key) ?? 0));
+    }
+    return all;
+  };
   let table: readonly string[] = [];
   for (const [index, line] of plain
     .replace(/^\ufeff/, "")
@@ -62,7 +88,7 @@ export function locateKeys(toml: string): (path: readonly string[]) => number {
     .entries()) {
     const section = header.exec(line);
     const key = section === null ? keyOfLine.exec(line) : null;
-    if (section !== null) note((table = partsOf(section[1] ?? "")), index + 1);
+    if (section !== null) note((table = numbered(partsOf(section[1] ?? ""), /^\s*\[\[/.test(line))), index + 1);
     else if (key !== null) note([...table, ...partsOf(key[1] ?? "")], index + 1);
   }
   return (path) => {
