@@ -52,7 +52,10 @@ const groups: readonly Group[] = [
   },
   { title: "Configuration audit", holds: (name) => name.startsWith("tailscale.config.") },
   { title: "Webhooks", holds: (name) => name.startsWith("tailscale.webhook.") },
-  { title: "Stream receiver", holds: (name) => name.startsWith("tailscale.stream.") },
+  {
+    title: "Stream receiver",
+    holds: (name) => name.startsWith("tailscale.stream.") || name.startsWith("tailscale.logstream."),
+  },
   { title: "The program itself", holds: (name) => name.startsWith("tailscale2otel.") || name.startsWith("process.") },
 ];
 
@@ -159,15 +162,17 @@ const notes: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale2otel.dedup.horizon": "At most the configured dedup window.",
   "tailscale2otel.journal.lost.rows": "As far as their number is known.",
   "tailscale2otel.journal.lost.records": "Undelivered ones, and those not known to be delivered.",
-  "tailscale2otel.export.metric_points": "`left_out`: the backend rejected the series before.",
+  "tailscale2otel.export.datapoints": "`left_out`: the backend rejected the series before.",
   "tailscale2otel.api.duration": "Includes the response body.",
   "tailscale2otel.scrape.lag":
     "For logs the age of the end of the last window that was read, for devices the age of the last response.",
-  "tailscale2otel.logstream.entries_sent":
+  "tailscale.logstream.entries_sent":
     "Counted since the log stream was configured; only for streams that `streaming.auto_configure` has set up.",
-  "tailscale2otel.logstream.requests_failed": "Counted since the log stream was configured.",
+  "tailscale.logstream.requests_failed": "Counted since the log stream was configured.",
   "tailscale2otel.logstream.missing":
     "Entries sent minus records received from the stream (accepted, duplicate or quarantined), both since this process first looked or since Tailscale's counter was reset; never below 0. Entries in transit raise it for a moment, and batches sent twice and values of unknown types make it inexact. A lasting increase means loss.",
+  "tailscale2otel.scrape.staleness": "Before the first success: since the start.",
+  "tailscale2otel.config.valid": "The previous configuration stays in force.",
   "tailscale2otel.tls.cert.rejected": "The previous certificate is served until they are fixed.",
 };
 
@@ -195,7 +200,7 @@ const chosen: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale.config.audit.schema_drift":
     'increase(tailscale_config_audit_schema_drift_total{status="unknown"}[1d]) > 0',
   "tailscale.webhook.schema_drift": 'increase(tailscale_webhook_schema_drift_total{status="unknown"}[1d]) > 0',
-  "tailscale2otel.ingest.records": "sum by (source, type, outcome) (rate(tailscale2otel_ingest_records_total[5m]))",
+  "tailscale2otel.ingest.records": "sum by (source, signal, outcome) (rate(tailscale2otel_ingest_records_total[5m]))",
   "tailscale2otel.ingest.last_event_timestamp": "time() - tailscale2otel_ingest_last_event_timestamp_seconds > 900",
   "tailscale2otel.journal.pending": "deriv(tailscale2otel_journal_pending[15m]) > 0",
   "tailscale2otel.journal.pending.age": "tailscale2otel_journal_pending_age_seconds > 300",
@@ -212,9 +217,9 @@ const chosen: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale2otel.quarantine.records":
     "sum by (class, reason) (increase(tailscale2otel_quarantine_records_total[1h])) > 0",
   "tailscale2otel.tls.cert.not_after": "tailscale2otel_tls_cert_not_after_seconds - time() < 7 * 86400",
-  "tailscale2otel.up": "absent(tailscale2otel_up) or tailscale2otel_up == 0",
+  "tailscale2otel.up": "absent(tailscale2otel_up_ratio) or tailscale2otel_up_ratio == 0",
   "tailscale2otel.logstream.missing": "min_over_time(tailscale2otel_logstream_missing[30m]) > 0",
-  "tailscale2otel.config.warnings": "tailscale2otel_config_warnings > 0",
+  "tailscale2otel.config.warnings": "tailscale2otel_config_warnings_ratio > 0",
   "process.cpu.time": "sum(rate(process_cpu_time_seconds_total[5m]))",
 };
 

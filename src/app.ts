@@ -46,6 +46,8 @@ export interface Stopped {
 export interface App {
   /** Applies the settings that need no restart: tokens, credentials and TLS files. */
   reload(config: Config): Promise<void>;
+  /** The configuration was to be reloaded, and is invalid: the running one stays, and a metric says so. */
+  refuseReload(): void;
   /** Stops intake first; ends within the deadline whatever the backend does. */
   stop(deadlineMs: number): Promise<Stopped>;
   /** What the app listens on. */
@@ -105,7 +107,7 @@ export async function startApp(
       onRedelivered: (progress) => journal.progress({ redelivered: [progress] }),
       onPoints(points) {
         for (const [outcome, count] of Object.entries(points) as [keyof typeof points, number][])
-          ledger.count("tailscale2otel.export.metric_points", { outcome }, count);
+          ledger.count("tailscale2otel.export.datapoints", { outcome }, count);
       },
       onDamage: (reason) => journal.damaged(reason),
       onStdoutClosed: deps.onStdoutClosed,
@@ -144,6 +146,8 @@ export async function startApp(
   observeStore(config, { ...shared, ...books });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
+  let isRefused = false;
+  telemetry.observe("tailscale2otel.config.valid", () => [{ value: Number(!isRefused), attributes: {} }]);
   telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings.length, attributes: {} }]);
   const endObserving = observeProcess(telemetry);
 
@@ -245,7 +249,11 @@ export async function startApp(
         ? { ...receivers.addresses, admin: shownListen(config.admin.listen, "http", admin.port) }
         : receivers.addresses;
     },
+    refuseReload() {
+      isRefused = true;
+    },
     async reload(next) {
+      isRefused = false;
       admin.useToken(next.admin.token);
       await receivers.reload(next);
       tailnet.reload(next);

@@ -64,14 +64,18 @@ type Words<Text extends string> = Text extends `${infer Word} ${infer Rest}`
 /** Units as Prometheus names them when it translates OTLP. Units in braces are annotations, which it omits. */
 const unitNames: Readonly<Record<string, string>> = { By: "bytes", s: "seconds" };
 
-/** The metric's name in Prometheus, by OTLP and on `/metrics` alike: `tailscale.network.io` is `tailscale_network_io_bytes_total`. */
+/**
+ * The metric's name in Prometheus, by OTLP and on `/metrics` alike: `tailscale.network.io` is `tailscale_network_io_bytes_total`,
+ * and a gauge of unit `1`, such as `tailscale2otel.up`, ends in `_ratio`. A unit that the name has already is not repeated.
+ */
 export function prometheusName(name: string, { kind, unit }: Pick<MetricDefinition, "kind" | "unit">): string {
-  const unitName = unitNames[unit];
+  const base = prometheusLabel(name);
+  const unitName = unit === "1" && kind === "gauge" ? "ratio" : unitNames[unit];
   const suffixes = [
-    ...(unitName === undefined ? [] : [unitName]),
+    ...(unitName === undefined || base.split("_").includes(unitName) ? [] : [unitName]),
     ...(/^(counter|total)$/.test(kind) ? ["total"] : []),
   ];
-  return [prometheusLabel(name), ...suffixes].join("_");
+  return [base, ...suffixes].join("_");
 }
 
 /** `network.io.direction` becomes `network_io_direction`. */

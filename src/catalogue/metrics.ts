@@ -37,20 +37,32 @@ export const apiStatusCodes = [
   "none",
 ];
 
+/** Why a poll failed; `other` is no failure of the API. */
+export const scrapeErrors = [
+  ...words("unauthorized missing_scope not_enabled not_found rejected rate_limited unavailable timeout"),
+  ...words("too_large malformed redirected aborted other"),
+] as const;
+
+/** Why an export failed: what became of the request, or `rejected`, which is about what it held. */
+export const exportErrors = words("unreachable timeout reset server throttled denied rejected");
+
 const direction = ["transmit", "receive"] as const;
 const type = ["flow", "audit", "webhook"] as const;
 const source = ["stream", "webhook", "poll"] as const;
-const received = { source, type: [...type, "unknown"] } as const;
+const received = { source, signal: [...type, "unknown"] } as const;
+const byEvent = { source, signal: type } as const;
 const streamed = { type: ["flow", "audit"] } as const;
 const byTraffic = { "tailscale.traffic_type": trafficTypes } as const;
 const bySourceNode = { "tailscale.src.node": "text" } as const;
 const byMetric = { "metric.name": "text" } as const;
-const byListener = { listener: "text" } as const;
+const byListener = { component: ["stream", "webhook"] } as const;
 const byCall = { endpoint: apiEndpoints, "http.response.status_code": apiStatusCodes } as const;
 const byCollector = { "tailscale.collector": ["flowlogs", "auditlogs", "devices"] } as const;
 const byLogStream = { "tailscale.logstream.type": ["network", "configuration"] } as const;
 const bySignal = { signal: ["logs", "metrics"] } as const;
 const byRequest = { ...bySignal, outcome: ["success", "retry", "rejected"] } as const;
+const byResult = { ...bySignal, outcome: ["success", "failure"] } as const;
+const byFailure = { ...bySignal, error_type: exportErrors } as const;
 const byAction = { "tailscale.audit.action": auditActions } as const;
 const known = { status: ["known", "unknown"] } as const;
 const quarantined = { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" } as const;
@@ -137,6 +149,13 @@ export const metrics = {
   "tailscale.stream.inflight": upDown("{request}", "Requests being read, parsed or committed.", {}),
   "tailscale.stream.request.duration": histogram("s", "Time from a request's headers to its answer.", answers, {}),
   "tailscale.stream.request.size": histogram("By", "Size of request bodies as received.", bytes, {}),
+  "tailscale.logstream.configured": gauge("1", "1 once the log stream is set to send here.", byLogStream),
+  "tailscale.logstream.entries_sent": total("{entry}", "Entries sent, according to Tailscale.", byLogStream),
+  "tailscale.logstream.bytes_sent": total("By", "Bytes sent, according to Tailscale.", byLogStream),
+  "tailscale.logstream.requests": total("{request}", "Requests, according to Tailscale.", byLogStream),
+  "tailscale.logstream.requests_failed": total("{request}", "Failed requests, according to Tailscale.", byLogStream),
+  "tailscale.logstream.error": gauge("1", "1 while Tailscale's last request has failed, else 0.", byLogStream),
+  "tailscale.logstream.last_activity": gauge("s", "Unix time at which Tailscale last sent something.", byLogStream),
   "tailscale.webhook.events": exact("{event}", "Accepted webhook events, by type.", {
     "tailscale.webhook.type": { known: webhookTypes, maxOthers: 64 },
     "tailscale.tailnet": { known: [], maxOthers: 8 },
@@ -155,12 +174,14 @@ export const metrics = {
     outcome: ["accepted", "duplicate", "skipped", "quarantined"],
   }),
   "tailscale2otel.ingest.size": exact("By", "Decompressed size of accepted requests.", received),
-  "tailscale2otel.ingest.event.age": histogram("s", "Time from events to their receipt.", ages, { source, type }),
-  "tailscale2otel.ingest.capture.delay": histogram("s", "Time from events to their recording by Tailscale.", ages, {
-    source,
-    type,
-  }),
-  "tailscale2otel.ingest.last_event_timestamp": gauge("s", "Unix time of the newest accepted event.", { source, type }),
+  "tailscale2otel.ingest.event.age": histogram("s", "Time from events to their receipt.", ages, byEvent),
+  "tailscale2otel.ingest.capture.delay": histogram(
+    "s",
+    "Time from events to their recording by Tailscale.",
+    ages,
+    byEvent,
+  ),
+  "tailscale2otel.ingest.last_event_timestamp": gauge("s", "Unix time of the newest accepted event.", byEvent),
   "tailscale2otel.ingest.front_end": counter("{record}", "Flow records by the decoder that read them.", {
     front_end: ["scanner", "reader"],
   }),
@@ -190,34 +211,38 @@ export const metrics = {
   "tailscale2otel.export.log_records": exact("{log_record}", "Log records by the outcome of their delivery.", {
     outcome: ["delivered", "rejected", "dead_lettered"],
   }),
-  "tailscale2otel.export.metric_points": exact("{data_point}", "Metric points by the outcome of their delivery.", {
+  "tailscale2otel.export.datapoints": exact("{data_point}", "Metric points by the outcome of their delivery.", {
     outcome: ["delivered", "left_out", "rejected"],
   }),
   "tailscale2otel.export.requests": counter("{request}", "OTLP requests, by signal and outcome.", byRequest),
-  "tailscale2otel.export.duration": histogram("s", "Duration of an OTLP request.", answers.slice(2), byRequest),
+  "tailscale2otel.export.duration": histogram("s", "Duration of an OTLP request.", answers.slice(2), byResult),
+  "tailscale2otel.export.failures": counter("{request}", "OTLP requests that failed, by the cause.", byFailure),
   "tailscale2otel.export.last_success": gauge("s", "Unix time of the last request the backend accepted.", bySignal),
   "tailscale2otel.export.truncated_texts": counter("{text}", "Attribute values and log bodies cut to their limit.", {}),
   "tailscale2otel.series.active": gauge("{series}", "Series of a metric.", byMetric),
   "tailscale2otel.series.limit": gauge("{series}", "Series limit of a metric: `cardinality.metric_limit`.", byMetric),
+  "tailscale2otel.series.overflowing": gauge("1", "1 while a metric is at its series limit, else 0.", byMetric),
   "tailscale2otel.series.overflowed": total("{series}", "New series folded into the overflow series.", byMetric),
   "tailscale2otel.api.requests": counter("{request}", "Requests to Tailscale's API, every attempt counted.", byCall),
   "tailscale2otel.api.duration": histogram("s", "Duration of a request to Tailscale's API.", calls, byCall),
   "tailscale2otel.api.retries": counter("{retry}", "Retries, by the result of the failed attempt.", byCall),
-  "tailscale2otel.scrape.success": gauge("{scrape}", "1 if a collector's last poll succeeded, else 0.", byCollector),
+  "tailscale2otel.scrape.success": gauge("1", "1 if a collector's last poll succeeded, else 0.", byCollector),
+  "tailscale2otel.scrape.errors": counter("{error}", "Failed polls, by the cause.", {
+    ...byCollector,
+    error_type: scrapeErrors,
+  }),
+  "tailscale2otel.scrape.staleness": gauge("s", "Time since a collector's last successful poll.", byCollector),
   "tailscale2otel.scrape.last_timestamp": gauge("s", "Unix time of a collector's last successful poll.", byCollector),
   "tailscale2otel.scrape.lag": gauge("s", "How far a collector is behind.", byCollector),
-  "tailscale2otel.logstream.entries_sent": gauge("{entry}", "Entries sent, according to Tailscale.", byLogStream),
-  "tailscale2otel.logstream.requests_failed": gauge(
-    "{request}",
-    "Failed requests, according to Tailscale.",
-    byLogStream,
-  ),
   "tailscale2otel.logstream.missing": gauge("{entry}", "Entries sent by Tailscale but not received.", byLogStream),
   "tailscale2otel.tls.cert.not_after": gauge("s", "Unix time at which a certificate expires.", byListener),
+  "tailscale2otel.tls.cert.not_before": gauge("s", "Unix time from which a certificate is valid.", byListener),
+  "tailscale2otel.tls.cert.reload.failures": total("{reload}", "Replaced files that were unusable.", byListener),
   "tailscale2otel.tls.cert.rejected": gauge("{state}", "1 while the certificate files are unusable.", byListener),
-  "tailscale2otel.config.warnings": gauge("{warning}", "Warnings about the configuration.", {}),
-  "tailscale2otel.up": gauge("{process}", "1 while the process is running.", {}),
-  "tailscale2otel.build_info": gauge("{build}", "Always 1; the version is an attribute.", { version: "text" }),
+  "tailscale2otel.config.warnings": gauge("1", "Number of warnings about the configuration.", {}),
+  "tailscale2otel.config.valid": gauge("1", "0 while the last reload was refused as invalid, else 1.", {}),
+  "tailscale2otel.up": gauge("1", "1 while the process is running.", {}),
+  "tailscale2otel.build_info": gauge("1", "Always 1; the version is an attribute.", { version: "text" }),
   "tailscale2otel.event_loop.lag": histogram("s", "How late timers of the main thread fire.", answers.slice(0, -1), {}),
   "process.cpu.time": total("s", "CPU time used by the process.", { "cpu.mode": ["user", "system"] }),
   "process.memory.usage": gauge("By", "Resident memory of the process.", {}),

@@ -7,7 +7,7 @@ import type { Log } from "../lib/log.ts";
 
 export interface Reload {
   /** The app runs: from now on, and if it was asked for before, the configuration is read again. */
-  begin(app: Pick<App, "reload">): void;
+  begin(app: Pick<App, "reload" | "refuseReload">): void;
   /** Reads everything again. Before `begin`, the request is remembered. */
   ask(reason: string): void;
   /** Nothing is applied from now on. */
@@ -19,7 +19,7 @@ const watchMs = 1000;
 export function createReload(started: Inspection, sources: ConfigSources, log: Log): Reload {
   const knownWarnings = new Set(started.warnings.map(describeFinding));
   const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
-  const begun = Promise.withResolvers<Pick<App, "reload">>();
+  const begun = Promise.withResolvers<Pick<App, "reload" | "refuseReload">>();
   let files = secretFilesOf(started);
   let running = started.config;
   let isAsked = false;
@@ -35,7 +35,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
       .catch(fail);
   }
 
-  async function readAgain(reason: string, app: Pick<App, "reload">): Promise<void> {
+  async function readAgain(reason: string, app: Pick<App, "reload" | "refuseReload">): Promise<void> {
     isAsked = false;
     await watch.watch(files);
     if (isStopped) return;
@@ -44,11 +44,13 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     // Without it, another file or the defaults would apply.
     if (started.configFile !== undefined && inspection.configFile !== started.configFile) {
       log.error(`not reloaded: ${started.configFile}, which this instance was started with, no longer exists`);
+      app.refuseReload();
       return;
     }
     if (problems.length > 0) {
       for (const problem of problems)
         log.error(`not reloaded; still using the previous configuration: ${onOneLine(describeFinding(problem))}`);
+      app.refuseReload();
       return;
     }
     for (const line of warnings.map(describeFinding)) {

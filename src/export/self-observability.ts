@@ -99,6 +99,20 @@ class PullReader extends MetricReader {
   protected async onForceFlush(): Promise<void> {}
 }
 
+/** A counter of no more series than this has all of them from the start, so that `increase()` sees what comes first. */
+const maxZeroSeries = 16;
+
+/** Every attribute set that a metric can have; none if they are too many, or not known beforehand. */
+function closedSets({ attributes }: MetricDefinition): readonly Readonly<Record<string, string>>[] {
+  let sets: readonly Readonly<Record<string, string>>[] = [{}];
+  for (const [name, domain] of Object.entries(attributes)) {
+    if (!Array.isArray(domain)) return [];
+    sets = sets.flatMap((set) => domain.map((word: string) => ({ ...set, [name]: word })));
+    if (sets.length > maxZeroSeries) return [];
+  }
+  return sets;
+}
+
 function telemetryOf(meter: ReturnType<MeterProvider["getMeter"]>, common: ResourceAttributes): Telemetry {
   const adding = new Map<MetricName, Counter | UpDownCounter>();
   const recording = new Map<MetricName, Histogram>();
@@ -108,8 +122,11 @@ function telemetryOf(meter: ReturnType<MeterProvider["getMeter"]>, common: Resou
     if (origin !== "process") continue;
     const options = { unit, description };
     const advice = buckets === undefined ? {} : { advice: { explicitBucketBoundaries: [...buckets] } };
-    if (kind === "counter") adding.set(name, meter.createCounter(name, options));
-    else if (kind === "updown") adding.set(name, meter.createUpDownCounter(name, options));
+    if (kind === "counter") {
+      const created = meter.createCounter(name, options);
+      adding.set(name, created);
+      for (const attributes of closedSets(definition)) created.add(0, { ...common, ...attributes });
+    } else if (kind === "updown") adding.set(name, meter.createUpDownCounter(name, options));
     else if (kind === "histogram") recording.set(name, meter.createHistogram(name, { ...options, ...advice }));
     else if (kind === "total") observing.set(name, meter.createObservableCounter(name, options));
     else observing.set(name, meter.createObservableGauge(name, options));

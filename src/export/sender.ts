@@ -6,7 +6,7 @@ import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
 import { codeOf, connectionError } from "../lib/connection-error.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
-import { type Answer, type Encoding, readAnswer, type Signal } from "./answer.ts";
+import { type Answer, type Encoding, type FailureCause, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";
 
 /** `fetch` with the options that runtimes add to it; the runtime's seam translates those that its own does not know. */
@@ -22,6 +22,9 @@ export type Fetch = (
 /** What a request came to, as it is counted. */
 export type RequestOutcome = "success" | "retry" | "rejected";
 
+/** Why a request that did not succeed failed, as it is counted. */
+export type FailureType = FailureCause | "rejected";
+
 /**
  * Sends a body, which it has copied or compressed when it returns; never throws. The signal ends the attempt early: it then
  * failed because it was stopped, and is not counted.
@@ -35,7 +38,7 @@ export interface SenderDeps {
   /** Those of the next request, which may be newer than the destination's. */
   readonly credentials: () => Credentials;
   /** Called after every request except those that our own stop cut off. */
-  readonly onAnswer: (signal: Signal, outcome: RequestOutcome, seconds: number) => void;
+  readonly onAnswer: (signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType) => void;
 }
 
 /** What an attempt comes to that was ended by our own stop. */
@@ -79,7 +82,7 @@ export function createSender(destination: Destination, deps: SenderDeps): Sender
             why: connectionError(error, host),
           };
     }
-    deps.onAnswer(signal, outcomes[answer.kind], (performance.now() - startedAt) / 1000);
+    deps.onAnswer(signal, outcomes[answer.kind], (performance.now() - startedAt) / 1000, failureOf(answer));
     const placed = answer.kind === "failed" ? { ...answer, why: `${address}: ${answer.why}` } : answer;
     return withoutSecrets(placed, secretsIn(given));
   };
@@ -95,6 +98,11 @@ const compressors: Record<Destination["compression"], (body: Uint8Array) => Uint
     }),
   none: (body) => body.slice(),
 };
+
+function failureOf(answer: Answer): FailureType | undefined {
+  if (answer.kind === "accepted") return undefined;
+  return answer.kind === "failed" ? answer.cause : "rejected";
+}
 
 const outcomes: Record<Answer["kind"], RequestOutcome> = { accepted: "success", failed: "retry", refused: "rejected" };
 

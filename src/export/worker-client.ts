@@ -114,9 +114,11 @@ export class ExportWorker {
         this.metrics = state;
         deps.onPoints(points);
       },
-      requested: (signal, outcome, seconds) => {
+      requested: (signal, outcome, seconds, failure) => {
         telemetry.add("tailscale2otel.export.requests", 1, { signal, outcome });
-        telemetry.record("tailscale2otel.export.duration", seconds, { signal, outcome });
+        const result = { signal, outcome: failure === undefined ? "success" : "failure" } as const;
+        telemetry.record("tailscale2otel.export.duration", seconds, result);
+        if (failure !== undefined) telemetry.add("tailscale2otel.export.failures", 1, { signal, error_type: failure });
         if (outcome === "success") this.lastSuccess[signal] = clock();
       },
       truncated: (texts) => telemetry.add("tailscale2otel.export.truncated_texts", texts, {}),

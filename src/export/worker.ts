@@ -33,6 +33,7 @@ import {
   createSender,
   createStdoutSender,
   type Fetch,
+  type FailureType,
   type RequestOutcome,
   type Sender,
   type SenderDeps,
@@ -66,7 +67,7 @@ export interface MainCalls {
   redelivered(progress: RedeliveryProgress): void;
   deliveryState(kind: DeliveryKind, state: DeliveryState): void;
   metricReport(report: MetricReport): void;
-  requested(signal: Signal, outcome: RequestOutcome, seconds: number): void;
+  requested(signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType): void;
   /** Texts that were cut to their bound since the last such message. */
   truncated(texts: number): void;
   log(level: LogLevel, message: string, fields: LogFields | undefined): void;

@@ -19,6 +19,8 @@ export interface HttpServerOptions {
   readonly listen: string;
   /** Without them, plain HTTP. They are watched, and replaced within seconds. */
   readonly tls?: TlsFiles | undefined;
+  /** Whose certificate it is, for its metrics. */
+  readonly component?: "stream" | "webhook";
 }
 
 export interface HttpServerDeps {
@@ -61,7 +63,10 @@ const gapMs = 1000;
 const lastBodiesShare = 0.5;
 
 /** @throws {ConfigError} if the address is none, or two routes collide. */
-export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpServerDeps): HttpServer {
+export function createHttpServer(
+  { listen, tls, component = "stream" }: HttpServerOptions,
+  deps: HttpServerDeps,
+): HttpServer {
   const { routes, logger, telemetry = silentTelemetry, clock = systemClock, misdirected = () => {} } = deps;
   const address = addressOf(listen);
   const state: ServerState = {
@@ -129,12 +134,20 @@ export function createHttpServer({ listen, tls }: HttpServerOptions, deps: HttpS
     const pair = readKeyPair(files, clock());
     const listener = await bindShared(address, optionsOf(pair));
     certificate = watchKeyPair(pair, files, { serve: replace, listen, logger, clock });
-    const attributes = { listener: listen };
+    const attributes = { component };
     const observed = (read: (pair: ServedKeyPair) => number) => () =>
       certificate === undefined ? [] : [{ value: read(certificate), attributes }];
     telemetry.observe(
       "tailscale2otel.tls.cert.not_after",
       observed(({ current }) => current.notAfter / 1000),
+    );
+    telemetry.observe(
+      "tailscale2otel.tls.cert.not_before",
+      observed(({ current }) => current.notBefore / 1000),
+    );
+    telemetry.observe(
+      "tailscale2otel.tls.cert.reload.failures",
+      observed(({ rejections }) => rejections),
     );
     telemetry.observe(
       "tailscale2otel.tls.cert.rejected",

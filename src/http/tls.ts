@@ -22,7 +22,8 @@ export function tlsFilesOf(tls: { readonly cert_file: string; readonly key_file:
 export interface KeyPair {
   readonly certificate: string;
   readonly key: string;
-  /** Epoch milliseconds after which nobody trusts the certificate. */
+  /** Epoch milliseconds between which the certificate is trusted. */
+  readonly notBefore: number;
   readonly notAfter: number;
 }
 
@@ -34,8 +35,8 @@ export function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): KeyPa
   const [certificate, key] = [readText(certFile), readText(keyFile)];
   const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, now);
   if (reason !== undefined) throw new ConfigError([reason]);
-  const notAfter = Date.parse(new X509Certificate(certificate).validTo);
-  return { certificate, key, notAfter };
+  const { validFrom, validTo } = new X509Certificate(certificate);
+  return { certificate, key, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
 }
 
 /** The pair that is served. */
@@ -43,6 +44,8 @@ export interface ServedKeyPair {
   readonly current: KeyPair;
   /** The files hold a pair that cannot be used, so the previous one is still served. */
   readonly isRejecting: boolean;
+  /** How many pairs could not be used. */
+  readonly rejections: number;
   /** Reads these files now and watches them from now on. */
   reload(files: TlsFiles): Promise<void>;
   /** Resolves when no replacement is under way. */
@@ -67,6 +70,7 @@ export function watchKeyPair(
   let watched = files;
   let current = pair;
   let rejected = "";
+  let rejections = 0;
   const watch = createFileWatch(watchMs, () => void check());
   // What has changed since the pair was read would go unnoticed.
   let last = watch.watch([files.certFile, files.keyFile]).then(replace);
@@ -90,8 +94,10 @@ export function watchKeyPair(
     } catch (error) {
       current = previous;
       const message = error instanceof Error ? error.message : String(error);
-      if (message !== rejected)
+      if (message !== rejected) {
+        rejections++;
         logger.warn(`cannot use the new TLS certificate; still serving the old one: ${message}`, { listen });
+      }
       rejected = message;
     }
   }
@@ -102,6 +108,9 @@ export function watchKeyPair(
     },
     get isRejecting() {
       return rejected !== "";
+    },
+    get rejections() {
+      return rejections;
     },
     async reload(next) {
       watched = next;

@@ -192,24 +192,24 @@ export class Counting {
 }
 
 function countAccepted(source: Source, type: RecordType, records: number, into: Increments): void {
-  count(into, "tailscale2otel.ingest.records", { source, type, outcome: "accepted" }, records);
+  count(into, "tailscale2otel.ingest.records", { source, signal: type, outcome: "accepted" }, records);
   if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.records", { type }, records);
 }
 
 function countTally(source: Source, tally: Tally, into: Increments): void {
-  count(into, "tailscale2otel.ingest.size", { source, type: tally.bytesOf }, tally.bytes);
+  count(into, "tailscale2otel.ingest.size", { source, signal: tally.bytesOf }, tally.bytes);
   for (const type of recordTypes) {
     const records = tally.duplicates?.[type] ?? 0;
-    count(into, "tailscale2otel.ingest.records", { source, type, outcome: "duplicate" }, records);
+    count(into, "tailscale2otel.ingest.records", { source, signal: type, outcome: "duplicate" }, records);
     if (type === "webhook") count(into, "tailscale.webhook.duplicates", {}, records);
     else if (source === "stream") count(into, "tailscale.stream.duplicates", { type }, records);
   }
   for (const [reason, records] of Object.entries(tally.skipped ?? {}) as [SkipReason, number][]) {
-    count(into, "tailscale2otel.ingest.records", { source, type: "unknown", outcome: "skipped" }, records);
+    count(into, "tailscale2otel.ingest.records", { source, signal: "unknown", outcome: "skipped" }, records);
     if (source === "stream") count(into, "tailscale.stream.skipped", { reason }, records);
   }
   for (const { type, reason, records } of tally.quarantined ?? []) {
-    count(into, "tailscale2otel.ingest.records", { source, type, outcome: "quarantined" }, records);
+    count(into, "tailscale2otel.ingest.records", { source, signal: type, outcome: "quarantined" }, records);
     count(into, "tailscale2otel.quarantine.records", { class: "invalid", reason }, records);
     if (reason === "decode_error" || reason === "measure_failed") {
       if (source === "stream" && type !== "webhook") count(into, "tailscale.stream.decode_errors", { type }, records);

@@ -44,6 +44,12 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
   const { metric_limit: limit } = config.cardinality;
   telemetry.observe("tailscale2otel.series.active", () => byMetric(({ size }) => size));
   telemetry.observe("tailscale2otel.series.limit", () => byMetric(({ size }) => (size > 0 ? limit : 0)));
+  telemetry.observe("tailscale2otel.series.overflowing", () =>
+    Array.from(ledger.tables, ([metric, { size }]) => ({
+      value: Number(limit > 0 && size >= limit),
+      attributes: { "metric.name": metric },
+    })),
+  );
   let unnamed = 0;
   telemetry.observe("tailscale2otel.series.overflowed", () => {
     unnamed += edges.takeOverflowed() + ends.takeResets();

@@ -20,7 +20,7 @@ export type Origin = Pick<Append, "source" | "receivedAt">;
 /** When the newest event of each source and type happened, in seconds; never moves back. */
 export type LastEvents = Map<
   string,
-  { readonly value: number; readonly attributes: Pick<Origin, "source"> & { readonly type: RecordType } }
+  { readonly value: number; readonly attributes: Pick<Origin, "source"> & { readonly signal: RecordType } }
 >;
 
 /** Epoch milliseconds: an event's own time, and the log service's. */
@@ -70,7 +70,7 @@ export class BatchTimes {
   report(telemetry: Telemetry, lastEvents: LastEvents): void {
     const { source, receivedAt } = this.#origin;
     for (const [type, { samples, newestMs }] of this.#byType) {
-      const attributes = { source, type };
+      const attributes = { source, signal: type };
       const key = `${source} ${type}`;
       lastEvents.set(key, { attributes, value: Math.max(lastEvents.get(key)?.value ?? 0, newestMs / 1000) });
       for (const { timeMs, recordedMs, deferredAt } of samples) {

@@ -66,9 +66,10 @@ export function createReceivers(
   function listenerOf(names: readonly Name[]): Listener {
     const routes = names.flatMap((name): readonly Route[] => ({ streaming: hec, webhook })[name].routes);
     const { listen, tls } = config[names[0] as Name];
-    const metric = names.includes("streaming") ? "tailscale.stream.rejected" : "tailscale.webhook.rejected";
+    const component = names.includes("streaming") ? "stream" : "webhook";
+    const metric = `tailscale.${component}.rejected` as const;
     const misdirected = (reason: Misdirected["reason"]): void => shared.telemetry.add(metric, 1, { reason });
-    const server = createHttpServer({ listen, tls: tlsFilesOf(tls) }, { ...shared, routes, misdirected });
+    const server = createHttpServer({ listen, tls: tlsFilesOf(tls), component }, { ...shared, routes, misdirected });
     return { names, server };
   }
 

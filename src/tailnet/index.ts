@@ -55,7 +55,7 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
     const { streaming, collectors } = config;
     if (api === undefined || !streaming.enabled || !streaming.auto_configure) return undefined;
     const received = (log: LogName): number =>
-      deps.ledger.sum("tailscale2otel.ingest.records", { source: "stream", type: recordTypes[log] });
+      deps.ledger.sum("tailscale2otel.ingest.records", { source: "stream", signal: recordTypes[log] });
     const isWanted = { network: collectors.flowlogs.enabled, configuration: collectors.auditlogs.enabled };
     const logs = logNames.filter((log) => isWanted[log]);
     return createLogStreams({ logs, target: logStreamTargetOf(config) }, { ...deps, api, received });

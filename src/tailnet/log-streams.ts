@@ -96,24 +96,7 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
     },
     /** Call it once the receiver listens. */
     start(): void {
-      const gauge = (read: (loss: LossCount) => number | undefined) => () =>
-        streams.flatMap(({ log, loss }) => {
-          const value = loss.status && read(loss);
-          return value === undefined ? [] : [{ value, attributes: { "tailscale.logstream.type": log } }];
-        });
-      const { telemetry } = deps;
-      telemetry.observe(
-        "tailscale2otel.logstream.entries_sent",
-        gauge(({ status }) => status?.numEntriesSent ?? 0),
-      );
-      telemetry.observe(
-        "tailscale2otel.logstream.requests_failed",
-        gauge(({ status }) => status?.numFailedRequests ?? 0),
-      );
-      telemetry.observe(
-        "tailscale2otel.logstream.missing",
-        gauge(({ missing }) => missing),
-      );
+      observeLogStreams(streams, deps.telemetry);
       begin();
     },
     /** Sets the streams again if the token differs. An empty token is ignored: Tailscale would send without one. */
@@ -128,6 +111,48 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
       await waitAtMost(Promise.all(streams.map(({ last }) => last)), deadlineMs);
     },
   };
+}
+
+/** Tailscale's own view of each stream, once it has been read. */
+function observeLogStreams(
+  streams: readonly { readonly log: LogName; readonly loss: LossCount }[],
+  telemetry: Telemetry,
+) {
+  const each = (read: (status: LogStreamStatus, loss: LossCount) => number | undefined) => () =>
+    streams.flatMap(({ log, loss }) => {
+      const value = loss.status && read(loss.status, loss);
+      return value === undefined ? [] : [{ value, attributes: { "tailscale.logstream.type": log } }];
+    });
+  const sums = {
+    "tailscale.logstream.entries_sent": "numEntriesSent",
+    "tailscale.logstream.bytes_sent": "numBytesSent",
+    "tailscale.logstream.requests": "numTotalRequests",
+    "tailscale.logstream.requests_failed": "numFailedRequests",
+  } as const;
+  for (const [metric, sum] of Object.entries(sums) as [keyof typeof sums, (typeof sums)[keyof typeof sums]][])
+    telemetry.observe(
+      metric,
+      each((status) => status[sum] ?? 0),
+    );
+  telemetry.observe(
+    "tailscale.logstream.configured",
+    each(() => 1),
+  );
+  telemetry.observe(
+    "tailscale.logstream.error",
+    each(({ lastError = "" }) => Number(lastError !== "")),
+  );
+  telemetry.observe(
+    "tailscale.logstream.last_activity",
+    each((status) => {
+      const at = Date.parse(activityOf(status) ?? "");
+      return Number.isNaN(at) ? undefined : at / 1000;
+    }),
+  );
+  telemetry.observe(
+    "tailscale2otel.logstream.missing",
+    each((_, { missing }) => missing),
+  );
 }
 
 function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreamsDeps) {

@@ -1,7 +1,8 @@
 /** Reads one thing from the API at an interval, retries until it works, and reports how that goes: log, gauges, `status`. */
+import { scrapeErrors } from "../catalogue/metrics.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
-import { createAttempts } from "./errors.ts";
+import { createAttempts, TailscaleError } from "./errors.ts";
 
 /** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
 export type Step = "behind" | "current" | "over";
@@ -46,13 +47,24 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   const ending = new AbortController();
   const { signal } = ending;
   let running: Promise<void> | undefined;
+  let startedAt: number | undefined;
   let lastSuccessAt: number | undefined;
   const attempts = createAttempts();
 
+  function countError(errors: 0 | 1, errorType: (typeof scrapeErrors)[number]): void {
+    const attributes = { "tailscale.collector": collector, error_type: errorType } as const;
+    telemetry.add("tailscale2otel.scrape.errors", errors, attributes);
+  }
+
   const readOnce = attempts.noting(async (): Promise<Step> => {
-    const step = await options.read(signal);
-    lastSuccessAt = retry.clock();
-    return step;
+    try {
+      const step = await options.read(signal);
+      lastSuccessAt = retry.clock();
+      return step;
+    } catch (error) {
+      if (!signal.aborted) countError(1, error instanceof TailscaleError ? error.reason : "other");
+      throw error;
+    }
   });
 
   async function run(): Promise<void> {
@@ -79,6 +91,11 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
     "tailscale2otel.scrape.last_timestamp",
     gauge(() => lastSuccessAt && lastSuccessAt / 1000),
   );
+  for (const errorType of scrapeErrors) countError(0, errorType);
+  telemetry.observe(
+    "tailscale2otel.scrape.staleness",
+    gauge(() => startedAt && secondsSince(lastSuccessAt ?? startedAt)),
+  );
   telemetry.observe(
     "tailscale2otel.scrape.lag",
     gauge(() => secondsSince(readUntil())),
@@ -95,6 +112,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
       };
     },
     start() {
+      startedAt ??= retry.clock();
       running ??= run();
     },
     async stop(deadlineMs) {

@@ -124,7 +124,7 @@ function totalOf({ metric, attributes }: SunkPoint): keyof Totals | undefined {
       return "entries";
     case "tailscale2otel.ingest.records":
       if (attributes["outcome"] !== "accepted") return undefined;
-      return countOf[attributes["type"] as keyof typeof countOf];
+      return countOf[attributes["signal"] as keyof typeof countOf];
     default:
       return undefined;
   }

@@ -87,6 +87,27 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
+  test("a refused reload shows as a metric until one succeeds", async () => {
+    const admin = '[admin]\nlisten = "127.0.0.1:0"';
+    settings('token = "a-token"', admin);
+    const program = start(directory, ["run"]);
+    const addresses = JSON.parse(await program.line('"ready"')) as { admin: string };
+    const validity = async (): Promise<string | undefined> =>
+      /^tailscale2otel_config_valid_ratio\S* (\d)$/m.exec(
+        await (await fetch(`${addresses.admin}/metrics`)).text(),
+      )?.[1];
+    expect(await validity()).toBe("1");
+    settings("token = 7", admin);
+    program.process.kill("SIGHUP");
+    await program.line("not reloaded");
+    await until(async () => (await validity()) === "0");
+    settings('token = "b-token"', admin);
+    program.process.kill("SIGHUP");
+    await program.line("configuration reloaded");
+    await until(async () => (await validity()) === "1");
+    await end(program);
+  });
+
   test("a listener keeps its token when the edited file drops it together with the address", async () => {
     settings('token = "a-token"\nrequire_token = true', '[admin]\nlisten = "127.0.0.1:0"\ntoken = "b-token"');
     const program = start(directory, ["run"]);

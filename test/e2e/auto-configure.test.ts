@@ -137,8 +137,12 @@ test(
     await until(async () => (await pushed()) === 200);
     await sink.until(() => totalsOf(sink.points, "tailscale.stream.records", "type")["flow"] === 3);
     await sink.until(() => totalsOf(sink.points, "tailscale.webhook.events", "")["undefined"] === 1);
-    for (const name of ["entries_sent", "requests_failed", "missing"]) {
-      const totals = () => totalsOf(sink.points, `tailscale2otel.logstream.${name}`, "tailscale.logstream.type");
+    for (const name of [
+      "tailscale.logstream.entries_sent",
+      "tailscale.logstream.requests_failed",
+      "tailscale2otel.logstream.missing",
+    ]) {
+      const totals = () => totalsOf(sink.points, name, "tailscale.logstream.type");
       await sink.until(() => "configuration" in totals() && "network" in totals());
     }
     await first.stop();

@@ -71,7 +71,10 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
           await expectSum("tailscale_network_packets_rollup_total", of, byHand(packets));
         }
         await prometheus.until(`sum(tailscale_stream_records_total{${job},type="audit"})`, (of) => sumOf(of) === 8);
-        await prometheus.until(`tailscale2otel_up{${job},tailscale_tailnet="example.com"}`, (of) => sumOf(of) === 1);
+        await prometheus.until(
+          `tailscale2otel_up_ratio{${job},tailscale_tailnet="example.com"}`,
+          (of) => sumOf(of) === 1,
+        );
       }
       const series = async (job: string) =>
         (await prometheus.until(`tailscale_network_io_rollup_bytes_total{${job}}`, (samples) => samples.length > 0))

@@ -23,7 +23,7 @@ test("has units in names, the catalogue's words, and the totals of the last fold
     'tailscale_network_io_bytes_total{tailscale_tailnet="t",network_io_direction="transmit",tailscale_src_node="node-0"} 41',
   );
   expect(lines.filter((line) => line.startsWith("tailscale_network_io_bytes_total{"))).toHaveLength(2);
-  expect(lines).toContain('tailscale2otel_up{tailscale_tailnet="t"} 1');
+  expect(lines).toContain('tailscale2otel_up_ratio{tailscale_tailnet="t"} 1');
   expect(lines).toContain(
     'tailscale2otel_export_duration_seconds_count{tailscale_tailnet="t",signal="logs",outcome="success"} 1',
   );

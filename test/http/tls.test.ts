@@ -188,17 +188,21 @@ describe("TLS", () => {
     const gauges = new Map<string, () => readonly { readonly value: number; readonly attributes: object }[]>();
     const telemetry = { ...silentTelemetry, observe: gauges.set.bind(gauges) as Telemetry["observe"] };
     const measured = createHttpServer(
-      { listen: "127.0.0.1:0", tls: { certFile, keyFile } },
+      { listen: "127.0.0.1:0", tls: { certFile, keyFile }, component: "webhook" },
       { routes: [], logger, telemetry },
     );
     await measured.start();
-    const attributes = { listener: "127.0.0.1:0" };
-    const notAfter = Date.parse(new X509Certificate(ca[0] ?? "").validTo) / 1000;
+    const attributes = { component: "webhook" };
+    const { validFrom, validTo } = new X509Certificate(ca[0] ?? "");
+    const [notBefore, notAfter] = [Date.parse(validFrom) / 1000, Date.parse(validTo) / 1000];
+    expect(gauges.get("tailscale2otel.tls.cert.not_before")?.()).toEqual([{ value: notBefore, attributes }]);
     expect(gauges.get("tailscale2otel.tls.cert.not_after")?.()).toEqual([{ value: notAfter, attributes }]);
     expect(gauges.get("tailscale2otel.tls.cert.rejected")?.()).toEqual([{ value: 0, attributes }]);
+    expect(gauges.get("tailscale2otel.tls.cert.reload.failures")?.()).toEqual([{ value: 0, attributes }]);
     put(keyFile, "second.key.pem");
     await measured.reload({ certFile, keyFile });
     expect(gauges.get("tailscale2otel.tls.cert.rejected")?.()).toEqual([{ value: 1, attributes }]);
+    expect(gauges.get("tailscale2otel.tls.cert.reload.failures")?.()).toEqual([{ value: 1, attributes }]);
     await measured.stop(0);
     expect(gauges.get("tailscale2otel.tls.cert.rejected")?.()).toEqual([]);
   });

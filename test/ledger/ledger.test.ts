@@ -178,7 +178,7 @@ describe("the time of a fold", () => {
 
   test("tells the journal what is counted as accepted once series have begun anew", async () => {
     const { ledger, journal } = ledgerOf();
-    const accepted = { source: "stream", type: "flow", outcome: "accepted" } as const;
+    const accepted = { source: "stream", signal: "flow", outcome: "accepted" } as const;
     ledger.count("tailscale2otel.ingest.records", accepted, 9);
     await ledger.fold(10_000_000);
     ledger.count("tailscale2otel.ingest.records", accepted, 4);

@@ -33,7 +33,7 @@ test("a flow record's age is that of its window, and its capture that of the log
   expect(of("tailscale2otel.ingest.capture.delay")[0]).toBeCloseTo(7.204, 3);
   expect(recorded.find(([name]) => name === "tailscale2otel.ingest.event.age")?.[2]).toEqual({
     source: "stream",
-    type: "flow",
+    signal: "flow",
   });
 });
 
@@ -73,7 +73,7 @@ test("the newest event's time never moves back", async () => {
   await send([enveloped(flowValue({ start: "2026-11-02T09:14:00Z" }))]);
   await send([flowValue({ start: "2026-11-02T09:14:30Z" })], "poll");
   expect(last()).toEqual([
-    { value: Date.parse("2026-11-02T09:15:00Z") / 1000, attributes: { source: "stream", type: "flow" } },
-    { value: Date.parse("2026-11-02T09:14:30Z") / 1000, attributes: { source: "poll", type: "flow" } },
+    { value: Date.parse("2026-11-02T09:15:00Z") / 1000, attributes: { source: "stream", signal: "flow" } },
+    { value: Date.parse("2026-11-02T09:14:30Z") / 1000, attributes: { source: "poll", signal: "flow" } },
   ]);
 });

@@ -96,7 +96,9 @@ test("one keeps the time that its envelope gave it", async () => {
 test("webhook events too", async () => {
   const event = { type: "test", timestamp: "2026-11-02T09:15:00Z", tailnet: "example.com" };
   expect(await retry(await put({ type: "webhook", text: JSON.stringify({ event }) }))).toEqual({ kind: "accepted" });
-  expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { type: "webhook", outcome: "accepted" })).toBe(1);
+  expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { signal: "webhook", outcome: "accepted" })).toBe(
+    1,
+  );
 });
 
 test.each([

@@ -270,8 +270,13 @@ describe("the status", () => {
     taken.network = 3;
     await tailnet.pushStream("network");
     await until(() => gauges.read("tailscale2otel.logstream.missing")["network"] === 2);
-    expect(gauges.read("tailscale2otel.logstream.entries_sent")).toEqual({ network: 5, configuration: 0 });
-    expect(gauges.read("tailscale2otel.logstream.requests_failed")).toEqual({ network: 0, configuration: 0 });
+    expect(gauges.read("tailscale.logstream.entries_sent")).toEqual({ network: 5, configuration: 0 });
+    expect(gauges.read("tailscale.logstream.requests_failed")).toEqual({ network: 0, configuration: 0 });
+    expect(gauges.read("tailscale.logstream.requests")["network"]).toBe(1);
+    expect(gauges.read("tailscale.logstream.bytes_sent")["network"]).toBeGreaterThan(0);
+    expect(gauges.read("tailscale.logstream.configured")).toEqual({ network: 1, configuration: 1 });
+    expect(gauges.read("tailscale.logstream.error")).toEqual({ network: 0, configuration: 0 });
+    expect(Object.keys(gauges.read("tailscale.logstream.last_activity"))).toEqual(["network"]);
     taken.network = 5;
     await until(() => gauges.read("tailscale2otel.logstream.missing")["network"] === 0);
   });
@@ -285,7 +290,8 @@ describe("the status", () => {
     await until(() => log.said("warn", "Tailscale cannot deliver the network log stream").length === 1);
     await looked("network");
     expect(log.said("warn", "")).toHaveLength(1);
-    expect(gauges.read("tailscale2otel.logstream.requests_failed")).toEqual({ network: 2 });
+    expect(gauges.read("tailscale.logstream.requests_failed")).toEqual({ network: 2 });
+    expect(gauges.read("tailscale.logstream.error")).toEqual({ network: 1 });
   });
 });
 

@@ -110,8 +110,8 @@ test("sets streams alone, and reads from the ledger what arrived of each record 
   expect(tailnet.stream("network")).toMatchObject({ url: "https://logs.example.com/services/collector/event" });
   expect(tailnet.webhooks).toEqual([]);
   const metric = "tailscale2otel.ingest.records";
-  expect(asked).toContainEqual([metric, { source: "stream", type: "flow" }]);
-  expect(asked).toContainEqual([metric, { source: "stream", type: "audit" }]);
+  expect(asked).toContainEqual([metric, { source: "stream", signal: "flow" }]);
+  expect(asked).toContainEqual([metric, { source: "stream", signal: "audit" }]);
   running.reload(configOf(...streaming, "streaming.token=second-token"));
   await until(() => tailnet.stream("network")?.token === "second-token");
 });

@@ -1,7 +1,9 @@
 /** Something that is read from the API at an interval: when it is read again, what is logged, and what the gauges report. */
 import { afterEach, expect, test } from "bun:test";
 import { setTimeout as wait } from "node:timers/promises";
+import { TailscaleError } from "../../src/tailscale/errors.ts";
 import { Unavailable } from "../../src/errors.ts";
+import type { Telemetry } from "../../src/catalogue/telemetry.ts";
 import { createScrape, type Scrape, type Step } from "../../src/tailscale/scrape.ts";
 import { observedGauges, recordedLog } from "../support/recorded-telemetry.ts";
 
@@ -15,6 +17,14 @@ afterEach(() => started?.stop(1000));
 function scrapeOf(outcomes: readonly (Step | Error)[], intervalMs = hour) {
   const log = recordedLog();
   const gauges = observedGauges();
+  const errors: Record<string, number> = {};
+  const telemetry: Telemetry = {
+    ...gauges,
+    add(_, value, attributes) {
+      const { error_type: type = "" } = attributes as { readonly error_type?: string };
+      errors[type] = (errors[type] ?? 0) + value;
+    },
+  };
   const done = Promise.withResolvers<void>();
   const rest = [...outcomes];
   const signals: AbortSignal[] = [];
@@ -32,11 +42,11 @@ function scrapeOf(outcomes: readonly (Step | Error)[], intervalMs = hour) {
         return new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
       },
     },
-    { telemetry: gauges, logger: log, clock: () => now, random: () => 0 },
+    { telemetry, logger: log, clock: () => now, random: () => 0 },
   );
   started = scrape;
   const read = (name: string) => gauges.read(`tailscale2otel.scrape.${name}`)["auditlogs"];
-  return { scrape, log, done: done.promise, signals, read };
+  return { scrape, log, done: done.promise, signals, read, errors };
 }
 
 test("reads again at once while it is behind, and reports each success", async () => {
@@ -67,8 +77,19 @@ test("retries at once if the error says so, and reports the failure until a read
   scrape.start();
   await done;
   expect(scrape.status).toEqual({ trouble: "too much" });
+  expect(read("staleness")).toBe(0);
   expect([read("success"), read("last_timestamp")]).toEqual([0, undefined]);
   expect(log.said("warn", "cannot poll the configuration log; retrying")).toHaveLength(1);
+});
+
+test("counts failed reads by the cause, from 0, and not the one that its stop aborts", async () => {
+  const refused = new TailscaleError("missing_scope", "HTTP 403", "Give it.", 403);
+  const { scrape, done, errors } = scrapeOf([new Unavailable("too much", 0), refused], 1);
+  expect(errors).toMatchObject({ missing_scope: 0, timeout: 0, other: 0 });
+  scrape.start();
+  await done;
+  await scrape.stop(1000);
+  expect(errors).toMatchObject({ missing_scope: 1, timeout: 0, other: 1 });
 });
 
 test("aborts the read in flight when it stops, before the start and twice too", async () => {
