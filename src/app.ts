@@ -17,7 +17,7 @@ import { startFolding } from "./ledger/folding.ts";
 import { type Fold, Ledger } from "./ledger/index.ts";
 import { Counting, plainEvents } from "./pipeline/counting.ts";
 import { createPipeline, createRetry } from "./pipeline/index.ts";
-import { observeStore } from "./pipeline/observe.ts";
+import { createFirstReport, observeStore } from "./pipeline/observe.ts";
 import { EdgeBook } from "./processors/edges.ts";
 import { EndBook } from "./processors/ends.ts";
 import { directoryOf, processorSettingsOf } from "./processors/index.ts";
@@ -91,6 +91,7 @@ export async function startApp(
     clock,
     ...(deps.onDamage === undefined ? {} : { onDamage: deps.onDamage }),
   });
+  const firstSeq = journal.lastSeq;
   const settings = processorSettingsOf(config, journal.identity);
   const ledger = new Ledger(config, { journal, logger: deps.logger });
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
@@ -116,6 +117,7 @@ export async function startApp(
   telemetry = exporter.telemetry;
   const logger = teeLogger(deps.logger, exporter.selfLog);
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
+  const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {
     journal,
     settings,
@@ -124,6 +126,7 @@ export async function startApp(
     committed(batch) {
       exporter.committed(batch);
       counting.committed(batch);
+      reportFirst(batch);
     },
     keepsText: () => exporter.wantsText,
   });
@@ -161,6 +164,7 @@ export async function startApp(
     if (rows > 0) logger.info("counters restored", { rows, ...restored, ms: Math.round(performance.now() - beganAt) });
     stopFolding = startFolding(config.otlp.metric_interval, {
       ...shared,
+      firstSeq,
       folded: (fold) => void exporter.folded(fold),
     });
   }

@@ -38,6 +38,12 @@ export async function checkOnline({ tailscale, otlp, ...config }: Config): Promi
   return [...api, ...backend, ...checkCertificates(hurried, now), checkJournal(hurried)];
 }
 
+/** Why `run` cannot use a state directory, or nothing. */
+export function whyUnusableState(path: string): { readonly message: string; readonly remedy: string } | undefined {
+  const { outcome, detail, remedy = "" } = checkJournal({ state: { path } });
+  return outcome === "failed" ? { message: detail, remedy } : undefined;
+}
+
 interface StateOnly {
   readonly state: Pick<Config["state"], "path">;
 }

@@ -8,7 +8,7 @@ import {
   inspectConfig,
 } from "../config/index.ts";
 import type { OnlineFinding } from "./check-api.ts";
-import { checkJournal, checkOnline } from "./check-online.ts";
+import { checkOnline, whyUnusableState } from "./check-online.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, toggle } from "./flags.ts";
 import { counted, type Output, paint } from "./terminal.ts";
@@ -47,12 +47,6 @@ export const checkCommand = command({
     };
   },
 });
-
-/** What `run` would say about a state directory. */
-function whyUnusableState(path: string) {
-  const { outcome, detail, remedy = "" } = checkJournal({ state: { path } });
-  return outcome === "failed" ? { message: detail, remedy } : undefined;
-}
 
 /** A value with a problem of its own is shown as invalid: the problem below says why. */
 function textReport(inspection: Inspection, rows: readonly EffectiveRow[], out: Output): string {

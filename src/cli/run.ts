@@ -1,12 +1,23 @@
 /** `run`: the service, until it is asked to stop. */
 import { type App, type AppDeps, startApp } from "../app.ts";
-import { type Config, type ConfigSources, describeFinding, inspectConfig, type Inspection } from "../config/index.ts";
+import {
+  type Config,
+  type ConfigSources,
+  describeFinding,
+  displayUrl,
+  inspectConfig,
+  type Inspection,
+  isPolled,
+} from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
 import { systemClock } from "../lib/clock.ts";
+import { memoryPath } from "../journal/index.ts";
+import type { LogFields } from "../lib/logger.ts";
 import { createLog, type Log } from "../lib/log.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
+import { whyUnusableState } from "./check-online.ts";
 import { command, programName } from "./command.ts";
 import { configFlags } from "./flags.ts";
 import { createReload } from "./reload.ts";
@@ -57,7 +68,8 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
       throw error instanceof ListenError ? withSetting(error, loaded.config) : error;
     });
     reload.begin(app);
-    log.info("ready", { version: build.version, ...app.addresses });
+    log.info("ready", { version: build.version, ...app.addresses, poll: polledLogs(loaded.config) });
+    for (const [message, fields] of surroundings(loaded.config)) log.info(message, fields);
     const reason = await stop.asked;
     log.info("stopping", { reason });
   } finally {
@@ -71,9 +83,35 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
   return isDamaged ? 1 : 0;
 }
 
+/** Absent if nothing is polled. */
+function polledLogs(config: Config): string | undefined {
+  const logs = { flow: isPolled(config, "flowlogs"), audit: isPolled(config, "auditlogs") };
+  return (
+    Object.entries(logs)
+      .flatMap(([log, isRead]) => (isRead ? [log] : []))
+      .join(", ") || undefined
+  );
+}
+
+/** Where data goes, and where it is kept. */
+function surroundings({ otlp, state }: Config): readonly (readonly [message: string, fields: LogFields])[] {
+  const { protocol, endpoint } = otlp;
+  const to = ({ enabled, endpoint: own }: { readonly enabled: boolean; readonly endpoint: string }): string => {
+    if (!enabled) return "not exported";
+    if (protocol === "stdout") return "standard output";
+    const url = own || endpoint;
+    return url === "" ? "not exported (local mode)" : displayUrl(url);
+  };
+  const [logs, metrics] = [to(otlp.logs), to(otlp.metrics)];
+  return [
+    ["exporting", { ...(logs === metrics ? { to: logs } : { logs, metrics }), protocol }],
+    ["keeping state", { in: state.path === memoryPath ? "memory" : state.path }],
+  ];
+}
+
 /** Warnings come before the errors, which they may explain: a misspelt variable is why a setting is missing. */
 async function load(sources: ConfigSources, { err }: Host): Promise<Inspection> {
-  const inspection = inspectConfig(sources);
+  const inspection = inspectConfig({ ...sources, whyUnusableState });
   const { problems, warnings } = inspection;
   if (problems.length === 0) return inspection;
   await err.write(warnings.map((warning) => `${programName}: warning: ${describeFinding(warning)}\n`).join(""));

@@ -1,6 +1,7 @@
 /** The main thread's end of the export worker: starts it, passes messages in both directions, and restarts it when it dies. */
 import { Worker } from "node:worker_threads";
 import type { Telemetry } from "../catalogue/telemetry.ts";
+import { displayUrl } from "../config/index.ts";
 import { waitAtMost } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -119,7 +120,10 @@ export class ExportWorker {
         const result = { signal, outcome: failure === undefined ? "success" : "failure" } as const;
         telemetry.record("tailscale2otel.export.duration", seconds, result);
         if (failure !== undefined) telemetry.add("tailscale2otel.export.failures", 1, { signal, error_type: failure });
-        if (outcome === "success") this.lastSuccess[signal] = clock();
+        if (outcome !== "success") return;
+        if (this.lastSuccess[signal] === undefined)
+          logger.info("first delivery", { signal, to: this.#shownAddress(signal) });
+        this.lastSuccess[signal] = clock();
       },
       truncated: (texts) => telemetry.add("tailscale2otel.export.truncated_texts", texts, {}),
       log: (level, message, fields) => logger[level](message, fields),
@@ -241,6 +245,11 @@ export class ExportWorker {
       this.#deps.logger.debug("rows could not be handed to the export worker", { reason: String(error) });
       this.post("committed", []);
     }
+  }
+
+  #shownAddress(signal: Signal): string {
+    const destination = this.#setup.destinations[signal];
+    return destination === undefined ? "standard output" : displayUrl(destination.url);
   }
 
   #forget(name: Redelivery["name"]): void {

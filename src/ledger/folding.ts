@@ -7,6 +7,8 @@ import type { Fold, Ledger } from "./index.ts";
 export interface FoldingDeps {
   readonly ledger: Ledger;
   readonly journal: Pick<Journal, "wantsSnapshot" | "maintain">;
+  /** The last row at the start of the process: what comes after it is new. */
+  readonly firstSeq: number;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A fold is committed, and can be exported. */
@@ -18,14 +20,19 @@ const maintainMs = 1000;
 /** While space is short a fold is made early, since rows can leave after it; but not more often than this. */
 const earlyFoldMs = 5000;
 
-/** Starts once the ledger has caught up with the journal. Returns how to stop it; a fold under way then ends by itself. */
+/**
+ * Starts once the ledger has caught up with the journal. The first record since the start is folded within seconds, whatever
+ * the interval: whoever has just set the program up is waiting for it. Returns how to stop it; a fold under way then ends by itself.
+ */
 export function startFolding(intervalMs: number, deps: FoldingDeps): () => void {
-  const { ledger, journal, logger, clock, folded } = deps;
+  const { ledger, journal, firstSeq, logger, clock, folded } = deps;
   let foldedAt = performance.now();
   let isFolding = false;
+  let hasFoldedRecords = false;
   const fold = async (): Promise<void> => {
     if (isFolding) return;
     isFolding = true;
+    hasFoldedRecords ||= ledger.measuredSeq > firstSeq;
     foldedAt = performance.now();
     try {
       folded(await ledger.fold(clock()));
@@ -37,7 +44,8 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
     }
   };
   const tidy = (): void => {
-    if (performance.now() - foldedAt >= earlyFoldMs && journal.wantsSnapshot) void fold();
+    const isFirst = !hasFoldedRecords && ledger.measuredSeq > firstSeq;
+    if (isFirst || (performance.now() - foldedAt >= earlyFoldMs && journal.wantsSnapshot)) void fold();
     journal.maintain();
   };
   const timers = [

@@ -2,8 +2,9 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
-import { recordTypes, type RecordType } from "../records/types.ts";
-import type { Journal } from "../journal/index.ts";
+import type { Logger } from "../lib/logger.ts";
+import { recordTypes, type RecordType, type Source } from "../records/types.ts";
+import type { Committed, Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { SeriesTable } from "../ledger/series.ts";
 import type { MeasureContext } from "../processors/flow-metrics.ts";
@@ -55,6 +56,18 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
     unnamed += edges.takeOverflowed() + ends.takeResets();
     return byMetric(({ overflowed }, metric) => overflowed + (metric === "tailscale.network.io" ? unnamed : 0));
   });
+}
+
+/** Called with every commit; logs once per source that its first record since the start has been accepted. */
+export function createFirstReport(logger: Logger): (batch: Pick<Committed, "source" | "parts">) => void {
+  const reported = new Set<Source>();
+  return ({ source, parts }) => {
+    if (reported.has(source)) return;
+    const first = parts.find(({ accepted }) => accepted > 0);
+    if (first === undefined) return;
+    reported.add(source);
+    logger.info(`first record from ${source}`, { type: first.part.type });
+  };
 }
 
 /** How far back duplicates are recognized, in milliseconds: all of the dedup window until keys have left before their time. */

@@ -115,9 +115,10 @@ test("refuses a state directory that run would refuse", async () => {
   expect(stdout).toContain(" is not a directory");
   expect(code).toBe(78);
   const run = await runToEnd(directory, ["run", "--set", `state.path=${path}`], sound);
-  const reason = run.stderr.replace(/^.*?tailscale2otel: /s, "").trimEnd();
-  expect(reason).toStartWith("cannot use the state directory: ");
-  expect(stdout).toContain(reason);
+  const reason = run.stderr.trimEnd().split("\n").at(-1)?.replace("tailscale2otel: ", "") ?? "";
+  expect(reason).toStartWith("--set state.path: cannot use the state directory: ");
+  expect(stdout).toContain(`error: ${reason}`);
+  expect(run.code).toBe(78);
 });
 
 test("values are shown although there is a problem, and the invalid one as such", async () => {

@@ -140,17 +140,18 @@ describe("what the file system says reaches nobody as the runtime puts it", () =
   const hec = { TS2OTEL_STREAMING__ENABLED: "true", TS2OTEL_STREAMING__LISTEN: "127.0.0.1:0" };
   const temporary = `cannot create a temporary directory in /nowhere: ${none}. Set TMPDIR to a directory that this user may write to.`;
   test.each([
-    [["demo"], { TMPDIR: "/nowhere" }, temporary],
-    [["run"], { ...hec, TMPDIR: "/nowhere", TS2OTEL_STATE__PATH: ":memory:" }, temporary],
+    [["demo"], { TMPDIR: "/nowhere" }, temporary, 1],
+    [["run"], { ...hec, TMPDIR: "/nowhere", TS2OTEL_STATE__PATH: ":memory:" }, temporary, 1],
     [
       ["run"],
       { ...hec, TS2OTEL_STATE__PATH: `/${"x".repeat(300)}` },
-      `cannot use the state directory: /${"x".repeat(300)} cannot be read: the name is too long. Set another state.path.`,
+      `TS2OTEL_STATE__PATH: state.path: cannot use the state directory: /${"x".repeat(300)} cannot be read: the name is too long. Set another state.path.`,
+      78,
     ],
-  ])("%j with %j", async (args, environment, message) => {
-    const { code, stderr } = await runToEnd(directory, args, environment as Record<string, string>);
+  ] as const)("%j with %j", async (args, environment, message, exitCode) => {
+    const { code, stderr } = await runToEnd(directory, args, environment);
     expect(stderr.split("\n").slice(-2)).toEqual([`tailscale2otel: ${message}`, ""]);
-    expect(code).toBe(1);
+    expect(code).toBe(exitCode);
   });
 
   test("a current directory that has been deleted", async () => {

@@ -5,7 +5,8 @@ import { describe, expect, test } from "bun:test";
 import { freePort } from "../support/port.ts";
 import { connection } from "../support/records.ts";
 import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
-import { start, temporaryDirectory } from "./program.ts";
+import { startOtlpSink } from "../support/otlp-sink.ts";
+import { runToEnd, start, temporaryDirectory } from "./program.ts";
 
 const directory = temporaryDirectory();
 const file = join(directory, "tailscale2otel.toml");
@@ -36,6 +37,86 @@ test("says when it has stopped, and why", async () => {
     { message: "stopped" },
   ]);
   expect(code).toBe(0);
+});
+
+describe("says after ready", () => {
+  /** The lines after the start with these settings, by message. */
+  async function linesWith(name: string, args: readonly string[], more = "", until = '"keeping state"') {
+    const own = join(directory, name);
+    mkdirSync(own);
+    writeFileSync(join(own, "tailscale2otel.toml"), settings(more), { mode: 0o600 });
+    const program = start(own, ["run", ...args.flatMap((one) => ["--set", one])]);
+    await program.line(until);
+    program.process.kill("SIGINT");
+    const { stderr } = await program.ended;
+    const lines = stderr.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as LogLine] : []));
+    return (message: string) => lines.filter((line) => line.message === message);
+  }
+
+  interface LogLine {
+    readonly message: string;
+  }
+
+  test("that it listens on all interfaces, sends nothing in local mode, and where its state is", async () => {
+    const lines = await linesWith("local", ["streaming.listen=:0", "admin.listen=127.0.0.1:0"]);
+    const ready = lines("ready");
+    expect(ready).toMatchObject([
+      {
+        stream: expect.stringMatching(/^http on all interfaces, port \d+$/),
+        admin: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      },
+    ]);
+    expect(ready[0]).not.toHaveProperty("poll");
+    expect(lines("exporting")).toMatchObject([{ to: "not exported (local mode)", protocol: "http/protobuf" }]);
+    expect(lines("keeping state")).toMatchObject([{ in: join(directory, "local/state") }]);
+  });
+
+  test("where each signal goes, without secrets of its address", async () => {
+    const credentials = ["tailscale.auth.oauth.client_id=x", "tailscale.auth.oauth.client_secret=y"];
+    const lines = await linesWith("signals", [
+      ...credentials,
+      "tailscale.base_url=http://127.0.0.1:1",
+      "collectors.flowlogs.source=both",
+      "streaming.listen=0.0.0.0:0",
+      "otlp.logs.endpoint=http://me:secret@127.0.0.1:1/logs?key=secret",
+      "otlp.metrics.enabled=false",
+      "state.path=:memory:",
+    ]);
+    const logs = "http://[redacted]@127.0.0.1:1/logs?[redacted]";
+    expect(lines("ready")).toMatchObject([
+      { stream: expect.stringMatching(/^http on all IPv4 interfaces, port \d+$/), poll: "flow" },
+    ]);
+    expect(lines("exporting")).toMatchObject([{ logs, metrics: "not exported" }]);
+    expect(lines("keeping state")).toMatchObject([{ in: "memory" }]);
+  });
+
+  test("once, the first record and the first delivery of each signal, and metrics do not wait for their interval", async () => {
+    const sink = await startOtlpSink();
+    const own = join(directory, "firsts");
+    mkdirSync(own);
+    writeFileSync(join(own, "tailscale2otel.toml"), settings(), { mode: 0o600 });
+    const program = start(own, ["run", "--set", `otlp.endpoint=${sink.url}`]);
+    const { stream } = JSON.parse(await program.line('"ready"')) as { stream: string };
+    const send = () =>
+      runToEnd(own, ["send", "hec", "--url", `${stream}/services/collector/event`], {
+        TS2OTEL_STREAMING__TOKEN: "a-token",
+      });
+    expect(await send()).toMatchObject({ code: 0 });
+    await sink.until(({ points }) => points.some(({ metric }) => metric === "tailscale.network.io.rollup"));
+    expect(await send()).toMatchObject({ code: 0 });
+    await sink.until(({ logs }) => logs.length === 4);
+    await program.line('"signal":"metrics"');
+    program.process.kill("SIGTERM");
+    const { stderr } = await program.ended;
+    await sink.stop();
+    const firsts = stderr.split("\n").flatMap((line) => (line.includes('"first ') ? [JSON.parse(line) as object] : []));
+    expect(firsts).toHaveLength(3);
+    expect(firsts).toMatchObject([
+      { message: "first record from stream", type: "flow" },
+      { message: "first delivery", signal: "logs", to: `${sink.url}/v1/logs` },
+      { message: "first delivery", signal: "metrics", to: `${sink.url}/v1/metrics` },
+    ]);
+  }, 60_000);
 });
 
 test("names the setting of an address that is taken", async () => {

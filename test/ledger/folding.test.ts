@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { startFolding } from "../../src/ledger/folding.ts";
 import type { Fold } from "../../src/ledger/index.ts";
+import { until } from "../support/wait.ts";
 import { configOf, Flows, ledgerOver, shown, SnapshotJournal } from "./support.ts";
 
 test("a fold that cannot be committed is reported, and the next one has its counts", async () => {
@@ -20,6 +21,7 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   const stop = startFolding(5, {
     ledger,
     journal: { wantsSnapshot: false, maintain: () => undefined },
+    firstSeq: 0,
     logger: {
       ...silentLogger,
       error(message) {
@@ -42,3 +44,28 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   expect(shown(folds[0] as Fold, "tailscale.network.io.rollup")).toMatchObject([{ value: 7 }]);
   stop();
 });
+
+test("the first record since the start is folded at once, whatever the interval, and only the first", async () => {
+  const config = configOf();
+  const journal = new SnapshotJournal();
+  const ledger = ledgerOver(journal, config);
+  ledger.measuredSeq = 5;
+  const [folds, ticks]: [number[], number[]] = [[], []];
+  const stop = startFolding(3_600_000, {
+    ledger,
+    journal: { wantsSnapshot: false, maintain: () => ticks.push(ledger.measuredSeq) },
+    firstSeq: 5,
+    logger: silentLogger,
+    clock: Date.now,
+    folded: () => folds.push(journal.measuredSeq),
+  });
+  await until(() => ticks.length >= 1);
+  expect(folds).toEqual([]);
+  ledger.measuredSeq = 6;
+  await until(() => folds.length > 0);
+  ledger.measuredSeq = 7;
+  const before = ticks.length;
+  await until(() => ticks.length > before + 1);
+  stop();
+  expect(folds).toEqual([6]);
+}, 60_000);
