@@ -25,7 +25,7 @@ from the defaults, and \`--strict\` fails on warnings too. Start from [configura
 - **Paths** of files are relative to the configuration file; in variables and flags, they are relative to the working directory.
 - **Secrets** are never shown. Each has a sibling ending in \`_file\`: the path of a file that contains the secret and nothing else.
   Leading and trailing white space is ignored, and a change of the file is applied within seconds. Setting both is an error.
-- **SIGHUP** reloads everything. Tokens, secrets, credentials, headers, TLS files and the log level change at once; the log names the
+- **SIGHUP** reloads everything. Tokens, secrets, credentials, headers, certificates and the log level change at once; the log names the
   settings that need a restart and keep their running values until then. If an address changes as well, the token or credentials that
   belong to it change only at the restart. If the result would not be valid, nothing changes, and the log says why.
 - An unknown key in the file is an error. A setting without effect is a warning.

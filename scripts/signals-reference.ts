@@ -173,7 +173,8 @@ const notes: Readonly<Partial<Record<MetricName, string>>> = {
     "Entries sent minus records received from the stream (accepted, duplicate or quarantined), both since this process first looked or since Tailscale's counter was reset; never below 0. Entries in transit raise it for a moment, and batches sent twice and values of unknown types make it inexact. A lasting increase means loss.",
   "tailscale2otel.scrape.staleness": "Before the first success: since the start.",
   "tailscale2otel.config.valid": "The previous configuration stays in force.",
-  "tailscale2otel.tls.cert.rejected": "The previous certificate is served until they are fixed.",
+  "tailscale2otel.tls.cert.rejected":
+    "The previous certificate is served until then; with `tls.tailscale`, a listener that has had none stays closed. The log says what to do.",
 };
 
 /** Queries that say more than the usual one of their kind. */

@@ -44,7 +44,7 @@ export interface Stopped {
 }
 
 export interface App {
-  /** Applies the settings that need no restart: tokens, credentials and TLS files. */
+  /** Applies the settings that need no restart: tokens, credentials and certificates. */
   reload(config: Config): Promise<void>;
   /** The configuration was to be reloaded, and is invalid: the running one stays, and a metric says so. */
   refuseReload(): void;
@@ -131,7 +131,7 @@ export async function startApp(
     keepsText: () => exporter.wantsText,
   });
   const shared = { journal, ledger, pipeline, telemetry, logger, clock, random: Math.random };
-  let receivers: Receivers;
+  let receivers: Receivers | undefined;
   const api = hasCredentials(config) ? createTailscaleApi(config.tailscale, { ...shared, fetch }) : undefined;
   const poller = createPoller(config, { ...shared, api });
   const tailnet = createTailnet(config, {
@@ -141,7 +141,7 @@ export async function startApp(
       settings.directory.current = directoryOf(devices);
       exporter.directoryChanged();
     },
-    useWebhookSecrets: (secret, previous) => receivers.useStoredSecrets(secret, previous),
+    useWebhookSecrets: (secret, previous) => receivers?.useStoredSecrets(secret, previous),
   });
   tailnet.startDevices();
   exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });
@@ -191,7 +191,7 @@ export async function startApp(
     return { pending };
   };
   const health = (): Health => ({
-    notReady: notReadyReasons(journal, ending.signal.aborted),
+    notReady: [...notReadyReasons(journal, ending.signal.aborted), ...(receivers?.closed ?? [])],
     export: exporter.health,
     polls: poller.status,
     tailnet: tailnet.troubles,

@@ -237,8 +237,16 @@ export const metrics = {
   "tailscale2otel.logstream.missing": gauge("{entry}", "Entries sent by Tailscale but not received.", byLogStream),
   "tailscale2otel.tls.cert.not_after": gauge("s", "Unix time at which a certificate expires.", byListener),
   "tailscale2otel.tls.cert.not_before": gauge("s", "Unix time from which a certificate is valid.", byListener),
-  "tailscale2otel.tls.cert.reload.failures": total("{reload}", "Replaced files that were unusable.", byListener),
-  "tailscale2otel.tls.cert.rejected": gauge("{state}", "1 while the certificate files are unusable.", byListener),
+  "tailscale2otel.tls.cert.reload.failures": total(
+    "{reload}",
+    "Replaced or renewed certificates that were unusable.",
+    byListener,
+  ),
+  "tailscale2otel.tls.cert.rejected": gauge(
+    "{state}",
+    "1 while a certificate cannot be used, obtained or renewed.",
+    byListener,
+  ),
   "tailscale2otel.config.warnings": gauge("1", "Number of warnings about the configuration.", {}),
   "tailscale2otel.config.valid": gauge("1", "0 while the last reload was refused as invalid, else 1.", {}),
   "tailscale2otel.up": gauge("1", "1 while the process is running.", {}),

@@ -6,6 +6,8 @@ import { type Config, displayUrl } from "../config/index.ts";
 import type { Answer, Signal } from "../export/answer.ts";
 import { destinationOf } from "../export/destination.ts";
 import { createSender } from "../export/sender.ts";
+import { TailscaledError } from "../http/tailscaled.ts";
+import { obtainKeyPair } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
@@ -34,8 +36,12 @@ export async function checkOnline({ tailscale, otlp, ...config }: Config): Promi
   };
   const hurried = { ...config, tailscale, otlp: { ...otlp, timeout: Math.min(otlp.timeout, maxTimeoutMs) } };
   const now = systemClock();
-  const [api, backend] = await Promise.all([checkApi(hurried, open, now), checkOtlp(hurried)]);
-  return [...api, ...backend, ...checkCertificates(hurried, now), checkJournal(hurried)];
+  const [api, backend, certificates] = await Promise.all([
+    checkApi(hurried, open, now),
+    checkOtlp(hurried),
+    checkCertificates(hurried, now),
+  ]);
+  return [...api, ...backend, ...certificates, checkJournal(hurried)];
 }
 
 /** Why `run` cannot use a state directory, or nothing. */
@@ -81,23 +87,50 @@ export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { 
 }
 
 /** One finding for each certificate that is in use, at `now` (epoch milliseconds). Whether keys match is for `check` itself. */
-function checkCertificates({ streaming, webhook, otlp }: Config, now: number): readonly OnlineFinding[] {
+async function checkCertificates(
+  { streaming, webhook, otlp, tailscale }: Config,
+  now: number,
+): Promise<readonly OnlineFinding[]> {
   const renew = "Renew it: changed files are read without a restart.";
   const authority = "Set it to the certificate of the authority that signed the backend's, in PEM form.";
-  const certificates = [
+  const files = [
     streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
     webhook.enabled && { subject: "webhook.tls", file: webhook.tls.cert_file, url: webhook.public_url },
     { subject: "otlp.tls", file: otlp.tls.cert_file },
     { subject: "otlp.tls.ca_file", file: otlp.tls.ca_file, remedy: authority },
   ];
-  return certificates.flatMap((one) =>
-    one === false || one.file === "" ? [] : [checkCertificate({ url: "", remedy: renew, ...one }, now)],
-  );
+  const obtained = [
+    streaming.enabled && streaming.tls.tailscale && { subject: "streaming.tls", url: streaming.public_url },
+    webhook.enabled && webhook.tls.tailscale && { subject: "webhook.tls", url: webhook.public_url },
+  ].filter((one) => one !== false);
+  return [
+    ...files.flatMap((one) =>
+      one === false || one.file === "" ? [] : [checkFile({ url: "", remedy: renew, ...one }, now)],
+    ),
+    ...(await Promise.all(obtained.map((one) => checkObtained(one, tailscale.socket, now)))),
+  ];
+}
+
+/** Time for a certificate that tailscaled does not have yet: if the request ends early, it gives up. */
+const issueTimeoutMs = 90_000;
+
+async function checkObtained(
+  { subject, url }: Pick<Certificate, "subject" | "url">,
+  socket: string,
+  now: number,
+): Promise<OnlineFinding> {
+  try {
+    const { pair, overdue } = await obtainKeyPair({ socket, timeoutMs: issueTimeoutMs }, now);
+    const why = overdue instanceof TailscaledError ? `: ${overdue.message}. ${overdue.remedy}` : ".";
+    return judge({ subject, url, remedy: `tailscaled cannot renew it${why}` }, pair.certificate, now);
+  } catch (error) {
+    if (!(error instanceof TailscaledError)) throw error;
+    return { subject, outcome: "failed", detail: error.message, remedy: error.remedy };
+  }
 }
 
 interface Certificate {
   readonly subject: string;
-  readonly file: string;
   /** The address at which senders reach the receiver; empty for other certificates. */
   readonly url: string;
   readonly remedy: string;
@@ -108,13 +141,22 @@ const dayMs = 24 * 3_600_000;
 /** Certificates of 90 days are renewed with 30 to go: one that has not been by now will not be. */
 const shortMs = 14 * dayMs;
 
-function checkCertificate({ subject, file, url, remedy }: Certificate, now: number): OnlineFinding {
-  const failed = (detail: string): OnlineFinding => ({ subject, outcome: "failed", detail, remedy });
+function checkFile({ file, ...shared }: Certificate & { readonly file: string }, now: number): OnlineFinding {
   const read = readRegularFile(file);
-  if ("reason" in read) return failed(`cannot read ${file}: ${read.reason}`);
+  if ("text" in read) return judge(shared, read.text, now, file);
+  return {
+    subject: shared.subject,
+    outcome: "failed",
+    detail: `cannot read ${file}: ${read.reason}`,
+    remedy: shared.remedy,
+  };
+}
+
+function judge({ subject, url, remedy }: Certificate, text: string, now: number, file = "the answer"): OnlineFinding {
+  const failed = (detail: string): OnlineFinding => ({ subject, outcome: "failed", detail, remedy });
   let certificate: X509Certificate;
   try {
-    certificate = new X509Certificate(read.text);
+    certificate = new X509Certificate(text);
   } catch {
     return failed(`${file} is not a certificate in PEM form`);
   }

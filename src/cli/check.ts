@@ -31,7 +31,7 @@ export const checkCommand = command({
     ["tailscale2otel check --json | jq .problems", "for scripts"],
   ],
   notes:
-    "Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.",
+    "Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, asks tailscaled for its certificate if a receiver uses that, and sends an empty export to the backend.",
   async run({ args, sources, host }) {
     const inspection = inspectConfig({ ...sources, whyUnusableState });
     const { problems, warnings } = inspection;

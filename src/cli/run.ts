@@ -32,7 +32,7 @@ export const runCommand = command({
     ["tailscale2otel run --config edge.toml --set log_level=debug", "one setting changed for this run"],
   ],
   notes:
-    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level. If it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.",
+    "SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, certificates and log_level. If it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.",
   run: ({ sources, host }) => serve(sources, host),
 });
 

@@ -1,5 +1,5 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
-import { type Config, type ConfigSources, displayUrl, loadSections } from "../config/index.ts";
+import { type Config, type ConfigSources, displayUrl, loadSections, usesTls } from "../config/index.ts";
 import { connectionError } from "../lib/connection-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
@@ -84,7 +84,7 @@ function targetOf(receiver: Receiver, given: string | undefined, sources: Config
     const next = "Check the address, and whether the receiver is running.";
     return { receiver, config, url: urlOf(given).href, next };
   }
-  const url = urlOfListen(listen, tls.cert_file === "" ? "http" : "https") + path;
+  const url = urlOfListen(listen, usesTls(tls) ? "https" : "http") + path;
   const next = enabled
     ? "Start the service, or give the address of the receiver with --url."
     : `${receiver}.enabled is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.`;

@@ -30,7 +30,13 @@ import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from
 export { describeFinding, describeOrigin, type Finding, type Inspection, type Origin } from "./diagnosis.ts";
 export { whyUnusablePair } from "./files.ts";
 export type { ConfigSources, System } from "./layers.ts";
-export { defaultMaxBodyBytes, subscriptionsOf, subscriptionTypes, subscriptionWords } from "./schema-inputs.ts";
+export {
+  defaultMaxBodyBytes,
+  subscriptionsOf,
+  subscriptionTypes,
+  subscriptionWords,
+  usesTls,
+} from "./schema-inputs.ts";
 export {
   type CollectedLog,
   collectedLogs,

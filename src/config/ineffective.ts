@@ -79,6 +79,12 @@ const causes: readonly Cause[] = [
     [...api, ...collectedLogs.flatMap(polling)],
     (of) => !hasCredentials(of),
   ),
+  because(
+    "no receiver takes its certificate from tailscaled",
+    "streaming.tls.tailscale = true",
+    ["tailscale.socket"],
+    ({ streaming, webhook }) => ![streaming, webhook].some(({ enabled, tls }) => enabled && tls.tailscale),
+  ),
   because("tailscale.auth.oauth is set and wins", "", ["tailscale.auth.apikey"], usesOauth),
   because("scopes are for an OAuth client", credentialKeys, ["tailscale.auth.oauth.scopes"], (of) => !usesOauth(of)),
   is(mode, "all", [`${flow}.rollup_top_n`], `${mode} to "rollup" or "both"`),

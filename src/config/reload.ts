@@ -6,6 +6,7 @@ import type { Finding, Inspection } from "./diagnosis.ts";
 import { readConfig } from "./index.ts";
 import type { ConfigSources } from "./layers.ts";
 import { judge } from "./rules.ts";
+import { usesTls } from "./schema-inputs.ts";
 import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
 import { maxAlso } from "./schema-otlp.ts";
 import type { Setting } from "./setting.ts";
@@ -87,8 +88,8 @@ const groups: readonly Group[] = [
   }),
   // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
   ...(["streaming", "webhook"] as const).map((receiver): Group => ({
-    keys: [`${receiver}.tls.`],
-    waits: (running, next) => (running[receiver].tls.cert_file === "") !== (next[receiver].tls.cert_file === ""),
+    keys: [`${receiver}.tls.`, "tailscale.socket"],
+    waits: (running, next) => usesTls(running[receiver].tls) !== usesTls(next[receiver].tls),
   })),
 ];
 

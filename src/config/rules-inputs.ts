@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { isLoopback, parseListen } from "../lib/listen.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { Rule } from "./diagnosis.ts";
-import { defaultMaxBodyBytes } from "./schema-inputs.ts";
+import { defaultMaxBodyBytes, usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, hasCredentials, isPolled, usesOauth, wantsPoll } from "./schema.ts";
 
 /** What to set so that the API can be used. */
@@ -35,7 +35,7 @@ const receiverRules = (
       message: ({ [name]: receiver }) =>
         isLocal(receiver)
           ? `it is empty, so every program on this machine can send ${what}`
-          : `it is empty and ${receiver.listen} is not loopback, so anyone who can reach this port can forge ${what}${receiver.tls.cert_file === "" ? ", and they travel over plain HTTP" : ""}`,
+          : `it is empty and ${receiver.listen} is not loopback, so anyone who can reach this port can forge ${what}${!usesTls(receiver.tls) ? ", and they travel over plain HTTP" : ""}`,
       remedy: ({ [name]: receiver }) =>
         `Set ${name}.${secret} to ${value}${isLocal(receiver) ? "" : `, or listen on 127.0.0.1; ${name}.require_${secret} = true makes this an error`}.`,
     },
@@ -116,11 +116,15 @@ export const inputRules: readonly Rule[] = [
   ...collectorRules,
   {
     severity: "error",
-    keys: ["webhook.listen", "streaming.listen", "webhook.tls.cert_file", "streaming.tls.cert_file"],
+    keys: [
+      "webhook.listen",
+      "streaming.listen",
+      ...["cert_file", "tailscale"].flatMap((name) => [`webhook.tls.${name}`, `streaming.tls.${name}`]),
+    ],
     when: (config) =>
       sharesListener(config) && JSON.stringify(config.webhook.tls) !== JSON.stringify(config.streaming.tls),
-    message: "both receivers share an address, but their TLS files differ",
-    remedy: "Set webhook.tls to the same files as streaming.tls, or change webhook.listen.",
+    message: "both receivers share an address, but their TLS settings differ",
+    remedy: "Set webhook.tls to the same as streaming.tls, or change webhook.listen.",
   },
   {
     severity: "error",

@@ -74,8 +74,16 @@ const rules: readonly Rule[] = [
     remedy:
       one === "webhook" ? "Change one of them, or make both the same to share a listener." : "Change one of them.",
   })),
-  ...together("streaming.tls", "cert_file", "key_file"),
-  ...together("webhook.tls", "cert_file", "key_file"),
+  ...(["streaming", "webhook"] as const).flatMap((name): readonly Rule[] => [
+    ...together(`${name}.tls`, "cert_file", "key_file"),
+    {
+      severity: "error",
+      keys: [`${name}.tls.tailscale`, `${name}.tls.cert_file`, `${name}.tls.key_file`],
+      when: ({ [name]: { tls } }) => tls.tailscale && tls.cert_file + tls.key_file !== "",
+      message: "the certificate comes either from tailscaled or from files, not from both",
+      remedy: `Remove ${name}.tls.cert_file and ${name}.tls.key_file, or set ${name}.tls.tailscale = false.`,
+    },
+  ]),
   ...together("tailscale.auth.oauth", "client_id", "client_secret"),
   ...otlpRules,
   {

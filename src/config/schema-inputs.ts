@@ -57,6 +57,12 @@ export const tailscale = section("The tailnet and its API.", {
       ),
     }),
   }),
+  socket: text(
+    "",
+    "^(?:/[^\\x00-\\x1f\\x7f]*)?$",
+    "Socket of the local tailscaled, which `tls.tailscale` needs. If it is empty, the usual path of the system.",
+    '"/run/tailscale/tailscaled.sock"',
+  ),
   http: section("Requests to the API.", {
     timeout: duration(
       "30s",
@@ -109,10 +115,19 @@ export const collectors = section("What to read from the API. The receivers acce
   }),
 });
 
-const receiverTls = section("TLS 1.2 or later. Without a certificate and a key, the listener uses plain HTTP.", {
+const receiverTls = section("TLS 1.2 or later. Without a certificate, the listener uses plain HTTP.", {
   cert_file: file("Certificate chain (PEM), leaf first. Reloaded when the files change.", "cert.pem"),
   key_file: file("Private key (PEM), without a passphrase.", "key.pem"),
+  tailscale: boolean(
+    false,
+    "Use the certificate of this node's tailnet name, which the local tailscaled obtains and renews, instead of files. Until there is one, the listener stays closed.",
+  ),
 });
+
+/** Whether a receiver speaks TLS. */
+export function usesTls(tls: { readonly cert_file: string; readonly tailscale: boolean }): boolean {
+  return tls.cert_file !== "" || tls.tailscale;
+}
 
 /** What `streaming.max_body_bytes = 0` means. */
 export const defaultMaxBodyBytes = 64 * 1024 * 1024;
@@ -157,7 +172,7 @@ export const webhook = section("The receiver for Tailscale webhooks.", {
   enabled: boolean(false, "Run the receiver.", "true"),
   listen: listen(
     ":8089",
-    "Address to listen on. If it has the same address and TLS files as `streaming`, both share one listener.",
+    "Address to listen on. If it has the same address and TLS settings as `streaming`, both share one listener.",
   ),
   path: route("/tailscale/webhook", "Path for deliveries."),
   secret: secret(

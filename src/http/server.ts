@@ -10,15 +10,15 @@ import { canSharePort, type ServeOptions } from "../runtime/serve.ts";
 import { createExchange, type HttpAnswer, idleTimeoutSeconds, jsonResponse, type ServerState } from "./exchange.ts";
 import { bind, bindShared, type Listener } from "./listener.ts";
 import { createRouter, type Misdirected, type Route } from "./router.ts";
-import { type KeyPair, readKeyPair, type ServedKeyPair, type TlsFiles, watchKeyPair } from "./tls.ts";
+import { createServedKeyPair, type KeyPair, type ServedKeyPair, type TlsSource } from "./tls.ts";
 
 export { ListenError } from "./listener.ts";
 
 export interface HttpServerOptions {
   /** `":8088"`, `"127.0.0.1:8088"`, `"[::1]:8088"`. */
   readonly listen: string;
-  /** Without them, plain HTTP. They are watched, and replaced within seconds. */
-  readonly tls?: TlsFiles | undefined;
+  /** Without it, plain HTTP. It is watched: new files are served within seconds, a renewed certificate within an hour. */
+  readonly tls?: TlsSource | undefined;
   /** Whose certificate it is, for its metrics. */
   readonly component?: "stream" | "webhook";
 }
@@ -30,6 +30,7 @@ export interface HttpServerDeps {
   /** For the certificate's metrics. */
   readonly telemetry?: Telemetry;
   readonly clock?: Clock;
+  readonly random?: () => number;
   /** A request reached no handler. */
   readonly misdirected?: (reason: Misdirected["reason"]) => void;
 }
@@ -37,13 +38,16 @@ export interface HttpServerDeps {
 export interface HttpServer {
   /** The bound port; before `start`, the configured one. */
   readonly port: number;
+  /** It accepts no connections yet, because tailscaled has not given it a certificate. */
+  readonly isWaiting: boolean;
   /**
+   * Resolves when it listens; with a certificate of tailscaled, at the latest after some seconds: see `isWaiting`.
    * @throws {ListenError} if the address cannot be bound.
    * @throws {ConfigError} if certificate and key cannot be used.
    */
   start(): Promise<void>;
-  /** Reads the TLS files now. A pair that cannot be used is not served: the old one stays, with a warning. Plain stays plain. */
-  reload(tls: TlsFiles | undefined): Promise<void>;
+  /** Reads the certificate now. A pair that cannot be used is not served: the old one stays, with a warning. Plain stays plain. */
+  reload(tls: TlsSource | undefined): Promise<void>;
   /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -67,7 +71,14 @@ export function createHttpServer(
   { listen, tls, component = "stream" }: HttpServerOptions,
   deps: HttpServerDeps,
 ): HttpServer {
-  const { routes, logger, telemetry = silentTelemetry, clock = systemClock, misdirected = () => {} } = deps;
+  const {
+    routes,
+    logger,
+    telemetry = silentTelemetry,
+    clock = systemClock,
+    random = Math.random,
+    misdirected = () => {},
+  } = deps;
   const address = addressOf(listen);
   const state: ServerState = {
     isLocalOnly: isLoopback(address.hostname),
@@ -130,52 +141,66 @@ export function createHttpServer(
     if (!isStopping()) void old.stop(finishMs).finally(() => ending.delete(old));
   }
 
-  async function startSecure(files: TlsFiles): Promise<Listener> {
-    const pair = readKeyPair(files, clock());
-    const listener = await bindShared(address, optionsOf(pair));
-    certificate = watchKeyPair(pair, files, { serve: replace, listen, logger, clock });
-    const attributes = { component };
-    const observed = (read: (pair: ServedKeyPair) => number) => () =>
-      certificate === undefined ? [] : [{ value: read(certificate), attributes }];
+  /** The first pair opens the listener, every other replaces it. */
+  async function serve(pair: KeyPair): Promise<void> {
+    if (running !== undefined) return replace(pair);
+    running = await bindShared({ ...address, port }, optionsOf(pair));
+    ({ port } = running);
+  }
+
+  async function startSecure(source: TlsSource): Promise<void> {
+    // That the port is taken shows now, even if the certificate comes later.
+    if ("socket" in source) await bind(address, { ...optionsOf(), handle: async () => Response.error() }).stop(0);
+    certificate = createServedKeyPair(source, { serve, listen, logger, clock, random });
+    await certificate.start();
+    const observed = (read: (pair: ServedKeyPair) => number | undefined) => () => {
+      const value = certificate === undefined ? undefined : read(certificate);
+      return value === undefined ? [] : [{ value, attributes: { component } }];
+    };
+    const inSeconds = (ms = Number.NaN): number | undefined => (Number.isNaN(ms) ? undefined : ms / 1000);
     telemetry.observe(
       "tailscale2otel.tls.cert.not_after",
-      observed(({ current }) => current.notAfter / 1000),
+      observed(({ current }) => inSeconds(current?.notAfter)),
     );
     telemetry.observe(
       "tailscale2otel.tls.cert.not_before",
-      observed(({ current }) => current.notBefore / 1000),
+      observed(({ current }) => inSeconds(current?.notBefore)),
     );
     telemetry.observe(
       "tailscale2otel.tls.cert.reload.failures",
-      observed(({ rejections }) => rejections),
+      observed(({ failures }) => failures),
     );
     telemetry.observe(
       "tailscale2otel.tls.cert.rejected",
-      observed(({ isRejecting }) => Number(isRejecting)),
+      observed(({ trouble }) => Number(trouble !== "")),
     );
-    return listener;
   }
 
   return {
     get port() {
       return port;
     },
+    get isWaiting() {
+      return certificate !== undefined && running === undefined;
+    },
     async start() {
       if (running !== undefined) return;
-      running = tls === undefined ? bind(address, optionsOf()) : await startSecure(tls);
+      if (tls !== undefined) return startSecure(tls);
+      running = bind(address, optionsOf());
       ({ port } = running);
     },
-    async reload(files) {
-      if (files !== undefined) await certificate?.reload(files);
+    async reload(source) {
+      if (source !== undefined) await certificate?.reload(source);
     },
     async stop(deadlineMs) {
-      if (running === undefined || isStopping()) return;
+      if ((running === undefined && certificate === undefined) || isStopping()) return;
       state.refusesBodiesAt = performance.now() + deadlineMs * lastBodiesShare;
       const watching = certificate;
       certificate = undefined;
       stopped.resolve();
       await watching?.stop();
-      await Promise.all([running, ...ending].map((listener) => listener.stop(deadlineMs)));
+      const listeners = running === undefined ? [] : [running, ...ending];
+      await Promise.all(listeners.map((listener) => listener.stop(deadlineMs)));
     },
   };
 }

@@ -1,11 +1,12 @@
-/** The TLS certificate of a listener: read from files, checked before use, and replaced when the files change. */
+/** The TLS certificate of a listener: taken from files or from tailscaled, checked before use, and replaced when there is another. */
 import { X509Certificate } from "node:crypto";
 import { whyUnusablePair } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
+import { keepTrying, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
-import type { Logger } from "../lib/logger.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
+import { certificateName, type PemTexts, tailscaledCertificate, TailscaledError } from "./tailscaled.ts";
 
 export interface TlsFiles {
   /** PEM: the certificate, then those that lead from it to a root. */
@@ -14,8 +15,15 @@ export interface TlsFiles {
   readonly keyFile: string;
 }
 
-/** From a `tls` section of the settings; nothing if both are empty. */
-export function tlsFilesOf(tls: { readonly cert_file: string; readonly key_file: string }): TlsFiles | undefined {
+/** Where a certificate comes from: two files, or the tailscaled that listens on a socket (empty: the usual one). */
+export type TlsSource = TlsFiles | { readonly socket: string };
+
+/** From a `tls` section of the settings, and `tailscale.socket`; nothing for plain HTTP. */
+export function tlsSourceOf(
+  tls: { readonly cert_file: string; readonly key_file: string; readonly tailscale: boolean },
+  { socket }: { readonly socket: string },
+): TlsSource | undefined {
+  if (tls.tailscale) return { socket };
   return tls.cert_file === "" ? undefined : { certFile: tls.cert_file, keyFile: tls.key_file };
 }
 
@@ -35,93 +43,215 @@ export function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): KeyPa
   const [certificate, key] = [readText(certFile), readText(keyFile)];
   const reason = whyUnusablePair({ certFile, keyFile, certificate, key }, now);
   if (reason !== undefined) throw new ConfigError([reason]);
-  const { validFrom, validTo } = new X509Certificate(certificate);
-  return { certificate, key, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
+  return withValidity({ certificate, key });
 }
 
-/** The pair that is served. */
+function withValidity(texts: PemTexts): KeyPair {
+  const { validFrom, validTo } = new X509Certificate(texts.certificate);
+  return { ...texts, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
+}
+
+/** A usable pair; with it, why tailscaled could not renew it although that is overdue. */
+export interface Obtained {
+  readonly pair: KeyPair;
+  readonly overdue?: unknown;
+}
+
+/** Renewed after two thirds of its life, as tailscaled does, a certificate never has less than this share of it left. */
+const overdueShare = 0.25;
+
+/**
+ * The certificate of this node's name. Failed renewals in the background are tailscaled's secret, so one that is overdue is asked
+ * for with its reason.
+ * @throws {TailscaledError}
+ */
+export async function obtainKeyPair(
+  options: { readonly socket: string; readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  now: number,
+): Promise<Obtained> {
+  const name = await certificateName({ socket: options.socket, ...(options.signal && { signal: options.signal }) });
+  const pair = usable(await tailscaledCertificate(options, name), now);
+  const leastMs = (pair.notAfter - pair.notBefore) * overdueShare;
+  if (pair.notAfter - now >= leastMs) return { pair };
+  try {
+    return { pair: usable(await tailscaledCertificate(options, name, leastMs), now) };
+  } catch (overdue) {
+    return { pair, overdue };
+  }
+}
+
+function usable(texts: PemTexts, now: number): KeyPair {
+  const answer = "the answer of tailscaled";
+  const reason = whyUnusablePair({ certFile: answer, keyFile: "its key", ...texts }, now);
+  if (reason !== undefined) throw new TailscaledError(reason, "Check the clock of this machine, and update Tailscale.");
+  return withValidity(texts);
+}
+
+/** The pair that a listener serves. */
 export interface ServedKeyPair {
-  readonly current: KeyPair;
-  /** The files hold a pair that cannot be used, so the previous one is still served. */
-  readonly isRejecting: boolean;
-  /** How many pairs could not be used. */
-  readonly rejections: number;
-  /** Reads these files now and watches them from now on. */
-  reload(files: TlsFiles): Promise<void>;
+  /** Nothing until tailscaled has given one. */
+  readonly current: KeyPair | undefined;
+  /** Why there is no pair, or why the previous one is still served; empty if all is well. */
+  readonly trouble: string;
+  /** How many pairs could not be used, obtained or renewed. */
+  readonly failures: number;
+  /**
+   * Resolves when a pair is served; with tailscaled, at the latest after some seconds: then it is tried until it works.
+   * @throws {ConfigError} if the files cannot be used.
+   */
+  start(): Promise<void>;
+  /** Reads this source now and watches it from now on. */
+  reload(source: TlsSource): Promise<void>;
   /** Resolves when no replacement is under way. */
   stop(): Promise<void>;
 }
 
-export interface ServedKeyPairDeps {
-  /** Serves a new pair. @throws if the runtime cannot use it. */
+export interface ServedKeyPairDeps extends RetryDeps {
+  /** Serves a pair, the first or a new one. @throws if the runtime cannot use it. */
   readonly serve: (pair: KeyPair) => Promise<void>;
   readonly listen: string;
-  readonly logger: Logger;
-  readonly clock: Clock;
-  readonly watchMs?: number;
+  readonly fileWatchMs?: number;
+  readonly askMs?: number;
+  readonly startMs?: number;
 }
 
-/** Serves `pair`, which was read from `files`, until the files hold another one that can be used. */
-export function watchKeyPair(
-  pair: KeyPair,
-  files: TlsFiles,
-  { serve, listen, logger, clock, watchMs = 1000 }: ServedKeyPairDeps,
-): ServedKeyPair {
-  let watched = files;
-  let current = pair;
-  let rejected = "";
-  let rejections = 0;
-  const watch = createFileWatch(watchMs, () => void check());
-  // What has changed since the pair was read would go unnoticed.
-  let last = watch.watch([files.certFile, files.keyFile]).then(replace);
+/** tailscaled answers from its memory, and renews a month ahead. */
+const usualAskMs = 3_600_000;
+
+/** For a tailscaled that has the certificate; a new one takes longer, and other parts of the program should not wait for it. */
+const usualStartMs = 5000;
+
+const dayMs = 86_400_000;
+
+export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps): ServedKeyPair {
+  const { serve, listen, logger, clock, fileWatchMs = 1000, askMs = usualAskMs, startMs = usualStartMs } = deps;
+  let source = initial;
+  let current: KeyPair | undefined;
+  let trouble = "";
+  let warned = "";
+  let failures = 0;
+  let watch = { stop() {} };
+  let ending = new AbortController();
+  let last: Promise<unknown> = Promise.resolve();
+
+  async function renew(): Promise<unknown> {
+    const previous = current;
+    const { pair, overdue } = await obtain(source, clock, ending.signal);
+    if (pair.certificate === previous?.certificate && pair.key === previous.key) return overdue;
+    current = pair;
+    try {
+      await serve(pair);
+    } catch (error) {
+      current = previous;
+      throw error;
+    }
+    const notAfter = new Date(pair.notAfter).toISOString();
+    if (previous !== undefined) logger.info("TLS certificate replaced", { listen, notAfter });
+    return overdue;
+  }
 
   /** One check at a time. */
-  function check(): Promise<void> {
-    last = last.then(replace);
+  function check(): Promise<unknown> {
+    last = last.then(async () => {
+      const { signal } = ending;
+      const failure = await renew().catch((error: unknown) => error ?? "unknown");
+      if (!signal.aborted) report(failure);
+    });
     return last;
   }
 
-  async function replace(): Promise<void> {
-    const previous = current;
-    try {
-      const next = readKeyPair(watched, clock());
-      if (next.certificate !== previous.certificate || next.key !== previous.key) {
-        current = next;
-        await serve(next);
-        logger.info("TLS certificate replaced", { listen, notAfter: new Date(next.notAfter).toISOString() });
-      }
-      rejected = "";
-    } catch (error) {
-      current = previous;
-      const message = error instanceof Error ? error.message : String(error);
-      if (message !== rejected) {
-        rejections++;
-        logger.warn(`cannot use the new TLS certificate; still serving the old one: ${message}`, { listen });
-      }
-      rejected = message;
+  /** Warns of a failure that is new, and once a day of how long the certificate is still valid. */
+  function report(failure: unknown): void {
+    trouble = failure === undefined ? "" : failure instanceof Error ? failure.message : String(failure);
+    const isRenewal = "socket" in source;
+    const daysLeft = Math.floor(((current?.notAfter ?? 0) - clock()) / dayMs);
+    const warning = isRenewal && trouble !== "" ? `${trouble} ${daysLeft}` : trouble;
+    if (trouble !== "" && warning !== warned) {
+      failures++;
+      const what = isRenewal ? "cannot renew the TLS certificate" : "cannot use the new TLS certificate";
+      const remedy = failure instanceof TailscaledError ? failure.remedy : undefined;
+      logger.warn(`${what}; still serving the old one: ${trouble}`, { listen, daysLeft, remedy });
     }
+    warned = warning;
+  }
+
+  /** Ends when a pair is served. */
+  async function acquire(): Promise<void> {
+    const { signal } = ending;
+    const attempt = async (): Promise<unknown> => {
+      try {
+        return await renew();
+      } catch (error) {
+        trouble = error instanceof Error ? error.message : String(error);
+        throw error;
+      }
+    };
+    const what = `open ${listen} with a TLS certificate`;
+    const overdue = await keepTrying(what, attempt, { ...deps, signal, backoff: { firstMs: 1000, maxMs: 60_000 } });
+    if (signal.aborted) return;
+    report(overdue);
+    await startWatching();
+  }
+
+  async function startWatching(): Promise<void> {
+    watch.stop();
+    if ("socket" in source) {
+      const timer = setInterval(() => void check(), askMs);
+      watch = { stop: () => clearInterval(timer) };
+      return;
+    }
+    const files = createFileWatch(fileWatchMs, () => void check());
+    watch = files;
+    await files.watch([source.certFile, source.keyFile]);
   }
 
   return {
     get current() {
       return current;
     },
-    get isRejecting() {
-      return rejected !== "";
+    get trouble() {
+      return trouble;
     },
-    get rejections() {
-      return rejections;
+    get failures() {
+      return failures;
+    },
+    async start() {
+      if ("socket" in source) {
+        last = acquire();
+        await waitAtMost(last, startMs);
+        return;
+      }
+      await renew();
+      await startWatching();
+      // What has changed since the pair was read would go unnoticed.
+      void check();
     },
     async reload(next) {
-      watched = next;
-      await watch.watch([next.certFile, next.keyFile]);
+      source = next;
+      if (current === undefined) {
+        ending.abort();
+        await last;
+        ending = new AbortController();
+      }
+      if (current === undefined) {
+        last = acquire();
+        return;
+      }
+      await startWatching();
       await check();
     },
     async stop() {
       watch.stop();
+      ending.abort();
       await last;
+      watch.stop();
     },
   };
+}
+
+async function obtain(source: TlsSource, clock: Clock, signal: AbortSignal): Promise<Obtained> {
+  if (!("socket" in source)) return { pair: readKeyPair(source, clock()) };
+  return obtainKeyPair({ ...source, signal }, clock());
 }
 
 function readText(file: string): string {

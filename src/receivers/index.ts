@@ -1,6 +1,6 @@
 /** The receivers that the settings ask for, on as few listeners as they can share. */
-import type { Config } from "../config/schema.ts";
-import { tlsFilesOf } from "../http/tls.ts";
+import { type Config, usesTls } from "../config/index.ts";
+import { tlsSourceOf } from "../http/tls.ts";
 import type { Misdirected, Route } from "../http/router.ts";
 import { createHttpServer, type HttpServer } from "../http/server.ts";
 import type { Journal } from "../journal/index.ts";
@@ -24,6 +24,8 @@ export interface ReceiverAddresses {
 export interface Receivers {
   /** Only after `start`. */
   readonly addresses: ReceiverAddresses;
+  /** Why there are receivers that accept nothing. */
+  readonly closed: readonly string[];
   /** @throws {Error} with one line for the operator; nothing is left listening. */
   start(): Promise<void>;
   /** The next delivery is checked against these secrets, if the settings have none. */
@@ -69,7 +71,10 @@ export function createReceivers(
     const component = names.includes("streaming") ? "stream" : "webhook";
     const metric = `tailscale.${component}.rejected` as const;
     const misdirected = (reason: Misdirected["reason"]): void => shared.telemetry.add(metric, 1, { reason });
-    const server = createHttpServer({ listen, tls: tlsFilesOf(tls), component }, { ...shared, routes, misdirected });
+    const server = createHttpServer(
+      { listen, tls: tlsSourceOf(tls, config.tailscale), component },
+      { ...shared, routes, misdirected },
+    );
     return { names, server };
   }
 
@@ -80,13 +85,21 @@ export function createReceivers(
 
   function addressOf(name: Name): string {
     const { listen, tls } = config[name];
-    const port = listeners.find(({ names }) => names.includes(name))?.server.port ?? 0;
-    return shownListen(listen, tlsFilesOf(tls) === undefined ? "http" : "https", port);
+    const server = listeners.find(({ names }) => names.includes(name))?.server;
+    const address = shownListen(listen, usesTls(tls) ? "https" : "http", server?.port ?? 0);
+    return server?.isWaiting === true ? `${address} (closed until there is a TLS certificate)` : address;
   }
 
   return {
     get addresses() {
       return Object.fromEntries(enabled.map((name) => [name === "streaming" ? "stream" : name, addressOf(name)]));
+    },
+    get closed() {
+      return listeners
+        .filter(({ server }) => server.isWaiting)
+        .map(
+          ({ names: [first = "streaming"] }) => `${config[first].listen} has no TLS certificate from tailscaled yet`,
+        );
     },
     async start() {
       try {
@@ -105,7 +118,9 @@ export function createReceivers(
       settings = next.webhook;
       useSecrets();
       await Promise.all(
-        listeners.map(({ names: [first = "streaming"], server }) => server.reload(tlsFilesOf(next[first].tls))),
+        listeners.map(({ names: [first = "streaming"], server }) =>
+          server.reload(tlsSourceOf(next[first].tls, next.tailscale)),
+        ),
       );
     },
     async stop(deadlineMs) {

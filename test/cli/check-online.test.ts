@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { runToEnd, temporaryDirectory } from "./program.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { startTailscaled } from "../support/tailscaled.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
 import { configAt, openStore } from "../support/store.ts";
 
@@ -417,6 +418,27 @@ describe("certificates", () => {
     });
     const elsewhere = await check({ ...withTls(one.certificate, one.key), TS2OTEL_STREAMING__PUBLIC_URL: publicUrl });
     expect(troubles(elsewhere.rows)["streaming.tls"]?.detail).toContain("but not for logs.example.com");
+  });
+
+  test("of tailscaled, and why there is none", async () => {
+    const socket = join(directory, "tailscaled.sock");
+    const tailscaled = await startTailscaled(socket, { pair: createAuthority(directory).issue("node") });
+    const environment = {
+      ...streaming,
+      TS2OTEL_STREAMING__PUBLIC_URL: "https://localhost:8088/services/collector/event",
+      TS2OTEL_STREAMING__TLS__TAILSCALE: "true",
+      TS2OTEL_TAILSCALE__SOCKET: socket,
+    };
+    const found = async () => (await check(environment)).rows.find(({ subject }) => subject === "streaming.tls");
+    expect((await found())?.detail).toMatch(/^valid until 20\d\d-\d\d-\d\d: 1 day is left$/);
+    tailscaled.state.certDomains = null;
+    expect(await found()).toEqual({
+      subject: "streaming.tls",
+      outcome: "failed",
+      detail: "HTTPS certificates are not enabled for this tailnet",
+      remedy: "Enable them on the DNS page of the admin console (https://login.tailscale.com/admin/dns).",
+    });
+    await tailscaled.stop();
   });
 
   test("that has expired", async () => {

@@ -69,7 +69,7 @@ test("of run", async () => {
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
              -h, --help    Show this text.
 
-    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, TLS files and log_level. If it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.
+    SIGINT and SIGTERM stop it within 20 s; a second one stops it at once, which is safe. SIGHUP reloads tokens, secrets, certificates and log_level. If it was started in a terminal, SIGHUP stops it, since that is what closing the terminal sends.
 
     EXAMPLES
 
@@ -120,7 +120,7 @@ test("of check", async () => {
                --online    Also test the API and each scope, the backend, the certificates, the clock and the journal.
              -h, --help    Show this text.
 
-    Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, and sends an empty export to the backend.
+    Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, asks tailscaled for its certificate if a receiver uses that, and sends an empty export to the backend.
 
     EXAMPLES
 

@@ -50,7 +50,7 @@ const singleMistakes: readonly [toml: string, problem: string][] = [
   ["rollup_top_n = 5", "Did you mean cardinality.flow.rollup_top_n?"],
   [
     "[webhook.tls]\nqqqqqqqqqqqqqqqqq = 1",
-    "In [webhook.tls] there are: cert_file, key_file. To see every setting, run: tailscale2otel check",
+    "In [webhook.tls] there are: cert_file, key_file, tailscale. To see every setting, run: tailscale2otel check",
   ],
   ["zzz = 1", "At the top level there are: log_level, log_format, tailscale, "],
   ["[streaming]\nenabled = 'yes'", 'invalid boolean "yes". Use true or false, for example enabled = true.'],

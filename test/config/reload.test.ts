@@ -42,6 +42,10 @@ describe("a restart is needed", () => {
   test("between plain HTTP and TLS", () => {
     const next = configWith(...pair("first"));
     expect(mergeReload(configWith(), next).waiting).toEqual(["streaming.tls.cert_file", "streaming.tls.key_file"]);
+    const tailscale = configWith("streaming.tls.tailscale=true");
+    expect(mergeReload(configWith(), tailscale).waiting).toEqual(["streaming.tls.tailscale"]);
+    // Only the certificate is another one.
+    expect(mergeReload(tailscale, next).waiting).toEqual([]);
   });
 
   test("for everything else", () => {
@@ -127,7 +131,7 @@ describe("what is applied is the mixture, so the mixture has to be safe", () => 
       `${streamed}token = 'x'\n${shared("second")}listen = ':2'\n`,
     );
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain("both receivers share an address, but their TLS files differ");
+    expect(problems[0]).toContain("both receivers share an address, but their TLS settings differ");
   });
 
   test("a certificate that cannot be used does not stop a token from being revoked", () => {

@@ -74,8 +74,17 @@ const mistakes: readonly [set: readonly string[], message: string][] = [
   [["webhook.tls.cert_file=/dev/null"], "webhook.tls.cert_file: it is set, but webhook.tls.key_file is not"],
   [
     ["webhook.listen=:8088", `webhook.tls.cert_file=${tls("first.cert")}`, `webhook.tls.key_file=${tls("first.key")}`],
-    "both receivers share an address, but their TLS files differ",
+    "both receivers share an address, but their TLS settings differ",
   ],
+  [
+    [
+      "webhook.tls.tailscale=true",
+      `webhook.tls.cert_file=${tls("first.cert")}`,
+      `webhook.tls.key_file=${tls("first.key")}`,
+    ],
+    "the certificate comes either from tailscaled or from files, not from both",
+  ],
+  [["tailscale.socket=tailscaled.sock"], "tailscale.socket: "],
   [
     ["webhook.listen=:8088", "webhook.path=/services/collector/event/"],
     "on the shared listener, this path belongs to the HEC receiver",

@@ -9,7 +9,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { jsonResponse } from "../../src/http/exchange.ts";
 import { createLimiter } from "../../src/http/limiter.ts";
 import type { Handler } from "../../src/http/router.ts";
-import { readKeyPair, type ServedKeyPair, watchKeyPair } from "../../src/http/tls.ts";
+import { createServedKeyPair, readKeyPair, type ServedKeyPair } from "../../src/http/tls.ts";
 import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
 import type { Logger } from "../../src/lib/logger.ts";
 import { until } from "../support/wait.ts";
@@ -76,11 +76,13 @@ async function served(
 async function watched(): Promise<ServedKeyPair> {
   const files = { certFile, keyFile };
   const serve = async (): Promise<void> => {};
-  const deps = { serve, listen: "127.0.0.1:0", logger, clock: () => now, watchMs: 20 };
-  return watchKeyPair(readKeyPair(files, now), files, deps);
+  const deps = { serve, listen: "127.0.0.1:0", logger, clock: () => now, random: Math.random, fileWatchMs: 20 };
+  const pair = createServedKeyPair(files, deps);
+  await pair.start();
+  return pair;
 }
 
-const nameIn = ({ current }: ServedKeyPair): string => new X509Certificate(current.certificate).subject;
+const nameIn = ({ current }: ServedKeyPair): string => new X509Certificate(current?.certificate ?? "").subject;
 
 const get = (): Promise<Response> => fetch(`https://localhost:${server.port}/`, { tls: { ca } });
 
@@ -161,7 +163,7 @@ describe("TLS", () => {
     const pair = await watched();
     put(keyFile, "second.key.pem");
     await until(() => warnings.length > 0);
-    expect(pair.isRejecting).toBe(true);
+    expect(pair.trouble).toContain("is not the key of the certificate");
     expect(nameIn(pair)).toContain("first.example.com");
     put(keyFile, "second.key.pem");
     await pair.reload({ certFile, keyFile });
@@ -169,7 +171,7 @@ describe("TLS", () => {
     put(certFile, "second.cert.pem");
     await until(() => nameIn(pair).includes("second.example.com"));
     await pair.stop();
-    expect(pair.isRejecting ? "rejecting" : "serving").toBe("serving");
+    expect(pair.trouble).toBe("");
     expect(warnings).toHaveLength(1);
   });
 

@@ -31,6 +31,7 @@ export function tailscaleSettings(options: {
   const { url, tailnet = "-", auth, http } = options;
   const { timeoutMs = 30_000, maxAttempts = 4, rateLimit = 0 } = http ?? {};
   return {
+    socket: "",
     base_url: url,
     tailnet,
     auth: authSettings(auth),

@@ -1,0 +1,226 @@
+/** The local tailscaled, over its LocalAPI: the state and name of this node, and the certificate of that name. */
+import { readFileSync, readlinkSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
+import { userInfo } from "node:os";
+import process from "node:process";
+import { codeOf } from "../lib/connection-error.ts";
+import { parseRetryAfter } from "../lib/backoff.ts";
+import { printable } from "../lib/text.ts";
+import { formatDuration } from "../lib/units.ts";
+
+/** What tailscaled refuses or cannot do. One line, and what to do about it. */
+export class TailscaledError extends Error {
+  override readonly name = "TailscaledError";
+  constructor(
+    message: string,
+    readonly remedy: string,
+    /** After which another try makes sense: soon if it costs nothing, later if it costs a request to the authority. */
+    readonly retryAfterSeconds = 10,
+  ) {
+    super(message);
+  }
+}
+
+export interface TailscaledOptions {
+  /** The path of its socket; empty: where tailscaled of this system has it. */
+  readonly socket: string;
+  /** Ends the request early. */
+  readonly signal?: AbortSignal;
+  /** (Default: as long as the authority may take for a new certificate.) */
+  readonly timeoutMs?: number;
+}
+
+export interface PemTexts {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/**
+ * The certificate of this node's name, and its key. tailscaled renews it when it is asked in its last third, in the background;
+ * with `minValidityMs`, first, if less time than that is left.
+ * @throws {TailscaledError}
+ */
+export async function tailscaledCertificate(
+  options: TailscaledOptions,
+  name: string,
+  minValidityMs = 0,
+): Promise<PemTexts> {
+  // A Go duration: https://pkg.go.dev/time#ParseDuration
+  const path = `cert/${name}?type=pair&min_validity=${Math.ceil(minValidityMs / 1000)}s`;
+  const text = await get(path, { timeoutMs: issueTimeoutMs, ...options });
+  // The key first, as `type=pair` writes it.
+  const key = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----\r?\n?/.exec(text)?.[0];
+  if (key === undefined) throw new TailscaledError("tailscaled answered without a key", "Update Tailscale.", 900);
+  return { key, certificate: text.replace(key, "") };
+}
+
+/** The name of this node that it can have a certificate for. @throws {TailscaledError} if there is none, and why. */
+export async function certificateName(options: TailscaledOptions): Promise<string> {
+  const status = statusOf(await get("status?peers=false", { timeoutMs: statusTimeoutMs, ...options }));
+  const [name] = status.CertDomains ?? [];
+  if (name !== undefined) return name;
+  const [message, remedy] = whyNoName(status);
+  throw new TailscaledError(message, remedy);
+}
+
+/** Time for an answer from its memory; and for a new certificate, which the authority grants within a minute or so. */
+const statusTimeoutMs = 10_000;
+const issueTimeoutMs = 180_000;
+
+/** Without peers, a status is a few kilobytes; a chain of certificates is smaller. */
+const maxAnswerBytes = 1024 * 1024;
+
+/** The members of `ipnstate.Status` that count here. */
+interface Status {
+  readonly BackendState?: string;
+  readonly CertDomains?: readonly string[] | null;
+  readonly CurrentTailnet?: { readonly MagicDNSEnabled?: boolean } | null;
+}
+
+function statusOf(text: string): Status {
+  try {
+    return JSON.parse(text) as Status;
+  } catch {
+    throw new TailscaledError("the status of tailscaled is not JSON", "Update Tailscale.");
+  }
+}
+
+const dnsPage = "on the DNS page of the admin console (https://login.tailscale.com/admin/dns)";
+
+const notLoggedIn = ["this node is not logged in to a tailnet", "Run: tailscale up"] as const;
+const notEnabled = ["HTTPS certificates are not enabled for this tailnet", `Enable them ${dnsPage}.`] as const;
+
+function whyNoName({ BackendState: state, CurrentTailnet: tailnet }: Status): readonly [string, string] {
+  if (state === "NeedsLogin") return notLoggedIn;
+  if (state === "Stopped") return ["Tailscale is turned off on this node", "Run: tailscale up"];
+  if (state === "NeedsMachineAuth")
+    return ["this node waits for approval", "Approve it on the Machines page of the admin console."];
+  if (state !== "Running") return ["tailscaled is still starting", "Wait, or see its log: journalctl -u tailscaled"];
+  if (tailnet?.MagicDNSEnabled === false)
+    return [
+      "MagicDNS is off for this tailnet, and certificates need it",
+      `Enable MagicDNS, then HTTPS certificates, ${dnsPage}.`,
+    ];
+  return notEnabled;
+}
+
+/** What an answer other than 200 means (feature/acme/cert.go, ipn/localapi/cert.go). */
+function refusalOf(status: number, text: string, headers: IncomingMessage["headers"]): TailscaledError {
+  const said = printable(text.trim().slice(0, 300));
+  if (status === 403 && text.includes("cert access denied")) {
+    const user = currentUser();
+    return new TailscaledError(
+      `tailscaled gives no certificates to this user (${user})`,
+      `Add TS_PERMIT_CERT_UID=${user} to /etc/default/tailscaled and run: systemctl restart tailscaled (or, for full control of Tailscale: tailscale set --operator=${user})`,
+    );
+  }
+  if (text.includes("no netmap")) return new TailscaledError(...notLoggedIn);
+  if (text.includes("does not support getting TLS certs")) return new TailscaledError(...notEnabled);
+  if (status === 429) {
+    const waitMs = parseRetryAfter(headers["retry-after"] ?? null, Date.now(), maxRetryMs) ?? hourMs;
+    return new TailscaledError(
+      `the certificate authority limits requests: ${said}`,
+      `Nothing: it is repeated in ${formatDuration(Math.ceil(waitMs / 1000) * 1000)}.`,
+      waitMs / 1000,
+    );
+  }
+  return new TailscaledError(
+    `tailscaled cannot get a certificate: HTTP ${status}, ${said === "" ? "without a reason" : said}`,
+    "See its log: journalctl -u tailscaled",
+    900,
+  );
+}
+
+const hourMs = 3_600_000;
+const maxRetryMs = 24 * hourMs;
+
+/** The name of the user whom TS_PERMIT_CERT_UID must name, or its number. */
+function currentUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? "");
+  }
+}
+
+type Place = { readonly socketPath: string } | { readonly host: string; readonly port: number; readonly auth: string };
+
+/** Where tailscaled listens: paths/paths.go. The Mac app has a port and a password instead: safesocket_darwin.go. */
+function placeOf(socket: string): Place {
+  if (socket !== "") return { socketPath: socket };
+  if (process.platform !== "darwin") return { socketPath: "/var/run/tailscale/tailscaled.sock" };
+  return macAppPlace("/Library/Tailscale") ?? { socketPath: "/var/run/tailscaled.socket" };
+}
+
+/** Of the Mac app, whose password members of the group admin can read. */
+export function macAppPlace(directory: string): Place | undefined {
+  try {
+    const port = readlinkSync(`${directory}/ipnport`);
+    const password = readFileSync(`${directory}/sameuserproof-${port}`, "utf8").trim();
+    return { host: "127.0.0.1", port: Number(port), auth: `:${password}` };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The body of a 200. @throws {TailscaledError} */
+function get(path: string, { socket, timeoutMs = statusTimeoutMs, signal }: TailscaledOptions): Promise<string> {
+  const place = placeOf(socket);
+  const where = "socketPath" in place ? place.socketPath : `${place.host}:${place.port}`;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => reject(timeout.aborted ? tooSlow(timeoutMs) : unreachable(error, where));
+    const options = {
+      ...place,
+      path: `/localapi/v0/${path}`,
+      // The only name that it accepts: a web page cannot send it.
+      headers: { host: "local-tailscaled.sock" },
+      agent: false,
+      signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+    };
+    const sent = request(options, (answer) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      answer.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+        chunks.push(chunk);
+        if (bytes > maxAnswerBytes) sent.destroy(new Error("its answer is too large"));
+      });
+      answer.on("error", fail);
+      answer.on("close", () => fail(new Error("its answer ends early")));
+      answer.on("end", () => {
+        const text = Buffer.concat(chunks).toString();
+        if (!answer.complete) fail(new Error("its answer ends early"));
+        else if (answer.statusCode === 200) resolve(text);
+        else reject(refusalOf(answer.statusCode ?? 0, text, answer.headers));
+      });
+    });
+    sent.on("error", fail);
+    sent.end();
+  });
+}
+
+function tooSlow(timeoutMs: number): TailscaledError {
+  return new TailscaledError(
+    `tailscaled gave no answer within ${formatDuration(timeoutMs)}`,
+    "See its log: journalctl -u tailscaled",
+    900,
+  );
+}
+
+function unreachable(error: unknown, where: string): TailscaledError {
+  const start = "Start tailscaled, or set tailscale.socket to the path of its socket.";
+  switch (codeOf(error)) {
+    case "ENOENT":
+      return new TailscaledError(`there is no tailscaled: ${where} does not exist`, `Install Tailscale. ${start}`);
+    case "ECONNREFUSED":
+      return new TailscaledError(`tailscaled is not running: nothing listens on ${where}`, start);
+    case "EACCES":
+    case "EPERM":
+      return new TailscaledError(`this user may not open ${where}`, "Run it as a user who may, or change its mode.");
+    default: {
+      const why = error instanceof Error ? printable(error.message) : String(error);
+      return new TailscaledError(`cannot talk to tailscaled at ${where}: ${why}`, start);
+    }
+  }
+}
