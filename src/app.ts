@@ -100,6 +100,7 @@ export async function startApp(
     { settings, instanceId: journal.identity.instanceId, version: build.version, location: journal.location },
     {
       entry: deps.workerEntry,
+      journal,
       clock,
       random: Math.random,
       logger: deps.logger,

@@ -46,7 +46,14 @@ function off(section: string, keys: readonly string[] = [`${section}.`]): Cause 
 
 const signals = ["metrics", "logs"] as const;
 const transport = ["otlp.headers", "otlp.compression", "otlp.timeout", "otlp.tls.", "otlp.grafana_cloud."];
-const exported = ["otlp.logs.", "-otlp.logs.enabled", "-otlp.logs.endpoint", "otlp.protocol", "otlp.metrics.headers"];
+const exported = [
+  "otlp.logs.",
+  "-otlp.logs.enabled",
+  "-otlp.logs.endpoint",
+  "otlp.protocol",
+  "otlp.metrics.headers",
+  "otlp.metrics.temporality",
+];
 const perSignal = signals.flatMap((signal) => [`otlp.${signal}.endpoint`, `otlp.${signal}.headers`]);
 const flow = "cardinality.flow";
 const mode = `${flow}.metrics_mode`;

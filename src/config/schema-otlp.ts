@@ -43,7 +43,14 @@ const ofSignal = (signal: "metrics" | "logs", of: string) => ({
   enabled: boolean(true, `Export ${signal}.`),
 });
 
-const ofMetrics = (of: string) => ofSignal("metrics", of);
+const ofMetrics = (of: string) => ({
+  ...ofSignal("metrics", of),
+  temporality: choice(
+    ["cumulative", "delta"],
+    "cumulative",
+    "What a counter reports: its total or, with `delta`, what was added since the last report that the backend acknowledged.",
+  ),
+});
 
 const ofLogs = (of: string) => ({
   ...ofSignal("logs", of),

@@ -41,12 +41,14 @@ export interface ExportContext {
   /** The journal's. */
   readonly instanceId: string;
   readonly version: string;
+  /** For the temporality `delta`: the totals that the destination of metrics has acknowledged. */
+  readonly acknowledged?: Uint8Array | undefined;
 }
 
 export type ExportSetup = ReturnType<typeof setupOf>;
 
 /** What the export worker needs for its whole life: plain data. @throws what `destinationOf` throws. */
-export function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext) {
+export function setupOf(config: Config, { settings, location, instanceId, version, acknowledged }: ExportContext) {
   const { otlp, self_observability: self } = config;
   const encoding: Encoding = otlp.protocol === "http/protobuf" ? "protobuf" : "json";
   const isStdout = otlp.protocol === "stdout";
@@ -62,6 +64,8 @@ export function setupOf(config: Config, { settings, location, instanceId, versio
     /** Requests of logs; nothing if they do not leave. */
     logs: otlp.logs.enabled && reaches("logs") ? otlp.logs : undefined,
     exportsMetrics: otlp.metrics.enabled && reaches("metrics"),
+    /** For the temporality `delta`; newer ones replace them. */
+    acknowledged,
     exportsOwnLines: self.logs && reaches("logs"),
     settings,
     resources: resourcesOf(config, settings, instanceId),

@@ -4,20 +4,27 @@
  */
 import { setImmediate as afterOthers } from "node:timers/promises";
 import { ValueType } from "@opentelemetry/api";
+import type { InstrumentationScope } from "@opentelemetry/core";
 import { PrometheusSerializer } from "@opentelemetry/exporter-prometheus";
-import { emptyResource } from "@opentelemetry/resources";
+import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
+import { emptyResource, type Resource } from "@opentelemetry/resources";
 import {
   AggregationTemporality,
   type DataPoint,
   DataPointType,
   type MetricData,
   type ScopeMetrics,
+  type SumMetricData,
 } from "@opentelemetry/sdk-metrics";
 import { prometheusName } from "../catalogue/definition.ts";
 import { type MetricDefinition, metrics } from "../catalogue/metrics.ts";
+import type { Config } from "../config/schema.ts";
 import { type HrTime, hrTimeOfMillis } from "../lib/clock.ts";
 import { type Fold, type FoldedMetric, seriesOf, unpackSets } from "../ledger/index.ts";
+import { collectGarbage } from "../runtime/process.ts";
+import type { Encoding } from "./answer.ts";
 import type { ResourceAttributes } from "./destination.ts";
+import { metricsOf, type Piece } from "./metric-refusals.ts";
 import type { Instruments } from "./self-observability.ts";
 
 /** A fold as plain data: numbers as arrays, attribute sets packed, a tenth of their size. */
@@ -29,18 +36,60 @@ export interface FoldMessage extends Pick<Fold, "at" | "since"> {
 
 /** What to post of a fold. A few arrays are copied on the way; nothing is transferred. */
 export function foldMessage({ at, since, metrics: folded }: Fold, instruments: readonly ScopeMetrics[]): FoldMessage {
-  const columns = folded.map(({ name, packed, values, startAt }) => ({ name, packed, values, startAt }));
+  const columns = folded.map(({ name, packed, values, startAt, retired }) => ({
+    name,
+    packed,
+    values,
+    startAt,
+    retired,
+  }));
   return { at, since, metrics: columns, instruments };
 }
 
-/** All metrics of a fold that have points. `common`: attributes of every point; what a series has itself wins. */
-export function pointsOf(message: FoldMessage, common: ResourceAttributes): MetricData[] {
+export type Temporality = Config["otlp"]["metrics"]["temporality"];
+
+/** A counter of the ledger, whose points are totals and know the numbers of their series. */
+export type LedgerMetricData = Omit<SumMetricData, "dataPoints"> &
+  Pick<FoldedMetric, "retired"> & {
+    /** Epoch milliseconds. */
+    readonly foldedAt: number;
+    readonly dataPoints: readonly (DataPoint<number> & { readonly series: number })[];
+  };
+
+export function isLedgerMetric(metric: MetricData | LedgerMetricData): metric is LedgerMetricData {
+  return "retired" in metric;
+}
+
+/**
+ * All metrics of a fold that have points, with totals; for `delta`, so that differences can be made of them.
+ * `common`: attributes of every point; what a series has itself wins.
+ */
+export function pointsOf(message: FoldMessage, common: ResourceAttributes, temporality: Temporality): MetricData[] {
   const ofLedger = message.metrics.map((metric) => {
     const sets = metric.packed.flatMap(unpackSets);
-    return metricDataOf(metric.name, ledgerPoints({ ...metric, sets }, message, common));
+    const data = metricDataOf(metric.name, ledgerPoints({ ...metric, sets }, message, common, temporality));
+    const isCounter = data.dataPointType === DataPointType.SUM;
+    return temporality === "delta" && isCounter ? { ...data, retired: metric.retired, foldedAt: message.at } : data;
   });
   const own = message.instruments.flatMap(({ metrics: data }) => data);
-  return [...ofLedger, ...own].filter(({ dataPoints }) => dataPoints.length > 0);
+  return [...ofLedger, ...own].filter((metric) => metric.dataPoints.length > 0 || isLedgerMetric(metric));
+}
+
+const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
+
+/** The serializer leaves 3 MB behind for each thousand points, which the collector would let grow: 48 MB after 7,000 of them. */
+const pointsPerCollection = 1_000;
+
+/** Writes a piece of a fold as one ExportMetricsServiceRequest. */
+export function encodeMetrics(
+  piece: Piece,
+  { resource, scope, encoding }: { resource: Resource; scope: InstrumentationScope; encoding: Encoding },
+): Uint8Array {
+  const request = { resource, scopeMetrics: [{ scope, metrics: metricsOf(piece) }] };
+  const body = serializers[encoding].serializeRequest(request);
+  if (body === undefined) throw new Error("the serializer wrote nothing");
+  if (piece.length >= pointsPerCollection) collectGarbage();
+  return body;
 }
 
 export interface PageSources {
@@ -95,20 +144,29 @@ const maxZeroLeadMs = 60_000;
 /**
  * A series that begins with this fold, at `since`, gets a point of 0 before its first one. Prometheus and VictoriaMetrics
  * do not look at start times: without it, `increase()` and `rate()` miss the first value of a series, and what one has
- * gained that comes back with more than it left with (tried with both).
+ * gained that comes back with more than it left with (tried with both). A difference has no need of it.
  */
-function ledgerPoints(metric: FoldedMetric, { at, since }: FoldMessage, common: ResourceAttributes) {
-  const isGauge = metrics[metric.name].kind === "gauge";
+function ledgerPoints(
+  metric: FoldedMetric,
+  { at, since }: FoldMessage,
+  common: ResourceAttributes,
+  temporality: Temporality,
+) {
+  const beginsWithZero = metrics[metric.name].kind === "counter" && temporality === "cumulative";
   const endTime = hrTimeOfMillis(at);
   const zeroTime = hrTimeOfMillis(Math.max(since ?? 0, at - maxZeroLeadMs));
   const startTimes = new Map<number, HrTime>();
-  const points: DataPoint<number>[] = [];
-  for (const { attributes: own, value, startAt } of seriesOf(metric)) {
+  const points: LedgerMetricData["dataPoints"][number][] = [];
+  for (const [series, value] of metric.values.entries()) {
+    const own = metric.sets[series];
+    if (own === undefined || Number.isNaN(value)) continue;
+    const startAt = metric.startAt[series] as number;
     const attributes = { ...common, ...own };
     let startTime = startTimes.get(startAt);
     if (startTime === undefined) startTimes.set(startAt, (startTime = hrTimeOfMillis(startAt)));
-    if (startAt === since && !isGauge) points.push({ attributes, value: 0, startTime, endTime: zeroTime });
-    points.push({ attributes, value, startTime, endTime });
+    if (startAt === since && beginsWithZero)
+      points.push({ attributes, value: 0, startTime, endTime: zeroTime, series });
+    points.push({ attributes, value, startTime, endTime, series });
   }
   return points;
 }

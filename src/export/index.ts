@@ -2,10 +2,11 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import { eachLevel, type Logger, rewritingLogger } from "../lib/logger.ts";
-import type { LogCursor, Progress, Redelivery } from "../journal/index.ts";
+import type { Journal, LogCursor, Progress, Redelivery } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
 import { collectGarbage } from "../runtime/process.ts";
+import { keptTotals } from "./acknowledged.ts";
 import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
@@ -16,7 +17,8 @@ import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type W
 
 export { observeProcess } from "./self-observability.ts";
 
-export interface ExportDeps extends Omit<WorkerDeps, "telemetry"> {
+export interface ExportDeps extends Omit<WorkerDeps, "telemetry" | "onAcknowledged"> {
+  readonly journal: Pick<Journal, "readState" | "writeState">;
   /** The ledger's last committed fold. */
   readonly shown: () => Fold;
 }
@@ -51,13 +53,14 @@ export type Exporter = ReturnType<typeof createExporter>;
 export function createExporter(config: Config, context: ExportContext, deps: ExportDeps) {
   routeDiagnostics(deps.logger);
   const { settings, version } = context;
-  const setup = setupOf(config, context);
+  const totals = keptTotals(config.otlp.metrics.temporality, { ...deps, destination: "primary" });
+  const setup = setupOf(config, { ...context, acknowledged: totals.acknowledged });
   const { common, exportsMetrics, exportsOwnLines, resources } = setup;
   const deliversLogs = setup.logs !== undefined;
   const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
   const { telemetry } = instruments;
   const page = prometheusPage({ shown: deps.shown, instruments, common });
-  const worker = new ExportWorker(setup, { ...deps, telemetry });
+  const worker = new ExportWorker(setup, { ...deps, telemetry, onAcknowledged: totals.keep });
   const local = createLocalDelivery(deps.onProgress);
   const { otlp } = config;
   const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({

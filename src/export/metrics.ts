@@ -8,18 +8,16 @@
 import { type ExportResult, ExportResultCode, type InstrumentationScope } from "@opentelemetry/core";
 import { AggregationTemporalityPreference, OTLPMetricExporterBase } from "@opentelemetry/exporter-metrics-otlp-http";
 import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
-import { JsonMetricsSerializer, ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
 import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
 import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
-import { collectGarbage } from "../runtime/process.ts";
 import type { Logger } from "../lib/logger.ts";
+import { AcknowledgedTotals } from "./acknowledged.ts";
 import { aboutRequest, type Answer, type Encoding } from "./answer.ts";
 import { exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
-import { type FoldMessage, pointsOf } from "./fold-points.ts";
+import { encodeMetrics, type FoldMessage, pointsOf } from "./fold-points.ts";
 import {
   halvesOf,
-  metricsOf,
   nameOfSeries,
   type Piece,
   piecesOf,
@@ -42,6 +40,10 @@ export interface MetricExportDeps {
   readonly timer: Timer;
   readonly logger: Logger;
   readonly onReport: (report: MetricReport) => void;
+  /** For the temporality `delta`: the totals that the destination has acknowledged. */
+  readonly acknowledged?: Uint8Array | undefined;
+  /** They have changed, and must be kept. */
+  readonly onAcknowledged: (totals: Uint8Array) => void;
 }
 
 /** How the export fares; plain data, for the main thread. */
@@ -57,13 +59,9 @@ export interface MetricReport {
 /** 2,000 points are about 0.5 MB. A backend that answers 413 gets smaller requests. */
 const pointsPerRequest = { most: 2_000, least: 100 };
 
-/** The serializer leaves 3 MB behind for each thousand points, which the collector would let grow: 48 MB after 7,000 of them. */
-const pointsPerCollection = 1_000;
-
 /** How much of a backend's words, or of a series' name, is logged. */
 const maxShown = 300;
 
-const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
 const leavingOut = `backend rejected metric series; leaving them out, and trying them again every ${foldsBetweenTrials} metric intervals`;
 
 const noPoints: MetricReport["points"] = { delivered: 0, left_out: 0, rejected: 0 };
@@ -94,6 +92,8 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #deps: MetricExportDeps;
   readonly #resource: Resource;
   readonly #exporter: OTLPMetricExporterBase;
+  /** Of counters that are exported as differences. */
+  readonly #acknowledged: AcknowledgedTotals | undefined;
   readonly #rejected = new RejectedSeries();
   readonly #outage: Outage;
   readonly #losses: LossReport;
@@ -117,14 +117,17 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     this.#resource = resourceFromAttributes(deps.resource);
     this.#outage = new Outage("metric export", deps.logger, deps.clock);
     this.#losses = new LossReport(deps.logger, deps.timer);
-    const temporalityPreference = AggregationTemporalityPreference.CUMULATIVE;
+    const { acknowledged, common } = deps;
+    this.#acknowledged = acknowledged && new AcknowledgedTotals(acknowledged, common);
+    const temporalityPreference = AggregationTemporalityPreference[acknowledged ? "DELTA" : "CUMULATIVE"];
     this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
   }
 
   /** Exports a fold; what is still being retried of an older one is given up after the request under way. */
   fold(message: FoldMessage): void {
     const { scope, common, logger } = this.#deps;
-    const scopeMetrics = [{ scope, metrics: pointsOf(message, common) }];
+    const temporality = this.#acknowledged === undefined ? "cumulative" : "delta";
+    const scopeMetrics = [{ scope, metrics: pointsOf(message, common, temporality) }];
     this.#exporter.export({ resource: this.#resource, scopeMetrics }, ({ error }) => {
       if (error !== undefined) logger.error("cannot export metrics", { reason: String(error) });
     });
@@ -169,12 +172,13 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   async #deliver(metrics: readonly MetricData[], superseded: AbortSignal): Promise<void> {
     if (superseded.aborted) return;
-    const { points, leftOut, again } = this.#rejected.plan(metrics);
+    const due = this.#acknowledged?.differences(metrics) ?? metrics;
+    const { points, leftOut, again } = this.#rejected.plan(due);
     const waiting = piecesOf(points, this.#pointsPerRequest);
     const parts = piecesOf(again, this.#pointsPerRequest);
     this.#points.left_out += leftOut.length;
     const attempt: Attempt = { superseded, budget: requestsForDividing, waiting, parts, alone: [] };
-    for (let round = 1; attempt.waiting.length > 0; round++) {
+    for (let round = 1; ; round++) {
       const isLast = this.#ending.signal.aborted;
       await this.#round(attempt);
       this.#settle(attempt);
@@ -208,13 +212,14 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   /** Sends a piece and notes what became of it. Nothing: there is a newer fold or the program ends, which is no failure. */
   async #post(piece: Piece, attempt: Attempt): Promise<Answer | undefined> {
-    const { send, encoding, clock, random } = this.#deps;
+    const { send, encoding, scope, clock, random } = this.#deps;
     const cut = this.#cut.signal;
     const pauseMs = Math.min(this.#pause.until - clock(), this.#pause.forMs);
     if (pauseMs > 0 && !(await this.#wait(pauseMs, attempt.superseded))) return undefined;
     this.#pause.until = 0;
     if (attempt.superseded.aborted || cut.aborted) return undefined;
-    const answer = await send(this.#encode(piece), encoding, cut);
+    const body = encodeMetrics(piece, { resource: this.#resource, scope, encoding });
+    const answer = await send(body, encoding, cut);
     switch (answer.kind) {
       case "accepted": {
         const rejected = Math.min(answer.partial?.rejected ?? 0, piece.length);
@@ -224,6 +229,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
         if (rejected > 0) this.#losses.add("backend rejected metric points", "points", rejected, { reason });
         attempt.hasDelivered = true;
         this.#rejected.remove(piece);
+        if (this.#acknowledged !== undefined) this.#deps.onAcknowledged(this.#acknowledged.accepted(piece));
         break;
       }
       case "refused":
@@ -271,15 +277,6 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
       state: trouble === undefined ? { kind: "ok", leftOut: this.#rejected.size } : { ...trouble, kind: "failing" },
       points,
     });
-  }
-
-  #encode(piece: Piece): Uint8Array {
-    const { scope, encoding } = this.#deps;
-    const request = { resource: this.#resource, scopeMetrics: [{ scope, metrics: metricsOf(piece) }] };
-    const body = serializers[encoding].serializeRequest(request);
-    if (body === undefined) throw new Error("the serializer wrote nothing");
-    if (piece.length >= pointsPerCollection) collectGarbage();
-    return body;
   }
 
   /** Waits, but no longer than until there is a newer fold or the program ends. Whether it was the whole time. */

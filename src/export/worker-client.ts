@@ -26,6 +26,8 @@ export interface WorkerDeps {
   readonly onRedelivered: (progress: RedeliveryProgress) => void;
   /** What became of metric points, to be counted in the ledger. */
   readonly onPoints: (points: MetricReport["points"]) => void;
+  /** The destination of metrics has acknowledged these totals, which the next start needs. */
+  readonly onAcknowledged: (totals: Uint8Array) => void;
   /** The worker has met damage in the journal. */
   readonly onDamage: (reason: string) => void;
   /** Standard output has lost its reader: the process should end. */
@@ -114,6 +116,10 @@ export class ExportWorker {
       metricReport: ({ state, points }) => {
         this.metrics = state;
         deps.onPoints(points);
+      },
+      acknowledged: (totals) => {
+        setup.acknowledged = totals;
+        deps.onAcknowledged(totals);
       },
       requested: (signal, outcome, seconds, failure) => {
         telemetry.add("tailscale2otel.export.requests", 1, { signal, outcome });

@@ -67,6 +67,8 @@ export interface MainCalls {
   redelivered(progress: RedeliveryProgress): void;
   deliveryState(kind: DeliveryKind, state: DeliveryState): void;
   metricReport(report: MetricReport): void;
+  /** The totals that the destination of metrics has acknowledged. */
+  acknowledged(totals: Uint8Array): void;
   requested(signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType): void;
   /** Texts that were cut to their bound since the last such message. */
   truncated(texts: number): void;
@@ -134,9 +136,16 @@ function run(setup: ExportSetup, cursor: LogCursor, post: Post, close: () => voi
   const count: SenderDeps["onAnswer"] = (...answered) => post("requested", ...answered);
   const shared = { encoding, scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
   const logs = setup.logs && startLogs(setup, setup.logs, cursor, { ...shared, send: senderOf("logs", count), post });
-  const onReport = (report: MetricReport) => post("metricReport", report);
   const metrics = setup.exportsMetrics
-    ? new MetricExport({ ...shared, send: senderOf("metrics", count), resource: resources.metrics, common, onReport })
+    ? new MetricExport({
+        ...shared,
+        send: senderOf("metrics", count),
+        resource: resources.metrics,
+        common,
+        acknowledged: setup.acknowledged,
+        onReport: (report) => post("metricReport", report),
+        onAcknowledged: (totals) => post("acknowledged", totals),
+      })
     : undefined;
   const ownLines = setup.exportsOwnLines
     ? createSelfLogs({

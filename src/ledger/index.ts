@@ -20,7 +20,14 @@ import { Interval } from "./interval.ts";
 import { addCounts, addFlows } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
 
-export { type FoldedMetric, type LedgerAttributes, seriesOf, unpackSets } from "./series.ts";
+export {
+  directionOf,
+  type FoldedMetric,
+  type LedgerAttributes,
+  overflowAttributes,
+  seriesOf,
+  unpackSets,
+} from "./series.ts";
 
 /** A committed fold: all that readers see of the ledger. */
 export interface Fold {
@@ -261,7 +268,8 @@ export class Ledger {
   /** The series as they are; gauges if they were set in that fold. */
   #folded(fold: number): FoldedMetric[] {
     return Array.from(this.tables, ([name, table]) => table.folded(name, isCounter(name) ? 0 : fold)).filter(
-      ({ values }) => values.some((value) => !Number.isNaN(value)),
+      ({ name, values, retired }) =>
+        values.some((value) => !Number.isNaN(value)) || (isCounter(name) && Object.keys(retired).length > 0),
     );
   }
 

@@ -21,7 +21,11 @@ export interface FoldedMetric {
   readonly values: Float64Array;
   /** Epoch milliseconds: the fold before the first value. */
   readonly startAt: Float64Array;
+  /** By direction, the sum of all series that have ended. */
+  readonly retired: RetiredTotals;
 }
+
+export type RetiredTotals = Readonly<Record<string, number>>;
 
 /** What a table records of a fold beside values. */
 export interface FoldTime {
@@ -42,6 +46,16 @@ export function* seriesOf({ sets, values, startAt }: FoldedMetric): Generator<{
     if (attributes === undefined || Number.isNaN(value)) continue;
     yield { attributes, value, startAt: startAt[number] as number };
   }
+}
+
+/** The direction that a series counts, or nothing. */
+export function directionOf({ "network.io.direction": direction = "" }: Readonly<Record<string, unknown>>): string {
+  return String(direction);
+}
+
+/** The series that all further ones of a direction share. */
+export function overflowAttributes(direction: string): LedgerAttributes {
+  return { ...(direction && { "network.io.direction": direction }), "otel.metric.overflow": true };
 }
 
 /** A row of numbers per series: its value, its start time, and the fold that last gave it a value (0: no series). */
@@ -65,6 +79,8 @@ export class SeriesTable {
   #hasChanged = false;
   /** New attribute sets that went into the overflow series. */
   overflowed = 0;
+  /** By direction, the sum of all series that have ended. */
+  #retired: RetiredTotals = {};
 
   /** `maxSeries`: beyond it, new attribute sets share one series per direction. */
   constructor(maxSeries: number) {
@@ -80,7 +96,10 @@ export class SeriesTable {
     const number = this.#numberOf(attributes, time);
     const total = (this.#rows[number * rowWidth] as number) + value;
     const isPastMax = total > Number.MAX_SAFE_INTEGER;
-    if (isPastMax) this.#rows[number * rowWidth + startAtColumn] = time.startAt;
+    if (isPastMax) {
+      this.#end(number, attributes);
+      this.#rows[number * rowWidth + startAtColumn] = time.startAt;
+    }
     this.#set(number, isPastMax ? value : total, time);
   }
 
@@ -102,6 +121,7 @@ export class SeriesTable {
   *retire(before: number): Generator<void> {
     for (const [number, attributes] of this.#sets.entries()) {
       if (attributes === undefined || (this.#rows[number * rowWidth + lastFoldColumn] as number) > before) continue;
+      this.#end(number, attributes);
       this.#numbers.delete(attributesKey(attributes));
       this.#sets[number] = undefined;
       this.#rows[number * rowWidth + lastFoldColumn] = 0;
@@ -132,13 +152,17 @@ export class SeriesTable {
       values[number] = lastFold === 0 || lastFold < sinceFold ? Number.NaN : (this.#rows[at] as number);
       startAt[number] = this.#rows[at + startAtColumn] as number;
     }
-    return { name, sets: [...this.#sets], packed: [...this.#packed], values, startAt };
+    return { name, sets: [...this.#sets], packed: [...this.#packed], values, startAt, retired: this.#retired };
   }
 
   /** Adds what the snapshot does not have yet: 24 bytes per series, and packed chunks under names of their own. */
   addBlobs(name: string, into: Map<string, Uint8Array>): void {
     const rows = this.#rows.slice(0, this.#sets.length * rowWidth);
-    if (this.#hasChanged) into.set(name, new Uint8Array(rows.buffer));
+    if (this.#hasChanged) {
+      into.set(name, new Uint8Array(rows.buffer));
+      if (Object.keys(this.#retired).length > 0)
+        into.set(`${name}/retired`, Buffer.from(JSON.stringify(this.#retired)));
+    }
     for (const chunk of this.#unwritten) into.set(`${name}/${chunk}`, this.#packed[chunk] as Uint8Array);
   }
 
@@ -160,11 +184,13 @@ export class SeriesTable {
       if (chunk === undefined) throw new Error(`attribute sets are missing from ${packed.length * setsPerChunk} on`);
       packed.push(chunk.slice());
     }
+    const retired = blobs.get(`${name}/retired`);
     const sets = packed.flatMap(unpackSets);
     const isInUse = (number: number): boolean => rows[number * rowWidth + lastFoldColumn] !== 0;
     if (sets.length !== length || sets.some((set, number) => (set !== undefined) !== isInUse(number)))
       throw new Error("attribute sets and values do not match");
     this.#rows = rows;
+    if (retired !== undefined) this.#retired = JSON.parse(Buffer.from(retired).toString()) as RetiredTotals;
     this.#packed = packed;
     this.#sets = sets;
     for (const [number, attributes] of sets.entries()) {
@@ -179,10 +205,16 @@ export class SeriesTable {
     if (known !== undefined) return known;
     if (this.#numbers.size < this.#maxSeries) return this.#begin(key, attributes, time);
     this.overflowed++;
-    const { "network.io.direction": direction } = attributes;
-    const shared = { ...(direction && { "network.io.direction": direction }), "otel.metric.overflow": true };
+    const shared = overflowAttributes(directionOf(attributes));
     const sharedKey = attributesKey(shared);
     return this.#numbers.get(sharedKey) ?? this.#begin(sharedKey, shared, time);
+  }
+
+  /** Its total counts among the retired ones from now on. */
+  #end(number: number, attributes: LedgerAttributes): void {
+    const direction = directionOf(attributes);
+    const total = (this.#retired[direction] ?? 0) + (this.#rows[number * rowWidth] as number);
+    this.#retired = { ...this.#retired, [direction]: total };
   }
 
   #set(number: number, value: number, { fold }: FoldTime): void {

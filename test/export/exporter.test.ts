@@ -42,6 +42,7 @@ function start(
     config,
     { settings, location: location ?? journal.location, instanceId: "instance-1", version: "1.2.3" },
     {
+      journal,
       entry: entry("worker-entry"),
       clock: Date.now,
       random: () => 0,

@@ -127,6 +127,7 @@ export function startExport(
       for (const resolve of waiting) resolve(report);
       waiting.clear();
     },
+    onAcknowledged: () => undefined,
     ...change,
   });
   const reported = () => new Promise<MetricReport>((resolve) => void waiting.add(resolve));

@@ -34,7 +34,7 @@ function pieceOf(name: FoldedMetric["name"], nodes: number, first = 0) {
     attributes: { "tailscale.src.node": `node-${first + node}` },
     value: 1,
   }));
-  const [metric] = pointsOf(foldMessage(foldOf([metricOf(name, series)]), []), {});
+  const [metric] = pointsOf(foldMessage(foldOf([metricOf(name, series)]), []), {}, "cumulative");
   if (metric === undefined) throw new Error("no points");
   return metric;
 }

@@ -20,6 +20,7 @@ async function run(): Promise<void> {
     config,
     { settings, location: journal.location, instanceId: "instance-1", version: "1.2.3" },
     {
+      journal,
       entry: new URL(import.meta.url),
       clock: Date.now,
       random: Math.random,

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Fold, Ledger } from "../../src/ledger/index.ts";
 import { seriesOf } from "../../src/ledger/index.ts";
+import { randomBelow } from "../support/random.ts";
 import { configOf, type Entry, Flows, ledgerOver, SnapshotJournal } from "./support.ts";
 
 const settings = [
@@ -11,17 +12,6 @@ const settings = [
   "cardinality.series_ttl=120s",
   "otlp.metric_interval=60s",
 ];
-
-/** A small generator of pseudo-random numbers below `bound` (mulberry32). */
-function randomFrom(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
-  };
-}
 
 /** Adds up increases as a backend does that knows start times. */
 class Reader {
@@ -43,7 +33,7 @@ class Reader {
 }
 
 async function run(seed: number): Promise<void> {
-  const random = randomFrom(seed);
+  const random = randomBelow(seed);
   const journal = new SnapshotJournal();
   const config = configOf(...settings);
   const rows: Entry[][] = [];

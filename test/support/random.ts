@@ -75,3 +75,14 @@ export const auditRecordValue: fc.Arbitrary<JsonObject> = fc.record({
   action: fc.constantFrom("CREATE", "UPDATE", "ENTANGLE"),
   new: fc.jsonValue({ maxDepth: 2 }),
 });
+
+/** A small generator of pseudo-random numbers below `bound` (mulberry32). */
+export function randomBelow(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
+  };
+}

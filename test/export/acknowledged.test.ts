@@ -1,0 +1,195 @@
+/** Counters as differences, at a real OTLP receiver: what they are the difference to, and from when on. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { type KeepingDeps, keptTotals } from "../../src/export/acknowledged.ts";
+import type { Fold } from "../../src/ledger/index.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { foldOf, metricOf, type Series, startExport, type TestExport } from "./metric-export.ts";
+
+const begunAt = 1_800_000_000_000;
+const minute = 60_000;
+const direction = "network.io.direction";
+
+let sink: OtlpSink;
+let state: Map<string, Uint8Array>;
+let exports: TestExport[];
+
+beforeEach(async () => {
+  sink = await startOtlpSink();
+  state = new Map();
+  exports = [];
+});
+
+afterEach(async () => {
+  for (const metrics of exports) await metrics.stop(0);
+  await sink.stop();
+});
+
+/** A fold so many minutes after the beginning. */
+function fold(minutes: number, series: readonly Series[], retired: Record<string, number> = {}): Fold {
+  const metric = { ...metricOf("tailscale.network.io", series), retired };
+  return foldOf([metric], { at: begunAt + minutes * minute, since: begunAt + (minutes - 1) * minute });
+}
+
+function keeping(shown: Fold = foldOf([], { at: begunAt }), destination = "primary"): KeepingDeps {
+  const journal = {
+    readState: (name: string) => state.get(name),
+    writeState: (name: string, value: Uint8Array) => void state.set(name, value),
+  };
+  return { journal, destination, shown: () => shown, logger: silentLogger };
+}
+
+/** An export that goes on from what is kept, as after a start. */
+function start(change: Parameters<typeof startExport>[1] = {}, deps = keeping()): TestExport {
+  const { acknowledged, keep } = keptTotals("delta", deps);
+  const metrics = startExport(sink.url, { acknowledged, onAcknowledged: keep, ...change });
+  exports.push(metrics);
+  return metrics;
+}
+
+const a = (value: number, startAt = begunAt): Series => ({
+  attributes: { [direction]: "transmit", node: "a" },
+  value,
+  startAt,
+});
+const b = (value: number, startAt = begunAt): Series => ({
+  attributes: { [direction]: "receive", node: "b" },
+  value,
+  startAt,
+});
+
+/** Value, start and end in minutes since the beginning. */
+const taken = () =>
+  sink.points.map(({ attributes, value, startTimeUnixNano, timeUnixNano }) => [
+    attributes["node"] ?? attributes,
+    value,
+    ...[startTimeUnixNano, timeUnixNano].map((time) => (Number(BigInt(time ?? 0) / 1_000_000n) - begunAt) / minute),
+  ]);
+
+test("a counter is the difference to what was acknowledged last, from that time on", async () => {
+  const metrics = start();
+  await metrics.fold(fold(1, [a(5), b(7)]));
+  await metrics.fold(fold(2, [a(8), b(7)]));
+  await metrics.fold(fold(3, [a(8), b(9)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["b", 7, 0, 1],
+    ["a", 3, 1, 2],
+    ["b", 2, 2, 3],
+  ]);
+  expect(sink.points[0]).toMatchObject({ aggregationTemporality: 1, isMonotonic: true });
+});
+
+test("what a failed request held is in the next one, from where that began", async () => {
+  const metrics = start();
+  await metrics.fold(fold(1, [a(5)]));
+  sink.behave(() => ({ kind: "status", status: 503 }));
+  await metrics.fold(fold(2, [a(6)]));
+  sink.behave(() => ({ kind: "take" }));
+  await metrics.fold(fold(3, [a(9)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["a", 4, 1, 3],
+  ]);
+});
+
+test("a start goes on from what was acknowledged before the kill", async () => {
+  await start().fold(fold(1, [a(5)]));
+  sink.behave(() => ({ kind: "status", status: 503 }));
+  await start().fold(fold(2, [a(6)]));
+  sink.behave(() => ({ kind: "take" }));
+  await start().fold(fold(3, [a(9)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["a", 4, 1, 3],
+  ]);
+});
+
+test("a destination that is new begins with the counters as they are", async () => {
+  const shown = fold(10, [a(500)], { receive: 70 });
+  const metrics = start({}, keeping(shown, "new"));
+  await metrics.fold(fold(11, [a(501), b(7, begunAt + 10 * minute)], { receive: 75 }));
+  expect(taken()).toEqual([
+    ["a", 1, 10, 11],
+    ["b", 7, 10, 11],
+    [{ [direction]: "receive", "otel.metric.overflow": true }, 5, 10, 11],
+  ]);
+});
+
+test("so does one that was sent totals in between", async () => {
+  await start().fold(fold(1, [a(5)]));
+  expect(keptTotals("cumulative", keeping()).acknowledged).toBeUndefined();
+  await start({}, keeping(fold(9, [a(100)]))).fold(fold(10, [a(101)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["a", 1, 9, 10],
+  ]);
+});
+
+test("each destination has totals of its own", async () => {
+  await start().fold(fold(1, [a(5)]));
+  await start({}, keeping(undefined, "other")).fold(fold(2, [a(8)]));
+  await start().fold(fold(3, [a(9)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["a", 8, 0, 2],
+    ["a", 4, 1, 3],
+  ]);
+});
+
+test("what was not acknowledged of a series that is retired arrives as the overflow of its direction", async () => {
+  const metrics = start();
+  await metrics.fold(fold(1, [a(5), b(7)]));
+  sink.behave(() => ({ kind: "status", status: 503 }));
+  await metrics.fold(fold(2, [a(9), b(7)]));
+  sink.behave(() => ({ kind: "take" }));
+  await metrics.fold(fold(3, [{ attributes: {}, value: 0, startAt: begunAt + 2 * minute }, b(8)], { transmit: 9 }));
+  expect(taken().slice(2)).toEqual([
+    ["b", 1, 2, 3],
+    [{ [direction]: "transmit", "otel.metric.overflow": true }, 4, 1, 3],
+  ]);
+});
+
+test("points that the backend reports as rejected are not sent again", async () => {
+  sink.behave(() => ({ kind: "take", rejected: 1, message: "too old" }));
+  const metrics = start();
+  await metrics.fold(fold(1, [a(5)]));
+  await metrics.fold(fold(2, [a(6)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["a", 1, 1, 2],
+  ]);
+});
+
+describe("the process's own instruments", () => {
+  const named = (name: string) => sink.points.filter(({ metric }) => metric === name);
+
+  test("count and measure as differences too; gauges and what can fall stay as they are", async () => {
+    const metrics = start({ self: true });
+    const { telemetry } = metrics.instruments;
+    const seconds = "tailscale2otel.export.duration";
+    telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
+    for (const [minutes, times] of [
+      [1, 3],
+      [2, 2],
+      [3, 0],
+    ] as const) {
+      for (let time = 0; time < times; time++) {
+        telemetry.add("tailscale.stream.rejected", 2, { reason: "auth" });
+        telemetry.add("tailscale.stream.inflight", 1, {});
+        telemetry.record(seconds, 0.25, { signal: "logs", outcome: "success" });
+      }
+      await metrics.fold(fold(minutes, [a(5)]));
+    }
+    expect(named("tailscale.stream.rejected").map(({ value }) => value)).toEqual([6, 4]);
+    expect(named("tailscale.stream.inflight").map(({ value }) => value)).toEqual([3, 5, 5]);
+    expect(named("tailscale2otel.up").map(({ value }) => value)).toEqual([1, 1, 1]);
+    const measured = named(seconds);
+    expect(measured.map(({ count }) => Number(count))).toEqual([3, 2]);
+    expect(measured[1]).toMatchObject({
+      aggregationTemporality: 1,
+      sum: 0.5,
+      startTimeUnixNano: measured[0]?.timeUnixNano,
+    });
+  });
+});
