@@ -2,8 +2,21 @@
  * The journal as the rest of the program sees it: append, read from a position, keys, cursors and marks, snapshot, space.
  * Nothing here is SQLite's, so a second implementation is one folder beside `sqlite/` that passes the same contract test.
  */
-import type { RecordType, Source } from "../records/types.ts";
+import type { RecordType } from "../records/types.ts";
+import type {
+  DestinationAccount,
+  DestinationRule,
+  LogCursor,
+  Mark,
+  QuarantineCount,
+  QuarantineFilter,
+  QuarantineItem,
+  Redelivery,
+  Report,
+} from "./delivery.ts";
 import type { Append, Committed, PollCursor, PolledType, Row } from "./batch.ts";
+
+export * from "./delivery.ts";
 
 /** Classes of seen keys: record types, and digests of texts that were quarantined. */
 export type KeyClass = RecordType | "quarantined";
@@ -20,69 +33,6 @@ export interface JournalReader {
   /** Marks behind an id that match, oldest first. */
   marks(filter: QuarantineFilter, limit: { readonly afterId: number; readonly marks: number }): readonly Mark[];
   close(): void;
-}
-
-/** The place of the next log record to deliver: inside a row by line, inside a record by log record. */
-export interface LogPosition {
-  readonly seq: number;
-  readonly record: number;
-  readonly logRecord: number;
-}
-
-/** How far delivery has come, and what became of everything before it. Sums since the journal was made. */
-export interface LogCursor extends LogPosition {
-  readonly records: { readonly delivered: number; readonly deadLettered: number };
-  readonly logRecords: { readonly delivered: number; readonly rejected: number; readonly deadLettered: number };
-}
-
-/** Where a journal that nobody has read begins. */
-export const startOfJournal: LogCursor = {
-  seq: 1,
-  record: 0,
-  logRecord: 0,
-  records: { delivered: 0, deadLettered: 0 },
-  logRecords: { delivered: 0, rejected: 0, deadLettered: 0 },
-};
-
-/** Why records are dead letters. */
-export type DeadLetterReason = "rejected" | "too_large" | "failing" | "internal";
-
-/** `partial`: rejected in part by the backend, marked for their range. `unmeasured`: not in the counters. Delivered all the same. */
-export type MarkReason = DeadLetterReason | "partial" | "unmeasured";
-
-/** A range of records on their row that were not delivered, or not in full. The row stays as long as its mark. */
-export interface NewMark {
-  readonly seq: number;
-  /** First line, and the line after the last. */
-  readonly from: number;
-  readonly to: number;
-  readonly why: MarkReason;
-  readonly logRecords: number;
-  /** The backend's own words, or ours. */
-  readonly message: string;
-  /** Epoch milliseconds. */
-  readonly at: number;
-}
-
-export interface Mark extends NewMark {
-  readonly id: number;
-}
-
-/** What the exporter reports, to be committed together. */
-export interface Progress {
-  readonly cursor: LogCursor;
-  readonly marks: readonly NewMark[];
-}
-
-/**
- * What is reported to be committed with the next turn: a later cursor replaces an earlier one, the rest adds up. The sums of a
- * cursor go on from those of the one reported before, or of `Journal.cursor` at the opening, even if series begin anew in between:
- * only what they have grown by is counted.
- */
-export interface Report {
-  readonly cursor?: LogCursor | undefined;
-  readonly marks?: readonly NewMark[];
-  readonly redelivered?: readonly RedeliveryProgress[];
 }
 
 export interface Snapshot {
@@ -129,38 +79,6 @@ export interface Loss {
   readonly uncounted: number;
 }
 
-/** What is kept for a person: a quarantined text, or a mark, as it is listed. */
-export interface QuarantineItem {
-  /** `<seq>.<line>` for a text, `m<id>` for a mark. */
-  readonly id: string;
-  readonly class: "invalid" | "sample" | "note" | "dead_letter";
-  readonly type: RecordType | "unknown";
-  readonly seq: number;
-  readonly from: number;
-  /** Records it stands for: so many lines from there on. */
-  readonly records: number;
-  readonly at: number;
-  readonly source: Source;
-  readonly reason: string;
-  readonly detail: string;
-}
-
-export interface QuarantineCount {
-  readonly class: QuarantineItem["class"];
-  readonly reason: string;
-  readonly items: number;
-}
-
-/** Items that share all that is given. */
-export interface QuarantineFilter {
-  /** Ids of marks. */
-  readonly ids?: readonly string[];
-  readonly class?: QuarantineItem["class"];
-  readonly reason?: string;
-  readonly type?: RecordType | "unknown";
-  readonly before?: number;
-}
-
 export interface Quarantine {
   counts(filter: QuarantineFilter): readonly QuarantineCount[];
   /** Newest first, older than the item `beforeId`. */
@@ -176,30 +94,6 @@ export interface Quarantine {
   remove(ids: readonly string[]): number;
   /** Records removed for lack of space, since the start, by class and reason. */
   readonly evicted: readonly QuarantineCount[];
-}
-
-/** What is delivered again on demand: delivered rows of a time range, or marks. */
-export interface Redelivery {
-  readonly name: "replay" | "retry";
-  /** Epoch milliseconds at which it was asked for; tells one from the next of its name. */
-  readonly id: number;
-  readonly cursor: LogCursor;
-  /** Rows (replay) or marks (retry) from here on are no part of it. */
-  readonly untilSeq: number;
-  readonly total: number;
-  readonly range?: { readonly since: number; readonly until: number };
-  readonly marks?: QuarantineFilter;
-  readonly endedAt?: number;
-  readonly isCancelled?: boolean;
-}
-
-export interface RedeliveryProgress {
-  readonly name: Redelivery["name"];
-  readonly id: number;
-  readonly cursor: LogCursor;
-  /** Marks whose records the backend has taken: they leave. */
-  readonly taken: readonly number[];
-  readonly isOver: boolean;
 }
 
 /** What a start would find in a state directory. */
@@ -233,21 +127,38 @@ export interface Journal {
   keyCount(keyClass: KeyClass): number;
   horizon(keyClass: KeyClass): Horizon;
 
+  /** Of the primary destination, as are the next two. */
   readonly cursor: LogCursor;
   /** Accepted records whose log records are not answered yet. */
   readonly pendingRecords: number;
   /** When the oldest record that waits for delivery was received, epoch milliseconds. */
   readonly pendingSince: number | undefined;
+  /** The further destinations. A row stays until each of them has it. */
+  readonly destinations: readonly DestinationAccount[];
+  /**
+   * Sets the further destinations. A new one begins behind the last row; one that is not named any more is forgotten, and
+   * holds no row. Until it is called, those of the last run hold theirs. `moved` is called when undelivered rows of one that
+   * is not required were given up, with its new position. Returns those that were forgotten, as they were.
+   * @throws {Unavailable}
+   */
+  useDestinations(
+    wanted: readonly DestinationRule[],
+    moved: (name: string, cursor: LogCursor) => void,
+  ): readonly DestinationAccount[];
   /** Takes what was delivered, marked and redelivered; committed within a second, with the next turn. */
-  progress(report: Report): void;
+  progress(report: Report, destination?: string): void;
   readonly quarantine: Quarantine;
-  redelivery(name: Redelivery["name"]): Redelivery | undefined;
-  /** Plans delivered rows received in that range, in steps. */
-  planReplay(range: { readonly since: number; readonly until: number }, id: number): Promise<Redelivery>;
-  /** Plans the present dead letters that match. */
+  redelivery(name: Redelivery["name"], destination?: string): Redelivery | undefined;
+  /** Plans rows delivered to the destination and received in that range, in steps. */
+  planReplay(
+    range: { readonly since: number; readonly until: number },
+    id: number,
+    destination?: string,
+  ): Promise<Redelivery>;
+  /** Plans the present dead letters of the filter's destination, or of the primary one, that match. */
   planRetry(filter: QuarantineFilter, id: number): Redelivery;
   beginRedelivery(redelivery: Redelivery): void;
-  cancelRedelivery(name: Redelivery["name"]): boolean;
+  cancelRedelivery(name: Redelivery["name"], destination?: string): boolean;
 
   pollCursor(type: PolledType): PollCursor | undefined;
   /** Commits a position alone, or none. @throws {Unavailable} */

@@ -249,8 +249,8 @@ describe("a damaged file", () => {
       renameSync(`${path}${suffix}`, join(state.path, "damaged-2026", `journal.db${suffix}`));
     };
     const steps: readonly (() => void)[] = [
-      () => edit("PRAGMA user_version = 2"),
-      () => (edit("PRAGMA user_version = 2"), writeFileSync(`${rescued}.part`, "half of it")),
+      () => edit("PRAGMA user_version = 3"),
+      () => (edit("PRAGMA user_version = 3"), writeFileSync(`${rescued}.part`, "half of it")),
       () => copyFileSync(path, rescued),
       () => (copyFileSync(path, rescued), writeFileSync(`${path}-wal`, ""), aside("-wal")),
       () => (copyFileSync(path, rescued), aside("")),
@@ -295,7 +295,7 @@ describe("a damaged file", () => {
 
   test("settles the difference between what was counted and what is there as lost", async () => {
     (await filled()).close();
-    edit("DELETE FROM batch WHERE seq IN (50, 51, 52); PRAGMA user_version = 2");
+    edit("DELETE FROM batch WHERE seq IN (50, 51, 52); PRAGMA user_version = 3");
     const journal = state.open();
     expect(journal.loss.rows).toBe(3);
     journal.settleLoss(120);
@@ -303,6 +303,56 @@ describe("a damaged file", () => {
     journal.settleLoss(999);
     expect(journal.loss.records).toBe(6);
   });
+});
+
+describe("a further destination", () => {
+  const rule = { name: "lake", types: ["flow"], isRequired: true } as const;
+  const noMove = (): void => undefined;
+
+  test("keeps its position and what pends for it", async () => {
+    const journal = state.open();
+    journal.useDestinations([rule], noMove);
+    await appendNumbers(journal, [1, 2]);
+    await appendNumbers(journal, [3, 4, 5]);
+    await appendNumbers(journal, [6]);
+    journal.progress({ cursor: cursorAt(4, 6), marks: [] });
+    journal.progress({ cursor: cursorAt(2, 2), marks: [] }, "lake");
+    journal.writeSnapshot({ measuredSeq: 3, blobs: new Map() });
+    journal.close();
+    edit("PRAGMA user_version = 3");
+    const again = state.open();
+    again.useDestinations([rule], noMove);
+    expect(asideIn()).toHaveLength(1);
+    expect(again.destinations).toMatchObject([{ cursor: cursorAt(2, 2), accepted: 6, pending: 4 }]);
+    expect(again.loss.rows).toBe(0);
+  });
+
+  test("whose position cannot be read is delivered everything that is here", async () => {
+    const journal = state.open();
+    journal.useDestinations([rule], noMove);
+    await appendNumbers(journal, [1, 2]);
+    journal.progress({ cursor: cursorAt(2, 2), marks: [] }, "lake");
+    journal.close();
+    edit("UPDATE state SET crc = crc + 1 WHERE name = 'destination.lake'");
+    const again = state.open();
+    again.useDestinations([rule], noMove);
+    expect(again.destinations).toMatchObject([{ cursor: { seq: 1 }, accepted: 2, pending: 2 }]);
+  });
+});
+
+test("a database of version 1 is upgraded, with its marks", async () => {
+  const journal = state.open();
+  await appendNumbers(journal, [1, 2]);
+  journal.progress({ marks: [markOn(1, { message: "too old" })] });
+  journal.close();
+  edit("ALTER TABLE mark DROP COLUMN destination; PRAGMA user_version = 1");
+  const again = state.open();
+  expect(asideIn()).toEqual([]);
+  const [item] = again.quarantine.page({}, { limit: 2 });
+  expect(item).toMatchObject({ class: "dead_letter", detail: "too old" });
+  expect(item).not.toHaveProperty("destination");
+  again.close();
+  expect(state.open().quarantine.counts({ destination: "primary" })).toHaveLength(1);
 });
 
 describe("a database of another kind", () => {
@@ -319,14 +369,14 @@ describe("a database of another kind", () => {
 
   test("from a newer program is refused and left as it is", async () => {
     (await filled()).close();
-    edit("CREATE TABLE later (id INTEGER); PRAGMA user_version = 2");
+    edit("CREATE TABLE later (id INTEGER); PRAGMA user_version = 3");
     expect(() => state.open()).toThrow("newer version");
     expect(asideIn()).toEqual([]);
   });
 
   test("whose version alone is damaged is salvaged", async () => {
     (await filled()).close();
-    edit("PRAGMA user_version = 2");
+    edit("PRAGMA user_version = 3");
     expect(state.open().pendingRecords).toBe(80);
     expect(asideIn()).toHaveLength(1);
   });

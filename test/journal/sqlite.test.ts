@@ -1,8 +1,10 @@
 /** The SQLite journal keeps every promise of the contract. */
 import { describe } from "bun:test";
 import { journalContract } from "./contract.ts";
+import { destinationsContract } from "./destinations-contract.ts";
 import { createState } from "./support.ts";
 
 describe("the journal over SQLite", () => {
   journalContract(createState);
+  destinationsContract(createState);
 });

@@ -7,25 +7,18 @@ import type { Clock } from "../../lib/clock.ts";
 import { attempt, type Logger } from "../../lib/logger.ts";
 import { Damaged, reasonOf } from "../batch.ts";
 import type { Journal } from "../journal.ts";
+import { Destinations } from "./destinations.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { Ballast, Health } from "./health.ts";
-import { LastRow } from "./last-row.ts";
-import { Marks, planRetry } from "./marks.ts";
+import { LastRow, lastSeqOf } from "./last-row.ts";
+import { Marks } from "./marks.ts";
 import { openDatabase } from "./recovery.ts";
+import { planReplay, planRetry } from "./redelivery.ts";
 import { createQuarantine, openSqliteReader } from "./rows.ts";
 import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
-import { polledTypes, State, unlessDamaged } from "./state.ts";
-import {
-  acceptedRows,
-  isDamage,
-  prepareDatabase,
-  raiseSequence,
-  readSequence,
-  setDurability,
-  type StorageOptions,
-  transaction,
-} from "./tables.ts";
+import { polledTypes, redeliveryKey, State, unlessDamaged } from "./state.ts";
+import { acceptedRows, isDamage, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
 import { pollCursorOf, Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
@@ -100,19 +93,8 @@ function createJournal(
   for (const type of polledTypes) state.get(`poll.${type}`);
   const seen = new SeenKeys(database, state, config);
   seen.load(now, logger);
-  const given = readSequence(database);
-  const known = Math.max(given, state.cursor.seq - 1, state.measuredSeq);
   const lastRow = new LastRow(directory.path, logger);
-  const lastSeq = Math.max(known, lastRow.read());
-  if (lastSeq > given) raiseSequence(database, lastSeq);
-  if (lastSeq > known) {
-    const rows = lastSeq - known;
-    transaction(database, () => state.set("loss", { ...state.loss, rows: state.loss.rows + rows }));
-    state.committed();
-    const message =
-      "the journal has lost its newest rows: while the program was down its write-ahead log was cut or removed, or an older database put in its place";
-    logger.error(message, { lost_rows: rows, last_row: known, path: directory.databasePath });
-  }
+  const lastSeq = lastSeqOf(database, state, lastRow, logger);
   state.countAccepted();
   state.openSnapshot(lastSeq, now, logger);
   const ballast = new Ballast(directory.path, directory.isTemporary ? 0 : (deps.ballastBytes ?? usualBallastBytes));
@@ -120,7 +102,8 @@ function createJournal(
   const files = { database, directory, storage, ballast, logger, clock, onDamage };
   const health = new Health(files);
   const marks = new Marks(database);
-  const parts = { ...files, health, state, marks, seen, steady, retentionMs: config.state.retention };
+  const destinations = new Destinations(database, state);
+  const parts = { ...files, health, state, marks, destinations, seen, steady, retentionMs: config.state.retention };
   const space = new Space(parts);
   const turn = new Turn({
     ...parts,
@@ -138,6 +121,7 @@ function createJournal(
     `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
   );
   let soon: ReturnType<typeof setTimeout> | undefined;
+  let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
 
   function maintainSoon(): void {
     soon ??= setTimeout(() => attempt("the journal cannot be maintained", logger, maintain), soonMs).unref();
@@ -147,12 +131,15 @@ function createJournal(
     clearTimeout(soon);
     soon = undefined;
     if (health.unfit() !== undefined) return;
+    // What was reported of rows that may be given up counts first.
+    if (space.isShort && destinations.hasOptional) turn.run();
     const isDone = turn.write(() => {
       /** SQLite would not write what is there already: after a failure it has to show that it writes. */
       if (health.failure !== undefined) state.set("probe", performance.now());
       return space.release();
     });
     health.failure = undefined;
+    for (const [name, cursor] of space.takeMoved()) attempt("an eviction", logger, () => moved(name, cursor));
     try {
       if (isDone || space.isShort) space.giveBack();
     } catch (error) {
@@ -188,16 +175,27 @@ function createJournal(
       if (health.unfit() !== undefined || state.pendingRecords === 0) return undefined;
       return (oldestWaiting.get(state.cursor.seq) as { at: number } | undefined)?.at;
     },
-    progress: (report) => turn.report(report),
+    get destinations() {
+      return health.isClosed ? [] : destinations.accounts;
+    },
+    useDestinations(wanted, onMoved) {
+      health.mustBeOpen();
+      turn.run();
+      const forgotten = turn.write(() => destinations.use(wanted, turn.lastSeq, clock()));
+      destinations.load(wanted);
+      moved = onMoved;
+      return forgotten;
+    },
+    progress: (report, destination) => turn.report(report, destination),
     get quarantine() {
       health.mustBeOpen();
       return quarantine;
     },
 
-    redelivery: (name) => state.getReadable(`redelivery.${name}`),
-    async planReplay(range, id) {
+    redelivery: (name, destination) => state.getReadable(redeliveryKey({ name, destination })),
+    async planReplay(...given) {
       health.mustBeOpen();
-      return space.planReplay(range, id);
+      return planReplay({ ...parts, space }, ...given);
     },
     planRetry(filter, id) {
       health.mustBeOpen();
@@ -206,13 +204,14 @@ function createJournal(
     beginRedelivery(redelivery) {
       health.mustBeOpen();
       turn.run();
-      turn.write(() => state.set(`redelivery.${redelivery.name}`, redelivery));
+      turn.write(() => state.set(redeliveryKey(redelivery), redelivery));
     },
-    cancelRedelivery(name) {
+    cancelRedelivery(name, destination) {
       health.mustBeOpen();
       turn.run();
-      const running = state.runningRedelivery(name);
-      turn.write(() => running && state.set(`redelivery.${name}`, { ...running, endedAt: clock(), isCancelled: true }));
+      const of = { name, destination };
+      const running = state.runningRedelivery(of);
+      turn.write(() => running && state.set(redeliveryKey(of), { ...running, endedAt: clock(), isCancelled: true }));
       return running !== undefined;
     },
 
@@ -226,7 +225,10 @@ function createJournal(
       turn.run();
       if (durability === "normal") setDurability(database, "full");
       try {
-        turn.write(() => state.writeSnapshot(snapshot, turn.lastSeq));
+        turn.write(() => {
+          state.writeSnapshot(snapshot, turn.lastSeq);
+          destinations.save(turn.lastSeq);
+        });
       } finally {
         if (durability === "normal") setDurability(database, "normal");
       }
@@ -238,8 +240,12 @@ function createJournal(
     beginSeriesAnew(at) {
       health.mustBeOpen();
       turn.run();
-      turn.write(() => state.beginAnew(at));
+      turn.write(() => {
+        state.beginAnew(at);
+        destinations.beginAnew(at);
+      });
       state.countAccepted();
+      destinations.load(destinations.accounts);
     },
 
     readState(name) {
@@ -257,7 +263,8 @@ function createJournal(
       return { ...room, refusal: unfit ?? health.failure ?? room.refusal };
     },
     get wantsSnapshot() {
-      if (health.unfit() !== undefined || state.cursor.seq <= state.measuredSeq + 1) return false;
+      const deliveredSeq = Math.min(state.cursor.seq, destinations.requiredSeq);
+      if (health.unfit() !== undefined || deliveredSeq <= state.measuredSeq + 1) return false;
       space.measure();
       return space.isShort;
     },

@@ -4,11 +4,13 @@
  */
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import type { Logger } from "../../lib/logger.ts";
 import { reasonOf } from "../batch.ts";
 import { createPrivately, lastRowName } from "./directory.ts";
-import { maxSeq } from "./tables.ts";
+import type { State } from "./state.ts";
+import { maxSeq, raiseSequence, readSequence, transaction } from "./tables.ts";
 
 /**
  * Written with each commit (about 3 µs), never synced: after a power failure it may be behind the database, and then says
@@ -60,6 +62,25 @@ export class LastRow {
     createPrivately(this.#path);
     return openSync(this.#path, "r+");
   }
+}
+
+/**
+ * The number of the last row that was ever committed: as the database says, or the file if that is higher, in which case the
+ * rows between are lost.
+ */
+export function lastSeqOf(database: DatabaseSync, state: State, lastRow: LastRow, logger: Logger): number {
+  const given = readSequence(database);
+  const known = Math.max(given, state.cursor.seq - 1, state.measuredSeq);
+  const lastSeq = Math.max(known, lastRow.read());
+  if (lastSeq > given) raiseSequence(database, lastSeq);
+  if (lastSeq === known) return lastSeq;
+  const rows = lastSeq - known;
+  transaction(database, () => state.set("loss", { ...state.loss, rows: state.loss.rows + rows }));
+  state.committed();
+  const message =
+    "the journal has lost its newest rows: while the program was down its write-ahead log was cut or removed, or an older database put in its place";
+  logger.error(message, { lost_rows: rows, last_row: known, path: database.location() ?? undefined });
+  return lastSeq;
 }
 
 const digits = 16;

@@ -2,7 +2,7 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import type { QuarantinePart } from "../batch.ts";
 import type { Mark, MarkReason, NewMark, QuarantineCount, QuarantineFilter, Redelivery } from "../journal.ts";
-import { startOfJournal } from "../journal.ts";
+import { primaryDestination } from "../journal.ts";
 import { type NewRow, prepare, quarantinedClasses, type Statements, type StoredRow, Table } from "./tables.ts";
 
 export type StoredMark = StoredRow<"mark">;
@@ -69,14 +69,15 @@ export class Marks {
   }
 
   /** Marks rows. On a row that has left, a mark would pin nothing and is not made. */
-  add(marks: readonly NewMark[]): void {
+  add(marks: readonly NewMark[], destination = primaryDestination): void {
     let row: MarkedRow | undefined;
     for (const { seq, from, to, why, logRecords, at, message } of marks) {
       if (row?.seq !== seq) row = this.#rowOf(seq);
       if (row === undefined) continue;
       const [type, source] = [row.type, row.source];
       const range = { seq, from_line: from, to_line: to, type, source, why, log_records: logRecords, at };
-      this.#table.insert({ ...range, class: isNote(why) ? "note" : "dead_letter", message: truncated(message) });
+      const of = { class: isNote(why) ? "note" : "dead_letter", destination: storedName(destination) };
+      this.#table.insert({ ...range, ...of, message: truncated(message) });
       if (seq < this.passedSeq) this.#forgetPassed();
     }
     for (const why of new Set(marks.map((mark) => mark.why).filter(isNote)))
@@ -89,7 +90,7 @@ export class Marks {
     const { seq, source, accepted_at: at } = row;
     this.#rows.insert({ ...row, type: itemClass, records: lines, length, tally: null, left_out: null, body });
     const range = { seq, from_line: 0, to_line: lines, type, source, why, log_records: 0, at };
-    this.#table.insert({ ...range, class: itemClass, message: "" });
+    this.#table.insert({ ...range, class: itemClass, message: "", destination: null });
     this.#heldBytes.quarantined += body.length + 2 * overheadBytes;
     this.#evictAbove("quarantined", maxQuarantinedBytes, () => true);
   }
@@ -165,8 +166,10 @@ export class Marks {
    * Dead letters and notes leave, the oldest first, while the rows that only they hold take more: a backend that refuses must
    * not stop the receiver. Not those that a running retry may still come to. Whether that was all.
    */
-  evictDelivered(maxBytes: number, hasTime: () => boolean, retry: Redelivery | undefined): boolean {
-    return this.#evictAbove("delivered", maxBytes, hasTime, [retry?.cursor.seq ?? 0, retry?.untilSeq ?? 0]);
+  evictDelivered(maxBytes: number, hasTime: () => boolean, retries: readonly Redelivery[]): boolean {
+    const from = Math.min(...retries.map(({ cursor }) => cursor.seq));
+    const until = Math.max(0, ...retries.map(({ untilSeq }) => untilSeq));
+    return this.#evictAbove("delivered", maxBytes, hasTime, [Number.isFinite(from) ? from : 0, until]);
   }
 
   committed(): void {
@@ -224,24 +227,15 @@ export function markOf(stored: StoredMark): Mark {
   return { id, seq, from, to, why: why as MarkReason, logRecords, message, at };
 }
 
-/** A retry of the present dead letters that match. */
-export function planRetry(database: DatabaseSync, filter: QuarantineFilter, id: number): Redelivery {
-  const marks: QuarantineFilter = { ...filter, class: "dead_letter" };
-  const { where, values } = conditionOf(marks);
-  const sql = `SELECT COALESCE(MIN(id), 1) AS first, COALESCE(MAX(id), 0) AS last, COALESCE(SUM(to_line - from_line), 0) AS total
-    FROM mark WHERE ${where}`;
-  const { first, last, total } = database.prepare(sql).get(...values) as Record<"first" | "last" | "total", number>;
-  return { name: "retry", id, marks, cursor: { ...startOfJournal, seq: first }, untilSeq: last + 1, total };
-}
-
 /** The filter as a condition of SQL on `mark`. */
-export function conditionOf({ ids, class: itemClass, reason, type, before }: QuarantineFilter) {
+export function conditionOf({ ids, class: itemClass, reason, type, before, destination }: QuarantineFilter) {
   const given: readonly (readonly [sql: string, value: SQLInputValue | undefined])[] = [
     ["('m' || id) IN (SELECT value FROM json_each(?))", ids && JSON.stringify(ids)],
     ["class = ?", itemClass],
     ["why = ?", reason],
     ["type = ?", type],
     ["at < ?", before],
+    [`COALESCE(destination, '${primaryDestination}') = ?`, destination],
   ];
   const conditions = given.filter((one): one is readonly [string, SQLInputValue] => one[1] !== undefined);
   return {
@@ -266,6 +260,10 @@ export function isQuarantine(rowTypeOrClass: string): boolean {
 
 function kindOf(itemClass: ItemClass): keyof typeof sharing {
   return isQuarantine(itemClass) ? "quarantined" : "delivered";
+}
+
+function storedName(destination: string): string | null {
+  return destination === primaryDestination ? null : destination;
 }
 
 function isNote(why: MarkReason): boolean {

@@ -9,6 +9,7 @@ import type { Logger } from "../../lib/logger.ts";
 import { syncDirectory } from "../../lib/private-file.ts";
 import { reasonOf } from "../batch.ts";
 import { keyClasses, startOfJournal } from "../journal.ts";
+import { Destinations, isDestination, salvagedDestination } from "./destinations.ts";
 import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
 import { readHeader, sizeOf } from "./inspection.ts";
 import { textOf } from "./rows.ts";
@@ -169,7 +170,8 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
   state.ensureIdentity(now);
   const position = state.get("cursor");
   const snapshot = attempt(() => new State(from).readSnapshot());
-  const firstSeq = Math.min(position?.seq ?? 1, (snapshot?.measuredSeq ?? maxSeq) + 1);
+  const further = new Destinations(to, state).lowestSeq;
+  const firstSeq = Math.min(position?.seq ?? 1, further, (snapshot?.measuredSeq ?? maxSeq) + 1);
   const lastKnown = attempt(() => readSequence(from));
 
   const marked = new Set<number>();
@@ -216,7 +218,8 @@ function saveState(from: DatabaseSync, to: State, writtenAt: number): void {
     if (name.startsWith(blobPrefix) || name === "accepted" || name === "measured") continue;
     const value = attempt(() => source?.readBlob(name));
     const polled = polledTypes.find((type) => name === `poll.${type}`);
-    if (value !== undefined) to.writeBlob(name, value);
+    if (isDestination(name)) to.set(name, salvagedDestination(value, writtenAt));
+    else if (value !== undefined) to.writeBlob(name, value);
     else if (polled !== undefined) to.set(`poll.${polled}`, { type: polled, readUntil: Math.floor(writtenAt / 1000) });
   }
   /** Until something is delivered no cursor is written. One that is not even listed is not lost. */

@@ -179,7 +179,8 @@ export function createQuarantine(
 function itemOf(mark: StoredMark): QuarantineItem {
   const { id, seq, from_line: from, to_line: to, at, why: reason, message: detail } = mark;
   const { class: itemClass, type, source } = mark as Pick<QuarantineItem, "class" | "type" | "source">;
-  return { id: `m${id}`, class: itemClass, type, seq, from, records: to - from, at, source, reason, detail };
+  const of = mark.destination === null ? {} : { destination: mark.destination };
+  return { id: `m${id}`, class: itemClass, type, seq, from, records: to - from, at, source, reason, detail, ...of };
 }
 
 function itemOfLine(mark: StoredMark, line: number, stored: string): QuarantineItem {

@@ -4,12 +4,13 @@
  */
 import type { Clock } from "../../lib/clock.ts";
 import { type Append, reasonOf } from "../batch.ts";
-import { type JournalSpace, type Redelivery, startOfJournal } from "../journal.ts";
+import type { JournalSpace, LogCursor, Redelivery } from "../journal.ts";
+import type { Destinations } from "./destinations.ts";
 import type { Health, HealthDeps } from "./health.ts";
 import type { Marks } from "./marks.ts";
 import type { SeenKeys } from "./seen-keys.ts";
 import type { State } from "./state.ts";
-import { acceptedRows, prepare, type Statements } from "./tables.ts";
+import { prepare, type Statements } from "./tables.ts";
 
 /** Kept free for what leads out of "full": cursor, marks, snapshot, deletion. */
 const reserveBytes = 16 * 1024 * 1024;
@@ -28,13 +29,15 @@ const maxWantedBytes = 1024 * 1024 + batchBytes;
 /** The part of `state.max_bytes` that rows may take that only marks hold. */
 const markedShare = 1 / 4;
 
+/** The part of `state.max_bytes` that a destination which is not required gives up at once. */
+const evictedShare = 1 / 16;
+
 /** How long one call may take for rows and marks, and for keys. */
 const rowsMs = 5;
 const keysMs = 3;
 
-/** Rows deleted by one statement: a millisecond for rows of 44 KB. Rows looked at for a replay before others get a turn. */
+/** Rows deleted by one statement: a millisecond for rows of 44 KB. */
 const rowsAtOnce = 64;
-const rowsPlannedAtOnce = 2000;
 
 /** Rows from further ahead come from a clock that was wrong: they count as old. */
 const aheadMs = 24 * 3_600_000;
@@ -51,6 +54,7 @@ const vacuumAbove = 1 / 5;
 export interface SpaceDeps extends HealthDeps {
   readonly state: State;
   readonly marks: Marks;
+  readonly destinations: Destinations;
   readonly seen: SeenKeys;
   readonly health: Health;
   /** Milliseconds since any moment, whatever happens to the machine's clock. */
@@ -62,13 +66,10 @@ const sql = {
   pages: `SELECT page_count AS pages, freelist_count AS free, page_size AS bytes
     FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
   first: "SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1",
-  ahead: "SELECT seq FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1 OFFSET ?",
   young:
     "SELECT seq FROM batch WHERE seq >= ? AND seq < ? AND accepted_at >= ? AND accepted_at <= ? ORDER BY seq LIMIT 1",
   pinned: "SELECT MIN(seq) AS seq FROM mark WHERE seq >= ?",
   delete: "DELETE FROM batch WHERE seq >= ? AND seq < ?",
-  inRange: `SELECT MIN(seq) AS first, MAX(seq) AS last, COALESCE(SUM(records), 0) AS total FROM batch
-    WHERE seq >= ? AND seq < ? AND accepted_at BETWEEN ? AND ? AND ${acceptedRows}`,
 };
 
 export class Space {
@@ -83,6 +84,8 @@ export class Space {
   #steadyAt: number;
   /** Replays that are being planned. */
   #planned = 0;
+  /** Called once an eviction is committed. */
+  #moved: ReadonlyMap<string, LogCursor> = new Map();
 
   constructor(deps: SpaceDeps) {
     this.#deps = deps;
@@ -152,44 +155,54 @@ export class Space {
     if (Math.abs(this.#age - (state.get("age") ?? 0)) >= saveEveryMs) state.set("age", this.#age);
     this.measure();
     const hasTime = timer(rowsMs, steady);
-    const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime);
+    const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) && this.#evictUndelivered();
     const areKeysDone = seen.release(this.#age, timer(keysMs, steady));
     return areRowsDone && areKeysDone;
   }
 
-  /**
-   * A replay of the delivered rows that were received in that range. Rows are looked at in steps, and none leaves meanwhile.
-   * @throws {Unavailable} if the journal is closed before it is done.
-   */
-  async planReplay(range: NonNullable<Redelivery["range"]>, id: number): Promise<Redelivery> {
-    const { state, health } = this.#deps;
-    const end = state.cursor.seq;
-    const plan = { first: undefined as number | undefined, last: 0, total: 0 };
+  /** No row leaves while `plan` works. */
+  async holding<Result>(plan: () => Promise<Result>): Promise<Result> {
     this.#planned++;
     try {
-      for (let from = 1; from < end;) {
-        const next = this.#sql.ahead.get(from, rowsPlannedAtOnce) as { seq: number } | undefined;
-        const to = Math.min(next?.seq ?? end, end);
-        const found = this.#sql.inRange.get(from, to, range.since, range.until) as Record<keyof typeof plan, number>;
-        plan.first ??= found.first ?? undefined;
-        plan.last = found.last ?? plan.last;
-        plan.total += found.total;
-        from = to;
-        if (from < end) await new Promise(setImmediate);
-        health.mustBeOpen();
-      }
+      return await plan();
     } finally {
       this.#planned--;
     }
-    const cursor = { ...startOfJournal, seq: plan.first ?? 1 };
-    return { name: "replay", id, range, cursor, untilSeq: plan.last + 1, total: plan.total };
+  }
+
+  /** What runs under a name, for any destination. */
+  #running(name: Redelivery["name"]): readonly Redelivery[] {
+    const { state, destinations } = this.#deps;
+    const named = destinations.names.map((destination) => ({ name, destination }));
+    return [{ name }, ...named].flatMap((one) => state.runningRedelivery(one) ?? []);
+  }
+
+  /** No row from here on may leave, whatever a destination that is not required still waits for. */
+  get #requiredSeq(): number {
+    const { state, destinations } = this.#deps;
+    const replayed = this.#running("replay").map(({ cursor }) => cursor.seq);
+    return Math.min(state.measuredSeq + 1, state.cursor.seq, destinations.requiredSeq, ...replayed);
+  }
+
+  /** The cursors that the last transaction moved past undelivered rows. */
+  takeMoved(): ReadonlyMap<string, LogCursor> {
+    const moved = this.#moved;
+    this.#moved = new Map();
+    return moved;
+  }
+
+  /** A destination that is not required must not stop the receivers. Whether nothing was given up: more rows may leave now. */
+  #evictUndelivered(): boolean {
+    const { destinations, storage } = this.#deps;
+    if (!this.isShort || !destinations.hasOptional) return true;
+    this.#moved = destinations.evict(this.#requiredSeq, storage.maxBytes * evictedShare);
+    return this.#moved.size === 0;
   }
 
   #releaseRows(hasTime: () => boolean): boolean {
-    const { state, marks, clock, retentionMs } = this.#deps;
+    const { destinations, marks, clock, retentionMs } = this.#deps;
     if (this.#planned > 0) return true;
-    const replayed = state.runningRedelivery("replay")?.cursor.seq ?? Number.POSITIVE_INFINITY;
-    const below = Math.min(state.cursor.seq, state.measuredSeq + 1, replayed);
+    const below = Math.min(this.#requiredSeq, destinations.lowestSeq);
     const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;
     const youngUntil = clock() + aheadMs;
     for (;;) {
@@ -208,9 +221,9 @@ export class Space {
   }
 
   #evictMarks(hasTime: () => boolean): boolean {
-    const { marks, state, storage, logger } = this.#deps;
+    const { marks, storage, logger } = this.#deps;
     const bytes = storage.maxBytes * markedShare;
-    const isDone = marks.evictDelivered(bytes, hasTime, state.runningRedelivery("retry"));
+    const isDone = marks.evictDelivered(bytes, hasTime, this.#running("retry"));
     if (!this.#isWarned && marks.evicted.some((left) => left.class === "dead_letter")) {
       this.#isWarned = true;
       logger.warn("dead letters take a quarter of state.max_bytes: the oldest are deleted from now on", { bytes });

@@ -6,8 +6,17 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
 import { Damaged, type PollCursor, type PolledType } from "../batch.ts";
-import type { Horizon, JournalIdentity, KeyClass, LogCursor, Loss, Redelivery, Snapshot } from "../journal.ts";
-import { type RedeliveryProgress, startOfJournal } from "../journal.ts";
+import type {
+  DestinationRule,
+  Horizon,
+  JournalIdentity,
+  KeyClass,
+  LogCursor,
+  Loss,
+  Redelivery,
+  Snapshot,
+} from "../journal.ts";
+import { primaryDestination, type RedeliveryProgress, startOfJournal } from "../journal.ts";
 import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */
@@ -25,8 +34,18 @@ type Values = {
 } & Readonly<
   Record<`poll.${PolledType}`, PollCursor> &
     Record<`horizon.${KeyClass}`, Horizon> &
-    Record<`redelivery.${Redelivery["name"]}`, Redelivery>
+    Record<`redelivery.${string}`, Redelivery> &
+    Record<`destination.${string}`, StoredDestination>
 >;
+
+/** A further destination, as it is stored. */
+export interface StoredDestination extends Omit<DestinationRule, "name"> {
+  readonly since: number;
+  readonly cursor: LogCursor;
+  readonly evicted: number;
+  /** Records of its types accepted up to a row. Absent after damage: what is still here counts. */
+  readonly accepted?: { readonly seq: number; readonly records: number } | undefined;
+}
 
 /** Whether the sums have yet to be compared since the last damage. */
 interface StoredLoss extends Loss {
@@ -52,6 +71,14 @@ const sql = {
   delete: "DELETE FROM state WHERE name = ?",
   blobs: `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
 };
+
+export interface RedeliveryName extends Pick<Redelivery, "name"> {
+  readonly destination?: string | undefined;
+}
+
+export function redeliveryKey({ name, destination = primaryDestination }: RedeliveryName): `redelivery.${string}` {
+  return destination === primaryDestination ? `redelivery.${name}` : `redelivery.${name}.${destination}`;
+}
 
 /** What cannot be read is nothing. */
 export function unlessDamaged<Value>(read: () => Value): Value | undefined {
@@ -139,18 +166,18 @@ export class State {
     this.committed();
   }
 
-  /** The redelivery of that name, unless it has ended. */
-  runningRedelivery(name: Redelivery["name"]): Redelivery | undefined {
-    const known = this.getReadable(`redelivery.${name}`);
+  /** The redelivery of that name and destination, unless it has ended. */
+  runningRedelivery(of: RedeliveryName): Redelivery | undefined {
+    const known = this.getReadable(redeliveryKey(of));
     return known?.endedAt === undefined ? known : undefined;
   }
 
   /** Writes how redeliveries go on. Returns the ids of marks that leave. */
   redelivered(reports: readonly RedeliveryProgress[], now: number): number[] {
-    return reports.flatMap(({ name, id, cursor, taken, isOver }) => {
-      const running = this.runningRedelivery(name);
+    return reports.flatMap(({ id, cursor, taken, isOver, ...of }) => {
+      const running = this.runningRedelivery(of);
       if (running?.id !== id) return [];
-      this.set(`redelivery.${name}`, { ...running, cursor, ...(isOver && { endedAt: now }) });
+      this.set(redeliveryKey(of), { ...running, cursor, ...(isOver && { endedAt: now }) });
       return taken;
     });
   }

@@ -12,7 +12,6 @@
  * 6. Keys and rows of one batch are in one transaction, and so is the poll cursor that a batch moves.
  * 7. `crc` covers all other columns but `id`. A row whose crc does not match counts as lost, alone.
  * 8. One connection of one process writes. Readers only read.
- *
  * Short columns stand before long ones: SQLite reads a row from its beginning.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
@@ -21,9 +20,9 @@ import { Unavailable } from "../../errors.ts";
 import { Damaged } from "../batch.ts";
 
 /** The schema that this program writes. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 
-/** "ts2o" marks databases of this program. */
+/** "ts2o". */
 export const applicationId = 0x7473_326f;
 
 /** A higher `seq` is damage: 2^48 rows are never written. */
@@ -34,7 +33,6 @@ export const walLimitBytes = 64 * 1024 * 1024;
 
 const pageBytes = 4096;
 
-/** Rows of accepted records. */
 export const acceptedRows = "type IN ('flow', 'audit', 'webhook')";
 
 /** Classes of marks on rows of texts that were never accepted. */
@@ -75,6 +73,7 @@ const tables = {
     at: "INTEGER NOT NULL", // epoch milliseconds
     crc: "INTEGER NOT NULL",
     message: "TEXT NOT NULL", // the backend's words or ours, truncated
+    destination: "TEXT", // of dead letters and notes of a further destination: its name; added in version 2
   },
   state: {
     name: "TEXT PRIMARY KEY", // identity, cursor, poll.flow, horizon.audit, ledger/<blob> and the like
@@ -115,7 +114,6 @@ const schema = new Map<string, string>([
 
 export type Statements<Name extends string> = Readonly<Record<Name, StatementSync>>;
 
-/** Statements by their names. */
 export function prepare<Name extends string>(database: DatabaseSync, sql: Readonly<Record<Name, string>>) {
   const prepared = Object.entries<string>(sql).map(([name, text]) => [name, database.prepare(text)]);
   return Object.fromEntries(prepared) as Statements<Name>;
@@ -160,11 +158,12 @@ export class Table<Name extends TableName> {
     return values;
   }
 
-  /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. */
+  /** CRC-32 of the short columns as one text, with the lengths of the blobs, and of the blobs. Version 1 had no destinations. */
   checksum(row: NewRow<Name>): number {
     let text = "";
     for (const name of this.#checked) {
       const value: unknown = row[name];
+      if (name === "destination" && value === null) continue;
       text += `${value instanceof Uint8Array ? value.length : value} `;
     }
     let sum = crc32(text);
@@ -191,6 +190,7 @@ export interface StorageOptions {
  */
 export function prepareDatabase(database: DatabaseSync, options: StorageOptions): void {
   database.exec("PRAGMA busy_timeout = 2000; PRAGMA auto_vacuum = INCREMENTAL");
+  upgradeSchema(database);
   const version = pragma(database, "user_version");
   const application = pragma(database, "application_id");
   const objects = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'";
@@ -225,6 +225,13 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
       `the journal was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
     );
   if (version !== schemaVersion || !isOurs) throw new Damaged("the database's schema is damaged");
+}
+
+/** From version 1, whose marks had no destination. */
+function upgradeSchema(database: DatabaseSync): void {
+  const found = database.prepare("SELECT sql FROM sqlite_schema WHERE name = 'mark'").get();
+  if (found?.["sql"] === schema.get("mark")?.replace(", destination TEXT", ""))
+    transaction(database, () => database.exec("ALTER TABLE mark ADD COLUMN destination TEXT; PRAGMA user_version = 2"));
 }
 
 /** How commits are synced from here on. Only outside of transactions. */
@@ -288,7 +295,6 @@ export function isDamage(error: unknown): boolean {
   return code === sqliteCorrupt || code === sqliteNotADatabase;
 }
 
-/** SQLite's primary result code. */
 export function errorCode(error: unknown): number | undefined {
   return error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
 }

@@ -1,7 +1,7 @@
 /** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
 import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
-import type { LogCursor, Report } from "../journal.ts";
+import { advanced, type LogCursor, primaryDestination, type Report } from "../journal.ts";
 import { Judgement } from "./judge.ts";
 import type { Space, SpaceDeps } from "./space.ts";
 import { Table, transaction } from "./tables.ts";
@@ -21,7 +21,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-const noReport: Report = {};
+const noReports: ReadonlyMap<string, Report> = new Map();
 
 /** How long a report may wait for an append to share its commit with. */
 const reportDelayMs = 250;
@@ -30,7 +30,8 @@ export class Turn {
   readonly #deps: TurnDeps;
   readonly #rows: Table<"batch">;
   #waiting: Waiting[] = [];
-  #report = noReport;
+  /** By destination, for the next turn. */
+  #reports = noReports;
   #scheduled: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #committedSeq: number;
@@ -62,14 +63,15 @@ export class Turn {
   }
 
   /** Takes a report, which is committed with the next turn, or after a moment. */
-  report(more: Report): void {
+  report(more: Report, destination = primaryDestination): void {
     if (this.#deps.health.isClosed) return;
-    const { cursor, marks = [], redelivered = [] } = this.#report;
-    this.#report = {
+    const { cursor, marks = [], redelivered = [] } = this.#reports.get(destination) ?? {};
+    const all = {
       cursor: more.cursor ?? cursor,
       marks: [...marks, ...(more.marks ?? [])],
       redelivered: [...redelivered, ...(more.redelivered ?? [])],
     };
+    this.#reports = new Map(this.#reports).set(destination, all);
     this.#timer ??= setTimeout(() => this.run(), reportDelayMs);
   }
 
@@ -87,11 +89,11 @@ export class Turn {
       return;
     }
     const group = this.#admitted(waiting);
-    if (group.length === 0 && this.#report === noReport) return;
-    if (this.#commit(group, this.#report) === undefined) return;
-    if (this.#report !== noReport && this.#commit([], this.#report) !== undefined) this.report({});
+    if (group.length === 0 && this.#reports === noReports) return;
+    if (this.#commit(group, this.#reports) === undefined) return;
+    if (this.#reports !== noReports && this.#commit([], this.#reports) !== undefined) this.report({});
     for (const one of group) {
-      const failure = this.#deps.health.unfit() ?? this.#commit([one], noReport);
+      const failure = this.#deps.health.unfit() ?? this.#commit([one], noReports);
       if (failure !== undefined) one.reject(new Unavailable(`the journal cannot be written: ${failure}`));
     }
   }
@@ -123,17 +125,15 @@ export class Turn {
   }
 
   /** One transaction for all of it. A text says why nothing was written; the caller then tries smaller ones. */
-  #commit(group: readonly Waiting[], report: Report): string | undefined {
-    const { database, seen, state, marks, clock } = this.#deps;
-    const { cursor, marks: made = [], redelivered = [] } = report;
+  #commit(group: readonly Waiting[], reports: ReadonlyMap<string, Report>): string | undefined {
+    const { database, seen, state, destinations } = this.#deps;
+    const { cursor } = reports.get(primaryDestination) ?? {};
     const startedAt = performance.now();
     let written: Committed[];
     try {
       written = transaction(database, () => {
         const all = group.map(({ append }) => this.#writeBatch(append));
-        if (cursor !== undefined) state.set("cursor", advanced(state.cursor, this.#reported, cursor));
-        marks.add(made);
-        for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
+        for (const [destination, report] of reports) this.#writeReport(destination, report);
         seen.flush();
         return all;
       });
@@ -146,12 +146,25 @@ export class Turn {
     this.#committedSeq = this.#seq;
     this.#show();
     this.#reported = cursor ?? this.#reported;
-    if (report !== noReport) this.#report = noReport;
-    for (const { parts } of written) for (const { accepted } of parts) state.accepted(accepted);
+    if (reports !== noReports) this.#reports = noReports;
+    for (const { parts } of written)
+      for (const { part, accepted } of parts) {
+        state.accepted(accepted);
+        destinations.accepted(part.type, accepted);
+      }
     this.#call(() => this.#deps.committed(seconds));
     group.forEach(({ committed }, place) => this.#call(() => committed(written[place] as Committed)));
     group.forEach(({ resolve }, place) => resolve(written[place] as Committed));
     return undefined;
+  }
+
+  #writeReport(destination: string, { cursor, marks: made = [], redelivered = [] }: Report): void {
+    const { state, destinations, marks, clock } = this.#deps;
+    if (cursor !== undefined && destination !== primaryDestination)
+      destinations.advance(destination, cursor, this.#committedSeq);
+    else if (cursor !== undefined) state.set("cursor", advanced(state.cursor, this.#reported, cursor));
+    marks.add(made, destination);
+    for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
   }
 
   /** @throws {Error} if the quarantined line that it retries is gone. */
@@ -184,16 +197,16 @@ export class Turn {
 
   /** A transaction is on disk. */
   #show(): void {
-    const { seen, state, marks } = this.#deps;
-    for (const one of [seen, state, marks]) one.committed();
+    const { seen, state, marks, destinations } = this.#deps;
+    for (const one of [seen, state, marks, destinations]) one.committed();
   }
 
   /** Memory is as it was before the transaction. Never throws. */
   #rolledBack(error: unknown): void {
-    const { health, seen, state, marks } = this.#deps;
+    const { health, seen, state, marks, destinations } = this.#deps;
     health.failed(error);
     this.#seq = this.#committedSeq;
-    for (const one of [seen, state, marks]) {
+    for (const one of [seen, state, marks, destinations]) {
       try {
         one.rolledBack();
       } catch (failure) {
@@ -210,24 +223,6 @@ export class Turn {
       this.#deps.logger.error("a committed batch could not be counted", fields);
     }
   }
-}
-
-/** The position of `to`, and the sums of the stored cursor plus what has been counted between `from` and `to`. */
-function advanced(stored: LogCursor, from: LogCursor, to: LogCursor): LogCursor {
-  const grown = <Name extends string>(
-    sums: Record<Name, number>,
-    was: Record<Name, number>,
-    is: Record<Name, number>,
-  ) =>
-    Object.fromEntries((Object.keys(is) as Name[]).map((name) => [name, sums[name] + is[name] - was[name]])) as Record<
-      Name,
-      number
-    >;
-  return {
-    ...to,
-    records: grown(stored.records, from.records, to.records),
-    logRecords: grown(stored.logRecords, from.logRecords, to.logRecords),
-  };
 }
 
 /** A poll's cursor without what else came with it. */

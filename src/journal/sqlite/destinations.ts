@@ -1,0 +1,233 @@
+/**
+ * The further destinations: the position of each, which holds the rows behind it, and its account of the records of its types.
+ * Changes are in the caller's transaction, and shown once it is committed.
+ */
+import type { DatabaseSync } from "node:sqlite";
+import type { RecordType } from "../../records/types.ts";
+import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
+import type { State, StoredDestination } from "./state.ts";
+import { prepare, type Statements } from "./tables.ts";
+
+/** In memory. */
+interface Known {
+  accepted: number;
+  /** The last committed report's: only what its sums have grown by is counted. */
+  reported: LogCursor;
+}
+
+/** Rows looked at in one step of an eviction. */
+const maxRowsEvicted = 5_000;
+
+/** Counted for a row beside its body. */
+const overheadBytes = 256;
+
+const prefix = "destination.";
+
+/** Whether a value of the state is a destination. */
+export function isDestination(name: string): name is `destination.${string}` {
+  return name.startsWith(prefix);
+}
+
+/** As it goes on after damage: one that cannot be read is delivered everything that is here, once its types are set. */
+export function salvagedDestination(value: Uint8Array | undefined, now: number): StoredDestination {
+  if (value === undefined) return { types: [], isRequired: true, since: now, cursor: startOfJournal, evicted: 0 };
+  const stored = JSON.parse(new TextDecoder().decode(value)) as StoredDestination;
+  return { ...stored, accepted: undefined };
+}
+
+const ofTypes = "type IN (SELECT value FROM json_each(?))";
+
+const sql = {
+  names: `SELECT substr(name, ${prefix.length + 1}) AS name FROM state WHERE name >= '${prefix}' AND name < 'destination/'`,
+  records: `SELECT COALESCE(SUM(records), 0) AS records FROM batch WHERE seq >= ? AND seq < ? AND ${ofTypes}`,
+  oldest: `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${ofTypes} ORDER BY seq LIMIT 1`,
+  sizes: `SELECT seq, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes FROM batch WHERE seq >= ? AND seq < ?
+    ORDER BY seq LIMIT ${maxRowsEvicted}`,
+};
+
+export class Destinations {
+  readonly #state: State;
+  readonly #sql: Statements<keyof typeof sql>;
+  #known = new Map<string, Known>();
+  /** Reports in the open transaction. */
+  readonly #reporting = new Map<string, LogCursor>();
+
+  /** Those of the last run. @throws {Damaged} */
+  constructor(database: DatabaseSync, state: State) {
+    this.#state = state;
+    this.#sql = prepare(database, sql);
+    this.#load(this.#names());
+  }
+
+  get accounts(): readonly DestinationAccount[] {
+    return Array.from(this.#known.keys(), (name) => this.#accountOf(name));
+  }
+
+  /** Rows from here on are not delivered everywhere yet. */
+  get lowestSeq(): number {
+    return this.#lowestOf(() => true);
+  }
+
+  /** The same for those that are required. */
+  get requiredSeq(): number {
+    return this.#lowestOf(({ isRequired }) => isRequired);
+  }
+
+  get names(): readonly string[] {
+    return [...this.#known.keys()];
+  }
+
+  get hasOptional(): boolean {
+    return this.#known.keys().some((name) => !this.#stored(name).isRequired);
+  }
+
+  /** Sets which there are. Returns those that were forgotten; call `load` once it is committed. */
+  use(wanted: readonly DestinationRule[], lastSeq: number, now: number): readonly DestinationAccount[] {
+    const forgotten = this.accounts.filter(({ name }) => !wanted.some((rule) => rule.name === name));
+    for (const { name } of forgotten) this.#state.set(`${prefix}${name}`, undefined);
+    for (const { name, types, isRequired } of wanted) {
+      const stored = this.#known.has(name) ? this.#stored(name) : undefined;
+      const isSame = stored !== undefined && stored.types.join() === types.join();
+      const begun = { cursor: { ...startOfJournal, seq: lastSeq + 1 }, evicted: 0, since: now };
+      // With other types, what is behind it stays counted, and what is before it is counted anew.
+      const accepted = isSame ? { seq: lastSeq, records: this.#accepted(name) } : undefined;
+      this.#state.set(`${prefix}${name}`, { ...begun, ...stored, types, isRequired, accepted });
+    }
+    return forgotten;
+  }
+
+  /** After `use`: in that order. */
+  load(wanted: readonly DestinationRule[]): void {
+    this.#load(wanted.map(({ name }) => name));
+  }
+
+  /** A reported position. One behind the stored one comes from before an eviction, and one of another run has no name here. */
+  advance(name: string, cursor: LogCursor, lastSeq: number): void {
+    const known = this.#known.get(name);
+    if (known === undefined) return;
+    const stored = this.#stored(name);
+    const accepted = { seq: lastSeq, records: known.accepted };
+    this.#state.set(`${prefix}${name}`, {
+      ...stored,
+      cursor: advanced(stored.cursor, known.reported, cursor),
+      accepted,
+    });
+    this.#reporting.set(name, cursor);
+  }
+
+  /** Records whose commit is on disk. */
+  accepted(type: RecordType, records: number): void {
+    for (const [name, known] of this.#known) if (this.#stored(name).types.includes(type)) known.accepted += records;
+  }
+
+  /** Stores how many were accepted, so that a start need not add up a long backlog. */
+  save(lastSeq: number): void {
+    for (const [name, { accepted: records }] of this.#known)
+      this.#state.set(`${prefix}${name}`, { ...this.#stored(name), accepted: { seq: lastSeq, records } });
+  }
+
+  /** The counts begin anew with the series; pending records stay. To be followed by `load`. */
+  beginAnew(at: number): void {
+    for (const name of this.#known.keys()) {
+      const { cursor, types, isRequired } = this.#stored(name);
+      const { seq, record, logRecord } = cursor;
+      const begun = { ...startOfJournal, seq, record, logRecord };
+      // The delivered lines of the row that it is in have been counted before.
+      const records = { ...begun.records, delivered: this.#isAmong(types, seq) ? record : 0 };
+      this.#state.set(`${prefix}${name}`, { types, isRequired, since: at, evicted: 0, cursor: { ...begun, records } });
+    }
+  }
+
+  /**
+   * Gives up the oldest undelivered rows before `bound`, about so many bytes of them, of each one that is not required.
+   * Returns the new positions.
+   */
+  evict(bound: number, bytes: number): ReadonlyMap<string, LogCursor> {
+    const moved = new Map<string, LogCursor>();
+    for (const name of this.#known.keys()) {
+      const stored = this.#stored(name);
+      const { seq, record } = stored.cursor;
+      if (stored.isRequired || seq >= bound) continue;
+      let [to, left] = [bound, bytes];
+      const sizes = this.#sql.sizes.all(seq, bound) as { seq: number; bytes: number }[];
+      for (const size of sizes) {
+        left -= size.bytes;
+        to = size.seq + 1;
+        if (left <= 0) break;
+      }
+      const passed = this.#isAmong(stored.types, seq) ? record : 0;
+      const evicted = stored.evicted + this.#recordsIn(seq, to, stored.types) - passed;
+      const cursor = { ...stored.cursor, seq: to, record: 0, logRecord: 0 };
+      this.#state.set(`${prefix}${name}`, { ...stored, cursor, evicted });
+      this.#reporting.set(name, cursor);
+      moved.set(name, cursor);
+    }
+    return moved;
+  }
+
+  committed(): void {
+    for (const [name, cursor] of this.#reporting) (this.#known.get(name) as Known).reported = cursor;
+    this.#reporting.clear();
+  }
+
+  rolledBack(): void {
+    this.#reporting.clear();
+  }
+
+  #names(): string[] {
+    return (this.#sql.names.all() as { name: string }[]).map(({ name }) => name);
+  }
+
+  #load(names: readonly string[]): void {
+    const before = this.#known;
+    this.#known = new Map();
+    for (const name of names) {
+      const { cursor, types, evicted, accepted } = this.#stored(name);
+      const { delivered, deadLettered } = cursor.records;
+      const waiting = () => {
+        const passed = this.#isAmong(types, cursor.seq) ? cursor.record : 0;
+        return this.#recordsIn(cursor.seq, Number.MAX_SAFE_INTEGER, types) - passed;
+      };
+      const records =
+        accepted === undefined
+          ? delivered + deadLettered + evicted + waiting()
+          : accepted.records + this.#recordsIn(accepted.seq + 1, Number.MAX_SAFE_INTEGER, types);
+      this.#known.set(name, { accepted: records, reported: before.get(name)?.reported ?? cursor });
+    }
+  }
+
+  #stored(name: string): StoredDestination {
+    return this.#state.get(`${prefix}${name}`) as StoredDestination;
+  }
+
+  #accepted(name: string): number {
+    return (this.#known.get(name) as Known).accepted;
+  }
+
+  #accountOf(name: string): DestinationAccount {
+    const { types, isRequired, since, cursor, evicted } = this.#stored(name);
+    const accepted = this.#accepted(name);
+    const pending = accepted - cursor.records.delivered - cursor.records.deadLettered - evicted;
+    const oldest = pending > 0 ? this.#sql.oldest.get(cursor.seq, JSON.stringify(types)) : undefined;
+    const pendingSince = (oldest as { at: number } | undefined)?.at;
+    return { name, types, isRequired, since, cursor, accepted, pending, pendingSince, evicted };
+  }
+
+  #lowestOf(isMeant: (stored: StoredDestination) => boolean): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const name of this.#known.keys()) {
+      const stored = this.#stored(name);
+      if (isMeant(stored)) lowest = Math.min(lowest, stored.cursor.seq);
+    }
+    return lowest;
+  }
+
+  #recordsIn(from: number, to: number, types: readonly RecordType[]): number {
+    return (this.#sql.records.get(from, to, JSON.stringify(types)) as { records: number }).records;
+  }
+
+  /** Whether a row is there, and of one of these types. */
+  #isAmong(types: readonly RecordType[], seq: number): boolean {
+    return this.#recordsIn(seq, seq + 1, types) > 0;
+  }
+}
