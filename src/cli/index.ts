@@ -15,6 +15,7 @@ import { quarantineCommands } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
 import { runCommand } from "./run.ts";
 import { sendCommands } from "./send.ts";
+import { serviceCommands } from "./service.ts";
 import { statusCommand } from "./status.ts";
 import { tailnetStreamCommands } from "./tailnet-stream.ts";
 import { tailnetWebhookCommands } from "./tailnet-webhook.ts";
@@ -91,6 +92,7 @@ const commands: readonly Command[] = [
   replayCommand,
   ...tailnetStreamCommands,
   ...tailnetWebhookCommands,
+  ...serviceCommands,
   schemaCommand,
   versionCommand,
 ];

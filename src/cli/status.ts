@@ -90,7 +90,11 @@ function instanceText({ address, statePath = "unknown" }: ShownStatus): string {
   return address === undefined ? `none running; journal in ${statePath}` : `${address}, state ${printable(statePath)}`;
 }
 
-function healthText({ notReady, degraded = [] }: ShownStatus, out: Pick<Output, "hasColor">): string {
+/** Whether records are accepted, and if not, why. */
+export function healthText(
+  { notReady, degraded = [] }: Pick<ShownStatus, "notReady" | "degraded">,
+  out: Pick<Output, "hasColor">,
+): string {
   if (notReady.length > 0) return paint(31, printable(notReady.join("; ")), out);
   return degraded.length === 0
     ? paint(32, "accepting", out)

@@ -31,3 +31,10 @@ const minFreedBytes = 16 * 1024;
 export function freeBuffer({ buffer }: ArrayBufferView): void {
   if (runtimeName === "bun" && buffer instanceof ArrayBuffer && buffer.byteLength >= minFreedBytes) buffer.transfer(0);
 }
+
+/** The command line that starts this program again, without arguments: the binary, or the runtime and the source. */
+export function programCommand(): readonly string[] {
+  const [, entry = ""] = process.argv;
+  // Bun's name for what is compiled into the binary.
+  return /[/\\](?:\$bunfs|~BUN)[/\\]/.test(entry) ? [process.execPath] : [process.execPath, entry];
+}

@@ -15,7 +15,7 @@ test("of the program", async () => {
   expect(help).toMatchInlineSnapshot(`
     "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|check|send|status|quarantine|replay|tailnet|schema|version
+    USAGE tailscale2otel run|demo|check|send|status|quarantine|replay|tailnet|service|schema|version
 
     COMMANDS
 
@@ -38,6 +38,9 @@ test("of the program", async () => {
       tailnet webhook rotate    Give a webhook a new secret
         tailnet webhook test    Make Tailscale send a test event to a webhook
       tailnet webhook remove    Remove a webhook
+             service install    Install and start the program as a service of systemd or launchd
+           service uninstall    Stop the service and remove it; configuration and state stay
+              service status    Show whether the service is installed, enabled and running, and the health of the instance
                       schema    Print the JSON Schema of the configuration file, for editors
                      version    Print version, commit and build date
 

@@ -1,0 +1,121 @@
+/** What `service` installs: chosen from the configuration, the program and the system, or refused with what to do. */
+import { accessSync, constants, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Config, type ConfigSources, findConfigFile, type Inspection, loadConfig } from "../config/index.ts";
+import { parseListen } from "../lib/listen.ts";
+import { programCommand } from "../runtime/process.ts";
+import type { Installation } from "../supervisor/installation.ts";
+import { launchdInstallation } from "../supervisor/launchd.ts";
+import {
+  type NamedFile,
+  serviceStateDirectory,
+  serviceUser,
+  systemInstallation,
+  userInstallation,
+} from "../supervisor/systemd.ts";
+import type { Host } from "./terminal.ts";
+
+export interface Plan {
+  readonly installation: Installation;
+  /** What else is to be done. */
+  readonly remarks: readonly string[];
+}
+
+/** @throws {Error} with what to do if a service could not run with that program or configuration. */
+export function planService(host: Host, sources: ConfigSources, isUser: boolean): Plan {
+  const environment = Object.fromEntries(
+    Object.entries(host.environment).filter(([name]) => !/^(?:TS2OTEL_(?!CONFIG$)|OTEL_)/.test(name)),
+  );
+  const ofService: ConfigSources = { ...sources, environment };
+  const found = findConfigFile(ofService);
+  if (found === undefined)
+    throw new Error(
+      "there is no configuration file, and a service does not see the variables of this shell. Write /etc/tailscale2otel/config.toml (tailscale2otel init), or name a file with --config.",
+    );
+  const inspection = loadConfig(ofService);
+  const configPath = resolve(host.workingDirectory, found);
+  const program = programCommand();
+  const { platform, homeDirectory, uid = 0 } = host.system;
+  if (platform === "darwin")
+    return { installation: launchdInstallation({ command: program, configPath, homeDirectory, uid }), remarks: [] };
+  assertSystemd(platform);
+  if (isUser) {
+    const remarks = ["it stops when you log out, unless you run: loginctl enable-linger"];
+    return { installation: userInstallation({ command: program, configPath }, configHome(host)), remarks };
+  }
+  for (const file of program) assertUsable(file);
+  return systemPlan(inspection, configPath, program);
+}
+
+function systemPlan({ config, origins }: Inspection, configPath: string, program: readonly string[]): Plan {
+  const isMoved = ![serviceStateDirectory, ":memory:"].includes(config.state.path);
+  if (isMoved && origins.get("state.path")?.from !== "default")
+    throw new Error(
+      `state.path is ${config.state.path}, but the service may write to ${serviceStateDirectory} alone. Remove state.path from ${configPath}; to keep the state, move the directory to ${serviceStateDirectory}.`,
+    );
+  const receivers = (["streaming", "webhook"] as const).map((name) => config[name]).filter(({ enabled }) => enabled);
+  const hasFixedUser = receivers.some(({ tls }) => tls.tailscale);
+  const listens = [...receivers, ...(config.admin.enabled ? [config.admin] : [])].map(({ listen }) => listen);
+  const ports = listens.map((listen) => parseListen(listen)?.port ?? 0);
+  const installation = systemInstallation({
+    command: program,
+    configPath,
+    files: namedFiles(config, origins),
+    hasFixedUser,
+    bindsLowPort: ports.some((port) => port > 0 && port < 1024),
+    keepsState: config.state.path !== ":memory:",
+  });
+  const permit = `tailscaled must permit the service to have certificates: add TS_PERMIT_CERT_UID=${serviceUser} to /etc/default/tailscaled, then run: systemctl restart tailscaled`;
+  return { installation, remarks: hasFixedUser ? [permit] : [] };
+}
+
+/** Files of secrets and certificates in the configuration. @throws {Error} for those that a flag cannot name. */
+function namedFiles(config: Config, origins: Inspection["origins"]): readonly NamedFile[] {
+  const secrets = [...origins].flatMap(([key, { secretFile }]) =>
+    secretFile === undefined ? [] : [{ key: `${key}_file`, path: secretFile }],
+  );
+  const listed = secrets.find(({ key }) => /\.\d+\.|\[/.test(key));
+  if (listed !== undefined)
+    throw new Error(
+      `the service cannot read ${listed.path} (${listed.key}). Write the secret itself into the configuration file, which only root has to be able to read.`,
+    );
+  const tls = (["streaming", "webhook"] as const).flatMap((name) => {
+    const { enabled, tls: of } = config[name];
+    if (!enabled || of.cert_file === "") return [];
+    return (["cert_file", "key_file"] as const).map((file) => ({ key: `${name}.tls.${file}`, path: of[file] }));
+  });
+  const backend = (["ca_file", "cert_file", "key_file"] as const).map((name) => ({
+    key: `otlp.tls.${name}`,
+    path: config.otlp.tls[name],
+  }));
+  return [...secrets, ...tls, ...backend.filter(({ path }) => path !== "")];
+}
+
+/** The place of the file, for commands that need no configuration. */
+export function bareInstallation(host: Host, isUser: boolean): Installation {
+  const { platform, homeDirectory, uid = 0 } = host.system;
+  const nothing = { command: programCommand(), configPath: "" };
+  if (platform === "darwin") return launchdInstallation({ ...nothing, homeDirectory, uid });
+  assertSystemd(platform);
+  if (isUser) return userInstallation(nothing, configHome(host));
+  return systemInstallation({ ...nothing, files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true });
+}
+
+function assertSystemd(platform: string): void {
+  if (platform !== "linux")
+    throw new Error(`services can be installed on Linux with systemd and on macOS, not on ${platform}`);
+}
+
+/** @throws {Error} unless a service that sees neither home directories nor /tmp can run it. */
+function assertUsable(file: string): void {
+  const remedy = "Install it first: sh install.sh --prefix /usr/local";
+  if (/^\/(?:home|root|run\/user|tmp|var\/tmp)\//.test(file))
+    throw new Error(`the service does not see ${file}: home and temporary directories are hidden from it. ${remedy}`);
+  accessSync(file, constants.R_OK);
+  if ((statSync(file).mode & 0o005) === 0)
+    throw new Error(`other users may not run ${file}, and the service is one. Run: chmod a+rx ${file}`);
+}
+
+function configHome({ environment, system: { homeDirectory } }: Host): string {
+  return environment["XDG_CONFIG_HOME"] || join(homeDirectory, ".config");
+}

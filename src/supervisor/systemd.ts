@@ -1,0 +1,184 @@
+/** The systemd unit: what it contains, where it lies, and the commands that start and stop it. */
+import { join } from "node:path";
+import type { Installation, Step } from "./installation.ts";
+
+export const unitName = "tailscale2otel.service";
+
+/** Where systemd keeps the state of the unit; with a dynamic user, a link to `/var/lib/private`. */
+export const serviceStateDirectory = "/var/lib/tailscale2otel";
+
+/** The user of a service that must have one that others can name: tailscaled gives certificates to it alone. */
+export const serviceUser = "tailscale2otel";
+
+/** A file that the configuration names, which only the service manager may be able to read. */
+export interface NamedFile {
+  /** The setting that names it, with its `_file` if it is a secret. */
+  readonly key: string;
+  readonly path: string;
+}
+
+export interface SystemUnit {
+  /** The program, without arguments. */
+  readonly command: readonly string[];
+  readonly configPath: string;
+  readonly files: readonly NamedFile[];
+  /** A user that exists, instead of one that exists while the service runs. */
+  readonly hasFixedUser: boolean;
+  /** A listener has a port below 1024. */
+  readonly bindsLowPort: boolean;
+  /** Whether the state directory is the one of the unit. */
+  readonly keepsState: boolean;
+}
+
+/** For the whole machine. */
+export function systemInstallation(unit: SystemUnit): Installation {
+  const user: Step = {
+    command: ["useradd", "--system", "--user-group", "--no-create-home", `--home-dir=${serviceStateDirectory}`].concat(
+      "--shell=/usr/sbin/nologin",
+      serviceUser,
+    ),
+    unless: ["id", "--user", serviceUser],
+  };
+  return {
+    path: join("/etc/systemd/system", unitName),
+    text: systemUnit(unit),
+    isReachable: { command: ["systemctl", "show", "--property=Version"] },
+    install: [...(unit.hasFixedUser ? [user] : []), ...startSteps([])],
+    uninstall: stopSteps([]),
+    logs: "journalctl --unit=tailscale2otel",
+  };
+}
+
+/** For the user who runs this, in that user's own instance of systemd. */
+export function userInstallation(
+  { command, configPath }: Pick<SystemUnit, "command" | "configPath">,
+  configHome: string,
+): Installation {
+  return {
+    path: join(configHome, "systemd/user", unitName),
+    text: userUnit(command, configPath),
+    isReachable: { command: ["systemctl", "--user", "show", "--property=Version"] },
+    install: startSteps(["--user"]),
+    uninstall: stopSteps(["--user"]),
+    logs: "journalctl --user --unit=tailscale2otel",
+  };
+}
+
+function startSteps(scope: readonly string[]): readonly Step[] {
+  const systemctl = (...args: string[]): Step => ({ command: ["systemctl", ...scope, ...args] });
+  return [systemctl("daemon-reload"), systemctl("enable", unitName), systemctl("restart", unitName)];
+}
+
+function stopSteps(scope: readonly string[]): { readonly before: readonly Step[]; readonly after: readonly Step[] } {
+  const systemctl = (...args: string[]): Step => ({ command: ["systemctl", ...scope, ...args] });
+  return { before: [systemctl("disable", "--now", unitName)], after: [systemctl("daemon-reload")] };
+}
+
+/** The first line, by which a unit of ours is known. */
+export const mark = "# Written by: tailscale2otel service install";
+
+const description = `[Unit]
+Description=tailscale2otel, Tailscale logs to OpenTelemetry
+Wants=network-online.target
+After=network-online.target tailscaled.service`;
+
+/**
+ * systemd reads the configuration and the files that it names as root and hands the service copies, so that they can stay
+ * readable by root alone. Copies are made at a start, so a reload is one: checked first, in order, and without a loss, because
+ * senders repeat what was not answered.
+ */
+export function systemUnit({ command, configPath, files, hasFixedUser, bindsLowPort, keepsState }: SystemUnit): string {
+  const credentials = files.map(({ key, path }) => ({ key, path, name: key.replace(/[^a-z_]/g, "-") }));
+  const settings = credentials.flatMap(({ key, name }) => ["--set", `${key}=\${CREDENTIALS_DIRECTORY}/${name}`]);
+  const start = [...command.map(quoted), "run", "--config", "${CREDENTIALS_DIRECTORY}/config.toml", ...settings];
+  const capability = bindsLowPort ? "CAP_NET_BIND_SERVICE" : "";
+  return `${mark}
+${description}
+
+[Service]
+Type=exec
+ExecStart=${start.join(" ")}
+# A reload is a restart with a valid configuration: systemd passes copies of the files, and makes them only at a start.
+ExecReload=+${command.map(quoted).join(" ")} check --changed --config ${quoted(configPath)}
+ExecReload=/bin/kill -TERM $MAINPID
+${[`config.toml:${configPath}`, ...credentials.map(({ name, path }) => `${name}:${path}`)]
+  .map((one) => `LoadCredential=${one.replaceAll("%", "%%")}\n`)
+  .join(
+    "",
+  )}${hasFixedUser ? `# Not a dynamic user: tailscaled must know the one that it gives certificates to.\nUser=${serviceUser}` : "DynamicUser=yes"}
+${keepsState ? `StateDirectory=tailscale2otel\nStateDirectoryMode=0700\nEnvironment=TS2OTEL_STATE__PATH=${serviceStateDirectory}\n` : ""}UMask=0077
+Restart=always
+RestartSec=1
+# The configuration is invalid: starting again does not help.
+RestartPreventExitStatus=78
+TimeoutStopSec=30
+LimitNOFILE=65536
+
+AmbientCapabilities=${capability}
+CapabilityBoundingSet=${capability}
+DevicePolicy=closed
+LockPersonality=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+PrivateUsers=${bindsLowPort ? "no" : "yes"}
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# MemoryDenyWriteExecute is not possible: the JavaScript engine compiles to machine code.
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** What a user's instance of systemd can enforce without privileges. */
+function userUnit(command: readonly string[], configPath: string): string {
+  return `${mark}
+${description
+  .replace(" tailscaled.service", "")
+  .replace(/^(?:Wants|After)=.*\n?/gm, "")
+  .trimEnd()}
+
+[Service]
+Type=exec
+ExecStart=${[...command, "run", "--config", configPath].map(quoted).join(" ")}
+ExecReload=/bin/kill -HUP $MAINPID
+UMask=0077
+Restart=always
+RestartSec=1
+RestartPreventExitStatus=78
+TimeoutStopSec=30
+LockPersonality=yes
+NoNewPrivileges=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+`;
+}
+
+/** One word of a command line (systemd.service(5), "COMMAND LINES"). */
+function quoted(word: string): string {
+  const escaped = word.replaceAll("%", "%%").replaceAll("$", "$$$$");
+  return /^[\w@%+=:,./$-]+$/.test(escaped) ? escaped : `"${escaped.replace(/[\\"]/g, "\\$&")}"`;
+}

@@ -1,0 +1,223 @@
+/** The compiled program as a service: installed, seen and removed, with a strict stand-in for systemctl; and started as its unit says. */
+import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { programBinary } from "../support/binary.ts";
+import { freePort } from "../support/port.ts";
+import { launchProgram } from "../support/running-program.ts";
+import { timeoutMs, until } from "../support/wait.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "service-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let bin = "";
+let home = "";
+let config = "";
+let admin = "";
+
+beforeEach(async () => {
+  const root = mkdtempSync(join(directory, "one-"));
+  [bin, home] = [join(root, "bin"), join(root, "home")];
+  mkdirSync(bin);
+  mkdirSync(home);
+  copyFileSync(join(import.meta.dirname, "../support/systemctl.sh"), join(bin, "systemctl"));
+  chmodSync(join(bin, "systemctl"), 0o755);
+  for (const name of ["useradd", "id"]) symlinkSync("systemctl", join(bin, name));
+  config = join(home, "config.toml");
+  admin = `127.0.0.1:${await freePort()}`;
+  writeConfig("");
+});
+
+function writeConfig(more: string): void {
+  const sources = ["flowlogs", "auditlogs"].map((log) => `[collectors.${log}]\nsource = "stream"\n`).join("");
+  writeFileSync(join(home, "token"), "a-token\n", { mode: 0o600 });
+  writeFileSync(
+    config,
+    `${sources}[admin]\nlisten = "${admin}"\n[streaming]\nenabled = true\ntoken_file = "token"\nlisten = "127.0.0.1:0"\n${more}`,
+    { mode: 0o600 },
+  );
+}
+
+/** As in a shell of the user whose home it is. */
+function run(args: readonly string[], wrap: readonly string[] = []) {
+  const [program = "", ...rest] = [...wrap, programBinary(), "service", ...args];
+  const { status, stdout, stderr } = spawnSync(program, rest, {
+    encoding: "utf8",
+    cwd: home,
+    env: { HOME: home, PATH: `${bin}:${process.env["PATH"]}`, TS2OTEL_OTLP__TIMEOUT: "not seen by a service" },
+  });
+  return { code: status, stdout, stderr };
+}
+
+const calls = (): readonly string[] => readFileSync(join(bin, "calls"), "utf8").trimEnd().split("\n");
+
+describe("for a user", () => {
+  const install = () => run(["install", "--user", "--config", config]);
+  const unit = () => join(home, ".config/systemd/user/tailscale2otel.service");
+
+  test("is installed, shown and removed", () => {
+    expect(install()).toEqual({
+      code: 0,
+      stdout: `written: ${unit()}\nenabled and started; it starts with the machine from now on\nstate: tailscale2otel service status --user\nlog:   journalctl --user --unit=tailscale2otel\nit stops when you log out, unless you run: loginctl enable-linger\n`,
+      stderr: "",
+    });
+    expect(readFileSync(unit(), "utf8")).toContain(`ExecStart=${programBinary()} run --config ${config}\n`);
+    expect(calls()).toEqual([
+      "systemctl --user show --property=Version",
+      "systemctl --user daemon-reload",
+      "systemctl --user enable tailscale2otel.service",
+      "systemctl --user restart tailscale2otel.service",
+    ]);
+    expect(run(["status", "--user", "--config", config])).toEqual({
+      code: 1,
+      stdout: expect.stringMatching(
+        /^installed {2}\S+\nenabled {4}enabled\nactive {5}active \(running\), process 42, 3 restarts\nhealth {5}unknown: no instance answers/,
+      ),
+      stderr: "",
+    });
+    expect(install().stdout).toStartWith("unchanged: ");
+    const removed = run(["uninstall", "--user"]);
+    expect([removed.code, removed.stdout.split("\n")[0]]).toEqual([0, `stopped and removed: ${unit()}`]);
+    expect(removed.stdout).toContain("kept: the configuration, and the state");
+    expect(existsSync(unit())).toBe(false);
+    expect(calls().slice(-2)).toEqual([
+      "systemctl --user disable --now tailscale2otel.service",
+      "systemctl --user daemon-reload",
+    ]);
+    expect(run(["uninstall", "--user"])).toMatchObject({
+      code: 0,
+      stdout: `no service is installed: there is no ${unit()}\n`,
+    });
+    const state = run(["status", "--user", "--json"]);
+    expect(JSON.parse(state.stdout)).toMatchObject({ installed: false, enabled: "no", active: "inactive (dead)" });
+  });
+
+  test("is not written over another file, nor removed if it is foreign", () => {
+    mkdirSync(dirname(unit()), { recursive: true });
+    writeFileSync(unit(), "[Service]\nExecStart=/bin/true\n");
+    expect(install()).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: `tailscale2otel: ${unit()} exists and was not written by tailscale2otel. Compare it with tailscale2otel service install --print, and add --force to overwrite it.\n`,
+    });
+    expect(run(["uninstall", "--user"]).stderr).toContain("was not written by tailscale2otel. Remove it by hand");
+    expect(run(["install", "--user", "--config", config, "--force"]).code).toBe(0);
+  });
+
+  test("is refused without a file, with a broken one, and where systemd does not run", () => {
+    expect(run(["install", "--user"]).stderr).toContain("there is no configuration file, and a service does not see");
+    writeFileSync(config, "[streaming]\nenabled = 1\n");
+    expect(install()).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining("streaming.enabled: invalid boolean 1"),
+    });
+    writeConfig("");
+    writeFileSync(join(bin, "offline"), "");
+    expect(install().stderr).toContain("System has not been booted with systemd as init system");
+    expect(existsSync(unit())).toBe(false);
+  });
+
+  test("says what systemd said if it does not start", () => {
+    writeFileSync(join(bin, "broken"), "");
+    expect(install()).toEqual({
+      code: 1,
+      stdout: "",
+      stderr:
+        "tailscale2otel: systemctl --user restart tailscale2otel.service: Job for tailscale2otel.service failed because the control process exited with error code. See: journalctl --user --unit=tailscale2otel\n",
+    });
+  });
+});
+
+/** A folder of ours in place of /etc/systemd/system, in a mount namespace of its own. */
+const canUnshare = process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
+
+describe.skipIf(!canUnshare && process.env["CI"] === undefined)("for the machine", () => {
+  const units = () => join(dirname(bin), "units");
+  const system = (...args: string[]) => {
+    mkdirSync(units(), { recursive: true });
+    const script = `mkdir -p /etc/systemd/system && mount --bind ${units()} /etc/systemd/system && exec "$@"`;
+    return run(args, ["unshare", "--mount", "sh", "-c", script, "sh"]);
+  };
+
+  test("is installed with a user that tailscaled can permit, and says how", () => {
+    writeConfig("tls.tailscale = true\n");
+    const { code, stdout, stderr } = system("install", "--config", config);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain(
+      "TS_PERMIT_CERT_UID=tailscale2otel to /etc/default/tailscaled, then run: systemctl restart tailscaled",
+    );
+    expect(calls().slice(1, 3)).toEqual([
+      "id --user tailscale2otel",
+      "useradd --system --user-group --no-create-home --home-dir=/var/lib/tailscale2otel --shell=/usr/sbin/nologin tailscale2otel",
+    ]);
+    const unit = readFileSync(join(units(), "tailscale2otel.service"), "utf8");
+    expect(unit).toContain("\nUser=tailscale2otel\n");
+    expect(unit).not.toContain("DynamicUser");
+    const removed = system("uninstall");
+    expect(removed.stdout).toContain("kept: /var/lib/tailscale2otel");
+    expect(removed.stdout).toContain("userdel tailscale2otel");
+    expect(existsSync(join(units(), "tailscale2otel.service"))).toBe(false);
+  });
+
+  test("is refused if the state would be where the service cannot write", () => {
+    writeConfig(`[state]\npath = "${home}/state"\n`);
+    const { code, stderr } = system("install", "--config", config);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `state.path is ${home}/state, but the service may write to /var/lib/tailscale2otel alone.`,
+    );
+  });
+});
+
+test("for the machine, needs root, or --user", () => {
+  const drop = process.getuid?.() === 0 ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
+  for (const path of [dirname(dirname(bin)), dirname(bin), bin, home, config, join(home, "token")])
+    chmodSync(path, 0o755);
+  expect(run(["install", "--config", config], drop)).toMatchObject({
+    code: 1,
+    stderr:
+      "tailscale2otel: to install a service of the whole machine, run: sudo tailscale2otel service install; for this user alone, add --user\n",
+  });
+});
+
+test(
+  "the unit's own command line runs the program with copies of the files, and its reload checks the originals",
+  async () => {
+    const { stdout: unit } = run(["install", "--print", "--config", config]);
+    const credentials = join(dirname(bin), "credentials");
+    mkdirSync(credentials);
+    for (const [, name = "", path = ""] of unit.matchAll(/^LoadCredential=([^:]+):(.+)$/gm))
+      copyFileSync(path, join(credentials, name));
+    const line = (key: string): readonly string[] =>
+      (new RegExp(`^${key}=\\+?(.+)$`, "m").exec(unit)?.[1] ?? "")
+        .replaceAll("${CREDENTIALS_DIRECTORY}", credentials)
+        .split(" ");
+    const [program = "", , ...flags] = line("ExecStart");
+    const { CREDENTIALS_DIRECTORY: _, ...environment } = process.env;
+    const started = await launchProgram({
+      command: ["env", "-i", `HOME=${home}`, `TS2OTEL_STATE__PATH=${home}/state`, program, ...flags],
+      directory: home,
+      endpoint: "",
+      encoding: "json",
+    });
+    await until(() => started.output().includes('"message":"ready"'));
+    expect(await (await fetch(`http://${admin}/readyz`)).text()).toContain("ready");
+    expect(await started.stop()).toBe(0);
+    const [check = "", ...args] = line("ExecReload");
+    const checked = spawnSync(check, args, { cwd: "/", env: { ...environment, TS2OTEL_STATE__PATH: `${home}/state` } });
+    expect([checked.status, checked.stdout.toString()]).toEqual([0, expect.stringContaining("0 problems")]);
+  },
+  timeoutMs,
+);
