@@ -162,6 +162,8 @@ const notes: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale2otel.dedup.horizon": "At most the configured dedup window.",
   "tailscale2otel.journal.lost.rows": "As far as their number is known.",
   "tailscale2otel.journal.lost.records": "Undelivered ones, and those not known to be delivered.",
+  "tailscale2otel.export.records":
+    "Kept in the journal, so it goes on after a restart. Accepted records are delivered, dead-lettered or `tailscale2otel.journal.pending`; `status` shows the whole sum.",
   "tailscale2otel.export.datapoints": "`left_out`: the backend rejected the series before.",
   "tailscale2otel.api.duration": "Includes the response body.",
   "tailscale2otel.scrape.lag":
@@ -205,7 +207,7 @@ const chosen: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale2otel.ingest.last_event_timestamp": "time() - tailscale2otel_ingest_last_event_timestamp_seconds > 900",
   "tailscale2otel.journal.pending": "deriv(tailscale2otel_journal_pending[15m]) > 0",
   "tailscale2otel.journal.pending.age": "tailscale2otel_journal_pending_age_seconds > 300",
-  "tailscale2otel.journal.size": "tailscale2otel_journal_size_bytes / tailscale2otel_journal_limit_bytes > 0.8",
+  "tailscale2otel.journal.size": "tailscale2otel_journal_size_bytes / tailscale2otel_journal_limit_bytes > 0.95",
   "tailscale2otel.journal.limit": "tailscale2otel_journal_size_bytes / tailscale2otel_journal_limit_bytes",
   "tailscale2otel.dedup.horizon": 'tailscale2otel_dedup_horizon_seconds{type="flow"} < 3600',
   "tailscale2otel.export.log_records":

@@ -208,6 +208,9 @@ export const metrics = {
     reason: "text",
   }),
   "tailscale2otel.quarantine.evicted": total("{record}", "Quarantined records removed for lack of space.", quarantined),
+  "tailscale2otel.export.records": total("{record}", "Accepted records by what became of their logs.", {
+    outcome: ["delivered", "dead_lettered"],
+  }),
   "tailscale2otel.export.log_records": exact("{log_record}", "Log records by the outcome of their delivery.", {
     outcome: ["delivered", "rejected", "dead_lettered"],
   }),

@@ -28,6 +28,13 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
   });
   telemetry.observe("tailscale2otel.journal.size", () => one(journal.space.usedBytes));
   telemetry.observe("tailscale2otel.journal.limit", () => one(journal.space.limitBytes));
+  telemetry.observe("tailscale2otel.export.records", () => {
+    const { delivered, deadLettered } = journal.cursor.records;
+    return [
+      { value: delivered, attributes: { outcome: "delivered" as const } },
+      { value: deadLettered, attributes: { outcome: "dead_lettered" as const } },
+    ];
+  });
   telemetry.observe("tailscale2otel.journal.lost.rows", () => one(journal.loss.rows));
   telemetry.observe("tailscale2otel.journal.lost.records", () => one(journal.loss.records));
   telemetry.observe("tailscale2otel.dedup.keys", () => byType((type) => journal.keyCount(type)));

@@ -1,6 +1,16 @@
 /** Builds a program of the Go module proxy once, into `.cache/`, as a module of our own that requires it; and programs of one file of ours. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 
 export interface GoProgram {
@@ -11,6 +21,8 @@ export interface GoProgram {
   /** The package with `main`. */
   readonly main: string;
   readonly tags?: string;
+  /** Changes the source of the package with `main`, such as what it imports in vain and takes long to build. */
+  readonly edit?: (source: string) => string;
 }
 
 /** Whether it can be had here: it is built already, or Go is there to build it. */
@@ -28,9 +40,9 @@ export function buildGoProgram(program: GoProgram): string {
   try {
     const requirement = `${program.module} ${program.version}`;
     writeFileSync(join(work, "go.mod"), "module build.example/local\n\ngo 1.26\n");
-    const { GoMod } = JSON.parse(
+    const { GoMod, Dir } = JSON.parse(
       run(work, "go", ["mod", "download", "-json", `${program.module}@${program.version}`]),
-    ) as { GoMod: string };
+    ) as { GoMod: string; Dir: string };
     const replacements = replacementsOf(readFileSync(GoMod, "utf8"));
     writeFileSync(
       join(work, "go.mod"),
@@ -38,7 +50,16 @@ export function buildGoProgram(program: GoProgram): string {
     );
     const tags = program.tags === undefined ? [] : ["-tags", program.tags];
     const built = join(work, "program");
-    run(work, "go", ["build", "-mod=mod", "-trimpath", ...tags, "-ldflags=-s -w", "-o", built, program.main]);
+    run(work, "go", [
+      "build",
+      "-mod=mod",
+      "-trimpath",
+      ...tags,
+      "-ldflags=-s -w",
+      "-o",
+      built,
+      mainOf(program, Dir, work),
+    ]);
     renameSync(built, binary);
     return binary;
   } finally {
@@ -55,6 +76,16 @@ export function buildGoFile(name: string, source: string): string {
   run(cache, "go", ["build", "-trimpath", "-o", `${binary}.new`, source]);
   renameSync(`${binary}.new`, binary);
   return binary;
+}
+
+/** The package with `main`: the module's, or an edited copy. */
+function mainOf({ module, main, edit }: GoProgram, moduleFolder: string, work: string): string {
+  if (edit === undefined) return main;
+  const folder = join(moduleFolder, main.slice(module.length));
+  for (const file of readdirSync(folder))
+    if (file.endsWith(".go") && !file.endsWith("_test.go"))
+      writeFileSync(join(work, file), edit(readFileSync(join(folder, file), "utf8")));
+  return ".";
 }
 
 /** A module's `replace` lines count only where it is the main one, so they must be said again. */

@@ -25,8 +25,10 @@ export interface MetricsBackend {
   stop(): Promise<void>;
 }
 
-/** `scraped`: an address whose `/metrics` it reads every second. */
-export async function startPrometheus(options: { readonly scraped?: string } = {}): Promise<MetricsBackend> {
+/** `scraped`: an address whose `/metrics` it reads every second. `rules`: a file whose rules it evaluates every second. */
+export async function startPrometheus(
+  options: { readonly scraped?: string; readonly rules?: string } = {},
+): Promise<MetricsBackend> {
   const binary = buildGoProgram(prometheusProgram);
   const directory = mkdtempSync(join(tmpdir(), "prometheus-"));
   const port = await freePort();
@@ -35,7 +37,11 @@ export async function startPrometheus(options: { readonly scraped?: string } = {
   /** The file is YAML, of which JSON is a part. */
   writeFileSync(
     join(directory, "config.yml"),
-    JSON.stringify({ global: { scrape_interval: "1s", scrape_timeout: "1s" }, scrape_configs: jobs }),
+    JSON.stringify({
+      global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
+      scrape_configs: jobs,
+      rule_files: options.rules === undefined ? [] : [options.rules],
+    }),
   );
   const command = [
     binary,

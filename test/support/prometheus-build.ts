@@ -9,4 +9,15 @@ export const prometheusProgram: GoProgram = {
   tags: "remove_all_sd",
 };
 
+/** Checks and tests rules. Without the discovery of Kubernetes, which would take most of the time to build. */
+export const promtoolProgram: GoProgram = {
+  ...prometheusProgram,
+  name: "promtool",
+  main: "github.com/prometheus/prometheus/cmd/promtool",
+  edit: (source) =>
+    source
+      .replace(/^\t"github.com\/prometheus\/prometheus\/discovery\/kubernetes"\n/m, "")
+      .replace(/^\t*case \*kubernetes\.SDConfig:\n(?:\t{4}.*\n)+/m, ""),
+};
+
 if (import.meta.main) process.stdout.write(`${buildGoProgram(prometheusProgram)}\n`);

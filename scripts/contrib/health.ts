@@ -1,0 +1,437 @@
+/** The dashboard of the program itself: whether everything that came in is counted, delivered, or somewhere to be looked at. */
+import { type Dashboard, ids, type Panel, scope, window } from "./grafana.ts";
+import { stacked, stat, table, timeseries } from "./panels.ts";
+import { promql } from "./promql.ts";
+
+const { rate, increase, max, min, sum, count, quantile } = promql({ scope, window, keep: [] });
+
+const over = "$__range";
+const zero = (expression: string): string => `${expression} or vector(0)`;
+
+const quantiles = (name: Parameters<typeof quantile>[1]): Panel["queries"] => [
+  { expression: quantile(0.5, name), legend: "half" },
+  { expression: quantile(0.99, name), legend: "99 of 100" },
+];
+
+export const health: Dashboard = {
+  id: ids.health,
+  title: "tailscale2otel: health",
+  description: "Whether everything that came in is counted and delivered, and what stands in the way.",
+  rows: [
+    {
+      title: "Now",
+      panels: [
+        stat(
+          "Instances",
+          "Instances whose metrics arrive.",
+          [{ expression: zero(count("tailscale2otel.up")), legend: "up" }],
+          { greenFrom: 1 },
+        ),
+        stat("Waiting", "Accepted records whose logs are not delivered yet.", [
+          { expression: sum("tailscale2otel.journal.pending") },
+        ]),
+        stat(
+          "Oldest waiting",
+          "Age of the oldest record whose logs are not delivered yet.",
+          [{ expression: max("tailscale2otel.journal.pending.age") }],
+          { unit: "s", redFrom: 300 },
+        ),
+        stat(
+          "Journal",
+          "How full the journal is. When undelivered records fill it, senders are told to retry.",
+          [{ expression: `${max("tailscale2otel.journal.size")} / ${max("tailscale2otel.journal.limit")}` }],
+          { unit: "percentunit", redFrom: 0.95 },
+        ),
+        stat(
+          "Dead letters and quarantine",
+          "Records in the time range that the backend rejected, or that could not be accepted.",
+          [{ expression: zero(increase("tailscale2otel.quarantine.records", { over })) }],
+          { redFrom: 1 },
+        ),
+        stat(
+          "Lost",
+          "Accepted records lost to corruption since the start. Anything above 0 deserves a look at the log.",
+          [{ expression: sum("tailscale2otel.journal.lost.records") }],
+          { redFrom: 1 },
+        ),
+        stat(
+          "Configuration",
+          "0 while the last reload was refused.",
+          [{ expression: min("tailscale2otel.config.valid"), legend: "valid" }],
+          { greenFrom: 1 },
+        ),
+        stat(
+          "Warnings",
+          "Warnings about the configuration: tailscale2otel check says which.",
+          [{ expression: max("tailscale2otel.config.warnings") }],
+          { redFrom: 1 },
+        ),
+        stat("Running for", "Time since the start.", [{ expression: min("process.uptime") }], { unit: "s" }),
+        table(
+          "Versions",
+          "The versions that run.",
+          [{ expression: count("tailscale2otel.build_info", { by: ["version"] }) }],
+          { width: 12, height: 4 },
+        ),
+      ],
+    },
+    {
+      title: "Nothing disappears",
+      panels: [
+        stacked(
+          "Received",
+          "Every record is accepted, a duplicate, skipped or quarantined. The sum is what came in.",
+          [{ expression: rate("tailscale2otel.ingest.records", { by: ["outcome"] }), legend: "{{outcome}}" }],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Accepted and delivered",
+          "In the long run, accepted records are delivered or dead-lettered.",
+          [
+            {
+              expression: rate("tailscale2otel.ingest.records", { where: { outcome: "accepted" } }),
+              legend: "accepted",
+            },
+            { expression: rate("tailscale2otel.export.records", { by: ["outcome"] }), legend: "{{outcome}}" },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Accepted minus delivered, dead-lettered and waiting",
+          "Swings around 0, because counters are sent once an interval and the rest is of the moment. A lasting difference means a damaged journal: see status.",
+          [
+            {
+              expression: `${sum("tailscale2otel.ingest.records", { where: { outcome: "accepted" } })} - ${sum("tailscale2otel.export.records")} - ${sum("tailscale2otel.journal.pending")} - ${sum("tailscale2otel.journal.lost.records")}`,
+              legend: "difference",
+            },
+          ],
+        ),
+        timeseries(
+          "Quarantine and dead letters",
+          "Records per minute by class and reason. tailscale2otel quarantine list shows them.",
+          [
+            {
+              expression: `60 * ${rate("tailscale2otel.quarantine.records", { by: ["class", "reason"] })}`,
+              legend: "{{class}} {{reason}}",
+            },
+            {
+              expression: zero(`60 * ${rate("tailscale2otel.quarantine.evicted")}`),
+              legend: "evicted",
+            },
+          ],
+        ),
+      ],
+    },
+    {
+      title: "Receivers",
+      panels: [
+        stacked(
+          "Accepted by source",
+          "Records by the way they came in.",
+          [
+            {
+              expression: rate("tailscale2otel.ingest.records", {
+                by: ["source", "signal"],
+                where: { outcome: "accepted" },
+              }),
+              legend: "{{source}} {{signal}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+        stacked(
+          "Bytes by source",
+          "Decompressed size of what was accepted.",
+          [{ expression: rate("tailscale2otel.ingest.size", { by: ["source"] }), legend: "{{source}}" }],
+          { unit: "Bps" },
+        ),
+        timeseries(
+          "Refused requests",
+          "Requests refused as a whole, by reason. auth is a wrong token, unavailable a journal that is full.",
+          [
+            { expression: rate("tailscale.stream.rejected", { by: ["reason"] }), legend: "stream {{reason}}" },
+            { expression: rate("tailscale.webhook.rejected", { by: ["reason"] }), legend: "webhook {{reason}}" },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Stream records that are not accepted",
+          "Duplicates, values of unknown kinds, and records that do not decode.",
+          [
+            {
+              expression: rate("tailscale.stream.duplicates", { by: ["type"] }),
+              legend: "duplicate {{type}}",
+            },
+            { expression: rate("tailscale.stream.skipped", { by: ["reason"] }), legend: "skipped {{reason}}" },
+            {
+              expression: rate("tailscale.stream.decode_errors", { by: ["type"] }),
+              legend: "undecodable {{type}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Time to answer",
+          "From a stream request's headers to its answer, which is given after the commit.",
+          quantiles("tailscale.stream.request.duration"),
+          { unit: "s" },
+        ),
+        timeseries("Requests at once", "Requests being read, parsed or committed.", [
+          { expression: sum("tailscale.stream.inflight"), legend: "stream" },
+          { expression: sum("tailscale.webhook.inflight"), legend: "webhook" },
+        ]),
+        timeseries(
+          "Age of what arrives",
+          "From the event to its receipt.",
+          [
+            {
+              expression: quantile(0.9, "tailscale2otel.ingest.event.age", { by: ["source", "signal"] }),
+              legend: "{{source}} {{signal}}",
+            },
+          ],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Since the newest event",
+          "Time since the newest event of each source and type. It grows while nothing arrives.",
+          [
+            {
+              expression: `time() - ${max("tailscale2otel.ingest.last_event_timestamp", { by: ["source", "signal"] })}`,
+              legend: "{{source}} {{signal}}",
+            },
+          ],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Decoder",
+          "The reader is the slower one, for what the scanner does not expect. If its share grows, the format has changed.",
+          [{ expression: rate("tailscale2otel.ingest.front_end", { by: ["front_end"] }), legend: "{{front_end}}" }],
+          { unit: "cps" },
+        ),
+      ],
+    },
+    {
+      title: "Journal",
+      panels: [
+        timeseries("Backlog", "Accepted records whose logs are not delivered yet.", [
+          { expression: max("tailscale2otel.journal.pending", { by: ["instance"] }), legend: "{{instance}}" },
+        ]),
+        timeseries(
+          "Age of the backlog",
+          "Age of the oldest record that is not delivered yet.",
+          [{ expression: max("tailscale2otel.journal.pending.age", { by: ["instance"] }), legend: "{{instance}}" }],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Space",
+          "The journal's size, and state.max_bytes.",
+          [
+            { expression: max("tailscale2otel.journal.size", { by: ["instance"] }), legend: "size {{instance}}" },
+            { expression: max("tailscale2otel.journal.limit", { by: ["instance"] }), legend: "limit {{instance}}" },
+          ],
+          { unit: "bytes" },
+        ),
+        timeseries(
+          "Commit",
+          "How long a commit takes. A slow disk shows here.",
+          quantiles("tailscale2otel.journal.commit.duration"),
+          { unit: "s" },
+        ),
+        timeseries(
+          "How far back duplicates are recognized",
+          "At most the dedup window. If it is shorter than senders retry, records can be counted twice.",
+          [{ expression: min("tailscale2otel.dedup.horizon", { by: ["type"] }), legend: "{{type}}" }],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Records that the stream did not bring",
+          "With both ways on: records that polling brought first, and of those the ones that the stream brought later.",
+          [
+            {
+              expression: zero(increase("tailscale2otel.reconcile.repaired", { over })),
+              legend: "repaired by polling",
+            },
+            { expression: zero(increase("tailscale2otel.reconcile.late", { over })), legend: "late in the stream" },
+          ],
+        ),
+      ],
+    },
+    {
+      title: "Delivery",
+      panels: [
+        timeseries(
+          "OTLP requests",
+          "By signal and outcome.",
+          [
+            {
+              expression: rate("tailscale2otel.export.requests", { by: ["signal", "outcome"] }),
+              legend: "{{signal}} {{outcome}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Failures by cause",
+          "denied is wrong credentials or a wrong address; throttled is the backend's rate limit.",
+          [
+            {
+              expression: rate("tailscale2otel.export.failures", { by: ["signal", "error_type"] }),
+              legend: "{{signal}} {{error_type}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Time of a request",
+          "99 of 100 OTLP requests take no longer.",
+          [
+            {
+              expression: quantile(0.99, "tailscale2otel.export.duration", { by: ["signal"] }),
+              legend: "{{signal}}",
+            },
+          ],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Since the last success",
+          "Time since the backend last took something. While no records come in, nothing is sent.",
+          [
+            {
+              expression: `time() - ${max("tailscale2otel.export.last_success", { by: ["signal"] })}`,
+              legend: "{{signal}}",
+            },
+          ],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Log records",
+          "By what the backend did with them.",
+          [{ expression: rate("tailscale2otel.export.log_records", { by: ["outcome"] }), legend: "{{outcome}}" }],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Metric points",
+          "By what the backend did with them; left out are series that it rejected before.",
+          [{ expression: rate("tailscale2otel.export.datapoints", { by: ["outcome"] }), legend: "{{outcome}}" }],
+          { unit: "cps" },
+        ),
+      ],
+    },
+    {
+      title: "Polling and Tailscale's own view",
+      panels: [
+        timeseries("Polls", "1 if a collector's last poll succeeded. Nothing is shown while nothing is polled.", [
+          {
+            expression: min("tailscale2otel.scrape.success", { by: ["tailscale.collector"] }),
+            legend: "{{tailscale_collector}}",
+          },
+        ]),
+        timeseries(
+          "Behind by",
+          "For logs the age of the end of the last window that was read.",
+          [
+            {
+              expression: max("tailscale2otel.scrape.lag", { by: ["tailscale.collector"] }),
+              legend: "{{tailscale_collector}}",
+            },
+          ],
+          { unit: "s" },
+        ),
+        timeseries(
+          "Failed polls",
+          "By collector and cause.",
+          [
+            {
+              expression: rate("tailscale2otel.scrape.errors", { by: ["tailscale.collector", "error_type"] }),
+              legend: "{{tailscale_collector}} {{error_type}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Tailscale's API",
+          "Requests by endpoint and status, every attempt counted.",
+          [
+            {
+              expression: rate("tailscale2otel.api.requests", { by: ["endpoint", "http.response.status_code"] }),
+              legend: "{{endpoint}} {{http_response_status_code}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+        timeseries(
+          "Sent and not received",
+          "Entries that Tailscale says it has sent and that never arrived. Only with streaming.auto_configure.",
+          [
+            {
+              expression: max("tailscale2otel.logstream.missing", { by: ["tailscale.logstream.type"] }),
+              legend: "{{tailscale_logstream_type}}",
+            },
+          ],
+        ),
+        timeseries(
+          "Tailscale's failed requests",
+          "According to Tailscale. Only with streaming.auto_configure.",
+          [
+            {
+              expression: rate("tailscale.logstream.requests_failed", { by: ["tailscale.logstream.type"] }),
+              legend: "{{tailscale_logstream_type}}",
+            },
+          ],
+          { unit: "cps" },
+        ),
+      ],
+    },
+    {
+      title: "Series and certificates",
+      panels: [
+        timeseries("Series", "Series of each metric; cardinality.metric_limit bounds them.", [
+          {
+            expression: `topk($top, ${max("tailscale2otel.series.active", { by: ["metric.name"] })})`,
+            legend: "{{metric_name}}",
+          },
+        ]),
+        timeseries(
+          "Metrics at their limit",
+          "Further attribute sets of these are summed in one series.",
+          [{ expression: sum("tailscale2otel.series.overflowing"), legend: "metrics" }],
+          { width: 6 },
+        ),
+        timeseries(
+          "Certificates end in",
+          "Nothing is shown without TLS.",
+          [
+            {
+              expression: `${min("tailscale2otel.tls.cert.not_after", { by: ["component"] })} - time()`,
+              legend: "{{component}}",
+            },
+          ],
+          { unit: "s", width: 6 },
+        ),
+      ],
+    },
+    {
+      title: "Process",
+      panels: [
+        stacked(
+          "CPU",
+          "1 is one core.",
+          [{ expression: rate("process.cpu.time", { by: ["cpu.mode"] }), legend: "{{cpu_mode}}" }],
+          { unit: "percentunit", width: 8 },
+        ),
+        timeseries(
+          "Memory",
+          "Resident memory.",
+          [{ expression: max("process.memory.usage", { by: ["instance"] }), legend: "{{instance}}" }],
+          { unit: "bytes", width: 8 },
+        ),
+        timeseries(
+          "Event loop",
+          "How late timers of the main thread fire.",
+          quantiles("tailscale2otel.event_loop.lag"),
+          { unit: "s", width: 8 },
+        ),
+      ],
+    },
+  ],
+};
