@@ -11,6 +11,7 @@ import { checkCommand } from "./check.ts";
 import { type Command, command, groupHelp, programHelp, programName, splitLeadingFlags } from "./command.ts";
 import { demoCommand } from "./demo.ts";
 import { jsonFlag, UsageError } from "./flags.ts";
+import { initCommand } from "./init-from.ts";
 import { quarantineCommands } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
 import { runCommand } from "./run.ts";
@@ -85,6 +86,7 @@ const versionCommand = command({
 const commands: readonly Command[] = [
   runCommand,
   demoCommand,
+  initCommand,
   checkCommand,
   ...sendCommands,
   statusCommand,

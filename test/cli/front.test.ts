@@ -43,7 +43,7 @@ describe("what is not understood is an error of use, and nothing runs", () => {
 describe("without a command", () => {
   test("and without a configuration it shows what there is", async () => {
     const { code, stderr } = await runToEnd(directory, []);
-    expect(stderr).toContain("USAGE tailscale2otel run|demo|check|send|");
+    expect(stderr).toContain("USAGE tailscale2otel run|demo|init|check|send|");
     expect(stderr).toEndWith(
       "tailscale2otel: no command, and no configuration to run with (see tailscale2otel --help)\n",
     );

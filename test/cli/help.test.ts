@@ -15,12 +15,13 @@ test("of the program", async () => {
   expect(help).toMatchInlineSnapshot(`
     "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|check|send|status|quarantine|replay|tailnet|service|schema|version
+    USAGE tailscale2otel run|demo|init|check|send|status|quarantine|replay|tailnet|service|schema|version
 
     COMMANDS
 
                          run    Run the service
                         demo    See it work: a simulated tailnet sends to the real program, and nothing is left behind
+                        init    Convert the configuration of the Go program of the same name
                        check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer

@@ -4,7 +4,7 @@
 export const levels: readonly (readonly string[])[] = [
   ["main"],
   ["cli"],
-  ["demo", "supervisor"],
+  ["demo", "migration", "supervisor"],
   ["app"],
   ["admin", "receivers", "tailnet", "export"],
   ["pipeline", "tailscale", "http"],

@@ -1,0 +1,96 @@
+/** `init --from`: the configuration of the Go program, as TOML for this one. */
+import { randomBytes } from "node:crypto";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describeFinding, inspectConfig } from "../config/index.ts";
+import { createTemporaryDirectory, writePrivateFile } from "../lib/private-file.ts";
+import type { Migration } from "../migration/index.ts";
+import { command, programName } from "./command.ts";
+import { option, UsageError } from "./flags.ts";
+import { counted, type Host } from "./terminal.ts";
+
+export const fromFlags = {
+  from: option(
+    "path",
+    "Convert the configuration of the Go program: its YAML, a file of variables, or `env` for the environment; several separated by commas.",
+  ),
+  tailnet: option("name", "With --from: the tailnet to convert, if the file lists several."),
+} as const;
+
+export const initCommand = command({
+  name: "init",
+  description: "Convert the configuration of the Go program of the same name",
+  args: { ...fromFlags, output: option("path", "File to write, for its owner alone. (Default: standard output)") },
+  examples: [
+    ["tailscale2otel init --from config.yaml --output tailscale2otel.toml", "its YAML"],
+    ["tailscale2otel init --from config.yaml,go.env", "variables override the file, as they do there"],
+    ["tailscale2otel init --from env", "the variables of this shell"],
+  ],
+  run: ({ args, host }) => {
+    if (args.from === undefined) throw new UsageError("--from is missing");
+    return initFrom({ ...args, from: args.from }, host);
+  },
+});
+
+interface FromArgs {
+  readonly from: string;
+  readonly tailnet?: string | undefined;
+  /** The file to write; without it, standard output. */
+  readonly output?: string | undefined;
+}
+
+/** Writes the TOML, and on standard error what its user has to know. Returns the exit code. */
+export async function initFrom({ from, tailnet, output }: FromArgs, host: Host): Promise<number> {
+  const { environment, workingDirectory, out, err } = host;
+  const path = output === undefined ? undefined : resolve(workingDirectory, output);
+  if (path !== undefined && existsSync(path))
+    throw new Error(`${output} already exists: move it away, or give another name with --output`);
+  // The YAML parser is loaded for this command alone.
+  const { migrate } = await import("../migration/index.ts");
+  const createToken = () => randomBytes(24).toString("base64url");
+  const sources = existsSync(resolve(workingDirectory, from)) ? [from] : from.split(",").map((name) => name.trim());
+  const migration = migrate({ from: sources, tailnet, environment, workingDirectory, createToken });
+  if (path === undefined) await out.write(migration.toml);
+  else writePrivateFile(path, migration.toml);
+  await err.write(report(migration, { output, found: checked(migration.toml, host) }));
+  return 0;
+}
+
+/** What `check` would say about it. */
+function checked(toml: string, { workingDirectory, system }: Host): readonly string[] {
+  const directory = createTemporaryDirectory(`${programName}-`);
+  const configPath = join(directory, "converted.toml");
+  try {
+    writeFileSync(configPath, toml, { mode: 0o600 });
+    const { problems, warnings } = inspectConfig({
+      configPath,
+      assignments: [],
+      environment: {},
+      workingDirectory,
+      system,
+    });
+    const shown = (text: string): string => text.replaceAll(`${configPath}:`, "line ");
+    return [
+      ...problems.map((problem) => `error: ${shown(describeFinding(problem))}`),
+      ...warnings.map((warning) => `warning: ${shown(describeFinding(warning))}`),
+    ];
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function report(
+  { settings, secrets, remarks }: Migration,
+  { output, found }: { readonly output: string | undefined; readonly found: readonly string[] },
+): string {
+  const amount = (kind: string): number => remarks.filter((remark) => remark.kind === kind).length;
+  const tasks = amount("task");
+  const lines = [
+    `${counted(settings, "setting")} converted, ${amount("different")} different from before, ${amount("missing")} without an equivalent, ${tasks} to do by hand${remarks.length > 0 ? ": see the comments" : ""}`,
+    ...(secrets.length === 0 ? [] : [`it contains secrets as plain text: ${secrets.join(", ")}`]),
+    ...(output === undefined ? [] : [`written to ${output}, which only you can read`]),
+    ...found,
+    `next: ${programName} check --config ${output ?? "<file>"}`,
+  ];
+  return lines.map((line) => `${programName}: ${line}\n`).join("");
+}

@@ -1,0 +1,79 @@
+/** Converts the configuration of the Go program of the same name, from its YAML or its variables, into TOML for this one. */
+import { dirname, resolve } from "node:path";
+import { readRegularFile } from "../lib/regular-file.ts";
+import { convert, type Remark } from "./convert.ts";
+import { fillPlaceholders, selectTailnet } from "./prepare.ts";
+import { type Environment, type GoGivens, parseVariables, readVariables, readYaml } from "./source.ts";
+import { isTable } from "./table.ts";
+import { writeToml } from "./toml.ts";
+
+export interface MigrationSource {
+  /** Paths of YAML files or files of variables, and `env` for the environment; later ones override earlier ones. */
+  readonly from: readonly string[];
+  /** Which tailnet of a list. */
+  readonly tailnet?: string | undefined;
+  readonly environment: Environment;
+  readonly workingDirectory: string;
+  readonly createToken: () => string;
+}
+
+export interface Migration {
+  readonly toml: string;
+  readonly remarks: readonly Remark[];
+  /** How many settings differ from the defaults. */
+  readonly settings: number;
+  /** The secrets that stand in it as plain text, by key. */
+  readonly secrets: readonly string[];
+}
+
+/** @throws {Error} with the place if a source cannot be read, or if it is no configuration of the Go program. */
+export function migrate({ from, tailnet, environment, workingDirectory, createToken }: MigrationSource): Migration {
+  const givens: GoGivens = new Map();
+  let directory = workingDirectory;
+  for (const name of from) {
+    const path = resolve(workingDirectory, name);
+    if (readSource(name, path, environment, givens) === "yaml") directory = dirname(path);
+  }
+  if (givens.size === 0)
+    throw new Error(
+      from.join() === "env"
+        ? "the environment has no TS2OTEL_ variables"
+        : `there are no settings of the Go program in ${from.join(", ")}`,
+    );
+  const filled = fillPlaceholders(givens, environment);
+  selectTailnet(givens, tailnet);
+  const converted = convert(givens, { directory, createToken });
+  const remarks = [...filled, ...converted.remarks];
+  return {
+    toml: writeToml(
+      { ...converted, remarks },
+      from.map((name) => (name === "env" ? "the environment" : name)).join(", "),
+    ),
+    remarks,
+    settings: converted.values.size,
+    secrets: [...converted.values.keys()].filter((key) => /(?:token|secret|apikey|headers)$/.test(key)),
+  };
+}
+
+/** Time for the writer of a pipe, such as a program that decrypts the file. */
+const pipeWaitMs = 10_000;
+
+function readSource(name: string, path: string, environment: Environment, givens: GoGivens): "yaml" | "variables" {
+  if (name === "env") {
+    readVariables(environment, isTable, givens);
+    return "variables";
+  }
+  const read = readRegularFile(path, undefined, pipeWaitMs);
+  if ("reason" in read) throw new Error(`cannot read ${name}: ${read.reason}`);
+  const variables = parseVariables(read.text, environment);
+  if (variables !== undefined) {
+    readVariables(variables, isTable, givens);
+    return "variables";
+  }
+  if (/^\s*\[[\w.]+\]\s*$/m.test(read.text) && !/^[\w-]+:/m.test(read.text))
+    throw new Error(
+      `${name} is TOML, so it is no configuration of the Go program: check it with: tailscale2otel check --config ${name}`,
+    );
+  readYaml(read.text, name, isTable, givens);
+  return "yaml";
+}

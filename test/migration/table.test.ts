@@ -1,0 +1,37 @@
+/** The table knows every setting of the Go program, and every setting that it names exists here. */
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { findKey } from "../../src/config/layers.ts";
+import { readYaml } from "../../src/migration/source.ts";
+import { isTable, rowOf, rows } from "../../src/migration/table.ts";
+
+const example = readFileSync(join(import.meta.dirname, "go-example.yaml"), "utf8");
+
+test("every setting of the Go program's example file has a row", () => {
+  const givens = new Map();
+  readYaml(example, "go-example.yaml", isTable, givens);
+  expect(givens.size).toBeGreaterThan(300);
+  expect([...givens.keys()].filter((key) => rowOf(key) === undefined)).toEqual([]);
+});
+
+test("the defaults of the table are those of the example file", () => {
+  const givens = new Map<string, { value: unknown; place: string }>();
+  readYaml(example, "go-example.yaml", isTable, givens);
+  const differing = rows.flatMap(({ from, to, initial }) => {
+    const value = givens.get(from)?.value;
+    if (to === undefined || value === undefined) return [];
+    const written = Array.isArray(value) ? value.join(",") : typeof value === "object" ? "" : String(value);
+    return written === initial ? [] : [`${from}: ${initial}, but ${written}`];
+  });
+  expect(differing).toEqual([]);
+});
+
+test("every setting that a row names exists here", () => {
+  expect(rows.filter(({ to }) => to !== undefined && findKey(to.split(".")) === undefined)).toEqual([]);
+});
+
+test("each row is there once, and one without an equivalent says why", () => {
+  expect(rows.map(({ from }) => from).filter((from, index, all) => all.indexOf(from) !== index)).toEqual([]);
+  expect(rows.filter(({ to, remark }) => to === undefined && remark === undefined)).toEqual([]);
+});
