@@ -94,7 +94,7 @@ const otlp: readonly Mapping[] = [
   missing("otlp.metric_export_batch_size", "a request that the backend finds too large is divided", {
     initial: "10000",
   }),
-  missing("otlp.metric_temporality", "counters are cumulative", { initial: "cumulative", isTask: true }),
+  moved("otlp.metric_temporality", "otlp.metrics.temporality", "cumulative"),
   missing("otlp.outage_summary_interval", "an outage is logged when it begins and when it ends", { initial: "5m" }),
   missing("otlp.limits.log_body_bytes", "the limit is fixed: 32 KiB", { initial: "32768" }),
   missing("otlp.limits.log_attribute_value_bytes", "the limit is fixed: 4 KiB", { initial: "4096" }),
