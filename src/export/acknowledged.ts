@@ -215,13 +215,19 @@ export class AcknowledgedTotals {
     if (due[0] === 0) return void (this.#totals.instruments[key] = now);
     if (base !== undefined) this.#totals.instruments[key] = base;
     const acknowledge = (): void => void (this.#totals.instruments[key] = now);
-    return { startTime: base?.until ?? start, numbers: due, acknowledge };
+    return { startTime: base?.until ?? beforeEnd(start, until), numbers: due, acknowledge };
   }
 
   #noted<Point extends object>(point: Point, { acknowledge }: { readonly acknowledge: () => void }): Point {
     this.#onAccepted.set(point, acknowledge);
     return point;
   }
+}
+
+/** The SDK says of the first point of an observed counter that it begins when it ends: a duration that backends reject. */
+function beforeEnd(start: HrTime, end: HrTime): HrTime {
+  const millis = Math.min(millisOfHrTime(start), millisOfHrTime(end) - 1);
+  return millis < millisOfHrTime(start) ? hrTimeOfMillis(millis) : start;
 }
 
 /** Moves what is acknowledged of series that are gone to the retired ones. */

@@ -17,7 +17,7 @@ export class DeltaSums {
     for (const point of points) if (point.kind === "sum" && point.isMonotonic === true) this.#take(point);
   }
 
-  /** By `metric direction`, the sum of all differences; `plain` adds up those too that came again. */
+  /** By `metric direction`, the sum of all differences. */
   get sums(): ReadonlyMap<string, number> {
     const sums = new Map<string, number>();
     for (const { name, taken } of this.#series.values())
@@ -34,7 +34,7 @@ export class DeltaSums {
     const [start, end] = [BigInt(startTimeUnixNano), BigInt(timeUnixNano)];
     if (![1, "AGGREGATION_TEMPORALITY_DELTA"].includes(point.aggregationTemporality ?? 0))
       this.mistakes.push(`${key} is no difference`);
-    if (value <= 0 || start > end) this.mistakes.push(`${key}: ${value} from ${start} to ${end}`);
+    if (value <= 0 || start >= end) this.mistakes.push(`${key}: ${value} from ${start} to ${end}`);
     const name = `${metric} ${String(attributes["network.io.direction"] ?? "")}`;
     const series = this.#series.get(key) ?? { name, taken: [] };
     this.#series.set(key, series);
