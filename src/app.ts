@@ -1,21 +1,22 @@
 /** The composition root: creates the components from the settings, starts them in order and stops them in reverse. */
-import type { LogEvent } from "./catalogue/log-event.ts";
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import { type Config, hasCredentials, type Inspection } from "./config/index.ts";
 import { attempt, type Logger, teeLogger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
 import { shownListen } from "./lib/listen.ts";
 import type { Build } from "./version.ts";
+import { EventFeed, type EventPage, type EventQuery } from "./admin/events/index.ts";
 import { createAdmin } from "./admin/index.ts";
 import { createInstanceFile } from "./admin/instance-file.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
+import { createOverview, type Overview } from "./admin/overview.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
 import { createExporter, observeProcess } from "./export/index.ts";
-import { type JournalReader, openSqliteJournal } from "./journal/index.ts";
+import { openSqliteJournal } from "./journal/index.ts";
 import { startFolding } from "./ledger/folding.ts";
-import { type Fold, Ledger } from "./ledger/index.ts";
-import { Counting, plainEvents } from "./pipeline/counting.ts";
+import { Ledger } from "./ledger/index.ts";
+import { Counting } from "./pipeline/counting.ts";
 import { createPipeline, createRetry } from "./pipeline/index.ts";
 import { createFirstReport, observeStore } from "./pipeline/observe.ts";
 import { EdgeBook } from "./processors/edges.ts";
@@ -52,11 +53,9 @@ export interface App {
   stop(deadlineMs: number): Promise<Stopped>;
   /** What the app listens on. */
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
-  status(): Status & Health;
-  /** The last committed fold. */
-  ledger(): Fold;
-  /** Log events of the audit records and webhook events in up to `rows` rows of the journal from `fromSeq` on, for a live view. */
-  events(fromSeq: number, rows: number): { readonly nextSeq: number; readonly events: readonly LogEvent[] };
+  overview(): Overview;
+  /** A page of accepted events. */
+  events(query: EventQuery): Promise<EventPage>;
 }
 
 /** Shares of the remaining time when stopping: for requests in flight, and then for one last delivery of logs. */
@@ -65,9 +64,6 @@ const lastLogsShare = 0.5;
 
 /** Time for a request to Tailscale's API that is in flight when the program stops: its answer may contain a secret. */
 const lastRequestMs = 2000;
-
-/** Maximum bytes of rows to read at once for a live view. */
-const maxEventBytes = 4 * 1024 * 1024;
 
 /** Time for requests to the admin listener that are in flight when the program stops. */
 const lastAnswersMs = 200;
@@ -81,6 +77,7 @@ export async function startApp(
   deps: AppDeps,
 ): Promise<App> {
   const { clock, build } = deps;
+  const startedAt = clock();
   let telemetry: Telemetry = silentTelemetry;
   const journal = openSqliteJournal(config, {
     telemetry: {
@@ -117,6 +114,7 @@ export async function startApp(
   );
   telemetry = exporter.telemetry;
   const logger = teeLogger(deps.logger, exporter.selfLog);
+  const events = new EventFeed({ journal, settings, telemetry, clock });
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
   const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {
@@ -128,6 +126,7 @@ export async function startApp(
       exporter.committed(batch);
       counting.committed(batch);
       reportFirst(batch);
+      events.committed();
     },
     keepsText: () => exporter.wantsText,
   });
@@ -223,10 +222,13 @@ export async function startApp(
     ...health(),
   });
   resumeRedeliveries(operationsDeps, logger);
+  const overview = createOverview({ status, ledger, clock, startedAt });
   const admin = createAdmin(config.admin, {
     health,
     scrape: () => exporter.scrape(),
     status,
+    overview,
+    events,
     operations: createOperations(operationsDeps),
     instanceFile: createInstanceFile(config.state.path, { version: build.version, clock, logger }),
     logger,
@@ -241,12 +243,12 @@ export async function startApp(
   } catch (error) {
     ending.abort();
     await tailnet.stop(0);
+    events.close();
     await admin.stop(0);
     await endWithoutIntake(0);
     throw error;
   }
   const restoring = restoreCounters();
-  let rowReader: JournalReader | undefined;
 
   return {
     get addresses() {
@@ -273,17 +275,11 @@ export async function startApp(
         receivers.stop(deadlineMs * intakeShare),
         restoring,
       ]);
-      rowReader?.close();
+      events.close();
       await admin.stop(lastAnswersMs);
       return endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },
-    status,
-    ledger: () => ledger.shown,
-    events(fromSeq, rows) {
-      rowReader ??= journal.openReader();
-      const read = rowReader.read(fromSeq, { rows, bytes: maxEventBytes });
-      const nextSeq = (read.at(-1)?.seq ?? fromSeq - 1) + 1;
-      return { nextSeq, events: read.flatMap((row) => plainEvents(row, settings)) };
-    },
+    overview,
+    events: (query) => events.read(query),
   };
 }

@@ -26,7 +26,7 @@ export interface ProgramOptions {
   readonly firstBody: string | undefined;
 }
 
-/** Records since the journal was created, as in `/api/status`. */
+/** Records since the journal was created, as in `/api/v1/status`. */
 export interface Conservation {
   readonly accepted: number;
   readonly duplicate: number;
@@ -117,7 +117,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     token,
     startToAcceptedMs,
     async conservation() {
-      const response = await fetch(`${admin}/api/status`);
+      const response = await fetch(`${admin}/api/v1/status`);
       return ((await response.json()) as { conservation: Conservation }).conservation;
     },
     lastLines,

@@ -1,4 +1,4 @@
-/** The admin listener: health, metrics for Prometheus, the status with its conservation sums, quarantine and replay. */
+/** The admin listener: health, metrics for Prometheus, the status with its conservation sums, events, quarantine and replay. */
 import type { Config } from "../config/schema.ts";
 import { Refusal, Unavailable } from "../errors.ts";
 import { createSecretCheck, readAuthorization } from "../http/auth.ts";
@@ -8,18 +8,22 @@ import type { Handler, Route } from "../http/router.ts";
 import { createHttpServer } from "../http/server.ts";
 import { isLoopback, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { EventFeed } from "./events/index.ts";
 import type { InstanceFile } from "./instance-file.ts";
 import { NotPossible, type Operations } from "./operations.ts";
+import type { Overview } from "./overview.ts";
 import { timeText } from "./redeliveries.ts";
-import { cancelOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./requests.ts";
+import { cancelOf, eventQueryOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./requests.ts";
 import { degradedReasons, type Health } from "./status.ts";
 
 export interface AdminDeps {
   readonly health: () => Health;
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** What `/api/status` shows besides `health`, as plain data. */
+  /** What `/api/v1/status` shows besides `health`, as plain data. */
   readonly status: () => object;
+  readonly overview: () => Overview;
+  readonly events: Pick<EventFeed, "read">;
   readonly operations: Operations;
   /** Tells commands on this machine the address and the token. */
   readonly instanceFile: InstanceFile;
@@ -84,17 +88,19 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
         GET: guarded(async () => ({ status: 200, headers: { "content-type": textFormat }, body: await deps.scrape() })),
       },
     },
-    get("/api/status", async () => {
+    get("/api/v1/status", async () => {
       const health = deps.health();
       return { ...deps.status(), ...withWrittenTimes(health), degraded: degradedReasons(health) };
     }),
-    get("/api/quarantine", (parameters) => operations.list(queryOf(parameters))),
-    get("/api/quarantine/item", (parameters) => operations.show(itemIdOf(parameters))),
-    post("/api/quarantine/retry", (body) => operations.retry(selectionOf(body))),
-    post("/api/quarantine/purge", (body) => operations.purge(...purgeOf(body))),
-    get("/api/replay", () => operations.redeliveries()),
-    post("/api/replay", (body) => operations.replay(rangeOf(body))),
-    post("/api/replay/cancel", (body) => operations.cancel(cancelOf(body))),
+    get("/api/v1/overview", async () => deps.overview()),
+    get("/api/v1/events", (parameters) => deps.events.read(eventQueryOf(parameters))),
+    get("/api/v1/quarantine", (parameters) => operations.list(queryOf(parameters))),
+    get("/api/v1/quarantine/item", (parameters) => operations.show(itemIdOf(parameters))),
+    post("/api/v1/quarantine/retry", (body) => operations.retry(selectionOf(body))),
+    post("/api/v1/quarantine/purge", (body) => operations.purge(...purgeOf(body))),
+    get("/api/v1/replay", () => operations.redeliveries()),
+    post("/api/v1/replay", (body) => operations.replay(rangeOf(body))),
+    post("/api/v1/replay/cancel", (body) => operations.cancel(cancelOf(body))),
   ];
   const server = createHttpServer({ listen }, { routes, logger });
   return {
@@ -163,6 +169,7 @@ function parametersOf(url: string): URLSearchParams {
 
 const statusOf: Partial<Record<Refusal["reason"], number>> = {
   overloaded: 503,
+  shutting_down: 503,
   timeout: 408,
   body_too_large: 413,
   unsupported_encoding: 415,

@@ -1,7 +1,10 @@
 /** Parses requests about quarantine and replays: every member is checked, and unknown ones are refused. */
 import { Refusal } from "../errors.ts";
 import type { Redelivery } from "../journal/index.ts";
+import { parseDuration } from "../lib/units.ts";
 import { isObject } from "../records/members.ts";
+import { recordTypes, type RecordType } from "../records/types.ts";
+import { type EventQuery, maxEvents, maxWaitMs } from "./events/index.ts";
 import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection, type TimeRange } from "./operations.ts";
 import { redeliveryNames } from "./redeliveries.ts";
 
@@ -10,7 +13,7 @@ export function isItemId(text: unknown): text is string {
   return typeof text === "string" && /^(?:[1-9]\d{0,14}\.(?:0|[1-9]\d{0,8})|m[1-9]\d{0,14})$/.test(text);
 }
 
-/** The query of `/api/quarantine`. @throws {Refusal} `unparsable`, like all others here. */
+/** The query of `/api/v1/quarantine`. @throws {Refusal} `unparsable`, like all others here. */
 export function queryOf(parameters: URLSearchParams): ItemQuery {
   const given = Object.fromEntries(
     [...parameters].map(([name, text]) => [name, name === "limit" || name === "before" ? Number(text) : text]),
@@ -20,9 +23,35 @@ export function queryOf(parameters: URLSearchParams): ItemQuery {
   return { ...query, limit };
 }
 
-/** The query of `/api/quarantine/item`. */
+/** The query of `/api/v1/quarantine/item`. */
 export function itemIdOf(parameters: URLSearchParams): string {
   return String(read({ id: parameters.get("id") }, ["id"])["id"]);
+}
+
+/** Patterns for nodes, and the characters of one. */
+const maxNodes = 20;
+const maxPattern = 256;
+
+/** The query of `/api/v1/events`. */
+export function eventQueryOf(parameters: URLSearchParams): EventQuery {
+  const given = Object.fromEntries(
+    [...parameters].map(([name, text]) => {
+      if (name === "types" || name === "nodes") return [name, text === "" ? [] : text.split(",")];
+      if (name === "wait") return [name, parseDuration(text)];
+      return [name, name === "from" ? text : text === "" ? Number.NaN : Number(text)];
+    }),
+  );
+  const query = read(given, ["from", "since", "last", "types", "nodes", "limit", "wait"]);
+  const { limit = 500, wait = 0, types = [], nodes = [], ...start } = query;
+  if ((limit as number) < 1 || (limit as number) > maxEvents) throw bad(`limit must be 1 to ${maxEvents}`);
+  if (Object.keys(start).length > 1) throw bad("only one of from, since and last can be given");
+  return {
+    ...(start as Pick<EventQuery, "from" | "since" | "last">),
+    types: types as readonly RecordType[],
+    nodes: nodes as readonly string[],
+    limit: Math.max(limit as number, (start["last"] as number | undefined) ?? 0),
+    waitMs: wait as number,
+  };
 }
 
 export function selectionOf(body: unknown): Selection {
@@ -64,6 +93,19 @@ const oneOf = (words: readonly string[]): Rule => [
 
 /** What each member may be, in any request. */
 const rules: Readonly<Record<string, Rule>> = {
+  from: [(value) => typeof value === "string", "the id of an event, or next of an answer"],
+  last: [(value) => isWhole(value) && (value as number) >= 1 && (value as number) <= maxEvents, `1 to ${maxEvents}`],
+  wait: [(value) => isWhole(value) && (value as number) <= maxWaitMs, `a time of up to ${maxWaitMs / 1000}s`],
+  types: [
+    (value) => (value as string[]).every((word) => (recordTypes as readonly string[]).includes(word)),
+    `some of ${recordTypes.join(", ")}`,
+  ],
+  nodes: [
+    (value) =>
+      (value as string[]).length <= maxNodes &&
+      (value as string[]).every(({ length }) => length > 0 && length <= maxPattern),
+    `up to ${maxNodes} names or patterns of up to ${maxPattern} characters`,
+  ],
   class: oneOf(itemClasses),
   type: oneOf(itemTypes),
   reason: [(value) => typeof value === "string", "a string"],

@@ -1,4 +1,4 @@
-/** The state of an instance as plain data, for `/api/status`, `status` and `/readyz`. */
+/** The state of an instance as plain data, for `/api/v1/status`, `status` and `/readyz`. */
 import type { Config } from "../config/schema.ts";
 import type { Journal, JournalSpace, PolledType } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";

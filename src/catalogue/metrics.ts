@@ -250,6 +250,9 @@ export const metrics = {
     "1 while a certificate cannot be used, obtained or renewed.",
     byListener,
   ),
+  "tailscale2otel.admin.rejected": counter("{request}", "Requests for events refused because too many wait.", {
+    reason: ["overloaded"],
+  }),
   "tailscale2otel.config.warnings": gauge("1", "Number of warnings about the configuration.", {}),
   "tailscale2otel.config.valid": gauge("1", "0 while the last reload was refused as invalid, else 1.", {}),
   "tailscale2otel.up": gauge("1", "1 while the process is running.", {}),

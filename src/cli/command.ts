@@ -138,6 +138,8 @@ type OptionToken = Exclude<Token, { kind: "positional" }>;
 /** All that may be given more than once, whatever the command. */
 const repeatable = new Set(["set", "ids"]);
 
+const isList = (definition: ArgsDef[string] | undefined): boolean => definition !== undefined && "isList" in definition;
+
 /** citty's own parser ignores unknown flags and keeps the last of several. */
 function parseStrictly(args: ArgsDef, argv: readonly string[]) {
   const tokens = tokensOf(args, argv);
@@ -149,14 +151,18 @@ function parseStrictly(args: ArgsDef, argv: readonly string[]) {
     const [name, value] =
       token.kind === "positional" ? [positionalOf(args, values, token.value), token.value] : flagOf(args, token);
     const given = values.get(name);
-    if (given !== undefined && !repeatable.has(name)) throw new UsageError(`--${name} is given twice`);
+    if (given !== undefined && !repeatable.has(name) && !isList(args[name]))
+      throw new UsageError(`--${name} is given twice`);
     values.set(name, [...(given ?? []), value]);
   }
   const missing = Object.entries(args).find(
     ([name, { type, required }]) => type === "positional" && required !== false && !isHelp && !values.has(name),
   );
   if (missing !== undefined) throw new UsageError(`the ${missing[0]} is missing`);
-  const typed = [...values].map(([name, [value]]) => [name, args[name]?.type === "boolean" ? true : value]);
+  const typed = [...values].map(([name, given]) => {
+    const value = isList(args[name]) ? given.join(",") : given[0];
+    return [name, args[name]?.type === "boolean" ? true : value];
+  });
   return {
     isHelp,
     args: { ...Object.fromEntries(typed), _: words } as ParsedArgs,

@@ -38,6 +38,7 @@ export const demoCommand = command({
       seed: seed === undefined ? 1 : wholeNumberOf(seed, "--seed", [0, 2 ** 32 - 1]),
       environment:
         protocol === undefined ? host.environment : { ...host.environment, TS2OTEL_OTLP__PROTOCOL: protocol },
+      hasColor: host.out.hasColor,
       workerEntry: host.workerEntry,
     });
     return 0;

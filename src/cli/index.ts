@@ -18,8 +18,10 @@ import { runCommand } from "./run.ts";
 import { sendCommands } from "./send.ts";
 import { serviceCommands } from "./service.ts";
 import { statusCommand } from "./status.ts";
+import { tailCommand } from "./tail.ts";
 import { tailnetStreamCommands } from "./tailnet-stream.ts";
 import { tailnetWebhookCommands } from "./tailnet-webhook.ts";
+import { topCommand } from "./top.ts";
 import { type Host, jsonText, outputOf, printableLines, processHost } from "./terminal.ts";
 
 /** As in sysexits.h, which has no number for failures of other kinds. */
@@ -90,6 +92,8 @@ const commands: readonly Command[] = [
   checkCommand,
   ...sendCommands,
   statusCommand,
+  tailCommand,
+  topCommand,
   ...quarantineCommands,
   replayCommand,
   ...tailnetStreamCommands,

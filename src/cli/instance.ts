@@ -1,5 +1,7 @@
 /** Access to an instance: through its admin listener while it runs, through its journal while it does not. */
+import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import { createOperations, type Operations } from "../admin/operations.ts";
+import type { Overview } from "../admin/overview.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, type ConfigSources, loadSections } from "../config/index.ts";
@@ -36,24 +38,31 @@ export interface Instance {
   status(): Promise<Status & Partial<RunningStatus>>;
 }
 
+export interface RunningInstance extends Instance {
+  readonly address: string;
+  overview(): Promise<Overview>;
+  /** @throws {NoAnswer} also if `signal` aborts. */
+  events(query: EventQuery, signal?: AbortSignal): Promise<EventPage>;
+}
+
+interface InstanceOptions {
+  readonly args: { readonly url?: string | undefined };
+  readonly sources: ConfigSources;
+  readonly host: Pick<Host, "err">;
+}
+
 /**
  * Uses the running instance, or else its journal. Problems in unrelated settings are for `check` to report.
  * @throws {ConfigError} if the configuration file cannot be read, or a flag or a setting of `state` or `admin` is invalid.
  * @throws {Error} if nothing answers and there is no journal that could be opened.
  */
 export async function withInstance<Result>(
-  { args, sources, host }: { args: { readonly url?: string | undefined }; sources: ConfigSources; host: Host },
+  options: InstanceOptions & { readonly host: Host },
   use: (instance: Instance) => Promise<Result>,
 ): Promise<Result> {
-  const inspection = loadSections(sources, ["state", "admin"]);
-  const { config } = inspection;
-  const { addresses, remark } = adminAddresses(args.url, inspection);
-  if (remark !== undefined) await host.err.write(`${remark}\n`);
-  let found: Instance | NoAnswer = noPort(config.admin);
-  for (const address of addresses) {
-    found = await findInstance(address);
-    if (!(found instanceof NoAnswer)) return use(found);
-  }
+  const { args, host } = options;
+  const { found, config } = await look(options);
+  if (!(found instanceof NoAnswer)) return use(found);
   if (args.url !== undefined) throw new Error(`${found.message}. ${found.remedy}`);
   const obstacle = obstacleTo(config);
   if (obstacle !== undefined) throw new Error(`${found.message}, ${obstacle}`);
@@ -65,8 +74,28 @@ export async function withInstance<Result>(
   }
 }
 
-/** No instance answers; the message says why. */
-class NoAnswer extends Error {
+/** The running instance. @throws {NoAnswer} if there is none, and what `withInstance` throws. */
+export async function runningInstance(options: InstanceOptions): Promise<RunningInstance> {
+  const { found } = await look(options);
+  if (!(found instanceof NoAnswer)) return found;
+  throw new NoAnswer([found.message, found.remedy].filter(Boolean).join(". "));
+}
+
+async function look({ args, sources, host }: InstanceOptions) {
+  const inspection = loadSections(sources, ["state", "admin"]);
+  const { config } = inspection;
+  const { addresses, remark } = adminAddresses(args.url, inspection);
+  if (remark !== undefined) await host.err.write(`${remark}\n`);
+  let found: RunningInstance | NoAnswer = noPort(config.admin);
+  for (const address of addresses) {
+    found = await findInstance(address);
+    if (!(found instanceof NoAnswer)) break;
+  }
+  return { found, config };
+}
+
+/** No instance answers, or one that did has stopped or is too busy; the message says why. */
+export class NoAnswer extends Error {
   constructor(
     message: string,
     readonly remedy = "",
@@ -88,32 +117,39 @@ const timeoutMs = { first: 10_000, later: 60_000 };
  * The instance that answers at that address, or why none does.
  * @throws {Error} if another program answers, or if it rejects the token.
  */
-async function findInstance({ url: address, token, isRecorded }: AdminAddress): Promise<Instance | NoAnswer> {
+async function findInstance({ url: address, token, isRecorded }: AdminAddress): Promise<RunningInstance | NoAnswer> {
   const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
   let timeout = timeoutMs.first;
 
-  async function ask<Answer>(path: string, body?: object): Promise<Answer> {
+  async function ask<Answer>(path: string, body?: object, signals: readonly AbortSignal[] = []): Promise<Answer> {
     const response = await fetch(address + path, {
       method: body === undefined ? "GET" : "POST",
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       headers: { ...authorization, "content-type": "application/json" },
       redirect: "manual",
-      signal: AbortSignal.timeout(timeout),
+      signal: AbortSignal.any([AbortSignal.timeout(timeout), ...signals]),
     }).catch((error: unknown) => {
-      if (timeout === timeoutMs.first) throw noAnswer(error, address);
-      const why = connectionError(error, new URL(address).host);
-      throw new Error(`the instance has stopped answering (${why}). Check it with: tailscale2otel status`);
+      throw timeout === timeoutMs.first ? noAnswer(error, address) : lost(error);
     });
-    const answer: unknown = await response.json().catch(() => undefined);
+    const answer: unknown = await response.json().catch((error: unknown) => {
+      // Killed while it was answering.
+      if (response.ok && timeout === timeoutMs.later) throw lost(error);
+    });
     const text = isObject(answer) && typeof answer["text"] === "string" ? answer["text"] : undefined;
     if (response.status === 401 && text !== undefined) throw new Error(`${address} ${tokenProblem(token)}`);
     if (response.ok && answer !== undefined) return answer as Answer;
+    if (response.status === 503 && text !== undefined) throw new NoAnswer(text);
     if (response.status !== 404 && text !== undefined) throw new Error(text);
     throw isRecorded && timeout === timeoutMs.first ? new NoAnswer(foreign(address).message) : foreign(address);
   }
 
+  function lost(error: unknown): NoAnswer {
+    const why = connectionError(error, new URL(address).host);
+    return new NoAnswer(`the instance has stopped answering (${why}). Check it with: tailscale2otel status`);
+  }
+
   async function status(): Promise<RunningStatus> {
-    const answer = await ask<RunningStatus>("/api/status");
+    const answer = await ask<RunningStatus>("/api/v1/status");
     if (!isObject(answer) || !Array.isArray(answer.notReady) || !isObject(answer.conservation)) throw foreign(address);
     return answer;
   }
@@ -130,19 +166,24 @@ async function findInstance({ url: address, token, isRecorded }: AdminAddress): 
     address,
     token,
     status,
+    overview: () => ask("/api/v1/overview"),
+    events: ({ waitMs, ...query }, signal) =>
+      ask(`/api/v1/events?${parametersOf({ ...query, wait: `${waitMs}ms` })}`, undefined, signal && [signal]),
     operations: {
-      list: (query) => {
-        const parameters = Object.entries(query).map(([name, value]) => [name, String(value)]);
-        return ask(`/api/quarantine?${new URLSearchParams(parameters).toString()}`);
-      },
-      show: (id) => ask(`/api/quarantine/item?id=${encodeURIComponent(id)}`),
-      retry: (selection) => ask("/api/quarantine/retry", selection),
-      purge: (selection, deadLetters) => ask("/api/quarantine/purge", { ...selection, deadLetters }),
-      replay: (range) => ask("/api/replay", range),
-      cancel: (name) => ask("/api/replay/cancel", { name }),
-      redeliveries: () => ask("/api/replay"),
+      list: (query) => ask(`/api/v1/quarantine?${parametersOf(query)}`),
+      show: (id) => ask(`/api/v1/quarantine/item?id=${encodeURIComponent(id)}`),
+      retry: (selection) => ask("/api/v1/quarantine/retry", selection),
+      purge: (selection, deadLetters) => ask("/api/v1/quarantine/purge", { ...selection, deadLetters }),
+      replay: (range) => ask("/api/v1/replay", range),
+      cancel: (name) => ask("/api/v1/replay/cancel", { name }),
+      redeliveries: () => ask("/api/v1/replay"),
     },
   };
+}
+
+/** A query string. Lists are written with commas. */
+function parametersOf(query: object): string {
+  return new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString();
 }
 
 function noAnswer(error: unknown, address: string): NoAnswer {

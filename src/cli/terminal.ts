@@ -73,10 +73,18 @@ export function tableText(head: readonly string[], rows: readonly (readonly stri
 
 /** Indented JSON with a final newline; what a terminal would act on is escaped. */
 export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value, undefined, 2).replace(/[\p{Cf}\u007f-\u009f\u2028\u2029]/gu, (character) =>
+  return `${harmless(JSON.stringify(value, undefined, 2))}\n`;
+}
+
+/** The same without line breaks. */
+export function jsonLine(value: unknown): string {
+  return harmless(JSON.stringify(value));
+}
+
+function harmless(json: string): string {
+  return json.replace(/[\p{Cf}\u007f-\u009f\u2028\u2029]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => escaped(character.charCodeAt(at))).join(""),
   );
-  return `${text}\n`;
 }
 
 /** `printable` for text of several lines. */

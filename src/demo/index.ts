@@ -14,8 +14,18 @@ import { createTemporaryDirectory } from "../lib/private-file.ts";
 import { printable } from "../lib/text.ts";
 import { onSignal } from "../runtime/process.ts";
 import { build } from "../version.ts";
-import { createLook, createScreen, frameOf, linesOf, sumsOf } from "./screen.ts";
-import { createSchedule, createStreamSender, createWebhookSender, noTotals, stream } from "./sender.ts";
+import { bytes, count } from "../screen/event-text.ts";
+import { frameOf, linesOf, sumsOf } from "../screen/frame.ts";
+import { createLook, type Moment } from "../screen/look.ts";
+import { canDraw, openScreen } from "../screen/terminal.ts";
+import {
+  createSchedule,
+  createStreamSender,
+  createWebhookSender,
+  noTotals,
+  type SenderTotals,
+  stream,
+} from "./sender.ts";
 import { buildTailnet } from "./tailnet.ts";
 
 export interface DemoOptions {
@@ -28,6 +38,7 @@ export interface DemoOptions {
   readonly seed: number;
   /** For headers and protocol of the backend, and `TERM`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly hasColor: boolean;
   /** The module that starts the export worker when it runs in a worker thread. */
   readonly workerEntry: URL;
 }
@@ -35,15 +46,10 @@ export interface DemoOptions {
 const lookMs = 1000;
 const stopDeadlineMs = 10_000;
 
-/** At the end, the longest wait for delivery and for the last fold. */
+/** At the end, the longest wait for delivery. */
 const settleMs = 3000;
 
 const shownNotices = 3;
-
-/** Whether frames can be drawn over each other. */
-function isDrawable({ environment }: DemoOptions): boolean {
-  return process.stdout.isTTY === true && environment["TERM"] !== "dumb";
-}
 
 /** What the receivers require of the simulated tailnet. */
 interface Secrets {
@@ -60,7 +66,7 @@ export async function demo(options: DemoOptions): Promise<void> {
   const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true });
   const interruption = listenForInterruption(removeDirectory);
   const notices: string[] = [];
-  const isTerminal = isDrawable(options);
+  const isTerminal = canDraw(options.environment);
   const note = (message: string, fields: LogFields = {}): void => {
     const details = Object.entries(fields).filter(([, value]) => value !== undefined);
     const text = details.length === 0 ? message : `${message} (${details.map((pair) => pair.join(": ")).join(", ")})`;
@@ -83,7 +89,7 @@ export async function demo(options: DemoOptions): Promise<void> {
       onStdoutClosed: interruption.interrupt,
     });
     try {
-      await present(options, secrets, { app, notices, interrupted: interruption.signal });
+      await present(options, secrets, { app, notices, interruption });
     } finally {
       await app.stop(stopDeadlineMs);
     }
@@ -96,53 +102,66 @@ export async function demo(options: DemoOptions): Promise<void> {
 async function present(
   options: DemoOptions,
   { token, secret }: Secrets,
-  { app, notices, interrupted }: { app: App; notices: readonly string[]; interrupted: AbortSignal },
+  {
+    app,
+    notices,
+    interruption,
+  }: { app: App; notices: readonly string[]; interruption: Pick<Interruption, "signal" | "interrupt"> },
 ): Promise<void> {
-  const { seed, entriesPerSecond, durationMs, endpoint } = options;
-  const isTerminal = isDrawable(options);
+  const { seed, entriesPerSecond, durationMs, endpoint, hasColor } = options;
   const tailnet = buildTailnet(seed);
   const timeUp = durationMs === undefined ? [] : [AbortSignal.timeout(durationMs)];
-  const signal = AbortSignal.any([interrupted, ...timeUp]);
+  const signal = AbortSignal.any([interruption.signal, ...timeUp]);
   const totals = noTotals();
-  const look = createLook(app, totals, clock);
-  // Some terminals do not know their size and say 0.
-  const columns = (): number => process.stdout.columns || 80;
-  const draw = createScreen({
-    columns,
-    rows: () => process.stdout.rows || 24,
-    write: (text) => void process.stdout.write(text),
-  });
-  const show = (): void => {
-    const moment = look();
-    if (isTerminal) draw(frameOf(moment, notices, columns()));
-    else writeLines(linesOf(moment));
-  };
-
+  const take = createLook();
+  const look = (): Promise<Moment> =>
+    take({ overview: async () => app.overview(), events: (query) => app.events(query) });
   const { stream: hec = "", webhook = "" } = app.addresses;
   const target = endpoint === undefined ? undefined : displayUrl(endpoint);
+  const next =
+    target === undefined
+      ? "add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend"
+      : "look there for the metric tailscale.network.io.rollup and the log records tailscale.network.flow";
   writeLines([
     `A simulated tailnet of ${tailnet.nodes.length} nodes sends its flow logs, audit logs and webhooks to the real program at ${hec}, as Tailscale would; ${target === undefined ? "this shows what it makes of them, and nothing is left behind" : `metrics and logs go to ${target}`}.`,
-    `Ctrl-C ends it. Next: ${target === undefined ? "add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend" : "look there for the metric tailscale.network.io.rollup and the log records tailscale.network.flow"}.`,
+    `Ctrl-C ends it. Next: ${next}.`,
   ]);
-  const shared = { clock, signal, totals };
-  const streaming = stream(
-    createSchedule(tailnet, clock),
-    {
-      records: createStreamSender({ url: `${hec}/services/collector/event`, secret: token, ...shared }),
-      events: createWebhookSender({ url: `${webhook}/tailscale/webhook`, secret, ...shared }),
-    },
-    { entriesPerSecond, signal },
-  );
-  while (!signal.aborted) {
-    await Promise.race([streaming, wait(lookMs, undefined, { signal }).catch(() => undefined)]);
-    if (!signal.aborted) show();
+  const screen = canDraw(options.environment) ? openScreen(interruption.interrupt) : undefined;
+  const head = `tailscale2otel demo: a simulated tailnet of ${tailnet.nodes.length} nodes. q ends it; then ${next}`;
+  try {
+    const shared = { clock, signal, totals };
+    const streaming = stream(
+      createSchedule(tailnet, clock),
+      {
+        records: createStreamSender({ url: `${hec}/services/collector/event`, secret: token, ...shared }),
+        events: createWebhookSender({ url: `${webhook}/tailscale/webhook`, secret, ...shared }),
+      },
+      { entriesPerSecond, signal },
+    );
+    while (!signal.aborted) {
+      await Promise.race([streaming, wait(lookMs, undefined, { signal }).catch(() => undefined)]);
+      if (signal.aborted) break;
+      const moment = await look();
+      screen?.draw((columns, rows) =>
+        frameOf(moment, { columns, rows, hasColor, notices, head: [head, sentText(totals)] }),
+      );
+      if (screen === undefined) writeLines(linesOf(moment));
+    }
+    await streaming;
+    const began = clock();
+    while (app.overview().conservation.pending > 0 && clock() - began < settleMs) await wait(50);
+  } finally {
+    screen?.close();
   }
-  await streaming;
-  const began = clock();
-  const isSettled = (): boolean => app.status().conservation.pending === 0 && app.ledger().at >= began;
-  while (!isSettled() && clock() - began < settleMs) await wait(50);
-  show();
-  writeLines(isTerminal ? [""] : sumsOf(look()));
+  const moment = await look();
+  writeLines([...(screen === undefined ? linesOf(moment) : []), sentText(totals), ...sumsOf(moment)]);
+}
+
+/** What was sent, and how fast it was answered. */
+function sentText({ requests, records, bytes: size, retries, acknowledgementMs }: SenderTotals): string {
+  const times = acknowledgementMs.toSorted((left, right) => left - right);
+  const quantile = (share: number) => times[Math.floor(times.length * share)] ?? 0;
+  return `sent: ${count(requests)} requests, ${count(records)} records, ${bytes(size)} on the wire, ${count(retries)} retries; answered in ${quantile(0.5)} ms (p50), ${quantile(0.99)} ms (p99)`;
 }
 
 function writeLines(lines: readonly string[]): void {
@@ -166,7 +185,7 @@ function configOf({ endpoint, environment }: DemoOptions, directory: string, { t
     "webhook.secret": secret,
     "collectors.flowlogs.source": "stream",
     "collectors.auditlogs.source": "stream",
-    "otlp.metric_interval": "1s",
+    "otlp.metric_interval": "10s",
     "state.path": join(directory, "state"),
     "admin.listen": "127.0.0.1:0",
     ...(endpoint === undefined ? {} : { "otlp.endpoint": endpoint }),
@@ -189,6 +208,8 @@ function configOf({ endpoint, environment }: DemoOptions, directory: string, { t
 
 /** `npx` and `bun run` pass on a Ctrl-C that the terminal has sent to every process: signals so close together are one. */
 const sameSignalMs = 1000;
+
+type Interruption = ReturnType<typeof listenForInterruption>;
 
 /** Turns Ctrl-C, a request to end, a closed terminal and a closed pipe into one signal; a second Ctrl-C exits at once. */
 function listenForInterruption(cleanUp: () => void) {

@@ -150,14 +150,18 @@ export interface CommittedPart {
   readonly seq: number;
 }
 
-export interface Row {
+/** A row without what it holds. */
+export interface RowHead {
   readonly seq: number;
   /** Epoch milliseconds at which the batch was received. */
   readonly acceptedAt: number;
-  readonly source: Source;
   /** `tally`: a batch that brought no record. */
   readonly type: RecordType | "invalid" | "sample" | "tally";
   readonly records: number;
+}
+
+export interface Row extends RowHead {
+  readonly source: Source;
   /** The inflated lines; empty for a damaged row and for a tally. */
   readonly text: Uint8Array;
   readonly leftOut: Uint8Array | undefined;

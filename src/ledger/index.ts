@@ -19,6 +19,7 @@ import type { FlowColumns } from "../records/flow/columns.ts";
 import { Interval } from "./interval.ts";
 import { addCounts, addFlows } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
+import { entriesOf, type FlowSums, noFlows, type Talker, topTalkers } from "./talkers.ts";
 
 export {
   directionOf,
@@ -74,6 +75,7 @@ export class Ledger {
   /** Words received of each open attribute, remembered for ever: an event counts in the same series after any restart. */
   readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
+  #ended: FlowSums = noFlows;
   #edges: EdgeBook | undefined;
   /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
   measuredSeq: number;
@@ -125,6 +127,16 @@ export class Ledger {
     return sum;
   }
 
+  /** Connection entries counted so far, those of the open interval included. */
+  get entries(): number {
+    return this.sum("tailscale.network.flows") + entriesOf(this.#interval);
+  }
+
+  /** The pairs with the most bytes in the open interval and the one before it. Up to 20 ms if both are full. */
+  talkers(limit: number): readonly Talker[] {
+    return topTalkers([this.#ended, this.#interval], limit);
+  }
+
   /**
    * Folds what has been counted into the series, a few milliseconds at a time, and commits them; only then readers see
    * it. A call during a fold folds again after it. `now`: epoch milliseconds.
@@ -161,6 +173,7 @@ export class Ledger {
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
     const ended = this.#interval;
+    this.#ended = { seen: ended.seen, sums: ended.sums };
     this.#interval = new Interval();
     this.#edges?.renew();
     return ended;

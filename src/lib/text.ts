@@ -19,6 +19,56 @@ export function printable(text: string, replace: (character: string) => string =
   return text.replace(unprintable, replace);
 }
 
+/** Characters that take two columns of a terminal, and those that take none. */
+const wide =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
+const combining = /[\p{Mn}\p{Me}]/u;
+
+/** How many columns of a terminal the text takes. Printable ASCII is the usual case. */
+export function columnsOf(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let columns = 0;
+  for (const character of text) columns += columnsOfCharacter(character);
+  return columns;
+}
+
+/** The text, or as much of its beginning as fits, with an ellipsis. Never half a character. */
+export function cutColumns(text: string, columns: number): string {
+  let left = columns;
+  let end = 0;
+  let cut = 0;
+  for (const character of text) {
+    left -= columnsOfCharacter(character);
+    if (left < 0) return columns < 1 ? "" : `${text.slice(0, cut)}…`;
+    end += character.length;
+    if (left >= 1) cut = end;
+  }
+  return text;
+}
+
+function columnsOfCharacter(character: string): number {
+  return combining.test(character) ? 0 : wide.test(character) ? 2 : 1;
+}
+
+/** Whether a text matches a pattern in which `*` stands for any characters and `?` for one. Case does not matter. Never backtracks far. */
+export function globMatcher(pattern: string): (text: string) => boolean {
+  const wanted = [...pattern.toLowerCase()];
+  return (text) => {
+    const given = [...text.toLowerCase()];
+    let [at, place] = [0, 0];
+    // Behind the last star, and what of the text it has taken.
+    let [star, taken] = [-1, 0];
+    while (at < given.length) {
+      if (wanted[place] === "*") [star, taken] = [++place, at];
+      else if (wanted[place] === "?" || wanted[place] === given[at]) [place, at] = [place + 1, at + 1];
+      else if (star >= 0) [place, at] = [star, ++taken];
+      else return false;
+    }
+    while (wanted[place] === "*") place++;
+    return place === wanted.length;
+  };
+}
+
 /** Longer words are cut, so that a hostile name costs no time. */
 const maxLength = 120;
 

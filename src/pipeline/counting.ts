@@ -4,7 +4,6 @@
  * from its columns in the turn that committed it.
  */
 import { count, type Increments, noIncrements } from "../catalogue/increments.ts";
-import type { LogEvent } from "../catalogue/log-event.ts";
 import type { Logger } from "../lib/logger.ts";
 import {
   type Committed,
@@ -19,7 +18,7 @@ import {
 } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import { measureFlow, type MeasureContext } from "../processors/flow-metrics.ts";
-import { describe, measure, type ProcessorSettings } from "../processors/index.ts";
+import { measure } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowColumns, type LeftOutReason } from "../records/flow/columns.ts";
@@ -231,16 +230,4 @@ function countTally(source: Source, tally: Tally, into: Increments): void {
     count(into, "tailscale.network.data_quality", { source, reason }, entries);
   count(into, "tailscale.network.data_quality", { source, reason: "future_timestamp" }, tally.futureTimes ?? 0);
   count(into, "tailscale.network.data_quality", { source, reason: "replaced_time" }, tally.replacedTimes ?? 0);
-}
-
-/** Log events of the accepted audit records and webhook events of a row, for a live view; any that fail to decode are left out. */
-export function plainEvents({ type, text, acceptedAt }: Row, settings: ProcessorSettings): LogEvent[] {
-  if (type !== "audit" && type !== "webhook") return [];
-  return linesOf(text).flatMap((line) => {
-    try {
-      return [describe(decodePlain(recordOfLine(line, type)), settings, acceptedAt)];
-    } catch {
-      return [];
-    }
-  });
 }

@@ -42,6 +42,8 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
       health: () => health,
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
+      overview: () => Promise.reject(new Error("not asked for")) as never,
+      events: { read: () => Promise.reject(new Error("not asked for")) },
       operations: noOperations,
       instanceFile: noFile,
       logger: silentLogger,
@@ -58,7 +60,7 @@ async function statusOf(path: string, headers: Record<string, string>, method = 
   return (await sendRaw(admin?.port ?? 0, [text])).status;
 }
 
-const guarded = ["/metrics", "/api/status", "/api/quarantine", "/api/replay"] as const;
+const guarded = ["/metrics", "/api/v1/status", "/api/v1/quarantine", "/api/v1/replay"] as const;
 
 describe("on loopback, without a token", () => {
   test("shows metrics in Prometheus' text form, and the sums", async () => {
@@ -67,7 +69,7 @@ describe("on loopback, without a token", () => {
     expect(metrics.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
     expect(await metrics.text()).toBe("metric_total 1\n");
     health = { ...healthy, export: { ...healthy.export, metrics: { kind: "failing", why: "HTTP 400", since: 5 } } };
-    expect(await (await fetch(`${base}/api/status`)).json()).toEqual({
+    expect(await (await fetch(`${base}/api/v1/status`)).json()).toEqual({
       conservation: { received: 3 },
       notReady: [],
       degraded: ["metric export failing since 1970-01-01T00:00:00.005Z"],
@@ -102,7 +104,7 @@ describe("on loopback, without a token", () => {
   test("read-only paths refuse other methods with 405", async () => {
     await start();
     const host = `127.0.0.1:${admin?.port}`;
-    for (const path of ["/metrics", "/api/status", "/api/quarantine"])
+    for (const path of ["/metrics", "/api/v1/status", "/api/v1/quarantine"])
       expect(await statusOf(path, { Host: host, "Content-Length": "0" }, "POST")).toBe(405);
   });
 });

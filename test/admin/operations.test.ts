@@ -42,6 +42,7 @@ afterEach(async () => {
   store.remove();
 });
 
+const notAsked = () => Promise.reject(new Error("not asked for"));
 const allWell = { notReady: [], export: { logs: { kind: "idle" }, metrics: { kind: "ok" } }, polls: [], tailnet: [] };
 const nothingHidden = Object.fromEntries(privacyCategories.map((name) => [name, "keep"])) as PrivacySettings["actions"];
 
@@ -63,6 +64,8 @@ async function start({ token = "", privacy = undefined as PrivacySettings | unde
       health: () => allWell,
       scrape: async () => "",
       status: () => ({}),
+      overview: () => notAsked() as never,
+      events: { read: notAsked },
       operations,
       instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
       logger: silentLogger,
@@ -103,10 +106,10 @@ async function deadLetters(): Promise<void> {
 
 /** With the id of the first line that is quarantined in a new journal, whose row comes behind that of its batch's tally. */
 const changes: [string, object][] = [
-  ["/api/quarantine/retry", { ids: ["2.0"] }],
-  ["/api/quarantine/purge", { ids: ["2.0"] }],
-  ["/api/replay", { since: 0 }],
-  ["/api/replay/cancel", {}],
+  ["/api/v1/quarantine/retry", { ids: ["2.0"] }],
+  ["/api/v1/quarantine/purge", { ids: ["2.0"] }],
+  ["/api/v1/replay", { since: 0 }],
+  ["/api/v1/replay/cancel", {}],
 ];
 
 describe("a request that changes something", () => {
@@ -120,7 +123,7 @@ describe("a request that changes something", () => {
     expect(redelivered).toEqual([]);
   });
 
-  test.each(changes.filter(([path]) => path !== "/api/replay"))("%s refuses GET with 405", async (path) => {
+  test.each(changes.filter(([path]) => path !== "/api/v1/replay"))("%s refuses GET with 405", async (path) => {
     await start();
     expect((await fetch(base + path)).status).toBe(405);
   });
@@ -137,30 +140,30 @@ describe("a request that changes something", () => {
     const quarantined = await quarantine(store, "invalid", [lineOf()]);
     await start();
     const own = { origin: base, "sec-fetch-site": "same-origin" };
-    expect((await post("/api/quarantine/purge", { ids: quarantined }, own)).answer).toMatchObject({ purged: 1 });
+    expect((await post("/api/v1/quarantine/purge", { ids: quarantined }, own)).answer).toMatchObject({ purged: 1 });
   });
 
   test("is answered with what is wrong with it", async () => {
     await start();
     const many = Array.from({ length: 1001 }, (_, n) => `${n + 1}.0`);
     const cases: [string, unknown, number, string][] = [
-      ["/api/quarantine/retry", "{", 400, "The body is not JSON"],
-      ["/api/quarantine/retry", [], 400, "the body must be an object"],
-      ["/api/quarantine/retry", {}, 400, "nothing is selected"],
-      ["/api/quarantine/retry", { ids: [] }, 400, "ids must be 1 to 1000"],
-      ["/api/quarantine/retry", { ids: [1] }, 400, "ids must be 1 to 1000"],
-      ["/api/quarantine/retry", { ids: ["1"] }, 400, "ids must be 1 to 1000"],
-      ["/api/quarantine/retry", { ids: ["m0"] }, 400, "ids must be 1 to 1000"],
-      ["/api/quarantine/retry", { ids: many }, 400, "ids must be 1 to 1000"],
-      ["/api/quarantine/retry", { class: "invalid", beforeId: "x" }, 400, "beforeId must be the id of an item"],
-      ["/api/quarantine/retry", { class: "other" }, 400, "class must be one of invalid, sample, note, dead_letter"],
-      ["/api/quarantine/retry", { clas: "invalid" }, 400, '"clas" is unknown'],
-      ["/api/quarantine/purge", { ids: ["m1"], deadLetters: true }, 400, 'deadLetters must be "keep" or "delete"'],
-      ["/api/replay", {}, 400, "since is missing"],
-      ["/api/replay", { since: 5, until: 4 }, 400, "until is before since"],
-      ["/api/replay/cancel", { name: "other" }, 400, "name must be one of replay, retry"],
-      ["/api/quarantine/retry", " ".repeat(70_000), 413, "The body is larger than 65536 bytes"],
-      ["/api/quarantine/retry", { class: "note" }, 409, "only the classes invalid and dead_letter"],
+      ["/api/v1/quarantine/retry", "{", 400, "The body is not JSON"],
+      ["/api/v1/quarantine/retry", [], 400, "the body must be an object"],
+      ["/api/v1/quarantine/retry", {}, 400, "nothing is selected"],
+      ["/api/v1/quarantine/retry", { ids: [] }, 400, "ids must be 1 to 1000"],
+      ["/api/v1/quarantine/retry", { ids: [1] }, 400, "ids must be 1 to 1000"],
+      ["/api/v1/quarantine/retry", { ids: ["1"] }, 400, "ids must be 1 to 1000"],
+      ["/api/v1/quarantine/retry", { ids: ["m0"] }, 400, "ids must be 1 to 1000"],
+      ["/api/v1/quarantine/retry", { ids: many }, 400, "ids must be 1 to 1000"],
+      ["/api/v1/quarantine/retry", { class: "invalid", beforeId: "x" }, 400, "beforeId must be the id of an item"],
+      ["/api/v1/quarantine/retry", { class: "other" }, 400, "class must be one of invalid, sample, note, dead_letter"],
+      ["/api/v1/quarantine/retry", { clas: "invalid" }, 400, '"clas" is unknown'],
+      ["/api/v1/quarantine/purge", { ids: ["m1"], deadLetters: true }, 400, 'deadLetters must be "keep" or "delete"'],
+      ["/api/v1/replay", {}, 400, "since is missing"],
+      ["/api/v1/replay", { since: 5, until: 4 }, 400, "until is before since"],
+      ["/api/v1/replay/cancel", { name: "other" }, 400, "name must be one of replay, retry"],
+      ["/api/v1/quarantine/retry", " ".repeat(70_000), 413, "The body is larger than 65536 bytes"],
+      ["/api/v1/quarantine/retry", { class: "note" }, 409, "only the classes invalid and dead_letter"],
     ];
     for (const [path, body, status, text] of cases) {
       const { status: got, answer } = await post(path, body);
@@ -176,10 +179,10 @@ describe("a list", () => {
     await quarantine(store, "sample", [lineOf({ type: "unknown", reason: "unclassified" })]);
     const [newest] = await quarantine(store, "invalid", [third as QuarantineLine]);
     await start();
-    const first = await get<ItemList>("/api/quarantine?class=invalid&limit=2");
+    const first = await get<ItemList>("/api/v1/quarantine?class=invalid&limit=2");
     expect(first.answer.items.map(({ id }) => id)).toEqual([newest as string, older as string]);
     expect(first.answer.counts).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
-    const next = await get<ItemList>(`/api/quarantine?class=invalid&limit=2&beforeId=${older}`);
+    const next = await get<ItemList>(`/api/v1/quarantine?class=invalid&limit=2&beforeId=${older}`);
     expect(next.answer.items).toMatchObject([{ id: oldest, line: 0, records: 1, source: "stream" }]);
     expect(Object.keys(first.answer.items[0] ?? {})).not.toContain("texts");
   });
@@ -187,7 +190,7 @@ describe("a list", () => {
   test("refuses a page that is too large, and ids that are none", async () => {
     await start();
     for (const query of ["?limit=1001", "?limit=x", "?beforeId=17", "/item?id=17", "/item"])
-      expect([query, (await get<object>(`/api/quarantine${query}`)).status]).toEqual([query, 400]);
+      expect([query, (await get<object>(`/api/v1/quarantine${query}`)).status]).toEqual([query, 400]);
   });
 });
 
@@ -196,7 +199,7 @@ test("a dead letter is shown with its range, the backend's message and its texts
   await markRows(store, [markOf(1, { from: 1, to: 3, logRecords: 2, message: "timestamp too old" })]);
   await start();
   const [id = ""] = idsOf("dead_letter");
-  const { answer } = await get<ItemWithTexts>(`/api/quarantine/item?id=${id}`);
+  const { answer } = await get<ItemWithTexts>(`/api/v1/quarantine/item?id=${id}`);
   expect(answer).toMatchObject({ id, class: "dead_letter", type: "flow", reason: "rejected", isCut: false });
   expect(answer).toMatchObject({ row: 1, line: 1, records: 2, detail: "timestamp too old" });
   expect(answer.texts.map((text) => JSON.parse(text) as object)).toEqual([
@@ -209,13 +212,15 @@ test("texts, details and reasons hide what privacy hides", async () => {
   const line = lineOf({ detail: "of alice@example.com", text: '{"user":"alice@example.com"}' });
   const [id] = await quarantine(store, "invalid", [line]);
   await start({ privacy: { actions: { ...nothingHidden, emails: "drop" }, salt: "salt" } });
-  const shown = await get<object>(`/api/quarantine/item?id=${id}`);
+  const shown = await get<object>(`/api/v1/quarantine/item?id=${id}`);
   expect(shown.answer).toMatchObject({ detail: "of [dropped]", texts: ['{"user":"[dropped]"}'] });
-  expect(JSON.stringify((await get<object>("/api/quarantine")).answer)).not.toContain("alice");
-  expect((await get<object>("/api/quarantine/item?id=99.0")).status).toBe(409);
+  expect(JSON.stringify((await get<object>("/api/v1/quarantine")).answer)).not.toContain("alice");
+  expect((await get<object>("/api/v1/quarantine/item?id=99.0")).status).toBe(409);
   const text = JSON.stringify({ event: flowValue({ virtualTraffic: [connection({ src: "alice@example.com" })] }) });
   const invalid = await quarantine(store, "invalid", [lineOf({ text })]);
-  const { kept: items } = (await post("/api/quarantine/retry", { ids: invalid })).answer as { kept: { why: string }[] };
+  const { kept: items } = (await post("/api/v1/quarantine/retry", { ids: invalid })).answer as {
+    kept: { why: string }[];
+  };
   expect(items).toHaveLength(1);
   expect(items[0]?.why).not.toContain("alice");
 });
@@ -225,11 +230,11 @@ describe("a retry", () => {
     for (let n = 1; n <= 120; n++) await take(store, [badFlow(n)], store.now);
     await quarantine(store, "invalid", [lineOf()]);
     await start();
-    const first = await post("/api/quarantine/retry", { class: "invalid" });
+    const first = await post("/api/v1/quarantine/retry", { class: "invalid" });
     expect(first.answer).toMatchObject({ accepted: 1, duplicate: 0 });
     const beforeId = first.answer["nextBeforeId"];
     expect(beforeId).toBeString();
-    const second = await post("/api/quarantine/retry", { class: "invalid", beforeId });
+    const second = await post("/api/v1/quarantine/retry", { class: "invalid", beforeId });
     expect(second.answer).toMatchObject({ accepted: 0, duplicate: 0 });
     expect(second.answer["nextBeforeId"]).toBeUndefined();
     expect((first.answer["kept"] as object[]).length + (second.answer["kept"] as object[]).length).toBe(120);
@@ -253,7 +258,7 @@ describe("a retry", () => {
     await markRows(store, [markOf(2, { why: "partial" })]);
     await start();
     const before = ids();
-    const { answer } = await post("/api/quarantine/retry", { ids: before });
+    const { answer } = await post("/api/v1/quarantine/retry", { ids: before });
     expect(answer).toMatchObject({ accepted: 0, queued: 0 });
     expect((answer["kept"] as { id: string }[]).map(({ id }) => id).toSorted()).toEqual(before.toSorted());
     expect(ids()).toEqual(before);
@@ -264,23 +269,23 @@ describe("a retry", () => {
     await start();
     const [second = "", first = ""] = idsOf("dead_letter");
     cannotSend = "no logs leave this program";
-    expect(await post("/api/quarantine/retry", { ids: [first] })).toMatchObject({
+    expect(await post("/api/v1/quarantine/retry", { ids: [first] })).toMatchObject({
       status: 409,
       answer: { text: cannotSend },
     });
     cannotSend = undefined;
-    expect((await post("/api/quarantine/retry", { class: "dead_letter" })).answer).toMatchObject({ queued: 2 });
+    expect((await post("/api/v1/quarantine/retry", { class: "dead_letter" })).answer).toMatchObject({ queued: 2 });
     expect(redelivered).toMatchObject([["retry", { name: "retry", total: 2 }]]);
-    const again = await post("/api/quarantine/retry", { ids: [second] });
+    const again = await post("/api/v1/quarantine/retry", { ids: [second] });
     expect(again.answer["text"]).toContain("a retry has been in progress since");
   });
 
   test("of dead letters with one reason queues those alone", async () => {
     await deadLetters();
     await start();
-    const other = await post("/api/quarantine/retry", { class: "dead_letter", reason: "decode_error" });
+    const other = await post("/api/v1/quarantine/retry", { class: "dead_letter", reason: "decode_error" });
     expect(other.answer).toMatchObject({ queued: 0 });
-    const { answer } = await post("/api/quarantine/retry", { class: "dead_letter", reason: "too_large" });
+    const { answer } = await post("/api/v1/quarantine/retry", { class: "dead_letter", reason: "too_large" });
     expect(answer).toMatchObject({ queued: 1 });
     expect(redelivered).toMatchObject([["retry", { marks: { class: "dead_letter", reason: "too_large" } }]]);
   });
@@ -292,21 +297,21 @@ describe("a purge", () => {
     await markRows(store, [markOf(1)]);
     await quarantine(store, "invalid", [lineOf()]);
     await start();
-    expect((await post("/api/quarantine/purge", { class: "dead_letter" })).status).toBe(409);
-    expect((await post("/api/quarantine/purge", { ids: ids() })).answer).toEqual({
+    expect((await post("/api/v1/quarantine/purge", { class: "dead_letter" })).status).toBe(409);
+    expect((await post("/api/v1/quarantine/purge", { ids: ids() })).answer).toEqual({
       purged: 1,
       keptDeadLetters: 1,
       isDone: true,
     });
     const all = { before: store.now * 2, deadLetters: "delete" };
-    expect((await post("/api/quarantine/purge", all)).answer).toMatchObject({ purged: 1 });
+    expect((await post("/api/v1/quarantine/purge", all)).answer).toMatchObject({ purged: 1 });
     expect(ids()).toEqual([]);
   });
 
   test("goes page by page", async () => {
     await quarantine(store, "invalid", linesOf(600));
     await start();
-    const purge = async () => (await post("/api/quarantine/purge", { class: "invalid" })).answer;
+    const purge = async () => (await post("/api/v1/quarantine/purge", { class: "invalid" })).answer;
     expect(await purge()).toMatchObject({ purged: 500, isDone: false });
     expect(await purge()).toMatchObject({ purged: 100 });
     expect(await purge()).toMatchObject({ purged: 0, isDone: true });
@@ -324,21 +329,21 @@ async function delivered(): Promise<void> {
 test("a replay is started once, reported, and cancelled", async () => {
   await delivered();
   await start();
-  const begun = await post("/api/replay", { since: store.now - 1000 });
+  const begun = await post("/api/v1/replay", { since: store.now - 1000 });
   expect(begun.answer).toMatchObject({ name: "replay", state: "in progress", total: 2, delivered: 0, rejected: 0 });
   expect(redelivered).toMatchObject([["replay", { cursor: { seq: 1 }, untilSeq: 2 }]]);
-  expect((await post("/api/replay", { since: 0 })).status).toBe(409);
-  expect((await get<object[]>("/api/replay")).answer).toMatchObject([{ state: "in progress" }]);
-  expect((await post("/api/replay/cancel", {})).answer).toMatchObject({ state: "cancelled" });
+  expect((await post("/api/v1/replay", { since: 0 })).status).toBe(409);
+  expect((await get<object[]>("/api/v1/replay")).answer).toMatchObject([{ state: "in progress" }]);
+  expect((await post("/api/v1/replay/cancel", {})).answer).toMatchObject({ state: "cancelled" });
   expect(redelivered.at(-1)).toEqual(["replay", undefined]);
-  expect((await post("/api/replay/cancel", {})).status).toBe(409);
-  expect((await post("/api/replay", { since: store.now + 1 })).answer["text"]).toContain("state.retention");
+  expect((await post("/api/v1/replay/cancel", {})).status).toBe(409);
+  expect((await post("/api/v1/replay", { since: store.now + 1 })).answer["text"]).toContain("state.retention");
 });
 
 test("a replay that was in progress resumes at a start, and is cancelled if nothing can be exported", async () => {
   await delivered();
   await start();
-  await post("/api/replay", { since: store.now - 1000 });
+  await post("/api/v1/replay", { since: store.now - 1000 });
   redelivered.length = 0;
   resumeRedeliveries(deps, silentLogger);
   expect(redelivered).toMatchObject([["replay", { name: "replay", total: 2 }]]);
@@ -348,5 +353,5 @@ test("a replay that was in progress resumes at a start, and is cancelled if noth
   resumeRedeliveries(deps, { ...silentLogger, warn: (message) => void warnings.push(message) });
   expect(warnings).toEqual(["the replay that was in progress is cancelled"]);
   expect(redelivered).toEqual([]);
-  expect((await get<object[]>("/api/replay")).answer).toMatchObject([{ state: "cancelled" }]);
+  expect((await get<object[]>("/api/v1/replay")).answer).toMatchObject([{ state: "cancelled" }]);
 });

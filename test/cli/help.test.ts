@@ -15,7 +15,7 @@ test("of the program", async () => {
   expect(help).toMatchInlineSnapshot(`
     "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|init|check|send|status|quarantine|replay|tailnet|service|schema|version
+    USAGE tailscale2otel run|demo|init|check|send|status|tail|top|quarantine|replay|tailnet|service|schema|version
 
     COMMANDS
 
@@ -26,6 +26,8 @@ test("of the program", async () => {
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
                       status    Show health, delivery, and whether every record is accounted for
+                        tail    Follow the accepted events of a running instance
+                         top    Watch a running instance: rates, sums, top talkers and the latest changes
              quarantine list    List quarantined records, samples, notes and dead letters, newest first
              quarantine show    Show one item with its text
             quarantine retry    Retry quarantined records, and export dead letters again

@@ -121,7 +121,7 @@ describe("while the program runs, without a restart,", () => {
     expect((await fetch(`${stream}/services/collector/event`, { method: "POST", body: flowEnvelope(1) })).status).toBe(
       401,
     );
-    expect((await fetch(`${admin}/api/status`)).status).toBe(401);
+    expect((await fetch(`${admin}/api/v1/status`)).status).toBe(401);
     expect(await send(stream, "a-token")).toBe(200);
     await end(program);
   });
@@ -193,7 +193,7 @@ grafana_cloud.token_file = "${tokenFile}"`,
   const program = start(directory, ["run"]);
   const { stream, admin } = JSON.parse(await program.line('"ready"')) as { stream: string; admin: string };
   const status = async (token: string): Promise<number> =>
-    (await fetch(`${admin}/api/status`, { headers: { authorization: `Bearer ${token}` } })).status;
+    (await fetch(`${admin}/api/v1/status`, { headers: { authorization: `Bearer ${token}` } })).status;
   let serial = 0;
   const logsCarry = (token: string) => async () => {
     await send(stream, "a-token", flowEnvelope(serial++));

@@ -293,7 +293,7 @@ test("another program at that address is told from an instance, whatever it answ
 
 test("an instance that stops answering in between is reported with the next step", async () => {
   const server = createServer((request, response) => {
-    if (request.url === "/api/status") response.end(JSON.stringify({ notReady: [], conservation: {} }));
+    if (request.url === "/api/v1/status") response.end(JSON.stringify({ notReady: [], conservation: {} }));
     else request.socket.destroy();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,7 +1,7 @@
-/** Text under a bound of bytes. */
-import { expect, test } from "bun:test";
+/** Text under a bound of bytes or columns, and patterns for names. */
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { cutText, editDistance, nearest } from "../../src/lib/text.ts";
+import { columnsOf, cutColumns, cutText, editDistance, globMatcher, nearest } from "../../src/lib/text.ts";
 import { seeded } from "../support/random.ts";
 
 const mark = "…[truncated]";
@@ -78,4 +78,47 @@ test("the distance is the same both ways, at least the difference in length, and
     }),
     seeded(),
   );
+});
+
+describe("columns of a terminal", () => {
+  test.each([
+    ["abc", 3],
+    ["東京", 4],
+    ["é", 1],
+    ["e\u0301", 1],
+    ["🙂", 2],
+    ["", 0],
+  ])("%s takes %d", (text, columns) => {
+    expect(columnsOf(text)).toBe(columns);
+  });
+
+  test.each([
+    ["abcdef", 6, "abcdef"],
+    ["abcdef", 5, "abcd…"],
+    ["東京都", 6, "東京都"],
+    ["東京都", 5, "東京…"],
+    ["東京都", 4, "東…"],
+    ["abc", 1, "…"],
+    ["abc", 0, ""],
+    ["", 0, ""],
+  ])("%s cut to %d is %s", (text, columns, cut) => {
+    expect(cutColumns(text, columns)).toBe(cut);
+  });
+});
+
+test.each([
+  ["web", "web", true],
+  ["WEB", "web", true],
+  ["web", "web2", false],
+  ["web*", "web2", true],
+  ["*web*", "my-web-2", true],
+  ["w?b", "wib", true],
+  ["w?b", "wb", false],
+  ["*", "", true],
+  ["a*b*c", "aXbXbXc", true],
+  ["a*b*c", "aXbXb", false],
+  ["", "", true],
+  [".*", "web", false],
+])("the pattern %s against %s: %p", (pattern, text, isMatch) => {
+  expect(globMatcher(pattern)(text)).toBe(isMatch);
 });

@@ -5,7 +5,7 @@ export const levels: readonly (readonly string[])[] = [
   ["main"],
   ["cli"],
   ["demo", "migration", "supervisor"],
-  ["app"],
+  ["app", "screen"],
   ["admin", "receivers", "tailnet", "export"],
   ["pipeline", "tailscale", "http"],
   ["ledger"],
@@ -51,7 +51,7 @@ export function circles(sources: Sources): string[] {
 
 /** What a file imports or re-exports, types included. */
 export function importsOf(text: string): string[] {
-  return [...withoutComments(text).matchAll(/\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
+  return [...withoutComments(text).matchAll(/(?<!["'])\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map(
     ([, specifier]) => specifier as string,
   );
 }

@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { endsOfObjects } from "../../records/json.ts";
 import type { Source } from "../../records/types.ts";
 import { freeBuffer } from "../../runtime/process.ts";
-import { Damaged, type QuarantineLine, type Row, type Tally, unpackText } from "../batch.ts";
+import { Damaged, type QuarantineLine, type Row, type RowHead, type Tally, unpackText } from "../batch.ts";
 import type { JournalReader, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../journal.ts";
 import { conditionOf, isQuarantine, lineOf, markOf, Marks, type StoredMark } from "./marks.ts";
 import { unlessDamaged } from "./state.ts";
@@ -67,7 +67,11 @@ export function openSqliteReader(location: string, failed: (error: unknown) => v
     const marks = new Marks(database);
     /** One statement per row: an open one would keep the write-ahead log from being reset. */
     const next = database.prepare(`SELECT ${table.columns} FROM batch WHERE seq >= ? ORDER BY seq LIMIT 1`);
+    const heads = database.prepare(
+      "SELECT seq, accepted_at AS acceptedAt, type, records FROM batch WHERE seq >= ? ORDER BY seq LIMIT ?",
+    );
     return {
+      heads: (fromSeq, rows) => watched(() => heads.all(fromSeq, rows) as unknown as RowHead[]),
       read: (fromSeq, limit) =>
         watched(() => {
           const rows: Row[] = [];

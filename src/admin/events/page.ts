@@ -1,0 +1,110 @@
+/** Pages of events: what is asked for and answered, and positions in the journal as text. */
+import type { LogEvent } from "../../catalogue/log-event.ts";
+import { Refusal } from "../../errors.ts";
+import { globMatcher } from "../../lib/text.ts";
+import type { Journal, LogPosition } from "../../journal/index.ts";
+import type { RecordType, Source } from "../../records/types.ts";
+
+/** One of `from`, `since` and `last` says where to begin; without any, with what is accepted from now on. */
+export interface EventQuery {
+  /** A position: an event's `id`, or `next` of the page before. */
+  readonly from?: string;
+  /** Epoch milliseconds: with what was received then. */
+  readonly since?: number;
+  /** With the last events that match. */
+  readonly last?: number;
+  /** Empty: all. */
+  readonly types: readonly RecordType[];
+  /** Patterns for the name or address of either end, in which `*` and `?` are wildcards; one has to match. Empty: all. */
+  readonly nodes: readonly string[];
+  readonly limit: number;
+  /** How long to wait if there is nothing to show yet. */
+  readonly waitMs: number;
+}
+
+/** An accepted event: a log record as it would be exported, and where it is in the journal. Times are RFC 3339. */
+export interface AcceptedEvent extends Omit<LogEvent, "time" | "observedTime"> {
+  readonly id: string;
+  readonly type: RecordType;
+  readonly source: Source;
+  readonly acceptedAt: string;
+  readonly time: string;
+  readonly observedTime: string;
+}
+
+export interface EventPage {
+  readonly events: readonly AcceptedEvent[];
+  /** Where the next page begins. */
+  readonly next: string;
+  /** All that was accepted so far has been read. */
+  readonly isEnd: boolean;
+  /** How long ago the oldest row was received that has not been read; 0 at the end. */
+  readonly behindSeconds: number;
+  /** What cannot be shown before these events. */
+  readonly gap?: Gap;
+  /** For a query with `since`: when the oldest row was received that is still there. */
+  readonly oldest?: string;
+}
+
+/**
+ * `deleted`: rows that have left by `state.retention`, `state.max_bytes` or a purge. `damaged`: rows that cannot be read.
+ * `other_journal`: the position belongs to another journal, so reading begins with the first row of this one.
+ */
+export interface Gap {
+  readonly reason: "deleted" | "damaged" | "other_journal";
+  readonly rows: number;
+}
+
+/** A page while it is read. */
+export interface OpenPage {
+  readonly events: AcceptedEvent[];
+  place: LogPosition;
+  /** Of its events, about. */
+  characters: number;
+  gap: Gap | undefined;
+}
+
+export type Matches = (event: LogEvent) => boolean;
+
+export function newPage(place: LogPosition): OpenPage {
+  return { events: [], place, characters: 0, gap: undefined };
+}
+
+export function startOf(seq: number): LogPosition {
+  return { seq, record: 0, logRecord: 0 };
+}
+
+type Positions = Pick<Journal, "identity" | "lastSeq">;
+
+/** The position as text. It says in which journal it is. */
+export function idOf({ identity }: Pick<Journal, "identity">, { seq, record, logRecord }: LogPosition): string {
+  return `${identity.createdAt.toString(36)}.${seq}.${record}.${logRecord}`;
+}
+
+/** @throws {Refusal} `unparsable` */
+export function placeOf(journal: Positions, text: string): { readonly place: LogPosition; readonly isOurs: boolean } {
+  const match = /^([0-9a-z]{1,11})\.([1-9]\d{0,14})\.(\d{1,9})\.(\d{1,9})$/.exec(text);
+  if (match === null) throw new Refusal("unparsable", "from must be the id of an event, or next of an answer");
+  const [seq = 0, record = 0, logRecord = 0] = match.slice(2).map(Number);
+  const isOurs = match[1] === journal.identity.createdAt.toString(36) && seq <= journal.lastSeq + 1;
+  return { place: { seq, record, logRecord }, isOurs };
+}
+
+/** Attributes that name an end of an event. */
+const endAttributes = [
+  "tailscale.src.node",
+  "tailscale.dst.node",
+  "source.address",
+  "destination.address",
+  "tailscale.target.name",
+  "tailscale.webhook.node.device.name",
+];
+
+/** Whether a pattern matches an end of an event: all of its name, or the name up to the first dot. */
+export function matcherOf(patterns: readonly string[]): Matches {
+  if (patterns.length === 0) return () => true;
+  const matchers = patterns.map(globMatcher);
+  const isNamed = (name: string): boolean =>
+    matchers.some((matches) => matches(name) || matches(name.replace(/\..*$/s, "")));
+  return ({ attributes }) => endAttributes.some((name) => [attributes[name] ?? []].flat().map(String).some(isNamed));
+}

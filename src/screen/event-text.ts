@@ -1,0 +1,91 @@
+/** Accepted events as text for a person, on one line and safe to show: who did what, or who talked to whom. */
+import type { AcceptedEvent } from "../admin/events/index.ts";
+import type { LogAttributes } from "../catalogue/log-event.ts";
+import { cutColumns, printable } from "../lib/text.ts";
+
+/** The event without its time and type. */
+export function eventText(event: AcceptedEvent): string {
+  switch (event.type) {
+    case "flow":
+      return flowText(event.attributes);
+    case "audit":
+      return auditText(event);
+    case "webhook":
+      return webhookText(event);
+  }
+}
+
+/** Lines that were removed and added, if the event is a change of the policy file. */
+export function diffOf({ attributes }: AcceptedEvent): readonly string[] {
+  const diff = attributes["tailscale.audit.diff"];
+  return typeof diff === "string" ? diff.split("\n").map((line) => shown(line, 160)) : [];
+}
+
+export function count(amount: number): string {
+  return Math.round(amount).toLocaleString("en-US");
+}
+
+/** Decimal units, three digits. */
+export function bytes(amount: number): string {
+  const power = amount < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(amount) / 3));
+  const scaled = amount / 1000 ** power;
+  return `${power === 0 ? String(scaled) : scaled.toPrecision(3)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
+const nameColumns = 64;
+const valueColumns = 120;
+const messageColumns = 400;
+
+/** Safe on a terminal, and cut. */
+function shown(value: unknown, columns = nameColumns): string {
+  return cutColumns(printable([value].flat().join(", ")), columns);
+}
+
+function flowText(attributes: LogAttributes): string {
+  const of = (name: string) => attributes[name];
+  const region = of("tailscale.derp.region_id");
+  const path =
+    of("tailscale.path") === "derp" ? `relayed by DERP region ${shown(region ?? "?")}` : of("tailscale.path");
+  const from = endText(of("tailscale.src.node"), of("source.address"), undefined);
+  const to = endText(of("tailscale.dst.node"), of("destination.address"), of("destination.port"));
+  const what = [of("network.transport"), of("tailscale.dst.service")].filter((word) => word !== undefined).map(String);
+  const sums = `tx ${bytes(Number(of("tailscale.tx.bytes")))}, rx ${bytes(Number(of("tailscale.rx.bytes")))}`;
+  const traffic = [of("tailscale.traffic_type"), path].filter((word) => word !== undefined).map(String);
+  return `${from} → ${to}  ${shown(what.join(" "))}  ${sums}  ${shown(traffic.join(", "))}`;
+}
+
+/** A name if there is one of its own, else the address. */
+function endText(node: unknown, address: unknown, port: unknown): string {
+  const isNamed = typeof node === "string" && node !== "unknown" && node !== "external";
+  const name = isNamed || address === undefined ? (node ?? "?") : address;
+  const host = port !== undefined && !isNamed && String(name).includes(":") ? `[${String(name)}]` : name;
+  return port === undefined ? shown(host) : `${shown(host)}:${shown(port)}`;
+}
+
+function auditText({ attributes }: AcceptedEvent): string {
+  const of = (name: string, columns?: number) => shown(attributes[name] ?? "", columns);
+  const who = attributes["user.name"] ?? attributes["user.full_name"] ?? "Tailscale";
+  const property = of("tailscale.target.property");
+  const what = [
+    of("tailscale.audit.action"),
+    `${of("tailscale.target.type")}${property === "" ? "" : `.${property}`}`,
+    of(attributes["tailscale.target.name"] === undefined ? "tailscale.target.id" : "tailscale.target.name"),
+    `via ${of("tailscale.audit.origin")}`,
+  ];
+  const error = of("error.message", messageColumns);
+  const failure = error === "" ? "" : `, failed: ${error}`;
+  return `${shown(who)}: ${what.filter((word) => word !== "").join(" ")}${failure}${changeText(attributes)}`;
+}
+
+/** Old and new value; a policy file is shown as a diff instead. */
+function changeText(attributes: LogAttributes): string {
+  const [old, next] = [attributes["tailscale.audit.old"], attributes["tailscale.audit.new"]];
+  if (attributes["tailscale.audit.diff"] !== undefined || (old === undefined && next === undefined)) return "";
+  return `: ${shown(old ?? "nothing", valueColumns)} → ${shown(next ?? "nothing", valueColumns)}`;
+}
+
+function webhookText({ body, attributes }: AcceptedEvent): string {
+  const who = attributes["tailscale.webhook.actor"];
+  const by = who === undefined ? "" : ` (by ${shown(who)})`;
+  return `${shown(attributes["tailscale.webhook.type"])}: ${shown(body, messageColumns)}${by}`;
+}

@@ -1,0 +1,154 @@
+/** What a moment of a running instance looks like: a frame for a terminal, or lines for a pipe. */
+import type { AcceptedEvent } from "../admin/events/index.ts";
+import { columnsOf, cutColumns, printable } from "../lib/text.ts";
+import { bytes, count, eventText } from "./event-text.ts";
+import type { Moment } from "./look.ts";
+
+export interface FrameOptions {
+  readonly columns: number;
+  readonly rows: number;
+  readonly hasColor: boolean;
+  /** Lines before all others, such as what is shown. */
+  readonly head: readonly string[];
+  /** What is wrong, for a person. */
+  readonly notices: readonly string[];
+}
+
+/** A line and its ANSI style. */
+interface Line {
+  readonly text: string;
+  readonly style?: number;
+}
+
+const bold = 1;
+const dim = 2;
+const yellow = 33;
+
+const roomyRows = 16;
+
+/** Widths below this are treated as this; lines are cut to the real one. */
+const minColumns = 40;
+
+/** Lines that are cut to the size of the terminal. Of few rows, the sums keep theirs longest. */
+export function frameOf(moment: Moment, { columns, rows, hasColor, head, notices }: FrameOptions): readonly string[] {
+  const width = Math.max(minColumns, columns) - 3;
+  const wrapped = (lines: readonly string[], style?: number): Line[] =>
+    lines.flatMap((line) => wrap(printable(line), width)).map((text) => ({ text, ...(style && { style }) }));
+  const { overview, events } = moment;
+  const summary = wrapped(summaryOf(moment));
+  const { notReady, degraded } = overview;
+  const troubles = wrapped(
+    [...notReady.map((why) => `not accepting: ${why}`), ...degraded, ...notices].map((text) => `! ${text}`),
+    yellow,
+  );
+  const fixed = [wrapped(head, dim), summary, troubles];
+  // Empty lines between sections, if there is room.
+  const gap = rows >= roomyRows ? 1 : 0;
+  const used = fixed.reduce((sum, lines) => sum + (lines.length === 0 ? 0 : lines.length + gap), 0);
+  const left = Math.max(0, rows - used);
+  const shownEvents = Math.min(events.length, Math.max(0, Math.floor((left - 2) / 2)));
+  const shownTalkers = Math.max(0, left - shownEvents - 2 - gap);
+  const sections: (readonly Line[])[] = [
+    ...fixed,
+    [
+      { text: `Top talkers since ${overview.talkersSince.slice(11, 19)} UTC`, style: bold },
+      ...talkerLines(moment, shownTalkers, width),
+    ],
+    [{ text: "Latest audit and webhook events (UTC)", style: bold }, ...events.slice(-shownEvents).map(eventLine)],
+  ];
+  return sections
+    .filter((lines) => lines.length > 0)
+    .flatMap((lines, section) => (gap === 0 || section === 0 ? lines : [{ text: "" }, ...lines]))
+    .slice(0, rows)
+    .map((line: Line) => {
+      const text = cutColumns(line.text === "" ? "" : `  ${line.text}`, columns - 1);
+      return hasColor && line.style !== undefined ? `\u001b[${line.style}m${text}\u001b[0m` : text;
+    });
+}
+
+/** What a pipe gets at each look. */
+export function linesOf({ overview, entriesPerSecond, fresh }: Moment, notices: readonly string[] = []): string[] {
+  const { conservation: sums } = overview;
+  const [top] = overview.talkers;
+  const topText = top === undefined ? "" : `; top ${top.from} ↔ ${top.to} ${bytes(top.bytes)}`;
+  const fate = `${count(sums.accepted)} records accepted, ${count(sums.delivered)} delivered, ${count(sums.pending)} pending`;
+  const lines = [
+    `${count(entriesPerSecond)} entries/s; ${fate}${topText}`,
+    ...[...overview.notReady, ...overview.degraded, ...notices].map((text) => `! ${text}`),
+    ...fresh.map((event) => eventLine(event).text),
+  ];
+  return lines.map((line) => `${uptime(overview)} ${printable(line)}`);
+}
+
+/** The two conservation sums, each with its verdict. */
+export function sumsOf({ overview: { conservation: sums } }: Pick<Moment, "overview">): readonly string[] {
+  const { received, accepted, duplicate, skipped, quarantined, delivered, pending, deadLettered } = sums;
+  const { uncounted, lost } = sums;
+  const inbound = received === accepted + duplicate + skipped + quarantined ? "=" : "≠";
+  const outbound = accepted + uncounted === delivered + pending + deadLettered + lost ? "=" : "≠";
+  const rare = (amount: number, name: string): string => (amount === 0 ? "" : ` + ${name} ${count(amount)}`);
+  return [
+    `received ${count(received)} ${inbound} accepted ${count(accepted)} + duplicate ${count(duplicate)} + skipped ${count(skipped)} + quarantined ${count(quarantined)}`,
+    `accepted ${count(accepted)}${rare(uncounted, "uncounted")} ${outbound} delivered ${count(delivered)} + pending ${count(pending)} + dead-lettered ${count(deadLettered)}${rare(lost, "lost")}`,
+  ];
+}
+
+function summaryOf(moment: Moment): readonly string[] {
+  const { overview, entriesPerSecond, recordsPerSecond } = moment;
+  const { counters, pendingSince, at } = overview;
+  const waiting = pendingSince === undefined ? 0 : Math.max(0, Date.parse(at) - Date.parse(pendingSince));
+  return [
+    `up ${uptime(overview)}   ${count(entriesPerSecond)} connection entries/s, ${count(overview.entries)} counted   ${count(recordsPerSecond)} records/s`,
+    ...sumsOf(moment),
+    ...(waiting < 5000 ? [] : [`oldest record in the backlog received ${duration(waiting)} ago`]),
+    ...(counters.kind === "current"
+      ? []
+      : [`counters are being restored: row ${counters.measuredRow} of ${counters.lastRow}`]),
+  ];
+}
+
+function talkerLines({ overview: { talkers } }: Moment, most: number, width: number): readonly Line[] {
+  // Of two names and an amount, the names are cut.
+  const namesWidth = Math.max(8, Math.min(48, width - 12));
+  const barWidth = Math.max(0, Math.min(24, width - namesWidth - 12));
+  const greatest = talkers[0]?.bytes ?? 1;
+  return talkers.slice(0, most).map(({ from, to, bytes: amount }) => {
+    const bar = "█".repeat(Math.max(1, Math.round((amount / greatest) * barWidth)));
+    const names = cutColumns(printable(`${from} ↔ ${to}`), namesWidth);
+    const padding = " ".repeat(namesWidth - columnsOf(names));
+    return { text: `${names}${padding} ${bytes(amount).padStart(9)} ${barWidth > 0 ? bar : ""}`.trimEnd() };
+  });
+}
+
+function eventLine(event: AcceptedEvent): Line {
+  const text = `${event.type} ${event.time.slice(11, 19)} ${eventText(event)}`;
+  return event.severity === "WARN" ? { text, style: yellow } : { text };
+}
+
+/** Breaks a line at spaces; what follows the first row is indented. */
+function wrap(line: string, width: number): readonly string[] {
+  const rows: string[] = [];
+  for (const word of line.split(" ")) {
+    const last = rows.at(-1);
+    if (last !== undefined && columnsOf(last) + 1 + columnsOf(word) <= width) rows[rows.length - 1] = `${last} ${word}`;
+    else rows.push(last === undefined ? word : `  ${word}`);
+  }
+  return rows;
+}
+
+function uptime({ at, startedAt }: Moment["overview"]): string {
+  return duration(Date.parse(at) - Date.parse(startedAt));
+}
+
+/** `1:05`, `2:00:00`, `3d 4:00:00`. */
+function duration(millis: number): string {
+  const seconds = Math.max(0, Math.floor(millis / 1000));
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+  ];
+  const two = (amount: number): string => String(amount).padStart(2, "0");
+  const clock = hours + days === 0 ? String(minutes) : `${hours}:${two(minutes)}`;
+  return `${days === 0 ? "" : `${days}d `}${clock}:${two(seconds % 60)}`;
+}

@@ -1,0 +1,81 @@
+/** The alternate screen of the terminal: frames without ghosts, and a terminal that is left as it was, however the program ends. */
+import { writeSync } from "node:fs";
+import process from "node:process";
+
+/** Makes the lines for a terminal of that size. */
+export type Render = (columns: number, rows: number) => readonly string[];
+
+export interface Screen {
+  /** Shows what it makes now, and again whenever the size changes. */
+  draw(render: Render): void;
+  /** Leaves the terminal as it was. Safe twice. */
+  close(): void;
+}
+
+/** Alternate screen, cursor hidden, no wrapping; and back. */
+const enter = "\u001b[?1049h\u001b[?25l\u001b[?7l\u001b[2J";
+const leave = "\u001b[?7h\u001b[?25h\u001b[?1049l";
+
+/** Some terminals do not know their size and say 0. */
+const usual = { columns: 80, rows: 24 };
+
+const interrupt = "\u0003";
+
+/** Whether frames can be drawn: on a terminal that can move its cursor. */
+export function canDraw(environment: Readonly<Record<string, string | undefined>>): boolean {
+  return process.stdout.isTTY === true && environment["TERM"] !== "dumb";
+}
+
+/** Takes the terminal. `quit` is called for `q` and Ctrl-C, which is no signal while the keyboard is read. */
+export function openScreen(quit: () => void): Screen {
+  const { stdout, stdin } = process;
+  let last: Render | undefined;
+  let isOpen = true;
+
+  const show = (): void => {
+    if (last === undefined || !isOpen) return;
+    const columns = stdout.columns || usual.columns;
+    const rows = stdout.rows || usual.rows;
+    const lines = last(columns, rows).slice(0, rows);
+    stdout.write(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join("\r\n")}\u001b[J`);
+  };
+  const redraw = (): void => {
+    stdout.write("\u001b[2J");
+    show();
+  };
+  const onKeys = (keys: Buffer): void => {
+    if (/[qQ]/.test(keys.toString()) || keys.includes(interrupt)) quit();
+  };
+  const close = (): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    stdout.off("resize", redraw);
+    process.off("exit", close);
+    stdin.off("data", onKeys);
+    try {
+      if (stdin.isTTY) stdin.setRawMode(false);
+      // Not by the stream: the process may be ending.
+      writeSync(stdout.fd, leave);
+    } catch {
+      // The terminal is gone.
+    }
+    stdin.pause();
+    stdin.unref();
+  };
+
+  stdout.write(enter);
+  stdout.on("resize", redraw);
+  process.on("exit", close);
+  if (stdin.isTTY) {
+    stdin.setRawMode(true);
+    stdin.on("data", onKeys);
+    stdin.resume();
+  }
+  return {
+    draw(render) {
+      last = render;
+      show();
+    },
+    close,
+  };
+}

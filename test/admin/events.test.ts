@@ -1,0 +1,352 @@
+/** Accepted events over real sockets and a real journal: order, filters, waiting, gaps, and what bounds a reader. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { EventFeed, type EventPage, type EventQuery } from "../../src/admin/events/index.ts";
+import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import { createInstanceFile } from "../../src/admin/instance-file.ts";
+import type { Operations } from "../../src/admin/operations.ts";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import type { ProcessorSettings } from "../../src/processors/index.ts";
+import type { JsonObject } from "../../src/records/types.ts";
+import { auditValue, connection, flowValue } from "../support/records.ts";
+import { createStore, lineOf, quarantine, take, type TestStore } from "../support/store.ts";
+import { aWhile, until } from "../support/wait.ts";
+
+let store: TestStore;
+let feed: EventFeed;
+let admin: Admin | undefined;
+let rejected: number;
+
+beforeEach(() => {
+  store = createStore();
+  rejected = 0;
+  open(store.settings);
+});
+afterEach(async () => {
+  feed.close();
+  await admin?.stop(0);
+  admin = undefined;
+  store.remove();
+});
+
+function open(settings: ProcessorSettings): void {
+  const telemetry = { ...silentTelemetry, add: () => void rejected++ };
+  feed = new EventFeed({ journal: store.journal, settings, telemetry, clock: () => store.now });
+}
+
+/** Commits values as one batch, as the program does. */
+async function accept(...values: readonly JsonObject[]): Promise<void> {
+  await take(store, values, store.now);
+  feed.committed();
+}
+
+async function start(token = ""): Promise<void> {
+  const clock = (): number => store.now;
+  admin = createAdmin(
+    { listen: "127.0.0.1:0", token },
+    {
+      health: () => ({
+        notReady: [],
+        export: { logs: { kind: "ok" }, metrics: { kind: "ok" } },
+        polls: [],
+        tailnet: [],
+      }),
+      scrape: async () => "",
+      status: () => ({}),
+      overview: () => Promise.reject(new Error("not asked for")) as never,
+      events: feed,
+      operations: {} as Operations,
+      instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
+      logger: silentLogger,
+    },
+  );
+  await admin.start();
+}
+
+async function ask(query: string): Promise<{ readonly status: number; readonly page: EventPage & { text?: string } }> {
+  const response = await fetch(`http://127.0.0.1:${admin?.port}/api/v1/events?${query}`);
+  return { status: response.status, page: (await response.json()) as EventPage };
+}
+
+const everything = { types: [], nodes: [], limit: 500, waitMs: 0 };
+
+/** All pages of a query together. */
+async function readWhole(query: EventQuery): Promise<EventPage> {
+  let page = await feed.read(query);
+  const { gap, oldest } = page;
+  const { since: _, last: __, ...rest } = query;
+  const events = [...page.events];
+  while (!page.isEnd) {
+    page = await feed.read({ ...rest, from: page.next });
+    events.push(...page.events);
+  }
+  return { ...page, events, ...(gap && { gap }), ...(oldest && { oldest }) };
+}
+
+const portsOf = ({ events }: EventPage): unknown[] => events.map(({ attributes }) => attributes["destination.port"]);
+
+/** A flow record of so many connections, told apart by their ports from `first` on. */
+function flows(connections: number, first: number, members: JsonObject = {}): JsonObject {
+  const virtualTraffic = Array.from({ length: connections }, (_, n) => connection({ dst: `100.64.1.2:${first + n}` }));
+  return flowValue({ virtualTraffic, nodeId: `n${first}CNTRL`, ...members });
+}
+
+/** Follows from the journal's start to its end, a few events at a time. */
+async function readAll(limit: number): Promise<unknown[]> {
+  const ports: unknown[] = [];
+  let page = await feed.read({ ...everything, limit, since: 0 });
+  for (;;) {
+    ports.push(...portsOf(page));
+    if (page.isEnd) return ports;
+    page = await feed.read({ ...everything, limit, from: page.next });
+  }
+}
+
+describe("a page", () => {
+  test("has events in the order of their acceptance, as they would be exported", async () => {
+    await accept(flows(1, 443), auditValue());
+    const { events, isEnd, gap } = await readWhole({ ...everything, since: 0 });
+    expect([isEnd, gap]).toEqual([true, undefined]);
+    expect(events.map(({ type, source, name }) => [type, source, name])).toEqual([
+      ["flow", "stream", "tailscale.network.flow"],
+      ["audit", "stream", "tailscale.config.audit"],
+    ]);
+    expect(events[0]).toMatchObject({
+      acceptedAt: "2026-11-02T09:15:00.000Z",
+      time: "2026-11-02T09:15:00Z",
+      severity: "INFO",
+      body: "tcp virtual 100.64.1.1:40000 -> 100.64.1.2:443 tx=300B rx=200B",
+      attributes: { "destination.port": 443, "tailscale.tx.bytes": 300 },
+    });
+    expect(new Set(events.map(({ id }) => id)).size).toBe(2);
+  });
+
+  test("ends inside a record if it is full, and the next one goes on there", async () => {
+    await accept(flows(5, 1), flows(150, 100), flows(3, 300));
+    await accept(flows(2, 400));
+    const all = [...Array(5).keys()].map((n) => 1 + n);
+    all.push(...[...Array(150).keys()].map((n) => 100 + n), 300, 301, 302, 400, 401);
+    expect(await readAll(7)).toEqual(all);
+    expect(await readAll(500)).toEqual(all);
+  });
+
+  test("begins with the event whose id is given", async () => {
+    await accept(flows(5, 1));
+    const { events } = await readWhole({ ...everything, since: 0 });
+    expect(portsOf(await readWhole({ ...everything, from: events[3]?.id ?? "" }))).toEqual([4, 5]);
+  });
+
+  test("ends behind a megabyte of text", async () => {
+    const values = Array.from({ length: 300 }, (_, n) =>
+      auditValue({ eventGroupID: `g${n}`, old: "o".repeat(6000), new: "n".repeat(6000) }),
+    );
+    await accept(...values);
+    const page = await feed.read({ ...everything, since: 0 });
+    expect(page.events.length).toBeLessThan(200);
+    expect(JSON.stringify(page).length).toBeLessThan(2 * 1024 * 1024);
+    expect(page.isEnd).toBe(false);
+  });
+
+  test("shows connections whatever is exported of them, and what privacy leaves", async () => {
+    const actions = Object.fromEntries(
+      ["emails", "user_ids", "hostnames", "node_ids", "tailscale_ips", "internal_ips"].map((name) => [name, "drop"]),
+    );
+    const privacy = {
+      actions: { ...actions, external_ips: "keep", tailnet_name: "keep", free_text: "keep" },
+      salt: "s",
+    };
+    feed.close();
+    open({ ...store.settings, flowLogMode: "off", privacy } as ProcessorSettings);
+    await accept(flows(2, 443), auditValue());
+    const page = await readWhole({ ...everything, since: 0 });
+    expect(page.events).toHaveLength(3);
+    expect(JSON.stringify(page)).not.toMatch(/100\.64|alice|nCNTRL|n443/);
+  });
+});
+
+describe("reading begins", () => {
+  test("with what is accepted from then on, if nothing is asked for", async () => {
+    await accept(flows(1, 1));
+    const { events, next, isEnd } = await feed.read(everything);
+    expect([events, isEnd]).toEqual([[], true]);
+    await accept(flows(1, 2));
+    expect(portsOf(await readWhole({ ...everything, from: next }))).toEqual([2]);
+  });
+
+  test("with the last events that match", async () => {
+    await accept(flows(5, 1), auditValue());
+    await accept(flows(2, 10));
+    await accept(auditValue({ eventGroupID: "other" }));
+    expect(portsOf(await readWhole({ ...everything, types: ["flow"], last: 3 }))).toEqual([5, 10, 11]);
+    expect((await readWhole({ ...everything, types: ["audit"], last: 2 })).events).toHaveLength(2);
+    expect(portsOf(await readWhole({ ...everything, types: ["flow"], last: 100 }))).toHaveLength(7);
+    expect((await readWhole({ ...everything, types: ["webhook"], last: 10 })).events).toEqual([]);
+  });
+
+  test("with the first row of a time, and says how far back the journal goes", async () => {
+    const begun = store.now;
+    for (let minute = 0; minute < 30; minute++) {
+      store.now = begun + minute * 60_000;
+      await accept(flows(1, 1 + minute));
+    }
+    const page = await readWhole({ ...everything, since: begun + 20 * 60_000 });
+    expect(portsOf(page)).toEqual([21, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
+    expect(page.oldest).toBe("2026-11-02T09:15:00.000Z");
+    expect((await readWhole({ ...everything, since: begun + 31 * 60_000 })).events).toEqual([]);
+  });
+
+  test("with the first row of this journal, and a gap, if the position is that of another", async () => {
+    await accept(flows(1, 1));
+    const { next } = await feed.read(everything);
+    for (const from of [next.replace(/^\w+/, "abc"), next.replace(/\.\d+\./, ".99.")]) {
+      const page = await readWhole({ ...everything, from });
+      expect([portsOf(page), page.gap]).toEqual([[1], { reason: "other_journal", rows: 0 }]);
+    }
+  });
+});
+
+describe("only events are shown", () => {
+  test("of the types that are asked for", async () => {
+    await accept(flows(2, 1), auditValue());
+    await quarantine(store, "invalid", [lineOf()]);
+    await accept(auditValue({ eventGroupID: "other" }));
+    const page = await readWhole({ ...everything, types: ["audit"], since: 0 });
+    expect(page.events.map(({ type }) => type)).toEqual(["audit", "audit"]);
+    expect(page.isEnd).toBe(true);
+  });
+
+  test.each([
+    ["100.64.1.2", [1, 2, 3]],
+    ["100.64.1.9", [4]],
+    ["100.64.1.*", [1, 2, 3, 4]],
+    ["LAPTOP", [4]],
+    ["lap*", [4]],
+    ["*.example.com", ["audit"]],
+    ["l?ptop", [4]],
+    ["laptops", []],
+  ])("of a node by name or address: %s", async (node, ports) => {
+    await accept(flows(3, 1));
+    const laptop = { nodeId: "nLAPTOPCNTRL", name: "laptop.tail1234.ts.net.", addresses: ["100.64.1.9"] };
+    await accept(
+      flowValue({
+        nodeId: "nLAPTOPCNTRL",
+        srcNode: laptop,
+        virtualTraffic: [connection({ src: "100.64.1.9:5000", dst: "100.64.1.3:4" })],
+      }),
+      auditValue({ target: { id: "n1CNTRL", name: "web.example.com", type: "NODE", property: "" } }),
+    );
+    const { events } = await readWhole({ ...everything, nodes: [node], since: 0 });
+    expect(events.map(({ type, attributes }) => attributes["destination.port"] ?? type)).toEqual(ports);
+  });
+});
+
+describe("a reader that waits", () => {
+  test("gets what is accepted at once", async () => {
+    const { next } = await feed.read(everything);
+    const waiting = feed.read({ ...everything, from: next, types: ["audit"], waitMs: 20_000 });
+    await accept(flows(1, 1));
+    await accept(auditValue());
+    const { events } = await waiting;
+    expect(events.map(({ type }) => type)).toEqual(["audit"]);
+  });
+
+  test("gets an empty page when the time is over", async () => {
+    const { events, isEnd, next } = await feed.read({ ...everything, waitMs: 20 });
+    expect([events, isEnd]).toEqual([[], true]);
+    expect((await feed.read({ ...everything, from: next, waitMs: 1 })).next).toBe(next);
+  });
+
+  test("is answered at shutdown, and over HTTP with 503", async () => {
+    await start();
+    const asked = ask("wait=30s");
+    const direct = feed.read({ ...everything, waitMs: 30_000 }).catch((error: unknown) => String(error));
+    await aWhile();
+    feed.close();
+    expect((await asked).status).toBe(503);
+    expect(await direct).toContain("the program is stopping");
+  });
+
+  test("is refused if 64 wait already, which is counted", async () => {
+    await start();
+    const waiting = Array.from({ length: 64 }, () => feed.read({ ...everything, waitMs: 30_000 }).catch(() => "ended"));
+    const { status, page } = await ask("");
+    expect([status, page.text]).toEqual([503, "64 requests are waiting for events already"]);
+    expect(rejected).toBe(1);
+    feed.close();
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["ended"]));
+  });
+});
+
+describe("a gap is told", () => {
+  test("before what follows it, if rows are deleted that were not read", async () => {
+    await accept(flows(1, 1));
+    const { next } = await feed.read(everything);
+    await accept(flows(1, 2));
+    await accept(flows(1, 3));
+    const { cursor } = store.journal;
+    store.journal.progress({ cursor: { ...cursor, seq: 4, records: { delivered: 3, deadLettered: 0 } } });
+    await store.ledger.fold(store.now);
+    store.now += 48 * 3_600_000;
+    await until(() => {
+      store.journal.maintain();
+      store.now += 3_600_000;
+      return store.journal.openReader().heads(1, 1).length === 0;
+    });
+    await accept(flows(1, 4));
+    const page = await readWhole({ ...everything, from: next });
+    expect([portsOf(page), page.gap]).toEqual([[4], { reason: "deleted", rows: 2 }]);
+    const again = await readWhole({ ...everything, from: page.next });
+    expect(again.gap).toBeUndefined();
+  });
+});
+
+describe("over HTTP", () => {
+  test("a page is JSON, and the token is required", async () => {
+    await accept(flows(2, 1), auditValue());
+    await start("admin-token");
+    expect((await ask("since=0")).status).toBe(401);
+    const response = await fetch(`http://127.0.0.1:${admin?.port}/api/v1/events?since=0&types=flow,audit&limit=2`, {
+      headers: { authorization: "Bearer admin-token" },
+    });
+    expect(((await response.json()) as EventPage).events).toHaveLength(2);
+  });
+
+  test.each([
+    ["from=17", "from must be the id of an event, or next of an answer"],
+    ["limit=0", "limit must be 1 to 2000"],
+    ["last=2001", "last must be 1 to 2000"],
+    ["since=yesterday", "since must be a whole number"],
+    ["wait=1h", "wait must be a time of up to 30s"],
+    ["wait=5", "wait must be a time of up to 30s"],
+    ["types=flow,logs", "types must be some of flow, audit, webhook"],
+    [`nodes=${"a".repeat(300)}`, "nodes must be up to 20 names or patterns of up to 256 characters"],
+    ["since=0&last=3", "only one of from, since and last can be given"],
+    ["type=flow", '"type" is unknown'],
+  ])("%s is refused: %s", async (query, text) => {
+    await start();
+    expect(await ask(query)).toEqual({ status: 400, page: { text } as never });
+  });
+
+  test("a pattern that would take others for ever takes no time", async () => {
+    await accept(flowValue({ srcNode: { nodeId: "nONECNTRL", name: "a".repeat(4000) } }));
+    await start();
+    const began = performance.now();
+    await ask(`since=0&nodes=${"*a".repeat(120)}b`);
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+});
+
+test("a reader yields to others after some milliseconds, however much there is to read", async () => {
+  for (let n = 0; n < 20; n++)
+    await accept(...Array.from({ length: 200 }, (_, at) => flows(20, 1 + at, { nodeId: `n${n}-${at}CNTRL` })));
+  let longest = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 1);
+  await feed.read({ ...everything, nodes: ["nobody"], since: 0, waitMs: 300 });
+  clearInterval(timer);
+  // A busy machine adds to it; a page in one go would take several hundred.
+  expect(longest).toBeLessThan(200);
+});
