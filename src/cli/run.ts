@@ -49,7 +49,7 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
   const stop = listenForStop(host);
   let isDamaged = false;
   const reload = createReload(loaded, sources, log);
-  const releaseReload = host.isInteractive ? () => {} : onSignal("SIGHUP", () => reload.ask("SIGHUP"));
+  const releaseReload = isStoppedByHangup(host) ? () => {} : onSignal("SIGHUP", () => reload.ask("SIGHUP"));
   const deps: AppDeps = {
     logger: log,
     clock: systemClock,
@@ -143,9 +143,13 @@ function listenForStop(host: Host) {
     ask(signal);
   };
   const releases = [onSignal("SIGINT", () => end("SIGINT", 130)), onSignal("SIGTERM", () => end("SIGTERM", 143))];
-  // The terminal was closed: without this, the program would keep running unseen.
-  if (host.isInteractive) releases.push(onSignal("SIGHUP", () => end("SIGHUP", 129)));
+  if (isStoppedByHangup(host)) releases.push(onSignal("SIGHUP", () => end("SIGHUP", 129)));
   return { asked, ask, release: () => releases.forEach((release) => release()) };
+}
+
+/** The terminal was closed: without this, the program would keep running unseen. On Windows, the signal means nothing else. */
+function isStoppedByHangup({ isInteractive, system }: Host): boolean {
+  return isInteractive || system.platform === "win32";
 }
 
 /** Two listeners of one configuration have one address only if the receivers share it. */

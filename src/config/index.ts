@@ -217,14 +217,19 @@ function configOf(
   }
   Value.Assert(configSchema, config);
   const { state } = config;
-  if (state.path === "") state.path = defaultStateDirectory(system, environment["XDG_STATE_HOME"]);
+  if (state.path === "") state.path = defaultStateDirectory(system, environment);
   else if (state.path !== ":memory:") state.path = resolve(workingDirectory, state.path);
   return config;
 }
 
 /** `$XDG_STATE_HOME` counts if it is absolute, as the XDG Base Directory specification demands. */
-function defaultStateDirectory({ platform, homeDirectory, uid }: System, xdgStateHome = ""): string {
+function defaultStateDirectory(
+  { platform, homeDirectory, uid }: System,
+  environment: ConfigSources["environment"],
+): string {
   const name = "tailscale2otel";
+  const { XDG_STATE_HOME: xdgStateHome = "", LOCALAPPDATA: localAppData = homeDirectory } = environment;
+  if (platform === "win32") return join(localAppData, name);
   if (platform === "darwin") return join(homeDirectory, "Library", "Application Support", name);
   if (isAbsolute(xdgStateHome)) return join(xdgStateHome, name);
   if (platform === "linux" && uid === 0) return join("/var/lib", name);

@@ -86,7 +86,7 @@ export const configSchema = section("The configuration of tailscale2otel.", {
   }),
   state: section("Where accepted records are stored until they are delivered.", {
     path: directory(
-      "Directory, created if it is missing; a relative path starts at the working directory. `:memory:` keeps nothing across a restart. If it is empty, the directory is `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`; as root on Linux, `/var/lib/tailscale2otel`; on macOS, `~/Library/Application Support/tailscale2otel`.",
+      "Directory, created if it is missing; a relative path starts at the working directory. `:memory:` keeps nothing across a restart. If it is empty, the directory is `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`; as root on Linux, `/var/lib/tailscale2otel`; on macOS, `~/Library/Application Support/tailscale2otel`; on Windows, `%LOCALAPPDATA%\\tailscale2otel`.",
       '"/var/lib/tailscale2otel"',
     ),
     max_bytes: bytes(

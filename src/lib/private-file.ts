@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { fileErrorReason } from "./file-error.ts";
 import { readRegularFile } from "./regular-file.ts";
 
@@ -102,9 +103,11 @@ function writeSynced(path: string, text: string): void {
 
 /**
  * Puts on disk which names a directory holds: after a rename, a synced file alone may still be found under the old one.
+ * Windows has no such call for directories; NTFS journals renames itself.
  * @throws {Error} if the directory cannot be read or synced.
  */
 export function syncDirectory(path: string): void {
+  if (process.platform === "win32") return;
   const directory = openSync(path, "r");
   try {
     fsyncSync(directory);

@@ -285,6 +285,7 @@ describe("the state directory", () => {
     expect(pathWith({}, { XDG_STATE_HOME: "relative" })).toBe("/home/ann/.local/state/tailscale2otel");
     expect(pathWith({ uid: 0 })).toBe("/var/lib/tailscale2otel");
     expect(pathWith({ platform: "darwin" })).toBe("/home/ann/Library/Application Support/tailscale2otel");
+    expect(pathWith({ platform: "win32" }, { LOCALAPPDATA: "/local" })).toBe("/local/tailscale2otel");
   });
 
   test("is a problem if run could not use it, placed where it was set", () => {
