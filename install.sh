@@ -6,6 +6,9 @@ set -eu
 # Where the releases are: "<this>/download/v<version>/<file>", and "<this>/latest/download/VERSION".
 default_base_url="https://github.com/tailscale2otel/tailscale2otel/releases"
 
+# The public key (P-256, PEM) that releases are signed with. Empty as long as there is none; then signatures are not verified.
+release_key=''
+
 usage() {
   cat <<END
 Installs tailscale2otel.
@@ -17,6 +20,8 @@ usage: install.sh [options]
   --base-url <url>     where the releases are (default: \$TS2OTEL_INSTALL_BASE_URL, else
                        $default_base_url)
   --from <dir>         install from a folder that holds a release, without network
+  --key <file>         verify the signature with this public key in PEM instead of the one in this script
+  --allow-unsigned     install a release without a signature
   --uninstall          remove the binary
   --help               print this
 END
@@ -65,6 +70,8 @@ detect_target() {
       if [ "$arch" = x64 ] && [ "$(sysctl -n sysctl.proc_translated 2>/dev/null || true)" = 1 ]; then arch=arm64; fi
       target="darwin-$arch"
       ;;
+    MINGW* | MSYS* | CYGWIN*)
+      fail "this script does not install on Windows: unpack tailscale2otel-<version>-windows-x64.zip from $base_url" ;;
     *) fail "there is no binary for the system '$system', only for Linux and macOS" ;;
   esac
 }
@@ -102,17 +109,36 @@ detect_downloader() {
   fi
 }
 
-# download <url> <file>: what begins as https never continues as http, where anybody on the way could replace it.
+# download <url> <file> [bar]: what begins as https never continues as http, where anybody on the way could replace it.
+# Leaves the status of the server's answer in http_status, which is 000 or empty if there was none.
 download() {
+  bar=${3:-}
+  if [ ! -t 2 ]; then bar=; fi
+  http_status=
   case $1 in
     https:*) redirects="=https" ;;
     *) redirects="=http,https" ;;
   esac
   case $downloader in
-    curl) curl -fsSL --proto-redir "$redirects" --retry 2 --connect-timeout 20 -o "$2" "$1" ;;
+    curl)
+      if [ -n "$bar" ]; then bar=--progress-bar; else bar=-sS; fi
+      http_status=$(
+        curl -fL "$bar" --proto-redir "$redirects" --retry 2 --connect-timeout 20 -w '%{http_code}' -o "$2" "$1"
+      )
+      ;;
     wget)
       # No wget can be told which redirects to follow, so what it followed is looked at before the file is used.
-      if ! wget -S -O "$2" "$1" 2>"$staging/headers"; then
+      if [ -n "$bar" ]; then
+        show_size "$2" &
+        watcher=$!
+      fi
+      answered=yes
+      wget -S -O "$2" "$1" 2>"$staging/headers" || answered=no
+      stop_watcher
+      while read -r first second _; do
+        case $first in HTTP/*) http_status=$second ;; esac
+      done <"$staging/headers"
+      if [ "$answered" = no ]; then
         cat "$staging/headers" >&2
         return 1
       fi
@@ -123,6 +149,30 @@ download() {
           ;;
       esac
       ;;
+  esac
+}
+
+# Shows how much of a file has arrived, until stop_watcher.
+show_size() {
+  while sleep 1; do
+    if [ -f "$1" ]; then printf '\r  %s MB' "$(($(wc -c <"$1") / 1000000))" >&2; fi
+  done
+}
+
+stop_watcher() {
+  if [ -z "$watcher" ]; then return; fi
+  kill "$watcher" 2>/dev/null || true
+  watcher=
+  printf '\n' >&2
+}
+
+# fail_download <address> <what its absence means>
+fail_download() {
+  case $http_status in
+    404 | 410) fail "$2" ;;
+    '' | 000) fail "cannot reach $1; check the network, https_proxy and --base-url" ;;
+    2??) fail "the download of $1 broke off; try again" ;;
+    *) fail "$1 answers with status $http_status; try again later, or check --base-url" ;;
   esac
 }
 
@@ -138,11 +188,11 @@ resolve_version() {
     version=${version#v}
   elif [ -n "$from" ]; then
     [ -d "$from" ] || fail "there is no folder $from"
-    [ -f "$from/VERSION" ] || fail "$from holds no VERSION, so it is not a release folder; 'bun run build --release' makes one"
+    [ -f "$from/VERSION" ] || fail "$from holds no VERSION, so it is not a release folder; 'bun run release' makes one"
     version=$(cat "$from/VERSION")
   else
     download "$base_url/latest/download/VERSION" "$staging/VERSION" ||
-      fail "cannot find the latest version at $base_url; name one with --version, or the address with --base-url"
+      fail_download "$base_url" "cannot find the latest version at $base_url; name one with --version, or the address with --base-url"
     version=$(cat "$staging/VERSION")
   fi
   check_version "$version"
@@ -158,10 +208,46 @@ fetch_release() {
   else
     say "Downloading $packed"
     download "$base_url/download/v$version/SHA256SUMS" "$staging/SHA256SUMS" ||
-      fail "there is no version $version at $base_url"
-    download "$base_url/download/v$version/$packed" "$staging/$packed" ||
-      fail "version $version at $base_url has no $packed"
+      fail_download "$base_url" "there is no version $version at $base_url"
+    download "$base_url/download/v$version/$packed" "$staging/$packed" bar ||
+      fail_download "$base_url" "version $version at $base_url has no $packed"
   fi
+}
+
+# The checksums are as good as what they came with; the signature shows who wrote them. A release without one is refused if
+# there should be one: whoever can replace the checksums can also take the signature away.
+verify_signature() {
+  if [ -n "$key" ]; then
+    [ -f "$key" ] || fail "there is no file $key"
+  elif [ -n "$release_key" ]; then
+    key=$staging/release-key.pem
+    printf '%s\n' "$release_key" >"$key"
+  else
+    say "Signature not verified: this script contains no release key, and --key names none"
+    return
+  fi
+  if ! has openssl; then
+    say "Signature not verified: openssl is not installed"
+    return
+  fi
+  signature=$staging/SHA256SUMS.sig
+  if [ -n "$from" ]; then
+    if [ -f "$from/SHA256SUMS.sig" ]; then cp "$from/SHA256SUMS.sig" "$signature"; fi
+  else
+    download "$base_url/download/v$version/SHA256SUMS.sig" "$signature" || {
+      rm -f "$signature"
+      if [ "$http_status" != 404 ]; then fail_download "$base_url" ""; fi
+    }
+  fi
+  if [ ! -f "$signature" ]; then
+    [ "$allow_unsigned" = yes ] ||
+      fail "version $version has no signature (SHA256SUMS.sig); nothing was installed. If that is expected: --allow-unsigned"
+    say "Signature not verified: version $version has none"
+    return
+  fi
+  openssl dgst -sha256 -verify "$key" -signature "$signature" "$staging/SHA256SUMS" >/dev/null 2>&1 ||
+    fail "the signature of SHA256SUMS is not by the release key, so somebody else may have made it; nothing was installed"
+  say "Verified the signature"
 }
 
 verify_release() {
@@ -238,6 +324,7 @@ sweep_staging() {
 # Folders of ours are empty unless the binary has arrived, and only empty ones go.
 clean_up() {
   shield
+  stop_watcher
   if [ -n "$staging" ]; then rm -rf "$staging"; fi
   printf '%s' "$made_folders" | while IFS= read -r folder; do
     rmdir "$folder" 2>/dev/null || true
@@ -254,6 +341,7 @@ install_release() {
   resolve_version
   packed="tailscale2otel-$version-$target.gz"
   fetch_release
+  verify_signature
   verify_release
   unpack_release
   destination=$prefix/bin/tailscale2otel
@@ -289,7 +377,26 @@ uninstall() {
     if [ -n "${HOME:-}" ]; then remove_from "$HOME/.local"; fi
   fi
   [ "$removed" = yes ] || fail "tailscale2otel is not installed in ${prefix:-/usr/local or ~/.local}"
-  say "Configuration and state are kept: remove them by hand when nothing else needs them."
+  say_what_is_left
+}
+
+# Names what exists where the program looks for it; a path of one's own is known to its owner alone.
+say_what_is_left() {
+  unit=/etc/systemd/system/tailscale2otel.service
+  if [ -f "$unit" ]; then say "The service is still set up. To end it: systemctl disable --now tailscale2otel && rm $unit"; fi
+  left=
+  for place in "${XDG_STATE_HOME:-}" "${HOME:-}/.local/state" "${HOME:-}/Library/Application Support" /var/lib; do
+    case $place in /*) say_left "state" "$place/tailscale2otel" ;; esac
+  done
+  say_left "configuration" /etc/tailscale2otel
+  say_left "configuration" "$PWD/tailscale2otel.toml"
+  if [ -z "$left" ]; then say "There is no state and no configuration in the usual places."; fi
+}
+
+say_left() {
+  if [ ! -e "$2" ]; then return; fi
+  left=yes
+  say "Kept the $1: $2"
 }
 
 remove_from() {
@@ -307,24 +414,29 @@ main() {
   action=install_release
   staging=
   made_folders=
+  watcher=
+  key=
+  allow_unsigned=no
   while [ $# -gt 0 ]; do
     case $1 in
-      --version | --prefix | --base-url | --from)
+      --version | --prefix | --base-url | --from | --key)
         if [ -z "${2:-}" ]; then misused "$1 needs a value"; fi
         case $1 in
           --version) version=$2 ;;
           --prefix) prefix=$2 ;;
           --base-url) base_url=$2 ;;
           --from) from=$2 ;;
+          --key) key=$2 ;;
         esac
         shift 2
         ;;
-      --version=* | --prefix=* | --base-url=* | --from=*)
+      --version=* | --prefix=* | --base-url=* | --from=* | --key=*)
         flag=${1%%=*}
         value=${1#*=}
         shift
         set -- "$flag" "$value" "$@"
         ;;
+      --allow-unsigned) allow_unsigned=yes && shift ;;
       --uninstall) action=uninstall && shift ;;
       --help | -h) usage && exit 0 ;;
       v[0-9]*.* | [0-9]*.*) misused "unexpected argument '$1'; did you mean --version $1?" ;;

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { configJsonSchema, exampleFile, referencePage } from "./config-reference.ts";
 import { contribFiles } from "./contrib/index.ts";
+import { thirdPartyNotices } from "./notices/index.ts";
 import { hecPage, webhookPage } from "./receivers-reference.ts";
 import { systemInstallation } from "../src/supervisor/systemd.ts";
 import { signalsPage } from "./signals-reference.ts";
@@ -23,6 +24,8 @@ interface Page {
   readonly render: () => string;
 }
 
+const notices = await thirdPartyNotices();
+
 const pages: readonly Page[] = [
   { path: "docs/configuration.md", render: referencePage },
   { path: "docs/configuration.example.toml", render: exampleFile },
@@ -31,6 +34,7 @@ const pages: readonly Page[] = [
   { path: "docs/webhook.md", render: webhookPage },
   { path: "docs/signals.md", render: signalsPage },
   ...contribFiles,
+  { path: "THIRD-PARTY-NOTICES.txt", render: () => notices },
 ];
 
 /** What `service install` writes for a usual configuration. */

@@ -28,6 +28,12 @@ const testTimeoutMs = 240_000;
 /** Programs that the tests call. */
 const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3"];
 
+const shellScripts = [
+  "install.sh",
+  ".ci/run",
+  ...["openrc", "postinstall", "preremove"].map((name) => `scripts/release/package/${name}`),
+];
+
 const install: Step = { name: "dependencies, as locked", command: [bun, "install", "--frozen-lockfile"] };
 
 const steps: readonly Step[] = [
@@ -35,11 +41,12 @@ const steps: readonly Step[] = [
   { name: "format", command: [bun, "fmt", "--no-script", "--check"] },
   { name: "lint", command: [bun, "node_modules/oxlint/bin/oxlint"] },
   { name: "generated pages", command: [bun, "scripts/docs.ts", "--check"] },
-  { name: "shell scripts", command: ["shellcheck", "install.sh", ".ci/run"], needs: "shellcheck" },
+  { name: "shell scripts", command: ["shellcheck", ...shellScripts], needs: "shellcheck" },
   { name: "binary and bundle", command: [bun, "scripts/build/index.ts"] },
   { name: "OpenTelemetry Collector", command: [bun, "test/support/collector-build.ts"], needs: "go" },
   { name: "Prometheus", command: [bun, "test/support/prometheus-build.ts"], needs: "go" },
   { name: "VictoriaMetrics", command: [bun, "test/support/victoriametrics-build.ts"], needs: "go" },
+  { name: "nfpm", command: [bun, "scripts/release/packages.ts"], needs: "go" },
   { name: "Tailscale's client library", command: [bun, "test/support/tailnet-client/build.ts"], needs: "go" },
 ];
 

@@ -15,6 +15,8 @@ export interface Target {
   readonly name: string;
   /** As the compiler names it. */
   readonly runtime: string;
+  /** The name of the program's file. */
+  readonly executable: string;
 }
 
 export const allTargets: readonly Target[] = [
@@ -24,7 +26,12 @@ export const allTargets: readonly Target[] = [
   "linux-arm64-musl",
   "darwin-x64",
   "darwin-arm64",
-].map((name) => ({ name, runtime: `bun-${name}` }));
+  "windows-x64",
+].map((name) => ({
+  name,
+  runtime: `bun-${name}`,
+  executable: name.startsWith("windows") ? "tailscale2otel.exe" : "tailscale2otel",
+}));
 
 /** @throws {Error} if there is no binary for this machine. */
 export function hostTarget(): Target {
@@ -64,7 +71,7 @@ export function compileProgram(target: Target, stamp: Stamp, path: string): Buil
   ];
   // For its own machine the compiler uses its own runtime; named as a target, it would download a second copy.
   if (target.name !== hostTarget().name) flags.push(`--target=${target.runtime}`);
-  return compile(flags, stamp, { path, stagedAs: join(stagingDir, target.name, "tailscale2otel") });
+  return compile(flags, stamp, { path, stagedAs: join(stagingDir, target.name, target.executable) });
 }
 
 /** `dist/tailscale2otel.mjs`: one module with every dependency inside, for runtimes that the user brings. */

@@ -1,4 +1,4 @@
-/** `bun run build`: compiles the program into single files under `dist/`, and packs a release. */
+/** `bun run build`: compiles the program into single files under `dist/`. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,20 +12,19 @@ import {
   stagingDir,
   type Target,
 } from "./compile.ts";
-import { packRelease } from "./release.ts";
 import { readStamp, rootDir, type Stamp } from "./stamp.ts";
 
 const usage = `bun run build [flags]
 
   (none)       dist/tailscale2otel for this machine, and dist/tailscale2otel.mjs
-  --all        linux x64 and arm64 (glibc and musl), darwin x64 and arm64, named dist/tailscale2otel-<target>
-  --release    also dist/release/: compressed binaries, SHA256SUMS, VERSION
+  --all        linux x64 and arm64 (glibc and musl), darwin x64 and arm64, windows x64, named dist/tailscale2otel-<target>
   --esm        only dist/tailscale2otel.mjs, the bundle for Deno and Bun
+
+What users download is made by: bun run release
 `;
 
 interface BuildOptions {
   readonly all: boolean;
-  readonly release: boolean;
   readonly esm: boolean;
 }
 
@@ -58,9 +57,7 @@ function build(options: BuildOptions, stamp: Stamp): void {
     return;
   }
   const targets = options.all ? allTargets : [hostTarget()];
-  const built = new Map(targets.map((target) => [target, compileWithProgress(target, stamp)]));
-  const packed = options.release ? packRelease(built, stamp, join(distDir, "release")) : [];
-  process.stdout.write(sizeTable([bundle, ...built.values(), ...packed]));
+  process.stdout.write(sizeTable([bundle, ...targets.map((target) => compileWithProgress(target, stamp))]));
 }
 
 function compileWithProgress(target: Target, stamp: Stamp): BuiltFile {
@@ -73,7 +70,8 @@ function compileWithProgress(target: Target, stamp: Stamp): BuiltFile {
 
 /** This machine's own binary has the plain name, so that `dist/tailscale2otel` is always one that runs here. */
 function fileNameOf(target: Target): string {
-  return target.name === hostTarget().name ? "tailscale2otel" : `tailscale2otel-${target.name}`;
+  const { name, executable } = target;
+  return name === hostTarget().name ? executable : executable.replace("tailscale2otel", `tailscale2otel-${name}`);
 }
 
 function sizeTable(files: readonly BuiltFile[]): string {
@@ -88,13 +86,12 @@ function optionsOf(args: readonly string[]): BuildOptions | "help" | "mistake" {
       args: [...args],
       options: {
         all: { type: "boolean", default: false },
-        release: { type: "boolean", default: false },
         esm: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     });
     if (values.help) return "help";
-    if (values.esm && (values.all || values.release)) throw new TypeError("--esm builds the bundle alone");
+    if (values.esm && values.all) throw new TypeError("--esm builds the bundle alone");
     return values;
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);

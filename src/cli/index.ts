@@ -1,5 +1,6 @@
 /** The command line: finds the command that the arguments name, and turns every error into words and an exit code. */
 import process from "node:process";
+import notices from "../../THIRD-PARTY-NOTICES.txt" with { type: "text" };
 import schema from "../../docs/config.schema.json" with { type: "json" };
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
@@ -73,12 +74,17 @@ const schemaCommand = command({
 const versionCommand = command({
   name: "version",
   description: "Print version, commit and build date",
-  args: jsonFlag,
+  args: {
+    ...jsonFlag,
+    licenses: { type: "boolean", description: "Print the licenses of the software inside this binary instead." },
+  },
   examples: [
     ["tailscale2otel version", ""],
     ["tailscale2otel version --json", "for scripts"],
+    ["tailscale2otel version --licenses | less", ""],
   ],
-  async run() {
+  async run({ args }) {
+    if (args.licenses === true) return { text: notices, json: { licenses: notices } };
     const { version, commit, date } = build;
     const details = [commit === "" ? "" : `commit ${commit}`, date === "" ? "" : `built ${date}`].filter(Boolean);
     return { text: `${[`${programName} ${version}`, ...details].join(", ")}\n`, json: build };

@@ -162,12 +162,14 @@ test("of schema and version", async () => {
     OPTIONS
 
           --json    Print JSON instead of text.
+      --licenses    Print the licenses of the software inside this binary instead.
       -h, --help    Show this text.
 
     EXAMPLES
 
       tailscale2otel version
-      tailscale2otel version --json   for scripts
+      tailscale2otel version --json              for scripts
+      tailscale2otel version --licenses | less
     "
   `);
 });

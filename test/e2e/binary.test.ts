@@ -3,9 +3,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { packRelease } from "../../scripts/build/release.ts";
 import { readStamp } from "../../scripts/build/stamp.ts";
 import { hostTarget } from "../../scripts/build/compile.ts";
+import { packBinary, sealFolder } from "../../scripts/release/folder.ts";
 import { programBinary } from "../support/binary.ts";
 import { timeoutMs } from "../support/wait.ts";
 
@@ -45,7 +45,9 @@ test(
   () => {
     const binary = programBinary();
     const release = join(directory, "release");
-    packRelease(new Map([[hostTarget(), { path: binary }]]), readStamp(), release);
+    mkdirSync(release);
+    packBinary(hostTarget(), binary, readStamp(), release);
+    sealFolder(release, readStamp());
     const prefix = join(directory, "prefix");
     const args = [join(root, "install.sh"), "--from", release, "--prefix", prefix];
     const { status, stderr } = spawnSync("sh", args, { encoding: "utf8" });

@@ -53,6 +53,32 @@ for (const { shell, downloader } of pairs) {
     test("prefers the address of the flag to that of the environment", async () => {
       const { status, output } = await install("--base-url", `${server.url}/nothing-here`);
       expect([status, output]).toEqual([1, expect.stringContaining(`at ${server.url}/nothing-here`)]);
+      expect(output).toContain("cannot find the latest version");
+    });
+
+    test("tells a server that cannot be reached, or fails, from a version that is not there", async () => {
+      server.answer(403);
+      const refused = await install();
+      expect([refused.status, refused.output]).toEqual([
+        1,
+        expect.stringContaining(`${server.url} answers with status 403`),
+      ]);
+      await server.stop();
+      const { status, output } = await install("--version", "1.2.3");
+      expect([status, output]).toEqual([1, expect.stringContaining(`cannot reach ${server.url}; check the network`)]);
+      expect(output).not.toContain("there is no version");
+    });
+
+    test("shows progress on a terminal, and nothing in a pipe", async () => {
+      sandbox.allow("wc");
+      // The size is shown every second where the downloader has no bar; a test need not wait that long.
+      sandbox.stub("sleep", `exec ${Bun.which("sleep")} 0.05`);
+      server.delay(1_000);
+      const args = ["--prefix", "prefix", "--base-url", server.url];
+      const seen = await sandbox.runInTerminal(args);
+      expect([seen.status, seen.output]).toEqual([0, expect.stringMatching(downloader === "curl" ? /#+/ : / MB/)]);
+      const piped = await install();
+      expect([piped.status, piped.output]).toEqual([0, expect.not.stringMatching(/#| MB/)]);
     });
 
     test("says that there is no such version", async () => {

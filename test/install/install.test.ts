@@ -1,7 +1,16 @@
 /** install.sh, under the shells that small systems have. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createSandbox, isMissing, shells } from "./installer.ts";
 import type { Sandbox } from "./installer.ts";
@@ -117,6 +126,7 @@ for (const shell of shells) {
       [["1.2.3"], "unexpected argument '1.2.3'; did you mean --version 1.2.3?"],
       [["release"], "unexpected argument 'release'"],
       [["--prefix="], "--prefix needs a value"],
+      [["--key"], "--key needs a value"],
     ])("refuses the flags %p with 64", async (args, message) => {
       expect(await sandbox.run(args)).toEqual({ status: 64, output: expect.stringContaining(message) });
     });
@@ -126,8 +136,23 @@ for (const shell of shells) {
       writeFileSync(join(prefix, "bin/other"), "");
       const { status, output } = await sandbox.run(["--uninstall", "--prefix", prefix]);
       expect([status, output]).toEqual([0, expect.stringContaining(`Removed ${binary()}`)]);
+      expect(output).toContain("no state and no configuration");
       expect(readdirSync(join(prefix, "bin"))).toEqual(["other"]);
       expect((await sandbox.run(["--uninstall", "--prefix", prefix])).status).toBe(1);
+    });
+
+    test("names the state and the configuration that it keeps", async () => {
+      await sandbox.run(["--from", release, "--prefix", prefix]);
+      const state = join(sandbox.directory, "home/.local/state/tailscale2otel");
+      const other = join(sandbox.directory, "xdg/tailscale2otel");
+      for (const path of [state, other]) mkdirSync(path, { recursive: true });
+      writeFileSync(join(sandbox.directory, "tailscale2otel.toml"), "");
+      const env = { XDG_STATE_HOME: join(sandbox.directory, "xdg") };
+      const { output } = await sandbox.run(["--uninstall", "--prefix", prefix], env);
+      expect(output).toContain(`Kept the state: ${state}\n`);
+      expect(output).toContain(`Kept the state: ${other}\n`);
+      expect(output).toContain(`Kept the configuration: ${sandbox.directory}/tailscale2otel.toml\n`);
+      expect(existsSync(state)).toBe(true);
     });
   });
 }

@@ -1,5 +1,5 @@
 /** Runs `install.sh` under a shell of one's choice, with nothing of this machine but the programs it is allowed to see. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess, SpawnOptions } from "node:child_process";
 import {
   chmodSync,
@@ -19,8 +19,16 @@ const source = resolve(import.meta.dirname, "../../install.sh");
 /** The programs that the script calls, beside those that tell it what machine this is. */
 const calledTools = ["cat", "chmod", "cp", "dirname", "gzip", "mkdir", "mv", "rm", "rmdir", "sha256sum"];
 
+/** Runs its arguments in a terminal, and ends as they do. */
+const terminalProgram = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+interface ScriptOptions extends SpawnOptions {
+  /** A program that runs its arguments. */
+  readonly terminal?: readonly string[];
+}
+
 /** Under busybox these are its own, too. */
-const busyboxTools = new Set([...calledTools, "wget"]);
+const busyboxTools = new Set([...calledTools, "wget", "sleep", "wc"]);
 
 const nobody = 65_534;
 
@@ -45,6 +53,8 @@ export interface Sandbox {
   run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ran>;
   /** As a user that owns nothing but this sandbox. */
   runAsStranger(args: readonly string[]): Promise<Ran>;
+  /** With a terminal as its input and output. */
+  runInTerminal(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ran>;
   /** In a process group of its own. */
   start(args: readonly string[]): Started;
   stop(): void;
@@ -72,8 +82,9 @@ export function createSandbox(shell: Shell): Sandbox {
   copyFileSync(source, script);
   const shellArguments = shell === "busybox" ? ["sh", script] : [script];
 
-  function spawnScript(args: readonly string[], options: SpawnOptions): ChildProcess {
-    return spawn(pathOf(shell), [...shellArguments, ...args], {
+  function spawnScript(args: readonly string[], { terminal = [], ...options }: ScriptOptions): ChildProcess {
+    const [program = "", ...words] = [...terminal, pathOf(shell), ...shellArguments, ...args];
+    return spawn(program, words, {
       cwd: directory,
       stdio: ["ignore", "pipe", "pipe"],
       ...options,
@@ -99,6 +110,8 @@ export function createSandbox(shell: Shell): Sandbox {
       for (const path of [directory, home]) chownSync(path, nobody, nobody);
       return ended(spawnScript(args, { uid: nobody, gid: nobody }));
     },
+    runInTerminal: (args, env = {}) =>
+      ended(spawnScript(args, { env, terminal: [pythonPath(), "-c", terminalProgram] })),
     start(args) {
       const child = spawnScript(args, { detached: true });
       return { signal: (name) => killGroup(child, name), ended: ended(child) };
@@ -125,6 +138,11 @@ function pathOf(tool: string): string {
   const path = Bun.which(tool);
   if (path === null) throw new Error(`${tool} is not on this machine`);
   return path;
+}
+
+/** `python3` on the path may be a script that needs a shell which the sandbox does not show. */
+function pythonPath(): string {
+  return spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).stdout.trim();
 }
 
 /** The group is gone when its last process has just ended. */

@@ -8,6 +8,10 @@ export interface ReleaseServer {
   readonly url: string;
   /** From here on a binary's body ends early. */
   breakOff(): void;
+  /** From here on every request gets this status. */
+  answer(status: number): void;
+  /** From here on the second half of a binary's body comes so much later. */
+  delay(milliseconds: number): void;
   /** From here on half of a binary's body is sent, and no more. Resolves when that half has been sent. */
   stall(): Promise<void>;
   stop(): Promise<void>;
@@ -16,8 +20,14 @@ export interface ReleaseServer {
 /** `directory` holds one folder a version. */
 export async function startReleaseServer(directory: string, latest: string): Promise<ReleaseServer> {
   let manner: "whole" | "break" | "stall" = "whole";
+  let delayMs = 0;
+  let everyStatus: number | undefined;
   const { promise: isStalled, resolve: tellStalled } = Promise.withResolvers<void>();
   const server = createServer((request, response) => {
+    if (everyStatus !== undefined) {
+      response.writeHead(everyStatus).end();
+      return;
+    }
     const [, version = latest, name = ""] =
       /^\/(?:download\/v([^/]+)|latest\/download)\/([^/]+)$/.exec(request.url ?? "") ?? [];
     const path = join(directory, version, name);
@@ -28,7 +38,8 @@ export async function startReleaseServer(directory: string, latest: string): Pro
     const bytes = readFileSync(path);
     response.writeHead(200, { "content-length": bytes.length });
     if (manner === "whole" || !name.endsWith(".gz")) {
-      response.end(bytes);
+      response.write(bytes.subarray(0, bytes.length / 2));
+      setTimeout(() => response.end(bytes.subarray(bytes.length / 2)), name.endsWith(".gz") ? delayMs : 0);
       return;
     }
     response.write(bytes.subarray(0, bytes.length / 2), () => {
@@ -41,6 +52,12 @@ export async function startReleaseServer(directory: string, latest: string): Pro
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     breakOff() {
       manner = "break";
+    },
+    delay(milliseconds) {
+      delayMs = milliseconds;
+    },
+    answer(status) {
+      everyStatus = status;
     },
     stall() {
       manner = "stall";

@@ -1,0 +1,22 @@
+/** `bun run prove NAME`: what takes too long for every test run, and is run before a release. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+
+/** By name: the script in this folder, and what it proves. */
+const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> = {
+  reproducible: [
+    "reproducible.ts",
+    "two builds of one commit, in different folders and at different times, give the same bytes",
+  ],
+};
+
+const [name = "", ...args] = process.argv.slice(2);
+const proof = proofs[name];
+if (proof === undefined) {
+  const lines = Object.entries(proofs).map(([known, [, claim]]) => `  ${known.padEnd(14)} ${claim}\n`);
+  process.stderr.write(`usage: bun run prove NAME\n\n${lines.join("")}`);
+  process.exitCode = 64;
+} else {
+  const command = [join(import.meta.dirname, proof[0]), ...args];
+  process.exitCode = spawnSync(process.execPath, command, { stdio: "inherit" }).status ?? 1;
+}

@@ -1,0 +1,122 @@
+/** Packages of Linux distributions: deb and rpm of the glibc binary, apk of the musl one, made by nfpm. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildGoProgram, type GoProgram } from "../../test/support/go-build.ts";
+import { mark, systemUnit } from "../../src/supervisor/systemd.ts";
+import type { Target } from "../build/compile.ts";
+import { rootDir, type Stamp } from "../build/stamp.ts";
+import { homepage } from "./folder.ts";
+
+export const nfpmProgram: GoProgram = {
+  name: "nfpm",
+  module: "github.com/goreleaser/nfpm/v2",
+  version: "v2.45.2",
+  main: "github.com/goreleaser/nfpm/v2/cmd/nfpm",
+};
+
+export type PackageFormat = "deb" | "rpm" | "apk";
+
+export interface PackageContents {
+  readonly binary: string;
+  readonly unit: string;
+}
+
+/** The formats that a target's binary is packaged in. */
+export function formatsOf({ name }: Target): readonly PackageFormat[] {
+  if (!name.startsWith("linux")) return [];
+  return name.endsWith("-musl") ? ["apk"] : ["deb", "rpm"];
+}
+
+/** What `service install` writes for a program in `/usr/bin`, without the line by which it knows its own. */
+export function unitFile(): string {
+  const command = ["/usr/bin/tailscale2otel"];
+  const usual = { files: [], hasFixedUser: false, bindsLowPort: false, keepsState: true };
+  return systemUnit({ command, configPath: "/etc/tailscale2otel/config.toml", ...usual }).replace(`${mark}\n`, "");
+}
+
+/** Writes one package into a folder, and returns the file's name. @throws {Error} with what nfpm says. */
+export function buildPackage(
+  format: PackageFormat,
+  target: Target,
+  contents: PackageContents,
+  { stamp, folder, work }: { readonly stamp: Stamp; readonly folder: string; readonly work: string },
+): string {
+  mkdirSync(work, { recursive: true });
+  const configuration = join(work, `${target.name}-${format}.json`);
+  writeFileSync(configuration, JSON.stringify(configurationOf(format, target, contents, stamp, work)));
+  // It reads a file's owner and date from the configuration alone, and the dates of its own files from this variable.
+  const environment = { ...process.env, SOURCE_DATE_EPOCH: String(sourceDate(stamp).getTime() / 1000) };
+  const args = ["package", "--config", configuration, "--packager", format, "--target", work];
+  const { status, stdout, stderr } = spawnSync(buildGoProgram(nfpmProgram), args, {
+    cwd: rootDir,
+    encoding: "utf8",
+    env: environment,
+  });
+  const [, made = ""] = /^created package: (.*)$/m.exec(stdout) ?? [];
+  if (status !== 0 || made === "") throw new Error(`nfpm failed for ${format}: ${stdout}${stderr}`);
+  const name = made.slice(made.lastIndexOf("/") + 1);
+  renameSync(join(work, name), join(folder, name));
+  return name;
+}
+
+/** The commit's date; without git, the first day that every format knows. */
+export function sourceDate({ buildDate }: Stamp): Date {
+  const date = new Date(buildDate);
+  return Number.isNaN(date.getTime()) ? new Date("1980-01-01T00:00:00Z") : date;
+}
+
+const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+
+function configurationOf(
+  format: PackageFormat,
+  { name }: Target,
+  { binary, unit }: PackageContents,
+  stamp: Stamp,
+  work: string,
+) {
+  const mtime = sourceDate(stamp).toISOString();
+  const file = (src: string, dst: string, mode = 0o644) => ({ src, dst, file_info: { mode, mtime } });
+  const text = (content: string, dst: string) => {
+    const src = join(work, dst.replaceAll("/", "_"));
+    writeFileSync(src, content);
+    return file(src, dst);
+  };
+  const script = (step: string) => join(rootDir, "scripts/release/package", step);
+  const isSystemd = format !== "apk";
+  return {
+    name: "tailscale2otel",
+    arch: architectures[name.split("-")[1] ?? ""],
+    platform: "linux",
+    version: stamp.version,
+    section: "net",
+    priority: "optional",
+    maintainer: "The tailscale2otel authors <maintainers@tailscale2otel.example>",
+    description:
+      "Receives Tailscale flow logs, audit logs and webhooks,\nand delivers them as OpenTelemetry metrics and logs.",
+    homepage,
+    license: "Apache-2.0",
+    mtime,
+    depends: isSystemd ? [] : ["libstdc++", "libgcc"],
+    contents: [
+      file(binary, "/usr/bin/tailscale2otel", 0o755),
+      {
+        src: join(rootDir, "docs/configuration.example.toml"),
+        dst: "/etc/tailscale2otel/config.toml",
+        type: "config|noreplace",
+        file_info: { mode: 0o600, mtime },
+      },
+      file(join(rootDir, "LICENSE"), "/usr/share/doc/tailscale2otel/copyright"),
+      file(join(rootDir, "THIRD-PARTY-NOTICES.txt"), "/usr/share/doc/tailscale2otel/THIRD-PARTY-NOTICES.txt"),
+      ...(isSystemd
+        ? [text(unit, "/usr/lib/systemd/system/tailscale2otel.service")]
+        : [file(script("openrc"), "/etc/init.d/tailscale2otel", 0o755)]),
+    ],
+    scripts: isSystemd ? { postinstall: script("postinstall"), preremove: script("preremove") } : {},
+    rpm: { group: "System Environment/Daemons", buildhost: "reproducible", compression: "zstd:3" },
+    deb: { compression: "gzip" },
+  };
+}
+
+/** As a script it builds nfpm and names the file. */
+if (import.meta.main) process.stdout.write(`${buildGoProgram(nfpmProgram)}\n`);
