@@ -26,7 +26,7 @@ const reportPath = join(root, ".cache/junit.xml");
 const testTimeoutMs = 240_000;
 
 /** Programs that the tests call. */
-const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3"];
+const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3", "dpkg", "rpm"];
 
 const shellScripts = [
   "install.sh",

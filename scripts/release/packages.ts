@@ -1,7 +1,7 @@
 /** Packages of Linux distributions: deb and rpm of the glibc binary, apk of the musl one, made by nfpm. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { buildGoProgram, type GoProgram } from "../../test/support/go-build.ts";
 import { mark, systemUnit } from "../../src/supervisor/systemd.ts";
 import type { Target } from "../build/compile.ts";
@@ -82,7 +82,7 @@ function configurationOf(
     writeFileSync(src, content);
     return file(src, dst);
   };
-  const script = (step: string) => join(rootDir, "scripts/release/package", step);
+  const asset = (path: string) => join(rootDir, "scripts/release/package", path);
   const isSystemd = format !== "apk";
   return {
     name: "tailscale2otel",
@@ -97,22 +97,25 @@ function configurationOf(
     homepage,
     license: "Apache-2.0",
     mtime,
-    depends: isSystemd ? [] : ["libstdc++", "libgcc"],
+    depends: isSystemd ? [] : ["libstdc++", "libgcc", "musl>=1.2.4"],
     contents: [
       file(binary, "/usr/bin/tailscale2otel", 0o755),
       {
-        src: join(rootDir, "docs/configuration.example.toml"),
+        // Not the page of all settings: a file that changes with each release would be a question at each upgrade.
+        src: asset("config.toml"),
         dst: "/etc/tailscale2otel/config.toml",
         type: "config|noreplace",
         file_info: { mode: 0o600, mtime },
       },
       file(join(rootDir, "LICENSE"), "/usr/share/doc/tailscale2otel/copyright"),
-      file(join(rootDir, "THIRD-PARTY-NOTICES.txt"), "/usr/share/doc/tailscale2otel/THIRD-PARTY-NOTICES.txt"),
+      ...["THIRD-PARTY-NOTICES.txt", "docs/configuration.example.toml"].map((path) =>
+        file(join(rootDir, path), join("/usr/share/doc/tailscale2otel", basename(path))),
+      ),
       ...(isSystemd
         ? [text(unit, "/usr/lib/systemd/system/tailscale2otel.service")]
-        : [file(script("openrc"), "/etc/init.d/tailscale2otel", 0o755)]),
+        : [file(asset("openrc"), "/etc/init.d/tailscale2otel", 0o755)]),
     ],
-    scripts: isSystemd ? { postinstall: script("postinstall"), preremove: script("preremove") } : {},
+    scripts: isSystemd ? { postinstall: asset("postinstall"), preremove: asset("preremove") } : {},
     rpm: { group: "System Environment/Daemons", buildhost: "reproducible", compression: "zstd:3" },
     deb: { compression: "gzip" },
   };
