@@ -22,7 +22,18 @@ const maxTimeoutMs = 10_000;
 const maxAttempts = 2;
 
 /** Only reads; all that it sends is an empty export. */
-export async function checkOnline({ tailscale, otlp, ...config }: Config): Promise<readonly OnlineFinding[]> {
+export async function checkOnline(config: Config): Promise<readonly OnlineFinding[]> {
+  const [api, backend, certificates] = await Promise.all([
+    checkTailscale(config),
+    checkOtlp(config),
+    checkCertificates(config, systemClock()),
+  ]);
+  return [...api, ...backend, ...certificates, checkJournal(config)];
+}
+
+/** The credentials for Tailscale's API, and what they are used for. */
+export function checkTailscale(config: Config): Promise<readonly OnlineFinding[]> {
+  const { tailscale } = config;
   const { http } = tailscale;
   const limits = {
     timeout: Math.min(http.timeout, maxTimeoutMs),
@@ -34,14 +45,7 @@ export async function checkOnline({ tailscale, otlp, ...config }: Config): Promi
     const narrowed = scopes === undefined ? auth : { ...auth, oauth: { ...auth.oauth, scopes: [...scopes] } };
     return createTailscaleApi({ ...tailscale, auth: narrowed, http: { ...http, ...limits } }, deps);
   };
-  const hurried = { ...config, tailscale, otlp: { ...otlp, timeout: Math.min(otlp.timeout, maxTimeoutMs) } };
-  const now = systemClock();
-  const [api, backend, certificates] = await Promise.all([
-    checkApi(hurried, open, now),
-    checkOtlp(hurried),
-    checkCertificates(hurried, now),
-  ]);
-  return [...api, ...backend, ...certificates, checkJournal(hurried)];
+  return checkApi(config, open, systemClock());
 }
 
 /** Why `run` cannot use a state directory, or nothing. */
@@ -178,8 +182,9 @@ function covers(certificate: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }
 
-/** An empty export for each signal, exactly as `run` would send it. */
-async function checkOtlp({ otlp }: Config): Promise<readonly OnlineFinding[]> {
+/** An empty export for each signal, as `run` would send it. */
+export async function checkOtlp({ otlp: written }: Config): Promise<readonly OnlineFinding[]> {
+  const otlp = { ...written, timeout: Math.min(written.timeout, maxTimeoutMs) };
   if (otlp.protocol === "stdout")
     return [{ subject: "OTLP", outcome: "skipped", detail: "everything goes to standard output" }];
   const signals = (["metrics", "logs"] as const).filter((signal) => otlp[signal].enabled);

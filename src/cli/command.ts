@@ -109,6 +109,7 @@ export async function programHelp(commands: readonly Command[], host: Host): Pro
     [usage.replace(names.join("|"), firstWords), "", notes],
     [
       ["tailscale2otel demo", "see it work, without a tailnet, a backend or a configuration"],
+      ["tailscale2otel init", "write a configuration, and say what to enter in Tailscale"],
       ["tailscale2otel check", "the effective configuration, and every problem with its fix"],
       ["tailscale2otel run --config tailscale2otel.toml", "run the service"],
     ],

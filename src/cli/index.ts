@@ -12,7 +12,8 @@ import { checkCommand } from "./check.ts";
 import { type Command, command, groupHelp, programHelp, programName, splitLeadingFlags } from "./command.ts";
 import { demoCommand } from "./demo.ts";
 import { jsonFlag, UsageError } from "./flags.ts";
-import { initCommand } from "./init-from.ts";
+import { healthcheckCommand } from "./healthcheck.ts";
+import { initCommand } from "./init.ts";
 import { quarantineCommands } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
 import { runCommand } from "./run.ts";
@@ -56,7 +57,7 @@ export async function runArguments(argv: readonly string[], host: Host): Promise
   }
   if (first === "" && !isConfigured(host)) {
     await host.err.write(await programHelp(commands, host));
-    throw new UsageError("no command, and no configuration to run with");
+    throw new UsageError("no command, and no configuration to run with: tailscale2otel init writes one");
   }
   if (!first.startsWith("-") && first !== "") return runNamed(argv, host);
   const { leading, rest } = splitLeadingFlags(runCommand, argv);
@@ -100,6 +101,7 @@ const commands: readonly Command[] = [
   statusCommand,
   tailCommand,
   topCommand,
+  healthcheckCommand,
   ...quarantineCommands,
   replayCommand,
   ...tailnetStreamCommands,

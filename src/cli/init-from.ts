@@ -5,8 +5,8 @@ import { join, resolve } from "node:path";
 import { describeFinding, inspectConfig } from "../config/index.ts";
 import { createTemporaryDirectory, writePrivateFile } from "../lib/private-file.ts";
 import type { Migration } from "../migration/index.ts";
-import { command, programName } from "./command.ts";
-import { option, UsageError } from "./flags.ts";
+import { programName } from "./command.ts";
+import { option } from "./flags.ts";
 import { counted, type Host } from "./terminal.ts";
 
 export const fromFlags = {
@@ -16,21 +16,6 @@ export const fromFlags = {
   ),
   tailnet: option("name", "With --from: the tailnet to convert, if the file lists several."),
 } as const;
-
-export const initCommand = command({
-  name: "init",
-  description: "Convert the configuration of the Go program of the same name",
-  args: { ...fromFlags, output: option("path", "File to write, for its owner alone. (Default: standard output)") },
-  examples: [
-    ["tailscale2otel init --from config.yaml --output tailscale2otel.toml", "its YAML"],
-    ["tailscale2otel init --from config.yaml,go.env", "variables override the file, as they do there"],
-    ["tailscale2otel init --from env", "the variables of this shell"],
-  ],
-  run: ({ args, host }) => {
-    if (args.from === undefined) throw new UsageError("--from is missing");
-    return initFrom({ ...args, from: args.from }, host);
-  },
-});
 
 interface FromArgs {
   readonly from: string;

@@ -1,9 +1,9 @@
 /** The process as commands see it: streams, environment and the way out; and text that is safe to show on a terminal. */
 import { homedir } from "node:os";
 import process from "node:process";
-import { createInterface } from "node:readline/promises";
 import type { System } from "../config/index.ts";
 import { printable } from "../lib/text.ts";
+import { Interrupted, openPrompt } from "./prompt.ts";
 
 /** One of the two streams for text. */
 export interface Output {
@@ -107,13 +107,14 @@ function escaped(unit: number): string {
 }
 
 async function askPerson(question: string): Promise<string | undefined> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const prompt = openPrompt();
   try {
-    const ended = new Promise<undefined>((resolve) => lines.once("close", () => resolve(undefined)));
-    return await Promise.race([lines.question(question), ended]);
+    return await prompt?.ask(question);
+  } catch (error) {
+    if (error instanceof Interrupted) return "";
+    throw error;
   } finally {
-    lines.close();
+    prompt?.close();
   }
 }
 

@@ -95,10 +95,9 @@ const collectorRules = collectedLogs.flatMap((log): readonly Rule[] => {
     {
       severity: "warning",
       keys: [source],
-      when: (config) => isPolled(config, log) && config.streaming.enabled,
-      message: ({ collectors }) =>
-        `it is "${collectors[log].source}" and streaming.enabled is true, so ${logs} arrive both ways, and each record counts once`,
-      remedy: `Keep it to repair gaps in the stream, or set ${source} = "stream" to stop polling.`,
+      when: (config) => isPolled(config, log) && config.streaming.enabled && config.collectors[log].source === "poll",
+      message: `it is "poll" and streaming.enabled is true, so ${logs} arrive both ways, and each record counts once`,
+      remedy: `Set ${source} = "both" if that is meant, which repairs gaps in the stream, or "stream" to stop polling.`,
     },
     {
       severity: "error",
@@ -143,9 +142,11 @@ export const inputRules: readonly Rule[] = [
   {
     severity: "warning",
     keys: ["streaming.public_url"],
-    when: ({ streaming }) => streaming.enabled && /^http:/i.test(streaming.public_url),
-    message: "it is plain HTTP, so only the tailnet protects the records and the token",
-    remedy: "Use https, unless Tailscale reaches it inside the tailnet.",
+    // The tailnet encrypts what is sent to its names and to Tailscale's IPv6 addresses.
+    when: ({ streaming: { enabled, public_url: text } }) =>
+      enabled && /^http:\/\/(?![^/]*\.ts\.net(?:[.:/]|$)|\[fd7a:115c:a1e0:)/i.test(text),
+    message: "it is plain HTTP at an address outside the tailnet, so nothing protects the records and the token",
+    remedy: "Use https, or this machine's own name in the tailnet, such as node.tail1234.ts.net.",
   },
   {
     severity: "warning",

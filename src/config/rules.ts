@@ -37,7 +37,7 @@ const nothingToDo: Finding = {
   key: "streaming.enabled",
   message: "there is nothing to receive or poll",
   remedy:
-    'Either set tailscale.auth.oauth.client_id and client_secret (to poll), or streaming.enabled = true, streaming.token, and source = "stream" in collectors.flowlogs and collectors.auditlogs (to receive). To look around: tailscale2otel demo.',
+    'Run tailscale2otel init, which writes a configuration. Or set tailscale.auth.oauth.client_id and client_secret (to poll), or streaming.enabled = true, streaming.token, and source = "stream" in collectors.flowlogs and collectors.auditlogs (to receive). To look around: tailscale2otel demo.',
 };
 
 function isIdle(config: Config): boolean {

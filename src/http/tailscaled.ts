@@ -63,6 +63,14 @@ export async function certificateName(options: TailscaledOptions): Promise<strin
   throw new TailscaledError(message, remedy);
 }
 
+/** The full name of this node in its tailnet. @throws {TailscaledError} if it has none, and why. */
+export async function nodeName(options: TailscaledOptions): Promise<string> {
+  const status = statusOf(await get("status?peers=false", { timeoutMs: statusTimeoutMs, ...options }));
+  const name = status.Self?.DNSName?.replace(/\.$/, "") ?? "";
+  if (name === "") throw new TailscaledError(...notLoggedIn);
+  return name;
+}
+
 /** Time for an answer from its memory; and for a new certificate, which the authority grants within a minute or so. */
 const statusTimeoutMs = 10_000;
 const issueTimeoutMs = 180_000;
@@ -74,6 +82,7 @@ const maxAnswerBytes = 1024 * 1024;
 interface Status {
   readonly BackendState?: string;
   readonly CertDomains?: readonly string[] | null;
+  readonly Self?: { readonly DNSName?: string } | null;
   readonly CurrentTailnet?: { readonly MagicDNSEnabled?: boolean } | null;
 }
 

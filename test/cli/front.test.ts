@@ -45,7 +45,7 @@ describe("without a command", () => {
     const { code, stderr } = await runToEnd(directory, []);
     expect(stderr).toContain("USAGE tailscale2otel run|demo|init|check|send|");
     expect(stderr).toEndWith(
-      "tailscale2otel: no command, and no configuration to run with (see tailscale2otel --help)\n",
+      "tailscale2otel: no command, and no configuration to run with: tailscale2otel init writes one (see tailscale2otel --help)\n",
     );
     expect(code).toBe(64);
   });

@@ -15,19 +15,20 @@ test("of the program", async () => {
   expect(help).toMatchInlineSnapshot(`
     "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|init|check|send|status|tail|top|quarantine|replay|tailnet|service|schema|version
+    USAGE tailscale2otel run|demo|init|check|send|status|tail|top|healthcheck|quarantine|replay|tailnet|service|schema|version
 
     COMMANDS
 
                          run    Run the service
                         demo    See it work: a simulated tailnet sends to the real program, and nothing is left behind
-                        init    Convert the configuration of the Go program of the same name
+                        init    Write a configuration, and say what to enter in Tailscale
                        check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
                       status    Show health, delivery, and whether every record is accounted for
                         tail    Follow the accepted events of a running instance
                          top    Watch a running instance: rates, sums, top talkers and the latest changes
+                 healthcheck    Exit with 0 if the instance is healthy, and with 1 if not
              quarantine list    List quarantined records, samples, notes and dead letters, newest first
              quarantine show    Show one item with its text
             quarantine retry    Retry quarantined records, and export dead letters again
@@ -55,6 +56,7 @@ test("of the program", async () => {
     EXAMPLES
 
       tailscale2otel demo                               see it work, without a tailnet, a backend or a configuration
+      tailscale2otel init                               write a configuration, and say what to enter in Tailscale
       tailscale2otel check                              the effective configuration, and every problem with its fix
       tailscale2otel run --config tailscale2otel.toml   run the service
     "

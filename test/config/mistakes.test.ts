@@ -250,7 +250,7 @@ describe("commands that need a few settings", () => {
 test("says how to start if nothing is enabled", () => {
   const { problems } = inspectIn(directory, {});
   expect(problems).toHaveLength(1);
-  expect(problems[0]).toStartWith("streaming.enabled: there is nothing to receive or poll. Either set ");
+  expect(problems[0]).toStartWith("streaming.enabled: there is nothing to receive or poll. Run tailscale2otel init, ");
   expect(problems[0]).toContain("streaming.enabled = true, streaming.token");
   expect(problems[0]).toContain("tailscale2otel demo");
 });

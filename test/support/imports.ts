@@ -4,7 +4,7 @@
 export const levels: readonly (readonly string[])[] = [
   ["main"],
   ["cli"],
-  ["demo", "migration", "supervisor"],
+  ["demo", "migration", "setup", "supervisor"],
   ["app", "screen"],
   ["admin", "receivers", "tailnet", "export"],
   ["pipeline", "tailscale", "http"],

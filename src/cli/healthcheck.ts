@@ -1,0 +1,59 @@
+/** `healthcheck`: whether the instance is alive, or ready, as an exit code: for containers and supervisors. */
+import { type ConfigSources, loadSections } from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
+import { connectionError } from "../lib/connection-error.ts";
+import { isObject } from "../records/members.ts";
+import { adminAddresses, urlFlag } from "./admin-address.ts";
+import { type Command, command } from "./command.ts";
+import { configFlags, toggle } from "./flags.ts";
+
+/** For everything together. */
+const limitMs = 3_000;
+
+export const healthcheckCommand: Command = command({
+  name: "healthcheck",
+  description: "Exit with 0 if the instance is healthy, and with 1 if not",
+  args: { ...configFlags, ...urlFlag, ready: toggle("Require that it accepts records, not only that it runs.") },
+  examples: [
+    ["tailscale2otel healthcheck", "HEALTHCHECK of a container"],
+    ["tailscale2otel healthcheck --ready", "readiness: 1 while the journal is full, for example"],
+  ],
+  notes: "Asks /healthz of the admin listener, or /readyz with --ready, which need no token. Ends within 3 s.",
+  async run({ args, sources, host }) {
+    const { addresses, problem } = placesOf(args.url, sources);
+    const signal = AbortSignal.timeout(limitMs);
+    const path = args.ready === true ? "/readyz" : "/healthz";
+    let why = problem;
+    for (const { url } of addresses) {
+      const { isHealthy, text } = await ask(url, path, signal);
+      if (isHealthy) return { text: `${text}\n`, json: undefined };
+      why = text;
+    }
+    await host.out.write(`unhealthy: ${why}\n`);
+    return 1;
+  },
+});
+
+/** An invalid configuration is one more reason to be unhealthy: containers know no other exit code than 1. */
+function placesOf(url: string | undefined, sources: ConfigSources) {
+  const problem = "no admin listener is known: admin.enabled is false, or admin.listen has no fixed port";
+  try {
+    return { ...adminAddresses(url, loadSections(sources, ["state", "admin"])), problem };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { addresses: [], problem: error.problems[0] ?? problem };
+  }
+}
+
+async function ask(url: string, path: string, signal: AbortSignal) {
+  try {
+    const response = await fetch(url + path, { redirect: "manual", signal });
+    const answer: unknown = await response.json().catch(() => undefined);
+    const status = isObject(answer) ? answer["status"] : undefined;
+    if (typeof status !== "string") return { isHealthy: false, text: `${url} is not an admin listener` };
+    const reasons = isObject(answer) && Array.isArray(answer["reasons"]) ? `: ${answer["reasons"].join("; ")}` : "";
+    return { isHealthy: response.ok, text: `${status}${reasons} (${url})` };
+  } catch (error) {
+    return { isHealthy: false, text: connectionError(error, new URL(url).host) };
+  }
+}

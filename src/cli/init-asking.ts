@@ -1,0 +1,103 @@
+/** A question of `init`: answered by a flag, by a person, or by its default. A person who answers wrongly is asked again. */
+import type { Config } from "../config/index.ts";
+import type { Answers, Secret } from "../setup/answers.ts";
+import type { OnlineFinding } from "./check-api.ts";
+import { UsageError } from "./flags.ts";
+import type { Prompt } from "./prompt.ts";
+
+/** The values of the flags, by name. */
+export interface GivenFlags {
+  readonly source?: string | undefined;
+  readonly endpoint?: string | undefined;
+  readonly header?: string | undefined;
+  readonly "grafana-instance"?: string | undefined;
+  readonly "grafana-token-file"?: string | undefined;
+  readonly reach?: string | undefined;
+  readonly node?: string | undefined;
+  readonly webhook?: string | undefined;
+  readonly "webhook-secret-file"?: string | undefined;
+  readonly "client-id"?: string | undefined;
+  readonly "client-secret-file"?: string | undefined;
+  readonly yes?: boolean | undefined;
+}
+
+export interface Asking {
+  readonly flags: GivenFlags;
+  /** Absent: nobody can be asked. */
+  readonly prompt: Prompt | undefined;
+  readonly streamToken: string;
+  /** Lines for a person. */
+  say(text: string): Promise<void>;
+  /** An absolute path. */
+  resolvePath(path: string): string;
+  /** The configuration that would follow. @throws {UsageError} if something below that key is wrong. */
+  configWith(answers: Answers, key: "otlp" | "streaming" | "webhook" | "tailscale"): Config;
+}
+
+export interface Question<Value> {
+  readonly flag: keyof GivenFlags;
+  /** Shown once, above the prompt. */
+  readonly intro?: string;
+  readonly prompt: string;
+  /** What the flag may be, in words. */
+  readonly allowed: string;
+  readonly isSecret?: true;
+  /** What Enter and `--yes` stand for. */
+  readonly usual?: string;
+  /** Without a terminal, the usual answer is used even without `--yes`. */
+  readonly isOptional?: true;
+  /** @throws {UsageError} */
+  read(text: string): Value;
+}
+
+export async function answerTo<Value>(question: Question<Value>, { flags, prompt, say }: Asking): Promise<Value> {
+  const { flag, usual, intro } = question;
+  const given = flags[flag];
+  if (typeof given === "string") {
+    try {
+      return question.read(given);
+    } catch (error) {
+      throw error instanceof UsageError ? new UsageError(`--${flag}: ${error.message}`) : error;
+    }
+  }
+  const isDecided = flags.yes === true || (prompt === undefined && question.isOptional === true);
+  if (isDecided && usual !== undefined) return question.read(usual);
+  if (prompt === undefined || flags.yes === true)
+    throw new UsageError(
+      `--${flag} is missing: give ${question.allowed}${flags.yes === true ? "" : " (there is no terminal to ask on)"}`,
+    );
+  if (intro !== undefined) await say(intro);
+  for (;;) {
+    const typed = await (question.isSecret === true ? prompt.askSecret(question.prompt) : prompt.ask(question.prompt));
+    try {
+      if (typed === "" && usual === undefined) throw new UsageError("an answer is needed (Ctrl-C ends)");
+      return question.read(typed === "" ? (usual ?? "") : typed);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      await say(error.message);
+    }
+  }
+}
+
+/** `1` and the word stand for the first, and so on; other text is left as it is. */
+export function choiceOf(text: string, words: readonly string[]): string {
+  const word = text.toLowerCase();
+  return words[Number(text) - 1] ?? (words.includes(word) ? word : text);
+}
+
+/** A secret that is typed, or the file that the flag names. */
+export function askSecret(flag: keyof GivenFlags, prompt: string, asking: Asking): Promise<Secret> {
+  const isFile = asking.flags[flag] !== undefined;
+  const read = (text: string): Secret => (isFile ? { file: asking.resolvePath(text) } : { text });
+  return answerTo({ flag, prompt, allowed: "the path of a file that holds it", isSecret: true, read }, asking);
+}
+
+/** A line for each finding, and below them what to do, once each. */
+export function findingLines(findings: readonly OnlineFinding[]): string {
+  const width = Math.max(...findings.map(({ subject }) => subject.length));
+  const lines = findings.map(
+    ({ subject, outcome, detail }) => `   ${outcome.padEnd(7)}  ${subject.padEnd(width)}  ${detail}`,
+  );
+  const remedies = new Set(findings.flatMap(({ remedy }) => (remedy === undefined ? [] : [`   ${remedy}`])));
+  return [...lines, ...remedies].join("\n");
+}

@@ -1,0 +1,93 @@
+/** Where `init` sends metrics and logs to: the address is tried at once, with what it answered. */
+import type { Answers, Backend } from "../setup/answers.ts";
+import { checkOtlp } from "./check-online.ts";
+import { UsageError } from "./flags.ts";
+import { answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
+
+const localCollector = "http://127.0.0.1:4318";
+
+export async function askBackend(so: Answers, asking: Asking): Promise<Backend> {
+  const { flags, prompt, say } = asking;
+  const headers = flags.header === undefined ? [] : [headerOf(flags.header)];
+  const readEndpoint = (text: string): string => {
+    const word = choiceOf(text, [localCollector, "grafana", "none"]);
+    if (word !== "none" && word !== "grafana") asking.configWith({ ...so, backend: { endpoint: word } }, "otlp");
+    return word;
+  };
+  let endpoint = await answerTo(
+    {
+      flag: "endpoint",
+      allowed: "the address of an OTLP/HTTP receiver, or none",
+      intro: `
+2. Where do metrics and logs go?
+   1  to an OpenTelemetry Collector, or another OTLP/HTTP receiver, on this machine: ${localCollector}
+   2  to Grafana Cloud
+   3  nowhere yet: totals are at http://127.0.0.1:9091/metrics, and what is received is kept for a day
+   or the address of another OTLP/HTTP receiver.`,
+      prompt: "Answer [1]: ",
+      usual: localCollector,
+      read: readEndpoint,
+    },
+    asking,
+  );
+  for (let more = headers; ;) {
+    if (endpoint === "none") return { endpoint: "" };
+    const backend = await withGrafana({ endpoint, ...(more.length === 0 ? {} : { headers: more }) }, asking);
+    const findings = await checkOtlp(asking.configWith({ ...so, backend }, "otlp"));
+    await say(findingLines(findings));
+    if (prompt === undefined || flags.yes === true || findings.every(({ outcome }) => outcome === "ok")) return backend;
+    const next = await prompt.ask("Enter goes on with it. Or: another address, or a header as Name: value. ");
+    if (next === "") return backend;
+    try {
+      if (/^[A-Za-z0-9_-]+\s*:\s+\S/.test(next)) more = [...more, headerOf(next)];
+      else [endpoint, more] = [readEndpoint(next), []];
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      await say(error.message);
+    }
+  }
+}
+
+function headerOf(text: string): readonly [string, string] {
+  const [, name, value] = /^([A-Za-z0-9_-]+)\s*[:=]\s*(\S.*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new UsageError("--header must be written as Name: value");
+  return [name, value.trimEnd()];
+}
+
+/** Grafana Cloud wants the id and token of an instance, wherever its address came from. */
+async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
+  let { endpoint } = backend;
+  if (endpoint === "grafana")
+    endpoint = await answerTo(
+      {
+        flag: "endpoint",
+        allowed: "the OTLP endpoint of your stack",
+        intro: "On grafana.com, your stack has a tile OpenTelemetry with all three (Configure).",
+        prompt: "OTLP endpoint, such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp: ",
+        read(text) {
+          const { host } = URL.canParse(text) ? new URL(text) : { host: "" };
+          if (!host.endsWith("grafana.net")) throw new UsageError("the address ends with grafana.net/otlp");
+          return text;
+        },
+      },
+      { ...asking, flags: { yes: asking.flags.yes } },
+    );
+  const url = new URL(endpoint);
+  const isGrafana = url.hostname.startsWith("otlp-gateway") && url.hostname.endsWith(".grafana.net");
+  if (!isGrafana || backend.headers !== undefined) return { ...backend, endpoint };
+  if (url.pathname === "/") endpoint = `${url.origin}/otlp`;
+  const instanceId = await answerTo(
+    {
+      flag: "grafana-instance",
+      allowed: "the number of the instance",
+      prompt: "Instance ID, a number: ",
+      read(text) {
+        if (!/^\d+$/.test(text)) throw new UsageError("the instance ID is a number");
+        return text;
+      },
+    },
+    asking,
+  );
+  const token = await askSecret("grafana-token-file", "Token (glc_…, not shown): ", asking);
+  return { ...backend, endpoint, grafana: { instanceId, token } };
+}

@@ -1,0 +1,178 @@
+/** `init`: sets up a configuration by a few questions, and says what to enter in Tailscale and how to go on. */
+import { lstatSync, type Stats } from "node:fs";
+import { devNull } from "node:os";
+import { resolve } from "node:path";
+import { type Config, describeFinding, findConfigFile, inspectConfig, type Inspection } from "../config/index.ts";
+import { ConfigError } from "../errors.ts";
+import { fileErrorReason } from "../lib/file-error.ts";
+import { writePrivateFile } from "../lib/private-file.ts";
+import { type Answers, freshToken } from "../setup/answers.ts";
+import { consoleSteps, streamAddressOf } from "../setup/console.ts";
+import { assignmentsOf, fileText } from "../setup/file.ts";
+import { build } from "../version.ts";
+import { type Command, command } from "./command.ts";
+import { option, toggle, UsageError } from "./flags.ts";
+import { fromFlags, initFrom } from "./init-from.ts";
+import { askAll } from "./init-questions.ts";
+import { Interrupted, openPrompt } from "./prompt.ts";
+import { type Host, paint } from "./terminal.ts";
+
+export const initCommand: Command = command({
+  name: "init",
+  description: "Write a configuration, and say what to enter in Tailscale",
+  args: {
+    source: option("source", "How the logs get here: stream, poll or both."),
+    endpoint: option("address", "Where metrics and logs go: the address of an OTLP/HTTP receiver, or none."),
+    header: option("name: value", "Header for the receiver, such as its API key."),
+    "grafana-instance": option("number", "Instance ID of Grafana Cloud's OTLP endpoint."),
+    "grafana-token-file": option("path", "File with the token for Grafana Cloud."),
+    reach: option("how", "How Tailscale reaches this machine: tailnet, certificate, or a public https address."),
+    node: option("name", "Full name of this machine in the tailnet. (Default: as tailscaled says)"),
+    webhook: option("address", "Public https address for webhooks, or none. (Default: none)"),
+    "webhook-secret-file": option("path", "File with the secret of the webhook."),
+    "client-id": option("id", "OAuth client of the tailnet: required to poll; also sets up streams and webhook."),
+    "client-secret-file": option("path", "File with the secret of the OAuth client."),
+    output: option("path", "File to write; - for standard output. (Default: tailscale2otel.toml)"),
+    force: toggle("Replace the file if it exists."),
+    ...fromFlags,
+    yes: { type: "boolean", alias: "y", description: "Ask nothing: use the default where a flag is missing." },
+  },
+  examples: [
+    ["tailscale2otel init", "asks; Enter accepts a default, Ctrl-C leaves nothing behind"],
+    [
+      "tailscale2otel init --source stream --endpoint http://127.0.0.1:4318 --reach tailnet --node node.tail1234.ts.net",
+      "without a terminal",
+    ],
+    [
+      "tailscale2otel init --source poll --endpoint none --client-id kExampleCNTRL --client-secret-file secret",
+      "polling; the secret stays in its file",
+    ],
+    ["tailscale2otel init --from config.yaml --output tailscale2otel.toml", "from the Go program's YAML"],
+    ["tailscale2otel init --from config.yaml,go.env", "its variables override its file, as they do there"],
+    ["tailscale2otel init --from env", "from the variables of this shell"],
+  ],
+  notes:
+    "The address of the receiver and the OAuth client are tried at once, and what they answered is shown; they are written in any case. The file is readable for its user alone, and an existing one is replaced only with --force.",
+  async run({ args, sources: { environment, workingDirectory, system }, host }) {
+    if (args.from !== undefined) return initFrom({ ...args, from: args.from }, host);
+    const name = args.output ?? "tailscale2otel.toml";
+    const path = name === "-" ? name : resolve(workingDirectory, name);
+    if (args.force !== true) refuseExisting(path);
+    const prompt = args.yes === true ? undefined : openPrompt();
+    const inspect = (answers: Answers): Inspection =>
+      inspectConfig({
+        configPath: devNull,
+        assignments: assignmentsOf(answers),
+        environment,
+        workingDirectory,
+        system,
+      });
+    try {
+      if (prompt !== undefined) await host.err.write(greeting);
+      const answers = await askAll({
+        flags: args,
+        prompt,
+        streamToken: freshToken(),
+        say: (text) => host.err.write(`${text}\n`),
+        resolvePath: (file) => resolve(workingDirectory, file),
+        configWith: (partial, key) => validated(inspect(partial), key),
+      });
+      const { problems } = inspect(answers);
+      if (problems.length > 0) throw new ConfigError(problems.map(describeFinding));
+      await write(path, fileText(answers, build.version), host);
+      const remarks = [...warningsOf(path, { environment, workingDirectory, system }), ...overriding(environment)];
+      await host.err.write(remarks.map((remark) => `${paint(33, "note", host.err)}: ${remark}\n`).join(""));
+      const end = endText(answers, path, host);
+      await (path === "-" ? host.err : host.out).write(end);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      await host.err.write("\nnothing was written\n");
+      return 130;
+    } finally {
+      prompt?.close();
+    }
+  },
+});
+
+const greeting =
+  "This writes a configuration for tailscale2otel. Three questions matter; Enter accepts what is in [brackets].\nCtrl-C leaves nothing behind.\n";
+
+/** @throws {UsageError} if something below that key is wrong. */
+function validated({ config, problems }: Inspection, key: string): Config {
+  const problem = problems.find((one) => one.key.startsWith(`${key}.`));
+  if (problem !== undefined) throw new UsageError(`${problem.message}. ${problem.remedy}`);
+  return config;
+}
+
+/** Before anything is asked. @throws {Error} with what to do. */
+function refuseExisting(path: string): void {
+  let found: Stats | undefined;
+  try {
+    found = path === "-" ? undefined : lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw unwritable(`cannot write ${path}: ${fileErrorReason(error) ?? String(error)}`, error);
+  }
+  if (found?.isDirectory() === true) throw new Error(`${path} is a directory. Name a file in it with --output.`);
+  if (found !== undefined)
+    throw new Error(
+      `${path} exists already, and its secrets may be in use. Name another file with --output, or replace it with --force.`,
+    );
+}
+
+function unwritable(message: string, cause: unknown): Error {
+  return new Error(`${message}. Name another file with --output, or run this as a user who may write there.`, {
+    cause,
+  });
+}
+
+async function write(path: string, text: string, { out }: Host): Promise<void> {
+  if (path === "-") return out.write(text);
+  try {
+    writePrivateFile(path, text);
+  } catch (error) {
+    throw unwritable(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** Of the file as it was written. */
+function warningsOf(path: string, host: Pick<Host, "environment" | "workingDirectory" | "system">): readonly string[] {
+  if (path === "-") return [];
+  return inspectConfig({ configPath: path, assignments: [], ...host }).warnings.map(describeFinding);
+}
+
+/** Variables of this shell that would win over the file. */
+function overriding(environment: Host["environment"]): readonly string[] {
+  const names = Object.keys(environment).filter((name) => /^TS2OTEL_.*/.test(name) && environment[name] !== "");
+  return names.length === 0 ? [] : [`these variables of this shell override the file: ${names.sort().join(", ")}`];
+}
+
+function endText(answers: Answers, path: string, host: Host): string {
+  const { environment, workingDirectory, system } = host;
+  const sources = { assignments: [], environment, workingDirectory, system };
+  const isFound = path === "-" || resolve(workingDirectory, findConfigFile(sources) ?? "") === path;
+  const more = isFound ? "" : ` --config ${/^[\w./-]+$/.test(path) ? path : JSON.stringify(path)}`;
+  const commands = nextCommands(answers).map(([words, remark]) => [`tailscale2otel ${words}${more}`, remark] as const);
+  const width = Math.max(...commands.map(([line]) => line.length));
+  const written = path === "-" ? [] : [`Wrote ${path}, readable for you alone.`, ""];
+  const lines = [
+    ...written,
+    consoleSteps(answers),
+    "",
+    "Next:",
+    ...commands.map(([line, remark]) => `  ${line.padEnd(width)}  ${remark}`),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function nextCommands({ reach }: Answers): readonly (readonly [words: string, remark: string])[] {
+  const url = reach === undefined ? "" : ` --url ${streamAddressOf(reach)}`;
+  return [
+    ["run", "starts it here; Ctrl-C stops it"],
+    ...(reach === undefined
+      ? []
+      : [[`send hec${reach.kind === "certificate" ? url : ""}`, "in a second terminal: two test records"] as const]),
+    ["tail", "in a second terminal: what is received, as it comes"],
+    ["check --online", "tries everything that depends on others"],
+  ];
+}

@@ -1,0 +1,72 @@
+/** Questions to a person at a terminal, on standard error: one line of input each, not shown if it is a secret. */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
+
+/** The person pressed Ctrl-C, or closed the terminal. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+  constructor() {
+    super("interrupted");
+  }
+}
+
+export interface Prompt {
+  /** The line that is typed in answer, without spaces around it. @throws {Interrupted} */
+  ask(question: string): Promise<string>;
+  /** The same, without showing what is typed. @throws {Interrupted} */
+  askSecret(question: string): Promise<string>;
+  close(): void;
+}
+
+/** Lines that are typed or pasted ahead answer the next questions. `undefined` if nobody can be asked. */
+export function openPrompt(): Prompt | undefined {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY || !stderr.isTTY) return undefined;
+  let isHidden = false;
+  const output = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (isHidden) done();
+      else stderr.write(chunk, () => done());
+    },
+  });
+  const reader = createInterface({ input: stdin, output, terminal: true, historySize: 0 });
+  const typed: string[] = [];
+  let waiting: PromiseWithResolvers<string> | undefined;
+  let isClosed = false;
+  reader.on("line", (line) => {
+    if (waiting === undefined) typed.push(line);
+    else waiting.resolve(line);
+    waiting = undefined;
+  });
+  reader.on("close", () => {
+    isClosed = true;
+    waiting?.reject(new Interrupted());
+  });
+  reader.on("SIGINT", () => reader.close());
+
+  async function next(question: string): Promise<string> {
+    if (isClosed) throw new Interrupted();
+    reader.setPrompt(question);
+    reader.prompt();
+    const ahead = typed.shift();
+    if (ahead !== undefined) return ahead.trim();
+    waiting = Promise.withResolvers();
+    return (await waiting.promise).trim();
+  }
+
+  return {
+    ask: next,
+    async askSecret(question) {
+      stderr.write(question);
+      isHidden = true;
+      try {
+        return await next("");
+      } finally {
+        isHidden = false;
+        stderr.write("\n");
+      }
+    },
+    close: () => reader.close(),
+  };
+}

@@ -1,0 +1,205 @@
+/** What a person decides when a configuration is set up, and the settings that follow from it. */
+import { randomBytes } from "node:crypto";
+
+export type LogSource = "stream" | "poll" | "both";
+
+/** How Tailscale reaches the stream receiver. `name`: this machine's full name in the tailnet. */
+export type Reach =
+  | { readonly kind: "tailnet"; readonly name: string }
+  | { readonly kind: "certificate"; readonly name: string }
+  | { readonly kind: "public"; readonly url: string };
+
+/** A secret as text, or the file that holds it. */
+export type Secret = { readonly text: string } | { readonly file: string };
+
+export interface Backend {
+  /** Empty: nothing is exported yet. */
+  readonly endpoint: string;
+  readonly grafana?: { readonly instanceId: string; readonly token: Secret };
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+export interface Answers {
+  readonly source: LogSource;
+  readonly backend: Backend;
+  /** Absent if nothing is streamed. */
+  readonly reach?: Reach;
+  /** Without a secret, it waits for one, unless the program creates the webhook itself. */
+  readonly webhook?: { readonly url: string; readonly secret?: Secret };
+  /** Required for polling. With it, the program also sets up log streams and the webhook itself. */
+  readonly oauth?: { readonly clientId: string; readonly clientSecret: Secret };
+  /** What Tailscale sends with its logs. */
+  readonly streamToken: string;
+}
+
+/** 192 bits, as hexadecimal digits: nothing has to be quoted anywhere. */
+export function freshToken(): string {
+  return randomBytes(24).toString("hex");
+}
+
+export type Value = string | boolean;
+
+export interface Line {
+  readonly key: string;
+  readonly value: Value;
+  readonly comment?: string;
+}
+
+/** A table of the configuration file. */
+export interface Section {
+  readonly name: string;
+  readonly comment: string;
+  readonly lines: readonly Line[];
+}
+
+export const streamPort = 8088;
+export const webhookPort = 8089;
+
+/** The address that Tailscale sends to, without the receiver's path. */
+export function streamUrlOf(reach: Reach): string {
+  switch (reach.kind) {
+    case "tailnet":
+      return `http://${reach.name}:${streamPort}`;
+    case "certificate":
+      return `https://${reach.name}:${streamPort}`;
+    case "public":
+      return reach.url;
+  }
+}
+
+/** The scopes that the OAuth client needs. */
+export function scopesFor({
+  source,
+  reach,
+  webhook,
+}: Pick<Answers, "source" | "reach" | "webhook">): readonly string[] {
+  const isPrivate = reach !== undefined && reach.kind !== "public";
+  return [
+    ...(source === "stream" ? [] : ["logs:network:read", "logs:configuration:read"]),
+    "devices:core:read",
+    ...(reach === undefined ? [] : ["log_streaming"]),
+    ...(isPrivate ? ["device_invites", "policy_file"] : []),
+    ...(webhook === undefined ? [] : ["webhooks"]),
+  ];
+}
+
+/** Every setting that differs from its default, in the order of the file. */
+export function sectionsOf(answers: Answers): readonly Section[] {
+  const { source, backend, reach, webhook, oauth } = answers;
+  return [
+    ...(reach === undefined ? [] : streamSections(reach, answers)),
+    ...(webhook === undefined ? [] : [webhookSection(webhook, answers)]),
+    ...(["flowlogs", "auditlogs"] as const).map((name) => collectorSection(name, source)),
+    ...(oauth === undefined ? [] : [oauthSection(oauth, answers)]),
+    ...backendSections(backend),
+  ];
+}
+
+function streamSections(reach: Reach, { streamToken, oauth }: Answers): readonly Section[] {
+  const listen: Line =
+    reach.kind === "public"
+      ? {
+          key: "listen",
+          value: `127.0.0.1:${streamPort}`,
+          comment: `Only for a proxy on this machine. If yours is on another one: ":${streamPort}"`,
+        }
+      : { key: "listen", value: `:${streamPort}`, comment: "All interfaces; every request needs the token." };
+  const main: Section = {
+    name: "streaming",
+    comment: "Tailscale's log streaming sends to this receiver, as it would to Splunk.",
+    lines: [
+      { key: "enabled", value: true },
+      listen,
+      { key: "token", value: streamToken, comment: "The token that is entered in Tailscale." },
+      { key: "public_url", value: streamUrlOf(reach), comment: "Where Tailscale reaches the receiver." },
+      ...(oauth === undefined
+        ? []
+        : [{ key: "auto_configure", value: true, comment: "Each start sets up both log streams at Tailscale." }]),
+    ],
+  };
+  if (reach.kind !== "certificate") return [main];
+  const tls = {
+    name: "streaming.tls",
+    comment: "The certificate of this machine's name, from tailscaled, which also renews it.",
+    lines: [{ key: "tailscale", value: true }],
+  };
+  return [main, tls];
+}
+
+function webhookSection({ url, secret }: NonNullable<Answers["webhook"]>, { oauth }: Answers): Section {
+  const isReady = secret !== undefined || oauth !== undefined;
+  return {
+    name: "webhook",
+    comment: "Tailscale's webhooks: events of the tailnet, within seconds.",
+    lines: [
+      { key: "enabled", value: isReady, ...(isReady ? {} : { comment: "Set it to true once there is a secret." }) },
+      {
+        key: "listen",
+        value: `127.0.0.1:${webhookPort}`,
+        comment: "For the proxy, or Tailscale Funnel, on this machine.",
+      },
+      ...(secret === undefined ? [] : [secretLine("secret", secret, "As Tailscale showed it.")]),
+      { key: "public_url", value: url, comment: "Where Tailscale reaches the receiver." },
+      ...(oauth === undefined || secret !== undefined
+        ? []
+        : [
+            {
+              key: "auto_configure",
+              value: true,
+              comment: "The first start creates the webhook, and keeps its secret.",
+            },
+          ]),
+    ],
+  };
+}
+
+const collectorComments = {
+  flowlogs: "Network flow logs: who talks to whom.",
+  auditlogs: "Configuration audit logs: who changed what.",
+};
+
+function collectorSection(name: "flowlogs" | "auditlogs", source: LogSource): Section {
+  const comments: Readonly<Record<LogSource, string>> = {
+    stream: "Received only.",
+    poll: "Read from Tailscale's API every minute.",
+    both: "Received, and read from the API to fill gaps. Each record counts once.",
+  };
+  const line = { key: "source", value: source, comment: comments[source] };
+  return { name: `collectors.${name}`, comment: collectorComments[name], lines: [line] };
+}
+
+function oauthSection({ clientId, clientSecret }: NonNullable<Answers["oauth"]>, answers: Answers): Section {
+  return {
+    name: "tailscale.auth.oauth",
+    comment: `OAuth client of the tailnet, with the scopes ${scopesFor(answers).join(", ")}.`,
+    lines: [{ key: "client_id", value: clientId }, secretLine("client_secret", clientSecret)],
+  };
+}
+
+function backendSections({ endpoint, grafana, headers = [] }: Backend): readonly Section[] {
+  if (endpoint === "") return [];
+  const main: Section = {
+    name: "otlp",
+    comment: "Where metrics and logs are exported.",
+    lines: [{ key: "endpoint", value: endpoint, comment: "/v1/metrics and /v1/logs are appended." }],
+  };
+  const credentials: Section[] = [];
+  if (grafana !== undefined)
+    credentials.push({
+      name: "otlp.grafana_cloud",
+      comment: "Credentials of Grafana Cloud.",
+      lines: [{ key: "instance_id", value: grafana.instanceId }, secretLine("token", grafana.token)],
+    });
+  if (headers.length > 0)
+    credentials.push({
+      name: "otlp.headers",
+      comment: "Headers of every request.",
+      lines: headers.map(([key, value]) => ({ key, value })),
+    });
+  return [main, ...credentials];
+}
+
+function secretLine(key: string, secret: Secret, comment?: string): Line {
+  const line = "text" in secret ? { key, value: secret.text } : { key: `${key}_file`, value: secret.file };
+  return comment === undefined || "file" in secret ? line : { ...line, comment };
+}

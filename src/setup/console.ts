@@ -1,0 +1,81 @@
+/** What remains to be done in Tailscale's admin console, word for word, and with which commands to go on. */
+import { publicAddress } from "../tailnet/log-streams.ts";
+import { type Answers, type Reach, scopesFor, streamUrlOf, webhookPort } from "./answers.ts";
+
+const consoleUrl = "https://login.tailscale.com/admin";
+
+/** The receivers' default paths. */
+const paths = { stream: "/services/collector/event", webhook: "/tailscale/webhook" };
+
+/** The full address that Tailscale streams to. */
+export function streamAddressOf(reach: Reach): string {
+  return publicAddress(streamUrlOf(reach), paths.stream);
+}
+
+/** How to create the OAuth client. */
+export function oauthSteps(answers: Pick<Answers, "source" | "reach" | "webhook">): string {
+  const scopes = scopesFor(answers).map((scope) => `       ${scope}${accessOf(scope)}`);
+  return [
+    `In Tailscale's admin console, create an OAuth client: ${consoleUrl}/settings/oauth`,
+    "(Settings, Trust credentials, Credential, OAuth). Tick these scopes:",
+    ...scopes,
+    "It shows the secret once.",
+  ].join("\n");
+}
+
+function accessOf(scope: string): string {
+  return scope.endsWith(":read") ? "" : " (write)";
+}
+
+/** What to enter in the admin console; for what the program does itself, that it does. */
+export function consoleSteps(answers: Answers): string {
+  const steps = [streamSteps(answers), webhookSteps(answers)].filter((text) => text !== "");
+  if (steps.length > 0) return steps.join("\n\n");
+  return `Nothing is left to do in Tailscale's admin console, if network flow logs are on there: ${consoleUrl}/logs/network`;
+}
+
+function streamSteps({ reach, oauth, streamToken }: Answers): string {
+  if (reach === undefined) return "";
+  const url = streamAddressOf(reach);
+  if (oauth !== undefined) {
+    return [
+      `run makes Tailscale stream both logs to ${url}, and says so.`,
+      `Network flow logs have to be on: ${consoleUrl}/logs/network`,
+    ].join("\n");
+  }
+  return [
+    "In Tailscale's admin console, as an Owner, Admin, Network admin or IT admin, do this for both logs:",
+    "",
+    `  Configuration logs   ${consoleUrl}/logs`,
+    `  Network flow logs    ${consoleUrl}/logs/network (turn them on first, if they are off)`,
+    "",
+    "  1. Select Start streaming.",
+    "  2. Select the destination Splunk.",
+    `  3. URL:    ${url}`,
+    `     Token:  ${streamToken}`,
+    "     A user name is not needed.",
+    "  4. Select Start streaming.",
+    ...(reach.kind === "public"
+      ? ["", `  Your proxy must forward ${new URL(url).host} to http://127.0.0.1:8088 on this machine.`]
+      : [
+          "",
+          "  The address is inside the tailnet: confirm that Tailscale may reach this machine if the console asks.",
+        ]),
+    "",
+    "If Start streaming is missing, the plan of the tailnet has no log streaming: poll instead (init --source poll).",
+  ].join("\n");
+}
+
+function webhookSteps({ webhook, oauth }: Answers): string {
+  if (webhook === undefined) return "";
+  const url = publicAddress(webhook.url, paths.webhook);
+  const reach = [
+    `${new URL(url).host} must lead to http://127.0.0.1:${webhookPort} on this machine, through a reverse proxy or with`,
+    `  tailscale funnel --bg ${webhookPort}`,
+  ];
+  if (oauth !== undefined && webhook.secret === undefined)
+    return [`run creates the webhook for ${url}, and keeps its secret.`, ...reach].join("\n");
+  const step = [`Webhooks: ${consoleUrl}/settings/webhooks, Add endpoint, with the URL`, `  ${url}`];
+  const secret = "Put the secret that it shows into the file as webhook.secret, and set webhook.enabled = true there.";
+  return [...(webhook.secret === undefined ? [...step, secret] : []), ...reach].join("\n");
+}
