@@ -137,7 +137,7 @@ type Token = ReturnType<typeof tokensOf>[number];
 type OptionToken = Exclude<Token, { kind: "positional" }>;
 
 /** All that may be given more than once, whatever the command. */
-const repeatable = new Set(["set", "ids"]);
+export const repeatable: ReadonlySet<string> = new Set(["set", "ids"]);
 
 const isList = (definition: ArgsDef[string] | undefined): boolean => definition !== undefined && "isList" in definition;
 

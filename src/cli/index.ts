@@ -10,6 +10,7 @@ import { TailscaleError } from "../tailscale/index.ts";
 import { build } from "../version.ts";
 import { checkCommand } from "./check.ts";
 import { type Command, command, groupHelp, programHelp, programName, splitLeadingFlags } from "./command.ts";
+import { completionAnswer, completionCommands, completionRequest } from "./completion/index.ts";
 import { demoCommand } from "./demo.ts";
 import { jsonFlag, UsageError } from "./flags.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
@@ -48,6 +49,7 @@ export async function runCli(workerEntry: URL): Promise<number> {
 /** Runs what the arguments ask for; returns the exit code. @throws {UsageError} */
 export async function runArguments(argv: readonly string[], host: Host): Promise<number> {
   const [first = "", second] = argv;
+  if (first === completionRequest) return show(host, completionAnswer(commands, argv.slice(1)));
   if (first === "help" && second !== undefined && !second.startsWith("-"))
     return runNamed([...argv.slice(1), "--help"], host);
   if (["--help", "-h", "help"].includes(first)) return show(host, await programHelp(commands, host));
@@ -108,6 +110,7 @@ const commands: readonly Command[] = [
   ...tailnetWebhookCommands,
   ...serviceCommands,
   schemaCommand,
+  ...completionCommands,
   versionCommand,
 ];
 
