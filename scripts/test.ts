@@ -46,6 +46,7 @@ const steps: readonly Step[] = [
   { name: "OpenTelemetry Collector", command: [bun, "test/support/collector-build.ts"], needs: "go" },
   { name: "Prometheus", command: [bun, "test/support/prometheus-build.ts"], needs: "go" },
   { name: "VictoriaMetrics", command: [bun, "test/support/victoriametrics-build.ts"], needs: "go" },
+  { name: "VictoriaLogs", command: [bun, "test/support/victorialogs-build.ts"], needs: "go" },
   { name: "nfpm", command: [bun, "scripts/release/packages.ts"], needs: "go" },
   { name: "Tailscale's client library", command: [bun, "test/support/tailnet-client/build.ts"], needs: "go" },
 ];
