@@ -63,16 +63,28 @@ export function isLedgerMetric(metric: MetricData | LedgerMetricData): metric is
 /**
  * All metrics of a fold that have points, with totals; for `delta`, so that differences can be made of them.
  * `common`: attributes of every point; what a series has itself wins.
+ *
+ * No point is older than one before it, also in another request or of the previous fold: Prometheus writes a `target_info` with
+ * the oldest and newest times of each request, and rejects the request if that series would go back. So the points of 0, which
+ * are of the time of the previous fold, come first, and the process's own points get the time of the fold.
  */
 export function pointsOf(message: FoldMessage, common: ResourceAttributes, temporality: Temporality): MetricData[] {
+  const zeros: MetricData[] = [];
   const ofLedger = message.metrics.map((metric) => {
     const sets = metric.packed.flatMap(unpackSets);
-    const data = metricDataOf(metric.name, ledgerPoints({ ...metric, sets }, message, common, temporality));
+    const points = ledgerPoints({ ...metric, sets }, message, common, temporality);
+    zeros.push(metricDataOf(metric.name, points.zeros));
+    const data = metricDataOf(metric.name, points.totals);
     const isCounter = data.dataPointType === DataPointType.SUM;
     return temporality === "delta" && isCounter ? { ...data, retired: metric.retired, foldedAt: message.at } : data;
   });
-  const own = message.instruments.flatMap(({ metrics: data }) => data);
-  return [...ofLedger, ...own].filter((metric) => metric.dataPoints.length > 0 || isLedgerMetric(metric));
+  const endTime = hrTimeOfMillis(message.at);
+  const own = message.instruments.flatMap(({ metrics: data }) => data.map((metric) => ofTime(metric, endTime)));
+  return [...zeros, ...ofLedger, ...own].filter((metric) => metric.dataPoints.length > 0 || isLedgerMetric(metric));
+}
+
+function ofTime(metric: MetricData, endTime: HrTime): MetricData {
+  return { ...metric, dataPoints: metric.dataPoints.map((point) => ({ ...point, endTime })) } as MetricData;
 }
 
 const serializers = { json: JsonMetricsSerializer, protobuf: ProtobufMetricsSerializer };
@@ -156,7 +168,8 @@ function ledgerPoints(
   const endTime = hrTimeOfMillis(at);
   const zeroTime = hrTimeOfMillis(Math.max(since ?? 0, at - maxZeroLeadMs));
   const startTimes = new Map<number, HrTime>();
-  const points: LedgerMetricData["dataPoints"][number][] = [];
+  const zeros: LedgerMetricData["dataPoints"][number][] = [];
+  const totals: LedgerMetricData["dataPoints"][number][] = [];
   for (const [series, value] of metric.values.entries()) {
     const own = metric.sets[series];
     if (own === undefined || Number.isNaN(value)) continue;
@@ -164,11 +177,10 @@ function ledgerPoints(
     const attributes = { ...common, ...own };
     let startTime = startTimes.get(startAt);
     if (startTime === undefined) startTimes.set(startAt, (startTime = hrTimeOfMillis(startAt)));
-    if (startAt === since && beginsWithZero)
-      points.push({ attributes, value: 0, startTime, endTime: zeroTime, series });
-    points.push({ attributes, value, startTime, endTime, series });
+    if (startAt === since && beginsWithZero) zeros.push({ attributes, value: 0, startTime, endTime: zeroTime, series });
+    totals.push({ attributes, value, startTime, endTime, series });
   }
-  return points;
+  return { zeros, totals };
 }
 
 /** A metric of the ledger with these points: a cumulative sum or a gauge, as the catalogue says. */

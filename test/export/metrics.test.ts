@@ -110,6 +110,27 @@ describe("the ledger", () => {
   });
 });
 
+test("no point is older than one before it, in requests of one fold and of the next", async () => {
+  const metrics = start({ self: true });
+  metrics.instruments.telemetry.add("tailscale.stream.rejected", 2, { reason: "auth" });
+  const seriesSince = (since: number, name: string, length: number) =>
+    Array.from({ length }, (_, index) => ({
+      attributes: { "tailscale.src.node": `${name}-${index}` },
+      value: 7,
+      startAt: since,
+    }));
+  const [first, second, third] = [1_800_000_000_000, 1_800_000_001_000, 1_800_000_002_000];
+  const old = seriesSince(first, "old", 1500);
+  const fold = (since: number, at: number, series: typeof old) =>
+    metrics.fold(foldOf([metricOf("tailscale.network.io", series)], { since, at }));
+  await fold(first, second, old);
+  await fold(second, third, [...old, ...seriesSince(second, "new", 1500)]);
+  expect(sink.requests.length).toBeGreaterThan(3);
+  const times = sink.points.map(({ timeUnixNano = "" }) => timeUnixNano);
+  expect(times).toEqual(times.toSorted());
+  expect(new Set(times)).toEqual(new Set([first, second, third].map((ms) => `${ms}000000`)));
+});
+
 test("the process's own are SDK instruments with the catalogue's units and buckets", async () => {
   const metrics = start({ self: true });
   const { telemetry } = metrics.instruments;
