@@ -1,7 +1,9 @@
 /** Where the admin listener of an instance is, and its token: from `--url`, from the file of the running instance, or from `admin.*`. */
-import { instanceFilePath, readInstanceFile } from "../admin/instance-file.ts";
+import process from "node:process";
+import { instanceFilePath, type InstanceRecord, readInstanceFile } from "../admin/instance-file.ts";
 import type { Inspection } from "../config/index.ts";
 import { inspectJournal } from "../journal/index.ts";
+import { codeOf } from "../lib/connection-error.ts";
 import { isLoopback, parseListen, urlOfListen } from "../lib/listen.ts";
 import { option, urlOf } from "./flags.ts";
 
@@ -42,15 +44,31 @@ export function adminAddresses(
   const port = admin.enabled ? (parseListen(admin.listen)?.port ?? 0) : 0;
   const configured =
     port === 0 ? [] : [{ url: urlOfListen(admin.listen, "http"), token: admin.token, isRecorded: false }];
-  if (recorded === undefined) return { addresses: configured };
-  // The system releases the lock however the instance has ended; its process id may be another's by now.
-  if (inspectJournal(state.path).kind !== "in_use") {
-    const remark = `ignoring ${instanceFilePath(state.path)}: the instance that wrote it (pid ${record?.pid}) has ended`;
+  if (record === undefined || recorded === undefined) return { addresses: configured };
+  if (hasEnded(record, state.path)) {
+    const remark = `ignoring ${instanceFilePath(state.path)}: the instance that wrote it (pid ${record.pid}) has ended`;
     return { addresses: configured, remark };
   }
   const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
   const others = configured.filter(({ url }) => !isSamePlace(url, recorded.url));
   return { addresses: isNamedNow ? [...others, recorded] : [recorded, ...others] };
+}
+
+/**
+ * The system releases the lock of the state directory however the instance ends. Only its user can see that: for others, such as
+ * root, the process counts, whose number may be another's by now.
+ */
+function hasEnded({ pid }: InstanceRecord, statePath: string): boolean {
+  const { kind } = inspectJournal(statePath);
+  return kind !== "in_use" && (kind !== "unusable" || !isRunning(pid));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error) === "EPERM";
+  }
 }
 
 function isSamePlace(one: string, other: string): boolean {

@@ -47,7 +47,8 @@ function askSource(asking: Asking): Promise<LogSource> {
 
 async function askReach(so: Answers, asking: Asking): Promise<Reach> {
   const { flags, prompt, say } = asking;
-  const found = flags.node ?? (await nodeName({ socket: "", timeoutMs: 2_000 }).catch(() => undefined));
+  const { socket } = asking.configWith(so, "tailscale").tailscale;
+  const found = flags.node ?? (await nodeName({ socket, timeoutMs: 2_000 }).catch(() => undefined));
   const shown = found ?? "NAME.ts.net";
   const kind = await answerTo(
     {
@@ -91,7 +92,7 @@ async function askReach(so: Answers, asking: Asking): Promise<Reach> {
   if (kind === "tailnet") return { kind, name };
   await say("Asking tailscaled for the certificate; the first one takes up to a minute.");
   try {
-    await obtainKeyPair({ socket: "", timeoutMs: 90_000 }, systemClock());
+    await obtainKeyPair({ socket, timeoutMs: 90_000 }, systemClock());
     await say(`ok: tailscaled gives the certificate of ${name}`);
     return { kind, name };
   } catch (error) {
