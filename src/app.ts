@@ -8,12 +8,13 @@ import type { Build } from "./version.ts";
 import { EventFeed, type EventPage, type EventQuery } from "./admin/events/index.ts";
 import { createAdmin } from "./admin/index.ts";
 import { createInstanceFile } from "./admin/instance-file.ts";
+import { destinationStatuses, whyNoDestination } from "./admin/destinations.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { createOverview, type Overview } from "./admin/overview.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
-import { createExporter, observeProcess } from "./export/index.ts";
-import { openSqliteJournal } from "./journal/index.ts";
+import { createExporter, observeProcess, useDestinations } from "./export/index.ts";
+import { openSqliteJournal, primaryDestination } from "./journal/index.ts";
 import { startFolding } from "./ledger/folding.ts";
 import { Ledger } from "./ledger/index.ts";
 import { Counting } from "./pipeline/counting.ts";
@@ -102,11 +103,11 @@ export async function startApp(
       random: Math.random,
       logger: deps.logger,
       shown: () => ledger.shown,
-      onProgress: (progress) => journal.progress(progress),
-      onRedelivered: (progress) => journal.progress({ redelivered: [progress] }),
-      onPoints(points) {
+      onProgress: (progress, destination) => journal.progress(progress, destination),
+      onRedelivered: (progress, destination) => journal.progress({ redelivered: [progress] }, destination),
+      onPoints(points, destination) {
         for (const [outcome, count] of Object.entries(points) as [keyof typeof points, number][])
-          ledger.count("tailscale2otel.export.datapoints", { outcome }, count);
+          ledger.count("tailscale2otel.export.datapoints", { outcome, ...destination }, count);
       },
       onDamage: (reason) => journal.damaged(reason),
       onStdoutClosed: deps.onStdoutClosed,
@@ -144,7 +145,9 @@ export async function startApp(
     useWebhookSecrets: (secret, previous) => receivers?.useStoredSecrets(secret, previous),
   });
   tailnet.startDevices();
-  exporter.start({ cursor: journal.cursor, committedSeq: journal.lastSeq, pendingRecords: journal.pendingRecords });
+  useDestinations(config, { journal, logger, move: exporter.move });
+  const { cursor, destinations, lastSeq: committedSeq, pendingRecords } = journal;
+  exporter.start({ cursor, destinations, committedSeq, pendingRecords });
   let stopFolding = (): void => undefined;
   observeStore(config, { ...shared, ...books });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
@@ -193,6 +196,7 @@ export async function startApp(
   const health = (): Health => ({
     notReady: [...notReadyReasons(journal, ending.signal.aborted), ...(receivers?.closed ?? [])],
     export: exporter.health,
+    destinations: destinationStatuses(journal, exporter.further),
     polls: poller.status,
     tailnet: tailnet.troubles,
   });
@@ -201,12 +205,12 @@ export async function startApp(
     retryRecord: createRetry(pipeline, journal, clock),
     privacy: settings.privacy,
     clock,
-    cannotSend() {
-      if (exporter.deliversLogs) return undefined;
+    cannotSend(destination = primaryDestination) {
+      if (destination !== primaryDestination || exporter.deliversLogs) return whyNoDestination(journal, destination);
       return `logs are not exported, so there is nothing to repeat: set ${config.otlp.logs.enabled ? "otlp.endpoint" : "otlp.logs.enabled = true"}`;
     },
     redeliver: exporter.redeliver,
-    troubleOf: (name) => exporter.redeliveryTrouble(name),
+    troubleOf: exporter.redeliveryTrouble,
   };
   const status = (): Status & Health => ({
     ...statusOf({

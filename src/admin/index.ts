@@ -100,7 +100,7 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     post("/api/v1/quarantine/purge", (body) => operations.purge(...purgeOf(body))),
     get("/api/v1/replay", () => operations.redeliveries()),
     post("/api/v1/replay", (body) => operations.replay(rangeOf(body))),
-    post("/api/v1/replay/cancel", (body) => operations.cancel(cancelOf(body))),
+    post("/api/v1/replay/cancel", (body) => operations.cancel(...cancelOf(body))),
   ];
   const server = createHttpServer({ listen }, { routes, logger });
   return {
@@ -144,8 +144,12 @@ function readiness(health: Health, parameters: URLSearchParams): HttpAnswer {
 function withWrittenTimes(health: Health): Health {
   const written = ({ since, ...state }: Health["export"]["logs"]) =>
     since === undefined ? state : { ...state, since: typeof since === "number" ? timeText(since) : since };
-  const { logs, metrics } = health.export;
-  return { ...health, export: { logs: written(logs), metrics: written(metrics) } };
+  const both = ({ logs, metrics }: Health["export"]) => ({ logs: written(logs), metrics: written(metrics) });
+  const destinations = health.destinations?.map(({ export: of, ...one }) => ({
+    ...one,
+    ...(of && { export: both(of) }),
+  }));
+  return { ...health, export: both(health.export), ...(destinations && { destinations }) };
 }
 
 /** The content type is required because no HTML form can send it. */

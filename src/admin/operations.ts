@@ -1,8 +1,15 @@
 /** What an operator can do with quarantine, dead letters and delivered logs: list, show, retry, purge and replay. */
 import { setImmediate as yieldTurn } from "node:timers/promises";
 import type { PrivacySettings } from "../catalogue/logs.ts";
-import type { QuarantineCount, QuarantineFilter, QuarantineItem, Redelivery } from "../journal/index.ts";
+import {
+  primaryDestination,
+  type QuarantineCount,
+  type QuarantineFilter,
+  type QuarantineItem,
+  type Redelivery,
+} from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
+import { whyNoDestination } from "./destinations.ts";
 import type { RetryRecord } from "../pipeline/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
 import { recordTypes } from "../records/types.ts";
@@ -50,6 +57,8 @@ export interface ShownItem extends Omit<QuarantineItem, "at" | "seq" | "from"> {
 export interface TimeRange {
   readonly since: number;
   readonly until?: number;
+  /** Absent: the primary one. */
+  readonly destination?: string;
 }
 
 export interface ItemWithTexts extends ShownItem {
@@ -125,11 +134,12 @@ export function createOperations(deps: OperationsDeps) {
   /** Plans a replay or retry with a new id, and begins it unless it is empty. */
   async function begin(
     name: Redelivery["name"],
+    destination: string,
     plan: (id: number) => Redelivery | Promise<Redelivery>,
   ): Promise<Redelivery | undefined> {
-    const why = deps.cannotSend();
+    const why = deps.cannotSend(destination);
     if (why !== undefined) throw new NotPossible(why);
-    const known = journal.redelivery(name);
+    const known = journal.redelivery(name, destination);
     if (known !== undefined && isInProgress(known)) {
       const hint = name === "replay" ? "; replay --cancel ends it" : "";
       throw new NotPossible(`a ${name} has been in progress since ${timeText(known.id)}${hint}`);
@@ -137,13 +147,20 @@ export function createOperations(deps: OperationsDeps) {
     const planned = await plan(Math.max(clock(), (known?.id ?? 0) + 1));
     if (planned.total === 0) return undefined;
     journal.beginRedelivery(planned);
-    deps.redeliver(name, planned);
+    deps.redeliver(name, planned, destination);
     return planned;
   }
 
-  /** Returns how many records were queued for export. */
+  /** Each goes to its own destination. Returns how many records were queued for export. */
   async function queueDeadLetters(filter: QuarantineFilter): Promise<number> {
-    return (await begin("retry", (id) => journal.planRetry(filter, id)))?.total ?? 0;
+    const all = [primaryDestination, ...journal.destinations.map(({ name }) => name)];
+    const wanted = filter.destination === undefined ? all : [filter.destination];
+    const of = (destination: string): QuarantineFilter => ({ ...filter, class: "dead_letter", destination });
+    const waiting = wanted.filter((destination) => quarantine.counts(of(destination)).length > 0);
+    let queued = 0;
+    for (const destination of waiting.length > 0 ? waiting : wanted.slice(0, 1))
+      queued += (await begin("retry", destination, (id) => journal.planRetry(of(destination), id)))?.total ?? 0;
+    return queued;
   }
 
   async function retryRecords(ids: readonly string[]): Promise<Omit<RetryReport, "queued">> {
@@ -218,16 +235,19 @@ export function createOperations(deps: OperationsDeps) {
     /** One page of the selection; call again until it is done. */
     purge,
     /** Exports delivered records again that were received in that time range (epoch milliseconds). */
-    replay: ({ since, until = clock() }: TimeRange): Promise<RedeliveryReport> =>
+    replay: ({ since, until = clock(), destination = primaryDestination }: TimeRange): Promise<RedeliveryReport> =>
       inTurn(async () => {
-        const begun = await begin("replay", (id) => journal.planReplay({ since, until }, id));
+        const plan = (id: number) => journal.planReplay({ since, until }, id, destination);
+        const begun = await begin("replay", destination, plan);
         if (begun !== undefined) return reportOf(begun, deps);
         throw new NotPossible("the journal holds nothing that was delivered in that time (state.retention)");
       }),
-    async cancel(name: Redelivery["name"]): Promise<RedeliveryReport> {
-      deps.redeliver(name, undefined);
-      const isCancelled = journal.cancelRedelivery(name);
-      const known = journal.redelivery(name);
+    async cancel(name: Redelivery["name"], destination = primaryDestination): Promise<RedeliveryReport> {
+      const why = whyNoDestination(journal, destination);
+      if (why !== undefined) throw new NotPossible(why);
+      deps.redeliver(name, undefined, destination);
+      const isCancelled = journal.cancelRedelivery(name, destination);
+      const known = journal.redelivery(name, destination);
       if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
       return reportOf(known, deps);
     },

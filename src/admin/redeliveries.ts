@@ -1,5 +1,5 @@
 /** Replays and retries of dead letters: their progress, and how they resume after a restart. */
-import type { Journal, Redelivery } from "../journal/index.ts";
+import { type Journal, primaryDestination, type Redelivery } from "../journal/index.ts";
 import type { Logger } from "../lib/logger.ts";
 
 export const redeliveryNames: readonly Redelivery["name"][] = ["replay", "retry"];
@@ -7,6 +7,8 @@ export const redeliveryNames: readonly Redelivery["name"][] = ["replay", "retry"
 /** The progress of a replay, or of a retry of dead letters. Times are RFC 3339. */
 export interface RedeliveryReport {
   readonly name: Redelivery["name"];
+  /** Absent: the primary one. */
+  readonly destination?: string;
   readonly state: "in progress" | "finished" | "cancelled";
   readonly startedAt: string;
   readonly endedAt?: string;
@@ -24,41 +26,44 @@ export interface RedeliveryReport {
 export interface RedeliveryDeps {
   readonly journal: Journal;
   /** Why nothing can be exported; `undefined` if it can. */
-  readonly cannotSend: () => string | undefined;
+  readonly cannotSend: (destination?: string) => string | undefined;
   /** Begins to export, or ends it. */
-  readonly redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined) => void;
+  readonly redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined, destination?: string) => void;
   /** Why it makes no progress, if it does not. */
-  readonly troubleOf: (name: Redelivery["name"]) => string | undefined;
+  readonly troubleOf: (name: Redelivery["name"], destination?: string) => string | undefined;
 }
 
 /** Resumes what was in progress when the program ended, or was requested while it was not running. */
 export function resumeRedeliveries({ journal, cannotSend, redeliver }: RedeliveryDeps, logger: Logger): void {
-  const reason = cannotSend();
-  for (const name of redeliveryNames) {
-    const redelivery = journal.redelivery(name);
-    if (redelivery === undefined || !isInProgress(redelivery)) continue;
+  for (const redelivery of knownRedeliveries(journal)) {
+    const { name, destination } = redelivery;
+    if (!isInProgress(redelivery)) continue;
+    const reason = cannotSend(destination);
     if (reason === undefined) {
-      redeliver(name, redelivery);
+      redeliver(name, redelivery, destination);
       continue;
     }
-    journal.cancelRedelivery(name);
+    journal.cancelRedelivery(name, destination);
     logger.warn(`the ${name} that was in progress is cancelled`, { reason });
   }
 }
 
 /** The current or last one of each name. */
 export function redeliveryReports(deps: Pick<RedeliveryDeps, "journal" | "troubleOf">): readonly RedeliveryReport[] {
-  return redeliveryNames.flatMap((name) => {
-    const known = deps.journal.redelivery(name);
-    return known === undefined ? [] : [reportOf(known, deps)];
-  });
+  return knownRedeliveries(deps.journal).map((known) => reportOf(known, deps));
+}
+
+function knownRedeliveries(journal: RedeliveryDeps["journal"]): readonly Redelivery[] {
+  const destinations = [primaryDestination, ...journal.destinations.map(({ name }) => name)];
+  return destinations.flatMap((one) => redeliveryNames.flatMap((name) => journal.redelivery(name, one) ?? []));
 }
 
 export function reportOf(redelivery: Redelivery, { troubleOf }: Pick<RedeliveryDeps, "troubleOf">): RedeliveryReport {
-  const { name, id, endedAt, isCancelled, total, cursor, range } = redelivery;
-  const trouble = isInProgress(redelivery) ? troubleOf(name) : undefined;
+  const { name, destination, id, endedAt, isCancelled, total, cursor, range } = redelivery;
+  const trouble = isInProgress(redelivery) ? troubleOf(name, destination) : undefined;
   return {
     name,
+    ...(destination === undefined ? {} : { destination }),
     state: endedAt === undefined ? "in progress" : isCancelled === true ? "cancelled" : "finished",
     startedAt: timeText(id),
     ...(endedAt === undefined ? {} : { endedAt: timeText(endedAt) }),

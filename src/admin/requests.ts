@@ -68,18 +68,19 @@ export function purgeOf(body: unknown): [Selection, "keep" | "delete"] {
 }
 
 export function rangeOf(body: unknown): TimeRange {
-  const range = read(body, ["since", "until"]) as { since?: number; until?: number };
+  const range = read(body, ["since", "until", "destination"]) as Partial<TimeRange>;
   const { since, until } = range;
   if (since === undefined) throw bad("since is missing");
   if (until !== undefined && until < since) throw bad("until is before since");
   return { ...range, since };
 }
 
-export function cancelOf(body: unknown): Redelivery["name"] {
-  return (read(body, ["name"])["name"] ?? "replay") as Redelivery["name"];
+export function cancelOf(body: unknown): [Redelivery["name"], destination: string | undefined] {
+  const { name = "replay", destination } = read(body, ["name", "destination"]);
+  return [name as Redelivery["name"], destination as string | undefined];
 }
 
-const filterMembers = ["class", "reason", "type", "before"];
+const filterMembers = ["class", "reason", "type", "before", "destination"];
 
 type Rule = readonly [isValid: (value: unknown) => boolean, whatItMustBe: string];
 
@@ -109,6 +110,7 @@ const rules: Readonly<Record<string, Rule>> = {
   class: oneOf(itemClasses),
   type: oneOf(itemTypes),
   reason: [(value) => typeof value === "string", "a string"],
+  destination: [(value) => typeof value === "string", "a string"],
   before: whole,
   limit: whole,
   since: whole,

@@ -8,18 +8,10 @@ import { type Conservation, conservationOf, horizonMs } from "../pipeline/observ
 import { recordTypes, type RecordType } from "../records/types.ts";
 import type { TailnetTrouble } from "../tailscale/index.ts";
 import type { ScrapeStatus } from "../tailscale/scrape.ts";
+import { type DestinationStatus, type SignalHealth, writtenTimes } from "./destinations.ts";
 import { type RedeliveryDeps, type RedeliveryReport, redeliveryReports, timeText } from "./redeliveries.ts";
 
-/** The state of the export of a signal. It may come from another version of the program, so `kind` may be unknown. */
-export interface SignalHealth {
-  readonly kind: string;
-  /** What is wrong; absent if nothing is. */
-  readonly why?: string;
-  /** Epoch milliseconds in the process, RFC 3339 in an answer. */
-  readonly since?: number | string;
-  /** Metric series that the backend refuses. */
-  readonly leftOut?: number;
-}
+export type { SignalHealth } from "./destinations.ts";
 
 /** The state of the polling of a log. */
 export type PollHealth = ScrapeStatus & { readonly log: string };
@@ -30,6 +22,8 @@ export interface Health {
   readonly notReady: readonly string[];
   readonly export: Readonly<Record<"logs" | "metrics", SignalHealth>>;
   readonly polls: readonly PollHealth[];
+  /** Further destinations; absent in the answer of an older version. */
+  readonly destinations?: readonly DestinationStatus[];
   /** What the tailnet should be set up for, or read from it, and is not. */
   readonly tailnet: readonly TailnetTrouble[];
 }
@@ -83,9 +77,6 @@ export interface StatusDeps extends Pick<RedeliveryDeps, "journal" | "troubleOf"
 export function statusOf(deps: StatusDeps): Status {
   const { journal, ledger, dedup, clock } = deps;
   const since = journal.pendingSince;
-  const lastSuccess = Object.entries(deps.lastSuccess()).flatMap(([signal, at]) =>
-    at === undefined ? [] : [[signal, timeText(at)] as const],
-  );
   const horizon = recordTypes.map((type) => [type, Math.round(horizonMs(journal, type, dedup, clock()) / 1000)]);
   const unverifiable = (type: PolledType) => ledger.sum("tailscale2otel.reconcile.unverifiable", { type });
   return {
@@ -98,7 +89,7 @@ export function statusOf(deps: StatusDeps): Status {
     conservation: conservationOf(journal, ledger),
     delivery: {
       ...(since === undefined ? {} : { pendingSince: timeText(since) }),
-      lastSuccess: Object.fromEntries(lastSuccess),
+      lastSuccess: writtenTimes(deps.lastSuccess()),
     },
     horizon: Object.fromEntries(horizon) as Record<RecordType, number>,
     unverifiable: { flow: unverifiable("flow"), audit: unverifiable("audit") },
@@ -116,15 +107,16 @@ export function notReadyReasons({ space }: Pick<Journal, "space">, isEnding: boo
 }
 
 /** What is failing although records are accepted. It quotes nobody else, because no token is needed to read it. */
-export function degradedReasons({ export: signals, polls, tailnet }: Omit<Health, "notReady">): readonly string[] {
-  const ofSignals = (["logs", "metrics"] as const).flatMap((signal) => {
-    const { kind, why, since, leftOut = 0 } = signals[signal];
-    const [name, items] = signal === "logs" ? ["log", "log records"] : ["metric", "metrics"];
-    const begun = since === undefined ? "" : ` since ${typeof since === "number" ? timeText(since) : since}`;
-    if (kind === "refusing") return [`backend has accepted no ${items}${begun}`];
-    if (why !== undefined) return [`${name} export failing${begun}`];
-    return leftOut > 0 ? [`backend rejects ${leftOut} metric series`] : [];
-  });
+export function degradedReasons({
+  export: signals,
+  destinations = [],
+  polls,
+  tailnet,
+}: Omit<Health, "notReady">): readonly string[] {
+  const ofSignals = [
+    ...exportReasons(signals, ""),
+    ...destinations.flatMap(({ name, export: of }) => (of === undefined ? [] : exportReasons(of, name))),
+  ];
   const ofPolls = polls
     .filter(({ trouble }) => trouble !== undefined)
     .map(({ log, lastSuccess }) =>
@@ -138,4 +130,17 @@ export function degradedReasons({ export: signals, polls, tailnet }: Omit<Health
     ...(tailnet.length > notSetUp.length ? ["the device list cannot be read"] : []),
   ];
   return [...ofTailnet, ...ofSignals, ...ofPolls];
+}
+
+/** `name`: of a further destination; empty for the primary one. */
+function exportReasons(signals: Health["export"], name: string): readonly string[] {
+  return (["logs", "metrics"] as const).flatMap((signal) => {
+    const { kind, why, since, leftOut = 0 } = signals[signal];
+    const [noun, items] = signal === "logs" ? ["log", "log records"] : ["metric", "metrics"];
+    const begun = since === undefined ? "" : ` since ${typeof since === "number" ? timeText(since) : since}`;
+    const backend = name === "" ? "backend" : `destination ${name}`;
+    if (kind === "refusing") return [`${backend} has accepted no ${items}${begun}`];
+    if (why !== undefined) return [`${noun} export${name === "" ? "" : ` to ${name}`} failing${begun}`];
+    return leftOut > 0 ? [`${backend} rejects ${leftOut} metric series`] : [];
+  });
 }

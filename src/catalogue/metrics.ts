@@ -59,13 +59,16 @@ const byListener = { component: ["stream", "webhook"] } as const;
 const byCall = { endpoint: apiEndpoints, "http.response.status_code": apiStatusCodes } as const;
 const byCollector = { "tailscale.collector": ["flowlogs", "auditlogs", "devices"] } as const;
 const byLogStream = { "tailscale.logstream.type": ["network", "configuration"] } as const;
+/** Absent for the primary one. */
+const destination = { destination: { known: [], maxOthers: 16 } } as const;
 const bySignal = { signal: ["logs", "metrics"] } as const;
-const byRequest = { ...bySignal, outcome: ["success", "retry", "rejected"] } as const;
-const byResult = { ...bySignal, outcome: ["success", "failure"] } as const;
-const byFailure = { ...bySignal, error_type: exportErrors } as const;
+const byRequest = { ...bySignal, ...destination, outcome: ["success", "retry", "rejected"] } as const;
+const byResult = { ...bySignal, ...destination, outcome: ["success", "failure"] } as const;
+const byFailure = { ...bySignal, ...destination, error_type: exportErrors } as const;
 const byAction = { "tailscale.audit.action": auditActions } as const;
 const known = { status: ["known", "unknown"] } as const;
-const quarantined = { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" } as const;
+const itemClass = ["invalid", "sample", "note", "dead_letter"] as const;
+const quarantined = { ...destination, class: itemClass, reason: "text" } as const;
 const exitNode = { "tailscale.exit_node": "text", "network.io.direction": direction } as const;
 const rollup = {
   "network.io.direction": direction,
@@ -195,8 +198,12 @@ export const metrics = {
   "tailscale2otel.dedup.unproven": exact("{record}", "Records accepted from before the dedup window.", streamed),
   "tailscale2otel.dedup.keys": gauge("{key}", "Keys in the dedup window.", { type }),
   "tailscale2otel.dedup.horizon": gauge("s", "How far back duplicates are recognized.", { type }),
-  "tailscale2otel.journal.pending": gauge("{record}", "Accepted records whose logs are not delivered yet.", {}),
-  "tailscale2otel.journal.pending.age": gauge("s", "Age of the oldest record that is not delivered yet.", {}),
+  "tailscale2otel.journal.pending": gauge(
+    "{record}",
+    "Accepted records whose logs are not delivered yet.",
+    destination,
+  ),
+  "tailscale2otel.journal.pending.age": gauge("s", "Age of the oldest record that is not delivered yet.", destination),
   "tailscale2otel.journal.size": gauge("By", "Size of the journal.", {}),
   "tailscale2otel.journal.limit": gauge("By", "Maximum size of the journal: `state.max_bytes`.", {}),
   "tailscale2otel.journal.lost.rows": total("{row}", "Undelivered or uncounted rows lost to corruption.", {}),
@@ -213,14 +220,20 @@ export const metrics = {
   }),
   "tailscale2otel.export.log_records": exact("{log_record}", "Log records by the outcome of their delivery.", {
     outcome: ["delivered", "rejected", "dead_lettered"],
+    ...destination,
   }),
   "tailscale2otel.export.datapoints": exact("{data_point}", "Metric points by the outcome of their delivery.", {
     outcome: ["delivered", "left_out", "rejected"],
+    ...destination,
   }),
+  "tailscale2otel.export.evicted": exact("{record}", "Undelivered records given up for lack of space.", destination),
   "tailscale2otel.export.requests": counter("{request}", "OTLP requests, by signal and outcome.", byRequest),
   "tailscale2otel.export.duration": histogram("s", "Duration of an OTLP request.", answers.slice(2), byResult),
   "tailscale2otel.export.failures": counter("{request}", "OTLP requests that failed, by the cause.", byFailure),
-  "tailscale2otel.export.last_success": gauge("s", "Unix time of the last request the backend accepted.", bySignal),
+  "tailscale2otel.export.last_success": gauge("s", "Unix time of the last request the backend accepted.", {
+    ...bySignal,
+    ...destination,
+  }),
   "tailscale2otel.export.truncated_texts": counter("{text}", "Attribute values and log bodies cut to their limit.", {}),
   "tailscale2otel.series.active": gauge("{series}", "Series of a metric.", byMetric),
   "tailscale2otel.series.limit": gauge("{series}", "Series limit of a metric: `cardinality.metric_limit`.", byMetric),

@@ -2,10 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, displayUrl } from "../config/index.ts";
-import type { Answer, Signal } from "../export/answer.ts";
-import { destinationOf } from "../export/destination.ts";
-import { createSender } from "../export/sender.ts";
+import type { Config } from "../config/index.ts";
 import { TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
@@ -14,8 +11,8 @@ import { readRegularFile } from "../lib/regular-file.ts";
 import { silentLogger } from "../lib/logger.ts";
 import { formatBytes } from "../lib/units.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
-import { build } from "../version.ts";
-import { checkApi, failure, type OnlineFinding, type OpenApi } from "./check-api.ts";
+import { checkApi, type OnlineFinding, type OpenApi } from "./check-api.ts";
+import { checkOtlp } from "./check-otlp.ts";
 
 /** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
 const maxTimeoutMs = 10_000;
@@ -100,8 +97,12 @@ async function checkCertificates(
   const files = [
     streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
     webhook.enabled && { subject: "webhook.tls", file: webhook.tls.cert_file, url: webhook.public_url },
-    { subject: "otlp.tls", file: otlp.tls.cert_file },
-    { subject: "otlp.tls.ca_file", file: otlp.tls.ca_file, remedy: authority },
+    ...[["otlp", otlp.tls] as const, ...otlp.also.map(({ tls }, n) => [`otlp.also.${n}`, tls] as const)].flatMap(
+      ([at, tls]) => [
+        { subject: `${at}.tls`, file: tls.cert_file },
+        { subject: `${at}.tls.ca_file`, file: tls.ca_file, remedy: authority },
+      ],
+    ),
   ];
   const obtained = [
     streaming.enabled && streaming.tls.tailscale && { subject: "streaming.tls", url: streaming.public_url },
@@ -180,70 +181,4 @@ function judge({ subject, url, remedy }: Certificate, text: string, now: number,
 
 function covers(certificate: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
-}
-
-/** An empty export for each signal, as `run` would send it. */
-export async function checkOtlp({ otlp: written }: Config): Promise<readonly OnlineFinding[]> {
-  const otlp = { ...written, timeout: Math.min(written.timeout, maxTimeoutMs) };
-  if (otlp.protocol === "stdout")
-    return [{ subject: "OTLP", outcome: "skipped", detail: "everything goes to standard output" }];
-  const signals = (["metrics", "logs"] as const).filter((signal) => otlp[signal].enabled);
-  return Promise.all(signals.map((signal) => checkSignal(signal, otlp)));
-}
-
-const emptyJson: Readonly<Record<Signal, string>> = { logs: '{"resourceLogs":[]}', metrics: '{"resourceMetrics":[]}' };
-
-async function checkSignal(signal: Signal, otlp: Config["otlp"]): Promise<OnlineFinding> {
-  const subject = `OTLP ${signal}`;
-  try {
-    const destination = destinationOf(signal, otlp, `tailscale2otel/${build.version}`);
-    if (destination === undefined)
-      return { subject, outcome: "skipped", detail: `no endpoint: ${signal} are not exported` };
-    const send = createSender(destination, {
-      fetch,
-      clock: systemClock,
-      logger: silentLogger,
-      credentials: () => destination,
-      onAnswer: () => {},
-    });
-    const isJson = otlp.protocol === "http/json";
-    // A protobuf message without fields has no bytes.
-    const body = new TextEncoder().encode(isJson ? emptyJson[signal] : "");
-    const answer = await send(body, isJson ? "json" : "protobuf", new AbortController().signal);
-    const where = displayUrl(destination.url);
-    if (answer.kind === "accepted") return { subject, outcome: "ok", detail: `${where} accepts an empty export` };
-    const detail = answer.kind === "refused" ? `${where}: ${answer.message}` : answer.why;
-    return { subject, outcome: "failed", detail, remedy: remedyFor(answer, signal, otlp) };
-  } catch (error) {
-    return failure(subject, error);
-  }
-}
-
-function remedyFor(answer: Exclude<Answer, { kind: "accepted" }>, signal: Signal, otlp: Config["otlp"]): string {
-  const hasOwn = otlp[signal].endpoint !== "";
-  const key = hasOwn ? `otlp.${signal}.endpoint` : "otlp.endpoint";
-  const other = otlp.protocol === "http/json" ? "http/protobuf" : "http/json";
-  const otherProtocol = `The backend may not accept ${otlp.protocol}: try otlp.protocol = "${other}".`;
-  if (answer.kind === "refused")
-    return answer.status === 400 ? otherProtocol : `The backend rejects an empty export: check ${key}.`;
-  switch (answer.cause) {
-    case "denied": {
-      const status = Number(/HTTP (\d{3})/.exec(answer.why)?.[1] ?? 0);
-      if (status === 401 || status === 403)
-        return `Check the credentials: otlp.headers, otlp.${signal}.headers or otlp.grafana_cloud.`;
-      if (status === 415) return otherProtocol;
-      if (status >= 300 && status < 400) return `Set ${key} to the address that it redirects to.`;
-      const path = hasOwn ? "it is used as written" : `/v1/${signal} is appended to it`;
-      return `Check the path of ${key}: ${path}. The backend may also not accept ${signal}.`;
-    }
-    case "server":
-    case "throttled":
-      return "The backend is there but cannot accept it now: try again later.";
-    case "unreachable":
-    case "timeout":
-    case "reset":
-      return /cert|tls|ssl/i.test(answer.why)
-        ? `If the backend does not use TLS, use http:// in ${key}. Otherwise set otlp.tls.ca_file to the certificate to trust, or fix the backend's certificate.`
-        : `Check ${key}, and whether the backend is running and can be reached from here.`;
-  }
 }

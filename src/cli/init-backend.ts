@@ -1,6 +1,6 @@
 /** Where `init` sends metrics and logs to: the address is tried at once, with what it answered. */
 import type { Answers, Backend } from "../setup/answers.ts";
-import { checkOtlp } from "./check-online.ts";
+import { checkOtlp } from "./check-otlp.ts";
 import { UsageError } from "./flags.ts";
 import { answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
 

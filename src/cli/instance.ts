@@ -1,11 +1,12 @@
 /** Access to an instance: through its admin listener while it runs, through its journal while it does not. */
+import { destinationStatuses, whyNoDestination } from "../admin/destinations.ts";
 import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import { createOperations, type Operations } from "../admin/operations.ts";
 import type { Overview } from "../admin/overview.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, type ConfigSources, loadSections } from "../config/index.ts";
-import { openSqliteJournal } from "../journal/index.ts";
+import { openSqliteJournal, primaryDestination } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { connectionError } from "../lib/connection-error.ts";
@@ -175,7 +176,7 @@ async function findInstance({ url: address, token, isRecorded }: AdminAddress): 
       retry: (selection) => ask("/api/v1/quarantine/retry", selection),
       purge: (selection, deadLetters) => ask("/api/v1/quarantine/purge", { ...selection, deadLetters }),
       replay: (range) => ask("/api/v1/replay", range),
-      cancel: (name) => ask("/api/v1/replay/cancel", { name }),
+      cancel: (name, destination) => ask("/api/v1/replay/cancel", { name, destination }),
       redeliveries: () => ask("/api/v1/replay"),
     },
   };
@@ -257,7 +258,7 @@ function openStopped(config: Config, silence: string, { err }: Host): Instance &
     retryRecord: createRetry(pipeline, journal, clock),
     privacy: settings.privacy,
     clock,
-    cannotSend: () => undefined,
+    cannotSend: (destination = primaryDestination) => whyNoDestination(journal, destination),
     redeliver() {},
     troubleOf: () => undefined,
   };
@@ -266,7 +267,7 @@ function openStopped(config: Config, silence: string, { err }: Host): Instance &
     operations: createOperations(deps),
     async status() {
       await counting.catchUp();
-      return statusOf({
+      const status = statusOf({
         ...deps,
         ledger,
         counting,
@@ -276,6 +277,7 @@ function openStopped(config: Config, silence: string, { err }: Host): Instance &
         notReady: () => [`not running: ${silence}`],
         lastSuccess: () => ({}),
       });
+      return { ...status, destinations: destinationStatuses(journal, []) };
     },
     close() {
       counting.close();

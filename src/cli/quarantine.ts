@@ -14,6 +14,7 @@ const filterFlags = {
   class: { type: "enum" as const, options: [...itemClasses], description: "Only items of this class." },
   reason: option("word", "Only items with this reason."),
   type: { type: "enum" as const, options: [...itemTypes], description: "Only items with this type of record." },
+  destination: option("name", "Only dead letters and notes of this destination; primary is the one of [otlp]."),
 };
 
 const ids = {
@@ -157,10 +158,11 @@ const purge: Command = command({
 type RetryInvocation = Parameters<typeof withInstance>[0] & { readonly args: SelectionArgs };
 
 async function cancelRetry({ args, ...rest }: RetryInvocation) {
-  if (args._.length > 0 || Object.keys(filterOf(args)).length > 0)
+  const { destination, ...filter } = filterOf(args);
+  if (args._.length > 0 || Object.keys(filter).length > 0)
     throw new UsageError("--cancel takes neither ids of items nor a filter");
   return withInstance({ args, ...rest }, async ({ operations }) => {
-    const report = await operations.cancel("retry");
+    const report = await operations.cancel("retry", destination);
     return { text: `${redeliveryText(report)}\n`, json: report };
   });
 }
@@ -191,13 +193,15 @@ interface SelectionArgs {
   readonly reason?: string | undefined;
   readonly type?: QuarantineFilter["type"] | undefined;
   readonly before?: string | undefined;
+  readonly destination?: string | undefined;
 }
 
-function filterOf({ class: itemClass, reason, type, before }: SelectionArgs): QuarantineFilter {
+function filterOf({ class: itemClass, reason, type, before, destination }: SelectionArgs): QuarantineFilter {
   return {
     ...(itemClass === undefined ? {} : { class: itemClass }),
     ...(reason === undefined ? {} : { reason }),
     ...(type === undefined ? {} : { type }),
+    ...(destination === undefined ? {} : { destination }),
     ...(before === undefined ? {} : { before: instantOf(before, Date.now(), "--before") }),
   };
 }
@@ -227,10 +231,12 @@ function queuedText(isRunning: boolean): string {
 const maxDetail = 80;
 
 function listText(items: ItemList["items"], out: Output): string {
-  const head = ["id", "class", "type", "reason", "records", "at", "source", "detail"];
-  const rows = items.map(({ id, class: itemClass, type, reason, records, at, source, detail }) => {
+  const isNamed = items.some(({ destination }) => destination !== undefined);
+  const named = (text: string): readonly string[] => (isNamed ? [text] : []);
+  const head = ["id", "class", "type", "reason", "records", "at", "source", ...named("destination"), "detail"];
+  const rows = items.map(({ id, class: itemClass, type, reason, records, at, source, destination = "", detail }) => {
     const short = detail.length > maxDetail ? `${detail.slice(0, maxDetail)}…` : detail;
-    return [id, itemClass, type, reason, String(records), at, source, short];
+    return [id, itemClass, type, reason, String(records), at, source, ...named(destination), short];
   });
   return tableText(head, rows, out);
 }
@@ -251,9 +257,10 @@ function itemText({ texts, isCut, row, line, records, ...item }: ItemWithTexts):
   const last = line + records - 1;
   const place = last > line ? `lines ${line} to ${last}` : `line ${line}`;
   const head = [
-    ...(["id", "class", "type", "source", "at", "reason", "detail"] as const).map(
-      (name) => [name, item[name]] as const,
-    ),
+    ...(["id", "class", "type", "source", "at", "reason", "destination", "detail"] as const).flatMap((name) => {
+      const value = item[name];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
     ["records", `${records} (row ${row} of the journal, ${place})`] as const,
   ].map(([name, value]) => `${name.padEnd(7)} ${printable(value)}\n`);
   const shown = texts.length === 0 ? "(the text is damaged)" : texts.map(printableLines).join("\n");

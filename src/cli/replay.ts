@@ -14,12 +14,14 @@ export const replayCommand: Command = command({
     ...instanceFlags,
     since: option("when", "Start of the range: a duration such as 8h (that long ago), or an RFC 3339 time."),
     until: option("when", "End of the range. (Default: now)"),
+    destination: option("name", "A destination of [[otlp.also]]. (Default: primary, the one of [otlp])"),
     cancel: toggle("Cancel the replay that is in progress."),
     detach: toggle("Do not wait for the end."),
   },
   examples: [
     ["tailscale2otel replay --since 8h", "if the backend lost the last hours"],
     ["tailscale2otel replay --since 2026-11-02T09:00:00Z --until 2026-11-02T12:00:00Z", "logs received in that range"],
+    ["tailscale2otel replay --destination archive --since 24h", "what a new destination has missed"],
     ["tailscale2otel replay --cancel", ""],
   ],
   notes:
@@ -28,8 +30,9 @@ export const replayCommand: Command = command({
     const range = args.cancel === true ? undefined : rangeOf(args.since, args.until);
     return withInstance({ args, sources, host }, async (instance) => {
       const { operations, isRunning } = instance;
-      if (range === undefined) return outcomeOf(await operations.cancel("replay"));
-      const begun = await operations.replay(range);
+      const { destination } = args;
+      if (range === undefined) return outcomeOf(await operations.cancel("replay", destination));
+      const begun = await operations.replay({ ...range, ...(destination === undefined ? {} : { destination }) });
       if (!isRunning) return { ...outcomeOf(begun), remark: "no instance is running: the next run starts the replay" };
       if (args.detach === true) return outcomeOf(begun);
       const ended = await follow(instance, begun, host, args.json === true);
@@ -44,8 +47,9 @@ function outcomeOf(report: RedeliveryReport) {
 
 /** The progress of a replay, or of a retry of dead letters, on one line for a person. */
 export function redeliveryText(report: RedeliveryReport): string {
-  const { name, state, since, until, total, delivered, rejected, trouble } = report;
-  const what = name === "replay" ? `replay of ${since ?? ""} to ${until ?? ""}` : "retry of dead letters";
+  const { name, destination, state, since, until, total, delivered, rejected, trouble } = report;
+  const of = name === "replay" ? `replay of ${since ?? ""} to ${until ?? ""}` : "retry of dead letters";
+  const what = destination === undefined ? of : `${of} for ${destination}`;
   const percent = total === 0 ? 100 : Math.min(100, Math.floor(((delivered + rejected) / total) * 100));
   const again = rejected === 0 ? "" : `, ${rejected} rejected`;
   const why = trouble === undefined ? "" : `; waiting: ${printable(trouble)}`;
@@ -78,7 +82,10 @@ async function follow({ operations }: Instance, begun: RedeliveryReport, { out, 
     reported = last.trouble;
     await wait(pollMs);
     const now = await operations.redeliveries();
-    const mine = now.find(({ name, startedAt }) => name === "replay" && startedAt === begun.startedAt);
+    const mine = now.find(
+      ({ name, startedAt, destination }) =>
+        name === "replay" && startedAt === begun.startedAt && destination === begun.destination,
+    );
     if (mine === undefined) throw new Error("another replay has been started in the meantime");
     last = mine;
   }

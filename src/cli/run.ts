@@ -95,6 +95,14 @@ function polledLogs(config: Config): string | undefined {
 
 /** Where data goes, and where it is kept. */
 function surroundings({ otlp, state }: Config): readonly (readonly [message: string, fields: LogFields])[] {
+  return [
+    ["exporting", addressesOf(otlp)],
+    ...otlp.also.map((one) => ["exporting", { destination: one.name, ...addressesOf(one) }] as const),
+    ["keeping state", { in: state.path === memoryPath ? "memory" : state.path }],
+  ];
+}
+
+function addressesOf(otlp: Config["otlp"] | Config["otlp"]["also"][number]): LogFields {
   const { protocol, endpoint } = otlp;
   const to = ({ enabled, endpoint: own }: { readonly enabled: boolean; readonly endpoint: string }): string => {
     if (!enabled) return "not exported";
@@ -103,10 +111,7 @@ function surroundings({ otlp, state }: Config): readonly (readonly [message: str
     return url === "" ? "not exported (local mode)" : displayUrl(url);
   };
   const [logs, metrics] = [to(otlp.logs), to(otlp.metrics)];
-  return [
-    ["exporting", { ...(logs === metrics ? { to: logs } : { logs, metrics }), protocol }],
-    ["keeping state", { in: state.path === memoryPath ? "memory" : state.path }],
-  ];
+  return { ...(logs === metrics ? { to: logs } : { logs, metrics }), protocol };
 }
 
 /** Warnings come before the errors, which they may explain: a misspelt variable is why a setting is missing. */

@@ -1,4 +1,5 @@
 /** `status`: the health of an instance, and the sums that show that nothing disappears. */
+import type { DestinationStatus } from "../admin/destinations.ts";
 import type { CounterState, PollHealth, RunningStatus, SignalHealth, Status } from "../admin/status.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
 import { printable } from "../lib/text.ts";
@@ -62,6 +63,7 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
           : signalText(status.export[signal], delivery.lastSuccess[signal], now, signal === "logs" ? sums.pending : 0);
       return [signal, text] as const;
     }),
+    ...(status.destinations ?? []).flatMap((one) => destinationRows(one, now)),
     [
       "dedup window",
       Object.entries(horizon)
@@ -84,6 +86,23 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
+}
+
+/** A further destination: its sum, and how each signal fares. */
+function destinationRows({ name, records, export: of, lastSuccess }: DestinationStatus, now: number) {
+  const sum = (one: NonNullable<typeof records>): string => {
+    const { types, accepted, delivered, pending, deadLettered, evicted, pendingSince } = one;
+    const given = evicted === 0 ? "" : ` + ${evicted} evicted`;
+    const only = types.length === 3 ? "" : ` (only ${types.join(", ")})`;
+    const oldest = pendingSince === undefined ? "" : `; oldest received ${ageText(now - Date.parse(pendingSince))} ago`;
+    return `${accepted}${only} = ${delivered} delivered + ${pending} pending + ${deadLettered} dead-lettered${given}${oldest}`;
+  };
+  const rows = signals.flatMap((signal) =>
+    of === undefined
+      ? []
+      : [[`  ${signal}`, signalText(of[signal], lastSuccess[signal], now, records?.pending ?? 0)] as const],
+  );
+  return [["destination", records === undefined ? name : `${name}: ${sum(records)}`] as const, ...rows];
 }
 
 function instanceText({ address, statePath = "unknown" }: ShownStatus): string {

@@ -1,13 +1,10 @@
 /** Rules about destinations: the primary one, and those of `[[otlp.also]]`. */
 import type { Rule } from "./diagnosis.ts";
 import { type AlsoConfig, type Config, valueAt } from "./schema.ts";
-import { maxAlso } from "./schema-otlp.ts";
+import { maxAlso, primaryDestination } from "./schema-otlp.ts";
 import { displayUrl } from "./values.ts";
 
 const signals = ["metrics", "logs"] as const;
-
-/** The name of the destination that `otlp` itself is. */
-export const primaryName = "primary";
 
 /** Names are labels of metrics and arguments of commands. */
 const nameShape = /^[a-z0-9][a-z0-9_-]{0,31}$/;
@@ -98,8 +95,8 @@ function rulesOfAlso(index: number): readonly Rule[] {
     ),
     error(
       "name",
-      ({ name }) => name === primaryName,
-      `${primaryName} is the destination of [otlp]`,
+      ({ name }) => name === primaryDestination,
+      `${primaryDestination} is the destination of [otlp]`,
       "Use another name.",
     ),
     error(

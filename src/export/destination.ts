@@ -1,11 +1,13 @@
 /** From the operator's settings to where each signal goes, with which credentials, and who is speaking: the OTLP resource. */
 import { hostname } from "node:os";
 import { type InstrumentationScope, SDK_INFO } from "@opentelemetry/core";
-import type { Config } from "../config/schema.ts";
+import type { AlsoConfig, Config } from "../config/schema.ts";
 import { ConfigError } from "../errors.ts";
+import { primaryDestination } from "../journal/index.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import type { ProcessorSettings } from "../processors/index.ts";
 import { privacyOf } from "../processors/outgoing.ts";
+import { recordTypes, type RecordType } from "../records/types.ts";
 import type { Encoding, Signal } from "./answer.ts";
 
 /** Certificates as PEM text. */
@@ -28,6 +30,9 @@ export interface Destination {
   readonly tls?: TlsOptions | undefined;
 }
 
+/** The settings of a destination. */
+export type DestinationSettings = Config["otlp"] | AlsoConfig;
+
 /** What of a destination may change while it is used. */
 export type Credentials = Pick<Destination, "headers" | "tls">;
 
@@ -41,32 +46,18 @@ export interface ExportContext {
   /** The journal's. */
   readonly instanceId: string;
   readonly version: string;
-  /** For the temporality `delta`: the totals that the destination of metrics has acknowledged. */
-  readonly acknowledged?: Uint8Array | undefined;
 }
 
 export type ExportSetup = ReturnType<typeof setupOf>;
 
 /** What the export worker needs for its whole life: plain data. @throws what `destinationOf` throws. */
-export function setupOf(config: Config, { settings, location, instanceId, version, acknowledged }: ExportContext) {
-  const { otlp, self_observability: self } = config;
-  const encoding: Encoding = otlp.protocol === "http/protobuf" ? "protobuf" : "json";
-  const isStdout = otlp.protocol === "stdout";
-  const destinations = isStdout ? {} : destinationsOf(config, version);
-  const reaches = (signal: Signal): boolean => isStdout || destinations[signal] !== undefined;
+export function setupOf(config: Config, { settings, location, instanceId, version }: ExportContext) {
+  const targets = targetsOf(config, version);
   return {
     location,
-    encoding,
-    /** Where each signal goes that leaves over HTTP; newer credentials replace them. */
-    destinations,
-    /** Everything goes to standard output instead. */
-    isStdout,
-    /** Requests of logs; nothing if they do not leave. */
-    logs: otlp.logs.enabled && reaches("logs") ? otlp.logs : undefined,
-    exportsMetrics: otlp.metrics.enabled && reaches("metrics"),
-    /** For the temporality `delta`; newer ones replace them. */
-    acknowledged,
-    exportsOwnLines: self.logs && reaches("logs"),
+    /** The primary one first. */
+    targets,
+    exportsOwnLines: config.self_observability.logs && reaches(targets[0], "logs"),
     settings,
     resources: resourcesOf(config, settings, instanceId),
     /** Attributes of every metric point. */
@@ -75,19 +66,69 @@ export function setupOf(config: Config, { settings, location, instanceId, versio
   };
 }
 
-export function destinationsOf({ otlp }: Config, version: string): Destinations {
+/** A destination as the settings describe it: where both signals go. Plain data. */
+export interface Target {
+  readonly name: string;
+  readonly encoding: Encoding;
+  /** Where each signal goes that leaves over HTTP; newer credentials replace them. */
+  destinations: Destinations;
+  /** Everything goes to standard output instead. */
+  readonly isStdout: boolean;
+  /** Requests of logs; nothing if they do not leave. */
+  readonly logs: Pick<Config["otlp"]["logs"], "max_records" | "max_bytes" | "concurrency"> | undefined;
+  /** The types of records whose logs leave, if not all of them do. */
+  readonly types: readonly RecordType[] | undefined;
+  readonly exportsMetrics: boolean;
+  /** For the temporality `delta`: the totals that it has acknowledged; newer ones replace them. */
+  acknowledged?: Uint8Array | undefined;
+}
+
+/** All destinations, the primary one first. @throws what `destinationOf` throws. */
+export function targetsOf({ otlp }: Config, version: string): [Target, ...Target[]] {
+  const primary = targetOf(primaryDestination, otlp, "otlp", version);
+  const further = otlp.also.map((one, index): Target => {
+    const types = one.types as readonly RecordType[];
+    const isFiltered = recordTypes.some((type) => !types.includes(type));
+    return { ...targetOf(one.name, one, `otlp.also.${index}`, version), types: isFiltered ? types : undefined };
+  });
+  return [primary, ...further];
+}
+
+function targetOf(name: string, otlp: DestinationSettings, section: string, version: string): Target {
+  const isStdout = otlp.protocol === "stdout";
   const userAgent = `tailscale2otel/${version}`;
-  const logs = destinationOf("logs", otlp, userAgent);
-  const metrics = destinationOf("metrics", otlp, userAgent);
-  return { ...(logs && { logs }), ...(metrics && { metrics }) };
+  const [logs, metrics] = (["logs", "metrics"] as const).map((signal) =>
+    isStdout ? undefined : destinationOf(signal, otlp, userAgent, section),
+  );
+  const target = {
+    name,
+    encoding: otlp.protocol === "http/protobuf" ? ("protobuf" as const) : ("json" as const),
+    destinations: { ...(logs && { logs }), ...(metrics && { metrics }) },
+    isStdout,
+  };
+  return {
+    ...target,
+    logs: otlp.logs.enabled && reaches(target, "logs") ? otlp.logs : undefined,
+    types: undefined,
+    exportsMetrics: otlp.metrics.enabled && reaches(target, "metrics"),
+  };
+}
+
+function reaches({ isStdout, destinations }: Pick<Target, "isStdout" | "destinations">, signal: Signal): boolean {
+  return isStdout || destinations[signal] !== undefined;
 }
 
 /**
  * The destination of one signal, or nothing if it has no address. Header names are lower-cased, a signal's own win, and
  * credentials in the address become a header, since `fetch` and messages must not carry them.
- * @throws {TypeError} if the address is no URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
+ * @throws {TypeError} if the address is no URL. @throws {ConfigError} if a file of its TLS cannot be read.
  */
-export function destinationOf(signal: Signal, otlp: Config["otlp"], userAgent: string): Destination | undefined {
+export function destinationOf(
+  signal: Signal,
+  otlp: DestinationSettings,
+  userAgent: string,
+  section = "otlp",
+): Destination | undefined {
   const own = otlp[signal];
   const written = own.endpoint === "" ? otlp.endpoint : own.endpoint;
   if (written === "") return undefined;
@@ -110,7 +151,7 @@ export function destinationOf(signal: Signal, otlp: Config["otlp"], userAgent: s
     headers,
     compression: otlp.compression,
     timeoutMs: otlp.timeout,
-    tls: tlsOf(otlp.tls),
+    tls: tlsOf(otlp.tls, `${section}.tls`),
   };
 }
 
@@ -119,12 +160,12 @@ export function basicAuthorization(user: string, password: string): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 }
 
-function tlsOf(tls: Config["otlp"]["tls"]): TlsOptions | undefined {
+function tlsOf(tls: Config["otlp"]["tls"], section: string): TlsOptions | undefined {
   if (tls.ca_file === "" && tls.cert_file === "" && !tls.insecure_skip_verify) return undefined;
   return {
-    ...(tls.ca_file === "" ? {} : { ca: readPem("otlp.tls.ca_file", tls.ca_file) }),
-    ...(tls.cert_file === "" ? {} : { cert: readPem("otlp.tls.cert_file", tls.cert_file) }),
-    ...(tls.key_file === "" ? {} : { key: readPem("otlp.tls.key_file", tls.key_file) }),
+    ...(tls.ca_file === "" ? {} : { ca: readPem(`${section}.ca_file`, tls.ca_file) }),
+    ...(tls.cert_file === "" ? {} : { cert: readPem(`${section}.cert_file`, tls.cert_file) }),
+    ...(tls.key_file === "" ? {} : { key: readPem(`${section}.key_file`, tls.key_file) }),
     insecureSkipVerify: tls.insecure_skip_verify,
   };
 }

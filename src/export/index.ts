@@ -2,7 +2,14 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import { eachLevel, type Logger, rewritingLogger } from "../lib/logger.ts";
-import type { Journal, LogCursor, Progress, Redelivery } from "../journal/index.ts";
+import {
+  type DestinationAccount,
+  type Journal,
+  type LogCursor,
+  primaryDestination,
+  type Progress,
+  type Redelivery,
+} from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
 import { collectGarbage } from "../runtime/process.ts";
@@ -11,10 +18,13 @@ import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";
-import { destinationsOf, type ExportContext, type ExportSetup, setupOf } from "./destination.ts";
+import { type ExportContext, type ExportSetup, setupOf, type Target, targetsOf } from "./destination.ts";
 import { createInstruments, routeDiagnostics } from "./self-observability.ts";
+import { nameOf } from "./target.ts";
+import type { TargetState } from "./target-state.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
+export { useDestinations } from "./destinations.ts";
 export { observeProcess } from "./self-observability.ts";
 
 export interface ExportDeps extends Omit<WorkerDeps, "telemetry" | "onAcknowledged"> {
@@ -33,12 +43,22 @@ interface StartOfDelivery {
   readonly cursor: LogCursor;
   readonly committedSeq: number;
   readonly pendingRecords: number;
+  /** Of further destinations. */
+  readonly destinations?: readonly Pick<DestinationAccount, "name" | "cursor">[];
 }
 
 /** How each signal fares. */
 export interface ExportHealth {
   readonly logs: DeliveryState | DeadWorker | Untried | NotExported;
   readonly metrics: MetricReport["state"] | DeadWorker | Untried | NotExported;
+}
+
+/** How a destination fares. */
+export interface DestinationHealth {
+  readonly name: string;
+  readonly health: ExportHealth;
+  /** When it last accepted something of a signal, epoch milliseconds; since the start of the process. */
+  readonly lastSuccess: Readonly<Partial<Record<Signal, number>>>;
 }
 
 /** A large fold leaves tens of MB behind, which the collector would let grow: a peak of 250 MB at full load instead of 214. */
@@ -53,62 +73,72 @@ export type Exporter = ReturnType<typeof createExporter>;
 export function createExporter(config: Config, context: ExportContext, deps: ExportDeps) {
   routeDiagnostics(deps.logger);
   const { settings, version } = context;
-  const totals = keptTotals(config.otlp.metrics.temporality, { ...deps, destination: "primary" });
-  const setup = setupOf(config, { ...context, acknowledged: totals.acknowledged });
-  const { common, exportsMetrics, exportsOwnLines, resources } = setup;
-  const deliversLogs = setup.logs !== undefined;
+  const setup = setupOf(config, context);
+  const { common, targets, exportsOwnLines, resources } = setup;
+  const kept = new Map(
+    [config.otlp, ...config.otlp.also].map(({ metrics }, index) => {
+      const target = targets[index] as Target;
+      const totals = keptTotals(metrics.temporality, { ...deps, destination: target.name });
+      target.acknowledged = totals.acknowledged;
+      return [target.name, totals.keep] as const;
+    }),
+  );
+  const [{ logs }] = targets;
+  const deliversLogs = logs !== undefined;
+  const deliversAny = targets.some((target) => target.logs !== undefined);
+  const exportsMetrics = targets.some((target) => target.exportsMetrics);
   const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
   const { telemetry } = instruments;
   const page = prometheusPage({ shown: deps.shown, instruments, common });
-  const worker = new ExportWorker(setup, { ...deps, telemetry, onAcknowledged: totals.keep });
-  const local = createLocalDelivery(deps.onProgress);
-  const { otlp } = config;
-  const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({
-    kind: enabled ? "local" : "disabled",
-  });
+  const onAcknowledged: WorkerDeps["onAcknowledged"] = (totals, destination) => kept.get(destination)?.(totals);
+  const worker = new ExportWorker(setup, { ...deps, telemetry, onAcknowledged });
+  const local = createLocalDelivery((progress) => deps.onProgress(progress, primaryDestination));
   observeLastSuccess(telemetry, worker);
 
   return {
-    /** Whether logs leave: if not, records count as delivered to the local store once they are committed. */
+    /** Whether logs leave to the primary destination: if not, records count as delivered to the local store once committed. */
     deliversLogs,
     telemetry,
     /** Exports own log lines if the settings ask for it; otherwise silent. */
     selfLog: selfLogOf(setup, worker),
+    /** Of the primary destination, as is the next. */
     get health(): ExportHealth {
-      const { logs, metrics } = worker.health;
-      return {
-        logs: deliversLogs ? logs : notExported(otlp.logs),
-        metrics: exportsMetrics ? metrics : notExported(otlp.metrics),
-      };
+      return healthOf(worker.target(primaryDestination), config, worker).health;
     },
-    /** When the backend last accepted something of a signal, epoch milliseconds; since the start of the process. */
-    get lastSuccess(): Readonly<Partial<Record<Signal, number>>> {
-      return worker.lastSuccess;
+    /** When it last accepted something of a signal, epoch milliseconds; since the start of the process. */
+    get lastSuccess(): DestinationHealth["lastSuccess"] {
+      return worker.target(primaryDestination).lastSuccess;
     },
-    start(from: StartOfDelivery): void {
-      if (deliversLogs || exportsMetrics || exportsOwnLines) worker.start(from.cursor);
+    get further(): readonly DestinationHealth[] {
+      return worker.targets.slice(1).map((state) => healthOf(state, config, worker));
+    },
+    start({ destinations = [], ...from }: StartOfDelivery): void {
+      const further = destinations.map(({ name, cursor }) => [name, cursor] as const);
+      if (deliversAny || exportsMetrics || exportsOwnLines)
+        worker.start(new Map([[primaryDestination, from.cursor], ...further]));
       if (!deliversLogs) local.start(from);
     },
     committed(batch: CommittedRows): void {
-      if (deliversLogs) worker.committed(batch);
-      else local.committed(batch);
+      if (deliversAny) worker.committed(batch);
+      if (!deliversLogs) local.committed(batch);
     },
     /** Whether commits should come with the text of their rows. */
     get wantsText(): boolean {
-      return deliversLogs && worker.wantsText;
+      return deliversAny && worker.wantsText;
     },
     /** The metrics of now in Prometheus' text form. */
     scrape: page,
     /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
-    useCredentials(next: Config): void {
-      if (!setup.isStdout) worker.useCredentials(destinationsOf(next, version));
-    },
+    useCredentials: (next: Config): void => worker.useCredentials(targetsOf(next, version)),
     /** There is a newer device directory in the settings. */
     directoryChanged: (): void => worker.post("useDirectory", settings.directory.current),
+    /** Logs of a further destination go on there: what it was waiting for before has been given up. */
+    move: (destination: string, cursor: LogCursor): void => worker.move(destination, cursor),
     /** Delivers that again from its position on, behind fresh logs; without it, ends what runs under the name. */
-    redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
-      worker.redeliver(name, redelivery),
-    redeliveryTrouble: (name: Redelivery["name"]) => worker.redeliveryTrouble(name),
+    redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined, destination = primaryDestination): void =>
+      worker.redeliver(destination, name, redelivery),
+    redeliveryTrouble: (name: Redelivery["name"], destination = primaryDestination): string | undefined =>
+      worker.dead?.why ?? worker.target(destination).redeliveryTrouble(name),
     /** Hands a committed fold to the worker; it replaces what is still being retried of the one before. */
     async folded(fold: Fold): Promise<void> {
       const texts = takeTruncatedTexts();
@@ -129,6 +159,21 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   };
 }
 
+function healthOf(state: TargetState, { otlp }: Config, worker: ExportWorker): DestinationHealth {
+  const { target, lastSuccess } = state;
+  const { name } = target;
+  const { logs, metrics } = worker.healthOf(state);
+  const settings = otlp.also.find((one) => one.name === name) ?? otlp;
+  const notExported = ({ enabled }: { readonly enabled: boolean }): NotExported => ({
+    kind: enabled ? "local" : "disabled",
+  });
+  const health = {
+    logs: target.logs === undefined ? notExported(settings.logs) : logs,
+    metrics: target.exportsMetrics ? metrics : notExported(settings.metrics),
+  };
+  return { name, health, lastSuccess };
+}
+
 /** Own log lines reveal no more than records do. */
 function selfLogOf({ exportsOwnLines, settings: { privacy } }: ExportSetup, worker: ExportWorker): Logger {
   const sink = eachLevel((level) => (message, fields) => {
@@ -139,10 +184,12 @@ function selfLogOf({ exportsOwnLines, settings: { privacy } }: ExportSetup, work
 
 function observeLastSuccess(telemetry: Telemetry, worker: ExportWorker): void {
   telemetry.observe("tailscale2otel.export.last_success", () =>
-    (["logs", "metrics"] as const).flatMap((signal) => {
-      const at = worker.lastSuccess[signal];
-      return at === undefined ? [] : [{ value: at / 1000, attributes: { signal } }];
-    }),
+    worker.targets.flatMap(({ target, lastSuccess }) =>
+      (["logs", "metrics"] as const).flatMap((signal) => {
+        const at = lastSuccess[signal];
+        return at === undefined ? [] : [{ value: at / 1000, attributes: { signal, ...nameOf(target) } }];
+      }),
+    ),
   );
 }
 
@@ -156,7 +203,7 @@ function createLocalDelivery(onProgress: (progress: Progress) => void) {
     onProgress({ cursor: last, marks: [] });
   };
   return {
-    start({ cursor, committedSeq, pendingRecords }: StartOfDelivery): void {
+    start({ cursor, committedSeq, pendingRecords }: Omit<StartOfDelivery, "destinations">): void {
       last = cursor;
       if (cursor.seq <= committedSeq) deliver(pendingRecords, committedSeq);
     },

@@ -106,6 +106,8 @@ const maxZeroSeries = 16;
 function closedSets({ attributes }: MetricDefinition): readonly Readonly<Record<string, string>>[] {
   let sets: readonly Readonly<Record<string, string>>[] = [{}];
   for (const [name, domain] of Object.entries(attributes)) {
+    // Absent, except for further destinations.
+    if (name === "destination") continue;
     if (!Array.isArray(domain)) return [];
     sets = sets.flatMap((set) => domain.map((word: string) => ({ ...set, [name]: word })));
     if (sets.length > maxZeroSeries) return [];

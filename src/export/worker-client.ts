@@ -1,33 +1,16 @@
 /** The main thread's end of the export worker: starts it, passes messages in both directions, and restarts it when it dies. */
 import { Worker } from "node:worker_threads";
-import type { Telemetry } from "../catalogue/telemetry.ts";
-import { displayUrl } from "../config/index.ts";
 import { waitAtMost } from "../lib/backoff.ts";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
-import type { Committed, LogCursor, Progress, Redelivery, RedeliveryProgress, Row } from "../journal/index.ts";
-import type { Signal } from "./answer.ts";
-import type { DeliveryKind } from "./delivery.ts";
-import { type DeliveryState, exportBackoffMs } from "./outage.ts";
-import type { MetricReport } from "./metrics.ts";
-import type { Destinations, ExportSetup } from "./destination.ts";
+import type { Committed, LogCursor, Redelivery, Row } from "../journal/index.ts";
+import { exportBackoffMs } from "./outage.ts";
+import type { ExportSetup, Target } from "./destination.ts";
+import { TargetState, type TargetStateDeps } from "./target-state.ts";
 import { answerCall, type Args, type Call, type MainCalls, type WorkerCalls } from "./worker.ts";
 
-export interface WorkerDeps {
+export interface WorkerDeps extends TargetStateDeps {
   /** The module that calls `startExportWorker` when it runs in a worker thread. */
   readonly entry: URL;
-  readonly clock: Clock;
   readonly random: () => number;
-  /** Must not lead back to the worker. */
-  readonly logger: Logger;
-  readonly telemetry: Telemetry;
-  /** What the journal must commit with its next turn. */
-  readonly onProgress: (progress: Progress) => void;
-  readonly onRedelivered: (progress: RedeliveryProgress) => void;
-  /** What became of metric points, to be counted in the ledger. */
-  readonly onPoints: (points: MetricReport["points"]) => void;
-  /** The destination of metrics has acknowledged these totals, which the next start needs. */
-  readonly onAcknowledged: (totals: Uint8Array) => void;
   /** The worker has met damage in the journal. */
   readonly onDamage: (reason: string) => void;
   /** Standard output has lost its reader: the process should end. */
@@ -66,26 +49,19 @@ const maxHandedBytes = 4 * 1024 * 1024;
 export class ExportWorker {
   /** Set from its death until another one is at work. */
   dead: DeadWorker | undefined;
-  /** How each delivery of logs fares. */
-  readonly deliveries: Partial<Record<DeliveryKind, DeliveryState>> = {};
-  metrics: MetricReport["state"] | undefined;
-  readonly lastSuccess: Partial<Record<Signal, number>> = {};
+  readonly targets: readonly TargetState[];
   readonly #setup: ExportSetup;
   readonly #deps: WorkerDeps;
   #worker: Worker | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
-  /** The position that was committed, or will be with the next turn. */
-  #cursor: LogCursor | undefined;
   #deaths = 0;
   #startedAt = 0;
   #isStopping = false;
   #isWaking = false;
   /** Rows for the next message. */
   #rows: Row[] = [];
-  /** Text handed over to this worker, and how much of it the worker has read or dropped. */
+  /** Text handed over to this worker. */
   #handedBytes = 0;
-  #readBytes = 0;
-  readonly #redeliveries = new Map<Redelivery["name"], Redelivery>();
   /** What a stop waits for. */
   readonly #stops = new Map<"stopLogs" | "stop", PromiseWithResolvers<void>>();
   /** Handles what the worker reports. */
@@ -95,66 +71,39 @@ export class ExportWorker {
   constructor(setup: ExportSetup, deps: WorkerDeps) {
     this.#setup = setup;
     this.#deps = deps;
-    const { telemetry, clock, logger } = deps;
+    this.targets = setup.targets.map((target) => new TargetState(target, deps));
     this.#calls = {
       running: () => (this.dead = undefined),
-      progress: (progress, readBytes) => {
-        this.#cursor = progress.cursor;
-        this.#readBytes = readBytes;
-        deps.onProgress(progress);
-      },
-      deliveryState: (kind, state) => {
-        if (kind === "logs" || this.#redeliveries.has(kind)) this.deliveries[kind] = state;
-      },
-      redelivered: (progress) => {
-        const known = this.#redeliveries.get(progress.name);
-        if (known?.id !== progress.id) return;
-        this.#redeliveries.set(progress.name, { ...known, cursor: progress.cursor });
-        if (progress.isOver) this.#forget(progress.name);
-        deps.onRedelivered(progress);
-      },
-      metricReport: ({ state, points }) => {
-        this.metrics = state;
-        deps.onPoints(points);
-      },
-      acknowledged: (totals) => {
-        setup.acknowledged = totals;
-        deps.onAcknowledged(totals);
-      },
-      requested: (signal, outcome, seconds, failure) => {
-        telemetry.add("tailscale2otel.export.requests", 1, { signal, outcome });
-        const result = { signal, outcome: failure === undefined ? "success" : "failure" } as const;
-        telemetry.record("tailscale2otel.export.duration", seconds, result);
-        if (failure !== undefined) telemetry.add("tailscale2otel.export.failures", 1, { signal, error_type: failure });
-        if (outcome !== "success") return;
-        if (this.lastSuccess[signal] === undefined)
-          logger.info("first delivery", { signal, to: this.#shownAddress(signal) });
-        this.lastSuccess[signal] = clock();
-      },
-      truncated: (texts) => telemetry.add("tailscale2otel.export.truncated_texts", texts, {}),
-      log: (level, message, fields) => logger[level](message, fields),
+      target: (name, report) => answerCall(this.target(name).reports, report),
+      truncated: (texts) => deps.telemetry.add("tailscale2otel.export.truncated_texts", texts, {}),
+      log: (level, message, fields) => deps.logger[level](message, fields),
       stdoutClosed: deps.onStdoutClosed,
       damaged: deps.onDamage,
       stopped: (what) => this.#stops.get(what)?.resolve(),
     };
   }
 
-  /** How the export of each signal fares. */
-  get health() {
+  target(name: string): TargetState {
+    const found = this.targets.find(({ target }) => target.name === name);
+    if (found === undefined) throw new Error(`there is no destination ${name}`);
+    return found;
+  }
+
+  /** How the export of each signal to a destination fares. */
+  healthOf({ deliveries, metrics }: TargetState) {
     const untried: Untried = { kind: "untried" };
-    return { logs: this.dead ?? this.deliveries.logs ?? untried, metrics: this.dead ?? this.metrics ?? untried };
+    return { logs: this.dead ?? deliveries.logs ?? untried, metrics: this.dead ?? metrics ?? untried };
   }
 
-  /** Why a redelivery is not getting through at the moment. */
-  redeliveryTrouble(name: Redelivery["name"]): string | undefined {
-    const state = this.dead ?? this.deliveries[name];
-    return state !== undefined && "why" in state ? state.why : undefined;
+  /** Delivers logs from there on, by destination. */
+  start(from: ReadonlyMap<string, LogCursor>): void {
+    for (const [name, cursor] of from) this.target(name).moveTo(cursor);
+    this.#launch();
   }
 
-  /** Delivers logs from there on. */
-  start(from: LogCursor): void {
-    this.#cursor = from;
-    this.#launch(from);
+  /** What was undelivered before that place was given up. */
+  move(name: string, cursor: LogCursor): void {
+    this.post("move", name, this.target(name).moveTo(cursor));
   }
 
   /** Whether the worker keeps up, so that rows should be handed over. */
@@ -174,21 +123,19 @@ export class ExportWorker {
     this.#worker?.postMessage([name, ...given]);
   }
 
-  redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void {
-    this.#forget(name);
-    if (redelivery !== undefined) this.#redeliveries.set(name, redelivery);
-    this.post("redeliver", name, redelivery);
+  redeliver(destination: string, name: Redelivery["name"], redelivery: Redelivery | undefined): void {
+    const target = this.target(destination);
+    target.forget(name);
+    if (redelivery !== undefined) target.redeliveries.set(name, redelivery);
+    this.post("redeliver", destination, name, redelivery);
   }
 
-  /** Uses the headers and certificates of those destinations; addresses stay. */
-  useCredentials(given: Destinations): void {
-    const destinations = { ...this.#setup.destinations };
-    for (const known of Object.values(this.#setup.destinations)) {
-      const { headers, tls } = given[known.signal] ?? known;
-      destinations[known.signal] = { ...known, headers, tls };
+  /** Uses the headers and certificates of those targets; addresses stay. */
+  useCredentials(given: readonly Target[]): void {
+    for (const { name, destinations } of given) {
+      const known = this.targets.find(({ target }) => target.name === name);
+      if (known?.target.isStdout === false) this.post("useDestinations", name, known.useCredentials(destinations));
     }
-    this.#setup.destinations = destinations;
-    this.post("useDestinations", destinations);
   }
 
   stopLogs(deadlineMs: number): Promise<void> {
@@ -203,9 +150,14 @@ export class ExportWorker {
     await waitAtMost(last.terminate(), terminationMs);
   }
 
-  #launch(from: LogCursor): void {
+  /** Text that was handed over and is read or dropped. */
+  get #readBytes(): number {
+    return Math.max(...this.targets.map(({ readBytes }) => readBytes));
+  }
+
+  #launch(): void {
     this.#startedAt = this.#deps.clock();
-    if (this.deliveries.logs !== undefined) this.deliveries.logs = { kind: "idle" };
+    for (const { deliveries } of this.targets) if (deliveries.logs !== undefined) deliveries.logs = { kind: "idle" };
     const mine = new Worker(this.#deps.entry);
     this.#worker = mine;
     let why = "the thread ended";
@@ -217,14 +169,19 @@ export class ExportWorker {
     mine.on("exit", () => {
       if (this.#worker === mine) this.#died(why);
     });
-    this.post("start", this.#setup, from);
-    for (const [name, redelivery] of this.#redeliveries) this.post("redeliver", name, redelivery);
+    const starts = this.targets.flatMap(({ target, start }) =>
+      start === undefined ? [] : [[target.name, start] as const],
+    );
+    this.post("start", this.#setup, new Map(starts));
+    for (const { target, redeliveries } of this.targets)
+      for (const [name, redelivery] of redeliveries) this.post("redeliver", target.name, name, redelivery);
   }
 
   #died(why: string): void {
     this.#worker = undefined;
     this.#rows = [];
-    this.#handedBytes = this.#readBytes = 0;
+    this.#handedBytes = 0;
+    for (const target of this.targets) target.readBytes = 0;
     for (const { resolve } of this.#stops.values()) resolve();
     if (this.#isStopping) return;
     const { clock, random, logger } = this.#deps;
@@ -233,7 +190,7 @@ export class ExportWorker {
     const delayMs = Math.round(exportBackoffMs(this.#deaths, undefined, random));
     this.dead = { kind: "dead", why, since: this.dead?.since ?? now };
     logger.error("export worker died; restarting it", { why, delay_ms: delayMs });
-    this.#restart = setTimeout(() => this.#launch(this.#cursor as LogCursor), delayMs);
+    this.#restart = setTimeout(() => this.#launch(), delayMs);
   }
 
   /** Wakes the worker. Texts that cannot be handed over are in the journal too: the wake-up must not be lost with them. */
@@ -251,16 +208,6 @@ export class ExportWorker {
       this.#deps.logger.debug("rows could not be handed to the export worker", { reason: String(error) });
       this.post("committed", []);
     }
-  }
-
-  #shownAddress(signal: Signal): string {
-    const destination = this.#setup.destinations[signal];
-    return destination === undefined ? "standard output" : displayUrl(destination.url);
-  }
-
-  #forget(name: Redelivery["name"]): void {
-    this.#redeliveries.delete(name);
-    delete this.deliveries[name];
   }
 
   /** Asks the worker to stop something, and waits until it has, or has died, or does not answer. */

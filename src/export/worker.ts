@@ -1,55 +1,33 @@
 /** The export worker: delivers the journal's logs, metrics and our own log lines, away from the thread that listens. */
 import { parentPort } from "node:worker_threads";
-import type { InstrumentationScope } from "@opentelemetry/core";
-import type { Config } from "../config/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { eachLevel, type LogFields, type Logger, type LogLevel } from "../lib/logger.ts";
-import {
-  isDamage,
-  type LogCursor,
-  openSqliteReader,
-  type Progress,
-  type Redelivery,
-  type RedeliveryProgress,
-  type Row,
-} from "../journal/index.ts";
+import { isDamage, openSqliteReader, type Redelivery, type Row, startOfJournal } from "../journal/index.ts";
 import { takeTruncatedTexts } from "../processors/outgoing.ts";
-import { EndBook } from "../processors/ends.ts";
-import { FlowDescriber } from "../processors/flow.ts";
 import type { Directory } from "../processors/index.ts";
-import { ClaimTable } from "../records/flow/claims.ts";
-import { FlowRowDecoder } from "../records/flow/rows.ts";
-import type { Encoding, Signal } from "./answer.ts";
-import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
-import { type Destinations, type ExportSetup, scopeOf } from "./destination.ts";
+import type { Signal } from "./answer.ts";
+import { type Destinations, type ExportSetup, scopeOf, type Target } from "./destination.ts";
 import type { FoldMessage } from "./fold-points.ts";
-import { MetricExport, type MetricReport } from "./metrics.ts";
-import type { DeliveryState, Timer } from "./outage.ts";
-import { marked, marksOf, Redelivering, replayed, shareChannel } from "./redelivery.ts";
-import { createChannel } from "./requests.ts";
-import { type RowContext, RowSource } from "./rows.ts";
+import type { Timer } from "./outage.ts";
 import { createSelfLogs, routeDiagnostics } from "./self-observability.ts";
-import {
-  createSender,
-  createStdoutSender,
-  type Fetch,
-  type FailureType,
-  type RequestOutcome,
-  type Sender,
-  type SenderDeps,
-} from "./sender.ts";
+import { createSender, createStdoutSender, type Fetch, type SenderDeps } from "./sender.ts";
+import { SharedRows } from "./shared-rows.ts";
+import { type StartOfLogs, startTarget, type TargetReports } from "./target.ts";
 
 /** What the main thread asks of the worker. Arguments are plain data: a call is posted as its name and what it is given. */
 export interface WorkerCalls {
-  start(setup: ExportSetup, cursor: LogCursor): void;
+  /** `starts`: by destination, where its delivery of logs goes on. */
+  start(setup: ExportSetup, starts: ReadonlyMap<string, StartOfLogs>): void;
   /** More rows are committed. Some are handed over, in the order of `seq`, so that they need not be read. */
   committed(rows: readonly Row[]): void;
   fold(fold: FoldMessage): void;
   useDirectory(directory: Directory | undefined): void;
   /** Requests from now on carry their headers and certificates. */
-  useDestinations(destinations: Destinations): void;
+  useDestinations(target: string, destinations: Destinations): void;
+  /** The delivery of logs goes on there: what it was waiting for has been given up. */
+  move(target: string, to: StartOfLogs): void;
   /** Begins that replay or retry, or goes on with it; without one, ends what runs under the name. */
-  redeliver(name: Redelivery["name"], redelivery: Redelivery | undefined): void;
+  redeliver(target: string, name: Redelivery["name"], redelivery: Redelivery | undefined): void;
   /** A log line of the program itself. */
   line(level: LogLevel, message: string, fields: LogFields | undefined): void;
   /** One last delivery of logs; answered with `stopped`, as is the next. */
@@ -62,14 +40,8 @@ export interface WorkerCalls {
 export interface MainCalls {
   /** It has opened the journal and is at work. */
   running(): void;
-  /** How far fresh logs have come, and how much of the text that was handed over is read or dropped. */
-  progress(progress: Progress, readBytes: number): void;
-  redelivered(progress: RedeliveryProgress): void;
-  deliveryState(kind: DeliveryKind, state: DeliveryState): void;
-  metricReport(report: MetricReport): void;
-  /** The totals that the destination of metrics has acknowledged. */
-  acknowledged(totals: Uint8Array): void;
-  requested(signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType): void;
+  /** What a destination reports. */
+  target(name: string, report: Call<TargetReports>): void;
   /** Texts that were cut to their bound since the last such message. */
   truncated(texts: number): void;
   log(level: LogLevel, message: string, fields: LogFields | undefined): void;
@@ -99,8 +71,8 @@ export function startExportWorker(): void {
   if (port === null) throw new Error("the export worker was started outside a worker thread");
   const post: Post = (...call) => port.postMessage(call);
   let calls: Omit<WorkerCalls, "start"> | undefined;
-  const start = (setup: ExportSetup, cursor: LogCursor): void => {
-    calls = run(setup, cursor, post, () => port.close());
+  const start = (setup: ExportSetup, starts: ReadonlyMap<string, StartOfLogs>): void => {
+    calls = run(setup, starts, post, () => port.close());
     post("running");
   };
   port.on("message", (call: Call<WorkerCalls>) => {
@@ -119,132 +91,102 @@ const timer: Timer = (delayMs, callback) => {
   return () => clearTimeout(running);
 };
 
-/** Starts all that is exported. */
-function run(setup: ExportSetup, cursor: LogCursor, post: Post, close: () => void): Omit<WorkerCalls, "start"> {
-  const { encoding, resources, common, isStdout } = setup;
+/**
+ * Starts all that is exported.
+ * @throws {Error} if the journal cannot be opened. Damage is reported first.
+ */
+function run(
+  setup: ExportSetup,
+  starts: ReadonlyMap<string, StartOfLogs>,
+  post: Post,
+  close: () => void,
+): Omit<WorkerCalls, "start"> {
+  const { resources, targets, settings, location } = setup;
+  const [primary] = targets;
   const logger: Logger = eachLevel((level) => (message, fields) => post("log", level, message, fields));
   routeDiagnostics(logger);
   // Standard output has one sender, which writes one line after the other.
-  const lines = isStdout ? createStdoutSender(() => post("stdoutClosed")) : undefined;
-  const senderOf = (signal: Signal, onAnswer: SenderDeps["onAnswer"]) => {
-    const destination = setup.destinations[signal];
-    if (lines !== undefined) return lines;
+  const lines = primary.isStdout ? createStdoutSender(() => post("stdoutClosed")) : undefined;
+  const senderOf = (target: Target, signal: Signal, onAnswer: SenderDeps["onAnswer"]) => {
+    const destination = target.destinations[signal];
+    if (target.isStdout && lines !== undefined) return lines;
     if (destination === undefined) throw new Error(`there is no destination for ${signal}`);
-    const credentials = () => setup.destinations[signal] ?? destination;
+    const credentials = () => target.destinations[signal] ?? destination;
     return createSender(destination, { fetch: fetch as Fetch, clock: systemClock, logger, credentials, onAnswer });
   };
-  const count: SenderDeps["onAnswer"] = (...answered) => post("requested", ...answered);
-  const shared = { encoding, scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
-  const logs = setup.logs && startLogs(setup, setup.logs, cursor, { ...shared, send: senderOf("logs", count), post });
-  const metrics = setup.exportsMetrics
-    ? new MetricExport({
-        ...shared,
-        send: senderOf("metrics", count),
-        resource: resources.metrics,
-        common,
-        acknowledged: setup.acknowledged,
-        onReport: (report) => post("metricReport", report),
-        onAcknowledged: (totals) => post("acknowledged", totals),
-      })
+  const shared = { scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
+  const rows = targets.some(({ logs }) => logs !== undefined)
+    ? new SharedRows(
+        openSqliteReader(location, (error) => {
+          if (isDamage(error)) post("damaged", error instanceof Error ? error.message : String(error));
+        }),
+        settings,
+      )
     : undefined;
+  const running = new Map(
+    targets.map((target) => {
+      const start = starts.get(target.name) ?? { cursor: startOfJournal, epoch: 0 };
+      const reports = reportsOf(target.name, post);
+      return [target.name, startTarget(target, start, { ...shared, setup, rows, senderOf, reports })] as const;
+    }),
+  );
+  const parts = Array.from(running.values());
   const ownLines = setup.exportsOwnLines
     ? createSelfLogs({
         ...shared,
-        send: senderOf("logs", () => undefined),
-        destination: () => (encoding === "json" && !isStdout ? setup.destinations.logs : undefined),
+        encoding: primary.encoding,
+        send: senderOf(primary, "logs", () => undefined),
+        destination: () => (primary.encoding === "json" && !primary.isStdout ? primary.destinations.logs : undefined),
         resource: resources.logs,
       })
     : undefined;
-  const waitMs = (deadlineMs: number): number => (isStdout ? Math.min(deadlineMs, maxStdoutWaitMs) : deadlineMs);
+  const waitMs = (deadlineMs: number): number =>
+    primary.isStdout ? Math.min(deadlineMs, maxStdoutWaitMs) : deadlineMs;
+  const stopLogs = async (deadlineMs: number): Promise<void> => {
+    await Promise.all(parts.map(({ logs }) => logs?.stop(waitMs(deadlineMs))));
+    rows?.close();
+  };
+  let stopping: Promise<void> | undefined;
   return {
-    committed: (rows) => logs?.wake(rows),
-    fold: (fold) => metrics?.fold(fold),
-    useDirectory: (directory) => logs?.useDirectory(directory),
-    useDestinations: (destinations) => void (setup.destinations = destinations),
-    redeliver: (name, redelivery) => logs?.redelivering.use(name, redelivery),
+    committed(committed) {
+      rows?.offer(committed);
+      for (const { logs } of parts) logs?.wake();
+    },
+    fold(fold) {
+      for (const { metrics } of parts) metrics?.fold(fold);
+    },
+    useDirectory: (directory) => rows?.useDirectory(directory),
+    useDestinations(name, destinations) {
+      const target = targets.find((one) => one.name === name);
+      if (target !== undefined) target.destinations = destinations;
+    },
+    move: (name, to) => running.get(name)?.logs?.move(to),
+    redeliver: (target, name, redelivery) => running.get(target)?.logs?.redeliver(name, redelivery),
     line: (level, message, fields) => ownLines?.sink[level](message, fields),
     async stopLogs(deadlineMs) {
-      await logs?.stop(waitMs(deadlineMs));
+      await (stopping ??= stopLogs(deadlineMs));
       post("stopped", "stopLogs");
     },
     async stop(deadlineMs) {
-      await Promise.all([logs, metrics, ownLines].map((part) => part?.stop(waitMs(deadlineMs))));
+      const others = [...parts.map(({ metrics }) => metrics), ownLines].map((part) => part?.stop(waitMs(deadlineMs)));
+      await Promise.all([(stopping ??= stopLogs(deadlineMs)), ...others]);
       post("stopped", "stop");
       close();
     },
   };
 }
 
-interface LogDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logger"> {
-  readonly send: Sender;
-  readonly encoding: Encoding;
-  readonly scope: InstrumentationScope;
-  readonly post: Post;
-}
-
-/**
- * Begins to deliver logs: fresh ones from the journal's cursor on, and behind them what is replayed or retried.
- * @throws {Error} if the journal cannot be opened. Damage is reported first.
- */
-function startLogs(
-  { settings, location, resources }: ExportSetup,
-  limits: Config["otlp"]["logs"],
-  cursor: LogCursor,
-  { send, encoding, scope, post, ...shared }: LogDeps,
-) {
-  const reader = openSqliteReader(location, (error) => {
-    if (isDamage(error)) post("damaged", error instanceof Error ? error.message : String(error));
-  });
-  const describer = new FlowDescriber(settings, new EndBook(settings));
-  const context: RowContext = { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
-  const channel = createChannel(limits, { send, encoding, describer, resource: resources.logs, scope });
-  const shares = shareChannel(channel, limits.concurrency, shared.timer);
-  const source = new RowSource(reader, context);
-  const fresh = new Delivery("logs", cursor, {
-    ...shared,
-    source,
-    channel: shares.fresh,
-    concurrency: limits.concurrency,
-    onProgress(progress) {
-      post("progress", progress, source.readBytes);
+function reportsOf(name: string, post: Post): TargetReports {
+  return {
+    progress(...given) {
+      post("target", name, ["progress", ...given]);
       const texts = takeTruncatedTexts();
       if (texts > 0) post("truncated", texts);
     },
-    onState(state) {
-      shares.freshIs(state);
-      post("deliveryState", "logs", state);
-    },
-  });
-  const redelivering = new Redelivering({
-    ...shared,
-    channel: shares.behind,
-    open(redelivery) {
-      const marks = redelivery.name === "retry" ? marksOf(reader, redelivery) : [];
-      const selection = redelivery.name === "retry" ? marked(marks) : replayed(redelivery);
-      return { marks, source: new RowSource(reader, context, selection) };
-    },
-    onProgress: (progress) => post("redelivered", progress),
-    onState: (kind, state) => post("deliveryState", kind, state),
-  });
-  let stopping: Promise<void> | undefined;
-
-  async function stop(deadlineMs: number): Promise<void> {
-    await Promise.all([redelivering.stop(deadlineMs), fresh.stop(deadlineMs)]);
-    reader.close();
-  }
-
-  fresh.start();
-  return {
-    redelivering,
-    wake(rows: readonly Row[]): void {
-      source.offer(rows);
-      fresh.wake();
-    },
-    useDirectory(directory: Directory | undefined): void {
-      settings.directory.current = directory;
-      source.forget();
-    },
-    /** One last delivery, cut off at the deadline. Safe twice. */
-    stop: (deadlineMs: number): Promise<void> => (stopping ??= stop(deadlineMs)),
+    redelivered: (...given) => post("target", name, ["redelivered", ...given]),
+    deliveryState: (...given) => post("target", name, ["deliveryState", ...given]),
+    metricReport: (...given) => post("target", name, ["metricReport", ...given]),
+    acknowledged: (...given) => post("target", name, ["acknowledged", ...given]),
+    requested: (...given) => post("target", name, ["requested", ...given]),
   };
 }

@@ -16,6 +16,7 @@ import type { Logger } from "../lib/logger.ts";
 import { type Journal, reasonOf } from "../journal/index.ts";
 import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
+import { putDelivery } from "./delivery.ts";
 import { Interval } from "./interval.ts";
 import { addCounts, addFlows } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
@@ -42,7 +43,7 @@ export interface Fold {
 export interface LedgerDeps {
   readonly journal: Pick<
     Journal,
-    "identity" | "cursor" | "readSnapshot" | "writeSnapshot" | "beginSeriesAnew" | "settleLoss"
+    "identity" | "cursor" | "destinations" | "readSnapshot" | "writeSnapshot" | "beginSeriesAnew" | "settleLoss"
   >;
   readonly logger: Logger;
 }
@@ -200,7 +201,7 @@ export class Ledger {
         yield;
       }
     }
-    this.#putDelivery(time.fold);
+    putDelivery(this.#deps.journal, (metric) => this.#table(metric), time.fold);
     for (const [name, table] of this.tables) {
       // A metric whose attribute sets are all known beforehand keeps its series for ever.
       const { attributes }: MetricDefinition = metrics[name];
@@ -208,22 +209,6 @@ export class Ledger {
       if (isOpen) yield* table.retire(time.fold - (isCounter(name) ? this.#idleFolds : idleFoldsOfGauge));
       yield* table.pack();
     }
-  }
-
-  /**
-   * Counters that log delivery keeps in its cursor. They are there with 0 from the first fold on, so that `increase()` sees
-   * the first dead letter.
-   */
-  #putDelivery(fold: number): void {
-    const { identity, cursor } = this.#deps.journal;
-    const time = { fold, startAt: identity.createdAt };
-    const { delivered, rejected, deadLettered } = cursor.logRecords;
-    const logRecords = this.#table("tailscale2otel.export.log_records");
-    logRecords.put({ outcome: "delivered" }, delivered, time);
-    logRecords.put({ outcome: "rejected" }, rejected, time);
-    logRecords.put({ outcome: "dead_lettered" }, deadLettered, time);
-    const deadLetters = { class: "dead_letter", reason: "undelivered" };
-    this.#table("tailscale2otel.quarantine.records").put(deadLetters, cursor.records.deadLettered, time);
   }
 
   /** The clock was set back: points at the old times would be in the future until it catches up. */

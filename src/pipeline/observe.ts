@@ -21,11 +21,18 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
   const one = (value: number) => [{ value, attributes: {} }];
   const byType = (valueOf: (type: RecordType) => number) =>
     recordTypes.map((type) => ({ value: valueOf(type), attributes: { type } }));
-  telemetry.observe("tailscale2otel.journal.pending", () => one(journal.pendingRecords));
-  telemetry.observe("tailscale2otel.journal.pending.age", () => {
-    const since = journal.pendingSince;
-    return one(since === undefined ? 0 : Math.max(0, clock() - since) / 1000);
-  });
+  telemetry.observe("tailscale2otel.journal.pending", () => [
+    ...one(journal.pendingRecords),
+    ...journal.destinations.map(({ name, pending }) => ({ value: pending, attributes: { destination: name } })),
+  ]);
+  const ageOf = (since: number | undefined) => (since === undefined ? 0 : Math.max(0, clock() - since) / 1000);
+  telemetry.observe("tailscale2otel.journal.pending.age", () => [
+    ...one(ageOf(journal.pendingSince)),
+    ...journal.destinations.map(({ name, pendingSince }) => ({
+      value: ageOf(pendingSince),
+      attributes: { destination: name },
+    })),
+  ]);
   telemetry.observe("tailscale2otel.journal.size", () => one(journal.space.usedBytes));
   telemetry.observe("tailscale2otel.journal.limit", () => one(journal.space.limitBytes));
   telemetry.observe("tailscale2otel.export.records", () => {

@@ -26,6 +26,7 @@ export function configOf(...assignments: string[]): Config {
 export class SnapshotJournal {
   identity = { instanceId: "i", identitySecret: "00".repeat(16), privacySalt: "00", tailnet: 1, createdAt: 1000 };
   cursor: LogCursor = startOfJournal;
+  readonly destinations = [];
   measuredSeq = 0;
   readonly blobs = new Map<string, Uint8Array>();
   /** What each write named. */

@@ -5,7 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { RecordType } from "../../records/types.ts";
 import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
-import type { State, StoredDestination } from "./state.ts";
+import { redeliveryKey, type State, type StoredDestination } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
 
 /** In memory. */
@@ -84,7 +84,10 @@ export class Destinations {
   /** Sets which there are. Returns those that were forgotten; call `load` once it is committed. */
   use(wanted: readonly DestinationRule[], lastSeq: number, now: number): readonly DestinationAccount[] {
     const forgotten = this.accounts.filter(({ name }) => !wanted.some((rule) => rule.name === name));
-    for (const { name } of forgotten) this.#state.set(`${prefix}${name}`, undefined);
+    for (const { name: destination } of forgotten) {
+      this.#state.set(`${prefix}${destination}`, undefined);
+      for (const name of ["replay", "retry"] as const) this.#state.set(redeliveryKey({ name, destination }), undefined);
+    }
     for (const { name, types, isRequired } of wanted) {
       const stored = this.#known.has(name) ? this.#stored(name) : undefined;
       const isSame = stored !== undefined && stored.types.join() === types.join();

@@ -1,0 +1,87 @@
+/** The rows of the journal as the destinations read them: decoded once for all of those that get every type. */
+import type { JournalReader, Redelivery, Row, RowHead } from "../journal/index.ts";
+import { EndBook } from "../processors/ends.ts";
+import { FlowDescriber } from "../processors/flow.ts";
+import type { Directory, ProcessorSettings } from "../processors/index.ts";
+import type { RecordType } from "../records/types.ts";
+import { ClaimTable } from "../records/flow/claims.ts";
+import { FlowRowDecoder } from "../records/flow/rows.ts";
+import { marked, marksOf, replayed } from "./redelivery.ts";
+import { type RowContext, RowSource } from "./rows.ts";
+
+/** The types that a destination gets; nothing: all of them. */
+type Types = readonly RecordType[] | undefined;
+
+export class SharedRows {
+  readonly describer: FlowDescriber;
+  readonly #reader: JournalReader;
+  readonly #context: RowContext;
+  readonly #ofAllTypes: RowSource;
+  readonly #ofSomeTypes: RowSource[] = [];
+
+  constructor(reader: JournalReader, settings: ProcessorSettings) {
+    this.#reader = reader;
+    this.describer = new FlowDescriber(settings, new EndBook(settings));
+    this.#context = { decoder: new FlowRowDecoder(new ClaimTable()), describer: this.describer, settings };
+    this.#ofAllTypes = new RowSource(reader, this.#context);
+  }
+
+  /** Text of the rows that were offered and are read or dropped. */
+  get readBytes(): number {
+    return this.#ofAllTypes.readBytes;
+  }
+
+  /** Takes rows that the main thread hands over. */
+  offer(rows: readonly Row[]): void {
+    this.#ofAllTypes.offer(rows);
+  }
+
+  /** Fresh rows. Those of other types make no log records, and their text is not even read. */
+  freshOf(types: Types): RowSource {
+    if (types === undefined) return this.#ofAllTypes;
+    const source = new RowSource(this.#readerOf(types), this.#context);
+    this.#ofSomeTypes.push(source);
+    return source;
+  }
+
+  /** The rows of a redelivery, and of a retry its marks by row and end. */
+  open(types: Types, redelivery: Redelivery) {
+    const marks = redelivery.name === "retry" ? marksOf(this.#reader, redelivery) : [];
+    const selection = redelivery.name === "retry" ? marked(marks) : replayed(redelivery);
+    return { marks, source: new RowSource(this.#readerOf(types), this.#context, selection) };
+  }
+
+  useDirectory(directory: Directory | undefined): void {
+    this.#context.settings.directory.current = directory;
+    for (const source of [this.#ofAllTypes, ...this.#ofSomeTypes]) source.forget();
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+
+  #readerOf(types: Types): Pick<JournalReader, "read"> {
+    if (types === undefined) return this.#reader;
+    return {
+      read: (fromSeq, limit) => {
+        const rows: Row[] = [];
+        let bytes = 0;
+        for (const head of this.#reader.heads(fromSeq, limit.rows)) {
+          if (bytes >= limit.bytes) break;
+          const isWanted = types.some((type) => type === head.type);
+          const [row] = isWanted ? this.#reader.read(head.seq, { rows: 1, bytes: 1 }) : [withoutRecords(head)];
+          if (row?.seq !== head.seq) continue;
+          rows.push(row);
+          bytes += row.text.length;
+        }
+        return rows;
+      },
+    };
+  }
+}
+
+/** A row that makes no log records: delivery only passes it. */
+function withoutRecords({ seq, acceptedAt }: RowHead): Row {
+  const nothing = { records: 0, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage: undefined };
+  return { seq, acceptedAt, source: "stream", type: "tally", ...nothing };
+}

@@ -1,0 +1,135 @@
+/** One destination inside the worker: its delivery of logs, what is replayed and retried there, and its metrics. */
+import type { InstrumentationScope } from "@opentelemetry/core";
+import { eachLevel, type Logger } from "../lib/logger.ts";
+import {
+  type LogCursor,
+  primaryDestination,
+  type Progress,
+  type Redelivery,
+  type RedeliveryProgress,
+} from "../journal/index.ts";
+import type { Signal } from "./answer.ts";
+import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
+import type { ExportSetup, Target } from "./destination.ts";
+import { MetricExport, type MetricReport } from "./metrics.ts";
+import type { DeliveryState } from "./outage.ts";
+import { Redelivering, shareChannel } from "./redelivery.ts";
+import { createChannel } from "./requests.ts";
+import type { FailureType, RequestOutcome, Sender, SenderDeps } from "./sender.ts";
+import type { SharedRows } from "./shared-rows.ts";
+
+/** Where the delivery of fresh logs goes on. A position that the main thread sets anew has a higher epoch. */
+export interface StartOfLogs {
+  readonly cursor: LogCursor;
+  readonly epoch: number;
+}
+
+/** What a destination reports to the main thread. */
+export interface TargetReports {
+  /** How far fresh logs have come, and how much of the text that was handed over is read or dropped. */
+  progress(progress: Progress, epoch: number, readBytes: number): void;
+  redelivered(progress: RedeliveryProgress): void;
+  deliveryState(kind: DeliveryKind, state: DeliveryState): void;
+  metricReport(report: MetricReport): void;
+  /** For the temporality `delta`: the totals that it has acknowledged. */
+  acknowledged(totals: Uint8Array): void;
+  requested(signal: Signal, outcome: RequestOutcome, seconds: number, failure?: FailureType): void;
+}
+
+export interface TargetDeps extends Pick<DeliveryDeps, "clock" | "random" | "timer" | "logger"> {
+  readonly setup: Pick<ExportSetup, "resources" | "common">;
+  readonly scope: InstrumentationScope;
+  /** Absent if no logs leave to any destination. */
+  readonly rows: SharedRows | undefined;
+  readonly senderOf: (target: Target, signal: Signal, onAnswer: SenderDeps["onAnswer"]) => Sender;
+  readonly reports: TargetReports;
+}
+
+/** Begins to export to a destination. */
+export function startTarget(target: Target, start: StartOfLogs, given: TargetDeps) {
+  const { setup, rows, senderOf, reports } = given;
+  const deps = { ...given, logger: naming(target, given.logger) };
+  const logs = target.logs && rows && startLogs(target, target.logs, rows, start, deps);
+  const metrics = target.exportsMetrics
+    ? new MetricExport({
+        ...deps,
+        encoding: target.encoding,
+        send: senderOf(target, "metrics", reports.requested),
+        resource: setup.resources.metrics,
+        common: setup.common,
+        acknowledged: target.acknowledged,
+        onReport: reports.metricReport,
+        onAcknowledged: reports.acknowledged,
+      })
+    : undefined;
+  return { logs, metrics };
+}
+
+/** Begins to deliver logs: fresh ones from a position on, and behind them what is replayed or retried. */
+function startLogs(
+  target: Target,
+  limits: NonNullable<Target["logs"]>,
+  rows: SharedRows,
+  start: StartOfLogs,
+  { setup, scope, senderOf, reports, ...shared }: TargetDeps,
+) {
+  const { encoding, types } = target;
+  const { describer } = rows;
+  const send = senderOf(target, "logs", reports.requested);
+  const channel = createChannel(limits, { send, encoding, describer, resource: setup.resources.logs, scope });
+  const shares = shareChannel(channel, limits.concurrency, shared.timer);
+  const source = rows.freshOf(types);
+  const freshFrom = ({ cursor, epoch }: StartOfLogs): Delivery => {
+    const delivery = new Delivery("logs", cursor, {
+      ...shared,
+      source,
+      channel: shares.fresh,
+      concurrency: limits.concurrency,
+      onProgress: (progress) => reports.progress(progress, epoch, rows.readBytes),
+      onState(state) {
+        if (delivery !== fresh) return;
+        shares.freshIs(state);
+        reports.deliveryState("logs", state);
+      },
+    });
+    return delivery;
+  };
+  let fresh = freshFrom(start);
+  const redelivering = new Redelivering({
+    ...shared,
+    channel: shares.behind,
+    open: (redelivery) => rows.open(types, redelivery),
+    onProgress: (progress) => reports.redelivered({ ...progress, ...nameOf(target) }),
+    onState: (kind, state) => reports.deliveryState(kind, state),
+  });
+  fresh.start();
+  return {
+    wake: (): void => fresh.wake(),
+    /** Goes on there instead of where it is. */
+    move(to: StartOfLogs): void {
+      const before = fresh;
+      fresh = freshFrom(to);
+      void before.stop(0);
+      fresh.start();
+    },
+    redeliver: (name: Redelivery["name"], redelivery: Redelivery | undefined): void =>
+      redelivering.use(name, redelivery),
+    /** One last delivery, cut off at the deadline. Safe twice. */
+    async stop(deadlineMs: number): Promise<void> {
+      await Promise.all([redelivering.stop(deadlineMs), fresh.stop(deadlineMs)]);
+    },
+  };
+}
+
+/** Lines of a further destination say whose they are. */
+function naming(target: Target, logger: Logger): Logger {
+  const name = nameOf(target);
+  return name === undefined
+    ? logger
+    : eachLevel((level) => (message, fields) => logger[level](message, { ...name, ...fields }));
+}
+
+/** The primary destination has no name in lines, metrics and what is stored. */
+export function nameOf({ name }: Pick<Target, "name">): { readonly destination: string } | undefined {
+  return name === primaryDestination ? undefined : { destination: name };
+}
