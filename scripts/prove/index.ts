@@ -8,6 +8,7 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
     "reproducible.ts",
     "two builds of one commit, in different folders and at different times, give the same bytes",
   ],
+  "user-spaces": ["user-spaces.ts", "the arm64 and musl binaries run here: version, a delivered request, the demo"],
 };
 
 const [name = "", ...args] = process.argv.slice(2);
