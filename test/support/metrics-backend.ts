@@ -22,6 +22,8 @@ export interface MetricsBackend {
   query(expression: string, atSeconds?: number): Promise<readonly Sample[]>;
   /** Resolves with the first answer for which the condition holds. The caller's own timeout bounds the wait. */
   until(expression: string, condition: (samples: readonly Sample[]) => boolean): Promise<readonly Sample[]>;
+  /** How each rule of a rule file fares; Prometheus only. */
+  rules(): Promise<readonly { readonly name: string; readonly health: string }[]>;
   stop(): Promise<void>;
 }
 
@@ -108,6 +110,13 @@ async function running(
         if (condition(samples)) return samples;
         await wait(100);
       }
+    },
+    async rules() {
+      const response = await fetch(`${base}/api/v1/rules`);
+      const { data } = (await response.json()) as {
+        data: { groups: readonly { rules: readonly { name: string; health: string }[] }[] };
+      };
+      return data.groups.flatMap(({ rules }) => rules);
     },
     stop: () => program.stop(),
   };

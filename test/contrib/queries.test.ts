@@ -1,0 +1,131 @@
+/**
+ * Every query of every dashboard and rule is asked of a real Prometheus, and returns something. It has the metrics of the demo,
+ * and of an instance to which everything happens that dashboards and alerts are about.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { alerts } from "../../scripts/contrib/alerts.ts";
+import { canHave } from "../support/go-build.ts";
+import { type MetricsBackend, startPrometheus } from "../support/metrics-backend.ts";
+import { prometheusProgram } from "../support/prometheus-build.ts";
+import { timeoutMs } from "../support/wait.ts";
+import { type Scene, startScene } from "./scene.ts";
+
+const contrib = join(import.meta.dir, "../../contrib");
+const rulesFile = join(contrib, "prometheus/tailscale2otel.rules.yml");
+const canRun = canHave(prometheusProgram) || process.env.CI !== undefined;
+
+/** On a busy machine. Usually it takes ten seconds. */
+const answerMs = 100_000;
+
+interface Panel {
+  readonly title: string;
+  readonly type: string;
+  readonly panels?: readonly Panel[];
+  readonly targets?: readonly { readonly expr: string; readonly datasource: { readonly type: string } }[];
+}
+
+interface Dashboard {
+  readonly panels: readonly Panel[];
+  readonly templating: { readonly list: readonly { readonly type: string; readonly definition?: string }[] };
+}
+
+function dashboards(): readonly Dashboard[] {
+  const folder = join(contrib, "grafana");
+  return readdirSync(folder).map((file) => JSON.parse(readFileSync(join(folder, file), "utf8")) as Dashboard);
+}
+
+/** Every query to a kind of data source, named after its panel. */
+function queriesTo(type: string): readonly (readonly [string, string])[] {
+  const all = dashboards().flatMap(({ panels }) => panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]));
+  return all.flatMap(({ title, targets = [] }) =>
+    targets.filter(({ datasource }) => datasource.type === type).map(({ expr }) => [title, inGrafana(expr)] as const),
+  );
+}
+
+/** As Grafana fills in the variables if nothing is chosen. */
+function inGrafana(expression: string): string {
+  return expression
+    .replaceAll("$tailnet", ".*")
+    .replaceAll("$instance", ".*")
+    .replaceAll("$top", "10")
+    .replaceAll("$__rate_interval", "1m")
+    .replaceAll("$__range", "1h");
+}
+
+describe.skipIf(!canRun)("a real Prometheus", () => {
+  let directory: string;
+  let prometheus: MetricsBackend;
+  let scene: Scene;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "queries-test-"));
+    prometheus = await startPrometheus({ rules: rulesFile });
+    scene = await startScene({ directory, metricsEndpoint: prometheus.endpoint });
+  }, timeoutMs);
+
+  afterAll(async () => {
+    await scene.stop();
+    await prometheus.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }, timeoutMs);
+
+  /** Asks until all have an answer, so that a failure names those that have none. */
+  async function expectAnswers(asked: readonly (readonly [string, string])[]): Promise<void> {
+    const until = Date.now() + answerMs;
+    let silent = asked;
+    while (silent.length > 0 && Date.now() < until) {
+      const answers = await Promise.all(silent.map(async (each) => [each, await prometheus.query(each[1])] as const));
+      silent = answers
+        .filter(([, samples]) => !samples.some(({ value }) => !Number.isNaN(value)))
+        .map(([each]) => each);
+      if (silent.length > 0) await Bun.sleep(250);
+    }
+    expect(silent).toEqual([]);
+  }
+
+  test(
+    "answers every query of the dashboards",
+    async () => {
+      const queries = queriesTo("prometheus");
+      expect(queries.length).toBeGreaterThan(80);
+      await expectAnswers(queries);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "has labels for the variables of the dashboards",
+    async () => {
+      const wanted = dashboards()
+        .flatMap(({ templating }) => templating.list)
+        .filter(({ type }) => type === "query")
+        .map(({ definition = "" }) => /^label_values\((\w+), (\w+)\)$/.exec(definition)?.slice(1) ?? ["", ""]);
+      expect(wanted.length).toBeGreaterThan(0);
+      await expectAnswers(
+        wanted.map(([series = "", label = ""]) => [label, `count by (${label}) (${series}{${label}!=""})`] as const),
+      );
+    },
+    timeoutMs,
+  );
+
+  test(
+    "evaluates every rule, and has a value for what each alert is about",
+    async () => {
+      const { groups } = Bun.YAML.parse(readFileSync(rulesFile, "utf8")) as {
+        readonly groups: readonly { readonly rules: readonly { readonly record?: string; readonly expr: string }[] }[];
+      };
+      const recorded = groups.flatMap(({ rules }) => rules.flatMap(({ record }) => record ?? []));
+      await expectAnswers([
+        ...recorded.map((record) => [record, record] as const),
+        ...alerts.map(({ name, value }) => [name, value] as const),
+      ]);
+      const rules = await prometheus.rules();
+      expect(rules.filter(({ health }) => health !== "ok")).toEqual([]);
+      expect(rules).toHaveLength(recorded.length + alerts.length);
+    },
+    timeoutMs,
+  );
+});
