@@ -54,7 +54,11 @@ export const initCommand: Command = command({
   notes:
     "The address of the receiver and the OAuth client are tried at once, and what they answered is shown; they are written in any case. The file is readable for its user alone, and an existing one is replaced only with --force.",
   async run({ args, sources: { environment, workingDirectory, system }, host }) {
-    if (args.from !== undefined) return initFrom({ ...args, from: args.from }, host);
+    if (args.from !== undefined) {
+      refuseOthers(args);
+      return initFrom({ ...args, from: args.from }, host);
+    }
+    if (args.tailnet !== undefined) throw new UsageError("--tailnet goes with --from");
     const name = args.output ?? "tailscale2otel.toml";
     const path = name === "-" ? name : resolve(workingDirectory, name);
     if (args.force !== true) refuseExisting(path);
@@ -94,6 +98,12 @@ export const initCommand: Command = command({
     }
   },
 });
+
+/** @throws {UsageError} if there is a flag that means nothing for a conversion. */
+function refuseOthers(args: Readonly<Record<string, unknown>>): void {
+  const other = Object.keys(args).find((name) => !["from", "tailnet", "output", "_"].includes(name));
+  if (other !== undefined) throw new UsageError(`--from goes with --tailnet and --output, not with --${other}`);
+}
 
 const greeting =
   "This writes a configuration for tailscale2otel. Three questions matter; Enter accepts what is in [brackets].\nCtrl-C leaves nothing behind.\n";
@@ -174,5 +184,6 @@ function nextCommands({ reach }: Answers): readonly (readonly [words: string, re
       : [[`send hec${reach.kind === "certificate" ? url : ""}`, "in a second terminal: two test records"] as const]),
     ["tail", "in a second terminal: what is received, as it comes"],
     ["check --online", "tries everything that depends on others"],
+    ["service install", "as root: keeps it running, also after a restart of the machine"],
   ];
 }

@@ -53,7 +53,6 @@ export interface Section {
 }
 
 export const streamPort = 8088;
-export const webhookPort = 8089;
 
 /** The address that Tailscale sends to, without the receiver's path. */
 export function streamUrlOf(reach: Reach): string {
@@ -65,6 +64,13 @@ export function streamUrlOf(reach: Reach): string {
     case "public":
       return reach.url;
   }
+}
+
+/** The port for webhooks: the stream receiver's too, if one public host, which leads to one port, is for both. */
+export function webhookPortOf({ reach, webhook }: Pick<Answers, "reach" | "webhook">): number {
+  const isShared =
+    reach?.kind === "public" && webhook !== undefined && new URL(reach.url).host === new URL(webhook.url).host;
+  return isShared ? streamPort : 8089;
 }
 
 /** The scopes that the OAuth client needs. */
@@ -126,7 +132,8 @@ function streamSections(reach: Reach, { streamToken, oauth }: Answers): readonly
   return [main, tls];
 }
 
-function webhookSection({ url, secret }: NonNullable<Answers["webhook"]>, { oauth }: Answers): Section {
+function webhookSection({ url, secret }: NonNullable<Answers["webhook"]>, answers: Answers): Section {
+  const { oauth } = answers;
   const isReady = secret !== undefined || oauth !== undefined;
   return {
     name: "webhook",
@@ -135,7 +142,7 @@ function webhookSection({ url, secret }: NonNullable<Answers["webhook"]>, { oaut
       { key: "enabled", value: isReady, ...(isReady ? {} : { comment: "Set it to true once there is a secret." }) },
       {
         key: "listen",
-        value: `127.0.0.1:${webhookPort}`,
+        value: `127.0.0.1:${webhookPortOf(answers)}`,
         comment: "For the proxy, or Tailscale Funnel, on this machine.",
       },
       ...(secret === undefined ? [] : [secretLine("secret", secret, "As Tailscale showed it.")]),

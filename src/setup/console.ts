@@ -1,6 +1,6 @@
 /** What remains to be done in Tailscale's admin console, word for word, and with which commands to go on. */
 import { publicAddress } from "../tailnet/log-streams.ts";
-import { type Answers, type Reach, scopesFor, streamUrlOf, webhookPort } from "./answers.ts";
+import { type Answers, type Reach, scopesFor, streamPort, streamUrlOf, webhookPortOf } from "./answers.ts";
 
 const consoleUrl = "https://login.tailscale.com/admin";
 
@@ -40,6 +40,7 @@ function streamSteps({ reach, oauth, streamToken }: Answers): string {
   if (oauth !== undefined) {
     return [
       `run makes Tailscale stream both logs to ${url}, and says so.`,
+      ...(reach.kind === "public" ? forwarding(url, streamPort) : []),
       `Network flow logs have to be on: ${consoleUrl}/logs/network`,
     ].join("\n");
   }
@@ -56,7 +57,7 @@ function streamSteps({ reach, oauth, streamToken }: Answers): string {
     "     A user name is not needed.",
     "  4. Select Start streaming.",
     ...(reach.kind === "public"
-      ? ["", `  Your proxy must forward ${new URL(url).host} to http://127.0.0.1:8088 on this machine.`]
+      ? ["", ...forwarding(url, streamPort).map((line) => `  ${line}`)]
       : [
           "",
           "  The address is inside the tailnet: confirm that Tailscale may reach this machine if the console asks.",
@@ -66,13 +67,19 @@ function streamSteps({ reach, oauth, streamToken }: Answers): string {
   ].join("\n");
 }
 
-function webhookSteps({ webhook, oauth }: Answers): string {
+/** What leads from a public address to a receiver. */
+function forwarding(url: string, port: number): readonly string[] {
+  return [
+    `${new URL(url).host} must lead to http://127.0.0.1:${port} on this machine, through a reverse proxy or with`,
+    `  tailscale funnel --bg ${port}`,
+  ];
+}
+
+function webhookSteps(answers: Answers): string {
+  const { webhook, oauth } = answers;
   if (webhook === undefined) return "";
   const url = publicAddress(webhook.url, paths.webhook);
-  const reach = [
-    `${new URL(url).host} must lead to http://127.0.0.1:${webhookPort} on this machine, through a reverse proxy or with`,
-    `  tailscale funnel --bg ${webhookPort}`,
-  ];
+  const reach = forwarding(url, webhookPortOf(answers));
   if (oauth !== undefined && webhook.secret === undefined)
     return [`run creates the webhook for ${url}, and keeps its secret.`, ...reach].join("\n");
   const step = [`Webhooks: ${consoleUrl}/settings/webhooks, Add endpoint, with the URL`, `  ${url}`];

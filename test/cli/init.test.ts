@@ -136,6 +136,8 @@ describe("without a terminal", () => {
       ["--source", "poll", "--endpoint", "none", "--client-id", "k", "--client-secret-file", "nowhere"],
       "there is no such file",
     ],
+    [["--from", "config.yaml", "--source", "poll"], "--from goes with --tailnet and --output, not with --source"],
+    [["--tailnet", "example.com"], "--tailnet goes with --from"],
     [["--source", "poll", "--endpoint", "none", "--header", "x"], "--header must be written as Name: value"],
     [
       ["--source", "poll", "--endpoint", "https://otlp-gateway-prod-eu-west-2.grafana.net/otlp"],

@@ -10,7 +10,8 @@ import { startOtlpSink } from "../support/otlp-sink.ts";
 import { nodeName, startTailscaled } from "../support/tailscaled.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { startInTerminal } from "../support/terminal.ts";
-import { timeoutMs } from "../support/wait.ts";
+import { startTailnet } from "../support/tailnet/index.ts";
+import { timeoutMs, until } from "../support/wait.ts";
 
 const parent = temporaryDirectory();
 
@@ -117,6 +118,50 @@ test(
     const checked = run(polling, "check");
     expect(await checked.ended).toBe(0);
     expect(checked.text()).toContain("valid, 0 problems, 0 warnings");
+  },
+  timeoutMs,
+);
+
+test(
+  "with an OAuth client, init tries every scope, and run sets up streams and webhook without another step",
+  async () => {
+    const { home, env } = newUser("oauth");
+    const tailnet = await startTailnet({ scopes: ["logs:network:read", "logs:configuration:read"] });
+    const variables = { ...env, TS2OTEL_TAILSCALE__BASE_URL: tailnet.url, TS2OTEL_TAILSCALE__HTTP__MAX_ATTEMPTS: "1" };
+    const flags = ["--source", "both", "--endpoint", "none", "--reach", "https://logs.example.com"];
+    const asking = startInTerminal([programBinary(), "init", ...flags], { cwd: home, env: variables });
+    await asking.answer("Public address", "https://hooks.example.com");
+    for (const scope of [
+      "logs:network:read",
+      "logs:configuration:read",
+      "devices:core:read",
+      "log_streaming",
+      "webhooks",
+    ])
+      await asking.until(scope);
+    await asking.answer("Client ID:", tailnet.oauth.clientId);
+    await asking.answer("not shown):", tailnet.oauth.clientSecret);
+    await asking.until("the scope devices:core:read is missing");
+    tailnet.grant(["logs:network:read", "logs:configuration:read", "devices:core:read", "log_streaming", "webhooks"]);
+    await asking.answer("Or another client ID:", tailnet.oauth.clientId);
+    await asking.answer("not shown):", tailnet.oauth.clientSecret);
+    await asking.until("run makes Tailscale stream both logs to https://logs.example.com/services/collector/event");
+    await asking.until("run creates the webhook for https://hooks.example.com/tailscale/webhook");
+    expect(await asking.ended).toBe(0);
+
+    const ports = ["streaming", "webhook", "admin"].flatMap((name) => ["--set", `${name}.listen=127.0.0.1:0`]);
+    const running = startInTerminal([programBinary(), "run", ...ports], { cwd: home, env: variables });
+    await until(() => tailnet.stream("network") !== undefined && tailnet.stream("configuration") !== undefined);
+    await until(() => tailnet.webhooks.length > 0);
+    const token = /^token = "(.*)"$/m.exec(readFileSync(join(home, "tailscale2otel.toml"), "utf8"))?.[1] ?? "";
+    expect(tailnet.stream("network")).toMatchObject({
+      url: "https://logs.example.com/services/collector/event",
+      token,
+    });
+    expect(tailnet.webhooks).toMatchObject([{ url: "https://hooks.example.com/tailscale/webhook" }]);
+    running.type("\u0003");
+    expect(await running.ended).toBe(0);
+    await tailnet.stop();
   },
   timeoutMs,
 );
