@@ -4,6 +4,10 @@ import { join } from "node:path";
 
 /** By name: the script in this folder, and what it proves. */
 const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> = {
+  release: [
+    "release.ts",
+    "every file of a release is what its name says: checksums, headers, code signatures; and installs",
+  ],
   reproducible: [
     "reproducible.ts",
     "two builds of one commit, in different folders and at different times, give the same bytes",
