@@ -44,6 +44,7 @@ ${blocks.join("\n\n")}
     system "codesign", "--force", "--sign", "-", binary if OS.mac? && Hardware::CPU.intel?
     bin.install binary => "tailscale2otel"
     chmod 0755, bin/"tailscale2otel"
+    generate_completions_from_executable(bin/"tailscale2otel", "completion", shells: [:bash, :zsh, :fish])
   end
 
   service do

@@ -111,6 +111,9 @@ function configurationOf(
       ...["THIRD-PARTY-NOTICES.txt", "docs/configuration.example.toml"].map((path) =>
         file(join(rootDir, path), join("/usr/share/doc/tailscale2otel", basename(path))),
       ),
+      ...Object.entries(completionsOf(format)).map(([shell, path]) =>
+        file(join(rootDir, "src/cli/completion", `${shell}.txt`), path),
+      ),
       ...(isSystemd
         ? [text(unit, "/usr/lib/systemd/system/tailscale2otel.service")]
         : [file(asset("openrc"), "/etc/init.d/tailscale2otel", 0o755)]),
@@ -118,6 +121,16 @@ function configurationOf(
     scripts: isSystemd ? { postinstall: asset("postinstall"), preremove: asset("preremove") } : {},
     rpm: { group: "System Environment/Daemons", buildhost: "reproducible", compression: "zstd:3" },
     deb: { compression: "gzip" },
+  };
+}
+
+/** Where each shell looks for them; Debian's zsh does so in a folder of its own. */
+function completionsOf(format: PackageFormat): Readonly<Record<"bash" | "zsh" | "fish", string>> {
+  const zshFolder = format === "deb" ? "vendor-completions" : "site-functions";
+  return {
+    bash: "/usr/share/bash-completion/completions/tailscale2otel",
+    zsh: `/usr/share/zsh/${zshFolder}/_tailscale2otel`,
+    fish: "/usr/share/fish/vendor_completions.d/tailscale2otel.fish",
   };
 }
 

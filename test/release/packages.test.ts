@@ -36,6 +36,8 @@ const files = {
   [config]: 0o600,
   [binary]: 0o755,
   "usr/lib/systemd/system/tailscale2otel.service": 0o644,
+  "usr/share/bash-completion/completions/tailscale2otel": 0o644,
+  "usr/share/fish/vendor_completions.d/tailscale2otel.fish": 0o644,
   "usr/share/doc/tailscale2otel/THIRD-PARTY-NOTICES.txt": 0o644,
   "usr/share/doc/tailscale2otel/configuration.example.toml": 0o644,
   "usr/share/doc/tailscale2otel/copyright": 0o644,
@@ -92,6 +94,8 @@ for (const { format, tool, prepare, install, remove } of installers) {
       expect(Object.fromEntries(found)).toEqual(files);
       expect(Object.keys(files).map((path) => statSync(inRoot(path)).uid)).toEqual(Object.keys(files).map(() => 0));
       expect(readdirSync(inRoot("usr/share/doc/tailscale2otel"))).toHaveLength(3);
+      const zsh = format === "deb" ? "vendor-completions" : "site-functions";
+      expect(readdirSync(inRoot(`usr/share/zsh/${zsh}`))).toEqual(["_tailscale2otel"]);
     });
 
     test("brings a program that runs, and a configuration that it reads", () => {
