@@ -41,9 +41,11 @@ export function frameOf(moment: Moment, { columns, rows, hasColor, head, notices
     [...notReady.map((why) => `not accepting: ${why}`), ...degraded, ...notices].map((text) => `! ${text}`),
     yellow,
   );
-  const fixed = [wrapped(head, dim), summary, troubles];
-  // Empty lines between sections, if there is room.
+  // Empty lines between sections, and all of the head, if there is room.
   const gap = rows >= roomyRows ? 1 : 0;
+  const heads =
+    gap === 1 ? wrapped(head, dim) : head.slice(0, 1).map((text) => ({ text: printable(text), style: dim }));
+  const fixed: (readonly Line[])[] = [heads, summary, troubles];
   const used = fixed.reduce((sum, lines) => sum + (lines.length === 0 ? 0 : lines.length + gap), 0);
   const left = Math.max(0, rows - used);
   const shownEvents = Math.min(events.length, Math.max(0, Math.floor((left - 2) / 2)));

@@ -94,7 +94,7 @@ export class EventFeed {
       behindSeconds:
         unread === undefined ? 0 : Math.max(0, Math.round((this.#deps.clock() - unread.acceptedAt) / 1000)),
       ...(page.gap === undefined ? {} : { gap: page.gap }),
-      ...(oldest === undefined ? {} : { oldest: timeText(oldest.acceptedAt) }),
+      ...(oldest === undefined || oldest.seq === 1 ? {} : { oldest: timeText(oldest.acceptedAt) }),
     };
   }
 

@@ -42,7 +42,7 @@ export interface EventPage {
   readonly behindSeconds: number;
   /** What cannot be shown before these events. */
   readonly gap?: Gap;
-  /** For a query with `since`: when the oldest row was received that is still there. */
+  /** For a query with `since`, if rows have left: when the oldest one was received that is still there. */
   readonly oldest?: string;
 }
 

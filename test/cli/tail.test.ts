@@ -1,0 +1,289 @@
+/** `tail` against a running instance: what is shown, which of it, for how long, and what happens when the instance goes away. */
+import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { AcceptedEvent } from "../../src/admin/events/index.ts";
+import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
+import { timeoutMs, until } from "../support/wait.ts";
+import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
+import { configure } from "./running.ts";
+
+const entry = join(import.meta.dirname, "../../src/main.ts");
+const parent = temporaryDirectory();
+const secret = "tskey-webhook-test";
+
+interface Instance {
+  readonly program: Program;
+  readonly stream: string;
+  readonly webhook: string;
+}
+
+async function run(directory: string): Promise<Instance> {
+  const program = start(directory, ["run"]);
+  const { stream, webhook } = JSON.parse(await program.line('"ready"')) as Pick<Instance, "stream" | "webhook">;
+  return { program, stream, webhook };
+}
+
+async function send({ stream }: Instance, ...values: readonly object[]): Promise<void> {
+  const headers = { authorization: "Splunk a-token" };
+  const body = values.map((value) => JSON.stringify(value)).join("\n");
+  expect((await fetch(`${stream}/services/collector/event`, { method: "POST", headers, body })).status).toBe(200);
+}
+
+async function sendEvent({ webhook }: Instance, event: object): Promise<void> {
+  const body = JSON.stringify([event]);
+  const at = Math.floor(Date.now() / 1000);
+  const signature = createHmac("sha256", secret).update(`${at}.${body}`).digest("hex");
+  const headers = { "tailscale-webhook-signature": `t=${at},v1=${signature}` };
+  expect((await fetch(`${webhook}/tailscale/webhook`, { method: "POST", headers, body })).status).toBe(200);
+}
+
+interface Tail {
+  readonly process: Program["process"];
+  readonly ended: Program["ended"];
+  readonly out: () => string;
+  readonly err: () => string;
+}
+
+function tail(directory: string, ...args: readonly string[]): Tail {
+  const { process: child, ended } = start(directory, ["tail", ...args]);
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (chunk: string) => (out += chunk));
+  child.stderr.on("data", (chunk: string) => (err += chunk));
+  return { process: child, ended, out: () => out, err: () => err };
+}
+
+async function stopped({
+  process: child,
+  ended,
+}: Tail): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  child.kill("SIGINT");
+  return ended;
+}
+
+const flow = (port: number, members: object = {}) =>
+  enveloped(
+    flowValue({ nodeId: `n${port}CNTRL`, virtualTraffic: [connection({ dst: `100.64.1.2:${port}` })], ...members }),
+  );
+
+const webhooks = `
+[webhook]
+enabled = true
+listen = "127.0.0.1:0"
+secret = "${secret}"
+`;
+
+let directory: string;
+let instance: Instance;
+
+beforeAll(async () => {
+  directory = configure(parent, "shared", "", webhooks);
+  instance = await run(directory);
+  await send(
+    instance,
+    flow(443),
+    flow(5432),
+    enveloped(auditValue({ old: "tag:a", new: "tag:b", target: node("web") })),
+  );
+  await sendEvent(instance, {
+    timestamp: "2026-11-02T09:15:09Z",
+    version: 1,
+    type: "nodeNeedsApproval",
+    tailnet: "example.com",
+    message: "Node laptop needs approval",
+    data: { nodeID: "nL", deviceName: "laptop.tail1234.ts.net", actor: "bob@example.com" },
+  });
+}, timeoutMs);
+afterAll(() => instance.program.process.kill("SIGKILL"));
+
+function node(name: string): object {
+  return { id: "nWEBCNTRL", name, type: "NODE", property: "ACL_TAGS" };
+}
+
+/** What is shown up to the line that holds `last`. */
+async function shownBy(args: readonly string[], last: string): Promise<readonly string[]> {
+  const shown = tail(directory, ...args);
+  await until(() => shown.out().includes(last));
+  const { code, stdout, stderr } = await stopped(shown);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout.split("\n").slice(0, -1);
+}
+
+const lines = {
+  https: "2026-11-02T09:15:00Z flow    100.64.1.1 → 100.64.1.2:443  tcp https  tx 300 B, rx 200 B  virtual",
+  postgres: "2026-11-02T09:15:00Z flow    100.64.1.1 → 100.64.1.2:5432  tcp postgresql  tx 300 B, rx 200 B  virtual",
+  audit: "2026-11-02T09:15:08Z audit   alice@example.com: UPDATE NODE.ACL_TAGS web via ADMIN_CONSOLE: tag:a → tag:b",
+  webhook: "2026-11-02T09:15:09Z webhook nodeNeedsApproval: Node laptop needs approval (by bob@example.com)",
+};
+const all = Object.values(lines);
+
+describe("shows", () => {
+  test.each<[string, readonly string[], readonly string[]]>([
+    ["the last ten events", [], all],
+    ["the last two", ["--lines", "2"], [lines.audit, lines.webhook]],
+    ["all that was received since a time", ["--since", "1h"], all],
+    ["one type", ["--type", "audit"], [lines.audit]],
+    ["two types with a comma", ["--type", "audit,webhook"], [lines.audit, lines.webhook]],
+    ["two types by two flags", ["--type", "flow", "--type", "audit"], [lines.https, lines.postgres, lines.audit]],
+    ["a node by its address", ["--node", "100.64.1.2"], [lines.https, lines.postgres]],
+    ["a node by its name, in any case", ["--node", "WEB"], [lines.audit]],
+    ["nodes by patterns", ["--node", "w?b", "--node", "lap*"], [lines.audit, lines.webhook]],
+    ["what holds a text", ["--grep", "POSTGRES"], [lines.postgres]],
+    ["what holds a text in an attribute", ["--grep", "n443CNTRL"], [lines.https]],
+    ["what matches a regular expression", ["--grep", "/:(443|1) |approval/"], [lines.https, lines.webhook]],
+  ])(
+    "%s: %#",
+    async (_, args, expected) => {
+      expect(await shownBy(args, expected.at(-1) ?? "")).toEqual([...expected]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "with --json one event per line, as the API gives it",
+    async () => {
+      const shown = (await shownBy(["--json"], "nodeNeedsApproval")).map((line) => JSON.parse(line) as AcceptedEvent);
+      expect(shown.map(({ type }) => type)).toEqual(["flow", "flow", "audit", "webhook"]);
+      expect(Object.keys(shown[0] ?? {})).toEqual(
+        "id type source acceptedAt time observedTime name severity body attributes".split(" "),
+      );
+      expect(shown[0]?.attributes["destination.port"]).toBe(443);
+    },
+    timeoutMs,
+  );
+});
+
+describe("says what is wrong with", () => {
+  test.each<[string, readonly string[], string]>([
+    ["a type", ["--type", "logs"], '--type must be one of flow, audit, webhook, not "logs"'],
+    ["a number", ["--lines", "many"], '--lines must be a whole number from 0 to 2000, not "many"'],
+    ["a time", ["--since", "yesterday"], "--since must be a duration such as 8h or a time such as"],
+    ["two beginnings", ["--since", "1h", "--lines", "3"], "--since and --lines exclude each other"],
+    ["a regular expression", ["--grep", "/(/"], "--grep is no regular expression: "],
+  ])(
+    "%s",
+    async (_, args, message) => {
+      const { code, stderr } = await runToEnd(directory, ["tail", ...args]);
+      expect(code).toBe(64);
+      expect(stderr).toContain(message);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "an instance that does not run",
+    async () => {
+      const empty = configure(parent, "empty", "");
+      const { code, stderr } = await runToEnd(empty, ["tail"], { TS2OTEL_ADMIN__LISTEN: "127.0.0.1:1" });
+      expect(code).toBe(1);
+      expect(stderr).toContain("no instance answers (connection refused by 127.0.0.1:1). Start the instance");
+    },
+    timeoutMs,
+  );
+});
+
+test(
+  "goes on where it was when the instance is killed and starts again, and says so",
+  async () => {
+    const own = configure(parent, "restarted", "", webhooks);
+    const first = await run(own);
+    const shown = tail(own, "--json");
+    await send(first, flow(1));
+    const hasLines = (amount: number) => (): boolean => shown.out().split("\n").length === amount + 1;
+    await until(hasLines(1));
+    first.program.process.kill("SIGKILL");
+    await until(() => shown.err().includes("waiting for it"));
+    const second = await run(own);
+    await send(second, flow(2), flow(3));
+    await until(hasLines(3));
+    await send(second, flow(4));
+    await until(hasLines(4));
+    const { stderr, stdout, code } = await stopped(shown);
+    second.program.process.kill("SIGKILL");
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^tailscale2otel: the instance has stopped answering \(.*\); waiting for it\ntailscale2otel: the instance answers again at http:\S+\n$/,
+    );
+    const ports = stdout
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as AcceptedEvent).attributes["destination.port"]);
+    expect(ports).toEqual([1, 2, 3, 4]);
+  },
+  timeoutMs,
+);
+
+test(
+  "says that the journal is another one, and begins with its first event",
+  async () => {
+    const own = configure(parent, "memory", "", webhooks).replaceAll("\n", "");
+    const memory = { TS2OTEL_STATE__PATH: ":memory:", TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
+    const begin = async (listen: string): Promise<Instance & { admin: string }> => {
+      const program = start(own, ["run"], { ...memory, TS2OTEL_ADMIN__LISTEN: listen });
+      return {
+        program,
+        ...(JSON.parse(await program.line('"ready"')) as Omit<Instance, "program"> & { admin: string }),
+      };
+    };
+    const first = await begin("127.0.0.1:0");
+    const shown = tail(own, "--url", first.admin, "--lines", "5");
+    await send(first, flow(1));
+    await until(() => shown.out().includes(":1 "));
+    first.program.process.kill("SIGKILL");
+    await first.program.ended;
+    const second = await begin(new URL(first.admin).host);
+    await send(second, flow(2));
+    await until(() => shown.out().includes(":2 "));
+    second.program.process.kill("SIGKILL");
+    const { stderr } = await stopped(shown);
+    expect(stderr).toContain("gap: the instance has another journal now");
+  },
+  timeoutMs,
+);
+
+test(
+  "ends when nobody reads on",
+  async () => {
+    const reading = spawn(
+      "sh",
+      ["-c", '"$0" "$@" | head -n 2; echo "ended"', process.execPath, entry, "tail", "--since", "1h"],
+      {
+        cwd: directory,
+        env: { PATH: process.env["PATH"], HOME: directory },
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    let text = "";
+    reading.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    const ended = new Promise((resolve) => reading.on("close", resolve));
+    let port = 10_000;
+    // The end is noticed with the next line.
+    await until(async () => {
+      await send(instance, flow(port++));
+      return text.includes("ended");
+    });
+    await ended;
+    expect(text.split("\n")).toEqual([lines.https, lines.postgres, "ended", ""]);
+  },
+  timeoutMs,
+);
+
+test(
+  "nothing in a record steers the terminal, and what is long is cut",
+  async () => {
+    const name = `\u001b]0;owned\u0007\u202e${"x".repeat(1_000_000)}\nforged`;
+    await send(
+      instance,
+      enveloped(auditValue({ eventGroupID: "hostile", actor: { loginName: name }, target: node(name), new: name })),
+    );
+    const [text = "", ...others] = await shownBy(["--type", "audit", "--lines", "1"], "audit");
+    expect(others).toEqual([]);
+    expect(text).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(text.length).toBeLessThan(500);
+    const [json = ""] = await shownBy(["--type", "audit", "--lines", "1", "--json"], "audit");
+    expect(json).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect((JSON.parse(json) as AcceptedEvent).attributes["user.name"]).toStartWith("\u001b]0;owned\u0007\u202exxx");
+  },
+  timeoutMs,
+);
