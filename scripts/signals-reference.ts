@@ -7,6 +7,7 @@ import {
   prometheusName,
 } from "../src/catalogue/definition.ts";
 import { type MetricName, metrics } from "../src/catalogue/metrics.ts";
+import { settings } from "../src/config/schema.ts";
 
 /** `docs/signals.md`, as Markdown. */
 export function signalsPage(): string {
@@ -26,14 +27,15 @@ Every metric and log record that this program sends. This page is generated from
 - **Exact** counters are sums over accepted records. They survive restarts and crashes without a reset, count every record once no
   matter how often it arrives, and have a start time per series. A new series starts with a point of 0 just before its first value,
   so that \`increase()\` and \`rate()\` include it. A series that has not changed for \`cardinality.series_ttl\` ends.
-- **Process** metrics start with the process.
+- **Process** metrics start with the process. Counters of up to 16 possible series have all of them from the start, with 0.
 - **Limits.** Once a metric has \`cardinality.metric_limit\` series, new attribute sets are counted in one series with
   \`otel.metric.overflow="true"\`, one per direction. Totals stay exact. Texts longer than 4 KiB in an attribute, 32 KiB in a log
   body or 256 bytes in a metric attribute are cut and end with \`…[truncated]\`; \`tailscale2otel.export.truncated_texts\` counts them.
 - **Privacy.** Attributes marked in the tables of logs, and node names on metrics, are kept, dropped or hashed according to \`privacy.*\`.
+- **Off by default** are signals that a setting switches on; they say which. The others are exported as soon as there is something to
+  measure: those of polling with credentials, for example.
 - An attribute is absent if the record has no value for it; empty values are never sent.
-- **Alerts.** Start with the queries under \`tailscale2otel.up\`, \`tailscale2otel.export.last_success\`, \`tailscale2otel.journal.size\`,
-  \`tailscale2otel.quarantine.records\` and, with log streaming, \`tailscale2otel.logstream.missing\`.`;
+- **Dashboards and alerts** of these metrics are in \`contrib/\`: see [Dashboards and alerts](dashboards.md).`;
 
 /** An example query in PromQL: what an operator would ask first. */
 export function exampleQuery(name: MetricName, definition: MetricDefinition): string {
@@ -69,17 +71,58 @@ function metricText(name: MetricName, definition: MetricDefinition): string {
   const exactness = origin === "ledger" ? "exact" : "process";
   const bounds = buckets === undefined ? [] : [`Buckets: ${buckets.join(", ")}.`];
   const rows = Object.entries(attributes).map(
-    ([attribute, domain]) => `| \`${attribute}\` | \`${prometheusLabel(attribute)}\` | ${domainText(domain)} |`,
+    ([attribute, domain]) =>
+      `| \`${attribute}\` | \`${prometheusLabel(attribute)}\` | ${domainText(domain)}${onlyWith(attributeNeeds[attribute])} |`,
   );
   const table =
     rows.length === 0 ? [] : [["| attribute | label | values |", "| --- | --- | --- |", ...rows].join("\n")];
   return [
     `### \`${name}\``,
     `\`${prometheusName(name, definition)}\` · ${exactness} ${kindNames[kind]} · unit \`${unit}\``,
-    [description, notes[name] ?? "", ...bounds].filter((text) => text !== "").join(" "),
+    [description, notes[name] ?? "", offByDefault(name), ...bounds].filter((text) => text !== "").join(" "),
     ...table,
     `\`\`\`promql\n${exampleQuery(name, definition)}\n\`\`\``,
   ].join("\n\n");
+}
+
+/** What has to be set for a metric that is not exported, or has nothing to measure, by default. */
+const needs: readonly (readonly [prefix: string, assignment: string])[] = [
+  ["tailscale.network.io", 'cardinality.flow.metrics_mode = "all"'],
+  ["tailscale.network.packets", 'cardinality.flow.metrics_mode = "all"'],
+  ["tailscale.network.flow.logs_dropped", "collectors.flowlogs.max_log_records_per_window"],
+  ["tailscale.webhook.", "webhook.enabled"],
+  ["tailscale.stream.", "streaming.enabled"],
+  ["tailscale.logstream.", "streaming.auto_configure"],
+  ["tailscale2otel.logstream.", "streaming.auto_configure"],
+  ["tailscale2otel.reconcile.", 'collectors.flowlogs.source = "both"'],
+  ["tailscale2otel.tls.", "streaming.tls.cert_file"],
+];
+
+/** The same for attributes of metrics. */
+const attributeNeeds: Readonly<Record<string, string>> = {
+  "source.port": "cardinality.flow.source_port",
+  "destination.port": "cardinality.flow.destination_port",
+  ...Object.fromEntries(
+    ["src", "dst"].flatMap((end) =>
+      ["user", "tags", "os"].map((what) => [`tailscale.${end}.${what}`, "cardinality.flow.identity_dims"]),
+    ),
+  ),
+};
+
+function offByDefault(name: string): string {
+  const found = needs.find(([prefix]) => (prefix.endsWith(".") ? name.startsWith(prefix) : name === prefix));
+  return found === undefined ? "" : `**Off by default**: needs ${settingText(found[1])}.`;
+}
+
+function onlyWith(setting: string | undefined): string {
+  return setting === undefined ? "" : `; off by default: needs ${settingText(setting)}`;
+}
+
+/** @throws {Error} if there is no such setting. */
+function settingText(assignment: string): string {
+  const [key = ""] = assignment.split(" = ");
+  if (!settings.some((setting) => setting.key === key)) throw new Error(`there is no setting ${key}`);
+  return `\`${assignment}\``;
 }
 
 const kindNames: Readonly<Record<MetricDefinition["kind"], string>> = {
