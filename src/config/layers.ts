@@ -121,6 +121,7 @@ export const otelVariables: readonly (readonly [variable: string, key: string])[
   ["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "otlp.metrics.endpoint"],
   ["OTEL_EXPORTER_OTLP_PROTOCOL", "otlp.protocol"],
   ["OTEL_EXPORTER_OTLP_COMPRESSION", "otlp.compression"],
+  ["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "otlp.metrics.temporality"],
   ["OTEL_EXPORTER_OTLP_TIMEOUT", "otlp.timeout"],
   ["OTEL_EXPORTER_OTLP_HEADERS", "otlp.headers"],
   ["OTEL_EXPORTER_OTLP_LOGS_HEADERS", "otlp.logs.headers"],
@@ -154,8 +155,9 @@ export function readOtelEnvironment(environment: Environment, { given, findings 
         remedy: "Set otlp.protocol, and an endpoint that accepts OTLP over HTTP (usually port 4318).",
       });
     } else {
-      // The specification counts this one in milliseconds.
-      add(setting.kind === "duration" && /^\d+$/.test(text) ? `${text}ms` : text);
+      // The specification counts durations in milliseconds, and ignores the case of words.
+      const word = setting.kind === "choice" ? text.toLowerCase() : text;
+      add(setting.kind === "duration" && /^\d+$/.test(text) ? `${text}ms` : word);
     }
   }
 }

@@ -255,6 +255,19 @@ describe("standard variables", () => {
     expect(ours.config.resource.attributes).toMatchObject({ "service.name": "file", "cloud.region": "eu-west" });
   });
 
+  test("choose the temporality, in any case of letters", () => {
+    const temporalityOf = (written: string) => {
+      const environment = { ...soundEnvironment, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: written };
+      const { config, warnings } = inspectIn(directory, { set: soundSettings, environment });
+      return [config.otlp.metrics.temporality, warnings.length];
+    };
+    expect(["Delta", "CUMULATIVE", "lowmemory"].map(temporalityOf)).toEqual([
+      ["delta", 0],
+      ["cumulative", 0],
+      ["cumulative", 1],
+    ]);
+  });
+
   test("grpc, and what cannot be read, is a warning and not used", () => {
     const { config, problems, warnings } = inspectIn(directory, {
       set: soundSettings,

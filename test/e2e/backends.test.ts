@@ -18,7 +18,7 @@ import { prometheusProgram } from "../support/prometheus-build.ts";
 import { bytesOf, connection, enveloped, flowValue } from "../support/records.ts";
 import { victoriaLogsProgram } from "../support/victorialogs-build.ts";
 import { victoriaMetricsProgram } from "../support/victoriametrics-build.ts";
-import { timeoutMs } from "../support/wait.ts";
+import { timeoutMs, until } from "../support/wait.ts";
 
 const folder = join(import.meta.dirname, "../../docs/backends");
 const pages = readdirSync(folder).map((file) => file.replace(/\.md$/, ""));
@@ -75,17 +75,26 @@ describe.each(pages)("the page about %s", (page) => {
   });
 });
 
-/** Runs the page's configuration, with the real addresses in place of the page's, and sends a flow of now. */
-async function run(page: string, addresses: Readonly<Record<string, string>>): Promise<void> {
+/**
+ * Runs the page's configuration, with the real addresses in place of the page's, and sends a flow of now. Returns the address
+ * of the admin listener.
+ */
+async function run(
+  page: string,
+  addresses: Readonly<Record<string, string>>,
+  changes: readonly string[] = [],
+): Promise<string> {
   let [configuration = ""] = blocksOf(page, "toml");
   for (const [written, endpoint] of Object.entries(addresses)) {
     expect(configuration).toContain(written);
     configuration = configuration.replaceAll(written, new URL(endpoint).origin);
   }
   const listen = `127.0.0.1:${await freePort()}`;
+  const adminListen = `127.0.0.1:${await freePort()}`;
   const settings = [
+    ...changes,
     `streaming.listen=${listen}`,
-    `admin.listen=127.0.0.1:${await freePort()}`,
+    `admin.listen=${adminListen}`,
     `state.path=${join(directory, "state")}`,
     "otlp.metric_interval=1s",
   ];
@@ -101,6 +110,16 @@ async function run(page: string, addresses: Readonly<Record<string, string>>): P
   const flow = enveloped(flowValue({ start, end, virtualTraffic: [connection()] }), Date.now() / 1000);
   const body = bytesOf(JSON.stringify(flow));
   expect(curl({ url: `${base}/event`, token: "test-token", body })).toMatchObject({ status: 200 });
+  return `http://${adminListen}`;
+}
+
+/** Resolves when `status` repeats an error that the page explains. */
+async function untilStatusSays(page: string, error: string, admin: string): Promise<void> {
+  expect(textOf(page)).toContain(error);
+  const command = ["status", "--url", admin];
+  await until(() =>
+    spawnSync(programBinary(), command, { encoding: "utf8", env: { HOME: directory } }).stdout.includes(error),
+  );
 }
 
 const isCi = process.env.CI !== undefined;
@@ -164,6 +183,42 @@ describe("a flow", () => {
       await run("loki", { "http://127.0.0.1:3100": loki.endpoint });
       for (const query of blocksOf("loki", "logql")) expect(await loki.until(query)).toHaveLength(1);
       expect(loki.refusals).toEqual([]);
+    },
+    timeoutMs,
+  );
+});
+
+describe("an error that a page explains is what the backend answers, and `status` repeats it", () => {
+  test.skipIf(!canHave(prometheusProgram) && !isCi)(
+    "from Prometheus, to zstd and to differences",
+    async () => {
+      const prometheus = await startPrometheus();
+      cleanups.push(() => prometheus.stop());
+      const addresses = { "http://127.0.0.1:9090": prometheus.endpoint };
+      for (const [change, error] of [
+        ["otlp.compression=zstd", "HTTP 400: unsupported compression: zstd"],
+        ["otlp.metrics.temporality=delta", "HTTP 500: invalid temporality and type combination for metric"],
+      ] as const) {
+        const admin = await run("prometheus", addresses, [change]);
+        await untilStatusSays("prometheus", error, admin);
+        await cleanups.pop()?.();
+      }
+    },
+    timeoutMs,
+  );
+
+  test.skipIf(!hasVictoria && !isCi)(
+    "from VictoriaLogs, to JSON",
+    async () => {
+      const logs = await startVictoriaLogs();
+      cleanups.push(() => logs.stop());
+      const addresses = { "http://127.0.0.1:9428": logs.endpoint };
+      const admin = await run("victoriametrics", addresses, ["otlp.protocol=http/json", "otlp.metrics.enabled=false"]);
+      await untilStatusSays(
+        "victoriametrics",
+        "HTTP 400: json encoding isn't supported for opentelemetry format",
+        admin,
+      );
     },
     timeoutMs,
   );

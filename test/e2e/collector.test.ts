@@ -9,6 +9,7 @@ import { startCollector } from "../support/collector.ts";
 import type { Collector } from "../support/collector.ts";
 import { canHaveCollector } from "../support/collector-build.ts";
 import { curl } from "../support/curl.ts";
+import { DeltaSums } from "../support/delta-sink.ts";
 import type { CurlAnswer } from "../support/curl.ts";
 import { totalsOf, trafficOf, trafficOfLogs } from "../support/exported-totals.ts";
 import { countedBodySums, handCounted, sampleBody } from "../support/sample-body.ts";
@@ -129,3 +130,46 @@ function distinct<Log>(logs: readonly Log[]): readonly Log[] {
   const seen = new Map(logs.map((log) => [JSON.stringify(log), log]));
   return [...seen.values()];
 }
+
+test.skipIf(!canRun)(
+  "differences, compressed with zstd, add up to the same sums, also after a kill",
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), "collector-delta-test-"));
+    const collector = await startCollector();
+    const settings = { TS2OTEL_OTLP__METRICS__TEMPORALITY: "delta", TS2OTEL_OTLP__COMPRESSION: "zstd" };
+    const start = () =>
+      startProgram({
+        command: [programBinary()],
+        directory,
+        endpoint: collector.endpoint,
+        encoding: "protobuf",
+        settings,
+      });
+    let program = await start();
+    const sumsOf = () => {
+      const sums = new DeltaSums();
+      sums.take(collector.metrics());
+      expect(sums.mistakes).toEqual([]);
+      return sums.sums;
+    };
+    try {
+      for (const times of [0, 1]) {
+        expect(curl({ url: program.url, token: program.token, body, encoding: "zstd" })).toEqual(success);
+        await collector.until(() => sumsOf().get("tailscale.stream.duplicates ") === (times === 0 ? undefined : 18));
+        await collector.until(() => sumsOf().get("tailscale.network.flows ") === flowEntries);
+        await program.kill();
+        program = await start();
+      }
+      const traffic = Object.values(handCounted);
+      expect(sumsOf().get("tailscale.network.io.rollup transmit")).toBe(
+        traffic.reduce((sum, { txBytes }) => sum + txBytes, 0),
+      );
+      expect(sumsOf().get("tailscale.network.flows ")).toBe(flowEntries);
+    } finally {
+      await program.kill();
+      await collector.stop();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  },
+  timeoutMs,
+);
