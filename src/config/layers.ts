@@ -136,15 +136,9 @@ export function readOtelEnvironment(environment: Environment, { given, findings 
     const target = findKey(key.split("."));
     if (text === "" || target === undefined) continue;
     const { setting, part } = target;
+    const origin = { from: "environment", variable } as const;
     const add = (written: string, more: Partial<Given> = {}) =>
-      void given.push({
-        ...target,
-        origin: { from: "environment", variable },
-        written,
-        form: "typed",
-        isStandard: true,
-        ...more,
-      });
+      void given.push({ ...target, origin, written, form: "typed", isStandard: true, ...more });
     if (setting.kind === "map" && part === "value") {
       for (const [entry, written] of pairsOf(text)) add(written, { part: { entry } });
     } else if (key === "otlp.protocol" && text === "grpc") {
@@ -155,9 +149,9 @@ export function readOtelEnvironment(environment: Environment, { given, findings 
         remedy: "Set otlp.protocol, and an endpoint that accepts OTLP over HTTP (usually port 4318).",
       });
     } else {
-      // The specification counts durations in milliseconds, and ignores the case of words.
-      const word = setting.kind === "choice" ? text.toLowerCase() : text;
-      add(setting.kind === "duration" && /^\d+$/.test(text) ? `${text}ms` : word);
+      // The specification counts durations in milliseconds, and ignores case.
+      const isMillis = setting.kind === "duration" && /^\d+$/.test(text);
+      add(setting.kind === "choice" ? text.toLowerCase() : isMillis ? `${text}ms` : text);
     }
   }
 }

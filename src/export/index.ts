@@ -13,7 +13,7 @@ import {
 import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
 import { collectGarbage } from "../runtime/process.ts";
-import { keptTotals } from "./acknowledged.ts";
+import { forgetOthers, keptTotals } from "./acknowledged.ts";
 import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
@@ -75,6 +75,10 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const { settings, version } = context;
   const setup = setupOf(config, context);
   const { common, targets, exportsOwnLines, resources } = setup;
+  forgetOthers(
+    deps.journal,
+    targets.map(({ name }) => name),
+  );
   const kept = new Map(
     [config.otlp, ...config.otlp.also].map(({ metrics }, index) => {
       const target = targets[index] as Target;

@@ -12,7 +12,6 @@ import { type Resource, resourceFromAttributes } from "@opentelemetry/resources"
 import type { MetricData, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import { AcknowledgedTotals } from "./acknowledged.ts";
 import { aboutRequest, type Answer, type Encoding } from "./answer.ts";
 import { exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
 import { encodeMetrics, type FoldMessage, pointsOf } from "./fold-points.ts";
@@ -26,6 +25,7 @@ import {
   RejectedSeries,
 } from "./metric-refusals.ts";
 import type { ResourceAttributes } from "./destination.ts";
+import { Differences } from "./differences.ts";
 import type { Sender } from "./sender.ts";
 
 export interface MetricExportDeps {
@@ -93,7 +93,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   readonly #resource: Resource;
   readonly #exporter: OTLPMetricExporterBase;
   /** Of counters that are exported as differences. */
-  readonly #acknowledged: AcknowledgedTotals | undefined;
+  readonly #differences: Differences | undefined;
   readonly #rejected = new RejectedSeries();
   readonly #outage: Outage;
   readonly #losses: LossReport;
@@ -118,7 +118,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
     this.#outage = new Outage("metric export", deps.logger, deps.clock);
     this.#losses = new LossReport(deps.logger, deps.timer);
     const { acknowledged, common } = deps;
-    this.#acknowledged = acknowledged && new AcknowledgedTotals(acknowledged, common);
+    this.#differences = acknowledged && new Differences(acknowledged, common);
     const temporalityPreference = AggregationTemporalityPreference[acknowledged ? "DELTA" : "CUMULATIVE"];
     this.#exporter = new OTLPMetricExporterBase(this, { temporalityPreference });
   }
@@ -126,7 +126,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
   /** Exports a fold; what is still being retried of an older one is given up after the request under way. */
   fold(message: FoldMessage): void {
     const { scope, common, logger } = this.#deps;
-    const temporality = this.#acknowledged === undefined ? "cumulative" : "delta";
+    const temporality = this.#differences === undefined ? "cumulative" : "delta";
     const scopeMetrics = [{ scope, metrics: pointsOf(message, common, temporality) }];
     this.#exporter.export({ resource: this.#resource, scopeMetrics }, ({ error }) => {
       if (error !== undefined) logger.error("cannot export metrics", { reason: String(error) });
@@ -172,7 +172,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
 
   async #deliver(metrics: readonly MetricData[], superseded: AbortSignal): Promise<void> {
     if (superseded.aborted) return;
-    const due = this.#acknowledged?.differences(metrics) ?? metrics;
+    const due = this.#differences?.of(metrics) ?? metrics;
     const { points, leftOut, again } = this.#rejected.plan(due);
     const waiting = piecesOf(points, this.#pointsPerRequest);
     const parts = piecesOf(again, this.#pointsPerRequest);
@@ -229,7 +229,7 @@ export class MetricExport implements IOtlpExportDelegate<ResourceMetrics> {
         if (rejected > 0) this.#losses.add("backend rejected metric points", "points", rejected, { reason });
         attempt.hasDelivered = true;
         this.#rejected.remove(piece);
-        if (this.#acknowledged !== undefined) this.#deps.onAcknowledged(this.#acknowledged.accepted(piece));
+        if (this.#differences !== undefined) this.#deps.onAcknowledged(this.#differences.accepted(piece));
         break;
       }
       case "refused":

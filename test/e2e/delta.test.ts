@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { programBinary } from "../support/binary.ts";
 import { curl } from "../support/curl.ts";
 import { DeltaSums } from "../support/delta-sink.ts";
+import { totalsOf } from "../support/exported-totals.ts";
 import { type Behaviour, type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { bytesOf, connection, enveloped, flowValue } from "../support/records.ts";
 import { type RunningProgram, startProgram } from "../support/running-program.ts";
@@ -20,6 +21,7 @@ beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "delta-test-"));
   sink = await startOtlpSink();
   received = new DeltaSums();
+  windows = 0;
   sent = { flows: 0, transmit: 0, receive: 0 };
   backendAnswers("take");
   program = await start();
@@ -31,19 +33,17 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-const start = (): Promise<RunningProgram> =>
-  startProgram({
-    command: [programBinary()],
-    directory,
-    endpoint: sink.url,
-    encoding: "protobuf",
-    settings: {
-      TS2OTEL_OTLP__METRICS__TEMPORALITY: "delta",
-      TS2OTEL_OTLP__METRIC_INTERVAL: "100ms",
-      TS2OTEL_OTLP__LOGS__ENABLED: "false",
-      TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "2",
-    },
-  });
+const settingsOf = (temporality: "delta" | "cumulative") => ({
+  TS2OTEL_OTLP__METRICS__TEMPORALITY: temporality,
+  TS2OTEL_OTLP__METRIC_INTERVAL: "100ms",
+  TS2OTEL_OTLP__LOGS__ENABLED: "false",
+  TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "2",
+});
+
+const launch = (endpoint: string, settings: Readonly<Record<string, string>>): Promise<RunningProgram> =>
+  startProgram({ command: [programBinary()], directory, endpoint, encoding: "protobuf", settings });
+
+const start = (): Promise<RunningProgram> => launch(sink.url, settingsOf("delta"));
 
 /** `loses`: it takes what it gets, and answers nothing. */
 function backendAnswers(how: "take" | "loses" | "fails" | "refuses"): void {
@@ -68,7 +68,7 @@ const requests = (more: number): Promise<void> => {
 };
 
 /** Sends twenty flows between six nodes, each in a window of its own. */
-let windows = 0;
+let windows: number;
 let sent: { flows: number; transmit: number; receive: number };
 function send(): void {
   const records = Array.from({ length: 20 }, () => {
@@ -136,6 +136,43 @@ test(
     expect(await program.stop()).toBe(0);
     expectAllReceived();
     expect(received.repeated).toBeGreaterThan(0);
+  },
+  timeoutMs,
+);
+
+test(
+  "a further destination gets differences while the first one gets totals, each from what it acknowledged itself",
+  async () => {
+    const totals = await startOtlpSink();
+    try {
+      await program.kill();
+      received = new DeltaSums();
+      const settings = {
+        ...settingsOf("cumulative"),
+        TS2OTEL_OTLP__ALSO__0__NAME: "billing",
+        TS2OTEL_OTLP__ALSO__0__ENDPOINT: sink.url,
+        TS2OTEL_OTLP__ALSO__0__METRICS__TEMPORALITY: "delta",
+        TS2OTEL_OTLP__ALSO__0__LOGS__ENABLED: "false",
+      };
+      const startBoth = () => launch(totals.url, settings);
+      program = await startBoth();
+      send();
+      await requests(3);
+      backendAnswers("fails");
+      send();
+      await requests(3);
+      await program.kill();
+      program = await startBoth();
+      backendAnswers("take");
+      send();
+      await requests(2);
+      expect(await program.stop()).toBe(0);
+      expectAllReceived();
+      expect(received.repeated).toBe(0);
+      expect(totalsOf(totals.points, "tailscale.network.flows", "network.transport")).toEqual({ tcp: 51, udp: 9 });
+    } finally {
+      await totals.stop();
+    }
   },
   timeoutMs,
 );

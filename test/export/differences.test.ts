@@ -1,6 +1,6 @@
 /** Counters as differences, at a real OTLP receiver: what they are the difference to, and from when on. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { type KeepingDeps, keptTotals } from "../../src/export/acknowledged.ts";
+import { forgetOthers, type KeepingDeps, keptTotals } from "../../src/export/acknowledged.ts";
 import type { Fold } from "../../src/ledger/index.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
@@ -119,6 +119,19 @@ test("a destination that is new begins with the counters as they are", async () 
 test("so does one that was sent totals in between", async () => {
   await start().fold(fold(1, [a(5)]));
   expect(keptTotals("cumulative", keeping()).acknowledged).toBeUndefined();
+  await start({}, keeping(fold(9, [a(100)]))).fold(fold(10, [a(101)]));
+  expect(taken()).toEqual([
+    ["a", 5, 0, 1],
+    ["a", 1, 9, 10],
+  ]);
+});
+
+test("and one that was removed for a while", async () => {
+  const { journal } = keeping();
+  forgetOthers(journal, ["primary", "other"]);
+  await start().fold(fold(1, [a(5)]));
+  forgetOthers(journal, ["other"]);
+  forgetOthers(journal, ["primary", "other"]);
   await start({}, keeping(fold(9, [a(100)]))).fold(fold(10, [a(101)]));
   expect(taken()).toEqual([
     ["a", 5, 0, 1],

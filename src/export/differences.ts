@@ -1,0 +1,182 @@
+/**
+ * Counters as differences, for `temporality = "delta"`: a point is the difference to what the destination has acknowledged
+ * last, from the time of that acknowledgment on.
+ *
+ * Everything that the ledger has counted arrives: what had not been acknowledged of a series when it was retired is sent as
+ * the overflow series of its direction.
+ */
+import {
+  AggregationTemporality,
+  type DataPoint,
+  DataPointType,
+  type Histogram,
+  type HistogramMetricData,
+  type MetricData,
+  type SumMetricData,
+} from "@opentelemetry/sdk-metrics";
+import { attributesKey } from "../catalogue/increments.ts";
+import { type HrTime, hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
+import { directionOf, overflowAttributes } from "../ledger/index.ts";
+import {
+  begin,
+  grow,
+  noTotals,
+  packTotals,
+  type Retired,
+  type SeriesColumns,
+  type Totals,
+  unpackTotals,
+} from "./acknowledged.ts";
+import type { ResourceAttributes } from "./destination.ts";
+import { isLedgerMetric, type LedgerMetricData } from "./fold-points.ts";
+import type { Piece } from "./metric-refusals.ts";
+
+export class Differences {
+  #totals: Totals;
+  readonly #common: ResourceAttributes;
+  /** What the acceptance of a point changes. */
+  readonly #onAccepted = new WeakMap<object, () => void>();
+
+  /** `common`: attributes of every point. @throws {Error} if these are no totals. */
+  constructor(packed: Uint8Array, common: ResourceAttributes) {
+    this.#common = common;
+    this.#totals = unpackTotals(packed);
+  }
+
+  /** What the destination has not acknowledged of these totals. Gauges stay as they are. */
+  of(metrics: readonly MetricData[]): MetricData[] {
+    const { instruments } = this.#totals;
+    this.#totals = { ...this.#totals, instruments: {} };
+    const due = metrics.map((metric) => {
+      if (isLedgerMetric(metric)) return this.#ofLedger(metric);
+      if (metric.dataPointType === DataPointType.HISTOGRAM) return this.#ofHistogram(metric, instruments);
+      return metric.dataPointType === DataPointType.SUM && metric.isMonotonic
+        ? this.#ofSum(metric, instruments)
+        : metric;
+    });
+    return due.filter(({ dataPoints }) => dataPoints.length > 0);
+  }
+
+  /** The destination has accepted these points. Returns the totals to keep from now on. */
+  accepted(piece: Piece): Uint8Array {
+    for (const { point } of piece) this.#onAccepted.get(point)?.();
+    return packTotals(this.#totals);
+  }
+
+  #ofLedger(metric: LedgerMetricData): MetricData {
+    const { series, retired } = (this.#totals.metrics[metric.descriptor.name] ??= noTotals());
+    const { foldedAt } = metric;
+    retireVanished(metric, series, retired);
+    const owed = this.#owed(metric, retired);
+    const dataPoints: DataPoint<number>[] = [];
+    const emit = (point: Omit<DataPoint<number>, "startTime" | "endTime">, since: number, onAccepted: () => void) => {
+      const times = { startTime: hrTimeOfMillis(Math.min(since, foldedAt)), endTime: hrTimeOfMillis(foldedAt) };
+      const due = { ...point, ...times };
+      this.#onAccepted.set(due, onAccepted);
+      dataPoints.push(due);
+    };
+    for (const { series: number, attributes, value, startTime } of metric.dataPoints) {
+      if (series.startAt[number] === undefined) grow(series, number);
+      if (series.startAt[number] === 0) begin(series, number, millisOfHrTime(startTime), directionOf(attributes));
+      const more = attributes["otel.metric.overflow"] === true ? owed.get(directionOf(attributes)) : undefined;
+      if (more !== undefined) owed.delete(directionOf(attributes));
+      const due = value - (series.total[number] as number) + (more?.due ?? 0);
+      const acknowledge = (): void => {
+        series.total[number] = value;
+        series.until[number] = foldedAt;
+        more?.acknowledge();
+      };
+      if (due > 0)
+        emit(
+          { attributes, value: due },
+          Math.min(series.until[number] as number, more?.since ?? Infinity),
+          acknowledge,
+        );
+      else acknowledge();
+    }
+    for (const [direction, { due, since, acknowledge }] of owed)
+      emit({ attributes: { ...this.#common, ...overflowAttributes(direction) }, value: due }, since, acknowledge);
+    return { ...metric, aggregationTemporality: AggregationTemporality.DELTA, dataPoints };
+  }
+
+  /** By direction, what retired series had counted and the destination has not acknowledged. */
+  #owed({ retired: totals, foldedAt }: LedgerMetricData, acknowledged: Record<string, Retired>) {
+    const owed = new Map<string, { readonly due: number; readonly since: number; readonly acknowledge: () => void }>();
+    for (const direction of new Set([...Object.keys(totals), ...Object.keys(acknowledged)])) {
+      const total = totals[direction] ?? 0;
+      const known = (acknowledged[direction] ??= { total: 0, until: this.#totals.begunAt });
+      const acknowledge = (): void => void Object.assign(known, { total, until: foldedAt });
+      // More than was ever retired: the ledger has begun anew.
+      if (known.total >= total) acknowledge();
+      else owed.set(direction, { due: total - known.total, since: known.until, acknowledge });
+    }
+    return owed;
+  }
+
+  #ofSum(metric: SumMetricData, known: Totals["instruments"]): MetricData {
+    const dataPoints = metric.dataPoints.flatMap((point) => {
+      const due = this.#instrument(metric, point, [point.value], known);
+      return due === undefined ? [] : [this.#noted({ ...point, ...due, value: due.numbers[0] as number }, due)];
+    });
+    return { ...metric, aggregationTemporality: AggregationTemporality.DELTA, dataPoints };
+  }
+
+  /** Smallest and largest are those of the process's whole life, so they are left out. */
+  #ofHistogram(metric: HistogramMetricData, known: Totals["instruments"]): MetricData {
+    const dataPoints = metric.dataPoints.flatMap((point) => {
+      const { buckets, count, sum = 0 } = point.value;
+      const due = this.#instrument(metric, point, [count, sum, ...buckets.counts], known);
+      if (due === undefined) return [];
+      const [dueCount = 0, dueSum = 0, ...counts] = due.numbers;
+      const value: Histogram = { buckets: { boundaries: buckets.boundaries, counts }, count: dueCount, sum: dueSum };
+      return [this.#noted({ ...point, startTime: due.startTime, value }, due)];
+    });
+    return { ...metric, aggregationTemporality: AggregationTemporality.DELTA, dataPoints };
+  }
+
+  /** What an instrument has counted since it was acknowledged last; nothing if that is nothing. */
+  #instrument(
+    { descriptor }: MetricData,
+    { attributes, startTime: start, endTime: until }: DataPoint<unknown>,
+    numbers: readonly number[],
+    known: Totals["instruments"],
+  ) {
+    const key = `${descriptor.name}\u0000${attributesKey(attributes as Readonly<Record<string, string>>)}`;
+    const stored = known[key];
+    const isSame = stored !== undefined && stored.start[0] === start[0] && stored.start[1] === start[1];
+    const base = isSame ? stored : undefined;
+    const now = { start, until, numbers };
+    const due = numbers.map((number, at) => number - (base?.numbers[at] ?? 0));
+    if (due[0] === 0) return void (this.#totals.instruments[key] = now);
+    if (base !== undefined) this.#totals.instruments[key] = base;
+    const acknowledge = (): void => void (this.#totals.instruments[key] = now);
+    return { startTime: base?.until ?? beforeEnd(start, until), numbers: due, acknowledge };
+  }
+
+  #noted<Point extends object>(point: Point, { acknowledge }: { readonly acknowledge: () => void }): Point {
+    this.#onAccepted.set(point, acknowledge);
+    return point;
+  }
+}
+
+/** The SDK says of the first point of an observed counter that it begins when it ends: a duration that backends reject. */
+function beforeEnd(start: HrTime, end: HrTime): HrTime {
+  const millis = Math.min(millisOfHrTime(start), millisOfHrTime(end) - 1);
+  return millis < millisOfHrTime(start) ? hrTimeOfMillis(millis) : start;
+}
+
+/** Moves what is acknowledged of series that are gone to the retired ones. */
+function retireVanished(
+  { dataPoints }: LedgerMetricData,
+  series: SeriesColumns,
+  retired: Record<string, Retired>,
+): void {
+  const live = new Map(dataPoints.map(({ series: number, startTime }) => [number, millisOfHrTime(startTime)]));
+  for (const [number, startAt] of series.startAt.entries()) {
+    if (startAt === 0 || live.get(number) === startAt) continue;
+    const direction = series.direction[number] as string;
+    const known = (retired[direction] ??= { total: 0, until: series.until[number] as number });
+    known.total += series.total[number] as number;
+    begin(series, number, 0, "");
+  }
+}
