@@ -13,6 +13,11 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
     "two builds of one commit, in different folders and at different times, give the same bytes",
   ],
   "user-spaces": ["user-spaces.ts", "the arm64 and musl binaries run here: version, a delivered request, the demo"],
+  tailscaled: ["tailscaled.ts", "a real tailscaled gives certificates, and refuses them, as the program expects"],
+  proxies: [
+    "proxies.ts",
+    "the Caddy and nginx configurations of docs/reach.md bring records and webhooks to the program",
+  ],
 };
 
 const [name = "", ...args] = process.argv.slice(2);

@@ -1,10 +1,10 @@
 /** The local tailscaled, over its LocalAPI: the state and name of this node, and the certificate of that name. */
 import { readFileSync, readlinkSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
-import { userInfo } from "node:os";
 import process from "node:process";
 import { codeOf } from "../lib/connection-error.ts";
 import { parseRetryAfter } from "../lib/backoff.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
 import { printable } from "../lib/text.ts";
 import { formatDuration } from "../lib/units.ts";
 
@@ -57,7 +57,9 @@ export async function tailscaledCertificate(
 /** The name of this node that it can have a certificate for. @throws {TailscaledError} if there is none, and why. */
 export async function certificateName(options: TailscaledOptions): Promise<string> {
   const status = statusOf(await get("status?peers=false", { timeoutMs: statusTimeoutMs, ...options }));
-  const [name] = status.CertDomains ?? [];
+  const names = status.CertDomains ?? [];
+  const own = ownName(status);
+  const name = names.includes(own) ? own : names[0];
   if (name !== undefined) return name;
   const [message, remedy] = whyNoName(status);
   throw new TailscaledError(message, remedy);
@@ -66,7 +68,7 @@ export async function certificateName(options: TailscaledOptions): Promise<strin
 /** The full name of this node in its tailnet. @throws {TailscaledError} if it has none, and why. */
 export async function nodeName(options: TailscaledOptions): Promise<string> {
   const status = statusOf(await get("status?peers=false", { timeoutMs: statusTimeoutMs, ...options }));
-  const name = status.Self?.DNSName?.replace(/\.$/, "") ?? "";
+  const name = ownName(status);
   if (name === "") throw new TailscaledError(...notLoggedIn);
   return name;
 }
@@ -81,9 +83,13 @@ const maxAnswerBytes = 1024 * 1024;
 /** The members of `ipnstate.Status` that count here. */
 interface Status {
   readonly BackendState?: string;
-  readonly CertDomains?: readonly string[] | null;
   readonly Self?: { readonly DNSName?: string } | null;
+  readonly CertDomains?: readonly string[] | null;
   readonly CurrentTailnet?: { readonly MagicDNSEnabled?: boolean } | null;
+}
+
+function ownName({ Self: self }: Status): string {
+  return self?.DNSName?.replace(/\.$/, "") ?? "";
 }
 
 function statusOf(text: string): Status {
@@ -104,8 +110,10 @@ function whyNoName({ BackendState: state, CurrentTailnet: tailnet }: Status): re
   if (state === "Stopped") return ["Tailscale is turned off on this node", "Run: tailscale up"];
   if (state === "NeedsMachineAuth")
     return ["this node waits for approval", "Approve it on the Machines page of the admin console."];
-  if (state !== "Running") return ["tailscaled is still starting", "Wait, or see its log: journalctl -u tailscaled"];
-  if (tailnet?.MagicDNSEnabled === false)
+  // While it has no connection to a relay, it is "Starting", and knows the tailnet all the same.
+  if (tailnet === undefined || tailnet === null)
+    return ["tailscaled is still starting", "Wait, or see its log: journalctl -u tailscaled"];
+  if (tailnet.MagicDNSEnabled === false)
     return [
       "MagicDNS is off for this tailnet, and certificates need it",
       `Enable MagicDNS, then HTTPS certificates, ${dnsPage}.`,
@@ -143,13 +151,12 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
 const hourMs = 3_600_000;
 const maxRetryMs = 24 * hourMs;
 
-/** The name of the user whom TS_PERMIT_CERT_UID must name, or its number. */
+/** The user of this process as TS_PERMIT_CERT_UID takes it: the name, or the number of one that is not in the usual file. */
 function currentUser(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return String(process.getuid?.() ?? "");
-  }
+  const uid = String(process.getuid?.() ?? "");
+  const passwd = readRegularFile("/etc/passwd");
+  const lines = "text" in passwd ? passwd.text.split("\n") : [];
+  return lines.map((line) => line.split(":")).find(([, , id]) => id === uid)?.[0] ?? uid;
 }
 
 type Place = { readonly socketPath: string } | { readonly host: string; readonly port: number; readonly auth: string };

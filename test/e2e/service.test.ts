@@ -1,5 +1,5 @@
 /** The compiled program as a service: installed, seen and removed, with a strict stand-in for systemctl; and started as its unit says. */
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -20,6 +20,7 @@ import { launchProgram } from "../support/running-program.ts";
 import { timeoutMs, until } from "../support/wait.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "service-"));
+beforeAll(() => void programBinary(), timeoutMs);
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 let bin = "";

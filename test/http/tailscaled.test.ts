@@ -1,6 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { jsonResponse } from "../../src/http/exchange.ts";
@@ -39,11 +40,11 @@ async function failure(timeoutMs = 5000): Promise<TailscaledError> {
 }
 
 const dnsPage = "on the DNS page of the admin console (https://login.tailscale.com/admin/dns)";
-const user = userInfo().username;
+const user = spawnSync("id", ["-un"], { encoding: "utf8" }).stdout.trim();
 
 describe("a certificate of tailscaled", () => {
   test("is asked for by the node's own name, and comes with its key", async () => {
-    const { requests } = await start();
+    const { requests } = await start({ certDomains: ["another.tail1234.ts.net", nodeName] });
     const { pair, overdue } = await obtainKeyPair({ socket }, Date.now());
     expect([pair.certificate.trim(), pair.key.trim()]).toEqual([first.certificate.trim(), first.key.trim()]);
     expect(overdue).toBeUndefined();
@@ -56,6 +57,12 @@ describe("a certificate of tailscaled", () => {
   const refusals: [string, Partial<StandInState>, string, string][] = [
     ["not logged in", { state: "NeedsLogin" }, "this node is not logged in to a tailnet", "Run: tailscale up"],
     ["turned off", { state: "Stopped" }, "Tailscale is turned off on this node", "Run: tailscale up"],
+    [
+      "that starts",
+      { state: "NoState" },
+      "tailscaled is still starting",
+      "Wait, or see its log: journalctl -u tailscaled",
+    ],
     [
       "not approved",
       { state: "NeedsMachineAuth" },

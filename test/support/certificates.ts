@@ -26,7 +26,7 @@ export function createAuthority(directory: string): Authority {
       const own = join(directory, `${name}.key.pem`);
       const request = join(directory, `${name}.csr`);
       const extensions = join(directory, "extensions");
-      writeFileSync(extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+      writeFileSync(extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:node.tail1234.ts.net\n");
       openssl(["req", ...curve, "-keyout", own, "-out", request, "-subj", `/CN=${name}`]);
       const signer = ["-CA", file, "-CAkey", key, "-CAcreateserial", "-days", "2", "-extfile", extensions];
       const certificate = openssl(["x509", "-req", "-in", request, ...signer]);

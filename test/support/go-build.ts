@@ -1,6 +1,7 @@
 /** Builds a program of the Go module proxy once, into `.cache/`, as a module of our own that requires it; and programs of one file of ours. */
 import { spawnSync } from "node:child_process";
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -18,7 +19,7 @@ export interface GoProgram {
   readonly name: string;
   readonly module: string;
   readonly version: string;
-  /** The package with `main`. */
+  /** The package with `main`; or, with a slash in front, a source file of ours that uses the module. */
   readonly main: string;
   readonly tags?: string;
   /** Changes the source of the package with `main`, such as what it imports in vain and takes long to build. */
@@ -33,7 +34,8 @@ export function canHave(program: GoProgram): boolean {
 /** The path of the binary; the first call of a machine takes up to three minutes. @throws {Error} when a step fails. */
 export function buildGoProgram(program: GoProgram): string {
   const binary = binaryPath(program);
-  if (existsSync(binary)) return binary;
+  const isOurs = program.main.startsWith("/");
+  if (existsSync(binary) && !(isOurs && statSync(program.main).mtimeMs > statSync(binary).mtimeMs)) return binary;
   const cache = cacheOf(program);
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, "build-"));
@@ -80,6 +82,10 @@ export function buildGoFile(name: string, source: string): string {
 
 /** The package with `main`: the module's, or an edited copy. */
 function mainOf({ module, main, edit }: GoProgram, moduleFolder: string, work: string): string {
+  if (main.startsWith("/")) {
+    copyFileSync(main, join(work, "main.go"));
+    return ".";
+  }
   if (edit === undefined) return main;
   const folder = join(moduleFolder, main.slice(module.length));
   for (const file of readdirSync(folder))

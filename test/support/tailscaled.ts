@@ -58,7 +58,7 @@ function statusOf({ state, magicDns, certDomains }: StandInState): object {
   return {
     Version: "1.102.5",
     BackendState: state,
-    Self: hasMap ? { DNSName: `${nodeName}.` } : null,
+    Self: { DNSName: hasMap ? `${nodeName}.` : "" },
     CertDomains: hasMap ? certDomains : null,
     CurrentTailnet: hasMap ? { Name: "example.com", MagicDNSEnabled: magicDns } : null,
     Peer: null,

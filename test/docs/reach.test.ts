@@ -1,0 +1,63 @@
+/** The page about reachability: each configuration in it is valid, and each command of ours is understood. */
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspectIn } from "../config/sources.ts";
+import { runToEnd } from "../cli/program.ts";
+
+const root = join(import.meta.dirname, "../..");
+const page = readFileSync(join(root, "docs/reach.md"), "utf8");
+const directory = mkdtempSync(join(tmpdir(), "reach-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const blocks = (language: string): readonly string[] =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(([, text = ""]) => text);
+
+test.each(blocks("toml").map((toml, index) => [index + 1, toml] as const))("configuration %d is valid", (_, toml) => {
+  const { problems, warnings } = inspectIn(directory, { toml });
+  expect(problems).toEqual([]);
+  // Nothing is exported: that is for another page. Webhooks alone leave both logs to be polled.
+  const expected = /local mode|there are no API credentials|only the tailnet protects/;
+  expect(warnings.filter((warning) => !expected.test(warning))).toEqual([]);
+});
+
+test("there is a configuration for each way", () => {
+  expect(blocks("toml").length).toBe(5);
+  expect(blocks("toml").filter((text) => text.includes("tls.tailscale = true"))).toHaveLength(2);
+});
+
+test("commands of ours are understood", async () => {
+  writeFileSync(join(directory, "tailscale2otel.toml"), blocks("toml").at(-1) ?? "");
+  const lines = blocks("sh")
+    .flatMap((text) => text.split("\n"))
+    .filter((line) => line.startsWith("tailscale2otel "));
+  expect(lines).toHaveLength(2);
+  for (const line of lines) {
+    // To nobody: what matters is that it got as far as sending.
+    const args = line
+      .replace(/https:\/\/logs\.example\.com/, "http://127.0.0.1:1")
+      .split(" ")
+      .slice(1);
+    const { code, stderr } = await runToEnd(directory, args);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("connection refused")]);
+  }
+});
+
+test("links lead to pages and headings that exist", () => {
+  const anchors = (text: string): readonly string[] =>
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w\s-]/g, "")
+        .trim()
+        .replaceAll(" ", "-"),
+    );
+  for (const file of ["docs/reach.md", "docs/install.md"]) {
+    const text = readFileSync(join(root, file), "utf8");
+    for (const [, path = "", anchor = ""] of text.matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)) {
+      const target = path === "" ? text : readFileSync(join(root, "docs", path), "utf8");
+      expect([file, path, anchors(target).includes(anchor) ? anchor : "missing"]).toEqual([file, path, anchor]);
+    }
+  }
+});
