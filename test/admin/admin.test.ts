@@ -4,6 +4,7 @@ import { silentLogger } from "../../src/lib/logger.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { createInstanceFile } from "../../src/admin/instance-file.ts";
 import type { Operations } from "../../src/admin/operations.ts";
+import type { Overview } from "../../src/admin/overview.ts";
 import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/status.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
@@ -42,8 +43,8 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
       health: () => health,
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
-      overview: () => Promise.reject(new Error("not asked for")) as never,
-      events: { read: () => Promise.reject(new Error("not asked for")) },
+      overview: () => ({ entries: 0 }) as Overview,
+      events: { read: async () => ({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }) },
       operations: noOperations,
       instanceFile: noFile,
       logger: silentLogger,
@@ -60,7 +61,14 @@ async function statusOf(path: string, headers: Record<string, string>, method = 
   return (await sendRaw(admin?.port ?? 0, [text])).status;
 }
 
-const guarded = ["/metrics", "/api/v1/status", "/api/v1/quarantine", "/api/v1/replay"] as const;
+const guarded = [
+  "metrics",
+  "api/v1/status",
+  "api/v1/overview",
+  "api/v1/events",
+  "api/v1/quarantine",
+  "api/v1/replay",
+].map((path) => `/${path}`);
 
 describe("on loopback, without a token", () => {
   test("shows metrics in Prometheus' text form, and the sums", async () => {

@@ -1,10 +1,12 @@
 /** `tail` against a running instance: what is shown, which of it, for how long, and what happens when the instance goes away. */
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { AcceptedEvent } from "../../src/admin/events/index.ts";
 import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
+import { blocksBelow } from "../support/pages.ts";
 import { timeoutMs, until } from "../support/wait.ts";
 import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
 import { configure } from "./running.ts";
@@ -149,6 +151,34 @@ describe("shows", () => {
         "id type source acceptedAt time observedTime name severity body attributes".split(" "),
       );
       expect(shown[0]?.attributes["destination.port"]).toBe(443);
+    },
+    timeoutMs,
+  );
+});
+
+/** Whether the process has begun to handle Ctrl-C. */
+function catchesInterrupts(pid: number): boolean {
+  const [, caught = "0"] = /^SigCgt:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return (BigInt(`0x${caught}`) & 2n) !== 0n;
+}
+
+describe("the examples of the operations page run", () => {
+  const examples = blocksBelow("docs/operations.md", "## Watching").flatMap((block) => block.trim().split("\n"));
+
+  test.each(examples)(
+    "%s",
+    async (line) => {
+      const child = spawn("sh", ["-c", `tailscale2otel() { exec "$BUN" "$ENTRY" "$@"; }; ${line}`], {
+        cwd: directory,
+        env: { PATH: process.env["PATH"], HOME: directory, BUN: process.execPath, ENTRY: entry },
+        stdio: ["ignore", "ignore", "pipe"],
+      });
+      let errors = "";
+      child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+      const ended = new Promise((resolve) => child.on("close", resolve));
+      await until(() => catchesInterrupts(child.pid ?? 0));
+      child.kill("SIGINT");
+      expect([await ended, errors]).toEqual([0, ""]);
     },
     timeoutMs,
   );
