@@ -11,6 +11,7 @@ import { nfpmProgram } from "../release/packages.ts";
 const bun = process.execPath;
 /** Passed on to `bun run release`: `--only linux-x64`. */
 const flags = process.argv.slice(2);
+const commit = execFileSync("git", ["rev-parse", "HEAD"], { cwd: rootDir, encoding: "utf8" }).trim();
 const folder = mkdtempSync(join(tmpdir(), "ts2otel-prove-"));
 
 try {
@@ -36,6 +37,7 @@ function releaseIn(name: string): string {
     execFileSync(command, args, { cwd: clone, env, stdio: "inherit" });
   mkdirSync(clone, { recursive: true });
   run("git", "clone", "--quiet", rootDir, ".");
+  run("git", "checkout", "--quiet", "--detach", commit);
   run(bun, "install", "--frozen-lockfile", "--silent");
   cpSync(buildGoProgram(nfpmProgram), join(clone, ".cache/nfpm", basename(buildGoProgram(nfpmProgram))));
   run(bun, "scripts/release/index.ts", ...flags);
