@@ -31,7 +31,7 @@ const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3", "
 const shellScripts = [
   "install.sh",
   ".ci/run",
-  ...["openrc", "postinstall", "preremove"].map((name) => `scripts/release/package/${name}`),
+  ...["openrc", "postinstall", "preremove", "preinstall-alpine"].map((name) => `scripts/release/package/${name}`),
 ];
 
 const install: Step = { name: "dependencies, as locked", command: [bun, "install", "--frozen-lockfile"] };

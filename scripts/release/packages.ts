@@ -118,7 +118,9 @@ function configurationOf(
         ? [text(unit, "/usr/lib/systemd/system/tailscale2otel.service")]
         : [file(asset("openrc"), "/etc/init.d/tailscale2otel", 0o755)]),
     ],
-    scripts: isSystemd ? { postinstall: asset("postinstall"), preremove: asset("preremove") } : {},
+    scripts: isSystemd
+      ? { postinstall: asset("postinstall"), preremove: asset("preremove") }
+      : { preinstall: asset("preinstall-alpine") },
     rpm: { group: "System Environment/Daemons", buildhost: "reproducible", compression: "zstd:3" },
     deb: { compression: "gzip" },
   };

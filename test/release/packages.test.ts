@@ -104,6 +104,7 @@ for (const { format, tool, prepare, install, remove } of installers) {
         "streaming.enabled=true",
         "streaming.token=0123456789abcdef0123456789abcdef",
         "otlp.endpoint=http://127.0.0.1:4318",
+        `state.path=${join(directory, "state")}`,
       ];
       run([inRoot(binary), "check", "--config", inRoot(config), ...set.flatMap((one) => ["--set", one])]);
     });
@@ -140,6 +141,7 @@ describe.skipIf(isMissing())("packages", () => {
     for (const name of ["libstdc++", "musl>=1.2.4"]) expect(bytes).toContain(`depend = ${name}\n`);
     expect(bytes).toContain("arch = x86_64\n");
     for (const path of [config, binary, "etc/init.d/tailscale2otel"]) expect(bytes).toContain(`${path}\0`);
+    expect(bytes).toContain(".pre-install\0");
     expect(bytes).not.toContain("usr/lib/systemd");
   });
 
