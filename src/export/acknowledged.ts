@@ -9,7 +9,6 @@ import type { HrTime } from "../lib/clock.ts";
 import { attempt, type Logger } from "../lib/logger.ts";
 import type { Journal } from "../journal/index.ts";
 import { directionOf, type Fold, type LedgerAttributes } from "../ledger/index.ts";
-import type { Temporality } from "./fold-points.ts";
 
 /** What is acknowledged of a series, by its number: four columns. A start of 0: no series has this number. */
 export interface SeriesColumns {
@@ -48,46 +47,42 @@ export interface Totals {
 
 export interface KeepingDeps {
   readonly journal: Pick<Journal, "readState" | "writeState">;
-  /** The name under which they are kept. */
-  readonly destination: string;
   /** The ledger's last committed fold. */
   readonly shown: () => Fold;
   readonly logger: Logger;
 }
 
+/** The names of the destinations that the state has totals of. */
+const listName = "acknowledged";
+
 /**
- * What a destination has acknowledged, from the journal, and how to keep what it acknowledges from now on. A destination that
- * is new, or was sent totals until now, begins with the counters as they are: what was counted before is not for it.
- * @throws {Unavailable} if that cannot be kept.
+ * What each of these destinations has acknowledged, by its name. One that is new, or was not among them at the last start,
+ * begins with the counters as they are: what was counted before is not for it. What others have acknowledged is forgotten.
  */
-export function keptTotals(temporality: Temporality, { journal, destination, shown, logger }: KeepingDeps) {
-  const name = `acknowledged/${destination}`;
-  let acknowledged = journal.readState(name);
-  const isKept = acknowledged !== undefined && acknowledged.length > 0;
-  if (temporality === "cumulative") {
-    acknowledged = undefined;
-    if (isKept) journal.writeState(name, new Uint8Array());
-  } else if (!isKept) {
-    acknowledged = packTotals(totalsAt(shown()));
-    journal.writeState(name, acknowledged);
+export function openTotals(deps: KeepingDeps, destinations: readonly string[]): ReadonlyMap<string, Uint8Array> {
+  const { journal, shown } = deps;
+  const list = journal.readState(listName);
+  const known = list === undefined ? [] : (JSON.parse(Buffer.from(list).toString()) as string[]);
+  const totals = new Map<string, Uint8Array>();
+  for (const name of destinations) {
+    const stored = known.includes(name) ? journal.readState(`${listName}/${name}`) : undefined;
+    totals.set(name, stored ?? packTotals(totalsAt(shown())));
+    if (stored === undefined) keepTotals(deps, name, totals.get(name) as Uint8Array);
   }
-  return {
-    acknowledged,
-    keep: (totals: Uint8Array): void =>
-      attempt("cannot keep what the backend acknowledged; after a crash it would be sent again", logger, () =>
-        journal.writeState(name, totals),
-      ),
-  };
+  for (const name of known) if (!totals.has(name)) keepTotals(deps, name, new Uint8Array());
+  const isSame = known.length === totals.size && known.every((name) => totals.has(name));
+  if (!isSame) write(deps, listName, Buffer.from(JSON.stringify(destinations)));
+  return totals;
 }
 
-/** Forgets what other destinations have acknowledged: one that is removed and comes back is new. @throws {Unavailable} */
-export function forgetOthers(journal: KeepingDeps["journal"], destinations: readonly string[]): void {
-  const stored = journal.readState("acknowledged");
-  const known = stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString()) as string[]);
-  for (const name of known.filter((one) => !destinations.includes(one)))
-    journal.writeState(`acknowledged/${name}`, new Uint8Array());
-  const isSame = known.length === destinations.length && known.every((name) => destinations.includes(name));
-  if (!isSame) journal.writeState("acknowledged", Buffer.from(JSON.stringify(destinations)));
+/** Keeps what a destination has acknowledged from now on. */
+export function keepTotals(deps: KeepingDeps, destination: string, totals: Uint8Array): void {
+  write(deps, `${listName}/${destination}`, totals);
+}
+
+function write({ journal, logger }: KeepingDeps, name: string, value: Uint8Array): void {
+  const failure = "cannot keep what a backend has acknowledged; after a restart it could be sent again";
+  attempt(failure, logger, () => journal.writeState(name, value));
 }
 
 /** Makes room for a series of that number. */

@@ -13,7 +13,7 @@ import {
 import type { Fold } from "../ledger/index.ts";
 import { privacyOf, takeTruncatedTexts } from "../processors/outgoing.ts";
 import { collectGarbage } from "../runtime/process.ts";
-import { forgetOthers, keptTotals } from "./acknowledged.ts";
+import { keepTotals, openTotals } from "./acknowledged.ts";
 import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
@@ -75,18 +75,15 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const { settings, version } = context;
   const setup = setupOf(config, context);
   const { common, targets, exportsOwnLines, resources } = setup;
-  forgetOthers(
-    deps.journal,
-    targets.map(({ name }) => name),
+  const differing = [config.otlp, ...config.otlp.also].flatMap(({ metrics }, index) => {
+    const target = targets[index] as Target;
+    return target.exportsMetrics && metrics.temporality === "delta" ? [target] : [];
+  });
+  const totals = openTotals(
+    deps,
+    differing.map(({ name }) => name),
   );
-  const kept = new Map(
-    [config.otlp, ...config.otlp.also].map(({ metrics }, index) => {
-      const target = targets[index] as Target;
-      const totals = keptTotals(metrics.temporality, { ...deps, destination: target.name });
-      target.acknowledged = totals.acknowledged;
-      return [target.name, totals.keep] as const;
-    }),
-  );
+  for (const target of differing) target.acknowledged = totals.get(target.name);
   const [{ logs }] = targets;
   const deliversLogs = logs !== undefined;
   const deliversAny = targets.some((target) => target.logs !== undefined);
@@ -94,8 +91,11 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
   const { telemetry } = instruments;
   const page = prometheusPage({ shown: deps.shown, instruments, common });
-  const onAcknowledged: WorkerDeps["onAcknowledged"] = (totals, destination) => kept.get(destination)?.(totals);
-  const worker = new ExportWorker(setup, { ...deps, telemetry, onAcknowledged });
+  const worker = new ExportWorker(setup, {
+    ...deps,
+    telemetry,
+    onAcknowledged: (acknowledged, destination) => keepTotals(deps, destination, acknowledged),
+  });
   const local = createLocalDelivery((progress) => deps.onProgress(progress, primaryDestination));
   observeLastSuccess(telemetry, worker);
 

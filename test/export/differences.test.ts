@@ -1,6 +1,6 @@
 /** Counters as differences, at a real OTLP receiver: what they are the difference to, and from when on. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { forgetOthers, type KeepingDeps, keptTotals } from "../../src/export/acknowledged.ts";
+import { keepTotals, type KeepingDeps, openTotals } from "../../src/export/acknowledged.ts";
 import type { Fold } from "../../src/ledger/index.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
@@ -31,18 +31,24 @@ function fold(minutes: number, series: readonly Series[], retired: Record<string
   return foldOf([metric], { at: begunAt + minutes * minute, since: begunAt + (minutes - 1) * minute });
 }
 
-function keeping(shown: Fold = foldOf([], { at: begunAt }), destination = "primary"): KeepingDeps {
+function keeping(shown: Fold = foldOf([], { at: begunAt })): KeepingDeps {
   const journal = {
     readState: (name: string) => state.get(name),
     writeState: (name: string, value: Uint8Array) => void state.set(name, value),
   };
-  return { journal, destination, shown: () => shown, logger: silentLogger };
+  return { journal, shown: () => shown, logger: silentLogger };
 }
 
+const all = ["primary", "other"];
+
 /** An export that goes on from what is kept, as after a start. */
-function start(change: Parameters<typeof startExport>[1] = {}, deps = keeping()): TestExport {
-  const { acknowledged, keep } = keptTotals("delta", deps);
-  const metrics = startExport(sink.url, { acknowledged, onAcknowledged: keep, ...change });
+function start(
+  change: Parameters<typeof startExport>[1] = {},
+  { deps = keeping(), name = "primary" }: { readonly deps?: KeepingDeps; readonly name?: string } = {},
+): TestExport {
+  const acknowledged = openTotals(deps, all).get(name);
+  const onAcknowledged = (totals: Uint8Array): void => keepTotals(deps, name, totals);
+  const metrics = startExport(sink.url, { acknowledged, onAcknowledged, ...change });
   exports.push(metrics);
   return metrics;
 }
@@ -107,7 +113,7 @@ test("a start goes on from what was acknowledged before the kill", async () => {
 
 test("a destination that is new begins with the counters as they are", async () => {
   const shown = fold(10, [a(500)], { receive: 70 });
-  const metrics = start({}, keeping(shown, "new"));
+  const metrics = start({}, { deps: keeping(shown) });
   await metrics.fold(fold(11, [a(501), b(7, begunAt + 10 * minute)], { receive: 75 }));
   expect(taken()).toEqual([
     ["a", 1, 10, 11],
@@ -116,32 +122,30 @@ test("a destination that is new begins with the counters as they are", async () 
   ]);
 });
 
-test("so does one that was sent totals in between", async () => {
+test("so does one that was removed, or was sent totals, in between", async () => {
   await start().fold(fold(1, [a(5)]));
-  expect(keptTotals("cumulative", keeping()).acknowledged).toBeUndefined();
-  await start({}, keeping(fold(9, [a(100)]))).fold(fold(10, [a(101)]));
+  openTotals(keeping(), ["other"]);
+  await start({}, { deps: keeping(fold(9, [a(100)])) }).fold(fold(10, [a(101)]));
   expect(taken()).toEqual([
     ["a", 5, 0, 1],
     ["a", 1, 9, 10],
   ]);
 });
 
-test("and one that was removed for a while", async () => {
-  const { journal } = keeping();
-  forgetOthers(journal, ["primary", "other"]);
-  await start().fold(fold(1, [a(5)]));
-  forgetOthers(journal, ["other"]);
-  forgetOthers(journal, ["primary", "other"]);
-  await start({}, keeping(fold(9, [a(100)]))).fold(fold(10, [a(101)]));
-  expect(taken()).toEqual([
-    ["a", 5, 0, 1],
-    ["a", 1, 9, 10],
-  ]);
+test("what cannot be kept is logged, and the export goes on", async () => {
+  const lines: string[] = [];
+  const deps = { ...keeping(), logger: { ...silentLogger, error: (line: string) => void lines.push(line) } };
+  const full = () => {
+    throw new Error("no space left");
+  };
+  await start({}, { deps: { ...deps, journal: { ...deps.journal, writeState: full } } }).fold(fold(1, [a(5)]));
+  expect(taken()).toEqual([["a", 5, 0, 1]]);
+  expect(lines.at(-1)).toStartWith("cannot keep what a backend has acknowledged");
 });
 
 test("each destination has totals of its own", async () => {
   await start().fold(fold(1, [a(5)]));
-  await start({}, keeping(undefined, "other")).fold(fold(2, [a(8)]));
+  await start({}, { name: "other" }).fold(fold(2, [a(8)]));
   await start().fold(fold(3, [a(9)]));
   expect(taken()).toEqual([
     ["a", 5, 0, 1],
