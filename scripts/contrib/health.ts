@@ -338,6 +338,17 @@ export const health: Dashboard = {
           { unit: "s" },
         ),
         timeseries(
+          "Duration of polls",
+          "Nine of ten polls take no longer.",
+          [
+            {
+              expression: quantile(0.9, "tailscale2otel.scrape.duration.histogram", { by: ["tailscale.collector"] }),
+              legend: "{{tailscale_collector}}",
+            },
+          ],
+          { unit: "s" },
+        ),
+        timeseries(
           "Failed polls",
           "By collector and cause.",
           [

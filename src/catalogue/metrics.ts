@@ -157,6 +157,7 @@ export const metrics = {
   "tailscale.logstream.bytes_sent": total("By", "Bytes sent, according to Tailscale.", byLogStream),
   "tailscale.logstream.requests": total("{request}", "Requests, according to Tailscale.", byLogStream),
   "tailscale.logstream.requests_failed": total("{request}", "Failed requests, according to Tailscale.", byLogStream),
+  "tailscale.logstream.spoofed_entries": total("{entry}", "Entries that Tailscale rejected as spoofed.", byLogStream),
   "tailscale.logstream.error": gauge("1", "1 while Tailscale's last request has failed, else 0.", byLogStream),
   "tailscale.logstream.last_activity": gauge("s", "Unix time at which Tailscale last sent something.", byLogStream),
   "tailscale.webhook.events": exact("{event}", "Accepted webhook events, by type.", {
@@ -247,6 +248,9 @@ export const metrics = {
     ...byCollector,
     error_type: scrapeErrors,
   }),
+  "tailscale2otel.scrape.duration": gauge("s", "Duration of a collector's last poll.", byCollector),
+  "tailscale2otel.scrape.duration.histogram": histogram("s", "Duration of polls.", calls, byCollector),
+  "tailscale2otel.scrape.budget": gauge("1", "Duration of the last poll as a share of the interval.", byCollector),
   "tailscale2otel.scrape.staleness": gauge("s", "Time since a collector's last successful poll.", byCollector),
   "tailscale2otel.scrape.last_timestamp": gauge("s", "Unix time of a collector's last successful poll.", byCollector),
   "tailscale2otel.scrape.lag": gauge("s", "How far a collector is behind.", byCollector),

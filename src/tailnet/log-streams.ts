@@ -126,6 +126,7 @@ function observeLogStreams(
   const sums = {
     "tailscale.logstream.entries_sent": "numEntriesSent",
     "tailscale.logstream.bytes_sent": "numBytesSent",
+    "tailscale.logstream.spoofed_entries": "numSpoofedEntries",
     "tailscale.logstream.requests": "numTotalRequests",
     "tailscale.logstream.requests_failed": "numFailedRequests",
   } as const;

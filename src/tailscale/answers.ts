@@ -52,6 +52,7 @@ export const LogStreamStatus = Type.Object({
   lastError: text,
   numBytesSent: count,
   numEntriesSent: count,
+  numSpoofedEntries: count,
   numTotalRequests: count,
   numFailedRequests: count,
 });

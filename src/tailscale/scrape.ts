@@ -49,6 +49,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   let running: Promise<void> | undefined;
   let startedAt: number | undefined;
   let lastSuccessAt: number | undefined;
+  let lastDurationMs: number | undefined;
   const attempts = createAttempts();
 
   function countError(errors: 0 | 1, errorType: (typeof scrapeErrors)[number]): void {
@@ -56,7 +57,14 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
     telemetry.add("tailscale2otel.scrape.errors", errors, attributes);
   }
 
+  function measure(durationMs: number): void {
+    lastDurationMs = durationMs;
+    const attributes = { "tailscale.collector": collector } as const;
+    telemetry.record("tailscale2otel.scrape.duration.histogram", durationMs / 1000, attributes);
+  }
+
   const readOnce = attempts.noting(async (): Promise<Step> => {
+    const beganAt = performance.now();
     try {
       const step = await options.read(signal);
       lastSuccessAt = retry.clock();
@@ -64,6 +72,8 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
     } catch (error) {
       if (!signal.aborted) countError(1, error instanceof TailscaleError ? error.reason : "other");
       throw error;
+    } finally {
+      if (!signal.aborted) measure(performance.now() - beganAt);
     }
   });
 
@@ -92,6 +102,14 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
     gauge(() => lastSuccessAt && lastSuccessAt / 1000),
   );
   for (const errorType of scrapeErrors) countError(0, errorType);
+  telemetry.observe(
+    "tailscale2otel.scrape.duration",
+    gauge(() => lastDurationMs && lastDurationMs / 1000),
+  );
+  telemetry.observe(
+    "tailscale2otel.scrape.budget",
+    gauge(() => lastDurationMs && lastDurationMs / intervalMs),
+  );
   telemetry.observe(
     "tailscale2otel.scrape.staleness",
     gauge(() => startedAt && secondsSince(lastSuccessAt ?? startedAt)),

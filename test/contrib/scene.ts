@@ -53,6 +53,7 @@ export async function startScene({ directory, metricsEndpoint, logsUrl }: SceneO
       TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,
       TS2OTEL_TAILSCALE__AUTH__APIKEY: tailnet.apiKey,
       TS2OTEL_COLLECTORS__FLOWLOGS__SOURCE: "both",
+      TS2OTEL_COLLECTORS__FLOWLOGS__INTERVAL: "1s",
       TS2OTEL_STREAMING__PUBLIC_URL: `http://localhost:${port}`,
       TS2OTEL_STREAMING__AUTO_CONFIGURE: "true",
       TS2OTEL_WEBHOOK__ENABLED: "true",

@@ -275,6 +275,7 @@ describe("the status", () => {
     expect(gauges.read("tailscale.logstream.requests")["network"]).toBe(1);
     expect(gauges.read("tailscale.logstream.bytes_sent")["network"]).toBeGreaterThan(0);
     expect(gauges.read("tailscale.logstream.configured")).toEqual({ network: 1, configuration: 1 });
+    expect(gauges.read("tailscale.logstream.spoofed_entries")).toEqual({ network: 0, configuration: 0 });
     expect(gauges.read("tailscale.logstream.error")).toEqual({ network: 0, configuration: 0 });
     expect(Object.keys(gauges.read("tailscale.logstream.last_activity"))).toEqual(["network"]);
     taken.network = 5;

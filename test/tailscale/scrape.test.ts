@@ -78,6 +78,8 @@ test("retries at once if the error says so, and reports the failure until a read
   await done;
   expect(scrape.status).toEqual({ trouble: "too much" });
   expect(read("staleness")).toBe(0);
+  expect(read("duration")).toBeGreaterThan(0);
+  expect(read("budget")).toBeCloseTo(((read("duration") ?? 0) * 1000) / hour, 9);
   expect([read("success"), read("last_timestamp")]).toEqual([0, undefined]);
   expect(log.said("warn", "cannot poll the configuration log; retrying")).toHaveLength(1);
 });
