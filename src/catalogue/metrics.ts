@@ -15,36 +15,22 @@ import {
   words,
 } from "./definition.ts";
 import { trafficTypes } from "../records/flow/columns.ts";
-import { actorTypes, auditActions, auditChanges, auditOrigins, webhookTypes } from "./vocabulary.ts";
+import {
+  actorTypes,
+  apiEndpoints,
+  apiStatusCodes,
+  auditActions,
+  auditChanges,
+  auditOrigins,
+  exportErrors,
+  scrapeErrors,
+  webhookTypes,
+} from "./vocabulary.ts";
 
 export type { MetricDefinition, OpenWords } from "./definition.ts";
 
 /** Parts of a connection that an entry can carry or leave out. */
 export const fieldClasses = ["source", "destination", "protocol", "source_port", "destination_port"] as const;
-
-/** Calls to Tailscale's API. */
-export const apiEndpoints = [
-  ...words("oauth_token network_logs configuration_logs devices"),
-  ...words("log_stream log_stream_status webhooks webhook webhook_test webhook_rotate"),
-] as const;
-
-export type ApiEndpoint = (typeof apiEndpoints)[number];
-
-/** Statuses of their answers; `none` is a request without an answer. */
-export const apiStatusCodes = [
-  ..."200 201 202 204 301 302 303 307 308 400 401 403 404 405 408 409 413 415 422 429 500 502 503 504".split(" "),
-  "other",
-  "none",
-];
-
-/** Why a poll failed; `other` is no failure of the API. */
-export const scrapeErrors = [
-  ...words("unauthorized missing_scope not_enabled not_found rejected rate_limited unavailable timeout"),
-  ...words("too_large malformed redirected aborted other"),
-] as const;
-
-/** Why an export failed: what became of the request, or `rejected`, which is about what it held. */
-export const exportErrors = words("unreachable timeout reset server throttled denied rejected");
 
 const direction = ["transmit", "receive"] as const;
 const type = ["flow", "audit", "webhook"] as const;

@@ -1,5 +1,6 @@
-/** The vocabularies of Tailscale's logs. Records may hold other words; on a metric those become `other`. */
+/** The vocabularies of Tailscale's logs, in which records may hold other words that become `other` on a metric; and of our own failures. */
 import { subscriptionTypes } from "../config/index.ts";
+import { words } from "./definition.ts";
 
 /** Actions of the configuration audit log, from the published API description. */
 export const auditActions: readonly string[] = [
@@ -86,3 +87,27 @@ export const webhookVersions: readonly number[] = [1];
 export function wordOf(vocabulary: readonly string[], text: string): string {
   return vocabulary.includes(text) ? text : "other";
 }
+
+/** Why a poll failed; `other` is no failure of the API. */
+export const scrapeErrors = [
+  ...words("unauthorized missing_scope not_enabled not_found rejected rate_limited unavailable timeout"),
+  ...words("too_large malformed redirected aborted other"),
+] as const;
+
+/** Why an export failed: what became of the request, or `rejected`, which is about what it held. */
+export const exportErrors = words("unreachable timeout reset server throttled denied rejected");
+
+/** Calls to Tailscale's API. */
+export const apiEndpoints = [
+  ...words("oauth_token network_logs configuration_logs devices"),
+  ...words("log_stream log_stream_status webhooks webhook webhook_test webhook_rotate"),
+] as const;
+
+export type ApiEndpoint = (typeof apiEndpoints)[number];
+
+/** Statuses of their answers; `none` is a request without an answer. */
+export const apiStatusCodes = [
+  ..."200 201 202 204 301 302 303 307 308 400 401 403 404 405 408 409 413 415 422 429 500 502 503 504".split(" "),
+  "other",
+  "none",
+];

@@ -3,7 +3,7 @@
  * a 429 or 5xx that one of them gets holds back the others too.
  */
 import { setTimeout as waitFor } from "node:timers/promises";
-import { apiStatusCodes } from "../catalogue/metrics.ts";
+import { apiStatusCodes } from "../catalogue/vocabulary.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/index.ts";
 import { backoffMs, parseRetryAfter } from "../lib/backoff.ts";

@@ -1,5 +1,5 @@
 /** Why a request to Tailscale's API failed: a closed set of reasons, each with what to do about it. */
-import type { ApiEndpoint } from "../catalogue/metrics.ts";
+import type { ApiEndpoint } from "../catalogue/vocabulary.ts";
 
 /** A call of the API: what is asked, and what it takes to be allowed to. */
 export interface Call {

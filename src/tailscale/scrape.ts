@@ -1,6 +1,6 @@
 /** Reads one thing from the API at an interval, retries until it works, and reports how that goes: log, gauges, `status`. */
-import { scrapeErrors } from "../catalogue/metrics.ts";
 import type { Telemetry } from "../catalogue/telemetry.ts";
+import { scrapeErrors } from "../catalogue/vocabulary.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
 import { createAttempts, TailscaleError } from "./errors.ts";
 

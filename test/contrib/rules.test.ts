@@ -1,9 +1,11 @@
 /** Prometheus's rules: promtool takes them, each alert fires when it should and only then, and each is explained. */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { alerts } from "../../scripts/contrib/alerts.ts";
+import { contribFiles } from "../../scripts/contrib/index.ts";
 import { buildGoProgram, canHave } from "../support/go-build.ts";
 import { promtoolProgram } from "../support/prometheus-build.ts";
 import { timeoutMs } from "../support/wait.ts";
@@ -11,25 +13,52 @@ import { timeoutMs } from "../support/wait.ts";
 const root = join(import.meta.dir, "../..");
 const canRun = canHave(promtoolProgram) || process.env.CI !== undefined;
 
-describe.skipIf(!canRun)("promtool", () => {
-  for (const [what, file] of [
-    ["check", "tailscale2otel.rules.yml"],
-    ["test", "tailscale2otel.rules.test.yml"],
-  ] as const)
-    test(
-      `${what} rules ${file}`,
-      () => {
-        const { status, stdout, stderr } = spawnSync(buildGoProgram(promtoolProgram), [what, "rules", file], {
-          cwd: join(root, "contrib/prometheus"),
-          encoding: "utf8",
-        });
-        expect({ status, report: `${stdout}${stderr}` }).toMatchObject({
-          status: 0,
-          report: expect.stringContaining("SUCCESS"),
-        });
-      },
-      timeoutMs,
-    );
+describe.skipIf(!canRun)("promtool and the page about dashboards", () => {
+  const page = readFileSync(join(root, "docs/dashboards.md"), "utf8");
+  const block = (language: string, holding: string): string =>
+    [...page.matchAll(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``, "g"))]
+      .map(([, text = ""]) => text)
+      .find((text) => text.includes(holding)) ?? "";
+
+  test(
+    "has a command that tests the rules",
+    () => {
+      const [command = "", ...args] = block("sh", "promtool").trim().split(" ");
+      expect(command).toBe("promtool");
+      const { status, stdout } = spawnSync(buildGoProgram(promtoolProgram), args, { cwd: root, encoding: "utf8" });
+      expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining("SUCCESS") });
+    },
+    timeoutMs,
+  );
+
+  test(
+    "has a configuration that Prometheus takes beside the rules",
+    () => {
+      const directory = mkdtempSync(join(tmpdir(), "prometheus-configuration-"));
+      writeFileSync(join(directory, "prometheus.yml"), block("yaml", "rule_files"));
+      copyFileSync(
+        join(root, "contrib/prometheus/tailscale2otel.rules.yml"),
+        join(directory, "tailscale2otel.rules.yml"),
+      );
+      const args = ["check", "config", join(directory, "prometheus.yml")];
+      const { status, stdout } = spawnSync(buildGoProgram(promtoolProgram), args, { encoding: "utf8" });
+      rmSync(directory, { recursive: true });
+      expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining("1 rule files found") });
+    },
+    timeoutMs,
+  );
+
+  test("has a provider of dashboards as Grafana wants it", () => {
+    expect(Bun.YAML.parse(block("yaml", "providers"))).toMatchObject({
+      apiVersion: 1,
+      providers: [{ type: "file", options: { path: expect.stringMatching(/^\//) } }],
+    });
+  });
+
+  test("names the files that there are", () => {
+    const named = [...page.matchAll(/`(contrib\/[^`]+)`/g)].map(([, path = ""]) => path);
+    expect(new Set(named.filter((path) => !path.endsWith("/")))).toEqual(new Set(contribFiles.map(({ path }) => path)));
+  });
 });
 
 test("every alert has a section that says what it means and what to do, in the same order", () => {
