@@ -99,7 +99,8 @@ ${description}
 Type=exec
 ExecStart=${start.join(" ")}
 # A reload is a restart with a valid configuration: systemd passes copies of the files, and makes them only at a start.
-ExecReload=+${command.map(quoted).join(" ")} check --changed --config ${quoted(configPath)}
+# The check runs as root, to read the files; so it leaves out the state, which belongs to the user of the service.
+ExecReload=+${command.map(quoted).join(" ")} check --changed --config ${quoted(configPath)} --set state.path=:memory:
 ExecReload=/bin/kill -TERM $MAINPID
 ${[`config.toml:${configPath}`, ...credentials.map(({ name, path }) => `${name}:${path}`)]
   .map((one) => `LoadCredential=${one.replaceAll("%", "%%")}\n`)

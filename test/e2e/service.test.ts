@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import {
+  chownSync,
   chmodSync,
   copyFileSync,
   existsSync,
@@ -216,6 +217,8 @@ test(
     await until(() => started.output().includes('"message":"ready"'));
     expect(await (await fetch(`http://${admin}/readyz`)).text()).toContain("ready");
     expect(await started.stop()).toBe(0);
+    // As the state of a dynamic user is to root, who runs the check.
+    if (process.getuid?.() === 0) chownSync(`${home}/state`, 65_534, 65_534);
     const [check = "", ...args] = line("ExecReload");
     const checked = spawnSync(check, args, { cwd: "/", env: { ...environment, TS2OTEL_STATE__PATH: `${home}/state` } });
     expect([checked.status, checked.stdout.toString()]).toEqual([0, expect.stringContaining("0 problems")]);
