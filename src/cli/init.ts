@@ -73,7 +73,7 @@ export const initCommand: Command = command({
       });
     try {
       if (prompt !== undefined) await host.err.write(greeting);
-      const answers = await askAll({
+      const asked = askAll({
         flags: args,
         prompt,
         streamToken: freshToken(),
@@ -81,6 +81,7 @@ export const initCommand: Command = command({
         resolvePath: (file) => resolve(workingDirectory, file),
         configWith: (partial, key) => validated(inspect(partial), key),
       });
+      const answers = await (prompt === undefined ? asked : Promise.race([asked, prompt.interrupted]));
       const { problems } = inspect(answers);
       if (problems.length > 0) throw new ConfigError(problems.map(describeFinding));
       await write(path, fileText(answers, build.version), host);
@@ -153,7 +154,9 @@ function warningsOf(path: string, host: Pick<Host, "environment" | "workingDirec
 
 /** Variables of this shell that would win over the file. */
 function overriding(environment: Host["environment"]): readonly string[] {
-  const names = Object.keys(environment).filter((name) => /^TS2OTEL_.*/.test(name) && environment[name] !== "");
+  const names = Object.keys(environment).filter(
+    (name) => name.startsWith("TS2OTEL_") && name !== "TS2OTEL_CONFIG" && environment[name] !== "",
+  );
   return names.length === 0 ? [] : [`these variables of this shell override the file: ${names.sort().join(", ")}`];
 }
 

@@ -16,6 +16,8 @@ export interface Prompt {
   ask(question: string): Promise<string>;
   /** The same, without showing what is typed. @throws {Interrupted} */
   askSecret(question: string): Promise<string>;
+  /** Rejects with `Interrupted` as soon as the person has had enough, also between two questions. */
+  readonly interrupted: Promise<never>;
   close(): void;
 }
 
@@ -33,26 +35,23 @@ export function openPrompt(): Prompt | undefined {
   const reader = createInterface({ input: stdin, output, terminal: true, historySize: 0 });
   const typed: string[] = [];
   let waiting: PromiseWithResolvers<string> | undefined;
-  let isClosed = false;
+  const interruption = Promise.withResolvers<never>();
+  interruption.promise.catch(() => {});
   reader.on("line", (line) => {
     if (waiting === undefined) typed.push(line);
     else waiting.resolve(line);
     waiting = undefined;
   });
-  reader.on("close", () => {
-    isClosed = true;
-    waiting?.reject(new Interrupted());
-  });
+  reader.on("close", () => interruption.reject(new Interrupted()));
   reader.on("SIGINT", () => reader.close());
 
   async function next(question: string): Promise<string> {
-    if (isClosed) throw new Interrupted();
     reader.setPrompt(question);
     reader.prompt();
     const ahead = typed.shift();
     if (ahead !== undefined) return ahead.trim();
     waiting = Promise.withResolvers();
-    return (await waiting.promise).trim();
+    return (await Promise.race([waiting.promise, interruption.promise])).trim();
   }
 
   return {
@@ -67,6 +66,7 @@ export function openPrompt(): Prompt | undefined {
         stderr.write("\n");
       }
     },
+    interrupted: interruption.promise,
     close: () => reader.close(),
   };
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "bun:test";
 import type { InstanceRecord } from "../../src/admin/instance-file.ts";
 import { freePort } from "../support/port.ts";
+import { until } from "../support/wait.ts";
 import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
 
 const variables = {
@@ -72,7 +73,7 @@ test("a new token after a reload is in the file", async () => {
   writeFileSync(config, 'admin.token = "second"');
   program.process.kill("SIGHUP");
   await program.line("configuration reloaded");
-  for (;;) if (record().token === "second") break;
+  await until(() => record().token === "second");
   expect(await status()).toMatchObject({ code: 0 });
   await end(program, "SIGTERM");
 }, 60_000);

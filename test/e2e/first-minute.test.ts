@@ -1,5 +1,7 @@
 /** The first minute of a new user with the compiled program: init in a terminal, run, a test record, a second terminal. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { beforeAll, expect, test } from "bun:test";
@@ -181,6 +183,15 @@ test(
       await asking.until("nothing was written");
       expect(await asking.ended).toBe(130);
     }
+    // Also while it waits for an answer from elsewhere.
+    const silent = createServer(() => {}).listen(0, "127.0.0.1");
+    const asking = init("--source", "stream", "--reach", "https://logs.example.com");
+    await asking.answer("Answer [1]:", `http://127.0.0.1:${(silent.address() as AddressInfo).port}`);
+    await once(silent, "connection");
+    asking.type("\u0003");
+    await asking.until("nothing was written");
+    expect(await asking.ended).toBe(130);
+    silent.close();
     expect(readdirSync(home)).toEqual([]);
   },
   timeoutMs,
