@@ -29,8 +29,8 @@ function askSource(asking: Asking): Promise<LogSource> {
       allowed: "stream, poll or both",
       intro: `
 1. How do the logs get here?
-   1  stream: Tailscale sends them within seconds. It has to reach this machine; no credentials are needed.
-   2  poll:   this program reads them from Tailscale's API every minute, with an OAuth client.
+   1  stream: Tailscale sends them within seconds, and has to reach this machine. Flow logs need the plan Enterprise.
+   2  poll:   this program reads them from Tailscale's API every minute. Flow logs need Premium or Enterprise.
    3  both:   the stream is fast, and the poll fills its gaps.`,
       prompt: "Answer [1]: ",
       usual: "stream",

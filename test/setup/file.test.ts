@@ -136,9 +136,10 @@ describe("what to do in the admin console", () => {
            A user name is not needed.
         4. Select Start streaming.
 
-        The address is inside the tailnet: confirm that Tailscale may reach this machine if the console asks.
+        The address is inside the tailnet. Tailscale asks to share this machine with logstream@tailscale and to add a
+        rule for it to the policy file: agree to both.
 
-      If Start streaming is missing, the plan of the tailnet has no log streaming: poll instead (init --source poll)."
+      If Start streaming is missing, the plan of the tailnet does not stream that log: poll it instead (init --source poll)."
     `);
   });
 
