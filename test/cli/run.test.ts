@@ -80,13 +80,18 @@ describe("says after ready", () => {
       "streaming.listen=0.0.0.0:0",
       "otlp.logs.endpoint=http://me:secret@127.0.0.1:1/logs?key=secret",
       "otlp.metrics.enabled=false",
+      "otlp.also.0.name=archive",
+      "otlp.also.0.endpoint=http://127.0.0.1:2",
       "state.path=:memory:",
     ]);
     const logs = "http://[redacted]@127.0.0.1:1/logs?[redacted]";
     expect(lines("ready")).toMatchObject([
       { stream: expect.stringMatching(/^http on all IPv4 interfaces, port \d+$/), poll: "flow" },
     ]);
-    expect(lines("exporting")).toMatchObject([{ logs, metrics: "not exported" }]);
+    expect(lines("exporting")).toMatchObject([
+      { logs, metrics: "not exported" },
+      { to: "http://127.0.0.1:2", destination: "archive" },
+    ]);
     expect(lines("keeping state")).toMatchObject([{ in: "memory" }]);
   });
 
