@@ -16,7 +16,7 @@ function emptyDirectory(name: string): string {
 
 /** The home is shared: the runtime that runs the sources fills a cache there. */
 function runIn(directory: string, args: readonly string[], environment: Record<string, string> = {}) {
-  return runToEnd(directory, args, { HOME: parent, ...environment });
+  return runToEnd(directory, args, { HOME: parent, XDG_STATE_HOME: join(parent, "state"), ...environment });
 }
 
 const node = ["--node", "node.tail1234.ts.net"];

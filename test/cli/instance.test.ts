@@ -21,8 +21,8 @@ function homeAt(name: string) {
   const home = join(temporaryDirectory(), name);
   const elsewhere = join(home, "elsewhere");
   mkdirSync(elsewhere, { recursive: true });
-  // The default for root is no place for a test.
-  const user = { HOME: home, XDG_STATE_HOME: join(home, "state") };
+  // The defaults, for state and the listener, may be in use on this machine.
+  const user = { HOME: home, XDG_STATE_HOME: join(home, "state"), TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
   const file = join(home, "state/tailscale2otel/instance.json");
   const status = (more: Record<string, string> = {}, ...args: string[]) =>
     runToEnd(elsewhere, ["status", ...args], { ...user, ...more });
