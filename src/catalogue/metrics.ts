@@ -53,8 +53,8 @@ const byResult = { ...bySignal, ...destination, outcome: ["success", "failure"] 
 const byFailure = { ...bySignal, ...destination, error_type: exportErrors } as const;
 const byAction = { "tailscale.audit.action": auditActions } as const;
 const known = { status: ["known", "unknown"] } as const;
-const itemClass = ["invalid", "sample", "note", "dead_letter"] as const;
-const quarantined = { ...destination, class: itemClass, reason: "text" } as const;
+const quarantined = { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" } as const;
+const deadLetters = { ...quarantined, ...destination } as const;
 const exitNode = { "tailscale.exit_node": "text", "network.io.direction": direction } as const;
 const rollup = {
   "network.io.direction": direction,
@@ -196,7 +196,7 @@ export const metrics = {
   "tailscale2otel.journal.lost.rows": total("{row}", "Undelivered or uncounted rows lost to corruption.", {}),
   "tailscale2otel.journal.lost.records": total("{record}", "Accepted records lost to corruption.", {}),
   "tailscale2otel.journal.commit.duration": histogram("s", "Duration of a commit to the journal.", commits, {}),
-  "tailscale2otel.quarantine.records": exact("{record}", "Records quarantined, by class and reason.", quarantined),
+  "tailscale2otel.quarantine.records": exact("{record}", "Records quarantined, by class and reason.", deadLetters),
   "tailscale2otel.quarantine.retried": exact("{record}", "Quarantined records that were processed again.", {
     class: ["invalid"],
     reason: "text",
