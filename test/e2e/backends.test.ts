@@ -180,8 +180,9 @@ describe("a flow", () => {
     async () => {
       const loki = startLoki({ authEnabled: true });
       cleanups.push(() => loki.stop());
-      await run("loki", { "http://127.0.0.1:3100": loki.endpoint });
+      const admin = await run("loki", { "http://127.0.0.1:3100": loki.endpoint });
       for (const query of blocksOf("loki", "logql")) expect(await loki.until(query)).toHaveLength(1);
+      await untilStatusSays("../backends", "ok (last success", admin);
       expect(loki.refusals).toEqual([]);
     },
     timeoutMs,
