@@ -5,8 +5,11 @@ import { join, resolve } from "node:path";
 
 const version = "0.155.0";
 const modules = {
-  receivers: `go.opentelemetry.io/collector/receiver/otlpreceiver v${version}`,
-  exporters: `github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v${version}`,
+  receivers: [`go.opentelemetry.io/collector/receiver/otlpreceiver v${version}`],
+  exporters: [
+    `go.opentelemetry.io/collector/exporter/otlphttpexporter v${version}`,
+    `github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v${version}`,
+  ],
 };
 
 const cacheDir = resolve(import.meta.dirname, "../../.cache/collector");
@@ -41,11 +44,13 @@ export function buildCollector(): string {
 
 /** Named after what it is made of, so that another version is another file. */
 function binaryPath(): string {
-  return join(cacheDir, `otelcol-otlp-file-${version}`);
+  return join(cacheDir, `otelcol-otlp-http-file-${version}`);
 }
 
 function manifestText(outputPath: string): string {
-  const sections = Object.entries(modules).map(([kind, module]) => `${kind}:\n  - gomod: ${module}\n`);
+  const sections = Object.entries(modules).map(
+    ([kind, names]) => `${kind}:\n${names.map((module) => `  - gomod: ${module}\n`).join("")}`,
+  );
   return `dist:\n  name: otelcol\n  version: ${version}\n  output_path: ${outputPath}\n${sections.join("")}`;
 }
 
