@@ -13,6 +13,7 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
     "two builds of one commit, in different folders and at different times, give the same bytes",
   ],
   "user-spaces": ["user-spaces.ts", "the arm64 and musl binaries run here: version, a delivered request, the demo"],
+  helm: ["helm.ts", "the Helm chart lints, and renders what the program accepts"],
   tailscaled: ["tailscaled.ts", "a real tailscaled gives certificates, and refuses them, as the program expects"],
   proxies: [
     "proxies.ts",

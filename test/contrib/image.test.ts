@@ -1,7 +1,7 @@
 /** The container image without a container engine: its root file system, entered as a runtime enters it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { programBinary } from "../support/binary.ts";
@@ -51,9 +51,10 @@ exec /usr/sbin/chroot --userspec=${user} "$root" "$@"`;
     const made = spawnSync("sh", [join(folder, "rootfs.sh"), programBinary(), root], { encoding: "utf8" });
     expect(made.stderr).toBe("");
     for (const name of ["proc", "dev"]) mkdirSync(join(root, name));
-    mkdirSync(state, { mode: 0o700 });
-    const [uid = 0, gid = 0] = user.split(":").map(Number);
-    chownSync(state, uid, gid);
+    // As Kubernetes prepares a volume for the group of a pod.
+    mkdirSync(state);
+    chownSync(state, 0, Number(user.split(":")[1]));
+    chmodSync(state, 0o2770);
     sink = await startOtlpSink();
     const command = inside(wordsOf("ENTRYPOINT"));
     const directory = join(work, "output");
