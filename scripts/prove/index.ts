@@ -15,6 +15,7 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
   "user-spaces": ["user-spaces.ts", "the arm64 and musl binaries run here: version, a delivered request, the demo"],
   helm: ["helm.ts", "the Helm chart lints, and renders what the program accepts"],
   tailscaled: ["tailscaled.ts", "a real tailscaled gives certificates, and refuses them, as the program expects"],
+  service: ["service.ts", "a real systemd starts, reloads and stops the service in its whole sandbox"],
   proxies: [
     "proxies.ts",
     "the Caddy and nginx configurations of docs/reach.md bring records and webhooks to the program",
