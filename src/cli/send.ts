@@ -1,5 +1,6 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
 import { type Config, type ConfigSources, displayUrl, loadSections, usesTls } from "../config/index.ts";
+import { certificateName } from "../http/tailscaled.ts";
 import { connectionError } from "../lib/connection-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
@@ -27,8 +28,8 @@ const sendWebhook: Command = command({
   ],
   notes:
     "It is signed with webhook.secret of the configuration (TS2OTEL_WEBHOOK__SECRET is enough), or with the secret that the service stores with webhook.auto_configure. Exit code 0 if the answer is 2xx.",
-  run({ args, sources, host }) {
-    const target = targetOf("webhook", args.url, sources);
+  async run({ args, sources, host }) {
+    const target = await targetOf("webhook", args.url, sources);
     const body = JSON.stringify([sampleEvent(args.type ?? "test", Date.now())]);
     const { secret, remark } = signingOf(target.config);
     const signature = signatureHeaderOf(secret, Math.floor(Date.now() / 1000), body);
@@ -46,8 +47,8 @@ const sendHec: Command = command({
   ],
   notes:
     "The token is streaming.token of the configuration (TS2OTEL_STREAMING__TOKEN is enough). Exit code 0 if the answer is 2xx.",
-  run({ args, sources, host }) {
-    const target = targetOf("streaming", args.url, sources);
+  async run({ args, sources, host }) {
+    const target = await targetOf("streaming", args.url, sources);
     const { token } = target.config.streaming;
     const headers = token === "" ? {} : { authorization: `Splunk ${token}` };
     const remark = token === "" ? "without a token: streaming.token is empty" : "with streaming.token";
@@ -77,14 +78,17 @@ function storedSecret(statePath: string) {
 
 type Receiver = "streaming" | "webhook";
 
-function targetOf(receiver: Receiver, given: string | undefined, sources: ConfigSources) {
+async function targetOf(receiver: Receiver, given: string | undefined, sources: ConfigSources) {
   const { config } = loadSections(sources, [receiver]);
   const { enabled, listen, path, tls } = config[receiver];
   if (given !== undefined) {
     const next = "Check the address, and whether the receiver is running.";
     return { receiver, config, url: urlOf(given).href, next };
   }
-  const url = urlOfListen(listen, usesTls(tls) ? "https" : "http") + path;
+  const local = new URL(urlOfListen(listen, usesTls(tls) ? "https" : "http") + path);
+  // The certificate of tailscaled is for the name of this node, and for no address.
+  if (tls.tailscale) local.hostname = await certificateName(config.tailscale).catch(() => local.hostname);
+  const url = local.href;
   const next = enabled
     ? "Start the service, or give the address of the receiver with --url."
     : `${receiver}.enabled is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.`;

@@ -1,6 +1,6 @@
 /** What `service` installs: chosen from the configuration, the program and the system, or refused with what to do. */
 import { accessSync, constants, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { type Config, type ConfigSources, findConfigFile, type Inspection, loadConfig } from "../config/index.ts";
 import { parseListen } from "../lib/listen.ts";
 import { programCommand } from "../runtime/process.ts";
@@ -57,6 +57,7 @@ function systemPlan({ config, origins }: Inspection, configPath: string, program
   const hasFixedUser = receivers.some(({ tls }) => tls.tailscale);
   const listens = [...receivers, ...(config.admin.enabled ? [config.admin] : [])].map(({ listen }) => listen);
   const ports = listens.map((listen) => parseListen(listen)?.port ?? 0);
+  assertReadable(config, dirname(configPath));
   const installation = systemInstallation({
     command: program,
     configPath,
@@ -89,6 +90,22 @@ function namedFiles(config: Config, origins: Inspection["origins"]): readonly Na
     path: config.otlp.tls[name],
   }));
   return [...secrets, ...tls, ...backend.filter(({ path }) => path !== "")];
+}
+
+/** @throws {Error} for a TLS file of a further destination that the service cannot read: it is not passed on as a copy. */
+function assertReadable({ otlp }: Config, folder: string): void {
+  const files = otlp.also.flatMap(({ tls }, index) =>
+    (["ca_file", "cert_file", "key_file"] as const).map(
+      (name) => [`otlp.also.${index}.tls.${name}`, tls[name]] as const,
+    ),
+  );
+  for (const [key, path] of files) {
+    // A relative path would be one beside the copy of the configuration.
+    if (path === "" || (dirname(path) !== folder && (statSync(path).mode & 0o004) !== 0)) continue;
+    throw new Error(
+      `the service cannot read ${path} (${key}). Put it into another directory than the configuration, readable by everyone, and name it by its full path.`,
+    );
+  }
 }
 
 /** The place of the file, for commands that need no configuration. */

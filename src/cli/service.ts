@@ -70,7 +70,10 @@ const uninstallCommand: Command = command({
     const installation = bareInstallation(host, isUser);
     const presence = presenceOf(installation);
     if (presence === "none")
-      return { text: `no service is installed: there is no ${installation.path}\n`, json: undefined };
+      return {
+        text: `no service is installed: there is no ${installation.path} (a package's own service is removed with the package)\n`,
+        json: undefined,
+      };
     assertPermitted(host, isUser, "uninstall");
     if (presence === "foreign" && args.force !== true)
       throw new Error(
@@ -99,11 +102,11 @@ const statusCommand: Command = command({
   async run({ args, sources, host }) {
     const isUser = args.user === true;
     const { path, ...rest } = bareInstallation(host, isUser);
-    const isInstalled = presenceOf({ path, ...rest }) !== "none";
     const manager = managerState(host, isUser);
+    const file = presenceOf({ path, ...rest }) === "none" ? manager.file : path;
     const health = manager.isActive ? await instanceHealth(sources, host) : { text: "not running", isAccepting: false };
     const rows = [
-      ["installed", isInstalled ? path : `no: there is no ${path}`],
+      ["installed", file === "" ? `no: there is no ${path}` : file],
       ["enabled", manager.enabled],
       ["active", manager.isActive ? paint(32, manager.active, host.out) : paint(31, manager.active, host.out)],
       ["health", health.text],
@@ -111,8 +114,8 @@ const statusCommand: Command = command({
     return {
       text: rows.map(([name = "", text = ""]) => `${name.padEnd(9)}  ${text}\n`).join(""),
       json: {
-        installed: isInstalled,
-        path,
+        installed: file !== "",
+        path: file === "" ? path : file,
         enabled: manager.enabled,
         active: manager.active,
         accepting: health.isAccepting,
@@ -140,6 +143,8 @@ function differs({ path }: Installation, presence: Presence): Error {
 }
 
 interface ManagerState {
+  /** The file that the service manager uses, such as a package's own; empty if there is none. */
+  readonly file: string;
   readonly enabled: string;
   readonly active: string;
   readonly isActive: boolean;
@@ -151,15 +156,16 @@ function managerState({ system: { platform, uid = 0 } }: Host, isUser: boolean):
     const domain = uid === 0 ? "system" : `gui/${uid}`;
     const printed = runStep({ command: ["launchctl", "print", `${domain}/${label}`], mayFail: true });
     const active = /^\s*state = (.+)$/m.exec(printed)?.[1] ?? "not loaded";
-    return { enabled: printed === "" ? "no" : "yes", active, isActive: active === "running" };
+    return { file: "", enabled: printed === "" ? "no" : "yes", active, isActive: active === "running" };
   }
   const scope = isUser ? ["--user"] : [];
-  const properties = ["UnitFileState", "ActiveState", "SubState", "MainPID", "NRestarts"].join(",");
+  const properties = ["FragmentPath", "UnitFileState", "ActiveState", "SubState", "MainPID", "NRestarts"].join(",");
   const shown = runStep({ command: ["systemctl", ...scope, "show", unitName, `--property=${properties}`] });
   const of = (name: string): string => new RegExp(`^${name}=(.*)$`, "m").exec(shown)?.[1] ?? "";
   const restarts = of("NRestarts") === "0" || of("NRestarts") === "" ? "" : `, ${of("NRestarts")} restarts`;
   const process = ["0", ""].includes(of("MainPID")) ? "" : `, process ${of("MainPID")}`;
   return {
+    file: of("FragmentPath"),
     enabled: of("UnitFileState") || "no",
     active: `${of("ActiveState")} (${of("SubState")})${process}${restarts}`,
     isActive: of("ActiveState") === "active",

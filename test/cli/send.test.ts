@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import type { AddressInfo } from "node:net";
 import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
+import { nodeName, startTailscaled } from "../support/tailscaled.ts";
 
 const directory = temporaryDirectory();
 const secrets = { TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-send", TS2OTEL_STREAMING__TOKEN: "send-token" };
@@ -63,6 +64,17 @@ describe("send", () => {
     const { code, stdout, stderr } = await runToEnd(directory, ["send", "hec", "--url", stream], secrets);
     expect(stdout).toMatch(/ bytes, with streaming\.token\)\n200 OK in \d+ ms\n\{"text":"Success","code":0\}\n$/);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  });
+
+  test("hec goes to the node's name, for which tailscaled's certificate is", async () => {
+    const socket = join(directory, "tailscaled.sock");
+    const tailscaled = await startTailscaled(socket, {});
+    const tls = { TS2OTEL_STREAMING__TLS__TAILSCALE: "true", TS2OTEL_TAILSCALE__SOCKET: socket };
+    const named = await runToEnd(directory, ["send", "hec"], { ...secrets, ...tls });
+    expect(named.stdout).toStartWith(`POST https://${nodeName}:8088/services/collector/event (`);
+    await tailscaled.stop();
+    const unnamed = await runToEnd(directory, ["send", "hec"], { ...secrets, ...tls });
+    expect(unnamed.stdout).toStartWith("POST https://127.0.0.1:8088/services/collector/event (");
   });
 
   test.each([

@@ -100,7 +100,7 @@ describe("for a user", () => {
     ]);
     expect(run(["uninstall", "--user"])).toMatchObject({
       code: 0,
-      stdout: `no service is installed: there is no ${unit()}\n`,
+      stdout: expect.stringContaining(`no service is installed: there is no ${unit()}`),
     });
     const state = run(["status", "--user", "--json"]);
     expect(JSON.parse(state.stdout)).toMatchObject({ installed: false, enabled: "no", active: "inactive (dead)" });
@@ -116,6 +116,12 @@ describe("for a user", () => {
     });
     expect(run(["uninstall", "--user"]).stderr).toContain("was not written by tailscale2otel. Remove it by hand");
     expect(run(["install", "--user", "--config", config, "--force"]).code).toBe(0);
+  });
+
+  test("is also shown if a package has installed it", () => {
+    writeFileSync(join(bin, "active"), "");
+    const { stdout } = run(["status", "--user", "--config", config]);
+    expect(stdout).toContain("installed  /usr/lib/systemd/system/tailscale2otel.service\nenabled    enabled\n");
   });
 
   test("is refused without a file, with a broken one, and where systemd does not run", () => {
@@ -171,6 +177,17 @@ describe.skipIf(!canUnshare && process.env["CI"] === undefined)("for the machine
     expect(removed.stdout).toContain("kept: /var/lib/tailscale2otel");
     expect(removed.stdout).toContain("userdel tailscale2otel");
     expect(existsSync(join(units(), "tailscale2otel.service"))).toBe(false);
+  });
+
+  test("is refused if it could not read a file of a further destination", () => {
+    const also = (more: string): string =>
+      `[otlp]\nendpoint = "http://192.0.2.1:4318"\n[[otlp.also]]\nname = "b"\nendpoint = "https://192.0.2.2"\n${more}`;
+    const ca = join(home, "ca.pem");
+    copyFileSync(join(import.meta.dirname, "../support/tls/first.cert.pem"), ca);
+    writeConfig(also('tls.ca_file = "ca.pem"\n'));
+    expect(system("install", "--config", config).stderr).toContain(`cannot read ${ca} (otlp.also.0.tls.ca_file)`);
+    writeConfig(also('grafana_cloud.instance_id = "1"\ngrafana_cloud.token_file = "token"\n'));
+    expect(system("install", "--config", config).stderr).toContain("(otlp.also.0.grafana_cloud.token_file)");
   });
 
   test("is refused if the state would be where the service cannot write", () => {

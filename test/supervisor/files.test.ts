@@ -71,7 +71,7 @@ test("the unit names each file as a credential, and each setting that reads it",
   expect(text).toContain("LoadCredential=config.toml:/etc/tail scale/50%%.toml\n");
   expect(text).toContain("LoadCredential=streaming-token_file:/etc/tail scale/$token\n");
   expect(text).toContain("--set streaming.token_file=${CREDENTIALS_DIRECTORY}/streaming-token_file\n");
-  expect(text).toContain('check --changed --set state.path=:memory: --config "/etc/tail scale/50%%.toml"\n');
+  expect(text).toContain('check --changed --config "/etc/tail scale/50%%.toml" --set state.path=:memory:\n');
 });
 
 describe("the property list", () => {

@@ -44,9 +44,9 @@ case "$verb" in
       fi
       echo Version=252
     elif [ -f "$here/active" ]; then
-      printf 'UnitFileState=enabled\nActiveState=active\nSubState=running\nMainPID=42\nNRestarts=3\n'
+      printf 'FragmentPath=/usr/lib/systemd/system/tailscale2otel.service\nUnitFileState=enabled\nActiveState=active\nSubState=running\nMainPID=42\nNRestarts=3\n'
     else
-      printf 'UnitFileState=\nActiveState=inactive\nSubState=dead\nMainPID=0\nNRestarts=0\n'
+      printf 'FragmentPath=\nUnitFileState=\nActiveState=inactive\nSubState=dead\nMainPID=0\nNRestarts=0\n'
     fi
     ;;
   *) echo "Unknown command verb $verb." >&2; exit 1 ;;
