@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { configJsonSchema, exampleFile, referencePage } from "./config-reference.ts";
 import { contribFiles } from "./contrib/index.ts";
 import { thirdPartyNotices } from "./notices/index.ts";
+import { movingPage } from "./moving-reference.ts";
 import { hecPage, webhookPage } from "./receivers-reference.ts";
 import { systemInstallation } from "../src/supervisor/systemd.ts";
 import { signalsPage } from "./signals-reference.ts";
@@ -33,6 +34,7 @@ const pages: readonly Page[] = [
   { path: "docs/hec.md", render: hecPage },
   { path: "docs/webhook.md", render: webhookPage },
   { path: "docs/signals.md", render: signalsPage },
+  { path: "docs/moving.md", render: movingPage },
   ...contribFiles,
   { path: "THIRD-PARTY-NOTICES.txt", render: () => notices },
 ];

@@ -20,23 +20,22 @@ export const fromFlags = {
 interface FromArgs {
   readonly from: string;
   readonly tailnet?: string | undefined;
-  /** The file to write; without it, standard output. */
-  readonly output?: string | undefined;
 }
 
-/** Writes the TOML, and on standard error what its user has to know. Returns the exit code. */
-export async function initFrom({ from, tailnet, output }: FromArgs, host: Host): Promise<number> {
+/**
+ * Writes the TOML to that path, or to standard output for `-`, and what its user has to know to standard error. Returns the
+ * exit code.
+ */
+export async function initFrom({ from, tailnet }: FromArgs, path: string, host: Host): Promise<number> {
   const { environment, workingDirectory, out, err } = host;
-  const path = output === undefined ? undefined : resolve(workingDirectory, output);
-  if (path !== undefined && existsSync(path))
-    throw new Error(`${output} already exists: move it away, or give another name with --output`);
   // The YAML parser is loaded for this command alone.
   const { migrate } = await import("../migration/index.ts");
   const createToken = () => randomBytes(24).toString("base64url");
   const sources = existsSync(resolve(workingDirectory, from)) ? [from] : from.split(",").map((name) => name.trim());
   const migration = migrate({ from: sources, tailnet, environment, workingDirectory, createToken });
-  if (path === undefined) await out.write(migration.toml);
-  else writePrivateFile(path, migration.toml);
+  const output = path === "-" ? undefined : path;
+  if (output === undefined) await out.write(migration.toml);
+  else writePrivateFile(output, migration.toml);
   await err.write(report(migration, { output, found: checked(migration.toml, host) }));
   return 0;
 }

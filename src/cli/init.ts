@@ -32,7 +32,7 @@ export const initCommand: Command = command({
     "webhook-secret-file": option("path", "File with the secret of the webhook."),
     "client-id": option("id", "OAuth client of the tailnet: required to poll; also sets up streams and webhook."),
     "client-secret-file": option("path", "File with the secret of the OAuth client."),
-    output: option("path", "File to write; - for standard output. (Default: tailscale2otel.toml)"),
+    output: option("path", "File to write; - for standard output. (Default: tailscale2otel.toml; with --from: -)"),
     force: toggle("Replace the file if it exists."),
     ...fromFlags,
     yes: { type: "boolean", alias: "y", description: "Ask nothing: use the default where a flag is missing." },
@@ -54,14 +54,12 @@ export const initCommand: Command = command({
   notes:
     "The address of the receiver and the OAuth client are tried at once, and what they answered is shown; they are written in any case. The file is readable for its user alone, and an existing one is replaced only with --force.",
   async run({ args, sources: { environment, workingDirectory, system }, host }) {
-    if (args.from !== undefined) {
-      refuseOthers(args);
-      return initFrom({ ...args, from: args.from }, host);
-    }
-    if (args.tailnet !== undefined) throw new UsageError("--tailnet goes with --from");
-    const name = args.output ?? "tailscale2otel.toml";
+    if (args.from !== undefined) refuseOthers(args);
+    else if (args.tailnet !== undefined) throw new UsageError("--tailnet goes with --from");
+    const name = args.output ?? (args.from === undefined ? "tailscale2otel.toml" : "-");
     const path = name === "-" ? name : resolve(workingDirectory, name);
     if (args.force !== true) refuseExisting(path);
+    if (args.from !== undefined) return initFrom({ ...args, from: args.from }, path, host);
     const prompt = args.yes === true ? undefined : openPrompt();
     const inspect = (answers: Answers): Inspection =>
       inspectConfig({
@@ -102,8 +100,9 @@ export const initCommand: Command = command({
 
 /** @throws {UsageError} if there is a flag that means nothing for a conversion. */
 function refuseOthers(args: Readonly<Record<string, unknown>>): void {
-  const other = Object.keys(args).find((name) => !["from", "tailnet", "output", "_"].includes(name));
-  if (other !== undefined) throw new UsageError(`--from goes with --tailnet and --output, not with --${other}`);
+  const other = Object.keys(args).find((name) => !["from", "tailnet", "output", "force", "_"].includes(name));
+  if (other !== undefined)
+    throw new UsageError(`--from goes with --tailnet, --output and --force, not with --${other}`);
 }
 
 const greeting =

@@ -58,7 +58,7 @@ const api: readonly Mapping[] = [
 ];
 
 const inventory =
-  "inventories of the tailnet are not exported: for them, keep the Go program with its flow and audit collectors switched off";
+  "inventories of the tailnet are not exported: keep the Go program for them, without its flow and audit collectors";
 
 /** On unless switched off, as in the Go program. */
 const collected = (section: string): Mapping =>
@@ -91,7 +91,7 @@ function pollRows(log: "flowlogs" | "auditlogs", lag: string, maxWindow: string,
 const collectors: readonly Mapping[] = [
   same("collectors.devices.enabled", "true"),
   same("collectors.devices.interval", "60s", { convert: (value, go) => (hasGoCredentials(go) ? value : undefined) }),
-  missing("collectors.devices.*", `${inventory} (the device list is read here for names alone)`, {
+  missing("collectors.devices.*", `${inventory}; the device list is read for names alone`, {
     concerns: on("collectors.devices.enabled"),
   }),
   ...pollRows("flowlogs", "120s", "1h", "16384"),
@@ -160,7 +160,8 @@ const streaming: readonly Mapping[] = [
   same("streaming.max_body_bytes", "0"),
   same("streaming.max_concurrent_requests", "0", {
     convert: positive,
-    remark: "requests that are being parsed; bodies in memory are limited by `streaming.max_inflight_bytes`",
+    remark:
+      "requests that are being parsed, by default 16 instead of 4; bodies in memory are limited by `streaming.max_inflight_bytes`",
   }),
   missing("streaming.per_route_max_concurrent_requests", "one instance serves one tailnet", { initial: "0" }),
   missing("streaming.routes", "one instance serves one tailnet: the route of that tailnet is converted", {

@@ -23,6 +23,15 @@ describe("without --output", () => {
   });
 });
 
+test("--output - and --force are as in init", async () => {
+  const printed = await runToEnd(directory, ["init", "--from", "go.yaml", "--output", "-"]);
+  expect(printed.stdout).toContain("kExampleCNTRL");
+  writeFileSync(join(directory, "old.toml"), "old");
+  const { code } = await runToEnd(directory, ["init", "--from", "go.yaml", "--output", "old.toml", "--force"]);
+  expect(code).toBe(0);
+  expect(readFileSync(join(directory, "old.toml"), "utf8")).toBe(printed.stdout);
+});
+
 describe("with --output", () => {
   test("writes a file for its owner alone, which check accepts, and never replaces one", async () => {
     const path = join(directory, "new.toml");
@@ -34,7 +43,7 @@ describe("with --output", () => {
     const before = readFileSync(path, "utf8");
     const again = await runToEnd(directory, args);
     expect(again.code).toBe(1);
-    expect(again.stderr).toContain("new.toml already exists");
+    expect(again.stderr).toContain("new.toml exists already");
     expect(readFileSync(path, "utf8")).toBe(before);
   });
 });

@@ -136,7 +136,10 @@ describe("without a terminal", () => {
       ["--source", "poll", "--endpoint", "none", "--client-id", "k", "--client-secret-file", "nowhere"],
       "there is no such file",
     ],
-    [["--from", "config.yaml", "--source", "poll"], "--from goes with --tailnet and --output, not with --source"],
+    [
+      ["--from", "config.yaml", "--source", "poll"],
+      "--from goes with --tailnet, --output and --force, not with --source",
+    ],
     [["--tailnet", "example.com"], "--tailnet goes with --from"],
     [["--source", "poll", "--endpoint", "none", "--header", "x"], "--header must be written as Name: value"],
     [
