@@ -114,6 +114,10 @@ test(
     await requests(2);
     expect(await program.stop()).toBe(0);
     expectAllReceived();
+    // Nothing is left for the next start to send again.
+    program = await start();
+    await requests(2);
+    expectAllReceived();
     expect(received.repeated).toBe(0);
   },
   timeoutMs,

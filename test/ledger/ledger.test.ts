@@ -28,6 +28,9 @@ function audits(ledger: Ledger, value: number): void {
 
 const io = "tailscale.network.io";
 
+/** By direction, what ended series had counted. */
+const retiredOf = ({ shown: fold }: Ledger) => fold.metrics.find(({ name }) => name === io)?.retired;
+
 describe("a fold", () => {
   test("shows nothing of what was added before it, and all of it after", async () => {
     const { ledger } = ledgerOf();
@@ -228,6 +231,8 @@ describe("a series", () => {
       [1, 3000],
       [most, 4000],
     ]);
+    // The total that it left behind counts among the retired ones.
+    expect(retiredOf(ledger)).toEqual({ transmit: most + 1 });
   });
 
   test("beyond the limit folds into one that says so, by direction, and is counted", async () => {
@@ -245,12 +250,14 @@ describe("a series", () => {
   });
 
   test("keeps the sum of all increases exact over retirements: what is gone is in the retired totals", async () => {
-    const { ledger, gain } = ledgerOf();
+    const { ledger, gain, journal } = ledgerOf();
     gain({ from: "a", to: "b", tx: 7 });
     for (let fold = 2; fold < 8; fold++) await ledger.fold(fold * 1000);
     expect(ledger.tables.get(io)?.size).toBe(0);
+    expect(retiredOf(ledger)).toEqual({ transmit: 7 });
     gain({ from: "a", to: "b", tx: 5 });
     expect(shown(await ledger.fold(9000), io)).toMatchObject([{ value: 5, startAt: 7000 }]);
+    expect(retiredOf(ledgerOver(journal, configOf()))).toEqual({ transmit: 7 });
   });
 });
 
