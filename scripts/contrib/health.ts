@@ -1,5 +1,6 @@
 /** The dashboard of the program itself: whether everything that came in is counted, delivered, or somewhere to be looked at. */
 import { type Dashboard, ids, type Panel, scope, window } from "./grafana.ts";
+import { outboundRows } from "./health-outbound.ts";
 import { stacked, stat, table, timeseries } from "./panels.ts";
 import { promql } from "./promql.ts";
 
@@ -101,7 +102,7 @@ export const health: Dashboard = {
           "Swings around 0, because counters are sent once an interval and the rest is of the moment. A lasting difference means a damaged journal: see status.",
           [
             {
-              expression: `${sum("tailscale2otel.ingest.records", { where: { outcome: "accepted" } })} - ${sum("tailscale2otel.export.records")} - ${sum("tailscale2otel.journal.pending")} - ${sum("tailscale2otel.journal.lost.records")}`,
+              expression: `${sum("tailscale2otel.ingest.records", { where: { outcome: "accepted" } })} - ${sum("tailscale2otel.export.records")} - ${sum("tailscale2otel.journal.pending", { where: { destination: "" } })} - ${sum("tailscale2otel.journal.lost.records")}`,
               legend: "difference",
             },
           ],
@@ -214,12 +215,20 @@ export const health: Dashboard = {
       title: "Journal",
       panels: [
         timeseries("Backlog", "Accepted records whose logs are not delivered yet.", [
-          { expression: max("tailscale2otel.journal.pending", { by: ["instance"] }), legend: "{{instance}}" },
+          {
+            expression: max("tailscale2otel.journal.pending", { by: ["instance", "destination"] }),
+            legend: "{{instance}} {{destination}}",
+          },
         ]),
         timeseries(
           "Age of the backlog",
           "Age of the oldest record that is not delivered yet.",
-          [{ expression: max("tailscale2otel.journal.pending.age", { by: ["instance"] }), legend: "{{instance}}" }],
+          [
+            {
+              expression: max("tailscale2otel.journal.pending.age", { by: ["instance", "destination"] }),
+              legend: "{{instance}} {{destination}}",
+            },
+          ],
           { unit: "s" },
         ),
         timeseries(
@@ -256,193 +265,6 @@ export const health: Dashboard = {
         ),
       ],
     },
-    {
-      title: "Delivery",
-      panels: [
-        timeseries(
-          "OTLP requests",
-          "By signal and outcome.",
-          [
-            {
-              expression: rate("tailscale2otel.export.requests", { by: ["signal", "outcome"] }),
-              legend: "{{signal}} {{outcome}}",
-            },
-          ],
-          { unit: "cps" },
-        ),
-        timeseries(
-          "Failures by cause",
-          "denied is wrong credentials or a wrong address; throttled is the backend's rate limit.",
-          [
-            {
-              expression: rate("tailscale2otel.export.failures", { by: ["signal", "error_type"] }),
-              legend: "{{signal}} {{error_type}}",
-            },
-          ],
-          { unit: "cps" },
-        ),
-        timeseries(
-          "Time of a request",
-          "99 of 100 OTLP requests take no longer.",
-          [
-            {
-              expression: quantile(0.99, "tailscale2otel.export.duration", { by: ["signal"] }),
-              legend: "{{signal}}",
-            },
-          ],
-          { unit: "s" },
-        ),
-        timeseries(
-          "Since the last success",
-          "Time since the backend last took something. While no records come in, nothing is sent.",
-          [
-            {
-              expression: `time() - ${max("tailscale2otel.export.last_success", { by: ["signal"] })}`,
-              legend: "{{signal}}",
-            },
-          ],
-          { unit: "s" },
-        ),
-        timeseries(
-          "Log records",
-          "By what the backend did with them.",
-          [{ expression: rate("tailscale2otel.export.log_records", { by: ["outcome"] }), legend: "{{outcome}}" }],
-          { unit: "cps" },
-        ),
-        timeseries(
-          "Metric points",
-          "By what the backend did with them; left out are series that it rejected before.",
-          [{ expression: rate("tailscale2otel.export.datapoints", { by: ["outcome"] }), legend: "{{outcome}}" }],
-          { unit: "cps" },
-        ),
-      ],
-    },
-    {
-      title: "Polling and Tailscale's own view",
-      panels: [
-        timeseries("Polls", "1 if a collector's last poll succeeded. Nothing is shown while nothing is polled.", [
-          {
-            expression: min("tailscale2otel.scrape.success", { by: ["tailscale.collector"] }),
-            legend: "{{tailscale_collector}}",
-          },
-        ]),
-        timeseries(
-          "Behind by",
-          "For logs the age of the end of the last window that was read.",
-          [
-            {
-              expression: max("tailscale2otel.scrape.lag", { by: ["tailscale.collector"] }),
-              legend: "{{tailscale_collector}}",
-            },
-          ],
-          { unit: "s" },
-        ),
-        timeseries(
-          "Duration of polls",
-          "Nine of ten polls take no longer.",
-          [
-            {
-              expression: quantile(0.9, "tailscale2otel.scrape.duration.histogram", { by: ["tailscale.collector"] }),
-              legend: "{{tailscale_collector}}",
-            },
-          ],
-          { unit: "s" },
-        ),
-        timeseries(
-          "Failed polls",
-          "By collector and cause.",
-          [
-            {
-              expression: rate("tailscale2otel.scrape.errors", { by: ["tailscale.collector", "error_type"] }),
-              legend: "{{tailscale_collector}} {{error_type}}",
-            },
-          ],
-          { unit: "cps" },
-        ),
-        timeseries(
-          "Tailscale's API",
-          "Requests by endpoint and status, every attempt counted.",
-          [
-            {
-              expression: rate("tailscale2otel.api.requests", { by: ["endpoint", "http.response.status_code"] }),
-              legend: "{{endpoint}} {{http_response_status_code}}",
-            },
-          ],
-          { unit: "cps" },
-        ),
-        timeseries(
-          "Sent and not received",
-          "Entries that Tailscale says it has sent and that never arrived. Only with streaming.auto_configure.",
-          [
-            {
-              expression: max("tailscale2otel.logstream.missing", { by: ["tailscale.logstream.type"] }),
-              legend: "{{tailscale_logstream_type}}",
-            },
-          ],
-        ),
-        timeseries(
-          "Tailscale's failed requests",
-          "According to Tailscale. Only with streaming.auto_configure.",
-          [
-            {
-              expression: rate("tailscale.logstream.requests_failed", { by: ["tailscale.logstream.type"] }),
-              legend: "{{tailscale_logstream_type}}",
-            },
-          ],
-          { unit: "cps" },
-        ),
-      ],
-    },
-    {
-      title: "Series and certificates",
-      panels: [
-        timeseries("Series", "Series of each metric; cardinality.metric_limit bounds them.", [
-          {
-            expression: `topk($top, ${max("tailscale2otel.series.active", { by: ["metric.name"] })})`,
-            legend: "{{metric_name}}",
-          },
-        ]),
-        timeseries(
-          "Metrics at their limit",
-          "Further attribute sets of these are summed in one series.",
-          [{ expression: sum("tailscale2otel.series.overflowing"), legend: "metrics" }],
-          { width: 6 },
-        ),
-        timeseries(
-          "Certificates end in",
-          "Nothing is shown without TLS.",
-          [
-            {
-              expression: `${min("tailscale2otel.tls.cert.not_after", { by: ["component"] })} - time()`,
-              legend: "{{component}}",
-            },
-          ],
-          { unit: "s", width: 6 },
-        ),
-      ],
-    },
-    {
-      title: "Process",
-      panels: [
-        stacked(
-          "CPU",
-          "1 is one core.",
-          [{ expression: rate("process.cpu.time", { by: ["cpu.mode"] }), legend: "{{cpu_mode}}" }],
-          { unit: "percentunit", width: 8 },
-        ),
-        timeseries(
-          "Memory",
-          "Resident memory.",
-          [{ expression: max("process.memory.usage", { by: ["instance"] }), legend: "{{instance}}" }],
-          { unit: "bytes", width: 8 },
-        ),
-        timeseries(
-          "Event loop",
-          "How late timers of the main thread fire.",
-          quantiles("tailscale2otel.event_loop.lag"),
-          { unit: "s", width: 8 },
-        ),
-      ],
-    },
+    ...outboundRows,
   ],
 };

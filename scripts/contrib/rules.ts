@@ -1,5 +1,6 @@
 /** Prometheus's rules, and promtool's tests of them, as YAML. */
-import { type Alert, alerts, type Given, instanceInTests } from "./alerts.ts";
+import { type Alert, type Given, instanceInTests } from "./alert.ts";
+import { alerts } from "./alerts.ts";
 import { promql } from "./promql.ts";
 
 const { rate, max } = promql({ scope: "", window: "5m", keep: ["instance"] });

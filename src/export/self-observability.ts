@@ -102,12 +102,16 @@ class PullReader extends MetricReader {
 /** A counter of no more series than this has all of them from the start, so that `increase()` sees what comes first. */
 const maxZeroSeries = 16;
 
-/** Every attribute set that a metric can have; none if they are too many, or not known beforehand. */
+/**
+ * Every attribute set that a metric can have; none if they are too many, or not known beforehand. Without attributes that are
+ * named by the settings: those are absent unless somebody uses them.
+ */
 function closedSets({ attributes }: MetricDefinition): readonly Readonly<Record<string, string>>[] {
   let sets: readonly Readonly<Record<string, string>>[] = [{}];
   for (const [name, domain] of Object.entries(attributes)) {
     // Absent, except for further destinations.
     if (name === "destination") continue;
+    if (typeof domain === "object" && "known" in domain && domain.known.length === 0) continue;
     if (!Array.isArray(domain)) return [];
     sets = sets.flatMap((set) => domain.map((word: string) => ({ ...set, [name]: word })));
     if (sets.length > maxZeroSeries) return [];

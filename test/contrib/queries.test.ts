@@ -1,74 +1,46 @@
 /**
- * Every query of every dashboard and rule is asked of a real Prometheus, and returns something. It has the metrics of the demo,
- * and of an instance to which everything happens that dashboards and alerts are about.
+ * Every query of every dashboard and rule is asked of a real Prometheus and a real VictoriaLogs, and returns something. They have
+ * what the demo sends, and Prometheus also the metrics of an instance to which everything happens that alerts are about.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { alerts } from "../../scripts/contrib/alerts.ts";
 import { canHave } from "../support/go-build.ts";
+import { type LogsBackend, startVictoriaLogs } from "../support/logs-backend.ts";
 import { type MetricsBackend, startPrometheus } from "../support/metrics-backend.ts";
 import { prometheusProgram } from "../support/prometheus-build.ts";
+import { victoriaLogsProgram } from "../support/victorialogs-build.ts";
 import { timeoutMs } from "../support/wait.ts";
+import { dashboardFiles, queriesTo } from "./dashboard-files.ts";
 import { type Scene, startScene } from "./scene.ts";
 
 const contrib = join(import.meta.dir, "../../contrib");
 const rulesFile = join(contrib, "prometheus/tailscale2otel.rules.yml");
+const hasLogs = canHave(victoriaLogsProgram);
 const canRun = canHave(prometheusProgram) || process.env.CI !== undefined;
 
 /** On a busy machine. Usually it takes ten seconds. */
 const answerMs = 100_000;
 
-interface Panel {
-  readonly title: string;
-  readonly type: string;
-  readonly panels?: readonly Panel[];
-  readonly targets?: readonly { readonly expr: string; readonly datasource: { readonly type: string } }[];
-}
-
-interface Dashboard {
-  readonly panels: readonly Panel[];
-  readonly templating: { readonly list: readonly { readonly type: string; readonly definition?: string }[] };
-}
-
-function dashboards(): readonly Dashboard[] {
-  const folder = join(contrib, "grafana");
-  return readdirSync(folder).map((file) => JSON.parse(readFileSync(join(folder, file), "utf8")) as Dashboard);
-}
-
-/** Every query to a kind of data source, named after its panel. */
-function queriesTo(type: string): readonly (readonly [string, string])[] {
-  const all = dashboards().flatMap(({ panels }) => panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]));
-  return all.flatMap(({ title, targets = [] }) =>
-    targets.filter(({ datasource }) => datasource.type === type).map(({ expr }) => [title, inGrafana(expr)] as const),
-  );
-}
-
-/** As Grafana fills in the variables if nothing is chosen. */
-function inGrafana(expression: string): string {
-  return expression
-    .replaceAll("$tailnet", ".*")
-    .replaceAll("$instance", ".*")
-    .replaceAll("$top", "10")
-    .replaceAll("$__rate_interval", "1m")
-    .replaceAll("$__range", "1h");
-}
-
 describe.skipIf(!canRun)("a real Prometheus", () => {
   let directory: string;
   let prometheus: MetricsBackend;
+  let logs: LogsBackend | undefined;
   let scene: Scene;
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), "queries-test-"));
     prometheus = await startPrometheus({ rules: rulesFile });
-    scene = await startScene({ directory, metricsEndpoint: prometheus.endpoint });
+    logs = hasLogs ? await startVictoriaLogs() : undefined;
+    scene = await startScene({ directory, metricsEndpoint: prometheus.endpoint, logsEndpoint: logs?.endpoint });
   }, timeoutMs);
 
   afterAll(async () => {
     await scene.stop();
     await prometheus.stop();
+    await logs?.stop();
     rmSync(directory, { recursive: true, force: true });
   }, timeoutMs);
 
@@ -99,7 +71,7 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
   test(
     "has labels for the variables of the dashboards",
     async () => {
-      const wanted = dashboards()
+      const wanted = dashboardFiles()
         .flatMap(({ templating }) => templating.list)
         .filter(({ type }) => type === "query")
         .map(({ definition = "" }) => /^label_values\((\w+), (\w+)\)$/.exec(definition)?.slice(1) ?? ["", ""]);
@@ -125,6 +97,19 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
       const rules = await prometheus.rules();
       expect(rules.filter(({ health }) => health !== "ok")).toEqual([]);
       expect(rules).toHaveLength(recorded.length + alerts.length);
+    },
+    timeoutMs,
+  );
+
+  test.skipIf(!hasLogs)(
+    "shows log records in VictoriaLogs for every panel of logs",
+    async () => {
+      const queries = queriesTo("victoriametrics-logs-datasource");
+      expect(queries.map(([title]) => title)).toEqual(["Latest changes", "Latest events", "Flow log records"]);
+      for (const [, query] of queries) {
+        const [first] = (await logs?.until(query, ({ length }) => length > 0)) ?? [];
+        expect(first?.["_msg"]).not.toBe("");
+      }
     },
     timeoutMs,
   );

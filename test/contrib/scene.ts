@@ -20,19 +20,23 @@ export interface SceneOptions {
   readonly directory: string;
   /** Where metrics go. */
   readonly metricsEndpoint: string;
-  /** Where the demo's logs go; nowhere of use without it. */
-  readonly logsUrl?: string;
+  /** Where the demo's logs go, to which `/v1/logs` is appended; nowhere of use without it. */
+  readonly logsEndpoint: string | undefined;
 }
 
 /** A record that holds this is refused by the backend of the second instance. */
 const refused = "nREFUSEDCNTRL";
 
-export async function startScene({ directory, metricsEndpoint, logsUrl }: SceneOptions): Promise<Scene> {
+export async function startScene({ directory, metricsEndpoint, logsEndpoint }: SceneOptions): Promise<Scene> {
   const logs = startFailingBackend();
   const demo = spawn(programBinary(), ["demo", "--endpoint", metricsEndpoint, "--rate", "500"], {
     cwd: directory,
     stdio: "ignore",
-    env: { HOME: directory, TMPDIR: directory, TS2OTEL_OTLP__LOGS__ENDPOINT: logsUrl ?? `${logs.url}v1/logs` },
+    env: {
+      HOME: directory,
+      TMPDIR: directory,
+      TS2OTEL_OTLP__LOGS__ENDPOINT: `${logsEndpoint ?? logs.url.origin}/v1/logs`,
+    },
   });
   const demoEnded = new Promise<void>((resolve) => demo.once("exit", () => resolve()));
   const tailnet = await startTailnet();

@@ -1,0 +1,68 @@
+/** What an alert is, and the series of its tests. */
+import type { MetricName } from "../../src/catalogue/metrics.ts";
+import { promql, type Where } from "./promql.ts";
+
+export interface Alert {
+  readonly name: string;
+  /** `critical`: data is lost or about to be. `warning`: something must be done. `info`: worth knowing. */
+  readonly severity: "critical" | "warning" | "info";
+  /** Has a value while all is well, too. */
+  readonly value: string;
+  /** When the value is a fault. */
+  readonly when: `${"<" | ">" | "=="} ${number}`;
+  readonly for: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly fires: readonly Given[];
+  readonly quiet: readonly Given[];
+}
+
+/** Stands for an instance of the alert's own: all are tested together, and each must fire on its own instance alone. */
+export const instanceInTests = "INSTANCE";
+
+/** A series of a test, with a value each minute in promtool's notation. */
+export interface Given {
+  readonly series: string;
+  readonly values: string;
+}
+
+const inTests = promql({ scope: `instance="${instanceInTests}"`, window: "", keep: [] });
+
+export const hour = 3600;
+const minutes = 120;
+
+export const always = (value: number): string => `${value}x${minutes}`;
+export const growing = (by: number): string => `0+${by}x${minutes}`;
+
+export function given<Name extends MetricName>(
+  name: Name,
+  values: string,
+  where?: Where<Name>,
+  suffix?: string,
+): Given {
+  return { series: inTests.series(name, where, suffix), values };
+}
+
+/** Fires if the series grows by one a minute, and not if it stays. */
+export function whenGrowing<Name extends MetricName>(name: Name, where?: Where<Name>): Pick<Alert, "fires" | "quiet"> {
+  return { fires: [given(name, growing(1), where)], quiet: [given(name, always(3), where)] };
+}
+
+export function whenAt<Name extends MetricName>(name: Name, fault: number, well: number, where?: Where<Name>) {
+  return { fires: [given(name, always(fault), where)], quiet: [given(name, always(well), where)] };
+}
+
+/** Series that exist only once it has happened. */
+export const never = (expression: string): string => `(${expression} or vector(0))`;
+
+export const share = (part: string, whole: string): string => `${part} / ${whole}`;
+
+/** Ten measurements a minute: quick ones take up to 5 ms, slow ones about 2 s. */
+export function bucketsOf(speed: "slow" | "quick"): readonly Given[] {
+  const name = "tailscale2otel.event_loop.lag";
+  const perMinute = speed === "slow" ? [1, 1, 10, 10] : [10, 10, 10, 10];
+  return ["0.005", "1", "2.5", "+Inf"].map((le, at) => ({
+    series: `${inTests.series(name, {}, "_bucket").replace("}", `,le="${le}"}`)}`,
+    values: growing(perMinute[at] ?? 0),
+  }));
+}

@@ -1,0 +1,59 @@
+/** The dashboards of `contrib/grafana`, as Grafana reads them. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface Target {
+  readonly refId: string;
+  readonly expr: string;
+  readonly datasource: { readonly type: string; readonly uid: string };
+}
+
+export interface Panel {
+  readonly id: number;
+  readonly title: string;
+  readonly type: string;
+  readonly description?: string;
+  readonly datasource?: Target["datasource"];
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  /** Those of a collapsed row. */
+  readonly panels?: readonly Panel[];
+  readonly targets?: readonly Target[];
+}
+
+export interface DashboardFile {
+  readonly uid: string;
+  readonly panels: readonly Panel[];
+  readonly templating: {
+    readonly list: readonly { readonly name: string; readonly type: string; readonly definition?: string }[];
+  };
+}
+
+/** Sorted by their names. */
+export function dashboardFiles(): readonly DashboardFile[] {
+  const folder = join(import.meta.dirname, "../../contrib/grafana");
+  const files = readdirSync(folder).toSorted();
+  return files.map((file) => JSON.parse(readFileSync(join(folder, file), "utf8")) as DashboardFile);
+}
+
+/** Rows, and panels inside and outside of them. */
+export function panelsOf({ panels }: DashboardFile): readonly Panel[] {
+  return panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]);
+}
+
+/** Every query to a kind of data source, named after its panel, with the variables filled in as Grafana does if nothing is chosen. */
+export function queriesTo(type: string): readonly (readonly [title: string, query: string])[] {
+  return dashboardFiles()
+    .flatMap(panelsOf)
+    .flatMap(({ title, targets = [] }) =>
+      targets.filter(({ datasource }) => datasource.type === type).map(({ expr }) => [title, inGrafana(expr)] as const),
+    );
+}
+
+function inGrafana(expression: string): string {
+  return expression
+    .replaceAll("$tailnet", ".*")
+    .replaceAll("$instance", ".*")
+    .replaceAll("$top", "10")
+    .replaceAll("$__rate_interval", "1m")
+    .replaceAll("$__range", "1h");
+}
