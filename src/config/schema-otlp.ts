@@ -31,7 +31,7 @@ const headers = (which: string) =>
 const compression = choice(
   ["gzip", "zstd", "none"],
   "gzip",
-  "Compression of request bodies. `zstd` needs less CPU and bandwidth, but many backends do not accept it.",
+  "Compression of request bodies. `zstd` needs a third less bandwidth, but many backends do not accept it.",
 );
 const timeout = duration("10s", ["100ms", "10m"], "Timeout of a whole request.");
 
