@@ -6,7 +6,7 @@ import { allTargets, type BuiltFile, compileProgram, distDir, stagingDir, type T
 import { readStamp, rootDir, type Stamp } from "../build/stamp.ts";
 import { packBinary, publishFolder, readInstaller, readSigningKey, releaseKeyOf, sealFolder } from "./folder.ts";
 import { formulaOf } from "./formula.ts";
-import { buildPackage, formatsOf, unitFile } from "./packages.ts";
+import { buildPackage, configurationFile, formatsOf, unitFile } from "./packages.ts";
 import { billOfMaterials } from "./sbom.ts";
 
 const usage = `bun run release [flags]
@@ -45,7 +45,7 @@ export async function makeRelease({ targets, folder, environment }: ReleaseOptio
       mkdirSync(dirname(binary), { recursive: true });
       compileProgram(target, stamp, binary);
       say(packBinary(target, binary, stamp, staged));
-      const contents = { binary, unit: unitFile() };
+      const contents = { binary, configuration: configurationFile, unit: unitFile() };
       for (const format of formatsOf(target))
         say(buildPackage(format, target, contents, { stamp, folder: staged, work }));
     }

@@ -15,10 +15,15 @@ export const nfpmProgram: GoProgram = {
   main: "github.com/goreleaser/nfpm/v2/cmd/nfpm",
 };
 
+/** Not the page of all settings: a file that changes with each release would be a question at each upgrade. */
+export const configurationFile = join(rootDir, "scripts/release/package/config.toml");
+
 export type PackageFormat = "deb" | "rpm" | "apk";
 
 export interface PackageContents {
   readonly binary: string;
+  /** The configuration file to begin with; an upgrade keeps one that was edited. */
+  readonly configuration: string;
   readonly unit: string;
 }
 
@@ -43,11 +48,11 @@ export function buildPackage(
   { stamp, folder, work }: { readonly stamp: Stamp; readonly folder: string; readonly work: string },
 ): string {
   mkdirSync(work, { recursive: true });
-  const configuration = join(work, `${target.name}-${format}.json`);
-  writeFileSync(configuration, JSON.stringify(configurationOf(format, target, contents, stamp, work)));
+  const instructions = join(work, `${target.name}-${format}.json`);
+  writeFileSync(instructions, JSON.stringify(configurationOf(format, target, contents, stamp, work)));
   // It reads a file's owner and date from the configuration alone, and the dates of its own files from this variable.
   const environment = { ...process.env, SOURCE_DATE_EPOCH: String(sourceDate(stamp).getTime() / 1000) };
-  const args = ["package", "--config", configuration, "--packager", format, "--target", work];
+  const args = ["package", "--config", instructions, "--packager", format, "--target", work];
   const { status, stdout, stderr } = spawnSync(buildGoProgram(nfpmProgram), args, {
     cwd: rootDir,
     encoding: "utf8",
@@ -71,7 +76,7 @@ const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "
 function configurationOf(
   format: PackageFormat,
   { name }: Target,
-  { binary, unit }: PackageContents,
+  { binary, configuration, unit }: PackageContents,
   stamp: Stamp,
   work: string,
 ) {
@@ -101,8 +106,7 @@ function configurationOf(
     contents: [
       file(binary, "/usr/bin/tailscale2otel", 0o755),
       {
-        // Not the page of all settings: a file that changes with each release would be a question at each upgrade.
-        src: asset("config.toml"),
+        src: configuration,
         dst: "/etc/tailscale2otel/config.toml",
         type: "config|noreplace",
         file_info: { mode: 0o600, mtime },

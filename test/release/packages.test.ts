@@ -10,15 +10,23 @@ import {
   readdirSync,
   readFileSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { allTargets, hostTarget } from "../../scripts/build/compile.ts";
 import { readStamp } from "../../scripts/build/stamp.ts";
-import { buildPackage, nfpmProgram, type PackageFormat, unitFile } from "../../scripts/release/packages.ts";
+import {
+  buildPackage,
+  configurationFile,
+  nfpmProgram,
+  type PackageFormat,
+  unitFile,
+} from "../../scripts/release/packages.ts";
 import { programBinary } from "../support/binary.ts";
 import { canHave } from "../support/go-build.ts";
+import { blocksBelow } from "../support/pages.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { timeoutMs } from "../support/wait.ts";
 
@@ -63,7 +71,7 @@ const installers: readonly Installer[] = [
       for (const name of ["info", "updates"]) mkdirSync(join(root, "var/lib/dpkg", name), { recursive: true });
       for (const name of ["status", "available"]) writeFileSync(join(root, "var/lib/dpkg", name), "");
     },
-    install: (root, path) => [...dpkg(root), "-i", path],
+    install: (root, path) => [...dpkg(root), "--force-confold", "-i", path],
     remove: (root) => [...dpkg(root), "-r", "tailscale2otel"],
   },
   {
@@ -134,6 +142,10 @@ describe.skipIf(isMissing())("packages", () => {
       const built = ["a", "b/c"].map((place) => readFileSync(packageOf(format, "1.0.0", stub("1.0.0", place), place)));
       expect(built[0]?.equals(built[1] ?? Buffer.alloc(0))).toBe(true);
     }
+    const bytes = readFileSync(packageOf("deb", "1.0.0", stub("1.0.0"))).toString("latin1");
+    const seconds = String(Date.parse(stamp.buildDate) / 1000);
+    expect(bytes.split(seconds).length - 1).toBe(3);
+    expect(run(["rpm", "-qp", "--qf", "%{BUILDTIME}", packageOf("rpm", "1.0.0", stub("1.0.0"))])).toBe(seconds);
   });
 
   test("for Alpine need libstdc++ and bring a service for OpenRC", () => {
@@ -143,6 +155,16 @@ describe.skipIf(isMissing())("packages", () => {
     for (const path of [config, binary, "etc/init.d/tailscale2otel"]) expect(bytes).toContain(`${path}\0`);
     expect(bytes).toContain(".pre-install\0");
     expect(bytes).not.toContain("usr/lib/systemd");
+  });
+
+  test("have the names that the page about installing uses", () => {
+    const [commands = ""] = blocksBelow("docs/install.md", "## Packages");
+    const named = [...commands.matchAll(/\S+\.(deb|rpm|apk)\b/g)].map(([name, format]) => ({
+      name,
+      format: format as PackageFormat,
+    }));
+    expect(named.map(({ format }) => format)).toEqual(["deb", "rpm", "apk"]);
+    for (const { format, name } of named) expect(basename(packageOf(format, "0.1.0", stub("0.1.0")))).toBe(name);
   });
 
   test("ask for nothing but the architecture that their binary is for", () => {
@@ -164,7 +186,7 @@ function packageOf(
 ): string {
   const folder = join(directory, "built", place);
   mkdirSync(folder, { recursive: true });
-  const contents = { binary: program, unit: unitFile() };
+  const contents = { binary: program, configuration: configurationOf(version), unit: unitFile() };
   const work = join(folder, "work");
   return join(folder, buildPackage(format, target, contents, { stamp: { ...stamp, version }, folder, work }));
 }
@@ -174,12 +196,21 @@ function targetOf(format: PackageFormat) {
   return allTargets.find((target) => target.name === name) ?? hostTarget();
 }
 
+/** The one of another major version differs. */
+function configurationOf(version: string): string {
+  const path = join(directory, `config-${version}.toml`);
+  const remark = version.startsWith("9") ? "# of the new version\n" : "";
+  writeFileSync(path, readFileSync(configurationFile, "utf8") + remark);
+  return path;
+}
+
 /** A program that says its version, and takes no time to pack. */
 function stub(version: string, place = "."): string {
   const path = join(directory, "stubs", place, version);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `#!/bin/sh\necho ${version}\n`);
   chmodSync(path, 0o700);
+  utimesSync(path, place.length, place.length);
   return path;
 }
 
