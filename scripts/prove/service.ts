@@ -1,25 +1,32 @@
 /** Installs the service under a real systemd, process 1 of namespaces of its own, and sees it start, reload, restart and stop. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { programBinary } from "../../test/support/binary.ts";
+import { createAuthority } from "../../test/support/certificates.ts";
 import { freePort } from "../../test/support/port.ts";
+import { startTailscaled } from "../../test/support/tailscaled.ts";
 import { until } from "../../test/support/wait.ts";
 
 const systemd = "/lib/systemd/systemd";
 const program = "/usr/local/bin/tailscale2otel";
 const config = "/usr/local/etc/config.toml";
 const directory = mkdtempSync(join(tmpdir(), "ts2otel-service-"));
+/** Where the service can see it: not in a temporary directory. */
+const visible = mkdtempSync("/srv/ts2otel-service-");
+chmodSync(visible, 0o755);
 const pidFile = join(directory, "pid");
 
 /** What systemd needs to begin, and nothing that would change this machine. */
 const targets = ["sysinit", "basic", "shutdown", "network-online", "multi-user", "default"];
 
-/** Folders that the service writes to, or that hold what is tried, are empty ones in memory here. */
+/** Folders that are written to are in memory here; the new user is known in these namespaces alone. */
 const boot = `set -e
 mount --make-rprivate / && mount --make-rshared /
-for folder in /run /usr/local/bin /usr/local/etc /etc/systemd/system /var/lib; do mount -t tmpfs tmpfs "$folder"; done
+mount -t tmpfs tmpfs /run && mkdir /run/upper /run/work
+mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc
+for folder in /usr/local/bin /usr/local/etc /etc/systemd/system /var/lib; do mount -t tmpfs tmpfs "$folder"; done
 mount -t proc proc /proc
 cp "${programBinary()}" ${program}
 for target in ${targets.join(" ")}; do
@@ -40,7 +47,7 @@ try {
   await prove();
 } finally {
   init?.kill("SIGKILL");
-  rmSync(directory, { recursive: true, force: true });
+  for (const folder of [directory, visible]) rmSync(folder, { recursive: true, force: true });
 }
 
 async function prove(): Promise<void> {
@@ -88,11 +95,31 @@ async function prove(): Promise<void> {
   await until(() => send("first-token", "http://127.0.0.1:811/services/collector/event").includes("200 OK"));
   report("a port below 1024: bound with one capability");
 
+  await withCertificate(port, admin);
+
   expectCode(0, inside(program, "service", "uninstall"));
-  expectMatch(inside("ls", "/var/lib/private/tailscale2otel").stdout, /journal\.db/);
+  expectMatch(inside("ls", "/var/lib/tailscale2otel/").stdout, /journal\.db/);
   if (inside("ls", "/etc/systemd/system/tailscale2otel.service").status === 0)
     throw new Error("the unit is still there");
   report("uninstall: stopped and removed, the journal is kept");
+}
+
+/** tailscaled is a stand-in here; `prove tailscaled` tries the real one. */
+async function withCertificate(port: number, admin: number): Promise<void> {
+  const socket = join(visible, "tailscaled.sock");
+  const tailscaled = await startTailscaled(socket, { pair: createAuthority(directory).issue("node") });
+  chmodSync(socket, 0o666);
+  configure(`listen = "127.0.0.1:${port}"\ntls.tailscale = true\n[tailscale]\nsocket = "${socket}"`, admin);
+  const installed = inside(program, "service", "install", "--config", config, "--force");
+  expectCode(0, installed);
+  expectMatch(installed.stdout, /TS_PERMIT_CERT_UID=tailscale2otel/);
+  const health = `https://127.0.0.1:${port}/services/collector/health`;
+  const asked = () => spawnSync("curl", ["--silent", "--insecure", health], { encoding: "utf8" }).stdout;
+  await until(() => asked().includes("HEC is healthy"));
+  const uid = inside("id", "--user", "tailscale2otel").stdout.trim();
+  expectMatch(inside("cat", `/proc/${property("MainPID")}/status`).stdout, new RegExp(`^Uid:\t${uid}\t`, "m"));
+  await tailscaled.stop();
+  report("tls.tailscale: runs as the user that tailscaled can permit, with its certificate and the state of before");
 }
 
 function configure(listen: string, admin: number): void {

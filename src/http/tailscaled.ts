@@ -126,9 +126,11 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
   const said = printable(text.trim().slice(0, 300));
   if (status === 403 && text.includes("cert access denied")) {
     const user = currentUser();
+    const dynamic = "for a systemd service whose user exists only while it runs, use: tailscale2otel service install";
+    const control = `or, for full control of Tailscale: tailscale set --operator=${user}`;
     return new TailscaledError(
       `tailscaled gives no certificates to this user (${user})`,
-      `Add TS_PERMIT_CERT_UID=${user} to /etc/default/tailscaled and run: systemctl restart tailscaled (or, for full control of Tailscale: tailscale set --operator=${user})`,
+      `Add TS_PERMIT_CERT_UID=${user} to /etc/default/tailscaled and run: systemctl restart tailscaled (${/^\d+$/.test(user) ? dynamic : control})`,
     );
   }
   if (text.includes("no netmap")) return new TailscaledError(...notLoggedIn);

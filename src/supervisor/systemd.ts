@@ -39,11 +39,13 @@ export function systemInstallation(unit: SystemUnit): Installation {
     ),
     unless: ["id", "--user", serviceUser],
   };
+  // While it runs with a dynamic user, that one has the name.
+  const stop: Step = { command: ["systemctl", "stop", unitName], mayFail: true };
   return {
     path: join("/etc/systemd/system", unitName),
     text: systemUnit(unit),
     isReachable: { command: ["systemctl", "show", "--property=Version"] },
-    install: [...(unit.hasFixedUser ? [user] : []), ...startSteps([])],
+    install: [...(unit.hasFixedUser ? [stop, user] : []), ...startSteps([])],
     uninstall: stopSteps([]),
     logs: "journalctl --unit=tailscale2otel",
   };

@@ -166,7 +166,8 @@ describe.skipIf(!canUnshare && process.env["CI"] === undefined)("for the machine
     expect(stdout).toContain(
       "TS_PERMIT_CERT_UID=tailscale2otel to /etc/default/tailscaled, then run: systemctl restart tailscaled",
     );
-    expect(calls().slice(1, 3)).toEqual([
+    expect(calls().slice(1, 4)).toEqual([
+      "systemctl stop tailscale2otel.service",
       "id --user tailscale2otel",
       "useradd --system --user-group --no-create-home --home-dir=/var/lib/tailscale2otel --shell=/usr/sbin/nologin tailscale2otel",
     ]);

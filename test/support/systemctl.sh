@@ -31,6 +31,7 @@ case "$verb" in
     fi
     : >"$here/active"
     ;;
+  stop) unit "$1" ;;
   disable)
     [ "$1" = --now ] && shift
     unit "$1"
