@@ -75,11 +75,22 @@ export async function withInstance<Result>(
   }
 }
 
-/** The running instance. @throws {NoAnswer} if there is none, and what `withInstance` throws. */
-export async function runningInstance(options: InstanceOptions): Promise<RunningInstance> {
-  const { found } = await look(options);
-  if (!(found instanceof NoAnswer)) return found;
-  throw new NoAnswer([found.message, found.remedy].filter(Boolean).join(". "));
+/**
+ * Finds the running instance, and finds it again when it has stopped answering: at another address perhaps, but with the same
+ * state directory. @throws {NoAnswer} if there is none, and what `withInstance` throws.
+ */
+export function createConnection({ args, sources, host }: InstanceOptions): () => Promise<RunningInstance> {
+  let { err } = host;
+  let statePath: string | undefined;
+  return async () => {
+    const { found } = await look({ args, sources, host: { err } });
+    err = { ...err, write: async () => {} };
+    if (found instanceof NoAnswer) throw new NoAnswer([found.message, found.remedy].filter(Boolean).join(". "));
+    const status = await found.status();
+    statePath ??= status.statePath;
+    if (status.statePath !== statePath) throw new NoAnswer(`only another instance answers, at ${found.address}`);
+    return found;
+  };
 }
 
 async function look({ args, sources, host }: InstanceOptions) {

@@ -8,7 +8,7 @@ import { onSignal } from "../runtime/process.ts";
 import { diffOf, eventText } from "../screen/event-text.ts";
 import { type Command, command, programName } from "./command.ts";
 import { instantOf, list, option, UsageError, wholeNumberOf } from "./flags.ts";
-import { instanceFlags, NoAnswer, type RunningInstance, runningInstance } from "./instance.ts";
+import { createConnection, instanceFlags, NoAnswer, type RunningInstance } from "./instance.ts";
 import { counted, jsonLine, type Output, paint } from "./terminal.ts";
 
 export const tailCommand: Command = command({
@@ -37,14 +37,13 @@ export const tailCommand: Command = command({
     const query = queryOf(args);
     const matches = grepOf(args.grep);
     const isJson = args.json === true;
-    const connect = (isFirst: boolean) =>
-      runningInstance({ args, sources, host: isFirst ? host : { err: { ...host.err, write: async () => {} } } });
+    const connect = createConnection({ args, sources, host });
     const note = (text: string): Promise<void> => host.err.write(`${programName}: ${printable(text)}\n`);
     const stop = new AbortController();
     const releases = (["SIGINT", "SIGTERM"] as const).map((name) => onSignal(name, () => stop.abort()));
     try {
-      const instance = await connect(true);
-      await follow({ instance, reconnect: () => connect(false), query, stop: stop.signal, note }, async (events) => {
+      const instance = await connect();
+      await follow({ instance, reconnect: connect, query, stop: stop.signal, note }, async (events) => {
         const lines = events
           .map((event) => ({ event, text: eventText(event) }))
           .filter(({ event, text }) => matches(event, text))

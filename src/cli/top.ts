@@ -9,7 +9,7 @@ import { canDraw, openScreen } from "../screen/terminal.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, option, UsageError } from "./flags.ts";
 import { urlFlag } from "./admin-address.ts";
-import { NoAnswer, type RunningInstance, runningInstance } from "./instance.ts";
+import { createConnection, NoAnswer, type RunningInstance } from "./instance.ts";
 
 export const topCommand: Command = command({
   name: "top",
@@ -29,8 +29,8 @@ export const topCommand: Command = command({
     const intervalMs = parseDuration(args.interval ?? "1s") ?? 0;
     if (intervalMs < 200 || intervalMs > 60_000)
       throw new UsageError(`--interval must be a time from 200ms to 1m, not ${JSON.stringify(args.interval)}`);
-    const silent = { err: { ...host.err, write: async () => {} } };
-    let instance: RunningInstance | undefined = await runningInstance({ args, sources, host });
+    const connect = createConnection({ args, sources, host });
+    let instance: RunningInstance | undefined = await connect();
     const stop = new AbortController();
     let code = 0;
     const end = (exitCode: number): void => {
@@ -64,7 +64,7 @@ export const topCommand: Command = command({
     try {
       while (!stop.signal.aborted) {
         try {
-          instance ??= await runningInstance({ args, sources, host: silent });
+          instance ??= await connect();
           moment = await look(instance);
           await show();
         } catch (error) {

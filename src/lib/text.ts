@@ -22,11 +22,12 @@ export function printable(text: string, replace: (character: string) => string =
 /** Characters that take two columns of a terminal, and those that take none. */
 const wide =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
+const plain = /^[\x20-\x7e]*$/;
 const combining = /[\p{Mn}\p{Me}]/u;
 
 /** How many columns of a terminal the text takes. Printable ASCII is the usual case. */
 export function columnsOf(text: string): number {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  if (plain.test(text)) return text.length;
   let columns = 0;
   for (const character of text) columns += columnsOfCharacter(character);
   return columns;
@@ -34,6 +35,7 @@ export function columnsOf(text: string): number {
 
 /** The text, or as much of its beginning as fits, with an ellipsis. Never half a character. */
 export function cutColumns(text: string, columns: number): string {
+  if (text.length * 2 <= columns || (text.length <= columns && plain.test(text))) return text;
   let left = columns;
   let end = 0;
   let cut = 0;

@@ -23,8 +23,13 @@ export interface Program {
 /** Programs of several tests run at once, and none of them may take the admin listener's port from another. */
 const anyPort = { TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
 
-export function start(directory: string, args: readonly string[], environment: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, [entry, ...args], {
+export function start(
+  directory: string,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+  [executable, ...first]: readonly [string, ...string[]] = [process.execPath, entry],
+): Program {
+  const child = spawn(executable, [...first, ...args], {
     cwd: directory,
     env: {
       PATH: process.env["PATH"],

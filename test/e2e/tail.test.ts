@@ -1,17 +1,18 @@
 /** `tail` against a running instance: what is shown, which of it, for how long, and what happens when the instance goes away. */
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { AcceptedEvent } from "../../src/admin/events/index.ts";
 import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
 import { blocksBelow } from "../support/pages.ts";
+import { programBinary } from "../support/binary.ts";
 import { timeoutMs, until } from "../support/wait.ts";
-import { type Program, runToEnd, start, temporaryDirectory } from "./program.ts";
-import { configure } from "./running.ts";
+import { type Program, start, temporaryDirectory } from "../cli/program.ts";
+import { configure } from "../cli/running.ts";
 
-const entry = join(import.meta.dirname, "../../src/main.ts");
+const binary = [programBinary()] as const;
 const parent = temporaryDirectory();
 const secret = "tskey-webhook-test";
 
@@ -22,7 +23,7 @@ interface Instance {
 }
 
 async function run(directory: string): Promise<Instance> {
-  const program = start(directory, ["run"]);
+  const program = start(directory, ["run"], {}, binary);
   const { stream, webhook } = JSON.parse(await program.line('"ready"')) as Pick<Instance, "stream" | "webhook">;
   return { program, stream, webhook };
 }
@@ -49,7 +50,7 @@ interface Tail {
 }
 
 function tail(directory: string, ...args: readonly string[]): Tail {
-  const { process: child, ended } = start(directory, ["tail", ...args]);
+  const { process: child, ended } = start(directory, ["tail", ...args], {}, binary);
   let [out, err] = ["", ""];
   child.stdout.on("data", (chunk: string) => (out += chunk));
   child.stderr.on("data", (chunk: string) => (err += chunk));
@@ -169,9 +170,9 @@ describe("the examples of the operations page run", () => {
   test.each(examples)(
     "%s",
     async (line) => {
-      const child = spawn("sh", ["-c", `tailscale2otel() { exec "$BUN" "$ENTRY" "$@"; }; ${line}`], {
+      const child = spawn("sh", ["-c", `tailscale2otel() { exec "$BINARY" "$@"; }; ${line}`], {
         cwd: directory,
-        env: { PATH: process.env["PATH"], HOME: directory, BUN: process.execPath, ENTRY: entry },
+        env: { PATH: process.env["PATH"], HOME: directory, BINARY: binary[0] },
         stdio: ["ignore", "ignore", "pipe"],
       });
       let errors = "";
@@ -195,7 +196,7 @@ describe("says what is wrong with", () => {
   ])(
     "%s",
     async (_, args, message) => {
-      const { code, stderr } = await runToEnd(directory, ["tail", ...args]);
+      const { code, stderr } = await start(directory, ["tail", ...args], {}, binary).ended;
       expect(code).toBe(64);
       expect(stderr).toContain(message);
     },
@@ -206,7 +207,7 @@ describe("says what is wrong with", () => {
     "an instance that does not run",
     async () => {
       const empty = configure(parent, "empty", "");
-      const { code, stderr } = await runToEnd(empty, ["tail"], { TS2OTEL_ADMIN__LISTEN: "127.0.0.1:1" });
+      const { code, stderr } = await start(empty, ["tail"], { TS2OTEL_ADMIN__LISTEN: "127.0.0.1:1" }, binary).ended;
       expect(code).toBe(1);
       expect(stderr).toContain("no instance answers (connection refused by 127.0.0.1:1). Start the instance");
     },
@@ -246,12 +247,52 @@ test(
 );
 
 test(
+  "does not go on with another instance, although that answers at the configured address",
+  async () => {
+    let asked = 0;
+    const foreign = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: ({ url }) =>
+        url.endsWith("/status")
+          ? Response.json({ notReady: [], conservation: {}, statePath: `elsewhere ${++asked}` })
+          : Response.json({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }),
+    });
+    const listen = `127.0.0.1:${foreign.port}`;
+    const own = configure(parent, "own", "", webhooks);
+    const file = join(own, "tailscale2otel.toml");
+    const settings = readFileSync(file, "utf8");
+    writeFileSync(file, settings.replace(/(?<=\[admin\]\nlisten = )"[^"]*"/, JSON.stringify(listen)));
+    const runAt = async (place: string, admin: string): Promise<Instance> => {
+      const program = start(place, ["run"], { TS2OTEL_ADMIN__LISTEN: admin }, binary);
+      return { program, ...(JSON.parse(await program.line('"ready"')) as Omit<Instance, "program">) };
+    };
+    const first = await runAt(own, "127.0.0.1:0");
+    const shown = start(own, ["tail"], {}, binary);
+    let text = "";
+    shown.process.stdout.on("data", (chunk: string) => (text += chunk));
+    await send(first, flow(1));
+    await until(() => text.includes(":1 "));
+    first.program.process.kill("SIGKILL");
+    await until(() => asked > 0);
+    const second = await runAt(own, "127.0.0.1:0");
+    await send(second, flow(2));
+    await until(() => text.includes(":2 "));
+    second.program.process.kill("SIGKILL");
+    await foreign.stop(true);
+    shown.process.kill("SIGINT");
+    expect((await shown.ended).stderr).not.toContain("gap");
+  },
+  timeoutMs,
+);
+
+test(
   "says that the journal is another one, and begins with its first event",
   async () => {
     const own = configure(parent, "memory", "", webhooks).replaceAll("\n", "");
     const memory = { TS2OTEL_STATE__PATH: ":memory:", TS2OTEL_ADMIN__LISTEN: "127.0.0.1:0" };
     const begin = async (listen: string): Promise<Instance & { admin: string }> => {
-      const program = start(own, ["run"], { ...memory, TS2OTEL_ADMIN__LISTEN: listen });
+      const program = start(own, ["run"], { ...memory, TS2OTEL_ADMIN__LISTEN: listen }, binary);
       return {
         program,
         ...(JSON.parse(await program.line('"ready"')) as Omit<Instance, "program"> & { admin: string }),
@@ -276,15 +317,11 @@ test(
 test(
   "ends when nobody reads on",
   async () => {
-    const reading = spawn(
-      "sh",
-      ["-c", '"$0" "$@" | head -n 2; echo "ended"', process.execPath, entry, "tail", "--since", "1h"],
-      {
-        cwd: directory,
-        env: { PATH: process.env["PATH"], HOME: directory },
-        stdio: ["ignore", "pipe", "inherit"],
-      },
-    );
+    const reading = spawn("sh", ["-c", '"$0" "$@" | head -n 2; echo "ended"', binary[0], "tail", "--since", "1h"], {
+      cwd: directory,
+      env: { PATH: process.env["PATH"], HOME: directory },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     let text = "";
     reading.stdout.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
     const ended = new Promise((resolve) => reading.on("close", resolve));
