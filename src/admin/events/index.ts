@@ -25,8 +25,8 @@ export const maxWaitMs = 30_000;
 /** Requests at once. */
 const maxRequests = 64;
 
-/** How long to look back for the last events. */
-const lookBackMs = 2000;
+/** How long to search for events that match, if they are rare; and how long to look back for the last ones. */
+const searchMs = 2000;
 const headsAtOnce = 200;
 
 /** What reading needs is dropped after so long without a request. */
@@ -77,11 +77,11 @@ export class EventFeed {
 
   async #read(query: EventQuery, page: OpenPage): Promise<EventPage> {
     const matches = matcherOf(query.nodes);
-    const endsAt = performance.now() + query.waitMs;
+    const beganAt = performance.now();
     let isEnd = false;
     for (;;) {
       isEnd = await this.#pace.step(() => this.#reader.advance(page, query, matches));
-      const leftMs = endsAt - performance.now();
+      const leftMs = beganAt + (isEnd ? query.waitMs : Math.max(query.waitMs, searchMs)) - performance.now();
       if (page.events.length > 0 || page.gap !== undefined || leftMs <= 0) break;
       if (isEnd && !this.#ending.signal.aborted) await this.#pace.commit(leftMs);
     }
@@ -113,7 +113,7 @@ export class EventFeed {
   /** The place of the event with that number from the end, of those that match; as far back as time allows. */
   async #lastPlace(last: number, end: number, query: EventQuery): Promise<LogPosition> {
     const matches = matcherOf(query.nodes);
-    const untilMs = performance.now() + lookBackMs;
+    const untilMs = performance.now() + searchMs;
     const first = this.#reader.heads(1, 1)[0]?.seq ?? end;
     let place = startOf(end);
     let missing = last;
