@@ -209,7 +209,7 @@ describe("an error that a page explains is what the backend answers, and `status
   );
 
   test.skipIf(!hasVictoria && !isCi)(
-    "from VictoriaLogs, to JSON",
+    "from VictoriaLogs, to JSON; what it refused is delivered once that is corrected",
     async () => {
       const logs = await startVictoriaLogs();
       cleanups.push(() => logs.stop());
@@ -220,6 +220,10 @@ describe("an error that a page explains is what the backend answers, and `status
         "HTTP 400: json encoding isn't supported for opentelemetry format",
         admin,
       );
+      await cleanups.pop()?.();
+      await run("victoriametrics", addresses, ["otlp.metrics.enabled=false"]);
+      const [query = ""] = blocksOf("victoriametrics", "logsql");
+      await logs.until(query, ({ length }) => length === 2);
     },
     timeoutMs,
   );
