@@ -1,5 +1,6 @@
 /** The catalogue keeps its own rules, which the compiler cannot check. */
 import { describe, expect, test } from "bun:test";
+import { prometheusName } from "../../src/catalogue/definition.ts";
 import { type MetricDefinition, metrics } from "../../src/catalogue/metrics.ts";
 import { auditActions, auditOrigins, wordOf } from "../../src/catalogue/vocabulary.ts";
 
@@ -23,6 +24,17 @@ describe.each(definitions)("%s", (_, { origin, kind, unit, description, attribut
     expect(buckets !== undefined).toBe(kind === "histogram");
     expect(buckets).toEqual(buckets?.toSorted((a, b) => a - b));
   });
+});
+
+test.each([
+  ["a.io", "counter", "By", "a_io_bytes_total"],
+  ["a.bytes_sent", "total", "By", "a_bytes_sent_total"],
+  ["a.up", "gauge", "1", "a_up_ratio"],
+  ["a.errors", "counter", "1", "a_errors_total"],
+  ["a.inflight", "updown", "{request}", "a_inflight"],
+  ["a.duration", "histogram", "s", "a_duration_seconds"],
+] as const)("%s, a %s of %s, is %s in Prometheus", (name, kind, unit, expected) => {
+  expect(prometheusName(name, { kind, unit })).toBe(expected);
 });
 
 test("what a vocabulary does not know is other", () => {

@@ -159,6 +159,17 @@ test("the process's own are SDK instruments with the catalogue's units and bucke
   expect(named["tailscale2otel.up"]).toMatchObject({ kind: "gauge", value: 1 });
 });
 
+test("a counter has all series of its closed words from the start, without those that settings name, unless they are too many", async () => {
+  const metrics = start({ self: true });
+  await metrics.fold(foldOf([]));
+  const zeros = (name: string) =>
+    sink.points.filter(({ metric, value }) => metric === name && value === 0).map(({ attributes }) => attributes);
+  expect(zeros("tailscale.stream.rejected")).toContainEqual({ reason: "auth" });
+  expect(zeros("tailscale2otel.export.requests")).toHaveLength(6);
+  expect(zeros("tailscale2otel.export.requests")).toContainEqual({ signal: "logs", outcome: "retry" });
+  expect(zeros("tailscale2otel.api.requests")).toEqual([]);
+});
+
 describe("a backend that fails", () => {
   const isSecond = ({ points }: SunkRequest) => points[0]?.attributes["tailscale.src.node"] === "node-2000";
   const taken = () => sink.requests.filter(({ isTaken }) => isTaken).map(({ points }) => points[0]?.value);

@@ -35,6 +35,7 @@ describe("what an answer means", () => {
   test.each([200, 202, 204])("%i with nothing in it is taken", async (status) => {
     expect(await post({ kind: "status", status })).toEqual({ kind: "accepted" });
     expect(sender.outcomes).toEqual(["success"]);
+    expect(sender.failures).toEqual([]);
   });
 
   test.each([400, 413, 422] as const)("%i refuses the body", async (status) => {
@@ -44,6 +45,7 @@ describe("what an answer means", () => {
       message: `HTTP ${status}: bad body`,
     });
     expect(sender.outcomes).toEqual(["rejected"]);
+    expect(sender.failures).toEqual(["rejected"]);
   });
 
   test.each([
@@ -68,6 +70,7 @@ describe("what an answer means", () => {
       why: expect.stringMatching(new RegExp(`^http://127.0.0.1:\\d+/v1/logs: HTTP ${status}$`)),
     });
     expect(sender.outcomes).toEqual(["retry"]);
+    expect(sender.failures).toEqual([cause]);
   });
 
   test.each([301, 302, 307])("%i is not followed, and names where it leads", async (status) => {

@@ -4,7 +4,7 @@ import { type Config, inspectConfig } from "../../src/config/index.ts";
 import type { Answer, Encoding } from "../../src/export/answer.ts";
 import type { Fetch } from "../../src/export/sender.ts";
 import type { Destination } from "../../src/export/destination.ts";
-import { createSender, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
+import { createSender, type FailureType, type RequestOutcome, type Sender } from "../../src/export/sender.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 
 export type OtlpConfig = Config["otlp"];
@@ -26,6 +26,7 @@ export function destinationAt(url: string, change: Partial<Destination> = {}): D
 export interface TestSender {
   readonly send: Sender;
   readonly outcomes: RequestOutcome[];
+  readonly failures: FailureType[];
   /** Messages and fields of warnings. */
   readonly warnings: string[];
   post(body: Uint8Array, encoding: Encoding, stop?: AbortSignal): Promise<Answer>;
@@ -36,6 +37,7 @@ const never = new AbortController().signal;
 /** A sender with the runtime's own `fetch` unless another is given, and what it said. */
 export function senderTo(destination: Destination, parts: { readonly fetch?: Fetch } = {}): TestSender {
   const outcomes: RequestOutcome[] = [];
+  const failures: FailureType[] = [];
   const warnings: string[] = [];
   const logger: Logger = {
     ...silentLogger,
@@ -46,7 +48,10 @@ export function senderTo(destination: Destination, parts: { readonly fetch?: Fet
     clock: () => 1_000_000,
     logger,
     credentials: () => destination,
-    onAnswer: (_, outcome) => void outcomes.push(outcome),
+    onAnswer(_, outcome, __, failure) {
+      outcomes.push(outcome);
+      if (failure !== undefined) failures.push(failure);
+    },
   });
-  return { send, outcomes, warnings, post: (body, encoding, stop = never) => send(body, encoding, stop) };
+  return { send, outcomes, failures, warnings, post: (body, encoding, stop = never) => send(body, encoding, stop) };
 }

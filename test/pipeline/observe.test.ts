@@ -77,6 +77,11 @@ test("attribute sets beyond the limit, and connections that found no room in the
     Object.fromEntries(
       read("tailscale2otel.series.overflowed").map(({ value, attributes }) => [Object.values(attributes)[0], value]),
     );
+  const overflowing = new Map(
+    read("tailscale2otel.series.overflowing").map(({ value, attributes }) => [Object.values(attributes)[0], value]),
+  );
+  expect(overflowing.get("tailscale.network.io.rollup")).toBe(1);
+  expect(overflowing.get("tailscale.network.flows")).toBe(0);
   const before = overflowed();
   expect(before["tailscale.network.io"]).toBeGreaterThanOrEqual(1_000);
   expect(before["tailscale.network.io.rollup"]).toBeGreaterThanOrEqual(900);
