@@ -29,7 +29,8 @@ tailscale2otel init --from config.yaml --output tailscale2otel.toml
 tailscale2otel check --config tailscale2otel.toml --changed
 \`\`\`
 
-\`--from\` takes the YAML file, a file of variables (\`.env\`), or \`env\` for the variables of this shell. The Go program reads both, and variables
+\`--from\` takes the YAML file, the values of the Helm chart, a file of variables (\`.env\`), \`-\` for standard input, or \`env\` for the variables
+of this shell. The Go program reads both, and variables
 override its file: \`--from config.yaml,go.env\`. Without \`--output\`, the TOML goes to standard output. Nothing is sent anywhere, and the
 file of the Go program is not changed.
 

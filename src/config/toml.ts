@@ -110,7 +110,9 @@ function partsOf(key: string): readonly string[] {
 function syntaxProblem(file: string, toml: string, error: TomlError): Finding {
   const other = otherFormat(toml);
   if (other !== undefined) {
-    const remedy = "Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).";
+    const conversion =
+      other === "YAML" ? ` To convert a file of the Go program, run: tailscale2otel init --from ${file}` : "";
+    const remedy = `Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).${conversion}`;
     const origin = { from: "file", file, line: 0 } as const;
     return { severity: "error", origin, key: file, message: `it is not TOML; it looks like ${other}`, remedy };
   }

@@ -2,13 +2,13 @@
 import { dirname, resolve } from "node:path";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { convert, type Remark } from "./convert.ts";
-import { fillPlaceholders, selectTailnet } from "./prepare.ts";
+import { fillPlaceholders, selectTailnet, takeFromChart } from "./prepare.ts";
 import { type Environment, type GoGivens, parseVariables, readVariables, readYaml } from "./source.ts";
 import { isTable } from "./table.ts";
 import { writeToml } from "./toml.ts";
 
 export interface MigrationSource {
-  /** Paths of YAML files or files of variables, and `env` for the environment; later ones override earlier ones. */
+  /** Paths of YAML files or files of variables, `-`, and `env` for the environment; later ones override earlier ones. */
   readonly from: readonly string[];
   /** Which tailnet of a list. */
   readonly tailnet?: string | undefined;
@@ -40,10 +40,11 @@ export function migrate({ from, tailnet, environment, workingDirectory, createTo
         ? "the environment has no TS2OTEL_ variables"
         : `there are no settings of the Go program in ${from.join(", ")}`,
     );
+  const chart = takeFromChart(givens);
   const filled = fillPlaceholders(givens, environment);
   selectTailnet(givens, tailnet);
   const converted = convert(givens, { directory, createToken });
-  const remarks = [...filled, ...converted.remarks];
+  const remarks = [...chart, ...filled, ...converted.remarks];
   return {
     toml: writeToml(
       { ...converted, remarks },
@@ -55,6 +56,9 @@ export function migrate({ from, tailnet, environment, workingDirectory, createTo
   };
 }
 
+/** Several times the Go program's example with all its comments. */
+const maxSourceBytes = 512 * 1024;
+
 /** Time for the writer of a pipe, such as a program that decrypts the file. */
 const pipeWaitMs = 10_000;
 
@@ -63,7 +67,7 @@ function readSource(name: string, path: string, environment: Environment, givens
     readVariables(environment, isTable, givens);
     return "variables";
   }
-  const read = readRegularFile(path, undefined, pipeWaitMs);
+  const read = readRegularFile(name === "-" ? "/dev/stdin" : path, maxSourceBytes, pipeWaitMs);
   if ("reason" in read) throw new Error(`cannot read ${name}: ${read.reason}`);
   const variables = parseVariables(read.text, environment);
   if (variables !== undefined) {

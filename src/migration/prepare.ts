@@ -1,8 +1,9 @@
-/** What the table of settings takes for granted: one tailnet, and values without placeholders. */
+/** What the table of settings takes for granted: one tailnet, no Helm chart around it, and values without placeholders. */
 import { printable } from "../lib/text.ts";
 import type { Remark } from "./convert.ts";
 import { goText } from "./go-values.ts";
 import type { Environment, GoGiven, GoGivens } from "./source.ts";
+import { rowOf } from "./table.ts";
 
 type Table = Readonly<Record<string, unknown>>;
 
@@ -49,6 +50,25 @@ export function selectTailnet(givens: GoGivens, wanted: string | undefined): voi
   if (secret === undefined) return;
   givens.delete(injected);
   givens.set("tailscale.auth.oauth.client_secret", secret);
+}
+
+/** Values of the Go program's Helm chart have its settings below `config`, among others that are for the chart alone. */
+export function takeFromChart(givens: GoGivens): readonly Remark[] {
+  const isInside = (key: string): boolean => key.startsWith("config.");
+  if (![...givens.keys()].some((key) => isInside(key) && rowOf(key.slice("config.".length)) !== undefined)) return [];
+  const others = new Set<string>();
+  const all = [...givens];
+  givens.clear();
+  for (const [key, given] of all) {
+    if (isInside(key)) givens.set(key.slice("config.".length), given);
+    else if (rowOf(key) !== undefined) givens.set(key, given);
+    else others.add(key.replace(/\..*/s, ""));
+  }
+  return [...others].map((about) => ({
+    kind: "missing",
+    about,
+    text: "this is for the Helm chart, not for the program",
+  }));
 }
 
 const placeholder = /\$\{([A-Za-z_]\w*)\}|^\$([A-Za-z_]\w*)$/g;

@@ -1,5 +1,6 @@
 /** `init --from`: what is written where, and what is said about it. */
 import { describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runToEnd, temporaryDirectory } from "./program.ts";
@@ -46,6 +47,19 @@ describe("with --output", () => {
     expect(again.stderr).toContain("new.toml exists already");
     expect(readFileSync(path, "utf8")).toBe(before);
   });
+});
+
+test("reads standard input, and a pipe such as that of a program that decrypts the file", () => {
+  const main = join(import.meta.dirname, "../../src/main.ts");
+  for (const command of ["cat go.yaml | $BUN $MAIN init --from -", "$BUN $MAIN init --from <(cat go.yaml)"]) {
+    const { status, stdout } = spawnSync("bash", ["-c", command], {
+      cwd: directory,
+      env: { PATH: process.env["PATH"], HOME: directory, BUN: process.execPath, MAIN: main },
+      encoding: "utf8",
+    });
+    expect([command, status]).toEqual([command, 0]);
+    expect(stdout).toContain('client_id = "kExampleCNTRL"');
+  }
 });
 
 test("says what check finds in the result", async () => {

@@ -273,7 +273,7 @@ describe("a file that cannot be used", () => {
     ["JSON", '{\n  "streaming": { "token": "s3cr3t-value" }\n}\n'],
   ])("of another format is named: %s", (format, toml) => {
     expect(inspectIn(directory, { toml }).problems).toEqual([
-      `tailscale2otel.toml: it is not TOML; it looks like ${format}. Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).`,
+      `tailscale2otel.toml: it is not TOML; it looks like ${format}. Write tables such as [streaming] and lines such as key = value (docs/configuration.example.toml).${format === "YAML" ? " To convert a file of the Go program, run: tailscale2otel init --from tailscale2otel.toml" : ""}`,
     ]);
   });
 

@@ -79,6 +79,18 @@ test("an unknown setting is reported with its line and the nearest known one, ne
   expect(toml).not.toContain("s3cr3t");
 });
 
+test("values of the Go program's Helm chart are read below config, and the chart's own are named once", () => {
+  const yaml =
+    "image: { tag: v4, pullPolicy: Always }\nresources: { limits: { cpu: 1 } }\nconfig: { log_level: debug }";
+  const { lines, about } = migrateIn(directory, { yaml });
+  expect(lines).toContain('log_level = "debug"');
+  expect(about("task")).toEqual([]);
+  expect(about("missing").filter((text) => text.includes("Helm"))).toEqual([
+    "image: this is for the Helm chart, not for the program",
+    "resources: this is for the Helm chart, not for the program",
+  ]);
+});
+
 describe("credentials", () => {
   test("an API key keeps its method: an OAuth client that the Go program ignored is not converted", () => {
     const yaml =

@@ -40,7 +40,7 @@ describe("is refused with its place:", () => {
 
   test("a file of 10 MB", () => {
     expect(() => migrateIn(directory, { yaml: `a: "${"x".repeat(10_000_000)}"` })).toThrow(
-      "cannot read go.yaml: it is larger than 1MiB",
+      "cannot read go.yaml: it is larger than 512KiB",
     );
   });
 });
