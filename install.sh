@@ -366,6 +366,8 @@ say_what_is_next() {
   fi
   say "See it work, without a tailnet or a backend:"
   say "  $name demo"
+  say "Set it up, with three questions:"
+  say "  $name init"
 }
 
 uninstall() {

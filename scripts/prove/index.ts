@@ -13,6 +13,10 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
     "two builds of one commit, in different folders and at different times, give the same bytes",
   ],
   "user-spaces": ["user-spaces.ts", "the arm64 and musl binaries run here: version, a delivered request, the demo"],
+  "first-minute": [
+    "first-minute.ts",
+    "in a root folder with a shell and curl: install, init, run, send, tail, within a minute; needs a release",
+  ],
   helm: ["helm.ts", "the Helm chart lints, and renders what the program accepts"],
   tailscaled: ["tailscaled.ts", "a real tailscaled gives certificates, and refuses them, as the program expects"],
   service: ["service.ts", "a real systemd starts, reloads and stops the service in its whole sandbox"],
