@@ -111,6 +111,9 @@ and authenticated encryption. When the files change, or on SIGHUP, new connectio
 connections are closed after their next answer. A pair that does not match, has expired or cannot be read is not used: the previous one is
 still served, a warning is logged, and \`tailscale2otel.tls.cert.rejected\` is 1. \`tailscale2otel.tls.cert.not_after\` says when the
 served certificate expires.
+
+With \`streaming.tls.tailscale = true\` the certificate comes from the local tailscaled, which renews it; until there is one, the listener is
+closed, and senders find nobody. See [Where Tailscale reaches it](reach.md#with-the-certificate-of-tailscaled).
 `;
 }
 

@@ -234,7 +234,7 @@ describe("a listener with a certificate of tailscaled", () => {
   });
 
   test("keeps the old one if it cannot be renewed, and warns once a day of the days that are left", async () => {
-    const { state } = await start();
+    const { state, requests } = await start();
     const { logger, lines } = recorder();
     let now = Date.now();
     const pair = createServedKeyPair(
@@ -254,6 +254,9 @@ describe("a listener with a certificate of tailscaled", () => {
       remedy: "See its log: journalctl -u tailscaled",
     });
     expect(pair.trouble).toContain("acme: order failed");
+    const enough = requests.length + 12;
+    await until(() => requests.length > enough);
+    expect(lines).toHaveLength(1);
     expect(pair.current?.certificate.trim()).toBe(first.certificate.trim());
     state.refusal = undefined;
     await until(() => pair.trouble === "");

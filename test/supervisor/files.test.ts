@@ -74,6 +74,17 @@ test("the unit names each file as a credential, and each setting that reads it",
   expect(text).toContain('check --changed --config "/etc/tail scale/50%%.toml" --set state.path=:memory:\n');
 });
 
+test("a fixed user is created while nothing runs that has its name", () => {
+  const commands = systemInstallation({ ...plain, hasFixedUser: true }).install.map(({ command }) => command.join(" "));
+  expect(commands).toEqual([
+    "systemctl stop tailscale2otel.service",
+    "useradd --system --user-group --no-create-home --home-dir=/var/lib/tailscale2otel --shell=/usr/sbin/nologin tailscale2otel",
+    "systemctl daemon-reload",
+    "systemctl enable tailscale2otel.service",
+    "systemctl restart tailscale2otel.service",
+  ]);
+});
+
 describe("the property list", () => {
   const parse = (text: string): unknown => {
     const script = "import json, plistlib, sys; print(json.dumps(plistlib.loads(sys.stdin.buffer.read())))";
