@@ -160,6 +160,11 @@ export function createOperations(deps: OperationsDeps) {
     let queued = 0;
     for (const destination of waiting.length > 0 ? waiting : wanted.slice(0, 1))
       queued += (await begin("retry", destination, (id) => journal.planRetry(of(destination), id)))?.total ?? 0;
+    const { destination: _, ...every } = of("");
+    if (waiting.length === 0 && filter.destination === undefined && quarantine.counts(every).length > 0)
+      throw new NotPossible(
+        "these dead letters are of destinations that are not configured any more: purge deletes them",
+      );
     return queued;
   }
 
@@ -176,11 +181,12 @@ export function createOperations(deps: OperationsDeps) {
     return { ...counts, kept, missing };
   }
 
-  /** Reading a mark inflates its row, so this yields after each. */
-  async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlySet<string>> {
-    const found = new Set<string>();
+  /** With the destination of each. Reading a mark inflates its row, so this yields after each. */
+  async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
     for (const id of ids.filter((one) => one.startsWith("m"))) {
-      if (quarantine.read(id)?.item.class === "dead_letter") found.add(id);
+      const item = quarantine.read(id)?.item;
+      if (item?.class === "dead_letter") found.set(id, item.destination ?? primaryDestination);
       await yieldTurn();
     }
     return found;
@@ -188,9 +194,15 @@ export function createOperations(deps: OperationsDeps) {
 
   async function retry({ ids, beforeId, ...filter }: Selection): Promise<RetryReport> {
     if (ids !== undefined) {
-      const deadLetters = await deadLettersAmong(ids);
-      const queued = deadLetters.size === 0 ? 0 : await queueDeadLetters({ ids: [...deadLetters] });
-      return { ...(await retryRecords(ids.filter((id) => !deadLetters.has(id)))), queued };
+      const destinations = await deadLettersAmong(ids);
+      const strays = [...destinations].flatMap(([id, destination]) => {
+        const why = whyNoDestination(journal, destination);
+        return why === undefined ? [] : [{ id, why }];
+      });
+      const waiting = [...destinations.keys()].filter((id) => strays.every((stray) => stray.id !== id));
+      const queued = waiting.length === 0 ? 0 : await queueDeadLetters({ ids: waiting });
+      const { kept, ...retried } = await retryRecords(ids.filter((id) => !destinations.has(id)));
+      return { ...retried, kept: [...kept, ...strays], queued };
     }
     if (filter.class === "dead_letter") return { ...(await retryRecords([])), queued: await queueDeadLetters(filter) };
     if (filter.class !== "invalid")
@@ -203,7 +215,7 @@ export function createOperations(deps: OperationsDeps) {
 
   async function purge({ ids, ...filter }: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport> {
     if (ids !== undefined) {
-      const kept = deadLetters === "keep" ? await deadLettersAmong(ids) : new Set<string>();
+      const kept = deadLetters === "keep" ? await deadLettersAmong(ids) : new Map<string, string>();
       return { purged: quarantine.remove(ids.filter((id) => !kept.has(id))), keptDeadLetters: kept.size, isDone: true };
     }
     if (filter.class === "dead_letter" && deadLetters === "keep")

@@ -355,3 +355,48 @@ test("a replay that was in progress resumes at a start, and is cancelled if noth
   expect(redelivered).toEqual([]);
   expect((await get<object[]>("/api/v1/replay")).answer).toMatchObject([{ state: "cancelled" }]);
 });
+
+describe("with further destinations", () => {
+  const rule = (name: string) => ({ name, types: ["flow" as const], isRequired: true });
+  const mark = { seq: 1, from: 0, to: 1, why: "rejected" as const, logRecords: 1, message: "no", at: 1 };
+
+  /** A record that was rejected everywhere. */
+  async function rejectedBy(...names: readonly string[]): Promise<void> {
+    store.journal.useDestinations(names.map(rule), () => undefined);
+    await take(store, [numberedFlow(1)], store.now);
+    for (const name of [undefined, ...names]) store.journal.progress({ marks: [mark] }, name);
+    store.journal.writeSnapshot({ measuredSeq: 0, blobs: new Map() });
+    await start();
+  }
+
+  test("a retry of all dead letters queues those of each destination for that destination", async () => {
+    await rejectedBy("lake", "pond");
+    expect(await operations.retry({ class: "dead_letter" })).toMatchObject({ queued: 3 });
+    expect(redelivered.map(([name, redelivery]) => [name, redelivery?.destination, redelivery?.total])).toEqual([
+      ["retry", undefined, 1],
+      ["retry", "lake", 1],
+      ["retry", "pond", 1],
+    ]);
+    expect((await operations.redeliveries()).map(({ destination }) => destination)).toEqual([
+      undefined,
+      "lake",
+      "pond",
+    ]);
+    expect(await operations.cancel("retry", "lake")).toMatchObject({ destination: "lake", state: "cancelled" });
+    await expect(operations.cancel("retry", "attic")).rejects.toThrow("there are: primary, lake, pond");
+  });
+
+  test("a dead letter of one that is not configured any more stays, and says so", async () => {
+    await rejectedBy("lake");
+    store.journal.useDestinations([], () => undefined);
+    const { items } = await operations.list({ class: "dead_letter", destination: "lake", limit: 10 });
+    const lost = items.map(({ id }) => id);
+    expect(await operations.retry({ ids: lost })).toMatchObject({
+      queued: 0,
+      kept: [{ id: lost[0], why: expect.stringContaining('"lake"') }],
+    });
+    await operations.purge({ class: "dead_letter", destination: "primary" }, "delete");
+    await expect(operations.retry({ class: "dead_letter" })).rejects.toThrow("not configured any more");
+    expect(await operations.purge({ ids: lost }, "delete")).toMatchObject({ purged: 1 });
+  });
+});

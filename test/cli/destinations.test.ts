@@ -1,6 +1,6 @@
 /** The page about several destinations: its configuration is valid, and its commands do what it says, on a running instance. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RunningStatus } from "../../src/admin/status.ts";
@@ -166,3 +166,24 @@ test("check --online tries each destination", async () => {
     "Check the credentials: otlp.also.1.headers, otlp.also.1.logs.headers or otlp.also.1.grafana_cloud.",
   );
 });
+
+test(
+  "SIGHUP gives a destination its new headers at once, and says what waits for a restart",
+  async () => {
+    const running = await start();
+    const path = configure();
+    const text = readFileSync(path, "utf8");
+    const changed = text.replace("Bearer example", "Bearer renewed").replace('name = "security"', 'name = "siem"');
+    writeFileSync(path, changed, { mode: 0o600 });
+    process.kill(running.pid, "SIGHUP");
+    await until(() => running.output().includes("restart to apply: otlp.also.1.name"));
+    // The lines come before the settings are applied.
+    await until(async () => {
+      await send(running, flow());
+      return sinks.archive.requests.some(
+        ({ logs, headers }) => logs.length > 0 && headers["authorization"] === "Bearer renewed",
+      );
+    });
+  },
+  timeoutMs,
+);

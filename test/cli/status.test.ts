@@ -366,3 +366,41 @@ test.skipIf(process.getuid?.() !== 0)("another user's state directory: one reaso
   );
   expect(code).toBe(1);
 });
+
+test("further destinations have a line each, and one for each signal; one that fails makes the instance degraded", () => {
+  const records = { types: ["flow", "audit", "webhook"] as const, required: true, accepted: 100, delivered: 60 };
+  const text = shown({
+    ...status,
+    export: { logs: { kind: "delivering" }, metrics: { kind: "ok" } },
+    polls: [],
+    destinations: [
+      {
+        name: "archive",
+        records: { ...records, pending: 40, deadLettered: 0, evicted: 0, pendingSince: ago(300) },
+        export: { logs: { kind: "waiting", why: "HTTP 503", since: ago(300) }, metrics: { kind: "ok" } },
+        lastSuccess: { logs: ago(310), metrics: ago(5) },
+      },
+      {
+        name: "security",
+        records: { ...records, types: ["audit"], required: false, pending: 0, deadLettered: 1, evicted: 39 },
+        export: { logs: { kind: "idle" }, metrics: { kind: "disabled" } },
+        lastSuccess: {},
+      },
+      { name: "metrics", export: { logs: { kind: "disabled" }, metrics: { kind: "ok", leftOut: 2 } }, lastSuccess: {} },
+    ],
+  });
+  expect(text.split("\n").filter((line) => /^(health|destination| )/.test(line))).toMatchInlineSnapshot(`
+    [
+      "health        degraded: accepting, but log export to archive failing since 2026-11-02T09:10:00.000Z; destination metrics rejects 2 metric series",
+      "destination   archive: 100 = 60 delivered + 40 pending + 0 dead-lettered; oldest received 5m ago",
+      "  logs        failing, retrying since 2026-11-02T09:10:00.000Z: HTTP 503 (last success 5m ago)",
+      "  metrics     ok (last success 5s ago)",
+      "destination   security: 100 (only audit) = 60 delivered + 0 pending + 1 dead-lettered + 39 evicted",
+      "  logs        ok",
+      "  metrics     disabled in the configuration",
+      "destination   metrics",
+      "  logs        disabled in the configuration",
+      "  metrics     ok, but the backend rejects 2 series",
+    ]
+  `);
+});
