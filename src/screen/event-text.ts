@@ -25,11 +25,14 @@ export function count(amount: number): string {
   return Math.round(amount).toLocaleString("en-US");
 }
 
+const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+
 /** Decimal units, three digits. */
 export function bytes(amount: number): string {
-  const power = amount < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(amount) / 3));
-  const scaled = amount / 1000 ** power;
-  return `${power === 0 ? String(scaled) : scaled.toPrecision(3)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+  let scaled = amount;
+  let power = 0;
+  for (; scaled >= 999.5 && power < units.length - 1; power++) scaled /= 1000;
+  return `${power === 0 ? String(scaled) : scaled.toPrecision(3)} ${units[power]}`;
 }
 
 const nameColumns = 64;
@@ -43,15 +46,20 @@ function shown(value: unknown, columns = nameColumns): string {
 
 function flowText(attributes: LogAttributes): string {
   const of = (name: string) => attributes[name];
-  const region = of("tailscale.derp.region_id");
-  const path =
-    of("tailscale.path") === "derp" ? `relayed by DERP region ${shown(region ?? "?")}` : of("tailscale.path");
+  const path = of("tailscale.path");
   const from = endText(of("tailscale.src.node"), of("source.address"), undefined);
-  const to = endText(of("tailscale.dst.node"), of("destination.address"), of("destination.port"));
-  const what = [of("network.transport"), of("tailscale.dst.service")].filter((word) => word !== undefined).map(String);
+  const to =
+    path === "derp"
+      ? `DERP region ${shown(of("tailscale.derp.region_id") ?? "?")}`
+      : endText(of("tailscale.dst.node"), of("destination.address"), of("destination.port"));
+  const words = [of("network.transport"), of("tailscale.dst.service")].filter((word) => word !== "unknown");
   const sums = `tx ${bytes(Number(of("tailscale.tx.bytes")))}, rx ${bytes(Number(of("tailscale.rx.bytes")))}`;
-  const traffic = [of("tailscale.traffic_type"), path].filter((word) => word !== undefined).map(String);
-  return `${from} → ${to}  ${shown(what.join(" "))}  ${sums}  ${shown(traffic.join(", "))}`;
+  const parts = [`${from} → ${to}`, wordsOf(words, " "), sums, wordsOf([of("tailscale.traffic_type"), path], ", ")];
+  return parts.filter((part) => part !== "").join("  ");
+}
+
+function wordsOf(words: readonly unknown[], separator: string): string {
+  return shown(words.filter((word) => word !== undefined).join(separator));
 }
 
 /** A name if there is one of its own, else the address. */

@@ -181,6 +181,18 @@ describe("top", () => {
   );
 });
 
+test.each(["5ms", "2h", "often"])("top says that an interval of %s is none", async (interval) => {
+  const child = Bun.spawn([programBinary(), "top", "--interval", interval], {
+    cwd: directory,
+    stderr: "pipe",
+    env: {},
+  });
+  expect(await new Response(child.stderr).text()).toBe(
+    `tailscale2otel: --interval must be a time from 200ms to 1m, not "${interval}" (see tailscale2otel top --help)\n`,
+  );
+  expect(await child.exited).toBe(64);
+});
+
 describe("demo", () => {
   test(
     "draws on the alternate screen, and leaves the sums behind",

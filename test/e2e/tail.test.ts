@@ -315,6 +315,49 @@ test(
 );
 
 test(
+  "says what is missing, that it is behind, and that the instance is too busy",
+  async () => {
+    const page = { events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 };
+    const answers: (() => Response)[] = [
+      () => Response.json({ ...page, oldest: "2126-11-02T09:15:00.000Z" }),
+      () => Response.json({ ...page, gap: { reason: "deleted", rows: 3 } }),
+      () => Response.json({ ...page, gap: { reason: "damaged", rows: 1 } }),
+      () => Response.json({ ...page, isEnd: false, behindSeconds: 35 }),
+      () => Response.json({ ...page, isEnd: false, behindSeconds: 36 }),
+      () => Response.json(page),
+      () => Response.json({ text: "64 requests are waiting for events already" }, { status: 503 }),
+      () => Response.json(page),
+    ];
+    const instanceLike = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch({ url }) {
+        if (url.endsWith("/status")) return Response.json({ notReady: [], conservation: {}, statePath: "one" });
+        const answer = answers.shift();
+        if (answer !== undefined) return answer();
+        shown.process.kill("SIGINT");
+        return Response.json(page);
+      },
+    });
+    const shown = tail(directory, "--since", "1h", "--url", `http://127.0.0.1:${instanceLike.port}`);
+    const { code, stderr } = await shown.ended;
+    await instanceLike.stop(true);
+    expect(code).toBe(0);
+    expect(stderr.replaceAll("tailscale2otel: ", "").replace(/:\d+$/m, "")).toMatchInlineSnapshot(`
+      "the journal goes back to 2126-11-02T09:15:00.000Z, not further
+      gap: 3 rows of the journal had been deleted before they were shown (state.retention, state.max_bytes or quarantine purge)
+      gap: 1 row of the journal cannot be read
+      35 seconds behind: more is accepted than can be shown; show less with --type or --node
+      up to date again
+      64 requests are waiting for events already; waiting for it
+      the instance answers again at http://127.0.0.1
+      "
+    `);
+  },
+  timeoutMs,
+);
+
+test(
   "ends when nobody reads on",
   async () => {
     const reading = spawn("sh", ["-c", '"$0" "$@" | head -n 2; echo "ended"', binary[0], "tail", "--since", "1h"], {
