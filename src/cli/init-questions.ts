@@ -4,7 +4,7 @@ import { nodeName, TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type Answers, type LogSource, type Reach, streamPort } from "../setup/answers.ts";
-import { oauthSteps } from "../setup/console.ts";
+import { oauthSteps, webhookAddressOf } from "../setup/console.ts";
 import { checkTailscale } from "./check-online.ts";
 import { UsageError } from "./flags.ts";
 import { answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
@@ -116,7 +116,8 @@ through Tailscale Funnel.`,
       usual: "none",
       isOptional: true,
       read(text) {
-        if (text !== "none") asking.configWith({ ...answers, webhook: { url: text } }, "webhook");
+        if (text !== "none")
+          asking.configWith({ ...answers, webhook: { url: text, secret: { text: "-" } } }, "webhook");
         return text;
       },
     },
@@ -134,7 +135,9 @@ async function withWebhookSecret(answers: Answers, asking: Asking): Promise<Answ
   const { prompt, flags } = asking;
   if (prompt === undefined || flags.yes === true) return answers;
   await asking.say(`
-Create the webhook at https://login.tailscale.com/admin/settings/webhooks (Add endpoint). It shows a secret once.`);
+Create the webhook at https://login.tailscale.com/admin/settings/webhooks (Add endpoint), with the URL
+   ${webhookAddressOf(webhook.url)}
+It shows a secret once.`);
   const text = await prompt.askSecret("Secret (tskey-webhook-…, not shown), or Enter to add it later: ");
   return text === "" ? answers : { ...answers, webhook: { ...webhook, secret: { text } } };
 }

@@ -50,6 +50,8 @@ export interface Section {
   readonly name: string;
   readonly comment: string;
   readonly lines: readonly Line[];
+  /** Its lines are comments: something is missing. */
+  readonly isOff?: true;
 }
 
 export const streamPort = 8088;
@@ -133,29 +135,31 @@ function streamSections(reach: Reach, { streamToken, oauth }: Answers): readonly
 }
 
 function webhookSection({ url, secret }: NonNullable<Answers["webhook"]>, answers: Answers): Section {
-  const { oauth } = answers;
-  const isReady = secret !== undefined || oauth !== undefined;
+  const isCreated = answers.oauth !== undefined && secret === undefined;
+  const listenLine: Line = {
+    key: "listen",
+    value: `127.0.0.1:${webhookPortOf(answers)}`,
+    comment: "For the proxy, or Tailscale Funnel, on this machine.",
+  };
+  const secretOrPlace = secret ?? { text: "tskey-webhook-…" };
   return {
     name: "webhook",
     comment: "Tailscale's webhooks: events of the tailnet, within seconds.",
+    ...(secret === undefined && !isCreated ? { isOff: true as const } : {}),
     lines: [
-      { key: "enabled", value: isReady, ...(isReady ? {} : { comment: "Set it to true once there is a secret." }) },
-      {
-        key: "listen",
-        value: `127.0.0.1:${webhookPortOf(answers)}`,
-        comment: "For the proxy, or Tailscale Funnel, on this machine.",
-      },
-      ...(secret === undefined ? [] : [secretLine("secret", secret, "As Tailscale showed it.")]),
+      { key: "enabled", value: true },
+      listenLine,
+      ...(isCreated ? [] : [secretLine("secret", secretOrPlace, "As Tailscale showed it.")]),
       { key: "public_url", value: url, comment: "Where Tailscale reaches the receiver." },
-      ...(oauth === undefined || secret !== undefined
-        ? []
-        : [
+      ...(isCreated
+        ? [
             {
               key: "auto_configure",
               value: true,
               comment: "The first start creates the webhook, and keeps its secret.",
             },
-          ]),
+          ]
+        : []),
     ],
   };
 }

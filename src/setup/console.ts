@@ -12,6 +12,11 @@ export function streamAddressOf(reach: Reach): string {
   return publicAddress(streamUrlOf(reach), paths.stream);
 }
 
+/** The full address that Tailscale posts events to. */
+export function webhookAddressOf(url: string): string {
+  return publicAddress(url, paths.webhook);
+}
+
 /** How to create the OAuth client. */
 export function oauthSteps(answers: Pick<Answers, "source" | "reach" | "webhook">): string {
   const scopes = scopesFor(answers).map((scope) => `       ${scope}${accessOf(scope)}`);
@@ -79,11 +84,11 @@ function forwarding(url: string, port: number): readonly string[] {
 function webhookSteps(answers: Answers): string {
   const { webhook, oauth } = answers;
   if (webhook === undefined) return "";
-  const url = publicAddress(webhook.url, paths.webhook);
+  const url = webhookAddressOf(webhook.url);
   const reach = forwarding(url, webhookPortOf(answers));
   if (oauth !== undefined && webhook.secret === undefined)
     return [`run creates the webhook for ${url}, and keeps its secret.`, ...reach].join("\n");
   const step = [`Webhooks: ${consoleUrl}/settings/webhooks, Add endpoint, with the URL`, `  ${url}`];
-  const secret = "Put the secret that it shows into the file as webhook.secret, and set webhook.enabled = true there.";
+  const secret = "Put the secret that it shows into the section [webhook] of the file, which is a comment until then.";
   return [...(webhook.secret === undefined ? [...step, secret] : []), ...reach].join("\n");
 }

@@ -17,17 +17,19 @@ export function fileText(answers: Answers, version: string): string {
 
 /** `key=value` for each setting, as with `--set`. */
 export function assignmentsOf(answers: Answers): readonly string[] {
-  return sectionsOf(answers).flatMap(({ name, lines }) =>
-    lines.map(({ key, value }) => `${name}.${key}=${String(value)}`),
+  return sectionsOf(answers).flatMap(({ name, lines, isOff }) =>
+    isOff === true ? [] : lines.map(({ key, value }) => `${name}.${key}=${String(value)}`),
   );
 }
 
-function sectionText({ name, comment, lines }: Section): string {
+function sectionText({ name, comment, lines, isOff }: Section): string {
   const texts = lines.flatMap(({ key, value, comment: remark }) => [
     ...(remark === undefined ? [] : [`# ${remark}`]),
     `${keyText(key)} = ${valueText(value)}`,
   ]);
-  return [`# ${comment}`, `[${name}]`, ...texts].join("\n");
+  if (isOff !== true) return [`# ${comment}`, `[${name}]`, ...texts].join("\n");
+  const missing = "# Off until there is a secret: put it in, and remove the # of the lines with a setting.";
+  return [`# ${comment}`, missing, ...[`[${name}]`, ...texts].map((line) => `# ${line}`)].join("\n");
 }
 
 function keyText(key: string): string {

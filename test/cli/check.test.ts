@@ -130,7 +130,9 @@ test("values are shown although there is a problem, and the invalid one as such"
 
 test("with nothing enabled run says how to begin", async () => {
   const { code, stderr } = await runToEnd(directory, ["run"]);
-  expect(stderr).toStartWith("tailscale2otel: streaming.enabled: there is nothing to receive or poll. Either set ");
+  expect(stderr).toStartWith(
+    "tailscale2otel: streaming.enabled: there is nothing to receive or poll. Run tailscale2otel init, ",
+  );
   expect(code).toBe(78);
 });
 

@@ -1,8 +1,8 @@
 /** How commands find the running instance: by the file in its state directory, from any folder and without its variables. */
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, test } from "bun:test";
 import type { InstanceRecord } from "../../src/admin/instance-file.ts";
 import { freePort } from "../support/port.ts";
@@ -102,6 +102,22 @@ test("what a killed instance leaves is ignored with a message, and its token goe
   expect(await status()).toMatchObject({ code: 0, stderr: "" });
   await end(next, "SIGTERM");
 }, 60_000);
+
+test.if(process.getuid?.() === 0)(
+  "root finds the instance of another user, whose lock it cannot see",
+  async () => {
+    const { file, run, status } = homeAt("foreign");
+    const program = run();
+    await program.line('"ready"');
+    chownSync(dirname(file), 65_534, 65_534);
+    expect(await status()).toMatchObject({ code: 0, stderr: "" });
+    chownSync(dirname(file), 0, 0);
+    await end(program, "SIGKILL");
+    chownSync(dirname(file), 65_534, 65_534);
+    expect((await status()).stderr).toStartWith(`ignoring ${file}: the instance that wrote it`);
+  },
+  60_000,
+);
 
 test("another address wins if it is given now, and the file does if another program answers at the configured one", async () => {
   const { home, run, status } = homeAt("two");
