@@ -105,6 +105,10 @@ describe("while the program runs, without a restart,", () => {
     program.process.kill("SIGHUP");
     await program.line("configuration reloaded");
     await until(async () => (await validity()) === "1");
+    rmSync(file);
+    program.process.kill("SIGHUP");
+    await program.line("no longer exists");
+    await until(async () => (await validity()) === "0");
     await end(program);
   });
 
