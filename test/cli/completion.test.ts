@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { completionAnswer } from "../../src/cli/completion/index.ts";
+import { runCommand } from "../../src/cli/run.ts";
 import { programBinary } from "../support/binary.ts";
 import { until } from "../support/wait.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";
@@ -77,6 +78,8 @@ const lines: readonly (readonly [typed: string, completed: string])[] = [
   ["tailscale2otel quarantine list --class dea\t", "tailscale2otel quarantine list --class dead_letter "],
   ["tailscale2otel run --config edg\t", "tailscale2otel run --config edge.toml "],
   ["tailscale2otel run --config=edg\t", "tailscale2otel run --config=edge.toml "],
+  ["tailscale2otel run --set otlp.tls.ca_file=edg\t", "tailscale2otel run --set otlp.tls.ca_file=edge.toml "],
+  ["tailscale2otel run --set=admin.token_file=edg\t", "tailscale2otel run --set=admin.token_file=edge.toml "],
   ["tailscale2otel run --config fold\t", "tailscale2otel run --config folder\\ with\\ space/"],
   ["tailscale2otel help tailnet web\t", "tailscale2otel help tailnet webhook "],
 ];
@@ -124,10 +127,30 @@ testIn("fish")("in fish", () => {
     ["tailscale2otel quarantine list --class dea", ["dead_letter"]],
     ["tailscale2otel run --config edg", ["edge.toml"]],
     ["tailscale2otel run --config=edg", ["--config=edge.toml"]],
+    ["tailscale2otel run --set otlp.tls.ca_file=edg", ["otlp.tls.ca_file=edge.toml"]],
     ["tailscale2otel version x", []],
   ])("%s", (line, expected) => {
     expect(complete(line)).toEqual(expected);
   });
+});
+
+test("settings are completed section by section", () => {
+  const answer = (word: string): readonly string[] =>
+    completionAnswer([runCommand], ["run", "--set", word])
+      .split("\n")
+      .flatMap((line) => line.split("\t", 1));
+  expect(answer("")).toContain("streaming.");
+  expect(answer("").length).toBeLessThan(30);
+  expect(answer("streaming.tok")).toEqual([
+    "streaming.token=",
+    "streaming.token_file=",
+    "streaming.token_previous=",
+    "streaming.token_previous_file=",
+    ":nospace",
+    "",
+  ]);
+  expect(answer("otlp.head")).toEqual(["otlp.headers.", ":nospace", ""]);
+  expect(answer("streaming.enabled=")).toEqual(["streaming.enabled=true", "streaming.enabled=false", ""]);
 });
 
 test("every script passes the checks of its shell", async () => {

@@ -1,5 +1,5 @@
 /** `completion`: scripts for shells that ask this program what could come next, and the answers. */
-import { settings } from "../../config/schema.ts";
+import { sections, settings } from "../../config/schema.ts";
 import type { Setting } from "../../config/setting.ts";
 import { type Command, command, repeatable } from "../command.ts";
 import bash from "./bash.txt";
@@ -147,18 +147,27 @@ function valuesOf({ name, choices, hint }: Flag, current: string, prefix: string
 /** `key=` of every setting, and after it the values if there is a closed set of them. */
 function assignmentsOf(current: string, prefix: string): Answer {
   const [, key, value] = /^([^=]*)=(.*)$/s.exec(current) ?? [];
-  const setting = key === undefined ? undefined : settings.find((one) => one.key === key);
+  const setting =
+    key === undefined ? undefined : settings.find((one) => one.key === key.replace(/_file$/, "") || one.key === key);
   if (setting !== undefined && value !== undefined) {
+    if (/^(?:file|directory)$/.test(setting.kind) || setting.key !== key) return { candidates: [], directive: "files" };
     const values = wordsFor(setting).map((word) => ({ value: `${prefix}${key}=${word}`, description: "" }));
     return matching(values, prefix + current);
   }
-  const keys = settings.flatMap(({ key: name, kind, description }) => [
-    { value: `${prefix}${name}${kind === "map" ? "." : "="}`, description },
-    ...(kind === "secret"
-      ? [{ value: `${prefix}${name}_file=`, description: "Path of a file that contains the value." }]
-      : []),
+  const names = settings.flatMap(({ key: name, kind, description }) => [
+    { value: `${name}${kind === "map" ? "." : "="}`, description },
+    ...(kind === "secret" ? [{ value: `${name}_file=`, description: "Path of a file that contains the value." }] : []),
   ]);
-  return { ...matching(keys, prefix + current), directive: "nospace" };
+  // Section by section, as a shell does with folders: there are hundreds of settings.
+  const steps = new Map<string, Candidate>();
+  for (const { value: name, description } of names) {
+    if (!name.startsWith(current)) continue;
+    const dot = name.indexOf(".", current.length);
+    const step = dot === -1 ? name : name.slice(0, dot + 1);
+    const of = step === name ? description : (sections.find((one) => `${one.key}.` === step)?.description ?? "");
+    steps.set(step, { value: prefix + step, description: of });
+  }
+  return { candidates: [...steps.values()], directive: "nospace" };
 }
 
 function wordsFor({ kind, choices }: Setting): readonly string[] {
