@@ -75,6 +75,14 @@ describe.each(pages)("the page about %s", (page) => {
   });
 });
 
+test("the page about Grafana Cloud has the queries of the backends behind it", () => {
+  for (const [language, page] of [
+    ["logql", "loki"],
+    ["promql", "prometheus"],
+  ] as const)
+    expect(blocksOf(page, language)).toEqual(expect.arrayContaining([...blocksOf("grafana-cloud", language)]));
+});
+
 /**
  * Runs the page's configuration, with the real addresses in place of the page's, and sends a flow of now. Returns the address
  * of the admin listener.
@@ -127,9 +135,10 @@ const hasVictoria = canHave(victoriaMetricsProgram) && canHave(victoriaLogsProgr
 
 describe("a flow", () => {
   test.skipIf(!canHave(prometheusProgram) && !isCi)(
-    "is found in a real Prometheus by the queries of its page",
+    "is found in a real Prometheus, set up as its page says, by the queries of that page",
     async () => {
-      const prometheus = await startPrometheus();
+      const [config = ""] = blocksOf("prometheus", "yaml");
+      const prometheus = await startPrometheus({ config });
       cleanups.push(() => prometheus.stop());
       await run("prometheus", { "http://127.0.0.1:9090": prometheus.endpoint });
       for (const query of blocksOf("prometheus", "promql")) await prometheus.until(query, ({ length }) => length > 0);

@@ -27,9 +27,12 @@ export interface MetricsBackend {
   stop(): Promise<void>;
 }
 
-/** `scraped`: an address whose `/metrics` it reads every second. `rules`: a file whose rules it evaluates every second. */
+/**
+ * `scraped`: an address whose `/metrics` it reads every second. `rules`: a file whose rules it evaluates every second.
+ * `config`: its configuration as YAML, instead of both.
+ */
 export async function startPrometheus(
-  options: { readonly scraped?: string; readonly rules?: string } = {},
+  options: { readonly scraped?: string; readonly rules?: string; readonly config?: string } = {},
 ): Promise<MetricsBackend> {
   const binary = buildGoProgram(prometheusProgram);
   const directory = mkdtempSync(join(tmpdir(), "prometheus-"));
@@ -39,11 +42,12 @@ export async function startPrometheus(
   /** The file is YAML, of which JSON is a part. */
   writeFileSync(
     join(directory, "config.yml"),
-    JSON.stringify({
-      global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
-      scrape_configs: jobs,
-      rule_files: options.rules === undefined ? [] : [options.rules],
-    }),
+    options.config ??
+      JSON.stringify({
+        global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
+        scrape_configs: jobs,
+        rule_files: options.rules === undefined ? [] : [options.rules],
+      }),
   );
   const command = [
     binary,
