@@ -131,7 +131,11 @@ export const otlp = section("Where metrics and logs are exported: any OTLP/HTTP 
   headers: headers("Headers of all requests."),
   compression,
   timeout,
-  metric_interval: duration("60s", ["100ms", "24h"], "How often metrics are aggregated, saved and exported."),
+  metric_interval: duration(
+    "60s",
+    ["100ms", "24h"],
+    "How often metrics are aggregated, saved and exported. The first record after a start does not wait for it.",
+  ),
   metrics: section("Settings for metrics only.", ofMetrics("otlp")),
   logs: section("Settings for logs only.", {
     ...ofLogs("otlp"),
