@@ -23,7 +23,7 @@ export const tailCommand: Command = command({
     ),
     grep: option("text", "Only events that contain this text, in any case; between slashes, a regular expression."),
     since: option("when", "Begin with what was received then: 10m (that long ago), or an RFC 3339 time."),
-    lines: option("N", "Begin with the last N events that match. (Default: 10)"),
+    lines: { ...option("N", "Begin with the last N events that match. (Default: 10)"), alias: "n" },
   },
   examples: [
     ["tailscale2otel tail", "the last 10 events, and all that follow; Ctrl-C ends it"],

@@ -178,3 +178,55 @@ test("of schema and version", async () => {
     "
   `);
 });
+
+test("of tail and top", async () => {
+  expect(await helpOf("tail", "--help")).toMatchInlineSnapshot(`
+    "Follow the accepted events of a running instance (tailscale2otel tail)
+
+    USAGE tailscale2otel tail [OPTIONS]
+
+    OPTIONS
+
+        --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
+      --set=<key=value>    One setting; overrides file and environment. Can be repeated.
+        --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
+                 --json    Print JSON instead of text.
+          --type=<type>    Only flow, audit or webhook; several with commas. Can be repeated.
+          --node=<name>    Only events with this node at either end, by name or address, in any case; * and ? match. Can be repeated.
+          --grep=<text>    Only events that contain this text, in any case; between slashes, a regular expression.
+         --since=<when>    Begin with what was received then: 10m (that long ago), or an RFC 3339 time.
+        -n, --lines=<N>    Begin with the last N events that match. (Default: 10)
+             -h, --help    Show this text.
+
+    Times are those of the events, in UTC. Settings of privacy apply. If the instance restarts, tail waits and goes on where it was. With --json, each line is an event as in docs/api.md.
+
+    EXAMPLES
+
+      tailscale2otel tail                                            the last 10 events, and all that follow; Ctrl-C ends it
+      tailscale2otel tail --type audit,webhook --since 8h            the changes of a night
+      tailscale2otel tail --node fileserver --grep '/:(22|3389) /'   who connects to a machine by SSH or RDP
+      tailscale2otel tail --json --lines 0 | jq -r .attributes       for scripts: one JSON object per line
+    "
+  `);
+  expect(await helpOf("top", "--help")).toMatchInlineSnapshot(`
+    "Watch a running instance: rates, sums, top talkers and the latest changes (tailscale2otel top)
+
+    USAGE tailscale2otel top [OPTIONS]
+
+    OPTIONS
+
+        --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
+      --set=<key=value>    One setting; overrides file and environment. Can be repeated.
+        --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
+        --interval=<1s>    Time between two looks, from 200ms to 1m. (Default: 1s)
+             -h, --help    Show this text.
+
+    Talkers are those of the current interval of otlp.metric_interval and the one before. If the instance stops, top waits for it.
+
+    EXAMPLES
+
+      tailscale2otel top                                the instance on this machine; q or Ctrl-C ends it
+      tailscale2otel top --interval 10s | tee top.txt   in a pipe: lines instead of a screen
+    "
+  `);
+});

@@ -181,6 +181,23 @@ describe("top", () => {
   );
 });
 
+test.each([
+  ["", true],
+  ["1", false],
+])(
+  "tail is in color unless NO_COLOR is set (%p), and ends with Ctrl-C",
+  async (noColor, isColored) => {
+    const environment = { ...options().environment, NO_COLOR: noColor };
+    shown = startOnScreen([programBinary(), "tail", "-n", "1"], { ...options(), environment });
+    await until(sees(shown, "ann@example.com?[2J?: UPDATE"));
+    expect(shown.isAlternate).toBe(false);
+    expect(shown.written.includes("\u001b[35maudit")).toBe(isColored);
+    shown.type("\u0003");
+    expect(await shown.exited).toBe(0);
+  },
+  timeoutMs,
+);
+
 test.each(["5ms", "2h", "often"])("top says that an interval of %s is none", async (interval) => {
   const child = Bun.spawn([programBinary(), "top", "--interval", interval], {
     cwd: directory,
