@@ -6,6 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { alerts } from "../../scripts/contrib/alerts.ts";
 import { contribFiles } from "../../scripts/contrib/index.ts";
+import { logs } from "../../src/catalogue/logs.ts";
+import { metrics } from "../../src/catalogue/metrics.ts";
+import { settings } from "../../src/config/schema.ts";
+import { programBinary } from "../support/binary.ts";
 import { buildGoProgram, canHave } from "../support/go-build.ts";
 import { promtoolProgram } from "../support/prometheus-build.ts";
 import { timeoutMs } from "../support/wait.ts";
@@ -58,6 +62,37 @@ describe.skipIf(!canRun)("promtool and the page about dashboards", () => {
   test("names the files that there are", () => {
     const named = [...page.matchAll(/`(contrib\/[^`]+)`/g)].map(([, path = ""]) => path);
     expect(new Set(named.filter((path) => !path.endsWith("/")))).toEqual(new Set(contribFiles.map(({ path }) => path)));
+  });
+});
+
+describe("what to do about an alert", () => {
+  const page = readFileSync(join(root, "docs/operations.md"), "utf8");
+  const [, section = ""] = page.split("\n## Alerts\n");
+  const quoted = [...section.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text.replaceAll("\n", " "));
+
+  test("names commands and flags that there are", () => {
+    const commands = new Set(quoted.filter((text) => text.startsWith("tailscale2otel ")));
+    expect(commands.size).toBeGreaterThan(5);
+    for (const command of commands) {
+      const words = command.split(" ").slice(1);
+      const name = words.slice(0, words.findIndex((word) => word.startsWith("-")) >>> 0);
+      const { status, stdout } = spawnSync(programBinary(), [...name, "--help"], { encoding: "utf8" });
+      expect([command, status]).toEqual([command, 0]);
+      for (const flag of words.filter((word) => word.startsWith("--"))) expect(stdout).toContain(flag);
+    }
+  });
+
+  test("names settings, metrics and attributes that there are", () => {
+    const known = new Set([
+      ...settings.map(({ key }) => key),
+      ...Object.keys(metrics),
+      ...Object.values(logs).flatMap(({ attributes }) => Object.keys(attributes)),
+      ...Object.keys(logs),
+      "otel.metric.overflow",
+    ]);
+    const named = quoted.flatMap((text) => /^[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+(?==|$| )/.exec(text)?.[0] ?? []);
+    expect(named.length).toBeGreaterThan(15);
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 });
 
