@@ -1,7 +1,8 @@
 /** `init`: sets up a configuration by a few questions, and says what to enter in Tailscale and how to go on. */
-import { lstatSync, type Stats } from "node:fs";
+import { lstatSync, realpathSync, type Stats } from "node:fs";
 import { devNull } from "node:os";
-import { resolve } from "node:path";
+import { basename, delimiter, join, parse, relative, resolve, sep } from "node:path";
+import process from "node:process";
 import { type Config, describeFinding, findConfigFile, inspectConfig, type Inspection } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { fileErrorReason } from "../lib/file-error.ts";
@@ -10,7 +11,7 @@ import { type Answers, freshToken } from "../setup/answers.ts";
 import { consoleSteps, streamAddressOf } from "../setup/console.ts";
 import { assignmentsOf, fileText } from "../setup/file.ts";
 import { build } from "../version.ts";
-import { type Command, command } from "./command.ts";
+import { type Command, command, programName } from "./command.ts";
 import { option, toggle, UsageError } from "./flags.ts";
 import { fromFlags, initFrom } from "./init-from.ts";
 import { askAll } from "./init-questions.ts";
@@ -164,7 +165,8 @@ function endText(answers: Answers, path: string, host: Host): string {
   const sources = { assignments: [], environment, workingDirectory, system };
   const isFound = path === "-" || resolve(workingDirectory, findConfigFile(sources) ?? "") === path;
   const more = isFound ? "" : ` --config ${/^[\w./-]+$/.test(path) ? path : JSON.stringify(path)}`;
-  const commands = nextCommands(answers).map(([words, remark]) => [`tailscale2otel ${words}${more}`, remark] as const);
+  const name = ownCommand(process.execPath, host);
+  const commands = nextCommands(answers).map(([words, remark]) => [`${name} ${words}${more}`, remark] as const);
   const width = Math.max(...commands.map(([line]) => line.length));
   const written = path === "-" ? [] : [`Wrote ${path}, readable for you alone.`, ""];
   const lines = [
@@ -175,6 +177,22 @@ function endText(answers: Answers, path: string, host: Host): string {
     ...commands.map(([line, remark]) => `  ${line.padEnd(width)}  ${remark}`),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** What to type for this program: its name if the shell finds it there, otherwise its path. */
+function ownCommand(executable: string, { environment, workingDirectory }: Host): string {
+  // From source, it is the runtime.
+  if (parse(executable).name !== programName) return programName;
+  const isFound = (environment["PATH"] ?? "").split(delimiter).some((directory) => {
+    try {
+      return realpathSync(join(directory, basename(executable))) === realpathSync(executable);
+    } catch {
+      return false;
+    }
+  });
+  if (isFound) return programName;
+  const path = relative(workingDirectory, executable);
+  return path.startsWith("..") || !path.includes(sep) ? executable : path;
 }
 
 function nextCommands({ reach }: Answers): readonly (readonly [words: string, remark: string])[] {

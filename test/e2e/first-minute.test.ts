@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { spawn } from "node:child_process";
 import { beforeAll, expect, test } from "bun:test";
 import { programBinary } from "../support/binary.ts";
@@ -66,6 +66,8 @@ test(
     expect(await asking.ended).toBe(0);
     const token = /Token: {2}([0-9a-f]{48})\n/.exec(asking.text())?.[1] ?? "";
     expect(readFileSync(join(home, "tailscale2otel.toml"), "utf8")).toContain(`token = "${token}"`);
+    // Its folder is not in PATH.
+    expect(asking.text()).toContain(`  ${programBinary()} run `);
     expect(asking.text()).toContain(`URL:    http://${nodeName}:8088/services/collector/event`);
 
     // Ports of their own, so that tests can run side by side; and an interval that nobody waits for.
@@ -246,12 +248,14 @@ test(
     expect(readFileSync(join(home, "refused.toml"), "utf8")).toContain(`public_url = "http://${nodeName}:8088"`);
 
     Object.assign(tailscaled.state, { permits: true, pair: createAuthority(home).issue("node") });
+    variables.PATH = dirname(programBinary());
     const granted = start();
     await granted.answer("Answer [1]:", "2");
     await granted.until(`tailscaled gives the certificate of ${nodeName}`);
     await granted.answer("Public address", "");
     await granted.answer("by hand", "");
     expect(await granted.ended).toBe(0);
+    expect(granted.text()).toContain("\n  tailscale2otel run ");
     const file = readFileSync(join(home, "tailscale2otel.toml"), "utf8");
     expect(file).toContain("[streaming.tls]\ntailscale = true\n");
     await tailscaled.stop();
