@@ -7,12 +7,12 @@ import { isLoopback, parseListen } from "../lib/listen.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
 import { goBoolean, goDuration, goInteger, goList, goMap, goText } from "./go-values.ts";
 import type { GoSettings, Mapping } from "./mapping.ts";
-import type { GoGiven, GoGivens } from "./source.ts";
+import { type GoGiven, type GoGivens, isVariable, placed } from "./source.ts";
 import { rowOf, rows, settingsOf, similarKey } from "./table.ts";
 
 /**
  * What its user has to know. `task`: has to be done by hand; `different`: it is set, but not to the same; `missing`: it has no
- * equivalent; `unused`: neither it nor anything like it is needed.
+ * equivalent; `unused`: neither it nor anything like it is needed, or it had no effect there either.
  */
 export interface Remark {
   readonly kind: "task" | "different" | "missing" | "unused";
@@ -28,8 +28,9 @@ export interface Converted {
 }
 
 export interface ConvertDeps {
-  /** Where relative paths of files start. */
+  /** Where relative paths in a file start, and those in variables. */
   readonly directory: string;
+  readonly workingDirectory: string;
   /** A new random secret. */
   readonly createToken: () => string;
 }
@@ -43,9 +44,12 @@ export function convert(givens: GoGivens, deps: ConvertDeps): Converted {
   for (const row of rows) {
     const given = givens.get(row.from);
     const trouble = row.to === undefined ? undefined : carry(row, row.to, given, go, values, deps);
-    if (trouble !== undefined) say(trouble.kind, placed(row.from, given), trouble.text);
+    const about = given === undefined ? row.from.replace(/\.\*$/, "") : placed(row.from, given);
+    const isUnused = trouble?.kind === "unused";
+    if (trouble !== undefined && !isUnused) say(trouble.kind, about, trouble.text);
     else if (row.remark !== undefined && concerns(row, go))
-      say(row.isTask ? "task" : row.to === undefined ? "missing" : "different", placed(row.from, given), row.remark);
+      say(row.isTask ? "task" : row.to === undefined ? "missing" : "different", about, row.remark);
+    else if (isUnused && row.concerns === undefined) say("unused", row.from, "");
   }
   let unknown = 0;
   for (const [key, given] of givens) {
@@ -82,7 +86,7 @@ function carry(
   given: GoGiven | undefined,
   go: GoSettings,
   values: Map<string, unknown>,
-  { directory }: ConvertDeps,
+  { directory, workingDirectory }: ConvertDeps,
 ): Trouble | undefined {
   const target = findKey(to.split("."));
   if (target === undefined) throw new TypeError(`the table names ${to}, which is no setting`);
@@ -94,8 +98,12 @@ function carry(
     part === "secretFile" || kind === "file" || kind === "directory" ? goText(written) : readers[kind](written);
   if (read === undefined) return task(`this is not ${nouns[kind] ?? "text"}, so it is not converted`);
   let value = row.convert === undefined ? read : row.convert(read, go);
-  if (value === undefined) return undefined;
-  if (part === "secretFile" || kind === "file" || kind === "directory") value = absolute(String(value), directory);
+  if (value === undefined) {
+    const isDefault = given === undefined || isSame(given.value, row.initial ?? "");
+    return isDefault ? undefined : { kind: "unused", text: "" };
+  }
+  if (part === "secretFile" || kind === "file" || kind === "directory")
+    value = absolute(String(value), given !== undefined && isVariable(given) ? workingDirectory : directory);
   if (part === "secretFile") return void values.set(`${setting.key}_file`, value);
   if (typeof part === "object") {
     const reading = readEntry(setting, part.entry, value);
@@ -211,11 +219,6 @@ function completeAdmin(go: GoSettings, values: Map<string, unknown>, { createTok
 }
 
 type Say = (kind: Remark["kind"], about: string, text: string) => void;
-
-function placed(key: string, given: GoGiven | undefined): string {
-  if (given === undefined) return key.replace(/\.\*$/, "");
-  return given.place.startsWith("TS2OTEL_") ? given.place : `${given.place}: ${key}`;
-}
 
 function absolute(path: string, directory: string): string {
   return path === "" || isAbsolute(path) ? path : resolve(directory, path);

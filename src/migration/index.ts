@@ -43,7 +43,7 @@ export function migrate({ from, tailnet, environment, workingDirectory, createTo
   const chart = takeFromChart(givens);
   const filled = fillPlaceholders(givens, environment);
   selectTailnet(givens, tailnet);
-  const converted = convert(givens, { directory, createToken });
+  const converted = convert(givens, { directory, workingDirectory, createToken });
   const remarks = [...chart, ...filled, ...converted.remarks];
   return {
     toml: writeToml(

@@ -52,12 +52,6 @@ export function missing(
 /** For `convert`: `0` and less mean the default. */
 export const positive = (value: unknown): unknown => (typeof value === "number" && value <= 0 ? undefined : value);
 
-/** For `convert`: the value counts only while a switch of the Go program is on. */
-export const whileOn =
-  (key: string) =>
-  (value: unknown, go: GoSettings): unknown =>
-    go.isOn(key) ? value : undefined;
-
 /** For `concerns`: a switch of the Go program is on. */
 export const on =
   (key: string) =>

@@ -2,7 +2,7 @@
 import { printable } from "../lib/text.ts";
 import type { Remark } from "./convert.ts";
 import { goText } from "./go-values.ts";
-import type { Environment, GoGiven, GoGivens } from "./source.ts";
+import { type Environment, type GoGiven, type GoGivens, placed } from "./source.ts";
 import { rowOf } from "./table.ts";
 
 type Table = Readonly<Record<string, unknown>>;
@@ -92,7 +92,7 @@ export function fillPlaceholders(givens: GoGivens, environment: Environment): re
       });
     };
     const value = mapTexts(given.value, fill);
-    const about = aboutOf(key, given);
+    const about = placed(key, given);
     const [first] = missing;
     if (first !== undefined) {
       givens.delete(key);
@@ -119,8 +119,4 @@ function mapTexts(value: unknown, map: (text: string) => string): unknown {
 function tablesIn(given: GoGiven | undefined): readonly Table[] {
   const list = Array.isArray(given?.value) ? (given.value as readonly unknown[]) : [];
   return list.filter((item): item is Table => typeof item === "object" && item !== null && !Array.isArray(item));
-}
-
-function aboutOf(key: string, { place }: GoGiven): string {
-  return place.startsWith("TS2OTEL_") ? place : `${place}: ${key}`;
 }

@@ -8,6 +8,15 @@ export interface GoGiven {
   readonly place: string;
 }
 
+export function isVariable({ place }: GoGiven): boolean {
+  return place.startsWith("TS2OTEL_");
+}
+
+/** A setting as its user knows it: `config.yaml:12: streaming.token`, or the variable. */
+export function placed(key: string, given: GoGiven): string {
+  return isVariable(given) ? given.place : `${given.place}: ${key}`;
+}
+
 /** Settings by dotted key. Later ones replace earlier ones, as variables replace the file in the Go program. */
 export type GoGivens = Map<string, GoGiven>;
 

@@ -1,15 +1,5 @@
 /** The rows about what comes in: Tailscale's API, the collectors, and the receivers. */
-import {
-  hasGoCredentials,
-  type GoSettings,
-  type Mapping,
-  missing,
-  moved,
-  on,
-  positive,
-  same,
-  whileOn,
-} from "./mapping.ts";
+import { hasGoCredentials, type GoSettings, type Mapping, missing, moved, on, positive, same } from "./mapping.ts";
 
 const oauth = "tailscale.auth.oauth";
 
@@ -145,7 +135,7 @@ const collectors: readonly Mapping[] = [
 
 const streaming: readonly Mapping[] = [
   same("streaming.enabled", "false"),
-  same("streaming.listen", ":8088", { convert: whileOn("streaming.enabled") }),
+  same("streaming.listen", ":8088"),
   same("streaming.path", "/services/collector/event"),
   same("streaming.token", ""),
   same("streaming.token_file", ""),
@@ -159,9 +149,9 @@ const streaming: readonly Mapping[] = [
   }),
   same("streaming.max_body_bytes", "0"),
   same("streaming.max_concurrent_requests", "0", {
-    convert: positive,
+    convert: (value) => (Number(value) < 0 ? 1024 : positive(value)),
     remark:
-      "requests that are being parsed, by default 16 instead of 4; bodies in memory are limited by `streaming.max_inflight_bytes`",
+      "requests that are being parsed, by default 16 instead of 4 and at most 1,024; bodies in memory are limited by `streaming.max_inflight_bytes`",
   }),
   missing("streaming.per_route_max_concurrent_requests", "one instance serves one tailnet", { initial: "0" }),
   missing("streaming.routes", "one instance serves one tailnet: the route of that tailnet is converted", {
@@ -171,7 +161,7 @@ const streaming: readonly Mapping[] = [
 
 const webhook: readonly Mapping[] = [
   same("webhook.enabled", "false"),
-  same("webhook.listen", ":8089", { convert: whileOn("webhook.enabled") }),
+  same("webhook.listen", ":8089"),
   same("webhook.path", "/tailscale/webhook"),
   same("webhook.secret", ""),
   same("webhook.secret_file", ""),

@@ -30,7 +30,7 @@ const headings: readonly { readonly kind: Remark["kind"]; readonly title: string
   { kind: "task", title: "To do by hand:" },
   { kind: "different", title: "Different from before:" },
   { kind: "missing", title: "Without an equivalent:" },
-  { kind: "unused", title: "Left out, because nothing here needs it:" },
+  { kind: "unused", title: "Left out, because nothing here needs it, or because it had no effect there either:" },
 ];
 
 /** A hostile file can have very many settings that nobody knows. */

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { migrateIn } from "./migrate.ts";
+import { migrate } from "../../src/migration/index.ts";
+import { migrateIn, write } from "./migrate.ts";
 
 const directory = temporaryDirectory();
 const example = readFileSync(join(import.meta.dirname, "go-example.yaml"), "utf8");
@@ -95,9 +96,10 @@ describe("credentials", () => {
   test("an API key keeps its method: an OAuth client that the Go program ignored is not converted", () => {
     const yaml =
       "tailscale: { auth: { method: apikey, apikey: tskey-api-x, oauth: { client_id: k, client_secret: s } } }";
-    const { lines } = migrateIn(directory, { yaml });
+    const { lines, about } = migrateIn(directory, { yaml });
     expect(lines).toContain('apikey = "tskey-api-x"');
     expect(lines.join()).not.toContain("client_");
+    expect(about("unused")).toContain("tailscale.auth.oauth.client_secret: ");
   });
 
   test("a workload identity has to be replaced by hand", () => {
@@ -111,6 +113,22 @@ describe("credentials", () => {
     const { lines } = migrateIn(directory, { yaml: "streaming: { enabled: true, token_file: secrets/token }" });
     expect(lines).toContain(`token_file = ${JSON.stringify(join(directory, "secrets/token"))}`);
   });
+});
+
+test("a path in a variable starts at the working directory, and one in a file at the file's", () => {
+  mkdirSync(join(directory, "sub"), { recursive: true });
+  const yaml = "streaming: { enabled: true, token_file: a }";
+  const { toml } = migrate({
+    from: [
+      write(join(directory, "sub"), "go.yaml", yaml),
+      write(directory, "go.env", "TS2OTEL_WEBHOOK__SECRET_FILE=b"),
+    ],
+    environment: {},
+    workingDirectory: directory,
+    createToken: () => "",
+  });
+  expect(toml).toContain(`token_file = ${JSON.stringify(join(directory, "sub", "a"))}`);
+  expect(toml).toContain(`secret_file = ${JSON.stringify(join(directory, "b"))}`);
 });
 
 describe("export", () => {

@@ -23,8 +23,14 @@ export interface Migrated extends Migration {
 
 export function migrateIn(directory: string, { yaml, variables, environment = {}, tailnet }: Given): Migrated {
   const from: string[] = [];
-  if (yaml !== undefined) from.push(write(directory, "go.yaml", yaml));
-  if (variables !== undefined) from.push(write(directory, "go.env", variables));
+  if (yaml !== undefined) {
+    write(directory, "go.yaml", yaml);
+    from.push("go.yaml");
+  }
+  if (variables !== undefined) {
+    write(directory, "go.env", variables);
+    from.push("go.env");
+  }
   if (from.length === 0) from.push("env");
   const migration = migrate({
     from,
@@ -51,7 +57,9 @@ export function migrateIn(directory: string, { yaml, variables, environment = {}
   };
 }
 
-function write(directory: string, name: string, text: string): string {
-  writeFileSync(join(directory, name), text, { mode: 0o600 });
-  return name;
+/** Returns the path of the new file. */
+export function write(directory: string, name: string, text: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, text, { mode: 0o600 });
+  return path;
 }

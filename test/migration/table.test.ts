@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { inspectConfig } from "../../src/config/index.ts";
 import { findKey } from "../../src/config/layers.ts";
 import { readYaml } from "../../src/migration/source.ts";
 import { isTable, rowOf, rows } from "../../src/migration/table.ts";
@@ -34,4 +35,21 @@ test("every setting that a row names exists here", () => {
 test("each row is there once, and one without an equivalent says why", () => {
   expect(rows.map(({ from }) => from).filter((from, index, all) => all.indexOf(from) !== index)).toEqual([]);
   expect(rows.filter(({ to, remark }) => to === undefined && remark === undefined)).toEqual([]);
+});
+
+test("what check says about a variable of the Go program names the same setting as the table", () => {
+  const named = rows.flatMap(({ from, to }) => {
+    const variable = `TS2OTEL_${from.toUpperCase().replaceAll(".", "__")}`;
+    if (to === undefined || to === from) return [];
+    const { problems, warnings } = inspectConfig({
+      environment: { [variable]: "true" },
+      assignments: [],
+      workingDirectory: "/",
+      system: { platform: "linux", homeDirectory: "/home/ann" },
+    });
+    const findings = [...problems, ...warnings].filter(({ message }) => message.includes("of the Go version"));
+    return findings.map(({ remedy }) => ({ from, to, isNamed: remedy.includes(to) }));
+  });
+  expect(named.length).toBeGreaterThan(10);
+  expect(named.filter(({ isNamed }) => !isNamed)).toEqual([]);
 });
