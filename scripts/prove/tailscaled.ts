@@ -1,10 +1,10 @@
 /** Tries `tls.tailscale` of the compiled program against a real tailscaled: logged in, not logged in, with and without permission. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { programBinary } from "../../test/support/binary.ts";
-import { createAuthority, type IssuedPair } from "../../test/support/certificates.ts";
+import { createAuthority, install, type IssuedPair } from "../../test/support/certificates.ts";
 import { buildGoProgram } from "../../test/support/go-build.ts";
 import { freePort } from "../../test/support/port.ts";
 import { until } from "../../test/support/wait.ts";
@@ -14,12 +14,22 @@ const tailscaled = buildGoProgram({ ...module, name: "tailscaled", main: "tailsc
 const tailscale = buildGoProgram({ ...module, name: "tailscale", main: "tailscale.com/cmd/tailscale" });
 const control = buildGoProgram({ ...module, name: "tailscale-control", main: join(import.meta.dirname, "control.go") });
 
+/** The ACME server that Let's Encrypt tests clients with. */
+const pebble = buildGoProgram({
+  name: "pebble",
+  module: "github.com/letsencrypt/pebble/v2",
+  version: "v2.8.0",
+  main: "github.com/letsencrypt/pebble/v2/cmd/pebble",
+});
+
 const directory = mkdtempSync(join(tmpdir(), "ts2otel-tailscaled-"));
 // The program is tried as an ordinary user, too, who has to be able to run it.
 chmodSync(directory, 0o755);
 const binary = join(directory, "tailscale2otel");
 cpSync(programBinary(), binary);
 const socket = join(directory, "tailscaled.sock");
+/** The authorities that tailscaled trusts besides: ours, and the ACME server's. */
+const trusted = join(directory, "trusted.pem");
 const name = "node.tail1234.ts.net";
 const nobody = 65534;
 const authority = createAuthority(directory);
@@ -44,6 +54,7 @@ try {
   await withoutHttps();
   await withCertificates();
   await permissions();
+  await issuance();
 } finally {
   for (const child of running) child.kill();
   rmSync(directory, { recursive: true, force: true });
@@ -102,6 +113,63 @@ async function permissions(): Promise<void> {
   await logIn(["https"]);
   same("check: with TS_PERMIT_CERT_UID", check(nobody).replace(/ until.*/, ""), "valid");
   await end(permitting);
+}
+
+/** From nothing to a certificate that an authority has just issued, over real ACME. */
+async function issuance(): Promise<void> {
+  rmSync(join(directory, "state"), { recursive: true, force: true });
+  const acme = await startAcme();
+  const daemon = await startTailscaled({ TS_DEBUG_ACME_DIRECTORY_URL: acme, SSL_CERT_FILE: trusted });
+  await logIn(["https"]);
+  const port = await freePort();
+  const program = start([], { TS2OTEL_STREAMING__LISTEN: `127.0.0.1:${port}` });
+  const shown = () =>
+    spawnSync("openssl", ["s_client", "-connect", `localhost:${port}`, "-showcerts"], { input: "", encoding: "utf8" })
+      .stdout;
+  await until(() => shown().includes("issuer=CN = Pebble Intermediate CA"));
+  const names = spawnSync("openssl", ["x509", "-noout", "-ext", "subjectAltName"], {
+    input: shown(),
+    encoding: "utf8",
+  });
+  same("run: a new certificate, issued over ACME", names.stdout.includes(`DNS:${name}`), true);
+  const leaf = () => /-----BEGIN CERTIFICATE-----[^-]+/.exec(shown())?.[0];
+  const first = leaf();
+  program.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  same("run: asked again, tailscaled gives the one that it has", leaf() === first, true);
+  await until(() => {
+    // Instead of waiting for an hour.
+    program.kill("SIGHUP");
+    return leaf() !== first;
+  });
+  same("run: renewed towards its end, and served", shown().includes("issuer=CN = Pebble Intermediate CA"), true);
+  await end(program);
+  await end(daemon);
+}
+
+/** The address of its directory. */
+async function startAcme(): Promise<string> {
+  const files = { cert: join(directory, "acme.pem"), key: join(directory, "acme.key") };
+  install(authority.issue("acme"), files);
+  const [port, managementPort] = [await freePort(), await freePort()];
+  const listen = { listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${managementPort}` };
+  const profiles = { default: { description: "short", validityPeriod: 30 } };
+  const settings = { ...listen, certificate: files.cert, privateKey: files.key, httpPort: 9, tlsPort: 9, profiles };
+  const file = join(directory, "pebble.json");
+  writeFileSync(file, JSON.stringify({ pebble: settings }));
+  // It asks nobody whether the name is ours: that is between the authority and Tailscale's DNS.
+  const env = {
+    PATH: process.env["PATH"],
+    PEBBLE_VA_ALWAYS_VALID: "1",
+    PEBBLE_VA_NOSLEEP: "1",
+    PEBBLE_WFE_NONCEREJECT: "0",
+  };
+  running.push(spawn(pebble, ["-config", file], { stdio: "ignore", env }));
+  const address = `https://localhost:${port}/dir`;
+  await until(() => run("curl", ["--silent", "--cacert", authority.file, address]).includes("newOrder"));
+  const root = run("curl", ["--silent", "--cacert", authority.file, `https://localhost:${managementPort}/roots/0`]);
+  writeFileSync(trusted, readFileSync(authority.file, "utf8") + root);
+  return address;
 }
 
 async function startTailscaled(variables: Record<string, string>): Promise<ChildProcess> {
