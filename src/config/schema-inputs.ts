@@ -59,7 +59,7 @@ export const tailscale = section("The tailnet and its API.", {
   }),
   socket: text(
     "",
-    "^(?:/[^\\x00-\\x1f\\x7f]*)?$",
+    "^[^\\x00-\\x1f\\x7f]*$",
     "Socket of the local tailscaled, which `tls.tailscale` needs. If it is empty, the usual path of the system.",
     '"/run/tailscale/tailscaled.sock"',
   ),

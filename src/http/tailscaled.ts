@@ -100,6 +100,9 @@ function statusOf(text: string): Status {
   }
 }
 
+const isLinux = process.platform === "linux";
+const seeLog = `See its log${isLinux ? ": journalctl -u tailscaled" : "."}`;
+
 const dnsPage = "on the DNS page of the admin console (https://login.tailscale.com/admin/dns)";
 
 const notLoggedIn = ["this node is not logged in to a tailnet", "Run: tailscale up"] as const;
@@ -111,8 +114,7 @@ function whyNoName({ BackendState: state, CurrentTailnet: tailnet }: Status): re
   if (state === "NeedsMachineAuth")
     return ["this node waits for approval", "Approve it on the Machines page of the admin console."];
   // While it has no connection to a relay, it is "Starting", and knows the tailnet all the same.
-  if (tailnet === undefined || tailnet === null)
-    return ["tailscaled is still starting", "Wait, or see its log: journalctl -u tailscaled"];
+  if (tailnet === undefined || tailnet === null) return ["tailscaled is still starting", `Wait. ${seeLog}`];
   if (tailnet.MagicDNSEnabled === false)
     return [
       "MagicDNS is off for this tailnet, and certificates need it",
@@ -128,9 +130,13 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
     const user = currentUser();
     const dynamic = "for a systemd service whose user exists only while it runs, use: tailscale2otel service install";
     const control = `or, for full control of Tailscale: tailscale set --operator=${user}`;
+    const permit = `TS_PERMIT_CERT_UID=${user}`;
+    const restart = `Add ${permit} to /etc/default/tailscaled and run: systemctl restart tailscaled`;
     return new TailscaledError(
       `tailscaled gives no certificates to this user (${user})`,
-      `Add TS_PERMIT_CERT_UID=${user} to /etc/default/tailscaled and run: systemctl restart tailscaled (${/^\d+$/.test(user) ? dynamic : control})`,
+      isLinux
+        ? `${restart} (${/^\d+$/.test(user) ? dynamic : control})`
+        : `Restart tailscaled with ${permit} in its environment (${control})`,
     );
   }
   if (text.includes("no netmap")) return new TailscaledError(...notLoggedIn);
@@ -145,7 +151,7 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
   }
   return new TailscaledError(
     `tailscaled cannot get a certificate: HTTP ${status}, ${said === "" ? "without a reason" : said}`,
-    "See its log: journalctl -u tailscaled",
+    seeLog,
     900,
   );
 }
@@ -166,6 +172,8 @@ type Place = { readonly socketPath: string } | { readonly host: string; readonly
 /** Where tailscaled listens: paths/paths.go. The Mac app has a port and a password instead: safesocket_darwin.go. */
 function placeOf(socket: string): Place {
   if (socket !== "") return { socketPath: socket };
+  if (process.platform === "win32")
+    return { socketPath: "\\\\.\\pipe\\ProtectedPrefix\\Administrators\\Tailscale\\tailscaled" };
   if (process.platform !== "darwin") return { socketPath: "/var/run/tailscale/tailscaled.sock" };
   return macAppPlace("/Library/Tailscale") ?? { socketPath: "/var/run/tailscaled.socket" };
 }
@@ -219,11 +227,7 @@ function get(path: string, { socket, timeoutMs = statusTimeoutMs, signal }: Tail
 }
 
 function tooSlow(timeoutMs: number): TailscaledError {
-  return new TailscaledError(
-    `tailscaled gave no answer within ${formatDuration(timeoutMs)}`,
-    "See its log: journalctl -u tailscaled",
-    900,
-  );
+  return new TailscaledError(`tailscaled gave no answer within ${formatDuration(timeoutMs)}`, seeLog, 900);
 }
 
 function unreachable(error: unknown, where: string): TailscaledError {

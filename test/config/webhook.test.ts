@@ -84,7 +84,6 @@ const mistakes: readonly [set: readonly string[], message: string][] = [
     ],
     "the certificate comes either from tailscaled or from files, not from both",
   ],
-  [["tailscale.socket=tailscaled.sock"], "tailscale.socket: "],
   [
     ["webhook.listen=:8088", "webhook.path=/services/collector/event/"],
     "on the shared listener, this path belongs to the HEC receiver",

@@ -61,7 +61,7 @@ describe("a certificate of tailscaled", () => {
       "that starts",
       { state: "NoState" },
       "tailscaled is still starting",
-      "Wait, or see its log: journalctl -u tailscaled",
+      "Wait. See its log: journalctl -u tailscaled",
     ],
     [
       "not approved",
