@@ -51,10 +51,13 @@ export class Destinations {
   #known = new Map<string, Known>();
   /** Reports in the open transaction. */
   readonly #reporting = new Map<string, LogCursor>();
+  /** The last committed row: up to there, accepted records are counted. */
+  lastSeq: number;
 
   /** Those of the last run. @throws {Damaged} */
-  constructor(database: DatabaseSync, state: State) {
+  constructor(database: DatabaseSync, state: State, lastSeq: number) {
     this.#state = state;
+    this.lastSeq = lastSeq;
     this.#sql = prepare(database, sql);
     this.#load(this.#names());
   }
@@ -82,7 +85,7 @@ export class Destinations {
   }
 
   /** Sets which there are. Returns those that were forgotten; call `load` once it is committed. */
-  use(wanted: readonly DestinationRule[], lastSeq: number, now: number): readonly DestinationAccount[] {
+  use(wanted: readonly DestinationRule[], now: number): readonly DestinationAccount[] {
     const forgotten = this.accounts.filter(({ name }) => !wanted.some((rule) => rule.name === name));
     for (const { name: destination } of forgotten) {
       this.#state.set(`${prefix}${destination}`, undefined);
@@ -91,9 +94,9 @@ export class Destinations {
     for (const { name, types, isRequired } of wanted) {
       const stored = this.#known.has(name) ? this.#stored(name) : undefined;
       const isSame = stored !== undefined && stored.types.join() === types.join();
-      const begun = { cursor: { ...startOfJournal, seq: lastSeq + 1 }, evicted: 0, since: now };
+      const begun = { cursor: { ...startOfJournal, seq: this.lastSeq + 1 }, evicted: 0, since: now };
       // With other types, what is behind it stays counted, and what is before it is counted anew.
-      const accepted = isSame ? { seq: lastSeq, records: this.#accepted(name) } : undefined;
+      const accepted = isSame ? this.#acceptedOf(name) : undefined;
       this.#state.set(`${prefix}${name}`, { ...begun, ...stored, types, isRequired, accepted });
     }
     return forgotten;
@@ -105,11 +108,11 @@ export class Destinations {
   }
 
   /** A reported position. One behind the stored one comes from before an eviction, and one of another run has no name here. */
-  advance(name: string, cursor: LogCursor, lastSeq: number): void {
+  advance(name: string, cursor: LogCursor): void {
     const known = this.#known.get(name);
     if (known === undefined) return;
     const stored = this.#stored(name);
-    const accepted = { seq: lastSeq, records: known.accepted };
+    const accepted = this.#acceptedOf(name);
     this.#state.set(`${prefix}${name}`, {
       ...stored,
       cursor: advanced(stored.cursor, known.reported, cursor),
@@ -124,9 +127,9 @@ export class Destinations {
   }
 
   /** Stores how many were accepted, so that a start need not add up a long backlog. */
-  save(lastSeq: number): void {
-    for (const [name, { accepted: records }] of this.#known)
-      this.#state.set(`${prefix}${name}`, { ...this.#stored(name), accepted: { seq: lastSeq, records } });
+  save(): void {
+    for (const name of this.#known.keys())
+      this.#state.set(`${prefix}${name}`, { ...this.#stored(name), accepted: this.#acceptedOf(name) });
   }
 
   /** The counts begin anew with the series; pending records stay. To be followed by `load`. */
@@ -161,7 +164,8 @@ export class Destinations {
       const passed = this.#isAmong(stored.types, seq) ? record : 0;
       const evicted = stored.evicted + this.#recordsIn(seq, to, stored.types) - passed;
       const cursor = { ...stored.cursor, seq: to, record: 0, logRecord: 0 };
-      this.#state.set(`${prefix}${name}`, { ...stored, cursor, evicted });
+      // The rows between may leave now, so they cannot be counted again.
+      this.#state.set(`${prefix}${name}`, { ...stored, cursor, evicted, accepted: this.#acceptedOf(name) });
       this.#reporting.set(name, cursor);
       moved.set(name, cursor);
     }
@@ -203,13 +207,13 @@ export class Destinations {
     return this.#state.get(`${prefix}${name}`) as StoredDestination;
   }
 
-  #accepted(name: string): number {
-    return (this.#known.get(name) as Known).accepted;
+  #acceptedOf(name: string): NonNullable<StoredDestination["accepted"]> {
+    return { seq: this.lastSeq, records: (this.#known.get(name) as Known).accepted };
   }
 
   #accountOf(name: string): DestinationAccount {
     const { types, isRequired, since, cursor, evicted } = this.#stored(name);
-    const accepted = this.#accepted(name);
+    const { records: accepted } = this.#acceptedOf(name);
     const pending = accepted - cursor.records.delivered - cursor.records.deadLettered - evicted;
     const oldest = pending > 0 ? this.#sql.oldest.get(cursor.seq, JSON.stringify(types)) : undefined;
     const pendingSince = (oldest as { at: number } | undefined)?.at;

@@ -102,7 +102,7 @@ function createJournal(
   const files = { database, directory, storage, ballast, logger, clock, onDamage };
   const health = new Health(files);
   const marks = new Marks(database);
-  const destinations = new Destinations(database, state);
+  const destinations = new Destinations(database, state, lastSeq);
   const parts = { ...files, health, state, marks, destinations, seen, steady, retentionMs: config.state.retention };
   const space = new Space(parts);
   const turn = new Turn({
@@ -181,7 +181,7 @@ function createJournal(
     useDestinations(wanted, onMoved) {
       health.mustBeOpen();
       turn.run();
-      const forgotten = turn.write(() => destinations.use(wanted, turn.lastSeq, clock()));
+      const forgotten = turn.write(() => destinations.use(wanted, clock()));
       destinations.load(wanted);
       moved = onMoved;
       return forgotten;
@@ -227,7 +227,7 @@ function createJournal(
       try {
         turn.write(() => {
           state.writeSnapshot(snapshot, turn.lastSeq);
-          destinations.save(turn.lastSeq);
+          destinations.save();
         });
       } finally {
         if (durability === "normal") setDurability(database, "normal");

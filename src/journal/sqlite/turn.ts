@@ -147,6 +147,7 @@ export class Turn {
     this.#show();
     this.#reported = cursor ?? this.#reported;
     if (reports !== noReports) this.#reports = noReports;
+    destinations.lastSeq = this.#committedSeq;
     for (const { parts } of written)
       for (const { part, accepted } of parts) {
         state.accepted(accepted);
@@ -160,8 +161,7 @@ export class Turn {
 
   #writeReport(destination: string, { cursor, marks: made = [], redelivered = [] }: Report): void {
     const { state, destinations, marks, clock } = this.#deps;
-    if (cursor !== undefined && destination !== primaryDestination)
-      destinations.advance(destination, cursor, this.#committedSeq);
+    if (cursor !== undefined && destination !== primaryDestination) destinations.advance(destination, cursor);
     else if (cursor !== undefined) state.set("cursor", advanced(state.cursor, this.#reported, cursor));
     marks.add(made, destination);
     for (const id of state.redelivered(redelivered, clock())) marks.remove(id);
