@@ -92,6 +92,9 @@ export function dashboardJson({ id, title, description, rows }: Dashboard, up: s
         asDropdown: true,
         includeVars: true,
         keepTime: true,
+        icon: "external link",
+        targetBlank: false,
+        tooltip: "The other dashboards of this program",
       },
     ],
     templating: { list: variables(rows, up) },
@@ -116,7 +119,6 @@ function variables(rows: readonly Row[], up: string): readonly object[] {
     allValue: ".*",
     current: { text: ["All"], value: ["$__all"] },
     query: { query: `label_values(${up}, ${of})`, refId: "labels" },
-    definition: `label_values(${up}, ${of})`,
   });
   return [
     source("datasource", "Prometheus", sources.prometheus.type),

@@ -24,7 +24,11 @@ export interface DashboardFile {
   readonly uid: string;
   readonly panels: readonly Panel[];
   readonly templating: {
-    readonly list: readonly { readonly name: string; readonly type: string; readonly definition?: string }[];
+    readonly list: readonly {
+      readonly name: string;
+      readonly type: string;
+      readonly query?: { readonly query?: string };
+    }[];
   };
 }
 

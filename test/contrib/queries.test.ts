@@ -74,7 +74,7 @@ describe.skipIf(!canRun)("a real Prometheus", () => {
       const wanted = dashboardFiles()
         .flatMap(({ templating }) => templating.list)
         .filter(({ type }) => type === "query")
-        .map(({ definition = "" }) => /^label_values\((\w+), (\w+)\)$/.exec(definition)?.slice(1) ?? ["", ""]);
+        .map(({ query }) => /^label_values\((\w+), (\w+)\)$/.exec(query?.query ?? "")?.slice(1) ?? ["", ""]);
       expect(wanted.length).toBeGreaterThan(0);
       await expectAnswers(
         wanted.map(([series = "", label = ""]) => [label, `count by (${label}) (${series}{${label}!=""})`] as const),
