@@ -98,7 +98,7 @@ function configurationOf(
     priority: "optional",
     maintainer: "The tailscale2otel authors <maintainers@tailscale2otel.example>",
     description:
-      "Receives Tailscale flow logs, audit logs and webhooks,\nand delivers them as OpenTelemetry metrics and logs.",
+      "Tailscale logs as OpenTelemetry metrics and logs\nReceives flow logs, audit logs and webhooks of a tailnet, keeps them on disk, and exports them over OTLP.",
     homepage,
     license: "Apache-2.0",
     mtime,
