@@ -183,6 +183,20 @@ describe("reading begins", () => {
     expect((await readWhole({ ...everything, types: ["webhook"], last: 10 })).events).toEqual([]);
   });
 
+  test("with the last that match, however far apart they are", async () => {
+    await accept(auditValue({ target: { id: "n1", name: "rare", type: "NODE", property: "" } }), flows(400, 1));
+    for (let n = 1; n < 6; n++) {
+      const others = Array.from({ length: 300 }, (_, at) => auditValue({ eventGroupID: `g${n}-${at}` }));
+      await accept(...others, flows(400, 1 + n * 1000, { nodeId: `n${n}CNTRL` }));
+    }
+    const found = await readWhole({ ...everything, nodes: ["rare"], last: 3 });
+    expect(found.events.map(({ attributes }) => attributes["tailscale.target.name"])).toEqual(["rare"]);
+    expect(portsOf(await readWhole({ ...everything, types: ["flow"], last: 500 }))).toEqual([
+      ...Array.from({ length: 100 }, (_, n) => 4301 + n),
+      ...Array.from({ length: 400 }, (_, n) => 5001 + n),
+    ]);
+  });
+
   test("with the first row of a time", async () => {
     const begun = store.now;
     for (let minute = 0; minute < 30; minute++) {

@@ -8,7 +8,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { LogPosition } from "../../journal/index.ts";
 import { timeText } from "../redeliveries.ts";
 import { Pace } from "./pace.ts";
-import { type EventPage, type EventQuery, idOf, matcherOf, newPage, type OpenPage, placeOf, startOf } from "./page.ts";
+import { type EventPage, type EventQuery, idOf, namesEndOf, newPage, type OpenPage, placeOf, startOf } from "./page.ts";
 import { EventReader, type EventReaderDeps } from "./reader.ts";
 
 export { type AcceptedEvent, type EventPage, type EventQuery, type Gap } from "./page.ts";
@@ -76,11 +76,11 @@ export class EventFeed {
   }
 
   async #read(query: EventQuery, page: OpenPage): Promise<EventPage> {
-    const matches = matcherOf(query.nodes);
+    const isWanted = namesEndOf(query.nodes);
     const beganAt = performance.now();
     let isEnd = false;
     for (;;) {
-      isEnd = await this.#pace.step(() => this.#reader.advance(page, query, matches));
+      isEnd = await this.#pace.step(() => this.#reader.advance(page, query, isWanted));
       const leftMs = beganAt + (isEnd ? query.waitMs : Math.max(query.waitMs, searchMs)) - performance.now();
       if (page.events.length > 0 || page.gap !== undefined || leftMs <= 0) break;
       if (isEnd && !this.#ending.signal.aborted) await this.#pace.commit(leftMs);
@@ -112,7 +112,7 @@ export class EventFeed {
 
   /** The place of the event with that number from the end, of those that match; as far back as time allows. */
   async #lastPlace(last: number, end: number, query: EventQuery): Promise<LogPosition> {
-    const matches = matcherOf(query.nodes);
+    const isWanted = namesEndOf(query.nodes);
     const untilMs = performance.now() + searchMs;
     const first = this.#reader.heads(1, 1)[0]?.seq ?? end;
     let place = startOf(end);
@@ -120,10 +120,14 @@ export class EventFeed {
     for (let to = end; to > first && missing > 0; to -= headsAtOnce) {
       const heads = await this.#pace.step(() => this.#reader.wanted(Math.max(first, to - headsAtOnce), to, query));
       for (const head of heads.toReversed()) {
-        if (missing <= 0 || performance.now() >= untilMs) return place;
-        const places = await this.#pace.step(() => this.#reader.lastPlaces(head, matches, missing));
-        place = places[0] ?? place;
-        missing -= places.length;
+        let before: LogPosition | undefined;
+        do {
+          if (missing <= 0 || performance.now() >= untilMs) return place;
+          const found = await this.#pace.step(() => this.#reader.lastPlaces(head, isWanted, missing, before));
+          place = found.places[0] ?? place;
+          missing -= found.places.length;
+          ({ before } = found);
+        } while (before !== undefined);
       }
     }
     return place;

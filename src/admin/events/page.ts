@@ -1,5 +1,5 @@
 /** Pages of events: what is asked for and answered, and positions in the journal as text. */
-import type { LogEvent } from "../../catalogue/log-event.ts";
+import type { LogAttributes, LogEvent } from "../../catalogue/log-event.ts";
 import { Refusal } from "../../errors.ts";
 import { globMatcher } from "../../lib/text.ts";
 import type { Journal, LogPosition } from "../../journal/index.ts";
@@ -64,8 +64,6 @@ export interface OpenPage {
   gap: Gap | undefined;
 }
 
-export type Matches = (event: LogEvent) => boolean;
-
 export function newPage(place: LogPosition): OpenPage {
   return { events: [], place, characters: 0, gap: undefined };
 }
@@ -100,11 +98,22 @@ const endAttributes = [
   "tailscale.webhook.node.device.name",
 ];
 
-/** Whether a pattern matches an end of an event: all of its name, or the name up to the first dot. */
-export function matcherOf(patterns: readonly string[]): Matches {
-  if (patterns.length === 0) return () => true;
+/** Whether attributes name an end that is asked for; those of an event, or those that many connections share. */
+export type NamesEnd = (of: { readonly attributes: LogAttributes }) => boolean;
+
+/** A pattern has to match all of a name, or a name up to its first dot. Without patterns, everything is asked for: `undefined`. */
+export function namesEndOf(patterns: readonly string[]): NamesEnd | undefined {
+  if (patterns.length === 0) return undefined;
   const matchers = patterns.map(globMatcher);
   const isNamed = (name: string): boolean =>
     matchers.some((matches) => matches(name) || matches(name.replace(/\..*$/s, "")));
-  return ({ attributes }) => endAttributes.some((name) => [attributes[name] ?? []].flat().map(String).some(isNamed));
+  const known = new WeakMap<object, boolean>();
+  return (of) => {
+    let isWanted = known.get(of);
+    if (isWanted === undefined) {
+      isWanted = endAttributes.some((name) => [of.attributes[name] ?? []].flat().map(String).some(isNamed));
+      known.set(of, isWanted);
+    }
+    return isWanted;
+  };
 }

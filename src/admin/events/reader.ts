@@ -1,11 +1,11 @@
-/** Reads events from the journal, a few milliseconds at a time. It is fast enough: about 4 µs per connection. */
+/** Reads events from the journal, a few milliseconds at a time: about 10 µs per connection that is shown, 1 µs per other one. */
 import type { LogEvent } from "../../catalogue/log-event.ts";
 import { formatRfc3339 } from "../../lib/rfc3339.ts";
 import type { Journal, JournalReader, LogPosition, RowHead } from "../../journal/index.ts";
 import type { ProcessorSettings } from "../../processors/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
 import { timeText } from "../redeliveries.ts";
-import { type EventQuery, type Gap, idOf, type Matches, type OpenPage, startOf } from "./page.ts";
+import { type EventQuery, type Gap, idOf, type NamesEnd, type OpenPage, startOf } from "./page.ts";
 import { type EventRow, EventRows } from "./rows.ts";
 
 export interface EventReaderDeps {
@@ -21,13 +21,19 @@ const maxPageCharacters = 1024 * 1024;
 
 const headsAtOnce = 200;
 /** Events made between two looks at the clock. */
-const eventsAtOnce = 64;
+const eventsAtOnce = 128;
 
 /** The row that is decoded. */
 interface OpenRow {
   readonly head: RowHead;
   readonly source: Source;
   readonly contents: EventRow;
+}
+
+/** `before`: where to go on in the row; nothing if all of it was searched, or enough was found. */
+export interface LastPlaces {
+  readonly places: readonly LogPosition[];
+  readonly before: LogPosition | undefined;
 }
 
 export class EventReader {
@@ -43,7 +49,7 @@ export class EventReader {
   }
 
   /** Reads on until the page is full, a gap follows its events, or the time is over. Returns whether all is read. */
-  advance(page: OpenPage, query: EventQuery, matches: Matches): boolean {
+  advance(page: OpenPage, query: EventQuery, isWanted: NamesEnd | undefined): boolean {
     const { lastSeq } = this.#journal;
     const endsAt = performance.now() + stepMs;
     while (page.place.seq <= lastSeq) {
@@ -51,7 +57,7 @@ export class EventReader {
       if (heads.length === 0) return skip(page, "deleted", lastSeq + 1);
       for (const head of heads) {
         if (head.seq > page.place.seq && !skip(page, "deleted", head.seq)) return false;
-        if (!this.#passes(page, head, query, matches, endsAt)) return false;
+        if (!this.#passes(page, head, query, isWanted, endsAt)) return false;
         if (performance.now() >= endsAt) return page.place.seq > lastSeq;
       }
     }
@@ -64,7 +70,7 @@ export class EventReader {
 
   /** The heads of rows from `from` up to, but not including, `to` that hold records of a wanted type. */
   wanted(from: number, to: number, query: EventQuery): readonly RowHead[] {
-    return this.heads(from, to - from).filter((head) => head.seq < to && isWanted(head, query));
+    return this.heads(from, to - from).filter((head) => head.seq < to && isOfType(head, query));
   }
 
   /** The first row that was received then or later, by halving: rows are in the order of their receipt. */
@@ -80,17 +86,23 @@ export class EventReader {
     return low;
   }
 
-  /** The last places in a row that match, at most so many, in order. */
-  lastPlaces(head: RowHead, matches: Matches, most: number): readonly LogPosition[] {
+  /** The last places in a row that match, at most so many, in order: before a place in it, and as far as a few milliseconds reach. */
+  lastPlaces(head: RowHead, isWanted: NamesEnd | undefined, most: number, before?: LogPosition): LastPlaces {
+    const endsAt = performance.now() + stepMs;
     const row = this.#open(head)?.contents;
     const places: LogPosition[] = [];
-    if (row === undefined) return places;
-    for (let record = head.records - 1; record >= 0 && places.length < most; record--) {
-      const events = row.events(record, 0, row.eventsOf(record));
-      for (let logRecord = events.length - 1; logRecord >= 0 && places.length < most; logRecord--)
-        if (matches(events[logRecord] as LogEvent)) places.push({ seq: head.seq, record, logRecord });
+    if (row === undefined) return { places, before: undefined };
+    const { seq, records } = head;
+    let { record, logRecord } = before ?? { record: records - 1, logRecord: row.eventsOf(records - 1) };
+    while (record >= 0 && places.length < most) {
+      if (performance.now() >= endsAt) return { places: places.toReversed(), before: { seq, record, logRecord } };
+      const from = Math.max(0, logRecord - eventsAtOnce);
+      for (const [number] of row.events(record, from, logRecord, isWanted).toReversed())
+        if (places.length < most) places.push({ seq, record, logRecord: number });
+      logRecord = from;
+      if (logRecord === 0 && --record >= 0) logRecord = row.eventsOf(record);
     }
-    return places.toReversed();
+    return { places: places.toReversed(), before: undefined };
   }
 
   close(): void {
@@ -98,18 +110,18 @@ export class EventReader {
   }
 
   /** Moves the page behind the row. Returns false if it stays inside or before it. */
-  #passes(page: OpenPage, head: RowHead, query: EventQuery, matches: Matches, endsAt: number): boolean {
-    if (isWanted(head, query)) {
+  #passes(page: OpenPage, head: RowHead, query: EventQuery, isWanted: NamesEnd | undefined, endsAt: number): boolean {
+    if (isOfType(head, query)) {
       const row = this.#open(head);
       if (row === undefined) return skip(page, "damaged", head.seq + 1);
-      if (!this.#take(page, row, query, matches, endsAt)) return false;
+      if (!this.#take(page, row, query, isWanted, endsAt)) return false;
     }
     page.place = startOf(head.seq + 1);
     return true;
   }
 
   /** Takes the row's events from the page's place on. Returns whether that was all of them. */
-  #take(page: OpenPage, row: OpenRow, { limit }: EventQuery, matches: Matches, endsAt: number): boolean {
+  #take(page: OpenPage, row: OpenRow, { limit }: EventQuery, isWanted: NamesEnd | undefined, endsAt: number): boolean {
     const { seq, records } = row.head;
     for (let { record, logRecord } = page.place; record < records; record++, logRecord = 0) {
       const events = row.contents.eventsOf(record);
@@ -117,10 +129,9 @@ export class EventReader {
         const isFull = page.events.length >= limit || page.characters >= maxPageCharacters;
         if (isFull || performance.now() >= endsAt) return false;
         const to = Math.min(events, logRecord + eventsAtOnce, logRecord + limit - page.events.length);
-        for (const event of row.contents.events(record, logRecord, to)) {
-          if (matches(event)) this.#add(page, event, { seq, record, logRecord }, row);
-          logRecord++;
-        }
+        for (const [number, event] of row.contents.events(record, logRecord, to, isWanted))
+          this.#add(page, event, { seq, record, logRecord: number }, row);
+        logRecord = to;
         page.place = { seq, record, logRecord };
       }
     }
@@ -168,7 +179,7 @@ function skip(page: OpenPage, reason: Gap["reason"], seq: number): boolean {
   return true;
 }
 
-function isWanted({ type }: RowHead, { types }: EventQuery): boolean {
+function isOfType({ type }: RowHead, { types }: EventQuery): boolean {
   if (type !== "flow" && type !== "audit" && type !== "webhook") return false;
   return types.length === 0 || types.includes(type);
 }

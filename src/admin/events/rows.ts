@@ -9,13 +9,17 @@ import { ClaimTable } from "../../records/flow/claims.ts";
 import { FlowColumns } from "../../records/flow/columns.ts";
 import { FlowRowDecoder } from "../../records/flow/rows.ts";
 import { linesOf } from "../../records/json.ts";
+import type { NamesEnd } from "./page.ts";
+
+/** An event of a record, and its number there. */
+export type NumberedEvent = readonly [number: number, event: LogEvent];
 
 /** A decoded row. It is valid until the next one is opened. */
 export interface EventRow {
-  /** How many events a record makes; 0 for one that does not decode. */
+  /** How many events a record makes. */
   eventsOf(record: number): number;
-  /** Events `from` up to, but not including, `to` of a record. */
-  events(record: number, from: number, to: number): readonly LogEvent[];
+  /** Events `from` up to, but not including, `to` of a record that are wanted; none if it does not decode. */
+  events(record: number, from: number, to: number, isWanted: NamesEnd | undefined): readonly NumberedEvent[];
 }
 
 /** Decodes rows one after another; holds a few megabytes. */
@@ -43,23 +47,54 @@ export class EventRows {
     this.#decoder.decode(text, leftOut, columns);
     return {
       eventsOf: (record) => (record < columns.records ? describer.logRecords(columns, record) : 0),
-      events: (record, from, to) => describer.events(columns, record, from, to, acceptedAt),
+      events(record, from, to, isWanted) {
+        const made = (first: number, end: number): NumberedEvent[] =>
+          describer.events(columns, record, first, end, acceptedAt).map((event, at) => [first + at, event]);
+        if (isWanted === undefined) return made(from, to);
+        describer.record(columns, record, acceptedAt);
+        const wanted = withEnd(describer, columns, { record, from, to }, isWanted);
+        return wanted.length === to - from ? made(from, to) : wanted.flatMap((number) => made(number, number + 1));
+      },
     };
   }
 
   #openPlain({ text, type, acceptedAt }: Row): EventRow {
     const settings = this.#settings;
-    const events = linesOf(text).map((line) => {
-      if (type !== "audit" && type !== "webhook") return undefined;
-      try {
-        return describe(decodePlain(recordOfLine(line, type)), settings, acceptedAt);
-      } catch {
-        return undefined;
-      }
-    });
+    const lines = linesOf(text);
     return {
-      eventsOf: (record) => (events[record] === undefined ? 0 : 1),
-      events: (record, from, to) => (events[record] === undefined ? [] : [events[record]]).slice(from, to),
+      eventsOf: (record) => (record < lines.length ? 1 : 0),
+      events(record, from, to, isWanted) {
+        const line = lines[record];
+        if (line === undefined || from > 0 || to < 1 || (type !== "audit" && type !== "webhook")) return [];
+        try {
+          const event = describe(decodePlain(recordOfLine(line, type)), settings, acceptedAt);
+          return isWanted === undefined || isWanted(event) ? [[0, event]] : [];
+        } catch {
+          return [];
+        }
+      },
     };
   }
+}
+
+/**
+ * The numbers of a record's events, `from` up to, but not including, `to`, one of whose ends is wanted. Without making events:
+ * an end has the same attribute set in all of them. `describer` is at the record.
+ */
+function withEnd(
+  describer: FlowDescriber,
+  columns: FlowColumns,
+  { record, from, to }: { readonly record: number; readonly from: number; readonly to: number },
+  isWanted: NamesEnd,
+): number[] {
+  const { leftOut, firstEntry } = columns;
+  const found: number[] = [];
+  let number = 0;
+  for (let entry = firstEntry[record] as number; number < to; entry++) {
+    if (leftOut[entry] !== 0 || number++ < from) continue;
+    describer.entry(columns, entry);
+    const ends = [describer.sourceSet, describer.destinationSet];
+    if (ends.some((end) => end !== undefined && isWanted(end))) found.push(number - 1);
+  }
+  return found;
 }
