@@ -13,6 +13,9 @@ export interface Senders {
   readonly figures: { readonly requests: number; readonly refused: number; readonly unanswered: number };
 }
 
+/** What is sent is noted there. */
+export type Books = Pick<Account, "sending" | "answered">;
+
 export interface SenderOptions {
   readonly url: string;
   readonly source: TrafficSource;
@@ -22,7 +25,7 @@ export interface SenderOptions {
 
 const patienceMs = 5000;
 
-export function startSenders({ url, source, count, seed }: SenderOptions, account: Account): Senders {
+export function startSenders({ url, source, count, seed }: SenderOptions, account: Books): Senders {
   const figures = { requests: 0, refused: 0, unanswered: 0 };
   const stopping = new AbortController();
 
@@ -85,14 +88,14 @@ export interface SenderAnswer {
 }
 
 /** Sends the next batch once. */
-export function sendNext(url: string, source: TrafficSource, account: Account): Promise<SenderAnswer> {
+export function sendNext(url: string, source: TrafficSource, account: Books): Promise<SenderAnswer> {
   const batch = source.next();
   account.sending(batch);
   return post(url, batch, account);
 }
 
 /** Sends a batch, which the account knows, once more. */
-export async function post(url: string, batch: Batch, account: Account): Promise<SenderAnswer> {
+export async function post(url: string, batch: Batch, account: Books): Promise<SenderAnswer> {
   try {
     const answer = await fetch(url, { method: "POST", headers: batch.headers, body: batch.body });
     const text = await answer.text();

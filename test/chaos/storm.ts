@@ -1,10 +1,11 @@
-/** One chaos run: load, a chaotic backend, kills at random moments, both encodings in turn; then the books are compared. */
+/** One chaos run: load, two chaotic destinations, kills at random moments, both encodings in turn; then the books are compared. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { createRandom } from "../../src/demo/random.ts";
-import { askAdmin, conservationAt } from "../support/admin.ts";
+import type { RunningStatus } from "../../src/admin/status.ts";
+import { askAdmin } from "../support/admin.ts";
 import { programBinary } from "../support/binary.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
 import { freePort } from "../support/port.ts";
@@ -12,7 +13,7 @@ import { launchProgram, type LaunchedProgram, type OtlpEncoding } from "../suppo
 import { until } from "../support/wait.ts";
 import { Account } from "./account.ts";
 import { createChaoticBackend } from "./backend.ts";
-import { post, type Senders, startSenders } from "./senders.ts";
+import { type Books, post, type Senders, startSenders } from "./senders.ts";
 import { lastBatch, streamTraffic, totalNames } from "./traffic.ts";
 import { CounterWatch } from "./watch.ts";
 import { webhookSecret, webhookTraffic } from "./webhooks.ts";
@@ -49,6 +50,18 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   const watch = new CounterWatch(account);
   const backend = createChaoticBackend(options.seed + 1);
   const sink = await startOtlpSink({ forgets: true });
+  const lake = { account: new Account(), backend: createChaoticBackend(options.seed + 6) };
+  const lakeSink = await startOtlpSink({ forgets: true });
+  lakeSink.behave((request) => {
+    const behaviour = lake.backend.behave(request);
+    for (const log of request.logs) lake.account.arrived(log, behaviour.kind === "take");
+    return behaviour;
+  });
+  const both = [account, lake.account];
+  const books: Books = {
+    sending: (batch) => both.forEach((one) => one.sending(batch)),
+    answered: (batch, at) => both.forEach((one) => one.answered(batch, at)),
+  };
   const encodings = { protobuf: 0, json: 0 };
   sink.behave((request) => {
     encodings[request.encoding]++;
@@ -60,7 +73,12 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   const port = await freePort();
   const launch = (life: number, timeout: string) => {
     const encoding = life % 2 === 0 ? "protobuf" : "json";
-    const settings = { ...settingsAt(port), TS2OTEL_OTLP__TIMEOUT: timeout };
+    const further = { NAME: "lake", ENDPOINT: lakeSink.url, TIMEOUT: timeout, LOGS__MAX_RECORDS: "150" };
+    const settings = {
+      ...settingsAt(port),
+      TS2OTEL_OTLP__TIMEOUT: timeout,
+      ...Object.fromEntries(Object.entries(further).map(([name, value]) => [`TS2OTEL_OTLP__ALSO__0__${name}`, value])),
+    };
     return launchProgram({ command, directory, endpoint: sink.url, encoding, port, settings });
   };
   let program: LaunchedProgram | undefined;
@@ -71,8 +89,8 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     const stream = { url, source: streamTraffic(options.seed + 2, token) };
     const webhooks = { url: `${base}/tailscale/webhook`, source: webhookTraffic(options.seed + 4) };
     const senders = [
-      startSenders({ ...stream, count: options.senders, seed: options.seed + 3 }, account),
-      startSenders({ ...webhooks, count: 1, seed: options.seed + 5 }, account),
+      startSenders({ ...stream, count: options.senders, seed: options.seed + 3 }, books),
+      startSenders({ ...webhooks, count: 1, seed: options.seed + 5 }, books),
     ];
     const sent = (name: keyof Senders["figures"]) => senders.reduce((sum, { figures }) => sum + figures[name], 0);
     let kills = 0;
@@ -97,35 +115,42 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     const stormMs = performance.now() - startedAt;
 
     backend.calm();
+    lake.backend.calm();
     program = await launch(kills, "1m");
     const { admin } = program;
     await program.healthy();
     await Promise.all(senders.map((some) => some.stop()));
     const last = lastBatch(token);
-    account.sending(last);
-    await until(async () => (await post(url, last, account)).status === 200);
-    let books = await conservationAt(admin);
-    let least = { pending: books.pending, at: performance.now() };
-    while (books.pending > 0 || account.outstanding().length > 0) {
-      if (books.pending < least.pending) least = { pending: books.pending, at: performance.now() };
+    books.sending(last);
+    await until(async () => (await post(url, last, books)).status === 200);
+    let sums = await sumsAt(admin);
+    let least = { pending: sums.pending, at: performance.now() };
+    while (sums.pending > 0 || both.some((one) => one.outstanding().length > 0)) {
+      if (sums.pending < least.pending) least = { pending: sums.pending, at: performance.now() };
       if (performance.now() - least.at > settleMs) break;
       await wait(50);
-      books = await conservationAt(admin);
+      sums = await sumsAt(admin);
     }
-    if (books.pending > 0)
-      account.violations.push(`${books.pending} records are still pending, and none was delivered`);
-    for (const id of await deadLetterIds(admin)) account.deadLettered(id);
+    const { primary, further } = sums;
+    if (sums.pending > 0) account.violations.push(`${sums.pending} records are still pending, and none was delivered`);
+    for (const id of await deadLetterIds(admin, "primary")) account.deadLettered(id);
+    for (const id of await deadLetterIds(admin, "lake")) lake.account.deadLettered(id);
     const settleSeconds = (performance.now() - startedAt - stormMs) / 1000;
     const exitCode = await program.stop();
     if (exitCode !== 0) account.violations.push(`it ended with ${exitCode}: ${program.output().slice(-2000)}`);
 
     const accepted = account.accepted();
     compare(account, watch, accepted);
-    if (books.lost + books.uncounted > 0)
-      account.violations.push(`the journal was damaged: ${books.lost} records lost, ${books.uncounted} uncounted`);
-    const sum = books.delivered + books.deadLettered;
-    if (sum !== accepted.records || books.accepted !== sum)
-      account.violations.push(`accepted ${books.accepted}, delivered or dead letters ${sum}, seen ${accepted.records}`);
+    if (primary.lost + primary.uncounted > 0)
+      account.violations.push(`the journal was damaged: ${primary.lost} records lost, ${primary.uncounted} uncounted`);
+    const seen = { primary: accepted.records, lake: lake.account.accepted().records };
+    for (const [name, of] of Object.entries({ primary, lake: further })) {
+      const sum = of.delivered + of.deadLettered;
+      const records = seen[name as keyof typeof seen];
+      if (sum !== records || of.accepted !== sum)
+        account.violations.push(`${name}: accepted ${of.accepted}, delivered or dead letters ${sum}, seen ${records}`);
+    }
+    account.violations.push(...lake.account.violations.map((violation) => `lake: ${violation}`));
     if (/panic|uncaught|TypeError|RangeError/i.test(program.output())) account.violations.push(program.output());
     return {
       violations: [...new Set(account.violations)].slice(0, 50),
@@ -141,7 +166,8 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
         recordsAccepted: accepted.records,
         acceptedWithoutAnswer: accepted.unanswered,
         invalid: accepted.invalid,
-        deadLettered: books.deadLettered,
+        deadLettered: primary.deadLettered,
+        deadLetteredInLake: further.deadLettered,
         logEvents: account.arrivals,
         logEventsRepeated: account.repeats,
         requestsInProtobuf: encodings.protobuf,
@@ -156,6 +182,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   } finally {
     await program?.kill();
     await sink.stop();
+    await lakeSink.stop();
     rmSync(directory, { recursive: true, force: true });
   }
 }
@@ -183,12 +210,20 @@ function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Acc
   if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
 }
 
-/** The node ids of all records that dead letters stand for. */
-async function deadLetterIds(admin: string): Promise<readonly string[]> {
+/** Of both destinations. */
+async function sumsAt(admin: string) {
+  const { conservation, destinations = [] } = await askAdmin<RunningStatus>(admin, "status");
+  const further = destinations[0]?.records;
+  if (further === undefined) throw new Error("there is no further destination");
+  return { primary: conservation, further, pending: conservation.pending + further.pending };
+}
+
+/** The node ids of all records that dead letters of a destination stand for. */
+async function deadLetterIds(admin: string, destination: string): Promise<readonly string[]> {
   const ids: string[] = [];
   const page = 1000;
   for (let from = ""; ;) {
-    const path = `quarantine?class=dead_letter&limit=${page}${from}`;
+    const path = `quarantine?class=dead_letter&destination=${destination}&limit=${page}${from}`;
     const { items } = await askAdmin<{ items: readonly { id: string }[] }>(admin, path);
     for (const { id } of items) {
       const { texts, isCut } = await askAdmin<{ texts: readonly string[]; isCut: boolean }>(
