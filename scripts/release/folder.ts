@@ -60,7 +60,7 @@ export function readSigningKey(environment: NodeJS.ProcessEnv, installer: string
   const { TS2OTEL_SIGNING_KEY: text, TS2OTEL_SIGNING_KEY_FILE: file } = environment;
   if (text === undefined && file === undefined) return undefined;
   const name = text === undefined ? "TS2OTEL_SIGNING_KEY_FILE" : "TS2OTEL_SIGNING_KEY";
-  const key = privateKeyOf(text ?? readFileSync(file ?? "", "utf8"), name);
+  const key = privateKeyOf(text ?? readKeyFile(file ?? ""), name);
   if (key.asymmetricKeyDetails?.namedCurve !== "prime256v1")
     throw new Error(`${name} must be a P-256 key: openssl ecparam -name prime256v1 -genkey -noout -out release.key`);
   const known = releaseKeyOf(installer);
@@ -77,6 +77,15 @@ export function releaseKeyOf(installer: string): string {
 
 export function readInstaller(): string {
   return readFileSync(join(rootDir, "install.sh"), "utf8");
+}
+
+function readKeyFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot read TS2OTEL_SIGNING_KEY_FILE: ${reason}`, { cause: error });
+  }
 }
 
 function privateKeyOf(pem: string, name: string): KeyObject {

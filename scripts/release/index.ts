@@ -87,14 +87,16 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     process.stderr.write(`release: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
+    if (!(error instanceof TypeError)) return 1;
+    process.stderr.write(`\n${usage}`);
+    return 64;
   }
 }
 
 function targetNamed(name: string): Target {
   const target = allTargets.find((known) => known.name === name);
   if (target !== undefined) return target;
-  throw new Error(`there is no target ${name}, only ${allTargets.map((known) => known.name).join(", ")}`);
+  throw new TypeError(`there is no target ${name}, only ${allTargets.map((known) => known.name).join(", ")}`);
 }
 
 function say(line: string): void {
