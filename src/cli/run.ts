@@ -96,19 +96,31 @@ function polledLogs(config: Config): string | undefined {
 /** Where data goes, and where it is kept. */
 function surroundings({ otlp, state }: Config): readonly (readonly [message: string, fields: LogFields])[] {
   return [
-    ["exporting", addressesOf(otlp)],
+    exportingOf(otlp),
     ...otlp.also.map((one) => ["exporting", { destination: one.name, ...addressesOf(one) }] as const),
     ["keeping state", { in: state.path === memoryPath ? "memory" : state.path }],
   ];
 }
 
+function exportingOf(otlp: Config["otlp"]): readonly [message: string, fields: LogFields] {
+  const addresses = addressesOf(otlp);
+  if (addresses["to"] !== notExported) return ["exporting", addresses];
+  const isLocal = otlp.logs.enabled || otlp.metrics.enabled;
+  return [
+    "nothing is exported",
+    { why: isLocal ? "otlp.endpoint is not set (local mode)" : "both signals are disabled" },
+  ];
+}
+
+const notExported = "not exported";
+
 function addressesOf(otlp: Config["otlp"] | Config["otlp"]["also"][number]): LogFields {
   const { protocol, endpoint } = otlp;
   const to = ({ enabled, endpoint: own }: { readonly enabled: boolean; readonly endpoint: string }): string => {
-    if (!enabled) return "not exported";
+    if (!enabled) return notExported;
     if (protocol === "stdout") return "standard output";
     const url = own || endpoint;
-    return url === "" ? "not exported (local mode)" : displayUrl(url);
+    return url === "" ? notExported : displayUrl(url);
   };
   const [logs, metrics] = [to(otlp.logs), to(otlp.metrics)];
   return { ...(logs === metrics ? { to: logs } : { logs, metrics }), protocol };

@@ -67,7 +67,8 @@ describe("says after ready", () => {
       },
     ]);
     expect(ready[0]).not.toHaveProperty("poll");
-    expect(lines("exporting")).toMatchObject([{ to: "not exported (local mode)", protocol: "http/protobuf" }]);
+    expect(lines("exporting")).toEqual([]);
+    expect(lines("nothing is exported")).toMatchObject([{ why: "otlp.endpoint is not set (local mode)" }]);
     expect(lines("keeping state")).toMatchObject([{ in: join(directory, "local/state") }]);
   });
 

@@ -1,18 +1,17 @@
 /** The page about reachability: each configuration in it is valid, and each command of ours is understood. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspectIn } from "../config/sources.ts";
 import { runToEnd } from "../cli/program.ts";
+import { blocksOf } from "../support/pages.ts";
 
-const root = join(import.meta.dirname, "../..");
-const page = readFileSync(join(root, "docs/reach.md"), "utf8");
 const directory = mkdtempSync(join(tmpdir(), "reach-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const blocks = (language: string): readonly string[] =>
-  [...page.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(([, text = ""]) => text);
+  blocksOf("docs/reach.md").flatMap((block) => (block.language === language ? [block.text] : []));
 
 test.each(blocks("toml").map((toml, index) => [index + 1, toml] as const))("configuration %d is valid", (_, toml) => {
   const { problems, warnings } = inspectIn(directory, { toml });
@@ -41,23 +40,5 @@ test("commands of ours are understood", async () => {
       .slice(1);
     const { code, stderr } = await runToEnd(directory, args);
     expect([code, stderr]).toEqual([1, expect.stringContaining("connection refused")]);
-  }
-});
-
-test("links lead to pages and headings that exist", () => {
-  const anchors = (text: string): readonly string[] =>
-    [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) =>
-      title
-        .toLowerCase()
-        .replace(/[^\w\s-]/g, "")
-        .trim()
-        .replaceAll(" ", "-"),
-    );
-  for (const file of ["docs/reach.md", "docs/install.md"]) {
-    const text = readFileSync(join(root, file), "utf8");
-    for (const [, path = "", anchor = ""] of text.matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)) {
-      const target = path === "" ? text : readFileSync(join(root, "docs", path), "utf8");
-      expect([file, path, anchors(target).includes(anchor) ? anchor : "missing"]).toEqual([file, path, anchor]);
-    }
   }
 });

@@ -1,16 +1,46 @@
-/** The fenced blocks of a page, which tests run as they are written. */
-import { readFileSync } from "node:fs";
+/** The pages for users, and their fenced blocks, which tests run as they are written. */
+import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "../..");
 
-/** In order, those below a heading and above the next of the same level. `page`: a path inside the repository. @throws {Error} if there is no such heading. */
+export interface Block {
+  /** `sh`, `toml`, …; empty if the fence names none. */
+  readonly language: string;
+  readonly text: string;
+}
+
+/** Every Markdown page that users read, as paths inside the repository. */
+export const pages: readonly string[] = [
+  ...readdirSync(root).filter((name) => name.endsWith(".md")),
+  ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+].toSorted();
+
+/** `page`: a path inside the repository. */
+export function textOf(page: string): string {
+  return readFileSync(join(root, page), "utf8");
+}
+
+/** In order, without the indentation of a list. */
+export function blocksOf(page: string): readonly Block[] {
+  return blocksIn(textOf(page));
+}
+
+/** In order, those below a heading and above the next of the same level. @throws {Error} if there is no such heading. */
 export function blocksBelow(page: string, heading: string): readonly string[] {
-  const lines = readFileSync(join(root, page), "utf8").split("\n");
+  const lines = textOf(page).split("\n");
   const start = lines.indexOf(heading);
   if (start < 0) throw new Error(`${page} has no heading ${JSON.stringify(heading)}`);
   const level = heading.slice(0, heading.indexOf(" ") + 1);
   const end = lines.findIndex((line, index) => index > start && line.startsWith(level));
-  const text = lines.slice(start, end < 0 ? undefined : end).join("\n");
-  return [...text.matchAll(/^```\w*\n([^]*?)^```$/gm)].map(([, block = ""]) => block);
+  return blocksIn(lines.slice(start, end < 0 ? undefined : end).join("\n")).map(({ text }) => text);
+}
+
+function blocksIn(markdown: string): readonly Block[] {
+  return [...markdown.matchAll(/^( *)```(\w*)\n([^]*?)^\1```$/gm)].map(([, indent = "", language = "", text = ""]) => ({
+    language,
+    text: text.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
+  }));
 }

@@ -1,0 +1,131 @@
+/** What the pages name exists: commands and their flags, settings, variables, metrics, files, and what links lead to. */
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { webhookTypes } from "../../src/catalogue/vocabulary.ts";
+import { runArguments } from "../../src/cli/index.ts";
+import type { Host } from "../../src/cli/terminal.ts";
+import { settings } from "../../src/config/schema.ts";
+import { pages, textOf } from "../support/pages.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+
+/** The page about moving names settings and metrics of the other program, too; the changelog names those of its time. */
+const present = pages.filter((page) => page !== "docs/moving.md" && page !== "CHANGELOG.md");
+
+const codeIn = (page: string): readonly string[] =>
+  [...textOf(page).matchAll(/`([^`\n]+(?:\n[^`\n]+)?)`/g)].map(([, code = ""]) => code.replace(/\s+/g, " "));
+
+async function helpOf(words: readonly string[]): Promise<{ readonly code: number; readonly text: string }> {
+  let text = "";
+  const output = { isTerminal: false, hasColor: false, write: async (more: string) => void (text += more) };
+  const host: Host = {
+    environment: {},
+    workingDirectory: "/",
+    system: { platform: "linux", homeDirectory: "/", uid: 0 },
+    out: output,
+    err: output,
+    isInteractive: false,
+    workerEntry: new URL("file:///"),
+    ask: async () => undefined,
+    exit: () => {
+      throw new Error("exit");
+    },
+  };
+  const code = await runArguments([...words, "--help"], host).catch(() => 64);
+  return { code, text };
+}
+
+describe("each command of this program has that name and those flags", () => {
+  test.each(pages)("in %s", async (page) => {
+    const inText = codeIn(page);
+    const inBlocks = textOf(page)
+      .replaceAll(/\\\n/g, " ")
+      .split("\n")
+      .filter((line) => /^ *(?:sudo |dist\/|exec )*tailscale2otel [a-z]/.test(line));
+    for (const line of [...inText, ...inBlocks]) {
+      const [, command] = /^ *(?:sudo |dist\/|exec )*tailscale2otel ([^#|;&>]+)/.exec(line) ?? [];
+      if (command === undefined) continue;
+      const all = command.trim().split(/ +/);
+      // Values follow flags, and ids follow `show` and `retry`.
+      const end = all.findIndex((word) => !/^[a-z]+$/.test(word));
+      const words = all.slice(0, end < 0 ? undefined : end);
+      const { code, text } = await helpOf(words);
+      expect([line, code]).toEqual([line, 0]);
+      for (const [flag] of command.matchAll(/(?<= )--[a-z-]+/g))
+        expect([line, text]).toEqual([line, expect.stringContaining(flag)]);
+    }
+  });
+});
+
+const keys = settings.flatMap(({ key }) => [key, key.replaceAll(/\.\d+\b/g, "")]);
+const tables = keys.flatMap((key) => key.split(".").map((_, at, all) => all.slice(0, at).join(".")));
+const settingNames = new Set([
+  ...keys,
+  ...tables,
+  ...settings.flatMap(({ key, kind }) => (kind === "secret" ? [`${key}_file`] : [])),
+]);
+const tops = [...new Set(keys.map((key) => key.split(".")[0]))].join("|");
+/** Their entries have names of the user's choice. */
+const maps = settings.filter(({ kind }) => kind === "map").map(({ key }) => key);
+const webhookRecords = new Set(["other", ...webhookTypes].map((type) => `tailscale.webhook.${type}`));
+/** The reference, which is made from the catalogue. */
+const signals = textOf("docs/signals.md");
+
+test.each(present)("each setting and signal in %s exists", (page) => {
+  const dotted = new RegExp(`^((?:${tops}|tailscale2otel)\\.[a-z0-9_.]*[a-z0-9])(?: ?=.*|\\.?\\*)?$`);
+  const inText = codeIn(page)
+    .map((code) => dotted.exec(code)?.[1])
+    .filter((name) => name !== undefined)
+    .filter((name) => !/\.(?:toml|env|rules\.yml|exe|json|rb)$/.test(name));
+  const unknown = inText.filter(
+    (name) =>
+      !settingNames.has(name) &&
+      !maps.some((map) => name.startsWith(`${map}.`)) &&
+      !(name.startsWith("tailscale") && [`\`${name}\``, `\`${name}.`].some((mention) => signals.includes(mention))) &&
+      !webhookRecords.has(name),
+  );
+  expect(unknown).toEqual([]);
+});
+
+test.each(pages)("each variable in %s exists", (page) => {
+  const known = settings.flatMap(({ variable, kind }) => [
+    variable,
+    ...(kind === "secret" ? [`${variable}_FILE`] : []),
+  ]);
+  const others = new Set(["TS2OTEL_CONFIG", "TS2OTEL_INSTALL_BASE_URL", "TS2OTEL_SIGNING_KEY_FILE"]);
+  const isKnown = (name: string): boolean =>
+    known.includes(name) ||
+    others.has(name) ||
+    known.some((variable) => variable.startsWith(name) && name.endsWith("__")) ||
+    maps.some((map) => name.startsWith(`TS2OTEL_${map.toUpperCase().replaceAll(".", "__")}__`));
+  const named = [...textOf(page).matchAll(/TS2OTEL_[A-Z0-9_]+/g)].map(([name]) => name);
+  expect(named.filter((name) => name !== "TS2OTEL_" && !isKnown(name))).toEqual([]);
+});
+
+test.each(pages)("links in %s lead to pages and headings that exist", (page) => {
+  const anchorsOf = (text: string): readonly string[] =>
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w\s-]/g, "")
+        .trim()
+        .replaceAll(" ", "-"),
+    );
+  for (const [link, path = "", anchor] of textOf(page).matchAll(/\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)/g)) {
+    const target = path === "" ? page : join(dirname(page), path);
+    expect([link, existsSync(join(root, target))]).toEqual([link, true]);
+    if (anchor !== undefined)
+      expect([link, anchorsOf(textOf(target))]).toEqual([link, expect.arrayContaining([anchor])]);
+  }
+});
+
+/** Made from a file beside it by the command that names it. */
+const copied = "contrib/compose/.env";
+
+test.each(pages)("each file of this repository in %s exists", (page) => {
+  const named = [...textOf(page).matchAll(/(?<![\w/.-])(?:contrib|docs|scripts|src|test|\.ci)\/[\w./-]*\w/g)].map(
+    ([path]) => path,
+  );
+  expect(named.filter((path) => path !== copied && !existsSync(join(root, path)))).toEqual([]);
+});
