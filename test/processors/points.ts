@@ -38,6 +38,7 @@ const config = {
 const journal = {
   identity: { createdAt: 0 },
   cursor: { logRecords: { delivered: 0, rejected: 0, deadLettered: 0 }, records: { deadLettered: 0 } },
+  destinations: [],
   readSnapshot: () => ({ measuredSeq: 0, blobs: new Map() }),
   writeSnapshot: () => {},
   beginSeriesAnew: () => {},
