@@ -1,0 +1,47 @@
+/** What the journal is told about destinations at a start, and what the operator is. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { useDestinations } from "../../src/export/destinations.ts";
+import { type LogFields, silentLogger } from "../../src/lib/logger.ts";
+import { createStore, numberedFlow, take, type TestStore } from "../support/store.ts";
+import { configWith } from "./settings.ts";
+
+let store: TestStore;
+let said: string[];
+
+beforeEach(() => {
+  store = createStore();
+  said = [];
+});
+afterEach(() => store.remove());
+
+const note = (level: string) => (message: string, fields?: LogFields) =>
+  void said.push(`${level}: ${message} ${JSON.stringify(fields)}`);
+
+function use(set: readonly string[]): void {
+  const logger = { ...silentLogger, info: note("info"), warn: note("warn") };
+  const config = configWith(["otlp.endpoint=http://192.0.2.1:4318", ...set]);
+  useDestinations(config, { journal: store.journal, logger, move: () => undefined });
+}
+
+const named = (...names: readonly string[]) =>
+  names.flatMap((name, index) => [
+    `otlp.also.${index}.name=${name}`,
+    `otlp.also.${index}.endpoint=http://192.0.2.2:4318`,
+  ]);
+
+test("a destination that is new, or removed, is said once; one that stays is not", async () => {
+  use(named("lake", "pond"));
+  use(named("lake", "pond"));
+  await take(store, [numberedFlow(1), numberedFlow(2)], store.now);
+  use(named("pond"));
+  expect(said).toEqual([
+    'info: new destination: its logs begin with the newest record; send earlier ones with replay {"destination":"lake"}',
+    'info: new destination: its logs begin with the newest record; send earlier ones with replay {"destination":"pond"}',
+    'warn: a destination is not configured any more: its position was deleted {"destination":"lake","undelivered":2}',
+  ]);
+});
+
+test("a destination without logs has no position", () => {
+  use([...named("lake"), "otlp.also.0.logs.enabled=false"]);
+  expect([store.journal.destinations, said]).toEqual([[], []]);
+});
