@@ -254,6 +254,25 @@ export function journalContract(create: () => TestState): void {
   });
 
   describe("a reader", () => {
+    test("gives rows without their texts, in order, so many from a row on", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2]);
+      await appendNumbers(journal, [1, 2]);
+      await appendNumbers(journal, [3]);
+      const reader = journal.openReader();
+      const headsOf = (from: number, rows: number) =>
+        reader.heads(from, rows).map(({ seq, type, records }) => [seq, type, records]);
+      expect(headsOf(1, 9)).toEqual([
+        [1, "flow", 2],
+        [2, "tally", 0],
+        [3, "flow", 1],
+      ]);
+      expect(headsOf(2, 1)).toEqual([[2, "tally", 0]]);
+      expect(headsOf(4, 9)).toEqual([]);
+      expect(reader.heads(3, 1)[0]?.acceptedAt).toBe(reader.read(3, { rows: 1, bytes: 1 })[0]?.acceptedAt as number);
+      reader.close();
+    });
+
     test("gives rows in order, bounded by number and by bytes", async () => {
       const journal = state.open();
       for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n]);
