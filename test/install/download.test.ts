@@ -77,6 +77,7 @@ for (const { shell, downloader } of pairs) {
       const args = ["--prefix", "prefix", "--base-url", server.url];
       const seen = await sandbox.runInTerminal(args);
       expect([seen.status, seen.output]).toEqual([0, expect.stringMatching(downloader === "curl" ? /#+/ : / MB/)]);
+      server.delay(300);
       const piped = await install();
       expect([piped.status, piped.output]).toEqual([0, expect.not.stringMatching(/#| MB/)]);
     });
