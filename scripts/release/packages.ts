@@ -1,6 +1,6 @@
 /** Packages of Linux distributions: deb and rpm of the glibc binary, apk of the musl one, made by nfpm. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { buildGoProgram, type GoProgram } from "../../test/support/go-build.ts";
 import { mark, systemUnit } from "../../src/supervisor/systemd.ts";
@@ -124,10 +124,17 @@ function configurationOf(
     ],
     scripts: isSystemd
       ? { postinstall: asset("postinstall"), preremove: asset("preremove") }
-      : { preinstall: asset("preinstall-alpine") },
+      : { preinstall: dated(asset("preinstall-alpine"), join(work, "preinstall"), mtime) },
     rpm: { group: "System Environment/Daemons", buildhost: "reproducible", compression: "zstd:3" },
     deb: { compression: "gzip" },
   };
+}
+
+/** A copy from the source date: nfpm writes the date of a script's file into an apk. */
+function dated(source: string, copy: string, date: string): string {
+  copyFileSync(source, copy);
+  utimesSync(copy, new Date(date), new Date(date));
+  return copy;
 }
 
 /** Where each shell looks for them; Debian's zsh does so in a folder of its own. */

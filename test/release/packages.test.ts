@@ -155,6 +155,11 @@ describe.skipIf(isMissing())("packages", () => {
     for (const path of [config, binary, "etc/init.d/tailscale2otel"]) expect(bytes).toContain(`${path}\0`);
     expect(bytes).toContain(".pre-install\0");
     expect(bytes).not.toContain("usr/lib/systemd");
+    // The dates in the headers of all entries.
+    const dates = [...bytes.matchAll(/ustar/g)].map(({ index }) =>
+      Number.parseInt(bytes.slice(index - 121, index - 110), 8),
+    );
+    expect(new Set(dates)).toEqual(new Set([0, Date.parse(stamp.buildDate) / 1000]));
   });
 
   test("have the names that the page about installing uses", () => {
