@@ -87,6 +87,8 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   const [{ logs }] = targets;
   const deliversLogs = logs !== undefined;
   const deliversAny = targets.some((target) => target.logs !== undefined);
+  /** Others read the rows of their types themselves. */
+  const sharesRows = targets.some((target) => target.logs !== undefined && target.types === undefined);
   const exportsMetrics = targets.some((target) => target.exportsMetrics);
   const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
   const { telemetry } = instruments;
@@ -128,7 +130,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     },
     /** Whether commits should come with the text of their rows. */
     get wantsText(): boolean {
-      return deliversAny && worker.wantsText;
+      return sharesRows && worker.wantsText;
     },
     /** The metrics of now in Prometheus' text form. */
     scrape: page,
