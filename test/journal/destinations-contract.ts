@@ -214,6 +214,7 @@ export function destinationsContract(create: () => TestState): void {
       const journal = state.open({ maxBytes: 32 * mebibyte });
       journal.useDestinations([rule("lake")], noMove);
       expect(await isFull(journal, 200)).toBe(true);
+      expect(journal.space.refusal).toEndWith("; the destination lake is furthest behind");
       const { pending } = accountOf(journal, "lake");
       report(journal, "lake", cursorAt(journal.lastSeq + 1, pending));
       finish(journal);

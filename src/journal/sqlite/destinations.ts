@@ -76,6 +76,13 @@ export class Destinations {
     return this.#lowestOf(({ isRequired }) => isRequired);
   }
 
+  /** The one that has come least far, if it is before that row. */
+  furthestBehind(seq: number): string | undefined {
+    const lowest = this.lowestSeq;
+    if (lowest >= seq) return undefined;
+    return this.#known.keys().find((name) => this.#stored(name).cursor.seq === lowest);
+  }
+
   get names(): readonly string[] {
     return [...this.#known.keys()];
   }

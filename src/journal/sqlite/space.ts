@@ -138,7 +138,9 @@ export class Space {
       this.#usedBytes = maxBytes;
       return `the journal cannot be read: ${reasonOf(error)}`;
     }
-    return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
+    const behind = this.#deps.destinations.furthestBehind(this.#deps.state.cursor.seq);
+    const holder = behind === undefined ? "" : `; the destination ${behind} is furthest behind`;
+    return `the journal is full: it has ${this.#usedBytes} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved${holder}`;
   }
 
   /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
