@@ -1,8 +1,11 @@
-/** The entry: the command line in the main thread, the export worker in any other. */
+/** The entry: the command line in the main thread, the export worker in any other. Each thread loads its own part alone. */
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { runCli } from "./cli/index.ts";
-import { startExportWorker } from "./export/worker.ts";
 
-if (isMainThread) process.exit(await runCli(new URL(import.meta.url)));
-else startExportWorker();
+if (isMainThread) {
+  const { runCli } = await import("./cli/index.ts");
+  process.exit(await runCli(new URL(import.meta.url)));
+} else {
+  const { startExportWorker } = await import("./export/worker.ts");
+  startExportWorker();
+}

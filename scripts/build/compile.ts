@@ -50,6 +50,7 @@ export interface BuiltFile {
  * A binary that needs no file beside it. The runtime of another target is downloaded from the package registry, once.
  *
  * - `--production`: without it NODE_ENV is compiled in as "development".
+ * - `--splitting`: each thread loads its own part of the program, and only `init --from` the part that reads YAML.
  * - the autoload flags: without them the binary runs a `bunfig.toml` and reads a `.env` in the directory that it is started in.
  * - `--reject-unresolved`: an import that is not known at build time would fail on the user's machine.
  * - `--disallow-code-generation-from-strings`: nothing that arrives can become code.
@@ -63,6 +64,7 @@ export function compileProgram(target: Target, stamp: Stamp, path: string): Buil
     "--minify",
     "--sourcemap",
     "--bytecode",
+    "--splitting",
     "--format=esm",
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
