@@ -2,13 +2,19 @@
 import { type ConfigSources, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { connectionError } from "../lib/connection-error.ts";
+import { printable } from "../lib/text.ts";
 import { isObject } from "../records/members.ts";
+import { BadAnswer } from "../tailscale/errors.ts";
 import { adminAddresses, urlFlag } from "./admin-address.ts";
+import { readAnswer } from "./admin-answers.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, toggle } from "./flags.ts";
 
 /** For everything together. */
 const limitMs = 3_000;
+
+/** It may be asked in a container that has little memory. */
+const maxAnswerBytes = 64 * 1024;
 
 export const healthcheckCommand: Command = command({
   name: "healthcheck",
@@ -26,10 +32,10 @@ export const healthcheckCommand: Command = command({
     let why = problem;
     for (const { url } of addresses) {
       const { isHealthy, text } = await ask(url, path, signal);
-      if (isHealthy) return { text: `${text}\n`, json: undefined };
+      if (isHealthy) return { text: `${printable(text)}\n`, json: undefined };
       why = text;
     }
-    await host.out.write(`unhealthy: ${why}\n`);
+    await host.out.write(`unhealthy: ${printable(why)}\n`);
     return 1;
   },
 });
@@ -48,7 +54,9 @@ function placesOf(url: string | undefined, sources: ConfigSources) {
 async function ask(url: string, path: string, signal: AbortSignal) {
   try {
     const response = await fetch(url + path, { redirect: "manual", signal });
-    const answer: unknown = await response.json().catch(() => undefined);
+    const answer = await readAnswer(response, maxAnswerBytes).catch((error: unknown) => {
+      if (!(error instanceof BadAnswer)) throw error;
+    });
     const status = isObject(answer) ? answer["status"] : undefined;
     if (typeof status !== "string") return { isHealthy: false, text: `${url} is not an admin listener` };
     const reasons = isObject(answer) && Array.isArray(answer["reasons"]) ? `: ${answer["reasons"].join("; ")}` : "";

@@ -5,6 +5,7 @@ import { connectionError } from "../lib/connection-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
+import { readText } from "../tailscale/client.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, option, urlOf } from "./flags.ts";
@@ -108,6 +109,8 @@ interface Sending {
 
 const timeoutMs = 35_000;
 
+const maxAnswerBytes = 64 * 1024;
+
 /** No answer of a receiver is longer. */
 const maxShownCharacters = 2000;
 
@@ -125,7 +128,7 @@ async function post({ receiver, url, body, headers, remark, next }: Sending, { o
     const scheme = why.startsWith("TLS") ? " A receiver without TLS needs http:// in the address." : "";
     throw new Error(`no answer: ${why}. ${next}${scheme}`);
   });
-  const text = printable((await response.text()).trim());
+  const text = printable((await readText(response, maxAnswerBytes).catch(whyUnread)).trim());
   const tookMs = Math.round(performance.now() - beganMs);
   const shown = text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
   const lines = [`${response.status} ${printable(response.statusText)} in ${tookMs} ms`, shown];
@@ -133,6 +136,11 @@ async function post({ receiver, url, body, headers, remark, next }: Sending, { o
     [...lines, fixFor(response.status, receiver)].map((line) => (line === "" ? "" : `${line}\n`)).join(""),
   );
   return response.ok ? 0 : 1;
+}
+
+/** In place of an answer that is endless, broken off or no text. */
+function whyUnread(error: unknown): string {
+  return `(cannot be read: ${error instanceof Error ? error.message : String(error)})`;
 }
 
 /** What to do about an answer; empty if that is not known here. */

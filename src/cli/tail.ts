@@ -6,9 +6,10 @@ import { cutColumns, printable } from "../lib/text.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
 import { onSignal } from "../runtime/process.ts";
 import { diffOf, eventText } from "../screen/event-text.ts";
+import { type AdminClient, NoAnswer } from "./admin-client.ts";
 import { type Command, command, programName } from "./command.ts";
 import { instantOf, list, option, UsageError, wholeNumberOf } from "./flags.ts";
-import { createConnection, instanceFlags, NoAnswer, type RunningInstance } from "./instance.ts";
+import { createConnection, instanceFlags } from "./instance.ts";
 import { counted, jsonLine, type Output, paint } from "./terminal.ts";
 
 export const tailCommand: Command = command({
@@ -37,9 +38,9 @@ export const tailCommand: Command = command({
     const query = queryOf(args);
     const matches = grepOf(args.grep);
     const isJson = args.json === true;
-    const connect = createConnection({ args, sources, host });
     const note = (text: string): Promise<void> => host.err.write(`${programName}: ${printable(text)}\n`);
     const stop = new AbortController();
+    const connect = createConnection({ args, sources, host, stop: stop.signal });
     const releases = (["SIGINT", "SIGTERM"] as const).map((name) => onSignal(name, () => stop.abort()));
     try {
       const instance = await connect();
@@ -50,6 +51,8 @@ export const tailCommand: Command = command({
           .map(({ event, text }) => (isJson ? jsonLine(event) : lineOf(event, text, host.out)));
         if (lines.length > 0) await host.out.write(lines.map((line) => `${line}\n`).join(""));
       });
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
     } finally {
       for (const release of releases) release();
     }
@@ -106,8 +109,8 @@ function grepOf(wanted: string | undefined): (event: AcceptedEvent, text: string
 }
 
 interface Following {
-  readonly instance: RunningInstance;
-  readonly reconnect: () => Promise<RunningInstance>;
+  readonly instance: AdminClient;
+  readonly reconnect: () => Promise<AdminClient>;
   readonly query: EventQuery;
   readonly stop: AbortSignal;
   /** A line for the person, beside the events. */
@@ -126,7 +129,7 @@ async function follow(following: Following, show: (events: readonly AcceptedEven
     let page: EventPage;
     try {
       if (failures > 0) instance = await reconnect();
-      page = await instance.events(query, stop);
+      page = await instance.events(query);
     } catch (error) {
       if (stop.aborted) return;
       if (!(error instanceof NoAnswer)) throw error;

@@ -6,10 +6,11 @@ import { onSignal } from "../runtime/process.ts";
 import { frameOf, linesOf } from "../screen/frame.ts";
 import { createLook, type Moment } from "../screen/look.ts";
 import { canDraw, openScreen } from "../screen/terminal.ts";
+import { type AdminClient, NoAnswer } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, option, UsageError } from "./flags.ts";
 import { urlFlag } from "./admin-address.ts";
-import { createConnection, NoAnswer, type RunningInstance } from "./instance.ts";
+import { createConnection } from "./instance.ts";
 
 export const topCommand: Command = command({
   name: "top",
@@ -29,9 +30,9 @@ export const topCommand: Command = command({
     const intervalMs = parseDuration(args.interval ?? "1s") ?? 0;
     if (intervalMs < 200 || intervalMs > 60_000)
       throw new UsageError(`--interval must be a time from 200ms to 1m, not ${JSON.stringify(args.interval)}`);
-    const connect = createConnection({ args, sources, host });
-    let instance: RunningInstance | undefined = await connect();
     const stop = new AbortController();
+    const connect = createConnection({ args, sources, host, stop: stop.signal });
+    let instance: AdminClient | undefined = await connect();
     let code = 0;
     const end = (exitCode: number): void => {
       code = exitCode;
@@ -68,6 +69,7 @@ export const topCommand: Command = command({
           moment = await look(instance);
           await show();
         } catch (error) {
+          if (stop.signal.aborted) break;
           if (!(error instanceof NoAnswer)) throw error;
           instance = undefined;
           await show(`not up to date: ${printable(error.message)}`);

@@ -10,6 +10,7 @@ import { ask, configure, startRunning } from "./running.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";
 import { freePort } from "../support/port.ts";
 import { configAt, numberedFlow, openStore, take } from "../support/store.ts";
+import { emptyStatus } from "../support/status.ts";
 
 const parent = temporaryDirectory();
 const now = Date.UTC(2026, 10, 2, 9, 15);
@@ -293,7 +294,7 @@ test("another program at that address is told from an instance, whatever it answ
 
 test("an instance that stops answering in between is reported with the next step", async () => {
   const server = createServer((request, response) => {
-    if (request.url === "/api/v1/status") response.end(JSON.stringify({ notReady: [], conservation: {} }));
+    if (request.url === "/api/v1/status") response.end(JSON.stringify(emptyStatus));
     else request.socket.destroy();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -9,6 +9,7 @@ import { auditValue, connection, enveloped, flowValue } from "../support/records
 import { blocksBelow } from "../support/pages.ts";
 import { programBinary } from "../support/binary.ts";
 import { timeoutMs, until } from "../support/wait.ts";
+import { emptyStatus } from "../support/status.ts";
 import { type Program, start, temporaryDirectory } from "../cli/program.ts";
 import { configure } from "../cli/running.ts";
 
@@ -255,7 +256,7 @@ test(
       port: 0,
       fetch: ({ url }) =>
         url.endsWith("/status")
-          ? Response.json({ notReady: [], conservation: {}, statePath: `elsewhere ${++asked}` })
+          ? Response.json({ ...emptyStatus, statePath: `elsewhere ${++asked}` })
           : Response.json({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }),
     });
     const listen = `127.0.0.1:${foreign.port}`;
@@ -332,7 +333,7 @@ test(
       hostname: "127.0.0.1",
       port: 0,
       async fetch({ url }) {
-        if (url.endsWith("/status")) return Response.json({ notReady: [], conservation: {}, statePath: "one" });
+        if (url.endsWith("/status")) return Response.json({ ...emptyStatus, statePath: "one" });
         const answer = answers.shift();
         if (answer !== undefined) return answer();
         shown.process.kill("SIGINT");

@@ -1,0 +1,157 @@
+/** The client of the admin listener: asks an instance, trusts nothing that is answered, and says what went wrong. */
+import type { TSchema } from "@sinclair/typebox";
+import type { EventPage, EventQuery } from "../admin/events/index.ts";
+import type { Operations } from "../admin/operations.ts";
+import type { Overview } from "../admin/overview.ts";
+import type { RunningStatus } from "../admin/status.ts";
+import { connectionError } from "../lib/connection-error.ts";
+import { printable } from "../lib/text.ts";
+import { isObject } from "../records/members.ts";
+import { BadAnswer } from "../tailscale/errors.ts";
+import type { AdminAddress } from "./admin-address.ts";
+import {
+  EventsAnswer,
+  OverviewAnswer,
+  readAnswer,
+  RedeliveriesAnswer,
+  RedeliveryAnswer,
+  StatusAnswer,
+  whyMisshapen,
+} from "./admin-answers.ts";
+
+/** No instance answers, or one that did has stopped or is too busy; the message says why. */
+export class NoAnswer extends Error {
+  constructor(
+    message: string,
+    readonly remedy = "",
+  ) {
+    super(message);
+  }
+}
+
+/** What an instance that runs can be asked. @throws {NoAnswer} if it stops answering, or is stopped. */
+export interface AdminClient {
+  readonly isRunning: true;
+  readonly address: string;
+  /** Empty: none. */
+  readonly token: string;
+  readonly operations: Operations;
+  status(): Promise<RunningStatus>;
+  overview(): Promise<Overview>;
+  events(query: EventQuery): Promise<EventPage>;
+}
+
+interface Question {
+  readonly body?: object;
+  /** Of the answer. */
+  readonly shape?: TSchema;
+}
+
+/** For the first answer, and for those that take longer because something is done. */
+const timeoutMs = { first: 10_000, later: 60_000 };
+
+/**
+ * The instance that answers at that address, or why none does.
+ * `stop` ends every request to it. @throws {Error} if another program answers, or if it rejects the token.
+ */
+export async function findInstance(
+  { url: address, token, isRecorded }: AdminAddress,
+  stop?: AbortSignal,
+): Promise<AdminClient | NoAnswer> {
+  const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
+  let timeout = timeoutMs.first;
+
+  async function ask<Answer>(path: string, { body, shape }: Question = {}): Promise<Answer> {
+    const isFirst = timeout === timeoutMs.first;
+    const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...(stop === undefined ? [] : [stop])]);
+    const response = await fetch(address + path, {
+      method: body === undefined ? "GET" : "POST",
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { ...authorization, "content-type": "application/json" },
+      redirect: "manual",
+      signal,
+    }).catch((error: unknown) => {
+      throw isFirst ? noAnswer(error, address) : lost(error);
+    });
+    const answer = await readAnswer(response).catch((error: unknown) => {
+      if (error instanceof BadAnswer) return undefined;
+      // Killed while it was answering.
+      if (!isFirst) throw lost(error);
+    });
+    const text = isObject(answer) && typeof answer["text"] === "string" ? printable(answer["text"]) : undefined;
+    if (response.status === 401 && text !== undefined) throw new Error(`${address} ${tokenProblem(token)}`);
+    const misshapen = shape === undefined || !response.ok ? undefined : whyMisshapen(shape, answer);
+    if (response.ok && answer !== undefined && misshapen === undefined) return answer as Answer;
+    if (response.status === 503 && text !== undefined) throw new NoAnswer(text);
+    if (response.status !== 404 && text !== undefined) throw new Error(text);
+    const isOurs = isObject(answer) && (!isFirst || Array.isArray(answer["notReady"]));
+    const problem = foreign(address, isOurs ? misshapen : undefined);
+    throw isRecorded && isFirst ? new NoAnswer(problem.message) : problem;
+  }
+
+  function lost(error: unknown): NoAnswer {
+    const why = connectionError(error, new URL(address).host);
+    return new NoAnswer(`the instance has stopped answering (${why}). Check it with: tailscale2otel status`);
+  }
+
+  const status = (): Promise<RunningStatus> => ask("/api/v1/status", { shape: StatusAnswer });
+
+  try {
+    await status();
+  } catch (error) {
+    if (error instanceof NoAnswer) return error;
+    throw error;
+  }
+  timeout = timeoutMs.later;
+  return {
+    isRunning: true,
+    address,
+    token,
+    status,
+    overview: () => ask("/api/v1/overview", { shape: OverviewAnswer }),
+    events: ({ waitMs, ...query }) =>
+      ask(`/api/v1/events?${parametersOf({ ...query, wait: `${waitMs}ms` })}`, { shape: EventsAnswer }),
+    operations: {
+      list: (query) => ask(`/api/v1/quarantine?${parametersOf(query)}`),
+      show: (id) => ask(`/api/v1/quarantine/item?id=${encodeURIComponent(id)}`),
+      retry: (body) => ask("/api/v1/quarantine/retry", { body }),
+      purge: (selection, deadLetters) => ask("/api/v1/quarantine/purge", { body: { ...selection, deadLetters } }),
+      replay: (body) => ask("/api/v1/replay", { body, shape: RedeliveryAnswer }),
+      cancel: (name, destination) => ask("/api/v1/replay/cancel", { body: { name, destination } }),
+      redeliveries: () => ask("/api/v1/replay", { shape: RedeliveriesAnswer }),
+    },
+  };
+}
+
+/** A query string. Lists are written with commas. */
+function parametersOf(query: object): string {
+  return new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString();
+}
+
+function noAnswer(error: unknown, address: string): NoAnswer {
+  const { host, protocol } = new URL(address);
+  const why = connectionError(error, host);
+  const remedy =
+    protocol === "https:" && /TLS|certificate/.test(why)
+      ? "The admin listener itself uses http://; with a proxy in front of it, check the proxy's certificate."
+      : 'Start the instance, or give the address that it logs as "admin" when it is ready.';
+  return new NoAnswer(`no instance answers (${why})`, remedy);
+}
+
+function tokenProblem(token: string): string {
+  const remedy =
+    "Set admin.token (TS2OTEL_ADMIN__TOKEN) to the instance's token, or give the instance's configuration with --config.";
+  return token === ""
+    ? `requires the admin token, and none is set here. ${remedy}`
+    : `rejects the admin token that is set here. ${remedy}`;
+}
+
+/** `misshapen`: what is wrong with an answer in JSON. */
+function foreign(address: string, misshapen?: string): Error {
+  if (misshapen !== undefined)
+    return new Error(
+      `${address} answers as no admin listener does (${misshapen}). If an instance runs there, use its version of this program.`,
+    );
+  const remedy = "Give the address of the admin listener with --url, or set admin.listen.";
+  return new Error(`${address} is not an admin listener: another program or a receiver answers there. ${remedy}`);
+}
