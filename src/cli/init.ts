@@ -1,5 +1,5 @@
 /** `init`: sets up a configuration by a few questions, and says what to enter in Tailscale and how to go on. */
-import { lstatSync, realpathSync, type Stats } from "node:fs";
+import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
 import { devNull } from "node:os";
 import { basename, delimiter, join, parse, relative, resolve, sep } from "node:path";
 import process from "node:process";
@@ -59,7 +59,7 @@ export const initCommand: Command = command({
     else if (args.tailnet !== undefined) throw new UsageError("--tailnet goes with --from");
     const name = args.output ?? (args.from === undefined ? "tailscale2otel.toml" : "-");
     const path = name === "-" ? name : resolve(workingDirectory, name);
-    if (args.force !== true) refuseExisting(path);
+    refuseExisting(path, { isForced: args.force === true });
     if (args.from !== undefined) return initFrom({ ...args, from: args.from }, path, host);
     const prompt = args.yes === true ? undefined : openPrompt();
     const inspect = (answers: Answers): Inspection =>
@@ -116,16 +116,21 @@ function validated({ config, problems }: Inspection, key: string): Config {
   return config;
 }
 
-/** Before anything is asked. @throws {Error} with what to do. */
-function refuseExisting(path: string): void {
+/** Before anything is asked. `isForced`: a file is replaced, but nothing else is. @throws {Error} with what to do. */
+function refuseExisting(path: string, { isForced }: { readonly isForced: boolean }): void {
   let found: Stats | undefined;
+  let target: Stats | undefined;
   try {
     found = path === "-" ? undefined : lstatSync(path, { throwIfNoEntry: false });
+    target = found && statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     throw unwritable(`cannot write ${path}: ${fileErrorReason(error) ?? String(error)}`, error);
   }
-  if (found?.isDirectory() === true) throw new Error(`${path} is a directory. Name a file in it with --output.`);
-  if (found !== undefined)
+  if (target?.isDirectory() === true) throw new Error(`${path} is a directory. Name a file in it with --output.`);
+  // As root, even a device would be replaced.
+  if (target !== undefined && !target.isFile())
+    throw new Error(`${path} is not a regular file. Name another one with --output, or - for standard output.`);
+  if (found !== undefined && !isForced)
     throw new Error(
       `${path} exists already, and its secrets may be in use. Name another file with --output, or replace it with --force.`,
     );

@@ -8,12 +8,28 @@ const escape = "\u001b]52;c;aGk=\u0007";
 const time = "2026-11-02T09:15:00Z";
 
 const overview = {
-  ...{ version: "0.1.0", at: time, startedAt: time, notReady: [], degraded: [], entries: 0, talkersSince: time },
-  ...{ counters: emptyStatus.counters, conservation: emptyStatus.conservation, talkers: [] as object[] },
+  version: "0.1.0",
+  at: time,
+  startedAt: time,
+  notReady: [],
+  degraded: [],
+  counters: emptyStatus.counters,
+  conservation: emptyStatus.conservation,
+  entries: 0,
+  talkers: [],
+  talkersSince: time,
 };
 const event = {
-  ...{ id: "a.1.0.0", type: "audit", source: "stream", acceptedAt: time, time, observedTime: time },
-  ...{ name: "x", severity: "INFO", body: "", attributes: {} as object },
+  id: "a.1.0.0",
+  type: "audit",
+  source: "stream",
+  acceptedAt: time,
+  time,
+  observedTime: time,
+  name: "x",
+  severity: "INFO",
+  body: "",
+  attributes: {},
 };
 const page = { events: [event], next: "a.2.0.0", isEnd: true, behindSeconds: 0 };
 

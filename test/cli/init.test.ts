@@ -1,4 +1,5 @@
 /** `init` without a terminal: every answer is a flag, nothing is overwritten, and each mistake names the flag. */
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
@@ -83,6 +84,18 @@ test("a path that cannot be written says what to do, and leaves nothing", async 
     stderr: `tailscale2otel: cannot write ${directory}/a-file/config.toml: a part of the path is not a directory. Name another file with --output, or run this as a user who may write there.\n`,
   });
   expect(readdirSync(directory)).toEqual(["a-file"]);
+});
+
+test("what is no file is not replaced even with --force, since root would replace a device", async () => {
+  const directory = emptyDirectory("special");
+  const pipe = join(directory, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  const args = ["init", ...stream, "--endpoint", "none", "--force", "--output"];
+  expect(await runIn(directory, [...args, pipe])).toMatchObject({
+    code: 1,
+    stderr: `tailscale2otel: ${pipe} is not a regular file. Name another one with --output, or - for standard output.\n`,
+  });
+  expect(statSync(pipe).isFIFO()).toBe(true);
 });
 
 test("another file is named in the commands, and - is standard output", async () => {

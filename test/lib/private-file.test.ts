@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +28,19 @@ test("is replaced whole, by one that is private again, and leaves nothing beside
   writePrivateFile(path, "short");
   expect(readPrivateFile(path)).toBe("short");
   expect(mode(path)).toBe("600");
+  expect(readdirSync(join(directory, "state"))).toEqual(["secret.json"]);
+});
+
+test("that the disk has no room for stays as it was", () => {
+  writePrivateFile(path, "kept");
+  const module = join(import.meta.dir, "../../src/lib/private-file.ts");
+  const program = `import { writePrivateFile } from ${JSON.stringify(module)}; writePrivateFile(${JSON.stringify(path)}, "x".repeat(5000));`;
+  // A limit on the size of files is met as a full disk is: by a write of a part, then by an error.
+  const limited = `trap "" XFSZ; ulimit -f 1; exec "$0" -e "$1"`;
+  const { status, stderr } = spawnSync("sh", ["-c", limited, process.execPath, program], { encoding: "utf8" });
+  expect(stderr).toContain(`cannot write ${path}`);
+  expect(status).toBe(1);
+  expect(readPrivateFile(path)).toBe("kept");
   expect(readdirSync(join(directory, "state"))).toEqual(["secret.json"]);
 });
 
