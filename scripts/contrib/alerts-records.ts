@@ -110,7 +110,7 @@ export const alertsOfRecords: readonly Alert[] = [
     value: never(increase("tailscale2otel.export.evicted", { by: ["destination"], over: "1h" })),
     summary: "{{ $labels.instance }} has given up undelivered records for {{ $labels.destination }}",
     description:
-      "That destination has not taken them for so long that their space was needed. Others are not affected.",
+      "That destination has not accepted them for so long that their space was needed. Others are not affected.",
     ...whenGrowing("tailscale2otel.export.evicted", { destination: "archive" }),
   },
   {

@@ -17,7 +17,7 @@ const quantiles = (name: Parameters<typeof quantile>[1]): Panel["queries"] => [
 export const health: Dashboard = {
   id: ids.health,
   title: "tailscale2otel: health",
-  description: "Whether everything that came in is counted and delivered, and what stands in the way.",
+  description: "Whether everything received is counted and delivered, and what prevents it.",
   rows: [
     {
       title: "Now",

@@ -18,7 +18,7 @@ export const demoCommand = command({
     },
     duration: option("30s", "Stop after this long. (Default: at Ctrl-C)"),
     rate: option("N", `Maximum number of connection entries per second. (Default: ${defaultRate})`),
-    seed: option("N", "Seed of the simulation: another number gives another tailnet."),
+    seed: option("N", "Seed of the simulation: each number makes another tailnet."),
   },
   examples: [
     ["tailscale2otel demo", "watch it; Ctrl-C ends it"],

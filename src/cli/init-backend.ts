@@ -36,7 +36,7 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
     const findings = await checkOtlp(asking.configWith({ ...so, backend }, "otlp"));
     await say(findingLines(findings));
     if (prompt === undefined || flags.yes === true || findings.every(({ outcome }) => outcome === "ok")) return backend;
-    const next = await prompt.ask("Enter goes on with it. Or: another address, or a header as Name: value. ");
+    const next = await prompt.ask("Enter keeps it. Or: another address, or a header as Name: value. ");
     if (next === "") return backend;
     try {
       if (/^[A-Za-z0-9_-]+\s*:\s+\S/.test(next)) more = [...more, headerOf(next)];

@@ -37,7 +37,7 @@ function askSource(asking: Asking): Promise<LogSource> {
       read(text) {
         const word = choiceOf(text, sources);
         const source = sources.find((one) => one === word);
-        if (source === undefined) throw new UsageError(`stream, poll or both, not ${JSON.stringify(text)}`);
+        if (source === undefined) throw new UsageError(`it must be stream, poll or both, not ${JSON.stringify(text)}`);
         return source;
       },
     },
@@ -65,7 +65,7 @@ async function askReach(so: Answers, asking: Asking): Promise<Reach> {
         const word = choiceOf(text, ["tailnet", "certificate"]);
         if (word === "tailnet" || word === "certificate") return word;
         if (!/^https:\/\//i.test(text))
-          throw new UsageError(`tailnet, certificate, or an https address, not ${JSON.stringify(text)}`);
+          throw new UsageError(`it must be tailnet, certificate, or an https address, not ${JSON.stringify(text)}`);
         asking.configWith({ ...so, reach: { kind: "public", url: text } }, "streaming");
         return text;
       },
@@ -83,7 +83,7 @@ async function askReach(so: Answers, asking: Asking): Promise<Reach> {
       read(text) {
         const bare = text.toLowerCase().replace(/\.$/, "");
         if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(bare))
-          throw new UsageError(`a full name such as node.tail1234.ts.net, not ${JSON.stringify(text)}`);
+          throw new UsageError(`it must be a full name such as node.tail1234.ts.net, not ${JSON.stringify(text)}`);
         return bare;
       },
     },
@@ -93,14 +93,14 @@ async function askReach(so: Answers, asking: Asking): Promise<Reach> {
   await say("Asking tailscaled for the certificate; the first one takes up to a minute.");
   try {
     await obtainKeyPair({ socket, timeoutMs: 90_000 }, systemClock());
-    await say(`ok: tailscaled gives the certificate of ${name}`);
+    await say(`ok: tailscaled issues the certificate of ${name}`);
     return { kind, name };
   } catch (error) {
     if (!(error instanceof TailscaledError)) throw error;
     await say(`${error.message}. ${error.remedy}`);
   }
   if (prompt === undefined || flags.yes === true) return { kind, name };
-  const answer = await prompt.ask("Enter goes on: run takes the certificate when it can. Or 1 for plain HTTP. ");
+  const answer = await prompt.ask("Enter continues: run uses the certificate once it gets one. Or 1 for plain HTTP. ");
   return answer === "1" ? { kind: "tailnet", name } : { kind, name };
 }
 
@@ -173,7 +173,7 @@ async function withOauth(answers: Answers, asking: Asking): Promise<Answers> {
     await say(findingLines(findings));
     const isFine = findings.every(({ outcome }) => outcome !== "failed");
     if (isFine || prompt === undefined || flags.yes === true) return next;
-    const typed = await prompt.ask("Enter goes on with it; you can add scopes later. Or another client ID: ");
+    const typed = await prompt.ask("Enter keeps it; you can add scopes later. Or another client ID: ");
     if (typed === "") return next;
     clientId = typed;
   }

@@ -53,7 +53,7 @@ export const initCommand: Command = command({
     ["tailscale2otel init --from env", "from the variables of this shell"],
   ],
   notes:
-    "The address of the receiver and the OAuth client are tried at once, and what they answered is shown; they are written in any case. The file is readable for its user alone, and an existing one is replaced only with --force.",
+    "init tries the receiver and the OAuth client, shows their answers, and writes the file either way. Only its user can read it, and an existing one is replaced only with --force.",
   async run({ args, sources: { environment, workingDirectory, system }, host }) {
     if (args.from !== undefined) refuseOthers(args);
     else if (args.tailnet !== undefined) throw new UsageError("--tailnet goes with --from");
@@ -207,8 +207,8 @@ function nextCommands({ reach }: Answers): readonly (readonly [words: string, re
     ...(reach === undefined
       ? []
       : [[`send hec${reach.kind === "certificate" ? url : ""}`, "in a second terminal: two test records"] as const]),
-    ["tail", "in a second terminal: what is received, as it comes"],
-    ["check --online", "tries everything that depends on others"],
-    ["service install", "as root: keeps it running, also after a restart of the machine"],
+    ["tail", "in a second terminal: what is received, as it arrives"],
+    ["check --online", "tries the backend, Tailscale's API and certificates"],
+    ["service install", "as root: keeps it running, even after a reboot"],
   ];
 }

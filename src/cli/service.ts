@@ -49,7 +49,7 @@ const installCommand: Command = command({
     install(installation);
     const lines = [
       `${presence === "same" ? "unchanged" : "written"}: ${installation.path}`,
-      "enabled and started; it starts with the machine from now on",
+      "enabled and started; it will also start at boot",
       `state: tailscale2otel service status${args.user === true ? " --user" : ""}`,
       `log:   ${installation.logs}`,
       ...remarks,

@@ -20,9 +20,9 @@ export const tailCommand: Command = command({
     type: list("type", "Only flow, audit or webhook; several with commas. Can be repeated."),
     node: list(
       "name",
-      "Only events with this node at either end, by name or address, in any case; * and ? match. Can be repeated.",
+      "Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.",
     ),
-    grep: option("text", "Only events that contain this text, in any case; between slashes, a regular expression."),
+    grep: option("text", "Only events that contain this text, ignoring case; between slashes, a regular expression."),
     since: option("when", "Begin with what was received then: 10m (that long ago), or an RFC 3339 time."),
     lines: { ...option("N", "Begin with the last N events that match. (Default: 10)"), alias: "n" },
   },
@@ -33,7 +33,7 @@ export const tailCommand: Command = command({
     ["tailscale2otel tail --json --lines 0 | jq -r .attributes", "for scripts: one JSON object per line"],
   ],
   notes:
-    "Times are those of the events, in UTC. Settings of privacy apply. If the instance restarts, tail waits and goes on where it was. With --json, each line is an event as in docs/api.md.",
+    "Times are those of the events, in UTC. Settings of privacy apply. If the instance restarts, tail waits and continues where it was. With --json, each line is an event as in docs/api.md.",
   async run({ args, sources, host }) {
     const query = queryOf(args);
     const matches = grepOf(args.grep);

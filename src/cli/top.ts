@@ -18,14 +18,14 @@ export const topCommand: Command = command({
   args: {
     ...configFlags,
     ...urlFlag,
-    interval: option("1s", "Time between two looks, from 200ms to 1m. (Default: 1s)"),
+    interval: option("1s", "Refresh interval, from 200ms to 1m. (Default: 1s)"),
   },
   examples: [
     ["tailscale2otel top", "the instance on this machine; q or Ctrl-C ends it"],
     ["tailscale2otel top --interval 10s | tee top.txt", "in a pipe: lines instead of a screen"],
   ],
   notes:
-    "Talkers are those of the current interval of otlp.metric_interval and the one before. If the instance stops, top waits for it.",
+    "Top talkers are those of the current and the previous otlp.metric_interval. If the instance stops, top waits for it.",
   async run({ args, sources, host }) {
     const intervalMs = parseDuration(args.interval ?? "1s") ?? 0;
     if (intervalMs < 200 || intervalMs > 60_000)

@@ -108,7 +108,7 @@ ${[`config.toml:${configPath}`, ...credentials.map(({ name, path }) => `${name}:
   .map((one) => `LoadCredential=${one.replaceAll("%", "%%")}\n`)
   .join(
     "",
-  )}${hasFixedUser ? `# Not a dynamic user: tailscaled must know the one that it gives certificates to.\nUser=${serviceUser}` : "DynamicUser=yes"}
+  )}${hasFixedUser ? `# Not a dynamic user: tailscaled must know the user that it issues certificates to.\nUser=${serviceUser}` : "DynamicUser=yes"}
 ${keepsState ? `StateDirectory=tailscale2otel\nStateDirectoryMode=0700\nEnvironment=TS2OTEL_STATE__PATH=${serviceStateDirectory}\n` : ""}UMask=0077
 Restart=always
 RestartSec=1

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { helpText } from "../support/help.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";
 
 const directory = temporaryDirectory();
@@ -103,7 +104,7 @@ test("of demo", async () => {
       --protocol=<http/json|http/protobuf>    OTLP encoding for that backend.
                           --duration=<30s>    Stop after this long. (Default: at Ctrl-C)
                                 --rate=<N>    Maximum number of connection entries per second. (Default: 2000)
-                                --seed=<N>    Seed of the simulation: another number gives another tailnet.
+                                --seed=<N>    Seed of the simulation: each number makes another tailnet.
                                 -h, --help    Show this text.
 
     EXAMPLES
@@ -192,13 +193,13 @@ test("of tail and top", async () => {
         --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
                  --json    Print JSON instead of text.
           --type=<type>    Only flow, audit or webhook; several with commas. Can be repeated.
-          --node=<name>    Only events with this node at either end, by name or address, in any case; * and ? match. Can be repeated.
-          --grep=<text>    Only events that contain this text, in any case; between slashes, a regular expression.
+          --node=<name>    Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.
+          --grep=<text>    Only events that contain this text, ignoring case; between slashes, a regular expression.
          --since=<when>    Begin with what was received then: 10m (that long ago), or an RFC 3339 time.
         -n, --lines=<N>    Begin with the last N events that match. (Default: 10)
              -h, --help    Show this text.
 
-    Times are those of the events, in UTC. Settings of privacy apply. If the instance restarts, tail waits and goes on where it was. With --json, each line is an event as in docs/api.md.
+    Times are those of the events, in UTC. Settings of privacy apply. If the instance restarts, tail waits and continues where it was. With --json, each line is an event as in docs/api.md.
 
     EXAMPLES
 
@@ -218,10 +219,10 @@ test("of tail and top", async () => {
         --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
         --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
-        --interval=<1s>    Time between two looks, from 200ms to 1m. (Default: 1s)
+        --interval=<1s>    Refresh interval, from 200ms to 1m. (Default: 1s)
              -h, --help    Show this text.
 
-    Talkers are those of the current interval of otlp.metric_interval and the one before. If the instance stops, top waits for it.
+    Top talkers are those of the current and the previous otlp.metric_interval. If the instance stops, top waits for it.
 
     EXAMPLES
 
@@ -229,4 +230,19 @@ test("of tail and top", async () => {
       tailscale2otel top --interval 10s | tee top.txt   in a pipe: lines instead of a screen
     "
   `);
+});
+
+/** Those that are pinned above, in the order of the list of commands. */
+const above = new Set(["run", "demo", "check", "tail", "top", "schema", "version"]);
+const commands = [...(await helpText([])).matchAll(/^ {2,}([a-z]+(?: [a-z]+){0,2}) {4}\S/gm)].map(
+  ([, name = ""]) => name,
+);
+
+test("every command is in the list", () => {
+  expect(commands.length).toBeGreaterThan(30);
+  expect(commands).toEqual(expect.arrayContaining([...above]));
+});
+
+test.each(commands.filter((name) => !above.has(name)))("of %s", async (name) => {
+  expect(await helpText(name.split(" "))).toMatchSnapshot();
 });

@@ -113,7 +113,7 @@ test("another file is named in the commands, and - is standard output", async ()
 describe("without a terminal", () => {
   test.each([
     [[], "--source is missing: give stream, poll or both (there is no terminal to ask on)"],
-    [["--source", "push"], '--source: stream, poll or both, not "push"'],
+    [["--source", "push"], '--source: it must be stream, poll or both, not "push"'],
     [
       ["--source", "stream"],
       "--endpoint is missing: give the address of an OTLP/HTTP receiver, or none (there is no terminal to ask on)",
@@ -126,11 +126,11 @@ describe("without a terminal", () => {
     ],
     [
       ["--source", "stream", "--endpoint", "none", "--reach", "tailnet", "--node", "node"],
-      '--node: a full name such as node.tail1234.ts.net, not "node"',
+      '--node: it must be a full name such as node.tail1234.ts.net, not "node"',
     ],
     [
       ["--source", "stream", "--endpoint", "none", "--reach", "http://logs.example.com"],
-      '--reach: tailnet, certificate, or an https address, not "http://logs.example.com"',
+      '--reach: it must be tailnet, certificate, or an https address, not "http://logs.example.com"',
     ],
     [
       ["--source", "stream", "--endpoint", "none", "--reach", "https://10.0.0.1"],

@@ -251,7 +251,7 @@ test(
     variables.PATH = dirname(programBinary());
     const granted = start();
     await granted.answer("Answer [1]:", "2");
-    await granted.until(`tailscaled gives the certificate of ${nodeName}`);
+    await granted.until(`tailscaled issues the certificate of ${nodeName}`);
     await granted.answer("Public address", "");
     await granted.answer("by hand", "");
     expect(await granted.ended).toBe(0);

@@ -72,7 +72,7 @@ describe("for a user", () => {
   test("is installed, shown and removed", () => {
     expect(install()).toEqual({
       code: 0,
-      stdout: `written: ${unit()}\nenabled and started; it starts with the machine from now on\nstate: tailscale2otel service status --user\nlog:   journalctl --user --unit=tailscale2otel\nit stops when you log out, unless you run: loginctl enable-linger\n`,
+      stdout: `written: ${unit()}\nenabled and started; it will also start at boot\nstate: tailscale2otel service status --user\nlog:   journalctl --user --unit=tailscale2otel\nit stops when you log out, unless you run: loginctl enable-linger\n`,
       stderr: "",
     });
     expect(readFileSync(unit(), "utf8")).toContain(`ExecStart=${programBinary()} run --config ${config}\n`);
