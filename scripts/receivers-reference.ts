@@ -128,11 +128,10 @@ the others are accepted. An event that is delivered again, in the same delivery 
 
 ## Setting it up
 
-Tailscale delivers webhooks only to a public address with HTTPS, at port 443 or 80: for example through \`tailscale funnel 8089\` or a
-reverse proxy in front of the listener.
+Tailscale has to reach the listener over public HTTPS, by [Funnel or a reverse proxy](reach.md#webhooks); [Getting
+started](getting-started.md#webhook) has each step.
 
-In Tailscale's admin console, add a webhook endpoint with the address at which Tailscale reaches this listener. Give the receiver the
-secret that is shown: in \`webhook.secret_file\`, or in the variable \`TS2OTEL_WEBHOOK__SECRET\`.
+In Tailscale's admin console, add a webhook endpoint with that address. Give the receiver the secret that it shows: in \`webhook.secret_file\`, or in the variable \`TS2OTEL_WEBHOOK__SECRET\`.
 \`tailscale2otel send webhook --url …\`, with the same configuration, sends a signed test event and prints the answer.
 
 With \`webhook.auto_configure\` the program creates the webhook itself and stores its secret: see [setting up Tailscale](tailnet.md).

@@ -91,7 +91,7 @@ export const alertsOfRecords: readonly Alert[] = [
       rate("tailscale2otel.export.requests", { by: ["destination", "signal"], where: failed }),
       rate("tailscale2otel.export.requests", { by: ["destination", "signal"] }),
     ),
-    summary: "The backend does not take the {{ $labels.signal }} of {{ $labels.instance }}",
+    summary: "The backend does not accept the {{ $labels.signal }} of {{ $labels.instance }}",
     description: "{{ $value | humanizePercentage }} of the OTLP requests of the last ten minutes failed.",
     fires: [
       given("tailscale2otel.export.requests", growing(9), { signal: "logs", outcome: "retry" }),

@@ -12,7 +12,7 @@ export const alertsOfSources: readonly Alert[] = [
     when: "> 0",
     value: increase("tailscale.stream.rejected", { where: { reason: "auth" } }),
     summary: "Stream requests to {{ $labels.instance }} have a wrong token",
-    description: "If it is Tailscale that sends them, its records do not arrive.",
+    description: "If they are Tailscale's, its records do not arrive.",
     ...whenGrowing("tailscale.stream.rejected", { reason: "auth" }),
   },
   {
@@ -105,8 +105,8 @@ export const alertsOfSources: readonly Alert[] = [
     when: `< ${7 * 24 * hour}`,
     value: `${min("tailscale2otel.tls.cert.not_after", { by: ["component"] })} - time()`,
     summary:
-      "The {{ $labels.component }} certificate of {{ $labels.instance }} ends in {{ $value | humanizeDuration }}",
-    description: "Senders will refuse the connection when it has ended.",
+      "The {{ $labels.component }} certificate of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}",
+    description: "Senders will refuse the connection once it has expired.",
     ...whenAt("tailscale2otel.tls.cert.not_after", 6 * 24 * hour, 30 * 24 * hour, { component: "stream" }),
   },
   {
@@ -137,7 +137,8 @@ export const alertsOfSources: readonly Alert[] = [
     value: min("tailscale2otel.dedup.horizon", { by: ["type"] }),
     summary:
       "{{ $labels.instance }} recognizes duplicate {{ $labels.type }} records for {{ $value | humanizeDuration }} only",
-    description: "Keys leave before the end of the dedup window, so a record that is sent again late is counted twice.",
+    description:
+      "Keys are dropped before the end of the dedup window, so a record that is sent again late is counted twice.",
     ...whenAt("tailscale2otel.dedup.horizon", 1200, 86_400, { type: "flow" }),
   },
   {

@@ -140,7 +140,7 @@ export const flows: Dashboard = {
         ),
         bars(
           "Top receivers",
-          "Bytes that a node was sent by other nodes in the time range.",
+          "Bytes that other nodes sent to a node in the time range.",
           [
             {
               expression: `topk($top, ${increase(bytes, { by: ["tailscale.dst.node"], where: sent, over })})`,
@@ -203,7 +203,7 @@ export const flows: Dashboard = {
         ),
         stacked(
           "Relays",
-          "Relayed traffic by the number of the DERP region.",
+          "Relayed traffic by DERP region ID.",
           [
             {
               expression: rate(bytes, {
@@ -266,7 +266,7 @@ export const flows: Dashboard = {
         ),
         timeseries(
           "Impossible values and contradictions",
-          "Entries, records and times that cannot be, and records that contradict an earlier one.",
+          "Impossible entries, records and times, and records that contradict an earlier one.",
           [
             {
               expression: rate("tailscale.network.data_quality", { by: ["source", "reason"] }),

@@ -44,7 +44,7 @@ export const outboundRows: readonly Row[] = [
       ),
       timeseries(
         "Since the last success",
-        "Time since the backend last took something. While no records come in, nothing is sent.",
+        "Time since the backend last accepted something. Nothing is sent while no records arrive.",
         [
           {
             expression: `time() - ${max("tailscale2otel.export.last_success", { by: ["destination", "signal"] })}`,
@@ -89,7 +89,7 @@ export const outboundRows: readonly Row[] = [
       ),
       timeseries(
         "Duration of polls",
-        "Nine of ten polls take no longer.",
+        "90th percentile of the duration of a poll.",
         [
           {
             expression: quantile(0.9, "tailscale2otel.scrape.duration.histogram", { by: ["tailscale.collector"] }),

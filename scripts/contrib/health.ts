@@ -81,7 +81,7 @@ export const health: Dashboard = {
       panels: [
         stacked(
           "Received",
-          "Every record is accepted, a duplicate, skipped or quarantined. The sum is what came in.",
+          "Every record is accepted, a duplicate, skipped or quarantined. The sum is what was received.",
           [{ expression: rate("tailscale2otel.ingest.records", { by: ["outcome"] }), legend: "{{outcome}}" }],
           { unit: "cps" },
         ),
@@ -99,7 +99,7 @@ export const health: Dashboard = {
         ),
         timeseries(
           "Accepted minus delivered, dead-lettered and waiting",
-          "Swings around 0, because counters are sent once an interval and the rest is of the moment. A lasting difference means a damaged journal: see status.",
+          "Fluctuates around 0, because counters are sent once per interval and the other values are current. A lasting difference means a damaged journal: see status.",
           [
             {
               expression: `${sum("tailscale2otel.ingest.records", { where: { outcome: "accepted" } })} - ${sum("tailscale2otel.export.records")} - ${sum("tailscale2otel.journal.pending", { where: { destination: "" } })} - ${sum("tailscale2otel.journal.lost.records")}`,
@@ -128,7 +128,7 @@ export const health: Dashboard = {
       panels: [
         stacked(
           "Accepted by source",
-          "Records by the way they came in.",
+          "Records by source.",
           [
             {
               expression: rate("tailscale2otel.ingest.records", {
@@ -205,7 +205,7 @@ export const health: Dashboard = {
         ),
         timeseries(
           "Decoder",
-          "The reader is the slower one, for what the scanner does not expect. If its share grows, the format has changed.",
+          "The reader is slower, and handles what the scanner does not expect. If its share grows, the format has changed.",
           [{ expression: rate("tailscale2otel.ingest.front_end", { by: ["front_end"] }), legend: "{{front_end}}" }],
           { unit: "cps" },
         ),
@@ -254,7 +254,7 @@ export const health: Dashboard = {
         ),
         timeseries(
           "Records that the stream did not bring",
-          "With both ways on: records that polling brought first, and of those the ones that the stream brought later.",
+          'With source = "both": records that polling brought first, and those of them that the stream brought later.',
           [
             {
               expression: zero(increase("tailscale2otel.reconcile.repaired", { over })),

@@ -105,7 +105,7 @@ async function permissions(): Promise<void> {
   store(authority.issue("third"));
   const strict = await startTailscaled({});
   await logIn(["https"]);
-  same("check: an ordinary user", check(nobody), "tailscaled gives no certificates to this user (nobody)");
+  same("check: an ordinary user", check(nobody), "tailscaled issues no certificates to this user (nobody)");
   run(tailscale, [`--socket=${socket}`, "set", "--operator=nobody"]);
   same("check: the operator", check(nobody).replace(/ until.*/, ""), "valid");
   await end(strict);

@@ -62,7 +62,7 @@ async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
       {
         flag: "endpoint",
         allowed: "the OTLP endpoint of your stack",
-        intro: "On grafana.com, your stack has a tile OpenTelemetry with all three (Configure).",
+        intro: "On grafana.com, the OpenTelemetry tile of your stack (Configure) shows all three.",
         prompt: "OTLP endpoint, such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp: ",
         read(text) {
           const { host } = URL.canParse(text) ? new URL(text) : { host: "" };

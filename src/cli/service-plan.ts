@@ -51,7 +51,7 @@ function systemPlan({ config, origins }: Inspection, configPath: string, program
   const isMoved = ![serviceStateDirectory, ":memory:"].includes(config.state.path);
   if (isMoved && origins.get("state.path")?.from !== "default")
     throw new Error(
-      `state.path is ${config.state.path}, but the service may write to ${serviceStateDirectory} alone. Remove state.path from ${configPath}; to keep the state, move the directory to ${serviceStateDirectory}.`,
+      `state.path is ${config.state.path}, but the service may write only to ${serviceStateDirectory}. Remove state.path from ${configPath}; to keep the state, move the directory to ${serviceStateDirectory}.`,
     );
   const receivers = (["streaming", "webhook"] as const).map((name) => config[name]).filter(({ enabled }) => enabled);
   const hasFixedUser = receivers.some(({ tls }) => tls.tailscale);

@@ -131,7 +131,7 @@ export const serviceCommands: readonly Command[] = [installCommand, uninstallCom
 function assertPermitted({ system: { platform, uid } }: Host, isUser: boolean, verb: string): void {
   if (platform !== "linux" || isUser || uid === 0) return;
   throw new Error(
-    `to ${verb} a service of the whole machine, run: sudo tailscale2otel service ${verb}; for this user alone, add --user`,
+    `to ${verb} a system service, run: sudo tailscale2otel service ${verb}; for this user alone, add --user`,
   );
 }
 

@@ -70,7 +70,7 @@ function queryOf({ type, node, since, lines }: Flags): EventQuery {
   const unknown = types.find((word) => !(recordTypes as readonly string[]).includes(word));
   if (unknown !== undefined)
     throw new UsageError(`--type must be one of ${recordTypes.join(", ")}, not ${JSON.stringify(unknown)}`);
-  if (since !== undefined && lines !== undefined) throw new UsageError("--since and --lines exclude each other");
+  if (since !== undefined && lines !== undefined) throw new UsageError("--since and --lines cannot be combined");
   const last = wholeNumberOf(lines ?? "10", "--lines", [0, maxEvents]);
   return {
     types: types as RecordType[],
@@ -100,7 +100,7 @@ function grepOf(wanted: string | undefined): (event: AcceptedEvent, text: string
       contains = (text) => expression.test(text);
     } catch (error) {
       throw new UsageError(
-        `--grep is no regular expression: ${error instanceof Error ? error.message : String(error)}`,
+        `--grep is not a valid regular expression: ${error instanceof Error ? error.message : String(error)}`,
       );
     }
   }

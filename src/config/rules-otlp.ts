@@ -136,7 +136,7 @@ const primaryRules: readonly Rule[] = [
       return otlp.also.length > 0 && isLocal;
     },
     message: "there are further destinations, but no primary one",
-    remedy: "Set otlp.endpoint, which is the primary destination; [[otlp.also]] is for others besides.",
+    remedy: "Set otlp.endpoint, which is the primary destination; [[otlp.also]] is for additional ones.",
   },
 ];
 

@@ -133,7 +133,7 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
     const permit = `TS_PERMIT_CERT_UID=${user}`;
     const restart = `Add ${permit} to /etc/default/tailscaled and run: systemctl restart tailscaled`;
     return new TailscaledError(
-      `tailscaled gives no certificates to this user (${user})`,
+      `tailscaled issues no certificates to this user (${user})`,
       isLinux
         ? `${restart} (${/^\d+$/.test(user) ? dynamic : control})`
         : `Restart tailscaled with ${permit} in its environment (${control})`,
@@ -145,7 +145,7 @@ function refusalOf(status: number, text: string, headers: IncomingMessage["heade
     const waitMs = parseRetryAfter(headers["retry-after"] ?? null, Date.now(), maxRetryMs) ?? hourMs;
     return new TailscaledError(
       `the certificate authority limits requests: ${said}`,
-      `Nothing: it is repeated in ${formatDuration(Math.ceil(waitMs / 1000) * 1000)}.`,
+      `Wait: it is tried again in ${formatDuration(Math.ceil(waitMs / 1000) * 1000)}.`,
       waitMs / 1000,
     );
   }

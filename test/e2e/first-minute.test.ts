@@ -239,7 +239,7 @@ test(
     const refused = start("--output", "refused.toml");
     await refused.until(`https://${nodeName}:8088`);
     await refused.answer("Answer [1]:", "2");
-    await refused.until("tailscaled gives no certificates to this user");
+    await refused.until("tailscaled issues no certificates to this user");
     await refused.until("TS_PERMIT_CERT_UID=");
     await refused.answer("Or 1 for plain HTTP.", "1");
     await refused.answer("Public address", "");

@@ -195,9 +195,7 @@ describe.skipIf(!canUnshare)("for the machine (needs root and mount namespaces)"
     writeConfig(`[state]\npath = "${home}/state"\n`);
     const { code, stderr } = system("install", "--config", config);
     expect(code).toBe(1);
-    expect(stderr).toContain(
-      `state.path is ${home}/state, but the service may write to /var/lib/tailscale2otel alone.`,
-    );
+    expect(stderr).toContain(`state.path is ${home}/state, but the service may write only to /var/lib/tailscale2otel.`);
   });
 });
 
@@ -208,7 +206,7 @@ test("for the machine, needs root, or --user", () => {
   expect(run(["install", "--config", config], drop)).toMatchObject({
     code: 1,
     stderr:
-      "tailscale2otel: to install a service of the whole machine, run: sudo tailscale2otel service install; for this user alone, add --user\n",
+      "tailscale2otel: to install a system service, run: sudo tailscale2otel service install; for this user alone, add --user\n",
   });
 });
 

@@ -192,8 +192,8 @@ describe("says what is wrong with", () => {
     ["a type", ["--type", "logs"], '--type must be one of flow, audit, webhook, not "logs"'],
     ["a number", ["--lines", "many"], '--lines must be a whole number from 0 to 2000, not "many"'],
     ["a time", ["--since", "yesterday"], "--since must be a duration such as 8h or a time such as"],
-    ["two beginnings", ["--since", "1h", "--lines", "3"], "--since and --lines exclude each other"],
-    ["a regular expression", ["--grep", "/(/"], "--grep is no regular expression: "],
+    ["two beginnings", ["--since", "1h", "--lines", "3"], "--since and --lines cannot be combined"],
+    ["a regular expression", ["--grep", "/(/"], "--grep is not a valid regular expression: "],
   ])(
     "%s",
     async (_, args, message) => {

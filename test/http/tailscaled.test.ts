@@ -84,7 +84,7 @@ describe("a certificate of tailscaled", () => {
     [
       "that does not permit this user",
       { permits: false },
-      `tailscaled gives no certificates to this user (${user})`,
+      `tailscaled issues no certificates to this user (${user})`,
       `Add TS_PERMIT_CERT_UID=${user} to /etc/default/tailscaled and run: systemctl restart tailscaled (or, for full control of Tailscale: tailscale set --operator=${user})`,
     ],
     [
@@ -120,7 +120,7 @@ describe("a certificate of tailscaled", () => {
     await start({ pair: undefined, refusal: { status: 429, text: "rate limited\n", retryAfter: "120" } });
     const error = await failure();
     expect(error.message).toBe("the certificate authority limits requests: rate limited");
-    expect(error.remedy).toBe("Nothing: it is repeated in 2m.");
+    expect(error.remedy).toBe("Wait: it is tried again in 2m.");
     expect(error.retryAfterSeconds).toBe(120);
   });
 
@@ -202,7 +202,7 @@ describe("a listener with a certificate of tailscaled", () => {
     const started = server.start();
     await until(() => lines.length > 0);
     expect(lines[0]?.message).toBe("cannot open 127.0.0.1:0 with a TLS certificate; retrying");
-    expect(lines[0]?.fields?.["reason"]).toBe(`tailscaled gives no certificates to this user (${user})`);
+    expect(lines[0]?.fields?.["reason"]).toBe(`tailscaled issues no certificates to this user (${user})`);
     expect(lines[0]?.fields?.["remedy"]).toContain("TS_PERMIT_CERT_UID");
     expect(server.isWaiting).toBe(true);
     state.permits = true;
