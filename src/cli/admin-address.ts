@@ -1,4 +1,5 @@
 /** Where the admin listener of an instance is, and its token: from `--url`, from the file of the running instance, or from `admin.*`. */
+import { statSync } from "node:fs";
 import process from "node:process";
 import { instanceFilePath, type InstanceRecord, readInstanceFile } from "../admin/instance-file.ts";
 import type { Inspection } from "../config/index.ts";
@@ -25,6 +26,8 @@ export interface AdminAddresses {
   readonly addresses: readonly AdminAddress[];
   /** For standard error: why the file of an instance is ignored. */
   readonly remark?: string;
+  /** Why there is none, although there is a port: no instance runs. */
+  readonly problem?: string;
 }
 
 /** `given`: the value of `--url`, which alone counts then. @throws {UsageError} if it is no address. */
@@ -39,17 +42,24 @@ export function adminAddresses(
   if (given !== undefined) {
     const url = urlOf(given).href.replace(/\/+$/, "");
     const known = recorded !== undefined && isSamePlace(url, recorded.url) ? recorded.token : "";
-    return { addresses: [{ url, token: admin.token === "" ? known : admin.token, isRecorded: false }] };
+    const address = { url, token: admin.token === "" ? known : admin.token, isRecorded: false };
+    return { addresses: [address] };
   }
   const port = admin.enabled ? (parseListen(admin.listen)?.port ?? 0) : 0;
   const configured =
     port === 0 ? [] : [{ url: urlOfListen(admin.listen, "http"), token: admin.token, isRecorded: false }];
-  if (record === undefined || recorded === undefined) return { addresses: configured };
-  if (hasEnded(record, state.path)) {
-    const remark = `ignoring ${instanceFilePath(state.path)}: the instance that wrote it (pid ${record.pid}) has ended`;
-    return { addresses: configured, remark };
-  }
   const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
+  const isDown = record === undefined ? inspectJournal(state.path).kind === "ready" : hasEnded(record, state.path);
+  const remark =
+    record === undefined || !isDown
+      ? {}
+      : {
+          remark: `ignoring ${instanceFilePath(state.path)}: the instance that wrote it (pid ${record.pid}) has ended`,
+        };
+  // Whoever listens there then, on this machine, is a stranger who must not get the token.
+  if (isDown && !isNamedNow && port !== 0 && admin.token !== "")
+    return { addresses: [], ...remark, problem: `no instance is using ${state.path}` };
+  if (recorded === undefined || isDown) return { addresses: configured, ...remark };
   const others = configured.filter(({ url }) => !isSamePlace(url, recorded.url));
   return { addresses: isNamedNow ? [...others, recorded] : [recorded, ...others] };
 }
@@ -60,15 +70,19 @@ export function adminAddresses(
  */
 function hasEnded({ pid }: InstanceRecord, statePath: string): boolean {
   const { kind } = inspectJournal(statePath);
-  return kind !== "in_use" && (kind !== "unusable" || !isRunning(pid));
+  return kind !== "in_use" && (kind !== "unusable" || !isRunning(pid, statePath));
 }
 
-function isRunning(pid: number): boolean {
+/** Whether such a process runs, for the owner of the state or for root. */
+function isRunning(pid: number, statePath: string): boolean {
   try {
-    return process.kill(pid, 0);
+    process.kill(pid, 0);
   } catch (error) {
-    return codeOf(error) === "EPERM";
+    if (codeOf(error) !== "EPERM") return false;
   }
+  const uidOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.uid;
+  const uid = uidOf(`/proc/${pid}`);
+  return uid === undefined || uid === 0 || uid === uidOf(statePath);
 }
 
 function isSamePlace(one: string, other: string): boolean {

@@ -44,7 +44,7 @@ export const healthcheckCommand: Command = command({
 function placesOf(url: string | undefined, sources: ConfigSources) {
   const problem = "no admin listener is known: admin.enabled is false, or admin.listen has no fixed port";
   try {
-    return { ...adminAddresses(url, loadSections(sources, ["state", "admin"])), problem };
+    return { problem, ...adminAddresses(url, loadSections(sources, ["state", "admin"])) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { addresses: [], problem: error.problems[0] ?? problem };

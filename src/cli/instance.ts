@@ -88,9 +88,10 @@ export function createConnection({ args, sources, host, stop }: InstanceOptions)
 async function look({ args, sources, host, stop }: InstanceOptions) {
   const inspection = loadSections(sources, ["state", "admin"]);
   const { config } = inspection;
-  const { addresses, remark } = adminAddresses(args.url, inspection);
+  const { addresses, remark, problem } = adminAddresses(args.url, inspection);
   if (remark !== undefined) await host.err.write(`${remark}\n`);
-  let found: AdminClient | NoAnswer = noPort(config.admin);
+  const start = "Start the instance, or give the address of another one with --url.";
+  let found: AdminClient | NoAnswer = problem === undefined ? noPort(config.admin) : new NoAnswer(problem, start);
   for (const address of addresses) {
     found = await findInstance(address, stop);
     if (!(found instanceof NoAnswer)) break;

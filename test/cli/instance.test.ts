@@ -103,6 +103,35 @@ test("what a killed instance leaves is ignored with a message, and its token goe
   await end(next, "SIGTERM");
 }, 60_000);
 
+test("the configured token is not sent to whoever listens at the configured address while no instance runs", async () => {
+  const { home, run, status } = homeAt("stranger");
+  const listen = `127.0.0.1:${await freePort()}`;
+  const config = join(home, "tailscale2otel.toml");
+  writeFileSync(config, `[admin]\nlisten = "${listen}"\ntoken = "the-admin-token"\n`, { mode: 0o600 });
+  const { TS2OTEL_ADMIN__TOKEN: _, ...others } = variables;
+  const args = ["--config", config];
+  const unnamed = { TS2OTEL_ADMIN__LISTEN: "" };
+  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    const program = run({ ...others, ...unnamed });
+    await program.line('"ready"');
+    expect(await status(unnamed, ...args)).toMatchObject({ code: 0, stderr: "" });
+    await end(program, signal);
+    const seen: unknown[] = [];
+    const stranger = createServer(({ headers }, answer) => {
+      seen.push(headers.authorization);
+      answer.end();
+    }).listen(Number(listen.split(":")[1]), "127.0.0.1");
+    expect((await status(unnamed, ...args)).stdout).toContain("not running: no instance is using");
+    const { code, stderr } = await runToEnd(home, ["tail", ...args], {
+      HOME: home,
+      XDG_STATE_HOME: join(home, "state"),
+    });
+    expect(stderr).toContain("Start the instance, or give the address of another one with --url.");
+    expect([code, seen]).toEqual([1, []]);
+    await new Promise((resolve) => stranger.close(resolve));
+  }
+}, 60_000);
+
 test.if(process.getuid?.() === 0)(
   "root finds the instance of another user, whose lock it cannot see",
   async () => {

@@ -263,7 +263,11 @@ test(
     const own = configure(parent, "own", "", webhooks);
     const file = join(own, "tailscale2otel.toml");
     const settings = readFileSync(file, "utf8");
-    writeFileSync(file, settings.replace(/(?<=\[admin\]\nlisten = )"[^"]*"/, JSON.stringify(listen)));
+    // Without a token: with one, nobody is asked there.
+    writeFileSync(
+      file,
+      settings.replace(/(?<=\[admin\]\n)listen = .*\ntoken = .*/, `listen = ${JSON.stringify(listen)}`),
+    );
     const runAt = async (place: string, admin: string): Promise<Instance> => {
       const program = start(place, ["run"], { TS2OTEL_ADMIN__LISTEN: admin }, binary);
       return { program, ...(JSON.parse(await program.line('"ready"')) as Omit<Instance, "program">) };
