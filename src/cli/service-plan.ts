@@ -1,5 +1,5 @@
 /** What `service` installs: chosen from the configuration, the program and the system, or refused with what to do. */
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Config, type ConfigSources, findConfigFile, type Inspection, loadConfig } from "../config/index.ts";
 import { parseListen } from "../lib/listen.ts";
@@ -35,6 +35,7 @@ export function planService(host: Host, sources: ConfigSources, isUser: boolean)
   const inspection = loadConfig(ofService);
   const configPath = resolve(host.workingDirectory, found);
   const program = programCommand();
+  for (const path of [configPath, ...program]) assertNameable(path);
   const { platform, homeDirectory, uid = 0 } = host.system;
   if (platform === "darwin")
     return { installation: launchdInstallation({ command: program, configPath, homeDirectory, uid }), remarks: [] };
@@ -43,7 +44,14 @@ export function planService(host: Host, sources: ConfigSources, isUser: boolean)
     const remarks = ["it stops when you log out, unless you run: loginctl enable-linger"];
     return { installation: userInstallation({ command: program, configPath }, configHome(host)), remarks };
   }
-  for (const file of program) assertUsable(file);
+  for (const file of program) {
+    assertUsable(file);
+    if (uid === 0) assertRootsAlone(file);
+  }
+  if ((statSync(configPath).mode & 0o002) !== 0)
+    throw new Error(
+      `every user may write to ${configPath}, and the service does what it says. Run: chmod o-w ${configPath}`,
+    );
   return systemPlan(inspection, configPath, program);
 }
 
@@ -58,10 +66,12 @@ function systemPlan({ config, origins }: Inspection, configPath: string, program
   const listens = [...receivers, ...(config.admin.enabled ? [config.admin] : [])].map(({ listen }) => listen);
   const ports = listens.map((listen) => parseListen(listen)?.port ?? 0);
   assertReadable(config, dirname(configPath));
+  const files = namedFiles(config, origins);
+  for (const { path } of files) assertNameable(path);
   const installation = systemInstallation({
     command: program,
     configPath,
-    files: namedFiles(config, origins),
+    files,
     hasFixedUser,
     bindsLowPort: ports.some((port) => port > 0 && port < 1024),
     keepsState: config.state.path !== ":memory:",
@@ -131,6 +141,27 @@ function assertUsable(file: string): void {
   accessSync(file, constants.R_OK);
   if ((statSync(file).mode & 0o005) === 0)
     throw new Error(`other users may not run ${file}, and the service is one. Run: chmod a+rx ${file}`);
+}
+
+/** @throws {Error} for a path that would end a line of the service's file, or be continued by the next one. */
+function assertNameable(path: string): void {
+  if (/\p{Cc}|[\s\\]$/u.test(path))
+    throw new Error(
+      `the file of a service cannot name ${JSON.stringify(path)}. Rename it: no control characters, and neither a space nor a \\ at the end.`,
+    );
+}
+
+/** @throws {Error} if another user than root could replace a program that a reload of the service runs as root. */
+function assertRootsAlone(file: string): void {
+  for (let path = realpathSync(file); ; path = dirname(path)) {
+    const { uid, mode } = statSync(path);
+    const isSticky = (mode & 0o1000) !== 0;
+    if (uid !== 0 || ((mode & 0o002) !== 0 && !isSticky))
+      throw new Error(
+        `other users than root may change ${path}, and a reload of the service runs ${file} as root. Run: chown root ${path} && chmod o-w ${path}`,
+      );
+    if (path === dirname(path)) return;
+  }
 }
 
 function configHome({ environment, system: { homeDirectory } }: Host): string {

@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -189,6 +190,44 @@ describe.skipIf(!canUnshare)("for the machine (needs root and mount namespaces)"
     expect(system("install", "--config", config).stderr).toContain(`cannot read ${ca} (otlp.also.0.tls.ca_file)`);
     writeConfig(also('grafana_cloud.instance_id = "1"\ngrafana_cloud.token_file = "token"\n'));
     expect(system("install", "--config", config).stderr).toContain("(otlp.also.0.grafana_cloud.token_file)");
+  });
+
+  test("is refused with a configuration that every user may write, or a name that the unit would read otherwise", () => {
+    chmodSync(config, 0o666);
+    expect(system("install", "--config", config).stderr).toBe(
+      `tailscale2otel: every user may write to ${config}, and the service does what it says. Run: chmod o-w ${config}\n`,
+    );
+    chmodSync(config, 0o600);
+    for (const name of ["a\nExecStartPre=b.toml", "a.toml\\", "a.toml "]) {
+      const odd = join(home, name);
+      copyFileSync(config, odd);
+      const { code, stderr } = system("install", "--config", odd);
+      expect(stderr).toStartWith("tailscale2otel: the file of a service cannot name ");
+      expect(code).toBe(1);
+    }
+    expect(readdirSync(units())).toEqual([]);
+  });
+
+  test("is refused if another user could replace the program that a reload runs as root", () => {
+    const folder = mkdtempSync("/var/lib/service-test-");
+    try {
+      const program = join(folder, "tailscale2otel");
+      copyFileSync(programBinary(), program);
+      chmodSync(folder, 0o755);
+      const install = () => {
+        const env = { HOME: home, PATH: `${bin}:${process.env["PATH"]}` };
+        const { stderr } = spawnSync(program, ["service", "install", "--print", "--config", config], { env });
+        return String(stderr);
+      };
+      expect(install()).toStartWith("would be written to");
+      chmodSync(folder, 0o777);
+      expect(install()).toContain(`other users than root may change ${folder},`);
+      chmodSync(folder, 0o755);
+      chownSync(program, 65_534, 65_534);
+      expect(install()).toContain(`Run: chown root ${program} && chmod o-w ${program}\n`);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("is refused if the state would be where the service cannot write", () => {
