@@ -3,9 +3,14 @@ import { expect, test } from "bun:test";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { runToEnd, start, temporaryDirectory } from "./program.ts";
+import { programBinary } from "../support/binary.ts";
+import { type Ended, start as startProgram, temporaryDirectory } from "./program.ts";
 
 const parent = temporaryDirectory();
+const binary = [programBinary()] as const;
+
+const start = (directory: string, args: readonly string[]) => startProgram(directory, args, {}, binary);
+const runToEnd = (directory: string, args: readonly string[]): Promise<Ended> => start(directory, args).ended;
 const receiver = `[streaming]
 enabled = true
 token = "a-token"

@@ -2,7 +2,8 @@
 import { beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { runToEnd, start } from "../cli/program.ts";
+import { start as startProgram } from "../cli/program.ts";
+import { programBinary } from "../support/binary.ts";
 import { pages, textOf } from "../support/pages.ts";
 import { freePort } from "../support/port.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -41,6 +42,9 @@ const seen = page
   })
   // Names of settings, signals and commands are tested elsewhere, and answers are the backend's.
   .filter((text) => / /.test(text) && !/^HTTP \d+$|^200 OK$|^send hec$/.test(text));
+
+const start = (directory: string, args: readonly string[]) => startProgram(directory, args, {}, [programBinary()]);
+const runToEnd = (directory: string, args: readonly string[]) => start(directory, args).ended;
 
 /** Lines that are put together from several places, as the program writes them. */
 async function producedLines(): Promise<readonly string[]> {
