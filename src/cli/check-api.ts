@@ -60,6 +60,8 @@ function reasonOf(error: unknown): TailscaleError["reason"] | undefined {
   return error instanceof TailscaleError ? error.reason : undefined;
 }
 
+const publicApi = "https://api.tailscale.com";
+
 function signInFailure(subject: string, error: unknown, { tailscale }: Config): OnlineFinding {
   const found = failure(subject, error);
   switch (reasonOf(error)) {
@@ -69,7 +71,11 @@ function signInFailure(subject: string, error: unknown, { tailscale }: Config): 
     case "redirected":
     case "unavailable":
     case "timeout": {
-      const remedy = `Check tailscale.base_url (${tailscale.base_url}; the public API is https://api.tailscale.com), and whether it can be reached from here.`;
+      const { base_url: address } = tailscale;
+      const remedy =
+        address === publicApi
+          ? `Check whether this machine reaches ${publicApi}: DNS, the firewall, or a proxy (HTTPS_PROXY).`
+          : `Check tailscale.base_url (${address}; the public API is ${publicApi}), and whether it can be reached from here.`;
       return { ...found, remedy };
     }
     default:

@@ -95,6 +95,8 @@ function remedyFor(
     case "unreachable":
     case "timeout":
     case "reset":
+      if (answer.cause === "reset" && answer.why.startsWith("http:"))
+        return `If the backend expects TLS on this port, use https:// in ${key}. Otherwise check whether it is running.`;
       return /cert|tls|ssl/i.test(answer.why)
         ? `If the backend does not use TLS, use http:// in ${key}. Otherwise set ${at}.tls.ca_file to the certificate to trust, or fix the backend's certificate.`
         : `Check ${key}, and whether the backend is running and can be reached from here.`;

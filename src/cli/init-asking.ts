@@ -85,6 +85,12 @@ export function choiceOf(text: string, words: readonly string[]): string {
   return words[Number(text) - 1] ?? (words.includes(word) ? word : text);
 }
 
+/** @throws {UsageError} unless the text begins as an address does. It may hold a password, so it is not shown. */
+export function addressOf(text: string, example: string): string {
+  if (/^https?:\/\//i.test(text)) return text;
+  throw new UsageError(`it must be an address that begins with http:// or https://, such as ${example}`);
+}
+
 /** A secret that is typed, or the file that the flag names. */
 export function askSecret(flag: keyof GivenFlags, prompt: string, asking: Asking): Promise<Secret> {
   const isFile = asking.flags[flag] !== undefined;

@@ -2,7 +2,7 @@
 import type { Answers, Backend } from "../setup/answers.ts";
 import { checkOtlp } from "./check-otlp.ts";
 import { UsageError } from "./flags.ts";
-import { answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
+import { addressOf, answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
 
 const localCollector = "http://127.0.0.1:4318";
 
@@ -11,7 +11,8 @@ export async function askBackend(so: Answers, asking: Asking): Promise<Backend> 
   const headers = flags.header === undefined ? [] : [headerOf(flags.header)];
   const readEndpoint = (text: string): string => {
     const word = choiceOf(text, [localCollector, "grafana", "none"]);
-    if (word !== "none" && word !== "grafana") asking.configWith({ ...so, backend: { endpoint: word } }, "otlp");
+    if (word === "none" || word === "grafana") return word;
+    asking.configWith({ ...so, backend: { endpoint: addressOf(word, localCollector) } }, "otlp");
     return word;
   };
   let endpoint = await answerTo(
@@ -66,7 +67,10 @@ async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
         prompt: "OTLP endpoint, such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp: ",
         read(text) {
           const { host } = URL.canParse(text) ? new URL(text) : { host: "" };
-          if (!host.endsWith("grafana.net")) throw new UsageError("the address ends with grafana.net/otlp");
+          if (!host.endsWith("grafana.net"))
+            throw new UsageError(
+              `it must be an address such as https://otlp-gateway-prod-eu-west-2.grafana.net/otlp, not ${JSON.stringify(text)}`,
+            );
           return text;
         },
       },
@@ -82,7 +86,7 @@ async function withGrafana(backend: Backend, asking: Asking): Promise<Backend> {
       allowed: "the number of the instance",
       prompt: "Instance ID, a number: ",
       read(text) {
-        if (!/^\d+$/.test(text)) throw new UsageError("the instance ID is a number");
+        if (!/^\d+$/.test(text)) throw new UsageError(`it must be a number, not ${JSON.stringify(text)}`);
         return text;
       },
     },

@@ -7,7 +7,7 @@ import { type Answers, type LogSource, type Reach, streamPort } from "../setup/a
 import { oauthSteps, webhookAddressOf } from "../setup/console.ts";
 import { checkTailscale } from "./check-online.ts";
 import { UsageError } from "./flags.ts";
-import { answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
+import { addressOf, answerTo, askSecret, type Asking, choiceOf, findingLines } from "./init-asking.ts";
 import { askBackend } from "./init-backend.ts";
 
 export async function askAll(asking: Asking): Promise<Answers> {
@@ -29,7 +29,7 @@ function askSource(asking: Asking): Promise<LogSource> {
       allowed: "stream, poll or both",
       intro: `
 1. How do the logs get here?
-   1  stream: Tailscale sends them within seconds, and has to reach this machine. Flow logs need the plan Enterprise.
+   1  stream: Tailscale sends them within seconds, and has to reach this machine. Flow logs need the Enterprise plan.
    2  poll:   this program reads them from Tailscale's API every minute. Flow logs need Premium or Enterprise.
    3  both:   the stream is fast, and the poll fills its gaps.`,
       prompt: "Answer [1]: ",
@@ -116,9 +116,10 @@ through Tailscale Funnel.`,
       usual: "none",
       isOptional: true,
       read(text) {
-        if (text !== "none")
-          asking.configWith({ ...answers, webhook: { url: text, secret: { text: "-" } } }, "webhook");
-        return text;
+        if (text === "none") return text;
+        const address = addressOf(text, "https://hooks.example.com");
+        asking.configWith({ ...answers, webhook: { url: address, secret: { text: "-" } } }, "webhook");
+        return address;
       },
     },
     asking,

@@ -173,7 +173,7 @@ function endText(answers: Answers, path: string, host: Host): string {
   const name = ownCommand(process.execPath, host);
   const commands = nextCommands(answers).map(([words, remark]) => [`${name} ${words}${more}`, remark] as const);
   const width = Math.max(...commands.map(([line]) => line.length));
-  const written = path === "-" ? [] : [`Wrote ${path}, readable for you alone.`, ""];
+  const written = path === "-" ? [] : [`Wrote ${path}, readable only by you.`, ""];
   const lines = [
     ...written,
     consoleSteps(answers),

@@ -76,7 +76,7 @@ function readSource(name: string, path: string, environment: Environment, givens
   }
   if (/^\s*\[[\w.]+\]\s*$/m.test(read.text) && !/^[\w-]+:/m.test(read.text))
     throw new Error(
-      `${name} is TOML, so it is no configuration of the Go program: check it with: tailscale2otel check --config ${name}`,
+      `${name} is TOML, so it is not a configuration of the Go program. Check it with: tailscale2otel check --config ${name}`,
     );
   readYaml(read.text, name, isTable, givens);
   return "yaml";

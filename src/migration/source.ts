@@ -119,7 +119,7 @@ export function readYaml(text: string, file: string, isTable: (key: string) => b
   }
 
   if (root !== null && !isMap(root) && !(isScalar(root) && root.value === null))
-    fail(0, "it is not a table of settings, so it is no configuration of the Go program");
+    fail(0, "it is not a table of settings, so it is not a configuration of the Go program");
   visit(root, "", at(), 0);
 }
 

@@ -36,7 +36,7 @@ function accessOf(scope: string): string {
 export function consoleSteps(answers: Answers): string {
   const steps = [streamSteps(answers), webhookSteps(answers)].filter((text) => text !== "");
   if (steps.length > 0) return steps.join("\n\n");
-  return `Nothing is left to do in Tailscale's admin console, if network flow logs are on there: ${consoleUrl}/logs/network`;
+  return `Nothing to do in Tailscale's admin console, as long as network flow logs are on there: ${consoleUrl}/logs/network`;
 }
 
 function streamSteps({ reach, oauth, streamToken }: Answers): string {

@@ -1,12 +1,13 @@
 /** `check --online` against the stand-in of Tailscale and a real backend: every missing scope and wrong setting has a name and a remedy. */
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { runToEnd, temporaryDirectory } from "./program.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { freePort } from "../support/port.ts";
 import { startTailscaled } from "../support/tailscaled.ts";
 import { startTailnet, type Tailnet } from "../support/tailnet/index.ts";
 import { configAt, openStore } from "../support/store.ts";
@@ -243,6 +244,14 @@ describe("a wrong setting is named, with its remedy:", () => {
     page.close();
   });
 
+  test("the way to the public API, if there is none", async () => {
+    const { rows } = await check({
+      TS2OTEL_TAILSCALE__BASE_URL: "https://api.tailscale.com",
+      HTTPS_PROXY: `http://127.0.0.1:${await freePort()}`,
+    });
+    expect(rows[0]?.remedy).toStartWith("Check whether this machine reaches https://api.tailscale.com: DNS,");
+  });
+
   test("a plan without flow logs", async () => {
     tailnet.lack(["flow logs"]);
     const { code, rows } = await check();
@@ -357,6 +366,17 @@ describe("a backend", () => {
     const { rows } = await check({ TS2OTEL_OTLP__ENDPOINT: sink.url.replace("http:", "https:") });
     expect(troubles(rows)["OTLP logs"]?.remedy).toStartWith(
       "If the backend does not use TLS, use http:// in otlp.endpoint. Otherwise set otlp.tls.ca_file ",
+    );
+  });
+
+  test("that uses TLS on a port without https://, with the other scheme", async () => {
+    const closing = createTcpServer((socket) => socket.once("data", () => socket.end()));
+    await new Promise<void>((resolve) => closing.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(closing.address() as AddressInfo).port}`;
+    const { rows } = await check({ TS2OTEL_OTLP__ENDPOINT: url });
+    closing.close();
+    expect(troubles(rows)["OTLP logs"]?.remedy).toBe(
+      "If the backend expects TLS on this port, use https:// in otlp.endpoint. Otherwise check whether it is running.",
     );
   });
 

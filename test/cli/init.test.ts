@@ -35,7 +35,7 @@ test("writes a private file that run accepts, after trying the backend, and says
   const file = join(directory, "tailscale2otel.toml");
   expect(statSync(file).mode & 0o777).toBe(0o600);
   const [, token = ""] = /^token = "([0-9a-f]{48})"$/m.exec(readFileSync(file, "utf8")) ?? [];
-  expect(stdout).toContain(`Wrote ${file}, readable for you alone.\n`);
+  expect(stdout).toContain(`Wrote ${file}, readable only by you.\n`);
   expect(stdout).toContain(
     `URL:    http://node.tail1234.ts.net:8088/services/collector/event\n     Token:  ${token}\n`,
   );
@@ -118,7 +118,10 @@ describe("without a terminal", () => {
       ["--source", "stream"],
       "--endpoint is missing: give the address of an OTLP/HTTP receiver, or none (there is no terminal to ask on)",
     ],
-    [["--source", "stream", "--endpoint", "localhost:4318"], '--endpoint: invalid URL "localhost:4318"'],
+    [
+      ["--source", "stream", "--endpoint", "localhost:4318"],
+      "--endpoint: it must be an address that begins with http:// or https://, such as http://127.0.0.1:4318 (see",
+    ],
     [["--source", "stream", "--endpoint", "none"], "--reach is missing: give tailnet, certificate, or a public https"],
     [
       ["--source", "stream", "--endpoint", "none", "--reach", "tailnet"],
@@ -140,6 +143,7 @@ describe("without a terminal", () => {
       [...stream, "--endpoint", "none", "--webhook", "http://hooks.example.com"],
       "--webhook: Tailscale delivers webhooks to public https addresses only",
     ],
+    [[...stream, "--endpoint", "none", "--webhook", "?"], "--webhook: it must be an address that begins with http://"],
     [["--source", "poll", "--endpoint", "none"], "--client-id is missing: give the ID of an OAuth client"],
     [
       ["--source", "poll", "--endpoint", "none", "--client-id", "kExampleCNTRL"],

@@ -167,7 +167,7 @@ describe("what to do in the admin console", () => {
     expect(text).toContain(`run makes Tailscale stream both logs to https://${name}:8088/services/collector/event`);
     expect(text).toContain("run creates the webhook for https://hooks.example.com/tailscale/webhook");
     expect(text).not.toContain(streamToken);
-    expect(consoleSteps({ source: "poll", backend, oauth, streamToken })).toStartWith("Nothing is left to do");
+    expect(consoleSteps({ source: "poll", backend, oauth, streamToken })).toStartWith("Nothing to do");
   });
 
   test("for a webhook without a secret, is to create it and to store the secret", () => {
