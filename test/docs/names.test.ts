@@ -5,34 +5,55 @@ import { dirname, join, resolve } from "node:path";
 import { webhookTypes } from "../../src/catalogue/vocabulary.ts";
 import { settings } from "../../src/config/schema.ts";
 import { helpText } from "../support/help.ts";
-import { pages, textOf } from "../support/pages.ts";
+import { blocksOf, pages, textOf } from "../support/pages.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
 /** The page about moving names settings and metrics of the other program, too; the changelog names those of its time. */
 const present = pages.filter((page) => page !== "docs/moving.md" && page !== "CHANGELOG.md");
 
+/** Files that users get, whose comments have commands. */
+const installed = [
+  "contrib/compose/compose.yaml",
+  "contrib/container/Containerfile",
+  "contrib/helm/tailscale2otel/templates/NOTES.txt",
+  "scripts/release/package/config.toml",
+];
+
 const codeIn = (page: string): readonly string[] =>
   [...textOf(page).matchAll(/`([^`\n]+(?:\n[^`\n]+)?)`/g)].map(([, code = ""]) => code.replace(/\s+/g, " "));
 
+/** The command has that name, and its help has those flags. `command`: what follows the program's name. */
+async function expectKnown(line: string, command: string): Promise<void> {
+  const all = command.trim().split(/ +/);
+  // Values follow flags, and ids follow `show` and `retry`.
+  const end = all.findIndex((word) => !/^[a-z]+$/.test(word));
+  const text = await helpText(all.slice(0, end < 0 ? undefined : end)).catch((error: unknown) => String(error));
+  expect([line, text]).toEqual([line, expect.stringContaining("USAGE")]);
+  for (const [flag] of command.matchAll(/(?<= )--[a-z-]+/g))
+    expect([line, text]).toEqual([line, expect.stringContaining(flag)]);
+}
+
 describe("each command of this program has that name and those flags", () => {
   test.each(pages)("in %s", async (page) => {
-    const inText = codeIn(page);
-    const inBlocks = textOf(page)
-      .replaceAll(/\\\n/g, " ")
-      .split("\n")
-      .filter((line) => /^ *(?:sudo |dist\/|exec )*tailscale2otel [a-z]/.test(line));
-    for (const line of [...inText, ...inBlocks]) {
-      const [, command] = /^ *(?:sudo |dist\/|exec )*tailscale2otel ([^#|;&>]+)/.exec(line) ?? [];
-      if (command === undefined) continue;
-      const all = command.trim().split(/ +/);
-      // Values follow flags, and ids follow `show` and `retry`.
-      const end = all.findIndex((word) => !/^[a-z]+$/.test(word));
-      const words = all.slice(0, end < 0 ? undefined : end);
-      const text = await helpText(words).catch((error: unknown) => String(error));
-      expect([line, text]).toEqual([line, expect.stringContaining("USAGE")]);
-      for (const [flag] of command.matchAll(/(?<= )--[a-z-]+/g))
-        expect([line, text]).toEqual([line, expect.stringContaining(flag)]);
+    const inBlocks = blocksOf(page).flatMap(({ text }) => text.replaceAll(/\\\n/g, " ").split("\n"));
+    for (const line of [...codeIn(page), ...inBlocks]) {
+      const [, command] = /^ *(?:sudo |dist\/|exec )*tailscale2otel ([a-z][^#|;&>]*)/.exec(line) ?? [];
+      if (command !== undefined) await expectKnown(line, command);
+    }
+  });
+
+  test.each(installed)("in the comments of %s", async (file) => {
+    const lines = textOf(file).split("\n");
+    const commands = lines.flatMap(
+      (line) => /(?:^# +(?:sudo )?|\/usr\/bin\/)(tailscale2otel [a-z][^(]*|(?:docker|cp) .*)/.exec(line)?.[1] ?? [],
+    );
+    expect(commands.length).toBeGreaterThan(0);
+    for (const command of commands) {
+      const [, words] = /^tailscale2otel (.*)/.exec(command) ?? [];
+      if (words !== undefined) await expectKnown(command, words);
+      // Those of Docker are not run here: they are the page's.
+      else expect(textOf("docs/containers.md")).toContain(command.replace(/ {2,}.*/, ""));
     }
   });
 });
