@@ -38,7 +38,7 @@ The comments at the top of the result say what to do by hand, what changes its m
 program that you never changed keeps its effect: if the defaults differ, its default is written down. There are few exceptions, which the
 tables below name: requests to the backend are compressed, webhooks may be larger, more requests are parsed at once, audit logs are polled with
 an overlap, and the instance has an ID of its own instead of the host name. Unknown settings are listed, not dropped silently. **Secrets are written as they are**, and only you can read the file; a secret that was in a file stays in it.
-Names of files become absolute, relative to the YAML. \`\${NAME}\` is replaced by the variable, if it is set.
+File names become absolute paths, relative to the YAML file. \`\${NAME}\` is replaced by the variable, if it is set.
 
 Most variables have the same name in both programs, such as \`TS2OTEL_STREAMING__TOKEN\`. If all your settings are variables, \`tailscale2otel
 check\` may be all you need: it names every variable that it does not know.

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { inspectIn } from "../config/sources.ts";
@@ -155,6 +155,20 @@ test.each(blocksIn("toml"))("%s has a valid configuration: %s", (_page, _line, t
 });
 
 test.each(blocksIn("yaml"))("%s has YAML: %s", (_page, _line, text) => expect(parse(text)).toBeObject());
+
+test.skipIf(!canHave(promtoolProgram) && process.env.CI === undefined)(
+  "Prometheus accepts the file with the rules",
+  () => {
+    const fragment = blocks.find(({ page, text }) => page === "docs/dashboards.md" && text.includes("rule_files"));
+    writeFileSync(join(directory, "prometheus.yml"), fragment?.text ?? "");
+    const rules = "tailscale2otel.rules.yml";
+    copyFileSync(join(root, "contrib/prometheus", rules), join(directory, rules));
+    const args = ["check", "config", join(directory, "prometheus.yml")];
+    const { status, stdout, stderr } = spawnSync(buildGoProgram(promtoolProgram), args, { encoding: "utf8" });
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("1 rule files found");
+  },
+);
 
 test.skipIf(!canHave(promtoolProgram) && process.env.CI === undefined)(
   "every PromQL query is understood by promtool",
