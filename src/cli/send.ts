@@ -80,11 +80,12 @@ function storedSecret(statePath: string) {
 type Receiver = "streaming" | "webhook";
 
 async function targetOf(receiver: Receiver, given: string | undefined, sources: ConfigSources) {
-  const { config } = loadSections(sources, [receiver]);
+  const { config, configFile } = loadSections(sources, [receiver]);
+  const isConfigured = configFile !== undefined;
   const { enabled, listen, path, tls } = config[receiver];
   if (given !== undefined) {
     const next = "Check the address, and whether the receiver is running.";
-    return { receiver, config, url: urlOf(given).href, next };
+    return { receiver, config, url: urlOf(given).href, next, isConfigured };
   }
   const local = new URL(urlOfListen(listen, usesTls(tls) ? "https" : "http") + path);
   // The certificate of tailscaled is for the name of this node, and for no address.
@@ -93,7 +94,7 @@ async function targetOf(receiver: Receiver, given: string | undefined, sources: 
   const next = enabled
     ? "Start the service, or give the address of the receiver with --url."
     : `${receiver}.enabled is false in this configuration. Set it to true and start the service, or give the address of a receiver with --url.`;
-  return { receiver, config, url, next };
+  return { receiver, config, url, next, isConfigured };
 }
 
 interface Sending {
@@ -105,6 +106,8 @@ interface Sending {
   readonly remark: string;
   /** What to do if nothing answers. */
   readonly next: string;
+  /** Whether there is a configuration file. */
+  readonly isConfigured: boolean;
 }
 
 const timeoutMs = 35_000;
@@ -114,7 +117,8 @@ const maxAnswerBytes = 64 * 1024;
 /** No answer of a receiver is longer. */
 const maxShownCharacters = 2000;
 
-async function post({ receiver, url, body, headers, remark, next }: Sending, { out }: Host): Promise<number> {
+async function post(sending: Sending, { out }: Host): Promise<number> {
+  const { url, body, headers, remark, next } = sending;
   await out.write(`POST ${displayUrl(url)} (${body.length} bytes, ${remark})\n`);
   const beganMs = performance.now();
   const response = await fetch(url, {
@@ -133,7 +137,7 @@ async function post({ receiver, url, body, headers, remark, next }: Sending, { o
   const shown = text.length > maxShownCharacters ? `${text.slice(0, maxShownCharacters)}…` : text;
   const lines = [`${response.status} ${printable(response.statusText)} in ${tookMs} ms`, shown];
   await out.write(
-    [...lines, fixFor(response.status, receiver)].map((line) => (line === "" ? "" : `${line}\n`)).join(""),
+    [...lines, fixFor(response.status, sending)].map((line) => (line === "" ? "" : `${line}\n`)).join(""),
   );
   return response.ok ? 0 : 1;
 }
@@ -144,10 +148,13 @@ function whyUnread(error: unknown): string {
 }
 
 /** What to do about an answer; empty if that is not known here. */
-function fixFor(status: number, receiver: Receiver): string {
+function fixFor(status: number, { receiver, isConfigured }: Sending): string {
   const key = receiver === "streaming" ? "streaming.token" : "webhook.secret";
   if (status === 401 || status === 403)
-    return `Set ${key} (TS2OTEL_${key.replace(".", "__").toUpperCase()}) to the one that the receiver uses.`;
+    return `Set ${key} (TS2OTEL_${key.replace(".", "__").toUpperCase()}) to the one that the receiver uses.${
+      isConfigured ? "" : " No configuration file was found: run this in its folder, or name it with --config."
+    }`;
+  if (status === 503) return "The receiver accepts nothing now: tailscale2otel status says why.";
   return status === 404 ? `Check the path: it must be ${receiver}.path of the receiver.` : "";
 }
 

@@ -60,6 +60,7 @@ test.skipIf(!canMount)(
     disk.free();
     await until(async () => (await send()).status === 200);
     for (let time = 0; time < 50; time++) expect((await send()).status).toBe(200);
+    expect(running.output()).toContain("the disk of the state directory has room again");
     await expectAllArrived(running, account);
   },
   timeoutMs,

@@ -99,13 +99,29 @@ describe("send", () => {
   });
 
   test.each([
-    [["hec"], "Set streaming.token (TS2OTEL_STREAMING__TOKEN) to the one that the receiver uses."],
-    [["webhook"], "Set webhook.secret (TS2OTEL_WEBHOOK__SECRET) to the one that the receiver uses."],
+    [
+      ["hec"],
+      "Set streaming.token (TS2OTEL_STREAMING__TOKEN) to the one that the receiver uses. No configuration file was found: run this in its folder, or name it with --config.",
+    ],
+    [
+      ["webhook"],
+      "Set webhook.secret (TS2OTEL_WEBHOOK__SECRET) to the one that the receiver uses. No configuration file was found: run this in its folder, or name it with --config.",
+    ],
     [["hec", "/foo"], "Check the path: it must be streaming.path of the receiver."],
   ])("says what to do about a refusal: %j", async ([kind = "", path = ""], fix) => {
     const url = kind === "hec" ? stream : webhook;
     const { stdout, code } = await runToEnd(directory, ["send", kind, "--url", `${url}${path}`]);
     expect(stdout).toEndWith(`}\n${fix}\n`);
+    expect(code).toBe(1);
+  });
+
+  test("says who knows why a receiver accepts nothing", async () => {
+    const full = createServer((_, response) => response.writeHead(503).end());
+    await new Promise<void>((resolve) => full.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(full.address() as AddressInfo).port}`;
+    const { stdout, code } = await runToEnd(directory, ["send", "hec", "--url", url]);
+    full.close();
+    expect(stdout).toEndWith("The receiver accepts nothing now: tailscale2otel status says why.\n");
     expect(code).toBe(1);
   });
 

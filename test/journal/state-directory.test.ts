@@ -247,12 +247,12 @@ describe("an inspection", () => {
 });
 
 describe.skipIf(!canMount)("a disk", () => {
-  test("that is too small for a new journal is an error at start, with the bytes that are free and needed", () => {
+  test("that is too small for a new journal is an error at start, with what is free and needed", () => {
     const disk = mountSmallDisk(8);
     try {
       const path = join(disk.path, "state");
       expect(() => state.open({ path, ballastBytes: 16 * mebibyte })).toThrow(
-        /too small: \d+ bytes are free, \d+ are needed/,
+        /too small: \d+MiB are free, \d+MiB are needed/,
       );
     } finally {
       disk.remove();
@@ -267,7 +267,7 @@ describe.skipIf(!canMount)("a disk", () => {
     filling.close();
     const journal = state.open({ path, ballastBytes: 64 * mebibyte });
     try {
-      expect(state.log.join()).toMatch(/error .*too small: \d+ bytes are free, \d+ are needed; nothing is accepted/);
+      expect(state.log.join()).toMatch(/error .*too small: \d+MiB are free, \d+MiB are needed; nothing is accepted/);
       expect(appendNumbers(journal, [2])).rejects.toBeInstanceOf(Unavailable);
       expect(numbersIn(journal)).toEqual([1]);
     } finally {

@@ -209,7 +209,8 @@ export class Ballast {
 
   /** How much is free, and how much must be for the ballast to be reserved. */
   get room(): string {
-    return `${this.#freeBytes} bytes are free, ${this.#bytes + fullBelowBytes} are needed`;
+    const mebibytes = (bytes: number) => Math.floor(bytes / 2 ** 20);
+    return `${mebibytes(this.#freeBytes)}MiB are free, ${mebibytes(this.#bytes + fullBelowBytes)}MiB are needed`;
   }
 
   /** Reserves the space at a start. @throws {Unavailable} if the disk is too small for a new journal. */

@@ -235,8 +235,10 @@ export class Space {
 
   /** Reserves the ballast again if there is room, and gives free pages to the disk if they are many or it is full. */
   giveBack(): void {
-    const { ballast } = this.#deps;
+    const { ballast, logger } = this.#deps;
+    const wasHeld = ballast.isHeld;
     ballast.reserve();
+    if (!wasHeld && ballast.isHeld) logger.info("the disk of the state directory has room again");
     const { pages, free } = this.#readPages();
     if (!ballast.isHeld) {
       /** Pages that move go through the log: unless it is truncated each time, the disk stays full. */
