@@ -109,10 +109,15 @@ detect_downloader() {
   fi
 }
 
-# download <url> <file> [bar]: what begins as https never continues as http, where anybody on the way could replace it.
+# What a server may send at most, in blocks of 512 bytes: an endless download must not fill the disk.
+small_blocks=2000
+binary_blocks=1000000
+
+# download <url> <file> <blocks> [bar]: what begins as https never continues as http, where anybody on the way could replace it.
 # Leaves the status of the server's answer in http_status, which is 000 or empty if there was none.
 download() {
-  bar=${3:-}
+  blocks=$3
+  bar=${4:-}
   if [ ! -t 2 ]; then bar=; fi
   http_status=
   case $1 in
@@ -123,6 +128,7 @@ download() {
     curl)
       if [ -n "$bar" ]; then bar=--progress-bar; else bar=-sS; fi
       http_status=$(
+        limit_files "$blocks"
         curl -fL "$bar" --proto-redir "$redirects" --retry 2 --connect-timeout 20 -w '%{http_code}' -o "$2" "$1"
       )
       ;;
@@ -133,7 +139,10 @@ download() {
         watcher=$!
       fi
       answered=yes
-      wget -S -O "$2" "$1" 2>"$staging/headers" || answered=no
+      (
+        limit_files "$blocks"
+        wget -S -O "$2" "$1" 2>"$staging/headers"
+      ) || answered=no
       stop_watcher
       while read -r first second _; do
         case $first in HTTP/*) http_status=$second ;; esac
@@ -152,6 +161,12 @@ download() {
   esac
 }
 
+# limit_files <blocks>: in a subshell, what is larger breaks off with an error that the downloader reports.
+limit_files() {
+  ulimit -f "$1" 2>/dev/null || true
+  if (trap '' XFSZ) 2>/dev/null; then trap '' XFSZ; fi
+}
+
 # Shows how much of a file has arrived, until stop_watcher.
 show_size() {
   while sleep 1; do
@@ -160,7 +175,8 @@ show_size() {
 }
 
 stop_watcher() {
-  if [ -z "$watcher" ]; then return; fi
+  # Bash would return the status that the script ends with, and end there.
+  if [ -z "$watcher" ]; then return 0; fi
   kill "$watcher" 2>/dev/null || true
   watcher=
   printf '\n' >&2
@@ -171,7 +187,7 @@ fail_download() {
   case $http_status in
     404 | 410) fail "$2" ;;
     '' | 000) fail "cannot reach $1; check the network, https_proxy and --base-url" ;;
-    2??) fail "the download of $1 broke off; try again" ;;
+    2??) fail "the download of $1 broke off, or is larger than a release; try again" ;;
     *) fail "$1 answers with status $http_status; try again later, or check --base-url" ;;
   esac
 }
@@ -191,7 +207,7 @@ resolve_version() {
     [ -f "$from/VERSION" ] || fail "$from holds no VERSION, so it is not a release folder; 'bun run release' makes one"
     version=$(cat "$from/VERSION")
   else
-    download "$base_url/latest/download/VERSION" "$staging/VERSION" ||
+    download "$base_url/latest/download/VERSION" "$staging/VERSION" "$small_blocks" ||
       fail_download "$base_url" "cannot find the latest version at $base_url; name one with --version, or the address with --base-url"
     version=$(cat "$staging/VERSION")
   fi
@@ -207,9 +223,9 @@ fetch_release() {
     cp "$from/SHA256SUMS" "$staging/SHA256SUMS"
   else
     say "Downloading $packed"
-    download "$base_url/download/v$version/SHA256SUMS" "$staging/SHA256SUMS" ||
+    download "$base_url/download/v$version/SHA256SUMS" "$staging/SHA256SUMS" "$small_blocks" ||
       fail_download "$base_url" "there is no version $version at $base_url"
-    download "$base_url/download/v$version/$packed" "$staging/$packed" bar ||
+    download "$base_url/download/v$version/$packed" "$staging/$packed" "$binary_blocks" bar ||
       fail_download "$base_url" "version $version at $base_url has no $packed"
   fi
 }
@@ -234,7 +250,7 @@ verify_signature() {
   if [ -n "$from" ]; then
     if [ -f "$from/SHA256SUMS.sig" ]; then cp "$from/SHA256SUMS.sig" "$signature"; fi
   else
-    download "$base_url/download/v$version/SHA256SUMS.sig" "$signature" || {
+    download "$base_url/download/v$version/SHA256SUMS.sig" "$signature" "$small_blocks" || {
       rm -f "$signature"
       if [ "$http_status" != 404 ]; then fail_download "$base_url" ""; fi
     }

@@ -14,6 +14,8 @@ import { writeRelease } from "./release-folder.ts";
 const pairs = [
   { shell: "dash", downloader: "curl" },
   { shell: "busybox", downloader: "wget" },
+  // As sh is on macOS.
+  { shell: "bash", downloader: "curl" },
 ] as const;
 
 for (const { shell, downloader } of pairs) {
@@ -85,6 +87,13 @@ for (const { shell, downloader } of pairs) {
     test("says that there is no such version", async () => {
       const { status, output } = await install("--version", "9.9.9");
       expect([status, output]).toEqual([1, expect.stringContaining(`there is no version 9.9.9 at ${server.url}`)]);
+      expect(existsSync(join(sandbox.directory, "prefix"))).toBe(false);
+    });
+
+    test.each(["VERSION", "SHA256SUMS"])("does not fill the disk with an endless %s", async (name) => {
+      server.endless(name);
+      const { status, output } = await install();
+      expect([status, output]).toEqual([1, expect.stringContaining("broke off, or is larger than a release")]);
       expect(existsSync(join(sandbox.directory, "prefix"))).toBe(false);
     });
 

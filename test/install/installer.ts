@@ -32,7 +32,7 @@ const busyboxTools = new Set([...calledTools, "wget", "sleep", "wc"]);
 
 const nobody = 65_534;
 
-export const shells = ["dash", "busybox"] as const;
+export const shells = ["dash", "busybox", "bash"] as const;
 export type Shell = (typeof shells)[number];
 
 /** A shell is skipped where it is not installed; CI must have it. */

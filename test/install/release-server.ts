@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 
 export interface ReleaseServer {
   readonly url: string;
@@ -14,6 +15,8 @@ export interface ReleaseServer {
   delay(milliseconds: number): void;
   /** From here on half of a binary's body is sent, and no more. Resolves when that half has been sent. */
   stall(): Promise<void>;
+  /** From here on the file of that name never ends. */
+  endless(name: string): void;
   stop(): Promise<void>;
 }
 
@@ -22,6 +25,7 @@ export async function startReleaseServer(directory: string, latest: string): Pro
   let manner: "whole" | "break" | "stall" = "whole";
   let delayMs = 0;
   let everyStatus: number | undefined;
+  let endlessName: string | undefined;
   const { promise: isStalled, resolve: tellStalled } = Promise.withResolvers<void>();
   const server = createServer((request, response) => {
     if (everyStatus !== undefined) {
@@ -30,6 +34,11 @@ export async function startReleaseServer(directory: string, latest: string): Pro
     }
     const [, version = latest, name = ""] =
       /^\/(?:download\/v([^/]+)|latest\/download)\/([^/]+)$/.exec(request.url ?? "") ?? [];
+    if (name === endlessName) {
+      response.writeHead(200);
+      Readable.from(spaces()).pipe(response);
+      return;
+    }
     const path = join(directory, version, name);
     if (name === "" || !existsSync(path)) {
       response.writeHead(404).end();
@@ -59,6 +68,9 @@ export async function startReleaseServer(directory: string, latest: string): Pro
     answer(status) {
       everyStatus = status;
     },
+    endless(name) {
+      endlessName = name;
+    },
     stall() {
       manner = "stall";
       return isStalled;
@@ -68,4 +80,8 @@ export async function startReleaseServer(directory: string, latest: string): Pro
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+function* spaces(): Generator<string> {
+  for (;;) yield " ".repeat(65_536);
 }
