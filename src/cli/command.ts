@@ -2,7 +2,7 @@
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type ArgsDef, defineCommand, type ParsedArgs, renderUsage } from "citty";
 import type { ConfigSources } from "../config/index.ts";
-import { nearest } from "../lib/text.ts";
+import { foldLines, nearest } from "../lib/text.ts";
 import { build } from "../version.ts";
 import { UsageError } from "./flags.ts";
 import { type Host, jsonText } from "./terminal.ts";
@@ -118,18 +118,23 @@ export async function programHelp(commands: readonly Command[], host: Host): Pro
 }
 
 /** The help of commands that share their first words. */
-export function groupHelp(group: readonly Command[]): string {
+export function groupHelp(group: readonly Command[], { out }: Host): string {
   const width = Math.max(...group.map(({ name }) => name.length));
   const lines = group.map(({ name, description }) => `  ${name.padEnd(width)}   ${description}`);
-  return `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
+  const text = `USAGE\n\n${lines.join("\n")}\n\nUse ${programName} <command> --help for more information about a command.\n`;
+  return foldLines(text, out.columns);
 }
 
 /** Help with examples. citty decides on colors by the environment alone, whatever the output is. */
 function helpText(sections: readonly string[], examples: Examples, { out }: Host): string {
   const width = Math.max(...examples.map(([line]) => line.length));
-  const lines = examples.map(([line, remark]) => `  ${line.padEnd(width)}   ${remark}`);
+  const widest = Math.max(...examples.map(([, remark]) => remark.length)) + width + 5;
+  const isNarrow = widest > (out.columns ?? Number.POSITIVE_INFINITY);
+  const lines = examples.map(([line, remark]) =>
+    isNarrow ? `  ${line}\n${foldLines(`      ${remark}`, out.columns)}` : `  ${line.padEnd(width)}   ${remark}`,
+  );
   const title = "\u001b[1m\u001b[4mEXAMPLES\u001b[24m\u001b[22m";
-  const text = [...sections, "", title, "", ...lines, ""].join("\n");
+  const text = [...sections.map((section) => foldLines(section, out.columns)), "", title, "", ...lines, ""].join("\n");
   return (out.hasColor ? text : stripVTControlCharacters(text)).replace(/[ \t]+$/gm, "");
 }
 

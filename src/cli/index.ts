@@ -135,7 +135,7 @@ async function runNamed(argv: readonly string[], host: Host): Promise<number> {
   }
   const words = argv.slice(0, depth).join(" ");
   const next = argv[depth];
-  if (words !== "" && (next === "--help" || next === "-h")) return show(host, groupHelp(group));
+  if (words !== "" && (next === "--help" || next === "-h")) return show(host, groupHelp(group, host));
   if (next === undefined || next.startsWith("-"))
     throw new UsageError(`${words} needs one of: ${group.map(({ name }) => name).join(", ")}`, words);
   const choices = new Set(group.map(({ name }) => name.split(" ")[depth] ?? ""));

@@ -5,6 +5,7 @@ import { basename, delimiter, join, parse, relative, resolve, sep } from "node:p
 import process from "node:process";
 import { type Config, describeFinding, findConfigFile, inspectConfig, type Inspection } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
+import { foldLines } from "../lib/text.ts";
 import { fileErrorReason } from "../lib/file-error.ts";
 import { writePrivateFile } from "../lib/private-file.ts";
 import { type Answers, freshToken } from "../setup/answers.ts";
@@ -71,12 +72,12 @@ export const initCommand: Command = command({
         system,
       });
     try {
-      if (prompt !== undefined) await host.err.write(greeting);
+      if (prompt !== undefined) await host.err.write(foldLines(greeting, host.err.columns));
       const asked = askAll({
         flags: args,
         prompt,
         streamToken: freshToken(),
-        say: (text) => host.err.write(`${text}\n`),
+        say: (text) => host.err.write(`${foldLines(text, host.err.columns)}\n`),
         resolvePath: (file) => resolve(workingDirectory, file),
         configWith: (partial, key) => validated(inspect(partial), key),
       });
@@ -86,8 +87,8 @@ export const initCommand: Command = command({
       await write(path, fileText(answers, build.version), host);
       const remarks = [...warningsOf(path, { environment, workingDirectory, system }), ...overriding(environment)];
       await host.err.write(remarks.map((remark) => `${paint(33, "note", host.err)}: ${remark}\n`).join(""));
-      const end = endText(answers, path, host);
-      await (path === "-" ? host.err : host.out).write(end);
+      const output = path === "-" ? host.err : host.out;
+      await output.write(endText(answers, path, host, output.columns));
       return 0;
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
@@ -165,7 +166,7 @@ function overriding(environment: Host["environment"]): readonly string[] {
   return names.length === 0 ? [] : [`these variables of this shell override the file: ${names.sort().join(", ")}`];
 }
 
-function endText(answers: Answers, path: string, host: Host): string {
+function endText(answers: Answers, path: string, host: Host, columns = Number.POSITIVE_INFINITY): string {
   const { environment, workingDirectory, system } = host;
   const sources = { assignments: [], environment, workingDirectory, system };
   const isFound = path === "-" || resolve(workingDirectory, findConfigFile(sources) ?? "") === path;
@@ -173,13 +174,16 @@ function endText(answers: Answers, path: string, host: Host): string {
   const name = ownCommand(process.execPath, host);
   const commands = nextCommands(answers).map(([words, remark]) => [`${name} ${words}${more}`, remark] as const);
   const width = Math.max(...commands.map(([line]) => line.length));
+  const widest = Math.max(...commands.map(([, remark]) => remark.length)) + width + 4;
   const written = path === "-" ? [] : [`Wrote ${path}, readable only by you.`, ""];
   const lines = [
     ...written,
-    consoleSteps(answers),
+    foldLines(consoleSteps(answers), columns),
     "",
     "Next:",
-    ...commands.map(([line, remark]) => `  ${line.padEnd(width)}  ${remark}`),
+    ...commands.map(([line, remark]) =>
+      widest > columns ? `  ${line}\n      ${remark}` : `  ${line.padEnd(width)}  ${remark}`,
+    ),
   ];
   return `${lines.join("\n")}\n`;
 }

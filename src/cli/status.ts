@@ -2,7 +2,7 @@
 import type { DestinationStatus } from "../admin/destinations.ts";
 import type { CounterState, PollHealth, RunningStatus, SignalHealth, Status } from "../admin/status.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
-import { printable } from "../lib/text.ts";
+import { foldLines, printable } from "../lib/text.ts";
 import { toggle } from "./flags.ts";
 import { type Command, command } from "./command.ts";
 import { instanceFlags, withInstance } from "./instance.ts";
@@ -40,7 +40,7 @@ export const statusCommand: Command = command({
 });
 
 /** `now`: epoch milliseconds. */
-export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColor">): string {
+export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColor" | "columns">): string {
   const { conservation: sums, delivery, horizon, space } = status;
   const rows: (readonly [string, string])[] = [
     ["instance", instanceText(status)],
@@ -85,7 +85,7 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
     ...status.redeliveries.map((one) => ["replays", redeliveryText(one)] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
+  return foldLines(rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""), out.columns);
 }
 
 /** A further destination: its sum, and how each signal fares. */

@@ -9,6 +9,8 @@ import { Interrupted, openPrompt } from "./prompt.ts";
 export interface Output {
   readonly isTerminal: boolean;
   readonly hasColor: boolean;
+  /** How wide the terminal is now, if it is one. */
+  readonly columns?: number | undefined;
   /** Resolves when the text has been handed to the system. */
   write(text: string): Promise<void>;
 }
@@ -127,6 +129,9 @@ export function outputOf(stream: NodeJS.WriteStream): Output {
   return {
     isTerminal,
     hasColor: isTerminal && noColor === "" && process.env["TERM"] !== "dumb",
+    get columns() {
+      return isTerminal && stream.columns > 0 ? stream.columns : undefined;
+    },
     write: (text) =>
       new Promise((resolve, reject) => {
         stream.write(text, (error) => (error === null || error === undefined ? resolve() : reject(error)));

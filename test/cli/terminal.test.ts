@@ -30,6 +30,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
   const out: Output = {
     isTerminal: true,
     hasColor: false,
+    columns: 60,
     write: async (written) => {
       text += written;
     },
@@ -138,3 +139,14 @@ test("a replay shows its progress on one line, and then its result", async () =>
   await running.stop();
   await sink.stop();
 }, 120_000);
+
+test("help is as wide as the terminal, and what can be typed stays in one piece", async () => {
+  const help = await onTerminal(configure(parent, "help", ""), quarantinePurgeCommand, "--help");
+  const text = typeof help === "string" ? help : help.text;
+  expect(text).toContain(
+    "\n  -y, --yes\n      Delete dead letters too. They were accepted and exist\n      nowhere else.\n",
+  );
+  for (const line of text.split("\n"))
+    if (!/^ *(tailscale2otel|--|USAGE)/.test(line)) expect(line.length).toBeLessThanOrEqual(60);
+  expect(text).toContain("  tailscale2otel quarantine purge --class sample\n      all samples\n");
+});

@@ -211,7 +211,7 @@ test(
     const asking = startInTerminal([programBinary(), "init"], { cwd: home, env: unreachable });
     await asking.answer("Answer [1]:", "push");
     await asking.answer('stream, poll or both, not "push"', "2\rlocalhost:4318\rnone\r");
-    await asking.until('invalid URL "localhost:4318"');
+    await asking.until("it must be an address that begins with http:// or https://");
     await asking.answer("Tick these scopes:", "kExampleCNTRL");
     await asking.answer("Client secret (tskey-client-…, not shown):", "tskey-client-s3cr3t");
     await asking.until("connection refused");

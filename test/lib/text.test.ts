@@ -1,7 +1,7 @@
 /** Text under a bound of bytes or columns, and patterns for names. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { columnsOf, cutColumns, cutText, editDistance, globMatcher, nearest } from "../../src/lib/text.ts";
+import { columnsOf, cutColumns, cutText, editDistance, foldLines, globMatcher, nearest } from "../../src/lib/text.ts";
 import { seeded } from "../support/random.ts";
 
 const mark = "…[truncated]";
@@ -121,4 +121,22 @@ test.each([
   [".*", "web", false],
 ])("the pattern %s against %s: %p", (pattern, text, isMatch) => {
   expect(globMatcher(pattern)(text)).toBe(isMatch);
+});
+
+describe("a line that is wider than the terminal", () => {
+  test.each([
+    ["breaks at a space", "one two three four", "one two\nthree four"],
+    ["keeps its margin", "  one two three", "  one two\n  three"],
+    ["goes on below its last column", "--x  one two three", "--x  one\n     two\n     three"],
+    ["goes below its last column if that is far to the right", "   --long  one two", "  --long\n      one\n      two"],
+    ["keeps a word that is too long", "http://long.example.com x", "http://long.example.com\nx"],
+    ["does not count colors", "\u001b[1mone two\u001b[22m is", "\u001b[1mone two\u001b[22m is"],
+  ])("%s", (_, text, folded) => {
+    const lines = (of: string) => of.split("\n").map((line) => line.trimEnd());
+    expect(lines(foldLines(text, 10))).toEqual(lines(folded));
+  });
+
+  test("stays as it is if nobody knows how wide that is", () => {
+    expect(foldLines("one  two three")).toBe("one  two three");
+  });
 });
