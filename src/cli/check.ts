@@ -21,7 +21,9 @@ export const checkCommand = command({
     ...jsonFlag,
     changed: toggle("Show only values that differ from the defaults."),
     strict: toggle("Fail on warnings too."),
-    online: toggle("Also test the API and each scope, the backend, the certificates, the clock and the journal."),
+    online: toggle(
+      "Also test the API and each scope, the backend, the certificates, the clock and the journal. The text then leaves defaults out.",
+    ),
   },
   examples: [
     ["tailscale2otel check", "the configuration that run would use"],
@@ -37,11 +39,13 @@ export const checkCommand = command({
     const { problems, warnings } = inspection;
     const isStrict = args.strict === true;
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
+    // What --online finds stands at the end, and nobody reads it behind a hundred defaults.
+    const shown = args.online === true ? rows.filter(({ isDefault }) => !isDefault) : rows;
     const findings = args.online === true && problems.length === 0 ? await checkOnline(inspection.config) : [];
     const failed = findings.some(({ outcome }) => outcome === "failed" || (isStrict && outcome === "warning"));
     const isWrong = problems.length > 0 || (isStrict && warnings.length > 0);
     return {
-      text: textReport(inspection, rows, host.out) + findingsText(findings, host.out),
+      text: textReport(inspection, shown, host.out) + findingsText(findings, host.out),
       json: jsonReport(inspection, rows, findings),
       code: isWrong ? 78 : failed ? 1 : 0,
     };

@@ -18,8 +18,9 @@ export class UsageError extends Error {
 export const option = (hint: string, description: string) =>
   ({ type: "string", valueHint: hint, description }) as const;
 
-/** A flag with several values: separated by commas, or by giving it again. The command gets them with commas. */
-export const list = (hint: string, description: string) => ({ ...option(hint, description), isList: true }) as const;
+/** A flag with several values: separated by commas, or by giving it again. The command gets them with commas. `options` complete a word. */
+export const list = (hint: string, description: string, options: readonly string[] = []) =>
+  ({ ...option(hint, description), isList: true, options }) as const;
 
 /** A flag without a value. */
 export const toggle = (description: string) => ({ type: "boolean", description }) as const;

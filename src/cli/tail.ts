@@ -17,7 +17,7 @@ export const tailCommand: Command = command({
   description: "Follow the accepted events of a running instance",
   args: {
     ...instanceFlags,
-    type: list("type", "Only flow, audit or webhook; several with commas. Can be repeated."),
+    type: list("type", "Only flow, audit or webhook; several with commas. Can be repeated.", recordTypes),
     node: list(
       "name",
       "Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.",

@@ -92,6 +92,8 @@ test('says "ok" on every line if all is well, writes nothing, and exits with 0',
     .slice(stdout.indexOf(" 0 warnings\n") + " 0 warnings\n".length)
     .trim()
     .split("\n");
+  expect(stdout).toStartWith("tailscale.base_url ");
+  expect(stdout).not.toContain("log_level");
   expect(lines).toEqual([
     `ok       OAuth client  accepted by ${tailnet.url}`,
     "ok       flow logs     readable",

@@ -75,6 +75,7 @@ const lines: readonly (readonly [typed: string, completed: string])[] = [
   ["tailscale2otel run --set log_lev\td\t", "tailscale2otel run --set log_level=debug "],
   ["tailscale2otel run --set=log_lev\td\t", "tailscale2otel run --set=log_level=debug "],
   ["tailscale2otel --set streaming.enab\tt\t", "tailscale2otel --set streaming.enabled=true "],
+  ["tailscale2otel tail --type au\t", "tailscale2otel tail --type audit "],
   ["tailscale2otel quarantine list --class dea\t", "tailscale2otel quarantine list --class dead_letter "],
   ["tailscale2otel run --config edg\t", "tailscale2otel run --config edge.toml "],
   ["tailscale2otel run --config=edg\t", "tailscale2otel run --config=edge.toml "],

@@ -129,7 +129,7 @@ test("of check", async () => {
                  --json    Print JSON instead of text.
               --changed    Show only values that differ from the defaults.
                --strict    Fail on warnings too.
-               --online    Also test the API and each scope, the backend, the certificates, the clock and the journal.
+               --online    Also test the API and each scope, the backend, the certificates, the clock and the journal. The text then leaves defaults out.
              -h, --help    Show this text.
 
     Exit code 0 if run could start (whether its ports are free is not tested), 78 if it could not or, with --strict, if there are warnings, 1 if something that --online tries fails. It writes nothing, and opens no connection without --online. With --online, it only reads from Tailscale's API, asks tailscaled for its certificate if a receiver uses that, and sends an empty export to the backend.

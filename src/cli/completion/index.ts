@@ -129,7 +129,7 @@ function flagsOf(found: Command | undefined, commands: readonly Command[]): read
   return Object.entries(args).flatMap(([name, definition]): readonly Flag[] => {
     if (definition.type === "positional") return [];
     const { description = "" } = definition;
-    const choices = definition.type === "enum" ? (definition.options ?? []) : [];
+    const choices = "options" in definition ? (definition.options ?? []) : [];
     const hint = "valueHint" in definition ? (definition.valueHint ?? "") : "";
     return [{ name, description, takesValue: definition.type !== "boolean", choices, hint }];
   });
