@@ -7,6 +7,7 @@ import { parseRetryAfter } from "../lib/backoff.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { printable } from "../lib/text.ts";
 import { formatDuration } from "../lib/units.ts";
+import { isObject } from "../records/members.ts";
 
 /** What tailscaled refuses or cannot do. One line, and what to do about it. */
 export class TailscaledError extends Error {
@@ -93,11 +94,26 @@ function ownName({ Self: self }: Status): string {
 }
 
 function statusOf(text: string): Status {
+  let status: unknown;
   try {
-    return JSON.parse(text) as Status;
+    status = JSON.parse(text);
   } catch {
     throw new TailscaledError("the status of tailscaled is not JSON", "Update Tailscale.");
   }
+  const { Self: self, CertDomains: names, CurrentTailnet: tailnet } = isObject(status) ? status : {};
+  const isKnown =
+    isObject(status) &&
+    isObject(self ?? {}) &&
+    isObject(tailnet ?? {}) &&
+    Array.isArray(names ?? []) &&
+    [(self as Status["Self"])?.DNSName ?? "", ...((names ?? []) as readonly unknown[])].every(isName);
+  if (!isKnown) throw new TailscaledError("the status of tailscaled has an unknown form", "Update Tailscale.");
+  return status as Status;
+}
+
+/** A name, which becomes part of paths and texts; or nothing. */
+function isName(value: unknown): boolean {
+  return typeof value === "string" && /^[a-z0-9._-]*$/i.test(value);
 }
 
 const isLinux = process.platform === "linux";

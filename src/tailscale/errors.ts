@@ -52,7 +52,10 @@ const remedies = {
     "Check tailscale.base_url, the network and any proxy on the way, and https://status.tailscale.com.",
   timeout: () => "Raise tailscale.http.timeout if the connection is slow.",
   /** The answer is larger than the caller's limit. */
-  too_large: () => "Lower collectors.*.max_window.",
+  too_large: ({ endpoint }: SentCall) =>
+    endpoint.endsWith("_logs")
+      ? "Lower collectors.*.max_window."
+      : "Check tailscale.base_url: something other than Tailscale's API answers there.",
   /** The answer is torn, or has another shape than the API's. */
   malformed: () =>
     "Check tailscale.base_url: something other than Tailscale's API answers there, or a proxy changes answers.",

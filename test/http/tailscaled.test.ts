@@ -1,6 +1,7 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -52,6 +53,27 @@ describe("a certificate of tailscaled", () => {
       "/localapi/v0/status?peers=false",
       `/localapi/v0/cert/${nodeName}?type=pair&min_validity=0s`,
     ]);
+  });
+
+  test.each([
+    "null",
+    "[]",
+    '{"Self":5}',
+    '{"CurrentTailnet":true}',
+    '{"CertDomains":"node"}',
+    '{"CertDomains":["../status?a=\\u001b[2J"]}',
+    '{"Self":{"DNSName":"a b"}}',
+  ])("is not asked for with the status %s", async (status) => {
+    const paths: unknown[] = [];
+    const strange = createServer(({ url }, response) => {
+      paths.push(url);
+      response.end(status);
+    });
+    await new Promise<void>((resolve) => strange.listen(socket, resolve));
+    const { message, remedy } = await failure();
+    await new Promise((resolve) => strange.close(resolve));
+    expect([message, remedy]).toEqual(["the status of tailscaled has an unknown form", "Update Tailscale."]);
+    expect(paths).toEqual(["/localapi/v0/status?peers=false"]);
   });
 
   const refusals: [string, Partial<StandInState>, string, string][] = [

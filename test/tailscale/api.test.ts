@@ -89,7 +89,7 @@ describe("a log", () => {
     });
     const options = { maxBytes: 3_000_000, onRecords() {} };
     const large = await failureOf(client.api.readLogs("network", { start: 0, end: 1 }, options));
-    expect(large).toMatchObject({ reason: "too_large" });
+    expect(large).toMatchObject({ reason: "too_large", remedy: "Lower collectors.*.max_window." });
     tailnet.fail({ effect: { kind: "hang" } });
     const hasty = apiClient({
       url: tailnet.url,

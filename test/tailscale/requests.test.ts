@@ -244,6 +244,7 @@ describe("an invalid answer", () => {
     expect(await failureOf(client({ url: server.url }).api.webhooks())).toMatchObject({
       reason: "too_large",
       message: "GET /api/v2/tailnet/-/webhooks: the answer is larger than 1048576 bytes",
+      remedy: "Check tailscale.base_url: something other than Tailscale's API answers there.",
     });
   });
 
