@@ -90,7 +90,8 @@ export function assignment(origin: Origin, name: string, toml: string): string {
   if (origin.from === "file" || origin.from === "default")
     return `${/^[\w-]+$/.test(name) ? name : JSON.stringify(name)} = ${toml}`;
   // A list becomes its items with commas between them.
-  return `${placeOf(origin)}=${/^["[]/.test(toml) ? String(JSON.parse(toml)) : toml}`;
+  const value = /^["[]/.test(toml) ? String(JSON.parse(toml)) : toml;
+  return `${placeOf(origin)}=${/[\s"{}]/.test(value) ? `'${value}'` : value}`;
 }
 
 function placeOf(origin: Origin): string {

@@ -340,6 +340,7 @@ describe("flags", () => {
     ["otlp=x", "--set otlp: this is a section, not a setting. Use --set otlp.NAME=value; the names are: endpoint, "],
     ["otlp", "--set otlp: this is a section"],
     ["streaming.enabled=maybe", "for example --set streaming.enabled=true."],
+    ["otlp.headers=x", 'for example --set otlp.headers=\'{ "X-Scope-OrgID" = "tenant-1" }\'.'],
   ])("%j is refused", (assignment, problem) => {
     const { problems } = inspectIn(directory, { set: [...soundSettings, assignment], environment: soundEnvironment });
     expect(problems).toHaveLength(1);
