@@ -1,4 +1,6 @@
 /** `service install`, `uninstall` and `status`: the program as a service of systemd or launchd. */
+import { parse } from "node:path";
+import process from "node:process";
 import type { ConfigSources } from "../config/index.ts";
 import {
   assertReachable,
@@ -11,7 +13,7 @@ import {
 } from "../supervisor/installation.ts";
 import { label } from "../supervisor/launchd.ts";
 import { serviceStateDirectory, serviceUser, unitName } from "../supervisor/systemd.ts";
-import { type Command, command } from "./command.ts";
+import { type Command, command, programName } from "./command.ts";
 import { configFlags, jsonFlag, toggle } from "./flags.ts";
 import { withInstance } from "./instance.ts";
 import { bareInstallation, planService } from "./service-plan.ts";
@@ -130,9 +132,10 @@ export const serviceCommands: readonly Command[] = [installCommand, uninstallCom
 
 function assertPermitted({ system: { platform, uid } }: Host, isUser: boolean, verb: string): void {
   if (platform !== "linux" || isUser || uid === 0) return;
-  throw new Error(
-    `to ${verb} a system service, run: sudo tailscale2otel service ${verb}; for this user alone, add --user`,
-  );
+  // By its path: sudo looks for names in the system's folders alone. From source, the executable is the runtime.
+  const { execPath } = process;
+  const program = parse(execPath).name === programName ? execPath : programName;
+  throw new Error(`to ${verb} a system service, run: sudo ${program} service ${verb}; for this user alone, add --user`);
 }
 
 function differs({ path }: Installation, presence: Presence): Error {
@@ -163,11 +166,11 @@ function managerState({ system: { platform, uid = 0 } }: Host, isUser: boolean):
   const shown = runStep({ command: ["systemctl", ...scope, "show", unitName, `--property=${properties}`] });
   const of = (name: string): string => new RegExp(`^${name}=(.*)$`, "m").exec(shown)?.[1] ?? "";
   const restarts = of("NRestarts") === "0" || of("NRestarts") === "" ? "" : `, ${of("NRestarts")} restarts`;
-  const process = ["0", ""].includes(of("MainPID")) ? "" : `, process ${of("MainPID")}`;
+  const mainProcess = ["0", ""].includes(of("MainPID")) ? "" : `, process ${of("MainPID")}`;
   return {
     file: of("FragmentPath"),
     enabled: of("UnitFileState") || "no",
-    active: `${of("ActiveState")} (${of("SubState")})${process}${restarts}`,
+    active: `${of("ActiveState")} (${of("SubState")})${mainProcess}${restarts}`,
     isActive: of("ActiveState") === "active",
   };
 }

@@ -21,18 +21,20 @@ const maintainMs = 1000;
 const earlyFoldMs = 5000;
 
 /**
- * Starts once the ledger has caught up with the journal. The first record since the start is folded within seconds, whatever
- * the interval: whoever has just set the program up is waiting for it. Returns how to stop it; a fold under way then ends by itself.
+ * Starts once the ledger has caught up with the journal. What was restored, and the first record since the start, is folded within
+ * seconds, whatever the interval: whoever has just started the program is waiting for it. Returns how to stop it; a fold under way
+ * then ends by itself.
  */
 export function startFolding(intervalMs: number, deps: FoldingDeps): () => void {
   const { ledger, journal, firstSeq, logger, clock, folded } = deps;
   let foldedAt = performance.now();
   let isFolding = false;
-  let hasFoldedRecords = false;
+  /** Up to this row; nothing has been folded since the start while it is −1. */
+  let foldedSeq = -1;
   const fold = async (): Promise<void> => {
     if (isFolding) return;
     isFolding = true;
-    hasFoldedRecords ||= ledger.measuredSeq > firstSeq;
+    foldedSeq = ledger.measuredSeq;
     foldedAt = performance.now();
     try {
       folded(await ledger.fold(clock()));
@@ -44,7 +46,7 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
     }
   };
   const tidy = (): void => {
-    const isFirst = !hasFoldedRecords && ledger.measuredSeq > firstSeq;
+    const isFirst = foldedSeq <= firstSeq && ledger.measuredSeq > Math.max(foldedSeq, 0);
     if (isFirst || (performance.now() - foldedAt >= earlyFoldMs && journal.wantsSnapshot)) void fold();
     journal.maintain();
   };

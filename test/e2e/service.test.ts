@@ -244,8 +244,7 @@ test("for the machine, needs root, or --user", () => {
     chmodSync(path, 0o755);
   expect(run(["install", "--config", config], drop)).toMatchObject({
     code: 1,
-    stderr:
-      "tailscale2otel: to install a system service, run: sudo tailscale2otel service install; for this user alone, add --user\n",
+    stderr: `tailscale2otel: to install a system service, run: sudo ${programBinary()} service install; for this user alone, add --user\n`,
   });
 });
 

@@ -45,7 +45,7 @@ test("a fold that cannot be committed is reported, and the next one has its coun
   stop();
 });
 
-test("the first record since the start is folded at once, whatever the interval, and only the first", async () => {
+test("what was restored and the first record since the start are folded at once, whatever the interval, and nothing more", async () => {
   const config = configOf();
   const journal = new SnapshotJournal();
   const ledger = ledgerOver(journal, config);
@@ -59,13 +59,30 @@ test("the first record since the start is folded at once, whatever the interval,
     clock: Date.now,
     folded: () => folds.push(journal.measuredSeq),
   });
-  await until(() => ticks.length >= 1);
-  expect(folds).toEqual([]);
+  await until(() => folds.length > 0 && ticks.length > 1);
+  expect(folds).toEqual([5]);
   ledger.measuredSeq = 6;
-  await until(() => folds.length > 0);
+  await until(() => folds.length > 1);
   ledger.measuredSeq = 7;
   const before = ticks.length;
   await until(() => ticks.length > before + 1);
   stop();
-  expect(folds).toEqual([6]);
+  expect(folds).toEqual([5, 6]);
+}, 60_000);
+
+test("a journal without records is not folded before the interval", async () => {
+  const config = configOf();
+  const journal = new SnapshotJournal();
+  const [folds, ticks]: [number[], number[]] = [[], []];
+  const stop = startFolding(3_600_000, {
+    ledger: ledgerOver(journal, config),
+    journal: { wantsSnapshot: false, maintain: () => ticks.push(0) },
+    firstSeq: 0,
+    logger: silentLogger,
+    clock: Date.now,
+    folded: () => folds.push(0),
+  });
+  await until(() => ticks.length > 1);
+  stop();
+  expect(folds).toEqual([]);
 }, 60_000);
