@@ -25,12 +25,16 @@ const reportPath = join(root, ".cache/junit.xml");
 /** A test that hangs fails; one that is slow on a busy machine does not. */
 const testTimeoutMs = 240_000;
 
+/** Test files that run at once: more than the two cores of a small machine, since most tests wait for other processes. */
+const parallelFiles = 3;
+
 /** Programs that the tests call. */
 const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3", "dpkg", "rpm"];
 
 const shellScripts = [
   "install.sh",
   ".ci/run",
+  "contrib/container/rootfs.sh",
   ...["openrc", "postinstall", "preremove", "preinstall-alpine"].map((name) => `scripts/release/package/${name}`),
 ];
 
@@ -110,6 +114,7 @@ function runTests(testArguments: readonly string[]): Counts {
     "--reporter=junit",
     `--reporter-outfile=${reportPath}`,
     "--only-failures",
+    `--parallel=${parallelFiles}`,
     `--timeout=${testTimeoutMs}`,
   ];
   const { status } = spawnSync(bun, ["test", ...flags, ...testArguments], { cwd: root, stdio: "inherit" });
