@@ -31,8 +31,13 @@ export const runtimeParts: readonly RuntimePart[] = [
     "Copyright (c) 2003-2026 Tim Kientzle and others",
     "https://github.com/libarchive/libarchive",
   ],
-  ["lol-html", "BSD-3-Clause", "Copyright (C) 2019, Cloudflare, Inc.", "https://github.com/cloudflare/lol-html"],
-  ["ls-hpack", "MIT", lite, "https://github.com/litespeedtech/ls-hpack"],
+  [
+    "lol-html",
+    "BSD-3-Clause",
+    "Copyright (C) 2019, Cloudflare, Inc.; Copyright (C) 2019, Ivan Nikulin",
+    "https://github.com/cloudflare/lol-html",
+  ],
+  ["ls-hpack", "MIT", "Copyright (c) 2018 LiteSpeed Technologies Inc", "https://github.com/litespeedtech/ls-hpack"],
   ["ls-qpack", "MIT", lite, "https://github.com/litespeedtech/ls-qpack"],
   [
     "lsquic",
