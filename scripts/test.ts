@@ -52,6 +52,7 @@ const steps: readonly Step[] = [
   { name: "VictoriaMetrics", command: [bun, "test/support/victoriametrics-build.ts"], needs: "go" },
   { name: "VictoriaLogs", command: [bun, "test/support/victorialogs-build.ts"], needs: "go" },
   { name: "nfpm", command: [bun, "scripts/release/packages.ts"], needs: "go" },
+  { name: "helm", command: [bun, "test/support/helm-build.ts"], needs: "go" },
   { name: "Tailscale's client library", command: [bun, "test/support/tailnet-client/build.ts"], needs: "go" },
 ];
 

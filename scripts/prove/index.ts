@@ -21,7 +21,6 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
     "windows.ts",
     "the binary for Windows starts under Wine, delivers, and keeps its counters when it is killed",
   ],
-  helm: ["helm.ts", "the Helm chart lints, and renders what the program accepts"],
   tailscaled: ["tailscaled.ts", "a real tailscaled gives certificates, and refuses them, as the program expects"],
   service: ["service.ts", "a real systemd starts, reloads and stops the service in its whole sandbox"],
   proxies: [

@@ -1,9 +1,21 @@
-/** The Helm chart's facts that also stand elsewhere. helm itself renders it in `bun run prove helm`. */
-import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+/** The Helm chart: by the real helm it lints and renders what the program accepts; its facts are those that stand elsewhere. */
+import { describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import metadata from "../../package.json" with { type: "json" };
+import { programBinary } from "../support/binary.ts";
+import { buildGoProgram, canHave } from "../support/go-build.ts";
+import { helmProgram } from "../support/helm-build.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
+import { timeoutMs } from "../support/wait.ts";
+
+interface Manifest {
+  readonly kind: string;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: { readonly ports?: readonly { readonly name: string; readonly port: number }[] };
+}
 
 const root = resolve(import.meta.dirname, "../..");
 const read = (name: string) => readFileSync(join(root, "contrib", name), "utf8");
@@ -29,4 +41,51 @@ test("the pod runs as the image's user, and its volume is the image's", () => {
   const pod = read("helm/tailscale2otel/templates/statefulset.yaml");
   for (const key of ["runAsUser", "runAsGroup", "fsGroup"]) expect(pod).toMatch(new RegExp(`\\b${key}: ${user}\\b`));
   expect(pod).toContain(`{ name: state, mountPath: ${volume} }`);
+});
+
+describe.skipIf(process.env.CI === undefined && !canHave(helmProgram))("helm", () => {
+  const chart = join(root, "contrib/helm/tailscale2otel");
+  const helm = (...args: string[]) => spawnSync(buildGoProgram(helmProgram), args, { encoding: "utf8" });
+  /** Built as a module, it does not know its own Kubernetes version. */
+  const render = (...values: string[]) =>
+    helm("template", "release", chart, "--kube-version=1.34.0", ...values.flatMap((value) => ["--set", value]));
+
+  test(
+    "lints the chart without a warning",
+    () => {
+      const { status, stdout } = helm("lint", "--strict", chart);
+      expect([status, stdout]).toEqual([0, expect.stringContaining("1 chart(s) linted, 0 chart(s) failed")]);
+    },
+    timeoutMs,
+  );
+
+  test.each([
+    ["service.streamPort=text", "at '/service/streamPort': got string, want integer"],
+    ["sevice.type=NodePort", "additional properties 'sevice' not allowed"],
+    ["persistence.size=", "at '/persistence/size': minLength: got 0, want 1"],
+  ])("refuses %p", (value, reason) => {
+    const { status, stderr } = render(value);
+    expect([status, stderr]).toEqual([1, expect.stringContaining(reason)]);
+  });
+
+  test.each([
+    [[], ["stream 8088"]],
+    [
+      ["service.webhookPort=8089", "secret=", "persistence.storageClass=fast"],
+      ["stream 8088", "webhook 8089"],
+    ],
+  ])("renders with %p what the program accepts", (values, ports) => {
+    const documents = parseAllDocuments(render(...values).stdout);
+    expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
+    const manifests = documents.map((document) => document.toJS() as Manifest);
+    expect(manifests.map(({ kind }) => kind)).toEqual(["ConfigMap", "Service", "StatefulSet"]);
+    const [configMap, service] = manifests;
+    expect(service?.spec?.ports?.map(({ name, port }) => `${name} ${port}`)).toEqual(ports);
+    const folder = temporaryDirectory();
+    const path = join(folder, "config.toml");
+    writeFileSync(path, configMap?.data?.["config.toml"] ?? "");
+    const env = { TS2OTEL_STREAMING__TOKEN: "test-token", TS2OTEL_STATE__PATH: join(folder, "state") };
+    const checked = spawnSync(programBinary(), ["check", "--strict", "--config", path], { encoding: "utf8", env });
+    expect([checked.status, checked.stdout]).toEqual([0, expect.stringContaining("0 problems, 0 warnings")]);
+  });
 });

@@ -1,0 +1,11 @@
+/** Builds the real helm. Run as a script it builds and names the file. */
+import { buildGoProgram, type GoProgram } from "./go-build.ts";
+
+export const helmProgram: GoProgram = {
+  name: "helm",
+  module: "helm.sh/helm/v3",
+  version: "v3.22.0",
+  main: "helm.sh/helm/v3/cmd/helm",
+};
+
+if (import.meta.main) process.stdout.write(`${buildGoProgram(helmProgram)}\n`);
