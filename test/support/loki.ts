@@ -129,7 +129,7 @@ export function startLoki(options: { readonly authEnabled?: boolean } = {}): Lok
       const wanted = matchersOf(expression);
       return [...kept.values()]
         .map(({ labels, metadata, time, line }) => ({ labels: { ...labels, ...metadata }, time, line }))
-        .filter(({ labels }) => wanted.every(([name, value]) => labels[name] === value));
+        .filter(({ labels }) => wanted.every(([name, matches]) => matches.test(labels[name] ?? "")));
     },
     async until(expression) {
       await until(() => loki.query(expression).length > 0);
@@ -169,8 +169,13 @@ function invalidity({ stream, metadata, time, line }: Entry, now: number): strin
   return undefined;
 }
 
-function matchersOf(expression: string): readonly (readonly [string, string])[] {
-  return [...expression.matchAll(/(\w+)\s*=\s*"([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value]);
+/** `=`, and `=~`, whose regular expression must match the whole value. What else is in the expression is not looked at. */
+function matchersOf(expression: string): readonly (readonly [name: string, matches: RegExp])[] {
+  const matcher = /(\w+)\s*(=~|=)\s*("(?:[^"\\]|\\.)*")/g;
+  return [...expression.matchAll(matcher)].map(([, name = "", operator, quoted = ""]) => {
+    const value = JSON.parse(quoted) as string;
+    return [name, new RegExp(`^(?:${operator === "=" ? RegExp.escape(value) : value})$`)];
+  });
 }
 
 function nameOf(attribute: string): string {
