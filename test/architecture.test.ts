@@ -18,9 +18,22 @@ const root = new URL("../src/", import.meta.url);
 const sources: Sources = new Map(
   readdirSync(fileURLToPath(root), { recursive: true, encoding: "utf8" })
     .map((path) => path.replaceAll("\\", "/"))
-    .filter((path) => path.endsWith(".ts"))
+    .filter((path) => /\.tsx?$/.test(path))
     .map((path) => [path, readFileSync(new URL(path, root), "utf8")]),
 );
+
+/** What runs in the browser. */
+const pagePackages = new Set([
+  "preact",
+  "preact/hooks",
+  "@preact/signals",
+  "uplot",
+  "d3-drag",
+  "d3-force",
+  "d3-selection",
+  "d3-zoom",
+  "diff",
+]);
 
 /** Paths outside these rooms whose text a rule finds fault with. */
 function offenders(rooms: readonly string[], isOffence: (text: string) => boolean): string[] {
@@ -131,6 +144,21 @@ describe("only", () => {
     expect(offenders(["migration"], importsPackage("yaml"))).toEqual([]);
   });
 
+  test("page shows itself: other rooms give it types, and texts for a person", () => {
+    const isForeign = (line: string): boolean =>
+      /^(?:import|export) (?!type )/.test(line) && !/"(?:\.\.\/)+(?:lib|screen)\//.test(line);
+    for (const [path, text] of sources) {
+      if (roomOf(path) !== "page") continue;
+      const found = importsOf(text).filter((specifier) => {
+        if (!specifier.startsWith(".")) return !pagePackages.has(specifier);
+        const room = roomOf(new URL(specifier, `file:///${path}`).pathname.slice(1));
+        return room !== "page" && isForeign(text.split("\n").find((line) => line.includes(`"${specifier}"`)) ?? "");
+      });
+      expect([path, found]).toEqual([path, []]);
+    }
+    expect(offenders(["page"], (text) => [...pagePackages].some((name) => importsPackage(name)(text)))).toEqual([]);
+  });
+
   test("runtime names a runtime", () => {
     const namesRuntime = (text: string): boolean =>
       /(?<![\w.])(?:Bun|Deno)\b/.test(codeOnly(text)) ||
@@ -211,10 +239,12 @@ describe("every file", () => {
 });
 
 test("the reader of sources finds every import that the runtime's own parser finds", () => {
-  const parser = new Bun.Transpiler({ loader: "ts" });
+  const parsers = { ts: new Bun.Transpiler({ loader: "ts" }), tsx: new Bun.Transpiler({ loader: "tsx" }) };
   for (const [path, text] of sources) {
     const found = importsOf(text);
-    expect([path, parser.scanImports(text).filter((known) => !found.includes(known.path))]).toEqual([path, []]);
+    const parser = parsers[path.endsWith("x") ? "tsx" : "ts"];
+    const known = parser.scanImports(text).filter(({ path: name }) => !/^react(?:\/|$)/.test(name));
+    expect([path, known.filter((one) => !found.includes(one.path))]).toEqual([path, []]);
   }
 });
 

@@ -19,11 +19,11 @@ export interface Exchange {
   readBody(limits: BodyLimits): Promise<Body>;
 }
 
-/** A response with a text body and lower-case header names. */
+/** A response with lower-case header names. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body: string | Uint8Array<ArrayBuffer>;
 }
 
 export interface BodyLimits {

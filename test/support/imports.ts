@@ -2,7 +2,7 @@
 
 /** A folder of `src/`, or a file beside the folders, and what it may import by its place: only what stands further right. */
 export const levels: readonly (readonly string[])[] = [
-  ["main"],
+  ["main", "page"],
   ["cli"],
   ["demo", "migration", "setup", "supervisor"],
   ["app", "screen"],
@@ -59,7 +59,7 @@ export function importsOf(text: string): string[] {
 /** The folder inside `src/`, or the name of a file that stands beside the folders. */
 export function roomOf(path: string): string {
   const [first = ""] = path.split("/");
-  return first.replace(/\.ts$/, "");
+  return first.replace(/\.tsx?$/, "");
 }
 
 /** The text without comments. */
@@ -77,7 +77,7 @@ function levelOf(room: string): number {
 }
 
 function isAsset(path: string): boolean {
-  return !path.endsWith(".ts");
+  return !/\.tsx?$/.test(path);
 }
 
 /** A part of a source that is skipped or copied as a whole, tried in this order at each place. */

@@ -1,0 +1,70 @@
+/** Builds the live page into a few compressed files; called as a macro, while the program itself is transpiled. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+
+/** A file of the page: plain data, because it passes from a macro into the program. */
+export interface BundledFile {
+  readonly path: string;
+  readonly type: string;
+  /** Of its compressed bytes. */
+  readonly hash: string;
+  /** gzip, in base64. */
+  readonly content: string;
+}
+
+const source = join(import.meta.dirname, "../../page");
+
+const javascript = "text/javascript; charset=utf-8";
+
+/** The page's files by their paths. What the HTML names has its hash in its path, so that browsers keep it for ever. */
+export function bundle(): readonly BundledFile[] {
+  const worker = named("layout", "js", built("map/layout-worker.ts", []));
+  const script = named("main", "js", built("main.tsx", [`--define=LAYOUT_WORKER="${worker.path}"`]));
+  const style = named("style", "css", built("style.css", []));
+  const icon = named("icon", "svg", read("icon.svg"));
+  const html = [script, style, icon].reduce(
+    (text, { path, original }) => text.replaceAll(`"${original}"`, `"${path}"`),
+    read("index.html").toString(),
+  );
+  const page = file("/", "text/html; charset=utf-8", Buffer.from(html));
+  return [page, ...[script, worker, style, icon].map(({ path, type, bytes }) => file(path, type, bytes))];
+}
+
+interface NamedFile {
+  /** As the HTML in the source calls it. */
+  readonly original: string;
+  readonly path: string;
+  readonly type: string;
+  readonly bytes: Uint8Array;
+}
+
+const types = { js: javascript, css: "text/css; charset=utf-8", svg: "image/svg+xml" } as const;
+
+function named(name: string, extension: keyof typeof types, bytes: Uint8Array): NamedFile {
+  const path = `/page/${name}-${hashOf(bytes)}.${extension}`;
+  return { original: `${name}.${extension}`, path, type: types[extension], bytes };
+}
+
+function file(path: string, type: string, bytes: Uint8Array): BundledFile {
+  const compressed = gzipSync(bytes, { level: 9 });
+  return { path, type, hash: hashOf(compressed), content: compressed.toString("base64") };
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 12);
+}
+
+function read(name: string): Buffer {
+  return readFileSync(join(source, name));
+}
+
+/** A macro may not call the bundler of its own process. @throws {Error} with the compiler's words. */
+function built(entry: string, flags: readonly string[]): Uint8Array {
+  const args = ["build", join(source, entry), "--minify", "--production", "--target=browser", ...flags];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: source, maxBuffer: 64 * 1024 ** 2 });
+  if (status !== 0) throw new Error(`the page cannot be built from ${entry}: ${stderr.toString()}`);
+  return stdout;
+}

@@ -1,0 +1,5 @@
+/** The files of the live page, inside the program. Loaded when somebody opens the page. */
+import type { BundledFile } from "./bundle.ts";
+import { bundle } from "./bundle.ts" with { type: "macro" };
+
+export const pageFiles: readonly BundledFile[] = bundle();
