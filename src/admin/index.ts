@@ -10,7 +10,7 @@ import { isLoopback, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { EventFeed } from "./events/index.ts";
 import type { InstanceFile } from "./instance-file.ts";
-import { answerWithPage } from "./page/index.ts";
+import { pageRoutes } from "./page/index.ts";
 import { NotPossible, type Operations } from "./operations.ts";
 import type { Overview } from "./overview.ts";
 import { timeText } from "./redeliveries.ts";
@@ -81,7 +81,7 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
   });
 
   const routes: readonly Route[] = [
-    { path: "/", methods: { GET: answerWithPage } },
+    ...pageRoutes,
     { path: "/healthz", methods: { GET: () => jsonResponse(200, { status: "ok" }) } },
     { path: "/readyz", methods: { GET: ({ request }) => readiness(deps.health(), parametersOf(request.url)) } },
     {

@@ -19,14 +19,14 @@ const source = join(import.meta.dirname, "../../page");
 
 const javascript = "text/javascript; charset=utf-8";
 
-/** The page's files by their paths. What the HTML names has its hash in its path, so that browsers keep it for ever. */
+/** The page's files by their paths. What the HTML names is asked for with its hash, so that browsers keep it for ever. */
 export function bundle(): readonly BundledFile[] {
   const worker = named("layout", "js", built("map/layout-worker.ts", []));
-  const script = named("main", "js", built("main.tsx", [`--define=LAYOUT_WORKER="${worker.path}"`]));
+  const script = named("main", "js", built("main.tsx", [`--define=LAYOUT_WORKER="${worker.address}"`]));
   const style = named("style", "css", built("style.css", []));
   const icon = named("icon", "svg", read("icon.svg"));
   const html = [script, style, icon].reduce(
-    (text, { path, original }) => text.replaceAll(`"${original}"`, `"${path}"`),
+    (text, { address, original }) => text.replaceAll(`"${original}"`, `"${address}"`),
     read("index.html").toString(),
   );
   const page = file("/", "text/html; charset=utf-8", Buffer.from(html));
@@ -37,6 +37,8 @@ interface NamedFile {
   /** As the HTML in the source calls it. */
   readonly original: string;
   readonly path: string;
+  /** The path with its version. */
+  readonly address: string;
   readonly type: string;
   readonly bytes: Uint8Array;
 }
@@ -44,8 +46,9 @@ interface NamedFile {
 const types = { js: javascript, css: "text/css; charset=utf-8", svg: "image/svg+xml" } as const;
 
 function named(name: string, extension: keyof typeof types, bytes: Uint8Array): NamedFile {
-  const path = `/page/${name}-${hashOf(bytes)}.${extension}`;
-  return { original: `${name}.${extension}`, path, type: types[extension], bytes };
+  const original = `${name}.${extension}`;
+  const path = `/page/${original}`;
+  return { original, path, address: `${path}?v=${hashOf(bytes)}`, type: types[extension], bytes };
 }
 
 function file(path: string, type: string, bytes: Uint8Array): BundledFile {
