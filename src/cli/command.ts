@@ -92,8 +92,12 @@ export function splitLeadingFlags({ args }: Command, argv: readonly string[]) {
   return { leading: argv.slice(0, first), rest: argv.slice(first) };
 }
 
-/** The help of the whole program. */
-export async function programHelp(commands: readonly Command[], host: Host): Promise<string> {
+/** The help of the whole program. A title stands above each group of commands. */
+export async function programHelp(
+  groups: readonly (readonly [title: string, commands: readonly Command[]])[],
+  host: Host,
+): Promise<string> {
+  const commands = groups.flatMap(([, group]) => group);
   const description =
     "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs";
   const subCommands = Object.fromEntries(
@@ -102,11 +106,15 @@ export async function programHelp(commands: readonly Command[], host: Host): Pro
   const meta = { name: programName, version: build.version, description };
   const names = commands.map(({ name }) => name);
   const firstWords = [...new Set(names.map((name) => name.split(" ", 1)[0]))].join("|");
-  const usage = (await renderUsage(defineCommand({ meta, subCommands }))).trimEnd();
+  const usage = (await renderUsage(defineCommand({ meta, subCommands }))).trimEnd().split("\n");
+  const titled = groups.reduce((lines, [title, [first]]) => {
+    const at = lines.findIndex((line) => stripVTControlCharacters(line).trimStart().startsWith(`${first?.name} `));
+    return lines.toSpliced(at, 0, ...(title === groups[0]?.[0] ? [] : [""]), `  ${title}:`);
+  }, usage);
   const notes =
     "Without a command: run, if there is a configuration (a file, or TS2OTEL_STREAMING__…, TS2OTEL_WEBHOOK__… or TS2OTEL_TAILSCALE__AUTH__… variables).\nExit codes: 0 success, 1 failure, 64 usage error, 78 configuration error.";
   return helpText(
-    [usage.replace(names.join("|"), firstWords), "", notes],
+    [titled.join("\n").replace(names.join("|"), firstWords), "", notes],
     [
       ["tailscale2otel demo", "see it work, without a tailnet, a backend or a configuration"],
       ["tailscale2otel init", "write a configuration, and say what to enter in Tailscale"],

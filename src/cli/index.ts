@@ -52,13 +52,13 @@ export async function runArguments(argv: readonly string[], host: Host): Promise
   if (first === completionRequest) return show(host, completionAnswer(commands, argv.slice(1)));
   if (first === "help" && second !== undefined && !second.startsWith("-"))
     return runNamed([...argv.slice(1), "--help"], host);
-  if (["--help", "-h", "help"].includes(first)) return show(host, await programHelp(commands, host));
+  if (["--help", "-h", "help"].includes(first)) return show(host, await programHelp(groups, host));
   if (["--version", "-v", "-V"].includes(first)) {
     if (second !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(second)}`);
     return show(host, `${programName} ${build.version}\n`);
   }
   if (first === "" && !isConfigured(host)) {
-    await host.err.write(await programHelp(commands, host));
+    await host.err.write(await programHelp(groups, host));
     throw new UsageError("no command, and no configuration to run with: tailscale2otel init writes one");
   }
   if (!first.startsWith("-") && first !== "") return runNamed(argv, host);
@@ -94,25 +94,16 @@ const versionCommand = command({
   },
 });
 
-const commands: readonly Command[] = [
-  runCommand,
-  demoCommand,
-  initCommand,
-  checkCommand,
-  ...sendCommands,
-  statusCommand,
-  tailCommand,
-  topCommand,
-  healthcheckCommand,
-  ...quarantineCommands,
-  replayCommand,
-  ...tailnetStreamCommands,
-  ...tailnetWebhookCommands,
-  ...serviceCommands,
-  schemaCommand,
-  ...completionCommands,
-  versionCommand,
+/** All commands, as the help shows them together. */
+const groups: readonly (readonly [title: string, commands: readonly Command[]])[] = [
+  ["Set up and run", [runCommand, demoCommand, initCommand, checkCommand, ...sendCommands]],
+  ["Look at a running instance", [statusCommand, tailCommand, topCommand, healthcheckCommand]],
+  ["Quarantine, and delivering again", [...quarantineCommands, replayCommand]],
+  ["Settings of the tailnet", [...tailnetStreamCommands, ...tailnetWebhookCommands]],
+  ["On this machine", [...serviceCommands, schemaCommand, ...completionCommands, versionCommand]],
 ];
+
+const commands = groups.flatMap(([, group]) => group);
 
 /** There is a configuration file, or variables configure a receiver or credentials for the API. */
 function isConfigured({ environment, workingDirectory, system }: Host): boolean {

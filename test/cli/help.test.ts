@@ -20,21 +20,28 @@ test("of the program", async () => {
 
     COMMANDS
 
+      Set up and run:
                          run    Run the service
                         demo    See it work: a simulated tailnet sends to the real program, and nothing is left behind
                         init    Write a configuration, and say what to enter in Tailscale
                        check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
                 send webhook    Send a signed webhook to a receiver, and print its answer
+
+      Look at a running instance:
                       status    Show health, delivery, and whether every record is accounted for
                         tail    Follow the accepted events of a running instance
                          top    Watch a running instance: rates, sums, top talkers and the latest changes
                  healthcheck    Exit with 0 if the instance is healthy, and with 1 if not
+
+      Quarantine, and delivering again:
              quarantine list    List quarantined records, samples, notes and dead letters, newest first
              quarantine show    Show one item with its text
             quarantine retry    Retry quarantined records, and export dead letters again
             quarantine purge    Delete quarantined records, samples, notes or dead letters
                       replay    Export delivered logs to the backend again
+
+      Settings of the tailnet:
          tailnet stream show    Show where Tailscale sends its logs, and whether that works
           tailnet stream set    Make Tailscale send its logs to the stream receiver
        tailnet stream remove    Make Tailscale stop sending its logs
@@ -43,6 +50,8 @@ test("of the program", async () => {
       tailnet webhook rotate    Give a webhook a new secret
         tailnet webhook test    Make Tailscale send a test event to a webhook
       tailnet webhook remove    Remove a webhook
+
+      On this machine:
              service install    Install and start the program as a service of systemd or launchd
            service uninstall    Stop the service and remove it; configuration and state stay
               service status    Show whether the service is installed, enabled and running, and the health of the instance
