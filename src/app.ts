@@ -13,6 +13,7 @@ import { createOperations, type OperationsDeps } from "./admin/operations.ts";
 import { createOverview, type Overview } from "./admin/overview.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
+import { createTraffic } from "./admin/traffic/index.ts";
 import { createExporter, observeProcess, useDestinations } from "./export/index.ts";
 import { openSqliteJournal, primaryDestination } from "./journal/index.ts";
 import { startFolding } from "./ledger/folding.ts";
@@ -117,6 +118,7 @@ export async function startApp(
   const logger = teeLogger(deps.logger, exporter.selfLog);
   const events = new EventFeed({ journal, settings, telemetry, clock });
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
+  const traffic = createTraffic({ minutes: ledger.minutes, isComplete: () => counting.isCaughtUp, clock });
   const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {
     journal,
@@ -128,6 +130,7 @@ export async function startApp(
       counting.committed(batch);
       reportFirst(batch);
       events.committed();
+      traffic.committed();
     },
     keepsText: () => exporter.wantsText,
   });
@@ -165,6 +168,7 @@ export async function startApp(
     if (ending.signal.aborted) return;
     const { rows, ...restored } = counting.progress;
     if (rows > 0) logger.info("counters restored", { rows, ...restored, ms: Math.round(performance.now() - beganAt) });
+    traffic.start();
     stopFolding = startFolding(config.otlp.metric_interval, {
       ...shared,
       firstSeq,
@@ -233,6 +237,7 @@ export async function startApp(
     status,
     overview,
     events,
+    traffic,
     operations: createOperations(operationsDeps),
     instanceFile: createInstanceFile(config.state.path, { version: build.version, clock, logger }),
     logger,
@@ -280,6 +285,7 @@ export async function startApp(
         restoring,
       ]);
       events.close();
+      traffic.stop();
       await admin.stop(lastAnswersMs);
       return endWithoutIntake(Math.max(0, endsAt - performance.now()));
     },

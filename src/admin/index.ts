@@ -14,8 +14,19 @@ import { pageRoutes } from "./page/index.ts";
 import { NotPossible, type Operations } from "./operations.ts";
 import type { Overview } from "./overview.ts";
 import { timeText } from "./redeliveries.ts";
-import { cancelOf, eventQueryOf, itemIdOf, purgeOf, queryOf, rangeOf, selectionOf } from "./requests.ts";
+import {
+  cancelOf,
+  eventQueryOf,
+  itemIdOf,
+  mapQueryOf,
+  purgeOf,
+  queryOf,
+  rangeOf,
+  selectionOf,
+  seriesQueryOf,
+} from "./requests.ts";
 import { degradedReasons, type Health } from "./status.ts";
+import type { TrafficFeed } from "./traffic/index.ts";
 
 export interface AdminDeps {
   readonly health: () => Health;
@@ -25,6 +36,7 @@ export interface AdminDeps {
   readonly status: () => object;
   readonly overview: () => Overview;
   readonly events: Pick<EventFeed, "read">;
+  readonly traffic: Pick<TrafficFeed, "series" | "map" | "recent">;
   readonly operations: Operations;
   /** Tells commands on this machine the address and the token. */
   readonly instanceFile: InstanceFile;
@@ -96,6 +108,9 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     }),
     get("/api/v1/overview", async () => deps.overview()),
     get("/api/v1/events", (parameters) => deps.events.read(eventQueryOf(parameters))),
+    get("/api/v1/traffic", (parameters) => deps.traffic.series(seriesQueryOf(parameters))),
+    get("/api/v1/traffic/recent", async () => deps.traffic.recent()),
+    get("/api/v1/map", (parameters) => deps.traffic.map(mapQueryOf(parameters))),
     get("/api/v1/quarantine", (parameters) => operations.list(queryOf(parameters))),
     get("/api/v1/quarantine/item", (parameters) => operations.show(itemIdOf(parameters))),
     post("/api/v1/quarantine/retry", (body) => operations.retry(selectionOf(body))),

@@ -7,6 +7,7 @@ import { recordTypes, type RecordType } from "../records/types.ts";
 import { type EventQuery, maxEvents, maxWaitMs } from "./events/index.ts";
 import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection, type TimeRange } from "./operations.ts";
 import { redeliveryNames } from "./redeliveries.ts";
+import { type MapQuery, maxPairs, type SeriesQuery } from "./traffic/index.ts";
 
 /** Whether a text has the form of an item's id: `<row>.<line>` for a stored line, `m<number>` for a mark. */
 export function isItemId(text: unknown): text is string {
@@ -52,6 +53,26 @@ export function eventQueryOf(parameters: URLSearchParams): EventQuery {
     limit: Math.max(limit as number, (start["last"] as number | undefined) ?? 0),
     waitMs: wait as number,
   };
+}
+
+/** The queries of `/api/v1/traffic` and `/api/v1/map`. */
+export function seriesQueryOf(parameters: URLSearchParams): SeriesQuery {
+  const nodes = parameters.getAll("node");
+  return { ...minutesOf(parameters, ["node"]), nodes: read({ nodes }, ["nodes"])["nodes"] as readonly string[] };
+}
+
+export function mapQueryOf(parameters: URLSearchParams): MapQuery {
+  const { limit = 500, ...range } = minutesOf(parameters, ["limit"]);
+  if (limit < 1 || limit > maxPairs) throw bad(`limit must be 1 to ${maxPairs}`);
+  return { ...range, limit };
+}
+
+function minutesOf(parameters: URLSearchParams, more: readonly string[]): Partial<MapQuery> {
+  const numbers = [...parameters].filter(([name]) => name !== "node" || !more.includes(name));
+  const given = Object.fromEntries(numbers.map(([name, text]) => [name, text === "" ? Number.NaN : Number(text)]));
+  const range: Partial<MapQuery> = read(given, ["since", "until", ...more]);
+  if ((range.since ?? 0) > (range.until ?? Number.MAX_SAFE_INTEGER)) throw bad("until is before since");
+  return range;
 }
 
 export function selectionOf(body: unknown): Selection {

@@ -18,6 +18,7 @@ import type { EdgeBook } from "../processors/edges.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
 import { putDelivery } from "./delivery.ts";
 import { Interval } from "./interval.ts";
+import { Minutes } from "./minutes.ts";
 import { addCounts, addFlows } from "./rollup.ts";
 import { type FoldedMetric, type FoldTime, type LedgerAttributes, SeriesTable, seriesOf } from "./series.ts";
 import { entriesOf, type FlowSums, noFlows, type Talker, topTalkers } from "./talkers.ts";
@@ -76,6 +77,7 @@ export class Ledger {
   /** Words received of each open attribute, remembered for ever: an event counts in the same series after any restart. */
   readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
+  readonly minutes = new Minutes(() => this.#interval);
   #ended: FlowSums = noFlows;
   #edges: EdgeBook | undefined;
   /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
@@ -173,6 +175,7 @@ export class Ledger {
 
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
+    this.minutes.endInterval();
     const ended = this.#interval;
     this.#ended = { seen: ended.seen, sums: ended.sums };
     this.#interval = new Interval();

@@ -56,13 +56,15 @@ export class Counting {
   }
 
   /** Counts a commit; called in the order of rows, inside the turn. While the ledger is behind, it will read the row instead. */
-  committed({ source, parts, tally, lastSeq }: Committed): void {
+  committed({ source, receivedAt, parts, tally, lastSeq }: Committed): void {
     if (!this.isCaughtUp) return;
     const { ledger } = this.#deps;
+    ledger.minutes.begin(receivedAt);
     const into = noIncrements();
     for (const one of parts) {
       if (one.accepted === 0) continue;
       countAccepted(source, one.part.type, one.accepted, into);
+      if (one.part.type !== "flow") ledger.minutes.count(one.part.type, one.accepted);
       this.#countPart(one);
     }
     countTally(source, tally, into);
@@ -139,8 +141,9 @@ export class Counting {
 
   #countRow(row: Row): void {
     const { ledger, logger } = this.#deps;
-    const { seq, source, type, records, damage, tally } = row;
+    const { seq, acceptedAt, source, type, records, damage, tally } = row;
     const into = noIncrements();
+    ledger.minutes.begin(acceptedAt);
     this.progress.rows++;
     if (type === "flow" || type === "audit" || type === "webhook") countAccepted(source, type, records, into);
     if (damage !== undefined) {
@@ -148,9 +151,11 @@ export class Counting {
       const fields = { row: seq, records, reason: damage };
       logger.error("a journal row cannot be read: its records are counted, what they hold is not", fields);
     } else if (type === "flow") this.#countFlows(row);
-    else if (type === "audit" || type === "webhook")
+    else if (type === "audit" || type === "webhook") {
+      ledger.minutes.count(type, records);
       for (const [record, line] of linesOf(row.text).entries())
         this.#tried(row, record, () => this.#measureLine(line, type, into));
+    }
     if (tally !== undefined) countTally(source, tally, into);
     ledger.add(into);
   }

@@ -6,6 +6,7 @@ import { createInstanceFile } from "../../src/admin/instance-file.ts";
 import type { Operations } from "../../src/admin/operations.ts";
 import type { Overview } from "../../src/admin/overview.ts";
 import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/status.ts";
+import { noTraffic } from "../support/admin.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
@@ -45,6 +46,7 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
       status: () => ({ conservation: { received: 3 } }),
       overview: () => ({ entries: 0 }) as Overview,
       events: { read: async () => ({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }) },
+      traffic: noTraffic,
       operations: noOperations,
       instanceFile: noFile,
       logger: silentLogger,

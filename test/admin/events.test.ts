@@ -10,6 +10,7 @@ import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
+import { noTraffic } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, lineOf, quarantine, take, type TestStore } from "../support/store.ts";
 import { aWhile, until } from "../support/wait.ts";
@@ -57,6 +58,7 @@ async function start(token = ""): Promise<void> {
       status: () => ({}),
       overview: () => Promise.reject(new Error("not asked for")) as never,
       events: feed,
+      traffic: noTraffic,
       operations: {} as Operations,
       instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
       logger: silentLogger,

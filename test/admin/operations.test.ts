@@ -9,6 +9,7 @@ import type { OperationsDeps } from "../../src/admin/operations.ts";
 import { resumeRedeliveries } from "../../src/admin/redeliveries.ts";
 import type { QuarantineLine, Redelivery } from "../../src/journal/index.ts";
 import { createRetry } from "../../src/pipeline/index.ts";
+import { noTraffic } from "../support/admin.ts";
 import { connection, flowValue } from "../support/records.ts";
 import {
   badFlow,
@@ -66,6 +67,7 @@ async function start({ token = "", privacy = undefined as PrivacySettings | unde
       status: () => ({}),
       overview: () => notAsked() as never,
       events: { read: notAsked },
+      traffic: noTraffic,
       operations,
       instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
       logger: silentLogger,

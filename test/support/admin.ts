@@ -1,4 +1,5 @@
 /** What an instance says of itself at its admin listener. */
+import type { AdminDeps } from "../../src/admin/index.ts";
 import type { Conservation } from "../../src/pipeline/observe.ts";
 
 /** `path`: below `/api/v1/`. @throws {Error} unless the answer is a success. */
@@ -12,3 +13,12 @@ export async function askAdmin<Answer>(admin: string, path: string): Promise<Ans
 export async function conservationAt(admin: string): Promise<Conservation> {
   return (await askAdmin<{ conservation: Conservation }>(admin, "status")).conservation;
 }
+
+/** For tests that do not ask about traffic. */
+export const noTraffic: AdminDeps["traffic"] = {
+  series: () => Promise.reject(new Error("not asked for")),
+  map: () => Promise.reject(new Error("not asked for")),
+  recent: () => {
+    throw new Error("not asked for");
+  },
+};

@@ -1,0 +1,155 @@
+/**
+ * Traffic of a running instance for the page: by minute, as a map of nodes, and live. Answers are computed in short steps and
+ * kept for some seconds, so that a hundred pages that look at the same cost what one costs.
+ */
+import { Refusal } from "../../errors.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { minuteMs } from "../../ledger/minute.ts";
+import type { Minutes } from "../../ledger/minutes.ts";
+import { Pace } from "../events/pace.ts";
+import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
+import { MapSums } from "./map.ts";
+import { Samples } from "./samples.ts";
+import { MinuteSeries } from "./series.ts";
+
+export type * from "./answers.ts";
+
+export interface TrafficDeps {
+  readonly minutes: Minutes;
+  /** Whether every minute is as it will stay. */
+  readonly isComplete: () => boolean;
+  readonly clock: Clock;
+}
+
+export interface TimeRange {
+  /** Epoch milliseconds; absent: an hour before `until`, and now. */
+  readonly since?: number | undefined;
+  readonly until?: number | undefined;
+}
+
+export interface SeriesQuery extends TimeRange {
+  /** Names as they are shown; empty: all traffic. */
+  readonly nodes: readonly string[];
+}
+
+export interface MapQuery extends TimeRange {
+  readonly limit: number;
+}
+
+export interface TrafficFeed {
+  /** @throws {Refusal} `overloaded` if too many different answers are asked for at once. */
+  series(query: SeriesQuery): Promise<Traffic>;
+  /** @throws {Refusal} */
+  map(query: MapQuery): Promise<TrafficMap>;
+  recent(): RecentTraffic;
+  /** The last sample of five seconds. */
+  readonly sample: TrafficSample | undefined;
+  onSample(listener: (sample: TrafficSample) => void): () => void;
+  /** Ends a sample before its time. */
+  takeSample(): void;
+  /** Records have been committed. */
+  committed(): void;
+  /** Begins to take samples. */
+  start(): void;
+  stop(): void;
+}
+
+export const maxPairs = 2000;
+
+const hourMs = 3_600_000;
+
+/** How long one step works. */
+const stepMs = 8;
+
+/** An answer is used again for so long, and for so many times what it took to compute it. */
+const keptMs = 2000;
+const keptFactor = 20;
+
+/** Answers that are kept or being computed. */
+const maxAnswers = 32;
+
+interface Kept {
+  readonly answer: Promise<object>;
+  /** Of `performance.now`; infinite while it is being computed. */
+  until: number;
+}
+
+export function createTraffic({ minutes, isComplete, clock }: TrafficDeps): TrafficFeed {
+  const pace = new Pace();
+  const samples = new Samples({ minutes, clock });
+  const kept = new Map<string, Kept>();
+
+  function shared<Answer extends object>(key: string, compute: () => Promise<Answer>): Promise<Answer> {
+    const now = performance.now();
+    for (const [name, { until }] of kept) if (until <= now) kept.delete(name);
+    const known = kept.get(key);
+    if (known !== undefined) return known.answer as Promise<Answer>;
+    if (kept.size >= maxAnswers) makeRoom();
+    const answer = compute();
+    const one: Kept = { answer, until: Number.POSITIVE_INFINITY };
+    kept.set(key, one);
+    answer.then(
+      () => void (one.until = performance.now() + Math.max(keptMs, (performance.now() - now) * keptFactor)),
+      () => void kept.delete(key),
+    );
+    return answer;
+  }
+
+  function makeRoom(): void {
+    const done = [...kept].find(([, { until }]) => until !== Number.POSITIVE_INFINITY);
+    if (done === undefined) throw new Refusal("overloaded", `${maxAnswers} answers are being computed already`);
+    kept.delete(done[0]);
+  }
+
+  /** Whole minutes: the last one is there up to now. */
+  function rangeOf({ since, until = clock() + 1 }: TimeRange): { readonly since: number; readonly until: number } {
+    const end = Math.ceil(until / minuteMs) * minuteMs;
+    const begin = since ?? until - hourMs;
+    return { since: begin - (begin % minuteMs), until: end };
+  }
+
+  async function overMinutes(
+    { since, until }: { readonly since: number; readonly until: number },
+    add: (at: number, minute: Parameters<MinuteSeries["add"]>[1]) => void,
+  ): Promise<void> {
+    await pace.step(() => minutes.settle());
+    const found = minutes.read(since, until);
+    const work = (): boolean => {
+      for (const endsAt = performance.now() + stepMs; performance.now() < endsAt;) {
+        const next = found.next();
+        if (next.done === true) return true;
+        add(...next.value);
+      }
+      return false;
+    };
+    while (!(await pace.step(work)));
+  }
+
+  return {
+    series({ nodes, ...query }) {
+      const range = rangeOf(query);
+      return shared(JSON.stringify(["series", range, nodes]), async () => {
+        const series = new MinuteSeries(nodes);
+        await overMinutes(range, (at, minute) => series.add(at, minute));
+        return { ...range, stepSeconds: 60, isComplete: isComplete(), ...series.answer() };
+      });
+    },
+    map({ limit, ...query }) {
+      const range = rangeOf(query);
+      return shared(JSON.stringify(["map", range, limit]), async () => {
+        const sums = new MapSums();
+        await overMinutes(range, (_, minute) => sums.add(minute));
+        return { ...range, isComplete: isComplete(), ...(await pace.step(() => sums.answer(limit))) };
+      });
+    },
+    recent: () => samples.recent(),
+    get sample() {
+      return samples.last;
+    },
+    onSample: (listener) => samples.onSample(listener),
+    takeSample: () => samples.sample(),
+    committed: () => pace.committed(),
+    start: () => samples.start(),
+    stop: () => samples.stop(),
+  };
+}

@@ -1,0 +1,117 @@
+/** Who talked to whom in a range of minutes: pairs of nodes, how nodes are reached, and services. */
+import {
+  addService,
+  addTo,
+  firstPhysical,
+  kinds,
+  type MinuteSums,
+  noMinute,
+  type PairSums,
+  pairOf,
+  sumsPerPair,
+  totalsPerKind,
+} from "../../ledger/minute.ts";
+import type { TrafficMap, TrafficNode, TrafficPair } from "./answers.ts";
+
+/** Services that are listed. */
+const maxServices = 100;
+
+/** Pairs that are told apart while minutes are added up; beyond that, further ones are among the others. */
+const maxPairs = 50_000;
+
+/** Adds up minutes. */
+export class MapSums {
+  readonly #sums: MinuteSums = noMinute();
+
+  add({ totals, pairs, services }: MinuteSums): void {
+    const into = this.#sums;
+    for (const [place, value] of totals.entries()) into.totals[place] = (into.totals[place] as number) + value;
+    for (const [key, { from, to, sums }] of pairs)
+      if (into.pairs.size < maxPairs || into.pairs.has(key)) addTo(pairOf(into, from, to).sums, 0, ...sums);
+    for (const [name, { entries, bytes }] of services) addService(into, name, entries, bytes);
+  }
+
+  answer(limit: number): Omit<TrafficMap, "since" | "until" | "isComplete"> {
+    const { totals, pairs, services } = this.#sums;
+    const reports = [...pairs.values()].filter(({ to }) => to !== undefined);
+    const chosen = largerReports(reports).slice(0, limit);
+    const others = { entries: 0, bytes: 0 };
+    for (let kind = 0; kind < firstPhysical; kind++) {
+      const [entries = 0, txBytes = 0, rxBytes = 0] = totals.subarray(kind * totalsPerKind);
+      others.entries += entries;
+      others.bytes += txBytes + rxBytes;
+    }
+    const named = new Set(chosen.map(unordered));
+    for (const report of reports) {
+      if (!named.has(unordered(report))) continue;
+      others.entries -= entriesOf(report);
+      others.bytes -= bytesOf(report);
+    }
+    return {
+      pairs: chosen.map(shownPair),
+      nodes: [...pairs.values()].filter(({ to }) => to === undefined).map(shownNode),
+      services: [...services]
+        .map(([name, used]) => ({ name, ...used }))
+        .toSorted((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1))
+        .slice(0, maxServices),
+      others,
+    };
+  }
+}
+
+/** Both ends report a flow: the larger report of each two nodes, busiest first. */
+function largerReports(reports: readonly PairSums[]): PairSums[] {
+  const larger = new Map<string, { readonly report: PairSums; readonly bytes: number }>();
+  for (const report of reports) {
+    const key = unordered(report);
+    const bytes = bytesOf(report);
+    if (bytes > (larger.get(key)?.bytes ?? -1)) larger.set(key, { report, bytes });
+  }
+  const keyed = [...larger].toSorted(([a, one], [b, other]) => other.bytes - one.bytes || (a < b ? -1 : 1));
+  return keyed.map(([, { report }]) => report);
+}
+
+function unordered({ from, to = "" }: PairSums): string {
+  const [first, second] = from < to ? [from, to] : [to, from];
+  return `${first.length} ${first}${second}`;
+}
+
+function entriesOf({ sums }: PairSums): number {
+  return sumOf(sums, 0);
+}
+
+function bytesOf({ sums }: PairSums): number {
+  return sumOf(sums, 1) + sumOf(sums, 2);
+}
+
+/** Of one of the neighbouring numbers, over all kinds. */
+function sumOf(sums: readonly number[], place: number): number {
+  let sum = 0;
+  for (let at = place; at < sums.length; at += sumsPerPair) sum += sums[at] as number;
+  return sum;
+}
+
+function shownPair(pair: PairSums): TrafficPair {
+  const { from, to = "", sums } = pair;
+  return {
+    from,
+    to,
+    entries: entriesOf(pair),
+    txBytes: sumOf(sums, 1),
+    rxBytes: sumOf(sums, 2),
+    kinds: bytesByKind(sums),
+  };
+}
+
+function shownNode({ from, sums }: PairSums): TrafficNode {
+  return { name: from, kinds: bytesByKind(sums) };
+}
+
+function bytesByKind(sums: readonly number[]): TrafficPair["kinds"] {
+  const found = kinds.flatMap((kind, place) => {
+    const at = place * sumsPerPair;
+    const bytes = (sums[at + 1] as number) + (sums[at + 2] as number);
+    return sums[at] === 0 ? [] : [[kind, bytes]];
+  });
+  return Object.fromEntries(found) as TrafficPair["kinds"];
+}

@@ -1,0 +1,65 @@
+/** Traffic by minute as columns, of all nodes or of some. */
+import {
+  auditPlace,
+  firstPhysical,
+  kinds,
+  type MinuteSums,
+  sumsPerPair,
+  totalsPerKind,
+  webhookPlace,
+} from "../../ledger/minute.ts";
+import type { Traffic } from "./answers.ts";
+import { addToSeries, noSeries, sumsAt } from "./samples.ts";
+
+/** Gathers minutes, oldest first. `nodes`: names as they are shown; empty: all traffic. */
+export class MinuteSeries {
+  readonly #nodes: ReadonlySet<string>;
+  readonly #at: number[] = [];
+  readonly #series = noSeries();
+  readonly #audit: number[] = [];
+  readonly #webhook: number[] = [];
+  #isPartial = false;
+
+  constructor(nodes: readonly string[]) {
+    this.#nodes = new Set(nodes);
+  }
+
+  add(at: number, minute: MinuteSums): void {
+    const { totals, unnamed } = minute;
+    this.#at.push(at);
+    this.#audit.push(totals[auditPlace] as number);
+    this.#webhook.push(totals[webhookPlace] as number);
+    const shown = this.#nodes.size === 0 ? totals : this.#ofNodes(minute);
+    addToSeries(this.#series, (kind) => sumsAt(shown, kinds.indexOf(kind)));
+    if (this.#nodes.size > 0 && unnamed > 0) this.#isPartial = true;
+  }
+
+  answer(): Pick<Traffic, "at" | "series" | "audit" | "webhook" | "isPartial"> {
+    return {
+      isPartial: this.#isPartial,
+      at: this.#at,
+      series: this.#series,
+      audit: this.#audit,
+      webhook: this.#webhook,
+    };
+  }
+
+  /** Totals of the pairs with a wanted end, which is the sender: what another node reports is turned around. */
+  #ofNodes({ pairs }: MinuteSums): Float64Array {
+    const totals = new Float64Array(kinds.length * totalsPerKind);
+    for (const { from, to, sums } of pairs.values()) {
+      const isSource = this.#nodes.has(from);
+      if (!isSource && (to === undefined || !this.#nodes.has(to))) continue;
+      for (const [kind] of kinds.entries()) {
+        // Peers report physical traffic.
+        const isReporter = isSource && kind < firstPhysical;
+        const at = kind * totalsPerKind;
+        const [entries = 0, sent = 0, received = 0] = sums.slice(kind * sumsPerPair);
+        totals[at] = (totals[at] as number) + entries;
+        totals[at + 1] = (totals[at + 1] as number) + (isReporter ? sent : received);
+        totals[at + 2] = (totals[at + 2] as number) + (isReporter ? received : sent);
+      }
+    }
+    return totals;
+  }
+}
