@@ -3,13 +3,13 @@ import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
 import { type Config, hasCredentials, type Inspection } from "./config/index.ts";
 import { attempt, type Logger, teeLogger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
-import { shownListen } from "./lib/listen.ts";
 import type { Build } from "./version.ts";
 import { EventFeed, type EventPage, type EventQuery } from "./admin/events/index.ts";
-import { createAdmin } from "./admin/index.ts";
+import { adminOptionsOf, createAdmin } from "./admin/index.ts";
 import { createInstanceFile } from "./admin/instance-file.ts";
 import { destinationStatuses, whyNoDestination } from "./admin/destinations.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
+import { Live } from "./admin/live.ts";
 import { createOverview, type Overview } from "./admin/overview.ts";
 import { resumeRedeliveries } from "./admin/redeliveries.ts";
 import { type Health, notReadyReasons, type Status, statusOf } from "./admin/status.ts";
@@ -119,6 +119,7 @@ export async function startApp(
   const events = new EventFeed({ journal, settings, telemetry, clock });
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
   const traffic = createTraffic({ minutes: ledger.minutes, isComplete: () => counting.isCaughtUp, clock });
+  const live = new Live({ overview: () => overview(), traffic, events, journal, telemetry });
   const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {
     journal,
@@ -131,6 +132,7 @@ export async function startApp(
       reportFirst(batch);
       events.committed();
       traffic.committed();
+      live.committed(batch);
     },
     keepsText: () => exporter.wantsText,
   });
@@ -231,16 +233,17 @@ export async function startApp(
   });
   resumeRedeliveries(operationsDeps, logger);
   const overview = createOverview({ status, ledger, clock, startedAt });
-  const admin = createAdmin(config.admin, {
+  const admin = createAdmin(adminOptionsOf(config), {
+    ...shared,
     health,
     scrape: () => exporter.scrape(),
     status,
     overview,
     events,
     traffic,
+    live,
     operations: createOperations(operationsDeps),
     instanceFile: createInstanceFile(config.state.path, { version: build.version, clock, logger }),
-    logger,
   });
   try {
     if (config.admin.enabled) await admin.start();
@@ -261,16 +264,14 @@ export async function startApp(
 
   return {
     get addresses() {
-      return config.admin.enabled
-        ? { ...receivers.addresses, admin: shownListen(config.admin.listen, "http", admin.port) }
-        : receivers.addresses;
+      return config.admin.enabled ? { ...receivers.addresses, admin: admin.address } : receivers.addresses;
     },
     refuseReload() {
       isRefused = true;
     },
     async reload(next) {
       isRefused = false;
-      admin.useToken(next.admin.token);
+      await admin.reload(adminOptionsOf(next));
       await receivers.reload(next);
       tailnet.reload(next);
       exporter.useCredentials(next);

@@ -1,18 +1,22 @@
-/** The admin listener: health, metrics for Prometheus, the status with its conservation sums, events, quarantine and replay. */
-import type { Config } from "../config/schema.ts";
+/** The admin listener: the live page, health, metrics for Prometheus, the status with its conservation sums, events, quarantine and replay. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import type { Config } from "../config/index.ts";
 import { Refusal, Unavailable } from "../errors.ts";
-import { createSecretCheck, readAuthorization } from "../http/auth.ts";
 import { type BodyLimits, type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
 import { createLimiter } from "../http/limiter.ts";
 import type { Handler, Route } from "../http/router.ts";
 import { createHttpServer } from "../http/server.ts";
-import { isLoopback, urlOfListen } from "../lib/listen.ts";
+import { leafOf, type TlsSource, tlsSourceOf } from "../http/tls.ts";
+import type { Clock } from "../lib/clock.ts";
+import { shownListen, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
+import { createAccess } from "./access.ts";
 import type { EventFeed } from "./events/index.ts";
 import type { InstanceFile } from "./instance-file.ts";
-import { pageRoutes } from "./page/index.ts";
+import type { Live } from "./live.ts";
 import { NotPossible, type Operations } from "./operations.ts";
 import type { Overview } from "./overview.ts";
+import { pageRoutes } from "./page/index.ts";
 import { timeText } from "./redeliveries.ts";
 import {
   cancelOf,
@@ -24,6 +28,7 @@ import {
   rangeOf,
   selectionOf,
   seriesQueryOf,
+  tokenOf,
 } from "./requests.ts";
 import { degradedReasons, type Health } from "./status.ts";
 import type { TrafficFeed } from "./traffic/index.ts";
@@ -37,63 +42,82 @@ export interface AdminDeps {
   readonly overview: () => Overview;
   readonly events: Pick<EventFeed, "read">;
   readonly traffic: Pick<TrafficFeed, "series" | "map" | "recent">;
+  readonly live: Pick<Live, "answer" | "end" | "close">;
   readonly operations: Operations;
   /** Tells commands on this machine the address and the token. */
   readonly instanceFile: InstanceFile;
+  readonly telemetry: Telemetry;
   readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** How the listener is reached. With an empty token, none is required; only a loopback listener may be configured so. */
+export interface AdminOptions {
+  readonly listen: string;
+  readonly token: string;
+  /** Absent: plain HTTP. */
+  readonly tls?: TlsSource | undefined;
+}
+
+export function adminOptionsOf({ admin, tailscale }: Pick<Config, "admin" | "tailscale">): AdminOptions {
+  return { ...admin, tls: tlsSourceOf(admin.tls, tailscale) };
 }
 
 export interface Admin {
+  /** A URL, or that it listens on all interfaces. */
+  readonly address: string;
   /** The bound port; before `start`, the configured one. */
   readonly port: number;
-  /** @throws {ListenError} if the address cannot be bound. */
+  /** @throws {ListenError} if the address cannot be bound. @throws {ConfigError} if the certificate cannot be used. */
   start(): Promise<void>;
-  /** The next request is checked against this token. */
-  useToken(token: string): void;
+  /** The next request is checked against this token; the certificate is read again. */
+  reload(options: Omit<AdminOptions, "listen">): Promise<void>;
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** With an empty token, none is required; only a loopback listener may be configured so. @throws {ConfigError} if `listen` is no address. */
-export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | "token">, deps: AdminDeps): Admin {
-  const { operations, instanceFile, logger } = deps;
+/** @throws {ConfigError} if `listen` is no address. */
+export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDeps): Admin {
+  const { operations, instanceFile, live, logger } = deps;
+  const scheme = tls === undefined ? "http" : "https";
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
-  let isToken = tokenCheckOf(token);
-  /** The token in the instance file, once there is one. */
-  let announced: string | undefined;
+  const access = createAccess(token, { ...deps, port: () => server.port, speaksTls: tls !== undefined });
+  /** What the instance file says, once there is one. */
+  let announced: { token: string; readonly certificate: string | undefined } | undefined;
 
-  const guarded =
-    (answer: (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>): Handler =>
+  function announce(): void {
+    if (announced !== undefined) instanceFile.write({ admin: urlOfListen(listen, scheme, server.port), ...announced });
+  }
+
+  const answered =
+    (answer: Handler): Handler =>
     async (exchange) => {
-      if (isForeign(exchange)) return jsonResponse(403, { text: "Requests from other web pages are refused" });
-      const credential = readAuthorization(exchange.request.headers.get("authorization"));
-      if (!isToken(typeof credential === "string" ? undefined : credential))
-        return jsonResponse(401, { text: "The admin token is required" }, { "www-authenticate": "Bearer" });
       try {
         return await answer(exchange);
       } catch (error) {
         return answerTo(error, logger);
       }
     };
+  const guarded = (answer: Handler): Handler => access.guarded(answered(answer));
   const get = (path: string, answer: (parameters: URLSearchParams) => Promise<object>): Route => ({
     path,
     methods: { GET: guarded(async ({ request }) => jsonResponse(200, await answer(parametersOf(request.url)))) },
   });
+  const withBody =
+    (answer: (body: unknown, exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>): Handler =>
+    async (exchange) => {
+      const admission = limiter.enter(exchange.peer);
+      try {
+        return await answer(await readJson(exchange, admission), exchange);
+      } finally {
+        admission.leave();
+      }
+    };
   const post = (path: string, answer: (body: unknown) => Promise<object>): Route => ({
     path,
-    methods: {
-      POST: guarded(async (exchange) => {
-        const admission = limiter.enter(exchange.peer);
-        try {
-          return jsonResponse(200, await answer(await readJson(exchange, admission)));
-        } finally {
-          admission.leave();
-        }
-      }),
-    },
+    methods: { POST: guarded(withBody(async (body) => jsonResponse(200, await answer(body)))) },
   });
 
   const routes: readonly Route[] = [
-    ...pageRoutes,
     { path: "/healthz", methods: { GET: () => jsonResponse(200, { status: "ok" }) } },
     { path: "/readyz", methods: { GET: ({ request }) => readiness(deps.health(), parametersOf(request.url)) } },
     {
@@ -102,6 +126,15 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
         GET: guarded(async () => ({ status: 200, headers: { "content-type": textFormat }, body: await deps.scrape() })),
       },
     },
+    {
+      path: "/api/v1/session",
+      methods: {
+        GET: access.sameOrigin((exchange) => jsonResponse(200, access.state(exchange))),
+        POST: access.sameOrigin(answered(withBody((body, exchange) => access.signIn(exchange, tokenOf(body))))),
+        DELETE: access.sameOrigin((exchange) => access.signOut(exchange)),
+      },
+    },
+    { path: "/api/v1/live", methods: { GET: guarded((exchange) => live.answer(exchange)) } },
     get("/api/v1/status", async () => {
       const health = deps.health();
       return { ...deps.status(), ...withWrittenTimes(health), degraded: degradedReasons(health) };
@@ -118,30 +151,59 @@ export function createAdmin({ listen, token }: Pick<Config["admin"], "listen" | 
     get("/api/v1/replay", () => operations.redeliveries()),
     post("/api/v1/replay", (body) => operations.replay(rangeOf(body))),
     post("/api/v1/replay/cancel", (body) => operations.cancel(...cancelOf(body))),
+    ...pageRoutes,
   ];
-  const server = createHttpServer({ listen }, { routes, logger });
+  const server = createHttpServer(
+    { listen, tls, component: "admin" },
+    {
+      ...deps,
+      routes,
+      headers: commonHeaders,
+      serving(pair) {
+        announced = { token: announced?.token ?? token, certificate: pair && leafOf(pair.certificate) };
+        announce();
+      },
+    },
+  );
   return {
+    get address() {
+      const address = shownListen(listen, scheme, server.port);
+      return server.isWaiting ? `${address} (closed until there is a TLS certificate)` : address;
+    },
     get port() {
       return server.port;
     },
     async start() {
       instanceFile.remove();
       await server.start();
-      announced = token;
-      instanceFile.write(urlOfListen(listen, "http", server.port), token);
     },
-    useToken(next) {
-      isToken = tokenCheckOf(next);
-      if (announced === undefined || announced === next) return;
-      announced = next;
-      instanceFile.write(urlOfListen(listen, "http", server.port), next);
+    async reload(next) {
+      if (next.token !== token) {
+        ({ token } = next);
+        access.useToken(token);
+        live.end();
+        if (announced !== undefined) announced.token = token;
+        announce();
+      }
+      await server.reload(next.tls);
     },
     async stop(deadlineMs) {
+      live.close();
       await server.stop(deadlineMs);
       if (announced !== undefined) instanceFile.remove();
     },
   };
 }
+
+/** Answers are for this listener's own page and for programs, and are kept by nobody. */
+const commonHeaders = {
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+} as const;
 
 const maxBodyBytes = 64 * 1024;
 const bodyMs = 10_000;
@@ -203,21 +265,4 @@ function answerTo(error: unknown, logger: Logger): HttpAnswer {
   const reason = error instanceof Error ? error.message : String(error);
   logger.error("a request to the admin listener failed", { reason });
   return jsonResponse(500, { text: `the request failed: ${reason}` });
-}
-
-/** With an empty token, none is required. */
-function tokenCheckOf(token: string): (candidate: Uint8Array | undefined) => boolean {
-  const isToken = createSecretCheck([token]);
-  return (candidate) => token === "" || (candidate !== undefined && isToken(candidate));
-}
-
-/** Whether a web page of another origin sent the request, or on a loopback listener, `Host` is not this machine (DNS rebinding). */
-function isForeign({ request: { headers }, isLocalOnly }: Exchange): boolean {
-  const site = headers.get("sec-fetch-site");
-  if (site !== null && site !== "none" && site !== "same-origin") return true;
-  const host = headers.get("host") ?? "";
-  const name = host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
-  if (isLocalOnly && !isLoopback(name)) return true;
-  const origin = headers.get("origin");
-  return origin !== null && origin !== `http://${host}` && origin !== `https://${host}`;
 }

@@ -18,11 +18,20 @@ export interface InstanceRecord {
   readonly admin: string;
   /** Absent: none is required. */
   readonly token?: string;
+  /** Of an https listener, in PEM form: whoever has another one is not this instance. */
+  readonly certificate?: string;
+}
+
+/** What the listener is reached by. An empty token: none is required. */
+export interface Announced {
+  readonly admin: string;
+  readonly token: string;
+  readonly certificate: string | undefined;
 }
 
 export interface InstanceFile {
   /** Written whole, readable for its owner alone. A failure is logged: without the file, commands need `--url` or `admin.*`. */
-  write(admin: string, token: string): void;
+  write(listener: Announced): void;
   /** Removes the file of this process, or what one that was killed has left. */
   remove(): void;
 }
@@ -40,13 +49,14 @@ export function createInstanceFile(
   const path = instanceFilePath(statePath);
   const startedAt = new Date(clock()).toISOString();
   return {
-    write(admin, token) {
+    write({ admin, token, certificate }) {
       const record: InstanceRecord = {
         pid: process.pid,
         version,
         startedAt,
         admin,
         ...(token === "" ? {} : { token }),
+        ...(certificate === undefined ? {} : { certificate }),
       };
       try {
         writePrivateFile(path, `${JSON.stringify(record)}\n`);
@@ -72,8 +82,7 @@ export function readInstanceFile(statePath: string): InstanceRecord | undefined 
 
 function isRecord(value: unknown): value is InstanceRecord {
   if (!isObject(value)) return false;
-  const { pid, admin, token = "" } = value;
-  return (
-    typeof pid === "number" && typeof admin === "string" && /^http:\/\/\S+$/.test(admin) && typeof token === "string"
-  );
+  const { pid, admin, token = "", certificate = "" } = value;
+  const isText = [admin, token, certificate].every((one) => typeof one === "string");
+  return typeof pid === "number" && isText && /^https?:\/\/\S+$/.test(String(admin));
 }

@@ -75,6 +75,11 @@ function minutesOf(parameters: URLSearchParams, more: readonly string[]): Partia
   return range;
 }
 
+/** The token with which somebody signs in. */
+export function tokenOf(body: unknown): string {
+  return String(read(body, ["token"])["token"] ?? "");
+}
+
 export function selectionOf(body: unknown): Selection {
   const selection = read(body, [...filterMembers, "ids", "beforeId"]) as Selection;
   const { beforeId: _, ids, ...filter } = selection;
@@ -115,6 +120,7 @@ const oneOf = (words: readonly string[]): Rule => [
 
 /** What each member may be, in any request. */
 const rules: Readonly<Record<string, Rule>> = {
+  token: [(value) => typeof value === "string", "a string"],
   from: [(value) => typeof value === "string", "the id of an event, or next of an answer"],
   last: [(value) => isWhole(value) && (value as number) >= 1 && (value as number) <= maxEvents, `1 to ${maxEvents}`],
   wait: [(value) => isWhole(value) && (value as number) <= maxWaitMs, `a time of up to ${maxWaitMs / 1000}s`],

@@ -41,7 +41,7 @@ const streamed = { type: ["flow", "audit"] } as const;
 const byTraffic = { "tailscale.traffic_type": trafficTypes } as const;
 const bySourceNode = { "tailscale.src.node": "text" } as const;
 const byMetric = { "metric.name": "text" } as const;
-const byListener = { component: ["stream", "webhook"] } as const;
+const byListener = { component: ["stream", "webhook", "admin"] } as const;
 const byCall = { endpoint: apiEndpoints, "http.response.status_code": apiStatusCodes } as const;
 const byCollector = { "tailscale.collector": ["flowlogs", "auditlogs", "devices"] } as const;
 const byLogStream = { "tailscale.logstream.type": ["network", "configuration"] } as const;
@@ -253,8 +253,17 @@ export const metrics = {
     "1 while a certificate cannot be used, obtained or renewed.",
     byListener,
   ),
-  "tailscale2otel.admin.rejected": counter("{request}", "Requests for events refused because too many wait.", {
-    reason: ["overloaded"],
+  "tailscale2otel.admin.rejected": counter("{request}", "Requests to the admin listener that were refused.", {
+    reason: ["unauthorized", "rate_limited", "foreign", "overloaded", "too_many_pages"],
+  }),
+  "tailscale2otel.admin.live.open": gauge("{page}", "Live pages that are connected.", {}),
+  "tailscale2otel.admin.live.skipped": counter(
+    "{message}",
+    "Messages that a live page missed because it was slow.",
+    {},
+  ),
+  "tailscale2otel.admin.live.closed": counter("{page}", "Connections of live pages that were ended from here.", {
+    reason: ["ended", "stalled"],
   }),
   "tailscale2otel.config.warnings": gauge("1", "Number of warnings about the configuration.", {}),
   "tailscale2otel.config.valid": gauge("1", "0 while the last reload was refused as invalid, else 1.", {}),

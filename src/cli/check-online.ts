@@ -89,7 +89,7 @@ export function checkJournal({ state: { path } }: StateOnly): OnlineFinding & { 
 
 /** One finding for each certificate that is in use, at `now` (epoch milliseconds). Whether keys match is for `check` itself. */
 async function checkCertificates(
-  { streaming, webhook, otlp, tailscale }: Config,
+  { streaming, webhook, admin, otlp, tailscale }: Config,
   now: number,
 ): Promise<readonly OnlineFinding[]> {
   const renew = "Renew it: changed files are read without a restart.";
@@ -97,6 +97,7 @@ async function checkCertificates(
   const files = [
     streaming.enabled && { subject: "streaming.tls", file: streaming.tls.cert_file, url: streaming.public_url },
     webhook.enabled && { subject: "webhook.tls", file: webhook.tls.cert_file, url: webhook.public_url },
+    admin.enabled && { subject: "admin.tls", file: admin.tls.cert_file },
     ...[["otlp", otlp.tls] as const, ...otlp.also.map(({ tls }, n) => [`otlp.also.${n}`, tls] as const)].flatMap(
       ([at, tls]) => [
         { subject: `${at}.tls`, file: tls.cert_file },
@@ -107,6 +108,7 @@ async function checkCertificates(
   const obtained = [
     streaming.enabled && streaming.tls.tailscale && { subject: "streaming.tls", url: streaming.public_url },
     webhook.enabled && webhook.tls.tailscale && { subject: "webhook.tls", url: webhook.public_url },
+    admin.enabled && admin.tls.tailscale && { subject: "admin.tls", url: "" },
   ].filter((one) => one !== false);
   return [
     ...files.flatMap((one) =>

@@ -90,7 +90,7 @@ function namedFiles(config: Config, origins: Inspection["origins"]): readonly Na
     throw new Error(
       `the service cannot read ${listed.path} (${listed.key}). Write the secret itself into the configuration file, which only root has to be able to read.`,
     );
-  const tls = (["streaming", "webhook"] as const).flatMap((name) => {
+  const tls = (["streaming", "webhook", "admin"] as const).flatMap((name) => {
     const { enabled, tls: of } = config[name];
     if (!enabled || of.cert_file === "") return [];
     return (["cert_file", "key_file"] as const).map((file) => ({ key: `${name}.tls.${file}`, path: of[file] }));

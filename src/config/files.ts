@@ -144,7 +144,7 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
     ["otlp", config.otlp.tls] as const,
     ...config.otlp.also.map(({ tls }, n) => [`otlp.also.${n}`, tls] as const),
   ];
-  const ofListeners = (["streaming", "webhook"] as const).flatMap((name) =>
+  const ofListeners = (["streaming", "webhook", "admin"] as const).flatMap((name) =>
     config[name].enabled ? [[name, config[name].tls] as const] : [],
   );
   for (const [name, { cert_file: certFile, key_file: keyFile }] of [...ofListeners, ...ofOtlp]) {

@@ -87,10 +87,11 @@ const causes: readonly Cause[] = [
     (of) => !hasCredentials(of),
   ),
   because(
-    "no receiver takes its certificate from tailscaled",
+    "no listener takes its certificate from tailscaled",
     "streaming.tls.tailscale = true",
     ["tailscale.socket"],
-    ({ streaming, webhook }) => ![streaming, webhook].some(({ enabled, tls }) => enabled && tls.tailscale),
+    ({ streaming, webhook, admin }) =>
+      ![streaming, webhook, admin].some(({ enabled, tls }) => enabled && tls.tailscale),
   ),
   because("tailscale.auth.oauth is set and wins", "", ["tailscale.auth.apikey"], usesOauth),
   because("scopes are for an OAuth client", credentialKeys, ["tailscale.auth.oauth.scopes"], (of) => !usesOauth(of)),

@@ -87,9 +87,9 @@ const groups: readonly Group[] = [
     };
   }),
   // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
-  ...(["streaming", "webhook"] as const).map((receiver): Group => ({
-    keys: [`${receiver}.tls.`, "tailscale.socket"],
-    waits: (running, next) => usesTls(running[receiver].tls) !== usesTls(next[receiver].tls),
+  ...(["streaming", "webhook", "admin"] as const).map((listener): Group => ({
+    keys: [`${listener}.tls.`, "tailscale.socket"],
+    waits: (running, next) => usesTls(running[listener].tls) !== usesTls(next[listener].tls),
   })),
 ];
 

@@ -1,10 +1,11 @@
 /** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
-import { overlaps } from "../lib/listen.ts";
+import { isTailnetAddress, overlaps, parseListen } from "../lib/listen.ts";
 import { type Finding, givenAt, type Inspection, type Rule, type Text } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
 import { otlpRules, together } from "./rules-otlp.ts";
+import { usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, isPolled } from "./schema.ts";
 
 /** All problems, or if there are none, all warnings: invalid settings would mislead. */
@@ -44,6 +45,10 @@ function isIdle(config: Config): boolean {
   return !config.streaming.enabled && !config.webhook.enabled && !collectedLogs.some((log) => isPolled(config, log));
 }
 
+function isTailnet({ listen }: Config["admin"]): boolean {
+  return isTailnetAddress(parseListen(listen)?.hostname ?? "");
+}
+
 const signals = ["metrics", "logs"] as const;
 
 const rules: readonly Rule[] = [
@@ -74,7 +79,17 @@ const rules: readonly Rule[] = [
     remedy:
       one === "webhook" ? "Change one of them, or make both the same to share a listener." : "Change one of them.",
   })),
-  ...(["streaming", "webhook"] as const).flatMap((name): readonly Rule[] => [
+  {
+    severity: "warning",
+    keys: ["admin.listen"],
+    // The tailnet encrypts what is sent to this node's addresses in it.
+    when: ({ admin }) => admin.enabled && !isLocal(admin) && !isTailnet(admin) && !usesTls(admin.tls),
+    message: ({ admin }) =>
+      `${admin.listen} is not loopback and there is no TLS, so the admin token and all that is shown travel over plain HTTP`,
+    remedy:
+      "Set admin.tls.tailscale = true, or admin.tls.cert_file and admin.tls.key_file, or listen on 127.0.0.1 or this node's Tailscale address.",
+  },
+  ...(["streaming", "webhook", "admin"] as const).flatMap((name): readonly Rule[] => [
     ...together(`${name}.tls`, "cert_file", "key_file"),
     {
       severity: "error",

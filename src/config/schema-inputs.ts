@@ -115,7 +115,7 @@ export const collectors = section("What to read from the API. The receivers acce
   }),
 });
 
-const receiverTls = section("TLS 1.2 or later. Without a certificate, the listener uses plain HTTP.", {
+export const listenerTls = section("TLS 1.2 or later. Without a certificate, the listener uses plain HTTP.", {
   cert_file: file("Certificate chain (PEM), leaf first. Reloaded when the files change.", "cert.pem"),
   key_file: file("Private key (PEM), without a passphrase.", "key.pem"),
   tailscale: boolean(
@@ -124,7 +124,7 @@ const receiverTls = section("TLS 1.2 or later. Without a certificate, the listen
   ),
 });
 
-/** Whether a receiver speaks TLS. */
+/** Whether a listener speaks TLS. */
 export function usesTls(tls: { readonly cert_file: string; readonly tailscale: boolean }): boolean {
   return tls.cert_file !== "" || tls.tailscale;
 }
@@ -165,7 +165,7 @@ export const streaming = section("The receiver for Tailscale log streaming, a Sp
   max_inflight_bytes: bytes("256MiB", "1MiB", "Maximum total size of bodies in memory. Requests beyond it get 503."),
   max_concurrent_requests: integer(16, [1, 1024], "Maximum requests being parsed and committed at once."),
   request_timeout: duration("30s", ["100ms", "1h"], "How long a request body may take to arrive."),
-  tls: receiverTls,
+  tls: listenerTls,
 });
 
 export const webhook = section("The receiver for Tailscale webhooks.", {
@@ -201,5 +201,5 @@ export const webhook = section("The receiver for Tailscale webhooks.", {
     '["nodeCreated", "nodeDeleted", "policyUpdate"]',
   ),
   max_body_bytes: bytes("4MiB", "1KiB", "Maximum size of a request body."),
-  tls: receiverTls,
+  tls: listenerTls,
 });

@@ -1,6 +1,6 @@
 /** Every setting, once. Types, defaults, validation, variables, the reference and the example file are derived from this. */
 import type { Static } from "@sinclair/typebox";
-import { collectors, streaming, tailscale, webhook } from "./schema-inputs.ts";
+import { collectors, listenerTls, streaming, tailscale, webhook } from "./schema-inputs.ts";
 import { otlp } from "./schema-otlp.ts";
 import {
   boolean,
@@ -116,13 +116,14 @@ export const configSchema = section("The configuration of tailscale2otel.", {
     ),
   }),
   admin: section(
-    "The admin listener: health checks, `/metrics` for Prometheus, and the API behind `status`, `quarantine` and `replay`.",
+    "The admin listener: the live page, health checks, `/metrics` for Prometheus, and the API behind all of them.",
     {
       enabled: boolean(true, "Run the listener."),
       listen: listen("127.0.0.1:9091", "Address to listen on. Unless it is a loopback address, a token is required."),
       token: secret(
-        "Token that every request must send as `Authorization: Bearer <token>`, except to `/healthz` and `/readyz`.",
+        "Token that every request must send as `Authorization: Bearer <token>`, except to `/healthz`, `/readyz` and the page, which asks for it.",
       ),
+      tls: listenerTls,
     },
   ),
   self_observability: section("Telemetry about the program itself.", {

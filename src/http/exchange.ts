@@ -15,6 +15,8 @@ export interface Exchange {
   readonly isLocalOnly: boolean;
   /** The server is shutting down. */
   readonly isStopping: boolean;
+  /** Ends the connection of an answer whose stream has failed, within seconds: its reader may take nothing more. */
+  close(): void;
   /** At most once. @throws {Refusal} `too_large`, `overloaded`, `timeout` or `shutting_down`. */
   readBody(limits: BodyLimits): Promise<Body>;
 }
@@ -23,7 +25,8 @@ export interface Exchange {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array<ArrayBuffer>;
+  /** A stream ends its connection when it ends, and has to notice by itself that its reader takes nothing. */
+  readonly body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 }
 
 export interface BodyLimits {
@@ -90,11 +93,12 @@ export function createExchange(request: Request, connection: Connection, server:
     get isStopping() {
       return server.refusesBodiesAt < Number.POSITIVE_INFINITY;
     },
+    close: () => connection.close(),
     async readBody(limits) {
       const announced = Number(request.headers.get("content-length") ?? 0);
       if (announced > limits.maxBytes) throw new Refusal("body_too_large", limits.tooLarge);
       // The runtime would count the time until the answer, too.
-      if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout();
+      if (limits.timeoutMs > (idleTimeoutSeconds * 1000) / 3) connection.disableIdleTimeout("answer");
       return await readBody(incoming, limits);
     },
     async discardBody() {

@@ -20,17 +20,21 @@ export interface HttpServerOptions {
   /** Without it, plain HTTP. It is watched: new files are served within seconds, a renewed certificate within an hour. */
   readonly tls?: TlsSource | undefined;
   /** Whose certificate it is, for its metrics. */
-  readonly component?: "stream" | "webhook";
+  readonly component?: "stream" | "webhook" | "admin";
 }
 
 export interface HttpServerDeps {
   /** Of all components that share this listener. */
   readonly routes: readonly Route[];
+  /** Of every answer that has none of that name itself. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly logger: Logger;
   /** For the certificate's metrics. */
   readonly telemetry?: Telemetry;
   readonly clock?: Clock;
   readonly random?: () => number;
+  /** It listens: for the first time, or with another certificate. */
+  readonly serving?: (pair: KeyPair | undefined) => void;
   /** A request reached no handler. */
   readonly misdirected?: (reason: Misdirected["reason"]) => void;
 }
@@ -73,10 +77,12 @@ export function createHttpServer(
 ): HttpServer {
   const {
     routes,
+    headers: common = {},
     logger,
     telemetry = silentTelemetry,
     clock = systemClock,
     random = Math.random,
+    serving = () => {},
     misdirected = () => {},
   } = deps;
   const address = addressOf(listen);
@@ -106,13 +112,16 @@ export function createHttpServer(
     return {
       tls: pair,
       idleTimeoutSeconds,
-      onError: (error) => responseOf(failed(error), {}),
+      onError: (error) => responseOf(failed(error), common),
       async handle(request, connection) {
         const exchange = createExchange(request, connection, state);
         const answer = await Promise.resolve(exchange).then(route).catch(failed);
         const isRead = await exchange.discardBody();
         const isReplaced = certificate !== undefined && pair !== certificate.current;
-        return responseOf(answer, isRead && !isStopping() && !isReplaced ? {} : { connection: "close" });
+        const isStream = answer.body instanceof ReadableStream;
+        if (isStream) connection.disableIdleTimeout("end");
+        const isLast = isStream || !isRead || isStopping() || isReplaced;
+        return responseOf(answer, isLast ? { ...common, connection: "close" } : common);
       },
     };
   }
@@ -136,6 +145,7 @@ export function createHttpServer(
     await bind({ ...address, port: 0 }, optionsOf(pair)).stop(0);
     if (!canSharePort) await old.stop(gapMs);
     running = bind({ ...address, port }, { ...optionsOf(pair), sharesPort: canSharePort });
+    serving(pair);
     ending.add(old);
     await waitAtMost(stopped.promise, overlapMs);
     if (!isStopping()) void old.stop(finishMs).finally(() => ending.delete(old));
@@ -146,6 +156,7 @@ export function createHttpServer(
     if (running !== undefined) return replace(pair);
     running = await bindShared({ ...address, port }, optionsOf(pair));
     ({ port } = running);
+    serving(pair);
   }
 
   async function startSecure(source: TlsSource): Promise<void> {
@@ -188,6 +199,7 @@ export function createHttpServer(
       if (tls !== undefined) return startSecure(tls);
       running = bind(address, optionsOf());
       ({ port } = running);
+      serving(undefined);
     },
     async reload(source) {
       if (source !== undefined) await certificate?.reload(source);
@@ -212,5 +224,5 @@ function addressOf(listen: string): ListenAddress {
 }
 
 function responseOf({ status, headers, body }: HttpAnswer, more: Readonly<Record<string, string>>): Response {
-  return new Response(body === "" ? null : body, { status, headers: { ...headers, ...more } });
+  return new Response(body === "" ? null : body, { status, headers: { ...more, ...headers } });
 }

@@ -46,6 +46,11 @@ export function readKeyPair({ certFile, keyFile }: TlsFiles, now: number): KeyPa
   return withValidity({ certificate, key });
 }
 
+/** The certificate of the server itself, in PEM form: the first of a chain. */
+export function leafOf(chain: string): string {
+  return new X509Certificate(chain).toString();
+}
+
 function withValidity(texts: PemTexts): KeyPair {
   const { validFrom, validTo } = new X509Certificate(texts.certificate);
   return { ...texts, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };

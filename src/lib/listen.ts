@@ -29,6 +29,12 @@ export function isLoopback(hostname: string | undefined): boolean {
   return (isIP(name) === 4 && name.startsWith("127.")) || name.startsWith("::ffff:127.");
 }
 
+/** Whether the host is one of the addresses that Tailscale gives to nodes: 100.64.0.0/10, fd7a:115c:a1e0::/48. */
+export function isTailnetAddress(hostname: string): boolean {
+  if (isIP(hostname) === 4) return /^100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(hostname);
+  return isIP(hostname) === 6 && /^fd7a:115c:a1e0:/i.test(hostname);
+}
+
 /** Whether only one of two addresses can be bound: the same port, on hosts that overlap. Port 0 is a free one each time. */
 export function overlaps(one: string, other: string): boolean {
   const [first, second] = [parseListen(one), parseListen(other)];

@@ -231,13 +231,11 @@ const itself: readonly Mapping[] = [
   moved("admin.auth.token", "admin.token", ""),
   moved("admin.auth.token_file", "admin.token_file", ""),
   missing("admin.auth.*", "wrong tokens are not counted per sender"),
-  missing("admin.tls.*", "the admin listener speaks plain HTTP: put a reverse proxy in front of it", {
-    concerns: (go) => go.text("admin.tls.cert_file") !== "",
-    isTask: true,
-  }),
-  missing("admin.*", "there is no page: use `status`, `tail` and `top`"),
-  missing("flows.*", "there is no page: use `top`"),
-  missing("events.*", "there is no page: use `tail`"),
+  same("admin.tls.cert_file", ""),
+  same("admin.tls.key_file", ""),
+  missing("admin.*", "the page has no settings of its own"),
+  missing("flows.*", "the page has no settings of its own; in a terminal, use `top`"),
+  missing("events.*", "the page has no settings of its own; in a terminal, use `tail`"),
   missing(
     "prometheus.enabled",
     "`/metrics` is a path of the admin listener: scrape `admin.listen`, with `admin.token`",

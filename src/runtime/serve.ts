@@ -4,8 +4,13 @@ import { runtimeName } from "./process.ts";
 export interface Connection {
   /** The peer's IP address; IPv4 in its own form. */
   readonly peer: string;
-  /** Switches the runtime's idle timeout off until this request is answered; it must have a deadline of its own. */
-  disableIdleTimeout(): void;
+  /**
+   * Switches the runtime's idle timeout off until this request is answered, or until its connection ends. It must have a
+   * deadline of its own. What the answer streams does not count as traffic.
+   */
+  disableIdleTimeout(until: "answer" | "end"): void;
+  /** Ends the connection within seconds, even if the peer takes nothing of what is being sent. Its stream has to fail first. */
+  close(): void;
 }
 
 export interface ServeOptions {
@@ -62,12 +67,13 @@ function serveWithBun({ hostname, port, tls, sharesPort, idleTimeoutSeconds, han
     ...(tls !== undefined && { tls: { cert: tls.certificate, key: tls.key, ciphers: modernCiphers } }),
     async fetch(request, self) {
       let restoreIdleTimeout = (): void => {};
-      const disableIdleTimeout = (): void => {
+      const disableIdleTimeout: Connection["disableIdleTimeout"] = (until) => {
         self.timeout(request, 0);
-        restoreIdleTimeout = () => self.timeout(request, idleTimeoutSeconds);
+        restoreIdleTimeout = until === "end" ? () => {} : () => self.timeout(request, idleTimeoutSeconds);
       };
       try {
-        return await handle(request, { peer: peerOf(self.requestIP(request)?.address), disableIdleTimeout });
+        const close = (): void => self.timeout(request, 1);
+        return await handle(request, { peer: peerOf(self.requestIP(request)?.address), disableIdleTimeout, close });
       } finally {
         // Bun applies it to the whole connection.
         restoreIdleTimeout();
@@ -90,7 +96,8 @@ function serveWithDeno({ hostname, port, tls, handle, onError }: ServeOptions): 
       onError,
       ...(tls !== undefined && { cert: tls.certificate, key: tls.key }),
     },
-    (request, { remoteAddr }) => handle(request, { peer: peerOf(remoteAddr.hostname), disableIdleTimeout() {} }),
+    (request, { remoteAddr }) =>
+      handle(request, { peer: peerOf(remoteAddr.hostname), disableIdleTimeout() {}, close() {} }),
   );
   return {
     port: server.addr.port,

@@ -1,12 +1,9 @@
 /** The admin listener over real sockets: access, health and readiness. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { silentLogger } from "../../src/lib/logger.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import { createInstanceFile } from "../../src/admin/instance-file.ts";
-import type { Operations } from "../../src/admin/operations.ts";
 import type { Overview } from "../../src/admin/overview.ts";
 import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/status.ts";
-import { noTraffic } from "../support/admin.ts";
+import { silentAdmin } from "../support/admin.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
@@ -24,32 +21,21 @@ afterEach(async () => {
   health = healthy;
 });
 
-const noFile = createInstanceFile(":memory:", { version: "1.2.3", clock: Date.now, logger: silentLogger });
-
-/** These tests are about access: no answer of it is looked at. */
-const noOperations: Operations = {
-  list: async () => ({ counts: [], items: [] }),
-  show: () => Promise.reject(new Error("not asked for")),
-  retry: () => Promise.reject(new Error("not asked for")),
-  purge: () => Promise.reject(new Error("not asked for")),
-  replay: () => Promise.reject(new Error("not asked for")),
-  cancel: () => Promise.reject(new Error("not asked for")),
-  redeliveries: async () => [],
-};
-
 async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): Promise<string> {
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "", ...options },
     {
+      ...silentAdmin,
       health: () => health,
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
       overview: () => ({ entries: 0 }) as Overview,
       events: { read: async () => ({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }) },
-      traffic: noTraffic,
-      operations: noOperations,
-      instanceFile: noFile,
-      logger: silentLogger,
+      operations: {
+        ...silentAdmin.operations,
+        list: async () => ({ counts: [], items: [] }),
+        redeliveries: async () => [],
+      },
     },
   );
   await admin.start();

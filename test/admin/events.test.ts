@@ -4,13 +4,10 @@ import { EventFeed, type EventPage, type EventQuery } from "../../src/admin/even
 import { namesEndOf, newPage, startOf } from "../../src/admin/events/page.ts";
 import { EventReader } from "../../src/admin/events/reader.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import { createInstanceFile } from "../../src/admin/instance-file.ts";
-import type { Operations } from "../../src/admin/operations.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { noTraffic } from "../support/admin.ts";
+import { silentAdmin } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, lineOf, quarantine, take, type TestStore } from "../support/store.ts";
 import { aWhile, until } from "../support/wait.ts";
@@ -44,24 +41,11 @@ async function accept(...values: readonly JsonObject[]): Promise<void> {
 }
 
 async function start(token = ""): Promise<void> {
-  const clock = (): number => store.now;
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
     {
-      health: () => ({
-        notReady: [],
-        export: { logs: { kind: "ok" }, metrics: { kind: "ok" } },
-        polls: [],
-        tailnet: [],
-      }),
-      scrape: async () => "",
-      status: () => ({}),
-      overview: () => Promise.reject(new Error("not asked for")) as never,
+      ...silentAdmin,
       events: feed,
-      traffic: noTraffic,
-      operations: {} as Operations,
-      instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
-      logger: silentLogger,
     },
   );
   await admin.start();

@@ -3,13 +3,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { privacyCategories, type PrivacySettings } from "../../src/catalogue/logs.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import { createInstanceFile } from "../../src/admin/instance-file.ts";
 import { createOperations, type ItemList, type ItemWithTexts, type Operations } from "../../src/admin/operations.ts";
 import type { OperationsDeps } from "../../src/admin/operations.ts";
 import { resumeRedeliveries } from "../../src/admin/redeliveries.ts";
 import type { QuarantineLine, Redelivery } from "../../src/journal/index.ts";
 import { createRetry } from "../../src/pipeline/index.ts";
-import { noTraffic } from "../support/admin.ts";
+import { silentAdmin } from "../support/admin.ts";
 import { connection, flowValue } from "../support/records.ts";
 import {
   badFlow,
@@ -43,8 +42,6 @@ afterEach(async () => {
   store.remove();
 });
 
-const notAsked = () => Promise.reject(new Error("not asked for"));
-const allWell = { notReady: [], export: { logs: { kind: "idle" }, metrics: { kind: "ok" } }, polls: [], tailnet: [] };
 const nothingHidden = Object.fromEntries(privacyCategories.map((name) => [name, "keep"])) as PrivacySettings["actions"];
 
 async function start({ token = "", privacy = undefined as PrivacySettings | undefined } = {}): Promise<void> {
@@ -62,15 +59,8 @@ async function start({ token = "", privacy = undefined as PrivacySettings | unde
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
     {
-      health: () => allWell,
-      scrape: async () => "",
-      status: () => ({}),
-      overview: () => notAsked() as never,
-      events: { read: notAsked },
-      traffic: noTraffic,
+      ...silentAdmin,
       operations,
-      instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
-      logger: silentLogger,
     },
   );
   await admin.start();

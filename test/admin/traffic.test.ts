@@ -1,8 +1,6 @@
 /** Traffic as the page asks for it, over a real journal, ledger and listener. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
-import { createInstanceFile } from "../../src/admin/instance-file.ts";
-import type { Operations } from "../../src/admin/operations.ts";
 import {
   createTraffic,
   type RecentTraffic,
@@ -11,8 +9,8 @@ import {
   type TrafficMap,
   type TrafficSample,
 } from "../../src/admin/traffic/index.ts";
-import { silentLogger } from "../../src/lib/logger.ts";
 import type { JsonObject } from "../../src/records/types.ts";
+import { silentAdmin } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, take, type TestStore } from "../support/store.ts";
 
@@ -28,20 +26,8 @@ beforeEach(async () => {
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "" },
     {
-      health: () => ({
-        notReady: [],
-        export: { logs: { kind: "ok" }, metrics: { kind: "ok" } },
-        polls: [],
-        tailnet: [],
-      }),
-      scrape: async () => "",
-      status: () => ({}),
-      overview: () => Promise.reject(new Error("not asked for")) as never,
-      events: { read: () => Promise.reject(new Error("not asked for")) },
+      ...silentAdmin,
       traffic,
-      operations: {} as Operations,
-      instanceFile: createInstanceFile(":memory:", { version: "1.2.3", clock, logger: silentLogger }),
-      logger: silentLogger,
     },
   );
   await admin.start();

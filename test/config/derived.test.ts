@@ -75,6 +75,8 @@ describe("the example file", () => {
       "otlp.tls.ca_file",
       "otlp.tls.cert_file",
       "otlp.tls.key_file",
+      "admin.tls.cert_file",
+      "admin.tls.key_file",
     ]);
     expect(config.streaming.enabled).toBe(true);
     expect(config.otlp.headers).toEqual({ "X-Scope-OrgID": "tenant-1" });

@@ -79,7 +79,7 @@ describe("settings without effect", () => {
       "each have an endpoint of their own",
     ],
     [["otlp.tls.ca_file=/dev/null"], ["otlp.tls.ca_file"], "no endpoint uses https"],
-    [["tailscale.socket=/run/t.sock"], ["tailscale.socket"], "no receiver takes its certificate from tailscaled"],
+    [["tailscale.socket=/run/t.sock"], ["tailscale.socket"], "no listener takes its certificate from tailscaled"],
   ];
 
   test.each(idle)("%j", (set, keys, reason) => {

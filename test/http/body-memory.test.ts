@@ -17,7 +17,7 @@ const newServer = (): ServerState => ({
 const exchangeWith = (body: ReadableStream<Uint8Array<ArrayBuffer>>, server: ServerState): ServedExchange =>
   createExchange(
     new Request("http://127.0.0.1/", { method: "POST", body }),
-    { peer: "127.0.0.1", disableIdleTimeout() {} },
+    { peer: "127.0.0.1", disableIdleTimeout() {}, close() {} },
     server,
   );
 

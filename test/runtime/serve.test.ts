@@ -16,7 +16,7 @@ test(
       port: 0,
       idleTimeoutSeconds: 1,
       async handle(request, connection) {
-        if (request.url.endsWith("/long")) connection.disableIdleTimeout();
+        if (request.url.endsWith("/long")) connection.disableIdleTimeout("answer");
         const answer = new Response(await request.text());
         answered.resolve();
         return answer;

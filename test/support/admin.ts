@@ -1,5 +1,7 @@
 /** What an instance says of itself at its admin listener. */
 import type { AdminDeps } from "../../src/admin/index.ts";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
 import type { Conservation } from "../../src/pipeline/observe.ts";
 
 /** `path`: below `/api/v1/`. @throws {Error} unless the answer is a success. */
@@ -14,11 +16,35 @@ export async function conservationAt(admin: string): Promise<Conservation> {
   return (await askAdmin<{ conservation: Conservation }>(admin, "status")).conservation;
 }
 
-/** For tests that do not ask about traffic. */
-export const noTraffic: AdminDeps["traffic"] = {
-  series: () => Promise.reject(new Error("not asked for")),
-  map: () => Promise.reject(new Error("not asked for")),
-  recent: () => {
-    throw new Error("not asked for");
+/** For a listener of which only a part is looked at: everything is well, and nothing else is asked for. */
+export const silentAdmin: AdminDeps = {
+  health: () => ({
+    notReady: [],
+    export: { logs: { kind: "ok" }, metrics: { kind: "ok" } },
+    polls: [],
+    tailnet: [],
+  }),
+  scrape: async () => "",
+  status: () => ({}),
+  overview: notAsked,
+  events: { read: notAsked },
+  traffic: { series: notAsked, map: notAsked, recent: notAsked },
+  live: { answer: notAsked, end() {}, close() {} },
+  operations: {
+    list: notAsked,
+    show: notAsked,
+    retry: notAsked,
+    purge: notAsked,
+    replay: notAsked,
+    cancel: notAsked,
+    redeliveries: notAsked,
   },
+  instanceFile: { write() {}, remove() {} },
+  telemetry: silentTelemetry,
+  logger: silentLogger,
+  clock: Date.now,
 };
+
+function notAsked(): never {
+  throw new Error("not asked for");
+}

@@ -9,7 +9,7 @@ import { gzipSync } from "node:zlib";
 export interface BundledFile {
   readonly path: string;
   readonly type: string;
-  /** Of its compressed bytes. */
+  /** Of its content. */
   readonly hash: string;
   /** gzip, in base64. */
   readonly content: string;
@@ -52,8 +52,7 @@ function named(name: string, extension: keyof typeof types, bytes: Uint8Array): 
 }
 
 function file(path: string, type: string, bytes: Uint8Array): BundledFile {
-  const compressed = gzipSync(bytes, { level: 9 });
-  return { path, type, hash: hashOf(compressed), content: compressed.toString("base64") };
+  return { path, type, hash: hashOf(bytes), content: gzipSync(bytes, { level: 9 }).toString("base64") };
 }
 
 function hashOf(bytes: Uint8Array): string {

@@ -1,0 +1,108 @@
+/** Who may use the admin listener: programs with the token, and its own page with the token's cookie; on loopback without a token, all of this machine. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import { createSecretCheck, readAuthorization } from "../http/auth.ts";
+import { type Exchange, type HttpAnswer, jsonResponse } from "../http/exchange.ts";
+import type { Handler } from "../http/router.ts";
+import type { Clock } from "../lib/clock.ts";
+import { createOncePerMinute, type Logger } from "../lib/logger.ts";
+import { createAttempts } from "./attempts.ts";
+import { isForeign } from "./origin.ts";
+import { createSessions } from "./session.ts";
+
+export interface AccessDeps {
+  readonly telemetry: Telemetry;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** The listener's. */
+  readonly port: () => number;
+  readonly speaksTls: boolean;
+}
+
+export interface Access {
+  /** A handler that only answers those who may ask. */
+  guarded(handler: Handler): Handler;
+  /** A handler for everyone but pages of other origins. */
+  sameOrigin(handler: Handler): Handler;
+  /** Whether a token is required, and whether this browser has a session. Not a way to try tokens. */
+  state(exchange: Exchange): { readonly required: boolean; readonly signedIn: boolean };
+  /** Begins a session for a browser whose user knows the token. */
+  signIn(exchange: Exchange, token: string): HttpAnswer;
+  signOut(exchange: Exchange): HttpAnswer;
+  /** From now on. */
+  useToken(token: string): void;
+}
+
+/** With an empty token, none is required. */
+export function createAccess(initial: string, deps: AccessDeps): Access {
+  const { telemetry, logger, clock } = deps;
+  const attempts = createAttempts();
+  const once = createOncePerMinute<string>(clock);
+  let token = initial;
+  let isToken = createSecretCheck([token]);
+  let sessions = createSessions(token, deps);
+
+  function rejected(reason: "foreign" | "unauthorized" | "rate_limited"): void {
+    telemetry.add("tailscale2otel.admin.rejected", 1, { reason });
+  }
+
+  /** Why this token of a peer is not taken; nothing if it is the right one. */
+  function refusalOf(candidate: Uint8Array, peer: string): HttpAnswer | undefined {
+    if (attempts.isExhausted(peer)) {
+      rejected("rate_limited");
+      return jsonResponse(429, { text: "Too many wrong tokens: try again in a minute" }, { "retry-after": "60" });
+    }
+    if (isToken(candidate)) return undefined;
+    attempts.failed(peer);
+    rejected("unauthorized");
+    const now = once("wrong");
+    if (now !== undefined) logger.warn("wrong admin token", { peer, alsoRefused: now.suppressed });
+    return jsonResponse(401, { text: "The admin token is wrong" }, challenge);
+  }
+
+  function whyNot({ request: { headers }, peer }: Exchange): HttpAnswer | undefined {
+    if (token === "" || sessions.isValid(headers.get("cookie"))) return undefined;
+    const credential = readAuthorization(headers.get("authorization"));
+    if (credential instanceof Uint8Array) return refusalOf(credential, peer);
+    rejected("unauthorized");
+    return jsonResponse(401, { text: "The admin token is required" }, challenge);
+  }
+
+  const sameOrigin =
+    (handler: Handler): Handler =>
+    (exchange) => {
+      if (!isForeign(exchange, token === "" ? "this machine" : "any")) return handler(exchange);
+      rejected("foreign");
+      return jsonResponse(403, { text: "Requests from other web pages are refused" });
+    };
+
+  /** A page knows that it was loaded by https, also where a proxy speaks it. */
+  const connectionOf = ({ request: { headers } }: Exchange): "secure" | "plain" =>
+    deps.speaksTls || headers.get("origin")?.startsWith("https:") === true ? "secure" : "plain";
+
+  return {
+    sameOrigin,
+    guarded: (handler) => sameOrigin((exchange) => whyNot(exchange) ?? handler(exchange)),
+    state: ({ request: { headers } }) => ({
+      required: token !== "",
+      signedIn: token === "" || sessions.isValid(headers.get("cookie")),
+    }),
+    signIn(exchange, candidate) {
+      if (token === "") return noContent({});
+      const refusal = refusalOf(Buffer.from(candidate), exchange.peer);
+      return refusal ?? noContent({ "set-cookie": sessions.begin(connectionOf(exchange)) });
+    },
+    signOut: (exchange) => noContent({ "set-cookie": sessions.end(connectionOf(exchange)) }),
+    useToken(next) {
+      if (next === token) return;
+      token = next;
+      isToken = createSecretCheck([token]);
+      sessions = createSessions(token, deps);
+    },
+  };
+}
+
+const challenge = { "www-authenticate": "Bearer" };
+
+function noContent(headers: Readonly<Record<string, string>>): HttpAnswer {
+  return { status: 204, headers, body: "" };
+}

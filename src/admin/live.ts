@@ -1,0 +1,195 @@
+/**
+ * What the open pages are told, as server-sent events. Every message is made once and sent to all, and nothing is made while
+ * nobody is connected. A message is a whole state, so a browser that is slow simply misses some.
+ */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import type { Exchange, HttpAnswer } from "../http/exchange.ts";
+import { jsonResponse } from "../http/exchange.ts";
+import type { Committed, Journal } from "../journal/index.ts";
+import type { EventFeed } from "./events/index.ts";
+import { idOf, startOf } from "./events/page.ts";
+import type { Overview } from "./overview.ts";
+import type { TrafficFeed } from "./traffic/index.ts";
+
+export interface LiveDeps {
+  readonly overview: () => Overview;
+  readonly traffic: Pick<TrafficFeed, "onSample">;
+  readonly events: Pick<EventFeed, "read">;
+  readonly journal: Pick<Journal, "identity">;
+  readonly telemetry: Telemetry;
+  /** Limits that tests make smaller. */
+  readonly maxPages?: number;
+  readonly stalledMs?: number;
+}
+
+/** At most so many pages, and bytes that wait for each. */
+const usualMaxPages = 200;
+const bufferBytes = 256 * 1024;
+
+const overviewMs = 1000;
+
+/** A browser that has taken nothing for so long while its buffer is full is gone. */
+const usualStalledMs = 30_000;
+
+/** A stream ends then, and the browser opens another one: whether it may is asked again. */
+const maxAgeMs = 3_600_000;
+
+/** What a browser waits before it connects again, in milliseconds. */
+const retry = encoded("retry: 2000\n\n");
+
+/** New audit and webhook events in one message. */
+const maxEvents = 50;
+
+interface Page {
+  readonly exchange: Pick<Exchange, "close">;
+  readonly controller: ReadableStreamDefaultController<Uint8Array>;
+  readonly openedAt: number;
+  /** Of its buffer, when it was last seen to take something; less than nothing is free if it is full. */
+  free: number;
+  tookAt: number;
+}
+
+export class Live {
+  readonly #deps: LiveDeps;
+  readonly #pages = new Set<Page>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #overview: { readonly at: number; readonly message: Uint8Array } | undefined;
+  /** The first row with audit or webhook events that was not sent yet, and how many such records have come. */
+  #unsent: { readonly seq: number; records: number } | undefined;
+  #isReading = false;
+  #isClosed = false;
+
+  constructor(deps: LiveDeps) {
+    this.#deps = deps;
+    deps.traffic.onSample((sample) => {
+      if (this.#pages.size > 0) this.#sendToAll(messageOf("sample", sample));
+    });
+    deps.telemetry.observe("tailscale2otel.admin.live.open", () => [{ value: this.#pages.size, attributes: {} }]);
+  }
+
+  /** Opens a stream for a page. */
+  answer(exchange: Pick<Exchange, "request" | "close">): HttpAnswer {
+    const { maxPages = usualMaxPages, telemetry } = this.#deps;
+    if (this.#isClosed) return jsonResponse(503, { text: "the program is stopping" });
+    if (this.#pages.size >= maxPages) {
+      telemetry.add("tailscale2otel.admin.rejected", 1, { reason: "too_many_pages" });
+      return jsonResponse(503, { text: `${maxPages} pages are open already` }, { "retry-after": "30" });
+    }
+    const headers = { "content-type": "text/event-stream", "x-accel-buffering": "no" };
+    return { status: 200, headers, body: exchange.request.method === "HEAD" ? "" : this.#open(exchange) };
+  }
+
+  /** Records have been committed. */
+  committed({ parts }: Pick<Committed, "parts">): void {
+    if (this.#pages.size === 0) return;
+    for (const { part, seq, accepted } of parts) {
+      if (part.type === "flow" || seq === 0) continue;
+      this.#unsent ??= { seq, records: 0 };
+      this.#unsent.records += accepted;
+    }
+  }
+
+  /** Ends every stream; those who may will open another one. */
+  end(): void {
+    for (const page of this.#pages) this.#close(page, "ended");
+  }
+
+  /** Ends every stream for good. */
+  close(): void {
+    this.#isClosed = true;
+    this.end();
+  }
+
+  #open(exchange: Pick<Exchange, "close">): ReadableStream<Uint8Array> {
+    let page: Page | undefined;
+    const now = performance.now();
+    return new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          page = { exchange, controller, openedAt: now, free: bufferBytes, tookAt: now };
+          this.#pages.add(page);
+          this.#timer ??= setInterval(() => this.#tick(), overviewMs);
+          controller.enqueue(retry);
+          controller.enqueue(this.#overviewMessage(now));
+        },
+        cancel: () => {
+          if (page !== undefined) this.#forget(page);
+        },
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: bufferBytes }),
+    );
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const { stalledMs = usualStalledMs } = this.#deps;
+    for (const page of this.#pages) {
+      const free = page.controller.desiredSize ?? 0;
+      if (free > 0 || free !== page.free) page.tookAt = now;
+      page.free = free;
+      if (now - page.tookAt >= stalledMs) this.#close(page, "stalled");
+      else if (now - page.openedAt >= maxAgeMs) this.#close(page, "ended");
+    }
+    if (this.#pages.size === 0) return;
+    this.#sendToAll(this.#overviewMessage(now));
+    void this.#sendEvents();
+  }
+
+  /** Those who open a page at the same time share one. */
+  #overviewMessage(now: number): Uint8Array {
+    if (this.#overview === undefined || now - this.#overview.at >= overviewMs / 2)
+      this.#overview = { at: now, message: messageOf("overview", this.#deps.overview()) };
+    return this.#overview.message;
+  }
+
+  async #sendEvents(): Promise<void> {
+    const unsent = this.#unsent;
+    if (unsent === undefined || this.#isReading) return;
+    this.#unsent = undefined;
+    this.#isReading = true;
+    try {
+      const from = idOf(this.#deps.journal, startOf(unsent.seq));
+      const query = { from, types: ["audit", "webhook"], nodes: [], limit: maxEvents, waitMs: 0 } as const;
+      const { events } = await this.#deps.events.read(query);
+      const more = Math.max(0, unsent.records - events.length);
+      if (events.length > 0) this.#sendToAll(messageOf("events", { events, more }));
+    } catch {
+      // Too many read at once, or the program stops. A page that misses events reads them itself.
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  #sendToAll(message: Uint8Array): void {
+    for (const { controller } of this.#pages) {
+      if ((controller.desiredSize ?? 0) > 0) controller.enqueue(message);
+      else this.#deps.telemetry.add("tailscale2otel.admin.live.skipped", 1, {});
+    }
+  }
+
+  #close(page: Page, reason: "ended" | "stalled"): void {
+    this.#forget(page);
+    this.#deps.telemetry.add("tailscale2otel.admin.live.closed", 1, { reason });
+    const { controller, exchange } = page;
+    if (reason === "ended" && (controller.desiredSize ?? 0) > 0) return controller.close();
+    // What waits for a browser that takes nothing would keep the connection open.
+    controller.error(new Error(reason));
+    exchange.close();
+  }
+
+  #forget(page: Page): void {
+    this.#pages.delete(page);
+    if (this.#pages.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#unsent = undefined;
+  }
+}
+
+function messageOf(event: "overview" | "sample" | "events", data: object): Uint8Array {
+  return encoded(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+}
+
+function encoded(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
