@@ -2,7 +2,8 @@
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type ArgsDef, defineCommand, type ParsedArgs, renderUsage } from "citty";
 import type { ConfigSources } from "../config/index.ts";
-import { foldLines, nearest } from "../lib/text.ts";
+import { foldLines } from "../lib/fold.ts";
+import { nearest } from "../lib/text.ts";
 import { build } from "../version.ts";
 import { UsageError } from "./flags.ts";
 import { type Host, jsonText } from "./terminal.ts";

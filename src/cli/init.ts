@@ -5,7 +5,7 @@ import { basename, delimiter, join, parse, relative, resolve, sep } from "node:p
 import process from "node:process";
 import { type Config, describeFinding, findConfigFile, inspectConfig, type Inspection } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { foldLines } from "../lib/text.ts";
+import { foldLines } from "../lib/fold.ts";
 import { fileErrorReason } from "../lib/file-error.ts";
 import { writePrivateFile } from "../lib/private-file.ts";
 import { type Answers, freshToken } from "../setup/answers.ts";

@@ -2,7 +2,8 @@
 import type { DestinationStatus } from "../admin/destinations.ts";
 import type { CounterState, PollHealth, RunningStatus, SignalHealth, Status } from "../admin/status.ts";
 import { formatBytes, formatDuration } from "../lib/units.ts";
-import { foldLines, printable } from "../lib/text.ts";
+import { foldLines } from "../lib/fold.ts";
+import { printable } from "../lib/text.ts";
 import { toggle } from "./flags.ts";
 import { type Command, command } from "./command.ts";
 import { instanceFlags, withInstance } from "./instance.ts";

@@ -1,10 +1,18 @@
-/** The frame of the page: navigation, the state of the instance, and the chosen view. */
+/** The frame of the page: navigation, the state of the instance, the filter, and the chosen view. */
 import type { JSX } from "preact";
+import { useEffect, useErrorBoundary, useRef } from "preact/hooks";
+import { signOut } from "./api.ts";
 import { DeliveryView } from "./delivery/index.tsx";
 import { EventsView } from "./events/index.tsx";
+import { NodeFilter } from "./filter.tsx";
 import { HistoryView } from "./history/index.tsx";
+import { ConnectionNotice, InstanceStateButton } from "./instance-state.tsx";
+import { newVersion } from "./live.ts";
 import { NowView } from "./now/index.tsx";
 import { hrefOf, route, type View, views } from "./route.ts";
+import { session } from "./session.ts";
+import { SignIn } from "./sign-in.tsx";
+import { chooseTheme, theme, themes } from "./theme.ts";
 
 const shown: Readonly<Record<View, { readonly title: string; readonly view: () => JSX.Element }>> = {
   now: { title: "Now", view: NowView },
@@ -14,11 +22,24 @@ const shown: Readonly<Record<View, { readonly title: string; readonly view: () =
 };
 
 export function App(): JSX.Element {
+  const main = useRef<HTMLElement>(null);
   const { view: current } = route.value;
-  const { view: Current } = shown[current];
+  const { view: Current, title } = shown[current];
+  const isSignedOut = session.value === "signed_out";
+  useEffect(() => {
+    document.title = `${title} – tailscale2otel`;
+  }, [title]);
   return (
     <>
-      <header>
+      {/* Not a link to an anchor: what stands behind the # of this page's address is its state. */}
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
+        Skip to the content
+      </button>
+      <header class="top">
+        <span class="product">
+          <Icon />
+          tailscale2otel
+        </span>
         <nav aria-label="Views">
           {views.map((name) => (
             <a key={name} href={hrefOf({ view: name })} aria-current={name === current ? "page" : undefined}>
@@ -26,10 +47,75 @@ export function App(): JSX.Element {
             </a>
           ))}
         </nav>
+        <InstanceStateButton />
+        <ThemeChoice />
+        {session.value === "signed_in" && (
+          <button type="button" onClick={() => void signOut()}>
+            Sign out
+          </button>
+        )}
       </header>
-      <main>
-        <Current />
+      <ConnectionNotice />
+      <VersionNotice />
+      {!isSignedOut && <NodeFilter />}
+      <main ref={main} tabIndex={-1}>
+        {isSignedOut ? <SignIn /> : <Guarded key={current} view={Current} title={title} />}
       </main>
     </>
+  );
+}
+
+/** A view that fails takes no other with it. */
+function Guarded({ view: View, title }: { readonly view: () => JSX.Element; readonly title: string }): JSX.Element {
+  const [error, retry] = useErrorBoundary();
+  if (error === undefined) return <View />;
+  return (
+    <section class="panel full">
+      <h1>{title}</h1>
+      <p class="trouble">This view cannot be shown: {error instanceof Error ? error.message : String(error)}</p>
+      <button type="button" onClick={retry}>
+        Try again
+      </button>
+    </section>
+  );
+}
+
+function VersionNotice(): JSX.Element | null {
+  if (newVersion.value === undefined) return null;
+  return (
+    <p class="notice" role="status">
+      Version {newVersion.value} runs now, and this page is of another one.{" "}
+      <button type="button" onClick={() => location.reload()}>
+        Reload
+      </button>
+    </p>
+  );
+}
+
+function ThemeChoice(): JSX.Element {
+  return (
+    <select
+      aria-label="Color scheme"
+      value={theme.value}
+      onChange={({ currentTarget }) => chooseTheme(themes.find((name) => name === currentTarget.value) ?? "auto")}
+    >
+      {themes.map((name) => (
+        <option key={name} value={name}>
+          {themeTitles[name]}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+const themeTitles = { auto: "Auto", light: "Light", dark: "Dark" } as const;
+
+function Icon(): JSX.Element {
+  return (
+    <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
+      <rect width="32" height="32" rx="7" fill="#1f4b99" />
+      <path d="M7 21 13 13 19 18 25 9" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round" />
+      <circle cx="25" cy="9" r="3" fill="#7fd1ae" />
+    </svg>
   );
 }

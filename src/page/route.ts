@@ -1,23 +1,8 @@
-/** What the page shows, as it stands in the address: the view, the chosen nodes, the range of time. A link carries all of it. */
+/** What the page shows: the view, the chosen nodes, the range of time. It follows the address, and the address follows it. */
 import { type ReadonlySignal, signal } from "@preact/signals";
+import { changed, hashOf, type Route, type RouteChange, routeOf } from "./address.ts";
 
-export const views = ["now", "events", "delivery", "history"] as const;
-export type View = (typeof views)[number];
-
-export const ranges = ["5m", "1h", "24h"] as const;
-export type Range = (typeof ranges)[number];
-
-export interface Route {
-  readonly view: View;
-  /** Everything is filtered by these; empty: everything is shown. */
-  readonly nodes: readonly string[];
-  readonly range: Range;
-  /** Further parameters of a view, such as `text` and `id` of events. */
-  readonly more: Readonly<Record<string, string>>;
-}
-
-/** A change of view keeps the nodes and drops what belongs to the old view. */
-export type RouteChange = Partial<Route>;
+export { type Range, rangeMs, ranges, type Route, type RouteChange, type View, views } from "./address.ts";
 
 const current = signal(routeOf(location.hash));
 addEventListener("hashchange", () => {
@@ -28,31 +13,23 @@ export const route: ReadonlySignal<Route> = current;
 
 /** The address of the page after a change. */
 export function hrefOf(change: RouteChange): string {
-  const before = current.value;
-  const kept = change.view === undefined || change.view === before.view ? before.more : {};
-  const next: Route = { ...before, more: kept, ...change };
-  const parameters = new URLSearchParams(next.more);
-  for (const node of next.nodes) parameters.append("node", node);
-  if (next.range !== "1h") parameters.set("range", next.range);
-  const text = parameters.toString();
-  return `#/${next.view}${text === "" ? "" : `?${text}`}`;
+  return hashOf(changed(current.value, change));
 }
 
+/** The back button leads back. */
 export function go(change: RouteChange): void {
   location.hash = hrefOf(change);
 }
 
-function routeOf(hash: string): Route {
-  const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
-  const parameters = new URLSearchParams(query);
-  const nodes = parameters.getAll("node");
-  const range = parameters.get("range");
-  parameters.delete("node");
-  parameters.delete("range");
-  return {
-    view: views.find((name) => name === path) ?? "now",
-    nodes,
-    range: ranges.find((name) => name === range) ?? "1h",
-    more: Object.fromEntries(parameters),
-  };
+/** The back button does not stop here: for what changes with every key. */
+export function replace(change: RouteChange): void {
+  const hash = hrefOf(change);
+  history.replaceState(null, "", hash);
+  current.value = routeOf(hash);
+}
+
+/** The nodes with one more, or without it if it was among them. */
+export function toggled(node: string): readonly string[] {
+  const { nodes } = current.value;
+  return nodes.includes(node) ? nodes.filter((one) => one !== node) : [...nodes, node];
 }

@@ -1,7 +1,8 @@
 /** Text under a bound of bytes or columns, and patterns for names. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { columnsOf, cutColumns, cutText, editDistance, foldLines, globMatcher, nearest } from "../../src/lib/text.ts";
+import { foldLines } from "../../src/lib/fold.ts";
+import { columnsOf, cutColumns, cutText, editDistance, globMatcher, nearest } from "../../src/lib/text.ts";
 import { seeded } from "../support/random.ts";
 
 const mark = "…[truncated]";

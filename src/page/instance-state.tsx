@@ -1,0 +1,72 @@
+/** How the instance is, in one word, with the reasons one click away. */
+import type { JSX } from "preact";
+import type { Overview } from "../admin/overview.ts";
+import { count, dateTime } from "./format.ts";
+import { connection, overview, streamTrouble } from "./live.ts";
+import { hrefOf } from "./route.ts";
+
+export interface InstanceState {
+  readonly kind: "ok" | "warn" | "bad" | "unknown";
+  readonly word: string;
+  readonly reasons: readonly string[];
+}
+
+export function stateOf(now: Overview | undefined): InstanceState {
+  if (now === undefined) return { kind: "unknown", word: "Unknown", reasons: [] };
+  const { notReady, degraded, counters } = now;
+  const restoring =
+    counters.kind === "restoring"
+      ? [`counters are being restored: row ${count(counters.measuredRow)} of ${count(counters.lastRow)}`]
+      : [];
+  const reasons = [...notReady, ...degraded, ...restoring];
+  if (notReady.length > 0) return { kind: "bad", word: "Not ready", reasons };
+  if (degraded.length > 0) return { kind: "warn", word: "Degraded", reasons };
+  return { kind: "ok", word: restoring.length > 0 ? "Restoring" : "Well", reasons };
+}
+
+export function InstanceStateButton(): JSX.Element {
+  const now = overview.value;
+  const isLost = connection.value === "closed" && streamTrouble.value === undefined;
+  const { kind, word, reasons } = isLost ? stateOf(undefined) : stateOf(now);
+  return (
+    <>
+      <button type="button" class={`state ${kind}`} popovertarget="state" aria-label={`Instance: ${word}`}>
+        <span class="dot" aria-hidden="true" />
+        {word}
+        {reasons.length > 1 ? ` (${reasons.length})` : ""}
+      </button>
+      <div id="state" popover="auto" class="popover">
+        <h2>{word}</h2>
+        {reasons.length === 0 ? (
+          <p>{now === undefined || isLost ? "The instance does not answer." : "Records are accepted and delivered."}</p>
+        ) : (
+          <ul>
+            {reasons.map((reason) => (
+              <li key={reason}>{reason}</li>
+            ))}
+          </ul>
+        )}
+        {now !== undefined && (
+          <p class="note">
+            Version {now.version}, started {dateTime(now.startedAt)}
+          </p>
+        )}
+        <p>
+          <a href={hrefOf({ view: "delivery" })}>What to do about it, and all details</a>
+        </p>
+      </div>
+    </>
+  );
+}
+
+/** What keeps this page from being live; nothing while it is. */
+export function ConnectionNotice(): JSX.Element {
+  const isClosed = connection.value === "closed";
+  const trouble = streamTrouble.value;
+  const text = trouble === undefined ? "Connection lost, trying again" : `${trouble}. Trying again every few seconds`;
+  return (
+    <div role="status" class="notices">
+      {isClosed && <p class="notice">{text}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,25 @@
+/** The six kinds of traffic: their order, names and colors, the same everywhere. */
+
+/** `direct`, `relayed` and `physical` are the bytes of the first three once more, as packets on the wire. */
+export const kinds = ["virtual", "subnet", "exit", "direct", "relayed", "physical"] as const;
+export type Kind = (typeof kinds)[number];
+
+/** What nodes say to each other, and to networks behind them. */
+export const trafficKinds = ["virtual", "subnet", "exit"] as const satisfies readonly Kind[];
+
+/** How it gets there. */
+export const pathKinds = ["direct", "relayed", "physical"] as const satisfies readonly Kind[];
+
+export const kindTitles: Readonly<Record<Kind, string>> = {
+  virtual: "Between nodes",
+  subnet: "Subnet routes",
+  exit: "Exit nodes",
+  direct: "Direct",
+  relayed: "Relayed",
+  physical: "Path unknown",
+};
+
+/** The variable of `style.css`. */
+export function colorOf(kind: Kind): string {
+  return `--kind-${kind}`;
+}

@@ -1,0 +1,179 @@
+/** What the instance says live, over one stream for the whole page. It comes back by itself, whatever happens to the instance. */
+import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
+import type { AcceptedEvent } from "../admin/events/index.ts";
+import type { Overview } from "../admin/overview.ts";
+import { ApiError, get, troubleOf } from "./api.ts";
+import {
+  addSample,
+  noSamples,
+  type RecentTraffic,
+  type Sample,
+  type Samples,
+  samplesOf,
+  type Traffic,
+} from "./samples.ts";
+import { session } from "./session.ts";
+import { isVisible } from "./visibility.ts";
+
+/** `closed`: lost, or refused; it is tried again. */
+export type Connection = "open" | "connecting" | "closed";
+
+const state = {
+  overview: signal<Overview | undefined>(undefined),
+  samples: signal<{ readonly columns: Samples }>({ columns: noSamples() }),
+  events: signal<readonly AcceptedEvent[]>([]),
+  connection: signal<Connection>("connecting"),
+  trouble: signal<string | undefined>(undefined),
+  reconnections: signal(0),
+  firstVersion: signal<string | undefined>(undefined),
+};
+
+export const overview: ReadonlySignal<Overview | undefined> = state.overview;
+/** The last hour by kind, per second. The arrays inside are always the same ones, the object around them is not. */
+export const samples: ReadonlySignal<{ readonly columns: Samples }> = state.samples;
+/** The latest audit and webhook events, newest first. */
+export const recentEvents: ReadonlySignal<readonly AcceptedEvent[]> = state.events;
+export const connection: ReadonlySignal<Connection> = state.connection;
+/** Why there is no stream although the instance answers; absent if it does not answer at all. */
+export const streamTrouble: ReadonlySignal<string | undefined> = state.trouble;
+/** How often the stream has begun: what was asked before may be out of date. */
+export const reconnections: ReadonlySignal<number> = state.reconnections;
+/** The version that runs now, if this page is that of another one. */
+export const newVersion: ReadonlySignal<string | undefined> = computed(() => {
+  const version = state.overview.value?.version;
+  return version === state.firstVersion.value ? undefined : version;
+});
+
+/** Events to keep for the short list. */
+const keptEvents = 50;
+
+/** A page that nobody has seen for so long has no stream. */
+const hiddenMs = 60_000;
+
+/** The instance speaks once a second. After so long without a word, the connection is dead without knowing it, as after sleep. */
+const silenceMs = 15_000;
+
+const firstRetryMs = 500;
+const lastRetryMs = 8000;
+
+let source: EventSource | undefined;
+let retryMs = firstRetryMs;
+let heardAt = 0;
+let retry: ReturnType<typeof setTimeout> | undefined;
+/** The clock of the instance minus that of the browser, milliseconds. */
+let clockDifference = 0;
+
+/** Epoch milliseconds by the clock of the instance, which all its times are of. */
+export function serverNow(): number {
+  return Date.now() + clockDifference;
+}
+
+export function startLive(): void {
+  let hiding: ReturnType<typeof setTimeout> | undefined;
+  effect(() => {
+    const isWanted = session.value !== "signed_out";
+    clearTimeout(hiding);
+    if (!isWanted) disconnect();
+    else if (!isVisible.value) hiding = setTimeout(disconnect, hiddenMs);
+    else if (source === undefined) connect();
+  });
+  addEventListener("online", () => {
+    if (isVisible.peek()) connect();
+  });
+  addEventListener("pagehide", disconnect);
+  // The page comes back as it was left, with the back button.
+  addEventListener("pageshow", () => {
+    if (source === undefined && isVisible.peek()) connect();
+  });
+  setInterval(() => {
+    if (source !== undefined && isVisible.peek() && performance.now() - heardAt > silenceMs) void lost();
+  }, 5000);
+}
+
+function connect(): void {
+  disconnect();
+  if (session.peek() === "signed_out") return;
+  heardAt = performance.now();
+  const opened = new EventSource("/api/v1/live");
+  source = opened;
+  const on = <Data>(name: string, use: (data: Data) => void): void =>
+    opened.addEventListener(name, ({ data }: MessageEvent<string>) => {
+      heardAt = performance.now();
+      use(JSON.parse(data) as Data);
+    });
+  opened.addEventListener("open", () => {
+    retryMs = firstRetryMs;
+    state.connection.value = "open";
+    state.trouble.value = undefined;
+    state.reconnections.value++;
+    void loadHistory(opened);
+  });
+  opened.addEventListener("error", () => void lost());
+  on<Overview>("overview", useOverview);
+  on<Sample>("sample", (sample) => {
+    addSample(state.samples.peek().columns, sample);
+    state.samples.value = { columns: state.samples.peek().columns };
+  });
+  on<{ readonly events: readonly AcceptedEvent[] }>("events", ({ events }) => {
+    useEvents([...state.events.peek(), ...events]);
+  });
+}
+
+function disconnect(): void {
+  clearTimeout(retry);
+  source?.close();
+  source = undefined;
+}
+
+/** The stream does not say why it fails, so the instance is asked for what the stream would bring. */
+async function lost(): Promise<void> {
+  disconnect();
+  state.connection.value = "closed";
+  retryMs = Math.min(2 * retryMs, lastRetryMs);
+  try {
+    useOverview(await get<Overview>("/api/v1/overview"));
+    state.trouble.value = "The instance sends no live updates";
+  } catch (error) {
+    state.trouble.value = error instanceof ApiError ? troubleOf(error) : undefined;
+  }
+  if (source !== undefined || session.peek() === "signed_out" || !isVisible.peek()) return;
+  clearTimeout(retry);
+  retry = setTimeout(connect, retryMs);
+}
+
+function useOverview(next: Overview): void {
+  clockDifference = Date.parse(next.at) - Date.now();
+  state.firstVersion.value ??= next.version;
+  state.overview.value = next;
+}
+
+/** What happened before the stream began. The journal may be another one than before, so nothing is kept. */
+async function loadHistory(opened: EventSource): Promise<void> {
+  const arrived: Sample[] = [];
+  const keep = ({ data }: MessageEvent<string>): void => void arrived.push(JSON.parse(data) as Sample);
+  opened.addEventListener("sample", keep);
+  const [minutes, recent, events] = await Promise.all([
+    answered(get<Traffic>("/api/v1/traffic")),
+    answered(get<RecentTraffic>("/api/v1/traffic/recent")),
+    answered(
+      get<{ readonly events: readonly AcceptedEvent[] }>("/api/v1/events", { last: 20, types: "audit,webhook" }),
+    ),
+  ]);
+  opened.removeEventListener("sample", keep);
+  if (source !== opened) return;
+  const columns = samplesOf(minutes, recent);
+  for (const sample of arrived) addSample(columns, sample);
+  state.samples.value = { columns };
+  if (events !== undefined) useEvents(events.events);
+}
+
+/** By time of acceptance; one that is known already is left out. */
+function useEvents(events: readonly AcceptedEvent[]): void {
+  const byId = new Map(events.map((event) => [event.id, event]));
+  const newest = [...byId.values()].toSorted((left, right) => right.acceptedAt.localeCompare(left.acceptedAt));
+  state.events.value = newest.slice(0, keptEvents);
+}
+
+async function answered<Answer>(answer: Promise<Answer>): Promise<Answer | undefined> {
+  return answer.catch(() => undefined);
+}

@@ -1,0 +1,59 @@
+/** A part of a view: its heading, what can be chosen there, and what to say if there is nothing to show. */
+import type { ComponentChildren, JSX } from "preact";
+import { useId } from "preact/hooks";
+
+export interface PanelProps {
+  readonly title: string;
+  /** Beside the heading. */
+  readonly actions?: ComponentChildren;
+  /** One sentence below the heading. */
+  readonly note?: ComponentChildren;
+  /** What went wrong; the old content stays. */
+  readonly error?: string | undefined;
+  /** For a grid: the panel takes a whole row. */
+  readonly width?: "half" | "full";
+  readonly children?: ComponentChildren;
+}
+
+export function Panel({ title, actions, note, error, width = "half", children }: PanelProps): JSX.Element {
+  const id = useId();
+  return (
+    <section class={`panel ${width}`} aria-labelledby={id}>
+      <div class="panel-head">
+        <h2 id={id}>{title}</h2>
+        {actions}
+      </div>
+      {note !== undefined && <p class="note">{note}</p>}
+      {error !== undefined && <p class="trouble">{error}. Trying again.</p>}
+      {children}
+    </section>
+  );
+}
+
+/** Instead of an empty picture: why there is nothing, and what to do. */
+export function Empty({ children }: { readonly children: ComponentChildren }): JSX.Element {
+  return <p class="empty">{children}</p>;
+}
+
+export interface ChoiceProps<Name extends string> {
+  readonly label: string;
+  readonly options: readonly Name[];
+  readonly chosen: Name;
+  readonly onChoose: (name: Name) => void;
+  /** What is shown for an option, if not its name. */
+  readonly titleOf?: (name: Name) => string;
+}
+
+/** One of a few. */
+export function Choice<Name extends string>(props: ChoiceProps<Name>): JSX.Element {
+  const { label, options, chosen, onChoose, titleOf = (name) => name } = props;
+  return (
+    <div class="choice" role="group" aria-label={label}>
+      {options.map((name) => (
+        <button key={name} type="button" aria-pressed={name === chosen} onClick={() => onChoose(name)}>
+          {titleOf(name)}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,126 @@
+/** How a chart is drawn: uPlot's options, with colors from the style sheet and times as the browser writes them. */
+import uPlot from "uplot";
+import { timeOfDay, time } from "./format.ts";
+import { bandsOf, stacked, type StackedSeries } from "./stack.ts";
+import { colorValue } from "./theme.ts";
+
+export interface ChartSeries extends StackedSeries {
+  readonly title: string;
+  /** A variable of `style.css`, such as `--kind-virtual`. */
+  readonly color: string;
+}
+
+export interface PlotOptions {
+  readonly series: readonly ChartSeries[];
+  readonly layout: "stacked" | "lines";
+  readonly height: number;
+  /** Writes a value with its unit. */
+  readonly show: (value: number) => string;
+  /** The index under the pointer, and where that is; none if it has left. */
+  readonly onPoint: (index: number | undefined, left: number) => void;
+  /** Epoch milliseconds of a part that was dragged over. */
+  readonly onSelect?: ((since: number, until: number) => void) | undefined;
+}
+
+export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot.AlignedData): uPlot {
+  const { series, layout, height, show, onPoint, onSelect } = options;
+  const plot = new uPlot(
+    {
+      width: Math.max(place.clientWidth, 100),
+      height,
+      legend: { show: false },
+      cursor: {
+        y: false,
+        points: { size: 6 },
+        drag: { x: onSelect !== undefined, y: false, setScale: false },
+      },
+      select: { show: onSelect !== undefined, left: 0, top: 0, width: 0, height: 0 },
+      scales: { x: { time: true }, y: { range: (_, least, most) => rangeOf(least, most) } },
+      axes: [xAxis, yAxisOf(show)],
+      series: [{}, ...series.map((one) => drawn(one, layout))],
+      hooks: {
+        setCursor: [({ cursor }) => onPoint(cursor.idx ?? undefined, cursor.left ?? 0)],
+        setSelect: [
+          (self) => {
+            const { left, width } = self.select;
+            if (width < 3) return;
+            onSelect?.(self.posToVal(left, "x") * 1000, self.posToVal(left + width, "x") * 1000);
+            self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          },
+        ],
+      },
+    },
+    data,
+    place,
+  );
+  return plot;
+}
+
+/** The columns that uPlot draws. */
+export function columnsOf(
+  at: readonly number[],
+  { series, layout }: Pick<PlotOptions, "series" | "layout">,
+  hidden: ReadonlySet<string>,
+): uPlot.AlignedData {
+  const isHidden = (index: number): boolean => hidden.has(series[index]?.title ?? "");
+  if (layout === "stacked") return [[...at], ...stacked(series, at.length, isHidden)];
+  return [[...at], ...series.map(({ values }, index) => (isHidden(index) ? at.map(() => null) : [...values]))];
+}
+
+/** Fills between what is stacked now. */
+export function fillBands(
+  plot: uPlot,
+  { series, layout }: Pick<PlotOptions, "series" | "layout">,
+  hidden: ReadonlySet<string>,
+): void {
+  if (layout !== "stacked") return;
+  plot.delBand(null);
+  const isHidden = (index: number): boolean => hidden.has(series[index]?.title ?? "");
+  for (const [outer, inner] of bandsOf(series, isHidden)) {
+    const dir = series[outer]?.side === "below" ? 1 : -1;
+    plot.addBand({ series: [outer + 1, inner + 1], dir });
+  }
+}
+
+const font = "11px system-ui, sans-serif";
+
+const xAxis: uPlot.Axis = {
+  font,
+  stroke: () => colorValue("--muted"),
+  grid: { stroke: () => colorValue("--grid"), width: 1 },
+  ticks: { show: false },
+  size: 28,
+  space: 70,
+  values: (_, splits, __, ___, step) => splits.map((at) => (step < 60 ? time(at * 1000) : timeOfDay(at * 1000))),
+};
+
+function yAxisOf(show: (value: number) => string): uPlot.Axis {
+  return {
+    font,
+    stroke: () => colorValue("--muted"),
+    grid: { stroke: () => colorValue("--grid"), width: 1 },
+    ticks: { show: false },
+    size: 72,
+    space: 32,
+    values: (_, splits) => splits.map((value) => show(Math.abs(value))),
+  };
+}
+
+function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"]): uPlot.Series {
+  const filled = layout === "stacked" ? { fill: () => `${colorValue(color)}59` } : {};
+  return {
+    label: title,
+    stroke: () => colorValue(color),
+    width: 1.25,
+    points: { show: false },
+    ...(side === "below" && { dash: [4, 2] }),
+    ...filled,
+  };
+}
+
+/** Zero is always there, and an empty chart has a height. */
+function rangeOf(least: number | null, most: number | null): uPlot.Range.MinMax {
+  const [low, high] = [Math.min(0, least ?? 0), Math.max(0, most ?? 0)];
+  const room = (high - low) * 0.06;
+  return high === low ? [0, 1] : [low === 0 ? 0 : low - room, high === 0 ? 0 : high + room];
+}

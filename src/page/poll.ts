@@ -1,0 +1,53 @@
+/** Data that a view asks for again and again, as long as somebody can see it. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { troubleOf } from "./api.ts";
+import { reconnections } from "./live.ts";
+import { session } from "./session.ts";
+import { isVisible } from "./visibility.ts";
+
+export interface Polled<Data> {
+  /** The last good answer, even while `error` is set. */
+  readonly data: Data | undefined;
+  readonly error: string | undefined;
+  /** Nothing has been answered yet for this `key`. */
+  readonly isLoading: boolean;
+  /** Asks at once. */
+  readonly refresh: () => void;
+}
+
+/** Asks at once when `key` changes, the page becomes visible again, or the connection comes back. */
+export function usePolled<Data>(load: (signal: AbortSignal) => Promise<Data>, everyMs: number, key = ""): Polled<Data> {
+  const [state, setState] = useState<Omit<Polled<Data>, "refresh"> & { readonly key: string }>({
+    key,
+    data: undefined,
+    error: undefined,
+    isLoading: true,
+  });
+  const [asked, setAsked] = useState(0);
+  const current = useRef(load);
+  current.current = load;
+  const isAsking = isVisible.value && session.value !== "signed_out";
+  const connected = reconnections.value;
+  useEffect(() => {
+    if (!isAsking) return undefined;
+    const stop = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ask = async (): Promise<void> => {
+      try {
+        const data = await current.current(stop.signal);
+        if (!stop.signal.aborted) setState({ key, data, error: undefined, isLoading: false });
+      } catch (error) {
+        if (!stop.signal.aborted) setState(({ data }) => ({ key, data, error: troubleOf(error), isLoading: false }));
+      }
+      if (!stop.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
+    };
+    void ask();
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [key, everyMs, isAsking, connected, asked]);
+  const { data, error } = state;
+  const isLoading = state.isLoading || state.key !== key;
+  return { data, error, isLoading, refresh: () => setAsked((times) => times + 1) };
+}

@@ -1,0 +1,133 @@
+/** The last hour of traffic in columns: what the server has by minute, what it has by five seconds, and what comes in live. */
+import { type Kind, kinds } from "./kinds.ts";
+
+/** Numbers of a kind, over a time. */
+export interface Sums {
+  readonly entries: number;
+  readonly txBytes: number;
+  readonly rxBytes: number;
+}
+
+export type Columns = { readonly [Name in keyof Sums]: readonly number[] };
+
+/** `GET /api/v1/traffic`: by minute; those in which nothing was received are left out. Epoch milliseconds. */
+export interface Traffic {
+  readonly since: number;
+  readonly until: number;
+  readonly stepSeconds: number;
+  readonly isComplete: boolean;
+  readonly isPartial: boolean;
+  readonly at: readonly number[];
+  readonly series: Readonly<Record<Kind, Columns>>;
+}
+
+/** `GET /api/v1/traffic/recent`: each sample covers `seconds` up to `at`. */
+export interface RecentTraffic {
+  readonly at: readonly number[];
+  readonly seconds: readonly number[];
+  readonly series: Readonly<Record<Kind, Columns>>;
+}
+
+/** The message `sample` of `/api/v1/live`. */
+export interface Sample {
+  readonly at: number;
+  readonly seconds: number;
+  readonly series: Readonly<Record<Kind, Sums>>;
+}
+
+export const sumNames = ["entries", "txBytes", "rxBytes"] as const satisfies readonly (keyof Sums)[];
+
+/** Per second. The arrays grow at their end and are cut at their beginning. */
+export interface Samples {
+  /** Epoch seconds. */
+  readonly at: number[];
+  readonly series: Readonly<Record<Kind, { readonly [Name in keyof Sums]: number[] }>>;
+}
+
+/** As far back as anything is shown live. */
+export const keptSeconds = 3600;
+
+export function noSamples(): Samples {
+  const series = kinds.map((kind) => [kind, { entries: [], txBytes: [], rxBytes: [] }] as const);
+  return { at: [], series: Object.fromEntries(series) as unknown as Samples["series"] };
+}
+
+/** Minutes as rates, with a zero for each in which nothing was received, from the first one with anything in it. */
+export function samplesOfMinutes(traffic: Traffic): Samples {
+  const samples = noSamples();
+  const { stepSeconds } = traffic;
+  addMinutes(samples, traffic, traffic.until / 1000);
+  const end = Math.floor(traffic.until / 1000 / stepSeconds) * stepSeconds;
+  fillZeros(samples, end, stepSeconds);
+  return samples;
+}
+
+/** Finer samples replace minutes. */
+export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | undefined): Samples {
+  const samples = noSamples();
+  const first = recent?.at[0];
+  const begin = first === undefined ? Number.POSITIVE_INFINITY : first / 1000 - (recent?.seconds[0] ?? 0);
+  if (minutes !== undefined) addMinutes(samples, minutes, begin);
+  if (recent !== undefined)
+    recent.at.forEach((at, index) => {
+      const seconds = recent.seconds[index] ?? 0;
+      addRow(samples, at / 1000, (kind, name) => perSecond(recent.series[kind][name][index], seconds));
+    });
+  cutBefore(samples, (samples.at.at(-1) ?? 0) - keptSeconds);
+  return samples;
+}
+
+/** One that is there already, or is older than the last, changes nothing. */
+export function addSample(samples: Samples, { at, seconds, series }: Sample): void {
+  addRow(samples, at / 1000, (kind, name) => perSecond(series[kind][name], seconds));
+  cutBefore(samples, at / 1000 - keptSeconds);
+}
+
+/** The mean of the last `seconds`; 0 without any sample. */
+export function meanOf(samples: Samples, values: readonly number[], seconds: number): number {
+  const { at } = samples;
+  const end = at.at(-1);
+  if (end === undefined) return 0;
+  let [sum, found] = [0, 0];
+  for (let index = at.length - 1; index >= 0 && (at[index] as number) > end - seconds; index--, found++)
+    sum += values[index] ?? 0;
+  return sum / Math.max(1, found);
+}
+
+/** Minutes that begin before `until`, epoch seconds, each at its middle. */
+function addMinutes(samples: Samples, { at, series, stepSeconds }: Traffic, until: number): void {
+  at.forEach((beginMs, index) => {
+    const begin = beginMs / 1000;
+    if (begin >= until) return;
+    fillZeros(samples, begin, stepSeconds);
+    const seconds = Math.min(stepSeconds, Math.max(1, until - begin));
+    const middle = Math.min(begin + stepSeconds / 2, until);
+    addRow(samples, middle, (kind, name) => perSecond(series[kind][name][index], seconds));
+  });
+}
+
+/** Minutes in which nothing was received, between the last one and one that begins at `begin`. */
+function fillZeros(samples: Samples, begin: number, stepSeconds: number): void {
+  for (;;) {
+    const next = (samples.at.at(-1) ?? Number.POSITIVE_INFINITY) + stepSeconds;
+    if (!(next < begin)) return;
+    addRow(samples, next, () => 0);
+  }
+}
+
+function addRow(samples: Samples, at: number, valueOf: (kind: Kind, name: keyof Sums) => number): void {
+  if (!(at > (samples.at.at(-1) ?? Number.NEGATIVE_INFINITY))) return;
+  samples.at.push(at);
+  for (const kind of kinds) for (const name of sumNames) samples.series[kind][name].push(valueOf(kind, name));
+}
+
+function cutBefore(samples: Samples, begin: number): void {
+  const kept = samples.at.findIndex((at) => at >= begin);
+  if (kept <= 0) return;
+  samples.at.splice(0, kept);
+  for (const kind of kinds) for (const name of sumNames) samples.series[kind][name].splice(0, kept);
+}
+
+function perSecond(amount: number | undefined, seconds: number): number {
+  return seconds > 0 ? (amount ?? 0) / seconds : 0;
+}

@@ -1,0 +1,127 @@
+/** A table that is sorted by a click on a heading. It scrolls inside itself. */
+import type { ComponentChildren, JSX } from "preact";
+import { useId, useMemo, useState } from "preact/hooks";
+
+export interface Column<Row> {
+  readonly title: string;
+  /** What is sorted by; without it, the column is not. */
+  readonly value?: (row: Row) => number | string;
+  /** What is shown; without it, the value. */
+  readonly cell?: (row: Row) => ComponentChildren;
+  /** Numbers stand at the right, and are sorted greatest first. */
+  readonly align?: "left" | "right";
+}
+
+export interface TableProps<Row> {
+  /** For those who cannot see what is around it. */
+  readonly caption: string;
+  readonly columns: readonly Column<Row>[];
+  readonly rows: readonly Row[];
+  readonly keyOf: (row: Row) => string | number;
+  /** The title of the column that the table is sorted by at first; without it, rows keep their order. */
+  readonly sortedBy?: string;
+  /** Rows to show until all are asked for. */
+  readonly limit?: number;
+  readonly isChosen?: (row: Row) => boolean;
+}
+
+interface Sorting {
+  readonly title: string;
+  readonly direction: "ascending" | "descending";
+}
+
+export function Table<Row>(props: TableProps<Row>): JSX.Element {
+  const { caption, columns, rows, keyOf, sortedBy, limit = 50, isChosen } = props;
+  const [sorting, setSorting] = useState<Sorting | undefined>(() => firstSorting(columns, sortedBy));
+  const [isWhole, setWhole] = useState(false);
+  const id = useId();
+  const sorted = useMemo(() => sortedRows(rows, columns, sorting), [rows, columns, sorting]);
+  const shown = isWhole ? sorted : sorted.slice(0, limit);
+  return (
+    <>
+      <div class="table" role="region" aria-labelledby={id} tabIndex={0}>
+        <table>
+          <caption id={id} class="unseen">
+            {caption}
+          </caption>
+          <thead>
+            <tr>
+              {columns.map((column) => (
+                <Heading key={column.title} column={column} sorting={sorting} onSort={setSorting} />
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((row) => (
+              <tr key={keyOf(row)} class={isChosen?.(row) ? "chosen" : undefined}>
+                {columns.map(({ title, value, cell, align }) => (
+                  <td key={title} class={align}>
+                    {cell === undefined ? value?.(row) : cell(row)}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {sorted.length > limit && (
+        <button type="button" class="more" onClick={() => setWhole(!isWhole)}>
+          {isWhole ? `Show only ${limit}` : `Show all ${sorted.length}`}
+        </button>
+      )}
+    </>
+  );
+}
+
+interface HeadingProps<Row> {
+  readonly column: Column<Row>;
+  readonly sorting: Sorting | undefined;
+  readonly onSort: (sorting: Sorting) => void;
+}
+
+function Heading<Row>({ column, sorting, onSort }: HeadingProps<Row>): JSX.Element {
+  const { title, value, align } = column;
+  const direction = sorting?.title === title ? sorting.direction : undefined;
+  if (value === undefined)
+    return (
+      <th scope="col" class={align}>
+        {title}
+      </th>
+    );
+  const opposite = direction === "ascending" ? "descending" : "ascending";
+  const next = direction === undefined ? firstDirection(column) : opposite;
+  return (
+    <th scope="col" class={align} aria-sort={direction ?? "none"}>
+      <button type="button" onClick={() => onSort({ title, direction: next })}>
+        {title}
+        <span aria-hidden="true">{direction === undefined ? "" : direction === "ascending" ? " ▲" : " ▼"}</span>
+      </button>
+    </th>
+  );
+}
+
+/** A new array; equal rows keep their order. */
+export function sortedRows<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  sorting: Sorting | undefined,
+): readonly Row[] {
+  const value = columns.find(({ title }) => title === sorting?.title)?.value;
+  if (value === undefined) return rows;
+  const sign = sorting?.direction === "ascending" ? 1 : -1;
+  return rows.toSorted((left, right) => sign * compared(value(left), value(right)));
+}
+
+function compared(left: number | string, right: number | string): number {
+  if (typeof left === "number" && typeof right === "number") return left - right;
+  return String(left).localeCompare(String(right), undefined, { numeric: true });
+}
+
+function firstDirection<Row>({ align }: Column<Row>): Sorting["direction"] {
+  return align === "right" ? "descending" : "ascending";
+}
+
+function firstSorting<Row>(columns: readonly Column<Row>[], sortedBy: string | undefined): Sorting | undefined {
+  const column = columns.find(({ title }) => title === sortedBy);
+  return column && { title: column.title, direction: firstDirection(column) };
+}

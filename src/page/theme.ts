@@ -1,0 +1,58 @@
+/** Light or dark: as the system has it, or as was chosen in this browser. */
+import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
+
+export const themes = ["auto", "light", "dark"] as const;
+export type Theme = (typeof themes)[number];
+
+const key = "tailscale2otel.theme";
+
+const chosen = signal<Theme>(themes.find((name) => name === remembered()) ?? "auto");
+const systemScheme = matchMedia("(prefers-color-scheme: dark)");
+const isSystemDark = signal(systemScheme.matches);
+systemScheme.addEventListener("change", ({ matches }) => {
+  isSystemDark.value = matches;
+});
+
+export const theme: ReadonlySignal<Theme> = chosen;
+
+/** What draws on a canvas draws again when this changes. */
+export const scheme: ReadonlySignal<"light" | "dark"> = computed(() =>
+  chosen.value === "auto" ? (isSystemDark.value ? "dark" : "light") : chosen.value,
+);
+
+/** Values of variables by name, as long as the scheme stays. */
+const values = new Map<string, string>();
+
+effect(() => {
+  const { dataset } = document.documentElement;
+  if (chosen.value === "auto") delete dataset["theme"];
+  else dataset["theme"] = chosen.value;
+  if (scheme.value !== undefined) values.clear();
+});
+
+export function chooseTheme(next: Theme): void {
+  chosen.value = next;
+  try {
+    localStorage.setItem(key, next);
+  } catch {
+    // A browser that keeps nothing: the choice lasts as long as the page.
+  }
+}
+
+/** The value that a variable of `style.css`, such as `--kind-virtual`, has in the current scheme. */
+export function colorValue(variable: string): string {
+  let value = values.get(variable);
+  if (value === undefined) {
+    value = getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+    values.set(variable, value);
+  }
+  return value;
+}
+
+function remembered(): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
