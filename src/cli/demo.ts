@@ -1,14 +1,19 @@
 /** `demo`: the flags of the demonstration. */
 import { demo } from "../demo/index.ts";
+import { defaultNodes } from "../demo/tailnet.ts";
 import { parseDuration } from "../lib/units.ts";
 import { command } from "./command.ts";
-import { option, UsageError, wholeNumberOf } from "./flags.ts";
+import { option, toggle, UsageError, wholeNumberOf } from "./flags.ts";
 
+/** Of a tailnet of the usual size; of a large one it is more, so that the past is soon caught up with. */
 const defaultRate = 2000;
+const defaultRatePerNode = 8;
+
+const nodeLimits = [2, 2000] as const;
 
 export const demoCommand = command({
   name: "demo",
-  description: "See it work: a simulated tailnet sends to the real program, and nothing is left behind",
+  description: "See it work: a simulated tailnet sends to the real program, and a page shows it live",
   args: {
     endpoint: option("url", "Also export to this OTLP backend. (Default: nothing leaves this machine)"),
     protocol: {
@@ -17,24 +22,36 @@ export const demoCommand = command({
       description: "OTLP encoding for that backend.",
     },
     duration: option("30s", "Stop after this long. (Default: at Ctrl-C)"),
-    rate: option("N", `Maximum number of connection entries per second. (Default: ${defaultRate})`),
+    rate: option(
+      "N",
+      `Maximum number of connection entries per second. (Default: ${defaultRate}, and at least ${defaultRatePerNode} for each node)`,
+    ),
+    nodes: option("N", `Nodes of the tailnet, ${nodeLimits.join(" to ")}. (Default: ${defaultNodes})`),
+    open: toggle("Open the page in a browser; not over SSH, in a pipe or in CI. (In the terminal, o does the same)"),
     seed: option("N", "Seed of the simulation: each number makes another tailnet."),
   },
   examples: [
-    ["tailscale2otel demo", "watch it; Ctrl-C ends it"],
+    ["tailscale2otel demo", "watch it in a browser and in the terminal; Ctrl-C ends it"],
+    ["tailscale2otel demo --nodes 500 --open", "a large tailnet, in the browser at once"],
     ["tailscale2otel demo --endpoint http://127.0.0.1:4318", "see the same in your own backend"],
     ["tailscale2otel demo --duration 30s --rate 500", "half a minute at a slow pace"],
   ],
   async run({ args, host }) {
-    const { endpoint, protocol, duration, rate, seed } = args;
+    const { endpoint, protocol, duration, rate, nodes, open, seed } = args;
     if (protocol !== undefined && endpoint === undefined) throw new UsageError("--protocol needs --endpoint");
     const durationMs = duration === undefined ? undefined : parseDuration(duration);
     if (duration !== undefined && !durationMs)
       throw new UsageError(`--duration must be a time such as 30s or 5m, not ${JSON.stringify(duration)}`);
+    const nodeCount = nodes === undefined ? defaultNodes : wholeNumberOf(nodes, "--nodes", nodeLimits);
     await demo({
       endpoint,
       durationMs,
-      entriesPerSecond: rate === undefined ? defaultRate : wholeNumberOf(rate, "--rate", [1, 1_000_000]),
+      entriesPerSecond:
+        rate === undefined
+          ? Math.max(defaultRate, defaultRatePerNode * nodeCount)
+          : wholeNumberOf(rate, "--rate", [1, 1_000_000]),
+      nodeCount,
+      opensBrowser: open === true,
       seed: seed === undefined ? 1 : wholeNumberOf(seed, "--seed", [0, 2 ** 32 - 1]),
       environment:
         protocol === undefined ? host.environment : { ...host.environment, TS2OTEL_OTLP__PROTOCOL: protocol },

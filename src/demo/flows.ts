@@ -22,8 +22,10 @@ export function createTraffic(tailnet: Tailnet): Traffic {
     for (const conversation of conversations)
       if (random.chance(conversation.activity)) converse(tailnet.seed, conversation, window, random, reports);
     for (const [index, device] of exitUsers.entries()) {
-      const exit = exits[index % exits.length];
-      if (exit !== undefined && random.chance(0.6)) leave(tailnet.seed, device, exit, random, reports);
+      const place = index % exits.length;
+      const exit = exits[place];
+      if (exit !== undefined && random.chance(0.6))
+        leave(tailnet.seed, { device, exit, hasDestinations: place % 2 === 0 }, random, reports);
     }
     return [...reports].map(([node, own]) => recordOf(node, own, window, random));
   };
@@ -61,7 +63,7 @@ const habit = (port: number, connections: number, activity: number, request: num
   response,
 });
 
-/** Every client with some of the servers: all, or one that differs from client to client. */
+/** Every client with some of the servers: all of its site, or one that differs from client to client. */
 const habits: readonly (readonly [client: string, server: string, which: "all" | "one", Habit])[] = [
   ["web", "database", "all", habit(5432, 5, 0.95, 9_000, 160_000)],
   ["web", "cache", "all", { ...habit(6379, 3, 0.9, 4_000, 26_000), overIpv6: true }],
@@ -79,13 +81,18 @@ const habits: readonly (readonly [client: string, server: string, which: "all" |
   ["database", "phone", "one", { ...habit(0, 1, 0.1, 48, 0), protocol: 99 }],
 ];
 
+/** One of so many clients talks to another site. */
+const farClients = 5;
+
 function conversationsOf(tailnet: Tailnet): readonly Conversation[] {
   const those = (role: string): readonly SimulatedNode[] =>
     role === "*" ? tailnet.nodes.filter(({ description }) => description.tags !== undefined) : nodesOf(tailnet, role);
   return habits.flatMap(([clients, servers, which, rest]) =>
     those(clients).flatMap((client) => {
       const others = those(servers).filter((server) => server !== client);
-      const chosen = which === "all" ? others : others.filter((_, index) => index === client.index % others.length);
+      const near = others.filter(({ site }) => site === client.site);
+      const reached = near.length === 0 || (which === "one" && client.index % farClients === 0) ? others : near;
+      const chosen = which === "all" ? near : reached.slice(client.index % reached.length).slice(0, 1);
       return chosen.map((server) => ({ client, server, ...rest }));
     }),
   );
@@ -173,11 +180,18 @@ function converse(seed: number, talk: Conversation, window: number, random: Rand
   }
 }
 
+interface Leaving {
+  readonly device: SimulatedNode;
+  readonly exit: SimulatedNode;
+  /** Whether the exit node logs where packets go. */
+  readonly hasDestinations: boolean;
+}
+
 /** Exit traffic is reported by the exit node alone. Without destination logging, each direction is an entry of its own. */
-function leave(seed: number, device: SimulatedNode, exit: SimulatedNode, random: Random, reports: Reports): void {
+function leave(seed: number, { device, exit, hasDestinations }: Leaving, random: Random, reports: Reports): void {
   const counters = exchange({ request: 12_000, response: 260_000 }, random);
   const [txPkts, txBytes, rxPkts, rxBytes] = counters;
-  if (exit.index % 2 === 0) {
+  if (hasDestinations) {
     const source = endpoint(device.ipv4, 40_000 + random.below(20_000));
     report(reports, exit, device, "exitTraffic", [6, source, `203.0.113.${1 + random.below(200)}:443`], counters);
   } else {

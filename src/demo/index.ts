@@ -1,13 +1,11 @@
 /** The demo: a simulated tailnet pushes its logs and webhooks into the real program, and the terminal shows what comes out. */
 import { randomBytes } from "node:crypto";
-import { rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { type App, startApp } from "../app.ts";
-import { displayUrl, loadConfig } from "../config/index.ts";
-import { ConfigError } from "../errors.ts";
+import { displayUrl } from "../config/index.ts";
+import { ListenError } from "../http/listener.ts";
 import { systemClock as clock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { createTemporaryDirectory } from "../lib/private-file.ts";
@@ -18,6 +16,9 @@ import { bytes, count } from "../screen/event-text.ts";
 import { frameOf, linesOf, sumsOf } from "../screen/frame.ts";
 import { createLook, type Moment } from "../screen/look.ts";
 import { canDraw, openScreen } from "../screen/terminal.ts";
+import { startBackend } from "./backend.ts";
+import { openBrowser, whyNoBrowser } from "./browser.ts";
+import { unwelcome } from "./mishaps.ts";
 import {
   createSchedule,
   createStreamSender,
@@ -26,6 +27,7 @@ import {
   type SenderTotals,
   stream,
 } from "./sender.ts";
+import { demoConfig, type DemoSettings } from "./settings.ts";
 import { buildTailnet } from "./tailnet.ts";
 
 export interface DemoOptions {
@@ -36,6 +38,9 @@ export interface DemoOptions {
   readonly entriesPerSecond: number;
   /** Another seed gives another tailnet. */
   readonly seed: number;
+  readonly nodeCount: number;
+  /** Opens the page in a browser, if one can be seen from here. */
+  readonly opensBrowser: boolean;
   /** For headers and protocol of the backend, and `TERM`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly hasColor: boolean;
@@ -51,11 +56,9 @@ const settleMs = 3000;
 
 const shownNotices = 3;
 
-/** What the receivers require of the simulated tailnet. */
-interface Secrets {
-  readonly token: string;
-  readonly secret: string;
-}
+/** Where the page is, if the port is free: the same as of a real instance. */
+const usualAdminListen = "127.0.0.1:9091";
+const anyAdminListen = "127.0.0.1:0";
 
 /**
  * Runs until Ctrl-C or the end of its duration, and leaves nothing behind. Uses loopback only, except for `endpoint`.
@@ -70,46 +73,61 @@ export async function demo(options: DemoOptions): Promise<void> {
   const note = (message: string, fields: LogFields = {}): void => {
     const details = Object.entries(fields).filter(([, value]) => value !== undefined);
     const text = details.length === 0 ? message : `${message} (${details.map((pair) => pair.join(": ")).join(", ")})`;
+    // What the demo stages is no news.
+    if (text.includes(unwelcome)) return;
     notices.push(printable(text));
     if (notices.length > shownNotices) notices.shift();
     if (!isTerminal) process.stderr.write(`${text}\n`);
   };
   const logger: Logger = { debug() {}, info() {}, warn: note, error: note };
-  const secrets = {
+  const backend = await startBackend();
+  const settings = {
+    endpoint: options.endpoint,
+    environment: options.environment,
+    backendUrl: backend.url,
+    directory,
     token: randomBytes(18).toString("base64url"),
     secret: `tskey-webhook-${randomBytes(18).toString("base64url")}`,
   };
-  try {
-    const { workerEntry } = options;
-    const app = await startApp(configOf(options, directory, secrets), {
+  const start = (adminListen: string): Promise<App> =>
+    startApp(demoConfig({ ...settings, adminListen }), {
       logger,
       clock,
       build,
-      workerEntry,
+      workerEntry: options.workerEntry,
       onStdoutClosed: interruption.interrupt,
     });
+  try {
+    const app = await start(usualAdminListen).catch((error: unknown) => {
+      if (error instanceof ListenError) return start(anyAdminListen);
+      throw error;
+    });
     try {
-      await present(options, secrets, { app, notices, interruption });
+      await present(options, settings, { app, notices, note, interruption });
     } finally {
       await app.stop(stopDeadlineMs);
     }
   } finally {
+    backend.stop();
     removeDirectory();
     interruption.release();
   }
 }
 
+interface Stage {
+  readonly app: App;
+  readonly notices: readonly string[];
+  readonly note: (message: string) => void;
+  readonly interruption: Pick<Interruption, "signal" | "interrupt">;
+}
+
 async function present(
   options: DemoOptions,
-  { token, secret }: Secrets,
-  {
-    app,
-    notices,
-    interruption,
-  }: { app: App; notices: readonly string[]; interruption: Pick<Interruption, "signal" | "interrupt"> },
+  { token, secret }: Pick<DemoSettings, "token" | "secret">,
+  { app, notices, note, interruption }: Stage,
 ): Promise<void> {
-  const { seed, entriesPerSecond, durationMs, endpoint, hasColor } = options;
-  const tailnet = buildTailnet(seed);
+  const { seed, nodeCount, entriesPerSecond, durationMs, endpoint, environment, hasColor } = options;
+  const tailnet = buildTailnet(seed, nodeCount);
   const timeUp = durationMs === undefined ? [] : [AbortSignal.timeout(durationMs)];
   const signal = AbortSignal.any([interruption.signal, ...timeUp]);
   const totals = noTotals();
@@ -122,12 +140,20 @@ async function present(
     target === undefined
       ? "add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend"
       : "look there for the metric tailscale.network.io.rollup and the log records tailscale.network.flow";
+  const page = `${app.addresses.admin ?? ""}/`;
   writeLines([
-    `A simulated tailnet of ${tailnet.nodes.length} nodes sends its flow logs, audit logs and webhooks to the real program at ${hec}, as Tailscale would; ${target === undefined ? "this shows what it makes of them, and nothing is left behind" : `metrics and logs go to ${target}`}.`,
+    `Open ${page} in a browser: it shows what goes on, live.`,
+    `A simulated tailnet of ${tailnet.nodes.length} nodes sends its flow logs, audit logs and webhooks to the real program at ${hec}, as Tailscale would; ${target === undefined ? "nothing leaves this machine, and nothing is left behind" : `metrics and logs go to ${target}`}.`,
     `Ctrl-C ends it. Next: ${next}.`,
   ]);
-  const screen = canDraw(options.environment) ? openScreen(interruption.interrupt) : undefined;
-  const head = `tailscale2otel demo: a simulated tailnet of ${tailnet.nodes.length} nodes. q ends it; then ${next}`;
+  const whyNot = whyNoBrowser(environment);
+  const open = (): void => (whyNot === undefined ? openBrowser(page, note) : note(`${whyNot}: open ${page} yourself`));
+  if (options.opensBrowser) open();
+  const screen = canDraw(environment) ? openScreen(interruption.interrupt, { o: open }) : undefined;
+  const head = [
+    `Open ${page} in a browser${whyNot === undefined ? " (o opens it)" : ""}: it shows what goes on, live. q ends the demo.`,
+    `A simulated tailnet of ${tailnet.nodes.length} nodes sends to the real program. Next: ${next}`,
+  ];
   try {
     const shared = { clock, signal, totals };
     const streaming = stream(
@@ -143,7 +169,7 @@ async function present(
       if (signal.aborted) break;
       const moment = await look();
       screen?.draw((columns, rows) =>
-        frameOf(moment, { columns, rows, hasColor, notices, head: [head, sentText(totals)] }),
+        frameOf(moment, { columns, rows, hasColor, notices, head: [...head, sentText(totals)] }),
       );
       if (screen === undefined) writeLines(linesOf(moment));
     }
@@ -166,44 +192,6 @@ function sentText({ requests, records, bytes: size, retries, acknowledgementMs }
 
 function writeLines(lines: readonly string[]): void {
   process.stdout.write(lines.map((line) => `${line}\n`).join(""));
-}
-
-/** Variables that say how to reach a backend; all others are the business of a real installation. */
-const backendVariable = /^(TS2OTEL_OTLP__|OTEL_EXPORTER_OTLP_)/;
-
-function configOf({ endpoint, environment }: DemoOptions, directory: string, { token, secret }: Secrets) {
-  // Naming an empty file keeps those of a real installation out.
-  const configPath = join(directory, "demo.toml");
-  writeFileSync(configPath, "");
-  const backend = Object.entries(environment).filter(([name]) => endpoint !== undefined && backendVariable.test(name));
-  const settings = {
-    "streaming.enabled": true,
-    "streaming.listen": "127.0.0.1:0",
-    "streaming.token": token,
-    "webhook.enabled": true,
-    "webhook.listen": "127.0.0.1:0",
-    "webhook.secret": secret,
-    "collectors.flowlogs.source": "stream",
-    "collectors.auditlogs.source": "stream",
-    "otlp.metric_interval": "10s",
-    "state.path": join(directory, "state"),
-    "admin.listen": "127.0.0.1:0",
-    ...(endpoint === undefined ? {} : { "otlp.endpoint": endpoint }),
-  };
-  try {
-    return loadConfig({
-      configPath,
-      environment: Object.fromEntries(backend),
-      assignments: Object.entries(settings).map((pair) => pair.join("=")),
-      workingDirectory: directory,
-      system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
-    });
-  } catch (error) {
-    // In the words of the one flag that its user gives.
-    const inFlags = (problem: string): string =>
-      problem.replaceAll(/--set otlp\.endpoint(=?)/g, (_, equals) => `--endpoint${equals === "=" ? " " : ""}`);
-    throw error instanceof ConfigError ? new ConfigError(error.problems.map(inFlags)) : error;
-  }
 }
 
 /** `npx` and `bun run` pass on a Ctrl-C that the terminal has sent to every process: signals so close together are one. */

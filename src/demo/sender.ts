@@ -4,10 +4,12 @@ import { promisify } from "node:util";
 import { zstdCompress } from "node:zlib";
 import type { Clock } from "../lib/clock.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";
-import { changesIn, visitsIn } from "./events.ts";
+import { changesIn } from "./changes.ts";
+import { noticesIn, visitsIn } from "./events.ts";
 import { createTraffic, windowMs, windowSettledMs } from "./flows.ts";
-import type { Tailnet } from "./tailnet.ts";
-import { bodyOf, entriesOf, type Envelope, type WireEvent } from "./wire.ts";
+import { mishapsIn } from "./mishaps.ts";
+import { defaultNodes, type Tailnet } from "./tailnet.ts";
+import { bodyOf, entriesOf, type WireEvent } from "./wire.ts";
 
 /** What was acknowledged so far. */
 export interface SenderTotals {
@@ -44,10 +46,9 @@ export function noTotals(): SenderTotals {
 }
 
 /** Sends stream bodies. */
-export function createStreamSender(options: SenderOptions): Push<Envelope> {
+export function createStreamSender(options: SenderOptions): Push<object> {
   const headers = { authorization: `Splunk ${options.secret}`, "content-encoding": "zstd" };
-  return async (envelopes) =>
-    send(options, envelopes.length, await promisify(zstdCompress)(bodyOf(envelopes)), () => headers);
+  return async (values) => send(options, values.length, await promisify(zstdCompress)(bodyOf(values)), () => headers);
 }
 
 /** Sends webhook deliveries; each attempt gets a new signature. */
@@ -95,8 +96,9 @@ const hourWindows = (60 * 60 * 1000) / windowMs;
 const minutesWindows = (5 * 60 * 1000) / windowMs;
 
 /**
- * What to send next. Flow records begin an hour before the start, well inside the dedup window, one simulated window at a
- * time; events begin five minutes before it. After the machine has slept, only the last hour is caught up with.
+ * What to send next. Flow records of a tailnet of the usual size begin an hour before the start, well inside the dedup window,
+ * those of a larger one later, so that as many are sent; one simulated window at a time. Events and mishaps begin five minutes
+ * before the start. After the machine has slept, only the last hour is caught up with.
  */
 export function createSchedule(tailnet: Tailnet, clock: Clock) {
   const traffic = createTraffic(tailnet);
@@ -118,24 +120,29 @@ export function createSchedule(tailnet: Tailnet, clock: Clock) {
     };
   }
   const present = settled();
+  const past = Math.round(hourWindows * Math.min(1, defaultNodes / tailnet.nodes.length));
   return {
-    nextFlows: from(present - hourWindows, settled, traffic, 1),
+    nextFlows: from(present - Math.max(past, minutesWindows), settled, traffic, 1),
+    nextMishaps: from(present - minutesWindows, settled, (window) => mishapsIn(tailnet, window)),
     nextChanges: from(present - minutesWindows, settled, (window) => changesIn(tailnet, window)),
     // Webhooks are sent within seconds: no window has to settle.
     nextDeliveries: from(
       present - minutesWindows,
       () => Math.floor(clock() / windowMs) - 1,
-      (window) => visitsIn(tailnet, window),
+      (window) => [...visitsIn(tailnet, window), ...noticesIn(tailnet, window)],
     ),
   };
 }
 
 const pollMs = 250;
 
+/** Of so many bodies of flow records, one is sent again. */
+const bodiesPerRepeat = 20;
+
 /** Streams of flow records, of audit records and of webhooks, as Tailscale has them. Resolves when the signal ends them. */
 export async function stream(
-  { nextFlows, nextChanges, nextDeliveries }: ReturnType<typeof createSchedule>,
-  { records, events }: { readonly records: Push<Envelope>; readonly events: Push<WireEvent> },
+  { nextFlows, nextChanges, nextMishaps, nextDeliveries }: ReturnType<typeof createSchedule>,
+  { records, events }: { readonly records: Push<object>; readonly events: Push<WireEvent> },
   { entriesPerSecond, signal }: { readonly entriesPerSecond: number; readonly signal: AbortSignal },
 ): Promise<void> {
   /** `step` sends what is due and returns the milliseconds from its beginning to the next. */
@@ -146,16 +153,18 @@ export async function stream(
       await wait(Math.max(0, dueMs - (performance.now() - began)), undefined, { signal });
     }
   };
+  let bodies = 0;
   const streams = [
     repeat(async () => {
       const flows = nextFlows();
       if (flows.length > 0) await records(flows);
+      // The answer was lost on the way, as it seems to the sender.
+      if (flows.length > 0 && ++bodies % bodiesPerRepeat === 0) await records(flows);
       const entries = flows.reduce((sum, { event }) => sum + entriesOf(event), 0);
       return flows.length === 0 ? pollMs : (entries * 1000) / entriesPerSecond;
     }),
     repeat(async () => {
-      const changes = nextChanges();
-      if (changes.length > 0) await records(changes);
+      for (const values of [nextChanges(), nextMishaps()]) if (values.length > 0) await records(values);
       for (const delivery of nextDeliveries()) if (!signal.aborted) await events(delivery);
       return pollMs;
     }),

@@ -1,4 +1,4 @@
-/** The simulated tailnet: twelve people with laptops and phones, and servers of every kind. */
+/** The simulated tailnet: people with laptops and phones, and servers of every kind, in sites of about forty nodes. */
 import { createRandom } from "./random.ts";
 import type { WireNode } from "./wire.ts";
 
@@ -6,6 +6,8 @@ export interface SimulatedNode {
   /** Its index in the list of nodes. */
   readonly index: number;
   readonly role: string;
+  /** Most of its traffic stays inside its site. */
+  readonly site: number;
   readonly ipv4: string;
   readonly ipv6: string;
   /** Where direct packets to it go. */
@@ -53,22 +55,52 @@ const owners: readonly (readonly [names: string, laptopOs: string, phoneOs?: str
   ["ivo", "linux"],
 ];
 
-/** About forty nodes; the same for the same seed. */
-export function buildTailnet(seed: number): Tailnet {
-  const devices = owners.flatMap(([names, laptop, phone]) => names.split(" ").map((name) => ({ name, laptop, phone })));
-  const descriptions = [
-    ...servers.flatMap(([role, names, tags]) =>
-      names.split(" ").map((name) => ({ role, name, more: { os: "linux", tags: tags.split(" ") } })),
-    ),
-    ...devices.map(({ name, laptop: os }) => ({ role: "laptop", name: `${name}-laptop`, more: ownedBy(name, os) })),
-    ...devices.flatMap(({ name, phone: os }) =>
-      os === undefined ? [] : [{ role: "phone", name: `${name}-phone`, more: ownedBy(name, os) }],
-    ),
-  ];
-  const nodes = descriptions.map(({ role, name, more }, index) =>
-    nodeOf(createRandom(seed, 1, index), index, role, name, more),
-  );
-  return { seed, nodes, people: devices.map(({ name }) => name) };
+type Device = Pick<SimulatedNode, "role"> & {
+  readonly name: string;
+  readonly more: Pick<WireNode, "os" | "user" | "tags">;
+};
+
+/** One site, each role's nodes in their order. */
+const people = owners.flatMap(([names, laptop, phone]) => names.split(" ").map((name) => ({ name, laptop, phone })));
+const families: readonly (readonly Device[])[] = [
+  ...servers.map(([role, names, tags]) =>
+    names.split(" ").map((name) => ({ role, name, more: { os: "linux", tags: tags.split(" ") } })),
+  ),
+  people.map(({ name, laptop: os }) => ({ role: "laptop", name: `${name}-laptop`, more: ownedBy(name, os) })),
+  people.flatMap(({ name, phone: os }) =>
+    os === undefined ? [] : [{ role: "phone", name: `${name}-phone`, more: ownedBy(name, os) }],
+  ),
+];
+
+/** Mixed, so that the first few are a small tailnet of their own. */
+const siteDevices: readonly Device[] = families
+  .flatMap((devices) => devices.map((device, place) => ({ device, share: place / devices.length })))
+  .toSorted((left, right) => left.share - right.share)
+  .map(({ device }) => device);
+
+/** The nodes of a site: about forty. */
+export const defaultNodes = siteDevices.length;
+
+/** The same for the same seed and number of nodes. */
+export function buildTailnet(seed: number, nodeCount: number = defaultNodes): Tailnet {
+  const nodes = Array.from({ length: nodeCount }, (_, index) => {
+    const site = Math.floor(index / defaultNodes);
+    const device = siteDevices[index % defaultNodes] as Device;
+    return nodeOf(createRandom(seed, 1, index), index, site, site === 0 ? device : elsewhere(device, site));
+  });
+  return { seed, nodes, people: people.map(({ name }) => name) };
+}
+
+/** The device of the same kind at another site: `web-1` is `web-5` at the second one, `alice-laptop` is `alice-2-laptop`. */
+function elsewhere({ role, name, more }: Device, site: number): Device {
+  const [first = "", rest = ""] = name.split("-");
+  if (more.user !== undefined) {
+    const owner = `${first}-${site + 1}`;
+    return { role, name: `${owner}-${rest}`, more: ownedBy(owner, more.os) };
+  }
+  const peers = families.find((devices) => devices.some((device) => device.name === name)) ?? [];
+  const place = peers.findIndex((device) => device.name === name);
+  return { role, name: `${first}-${site * peers.length + place + 1}`, more };
 }
 
 /** The nodes of some roles, in their order. */
@@ -86,22 +118,23 @@ const publicNetworks = ["192.0.2.", "198.51.100.", "203.0.113."] as const;
 function nodeOf(
   random: ReturnType<typeof createRandom>,
   index: number,
-  role: string,
-  name: string,
-  more: Pick<WireNode, "os" | "user" | "tags">,
+  site: number,
+  { role, name, more }: Device,
 ): SimulatedNode {
   const host = 10 + index;
-  const ipv4 = `100.64.1.${host}`;
+  const [block, place] = [host >> 8, host & 255];
+  const ipv4 = `100.64.${1 + block}.${place}`;
   const ipv6 = `fd7a:115c:a1e0::${host.toString(16)}`;
   const nodeId = `n${name.replace(/[^a-z0-9]/g, "").toUpperCase()}CNTRL`;
   return {
     index,
     role,
+    site,
     ipv4,
     ipv6,
     publicEndpoint: random.chance(0.2)
       ? `[2001:db8::${host.toString(16)}]:41641`
-      : `${random.pick(publicNetworks)}${host}:41641`,
+      : `${random.pick(publicNetworks)}${place}:${41_641 + block}`,
     relay: `127.3.3.40:${1 + random.below(20)}`,
     phaseMs: random.below(maxPhaseMs),
     description: { nodeId, name: `${name}.${tailnetDomain}`, addresses: [ipv4, ipv6], ...more },

@@ -66,9 +66,9 @@ export function timeText(millis: number, nanoseconds: number): string {
   return formatRfc3339([seconds, (Math.floor(millis) - seconds * 1000) * 1_000_000 + nanoseconds]);
 }
 
-/** A stream body: the envelopes one directly after the other, with nothing between them. */
-export function bodyOf(envelopes: readonly Envelope[]): string {
-  return envelopes.map((value) => JSON.stringify(value)).join("");
+/** A stream body: the values one directly after the other, with nothing between them. */
+export function bodyOf(values: readonly object[]): string {
+  return values.map((value) => JSON.stringify(value)).join("");
 }
 
 /** Connection entries in one flow record. */

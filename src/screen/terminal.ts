@@ -26,8 +26,11 @@ export function canDraw(environment: Readonly<Record<string, string | undefined>
   return process.stdout.isTTY === true && environment["TERM"] !== "dumb";
 }
 
-/** Takes the terminal. `quit` is called for `q` and Ctrl-C, which is no signal while the keyboard is read. */
-export function openScreen(quit: () => void): Screen {
+/**
+ * Takes the terminal. `quit` is called for `q` and Ctrl-C, which is no signal while the keyboard is read; `keys` has what
+ * further letters do.
+ */
+export function openScreen(quit: () => void, keys: Readonly<Record<string, () => void>> = {}): Screen {
   const { stdout, stdin } = process;
   let last: Render | undefined;
   let isOpen = true;
@@ -43,8 +46,10 @@ export function openScreen(quit: () => void): Screen {
     stdout.write("\u001b[2J");
     show();
   };
-  const onKeys = (keys: Buffer): void => {
-    if (/[qQ]/.test(keys.toString()) || keys.includes(interrupt)) quit();
+  const onKeys = (typed: Buffer): void => {
+    const letters = typed.toString().toLowerCase();
+    if (letters.includes("q") || letters.includes(interrupt)) quit();
+    for (const [letter, act] of Object.entries(keys)) if (letters.includes(letter)) act();
   };
   const close = (): void => {
     if (!isOpen) return;

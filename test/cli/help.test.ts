@@ -22,7 +22,7 @@ test("of the program", async () => {
 
       Set up and run:
                          run    Run the service
-                        demo    See it work: a simulated tailnet sends to the real program, and nothing is left behind
+                        demo    See it work: a simulated tailnet sends to the real program, and a page shows it live
                         init    Write a configuration, and say what to enter in Tailscale
                        check    Validate the configuration and show every value with its origin
                     send hec    Send a flow and an audit record to a stream receiver, and print its answer
@@ -103,7 +103,7 @@ test("of run", async () => {
 
 test("of demo", async () => {
   expect(await helpOf("demo", "--help")).toMatchInlineSnapshot(`
-    "See it work: a simulated tailnet sends to the real program, and nothing is left behind (tailscale2otel demo)
+    "See it work: a simulated tailnet sends to the real program, and a page shows it live (tailscale2otel demo)
 
     USAGE tailscale2otel demo [OPTIONS]
 
@@ -112,13 +112,16 @@ test("of demo", async () => {
                           --endpoint=<url>    Also export to this OTLP backend. (Default: nothing leaves this machine)
       --protocol=<http/json|http/protobuf>    OTLP encoding for that backend.
                           --duration=<30s>    Stop after this long. (Default: at Ctrl-C)
-                                --rate=<N>    Maximum number of connection entries per second. (Default: 2000)
+                                --rate=<N>    Maximum number of connection entries per second. (Default: 2000, and at least 8 for each node)
+                               --nodes=<N>    Nodes of the tailnet, 2 to 2000. (Default: 41)
+                                    --open    Open the page in a browser; not over SSH, in a pipe or in CI. (In the terminal, o does the same)
                                 --seed=<N>    Seed of the simulation: each number makes another tailnet.
                                 -h, --help    Show this text.
 
     EXAMPLES
 
-      tailscale2otel demo                                    watch it; Ctrl-C ends it
+      tailscale2otel demo                                    watch it in a browser and in the terminal; Ctrl-C ends it
+      tailscale2otel demo --nodes 500 --open                 a large tailnet, in the browser at once
       tailscale2otel demo --endpoint http://127.0.0.1:4318   see the same in your own backend
       tailscale2otel demo --duration 30s --rate 500          half a minute at a slow pace
     "

@@ -1,6 +1,6 @@
 /** The simulated audit records: deterministic, in the stream's own form, and decodable. */
 import { expect, test } from "bun:test";
-import { changesIn } from "../../src/demo/events.ts";
+import { changesIn } from "../../src/demo/changes.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
 import { windowMs, windowSettledMs } from "../../src/demo/flows.ts";
 import { decodeAudit } from "../../src/records/plain.ts";
@@ -32,7 +32,7 @@ test("every record is decoded as an audit record, at the time of its envelope", 
 
 test("people, nodes' owners, programs and Tailscale itself act, and some changes fail", () => {
   const actions = new Set(changes.map(({ event }) => event.action));
-  expect([...actions].sort()).toEqual(["CREATE", "DISABLE", "ENABLE", "EXPIRED", "LOGIN", "UPDATE"]);
+  expect([...actions].sort()).toEqual(["APPROVE", "CREATE", "DISABLE", "ENABLE", "EXPIRED", "LOGIN", "UPDATE"]);
   expect(new Set(changes.map(({ event }) => event.actor.type))).toEqual(
     new Set(["USER", "OAUTH_CLIENT", "AUTOMATED_WORKER"]),
   );
@@ -41,7 +41,7 @@ test("people, nodes' owners, programs and Tailscale itself act, and some changes
 
 test("the records of one operation share a group, and no two operations do", () => {
   const groups = Map.groupBy(changes, ({ event }) => event.eventGroupID);
-  expect(Math.max(...[...groups.values()].map((group) => group.length))).toBe(2);
+  expect(Math.max(...[...groups.values()].map((group) => group.length))).toBe(3);
   for (const group of groups.values()) expect((group.at(-1)?.time ?? 0) - (group[0]?.time ?? 0)).toBeLessThan(1);
 });
 

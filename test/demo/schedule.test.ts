@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { createSchedule } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
+import type { WireAudit } from "../../src/demo/wire.ts";
 
 const startMs = 1_793_610_908_125;
 
@@ -46,14 +47,16 @@ test("after a long sleep of the machine, only the last hour is caught up with", 
 test("audit records of the past minutes come at once, later ones when they are due, none twice", () => {
   let now = startMs;
   const schedule = createSchedule(buildTailnet(1), () => now);
-  const groups: string[] = schedule.nextChanges().map(({ event }) => `${event.eventGroupID} ${event.target.property}`);
+  const nameOf = ({ eventGroupID, target, action }: WireAudit): string =>
+    `${eventGroupID} ${target.property} ${action}`;
+  const groups = schedule.nextChanges().map(({ event }) => nameOf(event));
   expect(groups.length).toBeGreaterThan(5);
   expect(schedule.nextChanges()).toEqual([]);
   for (let second = 0; second < 600; second++) {
     now += 1000;
     for (const { time, event } of schedule.nextChanges()) {
       expect(time * 1000).toBeLessThanOrEqual(now);
-      groups.push(`${event.eventGroupID} ${event.target.property}`);
+      groups.push(nameOf(event));
     }
   }
   expect(groups.length).toBeGreaterThan(30);

@@ -1,7 +1,8 @@
 /** The demo's sender: speaks as Tailscale's log streaming does, and repeats what was not taken. */
 import { afterEach, expect, test } from "bun:test";
 import { zstdDecompressSync } from "node:zlib";
-import { changesIn, visitsIn } from "../../src/demo/events.ts";
+import { changesIn } from "../../src/demo/changes.ts";
+import { visitsIn } from "../../src/demo/events.ts";
 import { createStreamSender, createWebhookSender, noTotals } from "../../src/demo/sender.ts";
 import { buildTailnet } from "../../src/demo/tailnet.ts";
 import { bodyOf } from "../../src/demo/wire.ts";
