@@ -1,11 +1,12 @@
 /** The composition root: creates the components from the settings, starts them in order and stops them in reverse. */
 import { silentTelemetry, type Telemetry } from "./catalogue/telemetry.ts";
-import { type Config, hasCredentials, type Inspection } from "./config/index.ts";
+import { hasCredentials } from "./config/index.ts";
 import { attempt, type Logger, teeLogger } from "./lib/logger.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Build } from "./version.ts";
 import { EventFeed, type EventPage, type EventQuery } from "./admin/events/index.ts";
 import { adminOptionsOf, createAdmin } from "./admin/index.ts";
+import { type Applied, createInstance } from "./admin/instance.ts";
 import { createInstanceFile } from "./admin/instance-file.ts";
 import { destinationStatuses, whyNoDestination } from "./admin/destinations.ts";
 import { createOperations, type OperationsDeps } from "./admin/operations.ts";
@@ -48,7 +49,7 @@ export interface Stopped {
 
 export interface App {
   /** Applies the settings that need no restart: tokens, credentials and certificates. */
-  reload(config: Config): Promise<void>;
+  reload(applied: Applied): Promise<void>;
   /** The configuration was to be reloaded, and is invalid: the running one stays, and a metric says so. */
   refuseReload(): void;
   /** Stops intake first; ends within the deadline whatever the backend does. */
@@ -74,10 +75,8 @@ const lastAnswersMs = 200;
  * Starts everything, or leaves nothing running.
  * @throws {Error} with one line for the operator.
  */
-export async function startApp(
-  { config, warnings }: Pick<Inspection, "config" | "warnings">,
-  deps: AppDeps,
-): Promise<App> {
+export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
+  const { config } = started;
   const { clock, build } = deps;
   const startedAt = clock();
   let telemetry: Telemetry = silentTelemetry;
@@ -157,9 +156,6 @@ export async function startApp(
   observeStore(config, { ...shared, ...books });
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version: build.version } }]);
-  let isRefused = false;
-  telemetry.observe("tailscale2otel.config.valid", () => [{ value: Number(!isRefused), attributes: {} }]);
-  telemetry.observe("tailscale2otel.config.warnings", () => [{ value: warnings.length, attributes: {} }]);
   const endObserving = observeProcess(telemetry);
 
   /** Runs while records are already accepted: the port opens before the counters are restored. */
@@ -206,6 +202,13 @@ export async function startApp(
     polls: poller.status,
     tailnet: tailnet.troubles,
   });
+  const instance = createInstance(started, {
+    ...shared,
+    build,
+    startedAt,
+    health,
+    listeners: () => [...(receivers?.listeners ?? []), ...(config.admin.enabled ? [admin] : [])],
+  });
   const operationsDeps: OperationsDeps = {
     journal,
     retryRecord: createRetry(pipeline, journal, clock),
@@ -239,6 +242,7 @@ export async function startApp(
     scrape: () => exporter.scrape(),
     status,
     overview,
+    instance: instance.show,
     events,
     traffic,
     live,
@@ -266,11 +270,10 @@ export async function startApp(
     get addresses() {
       return config.admin.enabled ? { ...receivers.addresses, admin: admin.address } : receivers.addresses;
     },
-    refuseReload() {
-      isRefused = true;
-    },
-    async reload(next) {
-      isRefused = false;
+    refuseReload: instance.refuse,
+    async reload(applied) {
+      const { config: next } = applied;
+      instance.use(applied);
       await admin.reload(adminOptionsOf(next));
       await receivers.reload(next);
       tailnet.reload(next);

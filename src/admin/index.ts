@@ -12,6 +12,7 @@ import { shownListen, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createAccess } from "./access.ts";
 import type { EventFeed } from "./events/index.ts";
+import type { Instance, Listening } from "./instance.ts";
 import type { InstanceFile } from "./instance-file.ts";
 import type { Live } from "./live.ts";
 import { NotPossible, type Operations } from "./operations.ts";
@@ -30,8 +31,9 @@ import {
   seriesQueryOf,
   tokenOf,
 } from "./requests.ts";
-import { degradedReasons, type Health } from "./status.ts";
+import type { Health } from "./status.ts";
 import type { TrafficFeed } from "./traffic/index.ts";
+import { degradedReasons, remediesOf, troublesOf } from "./troubles.ts";
 
 export interface AdminDeps {
   readonly health: () => Health;
@@ -40,6 +42,7 @@ export interface AdminDeps {
   /** What `/api/v1/status` shows besides `health`, as plain data. */
   readonly status: () => object;
   readonly overview: () => Overview;
+  readonly instance: () => Instance;
   readonly events: Pick<EventFeed, "read">;
   readonly traffic: Pick<TrafficFeed, "series" | "map" | "recent">;
   readonly live: Pick<Live, "answer" | "end" | "close">;
@@ -63,9 +66,7 @@ export function adminOptionsOf({ admin, tailscale }: Pick<Config, "admin" | "tai
   return { ...admin, tls: tlsSourceOf(admin.tls, tailscale) };
 }
 
-export interface Admin {
-  /** A URL, or that it listens on all interfaces. */
-  readonly address: string;
+export interface Admin extends Listening {
   /** The bound port; before `start`, the configured one. */
   readonly port: number;
   /** @throws {ListenError} if the address cannot be bound. @throws {ConfigError} if the certificate cannot be used. */
@@ -137,9 +138,11 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
     { path: "/api/v1/live", methods: { GET: guarded((exchange) => live.answer(exchange)) } },
     get("/api/v1/status", async () => {
       const health = deps.health();
-      return { ...deps.status(), ...withWrittenTimes(health), degraded: degradedReasons(health) };
+      const written = withWrittenTimes(health);
+      return { ...deps.status(), ...written, degraded: degradedReasons(health), troubles: troublesOf(health) };
     }),
     get("/api/v1/overview", async () => deps.overview()),
+    get("/api/v1/instance", async () => deps.instance()),
     get("/api/v1/events", (parameters) => deps.events.read(eventQueryOf(parameters))),
     get("/api/v1/traffic", (parameters) => deps.traffic.series(seriesQueryOf(parameters))),
     get("/api/v1/traffic/recent", async () => deps.traffic.recent()),
@@ -166,6 +169,10 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
     },
   );
   return {
+    name: "admin",
+    get certificate() {
+      return server.certificate;
+    },
     get address() {
       const address = shownListen(listen, scheme, server.port);
       return server.isWaiting ? `${address} (closed until there is a TLS certificate)` : address;
@@ -211,12 +218,17 @@ const bodyMs = 10_000;
 /** Prometheus' text exposition format. */
 const textFormat = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Open to everyone. `?verbose` adds what is degraded; the status code stays the same. */
+/** Open to everyone. `?verbose` adds what is degraded, and what to do; the status code stays the same. */
 function readiness(health: Health, parameters: URLSearchParams): HttpAnswer {
   const { notReady } = health;
-  if (notReady.length > 0) return jsonResponse(503, { status: "not ready", reasons: notReady });
-  const reasons = parameters.has("verbose") ? degradedReasons(health) : [];
-  return jsonResponse(200, reasons.length === 0 ? { status: "ready" } : { status: "degraded", reasons });
+  const isReady = notReady.length === 0;
+  const troubles = parameters.has("verbose")
+    ? troublesOf(health).filter(({ severity }) => isReady === (severity === "warning"))
+    : [];
+  const remedies = troubles.length === 0 ? {} : { remedies: remediesOf(troubles) };
+  if (!isReady) return jsonResponse(503, { status: "not ready", reasons: notReady, ...remedies });
+  const reasons = troubles.map(({ message }) => message);
+  return jsonResponse(200, reasons.length === 0 ? { status: "ready" } : { status: "degraded", reasons, ...remedies });
 }
 
 /** Times as RFC 3339 instead of epoch milliseconds. */

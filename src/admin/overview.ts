@@ -4,7 +4,8 @@ import type { Ledger } from "../ledger/index.ts";
 import type { Talker } from "../ledger/talkers.ts";
 import type { Conservation } from "../pipeline/observe.ts";
 import { timeText } from "./redeliveries.ts";
-import { type CounterState, degradedReasons, type Health, type Status } from "./status.ts";
+import type { CounterState, Health, Status } from "./status.ts";
+import { degradedReasons } from "./troubles.ts";
 
 /** Times are RFC 3339. */
 export interface Overview {

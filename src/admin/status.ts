@@ -53,6 +53,17 @@ export interface Status {
 export interface RunningStatus extends Status, Health {
   /** What is failing although records are accepted; empty if nothing is. */
   readonly degraded: readonly string[];
+  /** All of both with what to do about each; absent in the answer of an older version. */
+  readonly troubles?: readonly Trouble[];
+}
+
+/** Something that is wrong now. */
+export interface Trouble {
+  /** `error`: records are not accepted. */
+  readonly severity: "error" | "warning";
+  readonly message: string;
+  /** What to do: sentences. */
+  readonly remedy: string;
 }
 
 /**
@@ -104,43 +115,4 @@ export function statusOf(deps: StatusDeps): Status {
  */
 export function notReadyReasons({ space }: Pick<Journal, "space">, isEnding: boolean): readonly string[] {
   return [...(space.refusal === undefined ? [] : [space.refusal]), ...(isEnding ? ["the program is stopping"] : [])];
-}
-
-/** What is failing although records are accepted. It quotes nobody else, because no token is needed to read it. */
-export function degradedReasons({
-  export: signals,
-  destinations = [],
-  polls,
-  tailnet,
-}: Omit<Health, "notReady">): readonly string[] {
-  const ofSignals = [
-    ...exportReasons(signals, ""),
-    ...destinations.flatMap(({ name, export: of }) => (of === undefined ? [] : exportReasons(of, name))),
-  ];
-  const ofPolls = polls
-    .filter(({ trouble }) => trouble !== undefined)
-    .map(({ log, lastSuccess }) =>
-      lastSuccess === undefined
-        ? `polling of the ${log} log has not succeeded since the start`
-        : `polling of the ${log} log failing`,
-    );
-  const notSetUp = tailnet.map(({ task }) => task).filter((task) => task !== "device list");
-  const ofTailnet = [
-    ...(notSetUp.length > 0 ? [`Tailscale is not set up: ${notSetUp.join(", ")}`] : []),
-    ...(tailnet.length > notSetUp.length ? ["the device list cannot be read"] : []),
-  ];
-  return [...ofTailnet, ...ofSignals, ...ofPolls];
-}
-
-/** `name`: of a further destination; empty for the primary one. */
-function exportReasons(signals: Health["export"], name: string): readonly string[] {
-  return (["logs", "metrics"] as const).flatMap((signal) => {
-    const { kind, why, since, leftOut = 0 } = signals[signal];
-    const [noun, items] = signal === "logs" ? ["log", "log records"] : ["metric", "metrics"];
-    const begun = since === undefined ? "" : ` since ${typeof since === "number" ? timeText(since) : since}`;
-    const backend = name === "" ? "backend" : `destination ${name}`;
-    if (kind === "refusing") return [`${backend} has accepted no ${items}${begun}`];
-    if (why !== undefined) return [`${noun} export${name === "" ? "" : ` to ${name}`} failing${begun}`];
-    return leftOut > 0 ? [`${backend} rejects ${leftOut} metric series`] : [];
-  });
 }

@@ -96,6 +96,7 @@ export const StatusAnswer = Type.Object({
   statePath: optional(text),
   notReady: texts,
   degraded: optional(texts),
+  troubles: optional(Type.Array(Type.Object({ severity: word, message: text, remedy: text }))),
   counters,
   conservation,
   delivery: Type.Object({ pendingSince: optional(time), lastSuccess: times }),

@@ -7,7 +7,7 @@ import { printable } from "../lib/text.ts";
 import { type Command, command } from "./command.ts";
 import { instantOf, option, toggle, UsageError, wholeNumberOf } from "./flags.ts";
 import { type Instance, instanceFlags, withInstance } from "./instance.ts";
-import { redeliveryText } from "./replay.ts";
+import { redeliveryText } from "../screen/status-text.ts";
 import { counted, type Output, printableLines, tableText } from "./terminal.ts";
 
 const filterFlags = {

@@ -1,7 +1,7 @@
 /** Reloads the configuration on SIGHUP and when the file of a secret changes, and applies the settings that need no restart. */
 import type { App } from "../app.ts";
 import { type ConfigSources, describeFinding, type Inspection } from "../config/index.ts";
-import { inspectReload, secretFilesOf } from "../config/reload.ts";
+import { appliedAfter, inspectReload, secretFilesOf } from "../config/reload.ts";
 import { createFileWatch } from "../lib/file-watch.ts";
 import type { Log } from "../lib/log.ts";
 
@@ -21,7 +21,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
   const watch = createFileWatch(watchMs, () => ask("the file of a secret or certificate has changed"));
   const begun = Promise.withResolvers<Pick<App, "reload" | "refuseReload">>();
   let files = secretFilesOf(started);
-  let running = started.config;
+  let running: Pick<Inspection, "config" | "origins"> = started;
   let isAsked = false;
   let isStopped = false;
   let last: Promise<unknown> = watch.watch(files);
@@ -39,7 +39,7 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     isAsked = false;
     await watch.watch(files);
     if (isStopped) return;
-    const inspection = inspectReload(running, sources);
+    const inspection = inspectReload(running.config, sources);
     const { config, problems, warnings, waiting } = inspection;
     // Without it, another file or the defaults would apply.
     if (started.configFile !== undefined && inspection.configFile !== started.configFile) {
@@ -60,8 +60,9 @@ export function createReload(started: Inspection, sources: ConfigSources, log: L
     log.info("configuration reloaded", { reason, log_level: config.log_level });
     if (waiting.length > 0) log.warn(`restart to apply: ${waiting.join(", ")}`);
     log.setLevel(config.log_level);
-    running = config;
-    await app.reload(config);
+    const applied = appliedAfter(running, inspection);
+    running = applied;
+    await app.reload(applied);
     const next = secretFilesOf(inspection);
     if (next.join("\n") === files.join("\n")) return;
     files = next;

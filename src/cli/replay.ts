@@ -2,6 +2,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedeliveryReport } from "../admin/redeliveries.ts";
 import { printable } from "../lib/text.ts";
+import { redeliveryText } from "../screen/status-text.ts";
 import { type Command, command } from "./command.ts";
 import { instantOf, option, toggle, UsageError } from "./flags.ts";
 import { type Instance, instanceFlags, withInstance } from "./instance.ts";
@@ -43,17 +44,6 @@ export const replayCommand: Command = command({
 
 function outcomeOf(report: RedeliveryReport) {
   return { text: `${redeliveryText(report)}\n`, json: report };
-}
-
-/** The progress of a replay, or of a retry of dead letters, on one line for a person. */
-export function redeliveryText(report: RedeliveryReport): string {
-  const { name, destination, state, since, until, total, delivered, rejected, trouble } = report;
-  const of = name === "replay" ? `replay of ${since ?? ""} to ${until ?? ""}` : "retry of dead letters";
-  const what = destination === undefined ? of : `${of} for ${destination}`;
-  const percent = total === 0 ? 100 : Math.min(100, Math.floor(((delivered + rejected) / total) * 100));
-  const again = rejected === 0 ? "" : `, ${rejected} rejected`;
-  const why = trouble === undefined ? "" : `; waiting: ${printable(trouble)}`;
-  return `${what}: ${state}, ${delivered} of ${total} records delivered (${percent}%)${again}${why}`;
 }
 
 function rangeOf(since: string | undefined, until: string | undefined): { since: number; until?: number } {

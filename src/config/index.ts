@@ -141,6 +141,8 @@ export interface EffectiveRow {
   /** `default`, `file:line`, a variable, or a flag. */
   readonly origin: string;
   readonly isDefault: boolean;
+  readonly isSecret: boolean;
+  readonly description: string;
 }
 
 /** One row per setting in the order of the schema; a map has a row for each entry. `broken` settings have no valid value. */
@@ -149,14 +151,15 @@ export function effectiveRows({
   origins,
   broken,
 }: Pick<Inspection, "config" | "origins" | "broken">): readonly EffectiveRow[] {
-  const row = (key: string, value: string): EffectiveRow => {
-    const origin = origins.get(key) ?? defaultOrigin;
-    return { key, value, origin: describeOrigin(origin), isDefault: origin.from === "default" };
-  };
   return settings.flatMap((setting) => {
-    const { key, kind, isSecret } = setting;
+    const { key, kind, isSecret, description } = setting;
+    const about = { isSecret, description };
+    const row = (of: string, value: string): EffectiveRow => {
+      const origin = origins.get(of) ?? defaultOrigin;
+      return { key: of, value, origin: describeOrigin(origin), isDefault: origin.from === "default", ...about };
+    };
     if (valueAt(config, key) === undefined && setting.item !== undefined) return [];
-    if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false }];
+    if (broken.has(key)) return [{ key, value: "(invalid)", origin: "see below", isDefault: false, ...about }];
     const value = valueAt(config, key);
     if (kind !== "map") return [row(key, displayValue(setting, value))];
     const entries = Object.entries(value as Record<string, string>);

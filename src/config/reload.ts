@@ -14,6 +14,18 @@ import type { Setting } from "./setting.ts";
 export interface ReloadInspection extends Inspection {
   /** Settings that differ from the running ones and need a restart. */
   readonly waiting: readonly string[];
+  /** All of them, also those of a destination that is added, removed or replaced. */
+  readonly differing: readonly string[];
+}
+
+/** What runs from now on, with where each value comes from: one that waits for a restart is still the one of before. */
+export function appliedAfter(
+  before: Pick<Inspection, "origins">,
+  { config, warnings, origins, waiting, differing }: ReloadInspection,
+): Pick<ReloadInspection, "config" | "warnings" | "origins" | "waiting"> {
+  const waits = (key: string): boolean => differing.some((one) => key === one || key.startsWith(`${one}.`));
+  const kept = [...before.origins].filter(([key]) => waits(key));
+  return { config, warnings, waiting, origins: new Map([...[...origins].filter(([key]) => !waits(key)), ...kept]) };
 }
 
 /**
@@ -22,14 +34,14 @@ export interface ReloadInspection extends Inspection {
  */
 export function inspectReload(running: Config, sources: ConfigSources): ReloadInspection {
   const next = readConfig({ ...sources, isReload: true });
-  const refused = (problems: readonly Finding[]) => ({ ...next, problems, warnings: [], waiting: [] });
+  const refused = (problems: readonly Finding[]) => ({ ...next, problems, warnings: [], waiting: [], differing: [] });
   if (next.isUnread) return refused(next.problems);
   const nextProblems = [...next.problems, ...judge(next).problems].filter(matters);
   if (nextProblems.length > 0) return refused(nextProblems);
-  const { config, waiting, notices } = mergeReload(running, next.config);
+  const { config, notices, ...later } = mergeReload(running, next.config);
   const { problems, warnings } = judge({ ...next, config, problems: [] });
   const all = [...next.warnings, ...notices, ...warnings];
-  return { ...next, config, problems: problems.filter(matters), warnings: all, waiting };
+  return { ...next, config, problems: problems.filter(matters), warnings: all, ...later };
 }
 
 /** Problems that only prevent a start do not: an expired certificate must not stop a token from being revoked. */
@@ -105,12 +117,12 @@ export function mergeReload(running: Config, next: Config) {
     if (message !== undefined)
       notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
-  const differing = settings.filter(({ key }) => differs(merged, next, key));
+  const unlike = settings.filter(({ key }) => differs(merged, next, key));
   // Of a destination that is added, removed or replaced, its name says enough.
   const isReplaced = ({ item }: Setting) =>
     item !== undefined && differs(merged, next, `${item.array}.${item.index}.name`);
-  const waiting = differing.filter((one) => !isReplaced(one) || one.path.at(-1) === "name").map(({ key }) => key);
-  return { config: merged, waiting, notices };
+  const waiting = unlike.filter((one) => !isReplaced(one) || one.path.at(-1) === "name").map(({ key }) => key);
+  return { config: merged, waiting, differing: unlike.map(({ key }) => key), notices };
 }
 
 function differs(one: Config, other: Config, key: string): boolean {

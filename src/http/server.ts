@@ -44,6 +44,8 @@ export interface HttpServer {
   readonly port: number;
   /** It accepts no connections yet, because tailscaled has not given it a certificate. */
   readonly isWaiting: boolean;
+  /** What it serves, or waits for; nothing for plain HTTP. */
+  readonly certificate: Pick<ServedKeyPair, "current" | "trouble" | "remedy"> | undefined;
   /**
    * Resolves when it listens; with a certificate of tailscaled, at the latest after some seconds: see `isWaiting`.
    * @throws {ListenError} if the address cannot be bound.
@@ -193,6 +195,9 @@ export function createHttpServer(
     },
     get isWaiting() {
       return certificate !== undefined && running === undefined;
+    },
+    get certificate() {
+      return certificate;
     },
     async start() {
       if (running !== undefined) return;

@@ -33,6 +33,8 @@ export interface KeyPair {
   /** Epoch milliseconds between which the certificate is trusted. */
   readonly notBefore: number;
   readonly notAfter: number;
+  /** The names that it is for. */
+  readonly subjects: readonly string[];
 }
 
 /**
@@ -52,8 +54,11 @@ export function leafOf(chain: string): string {
 }
 
 function withValidity(texts: PemTexts): KeyPair {
-  const { validFrom, validTo } = new X509Certificate(texts.certificate);
-  return { ...texts, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo) };
+  const { validFrom, validTo, subject, subjectAltName = "" } = new X509Certificate(texts.certificate);
+  const names = [...subjectAltName.matchAll(/(?:DNS|IP Address):([^,\s"]+)/g)].map(([, name = ""]) => name);
+  const [, common] = /^CN=(.+)$/m.exec(subject) ?? [];
+  const subjects = names.length > 0 ? names : common === undefined ? [] : [common];
+  return { ...texts, notBefore: Date.parse(validFrom), notAfter: Date.parse(validTo), subjects };
 }
 
 /** A usable pair; with it, why tailscaled could not renew it although that is overdue. */
@@ -98,6 +103,8 @@ export interface ServedKeyPair {
   readonly current: KeyPair | undefined;
   /** Why there is no pair, or why the previous one is still served; empty if all is well. */
   readonly trouble: string;
+  /** What to do about it, if that is known. */
+  readonly remedy: string | undefined;
   /** How many pairs could not be used, obtained or renewed. */
   readonly failures: number;
   /**
@@ -133,6 +140,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
   let source = initial;
   let current: KeyPair | undefined;
   let trouble = "";
+  let remedy: string | undefined;
   let warned = "";
   let failures = 0;
   let watch = { stop() {} };
@@ -165,16 +173,20 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
     return last;
   }
 
+  function note(failure: unknown): void {
+    trouble = failure === undefined ? "" : failure instanceof Error ? failure.message : String(failure);
+    remedy = failure instanceof TailscaledError ? failure.remedy : undefined;
+  }
+
   /** Warns of a failure that is new, and once a day of how long the certificate is still valid. */
   function report(failure: unknown): void {
-    trouble = failure === undefined ? "" : failure instanceof Error ? failure.message : String(failure);
+    note(failure);
     const isRenewal = "socket" in source;
     const daysLeft = Math.floor(((current?.notAfter ?? 0) - clock()) / dayMs);
     const warning = isRenewal && trouble !== "" ? `${trouble} ${daysLeft}` : trouble;
     if (trouble !== "" && warning !== warned) {
       failures++;
       const what = isRenewal ? "cannot renew the TLS certificate" : "cannot use the new TLS certificate";
-      const remedy = failure instanceof TailscaledError ? failure.remedy : undefined;
       logger.warn(`${what}; still serving the old one: ${trouble}`, { listen, daysLeft, remedy });
     }
     warned = warning;
@@ -187,7 +199,7 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
       try {
         return await renew();
       } catch (error) {
-        trouble = error instanceof Error ? error.message : String(error);
+        note(error ?? "unknown");
         throw error;
       }
     };
@@ -216,6 +228,9 @@ export function createServedKeyPair(initial: TlsSource, deps: ServedKeyPairDeps)
     },
     get trouble() {
       return trouble;
+    },
+    get remedy() {
+      return remedy;
     },
     get failures() {
       return failures;

@@ -21,9 +21,17 @@ export interface ReceiverAddresses {
   readonly webhook?: string;
 }
 
+/** A receiver that listens. */
+export interface ReceiverListener extends Pick<HttpServer, "certificate"> {
+  readonly name: keyof ReceiverAddresses;
+  /** As in `ReceiverAddresses`. */
+  readonly address: string;
+}
+
 export interface Receivers {
   /** Only after `start`. */
   readonly addresses: ReceiverAddresses;
+  readonly listeners: readonly ReceiverListener[];
   /** Why there are receivers that accept nothing. */
   readonly closed: readonly string[];
   /** @throws {Error} with one line for the operator; nothing is left listening. */
@@ -83,16 +91,26 @@ export function createReceivers(
     else webhook.useSecrets(stored.secret, stored.previous === "" ? settings.secret_previous : stored.previous);
   }
 
+  const serverOf = (name: Name): HttpServer | undefined => listeners.find(({ names }) => names.includes(name))?.server;
+  const componentOf = (name: Name): keyof ReceiverAddresses => (name === "streaming" ? "stream" : name);
+
   function addressOf(name: Name): string {
     const { listen, tls } = config[name];
-    const server = listeners.find(({ names }) => names.includes(name))?.server;
+    const server = serverOf(name);
     const address = shownListen(listen, usesTls(tls) ? "https" : "http", server?.port ?? 0);
     return server?.isWaiting === true ? `${address} (closed until there is a TLS certificate)` : address;
   }
 
   return {
     get addresses() {
-      return Object.fromEntries(enabled.map((name) => [name === "streaming" ? "stream" : name, addressOf(name)]));
+      return Object.fromEntries(enabled.map((name) => [componentOf(name), addressOf(name)]));
+    },
+    get listeners() {
+      return enabled.map((name) => ({
+        name: componentOf(name),
+        address: addressOf(name),
+        certificate: serverOf(name)?.certificate,
+      }));
     },
     get closed() {
       return listeners

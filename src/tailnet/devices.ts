@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import type { Journal } from "../journal/index.ts";
 import type { Device } from "../processors/names.ts";
 import { parseAddress } from "../records/address.ts";
-import type { ApiDevice, TailscaleApi } from "../tailscale/index.ts";
+import type { ApiDevice, Failure, TailscaleApi } from "../tailscale/index.ts";
 import { createScrape, type ScrapeDeps } from "../tailscale/scrape.ts";
 
 export interface DevicesDeps extends ScrapeDeps {
@@ -77,8 +77,8 @@ export function createDeviceRefresh(
       scrape.start();
     },
     /** Why the devices could not be read at the last attempt. */
-    get trouble(): string | undefined {
-      return scrape.status.trouble;
+    get failure(): Partial<Failure> {
+      return scrape.status;
     },
     /** Safe before `start`, and twice. An answer that arrives later is not used. */
     stop: (): void => void scrape.stop(0),

@@ -5,7 +5,7 @@ import type { Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { RetryDeps } from "../lib/backoff.ts";
 import type { Device } from "../processors/names.ts";
-import type { LogName, TailnetTrouble, TailscaleApi } from "../tailscale/index.ts";
+import type { Failure, LogName, TailnetTrouble, TailscaleApi } from "../tailscale/index.ts";
 import { createDeviceRefresh } from "./devices.ts";
 import { createLogStreams, logNames, type LogStreams, logStreamTargetOf, publicAddress } from "./log-streams.ts";
 import { createWebhookRegistration, type WebhookRegistration } from "./webhook.ts";
@@ -77,12 +77,12 @@ export function createTailnet(started: Config, { api, ...deps }: TailnetDeps): T
 
   return {
     get troubles() {
-      const one = (task: TailnetTrouble["task"], trouble: string | undefined) =>
-        trouble === undefined ? [] : [{ task, trouble }];
+      const one = (task: TailnetTrouble["task"], { trouble, remedy }: Partial<Failure> = {}) =>
+        trouble === undefined ? [] : [{ task, trouble, ...(remedy !== undefined && { remedy }) }];
       return [
         ...(streams?.troubles ?? []),
-        ...one("webhook", webhook?.trouble),
-        ...one("device list", devices?.trouble),
+        ...one("webhook", webhook?.failure),
+        ...one("device list", devices?.failure),
       ];
     },
     startDevices: () => devices?.start(),

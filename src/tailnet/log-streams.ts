@@ -90,8 +90,8 @@ export function createLogStreams(options: LogStreamsOptions, deps: LogStreamsDep
   return {
     /** The streams that could not be set at the last attempt. */
     get troubles(): readonly TailnetTrouble[] {
-      return streams.flatMap(({ log, attempts: { trouble } }) =>
-        trouble === undefined ? [] : [{ task: `${log} log stream` as const, trouble }],
+      return streams.flatMap(({ log, attempts: { failure } }) =>
+        failure === undefined ? [] : [{ task: `${log} log stream` as const, ...failure }],
       );
     },
     /** Call it once the receiver listens. */

@@ -9,7 +9,13 @@ import { type Backoff, keepTrying, type RetryDeps, waitAtMost } from "../lib/bac
 import { createFileWatch, type FileWatch } from "../lib/file-watch.ts";
 import { createOncePerMinute } from "../lib/logger.ts";
 import { openPrivateFile } from "../lib/private-file.ts";
-import { createAttempts, type TailscaleApi, type WebhookEndpoint, type WebhookWithSecret } from "../tailscale/index.ts";
+import {
+  createAttempts,
+  type Failure,
+  type TailscaleApi,
+  type WebhookEndpoint,
+  type WebhookWithSecret,
+} from "../tailscale/index.ts";
 import { isSameAddress, usualBackoff } from "./log-streams.ts";
 
 export interface WebhookOptions {
@@ -197,8 +203,8 @@ export function createWebhookRegistration(options: WebhookOptions, deps: Webhook
 
   return {
     /** Why it could not be set up at the last attempt. */
-    get trouble(): string | undefined {
-      return attempts.trouble;
+    get failure(): Failure | undefined {
+      return attempts.failure;
     },
     /** Gives the receiver the stored secret. Call it before the receiver listens. */
     recall(): void {

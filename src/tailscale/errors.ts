@@ -98,25 +98,31 @@ function troubleOf(error: unknown): string {
 export interface TailnetTrouble {
   readonly task: "network log stream" | "configuration log stream" | "webhook" | "device list";
   readonly trouble: string;
+  /** What to do about it, if the API's answer tells. */
+  readonly remedy?: string;
 }
+
+/** Why the last attempt failed. */
+export type Failure = Omit<TailnetTrouble, "task">;
 
 /** Notes whether the last attempt at something failed, and why. */
 export function createAttempts() {
-  let trouble: string | undefined;
+  let failure: Failure | undefined;
   return {
     /** Absent before the first attempt, and after one that succeeded. */
-    get trouble(): string | undefined {
-      return trouble;
+    get failure(): Failure | undefined {
+      return failure;
     },
     noting:
       <Result>(attempt: () => Promise<Result>) =>
       async (): Promise<Result> => {
         try {
           const result = await attempt();
-          trouble = undefined;
+          failure = undefined;
           return result;
         } catch (error) {
-          trouble = troubleOf(error);
+          const trouble = troubleOf(error);
+          failure = error instanceof TailscaleError ? { trouble, remedy: error.remedy } : { trouble };
           throw error;
         }
       },

@@ -18,7 +18,7 @@ import { recordsIn } from "./log-answer.ts";
 
 export type { ApiDevice, LogStreamStatus } from "./answers.ts";
 export type { ClientDeps } from "./client.ts";
-export { createAttempts, TailscaleError, type TailnetTrouble } from "./errors.ts";
+export { createAttempts, type Failure, TailscaleError, type TailnetTrouble } from "./errors.ts";
 
 /** Every method throws `TailscaleError`, and nothing else, if the API does not answer what was asked. */
 export type TailscaleApi = ReturnType<typeof createTailscaleApi>;

@@ -2,7 +2,7 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import { scrapeErrors } from "../catalogue/vocabulary.ts";
 import { keepTrying, pause, type RetryDeps, waitAtMost } from "../lib/backoff.ts";
-import { createAttempts, TailscaleError } from "./errors.ts";
+import { createAttempts, type Failure, TailscaleError } from "./errors.ts";
 
 /** `behind`: there is more to read at once. `current`: all that is there has been read. `over`: nothing will be read again. */
 export type Step = "behind" | "current" | "over";
@@ -22,14 +22,12 @@ export interface ScrapeDeps extends RetryDeps {
   readonly telemetry: Telemetry;
 }
 
-/** How it goes, for `status`. Times are RFC 3339. */
-export interface ScrapeStatus {
+/** How it goes, for `status`; `trouble` is absent if the last read succeeded. Times are RFC 3339. */
+export interface ScrapeStatus extends Partial<Failure> {
   /** How far everything has been read; absent before the first read. */
   readonly readUntil?: string;
   /** When a read last succeeded since the start; absent if none has. */
   readonly lastSuccess?: string;
-  /** Why the last read failed; absent if it succeeded. */
-  readonly trouble?: string;
 }
 
 export interface Scrape {
@@ -95,7 +93,7 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   const secondsSince = (ms: number | undefined) => ms && Math.max(0, retry.clock() - ms) / 1000;
   telemetry.observe(
     "tailscale2otel.scrape.success",
-    gauge(() => (attempts.trouble === undefined ? lastSuccessAt && 1 : 0)),
+    gauge(() => (attempts.failure === undefined ? lastSuccessAt && 1 : 0)),
   );
   telemetry.observe(
     "tailscale2otel.scrape.last_timestamp",
@@ -122,11 +120,10 @@ export function createScrape(options: ScrapeOptions, { telemetry, ...retry }: Sc
   return {
     get status() {
       const until = readUntil();
-      const { trouble } = attempts;
       return {
         ...(until !== undefined && { readUntil: timeText(until) }),
         ...(lastSuccessAt !== undefined && { lastSuccess: timeText(lastSuccessAt) }),
-        ...(trouble !== undefined && { trouble }),
+        ...attempts.failure,
       };
     },
     start() {

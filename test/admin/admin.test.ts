@@ -2,7 +2,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import type { Overview } from "../../src/admin/overview.ts";
-import { degradedReasons, type Health, notReadyReasons } from "../../src/admin/status.ts";
+import type { Instance } from "../../src/admin/instance.ts";
+import { type Health, notReadyReasons } from "../../src/admin/status.ts";
+import { degradedReasons } from "../../src/admin/troubles.ts";
 import { silentAdmin } from "../support/admin.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
@@ -30,6 +32,7 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
       overview: () => ({ entries: 0 }) as Overview,
+      instance: () => ({ version: "1.2.3" }) as Instance,
       events: { read: async () => ({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }) },
       operations: {
         ...silentAdmin.operations,
@@ -53,6 +56,7 @@ const guarded = [
   "metrics",
   "api/v1/status",
   "api/v1/overview",
+  "api/v1/instance",
   "api/v1/events",
   "api/v1/quarantine",
   "api/v1/replay",
@@ -69,6 +73,13 @@ describe("on loopback, without a token", () => {
       conservation: { received: 3 },
       notReady: [],
       degraded: ["metric export failing since 1970-01-01T00:00:00.005Z"],
+      troubles: [
+        {
+          severity: "warning",
+          message: "metric export failing since 1970-01-01T00:00:00.005Z",
+          remedy: expect.stringContaining("Check the tenant, the headers and the path of otlp.endpoint"),
+        },
+      ],
       export: {
         logs: { kind: "delivering" },
         metrics: { kind: "failing", why: "HTTP 400", since: "1970-01-01T00:00:00.005Z" },
@@ -160,11 +171,11 @@ describe("health", () => {
       ...healthy,
       export: { logs: { kind: "refusing", why: "no <b>tenant", since: 0 }, metrics: { kind: "ok", leftOut: 3 } },
       polls: [
-        { log: "network", trouble: "HTTP 403" },
+        { log: "network", trouble: "HTTP 403", remedy: "Give the OAuth client the scope logs:network:read." },
         { log: "configuration", trouble: "HTTP 500", lastSuccess: "1970-01-01T00:00:00Z" },
       ],
       tailnet: [
-        { task: "network log stream", trouble: "HTTP 403" },
+        { task: "network log stream", trouble: "HTTP 403", remedy: "Enable log streaming." },
         { task: "webhook", trouble: "HTTP 403" },
         { task: "device list", trouble: "HTTP 500" },
       ],
@@ -179,11 +190,22 @@ describe("health", () => {
         "polling of the network log has not succeeded since the start",
         "polling of the configuration log failing",
       ],
+      remedies: [
+        "Enable log streaming. See the error, and run tailscale2otel check --online: it tests the API and each scope.",
+        "See the error, and run tailscale2otel check --online: it tests the API and each scope.",
+        expect.stringContaining("Check the tenant, the headers and the path of otlp.endpoint"),
+        expect.stringContaining("Raise the backend's limit"),
+        "Give the OAuth client the scope logs:network:read.",
+      ],
     });
     const plain = await fetch(`${base}/readyz`);
     expect([plain.status, await plain.json()]).toEqual([200, { status: "ready" }]);
     health = { ...health, notReady: ["the journal is full"] };
-    expect(await verbose()).toEqual({ status: "not ready", reasons: ["the journal is full"] });
+    expect(await verbose()).toEqual({
+      status: "not ready",
+      reasons: ["the journal is full"],
+      remedies: [expect.stringContaining("raise state.max_bytes")],
+    });
   });
 
   test("local mode, a disabled signal and one that was not tried yet are not degraded", () => {

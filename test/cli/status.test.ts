@@ -4,7 +4,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
-import { degradedReasons, type RunningStatus, type Status } from "../../src/admin/status.ts";
+import type { RunningStatus, Status } from "../../src/admin/status.ts";
+import { degradedReasons, troublesOf } from "../../src/admin/troubles.ts";
 import { statusText } from "../../src/cli/status.ts";
 import { ask, configure, startRunning } from "./running.ts";
 import { runToEnd, temporaryDirectory } from "./program.ts";
@@ -64,13 +65,15 @@ const status: RunningStatus = {
 
 /** With what the instance itself makes of its health. */
 function shown(of: RunningStatus, hasColor = false): string {
-  return statusText({ ...of, degraded: degradedReasons(of) }, now, { hasColor });
+  return statusText({ ...of, degraded: degradedReasons(of), troubles: troublesOf(of) }, now, { hasColor });
 }
 
 test("on a terminal it is a table with the terms of both sums", () => {
   expect(shown(status)).toMatchInlineSnapshot(`
     "instance      none running; journal in /var/lib/tailscale2otel
     health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has not succeeded since the start
+    what to do    Check otlp.endpoint, and whether the backend is running and can be reached: tailscale2otel check --online tests it. Undelivered records stay in the journal.
+    what to do    See the error, and run tailscale2otel check --online: it tests the API and each scope.
     version       1.2.3
     received      106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined
     accepted      100 = 90 delivered + 8 pending + 2 dead-lettered
@@ -314,12 +317,15 @@ test("--strict exits with 1 while export fails, though records are accepted", as
   const running = await startRunning(directory);
   await running.program.line("metric export failing");
   const { code, stdout } = await ask(directory, "status", running);
-  const { degraded, notReady } = JSON.parse(stdout) as RunningStatus;
+  const { degraded, notReady, troubles } = JSON.parse(stdout) as RunningStatus;
   expect([code, notReady]).toEqual([0, []]);
   expect(degraded).toEqual([expect.stringMatching(/^metric export failing since 20/)]);
   expect((await ask(directory, "status --strict", running)).code).toBe(1);
   const ready = await fetch(`${running.admin}/readyz?verbose`);
-  expect([ready.status, await ready.json()]).toEqual([200, { status: "degraded", reasons: degraded }]);
+  expect([ready.status, await ready.json()]).toEqual([
+    200,
+    { status: "degraded", reasons: degraded, remedies: troubles?.map(({ remedy }) => remedy) },
+  ]);
   await running.stop();
   await backend.stop(true);
 }, 120_000);

@@ -27,6 +27,7 @@ export const silentAdmin: AdminDeps = {
   scrape: async () => "",
   status: () => ({}),
   overview: notAsked,
+  instance: notAsked,
   events: { read: notAsked },
   traffic: { series: notAsked, map: notAsked, recent: notAsked },
   live: { answer: notAsked, end() {}, close() {} },

@@ -82,10 +82,15 @@ test("says what is not set up and why, naming the scope that setting it takes, u
   start(configOf(...streaming, ...webhook));
   const trouble = "the scope log_streaming is missing";
   await until(() => running.troubles.length === 3);
+  const remedy = expect.stringContaining("Give the OAuth client the scope log_streaming");
   expect(running.troubles).toEqual([
-    { task: "network log stream", trouble },
-    { task: "configuration log stream", trouble },
-    { task: "webhook", trouble: "the scope webhooks is missing" },
+    { task: "network log stream", trouble, remedy },
+    { task: "configuration log stream", trouble, remedy },
+    {
+      task: "webhook",
+      trouble: "the scope webhooks is missing",
+      remedy: expect.stringContaining("Give the OAuth client the scope webhooks"),
+    },
   ]);
   tailnet.grant(["all"]);
   tailnet.expireTokens();

@@ -1,0 +1,180 @@
+/** What an instance is and how it is configured, for `/api/v1/instance`: listeners, warnings with what to do, and every setting. */
+import type { Telemetry } from "../catalogue/telemetry.ts";
+import { effectiveRows, type EffectiveRow, type Inspection } from "../config/index.ts";
+import type { HttpServer } from "../http/server.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Build } from "../version.ts";
+import { timeText } from "./redeliveries.ts";
+import type { Health, Trouble } from "./status.ts";
+import { troublesOf } from "./troubles.ts";
+
+/** Times are RFC 3339. */
+export interface Instance {
+  readonly version: string;
+  /** Empty if it runs from source. */
+  readonly commit: string;
+  readonly startedAt: string;
+  readonly statePath: string;
+  readonly retentionSeconds: number;
+  readonly listeners: readonly ShownListener[];
+  /** What is wrong now, the worst first, and then what the configuration warns of. */
+  readonly warnings: readonly ShownWarning[];
+  /** In the order of the reference; a table has a row for each entry. */
+  readonly settings: readonly ShownSetting[];
+}
+
+export interface ShownListener {
+  readonly name: "stream" | "webhook" | "admin";
+  /** A URL, or on what it listens. */
+  readonly url: string;
+  /** Absent with plain HTTP. */
+  readonly certificate?: {
+    /** Absent until there is one. */
+    readonly notAfter?: string;
+    /** The names that it is for. */
+    readonly subjects: readonly string[];
+    /** Why there is none, or why it could not be replaced. */
+    readonly trouble?: string;
+  };
+}
+
+export interface ShownWarning extends Trouble {
+  /** The setting that it is about. */
+  readonly key?: string;
+}
+
+export interface ShownSetting extends Pick<EffectiveRow, "key" | "origin" | "isDefault" | "description"> {
+  /** As it would be written in TOML; of a secret, `(set)` or `(not set)`. */
+  readonly value: string;
+}
+
+/** The configuration that applies; after a reload, `waiting` are the settings that need a restart. */
+export interface Applied extends Pick<Inspection, "config" | "warnings" | "origins"> {
+  readonly waiting?: readonly string[];
+}
+
+/** A listener of this process. */
+export interface Listening extends Pick<HttpServer, "certificate"> {
+  readonly name: ShownListener["name"];
+  /** A URL, or that it listens on all interfaces. */
+  readonly address: string;
+}
+
+export interface InstanceDeps {
+  readonly build: Pick<Build, "version" | "commit">;
+  readonly clock: Clock;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
+  readonly telemetry: Pick<Telemetry, "observe">;
+  readonly health: () => Health;
+  readonly listeners: () => readonly Listening[];
+}
+
+export function createInstance(started: Applied, deps: InstanceDeps) {
+  const { build, clock, startedAt, telemetry, health, listeners } = deps;
+  let applied = started;
+  let isRefused = false;
+  telemetry.observe("tailscale2otel.config.valid", () => [{ value: Number(!isRefused), attributes: {} }]);
+  telemetry.observe("tailscale2otel.config.warnings", () => [{ value: applied.warnings.length, attributes: {} }]);
+  return {
+    show(): Instance {
+      const { config } = applied;
+      const listening = listeners();
+      return {
+        version: build.version,
+        commit: build.commit,
+        startedAt: timeText(startedAt),
+        statePath: config.state.path,
+        retentionSeconds: config.state.retention / 1000,
+        listeners: listening.map(shownListener),
+        warnings: [
+          ...troublesOf(health()),
+          ...listening.flatMap((one) => certificateWarnings(one, clock())),
+          ...(isRefused ? [refused] : []),
+          ...(applied.waiting ?? []).map(waitingWarning),
+          ...applied.warnings.map(({ key, message, remedy }) => ({
+            severity: "warning" as const,
+            key,
+            message,
+            remedy,
+          })),
+        ],
+        settings: shownSettings(applied),
+      };
+    },
+    /** The configuration was reloaded. */
+    use(next: Applied): void {
+      isRefused = false;
+      applied = next;
+    },
+    /** The configuration was to be reloaded, and is invalid. */
+    refuse(): void {
+      isRefused = true;
+    },
+  };
+}
+
+const refused: ShownWarning = {
+  severity: "warning",
+  message: "the changed configuration is not valid, so the previous one still applies",
+  remedy: "Run tailscale2otel check, correct what it names, and send SIGHUP again.",
+};
+
+function waitingWarning(key: string): ShownWarning {
+  return {
+    severity: "warning",
+    key,
+    message: "it was changed, but the change needs a restart",
+    remedy: "Restart to apply it.",
+  };
+}
+
+function shownListener({ name, address, certificate }: Listening): ShownListener {
+  if (certificate === undefined) return { name, url: address };
+  const { current, trouble } = certificate;
+  return {
+    name,
+    url: address,
+    certificate: {
+      ...(current && { notAfter: timeText(current.notAfter) }),
+      subjects: current?.subjects ?? [],
+      ...(trouble === "" ? {} : { trouble }),
+    },
+  };
+}
+
+const dayMs = 86_400_000;
+
+/** Let's Encrypt's are renewed a month ahead, so this late something is wrong. */
+const warnedDays = 14;
+
+function certificateWarnings({ name, certificate }: Listening, now: number): readonly ShownWarning[] {
+  if (certificate === undefined) return [];
+  const { current, trouble, remedy } = certificate;
+  const found: ShownWarning[] = [];
+  const add = (message: string, what: string): void =>
+    void found.push({
+      severity: "warning",
+      message: `TLS certificate of the ${name} listener: ${message}`,
+      remedy: what,
+    });
+  if (trouble !== "")
+    add(
+      trouble,
+      remedy ?? "Correct the files: they are read again when they change. The old certificate is still served.",
+    );
+  const days = current === undefined ? Number.POSITIVE_INFINITY : Math.floor((current.notAfter - now) / dayMs);
+  if (days < 0) add("it has expired, so senders reject it", "Renew it: a new one is served without a restart.");
+  else if (days < warnedDays)
+    add(`it expires in ${days} ${days === 1 ? "day" : "days"}`, "Renew it: a new one is served without a restart.");
+  return found;
+}
+
+function shownSettings({ config, origins }: Applied): readonly ShownSetting[] {
+  return effectiveRows({ config, origins, broken: new Set() }).map(
+    ({ key, value, origin, isDefault, isSecret, description }) => {
+      const isSet = value !== '""' && value !== "{}";
+      return { key, value: isSecret ? (isSet ? "(set)" : "(not set)") : value, origin, isDefault, description };
+    },
+  );
+}

@@ -1,0 +1,104 @@
+/** The words of `status` for the parts of an instance, which the live page shows too. */
+import type { DestinationStatus } from "../admin/destinations.ts";
+import type { RedeliveryReport } from "../admin/redeliveries.ts";
+import type { CounterState, PollHealth, SignalHealth, Status } from "../admin/status.ts";
+import { printable } from "../lib/text.ts";
+import { formatBytes, formatDuration } from "../lib/units.ts";
+
+/** Both sums: what was received, and what became of what was accepted. */
+export function sumTexts(sums: Status["conservation"]): readonly [received: string, accepted: string] {
+  return [
+    `${sums.received} = ${sums.accepted} accepted + ${sums.duplicate} duplicate + ${sums.skipped} skipped + ${sums.quarantined} quarantined`,
+    `${sums.accepted}${sums.uncounted === 0 ? "" : ` + ${sums.uncounted} uncounted`} = ${sums.delivered} delivered + ${sums.pending} pending + ${sums.deadLettered} dead-lettered${sums.lost === 0 ? "" : ` + ${sums.lost} lost`}`,
+  ];
+}
+
+/** The sum of a further destination. */
+export function destinationText(records: NonNullable<DestinationStatus["records"]>, now: number): string {
+  const { types, accepted, delivered, pending, deadLettered, evicted, pendingSince } = records;
+  const given = evicted === 0 ? "" : ` + ${evicted} evicted`;
+  const only = types.length === 3 ? "" : ` (only ${types.join(", ")})`;
+  const oldest = pendingSince === undefined ? "" : `; oldest received ${ageText(now - Date.parse(pendingSince))} ago`;
+  return `${accepted}${only} = ${delivered} delivered + ${pending} pending + ${deadLettered} dead-lettered${given}${oldest}`;
+}
+
+export function spaceText({ usedBytes, limitBytes }: Pick<Status["space"], "usedBytes" | "limitBytes">): string {
+  return `${formatBytes(roughly(usedBytes))} of ${formatBytes(limitBytes)}`;
+}
+
+/** The progress of a replay, or of a retry of dead letters, on one line for a person. */
+export function redeliveryText(report: RedeliveryReport): string {
+  const { name, destination, state, since, until, total, delivered, rejected, trouble } = report;
+  const of = name === "replay" ? `replay of ${since ?? ""} to ${until ?? ""}` : "retry of dead letters";
+  const what = destination === undefined ? of : `${of} for ${destination}`;
+  const percent = total === 0 ? 100 : Math.min(100, Math.floor(((delivered + rejected) / total) * 100));
+  const again = rejected === 0 ? "" : `, ${rejected} rejected`;
+  const why = trouble === undefined ? "" : `; waiting: ${printable(trouble)}`;
+  return `${what}: ${state}, ${delivered} of ${total} records delivered (${percent}%)${again}${why}`;
+}
+
+/** Only after a start: the sums lack the rows that are still to be counted. */
+export function countersText(counters: CounterState): string | undefined {
+  if (counters.kind === "current") return undefined;
+  return `restoring, row ${counters.measuredRow} of ${counters.lastRow}; the sums are incomplete`;
+}
+
+export function backlogText(since: string | undefined, now: number): string {
+  return since === undefined ? "none" : `oldest record received ${ageText(now - Date.parse(since))} ago, at ${since}`;
+}
+
+export function pollText({ log, readUntil, lastSuccess, trouble }: PollHealth, now: number): string {
+  const age = readUntil === undefined ? undefined : ageText(now - Date.parse(readUntil));
+  if (trouble === undefined) return `${log} log ${age === undefined ? "not read yet" : `read up to ${age} ago`}`;
+  const last =
+    lastSuccess === undefined
+      ? "no successful poll since the start"
+      : `last success ${ageText(now - Date.parse(lastSuccess))} ago`;
+  return `${log} log failing, ${last}${age === undefined ? "" : `, ${age} behind`}: ${printable(trouble)}`;
+}
+
+export function signalText(
+  health: SignalHealth,
+  lastSuccess: string | undefined,
+  now: number,
+  pending: number,
+): string {
+  const last = lastSuccess === undefined ? "" : ` (last success ${ageText(now - Date.parse(lastSuccess))} ago)`;
+  const { kind, why, since, leftOut = 0 } = health;
+  // The state is that since the start of the exporter, the success that since the start of the program.
+  const isSent = kind === "untried" && lastSuccess !== undefined;
+  if (why === undefined)
+    return `${isSent ? "ok" : (unsent[kind] ?? "ok")}${leftOut > 0 ? `, but the backend rejects ${leftOut} series` : ""}${last}`;
+  const begun = since === undefined ? "" : ` since ${since}`;
+  const waiting = pending === 0 ? "" : ` (${pending} ${pending === 1 ? "record" : "records"} pending)`;
+  return `${failures[kind] ?? kind}${begun}: ${printable(why)}${kind === "refusing" ? waiting : ""}${last}`;
+}
+
+/** Words for the states in which export does not work. */
+const failures: Readonly<Record<string, string>> = {
+  waiting: "failing, retrying",
+  failing: "failing, retrying",
+  refusing: "nothing accepted",
+  dead: "the export worker died, restarting",
+};
+
+/** Words for the states in which nothing was sent. */
+const unsent: Readonly<Record<string, string>> = {
+  untried: "not sent yet",
+  local: "local mode: not sent (otlp.endpoint is empty)",
+  disabled: "disabled in the configuration",
+};
+
+/** In whole units, the way people say it. */
+export function ageText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
+  return formatDuration(Math.floor(seconds / 3600) * 3_600_000);
+}
+
+/** To the nearest unit that people can read. */
+function roughly(bytes: number): number {
+  const unit = bytes >= 1024 ** 2 ? 1024 ** 2 : 1024;
+  return Math.round(bytes / unit) * unit;
+}
