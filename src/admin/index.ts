@@ -21,6 +21,7 @@ import { pageRoutes } from "./page/index.ts";
 import { timeText } from "./redeliveries.ts";
 import {
   cancelOf,
+  eventIdOf,
   eventQueryOf,
   itemIdOf,
   mapQueryOf,
@@ -43,7 +44,7 @@ export interface AdminDeps {
   readonly status: () => object;
   readonly overview: () => Overview;
   readonly instance: () => Instance;
-  readonly events: Pick<EventFeed, "read">;
+  readonly events: Pick<EventFeed, "read" | "whole">;
   readonly traffic: Pick<TrafficFeed, "series" | "map" | "recent">;
   readonly live: Pick<Live, "answer" | "end" | "close">;
   readonly operations: Operations;
@@ -144,6 +145,11 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
     get("/api/v1/overview", async () => deps.overview()),
     get("/api/v1/instance", async () => deps.instance()),
     get("/api/v1/events", (parameters) => deps.events.read(eventQueryOf(parameters))),
+    get("/api/v1/events/item", async (parameters) => {
+      const event = await deps.events.whole(eventIdOf(parameters));
+      if (event === undefined) throw new NotPossible("the event has left the journal");
+      return event;
+    }),
     get("/api/v1/traffic", (parameters) => deps.traffic.series(seriesQueryOf(parameters))),
     get("/api/v1/traffic/recent", async () => deps.traffic.recent()),
     get("/api/v1/map", (parameters) => deps.traffic.map(mapQueryOf(parameters))),

@@ -1,10 +1,11 @@
 /** Parses requests about quarantine and replays: every member is checked, and unknown ones are refused. */
+import { type Severity, severityNumbers } from "../catalogue/log-event.ts";
 import { Refusal } from "../errors.ts";
 import type { Redelivery } from "../journal/index.ts";
 import { parseDuration } from "../lib/units.ts";
 import { isObject } from "../records/members.ts";
-import { recordTypes, type RecordType } from "../records/types.ts";
-import { type EventQuery, maxEvents, maxWaitMs } from "./events/index.ts";
+import { recordTypes } from "../records/types.ts";
+import { type EventQuery, maxEvents, maxTextCharacters, maxWaitMs } from "./events/index.ts";
 import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection, type TimeRange } from "./operations.ts";
 import { redeliveryNames } from "./redeliveries.ts";
 import { type MapQuery, maxPairs, type SeriesQuery } from "./traffic/index.ts";
@@ -33,26 +34,50 @@ export function itemIdOf(parameters: URLSearchParams): string {
 const maxNodes = 20;
 const maxPattern = 256;
 
+/** Parameters of `/api/v1/events` that are texts. */
+const eventTexts = new Set(["from", "text", "severity"]);
+
 /** The query of `/api/v1/events`. */
 export function eventQueryOf(parameters: URLSearchParams): EventQuery {
+  const { before, ...texts } = Object.fromEntries(parameters);
   const given = Object.fromEntries(
-    [...parameters].map(([name, text]) => {
+    Object.entries(texts).map(([name, text]) => {
       if (name === "types" || name === "nodes") return [name, text === "" ? [] : text.split(",")];
       if (name === "wait") return [name, parseDuration(text)];
-      return [name, name === "from" ? text : text === "" ? Number.NaN : Number(text)];
+      return [name, eventTexts.has(name) ? text : text === "" ? Number.NaN : Number(text)];
     }),
   );
-  const query = read(given, ["from", "since", "last", "types", "nodes", "limit", "wait"]);
-  const { limit = 500, wait = 0, types = [], nodes = [], ...start } = query;
-  if ((limit as number) < 1 || (limit as number) > maxEvents) throw bad(`limit must be 1 to ${maxEvents}`);
-  if (Object.keys(start).length > 1) throw bad("only one of from, since and last can be given");
+  const names = ["from", "since", "last", "until", "types", "nodes", "severity", "text", "limit", "wait"];
+  const query = read(given, names) as EventParameters;
+  const { limit = 500, wait: waitMs = 0, types = [], nodes = [], severity, ...rest } = query;
+  const { from, since, last, until } = rest;
+  if (limit < 1 || limit > maxEvents) throw bad(`limit must be 1 to ${maxEvents}`);
+  if ([from, since, last].filter((start) => start !== undefined).length > 1)
+    throw bad("only one of from, since and last can be given");
+  if (last === undefined && (before ?? until) !== undefined) throw bad("before and until require last");
+  if (before !== undefined && until !== undefined) throw bad("only one of before and until can be given");
   return {
-    ...(start as Pick<EventQuery, "from" | "since" | "last">),
-    types: types as readonly RecordType[],
-    nodes: nodes as readonly string[],
-    limit: Math.max(limit as number, (start["last"] as number | undefined) ?? 0),
-    waitMs: wait as number,
+    ...rest,
+    ...(before === undefined ? {} : { before }),
+    ...(severity === undefined ? {} : { severity: severity.toUpperCase() as Severity }),
+    types,
+    nodes,
+    limit: Math.max(limit, last ?? 0),
+    waitMs,
   };
+}
+
+interface EventParameters extends Partial<Omit<EventQuery, "severity" | "waitMs">> {
+  readonly severity?: string;
+  readonly wait?: number;
+}
+
+/** The id of `/api/v1/events/item`. */
+export function eventIdOf(parameters: URLSearchParams): string {
+  const { id, ...others } = Object.fromEntries(parameters);
+  read(others, []);
+  if (id === undefined) throw bad("id is missing");
+  return id;
 }
 
 /** The queries of `/api/v1/traffic` and `/api/v1/map`. */
@@ -122,6 +147,8 @@ const oneOf = (words: readonly string[]): Rule => [
 const rules: Readonly<Record<string, Rule>> = {
   token: [(value) => typeof value === "string", "a string"],
   from: [(value) => typeof value === "string", "the id of an event, or next of an answer"],
+  severity: oneOf(Object.keys(severityNumbers).map((word) => word.toLowerCase())),
+  text: [(value) => (value as string).length <= maxTextCharacters, `at most ${maxTextCharacters} characters`],
   last: [(value) => isWhole(value) && (value as number) >= 1 && (value as number) <= maxEvents, `1 to ${maxEvents}`],
   wait: [(value) => isWhole(value) && (value as number) <= maxWaitMs, `a time of up to ${maxWaitMs / 1000}s`],
   types: [

@@ -141,4 +141,5 @@ export const EventsAnswer = Type.Object({
   behindSeconds: number,
   gap: optional(Type.Object({ reason: word, rows: number })),
   oldest: optional(time),
+  back: optional(Type.Object({ before: word, to: optional(time), isStart: Type.Boolean() })),
 });

@@ -109,8 +109,12 @@ export async function findInstance(
     token,
     status,
     overview: () => ask("/api/v1/overview", { shape: OverviewAnswer }),
-    events: ({ waitMs, ...query }) =>
-      ask(`/api/v1/events?${parametersOf({ ...query, wait: `${waitMs}ms` })}`, { shape: EventsAnswer }),
+    events({ waitMs, severity, ...query }) {
+      const least = severity === undefined ? {} : { severity: severity.toLowerCase() };
+      return ask(`/api/v1/events?${parametersOf({ ...query, ...least, wait: `${waitMs}ms` })}`, {
+        shape: EventsAnswer,
+      });
+    },
     operations: {
       list: (query) => ask(`/api/v1/quarantine?${parametersOf(query)}`),
       show: (id) => ask(`/api/v1/quarantine/item?id=${encodeURIComponent(id)}`),

@@ -1,7 +1,8 @@
 /** `tail`: the accepted events of a running instance, as they are accepted. */
 import { setTimeout as wait } from "node:timers/promises";
-import { maxEvents } from "../admin/events/index.ts";
+import { maxEvents, maxTextCharacters } from "../admin/events/index.ts";
 import type { AcceptedEvent, EventPage, EventQuery, Gap } from "../admin/events/index.ts";
+import { type Severity, severityNumbers } from "../catalogue/log-event.ts";
 import { cutColumns, printable } from "../lib/text.ts";
 import { recordTypes, type RecordType } from "../records/types.ts";
 import { onSignal } from "../runtime/process.ts";
@@ -21,6 +22,11 @@ export const tailCommand: Command = command({
     node: list(
       "name",
       "Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.",
+    ),
+    severity: option("info|warn", "Only events of at least this severity."),
+    text: option(
+      "words",
+      "Only events with all these words in their name, body or attributes, ignoring case; the instance searches.",
     ),
     grep: option("text", "Only events that contain this text, ignoring case; between slashes, a regular expression."),
     since: option("when", "Begin with what was received then: 10m (that long ago), or an RFC 3339 time."),
@@ -60,25 +66,36 @@ export const tailCommand: Command = command({
   },
 });
 
-type Flags = Readonly<Partial<Record<"type" | "node" | "since" | "lines", string | undefined>>>;
+type Flags = Readonly<Partial<Record<"type" | "node" | "severity" | "text" | "since" | "lines", string | undefined>>>;
 
 const pageEvents = 1000;
 const pageWaitMs = 20_000;
 
-function queryOf({ type, node, since, lines }: Flags): EventQuery {
+function queryOf({ type, node, severity, text, since, lines }: Flags): EventQuery {
   const types = wordsOf(type);
   const unknown = types.find((word) => !(recordTypes as readonly string[]).includes(word));
   if (unknown !== undefined)
     throw new UsageError(`--type must be one of ${recordTypes.join(", ")}, not ${JSON.stringify(unknown)}`);
   if (since !== undefined && lines !== undefined) throw new UsageError("--since and --lines cannot be combined");
+  if (text !== undefined && text.length > maxTextCharacters)
+    throw new UsageError(`--text can have at most ${maxTextCharacters} characters`);
   const last = wholeNumberOf(lines ?? "10", "--lines", [0, maxEvents]);
   return {
     types: types as RecordType[],
     nodes: wordsOf(node),
+    ...(severity === undefined ? {} : { severity: severityOf(severity) }),
+    ...(text === undefined ? {} : { text }),
     limit: pageEvents,
     waitMs: pageWaitMs,
     ...(since !== undefined ? { since: instantOf(since, Date.now(), "--since") } : last > 0 ? { last } : {}),
   };
+}
+
+function severityOf(given: string): Severity {
+  const words = Object.keys(severityNumbers) as Severity[];
+  const found = words.find((word) => word === given.toUpperCase());
+  if (found !== undefined) return found;
+  throw new UsageError(`--severity must be ${words.join(" or ").toLowerCase()}, not ${JSON.stringify(given)}`);
 }
 
 function wordsOf(given = ""): readonly string[] {

@@ -17,7 +17,7 @@ import { Identifier } from "../records/identity.ts";
 import type { AuditRecord, WebhookRecord } from "../records/types.ts";
 import { lineDiff } from "./line-diff.ts";
 import type { ProcessorSettings } from "./names.ts";
-import { boundedEvent, boundedLabel, boundedText, privacyOf } from "./outgoing.ts";
+import { boundedEvent, boundedLabel, boundedText, privacyOf, type TextLimits } from "./outgoing.ts";
 
 export { type Device, type Directory, directoryOf, type ProcessorSettings, processorSettingsOf } from "./names.ts";
 
@@ -29,18 +29,19 @@ export function measure(record: AuditRecord | WebhookRecord, settings: Processor
 
 const identifiers = new WeakMap<NonNullable<ProcessorSettings["recordUid"]>, Identifier>();
 
-/** The log event of one record, within every bound and with privacy applied. A pure function. `acceptedAt`: epoch milliseconds. */
+/** The log event of one record, within every bound and with privacy applied. A pure function. `acceptedAt`: epoch milliseconds. `limits`: those of an export if absent. */
 export function describe(
   record: AuditRecord | WebhookRecord,
   settings: ProcessorSettings,
   acceptedAt: number,
+  limits?: TextLimits,
 ): LogEvent {
   const { privacy, recordUid } = settings;
   const described =
     record.type === "audit"
       ? describeAudit(record, settings, acceptedAt)
       : describeWebhook(record, settings, acceptedAt);
-  const event = boundedEvent(privacyOf(privacy).event(described));
+  const event = boundedEvent(privacyOf(privacy).event(described), limits);
   if (recordUid === undefined) return event;
   let identifier = identifiers.get(recordUid);
   if (identifier === undefined)

@@ -22,6 +22,14 @@ export const maxBodyBytes = 32_768;
 /** Maximum bytes of an attribute value of a metric. */
 export const maxLabelBytes = 256;
 
+/** Maximum bytes (UTF-8) of texts in an event. */
+export interface TextLimits {
+  readonly attributeBytes: number;
+  readonly bodyBytes: number;
+}
+
+const exportedTexts: TextLimits = { attributeBytes: maxAttributeBytes, bodyBytes: maxBodyBytes };
+
 let truncatedTexts = 0;
 
 /** Texts cut in this thread since the last call. */
@@ -47,25 +55,25 @@ export function boundedLabel(text: string): string {
 }
 
 /** The attributes with every string cut to its maximum; usually returned unchanged. */
-export function boundedAttributes(attributes: LogAttributes): LogAttributes {
+export function boundedAttributes(attributes: LogAttributes, maxBytes = maxAttributeBytes): LogAttributes {
   const isSurelyBounded = Object.values(attributes).every((value) =>
-    typeof value === "string" ? value.length * 3 <= maxAttributeBytes && value.isWellFormed() : !Array.isArray(value),
+    typeof value === "string" ? value.length * 3 <= maxBytes && value.isWellFormed() : !Array.isArray(value),
   );
   if (isSurelyBounded) return attributes;
   const cut = Object.entries(attributes).map(([name, value]) => {
-    if (typeof value === "string") return [name, boundedText(value, maxAttributeBytes)] as const;
+    if (typeof value === "string") return [name, boundedText(value, maxBytes)] as const;
     return [name, typeof value === "object" ? boundedList(value) : value] as const;
   });
   return presentAttributes(Object.fromEntries(cut));
 }
 
 /** The event with all strings cut to their maximum. */
-export function boundedEvent(event: LogEvent): LogEvent {
+export function boundedEvent(event: LogEvent, { attributeBytes, bodyBytes } = exportedTexts): LogEvent {
   return {
     ...event,
     name: event.name.toWellFormed(),
-    body: boundedText(event.body, maxBodyBytes),
-    attributes: boundedAttributes(event.attributes),
+    body: boundedText(event.body, bodyBytes),
+    attributes: boundedAttributes(event.attributes, attributeBytes),
   };
 }
 

@@ -33,7 +33,10 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
       status: () => ({ conservation: { received: 3 } }),
       overview: () => ({ entries: 0 }) as Overview,
       instance: () => ({ version: "1.2.3" }) as Instance,
-      events: { read: async () => ({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }) },
+      events: {
+        read: async () => ({ events: [], next: "a.1.0.0", isEnd: true, behindSeconds: 0 }),
+        whole: async () => undefined,
+      },
       operations: {
         ...silentAdmin.operations,
         list: async () => ({ counts: [], items: [] }),

@@ -1,8 +1,9 @@
 /** Accepted events over real sockets and a real journal: order, filters, waiting, gaps, and what bounds a reader. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { EventFeed, type EventPage, type EventQuery } from "../../src/admin/events/index.ts";
-import { namesEndOf, newPage, startOf } from "../../src/admin/events/page.ts";
+import { newPage, startOf } from "../../src/admin/events/page.ts";
 import { EventReader } from "../../src/admin/events/reader.ts";
+import { wantedOf } from "../../src/admin/events/wanted.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
@@ -316,7 +317,7 @@ describe("over HTTP", () => {
   });
 
   test.each([
-    ["from=17", "from must be the id of an event, or next of an answer"],
+    ["from=17", "from must be the id of an event, or a position of an answer"],
     ["limit=0", "limit must be 1 to 2000"],
     ["last=2001", "last must be 1 to 2000"],
     ["since=yesterday", "since must be a whole number"],
@@ -347,7 +348,7 @@ test("a reader yields to others after some milliseconds, however much there is t
   const page = newPage(startOf(1));
   const query = { ...everything, nodes: ["nobody"] };
   let steps = 1;
-  while (!reader.advance(page, query, namesEndOf(query.nodes))) steps++;
+  while (!reader.advance(page, query, wantedOf(query))) steps++;
   reader.close();
   // About ten steps on a usual machine; in one go it would be one.
   expect(steps).toBeGreaterThan(1);

@@ -200,16 +200,18 @@ test("of tail and top", async () => {
 
     OPTIONS
 
-        --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
-      --set=<key=value>    One setting; overrides file and environment. Can be repeated.
-        --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
-                 --json    Print JSON instead of text.
-          --type=<type>    Only flow, audit or webhook; several with commas. Can be repeated.
-          --node=<name>    Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.
-          --grep=<text>    Only events that contain this text, ignoring case; between slashes, a regular expression.
-         --since=<when>    Begin with what was received then: 10m (that long ago), or an RFC 3339 time.
-        -n, --lines=<N>    Begin with the last N events that match. (Default: 10)
-             -h, --help    Show this text.
+             --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
+           --set=<key=value>    One setting; overrides file and environment. Can be repeated.
+             --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
+                      --json    Print JSON instead of text.
+               --type=<type>    Only flow, audit or webhook; several with commas. Can be repeated.
+               --node=<name>    Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.
+      --severity=<info|warn>    Only events of at least this severity.
+              --text=<words>    Only events with all these words in their name, body or attributes, ignoring case; the instance searches.
+               --grep=<text>    Only events that contain this text, ignoring case; between slashes, a regular expression.
+              --since=<when>    Begin with what was received then: 10m (that long ago), or an RFC 3339 time.
+             -n, --lines=<N>    Begin with the last N events that match. (Default: 10)
+                  -h, --help    Show this text.
 
     Times are those of the events, in UTC. Settings of privacy apply. If the instance restarts, tail waits and continues where it was. With --json, each line is an event as in docs/api.md.
 

@@ -73,7 +73,19 @@ test("its members of an overview and of an event are those that are answered", a
 test("its parameters of events are known", async () => {
   const [table = ""] = /\| parameter [^]*?\n\n/.exec(page) ?? [];
   const names = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, name = ""]) => name);
-  expect(names).toEqual(["from", "since", "last", "types", "nodes", "limit", "wait"]);
+  expect(names).toEqual([
+    "from",
+    "since",
+    "last",
+    "before",
+    "until",
+    "types",
+    "nodes",
+    "severity",
+    "text",
+    "limit",
+    "wait",
+  ]);
   for (const name of names) {
     const { text = "" } = (await (await fetch(`${program.admin}/api/v1/events?${name}=%00`)).json()) as {
       text?: string;

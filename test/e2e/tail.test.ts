@@ -133,6 +133,8 @@ describe("shows", () => {
     ["a node by its address", ["--node", "100.64.1.2"], [lines.https, lines.postgres]],
     ["a node by its name, in any case", ["--node", "WEB"], [lines.audit]],
     ["nodes by patterns", ["--node", "w?b", "--node", "lap*"], [lines.audit, lines.webhook]],
+    ["what is a warning", ["--severity", "Warn"], [lines.webhook]],
+    ["what has all of some words", ["--text", "alice TAG:B"], [lines.audit]],
     ["what holds a text", ["--grep", "POSTGRES"], [lines.postgres]],
     ["what holds a text in an attribute", ["--grep", "n443CNTRL"], [lines.https]],
     ["what matches a regular expression", ["--grep", "/:(443|1) |approval/"], [lines.https, lines.webhook]],
@@ -190,6 +192,8 @@ describe("the examples of the operations page run", () => {
 describe("says what is wrong with", () => {
   test.each<[string, readonly string[], string]>([
     ["a type", ["--type", "logs"], '--type must be one of flow, audit, webhook, not "logs"'],
+    ["a severity", ["--severity", "error"], '--severity must be info or warn, not "error"'],
+    ["too long a text", ["--text", "a".repeat(257)], "--text can have at most 256 characters"],
     ["a number", ["--lines", "many"], '--lines must be a whole number from 0 to 2000, not "many"'],
     ["a time", ["--since", "yesterday"], "--since must be a duration such as 8h or a time such as"],
     ["two beginnings", ["--since", "1h", "--lines", "3"], "--since and --lines cannot be combined"],

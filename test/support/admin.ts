@@ -28,7 +28,7 @@ export const silentAdmin: AdminDeps = {
   status: () => ({}),
   overview: notAsked,
   instance: notAsked,
-  events: { read: notAsked },
+  events: { read: notAsked, whole: notAsked },
   traffic: { series: notAsked, map: notAsked, recent: notAsked },
   live: { answer: notAsked, end() {}, close() {} },
   operations: {

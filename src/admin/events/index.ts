@@ -8,8 +8,20 @@ import type { Clock } from "../../lib/clock.ts";
 import type { LogPosition } from "../../journal/index.ts";
 import { timeText } from "../redeliveries.ts";
 import { Pace } from "./pace.ts";
-import { type EventPage, type EventQuery, idOf, namesEndOf, newPage, type OpenPage, placeOf, startOf } from "./page.ts";
+import {
+  type AcceptedEvent,
+  type EventPage,
+  type EventQuery,
+  idOf,
+  newPage,
+  type OpenPage,
+  placeOf,
+  type SearchedBack,
+  startOf,
+} from "./page.ts";
 import { EventReader, type EventReaderDeps } from "./reader.ts";
+import { searchBack, searchMs } from "./search.ts";
+import { type Wanted, wantedOf } from "./wanted.ts";
 
 export { type AcceptedEvent, type EventPage, type EventQuery, type Gap } from "./page.ts";
 
@@ -22,12 +34,11 @@ export interface EventFeedDeps extends EventReaderDeps {
 export const maxEvents = 2000;
 export const maxWaitMs = 30_000;
 
+/** Of the free text that is searched for. */
+export const maxTextCharacters = 256;
+
 /** Requests at once. */
 const maxRequests = 64;
-
-/** How long to search for events that match, if they are rare; and how long to look back for the last ones. */
-const searchMs = 2000;
-const headsAtOnce = 200;
 
 /** What reading needs is dropped after so long without a request. */
 const idleMs = 30_000;
@@ -50,21 +61,26 @@ export class EventFeed {
   }
 
   /** @throws {Refusal} `overloaded` if too many ask at once, `unparsable` for a position that is none. */
-  async read(query: EventQuery): Promise<EventPage> {
-    if (this.#requests >= maxRequests) {
-      this.#deps.telemetry.add("tailscale2otel.admin.rejected", 1, { reason: "overloaded" });
-      throw new Refusal("overloaded", `${maxRequests} requests are waiting for events already`);
-    }
-    const page = query.from === undefined ? undefined : this.#pageFrom(query.from);
-    this.#requests++;
-    clearTimeout(this.#idle);
-    try {
-      return await this.#read(query, page ?? newPage(await this.#start(query)));
-    } finally {
-      this.#requests--;
-      if (this.#requests === 0 && !this.#ending.signal.aborted)
-        this.#idle = setTimeout(() => this.#drop(), idleMs).unref();
-    }
+  read(query: EventQuery): Promise<EventPage> {
+    const { journal } = this.#deps;
+    const from = query.from === undefined ? undefined : placeOf(journal, query.from, "from");
+    const before = query.before === undefined ? undefined : placeOf(journal, query.before, "before");
+    return this.#admitted(async () => {
+      const wanted = wantedOf(query);
+      const gap = { reason: "other_journal", rows: 0 } as const;
+      if (before?.isOurs === false) return { ...this.#answer([], startOf(1)), gap };
+      if (from?.isOurs === false) return this.#read(query, wanted, { ...newPage(startOf(1)), gap });
+      if (query.last !== undefined) return this.#readLast(query, query.last, wanted, before?.place);
+      const end = this.#deps.journal.lastSeq + 1;
+      const start = query.since === undefined ? end : this.#reader.seqAt(query.since, end);
+      return this.#read(query, wanted, newPage(from?.place ?? startOf(start)));
+    });
+  }
+
+  /** The event with its texts whole; nothing if it has left the journal. @throws {Refusal} like `read`. */
+  whole(id: string): Promise<AcceptedEvent | undefined> {
+    const { place, isOurs } = placeOf(this.#deps.journal, id, "id");
+    return this.#admitted(() => this.#pace.step(() => (isOurs ? this.#reader.whole(place) : undefined)));
   }
 
   /** Those who wait are refused. */
@@ -75,62 +91,70 @@ export class EventFeed {
     this.#drop();
   }
 
-  async #read(query: EventQuery, page: OpenPage): Promise<EventPage> {
-    const isWanted = namesEndOf(query.nodes);
+  async #admitted<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    if (this.#requests >= maxRequests) {
+      this.#deps.telemetry.add("tailscale2otel.admin.rejected", 1, { reason: "overloaded" });
+      throw new Refusal("overloaded", `${maxRequests} requests are waiting for events already`);
+    }
+    this.#requests++;
+    clearTimeout(this.#idle);
+    try {
+      return await work();
+    } finally {
+      this.#requests--;
+      if (this.#requests === 0 && !this.#ending.signal.aborted)
+        this.#idle = setTimeout(() => this.#drop(), idleMs).unref();
+    }
+  }
+
+  async #read(query: EventQuery, wanted: Wanted, page: OpenPage): Promise<EventPage> {
     const beganAt = performance.now();
     let isEnd = false;
     for (;;) {
-      isEnd = await this.#pace.step(() => this.#reader.advance(page, query, isWanted));
+      isEnd = await this.#pace.step(() => this.#reader.advance(page, query, wanted));
       const leftMs = beganAt + (isEnd ? query.waitMs : Math.max(query.waitMs, searchMs)) - performance.now();
       if (page.events.length > 0 || page.gap !== undefined || leftMs <= 0) break;
       if (isEnd && !this.#ending.signal.aborted) await this.#pace.commit(leftMs);
     }
-    const [unread] = isEnd ? [] : this.#reader.heads(page.place.seq, 1);
     const [oldest] = query.since === undefined ? [] : this.#reader.heads(1, 1);
     return {
-      events: page.events,
-      next: idOf(this.#deps.journal, page.place),
-      isEnd,
-      behindSeconds:
-        unread === undefined ? 0 : Math.max(0, Math.round((this.#deps.clock() - unread.acceptedAt) / 1000)),
+      ...this.#answer(page.events, page.place),
       ...(page.gap === undefined ? {} : { gap: page.gap }),
       ...(oldest === undefined || oldest.seq === 1 ? {} : { oldest: timeText(oldest.acceptedAt) }),
     };
   }
 
-  #pageFrom(position: string): OpenPage {
-    const { place, isOurs } = placeOf(this.#deps.journal, position);
-    return isOurs ? newPage(place) : { ...newPage(startOf(1)), gap: { reason: "other_journal", rows: 0 } };
-  }
-
-  /** Where a query without a position begins. */
-  async #start(query: EventQuery): Promise<LogPosition> {
+  /** The last events before a place or a time; those of all are read forward from the first of them, and what has come since. */
+  async #readLast(
+    query: EventQuery,
+    most: number,
+    wanted: Wanted,
+    before: LogPosition | undefined,
+  ): Promise<EventPage> {
     const end = this.#deps.journal.lastSeq + 1;
-    if (query.since !== undefined) return startOf(this.#reader.seqAt(query.since, end));
-    return query.last === undefined ? startOf(end) : await this.#lastPlace(query.last, end, query);
+    const from = before ?? startOf(query.until === undefined ? end : this.#reader.seqAt(query.until, end));
+    const reader = (): EventReader => this.#reader;
+    const { found, reached, isStart } = await searchBack({ from, wanted, most, reader, pace: this.#pace });
+    const [head] = this.#reader.heads(reached.seq, 1);
+    const back: SearchedBack = {
+      before: idOf(this.#deps.journal, reached),
+      ...(head === undefined ? {} : { to: timeText(head.acceptedAt) }),
+      isStart,
+    };
+    if (before === undefined && query.until === undefined)
+      return { ...(await this.#read(query, wanted, newPage(found.at(-1)?.place ?? from))), back };
+    return { ...this.#answer(found.map(({ event }) => event).toReversed(), from), back };
   }
 
-  /** The place of the event with that number from the end, of those that match; as far back as time allows. */
-  async #lastPlace(last: number, end: number, query: EventQuery): Promise<LogPosition> {
-    const isWanted = namesEndOf(query.nodes);
-    const untilMs = performance.now() + searchMs;
-    const first = this.#reader.heads(1, 1)[0]?.seq ?? end;
-    let place = startOf(end);
-    let missing = last;
-    for (let to = end; to > first && missing > 0; to -= headsAtOnce) {
-      const heads = await this.#pace.step(() => this.#reader.wanted(Math.max(first, to - headsAtOnce), to, query));
-      for (const head of heads.toReversed()) {
-        let before: LogPosition | undefined;
-        do {
-          if (missing <= 0 || performance.now() >= untilMs) return place;
-          const found = await this.#pace.step(() => this.#reader.lastPlaces(head, isWanted, missing, before));
-          place = found.places[0] ?? place;
-          missing -= found.places.length;
-          ({ before } = found);
-        } while (before !== undefined);
-      }
-    }
-    return place;
+  #answer(events: readonly AcceptedEvent[], next: LogPosition): EventPage {
+    const { journal, clock } = this.#deps;
+    const [unread] = next.seq > journal.lastSeq ? [] : this.#reader.heads(next.seq, 1);
+    return {
+      events,
+      next: idOf(journal, next),
+      isEnd: next.seq > journal.lastSeq,
+      behindSeconds: unread === undefined ? 0 : Math.max(0, Math.round((clock() - unread.acceptedAt) / 1000)),
+    };
   }
 
   /** @throws {Refusal} `shutting_down` once this is closed. */

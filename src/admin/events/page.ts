@@ -1,22 +1,21 @@
 /** Pages of events: what is asked for and answered, and positions in the journal as text. */
-import type { LogAttributes, LogEvent } from "../../catalogue/log-event.ts";
+import type { LogEvent } from "../../catalogue/log-event.ts";
 import { Refusal } from "../../errors.ts";
-import { globMatcher } from "../../lib/text.ts";
 import type { Journal, LogPosition } from "../../journal/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
+import type { EventFilter } from "./wanted.ts";
 
 /** One of `from`, `since` and `last` says where to begin; without any, with what is accepted from now on. */
-export interface EventQuery {
+export interface EventQuery extends EventFilter {
   /** A position: an event's `id`, or `next` of the page before. */
   readonly from?: string;
   /** Epoch milliseconds: with what was received then. */
   readonly since?: number;
-  /** With the last events that match. */
+  /** With the last events that match: of all, of those before a position, or of those received before a time. */
   readonly last?: number;
-  /** Empty: all. */
-  readonly types: readonly RecordType[];
-  /** Patterns for the name or address of either end, in which `*` and `?` are wildcards; one has to match. Empty: all. */
-  readonly nodes: readonly string[];
+  readonly before?: string;
+  /** Epoch milliseconds. */
+  readonly until?: number;
   readonly limit: number;
   /** How long to wait if there is nothing to show yet. */
   readonly waitMs: number;
@@ -44,6 +43,18 @@ export interface EventPage {
   readonly gap?: Gap;
   /** For a query with `since`, if rows have left: when the oldest one was received that is still there. */
   readonly oldest?: string;
+  /** For a query with `last`. */
+  readonly back?: SearchedBack;
+}
+
+/** How far the search for the last events has got. */
+export interface SearchedBack {
+  /** The position for `before` that goes on with the search. */
+  readonly before: string;
+  /** When what was searched last was received; absent if the journal is empty. */
+  readonly to?: string;
+  /** Nothing is before that: the whole journal has been searched. */
+  readonly isStart: boolean;
 }
 
 /**
@@ -79,41 +90,15 @@ export function idOf({ identity }: Pick<Journal, "identity">, { seq, record, log
   return `${identity.createdAt.toString(36)}.${seq}.${record}.${logRecord}`;
 }
 
-/** @throws {Refusal} `unparsable` */
-export function placeOf(journal: Positions, text: string): { readonly place: LogPosition; readonly isOurs: boolean } {
+/** `name`: of the parameter. @throws {Refusal} `unparsable` */
+export function placeOf(
+  journal: Positions,
+  text: string,
+  name: "from" | "before" | "id",
+): { readonly place: LogPosition; readonly isOurs: boolean } {
   const match = /^([0-9a-z]{1,11})\.([1-9]\d{0,14})\.(\d{1,9})\.(\d{1,9})$/.exec(text);
-  if (match === null) throw new Refusal("unparsable", "from must be the id of an event, or next of an answer");
+  if (match === null) throw new Refusal("unparsable", `${name} must be the id of an event, or a position of an answer`);
   const [seq = 0, record = 0, logRecord = 0] = match.slice(2).map(Number);
   const isOurs = match[1] === journal.identity.createdAt.toString(36) && seq <= journal.lastSeq + 1;
   return { place: { seq, record, logRecord }, isOurs };
-}
-
-/** Attributes that name an end of an event. */
-const endAttributes = [
-  "tailscale.src.node",
-  "tailscale.dst.node",
-  "source.address",
-  "destination.address",
-  "tailscale.target.name",
-  "tailscale.webhook.node.device.name",
-];
-
-/** Whether attributes name an end that is asked for; those of an event, or those that many connections share. */
-export type NamesEnd = (of: { readonly attributes: LogAttributes }) => boolean;
-
-/** A pattern has to match all of a name, or a name up to its first dot. Without patterns, everything is asked for: `undefined`. */
-export function namesEndOf(patterns: readonly string[]): NamesEnd | undefined {
-  if (patterns.length === 0) return undefined;
-  const matchers = patterns.map(globMatcher);
-  const isNamed = (name: string): boolean =>
-    matchers.some((matches) => matches(name) || matches(name.replace(/\..*$/s, "")));
-  const known = new WeakMap<object, boolean>();
-  return (of) => {
-    let isWanted = known.get(of);
-    if (isWanted === undefined) {
-      isWanted = endAttributes.some((name) => [of.attributes[name] ?? []].flat().map(String).some(isNamed));
-      known.set(of, isWanted);
-    }
-    return isWanted;
-  };
 }

@@ -5,8 +5,9 @@ import type { Journal, JournalReader, LogPosition, RowHead } from "../../journal
 import type { ProcessorSettings } from "../../processors/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
 import { timeText } from "../redeliveries.ts";
-import { type EventQuery, type Gap, idOf, type NamesEnd, type OpenPage, startOf } from "./page.ts";
+import { type AcceptedEvent, type EventQuery, type Gap, idOf, type OpenPage, startOf } from "./page.ts";
 import { type EventRow, EventRows } from "./rows.ts";
+import type { Wanted } from "./wanted.ts";
 
 export interface EventReaderDeps {
   readonly journal: Pick<Journal, "identity" | "lastSeq" | "openReader">;
@@ -17,7 +18,7 @@ export interface EventReaderDeps {
 const stepMs = 8;
 
 /** A page ends behind this much text. */
-const maxPageCharacters = 1024 * 1024;
+export const maxPageCharacters = 1024 * 1024;
 
 const headsAtOnce = 200;
 /** Events made between two looks at the clock. */
@@ -30,9 +31,14 @@ interface OpenRow {
   readonly contents: EventRow;
 }
 
-/** `before`: where to go on in the row; nothing if all of it was searched, or enough was found. */
-export interface LastPlaces {
-  readonly places: readonly LogPosition[];
+export interface FoundEvent {
+  readonly place: LogPosition;
+  readonly event: AcceptedEvent;
+}
+
+/** Newest first. `before`: what is before it in the row has not been searched; nothing if all of it was. */
+export interface LastEvents {
+  readonly found: readonly FoundEvent[];
   readonly before: LogPosition | undefined;
 }
 
@@ -49,7 +55,7 @@ export class EventReader {
   }
 
   /** Reads on until the page is full, a gap follows its events, or the time is over. Returns whether all is read. */
-  advance(page: OpenPage, query: EventQuery, isWanted: NamesEnd | undefined): boolean {
+  advance(page: OpenPage, query: Pick<EventQuery, "limit">, wanted: Wanted): boolean {
     const { lastSeq } = this.#journal;
     const endsAt = performance.now() + stepMs;
     while (page.place.seq <= lastSeq) {
@@ -57,7 +63,7 @@ export class EventReader {
       if (heads.length === 0) return skip(page, "deleted", lastSeq + 1);
       for (const head of heads) {
         if (head.seq > page.place.seq && !skip(page, "deleted", head.seq)) return false;
-        if (!this.#passes(page, head, query, isWanted, endsAt)) return false;
+        if (!this.#passes(page, head, query, wanted, endsAt)) return false;
         if (performance.now() >= endsAt) return page.place.seq > lastSeq;
       }
     }
@@ -68,9 +74,9 @@ export class EventReader {
     return this.#reader.heads(fromSeq, rows);
   }
 
-  /** The heads of rows from `from` up to, but not including, `to` that hold records of a wanted type. */
-  wanted(from: number, to: number, query: EventQuery): readonly RowHead[] {
-    return this.heads(from, to - from).filter((head) => head.seq < to && isOfType(head, query));
+  /** The heads of rows from `from` up to, but not including, `to` that may hold wanted events. */
+  wanted(from: number, to: number, { inRow }: Wanted): readonly RowHead[] {
+    return this.heads(from, to - from).filter((head) => head.seq < to && inRow(head));
   }
 
   /** The first row that was received then or later, by halving: rows are in the order of their receipt. */
@@ -86,23 +92,37 @@ export class EventReader {
     return low;
   }
 
-  /** The last places in a row that match, at most so many, in order: before a place in it, and as far as a few milliseconds reach. */
-  lastPlaces(head: RowHead, isWanted: NamesEnd | undefined, most: number, before?: LogPosition): LastPlaces {
+  /** The last events in a row that are wanted, at most so many: before a place in it, and as far as a few milliseconds reach. */
+  lastEvents(head: RowHead, wanted: Wanted, most: number, before?: LogPosition): LastEvents {
     const endsAt = performance.now() + stepMs;
-    const row = this.#open(head)?.contents;
-    const places: LogPosition[] = [];
-    if (row === undefined) return { places, before: undefined };
+    const row = this.#open(head);
+    const found: FoundEvent[] = [];
+    if (row === undefined) return { found, before: undefined };
     const { seq, records } = head;
-    let { record, logRecord } = before ?? { record: records - 1, logRecord: row.eventsOf(records - 1) };
-    while (record >= 0 && places.length < most) {
-      if (performance.now() >= endsAt) return { places: places.toReversed(), before: { seq, record, logRecord } };
+    const { contents } = row;
+    let { record, logRecord } = before ?? { record: records, logRecord: 0 };
+    do {
+      if (logRecord === 0) {
+        if (--record < 0) return { found, before: undefined };
+        logRecord = contents.eventsOf(record);
+      }
       const from = Math.max(0, logRecord - eventsAtOnce);
-      for (const [number] of row.events(record, from, logRecord, isWanted).toReversed())
-        if (places.length < most) places.push({ seq, record, logRecord: number });
+      for (const [number, event] of contents.events(record, from, logRecord, wanted).toReversed()) {
+        const place = { seq, record, logRecord: number };
+        found.push({ place, event: this.#accepted(event, place, row) });
+        if (found.length >= most) return { found, before: place };
+      }
       logRecord = from;
-      if (logRecord === 0 && --record >= 0) logRecord = row.eventsOf(record);
-    }
-    return { places: places.toReversed(), before: undefined };
+    } while (performance.now() < endsAt);
+    return { found, before: { seq, record, logRecord } };
+  }
+
+  /** The event at a place with its texts whole; nothing if it has left or cannot be read. */
+  whole({ seq, record, logRecord }: LogPosition): AcceptedEvent | undefined {
+    const [head] = this.heads(seq, 1);
+    const row = head?.seq === seq && isEventRow(head) ? this.#open(head) : undefined;
+    const event = row?.contents.whole(record, logRecord);
+    return row && event && this.#accepted(event, { seq, record, logRecord }, row);
   }
 
   close(): void {
@@ -110,18 +130,18 @@ export class EventReader {
   }
 
   /** Moves the page behind the row. Returns false if it stays inside or before it. */
-  #passes(page: OpenPage, head: RowHead, query: EventQuery, isWanted: NamesEnd | undefined, endsAt: number): boolean {
-    if (isOfType(head, query)) {
+  #passes(page: OpenPage, head: RowHead, query: Pick<EventQuery, "limit">, wanted: Wanted, endsAt: number): boolean {
+    if (wanted.inRow(head)) {
       const row = this.#open(head);
       if (row === undefined) return skip(page, "damaged", head.seq + 1);
-      if (!this.#take(page, row, query, isWanted, endsAt)) return false;
+      if (!this.#take(page, row, query, wanted, endsAt)) return false;
     }
     page.place = startOf(head.seq + 1);
     return true;
   }
 
   /** Takes the row's events from the page's place on. Returns whether that was all of them. */
-  #take(page: OpenPage, row: OpenRow, { limit }: EventQuery, isWanted: NamesEnd | undefined, endsAt: number): boolean {
+  #take(page: OpenPage, row: OpenRow, { limit }: Pick<EventQuery, "limit">, wanted: Wanted, endsAt: number): boolean {
     const { seq, records } = row.head;
     for (let { record, logRecord } = page.place; record < records; record++, logRecord = 0) {
       const events = row.contents.eventsOf(record);
@@ -129,7 +149,7 @@ export class EventReader {
         const isFull = page.events.length >= limit || page.characters >= maxPageCharacters;
         if (isFull || performance.now() >= endsAt) return false;
         const to = Math.min(events, logRecord + eventsAtOnce, logRecord + limit - page.events.length);
-        for (const [number, event] of row.contents.events(record, logRecord, to, isWanted))
+        for (const [number, event] of row.contents.events(record, logRecord, to, wanted))
           this.#add(page, event, { seq, record, logRecord: number }, row);
         logRecord = to;
         page.place = { seq, record, logRecord };
@@ -138,9 +158,14 @@ export class EventReader {
     return true;
   }
 
-  #add(page: OpenPage, event: LogEvent, place: LogPosition, { head, source }: OpenRow): void {
+  #add(page: OpenPage, event: LogEvent, place: LogPosition, row: OpenRow): void {
+    page.events.push(this.#accepted(event, place, row));
+    page.characters += charactersOf(event);
+  }
+
+  #accepted(event: LogEvent, place: LogPosition, { head, source }: OpenRow): AcceptedEvent {
     const { name, severity, body, attributes } = event;
-    page.events.push({
+    return {
       id: idOf(this.#journal, place),
       type: head.type as RecordType,
       source,
@@ -151,9 +176,7 @@ export class EventReader {
       severity,
       body,
       attributes,
-    });
-    page.characters += body.length + 200;
-    for (const value of Object.values(attributes)) page.characters += String(value).length + 30;
+    };
   }
 
   /** `undefined` if the row cannot be read. */
@@ -179,7 +202,13 @@ function skip(page: OpenPage, reason: Gap["reason"], seq: number): boolean {
   return true;
 }
 
-function isOfType({ type }: RowHead, { types }: EventQuery): boolean {
-  if (type !== "flow" && type !== "audit" && type !== "webhook") return false;
-  return types.length === 0 || types.includes(type);
+/** Of its text, about. */
+export function charactersOf({ body, attributes }: Pick<LogEvent, "body" | "attributes">): number {
+  let characters = body.length + 200;
+  for (const value of Object.values(attributes)) characters += String(value).length + 30;
+  return characters;
+}
+
+function isEventRow({ type }: RowHead): boolean {
+  return type === "flow" || type === "audit" || type === "webhook";
 }

@@ -4,12 +4,13 @@ import { decodePlain } from "../../records/plain.ts";
 import type { Row } from "../../journal/index.ts";
 import { FlowDescriber } from "../../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../../processors/index.ts";
+import { maxBodyBytes, type TextLimits } from "../../processors/outgoing.ts";
 import { recordOfLine } from "../../records/envelope.ts";
 import { ClaimTable } from "../../records/flow/claims.ts";
 import { FlowColumns } from "../../records/flow/columns.ts";
 import { FlowRowDecoder } from "../../records/flow/rows.ts";
 import { linesOf } from "../../records/json.ts";
-import type { NamesEnd } from "./page.ts";
+import type { NamesEnd, Wanted } from "./wanted.ts";
 
 /** An event of a record, and its number there. */
 export type NumberedEvent = readonly [number: number, event: LogEvent];
@@ -19,8 +20,16 @@ export interface EventRow {
   /** How many events a record makes. */
   eventsOf(record: number): number;
   /** Events `from` up to, but not including, `to` of a record that are wanted; none if it does not decode. */
-  events(record: number, from: number, to: number, isWanted: NamesEnd | undefined): readonly NumberedEvent[];
+  events(record: number, from: number, to: number, wanted: Pick<Wanted, "end" | "event">): readonly NumberedEvent[];
+  /** The event with that number of a record, with its texts whole; nothing if there is none. */
+  whole(record: number, number: number): LogEvent | undefined;
 }
+
+/** Of an event that is shown alone: larger than a policy file. Only the beginning of a text is searched for what privacy hides. */
+const wholeTexts = (hasPrivacy: boolean): TextLimits => {
+  const bytes = hasPrivacy ? maxBodyBytes : 2 * 1024 * 1024;
+  return { attributeBytes: bytes, bodyBytes: bytes };
+};
 
 /** Decodes rows one after another; holds a few megabytes. */
 export class EventRows {
@@ -47,13 +56,20 @@ export class EventRows {
     this.#decoder.decode(text, leftOut, columns);
     return {
       eventsOf: (record) => (record < columns.records ? describer.logRecords(columns, record) : 0),
-      events(record, from, to, isWanted) {
+      events(record, from, to, wanted) {
         const made = (first: number, end: number): NumberedEvent[] =>
-          describer.events(columns, record, first, end, acceptedAt).map((event, at) => [first + at, event]);
-        if (isWanted === undefined) return made(from, to);
+          describer
+            .events(columns, record, first, end, acceptedAt)
+            .map((event, at): NumberedEvent => [first + at, event])
+            .filter(([, event]) => wanted.event?.(event) ?? true);
+        if (wanted.end === undefined) return made(from, to);
         describer.record(columns, record, acceptedAt);
-        const wanted = withEnd(describer, columns, { record, from, to }, isWanted);
-        return wanted.length === to - from ? made(from, to) : wanted.flatMap((number) => made(number, number + 1));
+        const numbers = withEnd(describer, columns, { record, from, to }, wanted.end);
+        return numbers.length === to - from ? made(from, to) : numbers.flatMap((number) => made(number, number + 1));
+      },
+      whole(record, number) {
+        if (number >= this.eventsOf(record)) return undefined;
+        return describer.events(columns, record, number, number + 1, acceptedAt)[0];
       },
     };
   }
@@ -61,18 +77,23 @@ export class EventRows {
   #openPlain({ text, type, acceptedAt }: Row): EventRow {
     const settings = this.#settings;
     const lines = linesOf(text);
+    const made = (record: number, limits?: TextLimits): LogEvent | undefined => {
+      const line = lines[record];
+      if (line === undefined || (type !== "audit" && type !== "webhook")) return undefined;
+      try {
+        return describe(decodePlain(recordOfLine(line, type)), settings, acceptedAt, limits);
+      } catch {
+        return undefined;
+      }
+    };
     return {
       eventsOf: (record) => (record < lines.length ? 1 : 0),
-      events(record, from, to, isWanted) {
-        const line = lines[record];
-        if (line === undefined || from > 0 || to < 1 || (type !== "audit" && type !== "webhook")) return [];
-        try {
-          const event = describe(decodePlain(recordOfLine(line, type)), settings, acceptedAt);
-          return isWanted === undefined || isWanted(event) ? [[0, event]] : [];
-        } catch {
-          return [];
-        }
+      events(record, from, to, { end, event: isWanted }) {
+        const event = from > 0 || to < 1 ? undefined : made(record);
+        const isShown = event !== undefined && (end?.(event) ?? true) && (isWanted?.(event) ?? true);
+        return isShown ? [[0, event]] : [];
       },
+      whole: (record, number) => (number === 0 ? made(record, wholeTexts(settings.privacy !== undefined)) : undefined),
     };
   }
 }
