@@ -47,6 +47,7 @@ export function App(): JSX.Element {
             </a>
           ))}
         </nav>
+        {!isSignedOut && <NodeFilter />}
         <InstanceStateButton />
         <ThemeChoice />
         {session.value === "signed_in" && (
@@ -57,7 +58,6 @@ export function App(): JSX.Element {
       </header>
       <ConnectionNotice />
       <VersionNotice />
-      {!isSignedOut && <NodeFilter />}
       <main ref={main} tabIndex={-1}>
         {isSignedOut ? <SignIn /> : <Guarded key={current} view={Current} title={title} />}
       </main>

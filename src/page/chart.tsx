@@ -16,6 +16,8 @@ export interface ChartProps {
   readonly at: readonly number[];
   readonly series: readonly ChartSeries[];
   readonly layout?: "stacked" | "lines";
+  /** What it means to be above and below zero, such as `sent` and `received`. Two series of one title are one in the legend. */
+  readonly sides?: Readonly<Record<"above" | "below", string>>;
   readonly height?: number;
   /** Writes a value with its unit. */
   readonly show: (value: number) => string;
@@ -33,6 +35,7 @@ export function Chart({
   at,
   series,
   layout = "stacked",
+  sides,
   height = 200,
   show,
   onSelect,
@@ -43,7 +46,7 @@ export function Chart({
   const [pointed, setPointed] = useState<Pointed>();
   const select = useRef(onSelect);
   select.current = onSelect;
-  const names = series.map((one) => one.title).join("\n");
+  const names = series.map((one) => `${one.title} ${one.side}`).join("\n");
 
   useEffect(() => {
     if (place.current === null) return undefined;
@@ -105,36 +108,58 @@ export function Chart({
           {pointed === undefined || at[index] === undefined ? "Latest" : time(at[index] * 1000)}
         </span>
         <ul class="legend">
-          {series.map(({ title: name, color, values }) => (
+          {[...Map.groupBy(series, (one) => one.title)].map(([name, parts]) => (
             <li key={name}>
               <button type="button" aria-pressed={!hidden.has(name)} onClick={() => toggle(name)}>
-                <span class="swatch" style={{ background: `var(${color})` }} />
+                <span class="swatch" style={{ background: `var(${parts[0]?.color})` }} />
                 {name}
-                <b>{values[index] === undefined || values[index] === null ? "–" : show(values[index])}</b>
+                {parts.map((part) => (
+                  <b key={part.side}>
+                    {sides && <SideMark side={part.side ?? "above"} sides={sides} />}
+                    {valueText(part, index, show)}
+                  </b>
+                ))}
               </button>
             </li>
           ))}
         </ul>
       </figcaption>
-      <Values title={title} at={at} series={series} show={show} />
+      <Values title={title} at={at} series={series} {...(sides && { sides })} show={show} />
     </figure>
   );
+}
+
+function SideMark({
+  side,
+  sides,
+}: { readonly side: "above" | "below" } & Required<Pick<ChartProps, "sides">>): JSX.Element {
+  return (
+    <>
+      <span aria-hidden="true">{side === "above" ? "↑" : "↓"}</span>
+      <span class="unseen">{` ${sides[side]} `}</span>
+    </>
+  );
+}
+
+function valueText({ values }: ChartSeries, index: number, show: (value: number) => string): string {
+  const value = values[index];
+  return value === undefined || value === null ? "–" : show(value);
 }
 
 /** Rows of the table: more are read by nobody. */
 const maxRows = 60;
 
 /** The values as a table, made only while it is open. */
-function Values({ title, at, series, show }: Pick<ChartProps, "title" | "at" | "series" | "show">): JSX.Element {
+function Values({ title, at, series, sides, show }: Omit<ChartProps, "layout" | "height" | "onSelect">): JSX.Element {
   const [isOpen, setOpen] = useState(false);
   const step = Math.max(1, Math.ceil(at.length / maxRows));
   const rows = isOpen ? at.flatMap((_, index) => ((at.length - 1 - index) % step === 0 ? [index] : [])).reverse() : [];
   const columns: readonly Column<number>[] = [
     { title: "Time", cell: (index) => dateTime((at[index] ?? 0) * 1000) },
-    ...series.map(({ title: name, values }): Column<number> => ({
-      title: name,
+    ...series.map((one): Column<number> => ({
+      title: sides === undefined ? one.title : `${one.title} ${sides[one.side ?? "above"]}`,
       align: "right",
-      cell: (index) => (values[index] === undefined || values[index] === null ? "–" : show(values[index])),
+      cell: (index) => valueText(one, index, show),
     })),
   ];
   return (

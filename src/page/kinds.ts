@@ -1,8 +1,10 @@
 /** The six kinds of traffic: their order, names and colors, the same everywhere. */
+import type { Kind } from "../admin/traffic/index.ts";
+
+export type { Kind } from "../admin/traffic/index.ts";
 
 /** `direct`, `relayed` and `physical` are the bytes of the first three once more, as packets on the wire. */
-export const kinds = ["virtual", "subnet", "exit", "direct", "relayed", "physical"] as const;
-export type Kind = (typeof kinds)[number];
+export const kinds: readonly Kind[] = ["virtual", "subnet", "exit", "direct", "relayed", "physical"];
 
 /** What nodes say to each other, and to networks behind them. */
 export const trafficKinds = ["virtual", "subnet", "exit"] as const satisfies readonly Kind[];

@@ -2,16 +2,9 @@
 import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import type { Overview } from "../admin/overview.ts";
+import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
 import { ApiError, get, troubleOf } from "./api.ts";
-import {
-  addSample,
-  noSamples,
-  type RecentTraffic,
-  type Sample,
-  type Samples,
-  samplesOf,
-  type Traffic,
-} from "./samples.ts";
+import { addSample, noSamples, type Samples, samplesOf } from "./samples.ts";
 import { session } from "./session.ts";
 import { isVisible } from "./visibility.ts";
 
@@ -110,7 +103,7 @@ function connect(): void {
   });
   opened.addEventListener("error", () => void lost());
   on<Overview>("overview", useOverview);
-  on<Sample>("sample", (sample) => {
+  on<TrafficSample>("sample", (sample) => {
     addSample(state.samples.peek().columns, sample);
     state.samples.value = { columns: state.samples.peek().columns };
   });
@@ -149,8 +142,8 @@ function useOverview(next: Overview): void {
 
 /** What happened before the stream began. The journal may be another one than before, so nothing is kept. */
 async function loadHistory(opened: EventSource): Promise<void> {
-  const arrived: Sample[] = [];
-  const keep = ({ data }: MessageEvent<string>): void => void arrived.push(JSON.parse(data) as Sample);
+  const arrived: TrafficSample[] = [];
+  const keep = ({ data }: MessageEvent<string>): void => void arrived.push(JSON.parse(data) as TrafficSample);
   opened.addEventListener("sample", keep);
   const [minutes, recent, events] = await Promise.all([
     answered(get<Traffic>("/api/v1/traffic")),

@@ -28,6 +28,7 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
     {
       width: Math.max(place.clientWidth, 100),
       height,
+      padding: [8, 12, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -35,7 +36,10 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
         drag: { x: onSelect !== undefined, y: false, setScale: false },
       },
       select: { show: onSelect !== undefined, left: 0, top: 0, width: 0, height: 0 },
-      scales: { x: { time: true }, y: { range: (_, least, most) => rangeOf(least, most) } },
+      scales: {
+        x: { time: true, range: (_, first, last) => spanOf(first, last) },
+        y: { range: (_, least, most) => rangeOf(least, most) },
+      },
       axes: [xAxis, yAxisOf(show)],
       series: [{}, ...series.map((one) => drawn(one, layout))],
       hooks: {
@@ -116,6 +120,14 @@ function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"
     ...(side === "below" && { dash: [4, 2] }),
     ...filled,
   };
+}
+
+/** A few values do not fill the whole width. */
+const leastSpanSeconds = 300;
+
+function spanOf(first: number | null, last: number | null): uPlot.Range.MinMax {
+  const end = last ?? Date.now() / 1000;
+  return [Math.min(first ?? end, end - leastSpanSeconds), end];
 }
 
 /** Zero is always there, and an empty chart has a height. */

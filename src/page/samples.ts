@@ -1,39 +1,8 @@
 /** The last hour of traffic in columns: what the server has by minute, what it has by five seconds, and what comes in live. */
+import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
 import { type Kind, kinds } from "./kinds.ts";
 
-/** Numbers of a kind, over a time. */
-export interface Sums {
-  readonly entries: number;
-  readonly txBytes: number;
-  readonly rxBytes: number;
-}
-
-export type Columns = { readonly [Name in keyof Sums]: readonly number[] };
-
-/** `GET /api/v1/traffic`: by minute; those in which nothing was received are left out. Epoch milliseconds. */
-export interface Traffic {
-  readonly since: number;
-  readonly until: number;
-  readonly stepSeconds: number;
-  readonly isComplete: boolean;
-  readonly isPartial: boolean;
-  readonly at: readonly number[];
-  readonly series: Readonly<Record<Kind, Columns>>;
-}
-
-/** `GET /api/v1/traffic/recent`: each sample covers `seconds` up to `at`. */
-export interface RecentTraffic {
-  readonly at: readonly number[];
-  readonly seconds: readonly number[];
-  readonly series: Readonly<Record<Kind, Columns>>;
-}
-
-/** The message `sample` of `/api/v1/live`. */
-export interface Sample {
-  readonly at: number;
-  readonly seconds: number;
-  readonly series: Readonly<Record<Kind, Sums>>;
-}
+export type Sums = TrafficSample["series"][Kind];
 
 export const sumNames = ["entries", "txBytes", "rxBytes"] as const satisfies readonly (keyof Sums)[];
 
@@ -78,7 +47,7 @@ export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | 
 }
 
 /** One that is there already, or is older than the last, changes nothing. */
-export function addSample(samples: Samples, { at, seconds, series }: Sample): void {
+export function addSample(samples: Samples, { at, seconds, series }: TrafficSample): void {
   addRow(samples, at / 1000, (kind, name) => perSecond(series[kind][name], seconds));
   cutBefore(samples, at / 1000 - keptSeconds);
 }

@@ -1,6 +1,107 @@
-/** The view *Now*. */
+/** The view *Now*: what the tailnet does at the moment. */
 import type { JSX } from "preact";
+import { useEffect, useMemo } from "preact/hooks";
+import type { TrafficMap } from "../../admin/traffic/index.ts";
+import { get } from "../api.ts";
+import { offerNodes } from "../filter.tsx";
+import { overview, serverNow } from "../live.ts";
+import { TrafficMapView } from "../map/index.tsx";
+import { Choice, Empty, Panel } from "../panel.tsx";
+import { usePolled } from "../poll.ts";
+import { go, hrefOf, rangeMs, ranges, route } from "../route.ts";
+import { FilteredCharts, LiveCharts, PathChart } from "./charts.tsx";
+import { Figures } from "./figures.tsx";
+import { LatestEvents } from "./latest.tsx";
+import { nodesOf, pairsWith, pathsOf, sumOfPaths } from "./reduce.ts";
+import { PairsTable, PathsTable, ServicesTable } from "./tables.tsx";
+
+const pollMs = 10_000;
+const maxPairs = 500;
+
+const rangeTitles = { "5m": "5 minutes", "1h": "1 hour", "24h": "24 hours" } as const;
 
 export function NowView(): JSX.Element {
-  return <h1>Now</h1>;
+  const { nodes, range } = route.value;
+  const { data, error } = usePolled(
+    async (signal) => {
+      const until = Math.round(serverNow());
+      return get<TrafficMap>("/api/v1/map", { since: until - rangeMs[range], until, limit: maxPairs }, signal);
+    },
+    pollMs,
+    range,
+  );
+  useEffect(() => {
+    if (data !== undefined) offerNodes(nodesOf(data));
+  }, [data]);
+  const pairs = useMemo(() => pairsWith(data?.pairs ?? [], nodes), [data, nodes]);
+  const paths = useMemo(() => pathsOf(data?.nodes ?? [], nodes), [data, nodes]);
+  const mapPairs = useMemo(
+    () => pairs.map(({ from, to, txBytes, rxBytes }) => ({ from, to, bytes: txBytes + rxBytes, relayedBytes: 0 })),
+    [pairs],
+  );
+  const isRebuilding = data?.isComplete === false;
+  return (
+    <div class="view">
+      <div class="view-head">
+        <h1>Now</h1>
+        <Choice
+          label="Range of the map and the tables"
+          options={ranges}
+          chosen={range}
+          onChoose={(next) => go({ range: next })}
+        />
+      </div>
+      <Figures paths={data && sumOfPaths(paths)} />
+      {isRebuilding && <p class="note">Minutes are being rebuilt from the journal; sums still grow.</p>}
+      <NothingYet />
+      <div class="now-top">
+        <Panel
+          title="Who talks to whom"
+          note={`Last ${rangeTitles[range]}. Choose a node or a line to filter everything.`}
+          error={error}
+        >
+          <TrafficMapView pairs={mapPairs} chosen={nodes} onChoose={(chosen) => go({ nodes: chosen })} />
+        </Panel>
+        <div class="now-charts">{nodes.length === 0 ? <LiveCharts /> : <FilteredCharts nodes={nodes} />}</div>
+      </div>
+      <div class="panels">
+        <Panel
+          title="Top pairs"
+          note={`Last ${rangeTitles[range]}. Sent is from the first to the second.`}
+          width="full"
+        >
+          <PairsTable pairs={pairs} others={data?.others ?? { entries: 0, bytes: 0 }} nodes={nodes} />
+        </Panel>
+        <Panel
+          title="Relayed and direct"
+          note="Nodes that cannot reach each other directly send their packets through a relay of Tailscale (DERP), which is slower; both are encrypted end to end."
+        >
+          {nodes.length === 0 && <PathChart />}
+          <PathsTable paths={paths} />
+        </Panel>
+        <Panel
+          title="Services"
+          note={`Last ${rangeTitles[range]}, as both ends report it${nodes.length === 0 ? "" : "; of all nodes, because services are not counted per node"}.`}
+        >
+          <ServicesTable services={data?.services ?? []} />
+        </Panel>
+        <Panel title="Latest events" actions={<a href={hrefOf({ view: "events" })}>All events</a>} width="full">
+          <LatestEvents nodes={nodes} />
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+function NothingYet(): JSX.Element | null {
+  if (overview.value === undefined || overview.value.entries > 0) return null;
+  return (
+    <section class="panel full" aria-label="What to do first">
+      <Empty>
+        No flow logs yet. Point Tailscale's log streaming at this instance: its addresses and what is missing are shown
+        at <a href={hrefOf({ view: "delivery" })}>Delivery</a>. To see made-up traffic instead, run{" "}
+        <code>tailscale2otel demo</code>.
+      </Empty>
+    </section>
+  );
 }

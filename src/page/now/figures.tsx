@@ -1,0 +1,74 @@
+/** The headline figures. */
+import type { ComponentChildren, JSX } from "preact";
+import { age, bytes, count, frequency, rate, share } from "../format.ts";
+import { trafficKinds } from "../kinds.ts";
+import { overview, samples } from "../live.ts";
+import { meanOf, type Sums } from "../samples.ts";
+import type { NodePaths } from "./reduce.ts";
+
+/** Rates are means over this time: Tailscale sends what it has in gusts. */
+const meanSeconds = 60;
+
+export function Figures({ paths }: { readonly paths: Omit<NodePaths, "name"> | undefined }): JSX.Element {
+  const now = overview.value;
+  const accepted = now?.conservation.accepted;
+  return (
+    <dl class="figures">
+      <Rates />
+      <Figure title="Records accepted" note={`${shown(now?.conservation.received, count)} received`}>
+        {shown(accepted, count)}
+      </Figure>
+      <Figure title="Oldest undelivered" note={`${shown(now?.conservation.pending, count)} pending`}>
+        {now === undefined
+          ? "–"
+          : now.pendingSince === undefined
+            ? "None"
+            : age(Date.parse(now.at) - Date.parse(now.pendingSince))}
+      </Figure>
+      <Figure
+        title="Relayed"
+        note={paths === undefined ? "of the bytes on the wire" : `${bytes(paths.relayed)} by relay`}
+      >
+        {paths === undefined ? "–" : share(paths.relayed, paths.relayed + paths.direct)}
+      </Figure>
+    </dl>
+  );
+}
+
+/** Draws itself again with each sample, not with each second. */
+function Rates(): JSX.Element {
+  const { columns } = samples.value;
+  const mean = (name: keyof Sums, kinds: readonly (keyof typeof columns.series)[]): number =>
+    kinds.reduce((sum, kind) => sum + meanOf(columns, columns.series[kind][name], meanSeconds), 0);
+  const isEmpty = columns.at.length === 0;
+  return (
+    <>
+      <Figure title="Entries" note="mean of the last minute">
+        {isEmpty ? "–" : frequency(mean("entries", Object.keys(columns.series) as (keyof typeof columns.series)[]))}
+      </Figure>
+      <Figure title="Sent by nodes" note={isEmpty ? "" : `${rate(mean("rxBytes", trafficKinds))} received`}>
+        {isEmpty ? "–" : rate(mean("txBytes", trafficKinds))}
+      </Figure>
+    </>
+  );
+}
+
+interface FigureProps {
+  readonly title: string;
+  readonly note: string;
+  readonly children: ComponentChildren;
+}
+
+function Figure({ title, note, children }: FigureProps): JSX.Element {
+  return (
+    <div class="figure">
+      <dt>{title}</dt>
+      <dd class="value">{children}</dd>
+      <dd class="note">{note}</dd>
+    </div>
+  );
+}
+
+function shown(value: number | undefined, show: (value: number) => string): string {
+  return value === undefined ? "–" : show(value);
+}
