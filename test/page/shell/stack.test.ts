@@ -1,0 +1,37 @@
+/** Series on top of each other. */
+import { expect, test } from "bun:test";
+import { bandsOf, stacked, type StackedSeries } from "../../../src/page/stack.ts";
+
+const series: readonly StackedSeries[] = [
+  { values: [1, 2] },
+  { values: [10, null] },
+  { values: [5, 6], side: "below" },
+  { values: [100], side: "above" },
+  { values: [7, 8], side: "below" },
+];
+
+const none = () => false;
+
+test("heights add up on each side of zero, and what is missing is drawn nowhere", () => {
+  expect(stacked(series, 2, none)).toEqual([
+    [1, 2],
+    [11, null],
+    [-5, -6],
+    [111, null],
+    [-12, -14],
+  ]);
+});
+
+test("a hidden series is left out of the sum", () => {
+  const isHidden = (index: number) => index === 1 || index === 2;
+  expect(stacked(series, 1, isHidden)).toEqual([[1], [null], [null], [101], [-7]]);
+  expect(bandsOf(series, isHidden)).toEqual([[3, 0]]);
+});
+
+test("what is filled lies between a series and the one nearer to zero on its side", () => {
+  expect(bandsOf(series, none)).toEqual([
+    [1, 0],
+    [3, 1],
+    [4, 2],
+  ]);
+});
