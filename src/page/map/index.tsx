@@ -1,20 +1,184 @@
-/** The map of who talks to whom: nodes are machines, edges are traffic. */
+/** The map of who talks to whom: nodes are machines, edges are traffic. With the same as a table beneath it. */
 import type { JSX } from "preact";
-
-export interface MapPair {
-  readonly from: string;
-  readonly to: string;
-  readonly bytes: number;
-  readonly relayedBytes: number;
-}
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+import type { TrafficNode, TrafficPair } from "../../admin/traffic/answers.ts";
+import { bytes, count } from "../format.ts";
+import { useExpansion } from "./expansion.ts";
+import type { Direction, Target } from "./geometry.ts";
+import { buildGraph, type Graph } from "./graph.ts";
+import { nodeKindOf, shownName } from "./names.ts";
+import { NodeTable } from "./node-table.tsx";
+import { Stage } from "./stage.ts";
+import { type Hovered, Tooltip } from "./tooltip.tsx";
+import { FindNode, Legend, ZoomButtons } from "./tools.tsx";
 
 export interface TrafficMapProps {
-  readonly pairs: readonly MapPair[];
+  readonly pairs: readonly TrafficPair[];
+  /** How nodes are reached: tells direct edges from relayed ones. */
+  readonly nodes?: readonly TrafficNode[];
   /** Names of nodes. */
   readonly chosen: readonly string[];
   readonly onChoose: (nodes: readonly string[]) => void;
 }
 
-export function TrafficMapView({ pairs }: TrafficMapProps): JSX.Element {
-  return <p>{pairs.length} pairs</p>;
+const nothingKnown: readonly TrafficNode[] = [];
+const hintMs = 1500;
+
+export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }: TrafficMapProps): JSX.Element {
+  const [section, frame, canvas] = [
+    useRef<HTMLElement>(null),
+    useRef<HTMLDivElement>(null),
+    useRef<HTMLCanvasElement>(null),
+  ];
+  const help = useId();
+  const graph = useMemo(() => buildGraph(pairs, nodes), [pairs, nodes]);
+  const [hovered, setHovered] = useState<Hovered>();
+  const [cursor, setCursor] = useState<string>();
+  const [isHinting, setHinting] = useState(false);
+  const [isExpanded, setExpanded] = useExpansion(section);
+  const stage = useRef<Stage | undefined>(undefined);
+
+  const choose = (names: readonly string[], how: "adds" | "replaces"): void => {
+    // What is summed up is no node that one could filter by.
+    const real = names.filter((name) => nodeKindOf(name) !== "others");
+    if (names.length > 0 && real.length === 0) return;
+    onChoose(how === "replaces" ? real : toggled(chosen, real));
+  };
+  const current = { choose, isExpanded };
+  const latest = useRef(current);
+  latest.current = current;
+
+  useEffect(() => {
+    if (canvas.current === null) return undefined;
+    const made = new Stage(canvas.current, {
+      onChoose(names, how) {
+        frame.current?.focus({ preventScroll: true });
+        latest.current.choose(names, how);
+      },
+      onHover: (target, x, y) =>
+        setHovered(target && frame.current ? hoveredAt(target, x, y, frame.current) : undefined),
+      onCursor: setCursor,
+      onIgnoredWheel: () => setHinting(true),
+      isInUse: () => latest.current.isExpanded || frame.current?.contains(document.activeElement) === true,
+      isExpanded: () => latest.current.isExpanded,
+    });
+    stage.current = made;
+    return () => made.close();
+  }, []);
+  useEffect(() => stage.current?.show(graph), [graph]);
+  useEffect(() => stage.current?.choose(chosen), [chosen.join("\n")]);
+  useEffect(() => {
+    if (!isHinting) return undefined;
+    const timer = setTimeout(() => setHinting(false), hintMs);
+    return () => clearTimeout(timer);
+  }, [isHinting]);
+
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape" && cursor === undefined && chosen.length === 0) {
+      if (!isExpanded) return;
+      setExpanded(false);
+    } else if (!onKey(event, cursor)) return;
+    event.preventDefault();
+  };
+  const onKey = ({ key, shiftKey }: KeyboardEvent, place: string | undefined): boolean => {
+    const direction = directions[key];
+    if (direction !== undefined) stage.current?.step(direction);
+    else if (key === "Enter" && place !== undefined) choose([place], shiftKey ? "adds" : "replaces");
+    else if (key === "Escape") {
+      stage.current?.clearCursor();
+      onChoose([]);
+    } else if (key === "+" || key === "=") stage.current?.zoomBy(1.5);
+    else if (key === "-") stage.current?.zoomBy(1 / 1.5);
+    else if (key === "0") stage.current?.fit();
+    else return false;
+    return true;
+  };
+
+  return (
+    <section class="map" aria-label="Node map" data-expanded={isExpanded} ref={section}>
+      <div class="map-tools">
+        <FindNode
+          graph={graph}
+          onFind={(name) => {
+            stage.current?.visit(name);
+          }}
+        />
+        <ZoomButtons
+          isExpanded={isExpanded}
+          onZoom={(factor) => stage.current?.zoomBy(factor)}
+          onFit={() => stage.current?.fit()}
+          onExpand={() => setExpanded(!isExpanded)}
+        />
+      </div>
+      <div
+        class="map-frame"
+        role="application"
+        aria-label="Node map"
+        aria-describedby={help}
+        tabIndex={0}
+        ref={frame}
+        onKeyDown={onKeyDown}
+      >
+        <canvas ref={canvas} aria-hidden="true" />
+        {hovered && <Tooltip hovered={hovered} graph={graph} />}
+        {graph.nodes.length === 0 && <p class="map-empty">No traffic between nodes in this time.</p>}
+        <p class="map-hint" data-shown={isHinting} aria-hidden="true">
+          Hold Ctrl and scroll, or click the map first, to zoom
+        </p>
+      </div>
+      <p id={help} class="unseen">
+        Arrow keys move between neighbors, Enter filters by a node, Shift and Enter add it, Escape clears, plus, minus
+        and 0 zoom. The table below has the same nodes.
+      </p>
+      <p role="status" class="unseen">
+        {spoken(graph, cursor, chosen)}
+      </p>
+      <Legend />
+      {isBounded(graph) && (
+        <p class="note">
+          Showing the busiest {count(graph.nodes.length)} of {count(graph.total.nodes)} nodes and{" "}
+          {count(graph.edges.length)} of {count(graph.total.edges)} pairs.
+        </p>
+      )}
+      <NodeTable graph={graph} />
+    </section>
+  );
+}
+
+const directions: Readonly<Record<string, Direction>> = {
+  ArrowUp: "up",
+  ArrowDown: "down",
+  ArrowLeft: "left",
+  ArrowRight: "right",
+};
+
+function toggled(chosen: readonly string[], names: readonly string[]): string[] {
+  if (names.every((name) => chosen.includes(name))) return chosen.filter((name) => !names.includes(name));
+  return [...new Set([...chosen, ...names])];
+}
+
+/** The tooltip stands towards the middle of the frame. */
+function hoveredAt(target: Target, x: number, y: number, { clientWidth, clientHeight }: HTMLElement): Hovered {
+  const [isRight, isLow] = [x > clientWidth / 2, y > clientHeight / 2];
+  return {
+    type: target.type,
+    key: target.type === "node" ? target.node.node.name : target.edge.edge.key,
+    x: isRight ? clientWidth - x : x,
+    y: isLow ? clientHeight - y : y,
+    side: { x: isRight ? "right" : "left", y: isLow ? "bottom" : "top" },
+  };
+}
+
+function isBounded({ nodes, edges, total }: Graph): boolean {
+  return nodes.length < total.nodes || edges.length < total.edges;
+}
+
+/** For those who cannot see the map. */
+function spoken({ nodes, indexes }: Graph, cursor: string | undefined, chosen: readonly string[]): string {
+  const node = cursor === undefined ? undefined : nodes[indexes.get(cursor) ?? -1];
+  if (node === undefined)
+    return chosen.length === 0 ? "" : `Filtered by ${chosen.map((name) => shownName(name, 60)).join(", ")}`;
+  const isChosen = chosen.includes(node.name) ? ", chosen" : "";
+  return `${shownName(node.name, 60)}, ${bytes(node.bytes)}, ${count(node.peers)} peers${isChosen}`;
 }

@@ -1,6 +1,9 @@
 /** Places the nodes of the map in a thread of its own. */
-import { forceSimulation } from "d3-force";
+import { Layout, type LayoutRequest } from "./layout.ts";
 
-self.addEventListener("message", () => {
-  self.postMessage(forceSimulation([]).alpha());
+const layout = new Layout();
+
+self.addEventListener("message", ({ data }: MessageEvent<LayoutRequest>) => {
+  const answer = layout.answer(data);
+  if (answer !== undefined) self.postMessage(answer, { transfer: [answer.positions.buffer] });
 });

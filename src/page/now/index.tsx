@@ -16,7 +16,8 @@ import { nodesOf, pairsWith, pathsOf, sumOfPaths } from "./reduce.ts";
 import { PairsTable, PathsTable, ServicesTable } from "./tables.tsx";
 
 const pollMs = 10_000;
-const maxPairs = 500;
+const maxPairs = 1000;
+const [nonePairs, noneNodes] = [[], []] as const;
 
 const rangeTitles = { "5m": "5 minutes", "1h": "1 hour", "24h": "24 hours" } as const;
 
@@ -35,10 +36,6 @@ export function NowView(): JSX.Element {
   }, [data]);
   const pairs = useMemo(() => pairsWith(data?.pairs ?? [], nodes), [data, nodes]);
   const paths = useMemo(() => pathsOf(data?.nodes ?? [], nodes), [data, nodes]);
-  const mapPairs = useMemo(
-    () => pairs.map(({ from, to, txBytes, rxBytes }) => ({ from, to, bytes: txBytes + rxBytes, relayedBytes: 0 })),
-    [pairs],
-  );
   const isRebuilding = data?.isComplete === false;
   return (
     <div class="view">
@@ -60,7 +57,12 @@ export function NowView(): JSX.Element {
           note={`Last ${rangeTitles[range]}. Choose a node or a line to filter everything.`}
           error={error}
         >
-          <TrafficMapView pairs={mapPairs} chosen={nodes} onChoose={(chosen) => go({ nodes: chosen })} />
+          <TrafficMapView
+            pairs={data?.pairs ?? nonePairs}
+            nodes={data?.nodes ?? noneNodes}
+            chosen={nodes}
+            onChoose={(chosen) => go({ nodes: chosen })}
+          />
         </Panel>
         <div class="now-charts">{nodes.length === 0 ? <LiveCharts /> : <FilteredCharts nodes={nodes} />}</div>
       </div>

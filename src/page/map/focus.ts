@@ -1,0 +1,47 @@
+/** What the map stresses: the chosen nodes, what the pointer is on, and the place of the keyboard. */
+import type { Target } from "./geometry.ts";
+import type { Graph } from "./graph.ts";
+import type { SceneEdge, SceneNode } from "./scene.ts";
+
+export interface Focus {
+  /** Names. If any of them is on the map, all that does not belong to one is dim. */
+  readonly chosen: ReadonlySet<string>;
+  readonly hovered: Target | undefined;
+  /** The node that the arrow keys start from. */
+  readonly cursor: string | undefined;
+}
+
+export type Emphasis = "dim" | "normal" | "strong";
+
+/** Asked for every edge and node of a picture. */
+export interface Emphases {
+  ofEdge(edge: SceneEdge): Emphasis;
+  ofNode(node: SceneNode): Emphasis;
+}
+
+export function emphasesOf(graph: Graph, { chosen, hovered }: Focus): Emphases {
+  const centers = new Set([...chosen].flatMap((name) => graph.indexes.get(name) ?? []));
+  const hoveredNode = hovered?.type === "node" ? hovered.node : undefined;
+  const hoveredEdge = hovered?.type === "edge" ? hovered.edge : undefined;
+  const near = new Set<string>();
+  for (const center of centers) {
+    for (const index of graph.nodes[center]?.edges ?? []) {
+      const edge = graph.edges[index];
+      for (const end of edge === undefined ? [] : [edge.from, edge.to]) near.add(graph.nodes[end]?.name ?? "");
+    }
+  }
+  return {
+    ofEdge(edge) {
+      if (edge === hoveredEdge || edge.from === hoveredNode || edge.to === hoveredNode) return "strong";
+      if (centers.size === 0) return "normal";
+      const ends = Number(chosen.has(edge.from.node.name)) + Number(chosen.has(edge.to.node.name));
+      // Of several chosen nodes, what they say to each other stands out.
+      return ends === 2 || (ends === 1 && centers.size === 1) ? "strong" : ends === 1 ? "normal" : "dim";
+    },
+    ofNode(node) {
+      const isHovered = node === hoveredNode || node === hoveredEdge?.from || node === hoveredEdge?.to;
+      if (isHovered || chosen.has(node.node.name)) return "strong";
+      return centers.size === 0 || near.has(node.node.name) ? "normal" : "dim";
+    },
+  };
+}

@@ -1,0 +1,119 @@
+/** Distances on the map: what is under the pointer, what lies in a direction, and which part of the plane to show. */
+import type { Scene, SceneEdge, SceneNode } from "./scene.ts";
+
+/** From the layout to the screen, in CSS pixels: `x * k + view.x`. */
+export interface View {
+  readonly k: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+export type Target =
+  { readonly type: "node"; readonly node: SceneNode } | { readonly type: "edge"; readonly edge: SceneEdge };
+
+export const minZoom = 0.05;
+export const maxZoom = 8;
+
+/** On the screen. Grows more slowly than the plane, so that nodes stay apart when zoomed in and visible when zoomed out. */
+export function radiusOf({ node }: SceneNode, { k }: View): number {
+  return Math.max(2, node.radius * (k < 1 ? k ** 0.7 : k ** 0.5));
+}
+
+/** A loop of a node with itself: a circle above it, on the screen. */
+export function loopOf({ from }: SceneEdge, view: View): { x: number; y: number; radius: number } {
+  const radius = radiusOf(from, view);
+  return { x: from.x * view.k + view.x, y: from.y * view.k + view.y - radius * 1.2, radius: radius * 0.9 };
+}
+
+/** The node or, if there is none, the edge at a point of the screen. `reach` is how far beside it a pointer may be. */
+export function targetAt(scene: Scene, view: View, x: number, y: number, reach: number): Target | undefined {
+  const node = nodeAt(scene, view, x, y, reach);
+  if (node !== undefined) return { type: "node", node };
+  let nearest: SceneEdge | undefined;
+  let least = reach;
+  for (const edge of scene.edges) {
+    if (edge.isLeaving || !edge.from.isPlaced || !edge.to.isPlaced) continue;
+    const distance = distanceToEdge(edge, view, x, y);
+    if (distance < least) [nearest, least] = [edge, distance];
+  }
+  return nearest && { type: "edge", edge: nearest };
+}
+
+export function nodeAt(scene: Scene, view: View, x: number, y: number, reach: number): SceneNode | undefined {
+  let nearest: SceneNode | undefined;
+  let least = Infinity;
+  for (const node of scene.nodes) {
+    if (node.isLeaving || !node.isPlaced) continue;
+    const distance = Math.hypot(node.x * view.k + view.x - x, node.y * view.k + view.y - y);
+    const radius = radiusOf(node, view);
+    // Inside of several, the one whose center is nearest.
+    if (distance <= radius + reach && distance < least) [nearest, least] = [node, distance];
+  }
+  return nearest;
+}
+
+function distanceToEdge(edge: SceneEdge, view: View, x: number, y: number): number {
+  if (edge.from === edge.to) {
+    const loop = loopOf(edge, view);
+    return Math.abs(Math.hypot(loop.x - x, loop.y - y) - loop.radius);
+  }
+  const [fromX, fromY] = [edge.from.x * view.k + view.x, edge.from.y * view.k + view.y];
+  const [alongX, alongY] = [(edge.to.x - edge.from.x) * view.k, (edge.to.y - edge.from.y) * view.k];
+  const square = alongX ** 2 + alongY ** 2;
+  const part = square === 0 ? 0 : ((x - fromX) * alongX + (y - fromY) * alongY) / square;
+  const nearest = Math.min(1, Math.max(0, part));
+  return Math.hypot(fromX + alongX * nearest - x, fromY + alongY * nearest - y);
+}
+
+/** Shows all nodes with a margin for their labels. A few nodes are not blown up. */
+export function fittingView(nodes: readonly SceneNode[], { width, height }: Size): View {
+  const placed = nodes.filter(({ isPlaced, isLeaving }) => isPlaced && !isLeaving);
+  if (placed.length === 0) return { k: 1, x: width / 2, y: height / 2 };
+  let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const { toX, toY, node } of placed) {
+    left = Math.min(left, toX - node.radius);
+    right = Math.max(right, toX + node.radius);
+    top = Math.min(top, toY - node.radius);
+    bottom = Math.max(bottom, toY + node.radius);
+  }
+  const [marginX, marginY] = [Math.min(60, width * 0.1), Math.min(36, height * 0.08)];
+  const k = Math.min((width - 2 * marginX) / (right - left), (height - 2 * marginY) / (bottom - top), 1.6);
+  const bounded = Math.max(minZoom, k);
+  return { k: bounded, x: width / 2 - ((left + right) / 2) * bounded, y: height / 2 - ((top + bottom) / 2) * bounded };
+}
+
+export type Direction = "up" | "down" | "left" | "right";
+
+const angles: Readonly<Record<Direction, number>> = { right: 0, down: Math.PI / 2, left: Math.PI, up: -Math.PI / 2 };
+
+/** Where an arrow key leads: to the neighbor nearest to its direction, or if there is none, to any node that lies there. */
+export function nodeTowards(scene: Scene, start: SceneNode, direction: Direction): SceneNode | undefined {
+  const neighbors = start.node.edges.flatMap((index) => {
+    const edge = scene.graph.edges[index];
+    if (edge === undefined) return [];
+    const other = scene.nodes[edge.from === scene.graph.indexes.get(start.node.name) ? edge.to : edge.from];
+    return other === undefined || other === start ? [] : [other];
+  });
+  return towards(neighbors, start, angles[direction]) ?? towards(scene.nodes, start, angles[direction]);
+}
+
+/** Of those within 45° of the direction, the one with the least sum of distance and detour. */
+function towards(nodes: readonly SceneNode[], start: SceneNode, angle: number): SceneNode | undefined {
+  let best: SceneNode | undefined;
+  let least = Infinity;
+  for (const node of nodes) {
+    if (node === start || node.isLeaving || !node.isPlaced) continue;
+    const [x, y] = [node.toX - start.toX, node.toY - start.toY];
+    const ahead = x * Math.cos(angle) + y * Math.sin(angle);
+    const aside = Math.abs(y * Math.cos(angle) - x * Math.sin(angle));
+    if (ahead <= 0 || aside > ahead) continue;
+    const cost = ahead + 2 * aside;
+    if (cost < least) [best, least] = [node, cost];
+  }
+  return best;
+}

@@ -1,0 +1,94 @@
+/** The layout's worker as the page sees it: asked for positions when a picture is about to be drawn, and never otherwise. */
+import type { Graph } from "./graph.ts";
+import type { LayoutAnswer, LayoutRequest } from "./layout.ts";
+
+/** The address of the worker, set when the page is built. */
+declare const LAYOUT_WORKER: string;
+
+interface TrustedTypePolicies {
+  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
+}
+
+export class LayoutClient {
+  readonly #worker: Worker;
+  #revision = 0;
+  #isAsked = false;
+  #isSettled = true;
+  #isFirst = true;
+  #positions: Float32Array<ArrayBuffer> | undefined;
+
+  /** @param onPositions Gets the x and y of each node of the graph shown last; they are valid until it returns. */
+  constructor(onPositions: (positions: Float32Array, isSettled: boolean) => void) {
+    this.#worker = new Worker(workerAddress(), { type: "module" });
+    this.#worker.addEventListener("message", ({ data }: MessageEvent<LayoutAnswer>) => {
+      const positions = data.positions as Float32Array<ArrayBuffer>;
+      this.#isAsked = false;
+      this.#positions = positions;
+      if (data.revision !== this.#revision) return;
+      this.#isSettled = data.isSettled;
+      this.#isFirst = false;
+      onPositions(positions, data.isSettled);
+    });
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** @param aspect Width by height of the frame. */
+  show({ nodes, edges }: Graph, aspect: number): void {
+    const names = nodes.map(({ name }) => name);
+    const radii = Float32Array.from(nodes, ({ radius }) => radius);
+    const links = Uint32Array.from(edges.flatMap(({ from, to }) => [from, to]));
+    this.#send({ type: "graph", revision: ++this.#revision, names, radii, links, aspect }, [
+      radii.buffer,
+      links.buffer,
+    ]);
+  }
+
+  pin(name: string, x: number, y: number): void {
+    this.#send({ type: "pin", name, x, y });
+  }
+
+  release(name: string): void {
+    this.#send({ type: "release", name });
+  }
+
+  /** The next positions, unless they are asked for already or nothing moves. The first are nearly in place: nobody needs to see how they came there. */
+  ask(pace: "animated" | "at once"): void {
+    if (this.#isAsked || this.#isSettled) return;
+    this.#isAsked = true;
+    const positions = this.#positions;
+    this.#positions = undefined;
+    const effort =
+      pace === "at once" ? { ticks: 1000, maxMs: 10_000 } : this.#isFirst ? { ticks: 300, maxMs: 300 } : step;
+    this.#send({ type: "step", ...effort, positions }, positions === undefined ? [] : [positions.buffer]);
+  }
+
+  close(): void {
+    this.#worker.terminate();
+  }
+
+  #send(request: LayoutRequest, transfer: Transferable[] = []): void {
+    if (request.type !== "step") this.#isSettled = false;
+    this.#worker.postMessage(request, { transfer });
+  }
+}
+
+/** One picture's worth. */
+const step = { ticks: 1, maxMs: 0 };
+
+let trustedAddress: string | undefined;
+
+/** With Trusted Types enforced, a worker's address needs a policy (`layout-worker` in the Content-Security-Policy). It passes this one address only. */
+function workerAddress(): string {
+  if (trustedAddress !== undefined) return trustedAddress;
+  const { trustedTypes } = globalThis as { readonly trustedTypes?: TrustedTypePolicies };
+  const policy = trustedTypes?.createPolicy("layout-worker", {
+    createScriptURL(url) {
+      if (url !== LAYOUT_WORKER) throw new TypeError("not the address of the layout's worker");
+      return url;
+    },
+  });
+  return (trustedAddress = policy?.createScriptURL(LAYOUT_WORKER) ?? LAYOUT_WORKER);
+}

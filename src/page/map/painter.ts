@@ -1,0 +1,213 @@
+/** Draws the map on a canvas: edges in a few strokes of the same style, nodes above them, labels on top. */
+import { type Emphases, emphasesOf, type Emphasis, type Focus } from "./focus.ts";
+import { loopOf, radiusOf, type Size, type View } from "./geometry.ts";
+import { type GraphEdge, levels, type Path } from "./graph.ts";
+import { type LabelCandidate, placeLabels } from "./labels.ts";
+import { isolatedName } from "./names.ts";
+import type { Scene, SceneEdge, SceneNode } from "./scene.ts";
+
+export type Colors = Readonly<Record<Path | "machine" | "outside" | "text" | "background", string>>;
+
+const font = "12px system-ui, sans-serif";
+const paths: readonly Path[] = ["unknown", "direct", "relayed"];
+const emphases: readonly Emphasis[] = ["dim", "normal", "strong"];
+const widths: readonly number[] = [0.8, 1.3, 2, 3, 4.4];
+const labelLength = 24;
+/** While nodes move, labels stay on the same side of theirs for so long. */
+const labelsMs = 300;
+/** One label on so many square pixels, and not more than can be read. */
+const pixelsPerLabel = 7000;
+const maxLabels = 150;
+
+interface NodeLabel extends LabelCandidate {
+  readonly node: SceneNode;
+}
+
+interface Label {
+  readonly node: SceneNode;
+  readonly text: string;
+  /** From the middle of the node. */
+  readonly right: number;
+  readonly down: number;
+}
+
+export class Painter {
+  readonly #context: CanvasRenderingContext2D;
+  readonly #texts = new Map<string, { readonly text: string; readonly width: number }>();
+  readonly #buckets: SceneEdge[][] = Array.from({ length: emphases.length * paths.length * levels }, () => []);
+  #labels: readonly Label[] = [];
+  #labelsFor: { readonly focus: Focus; readonly view: View; readonly at: number } | undefined;
+
+  constructor(context: CanvasRenderingContext2D) {
+    this.#context = context;
+  }
+
+  /** @param density Pixels of the canvas per CSS pixel. */
+  paint(scene: Scene, view: View, size: Size, density: number, colors: Colors, focus: Focus, now: number): void {
+    const context = this.#context;
+    context.setTransform(density, 0, 0, density, 0, 0);
+    context.clearRect(0, 0, size.width, size.height);
+    const stressed = emphasesOf(scene.graph, focus);
+    this.#paintEdges(scene, view, colors, stressed);
+    this.#paintNodes(scene, view, size, colors, focus, stressed);
+    this.#paintLabels(scene, view, size, colors, focus, stressed, now);
+    context.globalAlpha = 1;
+  }
+
+  #paintEdges(scene: Scene, view: View, colors: Colors, stressed: Emphases): void {
+    for (const bucket of this.#buckets) bucket.length = 0;
+    for (const edge of scene.edges) {
+      if (!edge.from.isPlaced || !edge.to.isPlaced) continue;
+      const emphasis = stressed.ofEdge(edge);
+      if (edge.opacity === 1) this.#buckets[bucketOf(edge.edge, emphasis)]?.push(edge);
+      else this.#strokeEdges([edge], view, colors, emphasis, edge.edge, edge.opacity, scene.edges.length);
+    }
+    for (const [index, edges] of this.#buckets.entries()) {
+      const [first] = edges;
+      if (first === undefined) continue;
+      const emphasis = emphases[Math.floor(index / (paths.length * levels))] as Emphasis;
+      this.#strokeEdges(edges, view, colors, emphasis, first.edge, 1, scene.edges.length);
+    }
+  }
+
+  #strokeEdges(
+    edges: readonly SceneEdge[],
+    view: View,
+    colors: Colors,
+    emphasis: Emphasis,
+    { path, level }: GraphEdge,
+    opacity: number,
+    count: number,
+  ): void {
+    const context = this.#context;
+    const width = (widths[level] ?? 1) * Math.min(1.6, Math.max(0.55, view.k ** 0.5));
+    context.lineWidth = emphasis === "strong" ? Math.max(1.5, width) : width;
+    context.strokeStyle = colors[path];
+    context.globalAlpha = opacity * edgeOpacity(emphasis, level, count);
+    context.setLineDash(path === "relayed" ? [2 + 2 * width, 2 + 1.2 * width] : []);
+    context.beginPath();
+    for (const edge of edges) {
+      if (edge.from === edge.to) {
+        const { x, y, radius } = loopOf(edge, view);
+        context.moveTo(x + radius, y);
+        context.arc(x, y, radius, 0, 2 * Math.PI);
+      } else {
+        context.moveTo(edge.from.x * view.k + view.x, edge.from.y * view.k + view.y);
+        context.lineTo(edge.to.x * view.k + view.x, edge.to.y * view.k + view.y);
+      }
+    }
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  #paintNodes(scene: Scene, view: View, size: Size, colors: Colors, focus: Focus, stressed: Emphases): void {
+    const context = this.#context;
+    for (const node of scene.nodes) {
+      if (!node.isPlaced || node.opacity === 0) continue;
+      const [x, y, radius] = [node.x * view.k + view.x, node.y * view.k + view.y, radiusOf(node, view)];
+      if (x < -radius || y < -radius || x > size.width + radius || y > size.height + radius) continue;
+      const { kind, name } = node.node;
+      context.globalAlpha = node.opacity * (stressed.ofNode(node) === "dim" ? 0.25 : 1);
+      context.beginPath();
+      if (kind === "others") context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+      else context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.fillStyle = kind === "machine" ? colors.machine : colors.background;
+      context.fill();
+      context.lineWidth = kind === "machine" ? 1 : 1.5;
+      context.strokeStyle = kind === "machine" ? colors.background : colors.outside;
+      context.stroke();
+      if (node.isPinned) this.#ring(x, y, Math.max(1, radius * 0.35), 0, colors.background, 2);
+      if (focus.chosen.has(name)) this.#ring(x, y, radius + 3.5, 0, colors.text, 2.5);
+      if (focus.cursor === name) this.#ring(x, y, radius + 7, 3, colors.text, 1.5);
+    }
+  }
+
+  #ring(x: number, y: number, radius: number, dash: number, style: string, width: number): void {
+    const context = this.#context;
+    context.globalAlpha = 1;
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.setLineDash(dash === 0 ? [] : [dash, dash]);
+    [context.lineWidth, context.strokeStyle] = [width, style];
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  #paintLabels(
+    scene: Scene,
+    view: View,
+    size: Size,
+    colors: Colors,
+    focus: Focus,
+    stressed: Emphases,
+    now: number,
+  ): void {
+    const context = this.#context;
+    context.font = font;
+    [context.textAlign, context.textBaseline, context.direction] = ["center", "middle", "ltr"];
+    const last = this.#labelsFor;
+    if (last === undefined || last.focus !== focus || last.view !== view || now - last.at > labelsMs) {
+      this.#labels = this.#placedLabels(scene, view, size, focus, stressed);
+      this.#labelsFor = { focus, view, at: now };
+    }
+    [context.lineJoin, context.lineWidth, context.strokeStyle] = ["round", 3.5, colors.background];
+    for (const { node, text, right, down } of this.#labels) {
+      const [x, y] = [node.x * view.k + view.x + right, node.y * view.k + view.y + down];
+      context.fillStyle = node.node.kind === "machine" ? colors.text : colors.outside;
+      context.globalAlpha = node.opacity * (stressed.ofNode(node) === "dim" ? 0.3 : 1);
+      context.strokeText(text, x, y);
+      context.fillText(text, x, y);
+    }
+  }
+
+  /** The next picture places all labels anew. */
+  forgetLabels(): void {
+    this.#labelsFor = undefined;
+    this.#texts.clear();
+  }
+
+  #placedLabels(scene: Scene, view: View, size: Size, focus: Focus, stressed: Emphases): Label[] {
+    const rank = (node: SceneNode): number =>
+      node.node.name === focus.cursor ? 2 : stressed.ofNode(node) === "strong" ? 1 : 0;
+    const isNear = (node: SceneNode): boolean => focus.chosen.size > 0 && stressed.ofNode(node) !== "dim";
+    const candidates = scene.nodes.flatMap((node): NodeLabel[] => {
+      const [x, y] = [node.x * view.k + view.x, node.y * view.k + view.y];
+      const isSeen = x > 0 && y > 0 && x < size.width && y < size.height;
+      if (!node.isPlaced || node.isLeaving || !isSeen) return [];
+      const priority = rank(node) > 0 ? "always" : "if it fits";
+      return [{ node, x, y, radius: radiusOf(node, view), priority, ...this.#textOf(node.node.name) }];
+    });
+    candidates.sort(
+      (left, right) =>
+        rank(right.node) - rank(left.node) ||
+        Number(isNear(right.node)) - Number(isNear(left.node)) ||
+        right.node.node.bytes - left.node.node.bytes,
+    );
+    const max = Math.min(maxLabels, Math.max(6, (size.width * size.height) / pixelsPerLabel));
+    return placeLabels(candidates, size, max).map(({ candidate: { node, text, x, y }, ...place }) => {
+      return { node, text, right: place.x - x, down: place.y - y };
+    });
+  }
+
+  #textOf(name: string): { readonly text: string; readonly width: number } {
+    let known = this.#texts.get(name);
+    if (known === undefined) {
+      const text = isolatedName(name, labelLength);
+      known = { text, width: this.#context.measureText(text).width + 4 };
+      if (this.#texts.size > 5000) this.#texts.clear();
+      this.#texts.set(name, known);
+    }
+    return known;
+  }
+}
+
+function bucketOf({ path, level }: GraphEdge, emphasis: Emphasis): number {
+  return (emphases.indexOf(emphasis) * paths.length + paths.indexOf(path)) * levels + level;
+}
+
+/** Of many edges each is fainter, so that the busy ones stand out. */
+function edgeOpacity(emphasis: Emphasis, level: number, count: number): number {
+  if (emphasis === "strong") return 0.95;
+  const crowd = count <= 150 ? 1 : Math.max(0.45, (150 / count) ** 0.3);
+  return (emphasis === "dim" ? 0.2 : 1) * crowd * (0.32 + 0.13 * level);
+}

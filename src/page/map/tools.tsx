@@ -1,0 +1,120 @@
+/** The controls of the map: the search for a node, zoom buttons, and the legend. */
+import type { JSX } from "preact";
+import { useId, useMemo, useState } from "preact/hooks";
+import type { Graph } from "./graph.ts";
+import { shownName } from "./names.ts";
+
+export interface FindNodeProps {
+  readonly graph: Graph;
+  readonly onFind: (name: string) => void;
+}
+
+export function FindNode({ graph, onFind }: FindNodeProps): JSX.Element {
+  const list = useId();
+  const [text, setText] = useState("");
+  const [isMissing, setMissing] = useState(false);
+  const names = useMemo(() => namesByTraffic(graph), [graph]);
+  const find = (wanted: string): void => {
+    const found = bestMatch(names, wanted);
+    setMissing(found === undefined && wanted !== "");
+    if (found !== undefined) onFind(found);
+  };
+  return (
+    <form
+      role="search"
+      class="map-find"
+      onSubmit={(event) => {
+        event.preventDefault();
+        find(text.trim());
+      }}
+    >
+      <input
+        type="search"
+        placeholder="Find node"
+        aria-label="Find node"
+        aria-invalid={isMissing}
+        list={list}
+        value={text}
+        maxLength={300}
+        spellcheck={false}
+        autocomplete="off"
+        onInput={({ currentTarget: { value } }) => {
+          setText(value);
+          setMissing(false);
+          // Picked from the list.
+          if (graph.indexes.has(value)) onFind(value);
+        }}
+      />
+      <datalist id={list}>
+        {names.map((name) => (
+          <option key={name} value={name} />
+        ))}
+      </datalist>
+      <span role="status">{isMissing ? "No such node on the map" : ""}</span>
+    </form>
+  );
+}
+
+/** What begins with the text, or else contains it, in their order. Case does not matter. */
+export function bestMatch(names: readonly string[], text: string): string | undefined {
+  if (text === "") return undefined;
+  const wanted = text.toLowerCase();
+  return (
+    names.find((name) => name === text) ??
+    names.find((name) => name.toLowerCase().startsWith(wanted)) ??
+    names.find((name) => name.toLowerCase().includes(wanted))
+  );
+}
+
+function namesByTraffic({ nodes }: Graph): string[] {
+  const named = nodes.filter(({ kind, name }) => kind !== "others" && name === shownName(name, 300));
+  return named.toSorted((left, right) => right.bytes - left.bytes).map(({ name }) => name);
+}
+
+export interface ZoomButtonsProps {
+  readonly isExpanded: boolean;
+  readonly onZoom: (factor: number) => void;
+  readonly onFit: () => void;
+  readonly onExpand: () => void;
+}
+
+export function ZoomButtons({ isExpanded, onZoom, onFit, onExpand }: ZoomButtonsProps): JSX.Element {
+  return (
+    <div class="map-zoom" role="group" aria-label="Zoom">
+      <button type="button" aria-label="Zoom in" title="Zoom in (+)" onClick={() => onZoom(1.5)}>
+        +
+      </button>
+      <button type="button" aria-label="Zoom out" title="Zoom out (−)" onClick={() => onZoom(1 / 1.5)}>
+        −
+      </button>
+      <button type="button" title="Show all nodes (0)" onClick={onFit}>
+        Fit
+      </button>
+      <button type="button" aria-pressed={isExpanded} onClick={onExpand}>
+        {isExpanded ? "Close" : "Expand"}
+      </button>
+    </div>
+  );
+}
+
+const entries = [
+  ["direct", "line", "Direct"],
+  ["relayed", "line", "Relayed"],
+  ["unknown", "line", "Path unknown"],
+  ["machine", "disc", "Node"],
+  ["outside", "disc", "Outside of the tailnet"],
+  ["chosen", "disc", "Chosen"],
+] as const;
+
+export function Legend(): JSX.Element {
+  return (
+    <ul class="map-legend" aria-label="Legend">
+      {entries.map(([color, shape, text]) => (
+        <li key={color}>
+          <span class={`map-swatch map-swatch-${shape}`} data-color={color} aria-hidden="true" />
+          {text}
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,48 @@
+/** Names of nodes as the map shows them. */
+import { describe, expect, test } from "bun:test";
+import { isolatedName, nodeKindOf, shownName } from "../../../src/page/map/names.ts";
+
+describe("tells what a name stands for", () => {
+  test.each([
+    ["203.0.113.7", "address"],
+    ["203.0.113.7:443", "address"],
+    ["2001:db8::1", "address"],
+    ["[2001:db8::1]:53", "address"],
+    ["::ffff:192.0.2.1", "address"],
+    ["100.64.0.1", "machine"],
+    ["100.127.255.254", "machine"],
+    ["100.128.0.1", "address"],
+    ["fd7a:115c:a1e0::1", "machine"],
+    ["web-1", "machine"],
+    ["10.0.0.1.example.com", "machine"],
+    ["cafe", "machine"],
+    ["a:b", "machine"],
+    ["__other__", "others"],
+    ["", "others"],
+  ] as const)("%p: %s", (name, kind) => {
+    expect(nodeKindOf(name)).toBe(kind);
+  });
+});
+
+test("leaves an ordinary name as it is", () => {
+  expect(shownName("web-1", 5)).toBe("web-1");
+  expect(shownName("<img src=x onerror=alert(1)>", 100)).toBe("<img src=x onerror=alert(1)>");
+});
+
+test("cuts a long name with an ellipsis, never half a character", () => {
+  expect(shownName("x".repeat(4096), 10)).toBe(`${"x".repeat(9)}…`);
+  expect(shownName("😀".repeat(50), 4)).toBe("😀😀😀…");
+});
+
+test("replaces what could hide or reorder text", () => {
+  expect(shownName("a\u0000b\nc\u202Egnp\u202C", 50)).toBe("a\ufffdb\ufffdc\ufffdgnp\ufffd");
+  expect(shownName("\ud800x", 50)).toBe("\ufffdx");
+});
+
+test("keeps the joiners of emoji", () => {
+  expect(shownName("👩‍👧", 50)).toBe("👩‍👧");
+});
+
+test("isolates the direction of a name that stands on a canvas", () => {
+  expect(isolatedName("מחשב", 50)).toBe("\u2068מחשב\u2069");
+});
