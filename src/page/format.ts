@@ -47,6 +47,7 @@ export function age(ms: number): string {
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const minute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const dayFormat = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const dated = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 /** The time of day with seconds; with the date if it is not today. RFC 3339 or epoch milliseconds. */
@@ -59,6 +60,10 @@ export function time(at: string | number, now = Date.now()): string {
 /** The time of day without seconds, as at the axis of a chart. */
 export function timeOfDay(at: number): string {
   return minute.format(at);
+}
+
+export function day(at: number): string {
+  return dayFormat.format(at);
 }
 
 /** The whole date and time. */

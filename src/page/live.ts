@@ -118,20 +118,29 @@ function disconnect(): void {
   source = undefined;
 }
 
-/** The stream does not say why it fails, so the instance is asked for what the stream would bring. */
+/**
+ * The stream does not say why it fails, so the instance is asked for what the stream would bring. One that ends for once, as
+ * each does after an hour, is only opened again.
+ */
 async function lost(): Promise<void> {
   disconnect();
-  state.connection.value = "closed";
+  const isFirst = retryMs === firstRetryMs;
+  const waitMs = isFirst ? 0 : retryMs;
   retryMs = Math.min(2 * retryMs, lastRetryMs);
   try {
     useOverview(await get<Overview>("/api/v1/overview"));
-    state.trouble.value = "The instance sends no live updates";
+    if (!isFirst) closed("The instance sends no live updates");
   } catch (error) {
-    state.trouble.value = error instanceof ApiError ? troubleOf(error) : undefined;
+    closed(error instanceof ApiError ? troubleOf(error) : undefined);
   }
   if (source !== undefined || session.peek() === "signed_out" || !isVisible.peek()) return;
   clearTimeout(retry);
-  retry = setTimeout(connect, retryMs);
+  retry = setTimeout(connect, waitMs);
+}
+
+function closed(trouble: string | undefined): void {
+  state.connection.value = "closed";
+  state.trouble.value = trouble;
 }
 
 function useOverview(next: Overview): void {

@@ -10,15 +10,17 @@ export interface PanelProps {
   readonly note?: ComponentChildren;
   /** What went wrong; the old content stays. */
   readonly error?: string | undefined;
+  /** Its first content is still on its way. */
+  readonly isLoading?: boolean;
   /** For a grid: the panel takes a whole row. */
   readonly width?: "half" | "full";
   readonly children?: ComponentChildren;
 }
 
-export function Panel({ title, actions, note, error, width = "half", children }: PanelProps): JSX.Element {
+export function Panel({ title, actions, note, error, isLoading, width = "half", children }: PanelProps): JSX.Element {
   const id = useId();
   return (
-    <section class={`panel ${width}`} aria-labelledby={id}>
+    <section class={`panel ${width}`} aria-labelledby={id} aria-busy={isLoading}>
       <div class="panel-head">
         <h2 id={id}>{title}</h2>
         {actions}

@@ -1,6 +1,6 @@
 /** How a chart is drawn: uPlot's options, with colors from the style sheet and times as the browser writes them. */
 import uPlot from "uplot";
-import { timeOfDay, time } from "./format.ts";
+import { day, time, timeOfDay } from "./format.ts";
 import { bandsOf, stacked, type StackedSeries } from "./stack.ts";
 import { colorValue } from "./theme.ts";
 
@@ -37,7 +37,7 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
       },
       select: { show: onSelect !== undefined, left: 0, top: 0, width: 0, height: 0 },
       scales: {
-        x: { time: true, range: (_, first, last) => spanOf(first, last) },
+        x: { time: true, range: ({ data: [at] }) => spanOf(at) },
         y: { range: (_, least, most) => rangeOf(least, most) },
       },
       axes: [xAxis, yAxisOf(show)],
@@ -95,7 +95,8 @@ const xAxis: uPlot.Axis = {
   ticks: { show: false },
   size: 28,
   space: 70,
-  values: (_, splits, __, ___, step) => splits.map((at) => (step < 60 ? time(at * 1000) : timeOfDay(at * 1000))),
+  values: (_, splits, __, ___, step) =>
+    splits.map((at) => (step < 60 ? time(at * 1000) : step < 86_400 ? timeOfDay(at * 1000) : day(at * 1000))),
 };
 
 function yAxisOf(show: (value: number) => string): uPlot.Axis {
@@ -116,7 +117,8 @@ function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"
     label: title,
     stroke: () => colorValue(color),
     width: 1.25,
-    points: { show: false },
+    // A line needs two.
+    points: { show: ({ data: [at] }) => at.length === 1, size: 5 },
     ...(side === "below" && { dash: [4, 2] }),
     ...filled,
   };
@@ -125,9 +127,9 @@ function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"
 /** A few values do not fill the whole width. */
 const leastSpanSeconds = 300;
 
-function spanOf(first: number | null, last: number | null): uPlot.Range.MinMax {
-  const end = last ?? Date.now() / 1000;
-  return [Math.min(first ?? end, end - leastSpanSeconds), end];
+function spanOf(at: ArrayLike<number>): uPlot.Range.MinMax {
+  const last = at[at.length - 1] ?? Date.now() / 1000;
+  return [Math.min(at[0] ?? last, last - leastSpanSeconds), last];
 }
 
 /** Zero is always there, and an empty chart has a height. */

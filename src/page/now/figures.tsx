@@ -9,12 +9,18 @@ import type { NodePaths } from "./reduce.ts";
 /** Rates are means over this time: Tailscale sends what it has in gusts. */
 const meanSeconds = 60;
 
-export function Figures({ paths }: { readonly paths: Omit<NodePaths, "name"> | undefined }): JSX.Element {
+export interface FiguresProps {
+  readonly paths: Omit<NodePaths, "name"> | undefined;
+  /** Said before what the filter does not touch. */
+  readonly scope: string;
+}
+
+export function Figures({ paths, scope }: FiguresProps): JSX.Element {
   const now = overview.value;
   const accepted = now?.conservation.accepted;
   return (
     <dl class="figures">
-      <Rates />
+      <Rates scope={scope} />
       <Figure title="Records accepted" note={`${shown(now?.conservation.received, count)} received`}>
         {shown(accepted, count)}
       </Figure>
@@ -36,17 +42,17 @@ export function Figures({ paths }: { readonly paths: Omit<NodePaths, "name"> | u
 }
 
 /** Draws itself again with each sample, not with each second. */
-function Rates(): JSX.Element {
+function Rates({ scope }: Pick<FiguresProps, "scope">): JSX.Element {
   const { columns } = samples.value;
   const mean = (name: keyof Sums, kinds: readonly (keyof typeof columns.series)[]): number =>
     kinds.reduce((sum, kind) => sum + meanOf(columns, columns.series[kind][name], meanSeconds), 0);
   const isEmpty = columns.at.length === 0;
   return (
     <>
-      <Figure title="Entries" note="mean of the last minute">
+      <Figure title="Entries" note={`${scope}mean of a minute`}>
         {isEmpty ? "–" : frequency(mean("entries", Object.keys(columns.series) as (keyof typeof columns.series)[]))}
       </Figure>
-      <Figure title="Sent by nodes" note={isEmpty ? "" : `${rate(mean("rxBytes", trafficKinds))} received`}>
+      <Figure title="Sent by nodes" note={isEmpty ? "" : `${scope}${rate(mean("rxBytes", trafficKinds))} received`}>
         {isEmpty ? "–" : rate(mean("txBytes", trafficKinds))}
       </Figure>
     </>

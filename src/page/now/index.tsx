@@ -23,7 +23,7 @@ const rangeTitles = { "5m": "5 minutes", "1h": "1 hour", "24h": "24 hours" } as 
 
 export function NowView(): JSX.Element {
   const { nodes, range } = route.value;
-  const { data, error } = usePolled(
+  const { data, error, isLoading } = usePolled(
     async (signal) => {
       const until = Math.round(serverNow());
       return get<TrafficMap>("/api/v1/map", { since: until - rangeMs[range], until, limit: maxPairs }, signal);
@@ -48,7 +48,7 @@ export function NowView(): JSX.Element {
           onChoose={(next) => go({ range: next })}
         />
       </div>
-      <Figures paths={data && sumOfPaths(paths)} />
+      <Figures paths={data && sumOfPaths(paths)} scope={nodes.length === 0 ? "" : "all nodes, "} />
       {isRebuilding && <p class="note">Minutes are being rebuilt from the journal; sums still grow.</p>}
       <NothingYet />
       <div class="now-top">
@@ -56,6 +56,7 @@ export function NowView(): JSX.Element {
           title="Who talks to whom"
           note={`Last ${rangeTitles[range]}. Choose a node or a line to filter everything.`}
           error={error}
+          isLoading={isLoading}
         >
           <TrafficMapView
             pairs={data?.pairs ?? nonePairs}
@@ -64,7 +65,12 @@ export function NowView(): JSX.Element {
             onChoose={(chosen) => go({ nodes: chosen })}
           />
         </Panel>
-        <div class="now-charts">{nodes.length === 0 ? <LiveCharts /> : <FilteredCharts nodes={nodes} />}</div>
+        <div class="now-charts">
+          {nodes.length === 0 ? <LiveCharts /> : <FilteredCharts nodes={nodes} />}
+          <Panel title="Latest events" actions={<a href={hrefOf({ view: "events" })}>All events</a>}>
+            <LatestEvents nodes={nodes} />
+          </Panel>
+        </div>
       </div>
       <div class="panels">
         <Panel
@@ -86,9 +92,6 @@ export function NowView(): JSX.Element {
           note={`Last ${rangeTitles[range]}, as both ends report it${nodes.length === 0 ? "" : "; of all nodes, because services are not counted per node"}.`}
         >
           <ServicesTable services={data?.services ?? []} />
-        </Panel>
-        <Panel title="Latest events" actions={<a href={hrefOf({ view: "events" })}>All events</a>} width="full">
-          <LatestEvents nodes={nodes} />
         </Panel>
       </div>
     </div>
