@@ -1,0 +1,200 @@
+/** Records that want to become more than text on the page: names, users, values and messages that are HTML, scripts, addresses or worse. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Browser, Page } from "playwright-core";
+import {
+  hasBrowser,
+  openPage,
+  overflowOf,
+  startBrowser,
+  type WatchedPage,
+  type Width,
+  widths,
+} from "../../support/browser.ts";
+import { programBinary } from "../../support/binary.ts";
+import { freePort } from "../../support/port.ts";
+import { auditValue, connection, enveloped, flowValue } from "../../support/records.ts";
+import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { timeoutMs } from "../../support/wait.ts";
+import { show, type View, views } from "./demo.ts";
+
+const image = "<img src=x onerror=window.hacked=1>";
+const script = '"><script>window.hacked=1</script>';
+
+/** What a node, a person or a value can call itself. */
+const hostile = [
+  image,
+  script,
+  "<svg/onload=window.hacked=1>",
+  "' onmouseover='window.hacked=1' x='",
+  "javascript:window.hacked=1",
+  "<style>*{display:none}</style>",
+  "<a href=javascript:window.hacked=1>link</a>",
+  "&lt;img src=x onerror=window.hacked=1&gt;",
+  "\u202egpj.exe",
+  "nul\u0000byte\u0007bell\u001b[2J",
+  "__proto__",
+  "constructor",
+  "#/delivery?node=x",
+  "${window.hacked=1}{{window.hacked=1}}",
+  "\ud83d\ude00".repeat(40),
+  "x".repeat(4096),
+];
+
+/** Elements that only a record could have made. */
+const foreign =
+  "img, iframe, object, embed, base, meta[http-equiv], script:not([src]), style, [onerror], [onload], [onmouseover], [href^='javascript:' i], [src^='javascript:' i]";
+
+interface Hacked {
+  hacked?: unknown;
+}
+
+async function expectHarmless({ page, problems }: WatchedPage, where: string): Promise<void> {
+  const hacked = await page.evaluate(() => String((globalThis as Hacked).hacked));
+  const elements = await page.evaluate(
+    (selector) => Array.from(document.querySelectorAll(selector), (element) => element.outerHTML.slice(0, 200)),
+    foreign,
+  );
+  const overflow = await overflowOf(page);
+  expect({ where, hacked, elements, overflow, problems }).toEqual({
+    where,
+    hacked: "undefined",
+    elements: [],
+    overflow: 0,
+    problems: [],
+  });
+}
+
+/** Whether the text stands on the page as it is. */
+async function expectText(page: Page, text: string): Promise<void> {
+  await page.waitForFunction((wanted) => document.querySelector("main")?.textContent?.includes(wanted) === true, text);
+}
+
+describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
+  const directory = temporaryDirectory();
+  let browser: Browser;
+  let program: RunningProgram;
+  beforeAll(async () => {
+    const webhookPort = await freePort();
+    [browser, program] = await Promise.all([
+      startBrowser(),
+      startProgram({
+        command: [programBinary()],
+        directory,
+        endpoint: "",
+        encoding: "protobuf",
+        settings: {
+          TS2OTEL_OTLP__METRIC_INTERVAL: "60s",
+          TS2OTEL_WEBHOOK__ENABLED: "true",
+          TS2OTEL_WEBHOOK__LISTEN: `127.0.0.1:${webhookPort}`,
+        },
+      }),
+    ]);
+    await send(
+      program.url,
+      program.token,
+      records()
+        .map((value) => JSON.stringify(value))
+        .join(""),
+    );
+    await send(`http://127.0.0.1:${webhookPort}/tailscale/webhook`, "", JSON.stringify(hostile.map(webhookEvent)));
+  }, timeoutMs);
+  afterAll(async () => {
+    await browser.close();
+    await program.stop();
+  }, timeoutMs);
+
+  test.each(Object.keys(widths) as Width[])(
+    "on every view, %s",
+    async (width) => {
+      const watched = await openPage(browser, `${program.admin}/`, { width });
+      for (const view of Object.keys(views) as View[]) {
+        await show(watched.page, view);
+        await expectHarmless(watched, view);
+      }
+      await watched.context.close();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "in the address, whatever view it names",
+    async () => {
+      const watched = await openPage(browser, `${program.admin}/`);
+      for (const view of Object.keys(views) as View[]) {
+        for (const text of [image, script, "javascript:window.hacked=1", "x".repeat(300), "%", "\u202e"]) {
+          const value = encodeURIComponent(text);
+          await show(watched.page, view, `node=${value}&text=${value}&id=${value}&range=${value}&types=${value}`);
+        }
+        await expectHarmless(watched, view);
+      }
+      await watched.context.close();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of nodes in the tables of traffic",
+    async () => {
+      const watched = await openPage(browser, `${program.admin}/`);
+      await show(watched.page, "now");
+      for (const name of [image, script, "<svg/onload=window.hacked=1>"]) await expectText(watched.page, name);
+      await watched.context.close();
+    },
+    timeoutMs,
+  );
+});
+
+function records(): readonly object[] {
+  const now = Date.now();
+  const at = (ago: number): string => new Date(now - ago).toISOString();
+  const flows = hostile.map((name, place) =>
+    flowValue({
+      nodeId: `nHOSTILE${place}CNTRL`,
+      start: at(10_000),
+      end: at(5000),
+      srcNode: { nodeId: `nHOSTILE${place}CNTRL`, name, addresses: [`100.64.1.${place + 1}`], user: name, os: name },
+      dstNodes: [
+        { nodeId: "nOTHERCNTRL", name: `other-${place}`, addresses: [`100.64.2.${place + 1}`], tags: [`tag:${name}`] },
+      ],
+      virtualTraffic: [
+        connection({ src: `100.64.1.${place + 1}:40000`, dst: `100.64.2.${place + 1}:443`, txBytes: 1e6 + place }),
+      ],
+    }),
+  );
+  const changes = hostile.map((text, place) =>
+    auditValue({
+      eventGroupID: `hostile-${place}`,
+      actor: { id: text, type: "USER", loginName: text, displayName: text },
+      target: { id: text, name: text, type: "NODE", property: place % 2 === 0 ? "ACL" : text },
+      action: place % 2 === 0 ? "UPDATE" : text,
+      origin: text,
+      actionDetails: text,
+      error: place % 3 === 0 ? text : "",
+      old: `{\n  "a": "${text}"\n}`,
+      new: { [text]: [text, `${text}\n${text}`] },
+    }),
+  );
+  const invalid = hostile.map((text, place) => flowValue({ nodeId: text, start: text, end: at(place) }));
+  const unknown = { [image]: script, nothing: hostile };
+  return [...flows, ...changes, ...invalid, unknown].map((event) => enveloped(event, now / 1000));
+}
+
+function webhookEvent(text: string, place: number): object {
+  const data = {
+    nodeID: text,
+    deviceName: text,
+    managedBy: text,
+    actor: text,
+    user: text,
+    url: "javascript:window.hacked=1",
+  };
+  const type = ["nodeNeedsApproval", text, "userRoleUpdated"][place % 3];
+  return { timestamp: new Date().toISOString(), version: 1, type, tailnet: text, message: text, data };
+}
+
+async function send(url: string, token: string, body: string): Promise<void> {
+  const headers = { "content-type": "application/json", ...(token === "" ? {} : { authorization: `Splunk ${token}` }) };
+  const answer = await fetch(url, { method: "POST", headers, body });
+  expect([answer.status, answer.status === 200 ? "" : await answer.text()]).toEqual([200, ""]);
+}
