@@ -42,6 +42,44 @@ export interface Snapshot {
   readonly measuredSeq: number;
   /** Blobs that have changed; `undefined` removes one. Those that are not named stay. */
   readonly blobs: ReadonlyMap<string, Uint8Array | undefined>;
+  /** What has changed of the minutes up to the same row. Absent: later ones are in no minute. */
+  readonly minutes?: MinuteChanges;
+}
+
+/** What was received in a minute, in the ledger's own form. */
+export interface StoredMinute {
+  /** Its begin, epoch milliseconds. */
+  readonly at: number;
+  readonly totals: Uint8Array;
+  readonly detail: Uint8Array;
+}
+
+export interface MinuteChanges {
+  readonly changed: readonly StoredMinute[];
+  readonly gap: MinuteGap | undefined;
+}
+
+/** Rows that are in no minute yet although they are measured: `from` to `until`, if received in that range. */
+export interface MinuteGap {
+  readonly from: number;
+  readonly until: number;
+  /** Epoch milliseconds, from `since` up to, but not including, `before`. */
+  readonly since: number;
+  readonly before: number;
+}
+
+/** The history by minute, as of the last snapshot. Minutes leave by `state.retention`, or when they take too much space. */
+export interface Minutes {
+  /** Up to `limit` minutes from `since` up to, but not including, `before`, oldest first. Damaged ones have no totals. */
+  totals(
+    since: number,
+    before: number,
+    limit: number,
+  ): readonly { readonly at: number; readonly totals: Uint8Array | undefined }[];
+  /** The minute that begins then. @throws {Damaged} if it is not what was written. */
+  read(at: number): StoredMinute | undefined;
+  /** What is to be made up for, since minutes were lost or never made. */
+  readonly gap: MinuteGap | undefined;
 }
 
 export interface JournalSpace {
@@ -177,6 +215,8 @@ export interface Journal {
   readState(name: string): Uint8Array | undefined;
   /** @throws {Unavailable} */
   writeState(name: string, value: Uint8Array): void;
+
+  readonly minutes: Minutes;
 
   readonly space: JournalSpace;
   /** Space is short, and rows are delivered that leave once a snapshot has measured them. */

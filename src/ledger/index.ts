@@ -44,7 +44,14 @@ export interface Fold {
 export interface LedgerDeps {
   readonly journal: Pick<
     Journal,
-    "identity" | "cursor" | "destinations" | "readSnapshot" | "writeSnapshot" | "beginSeriesAnew" | "settleLoss"
+    | "identity"
+    | "cursor"
+    | "destinations"
+    | "minutes"
+    | "readSnapshot"
+    | "writeSnapshot"
+    | "beginSeriesAnew"
+    | "settleLoss"
   >;
   readonly logger: Logger;
 }
@@ -77,7 +84,7 @@ export class Ledger {
   /** Words received of each open attribute, remembered for ever: an event counts in the same series after any restart. */
   readonly #words = new Map<string, Set<string>>();
   #interval = new Interval();
-  readonly minutes = new Minutes(() => this.#interval);
+  readonly minutes: Minutes;
   #ended: FlowSums = noFlows;
   #edges: EdgeBook | undefined;
   /** Rows up to here are in the series or in the open interval; set by whoever adds them. */
@@ -98,6 +105,7 @@ export class Ledger {
     this.tables = this.#newTables();
     const { measuredSeq, blobs } = deps.journal.readSnapshot();
     this.measuredSeq = measuredSeq;
+    this.minutes = new Minutes(deps.journal, measuredSeq, () => this.#interval);
     this.shown = this.#restored(blobs);
   }
 
@@ -159,7 +167,9 @@ export class Ledger {
     const { measuredSeq } = this;
     const time: FoldTime = { fold: this.#fold + 1, startAt: since };
     let endsAt = performance.now() + stepMs;
-    for (const _ of this.#steps(this.#endInterval(), time)) {
+    const ended = this.#endInterval();
+    const minutes = this.minutes.changes();
+    for (const _ of this.#steps(ended, time)) {
       if (performance.now() < endsAt) continue;
       await afterOthers();
       endsAt = performance.now() + stepMs;
@@ -167,7 +177,8 @@ export class Ledger {
     const times = Buffer.from(JSON.stringify({ fold: time.fold, at, since }));
     const blobs = new Map<string, Uint8Array>([[timesBlob, times]]);
     for (const [name, table] of this.tables) if (isCounter(name)) table.addBlobs(name, blobs);
-    this.#deps.journal.writeSnapshot({ measuredSeq, blobs });
+    this.#deps.journal.writeSnapshot({ measuredSeq, blobs, minutes });
+    this.minutes.stored(minutes, measuredSeq);
     for (const table of this.tables.values()) table.written();
     this.#fold = time.fold;
     return (this.shown = { at, since, metrics: this.#folded(time.fold) });
@@ -175,7 +186,7 @@ export class Ledger {
 
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
-    this.minutes.endInterval();
+    this.minutes.settle();
     const ended = this.#interval;
     this.#ended = { seen: ended.seen, sums: ended.sums };
     this.#interval = new Interval();

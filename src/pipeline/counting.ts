@@ -20,12 +20,11 @@ import type { Ledger } from "../ledger/index.ts";
 import { measureFlow, type MeasureContext } from "../processors/flow-metrics.ts";
 import { measure } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
-import { ClaimTable } from "../records/flow/claims.ts";
-import { FlowColumns, type LeftOutReason } from "../records/flow/columns.ts";
-import { FlowRowDecoder } from "../records/flow/rows.ts";
+import type { LeftOutReason } from "../records/flow/columns.ts";
 import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
 import { type RecordType, recordTypes, type SkipReason, type Source } from "../records/types.ts";
+import { FlowRows } from "./flow-rows.ts";
 import type { MeasuredPart } from "./parts.ts";
 
 /** How long the ledger reads before others get a turn, and how many rows at a time. */
@@ -43,8 +42,7 @@ export interface CountingDeps extends MeasureContext {
 
 export class Counting {
   readonly #deps: CountingDeps;
-  readonly #columns = new FlowColumns();
-  readonly #decoder = new FlowRowDecoder(new ClaimTable());
+  readonly #flowRows: FlowRows;
   #reader: JournalReader | undefined;
   /** Whether every committed row is counted. Nothing may be folded before. */
   isCaughtUp = false;
@@ -53,6 +51,7 @@ export class Counting {
 
   constructor(deps: CountingDeps) {
     this.#deps = deps;
+    this.#flowRows = new FlowRows(deps);
   }
 
   /** Counts a commit; called in the order of rows, inside the turn. While the ledger is behind, it will read the row instead. */
@@ -153,8 +152,13 @@ export class Counting {
     } else if (type === "flow") this.#countFlows(row);
     else if (type === "audit" || type === "webhook") {
       ledger.minutes.count(type, records);
-      for (const [record, line] of linesOf(row.text).entries())
-        this.#tried(row, record, () => this.#measureLine(line, type, into));
+      for (const [record, line] of linesOf(row.text).entries()) {
+        try {
+          this.#measureLine(line, type, into);
+        } catch (error) {
+          this.#unmeasured(row, record, error);
+        }
+      }
     }
     if (tally !== undefined) countTally(source, tally, into);
     ledger.add(into);
@@ -162,36 +166,19 @@ export class Counting {
 
   #countFlows(row: Row): void {
     const { ledger, edges } = this.#deps;
-    const columns = this.#columns;
-    columns.clear();
-    this.#decoder.decode(row.text, row.leftOut, columns);
-    let dropped: Uint8Array | undefined;
-    for (let record = 0; record < columns.records; record++) {
-      const isMeasured = this.#tried(row, record, () => {
-        const defect = columns.defects.get(record);
-        if (defect !== undefined) throw new Error(defect);
-        measureFlow(columns, record, record + 1, this.#deps);
-      });
-      if (!isMeasured) (dropped ??= new Uint8Array(columns.records))[record] = 1;
-    }
+    const { columns, dropped } = this.#flowRows.measured(row, (record, error) => this.#unmeasured(row, record, error));
     ledger.addFlows(columns, dropped, edges);
   }
 
   /** A bug must not become a crash loop: the record is delivered, and its mark says that it is missing from the counters. */
-  #tried({ seq, acceptedAt }: Row, record: number, act: () => void): boolean {
-    try {
-      act();
-      return true;
-    } catch (error) {
-      if (this.progress.not_counted++ >= maxMarked) return false;
-      const reason = reasonOf(error);
-      const { journal, logger } = this.#deps;
-      logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });
-      const message = `accepted and delivered, but not in the counters: ${reason}`;
-      const range = { seq, from: record, to: record + 1 };
-      journal.progress({ marks: [{ ...range, why: "unmeasured", logRecords: 0, message, at: acceptedAt }] });
-      return false;
-    }
+  #unmeasured({ seq, acceptedAt }: Row, record: number, error: unknown): void {
+    if (this.progress.not_counted++ >= maxMarked) return;
+    const reason = reasonOf(error);
+    const { journal, logger } = this.#deps;
+    logger.warn("a record cannot be measured and is left out of the counters", { row: seq, record, reason });
+    const message = `accepted and delivered, but not in the counters: ${reason}`;
+    const range = { seq, from: record, to: record + 1 };
+    journal.progress({ marks: [{ ...range, why: "unmeasured", logRecords: 0, message, at: acceptedAt }] });
   }
 }
 

@@ -9,6 +9,8 @@ import {
   type TrafficMap,
   type TrafficSample,
 } from "../../src/admin/traffic/index.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { MinuteRebuild } from "../../src/pipeline/rebuild.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { silentAdmin } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
@@ -22,7 +24,9 @@ let admin: Admin;
 beforeEach(async () => {
   store = createStore();
   const clock = (): number => store.now;
-  traffic = createTraffic({ minutes: store.ledger.minutes, isComplete: () => true, clock });
+  const { minutes } = store.ledger;
+  const rebuild = new MinuteRebuild({ ...store, minutes });
+  traffic = createTraffic({ minutes, rebuild, isCaughtUp: () => true, clock, logger: silentLogger });
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "" },
     {

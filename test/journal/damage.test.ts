@@ -31,6 +31,7 @@ import {
   quarantineOf,
   rowsIn,
   settle,
+  finishAll,
   type TestState,
 } from "./support.ts";
 
@@ -249,8 +250,8 @@ describe("a damaged file", () => {
       renameSync(`${path}${suffix}`, join(state.path, "damaged-2026", `journal.db${suffix}`));
     };
     const steps: readonly (() => void)[] = [
-      () => edit("PRAGMA user_version = 3"),
-      () => (edit("PRAGMA user_version = 3"), writeFileSync(`${rescued}.part`, "half of it")),
+      () => edit("PRAGMA user_version = 4"),
+      () => (edit("PRAGMA user_version = 4"), writeFileSync(`${rescued}.part`, "half of it")),
       () => copyFileSync(path, rescued),
       () => (copyFileSync(path, rescued), writeFileSync(`${path}-wal`, ""), aside("-wal")),
       () => (copyFileSync(path, rescued), aside("")),
@@ -295,7 +296,7 @@ describe("a damaged file", () => {
 
   test("settles the difference between what was counted and what is there as lost", async () => {
     (await filled()).close();
-    edit("DELETE FROM batch WHERE seq IN (50, 51, 52); PRAGMA user_version = 3");
+    edit("DELETE FROM batch WHERE seq IN (50, 51, 52); PRAGMA user_version = 4");
     const journal = state.open();
     expect(journal.loss.rows).toBe(3);
     journal.settleLoss(120);
@@ -319,7 +320,7 @@ describe("a further destination", () => {
     journal.progress({ cursor: cursorAt(2, 2), marks: [] }, "lake");
     journal.writeSnapshot({ measuredSeq: 3, blobs: new Map() });
     journal.close();
-    edit("PRAGMA user_version = 3");
+    edit("PRAGMA user_version = 4");
     const again = state.open();
     again.useDestinations([rule], noMove);
     expect(asideIn()).toHaveLength(1);
@@ -340,12 +341,28 @@ describe("a further destination", () => {
   });
 });
 
+const withoutMinutes = "DROP TABLE minute; DROP TABLE minute_detail; DELETE FROM state WHERE name = 'minutes'";
+
+test("a database of version 2 is upgraded: its minutes are to be made of all measured rows", async () => {
+  const journal = state.open();
+  await appendNumbers(journal, [1, 2]);
+  finishAll(journal);
+  await appendNumbers(journal, [3]);
+  journal.close();
+  edit(`${withoutMinutes}; PRAGMA user_version = 2`);
+  const again = state.open();
+  expect(asideIn()).toEqual([]);
+  expect(again.minutes.gap).toEqual({ from: 1, until: 1, since: 0, before: Number.MAX_SAFE_INTEGER });
+  again.close();
+  expect(state.open().minutes.gap).toMatchObject({ from: 1, until: 1 });
+});
+
 test("a database of version 1 is upgraded, with its marks", async () => {
   const journal = state.open();
   await appendNumbers(journal, [1, 2]);
   journal.progress({ marks: [markOn(1, { message: "too old" })] });
   journal.close();
-  edit("ALTER TABLE mark DROP COLUMN destination; PRAGMA user_version = 1");
+  edit(`ALTER TABLE mark DROP COLUMN destination; ${withoutMinutes}; PRAGMA user_version = 1`);
   const again = state.open();
   expect(asideIn()).toEqual([]);
   const [item] = again.quarantine.page({}, { limit: 2 });
@@ -369,14 +386,14 @@ describe("a database of another kind", () => {
 
   test("from a newer program is refused and left as it is", async () => {
     (await filled()).close();
-    edit("CREATE TABLE later (id INTEGER); PRAGMA user_version = 3");
+    edit("CREATE TABLE later (id INTEGER); PRAGMA user_version = 4");
     expect(() => state.open()).toThrow("newer version");
     expect(asideIn()).toEqual([]);
   });
 
   test("whose version alone is damaged is salvaged", async () => {
     (await filled()).close();
-    edit("PRAGMA user_version = 3");
+    edit("PRAGMA user_version = 4");
     expect(state.open().pendingRecords).toBe(80);
     expect(asideIn()).toHaveLength(1);
   });

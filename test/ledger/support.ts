@@ -3,7 +3,7 @@ import { inspectConfig } from "../../src/config/index.ts";
 import type { Config } from "../../src/config/schema.ts";
 import type { Logger } from "../../src/lib/logger.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { type LogCursor, type Snapshot, startOfJournal } from "../../src/journal/index.ts";
+import { type Journal, type LogCursor, type Snapshot, startOfJournal } from "../../src/journal/index.ts";
 import { type Fold, Ledger, type LedgerDeps, seriesOf } from "../../src/ledger/index.ts";
 import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
@@ -27,6 +27,7 @@ export class SnapshotJournal {
   identity = { instanceId: "i", identitySecret: "00".repeat(16), privacySalt: "00", tailnet: 1, createdAt: 1000 };
   cursor: LogCursor = startOfJournal;
   readonly destinations = [];
+  readonly minutes: Journal["minutes"] = { totals: () => [], read: () => undefined, gap: undefined };
   measuredSeq = 0;
   readonly blobs = new Map<string, Uint8Array>();
   /** What each write named. */

@@ -4,8 +4,11 @@
  */
 import { Refusal } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { reasonOf } from "../../journal/index.ts";
 import { minuteMs } from "../../ledger/minute.ts";
 import type { Minutes } from "../../ledger/minutes.ts";
+import type { MinuteRebuild } from "../../pipeline/rebuild.ts";
 import { Pace } from "../events/pace.ts";
 import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
 import { MapSums } from "./map.ts";
@@ -16,9 +19,12 @@ export type * from "./answers.ts";
 
 export interface TrafficDeps {
   readonly minutes: Minutes;
-  /** Whether every minute is as it will stay. */
-  readonly isComplete: () => boolean;
+  /** Rebuilds minutes in steps. */
+  readonly rebuild: Pick<MinuteRebuild, "step" | "close">;
+  /** Whether every committed row is counted. */
+  readonly isCaughtUp: () => boolean;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 export interface TimeRange {
@@ -49,7 +55,7 @@ export interface TrafficFeed {
   takeSample(): void;
   /** Records have been committed. */
   committed(): void;
-  /** Begins to take samples. */
+  /** Begins to take samples, and to rebuild minutes if there are any to rebuild. */
   start(): void;
   stop(): void;
 }
@@ -68,16 +74,34 @@ const keptFactor = 20;
 /** Answers that are kept or being computed. */
 const maxAnswers = 32;
 
+/** How often to look whether there is something to rebuild. */
+const rebuildMs = 1000;
+
 interface Kept {
   readonly answer: Promise<object>;
   /** Of `performance.now`; infinite while it is being computed. */
   until: number;
 }
 
-export function createTraffic({ minutes, isComplete, clock }: TrafficDeps): TrafficFeed {
+export function createTraffic({ minutes, rebuild, isCaughtUp, clock, logger }: TrafficDeps): TrafficFeed {
   const pace = new Pace();
   const samples = new Samples({ minutes, clock });
   const kept = new Map<string, Kept>();
+  const isComplete = (): boolean => isCaughtUp() && minutes.gap === undefined;
+  const ending = new AbortController();
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let isRebuilding = false;
+
+  async function rebuildMinutes(): Promise<void> {
+    if (isRebuilding || minutes.gap === undefined) return;
+    isRebuilding = true;
+    try {
+      while (!(await pace.step(() => ending.signal.aborted || rebuild.step())));
+    } catch (error) {
+      logger.warn("cannot rebuild the history by minute; retrying", { reason: reasonOf(error) });
+    }
+    isRebuilding = false;
+  }
 
   function shared<Answer extends object>(key: string, compute: () => Promise<Answer>): Promise<Answer> {
     const now = performance.now();
@@ -108,17 +132,12 @@ export function createTraffic({ minutes, isComplete, clock }: TrafficDeps): Traf
     return { since: begin - (begin % minuteMs), until: end };
   }
 
-  async function overMinutes(
-    { since, until }: { readonly since: number; readonly until: number },
-    add: (at: number, minute: Parameters<MinuteSeries["add"]>[1]) => void,
-  ): Promise<void> {
-    await pace.step(() => minutes.settle());
-    const found = minutes.read(since, until);
+  async function each<Found>(found: Iterator<Found>, add: (found: Found) => void): Promise<void> {
     const work = (): boolean => {
       for (const endsAt = performance.now() + stepMs; performance.now() < endsAt;) {
         const next = found.next();
         if (next.done === true) return true;
-        add(...next.value);
+        add(next.value);
       }
       return false;
     };
@@ -128,17 +147,22 @@ export function createTraffic({ minutes, isComplete, clock }: TrafficDeps): Traf
   return {
     series({ nodes, ...query }) {
       const range = rangeOf(query);
+      const { since, until } = range;
       return shared(JSON.stringify(["series", range, nodes]), async () => {
         const series = new MinuteSeries(nodes);
-        await overMinutes(range, (at, minute) => series.add(at, minute));
+        await pace.step(() => minutes.settle());
+        if (nodes.length === 0) await each(minutes.totals(since, until), (found) => series.add(...found));
+        else await each(minutes.read(since, until), (found) => series.addOfNodes(...found));
         return { ...range, stepSeconds: 60, isComplete: isComplete(), ...series.answer() };
       });
     },
     map({ limit, ...query }) {
       const range = rangeOf(query);
+      const { since, until } = range;
       return shared(JSON.stringify(["map", range, limit]), async () => {
         const sums = new MapSums();
-        await overMinutes(range, (_, minute) => sums.add(minute));
+        await pace.step(() => minutes.settle());
+        await each(minutes.read(since, until), ([, minute]) => sums.add(minute));
         return { ...range, isComplete: isComplete(), ...(await pace.step(() => sums.answer(limit))) };
       });
     },
@@ -149,7 +173,15 @@ export function createTraffic({ minutes, isComplete, clock }: TrafficDeps): Traf
     onSample: (listener) => samples.onSample(listener),
     takeSample: () => samples.sample(),
     committed: () => pace.committed(),
-    start: () => samples.start(),
-    stop: () => samples.stop(),
+    start() {
+      samples.start();
+      timer = setInterval(() => void rebuildMinutes(), rebuildMs).unref();
+    },
+    stop() {
+      ending.abort();
+      samples.stop();
+      clearInterval(timer);
+      rebuild.close();
+    },
   };
 }

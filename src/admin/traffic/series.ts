@@ -24,14 +24,15 @@ export class MinuteSeries {
     this.#nodes = new Set(nodes);
   }
 
-  add(at: number, minute: MinuteSums): void {
-    const { totals, unnamed } = minute;
-    this.#at.push(at);
-    this.#audit.push(totals[auditPlace] as number);
-    this.#webhook.push(totals[webhookPlace] as number);
-    const shown = this.#nodes.size === 0 ? totals : this.#ofNodes(minute);
-    addToSeries(this.#series, (kind) => sumsAt(shown, kinds.indexOf(kind)));
-    if (this.#nodes.size > 0 && unnamed > 0) this.#isPartial = true;
+  /** Adds all traffic of a minute. */
+  add(at: number, totals: Float64Array): void {
+    this.#add(at, totals, totals);
+  }
+
+  /** Adds the traffic of the nodes. */
+  addOfNodes(at: number, minute: MinuteSums): void {
+    this.#add(at, minute.totals, this.#ofNodes(minute));
+    if (minute.unnamed > 0) this.#isPartial = true;
   }
 
   answer(): Pick<Traffic, "at" | "series" | "audit" | "webhook" | "isPartial"> {
@@ -42,6 +43,13 @@ export class MinuteSeries {
       audit: this.#audit,
       webhook: this.#webhook,
     };
+  }
+
+  #add(at: number, totals: Float64Array, shown: Float64Array): void {
+    this.#at.push(at);
+    this.#audit.push(totals[auditPlace] as number);
+    this.#webhook.push(totals[webhookPlace] as number);
+    addToSeries(this.#series, (kind) => sumsAt(shown, kinds.indexOf(kind)));
   }
 
   /** Totals of the pairs with a wanted end, which is the sender: what another node reports is turned around. */

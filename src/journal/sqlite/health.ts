@@ -11,7 +11,8 @@ import type { LogFields, Logger } from "../../lib/logger.ts";
 import { reasonOf } from "../batch.ts";
 import { openExclusively, rescuedPath, type StateDirectory } from "./directory.ts";
 import { salvage } from "./recovery.ts";
-import { errorCode, isDamage, prepare, type Statements, type StorageOptions, walLimitBytes } from "./tables.ts";
+import { errorCode, isDamage } from "./errors.ts";
+import { prepare, type Statements, type StorageOptions, walLimitBytes } from "./tables.ts";
 
 const sqliteFull = 13;
 

@@ -9,21 +9,23 @@ import { Damaged, reasonOf } from "../batch.ts";
 import type { Journal } from "../journal.ts";
 import { Destinations } from "./destinations.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
+import { isDamage } from "./errors.ts";
 import { Ballast, Health } from "./health.ts";
 import { LastRow, lastSeqOf } from "./last-row.ts";
 import { Marks } from "./marks.ts";
+import { MinuteTable } from "./minutes.ts";
 import { openDatabase } from "./recovery.ts";
 import { planReplay, planRetry } from "./redelivery.ts";
 import { createQuarantine, openSqliteReader } from "./rows.ts";
 import { type KeySettings, SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
 import { polledTypes, redeliveryKey, State, unlessDamaged } from "./state.ts";
-import { acceptedRows, isDamage, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
+import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
 import { pollCursorOf, Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
 export { openSqliteReader } from "./rows.ts";
-export { isDamage } from "./tables.ts";
+export { isDamage } from "./errors.ts";
 
 /** The settings that the journal follows. */
 export type JournalConfig = Pick<Config, "state"> & KeySettings;
@@ -102,8 +104,10 @@ function createJournal(
   const files = { database, directory, storage, ballast, logger, clock, onDamage };
   const health = new Health(files);
   const marks = new Marks(database);
+  const minutes = new MinuteTable(database, state);
   const destinations = new Destinations(database, state, lastSeq);
-  const parts = { ...files, health, state, marks, destinations, seen, steady, retentionMs: config.state.retention };
+  const { retention: retentionMs } = config.state;
+  const parts = { ...files, health, state, marks, minutes, destinations, seen, steady, retentionMs };
   const space = new Space(parts);
   const turn = new Turn({
     ...parts,
@@ -227,6 +231,7 @@ function createJournal(
       try {
         turn.write(() => {
           state.writeSnapshot(snapshot, turn.lastSeq);
+          minutes.write(snapshot);
           destinations.save();
         });
       } finally {
@@ -248,6 +253,7 @@ function createJournal(
       destinations.load(destinations.accounts);
     },
 
+    minutes,
     readState(name) {
       health.mustBeOpen();
       return unlessDamaged(() => state.readBlob(`kept/${name}`));

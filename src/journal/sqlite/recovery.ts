@@ -11,11 +11,11 @@ import { reasonOf } from "../batch.ts";
 import { keyClasses, startOfJournal } from "../journal.ts";
 import { Destinations, isDestination, salvagedDestination } from "./destinations.ts";
 import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
+import { isDamage } from "./errors.ts";
 import { readHeader, sizeOf } from "./inspection.ts";
 import { textOf } from "./rows.ts";
 import { blobPrefix, polledTypes, State } from "./state.ts";
 import {
-  isDamage,
   maxSeq,
   prepareDatabase,
   raiseSequence,
@@ -188,6 +188,7 @@ function save(from: DatabaseSync, to: DatabaseSync, { now, writtenAt }: SalvageO
     rows.saved++;
     if (seq >= firstSeq) rows.undelivered++;
   }
+  for (const name of ["minute", "minute_detail"] as const) copied(name, from, to, () => true).forEach(() => undefined);
   const { changes } = to.prepare("DELETE FROM mark WHERE seq NOT IN (SELECT seq FROM batch)").run();
   const highest = Math.max(rows.last, (position?.seq ?? 1) - 1, snapshot?.measuredSeq ?? 0);
   const end = Math.max(highest, lastKnown ?? highest + unknownSeqs);
@@ -246,7 +247,7 @@ function* copied<Name extends TableName>(
   last = maxSeq,
 ): Generator<StoredRow<Name>> {
   const table = new Table(to, name);
-  const key = name === "batch" ? "seq" : "id";
+  const key = name === "batch" ? "seq" : name.startsWith("minute") ? "at" : "id";
   const sql = `SELECT ${table.columns} FROM ${name} WHERE ${key} BETWEEN ? AND ? ORDER BY ${key} LIMIT 1`;
   const next = attempt(() => from.prepare(sql));
   if (next === undefined) return;

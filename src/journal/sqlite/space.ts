@@ -8,6 +8,7 @@ import type { JournalSpace, LogCursor, Redelivery } from "../journal.ts";
 import type { Destinations } from "./destinations.ts";
 import type { Health, HealthDeps } from "./health.ts";
 import type { Marks } from "./marks.ts";
+import type { MinuteTable } from "./minutes.ts";
 import type { SeenKeys } from "./seen-keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
@@ -32,6 +33,10 @@ const markedShare = 1 / 4;
 /** The part of `state.max_bytes` that a destination which is not required gives up at once. */
 const evictedShare = 1 / 16;
 
+/** The part of `state.max_bytes` that minutes may take, and for how long they stay even if rows do not. */
+const minutesShare = 1 / 16;
+const minutesMs = 3_600_000;
+
 /** How long one call may take for rows and marks, and for keys. */
 const rowsMs = 5;
 const keysMs = 3;
@@ -54,6 +59,7 @@ const vacuumAbove = 1 / 5;
 export interface SpaceDeps extends HealthDeps {
   readonly state: State;
   readonly marks: Marks;
+  readonly minutes: MinuteTable;
   readonly destinations: Destinations;
   readonly seen: SeenKeys;
   readonly health: Health;
@@ -145,7 +151,7 @@ export class Space {
 
   /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
   release(): boolean {
-    const { state, seen, clock, steady } = this.#deps;
+    const { state, seen, minutes, clock, steady, storage, retentionMs } = this.#deps;
     const steadyAt = steady();
     const elapsedMs = Math.max(0, steadyAt - this.#steadyAt);
     this.#steadyAt = steadyAt;
@@ -158,6 +164,8 @@ export class Space {
     this.measure();
     const hasTime = timer(rowsMs, steady);
     const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) && this.#evictUndelivered();
+    const from = this.#age - Math.max(retentionMs, minutesMs);
+    minutes.release({ from, until: clock() + aheadMs, maxBytes: storage.maxBytes * minutesShare });
     const areKeysDone = seen.release(this.#age, timer(keysMs, steady));
     return areRowsDone && areKeysDone;
   }

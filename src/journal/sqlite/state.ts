@@ -13,6 +13,7 @@ import type {
   KeyClass,
   LogCursor,
   Loss,
+  MinuteGap,
   Redelivery,
   Snapshot,
 } from "../journal.ts";
@@ -29,6 +30,8 @@ type Values = {
   /** Records accepted since the series began, up to a row: a start need not add up a long backlog. */
   readonly accepted: { readonly seq: number; readonly records: number };
   readonly measured: SnapshotHead;
+  /** Up to which row the minutes are complete, and which of those rows they lack nevertheless. */
+  readonly minutes: { readonly measuredSeq: number; readonly gap?: MinuteGap | undefined };
   /** Written to see whether writing works. */
   readonly probe: number;
 } & Readonly<

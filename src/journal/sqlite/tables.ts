@@ -20,7 +20,7 @@ import { Unavailable } from "../../errors.ts";
 import { Damaged } from "../batch.ts";
 
 /** The schema that this program writes. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
 /** "ts2o". */
 export const applicationId = 0x7473_326f;
@@ -74,6 +74,17 @@ const tables = {
     crc: "INTEGER NOT NULL",
     message: "TEXT NOT NULL", // the backend's words or ours, truncated
     destination: "TEXT", // of dead letters and notes of a further destination: its name; added in version 2
+  },
+  minute: {
+    at: "INTEGER PRIMARY KEY", // begin of a minute in which rows were received, epoch milliseconds; added in version 3
+    bytes: "INTEGER NOT NULL", // of its detail
+    crc: "INTEGER NOT NULL",
+    totals: "BLOB NOT NULL", // the ledger's sums
+  },
+  minute_detail: {
+    at: "INTEGER PRIMARY KEY", // of the minute; apart, so that reading many totals does not pass it
+    crc: "INTEGER NOT NULL",
+    detail: "BLOB NOT NULL",
   },
   state: {
     name: "TEXT PRIMARY KEY", // identity, cursor, poll.flow, horizon.audit, ledger/<blob> and the like
@@ -227,11 +238,16 @@ export function prepareDatabase(database: DatabaseSync, options: StorageOptions)
   if (version !== schemaVersion || !isOurs) throw new Damaged("the database's schema is damaged");
 }
 
-/** From version 1, whose marks had no destination. */
+/** From version 1, whose marks had no destination, and from version 2, which had no minutes. */
 function upgradeSchema(database: DatabaseSync): void {
-  const found = database.prepare("SELECT sql FROM sqlite_schema WHERE name = 'mark'").get();
-  if (found?.["sql"] === schema.get("mark")?.replace(", destination TEXT", ""))
-    transaction(database, () => database.exec("ALTER TABLE mark ADD COLUMN destination TEXT; PRAGMA user_version = 2"));
+  const read = database.prepare("SELECT sql FROM sqlite_schema WHERE name = ?");
+  const found = (name: string): unknown => read.get(name)?.["sql"];
+  const mark = schema.get("mark") ?? "";
+  const isFirst = found("mark") === mark.replace(", destination TEXT", "");
+  if ((!isFirst && found("mark") !== mark) || found("minute") !== undefined) return;
+  const added = [...schema].filter(([name]) => name.startsWith("minute")).map(([, sql]) => sql);
+  if (isFirst) added.push("ALTER TABLE mark ADD COLUMN destination TEXT");
+  transaction(database, () => database.exec(`${added.join(";")}; PRAGMA user_version = ${schemaVersion}`));
 }
 
 /** How commits are synced from here on. Only outside of transactions. */
@@ -277,24 +293,4 @@ export function transaction<Result>(database: DatabaseSync, write: () => Result)
 
 function pragma(database: DatabaseSync, name: "user_version" | "application_id"): number {
   return (database.prepare(`PRAGMA ${name}`).get() as Record<string, number>)[name] ?? 0;
-}
-
-const sqliteError = 1;
-const sqliteCorrupt = 11;
-const sqliteNotADatabase = 26;
-
-/** Whether an error means damage: not I/O error, full, busy or no permission. */
-export function isDamage(error: unknown): boolean {
-  if (error instanceof Damaged) return true;
-  if (!(error instanceof Error)) return false;
-  /** A number that JavaScript cannot hold was never written. */
-  if ("code" in error && error.code === "ERR_OUT_OF_RANGE") return true;
-  const code = errorCode(error);
-  /** If the schema is damaged, a table or column has another name. */
-  if (code === sqliteError) return /^no such (table|column)/.test(error.message);
-  return code === sqliteCorrupt || code === sqliteNotADatabase;
-}
-
-export function errorCode(error: unknown): number | undefined {
-  return error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
 }

@@ -1,0 +1,120 @@
+/** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
+import type { DatabaseSync } from "node:sqlite";
+import { Damaged } from "../batch.ts";
+import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
+import type { State } from "./state.ts";
+import { prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
+
+/** What a minute takes besides its detail, about. */
+const minuteBytes = 400;
+
+/** Minutes deleted by one call: each has a few pages. */
+const deletedAtOnce = 64;
+
+const sql = {
+  totals: "SELECT at, bytes, crc, totals FROM minute WHERE at >= ? AND at < ? ORDER BY at LIMIT ?",
+  minute: "SELECT at, bytes, crc, totals FROM minute WHERE at = ?",
+  detail: "SELECT at, crc, detail FROM minute_detail WHERE at = ?",
+  size: "SELECT COUNT(*) AS minutes, COALESCE(SUM(bytes), 0) AS bytes FROM minute",
+  outside: `SELECT at FROM minute WHERE at < ? OR at > ? ORDER BY at LIMIT ${deletedAtOnce}`,
+  oldest: `SELECT at FROM minute ORDER BY at LIMIT ${deletedAtOnce}`,
+  delete: "DELETE FROM minute WHERE at = ?",
+  deleteDetail: "DELETE FROM minute_detail WHERE at = ?",
+  clear: "DELETE FROM minute",
+  clearDetail: "DELETE FROM minute_detail",
+};
+
+const always = { since: 0, before: Number.MAX_SAFE_INTEGER };
+
+export class MinuteTable implements Minutes {
+  readonly #state: State;
+  readonly #minutes: Table<"minute">;
+  readonly #details: Table<"minute_detail">;
+  readonly #sql: Statements<keyof typeof sql>;
+  /** Bytes of all of them; unknown after a change. */
+  #bytes: number | undefined;
+
+  /** Compares the minutes with the counters, which may be from another snapshot after damage or another version. */
+  constructor(database: DatabaseSync, state: State) {
+    this.#state = state;
+    this.#minutes = new Table(database, "minute");
+    this.#details = new Table(database, "minute_detail");
+    this.#sql = prepare(database, sql);
+    const { measuredSeq } = state;
+    const known = state.getReadable("minutes");
+    if (known?.measuredSeq === measuredSeq || (known === undefined && measuredSeq === 0)) return;
+    const isBehind = known !== undefined && known.measuredSeq < measuredSeq && known.gap === undefined;
+    const gap = { ...always, from: isBehind ? known.measuredSeq + 1 : 1, until: measuredSeq };
+    transaction(database, () => {
+      if (!isBehind) this.#clear();
+      state.set("minutes", { measuredSeq, gap });
+    });
+    state.committed();
+  }
+
+  get gap(): MinuteGap | undefined {
+    return this.#state.getReadable("minutes")?.gap;
+  }
+
+  totals(since: number, before: number, limit: number) {
+    const rows = this.#sql.totals.all(since, before, limit) as unknown as StoredRow<"minute">[];
+    return rows.map((row) => ({ at: row.at, totals: this.#minutes.isSound(row) ? row.totals : undefined }));
+  }
+
+  read(at: number): StoredMinute | undefined {
+    const minute = this.#sql.minute.get(at) as StoredRow<"minute"> | undefined;
+    if (minute === undefined) return undefined;
+    const detail = this.#sql.detail.get(at) as StoredRow<"minute_detail"> | undefined;
+    const isSound = detail !== undefined && this.#minutes.isSound(minute) && this.#details.isSound(detail);
+    if (!isSound) throw new Damaged("the summary of a minute is damaged");
+    return { at, totals: minute.totals, detail: detail.detail };
+  }
+
+  /** In the caller's transaction. */
+  write({ measuredSeq, minutes }: Snapshot): void {
+    if (minutes === undefined) return;
+    const { changed, gap } = minutes;
+    for (const { at, totals, detail } of changed) {
+      this.#minutes.replace({ at, bytes: detail.length, totals });
+      this.#details.replace({ at, detail });
+    }
+    this.#state.set("minutes", { measuredSeq, gap });
+    this.#bytes = undefined;
+  }
+
+  /** Deletes some of the minutes outside of that range of time, or the oldest if all take more space than that. */
+  release({
+    from,
+    until,
+    maxBytes,
+  }: {
+    readonly from: number;
+    readonly until: number;
+    readonly maxBytes: number;
+  }): void {
+    const outside = this.#sql.outside.all(from, until) as { at: number }[];
+    this.#delete(outside);
+    if (this.#size() > maxBytes) this.#delete(this.#sql.oldest.all() as { at: number }[]);
+  }
+
+  #size(): number {
+    if (this.#bytes === undefined) {
+      const { minutes, bytes } = this.#sql.size.get() as { minutes: number; bytes: number };
+      this.#bytes = bytes + minutes * minuteBytes;
+    }
+    return this.#bytes;
+  }
+
+  #delete(minutes: readonly { readonly at: number }[]): void {
+    for (const { at } of minutes) {
+      this.#sql.delete.run(at);
+      this.#sql.deleteDetail.run(at);
+    }
+    if (minutes.length > 0) this.#bytes = undefined;
+  }
+
+  #clear(): void {
+    this.#sql.clear.run();
+    this.#sql.clearDetail.run();
+  }
+}

@@ -1,0 +1,94 @@
+/** What an interval has gained since it was last looked at, added to a minute. */
+import { type FlowClass, type NodePair, otherNode } from "../catalogue/increments.ts";
+import { sumsPerEdge } from "./interval.ts";
+import {
+  addService,
+  addTo,
+  firstPhysical,
+  type Kind,
+  kinds,
+  type MinuteSums,
+  type PairSums,
+  pairOf,
+  type ServiceSums,
+  sumsPerPair,
+  totalsPerKind,
+} from "./minute.ts";
+import type { FlowSums } from "./talkers.ts";
+
+export class Growth {
+  #interval: FlowSums | undefined;
+  /** The sums of the interval as they were. */
+  #before = new Float64Array(0);
+
+  /** `minuteOf`: asked if there is any. `counted`: totals to which it is added as well. */
+  addTo(minuteOf: () => MinuteSums, interval: FlowSums, counted: Float64Array): void {
+    const { seen, sums } = interval;
+    let minute: MinuteSums | undefined;
+    const before = this.#interval === interval ? this.#before : new Float64Array(0);
+    const pairs = new Map<NodePair, PairSums | undefined>();
+    const nodes = new Map<NodePair, PairSums | undefined>();
+    const services = new Map<string, ServiceSums>();
+    for (const { edge, pair, class: flowClass } of seen) {
+      const at = edge * sumsPerEdge;
+      const isNew = at >= before.length;
+      const entries = (sums[at] as number) - (isNew ? 0 : (before[at] as number));
+      if (entries === 0) continue;
+      minute ??= minuteOf();
+      const { kind, service } = placeOf(flowClass);
+      const txBytes = (sums[at + 1] as number) - (isNew ? 0 : (before[at + 1] as number));
+      const rxBytes = (sums[at + 2] as number) - (isNew ? 0 : (before[at + 2] as number));
+      for (let place = 0; place < totalsPerKind; place++) {
+        const total = kind * totalsPerKind + place;
+        const grown = (sums[at + place] as number) - (isNew ? 0 : (before[at + place] as number));
+        minute.totals[total] = (minute.totals[total] as number) + grown;
+        counted[total] = (counted[total] as number) + grown;
+      }
+      const isPhysical = kind >= firstPhysical;
+      const known = isPhysical ? nodes : pairs;
+      let into = known.get(pair);
+      if (into === undefined && !known.has(pair)) known.set(pair, (into = named(minute, pair, isPhysical)));
+      if (into === undefined) minute.unnamed += entries;
+      else addTo(into.sums, kind * sumsPerPair, entries, txBytes, rxBytes);
+      if (isPhysical) continue;
+      const used = services.get(service);
+      if (used === undefined) services.set(service, { entries, bytes: txBytes + rxBytes });
+      else {
+        used.entries += entries;
+        used.bytes += txBytes + rxBytes;
+      }
+    }
+    if (minute === undefined) return;
+    for (const [name, { entries, bytes }] of services) addService(minute, name, entries, bytes);
+    this.#interval = interval;
+    this.#before = sums.slice();
+  }
+}
+
+function named(minute: MinuteSums, { source, destination }: NodePair, isPhysical: boolean): PairSums | undefined {
+  if (source === undefined || source === otherNode) return undefined;
+  if (isPhysical) return pairOf(minute, source, undefined);
+  return destination === undefined ? undefined : pairOf(minute, source, destination);
+}
+
+interface ClassPlace {
+  readonly kind: number;
+  readonly service: string;
+}
+
+const places = new WeakMap<FlowClass, ClassPlace>();
+
+function placeOf(flowClass: FlowClass): ClassPlace {
+  let place = places.get(flowClass);
+  if (place === undefined) {
+    const { service = flowClass.transport } = flowClass;
+    places.set(flowClass, (place = { kind: kinds.indexOf(kindOf(flowClass)), service }));
+  }
+  return place;
+}
+
+function kindOf({ traffic, path }: FlowClass): Kind {
+  if (traffic !== "physical") return traffic;
+  if (path === undefined) return "physical";
+  return path === "direct" ? "direct" : "relayed";
+}

@@ -1,0 +1,124 @@
+/** The history by minute after damage: what is lost is made again from the rows that are still there, and nothing else changes. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { kinds } from "../../src/ledger/minute.ts";
+import type { Store } from "../support/store.ts";
+import { connection, flowValue } from "../support/records.ts";
+import { historySums, minutesOf, rebuilt } from "./history.ts";
+import { Restarts, send } from "./restarts.ts";
+
+const minuteMs = 60_000;
+
+let restarts: Restarts;
+beforeEach(() => {
+  restarts = new Restarts();
+});
+afterEach(() => restarts.remove());
+
+let sent = 0;
+
+/** One record with one connection, to a node of that number. */
+async function receive(to: number, tx = 100): Promise<void> {
+  const end = new Date(Date.UTC(2026, 10, 2, 9, 16) + ++sent * 100).toISOString();
+  const value = flowValue({
+    end,
+    srcNode: { nodeId: "nONECNTRL", name: "laptop", addresses: ["100.64.1.1"] },
+    dstNodes: [{ nodeId: `n${to}CNTRL`, name: `node-${to}`, addresses: [`100.64.2.${to % 250}`] }],
+    virtualTraffic: [connection({ dst: `100.64.2.${to % 250}:443`, txBytes: tx, rxBytes: 0 })],
+  });
+  await send(restarts.store, [value], { receivedAt: restarts.now });
+}
+
+const fold = () => restarts.store.ledger.fold(restarts.now);
+const countOf = (store: Store) => Object.keys(minutesOf(store)).length;
+
+/** Three minutes, folded within each, and at the end. */
+async function threeMinutes(): Promise<ReturnType<typeof minutesOf>> {
+  for (let n = 1; n <= 6; n++) {
+    await receive(n);
+    if (n % 3 === 1) await fold();
+    restarts.now += minuteMs / 2;
+  }
+  await fold();
+  return minutesOf(restarts.store);
+}
+
+for (const [what, table] of [
+  ["sums", "minute"],
+  ["pairs", "minute_detail"],
+] as const)
+  test(`a minute whose ${what} are damaged is rebuilt alone`, async () => {
+    const live = await threeMinutes();
+    expect(Object.keys(live)).toHaveLength(3);
+    const [, second] = Object.keys(live);
+    restarts.restart({}, () => restarts.changeDatabase(`UPDATE ${table} SET crc = crc + 1 WHERE at = ${second}`));
+    expect(countOf(restarts.store)).toBe(2);
+    expect(restarts.store.ledger.minutes.gap).toMatchObject({ from: 1, until: 6, since: Number(second) });
+    expect(rebuilt(restarts.store)).toBe(2);
+    expect(minutesOf(restarts.store)).toEqual(live);
+    await fold();
+    expect(minutesOf(restarts.restart())).toEqual(live);
+  });
+
+test("a damaged minute that is added to at once is rebuilt besides", async () => {
+  await receive(1);
+  await fold();
+  restarts.restart({}, () => restarts.changeDatabase("UPDATE minute SET totals = x'00'"));
+  await receive(2);
+  expect(historySums(restarts.store).entries).toBe(1);
+  rebuilt(restarts.store);
+  await fold();
+  expect(historySums(restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
+});
+
+test("counters that begin anew after damage leave the minutes as they are, but for the rows in between", async () => {
+  await threeMinutes();
+  await receive(7);
+  const live = minutesOf(restarts.store);
+  restarts.restart({}, () => restarts.changeDatabase("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"));
+  expect(restarts.store.ledger.entries).toBe(0);
+  expect(rebuilt(restarts.store)).toBe(1);
+  expect(minutesOf(restarts.store)).toEqual(live);
+});
+
+test("a journal that is salvaged keeps the minutes that can be read", async () => {
+  const live = await threeMinutes();
+  const unreadable = "UPDATE state SET value = x'00' WHERE name = 'identity'";
+  restarts.restart({}, () => restarts.changeDatabase(unreadable));
+  expect(minutesOf(restarts.store)).toEqual(live);
+  const [first] = Object.keys(live);
+  restarts.restart({}, () =>
+    restarts.changeDatabase(unreadable, `UPDATE minute SET crc = crc + 1 WHERE at = ${first}`),
+  );
+  expect(countOf(restarts.store)).toBe(2);
+});
+
+test("of more pairs than a minute keeps the busiest are named, and the totals are exact", async () => {
+  for (let n = 1; n <= 230; n++) {
+    await receive(n, n);
+    if (n % 100 === 0) await fold();
+  }
+  await fold();
+  const store = restarts.restart();
+  const [minute] = Object.values(minutesOf(store)) as { pairs: { to: string }[]; unnamed: number; totals: number[] }[];
+  expect(minute?.pairs).toHaveLength(200);
+  expect(minute?.pairs[0]?.to).toBe("node-230");
+  expect(minute?.unnamed).toBe(30);
+  expect(minute?.totals[kinds.indexOf("virtual")]).toBe(230);
+  expect(historySums(store).txBytes).toBe((230 * 231) / 2);
+});
+
+test("a failed snapshot loses nothing of the minutes", async () => {
+  await receive(1);
+  const { journal } = restarts.store;
+  const { writeSnapshot } = journal;
+  journal.writeSnapshot = () => {
+    throw new Error("the disk is full");
+  };
+  await expect(fold()).rejects.toThrow("the disk is full");
+  restarts.now += minuteMs;
+  await receive(2);
+  journal.writeSnapshot = writeSnapshot;
+  await fold();
+  expect(historySums(restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
+  expect(countOf(restarts.store)).toBe(2);
+});

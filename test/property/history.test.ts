@@ -1,0 +1,72 @@
+/** The history by minute: whatever comes, whenever it is killed, it adds up to the counters, and rebuilding changes nothing. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { auditRecordValue, flowRecordValue, seeded } from "../support/random.ts";
+import { countedSums, historySums, minutesOf, rebuilt } from "../pipeline/history.ts";
+import { Restarts, send } from "../pipeline/restarts.ts";
+import { enveloped } from "../support/records.ts";
+
+const value = fc.oneof(
+  { weight: 6, arbitrary: flowRecordValue.map((record) => enveloped(record)) },
+  { weight: 1, arbitrary: auditRecordValue.map((record) => enveloped(record)) },
+);
+
+/** Milliseconds by which the clock moves before a batch: mostly on, also over minutes and back. */
+const moved = fc.oneof(
+  { weight: 4, arbitrary: fc.integer({ min: 0, max: 40_000 }) },
+  { weight: 1, arbitrary: fc.integer({ min: -130_000, max: 400_000 }) },
+);
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ moved, values: fc.array(value, { maxLength: 5 }) }) },
+  { weight: 2, arbitrary: fc.constant("fold" as const) },
+  { weight: 1, arbitrary: fc.constant("kill" as const) },
+);
+
+const lost = ["DELETE FROM minute", "DELETE FROM minute_detail", "DELETE FROM state WHERE name = 'minutes'"];
+
+test("minutes add up to the counters, and are the same when they are rebuilt from the rows", async () => {
+  let minutes = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 14 }), async (steps) => {
+      const restarts = new Restarts(["cardinality.flow.metrics_mode=all"]);
+      const fold = () => restarts.store.ledger.fold(restarts.now);
+      try {
+        const first = [{ moved: 0, values: [enveloped({ ...(fc.sample(flowRecordValue, 1)[0] as object) })] }];
+        for (const one of [...first, ...steps]) {
+          if (one === "fold") await fold();
+          else if (one === "kill") restarts.restart();
+          else {
+            restarts.now += one.moved;
+            await send(restarts.store, one.values, { receivedAt: restarts.now });
+          }
+        }
+        await fold();
+        expect(historySums(restarts.store)).toEqual(countedSums(restarts.store));
+        const live = minutesOf(restarts.store);
+        minutes += Object.keys(live).length;
+        expect(minutesOf(restarts.restart())).toEqual(live);
+
+        restarts.restart({}, () => restarts.changeDatabase(...lost));
+        expect(restarts.store.ledger.minutes.gap).toBeDefined();
+        expect(minutesOf(restarts.store)).toEqual({});
+        const rows = rebuilt(restarts.store);
+        expect(minutesOf(restarts.store)).toEqual(live);
+        // Killed with some of it stored and more of it not stored.
+        rebuilt(restarts.restart(), Math.floor(rows / 3));
+        await fold();
+        rebuilt(restarts.store, Math.floor(rows / 3));
+        rebuilt(restarts.restart());
+        expect(minutesOf(restarts.store)).toEqual(live);
+        await fold();
+        const again = restarts.restart();
+        expect(again.ledger.minutes.gap).toBeUndefined();
+        expect(minutesOf(again)).toEqual(live);
+      } finally {
+        restarts.remove();
+      }
+    }),
+    seeded(30),
+  );
+  expect(minutes).toBeGreaterThan(60);
+}, 120_000);
