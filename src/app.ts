@@ -22,7 +22,6 @@ import { Ledger } from "./ledger/index.ts";
 import { Counting } from "./pipeline/counting.ts";
 import { createPipeline, createRetry } from "./pipeline/index.ts";
 import { createFirstReport, observeStore } from "./pipeline/observe.ts";
-import { MinuteRebuild } from "./pipeline/rebuild.ts";
 import { EdgeBook } from "./processors/edges.ts";
 import { EndBook } from "./processors/ends.ts";
 import { directoryOf, processorSettingsOf } from "./processors/index.ts";
@@ -118,9 +117,7 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
   const logger = teeLogger(deps.logger, exporter.selfLog);
   const events = new EventFeed({ journal, settings, telemetry, clock });
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
-  const { minutes } = ledger;
-  const rebuild = new MinuteRebuild({ journal, minutes, settings });
-  const traffic = createTraffic({ minutes, rebuild, isCaughtUp: () => counting.isCaughtUp, clock, logger });
+  const traffic = createTraffic({ journal, ledger, counting, settings, clock, logger });
   const live = new Live({ overview: () => overview(), traffic, events, journal, telemetry });
   const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {

@@ -10,7 +10,6 @@ import {
   type TrafficSample,
 } from "../../src/admin/traffic/index.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { MinuteRebuild } from "../../src/pipeline/rebuild.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { silentAdmin } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
@@ -24,9 +23,7 @@ let admin: Admin;
 beforeEach(async () => {
   store = createStore();
   const clock = (): number => store.now;
-  const { minutes } = store.ledger;
-  const rebuild = new MinuteRebuild({ ...store, minutes });
-  traffic = createTraffic({ minutes, rebuild, isCaughtUp: () => true, clock, logger: silentLogger });
+  traffic = createTraffic({ ...store, clock, logger: silentLogger });
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "" },
     {

@@ -5,10 +5,12 @@
 import { Refusal } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { reasonOf } from "../../journal/index.ts";
+import { type Journal, reasonOf } from "../../journal/index.ts";
+import type { Ledger } from "../../ledger/index.ts";
 import { minuteMs } from "../../ledger/minute.ts";
-import type { Minutes } from "../../ledger/minutes.ts";
-import type { MinuteRebuild } from "../../pipeline/rebuild.ts";
+import type { Counting } from "../../pipeline/counting.ts";
+import { MinuteRebuild } from "../../pipeline/rebuild.ts";
+import type { ProcessorSettings } from "../../processors/names.ts";
 import { Pace } from "../events/pace.ts";
 import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
 import { MapSums } from "./map.ts";
@@ -18,11 +20,10 @@ import { MinuteSeries } from "./series.ts";
 export type * from "./answers.ts";
 
 export interface TrafficDeps {
-  readonly minutes: Minutes;
-  /** Rebuilds minutes in steps. */
-  readonly rebuild: Pick<MinuteRebuild, "step" | "close">;
-  /** Whether every committed row is counted. */
-  readonly isCaughtUp: () => boolean;
+  readonly journal: Pick<Journal, "openReader">;
+  readonly ledger: Pick<Ledger, "minutes">;
+  readonly counting: Pick<Counting, "isCaughtUp">;
+  readonly settings: ProcessorSettings;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -83,11 +84,14 @@ interface Kept {
   until: number;
 }
 
-export function createTraffic({ minutes, rebuild, isCaughtUp, clock, logger }: TrafficDeps): TrafficFeed {
+export function createTraffic(deps: TrafficDeps): TrafficFeed {
+  const { journal, counting, settings, clock, logger } = deps;
+  const { minutes } = deps.ledger;
+  const rebuild = new MinuteRebuild({ journal, minutes, settings });
   const pace = new Pace();
   const samples = new Samples({ minutes, clock });
   const kept = new Map<string, Kept>();
-  const isComplete = (): boolean => isCaughtUp() && minutes.gap === undefined;
+  const isComplete = (): boolean => counting.isCaughtUp && minutes.gap === undefined;
   const ending = new AbortController();
   let timer: ReturnType<typeof setInterval> | undefined;
   let isRebuilding = false;
