@@ -2,10 +2,12 @@
 import { statSync } from "node:fs";
 import process from "node:process";
 import { instanceFilePath, type InstanceRecord, readInstanceFile } from "../admin/instance-file.ts";
-import type { Inspection } from "../config/index.ts";
+import { type Inspection, usesTls } from "../config/index.ts";
+import { leafOf } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
 import { codeOf } from "../lib/connection-error.ts";
 import { isLoopback, parseListen, urlOfListen } from "../lib/listen.ts";
+import { readRegularFile } from "../lib/regular-file.ts";
 import { option, urlOf } from "./flags.ts";
 
 export const urlFlag = {
@@ -19,6 +21,11 @@ export interface AdminAddress {
   readonly token: string;
   /** Written by the instance itself, not by a person. */
   readonly isRecorded: boolean;
+  /**
+   * In PEM form: the only one that is trusted, whatever names it has, because the address is one of this machine. Absent: one
+   * for the host of the URL is, as always.
+   */
+  readonly certificate?: string | undefined;
 }
 
 export interface AdminAddresses {
@@ -38,16 +45,31 @@ export function adminAddresses(
   const { config, origins } = inspection;
   const { admin, state } = config;
   const record = readInstanceFile(state.path);
-  const recorded = record && { url: record.admin, token: record.token ?? "", isRecorded: true };
+  const recorded: AdminAddress | undefined = record && {
+    url: record.admin,
+    token: record.token ?? "",
+    isRecorded: true,
+    certificate: record.certificate,
+  };
   if (given !== undefined) {
     const url = urlOf(given).href.replace(/\/+$/, "");
-    const known = recorded !== undefined && isSamePlace(url, recorded.url) ? recorded.token : "";
-    const address = { url, token: admin.token === "" ? known : admin.token, isRecorded: false };
-    return { addresses: [address] };
+    const known = recorded !== undefined && isSamePlace(url, recorded.url) ? recorded : undefined;
+    const token = admin.token === "" ? (known?.token ?? "") : admin.token;
+    return { addresses: [{ url, token, isRecorded: false, certificate: known?.certificate }] };
   }
   const port = admin.enabled ? (parseListen(admin.listen)?.port ?? 0) : 0;
-  const configured =
-    port === 0 ? [] : [{ url: urlOfListen(admin.listen, "http"), token: admin.token, isRecorded: false }];
+  const scheme = usesTls(admin.tls) ? "https" : "http";
+  const configured: readonly AdminAddress[] =
+    port === 0
+      ? []
+      : [
+          {
+            url: urlOfListen(admin.listen, scheme),
+            token: admin.token,
+            isRecorded: false,
+            certificate: certificateIn(admin.tls.cert_file),
+          },
+        ];
   const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
   const isDown = record === undefined ? inspectJournal(state.path).kind === "ready" : hasEnded(record, state.path);
   const remark =
@@ -83,6 +105,17 @@ function isRunning(pid: number, statePath: string): boolean {
   const uidOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.uid;
   const uid = uidOf(`/proc/${pid}`);
   return uid === undefined || uid === 0 || uid === uidOf(statePath);
+}
+
+/** The server's own certificate in a file, if it can be read. */
+function certificateIn(file: string): string | undefined {
+  const read = file === "" ? undefined : readRegularFile(file);
+  if (read === undefined || !("text" in read)) return undefined;
+  try {
+    return leafOf(read.text);
+  } catch {
+    return undefined;
+  }
 }
 
 function isSamePlace(one: string, other: string): boolean {

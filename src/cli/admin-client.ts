@@ -1,4 +1,5 @@
 /** The client of the admin listener: asks an instance, trusts nothing that is answered, and says what went wrong. */
+import { X509Certificate } from "node:crypto";
 import type { TSchema } from "@sinclair/typebox";
 import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import type { Operations } from "../admin/operations.ts";
@@ -55,7 +56,7 @@ const timeoutMs = { first: 10_000, later: 60_000 };
  * `stop` ends every request to it. @throws {Error} if another program answers, or if it rejects the token.
  */
 export async function findInstance(
-  { url: address, token, isRecorded }: AdminAddress,
+  { url: address, token, isRecorded, certificate }: AdminAddress,
   stop?: AbortSignal,
 ): Promise<AdminClient | NoAnswer> {
   const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
@@ -70,6 +71,7 @@ export async function findInstance(
       headers: { ...authorization, "content-type": "application/json" },
       redirect: "manual",
       signal,
+      ...trusting(certificate),
     }).catch((error: unknown) => {
       throw isFirst ? noAnswer(error, address) : lost(error);
     });
@@ -127,6 +129,20 @@ export async function findInstance(
   };
 }
 
+/** For `fetch`: to trust this certificate and no other, whatever names it has. */
+export function trusting(certificate: string | undefined): Pick<BunFetchRequestInit, "tls"> {
+  if (certificate === undefined) return {};
+  const { fingerprint256 } = new X509Certificate(certificate);
+  const tls: BunFetchRequestInit["tls"] & { allowPartialTrustChain: true } = {
+    ca: certificate,
+    // It need not be the certificate of an authority.
+    allowPartialTrustChain: true,
+    checkServerIdentity: (_, shown) =>
+      shown.fingerprint256 === fingerprint256 ? undefined : new Error("another certificate than the instance's"),
+  };
+  return { tls };
+}
+
 /** A query string. Lists are written with commas. */
 function parametersOf(query: object): string {
   return new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)])).toString();
@@ -135,12 +151,24 @@ function parametersOf(query: object): string {
 function noAnswer(error: unknown, address: string): NoAnswer {
   const { host, protocol } = new URL(address);
   const why = connectionError(error, host);
-  const remedy =
-    protocol === "https:" && /TLS|certificate/.test(why)
-      ? "The admin listener itself uses http://; with a proxy in front of it, check the proxy's certificate."
-      : 'Start the instance, or give the address that it logs as "admin" when it is ready.';
-  return new NoAnswer(`no instance answers (${why})`, remedy);
+  const started = 'Start the instance, or give the address that it logs as "admin" when it is ready.';
+  const remedy = remedies.find(([scheme, pattern]) => scheme === protocol && pattern.test(why))?.[2];
+  return new NoAnswer(`no instance answers (${why})`, remedy ?? started);
 }
+
+const remedies: readonly (readonly [protocol: string, why: RegExp, remedy: string])[] = [
+  [
+    "https:",
+    /TLS/,
+    "Without admin.tls, the admin listener uses http://; with a proxy in front of it, check the proxy's certificate.",
+  ],
+  [
+    "https:",
+    /certificate/,
+    "Give the name that the certificate is for in --url, or run this where the instance runs, without --url.",
+  ],
+  ["http:", /without an answer/, "If the instance has admin.tls, use https:// in the address."],
+];
 
 function tokenProblem(token: string): string {
   const remedy =

@@ -5,8 +5,9 @@ import { connectionError } from "../lib/connection-error.ts";
 import { printable } from "../lib/text.ts";
 import { isObject } from "../records/members.ts";
 import { BadAnswer } from "../tailscale/errors.ts";
-import { adminAddresses, urlFlag } from "./admin-address.ts";
+import { type AdminAddress, adminAddresses, urlFlag } from "./admin-address.ts";
 import { readAnswer } from "./admin-answers.ts";
+import { trusting } from "./admin-client.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, toggle } from "./flags.ts";
 
@@ -30,8 +31,8 @@ export const healthcheckCommand: Command = command({
     const signal = AbortSignal.timeout(limitMs);
     const path = args.ready === true ? "/readyz" : "/healthz";
     let why = problem;
-    for (const { url } of addresses) {
-      const { isHealthy, text } = await ask(url, path, signal);
+    for (const address of addresses) {
+      const { isHealthy, text } = await ask(address, path, signal);
       if (isHealthy) return { text: `${printable(text)}\n`, json: undefined };
       why = text;
     }
@@ -51,9 +52,9 @@ function placesOf(url: string | undefined, sources: ConfigSources) {
   }
 }
 
-async function ask(url: string, path: string, signal: AbortSignal) {
+async function ask({ url, certificate }: AdminAddress, path: string, signal: AbortSignal) {
   try {
-    const response = await fetch(url + path, { redirect: "manual", signal });
+    const response = await fetch(url + path, { redirect: "manual", signal, ...trusting(certificate) });
     const answer = await readAnswer(response, maxAnswerBytes).catch((error: unknown) => {
       if (!(error instanceof BadAnswer)) throw error;
     });

@@ -255,7 +255,7 @@ test("an address at which nothing answers, and a missing or wrong token, are tol
     ],
     [
       `--url https://${host}`,
-      `no instance answers (TLS handshake with ${host} failed (EPROTO)). The admin listener itself uses http://; with a proxy in front of it, check the proxy's certificate.`,
+      `no instance answers (TLS handshake with ${host} failed (EPROTO)). Without admin.tls, the admin listener uses http://; with a proxy in front of it, check the proxy's certificate.`,
     ],
   ] as const;
   for (const [words, message] of cases)
