@@ -89,13 +89,13 @@ function exportTroubles(signals: Health["export"], name: string): readonly Troub
 const rejectedSeries =
   "The log names the series and the backend's reason. Raise the backend's limit, or lower cardinality.*; they are tried again every 10 metric intervals.";
 
-/** By the code of the backend's answer: the rest of it is the backend's own words. */
+/** By the code of the backend's answer, which stands behind its address: the rest of it is the backend's own words. */
 function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, owner: string): string {
   const at = (setting: string): string => (owner === "otlp" ? `otlp.${setting}` : `${owner} ${setting}`);
   const kept = signal === "logs" ? " Undelivered records stay in the journal." : "";
   if (kind === "dead")
     return `Nothing to do: it restarts by itself. If it happens again, report it with the log.${kept}`;
-  const status = Number(/^HTTP (\d{3})/.exec(why)?.[1] ?? 0);
+  const status = Number(/^(?:\S+: )?HTTP (\d{3})/.exec(why)?.[1] ?? 0);
   if (kind === "refusing" || status === 400 || status === 413 || status === 422)
     return `Check the tenant, the headers and the path of ${at("endpoint")}, and the backend's limits: it rejects whatever it is sent.${kept}`;
   if (status === 401 || status === 403)

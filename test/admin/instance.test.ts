@@ -129,7 +129,10 @@ test("warns first of what is wrong now, each with what to do, and then of the co
   const health: Health = {
     ...healthy,
     notReady: ["the journal is full: it has 5 bytes"],
-    export: { logs: { kind: "waiting", why: "HTTP 401: <b>no", since: now }, metrics: { kind: "ok" } },
+    export: {
+      logs: { kind: "waiting", why: "https://example.com/v1/logs: HTTP 401: <b>no", since: now },
+      metrics: { kind: "ok" },
+    },
     polls: [{ log: "network", trouble: "the scope is missing", remedy: "Give it the scope." }],
   };
   const { warnings } = instanceOf(started, { health }).show();

@@ -1,6 +1,63 @@
-/** The view *Delivery*. */
+/** The view *Delivery*: whether every record is accounted for, what holds delivery up, and how the instance is configured. */
+import { computed } from "@preact/signals";
 import type { JSX } from "preact";
+import type { Instance } from "../../admin/instance.ts";
+import type { RunningStatus } from "../../admin/status.ts";
+import { get } from "../api.ts";
+import { overview } from "../live.ts";
+import { Empty, Panel } from "../panel.tsx";
+import { usePolled } from "../poll.ts";
+import { route } from "../route.ts";
+import { DestinationsPanel } from "./destinations.tsx";
+import { FactTiles } from "./fact-tiles.tsx";
+import { FlowPicture } from "./flow-picture.tsx";
+import { ListenersPanel } from "./listeners.tsx";
+import { QuarantinePanel } from "./quarantine.tsx";
+import { RedeliveriesPanel } from "./redeliveries.tsx";
+import { SettingsPanel } from "./settings.tsx";
+import { TailscalePanel } from "./tailscale.tsx";
+import { WarningsPanel } from "./warnings.tsx";
+
+const statusMs = 5000;
+const instanceMs = 30_000;
+
+/** What is wrong is asked for again when it has changed. */
+const reasons = computed(() => [...(overview.value?.notReady ?? []), ...(overview.value?.degraded ?? [])].join("\n"));
 
 export function DeliveryView(): JSX.Element {
-  return <h1>Delivery</h1>;
+  const key = reasons.value;
+  const status = usePolled((signal) => get<RunningStatus>("/api/v1/status", {}, signal), statusMs, key);
+  const instance = usePolled((signal) => get<Instance>("/api/v1/instance", {}, signal), instanceMs, key);
+  return (
+    <div class="view delivery">
+      <div class="view-head">
+        <h1>Delivery</h1>
+        {route.value.nodes.length > 0 && <p class="note">The filter by node does not apply here.</p>}
+      </div>
+      <WarningsPanel instance={instance.data} error={instance.error} />
+      <FactTiles status={status.data} />
+      <Panel title="What became of every record" width="full" note="Since the journal was created, in records.">
+        <LivePicture status={status.data} />
+      </Panel>
+      <div class="panels">
+        <div class="stack">
+          <DestinationsPanel status={status.data} error={status.error} />
+          <TailscalePanel status={status.data} />
+        </div>
+        <div class="stack">
+          <RedeliveriesPanel status={status.data} onChange={status.refresh} />
+          <ListenersPanel instance={instance.data} />
+        </div>
+      </div>
+      <QuarantinePanel />
+      <SettingsPanel instance={instance.data} />
+    </div>
+  );
+}
+
+/** Drawn every second, alone. */
+function LivePicture({ status }: { readonly status: RunningStatus | undefined }): JSX.Element {
+  const now = overview.value ?? status;
+  if (now === undefined) return <Empty>Waiting for the instance.</Empty>;
+  return <FlowPicture conservation={now.conservation} counters={now.counters} />;
 }

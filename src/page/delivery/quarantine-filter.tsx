@@ -1,0 +1,71 @@
+/** Chooses what of quarantine is shown; the choice stands in the page's address. */
+import type { JSX } from "preact";
+import type { ItemList } from "../../admin/operations.ts";
+import { replace, route } from "../route.ts";
+import { visible } from "./record-text.ts";
+import { itemClasses, itemTypes, type QuarantineFilterOf, reasonsIn } from "./selection.ts";
+import { classes, itemsOf, reasonText } from "./words.ts";
+
+export interface QuarantineFilterProps {
+  readonly filter: QuarantineFilterOf;
+  readonly counts: ItemList["counts"];
+}
+
+export function QuarantineFilter({ filter, counts }: QuarantineFilterProps): JSX.Element {
+  const choose = (change: Readonly<Record<string, string>>): void =>
+    replace({ more: { ...route.value.more, ...change } });
+  return (
+    <search class="choices" aria-label="Filter of quarantine">
+      <Select
+        label="Class"
+        chosen={filter.class}
+        options={itemClasses.map((name) => [name, `${classes[name].title}${sizeText(itemsOf(counts, name))}`])}
+        onChoose={(name) => choose({ class: name, reason: "" })}
+      />
+      <Select
+        label="Reason"
+        chosen={filter.reason}
+        options={reasonsIn(counts, filter.reason).map((name) => [name, reasonText(name)])}
+        onChoose={(reason) => choose({ reason })}
+      />
+      <Select
+        label="Type"
+        chosen={filter.type}
+        options={itemTypes.map((name) => [name, name])}
+        onChoose={(type) => choose({ type })}
+      />
+      {filter.destination !== undefined && (
+        <button type="button" class="chip" onClick={() => choose({ destination: "" })}>
+          Destination {visible(filter.destination)} <span aria-hidden="true">×</span>
+        </button>
+      )}
+    </search>
+  );
+}
+
+interface SelectProps {
+  readonly label: string;
+  readonly chosen: string | undefined;
+  readonly options: readonly (readonly [value: string, title: string])[];
+  readonly onChoose: (value: string) => void;
+}
+
+function Select({ label, chosen, options, onChoose }: SelectProps): JSX.Element {
+  return (
+    <label>
+      {label}{" "}
+      <select value={chosen ?? ""} onChange={({ currentTarget }) => onChoose(currentTarget.value)}>
+        <option value="">any</option>
+        {options.map(([value, title]) => (
+          <option key={value} value={value}>
+            {title}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function sizeText(items: number): string {
+  return items === 0 ? "" : ` (${items})`;
+}

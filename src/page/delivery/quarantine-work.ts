@@ -1,0 +1,107 @@
+/** Retries and deletions in quarantine: page by page until all is done, with what has come of it so far. Goes on behind other views. */
+import { type ReadonlySignal, signal } from "@preact/signals";
+import type { PurgeReport, RetryReport, Selection } from "../../admin/operations.ts";
+import { post, troubleOf } from "../api.ts";
+import { counted } from "./words.ts";
+
+export interface Work {
+  readonly isRunning: boolean;
+  /** What has come of it, for a person. */
+  readonly text: string;
+  /** Items that stay, with the reason. */
+  readonly kept: RetryReport["kept"];
+  /** Why it has ended early. */
+  readonly trouble?: string;
+}
+
+const current = signal<Work | undefined>(undefined);
+
+/** The last one; one runs at a time. */
+export const work: ReadonlySignal<Work | undefined> = current;
+
+export function dismissWork(): void {
+  if (current.peek()?.isRunning !== true) current.value = undefined;
+}
+
+type Ask = <Answer>(path: string, body: object) => Promise<Answer>;
+
+const shownKept = 20;
+
+/** Retries one selection after the other. Resolves when all is done; failures are said in `work`. */
+export async function retryAll(selections: readonly Selection[], ask: Ask = post): Promise<void> {
+  const sums = { accepted: 0, duplicate: 0, queued: 0, kept: 0, missing: 0 };
+  const kept: RetryReport["kept"][number][] = [];
+  await run(
+    "Retrying",
+    async (report) => {
+      for (const selection of selections) {
+        let beforeId: string | undefined = selection.beforeId;
+        do {
+          const from = beforeId === undefined ? {} : { beforeId };
+          const page: RetryReport = await ask("/api/v1/quarantine/retry", { ...selection, ...from });
+          sums.accepted += page.accepted;
+          sums.duplicate += page.duplicate;
+          sums.queued += page.queued;
+          sums.kept += page.kept.length;
+          sums.missing += page.missing.length;
+          kept.push(...page.kept.slice(0, shownKept - kept.length));
+          beforeId = page.nextBeforeId;
+          report();
+        } while (beforeId !== undefined);
+      }
+    },
+    () => ({ text: retryText(sums), kept }),
+  );
+}
+
+/** Deletes all of the selection, dead letters only if it is said. */
+export async function purgeAll(selection: Selection, deadLetters: "keep" | "delete", ask: Ask = post): Promise<void> {
+  let purged = 0;
+  let keptDeadLetters = 0;
+  await run(
+    "Deleting",
+    async (report) => {
+      for (let isDone = false; !isDone; report()) {
+        const page: PurgeReport = await ask("/api/v1/quarantine/purge", { ...selection, deadLetters });
+        purged += page.purged;
+        ({ keptDeadLetters, isDone } = page);
+      }
+    },
+    () => {
+      const left = keptDeadLetters === 0 ? "" : `; ${counted(keptDeadLetters, "dead letter")} kept`;
+      return { text: `${counted(purged, "item")} deleted${left}`, kept: [] };
+    },
+  );
+}
+
+/** The same words as of the command. */
+export function retryText(
+  sums: Readonly<Record<"accepted" | "duplicate" | "queued" | "kept" | "missing", number>>,
+): string {
+  const { accepted, duplicate, queued, kept, missing } = sums;
+  const isOnlyQueued = accepted + duplicate + kept === 0 && queued + missing > 0;
+  return [
+    ...(isOnlyQueued ? [] : [`${accepted} accepted, ${duplicate} duplicate, ${kept} still in quarantine`]),
+    ...(queued === 0 ? [] : [`${counted(queued, "record")} queued for export`]),
+    ...(missing === 0 ? [] : [`${counted(missing, "item")} no longer there`]),
+  ].join("; ");
+}
+
+async function run(
+  verb: string,
+  steps: (report: () => void) => Promise<void>,
+  result: () => Pick<Work, "text" | "kept">,
+): Promise<void> {
+  if (current.peek()?.isRunning === true) return;
+  const report = (): void => {
+    const { text, kept } = result();
+    current.value = { isRunning: true, text: `${verb}: ${text}`, kept };
+  };
+  current.value = { isRunning: true, text: `${verb}…`, kept: [] };
+  try {
+    await steps(report);
+    current.value = { isRunning: false, ...result() };
+  } catch (error) {
+    current.value = { isRunning: false, ...result(), trouble: troubleOf(error) };
+  }
+}

@@ -1,0 +1,53 @@
+/** A stored record as text to look at: indented if it is JSON, bounded, and with everything visible that could hide something. */
+import { printable } from "../../lib/text.ts";
+
+export interface RecordText {
+  readonly text: string;
+  /** The rest is left out. */
+  readonly isCut: boolean;
+}
+
+/** UTF-16 units of one item: more would only make the browser slow. */
+export const maxShown = 100_000;
+
+/** Indented; what is not JSON stays as it is. Numbers keep every digit, because they may be what is wrong. */
+export function indented(text: string): string {
+  try {
+    JSON.parse(text);
+  } catch {
+    return text;
+  }
+  let depth = 0;
+  const newLine = (): string => `\n${"  ".repeat(depth)}`;
+  return text.replace(/"(?:[^"\\]|\\.)*"|[[{]\s*[\]}]|\s|[[\]{},:]/gs, (token) => {
+    if (token.startsWith('"')) return token;
+    if (/^\s$/.test(token)) return "";
+    if (token.length > 1) return token.replace(/\s/g, "");
+    if (token === ":") return ": ";
+    if (token === ",") return token + newLine();
+    depth += token === "[" || token === "{" ? 1 : -1;
+    return token === "[" || token === "{" ? token + newLine() : newLine() + token;
+  });
+}
+
+/** All records of an item, one after the other. */
+export function recordText(texts: readonly string[], isIndented: boolean): RecordText {
+  let left = maxShown;
+  const shown: string[] = [];
+  for (const text of texts) {
+    if (left <= 0) return { text: shown.join("\n\n"), isCut: true };
+    const whole = isIndented && text.length <= left ? indented(text) : text;
+    shown.push(visible(whole.slice(0, left)));
+    if (whole.length > left) return { text: shown.join("\n\n"), isCut: true };
+    left -= whole.length;
+  }
+  return { text: shown.join("\n\n"), isCut: false };
+}
+
+/** Characters that cannot be seen or that change the direction of text are written as their escapes. */
+export function visible(text: string): string {
+  return printable(text, (character) => {
+    if (character === "\n" || character === "\t") return character;
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}

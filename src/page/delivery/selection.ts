@@ -1,0 +1,35 @@
+/** What of quarantine is shown and selected: the filter in the page's address, and what a retry of all that match asks for. */
+import type { ItemList, ItemQuery, Selection } from "../../admin/operations.ts";
+import { classes, isRetryable, type ItemClass, itemsOf } from "./words.ts";
+
+export type QuarantineFilterOf = Pick<ItemQuery, "class" | "reason" | "type" | "destination">;
+
+export const itemClasses = Object.keys(classes) as readonly ItemClass[];
+export const itemTypes = ["flow", "audit", "webhook", "unknown"] as const;
+
+/** From parameters of the address, which anybody can write: what is unknown is left out. */
+export function chosenFilter(parameters: Readonly<Record<string, string>>): QuarantineFilterOf {
+  const { class: wantedClass, type: wantedType, reason, destination } = parameters;
+  const itemClass = itemClasses.find((name) => name === wantedClass);
+  const type = itemTypes.find((name) => name === wantedType);
+  return {
+    ...(itemClass === undefined ? {} : { class: itemClass }),
+    ...(type === undefined ? {} : { type }),
+    ...(reason === undefined || reason === "" ? {} : { reason }),
+    ...(destination === undefined || destination === "" ? {} : { destination }),
+  };
+}
+
+/** One selection for each class that can be retried and of which there is something. */
+export function retriesOf(filter: QuarantineFilterOf, counts: ItemList["counts"]): readonly Selection[] {
+  return itemClasses
+    .filter(isRetryable)
+    .filter((itemClass) => (filter.class ?? itemClass) === itemClass && itemsOf(counts, itemClass) > 0)
+    .map((itemClass) => ({ ...filter, class: itemClass }));
+}
+
+/** The reasons to choose from: those that there are, and the chosen one. */
+export function reasonsIn(counts: ItemList["counts"], chosen: string | undefined): readonly string[] {
+  const all = [...counts.map(({ reason }) => reason), ...(chosen === undefined ? [] : [chosen])];
+  return [...new Set(all)].toSorted();
+}
