@@ -222,6 +222,7 @@ export const metrics = {
     ...destination,
   }),
   "tailscale2otel.export.truncated_texts": counter("{text}", "Attribute values and log bodies cut to their limit.", {}),
+  "tailscale2otel.history.pending": gauge("{row}", "Rows from which the history by minute is being rebuilt.", {}),
   "tailscale2otel.series.active": gauge("{series}", "Series of a metric.", byMetric),
   "tailscale2otel.series.limit": gauge("{series}", "Series limit of a metric: `cardinality.metric_limit`.", byMetric),
   "tailscale2otel.series.overflowing": gauge("1", "1 while a metric is at its series limit, else 0.", byMetric),

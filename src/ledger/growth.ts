@@ -49,7 +49,7 @@ export class Growth {
       let into = known.get(pair);
       if (into === undefined && !known.has(pair)) known.set(pair, (into = named(minute, pair, isPhysical)));
       if (into === undefined) minute.unnamed += entries;
-      else addTo(into.sums, kind * sumsPerPair, entries, txBytes, rxBytes);
+      else addTo(into.sums, kind * sumsPerPair, [entries, txBytes, rxBytes]);
       if (isPhysical) continue;
       const used = services.get(service);
       if (used === undefined) services.set(service, { entries, bytes: txBytes + rxBytes });

@@ -70,6 +70,8 @@ export function addService({ services }: MinuteSums, name: string, entries: numb
   }
 }
 
-export function addTo(sums: number[], at: number, ...more: readonly number[]): void {
-  for (const [place, value] of more.entries()) sums[at + place] = (sums[at + place] as number) + value;
+/** Adds neighbouring numbers from that place on. */
+export function addTo(sums: number[], at: number, more: readonly number[]): void {
+  for (let place = 0; place < more.length; place++)
+    sums[at + place] = (sums[at + place] as number) + (more[place] as number);
 }

@@ -44,6 +44,10 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
   });
   telemetry.observe("tailscale2otel.journal.lost.rows", () => one(journal.loss.rows));
   telemetry.observe("tailscale2otel.journal.lost.records", () => one(journal.loss.records));
+  telemetry.observe("tailscale2otel.history.pending", () => {
+    const { gap } = ledger.minutes;
+    return one(gap === undefined ? 0 : gap.until + 1 - gap.from);
+  });
   telemetry.observe("tailscale2otel.dedup.keys", () => byType((type) => journal.keyCount(type)));
   telemetry.observe("tailscale2otel.dedup.horizon", () =>
     byType((type) => horizonMs(journal, type, config.dedup, clock()) / 1000),

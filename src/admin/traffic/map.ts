@@ -27,7 +27,7 @@ export class MapSums {
     const into = this.#sums;
     for (const [place, value] of totals.entries()) into.totals[place] = (into.totals[place] as number) + value;
     for (const [key, { from, to, sums }] of pairs)
-      if (into.pairs.size < maxPairs || into.pairs.has(key)) addTo(pairOf(into, from, to).sums, 0, ...sums);
+      if (into.pairs.size < maxPairs || into.pairs.has(key)) addTo(pairOf(into, from, to).sums, 0, sums);
     for (const [name, { entries, bytes }] of services) addService(into, name, entries, bytes);
   }
 
