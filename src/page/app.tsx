@@ -47,8 +47,8 @@ export function App(): JSX.Element {
             </a>
           ))}
         </nav>
-        {!isSignedOut && <NodeFilter />}
-        <InstanceStateButton />
+        {isSignedOut ? <span class="filter" /> : <NodeFilter />}
+        {!isSignedOut && <InstanceStateButton />}
         <ThemeChoice />
         {session.value === "signed_in" && (
           <button type="button" onClick={() => void signOut()}>

@@ -1,6 +1,6 @@
 /** How the instance is, in one word, with the reasons one click away. */
 import type { JSX } from "preact";
-import { dateTime } from "./format.ts";
+import { dateTime, time } from "./format.ts";
 import { stateOf } from "./instance-state.ts";
 import { connection, overview, streamTrouble } from "./live.ts";
 import { hrefOf } from "./route.ts";
@@ -44,7 +44,9 @@ export function InstanceStateButton(): JSX.Element {
 export function ConnectionNotice(): JSX.Element {
   const isClosed = connection.value === "closed";
   const trouble = streamTrouble.value;
-  const text = trouble === undefined ? "Connection lost, trying again" : `${trouble}. Trying again every few seconds`;
+  const known = overview.value === undefined ? "" : `. What you see was true at ${time(overview.value.at)}`;
+  const text =
+    trouble === undefined ? `Connection lost, trying again${known}` : `${trouble}, trying again every few seconds`;
   return (
     <div role="status" class="notices">
       {isClosed && <p class="notice">{text}</p>}

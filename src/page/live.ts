@@ -66,7 +66,7 @@ export function startLive(): void {
   effect(() => {
     const isWanted = session.value !== "signed_out";
     clearTimeout(hiding);
-    if (!isWanted) disconnect();
+    if (!isWanted) forget();
     else if (!isVisible.value) hiding = setTimeout(disconnect, hiddenMs);
     else if (source === undefined) connect();
   });
@@ -112,6 +112,15 @@ function connect(): void {
   });
 }
 
+/** Nobody who has signed out leaves anything behind. */
+function forget(): void {
+  disconnect();
+  state.overview.value = undefined;
+  state.samples.value = { columns: noSamples() };
+  state.events.value = [];
+  state.connection.value = "connecting";
+}
+
 function disconnect(): void {
   clearTimeout(retry);
   source?.close();
@@ -131,6 +140,7 @@ async function lost(): Promise<void> {
     useOverview(await get<Overview>("/api/v1/overview"));
     if (!isFirst) closed("The instance sends no live updates");
   } catch (error) {
+    if (session.peek() === "signed_out") return;
     closed(error instanceof ApiError ? troubleOf(error) : undefined);
   }
   if (source !== undefined || session.peek() === "signed_out" || !isVisible.peek()) return;

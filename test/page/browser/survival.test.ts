@@ -1,0 +1,106 @@
+/** A page that stays open while the instance goes, comes back with another journal or another version, and wants a token. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Browser } from "playwright-core";
+import { programBinary } from "../../support/binary.ts";
+import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
+import { freePort } from "../../support/port.ts";
+import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { longTimeoutMs, timeoutMs } from "../../support/wait.ts";
+
+const token = "an-admin-token";
+
+let browser: Browser;
+beforeAll(async () => {
+  if (hasBrowser) browser = await startBrowser();
+}, timeoutMs);
+afterAll(async () => {
+  await browser?.close();
+});
+
+async function start(adminPort: number, settings: Readonly<Record<string, string>> = {}): Promise<RunningProgram> {
+  const options = {
+    command: [programBinary()],
+    directory: temporaryDirectory(),
+    endpoint: "",
+    encoding: "json",
+  } as const;
+  return startProgram({ ...options, adminPort, settings });
+}
+
+test.skipIf(!hasBrowser)(
+  "an open page says that the instance is gone, finds it again with another journal, and asks for its token",
+  async () => {
+    const adminPort = await freePort();
+    const first = await start(adminPort);
+    const { page, context, problems } = await openPage(browser, `${first.admin}/`, { mayFail: true });
+    const well = page.getByRole("button", { name: "Instance: Well" });
+    const lost = page.getByText("Connection lost, trying again");
+    await well.waitFor();
+    await page.getByText("No flow logs yet").waitFor();
+
+    await first.stop();
+    await lost.waitFor();
+    await page.getByRole("button", { name: "Instance: Unknown" }).waitFor();
+
+    const second = await start(adminPort);
+    await lost.waitFor({ state: "detached" });
+    await well.waitFor();
+
+    await second.stop();
+    const third = await start(adminPort, { TS2OTEL_ADMIN__TOKEN: token });
+    const field = page.getByLabel("Admin token");
+    await field.waitFor();
+    expect(await well.count()).toBe(0);
+    await field.fill("a wrong one");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("That is not the token of this instance.").waitFor();
+    await field.fill(token);
+    await page.keyboard.press("Enter");
+    await well.waitFor();
+    await page.getByRole("heading", { level: 1, name: "Now" }).waitFor();
+
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await field.waitFor();
+    await third.stop();
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  longTimeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "a page of another version offers to load itself again, and one that may keep nothing still changes its colors",
+  async () => {
+    const program = await start(await freePort());
+    const { page, context, problems } = await openPage(browser, `${program.admin}/`);
+    await context.addInitScript(() =>
+      Object.defineProperty(globalThis, "localStorage", {
+        get() {
+          throw new Error("denied");
+        },
+      }),
+    );
+    await page.reload();
+    await page.getByRole("button", { name: "Instance: Well" }).waitFor();
+    await page.getByLabel("Color scheme").selectOption("dark");
+    await page.waitForFunction(() => document.documentElement.dataset["theme"] === "dark");
+
+    const now = await (await fetch(`${program.admin}/api/v1/overview`)).json();
+    const body = JSON.stringify({ ...now, version: "9.9.9" });
+    const message = `event: overview\ndata: ${body}\n\n`;
+    await page.route("**/api/v1/overview", (route) => route.fulfill({ contentType: "application/json", body }));
+    await page.route("**/api/v1/live", (route) => route.fulfill({ contentType: "text/event-stream", body: message }));
+    // What a browser does when it comes back to a network.
+    await page.evaluate(() => dispatchEvent(new Event("online")));
+    await page.getByText("Version 9.9.9 runs now").waitFor();
+    await page.getByRole("button", { name: "Reload" }).click();
+    await page.getByRole("button", { name: "Instance: Well" }).waitFor();
+    await page.getByText("Version 9.9.9 runs now").waitFor({ state: "detached" });
+
+    await context.close();
+    await program.stop();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
