@@ -30,6 +30,42 @@ export function loopOf({ from }: SceneEdge, view: View): { x: number; y: number;
   return { x: from.x * view.k + view.x, y: from.y * view.k + view.y - radius * 1.2, radius: radius * 0.9 };
 }
 
+export interface Line {
+  readonly fromX: number;
+  readonly fromY: number;
+  readonly toX: number;
+  readonly toY: number;
+  /** How much of it was cut off at its begin. */
+  readonly skipped: number;
+}
+
+/** So far beyond the frame a thick line may reach into it. */
+const clipMargin = 10;
+
+/** The part of a line that can be seen in a frame (Liang–Barsky). */
+export function clippedLine(fromX: number, fromY: number, toX: number, toY: number, frame: Size): Line | undefined {
+  const [alongX, alongY] = [toX - fromX, toY - fromY];
+  let [begin, end] = [0, 1];
+  for (const [step, room] of [
+    [-alongX, fromX + clipMargin],
+    [alongX, frame.width + clipMargin - fromX],
+    [-alongY, fromY + clipMargin],
+    [alongY, frame.height + clipMargin - fromY],
+  ] as const) {
+    if (step === 0 && room < 0) return undefined;
+    if (step < 0) begin = Math.max(begin, room / step);
+    if (step > 0) end = Math.min(end, room / step);
+  }
+  if (begin > end) return undefined;
+  return {
+    fromX: fromX + alongX * begin,
+    fromY: fromY + alongY * begin,
+    toX: fromX + alongX * end,
+    toY: fromY + alongY * end,
+    skipped: Math.hypot(alongX, alongY) * begin,
+  };
+}
+
 /** The node or, if there is none, the edge at a point of the screen. `reach` is how far beside it a pointer may be. */
 export function targetAt(scene: Scene, view: View, x: number, y: number, reach: number): Target | undefined {
   const node = nodeAt(scene, view, x, y, reach);

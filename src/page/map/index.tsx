@@ -66,7 +66,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
     return () => made.close();
   }, []);
   useEffect(() => stage.current?.show(graph), [graph]);
-  useEffect(() => stage.current?.choose(chosen), [chosen.join("\n")]);
+  useEffect(() => stage.current?.choose(chosen), [chosen]);
   useEffect(() => {
     if (!isHinting) return undefined;
     const timer = setTimeout(() => setHinting(false), hintMs);
@@ -75,11 +75,15 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
 
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape" && cursor === undefined && chosen.length === 0) {
-      if (!isExpanded) return;
-      setExpanded(false);
-    } else if (!onKey(event, cursor)) return;
-    event.preventDefault();
+    const clearsNothing = event.key === "Escape" && cursor === undefined && chosen.length === 0;
+    if (!clearsNothing && onKey(event, cursor)) {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  };
+  // Clears first, closes next.
+  const onEscape = (event: KeyboardEvent): void => {
+    if (event.key === "Escape" && isExpanded && !event.defaultPrevented) setExpanded(false);
   };
   const onKey = ({ key, shiftKey }: KeyboardEvent, place: string | undefined): boolean => {
     const direction = directions[key];
@@ -96,13 +100,12 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
   };
 
   return (
-    <section class="map" aria-label="Node map" data-expanded={isExpanded} ref={section}>
+    <section class="map" aria-label="Node map" data-expanded={isExpanded} ref={section} onKeyDown={onEscape}>
       <div class="map-tools">
         <FindNode
           graph={graph}
-          onFind={(name) => {
-            stage.current?.visit(name);
-          }}
+          onFind={(name) => stage.current?.visit(name)}
+          onDone={() => frame.current?.focus({ preventScroll: true })}
         />
         <ZoomButtons
           isExpanded={isExpanded}
@@ -164,6 +167,7 @@ function hoveredAt(target: Target, x: number, y: number, { clientWidth, clientHe
   return {
     type: target.type,
     key: target.type === "node" ? target.node.node.name : target.edge.edge.key,
+    isHeld: target.type === "node" && target.node.isPinned,
     x: isRight ? clientWidth - x : x,
     y: isLow ? clientHeight - y : y,
     side: { x: isRight ? "right" : "left", y: isLow ? "bottom" : "top" },

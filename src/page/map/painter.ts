@@ -1,17 +1,15 @@
-/** Draws the map on a canvas: edges in a few strokes of the same style, nodes above them, labels on top. */
-import { type Emphases, emphasesOf, type Emphasis, type Focus } from "./focus.ts";
-import { loopOf, radiusOf, type Size, type View } from "./geometry.ts";
-import { type GraphEdge, levels, type Path } from "./graph.ts";
+/** Draws the map on a canvas: edges, nodes above them, labels on top. */
+import { paintEdges } from "./edges.ts";
+import { type Emphases, emphasesOf, type Focus } from "./focus.ts";
+import { radiusOf, type Size, type View } from "./geometry.ts";
+import type { Path } from "./graph.ts";
 import { type LabelCandidate, placeLabels } from "./labels.ts";
 import { isolatedName } from "./names.ts";
-import type { Scene, SceneEdge, SceneNode } from "./scene.ts";
+import type { Scene, SceneNode } from "./scene.ts";
 
 export type Colors = Readonly<Record<Path | "machine" | "outside" | "text" | "background", string>>;
 
 const font = "12px system-ui, sans-serif";
-const paths: readonly Path[] = ["unknown", "direct", "relayed"];
-const emphases: readonly Emphasis[] = ["dim", "normal", "strong"];
-const widths: readonly number[] = [0.8, 1.3, 2, 3, 4.4];
 const labelLength = 24;
 /** While nodes move, labels stay on the same side of theirs for so long. */
 const labelsMs = 300;
@@ -34,7 +32,6 @@ interface Label {
 export class Painter {
   readonly #context: CanvasRenderingContext2D;
   readonly #texts = new Map<string, { readonly text: string; readonly width: number }>();
-  readonly #buckets: SceneEdge[][] = Array.from({ length: emphases.length * paths.length * levels }, () => []);
   #labels: readonly Label[] = [];
   #labelsFor: { readonly focus: Focus; readonly view: View; readonly at: number } | undefined;
 
@@ -48,56 +45,10 @@ export class Painter {
     context.setTransform(density, 0, 0, density, 0, 0);
     context.clearRect(0, 0, size.width, size.height);
     const stressed = emphasesOf(scene.graph, focus);
-    this.#paintEdges(scene, view, colors, stressed);
+    paintEdges(context, scene, view, size, colors, stressed);
     this.#paintNodes(scene, view, size, colors, focus, stressed);
     this.#paintLabels(scene, view, size, colors, focus, stressed, now);
     context.globalAlpha = 1;
-  }
-
-  #paintEdges(scene: Scene, view: View, colors: Colors, stressed: Emphases): void {
-    for (const bucket of this.#buckets) bucket.length = 0;
-    for (const edge of scene.edges) {
-      if (!edge.from.isPlaced || !edge.to.isPlaced) continue;
-      const emphasis = stressed.ofEdge(edge);
-      if (edge.opacity === 1) this.#buckets[bucketOf(edge.edge, emphasis)]?.push(edge);
-      else this.#strokeEdges([edge], view, colors, emphasis, edge.edge, edge.opacity, scene.edges.length);
-    }
-    for (const [index, edges] of this.#buckets.entries()) {
-      const [first] = edges;
-      if (first === undefined) continue;
-      const emphasis = emphases[Math.floor(index / (paths.length * levels))] as Emphasis;
-      this.#strokeEdges(edges, view, colors, emphasis, first.edge, 1, scene.edges.length);
-    }
-  }
-
-  #strokeEdges(
-    edges: readonly SceneEdge[],
-    view: View,
-    colors: Colors,
-    emphasis: Emphasis,
-    { path, level }: GraphEdge,
-    opacity: number,
-    count: number,
-  ): void {
-    const context = this.#context;
-    const width = (widths[level] ?? 1) * Math.min(1.6, Math.max(0.55, view.k ** 0.5));
-    context.lineWidth = emphasis === "strong" ? Math.max(1.5, width) : width;
-    context.strokeStyle = colors[path];
-    context.globalAlpha = opacity * edgeOpacity(emphasis, level, count);
-    context.setLineDash(path === "relayed" ? [2 + 2 * width, 2 + 1.2 * width] : []);
-    context.beginPath();
-    for (const edge of edges) {
-      if (edge.from === edge.to) {
-        const { x, y, radius } = loopOf(edge, view);
-        context.moveTo(x + radius, y);
-        context.arc(x, y, radius, 0, 2 * Math.PI);
-      } else {
-        context.moveTo(edge.from.x * view.k + view.x, edge.from.y * view.k + view.y);
-        context.lineTo(edge.to.x * view.k + view.x, edge.to.y * view.k + view.y);
-      }
-    }
-    context.stroke();
-    context.setLineDash([]);
   }
 
   #paintNodes(scene: Scene, view: View, size: Size, colors: Colors, focus: Focus, stressed: Emphases): void {
@@ -199,15 +150,4 @@ export class Painter {
     }
     return known;
   }
-}
-
-function bucketOf({ path, level }: GraphEdge, emphasis: Emphasis): number {
-  return (emphases.indexOf(emphasis) * paths.length + paths.indexOf(path)) * levels + level;
-}
-
-/** Of many edges each is fainter, so that the busy ones stand out. */
-function edgeOpacity(emphasis: Emphasis, level: number, count: number): number {
-  if (emphasis === "strong") return 0.95;
-  const crowd = count <= 150 ? 1 : Math.max(0.45, (150 / count) ** 0.3);
-  return (emphasis === "dim" ? 0.2 : 1) * crowd * (0.32 + 0.13 * level);
 }

@@ -7,9 +7,11 @@ import { shownName } from "./names.ts";
 export interface FindNodeProps {
   readonly graph: Graph;
   readonly onFind: (name: string) => void;
+  /** After Enter. */
+  readonly onDone: () => void;
 }
 
-export function FindNode({ graph, onFind }: FindNodeProps): JSX.Element {
+export function FindNode({ graph, onFind, onDone }: FindNodeProps): JSX.Element {
   const list = useId();
   const [text, setText] = useState("");
   const [isMissing, setMissing] = useState(false);
@@ -17,7 +19,9 @@ export function FindNode({ graph, onFind }: FindNodeProps): JSX.Element {
   const find = (wanted: string): void => {
     const found = bestMatch(names, wanted);
     setMissing(found === undefined && wanted !== "");
-    if (found !== undefined) onFind(found);
+    if (found === undefined) return;
+    onFind(found);
+    onDone();
   };
   return (
     <form

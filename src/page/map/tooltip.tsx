@@ -9,6 +9,8 @@ export interface Hovered {
   readonly type: "node" | "edge";
   /** The name of the node, or the key of the edge. */
   readonly key: string;
+  /** A node that was dragged. */
+  readonly isHeld: boolean;
   /** In the frame of the map, in CSS pixels. */
   readonly x: number;
   readonly y: number;
@@ -22,7 +24,7 @@ export interface TooltipProps {
 
 const longest = 1000;
 
-export function Tooltip({ hovered: { type, key, x, y, side }, graph }: TooltipProps): JSX.Element | null {
+export function Tooltip({ hovered: { type, key, isHeld, x, y, side }, graph }: TooltipProps): JSX.Element | null {
   const node = type === "node" ? graph.nodes[graph.indexes.get(key) ?? -1] : undefined;
   const edge = type === "edge" ? graph.edges.find((one) => one.key === key) : undefined;
   if (node === undefined && edge === undefined) return null;
@@ -30,6 +32,7 @@ export function Tooltip({ hovered: { type, key, x, y, side }, graph }: TooltipPr
   return (
     <div class="map-tooltip" style={place} aria-hidden="true">
       {node && <NodeText node={node} />}
+      {isHeld && <p>Held where you put it. Double-click to release it.</p>}
       {edge && <EdgeText edge={edge} graph={graph} />}
     </div>
   );

@@ -17,7 +17,7 @@ import { PairsTable, PathsTable, ServicesTable } from "./tables.tsx";
 
 const pollMs = 10_000;
 const maxPairs = 1000;
-const [nonePairs, noneNodes] = [[], []] as const;
+const nothing = { pairs: [], nodes: [] } as const;
 
 const rangeTitles = { "5m": "5 minutes", "1h": "1 hour", "24h": "24 hours" } as const;
 
@@ -59,8 +59,8 @@ export function NowView(): JSX.Element {
           isLoading={isLoading}
         >
           <TrafficMapView
-            pairs={data?.pairs ?? nonePairs}
-            nodes={data?.nodes ?? noneNodes}
+            pairs={(data ?? nothing).pairs}
+            nodes={(data ?? nothing).nodes}
             chosen={nodes}
             onChoose={(chosen) => go({ nodes: chosen })}
           />

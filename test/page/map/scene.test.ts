@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { TrafficPair } from "../../../src/admin/traffic/answers.ts";
 import { emphasesOf } from "../../../src/page/map/focus.ts";
-import { fittingView, nodeTowards, radiusOf, targetAt } from "../../../src/page/map/geometry.ts";
+import { clippedLine, fittingView, nodeTowards, radiusOf, targetAt } from "../../../src/page/map/geometry.ts";
 import { buildGraph } from "../../../src/page/map/graph.ts";
 import { Scene, type SceneNode } from "../../../src/page/map/scene.ts";
 
@@ -117,6 +117,25 @@ test("the view that fits shows all nodes inside of the frame", () => {
     expect(node.y * k + y).toBeWithin(0, size.height);
   }
   expect(fittingView([], size)).toEqual({ k: 1, x: 150, y: 100 });
+});
+
+describe("a line is cut to the frame", () => {
+  const frame = { width: 100, height: 50 };
+
+  test("not if it is inside", () => {
+    expect(clippedLine(10, 10, 90, 40, frame)).toEqual({ fromX: 10, fromY: 10, toX: 90, toY: 40, skipped: 0 });
+  });
+  test("if it passes through, with how much is skipped", () => {
+    expect(clippedLine(-1000, 25, 1000, 25, frame)).toEqual({ fromX: -10, fromY: 25, toX: 110, toY: 25, skipped: 990 });
+  });
+  test("to nothing if it passes by", () => {
+    expect(clippedLine(-100, -100, 200, -90, frame)).toBeUndefined();
+    expect(clippedLine(-50, 40, 40, 150, frame)).toBeUndefined();
+    expect(clippedLine(200, 0, 200, 50, frame)).toBeUndefined();
+  });
+  test("also if it is a point", () => {
+    expect(clippedLine(5, 5, 5, 5, frame)).toMatchObject({ fromX: 5, toY: 5 });
+  });
 });
 
 describe("an arrow key leads", () => {
