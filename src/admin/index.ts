@@ -84,7 +84,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
   const access = createAccess(token, { ...deps, port: () => server.port, speaksTls: tls !== undefined });
   /** What the instance file says, once there is one. */
-  let announced: { token: string; readonly certificate: string | undefined } | undefined;
+  let announced: { token: string; readonly certificates: readonly string[] } | undefined;
 
   function announce(): void {
     if (announced !== undefined) instanceFile.write({ admin: urlOfListen(listen, scheme, server.port), ...announced });
@@ -169,7 +169,9 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       routes,
       headers: commonHeaders,
       serving(pair) {
-        announced = { token: announced?.token ?? token, certificate: pair && leafOf(pair.certificate) };
+        // While a certificate is being replaced, the one before is still shown for a moment.
+        const before = announced?.certificates.slice(0, 1) ?? [];
+        announced = { token, certificates: pair === undefined ? [] : [leafOf(pair.certificate), ...before] };
         announce();
       },
     },

@@ -18,15 +18,16 @@ export interface InstanceRecord {
   readonly admin: string;
   /** Absent: none is required. */
   readonly token?: string;
-  /** Of an https listener, in PEM form: whoever has another one is not this instance. */
-  readonly certificate?: string;
+  /** Of an https listener, in PEM form, the newest first: whoever shows another one is not this instance. */
+  readonly certificates?: readonly string[];
 }
 
 /** What the listener is reached by. An empty token: none is required. */
 export interface Announced {
   readonly admin: string;
   readonly token: string;
-  readonly certificate: string | undefined;
+  /** None: plain HTTP. */
+  readonly certificates: readonly string[];
 }
 
 export interface InstanceFile {
@@ -49,14 +50,14 @@ export function createInstanceFile(
   const path = instanceFilePath(statePath);
   const startedAt = new Date(clock()).toISOString();
   return {
-    write({ admin, token, certificate }) {
+    write({ admin, token, certificates }) {
       const record: InstanceRecord = {
         pid: process.pid,
         version,
         startedAt,
         admin,
         ...(token === "" ? {} : { token }),
-        ...(certificate === undefined ? {} : { certificate }),
+        ...(certificates.length === 0 ? {} : { certificates }),
       };
       try {
         writePrivateFile(path, `${JSON.stringify(record)}\n`);
@@ -82,7 +83,8 @@ export function readInstanceFile(statePath: string): InstanceRecord | undefined 
 
 function isRecord(value: unknown): value is InstanceRecord {
   if (!isObject(value)) return false;
-  const { pid, admin, token = "", certificate = "" } = value;
-  const isText = [admin, token, certificate].every((one) => typeof one === "string");
-  return typeof pid === "number" && isText && /^https?:\/\/\S+$/.test(String(admin));
+  const { pid, admin, token = "", certificates = [] } = value;
+  if (!Array.isArray(certificates)) return false;
+  const areTexts = [admin, token, ...certificates].every((one) => typeof one === "string");
+  return typeof pid === "number" && areTexts && /^https?:\/\/\S+$/.test(String(admin));
 }

@@ -22,10 +22,10 @@ export interface AdminAddress {
   /** Written by the instance itself, not by a person. */
   readonly isRecorded: boolean;
   /**
-   * In PEM form: the only one that is trusted, whatever names it has, because the address is one of this machine. Absent: one
-   * for the host of the URL is, as always.
+   * In PEM form: only these are trusted, whatever names they have, because the address is one of this machine. None: one for
+   * the host of the URL is, as always.
    */
-  readonly certificate?: string | undefined;
+  readonly certificates: readonly string[];
 }
 
 export interface AdminAddresses {
@@ -49,13 +49,13 @@ export function adminAddresses(
     url: record.admin,
     token: record.token ?? "",
     isRecorded: true,
-    certificate: record.certificate,
+    certificates: record.certificates ?? [],
   };
   if (given !== undefined) {
     const url = urlOf(given).href.replace(/\/+$/, "");
     const known = recorded !== undefined && isSamePlace(url, recorded.url) ? recorded : undefined;
     const token = admin.token === "" ? (known?.token ?? "") : admin.token;
-    return { addresses: [{ url, token, isRecorded: false, certificate: known?.certificate }] };
+    return { addresses: [{ url, token, isRecorded: false, certificates: known?.certificates ?? [] }] };
   }
   const port = admin.enabled ? (parseListen(admin.listen)?.port ?? 0) : 0;
   const scheme = usesTls(admin.tls) ? "https" : "http";
@@ -67,7 +67,7 @@ export function adminAddresses(
             url: urlOfListen(admin.listen, scheme),
             token: admin.token,
             isRecorded: false,
-            certificate: certificateIn(admin.tls.cert_file),
+            certificates: certificatesIn(admin.tls.cert_file),
           },
         ];
   const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
@@ -108,13 +108,13 @@ function isRunning(pid: number, statePath: string): boolean {
 }
 
 /** The server's own certificate in a file, if it can be read. */
-function certificateIn(file: string): string | undefined {
+function certificatesIn(file: string): readonly string[] {
   const read = file === "" ? undefined : readRegularFile(file);
-  if (read === undefined || !("text" in read)) return undefined;
+  if (read === undefined || !("text" in read)) return [];
   try {
-    return leafOf(read.text);
+    return [leafOf(read.text)];
   } catch {
-    return undefined;
+    return [];
   }
 }
 

@@ -56,7 +56,7 @@ const timeoutMs = { first: 10_000, later: 60_000 };
  * `stop` ends every request to it. @throws {Error} if another program answers, or if it rejects the token.
  */
 export async function findInstance(
-  { url: address, token, isRecorded, certificate }: AdminAddress,
+  { url: address, token, isRecorded, certificates }: AdminAddress,
   stop?: AbortSignal,
 ): Promise<AdminClient | NoAnswer> {
   const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
@@ -71,7 +71,7 @@ export async function findInstance(
       headers: { ...authorization, "content-type": "application/json" },
       redirect: "manual",
       signal,
-      ...trusting(certificate),
+      ...trusting(certificates),
     }).catch((error: unknown) => {
       throw isFirst ? noAnswer(error, address) : lost(error);
     });
@@ -129,16 +129,16 @@ export async function findInstance(
   };
 }
 
-/** For `fetch`: to trust this certificate and no other, whatever names it has. */
-export function trusting(certificate: string | undefined): Pick<BunFetchRequestInit, "tls"> {
-  if (certificate === undefined) return {};
-  const { fingerprint256 } = new X509Certificate(certificate);
+/** For `fetch`: to trust these certificates and no others, whatever names they have. None: as always. */
+export function trusting(certificates: readonly string[]): Pick<BunFetchRequestInit, "tls"> {
+  if (certificates.length === 0) return {};
+  const fingerprints = new Set(certificates.map((one) => new X509Certificate(one).fingerprint256));
   const tls: BunFetchRequestInit["tls"] & { allowPartialTrustChain: true } = {
-    ca: certificate,
+    ca: [...certificates],
     // It need not be the certificate of an authority.
     allowPartialTrustChain: true,
-    checkServerIdentity: (_, shown) =>
-      shown.fingerprint256 === fingerprint256 ? undefined : new Error("another certificate than the instance's"),
+    checkServerIdentity: (_, { fingerprint256 }) =>
+      fingerprints.has(fingerprint256) ? undefined : new Error("another certificate than the instance's"),
   };
   return { tls };
 }

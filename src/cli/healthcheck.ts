@@ -52,9 +52,9 @@ function placesOf(url: string | undefined, sources: ConfigSources) {
   }
 }
 
-async function ask({ url, certificate }: AdminAddress, path: string, signal: AbortSignal) {
+async function ask({ url, certificates }: AdminAddress, path: string, signal: AbortSignal) {
   try {
-    const response = await fetch(url + path, { redirect: "manual", signal, ...trusting(certificate) });
+    const response = await fetch(url + path, { redirect: "manual", signal, ...trusting(certificates) });
     const answer = await readAnswer(response, maxAnswerBytes).catch((error: unknown) => {
       if (!(error instanceof BadAnswer)) throw error;
     });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isLoopback, overlaps, parseListen, shownListen } from "../../src/lib/listen.ts";
+import { isLoopback, isTailnetAddress, overlaps, parseListen, shownListen } from "../../src/lib/listen.ts";
 
 describe("an address to listen on", () => {
   test.each([
@@ -70,5 +70,19 @@ describe("an address to listen on", () => {
     ["localhost.evil.example", false],
   ])("%s is loopback: %p", (hostname, expected) => {
     expect(isLoopback(hostname)).toBe(expected);
+  });
+
+  test.each([
+    ["100.64.0.0", true],
+    ["100.127.255.255", true],
+    ["100.63.255.255", false],
+    ["100.128.0.0", false],
+    ["fd7a:115c:a1e0::53", true],
+    ["FD7A:115C:A1E0:ab12::1", true],
+    ["fd7a:115c:a1e1::1", false],
+    ["100.64.0.1.example.com", false],
+    ["", false],
+  ])("%s is an address in a tailnet: %p", (hostname, expected) => {
+    expect(isTailnetAddress(hostname)).toBe(expected);
   });
 });

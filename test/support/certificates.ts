@@ -6,8 +6,8 @@ import { join } from "node:path";
 export interface Authority {
   /** For `--cacert`. */
   readonly file: string;
-  /** Makes a certificate for 127.0.0.1 and localhost, and its key; `name` is its common name. */
-  issue(name: string): IssuedPair;
+  /** Makes a certificate, by default for 127.0.0.1 and localhost, and its key; `name` is its common name. */
+  issue(name: string, names?: string): IssuedPair;
 }
 
 export interface IssuedPair {
@@ -22,11 +22,11 @@ export function createAuthority(directory: string): Authority {
   openssl(["req", "-x509", ...curve, "-keyout", key, "-out", file, "-days", "2", "-subj", "/CN=Test authority"]);
   return {
     file,
-    issue(name) {
+    issue(name, names = "IP:127.0.0.1,DNS:localhost,DNS:node.tail1234.ts.net") {
       const own = join(directory, `${name}.key.pem`);
       const request = join(directory, `${name}.csr`);
       const extensions = join(directory, "extensions");
-      writeFileSync(extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:node.tail1234.ts.net\n");
+      writeFileSync(extensions, `subjectAltName=${names}\n`);
       openssl(["req", ...curve, "-keyout", own, "-out", request, "-subj", `/CN=${name}`]);
       const signer = ["-CA", file, "-CAkey", key, "-CAcreateserial", "-days", "2", "-extfile", extensions];
       const certificate = openssl(["x509", "-req", "-in", request, ...signer]);
