@@ -3,8 +3,9 @@ import type { JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 export interface ConfirmationProps {
-  readonly title: string;
-  /** Sentences about what is lost; with the option chosen, others. */
+  /** As is `lost`, with the option chosen or without. */
+  readonly title: (isChosen: boolean) => string;
+  /** Sentences about what is lost. */
   readonly lost: (isChosen: boolean) => readonly string[];
   /** What the button says that does it. */
   readonly action: string;
@@ -31,7 +32,7 @@ export function Confirmation(props: ConfirmationProps): JSX.Element {
       aria-describedby={`${id}-lost`}
       onClose={onClose}
     >
-      <h2 id={`${id}-title`}>{title}</h2>
+      <h2 id={`${id}-title`}>{title(isChosen)}</h2>
       <ul id={`${id}-lost`}>
         {lost(isChosen).map((sentence) => (
           <li key={sentence}>{sentence}</li>

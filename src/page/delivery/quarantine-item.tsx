@@ -93,8 +93,11 @@ function Facts({ item }: { readonly item: ItemWithTexts }): JSX.Element {
 function Texts({ item: { texts, isCut, records, id } }: { readonly item: ItemWithTexts }): JSX.Element {
   const [layout, setLayout] = useState<(typeof layouts)[number]>("Formatted");
   if (texts.length === 0) return <p class="empty">The text is damaged.</p>;
-  const shown = recordText(texts, layout === "Formatted");
   const isPart = records > texts.length;
+  const shown = recordText(texts, {
+    isIndented: layout === "Formatted",
+    isBeginning: isCut && !isPart && /^\s*[[{]/.test(texts[0] ?? ""),
+  });
   const remark = isPart
     ? `the first ${texts.length} of ${records} records`
     : "only the beginning of the text is stored";

@@ -34,6 +34,7 @@ export function QuarantinePanel(): JSX.Element {
   const [pages, setPages] = useState<readonly string[]>([]);
   const [deletion, setDeletion] = useState<Deletion>();
   const heading = useRef<HTMLDivElement>(null);
+  const hasActed = useRef(false);
   const beforeId = pages.at(-1);
   useEffect(() => setPages([]), [filterKey]);
   const query: ItemQuery = { ...filter, limit: pageItems, ...(beforeId === undefined ? {} : { beforeId }) };
@@ -44,8 +45,17 @@ export function QuarantinePanel(): JSX.Element {
   );
   const isBusy = work.value?.isRunning === true;
   const { counts = [], items = [] } = data ?? {};
+  // The button that was used may be gone with its row, and focus with it.
+  useEffect(() => {
+    if (isBusy || !hasActed.current) return;
+    hasActed.current = false;
+    if (document.activeElement === document.body) heading.current?.focus();
+  }, [items, isBusy]);
   const openItem = (item: string): void => replace({ more: { ...more, item } });
-  const after = (done: Promise<void>): void => void done.then(refresh);
+  const after = (done: Promise<void>): void => {
+    hasActed.current = true;
+    void done.then(refresh);
+  };
   const retry = (selections: readonly Selection[]): void => after(retryAll(selections));
   const retries = retriesOf(filter, counts);
   const total = itemsOf(counts);
@@ -149,10 +159,7 @@ export function QuarantinePanel(): JSX.Element {
             if (deletion.selection.ids !== undefined) openItem("");
             after(purgeAll(deletion.selection, deadLetters));
           }}
-          onClose={() => {
-            setDeletion(undefined);
-            heading.current?.focus();
-          }}
+          onClose={() => setDeletion(undefined)}
         />
       )}
     </Panel>
@@ -170,7 +177,7 @@ function Deletion({ deletion: { counts }, onConfirm, onClose }: DeletionProps): 
   const isOnly = deadLetters > 0 && deadLetters === itemsOf(counts);
   return (
     <Confirmation
-      title={`Delete ${counted(itemsOf(counts), "item")}?`}
+      title={(isChosen) => `Delete ${counted(itemsOf(counts) - (isChosen || isOnly ? 0 : deadLetters), "item")}?`}
       lost={(isChosen) => lossOf(counts, isChosen ? "delete" : "keep")}
       action="Delete"
       option={deadLetters === 0 ? undefined : `Delete ${counted(deadLetters, "dead letter")} too`}

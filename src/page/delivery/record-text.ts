@@ -10,16 +10,18 @@ export interface RecordText {
 /** UTF-16 units of one item: more would only make the browser slow. */
 export const maxShown = 100_000;
 
-/** Indented; what is not JSON stays as it is. Numbers keep every digit, because they may be what is wrong. */
-export function indented(text: string): string {
-  try {
-    JSON.parse(text);
-  } catch {
-    return text;
-  }
+/** A text of brackets alone would otherwise grow to gigabytes. */
+const maxIndent = 30;
+
+/**
+ * Indented; what is not JSON, nor the beginning of some, stays as it is. Numbers keep every digit, because they may be what is
+ * wrong.
+ */
+export function indented(text: string, isBeginning = false): string {
+  if (!isBeginning && !isJson(text)) return text;
   let depth = 0;
-  const newLine = (): string => `\n${"  ".repeat(depth)}`;
-  return text.replace(/"(?:[^"\\]|\\.)*"|[[{]\s*[\]}]|\s|[[\]{},:]/gs, (token) => {
+  const newLine = (): string => `\n${"  ".repeat(Math.max(0, Math.min(depth, maxIndent)))}`;
+  return text.replace(/"(?:[^"\\]|\\.)*(?:"|$)|[[{]\s*[\]}]|\s|[[\]{},:]/gs, (token) => {
     if (token.startsWith('"')) return token;
     if (/^\s$/.test(token)) return "";
     if (token.length > 1) return token.replace(/\s/g, "");
@@ -30,13 +32,25 @@ export function indented(text: string): string {
   });
 }
 
-/** All records of an item, one after the other. */
-export function recordText(texts: readonly string[], isIndented: boolean): RecordText {
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** All records of an item, one after the other. `isBeginning`: only the beginning of a text was stored. */
+export function recordText(
+  texts: readonly string[],
+  { isIndented, isBeginning }: { readonly isIndented: boolean; readonly isBeginning: boolean },
+): RecordText {
   let left = maxShown;
   const shown: string[] = [];
   for (const text of texts) {
     if (left <= 0) return { text: shown.join("\n\n"), isCut: true };
-    const whole = isIndented && text.length <= left ? indented(text) : text;
+    const whole = isIndented && text.length <= left ? indented(text, isBeginning) : text;
     shown.push(visible(whole.slice(0, left)));
     if (whole.length > left) return { text: shown.join("\n\n"), isCut: true };
     left -= whole.length;

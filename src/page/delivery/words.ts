@@ -60,9 +60,10 @@ export function lossOf(counts: ItemList["counts"], deadLetters: "keep" | "delete
   const sentences: Readonly<Record<ItemClass, (items: number) => string>> = {
     dead_letter: (items) =>
       deadLetters === "delete"
-        ? `${counted(items, "dead letter")}: accepted records that exist nowhere else. They can never be delivered.`
-        : `${counted(items, "dead letter")} stay: they were accepted and exist nowhere else.`,
-    invalid: (items) => `${counted(items, "invalid record")}: never accepted, and then not to be retried any more.`,
+        ? `${counted(items, "dead letter")}: accepted records that exist nowhere else. They can never be delivered then.`
+        : `Not deleted: ${counted(items, "dead letter")}, accepted records that exist nowhere else.`,
+    invalid: (items) =>
+      `${counted(items, "invalid record")}: never accepted, and without their text they cannot be retried.`,
     note: (items) => `${counted(items, "note")}: the records themselves were delivered or stay.`,
     sample: (items) => `${counted(items, "sample")} of unknown kinds.`,
   };

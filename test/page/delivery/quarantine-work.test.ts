@@ -1,0 +1,82 @@
+/** Retries and deletions of all that match: page by page to the end, with the sums of all pages. */
+import { beforeEach, expect, test } from "bun:test";
+import type { PurgeReport, RetryReport } from "../../../src/admin/operations.ts";
+import { dismissWork, purgeAll, retryAll, retryText, work } from "../../../src/page/delivery/quarantine-work.ts";
+
+const nothing: RetryReport = { accepted: 0, duplicate: 0, queued: 0, kept: [], missing: [] };
+
+let asked: (readonly [string, object])[];
+beforeEach(() => {
+  dismissWork();
+  asked = [];
+});
+
+/** Gives these answers one after the other. */
+function answering(answers: readonly (object | Error)[]) {
+  let next = 0;
+  return async <Answer>(path: string, body: object): Promise<Answer> => {
+    asked.push([path, body]);
+    const answer = answers[next++];
+    if (answer === undefined || answer instanceof Error) throw answer ?? new Error("asked too often");
+    return answer as Answer;
+  };
+}
+
+test("a retry goes on from page to page and from selection to selection, and adds up", async () => {
+  const pages: RetryReport[] = [
+    { ...nothing, accepted: 90, kept: [{ id: "1.0", why: "still invalid" }], nextBeforeId: "7.0" },
+    { ...nothing, accepted: 5, duplicate: 1 },
+    { ...nothing, queued: 12 },
+  ];
+  await retryAll([{ class: "invalid", before: 5 }, { class: "dead_letter" }], answering(pages));
+  expect(asked).toEqual([
+    ["/api/v1/quarantine/retry", { class: "invalid", before: 5 }],
+    ["/api/v1/quarantine/retry", { class: "invalid", before: 5, beforeId: "7.0" }],
+    ["/api/v1/quarantine/retry", { class: "dead_letter" }],
+  ]);
+  expect(work.value).toEqual({
+    isRunning: false,
+    text: "95 accepted, 1 duplicate, 1 still in quarantine; 12 records queued for export",
+    kept: [{ id: "1.0", why: "still invalid" }],
+  });
+});
+
+test("a deletion goes on until it is done, and says what stays", async () => {
+  const page: PurgeReport = { purged: 500, keptDeadLetters: 0, isDone: false };
+  await purgeAll({ before: 7 }, "keep", answering([page, page, { purged: 3, keptDeadLetters: 2, isDone: true }]));
+  expect(asked.map(([, body]) => body)).toEqual([1, 2, 3].map(() => ({ before: 7, deadLetters: "keep" })));
+  expect(work.value).toEqual({ isRunning: false, text: "1,003 items deleted; 2 dead letters kept", kept: [] });
+});
+
+test("one that ends early says how far it came and why", async () => {
+  await retryAll(
+    [{ class: "invalid" }],
+    answering([{ ...nothing, accepted: 4, nextBeforeId: "2.0" }, new TypeError()]),
+  );
+  expect(work.value).toEqual({
+    isRunning: false,
+    text: "4 accepted, 0 duplicate, 0 still in quarantine",
+    kept: [],
+    trouble: "The instance does not answer",
+  });
+});
+
+test("only one runs at a time, and it cannot be dismissed", async () => {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  const slow = retryAll([{ class: "invalid" }], (async () => promise) as Parameters<typeof retryAll>[1]);
+  dismissWork();
+  expect(work.value?.isRunning).toBe(true);
+  await purgeAll({ class: "sample" }, "keep", answering([]));
+  expect(asked).toEqual([]);
+  resolve({ ...nothing, missing: ["4.0"] });
+  await slow;
+  expect(work.value?.text).toBe("1 item no longer there");
+  dismissWork();
+  expect(work.value).toBeUndefined();
+});
+
+test("the words are those of the command", () => {
+  const none = { accepted: 0, duplicate: 0, queued: 0, kept: 0, missing: 0 };
+  expect(retryText(none)).toBe("0 accepted, 0 duplicate, 0 still in quarantine");
+  expect(retryText({ ...none, queued: 1 })).toBe("1 record queued for export");
+});

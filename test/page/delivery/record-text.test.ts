@@ -1,0 +1,60 @@
+/** A quarantined record as text: readable, exact, bounded, and unable to hide anything. */
+import { expect, test } from "bun:test";
+import { indented, maxShown, recordText, visible } from "../../../src/page/delivery/record-text.ts";
+
+const plain = { isIndented: true, isBeginning: false };
+
+test("JSON is indented, with every digit and every member as it was", () => {
+  const text = '{"a":12345678901234567890,"a":1.0,"b":[],"c":{ },"d":[1,{"e":"x, {y}: \\"z\\" [\\\\"}],"f":null}';
+  const shown = indented(text);
+  expect(shown).toBe(`{
+  "a": 12345678901234567890,
+  "a": 1.0,
+  "b": [],
+  "c": {},
+  "d": [
+    1,
+    {
+      "e": "x, {y}: \\"z\\" [\\\\"
+    }
+  ],
+  "f": null
+}`);
+  expect(JSON.parse(shown)).toEqual(JSON.parse(text));
+  expect(indented("[1, 2]")).toBe(JSON.stringify([1, 2], undefined, 2));
+});
+
+test("what is not JSON stays as it is, unless it is the beginning of some", () => {
+  for (const text of ["no { json, at: all", '{"a": ', "", "x".repeat(10)]) expect(indented(text)).toBe(text);
+  expect(indented('{"a":1,"b":"x,{', true)).toBe('{\n  "a": 1,\n  "b": "x,{');
+});
+
+test("a long text is cut, and so are many", () => {
+  const long = JSON.stringify({ a: "x".repeat(1_000_000) });
+  const shown = recordText([long], plain);
+  expect([shown.text.length, shown.isCut]).toEqual([maxShown, true]);
+  const many = recordText(
+    Array.from({ length: 100 }, () => "y".repeat(5000)),
+    plain,
+  );
+  expect(many.isCut).toBe(true);
+  expect(many.text.length).toBeLessThan(maxShown + 1000);
+  expect(recordText(['{"a":1}', '{"b":2}'], plain)).toEqual({
+    text: '{\n  "a": 1\n}\n\n{\n  "b": 2\n}',
+    isCut: false,
+  });
+  expect(recordText(['{"a":1}'], { ...plain, isIndented: false }).text).toBe('{"a":1}');
+});
+
+test("a text of brackets alone grows within bounds", () => {
+  const nested = "[".repeat(40_000) + "]".repeat(40_000);
+  expect(indented(nested).length).toBeLessThan(80_000 * 62);
+  const shown = recordText([nested], plain);
+  expect([shown.text.length, shown.isCut]).toEqual([maxShown, true]);
+});
+
+test("characters that hide something or change the direction of text are seen", () => {
+  expect(visible('a\u202Eb\u200Bc\u0000\n\t<img src=x onerror="alert(1)">')).toBe(
+    'a\\u202eb\\u200bc\\u0000\n\t<img src=x onerror="alert(1)">',
+  );
+});
