@@ -33,7 +33,7 @@ import {
   tokenOf,
 } from "./requests.ts";
 import type { Health } from "./status.ts";
-import type { TrafficFeed } from "./traffic/index.ts";
+import { sharedText, type TrafficFeed } from "./traffic/index.ts";
 import { degradedReasons, remediesOf, troublesOf } from "./troubles.ts";
 
 export interface AdminDeps {
@@ -100,7 +100,8 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       }
     };
   const guarded = (answer: Handler): Handler => access.guarded(answered(answer));
-  const get = (path: string, answer: (parameters: URLSearchParams) => Promise<object>): Route => ({
+  /** A text is JSON already. */
+  const get = (path: string, answer: (parameters: URLSearchParams) => Promise<object | string>): Route => ({
     path,
     methods: { GET: guarded(async ({ request }) => jsonResponse(200, await answer(parametersOf(request.url)))) },
   });
@@ -150,9 +151,9 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       if (event === undefined) throw new NotPossible("the event has left the journal");
       return event;
     }),
-    get("/api/v1/traffic", (parameters) => deps.traffic.series(seriesQueryOf(parameters))),
+    get("/api/v1/traffic", async (asked) => sharedText(await deps.traffic.series(seriesQueryOf(asked)))),
     get("/api/v1/traffic/recent", async () => deps.traffic.recent()),
-    get("/api/v1/map", (parameters) => deps.traffic.map(mapQueryOf(parameters))),
+    get("/api/v1/map", async (asked) => sharedText(await deps.traffic.map(mapQueryOf(asked)))),
     get("/api/v1/quarantine", (parameters) => operations.list(queryOf(parameters))),
     get("/api/v1/quarantine/item", (parameters) => operations.show(itemIdOf(parameters))),
     post("/api/v1/quarantine/retry", (body) => operations.retry(selectionOf(body))),

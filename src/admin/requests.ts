@@ -82,8 +82,8 @@ export function eventIdOf(parameters: URLSearchParams): string {
 
 /** The queries of `/api/v1/traffic` and `/api/v1/map`. */
 export function seriesQueryOf(parameters: URLSearchParams): SeriesQuery {
-  const nodes = parameters.getAll("node");
-  return { ...minutesOf(parameters, ["node"]), nodes: read({ nodes }, ["nodes"])["nodes"] as readonly string[] };
+  const { node } = read({ node: parameters.getAll("node") }, ["node"]);
+  return { ...minutesOf(parameters, ["node"]), nodes: node as readonly string[] };
 }
 
 export function mapQueryOf(parameters: URLSearchParams): MapQuery {
@@ -154,6 +154,12 @@ const rules: Readonly<Record<string, Rule>> = {
   types: [
     (value) => (value as string[]).every((word) => (recordTypes as readonly string[]).includes(word)),
     `some of ${recordTypes.join(", ")}`,
+  ],
+  node: [
+    (value) =>
+      (value as string[]).length <= maxNodes &&
+      (value as string[]).every(({ length }) => length > 0 && length <= maxPattern),
+    `the name of a node, of up to ${maxPattern} characters, and given at most ${maxNodes} times`,
   ],
   nodes: [
     (value) =>

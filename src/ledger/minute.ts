@@ -24,8 +24,8 @@ export interface MinuteSums {
   readonly totals: Float64Array;
   readonly pairs: Map<string, PairSums>;
   readonly services: Map<string, ServiceSums>;
-  /** Entries of no pair here: without names, without room, or of pairs that were less busy. */
-  unnamed: number;
+  /** Entries of pairs that are not here: without room, or less busy. Those without names belong to no pair. */
+  omitted: number;
 }
 
 /** A pair as its source reports it. Physical traffic has no second node: it is reported by all peers of the first one. */
@@ -42,7 +42,7 @@ export interface ServiceSums {
 }
 
 export function noMinute(): MinuteSums {
-  return { totals: new Float64Array(totalsLength), pairs: new Map(), services: new Map(), unnamed: 0 };
+  return { totals: new Float64Array(totalsLength), pairs: new Map(), services: new Map(), omitted: 0 };
 }
 
 /** The pair of these names. */

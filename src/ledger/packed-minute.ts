@@ -13,7 +13,7 @@ const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 interface Detail {
   readonly pairs: readonly (readonly [from: string, to: string | null, ...sums: number[]])[];
   readonly services: readonly (readonly [name: string, entries: number, bytes: number])[];
-  readonly unnamed: number;
+  readonly omitted: number;
 }
 
 export function packMinute(at: number, minute: MinuteSums): StoredMinute {
@@ -27,7 +27,7 @@ export function packMinute(at: number, minute: MinuteSums): StoredMinute {
   const detail: Detail = {
     pairs: [...pairs, ...nodes].map(({ pair }) => [pair.from, pair.to ?? null, ...sparse(pair)]),
     services: services.slice(0, maxServices),
-    unnamed: left.reduce((sum, { pair }) => sum + entriesOf(pair), minute.unnamed),
+    omitted: left.reduce((sum, { pair }) => sum + entriesOf(pair), minute.omitted),
   };
   const { buffer, byteOffset, byteLength } = minute.totals;
   return {
@@ -40,7 +40,7 @@ export function packMinute(at: number, minute: MinuteSums): StoredMinute {
 /** @throws {Damaged} */
 export function unpackMinute({ totals, detail }: StoredMinute): MinuteSums {
   const minute = { ...noMinute(), totals: unpackTotals(totals) };
-  const { pairs, services, unnamed } = read(detail);
+  const { pairs, services, omitted } = read(detail);
   for (const [from, to, ...numbers] of pairs) {
     const { sums } = pairOf(minute, from, to ?? undefined);
     for (let at = 0; at < numbers.length; at += 1 + sumsPerPair)
@@ -48,7 +48,7 @@ export function unpackMinute({ totals, detail }: StoredMinute): MinuteSums {
         sums[(numbers[at] as number) * sumsPerPair + place] = numbers[at + 1 + place] as number;
   }
   for (const [name, entries, bytes] of services) minute.services.set(name, { entries, bytes });
-  return { ...minute, unnamed };
+  return { ...minute, omitted };
 }
 
 /** @throws {Damaged} */

@@ -9,6 +9,7 @@ import {
   type TrafficMap,
   type TrafficSample,
 } from "../../src/admin/traffic/index.ts";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { JsonObject } from "../../src/records/types.ts";
 import { silentAdmin } from "../support/admin.ts";
@@ -23,7 +24,7 @@ let admin: Admin;
 beforeEach(async () => {
   store = createStore();
   const clock = (): number => store.now;
-  traffic = createTraffic({ ...store, clock, logger: silentLogger });
+  traffic = createTraffic({ ...store, clock, telemetry: silentTelemetry, logger: silentLogger });
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "" },
     {
@@ -97,7 +98,7 @@ describe("by minute of acceptance", () => {
     for (const [query, text] of [
       ["since=yesterday", "since must be a whole number"],
       ["since=2&until=1", "until is before since"],
-      ["node=", "nodes must be up to 20 names"],
+      ["node=", "node must be the name of a node"],
       ["limit=3", '"limit" is unknown'],
     ])
       await expect(ask(`traffic?${query}`)).rejects.toThrow(`400 ${text}`);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { createRandom } from "../../src/demo/random.ts";
 import type { RunningStatus } from "../../src/admin/status.ts";
+import type { Traffic } from "../../src/admin/traffic/index.ts";
 import { askAdmin } from "../support/admin.ts";
 import { programBinary } from "../support/binary.ts";
 import { startOtlpSink } from "../support/otlp-sink.ts";
@@ -135,12 +136,14 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     if (sums.pending > 0) account.violations.push(`${sums.pending} records are still pending, and none was delivered`);
     for (const id of await deadLetterIds(admin, "primary")) account.deadLettered(id);
     for (const id of await deadLetterIds(admin, "lake")) lake.account.deadLettered(id);
+    const history = await askAdmin<Traffic>(admin, "traffic?since=0");
     const settleSeconds = (performance.now() - startedAt - stormMs) / 1000;
     const exitCode = await program.stop();
     if (exitCode !== 0) account.violations.push(`it ended with ${exitCode}: ${program.output().slice(-2000)}`);
 
     const accepted = account.accepted();
     compare(account, watch, accepted);
+    compareHistory(account, history, accepted);
     if (primary.lost + primary.uncounted > 0)
       account.violations.push(`the journal was damaged: ${primary.lost} records lost, ${primary.uncounted} uncounted`);
     const seen = { primary: accepted.records, lake: lake.account.accepted().records };
@@ -208,6 +211,18 @@ function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Acc
   }
   const invalid = watch.sum("tailscale2otel.ingest.records", { outcome: "quarantined" });
   if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
+}
+
+/** The history by minute adds up to the same, over all kills. */
+function compareHistory(account: Account, history: Traffic, { sums }: ReturnType<Account["accepted"]>): void {
+  const { entries, txBytes, rxBytes } = history.series.virtual;
+  const { audit: audits, webhook: webhooks } = history;
+  for (const [name, minutes] of Object.entries({ entries, txBytes, rxBytes, audits, webhooks })) {
+    const found = minutes.reduce((sum, one) => sum + one, 0);
+    const wanted = sums[name as keyof typeof sums];
+    if (found !== wanted) account.violations.push(`${name}: ${found} in the history, accepted ${wanted}`);
+  }
+  if (!history.isComplete) account.violations.push("the history is being rebuilt");
 }
 
 /** Of both destinations. */

@@ -99,10 +99,10 @@ test("of more pairs than a minute keeps the busiest are named, and the totals ar
   }
   await fold();
   const store = restarts.restart();
-  const [minute] = Object.values(minutesOf(store)) as { pairs: { to: string }[]; unnamed: number; totals: number[] }[];
+  const [minute] = Object.values(minutesOf(store)) as { pairs: { to: string }[]; omitted: number; totals: number[] }[];
   expect(minute?.pairs).toHaveLength(200);
   expect(minute?.pairs[0]?.to).toBe("node-230");
-  expect(minute?.unnamed).toBe(30);
+  expect(minute?.omitted).toBe(30);
   expect(minute?.totals[kinds.indexOf("virtual")]).toBe(230);
   expect(historySums(store).txBytes).toBe((230 * 231) / 2);
 });

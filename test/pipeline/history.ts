@@ -9,8 +9,8 @@ import type { Store } from "../support/store.ts";
 export function minutesOf({ ledger }: Store): Readonly<Record<string, object>> {
   ledger.minutes.settle();
   const found = [...ledger.minutes.read(0, Number.MAX_SAFE_INTEGER)].map(([at, minute]) => {
-    const { totals, pairs, services, unnamed } = unpackMinute(packMinute(at, minute));
-    return [at, { totals: [...totals], pairs: [...pairs.values()], services: Object.fromEntries(services), unnamed }];
+    const { totals, pairs, services, omitted } = unpackMinute(packMinute(at, minute));
+    return [at, { totals: [...totals], pairs: [...pairs.values()], services: Object.fromEntries(services), omitted }];
   });
   return Object.fromEntries(found) as Record<string, object>;
 }

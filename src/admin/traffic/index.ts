@@ -2,6 +2,7 @@
  * Traffic of a running instance for the page: by minute, as a map of nodes, and live. Answers are computed in short steps and
  * kept for some seconds, so that a hundred pages that look at the same cost what one costs.
  */
+import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -24,6 +25,7 @@ export interface TrafficDeps {
   readonly ledger: Pick<Ledger, "minutes">;
   readonly counting: Pick<Counting, "isCaughtUp">;
   readonly settings: ProcessorSettings;
+  readonly telemetry: Telemetry;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -65,6 +67,15 @@ export const maxPairs = 2000;
 
 const hourMs = 3_600_000;
 
+const texts = new WeakMap<object, string>();
+
+/** An answer as JSON, which is written once for all who share it. */
+export function sharedText(answer: Traffic | TrafficMap): string {
+  let text = texts.get(answer);
+  if (text === undefined) texts.set(answer, (text = JSON.stringify(answer)));
+  return text;
+}
+
 /** How long one step works. */
 const stepMs = 8;
 
@@ -85,7 +96,7 @@ interface Kept {
 }
 
 export function createTraffic(deps: TrafficDeps): TrafficFeed {
-  const { journal, counting, settings, clock, logger } = deps;
+  const { journal, counting, settings, telemetry, clock, logger } = deps;
   const { minutes } = deps.ledger;
   const rebuild = new MinuteRebuild({ journal, minutes, settings });
   const pace = new Pace();
@@ -125,8 +136,9 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
 
   function makeRoom(): void {
     const done = [...kept].find(([, { until }]) => until !== Number.POSITIVE_INFINITY);
-    if (done === undefined) throw new Refusal("overloaded", `${maxAnswers} answers are being computed already`);
-    kept.delete(done[0]);
+    if (done !== undefined) return void kept.delete(done[0]);
+    telemetry.add("tailscale2otel.admin.rejected", 1, { reason: "overloaded" });
+    throw new Refusal("overloaded", `${maxAnswers} answers are being computed already`);
   }
 
   /** Whole minutes: the last one is there up to now. */

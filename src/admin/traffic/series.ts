@@ -32,7 +32,7 @@ export class MinuteSeries {
   /** Adds the traffic of the nodes. */
   addOfNodes(at: number, minute: MinuteSums): void {
     this.#add(at, minute.totals, this.#ofNodes(minute));
-    if (minute.unnamed > 0) this.#isPartial = true;
+    if (minute.omitted > 0) this.#isPartial = true;
   }
 
   answer(): Pick<Traffic, "at" | "series" | "audit" | "webhook" | "isPartial"> {
