@@ -5,9 +5,14 @@ import { parseDuration } from "../lib/units.ts";
 import { command } from "./command.ts";
 import { option, toggle, UsageError, wholeNumberOf } from "./flags.ts";
 
-/** Of a tailnet of the usual size; of a large one it is more, so that the past is soon caught up with. */
+/** More than a tailnet of the usual size has. */
 const defaultRate = 2000;
 const defaultRatePerNode = 8;
+
+/** The past of a large tailnet is shorter, since it must be there within seconds. */
+const defaultPastMs = 300_000;
+const minDefaultPastMs = 30_000;
+const maxPastMs = 24 * 3_600_000;
 
 const nodeLimits = [2, 2000] as const;
 
@@ -26,6 +31,10 @@ export const demoCommand = command({
       "N",
       `Maximum number of connection entries per second. (Default: ${defaultRate}, and at least ${defaultRatePerNode} for each node)`,
     ),
+    past: option(
+      "5m",
+      "How much has happened already when the page opens, up to 24h. (Default: 5m, less with many nodes)",
+    ),
     nodes: option("N", `Nodes of the tailnet, ${nodeLimits.join(" to ")}. (Default: ${defaultNodes})`),
     open: toggle("Open the page in a browser; not over SSH, in a pipe or in CI. (In the terminal, o does the same)"),
     seed: option("N", "Seed of the simulation: each number makes another tailnet."),
@@ -37,11 +46,14 @@ export const demoCommand = command({
     ["tailscale2otel demo --duration 30s --rate 500", "half a minute at a slow pace"],
   ],
   async run({ args, host }) {
-    const { endpoint, protocol, duration, rate, nodes, open, seed } = args;
+    const { endpoint, protocol, duration, rate, past, nodes, open, seed } = args;
     if (protocol !== undefined && endpoint === undefined) throw new UsageError("--protocol needs --endpoint");
     const durationMs = duration === undefined ? undefined : parseDuration(duration);
     if (duration !== undefined && !durationMs)
       throw new UsageError(`--duration must be a time such as 30s or 5m, not ${JSON.stringify(duration)}`);
+    const pastMs = past === undefined ? undefined : parseDuration(past);
+    if (past !== undefined && (pastMs === undefined || pastMs > maxPastMs))
+      throw new UsageError(`--past must be a time of up to 24h such as 10m, not ${JSON.stringify(past)}`);
     const nodeCount = nodes === undefined ? defaultNodes : wholeNumberOf(nodes, "--nodes", nodeLimits);
     await demo({
       endpoint,
@@ -51,6 +63,7 @@ export const demoCommand = command({
           ? Math.max(defaultRate, defaultRatePerNode * nodeCount)
           : wholeNumberOf(rate, "--rate", [1, 1_000_000]),
       nodeCount,
+      pastMs: pastMs ?? Math.max(minDefaultPastMs, defaultPastMs * Math.min(1, defaultNodes / nodeCount)),
       opensBrowser: open === true,
       seed: seed === undefined ? 1 : wholeNumberOf(seed, "--seed", [0, 2 ** 32 - 1]),
       environment:

@@ -18,9 +18,11 @@ export function createTraffic(tailnet: Tailnet): Traffic {
   const exitUsers = nodesOf(tailnet, "phone", "laptop").filter(({ index }) => index % 3 === 0);
   return (window) => {
     const random = createRandom(tailnet.seed, 4, window);
+    const busyness = busynessOf(window);
     const reports: Reports = new Map();
     for (const conversation of conversations)
-      if (random.chance(conversation.activity)) converse(tailnet.seed, conversation, window, random, reports);
+      if (random.chance(conversation.activity * busyness))
+        converse(tailnet.seed, conversation, window, random, reports);
     for (const [index, device] of exitUsers.entries()) {
       const place = index % exits.length;
       const exit = exits[place];
@@ -29,6 +31,11 @@ export function createTraffic(tailnet: Tailnet): Traffic {
     }
     return [...reports].map(([node, own]) => recordOf(node, own, window, random));
   };
+}
+
+/** Waves of 7 and of 43 minutes, so that a chart of any range has a shape. At most 1. */
+function busynessOf(window: number): number {
+  return 0.7 + 0.18 * Math.sin((2 * Math.PI * window) / 84) + 0.12 * Math.sin((2 * Math.PI * window) / 516);
 }
 
 /** A habit of two nodes, from which each window's traffic is drawn. */

@@ -6,7 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type App, startApp } from "../app.ts";
 import { displayUrl } from "../config/index.ts";
 import { ListenError } from "../http/listener.ts";
-import { systemClock as clock } from "../lib/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { createTemporaryDirectory } from "../lib/private-file.ts";
 import { printable } from "../lib/text.ts";
@@ -19,15 +19,9 @@ import { canDraw, openScreen } from "../screen/terminal.ts";
 import { startBackend } from "./backend.ts";
 import { openBrowser, whyNoBrowser } from "./browser.ts";
 import { unwelcome } from "./mishaps.ts";
-import {
-  createSchedule,
-  createStreamSender,
-  createWebhookSender,
-  noTotals,
-  type SenderTotals,
-  stream,
-} from "./sender.ts";
-import { demoConfig, type DemoSettings } from "./settings.ts";
+import { createPast, type Past } from "./past.ts";
+import { createStreamSender, createWebhookSender, noTotals, type Pushes, type SenderTotals, stream } from "./sender.ts";
+import { demoConfig } from "./settings.ts";
 import { buildTailnet } from "./tailnet.ts";
 
 export interface DemoOptions {
@@ -39,6 +33,8 @@ export interface DemoOptions {
   /** Another seed gives another tailnet. */
   readonly seed: number;
   readonly nodeCount: number;
+  /** How much has happened already when the page opens, milliseconds. */
+  readonly pastMs: number;
   /** Opens the page in a browser, if one can be seen from here. */
   readonly opensBrowser: boolean;
   /** For headers and protocol of the backend, and `TERM`. */
@@ -89,7 +85,9 @@ export async function demo(options: DemoOptions): Promise<void> {
     token: randomBytes(18).toString("base64url"),
     secret: `tskey-webhook-${randomBytes(18).toString("base64url")}`,
   };
-  const start = (adminListen: string): Promise<App> =>
+  const past = createPast(buildTailnet(options.seed, options.nodeCount), options.pastMs);
+  const { clock } = past;
+  const start = (adminListen: string | undefined): Promise<App> =>
     startApp(demoConfig({ ...settings, adminListen }), {
       logger,
       clock,
@@ -97,13 +95,25 @@ export async function demo(options: DemoOptions): Promise<void> {
       workerEntry: options.workerEntry,
       onStdoutClosed: interruption.interrupt,
     });
+  const totals = noTotals();
+  const pushesTo = ({ addresses: { stream: hec = "", webhook = "" } }: App, signal: AbortSignal): Pushes => {
+    const shared = { clock, signal, totals };
+    return {
+      records: createStreamSender({ url: `${hec}/services/collector/event`, secret: settings.token, ...shared }),
+      events: createWebhookSender({ url: `${webhook}/tailscale/webhook`, secret: settings.secret, ...shared }),
+    };
+  };
   try {
+    if (options.pastMs > 0) {
+      const app = await start(undefined);
+      await past.liveThrough(app, pushesTo(app, interruption.signal), interruption.signal);
+    }
     const app = await start(usualAdminListen).catch((error: unknown) => {
       if (error instanceof ListenError) return start(anyAdminListen);
       throw error;
     });
     try {
-      await present(options, settings, { app, notices, note, interruption });
+      await present(options, { app, past, pushesTo, totals, notices, note, interruption });
     } finally {
       await app.stop(stopDeadlineMs);
     }
@@ -116,6 +126,9 @@ export async function demo(options: DemoOptions): Promise<void> {
 
 interface Stage {
   readonly app: App;
+  readonly past: Past;
+  readonly pushesTo: (app: App, signal: AbortSignal) => Pushes;
+  readonly totals: SenderTotals;
   readonly notices: readonly string[];
   readonly note: (message: string) => void;
   readonly interruption: Pick<Interruption, "signal" | "interrupt">;
@@ -123,27 +136,24 @@ interface Stage {
 
 async function present(
   options: DemoOptions,
-  { token, secret }: Pick<DemoSettings, "token" | "secret">,
-  { app, notices, note, interruption }: Stage,
+  { app, past, pushesTo, totals, notices, note, interruption }: Stage,
 ): Promise<void> {
-  const { seed, nodeCount, entriesPerSecond, durationMs, endpoint, environment, hasColor } = options;
-  const tailnet = buildTailnet(seed, nodeCount);
+  const { nodeCount, entriesPerSecond, durationMs, endpoint, environment, hasColor } = options;
   const timeUp = durationMs === undefined ? [] : [AbortSignal.timeout(durationMs)];
   const signal = AbortSignal.any([interruption.signal, ...timeUp]);
-  const totals = noTotals();
   const take = createLook();
   const look = (): Promise<Moment> =>
     take({ overview: async () => app.overview(), events: (query) => app.events(query) });
-  const { stream: hec = "", webhook = "" } = app.addresses;
+  const { stream: hec = "", admin = "" } = app.addresses;
   const target = endpoint === undefined ? undefined : displayUrl(endpoint);
   const next =
     target === undefined
       ? "add --endpoint http://127.0.0.1:4318 to send the result to your own OpenTelemetry backend"
       : "look there for the metric tailscale.network.io.rollup and the log records tailscale.network.flow";
-  const page = `${app.addresses.admin ?? ""}/`;
+  const page = `${admin}/`;
   writeLines([
     `Open ${page} in a browser: it shows what goes on, live.`,
-    `A simulated tailnet of ${tailnet.nodes.length} nodes sends its flow logs, audit logs and webhooks to the real program at ${hec}, as Tailscale would; ${target === undefined ? "nothing leaves this machine, and nothing is left behind" : `metrics and logs go to ${target}`}.`,
+    `A simulated tailnet of ${nodeCount} nodes sends its flow logs, audit logs and webhooks to the real program at ${hec}, as Tailscale would; ${target === undefined ? "nothing leaves this machine, and nothing is left behind" : `metrics and logs go to ${target}`}.`,
     `Ctrl-C ends it. Next: ${next}.`,
   ]);
   const whyNot = whyNoBrowser(environment);
@@ -152,18 +162,10 @@ async function present(
   const screen = canDraw(environment) ? openScreen(interruption.interrupt, { o: open }) : undefined;
   const head = [
     `Open ${page} in a browser${whyNot === undefined ? " (o opens it)" : ""}: it shows what goes on, live. q ends the demo.`,
-    `A simulated tailnet of ${tailnet.nodes.length} nodes sends to the real program. Next: ${next}`,
+    `A simulated tailnet of ${nodeCount} nodes sends to the real program. Next: ${next}`,
   ];
   try {
-    const shared = { clock, signal, totals };
-    const streaming = stream(
-      createSchedule(tailnet, clock),
-      {
-        records: createStreamSender({ url: `${hec}/services/collector/event`, secret: token, ...shared }),
-        events: createWebhookSender({ url: `${webhook}/tailscale/webhook`, secret, ...shared }),
-      },
-      { entriesPerSecond, signal },
-    );
+    const streaming = stream(past.schedule, pushesTo(app, signal), { entriesPerSecond, clock: past.clock, signal });
     while (!signal.aborted) {
       await Promise.race([streaming, wait(lookMs, undefined, { signal }).catch(() => undefined)]);
       if (signal.aborted) break;
@@ -174,8 +176,8 @@ async function present(
       if (screen === undefined) writeLines(linesOf(moment));
     }
     await streaming;
-    const began = clock();
-    while (app.overview().conservation.pending > 0 && clock() - began < settleMs) await wait(50);
+    const began = systemClock();
+    while (app.overview().conservation.pending > 0 && systemClock() - began < settleMs) await wait(50);
   } finally {
     screen?.close();
   }

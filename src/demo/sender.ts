@@ -8,8 +8,8 @@ import { changesIn } from "./changes.ts";
 import { noticesIn, visitsIn } from "./events.ts";
 import { createTraffic, windowMs, windowSettledMs } from "./flows.ts";
 import { mishapsIn } from "./mishaps.ts";
-import { defaultNodes, type Tailnet } from "./tailnet.ts";
-import { bodyOf, entriesOf, type WireEvent } from "./wire.ts";
+import type { Tailnet } from "./tailnet.ts";
+import { bodyOf, entriesOf, type Envelope, type WireEvent, type WireFlow } from "./wire.ts";
 
 /** What was acknowledged so far. */
 export interface SenderTotals {
@@ -93,23 +93,16 @@ async function send(
 export type NextWindow<Item> = () => readonly Item[];
 
 const hourWindows = (60 * 60 * 1000) / windowMs;
-const minutesWindows = (5 * 60 * 1000) / windowMs;
 
-/**
- * What to send next. Flow records of a tailnet of the usual size begin an hour before the start, well inside the dedup window,
- * those of a larger one later, so that as many are sent; one simulated window at a time. Events and mishaps begin five minutes
- * before the start. After the machine has slept, only the last hour is caught up with.
- */
+export type Schedule = ReturnType<typeof createSchedule>;
+
+/** What to send next, from now on. After the machine has slept, only the last hour is caught up with. */
 export function createSchedule(tailnet: Tailnet, clock: Clock) {
   const traffic = createTraffic(tailnet);
   const settled = () => Math.floor((clock() - windowSettledMs) / windowMs);
-  function from<Item>(
-    first: number,
-    last: () => number,
-    of: (window: number) => readonly Item[],
-    most = Infinity,
-  ): NextWindow<Item> {
-    let next = first;
+  const begun = () => Math.floor(clock() / windowMs) - 1;
+  function from<Item>(last: () => number, of: (window: number) => readonly Item[], most = Infinity): NextWindow<Item> {
+    let next = last() + 1;
     return () => {
       const end = last();
       next = Math.max(next, end - hourWindows);
@@ -119,31 +112,52 @@ export function createSchedule(tailnet: Tailnet, clock: Clock) {
       return items;
     };
   }
-  const present = settled();
-  const past = Math.round(hourWindows * Math.min(1, defaultNodes / tailnet.nodes.length));
   return {
-    nextFlows: from(present - Math.max(past, minutesWindows), settled, traffic, 1),
-    nextMishaps: from(present - minutesWindows, settled, (window) => mishapsIn(tailnet, window)),
-    nextChanges: from(present - minutesWindows, settled, (window) => changesIn(tailnet, window)),
+    nextFlows: from(settled, traffic, 1),
+    nextMishaps: from(settled, (window) => mishapsIn(tailnet, window)),
+    nextChanges: from(settled, (window) => changesIn(tailnet, window)),
     // Webhooks are sent within seconds: no window has to settle.
-    nextDeliveries: from(
-      present - minutesWindows,
-      () => Math.floor(clock() / windowMs) - 1,
-      (window) => [...visitsIn(tailnet, window), ...noticesIn(tailnet, window)],
-    ),
+    nextDeliveries: from(begun, (window) => [...visitsIn(tailnet, window), ...noticesIn(tailnet, window)]),
   };
 }
 
 const pollMs = 250;
 
+/** A window's flow records come in so many bodies, spread over the time until the next one. */
+const bodiesPerWindow = 5;
+const bodyMs = (windowMs / bodiesPerWindow) * 0.9;
+
+/** A window that began longer ago is late, and those after it are sent without a pause. */
+const lateMs = windowSettledMs + 2 * windowMs;
+
 /** Of so many bodies of flow records, one is sent again. */
-const bodiesPerRepeat = 20;
+export const bodiesPerRepeat = 20;
+
+export interface Pushes {
+  readonly records: Push<object>;
+  readonly events: Push<WireEvent>;
+}
+
+/** Sends all that is due, at once. `hasLostAnswer`: what that leads to, the flow records are sent again. */
+export async function sendDue(
+  schedule: Schedule,
+  { records, events }: Pushes,
+  { hasLostAnswer }: { readonly hasLostAnswer: boolean },
+): Promise<void> {
+  const flows = schedule.nextFlows();
+  const values = [flows, schedule.nextChanges(), schedule.nextMishaps()];
+  await Promise.all([
+    ...values.filter(({ length }) => length > 0).map((some) => records(some)),
+    ...schedule.nextDeliveries().map((delivery) => events(delivery)),
+  ]);
+  if (hasLostAnswer && flows.length > 0) await records(flows);
+}
 
 /** Streams of flow records, of audit records and of webhooks, as Tailscale has them. Resolves when the signal ends them. */
 export async function stream(
-  { nextFlows, nextChanges, nextMishaps, nextDeliveries }: ReturnType<typeof createSchedule>,
-  { records, events }: { readonly records: Push<object>; readonly events: Push<WireEvent> },
-  { entriesPerSecond, signal }: { readonly entriesPerSecond: number; readonly signal: AbortSignal },
+  { nextFlows, nextChanges, nextMishaps, nextDeliveries }: Schedule,
+  { records, events }: Pushes,
+  { entriesPerSecond, clock, signal }: { readonly entriesPerSecond: number } & Pick<SenderOptions, "clock" | "signal">,
 ): Promise<void> {
   /** `step` sends what is due and returns the milliseconds from its beginning to the next. */
   const repeat = async (step: () => Promise<number>): Promise<void> => {
@@ -154,14 +168,18 @@ export async function stream(
     }
   };
   let bodies = 0;
+  let waiting: (readonly Envelope<WireFlow>[])[] = [];
   const streams = [
     repeat(async () => {
-      const flows = nextFlows();
-      if (flows.length > 0) await records(flows);
+      if (waiting.length === 0) waiting = bodiesOf(nextFlows());
+      const body = waiting.shift();
+      if (body === undefined) return pollMs;
+      await records(body);
       // The answer was lost on the way, as it seems to the sender.
-      if (flows.length > 0 && ++bodies % bodiesPerRepeat === 0) await records(flows);
-      const entries = flows.reduce((sum, { event }) => sum + entriesOf(event), 0);
-      return flows.length === 0 ? pollMs : (entries * 1000) / entriesPerSecond;
+      if (++bodies % bodiesPerRepeat === 0) await records(body);
+      const entries = body.reduce((sum, { event }) => sum + entriesOf(event), 0);
+      const isLate = clock() - Date.parse(body[0]?.event.start ?? "") > lateMs;
+      return Math.max((entries * 1000) / entriesPerSecond, isLate ? 0 : bodyMs);
     }),
     repeat(async () => {
       for (const values of [nextChanges(), nextMishaps()]) if (values.length > 0) await records(values);
@@ -173,4 +191,11 @@ export async function stream(
     if (!signal.aborted) throw error;
   });
   await Promise.allSettled(streams);
+}
+
+function bodiesOf(flows: readonly Envelope<WireFlow>[]): (readonly Envelope<WireFlow>[])[] {
+  const size = Math.max(1, Math.ceil(flows.length / bodiesPerWindow));
+  return Array.from({ length: Math.ceil(flows.length / size) }, (_, index) =>
+    flows.slice(index * size, (index + 1) * size),
+  );
 }

@@ -14,7 +14,8 @@ export interface DemoSettings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** For its file and its state. */
   readonly directory: string;
-  readonly adminListen: string;
+  /** Absent: there is no admin listener. */
+  readonly adminListen: string | undefined;
   /** What the receivers require of the simulated tailnet. */
   readonly token: string;
   readonly secret: string;
@@ -48,7 +49,7 @@ export function demoConfig({
     "collectors.auditlogs.source": "stream",
     "otlp.metric_interval": "10s",
     "state.path": join(directory, "state"),
-    "admin.listen": adminListen,
+    ...(adminListen === undefined ? { "admin.enabled": false } : { "admin.listen": adminListen }),
     ...(endpoint === undefined
       ? { "otlp.endpoint": backendUrl, "otlp.compression": "none" }
       : { "otlp.endpoint": endpoint }),

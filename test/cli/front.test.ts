@@ -29,6 +29,7 @@ describe("what is not understood is an error of use, and nothing runs", () => {
     [["--version", "more"], 'unexpected argument "more"'],
     [["demo", "--rate", "fast"], '--rate must be a whole number from 1 to 1000000, not "fast"'],
     [["demo", "--duration", "0"], '--duration must be a time such as 30s or 5m, not "0"'],
+    [["demo", "--past", "2d"], '--past must be a time of up to 24h such as 10m, not "2d"'],
     [["demo", "--nodes", "1"], '--nodes must be a whole number from 2 to 2000, not "1"'],
     [["demo", "--nodes", "many"], '--nodes must be a whole number from 2 to 2000, not "many"'],
     [["demo", "--protocol", "grpc"], '--protocol must be one of http/json, http/protobuf, not "grpc"'],

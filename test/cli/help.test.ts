@@ -113,6 +113,7 @@ test("of demo", async () => {
       --protocol=<http/json|http/protobuf>    OTLP encoding for that backend.
                           --duration=<30s>    Stop after this long. (Default: at Ctrl-C)
                                 --rate=<N>    Maximum number of connection entries per second. (Default: 2000, and at least 8 for each node)
+                               --past=<5m>    How much has happened already when the page opens, up to 24h. (Default: 5m, less with many nodes)
                                --nodes=<N>    Nodes of the tailnet, 2 to 2000. (Default: 41)
                                     --open    Open the page in a browser; not over SSH, in a pipe or in CI. (In the terminal, o does the same)
                                 --seed=<N>    Seed of the simulation: each number makes another tailnet.

@@ -1,0 +1,39 @@
+/** What has happened before somebody looks: the real program lives through the past, with a clock that runs as fast as it can. */
+import type { App } from "../app.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { windowMs } from "./flows.ts";
+import { bodiesPerRepeat, createSchedule, type Pushes, type Schedule, sendDue } from "./sender.ts";
+import type { Tailnet } from "./tailnet.ts";
+
+export interface Past {
+  /** Where the past begins; afterwards the time of day. */
+  readonly clock: Clock;
+  /** Goes on in the present where the past has ended. */
+  readonly schedule: Schedule;
+  /** Sends everything from then until now, and stops the app. */
+  liveThrough(app: App, pushes: Pushes, signal: AbortSignal): Promise<void>;
+}
+
+const stopDeadlineMs = 10_000;
+
+export function createPast(tailnet: Tailnet, pastMs: number): Past {
+  let now: number | undefined = systemClock() - pastMs;
+  const clock = (): number => now ?? systemClock();
+  const schedule = createSchedule(tailnet, clock);
+  return {
+    clock,
+    schedule,
+    async liveThrough(app, pushes, signal) {
+      try {
+        for (let step = 1; now !== undefined && !signal.aborted; step++) {
+          now += windowMs;
+          if (now >= systemClock()) now = undefined;
+          else await sendDue(schedule, pushes, { hasLostAnswer: step % bodiesPerRepeat === 0 });
+        }
+      } finally {
+        now = undefined;
+        await app.stop(stopDeadlineMs);
+      }
+    },
+  };
+}
