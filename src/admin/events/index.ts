@@ -124,7 +124,7 @@ export class EventFeed {
     };
   }
 
-  /** The last events before a place or a time; those of all are read forward from the first of them, and what has come since. */
+  /** The last events of all, or those before a place or a time. If those of all are too much for a page, it begins with the first of them. */
   async #readLast(
     query: EventQuery,
     most: number,
@@ -134,16 +134,20 @@ export class EventFeed {
     const end = this.#deps.journal.lastSeq + 1;
     const from = before ?? startOf(query.until === undefined ? end : this.#reader.seqAt(query.until, end));
     const reader = (): EventReader => this.#reader;
-    const { found, reached, isStart } = await searchBack({ from, wanted, most, reader, pace: this.#pace });
+    const isOfAll = before === undefined && query.until === undefined;
+    const beyondPage = isOfAll ? "places" : "end";
+    const search = { from, wanted, most, beyondPage, reader, pace: this.#pace } as const;
+    const { found, reached, isStart } = await searchBack(search);
     const [head] = this.#reader.heads(reached.seq, 1);
     const back: SearchedBack = {
       before: idOf(this.#deps.journal, reached),
       ...(head === undefined ? {} : { to: timeText(head.acceptedAt) }),
       isStart,
     };
-    if (before === undefined && query.until === undefined)
-      return { ...(await this.#read(query, wanted, newPage(found.at(-1)?.place ?? from))), back };
-    return { ...this.#answer(found.map(({ event }) => event).toReversed(), from), back };
+    const events = found.flatMap(({ event }) => event ?? []).toReversed();
+    if (events.length === found.length && (events.length > 0 || !isOfAll || query.waitMs === 0))
+      return { ...this.#answer(events, from), back };
+    return { ...(await this.#read(query, wanted, newPage(found.at(-1)?.place ?? from))), back };
   }
 
   #answer(events: readonly AcceptedEvent[], next: LogPosition): EventPage {

@@ -16,24 +16,26 @@ export interface BackSearch {
   readonly wanted: Wanted;
   /** The search ends with so many. */
   readonly most: number;
+  /** What to do once the events are as much text as a page holds: end, or go on with their places alone. */
+  readonly beyondPage: "end" | "places";
   /** Read anew for each step: the feed may close. */
   readonly reader: () => EventReader;
   readonly pace: Pick<Pace, "step">;
 }
 
 export interface Searched {
-  /** Newest first. */
-  readonly found: readonly FoundEvent[];
+  /** Newest first. Those beyond a page have no event. */
+  readonly found: readonly (Pick<FoundEvent, "place"> & Partial<FoundEvent>)[];
   /** All that is wanted between this and `from` has been found. */
   readonly reached: LogPosition;
   /** Nothing is before that. */
   readonly isStart: boolean;
 }
 
-export async function searchBack({ from, wanted, most, reader, pace }: BackSearch): Promise<Searched> {
+export async function searchBack({ from, wanted, most, beyondPage, reader, pace }: BackSearch): Promise<Searched> {
   const endsAt = performance.now() + searchMs;
   const first = reader().heads(1, 1)[0]?.seq ?? from.seq;
-  const found: FoundEvent[] = [];
+  const found: Searched["found"][number][] = [];
   let reached = from;
   let characters = 0;
   /** The row of `from` is searched as well if that is inside of it. */
@@ -45,11 +47,13 @@ export async function searchBack({ from, wanted, most, reader, pace }: BackSearc
       let before = head.seq === from.seq ? from : undefined;
       do {
         const part = await pace.step(() => reader().lastEvents(head, wanted, most - found.length, before));
-        found.push(...part.found);
-        for (const { event } of part.found) characters += charactersOf(event);
+        for (const one of part.found) {
+          found.push(beyondPage === "end" || characters < maxPageCharacters ? one : { place: one.place });
+          characters += charactersOf(one.event);
+        }
         ({ before } = part);
         reached = before ?? startOf(head.seq);
-        const isFull = found.length >= most || characters >= maxPageCharacters;
+        const isFull = found.length >= most || (beyondPage === "end" && characters >= maxPageCharacters);
         if (isFull || performance.now() >= endsAt) return { found, reached, isStart: isFirst(reached, first) };
       } while (before !== undefined);
     }

@@ -1,11 +1,159 @@
-/** What a change has changed, line by line. */
-import { diffLines } from "diff";
+/** A value before and after a change. What was removed and added is marked by a sign and its element, not by color alone. */
 import type { JSX } from "preact";
+import { useMemo, useState } from "preact/hooks";
+import { count } from "../format.ts";
+import { type Change, changeOf, type LineChange, type Section } from "./changes.ts";
+import { visible } from "./words.ts";
 
-/** After this long, both texts are shown as they are: 3,000 lines without one in common take seconds. */
-const timeoutMs = 200;
+export interface DifferenceProps {
+  /** Empty: there was no value. */
+  readonly before: string;
+  readonly after: string;
+}
 
-export function Difference({ before, after }: { readonly before: string; readonly after: string }): JSX.Element {
-  const parts = diffLines(before, after, { timeout: timeoutMs });
-  return <pre>{parts?.map(({ value }) => value)}</pre>;
+export function Difference({ before, after }: DifferenceProps): JSX.Element {
+  const change = useMemo(() => changeOf(before, after), [before, after]);
+  switch (change.kind) {
+    case "short":
+      return <Short {...change} />;
+    case "lines":
+      return <Lines change={change} />;
+    case "apart":
+      return <Apart {...change} />;
+  }
+}
+
+function Short({ before, after }: DifferenceProps): JSX.Element {
+  return (
+    <p class="short">
+      {before === "" ? <em>nothing</em> : <del>{visible(before)}</del>}
+      <span aria-label="became"> → </span>
+      {after === "" ? <em>nothing</em> : <ins>{visible(after)}</ins>}
+    </p>
+  );
+}
+
+/** More lines than these are drawn when somebody asks for them. */
+const linesAtOnce = 1000;
+
+function Lines({ change }: { readonly change: Extract<Change, { readonly kind: "lines" }> }): JSX.Element {
+  const { sections, removed, added } = change;
+  const [shown, setShown] = useState(linesAtOnce);
+  let left = shown;
+  const drawn = sections.flatMap((section, at) => {
+    if (left <= 0) return [];
+    const lines = section.kind === "lines" ? section.lines.slice(0, left) : section.lines;
+    if (section.kind === "lines") left -= lines.length;
+    return [<Part key={at} section={{ ...section, lines }} />];
+  });
+  return (
+    <>
+      <p class="note">
+        {removed + added === 0
+          ? "Nothing differs but the form."
+          : `${lineCount(removed)} removed, ${lineCount(added)} added`}
+      </p>
+      <div class="table lines" role="region" aria-label="Differing lines" tabIndex={0}>
+        <table>
+          <tbody>{drawn}</tbody>
+        </table>
+      </div>
+      {left <= 0 && (
+        <button type="button" class="more" onClick={() => setShown(shown + linesAtOnce)}>
+          Show the next {count(linesAtOnce)} lines
+        </button>
+      )}
+    </>
+  );
+}
+
+function lineCount(amount: number): string {
+  return `${count(amount)} ${amount === 1 ? "line" : "lines"}`;
+}
+
+function Part({ section: { kind, lines } }: { readonly section: Section }): JSX.Element {
+  const [isOpen, setOpen] = useState(kind === "lines");
+  if (isOpen)
+    return (
+      <>
+        {lines.slice(0, kind === "lines" ? lines.length : linesAtOnce).map((line) => (
+          <Line key={`${line.before} ${line.after}`} line={line} />
+        ))}
+      </>
+    );
+  return (
+    <tr class="folded">
+      <td colSpan={3}>
+        <button type="button" onClick={() => setOpen(true)}>
+          ⋯ {count(lines.length)} unchanged lines
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+/** A longer line is cut: nobody reads it, and browsers take seconds to lay it out. */
+const lineCharacters = 5000;
+
+function Line({ line }: { readonly line: LineChange }): JSX.Element {
+  const { sign, before, after } = line;
+  const content = <Content line={line} />;
+  return (
+    <tr class={sign === "+" ? "added" : sign === "-" ? "removed" : ""}>
+      <td class="number">{before}</td>
+      <td class="number">{after}</td>
+      <td class="text">
+        <span class="sign">{sign === "-" ? "−" : sign}</span>
+        {sign === "+" ? <ins>{content}</ins> : sign === "-" ? <del>{content}</del> : content}
+      </td>
+    </tr>
+  );
+}
+
+function Content({ line: { text, part } }: { readonly line: LineChange }): JSX.Element {
+  const shown = text.slice(0, lineCharacters).toWellFormed();
+  const rest = text.length - shown.length;
+  const [from, to] = part ?? [0, 0];
+  return (
+    <bdi>
+      {to > from ? (
+        <>
+          {visible(shown.slice(0, from))}
+          <mark>{visible(shown.slice(from, to))}</mark>
+          {visible(shown.slice(to))}
+        </>
+      ) : (
+        visible(shown)
+      )}
+      {rest > 0 && <em> … {count(rest)} more characters</em>}
+    </bdi>
+  );
+}
+
+/** Of each text, until all of it is asked for. */
+const apartCharacters = 50_000;
+
+function Apart({ before, after }: DifferenceProps): JSX.Element {
+  const [isWhole, setWhole] = useState(false);
+  const cut = (text: string): string => (isWhole ? text : text.slice(0, apartCharacters).toWellFormed());
+  return (
+    <>
+      <p class="note">The two have too little in common to be compared line by line.</p>
+      <div class="apart">
+        <section aria-label="Before">
+          <h4>Before</h4>
+          <pre tabIndex={0}>{visible(cut(before))}</pre>
+        </section>
+        <section aria-label="After">
+          <h4>After</h4>
+          <pre tabIndex={0}>{visible(cut(after))}</pre>
+        </section>
+      </div>
+      {!isWhole && Math.max(before.length, after.length) > apartCharacters && (
+        <button type="button" class="more" onClick={() => setWhole(true)}>
+          Show all of both
+        </button>
+      )}
+    </>
+  );
 }

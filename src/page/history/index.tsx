@@ -1,6 +1,187 @@
-/** The view *History*. */
+/** The view *History*: what the journal still knows by minute, and who talked to whom in a chosen part of it. */
 import type { JSX } from "preact";
+import { useEffect, useMemo } from "preact/hooks";
+import type { Traffic, TrafficMap } from "../../admin/traffic/index.ts";
+import { get } from "../api.ts";
+import { Chart, type ChartSeries } from "../chart.tsx";
+import { offerNodes } from "../filter.tsx";
+import { age, dateTime, frequency, rate } from "../format.ts";
+import { colorOf, type Kind, kinds, kindTitles, trafficKinds } from "../kinds.ts";
+import { overview, serverNow } from "../live.ts";
+import { TrafficMapView } from "../map/index.tsx";
+import { nodesOf, pairsWith } from "../now/reduce.ts";
+import { PairsTable, ServicesTable } from "../now/tables.tsx";
+import { Empty, Panel } from "../panel.tsx";
+import { usePolled } from "../poll.ts";
+import { go, hrefOf, route } from "../route.ts";
+import { EventMarks } from "./marks.tsx";
+import { type History, historyOf } from "./minutes.ts";
+import { RangePicker } from "./picker.tsx";
+import { addressOf, fixedSpanOf, spanMs, spanOf, type TimeSpan, withRecords } from "./span.ts";
+
+const pollMs = 30_000;
+const maxPairs = 1000;
+const [nonePairs, noneNodes] = [[], []] as const;
+
+interface Answers {
+  readonly span: TimeSpan;
+  readonly traffic: Traffic;
+  readonly map: TrafficMap;
+}
 
 export function HistoryView(): JSX.Element {
-  return <h1>History</h1>;
+  const { nodes } = route.value;
+  const fixed = fixedSpanOf(route.value);
+  const named = fixed === undefined ? spanOf(route.value) : undefined;
+  const { data, error, isLoading } = usePolled<Answers>(
+    async (signal) => {
+      const until = Math.round(serverNow());
+      const span = fixed ?? { since: until - spanMs[named ?? "24h"], until };
+      const [traffic, map] = await Promise.all([
+        get<Traffic>("/api/v1/traffic", { ...span, node: nodes }, signal),
+        get<TrafficMap>("/api/v1/map", { ...span, limit: maxPairs }, signal),
+      ]);
+      return { span: fixed ?? withRecords(span, traffic.at[0]), traffic, map };
+    },
+    pollMs,
+    JSON.stringify([fixed ?? named, nodes]),
+  );
+  useEffect(() => {
+    if (data !== undefined) offerNodes(nodesOf(data.map));
+  }, [data]);
+  const now = serverNow();
+  const asked = fixed ?? { since: now - spanMs[named ?? "24h"], until: now };
+  const pairs = useMemo(() => pairsWith(data?.map.pairs ?? [], nodes), [data, nodes]);
+  const range = `${dateTime((data?.span ?? asked).since)} to ${dateTime((data?.span ?? asked).until)}`;
+  return (
+    <div class="view history">
+      <div class="view-head">
+        <h1>History</h1>
+        <RangePicker span={asked} chosen={named} />
+      </div>
+      <Charts answers={data} error={error} isLoading={isLoading} />
+      <Panel title="Who talked to whom" note={`${range}. Choose a node or a line to filter everything.`} width="full">
+        <TrafficMapView
+          pairs={data?.map.pairs ?? nonePairs}
+          nodes={data?.map.nodes ?? noneNodes}
+          chosen={nodes}
+          onChoose={(chosen) => go({ nodes: chosen })}
+        />
+      </Panel>
+      <div class="panels">
+        <Panel title="Top pairs" note="Sent is from the first to the second." width="full">
+          <PairsTable pairs={pairs} others={data?.map.others ?? { entries: 0, bytes: 0 }} nodes={nodes} />
+        </Panel>
+        <Panel
+          title="Services"
+          note={`As both ends report it${nodes.length === 0 ? "" : "; of all nodes, because services are not counted per node"}.`}
+          width="full"
+        >
+          <ServicesTable services={data?.map.services ?? []} />
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+interface ChartsProps {
+  readonly answers: Answers | undefined;
+  readonly error: string | undefined;
+  readonly isLoading: boolean;
+}
+
+function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
+  const startedAt = Date.parse(overview.value?.startedAt ?? "");
+  const history = useMemo(
+    () => answers && historyOf(answers.traffic, answers.span, Number.isNaN(startedAt) ? Infinity : startedAt),
+    [answers, startedAt],
+  );
+  const isEmpty = history !== undefined && history.first === undefined;
+  const [bytesSeries, entriesSeries] = useMemo(
+    () => (history ? [bytesOf(history), entriesOf(history)] : [[], []]),
+    [history],
+  );
+  const select = (since: number, until: number): void => go({ more: addressOf({ since, until }, serverNow()) });
+  const at = history?.at ?? [];
+  return (
+    <>
+      <Panel title="Bytes per second" note={noteOf(answers, history, isLoading)} error={error} width="full">
+        {isEmpty ? (
+          <NothingThen />
+        ) : (
+          <Chart
+            title="Bytes per second by kind, sent above and received below"
+            at={at}
+            series={bytesSeries}
+            sides={{ above: "sent", below: "received" }}
+            show={rate}
+            height={220}
+            onSelect={select}
+          />
+        )}
+      </Panel>
+      <Panel
+        title="Audit and webhook events"
+        note={
+          <>
+            On the same time axis. A mark leads to its events: <span class="mark-key mark-audit" /> audit,{" "}
+            <span class="mark-key mark-webhook" /> webhook.
+          </>
+        }
+        actions={<a href={hrefOf({ view: "events" })}>All events</a>}
+        width="full"
+      >
+        {answers !== undefined && <EventMarks traffic={answers.traffic} span={answers.span} />}
+      </Panel>
+      <Panel title="Connection entries per second" width="full">
+        {isEmpty ? (
+          <NothingThen />
+        ) : (
+          <Chart
+            title="Connection entries per second by kind"
+            at={at}
+            series={entriesSeries}
+            show={frequency}
+            height={150}
+            onSelect={select}
+          />
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function NothingThen(): JSX.Element {
+  return <Empty>Nothing was received in this range. Choose another one, or look at what comes in now at Now.</Empty>;
+}
+
+/** What is shown, how far it reaches, and what is missing. */
+function noteOf(answers: Answers | undefined, history: History | undefined, isLoading: boolean): string {
+  if (answers === undefined || history === undefined) return isLoading ? "Loading…" : "";
+  const { traffic, span } = answers;
+  const step = history.stepSeconds === 60 ? "By minute" : `In steps of ${age(history.stepSeconds * 1000)}`;
+  const { first } = history;
+  const notes = [`${step}, sent above and received below. Drag over a part to see only that.`];
+  if (!traffic.isComplete) notes.push("Minutes are being rebuilt from the journal: older ones are still missing.");
+  if (first !== undefined && first > span.since + 60_000) notes.push(`The first record is of ${dateTime(first)}.`);
+  if (history.hasGap)
+    notes.push("Where the line is broken, no record was received for minutes: the program may not have run.");
+  if (traffic.isPartial) notes.push("Of the chosen nodes, only the busiest pairs of each minute are kept.");
+  return notes.join(" ");
+}
+
+function bytesOf({ series }: History): readonly ChartSeries[] {
+  const side = (kind: Kind, name: "txBytes" | "rxBytes"): ChartSeries => ({
+    ...seriesOf(kind, series[kind][name]),
+    side: name === "txBytes" ? "above" : "below",
+  });
+  return [...trafficKinds.map((kind) => side(kind, "txBytes")), ...trafficKinds.map((kind) => side(kind, "rxBytes"))];
+}
+
+function entriesOf({ series }: History): readonly ChartSeries[] {
+  return kinds.map((kind) => seriesOf(kind, series[kind].entries));
+}
+
+function seriesOf(kind: Kind, values: readonly (number | null)[]): ChartSeries {
+  return { title: kindTitles[kind], color: colorOf(kind), values };
 }

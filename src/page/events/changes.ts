@@ -1,0 +1,153 @@
+/** What differs between an old and a new value: inside of a short text, by lines, or, if that takes too long, not at all. */
+import { diffLines } from "diff";
+
+export interface LineChange {
+  readonly sign: " " | "-" | "+";
+  readonly text: string;
+  /** Numbers of the line in either text, from 1. */
+  readonly before: number | undefined;
+  readonly after: number | undefined;
+  /** The part that differs from the line in whose place this one is; absent if there is none, or if nothing is alike. */
+  readonly part?: readonly [from: number, to: number];
+}
+
+/** Lines that differ and those around them, or a number of equal ones that are left out. */
+export type Section =
+  | { readonly kind: "lines"; readonly lines: readonly LineChange[] }
+  | { readonly kind: "equal"; readonly lines: readonly LineChange[] };
+
+export type Change =
+  | { readonly kind: "short"; readonly before: string; readonly after: string }
+  | { readonly kind: "lines"; readonly sections: readonly Section[]; readonly removed: number; readonly added: number }
+  /** The texts have too little in common to be compared in time. */
+  | { readonly kind: "apart"; readonly before: string; readonly after: string };
+
+/** After so long, texts are not compared any more: 3,000 lines without one in common take six seconds. */
+const timeoutMs = 300;
+
+const shortCharacters = 100;
+
+/** Equal lines that are shown around those that differ. */
+const around = 3;
+
+/** An absent value is an empty text. */
+export function changeOf(before: string, after: string): Change {
+  const isShort = [before, after].every((text) => text.length <= shortCharacters && !text.includes("\n"));
+  if (isShort) return { kind: "short", before, after };
+  const [old, next] = prettyPair(before, after);
+  const parts = diffLines(withEnd(old), withEnd(next), { timeout: timeoutMs });
+  if (parts === undefined) return { kind: "apart", before: old, after: next };
+  const lines: LineChange[] = [];
+  let [left, right] = [1, 1];
+  for (const { value, added, removed } of parts)
+    for (const text of value.slice(0, -1).split("\n")) {
+      if (added) lines.push({ sign: "+", text, before: undefined, after: right++ });
+      else if (removed) lines.push({ sign: "-", text, before: left++, after: undefined });
+      else lines.push({ sign: " ", text, before: left++, after: right++ });
+    }
+  const count = (sign: string): number => lines.filter((line) => line.sign === sign).length;
+  return { kind: "lines", sections: sectionsOf(withParts(lines)), removed: count("-"), added: count("+") };
+}
+
+/** JSON with a line for each member, if the text is an object or a list. Numbers keep their digits, members their order. */
+export function prettyJson(text: string): string | undefined {
+  if (!/^\s*[[{]/.test(text)) return undefined;
+  try {
+    JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  let depth = 0;
+  const line = (): string => `\n${"  ".repeat(depth)}`;
+  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g) ?? [];
+  return tokens
+    .map((token, at) => {
+      if (token === ",") return `,${line()}`;
+      if (token === ":") return ": ";
+      const isOpening = token === "{" || token === "[";
+      const isEmpty = (one: string | undefined, other: string | undefined): boolean =>
+        `${one}${other}` === "{}" || `${one}${other}` === "[]";
+      if (isOpening && !isEmpty(token, tokens[at + 1])) {
+        depth++;
+        return `${token}${line()}`;
+      }
+      if (!isOpening && (token === "}" || token === "]") && !isEmpty(tokens[at - 1], token)) {
+        depth--;
+        return `${line()}${token}`;
+      }
+      return token;
+    })
+    .join("");
+}
+
+/** Both as JSON, or both as they are: a comparison of one with the other would show nothing but the form. */
+function prettyPair(before: string, after: string): readonly [string, string] {
+  const [old, next] = [before, after].map((text) => (text === "" ? "" : prettyJson(text)));
+  return old === undefined || next === undefined ? [before, after] : [old, next];
+}
+
+/** A last line without a break at its end is not another line. */
+function withEnd(text: string): string {
+  return text === "" || text.endsWith("\n") ? text : `${text}\n`;
+}
+
+/** Marks what differs inside of lines that were replaced by as many others. */
+function withParts(lines: readonly LineChange[]): readonly LineChange[] {
+  const marked = [...lines];
+  let at = 0;
+  while (at < lines.length) {
+    const removed = runOf(lines, at, "-");
+    const added = runOf(lines, at + removed, "+");
+    if (removed === added)
+      for (let n = at; n < at + removed; n++) {
+        const [old, next] = [lines[n] as LineChange, lines[n + removed] as LineChange];
+        const parts = partsOf(old.text, next.text);
+        if (parts === undefined) continue;
+        marked[n] = { ...old, part: parts[0] };
+        marked[n + removed] = { ...next, part: parts[1] };
+      }
+    at += Math.max(1, removed + added);
+  }
+  return marked;
+}
+
+function runOf(lines: readonly LineChange[], from: number, sign: LineChange["sign"]): number {
+  let to = from;
+  while (lines[to]?.sign === sign) to++;
+  return to - from;
+}
+
+type Parts = readonly [readonly [number, number], readonly [number, number]];
+
+/** What is between the equal beginning and the equal end of two lines; nothing if only blanks are equal. */
+function partsOf(old: string, next: string): Parts | undefined {
+  const most = Math.min(old.length, next.length);
+  let start = 0;
+  while (start < most && old[start] === next[start]) start++;
+  let end = 0;
+  while (end < most - start && old[old.length - 1 - end] === next[next.length - 1 - end]) end++;
+  const equal = old.slice(0, start) + old.slice(old.length - end);
+  return equal.trim() === ""
+    ? undefined
+    : [
+        [start, old.length - end],
+        [start, next.length - end],
+      ];
+}
+
+function sectionsOf(lines: readonly LineChange[]): readonly Section[] {
+  const near = new Uint8Array(lines.length);
+  lines.forEach(({ sign }, at) => {
+    if (sign !== " ") near.fill(1, Math.max(0, at - around), at + around + 1);
+  });
+  const sections: Section[] = [];
+  for (let from = 0; from < lines.length;) {
+    let to = from;
+    while (to < lines.length && near[to] === near[from]) to++;
+    // A single line takes as much room as the note that it is left out.
+    const kind = near[from] === 1 || to - from === 1 ? "lines" : "equal";
+    sections.push({ kind, lines: lines.slice(from, to) });
+    from = to;
+  }
+  return sections;
+}

@@ -1,0 +1,102 @@
+/** Chooses the range of time: a length up to now, two times, or a step to the left or right. */
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { serverNow } from "../live.ts";
+import { go } from "../route.ts";
+import { addressOf, inputOf, moved, type Span, spans, type TimeSpan, timeOfInput } from "./span.ts";
+
+export interface RangePickerProps {
+  readonly span: TimeSpan;
+  /** The length up to now, if that is what is shown. */
+  readonly chosen: Span | undefined;
+}
+
+const spanTitles: Readonly<Record<Span, string>> = { "1h": "1 hour", "6h": "6 hours", "24h": "24 hours" };
+
+export function RangePicker({ span, chosen }: RangePickerProps): JSX.Element {
+  const show = (next: TimeSpan): void => go({ more: addressOf(next, serverNow()) });
+  const step = (how: "earlier" | "later" | "wider"): void => show(moved(span, how, serverNow()));
+  return (
+    <div class="range-picker">
+      <div class="choice" role="group" aria-label="Range up to now">
+        {spans.map((name) => (
+          <button
+            key={name}
+            type="button"
+            aria-pressed={name === chosen}
+            onClick={() => go({ more: name === "24h" ? {} : { span: name } })}
+          >
+            {spanTitles[name]}
+          </button>
+        ))}
+      </div>
+      <div class="choice" role="group" aria-label="Move the range">
+        <button type="button" aria-label="Earlier" title="Earlier" onClick={() => step("earlier")}>
+          ←
+        </button>
+        <button
+          type="button"
+          aria-label="Later"
+          title="Later"
+          disabled={chosen !== undefined}
+          onClick={() => step("later")}
+        >
+          →
+        </button>
+        <button type="button" title="A range twice as long" onClick={() => step("wider")}>
+          Zoom out
+        </button>
+      </div>
+      <CustomRange span={span} isFixed={chosen === undefined} onChoose={show} />
+    </div>
+  );
+}
+
+interface CustomRangeProps {
+  readonly span: TimeSpan;
+  readonly isFixed: boolean;
+  readonly onChoose: (span: TimeSpan) => void;
+}
+
+/** Both times in fields. While the range moves with the time, they stand still, so that somebody can type. */
+function CustomRange({ span, isFixed, onChoose }: CustomRangeProps): JSX.Element {
+  const [from, setFrom] = useState(inputOf(span.since));
+  const [to, setTo] = useState(inputOf(span.until));
+  const [trouble, setTrouble] = useState("");
+  useEffect(() => {
+    setFrom(inputOf(span.since));
+    setTo(inputOf(span.until));
+    setTrouble("");
+  }, [isFixed ? `${span.since} ${span.until}` : span.until - span.since]);
+  const apply = (): void => {
+    const [since, until] = [timeOfInput(from), timeOfInput(to)];
+    if (since === undefined || until === undefined) setTrouble("Enter both times.");
+    else if (until <= since) setTrouble("The end must be after the beginning.");
+    else if (since >= serverNow()) setTrouble("The beginning must be in the past.");
+    else {
+      setTrouble("");
+      onChoose({ since, until });
+    }
+  };
+  return (
+    <form
+      class="custom-range"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        apply();
+      }}
+    >
+      <label>
+        From <input type="datetime-local" value={from} onInput={({ currentTarget }) => setFrom(currentTarget.value)} />
+      </label>
+      <label>
+        to <input type="datetime-local" value={to} onInput={({ currentTarget }) => setTo(currentTarget.value)} />
+      </label>
+      <button type="submit">Show</button>
+      <span class="trouble" role="alert">
+        {trouble}
+      </span>
+    </form>
+  );
+}

@@ -1,0 +1,72 @@
+/** The range of time that *History* shows, as the page's address says it: up to now, or between two times. */
+import type { Route } from "../route.ts";
+
+export const spans = ["1h", "6h", "24h"] as const;
+export type Span = (typeof spans)[number];
+
+const hourMs = 3_600_000;
+export const spanMs: Readonly<Record<Span, number>> = { "1h": hourMs, "6h": 6 * hourMs, "24h": 24 * hourMs };
+
+/** Epoch milliseconds. */
+export interface TimeSpan {
+  readonly since: number;
+  readonly until: number;
+}
+
+/** Shorter ones have no minute of their own. */
+export const shortestMs = 120_000;
+
+/** The range between two times that the address names; nothing if it names none that make sense. */
+export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined {
+  const [since, until] = [more["since"], more["until"]].map((text) => Number(text || Number.NaN));
+  const isValid = Number.isSafeInteger(since) && Number.isSafeInteger(until) && (since as number) >= 0;
+  return isValid && (until as number) > (since as number)
+    ? { since: since as number, until: until as number }
+    : undefined;
+}
+
+export function spanOf({ more }: Pick<Route, "more">): Span {
+  return spans.find((name) => name === more["span"]) ?? "24h";
+}
+
+/**
+ * A range up to now without the part before the first record, so that what is there fills a chart: at least some minutes.
+ * A range between two times stays what it is.
+ */
+export function withRecords({ since, until }: TimeSpan, first: number | undefined): TimeSpan {
+  if (first === undefined) return { since, until };
+  return { since: Math.max(since, Math.min(first - shortestMs, until - leastShownMs)), until };
+}
+
+const leastShownMs = 600_000;
+
+/** The address of a range; times in whole minutes, and not after now. */
+export function addressOf({ since, until }: TimeSpan, now: number): Record<string, string> {
+  const end = Math.min(until, now);
+  const begin = Math.max(0, Math.min(since, end - shortestMs));
+  return { since: String(minuteOf(begin)), until: String(minuteOf(end + 59_999)) };
+}
+
+/** A range of the same length before or after, half of it already seen; or twice as long around the same middle. */
+export function moved({ since, until }: TimeSpan, how: "earlier" | "later" | "wider", now: number): TimeSpan {
+  const half = (until - since) / 2;
+  if (how === "wider") return { since: since - half, until: Math.min(until + half, now) };
+  const by = how === "earlier" ? -half : Math.min(half, Math.max(0, now - until));
+  return { since: since + by, until: until + by };
+}
+
+/** What an `<input type="datetime-local">` shows, in local time. */
+export function inputOf(at: number): string {
+  const date = new Date(at);
+  return new Date(at - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** Epoch milliseconds of what is typed there; nothing if it is no time. */
+export function timeOfInput(text: string): number | undefined {
+  const at = new Date(text).getTime();
+  return Number.isNaN(at) ? undefined : at;
+}
+
+function minuteOf(at: number): number {
+  return Math.floor(at / 60_000) * 60_000;
+}

@@ -1,0 +1,137 @@
+/** What differs between two values, whatever the values are. */
+import { describe, expect, test } from "bun:test";
+import { type Change, changeOf, prettyJson } from "../../../src/page/events/changes.ts";
+
+type Lines = Extract<Change, { readonly kind: "lines" }>;
+
+function linesOf(before: string, after: string): Lines {
+  const change = changeOf(before, after);
+  if (change.kind !== "lines") throw new Error(`the change is ${change.kind}`);
+  return change;
+}
+
+const drawn = ({ sections }: Lines): string[] =>
+  sections.flatMap(({ kind, lines }) =>
+    kind === "equal" ? [`… ${lines.length}`] : lines.map(({ sign, text }) => `${sign}${text}`),
+  );
+
+/** Lines `n` from 1 on. */
+const numbered = (count: number): string[] => Array.from({ length: count }, (_, n) => `line ${n + 1}`);
+
+describe("short values", () => {
+  test.each([
+    ["true", "false"],
+    ["", "2027-03-01T09:15:00Z"],
+    ["tag:a", ""],
+    ['{"nameservers":[]}', '{"nameservers":["192.0.2.53"]}'],
+  ])("%j and %j stand beside each other", (before, after) => {
+    expect(changeOf(before, after)).toEqual({ kind: "short", before, after });
+  });
+});
+
+describe("texts", () => {
+  test("are compared line by line, with equal lines folded", () => {
+    const old = numbered(40);
+    const next = old.toSpliced(19, 1, "line twenty").toSpliced(30, 0, "inserted");
+    const change = linesOf(old.join("\n"), next.join("\n"));
+    expect([change.removed, change.added]).toEqual([1, 2]);
+    expect(drawn(change)).toEqual([
+      "… 16",
+      " line 17",
+      " line 18",
+      " line 19",
+      "-line 20",
+      "+line twenty",
+      " line 21",
+      " line 22",
+      " line 23",
+      "… 4",
+      " line 28",
+      " line 29",
+      " line 30",
+      "+inserted",
+      " line 31",
+      " line 32",
+      " line 33",
+      "… 7",
+    ]);
+  });
+
+  test("have numbers of lines in both", () => {
+    const { sections } = linesOf("a\nb\nc\n", "a\nx\ny\nc\n");
+    expect(sections.flatMap(({ lines }) => lines).map(({ sign, before, after }) => [sign, before, after])).toEqual([
+      [" ", 1, 1],
+      ["-", 2, undefined],
+      ["+", undefined, 2],
+      ["+", undefined, 3],
+      [" ", 3, 4],
+    ]);
+  });
+
+  test("show which part of a replaced line differs", () => {
+    const { sections } = linesOf('{ // rules\n"dst": ["tag:web:443"]\n}', '{ // rules\n"dst": ["tag:prod:443"]\n}');
+    const parts = sections.flatMap(({ lines }) => lines).map(({ text, part }) => part && text.slice(...part));
+    expect(parts).toEqual([undefined, "web", "prod", undefined]);
+  });
+
+  test("do not mark parts of lines that have nothing in common", () => {
+    const { sections } = linesOf("same\n  abc\n", "same\n  xyz\n");
+    expect(sections.flatMap(({ lines }) => lines).some(({ part }) => part !== undefined)).toBe(false);
+  });
+
+  test("that only end otherwise do not differ", () => {
+    const { removed, added } = linesOf("a\nb", "a\nb\n");
+    expect([removed, added]).toEqual([0, 0]);
+  });
+
+  test("of which one is absent are all added or removed", () => {
+    expect(drawn(linesOf("", "a\nb"))).toEqual(["+a", "+b"]);
+    expect(drawn(linesOf("a\nb\n", ""))).toEqual(["-a", "-b"]);
+  });
+
+  test("without a line in common are not compared for ever", () => {
+    const text = (name: string): string => Array.from({ length: 20_000 }, (_, n) => `${name} ${n * 7}`).join("\n");
+    const began = performance.now();
+    const change = changeOf(text("old"), text("new"));
+    expect(change).toEqual({ kind: "apart", before: text("old"), after: text("new") });
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+
+  test("that are hostile stay what they are", () => {
+    const after = "<img src=x onerror=alert(1)>\n\u202egnp.exe\n\u0000";
+    expect(drawn(linesOf("a\n", after))).toEqual(["-a", ...after.split("\n").map((line) => `+${line}`)]);
+  });
+});
+
+describe("JSON", () => {
+  test("is compared by member", () => {
+    const rules = (port: number): string =>
+      JSON.stringify({
+        acls: [{ action: "accept", src: ["group:operators", "group:admins"], dst: [`tag:prod:${port}`] }],
+        list: [],
+      });
+    const changed = drawn(linesOf(rules(22), rules(443))).filter((line) => !line.startsWith(" "));
+    expect(changed).toEqual(["… 6", '-        "tag:prod:22"', '+        "tag:prod:443"', "… 2"]);
+  });
+
+  test.each([
+    ['{"a":1}', '{\n  "a": 1\n}'],
+    ["[]", "[]"],
+    ['{"a":[],"b":{}}', '{\n  "a": [],\n  "b": {}\n}'],
+    ['{"n":12345678901234567890.10}', '{\n  "n": 12345678901234567890.10\n}'],
+    ['{"b":1,"a":"x: {,}\\"[\\\\"}', '{\n  "b": 1,\n  "a": "x: {,}\\"[\\\\"\n}'],
+    ["[1,[true,null]]", "[\n  1,\n  [\n    true,\n    null\n  ]\n]"],
+  ])("%s has a line for each member", (text, pretty) => {
+    expect(prettyJson(text)).toBe(pretty);
+    expect(JSON.parse(pretty)).toEqual(JSON.parse(text));
+  });
+
+  test.each(["true", '"a"', "{ // HuJSON\n}", "{", "", "{}x"])("is not %j", (text) => {
+    expect(prettyJson(text)).toBeUndefined();
+  });
+
+  test("is not compared with a text", () => {
+    const json = JSON.stringify({ a: "x".repeat(200) });
+    expect(drawn(linesOf(json, `${json} // why`))).toEqual([`-${json}`, `+${json} // why`]);
+  });
+});

@@ -1,0 +1,139 @@
+/** Filters of events in the address, and events in words. */
+import { describe, expect, test } from "bun:test";
+import type { AcceptedEvent } from "../../../src/admin/events/index.ts";
+import { daysOf } from "../../../src/page/events/days.ts";
+import { addressOf, filterOf, isShown, parametersOf } from "../../../src/page/events/query.ts";
+import { actorOf, readable, visible, wordsOf } from "../../../src/page/events/words.ts";
+
+const usual = { types: ["audit", "webhook"], severity: "info", text: "", actor: "", nodes: [] };
+
+describe("the filter in an address", () => {
+  test.each([
+    [{}, usual],
+    [
+      { types: "flow,audit", severity: "warn", text: "acl", actor: "bob" },
+      { types: ["audit", "flow"], severity: "warn", text: "acl", actor: "bob" },
+    ],
+    [{ types: "x,,", severity: "fatal", since: "-1", until: "soon", id: "" }, {}],
+    [
+      { since: "5", until: "9", id: "a.1.0.0" },
+      { since: 5, until: 9, id: "a.1.0.0" },
+    ],
+    [{ text: "a".repeat(300) }, { text: "a".repeat(256) }],
+  ])("%j", (more, expected) => {
+    expect(filterOf({ nodes: [], more: more as Record<string, string> })).toEqual({ ...usual, ...expected } as never);
+  });
+
+  test("is the same one when it has been there and back", () => {
+    for (const more of [{}, { types: "flow" }, { types: "webhook", text: "a&b=<c>", severity: "warn", until: "7" }]) {
+      const filter = filterOf({ nodes: ["nas"], more });
+      expect(filterOf({ nodes: ["nas"], more: addressOf(filter) })).toEqual(filter);
+    }
+    expect(Object.values(addressOf(filterOf({ nodes: [], more: {} }))).join("")).toBe("");
+  });
+
+  test("asks the instance for what it can find", () => {
+    const filter = filterOf({
+      nodes: ["nas", "web"],
+      more: { severity: "warn", text: "acl", actor: "bob@example.com" },
+    });
+    expect(parametersOf(filter)).toEqual({
+      types: "audit,webhook",
+      severity: "warn",
+      text: "acl bob@example.com",
+      nodes: "nas,web",
+    });
+    expect(parametersOf(filterOf({ nodes: [], more: {} }))).toEqual({ types: "audit,webhook" });
+  });
+});
+
+function event(members: Partial<AcceptedEvent>): AcceptedEvent {
+  return {
+    id: "a.1.0.0",
+    type: "audit",
+    source: "stream",
+    acceptedAt: "2026-11-02T09:15:08Z",
+    time: "2026-11-02T09:15:00Z",
+    observedTime: "2026-11-02T09:15:07Z",
+    name: "tailscale.config.audit",
+    severity: "INFO",
+    body: "",
+    attributes: {},
+    ...members,
+  };
+}
+
+test("an actor is found by the server in any text, and here where actors are", () => {
+  const filter = filterOf({ nodes: [], more: { actor: "Bob", since: String(Date.parse("2026-11-02T09:15:00Z")) } });
+  expect(isShown(event({ attributes: { "user.name": "bob@example.com" } }), filter)).toBe(true);
+  expect(
+    isShown(event({ attributes: { "user.name": "eve@example.com", "tailscale.audit.details": "bob" } }), filter),
+  ).toBe(false);
+  expect(isShown(event({ acceptedAt: "2026-11-02T09:14:00Z", attributes: { "user.name": "bob" } }), filter)).toBe(
+    false,
+  );
+});
+
+describe("in words", () => {
+  test("an audit event says who changed what", () => {
+    const attributes = {
+      "user.name": "alice@example.com",
+      "tailscale.audit.action": "UPDATE",
+      "tailscale.target.type": "NODE",
+      "tailscale.target.name": "web.example.com",
+      "tailscale.target.property": "KEY_EXPIRY_TIME",
+    };
+    expect(wordsOf(event({ attributes }))).toEqual({
+      actor: "alice@example.com",
+      what: "changed key expiry time",
+      target: "web.example.com",
+    });
+    const failed = event({ attributes: { ...attributes, "error.message": "no such key" } });
+    expect(wordsOf(failed).what).toBe("changed key expiry time, which failed: no such key");
+  });
+
+  test("a webhook event says its message, and nothing is made up that is not there", () => {
+    expect(wordsOf(event({ type: "webhook", body: "Node laptop needs approval" }))).toEqual({
+      actor: "",
+      what: "Node laptop needs approval",
+      target: "",
+    });
+    expect(actorOf(event({ attributes: { "tailscale.actor.tags": "tag:ci" } }))).toBe("tag:ci");
+  });
+
+  test.each([
+    ["MAGIC_DNS", "MagicDNS"],
+    ["ACL", "ACL"],
+    ["OAUTH_ACCESS_TOKEN", "OAUTH access token"],
+    ["", ""],
+    ["<IMG_SRC=X>", "<img src=x>"],
+  ])("%s is %s", (word, text) => {
+    expect(readable(word)).toBe(text);
+  });
+
+  test("a long text is cut in the list, never inside of a character", () => {
+    const { what } = wordsOf(event({ type: "webhook", body: "😀".repeat(400).slice(1) }));
+    expect([what.length <= 301, what.isWellFormed(), what.endsWith("…")]).toEqual([true, true, true]);
+  });
+
+  test("what could hide or reorder text is written out", () => {
+    expect(visible("a\tb\nc\u0000\u202e\u2066é😀")).toBe("a\tb\nc\\u{0}\\u{202e}\\u{2066}é😀");
+  });
+});
+
+test("events stand under the day of their time", () => {
+  const now = new Date(2026, 10, 3, 12).getTime();
+  const at = (...time: readonly [number, number, number, number]): AcceptedEvent =>
+    event({ time: new Date(...time).toISOString() });
+  const days = daysOf(
+    [at(2026, 10, 3, 1), at(2026, 10, 3, 0), at(2026, 10, 2, 23), at(2026, 9, 30, 5), event({ time: "x" })],
+    now,
+  );
+  expect(days.map(({ title, events }) => [title.replace(/,.*/, ""), events.length])).toEqual([
+    ["Today", 2],
+    ["Yesterday", 1],
+    [new Intl.DateTimeFormat(undefined, { dateStyle: "full" }).format(new Date(2026, 9, 30)).replace(/,.*/, ""), 1],
+    ["At an unknown time", 1],
+  ]);
+  expect(daysOf([], now)).toEqual([]);
+});

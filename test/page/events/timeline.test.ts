@@ -1,0 +1,211 @@
+/** The timeline of the page against a real journal: searched backwards, followed, linked to, and bounded. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { EventFeed } from "../../../src/admin/events/index.ts";
+import { eventIdOf, eventQueryOf } from "../../../src/admin/requests.ts";
+import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
+import { ApiError, type Parameters } from "../../../src/page/api.ts";
+import { type EventFilter, filterOf } from "../../../src/page/events/query.ts";
+import { maxEvents, Timeline } from "../../../src/page/events/timeline.ts";
+import type { JsonObject } from "../../../src/records/types.ts";
+import { auditValue, connection, flowValue } from "../../support/records.ts";
+import { createStore, take, type TestStore } from "../../support/store.ts";
+import { until } from "../../support/wait.ts";
+
+let store: TestStore;
+let feed: EventFeed;
+let asked: string[];
+let opened: Timeline[];
+
+beforeEach(() => {
+  store = createStore();
+  asked = [];
+  opened = [];
+  feed = new EventFeed({
+    journal: store.journal,
+    settings: store.settings,
+    telemetry: silentTelemetry,
+    clock: () => store.now,
+  });
+});
+afterEach(() => {
+  for (const timeline of opened) timeline.close();
+  feed.close();
+  store.remove();
+});
+
+async function accept(...values: readonly JsonObject[]): Promise<void> {
+  await take(store, values, store.now);
+  feed.committed();
+}
+
+const audits = (count: number, first = 0): JsonObject[] =>
+  Array.from({ length: count }, (_, n) => auditValue({ eventGroupID: `g${first + n}` }));
+
+/** What the listener answers, without the socket between. */
+async function ask<Answer>(path: string, parameters: Parameters = {}): Promise<Answer> {
+  const given = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]));
+  asked.push(`${path}?${given}`);
+  if (path === "/api/v1/events") return feed.read(eventQueryOf(given)) as Promise<Answer>;
+  const event = await feed.whole(eventIdOf(given));
+  if (event === undefined) throw new ApiError(409, "the event has left the journal");
+  return event as Answer;
+}
+
+async function open(more: Readonly<Record<string, string>> = {}): Promise<Timeline> {
+  const filter: EventFilter = filterOf({ nodes: [], more });
+  const timeline = new Timeline(filter, ask);
+  opened.push(timeline);
+  await timeline.open();
+  return timeline;
+}
+
+const labels = ({ state }: Timeline, which: "events" | "waiting" = "events"): unknown[] =>
+  state.value[which].map(({ attributes: of }) => of["tailscale.audit.event_group_id"] ?? of["destination.port"]);
+
+const names = (from: number, to: number): string[] => Array.from({ length: from - to + 1 }, (_, n) => `g${from - n}`);
+
+describe("a timeline", () => {
+  test("has the newest first, and more if it is asked for", async () => {
+    await accept(...audits(120));
+    const timeline = await open();
+    expect(labels(timeline)).toEqual(names(119, 70));
+    expect(timeline.state.value).toMatchObject({ phase: "idle", isStart: false, isEnd: true });
+    await timeline.older();
+    await timeline.older();
+    expect(labels(timeline)).toEqual(names(119, 0));
+    expect(timeline.state.value.isStart).toBe(true);
+  });
+
+  test("keeps what comes apart until it is asked for, exactly once", async () => {
+    await accept(...audits(3));
+    const timeline = await open();
+    await accept(...audits(2, 3));
+    await Promise.all([timeline.follow(), timeline.follow(), timeline.follow()]);
+    await timeline.follow();
+    expect([labels(timeline), labels(timeline, "waiting")]).toEqual([names(2, 0), names(4, 3)]);
+    timeline.showWaiting();
+    expect([labels(timeline), labels(timeline, "waiting")]).toEqual([names(4, 0), []]);
+  });
+
+  test("never holds more than a thousand events, and finds those again that it dropped", async () => {
+    await accept(...audits(900));
+    const timeline = await open();
+    while (!timeline.state.value.isStart) await timeline.older();
+    await accept(...audits(150, 900));
+    await timeline.follow();
+    timeline.showWaiting();
+    expect(labels(timeline)).toEqual(names(1049, 50));
+    expect(timeline.state.value).toMatchObject({ isStart: false });
+    expect(timeline.state.value.events).toHaveLength(maxEvents);
+    const before = asked.length;
+    await timeline.older();
+    expect(asked.length).toBe(before);
+  });
+
+  test("leaps to the newest if more comes than can be read, and goes on backwards from there", async () => {
+    await accept(...audits(5));
+    const timeline = await open();
+    await accept(...audits(1500, 5));
+    await timeline.follow();
+    expect(labels(timeline, "waiting")).toEqual(names(1504, 1455));
+    timeline.showWaiting();
+    await timeline.older();
+    expect(labels(timeline)).toEqual(names(1504, 1405));
+  });
+
+  test("shows only what matches, also of what comes", async () => {
+    const by = (loginName: string, eventGroupID: string) => auditValue({ actor: { loginName }, eventGroupID });
+    await accept(by("bob@example.com", "a"), by("eve@example.com", "bob"), flowValue());
+    const timeline = await open({ actor: "bob" });
+    await accept(by("eve@example.com", "c"), by("bob@example.com", "d"));
+    await timeline.follow();
+    timeline.showWaiting();
+    expect(labels(timeline)).toEqual(["d", "a"]);
+    expect(labels(await open({ types: "flow" }))).toEqual([443]);
+  });
+
+  test("between two times has nothing else, and is not followed", async () => {
+    const begun = store.now;
+    for (let minute = 0; minute < 9; minute++) {
+      store.now = begun + minute * 60_000;
+      await accept(...audits(1, minute));
+    }
+    const timeline = await open({ since: String(begun + 3 * 60_000), until: String(begun + 6 * 60_000) });
+    expect([labels(timeline), timeline.state.value.isStart]).toEqual([["g5", "g4", "g3"], true]);
+    await timeline.follow();
+    expect(labels(timeline, "waiting")).toEqual([]);
+  });
+
+  test("says what is wrong, and tries again", async () => {
+    await accept(...audits(1));
+    let isDown = true;
+    const timeline = new Timeline(filterOf({ nodes: [], more: {} }), (path, parameters) =>
+      isDown ? Promise.reject(new ApiError(503, "the journal is not usable")) : ask(path, parameters),
+    );
+    opened.push(timeline);
+    await timeline.open();
+    expect(timeline.state.value).toMatchObject({ phase: "failed", trouble: "the journal is not usable" });
+    isDown = false;
+    await timeline.older();
+    expect([labels(timeline), timeline.state.value.phase]).toEqual([["g0"], "idle"]);
+  });
+
+  test("ends a search that is stopped, and goes on with it", async () => {
+    await accept(...audits(3));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let isHeld = true;
+    const timeline = new Timeline(filterOf({ nodes: [], more: {} }), async (path, parameters) => {
+      if (isHeld) await promise;
+      return ask(path, parameters);
+    });
+    opened.push(timeline);
+    const opening = timeline.open();
+    await until(() => timeline.state.value.phase === "searching");
+    timeline.stop();
+    expect(timeline.state.value.phase).toBe("stopped");
+    isHeld = false;
+    resolve();
+    await opening;
+    expect([labels(timeline), timeline.state.value.phase]).toEqual([[], "stopped"]);
+    await timeline.older();
+    expect(labels(timeline)).toEqual(names(2, 0));
+  });
+});
+
+describe("a link to an event", () => {
+  test("shows it with those around it, and more in both directions", async () => {
+    await accept(...audits(100));
+    const { events } = (await open()).state.value;
+    const linked = events.find(({ attributes }) => attributes["tailscale.audit.event_group_id"] === "g60");
+    const timeline = await open({ id: linked?.id ?? "" });
+    expect(labels(timeline)).toEqual(names(75, 45));
+    expect(timeline.state.value).toMatchObject({ isEnd: false, isStart: false, isLost: false });
+    await timeline.newer();
+    await timeline.older();
+    expect(labels(timeline)).toEqual(names(99, 0));
+    expect(timeline.state.value).toMatchObject({ isEnd: true, isStart: true });
+  });
+
+  test("that has left the journal says so and shows the newest", async () => {
+    await accept(...audits(3));
+    for (const id of ["abc.1.0.0", "nonsense"]) {
+      const timeline = new Timeline(filterOf({ nodes: [], more: { id } }), (path, parameters) =>
+        path.endsWith("item")
+          ? Promise.reject(new ApiError(id === "nonsense" ? 400 : 409, "gone"))
+          : ask(path, parameters),
+      );
+      opened.push(timeline);
+      await timeline.open();
+      expect(timeline.state.value.isLost).toBe(true);
+      expect(labels(timeline)).toEqual(names(2, 0));
+    }
+  });
+
+  test("to a connection stands among the changes around it", async () => {
+    await accept(...audits(1));
+    await accept(flowValue({ virtualTraffic: [connection({ dst: "100.64.1.2:22" })] }));
+    await accept(...audits(1, 1));
+    const [flow] = (await open({ types: "flow" })).state.value.events;
+    expect(labels(await open({ id: flow?.id ?? "" }))).toEqual(["g1", 22, "g0"]);
+  });
+});
