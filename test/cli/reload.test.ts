@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { Instance } from "../../src/admin/instance.ts";
 import { flowEnvelope } from "../support/hec-server.ts";
 import { until } from "../support/wait.ts";
 import { type Program, start, temporaryDirectory } from "./program.ts";
@@ -87,24 +88,38 @@ describe("while the program runs, without a restart,", () => {
     await end(program);
   });
 
-  test("a refused reload shows as a metric until one succeeds", async () => {
+  test("a refused reload shows as a metric and on the page until one succeeds", async () => {
     const admin = '[admin]\nlisten = "127.0.0.1:0"';
     settings('token = "a-token"', admin);
     const program = start(directory, ["run"]);
-    const addresses = JSON.parse(await program.line('"ready"')) as { admin: string };
+    const addresses = JSON.parse(await program.line('"ready"')) as { admin: string; stream: string };
     const validity = async (): Promise<string | undefined> =>
       /^tailscale2otel_config_valid_ratio\S* (\d)$/m.exec(
         await (await fetch(`${addresses.admin}/metrics`)).text(),
       )?.[1];
-    expect(await validity()).toBe("1");
+    const instance = async (): Promise<Instance> =>
+      (await (await fetch(`${addresses.admin}/api/v1/instance`)).json()) as Instance;
+    const refusals = async () =>
+      (await instance()).warnings.filter(({ message }) => message.startsWith("the changed configuration is not valid"));
+    const before = (await instance()).settings.find(({ key }) => key === "streaming.token");
+    expect(before).toMatchObject({ value: "(set)", origin: "tailscale2otel.toml:5" });
+    expect([await validity(), await refusals()]).toEqual(["1", []]);
     settings("token = 7", admin);
     program.process.kill("SIGHUP");
     await program.line("not reloaded");
     await until(async () => (await validity()) === "0");
-    settings('token = "b-token"', admin);
+    expect(await refusals()).toHaveLength(1);
+    settings('\ntoken = "b-token"', admin);
     program.process.kill("SIGHUP");
     await program.line("configuration reloaded");
     await until(async () => (await validity()) === "1");
+    const { settings: rows, listeners } = await instance();
+    expect(rows.find(({ key }) => key === "streaming.token")).toMatchObject({ origin: "tailscale2otel.toml:6" });
+    expect(listeners.map(({ name, url }) => [name, url])).toEqual([
+      ["stream", addresses.stream],
+      ["admin", addresses.admin],
+    ]);
+    expect(await refusals()).toEqual([]);
     rmSync(file);
     program.process.kill("SIGHUP");
     await program.line("no longer exists");

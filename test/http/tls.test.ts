@@ -88,7 +88,9 @@ const get = (): Promise<Response> => fetch(`https://localhost:${server.port}/`, 
 
 describe("TLS", () => {
   test("is spoken from 1.2 on, with the certificate of the files", async () => {
+    expect(server.certificate).toBeUndefined();
     await server.start();
+    expect(server.certificate?.current?.subjects).toContain("localhost");
     expect(await (await get()).json()).toEqual({ text: "ok" });
     expect(await served({ maxVersion: "TLSv1.2" })).toBe("first.example.com");
     await expect(served({ maxVersion: "TLSv1.1" })).rejects.toThrow();

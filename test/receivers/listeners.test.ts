@@ -94,6 +94,10 @@ describe("two receivers", () => {
     await create("streaming.listen=127.0.0.1:0", "webhook.listen=localhost:0", ...tls("webhook")).start();
     const { stream: base, webhook } = receivers.addresses;
     expect([base?.slice(0, 5), webhook?.slice(0, 6)]).toEqual(["http:", "https:"]);
+    expect(receivers.listeners).toMatchObject([
+      { name: "stream", address: base, certificate: undefined },
+      { name: "webhook", address: webhook, certificate: { current: { subjects: expect.any(Array) }, trouble: "" } },
+    ]);
     expect([await stream(base), await deliver(webhook)]).toEqual([200, 200]);
     expect([await deliver(base), await stream(webhook)]).toEqual([404, 404]);
   });
