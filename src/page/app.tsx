@@ -6,7 +6,7 @@ import { DeliveryView } from "./delivery/index.tsx";
 import { EventsView } from "./events/index.tsx";
 import { NodeFilter } from "./filter.tsx";
 import { HistoryView } from "./history/index.tsx";
-import { ConnectionNotice, InstanceStateButton } from "./instance-button.tsx";
+import { ConnectionNotice, ConnectionState, InstanceStateButton } from "./instance-button.tsx";
 import { newVersion } from "./live.ts";
 import { NowView } from "./now/index.tsx";
 import { hrefOf, route, type View, views } from "./route.ts";
@@ -48,6 +48,7 @@ export function App(): JSX.Element {
           ))}
         </nav>
         {isSignedOut ? <span class="filter" /> : <NodeFilter />}
+        {!isSignedOut && <ConnectionState />}
         {!isSignedOut && <InstanceStateButton />}
         <ThemeChoice />
         {session.value === "signed_in" && (

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import { dateTime, time } from "./format.ts";
+import { Legend, type Sides, spokenText, Tip, valueText } from "./legend.tsx";
 import { type ChartSeries, columnsOf, createPlot, fillBands } from "./plot.ts";
 import { type Column, Table } from "./table.tsx";
 import { scheme } from "./theme.ts";
@@ -17,7 +18,7 @@ export interface ChartProps {
   readonly series: readonly ChartSeries[];
   readonly layout?: "stacked" | "lines";
   /** What it means to be above and below zero, such as `sent` and `received`. Two series of one title are one in the legend. */
-  readonly sides?: Readonly<Record<"above" | "below", string>>;
+  readonly sides?: Sides;
   readonly height?: number;
   /** Writes a value with its unit. */
   readonly show: (value: number) => string;
@@ -44,6 +45,8 @@ export function Chart({
   const plot = useRef<uPlot>(null);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [pointed, setPointed] = useState<Pointed>();
+  const [isInside, setInside] = useState(false);
+  const [spoken, setSpoken] = useState<number>();
   const select = useRef(onSelect);
   select.current = onSelect;
   const names = series.map((one) => `${one.title} ${one.side}`).join("\n");
@@ -82,68 +85,54 @@ export function Chart({
     setHidden(next);
   };
   const index = pointed?.index ?? at.length - 1;
+  const when = at[index] === undefined ? "" : time(at[index] * 1000);
   const point = (key: string): void => {
-    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -at.length, End: at.length }[key];
+    const step = steps(at.length)[key];
     if (step === undefined || plot.current === null || at.length === 0) return;
     const next = Math.min(at.length - 1, Math.max(0, index + step));
     plot.current.setCursor({ left: plot.current.valToPos(at[next] as number, "x"), top: 0 });
+    setSpoken(next);
   };
+  const leave = (): void => {
+    setInside(false);
+    setSpoken(undefined);
+    plot.current?.setCursor({ left: -10, top: -10 });
+  };
+  const shown = { series, hidden, index, show, ...(sides && { sides }) };
   return (
     <figure class="chart">
-      <div
-        ref={place}
-        class="plot"
-        role="img"
-        aria-label={`${title}. Arrow keys move through the values; the same values are in the table below.`}
-        tabIndex={0}
-        onKeyDown={(event) => {
-          if (!/^(?:Arrow(?:Left|Right)|Home|End)$/.test(event.key)) return;
-          event.preventDefault();
-          point(event.key);
-        }}
-        onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })}
-      />
+      <div class="plot-place" onMouseEnter={() => setInside(true)} onMouseLeave={() => setInside(false)}>
+        <div
+          ref={place}
+          class="plot"
+          role="img"
+          aria-label={`${title}. Arrow keys move through the values; the same values are in the table below.`}
+          tabIndex={0}
+          onKeyDown={(event) => {
+            if (!(event.key in steps(0))) return;
+            event.preventDefault();
+            setInside(true);
+            point(event.key);
+          }}
+          onBlur={leave}
+        />
+        {isInside && pointed !== undefined && <Tip {...shown} when={when} left={pointed.left} />}
+      </div>
+      <p class="unseen" role="status">
+        {spoken !== undefined && spokenText(shown, time((at[spoken] ?? 0) * 1000), spoken)}
+      </p>
       <figcaption>
-        <span class="when" aria-live="off">
-          {pointed === undefined || at[index] === undefined ? "Latest" : time(at[index] * 1000)}
-        </span>
-        <ul class="legend">
-          {[...Map.groupBy(series, (one) => one.title)].map(([name, parts]) => (
-            <li key={name}>
-              <button type="button" aria-pressed={!hidden.has(name)} onClick={() => toggle(name)}>
-                <span class="swatch" style={{ background: `var(${parts[0]?.color})` }} />
-                {name}
-                {parts.map((part) => (
-                  <b key={part.side}>
-                    {sides && <SideMark side={part.side ?? "above"} sides={sides} />}
-                    {valueText(part, index, show)}
-                  </b>
-                ))}
-              </button>
-            </li>
-          ))}
-        </ul>
+        <span class="when">{pointed === undefined ? "Latest" : when}</span>
+        <Legend {...shown} onToggle={toggle} />
       </figcaption>
       <Values title={title} at={at} series={series} {...(sides && { sides })} show={show} />
     </figure>
   );
 }
 
-function SideMark({
-  side,
-  sides,
-}: { readonly side: "above" | "below" } & Required<Pick<ChartProps, "sides">>): JSX.Element {
-  return (
-    <>
-      <span aria-hidden="true">{side === "above" ? "↑" : "↓"}</span>
-      <span class="unseen">{` ${sides[side]} `}</span>
-    </>
-  );
-}
-
-function valueText({ values }: ChartSeries, index: number, show: (value: number) => string): string {
-  const value = values[index];
-  return value === undefined || value === null ? "–" : show(value);
+/** How far each key moves the cursor. */
+function steps(length: number): Readonly<Partial<Record<string, number>>> {
+  return { ArrowLeft: -1, ArrowRight: 1, PageUp: -12, PageDown: 12, Home: -length, End: length };
 }
 
 /** Rows of the table: more are read by nobody. */

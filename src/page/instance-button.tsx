@@ -33,11 +33,18 @@ export function InstanceStateButton(): JSX.Element {
           </p>
         )}
         <p>
-          <a href={hrefOf({ view: "delivery" })}>What to do about it, and all details</a>
+          <a href={hrefOf({ view: "delivery" })}>{reasons.length === 0 ? "All details" : "Details, and what to do"}</a>
         </p>
       </div>
     </>
   );
+}
+
+const connectionTitles = { open: "Live", connecting: "Connecting", closed: "Not live" } as const;
+
+export function ConnectionState(): JSX.Element {
+  const state = connection.value;
+  return <span class={`connection ${state}`}>{connectionTitles[state]}</span>;
 }
 
 /** What keeps this page from being live; nothing while it is. */

@@ -1,7 +1,7 @@
-/** The name of a node, which filters everything by it. */
+/** The name of a node, which filters everything by it alone; chosen once more, it leaves the filter. */
 import type { JSX } from "preact";
 import { printable } from "../lib/text.ts";
-import { hrefOf, route, toggled } from "./route.ts";
+import { hrefOf, route } from "./route.ts";
 
 /** Names come from records, and may be anything: what could hide or reorder the text around is replaced. */
 export function Name({ text }: { readonly text: string }): JSX.Element {
@@ -9,11 +9,12 @@ export function Name({ text }: { readonly text: string }): JSX.Element {
 }
 
 export function NodeLink({ node }: { readonly node: string }): JSX.Element {
-  const isChosen = route.value.nodes.includes(node);
+  const { nodes } = route.value;
+  const isChosen = nodes.includes(node);
   return (
     <a
       class="node"
-      href={hrefOf({ nodes: toggled(node) })}
+      href={hrefOf({ nodes: isChosen ? nodes.filter((one) => one !== node) : [node] })}
       aria-current={isChosen ? "true" : undefined}
       title={isChosen ? "Remove from the filter" : "Filter everything by this node"}
     >

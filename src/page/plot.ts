@@ -32,6 +32,8 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
       legend: { show: false },
       cursor: {
         y: false,
+        // All charts show the same moment.
+        sync: { key: "time" },
         points: { size: 6 },
         drag: { x: onSelect !== undefined, y: false, setScale: false },
       },

@@ -27,9 +27,3 @@ export function replace(change: RouteChange): void {
   history.replaceState(null, "", hash);
   current.value = routeOf(hash);
 }
-
-/** The nodes with one more, or without it if it was among them. */
-export function toggled(node: string): readonly string[] {
-  const { nodes } = current.value;
-  return nodes.includes(node) ? nodes.filter((one) => one !== node) : [...nodes, node];
-}

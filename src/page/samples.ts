@@ -25,18 +25,18 @@ export function noSamples(): Samples {
 export function samplesOfMinutes(traffic: Traffic): Samples {
   const samples = noSamples();
   const { stepSeconds } = traffic;
-  addMinutes(samples, traffic, traffic.until / 1000);
+  addMinutes(samples, traffic, traffic.until / 1000, undefined);
   const end = Math.floor(traffic.until / 1000 / stepSeconds) * stepSeconds;
   fillZeros(samples, end, stepSeconds);
   return samples;
 }
 
-/** Finer samples replace minutes. */
+/** Finer samples replace minutes. The minute in which they begin keeps what is not in them. */
 export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | undefined): Samples {
   const samples = noSamples();
   const first = recent?.at[0];
   const begin = first === undefined ? Number.POSITIVE_INFINITY : first / 1000 - (recent?.seconds[0] ?? 0);
-  if (minutes !== undefined) addMinutes(samples, minutes, begin);
+  if (minutes !== undefined) addMinutes(samples, minutes, begin, recent);
   if (recent !== undefined)
     recent.at.forEach((at, index) => {
       const seconds = recent.seconds[index] ?? 0;
@@ -63,15 +63,21 @@ export function meanOf(samples: Samples, values: readonly number[], seconds: num
   return sum / Math.max(1, found);
 }
 
-/** Minutes that begin before `until`, epoch seconds, each at its middle. */
-function addMinutes(samples: Samples, { at, series, stepSeconds }: Traffic, until: number): void {
+/** Minutes that begin before `until`, epoch seconds, each at its middle, without what is in `recent`. */
+function addMinutes(samples: Samples, traffic: Traffic, until: number, recent: RecentTraffic | undefined): void {
+  const { at, series, stepSeconds } = traffic;
   at.forEach((beginMs, index) => {
     const begin = beginMs / 1000;
     if (begin >= until) return;
     fillZeros(samples, begin, stepSeconds);
     const seconds = Math.min(stepSeconds, Math.max(1, until - begin));
-    const middle = Math.min(begin + stepSeconds / 2, until);
-    addRow(samples, middle, (kind, name) => perSecond(series[kind][name][index], seconds));
+    const end = beginMs + stepSeconds * 1000;
+    const known = recent?.at.flatMap((time, place) => (time > beginMs && time <= end ? [place] : [])) ?? [];
+    addRow(samples, Math.min(begin + stepSeconds / 2, until), (kind, name) => {
+      const columns = recent?.series[kind][name] ?? [];
+      const rest = known.reduce((sum, place) => sum - (columns[place] ?? 0), series[kind][name][index] ?? 0);
+      return perSecond(Math.max(0, rest), seconds);
+    });
   });
 }
 

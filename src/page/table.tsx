@@ -23,6 +23,8 @@ export interface TableProps<Row> {
   /** Rows to show until all are asked for. */
   readonly limit?: number;
   readonly isChosen?: (row: Row) => boolean;
+  /** For the pointer only: what a row does must be in a link or a button of one of its cells too. */
+  readonly onPoint?: (row: Row) => void;
 }
 
 interface Sorting {
@@ -31,7 +33,7 @@ interface Sorting {
 }
 
 export function Table<Row>(props: TableProps<Row>): JSX.Element {
-  const { caption, columns, rows, keyOf, sortedBy, limit = 50, isChosen } = props;
+  const { caption, columns, rows, keyOf, sortedBy, limit = 50, isChosen, onPoint } = props;
   const [sorting, setSorting] = useState<Sorting | undefined>(() => firstSorting(columns, sortedBy));
   const [isWhole, setWhole] = useState(false);
   const id = useId();
@@ -53,7 +55,12 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
           </thead>
           <tbody>
             {shown.map((row) => (
-              <tr key={keyOf(row)} class={isChosen?.(row) ? "chosen" : undefined}>
+              <tr
+                key={keyOf(row)}
+                class={isChosen?.(row) ? "chosen" : undefined}
+                data-can-point={onPoint && ""}
+                onClick={onPoint && (({ target }) => isPlain(target) && onPoint(row))}
+              >
                 {columns.map(({ title, value, cell, align }) => (
                   <td key={title} class={align}>
                     {cell === undefined ? value?.(row) : cell(row)}
@@ -71,6 +78,11 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
       )}
     </>
   );
+}
+
+/** Neither in a link or a button, nor the end of selecting text. */
+function isPlain(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest("a, button") === null && getSelection()?.type !== "Range";
 }
 
 interface HeadingProps<Row> {

@@ -19,7 +19,7 @@ const pollMs = 10_000;
 const maxPairs = 1000;
 const nothing = { pairs: [], nodes: [] } as const;
 
-const rangeTitles = { "5m": "5 minutes", "1h": "1 hour", "24h": "24 hours" } as const;
+const rangeTitles = { "5m": "5 minutes", "1h": "hour", "24h": "24 hours" } as const;
 
 export function NowView(): JSX.Element {
   const { nodes, range } = route.value;
@@ -72,7 +72,7 @@ export function NowView(): JSX.Element {
           </Panel>
         </div>
       </div>
-      <div class="panels">
+      <div class="now-tables">
         <Panel
           title="Top pairs"
           note={`Last ${rangeTitles[range]}. Sent is from the first to the second.`}

@@ -5,6 +5,7 @@ import { bytes, count, share } from "../format.ts";
 import { kinds, kindTitles } from "../kinds.ts";
 import { Name, NodeLink } from "../node-link.tsx";
 import { Empty } from "../panel.tsx";
+import { go } from "../route.ts";
 import { type Column, Table } from "../table.tsx";
 import { type NodePaths, sumOfPaths } from "./reduce.ts";
 
@@ -39,6 +40,7 @@ export function PairsTable({ pairs, others, nodes }: PairsTableProps): JSX.Eleme
         sortedBy="Total"
         limit={limit}
         isChosen={({ from, to }) => nodes.includes(from) && nodes.includes(to)}
+        onPoint={({ from, to }) => go({ nodes: [from, to] })}
       />
       {others.entries > 0 && nodes.length === 0 && (
         <p class="note">

@@ -38,8 +38,8 @@ function sample(at: number, value: number): TrafficSample {
 
 describe("minutes and samples", () => {
   test("make one series: minutes up to the first sample, then the samples", () => {
-    const merged = samplesOf(minutes({ 6000: 600, 6060: 120, 6120: 60 }, 6150), recent({ 6140: 50, 6145: 100 }));
-    // The minute from 6120 is cut at 6135, where the first sample begins.
+    const merged = samplesOf(minutes({ 6000: 600, 6060: 120, 6120: 210 }, 6150), recent({ 6140: 50, 6145: 100 }));
+    // The minute from 6120 ends at 6135, where the first sample begins, and 150 of it are in the samples.
     expect(merged.at).toEqual([6030, 6090, 6135, 6140, 6145]);
     expect(merged.series.relayed.rxBytes).toEqual([10, 2, 4, 10, 20]);
     expect(merged.series.virtual.entries).toEqual([10, 2, 4, 10, 20]);
