@@ -9,30 +9,40 @@ interface TrustedTypePolicies {
   createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
 }
 
+export interface LayoutEvents {
+  /** Gets the x and y of each node of the graph shown last; they are valid until it returns. */
+  onPositions(positions: Float32Array): void;
+  /** The graph has changed since positions were asked for: to be asked again. */
+  onOutdated(): void;
+  /** The worker cannot run here. */
+  onFailure(): void;
+}
+
 export class LayoutClient {
   readonly #worker: Worker;
   #revision = 0;
   #isAsked = false;
   #isSettled = true;
+  /** Since it was asked. */
+  #isChanged = false;
   #isFirst = true;
   #positions: Float32Array<ArrayBuffer> | undefined;
 
-  /** @param onPositions Gets the x and y of each node of the graph shown last; they are valid until it returns. */
-  constructor(onPositions: (positions: Float32Array, isSettled: boolean) => void) {
+  constructor(events: LayoutEvents) {
     this.#worker = new Worker(workerAddress(), { type: "module" });
     this.#worker.addEventListener("message", ({ data }: MessageEvent<LayoutAnswer>) => {
       const positions = data.positions as Float32Array<ArrayBuffer>;
       this.#isAsked = false;
       this.#positions = positions;
-      if (data.revision !== this.#revision) return;
-      this.#isSettled = data.isSettled;
+      if (data.revision !== this.#revision) {
+        events.onOutdated();
+        return;
+      }
+      this.#isSettled = data.isSettled && !this.#isChanged;
       this.#isFirst = false;
-      onPositions(positions, data.isSettled);
+      events.onPositions(positions);
     });
-  }
-
-  get isSettled(): boolean {
-    return this.#isSettled;
+    this.#worker.addEventListener("error", () => events.onFailure());
   }
 
   /** @param aspect Width by height of the frame. */
@@ -54,15 +64,19 @@ export class LayoutClient {
     this.#send({ type: "release", name });
   }
 
-  /** The next positions, unless they are asked for already or nothing moves. The first are nearly in place: nobody needs to see how they came there. */
-  ask(pace: "animated" | "at once"): void {
-    if (this.#isAsked || this.#isSettled) return;
-    this.#isAsked = true;
+  /**
+   * The next positions, unless they are asked for already or nothing moves. The first are nearly in place: nobody needs to see how they came there.
+   * @returns whether positions will come
+   */
+  ask(pace: "animated" | "at once"): boolean {
+    if (this.#isAsked || this.#isSettled) return this.#isAsked;
+    [this.#isAsked, this.#isChanged] = [true, false];
     const positions = this.#positions;
     this.#positions = undefined;
     const effort =
       pace === "at once" ? { ticks: 1000, maxMs: 10_000 } : this.#isFirst ? { ticks: 300, maxMs: 300 } : step;
     this.#send({ type: "step", ...effort, positions }, positions === undefined ? [] : [positions.buffer]);
+    return true;
   }
 
   close(): void {
@@ -70,7 +84,7 @@ export class LayoutClient {
   }
 
   #send(request: LayoutRequest, transfer: Transferable[] = []): void {
-    if (request.type !== "step") this.#isSettled = false;
+    if (request.type !== "step") [this.#isSettled, this.#isChanged] = [false, true];
     this.#worker.postMessage(request, { transfer });
   }
 }

@@ -27,6 +27,8 @@ export interface StageEvents {
   onHover(target: Target | undefined, x: number, y: number): void;
   onCursor(name: string | undefined): void;
   onIgnoredWheel(): void;
+  /** There is no layout, and so nothing to see. */
+  onFailure(): void;
   isInUse(): boolean;
   isExpanded(): boolean;
 }
@@ -61,7 +63,11 @@ export class Stage {
     const context = canvas.getContext("2d");
     this.#painter = context === null ? undefined : new Painter(context);
     this.#colors = readColors();
-    this.#layout = new LayoutClient((positions) => this.#onPositions(positions));
+    this.#layout = new LayoutClient({
+      onPositions: (positions) => this.#onPositions(positions),
+      onOutdated: () => this.#draw(),
+      onFailure: () => events.onFailure(),
+    });
     this.#pointer = followPointer(canvas, {
       nodeAt: (x, y) => nodeAt(this.#scene, this.#view, x, y, 4),
       isInUse: () => events.isInUse(),
