@@ -32,8 +32,10 @@ export const maxEvents = 1000;
 const searchedAtOnce = 50;
 const neighbors = 15;
 
-/** Pages that are read to catch up; if that is not enough, the newest events replace all that are shown. */
-const followedPages = 5;
+/** What is read to catch up. If that is not enough, the newest events replace all that are shown. */
+const followed = { events: maxEvents, ms: 20_000 };
+/** A page may end early, so several are read for the neighbors of an event. */
+const newerPages = 10;
 
 const nothing: TimelineState = {
   events: [],
@@ -109,9 +111,7 @@ export class Timeline {
     try {
       while (this.#isAskedAgain && this.#next !== undefined && this.#state.peek().isEnd) {
         this.#isAskedAgain = false;
-        let pages = 0;
-        while (!(await this.#readNewer("waiting")).isEnd && ++pages < followedPages);
-        if (pages === followedPages) await this.#leap();
+        if (!(await this.#catchUp())) await this.#leap();
       }
     } catch {
       // The frame of the page says that the instance does not answer; the next event asks again.
@@ -121,10 +121,17 @@ export class Timeline {
   }
 
   /** Shows some of what comes after the events of a link. */
-  async newer(): Promise<void> {
+  async newer(most = searchedAtOnce): Promise<void> {
+    const wanted = this.#state.peek().events.length + most;
     try {
-      const { isEnd } = await this.#readNewer("events");
-      this.#change({ isEnd });
+      for (let pages = 0; pages < newerPages && !this.#state.peek().isEnd; pages++) {
+        const missing = wanted - this.#state.peek().events.length;
+        if (missing <= 0) break;
+        // The event of the link comes once more.
+        const limit = this.#next === this.#filter.id ? missing + 1 : missing;
+        const { isEnd } = await this.#readNewer("events", limit);
+        this.#change({ isEnd });
+      }
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#change({ trouble: troubleOf(error) });
     }
@@ -149,12 +156,11 @@ export class Timeline {
   async #openAt(id: string): Promise<boolean> {
     try {
       const event = await this.#get<AcceptedEvent>("/api/v1/events/item", { id }, this.#closing.signal);
-      const newer = await this.#ask({ from: id, limit: neighbors + 1 });
       const older = await this.#ask({ last: neighbors, before: id });
-      const after = newer.events.filter((one) => one.id !== id && isShown(one, this.#filter));
-      this.#next = newer.next;
-      this.#change({ events: [...after.toReversed(), event], isEnd: newer.isEnd, phase: "idle" });
+      this.#next = id;
+      this.#change({ events: [event], phase: "idle" });
       this.#addOlder(older);
+      await this.newer(neighbors);
       return true;
     } catch (error) {
       if (this.#closing.signal.aborted) return true;
@@ -181,7 +187,7 @@ export class Timeline {
     if (this.#next === undefined) {
       this.#next = next;
       this.#change({ isEnd });
-      if (!isEnd) this.#catchUp();
+      if (!isEnd) this.#readRest();
     }
     this.#before = back?.before;
     this.#change({
@@ -193,13 +199,13 @@ export class Timeline {
   }
 
   /** A first page that was cut is followed to its end. */
-  #catchUp(): void {
+  #readRest(): void {
     this.#change({ isEnd: this.#filter.until === undefined });
     void this.follow();
   }
 
-  async #readNewer(into: "events" | "waiting"): Promise<EventPage> {
-    const page = await this.#ask({ from: this.#next ?? "", limit: searchedAtOnce * 4 });
+  async #readNewer(into: "events" | "waiting", limit = searchedAtOnce * 4): Promise<EventPage> {
+    const page = await this.#ask({ from: this.#next ?? "", limit });
     this.#next = page.next;
     const known = new Set([...this.#state.peek().events, ...this.#state.peek().waiting].map(({ id }) => id));
     const found = page.events.toReversed().filter((event) => isShown(event, this.#filter) && !known.has(event.id));
@@ -208,6 +214,17 @@ export class Timeline {
     else if (found.length > 0) this.#change({ waiting: [...found, ...waiting].slice(0, maxEvents) });
     if (page.gap !== undefined && !hasGap) this.#change({ hasGap: true });
     return page;
+  }
+
+  /** Returns whether all that has come could be read. */
+  async #catchUp(): Promise<boolean> {
+    const beganAt = performance.now();
+    for (let events = 0; events < followed.events && performance.now() - beganAt < followed.ms;) {
+      const page = await this.#readNewer("waiting");
+      if (page.isEnd) return true;
+      events += page.events.length;
+    }
+    return false;
   }
 
   /** More comes than can be read, so what is between is left to the search. */
