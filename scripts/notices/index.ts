@@ -1,6 +1,7 @@
 /** `THIRD-PARTY-NOTICES.txt`: the licenses of everything inside the binary. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { pageEntries } from "../../src/admin/page/bundle.ts";
 import { runtimeNotice, runtimeParts } from "./bun.ts";
 
 const rootDir = join(import.meta.dirname, "../..");
@@ -39,19 +40,21 @@ export async function thirdPartyNotices(): Promise<string> {
     .concat("\n");
 }
 
-/** The names of the packages that the compiler puts into the program. */
+/** The names of the packages that the compiler puts into the program, and into the page that the program contains. */
 export async function bundledPackages(): Promise<readonly string[]> {
-  const { success, metafile } = await Bun.build({
-    entrypoints: [join(rootDir, "src/main.ts")],
-    target: "bun",
-    metafile: true,
-    external: ["*/THIRD-PARTY-NOTICES.txt"],
-  });
-  if (!success || metafile === undefined) throw new Error("the program cannot be bundled");
-  const names = Object.keys(metafile.inputs).flatMap(
-    (path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [],
-  );
-  return [...new Set(names)].sort();
+  const [program, page] = await Promise.all([
+    packagesIn({ entrypoints: ["main.ts"], target: "bun", external: ["*/THIRD-PARTY-NOTICES.txt"] }),
+    packagesIn({ entrypoints: pageEntries.map((name) => `page/${name}`), target: "browser" }),
+  ]);
+  return [...new Set([...program, ...page])].sort();
+}
+
+/** `entrypoints`: inside `src/`. */
+async function packagesIn({ entrypoints, ...config }: Bun.BuildConfig): Promise<readonly string[]> {
+  const paths = entrypoints.map((name) => join(rootDir, "src", name));
+  const { success, metafile } = await Bun.build({ ...config, entrypoints: paths, metafile: true });
+  if (!success || metafile === undefined) throw new Error(`${entrypoints.join(" and ")} cannot be bundled`);
+  return Object.keys(metafile.inputs).flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
 }
 
 /** The SPDX identifiers in an expression. */

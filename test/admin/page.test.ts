@@ -96,6 +96,7 @@ describe("every answer", () => {
     const policy = headers.get("content-security-policy") ?? "";
     expect(policy).not.toMatch(/unsafe|https?:|\*/);
     expect(policy).toContain("script-src 'self';");
+    expect(policy).toContain("require-trusted-types-for 'script'");
     expect(headers.get("cross-origin-opener-policy")).toBe("same-origin");
     expect(String(originals.get("/"))).not.toMatch(/<script(?![^>]*\ssrc=)|\son\w+=|style=|<style/);
   });

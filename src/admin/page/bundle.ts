@@ -17,13 +17,17 @@ export interface BundledFile {
 
 const source = join(import.meta.dirname, "../../page");
 
+/** What is bundled: the worker, the page and its look. */
+export const pageEntries = ["map/layout-worker.ts", "main.tsx", "style.css"] as const;
+
 const javascript = "text/javascript; charset=utf-8";
 
 /** The page's files by their paths. What the HTML names is asked for with its hash, so that browsers keep it for ever. */
 export function bundle(): readonly BundledFile[] {
-  const worker = named("layout", "js", built("map/layout-worker.ts", []));
-  const script = named("main", "js", built("main.tsx", [`--define=LAYOUT_WORKER="${worker.address}"`]));
-  const style = named("style", "css", built("style.css", []));
+  const [workerEntry, scriptEntry, styleEntry] = pageEntries;
+  const worker = named("layout", "js", built(workerEntry, []));
+  const script = named("main", "js", built(scriptEntry, [`--define=LAYOUT_WORKER="${worker.address}"`]));
+  const style = named("style", "css", built(styleEntry, []));
   const icon = named("icon", "svg", read("icon.svg"));
   const html = [script, style, icon].reduce(
     (text, { address, original }) => text.replaceAll(`"${original}"`, `"${address}"`),

@@ -53,6 +53,9 @@ const contentSecurityPolicy = [
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
+  // Not even the page's own code may turn text into markup or scripts; the map names its worker by a policy.
+  "require-trusted-types-for 'script'",
+  "trusted-types layout-worker",
 ].join("; ");
 
 const pageHeaders = {
