@@ -53,7 +53,7 @@ export const maxNodes = 500;
 export const maxEdges = 2000;
 const minRadius = 4;
 const maxRadius = 20;
-const othersRadius = 9;
+const severalRadius = 9;
 
 /** Both directions of a pair become one edge. Of too many, the busiest are kept. */
 export function buildGraph(pairs: readonly TrafficPair[], reached: readonly TrafficNode[]): Graph {
@@ -133,7 +133,8 @@ function edgesOf(pairs: readonly MergedPair[], indexes: ReadonlyMap<string, numb
       from: indexes.get(first) ?? 0,
       to: indexes.get(second) ?? 0,
       path: pathBetween(first, second, shares),
-      level: Math.min(levels - 1, Math.floor(height * levels)),
+      // Squared: most are thin, so that the busy ones stand out.
+      level: Math.min(levels - 1, Math.floor(height ** 2 * levels)),
     };
   });
 }
@@ -163,7 +164,7 @@ function nodesOf(names: readonly string[], edges: readonly GraphEdge[], shares: 
   }
   const most = sums.reduce(
     (found, { sentBytes, receivedBytes }, index) =>
-      nodeKindOf(names[index] ?? "") === "others" ? found : Math.max(found, sentBytes + receivedBytes),
+      nodeKindOf(names[index] ?? "") === "several" ? found : Math.max(found, sentBytes + receivedBytes),
     1,
   );
   return names.map((name, index) => {
@@ -178,7 +179,7 @@ function nodesOf(names: readonly string[], edges: readonly GraphEdge[], shares: 
       receivedBytes,
       relayedShare: shares.get(name),
       peers: own.filter((edge) => edges[edge]?.from !== edges[edge]?.to).length,
-      radius: kind === "others" ? othersRadius : minRadius + (maxRadius - minRadius) * (bytes / most) ** 0.35,
+      radius: kind === "several" ? severalRadius : minRadius + (maxRadius - minRadius) * (bytes / most) ** 0.35,
       edges: own,
     };
   });

@@ -6,7 +6,7 @@ import { bytes, count } from "../format.ts";
 import { useExpansion } from "./expansion.ts";
 import type { Direction, Target } from "./geometry.ts";
 import { buildGraph, type Graph } from "./graph.ts";
-import { nodeKindOf, shownName } from "./names.ts";
+import { isNamed, shownName } from "./names.ts";
 import { NodeTable } from "./node-table.tsx";
 import { Stage } from "./stage.ts";
 import { type Hovered, Tooltip } from "./tooltip.tsx";
@@ -41,7 +41,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
 
   const choose = (names: readonly string[], how: "adds" | "replaces"): void => {
     // What is summed up is no node that one could filter by.
-    const real = names.filter((name) => nodeKindOf(name) !== "others");
+    const real = names.filter(isNamed);
     if (names.length > 0 && real.length === 0) return;
     onChoose(how === "replaces" ? real : toggled(chosen, real));
   };

@@ -1,10 +1,16 @@
 /** Names of nodes: what they stand for, and how they are shown. They come from records, so they can be any text. */
 
-/** `machine` is in the tailnet, `address` is outside of it, `others` is what the counters did not tell apart. */
-export type NodeKind = "machine" | "address" | "others";
+/** `machine` is in the tailnet, `outside` is not, `several` is what the counters did not tell apart. */
+export type NodeKind = "machine" | "outside" | "several";
 
 /** The name under which the counters sum what has no series of its own. */
 const otherNode = "__other__";
+
+/** Names that stand for all addresses without a name: within the tailnet's ranges, and outside of them. */
+const shared: ReadonlyMap<string, NodeKind> = new Map([
+  ["unknown", "several"],
+  ["external", "outside"],
+]);
 
 const ipv4 = /^\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?$/;
 const ipv6 = /^\[?[\da-f]{0,4}(?::[\da-f]{0,4}){2,8}(?:\d{1,3}(?:\.\d{1,3}){3})?(?:%\w+)?\]?(?::\d{1,5})?$/i;
@@ -12,10 +18,15 @@ const ipv6 = /^\[?[\da-f]{0,4}(?::[\da-f]{0,4}){2,8}(?:\d{1,3}(?:\.\d{1,3}){3})?
 const tailnetAddress = /^(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|\[?fd7a:115c:a1e0:)/i;
 
 export function nodeKindOf(name: string): NodeKind {
-  if (name === otherNode || name === "") return "others";
+  if (!isNamed(name)) return "several";
   if (name.length > 64) return "machine";
-  const isAddress = ipv4.test(name) || ipv6.test(name);
-  return isAddress && !tailnetAddress.test(name) ? "address" : "machine";
+  const isOutside = (ipv4.test(name) || ipv6.test(name)) && !tailnetAddress.test(name);
+  return shared.get(name) ?? (isOutside ? "outside" : "machine");
+}
+
+/** Whether one can filter by it. */
+export function isNamed(name: string): boolean {
+  return name !== otherNode && name !== "";
 }
 
 /** Control characters, and those that are invisible or change the direction of text; not the joiners inside of emoji and words. */
@@ -23,7 +34,7 @@ const unprintable = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** The name for a person to read: of one line, at most `maxLength` characters, cut with an ellipsis. */
 export function shownName(name: string, maxLength: number): string {
-  if (nodeKindOf(name) === "others") return "other nodes";
+  if (!isNamed(name)) return "other nodes";
   // A character takes at most two places of a string.
   const beginning = name.slice(0, maxLength * 2 + 2).replace(unprintable, "\ufffd");
   const characters = [...beginning];

@@ -4,6 +4,7 @@ import { bytes, count, share } from "../format.ts";
 import { NodeLink } from "../node-link.tsx";
 import { type Column, Table } from "../table.tsx";
 import type { Graph, GraphNode } from "./graph.ts";
+import { isNamed, shownName } from "./names.ts";
 
 const columns: readonly Column<GraphNode>[] = [
   { title: "Node", value: ({ name }) => name, cell: NodeCell },
@@ -32,8 +33,8 @@ export function NodeTable({ graph }: { readonly graph: Graph }): JSX.Element {
   );
 }
 
-function NodeCell({ name, kind }: GraphNode): JSX.Element {
-  return kind === "others" ? <span>other nodes</span> : <NodeLink node={name} />;
+function NodeCell({ name }: GraphNode): JSX.Element {
+  return isNamed(name) ? <NodeLink node={name} /> : <span>{shownName(name, 100)}</span>;
 }
 
 function amount(title: string, value: (node: GraphNode) => number): Column<GraphNode> {

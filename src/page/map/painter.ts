@@ -60,7 +60,7 @@ export class Painter {
       const { kind, name } = node.node;
       context.globalAlpha = node.opacity * (stressed.ofNode(node) === "dim" ? 0.25 : 1);
       context.beginPath();
-      if (kind === "others") context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+      if (kind === "several") context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
       else context.arc(x, y, radius, 0, 2 * Math.PI);
       context.fillStyle = kind === "machine" ? colors.machine : colors.background;
       context.fill();

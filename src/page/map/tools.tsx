@@ -71,7 +71,7 @@ export function bestMatch(names: readonly string[], text: string): string | unde
 }
 
 function namesByTraffic({ nodes }: Graph): string[] {
-  const named = nodes.filter(({ kind, name }) => kind !== "others" && name === shownName(name, 300));
+  const named = nodes.filter(({ name }) => name === shownName(name, 300));
   return named.toSorted((left, right) => right.bytes - left.bytes).map(({ name }) => name);
 }
 

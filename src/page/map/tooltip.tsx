@@ -55,7 +55,7 @@ function NodeText({ node }: { readonly node: GraphNode }): JSX.Element {
             <dd>{share(node.relayedShare, 1)}</dd>
           </>
         )}
-        {node.kind === "address" && (
+        {node.kind === "outside" && (
           <>
             <dt>Outside</dt>
             <dd>of the tailnet</dd>

@@ -4,21 +4,23 @@ import { isolatedName, nodeKindOf, shownName } from "../../../src/page/map/names
 
 describe("tells what a name stands for", () => {
   test.each([
-    ["203.0.113.7", "address"],
-    ["203.0.113.7:443", "address"],
-    ["2001:db8::1", "address"],
-    ["[2001:db8::1]:53", "address"],
-    ["::ffff:192.0.2.1", "address"],
+    ["203.0.113.7", "outside"],
+    ["203.0.113.7:443", "outside"],
+    ["2001:db8::1", "outside"],
+    ["[2001:db8::1]:53", "outside"],
+    ["::ffff:192.0.2.1", "outside"],
     ["100.64.0.1", "machine"],
     ["100.127.255.254", "machine"],
-    ["100.128.0.1", "address"],
+    ["100.128.0.1", "outside"],
     ["fd7a:115c:a1e0::1", "machine"],
     ["web-1", "machine"],
     ["10.0.0.1.example.com", "machine"],
     ["cafe", "machine"],
     ["a:b", "machine"],
-    ["__other__", "others"],
-    ["", "others"],
+    ["__other__", "several"],
+    ["", "several"],
+    ["unknown", "several"],
+    ["external", "outside"],
   ] as const)("%p: %s", (name, kind) => {
     expect(nodeKindOf(name)).toBe(kind);
   });
