@@ -179,10 +179,10 @@ async function loadHistory(opened: EventSource): Promise<void> {
   if (events !== undefined) useEvents(events.events);
 }
 
-/** By time of acceptance; one that is known already is left out. */
+/** By their own time, as it is shown; one that is known already is left out. */
 function useEvents(events: readonly AcceptedEvent[]): void {
   const byId = new Map(events.map((event) => [event.id, event]));
-  const newest = [...byId.values()].toSorted((left, right) => right.acceptedAt.localeCompare(left.acceptedAt));
+  const newest = [...byId.values()].toSorted((left, right) => Date.parse(right.time) - Date.parse(left.time));
   state.events.value = newest.slice(0, keptEvents);
 }
 

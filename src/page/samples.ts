@@ -24,10 +24,7 @@ export function noSamples(): Samples {
 /** Minutes as rates, with a zero for each in which nothing was received, from the first one with anything in it. */
 export function samplesOfMinutes(traffic: Traffic): Samples {
   const samples = noSamples();
-  const { stepSeconds } = traffic;
   addMinutes(samples, traffic, traffic.until / 1000, undefined);
-  const end = Math.floor(traffic.until / 1000 / stepSeconds) * stepSeconds;
-  fillZeros(samples, end, stepSeconds);
   return samples;
 }
 
@@ -36,7 +33,7 @@ export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | 
   const samples = noSamples();
   const first = recent?.at[0];
   const begin = first === undefined ? Number.POSITIVE_INFINITY : first / 1000 - (recent?.seconds[0] ?? 0);
-  if (minutes !== undefined) addMinutes(samples, minutes, begin, recent);
+  if (minutes !== undefined) addMinutes(samples, minutes, Math.min(begin, minutes.until / 1000), recent);
   if (recent !== undefined)
     recent.at.forEach((at, index) => {
       const seconds = recent.seconds[index] ?? 0;
@@ -79,6 +76,7 @@ function addMinutes(samples: Samples, traffic: Traffic, until: number, recent: R
       return perSecond(Math.max(0, rest), seconds);
     });
   });
+  fillZeros(samples, Math.floor(until / stepSeconds) * stepSeconds, stepSeconds);
 }
 
 /** Minutes in which nothing was received, between the last one and one that begins at `begin`. */

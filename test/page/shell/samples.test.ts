@@ -51,6 +51,14 @@ describe("minutes and samples", () => {
     expect(merged.series.direct.txBytes).toEqual([1, 0, 0, 1]);
   });
 
+  test("have zeros up to the first sample, and no minute after it", () => {
+    const merged = samplesOf(minutes({ 6000: 60, 6180: 600 }, 6240), recent({ 6140: 5 }));
+    expect([merged.at, merged.series.exit.entries]).toEqual([
+      [6030, 6090, 6140],
+      [1, 0, 1],
+    ]);
+  });
+
   test("go down to zero when nothing is received any more", () => {
     expect(samplesOfMinutes(minutes({ 6000: 60 }, 6200)).series.exit.entries).toEqual([1, 0, 0]);
   });
