@@ -84,6 +84,8 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "docs/performance.md": { "bun run bench\n": scripts, "bun run bench --profile": scripts },
   "docs/reach.md": {
     TS_PERMIT_CERT_UID: "tailscaled's environment: bun run prove tailscaled",
+    "ssh -L": "needs another machine",
+    "tailscale serve --bg 9091": "needs Tailscale",
     "tailscale funnel --bg 8089": "needs Tailscale",
     "tailscale funnel --bg --tcp": "needs Tailscale",
     "tailscale2otel send": "test/docs/reach.test.ts",

@@ -13,12 +13,15 @@ const blocks = (language: string): readonly string[] =>
   blocksOf("docs/reach.md").flatMap((block) => (block.language === language ? [block.text] : []));
 
 test("there is a configuration for each way", () => {
-  expect(blocks("toml").length).toBe(5);
-  expect(blocks("toml").filter((text) => text.includes("tls.tailscale = true"))).toHaveLength(2);
+  expect(blocks("toml").length).toBe(6);
+  expect(blocks("toml").filter((text) => text.includes("tls.tailscale = true"))).toHaveLength(3);
 });
 
 test("commands of ours are understood", async () => {
-  writeFileSync(join(directory, "tailscale2otel.toml"), blocks("toml").at(-1) ?? "");
+  writeFileSync(
+    join(directory, "tailscale2otel.toml"),
+    blocks("toml").find((text) => text.includes("[webhook]")) ?? "",
+  );
   const lines = blocks("sh")
     .flatMap((text) => text.split("\n"))
     .filter((line) => line.startsWith("tailscale2otel "));

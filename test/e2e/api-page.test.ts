@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 
 /** Method and path of each row of the first table. */
-const documented = [...page.matchAll(/^\| (`\/[^|]*)\| (GET|POST) /gm)].flatMap(([, paths = "", method]) =>
+const documented = [...page.matchAll(/^\| (`\/[^|]*)\| (GET|POST|DELETE) /gm)].flatMap(([, paths = "", method]) =>
   [...paths.matchAll(/`([^`]+)`/g)].map(([, path]) => `${method} ${path}`),
 );
 
@@ -38,8 +38,12 @@ test("has every path of the program, and no other", () => {
   const short = [...source.matchAll(/\b(get|post)\("(\/[^"]+)"/g)].map(
     ([, method, path]) => `${method?.toUpperCase()} ${path}`,
   );
-  const long = [...source.matchAll(/path: "(\/[^"]+)",\s*methods: \{\s*GET/g)].map(([, path]) => `GET ${path}`);
-  expect(documented.toSorted()).toEqual([...short, ...long].toSorted());
+  const pageSource = readFileSync(join(root, "src/admin/page/index.ts"), "utf8");
+  const long = [...`${source}${pageSource}`.matchAll(/path: "(\/[^"]*)",\s*methods: \{((?:(?!path: )[^])*)/g)].flatMap(
+    ([, path, methods = ""]) =>
+      [...methods.matchAll(/\b(GET|POST|DELETE): /g)].map(([, method]) => `${method} ${path}`),
+  );
+  expect(documented.toSorted()).toEqual([...new Set([...short, ...long])].toSorted());
 });
 
 describe("its path", () => {
@@ -116,7 +120,15 @@ describe("its commands run", () => {
     timeoutMs,
   );
 
+  test("## Live: the first message", async () => {
+    const [block = ""] = blocksBelow("docs/api.md", "## Live");
+    const child = Bun.spawn(["sh", "-c", block.replaceAll("http://127.0.0.1:9091", program.admin)], { stdout: "pipe" });
+    const [retry, , event, data = ""] = (await new Response(child.stdout).text()).split("\n");
+    expect([retry, event]).toEqual(["retry: 2000", "event: overview"]);
+    expect(JSON.parse(data.replace("data: ", ""))).toHaveProperty("conservation");
+  });
+
   test("all of them", () => {
-    expect(commands.length).toBe([...page.matchAll(/^```sh$/gm)].length);
+    expect(commands.length + 1).toBe([...page.matchAll(/^```sh$/gm)].length);
   });
 });
