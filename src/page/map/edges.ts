@@ -59,10 +59,10 @@ function strokeEdge(context: CanvasRenderingContext2D, edge: SceneEdge, view: Vi
 }
 
 function levelOpacity(emphasis: Emphasis, level: number): number {
-  return (emphasis === "dim" ? 0.2 : 1) * (0.32 + 0.13 * level);
+  return (emphasis === "dim" ? 0.2 : 1) * (0.42 + 0.11 * level);
 }
 
 /** Of many edges each is fainter, so that the busy ones stand out. */
 function crowdOpacity(count: number): number {
-  return count <= 150 ? 1 : Math.max(0.45, (150 / count) ** 0.3);
+  return count <= 150 ? 1 : Math.max(0.5, (150 / count) ** 0.3);
 }

@@ -69,6 +69,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
   }, []);
   useEffect(() => stage.current?.show(graph), [graph]);
   useEffect(() => stage.current?.choose(chosen), [chosen]);
+  useEffect(() => stage.current?.fit(), [isExpanded]);
   useEffect(() => {
     if (!isHinting) return undefined;
     const timer = setTimeout(() => setHinting(false), hintMs);

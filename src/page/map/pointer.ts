@@ -70,7 +70,8 @@ export function followPointer(canvas: HTMLCanvasElement, events: PointerEvents):
     .on("drag", ({ subject, x, y }: D3DragEvent<HTMLCanvasElement, unknown, Held>) => {
       events.onDrag(subject.node, x, y);
     });
-  const selection = select(canvas).call(dragging).call(zooming);
+  // Dragging takes all touches to itself; the style sheet says which are the page's.
+  const selection = select(canvas).call(dragging).call(zooming).style("touch-action", null);
 
   const listening = new AbortController();
   const listen = <Name extends keyof HTMLElementEventMap>(

@@ -75,7 +75,10 @@ export class Stage {
       onIgnoredWheel: () => events.onIgnoredWheel(),
       onView: (view, by) => {
         this.#view = view;
-        if (by === "hand") this.#goal = undefined;
+        if (by === "hand") {
+          this.#goal = undefined;
+          this.#hover(undefined, undefined);
+        }
         this.#draw();
       },
       onDrag: (node, x, y) => this.#drag(node, x, y),
@@ -113,6 +116,7 @@ export class Stage {
   /** Shows everything, and goes on doing so while the layout moves. */
   fit(): void {
     this.#goal = "fit";
+    this.#hover(undefined, undefined);
     this.#draw();
   }
 

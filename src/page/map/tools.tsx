@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useId, useMemo, useState } from "preact/hooks";
 import type { Graph } from "./graph.ts";
-import { shownName } from "./names.ts";
+import { isNamed, shownName } from "./names.ts";
 
 export interface FindNodeProps {
   readonly graph: Graph;
@@ -39,7 +39,7 @@ export function FindNode({ graph, onFind, onDone }: FindNodeProps): JSX.Element 
         aria-invalid={isMissing}
         list={list}
         value={text}
-        maxLength={300}
+        maxLength={maxTyped}
         spellcheck={false}
         autocomplete="off"
         onInput={({ currentTarget: { value } }) => {
@@ -50,7 +50,7 @@ export function FindNode({ graph, onFind, onDone }: FindNodeProps): JSX.Element 
         }}
       />
       <datalist id={list}>
-        {names.map((name) => (
+        {names.filter(isTypable).map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>
@@ -71,8 +71,14 @@ export function bestMatch(names: readonly string[], text: string): string | unde
 }
 
 function namesByTraffic({ nodes }: Graph): string[] {
-  const named = nodes.filter(({ name }) => name === shownName(name, 300));
+  const named = nodes.filter(({ name }) => isNamed(name));
   return named.toSorted((left, right) => right.bytes - left.bytes).map(({ name }) => name);
+}
+
+const maxTyped = 300;
+
+function isTypable(name: string): boolean {
+  return name === shownName(name, maxTyped);
 }
 
 export interface ZoomButtonsProps {
