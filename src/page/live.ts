@@ -67,7 +67,7 @@ export function startLive(): void {
     const isWanted = session.value !== "signed_out";
     clearTimeout(hiding);
     if (!isWanted) forget();
-    else if (!isVisible.value) hiding = setTimeout(disconnect, hiddenMs);
+    else if (!isVisible.value) hiding = setTimeout(rest, hiddenMs);
     else if (source === undefined) connect();
   });
   addEventListener("online", () => {
@@ -112,13 +112,17 @@ function connect(): void {
   });
 }
 
+function rest(): void {
+  disconnect();
+  state.connection.value = "connecting";
+}
+
 /** Nobody who has signed out leaves anything behind. */
 function forget(): void {
-  disconnect();
+  rest();
   state.overview.value = undefined;
   state.samples.value = { columns: noSamples() };
   state.events.value = [];
-  state.connection.value = "connecting";
 }
 
 function disconnect(): void {

@@ -6,7 +6,7 @@ import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
 import { freePort } from "../../support/port.ts";
 import { type RunningProgram, startProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-import { longTimeoutMs, timeoutMs } from "../../support/wait.ts";
+import { aWhile, longTimeoutMs, timeoutMs, until } from "../../support/wait.ts";
 
 const token = "an-admin-token";
 
@@ -101,6 +101,43 @@ test.skipIf(!hasBrowser)(
     await context.close();
     await program.stop();
     expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "a page that nobody sees asks for nothing after a minute, and is live again as soon as somebody does",
+  async () => {
+    const program = await start(await freePort());
+    const { page, context, problems } = await openPage(browser, "about:blank", { mayFail: true });
+    await page.clock.install();
+    let asked: string[] = [];
+    page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    await page.goto(`${program.admin}/`);
+    await page.getByText("Live", { exact: true }).waitFor();
+    await until(() => asked.includes("/api/v1/map"));
+
+    await page.evaluate(() => {
+      Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    });
+    await page.clock.fastForward("05:00");
+    asked = [];
+    await program.stop();
+    await page.clock.fastForward("02:00:00");
+    await aWhile();
+    expect(asked).toEqual([]);
+
+    const again = await start(Number(new URL(program.admin).port));
+    await page.evaluate(() => {
+      Object.defineProperty(document, "visibilityState", { value: "visible", configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    });
+    await until(() => asked.includes("/api/v1/live") && asked.includes("/api/v1/map"));
+    await page.getByText("Live", { exact: true }).waitFor();
+    await context.close();
+    await again.stop();
+    expect(problems.filter((problem) => !problem.startsWith("a request to"))).toEqual([]);
   },
   timeoutMs,
 );
