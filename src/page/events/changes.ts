@@ -49,6 +49,18 @@ export function changeOf(before: string, after: string): Change {
   return { kind: "lines", sections: sectionsOf(withParts(lines)), removed: count("-"), added: count("+") };
 }
 
+/** A line, or what is shown of one that is too long: browsers take seconds to lay it out. `left` and `right` are left out. */
+export function excerptOf({ text, part = [0, 0] }: Pick<LineChange, "text" | "part">) {
+  const [from, to] = part;
+  const start = text.length <= lineCharacters ? 0 : Math.max(0, from - beforePart);
+  const shown = text.slice(start, start + lineCharacters).toWellFormed();
+  const inside = (at: number): number => Math.min(at - start, shown.length);
+  return { text: shown, from: inside(from), to: inside(to), left: start, right: text.length - start - shown.length };
+}
+
+const lineCharacters = 5000;
+const beforePart = 100;
+
 /** JSON with a line for each member, if the text is an object or a list. Numbers keep their digits, members their order. */
 export function prettyJson(text: string): string | undefined {
   if (!/^\s*[[{]/.test(text)) return undefined;

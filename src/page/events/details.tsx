@@ -48,16 +48,16 @@ export function EventDetails({ event: listed }: { readonly event: AcceptedEvent 
       <Actions event={event} />
       {error !== undefined && <p class="trouble">Long texts are cut: {error}.</p>}
       {found !== undefined && (
-        <section aria-label="What has changed">
+        <div>
           <h3>Before and after</h3>
           {isWaiting ? (
             <p class="note">Reading the whole text…</p>
           ) : (
             <Difference before={linesOf(attributes[found[0]])} after={linesOf(attributes[found[1]])} />
           )}
-        </section>
+        </div>
       )}
-      <div class="table" role="region" aria-label="Attributes" tabIndex={0}>
+      <div class="table" role="region" aria-label={`Attributes of the event of ${event.time}`} tabIndex={0}>
         <table>
           <tbody>
             <Row name="Time">

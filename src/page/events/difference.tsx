@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { count } from "../format.ts";
-import { type Change, changeOf, type LineChange, type Section } from "./changes.ts";
+import { type Change, changeOf, excerptOf, type LineChange, type Section } from "./changes.ts";
 import { visible } from "./words.ts";
 
 export interface DifferenceProps {
@@ -92,9 +92,6 @@ function Part({ section: { kind, lines } }: { readonly section: Section }): JSX.
   );
 }
 
-/** A longer line is cut: nobody reads it, and browsers take seconds to lay it out. */
-const lineCharacters = 5000;
-
 function Line({ line }: { readonly line: LineChange }): JSX.Element {
   const { sign, before, after } = line;
   const content = <Content line={line} />;
@@ -110,22 +107,15 @@ function Line({ line }: { readonly line: LineChange }): JSX.Element {
   );
 }
 
-function Content({ line: { text, part } }: { readonly line: LineChange }): JSX.Element {
-  const shown = text.slice(0, lineCharacters).toWellFormed();
-  const rest = text.length - shown.length;
-  const [from, to] = part ?? [0, 0];
+function Content({ line }: { readonly line: LineChange }): JSX.Element {
+  const { text, from, to, left, right } = excerptOf(line);
   return (
     <bdi>
-      {to > from ? (
-        <>
-          {visible(shown.slice(0, from))}
-          <mark>{visible(shown.slice(from, to))}</mark>
-          {visible(shown.slice(to))}
-        </>
-      ) : (
-        visible(shown)
-      )}
-      {rest > 0 && <em> … {count(rest)} more characters</em>}
+      {left > 0 && <em>{count(left)} characters … </em>}
+      {visible(text.slice(0, from))}
+      {to > from && <mark>{visible(text.slice(from, to))}</mark>}
+      {visible(text.slice(Math.max(from, to)))}
+      {right > 0 && <em> … {count(right)} characters</em>}
     </bdi>
   );
 }
@@ -140,14 +130,14 @@ function Apart({ before, after }: DifferenceProps): JSX.Element {
     <>
       <p class="note">The two have too little in common to be compared line by line.</p>
       <div class="apart">
-        <section aria-label="Before">
+        <div>
           <h4>Before</h4>
           <pre tabIndex={0}>{visible(cut(before))}</pre>
-        </section>
-        <section aria-label="After">
+        </div>
+        <div>
           <h4>After</h4>
           <pre tabIndex={0}>{visible(cut(after))}</pre>
-        </section>
+        </div>
       </div>
       {!isWhole && Math.max(before.length, after.length) > apartCharacters && (
         <button type="button" class="more" onClick={() => setWhole(true)}>

@@ -1,7 +1,7 @@
 /** The events that are shown, newest first: searched backwards in steps, followed forwards, and never more than a thousand. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent, EventPage } from "../../admin/events/index.ts";
-import { ApiError, type get, troubleOf } from "../api.ts";
+import { type get, troubleOf } from "../api.ts";
 import { type EventFilter, isShown, parametersOf } from "./query.ts";
 
 /** `stopped`: by a person; the search can go on. */
@@ -155,19 +155,27 @@ export class Timeline {
   /** The event of a link and its neighbors. Returns whether it is still there. */
   async #openAt(id: string): Promise<boolean> {
     try {
-      const event = await this.#get<AcceptedEvent>("/api/v1/events/item", { id }, this.#closing.signal);
+      const event = await this.#find(id);
+      if (event === undefined) {
+        this.#change({ isLost: true });
+        return false;
+      }
       const older = await this.#ask({ last: neighbors, before: id });
       this.#next = id;
       this.#change({ events: [event], phase: "idle" });
       this.#addOlder(older);
       await this.newer(neighbors);
-      return true;
     } catch (error) {
-      if (this.#closing.signal.aborted) return true;
-      const isLost = error instanceof ApiError && (error.status === 409 || error.status === 400);
-      this.#change(isLost ? { isLost } : { phase: "failed", trouble: troubleOf(error) });
-      return !isLost;
+      if (!this.#closing.signal.aborted) this.#change({ phase: "failed", trouble: troubleOf(error) });
     }
+    return true;
+  }
+
+  /** The event, whether it matches the filter or not. */
+  async #find(id: string): Promise<AcceptedEvent | undefined> {
+    if (!/^[0-9a-z]{1,11}(?:\.\d{1,15}){3}$/.test(id)) return undefined;
+    const { events } = await this.#get<EventPage>("/api/v1/events", { from: id, limit: 1 }, this.#closing.signal);
+    return events[0]?.id === id ? events[0] : undefined;
   }
 
   #place(): Readonly<Record<string, string | number>> {

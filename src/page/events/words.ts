@@ -29,11 +29,12 @@ export function visible(text: string): string {
 
 /** `KEY_EXPIRY_TIME` as `key expiry time`. */
 export function readable(word: string): string {
+  if (word === "ACL") return "the policy file";
   const parts = word.split("_").map((part) => (acronyms.has(part) ? part : part.toLowerCase()));
   return parts.join(" ").replace("magic DNS", "MagicDNS");
 }
 
-const acronyms = new Set("ACL API DNS HTTPS ID IP MFA OAUTH SCIM SSH TLS URL".split(" "));
+const acronyms = new Set("API DNS HTTPS ID IP MFA OAUTH SCIM SSH TLS URL".split(" "));
 
 /** What a person says for an action of Tailscale's audit log. */
 const actions: Readonly<Record<string, string>> = {

@@ -163,7 +163,7 @@ function noteOf(answers: Answers | undefined, history: History | undefined, isLo
   const { first } = history;
   const notes = [`${step}, sent above and received below. Drag over a part to see only that.`];
   if (!traffic.isComplete) notes.push("Minutes are being rebuilt from the journal: older ones are still missing.");
-  if (first !== undefined && first > span.since + 60_000) notes.push(`The first record is of ${dateTime(first)}.`);
+  if (first !== undefined && first > span.since + 60_000) notes.push(`It goes back to ${dateTime(first)}.`);
   if (history.hasGap)
     notes.push("Where the line is broken, no record was received for minutes: the program may not have run.");
   if (traffic.isPartial) notes.push("Of the chosen nodes, only the busiest pairs of each minute are kept.");

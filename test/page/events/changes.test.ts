@@ -1,6 +1,6 @@
 /** What differs between two values, whatever the values are. */
 import { describe, expect, test } from "bun:test";
-import { type Change, changeOf, prettyJson } from "../../../src/page/events/changes.ts";
+import { type Change, changeOf, excerptOf, type LineChange, prettyJson } from "../../../src/page/events/changes.ts";
 
 type Lines = Extract<Change, { readonly kind: "lines" }>;
 
@@ -77,6 +77,14 @@ describe("texts", () => {
   test("do not mark parts of lines that have nothing in common", () => {
     const { sections } = linesOf("same\n  abc\n", "same\n  xyz\n");
     expect(sections.flatMap(({ lines }) => lines).some(({ part }) => part !== undefined)).toBe(false);
+  });
+
+  test("of one long line show the part that differs", () => {
+    const [before, after] = ["x", "y"].map((middle) => `${"a".repeat(90_000)}${middle}${"b".repeat(80_000)}`);
+    const [, added] = linesOf(before ?? "", after ?? "").sections[0]?.lines ?? [];
+    const { text, from, to, left, right } = excerptOf(added as LineChange);
+    expect([text.slice(from, to), text.length, left, right]).toEqual(["y", 5000, 89_900, 75_101]);
+    expect(excerptOf({ text: "short" })).toEqual({ text: "short", from: 0, to: 0, left: 0, right: 0 });
   });
 
   test("that only end otherwise do not differ", () => {

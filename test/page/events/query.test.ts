@@ -103,7 +103,7 @@ describe("in words", () => {
 
   test.each([
     ["MAGIC_DNS", "MagicDNS"],
-    ["ACL", "ACL"],
+    ["ACL", "the policy file"],
     ["OAUTH_ACCESS_TOKEN", "OAUTH access token"],
     ["", ""],
     ["<IMG_SRC=X>", "<img src=x>"],
