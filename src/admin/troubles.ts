@@ -92,20 +92,18 @@ const rejectedSeries =
 /** By the code of the backend's answer, which stands behind its address: the rest of it is the backend's own words. */
 function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, owner: string): string {
   const at = (setting: string): string => (owner === "otlp" ? `otlp.${setting}` : `${owner} ${setting}`);
-  const kept = signal === "logs" ? " Undelivered records stay in the journal." : "";
-  if (kind === "dead")
-    return `Nothing to do: it restarts by itself. If it happens again, report it with the log.${kept}`;
+  if (kind === "dead") return "Nothing to do: it restarts by itself. If it happens again, report it with the log.";
   const status = Number(/^(?:\S+: )?HTTP (\d{3})/.exec(why)?.[1] ?? 0);
   if (kind === "refusing" || status === 400 || status === 413 || status === 422)
-    return `Check the tenant, the headers and the path of ${at("endpoint")}, and the backend's limits: it rejects whatever it is sent.${kept}`;
+    return `Check the tenant, the headers and the path of ${at("endpoint")}, and the backend's limits: it rejects whatever it is sent.`;
   if (status === 401 || status === 403)
-    return `Check the credentials: ${at("headers")}, ${at(`${signal}.headers`)} or ${at("grafana_cloud")}.${kept}`;
-  if (status === 415) return `The backend may not accept the encoding: change ${at("protocol")}.${kept}`;
-  if (status === 429) return `The backend limits the rate: wait, or raise its limit.${kept}`;
-  if (status >= 500) return `The backend is there but cannot accept it now: see its own log.${kept}`;
+    return `Check the credentials: ${at("headers")}, ${at(`${signal}.headers`)} or ${at("grafana_cloud")}.`;
+  if (status === 415) return `The backend may not accept the encoding: change ${at("protocol")}.`;
+  if (status === 429) return `The backend limits the rate: wait, or raise its limit.`;
+  if (status >= 500) return `The backend is there but cannot accept it now: see its own log.`;
   if (status >= 200)
-    return `Check the path of ${at("endpoint")}: /v1/${signal} is appended to it. The backend may also not accept ${signal}.${kept}`;
-  return `Check ${at("endpoint")}, and whether the backend is running and can be reached: tailscale2otel check --online tests it.${kept}`;
+    return `Check the path of ${at("endpoint")}: /v1/${signal} is appended to it. The backend may also not accept ${signal}.`;
+  return `Check ${at("endpoint")}, and whether the backend is running and can be reached: tailscale2otel check --online tests it.`;
 }
 
 /** What the API's answers say, each once. */

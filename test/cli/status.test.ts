@@ -72,7 +72,7 @@ test("on a terminal it is a table with the terms of both sums", () => {
   expect(shown(status)).toMatchInlineSnapshot(`
     "instance      none running; journal in /var/lib/tailscale2otel
     health        degraded: accepting, but log export failing since 2026-11-02T09:10:00.000Z; polling of the configuration log has not succeeded since the start
-    what to do    Check otlp.endpoint, and whether the backend is running and can be reached: tailscale2otel check --online tests it. Undelivered records stay in the journal.
+    what to do    Check otlp.endpoint, and whether the backend is running and can be reached: tailscale2otel check --online tests it.
     what to do    See the error, and run tailscale2otel check --online: it tests the API and each scope.
     version       1.2.3
     received      106 = 100 accepted + 3 duplicate + 2 skipped + 1 quarantined

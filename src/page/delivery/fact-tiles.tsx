@@ -60,10 +60,16 @@ function Space({ status }: Pick<FactTilesProps, "status">): JSX.Element {
     <Tile
       title="Space of the journal"
       value={isFull ? "refusing records" : share(usedBytes, limitBytes)}
-      note={spaceText(status.space)}
+      note={`${spaceText(status.space)}${refusal?.startsWith("the journal is full") === true ? "; the rest is reserved" : ""}`}
       level={isFull ? "bad" : isNear ? "warn" : "ok"}
     >
-      <meter aria-label="Space of the journal" min={0} max={1} high={nearlyFull} value={usedBytes / limitBytes} />
+      <meter
+        aria-label="Space of the journal"
+        low={nearlyFull}
+        high={0.99}
+        optimum={0}
+        value={isFull ? 1 : usedBytes / limitBytes}
+      />
     </Tile>
   );
 }

@@ -28,6 +28,7 @@ export function DeliveryView(): JSX.Element {
   const key = reasons.value;
   const status = usePolled((signal) => get<RunningStatus>("/api/v1/status", {}, signal), statusMs, key);
   const instance = usePolled((signal) => get<Instance>("/api/v1/instance", {}, signal), instanceMs, key);
+  const isOneOfMany = (status.data?.destinations ?? []).length > 0;
   return (
     <div class="view delivery">
       <div class="view-head">
@@ -36,7 +37,11 @@ export function DeliveryView(): JSX.Element {
       </div>
       <WarningsPanel instance={instance.data} error={instance.error} />
       <FactTiles status={status.data} />
-      <Panel title="What became of every record" width="full" note="Since the journal was created, in records.">
+      <Panel
+        title="What became of every record"
+        width="full"
+        note={`In records, since the journal was created${isOneOfMany ? "; what is delivered, to the primary destination" : ""}.`}
+      >
         <LivePicture status={status.data} />
       </Panel>
       <div class="panels">

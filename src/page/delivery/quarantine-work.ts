@@ -23,6 +23,13 @@ export function dismissWork(): void {
   if (current.peek()?.isRunning !== true) current.value = undefined;
 }
 
+/** It ends with the page that is under way. */
+export function stopWork(): void {
+  stop.abort();
+}
+
+let stop = new AbortController();
+
 type Ask = <Answer>(path: string, body: object) => Promise<Answer>;
 
 const shownKept = 20;
@@ -35,6 +42,7 @@ export async function retryAll(selections: readonly Selection[], ask: Ask = post
     "Retrying",
     async (report) => {
       for (const selection of selections) {
+        if (stop.signal.aborted) return;
         let beforeId: string | undefined = selection.beforeId;
         do {
           const from = beforeId === undefined ? {} : { beforeId };
@@ -47,7 +55,7 @@ export async function retryAll(selections: readonly Selection[], ask: Ask = post
           kept.push(...page.kept.slice(0, shownKept - kept.length));
           beforeId = page.nextBeforeId;
           report();
-        } while (beforeId !== undefined);
+        } while (beforeId !== undefined && !stop.signal.aborted);
       }
     },
     () => ({ text: retryText(sums), kept }),
@@ -61,7 +69,7 @@ export async function purgeAll(selection: Selection, deadLetters: "keep" | "dele
   await run(
     "Deleting",
     async (report) => {
-      for (let isDone = false; !isDone; report()) {
+      for (let isDone = false; !isDone && !stop.signal.aborted; report()) {
         const page: PurgeReport = await ask("/api/v1/quarantine/purge", { ...selection, deadLetters });
         purged += page.purged;
         ({ keptDeadLetters, isDone } = page);
@@ -97,10 +105,11 @@ async function run(
     const { text, kept } = result();
     current.value = { isRunning: true, text: `${verb}: ${text}`, kept };
   };
+  stop = new AbortController();
   current.value = { isRunning: true, text: `${verb}…`, kept: [] };
   try {
     await steps(report);
-    current.value = { isRunning: false, ...result() };
+    current.value = { isRunning: false, ...result(), ...(stop.signal.aborted && { trouble: "stopped" }) };
   } catch (error) {
     current.value = { isRunning: false, ...result(), trouble: troubleOf(error) };
   }

@@ -72,7 +72,7 @@ export const meanings: Readonly<Record<string, string>> = {
   skipped: "of a kind that is not collected",
   quarantined: "invalid: kept below with the reason",
   uncounted: "stored or delivered, but missing from the counters since the journal was damaged",
-  delivered: "the backend has accepted them",
+  delivered: "accepted by the backend; if nothing is exported, stored",
   pending: "waiting for the backend, in the journal",
   "dead-lettered": "rejected by the backend: kept below, to be retried",
   lost: "gone with a damaged journal before they were known to be delivered",

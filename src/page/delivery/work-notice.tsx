@@ -1,6 +1,6 @@
 /** How a retry or a deletion goes, and what came of it; read out when it is done. */
 import type { JSX } from "preact";
-import { dismissWork, work } from "./quarantine-work.ts";
+import { dismissWork, stopWork, work } from "./quarantine-work.ts";
 import { visible } from "./record-text.ts";
 
 export function WorkNotice(): JSX.Element {
@@ -9,7 +9,10 @@ export function WorkNotice(): JSX.Element {
     <div class="work">
       {now?.isRunning === true && (
         <p class="note">
-          <progress aria-label={now.text} /> {now.text}
+          <progress aria-label="In progress" /> {now.text}{" "}
+          <button type="button" onClick={stopWork}>
+            Stop
+          </button>
         </p>
       )}
       {/* It is there before it says something, or nobody would hear it. */}

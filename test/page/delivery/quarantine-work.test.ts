@@ -1,7 +1,14 @@
 /** Retries and deletions of all that match: page by page to the end, with the sums of all pages. */
 import { beforeEach, expect, test } from "bun:test";
 import type { PurgeReport, RetryReport } from "../../../src/admin/operations.ts";
-import { dismissWork, purgeAll, retryAll, retryText, work } from "../../../src/page/delivery/quarantine-work.ts";
+import {
+  dismissWork,
+  purgeAll,
+  retryAll,
+  retryText,
+  stopWork,
+  work,
+} from "../../../src/page/delivery/quarantine-work.ts";
 
 const nothing: RetryReport = { accepted: 0, duplicate: 0, queued: 0, kept: [], missing: [] };
 
@@ -73,6 +80,23 @@ test("only one runs at a time, and it cannot be dismissed", async () => {
   expect(work.value?.text).toBe("1 item no longer there");
   dismissWork();
   expect(work.value).toBeUndefined();
+});
+
+test("one that is stopped ends with the page that is under way, and begins nothing more", async () => {
+  const page = { ...nothing, accepted: 3, nextBeforeId: "2.0" };
+  const ask = answering([page]);
+  await retryAll([{ class: "invalid" }, { class: "dead_letter" }], async (path, body) => {
+    stopWork();
+    return ask(path, body);
+  });
+  expect(asked).toHaveLength(1);
+  expect(work.value).toMatchObject({
+    isRunning: false,
+    text: "3 accepted, 0 duplicate, 0 still in quarantine",
+    trouble: "stopped",
+  });
+  await purgeAll({ class: "sample" }, "keep", answering([{ purged: 1, keptDeadLetters: 0, isDone: true }]));
+  expect(work.value).toEqual({ isRunning: false, text: "1 item deleted", kept: [] });
 });
 
 test("the words are those of the command", () => {
