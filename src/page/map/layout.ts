@@ -58,6 +58,8 @@ type LayoutLink = SimulationLinkDatum<LayoutNode> & { source: LayoutNode; target
 
 const settledAlpha = 0.004;
 const gathering = 0.045;
+/** What an edge that comes or goes may stir, against a node: among the least busy pairs there is always some change. */
+const edgeWeight = 0.3;
 /** What a hand that moves a node may stir. */
 const pinnedAlpha = 0.15;
 /** Nodes that left, so that they come back to where they were. */
@@ -151,7 +153,7 @@ export class Layout {
     const edges = linksOf(nodes, links);
     if (before.size > 0) placeNearPeers(edges, known);
     const keys = new Set(edges.map(({ source, target }) => `${source.name.length} ${source.name} ${target.name}`));
-    const changed = differences(before, new Set(names)) + differences(this.#linkKeys, keys);
+    const changed = differences(before, new Set(names)) + edgeWeight * differences(this.#linkKeys, keys);
     this.#linkKeys = keys;
     this.#links.links([]);
     this.#simulation.nodes(nodes);

@@ -67,6 +67,7 @@ export class Scene {
 
   /** Nodes of the graph go to these places (x and y of each) within `durationMs`. */
   move(positions: Float32Array, now: number, durationMs: number): void {
+    let isMoving = false;
     for (let index = 0; index < this.graph.nodes.length; index++) {
       const node = this.nodes[index] as SceneNode;
       const [x, y] = [positions[index * 2] as number, positions[index * 2 + 1] as number];
@@ -74,9 +75,10 @@ export class Scene {
         [node.x, node.y, node.isPlaced] = [x, y, true];
         this.#startFading();
       }
+      isMoving ||= node.x !== x || node.y !== y;
       [node.fromX, node.fromY, node.toX, node.toY] = [node.x, node.y, x, y];
     }
-    [this.#movedAt, this.#moveMs, this.#isMoving] = [now, durationMs, true];
+    [this.#movedAt, this.#moveMs, this.#isMoving] = [now, durationMs, isMoving];
   }
 
   /** Puts a node to where the hand is, ahead of the layout. */
@@ -89,8 +91,8 @@ export class Scene {
     if (this.#isMoving) {
       const part = this.#moveMs <= 0 ? 1 : Math.min(1, Math.max(0, now - this.#movedAt) / this.#moveMs);
       for (const node of this.nodes) {
-        node.x = node.fromX + (node.toX - node.fromX) * part;
-        node.y = node.fromY + (node.toY - node.fromY) * part;
+        node.x = node.fromX * (1 - part) + node.toX * part;
+        node.y = node.fromY * (1 - part) + node.toY * part;
       }
       this.#isMoving = part < 1;
     }

@@ -84,6 +84,11 @@ test("nodes go to their places in the given time", () => {
   expect(nodeOf(scene, "a")).toMatchObject({ x: 10, y: 20 });
 });
 
+test("nothing is on its way if all nodes are at their places already", () => {
+  scene.move(Float32Array.of(0, 0, 100, 0, 100, 100), 3000, 100);
+  expect(scene.advance(3010)).toBe(false);
+});
+
 describe("under the pointer is", () => {
   const at = (x: number, y: number) => {
     const target = targetAt(scene, view, x, y, 5);
