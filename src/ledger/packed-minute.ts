@@ -9,9 +9,11 @@ const maxServices = 50;
 
 const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-/** Numbers of a pair: kind, entries, sent and received bytes, for each kind that it has. */
+/** Few arrays and no name twice: a day of it is read in a second. */
 interface Detail {
-  readonly pairs: readonly (readonly [from: string, to: string | null, ...sums: number[]])[];
+  readonly names: readonly string[];
+  /** Of each pair: the places of both names, −1 for none; how many kinds follow; of each its place, entries and bytes. */
+  readonly pairs: readonly number[];
   readonly services: readonly (readonly [name: string, entries: number, bytes: number])[];
   readonly omitted: number;
 }
@@ -24,8 +26,10 @@ export function packMinute(at: number, minute: MinuteSums): StoredMinute {
   const left = [...pairs.splice(maxPairs), ...nodes.splice(maxPairs)];
   const services = [...minute.services].map(([name, { entries, bytes }]) => [name, entries, bytes] as const);
   services.sort(([one, , oneBytes], [other, , otherBytes]) => otherBytes - oneBytes || (one < other ? -1 : 1));
+  const names = new Map<string, number>();
   const detail: Detail = {
-    pairs: [...pairs, ...nodes].map(({ pair }) => [pair.from, pair.to ?? null, ...sparse(pair)]),
+    pairs: [...pairs, ...nodes].flatMap(({ pair }) => numbersOf(pair, names)),
+    names: [...names.keys()],
     services: services.slice(0, maxServices),
     omitted: left.reduce((sum, { pair }) => sum + entriesOf(pair), minute.omitted),
   };
@@ -40,12 +44,13 @@ export function packMinute(at: number, minute: MinuteSums): StoredMinute {
 /** @throws {Damaged} */
 export function unpackMinute({ totals, detail }: StoredMinute): MinuteSums {
   const minute = { ...noMinute(), totals: unpackTotals(totals) };
-  const { pairs, services, omitted } = read(detail);
-  for (const [from, to, ...numbers] of pairs) {
-    const { sums } = pairOf(minute, from, to ?? undefined);
-    for (let at = 0; at < numbers.length; at += 1 + sumsPerPair)
-      for (let place = 0; place < sumsPerPair; place++)
-        sums[(numbers[at] as number) * sumsPerPair + place] = numbers[at + 1 + place] as number;
+  const { names, pairs, services, omitted } = read(detail);
+  for (let at = 0; at < pairs.length;) {
+    const { sums } = pairOf(minute, names[pairs[at++] as number] as string, names[pairs[at++] as number]);
+    for (let left = pairs[at++] as number; left > 0; left--) {
+      const kind = pairs[at++] as number;
+      for (let place = 0; place < sumsPerPair; place++) sums[kind * sumsPerPair + place] = pairs[at++] as number;
+    }
   }
   for (const [name, entries, bytes] of services) minute.services.set(name, { entries, bytes });
   return { ...minute, omitted };
@@ -67,11 +72,17 @@ function read(detail: Uint8Array): Detail {
   }
 }
 
-function sparse({ sums }: PairSums): number[] {
-  const found: number[] = [];
+function numbersOf({ from, to, sums }: PairSums, names: Map<string, number>): number[] {
+  const placeOf = (name: string | undefined): number => {
+    if (name === undefined) return -1;
+    if (!names.has(name)) names.set(name, names.size);
+    return names.get(name) as number;
+  };
+  const numbers = [placeOf(from), placeOf(to), 0];
   for (let at = 0; at < sums.length; at += sumsPerPair)
-    if (sums[at] !== 0) found.push(at / sumsPerPair, ...sums.slice(at, at + sumsPerPair));
-  return found;
+    if (sums[at] !== 0) numbers.push(at / sumsPerPair, ...sums.slice(at, at + sumsPerPair));
+  numbers[2] = (numbers.length - 3) / (1 + sumsPerPair);
+  return numbers;
 }
 
 function bytesOf({ sums }: PairSums): number {

@@ -79,7 +79,7 @@ export function sharedText(answer: Traffic | TrafficMap): string {
 /** How long one step works. */
 const stepMs = 8;
 
-/** An answer is used again for so long, and for so many times what it took to compute it. */
+/** An answer is used again for so long, and for so many times the work that it took: at most a twentieth of the thread. */
 const keptMs = 2000;
 const keptFactor = 20;
 
@@ -94,6 +94,9 @@ interface Kept {
   /** Of `performance.now`; infinite while it is being computed. */
   until: number;
 }
+
+/** Does a step of an answer's work. */
+type Work = <Result>(step: () => Result) => Promise<Result>;
 
 export function createTraffic(deps: TrafficDeps): TrafficFeed {
   const { journal, counting, settings, telemetry, clock, logger } = deps;
@@ -118,17 +121,25 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     isRebuilding = false;
   }
 
-  function shared<Answer extends object>(key: string, compute: () => Promise<Answer>): Promise<Answer> {
+  function shared<Answer extends object>(key: string, compute: (work: Work) => Promise<Answer>): Promise<Answer> {
     const now = performance.now();
     for (const [name, { until }] of kept) if (until <= now) kept.delete(name);
     const known = kept.get(key);
     if (known !== undefined) return known.answer as Promise<Answer>;
     if (kept.size >= maxAnswers) makeRoom();
-    const answer = compute();
+    let workMs = 0;
+    const answer = compute((step) =>
+      pace.step(() => {
+        const beganAt = performance.now();
+        const result = step();
+        workMs += performance.now() - beganAt;
+        return result;
+      }),
+    );
     const one: Kept = { answer, until: Number.POSITIVE_INFINITY };
     kept.set(key, one);
     answer.then(
-      () => void (one.until = performance.now() + Math.max(keptMs, (performance.now() - now) * keptFactor)),
+      () => void (one.until = performance.now() + Math.max(keptMs, workMs * keptFactor)),
       () => void kept.delete(key),
     );
     return answer;
@@ -148,8 +159,8 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     return { since: begin - (begin % minuteMs), until: end };
   }
 
-  async function each<Found>(found: Iterator<Found>, add: (found: Found) => void): Promise<void> {
-    const work = (): boolean => {
+  async function each<Found>(work: Work, found: Iterator<Found>, add: (found: Found) => void): Promise<void> {
+    const addSome = (): boolean => {
       for (const endsAt = performance.now() + stepMs; performance.now() < endsAt;) {
         const next = found.next();
         if (next.done === true) return true;
@@ -157,29 +168,29 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
       }
       return false;
     };
-    while (!(await pace.step(work)));
+    while (!(await work(addSome)));
   }
 
   return {
     series({ nodes, ...query }) {
       const range = rangeOf(query);
       const { since, until } = range;
-      return shared(JSON.stringify(["series", range, nodes]), async () => {
+      return shared(JSON.stringify(["series", range, nodes]), async (work) => {
         const series = new MinuteSeries(nodes);
-        await pace.step(() => minutes.settle());
-        if (nodes.length === 0) await each(minutes.totals(since, until), (found) => series.add(...found));
-        else await each(minutes.read(since, until), (found) => series.addOfNodes(...found));
+        await work(() => minutes.settle());
+        if (nodes.length === 0) await each(work, minutes.totals(since, until), (found) => series.add(...found));
+        else await each(work, minutes.read(since, until), (found) => series.addOfNodes(...found));
         return { ...range, stepSeconds: 60, isComplete: isComplete(), ...series.answer() };
       });
     },
     map({ limit, ...query }) {
       const range = rangeOf(query);
       const { since, until } = range;
-      return shared(JSON.stringify(["map", range, limit]), async () => {
+      return shared(JSON.stringify(["map", range, limit]), async (work) => {
         const sums = new MapSums();
-        await pace.step(() => minutes.settle());
-        await each(minutes.read(since, until), ([, minute]) => sums.add(minute));
-        return { ...range, isComplete: isComplete(), ...(await pace.step(() => sums.answer(limit))) };
+        await work(() => minutes.settle());
+        await each(work, minutes.read(since, until), ([, minute]) => sums.add(minute));
+        return { ...range, isComplete: isComplete(), ...(await work(() => sums.answer(limit))) };
       });
     },
     recent: () => samples.recent(),

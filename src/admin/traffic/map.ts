@@ -26,8 +26,11 @@ export class MapSums {
   add({ totals, pairs, services }: MinuteSums): void {
     const into = this.#sums;
     for (const [place, value] of totals.entries()) into.totals[place] = (into.totals[place] as number) + value;
-    for (const [key, { from, to, sums }] of pairs)
-      if (into.pairs.size < maxPairs || into.pairs.has(key)) addTo(pairOf(into, from, to).sums, 0, sums);
+    for (const [key, { from, to, sums }] of pairs) {
+      const known = into.pairs.get(key);
+      if (known !== undefined) addTo(known.sums, 0, sums);
+      else if (into.pairs.size < maxPairs) addTo(pairOf(into, from, to).sums, 0, sums);
+    }
     for (const [name, { entries, bytes }] of services) addService(into, name, entries, bytes);
   }
 
