@@ -25,24 +25,24 @@ export class Growth {
   addTo(minuteOf: () => MinuteSums, interval: FlowSums, counted: Float64Array): void {
     const { seen, sums } = interval;
     let minute: MinuteSums | undefined;
-    const before = this.#interval === interval ? this.#before : new Float64Array(0);
+    const before = this.#begin(interval);
     const pairs = new Map<NodePair, PairSums | undefined>();
     const nodes = new Map<NodePair, PairSums | undefined>();
     const services = new Map<string, ServiceSums>();
     for (const { edge, pair, class: flowClass } of seen) {
       const at = edge * sumsPerEdge;
-      const isNew = at >= before.length;
-      const entries = (sums[at] as number) - (isNew ? 0 : (before[at] as number));
+      const entries = (sums[at] as number) - (before[at] as number);
       if (entries === 0) continue;
       minute ??= minuteOf();
       const { kind, service } = placeOf(flowClass);
-      const txBytes = (sums[at + 1] as number) - (isNew ? 0 : (before[at + 1] as number));
-      const rxBytes = (sums[at + 2] as number) - (isNew ? 0 : (before[at + 2] as number));
+      const txBytes = (sums[at + 1] as number) - (before[at + 1] as number);
+      const rxBytes = (sums[at + 2] as number) - (before[at + 2] as number);
       for (let place = 0; place < totalsPerKind; place++) {
         const total = kind * totalsPerKind + place;
-        const grown = (sums[at + place] as number) - (isNew ? 0 : (before[at + place] as number));
+        const grown = (sums[at + place] as number) - (before[at + place] as number);
         minute.totals[total] = (minute.totals[total] as number) + grown;
         counted[total] = (counted[total] as number) + grown;
+        before[at + place] = sums[at + place] as number;
       }
       const isPhysical = kind >= firstPhysical;
       const known = isPhysical ? nodes : pairs;
@@ -60,8 +60,19 @@ export class Growth {
     }
     if (minute === undefined) return;
     for (const [name, { entries, bytes }] of services) addService(minute, name, entries, bytes);
+  }
+
+  /** The sums as they were, in an array of the same size. */
+  #begin(interval: FlowSums): Float64Array {
+    const { length } = interval.sums;
+    if (this.#interval !== interval) this.#before.fill(0);
     this.#interval = interval;
-    this.#before = sums.slice();
+    if (this.#before.length < length) {
+      const before = new Float64Array(length);
+      before.set(this.#before);
+      this.#before = before;
+    }
+    return this.#before;
   }
 }
 
