@@ -18,7 +18,7 @@ export function offerNodes(names: readonly string[]): void {
 }
 
 export function NodeFilter(): JSX.Element {
-  const { nodes } = route.value;
+  const { nodes, view } = route.value;
   const [text, setText] = useState("");
   const add = (): void => {
     const name = text.trim();
@@ -44,6 +44,7 @@ export function NodeFilter(): JSX.Element {
           ))}
         </ul>
       )}
+      {nodes.length > 0 && view === "delivery" && <span class="note">Delivery is that of all nodes.</span>}
       {nodes.length > 1 && (
         <button type="button" onClick={() => go({ nodes: [] })}>
           Clear

@@ -28,7 +28,7 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
     {
       width: Math.max(place.clientWidth, 100),
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 26, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,

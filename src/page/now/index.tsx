@@ -89,7 +89,7 @@ export function NowView(): JSX.Element {
         </Panel>
         <Panel
           title="Services"
-          note={`Last ${rangeTitles[range]}, as both ends report it${nodes.length === 0 ? "" : "; of all nodes, because services are not counted per node"}.`}
+          note={`Last ${rangeTitles[range]}${nodes.length === 0 ? "" : ", of all nodes: services are not counted per node"}. Both ends report a connection; the one that answers names no service, so its reports are under tcp and udp.`}
         >
           <ServicesTable services={data?.services ?? []} />
         </Panel>
