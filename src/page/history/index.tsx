@@ -131,7 +131,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
         actions={<a href={hrefOf({ view: "events" })}>All events</a>}
         width="full"
       >
-        {answers !== undefined && <EventMarks traffic={answers.traffic} span={answers.span} />}
+        {answers !== undefined && <EventMarks traffic={answers.traffic} axis={axisOf(at)} />}
       </Panel>
       <Panel title="Connection entries per second" width="full">
         {isEmpty ? (
@@ -149,6 +149,11 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
       </Panel>
     </>
   );
+}
+
+/** A chart reaches from its first point to its last. */
+function axisOf(at: readonly number[]): TimeSpan {
+  return { since: (at[0] ?? 0) * 1000, until: (at.at(-1) ?? 0) * 1000 };
 }
 
 function NothingThen(): JSX.Element {

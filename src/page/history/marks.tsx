@@ -10,13 +10,14 @@ import type { TimeSpan } from "./span.ts";
 
 export interface EventMarksProps {
   readonly traffic: Traffic;
-  readonly span: TimeSpan;
+  /** What the axis of the charts spans. */
+  readonly axis: TimeSpan;
 }
 
 /** Wide enough for a finger. */
 const markPixels = 26;
 
-export function EventMarks({ traffic, span }: EventMarksProps): JSX.Element {
+export function EventMarks({ traffic, axis }: EventMarksProps): JSX.Element {
   const place = useRef<HTMLOListElement>(null);
   const [most, setMost] = useState(24);
   useEffect(() => {
@@ -27,13 +28,13 @@ export function EventMarks({ traffic, span }: EventMarksProps): JSX.Element {
     observer.observe(place.current);
     return () => observer.disconnect();
   }, []);
-  const marks = marksOf(traffic, span, most);
+  const marks = marksOf(traffic, axis, most);
   const highest = Math.max(1, ...marks.map(sumOf));
   return (
     <>
       <ol class="event-marks" ref={place} aria-label="Events by time">
         {marks.map((mark) => (
-          <Mark key={mark.since} mark={mark} span={span} share={sumOf(mark) / highest} />
+          <Mark key={mark.since} mark={mark} axis={axis} share={sumOf(mark) / highest} />
         ))}
       </ol>
       {marks.length === 0 && <Empty>No audit or webhook events in this range.</Empty>}
@@ -43,19 +44,19 @@ export function EventMarks({ traffic, span }: EventMarksProps): JSX.Element {
 
 interface MarkProps {
   readonly mark: EventMark;
-  readonly span: TimeSpan;
+  readonly axis: TimeSpan;
   readonly share: number;
 }
 
-function Mark({ mark, span, share }: MarkProps): JSX.Element {
+function Mark({ mark, axis, share }: MarkProps): JSX.Element {
   const { since, until, audit, webhook } = mark;
-  const whole = span.until - span.since;
-  const [left, right] = [Math.max(since, span.since), Math.min(until, span.until)];
+  const whole = axis.until - axis.since;
+  const [left, right] = [Math.max(since, axis.since), Math.min(until, axis.until)];
   const percent = (ms: number): string => `${(100 * ms) / whole}%`;
   const label = `${dateTime(since)} to ${timeOfDay(until)}: ${countText(audit, "audit event")}, ${countText(webhook, "webhook event")}`;
   const more = { since: String(since), until: String(until) };
   return (
-    <li style={{ left: percent(left - span.since), width: percent(right - left) }}>
+    <li style={{ left: percent(left - axis.since), width: percent(right - left) }}>
       <a href={hrefOf({ view: "events", more })} title={label} aria-label={label}>
         <span class="mark-bar" style={{ height: `${Math.round(25 + 75 * share)}%` }}>
           <span class="mark-audit" style={{ flexGrow: audit }} />

@@ -13,8 +13,8 @@ export interface TimeSpan {
   readonly until: number;
 }
 
-/** Shorter ones have no minute of their own. */
-export const shortestMs = 120_000;
+/** Of shorter ones, a chart by minute would show next to nothing. */
+export const shortestMs = 360_000;
 
 /** The range between two times that the address names; nothing if it names none that make sense. */
 export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined {
@@ -35,7 +35,7 @@ export function spanOf({ more }: Pick<Route, "more">): Span {
  */
 export function withRecords({ since, until }: TimeSpan, first: number | undefined): TimeSpan {
   if (first === undefined) return { since, until };
-  return { since: Math.max(since, Math.min(first - shortestMs, until - leastShownMs)), until };
+  return { since: Math.max(since, Math.min(first - 120_000, until - leastShownMs)), until };
 }
 
 const leastShownMs = 600_000;
