@@ -26,6 +26,7 @@ export class LayoutClient {
   /** Since it was asked. */
   #isChanged = false;
   #isFirst = true;
+  #askedAt = 0;
   #positions: Float32Array<ArrayBuffer> | undefined;
 
   constructor(events: LayoutEvents) {
@@ -73,9 +74,14 @@ export class LayoutClient {
     [this.#isAsked, this.#isChanged] = [true, false];
     const positions = this.#positions;
     this.#positions = undefined;
-    const effort =
-      pace === "at once" ? { ticks: 1000, maxMs: 10_000 } : this.#isFirst ? { ticks: 300, maxMs: 300 } : step;
-    this.#send({ type: "step", ...effort, positions }, positions === undefined ? [] : [positions.buffer]);
+    const now = performance.now();
+    const frames = Math.round((now - this.#askedAt) / frameMs);
+    this.#askedAt = now;
+    const effort = this.#isFirst ? first : { ticks: Math.min(maxTicks, Math.max(1, frames)), maxMs: 30 };
+    this.#send(
+      { type: "step", ...(pace === "at once" ? whole : effort), positions },
+      positions === undefined ? [] : [positions.buffer],
+    );
     return true;
   }
 
@@ -89,8 +95,11 @@ export class LayoutClient {
   }
 }
 
-/** One picture's worth. */
-const step = { ticks: 1, maxMs: 0 };
+const whole = { ticks: 1000, maxMs: 10_000 };
+const first = { ticks: 300, maxMs: 350 };
+/** A tick for each frame that has passed: where pictures take long, there are fewer of them and not a longer film. */
+const frameMs = 1000 / 60;
+const maxTicks = 12;
 
 let trustedAddress: string | undefined;
 
