@@ -78,7 +78,7 @@ function exportTroubles(signals: Health["export"], name: string): readonly Troub
     const [noun, items] = signal === "logs" ? ["log", "log records"] : ["metric", "metrics"];
     const begun = since === undefined ? "" : ` since ${typeof since === "number" ? timeText(since) : since}`;
     const backend = name === "" ? "backend" : `destination ${name}`;
-    const remedy = exportRemedy(signals[signal], signal, name === "" ? "otlp" : `${name}'s`);
+    const remedy = exportRemedy(signals[signal], signal, name);
     if (kind === "refusing") return [warning(`${backend} has accepted no ${items}${begun}`, remedy)];
     if (why !== undefined)
       return [warning(`${noun} export${name === "" ? "" : ` to ${name}`} failing${begun}`, remedy)];
@@ -90,8 +90,8 @@ const rejectedSeries =
   "The log names the series and the backend's reason. Raise the backend's limit, or lower cardinality.*; they are tried again every 10 metric intervals.";
 
 /** By the code of the backend's answer, which stands behind its address: the rest of it is the backend's own words. */
-function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, owner: string): string {
-  const at = (setting: string): string => (owner === "otlp" ? `otlp.${setting}` : `${owner} ${setting}`);
+function exportRemedy({ kind, why = "" }: SignalHealth, signal: string, destination: string): string {
+  const at = (setting: string): string => (destination === "" ? `otlp.${setting}` : `the ${setting} of ${destination}`);
   if (kind === "dead") return "Nothing to do: it restarts by itself. If it happens again, report it with the log.";
   const status = Number(/^(?:\S+: )?HTTP (\d{3})/.exec(why)?.[1] ?? 0);
   if (kind === "refusing" || status === 400 || status === 413 || status === 422)

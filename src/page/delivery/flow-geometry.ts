@@ -45,10 +45,10 @@ const labelHeight = 38;
 /** Where columns begin, as parts of the width. The labels of the last one need the same room, however wide the picture is. */
 const columns = [0, 0.5, 1] as const;
 const lastLabels = 0.32;
-const maxLastLabels = 170;
+const [minLastLabels, maxLastLabels] = [100, 190];
 
 export function pictureOf({ source, first, extra, second }: Flow, width: number): Picture {
-  const room = width - Math.min(width * lastLabels, maxLastLabels);
+  const room = width - Math.max(minLastLabels, Math.min(width * lastLabels, maxLastLabels));
   const x = columns.map((part) => Math.round(part * room)) as [number, number, number];
   const parts = thicknesses([...first, extra], flowHeight);
   const more = parts[first.length] ?? 0;

@@ -31,15 +31,23 @@ export function FlowPicture({ conservation, counters }: FlowPictureProps): JSX.E
   const { height, bars, ribbons } = useMemo(() => pictureOf(flowOf(conservation), width), [conservation, width]);
   const sums = sumsOf(conservation);
   const verdict = verdictOf(conservation, counters);
+  const isNarrow = width < narrowWidth;
+  const isWhole = counters.kind === "current" && !isNarrow;
   const wholes = new Map(sums.flatMap(({ left, right }) => right.map(({ name }) => [name, left[0]?.amount ?? 0])));
   return (
     <div ref={place} class="flow">
-      <svg width={width} height={height} role="img" aria-label={sums.map(spoken).join("; ")}>
+      <svg
+        class={isNarrow ? "narrow" : undefined}
+        width={width}
+        height={height}
+        role="img"
+        aria-label={sums.map(spoken).join("; ")}
+      >
         {ribbons.map(({ to, path }) => (
           <path key={to} class={`flow-ribbon ${to}`} d={path} />
         ))}
         {bars.map((bar) => (
-          <Labelled key={bar.name} bar={bar} whole={wholes.get(bar.name)} isNarrow={width < narrowWidth} />
+          <Labelled key={bar.name} bar={bar} whole={isWhole ? wholes.get(bar.name) : undefined} isNarrow={isNarrow} />
         ))}
       </svg>
       <p class={`verdict ${verdict.kind}`}>
@@ -72,6 +80,7 @@ export const marks = { ok: "✓", warn: "!", bad: "✗" } as const;
 
 interface LabelledProps {
   readonly bar: Bar;
+  /** Absent: no share is shown. */
   readonly whole: number | undefined;
   readonly isNarrow: boolean;
 }
@@ -79,7 +88,7 @@ interface LabelledProps {
 function Labelled({ bar, whole, isNarrow }: LabelledProps): JSX.Element {
   const { name, amount, x, y, height, labelY } = bar;
   const left = x + barWidth + 6;
-  const portion = whole === undefined || isNarrow || amount === 0 ? "" : `  ${share(amount, whole)}`;
+  const portion = whole === undefined || amount === 0 ? "" : `  ${share(amount, whole)}`;
   return (
     <g class={amount === 0 ? "flow-none" : undefined}>
       <rect
