@@ -141,7 +141,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
       <p role="status" class="unseen">
         {spoken(graph, cursor, chosen)}
       </p>
-      <Legend />
+      <Legend graph={graph} />
       {isBounded(graph) && (
         <p class="note">
           Showing the busiest {count(graph.nodes.length)} of {count(graph.total.nodes)} nodes and{" "}

@@ -113,18 +113,24 @@ const entries = [
   ["unknown", "line", "Path unknown"],
   ["machine", "disc", "Node"],
   ["outside", "disc", "Outside of the tailnet"],
+  ["several", "square", "Several nodes, not told apart"],
   ["chosen", "disc", "Chosen"],
 ] as const;
 
-export function Legend(): JSX.Element {
+/** What there is on the map. */
+export function Legend({ graph }: { readonly graph: Graph }): JSX.Element {
+  const present = new Set<string>(["machine", "chosen", ...graph.nodes.map(({ kind }) => kind)]);
+  for (const { path } of graph.edges) present.add(path);
   return (
     <ul class="map-legend" aria-label="Legend">
-      {entries.map(([color, shape, text]) => (
-        <li key={color}>
-          <span class={`map-swatch map-swatch-${shape}`} data-color={color} aria-hidden="true" />
-          {text}
-        </li>
-      ))}
+      {entries
+        .filter(([color]) => present.has(color))
+        .map(([color, shape, text]) => (
+          <li key={color}>
+            <span class={`map-swatch map-swatch-${shape}`} data-color={color} aria-hidden="true" />
+            {text}
+          </li>
+        ))}
     </ul>
   );
 }
