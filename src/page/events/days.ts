@@ -3,6 +3,8 @@ import type { AcceptedEvent } from "../../admin/events/index.ts";
 
 export interface Day {
   readonly title: string;
+  /** Stays the same when events are added. */
+  readonly key: string;
   readonly events: readonly AcceptedEvent[];
 }
 
@@ -10,13 +12,16 @@ const dayMs = 86_400_000;
 
 /** In the order of the events; a day may come twice if its events were received apart. */
 export function daysOf(events: readonly AcceptedEvent[], now = Date.now()): readonly Day[] {
-  const days: { readonly title: string; readonly date: string; readonly events: AcceptedEvent[] }[] = [];
+  const days: (Day & { readonly date: string; readonly events: AcceptedEvent[] })[] = [];
   for (const event of events) {
     const at = new Date(event.time);
     const date = at.toDateString();
     const last = days.at(-1);
     if (last?.date === date) last.events.push(event);
-    else days.push({ title: titleOf(at, now), date, events: [event] });
+    else {
+      const times = days.filter((day) => day.date === date).length;
+      days.push({ title: titleOf(at, now), key: `${date} ${times}`, date, events: [event] });
+    }
   }
   return days;
 }

@@ -81,13 +81,14 @@ function Shown({ timeline, filter }: ShownProps): JSX.Element {
     <div class="timeline" ref={place}>
       {state.isLost && <p class="notice">The event of this link has left the journal. These are the newest ones.</p>}
       {state.hasGap && <p class="notice">Some events left the journal before they could be shown.</p>}
-      <p class="news" role="status">
-        {state.waiting.length > 0 && (
-          <button type="button" class="primary" onClick={showWaiting}>
-            {state.waiting.length === 1 ? "1 new event" : `${state.waiting.length} new events`}
-          </button>
-        )}
+      <p class="unseen" role="status">
+        {saidOf(state)}
       </p>
+      {state.waiting.length > 0 && (
+        <button type="button" class="primary news" onClick={showWaiting}>
+          {newsOf(state)}
+        </button>
+      )}
       {filter.id !== undefined && !state.isEnd && state.events.length > 0 && (
         <button type="button" class="more" onClick={() => void timeline.newer()}>
           Show newer events
@@ -98,6 +99,26 @@ function Shown({ timeline, filter }: ShownProps): JSX.Element {
       <Older timeline={timeline} state={state} filter={filter} />
     </div>
   );
+}
+
+/** What a screen reader says when it changes: not each step of a search. */
+function saidOf(state: TimelineState): string {
+  if (state.waiting.length > 0) return newsOf(state);
+  const shown = state.events.length === 1 ? "1 event is shown" : `${state.events.length} events are shown`;
+  switch (state.phase) {
+    case "searching":
+      return "Searching";
+    case "failed":
+      return `The search failed: ${state.trouble}`;
+    case "stopped":
+      return `The search is stopped. ${shown}`;
+    case "idle":
+      return shown;
+  }
+}
+
+function newsOf({ waiting }: TimelineState): string {
+  return waiting.length === 1 ? "1 new event" : `${waiting.length} new events`;
 }
 
 /** Nothing moves while somebody reads further down, or has an event open. */
@@ -138,7 +159,7 @@ function Older({ timeline, state, filter }: OlderProps): JSX.Element {
   const reached = searchedTo === undefined ? "" : dateTime(searchedTo);
   return (
     <div class="older" ref={end}>
-      <p role="status" class="note">
+      <p class="note">
         {phase === "searching" && (reached === "" ? "Searching…" : `Searching… back to ${reached}`)}
         {phase === "stopped" && `Stopped. Searched back to ${reached === "" ? "now" : reached}.`}
         {phase === "failed" && <span class="trouble">{trouble}.</span>}

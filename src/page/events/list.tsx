@@ -1,6 +1,6 @@
 /** The list of events by day. Each is a line that opens. */
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { serverNow } from "../live.ts";
 import { daysOf } from "./days.ts";
@@ -15,18 +15,25 @@ export interface EventListProps {
 }
 
 export function EventList({ events, openId }: EventListProps): JSX.Element {
+  // The same element is not compared again, of which there may be a thousand.
+  const drawn = useMemo(() => new WeakMap<AcceptedEvent, JSX.Element>(), [openId]);
+  const itemOf = (event: AcceptedEvent): JSX.Element => {
+    const known = drawn.get(event);
+    if (known !== undefined) return known;
+    const made = (
+      <li key={event.id}>
+        <EventLine event={event} isLinked={event.id === openId} />
+      </li>
+    );
+    drawn.set(event, made);
+    return made;
+  };
   return (
     <>
-      {daysOf(events, serverNow()).map(({ title, events: ofDay }) => (
-        <section key={`${title} ${ofDay[0]?.id}`} class="day" aria-label={title}>
+      {daysOf(events, serverNow()).map(({ title, key, events: ofDay }) => (
+        <section key={key} class="day" aria-label={title}>
           <h2>{title}</h2>
-          <ol>
-            {ofDay.map((event) => (
-              <li key={event.id}>
-                <EventLine event={event} isLinked={event.id === openId} />
-              </li>
-            ))}
-          </ol>
+          <ol>{ofDay.map(itemOf)}</ol>
         </section>
       ))}
     </>

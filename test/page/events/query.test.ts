@@ -136,4 +136,12 @@ test("events stand under the day of their time", () => {
     ["At an unknown time", 1],
   ]);
   expect(daysOf([], now)).toEqual([]);
+  const keys = (...times: Parameters<typeof at>[]) =>
+    daysOf(
+      times.map((time) => at(...time)),
+      now,
+    ).map(({ key }) => key);
+  const two = keys([2026, 10, 3, 1], [2026, 10, 2, 23]);
+  expect(keys([2026, 10, 3, 2], [2026, 10, 3, 1], [2026, 10, 2, 23])).toEqual(two);
+  expect(new Set(keys([2026, 10, 3, 1], [2026, 10, 2, 23], [2026, 10, 3, 0])).size).toBe(3);
 });
