@@ -177,7 +177,7 @@ async function loadHistory(opened: EventSource): Promise<void> {
   ]);
   opened.removeEventListener("sample", keep);
   if (source !== opened) return;
-  const columns = samplesOf(minutes, recent);
+  const columns = samplesOf(minutes, recent, serverNow());
   for (const sample of arrived) addSample(columns, sample);
   state.samples.value = { columns };
   if (events !== undefined) useEvents(events.events);

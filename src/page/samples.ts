@@ -21,19 +21,15 @@ export function noSamples(): Samples {
   return { at: [], series: Object.fromEntries(series) as unknown as Samples["series"] };
 }
 
-/** Minutes as rates, with a zero for each in which nothing was received, from the first one with anything in it. */
-export function samplesOfMinutes(traffic: Traffic): Samples {
-  const samples = noSamples();
-  addMinutes(samples, traffic, traffic.until / 1000, undefined);
-  return samples;
-}
-
-/** Finer samples replace minutes. The minute in which they begin keeps what is not in them. */
-export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | undefined): Samples {
+/**
+ * Minutes as rates, with a zero for each in which nothing was received, from the first one with anything in it. Finer samples
+ * replace them; the minute in which they begin keeps what is not in them. `now`: epoch milliseconds by the instance's clock.
+ */
+export function samplesOf(minutes: Traffic | undefined, recent: RecentTraffic | undefined, now: number): Samples {
   const samples = noSamples();
   const first = recent?.at[0];
   const begin = first === undefined ? Number.POSITIVE_INFINITY : first / 1000 - (recent?.seconds[0] ?? 0);
-  if (minutes !== undefined) addMinutes(samples, minutes, Math.min(begin, minutes.until / 1000), recent);
+  if (minutes !== undefined) addMinutes(samples, minutes, Math.min(begin, minutes.until / 1000, now / 1000), recent);
   if (recent !== undefined)
     recent.at.forEach((at, index) => {
       const seconds = recent.seconds[index] ?? 0;
@@ -60,14 +56,17 @@ export function meanOf(samples: Samples, values: readonly number[], seconds: num
   return sum / Math.max(1, found);
 }
 
+/** Nodes report in gusts: a minute that has just begun says nothing yet. */
+const leastSeconds = 15;
+
 /** Minutes that begin before `until`, epoch seconds, each at its middle, without what is in `recent`. */
 function addMinutes(samples: Samples, traffic: Traffic, until: number, recent: RecentTraffic | undefined): void {
   const { at, series, stepSeconds } = traffic;
   at.forEach((beginMs, index) => {
     const begin = beginMs / 1000;
-    if (begin >= until) return;
+    const seconds = Math.min(stepSeconds, until - begin);
+    if (seconds < leastSeconds) return;
     fillZeros(samples, begin, stepSeconds);
-    const seconds = Math.min(stepSeconds, Math.max(1, until - begin));
     const end = beginMs + stepSeconds * 1000;
     const known = recent?.at.flatMap((time, place) => (time > beginMs && time <= end ? [place] : [])) ?? [];
     addRow(samples, Math.min(begin + stepSeconds / 2, until), (kind, name) => {

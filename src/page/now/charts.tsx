@@ -8,7 +8,7 @@ import { colorOf, type Kind, kinds, kindTitles, pathKinds, trafficKinds } from "
 import { samples, serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
-import { keptSeconds, type Samples, samplesOfMinutes } from "../samples.ts";
+import { keptSeconds, type Samples, samplesOf } from "../samples.ts";
 
 export function LiveCharts(): JSX.Element {
   return <Charts columns={samples.value.columns} note="Last hour, every 5 seconds" />;
@@ -21,15 +21,15 @@ export function FilteredCharts({ nodes }: { readonly nodes: readonly string[] })
     async (signal) => {
       const until = Math.round(serverNow());
       const since = until - keptSeconds * 1000;
-      return get<Traffic>("/api/v1/traffic", { since, until, node: nodes }, signal);
+      const traffic = await get<Traffic>("/api/v1/traffic", { since, until, node: nodes }, signal);
+      return { columns: samplesOf(traffic, undefined, until), isPartial: traffic.isPartial };
     },
     pollMs,
     nodes.join("\n"),
   );
-  const columns = data && samplesOfMinutes(data);
   const part = data?.isPartial === true ? ", of the busiest pairs only: each minute keeps a limited number" : "";
   const note = isLoading ? "Loading…" : `Last hour by minute, of the chosen nodes${part}`;
-  return <Charts columns={columns} note={note} error={error} />;
+  return <Charts columns={data?.columns} note={note} error={error} />;
 }
 
 interface ChartsProps {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { RecentTraffic, Traffic, TrafficSample } from "../../../src/admin/traffic/index.ts";
 import { kinds } from "../../../src/page/kinds.ts";
-import { addSample, keptSeconds, meanOf, noSamples, samplesOf, samplesOfMinutes } from "../../../src/page/samples.ts";
+import { addSample, keptSeconds, meanOf, noSamples, samplesOf } from "../../../src/page/samples.ts";
 
 /** A minute that began then, epoch seconds; every number of every kind is the same. */
 function minutes(values: Readonly<Record<number, number>>, until: number): Traffic {
@@ -19,6 +19,9 @@ function minutes(values: Readonly<Record<number, number>>, until: number): Traff
     webhook: [],
   };
 }
+
+/** Later than all of them, epoch milliseconds. */
+const late = 10_000_000;
 
 function recent(values: Readonly<Record<number, number>>): RecentTraffic {
   const at = Object.keys(values).map((second) => Number(second) * 1000);
@@ -38,7 +41,7 @@ function sample(at: number, value: number): TrafficSample {
 
 describe("minutes and samples", () => {
   test("make one series: minutes up to the first sample, then the samples", () => {
-    const merged = samplesOf(minutes({ 6000: 600, 6060: 120, 6120: 210 }, 6150), recent({ 6140: 50, 6145: 100 }));
+    const merged = samplesOf(minutes({ 6000: 600, 6060: 120, 6120: 210 }, 6150), recent({ 6140: 50, 6145: 100 }), late);
     // The minute from 6120 ends at 6135, where the first sample begins, and 150 of it are in the samples.
     expect(merged.at).toEqual([6030, 6090, 6135, 6140, 6145]);
     expect(merged.series.relayed.rxBytes).toEqual([10, 2, 4, 10, 20]);
@@ -46,13 +49,13 @@ describe("minutes and samples", () => {
   });
 
   test("have zeros for minutes in which nothing was received", () => {
-    const merged = samplesOf(minutes({ 6000: 60, 6180: 60 }, 6240), undefined);
+    const merged = samplesOf(minutes({ 6000: 60, 6180: 60 }, 6240), undefined, late);
     expect(merged.at).toEqual([6030, 6090, 6150, 6210]);
     expect(merged.series.direct.txBytes).toEqual([1, 0, 0, 1]);
   });
 
   test("have zeros up to the first sample, and no minute after it", () => {
-    const merged = samplesOf(minutes({ 6000: 60, 6180: 600 }, 6240), recent({ 6140: 5 }));
+    const merged = samplesOf(minutes({ 6000: 60, 6180: 600 }, 6240), recent({ 6140: 5 }), late);
     expect([merged.at, merged.series.exit.entries]).toEqual([
       [6030, 6090, 6140],
       [1, 0, 1],
@@ -60,22 +63,24 @@ describe("minutes and samples", () => {
   });
 
   test("go down to zero when nothing is received any more", () => {
-    expect(samplesOfMinutes(minutes({ 6000: 60 }, 6200)).series.exit.entries).toEqual([1, 0, 0]);
+    expect(samplesOf(minutes({ 6000: 60 }, 6200), undefined, late).series.exit.entries).toEqual([1, 0, 0]);
   });
 
-  test("count a minute that is not over by the seconds that it has", () => {
-    expect(samplesOfMinutes(minutes({ 6000: 60 }, 6030)).series.exit.entries).toEqual([2]);
+  test("count a minute that is not over by the seconds that it has, and not at all at its beginning", () => {
+    const traffic = minutes({ 6000: 60, 6060: 60 }, 6120);
+    expect(samplesOf(traffic, undefined, 6_090_000).series.exit.entries).toEqual([1, 2]);
+    expect(samplesOf(traffic, undefined, 6_074_000).series.exit.entries).toEqual([1]);
   });
 
   test("are empty if there is nothing", () => {
-    expect(samplesOf(undefined, undefined)).toEqual(noSamples());
-    expect(samplesOf(minutes({}, 6000), recent({}))).toEqual(noSamples());
-    expect(samplesOfMinutes(minutes({}, 6000)).at).toEqual([]);
+    expect(samplesOf(undefined, undefined, late)).toEqual(noSamples());
+    expect(samplesOf(minutes({}, 6000), recent({}), late)).toEqual(noSamples());
+    expect(samplesOf(minutes({}, 6000), undefined, late).at).toEqual([]);
   });
 
   test("show samples without minutes, and minutes without samples", () => {
-    expect(samplesOf(undefined, recent({ 6140: 5 })).at).toEqual([6140]);
-    expect(samplesOf(minutes({ 6000: 1 }, 6060), undefined).at).toEqual([6030]);
+    expect(samplesOf(undefined, recent({ 6140: 5 }), late).at).toEqual([6140]);
+    expect(samplesOf(minutes({ 6000: 1 }, 6060), undefined, late).at).toEqual([6030]);
   });
 });
 
@@ -87,7 +92,7 @@ describe("a live sample", () => {
   });
 
   test("that is there already changes nothing, nor does an older one", () => {
-    const samples = samplesOf(undefined, recent({ 95: 5, 100: 5 }));
+    const samples = samplesOf(undefined, recent({ 95: 5, 100: 5 }), late);
     addSample(samples, sample(100, 500));
     addSample(samples, sample(97, 500));
     expect([samples.at, samples.series.exit.entries]).toEqual([
@@ -114,7 +119,7 @@ describe("a live sample", () => {
 });
 
 test("the mean is that of the last seconds", () => {
-  const samples = samplesOf(undefined, recent({ 10: 500, 65: 50, 70: 100 }));
+  const samples = samplesOf(undefined, recent({ 10: 500, 65: 50, 70: 100 }), late);
   expect(meanOf(samples, samples.series.virtual.entries, 60)).toBe(15);
   expect(meanOf(noSamples(), [], 60)).toBe(0);
 });
