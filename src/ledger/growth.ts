@@ -48,8 +48,8 @@ export class Growth {
       const known = isPhysical ? nodes : pairs;
       let into = known.get(pair);
       if (into === undefined && !known.has(pair)) known.set(pair, (into = named(minute, pair, isPhysical)));
-      if (pair.source === otherNode) minute.omitted += entries;
       if (into !== undefined) addTo(into.sums, kind * sumsPerPair, [entries, txBytes, rxBytes]);
+      else if (pair.source !== undefined) minute.omitted += entries;
       if (isPhysical) continue;
       const used = services.get(service);
       if (used === undefined) services.set(service, { entries, bytes: txBytes + rxBytes });

@@ -20,8 +20,12 @@ export const totalsLength = webhookPlace + 1;
 /** Neighbouring numbers of a pair, by kind: entries, sent and received bytes. */
 export const sumsPerPair = 3;
 
+/** Pairs that are told apart while a minute is counted: several times what the edge book holds at once. */
+const usualMaxPairs = 20_000;
+
 export interface MinuteSums {
   readonly totals: Float64Array;
+  readonly maxPairs: number;
   readonly pairs: Map<string, PairSums>;
   readonly services: Map<string, ServiceSums>;
   /** Entries of pairs that are not here: without room, or less busy. Those without names belong to no pair. */
@@ -41,15 +45,15 @@ export interface ServiceSums {
   bytes: number;
 }
 
-export function noMinute(): MinuteSums {
-  return { totals: new Float64Array(totalsLength), pairs: new Map(), services: new Map(), omitted: 0 };
+export function noMinute(maxPairs = usualMaxPairs): MinuteSums {
+  return { totals: new Float64Array(totalsLength), maxPairs, pairs: new Map(), services: new Map(), omitted: 0 };
 }
 
-/** The pair of these names. */
-export function pairOf(minute: MinuteSums, from: string, to: string | undefined): PairSums {
+/** The pair of these names; nothing if there is no room for it. */
+export function pairOf(minute: MinuteSums, from: string, to: string | undefined): PairSums | undefined {
   const key = to === undefined ? from : `${from.length} ${from}${to}`;
   let pair = minute.pairs.get(key);
-  if (pair === undefined) {
+  if (pair === undefined && minute.pairs.size < minute.maxPairs) {
     pair = { from, to, sums: new Array<number>(kinds.length * sumsPerPair).fill(0) };
     minute.pairs.set(key, pair);
   }
@@ -68,6 +72,28 @@ export function addService({ services }: MinuteSums, name: string, entries: numb
     known.entries += entries;
     known.bytes += bytes;
   }
+}
+
+export function addMinute(into: MinuteSums, { totals, pairs, services, omitted }: MinuteSums): void {
+  addTotals(into.totals, totals);
+  for (const { from, to, sums } of pairs.values()) {
+    const pair = pairOf(into, from, to);
+    if (pair === undefined) into.omitted += entriesOf(sums);
+    else addTo(pair.sums, 0, sums);
+  }
+  for (const [name, { entries, bytes }] of services) addService(into, name, entries, bytes);
+  into.omitted += omitted;
+}
+
+export function addTotals(into: Float64Array, more: Float64Array): void {
+  for (let place = 0; place < more.length; place++) into[place] = (into[place] as number) + (more[place] as number);
+}
+
+/** Of all kinds of a pair. */
+export function entriesOf(sums: readonly number[]): number {
+  let entries = 0;
+  for (let at = 0; at < sums.length; at += sumsPerPair) entries += sums[at] as number;
+  return entries;
 }
 
 /** Adds neighbouring numbers from that place on. */

@@ -4,8 +4,8 @@
  */
 import { Damaged, type Journal, type MinuteChanges, type MinuteGap, type StoredMinute } from "../journal/index.ts";
 import { Growth } from "./growth.ts";
-import { addRecords, minuteMs, type MinuteSums, noMinute, totalsLength } from "./minute.ts";
-import { packMinute, unpackMinute, unpackTotals } from "./packed-minute.ts";
+import { addMinute, addRecords, minuteMs, type MinuteSums, noMinute, totalsLength } from "./minute.ts";
+import { addPacked, packMinute, unpackMinute, unpackTotals } from "./packed-minute.ts";
 import type { FlowSums } from "./talkers.ts";
 
 /** Minutes held as they are: one that is left is soon added to again if records were on their way when it ended. */
@@ -16,6 +16,8 @@ const maxPacked = 2000;
 
 /** Minutes whose totals are read from the journal at once. */
 const minutesAtOnce = 200;
+
+export type AddTo = (into: MinuteSums) => boolean;
 
 interface OpenMinute {
   readonly sums: MinuteSums;
@@ -123,18 +125,20 @@ export class Minutes {
     }
   }
 
-  /** The same with all that is known of each: 0.2 ms each. */
-  *read(since: number, before: number): Generator<readonly [at: number, minute: MinuteSums]> {
-    for (const [at] of this.totals(since, before)) {
-      const minute = this.#open.get(at)?.sums ?? this.#closed(at);
-      if (minute !== undefined) yield [at, minute];
-    }
+  /** The same, as functions that add all that is known of a minute to sums, and return false if it is damaged. */
+  *read(since: number, before: number): Generator<readonly [at: number, addTo: AddTo]> {
+    for (const [at] of this.totals(since, before)) yield [at, (into) => this.#addTo(into, at)];
+  }
+
+  #addTo(into: MinuteSums, at: number): boolean {
+    const open = this.#open.get(at);
+    if (open !== undefined) addMinute(into, open.sums);
+    return open !== undefined || this.#closed(at, (packed) => addPacked(into, packed)) !== undefined;
   }
 
   #changing(at: number): MinuteSums {
-    const minute = this.#open.get(at) ?? { sums: this.#closed(at) ?? noMinute(), isChanged: true, packed: undefined };
-    minute.isChanged = true;
-    minute.packed = undefined;
+    const sums = this.#open.get(at)?.sums ?? this.#closed(at, unpackMinute) ?? noMinute();
+    const minute = { sums, isChanged: true, packed: undefined };
     this.#packed.delete(at);
     this.#open.delete(at);
     this.#open.set(at, minute);
@@ -153,11 +157,11 @@ export class Minutes {
     if (first !== undefined) this.#packed.set(first.at, { ...first, detail: noDetail });
   }
 
-  /** A minute that is not open. */
-  #closed(at: number): MinuteSums | undefined {
+  /** What `read` makes of a minute that is not open; nothing if there is none, or if it is damaged. */
+  #closed<Result>(at: number, read: (packed: StoredMinute) => Result): Result | undefined {
     try {
       const packed = this.#packed.get(at) ?? this.#journal.minutes.read(at);
-      return packed && unpackMinute(packed);
+      return packed && read(packed);
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;
       this.#lost(at);

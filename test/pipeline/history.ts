@@ -1,5 +1,5 @@
 /** The history by minute of a store, in a form that can be compared, and what it must add up to. */
-import { auditPlace, firstPhysical, kinds, totalsPerKind, webhookPlace } from "../../src/ledger/minute.ts";
+import { auditPlace, firstPhysical, kinds, noMinute, totalsPerKind, webhookPlace } from "../../src/ledger/minute.ts";
 import { packMinute, unpackMinute } from "../../src/ledger/packed-minute.ts";
 import type { Journal } from "../../src/journal/index.ts";
 import { MinuteRebuild } from "../../src/pipeline/rebuild.ts";
@@ -8,11 +8,14 @@ import type { Store } from "../support/store.ts";
 /** All minutes as a reader sees them now: stored, held and open ones. */
 export function minutesOf({ ledger }: Store): Readonly<Record<string, object>> {
   ledger.minutes.settle();
-  const found = [...ledger.minutes.read(0, Number.MAX_SAFE_INTEGER)].map(([at, minute]) => {
+  const found: Record<string, object> = {};
+  for (const [at, addTo] of ledger.minutes.read(0, Number.MAX_SAFE_INTEGER)) {
+    const minute = noMinute();
+    if (!addTo(minute)) continue;
     const { totals, pairs, services, omitted } = unpackMinute(packMinute(at, minute));
-    return [at, { totals: [...totals], pairs: [...pairs.values()], services: Object.fromEntries(services), omitted }];
-  });
-  return Object.fromEntries(found) as Record<string, object>;
+    found[at] = { totals: [...totals], pairs: [...pairs.values()], services: Object.fromEntries(services), omitted };
+  }
+  return found;
 }
 
 /** Sums of all minutes. */

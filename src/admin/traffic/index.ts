@@ -113,8 +113,11 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
   async function rebuildMinutes(): Promise<void> {
     if (isRebuilding || minutes.gap === undefined) return;
     isRebuilding = true;
+    const beganAt = performance.now();
     try {
       while (!(await pace.step(() => ending.signal.aborted || rebuild.step())));
+      const ms = Math.round(performance.now() - beganAt);
+      if (minutes.gap === undefined) logger.info("history by minute rebuilt from the journal", { ms });
     } catch (error) {
       logger.warn("cannot rebuild the history by minute; retrying", { reason: reasonOf(error) });
     }
@@ -130,6 +133,7 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     let workMs = 0;
     const answer = compute((step) =>
       pace.step(() => {
+        if (ending.signal.aborted) throw new Refusal("shutting_down", "the program is stopping");
         const beganAt = performance.now();
         const result = step();
         workMs += performance.now() - beganAt;
@@ -189,7 +193,7 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
       return shared(JSON.stringify(["map", range, limit]), async (work) => {
         const sums = new MapSums();
         await work(() => minutes.settle());
-        await each(work, minutes.read(since, until), ([, minute]) => sums.add(minute));
+        await each(work, minutes.read(since, until), ([, addTo]) => sums.add(addTo));
         return { ...range, isComplete: isComplete(), ...(await work(() => sums.answer(limit))) };
       });
     },

@@ -1,16 +1,14 @@
 /** Who talked to whom in a range of minutes: pairs of nodes, how nodes are reached, and services. */
 import {
-  addService,
-  addTo,
+  entriesOf,
   firstPhysical,
   kinds,
-  type MinuteSums,
   noMinute,
   type PairSums,
-  pairOf,
   sumsPerPair,
   totalsPerKind,
 } from "../../ledger/minute.ts";
+import type { AddTo } from "../../ledger/minutes.ts";
 import type { TrafficMap, TrafficNode, TrafficPair } from "./answers.ts";
 
 /** Services that are listed. */
@@ -21,17 +19,10 @@ const maxPairs = 50_000;
 
 /** Adds up minutes. */
 export class MapSums {
-  readonly #sums: MinuteSums = noMinute();
+  readonly #sums = noMinute(maxPairs);
 
-  add({ totals, pairs, services }: MinuteSums): void {
-    const into = this.#sums;
-    for (const [place, value] of totals.entries()) into.totals[place] = (into.totals[place] as number) + value;
-    for (const [key, { from, to, sums }] of pairs) {
-      const known = into.pairs.get(key);
-      if (known !== undefined) addTo(known.sums, 0, sums);
-      else if (into.pairs.size < maxPairs) addTo(pairOf(into, from, to).sums, 0, sums);
-    }
-    for (const [name, { entries, bytes }] of services) addService(into, name, entries, bytes);
+  add(addTo: AddTo): void {
+    addTo(this.#sums);
   }
 
   answer(limit: number): Omit<TrafficMap, "since" | "until" | "isComplete"> {
@@ -47,7 +38,7 @@ export class MapSums {
     const named = new Set(chosen.map(unordered));
     for (const report of reports) {
       if (!named.has(unordered(report))) continue;
-      others.entries -= entriesOf(report);
+      others.entries -= entriesOf(report.sums);
       others.bytes -= bytesOf(report);
     }
     return {
@@ -79,10 +70,6 @@ function unordered({ from, to = "" }: PairSums): string {
   return `${first.length} ${first}${second}`;
 }
 
-function entriesOf({ sums }: PairSums): number {
-  return sumOf(sums, 0);
-}
-
 function bytesOf({ sums }: PairSums): number {
   return sumOf(sums, 1) + sumOf(sums, 2);
 }
@@ -99,7 +86,7 @@ function shownPair(pair: PairSums): TrafficPair {
   return {
     from,
     to,
-    entries: entriesOf(pair),
+    entries: entriesOf(pair.sums),
     txBytes: sumOf(sums, 1),
     rxBytes: sumOf(sums, 2),
     kinds: bytesByKind(sums),

@@ -4,10 +4,12 @@ import {
   firstPhysical,
   kinds,
   type MinuteSums,
+  noMinute,
   sumsPerPair,
   totalsPerKind,
   webhookPlace,
 } from "../../ledger/minute.ts";
+import type { AddTo } from "../../ledger/minutes.ts";
 import type { Traffic } from "./answers.ts";
 import { addToSeries, noSeries, sumsAt } from "./samples.ts";
 
@@ -30,7 +32,9 @@ export class MinuteSeries {
   }
 
   /** Adds the traffic of the nodes. */
-  addOfNodes(at: number, minute: MinuteSums): void {
+  addOfNodes(at: number, addTo: AddTo): void {
+    const minute = noMinute();
+    if (!addTo(minute)) return;
     this.#add(at, minute.totals, this.#ofNodes(minute));
     if (minute.omitted > 0) this.#isPartial = true;
   }
