@@ -78,7 +78,7 @@ function Shown({ timeline, filter }: ShownProps): JSX.Element {
     scrollTo({ top: 0 });
   };
   return (
-    <div class="timeline" ref={place}>
+    <div class="timeline" ref={place} aria-busy={state.phase === "searching" && state.events.length === 0}>
       {state.isLost && <p class="notice">The event of this link has left the journal. These are the newest ones.</p>}
       {state.hasGap && <p class="notice">Some events left the journal before they could be shown.</p>}
       <p class="unseen" role="status">

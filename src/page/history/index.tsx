@@ -60,7 +60,12 @@ export function HistoryView(): JSX.Element {
         <RangePicker span={asked} chosen={named} />
       </div>
       <Charts answers={data} error={error} isLoading={isLoading} />
-      <Panel title="Who talked to whom" note={`${range}. Choose a node or a line to filter everything.`} width="full">
+      <Panel
+        title="Who talked to whom"
+        note={`${range}. Choose a node or a line to filter everything.`}
+        width="full"
+        isLoading={isLoading}
+      >
         <TrafficMapView
           pairs={data?.map.pairs ?? nonePairs}
           nodes={data?.map.nodes ?? noneNodes}
@@ -70,14 +75,14 @@ export function HistoryView(): JSX.Element {
       </Panel>
       <div class="panels">
         <Panel title="Top pairs" note="Sent is from the first to the second." width="full">
-          <PairsTable pairs={pairs} others={data?.map.others ?? { entries: 0, bytes: 0 }} nodes={nodes} />
+          {data !== undefined && <PairsTable pairs={pairs} others={data.map.others} nodes={nodes} />}
         </Panel>
         <Panel
           title="Services"
           note={`As both ends report it${nodes.length === 0 ? "" : "; of all nodes, because services are not counted per node"}.`}
           width="full"
         >
-          <ServicesTable services={data?.map.services ?? []} />
+          {data !== undefined && <ServicesTable services={data.map.services} />}
         </Panel>
       </div>
     </div>
@@ -105,7 +110,13 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
   const at = history?.at ?? [];
   return (
     <>
-      <Panel title="Bytes per second" note={noteOf(answers, history, isLoading)} error={error} width="full">
+      <Panel
+        title="Bytes per second"
+        note={noteOf(answers, history, isLoading)}
+        error={error}
+        width="full"
+        isLoading={isLoading}
+      >
         {isEmpty ? (
           <NothingThen />
         ) : (

@@ -1,0 +1,148 @@
+/** The views *Events* and *History* of a real instance: search, differences, what comes live, links, and ranges of time. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Browser, Locator, Page } from "playwright-core";
+import { programBinary } from "../../support/binary.ts";
+import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
+import { auditValue, enveloped, flowValue } from "../../support/records.ts";
+import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+import { timeoutMs, until } from "../../support/wait.ts";
+
+const directory = temporaryDirectory();
+let browser: Browser;
+let program: RunningProgram;
+
+beforeAll(async () => {
+  if (!hasBrowser) return;
+  const options = { command: [programBinary()], directory, endpoint: "", encoding: "json" } as const;
+  [browser, program] = await Promise.all([startBrowser(), startProgram(options)]);
+  const lines = Array.from({ length: 800 }, (_, n) => `  "rule ${n}": "tag:a",`);
+  const policy = auditValue({
+    eventGroupID: "policy",
+    old: lines.join("\n"),
+    new: lines.toSpliced(700, 1, '  "rule 700": "tag:b",').join("\n"),
+  });
+  await send(flowValue(), policy, ...numbered(0, 60));
+}, timeoutMs);
+
+afterAll(async () => {
+  await browser?.close();
+  await program?.stop();
+});
+
+async function send(...values: readonly object[]): Promise<void> {
+  const headers = { authorization: `Splunk ${program.token}` };
+  const body = values.map((value) => JSON.stringify(enveloped(value as never, Date.now() / 1000))).join("\n");
+  expect((await fetch(program.url, { method: "POST", headers, body })).status).toBe(200);
+}
+
+const numbered = (from: number, count: number): object[] =>
+  Array.from({ length: count }, (_, n) =>
+    auditValue({
+      eventGroupID: `g${from + n}`,
+      target: { id: "T1", name: `number-${from + n}`, type: "TAILNET", property: "DNS_CONFIG" },
+      old: "off",
+      new: "on",
+    }),
+  );
+
+const events = (page: Page): Locator => page.getByRole("listitem").filter({ has: page.locator("summary") });
+
+async function firstIs(page: Page, text: string): Promise<void> {
+  await until(async () => (await events(page).first().textContent())?.includes(text) === true);
+}
+
+test.skipIf(!hasBrowser)(
+  "a change of a long policy is found by a word, and shows the line that differs",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
+    await firstIs(page, "number-59");
+    await page.getByRole("searchbox", { name: "Search in events" }).fill("ALICE acl");
+    await until(async () => (await events(page).count()) === 1);
+    expect(new URL(page.url()).hash).toBe("#/events?text=ALICE+acl");
+    await page.locator("summary").first().focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("1 line removed, 1 line added").waitFor();
+    const [removed, added] = [page.getByRole("deletion"), page.getByRole("insertion")];
+    expect([await removed.textContent(), await added.textContent()]).toEqual([
+      '  "rule 700": "tag:a",',
+      '  "rule 700": "tag:b",',
+    ]);
+    await page.getByRole("button", { name: "697 unchanged lines" }).waitFor();
+    await page.getByRole("searchbox", { name: "Search in events" }).fill("nobody did this");
+    await page.getByText("No event matches").waitFor();
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "what comes stands on top, and waits while somebody reads further down",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
+    await firstIs(page, "number-59");
+    await send(...numbered(60, 1));
+    await firstIs(page, "number-60");
+    const read = events(page).nth(30);
+    await read.scrollIntoViewIfNeeded();
+    await page.evaluate(() => scrollBy(0, 300));
+    const place = async (): Promise<number> => (await read.boundingBox())?.y ?? Number.NaN;
+    const before = await place();
+    await send(...numbered(61, 2));
+    const news = page.getByRole("button", { name: "2 new events" });
+    await news.waitFor();
+    // Less than a line of the list.
+    expect(Math.abs((await place()) - before)).toBeLessThan(10);
+    await news.click();
+    await firstIs(page, "number-62");
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "a link to an event opens it among its neighbors, or says that it has left",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/events?text=number-20`);
+    await page.locator("summary").first().click();
+    await page.getByRole("link", { name: "Link to this event and those around it" }).click();
+    await page.getByText("One event and those around it").waitFor();
+    await until(async () => (await page.locator("details[open]").count()) === 1);
+    expect(await page.locator("details[open] summary").textContent()).toContain("number-20");
+    await page.evaluate(() => (location.hash = "#/events?id=abc.1.0.0"));
+    await page.getByText("The event of this link has left the journal").waitFor();
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "a mark of the history leads to its events, and a typed range is checked",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/history?span=1h`);
+    await page
+      .getByRole("link", { name: /audit events?, / })
+      .first()
+      .waitFor();
+    const [from, show] = [page.getByLabel("From"), page.getByRole("button", { name: "Show", exact: true })];
+    await from.fill("2099-01-01T00:00");
+    await show.click();
+    await page.getByText("The end must be after the beginning.").waitFor();
+    await from.fill("2026-01-01T00:00");
+    await show.click();
+    await until(() => new URL(page.url()).hash.includes("since="));
+    await page.goBack();
+    await page
+      .getByRole("link", { name: /audit events?, / })
+      .last()
+      .click();
+    await page.getByText(/^Received from .* to /).waitFor();
+    await events(page).first().waitFor();
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
