@@ -34,9 +34,6 @@ export function demoConfig({
   secret,
   backendUrl,
 }: DemoSettings): Inspection {
-  // Naming an empty file keeps those of a real installation out.
-  const configPath = join(directory, "demo.toml");
-  writeFileSync(configPath, "");
   const backend = Object.entries(environment).filter(([name]) => endpoint !== undefined && backendVariable.test(name));
   const settings = {
     "streaming.enabled": true,
@@ -50,15 +47,17 @@ export function demoConfig({
     "otlp.metric_interval": "10s",
     "state.path": join(directory, "state"),
     ...(adminListen === undefined ? { "admin.enabled": false } : { "admin.listen": adminListen }),
-    ...(endpoint === undefined
-      ? { "otlp.endpoint": backendUrl, "otlp.compression": "none" }
-      : { "otlp.endpoint": endpoint }),
+    ...(endpoint === undefined && { "otlp.endpoint": backendUrl, "otlp.compression": "none" }),
   };
+  // A file of its own keeps those of a real installation out.
+  const configPath = join(directory, "demo.toml");
+  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`);
+  writeFileSync(configPath, lines.join(""), { mode: 0o600 });
   try {
     return loadConfig({
       configPath,
       environment: Object.fromEntries(backend),
-      assignments: Object.entries(settings).map((pair) => pair.join("=")),
+      assignments: endpoint === undefined ? [] : [`otlp.endpoint=${endpoint}`],
       workingDirectory: directory,
       system: { platform: process.platform, homeDirectory: homedir(), uid: process.getuid?.() },
     });
