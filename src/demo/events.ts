@@ -5,7 +5,7 @@ import { type Tailnet, tailnetDomain } from "./tailnet.ts";
 import { timeText, type WireEvent } from "./wire.ts";
 
 /** Every so many windows there is another visitor. */
-const windowsPerVisit = 3;
+const windowsPerVisit = 6;
 
 /** What happens so many windows after the beginning of a visit; what happens together comes in one delivery. */
 const steps: readonly (readonly [windows: number, types: readonly (keyof typeof messages)[]])[] = [
