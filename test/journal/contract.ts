@@ -855,6 +855,15 @@ export function journalContract(create: () => TestState): void {
       expect(again.cancelRedelivery("replay")).toBe(false);
     });
 
+    test("plans a retry from the row of the first dead letter, whatever the ids of dead letters are", async () => {
+      const journal = state.open();
+      await appendNumbers(journal, [1, 2, 3]);
+      const first = [1, 2, 3].map((to) => markOn(1, { from: to - 1, to }));
+      journal.progress({ cursor: cursorAt(2, 0, 3), marks: first });
+      settle(journal);
+      expect(journal.planRetry({ ids: ["m3"] }, 1)).toMatchObject({ untilSeq: 4, total: 1, cursor: { seq: 1 } });
+    });
+
     test("retries dead letters: those that were taken leave, the others stay", async () => {
       const journal = state.open();
       await appendNumbers(journal, [1, 2, 3]);

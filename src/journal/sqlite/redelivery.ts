@@ -59,7 +59,7 @@ export function planRetry(database: DatabaseSync, filter: QuarantineFilter, id: 
   const { destination = primaryDestination } = filter;
   const marks: QuarantineFilter = { ...filter, class: "dead_letter", destination };
   const { where, values } = conditionOf(marks);
-  const sql = `SELECT COALESCE(MIN(id), 1) AS first, COALESCE(MAX(id), 0) AS last, COALESCE(SUM(to_line - from_line), 0) AS total
+  const sql = `SELECT COALESCE(MIN(seq), 1) AS first, COALESCE(MAX(id), 0) AS last, COALESCE(SUM(to_line - from_line), 0) AS total
     FROM mark WHERE ${where}`;
   const { first, last, total } = database.prepare(sql).get(...values) as Record<"first" | "last" | "total", number>;
   return {
