@@ -33,9 +33,17 @@ export async function startDemo(args: readonly string[]): Promise<RunningDemo> {
 export const views = { now: "Now", events: "Events", delivery: "Delivery", history: "History" } as const;
 export type View = keyof typeof views;
 
+/** What is on a view once its data is there, or once it is known that there is none. */
+const filled: Readonly<Record<View, string>> = {
+  now: "main table tbody tr, main .empty",
+  events: "main details.event, main .empty",
+  delivery: "main .verdict",
+  history: "main table tbody tr, main .empty",
+};
+
 /** Resolves when the view is there with its data. */
 export async function show(page: Page, view: View, parameters = ""): Promise<void> {
   await page.evaluate((hash) => (location.hash = hash), `#/${view}${parameters === "" ? "" : `?${parameters}`}`);
   await page.getByRole("heading", { level: 1, name: views[view] }).waitFor({ state: "attached" });
-  await page.waitForFunction(() => document.querySelector("main [aria-busy=true]") === null);
+  await page.locator(filled[view]).first().waitFor({ state: "attached" });
 }
