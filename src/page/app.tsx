@@ -28,6 +28,7 @@ export function App(): JSX.Element {
   const isSignedOut = session.value === "signed_out";
   useEffect(() => {
     document.title = `${title} – tailscale2otel`;
+    scrollTo(0, 0);
   }, [title]);
   return (
     <>

@@ -1,6 +1,6 @@
 /** The values of a chart in words: its legend, which also hides series, and the box beside the pointer. */
 import type { JSX } from "preact";
-import type { ChartSeries } from "./plot.ts";
+import { axisWidth, type ChartSeries } from "./plot.ts";
 
 /** What it means to be above and below zero, such as `sent` and `received`. */
 export type Sides = Readonly<Record<"above" | "below", string>>;
@@ -40,9 +40,6 @@ interface TipProps extends Shown {
   /** Pixels from the left of the drawn part. */
   readonly left: number;
 }
-
-/** What the axis takes, pixels. */
-const axisWidth = 72;
 
 /** The legend says the same to those who cannot see it. */
 export function Tip({ when, left, ...shown }: TipProps): JSX.Element {

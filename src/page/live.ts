@@ -46,11 +46,16 @@ const hiddenMs = 60_000;
 /** The instance speaks once a second. After so long without a word, the connection is dead without knowing it, as after sleep. */
 const silenceMs = 15_000;
 
+/** A stream that lasted so long was a good one: the next is tried at once. */
+const steadyMs = 10_000;
+
 const firstRetryMs = 500;
 const lastRetryMs = 8000;
 
 let source: EventSource | undefined;
 let retryMs = firstRetryMs;
+/** Of `performance.now`: when the stream began, and when it last said something. */
+let openedAt = Number.POSITIVE_INFINITY;
 let heardAt = 0;
 let retry: ReturnType<typeof setTimeout> | undefined;
 /** The clock of the instance minus that of the browser, milliseconds. */
@@ -95,7 +100,7 @@ function connect(): void {
       use(JSON.parse(data) as Data);
     });
   opened.addEventListener("open", () => {
-    retryMs = firstRetryMs;
+    openedAt = performance.now();
     state.connection.value = "open";
     state.trouble.value = undefined;
     state.reconnections.value++;
@@ -137,6 +142,8 @@ function disconnect(): void {
  */
 async function lost(): Promise<void> {
   disconnect();
+  if (performance.now() - openedAt > steadyMs) retryMs = firstRetryMs;
+  openedAt = Number.POSITIVE_INFINITY;
   const isFirst = retryMs === firstRetryMs;
   const waitMs = isFirst ? 0 : retryMs;
   retryMs = Math.min(2 * retryMs, lastRetryMs);

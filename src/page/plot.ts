@@ -88,6 +88,9 @@ export function fillBands(
   }
 }
 
+/** Pixels left of the drawn part. */
+export const axisWidth = 72;
+
 const font = "11px system-ui, sans-serif";
 
 const xAxis: uPlot.Axis = {
@@ -107,7 +110,7 @@ function yAxisOf(show: (value: number) => string): uPlot.Axis {
     stroke: () => colorValue("--muted"),
     grid: { stroke: () => colorValue("--grid"), width: 1 },
     ticks: { show: false },
-    size: 72,
+    size: axisWidth,
     space: 32,
     values: (_, splits) => splits.map((value) => show(Math.abs(value))),
   };
