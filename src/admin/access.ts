@@ -6,7 +6,7 @@ import type { Handler } from "../http/router.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createOncePerMinute, type Logger } from "../lib/logger.ts";
 import { createAttempts } from "./attempts.ts";
-import { isForeign } from "./origin.ts";
+import { isForeign, namesThisMachine } from "./origin.ts";
 import { createSessions } from "./session.ts";
 
 export interface AccessDeps {
@@ -45,24 +45,27 @@ export function createAccess(initial: string, deps: AccessDeps): Access {
     telemetry.add("tailscale2otel.admin.rejected", 1, { reason });
   }
 
-  /** Why this token of a peer is not taken; nothing if it is the right one. */
-  function refusalOf(candidate: Uint8Array, peer: string): HttpAnswer | undefined {
-    if (attempts.isExhausted(peer)) {
+  /** Why the token is not taken; nothing if it is the right one. */
+  function refusalOf(candidate: Uint8Array, exchange: Exchange): HttpAnswer | undefined {
+    const { peer } = exchange;
+    const guesser = { peer, named: namesThisMachine(exchange) ? "this machine" : "another host" } as const;
+    if (attempts.isExhausted(guesser)) {
       rejected("rate_limited");
       return jsonResponse(429, { text: "Too many wrong tokens: try again in a minute" }, { "retry-after": "60" });
     }
     if (isToken(candidate)) return undefined;
-    attempts.failed(peer);
+    attempts.failed(guesser);
     rejected("unauthorized");
     const now = once("wrong");
     if (now !== undefined) logger.warn("wrong admin token", { peer, alsoRefused: now.suppressed });
     return jsonResponse(401, { text: "The admin token is wrong" }, challenge);
   }
 
-  function whyNot({ request: { headers }, peer }: Exchange): HttpAnswer | undefined {
+  function whyNot(exchange: Exchange): HttpAnswer | undefined {
+    const { headers } = exchange.request;
     if (token === "" || sessions.isValid(headers.get("cookie"))) return undefined;
     const credential = readAuthorization(headers.get("authorization"));
-    if (credential instanceof Uint8Array) return refusalOf(credential, peer);
+    if (credential instanceof Uint8Array) return refusalOf(credential, exchange);
     rejected("unauthorized");
     return jsonResponse(401, { text: "The admin token is required" }, challenge);
   }
@@ -88,7 +91,7 @@ export function createAccess(initial: string, deps: AccessDeps): Access {
     }),
     signIn(exchange, candidate) {
       if (token === "") return noContent({});
-      const refusal = refusalOf(Buffer.from(candidate), exchange.peer);
+      const refusal = refusalOf(Buffer.from(candidate), exchange);
       return refusal ?? noContent({ "set-cookie": sessions.begin(connectionOf(exchange)) });
     },
     signOut: (exchange) => noContent({ "set-cookie": sessions.end(connectionOf(exchange)) }),

@@ -1,10 +1,16 @@
 /** Limits how fast anyone can guess the admin token, by address, so that nobody locks out others. */
 import { isIPv6 } from "node:net";
 
+/** Who guesses: an IP address, and how it named this listener. What a proxy on this machine passes on has a count of its own. */
+export interface Guesser {
+  readonly peer: string;
+  readonly named: "this machine" | "another host";
+}
+
 export interface Attempts {
-  /** Whether this peer has guessed wrong so often that its next guess is not looked at. */
-  isExhausted(peer: string): boolean;
-  failed(peer: string): void;
+  /** Whether there were so many wrong guesses that the next one is not looked at. */
+  isExhausted(guesser: Guesser): boolean;
+  failed(guesser: Guesser): void;
 }
 
 /** Wrong guesses that are free, and how many more there are per second. */
@@ -25,9 +31,9 @@ export function createAttempts(now: () => number = () => performance.now()): Att
   }
 
   return {
-    isExhausted: (peer) => levelOf(networkOf(peer)) > burst - 1,
-    failed(peer) {
-      const network = networkOf(peer);
+    isExhausted: (guesser) => levelOf(keyOf(guesser)) > burst - 1,
+    failed(guesser) {
+      const network = keyOf(guesser);
       const wrong = levelOf(network) + 1;
       buckets.delete(network);
       buckets.set(network, { wrong, at: now() });
@@ -35,6 +41,10 @@ export function createAttempts(now: () => number = () => performance.now()): Att
       if (buckets.size > maxNetworks && oldest !== undefined) buckets.delete(oldest);
     },
   };
+}
+
+function keyOf({ peer, named }: Guesser): string {
+  return `${networkOf(peer)} ${named}`;
 }
 
 /** One machine has all addresses of an IPv6 /64. */

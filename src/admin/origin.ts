@@ -9,14 +9,19 @@ import { isLoopback } from "../lib/listen.ts";
  * name resolve to 127.0.0.1 (DNS rebinding), and the browser then takes the answers for that page's own. A token makes that
  * harmless, because the browser has no cookie for that name.
  */
-export function isForeign({ request: { headers }, isLocalOnly }: Exchange, hosts: "this machine" | "any"): boolean {
+export function isForeign({ request, isLocalOnly }: Exchange, hosts: "this machine" | "any"): boolean {
+  const { headers } = request;
   const site = headers.get("sec-fetch-site");
   // "none": a person typed the address. Another port of the same machine is "same-site".
   if (site !== null && site !== "none" && site !== "same-origin") return true;
-  const host = headers.get("host") ?? "";
-  if (hosts === "this machine" && isLocalOnly && !isLoopback(nameOf(host))) return true;
-  const origin = headers.get("origin");
+  if (hosts === "this machine" && isLocalOnly && !namesThisMachine({ request })) return true;
+  const [host, origin] = [headers.get("host") ?? "", headers.get("origin")];
   return origin !== null && origin !== `http://${host}` && origin !== `https://${host}`;
+}
+
+/** Whether the request names this machine: by a proxy on it, or by DNS rebinding, those of others name another host. */
+export function namesThisMachine({ request: { headers } }: Pick<Exchange, "request">): boolean {
+  return isLoopback(nameOf(headers.get("host") ?? ""));
 }
 
 /** The name or address in a `Host` header, without port and brackets. */

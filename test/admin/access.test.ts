@@ -166,17 +166,24 @@ describe("guessing the token", () => {
     expect(await statusWith({ authorization: "Bearer admin-token" })).toBe(429);
     expect(await statusWith({ cookie })).toBe(200);
     expect(await statusWith({})).toBe(401);
+    // What came through a proxy, or a page by DNS rebinding, does not count for the programs on this machine, nor they for it.
+    expect(await statusWith({ authorization: "Bearer admin-token", host: "node.tail1234.ts.net" })).toBe(200);
     const counted = (reason: string): number => rejected.filter((one) => one === reason).length;
     expect([counted("unauthorized"), counted("rate_limited")]).toEqual([21, 2]);
   });
 
   test("locks out nobody else, and is forgotten in time", () => {
     let time = 0;
-    const attempts = createAttempts(() => time);
+    const all = createAttempts(() => time);
+    const attempts = {
+      failed: (peer: string) => all.failed({ peer, named: "this machine" }),
+      isExhausted: (peer: string) => all.isExhausted({ peer, named: "this machine" }),
+    };
     for (let guess = 0; guess < 20; guess++) attempts.failed("192.0.2.1");
     for (let guess = 0; guess < 20; guess++) attempts.failed(`2001:db8:0:1::${guess}`);
     expect(attempts.isExhausted("192.0.2.1")).toBe(true);
     expect(attempts.isExhausted("192.0.2.2")).toBe(false);
+    expect(all.isExhausted({ peer: "192.0.2.1", named: "another host" })).toBe(false);
     expect(attempts.isExhausted("2001:db8:0:1:ffff::1")).toBe(true);
     expect(attempts.isExhausted("2001:db8:0:2::1")).toBe(false);
     time += 1000;
@@ -190,9 +197,12 @@ describe("guessing the token", () => {
 
   test("from many addresses takes a bounded amount of memory", () => {
     const attempts = createAttempts(() => 0);
-    for (let guess = 0; guess < 20; guess++) attempts.failed("192.0.2.1");
-    for (let network = 0; network < 4096; network++) attempts.failed(`2001:db8:0:${network.toString(16)}::1`);
-    expect(attempts.isExhausted("192.0.2.1")).toBe(false);
+    const first = { peer: "192.0.2.1", named: "another host" } as const;
+    for (let guess = 0; guess < 20; guess++) attempts.failed(first);
+    expect(attempts.isExhausted(first)).toBe(true);
+    for (let network = 0; network < 4096; network++)
+      attempts.failed({ peer: `2001:db8:0:${network.toString(16)}::1`, named: "another host" });
+    expect(attempts.isExhausted(first)).toBe(false);
   });
 });
 
