@@ -73,6 +73,8 @@ export interface InstanceDeps {
 export function createInstance(started: Applied, deps: InstanceDeps) {
   const { build, clock, startedAt, telemetry, health, listeners } = deps;
   let applied = started;
+  /** Of the applied configuration, made when somebody asks: it stays the same until a reload. */
+  let settings: readonly ShownSetting[] | undefined;
   let isRefused = false;
   telemetry.observe("tailscale2otel.config.valid", () => [{ value: Number(!isRefused), attributes: {} }]);
   telemetry.observe("tailscale2otel.config.warnings", () => [{ value: applied.warnings.length, attributes: {} }]);
@@ -99,13 +101,14 @@ export function createInstance(started: Applied, deps: InstanceDeps) {
             remedy,
           })),
         ],
-        settings: shownSettings(applied),
+        settings: (settings ??= shownSettings(applied)),
       };
     },
     /** The configuration was reloaded. */
     use(next: Applied): void {
       isRefused = false;
       applied = next;
+      settings = undefined;
     },
     /** The configuration was to be reloaded, and is invalid. */
     refuse(): void {

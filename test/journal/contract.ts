@@ -883,6 +883,21 @@ export function journalContract(create: () => TestState): void {
     });
   });
 
+  test("a retry begins at the row of its first mark, whatever the numbers of marks are", async () => {
+    const journal = state.open();
+    for (const numbers of [[1, 2, 3], [4]]) await appendNumbers(journal, numbers);
+    journal.progress({
+      cursor: cursorAt(3, 0, 4),
+      marks: [markOn(2), ...[0, 1, 2].map((from) => markOn(1, { from, to: from + 1 }))],
+    });
+    settle(journal);
+    const last = { ids: ["m4"] };
+    expect(journal.quarantine.page(last, { limit: 5 })).toMatchObject([{ id: "m4", seq: 1, from: 2 }]);
+    expect(journal.planRetry(last, 1)).toMatchObject({ total: 1, cursor: { seq: 1 }, untilSeq: 5 });
+    expect(journal.planRetry({}, 1)).toMatchObject({ total: 4, cursor: { seq: 1 }, untilSeq: 5 });
+    expect(journal.planRetry({ ids: ["m1"] }, 1)).toMatchObject({ total: 1, cursor: { seq: 2 }, untilSeq: 2 });
+  });
+
   describe("space", () => {
     const noise = (length: number): string => {
       const bytes = new Uint8Array(length / 2);

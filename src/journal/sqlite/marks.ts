@@ -31,7 +31,7 @@ interface MarkedRow extends Pick<StoredRow<"batch">, "seq" | "type" | "source"> 
 const sqlOf = (columns: string) => ({
   row: `SELECT seq, type, source, COALESCE(LENGTH(body), 0) + ${overheadBytes} AS bytes FROM batch WHERE seq = ?`,
   pins: "SELECT COUNT(*) AS marks FROM (SELECT 1 FROM mark WHERE seq = ? LIMIT ?)",
-  oldest: "SELECT id, seq FROM mark WHERE class = ? AND seq < ? AND (id < ? OR id >= ?) ORDER BY seq LIMIT 1",
+  oldest: "SELECT id, seq FROM mark WHERE class = ? AND seq < ? AND (seq < ? OR id >= ?) ORDER BY seq LIMIT 1",
   older: `SELECT id FROM mark WHERE class = 'note' AND why = ? ORDER BY id DESC LIMIT -1 OFFSET ${maxNotes}`,
   covering: `SELECT ${columns} FROM mark WHERE ${quarantined} AND seq = ?1 AND from_line <= ?2 AND to_line > ?2`,
   byId: `SELECT ${columns} FROM mark WHERE id = ? AND NOT ${quarantined}`,
@@ -193,7 +193,7 @@ export class Marks {
     kind: keyof typeof sharing,
     maxBytes: number,
     hasTime: () => boolean,
-    kept: readonly [from: number, until: number] = [0, 0],
+    kept: readonly [fromSeq: number, untilId: number] = [0, 0],
   ): boolean {
     const below = kind === "delivered" ? this.passedSeq : Number.MAX_SAFE_INTEGER;
     const { oldest } = this.#sql;

@@ -54,7 +54,10 @@ export function DeliveryView(): JSX.Element {
           <ListenersPanel instance={instance.data} />
         </div>
       </div>
-      <QuarantinePanel />
+      <QuarantinePanel
+        destinations={(status.data?.destinations ?? []).map(({ name }) => name)}
+        onChange={status.refresh}
+      />
       <SettingsPanel instance={instance.data} />
     </div>
   );

@@ -3,15 +3,17 @@ import type { JSX } from "preact";
 import type { ItemList } from "../../admin/operations.ts";
 import { replace, route } from "../route.ts";
 import { visible } from "./record-text.ts";
-import { itemClasses, itemTypes, type QuarantineFilterOf, reasonsIn } from "./selection.ts";
+import { itemClasses, itemTypes, destinationsIn, type QuarantineFilterOf, reasonsIn } from "./selection.ts";
 import { classes, itemsOf, reasonText } from "./words.ts";
 
 export interface QuarantineFilterProps {
   readonly filter: QuarantineFilterOf;
   readonly counts: ItemList["counts"];
+  /** The names of further ones. */
+  readonly destinations: readonly string[];
 }
 
-export function QuarantineFilter({ filter, counts }: QuarantineFilterProps): JSX.Element {
+export function QuarantineFilter({ filter, counts, destinations }: QuarantineFilterProps): JSX.Element {
   const choose = (change: Readonly<Record<string, string>>): void =>
     replace({ more: { ...route.value.more, ...change } });
   return (
@@ -34,10 +36,13 @@ export function QuarantineFilter({ filter, counts }: QuarantineFilterProps): JSX
         options={itemTypes.map((name) => [name, name])}
         onChoose={(type) => choose({ type })}
       />
-      {filter.destination !== undefined && (
-        <button type="button" class="chip" onClick={() => choose({ destination: "" })}>
-          Destination {visible(filter.destination)} <span aria-hidden="true">×</span>
-        </button>
+      {(destinations.length > 0 || filter.destination !== undefined) && (
+        <Select
+          label="Destination"
+          chosen={filter.destination}
+          options={destinationsIn(destinations, filter.destination).map((name) => [name, visible(name)])}
+          onChoose={(destination) => choose({ destination })}
+        />
       )}
     </search>
   );

@@ -106,11 +106,18 @@ async function run(
     current.value = { isRunning: true, text: `${verb}: ${text}`, kept };
   };
   stop = new AbortController();
+  const { text: nothing } = result();
   current.value = { isRunning: true, text: `${verb}…`, kept: [] };
   try {
     await steps(report);
     current.value = { isRunning: false, ...result(), ...(stop.signal.aborted && { trouble: "stopped" }) };
   } catch (error) {
-    current.value = { isRunning: false, ...result(), trouble: troubleOf(error) };
+    const { text, kept } = result();
+    current.value = {
+      isRunning: false,
+      text: text === nothing ? "Nothing was done" : text,
+      kept,
+      trouble: troubleOf(error),
+    };
   }
 }

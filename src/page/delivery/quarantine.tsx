@@ -27,7 +27,14 @@ interface Deletion {
   readonly counts: ItemList["counts"];
 }
 
-export function QuarantinePanel(): JSX.Element {
+export interface QuarantinePanelProps {
+  /** The names of further destinations. */
+  readonly destinations: readonly string[];
+  /** Something was retried or deleted. */
+  readonly onChange: () => void;
+}
+
+export function QuarantinePanel({ destinations, onChange }: QuarantinePanelProps): JSX.Element {
   const { more } = route.value;
   const filter = chosenFilter(more);
   const filterKey = JSON.stringify(filter);
@@ -54,7 +61,7 @@ export function QuarantinePanel(): JSX.Element {
   const openItem = (item: string): void => replace({ more: { ...more, item } });
   const after = (done: Promise<void>): void => {
     hasActed.current = true;
-    void done.then(refresh);
+    void done.then(refresh).then(onChange);
   };
   const retry = (selections: readonly Selection[]): void => after(retryAll(selections));
   const retries = retriesOf(filter, counts);
@@ -67,7 +74,7 @@ export function QuarantinePanel(): JSX.Element {
       note="Records that were never accepted, and accepted ones that the backend rejected. Nothing here is delivered or counted until it is retried."
     >
       <div ref={heading} tabIndex={-1} class="quarantine">
-        <QuarantineFilter filter={filter} counts={counts} />
+        <QuarantineFilter filter={filter} counts={counts} destinations={destinations} />
         <WorkNotice />
         <div class="bulk">
           <span role="status">{data === undefined ? "" : total === 0 ? "No items" : counted(total, "item")}</span>

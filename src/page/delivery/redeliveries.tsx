@@ -14,6 +14,7 @@ export interface RedeliveriesPanelProps {
 
 export function RedeliveriesPanel({ status, onChange }: RedeliveriesPanelProps): JSX.Element {
   const [said, setSaid] = useState("");
+  const [trouble, setTrouble] = useState("");
   const cancel = async ({ name, destination }: RedeliveryReport): Promise<void> => {
     try {
       const ended = await post<RedeliveryReport>("/api/v1/replay/cancel", {
@@ -21,8 +22,9 @@ export function RedeliveriesPanel({ status, onChange }: RedeliveriesPanelProps):
         ...(destination && { destination }),
       });
       setSaid(redeliveryText(ended));
+      setTrouble("");
     } catch (error) {
-      setSaid(troubleOf(error));
+      setTrouble(troubleOf(error));
     }
     onChange();
   };
@@ -53,8 +55,11 @@ export function RedeliveriesPanel({ status, onChange }: RedeliveriesPanelProps):
           </li>
         ))}
       </ul>
-      <p role="status" class="note">
+      <p role="status" class="unseen">
         {said}
+      </p>
+      <p role="alert" class="trouble">
+        {trouble}
       </p>
     </Panel>
   );

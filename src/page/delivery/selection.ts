@@ -33,3 +33,8 @@ export function reasonsIn(counts: ItemList["counts"], chosen: string | undefined
   const all = [...counts.map(({ reason }) => reason), ...(chosen === undefined ? [] : [chosen])];
   return [...new Set(all)].toSorted();
 }
+
+/** The destinations to choose from; the chosen one may be gone. */
+export function destinationsIn(further: readonly string[], chosen: string | undefined): readonly string[] {
+  return [...new Set(["primary", ...further, ...(chosen === undefined ? [] : [chosen])])];
+}

@@ -27,7 +27,7 @@ function Result(): JSX.Element {
     <>
       <p class="result">
         {text}
-        {trouble === undefined ? "." : `. Ended early: ${trouble}`}{" "}
+        {trouble === undefined ? "." : `. Ended: ${visible(trouble)}`}{" "}
         <button type="button" onClick={dismissWork}>
           Dismiss
         </button>

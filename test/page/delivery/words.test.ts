@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { ShownSetting } from "../../../src/admin/instance.ts";
 import type { Status } from "../../../src/admin/status.ts";
 import { flowOf, meanings, sumsOf, verdictOf } from "../../../src/page/delivery/sums.ts";
-import { chosenFilter, reasonsIn, retriesOf } from "../../../src/page/delivery/selection.ts";
+import { chosenFilter, destinationsIn, reasonsIn, retriesOf } from "../../../src/page/delivery/selection.ts";
 import { foundSettings, spansOf } from "../../../src/page/delivery/setting-search.ts";
 import { certificateText, levelOf, levelOfDestination, lossOf, reasonText } from "../../../src/page/delivery/words.ts";
 import { emptyStatus } from "../../support/status.ts";
@@ -126,6 +126,12 @@ describe("the filter of quarantine", () => {
   test("offers the reasons that there are, and the chosen one", () => {
     expect(reasonsIn(counts, "gone")).toEqual(["decode_error", "gone", "inverted_window", "rejected", "unclassified"]);
   });
+});
+
+test("offers the destinations that there are, and the chosen one", () => {
+  expect(destinationsIn(["archive"], undefined)).toEqual(["primary", "archive"]);
+  expect(destinationsIn(["archive"], "gone")).toEqual(["primary", "archive", "gone"]);
+  expect(destinationsIn([], "primary")).toEqual(["primary"]);
 });
 
 describe("the search in the configuration", () => {
