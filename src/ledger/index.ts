@@ -167,9 +167,8 @@ export class Ledger {
     const { measuredSeq } = this;
     const time: FoldTime = { fold: this.#fold + 1, startAt: since };
     let endsAt = performance.now() + stepMs;
-    const ended = this.#endInterval();
     const minutes = this.minutes.changes();
-    for (const _ of this.#steps(ended, time)) {
+    for (const _ of this.#steps(this.#endInterval(), time)) {
       if (performance.now() < endsAt) continue;
       await afterOthers();
       endsAt = performance.now() + stepMs;
@@ -186,7 +185,6 @@ export class Ledger {
 
   /** What is counted from here on belongs to the next fold. */
   #endInterval(): Interval {
-    this.minutes.settle();
     const ended = this.#interval;
     this.#ended = { seen: ended.seen, sums: ended.sums };
     this.#interval = new Interval();

@@ -21,6 +21,8 @@ export type AddTo = (into: MinuteSums) => boolean;
 
 interface OpenMinute {
   readonly sums: MinuteSums;
+  /** What was stored of it before is in the sums. */
+  isWhole: boolean;
   /** Not stored yet. */
   isChanged: boolean;
   /** Its stored form, unless it has changed since. */
@@ -63,15 +65,20 @@ export class Minutes {
     if (this.#at !== undefined) addRecords(this.#changing(this.#at), type, records);
   }
 
-  /** Brings the minutes up to date, as they must be before an interval ends: up to 20 ms if it is full. */
+  /** Brings the minutes up to date: up to 20 ms if the interval is full. */
   settle(): void {
     const at = this.#at;
     if (at !== undefined) this.#growth.addTo(() => this.#changing(at), this.#interval(), this.counted);
   }
 
-  /** What has changed since it was stored last. It counts as stored once it is given back to `stored`. */
+  /**
+   * What has changed since it was stored last. It counts as stored once it is given back to `stored`. Asked before an interval ends.
+   * @throws if the journal cannot be read.
+   */
   changes(): MinuteChanges {
-    for (const [at, minute] of this.#open) if (minute.isChanged) minute.packed ??= packMinute(at, minute.sums);
+    this.settle();
+    for (const [at, minute] of this.#open)
+      if (minute.isChanged) minute.packed ??= packMinute(at, this.#complete(at, minute));
     const open = [...this.#open.values()].flatMap(({ isChanged, packed }) => (isChanged && packed ? [packed] : []));
     return { changed: [...this.#packed.values(), ...open], gap: this.#gap };
   }
@@ -116,7 +123,8 @@ export class Minutes {
       const held = [...this.#open.keys(), ...this.#packed.keys()].filter((at) => at >= from && at < end);
       for (const at of [...new Set([...stored.keys(), ...held])].toSorted((one, other) => one - other)) {
         const packed = this.#packed.get(at)?.totals ?? stored.get(at);
-        const totals = this.#open.get(at)?.sums.totals ?? (packed && unpackTotals(packed));
+        const open = this.#open.get(at);
+        const totals = open === undefined ? packed && unpackTotals(packed) : this.#complete(at, open).totals;
         if (totals === undefined) this.#lost(at);
         else yield [at, totals];
       }
@@ -132,13 +140,20 @@ export class Minutes {
 
   #addTo(into: MinuteSums, at: number): boolean {
     const open = this.#open.get(at);
-    if (open !== undefined) addMinute(into, open.sums);
+    if (open !== undefined) addMinute(into, this.#complete(at, open));
     return open !== undefined || this.#closed(at, (packed) => addPacked(into, packed)) !== undefined;
   }
 
+  /** Never reads the journal: counting must not fail because that does. */
   #changing(at: number): MinuteSums {
-    const sums = this.#open.get(at)?.sums ?? this.#closed(at, unpackMinute) ?? noMinute();
-    const minute = { sums, isChanged: true, packed: undefined };
+    const known = this.#open.get(at);
+    const packed = known === undefined ? this.#packed.get(at) : undefined;
+    const minute = {
+      sums: known?.sums ?? (packed === undefined ? noMinute() : unpackMinute(packed)),
+      isWhole: known?.isWhole ?? packed !== undefined,
+      isChanged: true,
+      packed: undefined,
+    };
     this.#packed.delete(at);
     this.#open.delete(at);
     this.#open.set(at, minute);
@@ -146,12 +161,24 @@ export class Minutes {
     return minute.sums;
   }
 
-  /** Closes the minute that has not been used for the longest time. */
+  /** Adds what is stored of an open minute. @throws if the journal cannot be read. */
+  #complete(at: number, minute: OpenMinute): MinuteSums {
+    if (!minute.isWhole) this.#closed(at, (packed) => addPacked(minute.sums, packed));
+    minute.isWhole = true;
+    return minute.sums;
+  }
+
+  /** Closes the minute that has not been used for the longest time; if the journal cannot be read, at another time. */
   #close(): void {
-    const [at, { sums, isChanged, packed }] = this.#open.entries().next().value as [number, OpenMinute];
+    const [at, minute] = this.#open.entries().next().value as [number, OpenMinute];
+    if (minute.isChanged) {
+      try {
+        this.#packed.set(at, minute.packed ?? packMinute(at, this.#complete(at, minute)));
+      } catch {
+        return;
+      }
+    }
     this.#open.delete(at);
-    if (!isChanged) return;
-    this.#packed.set(at, packed ?? packMinute(at, sums));
     if (this.#packed.size <= maxPacked) return;
     const first = this.#packed.values().find(({ detail }) => detail.length > noDetail.length);
     if (first !== undefined) this.#packed.set(first.at, { ...first, detail: noDetail });

@@ -15,7 +15,7 @@ import type { JsonObject } from "../../src/records/types.ts";
 import { silentAdmin } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, take, type TestStore } from "../support/store.ts";
-import { until } from "../support/wait.ts";
+import { timeoutMs, until } from "../support/wait.ts";
 
 const minute = 60_000;
 
@@ -140,21 +140,25 @@ describe("as a map", () => {
   });
 });
 
-test("a minute that is damaged is left out until it is rebuilt in the background", async () => {
-  const [first, ...others] = [0, 1, 2, 3, 4, 5].map((n) => store.now + n * minute) as [number, ...number[]];
-  for (const at of [first, ...others])
-    await take(store, [report(1, 2, { virtualTraffic: [bytes(1, 2, 7, 8)] })], (store.now = at));
-  await store.ledger.fold(store.now);
-  const changed = [{ at: first, totals: Buffer.of(1), detail: Buffer.of(2) }];
-  const { lastSeq: measuredSeq } = store.journal;
-  store.journal.writeSnapshot({ measuredSeq, blobs: new Map(), minutes: { changed, gap: undefined } });
-  const found = await ask<Traffic>(`traffic?since=${first}`);
-  expect(found).toMatchObject({ at: others, isComplete: false });
-  traffic.start();
-  let since = first;
-  await until(async () => (await ask<Traffic>(`traffic?since=${(since -= minute)}`)).isComplete);
-  expect(await ask<Traffic>(`traffic?since=${since}`)).toMatchObject({ at: [first, ...others], isComplete: true });
-});
+test(
+  "a minute that is damaged is left out until it is rebuilt in the background",
+  async () => {
+    const [first, ...others] = [0, 1, 2, 3, 4, 5].map((n) => store.now + n * minute) as [number, ...number[]];
+    for (const at of [first, ...others])
+      await take(store, [report(1, 2, { virtualTraffic: [bytes(1, 2, 7, 8)] })], (store.now = at));
+    await store.ledger.fold(store.now);
+    const changed = [{ at: first, totals: Buffer.of(1), detail: Buffer.of(2) }];
+    const { lastSeq: measuredSeq } = store.journal;
+    store.journal.writeSnapshot({ measuredSeq, blobs: new Map(), minutes: { changed, gap: undefined } });
+    const found = await ask<Traffic>(`traffic?since=${first}`);
+    expect(found).toMatchObject({ at: others, isComplete: false });
+    traffic.start();
+    let since = first;
+    await until(async () => (await ask<Traffic>(`traffic?since=${(since -= minute)}`)).isComplete);
+    expect(await ask<Traffic>(`traffic?since=${since}`)).toMatchObject({ at: [first, ...others], isComplete: true });
+  },
+  timeoutMs,
+);
 
 test("samples are what came in between, live and for the page that opens", async () => {
   const seen: TrafficSample[] = [];

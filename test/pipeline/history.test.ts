@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { kinds } from "../../src/ledger/minute.ts";
 import type { Store } from "../support/store.ts";
 import { connection, flowValue } from "../support/records.ts";
+import { timeoutMs } from "../support/wait.ts";
 import { historySums, minutesOf, rebuilt } from "./history.ts";
 import { Restarts, send } from "./restarts.ts";
 
@@ -92,20 +93,28 @@ test("a journal that is salvaged keeps the minutes that can be read", async () =
   expect(countOf(restarts.store)).toBe(2);
 });
 
-test("of more pairs than a minute keeps the busiest are named, and the totals are exact", async () => {
-  for (let n = 1; n <= 230; n++) {
-    await receive(n, n);
-    if (n % 100 === 0) await fold();
-  }
-  await fold();
-  const store = restarts.restart();
-  const [minute] = Object.values(minutesOf(store)) as { pairs: { to: string }[]; omitted: number; totals: number[] }[];
-  expect(minute?.pairs).toHaveLength(200);
-  expect(minute?.pairs[0]?.to).toBe("node-230");
-  expect(minute?.omitted).toBe(30);
-  expect(minute?.totals[kinds.indexOf("virtual")]).toBe(230);
-  expect(historySums(store).txBytes).toBe((230 * 231) / 2);
-});
+test(
+  "of more pairs than a minute keeps the busiest are named, and the totals are exact",
+  async () => {
+    for (let n = 1; n <= 230; n++) {
+      await receive(n, n);
+      if (n % 100 === 0) await fold();
+    }
+    await fold();
+    const store = restarts.restart();
+    const [minute] = Object.values(minutesOf(store)) as {
+      pairs: { to: string }[];
+      omitted: number;
+      totals: number[];
+    }[];
+    expect(minute?.pairs).toHaveLength(200);
+    expect(minute?.pairs[0]?.to).toBe("node-230");
+    expect(minute?.omitted).toBe(30);
+    expect(minute?.totals[kinds.indexOf("virtual")]).toBe(230);
+    expect(historySums(store).txBytes).toBe((230 * 231) / 2);
+  },
+  timeoutMs,
+);
 
 test("a failed snapshot loses nothing of the minutes", async () => {
   await receive(1);
@@ -121,4 +130,28 @@ test("a failed snapshot loses nothing of the minutes", async () => {
   await fold();
   expect(historySums(restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
   expect(countOf(restarts.store)).toBe(2);
+});
+
+test("what is received while the journal cannot be read is counted, and added to its minute later", async () => {
+  await receive(1);
+  await fold();
+  const { journal } = restarts.restart();
+  const { minutes } = journal;
+  const failing = () => {
+    throw new Error("the disk fails");
+  };
+  const read = minutes.read.bind(minutes);
+  minutes.read = failing;
+  await receive(2);
+  for (let n = 0; n < 6; n++) {
+    restarts.now += minuteMs;
+    await receive(3 + n);
+  }
+  expect(restarts.store.ledger.entries).toBe(8);
+  await expect(fold()).rejects.toThrow("the disk fails");
+  minutes.read = read;
+  await fold();
+  expect(restarts.store.ledger.entries).toBe(8);
+  expect(historySums(restarts.restart())).toMatchObject({ entries: 8, txBytes: 800 });
+  expect(countOf(restarts.store)).toBe(7);
 });

@@ -104,7 +104,7 @@ function createJournal(
   const files = { database, directory, storage, ballast, logger, clock, onDamage };
   const health = new Health(files);
   const marks = new Marks(database);
-  const minutes = new MinuteTable(database, state);
+  const minutes = new MinuteTable(database, state, health);
   const destinations = new Destinations(database, state, lastSeq);
   const { retention: retentionMs } = config.state;
   const parts = { ...files, health, state, marks, minutes, destinations, seen, steady, retentionMs };

@@ -2,6 +2,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import { Damaged } from "../batch.ts";
 import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
+import { isDamage } from "./errors.ts";
+import type { Health } from "./health.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
@@ -28,6 +30,7 @@ const always = { since: 0, before: Number.MAX_SAFE_INTEGER };
 
 export class MinuteTable implements Minutes {
   readonly #state: State;
+  readonly #health: Health;
   readonly #minutes: Table<"minute">;
   readonly #details: Table<"minute_detail">;
   readonly #sql: Statements<keyof typeof sql>;
@@ -35,8 +38,9 @@ export class MinuteTable implements Minutes {
   #bytes: number | undefined;
 
   /** Compares the minutes with the counters, which may be from another snapshot after damage or another version. */
-  constructor(database: DatabaseSync, state: State) {
+  constructor(database: DatabaseSync, state: State, health: Health) {
     this.#state = state;
+    this.#health = health;
     this.#minutes = new Table(database, "minute");
     this.#details = new Table(database, "minute_detail");
     this.#sql = prepare(database, sql);
@@ -57,14 +61,14 @@ export class MinuteTable implements Minutes {
   }
 
   totals(since: number, before: number, limit: number) {
-    const rows = this.#sql.totals.all(since, before, limit) as unknown as StoredRow<"minute">[];
+    const rows = this.#watched(() => this.#sql.totals.all(since, before, limit)) as unknown as StoredRow<"minute">[];
     return rows.map((row) => ({ at: row.at, totals: this.#minutes.isSound(row) ? row.totals : undefined }));
   }
 
   read(at: number): StoredMinute | undefined {
-    const minute = this.#sql.minute.get(at) as StoredRow<"minute"> | undefined;
+    const minute = this.#watched(() => this.#sql.minute.get(at)) as StoredRow<"minute"> | undefined;
     if (minute === undefined) return undefined;
-    const detail = this.#sql.detail.get(at) as StoredRow<"minute_detail"> | undefined;
+    const detail = this.#watched(() => this.#sql.detail.get(at)) as StoredRow<"minute_detail"> | undefined;
     const isSound = detail !== undefined && this.#minutes.isSound(minute) && this.#details.isSound(detail);
     if (!isSound) throw new Damaged("the summary of a minute is damaged");
     return { at, totals: minute.totals, detail: detail.detail };
@@ -111,6 +115,16 @@ export class MinuteTable implements Minutes {
       this.#sql.deleteDetail.run(at);
     }
     if (minutes.length > 0) this.#bytes = undefined;
+  }
+
+  /** Damage of more than a row ends the process, as everywhere. */
+  #watched<Result>(read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      if (isDamage(error)) this.#health.failed(error);
+      throw error;
+    }
   }
 
   #clear(): void {
