@@ -1,6 +1,7 @@
 /** Retries and deletions of all that match: page by page to the end, with the sums of all pages. */
 import { beforeEach, expect, test } from "bun:test";
 import type { PurgeReport, RetryReport } from "../../../src/admin/operations.ts";
+import { ApiError } from "../../../src/page/api.ts";
 import {
   dismissWork,
   purgeAll,
@@ -65,6 +66,16 @@ test("one that ends early says how far it came and why", async () => {
     text: "4 accepted, 0 duplicate, 0 still in quarantine",
     kept: [],
     trouble: "The instance does not answer",
+  });
+});
+
+test("one that could not begin says why, and no sums of nothing", async () => {
+  await retryAll([{ class: "dead_letter" }], answering([new ApiError(409, "a retry has been in progress since 9:15")]));
+  expect(work.value).toEqual({
+    isRunning: false,
+    text: "Nothing was done",
+    kept: [],
+    trouble: "a retry has been in progress since 9:15",
   });
 });
 
