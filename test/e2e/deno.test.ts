@@ -1,4 +1,4 @@
-/** The same bundle under Deno: what goes in by HTTP comes out by OTLP. */
+/** The same bundle under Deno: what goes in by HTTP comes out by OTLP, and the live page is served. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,7 +31,12 @@ test.each(["json", "protobuf"] as const)(
       expect(trafficOf(sink.points)).toEqual(handCounted);
       expect(trafficOfLogs(sink.logs)).toEqual(handCounted);
       expect(new Set(sink.requests.map((request) => request.encoding))).toEqual(new Set([encoding]));
+      const page = await fetch(program.admin);
+      expect([page.status, await page.text()]).toEqual([200, expect.stringContaining("<!doctype html>")]);
+      const live = await fetch(`${program.admin}/api/v1/live`);
       expect(await program.stop()).toBe(0);
+      // The stream is open until then, and ends whole.
+      expect(await live.text()).toMatch(/^retry: 2000\n\n(?:event: \w+\ndata: \{.*\}\n\n)+$/);
     } finally {
       await program.kill();
       await sink.stop();
