@@ -259,6 +259,21 @@ describe("a reader that waits", () => {
     expect((await feed.read({ ...everything, from: next, waitMs: 1 })).next).toBe(next);
   });
 
+  test("shares an answer with others who ask for the same, as long as nothing else has come", async () => {
+    const { next } = await feed.read(everything);
+    const query = { ...everything, from: next };
+    await accept(auditValue());
+    const [one, other] = [feed.read(query), feed.read({ ...query })];
+    await accept(auditValue({ eventGroupID: "later" }));
+    const [first, second, third] = await Promise.all([one, other, feed.read(query)]);
+    expect(second).toBe(first);
+    expect(third).not.toBe(first);
+    expect(await feed.read(query)).not.toBe(third);
+    const all = Array.from({ length: 200 }, () => feed.read(query));
+    expect(new Set(await Promise.all(all)).size).toBe(1);
+    expect(rejected).toBe(0);
+  });
+
   test("is answered at shutdown, and over HTTP with 503", async () => {
     await start();
     const asked = ask("wait=30s");

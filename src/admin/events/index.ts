@@ -50,6 +50,8 @@ export class EventFeed {
   #opened: EventReader | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #requests = 0;
+  /** By the last row and what is asked for. */
+  readonly #reading = new Map<string, Promise<EventPage>>();
 
   constructor(deps: EventFeedDeps) {
     this.#deps = deps;
@@ -60,8 +62,22 @@ export class EventFeed {
     this.#pace.committed();
   }
 
-  /** @throws {Refusal} `overloaded` if too many ask at once, `unparsable` for a position that is none. */
+  /**
+   * Pages that follow the journal ask for the same when something has come: they share one answer.
+   * @throws {Refusal} `overloaded` if too many ask at once, `unparsable` for a position that is none.
+   */
   read(query: EventQuery): Promise<EventPage> {
+    if (query.waitMs > 0) return this.#readAlone(query);
+    const key = `${this.#deps.journal.lastSeq} ${JSON.stringify(query)}`;
+    let reading = this.#reading.get(key);
+    if (reading === undefined) {
+      reading = this.#readAlone(query).finally(() => this.#reading.delete(key));
+      this.#reading.set(key, reading);
+    }
+    return reading;
+  }
+
+  async #readAlone(query: EventQuery): Promise<EventPage> {
     const { journal } = this.#deps;
     const from = query.from === undefined ? undefined : placeOf(journal, query.from, "from");
     const before = query.before === undefined ? undefined : placeOf(journal, query.before, "before");

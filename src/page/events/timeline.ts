@@ -34,6 +34,9 @@ const neighbors = 15;
 
 /** What is read to catch up. If that is not enough, the newest events replace all that are shown. */
 const followed = { events: maxEvents, ms: 20_000 };
+/** After an answer that is none. */
+const retryMs = 5000;
+
 /** A page may end early, so several are read for the neighbors of an event. */
 const newerPages = 10;
 
@@ -57,6 +60,7 @@ export class Timeline {
   #before: string | undefined;
   #next: string | undefined;
   #isFollowing = false;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #isAskedAgain = false;
   /** The events that wait do not follow on those that are shown: where to search on once they have replaced them. */
   #leapt: string | undefined;
@@ -106,7 +110,7 @@ export class Timeline {
   /** Reads what has come since; it waits until it is asked for. */
   async follow(): Promise<void> {
     this.#isAskedAgain = true;
-    if (this.#isFollowing || this.#filter.until !== undefined) return;
+    if (this.#isFollowing || this.#closing.signal.aborted || this.#filter.until !== undefined) return;
     this.#isFollowing = true;
     try {
       while (this.#isAskedAgain && this.#next !== undefined && this.#state.peek().isEnd) {
@@ -114,7 +118,11 @@ export class Timeline {
         if (!(await this.#catchUp())) await this.#leap();
       }
     } catch {
-      // The frame of the page says that the instance does not answer; the next event asks again.
+      // The frame of the page says so if the instance does not answer.
+      this.#retry ??= setTimeout(() => {
+        this.#retry = undefined;
+        void this.follow();
+      }, retryMs);
     } finally {
       this.#isFollowing = false;
     }
@@ -149,6 +157,7 @@ export class Timeline {
 
   close(): void {
     this.#closing.abort();
+    clearTimeout(this.#retry);
     this.#searching.abort();
   }
 
