@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { createInstance, type Listening } from "../../src/admin/instance.ts";
 import type { Health } from "../../src/admin/status.ts";
+import { troublesOf } from "../../src/admin/troubles.ts";
 import { type ConfigSources, type Inspection, inspectConfig } from "../../src/config/index.ts";
 import { appliedAfter, inspectReload } from "../../src/config/reload.ts";
 import { settings } from "../../src/config/schema.ts";
@@ -159,6 +160,39 @@ test("warns first of what is wrong now, each with what to do, and then of the co
       remedy: expect.any(String),
     },
   ]);
+});
+
+test.each([
+  ["the journal is full: it has 5 bytes of undelivered records", "raise state.max_bytes"],
+  ["the disk of the state directory is full: 3 MiB are free", "Free space on that disk"],
+  ["the last write failed: disk I/O error", "Check the disk of the state directory"],
+  ["another process writes to /state/journal.db: only one may use a state directory", "Stop the other process"],
+  ["/state/journal.db is damaged: database disk image is malformed", "it recovers what can be read"],
+  ["the journal cannot be read: disk I/O error", "it recovers what can be read"],
+  ["/state/journal.db was deleted", "if the journal's files were changed, restart it"],
+  [":8088 has no TLS certificate from tailscaled yet", "tailscale2otel check --online"],
+  ["the program is stopping", "Nothing to do"],
+])("says what to do if %s", (reason, remedy) => {
+  const [trouble] = troublesOf({ ...healthy, notReady: [reason] });
+  expect(trouble).toEqual({ severity: "error", message: reason, remedy: expect.stringContaining(remedy) });
+});
+
+test.each([
+  ["http://192.0.2.1:4318/v1/logs: connection refused by 192.0.2.1:4318", "whether the backend is running"],
+  ["https://example.com/v1/logs: HTTP 401", "Check the credentials: otlp.headers, otlp.logs.headers"],
+  ["https://example.com/v1/logs: HTTP 404: no such path", "Check the path of otlp.endpoint"],
+  ["https://example.com/v1/logs: HTTP 415", "change otlp.protocol"],
+  ["https://example.com/v1/logs: HTTP 429: slow down", "limits the rate"],
+  ["https://example.com/v1/logs: HTTP 503: HTTP 401 behind it", "see its own log"],
+  ["HTTP 400: bad tenant", "Check the tenant"],
+])("says what to do if log export fails with %s", (why, remedy) => {
+  const logs = { kind: "waiting", why, since: now };
+  const [trouble] = troublesOf({ ...healthy, export: { ...healthy.export, logs } });
+  expect(trouble?.remedy).toContain(remedy);
+  const destinations = [{ name: "archive", export: { ...healthy.export, logs }, lastSuccess: {} }];
+  const [further] = troublesOf({ ...healthy, destinations });
+  expect(further?.message).toStartWith("log export to archive failing");
+  expect(further?.remedy).not.toContain("otlp.");
 });
 
 test("shows listeners, and warns of a certificate that ends within two weeks, is missing, or could not be replaced", () => {
