@@ -3,7 +3,6 @@
  * kept for some seconds, so that a hundred pages that look at the same cost what one costs.
  */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
-import { Refusal } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Journal, reasonOf } from "../../journal/index.ts";
@@ -17,6 +16,7 @@ import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answer
 import { MapSums } from "./map.ts";
 import { Samples } from "./samples.ts";
 import { MinuteSeries } from "./series.ts";
+import { SharedAnswers, type Work } from "./shared.ts";
 
 export type * from "./answers.ts";
 
@@ -79,24 +79,8 @@ export function sharedText(answer: Traffic | TrafficMap): string {
 /** How long one step works. */
 const stepMs = 8;
 
-/** An answer is used again for so long, and for so many times the work that it took: at most a twentieth of the thread. */
-const keptMs = 2000;
-const keptFactor = 20;
-
-/** Answers that are kept or being computed. */
-const maxAnswers = 32;
-
 /** How often to look whether there is something to rebuild. */
 const rebuildMs = 1000;
-
-interface Kept {
-  readonly answer: Promise<object>;
-  /** Of `performance.now`; infinite while it is being computed. */
-  until: number;
-}
-
-/** Does a step of an answer's work. */
-type Work = <Result>(step: () => Result) => Promise<Result>;
 
 export function createTraffic(deps: TrafficDeps): TrafficFeed {
   const { journal, counting, settings, telemetry, clock, logger } = deps;
@@ -104,7 +88,7 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
   const rebuild = new MinuteRebuild({ journal, minutes, settings });
   const pace = new Pace();
   const samples = new Samples({ minutes, clock });
-  const kept = new Map<string, Kept>();
+  const answers = new SharedAnswers({ pace, telemetry });
   const isComplete = (): boolean => counting.isCaughtUp && minutes.gap === undefined;
   const ending = new AbortController();
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -122,38 +106,6 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
       logger.warn("cannot rebuild the history by minute; retrying", { reason: reasonOf(error) });
     }
     isRebuilding = false;
-  }
-
-  function shared<Answer extends object>(key: string, compute: (work: Work) => Promise<Answer>): Promise<Answer> {
-    const now = performance.now();
-    for (const [name, { until }] of kept) if (until <= now) kept.delete(name);
-    const known = kept.get(key);
-    if (known !== undefined) return known.answer as Promise<Answer>;
-    if (kept.size >= maxAnswers) makeRoom();
-    let workMs = 0;
-    const answer = compute((step) =>
-      pace.step(() => {
-        if (ending.signal.aborted) throw new Refusal("shutting_down", "the program is stopping");
-        const beganAt = performance.now();
-        const result = step();
-        workMs += performance.now() - beganAt;
-        return result;
-      }),
-    );
-    const one: Kept = { answer, until: Number.POSITIVE_INFINITY };
-    kept.set(key, one);
-    answer.then(
-      () => void (one.until = performance.now() + Math.max(keptMs, workMs * keptFactor)),
-      () => void kept.delete(key),
-    );
-    return answer;
-  }
-
-  function makeRoom(): void {
-    const done = [...kept].find(([, { until }]) => until !== Number.POSITIVE_INFINITY);
-    if (done !== undefined) return void kept.delete(done[0]);
-    telemetry.add("tailscale2otel.admin.rejected", 1, { reason: "overloaded" });
-    throw new Refusal("overloaded", `${maxAnswers} answers are being computed already`);
   }
 
   /** Whole minutes: the last one is there up to now. */
@@ -179,7 +131,7 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     series({ nodes, ...query }) {
       const range = rangeOf(query);
       const { since, until } = range;
-      return shared(JSON.stringify(["series", range, nodes]), async (work) => {
+      return answers.get(JSON.stringify(["series", range, nodes]), async (work) => {
         const series = new MinuteSeries(nodes);
         await work(() => minutes.settle());
         if (nodes.length === 0) await each(work, minutes.totals(since, until), (found) => series.add(...found));
@@ -190,7 +142,7 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     map({ limit, ...query }) {
       const range = rangeOf(query);
       const { since, until } = range;
-      return shared(JSON.stringify(["map", range, limit]), async (work) => {
+      return answers.get(JSON.stringify(["map", range, limit]), async (work) => {
         const sums = new MapSums();
         await work(() => minutes.settle());
         await each(work, minutes.read(since, until), ([, addTo]) => sums.add(addTo));
@@ -210,6 +162,7 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     },
     stop() {
       ending.abort();
+      answers.close();
       samples.stop();
       clearInterval(timer);
       rebuild.close();

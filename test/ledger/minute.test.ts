@@ -1,0 +1,61 @@
+/** One minute: what is bounded, and its stored form. */
+import { expect, test } from "bun:test";
+import { Damaged } from "../../src/journal/index.ts";
+import { addMinute, addService, type MinuteSums, noMinute, pairOf } from "../../src/ledger/minute.ts";
+import { addPacked, packMinute, unpackMinute } from "../../src/ledger/packed-minute.ts";
+
+function minuteWith(pairs: readonly (readonly [from: string, to: string | undefined, bytes: number])[]): MinuteSums {
+  const minute = noMinute();
+  for (const [from, to, bytes] of pairs) {
+    const { sums } = pairOf(minute, from, to) as { sums: number[] };
+    const place = to === undefined ? 9 : 0;
+    sums.splice(place, 3, 1, bytes, 2);
+    minute.totals[0] = (minute.totals[0] as number) + 1;
+    minute.totals[1] = (minute.totals[1] as number) + bytes;
+  }
+  return minute;
+}
+
+const hostile = [
+  ["<img onerror=alert(1)>", "a\u0000b", 5],
+  ["a\u0000", "b", 2 ** 52],
+  ["", " ", 1],
+  ["\ud800", "node", 3],
+  ["7 x", undefined, 7],
+  ["node", "node", 2],
+] as const;
+
+test("is stored with all that it has, whatever nodes are called", () => {
+  const minute = minuteWith(hostile);
+  addService(minute, "__proto__", 4, 9);
+  minute.omitted = 6;
+  expect(unpackMinute(packMinute(0, minute))).toEqual(minute);
+});
+
+test("adds up alike as it is and as it is stored", () => {
+  const [first, second] = [minuteWith(hostile), minuteWith([...hostile.slice(2), ["new", "node", 8]])];
+  const [plain, stored] = [noMinute(), noMinute()];
+  for (const minute of [first, second]) {
+    addMinute(plain, minute);
+    addPacked(stored, packMinute(0, minute));
+  }
+  expect(stored).toEqual(plain);
+  expect(plain.pairs.size).toBe(7);
+});
+
+test("tells a bounded number of pairs apart: entries of others are omitted, and in the totals", () => {
+  for (const add of [addMinute, (into: MinuteSums, one: MinuteSums) => addPacked(into, packMinute(0, one))]) {
+    const sums = noMinute(3);
+    add(sums, minuteWith(hostile));
+    expect([sums.pairs.size, sums.omitted, sums.totals[0]]).toEqual([3, 3, 6]);
+  }
+});
+
+test("is damaged if it is not in the form of this version, and then adds nothing", () => {
+  const minute = packMinute(0, minuteWith(hostile));
+  for (const bad of [{ totals: minute.totals.subarray(8) }, { detail: minute.detail.subarray(8) }]) {
+    const into = noMinute();
+    expect(() => addPacked(into, { ...minute, ...bad })).toThrow(Damaged);
+    expect(into).toEqual(noMinute());
+  }
+});
