@@ -6,7 +6,7 @@ import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Exchange, HttpAnswer } from "../http/exchange.ts";
 import { jsonResponse } from "../http/exchange.ts";
 import type { Committed, Journal } from "../journal/index.ts";
-import type { EventFeed } from "./events/index.ts";
+import type { AcceptedEvent, EventFeed } from "./events/index.ts";
 import { idOf, startOf } from "./events/page.ts";
 import type { Overview } from "./overview.ts";
 import type { TrafficFeed } from "./traffic/index.ts";
@@ -67,7 +67,7 @@ export class Live {
     deps.telemetry.observe("tailscale2otel.admin.live.open", () => [{ value: this.#pages.size, attributes: {} }]);
   }
 
-  /** Opens a stream for a page. */
+  /** Opens a stream for a page. @throws what `overview` throws. */
   answer(exchange: Pick<Exchange, "request" | "close">): HttpAnswer {
     const { maxPages = usualMaxPages, telemetry } = this.#deps;
     if (this.#isClosed) return jsonResponse(503, { text: "the program is stopping" });
@@ -103,6 +103,7 @@ export class Live {
   #open(exchange: Pick<Exchange, "close">): ReadableStream<Uint8Array> {
     let page: Page | undefined;
     const now = performance.now();
+    const first = this.#overviewMessage(now);
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -110,7 +111,7 @@ export class Live {
           this.#pages.add(page);
           this.#timer ??= setInterval(() => this.#tick(), overviewMs);
           controller.enqueue(retry);
-          controller.enqueue(this.#overviewMessage(now));
+          controller.enqueue(first);
         },
         cancel: () => {
           if (page !== undefined) this.#forget(page);
@@ -131,7 +132,12 @@ export class Live {
       else if (now - page.openedAt >= maxAgeMs) this.#close(page, "ended");
     }
     if (this.#pages.size === 0) return;
-    this.#sendToAll(this.#overviewMessage(now));
+    try {
+      this.#sendToAll(this.#overviewMessage(now));
+    } catch {
+      // The state cannot be read, as with a damaged journal: who connects again is told why.
+      return this.end();
+    }
     void this.#sendEvents();
   }
 
@@ -148,15 +154,27 @@ export class Live {
     this.#unsent = undefined;
     this.#isReading = true;
     try {
-      const from = idOf(this.#deps.journal, startOf(unsent.seq));
-      const query = { from, types: ["audit", "webhook"], nodes: [], limit: maxEvents, waitMs: 0 } as const;
-      const { events } = await this.#deps.events.read(query);
+      const events = await this.#eventsFrom(unsent.seq);
       const more = Math.max(0, unsent.records - events.length);
       if (events.length > 0) this.#sendToAll(messageOf("events", { events, more }));
     } catch {
       // Too many read at once, or the program stops. A page that misses events reads them itself.
     } finally {
       this.#isReading = false;
+    }
+  }
+
+  async #eventsFrom(seq: number): Promise<readonly AcceptedEvent[]> {
+    const found: AcceptedEvent[] = [];
+    let from = idOf(this.#deps.journal, startOf(seq));
+    for (;;) {
+      const limit = maxEvents - found.length;
+      const query = { from, types: ["audit", "webhook"], nodes: [], limit, waitMs: 0 } as const;
+      const { events, isEnd, next } = await this.#deps.events.read(query);
+      found.push(...events);
+      // A read ends early if the program has other things to do.
+      if (isEnd || events.length === 0 || found.length >= maxEvents) return found;
+      from = next;
     }
   }
 

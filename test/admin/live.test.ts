@@ -26,6 +26,7 @@ let live: Live;
 let admin: Admin;
 let overviews = 0;
 let reads = 0;
+let trouble: Error | undefined;
 const counts = new Map<string, number>();
 let pages = (): number => 0;
 let sample: (value: object) => void;
@@ -46,7 +47,10 @@ async function start(limits: Pick<LiveDeps, "maxPages" | "stalledMs"> = {}): Pro
     },
   };
   live = new Live({
-    overview: () => ({ entries: ++overviews }) as Overview,
+    overview() {
+      if (trouble !== undefined) throw trouble;
+      return { entries: ++overviews } as Overview;
+    },
     traffic: {
       onSample(listener) {
         sample = (value) => listener(value as TrafficSample);
@@ -66,6 +70,7 @@ beforeEach(() => {
   store = createStore();
   feed = new EventFeed({ ...store, telemetry: silentTelemetry, clock: () => store.now });
   counts.clear();
+  trouble = undefined;
   overviews = reads = 0;
   ending.controller = new AbortController();
 });
@@ -201,6 +206,24 @@ test(
       for (const socket of stuck) if (!socket.closed) socket.write("x");
       return stuck.every((socket) => socket.closed);
     });
+  },
+  timeoutMs,
+);
+
+test(
+  "if the state cannot be read, streams end, and who connects again is told why",
+  async () => {
+    await start();
+    const page = await openPage();
+    trouble = new Error("the journal is damaged");
+    await until(() => page.isEnded && pages() === 0);
+    const refused = await ask();
+    expect([refused.status, await refused.json()]).toEqual([
+      500,
+      { text: "the request failed: the journal is damaged" },
+    ]);
+    trouble = undefined;
+    expect((await openPage()).response.status).toBe(200);
   },
   timeoutMs,
 );
