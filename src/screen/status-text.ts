@@ -23,7 +23,8 @@ export function destinationText(records: NonNullable<DestinationStatus["records"
 }
 
 export function spaceText({ usedBytes, limitBytes }: Pick<Status["space"], "usedBytes" | "limitBytes">): string {
-  return `${formatBytes(roughly(usedBytes))} of ${formatBytes(limitBytes)}`;
+  const [used, limit] = [roughly(usedBytes), limitBytes].map((bytes) => formatBytes(bytes).replace(/\B(?=[A-Z])/, " "));
+  return `${used} of ${limit}`;
 }
 
 /** The progress of a replay, or of a retry of dead letters, on one line for a person. */

@@ -82,7 +82,7 @@ test("on a terminal it is a table with the terms of both sums", () => {
     metrics       ok (last success 5s ago)
     dedup window  flow 6h, audit 48h, webhook 59s
     not polled    90m of the flow log, beyond the dedup window
-    space         38MiB of 1GiB
+    space         38 MiB of 1 GiB
     polling       network log read up to 2m ago
     polling       configuration log failing, no successful poll since the start: HTTP 403
     replays       replay of 2026-11-02T01:15:00.000Z to 2026-11-02T09:15:00.000Z: in progress, 100 of 400 records delivered (25%), 1 rejected; waiting: 503 Service Unavailable
