@@ -35,6 +35,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
   const [hovered, setHovered] = useState<Hovered>();
   const [cursor, setCursor] = useState<string>();
   const [isHinting, setHinting] = useState(false);
+  const [isPlaced, setPlaced] = useState(false);
   const [isFailed, setFailed] = useState(false);
   const [isExpanded, setExpanded] = useExpansion(section);
   const stage = useRef<Stage | undefined>(undefined);
@@ -60,6 +61,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
         setHovered(target && frame.current ? hoveredAt(target, x, y, frame.current) : undefined),
       onCursor: setCursor,
       onIgnoredWheel: () => setHinting(true),
+      onPlaced: () => setPlaced(true),
       onFailure: () => setFailed(true),
       isInUse: () => latest.current.isExpanded || frame.current?.contains(document.activeElement) === true,
       isExpanded: () => latest.current.isExpanded,
@@ -129,6 +131,9 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
         <canvas ref={canvas} aria-hidden="true" />
         {hovered && <Tooltip hovered={hovered} graph={graph} />}
         {graph.nodes.length === 0 && <p class="map-empty">No traffic between nodes in this time.</p>}
+        {graph.nodes.length > 0 && !isPlaced && !isFailed && (
+          <p class="map-empty">Placing {count(graph.nodes.length)} nodes…</p>
+        )}
         {isFailed && <p class="map-empty">This browser cannot draw the map. The table below has the same nodes.</p>}
         <p class="map-hint" data-shown={isHinting} aria-hidden="true">
           Hold Ctrl and scroll, or click the map first, to zoom

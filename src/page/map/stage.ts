@@ -27,6 +27,8 @@ export interface StageEvents {
   onHover(target: Target | undefined, x: number, y: number): void;
   onCursor(name: string | undefined): void;
   onIgnoredWheel(): void;
+  /** The nodes have places, and new ones may be to come. */
+  onPlaced(): void;
   /** There is no layout, and so nothing to see. */
   onFailure(): void;
   isInUse(): boolean;
@@ -203,6 +205,7 @@ export class Stage {
   }
 
   #onPositions(positions: Float32Array): void {
+    this.#events.onPlaced();
     const now = performance.now();
     // As long as the last took: when the next arrive, the nodes are just there.
     const duration = this.#motion.matches ? 0 : Math.min(250, now - this.#answeredAt);
