@@ -74,7 +74,6 @@ function Shown({ timeline, filter }: ShownProps): JSX.Element {
   }, [timeline, state.waiting]);
   const showWaiting = (): void => {
     timeline.showWaiting();
-    place.current?.scrollIntoView({ block: "nearest" });
     scrollTo({ top: 0 });
   };
   return (
