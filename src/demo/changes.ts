@@ -47,8 +47,8 @@ const operations: readonly ((tailnet: Tailnet, random: Random) => readonly Chang
   },
   (tailnet, random) => {
     const actor = { id: "", type: "AUTOMATED_WORKER", loginName: "", displayName: "expiry" };
-    const target = ofNode(tailnet, random, "KEY_EXPIRY", "phone");
-    return [{ origin: "CONTROL", actor, target, action: "EXPIRED", old: true, new: false }];
+    const { property: _, ...target } = ofNode(tailnet, random, "KEY_EXPIRY", "phone");
+    return [{ origin: "CONTROL", actor, target, action: "EXPIRED" }];
   },
   (tailnet, random) => {
     const target = ofNode(tailnet, random, "KEY_EXPIRY", "laptop", "phone");

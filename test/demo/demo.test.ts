@@ -1,4 +1,4 @@
-/** The demo from end to end, started as a user starts it, with its output in a pipe. */
+/** The demo from end to end, started as a user starts it (README.md, live-page.md), with its output in a pipe. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

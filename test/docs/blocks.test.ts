@@ -72,6 +72,7 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "sudo tailscale2otel init": "needs root and systemd",
     "<base>/latest": "a layout, which test/install/release-server.ts has",
   },
+  "docs/live-page.md": { "tailscale2otel demo": "test/demo/demo.test.ts" },
   "docs/moving.md": { "*sh": "test/migration/page.test.ts" },
   "docs/operations.md": {
     "received    106": "an example of output, which test/cli/status.test.ts pins",
