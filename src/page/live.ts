@@ -149,7 +149,10 @@ async function lost(): Promise<void> {
   retryMs = Math.min(2 * retryMs, lastRetryMs);
   try {
     useOverview(await get<Overview>("/api/v1/overview"));
-    if (!isFirst) closed("The instance sends no live updates");
+    if (!isFirst) {
+      closed("The instance sends no live updates");
+      void loadHistory(undefined);
+    }
   } catch (error) {
     if (session.peek() === "signed_out") return;
     closed(error instanceof ApiError ? troubleOf(error) : undefined);
@@ -170,11 +173,11 @@ function useOverview(next: Overview): void {
   state.overview.value = next;
 }
 
-/** What happened before the stream began. The journal may be another one than before, so nothing is kept. */
-async function loadHistory(opened: EventSource): Promise<void> {
+/** What happened before the stream began, or without one. The journal may be another one than before, so nothing is kept. */
+async function loadHistory(opened: EventSource | undefined): Promise<void> {
   const arrived: TrafficSample[] = [];
   const keep = ({ data }: MessageEvent<string>): void => void arrived.push(JSON.parse(data) as TrafficSample);
-  opened.addEventListener("sample", keep);
+  opened?.addEventListener("sample", keep);
   const [minutes, recent, events] = await Promise.all([
     answered(get<Traffic>("/api/v1/traffic")),
     answered(get<RecentTraffic>("/api/v1/traffic/recent")),
@@ -182,7 +185,7 @@ async function loadHistory(opened: EventSource): Promise<void> {
       get<{ readonly events: readonly AcceptedEvent[] }>("/api/v1/events", { last: 20, types: "audit,webhook" }),
     ),
   ]);
-  opened.removeEventListener("sample", keep);
+  opened?.removeEventListener("sample", keep);
   if (source !== opened) return;
   const columns = samplesOf(minutes, recent, serverNow());
   for (const sample of arrived) addSample(columns, sample);

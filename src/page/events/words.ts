@@ -67,7 +67,7 @@ function whatOf(event: AcceptedEvent): string {
   const action = textOf(attributes["tailscale.audit.action"]);
   const property = textOf(attributes["tailscale.target.property"]);
   const object = property || textOf(attributes["tailscale.target.type"]);
-  const verb = actions[action] ?? readable(action);
+  const verb = (Object.hasOwn(actions, action) && actions[action]) || readable(action);
   const isSelf = action === "LOGIN" || action === "LOGOUT";
   const error = textOf(attributes["error.message"]);
   return `${isSelf ? verb : `${verb} ${readable(object)}`}${error === "" ? "" : `, which failed: ${error}`}`;

@@ -4,6 +4,7 @@ import type { Browser } from "playwright-core";
 import { programBinary } from "../../support/binary.ts";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
 import { freePort } from "../../support/port.ts";
+import { auditValue, enveloped } from "../../support/records.ts";
 import { type RunningProgram, startProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { aWhile, longTimeoutMs, timeoutMs, until } from "../../support/wait.ts";
@@ -101,6 +102,30 @@ test.skipIf(!hasBrowser)(
     await context.close();
     await program.stop();
     expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
+  "a page that gets no stream still shows what happened",
+  async () => {
+    const program = await start(await freePort());
+    const { page, context, problems } = await openPage(browser, "about:blank", { mayFail: true });
+    await page.route("**/api/v1/live", (route) => route.fulfill({ status: 503 }));
+    await page.goto(`${program.admin}/`);
+    await page.getByText("The instance sends no live updates").waitFor();
+    const body = JSON.stringify(enveloped(auditValue()));
+    const sent = await fetch(program.url, {
+      method: "POST",
+      headers: { authorization: `Splunk ${program.token}` },
+      body,
+    });
+    expect(sent.status).toBe(200);
+    await page.getByText("alice@example.com").first().waitFor();
+
+    await context.close();
+    await program.stop();
+    expect(problems.filter((problem) => !problem.startsWith("a request to"))).toEqual([]);
   },
   timeoutMs,
 );

@@ -92,6 +92,11 @@ describe("in words", () => {
     expect(wordsOf(failed).what).toBe("changed key expiry time, which failed: no such key");
   });
 
+  test.each(["valueOf", "constructor", "__proto__"])("the action %s is a word like any other", (action) => {
+    const attributes = { "tailscale.audit.action": action, "tailscale.target.type": "NODE" };
+    expect(wordsOf(event({ attributes })).what).toBe(`${readable(action)} node`);
+  });
+
   test("a webhook event says its message, and nothing is made up that is not there", () => {
     expect(wordsOf(event({ type: "webhook", body: "Node laptop needs approval" }))).toEqual({
       actor: "",
