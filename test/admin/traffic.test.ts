@@ -160,6 +160,14 @@ test(
   timeoutMs,
 );
 
+test("at most 32 different answers are computed at once; those who ask the same share one", async () => {
+  const asked = Array.from({ length: 32 }, (_, n) => traffic.map({ since: n * minute, limit: 5 }));
+  expect(() => traffic.map({ since: 99 * minute, limit: 5 })).toThrow("32 answers are being computed already");
+  expect(traffic.map({ since: 0, limit: 5 })).toBe(asked[0] as Promise<TrafficMap>);
+  await Promise.all(asked);
+  expect((await traffic.map({ since: 99 * minute, limit: 5 })).since).toBe(99 * minute);
+});
+
 test("samples are what came in between, live and for the page that opens", async () => {
   const seen: TrafficSample[] = [];
   await take(store, [report(1, 2, { virtualTraffic: [bytes(1, 2, 100, 10)] })], store.now);
