@@ -3,7 +3,6 @@ import { type FlowClass, type NodePair, otherNode } from "../catalogue/increment
 import { sumsPerEdge } from "./interval.ts";
 import {
   addService,
-  addTo,
   firstPhysical,
   type Kind,
   kinds,
@@ -48,7 +47,7 @@ export class Growth {
       const known = isPhysical ? nodes : pairs;
       let into = known.get(pair);
       if (into === undefined && !known.has(pair)) known.set(pair, (into = named(minute, pair, isPhysical)));
-      if (into !== undefined) addTo(into.sums, kind * sumsPerPair, [entries, txBytes, rxBytes]);
+      if (into !== undefined) addTo(into.sums, kind * sumsPerPair, entries, txBytes, rxBytes);
       else if (pair.source !== undefined) minute.omitted += entries;
       if (isPhysical) continue;
       const used = services.get(service);
@@ -80,6 +79,12 @@ function named(minute: MinuteSums, { source, destination }: NodePair, isPhysical
   if (source === undefined || source === otherNode) return undefined;
   if (isPhysical) return pairOf(minute, source, undefined);
   return destination === undefined ? undefined : pairOf(minute, source, destination);
+}
+
+function addTo(sums: Float64Array, at: number, entries: number, txBytes: number, rxBytes: number): void {
+  sums[at] = (sums[at] as number) + entries;
+  sums[at + 1] = (sums[at + 1] as number) + txBytes;
+  sums[at + 2] = (sums[at + 2] as number) + rxBytes;
 }
 
 interface ClassPlace {

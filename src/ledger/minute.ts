@@ -36,7 +36,7 @@ export interface MinuteSums {
 export interface PairSums {
   readonly from: string;
   readonly to: string | undefined;
-  readonly sums: number[];
+  readonly sums: Float64Array;
 }
 
 /** Physical traffic is left out. */
@@ -54,7 +54,7 @@ export function pairOf(minute: MinuteSums, from: string, to: string | undefined)
   const key = to === undefined ? from : `${from.length} ${from}${to}`;
   let pair = minute.pairs.get(key);
   if (pair === undefined && minute.pairs.size < minute.maxPairs) {
-    pair = { from, to, sums: new Array<number>(kinds.length * sumsPerPair).fill(0) };
+    pair = { from, to, sums: new Float64Array(kinds.length * sumsPerPair) };
     minute.pairs.set(key, pair);
   }
   return pair;
@@ -75,29 +75,23 @@ export function addService({ services }: MinuteSums, name: string, entries: numb
 }
 
 export function addMinute(into: MinuteSums, { totals, pairs, services, omitted }: MinuteSums): void {
-  addTotals(into.totals, totals);
+  addSums(into.totals, totals);
   for (const { from, to, sums } of pairs.values()) {
     const pair = pairOf(into, from, to);
     if (pair === undefined) into.omitted += entriesOf(sums);
-    else addTo(pair.sums, 0, sums);
+    else addSums(pair.sums, sums);
   }
   for (const [name, { entries, bytes }] of services) addService(into, name, entries, bytes);
   into.omitted += omitted;
 }
 
-export function addTotals(into: Float64Array, more: Float64Array): void {
+export function addSums(into: Float64Array, more: Float64Array): void {
   for (let place = 0; place < more.length; place++) into[place] = (into[place] as number) + (more[place] as number);
 }
 
 /** Of all kinds of a pair. */
-export function entriesOf(sums: readonly number[]): number {
+export function entriesOf(sums: Float64Array): number {
   let entries = 0;
   for (let at = 0; at < sums.length; at += sumsPerPair) entries += sums[at] as number;
   return entries;
-}
-
-/** Adds neighbouring numbers from that place on. */
-export function addTo(sums: number[], at: number, more: readonly number[]): void {
-  for (let place = 0; place < more.length; place++)
-    sums[at + place] = (sums[at + place] as number) + (more[place] as number);
 }

@@ -3,7 +3,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { Damaged, reasonOf, type StoredMinute } from "../journal/index.ts";
 import {
   addService,
-  addTotals,
+  addSums,
   entriesOf,
   type MinuteSums,
   noMinute,
@@ -61,7 +61,7 @@ export function addPacked(into: MinuteSums, { totals, detail }: StoredMinute): M
   const { names, pairs, services, omitted } = read(detail);
   const sums = unpackTotals(totals);
   if (sums === undefined) throw new Damaged("the totals of a minute have another length");
-  addTotals(into.totals, sums);
+  addSums(into.totals, sums);
   for (let at = 0; at < pairs.length;) {
     const pair = pairOf(into, names[pairs[at++] as number] as string, names[pairs[at++] as number]);
     for (let left = pairs[at++] as number; left > 0; left--, at += 1 + sumsPerPair) {

@@ -7,9 +7,7 @@ import { addPacked, packMinute, unpackMinute } from "../../src/ledger/packed-min
 function minuteWith(pairs: readonly (readonly [from: string, to: string | undefined, bytes: number])[]): MinuteSums {
   const minute = noMinute();
   for (const [from, to, bytes] of pairs) {
-    const { sums } = pairOf(minute, from, to) as { sums: number[] };
-    const place = to === undefined ? 9 : 0;
-    sums.splice(place, 3, 1, bytes, 2);
+    pairOf(minute, from, to)?.sums.set([1, bytes, 2], to === undefined ? 9 : 0);
     minute.totals[0] = (minute.totals[0] as number) + 1;
     minute.totals[1] = (minute.totals[1] as number) + bytes;
   }

@@ -75,7 +75,7 @@ function bytesOf({ sums }: PairSums): number {
 }
 
 /** Of one of the neighbouring numbers, over all kinds. */
-function sumOf(sums: readonly number[], place: number): number {
+function sumOf(sums: Float64Array, place: number): number {
   let sum = 0;
   for (let at = place; at < sums.length; at += sumsPerPair) sum += sums[at] as number;
   return sum;
@@ -97,7 +97,7 @@ function shownNode({ from, sums }: PairSums): TrafficNode {
   return { name: from, kinds: bytesByKind(sums) };
 }
 
-function bytesByKind(sums: readonly number[]): TrafficPair["kinds"] {
+function bytesByKind(sums: Float64Array): TrafficPair["kinds"] {
   const found = kinds.flatMap((kind, place) => {
     const at = place * sumsPerPair;
     const bytes = (sums[at + 1] as number) + (sums[at + 2] as number);
