@@ -28,7 +28,7 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
     {
       width: Math.max(place.clientWidth, 100),
       height,
-      padding: [8, 26, 0, 0],
+      padding: [8, rightPadding, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -90,6 +90,7 @@ export function fillBands(
 
 /** Pixels left of the drawn part. */
 export const axisWidth = 72;
+export const rightPadding = 26;
 
 const font = "11px system-ui, sans-serif";
 

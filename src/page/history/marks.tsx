@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Traffic } from "../../admin/traffic/index.ts";
 import { count, dateTime, timeOfDay } from "../format.ts";
 import { Empty } from "../panel.tsx";
+import { axisWidth, rightPadding } from "../plot.ts";
 import { hrefOf } from "../route.ts";
 import { type EventMark, marksOf } from "./minutes.ts";
 import type { TimeSpan } from "./span.ts";
@@ -13,6 +14,9 @@ export interface EventMarksProps {
   /** What the axis of the charts spans. */
   readonly axis: TimeSpan;
 }
+
+/** As wide as a chart without what stands beside it. */
+const asWideAsPlot = { marginLeft: `${axisWidth}px`, marginRight: `${rightPadding}px` };
 
 /** Wide enough for a finger. */
 const markPixels = 26;
@@ -32,7 +36,7 @@ export function EventMarks({ traffic, axis }: EventMarksProps): JSX.Element {
   const highest = Math.max(1, ...marks.map(sumOf));
   return (
     <>
-      <ol class="event-marks" ref={place} aria-label="Events by time">
+      <ol class="event-marks" ref={place} aria-label="Events by time" style={asWideAsPlot}>
         {marks.map((mark) => (
           <Mark key={mark.since} mark={mark} axis={axis} share={sumOf(mark) / highest} />
         ))}
