@@ -88,7 +88,7 @@ export function fillBands(
   }
 }
 
-/** Pixels left of the drawn part. */
+/** Pixels left and right of the drawn part. */
 export const axisWidth = 72;
 export const rightPadding = 26;
 
