@@ -14,18 +14,18 @@ export interface Viewers {
 type Say = (name: string, text: string) => void;
 
 /** What each view asks for while it is open, and how often, besides the stream of events. */
-const views: Readonly<Record<string, readonly (readonly [path: string, everyMs: number])[]>> = {
-  now: [["/api/v1/map", 5000]],
-  events: [["/api/v1/events?last=100&types=audit,webhook", 5000]],
+const views: Readonly<Record<string, readonly (readonly [pathAt: (now: number) => string, everyMs: number])[]>> = {
+  now: [[(now) => `/api/v1/map?since=${now - 3_600_000}&until=${now}&limit=1000`, 10_000]],
+  // Asked for whenever the stream tells of new ones.
+  events: [[() => "/api/v1/events?last=50&types=audit,webhook", 2000]],
   delivery: [
-    ["/api/v1/status", 2000],
-    ["/api/v1/quarantine", 5000],
-    ["/api/v1/instance", 10_000],
-    ["/api/v1/replay", 5000],
+    [() => "/api/v1/status", 5000],
+    [() => "/api/v1/quarantine?limit=50", 10_000],
+    [() => "/api/v1/instance", 30_000],
   ],
   history: [
-    ["/api/v1/traffic", 30_000],
-    ["/api/v1/map", 30_000],
+    [(now) => `/api/v1/traffic?since=${now - 86_400_000}&until=${now}`, 30_000],
+    [(now) => `/api/v1/map?since=${now - 86_400_000}&until=${now}&limit=1000`, 30_000],
   ],
 };
 const names = Object.keys(views);
@@ -131,17 +131,18 @@ export function openClients(count: number, url: string, say: Say): Viewers {
     }
   }
 
-  async function poll(path: string, everyMs: number): Promise<void> {
+  async function poll(pathAt: (now: number) => string, everyMs: number): Promise<void> {
     // They did not all begin at once.
     await wait(Math.random() * everyMs, undefined, { signal }).catch(() => undefined);
     while (!signal.aborted) {
+      const path = pathAt(Date.now());
       try {
         const answer = await fetch(`${url}${path}`, { signal });
         totals.bytes += (await answer.arrayBuffer()).byteLength;
         totals.requests++;
-        if (answer.status !== 200) trouble(`${path} answered ${answer.status}`);
+        if (answer.status !== 200) trouble(`${path.replace(/\?.*/, "")} answered ${answer.status}`);
       } catch (error) {
-        trouble(`${path}: ${String(error)}`);
+        trouble(`${path.replace(/\?.*/, "")}: ${String(error)}`);
       }
       await wait(everyMs, undefined, { signal }).catch(() => undefined);
     }
@@ -149,7 +150,7 @@ export function openClients(count: number, url: string, say: Say): Viewers {
 
   const all = Array.from({ length: count }, (_, place) => [
     follow(),
-    ...(views[viewOf(place)] ?? []).map(([path, everyMs]) => poll(path, everyMs)),
+    ...(views[viewOf(place)] ?? []).map(([pathAt, everyMs]) => poll(pathAt, everyMs)),
   ]).flat();
   const figures = async (): Promise<string> => {
     const { messages, streams, requests, failures, bytes } = totals;

@@ -62,7 +62,7 @@ export function FlowPicture({ conservation, counters }: FlowPictureProps): JSX.E
       <details class="values">
         <summary>The same as a table, with what the words mean</summary>
         <Table
-          caption="What became of every record"
+          caption="Records by what became of them"
           columns={[
             { title: "Records", cell: ({ name }) => name },
             { title: "Number", align: "right", cell: ({ amount }) => count(amount) },

@@ -25,6 +25,31 @@ async function findings(page: Page): Promise<readonly string[]> {
   );
 }
 
+/** What is folded away is opened, up to a few of a kind. */
+async function expandAll(page: Page): Promise<void> {
+  for (let round = 0; round < 2; round++)
+    await page.evaluate(() => {
+      const closed = Array.from(document.querySelectorAll<HTMLDetailsElement>("main details:not([open])"));
+      for (const details of closed.slice(0, 8)) details.open = true;
+    });
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+}
+
+/** Each dialog and popover of the page, opened as a person does. */
+const dialogs: readonly (readonly [name: string, view: View, open: (page: Page) => Promise<void>])[] = [
+  ["the state of the instance", "now", (page) => page.getByRole("button", { name: /^Instance:/ }).click()],
+  [
+    "an item of quarantine",
+    "delivery",
+    (page) =>
+      page
+        .getByRole("button", { name: /^Show \S+\.\d+$/ })
+        .first()
+        .click(),
+  ],
+  ["the question before a deletion", "delivery", (page) => page.getByRole("button", { name: /^Delete all/ }).click()],
+];
+
 describe.skipIf(!hasBrowser)("axe finds nothing", () => {
   let browser: Browser;
   let demo: RunningDemo;
@@ -43,6 +68,7 @@ describe.skipIf(!hasBrowser)("axe finds nothing", () => {
       await page.evaluate(axe);
       for (const view of Object.keys(views) as View[]) {
         await show(page, view);
+        await expandAll(page);
         for (const scheme of schemes) {
           await page.emulateMedia({ colorScheme: scheme });
           expect({ view, width, scheme, findings: await findings(page) }).toEqual({
@@ -52,6 +78,20 @@ describe.skipIf(!hasBrowser)("axe finds nothing", () => {
             findings: [],
           });
         }
+      }
+      for (const [name, view, open] of dialogs) {
+        await show(page, view);
+        await open(page);
+        for (const scheme of schemes) {
+          await page.emulateMedia({ colorScheme: scheme });
+          expect({ name, width, scheme, findings: await findings(page) }).toEqual({
+            name,
+            width,
+            scheme,
+            findings: [],
+          });
+        }
+        await page.keyboard.press("Escape");
       }
       await context.close();
     },

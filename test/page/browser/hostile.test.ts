@@ -134,6 +134,30 @@ describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
   );
 
   test(
+    "of every event that is opened, and of every item of quarantine",
+    async () => {
+      const watched = await openPage(browser, `${program.admin}/`);
+      const { page } = watched;
+      await show(page, "events");
+      await page.evaluate(() => {
+        for (const event of document.querySelectorAll<HTMLDetailsElement>("details.event")) event.open = true;
+      });
+      await page.getByRole("heading", { name: "Before and after" }).first().waitFor();
+      for (const text of [image, "<svg/onload=window.hacked=1>"]) await expectText(page, text);
+      await expectHarmless(watched, "opened events");
+      await show(page, "delivery");
+      for (const item of (await page.getByRole("button", { name: /^Show \d+\.\d+$/ }).all()).slice(0, 6)) {
+        await item.click();
+        await page.getByRole("dialog").getByRole("button", { name: "Delete…" }).waitFor();
+        await expectHarmless(watched, "an item of quarantine");
+        await page.keyboard.press("Escape");
+      }
+      await watched.context.close();
+    },
+    timeoutMs,
+  );
+
+  test(
     "of nodes in the tables of traffic",
     async () => {
       const watched = await openPage(browser, `${program.admin}/`);
