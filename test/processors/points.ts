@@ -37,6 +37,7 @@ const config = {
 /** Nothing is kept beyond the fold. */
 const journal = {
   identity: { createdAt: 0 },
+  minutes: { totals: () => [], read: () => undefined, gap: undefined },
   cursor: { logRecords: { delivered: 0, rejected: 0, deadLettered: 0 }, records: { deadLettered: 0 } },
   destinations: [],
   readSnapshot: () => ({ measuredSeq: 0, blobs: new Map() }),
