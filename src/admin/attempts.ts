@@ -47,9 +47,9 @@ function keyOf({ peer, named }: Guesser): string {
   return `${networkOf(peer)} ${named}`;
 }
 
-/** One machine has all addresses of an IPv6 /64. */
+/** One machine has all addresses of an IPv6 /64, and this one all of 127.0.0.0/8. */
 function networkOf(peer: string): string {
-  if (!isIPv6(peer)) return peer;
+  if (!isIPv6(peer)) return peer.startsWith("127.") ? "127.0.0.0/8" : peer;
   const [head = "", tail] = peer.replace(/%.*$/, "").split("::", 2);
   const groups = head.split(":").filter(Boolean);
   const rest = (tail ?? "").split(":").filter(Boolean);

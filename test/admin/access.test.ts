@@ -195,6 +195,14 @@ describe("guessing the token", () => {
     expect(attempts.isExhausted("192.0.2.1")).toBe(false);
   });
 
+  test("counts all loopback addresses as one machine, because every program on it has them all", () => {
+    const attempts = createAttempts(() => 0);
+    for (let guess = 0; guess < 20; guess++) attempts.failed({ peer: `127.0.0.${guess}`, named: "this machine" });
+    expect(attempts.isExhausted({ peer: "127.1.2.3", named: "this machine" })).toBe(true);
+    expect(attempts.isExhausted({ peer: "127.1.2.3", named: "another host" })).toBe(false);
+    expect(attempts.isExhausted({ peer: "192.0.2.1", named: "this machine" })).toBe(false);
+  });
+
   test("from many addresses takes a bounded amount of memory", () => {
     const attempts = createAttempts(() => 0);
     const first = { peer: "192.0.2.1", named: "another host" } as const;
