@@ -4,7 +4,8 @@
  * file too, line by line.
  *
  * `bun test/chaos/pages.ts [--minutes 60] [--pages 10] [--rate 5000] [--clients] [--log PATH] [--program PATH]`: with
- * `--clients`, as many plain clients instead of the pages of a real browser.
+ * `--clients`, as many plain clients instead of the pages of a real browser. Those take CPU of their own, which a burst on a
+ * machine of two cores lacks then: what the instance itself pays is in the CPU per entry, and in a burst beside clients.
  */
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
