@@ -76,7 +76,7 @@ describe("in a pipe", () => {
 
   test("opens on the page, at the usual port or at another one, of a tailnet of the wanted size", async () => {
     const demos = [start(["--nodes", "3", "--open"]), start(["--nodes", "3", "--open"])];
-    const addresses = await Promise.all(
+    const opened = await Promise.all(
       demos.map(async (demo) => {
         const reader = demo.stdout.getReader();
         let output = "";
@@ -85,11 +85,12 @@ describe("in a pipe", () => {
         const [, address = ""] = /Open (\S+) in a browser/.exec(output) ?? [];
         const page = await fetch(address);
         expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
-        await reader.cancel();
-        return address;
+        return { address, reader };
       }),
     );
-    expect(new Set(addresses).size).toBe(2);
+    expect(new Set(opened.map(({ address }) => address)).size).toBe(2);
+    // It ends when nobody reads on.
+    for (const { reader } of opened) await reader.cancel();
     for (const demo of demos) {
       expect(await demo.exited).toBe(0);
       expect(await new Response(demo.stderr).text()).toMatch(
