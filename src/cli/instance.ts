@@ -120,7 +120,7 @@ function obstacleTo(config: Config): string | undefined {
     case "memory":
       return `and its journal would be in memory. ${elsewhere}`;
     case "in_use":
-      return `although an instance is using ${path}. Set admin.listen as that instance does, or give its admin address with --url.`;
+      return `although an instance is using ${path}. Set admin.listen as that instance does, or give its admin address with --url; with admin.enabled = false it has none.`;
     case "unusable":
       return `and this command ${detail}. ${remedy}`;
     default:

@@ -72,6 +72,11 @@ export function dateTime(at: string | number): string {
   return Number.isNaN(date.getTime()) ? "–" : dated.format(date);
 }
 
+/** A sentence of the program with its times, which are RFC 3339, as local ones. */
+export function inLocalTime(sentence: string): string {
+  return sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (at) => time(at));
+}
+
 /** Fractions of a byte are noise. */
 function rounded(amount: number): number {
   return amount < 100 ? Number(amount.toPrecision(2)) : Math.round(amount);

@@ -1,6 +1,6 @@
 /** How the instance is, in one word, with the reasons one click away. */
 import type { JSX } from "preact";
-import { dateTime, time } from "./format.ts";
+import { dateTime, inLocalTime, time } from "./format.ts";
 import { stateOf } from "./instance-state.ts";
 import { connection, overview, streamTrouble } from "./live.ts";
 import { hrefOf } from "./route.ts";
@@ -23,7 +23,7 @@ export function InstanceStateButton(): JSX.Element {
         ) : (
           <ul>
             {reasons.map((reason) => (
-              <li key={reason}>{reason}</li>
+              <li key={reason}>{inLocalTime(reason)}</li>
             ))}
           </ul>
         )}

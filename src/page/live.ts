@@ -136,6 +136,12 @@ function disconnect(): void {
   source = undefined;
 }
 
+/** Something else was answered. If the instance was away, it is back: the stream need not wait for its next try. */
+export function instanceAnswered(): void {
+  const isAway = state.connection.peek() === "closed" && state.trouble.peek() === undefined;
+  if (isAway && source === undefined && isVisible.peek()) connect();
+}
+
 /**
  * The stream does not say why it fails, so the instance is asked for what the stream would bring. One that ends for once, as
  * each does after an hour, is only opened again.

@@ -1,7 +1,7 @@
 /** Data that a view asks for again and again, as long as somebody can see it. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { troubleOf } from "./api.ts";
-import { reconnections } from "./live.ts";
+import { instanceAnswered, reconnections } from "./live.ts";
 import { session } from "./session.ts";
 import { isVisible } from "./visibility.ts";
 
@@ -35,7 +35,9 @@ export function usePolled<Data>(load: (signal: AbortSignal) => Promise<Data>, ev
     const ask = async (): Promise<void> => {
       try {
         const data = await current.current(stop.signal);
-        if (!stop.signal.aborted) setState({ key, data, error: undefined, isLoading: false });
+        if (stop.signal.aborted) return;
+        setState({ key, data, error: undefined, isLoading: false });
+        instanceAnswered();
       } catch (error) {
         if (!stop.signal.aborted) setState(({ data }) => ({ key, data, error: troubleOf(error), isLoading: false }));
       }

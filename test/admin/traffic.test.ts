@@ -120,8 +120,8 @@ describe("as a map", () => {
     expect(map.pairs).toEqual([pair]);
     expect(map.nodes).toEqual([{ name: "server", kinds: { relayed: 55 } }]);
     expect(map.services).toEqual([
-      { name: "https", entries: 2, bytes: 218 },
-      { name: "ssh", entries: 1, bytes: 33 },
+      { name: "https", isTransport: false, entries: 2, bytes: 218 },
+      { name: "ssh", isTransport: false, entries: 1, bytes: 33 },
     ]);
     expect(map.others).toEqual({ entries: 1, bytes: 33 });
     const { pairs, others } = await ask<TrafficMap>("map");

@@ -45,7 +45,9 @@ export interface TrafficNode {
 }
 
 export interface TrafficService {
+  /** Of the service at the port of the destination, or of the transport if that port has none. */
   readonly name: string;
+  readonly isTransport: boolean;
   readonly entries: number;
   readonly bytes: number;
 }

@@ -9,6 +9,7 @@ import {
   totalsPerKind,
 } from "../../ledger/minute.ts";
 import type { AddTo } from "../../ledger/minutes.ts";
+import { isTransport } from "../../records/flow/protocols.ts";
 import type { TrafficMap, TrafficNode, TrafficPair } from "./answers.ts";
 
 /** Services that are listed. */
@@ -45,7 +46,7 @@ export class MapSums {
       pairs: chosen.map(shownPair),
       nodes: [...pairs.values()].filter(({ to }) => to === undefined).map(shownNode),
       services: [...services]
-        .map(([name, used]) => ({ name, ...used }))
+        .map(([name, used]) => ({ name, isTransport: isTransport(name), ...used }))
         .toSorted((one, other) => other.bytes - one.bytes || (one.name < other.name ? -1 : 1))
         .slice(0, maxServices),
       others,

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import type { DestinationStatus } from "../../admin/destinations.ts";
 import type { RunningStatus } from "../../admin/status.ts";
 import { backlogText, destinationText, signalText } from "../../screen/status-text.ts";
+import { inLocalTime } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { visible } from "./record-text.ts";
@@ -66,13 +67,13 @@ function Destination({ destination, pending, rows }: DestinationProps): JSX.Elem
         {signals.map(([signal, health]) => (
           <div key={signal} class={levelOf(health)}>
             <dt>{signal}</dt>
-            <dd>{signalText(health, lastSuccess[signal], now, signal === "logs" ? pending : 0)}</dd>
+            <dd>{inLocalTime(signalText(health, lastSuccess[signal], now, signal === "logs" ? pending : 0))}</dd>
           </div>
         ))}
         {rows.map(([title, text]) => (
           <div key={title}>
             <dt>{title}</dt>
-            <dd>{text}</dd>
+            <dd>{inLocalTime(text)}</dd>
           </div>
         ))}
       </dl>

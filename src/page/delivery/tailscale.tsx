@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import type { RunningStatus } from "../../admin/status.ts";
 import { ageText, pollText } from "../../screen/status-text.ts";
+import { inLocalTime } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { Badge } from "./destinations.tsx";
@@ -21,7 +22,7 @@ export function TailscalePanel({ status }: { readonly status: RunningStatus | un
             <h3>
               <Badge level="warn" text={task === "device list" ? "not read" : "not set"} /> {task}
             </h3>
-            <p>{visible(trouble)}</p>
+            <p>{visible(inLocalTime(trouble))}</p>
             <Remedy text={remedy} />
           </li>
         ))}
@@ -30,7 +31,7 @@ export function TailscalePanel({ status }: { readonly status: RunningStatus | un
             <h3>
               <Badge level={poll.trouble === undefined ? "ok" : "warn"} /> Polling of the {poll.log} log
             </h3>
-            <p>{pollText(poll, serverNow())}</p>
+            <p>{inLocalTime(pollText(poll, serverNow()))}</p>
             <Remedy text={poll.remedy} />
           </li>
         ))}

@@ -1,6 +1,7 @@
 /** What is wrong or probably not intended, each with what to do about it: the first thing on the view. */
 import type { JSX } from "preact";
 import type { Instance } from "../../admin/instance.ts";
+import { inLocalTime } from "../format.ts";
 import { Panel } from "../panel.tsx";
 import { marks } from "./flow-picture.tsx";
 import { visible } from "./record-text.ts";
@@ -32,9 +33,9 @@ export function WarningsPanel({ instance, error }: WarningsPanelProps): JSX.Elem
               <span class="unseen">{severity === "error" ? "Error:" : "Warning:"} </span>
               {key !== undefined && <code>{visible(key)}</code>}
               {key !== undefined && ": "}
-              {visible(message)}
+              {visible(inLocalTime(message))}
             </p>
-            <p class="remedy">{visible(remedy)}</p>
+            <p class="remedy">{visible(inLocalTime(remedy))}</p>
           </li>
         ))}
       </ul>

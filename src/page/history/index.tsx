@@ -79,7 +79,7 @@ export function HistoryView(): JSX.Element {
         </Panel>
         <Panel
           title="Services"
-          note={`As both ends report it${nodes.length === 0 ? "" : "; of all nodes, because services are not counted per node"}.`}
+          note={nodes.length === 0 ? undefined : "Of all nodes, because services are not counted per node."}
           width="full"
         >
           {data !== undefined && <ServicesTable services={data.map.services} />}

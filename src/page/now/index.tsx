@@ -89,7 +89,7 @@ export function NowView(): JSX.Element {
         </Panel>
         <Panel
           title="Services"
-          note={`Last ${rangeTitles[range]}${nodes.length === 0 ? "" : ", of all nodes: services are not counted per node"}. Both ends report a connection; the one that answers names no service, so its reports are under tcp and udp.`}
+          note={`Last ${rangeTitles[range]}${nodes.length === 0 ? "" : ", of all nodes: services are not counted per node"}.`}
         >
           <ServicesTable services={data?.services ?? []} />
         </Panel>

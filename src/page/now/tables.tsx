@@ -52,8 +52,9 @@ export function PairsTable({ pairs, others, nodes }: PairsTableProps): JSX.Eleme
 }
 
 export function ServicesTable({ services }: Pick<TrafficMap, "services">): JSX.Element {
-  if (services.length === 0) return <Empty>No traffic in this range.</Empty>;
-  const whole = services.reduce((sum, service) => sum + service.bytes, 0);
+  const named = services.filter(({ isTransport }) => !isTransport);
+  const nameless = services.filter(({ isTransport }) => isTransport);
+  const whole = named.reduce((sum, service) => sum + service.bytes, 0);
   const columns: readonly Column<TrafficService>[] = [
     { title: "Service", value: ({ name }) => name, cell: ({ name }) => <Name text={name} /> },
     { title: "Bytes", align: "right", value: (service) => service.bytes, cell: (service) => bytes(service.bytes) },
@@ -61,14 +62,26 @@ export function ServicesTable({ services }: Pick<TrafficMap, "services">): JSX.E
     { title: "Entries", align: "right", value: ({ entries }) => entries, cell: ({ entries }) => count(entries) },
   ];
   return (
-    <Table
-      caption="Services by traffic"
-      columns={columns}
-      rows={services}
-      keyOf={({ name }) => name}
-      sortedBy="Bytes"
-      limit={limit}
-    />
+    <>
+      {named.length === 0 ? (
+        <Empty>No traffic of a known service in this range.</Empty>
+      ) : (
+        <Table
+          caption="Services by traffic"
+          columns={columns}
+          rows={named}
+          keyOf={({ name }) => name}
+          sortedBy="Bytes"
+          limit={limit}
+        />
+      )}
+      {nameless.length > 0 && (
+        <p class="note">
+          Without a service: {nameless.map(({ name, bytes: amount }) => `${name} ${bytes(amount)}`).join(", ")}. Both
+          ends report a connection, and only the one that began it names the service.
+        </p>
+      )}
+    </>
   );
 }
 

@@ -23,6 +23,11 @@ export function transportName(protocol: number): string {
   return protocol === 0 ? "unknown" : (names[protocol] ?? String(protocol));
 }
 
+/** Whether a name is that of a transport as `transportName` gives it; a service of IANA's has another. */
+export function isTransport(name: string): boolean {
+  return name === "unknown" || numbers.has(name) || /^\d+$/.test(name);
+}
+
 /**
  * Decodes `proto`: a number, a quoted number, or a name in any case; 0 if absent. An unknown name is returned in lower case, as
  * `{ name }`. For an invalid value, the reason: `invalid_protocol` if it is outside 0–255 or not a name, `invalid_entry` for

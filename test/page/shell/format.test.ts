@@ -1,6 +1,6 @@
 /** Numbers, times and names as people read them. */
 import { describe, expect, test } from "bun:test";
-import { age, dateTime, frequency, rate, share, time } from "../../../src/page/format.ts";
+import { age, dateTime, frequency, inLocalTime, rate, share, time } from "../../../src/page/format.ts";
 
 test.each([
   [0, "0 B/s"],
@@ -62,4 +62,11 @@ describe("a time", () => {
   test("that is none is a dash", () => {
     expect([time("nonsense"), dateTime("nonsense"), dateTime(Number.NaN)]).toEqual(["–", "–", "–"]);
   });
+});
+
+test("the times in a sentence of the program are local ones", () => {
+  const [from, until] = ["2026-11-27T06:49:38.403Z", "2026-11-27T07:00:00Z"];
+  expect(inLocalTime(`failing since ${from}, until ${until}; 12:00 stays`)).toBe(
+    `failing since ${time(from)}, until ${time(until)}; 12:00 stays`,
+  );
 });

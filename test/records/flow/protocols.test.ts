@@ -1,6 +1,6 @@
 /** Protocol numbers of the wire and the transports that they are. */
 import { expect, test } from "bun:test";
-import { protocolOf, transportName } from "../../../src/records/flow/protocols.ts";
+import { isTransport, protocolOf, transportName } from "../../../src/records/flow/protocols.ts";
 
 test.each([
   [undefined, 0],
@@ -83,4 +83,9 @@ test("names the published transports, and numbers the rest", () => {
   expect(Object.fromEntries(Object.keys(names).map((number) => [number, transportName(Number(number))]))).toEqual(
     names,
   );
+});
+
+test("names of transports are told from names of services", () => {
+  for (let protocol = 0; protocol < 256; protocol++) expect(isTransport(transportName(protocol))).toBe(true);
+  expect(["https", "ssh", "domain", "constructor", ""].filter(isTransport)).toEqual([]);
 });
