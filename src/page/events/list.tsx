@@ -1,6 +1,6 @@
 /** The list of events by day. Each is a line that opens. */
-import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Component, type JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { serverNow } from "../live.ts";
 import { daysOf } from "./days.ts";
@@ -15,25 +15,16 @@ export interface EventListProps {
 }
 
 export function EventList({ events, openId }: EventListProps): JSX.Element {
-  // The same element is not compared again, of which there may be a thousand.
-  const drawn = useMemo(() => new WeakMap<AcceptedEvent, JSX.Element>(), [openId]);
-  const itemOf = (event: AcceptedEvent): JSX.Element => {
-    const known = drawn.get(event);
-    if (known !== undefined) return known;
-    const made = (
-      <li key={event.id}>
-        <EventLine event={event} isLinked={event.id === openId} />
-      </li>
-    );
-    drawn.set(event, made);
-    return made;
-  };
   return (
     <>
       {daysOf(events, serverNow()).map(({ title, key, events: ofDay }) => (
         <section key={key} class="day" aria-label={title}>
           <h2>{title}</h2>
-          <ol>{ofDay.map(itemOf)}</ol>
+          <ol>
+            {ofDay.map((event) => (
+              <EventItem key={event.id} event={event} isLinked={event.id === openId} />
+            ))}
+          </ol>
         </section>
       ))}
     </>
@@ -43,6 +34,21 @@ export function EventList({ events, openId }: EventListProps): JSX.Element {
 interface EventLineProps {
   readonly event: AcceptedEvent;
   readonly isLinked: boolean;
+}
+
+/** Of the thousand that there may be, only those that change are drawn. An element kept for that would keep all that was ever beside it. */
+class EventItem extends Component<EventLineProps> {
+  override shouldComponentUpdate({ event, isLinked }: EventLineProps): boolean {
+    return event !== this.props.event || isLinked !== this.props.isLinked;
+  }
+
+  override render({ event, isLinked }: EventLineProps): JSX.Element {
+    return (
+      <li>
+        <EventLine event={event} isLinked={isLinked} />
+      </li>
+    );
+  }
 }
 
 function EventLine({ event, isLinked }: EventLineProps): JSX.Element {

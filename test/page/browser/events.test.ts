@@ -146,3 +146,25 @@ test.skipIf(!hasBrowser)(
   },
   timeoutMs,
 );
+
+test.skipIf(!hasBrowser)(
+  "events that make room for newer ones leave nothing behind",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/events?text=number-`);
+    const session = await context.newCDPSession(page);
+    await events(page).first().waitFor();
+    for (let from = 1000; from < 2500; from += 300) {
+      await send(...numbered(from, 300));
+      await firstIs(page, `number-${from + 299}`);
+    }
+    expect(await events(page).count()).toBeLessThanOrEqual(1000);
+    await until(async () => {
+      await session.send("HeapProfiler.collectGarbage");
+      // One per event, and those of the frame.
+      return (await session.send("Memory.getDOMCounters")).jsEventListeners < 1200;
+    });
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
