@@ -47,3 +47,6 @@ export function attributeSet(attributes: LogAttributes): AttributeSet {
 
 /** The event name of flow log records. */
 export const flowEventName = "tailscale.network.flow";
+
+/** The event name of audit log records. */
+export const auditEventName = "tailscale.config.audit";

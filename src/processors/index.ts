@@ -1,6 +1,6 @@
 /** Audit records and webhook events: the metric increments and the log event of each. Flow records: `flow-metrics.ts` and `flow.ts`. */
 import { count, type Increments } from "../catalogue/increments.ts";
-import { type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
+import { auditEventName, type LogEvent, presentAttributes } from "../catalogue/log-event.ts";
 import type { AttributesOfLog } from "../catalogue/logs.ts";
 import {
   actorTypes,
@@ -104,7 +104,7 @@ function describeAudit(
   const observedTime = representable(recorded) ?? hrTimeOfMillis(acceptedAt);
   const property = target.property === "" ? "" : `.${target.property}`;
   return {
-    name: "tailscale.config.audit",
+    name: auditEventName,
     severity: record.error === "" ? "INFO" : "WARN",
     time: representable(time) ?? observedTime,
     observedTime,

@@ -1,5 +1,6 @@
 /** Accepted events as text for a person, on one line and safe to show: who did what, or who talked to whom. */
 import type { AcceptedEvent } from "../admin/events/index.ts";
+import { eventWords } from "../catalogue/event-words.ts";
 import type { LogAttributes } from "../catalogue/log-event.ts";
 import { cutColumns, printable } from "../lib/text.ts";
 
@@ -70,19 +71,12 @@ function endText(node: unknown, address: unknown, port: unknown): string {
   return port === undefined ? shown(host) : `${shown(host)}:${shown(port)}`;
 }
 
-function auditText({ attributes }: AcceptedEvent): string {
-  const of = (name: string, columns?: number) => shown(attributes[name] ?? "", columns);
-  const who = attributes["user.name"] ?? attributes["user.full_name"] ?? "Tailscale";
-  const property = of("tailscale.target.property");
-  const what = [
-    of("tailscale.audit.action"),
-    `${of("tailscale.target.type")}${property === "" ? "" : `.${property}`}`,
-    of(attributes["tailscale.target.name"] === undefined ? "tailscale.target.id" : "tailscale.target.name"),
-    `via ${of("tailscale.audit.origin")}`,
-  ];
-  const error = of("error.message", messageColumns);
-  const failure = error === "" ? "" : `, failed: ${error}`;
-  return `${shown(who)}: ${what.filter((word) => word !== "").join(" ")}${failure}${changeText(attributes)}`;
+function auditText(event: AcceptedEvent): string {
+  const { actor, what, target, failure } = eventWords(event);
+  const origin = `via ${shown(event.attributes["tailscale.audit.origin"] ?? "")}`;
+  const words = [shown(what), shown(target), origin].filter((word) => word !== "").join(" ");
+  const failed = failure === "" ? "" : `, ${shown(failure, messageColumns)}`;
+  return `${shown(actor || "Tailscale")}: ${words}${failed}${changeText(event.attributes)}`;
 }
 
 /** Old and new value; a policy file is shown as a diff instead. */

@@ -6,6 +6,8 @@ import { EventReader } from "../../src/admin/events/reader.ts";
 import { searchBack } from "../../src/admin/events/search.ts";
 import { wantedOf } from "../../src/admin/events/wanted.ts";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import { actionWords, eventWords } from "../../src/catalogue/event-words.ts";
+import type { LogEvent } from "../../src/catalogue/log-event.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
@@ -176,7 +178,8 @@ describe("only events are found", () => {
   test.each([
     ["text=answer", ["failed"]],
     ["text=BOB%20nameserver", ["failed"]],
-    ["text=bob%20policy", []],
+    ["text=bob%20policy", ["failed"]],
+    ["text=bob%20tag:prod", []],
     ["text=tag:prod", ["policy"]],
     ["text=%22tag:web%22", ["policy"]],
     ["text=<img%20onerror", ["hostile"]],
@@ -206,6 +209,37 @@ describe("only events are found", () => {
     [`text=${"a".repeat(257)}`, "text must be at most 256 characters"],
   ])("and %s is refused: %s", async (query, text) => {
     expect(await get<object>(`events?${query}`)).toEqual({ status: 400, answer: { text } });
+  });
+});
+
+describe("events are found by the words in which they are shown", () => {
+  test.each(Object.entries(actionWords))("%s is %s", async (action, words) => {
+    const target = { id: "T1", name: "the-target", type: "TAILNET", property: "ACL" };
+    await accept(
+      auditValue({ eventGroupID: "wanted", action, target }),
+      auditValue({ eventGroupID: "other", action: "ENTANGLE", target: { ...target, property: "SPIN" } }),
+    );
+    const [event] = (await ask("last=2")).events;
+    const shown = eventWords(event as AcceptedEvent);
+    expect(shown.what.startsWith(words)).toBe(true);
+    const text = `${shown.actor} ${shown.what} ${shown.target}`.toUpperCase();
+    expect(labelsOf(await ask(`last=9&text=${encodeURIComponent(text)}`))).toEqual(["wanted"]);
+  });
+
+  test("which say why it failed", async () => {
+    await accept(auditValue({ eventGroupID: "failed", error: "no answer" }), auditValue());
+    expect(labelsOf(await ask("last=9&text=which+failed:+answer"))).toEqual(["failed"]);
+  });
+
+  test("and several actors as they are shown, together with other words", () => {
+    const attributes = { "tailscale.webhook.actor": ["ann@example.com", "bob@example.com"] };
+    const name = "tailscale.webhook.nodeApproved";
+    const event = { name, severity: "INFO", body: "Node approved" } as const;
+    const times = { time: [0, 0], observedTime: [0, 0] } satisfies Partial<LogEvent>;
+    const isFound = (text: string) =>
+      wantedOf({ types: [], nodes: [], text }).event?.({ ...event, ...times, attributes });
+    expect(isFound("node ann@example.com, bob@example.com")).toBe(true);
+    expect(isFound("node ann@example.com, eve@example.com")).toBe(false);
   });
 });
 

@@ -117,7 +117,7 @@ async function shownBy(args: readonly string[], last: string): Promise<readonly 
 const lines = {
   https: "2026-11-02T09:15:00Z flow    100.64.1.1 → 100.64.1.2:443  tcp https  tx 300 B, rx 200 B  virtual",
   postgres: "2026-11-02T09:15:00Z flow    100.64.1.1 → 100.64.1.2:5432  tcp postgresql  tx 300 B, rx 200 B  virtual",
-  audit: "2026-11-02T09:15:08Z audit   alice@example.com: UPDATE NODE.ACL_TAGS web via ADMIN_CONSOLE: tag:a → tag:b",
+  audit: "2026-11-02T09:15:08Z audit   alice@example.com: changed ACL tags web via ADMIN_CONSOLE: tag:a → tag:b",
   webhook: "2026-11-02T09:15:09Z webhook nodeNeedsApproval: Node laptop needs approval (by bob@example.com)",
 };
 const all = Object.values(lines);

@@ -7,7 +7,10 @@ import { bytes, diffOf, eventText } from "../../src/screen/event-text.ts";
 function event(type: AcceptedEvent["type"], attributes: LogAttributes, body = ""): AcceptedEvent {
   const time = "2026-11-02T09:15:00Z";
   const place = { id: "a.1.0.0", source: "stream", acceptedAt: time, time, observedTime: time } as const;
-  return { ...place, type, name: "a.name", severity: "INFO", body, attributes };
+  const name = { flow: "tailscale.network.flow", audit: "tailscale.config.audit", webhook: "tailscale.webhook.other" }[
+    type
+  ];
+  return { ...place, type, name, severity: "INFO", body, attributes };
 }
 
 const counters = { "tailscale.tx.bytes": 64, "tailscale.rx.bytes": 3_400_000 };
@@ -67,17 +70,17 @@ test.each<[string, LogAttributes, string]>([
   [
     "old and new value",
     { ...change, "user.name": "ann@example.com", "tailscale.audit.old": "a", "tailscale.audit.new": "b" },
-    "ann@example.com: UPDATE TAILNET.ACL via ADMIN_CONSOLE: a → b",
+    "ann@example.com: changed the policy file via ADMIN_CONSOLE: a → b",
   ],
   [
     "why it failed",
     { ...change, "user.full_name": "Ann Example", "error.message": "not allowed" },
-    "Ann Example: UPDATE TAILNET.ACL via ADMIN_CONSOLE, failed: not allowed",
+    "Ann Example: changed the policy file via ADMIN_CONSOLE, which failed: not allowed",
   ],
   [
     "a policy file as a diff beside the line",
     { ...change, "tailscale.audit.old": "{}", "tailscale.audit.new": "{}", "tailscale.audit.diff": "-a\n+b" },
-    "Tailscale: UPDATE TAILNET.ACL via ADMIN_CONSOLE",
+    "Tailscale: changed the policy file via ADMIN_CONSOLE",
   ],
 ])("an audit record shows %s", (_, attributes, text) => {
   expect(eventText(event("audit", attributes))).toBe(text);

@@ -66,8 +66,8 @@ test("on 80 columns and 24 rows, rates, sums, talkers and events are there", () 
       東京サーバー ↔ évil?[2J?enil                         1.00 kB █
 
       Latest audit and webhook events (UTC)
-      audit 09:15:00 ann@example.com: UPDATE NODE.ACL_TAGS node-1 via ADMIN_CONSOL…
-      audit 09:15:00 ann@example.com: UPDATE NODE.ACL_TAGS node-2 via ADMIN_CONSOL…"
+      audit 09:15:00 ann@example.com: changed ACL tags node-1 via ADMIN_CONSOLE: n…
+      audit 09:15:00 ann@example.com: changed ACL tags node-2 via ADMIN_CONSOLE: n…"
   `);
 });
 
@@ -105,7 +105,7 @@ test("a pipe gets what is new, on lines that nothing in a record can forge", () 
   expect(linesOf(hostile, ["not up to date"])).toEqual([
     "1:01 80 entries/s; 100 records accepted, 90 delivered, 8 pending; top fileserver-of-the-office ↔ laptop-of-somebody 4.21 MB",
     "1:01 ! not up to date",
-    '1:01 audit 09:15:00 a?b?[31m: UPDATE NODE.ACL_TAGS node-3 via ADMIN_CONSOLE: nothing → ["tag:web"]',
+    '1:01 audit 09:15:00 a?b?[31m: changed ACL tags node-3 via ADMIN_CONSOLE: nothing → ["tag:web"]',
   ]);
 });
 

@@ -1,5 +1,12 @@
 /** Which events are asked for: by type, severity, node and free text. What the head of a row tells is decided without decoding the row. */
-import { type LogAttributes, type LogEvent, type Severity, severityNumbers } from "../../catalogue/log-event.ts";
+import { eventWords } from "../../catalogue/event-words.ts";
+import {
+  flowEventName,
+  type LogAttributes,
+  type LogEvent,
+  type Severity,
+  severityNumbers,
+} from "../../catalogue/log-event.ts";
 import { globMatcher } from "../../lib/text.ts";
 import type { RowHead } from "../../journal/index.ts";
 import { type RecordType, recordTypes } from "../../records/types.ts";
@@ -11,7 +18,7 @@ export interface EventFilter {
   readonly nodes: readonly string[];
   /** At least. */
   readonly severity?: Severity;
-  /** Words that all have to be in the event, ignoring case: each in its name, its body or the value of an attribute. */
+  /** Words that all have to be in the event, ignoring case: each in its name, its body, the value of an attribute, or the words in which the page shows it. */
   readonly text?: string;
 }
 
@@ -52,10 +59,12 @@ function wordsOf(text: string): readonly string[] {
   );
 }
 
-/** Values are divided by line breaks, which are in no word. */
-function hasWords({ name, body, attributes }: LogEvent, words: readonly string[]): boolean {
+/** Values are divided by line breaks, which are in no word. What a person reads in a list is found as well. */
+function hasWords(event: LogEvent, words: readonly string[]): boolean {
   if (words.length === 0) return true;
-  const all = [name, body, ...Object.values(attributes).flat()].join("\n").toLowerCase();
+  const { name, body, attributes } = event;
+  const shown = name === flowEventName ? [] : Object.values(eventWords(event));
+  const all = [name, body, ...Object.values(attributes).flat(), ...shown].join("\n").toLowerCase();
   return words.every((word) => all.includes(word));
 }
 

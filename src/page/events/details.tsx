@@ -2,6 +2,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
+import { actorOf } from "../../catalogue/event-words.ts";
 import { get } from "../api.ts";
 import { dateTime } from "../format.ts";
 import { usePolled } from "../poll.ts";
@@ -9,7 +10,7 @@ import { NodeLink } from "../node-link.tsx";
 import { go, hrefOf, route } from "../route.ts";
 import { Difference } from "./difference.tsx";
 import { addressOf, filterOf } from "./query.ts";
-import { actorOf, visible } from "./words.ts";
+import { visible } from "./words.ts";
 
 /** At the end of a text that the list has only the beginning of. */
 const cutMark = "…[truncated]";

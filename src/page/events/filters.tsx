@@ -2,10 +2,10 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
+import { actorOf } from "../../catalogue/event-words.ts";
 import { Choice } from "../panel.tsx";
 import { replace } from "../route.ts";
 import { addressOf, type EventFilter, eventTypes, maxText, severities } from "./query.ts";
-import { actorOf } from "./words.ts";
 
 export interface EventFiltersProps {
   readonly filter: EventFilter;

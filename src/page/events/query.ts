@@ -1,9 +1,9 @@
 /** Which events are asked for, as the page's address says it, and as the instance is asked. */
 import type { AcceptedEvent } from "../../admin/events/index.ts";
+import { actorOf } from "../../catalogue/event-words.ts";
 import type { RecordType } from "../../records/types.ts";
 import type { Parameters } from "../api.ts";
 import type { Route } from "../route.ts";
-import { actorOf } from "./words.ts";
 
 export const eventTypes = ["audit", "webhook", "flow"] as const satisfies readonly RecordType[];
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { AcceptedEvent } from "../../../src/admin/events/index.ts";
 import { daysOf } from "../../../src/page/events/days.ts";
 import { addressOf, filterOf, isShown, parametersOf } from "../../../src/page/events/query.ts";
-import { actorOf, readable, visible, wordsOf } from "../../../src/page/events/words.ts";
+import { visible, wordsOf } from "../../../src/page/events/words.ts";
 
 const usual = { types: ["audit", "webhook"], severity: "info", text: "", actor: "", nodes: [] };
 
@@ -74,6 +74,8 @@ test("an actor is found by the server in any text, and here where actors are", (
   );
 });
 
+const webhook = { type: "webhook", name: "tailscale.webhook.nodeCreated" } as const;
+
 describe("in words", () => {
   test("an audit event says who changed what", () => {
     const attributes = {
@@ -92,32 +94,16 @@ describe("in words", () => {
     expect(wordsOf(failed).what).toBe("changed key expiry time, which failed: no such key");
   });
 
-  test.each(["valueOf", "constructor", "__proto__"])("the action %s is a word like any other", (action) => {
-    const attributes = { "tailscale.audit.action": action, "tailscale.target.type": "NODE" };
-    expect(wordsOf(event({ attributes })).what).toBe(`${readable(action)} node`);
-  });
-
   test("a webhook event says its message, and nothing is made up that is not there", () => {
-    expect(wordsOf(event({ type: "webhook", body: "Node laptop needs approval" }))).toEqual({
+    expect(wordsOf(event({ ...webhook, body: "Node laptop needs approval" }))).toEqual({
       actor: "",
       what: "Node laptop needs approval",
       target: "",
     });
-    expect(actorOf(event({ attributes: { "tailscale.actor.tags": "tag:ci" } }))).toBe("tag:ci");
-  });
-
-  test.each([
-    ["MAGIC_DNS", "MagicDNS"],
-    ["ACL", "the policy file"],
-    ["OAUTH_ACCESS_TOKEN", "OAUTH access token"],
-    ["", ""],
-    ["<IMG_SRC=X>", "<img src=x>"],
-  ])("%s is %s", (word, text) => {
-    expect(readable(word)).toBe(text);
   });
 
   test("a long text is cut in the list, never inside of a character", () => {
-    const { what } = wordsOf(event({ type: "webhook", body: "😀".repeat(400).slice(1) }));
+    const { what } = wordsOf(event({ ...webhook, body: "😀".repeat(400).slice(1) }));
     expect([what.length <= 301, what.isWellFormed(), what.endsWith("…")]).toEqual([true, true, true]);
   });
 
