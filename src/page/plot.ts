@@ -1,7 +1,7 @@
 /** How a chart is drawn: uPlot's options, with colors from the style sheet and times as the browser writes them. */
 import uPlot from "uplot";
 import { day, time, timeOfDay } from "./format.ts";
-import { bandsOf, stacked, type StackedSeries } from "./stack.ts";
+import { alone, bandsOf, stacked, type StackedSeries } from "./stack.ts";
 import { colorValue } from "./theme.ts";
 
 export interface ChartSeries extends StackedSeries {
@@ -124,7 +124,7 @@ function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"
     stroke: () => colorValue(color),
     width: 1.25,
     // A line needs two.
-    points: { show: ({ data: [at] }) => at.length === 1, size: 5 },
+    points: { show: false, size: 5, filter: ({ data }, index) => alone(data[index] ?? []) },
     ...(side === "below" && { dash: [4, 2] }),
     ...filled,
   };

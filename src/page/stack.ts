@@ -37,3 +37,9 @@ export function bandsOf(series: readonly StackedSeries[], isHidden: (index: numb
     return inner === undefined ? [] : [[index, inner]];
   });
 }
+
+/** The indices of values that have none beside them, through which no line can be drawn. */
+export function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const isGap = (at: number): boolean => typeof values[at] !== "number";
+  return Array.from(values, (_, at) => at).filter((at) => !isGap(at) && isGap(at - 1) && isGap(at + 1));
+}

@@ -1,6 +1,6 @@
 /** Series on top of each other. */
 import { expect, test } from "bun:test";
-import { bandsOf, stacked, type StackedSeries } from "../../../src/page/stack.ts";
+import { alone, bandsOf, stacked, type StackedSeries } from "../../../src/page/stack.ts";
 
 const series: readonly StackedSeries[] = [
   { values: [1, 2] },
@@ -34,4 +34,12 @@ test("what is filled lies between a series and the one nearer to zero on its sid
     [3, 1],
     [4, 2],
   ]);
+});
+
+test("values without a neighbor are found, because no line goes through them", () => {
+  expect(alone([5])).toEqual([0]);
+  expect(alone([null, null, 0])).toEqual([2]);
+  expect(alone([1, null, 2, null, 3, 4])).toEqual([0, 2]);
+  expect(alone([1, 2, 3])).toEqual([]);
+  expect(alone([])).toEqual([]);
 });
