@@ -88,7 +88,7 @@ function Key({ row, onCopy }: { readonly row: ShownSetting; readonly onCopy: (ke
 }
 
 function Origin({ row: { origin, isDefault } }: { readonly row: ShownSetting }): JSX.Element {
-  return <span class={isDefault ? "muted" : undefined}>{visible(origin)}</span>;
+  return <span class={isDefault ? "muted" : "wrapped"}>{visible(origin)}</span>;
 }
 
 /** Backticks mark code, as in the reference. */
