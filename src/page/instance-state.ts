@@ -18,5 +18,5 @@ export function stateOf(now: Overview | undefined): InstanceState {
   const reasons = [...notReady, ...degraded, ...restoring];
   if (notReady.length > 0) return { kind: "bad", word: "Not ready", reasons };
   if (degraded.length > 0) return { kind: "warn", word: "Degraded", reasons };
-  return { kind: "ok", word: restoring.length > 0 ? "Restoring" : "Well", reasons };
+  return { kind: "ok", word: restoring.length > 0 ? "Restoring" : "Accepting", reasons };
 }

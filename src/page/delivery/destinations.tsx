@@ -82,7 +82,7 @@ function Destination({ destination, pending, rows }: DestinationProps): JSX.Elem
 }
 
 const badges: Readonly<Record<Level, string>> = {
-  ok: "well",
+  ok: "ok",
   warn: "failing",
   bad: "nothing accepted",
   off: "not used",

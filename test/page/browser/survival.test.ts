@@ -35,7 +35,7 @@ test.skipIf(!hasBrowser)(
     const adminPort = await freePort();
     const first = await start(adminPort);
     const { page, context, problems } = await openPage(browser, `${first.admin}/`, { mayFail: true });
-    const well = page.getByRole("button", { name: "Instance: Well" });
+    const well = page.getByRole("button", { name: "Instance: Accepting" });
     const lost = page.getByText("Connection lost, trying again");
     await well.waitFor();
     await page.getByText("No flow logs yet").waitFor();
@@ -83,7 +83,7 @@ test.skipIf(!hasBrowser)(
       }),
     );
     await page.reload();
-    await page.getByRole("button", { name: "Instance: Well" }).waitFor();
+    await page.getByRole("button", { name: "Instance: Accepting" }).waitFor();
     await page.getByLabel("Color scheme").selectOption("dark");
     await page.waitForFunction(() => document.documentElement.dataset["theme"] === "dark");
 
@@ -96,7 +96,7 @@ test.skipIf(!hasBrowser)(
     await page.evaluate(() => dispatchEvent(new Event("online")));
     await page.getByText("Version 9.9.9 runs now").waitFor();
     await page.getByRole("button", { name: "Reload" }).click();
-    await page.getByRole("button", { name: "Instance: Well" }).waitFor();
+    await page.getByRole("button", { name: "Instance: Accepting" }).waitFor();
     await page.getByText("Version 9.9.9 runs now").waitFor({ state: "detached" });
 
     await context.close();

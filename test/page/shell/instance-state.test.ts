@@ -23,7 +23,7 @@ function overview(change: Partial<Overview>): Overview {
 test("an instance is as bad as its worst reason, and names them all", () => {
   const restoring = { kind: "restoring", measuredRow: 1000, lastRow: 2500 } as const;
   expect(stateOf(undefined)).toEqual({ kind: "unknown", word: "Unknown", reasons: [] });
-  expect(stateOf(overview({}))).toEqual({ kind: "ok", word: "Well", reasons: [] });
+  expect(stateOf(overview({}))).toEqual({ kind: "ok", word: "Accepting", reasons: [] });
   expect(stateOf(overview({ counters: restoring }))).toEqual({
     kind: "ok",
     word: "Restoring",
