@@ -6,6 +6,7 @@ import { get } from "../api.ts";
 import { offerNodes } from "../filter.tsx";
 import { overview, serverNow } from "../live.ts";
 import { TrafficMapView } from "../map/index.tsx";
+import { Name } from "../node-link.tsx";
 import { Choice, Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
 import { go, hrefOf, rangeMs, ranges, route } from "../route.ts";
@@ -51,6 +52,7 @@ export function NowView(): JSX.Element {
       <Figures paths={data && sumOfPaths(paths)} scope={nodes.length === 0 ? "" : "all nodes, "} />
       {isRebuilding && <p class="note">Minutes are being rebuilt from the journal; sums still grow.</p>}
       <NothingYet />
+      {data !== undefined && <Absent nodes={nodes} known={nodesOf(data)} />}
       <div class="now-top">
         <Panel
           title="Who talks to whom"
@@ -95,6 +97,26 @@ export function NowView(): JSX.Element {
         </Panel>
       </div>
     </div>
+  );
+}
+
+interface AbsentProps {
+  readonly nodes: readonly string[];
+  readonly known: readonly string[];
+}
+
+/** Why everything is empty: most often, half a name was typed. */
+function Absent({ nodes, known }: AbsentProps): JSX.Element {
+  return (
+    <>
+      {nodes
+        .filter((node) => !known.includes(node))
+        .map((node) => (
+          <p key={node} class="note">
+            No traffic of <Name text={node} /> in this range. The filter needs the whole name of a node.
+          </p>
+        ))}
+    </>
   );
 }
 

@@ -57,6 +57,8 @@ test.skipIf(!hasBrowser)(
       expect(new URL(page.url()).hash).toBe(`#/${view}?${new URLSearchParams({ node })}`);
     }
 
+    await show(page, "now", new URLSearchParams({ node: node.slice(0, -1) }).toString());
+    await page.getByText(`No traffic of ${node.slice(0, -1)} in this range`).waitFor();
     await show(page, "now", new URLSearchParams({ node }).toString());
     await chip.click();
     await chip.waitFor({ state: "detached" });
