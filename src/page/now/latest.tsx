@@ -1,6 +1,7 @@
 /** The latest audit and webhook events. */
 import type { JSX } from "preact";
-import { eventText } from "../../screen/event-text.ts";
+import type { AcceptedEvent } from "../../admin/events/index.ts";
+import { visible, wordsOf } from "../events/words.ts";
 import { time } from "../format.ts";
 import { recentEvents } from "../live.ts";
 import { Empty } from "../panel.tsx";
@@ -20,10 +21,17 @@ export function LatestEvents({ nodes }: { readonly nodes: readonly string[] }): 
           <time dateTime={event.time}>{time(event.time)}</time>
           <span class={`badge ${event.severity === "WARN" ? "warn" : ""}`}>{event.type}</span>
           <a href={hrefOf({ view: "events", more: { id: event.id } })}>
-            <bdi>{eventText(event)}</bdi>
+            <bdi>{sentenceOf(event)}</bdi>
           </a>
         </li>
       ))}
     </ul>
   );
+}
+
+/** In the words of the view *Events*; the text of a webhook event names all who take part. */
+function sentenceOf(event: AcceptedEvent): string {
+  const { actor, what, target } = wordsOf(event);
+  if (event.type === "webhook") return visible(what);
+  return visible(`${actor === "" ? "" : `${actor} `}${what}${target === "" || target === actor ? "" : `: ${target}`}`);
 }
