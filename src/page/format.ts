@@ -17,9 +17,9 @@ export function frequency(perSecond: number): string {
 export function share(part: number, whole: number): string {
   if (!(whole > 0)) return "–";
   const percent = (100 * part) / whole;
-  if (percent > 0 && percent < 0.1) return "<0.1 %";
-  if (percent < 100 && percent > 99.9) return ">99.9 %";
-  return `${percent < 10 || percent > 99 ? Number(percent.toFixed(1)) : Math.round(percent)} %`;
+  if (percent > 0 && percent < 0.1) return "<0.1%";
+  if (percent < 100 && percent > 99.9) return ">99.9%";
+  return `${percent < 10 || percent > 99 ? Number(percent.toFixed(1)) : Math.round(percent)}%`;
 }
 
 const units = [

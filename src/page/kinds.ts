@@ -21,6 +21,10 @@ export const kindTitles: Readonly<Record<Kind, string>> = {
   physical: "Path unknown",
 };
 
+/** What the last three are, for those who see all six in one picture. */
+export const wireNote =
+  "Direct, relayed and path unknown are the same traffic once more, as the packets that carry it.";
+
 /** The variable of `style.css`. */
 export function colorOf(kind: Kind): string {
   return `--kind-${kind}`;

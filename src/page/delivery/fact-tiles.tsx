@@ -27,7 +27,7 @@ export function FactTiles({ status }: FactTilesProps): JSX.Element {
     <div class="tiles" role="group" aria-label="Delivery at a glance">
       <Tile
         title="Oldest undelivered record"
-        value={isKnown ? (since === undefined ? "none" : age(waitedMs)) : "–"}
+        value={isKnown ? (since === undefined ? "None" : age(waitedMs)) : "–"}
         note={since === undefined ? "" : `received ${dateTime(since)}`}
         level={waitedMs > slowMs ? "warn" : "ok"}
       />
@@ -39,8 +39,8 @@ export function FactTiles({ status }: FactTilesProps): JSX.Element {
       />
       <Tile
         title="Last accepted by the backend"
-        value={lastLogs === undefined ? (isSent ? "not yet" : "–") : `${age(now - Date.parse(lastLogs))} ago`}
-        note={logs === undefined || isSent ? "log records, since the start" : "logs are not sent"}
+        value={lastLogs === undefined ? (isSent ? "Not yet" : "–") : `${age(now - Date.parse(lastLogs))} ago`}
+        note={logsNote(isSent || logs === undefined, lastLogs)}
         level={logs === undefined ? "off" : levelOf(logs)}
       />
       <Space status={status} />
@@ -48,23 +48,28 @@ export function FactTiles({ status }: FactTilesProps): JSX.Element {
   );
 }
 
+function logsNote(isSent: boolean, last: string | undefined): string {
+  if (!isSent) return "logs are not sent";
+  return last === undefined ? "no log records since the program started" : "log records";
+}
+
 /** Where senders are about to be refused. */
 const nearlyFull = 0.9;
 
 function Space({ status }: Pick<FactTilesProps, "status">): JSX.Element {
-  if (status === undefined) return <Tile title="Space of the journal" value="–" note="" level="off" />;
+  if (status === undefined) return <Tile title="Journal size" value="–" note="" level="off" />;
   const { usedBytes, limitBytes, refusal } = status.space;
   const isFull = refusal !== undefined;
   const isNear = usedBytes > limitBytes * nearlyFull;
   return (
     <Tile
-      title="Space of the journal"
-      value={isFull ? "refusing records" : share(usedBytes, limitBytes)}
+      title="Journal size"
+      value={isFull ? "Refusing records" : share(usedBytes, limitBytes)}
       note={`${spaceText(status.space)}${refusal?.startsWith("the journal is full") === true ? "; the rest is reserved" : ""}`}
       level={isFull ? "bad" : isNear ? "warn" : "ok"}
     >
       <meter
-        aria-label="Space of the journal"
+        aria-label="Journal size"
         low={nearlyFull}
         high={0.99}
         optimum={0}

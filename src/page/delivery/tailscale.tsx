@@ -14,7 +14,7 @@ export function TailscalePanel({ status }: { readonly status: RunningStatus | un
   return (
     <Panel title="Tailscale">
       {status !== undefined && polls.length + tailnet.length === 0 && (
-        <Empty>Nothing is polled, and nothing that the settings ask for is missing at Tailscale.</Empty>
+        <Empty>Nothing is polled, and nothing that was to be set up in Tailscale has failed.</Empty>
       )}
       <ul class="states">
         {tailnet.map(({ task, trouble, remedy }) => (
@@ -43,7 +43,7 @@ export function TailscalePanel({ status }: { readonly status: RunningStatus | un
       </ul>
       {horizon !== undefined && (
         <p class="note">
-          Duplicates are recognized as far back as:{" "}
+          Dedup window, in which a record that comes again is recognized:{" "}
           {Object.entries(horizon)
             .map(([type, seconds]) => `${type} ${ageText(seconds * 1000)}`)
             .join(", ")}

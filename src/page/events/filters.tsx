@@ -13,7 +13,7 @@ export interface EventFiltersProps {
   readonly seen: readonly AcceptedEvent[];
 }
 
-const typeTitles = { audit: "Audit", webhook: "Webhook", flow: "Connections" } as const;
+const typeTitles = { audit: "Audit", webhook: "Webhook", flow: "Flow" } as const;
 const severityTitles = { info: "All", warn: "Warnings" } as const;
 
 /** After the last key, so that not every word is searched for while it is typed. */

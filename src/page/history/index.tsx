@@ -6,7 +6,7 @@ import { get } from "../api.ts";
 import { Chart, type ChartSeries } from "../chart.tsx";
 import { offerNodes } from "../filter.tsx";
 import { age, dateTime, frequency, rate } from "../format.ts";
-import { colorOf, type Kind, kinds, kindTitles, trafficKinds } from "../kinds.ts";
+import { colorOf, type Kind, kinds, kindTitles, trafficKinds, wireNote } from "../kinds.ts";
 import { overview, serverNow } from "../live.ts";
 import { TrafficMapView } from "../map/index.tsx";
 import { nodesOf, pairsWith } from "../now/reduce.ts";
@@ -135,7 +135,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
         title="Audit and webhook events"
         note={
           <>
-            On the same time axis. A mark leads to its events: <span class="mark-key mark-audit" /> audit,{" "}
+            On the same time axis. Click a mark to see its events: <span class="mark-key mark-audit" /> audit,{" "}
             <span class="mark-key mark-webhook" /> webhook.
           </>
         }
@@ -144,7 +144,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
       >
         {answers !== undefined && <EventMarks traffic={answers.traffic} axis={axisOf(at)} />}
       </Panel>
-      <Panel title="Connection entries per second" width="full">
+      <Panel title="Connection entries per second" note={wireNote} width="full">
         {isEmpty ? (
           <NothingThen />
         ) : (
@@ -168,7 +168,7 @@ function axisOf(at: readonly number[]): TimeSpan {
 }
 
 function NothingThen(): JSX.Element {
-  return <Empty>Nothing was received in this range. Choose another one, or look at what comes in now at Now.</Empty>;
+  return <Empty>Nothing was received in this range. Choose another one, or see Now for what is coming in.</Empty>;
 }
 
 /** What is shown, how far it reaches, and what is missing. */
@@ -179,7 +179,7 @@ function noteOf(answers: Answers | undefined, history: History | undefined, isLo
   const { first } = history;
   const notes = [`${step}, sent above and received below. Drag over a part to see only that.`];
   if (!traffic.isComplete) notes.push("Minutes are being rebuilt from the journal: older ones are still missing.");
-  if (first !== undefined && first > span.since + 60_000) notes.push(`It goes back to ${dateTime(first)}.`);
+  if (first !== undefined && first > span.since + 60_000) notes.push(`The history begins at ${dateTime(first)}.`);
   if (history.hasGap)
     notes.push("Where the line is broken, no record was received for minutes: the program may not have run.");
   if (traffic.isPartial) notes.push("Of the chosen nodes, only the busiest pairs of each minute are kept.");

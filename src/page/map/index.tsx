@@ -130,7 +130,7 @@ export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }
       >
         <canvas ref={canvas} aria-hidden="true" />
         {hovered && <Tooltip hovered={hovered} graph={graph} />}
-        {graph.nodes.length === 0 && <p class="map-empty">No traffic between nodes in this time.</p>}
+        {graph.nodes.length === 0 && <p class="map-empty">No traffic between nodes in this range.</p>}
         {graph.nodes.length > 0 && !isPlaced && !isFailed && (
           <p class="map-empty">Placing {count(graph.nodes.length)} nodes…</p>
         )}

@@ -112,8 +112,8 @@ const entries = [
   ["relayed", "line", "Relayed"],
   ["unknown", "line", "Path unknown"],
   ["machine", "disc", "Node"],
-  ["outside", "disc", "Outside of the tailnet"],
-  ["several", "square", "Several nodes, not told apart"],
+  ["outside", "disc", "Outside the tailnet"],
+  ["several", "square", "Nodes without a known name"],
   ["chosen", "disc", "Chosen"],
 ] as const;
 

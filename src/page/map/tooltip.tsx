@@ -1,6 +1,7 @@
 /** What the pointer is on, in words. */
 import type { JSX } from "preact";
 import { bytes, count, share } from "../format.ts";
+import { type Kind, kindTitles } from "../kinds.ts";
 import type { Graph, GraphEdge, GraphNode } from "./graph.ts";
 import { shownName } from "./names.ts";
 
@@ -58,7 +59,7 @@ function NodeText({ node }: { readonly node: GraphNode }): JSX.Element {
         {node.kind === "outside" && (
           <>
             <dt>Outside</dt>
-            <dd>of the tailnet</dd>
+            <dd>the tailnet</dd>
           </>
         )}
       </dl>
@@ -87,7 +88,7 @@ function EdgeText({ edge, graph }: { readonly edge: GraphEdge; readonly graph: G
         <dd>{count(edge.entries)}</dd>
         {Object.entries(edge.kinds).map(([kind, amount]) => (
           <>
-            <dt>{kind}</dt>
+            <dt>{kindTitles[kind as Kind] ?? kind}</dt>
             <dd>{bytes(amount)}</dd>
           </>
         ))}

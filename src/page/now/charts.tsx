@@ -4,14 +4,19 @@ import type { Traffic } from "../../admin/traffic/index.ts";
 import { get } from "../api.ts";
 import { Chart, type ChartSeries } from "../chart.tsx";
 import { frequency, rate } from "../format.ts";
-import { colorOf, type Kind, kinds, kindTitles, pathKinds, trafficKinds } from "../kinds.ts";
+import { colorOf, type Kind, kinds, kindTitles, pathKinds, trafficKinds, wireNote } from "../kinds.ts";
 import { samples, serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
 import { keptSeconds, type Samples, samplesOf } from "../samples.ts";
 
 export function LiveCharts(): JSX.Element {
-  return <Charts columns={samples.value.columns} note="Last hour, every 5 seconds" />;
+  return (
+    <Charts
+      columns={samples.value.columns}
+      note="Last hour: by minute, and every 5 seconds since the program started"
+    />
+  );
 }
 
 const pollMs = 10_000;
@@ -44,8 +49,8 @@ function Charts({ columns, note, error }: ChartsProps): JSX.Element {
       <Panel title="Bytes per second" note={`${note}. Sent above, received below.`} error={error}>
         <KindChart columns={columns} title="Bytes per second, sent and received" of={trafficKinds} sums="bytes" />
       </Panel>
-      <Panel title="Entries per second" note={`${note}.`}>
-        <KindChart columns={columns} title="Connection entries per second" of={kinds} sums="entries" />
+      <Panel title="Connection entries per second" note={`${note}. ${wireNote}`}>
+        <KindChart columns={columns} title="Connection entries per second by kind" of={kinds} sums="entries" />
       </Panel>
     </>
   );

@@ -21,7 +21,7 @@ export function Figures({ paths, scope }: FiguresProps): JSX.Element {
   return (
     <dl class="figures">
       <Rates scope={scope} />
-      <Figure title="Records accepted" note={`${shown(now?.conservation.received, count)} received`}>
+      <Figure title="Records accepted" note={`of ${shown(now?.conservation.received, count)} received in total`}>
         {shown(accepted, count)}
       </Figure>
       <Figure title="Oldest undelivered" note={`${shown(now?.conservation.pending, count)} pending`}>
@@ -49,7 +49,7 @@ function Rates({ scope }: Pick<FiguresProps, "scope">): JSX.Element {
   const isEmpty = columns.at.length === 0;
   return (
     <>
-      <Figure title="Entries" note={`${scope}mean of a minute`}>
+      <Figure title="Connection entries" note={`${scope}over the last minute`}>
         {isEmpty ? "–" : frequency(mean("entries", Object.keys(columns.series) as (keyof typeof columns.series)[]))}
       </Figure>
       <Figure title="Sent by nodes" note={isEmpty ? "" : `${scope}${rate(mean("rxBytes", trafficKinds))} received`}>
