@@ -1,4 +1,4 @@
-/** Events by the day on which they happened, as the clock of whoever looks at them says. */
+/** Events by the day on which they happened, newest first, as the clock of whoever looks at them says. */
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 
 export interface Day {
@@ -10,20 +10,24 @@ export interface Day {
 
 const dayMs = 86_400_000;
 
-/** In the order of the events; a day may come twice if its events were received apart. */
-export function daysOf(events: readonly AcceptedEvent[], now = Date.now()): readonly Day[] {
-  const days: (Day & { readonly date: string; readonly events: AcceptedEvent[] })[] = [];
-  for (const event of events) {
+/** `received`: newest first, which is the order of those of the same time. An event that came late stands where it belongs. */
+export function daysOf(received: readonly AcceptedEvent[], now = Date.now()): readonly Day[] {
+  const timed = received.map((event) => ({ event, at: timeOf(event) })).toSorted((left, right) => right.at - left.at);
+  const days = new Map<string, Day & { readonly events: AcceptedEvent[] }>();
+  for (const { event } of timed) {
     const at = new Date(event.time);
-    const date = at.toDateString();
-    const last = days.at(-1);
-    if (last?.date === date) last.events.push(event);
-    else {
-      const times = days.filter((day) => day.date === date).length;
-      days.push({ title: titleOf(at, now), key: `${date} ${times}`, date, events: [event] });
-    }
+    const key = at.toDateString();
+    const day = days.get(key) ?? { title: titleOf(at, now), key, events: [] };
+    days.set(key, day);
+    day.events.push(event);
   }
-  return days;
+  return [...days.values()];
+}
+
+/** Epoch milliseconds; what has no time stands last. */
+function timeOf({ time }: AcceptedEvent): number {
+  const at = Date.parse(time);
+  return Number.isNaN(at) ? -Number.MAX_VALUE : at;
 }
 
 function titleOf(at: Date, now: number): string {

@@ -8,7 +8,7 @@ import { EventDetails } from "./details.tsx";
 import { visible, wordsOf } from "./words.ts";
 
 export interface EventListProps {
-  /** Newest first. */
+  /** In the order of their receipt, newest first. They are shown by their own times. */
   readonly events: readonly AcceptedEvent[];
   /** The event that is open at first, and in sight. */
   readonly openId: string | undefined;

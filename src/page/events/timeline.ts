@@ -1,4 +1,4 @@
-/** The events that are shown, newest first: searched backwards in steps, followed forwards, and never more than a thousand. */
+/** The events that are shown, in the order of their receipt, newest first: searched backwards in steps, followed forwards, and never more than a thousand. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent, EventPage } from "../../admin/events/index.ts";
 import { type get, troubleOf } from "../api.ts";

@@ -127,12 +127,21 @@ test("events stand under the day of their time", () => {
     ["At an unknown time", 1],
   ]);
   expect(daysOf([], now)).toEqual([]);
-  const keys = (...times: Parameters<typeof at>[]) =>
-    daysOf(
-      times.map((time) => at(...time)),
-      now,
-    ).map(({ key }) => key);
-  const two = keys([2026, 10, 3, 1], [2026, 10, 2, 23]);
-  expect(keys([2026, 10, 3, 2], [2026, 10, 3, 1], [2026, 10, 2, 23])).toEqual(two);
-  expect(new Set(keys([2026, 10, 3, 1], [2026, 10, 2, 23], [2026, 10, 3, 0])).size).toBe(3);
+});
+
+test("an event that was received late stands where it belongs, among those of one time by receipt", () => {
+  const at = (id: string, time: string): AcceptedEvent => event({ id, time: `2026-11-02T${time}Z` });
+  const received = [at("late", "12:00:02"), at("b", "12:00:05.5"), at("a", "12:00:05.500"), at("c", "12:00:09")];
+  const idsOf = (events: readonly AcceptedEvent[]) => daysOf(events).flatMap((day) => day.events.map(({ id }) => id));
+  expect(idsOf([...received, at("first", "12:00:01")])).toEqual(["c", "b", "a", "late", "first"]);
+  expect(idsOf([at("x", "nonsense"), ...received, at("y", "")])).toEqual(["c", "b", "a", "late", "x", "y"]);
+});
+
+test("a day comes once, and keeps its key when events are added", () => {
+  const at = (...[day, hour]: readonly [number, number]): AcceptedEvent =>
+    event({ time: new Date(2026, 10, day, hour).toISOString() });
+  const keysOf = (...events: readonly AcceptedEvent[]) => daysOf(events).map(({ key }) => key);
+  const two = keysOf(at(3, 1), at(2, 23));
+  expect(new Set(two).size).toBe(2);
+  expect(keysOf(at(2, 22), at(3, 2), at(2, 23), at(3, 1))).toEqual(two);
 });

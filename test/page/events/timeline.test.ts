@@ -4,6 +4,7 @@ import { EventFeed } from "../../../src/admin/events/index.ts";
 import { eventQueryOf } from "../../../src/admin/requests.ts";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { ApiError, type Parameters } from "../../../src/page/api.ts";
+import { daysOf } from "../../../src/page/events/days.ts";
 import { type EventFilter, filterOf } from "../../../src/page/events/query.ts";
 import { maxEvents, Timeline } from "../../../src/page/events/timeline.ts";
 import type { JsonObject } from "../../../src/records/types.ts";
@@ -71,6 +72,31 @@ describe("a timeline", () => {
     await timeline.older();
     expect(labels(timeline)).toEqual(names(119, 0));
     expect(timeline.state.value.isStart).toBe(true);
+  });
+
+  test("is shown by the time of each event, whenever it was received", async () => {
+    const at = (...seconds: readonly number[]): JsonObject[] =>
+      seconds.map((second) =>
+        auditValue({
+          eventGroupID: `at ${second}`,
+          eventTime: new Date(store.now - 1e6 + second * 1000).toISOString(),
+        }),
+      );
+    await accept(...at(7, 3, 9, 1));
+    await accept(...at(...Array.from({ length: 49 }, (_, n) => 100 + n)), ...at(5));
+    const timeline = await open();
+    const shown = (): unknown[] =>
+      daysOf(timeline.state.value.events)
+        .flatMap(({ events }) => events)
+        .map(({ attributes: of }) => of["tailscale.audit.event_group_id"]);
+    expect(shown().slice(-2)).toEqual(["at 100", "at 5"]);
+    await timeline.older();
+    expect(shown().slice(-6)).toEqual([100, 9, 7, 5, 3, 1].map((second) => `at ${second}`));
+    await accept(...at(8, 2000, 4));
+    await timeline.follow();
+    timeline.showWaiting();
+    expect(shown()[0]).toBe("at 2000");
+    expect(shown().slice(-7)).toEqual([9, 8, 7, 5, 4, 3, 1].map((second) => `at ${second}`));
   });
 
   test("keeps what comes apart until it is asked for, exactly once", async () => {
