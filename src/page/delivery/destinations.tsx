@@ -6,7 +6,7 @@ import { backlogText, destinationText, signalText } from "../../screen/status-te
 import { inLocalTime } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 import { type Level, levelOf, levelOfDestination } from "./words.ts";
 
 export interface DestinationsPanelProps {

@@ -6,7 +6,7 @@ import { dateTime } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { Badge } from "./destinations.tsx";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 import { certificateText } from "./words.ts";
 
 export function ListenersPanel({ instance }: { readonly instance: Instance | undefined }): JSX.Element {

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import type { ItemList } from "../../admin/operations.ts";
 import { replace, route } from "../route.ts";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 import { itemClasses, itemTypes, destinationsIn, type QuarantineFilterOf, reasonsIn } from "./selection.ts";
 import { classes, itemsOf, reasonText } from "./words.ts";
 

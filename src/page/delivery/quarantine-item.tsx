@@ -5,7 +5,7 @@ import type { ItemWithTexts } from "../../admin/operations.ts";
 import { get, troubleOf } from "../api.ts";
 import { count, dateTime } from "../format.ts";
 import { Choice } from "../panel.tsx";
-import { recordText, visible } from "./record-text.ts";
+import { recordText, visible } from "../record-text.ts";
 import { classes, isRetryable, reasonText } from "./words.ts";
 
 export interface QuarantineItemProps {

@@ -14,7 +14,7 @@ import { QuarantineFilter } from "./quarantine-filter.tsx";
 import { QuarantineItem } from "./quarantine-item.tsx";
 import { purgeAll, retryAll, work } from "./quarantine-work.ts";
 import { chosenFilter, retriesOf } from "./selection.ts";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 import { classes, counted, isRetryable, itemsOf, lossOf, reasonText } from "./words.ts";
 import { WorkNotice } from "./work-notice.tsx";
 

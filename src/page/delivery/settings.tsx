@@ -5,7 +5,7 @@ import type { Instance, ShownSetting } from "../../admin/instance.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { replace, route } from "../route.ts";
 import { Table } from "../table.tsx";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 import { foundSettings, spansOf } from "./setting-search.ts";
 
 export function SettingsPanel({ instance }: { readonly instance: Instance | undefined }): JSX.Element {

@@ -6,7 +6,7 @@ import { inLocalTime } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { Badge } from "./destinations.tsx";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 
 export function TailscalePanel({ status }: { readonly status: RunningStatus | undefined }): JSX.Element {
   const { polls = [], tailnet = [], unverifiable, horizon } = status ?? {};

@@ -4,7 +4,7 @@ import type { Instance } from "../../admin/instance.ts";
 import { inLocalTime } from "../format.ts";
 import { Panel } from "../panel.tsx";
 import { marks } from "./flow-picture.tsx";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 
 export interface WarningsPanelProps {
   readonly instance: Instance | undefined;

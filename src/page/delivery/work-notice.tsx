@@ -1,7 +1,7 @@
 /** How a retry or a deletion goes, and what came of it; read out when it is done. */
 import type { JSX } from "preact";
 import { dismissWork, stopWork, work } from "./quarantine-work.ts";
-import { visible } from "./record-text.ts";
+import { visible } from "../record-text.ts";
 
 export function WorkNotice(): JSX.Element {
   const now = work.value;

@@ -1,5 +1,6 @@
 /** What differs between an old and a new value: inside of a short text, by lines, or, if that takes too long, not at all. */
 import { diffLines } from "diff";
+import { indented, isStructured } from "../record-text.ts";
 
 export interface LineChange {
   readonly sign: " " | "-" | "+";
@@ -61,41 +62,10 @@ export function excerptOf({ text, part = [0, 0] }: Pick<LineChange, "text" | "pa
 const lineCharacters = 5000;
 const beforePart = 100;
 
-/** JSON with a line for each member, if the text is an object or a list. Numbers keep their digits, members their order. */
-export function prettyJson(text: string): string | undefined {
-  if (!/^\s*[[{]/.test(text)) return undefined;
-  try {
-    JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  let depth = 0;
-  const line = (): string => `\n${"  ".repeat(depth)}`;
-  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g) ?? [];
-  return tokens
-    .map((token, at) => {
-      if (token === ",") return `,${line()}`;
-      if (token === ":") return ": ";
-      const isOpening = token === "{" || token === "[";
-      const isEmpty = (one: string | undefined, other: string | undefined): boolean =>
-        `${one}${other}` === "{}" || `${one}${other}` === "[]";
-      if (isOpening && !isEmpty(token, tokens[at + 1])) {
-        depth++;
-        return `${token}${line()}`;
-      }
-      if (!isOpening && (token === "}" || token === "]") && !isEmpty(tokens[at - 1], token)) {
-        depth--;
-        return `${line()}${token}`;
-      }
-      return token;
-    })
-    .join("");
-}
-
 /** Both as JSON, or both as they are: a comparison of one with the other would show nothing but the form. */
 function prettyPair(before: string, after: string): readonly [string, string] {
-  const [old, next] = [before, after].map((text) => (text === "" ? "" : prettyJson(text)));
-  return old === undefined || next === undefined ? [before, after] : [old, next];
+  const areJson = [before, after].every((text) => text === "" || isStructured(text));
+  return areJson ? [indented(before), indented(after)] : [before, after];
 }
 
 /** A last line without a break at its end is not another line. */

@@ -8,9 +8,9 @@ import { dateTime } from "../format.ts";
 import { usePolled } from "../poll.ts";
 import { NodeLink } from "../node-link.tsx";
 import { go, hrefOf, route } from "../route.ts";
+import { visible } from "../record-text.ts";
 import { Difference } from "./difference.tsx";
 import { addressOf, filterOf } from "./query.ts";
-import { visible } from "./words.ts";
 
 /** At the end of a text that the list has only the beginning of. */
 const cutMark = "…[truncated]";

@@ -2,8 +2,8 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { count } from "../format.ts";
+import { visible } from "../record-text.ts";
 import { type Change, changeOf, excerptOf, type LineChange, type Section } from "./changes.ts";
-import { visible } from "./words.ts";
 
 export interface DifferenceProps {
   /** Empty: there was no value. */

@@ -3,9 +3,10 @@ import { Component, type JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { serverNow } from "../live.ts";
+import { visible } from "../record-text.ts";
 import { daysOf } from "./days.ts";
 import { EventDetails } from "./details.tsx";
-import { visible, wordsOf } from "./words.ts";
+import { wordsOf } from "./words.ts";
 
 export interface EventListProps {
   /** In the order of their receipt, newest first. They are shown by their own times. */

@@ -1,7 +1,6 @@
 /** An event in words, as a line of the list shows it. All of it comes from records, so it may be any text. */
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { type EventWords, eventWords } from "../../catalogue/event-words.ts";
-import { printable } from "../../lib/text.ts";
 import { eventText } from "../../screen/event-text.ts";
 
 export function wordsOf(event: AcceptedEvent): Omit<EventWords, "failure"> {
@@ -10,19 +9,10 @@ export function wordsOf(event: AcceptedEvent): Omit<EventWords, "failure"> {
   return { actor, what: cut(whole, whatCharacters), target: cut(target, targetCharacters) };
 }
 
-/** Text that shows every character: what could hide, reorder or forge text is written as an escape. Tabs and line breaks stay. */
-export function visible(text: string): string {
-  return printable(text, (character) => (character === "\t" || character === "\n" ? character : escaped(character)));
-}
-
 const whatCharacters = 300;
 const targetCharacters = 100;
 
 /** For a line of a list; the details have all of it. */
 function cut(text: string, characters: number): string {
   return text.length <= characters ? text : `${text.slice(0, characters).toWellFormed()}…`;
-}
-
-function escaped(character: string): string {
-  return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 }

@@ -1,10 +1,11 @@
 /** The latest audit and webhook events. */
 import type { JSX } from "preact";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
-import { visible, wordsOf } from "../events/words.ts";
+import { wordsOf } from "../events/words.ts";
 import { time } from "../format.ts";
 import { recentEvents } from "../live.ts";
 import { Empty } from "../panel.tsx";
+import { visible } from "../record-text.ts";
 import { hrefOf } from "../route.ts";
 import { isAbout } from "./reduce.ts";
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { AcceptedEvent } from "../../../src/admin/events/index.ts";
 import { daysOf } from "../../../src/page/events/days.ts";
 import { addressOf, filterOf, isShown, parametersOf } from "../../../src/page/events/query.ts";
-import { visible, wordsOf } from "../../../src/page/events/words.ts";
+import { wordsOf } from "../../../src/page/events/words.ts";
 
 const usual = { types: ["audit", "webhook"], severity: "info", text: "", actor: "", nodes: [] };
 
@@ -105,10 +105,6 @@ describe("in words", () => {
   test("a long text is cut in the list, never inside of a character", () => {
     const { what } = wordsOf(event({ ...webhook, body: "😀".repeat(400).slice(1) }));
     expect([what.length <= 301, what.isWellFormed(), what.endsWith("…")]).toEqual([true, true, true]);
-  });
-
-  test("what could hide or reorder text is written out", () => {
-    expect(visible("a\tb\nc\u0000\u202e\u2066é😀")).toBe("a\tb\nc\\u{0}\\u{202e}\\u{2066}é😀");
   });
 });
 

@@ -1,6 +1,6 @@
-/** A quarantined record as text: readable, exact, bounded, and unable to hide anything. */
+/** Text of a record: readable, exact, bounded, and unable to hide anything. */
 import { expect, test } from "bun:test";
-import { indented, maxShown, recordText, visible } from "../../../src/page/delivery/record-text.ts";
+import { indented, isStructured, maxShown, recordText, visible } from "../../../src/page/record-text.ts";
 
 const plain = { isIndented: true, isBeginning: false };
 
@@ -53,8 +53,14 @@ test("a text of brackets alone grows within bounds", () => {
   expect([shown.text.length, shown.isCut]).toEqual([maxShown, true]);
 });
 
+test("tells objects and lists from other texts", () => {
+  for (const text of ['{"a":1}', " [1]", "[]"]) expect(isStructured(text)).toBe(true);
+  for (const text of ["true", '"a"', "{ // HuJSON\n}", "{", "", "{}x"]) expect(isStructured(text)).toBe(false);
+});
+
 test("characters that hide something or change the direction of text are seen", () => {
   expect(visible('a\u202Eb\u200Bc\u0000\n\t<img src=x onerror="alert(1)">')).toBe(
     'a\\u202eb\\u200bc\\u0000\n\t<img src=x onerror="alert(1)">',
   );
+  expect(visible("\u{e0041}é😀")).toBe("\\u{e0041}é😀");
 });

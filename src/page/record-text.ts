@@ -1,5 +1,5 @@
-/** A stored record as text to look at: indented if it is JSON, bounded, and with everything visible that could hide something. */
-import { printable } from "../../lib/text.ts";
+/** Text of records, made fit to look at: indented if it is JSON, bounded, and with everything visible that could hide something. */
+import { printable } from "../lib/text.ts";
 
 export interface RecordText {
   readonly text: string;
@@ -32,6 +32,11 @@ export function indented(text: string, isBeginning = false): string {
   });
 }
 
+/** Whether the text is an object or a list of JSON. */
+export function isStructured(text: string): boolean {
+  return /^\s*[[{]/.test(text) && isJson(text);
+}
+
 function isJson(text: string): boolean {
   try {
     JSON.parse(text);
@@ -62,6 +67,7 @@ export function recordText(
 export function visible(text: string): string {
   return printable(text, (character) => {
     if (character === "\n" || character === "\t") return character;
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    const code = (character.codePointAt(0) ?? 0).toString(16);
+    return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, "0")}`;
   });
 }
