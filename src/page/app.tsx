@@ -1,7 +1,7 @@
 /** The frame of the page: navigation, the state of the instance, the filter, and the chosen view. */
 import type { JSX } from "preact";
-import { useEffect, useErrorBoundary, useRef } from "preact/hooks";
-import { signOut } from "./api.ts";
+import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
+import { signOut, troubleOf } from "./api.ts";
 import { DeliveryView } from "./delivery/index.tsx";
 import { EventsView } from "./events/index.tsx";
 import { NodeFilter } from "./filter.tsx";
@@ -52,11 +52,7 @@ export function App(): JSX.Element {
         {!isSignedOut && <ConnectionState />}
         {!isSignedOut && <InstanceStateButton />}
         <ThemeChoice />
-        {session.value === "signed_in" && (
-          <button type="button" onClick={() => void signOut()}>
-            Sign out
-          </button>
-        )}
+        {session.value === "signed_in" && <SignOut />}
       </header>
       <ConnectionNotice />
       <VersionNotice />
@@ -91,6 +87,20 @@ function VersionNotice(): JSX.Element | null {
         Reload
       </button>
     </p>
+  );
+}
+
+function SignOut(): JSX.Element {
+  const [trouble, setTrouble] = useState("");
+  return (
+    <>
+      <button type="button" onClick={() => void signOut().catch((error: unknown) => setTrouble(troubleOf(error)))}>
+        Sign out
+      </button>
+      <span class="trouble" role="alert">
+        {trouble}
+      </span>
+    </>
   );
 }
 

@@ -3,6 +3,11 @@ import { bytes, count } from "../screen/event-text.ts";
 
 export { bytes, count };
 
+/** A number of things, such as `1 record` and `2 records`. */
+export function counted(amount: number, noun: string): string {
+  return `${count(amount)} ${noun}${amount === 1 ? "" : "s"}`;
+}
+
 /** Bytes per second. */
 export function rate(bytesPerSecond: number): string {
   return `${bytes(rounded(bytesPerSecond))}/s`;
@@ -55,6 +60,12 @@ export function time(at: string | number, now = Date.now()): string {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "–";
   return (date.toDateString() === new Date(now).toDateString() ? clock : dated).format(date);
+}
+
+/** The time of day with seconds, under the heading of its day. */
+export function clockTime(at: string | number): string {
+  const date = new Date(at);
+  return Number.isNaN(date.getTime()) ? "–" : clock.format(date);
 }
 
 /** The time of day without seconds, as at the axis of a chart. */

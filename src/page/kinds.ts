@@ -1,5 +1,6 @@
-/** The six kinds of traffic: their order, names and colors, the same everywhere. */
+/** The six kinds of traffic: their order, names and colors, and how they are drawn, the same everywhere. */
 import type { Kind } from "../admin/traffic/index.ts";
+import type { ChartSeries } from "./plot.ts";
 
 export type { Kind } from "../admin/traffic/index.ts";
 
@@ -25,7 +26,27 @@ export const kindTitles: Readonly<Record<Kind, string>> = {
 export const wireNote =
   "Direct, relayed and path unknown are the same traffic once more, as the packets that carry it.";
 
-/** The variable of `style.css`. */
-export function colorOf(kind: Kind): string {
-  return `--kind-${kind}`;
+/** Columns of values by kind. */
+export type KindColumns<Name extends string> = Readonly<
+  Record<Kind, Readonly<Record<Name, readonly (number | null)[]>>>
+>;
+
+/** Entries of some kinds as series of a chart. */
+export function entrySeries(of: readonly Kind[], columns: KindColumns<"entries">): readonly ChartSeries[] {
+  return of.map((kind) => seriesOf(kind, columns[kind].entries));
+}
+
+/** Bytes of some kinds as series of a chart: sent above zero, received below it. */
+export function byteSeries(of: readonly Kind[], columns: KindColumns<"txBytes" | "rxBytes">): readonly ChartSeries[] {
+  return [
+    ...of.map((kind) => seriesOf(kind, columns[kind].txBytes)),
+    ...of.map((kind) => ({ ...seriesOf(kind, columns[kind].rxBytes), side: "below" as const })),
+  ];
+}
+
+/** What `byteSeries` has above and below zero. */
+export const byteSides = { above: "sent", below: "received" } as const;
+
+function seriesOf(kind: Kind, values: readonly (number | null)[]): ChartSeries {
+  return { title: kindTitles[kind], color: `--kind-${kind}`, values };
 }

@@ -40,7 +40,8 @@ export function Empty({ children }: { readonly children: ComponentChildren }): J
 export interface ChoiceProps<Name extends string> {
   readonly label: string;
   readonly options: readonly Name[];
-  readonly chosen: Name;
+  /** Absent: none of them. */
+  readonly chosen: Name | undefined;
   readonly onChoose: (name: Name) => void;
   /** What is shown for an option, if not its name. */
   readonly titleOf?: (name: Name) => string;

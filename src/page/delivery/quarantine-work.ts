@@ -2,7 +2,7 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { PurgeReport, RetryReport, Selection } from "../../admin/operations.ts";
 import { post, troubleOf } from "../api.ts";
-import { counted } from "./words.ts";
+import { counted } from "../format.ts";
 
 export interface Work {
   readonly isRunning: boolean;

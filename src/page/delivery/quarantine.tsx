@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ItemList, ItemQuery, Selection, ShownItem } from "../../admin/operations.ts";
 import { get } from "../api.ts";
-import { count, time } from "../format.ts";
+import { count, counted, time } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
@@ -15,7 +15,7 @@ import { QuarantineItem } from "./quarantine-item.tsx";
 import { purgeAll, retryAll, work } from "./quarantine-work.ts";
 import { chosenFilter, retriesOf } from "./selection.ts";
 import { visible } from "../record-text.ts";
-import { classes, counted, isRetryable, itemsOf, lossOf, reasonText } from "./words.ts";
+import { classes, isRetryable, itemsOf, lossOf, reasonText } from "./words.ts";
 import { WorkNotice } from "./work-notice.tsx";
 
 const pageItems = 50;

@@ -14,7 +14,10 @@ export function SettingsPanel({ instance }: { readonly instance: Instance | unde
   const all = instance?.settings ?? [];
   const rows = foundSettings(all, text, set === "1");
   const [copied, setCopied] = useState("");
-  const choose = (change: Readonly<Record<string, string>>): void => replace({ more: { ...more, ...change } });
+  const choose = (change: Readonly<Record<string, string>>): void => {
+    setCopied("");
+    replace({ more: { ...more, ...change } });
+  };
   return (
     <Panel
       title="Effective configuration"
@@ -76,7 +79,12 @@ function Key({ row, onCopy }: { readonly row: ShownSetting; readonly onCopy: (ke
           class="copy"
           aria-label={`Copy ${key}`}
           title="Copy the name"
-          onClick={() => void navigator.clipboard.writeText(key).then(() => onCopy(key))}
+          onClick={() =>
+            void navigator.clipboard.writeText(key).then(
+              () => onCopy(key),
+              () => onCopy(""),
+            )
+          }
         >
           <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
             <path d="M5.5 5.5h8v8h-8zM10.5 5V2.5h-8v8H5" fill="none" stroke="currentColor" stroke-width="1.3" />

@@ -3,7 +3,7 @@ import type { DestinationStatus } from "../../admin/destinations.ts";
 import type { ItemList, ShownItem } from "../../admin/operations.ts";
 import type { SignalHealth } from "../../admin/status.ts";
 import { printable } from "../../lib/text.ts";
-import { count } from "../format.ts";
+import { counted } from "../format.ts";
 
 export type ItemClass = ShownItem["class"];
 
@@ -49,10 +49,6 @@ export function itemsOf(counts: ItemList["counts"], itemClass?: ItemClass): numb
   return counts
     .filter((one) => itemClass === undefined || one.class === itemClass)
     .reduce((sum, { items }) => sum + items, 0);
-}
-
-export function counted(amount: number, noun: string): string {
-  return `${count(amount)} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
 /** What is gone after the deletion of all that is counted: a sentence for each class. */

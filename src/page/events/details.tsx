@@ -124,14 +124,15 @@ function Actions({ event }: { readonly event: AcceptedEvent }): JSX.Element {
   const link = hrefOf({ view: "events", more: addressOf({ ...rest, types, id: event.id }) });
   const actor = actorOf(event);
   // Browsers have no clipboard for pages without TLS that are not of this machine: then the link itself can be copied.
-  const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(new URL(link, location.href).href);
-    setCopied(true);
-  };
+  const copy = (): void =>
+    void navigator.clipboard.writeText(new URL(link, location.href).href).then(
+      () => setCopied(true),
+      () => setCopied(false),
+    );
   return (
     <p class="actions">
       {navigator.clipboard !== undefined && (
-        <button type="button" onClick={() => void copy()}>
+        <button type="button" onClick={copy}>
           {isCopied ? "Copied" : "Copy link"}
         </button>
       )}

@@ -1,7 +1,7 @@
 /** A value before and after a change. What was removed and added is marked by a sign and its element, not by color alone. */
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
-import { count } from "../format.ts";
+import { count, counted } from "../format.ts";
 import { visible } from "../record-text.ts";
 import { type Change, changeOf, excerptOf, type LineChange, type Section } from "./changes.ts";
 
@@ -51,7 +51,7 @@ function Lines({ change }: { readonly change: Extract<Change, { readonly kind: "
       <p class="note">
         {removed + added === 0
           ? "Nothing differs but the form."
-          : `${lineCount(removed)} removed, ${lineCount(added)} added`}
+          : `${counted(removed, "line")} removed, ${counted(added, "line")} added`}
       </p>
       <div class="table lines" role="region" aria-label="Differing lines" tabIndex={0}>
         <table>
@@ -67,28 +67,24 @@ function Lines({ change }: { readonly change: Extract<Change, { readonly kind: "
   );
 }
 
-function lineCount(amount: number): string {
-  return `${count(amount)} ${amount === 1 ? "line" : "lines"}`;
-}
-
 function Part({ section: { kind, lines } }: { readonly section: Section }): JSX.Element {
-  const [isOpen, setOpen] = useState(kind === "lines");
-  if (isOpen)
-    return (
-      <>
-        {lines.slice(0, kind === "lines" ? lines.length : linesAtOnce).map((line) => (
-          <Line key={`${line.before} ${line.after}`} line={line} />
-        ))}
-      </>
-    );
+  const [unfolded, setUnfolded] = useState(0);
+  const shown = kind === "lines" ? lines.length : Math.min(unfolded, lines.length);
   return (
-    <tr class="folded">
-      <td colSpan={3}>
-        <button type="button" onClick={() => setOpen(true)}>
-          ⋯ {count(lines.length)} unchanged lines
-        </button>
-      </td>
-    </tr>
+    <>
+      {lines.slice(0, shown).map((line) => (
+        <Line key={`${line.before} ${line.after}`} line={line} />
+      ))}
+      {shown < lines.length && (
+        <tr class="folded">
+          <td colSpan={3}>
+            <button type="button" onClick={() => setUnfolded(shown + linesAtOnce)}>
+              ⋯ {counted(lines.length - shown, "unchanged line")}
+            </button>
+          </td>
+        </tr>
+      )}
+    </>
   );
 }
 

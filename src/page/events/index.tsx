@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "../api.ts";
-import { dateTime } from "../format.ts";
+import { counted, dateTime } from "../format.ts";
 import { reconnections, recentEvents } from "../live.ts";
 import { Empty } from "../panel.tsx";
 import { go, route } from "../route.ts";
@@ -94,6 +94,11 @@ function Shown({ timeline, filter }: ShownProps): JSX.Element {
           Show newer events
         </button>
       )}
+      {state.newerTrouble !== undefined && (
+        <p class="trouble" role="alert">
+          {state.newerTrouble}.
+        </p>
+      )}
       <EventList events={state.events} openId={filter.id} />
       {state.events.length === 0 && state.isStart && <Nothing filter={filter} />}
       <Older timeline={timeline} state={state} filter={filter} />
@@ -118,7 +123,7 @@ function saidOf(state: TimelineState): string {
 }
 
 function newsOf({ waiting }: TimelineState): string {
-  return waiting.length === 1 ? "1 new event" : `${waiting.length} new events`;
+  return counted(waiting.length, "new event");
 }
 
 /** Nothing moves while somebody reads further down, or has an event open. */

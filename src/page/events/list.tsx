@@ -2,6 +2,7 @@
 import { Component, type JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
+import { clockTime } from "../format.ts";
 import { serverNow } from "../live.ts";
 import { visible } from "../record-text.ts";
 import { daysOf } from "./days.ts";
@@ -67,7 +68,7 @@ function EventLine({ event, isLinked }: EventLineProps): JSX.Element {
       onToggle={({ currentTarget }) => setOpen(currentTarget.open)}
     >
       <summary>
-        <time dateTime={event.time}>{clockText(event.time)}</time>
+        <time dateTime={event.time}>{clockTime(event.time)}</time>
         <span class="type">{event.type}</span>
         <Severity severity={event.severity} />
         <bdi class="actor">{visible(actor)}</bdi>
@@ -77,13 +78,6 @@ function EventLine({ event, isLinked }: EventLineProps): JSX.Element {
       {isOpen && <EventDetails event={event} />}
     </details>
   );
-}
-
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-
-function clockText(at: string): string {
-  const date = new Date(at);
-  return Number.isNaN(date.getTime()) ? "–" : clock.format(date);
 }
 
 function Severity({ severity }: Pick<AcceptedEvent, "severity">): JSX.Element {

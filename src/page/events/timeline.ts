@@ -14,6 +14,8 @@ export interface TimelineState {
   readonly waiting: readonly AcceptedEvent[];
   readonly phase: Phase;
   readonly trouble?: string | undefined;
+  /** Why newer events than those of a link could not be read. */
+  readonly newerTrouble?: string | undefined;
   /** When what was searched last was received, RFC 3339. */
   readonly searchedTo?: string | undefined;
   /** There is nothing older. */
@@ -131,6 +133,7 @@ export class Timeline {
   /** Shows some of what comes after the events of a link. */
   async newer(most = searchedAtOnce): Promise<void> {
     const wanted = this.#state.peek().events.length + most;
+    this.#change({ newerTrouble: undefined });
     try {
       for (let pages = 0; pages < newerPages && !this.#state.peek().isEnd; pages++) {
         const missing = wanted - this.#state.peek().events.length;
@@ -141,7 +144,7 @@ export class Timeline {
         this.#change({ isEnd });
       }
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.#change({ trouble: troubleOf(error) });
+      this.#change({ newerTrouble: troubleOf(error) });
     }
   }
 

@@ -3,10 +3,10 @@ import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import type { Traffic, TrafficMap } from "../../admin/traffic/index.ts";
 import { get } from "../api.ts";
-import { Chart, type ChartSeries } from "../chart.tsx";
+import { Chart } from "../chart.tsx";
 import { offerNodes } from "../filter.tsx";
 import { age, dateTime, frequency, rate } from "../format.ts";
-import { colorOf, type Kind, kinds, kindTitles, trafficKinds, wireNote } from "../kinds.ts";
+import { byteSeries, byteSides, entrySeries, kinds, trafficKinds, wireNote } from "../kinds.ts";
 import { overview, serverNow } from "../live.ts";
 import { TrafficMapView } from "../map/index.tsx";
 import { nodesOf, pairsWith } from "../now/reduce.ts";
@@ -103,7 +103,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
   );
   const isEmpty = history !== undefined && history.first === undefined;
   const [bytesSeries, entriesSeries] = useMemo(
-    () => (history ? [bytesOf(history), entriesOf(history)] : [[], []]),
+    () => (history ? [byteSeries(trafficKinds, history.series), entrySeries(kinds, history.series)] : [[], []]),
     [history],
   );
   const select = (since: number, until: number): void => go({ more: addressOf({ since, until }, serverNow()) });
@@ -124,7 +124,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
             title="Bytes per second by kind, sent above and received below"
             at={at}
             series={bytesSeries}
-            sides={{ above: "sent", below: "received" }}
+            sides={byteSides}
             show={rate}
             height={220}
             onSelect={select}
@@ -184,20 +184,4 @@ function noteOf(answers: Answers | undefined, history: History | undefined, isLo
     notes.push("Where the line is broken, no record was received for minutes: the program may not have run.");
   if (traffic.isPartial) notes.push("Of the chosen nodes, only the busiest pairs of each minute are kept.");
   return notes.join(" ");
-}
-
-function bytesOf({ series }: History): readonly ChartSeries[] {
-  const side = (kind: Kind, name: "txBytes" | "rxBytes"): ChartSeries => ({
-    ...seriesOf(kind, series[kind][name]),
-    side: name === "txBytes" ? "above" : "below",
-  });
-  return [...trafficKinds.map((kind) => side(kind, "txBytes")), ...trafficKinds.map((kind) => side(kind, "rxBytes"))];
-}
-
-function entriesOf({ series }: History): readonly ChartSeries[] {
-  return kinds.map((kind) => seriesOf(kind, series[kind].entries));
-}
-
-function seriesOf(kind: Kind, values: readonly (number | null)[]): ChartSeries {
-  return { title: kindTitles[kind], color: colorOf(kind), values };
 }

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Traffic } from "../../admin/traffic/index.ts";
-import { count, dateTime, timeOfDay } from "../format.ts";
+import { counted, dateTime, timeOfDay } from "../format.ts";
 import { Empty } from "../panel.tsx";
 import { axisWidth, rightPadding } from "../plot.ts";
 import { hrefOf } from "../route.ts";
@@ -57,7 +57,7 @@ function Mark({ mark, axis, share }: MarkProps): JSX.Element {
   const whole = axis.until - axis.since;
   const [left, right] = [Math.max(since, axis.since), Math.min(until, axis.until)];
   const percent = (ms: number): string => `${(100 * ms) / whole}%`;
-  const label = `${dateTime(since)} to ${timeOfDay(until)}: ${countText(audit, "audit event")}, ${countText(webhook, "webhook event")}`;
+  const label = `${dateTime(since)} to ${timeOfDay(until)}: ${counted(audit, "audit event")}, ${counted(webhook, "webhook event")}`;
   const more = { since: String(since), until: String(until) };
   return (
     <li style={{ left: percent(left - axis.since), width: percent(right - left) }}>
@@ -73,8 +73,4 @@ function Mark({ mark, axis, share }: MarkProps): JSX.Element {
 
 function sumOf({ audit, webhook }: EventMark): number {
   return audit + webhook;
-}
-
-function countText(amount: number, what: string): string {
-  return `${count(amount)} ${what}${amount === 1 ? "" : "s"}`;
 }

@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { serverNow } from "../live.ts";
+import { Choice } from "../panel.tsx";
 import { go } from "../route.ts";
 import { addressOf, inputOf, moved, type Span, spans, type TimeSpan, timeOfInput } from "./span.ts";
 
@@ -18,18 +19,13 @@ export function RangePicker({ span, chosen }: RangePickerProps): JSX.Element {
   const step = (how: "earlier" | "later" | "wider"): void => show(moved(span, how, serverNow()));
   return (
     <div class="range-picker">
-      <div class="choice" role="group" aria-label="Range up to now">
-        {spans.map((name) => (
-          <button
-            key={name}
-            type="button"
-            aria-pressed={name === chosen}
-            onClick={() => go({ more: name === "24h" ? {} : { span: name } })}
-          >
-            {spanTitles[name]}
-          </button>
-        ))}
-      </div>
+      <Choice
+        label="Range up to now"
+        options={spans}
+        chosen={chosen}
+        onChoose={(name) => go({ more: name === "24h" ? {} : { span: name } })}
+        titleOf={(name) => spanTitles[name]}
+      />
       <div class="choice" role="group" aria-label="Move the range">
         <button type="button" aria-label="Earlier" title="Earlier" onClick={() => step("earlier")}>
           ←

@@ -1,7 +1,7 @@
 /** What the pointer is on, in words. */
-import type { JSX } from "preact";
+import { Fragment, type JSX } from "preact";
 import { bytes, count, share } from "../format.ts";
-import { type Kind, kindTitles } from "../kinds.ts";
+import { kinds, kindTitles } from "../kinds.ts";
 import type { Graph, GraphEdge, GraphNode } from "./graph.ts";
 import { shownName } from "./names.ts";
 
@@ -86,12 +86,14 @@ function EdgeText({ edge, graph }: { readonly edge: GraphEdge; readonly graph: G
         <dd>{bytes(edge.backwardBytes)}</dd>
         <dt>Entries</dt>
         <dd>{count(edge.entries)}</dd>
-        {Object.entries(edge.kinds).map(([kind, amount]) => (
-          <>
-            <dt>{kindTitles[kind as Kind] ?? kind}</dt>
-            <dd>{bytes(amount)}</dd>
-          </>
-        ))}
+        {kinds
+          .filter((kind) => edge.kinds[kind] !== undefined)
+          .map((kind) => (
+            <Fragment key={kind}>
+              <dt>{kindTitles[kind]}</dt>
+              <dd>{bytes(edge.kinds[kind] ?? 0)}</dd>
+            </Fragment>
+          ))}
         <dt>Path</dt>
         <dd>{edge.path === "unknown" ? "unknown" : `mostly ${edge.path}`}</dd>
       </dl>

@@ -2,9 +2,9 @@
 import type { JSX } from "preact";
 import type { Traffic } from "../../admin/traffic/index.ts";
 import { get } from "../api.ts";
-import { Chart, type ChartSeries } from "../chart.tsx";
+import { Chart } from "../chart.tsx";
 import { frequency, rate } from "../format.ts";
-import { colorOf, type Kind, kinds, kindTitles, pathKinds, trafficKinds, wireNote } from "../kinds.ts";
+import { byteSeries, byteSides, entrySeries, type Kind, kinds, pathKinds, trafficKinds, wireNote } from "../kinds.ts";
 import { samples, serverNow } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
@@ -80,20 +80,7 @@ function KindChart({ columns, title, of, sums }: KindChartProps): JSX.Element {
     return <Empty>Nothing yet. Numbers appear within seconds after the first flow logs.</Empty>;
   const { at, series } = columns;
   const isEntries = sums === "entries";
-  const shown = isEntries ? of.map((kind) => seriesOf(kind, series[kind].entries)) : bothSides(of, series);
-  const unit = isEntries ? { show: frequency } : { show: rate, sides };
+  const shown = isEntries ? entrySeries(of, series) : byteSeries(of, series);
+  const unit = isEntries ? { show: frequency } : { show: rate, sides: byteSides };
   return <Chart title={title} at={at} series={shown} height={170} {...unit} />;
-}
-
-const sides = { above: "sent", below: "received" };
-
-function bothSides(of: readonly Kind[], series: Samples["series"]): readonly ChartSeries[] {
-  return [
-    ...of.map((kind) => seriesOf(kind, series[kind].txBytes)),
-    ...of.map((kind) => ({ ...seriesOf(kind, series[kind].rxBytes), side: "below" as const })),
-  ];
-}
-
-function seriesOf(kind: Kind, values: readonly number[]): ChartSeries {
-  return { title: kindTitles[kind], color: colorOf(kind), values };
 }
