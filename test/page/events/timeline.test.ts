@@ -217,6 +217,25 @@ describe("a link to an event", () => {
     expect(timeline.state.value).toMatchObject({ isEnd: true, isStart: true });
   });
 
+  test("says why newer ones cannot be read, and reads them once that is over", async () => {
+    await accept(...audits(100));
+    const id = (await open()).state.value.events.at(-1)?.id ?? "";
+    let isDown = false;
+    const timeline = new Timeline(filterOf({ nodes: [], more: { id } }), async (path, parameters) => {
+      if (isDown) throw new ApiError(503, "the program is stopping");
+      return ask(path, parameters);
+    });
+    opened.push(timeline);
+    await timeline.open();
+    isDown = true;
+    await timeline.newer();
+    expect(timeline.state.value).toMatchObject({ phase: "idle", newerTrouble: "the program is stopping" });
+    isDown = false;
+    while (!timeline.state.value.isEnd) await timeline.newer();
+    expect(timeline.state.value.newerTrouble).toBeUndefined();
+    expect(labels(timeline)[0]).toBe("g99");
+  });
+
   test("that has left the journal says so and shows the newest", async () => {
     await accept(...audits(3));
     const [{ id: last = "" } = {}] = (await open()).state.value.events;
