@@ -29,7 +29,6 @@ export function EventsView(): JSX.Element {
     <div class="view events">
       <div class="view-head">
         <h1>Events</h1>
-        <p class="note">Newest first, in the order in which they were received. Times are when they happened.</p>
       </div>
       <EventFilters filter={filter} seen={timeline?.state.value.events ?? []} />
       <Scope filter={filter} />
@@ -134,12 +133,7 @@ function isUnread(place: HTMLElement | null): boolean {
 function Nothing({ filter }: { readonly filter: EventFilter }): JSX.Element {
   const { text, actor, severity, nodes } = filter;
   if (text !== "" || actor !== "" || severity !== "info" || nodes.length > 0)
-    return (
-      <Empty>
-        No event matches. Remove a filter, or try other words: all of them have to be in the event as Tailscale writes
-        it, such as LOGIN or ACL.
-      </Empty>
-    );
+    return <Empty>No event matches. Remove a filter, or try other words: all of them have to be in the event.</Empty>;
   return (
     <Empty>
       No events yet. Configuration audit logs come from Tailscale by log streaming or polling, other events by a
