@@ -357,6 +357,21 @@ test("a database of version 2 is upgraded: its minutes are to be made of all mea
   expect(state.open().minutes.gap).toMatchObject({ from: 1, until: 1 });
 });
 
+test.each(["DROP TABLE minute", "DELETE FROM minute"])(
+  "minutes that are gone are to be made again of all measured rows: %s",
+  async (loss) => {
+    const minutes = { changed: [{ at: 60_000, totals: Uint8Array.of(1), detail: Uint8Array.of(2) }], gap: undefined };
+    const before = await filled();
+    before.writeSnapshot({ measuredSeq: 40, blobs: new Map(), minutes });
+    await settle(before);
+    before.close();
+    edit(loss);
+    const journal = state.open();
+    expect(journal.minutes.gap).toMatchObject({ from: 1, until: 40 });
+    journal.close();
+  },
+);
+
 test("a database of version 1 is upgraded, with its marks", async () => {
   const journal = state.open();
   await appendNumbers(journal, [1, 2]);

@@ -37,7 +37,7 @@ export class MinuteTable implements Minutes {
   /** Bytes of all of them; unknown after a change. */
   #bytes: number | undefined;
 
-  /** Compares the minutes with the counters, which may be from another snapshot after damage or another version. */
+  /** Compares the minutes with the counters, which may be from another snapshot after damage or another version. None at all: they are lost. */
   constructor(database: DatabaseSync, state: State, health: Health) {
     this.#state = state;
     this.#health = health;
@@ -45,7 +45,9 @@ export class MinuteTable implements Minutes {
     this.#details = new Table(database, "minute_detail");
     this.#sql = prepare(database, sql);
     const { measuredSeq } = state;
-    const known = state.getReadable("minutes");
+    const last = state.getReadable("minutes");
+    const isLost = measuredSeq > 0 && last?.gap === undefined && this.#size() === 0;
+    const known = isLost ? undefined : last;
     if (known?.measuredSeq === measuredSeq || (known === undefined && measuredSeq === 0)) return;
     const isBehind = known !== undefined && known.measuredSeq < measuredSeq && known.gap === undefined;
     const gap = { ...always, from: isBehind ? known.measuredSeq + 1 : 1, until: measuredSeq };

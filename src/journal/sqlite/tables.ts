@@ -245,7 +245,9 @@ function upgradeSchema(database: DatabaseSync): void {
   const mark = schema.get("mark") ?? "";
   const isFirst = found("mark") === mark.replace(", destination TEXT", "");
   if ((!isFirst && found("mark") !== mark) || found("minute") !== undefined) return;
-  const added = [...schema].filter(([name]) => name.startsWith("minute")).map(([, sql]) => sql);
+  const added = [...schema]
+    .filter(([name]) => name.startsWith("minute") && found(name) === undefined)
+    .map(([, sql]) => sql);
   if (isFirst) added.push("ALTER TABLE mark ADD COLUMN destination TEXT");
   transaction(database, () => database.exec(`${added.join(";")}; PRAGMA user_version = ${schemaVersion}`));
 }
