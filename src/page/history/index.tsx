@@ -17,13 +17,15 @@ import { go, hrefOf, route } from "../route.ts";
 import { EventMarks } from "./marks.tsx";
 import { type History, historyOf } from "./minutes.ts";
 import { RangePicker } from "./picker.tsx";
-import { addressOf, fixedSpanOf, spanMs, spanOf, type TimeSpan, withRecords } from "./span.ts";
+import { addressOf, fixedSpanOf, type Span, spanFrom, spanOf, spanUpTo, type TimeSpan } from "./span.ts";
 
 const pollMs = 30_000;
 const maxPairs = 1000;
 const [nonePairs, noneNodes] = [[], []] as const;
 
 interface Answers {
+  /** The length up to now, if that was asked for. */
+  readonly named: Span | undefined;
   readonly span: TimeSpan;
   readonly traffic: Traffic;
   readonly map: TrafficMap;
@@ -36,12 +38,12 @@ export function HistoryView(): JSX.Element {
   const { data, error, isLoading } = usePolled<Answers>(
     async (signal) => {
       const until = Math.round(serverNow());
-      const span = fixed ?? { since: until - spanMs[named ?? "24h"], until };
+      const span = fixed ?? spanUpTo(until, named ?? "all");
       const [traffic, map] = await Promise.all([
         get<Traffic>("/api/v1/traffic", { ...span, node: nodes }, signal),
         get<TrafficMap>("/api/v1/map", { ...span, limit: maxPairs }, signal),
       ]);
-      return { span: fixed ?? withRecords(span, traffic.at[0]), traffic, map };
+      return { named, span: named === "all" ? spanFrom(traffic.at[0], until) : span, traffic, map };
     },
     pollMs,
     JSON.stringify([fixed ?? named, nodes]),
@@ -49,20 +51,20 @@ export function HistoryView(): JSX.Element {
   useEffect(() => {
     if (data !== undefined) offerNodes(nodesOf(data.map));
   }, [data]);
-  const now = serverNow();
-  const asked = fixed ?? { since: now - spanMs[named ?? "24h"], until: now };
+  const loaded = isLoading ? undefined : data?.span;
+  const span = fixed ?? (named === "all" ? loaded : spanUpTo(serverNow(), named ?? "all"));
   const pairs = useMemo(() => pairsWith(data?.map.pairs ?? [], nodes), [data, nodes]);
-  const range = `${dateTime((data?.span ?? asked).since)} to ${dateTime((data?.span ?? asked).until)}`;
+  const range = data === undefined ? "" : `${dateTime(data.span.since)} to ${dateTime(data.span.until)}. `;
   return (
     <div class="view history">
       <div class="view-head">
         <h1>History</h1>
-        <RangePicker span={asked} chosen={named} />
+        <RangePicker span={span} chosen={named} />
       </div>
       <Charts answers={data} error={error} isLoading={isLoading} />
       <Panel
         title="Who talked to whom"
-        note={`${range}. Choose a node or a line to filter everything.`}
+        note={`${range}Choose a node or a line to filter everything.`}
         width="full"
         isLoading={isLoading}
       >
@@ -118,7 +120,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
         isLoading={isLoading}
       >
         {isEmpty ? (
-          <NothingThen />
+          <NothingThen named={answers?.named} />
         ) : (
           <Chart
             title="Bytes per second by kind, sent above and received below"
@@ -146,7 +148,7 @@ function Charts({ answers, error, isLoading }: ChartsProps): JSX.Element {
       </Panel>
       <Panel title="Connection entries per second" note={wireNote} width="full">
         {isEmpty ? (
-          <NothingThen />
+          <NothingThen named={answers?.named} />
         ) : (
           <Chart
             title="Connection entries per second by kind"
@@ -167,19 +169,22 @@ function axisOf(at: readonly number[]): TimeSpan {
   return { since: (at[0] ?? 0) * 1000, until: (at.at(-1) ?? 0) * 1000 };
 }
 
-function NothingThen(): JSX.Element {
+function NothingThen({ named }: { readonly named: Span | undefined }): JSX.Element {
+  if (named === "all") return <Empty>The journal keeps nothing yet. See Now for what is coming in.</Empty>;
   return <Empty>Nothing was received in this range. Choose another one, or see Now for what is coming in.</Empty>;
 }
 
 /** What is shown, how far it reaches, and what is missing. */
 function noteOf(answers: Answers | undefined, history: History | undefined, isLoading: boolean): string {
   if (answers === undefined || history === undefined) return isLoading ? "Loading…" : "";
-  const { traffic, span } = answers;
+  const { named, traffic, span } = answers;
   const step = history.stepSeconds === 60 ? "By minute" : `In steps of ${age(history.stepSeconds * 1000)}`;
   const { first } = history;
   const notes = [`${step}, sent above and received below. Drag over a part to see only that.`];
+  if (named === "all") notes.unshift("All that the journal keeps (state.retention).");
   if (!traffic.isComplete) notes.push("Minutes are being rebuilt from the journal: older ones are still missing.");
-  if (first !== undefined && first > span.since + 60_000) notes.push(`The history begins at ${dateTime(first)}.`);
+  if (first !== undefined && first > span.since + 60_000)
+    notes.push(`The first record of this range came at ${dateTime(first)}.`);
   if (history.hasGap)
     notes.push("Where the line is broken, no record was received for minutes: the program may not have run.");
   if (traffic.isPartial) notes.push("Of the chosen nodes, only the busiest pairs of each minute are kept.");

@@ -7,27 +7,31 @@ import { go } from "../route.ts";
 import { addressOf, inputOf, moved, type Span, spans, type TimeSpan, timeOfInput } from "./span.ts";
 
 export interface RangePickerProps {
-  readonly span: TimeSpan;
+  /** Absent while it is not known how far back all reaches. */
+  readonly span: TimeSpan | undefined;
   /** The length up to now, if that is what is shown. */
   readonly chosen: Span | undefined;
 }
 
-const spanTitles: Readonly<Record<Span, string>> = { "1h": "1 hour", "6h": "6 hours", "24h": "24 hours" };
+const spanTitles: Readonly<Record<Span, string>> = { "1h": "1 hour", "6h": "6 hours", "24h": "24 hours", all: "All" };
 
 export function RangePicker({ span, chosen }: RangePickerProps): JSX.Element {
   const show = (next: TimeSpan): void => go({ more: addressOf(next, serverNow()) });
-  const step = (how: "earlier" | "later" | "wider"): void => show(moved(span, how, serverNow()));
+  const step = (how: "earlier" | "later" | "wider"): void => {
+    if (span !== undefined) show(moved(span, how, serverNow()));
+  };
+  const isAll = chosen === "all";
   return (
     <div class="range-picker">
       <Choice
         label="Range up to now"
         options={spans}
         chosen={chosen}
-        onChoose={(name) => go({ more: name === "24h" ? {} : { span: name } })}
+        onChoose={(name) => go({ more: name === "all" ? {} : { span: name } })}
         titleOf={(name) => spanTitles[name]}
       />
       <div class="choice" role="group" aria-label="Move the range">
-        <button type="button" aria-label="Earlier" title="Earlier" onClick={() => step("earlier")}>
+        <button type="button" aria-label="Earlier" title="Earlier" disabled={isAll} onClick={() => step("earlier")}>
           ←
         </button>
         <button
@@ -39,31 +43,31 @@ export function RangePicker({ span, chosen }: RangePickerProps): JSX.Element {
         >
           →
         </button>
-        <button type="button" title="A range twice as long" onClick={() => step("wider")}>
+        <button type="button" title="A range twice as long" disabled={isAll} onClick={() => step("wider")}>
           Zoom out
         </button>
       </div>
-      <CustomRange span={span} isFixed={chosen === undefined} onChoose={show} />
+      <CustomRange span={span} of={chosen ?? `${span?.since} ${span?.until}`} onChoose={show} />
     </div>
   );
 }
 
 interface CustomRangeProps {
-  readonly span: TimeSpan;
-  readonly isFixed: boolean;
+  readonly span: TimeSpan | undefined;
+  /** What was chosen: a new choice replaces what somebody has typed. */
+  readonly of: string;
   readonly onChoose: (span: TimeSpan) => void;
 }
 
-/** Both times in fields. While the range moves with the time, they stand still, so that somebody can type. */
-function CustomRange({ span, isFixed, onChoose }: CustomRangeProps): JSX.Element {
-  const [from, setFrom] = useState(inputOf(span.since));
-  const [to, setTo] = useState(inputOf(span.until));
+/** Both times in fields. They follow the time until somebody types. */
+function CustomRange({ span, of, onChoose }: CustomRangeProps): JSX.Element {
+  const [typed, setTyped] = useState<{ readonly from?: string; readonly to?: string }>({});
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
-    setFrom(inputOf(span.since));
-    setTo(inputOf(span.until));
+    setTyped({});
     setTrouble("");
-  }, [isFixed ? `${span.since} ${span.until}` : span.until - span.since]);
+  }, [of]);
+  const { from, to } = { from: inputOf(span?.since), to: inputOf(span?.until), ...typed };
   const apply = (): void => {
     const [since, until] = [timeOfInput(from), timeOfInput(to)];
     if (since === undefined || until === undefined) setTrouble("Enter both times.");
@@ -84,10 +88,20 @@ function CustomRange({ span, isFixed, onChoose }: CustomRangeProps): JSX.Element
       }}
     >
       <label>
-        From <input type="datetime-local" value={from} onInput={({ currentTarget }) => setFrom(currentTarget.value)} />
+        From{" "}
+        <input
+          type="datetime-local"
+          value={from}
+          onInput={({ currentTarget }) => setTyped({ ...typed, from: currentTarget.value })}
+        />
       </label>
       <label>
-        to <input type="datetime-local" value={to} onInput={({ currentTarget }) => setTo(currentTarget.value)} />
+        to{" "}
+        <input
+          type="datetime-local"
+          value={to}
+          onInput={({ currentTarget }) => setTyped({ ...typed, to: currentTarget.value })}
+        />
       </label>
       <button type="submit">Show</button>
       <span class="trouble" role="alert">

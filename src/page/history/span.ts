@@ -1,11 +1,11 @@
 /** The range of time that *History* shows, as the page's address says it: up to now, or between two times. */
 import type { Route } from "../route.ts";
 
-export const spans = ["1h", "6h", "24h"] as const;
+export const spans = ["1h", "6h", "24h", "all"] as const;
 export type Span = (typeof spans)[number];
 
 const hourMs = 3_600_000;
-export const spanMs: Readonly<Record<Span, number>> = { "1h": hourMs, "6h": 6 * hourMs, "24h": 24 * hourMs };
+const hours: Readonly<Record<Span, number>> = { "1h": 1, "6h": 6, "24h": 24, all: Number.POSITIVE_INFINITY };
 
 /** Epoch milliseconds. */
 export interface TimeSpan {
@@ -26,16 +26,17 @@ export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined
 }
 
 export function spanOf({ more }: Pick<Route, "more">): Span {
-  return spans.find((name) => name === more["span"]) ?? "24h";
+  return spans.find((name) => name === more["span"]) ?? "all";
 }
 
-/**
- * A range up to now without the part before the first record, so that what is there fills a chart: at least some minutes.
- * A range between two times stays what it is.
- */
-export function withRecords({ since, until }: TimeSpan, first: number | undefined): TimeSpan {
-  if (first === undefined) return { since, until };
-  return { since: Math.max(since, Math.min(first - 120_000, until - leastShownMs)), until };
+/** A range up to now, of all its length whether there are records or not. */
+export function spanUpTo(until: number, name: Span): TimeSpan {
+  return { since: Math.max(0, until - hours[name] * hourMs), until };
+}
+
+/** From the first record on, so that what there is fills a chart: at least some minutes. */
+export function spanFrom(first: number | undefined, until: number): TimeSpan {
+  return { since: Math.min(first ?? until, until - leastShownMs), until };
 }
 
 const leastShownMs = 600_000;
@@ -56,7 +57,8 @@ export function moved({ since, until }: TimeSpan, how: "earlier" | "later" | "wi
 }
 
 /** What an `<input type="datetime-local">` shows, in local time. */
-export function inputOf(at: number): string {
+export function inputOf(at: number | undefined): string {
+  if (at === undefined) return "";
   const date = new Date(at);
   return new Date(at - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

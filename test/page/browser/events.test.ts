@@ -120,6 +120,34 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
+  "the history shows all there is, or as much as somebody chooses, and its fields say so",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/history`);
+    const hours = async (): Promise<number> => {
+      const times = await Promise.all(
+        ["From", "to"].map((name) => page.getByLabel(name, { exact: true }).inputValue()),
+      );
+      const [from = 0, to = 0] = times.map((time) => new Date(time).getTime());
+      return (to - from) / 3_600_000;
+    };
+    const chosen = (name: string): Locator => page.getByRole("button", { name, exact: true, pressed: true });
+    await chosen("All").waitFor();
+    await until(async () => (await hours()) > 0);
+    expect(await hours()).toBeLessThan(1);
+    await page.getByText("All that the journal keeps").waitFor();
+    await page.getByRole("button", { name: "24 hours" }).click();
+    await chosen("24 hours").waitFor();
+    await page.getByText("The first record of this range came at").waitFor();
+    expect([await hours(), new URL(page.url()).hash]).toEqual([24, "#/history?span=24h"]);
+    await page.getByRole("button", { name: "All", exact: true }).click();
+    await until(async () => (await hours()) < 1);
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
   "a mark of the history leads to its events, and a typed range is checked",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/history?span=1h`);

@@ -7,9 +7,10 @@ import {
   fixedSpanOf,
   inputOf,
   moved,
+  spanFrom,
   spanOf,
+  spanUpTo,
   timeOfInput,
-  withRecords,
 } from "../../../src/page/history/span.ts";
 import { kinds } from "../../../src/page/kinds.ts";
 
@@ -106,19 +107,28 @@ describe("a range", () => {
     expect(fixedSpanOf({ more: more as Record<string, string> })).toBeUndefined();
   });
 
-  test("up to now has one of three lengths", () => {
-    expect([spanOf({ more: {} }), spanOf({ more: { span: "6h" } }), spanOf({ more: { span: "9h" } })]).toEqual([
-      "24h",
-      "6h",
-      "24h",
-    ]);
+  test("up to now is all there is, or a length that the address names", () => {
+    const namesOf = (...names: readonly string[]) => names.map((name) => spanOf({ more: { span: name } }));
+    expect(spanOf({ more: {} })).toBe("all");
+    expect(namesOf("1h", "6h", "24h", "all", "9h")).toEqual(["1h", "6h", "24h", "all", "all"]);
   });
 
-  test("up to now begins with the first record, and is some minutes long at least", () => {
-    expect(withRecords(span(0, 100), begin + 50 * minute)).toEqual(span(48, 100));
-    expect(withRecords(span(0, 100), begin + 99 * minute)).toEqual(span(90, 100));
-    expect(withRecords(span(0, 100), begin - 50 * minute)).toEqual(span(0, 100));
-    expect(withRecords(span(0, 100), undefined)).toEqual(span(0, 100));
+  test("of all begins with the first record, and is some minutes long at least", () => {
+    const now = begin + 100 * minute;
+    expect(spanUpTo(now, "all")).toEqual({ since: 0, until: now });
+    expect(spanFrom(begin + 50 * minute, now)).toEqual(span(50, 100));
+    expect(spanFrom(begin + 99 * minute, now)).toEqual(span(90, 100));
+    expect(spanFrom(undefined, now)).toEqual(span(90, 100));
+  });
+
+  test("of a length is as long as that, and a chart of it has an empty part before the first record", () => {
+    const hour = spanUpTo(begin + 60 * minute, "1h");
+    expect(hour).toEqual(span(0, 60));
+    expect(spanUpTo(begin, "24h")).toEqual(span(-24 * 60, 0));
+    const { at, series } = historyOf(traffic({ 50: 60, 55: 60 }), hour, begin + 49 * minute);
+    expect([at.length, at[0]]).toEqual([60, begin / 1000 + 30]);
+    expect(series.virtual.entries.slice(0, 49)).toEqual(Array(49).fill(null));
+    expect(series.virtual.entries.slice(49, 51)).toEqual([0, 1]);
   });
 
   test("is moved by half of its length, not after now, and doubled", () => {
