@@ -3,6 +3,7 @@
  * ends or somebody asks, what the interval has gained since the last time is added to the minute. Nothing is done per entry.
  */
 import { Damaged, type Journal, type MinuteChanges, type MinuteGap, type StoredMinute } from "../journal/index.ts";
+import type { Logger } from "../lib/logger.ts";
 import { Growth } from "./growth.ts";
 import { addMinute, addRecords, minuteMs, type MinuteSums, noMinute, totalsLength } from "./minute.ts";
 import { addPacked, packMinute, unpackMinute, unpackTotals } from "./packed-minute.ts";
@@ -29,8 +30,14 @@ interface OpenMinute {
   packed: StoredMinute | undefined;
 }
 
+export interface MinutesDeps {
+  readonly journal: Pick<Journal, "minutes">;
+  readonly logger: Logger;
+}
+
 export class Minutes {
   readonly #journal: Pick<Journal, "minutes">;
+  readonly #logger: Logger;
   readonly #interval: () => FlowSums;
   readonly #growth = new Growth();
   /** The one that was used last is the last. */
@@ -45,8 +52,9 @@ export class Minutes {
   readonly counted = new Float64Array(totalsLength);
 
   /** `storedSeq`: the row up to which the stored minutes go. */
-  constructor(journal: Pick<Journal, "minutes">, storedSeq: number, interval: () => FlowSums) {
+  constructor({ journal, logger }: MinutesDeps, storedSeq: number, interval: () => FlowSums) {
     this.#journal = journal;
+    this.#logger = logger;
     this.#interval = interval;
     this.#storedSeq = storedSeq;
     this.#gap = journal.minutes.gap;
@@ -199,6 +207,10 @@ export class Minutes {
   /** The minute is damaged: it is made again from its rows. One at a time: others are found again. */
   #lost(at: number): void {
     if (this.#gap !== undefined) return;
+    const minute = new Date(at).toISOString();
+    this.#logger.warn("a minute of the history is damaged; what the journal still holds of it is summed up again", {
+      minute,
+    });
     this.#gap = { from: 1, until: this.#storedSeq, since: at, before: at + minuteMs };
     this.#packed.set(at, packMinute(at, noMinute()));
   }

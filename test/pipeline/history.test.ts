@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { kinds } from "../../src/ledger/minute.ts";
 import type { Store } from "../support/store.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
 import { connection, flowValue } from "../support/records.ts";
 import { timeoutMs } from "../support/wait.ts";
 import { historySums, minutesOf, rebuilt } from "./history.ts";
@@ -51,8 +52,15 @@ for (const [what, table] of [
     const live = await threeMinutes();
     expect(Object.keys(live)).toHaveLength(3);
     const [, second] = Object.keys(live);
-    restarts.restart({}, () => restarts.changeDatabase(`UPDATE ${table} SET crc = crc + 1 WHERE at = ${second}`));
+    const warnings: unknown[] = [];
+    const logger = { ...silentLogger, warn: (message: string, fields?: object) => warnings.push([message, fields]) };
+    restarts.restart({ logger }, () =>
+      restarts.changeDatabase(`UPDATE ${table} SET crc = crc + 1 WHERE at = ${second}`),
+    );
     expect(countOf(restarts.store)).toBe(2);
+    expect(warnings).toEqual([
+      [expect.stringContaining("minute of the history is damaged"), { minute: new Date(Number(second)).toISOString() }],
+    ]);
     expect(restarts.store.ledger.minutes.gap).toMatchObject({ from: 1, until: 6, since: Number(second) });
     expect(rebuilt(restarts.store)).toBe(2);
     expect(minutesOf(restarts.store)).toEqual(live);
