@@ -16,7 +16,6 @@ export interface ChartProps {
   /** Epoch seconds, ascending. The array may be the same one with more in it. */
   readonly at: readonly number[];
   readonly series: readonly ChartSeries[];
-  readonly layout?: "stacked" | "lines";
   /** What it means to be above and below zero, such as `sent` and `received`. Two series of one title are one in the legend. */
   readonly sides?: Sides;
   readonly height?: number;
@@ -31,16 +30,7 @@ interface Pointed {
   readonly left: number;
 }
 
-export function Chart({
-  title,
-  at,
-  series,
-  layout = "stacked",
-  sides,
-  height = 200,
-  show,
-  onSelect,
-}: ChartProps): JSX.Element {
+export function Chart({ title, at, series, sides, height = 200, show, onSelect }: ChartProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
@@ -56,7 +46,7 @@ export function Chart({
     const onPoint = (index: number | undefined, left: number): void =>
       setPointed(index === undefined || left < 0 ? undefined : { index, left });
     const chosen = onSelect && ((since: number, until: number) => select.current?.(since, until));
-    const made = createPlot(place.current, { series, layout, height, show, onPoint, onSelect: chosen }, [[]]);
+    const made = createPlot(place.current, { series, height, show, onPoint, onSelect: chosen }, [[]]);
     plot.current = made;
     const observer = new ResizeObserver(([entry]) => {
       if (entry !== undefined) made.setSize({ width: Math.max(100, Math.floor(entry.contentRect.width)), height });
@@ -67,17 +57,17 @@ export function Chart({
       made.destroy();
       plot.current = null;
     };
-  }, [names, layout, height]);
+  }, [names, height]);
 
   // At most once a frame, and never while the page is hidden.
   useEffect(() => {
     const frame = requestAnimationFrame(() => {
       if (plot.current === null) return;
-      fillBands(plot.current, { series, layout }, hidden);
-      plot.current.setData(columnsOf(at, { series, layout }, hidden));
+      fillBands(plot.current, series, hidden);
+      plot.current.setData(columnsOf(at, series, hidden));
     });
     return () => cancelAnimationFrame(frame);
-  }, [series, at, at.length, at.at(-1), hidden, layout, height, scheme.value]);
+  }, [series, at, at.length, at.at(-1), hidden, height, scheme.value]);
 
   const toggle = (name: string): void => {
     const next = new Set(hidden);
@@ -139,7 +129,7 @@ function steps(length: number): Readonly<Partial<Record<string, number>>> {
 const maxRows = 60;
 
 /** The values as a table, made only while it is open. */
-function Values({ title, at, series, sides, show }: Omit<ChartProps, "layout" | "height" | "onSelect">): JSX.Element {
+function Values({ title, at, series, sides, show }: Omit<ChartProps, "height" | "onSelect">): JSX.Element {
   const [isOpen, setOpen] = useState(false);
   const step = Math.max(1, Math.ceil(at.length / maxRows));
   const rows = isOpen ? at.flatMap((_, index) => ((at.length - 1 - index) % step === 0 ? [index] : [])).reverse() : [];

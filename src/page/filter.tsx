@@ -1,14 +1,12 @@
 /** The filter by nodes, on every view: chips that can be removed, and a field to add one. */
-import { type ReadonlySignal, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Name } from "./node-link.tsx";
 import { go, route } from "./route.ts";
 
-const known = signal<readonly string[]>([]);
-
 /** Names to offer in the field. */
-export const knownNodes: ReadonlySignal<readonly string[]> = known;
+const known = signal<readonly string[]>([]);
 
 const maxOffered = 1000;
 
@@ -67,7 +65,7 @@ export function NodeFilter(): JSX.Element {
           onInput={({ currentTarget }) => setText(currentTarget.value)}
         />
         <datalist id="known-nodes">
-          {knownNodes.value.map((name) => (
+          {known.value.map((name) => (
             <option key={name} value={name} />
           ))}
         </datalist>

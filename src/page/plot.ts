@@ -12,7 +12,6 @@ export interface ChartSeries extends StackedSeries {
 
 export interface PlotOptions {
   readonly series: readonly ChartSeries[];
-  readonly layout: "stacked" | "lines";
   readonly height: number;
   /** Writes a value with its unit. */
   readonly show: (value: number) => string;
@@ -23,7 +22,7 @@ export interface PlotOptions {
 }
 
 export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot.AlignedData): uPlot {
-  const { series, layout, height, show, onPoint, onSelect } = options;
+  const { series, height, show, onPoint, onSelect } = options;
   const plot = new uPlot(
     {
       width: Math.max(place.clientWidth, 100),
@@ -43,7 +42,7 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
         y: { range: (_, least, most) => rangeOf(least, most) },
       },
       axes: [xAxis, yAxisOf(show)],
-      series: [{}, ...series.map((one) => drawn(one, layout))],
+      series: [{}, ...series.map(drawn)],
       hooks: {
         setCursor: [({ cursor }) => onPoint(cursor.idx ?? undefined, cursor.left ?? 0)],
         setSelect: [
@@ -65,21 +64,14 @@ export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot
 /** The columns that uPlot draws. */
 export function columnsOf(
   at: readonly number[],
-  { series, layout }: Pick<PlotOptions, "series" | "layout">,
+  series: readonly ChartSeries[],
   hidden: ReadonlySet<string>,
 ): uPlot.AlignedData {
-  const isHidden = (index: number): boolean => hidden.has(series[index]?.title ?? "");
-  if (layout === "stacked") return [[...at], ...stacked(series, at.length, isHidden)];
-  return [[...at], ...series.map(({ values }, index) => (isHidden(index) ? at.map(() => null) : [...values]))];
+  return [[...at], ...stacked(series, at.length, (index) => hidden.has(series[index]?.title ?? ""))];
 }
 
 /** Fills between what is stacked now. */
-export function fillBands(
-  plot: uPlot,
-  { series, layout }: Pick<PlotOptions, "series" | "layout">,
-  hidden: ReadonlySet<string>,
-): void {
-  if (layout !== "stacked") return;
+export function fillBands(plot: uPlot, series: readonly ChartSeries[], hidden: ReadonlySet<string>): void {
   plot.delBand(null);
   const isHidden = (index: number): boolean => hidden.has(series[index]?.title ?? "");
   for (const [outer, inner] of bandsOf(series, isHidden)) {
@@ -117,8 +109,7 @@ function yAxisOf(show: (value: number) => string): uPlot.Axis {
   };
 }
 
-function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"]): uPlot.Series {
-  const filled = layout === "stacked" ? { fill: () => `${colorValue(color)}59` } : {};
+function drawn({ title, color, side }: ChartSeries): uPlot.Series {
   return {
     label: title,
     stroke: () => colorValue(color),
@@ -126,7 +117,7 @@ function drawn({ title, color, side }: ChartSeries, layout: PlotOptions["layout"
     // A line needs two.
     points: { show: false, size: 5, filter: ({ data }, index) => alone(data[index] ?? []) },
     ...(side === "below" && { dash: [4, 2] }),
-    ...filled,
+    fill: () => `${colorValue(color)}59`,
   };
 }
 

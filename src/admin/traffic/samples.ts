@@ -82,7 +82,7 @@ export function sumsAt(totals: Float64Array, kind: number): KindSums {
   return { entries, txBytes, rxBytes };
 }
 
-export function byKind<Value>(valueOf: (place: number) => Value): Record<(typeof kinds)[number], Value> {
+function byKind<Value>(valueOf: (place: number) => Value): Record<(typeof kinds)[number], Value> {
   return Object.fromEntries(kinds.map((kind, place) => [kind, valueOf(place)])) as Record<
     (typeof kinds)[number],
     Value

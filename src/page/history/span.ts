@@ -14,7 +14,7 @@ export interface TimeSpan {
 }
 
 /** Of shorter ones, a chart by minute would show next to nothing. */
-export const shortestMs = 360_000;
+const shortestMs = 360_000;
 
 /** The range between two times that the address names; nothing if it names none that make sense. */
 export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined {

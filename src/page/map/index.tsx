@@ -15,16 +15,15 @@ import { FindNode, Legend, ZoomButtons } from "./tools.tsx";
 export interface TrafficMapProps {
   readonly pairs: readonly TrafficPair[];
   /** How nodes are reached: tells direct edges from relayed ones. */
-  readonly nodes?: readonly TrafficNode[];
+  readonly nodes: readonly TrafficNode[];
   /** Names of nodes. */
   readonly chosen: readonly string[];
   readonly onChoose: (nodes: readonly string[]) => void;
 }
 
-const nothingKnown: readonly TrafficNode[] = [];
 const hintMs = 1500;
 
-export function TrafficMapView({ pairs, nodes = nothingKnown, chosen, onChoose }: TrafficMapProps): JSX.Element {
+export function TrafficMapView({ pairs, nodes, chosen, onChoose }: TrafficMapProps): JSX.Element {
   const [section, frame, canvas] = [
     useRef<HTMLElement>(null),
     useRef<HTMLDivElement>(null),

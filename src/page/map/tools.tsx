@@ -60,7 +60,7 @@ export function FindNode({ graph, onFind, onDone }: FindNodeProps): JSX.Element 
 }
 
 /** What begins with the text, or else contains it, in their order. Case does not matter. */
-export function bestMatch(names: readonly string[], text: string): string | undefined {
+function bestMatch(names: readonly string[], text: string): string | undefined {
   if (text === "") return undefined;
   const wanted = text.toLowerCase();
   return (
