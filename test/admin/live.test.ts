@@ -54,7 +54,6 @@ async function start(limits: Pick<LiveDeps, "maxPages" | "stalledMs"> = {}): Pro
     traffic: {
       onSample(listener) {
         sample = (value) => listener(value as TrafficSample);
-        return () => {};
       },
     },
     events: { read: (query) => (reads++, feed.read(query)) },

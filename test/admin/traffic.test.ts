@@ -182,7 +182,6 @@ test("samples are what came in between, live and for the page that opens", async
     { entries: 2, txBytes: 8, rxBytes: 10 },
     { entries: 0, txBytes: 0, rxBytes: 0 },
   ]);
-  expect(traffic.sample).toEqual(seen[1] as TrafficSample);
   const recent = await ask<RecentTraffic>("traffic/recent");
   expect(recent.at).toEqual([store.now, store.now]);
   expect(recent.seconds).toHaveLength(2);

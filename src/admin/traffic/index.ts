@@ -51,9 +51,8 @@ export interface TrafficFeed {
   /** @throws {Refusal} */
   map(query: MapQuery): Promise<TrafficMap>;
   recent(): RecentTraffic;
-  /** The last sample of five seconds. */
-  readonly sample: TrafficSample | undefined;
-  onSample(listener: (sample: TrafficSample) => void): () => void;
+  /** Calls back with each sample of five seconds, until the feed stops. */
+  onSample(listener: (sample: TrafficSample) => void): void;
   /** Ends a sample before its time. */
   takeSample(): void;
   /** Records have been committed. */
@@ -150,9 +149,6 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
       });
     },
     recent: () => samples.recent(),
-    get sample() {
-      return samples.last;
-    },
     onSample: (listener) => samples.onSample(listener),
     takeSample: () => samples.sample(),
     committed: () => pace.committed(),

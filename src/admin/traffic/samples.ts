@@ -37,14 +37,9 @@ export class Samples {
     this.#listeners.clear();
   }
 
-  /** Calls back with each new sample. Returns how to stop it. */
-  onSample(listener: (sample: TrafficSample) => void): () => void {
+  /** Calls back with each new sample. */
+  onSample(listener: (sample: TrafficSample) => void): void {
     this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  get last(): TrafficSample | undefined {
-    return this.#samples.at(-1);
   }
 
   recent(): RecentTraffic {

@@ -1,12 +1,12 @@
 /** The views *Events* and *History* of a real instance: search, differences, what comes live, links, and ranges of time. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Locator, Page } from "playwright-core";
-import { programBinary } from "../../support/binary.ts";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
-import { auditValue, enveloped, flowValue } from "../../support/records.ts";
-import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import { auditValue, flowValue } from "../../support/records.ts";
+import type { RunningProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { timeoutMs, until } from "../../support/wait.ts";
+import { send, startInstance } from "./instance.ts";
 
 const directory = temporaryDirectory();
 let browser: Browser;
@@ -14,27 +14,20 @@ let program: RunningProgram;
 
 beforeAll(async () => {
   if (!hasBrowser) return;
-  const options = { command: [programBinary()], directory, endpoint: "", encoding: "json" } as const;
-  [browser, program] = await Promise.all([startBrowser(), startProgram(options)]);
+  [browser, program] = await Promise.all([startBrowser(), startInstance({ directory })]);
   const lines = Array.from({ length: 800 }, (_, n) => `  "rule ${n}": "tag:a",`);
   const policy = auditValue({
     eventGroupID: "policy",
     old: lines.join("\n"),
     new: lines.toSpliced(700, 1, '  "rule 700": "tag:b",').join("\n"),
   });
-  await send(flowValue(), policy, ...numbered(0, 60));
+  await send(program, flowValue(), policy, ...numbered(0, 60));
 }, timeoutMs);
 
 afterAll(async () => {
   await browser?.close();
   await program?.stop();
 });
-
-async function send(...values: readonly object[]): Promise<void> {
-  const headers = { authorization: `Splunk ${program.token}` };
-  const body = values.map((value) => JSON.stringify(enveloped(value as never, Date.now() / 1000))).join("\n");
-  expect((await fetch(program.url, { method: "POST", headers, body })).status).toBe(200);
-}
 
 const numbered = (from: number, count: number): object[] =>
   Array.from({ length: count }, (_, n) =>
@@ -82,14 +75,14 @@ test.skipIf(!hasBrowser)(
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
     await firstIs(page, "number-59");
-    await send(...numbered(60, 1));
+    await send(program, ...numbered(60, 1));
     await firstIs(page, "number-60");
     const read = events(page).nth(30);
     await read.scrollIntoViewIfNeeded();
     await page.evaluate(() => scrollBy(0, 300));
     const place = async (): Promise<number> => (await read.boundingBox())?.y ?? Number.NaN;
     const before = await place();
-    await send(...numbered(61, 2));
+    await send(program, ...numbered(61, 2));
     const news = page.getByRole("button", { name: "2 new events" });
     await news.waitFor();
     // Less than a line of the list.
@@ -182,7 +175,7 @@ test.skipIf(!hasBrowser)(
     const session = await context.newCDPSession(page);
     await events(page).first().waitFor();
     for (let from = 1000; from < 2500; from += 300) {
-      await send(...numbered(from, 300));
+      await send(program, ...numbered(from, 300));
       await firstIs(page, `number-${from + 299}`);
     }
     expect(await events(page).count()).toBeLessThanOrEqual(1000);

@@ -10,13 +10,13 @@ import {
   type Width,
   widths,
 } from "../../support/browser.ts";
-import { programBinary } from "../../support/binary.ts";
 import { freePort } from "../../support/port.ts";
 import { auditValue, connection, enveloped, flowValue } from "../../support/records.ts";
-import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import type { RunningProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { timeoutMs } from "../../support/wait.ts";
 import { show, type View, views } from "./demo.ts";
+import { sendBody, startInstance } from "./instance.ts";
 
 const image = "<img src=x onerror=window.hacked=1>";
 const script = '"><script>window.hacked=1</script>';
@@ -78,10 +78,8 @@ describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
     const webhookPort = await freePort();
     [browser, program] = await Promise.all([
       startBrowser(),
-      startProgram({
-        command: [programBinary()],
+      startInstance({
         directory,
-        endpoint: "",
         encoding: "protobuf",
         settings: {
           TS2OTEL_OTLP__METRIC_INTERVAL: "60s",
@@ -90,14 +88,18 @@ describe.skipIf(!hasBrowser)("what records say is shown as text", () => {
         },
       }),
     ]);
-    await send(
-      program.url,
-      program.token,
+    await sendBody(
+      program,
       records()
         .map((value) => JSON.stringify(value))
         .join(""),
     );
-    await send(`http://127.0.0.1:${webhookPort}/tailscale/webhook`, "", JSON.stringify(hostile.map(webhookEvent)));
+    const sent = await fetch(`http://127.0.0.1:${webhookPort}/tailscale/webhook`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(hostile.map(webhookEvent)),
+    });
+    expect(sent.status).toBe(200);
   }, timeoutMs);
   afterAll(async () => {
     await browser.close();
@@ -215,10 +217,4 @@ function webhookEvent(text: string, place: number): object {
   };
   const type = ["nodeNeedsApproval", text, "userRoleUpdated"][place % 3];
   return { timestamp: new Date().toISOString(), version: 1, type, tailnet: text, message: text, data };
-}
-
-async function send(url: string, token: string, body: string): Promise<void> {
-  const headers = { "content-type": "application/json", ...(token === "" ? {} : { authorization: `Splunk ${token}` }) };
-  const answer = await fetch(url, { method: "POST", headers, body });
-  expect([answer.status, answer.status === 200 ? "" : await answer.text()]).toEqual([200, ""]);
 }

@@ -2,12 +2,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
 import type { TrafficMap } from "../../../src/admin/traffic/index.ts";
-import { programBinary } from "../../support/binary.ts";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
-import { type RunningProgram, startProgram } from "../../support/running-program.ts";
-import { sampleBody } from "../../support/sample-body.ts";
+import type { RunningProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { timeoutMs, until } from "../../support/wait.ts";
+import { sendSamples, startInstance } from "./instance.ts";
 
 const directory = temporaryDirectory();
 let browser: Browser;
@@ -16,14 +15,8 @@ let map: TrafficMap;
 
 beforeAll(async () => {
   if (!hasBrowser) return;
-  const options = { command: [programBinary()], directory, endpoint: "", encoding: "json" } as const;
-  [browser, program] = await Promise.all([startBrowser(), startProgram(options)]);
-  const headers = { authorization: `Splunk ${program.token}` };
-  expect((await fetch(program.url, { method: "POST", headers, body: sampleBody })).status).toBe(200);
-  await until(async () => {
-    map = await (await fetch(`${program.admin}/api/v1/map`)).json();
-    return map.pairs.length > 1;
-  });
+  [browser, program] = await Promise.all([startBrowser(), startInstance({ directory })]);
+  map = await sendSamples(program);
 }, timeoutMs);
 
 afterAll(async () => {

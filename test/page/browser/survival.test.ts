@@ -1,13 +1,13 @@
 /** A page that stays open while the instance goes, comes back with another journal or another version, and wants a token. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
-import { programBinary } from "../../support/binary.ts";
 import { hasBrowser, openPage, startBrowser } from "../../support/browser.ts";
 import { freePort } from "../../support/port.ts";
-import { auditValue, enveloped } from "../../support/records.ts";
-import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import { auditValue } from "../../support/records.ts";
+import type { RunningProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { aWhile, longTimeoutMs, timeoutMs, until } from "../../support/wait.ts";
+import { send, startInstance } from "./instance.ts";
 
 const token = "an-admin-token";
 
@@ -19,14 +19,8 @@ afterAll(async () => {
   await browser?.close();
 });
 
-async function start(adminPort: number, settings: Readonly<Record<string, string>> = {}): Promise<RunningProgram> {
-  const options = {
-    command: [programBinary()],
-    directory: temporaryDirectory(),
-    endpoint: "",
-    encoding: "json",
-  } as const;
-  return startProgram({ ...options, adminPort, settings });
+function start(adminPort: number, settings: Readonly<Record<string, string>> = {}): Promise<RunningProgram> {
+  return startInstance({ directory: temporaryDirectory(), adminPort, settings });
 }
 
 test.skipIf(!hasBrowser)(
@@ -114,13 +108,7 @@ test.skipIf(!hasBrowser)(
     await page.route("**/api/v1/live", (route) => route.fulfill({ status: 503 }));
     await page.goto(`${program.admin}/`);
     await page.getByText("The instance sends no live updates").waitFor();
-    const body = JSON.stringify(enveloped(auditValue()));
-    const sent = await fetch(program.url, {
-      method: "POST",
-      headers: { authorization: `Splunk ${program.token}` },
-      body,
-    });
-    expect(sent.status).toBe(200);
+    await send(program, auditValue());
     await page.getByText("alice@example.com").first().waitFor();
 
     await context.close();

@@ -3,14 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
 import type { RunningStatus } from "../../../src/admin/status.ts";
 import { askAdmin } from "../../support/admin.ts";
-import { programBinary } from "../../support/binary.ts";
 import { hasBrowser, openPage, startBrowser, type WatchedPage } from "../../support/browser.ts";
 import { type OtlpSink, refusing, startOtlpSink } from "../../support/otlp-sink.ts";
-import { auditValue, connection, enveloped, flowValue } from "../../support/records.ts";
-import { type RunningProgram, startProgram } from "../../support/running-program.ts";
+import { auditValue, connection, flowValue } from "../../support/records.ts";
+import type { RunningProgram } from "../../support/running-program.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { timeoutMs, until } from "../../support/wait.ts";
 import { show, type View, views } from "./demo.ts";
+import { send, startInstance } from "./instance.ts";
 
 const directory = temporaryDirectory();
 let browser: Browser;
@@ -26,11 +26,10 @@ describe.skipIf(!hasBrowser)("on the page", () => {
   beforeAll(async () => {
     sink = await startOtlpSink();
     sink.behave(refusing(isPoison));
-    const options = { command: [programBinary()], directory, endpoint: sink.url, encoding: "json" } as const;
-    [browser, program] = await Promise.all([startBrowser(), startProgram(options)]);
-    await send(...flows(), ...changes(), flowValue({ start: "never" }), { what: "something else" });
+    [browser, program] = await Promise.all([startBrowser(), startInstance({ directory, endpoint: sink.url })]);
+    await send(program, ...flows(), ...changes(), flowValue({ start: "never" }), { what: "something else" });
     // Again: duplicates.
-    await send(...changes());
+    await send(program, ...changes());
     await until(async () => {
       const { pending, deadLettered } = (await status()).conservation;
       return pending === 0 && deadLettered === 1;
@@ -214,13 +213,6 @@ function changes(): object[] {
       new: ["after"],
     }),
   );
-}
-
-async function send(...events: object[]): Promise<void> {
-  const body = events.map((event) => JSON.stringify(enveloped(event as never, Date.now() / 1000))).join("");
-  const headers = { authorization: `Splunk ${program.token}` };
-  const answer = await fetch(program.url, { method: "POST", headers, body });
-  expect(answer.status).toBe(200);
 }
 
 async function quarantined(): Promise<number> {
