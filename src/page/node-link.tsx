@@ -1,11 +1,11 @@
 /** The name of a node, which filters everything by it alone; chosen once more, it leaves the filter. */
 import type { JSX } from "preact";
-import { printable } from "../lib/text.ts";
+import { visibleName } from "./record-text.ts";
 import { hrefOf, route } from "./route.ts";
 
 /** Names come from records, and may be anything: what could hide or reorder the text around is replaced. */
 export function Name({ text }: { readonly text: string }): JSX.Element {
-  return <bdi class="name">{printable(text, () => "�")}</bdi>;
+  return <bdi class="name">{visibleName(text)}</bdi>;
 }
 
 export function NodeLink({ node }: { readonly node: string }): JSX.Element {

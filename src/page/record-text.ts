@@ -63,6 +63,11 @@ export function recordText(
   return { text: shown.join("\n\n"), isCut: false };
 }
 
+/** A name on one line: what could hide or reorder text is replaced. The joiners inside of emoji and words stay. */
+export function visibleName(name: string): string {
+  return printable(name, (character) => (character === "\u200c" || character === "\u200d" ? character : "\ufffd"));
+}
+
 /** Characters that cannot be seen or that change the direction of text are written as their escapes. */
 export function visible(text: string): string {
   return printable(text, (character) => {

@@ -1,4 +1,5 @@
 /** Names of nodes: what they stand for, and how they are shown. They come from records, so they can be any text. */
+import { visibleName } from "../record-text.ts";
 
 /** `machine` is in the tailnet, `outside` is not, `several` is what the counters did not tell apart. */
 export type NodeKind = "machine" | "outside" | "several";
@@ -29,14 +30,11 @@ export function isNamed(name: string): boolean {
   return name !== otherNode && name !== "";
 }
 
-/** Control characters, and those that are invisible or change the direction of text; not the joiners inside of emoji and words. */
-const unprintable = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-
 /** The name for a person to read: of one line, at most `maxLength` characters, cut with an ellipsis. */
 export function shownName(name: string, maxLength: number): string {
   if (!isNamed(name)) return "other nodes";
   // A character takes at most two places of a string.
-  const beginning = name.slice(0, maxLength * 2 + 2).replace(unprintable, "\ufffd");
+  const beginning = visibleName(name.slice(0, maxLength * 2 + 2));
   const characters = [...beginning];
   if (characters.length <= maxLength && beginning.length >= name.length) return beginning;
   return `${characters.slice(0, maxLength - 1).join("")}…`;
