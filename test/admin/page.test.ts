@@ -74,6 +74,12 @@ test("a program that asks for JSON is told that there is none, as for any unknow
   expect((await fetch(base, { method: "POST" })).status).toBe(405);
 });
 
+test("all files of the page together are small", () => {
+  const bytes = pageFiles.map(({ content }) => Buffer.from(content, "base64").length);
+  expect(bytes.length).toBe(5);
+  expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThan(120_000);
+});
+
 describe("every answer", () => {
   const paths = ["/", "/page/main.js", "/healthz", "/api/v1/status", "/api/v1/session", "/none"];
 

@@ -4,8 +4,8 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { actorOf } from "../../catalogue/event-words.ts";
 import { Choice } from "../panel.tsx";
-import { replace } from "../route.ts";
-import { addressOf, type EventFilter, eventTypes, maxText, severities } from "./query.ts";
+import { replace, route } from "../route.ts";
+import { addressOf, type EventFilter, eventTypes, filterOf, maxText, severities } from "./query.ts";
 
 export interface EventFiltersProps {
   readonly filter: EventFilter;
@@ -24,7 +24,8 @@ const maxOffered = 50;
 export function EventFilters({ filter, seen }: EventFiltersProps): JSX.Element {
   const { types, severity, text, actor } = filter;
   const change = (part: Partial<EventFilter>): void => {
-    const { id: _, ...rest } = filter;
+    // As the address has it now: what is typed is late, and something else may have been chosen since.
+    const { id: _, ...rest } = filterOf(route.peek());
     replace({ more: addressOf({ ...rest, ...part }) });
   };
   const actors = useMemo(() => [...new Set(seen.map(actorOf))].filter(Boolean).slice(0, maxOffered), [seen]);

@@ -1,7 +1,7 @@
 /** The headline figures. */
 import type { ComponentChildren, JSX } from "preact";
 import { age, bytes, count, frequency, rate, share } from "../format.ts";
-import { trafficKinds } from "../kinds.ts";
+import { type Kind, kinds, trafficKinds } from "../kinds.ts";
 import { overview, samples } from "../live.ts";
 import { meanOf, type Sums } from "../samples.ts";
 import type { NodePaths } from "./reduce.ts";
@@ -44,13 +44,13 @@ export function Figures({ paths, scope }: FiguresProps): JSX.Element {
 /** Draws itself again with each sample, not with each second. */
 function Rates({ scope }: Pick<FiguresProps, "scope">): JSX.Element {
   const { columns } = samples.value;
-  const mean = (name: keyof Sums, kinds: readonly (keyof typeof columns.series)[]): number =>
-    kinds.reduce((sum, kind) => sum + meanOf(columns, columns.series[kind][name], meanSeconds), 0);
+  const mean = (name: keyof Sums, of: readonly Kind[]): number =>
+    of.reduce((sum, kind) => sum + meanOf(columns, columns.series[kind][name], meanSeconds), 0);
   const isEmpty = columns.at.length === 0;
   return (
     <>
       <Figure title="Connection entries" note={`${scope}over the last minute`}>
-        {isEmpty ? "–" : frequency(mean("entries", Object.keys(columns.series) as (keyof typeof columns.series)[]))}
+        {isEmpty ? "–" : frequency(mean("entries", kinds))}
       </Figure>
       <Figure title="Sent by nodes" note={isEmpty ? "" : `${scope}${rate(mean("rxBytes", trafficKinds))} received`}>
         {isEmpty ? "–" : rate(mean("txBytes", trafficKinds))}

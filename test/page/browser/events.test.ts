@@ -71,6 +71,21 @@ test.skipIf(!hasBrowser)(
 );
 
 test.skipIf(!hasBrowser)(
+  "what is chosen while a text is typed stays chosen",
+  async () => {
+    const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
+    await firstIs(page, "number-59");
+    await page.getByRole("searchbox", { name: "Search in events" }).fill("number-59");
+    await page.getByRole("button", { name: "Webhook" }).click();
+    await page.waitForURL(/text=number-59/);
+    expect(new URL(page.url()).hash).toBe("#/events?types=audit&text=number-59");
+    await context.close();
+    expect(problems).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.skipIf(!hasBrowser)(
   "what comes stands on top, and waits while somebody reads further down",
   async () => {
     const { page, context, problems } = await openPage(browser, `${program.admin}/#/events`);
