@@ -152,7 +152,7 @@ async function present(
       : "look there for the metric tailscale.network.io.rollup and the log records tailscale.network.flow";
   const page = `${admin}/`;
   writeLines([
-    `Open ${page} in a browser: it shows what goes on, live.`,
+    `Open ${page} in a browser to watch it live.`,
     `A simulated tailnet of ${nodeCount} nodes sends its flow logs, audit logs and webhooks to the real program at ${hec}, as Tailscale would; ${target === undefined ? "nothing leaves this machine, and nothing is left behind" : `metrics and logs go to ${target}`}.`,
     `Ctrl-C ends it. Next: ${next}.`,
   ]);
@@ -161,7 +161,7 @@ async function present(
   if (options.opensBrowser) open();
   const screen = canDraw(environment) ? openScreen(interruption.interrupt, { o: open }) : undefined;
   const head = [
-    `Open ${page} in a browser${whyNot === undefined ? " (o opens it)" : ""}: it shows what goes on, live. q ends the demo.`,
+    `Open ${page} in a browser${whyNot === undefined ? " (o opens it)" : ""} to watch it live. q ends the demo.`,
     `A simulated tailnet of ${nodeCount} nodes sends to the real program. Next: ${next}`,
   ];
   try {
