@@ -45,7 +45,7 @@ describe("in a pipe", () => {
     const demo = start([]);
     const wanted = [
       /^\d+:\d\d [\d,]+ entries\/s; [\d,]+ records accepted, .*; top \S+ ↔ \S+ /m,
-      /^\d+:\d\d audit \d\d:\d\d:\d\d \S+: [A-Z_]+ [A-Z_.]+ .*via [A-Z_]+/m,
+      /^\d+:\d\d audit \d\d:\d\d:\d\d \S+: [a-z]+ed .*via [A-Z_]+/m,
       /^\d+:\d\d webhook \d\d:\d\d:\d\d node[A-Z]\w+: visitor-\d+ /m,
     ];
     const decoder = new TextDecoder();
