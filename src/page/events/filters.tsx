@@ -1,6 +1,6 @@
 /** The filters of events: types, severity, actor and free text. All of them stand in the address. */
 import type { JSX } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { actorOf } from "../../catalogue/event-words.ts";
 import { Choice } from "../panel.tsx";
@@ -77,10 +77,20 @@ interface TypedTextProps {
 /** A field that takes effect when somebody stops typing, or presses Enter. */
 function TypedText({ label, value, placeholder, offered, onChange }: TypedTextProps): JSX.Element {
   const [typed, setTyped] = useState(value);
-  useEffect(() => setTyped(value), [value]);
+  const sent = useRef(value);
+  const send = (text: string): void => {
+    sent.current = text;
+    onChange(text);
+  };
+  useEffect(() => {
+    // What was sent from here comes back, and meanwhile somebody may have typed on.
+    if (value === sent.current) return;
+    sent.current = value;
+    setTyped(value);
+  }, [value]);
   useEffect(() => {
     if (typed === value) return undefined;
-    const timer = setTimeout(() => onChange(typed), typingMs);
+    const timer = setTimeout(() => send(typed), typingMs);
     return () => clearTimeout(timer);
   }, [typed]);
   const list = offered === undefined ? undefined : `offered-${label.toLowerCase()}`;
@@ -96,7 +106,7 @@ function TypedText({ label, value, placeholder, offered, onChange }: TypedTextPr
         list={list}
         value={typed}
         onInput={({ currentTarget }) => setTyped(currentTarget.value)}
-        onKeyDown={({ key }) => key === "Enter" && typed !== value && onChange(typed)}
+        onKeyDown={({ key }) => key === "Enter" && typed !== value && send(typed)}
       />
       {list !== undefined && (
         <datalist id={list}>

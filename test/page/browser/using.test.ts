@@ -108,7 +108,10 @@ describe.skipIf(!hasBrowser)("on the page", () => {
   inPage("the Tab key reaches every control, and shows where it is", async ({ page }) => {
     for (const view of Object.keys(views) as View[]) {
       await show(page, view);
-      expect({ view, ...(await walk(page)) }).toEqual({ view, unreached: [], unseen: [] });
+      let found = await walk(page);
+      // What arrives behind the focus is reached by the next walk.
+      for (let again = 0; again < 3 && found.unreached.length > 0; again++) found = await walk(page);
+      expect({ view, ...found }).toEqual({ view, unreached: [], unseen: [] });
     }
   });
 
