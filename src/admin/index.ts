@@ -63,6 +63,7 @@ export interface AdminOptions {
   readonly tls?: TlsSource | undefined;
 }
 
+/** How the configuration says that the listener is reached. */
 export function adminOptionsOf({ admin, tailscale }: Pick<Config, "admin" | "tailscale">): AdminOptions {
   return { ...admin, tls: tlsSourceOf(admin.tls, tailscale) };
 }

@@ -70,6 +70,7 @@ export interface InstanceDeps {
   readonly listeners: () => readonly Listening[];
 }
 
+/** Shows this process under the configuration that it started with, until it is told of another one. */
 export function createInstance(started: Applied, deps: InstanceDeps) {
   const { build, clock, startedAt, telemetry, health, listeners } = deps;
   let applied = started;

@@ -39,6 +39,7 @@ const shownTalkers = 20;
 /** Talkers are ranked again after so long, for all who look together. */
 const rankedMs = 1000;
 
+/** Returns what reads the overview as it is now. */
 export function createOverview({ status, ledger, clock, startedAt }: OverviewDeps): () => Overview {
   let talkers: readonly Talker[] = [];
   let rankedAt = Number.NEGATIVE_INFINITY;

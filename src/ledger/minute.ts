@@ -1,4 +1,5 @@
 /** What was received in one minute: sums by kind of traffic, the busiest pairs of nodes, and services. */
+
 /** `direct`, `relayed` and `physical` (path unknown) are the bytes of the first three once more, on the wire. */
 export const kinds = ["virtual", "subnet", "exit", "direct", "relayed", "physical"] as const;
 
@@ -45,6 +46,7 @@ export interface ServiceSums {
   bytes: number;
 }
 
+/** A minute in which nothing was received. Beyond `maxPairs`, further pairs are in its totals alone. */
 export function noMinute(maxPairs = usualMaxPairs): MinuteSums {
   return { totals: new Float64Array(totalsLength), maxPairs, pairs: new Map(), services: new Map(), omitted: 0 };
 }
@@ -60,11 +62,13 @@ export function pairOf(minute: MinuteSums, from: string, to: string | undefined)
   return pair;
 }
 
+/** Adds records that have no entries. */
 export function addRecords({ totals }: MinuteSums, type: "audit" | "webhook", records: number): void {
   const place = type === "audit" ? auditPlace : webhookPlace;
   totals[place] = (totals[place] as number) + records;
 }
 
+/** Adds the traffic of a service. */
 export function addService({ services }: MinuteSums, name: string, entries: number, bytes: number): void {
   const known = services.get(name);
   if (known === undefined) services.set(name, { entries, bytes });
@@ -74,6 +78,7 @@ export function addService({ services }: MinuteSums, name: string, entries: numb
   }
 }
 
+/** Adds one minute to another: what has no room as a pair counts as omitted. */
 export function addMinute(into: MinuteSums, { totals, pairs, services, omitted }: MinuteSums): void {
   addSums(into.totals, totals);
   for (const { from, to, sums } of pairs.values()) {
@@ -85,6 +90,7 @@ export function addMinute(into: MinuteSums, { totals, pairs, services, omitted }
   into.omitted += omitted;
 }
 
+/** Adds numbers place by place. */
 export function addSums(into: Float64Array, more: Float64Array): void {
   for (let place = 0; place < more.length; place++) into[place] = (into[place] as number) + (more[place] as number);
 }

@@ -28,6 +28,7 @@ interface Detail {
   readonly omitted: number;
 }
 
+/** The minute as it is stored, with its busiest pairs, nodes and services. */
 export function packMinute(at: number, minute: MinuteSums): StoredMinute {
   const ranked = [...minute.pairs].map(([key, pair]) => ({ key, pair, bytes: bytesOf(pair) }));
   ranked.sort((one, other) => other.bytes - one.bytes || (one.key < other.key ? -1 : 1));

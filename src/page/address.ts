@@ -53,6 +53,7 @@ export function hashOf({ view, nodes, range, more }: Route): string {
   return `#/${view}${text === "" ? "" : `?${text}`}`;
 }
 
+/** The route after a change. Another view begins without the parameters of the one before. */
 export function changed(route: Route, change: RouteChange): Route {
   const isSameView = change.view === undefined || change.view === route.view;
   return { ...route, more: isSameView ? route.more : {}, ...change };

@@ -73,6 +73,7 @@ export function timeOfDay(at: number): string {
   return minute.format(at);
 }
 
+/** The day and month, as at the axis of a chart. */
 export function day(at: number): string {
   return dayFormat.format(at);
 }

@@ -8,6 +8,7 @@ export interface InstanceState {
   readonly reasons: readonly string[];
 }
 
+/** The state that an overview tells; without one, it is unknown. */
 export function stateOf(now: Overview | undefined): InstanceState {
   if (now === undefined) return { kind: "unknown", word: "Unknown", reasons: [] };
   const { notReady, degraded, counters } = now;

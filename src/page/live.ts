@@ -66,6 +66,7 @@ export function serverNow(): number {
   return Date.now() + clockDifference;
 }
 
+/** Opens the stream as soon as this browser may have it, and keeps it open while the page can be seen. Called once. */
 export function startLive(): void {
   let hiding: ReturnType<typeof setTimeout> | undefined;
   effect(() => {

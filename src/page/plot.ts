@@ -21,6 +21,7 @@ export interface PlotOptions {
   readonly onSelect?: ((since: number, until: number) => void) | undefined;
 }
 
+/** Draws into `place`, as wide as that is. Whoever creates it destroys it. */
 export function createPlot(place: HTMLElement, options: PlotOptions, data: uPlot.AlignedData): uPlot {
   const { series, height, show, onPoint, onSelect } = options;
   const plot = new uPlot(

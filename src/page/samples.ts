@@ -16,6 +16,7 @@ export interface Samples {
 /** As far back as anything is shown live. */
 export const keptSeconds = 3600;
 
+/** Columns without a row. */
 export function noSamples(): Samples {
   const series = kinds.map((kind) => [kind, { entries: [], txBytes: [], rxBytes: [] }] as const);
   return { at: [], series: Object.fromEntries(series) as unknown as Samples["series"] };

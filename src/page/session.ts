@@ -13,6 +13,7 @@ const current = signal<Session>("open");
 
 export const session: ReadonlySignal<Session> = current;
 
+/** The instance has said whether this browser has to sign in. */
 export function noteSession({ required, signedIn }: SessionAnswer): void {
   current.value = !required ? "open" : signedIn ? "signed_in" : "signed_out";
 }

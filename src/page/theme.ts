@@ -30,6 +30,7 @@ effect(() => {
   if (scheme.value !== undefined) values.clear();
 });
 
+/** From now on, and in this browser also after a reload. */
 export function chooseTheme(next: Theme): void {
   chosen.value = next;
   try {

@@ -75,10 +75,12 @@ export interface OpenPage {
   gap: Gap | undefined;
 }
 
+/** An empty page that begins at a place. */
 export function newPage(place: LogPosition): OpenPage {
   return { events: [], place, characters: 0, gap: undefined };
 }
 
+/** The place before everything in a row. */
 export function startOf(seq: number): LogPosition {
   return { seq, record: 0, logRecord: 0 };
 }

@@ -34,6 +34,7 @@ export interface Wanted {
   readonly event: ((event: LogEvent) => boolean) | undefined;
 }
 
+/** The filter as questions: first about the head of a row, then about an end, last about an event. */
 export function wantedOf({ types, nodes, severity = "INFO", text = "" }: EventFilter): Wanted {
   const least = severityNumbers[severity];
   const words = wordsOf(text);

@@ -81,6 +81,7 @@ const stepMs = 8;
 /** How often to look whether there is something to rebuild. */
 const rebuildMs = 1000;
 
+/** Nothing is sampled or rebuilt before `start`; answers are computed at any time. */
 export function createTraffic(deps: TrafficDeps): TrafficFeed {
   const { journal, counting, settings, telemetry, clock, logger } = deps;
   const { minutes } = deps.ledger;

@@ -84,6 +84,7 @@ function byKind<Value>(valueOf: (place: number) => Value): Record<(typeof kinds)
   >;
 }
 
+/** Columns without a row. */
 export function noSeries(): SeriesByKind {
   return byKind((): KindSeries => ({ entries: [], txBytes: [], rxBytes: [] }));
 }

@@ -47,6 +47,7 @@ const columns = [0, 0.5, 1] as const;
 const lastLabels = 0.32;
 const [minLastLabels, maxLastLabels] = [100, 190];
 
+/** Bars and ribbons for a picture of that width, in CSS pixels. */
 export function pictureOf({ source, first, extra, second }: Flow, width: number): Picture {
   const room = width - Math.max(minLastLabels, Math.min(width * lastLabels, maxLastLabels));
   const x = columns.map((part) => Math.round(part * room)) as [number, number, number];

@@ -19,6 +19,7 @@ const current = signal<Work | undefined>(undefined);
 /** The last one; one runs at a time. */
 export const work: ReadonlySignal<Work | undefined> = current;
 
+/** Takes the result away; work that is running stays. */
 export function dismissWork(): void {
   if (current.peek()?.isRunning !== true) current.value = undefined;
 }

@@ -24,6 +24,7 @@ export interface Span {
   readonly text: string;
 }
 
+/** A description in parts, of which those between backticks are code. */
 export function spansOf(text: string): readonly Span[] {
   return text
     .split("`")

@@ -41,6 +41,7 @@ export interface Verdict {
   readonly text: string;
 }
 
+/** Whether every record is accounted for, in a sentence. */
 export function verdictOf(of: Conservation, counters: CounterState): Verdict {
   const restoring = countersText(counters);
   if (restoring !== undefined) return { kind: "warn", text: `Counters ${restoring}` };

@@ -45,6 +45,7 @@ export function isRetryable(itemClass: ItemClass): itemClass is "invalid" | "dea
   return itemClass === "invalid" || itemClass === "dead_letter";
 }
 
+/** How many items there are, of one class or of all. */
 export function itemsOf(counts: ItemList["counts"], itemClass?: ItemClass): number {
   return counts
     .filter((one) => itemClass === undefined || one.class === itemClass)
@@ -69,6 +70,7 @@ export function lossOf(counts: ItemList["counts"], deadLetters: "keep" | "delete
   });
 }
 
+/** How the export of a signal fares. */
 export function levelOf({ kind, why, leftOut = 0 }: SignalHealth): Level {
   if (why !== undefined) return kind === "refusing" || kind === "dead" ? "bad" : "warn";
   if (leftOut > 0) return "warn";

@@ -3,6 +3,7 @@ import type { AcceptedEvent } from "../../admin/events/index.ts";
 import { type EventWords, eventWords } from "../../catalogue/event-words.ts";
 import { eventText } from "../../screen/event-text.ts";
 
+/** Who did what to whom, cut to the length of a line. Of a connection, `what` says all of it. */
 export function wordsOf(event: AcceptedEvent): Omit<EventWords, "failure"> {
   const { actor, what, target, failure } = eventWords(event);
   const whole = event.type === "flow" ? eventText(event) : [what, failure].filter(Boolean).join(", ");

@@ -25,6 +25,7 @@ export function fixedSpanOf({ more }: Pick<Route, "more">): TimeSpan | undefined
     : undefined;
 }
 
+/** The length up to now that the address names; all of the history if it names none. */
 export function spanOf({ more }: Pick<Route, "more">): Span {
   return spans.find((name) => name === more["span"]) ?? "all";
 }

@@ -19,6 +19,7 @@ export interface Emphases {
   ofNode(node: SceneNode): Emphasis;
 }
 
+/** How strongly each edge and node of the graph is drawn. */
 export function emphasesOf(graph: Graph, { chosen, hovered }: Focus): Emphases {
   const centers = new Set([...chosen].flatMap((name) => graph.indexes.get(name) ?? []));
   const hoveredNode = hovered?.type === "node" ? hovered.node : undefined;

@@ -80,6 +80,7 @@ export function targetAt(scene: Scene, view: View, x: number, y: number, reach: 
   return nearest && { type: "edge", edge: nearest };
 }
 
+/** The node at a point of the screen, or up to `reach` beside it. */
 export function nodeAt(scene: Scene, view: View, x: number, y: number, reach: number): SceneNode | undefined {
   let nearest: SceneNode | undefined;
   let least = Infinity;

@@ -18,6 +18,7 @@ const ipv6 = /^\[?[\da-f]{0,4}(?::[\da-f]{0,4}){2,8}(?:\d{1,3}(?:\.\d{1,3}){3})?
 /** Tailscale's own addresses: 100.64.0.0/10 and fd7a:115c:a1e0::/48. */
 const tailnetAddress = /^(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|\[?fd7a:115c:a1e0:)/i;
 
+/** What a name stands for. */
 export function nodeKindOf(name: string): NodeKind {
   if (!isNamed(name)) return "several";
   if (name.length > 64) return "machine";

@@ -35,6 +35,7 @@ interface Held {
   readonly y: number;
 }
 
+/** Turns what mouse, fingers and wheel do on the canvas into events, until it is closed. */
 export function followPointer(canvas: HTMLCanvasElement, events: PointerEvents): PointerControl {
   const isMine = (event: MouseEvent | TouchEvent): boolean => {
     if ("touches" in event) return events.isExpanded() || event.touches.length > 1;

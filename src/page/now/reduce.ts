@@ -23,6 +23,7 @@ export function pathsOf(all: readonly TrafficNode[], nodes: readonly string[]): 
   );
 }
 
+/** The bytes of all nodes by path. */
 export function sumOfPaths(paths: readonly NodePaths[]): Omit<NodePaths, "name"> {
   return paths.reduce((sum, { direct, relayed }) => ({ direct: sum.direct + direct, relayed: sum.relayed + relayed }), {
     direct: 0,
