@@ -1,5 +1,5 @@
-/** Requests to the instance that serves this page. */
-import { noteSession, noteSignedOut, type SessionAnswer } from "./session.ts";
+/** Requests to the instance that serves this page, and whether this browser has signed in, if the instance requires it. */
+import { type ReadonlySignal, signal } from "@preact/signals";
 
 /** An answer that is no success, in the instance's own words. */
 export class ApiError extends Error {
@@ -18,12 +18,12 @@ const timeoutMs = 45_000;
 export type Parameters = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
 /** @throws {ApiError} */
-export async function get<Answer>(path: string, parameters: Parameters = {}, signal?: AbortSignal): Promise<Answer> {
+export async function get<Answer>(path: string, parameters: Parameters = {}, stop?: AbortSignal): Promise<Answer> {
   const given = Object.entries(parameters).flatMap(([name, value]) =>
     [value].flat().flatMap((one): [string, string][] => (one === undefined ? [] : [[name, String(one)]])),
   );
   const query = new URLSearchParams(given).toString();
-  return ask(query === "" ? path : `${path}?${query}`, { ...(signal && { signal }) });
+  return ask(query === "" ? path : `${path}?${query}`, { ...(stop && { signal: stop }) });
 }
 
 /** @throws {ApiError} */
@@ -31,6 +31,18 @@ export async function post<Answer>(path: string, body: object): Promise<Answer> 
   const headers = { "content-type": "application/json" };
   return ask(path, { method: "POST", headers, body: JSON.stringify(body) });
 }
+
+type Session = "open" | "signed_in" | "signed_out";
+
+/** As the instance says it: without a token set, everything is open. */
+interface SessionAnswer {
+  readonly required: boolean;
+  readonly signedIn: boolean;
+}
+
+const current = signal<Session>("open");
+
+export const session: ReadonlySignal<Session> = current;
 
 /** Asks whether a token is required. An instance that does not know the question requires none. */
 export async function readSession(): Promise<void> {
@@ -61,12 +73,22 @@ export function troubleOf(error: unknown): string {
 
 async function ask<Answer>(url: string, init: RequestInit): Promise<Answer> {
   const timeout = AbortSignal.timeout(timeoutMs);
-  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
-  const response = await fetch(url, { ...init, signal });
+  const stop = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+  const response = await fetch(url, { ...init, signal: stop });
   if (response.status === 204) return undefined as Answer;
   const answer = (await response.json().catch(() => undefined)) as { readonly text?: string } | undefined;
   if (response.status === 401) noteSignedOut();
   if (!response.ok || answer === undefined)
     throw new ApiError(response.status, answer?.text ?? `The instance answered ${response.status}`);
   return answer as Answer;
+}
+
+/** The instance has said whether this browser has to sign in. */
+function noteSession({ required, signedIn }: SessionAnswer): void {
+  current.value = !required ? "open" : signedIn ? "signed_in" : "signed_out";
+}
+
+/** An answer was 401: the cookie has expired, or the token has been changed. */
+function noteSignedOut(): void {
+  current.value = "signed_out";
 }

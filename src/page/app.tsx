@@ -1,7 +1,7 @@
 /** The frame of the page: navigation, the state of the instance, the filter, and the chosen view. */
 import type { JSX } from "preact";
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
-import { signOut, troubleOf } from "./api.ts";
+import { session, signOut, troubleOf } from "./api.ts";
 import { DeliveryView } from "./delivery/index.tsx";
 import { EventsView } from "./events/index.tsx";
 import { NodeFilter } from "./filter.tsx";
@@ -10,7 +10,6 @@ import { ConnectionNotice, ConnectionState, InstanceStateButton } from "./instan
 import { newVersion } from "./live.ts";
 import { NowView } from "./now/index.tsx";
 import { hrefOf, route, type View, views } from "./route.ts";
-import { session } from "./session.ts";
 import { SignIn } from "./sign-in.tsx";
 import { chooseTheme, theme, themes } from "./theme.ts";
 

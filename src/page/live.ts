@@ -3,10 +3,8 @@ import { computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { AcceptedEvent } from "../admin/events/index.ts";
 import type { Overview } from "../admin/overview.ts";
 import type { RecentTraffic, Traffic, TrafficSample } from "../admin/traffic/index.ts";
-import { ApiError, get, troubleOf } from "./api.ts";
+import { ApiError, get, session, troubleOf } from "./api.ts";
 import { addSample, noSamples, type Samples, samplesOf } from "./samples.ts";
-import { session } from "./session.ts";
-import { isVisible } from "./visibility.ts";
 
 /** `closed`: lost, or refused; it is tried again. */
 export type Connection = "open" | "connecting" | "closed";
@@ -36,6 +34,14 @@ export const newVersion: ReadonlySignal<string | undefined> = computed(() => {
   const version = state.overview.value?.version;
   return version === state.firstVersion.value ? undefined : version;
 });
+
+const visibility = signal(document.visibilityState === "visible");
+document.addEventListener("visibilitychange", () => {
+  visibility.value = document.visibilityState === "visible";
+});
+
+/** Whether anybody can see the page: nothing is asked or drawn while nobody can. */
+export const isVisible: ReadonlySignal<boolean> = visibility;
 
 /** Events to keep for the short list. */
 const keptEvents = 50;

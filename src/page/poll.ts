@@ -1,9 +1,7 @@
 /** Data that a view asks for again and again, as long as somebody can see it. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { troubleOf } from "./api.ts";
-import { instanceAnswered, reconnections } from "./live.ts";
-import { session } from "./session.ts";
-import { isVisible } from "./visibility.ts";
+import { session, troubleOf } from "./api.ts";
+import { isVisible, instanceAnswered, reconnections } from "./live.ts";
 
 export interface Polled<Data> {
   /** The last good answer, even while `error` is set. */
