@@ -12,7 +12,7 @@ export type Connection = "open" | "connecting" | "closed";
 const state = {
   overview: signal<Overview | undefined>(undefined),
   samples: signal<{ readonly columns: Samples }>({ columns: noSamples() }),
-  events: signal<readonly AcceptedEvent[]>([]),
+  events: signal<readonly AcceptedEvent[] | undefined>(undefined),
   connection: signal<Connection>("connecting"),
   trouble: signal<string | undefined>(undefined),
   reconnections: signal(0),
@@ -22,8 +22,8 @@ const state = {
 export const overview: ReadonlySignal<Overview | undefined> = state.overview;
 /** The last hour by kind, per second. The arrays inside are always the same ones, the object around them is not. */
 export const samples: ReadonlySignal<{ readonly columns: Samples }> = state.samples;
-/** The latest audit and webhook events, newest first. */
-export const recentEvents: ReadonlySignal<readonly AcceptedEvent[]> = state.events;
+/** The latest audit and webhook events, newest first; nothing while they have not been read. */
+export const recentEvents: ReadonlySignal<readonly AcceptedEvent[] | undefined> = state.events;
 export const connection: ReadonlySignal<Connection> = state.connection;
 /** Why there is no stream although the instance answers; absent if it does not answer at all. */
 export const streamTrouble: ReadonlySignal<string | undefined> = state.trouble;
@@ -120,7 +120,7 @@ function connect(): void {
     state.samples.value = { columns: state.samples.peek().columns };
   });
   on<{ readonly events: readonly AcceptedEvent[] }>("events", ({ events }) => {
-    useEvents([...state.events.peek(), ...events]);
+    useEvents([...(state.events.peek() ?? []), ...events]);
   });
 }
 
@@ -134,7 +134,7 @@ function forget(): void {
   rest();
   state.overview.value = undefined;
   state.samples.value = { columns: noSamples() };
-  state.events.value = [];
+  state.events.value = undefined;
 }
 
 function disconnect(): void {

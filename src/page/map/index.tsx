@@ -13,6 +13,8 @@ import { type Hovered, Tooltip } from "./tooltip.tsx";
 import { FindNode, Legend, ZoomButtons } from "./tools.tsx";
 
 export interface TrafficMapProps {
+  /** The first pairs are still on their way. */
+  readonly isLoading?: boolean;
   readonly pairs: readonly TrafficPair[];
   /** How nodes are reached: tells direct edges from relayed ones. */
   readonly nodes: readonly TrafficNode[];
@@ -23,7 +25,7 @@ export interface TrafficMapProps {
 
 const hintMs = 1500;
 
-export function TrafficMapView({ pairs, nodes, chosen, onChoose }: TrafficMapProps): JSX.Element {
+export function TrafficMapView({ isLoading = false, pairs, nodes, chosen, onChoose }: TrafficMapProps): JSX.Element {
   const [section, frame, canvas] = [
     useRef<HTMLElement>(null),
     useRef<HTMLDivElement>(null),
@@ -129,7 +131,9 @@ export function TrafficMapView({ pairs, nodes, chosen, onChoose }: TrafficMapPro
       >
         <canvas ref={canvas} aria-hidden="true" />
         {hovered && <Tooltip hovered={hovered} graph={graph} />}
-        {graph.nodes.length === 0 && <p class="map-empty">No traffic between nodes in this range.</p>}
+        {graph.nodes.length === 0 && (
+          <p class="map-empty">{isLoading ? "Loading…" : "No traffic between nodes in this range."}</p>
+        )}
         {graph.nodes.length > 0 && !isPlaced && !isFailed && (
           <p class="map-empty">Placing {count(graph.nodes.length)} nodes…</p>
         )}

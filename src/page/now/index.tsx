@@ -1,6 +1,6 @@
 /** The view *Now*: what the tailnet does at the moment. */
 import type { JSX } from "preact";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { TrafficMap } from "../../admin/traffic/index.ts";
 import { get } from "../api.ts";
 import { offerNodes } from "../filter.tsx";
@@ -16,24 +16,31 @@ import { LatestEvents } from "./latest.tsx";
 import { nodesOf, pairsWith, pathsOf, sumOfPaths } from "./reduce.ts";
 import { PairsTable, PathsTable, ServicesTable } from "./tables.tsx";
 
+/** Whoever has just begun to send waits for the first nodes. */
+const firstPollMs = 2000;
 const pollMs = 10_000;
 const maxPairs = 1000;
 const nothing = { pairs: [], nodes: [] } as const;
+
+const loading = <Empty>Loading…</Empty>;
 
 const rangeTitles = { "5m": "5 minutes", "1h": "hour", "24h": "24 hours" } as const;
 
 export function NowView(): JSX.Element {
   const { nodes, range } = route.value;
+  const [everyMs, setEveryMs] = useState(firstPollMs);
   const { data, error, isLoading } = usePolled(
     async (signal) => {
       const until = Math.round(serverNow());
       return get<TrafficMap>("/api/v1/map", { since: until - rangeMs[range], until, limit: maxPairs }, signal);
     },
-    pollMs,
+    everyMs,
     range,
   );
   useEffect(() => {
-    if (data !== undefined) offerNodes(nodesOf(data));
+    if (data === undefined) return;
+    offerNodes(nodesOf(data));
+    if (data.pairs.length > 0) setEveryMs(pollMs);
   }, [data]);
   const pairs = useMemo(() => pairsWith(data?.pairs ?? [], nodes), [data, nodes]);
   const paths = useMemo(() => pathsOf(data?.nodes ?? [], nodes), [data, nodes]);
@@ -61,6 +68,7 @@ export function NowView(): JSX.Element {
           isLoading={isLoading}
         >
           <TrafficMapView
+            isLoading={isLoading}
             pairs={(data ?? nothing).pairs}
             nodes={(data ?? nothing).nodes}
             chosen={nodes}
@@ -80,20 +88,20 @@ export function NowView(): JSX.Element {
           note={`Last ${rangeTitles[range]}. Sent is from the first to the second.`}
           width="full"
         >
-          <PairsTable pairs={pairs} others={data?.others ?? { entries: 0, bytes: 0 }} nodes={nodes} />
+          {data === undefined ? loading : <PairsTable pairs={pairs} others={data.others} nodes={nodes} />}
         </Panel>
         <Panel
           title="Relayed and direct"
           note="Nodes that cannot reach each other directly send their packets through a relay of Tailscale (DERP), which is slower; both are encrypted end to end."
         >
           {nodes.length === 0 && <PathChart />}
-          <PathsTable paths={paths} />
+          {data === undefined ? loading : <PathsTable paths={paths} />}
         </Panel>
         <Panel
           title="Services"
           note={`Last ${rangeTitles[range]}${nodes.length === 0 ? "" : ", of all nodes: services are not counted per node"}.`}
         >
-          <ServicesTable services={data?.services ?? []} />
+          {data === undefined ? loading : <ServicesTable services={data.services} />}
         </Panel>
       </div>
     </div>

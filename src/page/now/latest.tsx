@@ -12,7 +12,9 @@ import { isAbout } from "./reduce.ts";
 const shownEvents = 10;
 
 export function LatestEvents({ nodes }: { readonly nodes: readonly string[] }): JSX.Element {
-  const events = recentEvents.value.filter((event) => isAbout(event, nodes)).slice(0, shownEvents);
+  const recent = recentEvents.value;
+  if (recent === undefined) return <Empty>Loading…</Empty>;
+  const events = recent.filter((event) => isAbout(event, nodes)).slice(0, shownEvents);
   if (events.length === 0)
     return <Empty>No changes and no webhook events{nodes.length > 0 ? " about the chosen nodes" : " yet"}.</Empty>;
   return (
