@@ -13,12 +13,15 @@ export const maxShown = 100_000;
 /** A text of brackets alone would otherwise grow to gigabytes. */
 const maxIndent = 30;
 
+/** Nobody reads what is nested more deeply, and a line for each bracket would keep the browser busy for seconds. */
+const maxDepth = 200;
+
 /**
- * Indented; what is not JSON, nor the beginning of some, stays as it is. Numbers keep every digit, because they may be what is
- * wrong.
+ * Indented; what is not JSON, nor the beginning of some, stays as it is, and so does what is nested too deeply. Numbers keep
+ * every digit, because they may be what is wrong.
  */
 export function indented(text: string, isBeginning = false): string {
-  if (!isBeginning && !isJson(text)) return text;
+  if ((!isBeginning && !isJson(text)) || isDeep(text)) return text;
   let depth = 0;
   const newLine = (): string => `\n${"  ".repeat(Math.max(0, Math.min(depth, maxIndent)))}`;
   return text.replace(/"(?:[^"\\]|\\.)*(?:"|$)|[[{]\s*[\]}]|\s|[[\]{},:]/gs, (token) => {
@@ -30,6 +33,16 @@ export function indented(text: string, isBeginning = false): string {
     depth += token === "[" || token === "{" ? 1 : -1;
     return token === "[" || token === "{" ? token + newLine() : newLine() + token;
   });
+}
+
+function isDeep(text: string): boolean {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*(?:"|$)|[[\]{}]/gs)) {
+    if (token === "[" || token === "{") depth++;
+    else if (token === "]" || token === "}") depth--;
+    if (depth > maxDepth) return true;
+  }
+  return false;
 }
 
 /** Whether the text is an object or a list of JSON. */
