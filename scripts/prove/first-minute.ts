@@ -48,7 +48,7 @@ try {
   await second.answer("$ ", ".local/bin/tailscale2otel send hec");
   await second.until("200 OK");
   await second.answer("$ ", ".local/bin/tailscale2otel tail");
-  await second.until("send@example.com: UPDATE");
+  await second.until("send@example.com: changed ACL tags");
   say(`seen by tail after ${elapsed()}`);
   await until(() => sink.logs.length === 2 && sink.points.some(({ metric }) => metric === "tailscale.network.flows"));
   const tookMs = performance.now() - startedAt;

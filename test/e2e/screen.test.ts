@@ -80,7 +80,9 @@ describe("top", () => {
       expect(lines[0]).toStartWith("tailscale2otel 0.");
       expect(lines).toContainEqual(expect.stringMatching(/^received 2 = accepted 2 \+ duplicate 0/));
       expect(lines).toContainEqual(expect.stringMatching(/^\?\]0;owned\?\?\[999B東京 ↔ unknown +4\.00 MB █+$/));
-      expect(lines).toContainEqual(expect.stringMatching(/^audit \d\d:\d\d:\d\d ann@example\.com\?\[2J\?: UPDATE/));
+      expect(lines).toContainEqual(
+        expect.stringMatching(/^audit \d\d:\d\d:\d\d ann@example\.com\?\[2J\?: changed the policy file/),
+      );
       top.type("q");
       expect(await top.exited).toBe(0);
       expect([top.isAlternate, top.hasCursor, top.wraps]).toEqual([false, true, true]);
@@ -189,7 +191,7 @@ test.each([
   async (noColor, isColored) => {
     const environment = { ...options().environment, NO_COLOR: noColor };
     shown = startOnScreen([programBinary(), "tail", "-n", "1"], { ...options(), environment });
-    await until(sees(shown, "ann@example.com?[2J?: UPDATE"));
+    await until(sees(shown, "ann@example.com?[2J?: changed the policy file"));
     expect(shown.isAlternate).toBe(false);
     expect(shown.written.includes("\u001b[35maudit")).toBe(isColored);
     shown.type("\u0003");
