@@ -191,7 +191,7 @@ test("an instance that does not answer is told from one that is stopped", async 
   store.close();
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /no instance answers \(connection refused by 127\.0\.0\.1:\d+\), although an instance is using \S+state\. Set admin\.listen as that instance does, or give its admin address with --url\./,
+    /no instance answers \(connection refused by 127\.0\.0\.1:\d+\), although an instance is using \S+state\. Set admin\.listen as that instance does, or give its admin address with --url; with admin\.enabled = false it has none\./,
   );
 }, 120_000);
 
