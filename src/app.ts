@@ -117,7 +117,7 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
   const logger = teeLogger(deps.logger, exporter.selfLog);
   const events = new EventFeed({ journal, settings, telemetry, clock });
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
-  const traffic = createTraffic({ journal, ledger, counting, settings, telemetry, clock, logger });
+  const traffic = createTraffic({ journal, ledger, counting, settings, pace: events.pace, telemetry, clock, logger });
   const live = new Live({ overview: () => overview(), traffic, events, journal, telemetry });
   const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {
@@ -130,7 +130,6 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
       counting.committed(batch);
       reportFirst(batch);
       events.committed();
-      traffic.committed();
       live.committed(batch);
     },
     keepsText: () => exporter.wantsText,

@@ -1,6 +1,7 @@
 /** Traffic as the page asks for it, over a real journal, ledger and listener. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import { Pace } from "../../src/admin/pace.ts";
 import {
   createTraffic,
   type RecentTraffic,
@@ -25,7 +26,7 @@ let admin: Admin;
 beforeEach(async () => {
   store = createStore();
   const clock = (): number => store.now;
-  traffic = createTraffic({ ...store, clock, telemetry: silentTelemetry, logger: silentLogger });
+  traffic = createTraffic({ ...store, pace: new Pace(), clock, telemetry: silentTelemetry, logger: silentLogger });
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "" },
     {

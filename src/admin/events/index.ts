@@ -7,7 +7,7 @@ import { Refusal } from "../../errors.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { LogPosition } from "../../journal/index.ts";
 import { timeText } from "../redeliveries.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 import {
   type AcceptedEvent,
   type EventPage,
@@ -45,7 +45,8 @@ const idleMs = 30_000;
 
 export class EventFeed {
   readonly #deps: EventFeedDeps;
-  readonly #pace = new Pace();
+  /** For all who read the journal because somebody looks. */
+  readonly pace = new Pace();
   readonly #ending = new AbortController();
   #opened: EventReader | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
@@ -59,7 +60,7 @@ export class EventFeed {
 
   /** Records have been committed. */
   committed(): void {
-    this.#pace.committed();
+    this.pace.committed();
   }
 
   /**
@@ -96,13 +97,13 @@ export class EventFeed {
   /** The event with its texts whole; nothing if it has left the journal. @throws {Refusal} like `read`. */
   whole(id: string): Promise<AcceptedEvent | undefined> {
     const { place, isOurs } = placeOf(this.#deps.journal, id, "id");
-    return this.#admitted(() => this.#pace.step(() => (isOurs ? this.#reader.whole(place) : undefined)));
+    return this.#admitted(() => this.pace.step(() => (isOurs ? this.#reader.whole(place) : undefined)));
   }
 
   /** Those who wait are refused. */
   close(): void {
     this.#ending.abort();
-    this.#pace.wake();
+    this.pace.wake();
     clearTimeout(this.#idle);
     this.#drop();
   }
@@ -127,10 +128,10 @@ export class EventFeed {
     const beganAt = performance.now();
     let isEnd = false;
     for (;;) {
-      isEnd = await this.#pace.step(() => this.#reader.advance(page, query, wanted));
+      isEnd = await this.pace.step(() => this.#reader.advance(page, query, wanted));
       const leftMs = beganAt + (isEnd ? query.waitMs : Math.max(query.waitMs, searchMs)) - performance.now();
       if (page.events.length > 0 || page.gap !== undefined || leftMs <= 0) break;
-      if (isEnd && !this.#ending.signal.aborted) await this.#pace.commit(leftMs);
+      if (isEnd && !this.#ending.signal.aborted) await this.pace.commit(leftMs);
     }
     const [oldest] = query.since === undefined ? [] : this.#reader.heads(1, 1);
     return {
@@ -152,7 +153,7 @@ export class EventFeed {
     const reader = (): EventReader => this.#reader;
     const isOfAll = before === undefined && query.until === undefined;
     const beyondPage = isOfAll ? "places" : "end";
-    const search = { from, wanted, most, beyondPage, reader, pace: this.#pace } as const;
+    const search = { from, wanted, most, beyondPage, reader, pace: this.pace } as const;
     const { found, reached, isStart } = await searchBack(search);
     const [head] = this.#reader.heads(reached.seq, 1);
     const back: SearchedBack = {

@@ -1,6 +1,6 @@
 /** Searches the journal backwards for events, in steps and for two seconds: whoever asks goes on where the search has got to. */
 import type { LogPosition } from "../../journal/index.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace } from "../pace.ts";
 import { startOf } from "./page.ts";
 import { charactersOf, type EventReader, type FoundEvent, maxPageCharacters } from "./reader.ts";
 import type { Wanted } from "./wanted.ts";

@@ -11,7 +11,7 @@ import { minuteMs } from "../../ledger/minute.ts";
 import type { Counting } from "../../pipeline/counting.ts";
 import { MinuteRebuild } from "../../pipeline/rebuild.ts";
 import type { ProcessorSettings } from "../../processors/names.ts";
-import { Pace } from "../events/pace.ts";
+import type { Pace } from "../pace.ts";
 import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
 import { MapSums } from "./map.ts";
 import { Samples } from "./samples.ts";
@@ -25,6 +25,7 @@ export interface TrafficDeps {
   readonly ledger: Pick<Ledger, "minutes">;
   readonly counting: Pick<Counting, "isCaughtUp">;
   readonly settings: ProcessorSettings;
+  readonly pace: Pace;
   readonly telemetry: Telemetry;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -55,8 +56,6 @@ export interface TrafficFeed {
   onSample(listener: (sample: TrafficSample) => void): void;
   /** Ends a sample before its time. */
   takeSample(): void;
-  /** Records have been committed. */
-  committed(): void;
   /** Begins to take samples, and to rebuild minutes if there are any to rebuild. */
   start(): void;
   stop(): void;
@@ -83,10 +82,9 @@ const rebuildMs = 1000;
 
 /** Nothing is sampled or rebuilt before `start`; answers are computed at any time. */
 export function createTraffic(deps: TrafficDeps): TrafficFeed {
-  const { journal, counting, settings, telemetry, clock, logger } = deps;
+  const { journal, counting, settings, pace, telemetry, clock, logger } = deps;
   const { minutes } = deps.ledger;
   const rebuild = new MinuteRebuild({ journal, minutes, settings });
-  const pace = new Pace();
   const samples = new Samples({ minutes, clock });
   const answers = new SharedAnswers({ pace, telemetry });
   const isComplete = (): boolean => counting.isCaughtUp && minutes.gap === undefined;
@@ -152,7 +150,6 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     recent: () => samples.recent(),
     onSample: (listener) => samples.onSample(listener),
     takeSample: () => samples.sample(),
-    committed: () => pace.committed(),
     start() {
       samples.start();
       timer = setInterval(() => void rebuildMinutes(), rebuildMs).unref();

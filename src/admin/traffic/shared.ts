@@ -1,7 +1,7 @@
 /** Answers that are computed once for all who ask the same, in steps between which others get a turn, and kept for a while. */
 import type { Telemetry } from "../../catalogue/telemetry.ts";
 import { Refusal } from "../../errors.ts";
-import type { Pace } from "../events/pace.ts";
+import type { Pace } from "../pace.ts";
 
 /** Does a step of an answer's work. */
 export type Work = <Result>(step: () => Result) => Promise<Result>;

@@ -1,8 +1,8 @@
-/** Shares the main thread between reading events and everything else: reading works in short steps, and rests in between. */
+/** Shares the main thread between reading the journal for those who look and everything else: reading works in short steps, and rests in between. */
 import { setTimeout as delay } from "node:timers/promises";
 
-/** A rest is so many times as long as the step before it: reading takes 5 % of the thread while records come in. */
-const restFactor = { busy: 19, idle: 1 };
+/** A rest is so many times as long as the step before it: all readers together take a thirtieth of the thread while records come in. */
+const restFactor = { busy: 29, idle: 1 };
 const busyMs = 1000;
 
 export class Pace {
