@@ -146,7 +146,7 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
     }),
     get("/api/v1/overview", async () => deps.overview()),
     get("/api/v1/instance", async () => deps.instance()),
-    get("/api/v1/events", (parameters) => deps.events.read(eventQueryOf(parameters))),
+    get("/api/v1/events", async (asked) => sharedText(await deps.events.read(eventQueryOf(asked)))),
     get("/api/v1/events/item", async (parameters) => {
       const event = await deps.events.whole(eventIdOf(parameters));
       if (event === undefined) throw new NotPossible("the event has left the journal");
