@@ -11,7 +11,7 @@ import type { Clock } from "../lib/clock.ts";
 import { shownListen, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createAccess } from "./access.ts";
-import type { EventFeed } from "./events/index.ts";
+import type { EventFeed, EventPage } from "./events/index.ts";
 import type { Instance, Listening } from "./instance.ts";
 import type { InstanceFile } from "./instance-file.ts";
 import type { Live } from "./live.ts";
@@ -33,7 +33,7 @@ import {
   tokenOf,
 } from "./requests.ts";
 import type { Health } from "./status.ts";
-import { sharedText, type TrafficFeed } from "./traffic/index.ts";
+import type { Traffic, TrafficFeed, TrafficMap } from "./traffic/index.ts";
 import { degradedReasons, remediesOf, troublesOf } from "./troubles.ts";
 
 export interface AdminDeps {
@@ -239,6 +239,15 @@ function readiness(health: Health, parameters: URLSearchParams): HttpAnswer {
   if (!isReady) return jsonResponse(503, { status: "not ready", reasons: notReady, ...remedies });
   const reasons = troubles.map(({ message }) => message);
   return jsonResponse(200, reasons.length === 0 ? { status: "ready" } : { status: "degraded", reasons, ...remedies });
+}
+
+const texts = new WeakMap<object, string>();
+
+/** An answer as JSON, which is written once for all who share it. */
+function sharedText(answer: Traffic | TrafficMap | EventPage): string {
+  let text = texts.get(answer);
+  if (text === undefined) texts.set(answer, (text = JSON.stringify(answer)));
+  return text;
 }
 
 /** Times as RFC 3339 instead of epoch milliseconds. */

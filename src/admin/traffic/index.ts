@@ -11,7 +11,6 @@ import { minuteMs } from "../../ledger/minute.ts";
 import type { Counting } from "../../pipeline/counting.ts";
 import { MinuteRebuild } from "../../pipeline/rebuild.ts";
 import type { ProcessorSettings } from "../../processors/names.ts";
-import type { EventPage } from "../events/index.ts";
 import type { Pace } from "../pace.ts";
 import type { RecentTraffic, Traffic, TrafficMap, TrafficSample } from "./answers.ts";
 import { MapSums } from "./map.ts";
@@ -65,15 +64,6 @@ export interface TrafficFeed {
 export const maxPairs = 2000;
 
 const hourMs = 3_600_000;
-
-const texts = new WeakMap<object, string>();
-
-/** An answer as JSON, which is written once for all who share it. */
-export function sharedText(answer: Traffic | TrafficMap | EventPage): string {
-  let text = texts.get(answer);
-  if (text === undefined) texts.set(answer, (text = JSON.stringify(answer)));
-  return text;
-}
 
 /** How long one step works. */
 const stepMs = 8;
