@@ -58,7 +58,7 @@ export function EventDetails({ event: listed }: { readonly event: AcceptedEvent 
           )}
         </div>
       )}
-      <div class="table" role="region" aria-label={`Attributes of the event of ${event.time}`} tabIndex={0}>
+      <div class="table" role="group" aria-label={`Attributes of the event of ${event.time}`} tabIndex={0}>
         <table>
           <tbody>
             <Row name="Time">

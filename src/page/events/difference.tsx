@@ -53,7 +53,7 @@ function Lines({ change }: { readonly change: Extract<Change, { readonly kind: "
           ? "Nothing differs but the form."
           : `${counted(removed, "line")} removed, ${counted(added, "line")} added`}
       </p>
-      <div class="table lines" role="region" aria-label="Differing lines" tabIndex={0}>
+      <div class="table lines" role="group" aria-label="Differing lines" tabIndex={0}>
         <table>
           <tbody>{drawn}</tbody>
         </table>
