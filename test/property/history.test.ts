@@ -46,6 +46,8 @@ test("minutes add up to the counters, and are the same when they are rebuilt fro
         const live = minutesOf(restarts.store);
         minutes += Object.keys(live).length;
         expect(minutesOf(restarts.restart())).toEqual(live);
+        // Of records that are all refused there is no minute to lose.
+        if (Object.keys(live).length === 0) return;
 
         restarts.restart({}, () => restarts.changeDatabase(...lost));
         expect(restarts.store.ledger.minutes.gap).toBeDefined();
