@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { createLoad } from "../../scripts/bench/bodies.ts";
 import { hecAnswers } from "../../src/receivers/hec/protocol.ts";
+import { conservationAt } from "../support/admin.ts";
 import { type AttackedProgram, startAttackedProgram } from "../support/attacked-program.ts";
 import { canMeasureMemory } from "../support/peak-memory.ts";
 import { head, sendRaw } from "../support/raw-http.ts";
@@ -160,15 +161,19 @@ test(
   async () => {
     const body = attacked.goodBody();
     const whole = [head("POST", path, { ...authorized, "content-length": body.length }), body];
+    const accepted = async () => (await conservationAt(attacked.program.admin)).accepted;
+    const before = await accepted();
     // The listener closes a connection whose other side has ended, so the answer may come too late.
     const { status: ofWhole } = await sendRaw(attacked.port, whole, { endsAfter: true });
     expect([0, 200]).toContain(ofWhole);
+    await until(async () => (await accepted()) > before);
     const torn = [head("POST", path, { ...authorized, "content-length": body.length + 1 }), body];
     const answers = await Promise.all(
       Array.from({ length: 50 }, () => sendRaw(attacked.port, torn, { endsAfter: true, until: "closed" })),
     );
     for (const { status } of answers) expect([0, 408]).toContain(status);
     await descriptorsAreFree();
+    expect(await accepted()).toBe(before + 1);
     await healthySender(1);
   },
   timeoutMs,

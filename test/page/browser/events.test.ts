@@ -62,6 +62,8 @@ test.skipIf(!hasBrowser)(
       '  "rule 700": "tag:b",',
     ]);
     await page.getByRole("button", { name: "697 unchanged lines" }).waitFor();
+    // No landmark: several may be open, all with this name.
+    expect(await page.getByRole("group", { name: "Differing lines" }).count()).toBe(1);
     await page.getByRole("searchbox", { name: "Search in events" }).fill("nobody did this");
     await page.getByText("No event matches").waitFor();
     await context.close();
