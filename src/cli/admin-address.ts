@@ -5,7 +5,7 @@ import { instanceFilePath, type InstanceRecord, readInstanceFile } from "../admi
 import { type Inspection, usesTls } from "../config/index.ts";
 import { leafOf } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
-import { codeOf } from "../lib/connection-error.ts";
+import { codeOf } from "../lib/system-error.ts";
 import { isLoopback, parseListen, urlOfListen } from "../lib/listen.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { option, urlOf } from "./flags.ts";

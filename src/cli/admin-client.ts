@@ -5,7 +5,7 @@ import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import type { Operations } from "../admin/operations.ts";
 import type { Overview } from "../admin/overview.ts";
 import type { RunningStatus } from "../admin/status.ts";
-import { connectionError } from "../lib/connection-error.ts";
+import { connectionError } from "../lib/system-error.ts";
 import { printable } from "../lib/text.ts";
 import { isObject } from "../records/members.ts";
 import { BadAnswer } from "../tailscale/errors.ts";

@@ -1,7 +1,7 @@
 /** `healthcheck`: whether the instance is alive, or ready, as an exit code: for containers and supervisors. */
 import { type ConfigSources, loadSections } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { connectionError } from "../lib/connection-error.ts";
+import { connectionError } from "../lib/system-error.ts";
 import { printable } from "../lib/text.ts";
 import { isObject } from "../records/members.ts";
 import { BadAnswer } from "../tailscale/errors.ts";

@@ -4,7 +4,7 @@ import notices from "../../THIRD-PARTY-NOTICES.txt" with { type: "text" };
 import schema from "../../docs/config.schema.json" with { type: "json" };
 import { findConfigFile } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
-import { fileErrorReason } from "../lib/file-error.ts";
+import { fileErrorReason } from "../lib/system-error.ts";
 import { nearest } from "../lib/text.ts";
 import { TailscaleError } from "../tailscale/index.ts";
 import { build } from "../version.ts";

@@ -1,7 +1,7 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
 import { type Config, type ConfigSources, displayUrl, loadSections, usesTls } from "../config/index.ts";
 import { certificateName } from "../http/tailscaled.ts";
-import { connectionError } from "../lib/connection-error.ts";
+import { connectionError } from "../lib/system-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
 import { printable } from "../lib/text.ts";
 import { signatureHeader, signatureHeaderOf } from "../receivers/webhook/signature.ts";

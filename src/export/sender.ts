@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { freeBuffer } from "../runtime/process.ts";
 import type { Clock } from "../lib/clock.ts";
-import { codeOf, connectionError } from "../lib/connection-error.ts";
+import { codeOf, connectionError } from "../lib/system-error.ts";
 import type { LogFields, Logger } from "../lib/logger.ts";
 import { type Answer, type Encoding, type FailureCause, readAnswer, type Signal } from "./answer.ts";
 import type { Credentials, Destination } from "./destination.ts";

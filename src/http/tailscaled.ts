@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import process from "node:process";
-import { codeOf } from "../lib/connection-error.ts";
+import { codeOf } from "../lib/system-error.ts";
 import { parseRetryAfter } from "../lib/backoff.ts";
 import { readRegularFile } from "../lib/regular-file.ts";
 import { printable } from "../lib/text.ts";

@@ -1,6 +1,6 @@
 /** What goes into a journal and what is read back from it: parts, batches, their tallies and rows, and how texts are packed. */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { fileErrorReason } from "../lib/file-error.ts";
+import { fileErrorReason } from "../lib/system-error.ts";
 import type { LeftOutReason } from "../records/flow/columns.ts";
 import type { DefectReason, RecordType, SkipReason, Source } from "../records/types.ts";
 

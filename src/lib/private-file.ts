@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { fileErrorReason } from "./file-error.ts";
+import { fileErrorReason } from "./system-error.ts";
 import { readRegularFile } from "./regular-file.ts";
 
 /** The text, or nothing if there is no such file. @throws {Error} if it cannot be read. */

@@ -1,8 +1,7 @@
 /** Reads a whole file that a user named, without blocking: opening a pipe or reading a device could otherwise last for ever. */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { devNull } from "node:os";
-import { codeOf } from "./connection-error.ts";
-import { fileErrorReason } from "./file-error.ts";
+import { codeOf, fileErrorReason } from "./system-error.ts";
 import { formatBytes } from "./units.ts";
 
 /** A file's text, or why there is none. `code`: as the system names the error; `EINVAL` if it is not a regular file. */

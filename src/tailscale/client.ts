@@ -8,7 +8,7 @@ import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/index.ts";
 import { backoffMs, parseRetryAfter } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
-import { connectionError } from "../lib/connection-error.ts";
+import { connectionError } from "../lib/system-error.ts";
 import type { Logger } from "../lib/logger.ts";
 import { build } from "../version.ts";
 import { BadAnswer, type Call, errorOf, refusalOf, TailscaleError, type TailscaleErrorReason } from "./errors.ts";

@@ -1,10 +1,10 @@
-/** Why a request got no answer, in one short sentence: the runtime's own texts are for programmers. */
+/** Why a file could not be used or a request got no answer, in a few words: the runtime's own texts are for programmers. */
 
 /** A network error of `fetch` in words. `host`: name and port of the other side. */
 export function connectionError(error: unknown, host: string): string {
   if (error instanceof Error && error.name === "TimeoutError") return `timed out waiting for ${host}`;
   const code = codeOf(error) ?? "";
-  const known = sentences.find(([pattern]) => pattern.test(code));
+  const known = connectionSentences.find(([pattern]) => pattern.test(code));
   return known === undefined ? `request to ${host} failed${code === "" ? "" : ` (${code})`}` : known[1](host, code);
 }
 
@@ -13,7 +13,13 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-const sentences: readonly (readonly [RegExp, (host: string, code: string) => string])[] = [
+/** Why a file or directory could not be used; nothing if it is no error of the file system. */
+export function fileErrorReason(error: unknown): string | undefined {
+  const code = codeOf(error);
+  return code === undefined ? undefined : fileReasons[code];
+}
+
+const connectionSentences: readonly (readonly [RegExp, (host: string, code: string) => string])[] = [
   [/^(ECONNREFUSED|ConnectionRefused)$/, (host) => `connection refused by ${host}`],
   [/^(ENOTFOUND|EAI_\w+|DNS\w*)$/i, (host) => `host name not found: ${host}`],
   [/^(EHOSTUNREACH|ENETUNREACH)$/, (host) => `no route to ${host}`],
@@ -27,3 +33,25 @@ const sentences: readonly (readonly [RegExp, (host: string, code: string) => str
   [/Zlib|Decompress|Brotli|ZSTD/i, (host) => `compressed answer of ${host} is damaged`],
   [/Malformed|HTTP|HPE_/, (host) => `answer of ${host} is not HTTP`],
 ];
+
+const fileReasons: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EBUSY: "it is in use",
+  EDQUOT: "the disk quota is used up",
+  EEXIST: "it already exists",
+  EFBIG: "it would be too large",
+  EIO: "the disk reports an error",
+  EISDIR: "it is a directory",
+  ELOOP: "too many symbolic links",
+  EMFILE: "too many open files",
+  ENAMETOOLONG: "the name is too long",
+  ENFILE: "too many open files",
+  ENOENT: "there is no such file or directory",
+  ENOSPC: "no space is left on the disk",
+  ENOTDIR: "a part of the path is not a directory",
+  ENOTEMPTY: "the directory is not empty",
+  ENXIO: "it is not a regular file",
+  EOPNOTSUPP: "it is not a regular file",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only",
+};

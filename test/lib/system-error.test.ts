@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connectionError } from "../../src/lib/connection-error.ts";
+import { connectionError } from "../../src/lib/system-error.ts";
 import { createAuthority } from "../support/certificates.ts";
 
 async function sentenceFor(url: string): Promise<string> {
@@ -38,7 +38,7 @@ test("says in a short sentence why a request failed, never in the runtime's word
 });
 
 test("says that a certificate is not trusted, with the code that tells why", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "connection-error-"));
+  const directory = mkdtempSync(join(tmpdir(), "system-error-"));
   const { certificate, key } = createAuthority(directory).issue("localhost");
   const server = Bun.serve({
     port: 0,
