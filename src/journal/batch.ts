@@ -25,6 +25,11 @@ export interface Part {
   /** From when on the keys grow old, epoch milliseconds: the latest of them. */
   readonly keysAt: number;
   /**
+   * Of flow records: the day of each, counted from the epoch, on which its window began, modulo 65,536; 0 without a begin. A
+   * function of the record alone, so a repeat has the same.
+   */
+  readonly days?: Uint16Array;
+  /**
    * What a record tells that a record of another type can tell too, if compared at all: the fact's key (`Identifier.fact`), and
    * for a webhook event the same of the second before and of the second after behind it.
    */

@@ -129,6 +129,7 @@ function partOf(
     ...shared,
     ...row,
     ...leftOutOf(shared.columns, dropped),
+    ...daysOf(shared.columns, flags.length, dropped),
     records: flags.length,
     flags: Uint8Array.from(flags),
     facts,
@@ -163,6 +164,17 @@ function leftOutOf(columns: FlowColumns | undefined, dropped?: Uint8Array): Pick
     }
   }
   return { leftOut: encodeLeftOut({ entries }), leftOutEntries: counts };
+}
+
+const secondsPerDay = 86_400;
+
+/** The days of the records that stay. */
+function daysOf(columns: FlowColumns | undefined, records: number, dropped?: Uint8Array): Pick<Part, "days"> {
+  if (columns === undefined) return {};
+  const days = new Uint16Array(records);
+  for (let record = 0, at = 0; record < columns.records; record++)
+    if (dropped?.[record] !== 1) days[at++] = Math.floor((columns.startSeconds[record] as number) / secondsPerDay);
+  return { days };
 }
 
 const newline = 0x0a;

@@ -160,6 +160,9 @@ export function partOf(numbers: readonly number[], settings: PartSettings = {}):
   return sealed(records, settings.type ?? "flow", keysAt, settings.logRecords !== undefined);
 }
 
+/** The day of all flow records: 2026-11-02. */
+const testDay = 20_759;
+
 function sealed(records: readonly TestRecord[], type: RecordType, keysAt: number, hasLimit: boolean): Part {
   const text = new TextEncoder().encode(records.map(({ line }) => line).join("\n"));
   return {
@@ -171,6 +174,7 @@ function sealed(records: readonly TestRecord[], type: RecordType, keysAt: number
     leftOutEntries: {},
     keys: Uint32Array.from(records.flatMap(({ key }) => [...key])),
     keysAt,
+    ...(type === "flow" && { days: new Uint16Array(records.length).fill(testDay) }),
     flags: Uint8Array.from(records, ({ flag }) => flag),
     facts: records.map(({ fact }) => fact),
     ...(hasLimit && { logRecords: Uint32Array.from(records, ({ logRecords }) => logRecords) }),

@@ -97,7 +97,10 @@ describe("a part of flow records", () => {
     const traffic = fc.array(entry, { maxLength: 4 }).map((virtualTraffic) => [connection(), ...virtualTraffic]);
     fc.assert(
       fc.property(fc.array(fc.tuple(traffic, fc.boolean()), { minLength: 1, maxLength: 150 }), (records) => {
-        const values = records.map(([virtualTraffic], n) => flowValue({ nodeId: `n${n}`, virtualTraffic }));
+        const start = (n: number): string => new Date(n * 3_600_000).toISOString();
+        const values = records.map(([virtualTraffic], n) =>
+          flowValue({ nodeId: `n${n}`, start: start(n), virtualTraffic }),
+        );
         const part = flowPartOf(values);
         const reduced = part.without(Uint8Array.from(records, ([, isDropped]) => Number(isDropped)));
         const places = [...records.keys()].filter((place) => records[place]?.[1] === false);
@@ -106,6 +109,7 @@ describe("a part of flow records", () => {
         expect(linesIn(reduced)).toEqual(linesIn(alone));
         expect([...reduced.keys]).toEqual([...alone.keys]);
         expect([...reduced.flags]).toEqual(places.map((place) => place & 7));
+        expect([...(reduced.days ?? [])]).toEqual(places.map((place) => Math.floor(place / 24)));
         expect([...(reduced.logRecords ?? [])]).toEqual(places);
         const { records: count, leftOut, leftOutEntries } = alone;
         expect(reduced).toMatchObject({ records: count, leftOut, leftOutEntries });

@@ -4,6 +4,7 @@ import { hasCredentials } from "../../config/index.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
+import type { Keys } from "../judge.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table } from "./tables.ts";
@@ -105,7 +106,7 @@ class ClassOfKeys {
   }
 }
 
-export class SeenKeys {
+export class SeenKeys implements Keys {
   readonly #database: DatabaseSync;
   readonly #state: State;
   readonly #limits: Readonly<Record<KeyClass, KeyLimits>>;

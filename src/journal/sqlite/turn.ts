@@ -2,7 +2,7 @@
 import { Unavailable } from "../../errors.ts";
 import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
 import { advanced, type LogCursor, primaryDestination, type Report } from "../journal.ts";
-import { Judgement } from "./judge.ts";
+import { Judgement } from "../judge.ts";
 import type { Space, SpaceDeps } from "./space.ts";
 import { Table, transaction } from "./tables.ts";
 

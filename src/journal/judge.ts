@@ -1,9 +1,21 @@
 /** Decides what of a batch is new: the one place where a record is accepted or known. */
-import { decodeLeftOut, encodeLeftOut, keepsAll } from "../../records/flow/rows.ts";
-import type { DefectReason, RecordType } from "../../records/types.ts";
-import { type Append, type KnownKeys, type Part, partFlags, type QuarantinePart, type Tally } from "../batch.ts";
-import { keyBits, keyWords } from "../keys.ts";
-import type { SeenKeys } from "./seen-keys.ts";
+import { decodeLeftOut, encodeLeftOut, keepsAll } from "../records/flow/rows.ts";
+import type { DefectReason, RecordType } from "../records/types.ts";
+import { type Append, type KnownKeys, type Part, partFlags, type QuarantinePart, type Tally } from "./batch.ts";
+import type { KeyClass } from "./journal.ts";
+import { keyBits, type KeyTable, keyWords } from "./keys.ts";
+
+/** The keys that a batch is judged against: what is committed, and what the open transaction has added. Four words at `at` are one. */
+export interface Keys {
+  held(keyClass: KeyClass): Pick<KeyTable, "heldWord" | "holdsWindow">;
+  /**
+   * Adds a key with these bits in its fourth word, unless it is held. It ages from `agesFrom` on, epoch milliseconds.
+   * Returns the fourth word of the held one, or 0.
+   */
+  addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number;
+  /** Adds a key, or adds bits to one that is held. */
+  add(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): void;
+}
 
 export interface JudgedPart {
   /** A byte per record, 1 for those that are known; nothing if none is. */
@@ -18,14 +30,14 @@ const factToleranceMs = 1000;
 /** Members of a tally whose counts have names. */
 type Named = "duplicates" | "leftOut" | "retried" | "repaired" | "late" | "unproven" | "unverifiable";
 
-/** Judges one batch against what is committed and what the open transaction has added, and adds its keys. */
+/** Judges one batch against the keys, and adds those of what is new. A function of both alone. */
 export class Judgement {
   /** In the order of the append's parts. */
   readonly parts: readonly JudgedPart[];
   /** Quarantined texts that are new. */
   readonly quarantine: readonly QuarantinePart[];
   readonly #append: Append;
-  readonly #seen: SeenKeys;
+  readonly #keys: Keys;
   readonly #sourceBit: number;
   /** What is written beside each key. */
   readonly #bits: number;
@@ -35,9 +47,9 @@ export class Judgement {
   /** Log records that the batch may still make. */
   #logRecordsLeft: number;
 
-  constructor(append: Append, seen: SeenKeys) {
+  constructor(append: Append, keys: Keys) {
     this.#append = append;
-    this.#seen = seen;
+    this.#keys = keys;
     this.#sourceBit = keyBits[append.source];
     this.#bits = this.#sourceBit | (append.repairs === true ? keyBits.repaired : 0);
     this.#logRecordsLeft = append.maxLogRecords ?? Number.POSITIVE_INFINITY;
@@ -65,7 +77,7 @@ export class Judgement {
     const { retries, receivedAt } = this.#append;
     const dropped = new Uint8Array(part.lines);
     for (let line = 0; line < part.lines; line++) {
-      const held = this.#seen.addNew("quarantined", part.keys, line * keyWords, this.#bits, receivedAt);
+      const held = this.#keys.addNew("quarantined", part.keys, line * keyWords, this.#bits, receivedAt);
       if (held !== 0 && retries === undefined) dropped[line] = 1;
     }
     const duplicates = dropped.reduce((sum, one) => sum + one, 0);
@@ -75,7 +87,7 @@ export class Judgement {
   }
 
   #accepts(type: RecordType, keys: Uint32Array, at: number, keysAt: number, fact: Uint32Array | undefined): boolean {
-    const seen = this.#seen;
+    const seen = this.#keys;
     const hasWindow = seen.held(type).holdsWindow(keys, at);
     const held = seen.addNew(type, keys, at, this.#bits, keysAt);
     if (held !== 0) {
@@ -96,7 +108,7 @@ export class Judgement {
   /** Known when the batch was put together, which is enough: their keys may have left since, the records have not. */
   #repeatKnown({ type, keys, keysAt }: KnownKeys): void {
     for (let at = 0; at < keys.length; at += keyWords)
-      this.#repeat(type, keys, at, keysAt, this.#seen.held(type).heldWord(keys, at));
+      this.#repeat(type, keys, at, keysAt, this.#keys.held(type).heldWord(keys, at));
   }
 
   /** A record that is known. If it came another way than before, its key is written again with both. */
@@ -107,13 +119,13 @@ export class Judgement {
     if ((held & this.#sourceBit) !== 0) return;
     const isLate = this.#append.source === "stream" && (held & keyBits.repaired) !== 0;
     if (isLate && type !== "webhook") this.#count("late", type, 1);
-    this.#seen.add(type, keys, at, this.#bits, keysAt);
+    this.#keys.add(type, keys, at, this.#bits, keysAt);
   }
 
   /** Whether a fact of about that time is known: of its own second or of those beside it. */
   #isFactKnown(fact: Uint32Array): boolean {
     for (let at = 0; at < fact.length; at += keyWords) {
-      const held = this.#seen.held("webhook").heldWord(fact, at);
+      const held = this.#keys.held("webhook").heldWord(fact, at);
       if (held === 0) continue;
       const apart = ((held >>> 8) - ((fact[3] as number) >>> 8)) & 0xff_ffff;
       if (apart <= factToleranceMs || apart >= 0x100_0000 - factToleranceMs) return true;
