@@ -28,8 +28,8 @@ const testTimeoutMs = 240_000;
 /** Test files that run at once: more than the two cores of a small machine, since most tests wait for other processes. */
 const parallelFiles = 3;
 
-/** Programs that the tests call. */
-const toolsOfTests = ["curl", "openssl", "dash", "busybox", "gzip", "python3", "dpkg", "rpm"];
+/** Programs that the tests call; of PostgreSQL, whose own are in no path, what is needed beside it. */
+const toolsOfTests = "curl openssl dash busybox gzip python3 dpkg rpm pgbouncer setpriv".split(" ");
 
 const shellScripts = [
   "install.sh",
@@ -99,7 +99,8 @@ function runStep({ name, command, needs }: Step): Counts {
 }
 
 function requireTool(tool: string): Counts {
-  return Bun.which(tool) === null ? missing(`tests that call ${tool}`, tool) : none;
+  const path = `${process.env.PATH ?? ""}:/usr/sbin`;
+  return Bun.which(tool, { PATH: path }) === null ? missing(`tests that call ${tool}`, tool) : none;
 }
 
 function missing(name: string, tool: string): Counts {
