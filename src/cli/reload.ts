@@ -1,5 +1,5 @@
 /** Reloads the configuration on SIGHUP and when the file of a secret changes, and applies the settings that need no restart. */
-import type { App } from "../app.ts";
+import type { App } from "../app/index.ts";
 import { type ConfigSources, describeFinding, type Inspection } from "../config/index.ts";
 import { appliedAfter, inspectReload, secretFilesOf } from "../config/reload.ts";
 import { createFileWatch } from "../lib/file-watch.ts";

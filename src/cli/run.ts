@@ -1,5 +1,5 @@
 /** `run`: the service, until it is asked to stop. */
-import { type App, type AppDeps, startApp } from "../app.ts";
+import { type App, type AppDeps, startApp } from "../app/index.ts";
 import {
   type Config,
   type ConfigSources,

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type App, startApp } from "../app.ts";
+import { type App, startApp } from "../app/index.ts";
 import { displayUrl } from "../config/index.ts";
 import { ListenError } from "../http/listener.ts";
 import { systemClock } from "../lib/clock.ts";

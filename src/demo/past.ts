@@ -1,5 +1,5 @@
 /** What has happened before somebody looks: the real program lives through the past, with a clock that runs as fast as it can. */
-import type { App } from "../app.ts";
+import type { App } from "../app/index.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { windowMs } from "./flows.ts";
 import { bodiesPerRepeat, createSchedule, type Pushes, type Schedule, sendDue } from "./sender.ts";

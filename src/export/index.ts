@@ -18,8 +18,16 @@ import type { Signal } from "./answer.ts";
 import type { DeliveryState } from "./outage.ts";
 import { foldMessage, prometheusPage } from "./fold-points.ts";
 import type { MetricReport } from "./metrics.ts";
-import { type ExportContext, type ExportSetup, setupOf, type Target, targetsOf } from "./destination.ts";
-import { createInstruments, routeDiagnostics } from "./self-observability.ts";
+import {
+  commonAttributes,
+  type ExportContext,
+  type ExportSetup,
+  resourcesOf,
+  setupOf,
+  type Target,
+  targetsOf,
+} from "./destination.ts";
+import { createInstruments, type Instruments, routeDiagnostics } from "./self-observability.ts";
 import { nameOf } from "./target.ts";
 import type { TargetState } from "./target-state.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
@@ -27,8 +35,10 @@ import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type W
 export { useDestinations } from "./destinations.ts";
 export { observeProcess } from "./self-observability.ts";
 
-export interface ExportDeps extends Omit<WorkerDeps, "telemetry" | "onAcknowledged"> {
+export interface ExportDeps extends Omit<WorkerDeps, "onAcknowledged"> {
   readonly journal: Pick<Journal, "readState" | "writeState">;
+  /** Their points go along with each fold. */
+  readonly instruments: Pick<Instruments, "collect">;
   /** The ledger's last committed fold. */
   readonly shown: () => Fold;
 }
@@ -66,6 +76,15 @@ const seriesPerCollection = 1_000;
 
 export type Exporter = ReturnType<typeof createExporter>;
 
+/** The process's own instruments, and what writes the page of `/metrics`: their points and those of the last fold. */
+export function instrumentsOf(config: Config, context: Omit<ExportContext, "location">) {
+  const { settings, version, instanceId } = context;
+  const common = commonAttributes(settings);
+  const resource = resourcesOf(config, settings, instanceId).metrics;
+  const instruments = createInstruments(config.self_observability, { resource, version, common });
+  return { ...instruments, page: (shown: () => Fold) => prometheusPage({ shown, instruments, common }) };
+}
+
 /**
  * Creates the exporter of all that has a destination. No side effects but the routing of the SDK's diagnostics.
  * @throws {TypeError} if an address is no URL. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
@@ -73,8 +92,9 @@ export type Exporter = ReturnType<typeof createExporter>;
 export function createExporter(config: Config, context: ExportContext, deps: ExportDeps) {
   routeDiagnostics(deps.logger);
   const { settings, version } = context;
+  const { telemetry, instruments } = deps;
   const setup = setupOf(config, context);
-  const { common, targets, exportsOwnLines, resources } = setup;
+  const { targets, exportsOwnLines } = setup;
   const differing = [config.otlp, ...config.otlp.also].flatMap(({ metrics }, index) => {
     const target = targets[index] as Target;
     return target.exportsMetrics && metrics.temporality === "delta" ? [target] : [];
@@ -90,12 +110,8 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   /** Others read the rows of their types themselves. */
   const sharesRows = targets.some((target) => target.logs !== undefined && target.types === undefined);
   const exportsMetrics = targets.some((target) => target.exportsMetrics);
-  const instruments = createInstruments(config.self_observability, { resource: resources.metrics, version, common });
-  const { telemetry } = instruments;
-  const page = prometheusPage({ shown: deps.shown, instruments, common });
   const worker = new ExportWorker(setup, {
     ...deps,
-    telemetry,
     onAcknowledged: (acknowledged, destination) => keepTotals(deps, destination, acknowledged),
   });
   const local = createLocalDelivery((progress) => deps.onProgress(progress, primaryDestination));
@@ -104,7 +120,6 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
   return {
     /** Whether logs leave to the primary destination: if not, records count as delivered to the local store once committed. */
     deliversLogs,
-    telemetry,
     /** Exports own log lines if the settings ask for it; otherwise silent. */
     selfLog: selfLogOf(setup, worker),
     /** Of the primary destination, as is the next. */
@@ -132,8 +147,6 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     get wantsText(): boolean {
       return sharesRows && worker.wantsText;
     },
-    /** The metrics of now in Prometheus' text form. */
-    scrape: page,
     /** Requests from now on carry the headers and certificates of these settings. @throws {ConfigError} */
     useCredentials: (next: Config): void => worker.useCredentials(targetsOf(next, version)),
     /** There is a newer device directory in the settings. */
@@ -158,10 +171,7 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
     /** One last delivery of logs. The cursor reported by then is the last. */
     stopLogs: (deadlineMs: number): Promise<void> => worker.stopLogs(deadlineMs),
     /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
-    async stop(deadlineMs: number): Promise<void> {
-      await worker.stop(deadlineMs);
-      await instruments.stop();
-    },
+    stop: (deadlineMs: number): Promise<void> => worker.stop(deadlineMs),
   };
 }
 

@@ -9,11 +9,18 @@ import { createHecReceiver } from "./hec/index.ts";
 import type { ReceiverDeps } from "./intake.ts";
 import { createWebhookReceiver } from "./webhook/index.ts";
 
-export interface ReceiversDeps extends ReceiverDeps {
+/** A tailnet whose records are received. */
+export interface ReceivingTailnet extends Omit<ReceiverDeps, "clock"> {
+  /** Empty if there is one tailnet only. */
+  readonly name: string;
+  readonly config: Config;
   readonly journal: Pick<Journal, "space" | "horizon">;
   /** Called with the secret that a webhook delivery was signed with. */
-  readonly webhookSignedBy?: (secret: string) => void;
+  readonly webhookSignedBy: (secret: string) => void;
 }
+
+/** For what belongs to no tailnet. */
+export type ReceiversDeps = Omit<ReceiverDeps, "pipeline">;
 
 /** Where the receivers listen: a URL, or that it is on all interfaces. */
 export interface ReceiverAddresses {
@@ -36,10 +43,10 @@ export interface Receivers {
   readonly closed: readonly string[];
   /** @throws {Error} with one line for the operator; nothing is left listening. */
   start(): Promise<void>;
-  /** The next delivery is checked against these secrets, if the settings have none. */
-  useStoredSecrets(secret: string, secretPrevious: string): void;
+  /** The next delivery of that tailnet is checked against these secrets, if the settings have none. */
+  useStoredSecrets(tailnet: string, secret: string, secretPrevious: string): void;
   /** The next request is checked against these tokens and secrets; certificates are read again. */
-  reload(config: Config): Promise<void>;
+  reload(config: Config, tailnets: readonly Pick<ReceivingTailnet, "name" | "config">[]): Promise<void>;
   /** Accepts no new connection, lets requests end, and closes what is left after `deadlineMs`. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -56,8 +63,11 @@ interface Listener {
 /** @throws {ConfigError} if two receivers have the same path of one listener. */
 export function createReceivers(
   config: Config,
-  { journal, webhookSignedBy: signedBy = () => {}, ...shared }: ReceiversDeps,
+  [tailnet]: readonly [ReceivingTailnet, ...ReceivingTailnet[]],
+  deps: ReceiversDeps,
 ): Receivers {
+  const { journal, webhookSignedBy: signedBy } = tailnet;
+  const shared = { ...deps, ...tailnet };
   const hec = createHecReceiver(config.streaming, {
     ...shared,
     isFull: () => journal.space.refusal !== undefined,
@@ -127,7 +137,7 @@ export function createReceivers(
         throw error;
       }
     },
-    useStoredSecrets(secret, previous) {
+    useStoredSecrets(_, secret, previous) {
       stored = { secret, previous };
       useSecrets();
     },

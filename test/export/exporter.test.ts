@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { createExporter, type ExportDeps, type Exporter } from "../../src/export/index.ts";
+import { createExporter, type ExportDeps, type Exporter, instrumentsOf } from "../../src/export/index.ts";
 import { type LogCursor, type Progress, type RedeliveryProgress, startOfJournal } from "../../src/journal/index.ts";
 import { directoryOf } from "../../src/processors/index.ts";
 import { decodeOtlp, type OtlpSink, startOtlpSink, type SunkLog } from "../support/otlp-sink.ts";
@@ -15,6 +15,7 @@ import { until } from "../support/wait.ts";
 let sink: OtlpSink;
 let store: TestStore;
 let exporter: Exporter | undefined;
+let instruments: ReturnType<typeof instrumentsOf>;
 let progress: Progress[];
 
 beforeEach(async () => {
@@ -38,24 +39,25 @@ function start(
 ): Exporter {
   const { settings, journal, ledger } = store;
   const config = configAt(store.config.state.path, [`otlp.endpoint=${sink.url}`, ...set]);
-  const made = createExporter(
-    config,
-    { settings, location: location ?? journal.location, instanceId: "instance-1", version: "1.2.3" },
-    {
-      journal,
-      entry: entry("worker-entry"),
-      clock: Date.now,
-      random: () => 0,
-      logger: silentLogger,
-      shown: () => ledger.shown,
-      onProgress: (one) => progress.push(one),
-      onRedelivered() {},
-      onPoints() {},
-      onDamage() {},
-      onStdoutClosed() {},
-      ...parts,
-    },
-  );
+  const context = { settings, location: location ?? journal.location, instanceId: "instance-1", version: "1.2.3" };
+  instruments = instrumentsOf(config, context);
+  const { telemetry } = instruments;
+  const made = createExporter(config, context, {
+    journal,
+    instruments,
+    telemetry,
+    entry: entry("worker-entry"),
+    clock: Date.now,
+    random: () => 0,
+    logger: silentLogger,
+    shown: () => ledger.shown,
+    onProgress: (one) => progress.push(one),
+    onRedelivered() {},
+    onPoints() {},
+    onDamage() {},
+    onStdoutClosed() {},
+    ...parts,
+  });
   const { cursor, lastSeq, pendingRecords } = journal;
   made.start({ cursor, committedSeq: lastSeq, pendingRecords });
   exporter = made;
@@ -148,7 +150,9 @@ describe.each(["http/protobuf", "http/json"])("the worker, over %s", (protocol) 
     await until(() => points.length > 0);
     expect(running.health).toMatchObject({ logs: { kind: "idle" }, metrics: { kind: "ok" } });
     expect(Object.keys(running.lastSuccess).sort()).toEqual(["logs", "metrics"]);
-    expect(await running.scrape()).toContain('tailscale2otel_export_requests_total{signal="metrics",outcome="success"');
+    expect(await instruments.page(() => store.ledger.shown)()).toContain(
+      'tailscale2otel_export_requests_total{signal="metrics",outcome="success"',
+    );
   });
 });
 
@@ -378,7 +382,7 @@ describe("without a destination", () => {
     await running.folded(await store.ledger.fold(Date.now()));
     running.redeliver("replay", undefined);
     running.directoryChanged();
-    expect(await running.scrape()).toContain("target_info");
+    expect(await instruments.page(() => store.ledger.shown)()).toContain("target_info");
     await running.stop(100);
     expect(sink.requests).toHaveLength(0);
   });

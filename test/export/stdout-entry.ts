@@ -4,7 +4,7 @@
  */
 import { isMainThread } from "node:worker_threads";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { createExporter } from "../../src/export/index.ts";
+import { createExporter, instrumentsOf } from "../../src/export/index.ts";
 import { startExportWorker } from "../../src/export/worker.ts";
 import { configAt, openStore } from "../support/store.ts";
 
@@ -16,29 +16,30 @@ async function run(): Promise<void> {
   const store = openStore(configAt(process.argv[2] ?? "", set));
   const { config, settings, journal, ledger } = store;
   const { cursor, lastSeq, pendingRecords } = journal;
-  const exporter = createExporter(
-    config,
-    { settings, location: journal.location, instanceId: "instance-1", version: "1.2.3" },
-    {
-      journal,
-      entry: new URL(import.meta.url),
-      clock: Date.now,
-      random: Math.random,
-      logger: silentLogger,
-      shown: () => ledger.shown,
-      onProgress: (progress) => journal.progress(progress),
-      onRedelivered() {},
-      onPoints() {},
-      onDamage() {},
-      onStdoutClosed() {
-        process.stderr.write("closed\n");
-        process.exit(3);
-      },
+  const context = { settings, location: journal.location, instanceId: "instance-1", version: "1.2.3" };
+  const instruments = instrumentsOf(config, context);
+  const { telemetry } = instruments;
+  const exporter = createExporter(config, context, {
+    journal,
+    instruments,
+    telemetry,
+    entry: new URL(import.meta.url),
+    clock: Date.now,
+    random: Math.random,
+    logger: silentLogger,
+    shown: () => ledger.shown,
+    onProgress: (progress) => journal.progress(progress),
+    onRedelivered() {},
+    onPoints() {},
+    onDamage() {},
+    onStdoutClosed() {
+      process.stderr.write("closed\n");
+      process.exit(3);
     },
-  );
+  });
   exporter.start({ cursor, committedSeq: lastSeq, pendingRecords });
   exporter.selfLog.info("hello");
-  exporter.telemetry.add("tailscale.stream.rejected", 1, { reason: "auth" });
+  telemetry.add("tailscale.stream.rejected", 1, { reason: "auth" });
   const stopMs = Number(process.argv[3]);
   await exporter.stopLogs(stopMs);
   await exporter.folded(await ledger.fold(Date.now()));

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
-import { createReceivers, type Receivers } from "../../src/receivers/index.ts";
+import { createReceivers, type Receivers, type ReceiversDeps } from "../../src/receivers/index.ts";
 import { sourcesIn, temporaryDirectory } from "../config/sources.ts";
 import { flowEnvelope } from "../support/hec-server.ts";
 import { freePort } from "../support/port.ts";
@@ -42,13 +42,13 @@ function create(...set: readonly string[]): Receivers {
       environment: { TS2OTEL_STREAMING__TOKEN: "a-token", TS2OTEL_WEBHOOK__SECRET: webhookSecret },
     }),
   );
-  receivers = createReceivers(config, {
-    pipeline: store.pipeline,
-    journal: store.journal,
+  const deps = {
     telemetry: { ...silentTelemetry, add: (metric, _, attributes) => void counted.push([metric, attributes]) },
     logger: log,
     clock: Date.now,
-  });
+  } satisfies ReceiversDeps;
+  const { pipeline, journal } = store;
+  receivers = createReceivers(config, [{ ...deps, name: "", config, pipeline, journal, webhookSignedBy() {} }], deps);
   return receivers;
 }
 
@@ -128,9 +128,9 @@ test("only those that are enabled listen, and a reload gives them their new secr
   const { config } = inspectConfig(
     sourcesIn(directory, { set: ["webhook.enabled=true", "webhook.secret=tskey-webhook-new"] }),
   );
-  await receivers.reload(config);
+  await receivers.reload(config, []);
   expect(await deliver(base)).toBe(401);
-  await receivers.reload({ ...config, webhook: { ...config.webhook, secret_previous: webhookSecret } });
+  await receivers.reload({ ...config, webhook: { ...config.webhook, secret_previous: webhookSecret } }, []);
   expect(await deliver(base)).toBe(200);
 });
 
