@@ -60,6 +60,11 @@ export class Account {
     this.#answered.push({ at, sums });
   }
 
+  /** The batch waits where the program has to fetch it, sooner or later. */
+  promised({ records }: Pick<Batch, "records">): void {
+    for (const { id } of records) (this.#entries.get(id) as Entry).isAnswered = true;
+  }
+
   /** Sums of what was answered before an instant: what every later fold must hold. */
   answeredBefore(at: number): Readonly<Totals> {
     return (this.#answered.findLast((answered) => answered.at < at) ?? { sums: noTotals() }).sums;
@@ -93,6 +98,13 @@ export class Account {
     return late;
   }
 
+  /** Sums of what has left the program. */
+  get leftSums(): Readonly<Totals> {
+    const sums = noTotals();
+    for (const entry of this.#entries.values()) if (this.#hasLeft(entry)) addTo(sums, entry.record.adds);
+    return sums;
+  }
+
   /** What the program must have accepted, seen from what left it. Batches are whole or absent. */
   accepted(): {
     readonly sums: Totals;
@@ -103,8 +115,9 @@ export class Account {
     const sums = noTotals();
     let records = 0;
     let unanswered = 0;
-    for (const { record, missing, isAnswered } of this.#entries.values()) {
-      const hasLeft = record.isPoison ? this.#deadLettered.has(record.id) : missing.size === 0;
+    for (const entry of this.#entries.values()) {
+      const { record, missing, isAnswered } = entry;
+      const hasLeft = this.#hasLeft(entry);
       if (isAnswered && !hasLeft) this.violations.push(`lost: ${record.id}`);
       if (!hasLeft && missing.size < record.events.size) this.violations.push(`torn: ${record.id}`);
       if (!hasLeft) continue;
@@ -114,6 +127,10 @@ export class Account {
     }
     const taken = this.#batches.filter((batch) => this.#isTaken(batch));
     return { sums, records, unanswered, invalid: taken.reduce((sum, { invalid }) => sum + invalid, 0) };
+  }
+
+  #hasLeft({ record, missing }: Entry): boolean {
+    return record.isPoison ? this.#deadLettered.has(record.id) : missing.size === 0;
   }
 
   #isTaken({ alone }: Pick<Batch, "alone">): boolean {

@@ -11,30 +11,42 @@ export interface Senders {
   /** Ends after the batches under way are answered. */
   stop(): Promise<void>;
   readonly figures: { readonly requests: number; readonly refused: number; readonly unanswered: number };
+  /** How often each status was answered. */
+  readonly statuses: ReadonlyMap<number, number>;
+  /** Requests that were answered with 200, by URL. */
+  readonly taken: ReadonlyMap<string, number>;
 }
 
 /** What is sent is noted there. */
 export type Books = Pick<Account, "sending" | "answered">;
 
 export interface SenderOptions {
-  readonly url: string;
+  /** Each try goes to any of them, as a balancer would have it. */
+  readonly urls: readonly string[];
   readonly source: TrafficSource;
   readonly count: number;
   readonly seed: number;
+  /** How long an answer is waited for; 5 s if it is not given. */
+  readonly patienceMs?: number;
+  /** How likely a sender gives a batch up after a try without success; a hundredth if it is not given. */
+  readonly abandons?: number;
 }
 
-const patienceMs = 5000;
-
-export function startSenders({ url, source, count, seed }: SenderOptions, account: Books): Senders {
+export function startSenders(options: SenderOptions, account: Books): Senders {
+  const { urls, source, count, seed, patienceMs = 5000, abandons = 0.01 } = options;
   const figures = { requests: 0, refused: 0, unanswered: 0 };
+  const statuses = new Map<number, number>();
+  const taken = new Map<string, number>();
   const stopping = new AbortController();
 
-  async function tryOnce({ headers, body }: Batch, signal: AbortSignal): Promise<boolean> {
+  async function tryOnce(url: string, { headers, body }: Batch, signal: AbortSignal): Promise<boolean> {
     figures.requests++;
     try {
       const answer = await fetch(url, { method: "POST", headers, body, signal });
       await answer.text();
-      if (answer.status !== 200) figures.refused++;
+      addOne(statuses, answer.status);
+      if (answer.status === 200) addOne(taken, url);
+      else figures.refused++;
       return answer.status === 200;
     } catch {
       figures.unanswered++;
@@ -48,7 +60,9 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
       /** Now and then it hangs up early, and does not learn what became of the batch. */
       const signal = AbortSignal.timeout(random.chance(0.03) ? 1 + random.below(4) : patienceMs);
       /** Now and then two connections carry it at once. */
-      const tries = Array.from({ length: random.chance(0.05) ? 2 : 1 }, () => tryOnce(batch, signal));
+      const tries = Array.from({ length: random.chance(0.05) ? 2 : 1 }, () =>
+        tryOnce(random.pick(urls), batch, signal),
+      );
       const answers = await Promise.all(
         tries.map((answered) =>
           answered.then((isTaken) => {
@@ -59,7 +73,7 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
       );
       if (answers.includes(true)) return;
       /** Now and then a sender is gone for good. */
-      if (random.chance(0.01) && !stopping.signal.aborted) return;
+      if (random.chance(abandons) && !stopping.signal.aborted) return;
       await wait(20 + random.below(100));
     }
   }
@@ -74,11 +88,17 @@ export function startSenders({ url, source, count, seed }: SenderOptions, accoun
   const all = Array.from({ length: count }, (_, place) => send(createRandom(seed, place)));
   return {
     figures,
+    statuses,
+    taken,
     async stop() {
       stopping.abort();
       await Promise.all(all);
     },
   };
+}
+
+function addOne<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
 export interface SenderAnswer {

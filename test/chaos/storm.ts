@@ -14,8 +14,9 @@ import { launchProgram, type LaunchedProgram, type OtlpEncoding } from "../suppo
 import { until } from "../support/wait.ts";
 import { Account } from "./account.ts";
 import { createChaoticBackend } from "./backend.ts";
+import { compareCounters, compareHistory } from "./comparison.ts";
 import { type Books, post, type Senders, startSenders } from "./senders.ts";
-import { lastBatch, streamTraffic, totalNames } from "./traffic.ts";
+import { lastBatch, streamTraffic } from "./traffic.ts";
 import { CounterWatch } from "./watch.ts";
 import { webhookSecret, webhookTraffic } from "./webhooks.ts";
 
@@ -87,8 +88,8 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   try {
     const base = `http://127.0.0.1:${port}`;
     const url = `${base}/services/collector/event`;
-    const stream = { url, source: streamTraffic(options.seed + 2, token) };
-    const webhooks = { url: `${base}/tailscale/webhook`, source: webhookTraffic(options.seed + 4) };
+    const stream = { urls: [url], source: streamTraffic(options.seed + 2, token) };
+    const webhooks = { urls: [`${base}/tailscale/webhook`], source: webhookTraffic(options.seed + 4) };
     const senders = [
       startSenders({ ...stream, count: options.senders, seed: options.seed + 3 }, books),
       startSenders({ ...webhooks, count: 1, seed: options.seed + 5 }, books),
@@ -142,7 +143,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
     if (exitCode !== 0) account.violations.push(`it ended with ${exitCode}: ${program.output().slice(-2000)}`);
 
     const accepted = account.accepted();
-    compare(account, watch, accepted);
+    compareCounters(account, watch, accepted);
     compareHistory(account, history, accepted);
     if (primary.lost + primary.uncounted > 0)
       account.violations.push(`the journal was damaged: ${primary.lost} records lost, ${primary.uncounted} uncounted`);
@@ -200,29 +201,6 @@ function settingsAt(port: number): Readonly<Record<string, string>> {
     TS2OTEL_OTLP__LOGS__MAX_RECORDS: "200",
     TS2OTEL_CARDINALITY__FLOW__ROLLUP_TOP_N: "20",
   };
-}
-
-/** Every exported counter equals, to the byte, the sum over what was accepted. */
-function compare(account: Account, watch: CounterWatch, accepted: ReturnType<Account["accepted"]>): void {
-  const totals = watch.totals();
-  for (const name of totalNames) {
-    const wanted = accepted.sums[name];
-    if (totals[name] !== wanted) account.violations.push(`${name}: exported ${totals[name]}, accepted ${wanted}`);
-  }
-  const invalid = watch.sum("tailscale2otel.ingest.records", { outcome: "quarantined" });
-  if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
-}
-
-/** The history by minute adds up to the same, over all kills. */
-function compareHistory(account: Account, history: Traffic, { sums }: ReturnType<Account["accepted"]>): void {
-  const { entries, txBytes, rxBytes } = history.series.virtual;
-  const { audit: audits, webhook: webhooks } = history;
-  for (const [name, minutes] of Object.entries({ entries, txBytes, rxBytes, audits, webhooks })) {
-    const found = minutes.reduce((sum, one) => sum + one, 0);
-    const wanted = sums[name as keyof typeof sums];
-    if (found !== wanted) account.violations.push(`${name}: ${found} in the history, accepted ${wanted}`);
-  }
-  if (!history.isComplete) account.violations.push("the history is being rebuilt");
 }
 
 /** Of both destinations. */

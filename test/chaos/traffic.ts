@@ -60,8 +60,18 @@ const remembered = 64;
 /** Whether a log event's node id is that of a poisonous record. */
 export const isPoisonId = (nodeId: unknown): boolean => String(nodeId).startsWith(poisonMark);
 
+export interface TrafficOptions {
+  /** Whether it holds poisonous records, as it does if nothing is said. */
+  readonly hasPoison?: boolean;
+  /** Of a batch, beside those that are known; 40 if it is not given. */
+  readonly maxRecords?: number;
+  /** When the flow of that number began, epoch milliseconds; if it is not given, on a day that has passed. */
+  readonly startOf?: (number: number) => number;
+}
+
 /** HEC batches of 1 to 40 records: flows, audit records, now and then one that is known, invalid or poisonous. */
-export function streamTraffic(seed: number, token: string, { hasPoison } = { hasPoison: true }): TrafficSource {
+export function streamTraffic(seed: number, token: string, options: TrafficOptions = {}): TrafficSource {
+  const { maxRecords = 40 } = options;
   const random = createRandom(seed);
   const headers = { authorization: `Splunk ${token}`, "content-encoding": "zstd" };
   const earlier: SentRecord[] = [];
@@ -69,8 +79,8 @@ export function streamTraffic(seed: number, token: string, { hasPoison } = { has
   return {
     next() {
       const own: SentRecord[] = [];
-      for (let left = 1 + random.below(40); left > 0; left--) {
-        own.push(random.chance(0.1) ? auditRecord(++last, random) : flowRecord(++last, random, { hasPoison }));
+      for (let left = 1 + random.below(maxRecords); left > 0; left--) {
+        own.push(random.chance(0.1) ? auditRecord(++last, random) : flowRecord(++last, random, options));
       }
       const again = earlier.length > 0 && random.chance(0.15) ? [random.pick(earlier), random.pick(earlier)] : [];
       const invalid = random.chance(0.05) ? [invalidValue(++last)] : [];
@@ -97,7 +107,8 @@ function enveloped(event: object): string {
   return JSON.stringify({ time: 1_793_610_908.125, event, fields: { recorded: "2026-11-02T09:15:07.204000111Z" } });
 }
 
-function flowRecord(number: number, random: Random, { hasPoison }: { readonly hasPoison: boolean }): SentRecord {
+export function flowRecord(number: number, random: Random, options: TrafficOptions): SentRecord {
+  const { hasPoison = true, startOf = startOnAPastDay } = options;
   const isPoison = hasPoison && random.chance(0.0008);
   const nodeId = `${isPoison ? poisonMark : "n"}${number}CNTRL`;
   const [from, to] = [random.below(nodes), random.below(nodes)];
@@ -122,10 +133,11 @@ function flowRecord(number: number, random: Random, { hasPoison }: { readonly ha
     return entry;
   });
   const node = (place: number) => ({ nodeId, name: `node-${place}.tail1234.ts.net`, addresses: [`100.64.1.${place}`] });
+  const startMs = startOf(number);
   const value = {
     nodeId,
-    start: new Date(1_793_610_000_000 + number * 5).toISOString(),
-    end: new Date(1_793_610_000_000 + number * 5 + 5000).toISOString(),
+    start: new Date(startMs).toISOString(),
+    end: new Date(startMs + 5000).toISOString(),
     srcNode: node(from),
     dstNodes: [node(to)],
     virtualTraffic: entries,
@@ -133,7 +145,9 @@ function flowRecord(number: number, random: Random, { hasPoison }: { readonly ha
   return { id: nodeId, adds, events, isPoison, value };
 }
 
-function auditRecord(number: number, random: Random): SentRecord {
+const startOnAPastDay = (number: number): number => 1_793_610_000_000 + number * 5;
+
+export function auditRecord(number: number, random: Random): SentRecord {
   const id = `group-${number}`;
   const said = `value ${random.below(1e9)}`;
   const value = {

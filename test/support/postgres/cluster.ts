@@ -56,6 +56,8 @@ export interface Cluster {
   log(): string;
   /** Ends it, and removes its files. */
   end(): Promise<void>;
+  /** Ends it, and gives the directory of its files, which stay. */
+  leave(): Promise<string>;
 }
 
 const user = "owner";
@@ -162,6 +164,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       if (postmaster !== undefined) await cluster.stop("immediate");
       process.off("exit", removed);
       removed();
+    },
+    async leave() {
+      if (postmaster !== undefined) await cluster.stop("fast");
+      process.off("exit", removed);
+      return directory;
     },
   };
   await cluster.start().catch(async (error: unknown) => {

@@ -1,0 +1,63 @@
+/** The books of a cluster's chaos run: what arrived at the backend and what its counters say, against what was sent. */
+import { setTimeout as wait } from "node:timers/promises";
+import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
+import { Account } from "./account.ts";
+import { compareCounters } from "./comparison.ts";
+import { totalNames } from "./traffic.ts";
+import { CounterWatch } from "./watch.ts";
+
+export interface ClusterBooks {
+  readonly account: Account;
+  readonly watch: CounterWatch;
+  readonly sink: OtlpSink;
+  /**
+   * Resolves once everything that was answered has arrived, and the counters stand at what has. If for a long time nothing
+   * comes any nearer, what is missing is noted, and it resolves as well.
+   */
+  settled(pending: () => Promise<number>): Promise<void>;
+}
+
+/** Far longer than any back-off of a program that runs; without any arrival it is stuck. */
+const stuckMs = 60_000;
+
+/** Everything is accepted there, and remembered by the books alone. */
+export async function openBooks(): Promise<ClusterBooks> {
+  const account = new Account();
+  const watch = new CounterWatch(account);
+  const sink = await startOtlpSink({ forgets: true });
+  sink.behave((request) => {
+    watch.exported(request.points);
+    for (const log of request.logs) account.arrived(log, true);
+    return { kind: "take" };
+  });
+
+  /** What is still to come, in words; nothing if all is there. */
+  async function missing(pending: () => Promise<number>): Promise<string | undefined> {
+    const outstanding = account.outstanding();
+    if (outstanding.length > 0) return `${outstanding.length} records have not arrived, such as ${outstanding[0]}`;
+    const waiting = await pending();
+    if (waiting !== 0) return `${waiting} records are pending`;
+    const totals = watch.totals();
+    const left = account.leftSums;
+    const uneven = totalNames.find((name) => totals[name] !== left[name]);
+    return uneven && `${uneven}: exported ${totals[uneven]}, arrived ${left[uneven]}`;
+  }
+
+  return {
+    account,
+    watch,
+    sink,
+    async settled(pending) {
+      let before: string | undefined;
+      let since = performance.now();
+      for (let now = await missing(pending); now !== undefined; now = await missing(pending)) {
+        if (account.violations.length > 0) return;
+        if (now !== before) since = performance.now();
+        before = now;
+        if (performance.now() - since > stuckMs) return void account.violations.push(`stuck: ${now}`);
+        await wait(20);
+      }
+      compareCounters(account, watch, account.accepted());
+    },
+  };
+}

@@ -1,0 +1,114 @@
+/** Two instances of the compiled program on one PostgreSQL, each behind a proxy of its own, and what the database knows of them. */
+import { SQL } from "bun";
+import { type CuttingProxy, startCuttingProxy } from "../support/cutting-proxy.ts";
+import { startCluster } from "../support/postgres/cluster.ts";
+import { startPooler } from "../support/postgres/pooler.ts";
+import type { Edition } from "../support/postgres/programs.ts";
+import type { Tailnet } from "../support/tailnet/index.ts";
+import { programBinary } from "../support/binary.ts";
+import type { Site } from "./cluster-faults.ts";
+import { createInstance, type Instance } from "./cluster-instance.ts";
+
+export interface SiteOptions {
+  readonly directory: string;
+  /** Of the OTLP receiver. */
+  readonly endpoint: string;
+  readonly tailnet: Tailnet;
+  readonly edition: Edition;
+  /** `pooled`: PgBouncer in transaction mode is in front of the database. */
+  readonly connections: "direct" | "pooled";
+}
+
+export interface ClusterSite extends Site {
+  /** Launches both instances; resolves once they accept records. */
+  start(): Promise<void>;
+  /** What a fenced leader has written although it should not have. */
+  violations(): Promise<readonly string[]>;
+  /** Gives the directory of the database's files, if they are to be kept. */
+  end(files: "keep" | "remove"): Promise<string | undefined>;
+}
+
+const lease = "1s";
+
+export async function openSite({
+  directory,
+  endpoint,
+  tailnet,
+  edition,
+  connections,
+}: SiteOptions): Promise<ClusterSite> {
+  const cluster = await startCluster({ edition });
+  const database = await cluster.createDatabase();
+  const pooler = connections === "pooled" ? await startPooler(cluster, { serverConnections: 6 }) : undefined;
+  const proxies = new Map<Instance, CuttingProxy>();
+  const command = [programBinary()];
+  for (const [name, encoding] of [
+    ["one", "protobuf"],
+    ["two", "json"],
+  ] as const) {
+    const proxy = await startCuttingProxy(pooler?.port ?? cluster.port);
+    const settings = {
+      TS2OTEL_STATE__URL: cluster.url(database, proxy.port),
+      TS2OTEL_STATE__LEASE: lease,
+      ...polledFrom(tailnet),
+    };
+    proxies.set(await createInstance({ name, command, directory, endpoint, encoding, settings }), proxy);
+  }
+  const instances = [...proxies.keys()];
+  let connection = new SQL(cluster.url(database), { max: 1, prepare: false });
+
+  /** Nothing while the database is away. */
+  async function ask<Row>(sql: string): Promise<readonly Row[] | undefined> {
+    try {
+      return (await connection.unsafe(sql)) as readonly Row[];
+    } catch {
+      void connection.close({ timeout: 0 }).catch(() => undefined);
+      connection = new SQL(cluster.url(database), { max: 1, prepare: false });
+      return undefined;
+    }
+  }
+
+  return {
+    instances,
+    database: cluster,
+    proxyOf: (instance) => proxies.get(instance) as CuttingProxy,
+    async leader() {
+      const [row] = (await ask<{ address: string }>(leaderQuery)) ?? [];
+      return instances.find(({ admin }) => admin.endsWith(row?.address ?? "nobody"));
+    },
+    async start() {
+      await Promise.all(instances.map((instance) => instance.launch()));
+      await Promise.all(instances.map((instance) => instance.ready()));
+    },
+    async violations() {
+      return [];
+    },
+    async end(files) {
+      await connection.close({ timeout: 0 }).catch(() => undefined);
+      for (const proxy of proxies.values()) await proxy.end();
+      await pooler?.end();
+      if (files === "keep") return cluster.leave();
+      await cluster.end();
+      return undefined;
+    },
+  };
+}
+
+const leaderQuery = `
+  SELECT member.admin_address AS address FROM tailscale2otel.lease JOIN tailscale2otel.member ON member.id = lease.holder
+  WHERE lease.until > clock_timestamp()`;
+
+/** Both logs are polled beside the stream, as quickly as it goes. */
+function polledFrom(tailnet: Tailnet): Readonly<Record<string, string>> {
+  const settings: Record<string, string> = {
+    TS2OTEL_TAILSCALE__BASE_URL: tailnet.url,
+    TS2OTEL_TAILSCALE__AUTH__APIKEY: tailnet.apiKey,
+  };
+  for (const log of ["FLOWLOGS", "AUDITLOGS"]) {
+    settings[`TS2OTEL_COLLECTORS__${log}__SOURCE`] = "both";
+    settings[`TS2OTEL_COLLECTORS__${log}__INTERVAL`] = "1s";
+    settings[`TS2OTEL_COLLECTORS__${log}__LAG`] = "0s";
+    settings[`TS2OTEL_COLLECTORS__${log}__REPLAY_OVERLAP`] = "10s";
+  }
+  return settings;
+}

@@ -1,0 +1,23 @@
+/** `bun test/chaos/cluster.ts [--rounds 300] [--seed 1] [--at-once 2]`: chaos over two instances and a database. A line for each round, and one of sums at the end; fails when anything was lost, invented or counted twice. */
+import { parseArgs } from "node:util";
+import { runRounds } from "./cluster-rounds.ts";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "300" },
+    seed: { type: "string", default: "1" },
+    "at-once": { type: "string", default: "2" },
+  },
+});
+const { figures, violations } = await runRounds({
+  rounds: Number(values.rounds),
+  seed: Number(values.seed),
+  atOnce: Number(values["at-once"]),
+  report: (line) => process.stdout.write(`${line}\n`),
+});
+for (const violation of violations) process.stdout.write(`VIOLATION ${violation}\n`);
+const sums = Object.entries(figures).map(([name, value]) => `${name} ${value.toLocaleString("en-US")}`);
+process.stdout.write(
+  `${violations.length === 0 ? "all is well" : `${violations.length} violations`}: ${sums.join(", ")}\n`,
+);
+process.exitCode = violations.length === 0 ? 0 : 1;

@@ -1,0 +1,32 @@
+/** The books of a chaos run against what the program says of the same: its exported counters, and its history by minute. */
+import type { Traffic } from "../../src/admin/traffic/index.ts";
+import type { Account } from "./account.ts";
+import { totalNames } from "./traffic.ts";
+import type { CounterWatch } from "./watch.ts";
+
+/** Every exported counter equals, to the byte, the sum over what was accepted. */
+export function compareCounters(
+  account: Account,
+  watch: CounterWatch,
+  accepted: ReturnType<Account["accepted"]>,
+): void {
+  const totals = watch.totals();
+  for (const name of totalNames) {
+    const wanted = accepted.sums[name];
+    if (totals[name] !== wanted) account.violations.push(`${name}: exported ${totals[name]}, accepted ${wanted}`);
+  }
+  const invalid = watch.sum("tailscale2otel.ingest.records", { outcome: "quarantined" });
+  if (invalid !== accepted.invalid) account.violations.push(`quarantined: ${invalid}, not ${accepted.invalid}`);
+}
+
+/** The history by minute adds up to the same, over all kills. */
+export function compareHistory(account: Account, history: Traffic, { sums }: ReturnType<Account["accepted"]>): void {
+  const { entries, txBytes, rxBytes } = history.series.virtual;
+  const { audit: audits, webhook: webhooks } = history;
+  for (const [name, minutes] of Object.entries({ entries, txBytes, rxBytes, audits, webhooks })) {
+    const found = minutes.reduce((sum, one) => sum + one, 0);
+    const wanted = sums[name as keyof typeof sums];
+    if (found !== wanted) account.violations.push(`${name}: ${found} in the history, accepted ${wanted}`);
+  }
+  if (!history.isComplete) account.violations.push("the history is being rebuilt");
+}
