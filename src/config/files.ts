@@ -147,7 +147,8 @@ export function fileProblems({ config, origins, broken }: Inspection): readonly 
   const ofListeners = (["streaming", "webhook", "admin"] as const).flatMap((name) =>
     config[name].enabled ? [[name, config[name].tls] as const] : [],
   );
-  for (const [name, { cert_file: certFile, key_file: keyFile }] of [...ofListeners, ...ofOtlp]) {
+  const pairs = [...ofListeners, ["state", config.state.tls] as const, ...ofOtlp];
+  for (const [name, { cert_file: certFile, key_file: keyFile }] of pairs) {
     const isUsed = certFile !== "" && keyFile !== "";
     const [certificate, key] = [texts.get(`${name}.tls.cert_file`), texts.get(`${name}.tls.key_file`)];
     if (!isUsed || certificate === undefined || key === undefined) continue;

@@ -105,6 +105,13 @@ const causes: readonly Cause[] = [
   ),
   is("collectors.flowlogs.log_mode", "off", ["collectors.flowlogs.max_log_records_per_window"]),
   off("admin"),
+  is("state.url", "", ["state.schema", "state.lease", "state.tls."], 'state.url to "postgres://…"'),
+  because(
+    "the database decides how commits are synced (synchronous_commit)",
+    "",
+    ["state.durability"],
+    ({ state }) => state.url !== "",
+  ),
   ...signals.map((signal) => off(`otlp.${signal}`)),
   is(
     "otlp.protocol",

@@ -1,10 +1,11 @@
 /** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
-import { isTailnetAddress, overlaps, parseListen } from "../lib/listen.ts";
+import { isLoopback, isTailnetAddress, overlaps, parseListen } from "../lib/listen.ts";
 import { type Finding, givenAt, type Inspection, type Rule, type Text } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
 import { otlpRules, together } from "./rules-otlp.ts";
+import { parsePostgresUrl } from "./postgres-url.ts";
 import { usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, isPolled } from "./schema.ts";
 
@@ -101,10 +102,26 @@ const rules: readonly Rule[] = [
   ]),
   ...together("tailscale.auth.oauth", "client_id", "client_secret"),
   ...otlpRules,
+  ...together("state.tls", "cert_file", "key_file"),
+  {
+    severity: "error",
+    keys: ["state.url"],
+    when: ({ state }) => state.url !== "" && typeof parsePostgresUrl(state.url) === "string",
+    message: ({ state }) => `invalid address of a database: ${String(parsePostgresUrl(state.url))}`,
+    remedy:
+      "Use postgres://user:password@host:port/database?sslmode=verify-full, with special characters of the password percent-encoded.",
+  },
+  {
+    severity: "warning",
+    keys: ["state.url"],
+    when: ({ state }) => mayBeRead(state.url),
+    message: "the connection to the database is not always encrypted, and the server's certificate is not verified",
+    remedy: "Add sslmode=verify-full to it, and set state.tls.ca_file if the database has a CA of its own.",
+  },
   {
     severity: "warning",
     keys: ["state.path"],
-    when: ({ state }) => state.path === ":memory:",
+    when: ({ state }) => state.path === ":memory:" && state.url === "",
     message: "state is kept in memory, so a restart loses undelivered records and resets counters",
     remedy: "Set state.path to a directory.",
   },
@@ -124,6 +141,13 @@ const rules: readonly Rule[] = [
     remedy: `Set otlp.${signal}.endpoint, or otlp.${signal}.enabled = false.`,
   })),
 ];
+
+/** Whether somebody between this machine and the database could read what is sent. */
+function mayBeRead(url: string): boolean {
+  const address = url === "" ? "" : parsePostgresUrl(url);
+  if (typeof address === "string" || (address.sslMode !== "disable" && address.sslMode !== "prefer")) return false;
+  return address.hosts.some(({ host }) => !host.startsWith("/") && !isLoopback(host));
+}
 
 /** The exported signals without an endpoint. */
 function unaddressed({ otlp }: Config): readonly string[] {

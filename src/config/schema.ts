@@ -8,6 +8,7 @@ import {
   choice,
   directory,
   duration,
+  file,
   integer,
   listen,
   map,
@@ -63,6 +64,12 @@ const privacy = section(
 const window = (written: string, of: string, more = "") =>
   duration(written, ["1m", "365d"], `How long ${of} are remembered.${more}`);
 
+const databaseTls = section("TLS of the connection to the database.", {
+  ca_file: file("CA certificates (PEM) to trust instead of the system's.", "database-ca.pem"),
+  cert_file: file("Client certificate (PEM). Needs `key_file`.", "database-client-cert.pem"),
+  key_file: file("Key of the client certificate (PEM), without a passphrase.", "database-client-key.pem"),
+});
+
 export const configSchema = section("The configuration of tailscale2otel.", {
   log_level: choice(["debug", "info", "warn", "error"], "info", "Minimum severity of the program's own log lines."),
   log_format: choice(
@@ -85,6 +92,18 @@ export const configSchema = section("The configuration of tailscale2otel.", {
     ),
   }),
   state: section("Where accepted records are stored until they are delivered.", {
+    url: secret(
+      "A PostgreSQL database that stores them instead of the directory: `postgres://user:password@host:port/database`. Several hosts are separated by commas. `?sslmode=` is `disable`, `prefer` (the default), `require`, `verify-ca` or `verify-full`. Several instances may share one database.",
+      "postgres://tailscale2otel:choose-a-password@db.example.com/tailscale2otel?sslmode=verify-full",
+    ),
+    schema: text(
+      "tailscale2otel",
+      "^[a-z_][a-z0-9_]{0,47}$",
+      "Schema of the database, created if it is missing: lower-case letters, digits and `_`.",
+      '"tailscale2otel"',
+    ),
+    lease: duration("10s", ["1s", "1m"], "How long after the death of the leading instance another one takes over."),
+    tls: databaseTls,
     path: directory(
       "Directory, created if it is missing; a relative path starts at the working directory. `:memory:` keeps nothing across a restart. If it is empty, the directory is `$XDG_STATE_HOME/tailscale2otel` or `~/.local/state/tailscale2otel`; as root on Linux, `/var/lib/tailscale2otel`; on macOS, `~/Library/Application Support/tailscale2otel`; on Windows, `%LOCALAPPDATA%\\tailscale2otel`.",
       '"/var/lib/tailscale2otel"',

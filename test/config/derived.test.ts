@@ -75,6 +75,9 @@ describe("the example file", () => {
       "otlp.tls.ca_file",
       "otlp.tls.cert_file",
       "otlp.tls.key_file",
+      "state.tls.ca_file",
+      "state.tls.cert_file",
+      "state.tls.key_file",
       "admin.tls.cert_file",
       "admin.tls.key_file",
     ]);

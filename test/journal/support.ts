@@ -98,6 +98,7 @@ export function configOf(settings: TestSettings & { readonly path: string }): Jo
   return {
     ...defaults,
     state: {
+      ...defaults.state,
       path: settings.path,
       max_bytes: settings.maxBytes ?? 256 * mebibyte,
       retention: settings.retentionMs ?? hourMs,

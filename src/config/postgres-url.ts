@@ -1,0 +1,65 @@
+/** The address of a PostgreSQL database: `postgres://user:password@host:port/database?sslmode=verify-full`, as libpq reads it. */
+
+export type SslMode = (typeof sslModes)[number];
+
+export const sslModes = ["disable", "prefer", "require", "verify-ca", "verify-full"] as const;
+
+export interface PostgresHost {
+  /** A name, an address, or the directory of a socket. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface PostgresAddress {
+  /** Tried in this order; the first that accepts writes is used. */
+  readonly hosts: readonly PostgresHost[];
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+  readonly sslMode: SslMode;
+}
+
+const usualPort = 5432;
+const shape = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/;
+const hostShape = /^(\[[0-9a-f:.]+\]|[^:[\]]*)(?::(\d{1,5}))?$/i;
+
+/** Parts of an address, or why it is none, without anything of it that could be a secret. */
+export function parsePostgresUrl(url: string): PostgresAddress | string {
+  const [, login = "", hostList = "", path = "", query = ""] = shape.exec(url) ?? [];
+  if (!shape.test(url)) return "it is not of the form postgres://user:password@host:port/database";
+  const [user = "", ...rest] = login.split(":");
+  const parameters = new URLSearchParams(query);
+  for (const name of parameters.keys())
+    if (name !== "sslmode" && name !== "host") return `the parameter ${shortened(name)} is not supported`;
+  const sslMode = parameters.get("sslmode") ?? "prefer";
+  if (!isSslMode(sslMode)) return `unknown sslmode ${shortened(sslMode)}`;
+  const hosts: PostgresHost[] = [];
+  for (const one of (hostList || (parameters.get("host") ?? "")).split(",")) {
+    const [, name = "", port = String(usualPort)] = (one.startsWith("/") ? [one, one] : hostShape.exec(one)) ?? [];
+    const decoded = percentDecoded(name);
+    if (decoded === undefined || decoded === "" || Number(port) < 1 || Number(port) > 65_535)
+      return hostList === "" && one === "" ? "it names no host" : "a host or port of it is invalid";
+    hosts.push({ host: decoded.replace(/^\[(.*)\]$/, "$1"), port: Number(port) });
+  }
+  const [decodedUser, password, database] = [user, rest.join(":"), path].map(percentDecoded);
+  if (decodedUser === undefined || password === undefined || database === undefined)
+    return "it has a % that is not followed by two hexadecimal digits: write % as %25";
+  if (decodedUser === "") return "it names no user";
+  return { hosts, user: decodedUser, password, database: database === "" ? decodedUser : database, sslMode };
+}
+
+function isSslMode(text: string): text is SslMode {
+  return (sslModes as readonly string[]).includes(text);
+}
+
+function percentDecoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function shortened(text: string): string {
+  return JSON.stringify(text.slice(0, 30));
+}
