@@ -14,7 +14,7 @@ export interface RoundsResult {
   readonly figures: Readonly<Record<string, number>>;
 }
 
-const roundsOfLife = 15;
+const roundsOfLife = 10;
 
 export async function runRounds({ rounds, seed, atOnce, report }: RoundsOptions): Promise<RoundsResult> {
   const violations: string[] = [];

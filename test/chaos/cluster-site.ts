@@ -8,6 +8,7 @@ import type { Tailnet } from "../support/tailnet/index.ts";
 import { programBinary } from "../support/binary.ts";
 import type { Site } from "./cluster-faults.ts";
 import { createInstance, type Instance } from "./cluster-instance.ts";
+import { installWitness, testimony } from "./cluster-witness.ts";
 
 export interface SiteOptions {
   readonly directory: string;
@@ -55,6 +56,7 @@ export async function openSite({
     proxies.set(await createInstance({ name, command, directory, endpoint, encoding, settings }), proxy);
   }
   const instances = [...proxies.keys()];
+  const query = <Row>(sql: string) => cluster.query<Row>(sql, database);
   let connection = new SQL(cluster.url(database), { max: 1, prepare: false });
 
   /** Nothing while the database is away. */
@@ -79,10 +81,9 @@ export async function openSite({
     async start() {
       await Promise.all(instances.map((instance) => instance.launch()));
       await Promise.all(instances.map((instance) => instance.ready()));
+      await installWitness(query, schema);
     },
-    async violations() {
-      return [];
-    },
+    violations: () => testimony(query),
     async end(files) {
       await connection.close({ timeout: 0 }).catch(() => undefined);
       for (const proxy of proxies.values()) await proxy.end();
@@ -94,9 +95,11 @@ export async function openSite({
   };
 }
 
+/** Its default. */
+const schema = "tailscale2otel";
+
 const leaderQuery = `
-  SELECT member.admin_address AS address FROM tailscale2otel.lease JOIN tailscale2otel.member ON member.id = lease.holder
-  WHERE lease.until > clock_timestamp()`;
+  SELECT admin_address AS address FROM ${schema}.lease JOIN ${schema}.member ON id = holder WHERE until_at > ${schema}.now_ms()`;
 
 /** Both logs are polled beside the stream, as quickly as it goes. */
 function polledFrom(tailnet: Tailnet): Readonly<Record<string, string>> {

@@ -1,4 +1,4 @@
-/** `bun test/chaos/cluster.ts [--rounds 300] [--seed 1] [--at-once 2]`: chaos over two instances and a database. A line for each round, and one of sums at the end; fails when anything was lost, invented or counted twice. */
+/** `bun test/chaos/cluster.ts [--rounds 300] [--seed 1] [--at-once 3]`: chaos over two instances and a database. A line for each round, and one of sums at the end; fails when anything was lost, invented or counted twice. */
 import { parseArgs } from "node:util";
 import { runRounds } from "./cluster-rounds.ts";
 
@@ -6,7 +6,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "300" },
     seed: { type: "string", default: "1" },
-    "at-once": { type: "string", default: "2" },
+    "at-once": { type: "string", default: "3" },
   },
 });
 const { figures, violations } = await runRounds({
