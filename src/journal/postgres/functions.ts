@@ -60,8 +60,11 @@ DECLARE
 BEGIN
   SELECT l.number, l.seq INTO was FROM last_append l WHERE l.member = me FOR UPDATE;
   IF NOT FOUND THEN
-    INSERT INTO last_append AS l (member, number, seq, at) VALUES (me, 0, 0, now_ms());
-  ELSIF was.number = append_number THEN
+    -- The same first append may still run on a connection that was lost: this waits for its end.
+    INSERT INTO last_append AS l (member, number, seq, at) VALUES (me, 0, 0, now_ms()) ON CONFLICT DO NOTHING;
+    SELECT l.number, l.seq INTO was FROM last_append l WHERE l.member = me FOR UPDATE;
+  END IF;
+  IF was.number = append_number THEN
     outcome := 'done';
     last_seq := was.seq;
     SELECT h.used_bytes INTO used FROM head h;
