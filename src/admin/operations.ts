@@ -146,8 +146,10 @@ export function createOperations(deps: OperationsDeps) {
     }
     const planned = await plan(Math.max(clock(), (known?.id ?? 0) + 1));
     if (planned.total === 0) return undefined;
-    journal.beginRedelivery(planned);
-    deps.redeliver(name, planned, destination);
+    await journal.beginRedelivery(planned);
+    const begun = journal.redelivery(name, destination);
+    // It may have been cancelled meanwhile.
+    if (begun?.id === planned.id && isInProgress(begun)) deps.redeliver(name, planned, destination);
     return planned;
   }
 
@@ -156,12 +158,14 @@ export function createOperations(deps: OperationsDeps) {
     const all = [primaryDestination, ...journal.destinations.map(({ name }) => name)];
     const wanted = filter.destination === undefined ? all : [filter.destination];
     const of = (destination: string): QuarantineFilter => ({ ...filter, class: "dead_letter", destination });
-    const waiting = wanted.filter((destination) => quarantine.counts(of(destination)).length > 0);
+    const waiting: string[] = [];
+    for (const destination of wanted)
+      if ((await quarantine.counts(of(destination))).length > 0) waiting.push(destination);
     let queued = 0;
     for (const destination of waiting.length > 0 ? waiting : wanted.slice(0, 1))
       queued += (await begin("retry", destination, (id) => journal.planRetry(of(destination), id)))?.total ?? 0;
     const { destination: _, ...every } = of("");
-    if (waiting.length === 0 && filter.destination === undefined && quarantine.counts(every).length > 0)
+    if (waiting.length === 0 && filter.destination === undefined && (await quarantine.counts(every)).length > 0)
       throw new NotPossible(
         "these dead letters are of destinations that are not configured any more: purge deletes them",
       );
@@ -185,7 +189,7 @@ export function createOperations(deps: OperationsDeps) {
   async function deadLettersAmong(ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     for (const id of ids.filter((one) => one.startsWith("m"))) {
-      const item = quarantine.read(id)?.item;
+      const item = (await quarantine.read(id))?.item;
       if (item?.class === "dead_letter") found.set(id, item.destination ?? primaryDestination);
       await yieldTurn();
     }
@@ -207,7 +211,10 @@ export function createOperations(deps: OperationsDeps) {
     if (filter.class === "dead_letter") return { ...(await retryRecords([])), queued: await queueDeadLetters(filter) };
     if (filter.class !== "invalid")
       throw new NotPossible("only the classes invalid and dead_letter can be retried: select one of them");
-    const page = quarantine.page(filter, { limit: retriedAtOnce, ...(beforeId === undefined ? {} : { beforeId }) });
+    const page = await quarantine.page(filter, {
+      limit: retriedAtOnce,
+      ...(beforeId === undefined ? {} : { beforeId }),
+    });
     const last = page.length === retriedAtOnce ? page.at(-1) : undefined;
     const retried = await retryRecords(page.map(({ id }) => id));
     return { ...retried, queued: 0, ...(last === undefined ? {} : { nextBeforeId: last.id }) };
@@ -216,29 +223,30 @@ export function createOperations(deps: OperationsDeps) {
   async function purge({ ids, ...filter }: Selection, deadLetters: "keep" | "delete"): Promise<PurgeReport> {
     if (ids !== undefined) {
       const kept = deadLetters === "keep" ? await deadLettersAmong(ids) : new Map<string, string>();
-      return { purged: quarantine.remove(ids.filter((id) => !kept.has(id))), keptDeadLetters: kept.size, isDone: true };
+      const purged = await quarantine.remove(ids.filter((id) => !kept.has(id)));
+      return { purged, keptDeadLetters: kept.size, isDone: true };
     }
     if (filter.class === "dead_letter" && deadLetters === "keep")
       throw new NotPossible("dead letters hold accepted records that exist nowhere else; to delete them, add --yes");
     for (const itemClass of filter.class === undefined ? itemClasses : [filter.class]) {
       if (itemClass === "dead_letter" && deadLetters === "keep") continue;
-      const page = quarantine.page({ ...filter, class: itemClass }, { limit: purgedAtOnce });
-      const purged = page.length === 0 ? 0 : quarantine.remove(page.map(({ id }) => id));
+      const page = await quarantine.page({ ...filter, class: itemClass }, { limit: purgedAtOnce });
+      const purged = page.length === 0 ? 0 : await quarantine.remove(page.map(({ id }) => id));
       if (purged > 0) return { purged, keptDeadLetters: 0, isDone: false };
     }
-    const left = filter.class === undefined ? quarantine.counts({ ...filter, class: "dead_letter" }) : [];
+    const left = filter.class === undefined ? await quarantine.counts({ ...filter, class: "dead_letter" }) : [];
     return { purged: 0, keptDeadLetters: left.reduce((sum, { items }) => sum + items, 0), isDone: true };
   }
 
   return {
     /** One page, newest first. */
     async list({ limit, beforeId, ...filter }: ItemQuery): Promise<ItemList> {
-      const items = quarantine.page(filter, { limit, ...(beforeId === undefined ? {} : { beforeId }) });
-      return { counts: quarantine.counts(filter), items: items.map(shown) };
+      const items = await quarantine.page(filter, { limit, ...(beforeId === undefined ? {} : { beforeId }) });
+      return { counts: await quarantine.counts(filter), items: items.map(shown) };
     },
     /** One item with its texts, as far as `privacy` shows them. */
     async show(id: string): Promise<ItemWithTexts> {
-      const found = quarantine.read(id);
+      const found = await quarantine.read(id);
       if (found === undefined) throw new NotPossible(`there is no item ${id}`);
       return { ...shown(found.item), texts: found.texts.map(clean), isCut: found.isCut };
     },
@@ -257,8 +265,8 @@ export function createOperations(deps: OperationsDeps) {
     async cancel(name: Redelivery["name"], destination = primaryDestination): Promise<RedeliveryReport> {
       const why = whyNoDestination(journal, destination);
       if (why !== undefined) throw new NotPossible(why);
+      const isCancelled = await journal.cancelRedelivery(name, destination);
       deps.redeliver(name, undefined, destination);
-      const isCancelled = journal.cancelRedelivery(name, destination);
       const known = journal.redelivery(name, destination);
       if (!isCancelled || known === undefined) throw new NotPossible(`no ${name} is in progress`);
       return reportOf(known, deps);

@@ -22,7 +22,7 @@ export class Pace {
   }
 
   /** Does one step of work in a turn of its own, behind those that came before and the rest after them. */
-  step<Result>(work: () => Result): Promise<Result> {
+  step<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     const mine = this.#last.then(async () => {
       await delay(Math.max(0, this.#restsUntil - performance.now()));
       return this.#timed(work);
@@ -31,10 +31,10 @@ export class Pace {
     return mine;
   }
 
-  #timed<Result>(work: () => Result): Result {
+  async #timed<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     const beganAt = performance.now();
     try {
-      return work();
+      return await work();
     } finally {
       const endedAt = performance.now();
       const factor = endedAt - this.#committedAt < busyMs ? restFactor.busy : restFactor.idle;

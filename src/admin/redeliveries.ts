@@ -34,7 +34,10 @@ export interface RedeliveryDeps {
 }
 
 /** Resumes what was in progress when the program ended, or was requested while it was not running. */
-export function resumeRedeliveries({ journal, cannotSend, redeliver }: RedeliveryDeps, logger: Logger): void {
+export async function resumeRedeliveries(
+  { journal, cannotSend, redeliver }: RedeliveryDeps,
+  logger: Logger,
+): Promise<void> {
   for (const redelivery of knownRedeliveries(journal)) {
     const { name, destination } = redelivery;
     if (!isInProgress(redelivery)) continue;
@@ -43,7 +46,7 @@ export function resumeRedeliveries({ journal, cannotSend, redeliver }: Redeliver
       redeliver(name, redelivery, destination);
       continue;
     }
-    journal.cancelRedelivery(name, destination);
+    await journal.cancelRedelivery(name, destination);
     logger.warn(`the ${name} that was in progress is cancelled`, { reason });
   }
 }

@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import { attempt, eachLevel, type Logger, silentLogger, teeLogger } from "../lib/logger.ts";
 import { notReadyReasons } from "../admin/status.ts";
 import { instrumentsOf } from "../export/index.ts";
-import { openSqliteJournal } from "../journal/index.ts";
+import { openJournal } from "../journal/index.ts";
 import { createPipeline } from "../pipeline/index.ts";
 import { createFirstReport } from "../pipeline/observe.ts";
 import { EdgeBook } from "../processors/edges.ts";
@@ -43,16 +43,17 @@ export interface Core extends ReceivingTailnet {
  * @param name empty if there is one tailnet only
  * @throws {Unavailable} if the journal cannot be used. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
-export function openCore(name: string, config: Config, deps: CoreDeps): Core {
+export async function openCore(name: string, config: Config, deps: CoreDeps): Promise<Core> {
   const { version } = deps;
   let telemetry: Telemetry = silentTelemetry;
-  const journal = openSqliteJournal(config, {
+  const opened = await openJournal(config, {
     ...deps,
     telemetry: {
       ...silentTelemetry,
       record: (metric, value, attributes) => telemetry.record(metric, value, attributes),
     },
   });
+  const journal = await opened.lead(new AbortController().signal);
   const firstSeq = journal.lastSeq;
   const settings = processorSettingsOf(config, journal.identity);
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
@@ -78,7 +79,7 @@ export function openCore(name: string, config: Config, deps: CoreDeps): Core {
   });
   let isEnding = false;
   const notReady = (): readonly string[] => [...notReadyReasons(journal, isEnding), ...deps.closed()];
-  const leading = createLeading(config, {
+  const leading = await createLeading(config, {
     ...deps,
     ...books,
     journal,
@@ -110,7 +111,7 @@ export function openCore(name: string, config: Config, deps: CoreDeps): Core {
       await leading.finish(deadlineMs);
       await instruments.stop();
       const pending = journal.pendingRecords;
-      attempt("cannot close the journal", logger, () => journal.close());
+      await attempt("cannot close the journal", logger, () => journal.close());
       return pending;
     },
   };

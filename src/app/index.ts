@@ -59,7 +59,7 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
   const { version } = build;
   const startedAt = clock();
   let receivers: Receivers | undefined;
-  const core = openCore("", config, {
+  const core = await openCore("", config, {
     ...deps,
     entry: deps.workerEntry,
     version,

@@ -47,7 +47,7 @@ export interface LeadingDeps
   readonly useWebhookSecrets: (secret: string, previous: string) => void;
 }
 
-export type Leading = ReturnType<typeof createLeading>;
+export type Leading = Awaited<ReturnType<typeof createLeading>>;
 
 /** Time for a request to Tailscale's API that is in flight when the program stops: its answer may contain a secret. */
 const lastRequestMs = 2000;
@@ -56,7 +56,7 @@ const lastRequestMs = 2000;
 const lastLogsShare = 0.5;
 
 /** Delivers at once, counts and polls from `begin` on. @throws {ConfigError} if a file of `otlp.tls` cannot be read. */
-export function createLeading(config: Config, deps: LeadingDeps) {
+export async function createLeading(config: Config, deps: LeadingDeps) {
   const { journal, settings, edges, ends, pipeline, telemetry, logger, clock, version, random, startedAt } = deps;
   const ledger = new Ledger(config, deps);
   const { instanceId } = journal.identity;
@@ -93,7 +93,7 @@ export function createLeading(config: Config, deps: LeadingDeps) {
     useWebhookSecrets: deps.useWebhookSecrets,
   });
   tailnet.startDevices();
-  useDestinations(config, { journal, logger, move: exporter.move });
+  await useDestinations(config, { journal, logger, move: exporter.move });
   const { cursor, destinations, lastSeq: committedSeq, pendingRecords } = journal;
   exporter.start({ cursor, destinations, committedSeq, pendingRecords });
   observeStore(config, shared);
@@ -130,7 +130,7 @@ export function createLeading(config: Config, deps: LeadingDeps) {
     }),
     ...health(),
   });
-  resumeRedeliveries(operationsDeps, logger);
+  await resumeRedeliveries(operationsDeps, logger);
   const overview = createOverview({ status, ledger, clock, startedAt });
 
   const ending = new AbortController();
@@ -140,7 +140,7 @@ export function createLeading(config: Config, deps: LeadingDeps) {
   /** Runs while records are already accepted: the port opens before the counters are restored. */
   async function restoreCounters(): Promise<void> {
     const beganAt = performance.now();
-    while (!ending.signal.aborted && !counting.step()) await new Promise((resolve) => setImmediate(resolve));
+    while (!ending.signal.aborted && !(await counting.step())) await new Promise((resolve) => setImmediate(resolve));
     if (ending.signal.aborted) return;
     const { rows, ...restored } = counting.progress;
     if (rows > 0) logger.info("counters restored", { rows, ...restored, ms: Math.round(performance.now() - beganAt) });

@@ -4,7 +4,7 @@ import { createOperations, type Operations } from "../admin/operations.ts";
 import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, type ConfigSources, loadSections } from "../config/index.ts";
-import { openSqliteJournal, primaryDestination } from "../journal/index.ts";
+import { openJournal, primaryDestination } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLog } from "../lib/log.ts";
@@ -59,11 +59,11 @@ export async function withInstance<Result>(
   if (args.url !== undefined) throw new Error(`${found.message}. ${found.remedy}`);
   const obstacle = obstacleTo(config);
   if (obstacle !== undefined) throw new Error(`${found.message}, ${obstacle}`);
-  const stopped = openStopped(config, found.message, host);
+  const stopped = await openStopped(config, found.message, host);
   try {
     return await use(stopped);
   } finally {
-    stopped.close();
+    await stopped.close();
   }
 }
 
@@ -129,12 +129,17 @@ function obstacleTo(config: Config): string | undefined {
 }
 
 /** Opens the journal without starting anything; dead letters and replays wait for the next run. */
-function openStopped(config: Config, silence: string, { err }: Host): Instance & { close(): void } {
+async function openStopped(
+  config: Config,
+  silence: string,
+  { err }: Host,
+): Promise<Instance & { close(): Promise<void> }> {
   const clock = systemClock;
   const telemetry = silentTelemetry;
   const write = (line: string): void => void err.write(line).catch(() => undefined);
   const logger = createLog({ ...err, level: "warn", format: "text", clock, write });
-  const journal = openSqliteJournal(config, { telemetry, logger, clock });
+  const opened = await openJournal(config, { telemetry, logger, clock });
+  const journal = await opened.lead(new AbortController().signal);
   const settings = processorSettingsOf(config, journal.identity);
   const ledger = new Ledger(config, { journal, logger });
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
@@ -174,9 +179,9 @@ function openStopped(config: Config, silence: string, { err }: Host): Instance &
       });
       return { ...status, destinations: destinationStatuses(journal, []) };
     },
-    close() {
+    async close() {
       counting.close();
-      journal.close();
+      await journal.close();
     },
   };
 }

@@ -82,7 +82,7 @@ export function keepTotals(deps: KeepingDeps, destination: string, totals: Uint8
 
 function write({ journal, logger }: KeepingDeps, name: string, value: Uint8Array): void {
   const failure = "cannot keep what a backend has acknowledged; after a restart it could be sent again";
-  attempt(failure, logger, () => journal.writeState(name, value));
+  void attempt(failure, logger, () => journal.writeState(name, value));
 }
 
 /** Makes room for a series of that number. */

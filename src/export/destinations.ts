@@ -11,7 +11,8 @@ export interface DestinationDeps {
   readonly move: (name: string, cursor: LogCursor) => void;
 }
 
-export function useDestinations(config: Config, { journal, logger, move }: DestinationDeps): void {
+/** One call at a time. */
+export async function useDestinations(config: Config, { journal, logger, move }: DestinationDeps): Promise<void> {
   const known = new Set(journal.destinations.map(({ name }) => name));
   const rules = destinationRules(config);
   const moved = (destination: string, cursor: LogCursor): void => {
@@ -20,7 +21,7 @@ export function useDestinations(config: Config, { journal, logger, move }: Desti
     logger.warn(message, { destination, evicted });
     move(destination, cursor);
   };
-  for (const { name: destination, pending: undelivered } of journal.useDestinations(rules, moved)) {
+  for (const { name: destination, pending: undelivered } of await journal.useDestinations(rules, moved)) {
     const message = "a destination is not configured any more: its position was deleted";
     logger[undelivered > 0 ? "warn" : "info"](message, { destination, undelivered });
   }

@@ -1,7 +1,7 @@
 /** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
 import { eachLevel, type Logger } from "../lib/logger.ts";
 import type {
-  JournalReader,
+  SqliteReader,
   LogCursor,
   LogPosition,
   Mark,
@@ -204,7 +204,7 @@ export function marked(marks: readonly Mark[]): RowSelection {
 const marksPerPage = 1_000;
 
 /** The marks of a retry that had been made when it was planned, by row and end. */
-export function marksOf(reader: Pick<JournalReader, "marks">, { marks: filter, untilSeq }: Redelivery): Mark[] {
+export function marksOf(reader: Pick<SqliteReader, "marks">, { marks: filter, untilSeq }: Redelivery): Mark[] {
   const found: Mark[] = [];
   for (let afterId = 0; ; afterId = (found.at(-1) as Mark).id) {
     const page = reader.marks(filter ?? {}, { afterId, marks: marksPerPage });

@@ -6,7 +6,7 @@ import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
 import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
-import type { JournalReader, Row } from "../journal/index.ts";
+import type { SqliteReader, Row } from "../journal/index.ts";
 import { collectGarbage, freeBuffer } from "../runtime/process.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
@@ -72,7 +72,7 @@ const readBytesPerCollection = 64 * 1024 * 1024;
 
 /** Gives rows in order. What its selection leaves out makes no log records here. */
 export class RowSource implements DeliverySource {
-  readonly #reader: Pick<JournalReader, "read">;
+  readonly #reader: Pick<SqliteReader, "read">;
   readonly #context: RowContext;
   readonly #selection: RowSelection;
   /** The one used last comes last. */
@@ -86,7 +86,7 @@ export class RowSource implements DeliverySource {
   /** Text that was read from the journal. */
   #bytesSinceCollection = 0;
 
-  constructor(reader: Pick<JournalReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
+  constructor(reader: Pick<SqliteReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
     this.#reader = reader;
     this.#context = context;
     this.#selection = selection;

@@ -1,5 +1,5 @@
 /** The rows of the journal as the destinations read them: decoded once for all of those that get every type. */
-import type { JournalReader, Redelivery, Row, RowHead } from "../journal/index.ts";
+import type { SqliteReader, Redelivery, Row, RowHead } from "../journal/index.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
 import type { Directory, ProcessorSettings } from "../processors/index.ts";
@@ -14,12 +14,12 @@ type Types = readonly RecordType[] | undefined;
 
 export class SharedRows {
   readonly describer: FlowDescriber;
-  readonly #reader: JournalReader;
+  readonly #reader: SqliteReader;
   readonly #context: RowContext;
   readonly #ofAllTypes: RowSource;
   readonly #ofSomeTypes: RowSource[] = [];
 
-  constructor(reader: JournalReader, settings: ProcessorSettings) {
+  constructor(reader: SqliteReader, settings: ProcessorSettings) {
     this.#reader = reader;
     this.describer = new FlowDescriber(settings, new EndBook(settings));
     this.#context = { decoder: new FlowRowDecoder(new ClaimTable()), describer: this.describer, settings };
@@ -60,7 +60,7 @@ export class SharedRows {
     this.#reader.close();
   }
 
-  #readerOf(types: Types): Pick<JournalReader, "read"> {
+  #readerOf(types: Types): Pick<SqliteReader, "read"> {
     if (types === undefined) return this.#reader;
     return {
       read: (fromSeq, limit) => {

@@ -1,11 +1,26 @@
-/** The journal: what it does, what goes into it and comes back, and how one is opened over SQLite. Others import only this file. */
+/** The journal: what it does, what goes into it and comes back, and how one is opened. Others import only this file. */
+import type { JournalConfig, JournalDeps } from "./deps.ts";
+import type { AppendingJournal, JournalReader } from "./journal.ts";
+import { openSqliteJournal, openSqliteReader } from "./sqlite/index.ts";
+
 export * from "./batch.ts";
+export type * from "./deps.ts";
 export * from "./journal.ts";
-export {
-  inspectJournal,
-  isDamage,
-  type JournalConfig,
-  type JournalDeps,
-  openSqliteJournal,
-  openSqliteReader,
-} from "./sqlite/index.ts";
+export { inQueue } from "./queue.ts";
+export { inspectJournal, isDamage, openSqliteReader, type SqliteReader } from "./sqlite/index.ts";
+
+/**
+ * Opens or creates the journal that the settings name. An engine that is not embedded is imported here, once they name it.
+ * @throws {Unavailable} if it cannot be used; the message says what to do.
+ */
+export async function openJournal(config: JournalConfig, deps: JournalDeps): Promise<AppendingJournal> {
+  return openSqliteJournal(config, deps);
+}
+
+/**
+ * Opens the journal at that `location` for reading, in any thread. `onFailure` is called with what a read throws, before it is
+ * thrown: damage has to reach the journal itself (`damaged`).
+ */
+export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
+  return openSqliteReader(location, onFailure);
+}

@@ -1,6 +1,6 @@
 /**
  * The journal as the rest of the program sees it: append, read from a position, keys, cursors and marks, snapshot, space.
- * Nothing here is SQLite's, so a second implementation is one folder beside `sqlite/` that passes the same contract test.
+ * Nothing here is one engine's: each implementation is a folder that passes the same contract test.
  */
 import type { RecordType } from "../records/types.ts";
 import type {
@@ -26,14 +26,20 @@ export const memoryPath = ":memory:";
 
 export const keyClasses: readonly KeyClass[] = ["flow", "audit", "webhook", "quarantined"];
 
-/** Reads committed rows over a read-only connection of its own. */
+/** At once from a file, later from a server. */
+export type Awaitable<Value> = Value | Promise<Value>;
+
+/** Is asked one thing at a time (`inQueue` is not). What is under way when it is closed is answered with nothing, or rejected. */
 export interface JournalReader {
   /** Rows from `seq` on, in order: at most `rows` of them, and no further row once their text passes `bytes`. */
-  read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): readonly Row[];
+  read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): Awaitable<readonly Row[]>;
   /** The heads of up to `rows` rows from `seq` on, in order; about 2 µs each. They are not checked for damage. */
-  heads(fromSeq: number, rows: number): readonly RowHead[];
+  heads(fromSeq: number, rows: number): Awaitable<readonly RowHead[]>;
   /** Marks behind an id that match, oldest first. */
-  marks(filter: QuarantineFilter, limit: { readonly afterId: number; readonly marks: number }): readonly Mark[];
+  marks(
+    filter: QuarantineFilter,
+    limit: { readonly afterId: number; readonly marks: number },
+  ): Awaitable<readonly Mark[]>;
   close(): void;
 }
 
@@ -75,9 +81,9 @@ export interface Minutes {
     since: number,
     before: number,
     limit: number,
-  ): readonly { readonly at: number; readonly totals: Uint8Array | undefined }[];
+  ): Awaitable<readonly { readonly at: number; readonly totals: Uint8Array | undefined }[]>;
   /** The minute that begins then. @throws {Damaged} if it is not what was written. */
-  read(at: number): StoredMinute | undefined;
+  read(at: number): Awaitable<StoredMinute | undefined>;
   /** What is to be made up for, since minutes were lost or never made. */
   readonly gap: MinuteGap | undefined;
 }
@@ -120,18 +126,20 @@ export interface Loss {
 }
 
 export interface Quarantine {
-  counts(filter: QuarantineFilter): readonly QuarantineCount[];
+  counts(filter: QuarantineFilter): Awaitable<readonly QuarantineCount[]>;
   /** Newest first, older than the item `beforeId`. */
   page(
     filter: QuarantineFilter,
     page: { readonly beforeId?: string; readonly limit: number },
-  ): readonly QuarantineItem[];
+  ): Awaitable<readonly QuarantineItem[]>;
   /** With its texts: its own, or the records that the mark covers (the first 100); nothing if there is no such item. */
   read(
     id: string,
-  ): { readonly item: QuarantineItem; readonly texts: readonly string[]; readonly isCut: boolean } | undefined;
+  ): Awaitable<
+    { readonly item: QuarantineItem; readonly texts: readonly string[]; readonly isCut: boolean } | undefined
+  >;
   /** Deletes in one transaction. Returns how many were there. */
-  remove(ids: readonly string[]): number;
+  remove(ids: readonly string[]): Awaitable<number>;
   /** Records removed for lack of space, since the start, by class and reason. */
   readonly evicted: readonly QuarantineCount[];
 }
@@ -148,12 +156,57 @@ export type JournalInspection =
   | { readonly kind: "newer"; readonly schema: number }
   | { readonly kind: "unusable"; readonly reason: string; readonly remedy: string };
 
-export interface Journal {
+/** One of the instances that share a journal. */
+export interface Member {
+  readonly id: string;
+  readonly host: string;
+  readonly version: string;
+  /** Where its admin listener can be reached; empty if it has none. */
+  readonly adminAddress: string;
+  /** Epoch milliseconds on the journal's clock, as are the next. */
+  readonly startedAt: number;
+  readonly seenAt: number;
+  readonly isLeader: boolean;
+}
+
+/** How the instances that share a journal stand. */
+export interface ClusterView {
+  readonly members: readonly Member[];
+  /** Rises with each leader. */
+  readonly fence: number;
+  /** Until another instance may lead, unless the leader renews it; negative once it is over. */
+  readonly leaseMs: number;
+  readonly lastSeq: number;
+  readonly measuredSeq: number;
+  /** The next row to deliver to the primary destination. */
+  readonly cursorSeq: number;
+  /** Of this view's own query. */
+  readonly roundTripMs: number;
+}
+
+export interface Cluster {
+  /** This instance's id among the members. */
+  readonly member: string;
+  readonly isLeading: boolean;
+  /** @throws {Unavailable} */
+  view(): Promise<ClusterView>;
+}
+
+/** Announces the commits of all instances. */
+export interface Tail {
+  /** Called with the last committed row, in order, and how many records were accepted since the call before. */
+  onGrowth: (lastSeq: number, records: number) => void;
+}
+
+/** The journal as every instance has it, whether it leads or not: it takes in what arrives. */
+export interface AppendingJournal {
   readonly identity: JournalIdentity;
   /** Opens a reader in any thread: plain data for `openReader`. */
   readonly location: string;
   /** The last committed row; 0 if there is none. */
   readonly lastSeq: number;
+  /** Absent: this process is alone with its journal, and leads. */
+  readonly cluster: Cluster | undefined;
 
   /**
    * Resolves once all of the batch is on disk. `committed` is called inside the turn that committed it, in the order of `seq`,
@@ -166,6 +219,22 @@ export interface Journal {
   knows(keyClass: KeyClass, keys: Uint32Array, at: number): boolean;
   keyCount(keyClass: KeyClass): number;
   horizon(keyClass: KeyClass): Horizon;
+
+  readonly space: JournalSpace;
+
+  /** Resolves once this instance leads. Rejects when the signal aborts. */
+  lead(signal: AbortSignal): Promise<Journal>;
+  close(): Awaitable<void>;
+}
+
+/** The journal in the hands of the one instance that counts, delivers and polls. */
+export interface Journal extends AppendingJournal {
+  /** Aborted once another instance leads, or may: nothing that is written from then on counts. */
+  readonly lost: AbortSignal;
+  /** Present: commits are announced here, and counted from their rows. Absent: all are this process's own, counted as `append` tells them. */
+  readonly tail: Tail | undefined;
+  /** Lets another instance lead at once; nothing is written afterwards. */
+  release(): Awaitable<void>;
 
   /** Of the primary destination, as are the next two. */
   readonly cursor: LogCursor;
@@ -184,7 +253,7 @@ export interface Journal {
   useDestinations(
     wanted: readonly DestinationRule[],
     moved: (name: string, cursor: LogCursor) => void,
-  ): readonly DestinationAccount[];
+  ): Awaitable<readonly DestinationAccount[]>;
   /** Takes what was delivered, marked and redelivered; committed within a second, with the next turn. */
   progress(report: Report, destination?: string): void;
   readonly quarantine: Quarantine;
@@ -196,38 +265,36 @@ export interface Journal {
     destination?: string,
   ): Promise<Redelivery>;
   /** Plans the present dead letters of the filter's destination, or of the primary one, that match. */
-  planRetry(filter: QuarantineFilter, id: number): Redelivery;
-  beginRedelivery(redelivery: Redelivery): void;
-  cancelRedelivery(name: Redelivery["name"], destination?: string): boolean;
+  planRetry(filter: QuarantineFilter, id: number): Awaitable<Redelivery>;
+  beginRedelivery(redelivery: Redelivery): Awaitable<void>;
+  cancelRedelivery(name: Redelivery["name"], destination?: string): Awaitable<boolean>;
 
   pollCursor(type: PolledType): PollCursor | undefined;
   /** Commits a position alone, or none. @throws {Unavailable} */
-  setPollCursor(type: PolledType, cursor: PollCursor | undefined): void;
+  setPollCursor(type: PolledType, cursor: PollCursor | undefined): Awaitable<void>;
 
   /** Commits the ledger's totals, synced whatever the durability. @throws {Unavailable} */
-  writeSnapshot(snapshot: Snapshot): void;
+  writeSnapshot(snapshot: Snapshot): Awaitable<void>;
   /** The last snapshot; if any of it is not what was written, there is none and `identity.createdAt` is now. */
   readSnapshot(): { readonly measuredSeq: number; readonly blobs: ReadonlyMap<string, Uint8Array> };
   /** All series begin anew at `at`, in one transaction with the counters of the cursor. */
-  beginSeriesAnew(at: number): void;
+  beginSeriesAnew(at: number): Awaitable<void>;
 
   /** A small blob that is kept under a name, such as the device directory. */
   readState(name: string): Uint8Array | undefined;
   /** @throws {Unavailable} */
-  writeState(name: string, value: Uint8Array): void;
+  writeState(name: string, value: Uint8Array): Awaitable<void>;
 
   readonly minutes: Minutes;
 
-  readonly space: JournalSpace;
   /** Space is short, and rows are delivered that leave once a snapshot has measured them. */
   readonly wantsSnapshot: boolean;
   readonly loss: Loss;
   /** Compares what the counters say was accepted with what is here, once after damage. */
-  settleLoss(accepted: number): void;
+  settleLoss(accepted: number): Awaitable<void>;
   /** A reader in another thread has met damage. */
   damaged(reason: string): void;
   /** Deletes what may leave, by time spent. Called about once a second. */
-  maintain(): void;
+  maintain(): Awaitable<void>;
   openReader(): JournalReader;
-  close(): void;
 }

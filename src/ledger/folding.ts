@@ -29,6 +29,7 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
   const { ledger, journal, firstSeq, logger, clock, folded } = deps;
   let foldedAt = performance.now();
   let isFolding = false;
+  let isTidying = false;
   /** Up to this row; nothing has been folded since the start while it is −1. */
   let foldedSeq = -1;
   const fold = async (): Promise<void> => {
@@ -45,14 +46,20 @@ export function startFolding(intervalMs: number, deps: FoldingDeps): () => void 
       isFolding = false;
     }
   };
-  const tidy = (): void => {
+  const tidy = async (): Promise<void> => {
     const isFirst = foldedSeq <= firstSeq && ledger.measuredSeq > Math.max(foldedSeq, 0);
     if (isFirst || (performance.now() - foldedAt >= earlyFoldMs && journal.wantsSnapshot)) void fold();
-    journal.maintain();
+    if (isTidying) return;
+    isTidying = true;
+    try {
+      await journal.maintain();
+    } finally {
+      isTidying = false;
+    }
   };
   const timers = [
     setInterval(() => void fold(), intervalMs),
-    setInterval(() => attempt("cannot tidy the journal; retrying", logger, tidy), maintainMs),
+    setInterval(() => void attempt("cannot tidy the journal; retrying", logger, tidy), maintainMs),
   ];
   return () => timers.forEach((timer) => clearInterval(timer));
 }

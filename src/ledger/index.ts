@@ -161,7 +161,9 @@ export class Ledger {
   }
 
   async #foldOnce(now: number): Promise<Fold> {
-    if (now < this.shown.at - clockToleranceMs) this.#beginAnew(now);
+    if (now < this.shown.at - clockToleranceMs) await this.#beginAnew(now);
+    while (this.minutes.isIncomplete) await this.minutes.complete();
+    // What is counted while others have a turn belongs to the next fold: all that this one takes, it takes in this turn.
     const since = this.shown.at;
     const at = Math.max(now, since + 1);
     const { measuredSeq } = this;
@@ -176,7 +178,7 @@ export class Ledger {
     const times = Buffer.from(JSON.stringify({ fold: time.fold, at, since }));
     const blobs = new Map<string, Uint8Array>([[timesBlob, times]]);
     for (const [name, table] of this.tables) if (isCounter(name)) table.addBlobs(name, blobs);
-    this.#deps.journal.writeSnapshot({ measuredSeq, blobs, minutes });
+    await this.#deps.journal.writeSnapshot({ measuredSeq, blobs, minutes });
     this.minutes.stored(minutes, measuredSeq);
     for (const table of this.tables.values()) table.written();
     this.#fold = time.fold;
@@ -224,14 +226,14 @@ export class Ledger {
   }
 
   /** The clock was set back: points at the old times would be in the future until it catches up. */
-  #beginAnew(now: number): void {
+  async #beginAnew(now: number): Promise<void> {
     const { journal, logger } = this.#deps;
-    journal.beginSeriesAnew(now);
+    await journal.beginSeriesAnew(now);
     const [lastFold, time] = [this.shown.at, now].map((ms) => new Date(ms).toISOString());
     logger.warn("the clock was set back: all counters start again from 0", { last_fold: lastFold, now: time });
     this.tables = this.#newTables();
     this.shown = { at: now, since: undefined, metrics: [] };
-    journal.settleLoss(this.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
+    await journal.settleLoss(this.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
   }
 
   /** The series of a snapshot. A metric that cannot be read begins anew, with a WARN. */

@@ -18,7 +18,8 @@ const maxPacked = 2000;
 /** Minutes whose totals are read from the journal at once. */
 const minutesAtOnce = 200;
 
-export type AddTo = (into: MinuteSums) => boolean;
+/** Adds all that is known of a minute to sums. Resolves with false if it is damaged. */
+export type AddTo = (into: MinuteSums) => Promise<boolean>;
 
 interface OpenMinute {
   readonly sums: MinuteSums;
@@ -44,6 +45,7 @@ export class Minutes {
   readonly #open = new Map<number, OpenMinute>();
   /** Not stored yet. */
   readonly #packed = new Map<number, StoredMinute>();
+  #isClosing = false;
   /** The minute to which growth belongs. */
   #at: number | undefined;
   #gap: MinuteGap | undefined;
@@ -79,14 +81,23 @@ export class Minutes {
     if (at !== undefined) this.#growth.addTo(() => this.#changing(at), this.#interval(), this.counted);
   }
 
+  /** Brings the minutes up to date. Whether `complete` is to be called before they are changes. */
+  get isIncomplete(): boolean {
+    this.settle();
+    return this.#open.values().some(({ isWhole }) => !isWhole);
+  }
+
+  /** Adds what is stored of the open minutes. @throws if the journal cannot be read. */
+  async complete(): Promise<void> {
+    for (const [at, minute] of this.#open) await this.#complete(at, minute);
+  }
+
   /**
-   * What has changed since it was stored last. It counts as stored once it is given back to `stored`. Asked before an interval ends.
-   * @throws if the journal cannot be read.
+   * What has changed since it was stored last. It counts as stored once it is given back to `stored`. Asked before an interval
+   * ends, in the turn in which nothing was incomplete.
    */
   changes(): MinuteChanges {
-    this.settle();
-    for (const [at, minute] of this.#open)
-      if (minute.isChanged) minute.packed ??= packMinute(at, this.#complete(at, minute));
+    for (const [at, minute] of this.#open) if (minute.isChanged) minute.packed ??= packMinute(at, minute.sums);
     const open = [...this.#open.values()].flatMap(({ isChanged, packed }) => (isChanged && packed ? [packed] : []));
     return { changed: [...this.#packed.values(), ...open], gap: this.#gap };
   }
@@ -122,80 +133,99 @@ export class Minutes {
   }
 
   /** The totals of the minutes from one up to, but not including, another, oldest first. */
-  *totals(since: number, before: number): Generator<readonly [at: number, totals: Float64Array]> {
+  async *totals(since: number, before: number): AsyncGenerator<readonly [at: number, totals: Float64Array]> {
     for (let from = since; ;) {
-      const stored = new Map(
-        this.#journal.minutes.totals(from, before, minutesAtOnce).map(({ at, totals }) => [at, totals]),
-      );
+      const read = await this.#journal.minutes.totals(from, before, minutesAtOnce);
+      const stored = new Map(read.map(({ at, totals }) => [at, totals]));
       const end = stored.size < minutesAtOnce ? before : Math.max(...stored.keys()) + 1;
       const held = [...this.#open.keys(), ...this.#packed.keys()].filter((at) => at >= from && at < end);
       for (const at of [...new Set([...stored.keys(), ...held])].toSorted((one, other) => one - other)) {
-        const packed = this.#packed.get(at)?.totals ?? stored.get(at);
         const open = this.#open.get(at);
-        const totals = open === undefined ? packed && unpackTotals(packed) : this.#complete(at, open).totals;
-        if (totals === undefined) this.#lost(at);
-        else yield [at, totals];
+        const packed = this.#packed.get(at)?.totals ?? stored.get(at);
+        let totals = packed && unpackTotals(packed);
+        if (open !== undefined) ({ totals } = await this.#complete(at, open));
+        // One that was held may have been stored and let go since.
+        else if (totals === undefined && !stored.has(at))
+          totals = await this.#closed(at, (one) => unpackTotals(one.totals));
+        if (totals !== undefined) yield [at, totals];
+        else if (stored.has(at)) this.#lost(at);
       }
       if (end === before) return;
       from = end;
     }
   }
 
-  /** The same, as functions that add all that is known of a minute to sums, and return false if it is damaged. */
-  *read(since: number, before: number): Generator<readonly [at: number, addTo: AddTo]> {
-    for (const [at] of this.totals(since, before)) yield [at, (into) => this.#addTo(into, at)];
+  /** The same, as functions that add all that is known of a minute. */
+  async *read(since: number, before: number): AsyncGenerator<readonly [at: number, addTo: AddTo]> {
+    for await (const [at] of this.totals(since, before)) yield [at, (into) => this.#addTo(into, at)];
   }
 
-  #addTo(into: MinuteSums, at: number): boolean {
+  async #addTo(into: MinuteSums, at: number): Promise<boolean> {
     const open = this.#open.get(at);
-    if (open !== undefined) addMinute(into, this.#complete(at, open));
-    return open !== undefined || this.#closed(at, (packed) => addPacked(into, packed)) !== undefined;
+    if (open !== undefined) addMinute(into, await this.#complete(at, open));
+    return open !== undefined || (await this.#closed(at, (packed) => addPacked(into, packed))) !== undefined;
   }
 
   /** Never reads the journal: counting must not fail because that does. */
   #changing(at: number): MinuteSums {
     const known = this.#open.get(at);
     const packed = known === undefined ? this.#packed.get(at) : undefined;
-    const minute = {
-      sums: known?.sums ?? (packed === undefined ? noMinute() : unpackMinute(packed)),
-      isWhole: known?.isWhole ?? packed !== undefined,
+    const minute: OpenMinute = known ?? {
+      sums: packed === undefined ? noMinute() : unpackMinute(packed),
+      isWhole: packed !== undefined,
       isChanged: true,
       packed: undefined,
     };
+    minute.isChanged = true;
+    minute.packed = undefined;
     this.#packed.delete(at);
     this.#open.delete(at);
     this.#open.set(at, minute);
-    if (this.#open.size > maxOpen) this.#close();
+    void this.#closeOldest();
     return minute.sums;
   }
 
-  /** Adds what is stored of an open minute. @throws if the journal cannot be read. */
-  #complete(at: number, minute: OpenMinute): MinuteSums {
-    if (!minute.isWhole) this.#closed(at, (packed) => addPacked(minute.sums, packed));
+  /** Adds what is stored of an open minute, once. @throws if the journal cannot be read. */
+  async #complete(at: number, minute: OpenMinute): Promise<MinuteSums> {
+    if (minute.isWhole) return minute.sums;
+    await this.#closed(at, (packed) => {
+      if (!minute.isWhole) addPacked(minute.sums, packed);
+      minute.isWhole = true;
+    });
     minute.isWhole = true;
     return minute.sums;
   }
 
-  /** Closes the minute that has not been used for the longest time; if the journal cannot be read, at another time. */
-  #close(): void {
-    const [at, minute] = this.#open.entries().next().value as [number, OpenMinute];
-    if (minute.isChanged) {
-      try {
-        this.#packed.set(at, minute.packed ?? packMinute(at, this.#complete(at, minute)));
-      } catch {
-        return;
+  /** Closes the minutes that have not been used for the longest time; if the journal cannot be read, at another time. Never rejects. */
+  async #closeOldest(): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    try {
+      while (this.#open.size > maxOpen) {
+        const [at, minute] = this.#open.entries().next().value as [number, OpenMinute];
+        if (!minute.isWhole) await this.#complete(at, minute);
+        this.#open.delete(at);
+        if (minute.isChanged) this.#hold(at, minute.packed ?? packMinute(at, minute.sums));
       }
+    } catch {
+      // What is open stays so.
+    } finally {
+      this.#isClosing = false;
     }
-    this.#open.delete(at);
+  }
+
+  /** Holds a minute until it is stored; of too many, the details of the first go. */
+  #hold(at: number, packed: StoredMinute): void {
+    this.#packed.set(at, packed);
     if (this.#packed.size <= maxPacked) return;
     const first = this.#packed.values().find(({ detail }) => detail.length > noDetail.length);
     if (first !== undefined) this.#packed.set(first.at, { ...first, detail: noDetail });
   }
 
   /** What `read` makes of a minute that is not open; nothing if there is none, or if it is damaged. */
-  #closed<Result>(at: number, read: (packed: StoredMinute) => Result): Result | undefined {
+  async #closed<Result>(at: number, read: (packed: StoredMinute) => Result): Promise<Result | undefined> {
     try {
-      const packed = this.#packed.get(at) ?? this.#journal.minutes.read(at);
+      const packed = this.#packed.get(at) ?? (await this.#journal.minutes.read(at));
       return packed && read(packed);
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;

@@ -62,11 +62,13 @@ export function createOncePerMinute<Kind>(clock: Clock): OncePerMinute<Kind> {
   };
 }
 
-/** Logs an error instead of throwing it. */
-export function attempt(failure: string, logger: Logger, act: () => void): void {
-  try {
-    act();
-  } catch (error) {
+/** Logs an error instead of throwing it, or of rejecting with it. */
+export function attempt(failure: string, logger: Logger, act: () => void | Promise<void>): void | Promise<void> {
+  const log = (error: unknown): void =>
     logger.error(failure, { reason: error instanceof Error ? error.message : String(error) });
+  try {
+    return act()?.catch(log);
+  } catch (error) {
+    log(error);
   }
 }

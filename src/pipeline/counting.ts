@@ -71,32 +71,36 @@ export class Counting {
     ledger.measuredSeq = lastSeq;
   }
 
-  /** Reads rows for a few milliseconds. Returns whether the ledger has caught up. */
-  step(): boolean {
+  /** Reads rows for a few milliseconds; called again once it has resolved. Resolves with whether the ledger has caught up. */
+  async step(): Promise<boolean> {
     if (this.isCaughtUp) return true;
     const { journal, ledger } = this.#deps;
     const endsAt = performance.now() + stepMs;
-    this.#reader ??= journal.openReader();
+    const reader = (this.#reader ??= journal.openReader());
     while (ledger.measuredSeq < journal.lastSeq) {
-      const rows = this.#reader.read(ledger.measuredSeq + 1, rowsAtOnce);
-      if (rows.length === 0) ledger.measuredSeq = journal.lastSeq;
+      const { lastSeq } = journal;
+      const rows = await reader.read(ledger.measuredSeq + 1, rowsAtOnce);
+      // A reader that was closed meanwhile answers with nothing, though there are rows.
+      if (this.#reader !== reader) return false;
+      if (rows.length === 0) ledger.measuredSeq = lastSeq;
       for (const row of rows) {
         this.#countRow(row);
         ledger.measuredSeq = row.seq;
       }
       if (performance.now() >= endsAt && ledger.measuredSeq < journal.lastSeq) return false;
     }
+    // From here on commits are counted as they come: nothing may come in between.
     this.isCaughtUp = true;
     this.close();
     const unmeasured = { class: "note", reason: "unmeasured" } as const;
     ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.not_counted);
-    this.#settleLoss();
+    await this.#settleLoss();
     return true;
   }
 
   /** Reads to the last row, with room for others between steps. */
   async catchUp(): Promise<void> {
-    while (!this.step()) await new Promise((resolve) => setImmediate(resolve));
+    while (!(await this.step())) await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Ends the reading, wherever it is. */
@@ -106,10 +110,10 @@ export class Counting {
   }
 
   /** After damage, what is counted and what is in the journal differ once; from then on the sums hold again. */
-  #settleLoss(): void {
+  async #settleLoss(): Promise<void> {
     const { journal, ledger, logger } = this.#deps;
     const before = journal.loss;
-    journal.settleLoss(ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
+    await journal.settleLoss(ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" }));
     const lost = journal.loss.records - before.records;
     const uncounted = journal.loss.uncounted - before.uncounted;
     if (lost > 0)

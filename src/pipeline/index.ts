@@ -63,7 +63,7 @@ function noRecord(id: string): string {
 
 export function createRetry(pipeline: Pipeline, journal: Pick<Journal, "quarantine">, clock: Clock): RetryRecord {
   return async (id) => {
-    const found = journal.quarantine.read(id);
+    const found = await journal.quarantine.read(id);
     if (found === undefined) return { kind: "missing" };
     const { item, texts, isCut } = found;
     if (item.class !== "invalid") return { kind: "kept", why: whyNot[item.class] };

@@ -30,12 +30,15 @@ export class MinuteRebuild {
     this.#deps = deps;
   }
 
-  /** Works for a few milliseconds. Returns whether there is nothing to do, at least until the minutes are stored. */
-  step(): boolean {
+  /**
+   * Works for a few milliseconds; called again once it has resolved. Resolves with whether there is nothing to do, at least
+   * until the minutes are stored.
+   */
+  async step(): Promise<boolean> {
     const { minutes } = this.#deps;
     if (minutes.gap !== undefined && minutes.hasRoom) {
       this.#work ??= new RebuildWork(this.#deps);
-      this.#work.step(minutes.gap);
+      await this.#work.step(minutes.gap);
     }
     if (minutes.gap === undefined) this.close();
     return minutes.gap === undefined || !minutes.hasRoom;
@@ -56,6 +59,7 @@ class RebuildWork {
   /** Of one minute. */
   #interval = new Interval();
   #at = 0;
+  #isClosed = false;
 
   constructor({ journal, minutes, settings }: RebuildDeps) {
     this.#minutes = minutes;
@@ -65,16 +69,18 @@ class RebuildWork {
   }
 
   /** @throws whatever the reader throws: what was added before stays, and the next step goes on behind it. */
-  step(gap: MinuteGap): void {
+  async step(gap: MinuteGap): Promise<void> {
     const endsAt = performance.now() + stepMs;
     const hasTime = (): boolean => this.#minutes.hasRoom && performance.now() < endsAt;
     let { from } = gap;
     try {
       while (from <= gap.until && hasTime()) {
-        const heads = this.#reader.heads(from, headsAtOnce).filter(({ seq }) => seq <= gap.until);
+        const heads = (await this.#reader.heads(from, headsAtOnce)).filter(({ seq }) => seq <= gap.until);
+        if (this.#isClosed) return;
         if (heads.length === 0) from = gap.until + 1;
         for (const head of heads) {
-          if (head.acceptedAt >= gap.since && head.acceptedAt < gap.before) this.#add(head);
+          if (head.acceptedAt >= gap.since && head.acceptedAt < gap.before) await this.#add(head);
+          if (this.#isClosed) return;
           from = head.seq + 1;
           if (!hasTime()) break;
         }
@@ -86,12 +92,13 @@ class RebuildWork {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#reader.close();
   }
 
-  #add({ seq, acceptedAt, type, records }: RowHead): void {
+  async #add({ seq, acceptedAt, type, records }: RowHead): Promise<void> {
     if (type !== "flow" && type !== "audit" && type !== "webhook") return;
-    const [row] = this.#reader.read(seq, { rows: 1, bytes: 1 });
+    const [row] = await this.#reader.read(seq, { rows: 1, bytes: 1 });
     if (row?.seq !== seq || row.damage !== undefined) return;
     if (type !== "flow") return addRecords(this.#minutes.rebuild(acceptedAt), type, records);
     const at = acceptedAt - (acceptedAt % minuteMs);

@@ -31,7 +31,7 @@ export function createDeviceRefresh(
   const { logger } = deps;
   let usedText: string | undefined;
 
-  function update(answer: readonly Device[]): void {
+  async function update(answer: readonly Device[]): Promise<void> {
     const devices = answer.slice(0, maxDevices);
     const text = JSON.stringify(devices);
     if (text === usedText) return;
@@ -43,7 +43,7 @@ export function createDeviceRefresh(
         kept: maxDevices,
       });
     try {
-      journal.writeState(stateName, encodeDevices(devices));
+      await journal.writeState(stateName, encodeDevices(devices));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       logger.warn("cannot store the tailnet's devices for the next start", { reason });
@@ -58,7 +58,7 @@ export function createDeviceRefresh(
       intervalMs,
       async read(signal) {
         const devices = directoryDevices(await api.devices());
-        if (!signal.aborted) update(devices);
+        if (!signal.aborted) await update(devices);
         return "current";
       },
     },

@@ -175,7 +175,7 @@ function createStream(log: LogName, options: LogStreamsOptions, deps: LogStreams
     logger.info(`the ${log} log stream now points to this receiver`, { url, compression: target.compressionFormat });
     loss.reset();
     try {
-      journal.writeState(stateName, digestOf(target, randomBytes(saltBytes)));
+      await journal.writeState(stateName, digestOf(target, randomBytes(saltBytes)));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       logger.warn(`the next start will set the ${log} log stream again: cannot store what it was set to`, { reason });

@@ -250,7 +250,7 @@ test("a search that finds nothing ends after two seconds and goes on where it wa
   const realNow = performance.now;
   let now = 0;
   const pace = {
-    async step<Result>(work: () => Result): Promise<Result> {
+    async step<Result>(work: () => Result | Promise<Result>): Promise<Result> {
       now += 300;
       return work();
     },

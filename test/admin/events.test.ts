@@ -305,11 +305,13 @@ describe("a gap is told", () => {
     store.journal.progress({ cursor: { ...cursor, seq: 4, records: { delivered: 3, deadLettered: 0 } } });
     await store.ledger.fold(store.now);
     store.now += 48 * 3_600_000;
-    await until(() => {
-      store.journal.maintain();
+    const reader = store.journal.openReader();
+    await until(async () => {
+      await store.journal.maintain();
       store.now += 3_600_000;
-      return store.journal.openReader().heads(1, 1).length === 0;
+      return (await reader.heads(1, 1)).length === 0;
     });
+    reader.close();
     await accept(flows(1, 4));
     const page = await readWhole({ ...everything, from: next });
     expect([portsOf(page), page.gap]).toEqual([[4], { reason: "deleted", rows: 2 }]);
@@ -363,7 +365,7 @@ test("a reader yields to others after some milliseconds, however much there is t
   const page = newPage(startOf(1));
   const query = { ...everything, nodes: ["nobody"] };
   let steps = 1;
-  while (!reader.advance(page, query, wantedOf(query))) steps++;
+  while (!(await reader.advance(page, query, wantedOf(query)))) steps++;
   reader.close();
   // About ten steps on a usual machine; in one go it would be one.
   expect(steps).toBeGreaterThan(1);

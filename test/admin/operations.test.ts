@@ -81,9 +81,9 @@ async function post(path: string, body: unknown, headers: Record<string, string>
   return { status: response.status, answer: (await response.json()) as Record<string, unknown> };
 }
 
-const ids = () => store.journal.quarantine.page({}, { limit: 1000 }).map(({ id }) => id);
-const idsOf = (itemClass: "invalid" | "sample" | "note" | "dead_letter") =>
-  store.journal.quarantine.page({ class: itemClass }, { limit: 1000 }).map(({ id }) => id);
+const ids = async () => (await store.journal.quarantine.page({}, { limit: 1000 })).map(({ id }) => id);
+const idsOf = async (itemClass: "invalid" | "sample" | "note" | "dead_letter") =>
+  (await store.journal.quarantine.page({ class: itemClass }, { limit: 1000 })).map(({ id }) => id);
 
 /** Lines with a text of their own each. */
 const linesOf = (amount: number) =>
@@ -111,7 +111,7 @@ describe("a request that changes something", () => {
     expect((await post(path, body, { origin: "https://evil.example.com" })).status).toBe(403);
     expect((await post(path, body, { "sec-fetch-site": "cross-site" })).status).toBe(403);
     expect((await post(path, body, { "content-type": "text/plain" })).status).toBe(415);
-    expect(ids()).toEqual([...quarantined]);
+    expect(await ids()).toEqual([...quarantined]);
     expect(redelivered).toEqual([]);
   });
 
@@ -125,7 +125,7 @@ describe("a request that changes something", () => {
     await start({ token: "admin-token" });
     expect((await post(path, body)).status).toBe(401);
     expect((await post(path, body, { authorization: "Bearer wrong" })).status).toBe(401);
-    expect(ids()).toEqual([...quarantined]);
+    expect(await ids()).toEqual([...quarantined]);
   });
 
   test("is accepted from a page of this listener", async () => {
@@ -190,7 +190,7 @@ test("a dead letter is shown with its range, the backend's message and its texts
   await take(store, [numberedFlow(1), numberedFlow(2), numberedFlow(3)], store.now);
   await markRows(store, [markOf(1, { from: 1, to: 3, logRecords: 2, message: "timestamp too old" })]);
   await start();
-  const [id = ""] = idsOf("dead_letter");
+  const [id = ""] = await idsOf("dead_letter");
   const { answer } = await get<ItemWithTexts>(`/api/v1/quarantine/item?id=${id}`);
   expect(answer).toMatchObject({ id, class: "dead_letter", type: "flow", reason: "rejected", isCut: false });
   expect(answer).toMatchObject({ row: 1, line: 1, records: 2, detail: "timestamp too old" });
@@ -230,7 +230,7 @@ describe("a retry", () => {
     expect(second.answer).toMatchObject({ accepted: 0, duplicate: 0 });
     expect(second.answer["nextBeforeId"]).toBeUndefined();
     expect((first.answer["kept"] as object[]).length + (second.answer["kept"] as object[]).length).toBe(120);
-    expect(idsOf("invalid")).toHaveLength(120);
+    expect(await idsOf("invalid")).toHaveLength(120);
   });
 
   test("asked for twice at once accepts a record once", async () => {
@@ -249,17 +249,17 @@ describe("a retry", () => {
     await take(store, [numberedFlow(1)], store.now);
     await markRows(store, [markOf(2, { why: "partial" })]);
     await start();
-    const before = ids();
+    const before = await ids();
     const { answer } = await post("/api/v1/quarantine/retry", { ids: before });
     expect(answer).toMatchObject({ accepted: 0, queued: 0 });
     expect((answer["kept"] as { id: string }[]).map(({ id }) => id).toSorted()).toEqual(before.toSorted());
-    expect(ids()).toEqual(before);
+    expect(await ids()).toEqual(before);
   });
 
   test("of dead letters queues their records, one retry at a time, and not if nothing can be exported", async () => {
     await deadLetters();
     await start();
-    const [second = "", first = ""] = idsOf("dead_letter");
+    const [second = "", first = ""] = await idsOf("dead_letter");
     cannotSend = "no logs leave this program";
     expect(await post("/api/v1/quarantine/retry", { ids: [first] })).toMatchObject({
       status: 409,
@@ -290,14 +290,14 @@ describe("a purge", () => {
     await quarantine(store, "invalid", [lineOf()]);
     await start();
     expect((await post("/api/v1/quarantine/purge", { class: "dead_letter" })).status).toBe(409);
-    expect((await post("/api/v1/quarantine/purge", { ids: ids() })).answer).toEqual({
+    expect((await post("/api/v1/quarantine/purge", { ids: await ids() })).answer).toEqual({
       purged: 1,
       keptDeadLetters: 1,
       isDone: true,
     });
     const all = { before: store.now * 2, deadLetters: "delete" };
     expect((await post("/api/v1/quarantine/purge", all)).answer).toMatchObject({ purged: 1 });
-    expect(ids()).toEqual([]);
+    expect(await ids()).toEqual([]);
   });
 
   test("goes page by page", async () => {
@@ -337,12 +337,12 @@ test("a replay that was in progress resumes at a start, and is cancelled if noth
   await start();
   await post("/api/v1/replay", { since: store.now - 1000 });
   redelivered.length = 0;
-  resumeRedeliveries(deps, silentLogger);
+  await resumeRedeliveries(deps, silentLogger);
   expect(redelivered).toMatchObject([["replay", { name: "replay", total: 2 }]]);
   redelivered.length = 0;
   cannotSend = "otlp.endpoint is not set";
   const warnings: string[] = [];
-  resumeRedeliveries(deps, { ...silentLogger, warn: (message) => void warnings.push(message) });
+  await resumeRedeliveries(deps, { ...silentLogger, warn: (message) => void warnings.push(message) });
   expect(warnings).toEqual(["the replay that was in progress is cancelled"]);
   expect(redelivered).toEqual([]);
   expect((await get<object[]>("/api/v1/replay")).answer).toMatchObject([{ state: "cancelled" }]);
@@ -354,7 +354,7 @@ describe("with further destinations", () => {
 
   /** A record that was rejected everywhere. */
   async function rejectedBy(...names: readonly string[]): Promise<void> {
-    store.journal.useDestinations(names.map(rule), () => undefined);
+    await store.journal.useDestinations(names.map(rule), () => undefined);
     await take(store, [numberedFlow(1)], store.now);
     for (const name of [undefined, ...names]) store.journal.progress({ marks: [mark] }, name);
     store.journal.writeSnapshot({ measuredSeq: 0, blobs: new Map() });
@@ -380,7 +380,7 @@ describe("with further destinations", () => {
 
   test("a dead letter of one that is not configured any more stays, and says so", async () => {
     await rejectedBy("lake");
-    store.journal.useDestinations([], () => undefined);
+    await store.journal.useDestinations([], () => undefined);
     const { items } = await operations.list({ class: "dead_letter", destination: "lake", limit: 10 });
     const lost = items.map(({ id }) => id);
     expect(await operations.retry({ ids: lost })).toMatchObject({

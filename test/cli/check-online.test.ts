@@ -476,7 +476,7 @@ describe("certificates", () => {
 
 test("accepts a journal that a running instance uses", async () => {
   const path = join(directory, "held");
-  const store = openStore(configAt(path));
+  const store = await openStore(configAt(path));
   try {
     const held = await check({ TS2OTEL_STATE__PATH: path });
     expect(held.rows.at(-1)).toMatchObject({ outcome: "ok", detail: `${path} is in use by a running instance` });

@@ -192,7 +192,7 @@ test.each([
   [["quarantine", "list"], 0],
   [["status"], 1],
 ] as const)("%j prints text in a pipe, and JSON only with --json", async (words, exit) => {
-  const store = openStore(configAt(join(directory, "piped")));
+  const store = await openStore(configAt(join(directory, "piped")));
   store.close();
   const flags = ["--set", "state.path=piped", "--set", "admin.enabled=false"];
   const args = words[0] === "version" ? [...words] : [...words, ...flags];

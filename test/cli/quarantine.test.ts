@@ -40,9 +40,9 @@ interface Filled {
 }
 
 async function fill(directory: string): Promise<Filled> {
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   await take(store, [badFlow(1)], Date.now());
-  const [{ id: invalid } = { id: "" }] = store.journal.quarantine.page({}, { limit: 1 });
+  const [{ id: invalid } = { id: "" }] = await store.journal.quarantine.page({}, { limit: 1 });
   const text = JSON.stringify({ event: numberedFlow(2) });
   const [valid = ""] = await quarantine(store, "invalid", [lineOf({ text })]);
   const [sample = ""] = await quarantine(store, "sample", [
@@ -52,9 +52,9 @@ async function fill(directory: string): Promise<Filled> {
   const partial = markOf(store.journal.lastSeq, { why: "partial", message: "rejected by alice@example.com" });
   await take(store, [numberedFlow(4)], Date.now());
   await markRows(store, [partial, markOf(store.journal.lastSeq)]);
-  const newest = (itemClass: "note" | "dead_letter"): string =>
-    store.journal.quarantine.page({ class: itemClass }, { limit: 1 })[0]?.id ?? "";
-  const [note, deadLetter] = [newest("note"), newest("dead_letter")];
+  const newest = async (itemClass: "note" | "dead_letter"): Promise<string> =>
+    (await store.journal.quarantine.page({ class: itemClass }, { limit: 1 }))[0]?.id ?? "";
+  const [note, deadLetter] = [await newest("note"), await newest("dead_letter")];
   store.close();
   return { invalid, valid, sample, note, deadLetter };
 }

@@ -31,7 +31,7 @@ const sorted = (numbers: Iterable<number>): number[] => [...numbers].toSorted((a
 /** Eight hours of records in a new state directory. */
 async function eightHours(name: string): Promise<string> {
   const directory = configure(parent, name, sink.url, 'metric_interval = "1s"\n');
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   await fillHours(store, { hours: 8, rows, recordsPerRow, now: Date.now() });
   store.close();
   return directory;
@@ -136,7 +136,7 @@ test("can be started and cancelled while no instance runs", async () => {
 
 test("is refused if no logs leave the program, and one that was queued is cancelled with a warning", async () => {
   const directory = configure(parent, "local", "");
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   await fillHours(store, { hours: 1, rows: 4, recordsPerRow: 1, now: Date.now() });
   const { journal } = store;
   journal.progress({ cursor: { ...journal.cursor, seq: 5, records: { delivered: 4, deadLettered: 0 } }, marks: [] });

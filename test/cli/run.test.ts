@@ -140,7 +140,7 @@ test("names the setting of an address that is taken", async () => {
 
 test("says at a stop what the backend did not take", async () => {
   const own = join(directory, "dead-backend");
-  const store = openStore(configAt(join(own, "state")));
+  const store = await openStore(configAt(join(own, "state")));
   await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
   store.close();
   writeFileSync(join(own, "tailscale2otel.toml"), settings(), { mode: 0o600 });
@@ -157,7 +157,7 @@ test("says at a stop what the backend did not take", async () => {
 
 test("is ready before it has restored the counters from a long journal", async () => {
   const own = join(directory, "long-journal");
-  const store = openStore(configAt(join(own, "state")));
+  const store = await openStore(configAt(join(own, "state")));
   const flows = Array.from({ length: 600 }, (_, number) => ({
     ...numberedFlow(number),
     virtualTraffic: Array.from({ length: 200 }, (__, entry) => connection({ txBytes: number * 200 + entry })),

@@ -186,7 +186,7 @@ test("a signal of which nothing was sent says why", () => {
 
 test("an instance that does not answer is told from one that is stopped", async () => {
   const directory = configure(parent, "unreached", "");
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   const { code, stderr } = await ask(directory, `status --set admin.listen=127.0.0.1:${await freePort()}`);
   store.close();
   expect(code).toBe(1);
@@ -223,7 +223,7 @@ test("without an instance it shows the journal if there is one, and exits with 1
   const elsewhere = await ask(directory, `status --url http://127.0.0.1:${await freePort()}`);
   expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining("no instance answers (")]);
 
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
   store.close();
   const stopped = await ask(directory, "status");

@@ -54,7 +54,7 @@ async function onTerminal(directory: string, command: Command, ...argv: string[]
 
 test("a list is a table with the counts below it, and an item its members and its texts", async () => {
   const directory = configure(parent, "list", "");
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   const sample = { type: "unknown", reason: "unclassified", detail: "not a known kind of record" } as const;
   await quarantine(store, "sample", [lineOf({ ...sample, text: 'escape \u001b[31m "and"\nlines' })]);
   await take(store, [numberedFlow(1), numberedFlow(2)], Date.now());
@@ -99,7 +99,7 @@ test("a list is a table with the counts below it, and an item its members and it
 
 test("text that hides itself or turns around cannot fool a terminal", async () => {
   const directory = configure(parent, "bidi", "");
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   const text = `{"user":"\u202Eecila\u2066\u200B\uFEFF\u00AD\u{E0041}","tab":"\t"}`;
   const detail = "of \u202Eecila\u200B";
   const [id = ""] = await quarantine(store, "invalid", [lineOf({ text, detail })]);
@@ -116,7 +116,7 @@ test("text that hides itself or turns around cannot fool a terminal", async () =
 test("a replay shows its progress on one line, and then its result", async () => {
   const sink = await startOtlpSink();
   const directory = configure(parent, "replay", sink.url);
-  const store = openStore(configAt(join(directory, "state")));
+  const store = await openStore(configAt(join(directory, "state")));
   await take(store, [numberedFlow(1000)], Date.now() - 10 * 3_600_000);
   await markRows(store, [markOf(1)]);
   await fillHours(store, { hours: 1, rows: 40, recordsPerRow: 1, now: Date.now() });

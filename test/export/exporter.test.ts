@@ -305,18 +305,19 @@ describe("a redelivery", () => {
     const running = startCommitting();
     for (const [row, connections] of [2, 3, 2, 4].entries()) await commit(`nO${row}CNTRL`, connections);
     await until(() => cursor().records.delivered + cursor().records.deadLettered === 4);
-    await until(() => store.journal.quarantine.counts({ class: "dead_letter" })[0]?.items === 2);
+    const deadLetters = () => store.journal.quarantine.counts({ class: "dead_letter" });
+    await until(async () => (await deadLetters())[0]?.items === 2);
     const sent = sink.logs.length;
     sink.behave(() => ({ kind: "take" }));
-    const retry = store.journal.planRetry({}, 8);
+    const retry = await store.journal.planRetry({}, 8);
     expect(retry.total).toBe(2);
-    store.journal.beginRedelivery(retry);
+    await store.journal.beginRedelivery(retry);
     running.redeliver("retry", retry);
     await until(() => reports.some(({ isOver }) => isOver));
     expect(reports.flatMap(({ taken }) => taken)).toHaveLength(2);
     expect(reports.at(-1)?.cursor.records).toEqual({ delivered: 2, deadLettered: 0 });
     expect(sink.logs.slice(sent)).toHaveLength(7);
-    await until(() => store.journal.quarantine.counts({ class: "dead_letter" }).length === 0);
+    await until(async () => (await deadLetters()).length === 0);
   });
 });
 

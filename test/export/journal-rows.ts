@@ -1,5 +1,5 @@
 /** Rows of a journal that is a list, for tests of what reads them. */
-import type { JournalReader, Row } from "../../src/journal/index.ts";
+import type { SqliteReader, Row } from "../../src/journal/index.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { type ProcessorSettings, processorSettingsOf } from "../../src/processors/index.ts";
@@ -36,7 +36,7 @@ export function flowOf(connections: number, first = 1, members: JsonObject = {})
 }
 
 /** A reader of those rows that notes each read. Their texts are copies, as a journal's are: whoever reads them owns them. */
-export function readerOf(rows: readonly Row[]): Pick<JournalReader, "read"> & { readonly reads: number[] } {
+export function readerOf(rows: readonly Row[]): Pick<SqliteReader, "read"> & { readonly reads: number[] } {
   const reads: number[] = [];
   return {
     reads,

@@ -13,7 +13,7 @@ else startExportWorker();
 
 async function run(): Promise<void> {
   const set = ["otlp.protocol=stdout", "self_observability.logs=true", "otlp.logs.max_records=2"];
-  const store = openStore(configAt(process.argv[2] ?? "", set));
+  const store = await openStore(configAt(process.argv[2] ?? "", set));
   const { config, settings, journal, ledger } = store;
   const { cursor, lastSeq, pendingRecords } = journal;
   const context = { settings, location: journal.location, instanceId: "instance-1", version: "1.2.3" };

@@ -37,53 +37,53 @@ export function journalContract(create: () => TestState): void {
 
   describe("an append accepts", () => {
     test("what is new, once", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const first = await appendNumbers(journal, [1, 2, 3]);
       const second = await appendNumbers(journal, [1, 2, 3]);
       expect([acceptedIn(first), acceptedIn(second)]).toEqual([3, 0]);
       expect(second.tally.duplicates).toEqual({ flow: 3 });
-      expect(numbersIn(journal)).toEqual([1, 2, 3]);
+      expect(await numbersIn(journal)).toEqual([1, 2, 3]);
       expect(journal.keyCount("flow")).toBe(3);
     });
 
     test("the new records of a part, packed again without the known ones, and says which were dropped", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [2, 4]);
       const { parts, tally } = await appendNumbers(journal, [1, 2, 3, 4, 5]);
       expect(parts.map(({ accepted }) => accepted)).toEqual([3]);
       expect(parts[0]?.part.records).toBe(5);
       expect(parts[0]?.dropped).toEqual(Uint8Array.of(0, 1, 0, 1, 0));
       expect(tally.duplicates).toEqual({ flow: 2 });
-      expect(numbersIn(journal)).toEqual([2, 4, 1, 3, 5]);
+      expect(await numbersIn(journal)).toEqual([2, 4, 1, 3, 5]);
     });
 
     test("one of two records that are the same in one part, in two parts and in two batches of one turn", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const answers = await Promise.all([
         journal.append(appendOf([partOf([1, 1, 2]), partOf([2, 3])]), noCallback),
         appendNumbers(journal, [3, 4]),
       ]);
       expect(answers.map(acceptedIn)).toEqual([3, 1]);
-      expect(numbersIn(journal)).toEqual([1, 2, 3, 4]);
+      expect(await numbersIn(journal)).toEqual([1, 2, 3, 4]);
     });
 
     test("records of one key in different classes", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const parts = (["flow", "audit", "webhook"] as const).map((type) => partOf([1], { type }));
       expect(acceptedIn(await journal.append(appendOf(parts), noCallback))).toBe(3);
     });
 
     test("nothing new as a row without records, which keeps the tally", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1]);
       await appendNumbers(journal, [1], { skipped: { unclassified: 4 } });
-      const [, row] = rowsIn(journal);
+      const [, row] = await rowsIn(journal);
       expect(row).toMatchObject({ seq: 2, type: "tally", records: 0, tally: { skipped: { unclassified: 4 } } });
       expect(row?.tally?.duplicates).toEqual({ flow: 1 });
     });
 
     test("known keys as duplicates, even if they have left since", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const known = [{ type: "flow" as const, keys: keyOf(1), keysAt: state.now }];
       const { tally } = await journal.append(appendOf([], { known }), noCallback);
       expect(tally).toMatchObject({ duplicates: { flow: 1 } });
@@ -92,7 +92,7 @@ export function journalContract(create: () => TestState): void {
 
   describe("an append counts", () => {
     test("a known record with other counters as a conflict, and the first wins", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 7)] })]), noCallback);
       const second = await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 8)] })]), noCallback);
       expect(second.tally.conflicts).toEqual({ counters: 1, entries: 0 });
@@ -101,7 +101,7 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("a known window with other entries as a new record and an alarm", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyInWindow(9, 1)] })]), noCallback);
       const second = await journal.append(appendOf([partOf([2], { keys: [keyInWindow(9, 2)] })]), noCallback);
       expect(acceptedIn(second)).toBe(1);
@@ -109,7 +109,7 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("future, unproven and replaced times of accepted records alone", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1]);
       const flags = [partFlags.ahead, partFlags.unproven | partFlags.ahead, partFlags.replacedTime];
       const { tally } = await journal.append(appendOf([partOf([1, 2, 3], { flags })]), noCallback);
@@ -117,29 +117,29 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("what a poll repaired, and what the stream brought afterwards", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const repair = await appendNumbers(journal, [1, 2], { source: "poll", repairs: true });
       expect(repair.tally.repaired).toEqual({ flow: 2 });
       const late = await appendNumbers(journal, [1]);
       expect(late.tally).toMatchObject({ duplicates: { flow: 1 }, late: { flow: 1 } });
       expect((await appendNumbers(journal, [1])).tally.late).toBeUndefined();
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect((await appendNumbers(again, [1])).tally.late).toBeUndefined();
       expect((await appendNumbers(again, [2])).tally.late).toEqual({ flow: 1 });
     });
 
     test("log records beyond the batch's limit, and keeps how many of each record remain", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const part = partOf([1, 2, 3], { logRecords: [2, 4, 5] });
       const { tally } = await journal.append(appendOf([part], { maxLogRecords: 5 }), noCallback);
       expect(tally.droppedLogRecords).toBe(6);
-      const [row] = rowsIn(journal);
+      const [row] = await rowsIn(journal);
       expect(decodeLeftOut(row?.leftOut as Uint8Array).kept).toEqual(Uint32Array.of(keepsAll, 3, 0));
     });
 
     test("seconds that a poll skipped, with the cursor that it moves", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const poll = { type: "flow" as const, readUntil: 1000, unverifiableSeconds: 30 };
       const { tally } = await journal.append(appendOf([], { source: "poll", poll }), noCallback);
       expect(tally.unverifiable).toEqual({ flow: 30 });
@@ -147,7 +147,7 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("a webhook event as a duplicate if an audit record has told the same within a second", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const fact = (second: number, ms: number): Uint32Array =>
         keyOf(`fact ${second}`, (second * 1000 + ms) % 0x100_0000);
       const around = (second: number, ms: number): Uint32Array =>
@@ -168,14 +168,14 @@ export function journalContract(create: () => TestState): void {
 
   describe("a turn", () => {
     test("shares one transaction between batches that arrive together", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await Promise.all([1, 2, 3, 4].map((n) => appendNumbers(journal, [n])));
       expect(state.transactions).toBe(1);
       expect(journal.lastSeq).toBe(4);
     });
 
     test("tells of commits in the order of seq, before any sender is answered", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const events: string[] = [];
       await Promise.all(
         [1, 2, 3].map((n) =>
@@ -188,7 +188,7 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("answers all senders though counting one of their batches fails", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const fails = (): void => {
         throw new Error("a bug");
       };
@@ -197,15 +197,15 @@ export function journalContract(create: () => TestState): void {
         journal.append(appendOf([partOf([2])]), noCallback),
       ]);
       expect(answers.map(({ lastSeq }) => lastSeq)).toEqual([1, 2]);
-      expect(numbersIn(journal)).toEqual([1, 2]);
+      expect(await numbersIn(journal)).toEqual([1, 2]);
       expect(state.log.join()).toContain("a bug");
       expect(acceptedIn(await appendNumbers(journal, [1, 2, 3]))).toBe(1);
     });
 
     test("refuses what comes after the end, and commits what came before", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const waiting = appendNumbers(journal, [1]);
-      journal.close();
+      await journal.close();
       expect(acceptedIn(await waiting)).toBe(1);
       expect(appendNumbers(journal, [2])).rejects.toBeInstanceOf(Unavailable);
     });
@@ -213,10 +213,10 @@ export function journalContract(create: () => TestState): void {
 
   describe("once it is closed, a journal", () => {
     test("throws Unavailable or does nothing, and touches no file of the one that is opened next", async () => {
-      const closed = state.open();
+      const closed = await state.open();
       await appendNumbers(closed, [1, 2]);
-      closed.close();
-      const next = state.open();
+      await closed.close();
+      const next = await state.open();
       await appendNumbers(next, [3]);
       const plan = { name: "replay" as const, id: 1, cursor: startOfJournal, untilSeq: 1, total: 0 };
       const refused: readonly (() => unknown)[] = [
@@ -234,61 +234,63 @@ export function journalContract(create: () => TestState): void {
         () => closed.settleLoss(99),
         () => closed.openReader(),
       ];
-      for (const call of refused) expect(call).toThrow(Unavailable);
+      for (const call of refused) await expect((async () => call())()).rejects.toBeInstanceOf(Unavailable);
       await expect(closed.planReplay({ since: 0, until: state.now }, 1)).rejects.toBeInstanceOf(Unavailable);
       await expect(appendNumbers(closed, [4])).rejects.toBeInstanceOf(Unavailable);
       closed.progress({ cursor: cursorAt(2, 2), marks: [markOn(1)] });
       closed.progress({ marks: [markOn(1)] });
       closed.progress({ redelivered: [{ name: "replay", id: 1, cursor: startOfJournal, taken: [1], isOver: true }] });
       closed.damaged("a reader of the closed one found it");
-      closed.maintain();
-      closed.close();
+      await closed.maintain();
+      await closed.close();
       expect([closed.space.refusal, closed.wantsSnapshot]).toEqual(["the journal is closed", false]);
       expect([closed.pendingSince, closed.pendingRecords, closed.cursor]).toEqual([undefined, 2, startOfJournal]);
       await appendNumbers(next, [5]);
       expect(state.damages).toBe(0);
-      next.close();
-      expect(numbersIn(state.open())).toEqual([1, 2, 3, 5]);
+      await next.close();
+      expect(await numbersIn(await state.open())).toEqual([1, 2, 3, 5]);
       expect(state.log).toEqual([]);
     });
   });
 
   describe("a reader", () => {
     test("gives rows without their texts, in order, so many from a row on", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2]);
       await appendNumbers(journal, [1, 2]);
       await appendNumbers(journal, [3]);
       const reader = journal.openReader();
-      const headsOf = (from: number, rows: number) =>
-        reader.heads(from, rows).map(({ seq, type, records }) => [seq, type, records]);
-      expect(headsOf(1, 9)).toEqual([
+      const headsOf = async (from: number, rows: number) =>
+        (await reader.heads(from, rows)).map(({ seq, type, records }) => [seq, type, records]);
+      expect(await headsOf(1, 9)).toEqual([
         [1, "flow", 2],
         [2, "tally", 0],
         [3, "flow", 1],
       ]);
-      expect(headsOf(2, 1)).toEqual([[2, "tally", 0]]);
-      expect(headsOf(4, 9)).toEqual([]);
-      expect(reader.heads(3, 1)[0]?.acceptedAt).toBe(reader.read(3, { rows: 1, bytes: 1 })[0]?.acceptedAt as number);
+      expect(await headsOf(2, 1)).toEqual([[2, "tally", 0]]);
+      expect(await headsOf(4, 9)).toEqual([]);
+      const [head] = await reader.heads(3, 1);
+      const [row] = await reader.read(3, { rows: 1, bytes: 1 });
+      expect(head?.acceptedAt).toBe(row?.acceptedAt as number);
       reader.close();
     });
 
     test("gives rows in order, bounded by number and by bytes", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n]);
       const reader = journal.openReader();
-      const seqs = (from: number, rows: number, bytes: number) =>
-        reader.read(from, { rows, bytes }).map(({ seq }) => seq);
-      expect(seqs(2, 2, mebibyte)).toEqual([2, 3]);
-      expect(seqs(1, 100, 1)).toEqual([1]);
-      expect(seqs(5, 100, mebibyte)).toEqual([]);
+      const seqs = async (from: number, rows: number, bytes: number) =>
+        (await reader.read(from, { rows, bytes })).map(({ seq }) => seq);
+      expect(await seqs(2, 2, mebibyte)).toEqual([2, 3]);
+      expect(await seqs(1, 100, 1)).toEqual([1]);
+      expect(await seqs(5, 100, mebibyte)).toEqual([]);
       reader.close();
     });
 
     test("gives a row as it was appended", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2], { source: "poll", receivedAt: 12_345, bytes: 7 });
-      expect(rowsIn(journal)).toEqual([
+      expect(await rowsIn(journal)).toEqual([
         {
           seq: 1,
           acceptedAt: 12_345,
@@ -306,25 +308,25 @@ export function journalContract(create: () => TestState): void {
 
   describe("delivery", () => {
     test("pends until the cursor has passed", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3], { receivedAt: 5000 });
       await appendNumbers(journal, [4], { receivedAt: 6000 });
       expect([journal.cursor, journal.pendingRecords, journal.pendingSince]).toEqual([startOfJournal, 4, 5000]);
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
-      settle(journal);
+      await settle(journal);
       expect([journal.pendingRecords, journal.pendingSince]).toEqual([1, 6000]);
       journal.progress({ cursor: cursorAt(3, 3, 1), marks: [markOn(2)] });
-      settle(journal);
+      await settle(journal);
       expect([journal.pendingRecords, journal.pendingSince]).toEqual([0, undefined]);
     });
 
     test("goes on after a restart where it stood, with the same sums", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await appendNumbers(journal, [4, 5]);
       journal.progress({ cursor: { ...cursorAt(2, 4), record: 1, logRecord: 2 }, marks: [] });
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect(again.cursor).toEqual({ ...cursorAt(2, 4), record: 1, logRecord: 2 });
       expect(again.pendingRecords).toBe(1);
       await appendNumbers(again, [6]);
@@ -332,7 +334,7 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("shares a commit with the next append", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       journal.progress({ cursor: cursorAt(1, 0), marks: [] });
       await appendNumbers(journal, [1]);
       expect(journal.cursor).toEqual(cursorAt(1, 0));
@@ -342,7 +344,7 @@ export function journalContract(create: () => TestState): void {
 
   describe("a row leaves", () => {
     async function journalOfFive(): Promise<Journal> {
-      const journal = state.open();
+      const journal = await state.open();
       for (const n of [1, 2, 3, 4, 5]) await appendNumbers(journal, [n], { receivedAt: state.now });
       return journal;
     }
@@ -350,38 +352,38 @@ export function journalContract(create: () => TestState): void {
     test("if it is delivered, measured and past retention", async () => {
       const journal = await journalOfFive();
       journal.progress({ cursor: cursorAt(4, 3), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 2, blobs: new Map() });
+      await journal.writeSnapshot({ measuredSeq: 2, blobs: new Map() });
       state.now += hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
       state.now += 1;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([3, 4, 5]);
-      journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([4, 5]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([3, 4, 5]);
+      await journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([4, 5]);
     });
 
     test("never before it is delivered, nor before it is measured", async () => {
       const journal = await journalOfFive();
-      journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
+      await journal.writeSnapshot({ measuredSeq: 5, blobs: new Map() });
       state.now += 1000 * hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
       journal.progress({ cursor: cursorAt(6, 5), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 0, blobs: new Map() });
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      await journal.writeSnapshot({ measuredSeq: 0, blobs: new Map() });
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
     });
 
     test("and its seq is not used again", async () => {
       const journal = await journalOfFive();
-      finishAll(journal);
+      await finishAll(journal);
       state.now += 1000 * hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([]);
-      journal.close();
-      const again = state.open();
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([]);
+      await journal.close();
+      const again = await state.open();
       expect(again.lastSeq).toBe(5);
       expect((await appendNumbers(again, [6])).lastSeq).toBe(6);
       expect(again.pendingRecords).toBe(1);
@@ -389,99 +391,99 @@ export function journalContract(create: () => TestState): void {
 
     test("without its keys, which have an age of their own", async () => {
       const journal = await journalOfFive();
-      finishAll(journal);
+      await finishAll(journal);
       state.now += 2 * hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([]);
       expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
       state.now += 4 * hourMs + 1;
-      journal.maintain();
+      await journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
       expect(journal.keyCount("flow")).toBe(0);
     });
 
     test("but not while it has a mark", async () => {
       const journal = await journalOfFive();
-      finishAll(journal);
+      await finishAll(journal);
       journal.progress({ marks: [markOn(3)] });
-      settle(journal);
+      await settle(journal);
       state.now += 1000 * hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([3]);
-      expect(journal.quarantine.remove(["m1"])).toBe(1);
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([3]);
+      expect(await journal.quarantine.remove(["m1"])).toBe(1);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([]);
     });
 
     test("but not while a replay has not passed it", async () => {
       const journal = await journalOfFive();
-      finishAll(journal);
-      journal.beginRedelivery(await journal.planReplay({ since: 0, until: state.now }, 1));
+      await finishAll(journal);
+      await journal.beginRedelivery(await journal.planReplay({ since: 0, until: state.now }, 1));
       state.now += 1000 * hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
       journal.progress({ redelivered: [{ name: "replay", id: 1, cursor: cursorAt(4, 3), taken: [], isOver: false }] });
-      settle(journal);
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([4, 5]);
-      expect(journal.cancelRedelivery("replay")).toBe(true);
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([]);
+      await settle(journal);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([4, 5]);
+      expect(await journal.cancelRedelivery("replay")).toBe(true);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([]);
     });
 
     test("even if it comes from a clock that was a year ahead, and from then on", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1], { receivedAt: state.now + 8760 * hourMs });
       await appendNumbers(journal, [2], { receivedAt: state.now });
-      finishAll(journal);
+      await finishAll(journal);
       state.now += 2 * hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([]);
     });
 
     test("not at once if the machine's clock leaps ahead", async () => {
       const journal = await journalOfFive();
-      finishAll(journal);
+      await finishAll(journal);
       state.steady = 0;
-      journal.maintain();
+      await journal.maintain();
       state.now += 1000 * hourMs;
       state.steady = minute;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([1, 2, 3, 4, 5]);
       state.steady = hourMs;
-      journal.maintain();
-      expect(numbersIn(journal)).toEqual([]);
+      await journal.maintain();
+      expect(await numbersIn(journal)).toEqual([]);
     });
   });
 
   describe("a key stays", () => {
     test("while its type's poll will read its time again", async () => {
-      const journal = state.open({ pollOverlapMs: hourMs });
+      const journal = await state.open({ pollOverlapMs: hourMs });
       await journal.append(appendOf([partOf([1], { keysAt: state.now })]), noCallback);
-      journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) + 60 });
+      await journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) + 60 });
       state.now += 100 * hourMs;
-      journal.maintain();
+      await journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
-      journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) });
-      journal.maintain();
+      await journal.setPollCursor("flow", { type: "flow", readUntil: Math.floor(state.now / 1000) });
+      await journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
     });
 
     test("until the row that brought it again has left too", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const part = (keysAt: number) => partOf([1], { keysAt });
       await journal.append(appendOf([part(state.now)]), noCallback);
       await journal.append(appendOf([part(state.now + hourMs)], { source: "poll" }), noCallback);
       state.now += 6.5 * hourMs;
-      journal.maintain();
+      await journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(true);
       state.now += hourMs;
-      journal.maintain();
+      await journal.maintain();
       expect(journal.knows("flow", keyOf(1), 0)).toBe(false);
     });
 
     test("unless its class has more than it may: the oldest leave, and the horizon moves, over restarts too", async () => {
-      const journal = state.open({ maxKeys: 1000 });
+      const journal = await state.open({ maxKeys: 1000 });
       for (let batch = 0; batch < 12; batch++) {
         const numbers = Array.from({ length: 100 }, (_, n) => batch * 100 + n);
         const source = batch === 0 ? "stream" : "poll";
@@ -489,13 +491,13 @@ export function journalContract(create: () => TestState): void {
       }
       expect(journal.horizon("flow")).toEqual({ until: 0, streamed: 0 });
       state.now = hourMs;
-      journal.maintain();
+      await journal.maintain();
       expect(journal.keyCount("flow")).toBe(1000);
       expect(journal.knows("flow", keyOf(199), 0)).toBe(false);
       expect(journal.knows("flow", keyOf(200), 0)).toBe(true);
       expect(journal.horizon("flow")).toEqual({ until: 4 * minute, streamed: 2 * minute });
-      journal.close();
-      const again = state.open({ maxKeys: 1000 });
+      await journal.close();
+      const again = await state.open({ maxKeys: 1000 });
       expect([again.horizon("flow"), again.keyCount("flow")]).toEqual([
         { until: 4 * minute, streamed: 2 * minute },
         1000,
@@ -503,26 +505,26 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("with thousands of others that came one by one, a second or two apart, and leaves with its own hour", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const keysAt = (n: number): number => state.now + n * 2000;
       for (let n = 0; n < 400; n++) await journal.append(appendOf([partOf([n], { keysAt: keysAt(n) })]), noCallback);
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect(again.keyCount("flow")).toBe(400);
       for (let n = 0; n < 400; n++) expect(again.knows("flow", keyOf(n), 0)).toBe(true);
       await again.append(appendOf([partOf([400], { keysAt: keysAt(400) })]), noCallback);
       state.now += 6 * hourMs + 300_000;
-      again.maintain();
+      await again.maintain();
       expect(again.knows("flow", keyOf(399), 0)).toBe(true);
       expect(again.knows("flow", keyOf(50), 0)).toBe(false);
-      again.close();
-      const third = state.open();
+      await again.close();
+      const third = await state.open();
       expect(third.knows("flow", keyOf(50), 0)).toBe(false);
       expect(third.knows("flow", keyOf(400), 0)).toBe(true);
     });
 
     test("with all that came in the same append, however many they were", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       for (const [first, count] of [
         [0, 3000],
         [3000, 40_000],
@@ -535,10 +537,10 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("over a restart, with its counters and the ways that brought it", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await journal.append(appendOf([partOf([1], { keys: [keyOf(1, 5)] })]), noCallback);
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       const { tally } = await appendKey(again, keyOf(1, 6));
       expect(tally).toMatchObject({ duplicates: { flow: 1 }, conflicts: { counters: 1, entries: 0 } });
     });
@@ -549,28 +551,28 @@ export function journalContract(create: () => TestState): void {
 
   describe("the poll cursor", () => {
     test("moves with its batch, alone, and survives a restart until it is dropped", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       expect(journal.pollCursor("audit")).toBeUndefined();
       const poll = { type: "audit" as const, readUntil: 10, isOurClock: true as const, unverifiableSeconds: 0 };
       await journal.append(appendOf([], { source: "poll", poll }), noCallback);
       expect(journal.pollCursor("audit")).toEqual({ type: "audit", readUntil: 10, isOurClock: true });
-      journal.setPollCursor("audit", { type: "audit", readUntil: 20 });
-      journal.close();
-      const again = state.open();
+      await journal.setPollCursor("audit", { type: "audit", readUntil: 20 });
+      await journal.close();
+      const again = await state.open();
       expect(again.pollCursor("audit")).toEqual({ type: "audit", readUntil: 20 });
-      again.setPollCursor("audit", undefined);
-      again.close();
-      expect(state.open().pollCursor("audit")).toBeUndefined();
+      await again.setPollCursor("audit", undefined);
+      await again.close();
+      expect((await state.open()).pollCursor("audit")).toBeUndefined();
     });
   });
 
   describe("the snapshot", () => {
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 
-    test("keeps blobs that are not named, and removes those that are undefined", () => {
-      const journal = state.open();
+    test("keeps blobs that are not named, and removes those that are undefined", async () => {
+      const journal = await state.open();
       expect(journal.readSnapshot()).toEqual({ measuredSeq: 0, blobs: new Map() });
-      journal.writeSnapshot({
+      await journal.writeSnapshot({
         measuredSeq: 3,
         blobs: new Map([
           ["a", bytes("1")],
@@ -578,15 +580,15 @@ export function journalContract(create: () => TestState): void {
           ["c", bytes("3")],
         ]),
       });
-      journal.writeSnapshot({
+      await journal.writeSnapshot({
         measuredSeq: 4,
         blobs: new Map([
           ["b", bytes("4")],
           ["c", undefined],
         ]),
       });
-      journal.close();
-      const { measuredSeq, blobs } = state.open().readSnapshot();
+      await journal.close();
+      const { measuredSeq, blobs } = (await state.open()).readSnapshot();
       expect(measuredSeq).toBe(4);
       expect([...blobs].map(([name, blob]) => [name, Buffer.from(blob).toString()])).toEqual([
         ["a", "1"],
@@ -595,13 +597,13 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("gives way to series that begin anew, with the counters of delivery; what pends still pends", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await appendNumbers(journal, [4]);
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 1, blobs: new Map([["a", bytes("1")]]) });
+      await journal.writeSnapshot({ measuredSeq: 1, blobs: new Map([["a", bytes("1")]]) });
       const { instanceId } = journal.identity;
-      journal.beginSeriesAnew(777);
+      await journal.beginSeriesAnew(777);
       const check = (one: Journal): void => {
         expect(one.readSnapshot()).toEqual({ measuredSeq: 1, blobs: new Map() });
         expect(one.identity).toMatchObject({ instanceId, createdAt: 777 });
@@ -609,53 +611,53 @@ export function journalContract(create: () => TestState): void {
         expect(one.pendingRecords).toBe(1);
       };
       check(journal);
-      journal.close();
-      check(state.open());
+      await journal.close();
+      check(await state.open());
     });
 
     test("that gives way leaves the sums of delivery at what was delivered since, whoever still counts from before", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
-      journal.beginSeriesAnew(777);
+      await journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
+      await journal.beginSeriesAnew(777);
       await appendNumbers(journal, [4, 5]);
       await appendNumbers(journal, [6]);
       const logRecords = { delivered: 40, rejected: 2, deadLettered: 1 };
       const grown = { ...logRecords, delivered: 37 };
       journal.progress({ cursor: { ...cursorAt(3, 5), logRecords }, marks: [] });
       journal.progress({ cursor: { ...cursorAt(4, 5, 1), logRecords }, marks: [] });
-      settle(journal);
+      await settle(journal);
       const check = (one: Journal): void => {
         expect(one.cursor).toMatchObject({ seq: 4, records: { delivered: 2, deadLettered: 1 }, logRecords: grown });
         expect(one.pendingRecords).toBe(0);
       };
       check(journal);
-      journal.writeSnapshot({ measuredSeq: 3, blobs: new Map() });
-      journal.beginSeriesAnew(778);
+      await journal.writeSnapshot({ measuredSeq: 3, blobs: new Map() });
+      await journal.beginSeriesAnew(778);
       await appendNumbers(journal, [7]);
       journal.progress({ cursor: { ...cursorAt(5, 6, 1), logRecords: { ...logRecords, delivered: 41 } }, marks: [] });
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect(again.cursor).toEqual({
         ...cursorAt(5, 1),
         logRecords: { delivered: 1, rejected: 0, deadLettered: 0 },
       });
       await appendNumbers(again, [8]);
       again.progress({ cursor: cursorAt(6, 2), marks: [] });
-      settle(again);
+      await settle(again);
       expect([again.cursor.records.delivered, again.pendingRecords]).toEqual([2, 0]);
     });
   });
 
   describe("identity and state", () => {
-    test("stay the same over restarts", () => {
-      const journal = state.open();
+    test("stay the same over restarts", async () => {
+      const journal = await state.open();
       const { identity } = journal;
       expect(identity.identitySecret).toMatch(/^[0-9a-f]{64}$/);
-      journal.writeState("devices", Uint8Array.of(1, 2, 3));
-      journal.close();
-      const again = state.open();
+      await journal.writeState("devices", Uint8Array.of(1, 2, 3));
+      await journal.close();
+      const again = await state.open();
       expect(again.identity).toEqual(identity);
       expect([...(again.readState("devices") ?? [])]).toEqual([1, 2, 3]);
       expect(again.readState("other")).toBeUndefined();
@@ -667,14 +669,14 @@ export function journalContract(create: () => TestState): void {
       journal.append(appendOf([], { quarantine: [quarantineOf(texts)], ...more }), noCallback);
 
     test("keeps a text once, counts it, and does not pend", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const first = await invalid(journal, ["a", "b"]);
       expect(first.tally.quarantined).toEqual([{ type: "flow", reason: "decode_error", records: 2 }]);
       const second = await invalid(journal, ["b", "c"]);
       expect(second.tally).toMatchObject({ duplicates: { flow: 1 }, quarantined: [{ records: 1 }] });
       expect(journal.pendingRecords).toBe(0);
-      expect(journal.quarantine.counts({})).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
-      expect(journal.quarantine.page({}, { limit: 10 }).map(({ detail }) => detail)).toEqual([
+      expect(await journal.quarantine.counts({})).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
+      expect((await journal.quarantine.page({}, { limit: 10 })).map(({ detail }) => detail)).toEqual([
         "about c",
         "about b",
         "about a",
@@ -682,7 +684,7 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("lists marks and lines page by page, newest first, by class, reason and time", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await invalid(journal, ["a", "b"]);
       await journal.append(
@@ -697,103 +699,103 @@ export function journalContract(create: () => TestState): void {
           markOn(1, { why: "partial", at: 5 }),
         ],
       });
-      settle(journal);
+      await settle(journal);
       const { quarantine } = journal;
       const all: string[] = [];
       for (let beforeId: string | undefined; ; beforeId = all.at(-1)) {
-        const page = quarantine.page({}, { limit: 2, ...(beforeId !== undefined && { beforeId }) });
+        const page = await quarantine.page({}, { limit: 2, ...(beforeId !== undefined && { beforeId }) });
         if (page.length === 0) break;
         all.push(...page.map(({ id }) => id));
       }
       expect(all.slice(0, 3)).toEqual(["5.0", "3.1", "3.0"]);
       const marked = all.slice(3);
-      const records = marked.map((id) => quarantine.read(id)?.item);
+      const records = await Promise.all(marked.map(async (id) => (await quarantine.read(id))?.item));
       expect(records).toMatchObject([
         { reason: "too_large", from: 2, records: 1 },
         { class: "note", reason: "partial", from: 0 },
         { reason: "rejected", from: 0, records: 2 },
       ]);
-      const ids = (filter: Parameters<typeof quarantine.page>[0]) =>
-        quarantine.page(filter, { limit: 10 }).map(({ id }) => id);
+      const ids = async (filter: Parameters<typeof quarantine.page>[0]) =>
+        (await quarantine.page(filter, { limit: 10 })).map(({ id }) => id);
       const [tooLarge = "", note = "", rejected = ""] = marked;
-      expect(ids({ class: "dead_letter" })).toEqual([tooLarge, rejected]);
-      expect(ids({ class: "note" })).toEqual([note]);
-      expect(ids({ class: "sample" })).toEqual(["5.0"]);
-      expect(ids({ reason: "too_large" })).toEqual([tooLarge]);
-      expect(ids({ before: 10 })).toEqual([note]);
-      expect(ids({ type: "audit" })).toEqual([]);
-      expect(ids({ type: "flow" })).toEqual(all);
-      expect(quarantine.counts({ class: "dead_letter" })).toEqual([
+      expect(await ids({ class: "dead_letter" })).toEqual([tooLarge, rejected]);
+      expect(await ids({ class: "note" })).toEqual([note]);
+      expect(await ids({ class: "sample" })).toEqual(["5.0"]);
+      expect(await ids({ reason: "too_large" })).toEqual([tooLarge]);
+      expect(await ids({ before: 10 })).toEqual([note]);
+      expect(await ids({ type: "audit" })).toEqual([]);
+      expect(await ids({ type: "flow" })).toEqual(all);
+      expect(await quarantine.counts({ class: "dead_letter" })).toEqual([
         { class: "dead_letter", reason: "rejected", items: 1 },
         { class: "dead_letter", reason: "too_large", items: 1 },
       ]);
     });
 
     test("shows a line's text, and the records that a mark covers", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await invalid(journal, ["a", "b"]);
       journal.progress({ marks: [markOn(1, { from: 1, to: 3, message: "too old" })] });
-      settle(journal);
+      await settle(journal);
       const { quarantine } = journal;
-      const [mark = ""] = quarantine.page({ class: "dead_letter" }, { limit: 1 }).map(({ id }) => id);
-      expect(quarantine.read("3.1")).toMatchObject({
+      const [mark = ""] = (await quarantine.page({ class: "dead_letter" }, { limit: 1 })).map(({ id }) => id);
+      expect(await quarantine.read("3.1")).toMatchObject({
         texts: ["b"],
         isCut: false,
         item: { reason: "decode_error", from: 1 },
       });
-      expect(quarantine.read(mark)).toMatchObject({
+      expect(await quarantine.read(mark)).toMatchObject({
         texts: ['{"event":{"n":2}}', '{"event":{"n":3}}'],
         item: { class: "dead_letter", type: "flow", detail: "too old", from: 1, records: 2 },
       });
-      for (const id of ["m1", "m9", "3.2", "1.0", "x", "3"]) expect(quarantine.read(id)).toBeUndefined();
+      for (const id of ["m1", "m9", "3.2", "1.0", "x", "3"]) expect(await quarantine.read(id)).toBeUndefined();
     });
 
     test("removes texts and marks, in any order; the other texts keep their ids", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1]);
       await invalid(journal, ["a", "b", "c", "d", "e"]);
       journal.progress({ marks: [markOn(1)] });
-      settle(journal);
+      await settle(journal);
       const { quarantine } = journal;
-      const ids = () => quarantine.page({}, { limit: 10 }).map(({ id }) => id);
-      const mark = ids().at(-1) as string;
-      expect(quarantine.remove(["3.0", "3.0", "3.3", mark, "m1", "m99", "9.9"])).toBe(3);
-      expect(ids()).toEqual(["3.4", "3.2", "3.1"]);
-      expect(quarantine.counts({})).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
-      const page = (beforeId: string) => quarantine.page({}, { limit: 10, beforeId }).map(({ id }) => id);
-      expect([page("3.3"), page("3.2"), page("3.0")]).toEqual([["3.2", "3.1"], ["3.1"], []]);
-      journal.close();
-      const again = state.open();
-      expect(again.quarantine.remove(["3.1", "3.4"])).toBe(2);
-      expect(again.quarantine.read("3.2")?.texts).toEqual(["c"]);
-      expect(again.quarantine.remove(["3.2"])).toBe(1);
-      expect(rowsIn(again).map(({ seq }) => seq)).toEqual([1, 2]);
+      const ids = async () => (await quarantine.page({}, { limit: 10 })).map(({ id }) => id);
+      const mark = (await ids()).at(-1) as string;
+      expect(await quarantine.remove(["3.0", "3.0", "3.3", mark, "m1", "m99", "9.9"])).toBe(3);
+      expect(await ids()).toEqual(["3.4", "3.2", "3.1"]);
+      expect(await quarantine.counts({})).toEqual([{ class: "invalid", reason: "decode_error", items: 3 }]);
+      const page = async (beforeId: string) => (await quarantine.page({}, { limit: 10, beforeId })).map(({ id }) => id);
+      expect([await page("3.3"), await page("3.2"), await page("3.0")]).toEqual([["3.2", "3.1"], ["3.1"], []]);
+      await journal.close();
+      const again = await state.open();
+      expect(await again.quarantine.remove(["3.1", "3.4"])).toBe(2);
+      expect((await again.quarantine.read("3.2"))?.texts).toEqual(["c"]);
+      expect(await again.quarantine.remove(["3.2"])).toBe(1);
+      expect((await rowsIn(again)).map(({ seq }) => seq)).toEqual([1, 2]);
     });
 
     test("leaves neither with its row nor by age while texts of it are there", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await invalid(journal, ["a"]);
-      finishAll(journal);
+      await finishAll(journal);
       state.now += 1000 * hourMs;
-      journal.maintain();
-      expect(journal.quarantine.read("2.0")?.texts).toEqual(["a"]);
+      await journal.maintain();
+      expect((await journal.quarantine.read("2.0"))?.texts).toEqual(["a"]);
     });
 
     test("clears the line of a retry with its commit, and refuses the retry if it is gone", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await invalid(journal, ["a", "b"]);
       const retries = { seq: 2, line: 0, reason: "decode_error" };
       const { tally } = await appendNumbers(journal, [1], { retries });
       expect(tally.retried).toEqual({ decode_error: 1 });
-      expect(journal.quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["2.1"]);
+      expect((await journal.quarantine.page({}, { limit: 10 })).map(({ id }) => id)).toEqual(["2.1"]);
       const [gone, other] = await Promise.allSettled([
         appendNumbers(journal, [2], { retries }),
         appendNumbers(journal, [3]),
       ]);
       expect(gone.status).toBe("rejected");
       expect(other.status).toBe("fulfilled");
-      expect(numbersIn(journal)).toEqual([1, 3]);
+      expect(await numbersIn(journal)).toEqual([1, 3]);
       expect(journal.knows("flow", keyOf(2), 0)).toBe(false);
       expect(journal.space.refusal).toBeUndefined();
     });
@@ -801,34 +803,34 @@ export function journalContract(create: () => TestState): void {
 
   describe("marks", () => {
     test("are read by a reader, oldest first, by what they share", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       await journal.append(appendOf([partOf([4], { type: "audit" })]), noCallback);
       journal.progress({ marks: [markOn(1, { at: 1 }), markOn(1, { at: 2, why: "failing" }), markOn(2, { at: 3 })] });
-      settle(journal);
+      await settle(journal);
       const reader = journal.openReader();
-      const ids = (filter: object, afterId = 0, marks = 10) =>
-        reader.marks(filter, { afterId, marks }).map(({ id }) => id);
-      expect(ids({})).toEqual([1, 2, 3]);
-      expect(ids({}, 1, 1)).toEqual([2]);
-      expect(ids({ type: "audit" })).toEqual([3]);
-      expect(ids({ reason: "failing" })).toEqual([2]);
-      expect(ids({ before: 2 })).toEqual([1]);
-      expect(ids({ ids: ["m3", "m1", "m99"] })).toEqual([1, 3]);
-      expect(ids({ class: "note" })).toEqual([]);
-      expect(reader.marks({ ids: ["m2"] }, { afterId: 0, marks: 1 })).toEqual([
+      const ids = async (filter: object, afterId = 0, marks = 10) =>
+        (await reader.marks(filter, { afterId, marks })).map(({ id }) => id);
+      expect(await ids({})).toEqual([1, 2, 3]);
+      expect(await ids({}, 1, 1)).toEqual([2]);
+      expect(await ids({ type: "audit" })).toEqual([3]);
+      expect(await ids({ reason: "failing" })).toEqual([2]);
+      expect(await ids({ before: 2 })).toEqual([1]);
+      expect(await ids({ ids: ["m3", "m1", "m99"] })).toEqual([1, 3]);
+      expect(await ids({ class: "note" })).toEqual([]);
+      expect(await reader.marks({ ids: ["m2"] }, { afterId: 0, marks: 1 })).toEqual([
         { ...markOn(1, { at: 2, why: "failing" }), id: 2 },
       ]);
       reader.close();
     });
 
     test("keep the newest hundred notes", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1]);
       journal.progress({ marks: Array.from({ length: 130 }, (_, at) => markOn(1, { why: "partial", at })) });
-      settle(journal);
-      journal.maintain();
-      const page = journal.quarantine.page({ class: "note" }, { limit: 500 });
+      await settle(journal);
+      await journal.maintain();
+      const page = await journal.quarantine.page({ class: "note" }, { limit: 500 });
       expect([page.length, page[0]?.at, page.at(-1)?.at]).toEqual([100, 129, 30]);
       expect(journal.quarantine.evicted).toEqual([{ class: "note", reason: "partial", items: 30 }]);
     });
@@ -836,66 +838,66 @@ export function journalContract(create: () => TestState): void {
 
   describe("a redelivery", () => {
     test("replays delivered rows of a range, and shows how it goes over a restart", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       for (const n of [1, 2, 3, 4]) await appendNumbers(journal, [n, n + 10], { receivedAt: n * 1000 });
       journal.progress({ cursor: cursorAt(4, 6), marks: [] });
-      settle(journal);
+      await settle(journal);
       const plan = await journal.planReplay({ since: 2000, until: 9000 }, 5);
       expect(plan).toMatchObject({ name: "replay", id: 5, untilSeq: 4, total: 4, cursor: { seq: 2 } });
       expect(journal.redelivery("replay")).toBeUndefined();
-      journal.beginRedelivery(plan);
+      await journal.beginRedelivery(plan);
       journal.progress({ redelivered: [{ name: "replay", id: 5, cursor: cursorAt(3, 2), taken: [], isOver: false }] });
       journal.progress({ redelivered: [{ name: "replay", id: 4, cursor: cursorAt(9, 9), taken: [], isOver: true }] });
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect(again.redelivery("replay")).toEqual({ ...plan, cursor: cursorAt(3, 2) });
       again.progress({ redelivered: [{ name: "replay", id: 5, cursor: cursorAt(4, 4), taken: [], isOver: true }] });
-      settle(again);
+      await settle(again);
       expect(again.redelivery("replay")?.endedAt).toBe(state.now);
-      expect(again.cancelRedelivery("replay")).toBe(false);
+      expect(await again.cancelRedelivery("replay")).toBe(false);
     });
 
     test("plans a retry from the row of the first dead letter, whatever the ids of dead letters are", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       const first = [1, 2, 3].map((to) => markOn(1, { from: to - 1, to }));
       journal.progress({ cursor: cursorAt(2, 0, 3), marks: first });
-      settle(journal);
-      expect(journal.planRetry({ ids: ["m3"] }, 1)).toMatchObject({ untilSeq: 4, total: 1, cursor: { seq: 1 } });
+      await settle(journal);
+      expect(await journal.planRetry({ ids: ["m3"] }, 1)).toMatchObject({ untilSeq: 4, total: 1, cursor: { seq: 1 } });
     });
 
     test("retries dead letters: those that were taken leave, the others stay", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2, 3]);
       journal.progress({
         cursor: cursorAt(2, 0, 3),
         marks: [markOn(1, { to: 2 }), markOn(1, { why: "partial" }), markOn(1, { from: 2, to: 3 })],
       });
-      settle(journal);
-      const plan = journal.planRetry({}, 1);
+      await settle(journal);
+      const plan = await journal.planRetry({}, 1);
       expect(plan).toMatchObject({ name: "retry", untilSeq: 4, total: 3, cursor: { seq: 1 } });
-      journal.beginRedelivery(plan);
+      await journal.beginRedelivery(plan);
       journal.progress({ redelivered: [{ name: "retry", id: 1, cursor: cursorAt(2, 2), taken: [1], isOver: false }] });
       journal.progress({ redelivered: [{ name: "retry", id: 1, cursor: cursorAt(4, 2, 1), taken: [], isOver: true }] });
-      settle(journal);
-      expect(journal.quarantine.page({}, { limit: 10 }).map(({ id }) => id)).toEqual(["m3", "m2"]);
+      await settle(journal);
+      expect((await journal.quarantine.page({}, { limit: 10 })).map(({ id }) => id)).toEqual(["m3", "m2"]);
       expect(journal.redelivery("retry")?.endedAt).toBe(state.now);
     });
   });
 
   test("a retry begins at the row of its first mark, whatever the numbers of marks are", async () => {
-    const journal = state.open();
+    const journal = await state.open();
     for (const numbers of [[1, 2, 3], [4]]) await appendNumbers(journal, numbers);
     journal.progress({
       cursor: cursorAt(3, 0, 4),
       marks: [markOn(2), ...[0, 1, 2].map((from) => markOn(1, { from, to: from + 1 }))],
     });
-    settle(journal);
+    await settle(journal);
     const last = { ids: ["m4"] };
-    expect(journal.quarantine.page(last, { limit: 5 })).toMatchObject([{ id: "m4", seq: 1, from: 2 }]);
-    expect(journal.planRetry(last, 1)).toMatchObject({ total: 1, cursor: { seq: 1 }, untilSeq: 5 });
-    expect(journal.planRetry({}, 1)).toMatchObject({ total: 4, cursor: { seq: 1 }, untilSeq: 5 });
-    expect(journal.planRetry({ ids: ["m1"] }, 1)).toMatchObject({ total: 1, cursor: { seq: 2 }, untilSeq: 2 });
+    expect(await journal.quarantine.page(last, { limit: 5 })).toMatchObject([{ id: "m4", seq: 1, from: 2 }]);
+    expect(await journal.planRetry(last, 1)).toMatchObject({ total: 1, cursor: { seq: 1 }, untilSeq: 5 });
+    expect(await journal.planRetry({}, 1)).toMatchObject({ total: 4, cursor: { seq: 1 }, untilSeq: 5 });
+    expect(await journal.planRetry({ ids: ["m1"] }, 1)).toMatchObject({ total: 1, cursor: { seq: 2 }, untilSeq: 2 });
   });
 
   describe("space", () => {
@@ -917,7 +919,7 @@ export function journalContract(create: () => TestState): void {
     }
 
     test("that is full refuses appends and says why, until rows are delivered and measured", async () => {
-      const journal = state.open({ maxBytes: 32 * mebibyte });
+      const journal = await state.open({ maxBytes: 32 * mebibyte });
       expect(journal.space.refusal).toBeUndefined();
       const next = await fill(journal, 0);
       expect(next).toBeGreaterThan(100);
@@ -925,17 +927,17 @@ export function journalContract(create: () => TestState): void {
       expect(journal.pendingRecords).toBe(next);
       expect(journal.wantsSnapshot).toBe(false);
       journal.progress({ cursor: cursorAt(next, next - 1), marks: [] });
-      settle(journal);
+      await settle(journal);
       expect(journal.wantsSnapshot).toBe(true);
-      journal.writeSnapshot({ measuredSeq: next, blobs: new Map() });
-      journal.maintain();
+      await journal.writeSnapshot({ measuredSeq: next, blobs: new Map() });
+      await journal.maintain();
       expect(journal.space.refusal).toBeUndefined();
-      expect(numbersIn(journal).length).toBeLessThan(10);
+      expect((await numbersIn(journal)).length).toBeLessThan(10);
       expect(acceptedIn(await appendNumbers(journal, [next]))).toBe(1);
     });
 
     test("goes to dead letters up to a quarter: the oldest leave, which is counted and said once", async () => {
-      const journal = state.open({ maxBytes: 32 * mebibyte });
+      const journal = await state.open({ maxBytes: 32 * mebibyte });
       let next = 0;
       for (let round = 0; round < 4; round++) {
         next = await fill(journal, next);
@@ -943,11 +945,11 @@ export function journalContract(create: () => TestState): void {
           ({ seq }) => seq >= journal.cursor.seq,
         );
         journal.progress({ cursor: cursorAt(next + 1, 0, next), marks });
-        journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
-        for (let call = 0; call < 20; call++) journal.maintain();
+        await journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
+        for (let call = 0; call < 20; call++) await journal.maintain();
         expect(journal.space.refusal).toBeUndefined();
       }
-      const kept = numbersIn(journal);
+      const kept = await numbersIn(journal);
       expect(kept.length).toBeGreaterThan(60);
       expect(kept.length).toBeLessThan(140);
       expect(kept.at(-1)).toBe(next - 1);
@@ -958,13 +960,13 @@ export function journalContract(create: () => TestState): void {
     });
 
     test("goes to quarantined texts up to 64 MiB: the oldest leave", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       /** Eight at a time: a transaction each takes longer than the rest of it. */
       for (let n = 0; n < 9; n++) {
         const quarantine = Array.from({ length: 8 }, () => quarantineOf([noise(mebibyte)]));
         await journal.append(appendOf([], { quarantine }), noCallback);
       }
-      const [count] = journal.quarantine.counts({});
+      const [count] = await journal.quarantine.counts({});
       const evicted = journal.quarantine.evicted[0]?.items ?? 0;
       expect(count?.items).toBeGreaterThan(40);
       expect(evicted).toBeGreaterThan(0);

@@ -2,7 +2,7 @@
 import { writeSync } from "node:fs";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { openSqliteJournal } from "../../src/journal/index.ts";
+import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
 import { acceptedIn, appendNumbers, configOf, cursorAt } from "./support.ts";
 
 const [path = "", first = "0"] = process.argv.slice(2);

@@ -2,9 +2,10 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { createRandom } from "../../src/demo/random.ts";
-import { acceptedIn, appendNumbers, createState, keyOf, numbersIn, type TestState } from "./support.ts";
+import { createState, type SqliteState } from "./sqlite-state.ts";
+import { acceptedIn, appendNumbers, keyOf, numbersIn } from "./support.ts";
 
-let state: TestState;
+let state: SqliteState;
 beforeEach(() => {
   state = createState();
 });
@@ -31,7 +32,7 @@ test("nothing that was answered is lost, and nothing is there twice, through ten
   for (let round = 0; round < 10; round++) {
     answered.push(...(await answersUntilKilled(round * 100_000, 20 + random.below(400))));
     const journal = state.open({ retentionMs: 1000 * 3_600_000 });
-    const numbers = numbersIn(journal);
+    const numbers = await numbersIn(journal);
     expect(new Set(numbers).size).toBe(numbers.length);
     for (const n of answered) if (!journal.knows("flow", keyOf(n), 0)) lost++;
     expect(journal.keyCount("flow")).toBe(journal.cursor.records.delivered + journal.pendingRecords);

@@ -8,9 +8,9 @@ import { appendOf, cursorAt, finishAll, hourMs, markOn, mebibyte, partOf, settle
 
 const all: readonly RecordType[] = ["flow", "audit", "webhook"];
 const noise = (length: number): string => randomBytes(length / 2).toString("hex");
-const finish = (journal: Journal): void => {
-  finishAll(journal);
-  for (let call = 0; call < 20; call++) journal.maintain();
+const finish = async (journal: Journal): Promise<void> => {
+  await finishAll(journal);
+  for (let call = 0; call < 20; call++) await journal.maintain();
 };
 const noMove = (): void => undefined;
 
@@ -37,16 +37,21 @@ export function destinationsContract(create: () => TestState): void {
     expect(found.accepted).toBe(delivered + found.pending + deadLettered + found.evicted);
     return { accepted: found.accepted, delivered, deadLettered, pending: found.pending, evicted: found.evicted };
   };
-  const report = (journal: Journal, name: string, cursor: LogCursor, marks: readonly NewMark[] = []): void => {
+  const report = async (
+    journal: Journal,
+    name: string,
+    cursor: LogCursor,
+    marks: readonly NewMark[] = [],
+  ): Promise<void> => {
     journal.progress({ cursor, marks }, name);
-    settle(journal);
+    await settle(journal);
   };
 
   describe("a further destination", () => {
     test("begins behind the last row, and counts the records of its types from there on", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await append(journal, "audit", 3);
-      journal.useDestinations([rule("lake"), rule("audits", { types: ["audit"] })], noMove);
+      await journal.useDestinations([rule("lake"), rule("audits", { types: ["audit"] })], noMove);
       await append(journal, "flow", 5);
       await append(journal, "audit", 2);
       expect(journal.destinations.map(({ cursor }) => cursor.seq)).toEqual([2, 2]);
@@ -56,12 +61,12 @@ export function destinationsContract(create: () => TestState): void {
     });
 
     test("keeps its position and its account over a restart, apart from all others", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       const rules = [rule("lake"), rule("audits", { types: ["audit"] })];
-      journal.useDestinations(rules, noMove);
+      await journal.useDestinations(rules, noMove);
       await append(journal, "flow", 5);
       await append(journal, "audit", 2);
-      report(journal, "lake", { ...cursorAt(2, 5), seq: 2 });
+      await report(journal, "lake", { ...cursorAt(2, 5), seq: 2 });
       await append(journal, "audit", 1);
       const before = ["lake", "audits"].map((name) => accountOf(journal, name));
       expect(before).toEqual([
@@ -69,110 +74,111 @@ export function destinationsContract(create: () => TestState): void {
         { accepted: 3, delivered: 0, deadLettered: 0, pending: 3, evicted: 0 },
       ]);
       expect(journal.cursor).toEqual(startOfJournal);
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect(["lake", "audits"].map((name) => accountOf(again, name))).toEqual(before);
-      again.useDestinations(rules, noMove);
+      await again.useDestinations(rules, noMove);
       expect(["lake", "audits"].map((name) => accountOf(again, name))).toEqual(before);
     });
 
     test("holds the rows that it has not got, and no others", async () => {
-      const journal = state.open({ retentionMs: 0 });
-      journal.useDestinations([rule("lake")], noMove);
+      const journal = await state.open({ retentionMs: 0 });
+      await journal.useDestinations([rule("lake")], noMove);
       for (let n = 0; n < 4; n++) await append(journal, "flow", 1);
       journal.progress({ cursor: cursorAt(5, 4), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 4, blobs: new Map() });
-      report(journal, "lake", cursorAt(3, 2));
+      await journal.writeSnapshot({ measuredSeq: 4, blobs: new Map() });
+      await report(journal, "lake", cursorAt(3, 2));
       state.now += hourMs;
-      finish(journal);
-      const seqs = () =>
-        journal
-          .openReader()
-          .read(1, { rows: 10, bytes: mebibyte })
-          .map(({ seq }) => seq);
-      expect(seqs()).toEqual([3, 4]);
-      report(journal, "lake", cursorAt(5, 4));
-      finish(journal);
-      expect(seqs()).toEqual([]);
+      await finish(journal);
+      const seqs = async () => {
+        const reader = journal.openReader();
+        const rows = await reader.read(1, { rows: 10, bytes: mebibyte });
+        reader.close();
+        return rows.map(({ seq }) => seq);
+      };
+      expect(await seqs()).toEqual([3, 4]);
+      await report(journal, "lake", cursorAt(5, 4));
+      await finish(journal);
+      expect(await seqs()).toEqual([]);
     });
 
     test("that is removed is told as it was, and holds nothing any more; one that comes back is new", async () => {
-      const journal = state.open({ retentionMs: 0 });
-      journal.useDestinations([rule("lake"), rule("other")], noMove);
+      const journal = await state.open({ retentionMs: 0 });
+      await journal.useDestinations([rule("lake"), rule("other")], noMove);
       await append(journal, "flow", 3);
-      const [removed, ...others] = journal.useDestinations([rule("other")], noMove);
+      const [removed, ...others] = await journal.useDestinations([rule("other")], noMove);
       expect(others).toEqual([]);
       expect(removed).toMatchObject({ name: "lake", pending: 3, pendingSince: state.now });
       expect(journal.destinations.map(({ name }) => name)).toEqual(["other"]);
-      journal.useDestinations([rule("lake")], noMove);
+      await journal.useDestinations([rule("lake")], noMove);
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 0, pending: 0 });
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
+      await journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
       state.now += hourMs;
-      finish(journal);
+      await finish(journal);
       expect(journal.openReader().read(1, { rows: 10, bytes: mebibyte })).toEqual([]);
     });
 
     test("of the last run holds its rows even before it is named again", async () => {
-      const journal = state.open({ retentionMs: 0 });
-      journal.useDestinations([rule("lake")], noMove);
+      const journal = await state.open({ retentionMs: 0 });
+      await journal.useDestinations([rule("lake")], noMove);
       await append(journal, "flow", 3);
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
-      journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
-      journal.close();
+      await journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
+      await journal.close();
       state.now += hourMs;
-      const again = state.open({ retentionMs: 0 });
-      finish(again);
+      const again = await state.open({ retentionMs: 0 });
+      await finish(again);
       expect(again.openReader().read(1, { rows: 10, bytes: mebibyte })).toHaveLength(1);
     });
 
     test("with other types counts what is before its position anew", async () => {
-      const journal = state.open();
-      journal.useDestinations([rule("lake", { types: ["audit"] })], noMove);
+      const journal = await state.open();
+      await journal.useDestinations([rule("lake", { types: ["audit"] })], noMove);
       await append(journal, "audit", 2);
       await append(journal, "flow", 5);
       await append(journal, "audit", 4);
-      report(journal, "lake", { ...cursorAt(3, 3), record: 1 });
+      await report(journal, "lake", { ...cursorAt(3, 3), record: 1 });
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 6, delivered: 3, pending: 3 });
-      journal.useDestinations([rule("lake", { types: ["flow", "audit"] })], noMove);
+      await journal.useDestinations([rule("lake", { types: ["flow", "audit"] })], noMove);
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 6, delivered: 3, pending: 3 });
-      journal.useDestinations([rule("lake", { types: ["flow"] })], noMove);
+      await journal.useDestinations([rule("lake", { types: ["flow"] })], noMove);
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 3, delivered: 3, pending: 0 });
       await append(journal, "flow", 7);
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 10, pending: 7 });
     });
 
     test("begins its counts anew with the series; what pends still pends, whoever still counts from before", async () => {
-      const journal = state.open();
-      journal.useDestinations([rule("lake")], noMove);
+      const journal = await state.open();
+      await journal.useDestinations([rule("lake")], noMove);
       await append(journal, "flow", 4);
-      report(journal, "lake", { ...cursorAt(1, 3), record: 3 });
-      journal.beginSeriesAnew(777);
+      await report(journal, "lake", { ...cursorAt(1, 3), record: 3 });
+      await journal.beginSeriesAnew(777);
       expect(journal.destinations[0]?.since).toBe(777);
       expect(accountOf(journal, "lake")).toMatchObject({ delivered: 3, pending: 1, accepted: 4 });
       await append(journal, "flow", 2);
-      report(journal, "lake", cursorAt(3, 6));
+      await report(journal, "lake", cursorAt(3, 6));
       expect(accountOf(journal, "lake")).toMatchObject({ delivered: 6, pending: 0, accepted: 6 });
     });
 
     test("has dead letters, a replay and a retry of its own", async () => {
-      const journal = state.open();
-      journal.useDestinations([rule("lake", { types: ["flow"] })], noMove);
+      const journal = await state.open();
+      await journal.useDestinations([rule("lake", { types: ["flow"] })], noMove);
       await append(journal, "audit", 2);
       await append(journal, "flow", 3);
       journal.progress({ cursor: cursorAt(2, 1, 1), marks: [markOn(1)] });
-      report(journal, "lake", cursorAt(3, 2, 1), [markOn(2)]);
-      const items = (destination: string) =>
-        journal.quarantine.page({ destination }, { limit: 9 }).map(({ seq, destination: of }) => [seq, of]);
-      expect(items("primary")).toEqual([[1, undefined]]);
-      expect(items("lake")).toEqual([[2, "lake"]]);
-      const retry = journal.planRetry({ destination: "lake" }, 5);
+      await report(journal, "lake", cursorAt(3, 2, 1), [markOn(2)]);
+      const items = async (destination: string) =>
+        (await journal.quarantine.page({ destination }, { limit: 9 })).map(({ seq, destination: of }) => [seq, of]);
+      expect(await items("primary")).toEqual([[1, undefined]]);
+      expect(await items("lake")).toEqual([[2, "lake"]]);
+      const retry = await journal.planRetry({ destination: "lake" }, 5);
       expect(retry).toMatchObject({ destination: "lake", total: 1 });
-      journal.beginRedelivery(retry);
-      expect(journal.planRetry({}, 6)).toMatchObject({ total: 1, cursor: { seq: 1 } });
+      await journal.beginRedelivery(retry);
+      expect(await journal.planRetry({}, 6)).toMatchObject({ total: 1, cursor: { seq: 1 } });
       const replay = await journal.planReplay({ since: 0, until: state.now }, 7, "lake");
       expect(replay).toMatchObject({ destination: "lake", total: 3, untilSeq: 3 });
-      journal.beginRedelivery(replay);
+      await journal.beginRedelivery(replay);
       expect(journal.redelivery("replay")).toBeUndefined();
       expect(journal.redelivery("replay", "lake")).toEqual(replay);
       const taken = {
@@ -184,11 +190,11 @@ export function destinationsContract(create: () => TestState): void {
         isOver: true,
       } as const;
       journal.progress({ redelivered: [taken] }, "lake");
-      settle(journal);
-      expect(items("lake")).toEqual([]);
-      expect(items("primary")).toHaveLength(1);
-      expect(journal.cancelRedelivery("replay", "primary")).toBe(false);
-      expect(journal.cancelRedelivery("replay", "lake")).toBe(true);
+      await settle(journal);
+      expect(await items("lake")).toEqual([]);
+      expect(await items("primary")).toHaveLength(1);
+      expect(await journal.cancelRedelivery("replay", "primary")).toBe(false);
+      expect(await journal.cancelRedelivery("replay", "lake")).toBe(true);
     });
   });
 
@@ -204,27 +210,27 @@ export function destinationsContract(create: () => TestState): void {
         const cursor = cursorAt(journal.lastSeq + 1, journal.lastSeq);
         journal.progress({ cursor, marks: [] });
         if (journal.destinations.length > 1) journal.progress({ cursor, marks: [] }, "other");
-        journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
-        journal.maintain();
+        await journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
+        await journal.maintain();
       }
       return false;
     }
 
     test("refuses appends as long as that is required", async () => {
-      const journal = state.open({ maxBytes: 32 * mebibyte });
-      journal.useDestinations([rule("lake")], noMove);
+      const journal = await state.open({ maxBytes: 32 * mebibyte });
+      await journal.useDestinations([rule("lake")], noMove);
       expect(await isFull(journal, 200)).toBe(true);
       expect(journal.space.refusal).toEndWith("; the destination lake is furthest behind");
       const { pending } = accountOf(journal, "lake");
-      report(journal, "lake", cursorAt(journal.lastSeq + 1, pending));
-      finish(journal);
+      await report(journal, "lake", cursorAt(journal.lastSeq + 1, pending));
+      await finish(journal);
       expect(journal.space.refusal).toBeUndefined();
     });
 
     test("gives up the oldest records of one that is not, and tells its new position", async () => {
       const moved: LogCursor[] = [];
-      const journal = state.open({ maxBytes: 32 * mebibyte });
-      journal.useDestinations([rule("lake", { isRequired: false }), rule("other")], (name, cursor) => {
+      const journal = await state.open({ maxBytes: 32 * mebibyte });
+      await journal.useDestinations([rule("lake", { isRequired: false }), rule("other")], (name, cursor) => {
         expect(name).toBe("lake");
         moved.push(cursor);
       });
@@ -235,11 +241,11 @@ export function destinationsContract(create: () => TestState): void {
       expect(account.pending).toBeGreaterThan(10);
       expect(accountOf(journal, "other")).toMatchObject({ delivered: 200, evicted: 0 });
       expect(moved.at(-1)).toEqual({ ...startOfJournal, seq: account.evicted + 1 });
-      journal.close();
-      const again = state.open({ maxBytes: 32 * mebibyte });
+      await journal.close();
+      const again = await state.open({ maxBytes: 32 * mebibyte });
       expect(accountOf(again, "lake")).toEqual(account);
-      again.useDestinations([rule("lake", { isRequired: false })], noMove);
-      report(again, "lake", cursorAt(201, account.pending));
+      await again.useDestinations([rule("lake", { isRequired: false })], noMove);
+      await report(again, "lake", cursorAt(201, account.pending));
       expect(accountOf(again, "lake")).toMatchObject({ delivered: account.pending, pending: 0 });
     });
   });

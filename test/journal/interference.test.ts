@@ -15,9 +15,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../src/errors.ts";
 import type { Journal } from "../../src/journal/index.ts";
-import { acceptedIn, appendNumbers, createState, keyOf, numbersIn, type TestState } from "./support.ts";
+import { createState, type SqliteState } from "./sqlite-state.ts";
+import { acceptedIn, appendNumbers, keyOf, numbersIn } from "./support.ts";
 
-let state: TestState;
+let state: SqliteState;
 let database: string;
 let log: string;
 let index: string;
@@ -51,7 +52,7 @@ async function expectStopped(journal: Journal, why: string): Promise<void> {
 
 async function expectAllThere(): Promise<void> {
   const again = state.open();
-  expect(numbersIn(again)).toEqual(numbers);
+  expect(await numbersIn(again)).toEqual(numbers);
   expect(again.pendingRecords).toBe(numbers.length);
   expect(again.loss.rows).toBe(0);
   expect(again.knows("flow", keyOf(7), 0)).toBe(true);
@@ -162,7 +163,7 @@ describe("if", () => {
     await expectStopped(journal, "-wal has been truncated");
     journal.close();
     const again = state.open();
-    const left = numbersIn(again);
+    const left = await numbersIn(again);
     expect(left.every((n) => numbers.includes(n))).toBe(true);
     expect(left.length + again.loss.rows).toBe(numbers.length);
     expect(acceptedIn(await appendNumbers(again, [2000]))).toBe(1);
@@ -178,7 +179,7 @@ describe("if", () => {
     await expectStopped(second, "has been truncated");
     second.close();
     const again = state.open();
-    expect(numbersIn(again).length + again.loss.rows).toBe(41);
+    expect((await numbersIn(again)).length + again.loss.rows).toBe(41);
   });
 
   test("another process writes to the database, nothing more is accepted, and nothing is set aside", async () => {
@@ -231,7 +232,7 @@ describe("if the process was killed, and before the next start", () => {
       await killed();
       act();
       const journal = state.open();
-      const left = numbersIn(journal);
+      const left = await numbersIn(journal);
       const lost = numbers.length - left.length;
       expect(left).toEqual(numbers.slice(0, left.length));
       expect(lost).toBeGreaterThan(0);
@@ -257,7 +258,7 @@ describe("if the process was killed, and before the next start", () => {
     for (const act of [() => rmSync(lastRow), () => writeFileSync(lastRow, "0000000000000099 00000000\n")]) {
       act();
       const journal = state.open();
-      expect([numbersIn(journal), journal.loss.rows]).toEqual([numbers, 0]);
+      expect([await numbersIn(journal), journal.loss.rows]).toEqual([numbers, 0]);
       journal.close();
     }
     expect(errors()).toEqual([]);

@@ -17,55 +17,56 @@ export function minutesContract(create: () => TestState): void {
     totals: new Uint8Array(256).fill(fill),
     detail: new Uint8Array(bytes).fill(fill),
   });
-  const ats = ({ minutes }: Journal) => minutes.totals(0, Number.MAX_SAFE_INTEGER, 10_000).map(({ at }) => at);
+  const ats = async ({ minutes }: Journal) =>
+    (await minutes.totals(0, Number.MAX_SAFE_INTEGER, 10_000)).map(({ at }) => at);
 
-  function write(journal: Journal, changed: readonly StoredMinute[], gap?: MinuteGap): void {
-    journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map(), minutes: { changed, gap } });
+  async function write(journal: Journal, changed: readonly StoredMinute[], gap?: MinuteGap): Promise<void> {
+    await journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map(), minutes: { changed, gap } });
   }
 
   describe("minutes", () => {
-    test("are there after a restart, in the order of time, and are replaced", () => {
+    test("are there after a restart, in the order of time, and are replaced", async () => {
       const at = state.now - (state.now % minuteMs);
-      const journal = state.open();
-      write(journal, [minuteAt(at), minuteAt(at - minuteMs), minuteAt(at - 9 * minuteMs)]);
-      write(journal, [minuteAt(at, 7)]);
-      journal.close();
-      const { minutes } = state.open();
-      expect(minutes.totals(at - minuteMs, at + 1, 10)).toEqual([
+      const journal = await state.open();
+      await write(journal, [minuteAt(at), minuteAt(at - minuteMs), minuteAt(at - 9 * minuteMs)]);
+      await write(journal, [minuteAt(at, 7)]);
+      await journal.close();
+      const { minutes } = await state.open();
+      expect(await minutes.totals(at - minuteMs, at + 1, 10)).toEqual([
         { at: at - minuteMs, totals: minuteAt(at).totals },
         { at, totals: minuteAt(at, 7).totals },
       ]);
-      expect(minutes.totals(0, at, 1)).toHaveLength(1);
-      expect(minutes.read(at)).toEqual(minuteAt(at, 7));
-      expect(minutes.read(at + minuteMs)).toBeUndefined();
+      expect(await minutes.totals(0, at, 1)).toHaveLength(1);
+      expect(await minutes.read(at)).toEqual(minuteAt(at, 7));
+      expect(await minutes.read(at + minuteMs)).toBeUndefined();
     });
 
     test("have no gap as long as each snapshot brings them, and keep one that is not filled yet", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1]);
-      write(journal, []);
+      await write(journal, []);
       expect(journal.minutes.gap).toBeUndefined();
       const gap = { from: 1, until: 1, since: 5, before: 9 };
-      write(journal, [], gap);
-      journal.close();
-      expect(state.open().minutes.gap).toEqual(gap);
+      await write(journal, [], gap);
+      await journal.close();
+      expect((await state.open()).minutes.gap).toEqual(gap);
     });
 
     test("lack the rows of a snapshot that did not bring them, and no others", async () => {
-      const journal = state.open();
+      const journal = await state.open();
       await appendNumbers(journal, [1]);
-      write(journal, [minuteAt(minuteMs)]);
+      await write(journal, [minuteAt(minuteMs)]);
       await appendNumbers(journal, [2]);
       await appendNumbers(journal, [3]);
-      finishAll(journal);
+      await finishAll(journal);
       await appendNumbers(journal, [4]);
-      journal.close();
-      const again = state.open();
+      await journal.close();
+      const again = await state.open();
       expect(again.minutes.gap).toEqual({ from: 2, until: 3, since: 0, before: Number.MAX_SAFE_INTEGER });
-      expect(ats(again)).toEqual([minuteMs]);
+      expect(await ats(again)).toEqual([minuteMs]);
     });
 
-    test("leave when they are older than the retention, and at the earliest after an hour", () => {
+    test("leave when they are older than the retention, and at the earliest after an hour", async () => {
       const at = state.now - (state.now % minuteMs);
       const old = [minuteAt(at - 2 * hourMs), minuteAt(at - hourMs / 2), minuteAt(at)];
       for (const [retentionMs, left] of [
@@ -73,36 +74,36 @@ export function minutesContract(create: () => TestState): void {
         [hourMs, 2],
         [0, 2],
       ] as const) {
-        const journal = state.open({ retentionMs });
-        write(journal, old);
-        journal.maintain();
-        expect(ats(journal)).toEqual(old.slice(3 - left).map((minute) => minute.at));
-        journal.close();
+        const journal = await state.open({ retentionMs });
+        await write(journal, old);
+        await journal.maintain();
+        expect(await ats(journal)).toEqual(old.slice(3 - left).map((minute) => minute.at));
+        await journal.close();
       }
     });
 
-    test("of a time that is days ahead leave too: the clock was wrong", () => {
-      const journal = state.open();
-      write(journal, [minuteAt(state.now), minuteAt(state.now + 48 * hourMs)]);
-      journal.maintain();
-      expect(ats(journal)).toEqual([state.now]);
+    test("of a time that is days ahead leave too: the clock was wrong", async () => {
+      const journal = await state.open();
+      await write(journal, [minuteAt(state.now), minuteAt(state.now + 48 * hourMs)]);
+      await journal.maintain();
+      expect(await ats(journal)).toEqual([state.now]);
     });
 
-    test("take a sixteenth of state.max_bytes at most: the oldest leave", () => {
-      const journal = state.open({ maxBytes: 64 * mebibyte });
+    test("take a sixteenth of state.max_bytes at most: the oldest leave", async () => {
+      const journal = await state.open({ maxBytes: 64 * mebibyte });
       const first = state.now - 600_000;
       for (let n = 0; n < 5; n++)
-        write(
+        await write(
           journal,
           Array.from({ length: 100 }, (_, place) => minuteAt(first + (n * 100 + place) * 1000, 1, 10_000)),
         );
-      journal.maintain();
-      journal.maintain();
-      const left = ats(journal);
+      await journal.maintain();
+      await journal.maintain();
+      const left = await ats(journal);
       expect(left.length * 10_000).toBeLessThan(4 * mebibyte);
       expect(left.length * 10_400).toBeGreaterThan(3 * mebibyte);
       expect(left.at(-1)).toBe(first + 499_000);
-      expect(journal.minutes.read(first)).toBeUndefined();
+      expect(await journal.minutes.read(first)).toBeUndefined();
     });
   });
 }

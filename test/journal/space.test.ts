@@ -4,11 +4,11 @@ import { statSync } from "node:fs";
 import { createRandom, type Random } from "../../src/demo/random.ts";
 import { Unavailable } from "../../src/errors.ts";
 import { captureConnection } from "../support/captured.ts";
+import { createState, type SqliteState } from "./sqlite-state.ts";
 import {
   acceptedIn,
   appendNumbers,
   appendOf,
-  createState,
   cursorAt,
   finishAll,
   hourMs,
@@ -18,10 +18,9 @@ import {
   numbersIn,
   partOf,
   settle,
-  type TestState,
 } from "./support.ts";
 
-let state: TestState;
+let state: SqliteState;
 beforeEach(() => {
   state = createState();
 });
@@ -77,10 +76,10 @@ test("a limit of SQLite's own that comes and goes at 600 random moments loses no
   expect(refused).toBeGreaterThan(100);
   expect(failedSnapshots).toBeGreaterThan(10);
   expect(journal.pendingRecords).toBe(acknowledged.length);
-  expect(numbersIn(journal)).toEqual(acknowledged);
+  expect(await numbersIn(journal)).toEqual(acknowledged);
   journal.close();
   const again = state.open();
-  expect(numbersIn(again)).toEqual(acknowledged);
+  expect(await numbersIn(again)).toEqual(acknowledged);
   expect(again.keyCount("flow")).toBe(acknowledged.length);
 }, 120_000);
 
@@ -106,11 +105,11 @@ describe("a small journal whose rows are delivered at once", () => {
         journal.append(appendOf([partOf([round * 100 + n], { padding: noise(random, 1200) })]), () => undefined),
       );
       for (const answer of await Promise.all(batches)) expect(acceptedIn(answer)).toBe(1);
-      if (journal.wantsSnapshot || round % 20 === 0) finishAll(journal);
+      if (journal.wantsSnapshot || round % 20 === 0) await finishAll(journal);
       if (round % 4 === 0) journal.maintain();
     }
     expect(journal.lastSeq).toBe(30_000);
-    expect(numbersIn(journal).length).toBeLessThan(30_000);
+    expect((await numbersIn(journal)).length).toBeLessThan(30_000);
     expect(journal.space.refusal).toBeUndefined();
   }, 120_000);
 
@@ -143,7 +142,7 @@ test("a full journal of which everything is refused takes the marks, the cursor 
   expect(journal.space.refusal).toContain("the journal is full");
   const marks = Array.from({ length: rows }, (_, row) => markOn(row + 1, { message: "x".repeat(1000) }));
   journal.progress({ cursor: cursorAt(rows + 1, 0, rows), marks });
-  settle(journal);
+  await settle(journal);
   const snapshot = crypto.getRandomValues(new Uint8Array(64 * 1024)).toHex();
   const blobs = new Map(Array.from({ length: 32 }, (_, blob) => [`b${blob}`, Buffer.from(snapshot)] as const));
   journal.writeSnapshot({ measuredSeq: rows, blobs });
@@ -158,7 +157,7 @@ test("a journal that shrinks again gives its pages back, and takes that for nobo
   const size = (): number => statSync(journal.location).size;
   for (let n = 0; n < 400; n++)
     await journal.append(appendOf([partOf([n], { padding: noise(random, 48_000) })]), () => undefined);
-  finishAll(journal);
+  await finishAll(journal);
   state.now += hourMs;
   const full = size();
   for (let call = 0; call < 200; call++) {
@@ -183,15 +182,17 @@ test("a mark that a retry has yet to come to does not leave for want of space", 
     for (let call = 0; call < 20; call++) journal.maintain();
   };
   await marked(0, 100);
-  const plan = journal.planRetry({}, 1);
+  const plan = await journal.planRetry({}, 1);
   journal.beginRedelivery(plan);
   await marked(100, 420);
-  const left = journal.quarantine.page({ class: "dead_letter" }, { limit: 1000 }).map(({ id }) => Number(id.slice(1)));
+  const left = (await journal.quarantine.page({ class: "dead_letter" }, { limit: 1000 })).map(({ id }) =>
+    Number(id.slice(1)),
+  );
   expect(left.filter((id) => id < plan.untilSeq)).toHaveLength(100);
   expect(left.length).toBeLessThan(420);
 });
 
-test("no statement looks at all marks: quarantining beside 100,000 dead letters costs no more", () => {
+test("no statement looks at all marks: quarantining beside 100,000 dead letters costs no more", async () => {
   const { database, statements } = captureConnection(() => state.open());
   const ofMarks = [...statements].filter((sql) => /\b(FROM|JOIN) mark\b/.test(sql));
   expect(ofMarks.length).toBeGreaterThan(5);

@@ -23,30 +23,31 @@ import { Ballast } from "../../src/journal/sqlite/health.ts";
 import { inspectJournal } from "../../src/journal/index.ts";
 import { stateDirectoryProblem, takeStateDirectory } from "../../src/journal/sqlite/directory.ts";
 import { canMount, mountSmallDisk } from "../support/small-disk.ts";
-import { appendNumbers, createState, mebibyte, numbersIn, type TestState } from "./support.ts";
+import { createState, type SqliteState } from "./sqlite-state.ts";
+import { appendNumbers, mebibyte, numbersIn } from "./support.ts";
 
-let state: TestState;
+let state: SqliteState;
 beforeEach(() => {
   state = createState();
 });
 afterEach(() => state.remove());
 
 describe("the state directory", () => {
-  test("is made for its owner alone, and so are its files", () => {
+  test("is made for its owner alone, and so are its files", async () => {
     state.open({ ballastBytes: mebibyte });
     expect(statSync(state.path).mode & 0o777).toBe(0o700);
     for (const name of readdirSync(state.path))
       expect([name, statSync(join(state.path, name)).mode & 0o077]).toEqual([name, 0]);
   });
 
-  test("keeps its mode if it was there", () => {
+  test("keeps its mode if it was there", async () => {
     mkdirSync(state.path, { mode: 0o750 });
     chmodSync(state.path, 0o750);
     state.open();
     expect(statSync(state.path).mode & 0o777).toBe(0o750);
   });
 
-  test("is refused if everybody may write to it", () => {
+  test("is refused if everybody may write to it", async () => {
     mkdirSync(state.path);
     chmodSync(state.path, 0o1777);
     expect(() => state.open()).toThrow("is writable by everyone");
@@ -54,7 +55,7 @@ describe("the state directory", () => {
     expect(inspectJournal(state.path)).toMatchObject({ kind: "unusable" });
   });
 
-  test("is refused with the command that makes it private, unless everybody is meant to write to it", () => {
+  test("is refused with the command that makes it private, unless everybody is meant to write to it", async () => {
     mkdirSync(state.path);
     chmodSync(state.path, 0o777);
     expect(() => state.open()).toThrow(`is writable by everyone. Run: chmod o-w ${state.path}`);
@@ -71,7 +72,7 @@ describe("the state directory", () => {
     expect(readdirSync(state.path)).toEqual([]);
   });
 
-  test("is refused to a second journal as long as the first holds it", () => {
+  test("is refused to a second journal as long as the first holds it", async () => {
     const first = state.open();
     expect(() => state.open()).toThrow("another process uses the state directory");
     expect(inspectJournal(state.path)).toEqual({ kind: "in_use" });
@@ -79,7 +80,7 @@ describe("the state directory", () => {
     state.open();
   });
 
-  test("is refused if it is a file", () => {
+  test("is refused if it is a file", async () => {
     writeFileSync(state.path, "");
     expect(() => state.open()).toThrow(Unavailable);
     expect(() => state.open()).toThrow(`${state.path} is not a directory`);
@@ -100,7 +101,7 @@ describe("the state directory", () => {
     expect(() => state.open()).toThrow(`this user may not write to ${state.path}: chmod u+rwx it`);
   });
 
-  test("in memory goes with the process, and with the next start if that was killed", () => {
+  test("in memory goes with the process, and with the next start if that was killed", async () => {
     const abandoned = mkdtempSync(join(tmpdir(), "tailscale2otel-memory-"));
     writeFileSync(join(abandoned, "lock.db"), "");
     const young = mkdtempSync(join(tmpdir(), "tailscale2otel-memory-"));
@@ -124,7 +125,7 @@ describe("the state directory", () => {
 
 describe("a file of the state directory", () => {
   for (const name of ["lock.db", "journal.db", "journal.db-wal", "last-row", "rescued.db"]) {
-    test(`that is a link, as ${name} here, is refused with its path, and what it leads to is left as it is`, () => {
+    test(`that is a link, as ${name} here, is refused with its path, and what it leads to is left as it is`, async () => {
       mkdirSync(state.path, { mode: 0o700 });
       const target = join(state.path, "..", "precious");
       writeFileSync(target, "", { mode: 0o644 });
@@ -135,7 +136,7 @@ describe("a file of the state directory", () => {
     });
   }
 
-  test("that is a dangling link is not created through it", () => {
+  test("that is a dangling link is not created through it", async () => {
     mkdirSync(state.path, { mode: 0o700 });
     const target = join(state.path, "..", "elsewhere");
     symlinkSync(target, join(state.path, "lock.db"));
@@ -143,7 +144,7 @@ describe("a file of the state directory", () => {
     expect(existsSync(target)).toBe(false);
   });
 
-  test("keeps its mode if it was there", () => {
+  test("keeps its mode if it was there", async () => {
     state.open().close();
     chmodSync(join(state.path, "lock.db"), 0o640);
     state.open();
@@ -152,7 +153,7 @@ describe("a file of the state directory", () => {
 });
 
 describe("what check and run say about a directory", () => {
-  test("is the same sentence, if it cannot be created", () => {
+  test("is the same sentence, if it cannot be created", async () => {
     const file = join(state.path, "..", "file");
     writeFileSync(file, "");
     const path = join(file, "below", "state");
@@ -162,7 +163,7 @@ describe("what check and run say about a directory", () => {
     expect(() => state.open({ path })).toThrow(`${problem.reason}. ${problem.remedy}`);
   });
 
-  test("is nothing, if it can be", () => {
+  test("is nothing, if it can be", async () => {
     expect(stateDirectoryProblem(join(state.path, "a", "b"))).toBeUndefined();
     expect(existsSync(state.path)).toBe(false);
   });
@@ -208,7 +209,7 @@ test.skipIf(process.platform !== "linux" || compiler === undefined)(
 );
 
 describe("the ballast", () => {
-  test("is written exclusively, and never through a link", () => {
+  test("is written exclusively, and never through a link", async () => {
     mkdirSync(state.path);
     const target = join(state.path, "target");
     writeFileSync(target, "precious");
@@ -221,7 +222,7 @@ describe("the ballast", () => {
     expect([lstatSync(path).isFile(), statSync(path).size]).toEqual([true, mebibyte]);
   });
 
-  test("stays over a restart", () => {
+  test("stays over a restart", async () => {
     mkdirSync(state.path);
     const path = join(state.path, "ballast");
     new Ballast(state.path, mebibyte).reserve();
@@ -247,7 +248,7 @@ describe("an inspection", () => {
 });
 
 describe.skipIf(!canMount)("a disk", () => {
-  test("that is too small for a new journal is an error at start, with what is free and needed", () => {
+  test("that is too small for a new journal is an error at start, with what is free and needed", async () => {
     const disk = mountSmallDisk(8);
     try {
       const path = join(disk.path, "state");
@@ -269,7 +270,7 @@ describe.skipIf(!canMount)("a disk", () => {
     try {
       expect(state.log.join()).toMatch(/error .*too small: \d+MiB are free, \d+MiB are needed; nothing is accepted/);
       expect(appendNumbers(journal, [2])).rejects.toBeInstanceOf(Unavailable);
-      expect(numbersIn(journal)).toEqual([1]);
+      expect(await numbersIn(journal)).toEqual([1]);
     } finally {
       journal.close();
       disk.remove();
@@ -295,12 +296,12 @@ describe.skipIf(!canMount)("a disk", () => {
       expect(journal.space.refusal).toContain("the disk of the state directory is full");
       expect(state.log.join()).toContain("the disk of the state directory is full");
       journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map([["a", new Uint8Array(10_000)]]) });
-      expect(numbersIn(journal)).toEqual(Array.from({ length: n }, (_, one) => one));
+      expect(await numbersIn(journal)).toEqual(Array.from({ length: n }, (_, one) => one));
       disk.free();
       journal.maintain();
       expect(journal.space.refusal).toBeUndefined();
       await appendNumbers(journal, [n]);
-      expect(numbersIn(journal)).toHaveLength(n + 1);
+      expect(await numbersIn(journal)).toHaveLength(n + 1);
     } finally {
       journal.close();
       disk.remove();

@@ -1,14 +1,14 @@
-/** Journals in directories of their own, with a clock that the test holds, and batches of numbered records to append. */
+/** What the tests of every journal share: a place for one with a clock that the test holds, and batches of numbered records to append. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { inspectConfig } from "../../src/config/index.ts";
 import type {
   Append,
+  Awaitable,
   Committed,
   Journal,
+  JournalConfig,
+  JournalDeps,
   LogCursor,
   NewMark,
   Part,
@@ -17,7 +17,6 @@ import type {
   Row,
 } from "../../src/journal/index.ts";
 import { packText, unpackText } from "../../src/journal/index.ts";
-import { type JournalConfig, openSqliteJournal } from "../../src/journal/index.ts";
 import type { RecordType } from "../../src/records/types.ts";
 
 export const mebibyte = 1024 * 1024;
@@ -25,7 +24,6 @@ export const hourMs = 3_600_000;
 
 /** What a test changes of a journal's settings. */
 export interface TestSettings {
-  readonly path?: string;
   readonly maxBytes?: number;
   readonly retentionMs?: number;
   readonly durability?: "full" | "normal";
@@ -33,56 +31,44 @@ export interface TestSettings {
   readonly flowWindowMs?: number;
   /** How far before its cursor a type is polled again; it is polled then. */
   readonly pollOverlapMs?: number;
-  readonly ballastBytes?: number;
 }
 
-/** A place for one journal, and the clock that it follows. */
+/**
+ * A place for one journal, and the clock that it follows. An engine that keeps the contract gives a function that makes one,
+ * empty: `open` opens the journal there with `configOf(settings)` and `depsOf(state)`, as the instance that leads, and opens what
+ * is there already if the last one was closed. Everything of it follows `now`, the age of rows and keys too.
+ */
 export interface TestState {
-  readonly path: string;
   /** Epoch milliseconds. */
   now: number;
   /** The steady clock, if it does not go with `now`. */
   steady: number | undefined;
   readonly log: string[];
-  /** Transactions of appends. */
+  /** Transactions of appends, as `journal.commit.duration` reports them. */
   transactions: number;
   /** How often the journal has asked for its end. */
   damages: number;
-  open(settings?: TestSettings): Journal;
+  open(settings?: TestSettings): Awaitable<Journal>;
   /** Closes what was opened, and deletes. */
-  remove(): void;
+  remove(): Awaitable<void>;
 }
 
-export function createState(): TestState {
-  const parent = mkdtempSync(join(tmpdir(), "journal-test-"));
-  const opened: Journal[] = [];
+/** What a state begins with. */
+export function newState(): Omit<TestState, "open" | "remove"> {
+  return { now: Date.UTC(2026, 10, 2, 9, 15), steady: undefined, log: [], transactions: 0, damages: 0 };
+}
+
+/** What the journal of a state is opened with. */
+export function depsOf(state: Omit<TestState, "open" | "remove">): JournalDeps {
   const note = (level: string) => (message: string, fields?: object) =>
     void state.log.push(`${level} ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
-  const state: TestState = {
-    path: join(parent, "state"),
-    now: Date.UTC(2026, 10, 2, 9, 15),
-    steady: undefined,
-    log: [],
-    transactions: 0,
-    damages: 0,
-    open(settings = {}) {
-      const journal = openSqliteJournal(configOf({ path: state.path, ...settings }), {
-        telemetry: { ...silentTelemetry, record: () => void state.transactions++ },
-        logger: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
-        clock: () => state.now,
-        steady: () => state.steady ?? state.now,
-        onDamage: () => void state.damages++,
-        ballastBytes: settings.ballastBytes ?? 0,
-      });
-      opened.push(journal);
-      return journal;
-    },
-    remove() {
-      for (const journal of opened) journal.close();
-      rmSync(parent, { recursive: true, force: true });
-    },
+  return {
+    telemetry: { ...silentTelemetry, record: () => void state.transactions++ },
+    logger: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
+    clock: () => state.now,
+    steady: () => state.steady ?? state.now,
+    onDamage: () => void state.damages++,
   };
-  return state;
 }
 
 const defaults = inspectConfig({
@@ -92,14 +78,14 @@ const defaults = inspectConfig({
   system: { platform: "linux", homeDirectory: "/" },
 }).config;
 
-export function configOf(settings: TestSettings & { readonly path: string }): JournalConfig {
+export function configOf(settings: TestSettings & { readonly path?: string }): JournalConfig {
   const { pollOverlapMs } = settings;
   const polled = { enabled: pollOverlapMs !== undefined, replay_overlap: pollOverlapMs ?? 0 };
   return {
     ...defaults,
     state: {
       ...defaults.state,
-      path: settings.path,
+      ...(settings.path !== undefined && { path: settings.path }),
       max_bytes: settings.maxBytes ?? 256 * mebibyte,
       retention: settings.retentionMs ?? hourMs,
       durability: settings.durability ?? "normal",
@@ -240,11 +226,11 @@ export function acceptedIn({ parts }: Committed): number {
 }
 
 /** All rows that are stored. */
-export function rowsIn(journal: Journal): Row[] {
+export async function rowsIn(journal: Journal): Promise<Row[]> {
   const reader = journal.openReader();
   const rows: Row[] = [];
   for (let seq = 1; ;) {
-    const read = reader.read(seq, { rows: 1000, bytes: 8 * mebibyte });
+    const read = await reader.read(seq, { rows: 1000, bytes: 8 * mebibyte });
     rows.push(...read);
     const last = read.at(-1);
     if (last === undefined) break;
@@ -259,8 +245,8 @@ export function linesOf(row: Row): string[] {
 }
 
 /** The numbers of all records that are stored. */
-export function numbersIn(journal: Journal): number[] {
-  return rowsIn(journal)
+export async function numbersIn(journal: Journal): Promise<number[]> {
+  return (await rowsIn(journal))
     .filter(({ type }) => type === "flow" || type === "audit" || type === "webhook")
     .flatMap((row) => linesOf(row).map((line) => (JSON.parse(line) as { event: { n: number } }).event.n));
 }
@@ -282,16 +268,16 @@ export function markOn(seq: number, more: Partial<NewMark> = {}): NewMark {
 }
 
 /** Commits what was reported, without waiting for its timer. */
-export function settle(journal: Journal): void {
-  journal.writeSnapshot({ measuredSeq: journal.readSnapshot().measuredSeq, blobs: new Map() });
+export async function settle(journal: Journal): Promise<void> {
+  await journal.writeSnapshot({ measuredSeq: journal.readSnapshot().measuredSeq, blobs: new Map() });
 }
 
 /** Everything is delivered and measured. */
-export function finishAll(journal: Journal): void {
+export async function finishAll(journal: Journal): Promise<void> {
   const { records } = journal.cursor;
   const delivered = records.delivered + journal.pendingRecords;
   journal.progress({ cursor: cursorAt(journal.lastSeq + 1, delivered, records.deadLettered), marks: [] });
-  journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
+  await journal.writeSnapshot({ measuredSeq: journal.lastSeq, blobs: new Map() });
 }
 
 export function textIn(body: Uint8Array, length: number): string {

@@ -53,7 +53,7 @@ test("what was restored and the first record since the start are folded at once,
   const [folds, ticks]: [number[], number[]] = [[], []];
   const stop = startFolding(3_600_000, {
     ledger,
-    journal: { wantsSnapshot: false, maintain: () => ticks.push(ledger.measuredSeq) },
+    journal: { wantsSnapshot: false, maintain: () => void ticks.push(ledger.measuredSeq) },
     firstSeq: 5,
     logger: silentLogger,
     clock: Date.now,
@@ -76,7 +76,7 @@ test("a journal without records is not folded before the interval", async () => 
   const [folds, ticks]: [number[], number[]] = [[], []];
   const stop = startFolding(3_600_000, {
     ledger: ledgerOver(journal, config),
-    journal: { wantsSnapshot: false, maintain: () => ticks.push(0) },
+    journal: { wantsSnapshot: false, maintain: () => void ticks.push(0) },
     firstSeq: 0,
     logger: silentLogger,
     clock: Date.now,

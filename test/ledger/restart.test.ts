@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { openSqliteJournal } from "../../src/journal/index.ts";
+import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
 import { configOf, Flows, shown } from "./support.ts";
 

@@ -48,7 +48,7 @@ describe("a week down", () => {
     expect(await sendNodes("a", "b", "c")).toBe(3);
     const before = await flows();
     await sendNodes("d");
-    restarts.restart({}, () => (restarts.now += 7 * dayMs));
+    await restarts.restart({}, () => (restarts.now += 7 * dayMs));
     restarts.store.journal.maintain();
     expect(sumsOf(restarts.store)).toMatchObject({ accepted: 4, pending: 4, lost: 0, uncounted: 0 });
     expect(await sendNodes("a", "b", "c", "d")).toBe(0);
@@ -61,7 +61,7 @@ describe("a week down", () => {
     await sendNodes("a");
     pass(hourMs);
     expect(horizonSeconds()).toBe(6 * 3600);
-    restarts.restart({}, () => (restarts.now += 7 * dayMs));
+    await restarts.restart({}, () => (restarts.now += 7 * dayMs));
     restarts.store.journal.maintain();
     expect(horizonSeconds()).toBe(6 * 3600);
     expect(restarts.store.journal.keyCount("flow")).toBe(1);
@@ -82,7 +82,7 @@ test("keys that are forced out bring the horizon nearer, and a restart does not 
   const forced = horizonSeconds();
   expect(forced).toBeLessThan(30 * 60);
   expect(await sendNodes("node-29-99")).toBe(0);
-  restarts.restart({}, () => (restarts.now += 10 * 60_000));
+  await restarts.restart({}, () => (restarts.now += 10 * 60_000));
   expect(horizonSeconds()).toBe(forced + 600);
 });
 
@@ -103,11 +103,11 @@ describe("a clock that is hours", () => {
     await step("a", "b");
     restarts.now += offMs;
     await step("a", "b", "c");
-    restarts.restart();
+    await restarts.restart();
     await step("b", "c", "d");
     restarts.now -= offMs;
     await step("a", "b", "c", "d", "e");
-    restarts.restart();
+    await restarts.restart();
     await step("e");
     expect(accepted).toBe(5);
     const { pending, lost } = sumsOf(restarts.store);

@@ -25,7 +25,7 @@ test.each([
   await ledger.fold(now - 3_600_000);
   expect(conservationOf(journal, ledger)).toMatchObject({ accepted: 2, lost: 0, ...sums });
   store.close();
-  const again = openStore(configAt(store.config.state.path), () => now);
+  const again = await openStore(configAt(store.config.state.path), () => now);
   expect(conservationOf(again.journal, again.ledger)).toMatchObject({ accepted: 2, lost: 0, ...sums });
   again.close();
 });

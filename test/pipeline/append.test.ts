@@ -145,7 +145,7 @@ describe("of several transactions", () => {
       beforeAppend = () => undefined;
       const { accepted, duplicate } = await send(numbered(20_000, flow));
       expect([accepted + duplicate, duplicate > 0, accepted > 0]).toEqual([20_000, true, true]);
-      expect(rowsOf(restarts.store).reduce((sum, { records }) => sum + records, 0)).toBe(20_000);
+      expect((await rowsOf(restarts.store)).reduce((sum, { records }) => sum + records, 0)).toBe(20_000);
       expect(restarts.store.ledger.sum("tailscale2otel.ingest.records", { outcome: "accepted" })).toBe(20_000);
     },
     timeoutMs,

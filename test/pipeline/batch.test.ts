@@ -29,10 +29,15 @@ async function counts(): Promise<Record<string, number>> {
   );
 }
 
-function quarantined(): object[] {
-  return restarts.store.journal.quarantine
-    .page({}, { limit: 100 })
-    .map(({ class: itemClass, type, source, reason, detail }) => ({ class: itemClass, type, source, reason, detail }));
+async function quarantined(): Promise<object[]> {
+  const items = await restarts.store.journal.quarantine.page({}, { limit: 100 });
+  return items.map(({ class: itemClass, type, source, reason, detail }) => ({
+    class: itemClass,
+    type,
+    source,
+    reason,
+    detail,
+  }));
 }
 
 const everything = [
@@ -80,7 +85,7 @@ describe("a batch with everything in it", () => {
 
   test("keeps what was quarantined, and why", async () => {
     await sendAll(everything);
-    expect(quarantined().toReversed()).toEqual([
+    expect((await quarantined()).toReversed()).toEqual([
       {
         class: "invalid",
         type: "flow",
@@ -189,7 +194,7 @@ test("an audit record that stands twice in a batch counts once, and the others o
 test("more than 1 MiB of text becomes several rows of one batch", async () => {
   const values = Array.from({ length: 50 }, (_, n) => flowValue({ nodeId: `n${n}`, padding: `${n}`.repeat(50_000) }));
   expect((await sendAll(values)).accepted).toBe(50);
-  const rows = rowsOf(restarts.store);
+  const rows = await rowsOf(restarts.store);
   expect(rows.length).toBeGreaterThan(3);
   for (const { text } of rows) expect(text.length).toBeLessThan(1.2 * 1024 * 1024);
   expect(rows.reduce((sum, { records }) => sum + records, 0)).toBe(50);
@@ -200,7 +205,7 @@ test("more than 1 MiB of text becomes several rows of one batch", async () => {
 test("records of many entries become several rows, so that no row decodes into more than 65,536", async () => {
   const virtualTraffic = Array.from({ length: 16_384 }, () => ({}));
   await sendAll(Array.from({ length: 7 }, (_, n) => flowValue({ nodeId: `n${n}`, virtualTraffic })));
-  expect(rowsOf(restarts.store).map(({ records }) => records)).toEqual([3, 3, 1]);
+  expect((await rowsOf(restarts.store)).map(({ records }) => records)).toEqual([3, 3, 1]);
   await restarts.store.ledger.fold(restarts.now + 1);
   expect(restarts.store.ledger.sum("tailscale.network.flows")).toBe(7 * 16_384);
 });
@@ -213,7 +218,7 @@ test("a batch that is dropped leaves nothing, and its buffers hold nothing of it
   batch.drop();
   expect(restarts.store.journal.lastSeq).toBe(0);
   expect(await sendAll([flowValue({ nodeId: "n2" })])).toMatchObject({ accepted: 1 });
-  expect(rowsOf(restarts.store).map(({ text }) => Buffer.from(text).toString())).toEqual([
+  expect((await rowsOf(restarts.store)).map(({ text }) => Buffer.from(text).toString())).toEqual([
     JSON.stringify(flowValue({ nodeId: "n2" })),
   ]);
 });
@@ -222,7 +227,7 @@ test("an empty batch holds no memory, and writes its size alone", async () => {
   const batch = restarts.store.pipeline.open({ source: "stream", receivedAt: restarts.now });
   expect(batch.byteLength).toBe(0);
   expect(await batch.commit(7)).toEqual({ accepted: 0, duplicate: 0, skipped: 0, quarantined: 0 });
-  expect(rowsOf(restarts.store).map(({ type, tally }) => [type, tally?.bytes])).toEqual([["tally", 7]]);
+  expect((await rowsOf(restarts.store)).map(({ type, tally }) => [type, tally?.bytes])).toEqual([["tally", 7]]);
 });
 
 test("batches that are put together at once, with a fold between, count each record once", async () => {
@@ -257,5 +262,5 @@ test("a record on which measuring throws is quarantined alone, and leaves no hal
   await store.ledger.fold((restarts.now += 1000));
   expect(store.ledger.sum("tailscale.network.flows")).toBe(2);
   expect(store.ledger.sum("tailscale.network.io.rollup", { "network.io.direction": "receive" })).toBe(400);
-  expect(quarantined()).toMatchObject([{ class: "invalid", reason: "measure_failed", detail: "a bug of ours" }]);
+  expect(await quarantined()).toMatchObject([{ class: "invalid", reason: "measure_failed", detail: "a bug of ours" }]);
 });

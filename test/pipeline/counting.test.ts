@@ -26,7 +26,7 @@ const watched = (parts: StoreParts = {}): StoreParts => ({
   ...parts,
 });
 
-function restart(change?: () => void, parts: StoreParts = {}): Store {
+async function restart(change?: () => void, parts: StoreParts = {}): Promise<Store> {
   errors = [];
   return restarts.restart(watched(parts), change);
 }
@@ -79,7 +79,7 @@ test("rows that are read again after a kill count what their commits counted", a
   await send(store, [enveloped(flowValue()), enveloped(flowValue({ nodeId: "n2" })), left, enveloped(auditValue())]);
   await send(store, [flowValue({ nodeId: "n3", exitTraffic: [connection()] })], { source: "poll" });
   const sums = sumsOf(store);
-  const again = restart();
+  const again = await restart();
   expect(sumsOf(again)).toEqual(sums);
   expect(totalsOf(again)).toEqual(totalsOf(store));
   expect(errors).toEqual([]);
@@ -116,7 +116,7 @@ test("commits while the ledger is behind are read as rows, each once", async () 
   ];
   await send(behind, [flowValue({ nodeId: "c" })]);
   expect(counted()).toEqual([false, 0, 0]);
-  while (!counting.step());
+  await counting.catchUp();
   expect(counted()).toEqual([true, 3, 3]);
   await send(behind, [flowValue({ nodeId: "d" })]);
   expect(counted()).toEqual([true, 4, 4]);
@@ -128,7 +128,7 @@ describe("rows that are gone", () => {
     await sendRows(["a"], ["b", "c"], ["d", "e", "f"], ["g"]);
     await fold();
     deliver(2, 1);
-    const again = restart(damage("DELETE FROM batch WHERE seq IN (2, 3)", unreadable));
+    const again = await restart(damage("DELETE FROM batch WHERE seq IN (2, 3)", unreadable));
     expect(sumsOf(again)).toMatchObject({ accepted: 7, delivered: 1, pending: 1, lost: 5, uncounted: 0 });
     expect(lossShown(again)).toEqual({
       "tailscale2otel.journal.lost.rows": 2,
@@ -142,7 +142,7 @@ describe("rows that are gone", () => {
     await fold();
     await sendRows(["b", "c"]);
     deliver(3, 3);
-    const again = restart(damage("DELETE FROM batch WHERE seq = 2", unreadable));
+    const again = await restart(damage("DELETE FROM batch WHERE seq = 2", unreadable));
     expect(sumsOf(again)).toMatchObject({ accepted: 1, delivered: 3, pending: 0, lost: 0, uncounted: 2 });
   });
 
@@ -150,12 +150,12 @@ describe("rows that are gone", () => {
     await sendRows(["a"], ["b"]);
     await fold();
     deliver(1, 0);
-    restart(damage("DELETE FROM batch WHERE seq = 1", unreadable));
-    expect(sumsOf(restart())).toMatchObject({ accepted: 2, pending: 1, lost: 1 });
+    await restart(damage("DELETE FROM batch WHERE seq = 1", unreadable));
+    expect(sumsOf(await restart())).toMatchObject({ accepted: 2, pending: 1, lost: 1 });
     await sendRows(["c"], ["d"]);
     await fold();
     deliver(3, 1);
-    const fourth = restart(damage("DELETE FROM batch WHERE seq = 3", unreadable));
+    const fourth = await restart(damage("DELETE FROM batch WHERE seq = 3", unreadable));
     expect(sumsOf(fourth)).toMatchObject({ accepted: 4, delivered: 1, pending: 1, lost: 2 });
     expect(fourth.journal.loss.rows).toBe(2);
   });
@@ -163,7 +163,7 @@ describe("rows that are gone", () => {
   test("with the counters are no difference any more: both sums begin anew", async () => {
     await sendRows(["a"], ["b"]);
     await fold();
-    const again = restart(damage("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"));
+    const again = await restart(damage("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"));
     expect(sumsOf(again)).toMatchObject({ accepted: 0, pending: 2, lost: 0, uncounted: 2 });
     await sendRows(["c"]);
     expect(sumsOf(again)).toMatchObject({ accepted: 1, pending: 3 });
@@ -173,14 +173,14 @@ describe("rows that are gone", () => {
 test("a difference without damage is not explained away", async () => {
   await sendRows(["a"], ["b"]);
   await fold();
-  const { journal, ledger } = restart(damage("DELETE FROM batch WHERE seq = 2"));
+  const { journal, ledger } = await restart(damage("DELETE FROM batch WHERE seq = 2"));
   expect(conservationOf(journal, ledger)).toMatchObject({ accepted: 2, lost: 0, uncounted: 0 });
 });
 
 test("a row that cannot be read is counted by its records, at every start before the next fold", async () => {
   await sendRows(["a"], ["b", "c"]);
   for (const change of [damage("UPDATE batch SET body = x'00' WHERE seq = 2"), undefined]) {
-    const again = restart(change);
+    const again = await restart(change);
     expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3, lost: 0, uncounted: 0 });
     expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(1);
     expect(again.counting.progress).toMatchObject({ rows: 2, unreadable: 1 });
@@ -193,25 +193,25 @@ describe("a record that no longer measures", () => {
 
   test("is marked, counted as such, and waits for delivery like any other", async () => {
     await sendRows(["a", "bad", "c"]);
-    const again = restart(undefined, { directory: failingDirectory });
+    const again = await restart(undefined, { directory: failingDirectory });
     expect(sumsOf(again)).toMatchObject({ accepted: 3, pending: 3 });
     expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(1);
     expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(2);
     await fold();
-    const { journal } = restart();
-    const [note, ...others] = journal.quarantine.page({ class: "note" }, { limit: 10 });
+    const { journal } = await restart();
+    const [note, ...others] = await journal.quarantine.page({ class: "note" }, { limit: 10 });
     expect(others).toEqual([]);
     expect(note).toMatchObject({ type: "flow", seq: 1, from: 1, records: 1, source: "stream", reason: "unmeasured" });
     expect(note?.detail).toContain("a bug of ours");
-    expect(journal.quarantine.read(note?.id ?? "")?.texts[0]).toContain('"nodeId":"bad"');
+    expect((await journal.quarantine.read(note?.id ?? ""))?.texts[0]).toContain('"nodeId":"bad"');
   });
 
   test("is kept up to a hundred times, and counted every time", async () => {
     await sendRows(Array.from({ length: 130 }, (_, place) => `bad${place}`));
-    const again = restart(undefined, { directory: failingDirectory });
+    const again = await restart(undefined, { directory: failingDirectory });
     expect(again.ledger.sum("tailscale2otel.quarantine.records", unmeasured)).toBe(130);
     expect(again.counting.progress.not_counted).toBe(130);
     await fold();
-    expect(restart().journal.quarantine.counts({ class: "note" })).toEqual([{ ...unmeasured, items: 100 }]);
+    expect((await restart()).journal.quarantine.counts({ class: "note" })).toEqual([{ ...unmeasured, items: 100 }]);
   });
 });

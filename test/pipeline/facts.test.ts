@@ -64,7 +64,7 @@ describe("an event that comes again", () => {
   test("is a duplicate: in one delivery, in another, and after a restart", async () => {
     expect(await deliver(created(), created(), created(1))).toEqual(outcome(2, 1));
     expect(await deliver(created(1))).toEqual(outcome(0, 1));
-    restarts.restart();
+    await restarts.restart();
     expect(await deliver(created(), created(2))).toEqual(outcome(1, 1));
     expect(totals()).toEqual({ events: 3, duplicates: 3, received: 6, audits: 0 });
   });
@@ -73,7 +73,7 @@ describe("an event that comes again", () => {
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => deliver(created())));
     expect(outcomes.reduce((sum, { accepted }) => sum + accepted, 0)).toBe(1);
     expect(totals()).toEqual({ events: 1, duplicates: 99, received: 100, audits: 0 });
-    restarts.restart();
+    await restarts.restart();
     expect(totals()).toEqual({ events: 1, duplicates: 99, received: 100, audits: 0 });
   });
 });
@@ -88,10 +88,10 @@ describe("an event that an audit record has told", () => {
 
   test("is one after a restart, and after the audit record came again", async () => {
     await stream(audit);
-    restarts.restart();
+    await restarts.restart();
     expect(await deliver(created(400))).toEqual(outcome(0, 1));
     expect(await stream(audit)).toEqual(outcome(0, 1));
-    restarts.restart();
+    await restarts.restart();
     expect(await deliver(created(400), created(500))).toEqual(outcome(0, 2));
     expect(totals()).toEqual({ events: 0, duplicates: 3, received: 3, audits: 1 });
   });
@@ -143,7 +143,7 @@ describe("an event that an audit record has told", () => {
     expect(await deliver(created(0), created(5000), { type: "test" })).toEqual(outcome(2, 1));
     const counted = { events: 2, duplicates: 1, received: 3, audits: 1 };
     expect(totals()).toEqual(counted);
-    restarts.restart();
+    await restarts.restart();
     expect(totals()).toEqual(counted);
   });
 
@@ -158,7 +158,7 @@ describe("an event that an audit record has told", () => {
 test("an audit record is never dropped: an event that came first stays beside it", async () => {
   expect(await deliver(created())).toEqual(outcome(1, 0));
   expect(await stream(audit)).toEqual(outcome(1, 0));
-  restarts.restart();
+  await restarts.restart();
   expect(totals()).toEqual({ events: 1, duplicates: 0, received: 1, audits: 1 });
   expect(await deliver(created())).toEqual(outcome(0, 1));
 });

@@ -31,7 +31,7 @@ async function receive(to: number, tx = 100): Promise<void> {
 }
 
 const fold = () => restarts.store.ledger.fold(restarts.now);
-const countOf = (store: Store) => Object.keys(minutesOf(store)).length;
+const countOf = async (store: Store) => Object.keys(await minutesOf(store)).length;
 
 /** Three minutes, folded within each, and at the end. */
 async function threeMinutes(): Promise<ReturnType<typeof minutesOf>> {
@@ -41,7 +41,7 @@ async function threeMinutes(): Promise<ReturnType<typeof minutesOf>> {
     restarts.now += minuteMs / 2;
   }
   await fold();
-  return minutesOf(restarts.store);
+  return await minutesOf(restarts.store);
 }
 
 for (const [what, table] of [
@@ -54,51 +54,53 @@ for (const [what, table] of [
     const [, second] = Object.keys(live);
     const warnings: unknown[] = [];
     const logger = { ...silentLogger, warn: (message: string, fields?: object) => warnings.push([message, fields]) };
-    restarts.restart({ logger }, () =>
+    await restarts.restart({ logger }, () =>
       restarts.changeDatabase(`UPDATE ${table} SET crc = crc + 1 WHERE at = ${second}`),
     );
-    expect(countOf(restarts.store)).toBe(2);
+    expect(await countOf(restarts.store)).toBe(2);
     expect(warnings).toEqual([
       [expect.stringContaining("minute of the history is damaged"), { minute: new Date(Number(second)).toISOString() }],
     ]);
     expect(restarts.store.ledger.minutes.gap).toMatchObject({ from: 1, until: 6, since: Number(second) });
-    expect(rebuilt(restarts.store)).toBe(2);
-    expect(minutesOf(restarts.store)).toEqual(live);
+    expect(await rebuilt(restarts.store)).toBe(2);
+    expect(await minutesOf(restarts.store)).toEqual(live);
     await fold();
-    expect(minutesOf(restarts.restart())).toEqual(live);
+    expect(await minutesOf(await restarts.restart())).toEqual(live);
   });
 
 test("a damaged minute that is added to at once is rebuilt besides", async () => {
   await receive(1);
   await fold();
-  restarts.restart({}, () => restarts.changeDatabase("UPDATE minute SET totals = x'00'"));
+  await restarts.restart({}, () => restarts.changeDatabase("UPDATE minute SET totals = x'00'"));
   await receive(2);
-  expect(historySums(restarts.store).entries).toBe(1);
-  rebuilt(restarts.store);
+  expect((await historySums(restarts.store)).entries).toBe(1);
+  await rebuilt(restarts.store);
   await fold();
-  expect(historySums(restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
+  expect(await historySums(await restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
 });
 
 test("counters that begin anew after damage leave the minutes as they are, but for the rows in between", async () => {
   await threeMinutes();
   await receive(7);
-  const live = minutesOf(restarts.store);
-  restarts.restart({}, () => restarts.changeDatabase("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"));
+  const live = await minutesOf(restarts.store);
+  await restarts.restart({}, () =>
+    restarts.changeDatabase("UPDATE state SET value = x'00' WHERE name LIKE 'ledger/%'"),
+  );
   expect(restarts.store.ledger.entries).toBe(0);
-  expect(rebuilt(restarts.store)).toBe(1);
-  expect(minutesOf(restarts.store)).toEqual(live);
+  expect(await rebuilt(restarts.store)).toBe(1);
+  expect(await minutesOf(restarts.store)).toEqual(live);
 });
 
 test("a journal that is salvaged keeps the minutes that can be read", async () => {
   const live = await threeMinutes();
   const unreadable = "UPDATE state SET value = x'00' WHERE name = 'identity'";
-  restarts.restart({}, () => restarts.changeDatabase(unreadable));
-  expect(minutesOf(restarts.store)).toEqual(live);
+  await restarts.restart({}, () => restarts.changeDatabase(unreadable));
+  expect(await minutesOf(restarts.store)).toEqual(live);
   const [first] = Object.keys(live);
-  restarts.restart({}, () =>
+  await restarts.restart({}, () =>
     restarts.changeDatabase(unreadable, `UPDATE minute SET crc = crc + 1 WHERE at = ${first}`),
   );
-  expect(countOf(restarts.store)).toBe(2);
+  expect(await countOf(restarts.store)).toBe(2);
 });
 
 test(
@@ -109,8 +111,8 @@ test(
       if (n % 100 === 0) await fold();
     }
     await fold();
-    const store = restarts.restart();
-    const [minute] = Object.values(minutesOf(store)) as {
+    const store = await restarts.restart();
+    const [minute] = Object.values(await minutesOf(store)) as {
       pairs: { to: string }[];
       omitted: number;
       totals: number[];
@@ -119,7 +121,7 @@ test(
     expect(minute?.pairs[0]?.to).toBe("node-230");
     expect(minute?.omitted).toBe(30);
     expect(minute?.totals[kinds.indexOf("virtual")]).toBe(230);
-    expect(historySums(store).txBytes).toBe((230 * 231) / 2);
+    expect((await historySums(store)).txBytes).toBe((230 * 231) / 2);
   },
   timeoutMs,
 );
@@ -136,14 +138,14 @@ test("a failed snapshot loses nothing of the minutes", async () => {
   await receive(2);
   journal.writeSnapshot = writeSnapshot;
   await fold();
-  expect(historySums(restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
-  expect(countOf(restarts.store)).toBe(2);
+  expect(await historySums(await restarts.restart())).toMatchObject({ entries: 2, txBytes: 200 });
+  expect(await countOf(restarts.store)).toBe(2);
 });
 
 test("what is received while the journal cannot be read is counted, and added to its minute later", async () => {
   await receive(1);
   await fold();
-  const { journal } = restarts.restart();
+  const { journal } = await restarts.restart();
   const { minutes } = journal;
   const failing = () => {
     throw new Error("the disk fails");
@@ -160,6 +162,6 @@ test("what is received while the journal cannot be read is counted, and added to
   minutes.read = read;
   await fold();
   expect(restarts.store.ledger.entries).toBe(8);
-  expect(historySums(restarts.restart())).toMatchObject({ entries: 8, txBytes: 800 });
-  expect(countOf(restarts.store)).toBe(7);
+  expect(await historySums(await restarts.restart())).toMatchObject({ entries: 8, txBytes: 800 });
+  expect(await countOf(restarts.store)).toBe(7);
 });

@@ -6,12 +6,12 @@ import { MinuteRebuild } from "../../src/pipeline/rebuild.ts";
 import type { Store } from "../support/store.ts";
 
 /** All minutes as a reader sees them now: stored, held and open ones. */
-export function minutesOf({ ledger }: Store): Readonly<Record<string, object>> {
+export async function minutesOf({ ledger }: Store): Promise<Readonly<Record<string, object>>> {
   ledger.minutes.settle();
   const found: Record<string, object> = {};
-  for (const [at, addTo] of ledger.minutes.read(0, Number.MAX_SAFE_INTEGER)) {
+  for await (const [at, addTo] of ledger.minutes.read(0, Number.MAX_SAFE_INTEGER)) {
     const minute = noMinute();
-    if (!addTo(minute)) continue;
+    if (!(await addTo(minute))) continue;
     const { totals, pairs, services, omitted } = unpackMinute(packMinute(at, minute));
     found[at] = { totals: [...totals], pairs: [...pairs.values()], services: Object.fromEntries(services), omitted };
   }
@@ -19,10 +19,10 @@ export function minutesOf({ ledger }: Store): Readonly<Record<string, object>> {
 }
 
 /** Sums of all minutes. */
-export function historySums({ ledger }: Store) {
+export async function historySums({ ledger }: Store) {
   ledger.minutes.settle();
   const sums = { entries: 0, physical: 0, txBytes: 0, rxPackets: 0, audits: 0, webhooks: 0 };
-  for (const [, totals] of ledger.minutes.totals(0, Number.MAX_SAFE_INTEGER)) {
+  for await (const [, totals] of ledger.minutes.totals(0, Number.MAX_SAFE_INTEGER)) {
     for (const [kind] of kinds.entries()) {
       const [entries = 0, txBytes = 0, , , rxPackets = 0] = totals.subarray(kind * totalsPerKind);
       sums.entries += entries;
@@ -37,7 +37,7 @@ export function historySums({ ledger }: Store) {
 }
 
 /** The same as the counters have it, after a fold. */
-export function countedSums({ ledger }: Store): ReturnType<typeof historySums> {
+export function countedSums({ ledger }: Store): Awaited<ReturnType<typeof historySums>> {
   const accepted = (signal: "audit" | "webhook") =>
     ledger.sum("tailscale2otel.ingest.records", { signal, outcome: "accepted" });
   return {
@@ -51,7 +51,10 @@ export function countedSums({ ledger }: Store): ReturnType<typeof historySums> {
 }
 
 /** Rebuilds what is to be rebuilt, or as much as that many rows; then reading fails. Returns how many rows were read. */
-export function rebuilt({ journal, ledger, settings }: Store, maxRows = Number.POSITIVE_INFINITY): number {
+export async function rebuilt(
+  { journal, ledger, settings }: Store,
+  maxRows = Number.POSITIVE_INFINITY,
+): Promise<number> {
   let rows = 0;
   const failing: Pick<Journal, "openReader"> = {
     openReader() {
@@ -68,7 +71,7 @@ export function rebuilt({ journal, ledger, settings }: Store, maxRows = Number.P
   };
   const rebuild = new MinuteRebuild({ journal: failing, minutes: ledger.minutes, settings });
   try {
-    while (!rebuild.step());
+    while (!(await rebuild.step()));
   } catch (error) {
     if (rows < maxRows) throw error;
   } finally {

@@ -10,7 +10,7 @@ import type { Batch, Outcome } from "../../src/pipeline/index.ts";
 import { type Device, type Directory, directoryOf } from "../../src/processors/names.ts";
 import { parseIpv4 } from "../../src/records/address.ts";
 import type { Source } from "../../src/records/types.ts";
-import { configAt, openStore, type Store, type StoreParts } from "../support/store.ts";
+import { configAt, newStore, openStore, type Store, type StoreParts } from "../support/store.ts";
 
 export const hourMs = 3_600_000;
 
@@ -39,14 +39,14 @@ export class Restarts {
 
   constructor(set: readonly string[] = [], parts: StoreParts = {}) {
     this.config = configAt(join(this.#parent, "state"), set);
-    this.store = this.#open(this.config, parts);
+    this.store = newStore(this.config, ...this.#given(parts));
   }
 
   /** Ends as a kill does and starts again; `change` is called in between. */
-  restart(parts: StoreParts = {}, change?: () => void): Store {
+  async restart(parts: StoreParts = {}, change?: () => void): Promise<Store> {
     this.store.close();
     change?.();
-    return (this.store = this.#open(this.config, parts));
+    return (this.store = await openStore(this.config, ...this.#given(parts)));
   }
 
   /** Runs statements on the closed database, each of which must change something. */
@@ -61,8 +61,8 @@ export class Restarts {
     rmSync(this.#parent, { recursive: true, force: true });
   }
 
-  #open(config: Config, parts: StoreParts): Store {
-    return openStore(config, () => this.now, { steady: () => this.steady ?? this.now, ...parts });
+  #given(parts: StoreParts): readonly [clock: () => number, parts: StoreParts] {
+    return [() => this.now, { steady: () => this.steady ?? this.now, ...parts }];
   }
 }
 
@@ -84,10 +84,10 @@ export function addValue(batch: Batch, value: unknown): void {
 }
 
 /** All rows, with their texts. */
-export function rowsOf({ journal }: Store): readonly Row[] {
+export async function rowsOf({ journal }: Store): Promise<readonly Row[]> {
   const reader = journal.openReader();
   try {
-    return reader.read(1, { rows: 100_000, bytes: Number.MAX_SAFE_INTEGER });
+    return await reader.read(1, { rows: 100_000, bytes: Number.MAX_SAFE_INTEGER });
   } finally {
     reader.close();
   }

@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => restarts.remove());
 
-const ids = () => restarts.store.journal.quarantine.page({}, { limit: 100 }).map(({ id }) => id);
+const ids = async () => (await restarts.store.journal.quarantine.page({}, { limit: 100 })).map(({ id }) => id);
 const retried = () => restarts.store.ledger.sum("tailscale2otel.quarantine.retried");
 
 /** As if an earlier version had not known what this one knows. Returns its id. */
@@ -29,11 +29,11 @@ const putFlow = (number: number) => put({ text: JSON.stringify({ event: numbered
 
 test("one that is valid by now is received, accepted, and no longer quarantined", async () => {
   await send(restarts.store, [{ event: badFlow(1) }]);
-  const [invalid = ""] = ids();
+  const [invalid = ""] = await ids();
   const id = await putFlow(5);
   expect(await retry(id)).toEqual({ kind: "accepted" });
   expect(sumsOf(restarts.store)).toMatchObject({ received: 2, accepted: 1, quarantined: 1, duplicate: 0, pending: 1 });
-  expect(ids()).toEqual([invalid]);
+  expect(await ids()).toEqual([invalid]);
   expect(retried()).toBe(1);
   const bytes = JSON.stringify({ event: numberedFlow(5) }).length;
   expect(restarts.store.ledger.sum("tailscale2otel.ingest.size")).toBe(1000 + bytes);
@@ -44,22 +44,22 @@ test("what it counts is the same after a restart without a snapshot", async () =
   for (let start = 0; start < 2; start++) {
     expect(sumsOf(restarts.store)).toMatchObject({ accepted: 2, duplicate: 0, pending: 2 });
     expect(retried()).toBe(2);
-    restarts.restart();
+    await restarts.restart();
   }
 });
 
 test("one that is invalid again changes nothing at all, and says why", async () => {
   await send(restarts.store, [{ event: badFlow(1) }]);
   const { journal } = restarts.store;
-  const before = { sums: sumsOf(restarts.store), seq: journal.lastSeq, ids: ids() };
+  const before = { sums: sumsOf(restarts.store), seq: journal.lastSeq, ids: await ids() };
   for (let time = 0; time < 2; time++) {
-    const outcome = await retry(ids()[0] ?? "");
+    const outcome = await retry((await ids())[0] ?? "");
     expect(outcome).toEqual({
       kind: "kept",
       why: expect.stringContaining("it is invalid again (negative_counters): "),
     });
   }
-  expect({ sums: sumsOf(restarts.store), seq: journal.lastSeq, ids: ids() }).toEqual(before);
+  expect({ sums: sumsOf(restarts.store), seq: journal.lastSeq, ids: await ids() }).toEqual(before);
   expect(retried()).toBe(0);
 });
 
@@ -67,7 +67,7 @@ test("one that is known already leaves too, and is a duplicate", async () => {
   await send(restarts.store, [{ event: numberedFlow(5) }]);
   expect(await retry(await putFlow(5))).toEqual({ kind: "duplicate" });
   expect(sumsOf(restarts.store)).toMatchObject({ received: 2, accepted: 1, duplicate: 1 });
-  expect([ids(), retried()]).toEqual([[], 1]);
+  expect([await ids(), retried()]).toEqual([[], 1]);
 });
 
 test("one that has left in the meantime is not accepted", async () => {
@@ -89,7 +89,7 @@ test("one keeps the time that its envelope gave it", async () => {
   const audit = { actor: { id: "u1" }, action: "UPDATE", eventGroupID: "g" };
   const text = JSON.stringify({ time: 1_793_610_900.125, event: audit });
   expect(await retry(await put({ type: "audit", text }))).toEqual({ kind: "accepted" });
-  const stored = rowsOf(restarts.store).find(({ type }) => type === "audit");
+  const stored = (await rowsOf(restarts.store)).find(({ type }) => type === "audit");
   expect(Buffer.from(stored?.text ?? []).toString()).toBe(text);
 });
 
@@ -112,7 +112,7 @@ test.each([
 ] as const)("%o cannot be retried", async (members, why) => {
   const id = await put(members);
   expect(await retry(id)).toEqual({ kind: "kept", why: expect.stringContaining(why) });
-  expect(ids()).toEqual([id]);
+  expect(await ids()).toEqual([id]);
   expect(sumsOf(restarts.store).received).toBe(0);
 });
 
@@ -122,7 +122,7 @@ test("a sample, a note and a dead letter cannot be retried", async () => {
   const seq = restarts.store.journal.lastSeq;
   await markRows(restarts.store, [markOf(seq), markOf(seq, { why: "unmeasured" })]);
   const why = new Map<string, string>();
-  for (const id of ids()) {
+  for (const id of await ids()) {
     const outcome = await retry(id);
     if (outcome.kind === "kept") why.set(id === sample ? "sample" : id, outcome.why);
   }

@@ -36,33 +36,33 @@ test("minutes add up to the counters, and are the same when they are rebuilt fro
         const first = { moved: 0, values: [enveloped(flowValue())] };
         for (const one of [first, ...steps]) {
           if (one === "fold") await fold();
-          else if (one === "kill") restarts.restart();
+          else if (one === "kill") await restarts.restart();
           else {
             restarts.now += one.moved;
             await send(restarts.store, one.values, { receivedAt: restarts.now });
           }
         }
         await fold();
-        expect(historySums(restarts.store)).toEqual(countedSums(restarts.store));
-        const live = minutesOf(restarts.store);
+        expect(await historySums(restarts.store)).toEqual(countedSums(restarts.store));
+        const live = await minutesOf(restarts.store);
         minutes += Object.keys(live).length;
-        expect(minutesOf(restarts.restart())).toEqual(live);
+        expect(await minutesOf(await restarts.restart())).toEqual(live);
 
-        restarts.restart({}, () => restarts.changeDatabase(...lost));
+        await restarts.restart({}, () => restarts.changeDatabase(...lost));
         expect(restarts.store.ledger.minutes.gap).toBeDefined();
-        expect(minutesOf(restarts.store)).toEqual({});
-        const rows = rebuilt(restarts.store);
-        expect(minutesOf(restarts.store)).toEqual(live);
+        expect(await minutesOf(restarts.store)).toEqual({});
+        const rows = await rebuilt(restarts.store);
+        expect(await minutesOf(restarts.store)).toEqual(live);
         // Killed with some of it stored and more of it not stored.
-        rebuilt(restarts.restart(), Math.floor(rows / 3));
+        await rebuilt(await restarts.restart(), Math.floor(rows / 3));
         await fold();
-        rebuilt(restarts.store, Math.floor(rows / 3));
-        rebuilt(restarts.restart());
-        expect(minutesOf(restarts.store)).toEqual(live);
+        await rebuilt(restarts.store, Math.floor(rows / 3));
+        await rebuilt(await restarts.restart());
+        expect(await minutesOf(restarts.store)).toEqual(live);
         await fold();
-        const again = restarts.restart();
+        const again = await restarts.restart();
         expect(again.ledger.minutes.gap).toBeUndefined();
-        expect(minutesOf(again)).toEqual(live);
+        expect(await minutesOf(again)).toEqual(live);
       } finally {
         restarts.remove();
       }

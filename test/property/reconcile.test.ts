@@ -62,7 +62,7 @@ async function runScenario(seed: number): Promise<void> {
   const sent = addRecords(tailnet, random);
   const waiting = sent.flatMap(({ record, arrivals }) => arrivals.map((at) => ({ at: at + aheadMs, record })));
   const program = createPolledProgram(tailnet, clockAt);
-  program.start("both");
+  await program.start("both");
   try {
     await program.poll();
     const endsAt = beganAt + logSpanMs + 70 * minute + Math.max(0, aheadMs) + 2 * 60 * minute;
@@ -83,7 +83,7 @@ async function runScenario(seed: number): Promise<void> {
       if (random.chance(0.06)) {
         program.kill();
         if (random.chance(0.5)) clockAt.now += random.below(90 * minute);
-        program.start("both");
+        await program.start("both");
       }
     }
     tailnet.recover();
@@ -93,7 +93,7 @@ async function runScenario(seed: number): Promise<void> {
     await program.tick();
 
     const truth = sent.map(({ record }) => nameOf(record.polled)).toSorted();
-    expect(program.accepted().toSorted()).toEqual(truth);
+    expect((await program.accepted()).toSorted()).toEqual(truth);
     const lost = sent.filter(({ arrivals }) => arrivals.length === 0).length;
     const repaired = program.sum("tailscale2otel.reconcile.repaired");
     expect(repaired - program.sum("tailscale2otel.reconcile.late")).toBe(lost);

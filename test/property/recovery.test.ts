@@ -69,7 +69,7 @@ test("a restart after a kill changes no total and no sum", async () => {
         const sums = sumsOf(restarts.store);
         expect(sums.received).toBe(received);
         accepted += sums.accepted;
-        restarts.restart();
+        await restarts.restart();
         expect(sumsOf(restarts.store)).toEqual(sums);
         const unmeasured = restarts.store.ledger.sum("tailscale2otel.quarantine.records", { class: "note" });
         expect(unmeasured).toBe(0);

@@ -32,7 +32,7 @@ export interface PolledProgram {
   readonly api: TailscaleApi;
   /** Ends like a kill: what was not committed is lost, and so is what the ledger has not folded. */
   kill(): void;
-  start(source: Source): void;
+  start(source: Source): Promise<void>;
   /** Reads every window of both logs until an answer fails. `true`: nothing failed. */
   poll(): Promise<boolean>;
   /** Begins to poll, and aborts in the middle. */
@@ -43,7 +43,7 @@ export interface PolledProgram {
   tick(): Promise<void>;
   sum(metric: LedgerMetric, attributes?: Readonly<Record<string, string>>): number;
   /** The name of every accepted record, as often as it was accepted. */
-  accepted(): readonly string[];
+  accepted(): Promise<readonly string[]>;
   remove(): void;
 }
 
@@ -79,8 +79,8 @@ export function createPolledProgram(
     return { ...config, dedup: { ...config.dedup, ...dedup } };
   }
 
-  function start(source: Source): void {
-    const store = openStore(configOf(source), clock);
+  async function start(source: Source): Promise<void> {
+    const store = await openStore(configOf(source), clock);
     const { journal, pipeline } = store;
     const api = createTailscaleApi(
       tailscaleSettings({
@@ -155,14 +155,13 @@ export function createPolledProgram(
     async tick() {
       const { ledger, journal } = current().store;
       await ledger.fold(clock());
-      journal.maintain();
+      await journal.maintain();
     },
     sum: (metric, attributes) => current().store.ledger.sum(metric, attributes),
-    accepted() {
+    async accepted() {
       const reader = current().store.journal.openReader();
       try {
-        return reader
-          .read(1, { rows: 100_000, bytes: Number.MAX_SAFE_INTEGER })
+        return (await reader.read(1, { rows: 100_000, bytes: Number.MAX_SAFE_INTEGER }))
           .flatMap(({ type, text }) =>
             type === "flow" || type === "audit" ? recordsOf(type, decoder.decode(text)) : [],
           )

@@ -6,7 +6,7 @@ import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.t
 import { type Config, inspectConfig } from "../../src/config/index.ts";
 import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import type { Journal, NewMark, QuarantineLine } from "../../src/journal/index.ts";
-import { openSqliteJournal } from "../../src/journal/index.ts";
+import { openSqliteJournal } from "../../src/journal/sqlite/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
 import { Counting } from "../../src/pipeline/counting.ts";
 import { createPipeline, type Outcome, type Pipeline } from "../../src/pipeline/index.ts";
@@ -44,7 +44,18 @@ export interface StoreParts {
 }
 
 /** Opens or creates the journal at `config.state.path`; its ledger has caught up. */
-export function openStore(config: Config, clock: () => number = Date.now, parts: StoreParts = {}): Store {
+export async function openStore(
+  config: Config,
+  clock: () => number = Date.now,
+  parts: StoreParts = {},
+): Promise<Store> {
+  const store = newStore(config, clock, parts);
+  await store.counting.catchUp();
+  return store;
+}
+
+/** Creates the journal at `config.state.path`: there is nothing that its ledger has to catch up with. */
+export function newStore(config: Config, clock: () => number, parts: StoreParts = {}): Store {
   const { telemetry = silentTelemetry, logger = silentLogger, steady = clock } = parts;
   const journal = openSqliteJournal(config, { telemetry, logger, clock, steady });
   const settings = processorSettingsOf(config, journal.identity);
@@ -52,7 +63,7 @@ export function openStore(config: Config, clock: () => number = Date.now, parts:
   const ledger = new Ledger(config, { journal, logger });
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
   const counting = new Counting({ journal, ledger, settings, ...books, logger });
-  while (!counting.step());
+  if (journal.lastSeq === 0) void counting.catchUp();
   const committed = counting.committed.bind(counting);
   const pipeline = createPipeline(config, {
     journal,
@@ -96,7 +107,7 @@ export interface TestStore extends Store {
 export function createStore(set: readonly string[] = []): TestStore {
   const parent = mkdtempSync(join(tmpdir(), "store-test-"));
   const clockAt = { now: Date.UTC(2026, 10, 2, 9, 15) };
-  const store = openStore(configAt(join(parent, "state"), set), () => clockAt.now);
+  const store = newStore(configAt(join(parent, "state"), set), () => clockAt.now);
   return {
     ...store,
     get now() {
@@ -202,11 +213,11 @@ export async function markRows({ journal }: Store, marks: readonly NewMark[]): P
   const sums = { delivered: cursor.records.delivered, deadLettered: cursor.records.deadLettered };
   for (const { why, from, to } of marks) sums[why === "partial" ? "delivered" : "deadLettered"] += to - from;
   const seq = Math.max(cursor.seq, ...marks.map((mark) => mark.seq + 1));
-  const before = itemsOf(journal);
+  const before = await itemsOf(journal);
   journal.progress({ cursor: { ...cursor, seq, records: sums }, marks });
-  await until(() => itemsOf(journal) >= before + marks.length);
+  await until(async () => (await itemsOf(journal)) >= before + marks.length);
 }
 
-function itemsOf({ quarantine: items }: Journal): number {
-  return items.counts({}).reduce((sum, one) => sum + one.items, 0);
+async function itemsOf({ quarantine: items }: Journal): Promise<number> {
+  return (await items.counts({})).reduce((sum, one) => sum + one.items, 0);
 }

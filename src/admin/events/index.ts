@@ -85,11 +85,11 @@ export class EventFeed {
     return this.#admitted(async () => {
       const wanted = wantedOf(query);
       const gap = { reason: "other_journal", rows: 0 } as const;
-      if (before?.isOurs === false) return { ...this.#answer([], startOf(1)), gap };
+      if (before?.isOurs === false) return { ...(await this.#answer([], startOf(1))), gap };
       if (from?.isOurs === false) return this.#read(query, wanted, { ...newPage(startOf(1)), gap });
       if (query.last !== undefined) return this.#readLast(query, query.last, wanted, before?.place);
       const end = this.#deps.journal.lastSeq + 1;
-      const start = query.since === undefined ? end : this.#reader.seqAt(query.since, end);
+      const start = query.since === undefined ? end : await this.#reader.seqAt(query.since, end);
       return this.#read(query, wanted, newPage(from?.place ?? startOf(start)));
     });
   }
@@ -133,9 +133,9 @@ export class EventFeed {
       if (page.events.length > 0 || page.gap !== undefined || leftMs <= 0) break;
       if (isEnd && !this.#ending.signal.aborted) await this.pace.commit(leftMs);
     }
-    const [oldest] = query.since === undefined ? [] : this.#reader.heads(1, 1);
+    const [oldest] = query.since === undefined ? [] : await this.#reader.heads(1, 1);
     return {
-      ...this.#answer(page.events, page.place),
+      ...(await this.#answer(page.events, page.place)),
       ...(page.gap === undefined ? {} : { gap: page.gap }),
       ...(oldest === undefined || oldest.seq === 1 ? {} : { oldest: timeText(oldest.acceptedAt) }),
     };
@@ -149,13 +149,13 @@ export class EventFeed {
     before: LogPosition | undefined,
   ): Promise<EventPage> {
     const end = this.#deps.journal.lastSeq + 1;
-    const from = before ?? startOf(query.until === undefined ? end : this.#reader.seqAt(query.until, end));
+    const from = before ?? startOf(query.until === undefined ? end : await this.#reader.seqAt(query.until, end));
     const reader = (): EventReader => this.#reader;
     const isOfAll = before === undefined && query.until === undefined;
     const beyondPage = isOfAll ? "places" : "end";
     const search = { from, wanted, most, beyondPage, reader, pace: this.pace } as const;
     const { found, reached, isStart } = await searchBack(search);
-    const [head] = this.#reader.heads(reached.seq, 1);
+    const [head] = await this.#reader.heads(reached.seq, 1);
     const back: SearchedBack = {
       before: idOf(this.#deps.journal, reached),
       ...(head === undefined ? {} : { to: timeText(head.acceptedAt) }),
@@ -163,13 +163,13 @@ export class EventFeed {
     };
     const events = found.flatMap(({ event }) => event ?? []).toReversed();
     if (events.length === found.length && (events.length > 0 || !isOfAll || query.waitMs === 0))
-      return { ...this.#answer(events, from), back };
+      return { ...(await this.#answer(events, from)), back };
     return { ...(await this.#read(query, wanted, newPage(found.at(-1)?.place ?? from))), back };
   }
 
-  #answer(events: readonly AcceptedEvent[], next: LogPosition): EventPage {
+  async #answer(events: readonly AcceptedEvent[], next: LogPosition): Promise<EventPage> {
     const { journal, clock } = this.#deps;
-    const [unread] = next.seq > journal.lastSeq ? [] : this.#reader.heads(next.seq, 1);
+    const [unread] = next.seq > journal.lastSeq ? [] : await this.#reader.heads(next.seq, 1);
     return {
       events,
       next: idOf(journal, next),

@@ -1,7 +1,15 @@
 /** Reads events from the journal, a few milliseconds at a time: about 10 µs per connection that is shown, 1 µs per other one. */
 import type { LogEvent } from "../../catalogue/log-event.ts";
 import { formatRfc3339 } from "../../lib/rfc3339.ts";
-import type { Journal, JournalReader, LogPosition, RowHead } from "../../journal/index.ts";
+import { Refusal } from "../../errors.ts";
+import {
+  type Awaitable,
+  inQueue,
+  type Journal,
+  type JournalReader,
+  type LogPosition,
+  type RowHead,
+} from "../../journal/index.ts";
 import type { ProcessorSettings } from "../../processors/index.ts";
 import type { RecordType, Source } from "../../records/types.ts";
 import { timeText } from "../redeliveries.ts";
@@ -47,45 +55,55 @@ export class EventReader {
   readonly #reader: JournalReader;
   readonly #rows: EventRows;
   #row: OpenRow | undefined;
+  #isClosed = false;
 
   constructor({ journal, settings }: EventReaderDeps) {
     this.#journal = journal;
-    this.#reader = journal.openReader();
+    this.#reader = inQueue(journal.openReader());
     this.#rows = new EventRows(settings);
   }
 
-  /** Reads on until the page is full, a gap follows its events, or the time is over. Returns whether all is read. */
-  advance(page: OpenPage, query: Pick<EventQuery, "limit">, wanted: Wanted): boolean {
+  /**
+   * Reads on until the page is full, a gap follows its events, or the time is over. Resolves with whether all is read. This,
+   * `lastEvents` and `whole` are called one after another.
+   */
+  async advance(page: OpenPage, query: Pick<EventQuery, "limit">, wanted: Wanted): Promise<boolean> {
     const { lastSeq } = this.#journal;
     const endsAt = performance.now() + stepMs;
     while (page.place.seq <= lastSeq) {
-      const heads = this.heads(page.place.seq, headsAtOnce).filter(({ seq }) => seq <= lastSeq);
+      const heads = (await this.heads(page.place.seq, headsAtOnce)).filter(({ seq }) => seq <= lastSeq);
       if (heads.length === 0) return skip(page, "deleted", lastSeq + 1);
       for (const head of heads) {
         if (head.seq > page.place.seq && !skip(page, "deleted", head.seq)) return false;
-        if (!this.#passes(page, head, query, wanted, endsAt)) return false;
+        if (wanted.inRow(head)) {
+          const row = await this.#open(head);
+          if (row === undefined ? !skip(page, "damaged", head.seq + 1) : !this.#take(page, row, query, wanted, endsAt))
+            return false;
+        }
+        page.place = startOf(head.seq + 1);
         if (performance.now() >= endsAt) return page.place.seq > lastSeq;
       }
     }
     return true;
   }
 
-  heads(fromSeq: number, rows: number): readonly RowHead[] {
-    return this.#reader.heads(fromSeq, rows);
+  /** @throws {Refusal} `shutting_down` once this is closed, as does whatever reads. */
+  heads(fromSeq: number, rows: number): Promise<readonly RowHead[]> {
+    return this.#answered(() => this.#reader.heads(fromSeq, rows));
   }
 
   /** The heads of rows from `from` up to, but not including, `to` that may hold wanted events. */
-  wanted(from: number, to: number, { inRow }: Wanted): readonly RowHead[] {
-    return this.heads(from, to - from).filter((head) => head.seq < to && inRow(head));
+  async wanted(from: number, to: number, { inRow }: Wanted): Promise<readonly RowHead[]> {
+    return (await this.heads(from, to - from)).filter((head) => head.seq < to && inRow(head));
   }
 
   /** The first row that was received then or later, by halving: rows are in the order of their receipt. */
-  seqAt(time: number, end: number): number {
-    let low = this.heads(1, 1)[0]?.seq ?? end;
+  async seqAt(time: number, end: number): Promise<number> {
+    let low = (await this.heads(1, 1))[0]?.seq ?? end;
     let high = end;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const [head] = this.heads(middle, 1);
+      const [head] = await this.heads(middle, 1);
       if (head === undefined || head.seq >= high || head.acceptedAt >= time) high = middle;
       else low = head.seq + 1;
     }
@@ -93,9 +111,9 @@ export class EventReader {
   }
 
   /** The last events in a row that are wanted, at most so many: before a place in it, and as far as a few milliseconds reach. */
-  lastEvents(head: RowHead, wanted: Wanted, most: number, before?: LogPosition): LastEvents {
+  async lastEvents(head: RowHead, wanted: Wanted, most: number, before?: LogPosition): Promise<LastEvents> {
     const endsAt = performance.now() + stepMs;
-    const row = this.#open(head);
+    const row = await this.#open(head);
     const found: FoundEvent[] = [];
     if (row === undefined) return { found, before: undefined };
     const { seq, records } = head;
@@ -118,26 +136,27 @@ export class EventReader {
   }
 
   /** The event at a place with its texts whole; nothing if it has left or cannot be read. */
-  whole({ seq, record, logRecord }: LogPosition): AcceptedEvent | undefined {
-    const [head] = this.heads(seq, 1);
-    const row = head?.seq === seq && isEventRow(head) ? this.#open(head) : undefined;
+  async whole({ seq, record, logRecord }: LogPosition): Promise<AcceptedEvent | undefined> {
+    const [head] = await this.heads(seq, 1);
+    const row = head?.seq === seq && isEventRow(head) ? await this.#open(head) : undefined;
     const event = row?.contents.whole(record, logRecord);
     return row && event && this.#accepted(event, { seq, record, logRecord }, row);
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#reader.close();
   }
 
-  /** Moves the page behind the row. Returns false if it stays inside or before it. */
-  #passes(page: OpenPage, head: RowHead, query: Pick<EventQuery, "limit">, wanted: Wanted, endsAt: number): boolean {
-    if (wanted.inRow(head)) {
-      const row = this.#open(head);
-      if (row === undefined) return skip(page, "damaged", head.seq + 1);
-      if (!this.#take(page, row, query, wanted, endsAt)) return false;
+  /** What a reader answers that is closed meanwhile means nothing. */
+  async #answered<Answer>(read: () => Awaitable<Answer>): Promise<Answer> {
+    try {
+      const answer = await read();
+      if (!this.#isClosed) return answer;
+    } catch (error) {
+      if (!this.#isClosed) throw error;
     }
-    page.place = startOf(head.seq + 1);
-    return true;
+    throw new Refusal("shutting_down", "the program is stopping");
   }
 
   /** Takes the row's events from the page's place on. Returns whether that was all of them. */
@@ -180,10 +199,10 @@ export class EventReader {
   }
 
   /** `undefined` if the row cannot be read. */
-  #open(head: RowHead): OpenRow | undefined {
+  async #open(head: RowHead): Promise<OpenRow | undefined> {
     if (this.#row?.head.seq === head.seq) return this.#row;
     this.#row = undefined;
-    const [read] = this.#reader.read(head.seq, { rows: 1, bytes: 1 });
+    const [read] = await this.#answered(() => this.#reader.read(head.seq, { rows: 1, bytes: 1 }));
     if (read?.seq !== head.seq || read.damage !== undefined) return undefined;
     try {
       return (this.#row = { head, source: read.source, contents: this.#rows.open(read) });

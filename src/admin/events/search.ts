@@ -35,7 +35,7 @@ export interface Searched {
 /** Searches from a place backwards until it has found enough, the time is over, or the journal begins. @throws {Refusal} once the feed is closed. */
 export async function searchBack({ from, wanted, most, beyondPage, reader, pace }: BackSearch): Promise<Searched> {
   const endsAt = performance.now() + searchMs;
-  const first = reader().heads(1, 1)[0]?.seq ?? from.seq;
+  const first = (await reader().heads(1, 1))[0]?.seq ?? from.seq;
   const found: Searched["found"][number][] = [];
   let reached = from;
   let characters = 0;

@@ -104,12 +104,16 @@ export function createTraffic(deps: TrafficDeps): TrafficFeed {
     return { since: begin - (begin % minuteMs), until: end };
   }
 
-  async function each<Found>(work: Work, found: Iterator<Found>, add: (found: Found) => void): Promise<void> {
-    const addSome = (): boolean => {
+  async function each<Found>(
+    work: Work,
+    found: AsyncIterator<Found>,
+    add: (found: Found) => void | Promise<void>,
+  ): Promise<void> {
+    const addSome = async (): Promise<boolean> => {
       for (const endsAt = performance.now() + stepMs; performance.now() < endsAt;) {
-        const next = found.next();
+        const next = await found.next();
         if (next.done === true) return true;
-        add(next.value);
+        await add(next.value);
       }
       return false;
     };

@@ -22,8 +22,8 @@ const maxPairs = 50_000;
 export class MapSums {
   readonly #sums = noMinute(maxPairs);
 
-  add(addTo: AddTo): void {
-    addTo(this.#sums);
+  async add(addTo: AddTo): Promise<void> {
+    await addTo(this.#sums);
   }
 
   answer(limit: number): Omit<TrafficMap, "since" | "until" | "isComplete"> {

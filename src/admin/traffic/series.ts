@@ -32,9 +32,9 @@ export class MinuteSeries {
   }
 
   /** Adds the traffic of the nodes. */
-  addOfNodes(at: number, addTo: AddTo): void {
+  async addOfNodes(at: number, addTo: AddTo): Promise<void> {
     const minute = noMinute();
-    if (!addTo(minute)) return;
+    if (!(await addTo(minute))) return;
     this.#add(at, minute.totals, this.#ofNodes(minute));
     if (minute.omitted > 0) this.#isPartial = true;
   }

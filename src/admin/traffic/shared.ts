@@ -4,7 +4,7 @@ import { Refusal } from "../../errors.ts";
 import type { Pace } from "../pace.ts";
 
 /** Does a step of an answer's work. */
-export type Work = <Result>(step: () => Result) => Promise<Result>;
+export type Work = <Result>(step: () => Result | Promise<Result>) => Promise<Result>;
 
 export interface SharedDeps {
   readonly pace: Pace;
@@ -46,10 +46,10 @@ export class SharedAnswers {
     }
     let workMs = 0;
     const answer = compute((step) =>
-      this.#deps.pace.step(() => {
+      this.#deps.pace.step(async () => {
         if (this.#isClosed) throw new Refusal("shutting_down", "the program is stopping");
         const beganAt = performance.now();
-        const result = step();
+        const result = await step();
         workMs += performance.now() - beganAt;
         return result;
       }),

@@ -1,11 +1,9 @@
 /** The journal over SQLite: everything that was accepted, in one database that only this process writes. */
 import type { DatabaseSync } from "node:sqlite";
-import type { Telemetry } from "../../catalogue/telemetry.ts";
-import type { Config } from "../../config/schema.ts";
 import { Unavailable } from "../../errors.ts";
-import type { Clock } from "../../lib/clock.ts";
-import { attempt, type Logger } from "../../lib/logger.ts";
+import { attempt } from "../../lib/logger.ts";
 import { Damaged, reasonOf } from "../batch.ts";
+import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { Journal } from "../journal.ts";
 import { Destinations } from "./destinations.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
@@ -17,33 +15,15 @@ import { MinuteTable } from "./minutes.ts";
 import { openDatabase } from "./recovery.ts";
 import { planReplay, planRetry } from "./redelivery.ts";
 import { createQuarantine, openSqliteReader } from "./rows.ts";
-import { type KeySettings, SeenKeys } from "./seen-keys.ts";
+import { SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
 import { polledTypes, redeliveryKey, State, unlessDamaged } from "./state.ts";
 import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
 import { pollCursorOf, Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
-export { openSqliteReader } from "./rows.ts";
+export { openSqliteReader, type SqliteReader } from "./rows.ts";
 export { isDamage } from "./errors.ts";
-
-/** The settings that the journal follows. */
-export type JournalConfig = Pick<Config, "state"> & KeySettings;
-
-export interface JournalDeps {
-  readonly telemetry: Telemetry;
-  readonly logger: Logger;
-  readonly clock: Clock;
-  /** Milliseconds that go on whatever happens to the clock. */
-  readonly steady?: Clock;
-  /**
-   * Called once if the database turns out to be damaged, or another process changes its files. Nothing is accepted from then
-   * on; the next start takes over what can be read.
-   */
-  readonly onDamage?: () => void;
-  /** Disk space that is reserved for the way out of a full one. */
-  readonly ballastBytes?: number;
-}
 
 const usualBallastBytes = 16 * 1024 * 1024;
 
@@ -153,11 +133,19 @@ function createJournal(
     if (!isDone) maintainSoon();
   }
 
-  return {
+  const journal: Journal = {
     get identity() {
       return state.identity;
     },
     location: directory.databasePath,
+    cluster: undefined,
+    async lead(signal) {
+      signal.throwIfAborted();
+      return journal;
+    },
+    lost: new AbortController().signal,
+    tail: undefined,
+    release() {},
     get lastSeq() {
       return turn.lastSeq;
     },
@@ -296,4 +284,5 @@ function createJournal(
       directory.release();
     },
   };
+  return journal;
 }

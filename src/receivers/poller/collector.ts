@@ -60,14 +60,14 @@ export class LogCollector {
     const { type, mode, policy } = this.#options;
     const { api, journal, clock } = this.#deps;
     if (mode === "once" && (this.readUntil ?? this.#startedAt) >= this.#startedAt) {
-      journal.setPollCursor(type, undefined);
+      await journal.setPollCursor(type, undefined);
       return "over";
     }
     const { refusal } = journal.space;
     if (refusal !== undefined) throw new Unavailable(refusal);
     // The first answer may take long, even across restarts, so the starting position is committed before it.
     if (journal.pollCursor(type) === undefined)
-      journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
+      await journal.setPollCursor(type, { type, readUntil: firstPosition(clock() / 1000, policy), isOurClock: true });
     if (api.clockAheadMs === undefined) await api.authenticate(signal);
     const next = this.#next();
     if (next === undefined) {
@@ -133,7 +133,7 @@ export class LogCollector {
       }
       if (hasDroppedKeys || hasPassed(journal.horizon(type), next)) return "keys were dropped";
       if (unverifiableSeconds > 0) this.#warnOfGap(next);
-      if (batch.records === 0 && unverifiableSeconds === 0) journal.setPollCursor(type, { type, readUntil });
+      if (batch.records === 0 && unverifiableSeconds === 0) await journal.setPollCursor(type, { type, readUntil });
       else await batch.commit(batchBytes, { poll: { type, readUntil, unverifiableSeconds } });
       return "committed";
     } finally {

@@ -53,7 +53,7 @@ describe("the receiver, its pipeline and the journal", () => {
     const bodies = [`${one}${two}`, `${two}${three}`, `${four}${four}`, `${flowEnvelope(5)}\n${flowEnvelope(6)}`];
     for (const body of bodies) expect(await postZstd(body)).toBe(200);
     const reader = store.journal.openReader();
-    const rows = reader.read(1, { rows: 10, bytes: 1 << 20 });
+    const rows = await reader.read(1, { rows: 10, bytes: 1 << 20 });
     reader.close();
     expect(rows.map(({ text, records }) => [Buffer.from(text).toString(), records])).toEqual([
       [`${one}${two}`, 2],
@@ -62,7 +62,7 @@ describe("the receiver, its pipeline and the journal", () => {
       [`${flowEnvelope(5)}\n${flowEnvelope(6)}`, 2],
     ]);
     store.close();
-    const again = openStore(store.config, () => store.now);
+    const again = await openStore(store.config, () => store.now);
     expect(again.ledger.sum("tailscale.network.reporter.observations")).toBe(6);
     again.close();
   });

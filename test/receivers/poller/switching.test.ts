@@ -59,7 +59,7 @@ function downFor(ms: number): TailnetRecord[] {
 }
 
 const names = (records: readonly TailnetRecord[]): string[] => records.map(({ polled }) => nameOf(polled)).toSorted();
-const acceptedNames = (): string[] => program.accepted().toSorted();
+const acceptedNames = async (): Promise<string[]> => (await program.accepted()).toSorted();
 const unverifiable = (): number => program.sum("tailscale2otel.reconcile.unverifiable", { type: "flow" });
 
 test("poll, stream, both and poll again, with days in between, count every record once", async () => {
@@ -73,12 +73,12 @@ test("poll, stream, both and poll again, with days in between, count every recor
     await program.stream([record]);
   };
 
-  program.start("poll");
+  await program.start("poll");
   await runFor(hour, logged);
   program.kill();
   wanted.push(...downFor(2 * day));
 
-  program.start("stream");
+  await program.start("stream");
   await runFor(hour, loggedAndStreamed);
   expect(program.journal.pollCursor("flow")).toBeUndefined();
   program.kill();
@@ -86,39 +86,39 @@ test("poll, stream, both and poll again, with days in between, count every recor
   downFor(3 * day);
   clockAt.now += hour;
 
-  program.start("both");
+  await program.start("both");
   await program.stream(streamed);
   await runFor(hour, loggedAndStreamed);
   program.kill();
   wanted.push(...downFor(2 * day));
 
-  program.start("poll");
+  await program.start("poll");
   await program.stream(streamed);
   await runFor(hour, logged);
   clockAt.now += (policy.lag + 60) * 1000;
   expect(await program.poll()).toBe(true);
   await program.tick();
 
-  expect(acceptedNames()).toEqual(names(wanted));
+  expect(await acceptedNames()).toEqual(names(wanted));
   expect(program.sum("tailscale.network.io", { "network.io.direction": "transmit" })).toBe(wanted.length * 10);
   expect(unverifiable()).toBe(0);
   expect(program.sum("tailscale2otel.dedup.unproven")).toBe(0);
 });
 
 test("after a week of downtime the poll continues where it ended", async () => {
-  program.start("both");
+  await program.start("both");
   const wanted = [log()];
   await runFor(20 * minute);
   program.kill();
   wanted.push(...downFor(7 * day));
-  program.start("both");
+  await program.start("both");
   await runFor(20 * minute);
-  expect(acceptedNames()).toEqual(names(wanted));
+  expect(await acceptedNames()).toEqual(names(wanted));
   expect(unverifiable()).toBe(0);
 });
 
 test("a day of failing polls loses nothing, and keeps the keys of records streamed meanwhile", async () => {
-  program.start("both");
+  await program.start("both");
   await runFor(10 * minute);
   tailnet.fail({ path: /logging/, times: 100_000, effect: { kind: "status", status: 500 } });
   const wanted: TailnetRecord[] = [];
@@ -132,45 +132,45 @@ test("a day of failing polls loses nothing, and keeps the keys of records stream
   }
   tailnet.recover();
   await runFor(10 * minute);
-  expect(acceptedNames()).toEqual(names(wanted));
+  expect(await acceptedNames()).toEqual(names(wanted));
   expect(program.sum("tailscale2otel.reconcile.repaired")).toBe(wanted.length / 2);
   expect(unverifiable()).toBe(0);
 });
 
 test("commits a position with the records before it, and alone if there are none", async () => {
-  program.start("poll");
+  await program.start("poll");
   for (const expected of [0, 1, 1]) {
     if (expected === 1 && added === 0) log();
     clockAt.now += 10 * minute;
     expect(await program.poll()).toBe(true);
     const before = program.journal.pollCursor("flow");
     program.kill();
-    program.start("poll");
+    await program.start("poll");
     expect(program.journal.pollCursor("flow")).toEqual(before as PollCursor);
     expect(before?.readUntil).toBe(clockAt.now / 1000 - policy.lag);
-    expect(program.accepted()).toHaveLength(expected);
+    expect(await program.accepted()).toHaveLength(expected);
   }
 });
 
 test("a clock that is ten hours behind counts nothing twice, though the dedup window is six", async () => {
   tailnet.clockAheadMs = 10 * hour;
-  program.start("both");
+  await program.start("both");
   const record = tailnet.addFlow(
     flowValue({ nodeId: "nONECNTRL", start: formatRfc3339([clockAt.now / 1000 + 36_000, 0]), end: undefined }),
     formatRfc3339([clockAt.now / 1000 + 36_000, 0]),
   );
   await program.stream([record]);
   await runFor(12 * hour);
-  expect(program.accepted()).toEqual(["nONECNTRL"]);
+  expect(await program.accepted()).toEqual(["nONECNTRL"]);
   expect(program.sum("tailscale2otel.ingest.records", { source: "poll", outcome: "duplicate" })).toBeGreaterThan(0);
 });
 
 test("records polled before there was a stream are neither repaired nor late", async () => {
-  program.start("poll");
+  await program.start("poll");
   const record = log();
   await runFor(10 * minute);
   program.kill();
-  program.start("both");
+  await program.start("both");
   await program.stream([record]);
   expect(program.sum("tailscale2otel.ingest.records", { source: "stream", outcome: "duplicate" })).toBe(1);
   expect(program.sum("tailscale2otel.reconcile.repaired")).toBe(0);
@@ -178,7 +178,7 @@ test("records polled before there was a stream are neither repaired nor late", a
 });
 
 test("counts streamed records older than the dedup keys as unproven", async () => {
-  program.start("stream");
+  await program.start("stream");
   const old = log();
   await program.stream([old]);
   await runFor(7 * hour);
@@ -192,7 +192,7 @@ test("counts streamed records older than the dedup keys as unproven", async () =
 test("a poll skips a span whose stream keys were dropped: the span is counted, and no record twice", async () => {
   program.remove();
   program = createPolledProgram(tailnet, clockAt, { max_keys: 20 });
-  program.start("both");
+  await program.start("both");
   await runFor(10 * minute);
   tailnet.fail({ path: /logging/, times: 100_000, effect: { kind: "status", status: 500 } });
   const wanted: TailnetRecord[] = [];
@@ -207,7 +207,7 @@ test("a poll skips a span whose stream keys were dropped: the span is counted, a
   tailnet.recover();
   const before = program.journal.pollCursor("flow")?.readUntil ?? 0;
   await runFor(5 * minute);
-  expect(acceptedNames()).toEqual(names(wanted));
+  expect(await acceptedNames()).toEqual(names(wanted));
   const skippedTo = Math.floor(program.journal.horizon("flow").streamed / 1000) + 61;
   expect(unverifiable()).toBe(skippedTo - before);
 });

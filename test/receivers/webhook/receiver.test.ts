@@ -14,7 +14,7 @@ let store: Store;
 let server: WebhookServer;
 
 async function open(): Promise<void> {
-  store = openStore(configAt(join(parent, "state")), () => now);
+  store = await openStore(configAt(join(parent, "state")), () => now);
   server = await startWebhookServer({ late_retry_window: 25 * hourMs }, { pipeline: store.pipeline });
   setNow(now);
 }
