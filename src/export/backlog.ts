@@ -2,6 +2,7 @@
 import type { LogCursor, MarkReason, NewMark, Progress } from "../journal/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { DeliveryRow, DeliverySource, Span } from "./requests.ts";
+import { type Steps, taken } from "./steps.ts";
 
 /**
  * The place before a log record, by its number in the row; the end of a row is the start of the next number. `count`: log
@@ -74,20 +75,28 @@ export class Backlog {
   constructor(cursor: LogCursor, source: DeliverySource, clock: Clock) {
     this.#source = source;
     this.#clock = clock;
-    this.#at = placeOf(cursor, source);
+    this.#cursor = cursor;
+    this.#at = { seq: cursor.seq, at: 0, count: 0 };
+    this.head = this.#at;
+  }
+
+  /** Finds the cursor's place; called once, before all else. */
+  *open(): Steps<void> {
+    const cursor = this.#cursor;
+    this.#at = yield* placeOf(cursor, this.#source);
     this.#cursor = this.#at.seq === cursor.seq ? cursor : { ...cursor, seq: this.#at.seq, record: 0, logRecord: 0 };
     this.head = this.#at;
   }
 
   /** Reads on from a place. Rows without log records are passed, so that a reading without any can still get ahead. */
-  read(from: Place, { logRecords: most, to: end, until }: ReadLimit): Reading {
+  *read(from: Place, { logRecords: most, to: end, until }: ReadLimit): Steps<Reading> {
     const spans: Span[] = [];
     let [to, earliest, latest] = [from, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     let [rows, bytes] = [0, 0];
     while (to.count - from.count < most) {
       if (end === undefined && (rows >= maxRowsRead || bytes >= maxBytesRead)) break;
       if (end !== undefined && !isBefore(to, end)) break;
-      const row = this.#source.next(to.seq);
+      const row = yield* taken(this.#source.next(to.seq));
       if (row === undefined || (end !== undefined && row.seq > end.seq)) break;
       rows++;
       bytes += row.bytes;
@@ -111,8 +120,8 @@ export class Backlog {
   }
 
   /** Whether everything that is committed is behind the cursor. */
-  get isDone(): boolean {
-    return this.stretches.length === 0 && this.#source.next(this.head.seq) === undefined;
+  *isDone(): Steps<boolean> {
+    return this.stretches.length === 0 && (yield* taken(this.#source.next(this.head.seq))) === undefined;
   }
 
   /** The latest event time that may be sent while something that old is unanswered. */
@@ -152,11 +161,11 @@ export class Backlog {
   }
 
   /** Cuts a stretch into parts of so many log records; the last part is what is left. No part is empty. */
-  divide(stretch: Stretch, ...sizes: readonly number[]): Stretch[] {
+  *divide(stretch: Stretch, ...sizes: readonly number[]): Steps<Stretch[]> {
     const places = [stretch.from];
     for (const logRecords of sizes) {
       const from = places.at(-1) as Place;
-      const { to } = this.read(from, { logRecords, to: stretch.to });
+      const { to } = yield* this.read(from, { logRecords, to: stretch.to });
       if (from.count < to.count && to.count < stretch.to.count) places.push(to);
     }
     return places.map((from, part) => ({ ...stretch, from, to: places[part + 1] ?? stretch.to }));
@@ -175,11 +184,11 @@ export class Backlog {
    * moved, or stands inside a record that has lost log records: such a record is committed whole, or a restart would count
    * it twice.
    */
-  advance(): Progress | undefined {
+  *advance(): Steps<Progress | undefined> {
     let rows = 0;
     while (this.canAdvance && rows < maxRowsPassed) {
       const first = this.stretches[0] as Stretch;
-      while (isBefore(this.#at, first.to) && rows++ < maxRowsPassed) this.#passRow(first);
+      while (isBefore(this.#at, first.to) && rows++ < maxRowsPassed) yield* this.#passRow(first);
       if (!isBefore(this.#at, first.to)) this.stretches.shift();
     }
     if (rows === 0 || this.#loss !== undefined) return undefined;
@@ -192,9 +201,9 @@ export class Backlog {
     return state === "accepted" || state === "dead";
   }
 
-  #passRow(stretch: Stretch): void {
+  *#passRow(stretch: Stretch): Steps<void> {
     const { to } = stretch;
-    const row = this.#source.next(this.#at.seq);
+    const row = yield* taken(this.#source.next(this.#at.seq));
     if (row === undefined || row.seq > to.seq || (row.seq === to.seq && to.at === 0)) return this.#moveTo(to, 0, 0);
     if (row.seq !== this.#at.seq) this.#moveTo({ ...this.#at, seq: row.seq, at: 0 }, 0, 0);
     const isWhole = row.seq < to.seq;
@@ -264,8 +273,8 @@ export function sizeOf({ from, to }: Range): number {
 }
 
 /** Where a stored cursor stands now. What a record makes may have changed with the settings. */
-function placeOf({ seq, record, logRecord }: LogCursor, source: DeliverySource): Place {
-  const row = source.next(seq);
+function* placeOf({ seq, record, logRecord }: LogCursor, source: DeliverySource): Steps<Place> {
+  const row = yield* taken(source.next(seq));
   if (row?.seq !== seq) return { seq, at: 0, count: 0 };
   if (record >= row.records) return { seq: seq + 1, at: 0, count: 0 };
   return { seq, at: Math.min(row.firstLogRecord(record) + logRecord, row.firstLogRecord(record + 1)), count: 0 };

@@ -7,31 +7,13 @@
  * - A refused request is narrowed (`narrowing.ts`); so is one that failed ten times over five minutes by timeout, reset or
  *   server error. What is given up is marked together with the cursor that passes it.
  */
-import type { LogCursor, Progress } from "../journal/index.ts";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/logger.ts";
+import type { LogCursor } from "../journal/index.ts";
 import { aboutRequest } from "./answer.ts";
 import { Backlog, isBefore, sizeOf } from "./backlog.ts";
 import { Narrowing, requestFor, type Try } from "./narrowing.ts";
-import { type DeliveryState, exportBackoffMs, LossReport, Outage, type Random, type Timer } from "./outage.ts";
-import type { Channel, DeliverySource, Posted } from "./requests.ts";
-
-export interface DeliveryDeps {
-  readonly source: DeliverySource;
-  readonly channel: Channel;
-  /** Requests past the cursor while all is well. */
-  readonly concurrency: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly timer: Timer;
-  readonly logger: Logger;
-  /** The cursor has moved. Marks are committed with it. */
-  onProgress(progress: Progress): void;
-  onState(state: DeliveryState): void;
-}
-
-/** `logs` goes on for ever; the others end. */
-export type DeliveryKind = "logs" | "replay" | "retry";
+import { type DeliveryState, exportBackoffMs, LossReport, Outage } from "./outage.ts";
+import { type DeliveryDeps, type DeliveryKind, type Posted, refusedIfPartial } from "./requests.ts";
+import { endThread, StepQueue, type Steps } from "./steps.ts";
 
 /** How often idle delivery looks for rows by itself: a wake-up that is lost costs seconds, not the delivery. */
 const lookMs = 5_000;
@@ -53,6 +35,8 @@ export class Delivery {
   readonly #losses: LossReport;
   readonly #abort = new AbortController();
   readonly #end = Promise.withResolvers<void>();
+  /** Whatever looks at the backlog waits here until what came before has its rows. */
+  readonly #queue = new StepQueue((error) => this.#failedToRead(error));
   #run: "new" | "running" | "ending" | "ended" = "new";
   state: DeliveryState = { kind: "idle" };
   #sending = 0;
@@ -85,18 +69,20 @@ export class Delivery {
     return this.#end.promise;
   }
 
-  get isThrough(): boolean {
-    return this.#backlog.isDone;
-  }
+  /** Whether a replay or retry had nothing left when it ended. */
+  isThrough = false;
 
   start(): void {
-    if (this.#run === "new") this.#run = "running";
-    this.#pump();
+    if (this.#run === "new") {
+      this.#run = "running";
+      this.#queue.add(() => this.#backlog.open());
+    }
+    this.#look();
   }
 
   /** More rows are committed. */
   wake(): void {
-    this.#pump();
+    this.#look();
   }
 
   /**
@@ -109,33 +95,53 @@ export class Delivery {
     this.#run = "ending";
     const cancel = this.#deps.timer(deadlineMs, () => this.#finish());
     this.#endPause();
-    this.#pump();
+    this.#look();
     return this.ended.then(cancel);
+  }
+
+  #look(): void {
+    this.#queue.add(() => this.#pump());
   }
 
   #finish(): void {
     this.#run = "ended";
     for (const cancel of this.#timers.values()) cancel();
-    while (this.#backlog.canAdvance) this.#advance();
+    this.#queue.add(() => this.#conclude());
+  }
+
+  *#conclude(): Steps<void> {
+    while (this.#backlog.canAdvance) yield* this.#advance();
+    if (this.#kind !== "logs") this.isThrough = yield* this.#backlog.isDone();
     this.#losses.flush();
     this.#abort.abort();
     this.#end.resolve();
   }
 
+  #failedToRead(error: unknown): void {
+    if (this.#run !== "ended") endThread(error);
+  }
+
   /** Sends whatever may be sent now. Every answer and every end of a pause comes back here. */
-  #pump(): void {
-    if (this.#run === "new" || this.#run === "ended") return;
-    this.#advance();
-    while (!this.#timers.has("pause") && this.#sendNext());
+  *#pump(): Steps<void> {
+    if (!this.#isOn) return;
+    yield* this.#advance();
+    while (this.#isOn && !this.#timers.has("pause") && (yield* this.#sendNext()));
+    if (!this.#isOn) return;
     this.#refreshState();
     if (this.#kind === "logs" && this.state.kind === "idle") this.#pumpAfter("look", lookMs);
     if (this.#sending > 0 || this.#timers.has("turn")) return;
-    if (this.#run === "ending" || (this.#kind !== "logs" && this.isThrough)) this.#finish();
+    const isOver = this.#run === "ending" || (this.#kind !== "logs" && (yield* this.#backlog.isDone()));
+    if (isOver && this.#isOn) this.#finish();
   }
 
-  #advance(): void {
-    const progress = this.#backlog.advance();
-    if (this.#backlog.canAdvance) this.#pumpAfter("turn", 0);
+  /** It may end while rows are read. */
+  get #isOn(): boolean {
+    return this.#run === "running" || this.#run === "ending";
+  }
+
+  *#advance(): Steps<void> {
+    const progress = yield* this.#backlog.advance();
+    if (this.#backlog.canAdvance && this.#isOn) this.#pumpAfter("turn", 0);
     if (progress === undefined) return;
     this.#losses.addMarks(progress.marks);
     this.#deps.onProgress(progress);
@@ -145,34 +151,35 @@ export class Delivery {
     if (this.#timers.has(name)) return;
     const cancel = this.#deps.timer(delayMs, () => {
       this.#timers.delete(name);
-      this.#pump();
+      this.#look();
     });
     this.#timers.set(name, cancel);
   }
 
   /** Whether there was something to send. */
-  #sendNext(): boolean {
+  *#sendNext(): Steps<boolean> {
     if (this.#timers.has("turn") || (this.#run === "ending" && this.#kind !== "logs")) return false;
     const isCareful = this.#failures > 0 || this.#narrowing.isCareful;
     if (this.#sending >= (isCareful ? 1 : this.#deps.concurrency)) return false;
-    if (!isCareful) return this.#sendFresh();
+    if (!isCareful) return yield* this.#sendFresh();
     const mayAsk = this.#pace === "unknown" && this.#narrowing.isWholeRefused;
-    const next = mayAsk && this.#narrowing.isEnough ? undefined : this.#narrowing.next(this.#most, this.#deps.clock());
+    const isEnough = mayAsk && this.#narrowing.isEnough;
+    const next = isEnough ? undefined : yield* this.#narrowing.next(this.#most, this.#deps.clock());
+    if (!this.#isOn) return false;
     if (next !== undefined) this.#send(next);
     else if (mayAsk) this.#askPace();
     else if (this.#narrowing.isCareful) this.#rest();
     return next !== undefined;
   }
 
-  /** Log records of a request. */
   get #most(): number {
     return Math.max(1, Math.floor(Math.min(this.#deps.channel.maxLogRecords, this.#cap)));
   }
 
-  #sendFresh(): boolean {
+  *#sendFresh(): Steps<boolean> {
     const { stretches, head } = this.#backlog;
-    const fresh = this.#backlog.read(head, { logRecords: this.#most });
-    if (!isBefore(fresh.from, fresh.to)) return false;
+    const fresh = yield* this.#backlog.read(head, { logRecords: this.#most });
+    if (!this.#isOn || !isBefore(fresh.from, fresh.to)) return false;
     const oldest = stretches.find(({ state }) => state === "sent");
     if (oldest !== undefined && fresh.latest > this.#backlog.limitBehind(oldest.earliest)) return false;
     const isSmall = sizeOf(fresh) > 0 && sizeOf(fresh) < this.#most;
@@ -187,52 +194,59 @@ export class Delivery {
     const request = ++this.#narrowing.sent;
     if (kind === "request") stretch.state = spans.length === 0 ? "accepted" : "sent";
     if (spans.length === 0) return this.#pumpAfter("turn", 0);
-    this.#post(tried, (posted) => {
+    const answered = (posted: Posted): Steps<void> => {
       if (kind === "request" && stretch.state === "sent") stretch.state = "ready";
-      this.#answered(tried, request, this.#kind === "retry" ? refusedIfPartial(posted) : posted);
-    });
+      return this.#answered(tried, request, this.#kind === "retry" ? refusedIfPartial(posted) : posted);
+    };
+    this.#post(tried, answered);
   }
 
-  #post({ spans }: Pick<Try, "spans">, answered: (posted: Posted) => void): void {
+  #post({ spans }: Pick<Try, "spans">, answered: (posted: Posted) => Steps<void> | void): void {
     this.#sending++;
-    void this.#deps.channel.post(spans, this.#abort.signal).then((posted) => {
+    const taken = function* (this: Delivery, posted: Posted): Steps<void> {
       this.#sending--;
-      if (this.#run === "ended") return;
-      answered(posted);
-      this.#pump();
-    });
+      if (!this.#isOn) return;
+      const steps = answered(posted);
+      if (steps !== undefined) yield* steps;
+      yield* this.#pump();
+    };
+    this.#deps.channel
+      .post(spans, this.#abort.signal)
+      .then((posted) => this.#queue.add(() => taken.call(this, posted)))
+      .catch((error: unknown) => this.#failedToRead(error));
   }
 
-  #answered(tried: Try, request: number, posted: Posted): void {
-    if (posted.kind === "failed") return this.#failed(tried, request, posted);
+  *#answered(tried: Try, request: number, posted: Posted): Steps<void> {
+    if (posted.kind === "failed") return yield* this.#failed(tried, request, posted);
     if (request > this.#failedAt) this.#failures = 0;
-    if (posted.kind === "accepted") this.#accepted(tried, request, posted);
-    else if (posted.kind === "refused") this.#refused(tried, request, posted);
-    else if (sizeOf(tried) === 1) this.#narrowing.unsendable(tried, request, posted.message);
-    else this.#backlog.replace(tried.stretch, this.#backlog.divide(tried.stretch, sizeOf(tried) >> 1));
+    if (posted.kind === "accepted") yield* this.#accepted(tried, request, posted);
+    else if (posted.kind === "refused") yield* this.#refused(tried, request, posted);
+    else if (sizeOf(tried) === 1) yield* this.#narrowing.unsendable(tried, request, posted.message);
+    else this.#backlog.replace(tried.stretch, yield* this.#backlog.divide(tried.stretch, sizeOf(tried) >> 1));
   }
 
-  #accepted(tried: Try, request: number, { partial }: PostedAs<"accepted">): void {
+  *#accepted(tried: Try, request: number, { partial }: PostedAs<"accepted">): Steps<void> {
     const logRecords = sizeOf(tried);
     this.#refusals = 0;
     this.#pace = "unknown";
     if (logRecords >= this.#cap) this.#cap *= 1.1;
-    if (partial === undefined || partial.rejected <= 0) return this.#narrowing.accepted(tried, request);
+    if (partial === undefined || partial.rejected <= 0) return yield* this.#narrowing.accepted(tried, request);
     const message = `${partial.rejected} of ${logRecords} log records rejected: ${partial.message}`;
-    this.#narrowing.accepted(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
+    yield* this.#narrowing.accepted(tried, request, { rejected: Math.min(partial.rejected, logRecords), message });
   }
 
-  #refused(tried: Try, request: number, { status, message }: PostedAs<"refused">): void {
+  *#refused(tried: Try, request: number, { status, message }: PostedAs<"refused">): Steps<void> {
     if (status === 413 && sizeOf(tried) > 1) this.#cap = sizeOf(tried) >> 1;
     const why = status === 413 ? "too_large" : "rejected";
-    this.#narrowing.refused(tried, { why, message }, request, this.#deps.clock());
+    yield* this.#narrowing.refused(tried, { why, message }, request, this.#deps.clock());
     if (this.#pace === "held" && tried.kind !== "oldest") this.#hold(message);
   }
 
-  #failed(tried: Try, request: number, { cause, why, retryAfterMs }: PostedAs<"failed">): void {
+  *#failed(tried: Try, request: number, { cause, why, retryAfterMs }: PostedAs<"failed">): Steps<void> {
     const isPersistent = aboutRequest.has(cause) && this.#narrowing.failsForMinutes(tried, this.#deps.clock());
     if (!isPersistent || tried.kind !== "oldest") this.#backOff(request, why, retryAfterMs);
-    if (isPersistent) this.#narrowing.refused(tried, { why: "failing", message: why }, request, this.#deps.clock());
+    if (isPersistent)
+      yield* this.#narrowing.refused(tried, { why: "failing", message: why }, request, this.#deps.clock());
   }
 
   #backOff(request: number, why: string, retryAfterMs: number | undefined): void {
@@ -283,12 +297,4 @@ export class Delivery {
     this.state = state;
     this.#deps.onState(state);
   }
-}
-
-/** Which log records of a retry were rejected is found out as if the request had been refused: exactly their marks stay. */
-function refusedIfPartial(posted: Posted): Posted {
-  const partial = posted.kind === "accepted" ? posted.partial : undefined;
-  return partial !== undefined && partial.rejected > 0
-    ? { kind: "refused", status: 400, message: partial.message }
-    : posted;
 }

@@ -15,6 +15,7 @@
 import { type Backlog, isBefore, type Place, type Reading, type Refusal, sizeOf, type Stretch } from "./backlog.ts";
 import type { Random } from "./outage.ts";
 import type { Span } from "./requests.ts";
+import type { Steps } from "./steps.ts";
 
 /**
  * A request to make: a stretch, or one log record of it. A probe lies in what is ready; a confirmation and the oldest lie in
@@ -88,40 +89,40 @@ export class Narrowing {
   }
 
   /** The next request, or nothing if all that is there is accused. `max`: log records of a request. */
-  next(max: number, now: number): Try | undefined {
+  *next(max: number, now: number): Steps<Try | undefined> {
     const oldest = this.#oldest;
     const unproven = this.#confirming?.stretch ?? this.#toConfirm();
     const isFresh = Math.abs(now - this.#oldestTriedAt) <= oldestFreshMs;
     if (oldest !== undefined && this.isRefusingAll && !isFresh)
-      return lastOf(oldest, this.#backlog.read(oldest.from, { logRecords: 1 }), "oldest");
-    if (unproven !== undefined) return this.#confirmation(unproven);
-    const next = this.#forward(max);
-    return next === undefined && this.#ends && oldest !== undefined ? this.#confirmation(oldest) : next;
+      return lastOf(oldest, yield* this.#backlog.read(oldest.from, { logRecords: 1 }), "oldest");
+    if (unproven !== undefined) return yield* this.#confirmation(unproven);
+    const next = yield* this.#forward(max);
+    return next === undefined && this.#ends && oldest !== undefined ? yield* this.#confirmation(oldest) : next;
   }
 
   /** The backend has accepted it. `request`: its number. */
-  accepted(tried: Try, request: number, partial?: NonNullable<Stretch["partial"]>): void {
+  *accepted(tried: Try, request: number, partial?: NonNullable<Stretch["partial"]>): Steps<void> {
     const { row, from } = tried.spans.at(-1) as Span;
     const latest = tried.kind === "request" ? tried.latest : row.timeOf(from);
     this.#backlog.newestAccepted = Math.max(this.#backlog.newestAccepted, latest);
     this.#lastAccepted = Math.max(this.#lastAccepted, request);
-    this.#decide(tried, { state: "accepted", request, ...(partial && { partial }) });
+    yield* this.#decide(tried, { state: "accepted", request, ...(partial && { partial }) });
   }
 
   /** A log record that cannot be sent at all says nothing about the backend. */
-  unsendable(tried: Try, request: number, message: string): void {
-    this.#decide(tried, { state: "dead", request, refusal: { why: "internal", message } });
+  *unsendable(tried: Try, request: number, message: string): Steps<void> {
+    yield* this.#decide(tried, { state: "dead", request, refusal: { why: "internal", message } });
   }
 
-  refused(tried: Try, refusal: Refusal, request: number, now: number): void {
+  *refused(tried: Try, refusal: Refusal, request: number, now: number): Steps<void> {
     const { stretch, kind } = tried;
     if (refusal.why !== "failing") this.#failing.at = -1;
     const isOldestOpen = stretch === this.#backlog.stretches.find(({ state }) => state === "ready" || state === "sent");
     if (kind === "confirmation") this.#refusedAgain(tried, refusal);
     else if (kind !== "oldest" && isOldestOpen) {
       stretch.origin ??= request;
-      if (sizeOf(tried) === 1) this.#accuse(tried, refusal);
-      else this.#backlog.replace(stretch, this.#backlog.divide(stretch, 1, (sizeOf(stretch) - 1) >> 1));
+      if (sizeOf(tried) === 1) yield* this.#accuse(tried, refusal);
+      else this.#backlog.replace(stretch, yield* this.#backlog.divide(stretch, 1, (sizeOf(stretch) - 1) >> 1));
     }
     const oldest = this.#oldest;
     if (oldest !== undefined && tried.from.count <= oldest.from.count) this.#oldestTriedAt = now;
@@ -155,11 +156,11 @@ export class Narrowing {
   }
 
   /** The next of ten or more log records of an accused part. */
-  #confirmation(stretch: Stretch): Try {
+  *#confirmation(stretch: Stretch): Steps<Try> {
     this.#confirming ??= { stretch, refused: stretch.from };
     const { refused } = this.#confirming;
     const stride = refused.count > stretch.from.count ? Math.max(1, (sizeOf(stretch) - 1) / (enoughSamples - 1)) : 1;
-    const reading = this.#backlog.read(refused, { logRecords: this.#someOf(stride), to: stretch.to });
+    const reading = yield* this.#backlog.read(refused, { logRecords: this.#someOf(stride), to: stretch.to });
     return lastOf(stretch, reading, "confirmation");
   }
 
@@ -174,7 +175,7 @@ export class Narrowing {
   }
 
   /** The oldest that is ready, or what is new; right behind what is accused, a single log record of it. */
-  #forward(max: number): Try | undefined {
+  *#forward(max: number): Steps<Try | undefined> {
     const { stretches, head } = this.#backlog;
     const index = stretches.findIndex(({ state }) => state === "ready");
     const ready = stretches[index];
@@ -187,7 +188,7 @@ export class Narrowing {
       logRecords = Math.min(stride, isBetween ? Math.max(1, Math.ceil(sizeOf(ready) / 2)) : maxStride);
     }
     const until = this.#backlog.limitBehindAccused(before);
-    const reading = this.#backlog.read(ready?.from ?? head, { logRecords, to: ready?.to, until });
+    const reading = yield* this.#backlog.read(ready?.from ?? head, { logRecords, to: ready?.to, until });
     if (!isBefore(reading.from, reading.to)) return undefined;
     const stretch = ready ?? this.#backlog.append(reading);
     if (run !== undefined && sizeOf(reading) > 0) return lastOf(stretch, reading, "probe");
@@ -207,12 +208,12 @@ export class Narrowing {
     return cut;
   }
 
-  #accuse({ stretch, to, earliest, latest }: Try, refusal: Refusal): void {
+  *#accuse({ stretch, to, earliest, latest }: Try, refusal: Refusal): Steps<void> {
     const accused: Stretch = { ...stretch, to, earliest, latest, state: "accused", request: this.sent, refusal };
-    this.#backlog.replace(stretch, [accused, ...this.#readyBehind(stretch, to)]);
+    this.#backlog.replace(stretch, [accused, ...(yield* this.#readyBehind(stretch, to))]);
   }
 
-  #decide(tried: Try, verdict: Pick<Stretch, "state" | "request" | "refusal" | "partial">): void {
+  *#decide(tried: Try, verdict: Pick<Stretch, "state" | "request" | "refusal" | "partial">): Steps<void> {
     const { stretch, kind, from, to } = tried;
     this.#failing.at = -1;
     if (kind === "request") return void Object.assign(stretch, verdict);
@@ -220,14 +221,14 @@ export class Narrowing {
     const before = sizeOf(gap) === 0 ? [] : [gap];
     const decided: Stretch = { ...readyOf(tried, stretch), ...verdict };
     this.#confirming = undefined;
-    this.#backlog.replace(stretch, [...before, decided, ...this.#readyBehind(stretch, to)]);
+    this.#backlog.replace(stretch, [...before, decided, ...(yield* this.#readyBehind(stretch, to))]);
     if (kind === "oldest" && verdict.state === "accepted") this.#voidAccusations();
   }
 
   /** What lies behind there in a stretch: something in it may be refused, so it is sent in halves. */
-  #readyBehind(stretch: Stretch, from: Place): Stretch[] {
+  *#readyBehind(stretch: Stretch, from: Place): Steps<readonly Stretch[]> {
     const rest = readyOf({ ...stretch, from }, stretch);
-    return sizeOf(rest) === 0 ? [] : this.#backlog.divide(rest, sizeOf(rest) >> 1);
+    return sizeOf(rest) === 0 ? [] : yield* this.#backlog.divide(rest, sizeOf(rest) >> 1);
   }
 
   /** The oldest accused log record was accepted: the backend refused everything for a while. */

@@ -1,7 +1,8 @@
 /** Replay and retry: deliveries of their own behind fresh logs, in the same channel, that come to an end. */
 import { eachLevel, type Logger } from "../lib/logger.ts";
 import type {
-  SqliteReader,
+  Awaitable,
+  JournalReader,
   LogCursor,
   LogPosition,
   Mark,
@@ -10,11 +11,12 @@ import type {
   Redelivery,
   RedeliveryProgress,
 } from "../journal/index.ts";
-import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
+import type { DeliveryDeps, DeliveryKind } from "./requests.ts";
 import type { DeliveryState, Timer } from "./outage.ts";
 import type { Channel, DeliverySource, Posted, Span } from "./requests.ts";
-import { allRecords, firstAt, type RowSelection } from "./rows.ts";
 import { stopped } from "./sender.ts";
+import { endThread, type Steps, taken } from "./steps.ts";
 
 /** Beside a steady stream of fresh logs, a replay or retry waits this long for each request. */
 const waitMs = 1_000;
@@ -70,10 +72,15 @@ export function shareChannel(channel: Channel, concurrency: number, timer: Timer
   };
 }
 
+export interface OpenRedelivery {
+  readonly source: DeliverySource;
+  readonly marks: readonly Mark[];
+}
+
 /** What is shared with the delivery of fresh logs, and where rows and marks come from. */
 export interface RedeliveringDeps extends Pick<DeliveryDeps, "channel" | "clock" | "random" | "timer" | "logger"> {
   /** The rows of it, and of a retry its marks by row and end. Of those rows, only records inside the marks have log records. */
-  open(redelivery: Redelivery): { readonly source: DeliverySource; readonly marks: readonly Mark[] };
+  open(redelivery: Redelivery): Awaitable<OpenRedelivery>;
   onProgress(progress: RedeliveryProgress): void;
   onState(kind: DeliveryKind, state: DeliveryState): void;
 }
@@ -85,6 +92,8 @@ const lastAnswersMs = 2_000;
 export class Redelivering {
   readonly #deps: RedeliveringDeps;
   readonly #running = new Map<Redelivery["name"], Delivery>();
+  /** Those whose rows are being looked for. */
+  readonly #opening = new Map<Redelivery["name"], Redelivery>();
 
   constructor(deps: RedeliveringDeps) {
     this.#deps = deps;
@@ -95,19 +104,35 @@ export class Redelivering {
     const ended = this.#running.get(name);
     this.#running.delete(name);
     void ended?.stop(0);
-    if (redelivery !== undefined) this.#begin(redelivery);
+    this.#opening.delete(name);
+    if (redelivery === undefined) return;
+    const opened = this.#deps.open(redelivery);
+    if (!(opened instanceof Promise)) return this.#begin(redelivery, opened);
+    this.#opening.set(name, redelivery);
+    const isWanted = () => this.#opening.get(name) === redelivery;
+    opened
+      .then(
+        (rows) => {
+          if (!isWanted()) return;
+          this.#opening.delete(name);
+          this.#begin(redelivery, rows);
+        },
+        (error: unknown) => {
+          if (isWanted()) endThread(error);
+        },
+      )
+      .catch(endThread);
   }
 
   /** Waits for what is under way and begins nothing more. */
   async stop(deadlineMs: number): Promise<void> {
+    this.#opening.clear();
     const running = Array.from(this.#running.values());
     await Promise.all(running.map((delivery) => delivery.stop(Math.min(deadlineMs, lastAnswersMs))));
     this.#running.clear();
   }
 
-  #begin(redelivery: Redelivery): void {
-    const { name, id, cursor } = redelivery;
-    const { source, marks } = this.#deps.open(redelivery);
+  #begin({ name, id, cursor }: Redelivery, { source, marks }: OpenRedelivery): void {
     const retried = name === "retry" ? new RetriedMarks(cursor, marks) : undefined;
     const isCurrent = () => this.#running.get(name) === delivery;
     let last = cursor;
@@ -179,35 +204,16 @@ function hasPassed({ seq, record }: LogPosition, mark: LinesOfRow): boolean {
   return seq > mark.seq || (seq === mark.seq && record >= mark.to);
 }
 
-/** The rows of a replay, by when they were received. */
-export function replayed({ untilSeq, range }: Redelivery): RowSelection {
-  return {
-    untilSeq,
-    skipTo: (seq) => seq,
-    recordsOf: ({ acceptedAt }) =>
-      range === undefined || (acceptedAt >= range.since && acceptedAt <= range.until) ? allRecords : undefined,
-  };
-}
-
-/** The records that those marks name. The marks are in the order of `marksOf`. */
-export function marked(marks: readonly Mark[]): RowSelection {
-  return {
-    untilSeq: (marks.at(-1)?.seq ?? 0) + 1,
-    skipTo: (seq) => marks[firstAt(marks, seq)]?.seq ?? seq,
-    recordsOf({ seq }) {
-      const ranges = marks.slice(firstAt(marks, seq), firstAt(marks, seq + 1));
-      return ranges.length === 0 ? undefined : (record) => ranges.some(({ from, to }) => from <= record && record < to);
-    },
-  };
-}
-
 const marksPerPage = 1_000;
 
 /** The marks of a retry that had been made when it was planned, by row and end. */
-export function marksOf(reader: Pick<SqliteReader, "marks">, { marks: filter, untilSeq }: Redelivery): Mark[] {
+export function* marksOf(
+  reader: Pick<JournalReader, "marks">,
+  { marks: filter, untilSeq }: Redelivery,
+): Steps<readonly Mark[]> {
   const found: Mark[] = [];
   for (let afterId = 0; ; afterId = (found.at(-1) as Mark).id) {
-    const page = reader.marks(filter ?? {}, { afterId, marks: marksPerPage });
+    const page = yield* taken(reader.marks(filter ?? {}, { afterId, marks: marksPerPage }));
     for (const mark of page) if (mark.id < untilSeq) found.push(mark);
     if (page.length < marksPerPage || (page.at(-1) as Mark).id >= untilSeq) break;
   }

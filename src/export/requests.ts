@@ -6,14 +6,18 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { Config } from "../config/schema.ts";
 import type { LogEvent, Severity } from "../catalogue/log-event.ts";
-import type { Row } from "../journal/index.ts";
+import type { Awaitable, Progress, Row } from "../journal/index.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
 import type { Answer, Encoding } from "./answer.ts";
+import type { DeliveryState, Random, Timer } from "./outage.ts";
 import { OtlpLogEncoder } from "./otlp-logs.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import { collectGarbage } from "../runtime/process.ts";
-import type { Sender } from "./sender.ts";
+import { type Sender, stopped } from "./sender.ts";
+import { settled, type Steps, taken } from "./steps.ts";
 
 /** What the log records of a row are made of: columns from that record on, or one event per record. */
 export type RowContents =
@@ -28,7 +32,7 @@ export class DeliveryRow {
   readonly records: number;
   /** Size of its text, which is what reading it takes time for. */
   readonly bytes: number;
-  readonly #open: (seq: number) => RowContents;
+  readonly #open: (seq: number) => Awaitable<RowContents>;
   /** By record: log records before it (and one number more: all), its time in epoch milliseconds, and why it makes none. */
   readonly #before: Uint32Array;
   readonly #times: Float64Array;
@@ -37,7 +41,7 @@ export class DeliveryRow {
   constructor(
     { seq, acceptedAt, text }: Pick<Row, "seq" | "acceptedAt" | "text">,
     records: number,
-    open: (seq: number) => RowContents,
+    open: (seq: number) => Awaitable<RowContents>,
   ) {
     this.seq = seq;
     this.acceptedAt = acceptedAt;
@@ -86,16 +90,21 @@ export class DeliveryRow {
     return this.#defects.get(record);
   }
 
-  /** Good until the next row is opened. @throws {Error} if the row cannot be read any more. */
-  open(): RowContents {
+  /** Good until the next row is opened, or a turn is over. @throws {Error} if the row cannot be read any more. */
+  open(): Awaitable<RowContents> {
     return this.#open(this.seq);
   }
+}
+
+/** The journal could not be read: that says nothing about the row. */
+export class Unread extends Error {
+  override readonly name = "Unread";
 }
 
 /** Rows in the journal's order, as far as they are committed. */
 export interface DeliverySource {
   /** The first row at or after `seq`. Rows are read again by position, so the last few should be cached. */
-  next(seq: number): DeliveryRow | undefined;
+  next(seq: number): Awaitable<DeliveryRow | undefined>;
 }
 
 /** Log records of one row that travel in a request, from `from` up to `to`. */
@@ -104,13 +113,30 @@ export type Span = { readonly row: DeliveryRow; readonly from: number; readonly 
 /** What became of a request. `unsent`: it could not be encoded, or only above the size of a request. */
 export type Posted = Answer | { readonly kind: "unsent"; readonly message: string };
 
-/** Encodes and sends. Nothing here throws. */
+/** Encodes and sends. Nothing here throws, unless rows have to be read and cannot be. */
 export interface Channel {
   /** Log records that should fit into one request now. */
   readonly maxLogRecords: number;
   /** Spans of ascending rows; none for an empty export. Delivery holds no row for longer than this call. */
   post(spans: readonly Span[], stop: AbortSignal): Promise<Posted>;
 }
+
+export interface DeliveryDeps {
+  readonly source: DeliverySource;
+  readonly channel: Channel;
+  /** Requests past the cursor while all is well. */
+  readonly concurrency: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timer: Timer;
+  readonly logger: Logger;
+  /** The cursor has moved. Marks are committed with it. */
+  onProgress(progress: Progress): void;
+  onState(state: DeliveryState): void;
+}
+
+/** `logs` goes on for ever; the others end. */
+export type DeliveryKind = "logs" | "replay" | "retry";
 
 export interface RequestDeps {
   readonly send: Sender;
@@ -123,7 +149,7 @@ export interface RequestDeps {
 type RequestLimits = Pick<Config["otlp"]["logs"], "max_records" | "max_bytes">;
 
 /** Writes the log records of spans as one ExportLogsServiceRequest, good until the next. @throws {Error} if one cannot be written. */
-type WriteSpans = (spans: readonly Span[]) => Uint8Array;
+type WriteSpans = (spans: readonly Span[]) => Steps<Uint8Array>;
 
 /** In a smaller request the resource weighs too much for an estimate. */
 const minLogRecordsForEstimate = 16;
@@ -138,6 +164,8 @@ export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel
   const write = encoding === "protobuf" ? protobufWriter(deps) : jsonWriter(deps);
   /** A guess until the first request has been encoded. */
   let logRecordBytes = 1_000;
+  /** The request that waits for its rows: there is one encoder. */
+  let writing: Promise<unknown> | undefined;
   return {
     /** By the size of those encoded last: nothing is encoded twice to find out. */
     get maxLogRecords() {
@@ -146,9 +174,16 @@ export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel
     async post(spans, stop) {
       const logRecords = spans.reduce((sum, { from, to }) => sum + to - from, 0);
       let body: Uint8Array;
+      for (let before = writing; before !== undefined; before = writing) await before;
       try {
-        body = write(spans);
+        const written = settled(write(spans));
+        if (written instanceof Promise) {
+          writing = written.catch(() => undefined).then(() => (writing = undefined));
+          body = await written;
+        } else body = written;
       } catch (error) {
+        if (error instanceof Unread && stop.aborted) return stopped;
+        if (error instanceof Unread) throw error;
         return { kind: "unsent", message: error instanceof Error ? error.message : String(error) };
       }
       // Addresses that are all new leave some 30 MB behind by then, which the collector would let grow.
@@ -162,10 +197,10 @@ export function createChannel(limits: RequestLimits, deps: RequestDeps): Channel
 
 function protobufWriter({ describer, resource, scope }: RequestDeps): WriteSpans {
   const encoder = new OtlpLogEncoder(resource, scope);
-  return (spans) => {
+  return function* (spans) {
     encoder.begin();
     for (const span of spans)
-      forEachRecord(span, (contents, record, from, to, acceptedAt) => {
+      yield* forEachRecord(span, (contents, record, from, to, acceptedAt) => {
         if (contents.kind === "flow")
           encoder.addFlows(contents.columns, describer, contents.first + record, from, to, acceptedAt);
         else if (from < to) encoder.addEvent(contents.events[record] as LogEvent);
@@ -177,10 +212,10 @@ function protobufWriter({ describer, resource, scope }: RequestDeps): WriteSpans
 /** The official serializer writes JSON: correct and slower, an object per log record. */
 function jsonWriter({ describer, resource: attributes, scope }: RequestDeps): WriteSpans {
   const origin = { resource: resourceFromAttributes({ ...attributes }), instrumentationScope: scope };
-  return (spans) => {
+  return function* (spans) {
     const records: ReadableLogRecord[] = [];
     for (const span of spans)
-      forEachRecord(span, (contents, record, from, to, acceptedAt) => {
+      yield* forEachRecord(span, (contents, record, from, to, acceptedAt) => {
         const events =
           contents.kind === "flow"
             ? describer.events(contents.columns, contents.first + record, from, to, acceptedAt)
@@ -194,12 +229,12 @@ function jsonWriter({ describer, resource: attributes, scope }: RequestDeps): Wr
 }
 
 /** Calls back for each record that has log records in the span, with their numbers inside the record. */
-function forEachRecord(
+function* forEachRecord(
   { row, from, to }: Span,
   visit: (contents: RowContents, record: number, first: number, last: number, acceptedAt: number) => void,
-): void {
+): Steps<void> {
   if (from >= to) return;
-  const contents = row.open();
+  const contents = yield* taken(row.open());
   for (let record = row.recordOf(from); record < row.records; record++) {
     const begin = row.firstLogRecord(record);
     if (begin >= to) return;
@@ -226,4 +261,12 @@ function readable(
     attributes: event.attributes as ReadableLogRecord["attributes"],
     droppedAttributesCount: 0,
   };
+}
+
+/** Which log records of a retry were rejected is found out as if the request had been refused: exactly their marks stay. */
+export function refusedIfPartial(posted: Posted): Posted {
+  const partial = posted.kind === "accepted" ? posted.partial : undefined;
+  return partial !== undefined && partial.rejected > 0
+    ? { kind: "refused", status: 400, message: partial.message }
+    : posted;
 }

@@ -6,14 +6,15 @@ import type { LogEvent } from "../catalogue/log-event.ts";
 import { hrTimeOfMillis, millisOfHrTime } from "../lib/clock.ts";
 import { linesOf } from "../records/json.ts";
 import { decodePlain } from "../records/plain.ts";
-import type { SqliteReader, Row } from "../journal/index.ts";
+import type { Awaitable, JournalReader, Row } from "../journal/index.ts";
 import { collectGarbage, freeBuffer } from "../runtime/process.ts";
 import type { FlowDescriber } from "../processors/flow.ts";
 import { describe, type ProcessorSettings } from "../processors/index.ts";
 import { recordOfLine } from "../records/envelope.ts";
 import { FlowColumns, noTime } from "../records/flow/columns.ts";
 import { decodeLeftOut, type FlowRowDecoder } from "../records/flow/rows.ts";
-import { DeliveryRow, type DeliverySource, type RowContents } from "./requests.ts";
+import { everyRow, firstAt, type IsSelected, type RowSelection } from "./selection.ts";
+import { DeliveryRow, type DeliverySource, type RowContents, Unread } from "./requests.ts";
 
 /** What rows are decoded with. */
 export interface RowContext {
@@ -21,26 +22,6 @@ export interface RowContext {
   readonly describer: Pick<FlowDescriber, "logRecords">;
   readonly settings: ProcessorSettings;
 }
-
-/** Whether a record of a row, by its number, is selected. */
-export type IsSelected = (record: number) => boolean;
-
-export interface RowSelection {
-  /** The first row that does not belong to it. */
-  readonly untilSeq: number;
-  /** From `seq` on: no row before that one is selected. */
-  skipTo(seq: number): number;
-  /** The records of a row that are selected; nothing if none is. */
-  recordsOf(row: Row): IsSelected | undefined;
-}
-
-export const allRecords: IsSelected = () => true;
-
-const everyRow: RowSelection = {
-  untilSeq: Number.POSITIVE_INFINITY,
-  skipTo: (seq) => seq,
-  recordsOf: () => allRecords,
-};
 
 /** Neighbouring rows, decoded together: small ones share their columns. Covers `from` up to, but not including, `end`. */
 interface Stretch {
@@ -70,11 +51,15 @@ const plainBytesPerCollection = 512 * 1024;
  */
 const readBytesPerCollection = 64 * 1024 * 1024;
 
+type ReadLimit = Parameters<JournalReader["read"]>[1];
+
 /** Gives rows in order. What its selection leaves out makes no log records here. */
 export class RowSource implements DeliverySource {
-  readonly #reader: Pick<SqliteReader, "read">;
+  readonly #reader: Pick<JournalReader, "read">;
   readonly #context: RowContext;
   readonly #selection: RowSelection;
+  /** Settles once the rows that are being read are in a stretch. */
+  #reading: Promise<unknown> | undefined;
   /** The one used last comes last. */
   #stretches: Stretch[] = [];
   /** Rows that the main thread has handed over, in the order of `seq`, each once. */
@@ -86,19 +71,20 @@ export class RowSource implements DeliverySource {
   /** Text that was read from the journal. */
   #bytesSinceCollection = 0;
 
-  constructor(reader: Pick<SqliteReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
+  constructor(reader: Pick<JournalReader, "read">, context: RowContext, selection: RowSelection = everyRow) {
     this.#reader = reader;
     this.#context = context;
     this.#selection = selection;
   }
 
-  next(seq: number): DeliveryRow | undefined {
+  next(seq: number): Awaitable<DeliveryRow | undefined> {
     const { untilSeq } = this.#selection;
     const from = this.#selection.skipTo(seq);
     if (from >= untilSeq) return undefined;
-    const stretch = this.#stretchAt(from);
-    const row = stretch?.rows[firstAt(stretch.rows, from)];
-    return row !== undefined && row.seq < untilSeq ? row : undefined;
+    return this.#withStretchAt(from, (stretch) => {
+      const row = stretch?.rows[firstAt(stretch.rows, from)];
+      return row !== undefined && row.seq < untilSeq ? row : undefined;
+    });
   }
 
   /**
@@ -114,33 +100,49 @@ export class RowSource implements DeliverySource {
     this.#stretches = [];
   }
 
-  readonly #openRow = (seq: number): RowContents => {
-    const stretch = this.#stretchAt(seq);
-    const place = stretch === undefined ? -1 : firstAt(stretch.rows, seq);
-    if (stretch?.rows[place]?.seq !== seq) throw new Error(`row ${seq} has left the journal`);
-    return stretch.contents[place] as RowContents;
-  };
+  readonly #openRow = (seq: number): Awaitable<RowContents> =>
+    this.#withStretchAt(seq, (stretch) => {
+      const place = stretch === undefined ? -1 : firstAt(stretch.rows, seq);
+      if (stretch?.rows[place]?.seq !== seq) throw new Error(`row ${seq} has left the journal`);
+      return stretch.contents[place] as RowContents;
+    });
 
-  #stretchAt(seq: number): Stretch | undefined {
-    let found = this.#stretches.find(({ from, end }) => from <= seq && seq < end);
-    if (found === undefined) {
-      const { rows: most, bytes: mostBytes } = stretchLimit;
-      const grown = this.#stretches.find(
-        ({ end, bytes, rows }) => end === seq && rows.length < most && bytes < mostBytes,
-      );
-      const limit = { rows: most - (grown?.rows.length ?? 0), bytes: mostBytes - (grown?.bytes ?? 0) };
-      const rows = this.#read(seq, limit);
-      if (rows.length === 0) return undefined;
-      found = grown ?? this.#newStretch(seq);
-      for (const row of rows) this.#add(row, found);
+  /** Asks the stretch that covers the row; nothing if there is no such row, nor a later one. One is read at a time. */
+  #withStretchAt<Answer>(seq: number, ask: (stretch: Stretch | undefined) => Answer): Awaitable<Answer> {
+    const found = this.#stretches.find(({ from, end }) => from <= seq && seq < end);
+    if (found !== undefined) {
+      if (this.#stretches.at(-1) !== found)
+        this.#stretches = [...this.#stretches.filter((one) => one !== found), found];
+      return ask(found);
     }
-    const used = found;
-    if (this.#stretches.at(-1) !== used) this.#stretches = [...this.#stretches.filter((one) => one !== used), used];
-    return used;
+    if (this.#reading !== undefined) return this.#reading.then(() => this.#withStretchAt(seq, ask));
+    const added = this.#read(seq);
+    if (!(added instanceof Promise)) return added ? this.#withStretchAt(seq, ask) : ask(undefined);
+    const ended = (): void => void (this.#reading = undefined);
+    this.#reading = added.then(ended, ended);
+    return added.then((isThere) => (isThere ? this.#withStretchAt(seq, ask) : ask(undefined)));
+  }
+
+  /** Adds the rows from there on to a stretch: the one that ends there, or a new one. Whether there are any. */
+  #read(seq: number): Awaitable<boolean> {
+    const { rows: most, bytes: mostBytes } = stretchLimit;
+    const grown = this.#stretches.find(
+      ({ end, bytes, rows }) => end === seq && rows.length < most && bytes < mostBytes,
+    );
+    const limit = { rows: most - (grown?.rows.length ?? 0), bytes: mostBytes - (grown?.bytes ?? 0) };
+    const add = (rows: readonly Row[]): boolean => {
+      if (rows.length === 0) return false;
+      const isHeld = grown !== undefined && this.#stretches.includes(grown);
+      const stretch = isHeld ? grown : this.#newStretch(seq);
+      for (const row of rows) this.#add(row, stretch);
+      return true;
+    };
+    const rows = this.#handedFrom(seq, limit) ?? this.#stored(seq, limit);
+    return rows instanceof Promise ? rows.then(add) : add(rows);
   }
 
   /** Rows that were handed over are given out once, and not read from the journal as well. */
-  #read(fromSeq: number, limit: { readonly rows: number; readonly bytes: number }): readonly Row[] {
+  #handedFrom(fromSeq: number, limit: ReadLimit): readonly Row[] | undefined {
     const first = firstAt(this.#handed, fromSeq);
     let end = first;
     for (let bytes = 0; end - first < limit.rows && bytes < limit.bytes; end++) {
@@ -150,9 +152,23 @@ export class RowSource implements DeliverySource {
     }
     const gone = this.#handed.splice(0, end);
     for (const { text } of gone) this.readBytes += text.length;
-    if (end > first) return gone.slice(first);
+    return end > first ? gone.slice(first) : undefined;
+  }
+
+  /** Rows from the journal, up to those that were handed over. */
+  #stored(fromSeq: number, limit: ReadLimit): Awaitable<readonly Row[]> {
     const rowsToNext = (this.#handed[0]?.seq ?? Number.POSITIVE_INFINITY) - fromSeq;
     const rows = this.#reader.read(fromSeq, { ...limit, rows: Math.min(limit.rows, rowsToNext) });
+    if (!(rows instanceof Promise)) return this.#countRead(rows);
+    return rows.then(
+      (read) => this.#countRead(read),
+      (error: unknown) => {
+        throw new Unread(messageOf(error));
+      },
+    );
+  }
+
+  #countRead(rows: readonly Row[]): readonly Row[] {
     for (const { text } of rows) this.#bytesSinceCollection += text.length;
     if (this.#bytesSinceCollection >= readBytesPerCollection) {
       this.#bytesSinceCollection = 0;
@@ -265,18 +281,6 @@ function keptOf({ leftOut }: Row): Uint32Array | undefined {
 /** @throws {Error} if the line does not decode any more. */
 function describeLine(line: Uint8Array, type: "audit" | "webhook", settings: ProcessorSettings, at: number): LogEvent {
   return describe(decodePlain(recordOfLine(line, type)), settings, at);
-}
-
-/** Where the first of them at or after `seq` stands. */
-export function firstAt(sorted: readonly { readonly seq: number }[], seq: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] as { readonly seq: number }).seq < seq) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** When the record's traffic began, as its log records say: the window's start, else its end, else when it was received. */

@@ -1,29 +1,38 @@
 /** The rows of the journal as the destinations read them: decoded once for all of those that get every type. */
-import type { SqliteReader, Redelivery, Row, RowHead } from "../journal/index.ts";
+import {
+  type Awaitable,
+  inQueue,
+  type JournalReader,
+  type Redelivery,
+  type Row,
+  type RowHead,
+} from "../journal/index.ts";
 import { EndBook } from "../processors/ends.ts";
 import { FlowDescriber } from "../processors/flow.ts";
 import type { Directory, ProcessorSettings } from "../processors/index.ts";
 import type { RecordType } from "../records/types.ts";
 import { ClaimTable } from "../records/flow/claims.ts";
 import { FlowRowDecoder } from "../records/flow/rows.ts";
-import { marked, marksOf, replayed } from "./redelivery.ts";
+import { marksOf, type OpenRedelivery } from "./redelivery.ts";
+import { marked, replayed } from "./selection.ts";
 import { type RowContext, RowSource } from "./rows.ts";
+import { settled, type Steps, taken } from "./steps.ts";
 
 /** The types that a destination gets; nothing: all of them. */
 type Types = readonly RecordType[] | undefined;
 
 export class SharedRows {
   readonly describer: FlowDescriber;
-  readonly #reader: SqliteReader;
+  readonly #reader: JournalReader;
   readonly #context: RowContext;
   readonly #ofAllTypes: RowSource;
   readonly #ofSomeTypes: RowSource[] = [];
 
-  constructor(reader: SqliteReader, settings: ProcessorSettings) {
-    this.#reader = reader;
+  constructor(reader: JournalReader, settings: ProcessorSettings) {
+    this.#reader = inQueue(reader);
     this.describer = new FlowDescriber(settings, new EndBook(settings));
     this.#context = { decoder: new FlowRowDecoder(new ClaimTable()), describer: this.describer, settings };
-    this.#ofAllTypes = new RowSource(reader, this.#context);
+    this.#ofAllTypes = new RowSource(this.#reader, this.#context);
   }
 
   /** Text of the rows that were offered and are read or dropped. */
@@ -45,8 +54,12 @@ export class SharedRows {
   }
 
   /** The rows of a redelivery, and of a retry its marks by row and end. */
-  open(types: Types, redelivery: Redelivery) {
-    const marks = redelivery.name === "retry" ? marksOf(this.#reader, redelivery) : [];
+  open(types: Types, redelivery: Redelivery): Awaitable<OpenRedelivery> {
+    return settled(this.#open(types, redelivery));
+  }
+
+  *#open(types: Types, redelivery: Redelivery): Steps<OpenRedelivery> {
+    const marks = redelivery.name === "retry" ? yield* marksOf(this.#reader, redelivery) : [];
     const selection = redelivery.name === "retry" ? marked(marks) : replayed(redelivery);
     return { marks, source: new RowSource(this.#readerOf(types), this.#context, selection) };
   }
@@ -60,23 +73,23 @@ export class SharedRows {
     this.#reader.close();
   }
 
-  #readerOf(types: Types): Pick<SqliteReader, "read"> {
+  #readerOf(types: Types): Pick<JournalReader, "read"> {
     if (types === undefined) return this.#reader;
-    return {
-      read: (fromSeq, limit) => {
-        const rows: Row[] = [];
-        let bytes = 0;
-        for (const head of this.#reader.heads(fromSeq, limit.rows)) {
-          if (bytes >= limit.bytes) break;
-          const isWanted = types.some((type) => type === head.type);
-          const [row] = isWanted ? this.#reader.read(head.seq, { rows: 1, bytes: 1 }) : [withoutRecords(head)];
-          if (row?.seq !== head.seq) continue;
-          rows.push(row);
-          bytes += row.text.length;
-        }
-        return rows;
-      },
-    };
+    const reader = this.#reader;
+    function* read(fromSeq: number, limit: Parameters<JournalReader["read"]>[1]): Steps<readonly Row[]> {
+      const rows: Row[] = [];
+      let bytes = 0;
+      for (const head of yield* taken(reader.heads(fromSeq, limit.rows))) {
+        if (bytes >= limit.bytes) break;
+        const isWanted = types?.some((type) => type === head.type) === true;
+        const [row] = isWanted ? yield* taken(reader.read(head.seq, { rows: 1, bytes: 1 })) : [withoutRecords(head)];
+        if (row?.seq !== head.seq) continue;
+        rows.push(row);
+        bytes += row.text.length;
+      }
+      return rows;
+    }
+    return { read: (fromSeq, limit) => settled(read(fromSeq, limit)) };
   }
 }
 

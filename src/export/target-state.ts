@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { LogCursor, Progress, Redelivery, RedeliveryProgress } from "../journal/index.ts";
 import type { Signal } from "./answer.ts";
-import type { DeliveryKind } from "./delivery.ts";
+import type { DeliveryKind } from "./requests.ts";
 import type { Destinations, Target } from "./destination.ts";
 import type { MetricReport } from "./metrics.ts";
 import type { DeliveryState } from "./outage.ts";

@@ -9,7 +9,8 @@ import {
   type RedeliveryProgress,
 } from "../journal/index.ts";
 import type { Signal } from "./answer.ts";
-import { Delivery, type DeliveryDeps, type DeliveryKind } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
+import type { DeliveryDeps, DeliveryKind } from "./requests.ts";
 import type { ExportSetup, Target } from "./destination.ts";
 import { MetricExport, type MetricReport } from "./metrics.ts";
 import type { DeliveryState } from "./outage.ts";

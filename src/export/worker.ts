@@ -1,8 +1,9 @@
 /** The export worker: delivers the journal's logs, metrics and our own log lines, away from the thread that listens. */
 import { parentPort } from "node:worker_threads";
+import { waitAtMost } from "../lib/backoff.ts";
 import { systemClock } from "../lib/clock.ts";
 import { eachLevel, type LogFields, type Logger, type LogLevel } from "../lib/logger.ts";
-import { isDamage, openSqliteReader, type Redelivery, type Row, startOfJournal } from "../journal/index.ts";
+import { isDamage, openReader, type Redelivery, type Row, startOfJournal } from "../journal/index.ts";
 import { takeTruncatedTexts } from "../processors/outgoing.ts";
 import type { Directory } from "../processors/index.ts";
 import type { Signal } from "./answer.ts";
@@ -86,6 +87,9 @@ export function startExportWorker(): void {
  */
 const maxStdoutWaitMs = 2_000;
 
+/** What is read when the deadline of a stop is over may be answered within this time. */
+const lastReadMs = 200;
+
 const timer: Timer = (delayMs, callback) => {
   const running = setTimeout(callback, delayMs);
   return () => clearTimeout(running);
@@ -117,7 +121,7 @@ function run(
   const shared = { scope: scopeOf(setup.version), logger, clock: systemClock, random: Math.random, timer };
   const rows = targets.some(({ logs }) => logs !== undefined)
     ? new SharedRows(
-        openSqliteReader(location, (error) => {
+        openReader(location, (error) => {
           if (isDamage(error)) post("damaged", error instanceof Error ? error.message : String(error));
         }),
         settings,
@@ -143,7 +147,8 @@ function run(
   const waitMs = (deadlineMs: number): number =>
     primary.isStdout ? Math.min(deadlineMs, maxStdoutWaitMs) : deadlineMs;
   const stopLogs = async (deadlineMs: number): Promise<void> => {
-    await Promise.all(parts.map(({ logs }) => logs?.stop(waitMs(deadlineMs))));
+    const stopped = Promise.all(parts.map(({ logs }) => logs?.stop(waitMs(deadlineMs))));
+    await waitAtMost(stopped, waitMs(deadlineMs) + lastReadMs);
     rows?.close();
   };
   let stopping: Promise<void> | undefined;

@@ -7,7 +7,7 @@ export * from "./batch.ts";
 export type * from "./deps.ts";
 export * from "./journal.ts";
 export { inQueue } from "./queue.ts";
-export { inspectJournal, isDamage, openSqliteReader, type SqliteReader } from "./sqlite/index.ts";
+export { inspectJournal, isDamage } from "./sqlite/index.ts";
 
 /**
  * Opens or creates the journal that the settings name. An engine that is not embedded is imported here, once they name it.

@@ -126,6 +126,7 @@ test("loses nothing, invents nothing and counts everything once, whatever the ba
       maxLogRecords: pick([1, 5, 100, 512], random),
       concurrency: pick([1, 4], random),
       latencyMs: (some) => weather.latencyMs * (0.5 + some()),
+      ...(seed % 3 === 0 && { readMs: weather.latencyMs / 10 }),
     });
     const fill = (logs: number): void => {
       for (let made = 0; made < logs;) {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { FailureCause } from "../../src/export/answer.ts";
 import { Backlog } from "../../src/export/backlog.ts";
+import { settled } from "../../src/export/steps.ts";
+import { atOnce } from "./journal-rows.ts";
 import type { Posted } from "../../src/export/requests.ts";
 import { exportBackoffMs as backoffMs } from "../../src/export/outage.ts";
 import { startOfJournal } from "../../src/journal/index.ts";
@@ -410,9 +412,9 @@ test("passes 100,000 rows without log records in steps, and counts their records
 test("ends a request after 4 MiB of text, however few log records that makes", () => {
   const rows = Array.from({ length: 20 }, (_, row) => rowOf(row + 1, [[{ id: row, time: start }]], 1024 * 1024));
   const backlog = new Backlog(startOfJournal, { next: (seq) => rows[seq - 1] }, () => start);
-  const { spans, to } = backlog.read(backlog.head, { logRecords: 5000 });
+  const { spans, to } = atOnce(settled(backlog.read(backlog.head, { logRecords: 5000 })));
   expect([spans.length, to.count]).toEqual([4, 4]);
-  const again = backlog.read(backlog.head, { logRecords: 5000, to: { ...to, seq: 11, count: 10 } });
+  const again = atOnce(settled(backlog.read(backlog.head, { logRecords: 5000, to: { ...to, seq: 11, count: 10 } })));
   expect(again.spans).toHaveLength(10);
 });
 

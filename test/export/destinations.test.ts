@@ -17,10 +17,10 @@ afterEach(() => store.remove());
 const note = (level: string) => (message: string, fields?: LogFields) =>
   void said.push(`${level}: ${message} ${JSON.stringify(fields)}`);
 
-function use(set: readonly string[]): void {
+function use(set: readonly string[]): Promise<void> {
   const logger = { ...silentLogger, info: note("info"), warn: note("warn") };
   const config = configWith(["otlp.endpoint=http://192.0.2.1:4318", ...set]);
-  useDestinations(config, { journal: store.journal, logger, move: () => undefined });
+  return useDestinations(config, { journal: store.journal, logger, move: () => undefined });
 }
 
 const named = (...names: readonly string[]) =>
@@ -30,10 +30,10 @@ const named = (...names: readonly string[]) =>
   ]);
 
 test("a destination that is new, or removed, is said once; one that stays is not", async () => {
-  use(named("lake", "pond"));
-  use(named("lake", "pond"));
+  await use(named("lake", "pond"));
+  await use(named("lake", "pond"));
   await take(store, [numberedFlow(1), numberedFlow(2)], store.now);
-  use(named("pond"));
+  await use(named("pond"));
   expect(said).toEqual([
     'info: new destination: its logs begin with the newest record; send earlier ones with replay {"destination":"lake"}',
     'info: new destination: its logs begin with the newest record; send earlier ones with replay {"destination":"pond"}',

@@ -1,5 +1,5 @@
 /** Rows of a journal that is a list, for tests of what reads them. */
-import type { SqliteReader, Row } from "../../src/journal/index.ts";
+import type { Awaitable, JournalReader, Row } from "../../src/journal/index.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import { FlowDescriber } from "../../src/processors/flow.ts";
 import { type ProcessorSettings, processorSettingsOf } from "../../src/processors/index.ts";
@@ -36,7 +36,7 @@ export function flowOf(connections: number, first = 1, members: JsonObject = {})
 }
 
 /** A reader of those rows that notes each read. Their texts are copies, as a journal's are: whoever reads them owns them. */
-export function readerOf(rows: readonly Row[]): Pick<SqliteReader, "read"> & { readonly reads: number[] } {
+export function readerOf(rows: readonly Row[]): Pick<JournalReader, "read"> & { readonly reads: number[] } {
   const reads: number[] = [];
   return {
     reads,
@@ -64,4 +64,10 @@ export function contextWith(assignments: readonly string[] = []): TestContext {
   const settings: ProcessorSettings = processorSettingsOf(configWith(assignments), secrets);
   const describer = new FlowDescriber(settings, new EndBook(settings));
   return { decoder: new FlowRowDecoder(new ClaimTable()), describer, settings };
+}
+
+/** What must be answered at once. */
+export function atOnce<Answer>(answer: Awaitable<Answer>): Answer {
+  if (answer instanceof Promise) throw new Error("it is answered later");
+  return answer;
 }

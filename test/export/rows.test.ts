@@ -2,18 +2,18 @@
 import { describe, expect, test } from "bun:test";
 import type { DeliveryRow } from "../../src/export/requests.ts";
 import { RowSource } from "../../src/export/rows.ts";
-import { marked, replayed } from "../../src/export/redelivery.ts";
+import { marked, replayed } from "../../src/export/selection.ts";
 import { type Mark, type Redelivery, type Row, startOfJournal } from "../../src/journal/index.ts";
 import { encodeLeftOut, keepsAll } from "../../src/records/flow/rows.ts";
 import { auditValue } from "../support/records.ts";
-import { acceptedAt, contextWith, flowOf, readerOf, rowOf } from "./journal-rows.ts";
+import { acceptedAt, atOnce, contextWith, flowOf, readerOf, rowOf } from "./journal-rows.ts";
 
 const context = contextWith();
 
 /** The destination ports of a row's log records, or the bodies of plain ones. */
 function contentsOf(row: DeliveryRow | undefined): readonly unknown[] {
   if (row === undefined) return [];
-  const contents = row.open();
+  const contents = atOnce(row.open());
   if (contents.kind === "plain") return contents.events.map((event) => event?.body);
   const found: unknown[] = [];
   for (let record = 0; record < row.records; record++) {
@@ -27,13 +27,13 @@ function contentsOf(row: DeliveryRow | undefined): readonly unknown[] {
 }
 
 function* rowsFrom(source: RowSource, from = 1): Generator<DeliveryRow> {
-  for (let row = source.next(from); row !== undefined; row = source.next(row.seq + 1)) yield row;
+  for (let row = atOnce(source.next(from)); row !== undefined; row = atOnce(source.next(row.seq + 1))) yield row;
 }
 
 describe("a row", () => {
   test("numbers the log records of its records through", () => {
     const source = new RowSource(readerOf([rowOf(1, [flowOf(2), flowOf(1, 3), flowOf(3, 4)])]), context);
-    const row = source.next(1) as DeliveryRow;
+    const row = atOnce(source.next(1)) as DeliveryRow;
     expect(row.records).toBe(3);
     expect(row.logRecords).toBe(6);
     expect([0, 1, 2, 3].map((record) => row.firstLogRecord(record))).toEqual([0, 2, 3, 6]);
@@ -43,37 +43,41 @@ describe("a row", () => {
 
   test("no log record belongs to a record that makes none", () => {
     const quiet = flowOf(0, 1, { virtualTraffic: [] });
-    const row = new RowSource(readerOf([rowOf(1, [quiet, flowOf(1), quiet, quiet, flowOf(1, 2)])]), context).next(1);
+    const row = atOnce(
+      new RowSource(readerOf([rowOf(1, [quiet, flowOf(1), quiet, quiet, flowOf(1, 2)])]), context).next(1),
+    );
     expect([0, 1].map((logRecord) => row?.recordOf(logRecord))).toEqual([1, 4]);
     expect(row?.defectOf(0)).toBeUndefined();
   });
 
   test("has the times of its events: the start of the window, else its end, else when it was received", () => {
     const { start, ...withoutStart } = flowOf(1) as { start: string };
-    const row = new RowSource(readerOf([rowOf(1, [{ start, ...withoutStart }, withoutStart])]), context).next(1);
+    const row = atOnce(
+      new RowSource(readerOf([rowOf(1, [{ start, ...withoutStart }, withoutStart])]), context).next(1),
+    );
     expect([0, 1].map((logRecord) => row?.timeOf(logRecord))).toEqual([
       Date.UTC(2026, 10, 2, 9, 15),
       Date.UTC(2026, 10, 2, 9, 15, 5),
     ]);
     const { end: _, ...timeless } = withoutStart as { end?: string };
-    expect(new RowSource(readerOf([rowOf(1, [timeless])]), context).next(1)?.timeOf(0)).toBe(acceptedAt);
+    expect(atOnce(new RowSource(readerOf([rowOf(1, [timeless])]), context).next(1))?.timeOf(0)).toBe(acceptedAt);
   });
 
   test("keeps to the limits and the left-out entries that were stored with it", () => {
     const leftOut = encodeLeftOut({ entries: [1], kept: Uint32Array.of(keepsAll, 1, 0) });
     const row = rowOf(1, [flowOf(3), flowOf(3, 4), flowOf(3, 7)], { leftOut });
-    expect(contentsOf(new RowSource(readerOf([row]), context).next(1))).toEqual([1, 3, 4]);
+    expect(contentsOf(atOnce(new RowSource(readerOf([row]), context).next(1)))).toEqual([1, 3, 4]);
   });
 
   test("of audit records has one log record each", () => {
     const row = rowOf(1, [auditValue(), auditValue({ action: "CREATE" })], { type: "audit" });
-    const found = new RowSource(readerOf([row]), context).next(1);
+    const found = atOnce(new RowSource(readerOf([row]), context).next(1));
     expect(found?.logRecords).toBe(2);
     expect(contentsOf(found)).toEqual([expect.stringContaining("UPDATE"), expect.stringContaining("CREATE")]);
   });
 
   test.each(["tally", "invalid", "sample"] as const)("of type %s has no records", (type) => {
-    const row = new RowSource(readerOf([rowOf(1, [flowOf(1)], { type })]), context).next(1);
+    const row = atOnce(new RowSource(readerOf([rowOf(1, [flowOf(1)], { type })]), context).next(1));
     expect(row).toMatchObject({ seq: 1, records: 0, logRecords: 0 });
   });
 });
@@ -117,9 +121,9 @@ describe("reading", () => {
     const reader = readerOf(rows);
     const source = new RowSource(reader, context);
     for (const row of small) {
-      expect(source.next(row.seq)).toBeUndefined();
+      expect(atOnce(source.next(row.seq))).toBeUndefined();
       rows.push(row);
-      expect(contentsOf(source.next(row.seq))).toEqual([row.seq]);
+      expect(contentsOf(atOnce(source.next(row.seq)))).toEqual([row.seq]);
     }
     reader.reads.length = 0;
     for (const row of rowsFrom(source)) expect(contentsOf(row)).toEqual([row.seq]);
@@ -139,7 +143,7 @@ describe("reading", () => {
   test("a row that has left the journal cannot be opened", () => {
     const rows = [rowOf(1, [flowOf(1)])];
     const source = new RowSource(readerOf(rows), context);
-    const row = source.next(1);
+    const row = atOnce(source.next(1));
     rows.length = 0;
     source.forget();
     expect(() => row?.open()).toThrow("row 1 has left the journal");
@@ -173,7 +177,7 @@ describe("a selection", () => {
       [7, 4, [40]],
     ]);
     expect(found[1]?.recordOf(0)).toBe(3);
-    expect(source.next(1)?.seq).toBe(4);
-    expect(source.next(8)).toBeUndefined();
+    expect(atOnce(source.next(1))?.seq).toBe(4);
+    expect(atOnce(source.next(8))).toBeUndefined();
   });
 });

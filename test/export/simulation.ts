@@ -1,5 +1,6 @@
 /** Log delivery against a backend of a few lines, in virtual time: hours pass in milliseconds, and a seed repeats them. */
-import { Delivery, type DeliveryDeps, type DeliveryKind } from "../../src/export/delivery.ts";
+import { Delivery } from "../../src/export/delivery.ts";
+import type { DeliveryDeps, DeliveryKind } from "../../src/export/requests.ts";
 import { DeliveryRow, type Posted } from "../../src/export/requests.ts";
 import type { DeliveryState } from "../../src/export/outage.ts";
 import { type LogCursor, type NewMark, startOfJournal } from "../../src/journal/index.ts";
@@ -57,6 +58,8 @@ export interface SimulationSettings {
   readonly kind?: DeliveryKind;
   readonly maxLogRecords?: number;
   readonly concurrency?: number;
+  /** Milliseconds until a row is read that is not at hand, as every other is; otherwise all of them are. */
+  readonly readMs?: number;
   /** Milliseconds until an answer comes. */
   readonly latencyMs?: (random: () => number) => number;
 }
@@ -175,7 +178,18 @@ export class Simulation {
     };
     return {
       concurrency,
-      source: { next: (seq) => this.rows[Math.max(0, seq - 1)] },
+      source: {
+        next: (seq) => {
+          const row = () => this.rows[Math.max(0, seq - 1)];
+          const { readMs } = this.#settings;
+          if (readMs === undefined || this.random() < 0.5) return row();
+          return new Promise((resolve) => {
+            this.#schedule(this.random() * readMs, () => {
+              if (life === this.#life) resolve(row());
+            });
+          });
+        },
+      },
       logger: { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") },
       clock: () => this.now,
       random: this.random,

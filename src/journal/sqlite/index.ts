@@ -22,7 +22,7 @@ import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } fro
 import { pollCursorOf, Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
-export { openSqliteReader, type SqliteReader } from "./rows.ts";
+export { openSqliteReader } from "./rows.ts";
 export { isDamage } from "./errors.ts";
 
 const usualBallastBytes = 16 * 1024 * 1024;

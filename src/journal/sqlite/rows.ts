@@ -8,7 +8,7 @@ import { endsOfObjects } from "../../records/json.ts";
 import type { Source } from "../../records/types.ts";
 import { freeBuffer } from "../../runtime/process.ts";
 import { Damaged, type QuarantineLine, type Row, type RowHead, type Tally, unpackText } from "../batch.ts";
-import type { JournalReader, Mark, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../journal.ts";
+import type { JournalReader, Quarantine, QuarantineCount, QuarantineFilter, QuarantineItem } from "../journal.ts";
 import { conditionOf, isQuarantine, lineOf, markOf, Marks, type StoredMark } from "./marks.ts";
 import { unlessDamaged } from "./state.ts";
 import { type StoredRow, Table } from "./tables.ts";
@@ -38,18 +38,11 @@ function rowOf(table: Table<"batch">, stored: StoredRow<"batch">): Row {
   }
 }
 
-/** Answers at once. */
-export interface SqliteReader extends JournalReader {
-  read(...given: Parameters<JournalReader["read"]>): readonly Row[];
-  heads(...given: Parameters<JournalReader["heads"]>): readonly RowHead[];
-  marks(...given: Parameters<JournalReader["marks"]>): readonly Mark[];
-}
-
 /**
  * Opens the journal at that `location` for reading, in any thread. `failed` is called with what SQLite throws, before it is
  * thrown: damage has to reach the journal itself (`damaged`).
  */
-export function openSqliteReader(location: string, failed: (error: unknown) => void = () => undefined): SqliteReader {
+export function openSqliteReader(location: string, failed: (error: unknown) => void = () => undefined): JournalReader {
   const index = `${location}-shm`;
   let indexBytes = 0;
   /** Reading a mapped file that somebody truncated would end the process. */

@@ -1,0 +1,92 @@
+/** Rows that a journal gives later: each is read once, one thing is asked at a time, and what cannot be read is no row's fault. */
+import { expect, test } from "bun:test";
+import { DeliveryRow, Unread } from "../../src/export/requests.ts";
+import { RowSource } from "../../src/export/rows.ts";
+import { StepQueue, taken } from "../../src/export/steps.ts";
+import { type Awaitable, inQueue, type JournalReader, type Row } from "../../src/journal/index.ts";
+import { contextWith, flowOf, readerOf, rowOf } from "./journal-rows.ts";
+
+const rows: readonly Row[] = Array.from({ length: 6 }, (_, place) => rowOf(place + 1, [flowOf(1, place + 1)]));
+
+/** Answers when it is told to. */
+function laterReader() {
+  const { read: answer } = readerOf(rows);
+  const asked: (() => void)[] = [];
+  const read: JournalReader["read"] = (...given) =>
+    new Promise<readonly Row[]>((resolve) => asked.push(() => resolve(answer(...given))));
+  return { read, asked };
+}
+
+test("those who wait for the same row share one reading, and both get it", async () => {
+  const reader = laterReader();
+  const source = new RowSource(reader, contextWith());
+  const both = Promise.all([source.next(1), source.next(2)]);
+  expect(reader.asked).toHaveLength(1);
+  reader.asked[0]?.();
+  expect((await both).map((row) => row?.seq)).toEqual([1, 2]);
+  expect(reader.asked).toHaveLength(1);
+  expect(source.next(3)).toBeInstanceOf(DeliveryRow);
+});
+
+test("what was read while names changed is decoded with the new ones", async () => {
+  const reader = laterReader();
+  const source = new RowSource(reader, contextWith());
+  const first = source.next(1);
+  source.forget();
+  reader.asked[0]?.();
+  const row = await first;
+  expect(row?.seq).toBe(1);
+  expect(row?.open()).not.toBeInstanceOf(Promise);
+});
+
+test("a journal that cannot be read is told apart from a row that has left it", async () => {
+  const failing = new RowSource({ read: () => Promise.reject(new Error("the server is gone")) }, contextWith());
+  await expect(failing.next(1) as Promise<unknown>).rejects.toBeInstanceOf(Unread);
+});
+
+test("a reader in a queue is asked one thing at a time, in order, and at once if nothing is under way", async () => {
+  const asked: string[] = [];
+  const answers: ((given: readonly never[]) => void)[] = [];
+  const ask = (name: string): Awaitable<readonly never[]> => {
+    asked.push(name);
+    return new Promise((resolve) => answers.push(resolve));
+  };
+  const reader = inQueue({
+    read: () => ask("read"),
+    heads: () => ask("heads"),
+    marks: () => [],
+    close() {},
+  });
+  expect(reader.marks({}, { afterId: 0, marks: 1 })).toEqual([]);
+  const all = Promise.all([reader.read(1, { rows: 1, bytes: 1 }), reader.heads(1, 1), reader.heads(2, 1)]);
+  for (const names of [["read"], ["read", "heads"], ["read", "heads", "heads"]]) {
+    await new Promise(setImmediate);
+    expect(asked).toEqual(names);
+    answers[names.length - 1]?.([]);
+  }
+  await all;
+  await new Promise(setImmediate);
+  expect(reader.marks({}, { afterId: 0, marks: 1 })).toEqual([]);
+});
+
+test("work in steps is done at once, and in order once something before it waits; a failure is told", async () => {
+  const done: string[] = [];
+  const failures: unknown[] = [];
+  const queue = new StepQueue((error) => failures.push(error));
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const add = (name: string, wait: Awaitable<string>) =>
+    queue.add(function* () {
+      done.push(`${name} ${yield* taken(wait)}`);
+    });
+  add("a", "now");
+  expect(done).toEqual(["a now"]);
+  add("b", promise);
+  add("c", "now");
+  expect(done).toEqual(["a now"]);
+  resolve("later");
+  await new Promise(setImmediate);
+  expect(done).toEqual(["a now", "b later", "c now"]);
+  add("d", Promise.reject(new Error("unread")));
+  await new Promise(setImmediate);
+  expect(failures).toEqual([new Error("unread")]);
+});
