@@ -1,7 +1,6 @@
 /** Everything that is generated from the settings: the reference, the commented example file, and the JSON Schema. */
-import { otelVariables } from "../src/config/layers.ts";
-import { sections } from "../src/config/schema.ts";
-import { maxAlso } from "../src/config/schema-otlp.ts";
+import { otelVariables } from "../src/config/otel-variables.ts";
+import { arrayKeys, sections } from "../src/config/schema.ts";
 import type { Section, Setting } from "../src/config/setting.ts";
 import { bytesPattern, durationPattern } from "../src/lib/units.ts";
 
@@ -153,7 +152,8 @@ function tableOf(section: Section): JsonSchema {
     const first = sections.find((candidate) => candidate.key === `${key}.0`);
     if (setting !== undefined) properties[name] = valueSchema(setting);
     else if (table !== undefined) properties[name] = tableOf(table);
-    else if (first !== undefined) properties[name] = { type: "array", maxItems: maxAlso, items: tableOf(first) };
+    else if (first !== undefined)
+      properties[name] = { type: "array", maxItems: arrayKeys.get(key), items: tableOf(first) };
     else
       properties[name] = {
         type: "string",

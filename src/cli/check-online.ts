@@ -1,8 +1,9 @@
 /** `check --online`: everything in a valid configuration that depends on another machine, a file or a clock. */
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
+import { join } from "node:path";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import type { Config } from "../config/index.ts";
+import { type Config, statePathOf } from "../config/index.ts";
 import { TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
@@ -45,10 +46,20 @@ export function checkTailscale(config: Config): Promise<readonly OnlineFinding[]
   return checkApi(config, open, systemClock());
 }
 
-/** Why `run` cannot use a state directory, or nothing. */
-export function whyUnusableState(path: string): { readonly message: string; readonly remedy: string } | undefined {
-  const { outcome, detail, remedy = "" } = checkJournal({ state: { path } });
-  return outcome === "failed" ? { message: detail, remedy } : undefined;
+/** Why `run` cannot use a state directory, or those of several tailnets in it, or nothing. */
+export function whyUnusableState(
+  path: string,
+  tailnets: readonly string[],
+): { readonly message: string; readonly remedy: string } | undefined {
+  const shared = checkJournal({ state: { path } });
+  if (tailnets.length > 0 && ["ready", "in_use", "damaged"].includes(shared.kind))
+    return {
+      message: `${path} is the state directory of a single tailnet, and there are [[tailnet]] sections`,
+      remedy: `Stop the instance and move the files into ${join(path, "NAME")}, with the name of that tailnet; or set another state.path.`,
+    };
+  const own = tailnets.map((name) => checkJournal({ state: { path: statePathOf(path, name) } }));
+  const found = [shared, ...own].find(({ outcome }) => outcome === "failed");
+  return found === undefined ? undefined : { message: found.detail, remedy: found.remedy ?? "" };
 }
 
 interface StateOnly {

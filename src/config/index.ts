@@ -12,17 +12,11 @@ import {
   type Origin,
 } from "./diagnosis.ts";
 import { type ConfigFile, openConfigFile } from "./files.ts";
-import {
-  type ConfigSources,
-  type Given,
-  type Layers,
-  readEnvironment,
-  readFlags,
-  readOtelEnvironment,
-  type System,
-} from "./layers.ts";
+import { type ConfigSources, type Given, type Layers, readEnvironment, readFlags, type System } from "./layers.ts";
+import { readOtelEnvironment } from "./otel-variables.ts";
 import { judge } from "./rules.ts";
 import { arrayKeys, type Config, configSchema, settings, valueAt } from "./schema.ts";
+import { overriddenBy } from "./schema-tailnet.ts";
 import type { Setting } from "./setting.ts";
 import { readToml } from "./toml.ts";
 import { assign, displayValue, findingOf, readSecret, redacted, type Slot } from "./values.ts";
@@ -46,6 +40,7 @@ export {
   readsDevices,
   usesOauth,
 } from "./schema.ts";
+export { statePathOf, type TailnetConfig, tailnetConfigs, tailnetName, tailnetPath } from "./tailnets.ts";
 export { displayUrl, redacted } from "./values.ts";
 
 /**
@@ -81,7 +76,12 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   const { config, broken, origins } = read;
   const { problems, warnings } = judge(read);
   const key = "state.path";
-  const state = broken.has(key) ? undefined : sources.whyUnusableState?.(config.state.path);
+  const state = broken.has(key)
+    ? undefined
+    : sources.whyUnusableState?.(
+        config.state.path,
+        config.tailnet.map(({ name }) => name),
+      );
   const ofState: Finding[] =
     state === undefined ? [] : [{ severity: "error", origin: origins.get(key), key, ...state }];
   return {
@@ -115,7 +115,7 @@ export function readConfig(sources: ConfigSources): Inspection {
       findings.push(finding);
       if (finding.severity === "error") broken.add(key);
     }
-    const { value = { read: structuredClone(setting.default), origin: defaultOrigin }, entries } = slot;
+    const { value = inherited(setting, values, origins), entries } = slot;
     const record = Object.fromEntries([...entries.values()].map(({ name, text }) => [name, text]));
     values.set(key, setting.kind === "map" ? record : value.read);
     for (const { name, origin } of entries.values()) origins.set(`${key}.${name}`, origin);
@@ -184,6 +184,20 @@ function readFile({ path, label = path, text, message = "", remedy = "" }: Confi
     remedy,
   });
   return false;
+}
+
+/**
+ * What a setting is that nobody has set: its default, or for a switch of `[[tailnet]]`, what it is for all tailnets. Whatever
+ * identifies a tailnet is never shared.
+ */
+function inherited(
+  setting: Setting,
+  values: ReadonlyMap<string, unknown>,
+  origins: ReadonlyMap<string, Origin>,
+): NonNullable<Slot["value"]> {
+  const key = setting.kind === "boolean" || setting.kind === "choice" ? overriddenBy(setting) : undefined;
+  if (key === undefined) return { read: structuredClone(setting.default), origin: defaultOrigin };
+  return { read: values.get(key), origin: origins.get(key) ?? defaultOrigin };
 }
 
 /** The settings of all tables that are there: of an array, up to the last one with a value. */

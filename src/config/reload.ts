@@ -9,6 +9,7 @@ import { judge } from "./rules.ts";
 import { usesTls } from "./schema-inputs.ts";
 import { type Config, hasCredentials, settings, valueAt } from "./schema.ts";
 import { maxAlso } from "./schema-otlp.ts";
+import { maxTailnets, overriddenBy } from "./schema-tailnet.ts";
 import type { Setting } from "./setting.ts";
 
 export interface ReloadInspection extends Inspection {
@@ -60,21 +61,13 @@ export function secretFilesOf({ origins, config }: Pick<Inspection, "origins" | 
 interface Group {
   /** Keys, and sections with a dot at the end. */
   readonly keys: readonly string[];
-  /** Whether the group has to wait for a restart; `merged` is what would be applied. */
-  readonly waits?: (running: Config, next: Config, merged: Config) => boolean;
-  /** What to say about it. */
-  readonly notice?: string;
+  /** Whether the group has to wait for a restart, or what to say about it if so; `merged` is what would be applied. */
+  readonly waits?: (running: Config, next: Config, merged: Config) => boolean | string;
 }
 
 const groups: readonly Group[] = [
   { keys: ["log_level"] },
-  {
-    keys: ["tailscale.auth."],
-    // Whether there are credentials decides what runs, and new ones must not go to the old address.
-    waits: (running, next) =>
-      hasCredentials(running) !== hasCredentials(next) ||
-      ["tailscale.base_url", "tailscale.tailnet"].some((key) => differs(running, next, key)),
-  },
+  ...["", ...Array.from({ length: maxTailnets }, (_, index) => `tailnet.${index}.`)].flatMap(groupsOfTailnet),
   ...["otlp", ...Array.from({ length: maxAlso }, (_, index) => `otlp.also.${index}`)].map((at): Group => ({
     keys: ["headers", "metrics.headers", "logs.headers", "grafana_cloud.", "tls."].map((name) => `${at}.${name}`),
     waits: (running, next) =>
@@ -82,22 +75,7 @@ const groups: readonly Group[] = [
         differs(running, next, `${at}.${name}`),
       ),
   })),
-  // A listener keeps its address until a restart, so it never loses its authentication before that.
-  ...(
-    [
-      ["streaming", "token", ["token", "token_previous"]],
-      ["webhook", "secret", ["secret", "secret_previous"]],
-      ["admin", "token", ["token"]],
-    ] as const
-  ).map(([listener, secret, names]): Group => {
-    const keys = names.map((name) => `${listener}.${name}`);
-    const secretsOf = (config: Config) => keys.map((key) => valueAt(config, key)).join("");
-    return {
-      keys,
-      waits: (running, _, merged) => secretsOf(running) !== "" && secretsOf(merged) === "",
-      notice: `it was removed, but the listener keeps requiring the ${secret} in force until a restart`,
-    };
-  }),
+  secretsGroup("admin", "token", ["token"]),
   // The certificate can be replaced, but a listener cannot change between TLS and plain HTTP.
   ...(["streaming", "webhook", "admin"] as const).map((listener): Group => ({
     keys: [`${listener}.tls.`, "tailscale.socket"],
@@ -105,28 +83,76 @@ const groups: readonly Group[] = [
   })),
 ];
 
+/** What of a tailnet is reloaded; a tailnet that is added, removed or renamed waits for a restart. `at`: before its keys. */
+function groupsOfTailnet(at: string): readonly Group[] {
+  const isReplaced = (running: Config, next: Config): boolean => at !== "" && differs(running, next, `${at}name`);
+  const credentialsIn = (config: Config): boolean => {
+    const tailscale = valueAt(config, `${at}tailscale`) as Config["tailscale"] | undefined;
+    return tailscale !== undefined && hasCredentials({ tailscale });
+  };
+  return [
+    {
+      keys: [`${at}tailscale.auth.`],
+      // Whether there are credentials decides what runs, and new ones must not go to the old address.
+      waits: (running, next) =>
+        isReplaced(running, next) ||
+        credentialsIn(running) !== credentialsIn(next) ||
+        ["tailscale.base_url", `${at}tailscale.tailnet`].some((key) => differs(running, next, key)),
+    },
+    secretsGroup(`${at}streaming`, "token", ["token", "token_previous"], isReplaced),
+    secretsGroup(`${at}webhook`, "secret", ["secret", "secret_previous"], isReplaced),
+  ];
+}
+
+/** A listener keeps its address until a restart, so it never loses its authentication before that. */
+function secretsGroup(
+  listener: string,
+  secret: string,
+  names: readonly string[],
+  isReplaced = (_running: Config, _next: Config): boolean => false,
+): Group {
+  const keys = names.map((name) => `${listener}.${name}`);
+  const secretsOf = (config: Config) => keys.map((key) => valueAt(config, key)).join("");
+  return {
+    keys,
+    waits(running, next, merged) {
+      if (isReplaced(running, next)) return true;
+      if (secretsOf(running) === "" || secretsOf(merged) !== "") return false;
+      return `it was removed, but the listener keeps requiring the ${secret} in force until a restart`;
+    },
+  };
+}
+
 /** The running configuration with the reloadable settings of the next one, and the keys in which the two still differ. */
 export function mergeReload(running: Config, next: Config) {
   const merged = structuredClone(running);
   const notices: Finding[] = [];
-  for (const { keys, waits, notice: message } of groups) {
+  for (const { keys, waits } of groups) {
     copySettings(keys, next, merged);
-    if (waits?.(running, next, merged) !== true) continue;
+    const message = waits?.(running, next, merged) ?? false;
+    if (message === false) continue;
     copySettings(keys, running, merged);
     const [key = ""] = keys;
-    if (message !== undefined)
-      notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
+    if (message !== true) notices.push({ severity: "warning", key, message, remedy: "Restart to run without it." });
   }
   const unlike = settings.filter(({ key }) => differs(merged, next, key));
-  // Of a destination that is added, removed or replaced, its name says enough.
+  // Of a destination or tailnet that is added, removed or replaced, its name says enough.
   const isReplaced = ({ item }: Setting) =>
     item !== undefined && differs(merged, next, `${item.array}.${item.index}.name`);
-  const waiting = unlike.filter((one) => !isReplaced(one) || one.path.at(-1) === "name").map(({ key }) => key);
+  const isNamed = (one: Setting) => !isReplaced(one) || one.path.at(-1) === "name";
+  const isShared = (one: Setting) => [merged, next].every((config) => isInherited(one, config));
+  const waiting = unlike.filter((one) => isNamed(one) && !isShared(one)).map(({ key }) => key);
   return { config: merged, waiting, differing: unlike.map(({ key }) => key), notices };
 }
 
 function differs(one: Config, other: Config, key: string): boolean {
   return JSON.stringify(valueAt(one, key)) !== JSON.stringify(valueAt(other, key));
+}
+
+/** A setting of a tailnet that is the same for all of them. */
+function isInherited(setting: Setting, config: Config): boolean {
+  const key = overriddenBy(setting);
+  return key !== undefined && valueAt(config, key) === valueAt(config, setting.key);
 }
 
 function copySettings(keys: readonly string[], from: Config, to: Config): void {

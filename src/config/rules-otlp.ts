@@ -7,7 +7,7 @@ import { displayUrl } from "./values.ts";
 const signals = ["metrics", "logs"] as const;
 
 /** Names are labels of metrics and arguments of commands. */
-const nameShape = /^[a-z0-9][a-z0-9_-]{0,31}$/;
+export const nameShape = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
 /** Two settings of which both or neither must be set. */
 export function together(section: string, one: string, other: string): readonly Rule[] {

@@ -1,37 +1,89 @@
 /** Rules about combinations of settings: when each applies, what is wrong, and what to do. */
 import { isLoopback, isTailnetAddress, overlaps, parseListen } from "../lib/listen.ts";
-import { type Finding, givenAt, type Inspection, type Rule, type Text } from "./diagnosis.ts";
+import { describeFinding, type Finding, givenAt, type Inspection, type Rule, type Text } from "./diagnosis.ts";
 import { exposedSecrets, fileProblems } from "./files.ts";
 import { endpointsOf, ineffectiveSettings } from "./ineffective.ts";
 import { inputRules, isLocal } from "./rules-inputs.ts";
 import { otlpRules, together } from "./rules-otlp.ts";
 import { parsePostgresUrl } from "./postgres-url.ts";
+import { tailnetRules } from "./rules-tailnet.ts";
 import { usesTls } from "./schema-inputs.ts";
 import { collectedLogs, type Config, isPolled } from "./schema.ts";
+import { keyInSection, tailnetConfigs } from "./tailnets.ts";
 
 /** All problems, or if there are none, all warnings: invalid settings would mislead. */
 export function judge(judged: Inspection): {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
 } {
-  const found = rules.flatMap((rule) => apply(rule, judged));
-  const of = (severity: Finding["severity"]) => found.filter((finding) => finding.severity === severity);
+  const views = viewsOf(judged.config);
+  const found = [
+    ...tailnetRules.flatMap((rule) => apply(rule, judged, { config: judged.config, keyOf: (key) => key })),
+    ...views.flatMap((view) => rules.flatMap((rule) => apply(rule, judged, view))),
+  ];
+  // What is shared is wrong for every tailnet alike.
+  const distinct = [...new Map(found.map((finding) => [describeFinding(finding), finding])).values()];
+  const of = (severity: Finding["severity"]) => distinct.filter((finding) => finding.severity === severity);
   const problems = [...fileProblems(judged), ...of("error")];
   if (judged.problems.length + problems.length > 0) return { problems, warnings: [] };
-  const isGiven = (key: string): boolean => givenAt(judged.origins, key) !== undefined;
-  const ineffective = ineffectiveSettings(judged.config, isGiven);
-  if (isIdle(judged.config)) return { problems: [nothingToDo], warnings: ineffective };
+  const ineffective = ineffectiveFor(views, judged);
+  if (views.every(({ config }) => isIdle(config)))
+    return { problems: views.slice(0, 1).map((view) => named(nothingToDo, view)), warnings: ineffective };
   return { problems, warnings: [...of("warning"), ...exposedSecrets(judged), ...ineffective] };
 }
 
-function apply({ severity, keys, when, message, remedy }: Rule, { config, origins, broken }: Inspection): Finding[] {
-  if (keys.some((key) => broken.has(key)) || !when(config)) return [];
+/** A tailnet as the rules see it: its settings without those of others, and where each of them is set. */
+interface View {
+  readonly config: Config;
+  readonly keyOf: (key: string) => string;
+}
+
+function viewsOf(all: Config): readonly View[] {
+  return tailnetConfigs(all).map(({ config }, index) => ({
+    config,
+    keyOf: (key) => (all.tailnet.length === 0 ? key : keyInSection(key, index)),
+  }));
+}
+
+/** With the keys that the settings have in the section of the tailnet. */
+function named<Texts extends Pick<Finding, "key" | "message" | "remedy">>(finding: Texts, { keyOf }: View): Texts {
+  const inText = (text: string): string =>
+    text.replace(/\b(?:tailscale|collectors|streaming|webhook)\.[a-z_.]+\b/g, keyOf);
+  return {
+    ...finding,
+    key: keyOf(finding.key),
+    message: inText(finding.message),
+    remedy: inText(finding.remedy),
+  };
+}
+
+function apply(
+  { severity, keys, when, message, remedy }: Rule,
+  { origins, broken }: Inspection,
+  view: View,
+): Finding[] {
+  const { config, keyOf } = view;
+  if (keys.some((key) => broken.has(keyOf(key))) || !when(config)) return [];
   const textOf = (text: Text) => (typeof text === "string" ? text : text(config));
   const [first = ""] = keys;
   const texts = { severity, message: textOf(message), remedy: textOf(remedy) };
-  if (severity === "warning") return [{ key: first, ...texts }];
-  const key = keys.find((candidate) => givenAt(origins, candidate) !== undefined) ?? first;
-  return [{ key, origin: givenAt(origins, key), ...texts }];
+  if (severity === "warning") return [named({ key: first, ...texts }, view)];
+  const key = keys.find((candidate) => givenAt(origins, keyOf(candidate)) !== undefined) ?? first;
+  return [named({ key, origin: givenAt(origins, keyOf(key)), ...texts }, view)];
+}
+
+/** A shared setting has no effect if it has none for any tailnet. */
+function ineffectiveFor(views: readonly View[], { origins }: Inspection): readonly Finding[] {
+  const each = views.map((view) =>
+    ineffectiveSettings(view.config, (key) => givenAt(origins, view.keyOf(key)) !== undefined).map((finding) =>
+      named(finding, view),
+    ),
+  );
+  const everywhere = Map.groupBy(each.flat(), ({ key }) => key);
+  return [...everywhere.values()].flatMap(([first, ...others]) => {
+    if (first === undefined) return [];
+    return first.key.startsWith("tailnet.") || others.length === views.length - 1 ? [first] : [];
+  });
 }
 
 const nothingToDo: Finding = {

@@ -2,6 +2,7 @@
 import type { Static } from "@sinclair/typebox";
 import { collectors, listenerTls, streaming, tailscale, webhook } from "./schema-inputs.ts";
 import { otlp } from "./schema-otlp.ts";
+import { tailnets } from "./schema-tailnet.ts";
 import {
   boolean,
   bytes,
@@ -81,6 +82,7 @@ export const configSchema = section("The configuration of tailscale2otel.", {
   collectors,
   streaming,
   webhook,
+  tailnet: tailnets,
   cardinality,
   privacy,
   otlp,
@@ -179,6 +181,9 @@ export function valueAt(config: Config, key: string): unknown {
 
 /** A further destination. */
 export type AlsoConfig = Config["otlp"]["also"][number];
+
+/** A tailnet among several. */
+export type TailnetSection = Config["tailnet"][number];
 
 /** The logs that can be polled, by the names of their sections. */
 export type CollectedLog = "flowlogs" | "auditlogs";

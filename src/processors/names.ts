@@ -1,6 +1,6 @@
 /** Processor settings, the device directory, and how nodes are named from directory and record. */
 import { type PrivacySettings, privacyCategories } from "../catalogue/logs.ts";
-import type { Config } from "../config/schema.ts";
+import { type Config, tailnetName } from "../config/index.ts";
 import { parseIpv4 } from "../records/address.ts";
 import type { NodeClaim } from "../records/flow/claims.ts";
 import type { FlowColumns } from "../records/flow/columns.ts";
@@ -76,7 +76,7 @@ export function processorSettingsOf(
   config: Config,
   { identitySecret, tailnet, privacySalt }: ProcessorSecrets,
 ): ProcessorSettings {
-  const { cardinality, collectors, otlp, privacy, tailscale } = config;
+  const { cardinality, collectors, otlp, privacy } = config;
   const { flow } = cardinality;
   // Rollups have no ports.
   const hasPorts = flow.metrics_mode !== "rollup";
@@ -85,7 +85,7 @@ export function processorSettingsOf(
     collapseExternal: flow.collapse_external,
     countsExitNodes: flow.exit_node_attribution,
     flowLogMode: collectors.flowlogs.log_mode,
-    tailnet: tailscale.tailnet === "-" ? "" : tailscale.tailnet,
+    tailnet: tailnetName(config),
     directory: { current: undefined },
     dimensions: {
       nodes: flow.node_dims,

@@ -47,8 +47,11 @@ function rowsOf(given: ConfigSources): Readonly<Record<string, { value: string; 
   return Object.fromEntries(rows.map(({ key, ...row }) => [key, row]));
 }
 
+const also = '[[otlp.also]]\nname = "archive"\nendpoint = "http://192.0.2.7:4318"\n';
+const tailnet = '[[tailnet]]\nname = "acme"\n';
+
 test("shows every setting once, with its value, where it comes from, and what it is for", () => {
-  const toml = '[otlp]\ntimeout = "30s"\n[[otlp.also]]\nname = "archive"\nendpoint = "http://192.0.2.7:4318"\n';
+  const toml = `[otlp]\ntimeout = "30s"\n${also}${tailnet}`;
   const given = sources({ toml, set: ["state.retention=7d"], environment: { TS2OTEL_LOG_LEVEL: "debug" } });
   const { settings: rows } = instanceOf(inspectConfig(given)).show();
   const here = settings.filter(({ item, kind }) => kind !== "map" && (item === undefined || item.index === 0));
@@ -66,8 +69,7 @@ test("shows every setting once, with its value, where it comes from, and what it
 const hidden = settings.filter(({ isSecret, item }) => isSecret && (item === undefined || item.index === 0));
 
 test.each(hidden.map(({ key, kind }) => [key, kind] as const))("never shows %s", (key, kind) => {
-  const isAlso = key.startsWith("otlp.also.");
-  const toml = isAlso ? '[[otlp.also]]\nname = "archive"\nendpoint = "http://192.0.2.7:4318"\n' : "";
+  const toml = key.startsWith("otlp.also.") ? also : key.startsWith("tailnet.") ? tailnet : "";
   const before = instanceOf(inspectConfig(sources({ toml }))).show();
   expect(before.settings.find((row) => row.key === key)?.value).toBe(key === "streaming.token" ? "(set)" : "(not set)");
   const name = kind === "map" ? `${key}.x-key` : key;

@@ -1,0 +1,105 @@
+/** Rules about `[[tailnet]]`: what tells the tailnets apart, and what they may not share. */
+import type { Rule } from "./diagnosis.ts";
+import { nameShape } from "./rules-otlp.ts";
+import { type Config, settings, type TailnetSection, valueAt } from "./schema.ts";
+import { maxTailnets, overriddenBy } from "./schema-tailnet.ts";
+
+/** By these a tailnet is known, so no two share them: what a request carries. */
+const identifying = [
+  ["streaming", ["token", "token_previous"], "token", "Give each tailnet a token of its own."],
+  [
+    "webhook",
+    ["secret", "secret_previous"],
+    "secret",
+    "Set each to the secret that Tailscale showed for the webhook of that tailnet.",
+  ],
+] as const;
+
+function rulesOfSection(index: number): readonly Rule[] {
+  const at = `tailnet.${index}`;
+  const error = (
+    key: string,
+    when: (section: TailnetSection, earlier: readonly TailnetSection[]) => boolean,
+    message: string,
+    remedy: string,
+  ): Rule => ({
+    severity: "error",
+    keys: [`${at}.${key}`],
+    when({ tailnet }) {
+      const section = tailnet[index];
+      return section !== undefined && when(section, tailnet.slice(0, index));
+    },
+    message,
+    remedy,
+  });
+  return [
+    error(
+      "name",
+      ({ name }) => name === "",
+      "the tailnet has no name",
+      `Set ${at}.name, for example to "acme". Tables are numbered from 0 without a gap.`,
+    ),
+    error(
+      "name",
+      ({ name }) => name !== "" && !nameShape.test(name),
+      "invalid name of a tailnet",
+      "Use 1 to 32 lower-case letters, digits, - and _, beginning with a letter or digit: it becomes part of a path.",
+    ),
+    error(
+      "name",
+      ({ name }, earlier) => name !== "" && earlier.some((other) => other.name === name),
+      "another tailnet has this name",
+      "Give each tailnet a name of its own.",
+    ),
+    ...(["streaming", "webhook"] as const).map((receiver): Rule => ({
+      severity: "error",
+      keys: [`${at}.${receiver}.enabled`],
+      when: ({ tailnet, [receiver]: { enabled } }) => tailnet[index]?.[receiver].enabled === true && !enabled,
+      message: `it is true, but the listener is off: ${receiver}.enabled is false`,
+      remedy: `Set ${receiver}.enabled = true.`,
+    })),
+    ...identifying.flatMap(([receiver, names, what, remedy]) =>
+      names.map((name) => {
+        const valuesOf = (section: TailnetSection): readonly unknown[] =>
+          names.map((one) => (section[receiver] as Readonly<Record<string, unknown>>)[one]);
+        return error(
+          `${receiver}.${name}`,
+          (section, earlier) => {
+            const own = (section[receiver] as Readonly<Record<string, unknown>>)[name];
+            return own !== "" && earlier.some((other) => valuesOf(other).includes(own));
+          },
+          `another tailnet has this ${what}, so it does not say which of them a request is about`,
+          remedy,
+        );
+      }),
+    ),
+  ];
+}
+
+/** Credentials, tokens and secrets of a single tailnet: whose they are among several, nobody could tell. */
+const singleTailnetRules = settings.flatMap((setting): readonly Rule[] => {
+  const key = setting.item?.index === 0 ? overriddenBy(setting) : undefined;
+  if (key === undefined || !["secret", "text"].includes(setting.kind)) return [];
+  return [
+    {
+      severity: "error",
+      keys: [key],
+      when: (config) => config.tailnet.length > 0 && valueAt(config, key) !== setting.default,
+      message: "there are [[tailnet]] sections, and this belongs to one tailnet",
+      remedy: `Set ${key} in the section of that tailnet instead: ${setting.key} is that of the first.`,
+    },
+  ];
+});
+
+/** For the configuration of all tailnets. */
+export const tailnetRules: readonly Rule[] = [
+  ...Array.from({ length: maxTailnets }, (_, index) => rulesOfSection(index)).flat(),
+  ...singleTailnetRules,
+  {
+    severity: "error",
+    keys: ["privacy.tailnet_name", "tailnet.0.name"],
+    when: ({ tailnet, privacy }: Config) => tailnet.length > 1 && privacy.tailnet_name === "drop",
+    message: "it is drop, and only the name tells the metrics of several tailnets apart",
+    remedy: 'Use "hash", or "keep" with names that say nothing.',
+  },
+];

@@ -1,0 +1,81 @@
+/** The configuration of each tailnet that one process serves, and the names by which its settings go. */
+import { join } from "node:path";
+import { type Config, settings, type TailnetSection } from "./schema.ts";
+import { overriddenBy } from "./schema-tailnet.ts";
+
+export interface TailnetConfig {
+  /** That of its section; empty if there are no sections. */
+  readonly name: string;
+  /** Complete: as if the process served this tailnet alone. */
+  readonly config: Config;
+}
+
+/** One for each section, in their order; without sections, the configuration itself. */
+export function tailnetConfigs(config: Config): readonly [TailnetConfig, ...TailnetConfig[]] {
+  const [first, ...others] = config.tailnet.map((section) => ({
+    name: section.name,
+    config: configOf(config, section),
+  }));
+  return first === undefined ? [{ name: "", config }] : [first, ...others];
+}
+
+/** What `tailscale.tailnet` is on points and log records, in the configuration of one tailnet; may be empty. */
+export function tailnetName({ tailnet: [section], tailscale }: Pick<Config, "tailnet" | "tailscale">): string {
+  if (section !== undefined) return section.name;
+  return tailscale.tailnet === "-" ? "" : tailscale.tailnet;
+}
+
+/** The path at which a receiver knows the tailnet before it has seen a token or a signature. */
+export function tailnetPath(name: string, path: string): string {
+  return `/${name}${path}`;
+}
+
+/** The state directory of a tailnet inside the one of the process. State in memory needs none. */
+export function statePathOf(path: string, name: string): string {
+  return path === ":memory:" ? path : join(path, name);
+}
+
+/** The settings that a section has, by the keys that they have without sections. */
+export const sectionKeys: ReadonlySet<string> = new Set(
+  settings.flatMap((setting) => (setting.item?.index === 0 ? (overriddenBy(setting) ?? []) : [])),
+);
+
+/** The key of a setting, of a secret's file or of a table in the section with that number, if sections have it. */
+export function keyInSection(key: string, index: number): string {
+  const isIn = [...sectionKeys].some((own) => own === key || `${own}_file` === key || own.startsWith(`${key}.`));
+  return isIn ? `tailnet.${index}.${key}` : key;
+}
+
+function configOf(shared: Config, section: TailnetSection): Config {
+  const { name, ...own } = section;
+  const config = overlaid(shared, own) as Config;
+  const { state, streaming, webhook } = config;
+  return {
+    ...config,
+    tailnet: [section],
+    streaming: { ...streaming, public_url: publicUrl(name, streaming) },
+    webhook: { ...webhook, public_url: publicUrl(name, webhook) },
+    state: { ...state, path: statePathOf(state.path, name) },
+  };
+}
+
+/** A URL without a path gets the one that names the tailnet; any other is the operator's, whose proxy may rewrite it. */
+function publicUrl(name: string, { public_url: text, path }: Config["streaming" | "webhook"]): string {
+  if (text === "" || new URL(text).pathname !== "/") return text;
+  const url = new URL(text);
+  url.pathname = tailnetPath(name, path);
+  return url.href;
+}
+
+/** Tables are combined, other values replaced. */
+function overlaid(below: object, above: object): object {
+  const entries = Object.entries(above).map(([name, value]: [string, unknown]) => {
+    const under: unknown = (below as Record<string, unknown>)[name];
+    return [name, isTable(value) && isTable(under) ? overlaid(under, value) : value] as const;
+  });
+  return { ...below, ...Object.fromEntries(entries) };
+}
+
+function isTable(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
