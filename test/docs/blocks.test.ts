@@ -146,7 +146,8 @@ test("commands by Bun name scripts, folders and the version that there are", () 
 
 const directory = temporaryDirectory();
 const secrets = ["hec-token", "grafana-token", "webhook-secret", "tailscale-client", "stream-token"];
-for (const name of secrets) writeFileSync(join(directory, name), "test-token", { mode: 0o600 });
+const ofTailnets = ["acme-token", "acme-webhook", "globex-oauth"];
+for (const name of [...secrets, ...ofTailnets]) writeFileSync(join(directory, name), "test-token", { mode: 0o600 });
 
 test.each(blocksIn("toml"))("%s has a valid configuration: %s", (_page, _line, text) => {
   const { problems, warnings } = inspectIn(directory, { toml: text.replaceAll("/run/secrets/", "") });
