@@ -3,6 +3,7 @@ import type { Rule } from "./diagnosis.ts";
 import { nameShape } from "./rules-otlp.ts";
 import { type Config, settings, type TailnetSection, valueAt } from "./schema.ts";
 import { maxTailnets, overriddenBy } from "./schema-tailnet.ts";
+import { schemaOf } from "./tailnets.ts";
 
 /** By these a tailnet is known, so no two share them: what a request carries. */
 const identifying = [
@@ -14,6 +15,8 @@ const identifying = [
     "Set each to the secret that Tailscale showed for the webhook of that tailnet.",
   ],
 ] as const;
+
+const maxIdentifierLength = 63;
 
 function rulesOfSection(index: number): readonly Rule[] {
   const at = `tailnet.${index}`;
@@ -47,10 +50,21 @@ function rulesOfSection(index: number): readonly Rule[] {
     ),
     error(
       "name",
-      ({ name }, earlier) => name !== "" && earlier.some((other) => other.name === name),
+      ({ name }, earlier) => name !== "" && earlier.some((other) => schemaOf("", other.name) === schemaOf("", name)),
       "another tailnet has this name",
-      "Give each tailnet a name of its own.",
+      "Give each tailnet a name of its own. In a database, - and _ are the same.",
     ),
+    {
+      severity: "error",
+      keys: ["state.schema", `${at}.name`],
+      when({ tailnet, state }) {
+        const section = tailnet[index];
+        return section !== undefined && schemaOf(state.schema, section.name).length > maxIdentifierLength;
+      },
+      message: ({ tailnet, state }) =>
+        `${schemaOf(state.schema, tailnet[index]?.name ?? "")} is longer than the ${maxIdentifierLength} characters that PostgreSQL keeps of a schema's name`,
+      remedy: "Shorten state.schema.",
+    },
     ...(["streaming", "webhook"] as const).map((receiver): Rule => ({
       severity: "error",
       keys: [`${at}.${receiver}.enabled`],

@@ -35,6 +35,11 @@ export function statePathOf(path: string, name: string): string {
   return path === ":memory:" ? path : join(path, name);
 }
 
+/** The schema of a tailnet in the database: its name has no dashes. */
+export function schemaOf(schema: string, name: string): string {
+  return `${schema}_${name.replaceAll("-", "_")}`;
+}
+
 /** The settings that a section has, by the keys that they have without sections. */
 export const sectionKeys: ReadonlySet<string> = new Set(
   settings.flatMap((setting) => (setting.item?.index === 0 ? (overriddenBy(setting) ?? []) : [])),
@@ -55,7 +60,7 @@ function configOf(shared: Config, section: TailnetSection): Config {
     tailnet: [section],
     streaming: { ...streaming, public_url: publicUrl(name, streaming) },
     webhook: { ...webhook, public_url: publicUrl(name, webhook) },
-    state: { ...state, path: statePathOf(state.path, name) },
+    state: { ...state, path: statePathOf(state.path, name), schema: schemaOf(state.schema, name) },
   };
 }
 

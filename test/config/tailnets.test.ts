@@ -76,7 +76,7 @@ test("each section is a tailnet with a complete configuration: its own settings 
     streaming: { token: "token-globex", max_body_bytes: 1024 * 1024 },
     tailscale: { tailnet: "example.com", auth: { oauth: { client_id: "kGlobex", client_secret: "secret-globex" } } },
     resource: { attributes: { team: "blue", place: "here" } },
-    state: { path: "/srv/state/globex" },
+    state: { path: "/srv/state/globex", schema: "tailscale2otel_globex" },
   });
   expect([first.config, second?.config].map((config) => config && isPolled(config, "auditlogs"))).toEqual([
     false,
@@ -168,6 +168,16 @@ describe("it is a mistake if", () => {
       "two have one name",
       section('name = "a"') + section('name = "a"'),
       "tailscale2otel.toml:4: tailnet.1.name: another tailnet has this name",
+    ],
+    [
+      "two have one name in a database",
+      section('name = "a-b"') + section('name = "a_b"'),
+      "tailscale2otel.toml:4: tailnet.1.name: another tailnet has this name",
+    ],
+    [
+      "the schema of one has too long a name",
+      `state.schema = "${"s".repeat(48)}"\n` + section('name = "acme-corporation"'),
+      "is longer than the 63 characters that PostgreSQL keeps of a schema's name. Shorten state.schema.",
     ],
     [
       "two have one token",
