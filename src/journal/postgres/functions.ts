@@ -48,7 +48,8 @@ CREATE OR REPLACE FUNCTION append(
   flow_days bytea, flow_keys bytea, flow_changes bytea, key_days json,
   other_keys bytea, other_groups json,
   row_list json, bodies bytea, polls json, retried_seq bigint, retried_line integer,
-  OUT outcome text, OUT last_seq bigint, OUT used bigint, OUT known_flow bytea, OUT known_other json
+  OUT outcome text, OUT last_seq bigint,
+  OUT seq bigint, OUT accepted_flow bigint, OUT accepted_audit bigint, OUT accepted_webhook bigint, OUT used_bytes bigint, OUT known_flow bytea, OUT known_other json
 ) LANGUAGE plpgsql SET lock_timeout = '10s' ${settings} SET search_path FROM CURRENT AS $append$
 #variable_conflict use_column
 DECLARE
@@ -67,7 +68,8 @@ BEGIN
   IF was.number = append_number THEN
     outcome := 'done';
     last_seq := was.seq;
-    SELECT h.used_bytes INTO used FROM head h;
+    SELECT h.seq, h.accepted_flow, h.accepted_audit, h.accepted_webhook, h.used_bytes
+      INTO seq, accepted_flow, accepted_audit, accepted_webhook, used_bytes FROM head h;
     RETURN;
   END IF;
   BEGIN
@@ -115,7 +117,9 @@ BEGIN
         COALESCE(SUM(r.records) FILTER (WHERE r.type = 'audit'), 0) AS audit,
         COALESCE(SUM(r.records) FILTER (WHERE r.type = 'webhook'), 0) AS webhook
         FROM json_to_recordset(row_list) AS r(type text, records bigint)) a
-      RETURNING h.seq, h.used_bytes INTO last_seq, used;
+      RETURNING h.seq, h.accepted_flow, h.accepted_audit, h.accepted_webhook, h.used_bytes
+      INTO seq, accepted_flow, accepted_audit, accepted_webhook, used_bytes;
+    last_seq := seq;
     INSERT INTO batch (seq, accepted_at, day, records, length, bytes, source, type, tally, left_out, body)
       SELECT last_seq - found_rows + r.place, r.at, r.at / 86400000, r.records, r.length, r.bytes, r.source, r.type, r.tally,
         CASE WHEN r.left_bytes IS NOT NULL THEN substr(bodies, r.first + 1, r.left_bytes) END,

@@ -1,0 +1,283 @@
+/** Connections to the database: each does one statement at a time, and is made anew when it was lost. */
+import { readFileSync } from "node:fs";
+import type { ConnectionOptions } from "node:tls";
+import pg, { type ClientConfig } from "pg";
+import type { Config } from "../../config/schema.ts";
+import { parsePostgresUrl, type PostgresAddress, type PostgresHost } from "../../config/postgres-url.ts";
+import { Unavailable } from "../../errors.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { DatabaseError, databaseErrorOf } from "./errors.ts";
+
+export interface Connection {
+  /**
+   * Resolves with the rows of a statement. Values go in binary if they are bytes.
+   * @throws {DatabaseError}
+   */
+  query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** The rows of each of several statements, all in one transaction. @throws {DatabaseError} */
+  run<Row extends object>(statements: readonly string[]): Promise<readonly Row[][]>;
+  /** What is under way fails. */
+  close(): void;
+}
+
+/** A database whose connections share what is known of it. */
+export interface Database {
+  /** `limitMs`: how long a statement may take. The connection is given up then. */
+  connect(limitMs: number): Connection;
+  /** Why it cannot be used now. */
+  readonly failure: string | undefined;
+}
+
+export type DatabaseSettings = Pick<Config["state"], "url" | "tls">;
+
+/** How long connecting may take, and how long it is not tried again after it failed: doubled from time to time. */
+const connectMs = 5000;
+const firstPauseMs = 100;
+const lastPauseMs = 5000;
+
+/** What the server has to be asked first. Every pooler knows it. */
+const greeting = `SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "isReadOnly"`;
+
+const { builtins, getTypeParser } = pg.types;
+
+/** Numbers of rows and milliseconds are far below 2^53. */
+const types = {
+  getTypeParser: (oid: number, format?: "text" | "binary") =>
+    oid === builtins.INT8 ? Number : getTypeParser(oid, format),
+} as NonNullable<ClientConfig["types"]>;
+
+/** @throws {Unavailable} if the settings cannot be used. */
+export function createDatabase(settings: DatabaseSettings, logger: Logger): Database {
+  const address = parsePostgresUrl(settings.url);
+  if (typeof address === "string") throw new Unavailable(`invalid state.url: ${address}`);
+  const tls = tlsOf(address, settings.tls);
+  const shared: Shared = {
+    address,
+    tls,
+    failure: undefined,
+    failed(reason) {
+      if (shared.failure === undefined) logger.warn("the database cannot be used; retrying", { reason });
+      shared.failure = reason;
+    },
+    answered() {
+      if (shared.failure !== undefined) logger.info("the database can be used again");
+      shared.failure = undefined;
+    },
+  };
+  return {
+    connect: (limitMs) => new LastingConnection(shared, limitMs),
+    get failure() {
+      return shared.failure;
+    },
+  };
+}
+
+interface Shared {
+  readonly address: PostgresAddress;
+  readonly tls: ConnectionOptions | undefined;
+  failure: string | undefined;
+  failed(reason: string): void;
+  answered(): void;
+}
+
+class LastingConnection implements Connection {
+  readonly #shared: Shared;
+  readonly #limitMs: number;
+  #client: pg.Client | undefined;
+  /** Settles when the statement before is done. */
+  #last: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
+  #pauseMs = 0;
+  #pausedUntil = 0;
+  #pausedFor: DatabaseError | undefined;
+
+  constructor(shared: Shared, limitMs: number) {
+    this.#shared = shared;
+    this.#limitMs = limitMs;
+  }
+
+  query<Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.#inTurn(async (client) => {
+      const { rows } = await client.query<Row>({ text: sql, values: [...values] });
+      return rows;
+    });
+  }
+
+  run<Row extends object>(statements: readonly string[]): Promise<readonly Row[][]> {
+    return this.#inTurn(async (client) => {
+      const text = statements.join(";\n");
+      const results = (await client.query(text)) as unknown as pg.QueryResult<Row> | pg.QueryResult<Row>[];
+      return [results].flat().map(({ rows }) => rows);
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#drop();
+  }
+
+  #inTurn<Result>(ask: (client: pg.Client) => Promise<Result>): Promise<Result> {
+    const answer = this.#last.then(() => this.#asked(ask));
+    this.#last = answer.catch(() => undefined);
+    return answer;
+  }
+
+  async #asked<Result>(ask: (client: pg.Client) => Promise<Result>): Promise<Result> {
+    const { shared, client } = { shared: this.#shared, client: this.#client ?? (await this.#connected()) };
+    const where = placeOf(shared.address.hosts);
+    try {
+      const result = await within(this.#limitMs, ask(client), () => {
+        this.#drop();
+        return new DatabaseError(`${where}: no answer within ${this.#limitMs / 1000} s`, "away");
+      });
+      shared.answered();
+      return result;
+    } catch (cause) {
+      const error = databaseErrorOf(cause, where);
+      if (error.kind === "away") {
+        this.#drop();
+        if (!this.#isClosed) shared.failed(error.message);
+      } else if (error.kind === "setup") shared.failed(error.message);
+      else shared.answered();
+      throw error;
+    }
+  }
+
+  /** Connects, unless that has failed a moment ago. */
+  async #connected(): Promise<pg.Client> {
+    if (this.#isClosed) throw new DatabaseError("the journal is closed", "away");
+    if (this.#pausedFor !== undefined && performance.now() < this.#pausedUntil) throw this.#pausedFor;
+    try {
+      const client = await this.#connect();
+      this.#pauseMs = 0;
+      this.#pausedFor = undefined;
+      if (this.#isClosed) {
+        destroy(client);
+        throw new DatabaseError("the journal is closed", "away");
+      }
+      this.#client = client;
+      client.once("end", () => {
+        if (this.#client === client) this.#client = undefined;
+      });
+      return client;
+    } catch (cause) {
+      const error = databaseErrorOf(cause, placeOf(this.#shared.address.hosts));
+      this.#pauseMs = Math.min(lastPauseMs, this.#pauseMs === 0 ? firstPauseMs : this.#pauseMs * 2);
+      this.#pausedUntil = performance.now() + this.#pauseMs;
+      this.#pausedFor = error;
+      if (!this.#isClosed) this.#shared.failed(error.message);
+      throw error;
+    }
+  }
+
+  /** The first host that accepts writes. */
+  async #connect(): Promise<pg.Client> {
+    const { address, tls } = this.#shared;
+    let failure: unknown;
+    for (const host of address.hosts) {
+      const isSocket = host.host.startsWith("/");
+      const forms =
+        isSocket || tls === undefined ? [undefined] : address.sslMode === "prefer" ? [tls, undefined] : [tls];
+      for (const form of forms) {
+        try {
+          return await openClient(address, host, form);
+        } catch (error) {
+          failure = databaseErrorOf(error, placeOf([host]));
+          // Only a server without TLS is asked again without it.
+          if (!/does not support SSL/.test(String(error))) break;
+        }
+      }
+    }
+    throw failure;
+  }
+
+  #drop(): void {
+    const client = this.#client;
+    this.#client = undefined;
+    if (client !== undefined) destroy(client);
+  }
+}
+
+async function openClient(
+  { user, password, database }: PostgresAddress,
+  { host, port }: PostgresHost,
+  ssl: ConnectionOptions | undefined,
+): Promise<pg.Client> {
+  const client = new pg.Client({
+    host,
+    port,
+    user,
+    // As a function, so that no variable and no file takes the place of an empty one.
+    password: () => password,
+    database,
+    ssl: ssl ?? false,
+    types,
+    keepAlive: true,
+    application_name: "tailscale2otel",
+  });
+  // What is under way gets the error too. Without a listener, that of an idle connection would end the process.
+  client.on("error", () => destroy(client));
+  const opening = (async () => {
+    await client.connect();
+    return client.query<{ isReadOnly: boolean }>(greeting);
+  })();
+  try {
+    const { rows } = await within(connectMs, opening, () => new DatabaseError("no connection within 5 s", "away"));
+    if (rows[0]?.isReadOnly === true)
+      throw new DatabaseError("it accepts no writes: it is a standby, or read-only", "away");
+    return client;
+  } catch (error) {
+    destroy(client);
+    throw error instanceof DatabaseError
+      ? new DatabaseError(`${placeOf([{ host, port }])}: ${error.message}`, "away")
+      : error;
+  }
+}
+
+/** Without a farewell, for which a server that hangs would have to listen. */
+function destroy(client: pg.Client): void {
+  const { connection } = client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
+  connection.stream.destroy();
+}
+
+/** The result, or after that time the error that `late` gives. */
+async function within<Result>(limitMs: number, result: Promise<Result>, late: () => Error): Promise<Result> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs);
+  });
+  try {
+    return await Promise.race([result, limit]);
+  } finally {
+    clearTimeout(timer);
+    // If it was late, its own error has nobody to tell.
+    result.catch(() => undefined);
+  }
+}
+
+/**
+ * libpq's meanings: `require` verifies nothing unless there is a CA file, `verify-ca` the certificate, `verify-full` its name too.
+ * @throws {Unavailable} if a file cannot be read.
+ */
+function tlsOf({ sslMode }: PostgresAddress, files: DatabaseSettings["tls"]): ConnectionOptions | undefined {
+  if (sslMode === "disable") return undefined;
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch (error) {
+      throw new Unavailable(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const { ca_file: ca, cert_file: cert, key_file: key } = files;
+  const isVerified = sslMode === "verify-ca" || sslMode === "verify-full" || (sslMode === "require" && ca !== "");
+  return {
+    ...(ca !== "" && { ca: read(ca) }),
+    ...(cert !== "" && key !== "" && { cert: read(cert), key: read(key) }),
+    rejectUnauthorized: isVerified,
+    ...(sslMode !== "verify-full" && { checkServerIdentity: () => undefined }),
+  };
+}
+
+function placeOf(hosts: readonly PostgresHost[]): string {
+  return `the database at ${hosts.map(({ host, port }) => (host.startsWith("/") ? host : `${host}:${port}`)).join(", ")}`;
+}

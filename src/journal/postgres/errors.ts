@@ -1,0 +1,57 @@
+/** What errors of a database, and of the way to it, mean for whoever asked: a repeat, a wait, or a person. */
+import { reasonOf } from "../batch.ts";
+
+/**
+ * `away`: it cannot be reached, or does not accept writes now. `conflict`: the same may succeed at once. `setup`: somebody has to
+ * change something. `statement`: this statement cannot succeed.
+ */
+export type DatabaseFailure = "away" | "conflict" | "setup" | "statement";
+
+export class DatabaseError extends Error {
+  override readonly name = "DatabaseError";
+  readonly kind: DatabaseFailure;
+  /** SQLSTATE, if the database said it. */
+  readonly code: string | undefined;
+
+  constructor(message: string, kind: DatabaseFailure, code?: string) {
+    super(message);
+    this.kind = kind;
+    this.code = code;
+  }
+}
+
+/** In this order; the first that matches. */
+const kinds: readonly (readonly [codes: RegExp, kind: DatabaseFailure])[] = [
+  // Serialization, deadlock, a lock that was not available in time, a statement that was cancelled.
+  [/^(?:40001|40P01|55P03|57014)$/, "conflict"],
+  // Connections; no more of them, or no memory or disk; shutdown, crash, start; read-only; an error of the system.
+  [/^(?:08|53|57P|58)|^25006$|^25P0[23]$/, "away"],
+  // Authentication, databases, privileges and names.
+  [/^(?:28|3D|3F|42|0A)/, "setup"],
+];
+
+/** What a person can do, by SQLSTATE. */
+const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
+  [/^28/, "Correct user and password in state.url."],
+  [/^3D/, "Create the database, or name another one in state.url."],
+  [/^42501$/, "Grant the user CREATE on the database, or let it own the schema (state.schema)."],
+  [/^(?:42P01|42883|42703|3F)/, "The schema (state.schema) is incomplete: restore it, or name another one."],
+  [/^53300$/, "Raise max_connections of the server, or use a pooler."],
+];
+
+/** The error as whoever asked gets it. `where`: the server, in words. */
+export function databaseErrorOf(error: unknown, where: string): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const code = sqlStateOf(error);
+  const kind = code === undefined ? "away" : (kinds.find(([codes]) => codes.test(code))?.[1] ?? "statement");
+  const remedy = code === undefined ? undefined : remedies.find(([codes]) => codes.test(code))?.[1];
+  const said = reasonOf(error);
+  const reason = `${where}: ${said}${code === undefined ? "" : ` (${code})`}`;
+  return new DatabaseError(remedy === undefined ? reason : `${reason}. ${remedy}`, kind, code);
+}
+
+export function sqlStateOf(error: unknown): string | undefined {
+  if (error instanceof DatabaseError) return error.code;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return /^[0-9A-Z]{5}$/.test(code) && "severity" in (error as Error) ? code : undefined;
+}
