@@ -27,6 +27,7 @@ const proofs: Readonly<Record<string, readonly [file: string, claim: string]>> =
     "proxies.ts",
     "the Caddy and nginx configurations of docs/reach.md bring records and webhooks to the program",
   ],
+  move: ["move.ts", "a journal of 1 GiB moves to PostgreSQL, killed once on the way, with equal sums on both sides"],
 };
 
 const [name = "", ...args] = process.argv.slice(2);

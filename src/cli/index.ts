@@ -15,6 +15,7 @@ import { demoCommand } from "./demo.ts";
 import { jsonFlag, UsageError } from "./flags.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
 import { initCommand } from "./init.ts";
+import { moveCommand } from "./move.ts";
 import { quarantineCommands } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
 import { runCommand } from "./run.ts";
@@ -100,7 +101,7 @@ const groups: readonly (readonly [title: string, commands: readonly Command[]])[
   ["Look at a running instance", [statusCommand, tailCommand, topCommand, healthcheckCommand]],
   ["Quarantine, and delivering again", [...quarantineCommands, replayCommand]],
   ["Settings of the tailnet", [...tailnetStreamCommands, ...tailnetWebhookCommands]],
-  ["On this machine", [...serviceCommands, schemaCommand, ...completionCommands, versionCommand]],
+  ["On this machine", [...serviceCommands, moveCommand, schemaCommand, ...completionCommands, versionCommand]],
 ];
 
 const commands = groups.flatMap(([, group]) => group);

@@ -1,6 +1,7 @@
 /** The journal: what it does, what goes into it and comes back, and how one is opened. Others import only this file. */
 import type { JournalConfig, JournalDeps } from "./deps.ts";
 import type { AppendingJournal, JournalReader } from "./journal.ts";
+import type { moveJournal as MoveJournal } from "./move/index.ts";
 import { openSqliteJournal, openSqliteReader } from "./sqlite/index.ts";
 
 export * from "./batch.ts";
@@ -23,4 +24,12 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
  */
 export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
   return openSqliteReader(location, onFailure);
+}
+
+export type { Move, MoveProgress, Sums } from "./move/index.ts";
+
+/** Copies a SQLite journal to PostgreSQL, of which nothing is loaded before. */
+export async function moveJournal(...given: Parameters<typeof MoveJournal>): ReturnType<typeof MoveJournal> {
+  const move = await import("./move/index.ts");
+  return move.moveJournal(...given);
 }

@@ -16,7 +16,7 @@ test("of the program", async () => {
   expect(help).toMatchInlineSnapshot(`
     "Receives Tailscale flow logs, audit logs and webhooks, and exports them as OpenTelemetry metrics and logs (tailscale2otel v0.1.0-dev)
 
-    USAGE tailscale2otel run|demo|init|check|send|status|tail|top|healthcheck|quarantine|replay|tailnet|service|schema|completion|version
+    USAGE tailscale2otel run|demo|init|check|send|status|tail|top|healthcheck|quarantine|replay|tailnet|service|move|schema|completion|version
 
     COMMANDS
 
@@ -55,6 +55,7 @@ test("of the program", async () => {
              service install    Install and start the program as a service of systemd or launchd
            service uninstall    Stop the service and remove it; configuration and state stay
               service status    Show whether the service is installed, enabled and running, and the health of the instance
+                        move    Move the journal of a stopped instance from SQLite to PostgreSQL
                       schema    Print the JSON Schema of the configuration file, for editors
              completion bash    Print a script that completes commands, flags, values and settings in bash
               completion zsh    Print a script that completes commands, flags, values and settings in zsh

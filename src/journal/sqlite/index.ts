@@ -13,6 +13,7 @@ import { LastRow, lastSeqOf } from "./last-row.ts";
 import { Marks } from "./marks.ts";
 import { MinuteTable } from "./minutes.ts";
 import { openDatabase } from "./recovery.ts";
+import { refuseMoved } from "./moved.ts";
 import { planReplay, planRetry } from "./redelivery.ts";
 import { createQuarantine, openSqliteReader } from "./rows.ts";
 import { SeenKeys } from "./seen-keys.ts";
@@ -22,8 +23,7 @@ import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } fro
 import { pollCursorOf, Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
-export { openSqliteReader } from "./rows.ts";
-export { isDamage } from "./errors.ts";
+export { isDamage, openSqliteReader };
 
 const usualBallastBytes = 16 * 1024 * 1024;
 
@@ -45,6 +45,7 @@ export function openSqliteJournal(config: JournalConfig, deps: JournalDeps): Jou
     now: deps.clock(),
   };
   try {
+    refuseMoved(directory.path);
     return openDatabase(directory.databasePath, storage, deps.logger, (database) =>
       createJournal(database, directory, storage, config, deps),
     );

@@ -4,14 +4,20 @@ import { join } from "node:path";
 import { Damaged } from "../batch.ts";
 import { type JournalInspection, memoryPath } from "../journal.ts";
 import { databaseName, isLocked, rescuedPath, stateDirectoryProblem, unreadable } from "./directory.ts";
+import { movedProblem } from "./moved.ts";
 import { applicationId, schemaVersion } from "./tables.ts";
 
 /** What a start would find in that state directory. Nothing is created, locked or changed. */
-export function inspectJournal(path: string): JournalInspection {
+export function inspectJournal(
+  path: string,
+  where: "must be here" | "moved or not" = "must be here",
+): JournalInspection {
   if (path === memoryPath) return { kind: "memory" };
   const problem = stateDirectoryProblem(path);
   if (problem !== undefined) return { kind: "unusable", ...problem };
   try {
+    const moved = where === "must be here" ? movedProblem(path) : undefined;
+    if (moved !== undefined) return { kind: "unusable", ...moved };
     if (isLocked(path)) return { kind: "in_use" };
     const databasePath = join(path, databaseName);
     if (existsSync(rescuedPath(databasePath))) throw new Damaged("what could be read of it waits for the next start");

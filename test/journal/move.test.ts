@@ -1,0 +1,169 @@
+/** A journal of SQLite is copied into a schema of PostgreSQL: whole, once, and resumed wherever it was interrupted. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { type MoveProgress, moveJournal } from "../../src/journal/move/index.ts";
+import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
+import { canHavePostgres } from "../support/postgres/programs.ts";
+import { timeoutMs } from "../support/wait.ts";
+import {
+  appendNumbers,
+  appendOf,
+  configOf,
+  createState,
+  cursorAt,
+  finishAll,
+  keyOf,
+  markOn,
+  partOf,
+  quarantineOf,
+  type TestState,
+} from "./support.ts";
+
+describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to PostgreSQL", () => {
+  let cluster: Cluster;
+  let state: TestState;
+  let database: string;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+  }, timeoutMs);
+  afterAll(() => cluster.end());
+  beforeEach(async () => {
+    state = createState();
+    database = await cluster.createDatabase();
+  });
+  afterEach(() => state.remove());
+
+  const read = async <Row>(sql: string) => cluster.query<Row>(sql.replaceAll("@", "tailscale2otel."), database);
+
+  function move(onProgress: (progress: MoveProgress) => void = () => undefined, stop = new AbortController().signal) {
+    const { state: settings } = configOf({ path: state.path });
+    return moveJournal({ state: { ...settings, url: cluster.url(database) } }, { now: state.now, onProgress, stop });
+  }
+
+  /** A bit of everything: 9 records of all types, 3 of them delivered, one dead letter, a quarantined text, a poll's position. */
+  async function fill(): Promise<void> {
+    const journal = state.open();
+    journal.useDestinations([{ name: "archive", types: ["audit"], isRequired: true }], () => undefined);
+    await appendNumbers(journal, [1, 2, 3]);
+    journal.progress({ cursor: cursorAt(2, 2, 1), marks: [markOn(1)] });
+    journal.writeSnapshot({
+      measuredSeq: 1,
+      blobs: new Map([["a", Uint8Array.of(1, 2, 3)]]),
+      minutes: { changed: [{ at: 60_000, totals: Uint8Array.of(4), detail: Uint8Array.of(5, 6) }], gap: undefined },
+    });
+    await journal.append(
+      appendOf([partOf([4, 5], { type: "audit" }), partOf([6], { type: "webhook" })], {
+        source: "poll",
+        poll: { type: "audit", readUntil: 1000, unverifiableSeconds: 0 },
+        quarantine: [quarantineOf(["broken"])],
+      }),
+      () => undefined,
+    );
+    await appendNumbers(journal, [7, 8, 9]);
+    journal.close();
+  }
+
+  test(
+    "carries rows, keys, marks, minutes, state and sums, and leaves the journal locked",
+    async () => {
+      await fill();
+      const { before, after, to } = await move();
+      expect(after).toEqual(before);
+      expect(before).toMatchObject({ accepted: 9, delivered: 2, deadLettered: 1, pending: 6, records: 9, marks: 2 });
+      expect(before).toMatchObject({ keys: 10, minutes: 1, rows: 5 });
+      expect(to).toBe(`postgres://127.0.0.1:${cluster.port}/${database}, schema tailscale2otel`);
+      const [head] = await read<Record<string, unknown>>(
+        "SELECT seq, accepted_flow, accepted_audit, accepted_webhook FROM @head",
+      );
+      expect(head).toMatchObject({ seq: "5", accepted_flow: "6", accepted_audit: "2", accepted_webhook: "1" });
+      const names = await read<{ name: string }>("SELECT name FROM @state ORDER BY name");
+      expect(names.map(({ name }) => name)).toEqual(
+        expect.arrayContaining([
+          "cursor",
+          "destination.archive",
+          "identity",
+          "ledger/a",
+          "measured",
+          "moved",
+          "poll.audit",
+        ]),
+      );
+      expect(names.map(({ name }) => name)).not.toContain("moving");
+      expect(() => state.open()).toThrow(/was moved to postgres:.* Set state\.url to use it there/);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "keeps each key as it is looked up, with the way by which it came",
+    async () => {
+      await fill();
+      await move();
+      const { buffer } = keyOf(7);
+      const packed = Buffer.from(buffer).subarray(0, 12).toString("hex");
+      const [found] = await read<{ day: number; word: Uint8Array }>(
+        `SELECT day, encode(word, 'hex') AS word FROM @flow_key WHERE key = '\\x${packed}'`,
+      );
+      expect(found).toEqual({ day: -1, word: "01000000" } as never);
+      const [day] = await read<Record<string, unknown>>("SELECT day, keys FROM @key_day");
+      expect(day).toMatchObject({ day: -1, keys: "6" });
+    },
+    timeoutMs,
+  );
+
+  test(
+    "goes on where it was interrupted, and until then says so to no instance's harm",
+    async () => {
+      await fill();
+      for (let steps = 1; steps < 4; steps++) {
+        const stop = new AbortController();
+        let seen = 0;
+        const interrupted = move(() => ++seen === 1 && stop.abort(), stop.signal);
+        expect(await interrupted.catch(() => "interrupted")).toBe("interrupted");
+        expect(await read("SELECT FROM @state WHERE name = 'moving'")).toHaveLength(1);
+      }
+      // Nothing was noted here yet: who gives up moving can start where it was.
+      state.open().close();
+      rmSync(join(state.path, "ballast"), { force: true });
+      const { before, after, wasComplete } = await move();
+      expect(after).toEqual(before);
+      expect(wasComplete).toBe(false);
+      expect((await move()).wasComplete).toBe(true);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "begins anew if the journal was used in between",
+    async () => {
+      await fill();
+      const stop = new AbortController();
+      await move(() => stop.abort(), stop.signal).catch(() => undefined);
+      const journal = state.open();
+      await appendNumbers(journal, [10]);
+      finishAll(journal);
+      journal.close();
+      const { before, after } = await move();
+      expect(after).toEqual(before);
+      expect(after).toMatchObject({ accepted: 10, pending: 0, records: 10 });
+    },
+    timeoutMs,
+  );
+
+  test(
+    "refuses a schema with another journal, a used directory and a missing one",
+    async () => {
+      await fill();
+      await move();
+      rmSync(state.path, { recursive: true });
+      await expect(move()).rejects.toThrow(`there is no journal in ${state.path}`);
+      const other = state.open();
+      await expect(move()).rejects.toThrow(/an instance is using .*: stop it first/);
+      other.close();
+      await expect(move()).rejects.toThrow(/the schema tailscale2otel already holds a journal/);
+    },
+    timeoutMs,
+  );
+});
