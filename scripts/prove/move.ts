@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { programBinary } from "../../test/support/binary.ts";
 import { startCluster } from "../../test/support/postgres/cluster.ts";
-import { appendOf, createState, keyOf, mebibyte, partOf } from "../../test/journal/support.ts";
+import { createState } from "../../test/journal/sqlite-state.ts";
+import { appendOf, keyOf, mebibyte, partOf } from "../../test/journal/support.ts";
 
 const wantedBytes = Number(process.argv[2] ?? 1024) * mebibyte;
 const recordsPerPart = 75;
@@ -23,7 +24,7 @@ try {
     const body = new Uint8Array(randomBytes(recordsPerPart * 600));
     await journal.append(appendOf([{ ...part, body }], { receivedAt: state.now }), () => undefined);
   }
-  journal.close();
+  await journal.close();
   process.stdout.write(`a journal of ${records} records\n`);
   const environment = {
     PATH: process.env["PATH"],

@@ -1,5 +1,5 @@
 /** `move`: takes the journal of a stopped instance from SQLite to PostgreSQL. */
-import { loadSections } from "../config/index.ts";
+import { loadSections, tailnetConfigs } from "../config/index.ts";
 import { type Move, moveJournal, type MoveProgress, type Sums } from "../journal/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/units.ts";
@@ -15,6 +15,7 @@ export const moveCommand: Command = command({
     ...configFlags,
     to: option("url", "Address of the database, as in state.url. Other users of this machine may see it."),
     "to-file": option("path", "File with the address of the database. (Default: state.url of the configuration)"),
+    tailnet: option("name", "Only the tailnet of that section. (Default: all, one after another)"),
     ...jsonFlag,
   },
   examples: [
@@ -33,14 +34,18 @@ export const moveCommand: Command = command({
     ];
     const { config } = loadSections({ ...sources, assignments: [...sources.assignments, ...given] }, ["state"]);
     if (config.state.url === "") throw new UsageError("--to, --to-file or state.url is required");
+    const all = tailnetConfigs(config).filter(({ name }) => args.tailnet === undefined || name === args.tailnet);
+    if (all.length === 0)
+      throw new UsageError(`there is no [[tailnet]] section with the name ${JSON.stringify(args.tailnet)}`);
     const stop = new AbortController();
     const releases = (["SIGINT", "SIGTERM"] as const).map((signal) => onSignal(signal, () => stop.abort()));
     const shown = progressOn(host, args.json === true);
     try {
       const deps = { now: systemClock(), onProgress: shown.draw, stop: stop.signal };
-      const move = await moveJournal(config, deps);
+      const moves: (Move & { readonly from: string })[] = [];
+      for (const { config: own } of all) moves.push({ from: own.state.path, ...(await moveJournal(own, deps)) });
       await shown.end();
-      return { text: textOf(move, config.state.path, host), json: move };
+      return { text: moves.map((move) => textOf(move, host)).join("\n"), json: moves };
     } catch (error) {
       await shown.end();
       if (!stop.signal.aborted) throw error;
@@ -64,7 +69,7 @@ const names: readonly (readonly [name: keyof Sums, words: string])[] = [
   ["minutes", "minutes"],
 ];
 
-function textOf({ to, before, after, wasComplete }: Move, from: string, { out }: Host): string {
+function textOf({ from, to, before, after, wasComplete }: Move & { readonly from: string }, { out }: Host): string {
   const rows = names.map(([name, words]) => [words, String(before[name]), String(after[name])]);
   const what = wasComplete ? "had been moved before" : "moved";
   return `${tableText(["", "SQLite", "PostgreSQL"], rows, out)}\n${what} from ${from} to ${to}\nSet state.url (or state.url_file), and start the instances.\n`;

@@ -82,6 +82,12 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "sudo systemctl stop tailscale2otel\nsudo tar": "test/docs/operations.test.ts",
     "sudo systemctl stop tailscale2otel\nsudo find": "test/docs/operations.test.ts",
   },
+  "docs/past-one-machine.md": {
+    "                     ┌─▶ receiver A": "a picture",
+    "cp contrib/cluster": "needs docker",
+    "*sql": "needs an administrator of the database",
+    "sudo systemctl stop": "needs root and systemd; bun run prove move, and test/journal/move.test.ts",
+  },
   "docs/performance.md": { "bun run bench\n": scripts, "bun run bench --profile": scripts },
   "docs/reach.md": {
     TS_PERMIT_CERT_UID: "tailscaled's environment: bun run prove tailscaled",

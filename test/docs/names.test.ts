@@ -14,6 +14,7 @@ const present = pages.filter((page) => page !== "docs/moving.md" && page !== "CH
 
 /** Files that users get, whose comments have commands. */
 const installed = [
+  "contrib/cluster/compose.yaml",
   "contrib/compose/compose.yaml",
   "contrib/container/Containerfile",
   "contrib/helm/tailscale2otel/templates/NOTES.txt",
@@ -53,7 +54,10 @@ describe("each command of this program has that name and those flags", () => {
       const [, words] = /^tailscale2otel (.*)/.exec(command) ?? [];
       if (words !== undefined) await expectKnown(command, words);
       // Those of Docker are not run here: they are the page's.
-      else expect(textOf("docs/containers.md")).toContain(command.replace(/ {2,}.*/, ""));
+      else
+        expect(textOf("docs/containers.md") + textOf("docs/past-one-machine.md")).toContain(
+          command.replace(/ {2,}.*/, ""),
+        );
     }
   });
 });
@@ -121,11 +125,11 @@ test.each(pages)("links in %s lead to pages and headings that exist", (page) => 
 });
 
 /** Made from a file beside it by the command that names it. */
-const copied = "contrib/compose/.env";
+const copied: ReadonlySet<string> = new Set(["contrib/compose/.env", "contrib/cluster/.env"]);
 
 test.each(pages)("each file of this repository in %s exists", (page) => {
   const named = [...textOf(page).matchAll(/(?<![\w/.-])(?:contrib|docs|scripts|src|test|\.ci)\/[\w./-]*\w/g)].map(
     ([path]) => path,
   );
-  expect(named.filter((path) => path !== copied && !existsSync(join(root, path)))).toEqual([]);
+  expect(named.filter((path) => !copied.has(path) && !existsSync(join(root, path)))).toEqual([]);
 });

@@ -10,19 +10,18 @@ import {
   appendNumbers,
   appendOf,
   configOf,
-  createState,
   cursorAt,
   finishAll,
   keyOf,
   markOn,
   partOf,
   quarantineOf,
-  type TestState,
 } from "./support.ts";
+import { createState, type SqliteState } from "./sqlite-state.ts";
 
 describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to PostgreSQL", () => {
   let cluster: Cluster;
-  let state: TestState;
+  let state: SqliteState;
   let database: string;
 
   beforeAll(async () => {
@@ -45,10 +44,10 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   /** A bit of everything: 9 records of all types, 3 of them delivered, one dead letter, a quarantined text, a poll's position. */
   async function fill(): Promise<void> {
     const journal = state.open();
-    journal.useDestinations([{ name: "archive", types: ["audit"], isRequired: true }], () => undefined);
+    await journal.useDestinations([{ name: "archive", types: ["audit"], isRequired: true }], () => undefined);
     await appendNumbers(journal, [1, 2, 3]);
     journal.progress({ cursor: cursorAt(2, 2, 1), marks: [markOn(1)] });
-    journal.writeSnapshot({
+    await journal.writeSnapshot({
       measuredSeq: 1,
       blobs: new Map([["a", Uint8Array.of(1, 2, 3)]]),
       minutes: { changed: [{ at: 60_000, totals: Uint8Array.of(4), detail: Uint8Array.of(5, 6) }], gap: undefined },
@@ -62,7 +61,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       () => undefined,
     );
     await appendNumbers(journal, [7, 8, 9]);
-    journal.close();
+    await journal.close();
   }
 
   test(
@@ -125,7 +124,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
         expect(await read("SELECT FROM @state WHERE name = 'moving'")).toHaveLength(1);
       }
       // Nothing was noted here yet: who gives up moving can start where it was.
-      state.open().close();
+      await state.open().close();
       rmSync(join(state.path, "ballast"), { force: true });
       const { before, after, wasComplete } = await move();
       expect(after).toEqual(before);
@@ -143,8 +142,8 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       await move(() => stop.abort(), stop.signal).catch(() => undefined);
       const journal = state.open();
       await appendNumbers(journal, [10]);
-      finishAll(journal);
-      journal.close();
+      await finishAll(journal);
+      await journal.close();
       const { before, after } = await move();
       expect(after).toEqual(before);
       expect(after).toMatchObject({ accepted: 10, pending: 0, records: 10 });
@@ -161,7 +160,7 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
       await expect(move()).rejects.toThrow(`there is no journal in ${state.path}`);
       const other = state.open();
       await expect(move()).rejects.toThrow(/an instance is using .*: stop it first/);
-      other.close();
+      await other.close();
       await expect(move()).rejects.toThrow(/the schema tailscale2otel already holds a journal/);
     },
     timeoutMs,
