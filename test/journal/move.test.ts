@@ -113,7 +113,30 @@ describe.skipIf(!canHavePostgres && process.env.CI === undefined)("a move to Pos
   );
 
   test(
-    "goes on where it was interrupted, and until then says so to no instance's harm",
+    "knows a record that is sent again, of whatever day it is",
+    async () => {
+      await fill();
+      await move();
+      const hex = (...numbers: readonly number[]) =>
+        numbers.map((n) => Buffer.from(keyOf(n).buffer).subarray(0, 12).toString("hex") + "01000000").join("");
+      const days = (count: number) => Buffer.from(new Uint16Array(count).fill(20_759).buffer).toString("hex");
+      const append = (number: number, ...of: readonly number[]) =>
+        read<{ outcome: string; known: string | null }>(
+          `SELECT outcome, encode(known_flow, 'hex') AS known FROM @append('me', ${number}, NULL, '\\x${days(of.length)}', '\\x${hex(...of)}', '', '[]', '', '[]', '[]', '', '[]', NULL, NULL)`,
+        );
+      expect(await append(1, 7, 1000)).toEqual([{ outcome: "known", known: hex(7) }]);
+      expect(await append(2, 1000)).toEqual([{ outcome: "done", known: null }]);
+      expect(await append(3, 1000, 8)).toEqual([{ outcome: "known", known: expect.stringContaining(hex(8)) }]);
+      const found = await read<{ known: string }>(
+        `SELECT encode(known_flow, 'hex') AS known FROM @look_up('\\x${days(2)}', '\\x${hex(9, 2000)}', '', '[]')`,
+      );
+      expect(found).toEqual([{ known: hex(9) }]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "goes on where it was interrupted; until then an instance may go on with the old journal",
     async () => {
       await fill();
       for (let steps = 1; steps < 4; steps++) {

@@ -7,11 +7,11 @@ import { silentLogger } from "../../lib/logger.ts";
 import type { KeyClass } from "../journal.ts";
 import { keyBits, keyWords } from "../keys.ts";
 import { createDatabase } from "../postgres/connection.ts";
-import { rowBytes } from "../postgres/functions.ts";
+import { rowBytes, unknownDay } from "../postgres/functions.ts";
 import { noteMoved } from "../sqlite/moved.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
 import { type KeyStep, openSource, type Source } from "./source.ts";
-import { type Copied, type Sums, Target, unknownDay } from "./target.ts";
+import { type Copied, type Sums, Target } from "./target.ts";
 
 export type { Sums } from "./target.ts";
 

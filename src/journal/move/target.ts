@@ -4,7 +4,7 @@ import { Unavailable } from "../../errors.ts";
 import type { KeyClass, LogCursor } from "../journal.ts";
 import type { Connection } from "../postgres/connection.ts";
 import { DatabaseError } from "../postgres/errors.ts";
-import { keyBytes } from "../postgres/functions.ts";
+import { keyBytes, unknownDay } from "../postgres/functions.ts";
 import { creation, quoted } from "../postgres/schema.ts";
 
 /** What both sides must agree on. */
@@ -37,9 +37,6 @@ export interface Copied {
   readonly keys: number;
   readonly keySteps: number;
 }
-
-/** Flow keys of a moved journal: it does not say of which day they are. No record is of that day. */
-export const unknownDay = -1;
 
 /** How long a database may be away before the copy is given up until the next time. */
 const patienceMs = 60_000;

@@ -9,6 +9,9 @@ export const keyBytes = 100;
 /** What a row counts for beside its body and tally. */
 export const rowBytes = 256;
 
+/** Of the flow keys of a journal that was moved here, which does not tell their days. No record is of that day. */
+export const unknownDay = -1;
+
 /** SQLSTATEs that the functions raise: another instance leads; the retried line is gone. */
 export const raised = { fenced: "TS001", gone: "TS002" } as const;
 
@@ -77,6 +80,11 @@ BEGIN
       PERFORM fenced(append.fence);
     END IF;
     IF length(flow_keys) > 0 THEN
+      IF EXISTS (SELECT FROM key_day WHERE day = ${unknownDay}) AND EXISTS (
+        SELECT FROM (SELECT ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
+          JOIN flow_key f ON f.key = k.key AND f.day = ${unknownDay}) THEN
+        RAISE EXCEPTION 'known' USING ERRCODE = '${isKnown}';
+      END IF;
       INSERT INTO flow_key (day, key, word)
         SELECT ${dayAt}, ${flow.key}, ${flow.word} FROM ${until("flow_keys", 16)} ORDER BY 2, 1
         ON CONFLICT DO NOTHING;
@@ -147,7 +155,7 @@ BEGIN
       outcome := 'known';
       SELECT string_agg(f.key || f.word, '') INTO known_flow FROM (
         SELECT f.key, f.word FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
-          JOIN flow_key f ON f.key = k.key AND f.day = k.day
+          JOIN flow_key f ON f.key = k.key AND f.day IN (k.day, ${unknownDay})
         UNION ALL SELECT f.key, f.word FROM (SELECT ${change.key} AS key FROM ${until("flow_changes", 20)}) k
           JOIN flow_key f ON f.key = k.key) f;
       SELECT json_object_agg(k.class, k.held) INTO known_other FROM (
@@ -212,7 +220,7 @@ $remove$`,
 BEGIN
   SELECT string_agg(f.key || f.word, '') INTO known_flow
     FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
-    JOIN flow_key f ON f.key = k.key AND f.day = k.day;
+    JOIN flow_key f ON f.key = k.key AND f.day IN (k.day, ${unknownDay});
   SELECT json_object_agg(k.class, k.held) INTO known_other FROM (
     SELECT o.class, encode(string_agg(o.key || o.word, ''), 'base64') AS held
     FROM (${others}) k JOIN other_key o ON o.key = k.key AND o.class = k.class GROUP BY o.class) k;
