@@ -84,7 +84,7 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   "docs/past-one-machine.md": {
     "                     ┌─▶ receiver A": "a picture",
-    "cp contrib/cluster": "needs docker",
+    "cp contrib/cluster": "needs docker; the balancers run in test/contrib/cluster.test.ts",
     "*sql": "needs an administrator of the database",
     "sudo systemctl stop": "needs root and systemd; bun run prove move, and test/journal/move.test.ts",
   },
