@@ -1,5 +1,5 @@
 /** The composition root: creates the components from the settings, starts them in order and stops them in reverse. */
-import type { Config } from "../config/index.ts";
+import { tailnetConfigs } from "../config/index.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Build } from "../version.ts";
@@ -86,7 +86,6 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     instance: instance.show,
     instanceFile: createInstanceFile(config.state.path, { ...shared, version }),
   });
-  const tailnetsOf = (next: Config) => [{ name: "", config: next }];
   try {
     if (config.admin.enabled) await admin.start();
     receivers = createReceivers(config, [core], shared);
@@ -112,7 +111,7 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
       const { config: next } = applied;
       instance.use(applied);
       await admin.reload(adminOptionsOf(next));
-      await receivers.reload(next, tailnetsOf(next));
+      await receivers.reload(next, tailnetConfigs(next));
       leading.reload(next);
     },
     async stop(deadlineMs) {

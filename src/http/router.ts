@@ -7,7 +7,7 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type Handler = (exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>;
 
 export interface Route {
-  /** Exact and case-sensitive; no patterns. */
+  /** Exact and case-sensitive. `/*` at its beginning stands for any one segment; an exact path comes first. */
   readonly path: string;
   readonly methods: Readonly<Partial<Record<Method, Handler>>>;
 }
@@ -38,7 +38,7 @@ export function createRouter(
   }
   const accepted = acceptedBy(routes);
   return (exchange) => {
-    const methods = byPath.get(exchange.path);
+    const methods = byPath.get(exchange.path) ?? byPath.get(`/*${behindFirstSegment(exchange.path)}`);
     if (methods === undefined) {
       misdirected(exchange, { reason: "not_found", accepted });
       return jsonResponse(404, { text: "Not found" });
@@ -52,6 +52,12 @@ export function createRouter(
     misdirected(exchange, { reason: "method", accepted: `${names.join(" and ")} on this path` });
     return jsonResponse(405, { text: "Method not allowed" }, { allow });
   };
+}
+
+/** `/b/c` of `/a/b/c`; empty if there is one segment only, or the first is empty. */
+function behindFirstSegment(path: string): string {
+  const cut = path.indexOf("/", 1);
+  return cut < 2 ? "" : path.slice(cut);
 }
 
 const maxShown = 4;

@@ -63,25 +63,37 @@ interface Listener {
 /** @throws {ConfigError} if two receivers have the same path of one listener. */
 export function createReceivers(
   config: Config,
-  [tailnet]: readonly [ReceivingTailnet, ...ReceivingTailnet[]],
+  tailnets: readonly [ReceivingTailnet, ...ReceivingTailnet[]],
   deps: ReceiversDeps,
 ): Receivers {
-  const { journal, webhookSignedBy: signedBy } = tailnet;
-  const shared = { ...deps, ...tailnet };
-  const hec = createHecReceiver(config.streaming, {
-    ...shared,
-    isFull: () => journal.space.refusal !== undefined,
-  });
-  const webhook = createWebhookReceiver(config.webhook, {
-    ...shared,
-    forgottenUntil: () => journal.horizon("webhook").until,
-    signedBy,
-  });
+  const [oldest] = tailnets;
+  const shared = { ...deps, pipeline: oldest.pipeline };
+  const hec = createHecReceiver(
+    config.streaming,
+    { ...shared, isFull: () => tailnets.every(({ journal }) => journal.space.refusal !== undefined) },
+    tailnets.flatMap((tailnet) =>
+      tailnet.config.streaming.enabled ? [{ ...tailnet, settings: tailnet.config.streaming }] : [],
+    ),
+  );
+  const forgottenUntil = (): number => oldest.journal.horizon("webhook").until;
+  const webhook = createWebhookReceiver(
+    config.webhook,
+    { ...shared, forgottenUntil },
+    tailnets.flatMap((tailnet) => {
+      const { journal, webhookSignedBy: signedBy } = tailnet;
+      const own = {
+        settings: tailnet.config.webhook,
+        forgottenUntil: () => journal.horizon("webhook").until,
+        signedBy,
+      };
+      return tailnet.config.webhook.enabled ? [{ ...tailnet, ...own }] : [];
+    }),
+  );
   const enabled = (["streaming", "webhook"] as const).filter((name) => config[name].enabled);
   const byAddress = Map.groupBy(enabled, (name) => JSON.stringify([config[name].listen, config[name].tls]));
   const listeners = [...byAddress.values()].map((names) => listenerOf(names));
-  let { webhook: settings } = config;
-  let stored = { secret: "", previous: "" };
+  const settings = new Map(tailnets.map(({ name, config: own }) => [name, own.webhook]));
+  const stored = new Map<string, { readonly secret: string; readonly previous: string }>();
 
   function listenerOf(names: readonly Name[]): Listener {
     const routes = names.flatMap((name): readonly Route[] => ({ streaming: hec, webhook })[name].routes);
@@ -96,9 +108,11 @@ export function createReceivers(
     return { names, server };
   }
 
-  function useSecrets(): void {
-    if (settings.secret !== "") webhook.useSecrets(settings.secret, settings.secret_previous);
-    else webhook.useSecrets(stored.secret, stored.previous === "" ? settings.secret_previous : stored.previous);
+  function useSecrets(tailnet: string): void {
+    const { secret = "", secret_previous: previous = "" } = settings.get(tailnet) ?? {};
+    const kept = stored.get(tailnet);
+    if (secret !== "" || kept === undefined) webhook.useSecrets(secret, previous, tailnet);
+    else webhook.useSecrets(kept.secret, kept.previous === "" ? previous : kept.previous, tailnet);
   }
 
   const serverOf = (name: Name): HttpServer | undefined => listeners.find(({ names }) => names.includes(name))?.server;
@@ -137,17 +151,19 @@ export function createReceivers(
         throw error;
       }
     },
-    useStoredSecrets(_, secret, previous) {
-      stored = { secret, previous };
-      useSecrets();
+    useStoredSecrets(tailnet, secret, previous) {
+      stored.set(tailnet, { secret, previous });
+      useSecrets(tailnet);
     },
-    async reload(next) {
-      hec.useTokens(next.streaming.token, next.streaming.token_previous);
-      settings = next.webhook;
-      useSecrets();
+    async reload(next, reloaded) {
+      for (const { name, config: own } of reloaded) {
+        hec.useTokens(own.streaming.token, own.streaming.token_previous, name);
+        settings.set(name, own.webhook);
+        useSecrets(name);
+      }
       await Promise.all(
-        listeners.map(({ names: [first = "streaming"], server }) =>
-          server.reload(tlsSourceOf(next[first].tls, next.tailscale)),
+        listeners.map(({ names: [name = "streaming"], server }) =>
+          server.reload(tlsSourceOf(next[name].tls, next.tailscale)),
         ),
       );
     },

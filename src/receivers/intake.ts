@@ -46,7 +46,9 @@ export interface IntakeOptions<Name extends string, Reason extends string, Claim
   readonly check: (exchange: Exchange, receivedAt: number) => Claim | Name;
   /** @throws {Refusal | Unavailable} */
   readonly commit: (job: Job<Claim>) => Promise<Name>;
-  readonly rejected: (reason: Reason) => void;
+  readonly rejected: (reason: Reason, exchange: Exchange) => void;
+  /** Whose request it is, as far as that is known. Absent: there is one tailnet. */
+  readonly tailnetOf?: (exchange: Exchange) => Pick<ReceiverDeps, "telemetry" | "logger"> | undefined;
 }
 
 /** The handler of a receiver. It never rejects. */
@@ -54,7 +56,7 @@ export function createIntake<Name extends string, Reason extends string, Claim e
   options: IntakeOptions<Name, Reason, Claim>,
   { telemetry, logger, clock }: ReceiverDeps,
 ): (exchange: Exchange) => Promise<HttpAnswer> {
-  const { signal, subject, rows, maxBytes, tooLarge, timeoutMs, check, commit } = options;
+  const { signal, subject, rows, maxBytes, tooLarge, timeoutMs, check, commit, tailnetOf = () => undefined } = options;
   const limiter = createLimiter(options.limits, (change) => telemetry.add(`tailscale.${signal}.inflight`, change, {}));
   const once = createOncePerMinute<string>(clock);
   const queue = createTurnQueue();
@@ -84,19 +86,23 @@ export function createIntake<Name extends string, Reason extends string, Claim e
     }
   }
 
-  function logRefusal({ name, text, valueIndex }: Answer<Name | ErrorName>, peer: string): void {
+  function logRefusal({ name, text, valueIndex }: Answer<Name | ErrorName>, exchange: Exchange): void {
+    const { peer } = exchange;
     const row = rows[name];
     const now = once(name);
     if (now === undefined) return;
     const place = valueIndex === undefined ? "" : ` (value ${valueIndex + 1})`;
     const problem = row.problem ?? `${text ?? row.text}${place}`;
     const remedy = row.remedy === undefined ? "" : `. ${row.remedy}`;
-    logger.warn(`${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`, {
-      status: row.status,
-      reason: row.rejected,
-      peer,
-      ...(now.suppressed > 0 && { alsoRefused: now.suppressed }),
-    });
+    (tailnetOf(exchange)?.logger ?? logger).warn(
+      `${subject} from ${peer} refused with ${row.status}: ${problem}${remedy}`,
+      {
+        status: row.status,
+        reason: row.rejected,
+        peer,
+        ...(now.suppressed > 0 && { alsoRefused: now.suppressed }),
+      },
+    );
   }
 
   function logFailure(error: unknown): void {
@@ -116,10 +122,11 @@ export function createIntake<Name extends string, Reason extends string, Claim e
     });
     const row = rows[answer.name];
     if (row.rejected !== undefined) {
-      options.rejected(row.rejected);
-      logRefusal(answer, exchange.peer);
+      options.rejected(row.rejected, exchange);
+      logRefusal(answer, exchange);
     }
-    telemetry.record(`tailscale.${signal}.request.duration`, (performance.now() - beganMs) / 1000, {});
+    const measured = tailnetOf(exchange)?.telemetry ?? telemetry;
+    measured.record(`tailscale.${signal}.request.duration`, (performance.now() - beganMs) / 1000, {});
     return responseOf(row, answer);
   };
 }

@@ -128,9 +128,10 @@ test("only those that are enabled listen, and a reload gives them their new secr
   const { config } = inspectConfig(
     sourcesIn(directory, { set: ["webhook.enabled=true", "webhook.secret=tskey-webhook-new"] }),
   );
-  await receivers.reload(config, []);
+  await receivers.reload(config, [{ name: "", config }]);
   expect(await deliver(base)).toBe(401);
-  await receivers.reload({ ...config, webhook: { ...config.webhook, secret_previous: webhookSecret } }, []);
+  const next = { ...config, webhook: { ...config.webhook, secret_previous: webhookSecret } };
+  await receivers.reload(next, [{ name: "", config: next }]);
   expect(await deliver(base)).toBe(200);
 });
 

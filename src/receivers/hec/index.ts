@@ -8,6 +8,7 @@ import type { Route } from "../../http/router.ts";
 import type { Compression } from "../../runtime/decompress.ts";
 import { responseOf, withTrailingSlash } from "../answers.ts";
 import { createIntake, type Job, type ReceiverDeps } from "../intake.ts";
+import { createTailnets, type Known } from "../tailnets.ts";
 import { type BodyLimit, readBodyInto } from "./body.ts";
 import { hecAnswers, type HecAnswerName, type RejectedReason } from "./protocol.ts";
 
@@ -16,10 +17,15 @@ export interface HecReceiverDeps extends ReceiverDeps {
   isFull(): boolean;
 }
 
+/** A tailnet that streams. */
+export interface StreamingTailnet extends Known {
+  readonly settings: Pick<Config["streaming"], "token" | "token_previous">;
+}
+
 export interface HecReceiver {
   readonly routes: readonly Route[];
-  /** The next request is checked against these. */
-  useTokens(token: string, tokenPrevious: string): void;
+  /** The next request is checked against these. `tailnet`: its name. */
+  useTokens(token: string, tokenPrevious: string, tailnet?: string): void;
 }
 
 export const defaultPath = "/services/collector/event";
@@ -41,41 +47,62 @@ export const maxReading = 256;
 
 /** What the headers of a request say. */
 interface Claim {
+  readonly tailnet: StreamingTailnet;
   readonly compression: Compression | undefined;
 }
 
-export function createHecReceiver(settings: Config["streaming"], deps: HecReceiverDeps): HecReceiver {
-  const { telemetry, pipeline } = deps;
+/** `streaming`: the tailnets, if there are several. `deps.telemetry` and `deps.logger` are for what belongs to none of them. */
+export function createHecReceiver(
+  settings: Config["streaming"],
+  deps: HecReceiverDeps,
+  streaming: readonly StreamingTailnet[] = [{ ...deps, name: "", settings }],
+): HecReceiver {
+  const { telemetry } = deps;
+  const tailnets = createTailnets(streaming, [...ingestPaths(settings.path), ...healthPaths]);
   const { request_timeout: timeoutMs, max_inflight_bytes: maxBytes, max_concurrent_requests: maxWorking } = settings;
   const limit = bodyLimit(settings);
   const largeLimiter = createLimiter({ maxReading: Number.POSITIVE_INFINITY, maxBytes: 0, maxWorking: 1 });
-  let tokens: readonly string[] = [];
-  let isToken = createSecretCheck(tokens);
-  useTokens(settings.token, settings.token_previous);
+  const tokens = new Map<string, readonly string[]>();
+  const checks = new Map<string, (candidate: Uint8Array) => boolean>();
+  for (const { name, settings: own } of streaming) useTokens(own.token, own.token_previous, name);
 
-  function useTokens(...next: readonly string[]): void {
-    tokens = next.filter((token) => token !== "");
-    isToken = createSecretCheck(tokens);
+  function useTokens(token: string, tokenPrevious: string, tailnet = ""): void {
+    const given = [token, tokenPrevious].filter((one) => one !== "");
+    tokens.set(tailnet, given);
+    checks.set(tailnet, createSecretCheck(given));
+  }
+
+  const isOpen = ({ name }: StreamingTailnet): boolean => tokens.get(name)?.length === 0;
+
+  /** The tailnet, or the answer. Every token is compared, whatever the path says. */
+  function authenticate(exchange: Exchange): StreamingTailnet | HecAnswerName {
+    const candidates = tailnets.candidates(exchange);
+    const [only, ...others] = candidates;
+    if (only !== undefined && others.length === 0 && isOpen(only))
+      return isFromBrowser(exchange, settings.public_url) ? "crossSite" : only;
+    const credential = readAuthorization(exchange.request.headers.get("authorization"));
+    if (credential === "absent") return "tokenRequired";
+    if (credential === "malformed") return "invalidAuthorization";
+    const owners = new Set(streaming.filter(({ name }) => checks.get(name)?.(credential)));
+    return candidates.find((tailnet) => owners.has(tailnet)) ?? "invalidToken";
   }
 
   function check(exchange: Exchange): Claim | HecAnswerName {
-    const { headers } = exchange.request;
-    const credential = readAuthorization(headers.get("authorization"));
-    if (tokens.length === 0) {
-      if (isFromBrowser(exchange, settings.public_url)) return "crossSite";
-    } else if (credential === "absent") return "tokenRequired";
-    else if (credential === "malformed") return "invalidAuthorization";
-    else if (!isToken(credential)) return "invalidToken";
-    return { compression: compressionOf(settings.decompress, headers.get("content-encoding")) };
+    const tailnet = authenticate(exchange);
+    if (typeof tailnet === "string") return tailnet;
+    tailnets.decide(exchange, tailnet);
+    const encoding = exchange.request.headers.get("content-encoding");
+    return { tailnet, compression: compressionOf(settings.decompress, encoding) };
   }
 
   async function commit({ claim, body, receivedAt, admission, turns }: Job<Claim>): Promise<HecAnswerName> {
-    telemetry.record("tailscale.stream.request.size", body.bytes, {});
-    const batch = pipeline.open({ source: "stream", receivedAt });
+    const { tailnet, compression } = claim;
+    tailnet.telemetry.record("tailscale.stream.request.size", body.bytes, {});
+    const batch = tailnet.pipeline.open({ source: "stream", receivedAt });
     const large = largeLimiter.enter("");
     const enterLarge = (): Promise<void> => large.work(timeoutMs);
     try {
-      const bytes = await readBodyInto(batch, body, { ...limit, ...claim, admission, turns, enterLarge });
+      const bytes = await readBodyInto(batch, body, { ...limit, compression, admission, turns, enterLarge });
       if (bytes === undefined) return "noData";
       turns.checkDeadline();
       await batch.commit(bytes);
@@ -96,7 +123,9 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
       timeoutMs,
       check,
       commit,
-      rejected: (reason) => telemetry.add("tailscale.stream.rejected", 1, { reason }),
+      tailnetOf: tailnets.of,
+      rejected: (reason, exchange) =>
+        (tailnets.of(exchange)?.telemetry ?? telemetry).add("tailscale.stream.rejected", 1, { reason }),
     },
     deps,
   );
@@ -107,8 +136,8 @@ export function createHecReceiver(settings: Config["streaming"], deps: HecReceiv
 
   return {
     routes: [
-      ...ingestPaths(settings.path).map((path): Route => ({ path, methods: { POST: ingest } })),
-      ...healthPaths.map((path): Route => ({ path, methods: { GET: health } })),
+      ...ingestPaths(settings.path).flatMap((path) => tailnets.routes(path, { POST: ingest })),
+      ...healthPaths.flatMap((path) => tailnets.routes(path, { GET: health })),
     ],
     useTokens,
   };

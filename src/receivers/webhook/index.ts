@@ -3,6 +3,7 @@
  * an odd one is quarantined, its neighbours are accepted.
  */
 import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/schema.ts";
 import { orUnparsable, Refusal } from "../../errors.ts";
 import { isFromBrowser } from "../../http/auth.ts";
@@ -14,6 +15,7 @@ import { isObject } from "../../records/members.ts";
 import { webhookRecord } from "../../records/plain.ts";
 import { withTrailingSlash } from "../answers.ts";
 import { createIntake, type Job, type ReceiverDeps } from "../intake.ts";
+import { createTailnets, type Known } from "../tailnets.ts";
 import { type RejectedReason, webhookAnswers, type WebhookAnswerName } from "./protocol.ts";
 import { isSigned, judgeTime, readSignature, type Signature, signatureHeader } from "./signature.ts";
 
@@ -25,10 +27,15 @@ export interface WebhookReceiverDeps extends ReceiverDeps {
   readonly timeoutMs?: number;
 }
 
+/** A tailnet with webhooks. */
+export interface WebhookTailnet extends Known, Pick<WebhookReceiverDeps, "forgottenUntil" | "signedBy"> {
+  readonly settings: Pick<Config["webhook"], "secret" | "secret_previous" | "auto_configure">;
+}
+
 export interface WebhookReceiver {
   readonly routes: readonly Route[];
-  /** The next delivery is checked against these. */
-  useSecrets(secret: string, secretPrevious: string): void;
+  /** The next delivery is checked against these. `tailnet`: its name. */
+  useSecrets(secret: string, secretPrevious: string, tailnet?: string): void;
 }
 
 /** To receive a body; and once more, to commit it. */
@@ -51,15 +58,28 @@ export const maxParts = maxEvents * 30;
 
 /** The signature of a delivery's header, not yet verified against the body; absent if none is required. */
 interface Claim {
+  readonly exchange: Exchange;
   readonly signature: Signature | undefined;
   /** Signed longer ago than the tolerance. */
   readonly isLate: boolean;
 }
 
-export function createWebhookReceiver(settings: Config["webhook"], deps: WebhookReceiverDeps): WebhookReceiver {
-  const { telemetry, pipeline, timeoutMs = defaultTimeoutMs } = deps;
+/** `hooked`: the tailnets, if there are several. `deps.telemetry` and `deps.logger` are for what belongs to none of them. */
+export function createWebhookReceiver(
+  settings: Config["webhook"],
+  deps: WebhookReceiverDeps,
+  hooked: readonly WebhookTailnet[] = [{ ...deps, name: "", settings }],
+): WebhookReceiver {
+  const { telemetry, timeoutMs = defaultTimeoutMs } = deps;
   const { max_body_bytes: maxBytes } = settings;
-  let secrets = given(settings.secret, settings.secret_previous);
+  const paths = withTrailingSlash(settings.path);
+  const tailnets = createTailnets(hooked, paths);
+  const secrets = new Map(
+    hooked.map(({ name, settings: own }) => [name, given(own.secret, own.secret_previous)] as const),
+  );
+  const secretsOf = ({ name }: WebhookTailnet): readonly string[] => secrets.get(name) ?? [];
+  /** Compared where a path names nobody, so that this takes as long. */
+  const nobodysSecret = randomBytes(32).toString("hex");
 
   const receive = createIntake<WebhookAnswerName, RejectedReason, Claim>(
     {
@@ -72,44 +92,70 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
       timeoutMs,
       check,
       commit,
-      rejected: (reason) => telemetry.add("tailscale.webhook.rejected", 1, { reason }),
+      tailnetOf: tailnets.of,
+      rejected: (reason, exchange) =>
+        (tailnets.of(exchange)?.telemetry ?? telemetry).add("tailscale.webhook.rejected", 1, { reason }),
     },
     deps,
   );
+
+  /** The only tailnet that it can be, if that has no secret. */
+  function withoutSecret(exchange: Exchange): WebhookTailnet | undefined {
+    const [only, ...others] = tailnets.candidates(exchange);
+    return only !== undefined && others.length === 0 && secretsOf(only).length === 0 ? only : undefined;
+  }
 
   /** Without any secret every program may send and no web page; or nobody, until there is one. */
   function check(exchange: Exchange, receivedAt: number): Claim | WebhookAnswerName {
     const { headers } = exchange.request;
     const encoding = headers.get("content-encoding") ?? "identity";
-    if (secrets.length === 0) {
-      if (settings.auto_configure) return "secretUnknown";
-      if (isFromBrowser(exchange, settings.public_url)) return "crossSite";
-      return encoding === "identity" ? { signature: undefined, isLate: false } : "unsupportedEncoding";
+    const open = withoutSecret(exchange);
+    if (open !== undefined) {
+      if (open.settings.auto_configure && open.name === "") return "secretUnknown";
+      if (!open.settings.auto_configure) {
+        if (isFromBrowser(exchange, settings.public_url)) return "crossSite";
+        return encoding === "identity" ? { exchange, signature: undefined, isLate: false } : "unsupportedEncoding";
+      }
+      // Of several, one whose secret is not known yet is refused as one that is not known at all.
     }
     const signature = readSignature(headers.get(signatureHeader));
     if (typeof signature === "string") return signature;
     const time = judgeTime(signature.seconds, receivedAt, settings);
     if (time === "staleTimestamp" || time === "futureTimestamp") return time;
-    return encoding === "identity" ? { signature, isLate: time === "late" } : "unsupportedEncoding";
+    return encoding === "identity" ? { exchange, signature, isLate: time === "late" } : "unsupportedEncoding";
   }
 
-  /** Before the body is parsed. Secrets may have changed since its header was checked: the new ones decide. */
-  function verify({ signature, isLate }: Claim, { chunks }: Body): WebhookAnswerName | undefined {
-    if (signature === undefined) return secrets.length === 0 ? undefined : "missingSignature";
-    // Each secret is tried, whichever fits.
-    const matches = secrets.map((secret) => isSigned(signature, chunks, secret));
-    const signer = secrets[matches.indexOf(true)];
+  /** The tailnet that it is about. Secrets may have changed since its header was checked: the new ones decide. */
+  async function verify({ claim, body, turns }: Job<Claim>): Promise<WebhookTailnet | WebhookAnswerName> {
+    const { exchange, signature, isLate } = claim;
+    if (signature === undefined) return withoutSecret(exchange) ?? "missingSignature";
+    const tried = tailnets
+      .candidates(exchange)
+      .flatMap((tailnet) => secretsOf(tailnet).map((secret) => ({ tailnet, secret, isSigner: false })));
+    // Each secret is tried, whichever fits; others may go on between them.
+    function* tryAll(): Generator<void> {
+      if (tried.length === 0) isSigned(signature as Signature, body.chunks, nobodysSecret);
+      for (const one of tried) {
+        one.isSigner = isSigned(signature as Signature, body.chunks, one.secret);
+        yield;
+      }
+    }
+    await turns.run(tryAll());
+    const signer = tried.find(({ isSigner }) => isSigner);
     if (signer === undefined) return "badSignature";
-    deps.signedBy?.(signer);
+    const { tailnet, secret } = signer;
+    tailnet.signedBy?.(secret);
     // Sent at the earliest that its time allows, its events must still be known, or a replay would be news.
     const earliestMs = signature.seconds * 1000 - settings.tolerance;
-    return isLate && earliestMs <= deps.forgottenUntil() ? "staleTimestamp" : undefined;
+    return isLate && earliestMs <= tailnet.forgottenUntil() ? "staleTimestamp" : tailnet;
   }
 
-  async function commit({ claim, body, receivedAt, turns }: Job<Claim>): Promise<WebhookAnswerName> {
-    const denied = verify(claim, body);
-    if (denied !== undefined) return denied;
-    const batch = pipeline.open({ source: "webhook", receivedAt });
+  async function commit(job: Job<Claim>): Promise<WebhookAnswerName> {
+    const { claim, body, receivedAt, turns } = job;
+    const tailnet = await verify(job);
+    if (typeof tailnet === "string") return tailnet;
+    tailnets.decide(claim.exchange, tailnet);
+    const batch = tailnet.pipeline.open({ source: "webhook", receivedAt });
     try {
       await turns.run(addEvents(batch, body));
       await batch.commit(body.bytes);
@@ -120,9 +166,9 @@ export function createWebhookReceiver(settings: Config["webhook"], deps: Webhook
   }
 
   return {
-    routes: withTrailingSlash(settings.path).map((path): Route => ({ path, methods: { POST: receive } })),
-    useSecrets(secret, secretPrevious) {
-      secrets = given(secret, secretPrevious);
+    routes: paths.flatMap((path) => tailnets.routes(path, { POST: receive })),
+    useSecrets(secret, secretPrevious, tailnet = "") {
+      secrets.set(tailnet, given(secret, secretPrevious));
     },
   };
 }
