@@ -104,6 +104,11 @@ export interface PollCursor {
   readonly isOurClock?: true;
 }
 
+/** A poll's cursor without what else came with it. */
+export function pollCursorOf({ type, readUntil, isOurClock }: PollCursor): PollCursor {
+  return { type, readUntil, ...(isOurClock && { isOurClock }) };
+}
+
 /** What a poll's last batch of a window commits beside its records. */
 export interface PollStep extends PollCursor {
   /** Seconds that were skipped to come here. */

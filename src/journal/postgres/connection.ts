@@ -30,10 +30,10 @@ export interface Database {
 
 export type DatabaseSettings = Pick<Config["state"], "url" | "tls">;
 
-/** How long connecting may take, and how long it is not tried again after it failed: doubled from time to time. */
+/** How long connecting may take, and how long it is not tried again after it failed: doubled from time to time, and less than an append waits. */
 const connectMs = 5000;
 const firstPauseMs = 100;
-const lastPauseMs = 5000;
+const lastPauseMs = 2000;
 
 /** What the server has to be asked first. Every pooler knows it. */
 const greeting = `SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS "isReadOnly"`;

@@ -53,7 +53,7 @@ CREATE OR REPLACE FUNCTION append(
   row_list json, bodies bytea, polls json, retried_seq bigint, retried_line integer,
   OUT outcome text, OUT last_seq bigint,
   OUT seq bigint, OUT accepted_flow bigint, OUT accepted_audit bigint, OUT accepted_webhook bigint, OUT used_bytes bigint, OUT known_flow bytea, OUT known_other json
-) LANGUAGE plpgsql SET lock_timeout = '10s' ${settings} SET search_path FROM CURRENT AS $append$
+) LANGUAGE plpgsql SET lock_timeout = '5s' ${settings} SET search_path FROM CURRENT AS $append$
 #variable_conflict use_column
 DECLARE
   was record;

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { Unavailable } from "../../errors.ts";
 import { attempt } from "../../lib/logger.ts";
-import { Damaged, reasonOf } from "../batch.ts";
+import { Damaged, reasonOf, pollCursorOf } from "../batch.ts";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { Journal } from "../journal.ts";
 import { Destinations } from "./destinations.ts";
@@ -20,7 +20,7 @@ import { SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
 import { polledTypes, redeliveryKey, State, unlessDamaged } from "./state.ts";
 import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
-import { pollCursorOf, Turn } from "./turn.ts";
+import { Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
 export { isDamage, openSqliteReader };

@@ -1,6 +1,6 @@
 /** Everything that is written: what arrives is judged, written and committed together, in one synchronous transaction. */
 import { Unavailable } from "../../errors.ts";
-import { type Append, type Committed, type PollCursor, reasonOf } from "../batch.ts";
+import { type Append, type Committed, pollCursorOf, reasonOf } from "../batch.ts";
 import { advanced, type LogCursor, primaryDestination, type Report } from "../journal.ts";
 import { Judgement } from "../judge.ts";
 import type { Space, SpaceDeps } from "./space.ts";
@@ -223,9 +223,4 @@ export class Turn {
       this.#deps.logger.error("a committed batch could not be counted", fields);
     }
   }
-}
-
-/** A poll's cursor without what else came with it. */
-export function pollCursorOf({ type, readUntil, isOurClock }: PollCursor): PollCursor {
-  return { type, readUntil, ...(isOurClock && { isOurClock }) };
 }

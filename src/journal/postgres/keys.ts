@@ -1,0 +1,300 @@
+/**
+ * The keys that an append is judged against: those that this instance remembers, and those that the append itself adds. What the
+ * database holds besides is told by the append, which then writes nothing and is judged again.
+ */
+import type { Part } from "../batch.ts";
+import { type KeyClass, keyClasses } from "../journal.ts";
+import type { Keys } from "../judge.ts";
+import { keyBits, KeyTable, keyWords } from "../keys.ts";
+
+/** What an append says about keys, as the functions `append` and `look_up` take it. */
+export interface PackedKeys {
+  readonly flowDays: Uint8Array;
+  readonly flowKeys: Uint8Array;
+  readonly flowChanges: Uint8Array;
+  readonly keyDays: string;
+  readonly otherKeys: Uint8Array;
+  readonly otherGroups: string;
+}
+
+/** What the database holds of the keys that it was asked for: 16 bytes each, by class in base64 if they are no flow keys. */
+export interface HeldKeys {
+  readonly known_flow: Uint8Array | null;
+  readonly known_other: Readonly<Record<string, string>> | null;
+}
+
+/** Remembered keys of a class: a bound on memory (40 bytes each), not on what is known. */
+const maxRemembered = 500_000;
+
+const keyBytes = 12;
+const heldBytes = keyWords * 4;
+const changeBytes = heldBytes + 4;
+
+interface DayOfKeys {
+  readonly day: number;
+  keys: number;
+  latest: number;
+  streamed: number;
+}
+
+class ClassOfKeys {
+  readonly remembered: KeyTable;
+  /** Of the append that is under way. */
+  readonly added: KeyTable;
+  words = new Uint32Array(256 * keyWords);
+  /** The word that each of them has in the database; 0 if it is new. */
+  expected = new Uint32Array(256);
+  days = new Uint16Array(256);
+  ages = new Float64Array(256);
+  count = 0;
+  changes = 0;
+  /** Whether a word has changed since its key was added. */
+  isChanged = false;
+  /** Remembered keys in the order in which they came, the next one replacing the oldest. */
+  #ring = new Uint32Array(4096 * keyWords);
+  #next = 0;
+  #isFull = false;
+
+  constructor(keyClass: KeyClass) {
+    const windows = keyClass === "flow" ? "with windows" : undefined;
+    this.remembered = new KeyTable(windows);
+    this.added = new KeyTable(windows);
+  }
+
+  heldWord(keys: Uint32Array, at: number): number {
+    return this.added.heldWord(keys, at) || this.remembered.heldWord(keys, at);
+  }
+
+  holdsWindow(keys: Uint32Array, at: number): boolean {
+    return this.added.holdsWindow(keys, at) || this.remembered.holdsWindow(keys, at);
+  }
+
+  push(keys: Uint32Array, at: number, word: number, expected: number, day: number, agesFrom: number): void {
+    if (this.count === this.expected.length) this.#resize(this.count * 2);
+    const place = this.count * keyWords;
+    const { words } = this;
+    words[place] = keys[at] as number;
+    words[place + 1] = keys[at + 1] as number;
+    words[place + 2] = keys[at + 2] as number;
+    words[place + 3] = word;
+    this.expected[this.count] = expected;
+    this.days[this.count] = day;
+    this.ages[this.count] = agesFrom;
+    if (expected !== 0) this.changes++;
+    this.count++;
+    this.added.addNew(words, place);
+  }
+
+  /** The words of all added keys as they are now. */
+  settle(): void {
+    if (!this.isChanged) return;
+    for (let key = 0; key < this.count; key++)
+      this.words[key * keyWords + 3] = this.added.heldWord(this.words, key * keyWords);
+    this.isChanged = false;
+  }
+
+  /** Remembers a key as the database has it. */
+  remember(words: Uint32Array, at: number): void {
+    if (this.remembered.addNew(words, at) !== 0) {
+      this.remembered.restore(words, at, (words[at + 3] as number) & 0xff);
+      return;
+    }
+    if (this.#next * keyWords === this.#ring.length) this.#turnRing();
+    if (this.#isFull) this.remembered.restore(this.#ring, this.#next * keyWords, 0);
+    this.#ring.set(words.subarray(at, at + keyWords), this.#next * keyWords);
+    this.#next++;
+  }
+
+  /** Nothing is added any more. */
+  clear(): void {
+    for (let key = 0; key < this.count; key++) this.added.restore(this.words, key * keyWords, 0);
+    this.count = 0;
+    this.changes = 0;
+    this.isChanged = false;
+    if (this.expected.length > 65_536) this.#resize(256);
+  }
+
+  #turnRing(): void {
+    if (this.#ring.length < maxRemembered * keyWords) {
+      const larger = new Uint32Array(Math.min(this.#ring.length * 2, maxRemembered * keyWords));
+      larger.set(this.#ring);
+      this.#ring = larger;
+      return;
+    }
+    this.#isFull = true;
+    this.#next = 0;
+  }
+
+  #resize(keys: number): void {
+    const { words, expected, days, ages, count } = this;
+    this.words = new Uint32Array(keys * keyWords);
+    this.expected = new Uint32Array(keys);
+    this.days = new Uint16Array(keys);
+    this.ages = new Float64Array(keys);
+    this.words.set(words.subarray(0, count * keyWords));
+    this.expected.set(expected.subarray(0, count));
+    this.days.set(days.subarray(0, count));
+    this.ages.set(ages.subarray(0, count));
+  }
+}
+
+export class AppendKeys implements Keys {
+  readonly #classes: Readonly<Record<KeyClass, ClassOfKeys>> = {
+    flow: new ClassOfKeys("flow"),
+    audit: new ClassOfKeys("audit"),
+    webhook: new ClassOfKeys("webhook"),
+    quarantined: new ClassOfKeys("quarantined"),
+  };
+  /** Days of the parts that are being judged, by their keys. */
+  readonly #days = new Map<Uint32Array, Uint16Array | undefined>();
+
+  /** Whether a key was committed by this instance, or found in the database, not too long ago. */
+  knows(keyClass: KeyClass, keys: Uint32Array, at: number): boolean {
+    return this.#classes[keyClass].remembered.heldWord(keys, at) !== 0;
+  }
+
+  held(keyClass: KeyClass): Pick<KeyTable, "heldWord" | "holdsWindow"> {
+    return this.#classes[keyClass];
+  }
+
+  /** To be called with parts before they are judged: their keys are stored by day. */
+  expect(parts: readonly Pick<Part, "keys" | "days">[]): void {
+    for (const { keys, days } of parts) this.#days.set(keys, days);
+  }
+
+  addNew(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): number {
+    const of = this.#classes[keyClass];
+    const held = of.heldWord(keys, at);
+    if (held === 0) of.push(keys, at, wordOf(keys, at, bits), 0, this.#dayOf(keys, at), agesFrom);
+    return held;
+  }
+
+  add(keyClass: KeyClass, keys: Uint32Array, at: number, bits: number, agesFrom: number): void {
+    const of = this.#classes[keyClass];
+    const added = of.added.heldWord(keys, at);
+    if (added !== 0) {
+      of.added.restore(keys, at, (added | bits) & 0xff);
+      of.isChanged = true;
+      return;
+    }
+    const expected = of.remembered.heldWord(keys, at);
+    const word = expected === 0 ? wordOf(keys, at, bits) : (expected | bits) >>> 0;
+    of.push(keys, at, word, expected, this.#dayOf(keys, at), agesFrom);
+  }
+
+  /** Adds keys that are to be looked up. */
+  ask(keyClass: KeyClass, keys: Uint32Array, agesFrom: number): void {
+    for (let at = 0; at < keys.length; at += keyWords) this.addNew(keyClass, keys, at, keyBits.stream, agesFrom);
+  }
+
+  /** What was added, until `committed` or `clear`. */
+  pack(): PackedKeys {
+    const { flow } = this.#classes;
+    flow.settle();
+    const fresh = flow.count - flow.changes;
+    const words = flow.changes === 0 ? flow.words : new Uint32Array(fresh * keyWords);
+    const days = flow.changes === 0 ? flow.days : new Uint16Array(fresh);
+    const flowChanges = Buffer.alloc(flow.changes * changeBytes);
+    if (flow.changes > 0) {
+      let [keys, changes] = [0, 0];
+      for (let key = 0; key < flow.count; key++) {
+        if (flow.expected[key] !== 0) writeChange(flowChanges, changes++, flow, key);
+        else {
+          words.set(flow.words.subarray(key * keyWords, (key + 1) * keyWords), keys * keyWords);
+          days[keys++] = flow.days[key] as number;
+        }
+      }
+    }
+    return {
+      flowDays: Buffer.from(days.buffer, 0, fresh * 2),
+      flowKeys: Buffer.from(words.buffer, 0, fresh * heldBytes),
+      flowChanges,
+      keyDays: JSON.stringify(daysOf(flow)),
+      ...this.#packOthers(),
+    };
+  }
+
+  /** The added keys are in the database. */
+  committed(): void {
+    for (const keyClass of keyClasses) {
+      const of = this.#classes[keyClass];
+      of.settle();
+      for (let key = 0; key < of.count; key++) of.remember(of.words, key * keyWords);
+    }
+    this.clear();
+  }
+
+  /** Nothing of what was added is in the database, but this is. */
+  learn({ known_flow: flow, known_other: others }: HeldKeys): void {
+    for (const keyClass of keyClasses) {
+      const of = this.#classes[keyClass];
+      for (let key = 0; key < of.count; key++) of.remembered.restore(of.words, key * keyWords, 0);
+      const inBase64 = others?.[keyClass];
+      const held = keyClass === "flow" ? flow : inBase64 === undefined ? null : Buffer.from(inBase64, "base64");
+      if (held === null) continue;
+      const words = new Uint32Array(Uint8Array.from(held).buffer);
+      for (let at = 0; at < words.length; at += keyWords) of.remember(words, at);
+    }
+    this.clear();
+  }
+
+  clear(): void {
+    for (const keyClass of keyClasses) this.#classes[keyClass].clear();
+    this.#days.clear();
+  }
+
+  #dayOf(keys: Uint32Array, at: number): number {
+    return this.#days.get(keys)?.[at / keyWords] ?? 0;
+  }
+
+  #packOthers(): Pick<PackedKeys, "otherKeys" | "otherGroups"> {
+    const groups: { class: KeyClass; at: number; first: number; keys: number }[] = [];
+    const count = keyClasses.reduce((sum, one) => sum + (one === "flow" ? 0 : this.#classes[one].count), 0);
+    const otherKeys = Buffer.alloc(count * changeBytes);
+    let place = 0;
+    for (const keyClass of keyClasses) {
+      if (keyClass === "flow") continue;
+      const of = this.#classes[keyClass];
+      of.settle();
+      for (let key = 0; key < of.count; key++) {
+        const at = Math.ceil(of.ages[key] as number);
+        let group = groups.at(-1);
+        if (group?.class !== keyClass || group.at !== at)
+          groups.push((group = { class: keyClass, at, first: place, keys: 0 }));
+        group.keys++;
+        writeChange(otherKeys, place++, of, key);
+      }
+    }
+    return { otherKeys, otherGroups: JSON.stringify(groups) };
+  }
+}
+
+function wordOf(keys: Uint32Array, at: number, bits: number): number {
+  return (((keys[at + 3] as number) & ~0xff) | bits) >>> 0;
+}
+
+function writeChange(to: Buffer, place: number, { words, expected }: ClassOfKeys, key: number): void {
+  const from = Buffer.from(words.buffer, key * heldBytes, heldBytes);
+  from.copy(to, place * changeBytes, 0, keyBytes);
+  to.writeUInt32LE(expected[key] as number, place * changeBytes + keyBytes);
+  from.copy(to, place * changeBytes + heldBytes, keyBytes);
+}
+
+/** How many keys of each day are new, and from when on the last of them age. */
+function daysOf({ count, days, ages, expected, words }: ClassOfKeys): readonly DayOfKeys[] {
+  const byDay = new Map<number, DayOfKeys>();
+  let last: DayOfKeys | undefined;
+  for (let key = 0; key < count; key++) {
+    const day = days[key] as number;
+    if (last?.day !== day) {
+      last = byDay.get(day) ?? { day, keys: 0, latest: 0, streamed: 0 };
+      byDay.set(day, last);
+    }
+    const at = Math.ceil(ages[key] as number);
+    if (expected[key] === 0) last.keys++;
+    if (at > last.latest) last.latest = at;
+    const isStreamed = ((words[key * keyWords + 3] as number) & keyBits.stream) !== 0;
+    if (isStreamed && at > last.streamed) last.streamed = at;
+  }
+  return [...byDay.values()];
+}

@@ -1,0 +1,218 @@
+/** Appends of instances that share a database: accepted once, whatever happens to connections, and read in the order of commits. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Unavailable } from "../../../src/errors.ts";
+import type { Append, Committed } from "../../../src/journal/index.ts";
+import { createDatabase } from "../../../src/journal/postgres/connection.ts";
+import { type HeadRow, headColumns, Heads } from "../../../src/journal/postgres/head.ts";
+import { AppendKeys } from "../../../src/journal/postgres/keys.ts";
+import { readerOver } from "../../../src/journal/postgres/rows.ts";
+import { creation, quoted } from "../../../src/journal/postgres/schema.ts";
+import { Turn } from "../../../src/journal/postgres/turn.ts";
+import { type CuttingProxy, startCuttingProxy } from "../../support/cutting-proxy.ts";
+import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
+import { canHavePostgres } from "../../support/postgres/programs.ts";
+import { timeoutMs, until } from "../../support/wait.ts";
+import { acceptedIn, appendOf, keyInWindow, keyOf, linesOf, mebibyte, partOf, quarantineOf } from "../support.ts";
+
+const logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const tls = { ca_file: "", cert_file: "", key_file: "" };
+
+describe.skipIf(!canHavePostgres)("appends to PostgreSQL", () => {
+  let cluster: Cluster;
+  let proxy: CuttingProxy;
+  let schema: string;
+  let schemas = 0;
+  const opened: { close(): void }[] = [];
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    proxy = await startCuttingProxy(cluster.port);
+  }, timeoutMs);
+  beforeEach(async () => {
+    schema = `journal_${++schemas}`;
+    await cluster.query(creation(schema, "schema is new"));
+  });
+  afterAll(async () => {
+    for (const one of opened) one.close();
+    await proxy.end();
+    await cluster.end();
+  });
+
+  /** An instance that appends, by way of a port. */
+  async function instance(port = cluster.port) {
+    const database = createDatabase({ url: cluster.url("postgres", port), tls }, logger);
+    const connection = database.connect(5000);
+    opened.push(connection);
+    const [head] = await connection.query<HeadRow>(`SELECT ${headColumns} FROM ${quoted(schema)}.head`);
+    const keys = new AppendKeys();
+    const seqs: number[] = [];
+    const turn = new Turn({
+      connection,
+      schema: quoted(schema),
+      member: crypto.randomUUID(),
+      keys,
+      heads: new Heads(head as HeadRow),
+      logger,
+      admit: () => undefined,
+      committed: () => undefined,
+    });
+    const append = (given: Append): Promise<Committed> => turn.append(given, ({ lastSeq }) => seqs.push(lastSeq));
+    const numbers = (list: readonly number[], more: Partial<Append> = {}) => append(appendOf([partOf(list)], more));
+    return { turn, keys, append, numbers, seqs, database, connection };
+  }
+
+  function reader() {
+    const connection = createDatabase({ url: cluster.url(), tls }, logger).connect(5000);
+    opened.push(connection);
+    return readerOver(connection, quoted(schema), () => undefined);
+  }
+
+  async function numbersStored(): Promise<number[]> {
+    const own = reader();
+    const rows = await own.read(1, { rows: 10_000, bytes: 64 * mebibyte });
+    own.close();
+    const accepted = rows.filter(({ type }) => type === "flow" || type === "audit" || type === "webhook");
+    return accepted.flatMap((row) =>
+      linesOf(row).map((line) => (JSON.parse(line) as { event: { n: number } }).event.n),
+    );
+  }
+
+  test("a backend that is killed in the middle of a transaction takes nothing with it, and the append is repeated", async () => {
+    const { numbers, connection } = await instance();
+    await numbers([1]);
+    const [own] = await connection.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+    await cluster.query(
+      `CREATE FUNCTION ${schema}.die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF pg_backend_pid() = ${own?.pid} THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END $$;
+       CREATE TRIGGER die BEFORE INSERT ON ${schema}.batch_default FOR EACH ROW EXECUTE FUNCTION ${schema}.die()`,
+    );
+    expect(acceptedIn(await numbers([1, 2, 3]))).toBe(2);
+    expect(await numbersStored()).toEqual([1, 2, 3]);
+  });
+
+  test("an append whose answer is lost is not written again", async () => {
+    const { numbers, seqs } = await instance(proxy.port);
+    await numbers([1]);
+    // Whatever the database answers from here on is cut.
+    proxy.cutAfter(1, "to client");
+    const waiting = numbers([2, 3]);
+    await until(async () => (await numbersStored()).length === 3);
+    await proxy.pass();
+    expect(acceptedIn(await waiting)).toBe(2);
+    expect(await numbersStored()).toEqual([1, 2, 3]);
+    expect(seqs).toEqual([1, 2]);
+  });
+
+  test("two instances that append the same at once accept each record once between them", async () => {
+    const instances = await Promise.all([instance(), instance()]);
+    const list = Array.from({ length: 300 }, (_, n) => n);
+    const answers = await Promise.all(
+      instances.flatMap(({ numbers }, one) =>
+        Array.from({ length: 10 }, (_, round) => numbers(list.slice(round * 20, round * 20 + 40 + one * 30))),
+      ),
+    );
+    expect(answers.reduce((sum, answer) => sum + acceptedIn(answer), 0)).toBe(250);
+    expect((await numbersStored()).toSorted((a, b) => a - b)).toEqual(list.slice(0, 250));
+    for (const { seqs } of instances) expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
+  });
+
+  test("what another instance has is found, with its counters and the ways that brought it", async () => {
+    const [one, other] = await Promise.all([instance(), instance()]);
+    await one.append(appendOf([partOf([1], { keys: [keyOf(1, 5)] })]));
+    const { tally } = await other.append(appendOf([partOf([1], { keys: [keyOf(1, 6)] })]));
+    expect(tally).toMatchObject({ duplicates: { flow: 1 }, conflicts: { counters: 1, entries: 0 } });
+    other.turn.fence = 0;
+    await other.numbers([2, 3], { source: "poll", repairs: true });
+    expect((await one.numbers([2])).tally.late).toEqual({ flow: 1 });
+    expect((await other.numbers([2])).tally.late).toBeUndefined();
+    expect((await other.numbers([3])).tally.late).toEqual({ flow: 1 });
+    expect(other.keys.knows("flow", keyOf(1), 0)).toBe(true);
+  });
+
+  test("a known window with other entries is an alarm", async () => {
+    const { append } = await instance();
+    await append(appendOf([partOf([1], { keys: [keyInWindow(9, 1)] })]));
+    const { tally } = await append(appendOf([partOf([2], { keys: [keyInWindow(9, 2)] })]));
+    expect(tally.conflicts).toEqual({ counters: 0, entries: 1 });
+  });
+
+  test("a retry whose line is gone, a poll of an instance that does not lead and one that was fenced are refused, alone", async () => {
+    const { append, numbers, turn } = await instance();
+    await append(appendOf([], { quarantine: [quarantineOf(["a", "b"])] }));
+    const retries = { seq: 2, line: 0, reason: "decode_error" };
+    await expect(numbers([1], { retries })).rejects.toThrow("does not lead");
+    turn.fence = 0;
+    expect((await numbers([1], { retries })).tally.retried).toEqual({ decode_error: 1 });
+    const [gone, sound] = await Promise.allSettled([numbers([2], { retries }), numbers([3])]);
+    expect([gone.status, sound.status]).toEqual(["rejected", "fulfilled"]);
+    turn.fence = 7;
+    const poll = { type: "flow" as const, readUntil: 1000, unverifiableSeconds: 0 };
+    await expect(numbers([4], { source: "poll", poll })).rejects.toThrow("another instance leads");
+    turn.fence = 0;
+    await numbers([4], { source: "poll", poll });
+    const [state] = await cluster.query<{ value: string }>(
+      `SELECT convert_from(value, 'UTF8') AS value FROM ${schema}.state WHERE name = 'poll.flow'`,
+    );
+    expect(JSON.parse(state?.value ?? "")).toEqual({ type: "flow", readUntil: 1000 });
+    expect(await numbersStored()).toEqual([1, 3, 4]);
+  });
+
+  test("one that the database cannot store does not fail those that arrive with it", async () => {
+    const { append, numbers } = await instance();
+    const bad = { ...partOf([1]), type: "flow" as const, records: 1, length: 2 ** 40 };
+    const answers = await Promise.allSettled([numbers([2]), append(appendOf([bad])), numbers([3])]);
+    expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(await numbersStored()).toEqual([2, 3]);
+  });
+
+  test(
+    "while the database is away, an append is refused in time, and its password is not told",
+    async () => {
+      const { numbers, database } = await instance(proxy.port);
+      await numbers([1]);
+      await proxy.refuse();
+      proxy.cut();
+      const refusal = await numbers([2]).catch((error: unknown) => error);
+      expect(refusal).toBeInstanceOf(Unavailable);
+      expect(database.failure).toContain(`127.0.0.1:${proxy.port}`);
+      expect(`${String(refusal)} ${database.failure}`).not.toContain(cluster.password);
+      await proxy.pass();
+      expect(acceptedIn(await numbers([2]))).toBe(1);
+      expect(database.failure).toBeUndefined();
+    },
+    timeoutMs,
+  );
+
+  test(
+    "a reader never passes a row that is committed later",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 5, maxLength: 25 }), async (order) => {
+          schema = `journal_${++schemas}`;
+          await cluster.query(creation(schema, "schema is new"));
+          const instances = await Promise.all([instance(), instance(), instance()]);
+          const rows = reader();
+          let [isOver, next] = [false, 1];
+          const reading = (async () => {
+            for (let isLast = false; !isLast;) {
+              isLast = isOver;
+              for (const { seq } of await rows.heads(next, 100)) {
+                expect(seq).toBe(next);
+                next++;
+              }
+            }
+          })();
+          await Promise.all(order.map((one, n) => instances[one]?.numbers([n, n + 1])));
+          isOver = true;
+          await reading;
+          expect((await numbersStored()).length).toBe(order.length + 1);
+          for (const { connection } of instances) connection.close();
+          rows.close();
+        }),
+        { numRuns: 8 },
+      );
+    },
+    timeoutMs,
+  );
+});
