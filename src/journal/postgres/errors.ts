@@ -26,6 +26,8 @@ const kinds: readonly (readonly [codes: RegExp, kind: DatabaseFailure])[] = [
   [/^(?:40001|40P01|55P03|57014)$/, "conflict"],
   // Connections; no more of them, or no memory or disk; shutdown, crash, start; read-only; an error of the system.
   [/^(?:08|53|57P|58)|^25006$|^25P0[23]$/, "away"],
+  // Something exists already.
+  [/^(?:42P06|42P07|42710|42723)$/, "statement"],
   // Authentication, databases, privileges and names.
   [/^(?:28|3D|3F|42|0A)/, "setup"],
 ];
@@ -43,11 +45,21 @@ const remedies: readonly (readonly [codes: RegExp, remedy: string])[] = [
 export function databaseErrorOf(error: unknown, where: string): DatabaseError {
   if (error instanceof DatabaseError) return error;
   const code = sqlStateOf(error);
+  if (isDistrusted(error))
+    return new DatabaseError(
+      `${where}: its certificate is not trusted: ${reasonOf(error)}. Correct the host or sslmode in state.url, or state.tls.ca_file.`,
+      "setup",
+    );
   const kind = code === undefined ? "away" : (kinds.find(([codes]) => codes.test(code))?.[1] ?? "statement");
   const remedy = code === undefined ? undefined : remedies.find(([codes]) => codes.test(code))?.[1];
   const said = reasonOf(error);
   const reason = `${where}: ${said}${code === undefined ? "" : ` (${code})`}`;
   return new DatabaseError(remedy === undefined ? reason : `${reason}. ${remedy}`, kind, code);
+}
+
+function isDistrusted(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return /^(?:ERR_TLS_CERT|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code);
 }
 
 export function sqlStateOf(error: unknown): string | undefined {

@@ -92,6 +92,7 @@ export class Turn {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#running;
+    this.#deps.connection.close();
   }
 
   /** Begins once all that arrives in the same moment is there. */

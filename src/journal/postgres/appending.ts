@@ -1,0 +1,132 @@
+/** The half of the journal that every instance has, whether it leads or not: it takes in what arrives. */
+import { randomUUID } from "node:crypto";
+import type { JournalConfig, JournalDeps } from "../deps.ts";
+import { Unavailable } from "../../errors.ts";
+import type { AppendingJournal, Horizon, KeyClass } from "../journal.ts";
+import { createDatabase, type Database } from "./connection.ts";
+import { DatabaseError } from "./errors.ts";
+import { type HeadRow, headColumns, Heads } from "./head.ts";
+import { AppendKeys } from "./keys.ts";
+import { ensureIdentity, prepareSchema } from "./prepare.ts";
+import { locationOf } from "./rows.ts";
+import { quoted } from "./schema.ts";
+import { Turn } from "./turn.ts";
+
+/** What an instance has before it leads, with the parts that its leading half is built from. */
+export interface Appending extends Omit<AppendingJournal, "cluster" | "lead" | "close"> {
+  /** This instance's id among the members, made anew at each start. */
+  readonly member: string;
+  readonly database: Database;
+  readonly heads: Heads;
+  readonly turn: Turn;
+  close(): Promise<void>;
+}
+
+/** What is known of the database beside its head, as of the last look. */
+interface Look extends HeadRow {
+  readonly flow: number;
+  readonly others: Readonly<Partial<Record<KeyClass, number>>> | null;
+  readonly horizons: Readonly<Record<string, string>> | null;
+}
+
+/** How long an append may take, and how long any other statement. */
+const appendMs = 8000;
+const lookMs = 5000;
+
+/** How often the database is looked at, and while it is away. */
+const everyMs = 5000;
+const whileAwayMs = 500;
+
+/** Kept free for what leads out of "full": cursor, marks, snapshot. */
+const reserveBytes = 16 * 1024 * 1024;
+
+/** @throws {Unavailable} if the database cannot be used; the message says what to do. */
+export async function openAppending({ state }: JournalConfig, deps: JournalDeps): Promise<Appending> {
+  const { telemetry, logger, clock } = deps;
+  const { schema, url, tls, max_bytes: maxBytes } = state;
+  const s = quoted(schema);
+  const database = createDatabase(state, logger);
+  const looking = database.connect(lookMs);
+  const look = `SELECT ${headColumns}, (SELECT COALESCE(SUM(keys), 0)::bigint FROM ${s}.key_day) AS flow,
+      (SELECT json_object_agg(class, n) FROM (SELECT class, COUNT(*) AS n FROM ${s}.other_key GROUP BY class) k) AS others,
+      (SELECT json_object_agg(name, convert_from(value, 'UTF8')) FROM ${s}.state WHERE name LIKE 'horizon.%') AS horizons
+    FROM ${s}.head`;
+  const member = randomUUID();
+  const keys = new AppendKeys();
+  let isClosed = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const opened = async () => {
+    await prepareSchema(looking, schema, logger);
+    const identity = await ensureIdentity(looking, schema, clock());
+    const [first] = await looking.query<Look>(look);
+    return { identity, first: first as Look };
+  };
+  const { identity, first } = await opened().catch((error: unknown) => {
+    looking.close();
+    throw error instanceof DatabaseError ? new Unavailable(error.message) : error;
+  });
+  let seen = first;
+  const heads = new Heads(first);
+
+  const full = (bytes: number): string | undefined => {
+    const used = heads.current.used_bytes;
+    if (used + bytes <= maxBytes - reserveBytes) return undefined;
+    return `the journal is full: it has ${used} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
+  };
+  const turn = new Turn({
+    connection: database.connect(appendMs),
+    schema: s,
+    member,
+    keys,
+    heads,
+    logger,
+    admit: full,
+    committed: (seconds) => telemetry.record("tailscale2otel.journal.commit.duration", seconds, {}),
+  });
+
+  async function lookAgain(): Promise<void> {
+    const [found] = await looking.query<Look>(look).catch(() => []);
+    if (isClosed) return;
+    if (found !== undefined) {
+      seen = found;
+      heads.see(found);
+    }
+    timer = setTimeout(() => void lookAgain(), database.failure === undefined ? everyMs : whileAwayMs);
+    timer.unref();
+  }
+  timer = setTimeout(() => void lookAgain(), everyMs);
+  timer.unref();
+
+  return {
+    member,
+    database,
+    heads,
+    turn,
+    identity,
+    location: locationOf({ url, tls, schema }),
+    get lastSeq() {
+      return heads.current.seq;
+    },
+    append: (append, committed) => turn.append(append, committed),
+    knows: (keyClass, words, at) => keys.knows(keyClass, words, at),
+    keyCount: (keyClass) => (keyClass === "flow" ? seen.flow : (seen.others?.[keyClass] ?? 0)),
+    horizon: (keyClass) => horizonIn(seen, keyClass),
+    get space() {
+      const refusal = isClosed ? "the journal is closed" : (database.failure ?? full(0));
+      return { usedBytes: heads.current.used_bytes, limitBytes: maxBytes, refusal };
+    },
+    async close() {
+      if (isClosed) return;
+      await turn.close();
+      isClosed = true;
+      clearTimeout(timer);
+      looking.close();
+    },
+  };
+}
+
+function horizonIn({ horizons }: Look, keyClass: KeyClass): Horizon {
+  const stored = horizons?.[`horizon.${keyClass}`];
+  return stored === undefined ? { until: 0, streamed: 0 } : (JSON.parse(stored) as Horizon);
+}
