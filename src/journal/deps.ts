@@ -4,6 +4,9 @@ import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 
+/** How the location of a journal in a database begins; others are paths of files. */
+export const databasePrefix = "postgres:";
+
 /** The settings that the journal follows. */
 export type JournalConfig = Pick<Config, "state" | "dedup" | "collectors" | "tailscale">;
 

@@ -1,5 +1,5 @@
 /** The journal: what it does, what goes into it and comes back, and how one is opened. Others import only this file. */
-import type { JournalConfig, JournalDeps } from "./deps.ts";
+import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts";
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
 import { openSqliteJournal, openSqliteReader } from "./sqlite/index.ts";
@@ -23,7 +23,14 @@ export async function openJournal(config: JournalConfig, deps: JournalDeps): Pro
  * thrown: damage has to reach the journal itself (`damaged`).
  */
 export function openReader(location: string, onFailure?: (error: unknown) => void): JournalReader {
-  return openSqliteReader(location, onFailure);
+  if (!location.startsWith(databasePrefix)) return openSqliteReader(location, onFailure);
+  const opening = import("./postgres/rows.ts").then((rows) => rows.openPostgresReader(location, onFailure));
+  return {
+    read: async (...given) => (await opening).read(...given),
+    heads: async (...given) => (await opening).heads(...given),
+    marks: async (...given) => (await opening).marks(...given),
+    close: () => void opening.then((reader) => reader.close()),
+  };
 }
 
 export type { Move, MoveProgress, Sums } from "./move/index.ts";

@@ -6,6 +6,7 @@ import type { Part } from "../batch.ts";
 import { type KeyClass, keyClasses } from "../journal.ts";
 import type { Keys } from "../judge.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
+import { RememberedKeys } from "./remembered.ts";
 
 /** What an append says about keys, as the functions `append` and `look_up` take it. */
 export interface PackedKeys {
@@ -23,9 +24,6 @@ export interface HeldKeys {
   readonly known_other: Readonly<Record<string, string>> | null;
 }
 
-/** Remembered keys of a class: a bound on memory (40 bytes each), not on what is known. */
-const maxRemembered = 500_000;
-
 const keyBytes = 12;
 const heldBytes = keyWords * 4;
 const changeBytes = heldBytes + 4;
@@ -38,7 +36,7 @@ interface DayOfKeys {
 }
 
 class ClassOfKeys {
-  readonly remembered: KeyTable;
+  readonly remembered: RememberedKeys;
   /** Of the append that is under way. */
   readonly added: KeyTable;
   words = new Uint32Array(256 * keyWords);
@@ -50,14 +48,10 @@ class ClassOfKeys {
   changes = 0;
   /** Whether a word has changed since its key was added. */
   isChanged = false;
-  /** Remembered keys in the order in which they came, the next one replacing the oldest. */
-  #ring = new Uint32Array(4096 * keyWords);
-  #next = 0;
-  #isFull = false;
 
   constructor(keyClass: KeyClass) {
     const windows = keyClass === "flow" ? "with windows" : undefined;
-    this.remembered = new KeyTable(windows);
+    this.remembered = new RememberedKeys(windows);
     this.added = new KeyTable(windows);
   }
 
@@ -93,18 +87,6 @@ class ClassOfKeys {
     this.isChanged = false;
   }
 
-  /** Remembers a key as the database has it. */
-  remember(words: Uint32Array, at: number): void {
-    if (this.remembered.addNew(words, at) !== 0) {
-      this.remembered.restore(words, at, (words[at + 3] as number) & 0xff);
-      return;
-    }
-    if (this.#next * keyWords === this.#ring.length) this.#turnRing();
-    if (this.#isFull) this.remembered.restore(this.#ring, this.#next * keyWords, 0);
-    this.#ring.set(words.subarray(at, at + keyWords), this.#next * keyWords);
-    this.#next++;
-  }
-
   /** Nothing is added any more. */
   clear(): void {
     for (let key = 0; key < this.count; key++) this.added.restore(this.words, key * keyWords, 0);
@@ -112,17 +94,6 @@ class ClassOfKeys {
     this.changes = 0;
     this.isChanged = false;
     if (this.expected.length > 65_536) this.#resize(256);
-  }
-
-  #turnRing(): void {
-    if (this.#ring.length < maxRemembered * keyWords) {
-      const larger = new Uint32Array(Math.min(this.#ring.length * 2, maxRemembered * keyWords));
-      larger.set(this.#ring);
-      this.#ring = larger;
-      return;
-    }
-    this.#isFull = true;
-    this.#next = 0;
   }
 
   #resize(keys: number): void {
@@ -219,7 +190,7 @@ export class AppendKeys implements Keys {
     for (const keyClass of keyClasses) {
       const of = this.#classes[keyClass];
       of.settle();
-      for (let key = 0; key < of.count; key++) of.remember(of.words, key * keyWords);
+      for (let key = 0; key < of.count; key++) of.remembered.add(of.words, key * keyWords);
     }
     this.clear();
   }
@@ -228,12 +199,12 @@ export class AppendKeys implements Keys {
   learn({ known_flow: flow, known_other: others }: HeldKeys): void {
     for (const keyClass of keyClasses) {
       const of = this.#classes[keyClass];
-      for (let key = 0; key < of.count; key++) of.remembered.restore(of.words, key * keyWords, 0);
+      for (let key = 0; key < of.count; key++) of.remembered.forget(of.words, key * keyWords);
       const inBase64 = others?.[keyClass];
       const held = keyClass === "flow" ? flow : inBase64 === undefined ? null : Buffer.from(inBase64, "base64");
       if (held === null) continue;
       const words = new Uint32Array(Uint8Array.from(held).buffer);
-      for (let at = 0; at < words.length; at += keyWords) of.remember(words, at);
+      for (let at = 0; at < words.length; at += keyWords) of.remembered.add(words, at);
     }
     this.clear();
   }

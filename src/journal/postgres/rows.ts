@@ -3,6 +3,7 @@ import type { Source } from "../../records/types.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import { Damaged, type Row, type RowHead, type Tally, unpackText } from "../batch.ts";
 import type { JournalReader, Mark, MarkReason, QuarantineFilter } from "../journal.ts";
+import { databasePrefix } from "../deps.ts";
 import { primaryDestination } from "../journal.ts";
 import { type Connection, createDatabase, type DatabaseSettings } from "./connection.ts";
 import { quoted } from "./schema.ts";
@@ -12,9 +13,6 @@ const maxLength = 32 * 1024 * 1024;
 
 /** A reader's statement may take so long; it is asked for at most some megabytes. */
 const limitMs = 20_000;
-
-/** How a location begins that is one of a database, not of a file. */
-export const locationPrefix = "postgres:";
 
 /** What a reader in another thread needs. It is plain data, and has the password. */
 export type Location = Pick<DatabaseSettings, "url" | "tls"> & { readonly schema: string };
@@ -51,7 +49,7 @@ export const markColumns =
   "id, seq, from_line, to_line, log_records, at, class, type, source, why, message, destination";
 
 export function locationOf(location: Location): string {
-  return locationPrefix + JSON.stringify(location);
+  return databasePrefix + JSON.stringify(location);
 }
 
 /** Opens the journal at that location. `failed` is called with what a read throws, before it is thrown. */
@@ -59,7 +57,7 @@ export function openPostgresReader(
   location: string,
   failed: (error: unknown) => void = () => undefined,
 ): JournalReader {
-  const { schema, ...settings } = JSON.parse(location.slice(locationPrefix.length)) as Location;
+  const { schema, ...settings } = JSON.parse(location.slice(databasePrefix.length)) as Location;
   const connection = createDatabase(settings, silentLogger).connect(limitMs);
   return readerOver(connection, quoted(schema), failed);
 }

@@ -2,10 +2,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry } from "../../../src/catalogue/telemetry.ts";
 import { type Appending, openAppending } from "../../../src/journal/postgres/appending.ts";
-import { openPostgresReader } from "../../../src/journal/postgres/rows.ts";
-import type { Append } from "../../../src/journal/index.ts";
+import { type Append, openReader } from "../../../src/journal/index.ts";
 import { createAuthority } from "../../support/certificates.ts";
 import { type Cluster, startCluster } from "../../support/postgres/cluster.ts";
+import { startPooler } from "../../support/postgres/pooler.ts";
 import { canHavePostgres } from "../../support/postgres/programs.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { timeoutMs, until } from "../../support/wait.ts";
@@ -122,7 +122,7 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     for (const n of [1, 2, 3]) await numbers(journal, [n], { source: "poll", receivedAt: 12_345, bytes: 7 });
     await cluster.query("UPDATE flows.batch SET body = substr(body, 1, 9) WHERE seq = 2", database);
     await cluster.query("UPDATE flows.batch SET length = 9 WHERE seq = 3", database);
-    const reader = openPostgresReader(journal.location);
+    const reader = openReader(journal.location);
     const rows = await reader.read(1, { rows: 9, bytes: mebibyte });
     expect(rows[0]).toMatchObject({
       seq: 1,
@@ -162,6 +162,20 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
     }
     await expect(open({ url: at("127.0.0.1", "verify-full"), tls: trusted })).rejects.toThrow("state.tls.ca_file");
     await expect(open({ url: at("localhost", "verify-ca") })).rejects.toThrow("state.tls.ca_file");
+  });
+
+  test("works behind a pooler that gives each transaction another connection", async () => {
+    const pooler = await startPooler(cluster);
+    const url = cluster.url(database, pooler.port);
+    const journals = await Promise.all([open({ url }), open({ url })]);
+    const list = Array.from({ length: 40 }, (_, n) => n);
+    const answers = await Promise.all(journals.flatMap((journal) => list.map((n) => numbers(journal, [n, n + 1]))));
+    expect(answers.reduce((sum, answer) => sum + acceptedIn(answer), 0)).toBe(41);
+    const reader = openReader(journals[0]?.location ?? "");
+    const rows = await reader.read(1, { rows: 1000, bytes: mebibyte });
+    expect(rows.reduce((sum, { records }) => sum + records, 0)).toBe(41);
+    reader.close();
+    await pooler.end();
   });
 
   test(
