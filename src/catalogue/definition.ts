@@ -82,3 +82,10 @@ export function prometheusName(name: string, { kind, unit }: Pick<MetricDefiniti
 export function prometheusLabel(attribute: string): string {
   return attribute.replaceAll(/[^a-zA-Z0-9]+/g, "_");
 }
+
+/** What is measured of the process as a whole, whatever tailnets it serves: its points name none. */
+export function isOfProcess(name: string): boolean {
+  return /^(?:process\.|tailscale\.\w+\.inflight$|tailscale2otel\.(?:up|build_info|admin\.rejected|(?:config|event_loop|tls)\..+)$)/.test(
+    name,
+  );
+}

@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import process from "node:process";
 import { instanceFilePath, type InstanceRecord, readInstanceFile } from "../admin/instance-file.ts";
-import { type Inspection, usesTls } from "../config/index.ts";
+import { type Inspection, tailnetConfigs, usesTls } from "../config/index.ts";
 import { leafOf } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
 import { codeOf } from "../lib/system-error.ts";
@@ -71,7 +71,10 @@ export function adminAddresses(
           },
         ];
   const isNamedNow = ["flag", "environment"].includes(origins.get("admin.listen")?.from ?? "");
-  const isDown = record === undefined ? inspectJournal(state.path).kind === "ready" : hasEnded(record, state.path);
+  // Of several tailnets, the instance holds the state of each.
+  const [{ config: first }] = tailnetConfigs(config);
+  const held = first.state.path;
+  const isDown = record === undefined ? inspectJournal(held).kind === "ready" : hasEnded(record, held);
   const remark =
     record === undefined || !isDown
       ? {}

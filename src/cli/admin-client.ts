@@ -53,11 +53,12 @@ const timeoutMs = { first: 10_000, later: 60_000 };
 
 /**
  * The instance that answers at that address, or why none does.
- * `stop` ends every request to it. @throws {Error} if another program answers, or if it rejects the token.
+ * `stop` ends every request to it; `tailnet` is the one of several that it is asked about. @throws {Error} if another program answers, or if it rejects the token.
  */
 export async function findInstance(
   { url: address, token, isRecorded, certificates }: AdminAddress,
   stop?: AbortSignal,
+  tailnet?: string,
 ): Promise<AdminClient | NoAnswer> {
   const authorization = token === "" ? {} : { authorization: `Bearer ${token}` };
   let timeout = timeoutMs.first;
@@ -65,7 +66,7 @@ export async function findInstance(
   async function ask<Answer>(path: string, { body, shape }: Question = {}): Promise<Answer> {
     const isFirst = timeout === timeoutMs.first;
     const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...(stop === undefined ? [] : [stop])]);
-    const response = await fetch(address + path, {
+    const response = await fetch(address + ofTailnet(path, tailnet), {
       method: body === undefined ? "GET" : "POST",
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       headers: { ...authorization, "content-type": "application/json" },
@@ -141,6 +142,10 @@ export function trusting(certificates: readonly string[]): Pick<BunFetchRequestI
       fingerprints.has(fingerprint256) ? undefined : new Error("another certificate than the instance's"),
   };
   return { tls };
+}
+
+function ofTailnet(path: string, tailnet: string | undefined): string {
+  return tailnet === undefined ? path : `${path}${path.includes("?") ? "&" : "?"}${parametersOf({ tailnet })}`;
 }
 
 /** A query string. Lists are written with commas. */

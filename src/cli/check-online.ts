@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, statePathOf } from "../config/index.ts";
+import { type Config, statePathOf, tailnetConfigs } from "../config/index.ts";
 import { TailscaledError } from "../http/tailscaled.ts";
 import { obtainKeyPair } from "../http/tls.ts";
 import { inspectJournal } from "../journal/index.ts";
@@ -14,10 +14,23 @@ import { formatBytes } from "../lib/units.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
 import { checkApi, type OnlineFinding, type OpenApi } from "./check-api.ts";
 import { checkOtlp } from "./check-otlp.ts";
+import { chosenTailnet } from "./tailnet-choice.ts";
 
 /** A person is waiting: a server that fails to answer twice within this time counts as unreachable. */
 const maxTimeoutMs = 10_000;
 const maxAttempts = 2;
+
+/** Each tailnet, or the one that is named. What they share is checked once. @throws {UsageError} if there is no such tailnet. */
+export async function checkTailnets(config: Config, name: string | undefined): Promise<readonly OnlineFinding[]> {
+  const chosen = name === undefined ? tailnetConfigs(config) : [chosenTailnet(config, name)];
+  const found = await Promise.all(
+    chosen.map(async ({ name: tailnet, config: own }, index) => {
+      const findings = index === 0 ? await checkOnline(own) : [...(await checkTailscale(own)), checkJournal(own)];
+      return tailnet === "" ? findings : findings.map((one) => ({ ...one, subject: `${tailnet}: ${one.subject}` }));
+    }),
+  );
+  return found.flat();
+}
 
 /** Only reads; all that it sends is an empty export. */
 export async function checkOnline(config: Config): Promise<readonly OnlineFinding[]> {

@@ -8,9 +8,10 @@ import {
   inspectConfig,
 } from "../config/index.ts";
 import type { OnlineFinding } from "./check-api.ts";
-import { checkOnline, whyUnusableState } from "./check-online.ts";
+import { checkTailnets, whyUnusableState } from "./check-online.ts";
 import { command } from "./command.ts";
 import { configFlags, jsonFlag, toggle } from "./flags.ts";
+import { tailnetFlag } from "./tailnet-choice.ts";
 import { counted, type Output, paint } from "./terminal.ts";
 
 export const checkCommand = command({
@@ -18,6 +19,7 @@ export const checkCommand = command({
   description: "Validate the configuration and show every value with its origin",
   args: {
     ...configFlags,
+    ...tailnetFlag,
     ...jsonFlag,
     changed: toggle("Show only values that differ from the defaults."),
     strict: toggle("Fail on warnings too."),
@@ -41,7 +43,8 @@ export const checkCommand = command({
     const rows = effectiveRows(inspection).filter(({ isDefault }) => !isDefault || args.changed !== true);
     // What --online finds stands at the end, and nobody reads it behind a hundred defaults.
     const shown = args.online === true ? rows.filter(({ isDefault }) => !isDefault) : rows;
-    const findings = args.online === true && problems.length === 0 ? await checkOnline(inspection.config) : [];
+    const findings =
+      args.online === true && problems.length === 0 ? await checkTailnets(inspection.config, args.tailnet) : [];
     const failed = findings.some(({ outcome }) => outcome === "failed" || (isStrict && outcome === "warning"));
     const isWrong = problems.length > 0 || (isStrict && warnings.length > 0);
     return {

@@ -110,7 +110,7 @@ const commands = groups.flatMap(([, group]) => group);
 function isConfigured({ environment, workingDirectory, system }: Host): boolean {
   return (
     findConfigFile({ assignments: [], environment, workingDirectory, system }) !== undefined ||
-    Object.keys(environment).some((name) => /^TS2OTEL_(STREAMING|WEBHOOK|TAILSCALE__AUTH)__/.test(name))
+    Object.keys(environment).some((name) => /^TS2OTEL_(STREAMING|WEBHOOK|TAILNET|TAILSCALE__AUTH)__/.test(name))
   );
 }
 

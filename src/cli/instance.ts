@@ -18,11 +18,13 @@ import { adminAddresses, urlFlag } from "./admin-address.ts";
 import { type AdminClient, findInstance, NoAnswer } from "./admin-client.ts";
 import { checkJournal } from "./check-online.ts";
 import { configFlags, jsonFlag } from "./flags.ts";
+import { chosenTailnet, tailnetFlag } from "./tailnet-choice.ts";
 import type { Host } from "./terminal.ts";
 
 export const instanceFlags = {
   ...configFlags,
   ...urlFlag,
+  ...tailnetFlag,
   ...jsonFlag,
 } as const;
 
@@ -37,7 +39,7 @@ export interface Instance {
 }
 
 interface InstanceOptions {
-  readonly args: { readonly url?: string | undefined };
+  readonly args: { readonly url?: string | undefined; readonly tailnet?: string | undefined };
   readonly sources: ConfigSources;
   readonly host: Pick<Host, "err">;
   /** Ends all requests. */
@@ -85,15 +87,16 @@ export function createConnection({ args, sources, host, stop }: InstanceOptions)
   };
 }
 
+/** The instance, and the configuration of the tailnet that is asked about. At `--url`, the instance knows the names. */
 async function look({ args, sources, host, stop }: InstanceOptions) {
-  const inspection = loadSections(sources, ["state", "admin"]);
-  const { config } = inspection;
+  const inspection = loadSections(sources, ["state", "admin", "tailnet"]);
+  const { config } = args.url === undefined ? chosenTailnet(inspection.config, args.tailnet) : inspection;
   const { addresses, remark, problem } = adminAddresses(args.url, inspection);
   if (remark !== undefined) await host.err.write(`${remark}\n`);
   const start = "Start the instance, or give the address of another one with --url.";
   let found: AdminClient | NoAnswer = problem === undefined ? noPort(config.admin) : new NoAnswer(problem, start);
   for (const address of addresses) {
-    found = await findInstance(address, stop);
+    found = await findInstance(address, stop, args.tailnet);
     if (!(found instanceof NoAnswer)) break;
   }
   return { found, config };

@@ -1,5 +1,5 @@
 /** `send hec` and `send webhook`: one realistic request to a receiver, wherever it is, and its answer. */
-import { type Config, type ConfigSources, displayUrl, loadSections, usesTls } from "../config/index.ts";
+import { type Config, type ConfigSources, displayUrl, loadSections, tailnetPath, usesTls } from "../config/index.ts";
 import { certificateName } from "../http/tailscaled.ts";
 import { connectionError } from "../lib/system-error.ts";
 import { urlOfListen } from "../lib/listen.ts";
@@ -9,10 +9,12 @@ import { readText } from "../tailscale/client.ts";
 import { webhookSecretFile } from "../tailnet/webhook.ts";
 import { type Command, command } from "./command.ts";
 import { configFlags, option, urlOf } from "./flags.ts";
+import { chosenTailnet, tailnetFlag } from "./tailnet-choice.ts";
 import type { Host } from "./terminal.ts";
 
 const shared = {
   ...configFlags,
+  ...tailnetFlag,
   url: option("address", "Full address to send to. (Default: the receiver of the configuration, on this machine)"),
 } as const;
 
@@ -30,7 +32,7 @@ const sendWebhook: Command = command({
   notes:
     "It is signed with webhook.secret of the configuration (TS2OTEL_WEBHOOK__SECRET is enough), or with the secret that the service stores with webhook.auto_configure. Exit code 0 if the answer is 2xx.",
   async run({ args, sources, host }) {
-    const target = await targetOf("webhook", args.url, sources);
+    const target = await targetOf("webhook", args, sources);
     const body = JSON.stringify([sampleEvent(args.type ?? "test", Date.now())]);
     const { secret, remark } = signingOf(target.config);
     const signature = signatureHeaderOf(secret, Math.floor(Date.now() / 1000), body);
@@ -49,7 +51,7 @@ const sendHec: Command = command({
   notes:
     "The token is streaming.token of the configuration (TS2OTEL_STREAMING__TOKEN is enough). Exit code 0 if the answer is 2xx.",
   async run({ args, sources, host }) {
-    const target = await targetOf("streaming", args.url, sources);
+    const target = await targetOf("streaming", args, sources);
     const { token } = target.config.streaming;
     const headers = token === "" ? {} : { authorization: `Splunk ${token}` };
     const remark = token === "" ? "without a token: streaming.token is empty" : "with streaming.token";
@@ -79,15 +81,23 @@ function storedSecret(statePath: string) {
 
 type Receiver = "streaming" | "webhook";
 
-async function targetOf(receiver: Receiver, given: string | undefined, sources: ConfigSources) {
-  const { config, configFile } = loadSections(sources, [receiver]);
+interface TargetArgs {
+  readonly url?: string | undefined;
+  readonly tailnet?: string | undefined;
+}
+
+async function targetOf(receiver: Receiver, { url: given, tailnet }: TargetArgs, sources: ConfigSources) {
+  const { config: all, configFile } = loadSections(sources, [receiver, "tailnet"]);
+  const { name, config } = chosenTailnet(all, tailnet);
   const isConfigured = configFile !== undefined;
   const { enabled, listen, path, tls } = config[receiver];
   if (given !== undefined) {
     const next = "Check the address, and whether the receiver is running.";
     return { receiver, config, url: urlOf(given).href, next, isConfigured };
   }
-  const local = new URL(urlOfListen(listen, usesTls(tls) ? "https" : "http") + path);
+  const local = new URL(
+    urlOfListen(listen, usesTls(tls) ? "https" : "http") + (name === "" ? path : tailnetPath(name, path)),
+  );
   // The certificate of tailscaled is for the name of this node, and for no address.
   if (tls.tailscale) local.hostname = await certificateName(config.tailscale).catch(() => local.hostname);
   const url = local.href;
@@ -159,8 +169,8 @@ function fixFor(status: number, { receiver, isConfigured }: Sending): string {
 }
 
 /** In names of all samples, so that nobody mistakes them for real records. */
-const name = "tailscale2otel-send";
-const nodeName = `${name}.tail1234.ts.net`;
+const sampleName = "tailscale2otel-send";
+const nodeName = `${sampleName}.tail1234.ts.net`;
 
 function sampleEvent(type: string, now: number): object {
   return {
@@ -186,9 +196,9 @@ function sampleBatch(now: number): string {
     ],
   };
   const audit = {
-    eventGroupID: `${name}-${now}`,
+    eventGroupID: `${sampleName}-${now}`,
     origin: "CONFIG_API",
-    actor: { id: "uSENDCNTRL", type: "USER", loginName: "send@example.com", displayName: name },
+    actor: { id: "uSENDCNTRL", type: "USER", loginName: "send@example.com", displayName: sampleName },
     target: { id: "nSENDCNTRL", name: nodeName, type: "NODE", property: "ACL_TAGS" },
     action: "UPDATE",
     new: ["tag:test"],

@@ -1,7 +1,7 @@
 /** `service install`, `uninstall` and `status`: the program as a service of systemd or launchd. */
 import { parse } from "node:path";
 import process from "node:process";
-import type { ConfigSources } from "../config/index.ts";
+import { type ConfigSources, loadSections } from "../config/index.ts";
 import {
   assertReachable,
   type Installation,
@@ -177,7 +177,8 @@ function managerState({ system: { platform, uid = 0 } }: Host, isUser: boolean):
 
 async function instanceHealth(sources: ConfigSources, host: Host) {
   try {
-    return await withInstance({ args: {}, sources, host }, async ({ isRunning, status }) => {
+    const tailnet = loadSections(sources, ["tailnet"]).config.tailnet[0]?.name;
+    return await withInstance({ args: { tailnet }, sources, host }, async ({ isRunning, status }) => {
       if (!isRunning) return { text: "unknown: no instance answers", isAccepting: false };
       const found = await status();
       return { text: healthText(found, host.out), isAccepting: found.notReady.length === 0 };

@@ -34,7 +34,7 @@ const show: Command = command({
   ],
   notes: "Needs the scope log_streaming:read.",
   async run({ args, sources, host }) {
-    const { config, api } = openTailnet(sources, "streaming");
+    const { config, api } = openTailnet(sources, "streaming", args.tailnet);
     const shown: Shown[] = [];
     for (const log of logsOf(args.log)) {
       const stream = (await api.logStream(log)) ?? null;
@@ -71,7 +71,7 @@ const set: Command = command({
   notes:
     "Needs the scope log_streaming, and device_invites and policy_file for an address inside the tailnet. Asks before it replaces another destination.",
   async run({ args, sources, host }) {
-    const { config, api } = openTailnet(sources, "streaming");
+    const { config, api } = openTailnet(sources, "streaming", args.tailnet);
     requireReceiver(config);
     const target = logStreamTargetOf(config);
     const url = displayUrl(target.url);
@@ -97,7 +97,7 @@ const remove: Command = command({
   ],
   notes: "Needs the scope log_streaming. With streaming.auto_configure, the next start of the service sets it again.",
   async run({ args, sources, host }) {
-    const { config, api } = openTailnet(sources, "streaming");
+    const { config, api } = openTailnet(sources, "streaming", args.tailnet);
     const code = await changeEach(args, host, async (log) => {
       const before = await api.logStream(log, "set");
       const removed = before === undefined ? null : displayUrl(before.url);

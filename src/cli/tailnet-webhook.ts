@@ -28,8 +28,8 @@ const list: Command = command({
     ["tailscale2otel tailnet webhook list --json | jq .[].id", "for scripts"],
   ],
   notes: "Needs the scope webhooks:read.",
-  async run({ sources, host }) {
-    const { config, api } = openTailnet(sources, "webhook");
+  async run({ args, sources, host }) {
+    const { config, api } = openTailnet(sources, "webhook", args.tailnet);
     const endpoints = await api.webhooks();
     const head = ["id", "here", "address", "created", "subscriptions"];
     const rows = endpoints.map((endpoint) => rowOf(endpoint, config));
@@ -56,7 +56,7 @@ const create: Command = command({
   ],
   notes: `Needs the scope webhooks. The secret is printed once, unless the service stores it (webhook.auto_configure).\nSubscriptions: ${subscriptionWords.join(", ")}.`,
   async run({ args, sources }) {
-    const access = openTailnet(sources, "webhook");
+    const access = openTailnet(sources, "webhook", args.tailnet);
     const { webhook } = access.config;
     if (args.url === undefined && webhook.public_url === "")
       throw new ConfigError(["the webhook has no address: set webhook.public_url, or give --url"]);
@@ -83,7 +83,7 @@ const rotate: Command = command({
   notes:
     "Needs the scope webhooks. Tailscale signs with the new secret at once. If the service stores it, the old one stays valid until the new one has been seen, at most a day.",
   run: ({ args, sources, host }) =>
-    withWebhook(args.id, sources, async (endpoint, access) => {
+    withWebhook(args, sources, async (endpoint, access) => {
       const isSafe = secretFileOf(endpoint.url, access) !== undefined;
       const question = `Everything that verifies signatures of webhook ${endpoint.id} (${displayUrl(endpoint.url)}) needs the new secret at once. Rotate it?`;
       if (!isSafe && !(await isConfirmed(host, args.yes, question))) return declined(host);
@@ -98,7 +98,7 @@ const test: Command = command({
   examples: [["tailscale2otel tailnet webhook test", "arrives within seconds, as tailscale.webhook.test"]],
   notes: "Needs the scope webhooks.",
   run: ({ args, sources }) =>
-    withWebhook(args.id, sources, async ({ id, url }, { api }) => {
+    withWebhook(args, sources, async ({ id, url }, { api }) => {
       await api.testWebhook(id);
       const json = { id, url: displayUrl(url), result: "queued" };
       return { text: `${id}: Tailscale will send a test event to ${displayUrl(url)}\n`, json };
@@ -112,7 +112,7 @@ const remove: Command = command({
   examples: [["tailscale2otel tailnet webhook remove --id 12345", "asks first"]],
   notes: "Needs the scope webhooks. With webhook.auto_configure, the next start of the service creates it again.",
   run: ({ args, sources, host }) =>
-    withWebhook(args.id, sources, async ({ id, url }, access) => {
+    withWebhook(args, sources, async ({ id, url }, access) => {
       if (!(await isConfirmed(host, args.yes, `Remove webhook ${id} (${displayUrl(url)})?`))) return declined(host);
       await access.api.deleteWebhook(id);
       const file = secretFileOf(url, access);
@@ -127,11 +127,11 @@ export const tailnetWebhookCommands: readonly Command[] = [list, create, rotate,
 
 /** Uses the webhook that the id selects, or the address of `webhook.public_url`. @throws {Error} if none or more than one could be. */
 async function withWebhook(
-  id: string | undefined,
+  { id, tailnet }: { readonly id?: string | undefined; readonly tailnet?: string | undefined },
   sources: Invocation["sources"],
   use: (endpoint: WebhookEndpoint, access: TailnetAccess) => Promise<Outcome | number>,
 ): Promise<Outcome | number> {
-  const access = openTailnet(sources, "webhook");
+  const access = openTailnet(sources, "webhook", tailnet);
   const { api, config } = access;
   const endpoints = await api.webhooks("set");
   const found = endpoints.filter((endpoint) => (id === undefined ? isOurs(endpoint, config) : endpoint.id === id));

@@ -1,13 +1,21 @@
 /** What the `tailnet` commands share: access to Tailscale's API, and confirmation before anything is replaced or removed. */
 import { silentTelemetry } from "../catalogue/telemetry.ts";
-import { type Config, type ConfigSources, describeFinding, hasCredentials, loadSections } from "../config/index.ts";
+import {
+  type Config,
+  type ConfigSources,
+  describeFinding,
+  hasCredentials,
+  loadSections,
+  tailnetName,
+} from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createTailscaleApi, type TailscaleApi } from "../tailscale/index.ts";
 import { configFlags, jsonFlag, UsageError } from "./flags.ts";
+import { chosenTailnet, tailnetFlag } from "./tailnet-choice.ts";
 import type { Host } from "./terminal.ts";
 
-export const tailnetFlags = { ...configFlags, ...jsonFlag } as const;
+export const tailnetFlags = { ...configFlags, ...tailnetFlag, ...jsonFlag } as const;
 
 export const yesFlag = {
   yes: { type: "boolean", alias: "y", description: "Do not ask for confirmation. Required without a terminal." },
@@ -22,10 +30,16 @@ export interface TailnetAccess {
  * Problems in unrelated settings are for `check` to report.
  * @throws {ConfigError} if the file cannot be read, a flag or settings of `section` or of the API are wrong, or credentials are missing.
  */
-export function openTailnet(sources: ConfigSources, section: "streaming" | "webhook"): TailnetAccess {
-  const { config, problems } = loadSections(sources, ["tailscale", section]);
+export function openTailnet(
+  sources: ConfigSources,
+  section: "streaming" | "webhook",
+  tailnet: string | undefined,
+): TailnetAccess {
+  const { config: all, problems } = loadSections(sources, ["tailscale", section, "tailnet"]);
+  const { config } = chosenTailnet(all, tailnet);
+  const at = `tailnet.${all.tailnet.findIndex(({ name }) => name === tailnetName(config))}.`;
   const refuseWrong = (name: string): void => {
-    const wrong = problems.filter(({ key }) => key.startsWith(`${name}.`));
+    const wrong = problems.filter(({ key }) => key.startsWith(`${name}.`) || key.startsWith(`${at}${name}.`));
     if (wrong.length > 0) throw new ConfigError(wrong.map(describeFinding));
   };
   refuseWrong("tailscale");

@@ -11,6 +11,7 @@ import { type Command, command } from "./command.ts";
 import { configFlags, option, UsageError } from "./flags.ts";
 import { urlFlag } from "./admin-address.ts";
 import { createConnection } from "./instance.ts";
+import { tailnetFlag } from "./tailnet-choice.ts";
 
 export const topCommand: Command = command({
   name: "top",
@@ -18,6 +19,7 @@ export const topCommand: Command = command({
   args: {
     ...configFlags,
     ...urlFlag,
+    ...tailnetFlag,
     interval: option("1s", "Refresh interval, from 200ms to 1m. (Default: 1s)"),
   },
   examples: [

@@ -150,6 +150,27 @@ export function prometheusPage({ instruments, shown, common }: PageSources): () 
   return () => (writing ??= write().finally(() => (writing = undefined)));
 }
 
+/**
+ * One page of `/metrics` of those of several tailnets: the series of a metric stand together, under one `# HELP` and `# TYPE`, and
+ * a line that all pages have stands there once. Written in steps, as the pages are.
+ */
+export async function mergePages(pages: readonly string[]): Promise<string> {
+  const metricLines = new Map<string, Set<string>>();
+  let lines = new Set<string>();
+  let endsAt = performance.now() + stepMs;
+  for (const page of pages) {
+    for (const line of page.split("\n")) {
+      const [, name] = /^# (?:HELP|TYPE) (\S+)/.exec(line) ?? [];
+      if (name !== undefined) metricLines.set(name, (lines = metricLines.get(name) ?? new Set()));
+      if (line !== "") lines.add(line);
+      if (performance.now() < endsAt) continue;
+      await afterOthers();
+      endsAt = performance.now() + stepMs;
+    }
+  }
+  return `${[...metricLines.values()].flatMap((of) => [...of]).join("\n")}\n`;
+}
+
 /** After a long pause the previous fold is older than the points that a backend accepts. */
 const maxZeroLeadMs = 60_000;
 

@@ -33,6 +33,7 @@ import type { TargetState } from "./target-state.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
 export { useDestinations } from "./destinations.ts";
+export { mergePages } from "./fold-points.ts";
 export { observeProcess } from "./self-observability.ts";
 
 export interface ExportDeps extends Omit<WorkerDeps, "onAcknowledged"> {
@@ -77,11 +78,14 @@ const seriesPerCollection = 1_000;
 export type Exporter = ReturnType<typeof createExporter>;
 
 /** The process's own instruments, and what writes the page of `/metrics`: their points and those of the last fold. */
-export function instrumentsOf(config: Config, context: Omit<ExportContext, "location">) {
-  const { settings, version, instanceId } = context;
+export function instrumentsOf(
+  config: Config,
+  context: Omit<ExportContext, "location"> & Pick<Parameters<typeof createInstruments>[1], "place">,
+) {
+  const { settings, version, instanceId, place } = context;
   const common = commonAttributes(settings);
   const resource = resourcesOf(config, settings, instanceId).metrics;
-  const instruments = createInstruments(config.self_observability, { resource, version, common });
+  const instruments = createInstruments(config.self_observability, { resource, version, common, place });
   return { ...instruments, page: (shown: () => Fold) => prometheusPage({ shown, instruments, common }) };
 }
 

@@ -28,6 +28,7 @@ import {
   type ReadableLogRecord,
 } from "@opentelemetry/sdk-logs";
 import { MeterProvider, MetricReader, type ResourceMetrics } from "@opentelemetry/sdk-metrics";
+import { isOfProcess } from "../catalogue/definition.ts";
 import { type MetricDefinition, type MetricName, metrics } from "../catalogue/metrics.ts";
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
@@ -43,18 +44,24 @@ export type Instruments = ReturnType<typeof createInstruments>;
 /** In whose name. `common`: attributes of every point. */
 interface InstrumentsContext extends Record<"resource" | "common", ResourceAttributes> {
   readonly version: string;
+  /** Of several tailnets: the first one's instruments measure the process too, without `common`. Absent: there is one. */
+  readonly place?: "first" | "further" | undefined;
 }
 
 /** Instruments are made at once, so that a name is registered the same way whoever uses it first. */
 export function createInstruments(
   { enabled }: Config["self_observability"],
-  { resource, version, common }: InstrumentsContext,
+  { resource, version, common, place }: InstrumentsContext,
 ) {
   const reader = new PullReader();
   const provider = new MeterProvider({ resource: resourceFromAttributes(resource), readers: [reader] });
   const scope = scopeOf(version);
+  const of = enabled ? instrumentsIn(provider.getMeter(scope.name, scope.version), { common, place }) : undefined;
   return {
-    telemetry: enabled ? telemetryOf(provider.getMeter(scope.name, scope.version), common) : silentTelemetry,
+    telemetry:
+      of?.(place === undefined ? () => common : (name) => (isOfProcess(name) ? {} : common)) ?? silentTelemetry,
+    /** For what belongs to no tailnet in particular. */
+    processTelemetry: of?.(() => (place === undefined ? common : {})) ?? silentTelemetry,
     /** All points of this moment; a few hundred. */
     collect: async (): Promise<ResourceMetrics> => (await reader.collect()).resourceMetrics,
     stop: (): Promise<void> => provider.shutdown(),
@@ -119,32 +126,38 @@ function closedSets({ attributes }: MetricDefinition): readonly Readonly<Record<
   return sets;
 }
 
-function telemetryOf(meter: ReturnType<MeterProvider["getMeter"]>, common: ResourceAttributes): Telemetry {
+/** All instruments; returns what writes to them with those attributes beside a metric's own. */
+function instrumentsIn(
+  meter: ReturnType<MeterProvider["getMeter"]>,
+  { common, place }: Pick<InstrumentsContext, "common" | "place">,
+): (more: (name: MetricName) => ResourceAttributes) => Telemetry {
   const adding = new Map<MetricName, Counter | UpDownCounter>();
   const recording = new Map<MetricName, Histogram>();
   const observing = new Map<MetricName, Observable>();
   for (const [name, definition] of Object.entries(metrics) as [MetricName, MetricDefinition][]) {
     const { kind, origin, unit, description, buckets } = definition;
-    if (origin !== "process") continue;
+    const isShared = place !== undefined && isOfProcess(name);
+    if (origin !== "process" || (isShared && place === "further")) continue;
     const options = { unit, description };
     const advice = buckets === undefined ? {} : { advice: { explicitBucketBoundaries: [...buckets] } };
     if (kind === "counter") {
       const created = meter.createCounter(name, options);
       adding.set(name, created);
-      for (const attributes of closedSets(definition)) created.add(0, { ...common, ...attributes });
+      for (const attributes of closedSets(definition))
+        created.add(0, isShared ? attributes : { ...common, ...attributes });
     } else if (kind === "updown") adding.set(name, meter.createUpDownCounter(name, options));
     else if (kind === "histogram") recording.set(name, meter.createHistogram(name, { ...options, ...advice }));
     else if (kind === "total") observing.set(name, meter.createObservableCounter(name, options));
     else observing.set(name, meter.createObservableGauge(name, options));
   }
-  return {
-    add: (name, value, attributes) => adding.get(name)?.add(value, { ...common, ...attributes }),
-    record: (name, value, attributes) => recording.get(name)?.record(value, { ...common, ...attributes }),
+  return (more) => ({
+    add: (name, value, attributes) => adding.get(name)?.add(value, { ...more(name), ...attributes }),
+    record: (name, value, attributes) => recording.get(name)?.record(value, { ...more(name), ...attributes }),
     observe: (name, read) =>
       observing.get(name)?.addCallback((result) => {
-        for (const { value, attributes } of read()) result.observe(value, { ...common, ...attributes });
+        for (const { value, attributes } of read()) result.observe(value, { ...more(name), ...attributes });
       }),
-  };
+  });
 }
 
 export interface SelfLogsDeps {

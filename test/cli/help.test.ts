@@ -140,6 +140,7 @@ test("of check", async () => {
 
         --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
+       --tailnet=<name>    A tailnet of [[tailnet]]. (Default: the only one)
                  --json    Print JSON instead of text.
               --changed    Show only values that differ from the defaults.
                --strict    Fail on warnings too.
@@ -205,6 +206,7 @@ test("of tail and top", async () => {
              --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
            --set=<key=value>    One setting; overrides file and environment. Can be repeated.
              --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
+            --tailnet=<name>    A tailnet of [[tailnet]]. (Default: the only one)
                       --json    Print JSON instead of text.
                --type=<type>    Only flow, audit or webhook; several with commas. Can be repeated.
                --node=<name>    Only events with this node at either end, by name or address, ignoring case; * and ? are wildcards. Can be repeated.
@@ -235,6 +237,7 @@ test("of tail and top", async () => {
         --config=<path>    Configuration file. (Default: $TS2OTEL_CONFIG, ./tailscale2otel.toml or /etc/tailscale2otel/config.toml)
       --set=<key=value>    One setting; overrides file and environment. Can be repeated.
         --url=<address>    Admin listener of the instance. (Default: that of the instance with this state directory)
+       --tailnet=<name>    A tailnet of [[tailnet]]. (Default: the only one)
         --interval=<1s>    Refresh interval, from 200ms to 1m. (Default: 1s)
              -h, --help    Show this text.
 
