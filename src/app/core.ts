@@ -16,6 +16,8 @@ import { createLeading, type Leading, type LeadingDeps } from "./leading.ts";
 import { createTerms } from "./telemetry.ts";
 
 export interface CoreDeps extends Pick<LeadingDeps, "onStdoutClosed" | "entry" | "version" | "startedAt"> {
+  /** Of several tailnets: the first one's instruments measure the process too. Absent: there is one. */
+  readonly place?: "first" | "further" | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
   /** The journal is damaged and accepts nothing more. Absent: it keeps refusing records. */
@@ -28,7 +30,9 @@ export interface CoreDeps extends Pick<LeadingDeps, "onStdoutClosed" | "entry" |
 
 export interface Core extends ReceivingTailnet {
   readonly leading: Leading;
-  /** Writes the page of `/metrics`. */
+  /** For what belongs to no tailnet in particular. */
+  readonly processTelemetry: Telemetry;
+  /** Writes the tailnet's page of `/metrics`. */
   readonly scrape: () => Promise<string>;
   /** Why records cannot be accepted; empty if they can. */
   readonly notReady: () => readonly string[];
@@ -44,7 +48,7 @@ export interface Core extends ReceivingTailnet {
  * @throws {Unavailable} if the journal cannot be used. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
 export async function openCore(name: string, config: Config, deps: CoreDeps): Promise<Core> {
-  const { version } = deps;
+  const { version, place } = deps;
   let telemetry: Telemetry = silentTelemetry;
   const opened = await openJournal(config, {
     ...deps,
@@ -57,7 +61,7 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
   const firstSeq = journal.lastSeq;
   const settings = processorSettingsOf(config, journal.identity);
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
-  const instruments = instrumentsOf(config, { settings, version, instanceId: journal.identity.instanceId });
+  const instruments = instrumentsOf(config, { settings, version, place, instanceId: journal.identity.instanceId });
   ({ telemetry } = instruments);
   const beginTerm = createTerms(telemetry);
   let selfLog: Logger = silentLogger;
@@ -101,6 +105,7 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
     pipeline,
     journal,
     telemetry,
+    processTelemetry: instruments.processTelemetry,
     logger,
     leading,
     scrape: instruments.page(leading.shown),

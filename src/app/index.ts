@@ -1,6 +1,6 @@
 /** The composition root: creates the components from the settings, starts them in order and stops them in reverse. */
-import { tailnetConfigs } from "../config/index.ts";
-import type { Logger } from "../lib/logger.ts";
+import { type Config, tailnetConfigs } from "../config/index.ts";
+import { eachLevel, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Build } from "../version.ts";
 import type { EventPage, EventQuery } from "../admin/events/index.ts";
@@ -8,9 +8,9 @@ import { adminOptionsOf, createAdmin } from "../admin/index.ts";
 import { type Applied, createInstance } from "../admin/instance.ts";
 import { createInstanceFile } from "../admin/instance-file.ts";
 import type { Overview } from "../admin/overview.ts";
-import { observeProcess } from "../export/index.ts";
+import { mergePages, observeProcess } from "../export/index.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "../receivers/index.ts";
-import { openCore } from "./core.ts";
+import { type Core, type CoreDeps, openCore } from "./core.ts";
 
 export interface AppDeps {
   readonly logger: Logger;
@@ -59,7 +59,7 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
   const { version } = build;
   const startedAt = clock();
   let receivers: Receivers | undefined;
-  const core = await openCore("", config, {
+  const cores = await openCores(config, {
     ...deps,
     entry: deps.workerEntry,
     version,
@@ -67,8 +67,9 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     closed: () => receivers?.closed ?? [],
     useWebhookSecrets: (tailnet, secret, previous) => receivers?.useStoredSecrets(tailnet, secret, previous),
   });
-  const { telemetry, logger, leading } = core;
-  const shared = { telemetry, logger, clock };
+  const [core] = cores;
+  const { processTelemetry: telemetry, leading } = core;
+  const shared = { telemetry, logger: core.logger, clock };
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version } }]);
   const endObserving = observeProcess(telemetry);
@@ -83,24 +84,26 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     ...shared,
     ...leading,
     ...core,
+    ...shared,
+    scrape: async () => (cores.length === 1 ? core.scrape() : mergePages(await ofEach(cores, (one) => one.scrape()))),
     instance: instance.show,
     instanceFile: createInstanceFile(config.state.path, { ...shared, version }),
   });
   try {
     if (config.admin.enabled) await admin.start();
-    receivers = createReceivers(config, [core], shared);
-    leading.recall();
+    receivers = createReceivers(config, cores, shared);
+    for (const one of cores) one.leading.recall();
     await receivers.start();
   } catch (error) {
-    core.end();
+    for (const one of cores) one.end();
     endObserving();
-    await leading.stopAsking();
-    leading.closeFeeds();
+    await ofEach(cores, (one) => one.leading.stopAsking());
+    for (const one of cores) one.leading.closeFeeds();
     await admin.stop(0);
-    await core.close(0);
+    await ofEach(cores, (one) => one.close(0));
     throw error;
   }
-  leading.begin();
+  for (const one of cores) one.leading.begin();
 
   return {
     get addresses() {
@@ -111,19 +114,46 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
       const { config: next } = applied;
       instance.use(applied);
       await admin.reload(adminOptionsOf(next));
-      await receivers.reload(next, tailnetConfigs(next));
-      leading.reload(next);
+      const tailnets = tailnetConfigs(next);
+      await receivers.reload(next, tailnets);
+      for (const { name, config: own } of tailnets) cores.find((one) => one.name === name)?.leading.reload(own);
     },
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
-      core.end();
-      await Promise.all([leading.stopAsking(), receivers.stop(deadlineMs * intakeShare)]);
-      leading.closeFeeds();
+      for (const one of cores) one.end();
+      await Promise.all([ofEach(cores, (one) => one.leading.stopAsking()), receivers.stop(deadlineMs * intakeShare)]);
+      for (const one of cores) one.leading.closeFeeds();
       await admin.stop(lastAnswersMs);
       endObserving();
-      return { pending: await core.close(Math.max(0, endsAt - performance.now())) };
+      const left = await ofEach(cores, (one) => one.close(Math.max(0, endsAt - performance.now())));
+      return { pending: left.reduce((sum, pending) => sum + pending, 0) };
     },
     overview: leading.overview,
     events: (query) => leading.events.read(query),
   };
+}
+
+function ofEach<Result>(cores: readonly Core[], work: (core: Core) => Promise<Result>): Promise<readonly Result[]> {
+  return Promise.all(cores.map(work));
+}
+
+/** One for each tailnet, or none. @throws what `openCore` throws. */
+async function openCores(config: Config, deps: CoreDeps): Promise<readonly [Core, ...Core[]]> {
+  if (config.tailnet.length === 0) return [await openCore("", config, deps)];
+  const opened: Core[] = [];
+  try {
+    for (const [index, { name, config: own }] of tailnetConfigs(config).entries()) {
+      const place = index === 0 ? "first" : "further";
+      opened.push(await openCore(name, own, { ...deps, place, logger: named(name, deps.logger) }));
+    }
+  } catch (error) {
+    await ofEach(opened, (one) => one.close(0));
+    throw error;
+  }
+  return opened as [Core, ...Core[]];
+}
+
+/** Lines of a tailnet say so. */
+function named(tailnet: string, logger: Logger): Logger {
+  return eachLevel((level) => (message, fields) => logger[level](message, { tailnet, ...fields }));
 }
