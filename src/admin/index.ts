@@ -11,43 +11,20 @@ import type { Clock } from "../lib/clock.ts";
 import { shownListen, urlOfListen } from "../lib/listen.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createAccess } from "./access.ts";
-import type { EventFeed, EventPage } from "./events/index.ts";
 import type { Instance, Listening } from "./instance.ts";
 import type { InstanceFile } from "./instance-file.ts";
-import type { Live } from "./live.ts";
-import { NotPossible, type Operations } from "./operations.ts";
-import type { Overview } from "./overview.ts";
+import { NotPossible } from "./operations.ts";
 import { pageRoutes } from "./page/index.ts";
-import { timeText } from "./redeliveries.ts";
-import {
-  cancelOf,
-  eventIdOf,
-  eventQueryOf,
-  itemIdOf,
-  mapQueryOf,
-  purgeOf,
-  queryOf,
-  rangeOf,
-  selectionOf,
-  seriesQueryOf,
-  tokenOf,
-} from "./requests.ts";
-import type { Health } from "./status.ts";
-import type { Traffic, TrafficFeed, TrafficMap } from "./traffic/index.ts";
-import { degradedReasons, remediesOf, troublesOf } from "./troubles.ts";
+import { parametersOf, tokenOf } from "./requests.ts";
+import { type AdminTailnet, tailnetRoutes, UnknownTailnet } from "./routes.ts";
+import { remediesOf, troublesOfAll } from "./troubles.ts";
 
 export interface AdminDeps {
-  readonly health: () => Health;
+  /** A request that names none means the first. */
+  readonly tailnets: readonly [AdminTailnet, ...AdminTailnet[]];
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** What `/api/v1/status` shows besides `health`, as plain data. */
-  readonly status: () => object;
-  readonly overview: () => Overview;
   readonly instance: () => Instance;
-  readonly events: Pick<EventFeed, "read" | "whole">;
-  readonly traffic: Pick<TrafficFeed, "series" | "map" | "recent">;
-  readonly live: Pick<Live, "answer" | "end" | "close">;
-  readonly operations: Operations;
   /** Tells commands on this machine the address and the token. */
   readonly instanceFile: InstanceFile;
   readonly telemetry: Telemetry;
@@ -80,7 +57,7 @@ export interface Admin extends Listening {
 
 /** @throws {ConfigError} if `listen` is no address. */
 export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDeps): Admin {
-  const { operations, instanceFile, live, logger } = deps;
+  const { tailnets, instanceFile, logger } = deps;
   const scheme = tls === undefined ? "http" : "https";
   const limiter = createLimiter({ maxReading: 16, maxBytes: 16 * maxBodyBytes, maxWorking: 16 });
   const access = createAccess(token, { ...deps, port: () => server.port, speaksTls: tls !== undefined });
@@ -101,11 +78,6 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       }
     };
   const guarded = (answer: Handler): Handler => access.guarded(answered(answer));
-  /** A text is JSON already. */
-  const get = (path: string, answer: (parameters: URLSearchParams) => Promise<object | string>): Route => ({
-    path,
-    methods: { GET: guarded(async ({ request }) => jsonResponse(200, await answer(parametersOf(request.url)))) },
-  });
   const withBody =
     (answer: (body: unknown, exchange: Exchange) => HttpAnswer | Promise<HttpAnswer>): Handler =>
     async (exchange) => {
@@ -116,14 +88,9 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
         admission.leave();
       }
     };
-  const post = (path: string, answer: (body: unknown) => Promise<object>): Route => ({
-    path,
-    methods: { POST: guarded(withBody(async (body) => jsonResponse(200, await answer(body)))) },
-  });
-
   const routes: readonly Route[] = [
     { path: "/healthz", methods: { GET: () => jsonResponse(200, { status: "ok" }) } },
-    { path: "/readyz", methods: { GET: ({ request }) => readiness(deps.health(), parametersOf(request.url)) } },
+    { path: "/readyz", methods: { GET: ({ request }) => readiness(tailnets, parametersOf(request.url)) } },
     {
       path: "/metrics",
       methods: {
@@ -138,30 +105,8 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
         DELETE: access.sameOrigin((exchange) => access.signOut(exchange)),
       },
     },
-    { path: "/api/v1/live", methods: { GET: guarded((exchange) => live.answer(exchange)) } },
-    get("/api/v1/status", async () => {
-      const health = deps.health();
-      const written = withWrittenTimes(health);
-      return { ...deps.status(), ...written, degraded: degradedReasons(health), troubles: troublesOf(health) };
-    }),
-    get("/api/v1/overview", async () => deps.overview()),
-    get("/api/v1/instance", async () => deps.instance()),
-    get("/api/v1/events", async (asked) => sharedText(await deps.events.read(eventQueryOf(asked)))),
-    get("/api/v1/events/item", async (parameters) => {
-      const event = await deps.events.whole(eventIdOf(parameters));
-      if (event === undefined) throw new NotPossible("the event has left the journal");
-      return event;
-    }),
-    get("/api/v1/traffic", async (asked) => sharedText(await deps.traffic.series(seriesQueryOf(asked)))),
-    get("/api/v1/traffic/recent", async () => deps.traffic.recent()),
-    get("/api/v1/map", async (asked) => sharedText(await deps.traffic.map(mapQueryOf(asked)))),
-    get("/api/v1/quarantine", (parameters) => operations.list(queryOf(parameters))),
-    get("/api/v1/quarantine/item", (parameters) => operations.show(itemIdOf(parameters))),
-    post("/api/v1/quarantine/retry", (body) => operations.retry(selectionOf(body))),
-    post("/api/v1/quarantine/purge", (body) => operations.purge(...purgeOf(body))),
-    get("/api/v1/replay", () => operations.redeliveries()),
-    post("/api/v1/replay", (body) => operations.replay(rangeOf(body))),
-    post("/api/v1/replay/cancel", (body) => operations.cancel(...cancelOf(body))),
+    { path: "/api/v1/instance", methods: { GET: guarded(() => jsonResponse(200, deps.instance())) } },
+    ...tailnetRoutes(tailnets, { guarded, withBody }),
     ...pageRoutes,
   ];
   const server = createHttpServer(
@@ -198,14 +143,14 @@ export function createAdmin({ listen, token, tls }: AdminOptions, deps: AdminDep
       if (next.token !== token) {
         ({ token } = next);
         access.useToken(token);
-        live.end();
+        for (const { leading } of tailnets) leading?.live.end();
         if (announced !== undefined) announced.token = token;
         announce();
       }
       await server.reload(next.tls);
     },
     async stop(deadlineMs) {
-      live.close();
+      for (const { leading } of tailnets) leading?.live.close();
       await server.stop(deadlineMs);
       if (announced !== undefined) instanceFile.remove();
     },
@@ -229,37 +174,15 @@ const bodyMs = 10_000;
 const textFormat = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Open to everyone. `?verbose` adds what is degraded, and what to do; the status code stays the same. */
-function readiness(health: Health, parameters: URLSearchParams): HttpAnswer {
-  const { notReady } = health;
+function readiness(tailnets: AdminDeps["tailnets"], parameters: URLSearchParams): HttpAnswer {
+  const all = troublesOfAll(tailnets.map(({ name, health }) => ({ name, health: health() })));
+  const notReady = all.flatMap(({ severity, message }) => (severity === "error" ? [message] : []));
   const isReady = notReady.length === 0;
-  const troubles = parameters.has("verbose")
-    ? troublesOf(health).filter(({ severity }) => isReady === (severity === "warning"))
-    : [];
+  const troubles = parameters.has("verbose") ? all.filter(({ severity }) => isReady === (severity === "warning")) : [];
   const remedies = troubles.length === 0 ? {} : { remedies: remediesOf(troubles) };
   if (!isReady) return jsonResponse(503, { status: "not ready", reasons: notReady, ...remedies });
   const reasons = troubles.map(({ message }) => message);
   return jsonResponse(200, reasons.length === 0 ? { status: "ready" } : { status: "degraded", reasons, ...remedies });
-}
-
-const texts = new WeakMap<object, string>();
-
-/** An answer as JSON, which is written once for all who share it. */
-function sharedText(answer: Traffic | TrafficMap | EventPage): string {
-  let text = texts.get(answer);
-  if (text === undefined) texts.set(answer, (text = JSON.stringify(answer)));
-  return text;
-}
-
-/** Times as RFC 3339 instead of epoch milliseconds. */
-function withWrittenTimes(health: Health): Health {
-  const written = ({ since, ...state }: Health["export"]["logs"]) =>
-    since === undefined ? state : { ...state, since: typeof since === "number" ? timeText(since) : since };
-  const both = ({ logs, metrics }: Health["export"]) => ({ logs: written(logs), metrics: written(metrics) });
-  const destinations = health.destinations?.map(({ export: of, ...one }) => ({
-    ...one,
-    ...(of && { export: both(of) }),
-  }));
-  return { ...health, export: both(health.export), ...(destinations && { destinations }) };
 }
 
 /** The content type is required because no HTML form can send it. */
@@ -275,12 +198,6 @@ async function readJson(exchange: Exchange, admission: BodyLimits["admission"]):
   }
 }
 
-/** Without a valid `Host`, the URL is a path alone. */
-function parametersOf(url: string): URLSearchParams {
-  const query = url.indexOf("?");
-  return new URLSearchParams(query < 0 ? "" : url.slice(query + 1));
-}
-
 const statusOf: Partial<Record<Refusal["reason"], number>> = {
   overloaded: 503,
   shutting_down: 503,
@@ -290,6 +207,7 @@ const statusOf: Partial<Record<Refusal["reason"], number>> = {
 };
 
 function answerTo(error: unknown, logger: Logger): HttpAnswer {
+  if (error instanceof UnknownTailnet) return jsonResponse(404, { text: error.message });
   if (error instanceof NotPossible) return jsonResponse(409, { text: error.message });
   if (error instanceof Refusal) return jsonResponse(statusOf[error.reason] ?? 400, { text: error.message });
   if (error instanceof Unavailable) return jsonResponse(503, { text: error.message });

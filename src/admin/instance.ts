@@ -5,8 +5,7 @@ import type { HttpServer } from "../http/server.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Build } from "../version.ts";
 import { timeText } from "./redeliveries.ts";
-import type { Health, Trouble } from "./status.ts";
-import { troublesOf } from "./troubles.ts";
+import type { Trouble } from "./status.ts";
 
 /** Times are RFC 3339. */
 export interface Instance {
@@ -66,13 +65,14 @@ export interface InstanceDeps {
   /** Epoch milliseconds. */
   readonly startedAt: number;
   readonly telemetry: Pick<Telemetry, "observe">;
-  readonly health: () => Health;
+  /** What is wrong now, the worst first. */
+  readonly troubles: () => readonly Trouble[];
   readonly listeners: () => readonly Listening[];
 }
 
 /** Shows this process under the configuration that it started with, until it is told of another one. */
 export function createInstance(started: Applied, deps: InstanceDeps) {
-  const { build, clock, startedAt, telemetry, health, listeners } = deps;
+  const { build, clock, startedAt, telemetry, troubles, listeners } = deps;
   let applied = started;
   /** Of the applied configuration, made when somebody asks: it stays the same until a reload. */
   let settings: readonly ShownSetting[] | undefined;
@@ -91,7 +91,7 @@ export function createInstance(started: Applied, deps: InstanceDeps) {
         retentionSeconds: config.state.retention / 1000,
         listeners: listening.map(shownListener),
         warnings: [
-          ...troublesOf(health()),
+          ...troubles(),
           ...listening.flatMap((one) => certificateWarnings(one, clock())),
           ...(isRefused ? [refused] : []),
           ...(applied.waiting ?? []).map(waitingWarning),

@@ -10,6 +10,12 @@ import { itemClasses, type ItemQuery, itemTypes, maxListed, type Selection, type
 import { redeliveryNames } from "./redeliveries.ts";
 import { type MapQuery, maxPairs, type SeriesQuery } from "./traffic/index.ts";
 
+/** Without a valid `Host`, the URL is a path alone. */
+export function parametersOf(url: string): URLSearchParams {
+  const query = url.indexOf("?");
+  return new URLSearchParams(query < 0 ? "" : url.slice(query + 1));
+}
+
 /** Whether a text has the form of an item's id: `<row>.<line>` for a stored line, `m<number>` for a mark. */
 export function isItemId(text: unknown): text is string {
   return typeof text === "string" && /^(?:[1-9]\d{0,14}\.(?:0|[1-9]\d{0,8})|m[1-9]\d{0,14})$/.test(text);

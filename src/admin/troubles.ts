@@ -12,6 +12,17 @@ export function troublesOf(health: Health): readonly Trouble[] {
   return [...notReady, ...degradedTroubles(health)];
 }
 
+/** Of several tailnets, each message begins with the name of its tailnet. */
+export function troublesOfAll(
+  tailnets: readonly { readonly name: string; readonly health: Health }[],
+): readonly Trouble[] {
+  return tailnets.flatMap(({ name, health }) =>
+    troublesOf(health).map((trouble) =>
+      tailnets.length === 1 ? trouble : { ...trouble, message: `${name}: ${trouble.message}` },
+    ),
+  );
+}
+
 /** What is failing although records are accepted. */
 export function degradedReasons(health: Omit<Health, "notReady">): readonly string[] {
   return degradedTroubles(health).map(({ message }) => message);

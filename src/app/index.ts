@@ -7,6 +7,8 @@ import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import { adminOptionsOf, createAdmin } from "../admin/index.ts";
 import { type Applied, createInstance } from "../admin/instance.ts";
 import { createInstanceFile } from "../admin/instance-file.ts";
+import type { AdminTailnet } from "../admin/routes.ts";
+import { troublesOfAll } from "../admin/troubles.ts";
 import type { Overview } from "../admin/overview.ts";
 import { mergePages, observeProcess } from "../export/index.ts";
 import { createReceivers, type ReceiverAddresses, type Receivers } from "../receivers/index.ts";
@@ -67,7 +69,7 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     closed: () => receivers?.closed ?? [],
     useWebhookSecrets: (tailnet, secret, previous) => receivers?.useStoredSecrets(tailnet, secret, previous),
   });
-  const [core] = cores;
+  const [core, ...others] = cores;
   const { processTelemetry: telemetry, leading } = core;
   const shared = { telemetry, logger: core.logger, clock };
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
@@ -77,14 +79,12 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     ...shared,
     build,
     startedAt,
-    health: leading.health,
+    troubles: () => troublesOfAll(cores.map(({ name, leading: { health } }) => ({ name, health: health() }))),
     listeners: () => [...(receivers?.listeners ?? []), ...(config.admin.enabled ? [admin] : [])],
   });
   const admin = createAdmin(adminOptionsOf(config), {
     ...shared,
-    ...leading,
-    ...core,
-    ...shared,
+    tailnets: [shownOf(core), ...others.map(shownOf)],
     scrape: async () => (cores.length === 1 ? core.scrape() : mergePages(await ofEach(cores, (one) => one.scrape()))),
     instance: instance.show,
     instanceFile: createInstanceFile(config.state.path, { ...shared, version }),
@@ -131,6 +131,10 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     overview: leading.overview,
     events: (query) => leading.events.read(query),
   };
+}
+
+function shownOf({ name, leading }: Core): AdminTailnet {
+  return { name, health: leading.health, status: leading.status, leading, leader: () => "" };
 }
 
 function ofEach<Result>(cores: readonly Core[], work: (core: Core) => Promise<Result>): Promise<readonly Result[]> {

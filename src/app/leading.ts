@@ -194,6 +194,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     closeFeeds(): void {
       events.close();
       traffic.stop();
+      live.close();
     },
     /** Once nothing more comes in: the last delivery, the last fold, the last export of metrics. */
     async finish(deadlineMs: number): Promise<void> {

@@ -6,7 +6,7 @@ import { isForeign } from "../../src/admin/origin.ts";
 import { createSessions } from "../../src/admin/session.ts";
 import type { Exchange } from "../../src/http/exchange.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 
 let admin: Admin | undefined;
 let base = "";
@@ -23,7 +23,7 @@ async function start(token: string): Promise<void> {
   rejected = [];
   const add = (_: string, __: number, attributes: object): void => void rejected.push(Object.values(attributes).join());
   const telemetry = { ...silentTelemetry, add };
-  admin = createAdmin({ listen: "127.0.0.1:0", token }, { ...silentAdmin, telemetry, clock: () => now });
+  admin = createAdmin({ listen: "127.0.0.1:0", token }, adminWith({ telemetry, clock: () => now }));
   await admin.start();
   base = `http://127.0.0.1:${admin.port}`;
 }

@@ -5,7 +5,7 @@ import type { Overview } from "../../src/admin/overview.ts";
 import type { Instance } from "../../src/admin/instance.ts";
 import { type Health, notReadyReasons } from "../../src/admin/status.ts";
 import { degradedReasons } from "../../src/admin/troubles.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith, noOperations } from "../support/admin.ts";
 import { sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin | undefined;
@@ -26,8 +26,7 @@ afterEach(async () => {
 async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): Promise<string> {
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "", ...options },
-    {
-      ...silentAdmin,
+    adminWith({
       health: () => health,
       scrape: async () => "metric_total 1\n",
       status: () => ({ conservation: { received: 3 } }),
@@ -38,11 +37,11 @@ async function start(options: Partial<Parameters<typeof createAdmin>[0]> = {}): 
         whole: async () => undefined,
       },
       operations: {
-        ...silentAdmin.operations,
+        ...noOperations,
         list: async () => ({ counts: [], items: [] }),
         redeliveries: async () => [],
       },
-    },
+    }),
   );
   await admin.start();
   return `http://127.0.0.1:${admin.port}`;

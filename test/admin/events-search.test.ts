@@ -11,7 +11,7 @@ import type { LogEvent } from "../../src/catalogue/log-event.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, take, type TestStore } from "../support/store.ts";
 import { timeoutMs } from "../support/wait.ts";
@@ -32,7 +32,7 @@ afterEach(async () => {
 
 async function open(settings: ProcessorSettings): Promise<void> {
   feed = new EventFeed({ journal: store.journal, settings, telemetry: silentTelemetry, clock: () => store.now });
-  admin = createAdmin({ listen: "127.0.0.1:0", token: "" }, { ...silentAdmin, events: feed });
+  admin = createAdmin({ listen: "127.0.0.1:0", token: "" }, adminWith({ events: feed }));
   await admin.start();
 }
 

@@ -8,7 +8,7 @@ import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import type { ProcessorSettings } from "../../src/processors/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, lineOf, quarantine, take, type TestStore } from "../support/store.ts";
 import { aWhile, until } from "../support/wait.ts";
@@ -44,10 +44,9 @@ async function accept(...values: readonly JsonObject[]): Promise<void> {
 async function start(token = ""): Promise<void> {
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
-    {
-      ...silentAdmin,
+    adminWith({
       events: feed,
-    },
+    }),
   );
   await admin.start();
 }

@@ -30,7 +30,7 @@ function instanceOf(
     clock: () => now,
     startedAt: now - 5000,
     telemetry: silentTelemetry,
-    health: () => health,
+    troubles: () => troublesOf(health),
     listeners: () => listeners,
   });
 }

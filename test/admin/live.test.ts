@@ -9,7 +9,7 @@ import type { TrafficSample } from "../../src/admin/traffic/index.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import type { Committed } from "../../src/journal/index.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 import { head } from "../support/raw-http.ts";
 import { auditValue, flowValue } from "../support/records.ts";
 import { createStore, take, type TestStore } from "../support/store.ts";
@@ -61,7 +61,7 @@ async function start(limits: Pick<LiveDeps, "maxPages" | "stalledMs"> = {}): Pro
     telemetry,
     ...limits,
   });
-  admin = createAdmin({ listen: "127.0.0.1:0", token: "" }, { ...silentAdmin, live });
+  admin = createAdmin({ listen: "127.0.0.1:0", token: "" }, adminWith({ live }));
   await admin.start();
 }
 

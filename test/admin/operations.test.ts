@@ -8,7 +8,7 @@ import type { OperationsDeps } from "../../src/admin/operations.ts";
 import { resumeRedeliveries } from "../../src/admin/redeliveries.ts";
 import type { QuarantineLine, Redelivery } from "../../src/journal/index.ts";
 import { createRetry } from "../../src/pipeline/index.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 import { connection, flowValue } from "../support/records.ts";
 import {
   badFlow,
@@ -58,10 +58,9 @@ async function start({ token = "", privacy = undefined as PrivacySettings | unde
   operations = createOperations(deps);
   admin = createAdmin(
     { listen: "127.0.0.1:0", token },
-    {
-      ...silentAdmin,
+    adminWith({
       operations,
-    },
+    }),
   );
   await admin.start();
   base = `http://127.0.0.1:${admin.port}`;

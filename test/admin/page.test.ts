@@ -3,13 +3,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { gunzipSync } from "node:zlib";
 import { type Admin, createAdmin } from "../../src/admin/index.ts";
 import { pageFiles } from "../../src/admin/page/files.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 import { head, sendRaw } from "../support/raw-http.ts";
 
 let admin: Admin;
 let base: string;
 beforeEach(async () => {
-  admin = createAdmin({ listen: "127.0.0.1:0", token: "admin-token" }, silentAdmin);
+  admin = createAdmin({ listen: "127.0.0.1:0", token: "admin-token" }, adminWith());
   await admin.start();
   base = `http://127.0.0.1:${admin.port}`;
 });

@@ -13,7 +13,7 @@ import {
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { JsonObject } from "../../src/records/types.ts";
-import { silentAdmin } from "../support/admin.ts";
+import { adminWith } from "../support/admin.ts";
 import { auditValue, connection, flowValue } from "../support/records.ts";
 import { createStore, take, type TestStore } from "../support/store.ts";
 import { timeoutMs, until } from "../support/wait.ts";
@@ -29,10 +29,9 @@ beforeEach(async () => {
   traffic = createTraffic({ ...store, pace: new Pace(), clock, telemetry: silentTelemetry, logger: silentLogger });
   admin = createAdmin(
     { listen: "127.0.0.1:0", token: "" },
-    {
-      ...silentAdmin,
+    adminWith({
       traffic,
-    },
+    }),
   );
   await admin.start();
 });

@@ -1,5 +1,7 @@
 /** What an instance says of itself at its admin listener. */
 import type { AdminDeps } from "../../src/admin/index.ts";
+import type { Operations } from "../../src/admin/operations.ts";
+import type { AdminTailnet, Views } from "../../src/admin/routes.ts";
 import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
 import type { Conservation } from "../../src/pipeline/observe.ts";
@@ -16,8 +18,31 @@ export async function conservationAt(admin: string): Promise<Conservation> {
   return (await askAdmin<{ conservation: Conservation }>(admin, "status")).conservation;
 }
 
-/** For a listener of which only a part is looked at: everything is well, and nothing else is asked for. */
-export const silentAdmin: AdminDeps = {
+type Parts = AdminTailnet & Views & Omit<AdminDeps, "tailnets">;
+
+/** For a listener of which only these parts are looked at: everything else is well, and nothing of it is asked for. */
+export function adminWith(parts: Partial<Parts> = {}): AdminDeps {
+  const all: Parts = { ...wellParts, ...parts };
+  return { ...all, tailnets: [{ ...all, leading: all }] };
+}
+
+/** A tailnet that another instance leads. */
+export function followed(name: string, leader: string): AdminTailnet {
+  return { ...wellParts, name, leader: () => leader };
+}
+
+export const noOperations: Operations = {
+  list: notAsked,
+  show: notAsked,
+  retry: notAsked,
+  purge: notAsked,
+  replay: notAsked,
+  cancel: notAsked,
+  redeliveries: notAsked,
+};
+
+const wellParts: Parts = {
+  name: "",
   health: () => ({
     notReady: [],
     export: { logs: { kind: "ok" }, metrics: { kind: "ok" } },
@@ -26,20 +51,14 @@ export const silentAdmin: AdminDeps = {
   }),
   scrape: async () => "",
   status: () => ({}),
+  leading: undefined,
+  leader: () => "",
   overview: notAsked,
   instance: notAsked,
   events: { read: notAsked, whole: notAsked },
   traffic: { series: notAsked, map: notAsked, recent: notAsked },
   live: { answer: notAsked, end() {}, close() {} },
-  operations: {
-    list: notAsked,
-    show: notAsked,
-    retry: notAsked,
-    purge: notAsked,
-    replay: notAsked,
-    cancel: notAsked,
-    redeliveries: notAsked,
-  },
+  operations: noOperations,
   instanceFile: { write() {}, remove() {} },
   telemetry: silentTelemetry,
   logger: silentLogger,

@@ -1,0 +1,76 @@
+/** What the admin listener answers for several tailnets, and for one that another instance leads. */
+import { afterEach, expect, test } from "bun:test";
+import { type Admin, createAdmin } from "../../src/admin/index.ts";
+import type { AdminTailnet } from "../../src/admin/routes.ts";
+import { adminWith, followed } from "../support/admin.ts";
+
+const leader = "this instance does not lead: ask host-a at http://192.0.2.1:9091";
+
+let admin: Admin;
+afterEach(() => admin.stop(0));
+
+async function start(...tailnets: readonly [AdminTailnet, ...AdminTailnet[]]): Promise<string> {
+  admin = createAdmin({ listen: "127.0.0.1:0", token: "" }, { ...adminWith(), tailnets });
+  await admin.start();
+  return `http://127.0.0.1:${admin.port}`;
+}
+
+/** A tailnet that this instance leads, with a number to tell it by. */
+function led(name: string, entries: number): AdminTailnet {
+  const [tailnet] = adminWith({ name, status: () => ({ entries }) }).tailnets;
+  return tailnet;
+}
+
+async function ask(url: string): Promise<{ readonly status: number; readonly answer: Record<string, unknown> }> {
+  const response = await fetch(url);
+  return { status: response.status, answer: (await response.json()) as Record<string, unknown> };
+}
+
+test("the tailnet that a request names is shown, or else the first one", async () => {
+  const url = await start(led("one", 1), led("two", 2));
+  const tailnets = ["one", "two"];
+  expect((await ask(`${url}/api/v1/status`)).answer).toMatchObject({ entries: 1, name: "one", tailnets });
+  expect((await ask(`${url}/api/v1/status?tailnet=two`)).answer).toMatchObject({ entries: 2, name: "two", tailnets });
+});
+
+test("an unknown tailnet is answered with 404 and the names that there are", async () => {
+  const url = await start(led("one", 1), led("two", 2));
+  for (const path of ["status", "events", "live", "quarantine"])
+    expect(await ask(`${url}/api/v1/${path}?tailnet=three`)).toEqual({
+      status: 404,
+      answer: { text: 'there is no tailnet "three"; there are: one, two' },
+    });
+  await admin.stop(0);
+  const alone = await start(led("", 1));
+  expect((await ask(`${alone}/api/v1/status?tailnet=three`)).answer).toEqual({
+    text: 'there is no tailnet "three"; there is one, without a name',
+  });
+});
+
+test("reasons of several tailnets begin with their names", async () => {
+  const [full] = adminWith({
+    name: "two",
+    health: () => ({ ...led("", 0).health(), notReady: ["the journal is full"] }),
+  }).tailnets;
+  const url = await start(led("one", 1), full);
+  expect(await ask(`${url}/readyz`)).toEqual({
+    status: 503,
+    answer: { status: "not ready", reasons: ["two: the journal is full"] },
+  });
+});
+
+test("what only the leader knows is answered with 503 and where to ask", async () => {
+  const url = await start(followed("", leader));
+  const paths = ["live", "overview", "events", "traffic", "traffic/recent", "map", "quarantine", "replay"];
+  for (const path of paths)
+    expect([path, await ask(`${url}/api/v1/${path}`)]).toEqual([path, { status: 503, answer: { text: leader } }]);
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`${url}/api/v1/replay`, { method: "POST", headers, body: '{"since":1}' });
+  expect([response.status, await response.json()]).toEqual([503, { text: leader }]);
+});
+
+test("a follower answers healthz, readyz, status and metrics", async () => {
+  const url = await start(followed("", leader));
+  for (const path of ["healthz", "readyz", "metrics", "api/v1/status"])
+    expect([path, (await fetch(`${url}/${path}`)).status]).toEqual([path, 200]);
+});
