@@ -20,8 +20,8 @@ Every metric and log record that this program sends. This page is generated from
 
 - **Names.** Each metric has an OpenTelemetry name and, below it, its name in Prometheus, which is the same by OTLP and on
   \`/metrics\` of the admin listener. Characters that Prometheus does not allow in attribute names become \`_\`.
-- **On every point and log record**: the attribute \`tailscale.tailnet\`, from the setting of the same name. If that is not set, only
-  signals from webhooks have it, with the tailnet that the webhook names.
+- **On every point and log record**: the attribute \`tailscale.tailnet\`, from the setting of the same name; with
+  [several tailnets](tailnets.md), the name of each. If none is set, only signals from webhooks have it, with the tailnet that the webhook names.
 - **Resource**: \`service.name\`, \`service.instance.id\`, \`os.type\`, \`telemetry.sdk.*\`, everything in \`resource.attributes\`, and
   \`host.name\` on logs. The version is not included because every upgrade would start new series; see \`tailscale2otel.build_info\`.
 - **Exact** counters are sums over accepted records. They survive restarts and crashes without a reset, count every record once no

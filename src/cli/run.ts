@@ -8,6 +8,7 @@ import {
   inspectConfig,
   type Inspection,
   isPolled,
+  tailnetConfigs,
 } from "../config/index.ts";
 import { ConfigError } from "../errors.ts";
 import { ListenError } from "../http/listener.ts";
@@ -83,14 +84,14 @@ async function serve(sources: ConfigSources, host: Host): Promise<number> {
   return isDamaged ? 1 : 0;
 }
 
-/** Absent if nothing is polled. */
-function polledLogs(config: Config): string | undefined {
-  const logs = { flow: isPolled(config, "flowlogs"), audit: isPolled(config, "auditlogs") };
-  return (
-    Object.entries(logs)
-      .flatMap(([log, isRead]) => (isRead ? [log] : []))
-      .join(", ") || undefined
-  );
+/** Absent if nothing is polled; with the names of the tailnets, if there are several. */
+function polledLogs(all: Config): string | undefined {
+  const each = tailnetConfigs(all).flatMap(({ name, config }) => {
+    const logs = { flow: isPolled(config, "flowlogs"), audit: isPolled(config, "auditlogs") };
+    const polled = Object.entries(logs).flatMap(([log, isRead]) => (isRead ? [log] : []));
+    return polled.length === 0 ? [] : `${name === "" ? "" : `${name}: `}${polled.join(", ")}`;
+  });
+  return each.join("; ") || undefined;
 }
 
 /** Where data goes, and where it is kept. */

@@ -19,10 +19,13 @@ function tailnet(name: string, place: "first" | "further") {
 
 test("each series stands there once, together with those of its metric", async () => {
   const [acme, globex] = [tailnet("acme", "first"), tailnet("globex", "further")];
-  for (const { instruments } of [acme, globex]) {
+  for (const [inFlight, { instruments }] of [
+    [2, acme],
+    [5, globex],
+  ] as const) {
     instruments.telemetry.add("tailscale.stream.rejected", 1, { reason: "auth" });
     instruments.telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
-    instruments.telemetry.add("tailscale.stream.inflight", 2, {});
+    instruments.telemetry.add("tailscale.stream.inflight", inFlight, {});
     instruments.telemetry.observe("tailscale2otel.journal.size", () => [{ value: 7, attributes: {} }]);
   }
   acme.instruments.processTelemetry.add("tailscale.stream.rejected", 1, { reason: "auth" });
