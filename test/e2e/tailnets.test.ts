@@ -125,3 +125,39 @@ test(
   },
   timeoutMs,
 );
+
+test(
+  "the admin listener answers for the tailnet that is named, and lists them if there is none of that name",
+  async () => {
+    const ask = async (path: string) => (await fetch(`${program.admin}${path}`)).json();
+    const statuses = await Promise.all(
+      ["", "?tailnet=acme", "?tailnet=globex"].map((of) => ask(`/api/v1/status${of}`)),
+    );
+    expect(statuses.map(({ statePath }) => statePath)).toEqual(
+      ["acme", "acme", "globex"].map((name) => join(directory, "state", name)),
+    );
+    const unknown = await fetch(`${program.admin}/api/v1/status?tailnet=initech`);
+    expect([unknown.status, await unknown.json()]).toEqual([
+      404,
+      { text: 'there is no tailnet "initech"; there are: acme, globex' },
+    ]);
+  },
+  timeoutMs,
+);
+
+test(
+  "a kill loses nothing of either, and nothing crosses over afterwards",
+  async () => {
+    expect(await send(usual, "token-acme", serials(100, 140))).toBe(200);
+    expect(await send(usual, "token-globex", serials(100, 120))).toBe(200);
+    await program.kill();
+    program = await begin();
+    await until(
+      () => total("tailscale.network.flows", "acme") >= 72 && total("tailscale.network.flows", "globex") >= 71,
+    );
+    await until(() => delivered("acme") >= 72 && delivered("globex") >= 71);
+    expect([total("tailscale.network.flows", "acme"), total("tailscale.network.flows", "globex")]).toEqual([72, 71]);
+    expect(await send(`/globex${usual}`, "token-acme", serials(200, 201))).toBe(403);
+  },
+  timeoutMs,
+);
