@@ -5,7 +5,7 @@
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Exchange, HttpAnswer } from "../http/exchange.ts";
 import { jsonResponse } from "../http/exchange.ts";
-import type { Committed, Journal } from "../journal/index.ts";
+import type { Committed, Journal, Row } from "../journal/index.ts";
 import type { AcceptedEvent, EventFeed } from "./events/index.ts";
 import { idOf, startOf } from "./events/page.ts";
 import type { Overview } from "./overview.ts";
@@ -81,12 +81,14 @@ export class Live {
 
   /** Records have been committed. */
   committed({ parts }: Pick<Committed, "parts">): void {
-    if (this.#pages.size === 0) return;
-    for (const { part, seq, accepted } of parts) {
-      if (part.type === "flow" || seq === 0) continue;
-      this.#unsent ??= { seq, records: 0 };
-      this.#unsent.records += accepted;
-    }
+    for (const { part, seq, accepted } of parts) this.added({ type: part.type, seq, records: accepted });
+  }
+
+  /** A row has been committed; with 0 as its number, none. */
+  added({ type, seq, records }: Pick<Row, "type" | "seq" | "records">): void {
+    if (this.#pages.size === 0 || seq === 0 || (type !== "audit" && type !== "webhook")) return;
+    this.#unsent ??= { seq, records: 0 };
+    this.#unsent.records += records;
   }
 
   /** Ends every stream; those who may will open another one. */

@@ -3,9 +3,12 @@ import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { attempt, eachLevel, type Logger, silentLogger, teeLogger } from "../lib/logger.ts";
-import { notReadyReasons } from "../admin/status.ts";
+import { clusterStatus, leaderText } from "../admin/cluster.ts";
+import type { AdminTailnet } from "../admin/routes.ts";
+import { type Health, notReadyReasons } from "../admin/status.ts";
 import { instrumentsOf } from "../export/index.ts";
-import { openJournal } from "../journal/index.ts";
+import { type Journal, openJournal } from "../journal/index.ts";
+import type { Fold } from "../ledger/index.ts";
 import { createPipeline } from "../pipeline/index.ts";
 import { createFirstReport } from "../pipeline/observe.ts";
 import { EdgeBook } from "../processors/edges.ts";
@@ -13,7 +16,9 @@ import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/index.ts";
 import type { ReceivingTailnet } from "../receivers/index.ts";
 import { createLeading, type Leading, type LeadingDeps } from "./leading.ts";
-import { createTerms } from "./telemetry.ts";
+import { type OwnExport, startOwnExport, withoutOwnLines } from "./own-export.ts";
+import { createTermTelemetry } from "./telemetry.ts";
+import { createTerms } from "./terms.ts";
 
 export interface CoreDeps extends Pick<LeadingDeps, "onStdoutClosed" | "entry" | "version" | "startedAt"> {
   /** Of several tailnets: the first one's instruments measure the process too. Absent: there is one. */
@@ -28,47 +33,72 @@ export interface CoreDeps extends Pick<LeadingDeps, "onStdoutClosed" | "entry" |
   readonly useWebhookSecrets: (tailnet: string, secret: string, previous: string) => void;
 }
 
-export interface Core extends ReceivingTailnet {
-  readonly leading: Leading;
+export interface Core extends ReceivingTailnet, AdminTailnet {
+  /** Absent while another instance leads. */
+  readonly leading: Leading | undefined;
   /** For what belongs to no tailnet in particular. */
   readonly processTelemetry: Telemetry;
   /** Writes the tailnet's page of `/metrics`. */
   readonly scrape: () => Promise<string>;
-  /** Why records cannot be accepted; empty if they can. */
-  readonly notReady: () => readonly string[];
-  /** From now on, `notReady` says that the program is stopping. */
+  /** Before the receivers listen: gives them the stored webhook secret. */
+  recall(): void;
+  /** Once the receivers listen: polls and counts, or waits to lead. */
+  begin(): void;
+  /** Uses new credentials, tokens and secrets. @throws {ConfigError} */
+  reload(config: Config): void;
+  /** From now on, it says that the program is stopping. */
   end(): void;
+  /** Asks Tailscale for nothing more; what shares its journal lets another instance lead, by the deadline. */
+  stopAsking(deadlineMs: number): Promise<void>;
+  /** Those who look get no more. */
+  closeFeeds(): void;
   /** Once nothing more comes in. Returns how many records are left for the next start to deliver. */
   close(deadlineMs: number): Promise<number>;
 }
 
 /**
- * Opens the journal, and begins to deliver what is in it.
+ * Opens the journal. If it is this instance's alone, begins to deliver what is in it.
  * @param name empty if there is one tailnet only
  * @throws {Unavailable} if the journal cannot be used. @throws {ConfigError} if a file of `otlp.tls` cannot be read.
  */
 export async function openCore(name: string, config: Config, deps: CoreDeps): Promise<Core> {
   const { version, place } = deps;
   let telemetry: Telemetry = silentTelemetry;
-  const opened = await openJournal(config, {
+  const journal = await openJournal(config, {
     ...deps,
     telemetry: {
       ...silentTelemetry,
       record: (metric, value, attributes) => telemetry.record(metric, value, attributes),
     },
   });
-  const journal = await opened.lead(new AbortController().signal);
+  const { cluster } = journal;
   const firstSeq = journal.lastSeq;
   const settings = processorSettingsOf(config, journal.identity);
   const books = { edges: new EdgeBook(settings), ends: new EndBook(settings) };
-  const instruments = instrumentsOf(config, { settings, version, place, instanceId: journal.identity.instanceId });
+  const instanceId = cluster?.member ?? journal.identity.instanceId;
+  const instruments = instrumentsOf(config, { settings, version, place, instanceId });
   ({ telemetry } = instruments);
-  const beginTerm = createTerms(telemetry);
+  const beginTerm = createTermTelemetry(telemetry);
   let selfLog: Logger = silentLogger;
   const logger = teeLogger(
     deps.logger,
     eachLevel((level) => (message, fields) => selfLog[level](message, fields)),
   );
+  const own = cluster && startOwn();
+  let alone: Leading | undefined;
+  let isEnding = false;
+  /** Rows are measured by the leader's books: these are only asked whether a record measures at all. */
+  const renewal = cluster && setInterval(() => books.edges.renew(), renewMs).unref();
+  const terms = createTerms({
+    journal,
+    logger,
+    async make(led) {
+      const half = await lead(led);
+      half.recall();
+      return half;
+    },
+  });
+  const present = (): Leading | undefined => alone ?? terms.leading;
   const reportFirst = createFirstReport(logger);
   const pipeline = createPipeline(config, {
     journal,
@@ -76,29 +106,49 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
     ...books,
     telemetry,
     committed(batch) {
-      leading.committed(batch);
+      present()?.committed(batch);
       reportFirst(batch);
     },
-    keepsText: () => leading.wantsText,
+    keepsText: () => present()?.wantsText ?? false,
   });
-  let isEnding = false;
   const notReady = (): readonly string[] => [...notReadyReasons(journal, isEnding), ...deps.closed()];
-  const leading = await createLeading(config, {
-    ...deps,
-    ...books,
-    journal,
-    settings,
-    pipeline,
-    instruments,
-    telemetry: beginTerm(),
-    random: Math.random,
-    logger,
-    plainLogger: deps.logger,
-    firstSeq,
-    notReady,
-    useWebhookSecrets: (secret, previous) => deps.useWebhookSecrets(name, secret, previous),
+
+  function startOwn(): OwnExport {
+    const context = { settings, version, instanceId, location: journal.location };
+    const started = startOwnExport(config, context, { ...deps, instruments, telemetry, random: Math.random });
+    ({ selfLog } = started);
+    return started;
+  }
+
+  function lead(led: Journal): Promise<Leading> {
+    return createLeading(cluster === undefined ? config : withoutOwnLines(config), {
+      ...deps,
+      ...books,
+      journal: led,
+      settings,
+      pipeline,
+      ...(cluster === undefined && { instruments }),
+      telemetry: beginTerm(),
+      random: Math.random,
+      logger,
+      plainLogger: deps.logger,
+      firstSeq,
+      notReady,
+      useWebhookSecrets: (secret, previous) => deps.useWebhookSecrets(name, secret, previous),
+    });
+  }
+
+  if (cluster === undefined) {
+    alone = await lead(await journal.lead(new AbortController().signal));
+    ({ selfLog } = alone);
+  }
+  const following = (): Health => ({
+    notReady: notReady(),
+    export: { logs: { kind: "following" }, metrics: own?.health.metrics ?? { kind: "following" } },
+    polls: [],
+    tailnet: [],
   });
-  ({ selfLog } = leading);
+  const health = (): Health => present()?.health() ?? following();
   return {
     name,
     config,
@@ -107,17 +157,42 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
     telemetry,
     processTelemetry: instruments.processTelemetry,
     logger,
-    leading,
-    scrape: instruments.page(leading.shown),
-    notReady,
-    webhookSignedBy: leading.signedBy,
+    get leading() {
+      return present();
+    },
+    leader: () => (cluster === undefined ? "" : leaderText(cluster)),
+    health,
+    async status() {
+      const shared = { version, statePath: config.state.path, space: journal.space };
+      const status = present()?.status() ?? { ...shared, ...following() };
+      return cluster === undefined ? status : { ...status, cluster: await clusterStatus(cluster) };
+    },
+    scrape: instruments.page(() => present()?.shown() ?? nothingShown),
+    webhookSignedBy: (secret) => present()?.signedBy(secret),
+    recall: () => alone?.recall(),
+    begin() {
+      if (alone === undefined) terms.start();
+      else alone.begin();
+    },
+    reload(next) {
+      present()?.reload(next);
+      own?.useCredentials(next);
+    },
     end: () => void (isEnding = true),
+    stopAsking: (deadlineMs) => alone?.stopAsking() ?? terms.stop(deadlineMs),
+    closeFeeds: () => alone?.closeFeeds(),
     async close(deadlineMs) {
-      await leading.finish(deadlineMs);
+      await (alone?.finish(deadlineMs) ?? own?.stop(deadlineMs));
+      clearInterval(renewal);
       await instruments.stop();
-      const pending = journal.pendingRecords;
+      const pending = alone === undefined ? 0 : alone.pending;
       await attempt("cannot close the journal", logger, () => journal.close());
       return pending;
     },
   };
 }
+
+/** How often the books of an instance that shares its journal are looked at: they begin anew once they are half full. */
+const renewMs = 10_000;
+
+const nothingShown: Fold = { at: 0, since: undefined, metrics: [] };

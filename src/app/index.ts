@@ -2,12 +2,12 @@
 import { type Config, tailnetConfigs } from "../config/index.ts";
 import { eachLevel, type Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
+import { Unavailable } from "../errors.ts";
 import type { Build } from "../version.ts";
 import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import { adminOptionsOf, createAdmin } from "../admin/index.ts";
 import { type Applied, createInstance } from "../admin/instance.ts";
 import { createInstanceFile } from "../admin/instance-file.ts";
-import type { AdminTailnet } from "../admin/routes.ts";
 import { troublesOfAll } from "../admin/troubles.ts";
 import type { Overview } from "../admin/overview.ts";
 import { mergePages, observeProcess } from "../export/index.ts";
@@ -40,6 +40,7 @@ export interface App {
   stop(deadlineMs: number): Promise<Stopped>;
   /** What the app listens on. */
   readonly addresses: ReceiverAddresses & { readonly admin?: string };
+  /** Of the first tailnet, as are its events. @throws {Unavailable} while another instance leads. */
   overview(): Overview;
   /** A page of accepted events. */
   events(query: EventQuery): Promise<EventPage>;
@@ -69,8 +70,8 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     closed: () => receivers?.closed ?? [],
     useWebhookSecrets: (tailnet, secret, previous) => receivers?.useStoredSecrets(tailnet, secret, previous),
   });
-  const [core, ...others] = cores;
-  const { processTelemetry: telemetry, leading } = core;
+  const [core] = cores;
+  const { processTelemetry: telemetry } = core;
   const shared = { telemetry, logger: core.logger, clock };
   telemetry.observe("tailscale2otel.up", () => [{ value: 1, attributes: {} }]);
   telemetry.observe("tailscale2otel.build_info", () => [{ value: 1, attributes: { version } }]);
@@ -79,12 +80,12 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
     ...shared,
     build,
     startedAt,
-    troubles: () => troublesOfAll(cores.map(({ name, leading: { health } }) => ({ name, health: health() }))),
+    troubles: () => troublesOfAll(cores.map(({ name, health }) => ({ name, health: health() }))),
     listeners: () => [...(receivers?.listeners ?? []), ...(config.admin.enabled ? [admin] : [])],
   });
   const admin = createAdmin(adminOptionsOf(config), {
     ...shared,
-    tailnets: [shownOf(core), ...others.map(shownOf)],
+    tailnets: cores,
     scrape: async () => (cores.length === 1 ? core.scrape() : mergePages(await ofEach(cores, (one) => one.scrape()))),
     instance: instance.show,
     instanceFile: createInstanceFile(config.state.path, { ...shared, version }),
@@ -92,18 +93,18 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
   try {
     if (config.admin.enabled) await admin.start();
     receivers = createReceivers(config, cores, shared);
-    for (const one of cores) one.leading.recall();
+    for (const one of cores) one.recall();
     await receivers.start();
   } catch (error) {
     for (const one of cores) one.end();
     endObserving();
-    await ofEach(cores, (one) => one.leading.stopAsking());
-    for (const one of cores) one.leading.closeFeeds();
+    await ofEach(cores, (one) => one.stopAsking(0));
+    for (const one of cores) one.closeFeeds();
     await admin.stop(0);
     await ofEach(cores, (one) => one.close(0));
     throw error;
   }
-  for (const one of cores) one.leading.begin();
+  for (const one of cores) one.begin();
 
   return {
     get addresses() {
@@ -116,25 +117,29 @@ export async function startApp(started: Applied, deps: AppDeps): Promise<App> {
       await admin.reload(adminOptionsOf(next));
       const tailnets = tailnetConfigs(next);
       await receivers.reload(next, tailnets);
-      for (const { name, config: own } of tailnets) cores.find((one) => one.name === name)?.leading.reload(own);
+      for (const { name, config: own } of tailnets) cores.find((one) => one.name === name)?.reload(own);
     },
     async stop(deadlineMs) {
       const endsAt = performance.now() + deadlineMs;
       for (const one of cores) one.end();
-      await Promise.all([ofEach(cores, (one) => one.leading.stopAsking()), receivers.stop(deadlineMs * intakeShare)]);
-      for (const one of cores) one.leading.closeFeeds();
+      await Promise.all([
+        ofEach(cores, (one) => one.stopAsking(deadlineMs * intakeShare)),
+        receivers.stop(deadlineMs * intakeShare),
+      ]);
+      for (const one of cores) one.closeFeeds();
       await admin.stop(lastAnswersMs);
       endObserving();
       const left = await ofEach(cores, (one) => one.close(Math.max(0, endsAt - performance.now())));
       return { pending: left.reduce((sum, pending) => sum + pending, 0) };
     },
-    overview: leading.overview,
-    events: (query) => leading.events.read(query),
+    overview: () => viewsOf(core).overview(),
+    events: (query) => viewsOf(core).events.read(query),
   };
 }
 
-function shownOf({ name, leading }: Core): AdminTailnet {
-  return { name, health: leading.health, status: leading.status, leading, leader: () => "" };
+function viewsOf({ leading }: Core): NonNullable<Core["leading"]> {
+  if (leading === undefined) throw new Unavailable("another instance leads");
+  return leading;
 }
 
 function ofEach<Result>(cores: readonly Core[], work: (core: Core) => Promise<Result>): Promise<readonly Result[]> {

@@ -2,6 +2,7 @@
  * The half of a core that counts, delivers, polls and shows: it exists while this instance leads. It is made once the journal is
  * this instance's to lead, begins when the receivers listen, and ends with a last delivery and a last fold.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { hasCredentials, type Config } from "../config/index.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -20,6 +21,8 @@ import { Ledger } from "../ledger/index.ts";
 import { Counting } from "../pipeline/counting.ts";
 import { createRetry, type Pipeline } from "../pipeline/index.ts";
 import { observeStore } from "../pipeline/observe.ts";
+import { EdgeBook } from "../processors/edges.ts";
+import { EndBook } from "../processors/ends.ts";
 import type { MeasureContext } from "../processors/flow-metrics.ts";
 import { directoryOf } from "../processors/index.ts";
 import { createPoller } from "../receivers/poller/index.ts";
@@ -27,8 +30,9 @@ import { createTailnet } from "../tailnet/index.ts";
 import { createTailscaleApi } from "../tailscale/index.ts";
 import type { TermTelemetry } from "./telemetry.ts";
 
-export interface LeadingDeps
-  extends MeasureContext, Pick<ExportDeps, "instruments" | "onStdoutClosed" | "entry" | "random"> {
+export interface LeadingDeps extends MeasureContext, Pick<ExportDeps, "onStdoutClosed" | "entry" | "random"> {
+  /** Absent if they are exported another way. */
+  readonly instruments?: ExportDeps["instruments"];
   readonly journal: Journal;
   readonly pipeline: Pipeline;
   readonly telemetry: TermTelemetry;
@@ -55,9 +59,17 @@ const lastRequestMs = 2000;
 /** The share of the remaining time for one last delivery of logs. */
 const lastLogsShare = 0.5;
 
+/** For the last delivery and the last export of a term, while another instance waits to lead. */
+const lastOfTermMs = 3000;
+
+const restoreRetryMs = 1000;
+
 /** Delivers at once, counts and polls from `begin` on. @throws {ConfigError} if a file of `otlp.tls` cannot be read. */
 export async function createLeading(config: Config, deps: LeadingDeps) {
-  const { journal, settings, edges, ends, pipeline, telemetry, logger, clock, version, random, startedAt } = deps;
+  const { journal, settings, pipeline, telemetry, logger, clock, version, random, startedAt } = deps;
+  const { tail } = journal;
+  // Rows that are read are measured by books of their own.
+  const { edges, ends } = tail === undefined ? deps : { edges: new EdgeBook(settings), ends: new EndBook(settings) };
   const ledger = new Ledger(config, deps);
   const { instanceId } = journal.identity;
   const exporter = createExporter(
@@ -78,9 +90,9 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
   );
   const shared = { journal, ledger, pipeline, settings, edges, ends, telemetry, logger, clock, random };
   const events = new EventFeed(shared);
-  const counting = new Counting(shared);
+  const counting: Counting = new Counting({ ...shared, counted: (row) => live.added(row) });
   const traffic = createTraffic({ ...shared, counting, pace: events.pace });
-  const live = new Live({ ...shared, overview: () => overview(), traffic, events });
+  const live: Live = new Live({ ...shared, overview: () => overview(), traffic, events });
   const api = hasCredentials(config) ? createTailscaleApi(config.tailscale, { ...shared, fetch }) : undefined;
   const poller = createPoller(config, { ...shared, api });
   const tailnet = createTailnet(config, {
@@ -96,6 +108,12 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
   await useDestinations(config, { journal, logger, move: exporter.move });
   const { cursor, destinations, lastSeq: committedSeq, pendingRecords } = journal;
   exporter.start({ cursor, destinations, committedSeq, pendingRecords });
+  if (tail !== undefined)
+    tail.onGrowth = (lastSeq, records) => {
+      exporter.grown(lastSeq, records);
+      counting.grown();
+      events.committed();
+    };
   observeStore(config, shared);
 
   const health = (): Health => ({
@@ -137,10 +155,19 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
   let stopFolding = (): void => undefined;
   let restoring: Promise<void> = Promise.resolve();
 
+  /** A database may be away for a while. @throws the error of a file. */
+  async function stepFailed(failure: unknown): Promise<false> {
+    if (tail === undefined) throw failure;
+    logger.debug("the journal cannot be read to restore the counters; trying again", { reason: reasonOf(failure) });
+    await delay(restoreRetryMs, undefined, { signal: ending.signal }).catch(() => undefined);
+    return false;
+  }
+
   /** Runs while records are already accepted: the port opens before the counters are restored. */
   async function restoreCounters(): Promise<void> {
     const beganAt = performance.now();
-    while (!ending.signal.aborted && !(await counting.step())) await new Promise((resolve) => setImmediate(resolve));
+    while (!ending.signal.aborted && !(await counting.step().catch(stepFailed)))
+      await new Promise((resolve) => setImmediate(resolve));
     if (ending.signal.aborted) return;
     const { rows, ...restored } = counting.progress;
     if (rows > 0) logger.info("counters restored", { rows, ...restored, ms: Math.round(performance.now() - beganAt) });
@@ -158,14 +185,20 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     traffic,
     live,
     operations: createOperations(operationsDeps),
+    /** Records that are left for another term to deliver. */
+    get pending(): number {
+      return journal.pendingRecords;
+    },
     /** The last committed fold. */
     shown: () => ledger.shown,
     /** Whether commits should come with the text of their rows. */
     get wantsText(): boolean {
-      return exporter.wantsText;
+      return tail === undefined && exporter.wantsText;
     },
     /** Counts and delivers a commit of this process; called in the order of rows. */
     committed(batch: Committed): void {
+      // The tail announces it, with those of the others.
+      if (tail !== undefined) return;
       exporter.committed(batch);
       counting.committed(batch);
       events.committed();
@@ -185,34 +218,55 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
       tailnet.reload(next);
       exporter.useCredentials(next);
     },
-    /** Asks Tailscale for nothing more, and restores no further. */
-    async stopAsking(): Promise<void> {
+    stopAsking,
+    closeFeeds,
+    finish,
+    /** The end of a term that others are waiting for. */
+    async end(deadlineMs: number): Promise<void> {
+      await stopAsking();
+      closeFeeds();
+      await finish(Math.min(deadlineMs, lastOfTermMs));
+    },
+    /** Another instance leads: nothing is delivered or written any more. */
+    async abandon(): Promise<void> {
       ending.abort();
-      await Promise.all([poller.stop(lastRequestMs), tailnet.stop(lastRequestMs), restoring]);
-    },
-    /** Those who look get no more. */
-    closeFeeds(): void {
-      events.close();
-      traffic.stop();
-      live.close();
-    },
-    /** Once nothing more comes in: the last delivery, the last fold, the last export of metrics. */
-    async finish(deadlineMs: number): Promise<void> {
-      const endsAt = performance.now() + deadlineMs;
-      const remainingMs = (): number => Math.max(0, endsAt - performance.now());
       stopFolding();
-      await exporter.stopLogs(remainingMs() * lastLogsShare);
-      if (counting.isCaughtUp)
-        await ledger.fold(clock()).then(
-          (fold) => exporter.folded(fold),
-          (error: unknown) =>
-            logger.warn("cannot commit the last counters; the next start restores what the journal still holds", {
-              reason: reasonOf(error),
-            }),
-        );
-      await exporter.stop(remainingMs());
+      closeFeeds();
       counting.close();
       telemetry.end();
+      await Promise.all([exporter.abandon(), poller.stop(0), tailnet.stop(0), restoring]);
     },
   };
+
+  /** Asks Tailscale for nothing more, and restores no further. */
+  async function stopAsking(): Promise<void> {
+    ending.abort();
+    await Promise.all([poller.stop(lastRequestMs), tailnet.stop(lastRequestMs), restoring]);
+  }
+
+  /** Those who look get no more. */
+  function closeFeeds(): void {
+    events.close();
+    traffic.stop();
+    live.close();
+  }
+
+  /** Once nothing more comes in: the last delivery, the last fold, the last export of metrics. */
+  async function finish(deadlineMs: number): Promise<void> {
+    const endsAt = performance.now() + deadlineMs;
+    const remainingMs = (): number => Math.max(0, endsAt - performance.now());
+    stopFolding();
+    await exporter.stopLogs(remainingMs() * lastLogsShare);
+    if (counting.isCaughtUp)
+      await ledger.fold(clock()).then(
+        (fold) => exporter.folded(fold),
+        (error: unknown) =>
+          logger.warn("cannot commit the last counters; the next start restores what the journal still holds", {
+            reason: reasonOf(error),
+          }),
+      );
+    await exporter.stop(remainingMs());
+    counting.close();
+    telemetry.end();
+  }
 }

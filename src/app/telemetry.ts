@@ -14,7 +14,7 @@ type Read = () => readonly never[];
  * Returns what makes a telemetry for one term after another. An instrument keeps its callbacks for ever: it gets one, which reads
  * what the present term observes.
  */
-export function createTerms(telemetry: Telemetry): () => TermTelemetry {
+export function createTermTelemetry(telemetry: Telemetry): () => TermTelemetry {
   const present = new Map<Observed, Set<Read>>();
   return () => {
     const mine: (readonly [Set<Read>, Read])[] = [];

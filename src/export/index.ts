@@ -39,7 +39,7 @@ export { observeProcess } from "./self-observability.ts";
 export interface ExportDeps extends Omit<WorkerDeps, "onAcknowledged"> {
   readonly journal: Pick<Journal, "readState" | "writeState">;
   /** Their points go along with each fold. */
-  readonly instruments: Pick<Instruments, "collect">;
+  readonly instruments?: Pick<Instruments, "collect"> | undefined;
   /** The ledger's last committed fold. */
   readonly shown: () => Fold;
 }
@@ -147,6 +147,11 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       if (deliversAny) worker.committed(batch);
       if (!deliversLogs) local.committed(batch);
     },
+    /** So many records were accepted up to that row, by any instance. */
+    grown(lastSeq: number, records: number): void {
+      if (deliversAny) worker.wake();
+      if (!deliversLogs) local.grown(records, lastSeq);
+    },
     /** Whether commits should come with the text of their rows. */
     get wantsText(): boolean {
       return sharesRows && worker.wantsText;
@@ -167,11 +172,13 @@ export function createExporter(config: Config, context: ExportContext, deps: Exp
       const texts = takeTruncatedTexts();
       if (texts > 0) telemetry.add("tailscale2otel.export.truncated_texts", texts, {});
       if (!exportsMetrics) return;
-      const { scopeMetrics } = await instruments.collect();
+      const scopeMetrics = (await instruments?.collect())?.scopeMetrics ?? [];
       worker.post("fold", foldMessage(fold, scopeMetrics));
       const series = fold.metrics.reduce((sum, { values }) => sum + values.length, 0);
       if (series >= seriesPerCollection) collectGarbage();
     },
+    /** Ends at once: somebody else delivers. */
+    abandon: (): Promise<void> => worker.abandon(),
     /** One last delivery of logs. The cursor reported by then is the last. */
     stopLogs: (deadlineMs: number): Promise<void> => worker.stopLogs(deadlineMs),
     /** One last export of everything else, then the worker ends; all by the deadline. Safe twice, and before `start`. */
@@ -231,5 +238,6 @@ function createLocalDelivery(onProgress: (progress: Progress) => void) {
       const records = parts.reduce((sum, { accepted }) => sum + accepted, 0);
       deliver(records, lastSeq);
     },
+    grown: deliver,
   };
 }

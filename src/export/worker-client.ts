@@ -114,6 +114,11 @@ export class ExportWorker {
   /** More rows are committed. */
   committed(batch: CommittedRows): void {
     this.#rows.push(...rowsOf(batch));
+    this.wake();
+  }
+
+  /** More rows are committed, which the worker reads. */
+  wake(): void {
     if (!this.#isWaking) setTimeout(() => this.#handOver(), wakeMs);
     this.#isWaking = true;
   }
@@ -138,12 +143,23 @@ export class ExportWorker {
     }
   }
 
+  /** Ends at once, without a last delivery: somebody else delivers. */
+  async abandon(): Promise<void> {
+    this.#isStopping = true;
+    clearTimeout(this.#restart);
+    await this.#terminate();
+  }
+
   stopLogs(deadlineMs: number): Promise<void> {
     return this.#ask("stopLogs", deadlineMs);
   }
 
   async stop(deadlineMs: number): Promise<void> {
     await this.#ask("stop", deadlineMs);
+    await this.#terminate();
+  }
+
+  async #terminate(): Promise<void> {
     const last = this.#worker;
     this.#worker = undefined;
     if (last === undefined) return;

@@ -31,6 +31,9 @@ import type { MeasuredPart } from "./parts.ts";
 const stepMs = 5;
 const rowsAtOnce = { rows: 16, bytes: 256 * 1024 };
 
+/** When reading goes on after it has failed. */
+const retryMs = 1000;
+
 /** Records that do not measure are logged and marked up to this many; after a bug it may be all of them. */
 const maxMarked = 100;
 
@@ -38,12 +41,16 @@ export interface CountingDeps extends MeasureContext {
   readonly journal: Journal;
   readonly ledger: Ledger;
   readonly logger: Logger;
+  /** With a tail: called with each row that is counted once the ledger has caught up. */
+  readonly counted?: (row: Row) => void;
 }
 
 export class Counting {
   readonly #deps: CountingDeps;
   readonly #flowRows: FlowRows;
   #reader: JournalReader | undefined;
+  #isReadingOn = false;
+  #isClosed = false;
   /** Whether every committed row is counted. Nothing may be folded before. */
   isCaughtUp = false;
   /** What has been read after the start: rows, records of them that no longer measure, rows that cannot be read. */
@@ -54,7 +61,10 @@ export class Counting {
     this.#flowRows = new FlowRows(deps);
   }
 
-  /** Counts a commit; called in the order of rows, inside the turn. While the ledger is behind, it will read the row instead. */
+  /**
+   * Counts a commit; called in the order of rows, inside the turn, if the journal has no tail. While the ledger is behind, it will
+   * read the row instead.
+   */
   committed({ source, receivedAt, parts, tally, lastSeq }: Committed): void {
     if (!this.isCaughtUp) return;
     const { ledger } = this.#deps;
@@ -74,6 +84,41 @@ export class Counting {
   /** Reads rows for a few milliseconds; called again once it has resolved. Resolves with whether the ledger has caught up. */
   async step(): Promise<boolean> {
     if (this.isCaughtUp) return true;
+    if (!(await this.#readSome())) return false;
+    const { journal, ledger } = this.#deps;
+    // From here on commits are counted as they come: nothing may come in between.
+    this.isCaughtUp = true;
+    if (journal.tail === undefined) this.#closeReader();
+    const unmeasured = { class: "note", reason: "unmeasured" } as const;
+    ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.not_counted);
+    await this.#settleLoss();
+    this.grown();
+    return true;
+  }
+
+  /** With a tail: there are more rows, of whichever instance. They are read once the ledger has caught up. */
+  grown(): void {
+    if (!this.isCaughtUp || this.#isClosed || this.#isReadingOn || this.#deps.journal.tail === undefined) return;
+    this.#isReadingOn = true;
+    void this.#readOn();
+  }
+
+  async #readOn(): Promise<void> {
+    let isAtEnd = false;
+    try {
+      while (!this.#isClosed && !isAtEnd) {
+        isAtEnd = await this.#readSome();
+        if (!isAtEnd) await new Promise((resolve) => setImmediate(resolve));
+      }
+    } catch (error) {
+      this.#deps.logger.debug("rows cannot be read to be counted; trying again", { reason: reasonOf(error) });
+    }
+    this.#isReadingOn = false;
+    if (!isAtEnd && !this.#isClosed) setTimeout(() => this.grown(), retryMs).unref();
+  }
+
+  /** Reads for a few milliseconds, at most to the end. Resolves with whether that is reached: nothing has come since. */
+  async #readSome(): Promise<boolean> {
     const { journal, ledger } = this.#deps;
     const endsAt = performance.now() + stepMs;
     const reader = (this.#reader ??= journal.openReader());
@@ -86,15 +131,10 @@ export class Counting {
       for (const row of rows) {
         this.#countRow(row);
         ledger.measuredSeq = row.seq;
+        if (this.isCaughtUp) this.#deps.counted?.(row);
       }
       if (performance.now() >= endsAt && ledger.measuredSeq < journal.lastSeq) return false;
     }
-    // From here on commits are counted as they come: nothing may come in between.
-    this.isCaughtUp = true;
-    this.close();
-    const unmeasured = { class: "note", reason: "unmeasured" } as const;
-    ledger.count("tailscale2otel.quarantine.records", unmeasured, this.progress.not_counted);
-    await this.#settleLoss();
     return true;
   }
 
@@ -105,6 +145,11 @@ export class Counting {
 
   /** Ends the reading, wherever it is. */
   close(): void {
+    this.#isClosed = true;
+    this.#closeReader();
+  }
+
+  #closeReader(): void {
     this.#reader?.close();
     this.#reader = undefined;
   }

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
 import { silentLogger } from "../../src/lib/logger.ts";
-import { startOfJournal } from "../../src/journal/index.ts";
+import { type Journal, startOfJournal, type Tail } from "../../src/journal/index.ts";
 import { Ledger } from "../../src/ledger/index.ts";
 import { Counting } from "../../src/pipeline/counting.ts";
 import { createPipeline } from "../../src/pipeline/index.ts";
@@ -11,6 +11,7 @@ import { EdgeBook } from "../../src/processors/edges.ts";
 import { EndBook } from "../../src/processors/ends.ts";
 import type { Store, StoreParts } from "../support/store.ts";
 import { auditValue, connection, enveloped, flowValue } from "../support/records.ts";
+import { aWhile, until } from "../support/wait.ts";
 import { badAddress, failingDirectory, Restarts, send, sumsOf } from "./restarts.ts";
 
 let restarts: Restarts;
@@ -121,6 +122,33 @@ test("commits while the ledger is behind are read as rows, each once", async () 
   await send(behind, [flowValue({ nodeId: "d" })]);
   expect(counted()).toEqual([true, 4, 4]);
   expect(counting.progress).toEqual({ rows: 3, not_counted: 0, unreadable: 0 });
+});
+
+test("with a tail, rows of all instances are counted as they are announced, whoever committed them", async () => {
+  await sendRows(["a"], ["b"]);
+  const { config, settings } = restarts.store;
+  const tail: Tail = { onGrowth() {} };
+  const journal = Object.create(restarts.store.journal, { tail: { value: tail } }) as Journal;
+  const ledger = new Ledger(config, { journal, logger: silentLogger });
+  const deps = { journal, settings, edges: new EdgeBook(settings), ends: new EndBook(settings) };
+  const added: number[] = [];
+  const counting = new Counting({ ...deps, ledger, logger: silentLogger, counted: ({ seq }) => void added.push(seq) });
+  await sendRows(["c"]);
+  counting.grown();
+  await counting.catchUp();
+  expect([ledger.measuredSeq, ledger.sum("tailscale.network.reporter.observations")]).toEqual([3, 3]);
+  for (const node of ["d", "e", "f"]) {
+    await sendRows([node]);
+    counting.grown();
+  }
+  await until(() => ledger.measuredSeq === 6);
+  expect(ledger.sum("tailscale.network.reporter.observations")).toBe(6);
+  expect(added).toEqual([4, 5, 6]);
+  counting.close();
+  await sendRows(["g"]);
+  counting.grown();
+  await aWhile();
+  expect(ledger.measuredSeq).toBe(6);
 });
 
 describe("rows that are gone", () => {

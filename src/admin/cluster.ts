@@ -1,0 +1,73 @@
+/** How the instances that share a journal stand, for `/api/v1/status`, and which of them to ask for what only the leader knows. */
+import { type Cluster, type ClusterView, type Member, reasonOf } from "../journal/index.ts";
+import { timeText } from "./redeliveries.ts";
+import type { Health } from "./status.ts";
+
+/** Times are RFC 3339. */
+export interface ClusterStatus {
+  /** The instance that answers. */
+  readonly member: string;
+  readonly isLeading: boolean;
+  /** Absent, as is all that follows, while the database cannot be asked. */
+  readonly members?: readonly ShownMember[];
+  readonly lease?: {
+    /** Rises with each leader. */
+    readonly fence: number;
+    /** Until another instance may lead, unless the leader renews it; negative once it is over. */
+    readonly expiresInMs: number;
+  };
+  /** Rows of the journal: the last one, the last that is in committed counters, and the next one to be delivered. */
+  readonly rows?: Readonly<Record<"last" | "counted" | "toDeliver", number>>;
+  readonly roundTripMs?: number;
+  /** Why the database cannot be asked. */
+  readonly trouble?: string;
+}
+
+export interface ShownMember extends Omit<Member, "startedAt" | "seenAt"> {
+  readonly startedAt: string;
+  readonly seenAt: string;
+}
+
+/** What a follower says of itself: all that is about the tailnet is known to the leader only. */
+export interface FollowerStatus extends Health {
+  readonly version: string;
+  readonly statePath: string;
+  readonly cluster: ClusterStatus;
+}
+
+export async function clusterStatus(cluster: Cluster): Promise<ClusterStatus> {
+  const { member, isLeading } = cluster;
+  try {
+    return { member, isLeading, ...shown(await cluster.view()) };
+  } catch (error) {
+    return { member, isLeading, trouble: reasonOf(error) };
+  }
+}
+
+function shown({ members, fence, leaseMs, lastSeq, measuredSeq, cursorSeq, roundTripMs }: ClusterView) {
+  return {
+    members: members.map(({ startedAt, seenAt, ...one }) => ({
+      ...one,
+      startedAt: timeText(startedAt),
+      seenAt: timeText(seenAt),
+    })),
+    lease: { fence, expiresInMs: Math.round(leaseMs) },
+    rows: { last: lastSeq, counted: measuredSeq, toDeliver: cursorSeq },
+    roundTripMs: Math.round(roundTripMs * 10) / 10,
+  };
+}
+
+/** Which instance leads, and where it can be asked: sentences. */
+export async function leaderText(cluster: Cluster): Promise<string> {
+  const own = "this instance takes records in and does not lead";
+  const { members, trouble } = await clusterStatus(cluster);
+  if (members === undefined)
+    return `${own}; which one leads is not known: ${trouble ?? "the database does not answer"}`;
+  const leader = members.find(({ isLeader }) => isLeader);
+  if (leader === undefined || leader.id === cluster.member)
+    return `${own}; no instance leads at the moment: ask again in a few seconds`;
+  const name = leader.host === "" ? leader.id : leader.host;
+  return leader.adminAddress === ""
+    ? `${own}: ask ${name}, which leads and has no admin listener (admin.enabled)`
+    : `${own}: ask ${name}, which leads, at ${leader.adminAddress}`;
+}
