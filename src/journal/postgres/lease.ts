@@ -1,0 +1,273 @@
+/** Which instances share the journal, a row for each, and which of them leads: the holder of the lease, by the database's clock alone. */
+import { setTimeout as delay } from "node:timers/promises";
+import { Unavailable } from "../../errors.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { reasonOf } from "../batch.ts";
+import type { Cluster, ClusterView, Member } from "../journal.ts";
+import type { Connection } from "./connection.ts";
+import { type Heads, type HeadRow, headColumns } from "./head.ts";
+
+export interface MembershipDeps {
+  /** Used by nothing else: a renewal must not wait for a query. */
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly member: Pick<Member, "id" | "host" | "version" | "adminAddress">;
+  readonly leaseMs: number;
+  readonly heads: Heads;
+  readonly logger: Logger;
+}
+
+/** One instance's time as the leader. */
+export interface Lease {
+  /** Every write carries it; one with an older number is refused. */
+  readonly fence: number;
+  /** Aborted once another instance leads, or may. */
+  readonly lost: AbortSignal;
+  /** Whether it was lost or given back. */
+  readonly isOver: boolean;
+  /** To be called when a write was refused. */
+  lose(reason: string): void;
+  /** Lets another instance lead at once. Nothing may be written afterwards. */
+  release(): Promise<void>;
+}
+
+interface Candidate {
+  readonly resolve: (lease: Lease) => void;
+}
+
+/** How often an instance that waits asks for the lease: a stop hands it over within this time. */
+const askMs = 1000;
+
+/** How often a failed renewal is repeated. */
+const retryMs = 250;
+
+/** A stop does not wait longer for the database. */
+const farewellMs = 2000;
+
+/** An instance that was not stopped cleanly is shown for an hour. */
+const forgottenMs = 3_600_000;
+
+/** On the database's clock: now, and when the statement began, before it may have waited for a lock. */
+const now = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
+const begun = "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000)::bigint";
+
+const sqlOf = (s: string) => ({
+  seen: `WITH me AS (INSERT INTO ${s}.member (id, host, version, admin_address, started_at, seen_at)
+      VALUES ($1, $2, $3, $4, ${now}, ${now}) ON CONFLICT (id) DO UPDATE SET seen_at = ${now}),
+    gone AS (DELETE FROM ${s}.member WHERE seen_at < ${now} - ${forgottenMs} AND id <> $1)
+    SELECT ${headColumns} FROM ${s}.head`,
+  ask: `UPDATE ${s}.lease SET holder = $1, fence = fence + 1, until_at = ${begun} + $2 WHERE until_at < ${now} RETURNING fence`,
+  renew: `UPDATE ${s}.lease SET until_at = ${begun} + $2 WHERE holder = $1 AND fence = $3 RETURNING fence`,
+  release: `UPDATE ${s}.lease SET holder = '', until_at = 0 WHERE holder = $1 AND fence = $2`,
+  leave: `DELETE FROM ${s}.member WHERE id = $1`,
+  view: `SELECT id, host, m.version, admin_address AS "adminAddress", started_at AS "startedAt", seen_at AS "seenAt",
+      id = holder AS "isLeader", fence, until_at - ${now} AS "leaseMs", seq AS "lastSeq",
+      (SELECT value FROM ${s}.state WHERE name = 'measured') AS measured, (SELECT value FROM ${s}.state WHERE name = 'cursor') AS cursor
+    FROM ${s}.head CROSS JOIN ${s}.lease LEFT JOIN ${s}.member m ON TRUE ORDER BY started_at, id`,
+});
+
+interface ViewRow extends Omit<Member, "id" | "isLeader"> {
+  readonly id: string | null;
+  readonly isLeader: boolean | null;
+  readonly fence: number;
+  readonly leaseMs: number;
+  readonly lastSeq: number;
+  readonly measured: Uint8Array | null;
+  readonly cursor: Uint8Array | null;
+}
+
+/** This instance among the others. From `register` to `close` it shows a sign of life each third of a lease. */
+export class Membership implements Cluster {
+  readonly #deps: MembershipDeps;
+  readonly #sql: ReturnType<typeof sqlOf>;
+  #lease: HeldLease | undefined;
+  #candidate: Candidate | undefined;
+  #isClosed = false;
+  #beats: Promise<void> | undefined;
+  #seenAt = Number.NEGATIVE_INFINITY;
+  #wake: () => void = () => undefined;
+
+  constructor(deps: MembershipDeps) {
+    this.#deps = deps;
+    this.#sql = sqlOf(deps.schema);
+  }
+
+  get member(): string {
+    return this.#deps.member.id;
+  }
+
+  get isLeading(): boolean {
+    return this.#lease?.isOver === false;
+  }
+
+  /** Adds this instance to the others, again if it has been forgotten. */
+  async register(): Promise<void> {
+    await this.#showLife();
+    this.#beats ??= this.#beat();
+  }
+
+  /** Resolves once this instance leads. Rejects when the signal aborts. One at a time. */
+  lead(signal: AbortSignal): Promise<Lease> {
+    return new Promise((resolve, reject) => {
+      const stop = (): void => {
+        this.#candidate = undefined;
+        reject(signal.reason as Error);
+      };
+      if (signal.aborted) return stop();
+      signal.addEventListener("abort", stop, { once: true });
+      this.#candidate = {
+        resolve(lease) {
+          signal.removeEventListener("abort", stop);
+          resolve(lease);
+        },
+      };
+      this.#wake();
+    });
+  }
+
+  async view(): Promise<ClusterView> {
+    const startedAt = performance.now();
+    const rows = await this.#deps.connection.query<ViewRow>(this.#sql.view).catch((error: unknown) => {
+      throw new Unavailable(`the database does not answer: ${reasonOf(error)}`);
+    });
+    const [row] = rows;
+    if (row === undefined) throw new Unavailable("the database has no lease: its schema is incomplete");
+    const numberIn = (value: Uint8Array | null, name: string): number | undefined =>
+      value === null ? undefined : (JSON.parse(new TextDecoder().decode(value)) as Record<string, number>)[name];
+    return {
+      members: rows.flatMap(({ id, host, version, adminAddress, startedAt: from, seenAt, isLeader }) =>
+        id === null ? [] : [{ id, host, version, adminAddress, startedAt: from, seenAt, isLeader: isLeader === true }],
+      ),
+      fence: row.fence,
+      leaseMs: row.leaseMs,
+      lastSeq: row.lastSeq,
+      measuredSeq: numberIn(row.measured, "measuredSeq") ?? 0,
+      cursorSeq: numberIn(row.cursor, "seq") ?? 1,
+      roundTripMs: performance.now() - startedAt,
+    };
+  }
+
+  /** Gives the lease back and leaves. Does not wait long for a database that is away. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#wake();
+    const { connection } = this.#deps;
+    const farewell = async (): Promise<void> => {
+      await this.#beats;
+      await this.#lease?.release();
+      await connection.query(this.#sql.leave, [this.member]);
+    };
+    await Promise.race([farewell().catch(() => undefined), delay(farewellMs, undefined, { ref: false })]);
+    this.#lease?.end();
+    connection.close();
+  }
+
+  async #beat(): Promise<void> {
+    while (!this.#isClosed) {
+      const third = this.#deps.leaseMs / 3;
+      let pauseMs = this.#candidate === undefined ? third : Math.min(third, askMs);
+      try {
+        if (this.isLeading) await this.#lease?.renew();
+        else if (this.#candidate !== undefined) await this.#ask();
+        if (performance.now() - this.#seenAt >= third) await this.#showLife();
+        if (this.isLeading) pauseMs = third;
+      } catch {
+        /** The connection says what is wrong, once. A lease that cannot be renewed ends by itself. */
+        pauseMs = Math.min(retryMs, third);
+      }
+      await this.#pause(pauseMs);
+    }
+  }
+
+  async #ask(): Promise<void> {
+    const { connection, leaseMs, logger } = this.#deps;
+    const sentAt = performance.now();
+    const [taken] = await connection.query<{ fence: number }>(this.#sql.ask, [this.member, leaseMs]);
+    if (taken === undefined) return;
+    const lease = new HeldLease(this.#deps, taken.fence, sentAt);
+    this.#lease = lease;
+    const candidate = this.#candidate;
+    this.#candidate = undefined;
+    if (candidate === undefined || this.#isClosed) return lease.release();
+    logger.info("this instance leads now: it counts, delivers and polls", { member: this.member, fence: taken.fence });
+    candidate.resolve(lease);
+  }
+
+  async #showLife(): Promise<void> {
+    const { connection, member, heads } = this.#deps;
+    const startedAt = performance.now();
+    const values = [member.id, member.host, member.version, member.adminAddress];
+    const [head] = await connection.query<HeadRow>(this.#sql.seen, values);
+    if (head !== undefined) heads.see(head);
+    this.#seenAt = startedAt;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isClosed) return resolve();
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+class HeldLease implements Lease {
+  readonly fence: number;
+  readonly #deps: MembershipDeps;
+  readonly #sql: ReturnType<typeof sqlOf>;
+  readonly #lost = new AbortController();
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  isOver = false;
+
+  /** `sentAt`: when it was asked for, by the steady clock. The database counts from a later moment. */
+  constructor(deps: MembershipDeps, fence: number, sentAt: number) {
+    this.#deps = deps;
+    this.#sql = sqlOf(deps.schema);
+    this.fence = fence;
+    this.#extend(sentAt);
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  async renew(): Promise<void> {
+    const { connection, member, leaseMs } = this.#deps;
+    const sentAt = performance.now();
+    const [renewed] = await connection.query(this.#sql.renew, [member.id, leaseMs, this.fence]);
+    if (this.isOver) return;
+    if (renewed === undefined) this.lose("another instance leads");
+    else this.#extend(sentAt);
+  }
+
+  lose(reason: string): void {
+    if (this.isOver) return;
+    this.end();
+    this.#deps.logger.warn("this instance does not lead any more", { fence: this.fence, reason });
+    this.#lost.abort(new Unavailable(reason));
+  }
+
+  async release(): Promise<void> {
+    if (this.isOver) return;
+    this.end();
+    const { connection, member } = this.#deps;
+    await connection.query(this.#sql.release, [member.id, this.fence]).catch(() => undefined);
+  }
+
+  end(): void {
+    this.isOver = true;
+    clearTimeout(this.#deadline);
+  }
+
+  #extend(sentAt: number): void {
+    clearTimeout(this.#deadline);
+    const leftMs = sentAt + this.#deps.leaseMs - performance.now();
+    const reason = "the lease could not be renewed in time, so another instance may lead";
+    this.#deadline = setTimeout(() => this.lose(reason), Math.max(0, leftMs));
+  }
+}
