@@ -1,7 +1,7 @@
 /** How the instances that share a journal stand, for `/api/v1/status`, and which of them to ask for what only the leader knows. */
 import { type Cluster, type ClusterView, type Member, reasonOf } from "../journal/index.ts";
 import { timeText } from "./redeliveries.ts";
-import type { Health } from "./status.ts";
+import type { Health, RunningStatus } from "./status.ts";
 
 /** Times are RFC 3339. */
 export interface ClusterStatus {
@@ -32,7 +32,17 @@ export interface ShownMember extends Omit<Member, "startedAt" | "seenAt"> {
 export interface FollowerStatus extends Health {
   readonly version: string;
   readonly statePath: string;
+  readonly space: RunningStatus["space"];
+  readonly degraded: readonly string[];
+  readonly troubles?: RunningStatus["troubles"];
   readonly cluster: ClusterStatus;
+}
+
+/** What an instance that runs answers: only the leader, or one that is alone with its journal, has sums. */
+export type InstanceStatus = (RunningStatus & { readonly cluster?: ClusterStatus }) | FollowerStatus;
+
+export function isFollower(status: object): status is FollowerStatus {
+  return "cluster" in status && !("conservation" in status);
 }
 
 export async function clusterStatus(cluster: Cluster): Promise<ClusterStatus> {
@@ -59,12 +69,16 @@ function shown({ members, fence, leaseMs, lastSeq, measuredSeq, cursorSeq, round
 
 /** Which instance leads, and where it can be asked: sentences. */
 export async function leaderText(cluster: Cluster): Promise<string> {
+  return whomToAsk(await clusterStatus(cluster));
+}
+
+/** The same from what a follower has answered. */
+export function whomToAsk({ member, members, trouble }: ClusterStatus): string {
   const own = "this instance takes records in and does not lead";
-  const { members, trouble } = await clusterStatus(cluster);
   if (members === undefined)
     return `${own}; which one leads is not known: ${trouble ?? "the database does not answer"}`;
   const leader = members.find(({ isLeader }) => isLeader);
-  if (leader === undefined || leader.id === cluster.member)
+  if (leader === undefined || leader.id === member)
     return `${own}; no instance leads at the moment: ask again in a few seconds`;
   const name = leader.host === "" ? leader.id : leader.host;
   return leader.adminAddress === ""

@@ -91,7 +91,40 @@ const poll = Type.Object({
   trouble: optional(text),
 });
 
+const member = Type.Object({
+  id: text,
+  host: text,
+  version: text,
+  adminAddress: text,
+  startedAt: time,
+  seenAt: time,
+  isLeader: Type.Boolean(),
+});
+
+const cluster = Type.Object({
+  member: text,
+  isLeading: Type.Boolean(),
+  members: optional(Type.Array(member)),
+  lease: optional(Type.Object({ fence: number, expiresInMs: number })),
+  rows: optional(Type.Object({ last: number, counted: number, toDeliver: number })),
+  roundTripMs: optional(number),
+  trouble: optional(text),
+});
+
+/** Of an instance that does not lead. */
+export const FollowerAnswer = Type.Object({
+  version: word,
+  statePath: optional(text),
+  notReady: texts,
+  degraded: optional(texts),
+  troubles: optional(Type.Array(Type.Object({ severity: word, message: text, remedy: text }))),
+  space: Type.Object({ usedBytes: number, limitBytes: number }),
+  export: exportHealth,
+  cluster,
+});
+
 export const StatusAnswer = Type.Object({
+  cluster: optional(cluster),
   version: word,
   statePath: optional(text),
   notReady: texts,

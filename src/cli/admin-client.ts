@@ -1,10 +1,10 @@
 /** The client of the admin listener: asks an instance, trusts nothing that is answered, and says what went wrong. */
 import { X509Certificate } from "node:crypto";
 import type { TSchema } from "@sinclair/typebox";
+import { type InstanceStatus, isFollower } from "../admin/cluster.ts";
 import type { EventPage, EventQuery } from "../admin/events/index.ts";
 import type { Operations } from "../admin/operations.ts";
 import type { Overview } from "../admin/overview.ts";
-import type { RunningStatus } from "../admin/status.ts";
 import { connectionError } from "../lib/system-error.ts";
 import { printable } from "../lib/text.ts";
 import { isObject } from "../records/members.ts";
@@ -12,6 +12,7 @@ import { BadAnswer } from "../tailscale/errors.ts";
 import type { AdminAddress } from "./admin-address.ts";
 import {
   EventsAnswer,
+  FollowerAnswer,
   OverviewAnswer,
   readAnswer,
   RedeliveriesAnswer,
@@ -37,7 +38,7 @@ export interface AdminClient {
   /** Empty: none. */
   readonly token: string;
   readonly operations: Operations;
-  status(): Promise<RunningStatus>;
+  status(): Promise<InstanceStatus>;
   overview(): Promise<Overview>;
   events(query: EventQuery): Promise<EventPage>;
 }
@@ -45,7 +46,7 @@ export interface AdminClient {
 interface Question {
   readonly body?: object;
   /** Of the answer. */
-  readonly shape?: TSchema;
+  readonly shape?: TSchema | ((answer: unknown) => TSchema);
 }
 
 /** For the first answer, and for those that take longer because something is done. */
@@ -83,7 +84,8 @@ export async function findInstance(
     });
     const text = isObject(answer) && typeof answer["text"] === "string" ? printable(answer["text"]) : undefined;
     if (response.status === 401 && text !== undefined) throw new Error(`${address} ${tokenProblem(token)}`);
-    const misshapen = shape === undefined || !response.ok ? undefined : whyMisshapen(shape, answer);
+    const wanted = typeof shape === "function" ? shape(answer) : shape;
+    const misshapen = wanted === undefined || !response.ok ? undefined : whyMisshapen(wanted, answer);
     if (response.ok && answer !== undefined && misshapen === undefined) return answer as Answer;
     if (response.status === 503 && text !== undefined) throw new NoAnswer(text);
     if (response.status !== 404 && text !== undefined) throw new Error(text);
@@ -97,7 +99,8 @@ export async function findInstance(
     return new NoAnswer(`the instance has stopped answering (${why}). Check it with: tailscale2otel status`);
   }
 
-  const status = (): Promise<RunningStatus> => ask("/api/v1/status", { shape: StatusAnswer });
+  const shape = (answer: unknown) => (isObject(answer) && isFollower(answer) ? FollowerAnswer : StatusAnswer);
+  const status = (): Promise<InstanceStatus> => ask("/api/v1/status", { shape });
 
   try {
     await status();

@@ -1,13 +1,15 @@
 /** Access to an instance: through its admin listener while it runs, through its journal while it does not. */
 import { destinationStatuses, whyNoDestination } from "../admin/destinations.ts";
 import { createOperations, type Operations } from "../admin/operations.ts";
-import { type RunningStatus, type Status, statusOf } from "../admin/status.ts";
+import { type InstanceStatus, isFollower, whomToAsk } from "../admin/cluster.ts";
+import { type Status, statusOf } from "../admin/status.ts";
 import { silentTelemetry } from "../catalogue/telemetry.ts";
 import { type Config, type ConfigSources, loadSections } from "../config/index.ts";
 import { openJournal, primaryDestination } from "../journal/index.ts";
 import { Ledger } from "../ledger/index.ts";
 import { systemClock } from "../lib/clock.ts";
 import { createLog } from "../lib/log.ts";
+import { printable } from "../lib/text.ts";
 import { Counting } from "../pipeline/counting.ts";
 import { createPipeline, createRetry } from "../pipeline/index.ts";
 import { EdgeBook } from "../processors/edges.ts";
@@ -35,7 +37,7 @@ export interface Instance {
   readonly token?: string;
   readonly operations: Operations;
   /** Less of an instance that does not run. */
-  status(): Promise<Status & Partial<RunningStatus>>;
+  status(): Promise<InstanceStatus | Status>;
 }
 
 interface InstanceOptions {
@@ -71,7 +73,8 @@ export async function withInstance<Result>(
 
 /**
  * Finds the running instance, and finds it again when it has stopped answering: at another address perhaps, but with the same
- * state directory. @throws {NoAnswer} if there is none, and what `withInstance` throws.
+ * state directory. @throws {NoAnswer} if there is none, what `withInstance` throws, and an error if it does
+ * not lead.
  */
 export function createConnection({ args, sources, host, stop }: InstanceOptions): () => Promise<AdminClient> {
   let { err } = host;
@@ -81,6 +84,7 @@ export function createConnection({ args, sources, host, stop }: InstanceOptions)
     err = { ...err, write: async () => {} };
     if (found instanceof NoAnswer) throw new NoAnswer([found.message, found.remedy].filter(Boolean).join(". "));
     const status = await found.status();
+    if (isFollower(status)) throw new Error(printable(whomToAsk(status.cluster)));
     statePath ??= status.statePath;
     if (status.statePath !== statePath) throw new NoAnswer(`only another instance answers, at ${found.address}`);
     return found;

@@ -1,5 +1,6 @@
 /** `status`: the health of an instance, and the sums that show that nothing disappears. */
 import type { DestinationStatus } from "../admin/destinations.ts";
+import { type ClusterStatus, type FollowerStatus, isFollower } from "../admin/cluster.ts";
 import type { RunningStatus, Status } from "../admin/status.ts";
 import { remediesOf } from "../admin/troubles.ts";
 import { foldLines } from "../lib/fold.ts";
@@ -18,10 +19,15 @@ import {
   spaceText,
   sumTexts,
 } from "../screen/status-text.ts";
+import { clusterRows } from "../screen/cluster-text.ts";
 import { type Output, paint } from "./terminal.ts";
 
 /** `address`: the admin listener of an instance that runs. */
-type ShownStatus = Status & Partial<RunningStatus> & { readonly address?: string | undefined };
+type ShownStatus = Status & Partial<RunningStatus> & { readonly cluster?: ClusterStatus } & Addressed;
+
+interface Addressed {
+  readonly address?: string | undefined;
+}
 
 const signals = ["logs", "metrics"] as const;
 
@@ -41,7 +47,8 @@ export const statusCommand: Command = command({
   run: ({ args, sources, host }) =>
     withInstance({ args, sources, host }, async ({ isRunning, address, status: read }) => {
       const status = await read();
-      const troubles = [...status.notReady, ...(args.strict === true ? (status.degraded ?? []) : [])];
+      const degraded = "degraded" in status ? status.degraded : [];
+      const troubles = [...status.notReady, ...(args.strict === true ? degraded : [])];
       return {
         text: statusText({ ...status, address }, Date.now(), host.out),
         json: { running: isRunning, address, ...status },
@@ -51,15 +58,42 @@ export const statusCommand: Command = command({
 });
 
 /** `now`: epoch milliseconds. */
-export function statusText(status: ShownStatus, now: number, out: Pick<Output, "hasColor" | "columns">): string {
+export function statusText(
+  status: ShownStatus | (FollowerStatus & Addressed),
+  now: number,
+  out: Pick<Output, "hasColor" | "columns">,
+): string {
+  const rows = isFollower(status) ? followerRows(status, now, out) : statusRows(status, now, out);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return foldLines(rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""), out.columns);
+}
+
+type Rows = readonly (readonly [name: string, text: string])[];
+
+/** What the leader knows is not shown: it is named. */
+function followerRows(status: FollowerStatus & Addressed, now: number, out: Pick<Output, "hasColor">): Rows {
+  const { troubles = [], version, cluster, space } = status;
+  return [
+    ["instance", instanceText(status)],
+    ["health", healthText(status, out)],
+    ...remediesOf(troubles).map((remedy) => ["what to do", printable(remedy)] as const),
+    ["version", version],
+    ...clusterRows(cluster, now),
+    ["own metrics", signalText(status.export.metrics, undefined, now, 0)],
+    ["space", spaceText(space)],
+  ];
+}
+
+function statusRows(status: ShownStatus, now: number, out: Pick<Output, "hasColor">): Rows {
   const { conservation: sums, delivery, horizon, space } = status;
   const [received, accepted] = sumTexts(sums);
   const counters = countersText(status.counters);
-  const rows: (readonly [string, string])[] = [
+  return [
     ["instance", instanceText(status)],
     ["health", healthText(status, out)],
     ...remediesOf(status.troubles ?? []).map((remedy) => ["what to do", printable(remedy)] as const),
     ["version", status.version],
+    ...(status.cluster === undefined ? [] : clusterRows(status.cluster, now)),
     ["received", received],
     ["accepted", accepted],
     ...(counters === undefined ? [] : [["counters", counters] as const]),
@@ -92,8 +126,6 @@ export function statusText(status: ShownStatus, now: number, out: Pick<Output, "
     }),
     ...status.redeliveries.map((one) => ["replays", redeliveryText(one)] as const),
   ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return foldLines(rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(""), out.columns);
 }
 
 /** A further destination: its sum, and how each signal fares. */
@@ -110,7 +142,7 @@ function destinationRows(one: DestinationStatus, now: number) {
   ];
 }
 
-function instanceText({ address, statePath = "unknown" }: ShownStatus): string {
+function instanceText({ address, statePath = "unknown" }: Pick<ShownStatus, "address" | "statePath">): string {
   return address === undefined ? `none running; journal in ${statePath}` : `${address}, state ${printable(statePath)}`;
 }
 

@@ -56,7 +56,20 @@ export function ConnectionNotice(): JSX.Element {
     trouble === undefined ? `Connection lost, trying again${known}` : `${trouble}, trying again every few seconds`;
   return (
     <div role="status" class="notices">
-      {isClosed && <p class="notice">{text}</p>}
+      {isClosed && <p class="notice">{linked(text)}</p>}
     </div>
+  );
+}
+
+/** With addresses as links: an instance that does not lead says where the leader is. */
+function linked(text: string): readonly (string | JSX.Element)[] {
+  return text.split(/(https?:\/\/[^\s,]+)/).map((part, at) =>
+    at % 2 === 0 ? (
+      part
+    ) : (
+      <a key={part} href={part}>
+        {part}
+      </a>
+    ),
   );
 }

@@ -88,6 +88,7 @@ const unsent: Readonly<Record<string, string>> = {
   untried: "not sent yet",
   local: "local mode: not sent (otlp.endpoint is empty)",
   disabled: "disabled in the configuration",
+  following: "not sent by this instance: the leader delivers",
 };
 
 /** In whole units, the way people say it. */

@@ -3,7 +3,8 @@ import { chownSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { type ClusterStatus, type FollowerStatus, whomToAsk } from "../../src/admin/cluster.ts";
 import type { RunningStatus, Status } from "../../src/admin/status.ts";
 import { degradedReasons, troublesOf } from "../../src/admin/troubles.ts";
 import { statusText } from "../../src/cli/status.ts";
@@ -410,4 +411,82 @@ test("further destinations have a line each, and one for each signal; one that f
       "  metrics     ok, but the backend rejects 2 series",
     ]
   `);
+});
+
+describe("of instances that share a journal", () => {
+  const cluster: ClusterStatus = {
+    member: "m2",
+    isLeading: false,
+    members: [
+      {
+        id: "m1",
+        host: "host-a",
+        version: "1.2.3",
+        adminAddress: "http://192.0.2.1:9091",
+        startedAt: ago(600),
+        seenAt: ago(1),
+        isLeader: true,
+      },
+      {
+        id: "m2",
+        host: "b",
+        version: "1.2.4",
+        adminAddress: "",
+        startedAt: ago(60),
+        seenAt: ago(0),
+        isLeader: false,
+      },
+    ],
+    lease: { fence: 7, expiresInMs: 8200 },
+    rows: { last: 100, counted: 99, toDeliver: 90 },
+    roundTripMs: 1.2,
+  };
+  const plain = { hasColor: false, columns: undefined };
+  const follower: FollowerStatus = {
+    version: "1.2.4",
+    statePath: "/var/lib/tailscale2otel",
+    notReady: [],
+    degraded: [],
+    space: status.space,
+    export: { logs: { kind: "following" }, metrics: { kind: "ok" } },
+    polls: [],
+    tailnet: [],
+    cluster,
+  };
+
+  test("a follower shows the members, the lease and the lag, and no sums", () => {
+    expect(statusText({ ...follower, address: "http://192.0.2.2:9091" }, now, plain)).toMatchInlineSnapshot(`
+      "instance     http://192.0.2.2:9091, state /var/lib/tailscale2otel
+      health       accepting
+      version      1.2.4
+      member       host-a  leads    1.2.3  http://192.0.2.1:9091  seen 1s ago
+      member       b       follows  1.2.4  no admin listener  seen 0s ago (this instance)
+      lease        held by host-a, for 8.2s more, term 7
+      lag          1 row to count, 11 rows to deliver
+      database     answers in 1.2 ms
+      own metrics  ok
+      space        38 MiB of 1 GiB
+      "
+    `);
+    const { members: _, lease: __, rows: ___, roundTripMs: ____, ...asked } = cluster;
+    const away = { ...follower, cluster: { ...asked, trouble: "the database does not answer" } };
+    expect(statusText(away, now, plain)).toContain("not known: the database does not answer");
+  });
+
+  test("the leader shows them beside the sums", () => {
+    const text = statusText({ ...status, cluster: { ...cluster, member: "m1", isLeading: true } }, now, plain);
+    expect(text).toContain("host-a  leads    1.2.3  http://192.0.2.1:9091  seen 1s ago (this instance)");
+    expect(text).toContain("106 = 100 accepted");
+  });
+
+  test("a follower names the leader to those who ask for what only that one knows", () => {
+    const own = "this instance takes records in and does not lead";
+    expect(whomToAsk(cluster)).toBe(`${own}: ask host-a, which leads, at http://192.0.2.1:9091`);
+    expect(whomToAsk({ ...cluster, members: [] })).toBe(
+      `${own}; no instance leads at the moment: ask again in a few seconds`,
+    );
+    expect(whomToAsk({ member: "m2", isLeading: false, trouble: "refused" })).toBe(
+      `${own}; which one leads is not known: refused`,
+    );
+  });
 });

@@ -3,7 +3,7 @@ import { computed } from "@preact/signals";
 import type { JSX } from "preact";
 import type { Instance } from "../../admin/instance.ts";
 import type { RunningStatus } from "../../admin/status.ts";
-import { get } from "../api.ts";
+import { ApiError, get } from "../api.ts";
 import { overview } from "../live.ts";
 import { Empty, Panel } from "../panel.tsx";
 import { usePolled } from "../poll.ts";
@@ -24,9 +24,16 @@ const instanceMs = 30_000;
 /** What is wrong is asked for again when it has changed. */
 const reasons = computed(() => [...(overview.value?.notReady ?? []), ...(overview.value?.degraded ?? [])].join("\n"));
 
+/** Of an instance that leads: another one knows no sums. @throws {ApiError} */
+async function readStatus(stop: AbortSignal): Promise<RunningStatus> {
+  const status = await get<Partial<RunningStatus>>("/api/v1/status", {}, stop);
+  if (status.conservation === undefined) throw new ApiError(503, "Another instance leads and knows the sums");
+  return status as RunningStatus;
+}
+
 export function DeliveryView(): JSX.Element {
   const key = reasons.value;
-  const status = usePolled((signal) => get<RunningStatus>("/api/v1/status", {}, signal), statusMs, key);
+  const status = usePolled(readStatus, statusMs, key);
   const instance = usePolled((signal) => get<Instance>("/api/v1/instance", {}, signal), instanceMs, key);
   const isOneOfMany = (status.data?.destinations ?? []).length > 0;
   return (
