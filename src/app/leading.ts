@@ -230,6 +230,7 @@ export async function createLeading(config: Config, deps: LeadingDeps) {
     /** Another instance leads: nothing is delivered or written any more. */
     async abandon(): Promise<void> {
       ending.abort();
+      if (tail !== undefined) tail.onGrowth = () => undefined;
       stopFolding();
       closeFeeds();
       counting.close();

@@ -1,0 +1,72 @@
+/** The leading half over a journal whose commits are announced, as those of several instances are. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { createLeading, type Leading } from "../../src/app/leading.ts";
+import { createTermTelemetry } from "../../src/app/telemetry.ts";
+import { silentTelemetry } from "../../src/catalogue/telemetry.ts";
+import type { Journal, Tail } from "../../src/journal/index.ts";
+import { silentLogger } from "../../src/lib/logger.ts";
+import { createStore, numberedFlow, take, type TestStore } from "../support/store.ts";
+import { until } from "../support/wait.ts";
+
+let store: TestStore;
+let tail: Tail;
+let leading: Leading;
+let snapshots: number;
+
+beforeEach(async () => {
+  store = createStore();
+  tail = { onGrowth() {} };
+  snapshots = 0;
+  const writeSnapshot: Journal["writeSnapshot"] = (snapshot) => {
+    snapshots++;
+    return store.journal.writeSnapshot(snapshot);
+  };
+  const journal = Object.create(store.journal, { tail: { value: tail }, writeSnapshot: { value: writeSnapshot } });
+  leading = await createLeading(store.config, {
+    ...store,
+    journal: journal as Journal,
+    telemetry: createTermTelemetry(silentTelemetry)(),
+    logger: silentLogger,
+    plainLogger: silentLogger,
+    clock: Date.now,
+    random: Math.random,
+    entry: new URL("../export/worker-entry.ts", import.meta.url),
+    version: "1.2.3",
+    startedAt: 0,
+    firstSeq: 0,
+    notReady: () => [],
+    onStdoutClosed() {},
+    useWebhookSecrets() {},
+  });
+});
+afterEach(() => store.remove());
+
+/** A commit of some instance, which the tail announces. */
+async function commit(number: number): Promise<void> {
+  const { accepted } = await take(store, [numberedFlow(number)], Date.now());
+  tail.onGrowth(store.journal.lastSeq, accepted);
+}
+
+const sums = () => leading.status().conservation;
+
+test("counts and delivers what the tail announces, and folds it at the end of its term", async () => {
+  leading.begin();
+  await commit(1);
+  await commit(2);
+  await until(() => sums().accepted === 2 && sums().delivered === 2);
+  const before = snapshots;
+  await leading.end(1000);
+  expect(snapshots).toBeGreaterThan(before);
+  expect(store.journal.readSnapshot().measuredSeq).toBe(2);
+});
+
+test("writes nothing more once it is abandoned", async () => {
+  leading.begin();
+  await commit(1);
+  await until(() => sums().accepted === 1 && sums().delivered === 1);
+  await leading.abandon();
+  const before = snapshots;
+  await commit(2);
+  expect(sums()).toMatchObject({ accepted: 1, delivered: 1 });
+  expect(snapshots).toBe(before);
+});
