@@ -76,12 +76,13 @@ export function inspectConfig(sources: ConfigSources): Inspection {
   const { config, broken, origins } = read;
   const { problems, warnings } = judge(read);
   const key = "state.path";
-  const state = broken.has(key)
-    ? undefined
-    : sources.whyUnusableState?.(
-        config.state.path,
-        config.tailnet.map(({ name }) => name),
-      );
+  const state =
+    broken.has(key) || broken.has("state.url") || config.state.url !== ""
+      ? undefined
+      : sources.whyUnusableState?.(
+          config.state.path,
+          config.tailnet.map(({ name }) => name),
+        );
   const ofState: Finding[] =
     state === undefined ? [] : [{ severity: "error", origin: origins.get(key), key, ...state }];
   return {

@@ -17,7 +17,7 @@ export interface ConfigSources {
   readonly system: System;
   /** The program runs already, so nothing may make it wait: a pipe is refused. */
   readonly isReload?: boolean;
-  /** Why `run` could not use a state directory, or those of several tailnets in it. Absent: it is not checked. */
+  /** Why `run` could not use a state directory with a journal, or those of several tailnets in it. Absent: it is not checked. */
   readonly whyUnusableState?: (
     path: string,
     tailnets: readonly string[],

@@ -171,6 +171,15 @@ const rules: readonly Rule[] = [
     remedy: "Add sslmode=verify-full to it, and set state.tls.ca_file if the database has a CA of its own.",
   },
   {
+    severity: "error",
+    keys: ["webhook.auto_configure", "webhook.secret", "state.url"],
+    when: ({ webhook, state }) =>
+      webhook.enabled && webhook.auto_configure && webhook.secret === "" && state.url !== "",
+    message: "it keeps the secret with one instance, and all that share the database of state.url need the same",
+    remedy:
+      "Set webhook.auto_configure = false, run tailscale2otel tailnet webhook create, and set webhook.secret of every instance to what it prints.",
+  },
+  {
     severity: "warning",
     keys: ["state.path"],
     when: ({ state }) => state.path === ":memory:" && state.url === "",

@@ -277,6 +277,15 @@ describe("auto_configure", () => {
     expect(inspect([...webhook, "webhook.require_secret=true"])).toMatchObject({ problems: [], warnings: [] });
   });
 
+  test("of the webhook is refused for instances that share a database, unless they have its secret", () => {
+    const set = ["webhook.enabled=true", "webhook.auto_configure=true", `webhook.${address}`];
+    const environment = { ...client, TS2OTEL_STATE__URL: "postgres://me@localhost/flows" };
+    expect(inspect(set, environment).problems).toEqual([
+      "--set webhook.auto_configure: it keeps the secret with one instance, and all that share the database of state.url need the same. Set webhook.auto_configure = false, run tailscale2otel tailnet webhook create, and set webhook.secret of every instance to what it prints.",
+    ]);
+    expect(inspect(set, { ...environment, TS2OTEL_WEBHOOK__SECRET: "tskey-webhook-x" }).problems).toEqual([]);
+  });
+
   test.each([
     ["streaming", "streaming.public_url", ["streaming.auto_configure=true"], client],
     [

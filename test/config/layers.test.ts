@@ -301,13 +301,15 @@ describe("the state directory", () => {
     expect(pathWith({ platform: "win32" }, { LOCALAPPDATA: "/local" })).toBe("/local/tailscale2otel");
   });
 
-  test("is a problem if run could not use it, placed where it was set", () => {
+  test("is a problem if run could not use it, placed where it was set, unless the journal is in a database", () => {
     const sources = sourcesIn(directory, { set: [...soundSettings, "state.path=/x"], environment: soundEnvironment });
     const whyUnusableState = (path: string) =>
       path === "/x" ? { message: "cannot use it", remedy: "Use another." } : undefined;
     const { problems } = inspectConfig({ ...sources, whyUnusableState });
     expect(problems.map(describeFinding)).toEqual(["--set state.path: cannot use it. Use another."]);
     expect(loadConfig({ ...sources, assignments: soundSettings, whyUnusableState }).config.state.path).not.toBe("/x");
+    const inDatabase = [...sources.assignments, "state.url=postgres://me@localhost/flows"];
+    expect(inspectConfig({ ...sources, assignments: inDatabase, whyUnusableState }).problems).toEqual([]);
   });
 
   test("is relative to the working directory, and :memory: is no directory", () => {
