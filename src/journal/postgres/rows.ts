@@ -2,7 +2,8 @@
 import type { Source } from "../../records/types.ts";
 import { silentLogger } from "../../lib/logger.ts";
 import { Damaged, type Row, type RowHead, type Tally, unpackText } from "../batch.ts";
-import type { JournalReader, Mark, MarkReason, QuarantineFilter } from "../journal.ts";
+import { markOf, type StoredMark } from "../items.ts";
+import type { JournalReader, QuarantineFilter } from "../journal.ts";
 import { databasePrefix } from "../deps.ts";
 import { primaryDestination } from "../journal.ts";
 import { type Connection, createDatabase, type DatabaseSettings } from "./connection.ts";
@@ -27,21 +28,6 @@ export interface StoredRow {
   readonly tally: string | null;
   readonly left_out: Uint8Array | null;
   readonly body: Uint8Array | null;
-}
-
-export interface StoredMark {
-  readonly id: number;
-  readonly seq: number;
-  readonly from_line: number;
-  readonly to_line: number;
-  readonly log_records: number;
-  readonly at: number;
-  readonly class: string;
-  readonly type: string;
-  readonly source: string;
-  readonly why: string;
-  readonly message: string;
-  readonly destination: string | null;
 }
 
 export const rowColumns = "b.seq, b.accepted_at, b.records, b.length, b.source, b.type, b.tally, b.left_out, b.body";
@@ -114,11 +100,6 @@ function rowOf(stored: StoredRow): Row {
     const damage = error instanceof Damaged ? error.message : "its tally is not what was written";
     return { ...row, text: new Uint8Array(), leftOut: undefined, tally: undefined, damage };
   }
-}
-
-export function markOf(stored: StoredMark): Mark {
-  const { id, seq, from_line: from, to_line: to, why, log_records: logRecords, message, at } = stored;
-  return { id, seq, from, to, why: why as MarkReason, logRecords, message, at };
 }
 
 /** The filter as a condition of SQL on `mark`, with places from $1 on. */

@@ -5,7 +5,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { RecordType } from "../../records/types.ts";
 import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
-import { redeliveryKey, type State, type StoredDestination } from "./state.ts";
+import { destinationPrefix as prefix, redeliveryKey, type StoredDestination } from "../stored.ts";
+import type { State } from "./state.ts";
 import { prepare, type Statements } from "./tables.ts";
 
 /** In memory. */
@@ -20,8 +21,6 @@ const maxRowsEvicted = 5_000;
 
 /** Counted for a row beside its body. */
 const overheadBytes = 256;
-
-const prefix = "destination.";
 
 /** Whether a value of the state is a destination. */
 export function isDestination(name: string): name is `destination.${string}` {

@@ -5,6 +5,8 @@ import { attempt } from "../../lib/logger.ts";
 import { Damaged, reasonOf, pollCursorOf } from "../batch.ts";
 import type { JournalConfig, JournalDeps } from "../deps.ts";
 import type { Journal } from "../journal.ts";
+import { createQuarantine } from "../quarantine.ts";
+import { keptPrefix, maxStateBytes, polledTypes, redeliveryKey } from "../stored.ts";
 import { Destinations } from "./destinations.ts";
 import { type StateDirectory, takeStateDirectory } from "./directory.ts";
 import { isDamage } from "./errors.ts";
@@ -15,10 +17,10 @@ import { MinuteTable } from "./minutes.ts";
 import { openDatabase } from "./recovery.ts";
 import { refuseMoved } from "./moved.ts";
 import { planReplay, planRetry } from "./redelivery.ts";
-import { createQuarantine, openSqliteReader } from "./rows.ts";
+import { openSqliteReader, quarantineStore } from "./rows.ts";
 import { SeenKeys } from "./seen-keys.ts";
 import { Space } from "./space.ts";
-import { polledTypes, redeliveryKey, State, unlessDamaged } from "./state.ts";
+import { State, unlessDamaged } from "./state.ts";
 import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } from "./tables.ts";
 import { Turn } from "./turn.ts";
 
@@ -26,9 +28,6 @@ export { inspectJournal } from "./inspection.ts";
 export { isDamage, openSqliteReader };
 
 const usualBallastBytes = 16 * 1024 * 1024;
-
-/** The largest value of `writeState`. */
-const maxStateBytes = 8 * 1024 * 1024;
 
 /** When deletion continues that has run out of its time, and when it begins because space is short. */
 const soonMs = 40;
@@ -101,7 +100,7 @@ function createJournal(
       telemetry.record("tailscale2otel.journal.commit.duration", seconds, {});
     },
   });
-  const quarantine = createQuarantine(database, marks, (change) => turn.write(change));
+  const quarantine = createQuarantine(quarantineStore(database, marks, (change) => turn.write(change)));
   const oldestWaiting = database.prepare(
     `SELECT accepted_at AS at FROM batch WHERE seq >= ? AND records > 0 AND ${acceptedRows} ORDER BY seq LIMIT 1`,
   );
@@ -245,11 +244,11 @@ function createJournal(
     minutes,
     readState(name) {
       health.mustBeOpen();
-      return unlessDamaged(() => state.readBlob(`kept/${name}`));
+      return unlessDamaged(() => state.readBlob(keptPrefix + name));
     },
     writeState(name, value) {
       if (value.length > maxStateBytes) throw new Unavailable(`${name} takes more than ${maxStateBytes} bytes`);
-      turn.write(() => state.writeBlob(`kept/${name}`, value));
+      turn.write(() => state.writeBlob(keptPrefix + name, value));
     },
 
     get space() {

@@ -1,26 +1,29 @@
 /** Marks: ranges of lines on rows that are kept for a person, each of which pins its row. Dead letters, notes, quarantined texts. */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import type { QuarantinePart } from "../batch.ts";
-import type { Mark, MarkReason, NewMark, QuarantineCount, QuarantineFilter, Redelivery } from "../journal.ts";
+import {
+  addCount,
+  deliveredClasses,
+  isNote,
+  isQuarantine,
+  maxNotes,
+  maxQuarantinedBytes,
+  overheadBytes,
+  parseItemId,
+  quarantinedClasses,
+  storedName,
+  truncated,
+} from "../items.ts";
+import type { NewMark, QuarantineCount, QuarantineFilter, Redelivery } from "../journal.ts";
 import { primaryDestination } from "../journal.ts";
-import { type NewRow, prepare, quarantinedClasses, type Statements, type StoredRow, Table } from "./tables.ts";
+import { type NewRow, prepare, type Statements, type StoredRow, Table } from "./tables.ts";
 
-export type StoredMark = StoredRow<"mark">;
+type StoredMark = StoredRow<"mark">;
+
 type ItemClass = QuarantineCount["class"];
 
 /** Which marks share one bound on what they hold. */
-const sharing = { quarantined: quarantinedClasses, delivered: ["dead_letter", "note"] } as const;
-
-/** Notes of one reason; the newest stay. */
-const maxNotes = 100;
-
-const maxMessageCharacters = 1024;
-
-/** Bytes that all rows of quarantined texts share. */
-const maxQuarantinedBytes = 64 * 1024 * 1024;
-
-/** Counted for a mark beside its row, and for a row beside its body, which bounds their number too. */
-const overheadBytes = 256;
+const sharing = { quarantined: quarantinedClasses, delivered: deliveredClasses } as const;
 
 const quarantined = `class IN ('${quarantinedClasses.join("', '")}')`;
 
@@ -99,8 +102,8 @@ export class Marks {
   removeItem(itemId: string): boolean {
     const found = this.find(itemId);
     if (found === undefined) return false;
-    const line = isQuarantine(found.class) ? lineOf(itemId) : found.from_line;
-    const end = isQuarantine(found.class) ? line + 1 : found.to_line;
+    const named = parseItemId(itemId);
+    const [line, end] = typeof named === "object" ? [named.line, named.line + 1] : [found.from_line, found.to_line];
     for (const [from_line, to_line] of [
       [found.from_line, line],
       [end, found.to_line],
@@ -115,9 +118,9 @@ export class Marks {
 
   /** The mark that an item's id names, or of a text the one that covers it. */
   find(itemId: string): StoredMark | undefined {
-    const [, seq, number] = /^(?:m|(\d{1,15})\.)(\d{1,15})$/.exec(itemId) ?? [];
     const { byId, covering } = this.#sql;
-    const found = seq === undefined ? byId.get(Number(number ?? 0)) : covering.get(Number(seq), Number(number));
+    const named = parseItemId(itemId) ?? 0;
+    const found = typeof named === "number" ? byId.get(named) : covering.get(named.seq, named.line);
     const mark = found as StoredMark | undefined;
     return mark !== undefined && this.#table.isSound(mark) ? mark : undefined;
   }
@@ -222,11 +225,6 @@ export class Marks {
   }
 }
 
-export function markOf(stored: StoredMark): Mark {
-  const { id, seq, from_line: from, to_line: to, why, log_records: logRecords, message, at } = stored;
-  return { id, seq, from, to, why: why as MarkReason, logRecords, message, at };
-}
-
 /** The filter as a condition of SQL on `mark`. */
 export function conditionOf({ ids, class: itemClass, reason, type, before, destination }: QuarantineFilter) {
   const given: readonly (readonly [sql: string, value: SQLInputValue | undefined])[] = [
@@ -244,33 +242,6 @@ export function conditionOf({ ids, class: itemClass, reason, type, before, desti
   };
 }
 
-export function addCount(counts: Map<string, QuarantineCount>, more: QuarantineCount): void {
-  const name = `${more.class} ${more.reason}`;
-  counts.set(name, { ...more, items: (counts.get(name)?.items ?? 0) + more.items });
-}
-
-/** The line of a text's id. */
-export function lineOf(itemId: string): number {
-  return Number(itemId.slice(itemId.indexOf(".") + 1));
-}
-
-export function isQuarantine(rowTypeOrClass: string): boolean {
-  return (quarantinedClasses as readonly string[]).includes(rowTypeOrClass);
-}
-
 function kindOf(itemClass: ItemClass): keyof typeof sharing {
   return isQuarantine(itemClass) ? "quarantined" : "delivered";
-}
-
-function storedName(destination: string): string | null {
-  return destination === primaryDestination ? null : destination;
-}
-
-function isNote(why: MarkReason): boolean {
-  return why === "partial" || why === "unmeasured";
-}
-
-function truncated(message: string): string {
-  const isLong = message.length > maxMessageCharacters;
-  return `${message.slice(0, maxMessageCharacters).toWellFormed()}${isLong ? "…" : ""}`;
 }

@@ -14,7 +14,8 @@ import { createPrivately, databaseName, rescuedPath } from "./directory.ts";
 import { isDamage } from "./errors.ts";
 import { readHeader, sizeOf } from "./inspection.ts";
 import { textOf } from "./rows.ts";
-import { blobPrefix, polledTypes, State } from "./state.ts";
+import { blobPrefix, polledTypes } from "../stored.ts";
+import { State } from "./state.ts";
 import {
   maxSeq,
   prepareDatabase,

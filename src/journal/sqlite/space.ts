@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../lib/clock.ts";
 import { type Append, reasonOf } from "../batch.ts";
+import { markedShare } from "../items.ts";
 import type { JournalSpace, LogCursor, Redelivery } from "../journal.ts";
 import type { Destinations } from "./destinations.ts";
 import type { Health, HealthDeps } from "./health.ts";
@@ -26,9 +27,6 @@ const keyBytes = 32;
 
 /** The largest batch that is usual: of 1 MiB. */
 const maxWantedBytes = 1024 * 1024 + batchBytes;
-
-/** The part of `state.max_bytes` that rows may take that only marks hold. */
-const markedShare = 1 / 4;
 
 /** The part of `state.max_bytes` that a destination which is not required gives up at once. */
 const evictedShare = 1 / 16;

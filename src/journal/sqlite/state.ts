@@ -5,55 +5,20 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "../../lib/logger.ts";
-import { Damaged, type PollCursor, type PolledType } from "../batch.ts";
-import type {
-  DestinationRule,
-  Horizon,
-  JournalIdentity,
-  KeyClass,
-  LogCursor,
-  Loss,
-  MinuteGap,
-  Redelivery,
-  Snapshot,
-} from "../journal.ts";
-import { primaryDestination, type RedeliveryProgress, startOfJournal } from "../journal.ts";
+import { Damaged } from "../batch.ts";
+import type { JournalIdentity, LogCursor, Redelivery, Snapshot } from "../journal.ts";
+import { type RedeliveryProgress, startOfJournal } from "../journal.ts";
+import { blobPrefix, noLoss, type RedeliveryName, redeliveryKey, type StoredLoss, type StoredValues } from "../stored.ts";
 import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */
-type Values = {
-  readonly identity: JournalIdentity;
-  readonly cursor: LogCursor;
-  readonly loss: StoredLoss;
-  /** The clock by which rows and keys age, epoch milliseconds. */
-  readonly age: number;
+type Values = StoredValues & {
   /** Records accepted since the series began, up to a row: a start need not add up a long backlog. */
   readonly accepted: { readonly seq: number; readonly records: number };
   readonly measured: SnapshotHead;
-  /** Up to which row the minutes are complete, and which of those rows they lack nevertheless. */
-  readonly minutes: { readonly measuredSeq: number; readonly gap?: MinuteGap | undefined };
   /** Written to see whether writing works. */
   readonly probe: number;
-} & Readonly<
-  Record<`poll.${PolledType}`, PollCursor> &
-    Record<`horizon.${KeyClass}`, Horizon> &
-    Record<`redelivery.${string}`, Redelivery> &
-    Record<`destination.${string}`, StoredDestination>
->;
-
-/** A further destination, as it is stored. */
-export interface StoredDestination extends Omit<DestinationRule, "name"> {
-  readonly since: number;
-  readonly cursor: LogCursor;
-  readonly evicted: number;
-  /** Records of its types accepted up to a row. Absent after damage: what is still here counts. */
-  readonly accepted?: { readonly seq: number; readonly records: number } | undefined;
-}
-
-/** Whether the sums have yet to be compared since the last damage. */
-interface StoredLoss extends Loss {
-  readonly isOpen: boolean;
-}
+};
 
 /** How many blobs a snapshot has, and all their checksums in one: parts of two snapshots do not add up. */
 interface SnapshotHead {
@@ -62,26 +27,11 @@ interface SnapshotHead {
   readonly sum: number;
 }
 
-export const polledTypes: readonly PolledType[] = ["flow", "audit"];
-
-export const noLoss: StoredLoss = { rows: 0, records: 0, uncounted: 0, isOpen: false };
-
-/** Names of the snapshot's blobs. */
-export const blobPrefix = "ledger/";
-
 const sql = {
   read: "SELECT name, crc, value FROM state WHERE name = ?",
   delete: "DELETE FROM state WHERE name = ?",
   blobs: `SELECT name, crc FROM state WHERE name >= '${blobPrefix}' AND name < '${blobPrefix.slice(0, -1)}0' ORDER BY name`,
 };
-
-export interface RedeliveryName extends Pick<Redelivery, "name"> {
-  readonly destination?: string | undefined;
-}
-
-export function redeliveryKey({ name, destination = primaryDestination }: RedeliveryName): `redelivery.${string}` {
-  return destination === primaryDestination ? `redelivery.${name}` : `redelivery.${name}.${destination}`;
-}
 
 /** What cannot be read is nothing. */
 export function unlessDamaged<Value>(read: () => Value): Value | undefined {

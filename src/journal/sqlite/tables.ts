@@ -35,9 +35,6 @@ const pageBytes = 4096;
 
 export const acceptedRows = "type IN ('flow', 'audit', 'webhook')";
 
-/** Classes of marks on rows of texts that were never accepted. */
-export const quarantinedClasses = ["invalid", "sample"] as const;
-
 /** Tables, and their columns as SQL. Every table has a checksum besides. */
 const tables = {
   batch: {

@@ -1,0 +1,93 @@
+/** Quarantined texts and marks as one list, newest row first, page by page, over what an engine finds. */
+import type { QuarantineLine } from "./batch.ts";
+import {
+  isQuarantine,
+  itemOf,
+  itemOfLine,
+  type Lines,
+  linesOf,
+  maxTexts,
+  parseItemId,
+  type StoredMark,
+  textsOf,
+} from "./items.ts";
+import type { Awaitable, Quarantine, QuarantineFilter, QuarantineItem } from "./journal.ts";
+
+/** Marks in the order of their rows, of their first lines, and of their numbers. */
+export type MarkPlace = readonly [seq: number, line: number, id: number];
+
+/** What an engine does for the list. */
+export interface QuarantineStore extends Pick<Quarantine, "counts" | "remove" | "evicted"> {
+  /** Some marks that match, from the last one before that place on, backwards. */
+  before(place: MarkPlace, filter: QuarantineFilter): Awaitable<readonly StoredMark[]>;
+  /** The mark that an item's id names, or of a text the one that covers it. */
+  find(itemId: string): Awaitable<StoredMark | undefined>;
+  /** Where the mark of that number is, or the one made before it. */
+  nearest(id: number): Awaitable<Pick<StoredMark, "seq" | "from_line"> | undefined>;
+  /** A row's text; empty if it is damaged or gone. */
+  text(seq: number): Awaitable<Uint8Array>;
+}
+
+export function createQuarantine(store: QuarantineStore): Quarantine {
+  /** The row that was read last: marks of one row stand together. */
+  let last: { readonly seq: number; readonly lines: Lines } | undefined;
+
+  /** Lines of a row from one up to another; none if it is damaged. */
+  async function linesIn(seq: number, from: number, to: number): Promise<string[]> {
+    if (last?.seq !== seq) last = { seq, lines: linesOf(await store.text(seq)) };
+    return textsOf(last.lines, from, to);
+  }
+
+  /** Where a page continues. */
+  async function placeOf(itemId: string): Promise<MarkPlace> {
+    const [seq = 0, line] = itemId.split(".").map(Number);
+    if (line !== undefined) return [seq, line, 0];
+    const id = Number(itemId.slice(1));
+    /** If the mark is gone, the one made before it tells. */
+    const { seq: row = 0, from_line: from = 0 } = (await store.nearest(id)) ?? {};
+    return [row, from, id];
+  }
+
+  async function* itemsBefore(filter: QuarantineFilter, first: MarkPlace): AsyncGenerator<QuarantineItem> {
+    for (let found = await store.before(first, filter); found.length > 0;) {
+      for (const mark of found) {
+        const { seq, from_line: from, to_line: to } = mark;
+        const texts = isQuarantine(mark.class)
+          ? await linesIn(seq, from, seq === first[0] ? Math.min(to, first[1]) : to)
+          : [];
+        for (let line = texts.length - 1; line >= 0; line--) yield itemOfLine(mark, from + line, texts[line] as string);
+        if (!isQuarantine(mark.class)) yield itemOf(mark);
+      }
+      const { seq, from_line: from, id } = found.at(-1) as StoredMark;
+      found = await store.before([seq, from, id], filter);
+    }
+  }
+
+  return {
+    get evicted() {
+      return store.evicted;
+    },
+    counts: (filter) => store.counts(filter),
+    remove: (ids) => store.remove(ids),
+    async page(filter, { beforeId, limit }) {
+      const first: MarkPlace = beforeId === undefined ? [Number.MAX_SAFE_INTEGER, 0, 0] : await placeOf(beforeId);
+      const items: QuarantineItem[] = [];
+      for await (const item of itemsBefore(filter, first)) if (items.push(item) >= limit) break;
+      return items;
+    },
+    async read(id) {
+      const mark = await store.find(id);
+      if (mark === undefined) return undefined;
+      const { seq, from_line: from, to_line: to } = mark;
+      const named = parseItemId(id);
+      if (typeof named !== "object") {
+        const texts = await linesIn(seq, from, Math.min(to, from + maxTexts));
+        return { item: itemOf(mark), texts, isCut: to - from > texts.length };
+      }
+      const [stored] = await linesIn(seq, named.line, named.line + 1);
+      if (stored === undefined) return undefined;
+      const { text, isCut = false } = JSON.parse(stored) as QuarantineLine;
+      return { item: itemOfLine(mark, named.line, stored), texts: [text], isCut };
+    },
+  };
+}

@@ -1,0 +1,64 @@
+/** What a journal keeps under names, in the form that every engine stores, so that a journal can be moved from one to another: JSON. */
+import type { PollCursor, PolledType } from "./batch.ts";
+import {
+  type DestinationRule,
+  type Horizon,
+  type JournalIdentity,
+  type KeyClass,
+  type LogCursor,
+  type Loss,
+  type MinuteGap,
+  primaryDestination,
+  type Redelivery,
+} from "./journal.ts";
+
+/** Values that are JSON. */
+export type StoredValues = {
+  readonly identity: JournalIdentity;
+  readonly cursor: LogCursor;
+  readonly loss: StoredLoss;
+  /** The clock by which rows and keys age, epoch milliseconds. */
+  readonly age: number;
+  /** Up to which row the minutes are complete, and which of those rows they lack nevertheless. */
+  readonly minutes: { readonly measuredSeq: number; readonly gap?: MinuteGap | undefined };
+} & Readonly<
+  Record<`poll.${PolledType}`, PollCursor> &
+    Record<`horizon.${KeyClass}`, Horizon> &
+    Record<`redelivery.${string}`, Redelivery> &
+    Record<`destination.${string}`, StoredDestination>
+>;
+
+/** A further destination, as it is stored. */
+export interface StoredDestination extends Omit<DestinationRule, "name"> {
+  readonly since: number;
+  readonly cursor: LogCursor;
+  readonly evicted: number;
+  /** Records of its types accepted up to a row. Absent after damage: what is still here counts. */
+  readonly accepted?: { readonly seq: number; readonly records: number } | undefined;
+}
+
+/** Whether the sums have yet to be compared since the last damage. */
+export interface StoredLoss extends Loss {
+  readonly isOpen: boolean;
+}
+
+export const polledTypes: readonly PolledType[] = ["flow", "audit"];
+
+export const noLoss: StoredLoss = { rows: 0, records: 0, uncounted: 0, isOpen: false };
+
+/** Names of the snapshot's blobs, and of what `writeState` keeps. */
+export const blobPrefix = "ledger/";
+export const keptPrefix = "kept/";
+
+export const destinationPrefix = "destination.";
+
+/** The largest value of `writeState`. */
+export const maxStateBytes = 8 * 1024 * 1024;
+
+export interface RedeliveryName extends Pick<Redelivery, "name"> {
+  readonly destination?: string | undefined;
+}
+
+export function redeliveryKey({ name, destination = primaryDestination }: RedeliveryName): `redelivery.${string}` {
+  return destination === primaryDestination ? `redelivery.${name}` : `redelivery.${name}.${destination}`;
+}
