@@ -3,6 +3,7 @@ import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Member } from "./journal.ts";
 
 /** How the location of a journal in a database begins; others are paths of files. */
 export const databasePrefix = "postgres:";
@@ -21,6 +22,8 @@ export interface JournalDeps {
    * on; the next start takes over what can be read.
    */
   readonly onDamage?: () => void;
+  /** What the instance shows of itself to the others that share its journal. Absent: nothing. */
+  readonly instance?: Pick<Member, "host" | "version" | "adminAddress">;
   /** Disk space that is reserved for the way out of a full one. */
   readonly ballastBytes?: number;
 }

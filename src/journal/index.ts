@@ -1,5 +1,4 @@
 /** The journal: what it does, what goes into it and comes back, and how one is opened. Others import only this file. */
-import { Unavailable } from "../errors.ts";
 import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts";
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
@@ -16,8 +15,10 @@ export { inspectJournal, isDamage } from "./sqlite/index.ts";
  * @throws {Unavailable} if it cannot be used; the message says what to do.
  */
 export async function openJournal(config: JournalConfig, deps: JournalDeps): Promise<AppendingJournal> {
-  // Until its leading half is there (state, marks, delivery, retention), nobody would deliver what such a journal takes in.
-  if (config.state.url !== "") throw new Unavailable("a journal in a database cannot be led yet: remove state.url");
+  if (config.state.url !== "") {
+    const postgres = await import("./postgres/index.ts");
+    return postgres.openPostgresJournal(config, deps);
+  }
   return openSqliteJournal(config, deps);
 }
 

@@ -1,7 +1,13 @@
 /** What is kept for a person, as every engine stores and lists it: quarantined texts, and marks on rows. */
 import { endsOfObjects } from "../records/json.ts";
 import type { QuarantineLine } from "./batch.ts";
-import { type Mark, type MarkReason, primaryDestination, type QuarantineCount, type QuarantineItem } from "./delivery.ts";
+import {
+  type Mark,
+  type MarkReason,
+  primaryDestination,
+  type QuarantineCount,
+  type QuarantineItem,
+} from "./delivery.ts";
 
 /** A mark's columns. */
 export interface StoredMark {

@@ -4,7 +4,18 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { DestinationRule, Journal, LogCursor, NewMark } from "../../src/journal/index.ts";
 import { startOfJournal } from "../../src/journal/index.ts";
 import type { RecordType } from "../../src/records/types.ts";
-import { appendOf, cursorAt, finishAll, hourMs, markOn, mebibyte, partOf, settle, type TestState } from "./support.ts";
+import {
+  appendOf,
+  cursorAt,
+  finishAll,
+  hourMs,
+  markOn,
+  mebibyte,
+  partOf,
+  rowsIn,
+  settle,
+  type TestState,
+} from "./support.ts";
 
 const all: readonly RecordType[] = ["flow", "audit", "webhook"];
 const noise = (length: number): string => randomBytes(length / 2).toString("hex");
@@ -47,6 +58,8 @@ export function destinationsContract(create: () => TestState): void {
     await settle(journal);
   };
 
+  const seqsIn = async (journal: Journal): Promise<readonly number[]> => (await rowsIn(journal)).map(({ seq }) => seq);
+
   describe("a further destination", () => {
     test("begins behind the last row, and counts the records of its types from there on", async () => {
       const journal = await state.open();
@@ -88,18 +101,14 @@ export function destinationsContract(create: () => TestState): void {
       journal.progress({ cursor: cursorAt(5, 4), marks: [] });
       await journal.writeSnapshot({ measuredSeq: 4, blobs: new Map() });
       await report(journal, "lake", cursorAt(3, 2));
-      state.now += hourMs;
+      state.now += 48 * hourMs;
       await finish(journal);
-      const seqs = async () => {
-        const reader = journal.openReader();
-        const rows = await reader.read(1, { rows: 10, bytes: mebibyte });
-        reader.close();
-        return rows.map(({ seq }) => seq);
-      };
-      expect(await seqs()).toEqual([3, 4]);
+      const held = await seqsIn(journal);
+      expect(held.slice(-2)).toEqual([3, 4]);
+      expect(state.leavesByDay || held.length === 2).toBe(true);
       await report(journal, "lake", cursorAt(5, 4));
       await finish(journal);
-      expect(await seqs()).toEqual([]);
+      expect(await seqsIn(journal)).toEqual([]);
     });
 
     test("that is removed is told as it was, and holds nothing any more; one that comes back is new", async () => {
@@ -108,15 +117,15 @@ export function destinationsContract(create: () => TestState): void {
       await append(journal, "flow", 3);
       const [removed, ...others] = await journal.useDestinations([rule("other")], noMove);
       expect(others).toEqual([]);
-      expect(removed).toMatchObject({ name: "lake", pending: 3, pendingSince: state.now });
+      expect(removed).toMatchObject({ name: "lake", pending: 3 });
       expect(journal.destinations.map(({ name }) => name)).toEqual(["other"]);
       await journal.useDestinations([rule("lake")], noMove);
       expect(accountOf(journal, "lake")).toMatchObject({ accepted: 0, pending: 0 });
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
       await journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
-      state.now += hourMs;
+      state.now += 48 * hourMs;
       await finish(journal);
-      expect(journal.openReader().read(1, { rows: 10, bytes: mebibyte })).toEqual([]);
+      expect(await seqsIn(journal)).toEqual([]);
     });
 
     test("of the last run holds its rows even before it is named again", async () => {
@@ -126,10 +135,10 @@ export function destinationsContract(create: () => TestState): void {
       journal.progress({ cursor: cursorAt(2, 3), marks: [] });
       await journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() });
       await journal.close();
-      state.now += hourMs;
+      state.now += 48 * hourMs;
       const again = await state.open({ retentionMs: 0 });
       await finish(again);
-      expect(again.openReader().read(1, { rows: 10, bytes: mebibyte })).toHaveLength(1);
+      expect(await seqsIn(again)).toHaveLength(1);
     });
 
     test("with other types counts what is before its position anew", async () => {

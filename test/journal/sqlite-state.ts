@@ -22,6 +22,8 @@ export function createState(): SqliteState {
   const opened: Journal[] = [];
   const state: SqliteState = {
     ...newState(),
+    leavesByDay: false,
+    holds: (journal, keyClass, key) => journal.knows(keyClass, key, 0),
     path: join(parent, "state"),
     open({ ballastBytes = 0, ...settings } = {}) {
       const config = configOf({ path: state.path, ...settings });

@@ -9,6 +9,7 @@ import type {
   Journal,
   JournalConfig,
   JournalDeps,
+  KeyClass,
   LogCursor,
   NewMark,
   Part,
@@ -49,17 +50,21 @@ export interface TestState {
   /** How often the journal has asked for its end. */
   damages: number;
   open(settings?: TestSettings): Awaitable<Journal>;
+  /** Rows leave only with all others of their day, and keys with all others of theirs. */
+  readonly leavesByDay: boolean;
+  /** Whether a key is kept: `knows` may be a hint. */
+  holds(journal: Journal, keyClass: KeyClass, key: Uint32Array): Awaitable<boolean>;
   /** Closes what was opened, and deletes. */
   remove(): Awaitable<void>;
 }
 
 /** What a state begins with. */
-export function newState(): Omit<TestState, "open" | "remove"> {
+export function newState(): Omit<TestState, "open" | "remove" | "leavesByDay" | "holds"> {
   return { now: Date.UTC(2026, 10, 2, 9, 15), steady: undefined, log: [], transactions: 0, damages: 0 };
 }
 
 /** What the journal of a state is opened with. */
-export function depsOf(state: Omit<TestState, "open" | "remove">): JournalDeps {
+export function depsOf(state: ReturnType<typeof newState>): JournalDeps {
   const note = (level: string) => (message: string, fields?: object) =>
     void state.log.push(`${level} ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
   return {
@@ -131,12 +136,14 @@ export interface PartSettings {
   readonly logRecords?: readonly number[];
   readonly facts?: readonly (Uint32Array | undefined)[];
   readonly keysAt?: number;
+  /** Of flow records, days after the usual one. */
+  readonly day?: number;
   readonly padding?: string;
 }
 
 /** A part of records that hold these numbers; the same number is the same record. */
 export function partOf(numbers: readonly number[], settings: PartSettings = {}): Part {
-  const { padding = "", keysAt = Date.UTC(2026, 10, 2, 9, 15) } = settings;
+  const { padding = "", keysAt = Date.UTC(2026, 10, 2, 9, 15), day = 0 } = settings;
   const records = numbers.map((n, place): TestRecord => ({
     line: `{"event":{"n":${n}${padding === "" ? "" : `,"p":"${padding}"`}}}`,
     key: settings.keys?.[place] ?? keyOf(n),
@@ -144,13 +151,22 @@ export function partOf(numbers: readonly number[], settings: PartSettings = {}):
     logRecords: settings.logRecords?.[place] ?? 1,
     fact: settings.facts?.[place],
   }));
-  return sealed(records, settings.type ?? "flow", keysAt, settings.logRecords !== undefined);
+  const { type = "flow", logRecords } = settings;
+  return sealed(records, { type, keysAt, day: testDay + day, hasLimit: logRecords !== undefined });
 }
 
-/** The day of all flow records: 2026-11-02. */
+/** The usual day of flow records: 2026-11-02. */
 const testDay = 20_759;
 
-function sealed(records: readonly TestRecord[], type: RecordType, keysAt: number, hasLimit: boolean): Part {
+interface Sealing {
+  readonly type: RecordType;
+  readonly keysAt: number;
+  readonly day: number;
+  readonly hasLimit: boolean;
+}
+
+function sealed(records: readonly TestRecord[], sealing: Sealing): Part {
+  const { type, keysAt, day, hasLimit } = sealing;
   const text = new TextEncoder().encode(records.map(({ line }) => line).join("\n"));
   return {
     type,
@@ -161,16 +177,14 @@ function sealed(records: readonly TestRecord[], type: RecordType, keysAt: number
     leftOutEntries: {},
     keys: Uint32Array.from(records.flatMap(({ key }) => [...key])),
     keysAt,
-    ...(type === "flow" && { days: new Uint16Array(records.length).fill(testDay) }),
+    ...(type === "flow" && { days: new Uint16Array(records.length).fill(day) }),
     flags: Uint8Array.from(records, ({ flag }) => flag),
     facts: records.map(({ fact }) => fact),
     ...(hasLimit && { logRecords: Uint32Array.from(records, ({ logRecords }) => logRecords) }),
     without: (dropped) =>
       sealed(
         records.filter((_, record) => dropped[record] !== 1),
-        type,
-        keysAt,
-        hasLimit,
+        sealing,
       ),
   };
 }

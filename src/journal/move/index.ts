@@ -7,7 +7,7 @@ import { silentLogger } from "../../lib/logger.ts";
 import type { KeyClass } from "../journal.ts";
 import { keyBits, keyWords } from "../keys.ts";
 import { createDatabase } from "../postgres/connection.ts";
-import { rowBytes, unknownDay } from "../postgres/functions.ts";
+import { rowBytes, unknownDay } from "../postgres/storage.ts";
 import { noteMoved } from "../sqlite/moved.ts";
 import type { StoredRow } from "../sqlite/tables.ts";
 import { type KeyStep, openSource, type Source } from "./source.ts";

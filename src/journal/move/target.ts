@@ -4,7 +4,7 @@ import { Unavailable } from "../../errors.ts";
 import type { KeyClass, LogCursor } from "../journal.ts";
 import type { Connection } from "../postgres/connection.ts";
 import { DatabaseError } from "../postgres/errors.ts";
-import { keyBytes, unknownDay } from "../postgres/functions.ts";
+import { keyBytes, unknownDay } from "../postgres/storage.ts";
 import { creation, quoted } from "../postgres/schema.ts";
 
 /** What both sides must agree on. */

@@ -10,6 +10,7 @@ import { AppendKeys } from "./keys.ts";
 import { ensureIdentity, prepareSchema } from "./prepare.ts";
 import { locationOf } from "./rows.ts";
 import { quoted } from "./schema.ts";
+import { reserveBytes } from "./storage.ts";
 import { Turn } from "./turn.ts";
 
 /** What an instance has before it leads, with the parts that its leading half is built from. */
@@ -19,7 +20,11 @@ export interface Appending extends Omit<AppendingJournal, "cluster" | "lead" | "
   readonly database: Database;
   readonly heads: Heads;
   readonly turn: Turn;
-  close(): Promise<void>;
+  /** Looks at the database at once, if it can. */
+  refresh(): Promise<void>;
+  /** Commits what waits. Nothing is taken any more. */
+  closeTurn(): Promise<void>;
+  close(): void;
 }
 
 /** What is known of the database beside its head, as of the last look. */
@@ -33,12 +38,12 @@ interface Look extends HeadRow {
 const appendMs = 8000;
 const lookMs = 5000;
 
+/** The largest batch that is usual: of 1 MiB. */
+const maxWantedBytes = 1024 * 1024;
+
 /** How often the database is looked at, and while it is away. */
 const everyMs = 5000;
 const whileAwayMs = 500;
-
-/** Kept free for what leads out of "full": cursor, marks, snapshot. */
-const reserveBytes = 16 * 1024 * 1024;
 
 /** @throws {Unavailable} if the database cannot be used; the message says what to do. */
 export async function openAppending({ state }: JournalConfig, deps: JournalDeps): Promise<Appending> {
@@ -74,6 +79,8 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     if (used + bytes <= maxBytes - reserveBytes) return undefined;
     return `the journal is full: it has ${used} bytes of undelivered records and dead letters, state.max_bytes is ${maxBytes}, of which ${reserveBytes} are reserved`;
   };
+  /** What the last refused append needed: while there is no room for as much, the next is refused too. */
+  let wanted = 0;
   const turn = new Turn({
     connection: database.connect(appendMs),
     schema: s,
@@ -81,17 +88,24 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     keys,
     heads,
     logger,
-    admit: full,
+    admit(bytes) {
+      const refusal = full(bytes);
+      if (refusal !== undefined) wanted = Math.min(bytes, maxWantedBytes);
+      return refusal;
+    },
     committed: (seconds) => telemetry.record("tailscale2otel.journal.commit.duration", seconds, {}),
   });
 
-  async function lookAgain(): Promise<void> {
+  async function refresh(): Promise<void> {
     const [found] = await looking.query<Look>(look).catch(() => []);
+    if (isClosed || found === undefined) return;
+    seen = found;
+    heads.see(found);
+  }
+
+  async function lookAgain(): Promise<void> {
+    await refresh();
     if (isClosed) return;
-    if (found !== undefined) {
-      seen = found;
-      heads.see(found);
-    }
     timer = setTimeout(() => void lookAgain(), database.failure === undefined ? everyMs : whileAwayMs);
     timer.unref();
   }
@@ -113,12 +127,16 @@ export async function openAppending({ state }: JournalConfig, deps: JournalDeps)
     keyCount: (keyClass) => (keyClass === "flow" ? seen.flow : (seen.others?.[keyClass] ?? 0)),
     horizon: (keyClass) => horizonIn(seen, keyClass),
     get space() {
-      const refusal = isClosed ? "the journal is closed" : (database.failure ?? full(0));
+      const refusal = isClosed ? "the journal is closed" : (database.failure ?? full(wanted));
+      if (refusal === undefined) wanted = 0;
       return { usedBytes: heads.current.used_bytes, limitBytes: maxBytes, refusal };
     },
-    async close() {
-      if (isClosed) return;
+    refresh,
+    async closeTurn() {
+      isClosed = true;
       await turn.close();
+    },
+    close() {
       isClosed = true;
       clearTimeout(timer);
       looking.close();

@@ -1,7 +1,7 @@
 /** Several appends as the parameters of one call of `append`: each judged after those before it, rows and bodies packed. */
 import { type Append, type Committed, type Part, pollCursorOf } from "../batch.ts";
 import { Judgement } from "../judge.ts";
-import { rowBytes } from "./functions.ts";
+import { rowBytes } from "./storage.ts";
 import type { AppendKeys, PackedKeys } from "./keys.ts";
 
 /** What one call writes, and what it says about each of its appends, with the number of its last row counted from 0. */

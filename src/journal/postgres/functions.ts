@@ -2,18 +2,8 @@
  * What is done inside the database: PL/pgSQL functions, so that an append is one statement, works behind every pooler, and leaves
  * no transaction open when this process stops. The order of locks is in schema.ts.
  */
-
-/** What a key counts for in `head.used_bytes`: its row and its place in the index. */
-export const keyBytes = 100;
-
-/** What a row counts for beside its body and tally. */
-export const rowBytes = 256;
-
-/** Of the flow keys of a journal that was moved here, which does not tell their days. No record is of that day. */
-export const unknownDay = -1;
-
-/** SQLSTATEs that the functions raise: another instance leads; the retried line is gone. */
-export const raised = { fenced: "TS001", gone: "TS002" } as const;
+import { leaderFunctions } from "./leader-functions.ts";
+import { heldDay, keyBytes, plans, raised, unknownDay } from "./storage.ts";
 
 /** Raised and caught inside `append`. */
 const isKnown = "TS003";
@@ -34,12 +24,6 @@ const others = `SELECT g.class, g.at, ${other.key} AS key, ${other.word} AS expe
 const none = String.raw`'\x00000000'`;
 
 /**
- * Plans are chosen once per connection, perhaps while a table was small: always by index. Whoever waits for another's lock
- * longer than this is told so (55P03) and repeats.
- */
-const settings = "SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off";
-
-/**
  * One append of several batches. Flow keys that should be new: `flow_days`, two bytes each, and `flow_keys`, 16 bytes each.
  * `flow_changes`: known keys whose word changes, 20 bytes each: key, the word that they should have, their next one; `other_keys`
  * the same of other classes, with an expected word of 0 if they should be new. If anything is not as it should be, nothing is
@@ -53,7 +37,7 @@ CREATE OR REPLACE FUNCTION append(
   row_list json, bodies bytea, polls json, retried_seq bigint, retried_line integer,
   OUT outcome text, OUT last_seq bigint,
   OUT seq bigint, OUT accepted_flow bigint, OUT accepted_audit bigint, OUT accepted_webhook bigint, OUT used_bytes bigint, OUT known_flow bytea, OUT known_other json
-) LANGUAGE plpgsql SET lock_timeout = '5s' ${settings} SET search_path FROM CURRENT AS $append$
+) LANGUAGE plpgsql SET lock_timeout = '5s' ${plans} SET search_path FROM CURRENT AS $append$
 #variable_conflict use_column
 DECLARE
   was record;
@@ -182,7 +166,7 @@ END
 $fenced$`,
 
   // Removes one quarantined text: divides the mark that covers it; its row leaves with the last one. Whether it was there.
-  `CREATE OR REPLACE FUNCTION remove_line(of_seq bigint, line integer) RETURNS boolean LANGUAGE plpgsql ${settings}
+  `CREATE OR REPLACE FUNCTION remove_line(of_seq bigint, line integer) RETURNS boolean LANGUAGE plpgsql ${plans}
 SET search_path FROM CURRENT AS $remove$
 DECLARE
   covering mark;
@@ -201,13 +185,14 @@ BEGIN
 END
 $remove$`,
 
-  // Deletes a row that no mark is on, and subtracts it from what is used.
-  `CREATE OR REPLACE FUNCTION remove_unmarked(of_seq bigint) RETURNS void LANGUAGE plpgsql ${settings}
+  // Deletes a row that only marks held, now that there is none on it.
+  `CREATE OR REPLACE FUNCTION remove_unmarked(of_seq bigint) RETURNS void LANGUAGE plpgsql ${plans}
 SET search_path FROM CURRENT AS $remove$
 DECLARE
   gone bigint;
 BEGIN
-  DELETE FROM batch b WHERE b.seq = of_seq AND NOT EXISTS (SELECT FROM mark m WHERE m.seq = of_seq) RETURNING b.bytes INTO gone;
+  DELETE FROM batch b WHERE b.seq = of_seq AND (b.day = ${heldDay} OR b.type IN ('invalid', 'sample'))
+    AND NOT EXISTS (SELECT FROM mark m WHERE m.seq = of_seq) RETURNING b.bytes INTO gone;
   IF FOUND THEN
     UPDATE head SET used_bytes = used_bytes - gone;
   END IF;
@@ -216,7 +201,7 @@ $remove$`,
 
   // Keys that are held, 16 bytes each, of flow keys by their days (packed as for append) and of others by their class.
   `CREATE OR REPLACE FUNCTION look_up(flow_days bytea, flow_keys bytea, other_keys bytea, other_groups json,
-  OUT known_flow bytea, OUT known_other json) LANGUAGE plpgsql ${settings} SET search_path FROM CURRENT AS $look$
+  OUT known_flow bytea, OUT known_other json) LANGUAGE plpgsql ${plans} SET search_path FROM CURRENT AS $look$
 BEGIN
   SELECT string_agg(f.key || f.word, '') INTO known_flow
     FROM (SELECT ${dayAt} AS day, ${flow.key} AS key FROM ${until("flow_keys", 16)}) k
@@ -227,51 +212,7 @@ BEGIN
 END
 $look$`,
 
-  // Gives a day a partition of its own. Its rows that are in the default partition move along. Whether it has none yet.
-  `CREATE OR REPLACE FUNCTION make_day(of_table text, of_day integer) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '2s'
-SET search_path FROM CURRENT AS $make$
-DECLARE
-  name text := of_table || '_' || of_day;
-BEGIN
-  IF to_regclass(quote_ident(name)) IS NOT NULL THEN
-    RETURN false;
-  END IF;
-  EXECUTE format('LOCK TABLE %I, %I IN ACCESS EXCLUSIVE MODE', of_table, of_table || '_default');
-  EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', name, of_table);
-  EXECUTE format('WITH moved AS (DELETE FROM %I WHERE day = %s RETURNING *) INSERT INTO %I SELECT * FROM moved',
-    of_table || '_default', of_day, name);
-  EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES IN (%s)', of_table, name, of_day);
-  RETURN true;
-END
-$make$`,
-
-  // Removes all of a day: its partition, or its rows in the default one. Rows of batches that a mark is on move there instead.
-  `CREATE OR REPLACE FUNCTION drop_day(of_table text, of_day integer) RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s'
-SET search_path FROM CURRENT AS $drop$
-DECLARE
-  name text := of_table || '_' || of_day;
-  kept text := CASE WHEN of_table = 'batch' THEN 'seq IN (SELECT seq FROM mark)' ELSE 'false' END;
-  gone bigint := 0;
-BEGIN
-  IF to_regclass(quote_ident(name)) IS NULL THEN
-    name := of_table || '_default';
-  ELSE
-    EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', of_table, name);
-    EXECUTE format('INSERT INTO %I SELECT * FROM %I WHERE %s', of_table, name, kept);
-  END IF;
-  IF of_table = 'batch' THEN
-    EXECUTE format('SELECT COALESCE(SUM(bytes), 0) FROM %I WHERE day = %s AND NOT %s', name, of_day, kept) INTO gone;
-  ELSE
-    DELETE FROM key_day WHERE day = of_day RETURNING keys * ${keyBytes} INTO gone;
-  END IF;
-  IF name = of_table || '_default' THEN
-    EXECUTE format('DELETE FROM %I WHERE day = %s AND NOT %s', name, of_day, kept);
-  ELSE
-    EXECUTE format('DROP TABLE %I', name);
-  END IF;
-  UPDATE head SET used_bytes = used_bytes - COALESCE(gone, 0);
-END
-$drop$`,
+  ...leaderFunctions,
 
   append,
 ];

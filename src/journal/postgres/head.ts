@@ -1,4 +1,6 @@
 /** The journal's last row and its sums, as this instance has seen them last: each append brings them, and each look at the database. */
+import type { RecordType } from "../../records/types.ts";
+import type { Connection } from "./connection.ts";
 
 /** As it is stored. Each append changes it, in the order of commits. */
 export interface HeadRow {
@@ -23,6 +25,12 @@ export class Heads {
     this.current = first;
   }
 
+  /** Looks at it at once. @throws {DatabaseError} */
+  async look(connection: Connection, schema: string): Promise<void> {
+    const [head] = await connection.query<HeadRow>(`SELECT ${headColumns} FROM ${schema}.head`);
+    if (head !== undefined) this.see(head);
+  }
+
   /** Two connections may answer in another order than they were asked: an earlier one changes nothing. */
   see(head: HeadRow): void {
     const { seq } = this.current;
@@ -30,4 +38,9 @@ export class Heads {
     this.current = head;
     if (head.seq > seq) this.onGrowth(head);
   }
+}
+
+/** Records of these types. */
+export function acceptedIn(head: HeadRow, types: readonly RecordType[]): number {
+  return types.reduce((sum, type) => sum + head[`accepted_${type}`], 0);
 }

@@ -191,7 +191,7 @@ export class Membership implements Cluster {
     const candidate = this.#candidate;
     this.#candidate = undefined;
     if (candidate === undefined || this.#isClosed) return lease.release();
-    logger.info("this instance leads now: it counts, delivers and polls", { member: this.member, fence: taken.fence });
+    logger.debug("this instance holds the lease", { member: this.member, fence: taken.fence });
     candidate.resolve(lease);
   }
 
@@ -248,7 +248,7 @@ class HeldLease implements Lease {
   lose(reason: string): void {
     if (this.isOver) return;
     this.end();
-    this.#deps.logger.warn("this instance does not lead any more", { fence: this.fence, reason });
+    this.#deps.logger.debug("the lease is lost", { fence: this.fence, reason });
     this.#lost.abort(new Unavailable(reason));
   }
 

@@ -35,7 +35,7 @@ const tables = {
   batch: {
     seq: "bigint NOT NULL",
     accepted_at: "bigint NOT NULL", // when the request or poll was received
-    day: "integer NOT NULL", // of that: days since the epoch
+    day: "integer NOT NULL", // of that: days since the epoch; -1 once the row was due to leave and only marks hold it
     records: "integer NOT NULL", // lines of the text
     length: "integer NOT NULL", // bytes of the text
     bytes: "integer NOT NULL", // what the row counts for in head.used_bytes

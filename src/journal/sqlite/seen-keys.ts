@@ -1,29 +1,12 @@
 /** The keys of everything that was accepted or quarantined: by class, a table in memory over rows of `keys`, with a bound and an age. */
 import type { DatabaseSync } from "node:sqlite";
-import { hasCredentials } from "../../config/index.ts";
-import type { Config } from "../../config/schema.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { type Horizon, type KeyClass, keyClasses } from "../journal.ts";
 import type { Keys } from "../judge.ts";
+import { isPolledClass, type KeyLimits, keyLimitsOf, type KeySettings, oldestKept } from "../key-limits.ts";
 import { keyBits, KeyTable, keyWords } from "../keys.ts";
 import type { State } from "./state.ts";
 import { prepare, type Statements, type StoredRow, Table } from "./tables.ts";
-
-/** The settings that bound the keys. */
-export type KeySettings = Pick<Config, "dedup" | "collectors" | "tailscale">;
-
-interface KeyLimits {
-  readonly windowMs: number;
-  readonly maxKeys: number;
-  /** If the type is polled: how far before its cursor polls read again. No key of that span leaves by age. */
-  readonly pollOverlapMs?: number;
-}
-
-/** Seen keys of classes without a setting: far more than a tailnet makes in their windows. */
-const maxOtherKeys = 250_000;
-
-/** Quarantined texts are known again for as long as the longest retry of a sender. */
-const quarantinedWindowMs = 48 * 3_600_000;
 
 const rowsAtOnce = 64;
 const keyBytes = keyWords * 4;
@@ -122,7 +105,7 @@ export class SeenKeys implements Keys {
   constructor(database: DatabaseSync, state: State, settings: KeySettings) {
     this.#database = database;
     this.#state = state;
-    this.#limits = limitsOf(settings);
+    this.#limits = keyLimitsOf(settings);
     this.#rows = new Table(database, "keys");
     const { columns } = this.#rows;
     this.#sql = prepare(database, {
@@ -227,20 +210,17 @@ export class SeenKeys implements Keys {
   }
 
   #releaseOf(keyClass: KeyClass, now: number, hasTime: () => boolean): boolean {
-    const { windowMs, maxKeys, pollOverlapMs } = this.#limits[keyClass];
-    const isPolled = pollOverlapMs !== undefined && (keyClass === "flow" || keyClass === "audit");
-    const polled = isPolled ? this.#state.get(`poll.${keyClass}`) : undefined;
-    const readAgainFrom =
-      polled === undefined ? Number.POSITIVE_INFINITY : polled.readUntil * 1000 - (pollOverlapMs ?? 0);
-    const oldestKept = Math.min(now - windowMs, readAgainFrom);
+    const limits = this.#limits[keyClass];
+    const polled = isPolledClass(keyClass) ? this.#state.get(`poll.${keyClass}`) : undefined;
+    const oldest = oldestKept(limits, now, polled);
     const held = this.#classes[keyClass];
-    let excess = held.table.size - maxKeys;
+    let excess = held.table.size - limits.maxKeys;
     let { until, streamed } = this.horizon(keyClass);
     for (;;) {
       if (!hasTime()) return false;
       const rows = this.#sql.oldest.all(keyClass) as unknown as StoredRow<"keys">[];
       for (const row of rows) {
-        if (excess <= 0 && row.at >= oldestKept) return true;
+        if (excess <= 0 && row.at >= oldest) return true;
         const words = this.#wordsOf(row);
         until = Math.max(until, row.at);
         /** A damaged row's keys may have been streamed; they were never loaded. */
@@ -270,18 +250,4 @@ function isKeyClass(name: string): name is KeyClass {
 function isStreamed(words: Uint32Array): boolean {
   for (let at = 3; at < words.length; at += keyWords) if (((words[at] as number) & keyBits.stream) !== 0) return true;
   return false;
-}
-
-function limitsOf(config: KeySettings): Readonly<Record<KeyClass, KeyLimits>> {
-  const { dedup, collectors } = config;
-  const isPolling = hasCredentials(config);
-  /** What will be polled again must not be forgotten before. */
-  const polled = (log: "flowlogs" | "auditlogs") =>
-    collectors[log].enabled && isPolling ? { pollOverlapMs: collectors[log].replay_overlap } : {};
-  return {
-    flow: { windowMs: dedup.flow_window, maxKeys: dedup.max_keys, ...polled("flowlogs") },
-    audit: { windowMs: dedup.audit_window, maxKeys: maxOtherKeys, ...polled("auditlogs") },
-    webhook: { windowMs: dedup.webhook_window, maxKeys: maxOtherKeys },
-    quarantined: { windowMs: quarantinedWindowMs, maxKeys: maxOtherKeys },
-  };
 }

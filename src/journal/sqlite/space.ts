@@ -3,6 +3,7 @@
  * Deletion is bounded by time, not by a number of rows, so it keeps up with whatever append accepts.
  */
 import type { Clock } from "../../lib/clock.ts";
+import { Age, aheadMs } from "../age.ts";
 import { type Append, reasonOf } from "../batch.ts";
 import { markedShare } from "../items.ts";
 import type { JournalSpace, LogCursor, Redelivery } from "../journal.ts";
@@ -42,13 +43,6 @@ const keysMs = 3;
 /** Rows deleted by one statement: a millisecond for rows of 44 KB. */
 const rowsAtOnce = 64;
 
-/** Rows from further ahead come from a clock that was wrong: they count as old. */
-const aheadMs = 24 * 3_600_000;
-
-/** How often the age is stored, and how much faster than time it may go to catch up after a pause. */
-const saveEveryMs = 60_000;
-const pace = 2;
-
 /** Pages given back to the disk in one go (1 MiB), how often if it is full, and from which share of the file on otherwise. */
 const vacuumPages = 256;
 const timesIfFull = 16;
@@ -83,9 +77,7 @@ export class Space {
   /** What the last refused append needed, up to a bound: while there is no room for as much, the next is refused too. */
   #wantedBytes = batchBytes;
   #isWarned = false;
-  /** The clock by which rows and keys age, epoch milliseconds. */
-  #age: number;
-  #steadyAt: number;
+  readonly #age: Age;
   /** Replays that are being planned. */
   #planned = 0;
   /** Called once an eviction is committed. */
@@ -94,8 +86,7 @@ export class Space {
   constructor(deps: SpaceDeps) {
     this.#deps = deps;
     this.#sql = prepare(deps.database, sql);
-    this.#steadyAt = deps.steady();
-    this.#age = Math.min(deps.clock(), deps.state.get("age") ?? deps.state.identity.createdAt);
+    this.#age = new Age(deps.clock, deps.steady, deps.state.get("age") ?? deps.state.identity.createdAt);
   }
 
   view(): JournalSpace {
@@ -150,21 +141,14 @@ export class Space {
   /** Deletes what may leave, in the caller's transaction and for some milliseconds. Whether that was all. */
   release(): boolean {
     const { state, seen, minutes, clock, steady, storage, retentionMs } = this.#deps;
-    const steadyAt = steady();
-    const elapsedMs = Math.max(0, steadyAt - this.#steadyAt);
-    this.#steadyAt = steadyAt;
-    /**
-     * Never later than the machine's clock, which it follows back at once. If that leaps ahead, or the process was down or
-     * asleep, the age catches up slowly: a clock that is wrong for an hour must not make the journal forget.
-     */
-    this.#age = Math.min(clock(), this.#age + pace * elapsedMs);
-    if (Math.abs(this.#age - (state.get("age") ?? 0)) >= saveEveryMs) state.set("age", this.#age);
+    const now = this.#age.advance();
+    if (this.#age.isFarFrom(state.get("age"))) state.set("age", now);
     this.measure();
     const hasTime = timer(rowsMs, steady);
     const areRowsDone = this.#releaseRows(hasTime) && this.#evictMarks(hasTime) && this.#evictUndelivered();
-    const from = this.#age - Math.max(retentionMs, minutesMs);
+    const from = now - Math.max(retentionMs, minutesMs);
     minutes.release({ from, until: clock() + aheadMs, maxBytes: storage.maxBytes * minutesShare });
-    const areKeysDone = seen.release(this.#age, timer(keysMs, steady));
+    const areKeysDone = seen.release(now, timer(keysMs, steady));
     return areRowsDone && areKeysDone;
   }
 
@@ -211,7 +195,7 @@ export class Space {
     const { destinations, marks, clock, retentionMs } = this.#deps;
     if (this.#planned > 0) return true;
     const below = Math.min(this.#requiredSeq, destinations.lowestSeq);
-    const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age - retentionMs;
+    const youngFrom = this.isShort ? Number.MAX_SAFE_INTEGER : this.#age.now - retentionMs;
     const youngUntil = clock() + aheadMs;
     for (;;) {
       if (!hasTime()) return false;

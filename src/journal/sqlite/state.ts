@@ -8,7 +8,14 @@ import type { Logger } from "../../lib/logger.ts";
 import { Damaged } from "../batch.ts";
 import type { JournalIdentity, LogCursor, Redelivery, Snapshot } from "../journal.ts";
 import { type RedeliveryProgress, startOfJournal } from "../journal.ts";
-import { blobPrefix, noLoss, type RedeliveryName, redeliveryKey, type StoredLoss, type StoredValues } from "../stored.ts";
+import {
+  blobPrefix,
+  noLoss,
+  type RedeliveryName,
+  redeliveryKey,
+  type StoredLoss,
+  type StoredValues,
+} from "../stored.ts";
 import { acceptedRows, prepare, type Statements, type StoredRow, Table, transaction } from "./tables.ts";
 
 /** Values that are JSON. */

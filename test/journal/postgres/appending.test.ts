@@ -190,7 +190,8 @@ describe.skipIf(!canHavePostgres)("a journal on PostgreSQL", () => {
       await until(() => journal.space.refusal === undefined);
       expect(acceptedIn(await numbers(journal, [1, 2]))).toBe(1);
       expect(journal.knows("flow", keyOf(2), 0)).toBe(true);
-      await journal.close();
+      await journal.closeTurn();
+      journal.close();
       await expect(numbers(journal, [3])).rejects.toThrow("the journal is closed");
       expect(journal.space.refusal).toBe("the journal is closed");
     },

@@ -1,0 +1,91 @@
+/** The partitions of days: they are made before their day, and dropped with all that they hold once that may leave. */
+import type { Connection } from "./connection.ts";
+import type { DayTable } from "./schema.ts";
+import { heldDay } from "./storage.ts";
+import type { Writer } from "./writer.ts";
+
+export interface DaysDeps {
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly writer: Pick<Writer, "write">;
+}
+
+export const dayMs = 86_400_000;
+
+/** Days before and after today that have a partition: what arrives now is of these. */
+const around: Readonly<Record<DayTable, readonly number[]>> = { batch: [0, 1], flow_key: [-1, 0, 1] };
+
+/** Rows that only marks hold, moved at once. */
+const movedAtOnce = 500;
+
+export class Days {
+  readonly #deps: DaysDeps;
+  readonly #made: Readonly<Record<DayTable, Set<number>>> = { batch: new Set(), flow_key: new Set() };
+  #isRead = false;
+
+  constructor(deps: DaysDeps) {
+    this.#deps = deps;
+  }
+
+  /** Days of batches that have a partition. */
+  get ofRows(): readonly number[] {
+    return [...this.#made.batch].toSorted((a, b) => a - b);
+  }
+
+  /** Makes the partitions that are missing. One that cannot be made now is made later; its rows move along. */
+  async make(now: number): Promise<void> {
+    const { schema, writer } = this.#deps;
+    await this.#read();
+    const today = Math.floor(now / dayMs);
+    for (const table of ["batch", "flow_key"] as const)
+      for (const day of around[table].map((one) => today + one)) {
+        if (this.#made[table].has(day)) continue;
+        await writer.write((change) => change.run(`SELECT ${schema}.make_day('${table}', ${day})`), "may fail");
+        this.#made[table].add(day);
+      }
+  }
+
+  /** Drops a day of batches, if all of its rows are before `below`; those that a mark is on stay. Whether it did. */
+  async dropRows(day: number, below: number): Promise<boolean> {
+    const { connection, schema: s, writer } = this.#deps;
+    const table = `${s}.batch_${day}`;
+    const ask = async () =>
+      (await connection.query<{ last: number | null }>(`SELECT MAX(seq) AS last FROM ${table}`))[0]?.last ?? null;
+    let last = await ask();
+    if (last !== null && last >= below) return false;
+    const held = `SELECT b.seq FROM ${table} b WHERE EXISTS (SELECT FROM ${s}.mark m WHERE m.seq = b.seq) LIMIT ${movedAtOnce}`;
+    while ((await connection.query(held)).length > 0)
+      await writer.write(
+        (change) => change.run(`UPDATE ${s}.batch SET day = ${heldDay} WHERE day = ${day} AND seq IN (${held})`),
+        "may fail",
+      );
+    last = await ask();
+    const [sum] = await connection.query<{ bytes: number }>(
+      `SELECT COALESCE(SUM(bytes), 0)::bigint AS bytes FROM ${table}`,
+    );
+    await writer.write(
+      (change) => change.run(`SELECT ${s}.drop_rows(${day}, ${last ?? "NULL"}, ${sum?.bytes ?? 0})`),
+      "may fail",
+    );
+    // An instance whose clock is behind may just have written to it.
+    const [left] = await connection.query<{ any: boolean }>(`SELECT to_regclass($1) IS NOT NULL AS any`, [table]);
+    if (left?.any === true) return false;
+    this.#made.batch.delete(day);
+    return true;
+  }
+
+  async #read(): Promise<void> {
+    if (this.#isRead) return;
+    const { connection, schema } = this.#deps;
+    for (const table of ["batch", "flow_key"] as const) {
+      const found = await connection.query<{ day: number }>(
+        `SELECT substr(c.relname, ${table.length + 2})::integer AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = $1::regclass AND c.relname ~ '_-?[0-9]+$'`,
+        [`${schema}.${table}`],
+      );
+      for (const { day } of found) this.#made[table].add(day);
+    }
+    this.#isRead = true;
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * The accounts of delivery: the primary destination's and those of the further ones. Records are not counted one by one: what was
+ * accepted is what the head says, less what it said when an account began.
+ */
+import { type RecordType, recordTypes } from "../../records/types.ts";
+import { advanced, type DestinationAccount, type DestinationRule, type LogCursor, startOfJournal } from "../journal.ts";
+import { destinationPrefix, noLoss, redeliveryKey } from "../stored.ts";
+import type { Connection } from "./connection.ts";
+import { acceptedIn, type HeadRow, headColumns, type Heads } from "./head.ts";
+import type { Change, CountedDestination, State } from "./state.ts";
+
+export interface DestinationsDeps {
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly state: State;
+  readonly heads: Heads;
+}
+
+/** Rows looked at in one step of an eviction. */
+const maxRowsEvicted = 5000;
+
+const key = (name: string): `destination.${string}` => `${destinationPrefix}${name}`;
+const isOf = (types: number) => `type IN (SELECT json_array_elements_text($${types}::json))`;
+
+/** Names of the destinations that wait, with their types and where they stand. */
+export interface Position {
+  readonly name: string | undefined;
+  readonly seq: number;
+  readonly types: readonly RecordType[];
+}
+
+export class Destinations {
+  readonly #deps: DestinationsDeps;
+  /** The last committed report of each: only what its sums have grown by is counted. The primary one has no name. */
+  readonly #reported = new Map<string | undefined, LogCursor>();
+  #names: readonly string[];
+  /** When the oldest record that waits was received, as of the last look. */
+  readonly #since = new Map<string | undefined, number | undefined>();
+
+  constructor(deps: DestinationsDeps) {
+    this.#deps = deps;
+    const { state } = deps;
+    this.#names = state.named(destinationPrefix);
+    this.#reported.set(undefined, state.cursor);
+    for (const name of this.#names) this.#reported.set(name, stored(state, name).cursor);
+  }
+
+  /** Gives a count to those that have none: of a journal that was moved here. */
+  async begin(change: Change): Promise<void> {
+    for (const name of this.#names) {
+      const known = stored(change, name);
+      if (known.begun === undefined) change.set(key(name), await this.#counted(known, known.types));
+    }
+  }
+
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  get accounts(): readonly DestinationAccount[] {
+    return this.#names.map((name) => this.#accountOf(name, stored(this.#deps.state, name)));
+  }
+
+  /** Accepted records that the primary destination has not got. */
+  get pendingRecords(): number {
+    return pendingAt(this.#deps.state, this.#deps.heads.current);
+  }
+
+  /** When the oldest of them was received, epoch milliseconds. */
+  get pendingSince(): number | undefined {
+    return this.pendingRecords > 0 ? this.#since.get(undefined) : undefined;
+  }
+
+  waitsSince(name: string | undefined, at: number | undefined): void {
+    this.#since.set(name, at);
+  }
+
+  get hasOptional(): boolean {
+    return this.#names.some((name) => !stored(this.#deps.state, name).isRequired);
+  }
+
+  /** All that still wait for records. */
+  get waiting(): readonly Position[] {
+    const primary = { name: undefined, seq: this.#deps.state.cursor.seq, types: recordTypes };
+    const further = this.accounts.flatMap(({ name, cursor, types, pending }) =>
+      pending > 0 ? [{ name, seq: cursor.seq, types }] : [],
+    );
+    return this.pendingRecords > 0 ? [primary, ...further] : further;
+  }
+
+  /** Rows from here on are not delivered everywhere yet, or not where it is required. */
+  lowestSeq(which: "all" | "required"): number {
+    const all = this.#names.map((name) => stored(this.#deps.state, name));
+    const meant = all.filter(({ isRequired }) => which === "all" || isRequired);
+    return Math.min(this.#deps.state.cursor.seq, ...meant.map(({ cursor }) => cursor.seq));
+  }
+
+  /** The further one that has come least far, if it is behind the primary one. */
+  get furthestBehind(): string | undefined {
+    const lowest = this.lowestSeq("all");
+    if (lowest >= this.#deps.state.cursor.seq) return undefined;
+    return this.#names.find((name) => stored(this.#deps.state, name).cursor.seq === lowest);
+  }
+
+  /** Sets which there are. Returns those that were forgotten. */
+  async use(change: Change, wanted: readonly DestinationRule[], now: number): Promise<readonly DestinationAccount[]> {
+    const gone = this.#names.filter((name) => !wanted.some((rule) => rule.name === name));
+    const forgotten = gone.map((name) => this.#accountOf(name, stored(change, name)));
+    for (const { name: destination } of forgotten) {
+      change.set(key(destination), undefined);
+      for (const name of ["replay", "retry"] as const) change.set(redeliveryKey({ name, destination }), undefined);
+    }
+    for (const { name, types, isRequired } of wanted) {
+      const known = this.#names.includes(name) ? stored(change, name) : undefined;
+      if (known === undefined) {
+        const head = this.#deps.heads.current;
+        const cursor = { ...startOfJournal, seq: head.seq + 1 };
+        change.set(key(name), { types, isRequired, since: now, cursor, evicted: 0, begun: acceptedIn(head, types) });
+        change.afterwards(() => this.#reported.set(name, cursor));
+        continue;
+      }
+      const isSame = known.types.join() === types.join();
+      // With other types, what is before it is counted anew.
+      const counted = isSame ? known : await this.#counted({ ...known, accepted: undefined }, types);
+      change.set(key(name), { ...counted, types, isRequired });
+    }
+    change.afterwards(() => {
+      this.#names = wanted.map(({ name }) => name);
+    });
+    return forgotten;
+  }
+
+  /** A reported position. One behind the stored one comes from before an eviction, and one of another run has no name here. */
+  advance(change: Change, name: string | undefined, cursor: LogCursor): void {
+    const reported = this.#reported.get(name);
+    if (reported === undefined || (name !== undefined && !this.#names.includes(name))) return;
+    if (name === undefined) change.set("cursor", advanced(cursorIn(change), reported, cursor));
+    else {
+      const known = stored(change, name);
+      change.set(key(name), { ...known, cursor: advanced(known.cursor, reported, cursor) });
+    }
+    change.afterwards(() => this.#reported.set(name, cursor));
+  }
+
+  /**
+   * All series begin anew at `at`, and the counters of delivery with them. Rows up to the measured one count as measured; later
+   * ones that are delivered stay delivered, and pending ones pending.
+   */
+  async beginAnew(change: Change, at: number): Promise<void> {
+    const { connection, schema, state } = this.#deps;
+    const { measuredSeq, loss } = state;
+    const { seq, record, logRecord } = cursorIn(change);
+    const sql = `SELECT ${headColumns}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch
+        WHERE seq > $1 AND ${isOf(2)}) AS unmeasured FROM ${schema}.head`;
+    const [found] = await connection.query<HeadRow & { unmeasured: number }>(sql, [
+      measuredSeq,
+      JSON.stringify(recordTypes),
+    ]);
+    const { unmeasured, ...head } = found as NonNullable<typeof found>;
+    const pending = pendingAt(change, head);
+    const delivered = Math.max(0, unmeasured - pending);
+    for (const name of state.snapshot.keys()) change.setBlob(`ledger/${name}`, undefined);
+    change.set("measured", { measuredSeq });
+    change.set("identity", { ...state.identity, createdAt: at });
+    const records = { ...startOfJournal.records, delivered };
+    change.set("cursor", { ...startOfJournal, seq, record, logRecord, records });
+    change.set("begun", acceptedIn(head, recordTypes) - pending - delivered);
+    change.set("loss", { ...noLoss, rows: loss.rows });
+    for (const name of this.#names) {
+      const known = stored(change, name);
+      const { types, isRequired, cursor } = known;
+      const { pending: stillPending } = this.#accountOf(name, known, head);
+      // The delivered lines of the row that it is in have been counted before.
+      const passed = await this.#passedIn(cursor, types);
+      const place = { seq: cursor.seq, record: cursor.record, logRecord: cursor.logRecord };
+      const anew = { ...startOfJournal, ...place, records: { ...startOfJournal.records, delivered: passed } };
+      const account = { since: at, evicted: 0, begun: acceptedIn(head, types) - stillPending - passed };
+      change.set(key(name), { types, isRequired, cursor: anew, ...account });
+    }
+  }
+
+  /**
+   * Gives up the oldest undelivered rows before `bound`, about so many bytes of them, of each one that is not required.
+   * Returns the new positions.
+   */
+  async evict(change: Change, bound: number, bytes: number): Promise<ReadonlyMap<string, LogCursor>> {
+    const { connection, schema } = this.#deps;
+    const moved = new Map<string, LogCursor>();
+    for (const name of this.#names) {
+      const known = stored(change, name);
+      const { seq } = known.cursor;
+      if (known.isRequired || seq >= bound) continue;
+      const sql = `SELECT MAX(seq) + 1 AS "to", COALESCE(SUM(records) FILTER (WHERE ${isOf(4)}), 0)::bigint AS records FROM (
+          SELECT seq, type, records, SUM(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
+            SELECT seq, type, records, bytes FROM ${schema}.batch WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT ${maxRowsEvicted}) b
+        ) b WHERE before < $3`;
+      const values = [seq, bound, bytes, JSON.stringify(known.types)];
+      const [found] = await connection.query<{ to: number | null; records: number }>(sql, values);
+      const passed = await this.#passedIn(known.cursor, known.types);
+      const evicted = known.evicted + (found?.records ?? 0) - passed;
+      const cursor = { ...known.cursor, seq: found?.to ?? bound, record: 0, logRecord: 0 };
+      change.set(key(name), { ...known, cursor, evicted });
+      change.afterwards(() => this.#reported.set(name, cursor));
+      moved.set(name, cursor);
+    }
+    return moved;
+  }
+
+  #accountOf(name: string, known: CountedDestination, head = this.#deps.heads.current): DestinationAccount {
+    const { types, isRequired, since, cursor, evicted, begun = 0 } = known;
+    const accepted = acceptedIn(head, types) - begun;
+    const pending = accepted - cursor.records.delivered - cursor.records.deadLettered - evicted;
+    const pendingSince = pending > 0 ? this.#since.get(name) : undefined;
+    return { name, types, isRequired, since, cursor, accepted, pending, pendingSince, evicted };
+  }
+
+  /** Its account for these types, as far as rows tell. */
+  async #counted(known: CountedDestination, types: readonly RecordType[]): Promise<CountedDestination> {
+    const { connection, schema } = this.#deps;
+    const { accepted, ...rest } = known;
+    const { seq } = known.cursor;
+    const sql = `SELECT ${headColumns}, (SELECT COALESCE(SUM(records), 0)::bigint FROM ${schema}.batch WHERE seq >= $1 AND ${isOf(2)})
+        AS records FROM ${schema}.head`;
+    const from = accepted === undefined ? seq : accepted.seq + 1;
+    const [found] = await connection.query<HeadRow & { records: number }>(sql, [from, JSON.stringify(types)]);
+    const { records, ...head } = found as NonNullable<typeof found>;
+    const { delivered, deadLettered } = known.cursor.records;
+    const passed = await this.#passedIn(known.cursor, types);
+    const before = accepted?.records ?? delivered + deadLettered + known.evicted - passed;
+    return { ...rest, types, begun: acceptedIn(head, types) - before - records };
+  }
+
+  /** Records of the cursor's own row that it has passed, if the row is of these types. */
+  async #passedIn({ seq, record }: LogCursor, types: readonly RecordType[]): Promise<number> {
+    if (record === 0) return 0;
+    const sql = `SELECT 1 AS one FROM ${this.#deps.schema}.batch WHERE seq = $1 AND ${isOf(2)}`;
+    const found = await this.#deps.connection.query(sql, [seq, JSON.stringify(types)]);
+    return found.length > 0 ? record : 0;
+  }
+}
+
+type Known = Pick<State, "get">;
+
+function stored(of: Known, name: string): CountedDestination {
+  return of.get(key(name)) as CountedDestination;
+}
+
+function cursorIn(of: Known): LogCursor {
+  return of.get("cursor") ?? startOfJournal;
+}
+
+function pendingAt(of: Known, head: HeadRow): number {
+  const { delivered, deadLettered } = cursorIn(of).records;
+  return acceptedIn(head, recordTypes) - (of.get("begun") ?? 0) - delivered - deadLettered;
+}

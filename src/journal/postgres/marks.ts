@@ -1,0 +1,195 @@
+/** Marks: ranges of lines on rows that are kept for a person, each of which holds its row; and which of them leave for want of room. */
+import { recordTypes } from "../../records/types.ts";
+import {
+  addCount,
+  deliveredClasses,
+  isNote,
+  markedShare,
+  maxNotes,
+  maxQuarantinedBytes,
+  overheadBytes,
+  parseItemId,
+  quarantinedClasses,
+  type StoredMark,
+  storedName,
+  truncated,
+} from "../items.ts";
+import { Damaged } from "../batch.ts";
+import { type NewMark, primaryDestination, type QuarantineCount, type Redelivery } from "../journal.ts";
+import type { MarkPlace, QuarantineStore } from "../quarantine.ts";
+import type { Connection } from "./connection.ts";
+import { numbers, textLiteral, textOrNull } from "./literals.ts";
+import { conditionOf, markColumns, textOf } from "./rows.ts";
+import type { Change } from "./state.ts";
+import { heldDay } from "./storage.ts";
+import type { Writer } from "./writer.ts";
+
+export interface MarksDeps {
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly writer: Pick<Writer, "write">;
+  readonly maxBytes: number;
+}
+
+/** What leaves at once for want of room. */
+const leavingAtOnce = 500;
+
+const list = (classes: readonly string[]): string => classes.map((name) => `'${name}'`).join(", ");
+const accepted = list(recordTypes);
+
+interface Leaving extends QuarantineCount {
+  readonly id: number;
+}
+
+export class Marks {
+  readonly #deps: MarksDeps;
+  readonly #evicted = new Map<string, QuarantineCount>();
+
+  constructor(deps: MarksDeps) {
+    this.#deps = deps;
+  }
+
+  /** Items that have left for want of room, since the term began. */
+  get evicted(): readonly QuarantineCount[] {
+    return [...this.#evicted.values()];
+  }
+
+  /** Marks rows. On a row that has left, a mark would hold nothing and is not made. */
+  add(change: Change, marks: readonly NewMark[], destination = primaryDestination): void {
+    if (marks.length === 0) return;
+    const rows = marks.map(({ seq, from, to, why, logRecords, at, message }) => {
+      const markClass = isNote(why) ? "note" : "dead_letter";
+      const range = numbers([seq, from, to, logRecords, Math.trunc(at)]);
+      return `(${range}, '${markClass}', ${textLiteral(why)}, ${textLiteral(truncated(message))})`;
+    });
+    const s = this.#deps.schema;
+    change.run(`INSERT INTO ${s}.mark (seq, from_line, to_line, log_records, at, class, type, source, why, message, destination)
+      SELECT v.seq, v.first, v.last, v.refused, v.at, v.class, b.type, b.source, v.why, v.message, ${textOrNull(storedName(destination))}
+      FROM (VALUES ${rows.map((row, n) => row.replace("(", `(${n}, `)).join(", ")})
+        AS v(n, seq, first, last, refused, at, class, why, message)
+      JOIN ${s}.batch b ON b.seq = v.seq AND b.type IN (${accepted}) ORDER BY v.n`);
+  }
+
+  /** Deletes marks, and rows that nothing else holds. */
+  remove(change: Change, ids: readonly number[]): void {
+    if (ids.length > 0) change.run(`SELECT ${this.#deps.schema}.remove_marks(ARRAY[${numbers(ids)}]::bigint[])`);
+  }
+
+  /**
+   * What has no room leaves, the oldest first: notes beyond a number, quarantined texts and what only marks hold beyond their
+   * share. Dead letters that a running retry may still come to stay. How many dead letters have left.
+   */
+  async evict(retries: readonly Redelivery[]): Promise<number> {
+    const { maxBytes } = this.#deps;
+    const from = Math.min(...retries.map(({ cursor }) => cursor.seq));
+    const until = Math.max(0, ...retries.map(({ untilSeq }) => untilSeq));
+    const isRetried = Number.isFinite(from) ? `m.seq >= ${from} AND m.id < ${until}` : "FALSE";
+    const ofQuarantine = await this.#evictAbove(quarantinedClasses, "TRUE", maxQuarantinedBytes);
+    const ofDelivered = await this.#evictAbove(
+      deliveredClasses,
+      `b.day = ${heldDay} AND NOT (${isRetried})`,
+      maxBytes * markedShare,
+    );
+    const leaving = [...(await this.#tooManyNotes()), ...ofQuarantine, ...ofDelivered];
+    if (leaving.length === 0) return 0;
+    await this.#deps.writer.write((change) => {
+      this.remove(
+        change,
+        leaving.map(({ id }) => id),
+      );
+      change.afterwards(() => {
+        for (const { class: itemClass, reason, items } of leaving)
+          addCount(this.#evicted, { class: itemClass, reason, items });
+      });
+    }, "may fail");
+    return leaving.filter((one) => one.class === "dead_letter").length;
+  }
+
+  /** The oldest marks of these classes, as far as their rows take more than that. A row stays with its last mark. */
+  async #evictAbove(classes: readonly string[], which: string, maxBytes: number): Promise<readonly Leaving[]> {
+    const { connection, schema: s } = this.#deps;
+    const held = `SELECT m.seq, MIN(b.bytes) + ${overheadBytes} * COUNT(*) AS bytes FROM ${s}.mark m
+      JOIN ${s}.batch b ON b.seq = m.seq WHERE m.class IN (${list(classes)}) AND ${which} GROUP BY m.seq`;
+    const above = `SELECT seq FROM (SELECT seq, SUM(bytes) OVER (ORDER BY seq DESC) AS above FROM (${held}) h) h WHERE above > $1`;
+    return connection.query<Leaving>(
+      `SELECT id, class, why AS reason, to_line - from_line AS items FROM ${s}.mark m
+        WHERE class IN (${list(classes)}) AND seq IN (${above}) ORDER BY seq, id LIMIT ${leavingAtOnce}`,
+      [Math.trunc(maxBytes)],
+    );
+  }
+
+  #tooManyNotes(): Promise<readonly Leaving[]> {
+    const { connection, schema: s } = this.#deps;
+    return connection.query<Leaving>(
+      `SELECT id, class, why AS reason, to_line - from_line AS items FROM (
+        SELECT *, ROW_NUMBER() OVER (PARTITION BY why ORDER BY id DESC) AS newest FROM ${s}.mark WHERE class = 'note') n
+      WHERE newest > ${maxNotes} ORDER BY id LIMIT ${leavingAtOnce}`,
+    );
+  }
+}
+
+/** Quarantined texts and marks, for the list of them. */
+export function quarantineStore(deps: MarksDeps, marks: Marks): QuarantineStore {
+  const { connection, schema: s, writer } = deps;
+  const select = `SELECT ${markColumns} FROM ${s}.mark`;
+  const find = async (itemId: string): Promise<StoredMark | undefined> => {
+    const named = parseItemId(itemId);
+    if (named === undefined) return undefined;
+    const classes = list(quarantinedClasses);
+    const [found] =
+      typeof named === "number"
+        ? await connection.query<StoredMark>(`${select} WHERE id = $1 AND class NOT IN (${classes})`, [named])
+        : await connection.query<StoredMark>(
+            `${select} WHERE seq = $1 AND from_line <= $2 AND to_line > $2 AND class IN (${classes})`,
+            [named.seq, named.line],
+          );
+    return found;
+  };
+  return {
+    get evicted() {
+      return marks.evicted;
+    },
+    counts(filter) {
+      const { where, values } = conditionOf(filter);
+      const items = `SUM(CASE WHEN class IN (${list(quarantinedClasses)}) THEN to_line - from_line ELSE 1 END)`;
+      const sql = `SELECT class, why AS reason, ${items} AS items FROM ${s}.mark WHERE ${where} GROUP BY class, why ORDER BY class, why`;
+      return connection.query<QuarantineCount>(sql, values);
+    },
+    before(place: MarkPlace, filter) {
+      const { where, values } = conditionOf(filter);
+      const [seq, line, id] = [1, 2, 3].map((n) => `$${values.length + n}::bigint`);
+      const order = `(seq, from_line, id) < (${seq}, ${line}, ${id}) ORDER BY seq DESC, from_line DESC, id DESC LIMIT 100`;
+      return connection.query<StoredMark>(`${select} WHERE ${where} AND ${order}`, [...values, ...place]);
+    },
+    find,
+    async nearest(id) {
+      const sql = `SELECT seq, from_line FROM ${s}.mark WHERE id <= $1 ORDER BY id DESC LIMIT 1`;
+      const [found] = await connection.query<Pick<StoredMark, "seq" | "from_line">>(sql, [id]);
+      return found;
+    },
+    async text(seq) {
+      const sql = `SELECT length, body FROM ${s}.batch WHERE seq = $1`;
+      const [row] = await connection.query<{ length: number; body: Uint8Array | null }>(sql, [seq]);
+      try {
+        return row === undefined ? new Uint8Array() : textOf(row);
+      } catch (error) {
+        if (error instanceof Damaged) return new Uint8Array();
+        throw error;
+      }
+    },
+    remove: (ids) =>
+      writer.write(async (change) => {
+        const found: string[] = [];
+        for (const id of new Set(ids)) if ((await find(id)) !== undefined) found.push(id);
+        const named = found.map(parseItemId);
+        marks.remove(
+          change,
+          named.filter((one) => typeof one === "number"),
+        );
+        for (const one of named)
+          if (typeof one === "object") change.run(`SELECT ${s}.remove_line(${one.seq}, ${one.line})`);
+        return found.length;
+      }),
+  };
+}

@@ -1,0 +1,88 @@
+/** The minutes of the history. They are written with each snapshot of the counters, so that no row is in them twice or missing. */
+import type { MinuteGap, Minutes, Snapshot, StoredMinute } from "../journal.ts";
+import type { Connection } from "./connection.ts";
+import { blobLiteral, numbers } from "./literals.ts";
+import type { Change, State } from "./state.ts";
+
+export interface MinuteDeps {
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly state: State;
+}
+
+/** What a minute takes besides its detail, about. */
+const minuteBytes = 400;
+
+/** Minutes deleted by one call. */
+const deletedAtOnce = 500;
+
+const always = { since: 0, before: Number.MAX_SAFE_INTEGER };
+
+export class MinuteTable implements Minutes {
+  readonly #deps: MinuteDeps;
+
+  constructor(deps: MinuteDeps) {
+    this.#deps = deps;
+  }
+
+  /** Compares the minutes with the counters, of which a snapshot may have been written without minutes. None at all: they are lost. */
+  async begin(change: Change): Promise<void> {
+    const { connection, schema, state } = this.#deps;
+    const { measuredSeq } = state;
+    const last = state.get("minutes");
+    const [found] = await connection.query<{ any: boolean }>(`SELECT EXISTS (SELECT FROM ${schema}.minute) AS any`);
+    const known = measuredSeq > 0 && last?.gap === undefined && found?.any === false ? undefined : last;
+    if (known?.measuredSeq === measuredSeq || (known === undefined && measuredSeq === 0)) return;
+    const isBehind = known !== undefined && known.measuredSeq < measuredSeq && known.gap === undefined;
+    if (!isBehind) change.run(`DELETE FROM ${schema}.minute`);
+    const gap = { ...always, from: isBehind ? known.measuredSeq + 1 : 1, until: measuredSeq };
+    change.set("minutes", { measuredSeq, gap });
+  }
+
+  get gap(): MinuteGap | undefined {
+    return this.#deps.state.get("minutes")?.gap;
+  }
+
+  totals(since: number, before: number, limit: number) {
+    const { connection, schema } = this.#deps;
+    const sql = `SELECT at, totals FROM ${schema}.minute WHERE at >= $1 AND at < $2 ORDER BY at LIMIT $3`;
+    return connection.query<Pick<StoredMinute, "at" | "totals">>(sql, [since, before, limit]);
+  }
+
+  async read(at: number): Promise<StoredMinute | undefined> {
+    const { connection, schema } = this.#deps;
+    const sql = `SELECT at, totals, detail FROM ${schema}.minute WHERE at = $1`;
+    const [minute] = await connection.query<StoredMinute>(sql, [at]);
+    return minute;
+  }
+
+  write(change: Change, { measuredSeq, minutes }: Snapshot): void {
+    if (minutes === undefined) return;
+    const { changed, gap } = minutes;
+    if (changed.length > 0) {
+      const rows = changed.map(
+        ({ at, totals, detail }) => `(${numbers([at])}, ${blobLiteral(totals)}, ${blobLiteral(detail)})`,
+      );
+      const set = "ON CONFLICT (at) DO UPDATE SET totals = excluded.totals, detail = excluded.detail";
+      const table = `${this.#deps.schema}.minute`;
+      change.run(`INSERT INTO ${table} (at, totals, detail) VALUES ${rows.join(", ")} ${set}`);
+    }
+    change.set("minutes", { measuredSeq, gap });
+  }
+
+  /** Some of the minutes that are outside of that range of time, or the oldest if all take more space than that: those that leave. */
+  async due(range: { readonly from: number; readonly until: number; readonly maxBytes: number }): Promise<number[]> {
+    const { connection, schema } = this.#deps;
+    const found = await connection.query<{ at: number }>(
+      `SELECT at FROM (SELECT at, SUM(octet_length(totals) + octet_length(detail) + ${minuteBytes}) OVER (ORDER BY at DESC) AS bytes
+        FROM ${schema}.minute) m WHERE at < $1 OR at > $2 OR bytes > $3 ORDER BY at LIMIT ${deletedAtOnce}`,
+      [Math.trunc(range.from), Math.trunc(range.until), Math.trunc(range.maxBytes)],
+    );
+    return found.map(({ at }) => at);
+  }
+
+  release(change: Change, due: readonly number[]): void {
+    change.run(`DELETE FROM ${this.#deps.schema}.minute WHERE at IN (${numbers(due)})`);
+  }
+}

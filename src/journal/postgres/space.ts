@@ -1,0 +1,197 @@
+/** Room: which rows, marks, minutes and keys leave the database, and when. Called about once a second, by the leader. */
+import type { Clock } from "../../lib/clock.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { Age, aheadMs } from "../age.ts";
+import { markedShare } from "../items.ts";
+import type { LogCursor, Redelivery } from "../journal.ts";
+import { redeliveryKey } from "../stored.ts";
+import type { Connection } from "./connection.ts";
+import { type Days, dayMs } from "./days.ts";
+import type { Destinations } from "./destinations.ts";
+import type { Heads } from "./head.ts";
+import type { KeyRetention } from "./key-retention.ts";
+import type { Marks } from "./marks.ts";
+import type { MinuteTable } from "./minutes.ts";
+import type { State } from "./state.ts";
+import { heldDay, reserveBytes } from "./storage.ts";
+import type { Writer } from "./writer.ts";
+
+export interface SpaceDeps {
+  readonly connection: Connection;
+  /** Quoted. */
+  readonly schema: string;
+  readonly state: State;
+  readonly heads: Heads;
+  readonly writer: Pick<Writer, "write">;
+  readonly days: Days;
+  readonly destinations: Destinations;
+  readonly marks: Marks;
+  readonly minutes: MinuteTable;
+  readonly keys: KeyRetention;
+  readonly clock: Clock;
+  readonly steady: Clock;
+  readonly logger: Logger;
+  readonly maxBytes: number;
+  readonly retentionMs: number;
+}
+
+/** The part of `state.max_bytes` that a destination which is not required gives up at once. */
+const evictedShare = 1 / 16;
+
+/** The part of `state.max_bytes` that minutes may take, and for how long they stay even if rows do not. */
+const minutesShare = 1 / 16;
+const minutesMs = 3_600_000;
+
+/** Rows released by one write, and how long one call may go on with it. */
+const rowsAtOnce = 256;
+const rowsMs = 500;
+
+/** What is looked for takes no more than such a part of the time, once it takes long. */
+const restShare = 30;
+const longMs = 50;
+
+export class Space {
+  readonly #deps: SpaceDeps;
+  readonly #age: Age;
+  /** Rows before it have left, or only marks hold them. */
+  #passedSeq = 1;
+  #planned = 0;
+  #isWarned = false;
+  #marksRestUntil = 0;
+
+  constructor(deps: SpaceDeps) {
+    const { clock, steady, state } = deps;
+    this.#deps = deps;
+    this.#age = new Age(clock, steady, state.get("age") ?? state.identity.createdAt);
+  }
+
+  /** Whether delivered rows leave before their time. */
+  get isShort(): boolean {
+    const { heads, maxBytes } = this.#deps;
+    return heads.current.used_bytes > (maxBytes - reserveBytes) * 0.9;
+  }
+
+  /** No row leaves while `plan` works. */
+  async holding<Result>(plan: () => Promise<Result>): Promise<Result> {
+    this.#planned++;
+    try {
+      return await plan();
+    } finally {
+      this.#planned--;
+    }
+  }
+
+  /** Removes what may leave. Returns the positions of destinations that gave up what they had not got. */
+  async release(): Promise<ReadonlyMap<string, LogCursor>> {
+    const { state, writer, days, keys, clock } = this.#deps;
+    const now = this.#age.advance();
+    if (this.#age.isFarFrom(state.get("age"))) await writer.write((change) => change.set("age", now));
+    await days.make(clock());
+    await this.#releaseRows();
+    const moved = await this.#evictUndelivered();
+    if (moved.size > 0) await this.#releaseRows();
+    await this.#evictMarks();
+    await this.#releaseMinutes();
+    await keys.release(now);
+    return moved;
+  }
+
+  /** What runs under a name, for any destination. */
+  #running(name: Redelivery["name"]): readonly Redelivery[] {
+    const { state, destinations } = this.#deps;
+    const all = [undefined, ...destinations.names].map((destination) =>
+      state.get(redeliveryKey({ name, destination })),
+    );
+    return all.filter((one) => one !== undefined && one.endedAt === undefined) as Redelivery[];
+  }
+
+  /** No row from here on may leave, whatever a destination that is not required still waits for. */
+  get #requiredSeq(): number {
+    const { state, destinations } = this.#deps;
+    const replayed = this.#running("replay").map(({ cursor }) => cursor.seq);
+    return Math.min(state.measuredSeq + 1, destinations.lowestSeq("required"), ...replayed);
+  }
+
+  async #releaseRows(): Promise<void> {
+    if (this.#planned > 0) return;
+    const { days, destinations } = this.#deps;
+    const below = Math.min(this.#requiredSeq, destinations.lowestSeq("all"));
+    if (this.isShort) await this.#releaseOldest(below);
+    for (const day of days.ofRows) if (this.#isDue(day)) await days.dropRows(day, below);
+    await this.#releaseStray(below);
+  }
+
+  #isDue(day: number): boolean {
+    const { clock, retentionMs } = this.#deps;
+    return (day + 1) * dayMs <= this.#age.now - retentionMs || day * dayMs > clock() + aheadMs;
+  }
+
+  /** The oldest rows leave whatever their age, until there is room or no row is left that may leave. */
+  async #releaseOldest(below: number): Promise<void> {
+    const { connection, schema: s, writer } = this.#deps;
+    const until = performance.now() + rowsMs;
+    while (this.isShort && performance.now() < until) {
+      const [row] = await connection.query<{ first: number | null }>(
+        `SELECT MIN(seq) AS first FROM ${s}.batch WHERE seq >= $1 AND seq < $2 AND day <> ${heldDay}`,
+        [this.#passedSeq, below],
+      );
+      const first = row?.first ?? below;
+      this.#passedSeq = Math.max(this.#passedSeq, Math.min(first, below));
+      if (first >= below) return;
+      const end = Math.min(below, first + rowsAtOnce);
+      await writer.write((change) => change.run(`SELECT ${s}.release_rows(NULL, ${first}, ${end})`), "may fail");
+      await this.#seeHead();
+    }
+  }
+
+  /** Rows of days without a partition: of clocks that were wrong, or of a time when none could be made. */
+  async #releaseStray(below: number): Promise<void> {
+    const { connection, schema: s, writer } = this.#deps;
+    const found = await connection.query<{ day: number; first: number; last: number }>(
+      `SELECT day, MIN(seq) AS first, MAX(seq) AS last FROM (
+        SELECT day, seq FROM ${s}.batch_default WHERE day <> ${heldDay} AND seq < $1 ORDER BY seq LIMIT ${rowsAtOnce}) b GROUP BY day`,
+      [below],
+    );
+    for (const { day, first, last } of found)
+      if (this.#isDue(day))
+        await writer.write(
+          (change) => change.run(`SELECT ${s}.release_rows(${day}, ${first}, ${last + 1})`),
+          "may fail",
+        );
+  }
+
+  /** A destination that is not required must not stop the receivers. */
+  async #evictUndelivered(): Promise<ReadonlyMap<string, LogCursor>> {
+    const { destinations, writer, maxBytes } = this.#deps;
+    if (!this.isShort || !destinations.hasOptional) return new Map();
+    return writer.write((change) => destinations.evict(change, this.#requiredSeq, Math.floor(maxBytes * evictedShare)));
+  }
+
+  async #evictMarks(): Promise<void> {
+    if (performance.now() < this.#marksRestUntil) return;
+    const { marks, maxBytes, logger } = this.#deps;
+    const startedAt = performance.now();
+    const deadLetters = await marks.evict(this.#running("retry"));
+    const tookMs = performance.now() - startedAt;
+    if (tookMs > longMs) this.#marksRestUntil = performance.now() + tookMs * restShare;
+    if (deadLetters > 0 && !this.#isWarned) {
+      this.#isWarned = true;
+      const bytes = maxBytes * markedShare;
+      logger.warn("dead letters take a quarter of state.max_bytes: the oldest are deleted from now on", { bytes });
+    }
+    if (deadLetters > 0) await this.#seeHead();
+  }
+
+  async #releaseMinutes(): Promise<void> {
+    const { minutes, writer, clock, maxBytes, retentionMs } = this.#deps;
+    const from = this.#age.now - Math.max(retentionMs, minutesMs);
+    const due = await minutes.due({ from, until: clock() + aheadMs, maxBytes: maxBytes * minutesShare });
+    if (due.length > 0) await writer.write((change) => minutes.release(change, due), "may fail");
+  }
+
+  /** What has left is not used any more. */
+  async #seeHead(): Promise<void> {
+    const { connection, schema, heads } = this.#deps;
+    await heads.look(connection, schema);
+  }
+}

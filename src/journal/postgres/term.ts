@@ -1,0 +1,274 @@
+/** One term of the instance that leads: the journal in its hands, from what the database holds when it begins until another leads. */
+import { Unavailable } from "../../errors.ts";
+import { pollCursorOf } from "../batch.ts";
+import type { JournalConfig, JournalDeps } from "../deps.ts";
+import type { Cluster, Journal } from "../journal.ts";
+import { primaryDestination } from "../journal.ts";
+import { createQuarantine } from "../quarantine.ts";
+import { blobPrefix, keptPrefix, maxStateBytes, redeliveryKey } from "../stored.ts";
+import type { Appending } from "./appending.ts";
+import { Days } from "./days.ts";
+import { Destinations } from "./destinations.ts";
+import { DatabaseError } from "./errors.ts";
+import { KeyRetention } from "./key-retention.ts";
+import type { Lease } from "./lease.ts";
+import { Marks, quarantineStore } from "./marks.ts";
+import { MinuteTable } from "./minutes.ts";
+import { planReplay, planRetry } from "./redelivery.ts";
+import { openPostgresReader } from "./rows.ts";
+import { quoted } from "./schema.ts";
+import { Space } from "./space.ts";
+import { readState } from "./state.ts";
+import { HeadTail } from "./tail.ts";
+import { Writer } from "./writer.ts";
+
+export interface TermDeps extends Pick<JournalDeps, "logger" | "clock" | "steady"> {
+  readonly config: JournalConfig;
+  readonly appending: Appending;
+  readonly lease: Lease;
+  readonly cluster: Cluster;
+  readonly lead: Journal["lead"];
+  /** Closes what every instance has. */
+  readonly close: () => Promise<void>;
+}
+
+export interface Term {
+  readonly journal: Journal;
+  /** Commits what was reported, unless the term is lost. Nothing is written any more; `why` is said to who asks. */
+  end(why: string): Promise<void>;
+}
+
+/** How long a write, a look at the head, and a question may take. */
+const writeMs = 30_000;
+const lookMs = 5000;
+const askMs = 60_000;
+
+/** @throws {DatabaseError} if the database cannot be read. @throws {Unavailable} */
+export async function openTerm(deps: TermDeps): Promise<Term> {
+  const { config, appending, lease, logger, clock, steady = () => performance.now() } = deps;
+  const { database, heads, turn, location } = appending;
+  const schema = quoted(config.state.schema);
+  const connection = database.connect(askMs);
+  const connections = { connection, schema };
+  const writing = database.connect(writeMs);
+  const looking = database.connect(lookMs);
+  const closeAll = (): void => [connection, writing, looking].forEach((one) => one.close());
+
+  try {
+    const { state, head } = await readState(connection, schema);
+    heads.see(head);
+    const shared = { ...connections, state, heads };
+    const destinations = new Destinations(shared);
+    const minutes = new MinuteTable(shared);
+    const writer = new Writer({
+      connection: writing,
+      schema,
+      lease,
+      state,
+      logger,
+      report(change, destination, { cursor, marks: made = [], redelivered = [] }) {
+        const name = destination === primaryDestination ? undefined : destination;
+        if (cursor !== undefined) destinations.advance(change, name, cursor);
+        marks.add(change, made, destination);
+        for (const { id, cursor: to, taken, isOver, ...of } of redelivered) {
+          const known = change.get(redeliveryKey(of));
+          if (known?.id !== id || known.endedAt !== undefined) continue;
+          change.set(redeliveryKey(of), { ...known, cursor: to, ...(isOver && { endedAt: clock() }) });
+          marks.remove(change, taken);
+        }
+      },
+    });
+    const written = { ...shared, writer };
+    const { max_bytes: maxBytes, retention: retentionMs } = config.state;
+    const marks = new Marks({ ...written, maxBytes });
+    const quarantine = createQuarantine(quarantineStore({ ...written, maxBytes }, marks));
+    const keys = new KeyRetention(config, { ...written, logger });
+    const days = new Days(written);
+    const parts = {
+      ...written,
+      days,
+      destinations,
+      marks,
+      minutes,
+      keys,
+      clock,
+      steady,
+      logger,
+      maxBytes,
+      retentionMs,
+    };
+    const space = new Space(parts);
+    const tail = new HeadTail({ connection: looking, schema, heads, destinations });
+    await writer.write(async (change) => {
+      await destinations.begin(change);
+      await minutes.begin(change);
+    });
+    await tail.begin();
+    return termOf();
+
+    function termOf(): Term {
+      let ended: string | undefined;
+      let maintaining: Promise<void> | undefined;
+      let moved: Parameters<Journal["useDestinations"]>[1] = () => undefined;
+      const planDeps = { ...shared, destinations };
+
+      turn.fence = lease.fence;
+      lease.lost.addEventListener("abort", () => void end("this instance does not lead any more"), { once: true });
+
+      /** Nothing is written any more; what was reported before is, unless the term is lost. */
+      async function end(why: string): Promise<void> {
+        if (ended !== undefined) return;
+        ended = why;
+        tail.close();
+        const last = writer.close(why);
+        if (turn.fence === lease.fence) turn.fence = undefined;
+        await last;
+        connection.close();
+      }
+
+      const mustLead = (): void => {
+        if (ended !== undefined) throw new Unavailable(ended);
+      };
+      const asked = async <Result>(ask: () => Promise<Result>): Promise<Result> => {
+        mustLead();
+        try {
+          return await ask();
+        } catch (error) {
+          throw error instanceof DatabaseError ? new Unavailable(error.message) : error;
+        }
+      };
+
+      async function maintain(): Promise<void> {
+        if (ended !== undefined) return;
+        for (const [name, cursor] of await asked(() => space.release())) moved(name, cursor);
+        await appending.refresh();
+      }
+
+      const journal: Journal = {
+        knows: appending.knows,
+        keyCount: appending.keyCount,
+        get identity() {
+          return state.identity;
+        },
+        get lastSeq() {
+          return heads.current.seq;
+        },
+        location,
+        cluster: deps.cluster,
+        lead: deps.lead,
+        lost: lease.lost,
+        tail,
+        async release() {
+          await end("this instance does not lead any more");
+          await lease.release();
+        },
+
+        append: (append, committed) =>
+          appending.append(append, (batch) => {
+            const { poll } = append;
+            if (poll !== undefined) state.put(`poll.${poll.type}`, pollCursorOf(poll));
+            committed(batch);
+          }),
+        horizon: (keyClass) => state.get(`horizon.${keyClass}`) ?? { until: 0, streamed: 0 },
+
+        get cursor() {
+          return state.cursor;
+        },
+        get pendingRecords() {
+          return destinations.pendingRecords;
+        },
+        get pendingSince() {
+          return ended === undefined ? destinations.pendingSince : undefined;
+        },
+        get destinations() {
+          return ended === undefined ? destinations.accounts : [];
+        },
+        async useDestinations(wanted, onMoved) {
+          mustLead();
+          const forgotten = await writer.write((change) => destinations.use(change, wanted, clock()));
+          moved = onMoved;
+          return forgotten;
+        },
+        progress: (report, destination = primaryDestination) => writer.report(report, destination),
+        get quarantine() {
+          mustLead();
+          return quarantine;
+        },
+
+        redelivery: (name, destination) => state.get(redeliveryKey({ name, destination })),
+        planReplay: (...given) => asked(() => space.holding(() => planReplay(planDeps, ...given))),
+        planRetry: (...given) => asked(() => planRetry(planDeps, ...given)),
+        beginRedelivery: (redelivery) => writer.write((change) => change.set(redeliveryKey(redelivery), redelivery)),
+        cancelRedelivery: (name, destination) =>
+          writer.write((change) => {
+            const key = redeliveryKey({ name, destination });
+            const known = change.get(key);
+            if (known === undefined || known.endedAt !== undefined) return false;
+            change.set(key, { ...known, endedAt: clock(), isCancelled: true });
+            return true;
+          }),
+
+        pollCursor: (type) => state.get(`poll.${type}`),
+        setPollCursor: (type, cursor) =>
+          writer.write((change) => change.set(`poll.${type}`, cursor && pollCursorOf(cursor))),
+
+        writeSnapshot: (snapshot) =>
+          writer.write((change) => {
+            for (const [name, blob] of snapshot.blobs) change.setBlob(blobPrefix + name, blob);
+            change.set("measured", { measuredSeq: snapshot.measuredSeq });
+            minutes.write(change, snapshot);
+          }),
+        readSnapshot() {
+          mustLead();
+          return { measuredSeq: state.measuredSeq, blobs: state.snapshot };
+        },
+        beginSeriesAnew: (at) => writer.write((change) => destinations.beginAnew(change, at)),
+
+        readState(name) {
+          mustLead();
+          return state.blob(keptPrefix + name);
+        },
+        async writeState(name, value) {
+          if (value.length > maxStateBytes) throw new Unavailable(`${name} takes more than ${maxStateBytes} bytes`);
+          await writer.write((change) => change.setBlob(keptPrefix + name, value));
+        },
+
+        minutes,
+        get space() {
+          const view = appending.space;
+          const behind = destinations.furthestBehind;
+          const isFull = view.refusal?.startsWith("the journal is full") === true;
+          const holder = isFull && behind !== undefined ? `; the destination ${behind} is furthest behind` : "";
+          return { ...view, refusal: view.refusal === undefined ? undefined : view.refusal + holder };
+        },
+        get wantsSnapshot() {
+          const deliveredSeq = destinations.lowestSeq("required");
+          return ended === undefined && deliveredSeq > state.measuredSeq + 1 && space.isShort;
+        },
+        get loss() {
+          return state.loss;
+        },
+        /** The database answers for what it holds: there is nothing to settle. */
+        settleLoss: async () => mustLead(),
+        damaged(reason) {
+          if (ended === undefined) logger.error("a row of the journal is not what was written", { reason });
+        },
+        maintain: () => {
+          maintaining ??= maintain().finally(() => {
+            maintaining = undefined;
+          });
+          return maintaining;
+        },
+        openReader() {
+          mustLead();
+          return openPostgresReader(location);
+        },
+        close: deps.close,
+      };
+      return { journal, end };
+    }
+  } catch (error) {
+    closeAll();
+    throw error;
+  }
+}

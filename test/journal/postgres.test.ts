@@ -1,0 +1,22 @@
+/** The journal over PostgreSQL keeps every promise of the contract, on the oldest and the newest version that are at hand. */
+import { afterAll, beforeAll, describe } from "bun:test";
+import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
+import { canHavePostgres } from "../support/postgres/programs.ts";
+import { timeoutMs } from "../support/wait.ts";
+import { journalContract } from "./contract.ts";
+import { destinationsContract } from "./destinations-contract.ts";
+import { minutesContract } from "./minutes-contract.ts";
+import { createPostgresState } from "./postgres-state.ts";
+
+describe.skipIf(!canHavePostgres)("the journal over PostgreSQL", () => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await startCluster();
+  }, timeoutMs);
+  afterAll(() => cluster.end());
+  const create = () => createPostgresState(cluster);
+
+  journalContract(create);
+  destinationsContract(create);
+  minutesContract(create);
+});
