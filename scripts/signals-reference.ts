@@ -96,6 +96,7 @@ const needs: readonly (readonly [prefix: string, assignment: string])[] = [
   ["tailscale2otel.logstream.", "streaming.auto_configure"],
   ["tailscale2otel.reconcile.", 'collectors.flowlogs.source = "both"'],
   ["tailscale2otel.tls.", "streaming.tls.cert_file"],
+  ["tailscale2otel.cluster.", "state.url"],
 ];
 
 /** The same for attributes of metrics. */
@@ -218,6 +219,13 @@ const notes: Readonly<Partial<Record<MetricName, string>>> = {
     "Entries sent minus records received from the stream (accepted, duplicate or quarantined), both since this process first looked or since Tailscale's counter was reset; never below 0. Entries in transit raise it for a moment, and batches sent twice and values of unknown types make it inexact. A lasting increase means loss.",
   "tailscale2otel.scrape.staleness": "Before the first success: since the start.",
   "tailscale2otel.config.valid": "The previous configuration stays in force.",
+  "tailscale2otel.cluster.members": "Those that have shown a sign of life within the last `state.lease`.",
+  "tailscale2otel.cluster.lease.held":
+    "As this instance sees it, from the database. Absent, as are members, fence and lag, while the database does not answer.",
+  "tailscale2otel.cluster.fence": "It rises whenever an instance begins to lead.",
+  "tailscale2otel.cluster.lag":
+    "`counting`: rows that are in no committed counters yet, which are committed every `otlp.metric_interval`. `delivery`: rows whose logs have not all been delivered to `otlp.endpoint`.",
+  "tailscale2otel.cluster.database.duration": "Of one query every 5 seconds, from each instance.",
   "tailscale2otel.tls.cert.rejected":
     "The previous certificate is served until then; with `tls.tailscale`, a listener that has had none stays closed. The log says what to do.",
 };
@@ -263,6 +271,10 @@ const chosen: Readonly<Partial<Record<MetricName, string>>> = {
   "tailscale2otel.quarantine.records":
     "sum by (class, reason) (increase(tailscale2otel_quarantine_records_total[1h])) > 0",
   "tailscale2otel.tls.cert.not_after": "tailscale2otel_tls_cert_not_after_seconds - time() < 7 * 86400",
+  "tailscale2otel.cluster.lease.held": "min(tailscale2otel_cluster_lease_held_ratio) == 0",
+  "tailscale2otel.cluster.fence": "delta(tailscale2otel_cluster_fence[1h]) > 0",
+  "tailscale2otel.cluster.lag": 'min_over_time(tailscale2otel_cluster_lag{step="delivery"}[15m]) > 1000',
+  "tailscale2otel.cluster.database.up": "tailscale2otel_cluster_database_up_ratio == 0",
   "tailscale2otel.up": "absent(tailscale2otel_up_ratio) or tailscale2otel_up_ratio == 0",
   "tailscale2otel.logstream.missing": "min_over_time(tailscale2otel_logstream_missing[30m]) > 0",
   "tailscale2otel.config.warnings": "tailscale2otel_config_warnings_ratio > 0",

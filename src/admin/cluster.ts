@@ -82,6 +82,6 @@ export function whomToAsk({ member, members, trouble }: ClusterStatus): string {
     return `${own}; no instance leads at the moment: ask again in a few seconds`;
   const name = leader.host === "" ? leader.id : leader.host;
   return leader.adminAddress === ""
-    ? `${own}: ask ${name}, which leads and has no admin listener (admin.enabled)`
+    ? `${own}: ask ${name}, which leads and shows no address: admin.enabled is false there, or admin.listen has no fixed port`
     : `${own}: ask ${name}, which leads, at ${leader.adminAddress}`;
 }

@@ -1,7 +1,9 @@
 /** One tailnet of the process: its journal and pipeline, which take in what arrives, and the leading half. */
 import { silentTelemetry, type Telemetry } from "../catalogue/telemetry.ts";
-import type { Config } from "../config/index.ts";
+import { hostname } from "node:os";
+import { type Config, usesTls } from "../config/index.ts";
 import type { Clock } from "../lib/clock.ts";
+import { urlForOthers } from "../lib/listen.ts";
 import { attempt, eachLevel, type Logger, silentLogger, teeLogger } from "../lib/logger.ts";
 import { clusterStatus, leaderText } from "../admin/cluster.ts";
 import type { AdminTailnet } from "../admin/routes.ts";
@@ -10,7 +12,7 @@ import { instrumentsOf } from "../export/index.ts";
 import { type Journal, openJournal } from "../journal/index.ts";
 import type { Fold } from "../ledger/index.ts";
 import { createPipeline } from "../pipeline/index.ts";
-import { createFirstReport } from "../pipeline/observe.ts";
+import { createFirstReport, observeCluster } from "../pipeline/observe.ts";
 import { EdgeBook } from "../processors/edges.ts";
 import { EndBook } from "../processors/ends.ts";
 import { processorSettingsOf } from "../processors/index.ts";
@@ -66,6 +68,7 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
   let telemetry: Telemetry = silentTelemetry;
   const journal = await openJournal(config, {
     ...deps,
+    instance: shownInstance(config, version),
     telemetry: {
       ...silentTelemetry,
       record: (metric, value, attributes) => telemetry.record(metric, value, attributes),
@@ -85,6 +88,7 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
     eachLevel((level) => (message, fields) => selfLog[level](message, fields)),
   );
   const own = cluster && startOwn();
+  const endObserving = cluster && observeCluster(cluster, { telemetry, leaseMs: config.state.lease });
   let alone: Leading | undefined;
   let isEnding = false;
   /** Rows are measured by the leader's books: these are only asked whether a record measures at all. */
@@ -120,21 +124,26 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
     return started;
   }
 
-  function lead(led: Journal): Promise<Leading> {
-    return createLeading(cluster === undefined ? config : withoutOwnLines(config), {
+  async function lead(led: Journal): Promise<Leading> {
+    const term = beginTerm();
+    const making = createLeading(cluster === undefined ? config : withoutOwnLines(config), {
       ...deps,
       ...books,
       journal: led,
       settings,
       pipeline,
       ...(cluster === undefined && { instruments }),
-      telemetry: beginTerm(),
+      telemetry: term,
       random: Math.random,
       logger,
       plainLogger: deps.logger,
       firstSeq,
       notReady,
       useWebhookSecrets: (secret, previous) => deps.useWebhookSecrets(name, secret, previous),
+    });
+    return making.catch((error: unknown) => {
+      term.end();
+      throw error;
     });
   }
 
@@ -184,12 +193,20 @@ export async function openCore(name: string, config: Config, deps: CoreDeps): Pr
     async close(deadlineMs) {
       await (alone?.finish(deadlineMs) ?? own?.stop(deadlineMs));
       clearInterval(renewal);
+      endObserving?.();
       await instruments.stop();
       const pending = alone === undefined ? 0 : alone.pending;
       await attempt("cannot close the journal", logger, () => journal.close());
       return pending;
     },
   };
+}
+
+/** What this instance shows of itself to those that share its journal. */
+function shownInstance({ admin }: Config, version: string) {
+  const host = hostname();
+  const scheme = usesTls(admin.tls) ? "https" : "http";
+  return { host, version, adminAddress: admin.enabled ? urlForOthers(admin.listen, scheme, host) : "" };
 }
 
 /** How often the books of an instance that shares its journal are looked at: they begin anew once they are half full. */

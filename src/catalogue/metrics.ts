@@ -12,7 +12,6 @@ import {
   type MetricDefinition,
   total,
   upDown,
-  words,
 } from "./definition.ts";
 import { trafficTypes } from "../records/flow/columns.ts";
 import {
@@ -23,7 +22,10 @@ import {
   auditChanges,
   auditOrigins,
   exportErrors,
+  hecRefusals,
+  quality,
   scrapeErrors,
+  webhookRefusals,
   webhookTypes,
 } from "./vocabulary.ts";
 
@@ -52,6 +54,7 @@ const byRequest = { ...bySignal, ...destination, outcome: ["success", "retry", "
 const byResult = { ...bySignal, ...destination, outcome: ["success", "failure"] } as const;
 const byFailure = { ...bySignal, ...destination, error_type: exportErrors } as const;
 const byAction = { "tailscale.audit.action": auditActions } as const;
+const byStep = { step: ["counting", "delivery"] } as const;
 const known = { status: ["known", "unknown"] } as const;
 const quarantined = { class: ["invalid", "sample", "note", "dead_letter"], reason: "text" } as const;
 const deadLetters = { ...quarantined, ...destination } as const;
@@ -67,15 +70,6 @@ const rollup = {
   ...anyText("tailscale.dst.user tailscale.dst.tags tailscale.dst.os"),
 } as const;
 const connection = { ...rollup, ...anyText("source.port destination.port") } as const;
-const quality = [
-  ...words("negative_counters oversized_counters inverted_window invalid_endpoint invalid_protocol invalid_entry"),
-  ...words("future_timestamp replaced_time"),
-] as const;
-const hecRefusals = words("auth unparsable too_large overloaded unavailable timeout cross_site not_found method");
-const webhookRefusals = [
-  ...words("overloaded cross_site timeout too_large not_found method missing_signature malformed_signature"),
-  ...words("stale_timestamp future_timestamp bad_signature invalid_body unavailable"),
-] as const;
 const byTransport = { "network.transport": "text", ...byTraffic } as const;
 const violation = { source, reason: quality } as const;
 const byOrigin = { ...byAction, "tailscale.audit.origin": auditOrigins } as const;
@@ -112,9 +106,7 @@ export const metrics = {
   "tailscale.network.reporter.observations": exact(
     "{observation}",
     "Flow records by whether they name their reporter.",
-    {
-      consistency: ["match", "mismatch", "missing_reference"],
-    },
+    { consistency: ["match", "mismatch", "missing_reference"] },
   ),
   "tailscale.network.field.observations": exact("{observation}", "Connection entries by which parts they carry.", {
     ...byTraffic,
@@ -227,6 +219,13 @@ export const metrics = {
   "tailscale2otel.series.limit": gauge("{series}", "Series limit of a metric: `cardinality.metric_limit`.", byMetric),
   "tailscale2otel.series.overflowing": gauge("1", "1 while a metric is at its series limit, else 0.", byMetric),
   "tailscale2otel.series.overflowed": total("{series}", "New series folded into the overflow series.", byMetric),
+  "tailscale2otel.cluster.members": gauge("{instance}", "Instances that share the journal and show signs of life.", {}),
+  "tailscale2otel.cluster.leading": gauge("1", "1 while this instance leads, else 0.", {}),
+  "tailscale2otel.cluster.lease.held": gauge("1", "1 while some instance leads, else 0.", {}),
+  "tailscale2otel.cluster.fence": gauge("{term}", "Number of the leader's term.", {}),
+  "tailscale2otel.cluster.lag": gauge("{row}", "Committed rows that the leader still has to process.", byStep),
+  "tailscale2otel.cluster.database.up": gauge("1", "1 while the database answers, else 0.", {}),
+  "tailscale2otel.cluster.database.duration": histogram("s", "Round trip of a query to the database.", commits, {}),
   "tailscale2otel.api.requests": counter("{request}", "Requests to Tailscale's API, every attempt counted.", byCall),
   "tailscale2otel.api.duration": histogram("s", "Duration of a request to Tailscale's API.", calls, byCall),
   "tailscale2otel.api.retries": counter("{retry}", "Retries, by the result of the failed attempt.", byCall),

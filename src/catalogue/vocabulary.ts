@@ -94,6 +94,23 @@ export const scrapeErrors = [
   ...words("too_large malformed redirected aborted other"),
 ] as const;
 
+/** What is wrong with an accepted or quarantined record, or with an entry of it. */
+export const quality = [
+  ...words("negative_counters oversized_counters inverted_window invalid_endpoint invalid_protocol invalid_entry"),
+  ...words("future_timestamp replaced_time"),
+] as const;
+
+/** Why a request of the log stream is refused as a whole. */
+export const hecRefusals = words(
+  "auth unparsable too_large overloaded unavailable timeout cross_site not_found method",
+);
+
+/** Why a webhook delivery is refused as a whole. */
+export const webhookRefusals = [
+  ...words("overloaded cross_site timeout too_large not_found method missing_signature malformed_signature"),
+  ...words("stale_timestamp future_timestamp bad_signature invalid_body unavailable"),
+] as const;
+
 /** Why an export failed: what became of the request, or `rejected`, which is about what it held. */
 export const exportErrors = words("unreachable timeout reset server throttled denied rejected");
 

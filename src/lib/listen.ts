@@ -60,6 +60,13 @@ export function urlOfListen(listen: string, scheme: "http" | "https", port?: num
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port ?? address.port}`;
 }
 
+/** The same for programs on other machines, which know this one by `host`. Empty if the port is any free one. */
+export function urlForOthers(listen: string, scheme: "http" | "https", host: string): string {
+  const { hostname = "::", port = 0 } = parseListen(listen) ?? {};
+  if (port === 0) return "";
+  return hostname === "::" || hostname === "0.0.0.0" ? `${scheme}://${host}:${port}` : urlOfListen(listen, scheme);
+}
+
 /** The same for a person: a URL, or that it listens on all interfaces. */
 export function shownListen(listen: string, scheme: "http" | "https", port: number): string {
   const { hostname = "::" } = parseListen(listen) ?? {};

@@ -1,10 +1,14 @@
-/** What journal and ledger report about themselves: process metrics, and the sums that show that no record disappears. */
+/**
+ * What journal and ledger report about themselves: process metrics, also of the instances that share a journal, and the sums that
+ * show that no record disappears.
+ */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Telemetry } from "../catalogue/telemetry.ts";
 import type { Config } from "../config/schema.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import { recordTypes, type RecordType, type Source } from "../records/types.ts";
-import type { Committed, Journal } from "../journal/index.ts";
+import type { Cluster, ClusterView, Committed, Journal } from "../journal/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { SeriesTable } from "../ledger/series.ts";
 import type { MeasureContext } from "../processors/flow-metrics.ts";
@@ -74,6 +78,62 @@ export function observeStore(config: Pick<Config, "dedup" | "cardinality">, deps
     unnamed += edges.takeOverflowed() + ends.takeResets();
     return byMetric(({ overflowed }, metric) => overflowed + (metric === "tailscale.network.io" ? unnamed : 0));
   });
+}
+
+/** How often the database is asked how the instances stand. */
+const viewMs = 5000;
+
+export interface ObserveClusterDeps {
+  readonly telemetry: Telemetry;
+  /** `state.lease`. */
+  readonly leaseMs: number;
+  readonly everyMs?: number;
+}
+
+/**
+ * Measures the instances that share a journal, from any of them, until the returned function is called. Collections read the last
+ * answer of the database; while it does not answer, what only it knows is not reported.
+ */
+export function observeCluster(
+  cluster: Cluster,
+  { telemetry, leaseMs, everyMs = viewMs }: ObserveClusterDeps,
+): () => void {
+  const ending = new AbortController();
+  const { signal } = ending;
+  let last: ClusterView | "away" | undefined;
+
+  async function follow(): Promise<void> {
+    while (!signal.aborted) {
+      last = await cluster.view().catch(() => "away" as const);
+      if (last !== "away") telemetry.record("tailscale2otel.cluster.database.duration", last.roundTripMs / 1000, {});
+      await delay(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  const one = (value: number) => [{ value, attributes: {} }];
+  const seen = <Result>(read: (view: ClusterView) => readonly Result[]): readonly Result[] =>
+    last === undefined || last === "away" ? [] : read(last);
+  telemetry.observe("tailscale2otel.cluster.leading", () => one(Number(cluster.isLeading)));
+  telemetry.observe("tailscale2otel.cluster.database.up", () =>
+    last === undefined ? [] : one(Number(last !== "away")),
+  );
+  telemetry.observe("tailscale2otel.cluster.members", () => seen((view) => one(alive(view, leaseMs))));
+  telemetry.observe("tailscale2otel.cluster.lease.held", () => seen((view) => one(Number(view.leaseMs > 0))));
+  telemetry.observe("tailscale2otel.cluster.fence", () => seen(({ fence }) => one(fence)));
+  telemetry.observe("tailscale2otel.cluster.lag", () =>
+    seen(({ lastSeq, measuredSeq, cursorSeq }) => [
+      { value: Math.max(0, lastSeq - measuredSeq), attributes: { step: "counting" as const } },
+      { value: Math.max(0, lastSeq + 1 - cursorSeq), attributes: { step: "delivery" as const } },
+    ]),
+  );
+  void follow();
+  return () => ending.abort();
+}
+
+/** Each shows life every third of a lease, so the latest sign of any is as good as the database's clock. */
+function alive({ members }: ClusterView, leaseMs: number): number {
+  const latest = Math.max(...members.map(({ seenAt }) => seenAt));
+  return members.filter(({ seenAt }) => latest - seenAt <= leaseMs).length;
 }
 
 /** Called with every commit; logs once per source that its first record since the start has been accepted. */

@@ -32,7 +32,7 @@ function memberText(one: ShownMember, { member }: ClusterStatus, name: string, n
     name,
     isLeader ? "leads  " : "follows",
     printable(version),
-    adminAddress === "" ? "no admin listener" : printable(adminAddress),
+    adminAddress === "" ? "no admin address" : printable(adminAddress),
     id === member ? `${seen} (this instance)` : seen,
   ].join("  ");
 }

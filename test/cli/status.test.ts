@@ -460,7 +460,7 @@ describe("of instances that share a journal", () => {
       health       accepting
       version      1.2.4
       member       host-a  leads    1.2.3  http://192.0.2.1:9091  seen 1s ago
-      member       b       follows  1.2.4  no admin listener  seen 0s ago (this instance)
+      member       b       follows  1.2.4  no admin address  seen 0s ago (this instance)
       lease        held by host-a, for 8.2s more, term 7
       lag          1 row to count, 11 rows to deliver
       database     answers in 1.2 ms

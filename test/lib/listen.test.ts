@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { isLoopback, isTailnetAddress, overlaps, parseListen, shownListen } from "../../src/lib/listen.ts";
+import {
+  isLoopback,
+  isTailnetAddress,
+  overlaps,
+  parseListen,
+  shownListen,
+  urlForOthers,
+} from "../../src/lib/listen.ts";
 
 describe("an address to listen on", () => {
   test.each([
@@ -70,6 +77,21 @@ describe("an address to listen on", () => {
     ["localhost.evil.example", false],
   ])("%s is loopback: %p", (hostname, expected) => {
     expect(isLoopback(hostname)).toBe(expected);
+  });
+
+  test.each([
+    ["192.0.2.1:9091", "http://192.0.2.1:9091"],
+    ["db.example.com:9091", "http://db.example.com:9091"],
+    ["[fd00::1]:9091", "http://[fd00::1]:9091"],
+    [":9091", "http://host-a:9091"],
+    ["0.0.0.0:9091", "http://host-a:9091"],
+    ["[::]:9091", "http://host-a:9091"],
+    ["127.0.0.1:9091", "http://127.0.0.1:9091"],
+    [":0", ""],
+    ["127.0.0.1:0", ""],
+    ["unix:/run/admin.sock", ""],
+  ])("%s is reached by others at %p", (listen, expected) => {
+    expect(urlForOthers(listen, "http", "host-a")).toBe(expected);
   });
 
   test.each([
