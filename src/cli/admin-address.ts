@@ -94,7 +94,7 @@ export function adminAddresses(
  * root, the process counts, whose number may be another's by now.
  */
 function hasEnded({ pid }: InstanceRecord, statePath: string): boolean {
-  const { kind } = inspectJournal(statePath);
+  const { kind } = inspectJournal(statePath, "moved or not");
   return kind !== "in_use" && (kind !== "unusable" || !isRunning(pid, statePath));
 }
 

@@ -2,7 +2,7 @@
 import { databasePrefix, type JournalConfig, type JournalDeps } from "./deps.ts";
 import type { AppendingJournal, JournalReader } from "./journal.ts";
 import type { moveJournal as MoveJournal } from "./move/index.ts";
-import { openSqliteJournal, openSqliteReader } from "./sqlite/index.ts";
+import { inspectJournal, openSqliteJournal, openSqliteReader, takeStateDirectory } from "./sqlite/index.ts";
 
 export * from "./batch.ts";
 export type * from "./deps.ts";
@@ -16,8 +16,15 @@ export { inspectJournal, isDamage } from "./sqlite/index.ts";
  */
 export async function openJournal(config: JournalConfig, deps: JournalDeps): Promise<AppendingJournal> {
   if (config.state.url !== "") {
+    const { path } = config.state;
+    if (inspectJournal(path).kind === "ready")
+      deps.logger.warn(
+        `${path} holds a journal of its own, of which nothing is delivered while state.url is set: stop all instances and run tailscale2otel move, or delete journal.db if nobody needs it`,
+      );
+    // What is local, such as the instance file, is this process's alone all the same.
+    const directory = takeStateDirectory(path);
     const postgres = await import("./postgres/index.ts");
-    return postgres.openPostgresJournal(config, deps);
+    return postgres.openPostgresJournal(config, deps, () => directory.release());
   }
   return openSqliteJournal(config, deps);
 }

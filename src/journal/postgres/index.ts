@@ -16,10 +16,20 @@ const renewMs = 5000;
 /** After a term that could not begin, before the next one. */
 const pauseMs = 500;
 
-/** @throws {Unavailable} if the database cannot be used; the message says what to do. */
-export async function openPostgresJournal(config: JournalConfig, deps: JournalDeps): Promise<AppendingJournal> {
+/**
+ * `closed` is called once nothing is used any more, also if this throws.
+ * @throws {Unavailable} if the database cannot be used; the message says what to do.
+ */
+export async function openPostgresJournal(
+  config: JournalConfig,
+  deps: JournalDeps,
+  closed: () => void = () => undefined,
+): Promise<AppendingJournal> {
   const { logger, instance = { host: "", version: "", adminAddress: "" } } = deps;
-  const appending = await openAppending(config, deps);
+  const appending = await openAppending(config, deps).catch((error: unknown) => {
+    closed();
+    throw error;
+  });
   const { schema, lease: leaseMs } = config.state;
   const membership = new Membership({
     connection: appending.database.connect(Math.min(renewMs, leaseMs / 2)),
@@ -38,6 +48,7 @@ export async function openPostgresJournal(config: JournalConfig, deps: JournalDe
       await term?.end("the journal is closed");
       await membership.close();
       appending.close();
+      closed();
     })();
     return closing;
   }

@@ -64,7 +64,7 @@ const sqlOf = (s: string) => ({
   view: `SELECT id, host, m.version, admin_address AS "adminAddress", started_at AS "startedAt", seen_at AS "seenAt",
       id = holder AS "isLeader", fence, until_at - ${now} AS "leaseMs", seq AS "lastSeq",
       (SELECT value FROM ${s}.state WHERE name = 'measured') AS measured, (SELECT value FROM ${s}.state WHERE name = 'cursor') AS cursor
-    FROM ${s}.head CROSS JOIN ${s}.lease LEFT JOIN ${s}.member m ON TRUE ORDER BY started_at, id`,
+    FROM ${s}.head h JOIN ${s}.lease l ON h.one AND l.one LEFT JOIN ${s}.member m ON TRUE ORDER BY started_at, id`,
 });
 
 interface ViewRow extends Omit<Member, "id" | "isLeader"> {

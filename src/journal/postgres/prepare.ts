@@ -73,11 +73,18 @@ async function prepareOnce(connection: Connection, schema: string): Promise<void
       if (!(error instanceof DatabaseError && existing.test(error.code ?? ""))) throw error;
     }
   }
-  const [head] = await connection.query<{ version: number }>(`SELECT version FROM ${quoted(schema)}.head`);
+  const s = quoted(schema);
+  const [head] = await connection.query<{ version: number; isFilled: boolean }>(
+    `SELECT version, EXISTS (SELECT FROM ${s}.state WHERE name = 'moving') AS "isFilled" FROM ${s}.head`,
+  );
   const version = head?.version ?? 0;
   if (version > schemaVersion)
     throw new Unavailable(
       `the schema ${schema} of the database was written by a newer version (schema ${version}, this program knows ${schemaVersion}): install that version or a later one`,
+    );
+  if (head?.isFilled === true)
+    throw new Unavailable(
+      `the schema ${schema} is being filled by tailscale2otel move: run the same move again to finish it, or drop the schema to begin anew`,
     );
   if (version < schemaVersion)
     throw new Unavailable(

@@ -25,7 +25,7 @@ import { acceptedRows, prepareDatabase, setDurability, type StorageOptions } fro
 import { Turn } from "./turn.ts";
 
 export { inspectJournal } from "./inspection.ts";
-export { isDamage, openSqliteReader };
+export { isDamage, openSqliteReader, takeStateDirectory };
 
 const usualBallastBytes = 16 * 1024 * 1024;
 
