@@ -33,7 +33,7 @@ export function createPostgresState(cluster: Cluster, port = cluster.port): Post
       const config = configOf(settings);
       const url = cluster.url("postgres", port);
       const journal = await openPostgresJournal(
-        { ...config, state: { ...config.state, url, schema, lease: 3000 } },
+        { ...config, state: { ...config.state, url, schema, lease: 30_000 } },
         depsOf(state),
       );
       opened.push(journal);

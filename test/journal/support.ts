@@ -228,7 +228,7 @@ export function appendOf(parts: readonly Part[], more: Partial<Append> = {}): Ap
 
 /** Appends one part of numbered records. */
 export function appendNumbers(
-  journal: Journal,
+  journal: Pick<Journal, "append">,
   numbers: readonly number[],
   more: Partial<Append> = {},
 ): Promise<Committed> {
