@@ -1,4 +1,4 @@
-/** The journal over PostgreSQL keeps every promise of the contract, on the oldest and the newest version that are at hand. */
+/** The journal over PostgreSQL keeps every promise of the contract. */
 import { afterAll, beforeAll, describe } from "bun:test";
 import { type Cluster, startCluster } from "../support/postgres/cluster.ts";
 import { canHavePostgres } from "../support/postgres/programs.ts";

@@ -58,133 +58,165 @@ describe.skipIf(!canHavePostgres)("a term", () => {
     return row?.marks ?? 0;
   };
 
-  test("writes once what was committed though its answer was lost", async () => {
-    const behind = createPostgresState(cluster, proxy.port);
-    try {
-      const journal = await behind.open();
+  test(
+    "writes once what was committed though its answer was lost",
+    async () => {
+      const behind = createPostgresState(cluster, proxy.port);
+      try {
+        const journal = await behind.open();
+        await appendNumbers(journal, [1, 2]);
+        await journal.writeState("devices", Uint8Array.of(1));
+        // Whatever the database answers from here on is cut.
+        proxy.cutAfter(1, "to client");
+        journal.progress({ cursor: cursorAt(2, 1, 1), marks: [markOn(1)] });
+        await until(async () => (await marks(behind)) === 1);
+        await proxy.pass();
+        await until(() => journal.cursor.seq === 2);
+        expect(await marks(behind)).toBe(1);
+        expect(journal.cursor).toEqual(cursorAt(2, 1, 1));
+        expect(journal.pendingRecords).toBe(0);
+      } finally {
+        await proxy.pass();
+        await behind.remove();
+      }
+    },
+    timeoutMs,
+  );
+
+  test(
+    "that another leader has ended writes nothing, whatever it believes",
+    async () => {
+      const journal = await state.open();
       await appendNumbers(journal, [1, 2]);
-      await journal.writeState("devices", Uint8Array.of(1));
-      // Whatever the database answers from here on is cut.
-      proxy.cutAfter(1, "to client");
-      journal.progress({ cursor: cursorAt(2, 1, 1), marks: [markOn(1)] });
-      await until(async () => (await marks(behind)) === 1);
-      await proxy.pass();
-      await until(() => journal.cursor.seq === 2);
-      expect(await marks(behind)).toBe(1);
-      expect(journal.cursor).toEqual(cursorAt(2, 1, 1));
-      expect(journal.pendingRecords).toBe(0);
-    } finally {
-      await proxy.pass();
-      await behind.remove();
-    }
-  }, timeoutMs);
+      await cluster.query(`UPDATE ${quoted(state.schema)}.lease SET holder = 'another', fence = fence + 1`);
+      journal.progress({ cursor: cursorAt(2, 2), marks: [markOn(1)] });
+      await expect((async () => journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() }))()).rejects.toBeInstanceOf(
+        Unavailable,
+      );
+      expect(journal.lost.aborted).toBe(true);
+      expect([await stored("cursor"), await stored("measured"), await marks()]).toEqual([undefined, undefined, 0]);
+      const poll = { type: "flow" as const, readUntil: 1000, unverifiableSeconds: 0 };
+      await expect(journal.append(appendOf([], { source: "poll", poll }), () => undefined)).rejects.toBeInstanceOf(
+        Unavailable,
+      );
+    },
+    timeoutMs,
+  );
 
-  test("that another leader has ended writes nothing, whatever it believes", async () => {
-    const journal = await state.open();
-    await appendNumbers(journal, [1, 2]);
-    await cluster.query(`UPDATE ${quoted(state.schema)}.lease SET holder = 'another', fence = fence + 1`);
-    journal.progress({ cursor: cursorAt(2, 2), marks: [markOn(1)] });
-    await expect((async () => journal.writeSnapshot({ measuredSeq: 1, blobs: new Map() }))()).rejects.toBeInstanceOf(
-      Unavailable,
-    );
-    expect(journal.lost.aborted).toBe(true);
-    expect([await stored("cursor"), await stored("measured"), await marks()]).toEqual([undefined, undefined, 0]);
-    const poll = { type: "flow" as const, readUntil: 1000, unverifiableSeconds: 0 };
-    await expect(journal.append(appendOf([], { source: "poll", poll }), () => undefined)).rejects.toBeInstanceOf(
-      Unavailable,
-    );
-  }, timeoutMs);
+  test(
+    "begins with what the one before has committed, at once after a release",
+    async () => {
+      const [first, second] = [await state.join(), await state.join()];
+      const led = await first.lead(forever);
+      await appendNumbers(led, [1, 2, 3]);
+      await second.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
+      led.progress({ cursor: cursorAt(2, 2, 1), marks: [markOn(1, { to: 1 })] });
+      await led.writeState("devices", Uint8Array.of(7));
+      await led.release();
+      const next = await second.lead(forever);
+      expect(next.cursor).toEqual(cursorAt(2, 2, 1));
+      expect([...(next.readState("devices") ?? [])]).toEqual([7]);
+      expect((await next.quarantine.page({}, { limit: 9 })).map(({ class: kind }) => kind)).toEqual([
+        "invalid",
+        "dead_letter",
+      ]);
+      await expect((async () => led.setPollCursor("flow", undefined))()).rejects.toBeInstanceOf(Unavailable);
+    },
+    timeoutMs,
+  );
 
-  test("begins with what the one before has committed, at once after a release", async () => {
-    const [first, second] = [await state.join(), await state.join()];
-    const led = await first.lead(forever);
-    await appendNumbers(led, [1, 2, 3]);
-    await second.append(appendOf([], { quarantine: [quarantineOf(["a"])] }), () => undefined);
-    led.progress({ cursor: cursorAt(2, 2, 1), marks: [markOn(1, { to: 1 })] });
-    await led.writeState("devices", Uint8Array.of(7));
-    await led.release();
-    const next = await second.lead(forever);
-    expect(next.cursor).toEqual(cursorAt(2, 2, 1));
-    expect([...(next.readState("devices") ?? [])]).toEqual([7]);
-    expect((await next.quarantine.page({}, { limit: 9 })).map(({ class: kind }) => kind)).toEqual([
-      "invalid",
-      "dead_letter",
-    ]);
-    await expect((async () => led.setPollCursor("flow", undefined))()).rejects.toBeInstanceOf(Unavailable);
-  }, timeoutMs);
+  test(
+    "hears of what other instances append, in the order of rows",
+    async () => {
+      const [first, second] = [await state.join(), await state.join()];
+      const led = await first.lead(forever);
+      const grown: [seq: number, records: number][] = [];
+      if (led.tail === undefined) throw new Error("no tail");
+      led.tail.onGrowth = (seq, records) => grown.push([seq, records]);
+      await Promise.all([appendNumbers(led, [1, 2]), appendNumbers(second, [3]), appendNumbers(second, [4])]);
+      await until(() => grown.at(-1)?.[0] === 3);
+      expect(grown.map(([seq]) => seq)).toEqual(grown.map(([seq]) => seq).toSorted((a, b) => a - b));
+      expect(grown.reduce((sum, [, records]) => sum + records, 0)).toBe(4);
+      expect([led.lastSeq, led.pendingRecords]).toEqual([3, 4]);
+      await until(() => led.pendingSince !== undefined);
+    },
+    timeoutMs,
+  );
 
-  test("hears of what other instances append, in the order of rows", async () => {
-    const [first, second] = [await state.join(), await state.join()];
-    const led = await first.lead(forever);
-    const grown: [seq: number, records: number][] = [];
-    if (led.tail === undefined) throw new Error("no tail");
-    led.tail.onGrowth = (seq, records) => grown.push([seq, records]);
-    await Promise.all([appendNumbers(led, [1, 2]), appendNumbers(second, [3]), appendNumbers(second, [4])]);
-    await until(() => grown.at(-1)?.[0] === 3);
-    expect(grown.map(([seq]) => seq)).toEqual(grown.map(([seq]) => seq).toSorted((a, b) => a - b));
-    expect(grown.reduce((sum, [, records]) => sum + records, 0)).toBe(4);
-    expect([led.lastSeq, led.pendingRecords]).toEqual([3, 4]);
-    await until(() => led.pendingSince !== undefined);
-  }, timeoutMs);
+  test(
+    "counts what pends exactly, over terms and series that begin anew while others append",
+    async () => {
+      const [first, second] = [await state.join(), await state.join()];
+      const led = await first.lead(forever);
+      let number = 0;
+      const storm = async (): Promise<void> => {
+        for (let n = 0; n < 20; n++) await appendNumbers(second, [++number, ++number]);
+      };
+      const storming = storm();
+      await led.useDestinations([{ name: "lake", types: ["flow"], isRequired: true }], () => undefined);
+      for (let at = 1; at < 6; at++) await led.beginSeriesAnew(at);
+      await storming;
+      await until(() => led.lastSeq === 20);
+      await led.release();
+      const next = await second.lead(forever);
+      expect(next.pendingRecords).toBe(40);
+      const [lake] = next.destinations;
+      const reader = next.openReader();
+      const rows = await reader.heads(lake?.cursor.seq ?? 0, 100);
+      reader.close();
+      expect(lake?.pending).toBe(rows.reduce((sum, { records }) => sum + records, 0));
+    },
+    timeoutMs,
+  );
 
-  test("counts what pends exactly, over terms and series that begin anew while others append", async () => {
-    const [first, second] = [await state.join(), await state.join()];
-    const led = await first.lead(forever);
-    let number = 0;
-    const storm = async (): Promise<void> => {
-      for (let n = 0; n < 20; n++) await appendNumbers(second, [++number, ++number]);
-    };
-    const storming = storm();
-    await led.useDestinations([{ name: "lake", types: ["flow"], isRequired: true }], () => undefined);
-    for (let at = 1; at < 6; at++) await led.beginSeriesAnew(at);
-    await storming;
-    await until(() => led.lastSeq === 20);
-    await led.release();
-    const next = await second.lead(forever);
-    expect(next.pendingRecords).toBe(40);
-    const [lake] = next.destinations;
-    const reader = next.openReader();
-    const rows = await reader.heads(lake?.cursor.seq ?? 0, 100);
-    reader.close();
-    expect(lake?.pending).toBe(rows.reduce((sum, { records }) => sum + records, 0));
-  }, timeoutMs);
+  test(
+    "does not drop a day that has got a row since it was looked at",
+    async () => {
+      const journal = await state.open();
+      await appendNumbers(journal, [1], { receivedAt: state.now });
+      await journal.maintain();
+      const day = Math.floor(state.now / (24 * hourMs));
+      const s = quoted(state.schema);
+      await appendNumbers(journal, [2], { receivedAt: state.now });
+      await cluster.query(`SELECT ${s}.drop_rows(${day}, 1, 300)`);
+      expect(await numbersIn(journal)).toEqual([1, 2]);
+      await cluster.query(`SELECT ${s}.drop_rows(${day}, 2, 600)`);
+      expect(await numbersIn(journal)).toEqual([]);
+    },
+    timeoutMs,
+  );
 
-  test("does not drop a day that has got a row since it was looked at", async () => {
-    const journal = await state.open();
-    await appendNumbers(journal, [1], { receivedAt: state.now });
-    await journal.maintain();
-    const day = Math.floor(state.now / (24 * hourMs));
-    const s = quoted(state.schema);
-    await appendNumbers(journal, [2], { receivedAt: state.now });
-    await cluster.query(`SELECT ${s}.drop_rows(${day}, 1, 300)`);
-    expect(await numbersIn(journal)).toEqual([1, 2]);
-    await cluster.query(`SELECT ${s}.drop_rows(${day}, 2, 600)`);
-    expect(await numbersIn(journal)).toEqual([]);
-  }, timeoutMs);
+  test(
+    "does not begin in a schema that is being filled",
+    async () => {
+      await (await state.open()).close();
+      const s = quoted(state.schema);
+      await cluster.query(`INSERT INTO ${s}.state (name, value) VALUES ('moving', '{}')`);
+      await expect(state.open()).rejects.toThrow("run the same move again");
+    },
+    timeoutMs,
+  );
 
-  test("does not begin in a schema that is being filled", async () => {
-    await (await state.open()).close();
-    const s = quoted(state.schema);
-    await cluster.query(`INSERT INTO ${s}.state (name, value) VALUES ('moving', '{}')`);
-    await expect(state.open()).rejects.toThrow("run the same move again");
-  }, timeoutMs);
-
-  test("has its state directory for itself, and says what is left in it", async () => {
-    const parent = mkdtempSync(join(tmpdir(), "term-test-"));
-    const open = (url: string) => {
-      const config = configOf({ path: join(parent, "state") });
-      return openJournal({ ...config, state: { ...config.state, url, schema: state.schema } }, depsOf(state));
-    };
-    const alone = await open("");
-    await alone.close();
-    const url = cluster.url("postgres");
-    const shared = await open(url);
-    expect(state.log.join("\n")).toContain(
-      "holds a journal of its own, of which nothing is delivered while state.url is set",
-    );
-    await expect(open(url)).rejects.toThrow("another process");
-    await shared.close();
-    await (await open(url)).close();
-    rmSync(parent, { recursive: true, force: true });
-  }, timeoutMs);
+  test(
+    "has its state directory for itself, and says what is left in it",
+    async () => {
+      const parent = mkdtempSync(join(tmpdir(), "term-test-"));
+      const open = (url: string) => {
+        const config = configOf({ path: join(parent, "state") });
+        return openJournal({ ...config, state: { ...config.state, url, schema: state.schema } }, depsOf(state));
+      };
+      const alone = await open("");
+      await alone.close();
+      const url = cluster.url("postgres");
+      const shared = await open(url);
+      expect(state.log.join("\n")).toContain(
+        "holds a journal of its own, of which nothing is delivered while state.url is set",
+      );
+      await expect(open(url)).rejects.toThrow("another process");
+      await shared.close();
+      await (await open(url)).close();
+      rmSync(parent, { recursive: true, force: true });
+    },
+    timeoutMs,
+  );
 });
