@@ -25,7 +25,7 @@ import { collectGarbage } from "../runtime/process.ts";
 import type { Encoding } from "./answer.ts";
 import type { ResourceAttributes } from "./destination.ts";
 import { metricsOf, type Piece } from "./metric-refusals.ts";
-import type { Instruments } from "./self-observability.ts";
+import type { Instruments } from "./instruments.ts";
 
 /** A fold as plain data: numbers as arrays, attribute sets packed, a tenth of their size. */
 export interface FoldMessage extends Pick<Fold, "at" | "since"> {

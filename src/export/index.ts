@@ -27,14 +27,15 @@ import {
   type Target,
   targetsOf,
 } from "./destination.ts";
-import { createInstruments, type Instruments, routeDiagnostics } from "./self-observability.ts";
+import { createInstruments, type Instruments } from "./instruments.ts";
+import { routeDiagnostics } from "./self-logs.ts";
 import { nameOf } from "./target.ts";
 import type { TargetState } from "./target-state.ts";
 import { type CommittedRows, type DeadWorker, ExportWorker, type Untried, type WorkerDeps } from "./worker-client.ts";
 
 export { useDestinations } from "./destinations.ts";
 export { mergePages } from "./fold-points.ts";
-export { observeProcess } from "./self-observability.ts";
+export { observeProcess } from "./instruments.ts";
 
 export interface ExportDeps extends Omit<WorkerDeps, "onAcknowledged"> {
   readonly journal: Pick<Journal, "readState" | "writeState">;

@@ -10,7 +10,7 @@ import type { Signal } from "./answer.ts";
 import { type Destinations, type ExportSetup, scopeOf, type Target } from "./destination.ts";
 import type { FoldMessage } from "./fold-points.ts";
 import type { Timer } from "./outage.ts";
-import { createSelfLogs, routeDiagnostics } from "./self-observability.ts";
+import { createSelfLogs, routeDiagnostics } from "./self-logs.ts";
 import { createSender, createStdoutSender, type Fetch, type SenderDeps } from "./sender.ts";
 import { SharedRows } from "./shared-rows.ts";
 import { type StartOfLogs, startTarget, type TargetReports } from "./target.ts";

@@ -3,7 +3,7 @@ import { type Logger, silentLogger } from "../../src/lib/logger.ts";
 import { type Random, type Timer } from "../../src/export/outage.ts";
 import { foldMessage } from "../../src/export/fold-points.ts";
 import { MetricExport, type MetricExportDeps, type MetricReport } from "../../src/export/metrics.ts";
-import { createInstruments, type Instruments } from "../../src/export/self-observability.ts";
+import { createInstruments, type Instruments } from "../../src/export/instruments.ts";
 import type { Fold, FoldedMetric, LedgerAttributes } from "../../src/ledger/index.ts";
 import { SeriesTable } from "../../src/ledger/series.ts";
 import { configWith, destinationAt, senderTo } from "./settings.ts";

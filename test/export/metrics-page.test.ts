@@ -1,7 +1,7 @@
 /** Prometheus' text form: full names, the same totals as OTLP, one rendering for all who ask at once, and no long step. */
 import { expect, test } from "bun:test";
 import { prometheusPage } from "../../src/export/fold-points.ts";
-import { createInstruments } from "../../src/export/self-observability.ts";
+import { createInstruments } from "../../src/export/instruments.ts";
 import type { Fold } from "../../src/ledger/index.ts";
 import { foldOf, nodesFold, resource } from "./metric-export.ts";
 import { configWith } from "./settings.ts";

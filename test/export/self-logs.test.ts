@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { type Logger, rewritingLogger, silentLogger, teeLogger } from "../../src/lib/logger.ts";
 import type { Encoding } from "../../src/export/answer.ts";
 import { scopeOf } from "../../src/export/destination.ts";
-import { createSelfLogs } from "../../src/export/self-observability.ts";
+import { createSelfLogs } from "../../src/export/self-logs.ts";
 import { takeTruncatedTexts } from "../../src/processors/outgoing.ts";
 import { type OtlpSink, startOtlpSink } from "../support/otlp-sink.ts";
 import { destinationAt, senderTo } from "./settings.ts";

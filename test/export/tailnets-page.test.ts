@@ -1,7 +1,7 @@
 /** One page of `/metrics` for several tailnets: each series once, by tailnet, and what is the process's without one. */
 import { expect, test } from "bun:test";
 import { mergePages, prometheusPage } from "../../src/export/fold-points.ts";
-import { createInstruments } from "../../src/export/self-observability.ts";
+import { createInstruments } from "../../src/export/instruments.ts";
 import { nodesFold, resource } from "./metric-export.ts";
 import { configWith } from "./settings.ts";
 

@@ -1,7 +1,7 @@
 /** What an instance says of those that share its journal, over a database that answers, is slow, or is away. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { silentTelemetry, type Telemetry } from "../../src/catalogue/telemetry.ts";
-import { createInstruments } from "../../src/export/self-observability.ts";
+import { createInstruments } from "../../src/export/instruments.ts";
 import type { ClusterView, Member } from "../../src/journal/index.ts";
 import { Unavailable } from "../../src/errors.ts";
 import { observeCluster } from "../../src/pipeline/observe.ts";

@@ -1,0 +1,50 @@
+/** The process's own instruments: what is not observed any more is not reported any more. */
+import { expect, test } from "bun:test";
+import { createInstruments } from "../../src/export/instruments.ts";
+import { resource } from "./metric-export.ts";
+import { configWith } from "./settings.ts";
+
+function instruments() {
+  const { telemetry, collect } = createInstruments(configWith().self_observability, {
+    resource,
+    version: "1",
+    common: {},
+  });
+  const points = async (metric: string) =>
+    (await collect()).scopeMetrics
+      .flatMap(({ metrics }) => metrics)
+      .filter(({ descriptor }) => descriptor.name === metric)
+      .flatMap(({ dataPoints }) => dataPoints.map(({ value, attributes }) => ({ value, attributes })));
+  return { telemetry, points };
+}
+
+test("a gauge has the attributes that are observed now, and their present value", async () => {
+  const { telemetry, points } = instruments();
+  let waiting: readonly (readonly [destination: string, value: number])[] = [
+    ["a", 1],
+    ["b", 2],
+  ];
+  telemetry.observe("tailscale2otel.journal.pending", () =>
+    waiting.map(([destination, value]) => ({ value, attributes: { destination } })),
+  );
+  expect(await points("tailscale2otel.journal.pending")).toHaveLength(2);
+  waiting = [["b", 1]];
+  expect(await points("tailscale2otel.journal.pending")).toEqual([{ value: 1, attributes: { destination: "b" } }]);
+  waiting = [];
+  expect(await points("tailscale2otel.journal.pending")).toEqual([]);
+});
+
+test("a total that nobody observes is away, and goes on where it is when somebody does", async () => {
+  const { telemetry, points } = instruments();
+  let lost: number | undefined = 5;
+  telemetry.observe("tailscale2otel.journal.lost.rows", () =>
+    lost === undefined ? [] : [{ value: lost, attributes: {} }],
+  );
+  expect(await points("tailscale2otel.journal.lost.rows")).toEqual([{ value: 5, attributes: {} }]);
+  lost = undefined;
+  expect(await points("tailscale2otel.journal.lost.rows")).toEqual([]);
+  lost = 7;
+  expect(await points("tailscale2otel.journal.lost.rows")).toEqual([{ value: 7, attributes: {} }]);
+  telemetry.observe("tailscale2otel.journal.lost.rows", () => []);
+  expect(await points("tailscale2otel.journal.lost.rows")).toEqual([{ value: 7, attributes: {} }]);
+});
